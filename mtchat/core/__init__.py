@@ -1,0 +1,1 @@
+"""The values of a conversation: pure, standard library only, no I/O, clock or chance."""

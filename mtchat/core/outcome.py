@@ -1,0 +1,61 @@
+"""What a run did: how it ended, what it printed, where it failed, which files it left."""
+
+from dataclasses import dataclass
+
+from mtchat.core.program import Place
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One line of a traceback that lies in the program, innermost last; `function` is "<module>" at top level."""
+
+    place: Place
+    function: str
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class File:
+    """A regular file that the run left in its work folder; `path` is relative to it, `size` in bytes."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of running a program in a sandbox.
+
+    `exit_code` is None when a signal ended it. `limit` names the limit that stopped it: seconds, cpu,
+    memory, output, disk, or "interrupted". `outputs` is stdout split by chunk, in order, so joined it is
+    `stdout`; chunks that were not reached have none. `finished` says that the last chunk ran to its end.
+    `error` is one line ("turn 2, line 1: ValueError: ..."), "" when all went well; `traceback` is the text
+    to show, limited to frames of the program. `skipped` names what was left but not collected, with why.
+    """
+
+    tier: str = ""
+    exit_code: int | None = 0
+    signal: int | None = None
+    limit: str = ""
+    finished: bool = True
+    stdout: str = ""
+    stderr: str = ""
+    truncated: bool = False
+    outputs: tuple[str, ...] = ()
+    error: str = ""
+    traceback: str = ""
+    frames: tuple[Frame, ...] = ()
+    files: tuple[File, ...] = ()
+    skipped: tuple[str, ...] = ()
+    seconds: float = 0.0
+    memory_mib: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """The whole program ran: to the end of its last turn, exit code 0, within its limits."""
+        return self.finished and self.exit_code == 0 and not self.limit and not self.error
+
+    @property
+    def turn(self) -> int | None:
+        """The turn that failed: where the error surfaced at the program's top level."""
+        return self.frames[0].place.turn if self.frames else None

@@ -1,0 +1,62 @@
+"""What goes into a model and what comes out: prompt, pieces of text, token counts, the model's card."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message of a chat; role is system, user or assistant."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A model's context: exact text for a base model, or messages that the model's own chat template joins.
+
+    `opening` is how the reply begins; it is part of the context, and the model goes on from it.
+    """
+
+    text: str = ""
+    messages: tuple[Message, ...] = ()
+    opening: str = ""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a completion cost so far: tokens and seconds.
+
+    `reused` of the `prompt` tokens were still in the key/value cache. `finish` is "" while the model
+    writes, then "stop" (it ended by itself), "length" (max_tokens, or the context is full), "cut" (the
+    family's cut rule ended it) or "interrupted" (the user did).
+    """
+
+    prompt: int = 0
+    reused: int = 0
+    written: int = 0
+    prefill_seconds: float = 0.0
+    decode_seconds: float = 0.0
+    finish: str = ""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some more text of a completion (never half a character), with its cost so far."""
+
+    text: str
+    usage: Usage = Usage()
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What the rest of the program knows about a model: `architecture` as in config.json, `chat` when it
+    has a chat template, `context` the tokens it can see, `fingerprint` a SHA-256 of its weights."""
+
+    name: str
+    architecture: str = ""
+    chat: bool = False
+    context: int = 2048
+    fingerprint: str = ""
+    precision: str = "float32"
+    licence: str = ""

@@ -1,0 +1,50 @@
+"""One turn: an instruction, the chunk of code it gave, and how that chunk was made."""
+
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from hashlib import blake2b
+
+from mtchat.core.prompt import Usage
+from mtchat.core.settings import Sampling
+
+COMPLETE = "complete"
+INTERRUPTED = "interrupted"
+EDITED = "edited"
+STATUSES = (COMPLETE, INTERRUPTED, EDITED)
+
+
+@dataclass(frozen=True)
+class Making:
+    """How a chunk was made: enough to make it again, byte for byte, on the same machine and build.
+
+    `error` is the failure that the context carried ("" when the program ran); `mends` is the id of the
+    turn whose failing chunk this one was asked to replace ("" for an ordinary turn).
+    """
+
+    model: str = ""
+    fingerprint: str = ""
+    precision: str = ""
+    family: str = ""
+    sampling: Sampling = Sampling()
+    error: str = ""
+    mends: str = ""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A node of the session tree. `parent` is the id of the turn before it, "" for the first."""
+
+    instruction: str
+    chunk: str
+    parent: str = ""
+    status: str = COMPLETE
+    making: Making = Making()
+    usage: Usage = Usage()
+
+    @cached_property
+    def id(self) -> str:
+        """BLAKE2b-128 over parent, instruction, chunk, status and making, as canonical JSON: 32 hex digits."""
+        parts = [self.parent, self.instruction, self.chunk, self.status, asdict(self.making)]
+        text = json.dumps(parts, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+        return blake2b(text.encode(), digest_size=16).hexdigest()

@@ -1,0 +1,47 @@
+"""The contract of a model family, and the choice of one for a model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+from mtchat import registry
+from mtchat.core.prompt import ModelCard, Prompt
+from mtchat.core.turn import Turn
+
+FAMILIES = "mtchat.prompting.families"
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where a completion ends: the chunk so far, and whether nothing the model writes next can change it."""
+
+    code: str
+    finished: bool
+
+
+class Family(Protocol):
+    """What a file of families/ defines."""
+
+    def matches(self, card: ModelCard) -> bool:
+        """Whether this is the family of a model."""
+
+    def render(self, path: Sequence[Turn], instruction: str, preamble: str, error: str) -> Prompt:
+        """The context for the next turn; `error` is how the program so far fails, "" when it runs."""
+
+    def mend(self, path: Sequence[Turn], preamble: str, error: str) -> Prompt:
+        """The context that asks to write the path's last chunk again, because it fails with `error`."""
+
+    def cut(self, text: str) -> Cut:
+        """The chunk in a completion, or in as much of it as has been written."""
+
+
+def load(name: str) -> Family:
+    return cast(Family, registry.load(FAMILIES, name))
+
+
+def choose(card: ModelCard) -> str:
+    """The family of a model: the first that claims it, in the order of their names."""
+    for name in registry.names(FAMILIES):
+        if load(name).matches(card):
+            return name
+    return "codegen"

@@ -1,0 +1,26 @@
+"""Lists an open folder and loads one file of it: the file's name is the extension's name."""
+
+import importlib
+import pkgutil
+from types import ModuleType
+
+from mtchat.errors import UsageError
+
+
+def names(package: str) -> tuple[str, ...]:
+    """The extensions in an open folder, sorted; none of them is imported."""
+    folder = importlib.import_module(package).__path__
+    return tuple(sorted(found.name for found in pkgutil.iter_modules(folder) if not found.name.startswith("_")))
+
+
+def load(package: str, name: str) -> ModuleType:
+    """One extension by its name; an unknown name is a UsageError that lists the known ones."""
+    known = names(package)
+    if name not in known:
+        raise UsageError(f"no {package.rsplit('.', 1)[-1]} called {name!r}; there are: {', '.join(known)}")
+    return importlib.import_module(f"{package}.{name}")
+
+
+def summary(module: ModuleType) -> str:
+    """The first sentence of an extension's docstring: its one-line help."""
+    return (module.__doc__ or "").strip().split("\n", 1)[0]
