@@ -26,13 +26,13 @@ class UsageError(MtchatError):
     code = ExitCode.USAGE
 
 
-class ModelUnavailable(MtchatError):
+class ModelError(MtchatError):
     """The model cannot be fetched, found, loaded, or asked."""
 
     code = ExitCode.MODEL
 
 
-class SandboxRefused(MtchatError):
+class SandboxError(MtchatError):
     """No sandbox works here, so nothing was run."""
 
     code = ExitCode.SANDBOX

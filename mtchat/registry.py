@@ -10,7 +10,8 @@ from mtchat.errors import UsageError
 def names(package: str) -> tuple[str, ...]:
     """The extensions in an open folder, sorted; none of them is imported."""
     folder = importlib.import_module(package).__path__
-    return tuple(sorted(found.name for found in pkgutil.iter_modules(folder) if not found.name.startswith("_")))
+    found = (module.name for module in pkgutil.iter_modules(folder))
+    return tuple(sorted(name for name in found if not name.startswith("_")))
 
 
 def load(package: str, name: str) -> ModuleType:

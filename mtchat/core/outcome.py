@@ -7,7 +7,7 @@ from mtchat.core.program import Place
 
 @dataclass(frozen=True)
 class Frame:
-    """One line of a traceback that lies in the program, innermost last; `function` is "<module>" at top level."""
+    """One line of a traceback that lies in the program; `function` is "<module>" at top level."""
 
     place: Place
     function: str
@@ -30,7 +30,7 @@ class Outcome:
     memory, output, disk, or "interrupted". `outputs` is stdout split by chunk, in order, so joined it is
     `stdout`; chunks that were not reached have none. `finished` says that the last chunk ran to its end.
     `error` is one line ("turn 2, line 1: ValueError: ..."), "" when all went well; `traceback` is the text
-    to show, limited to frames of the program. `skipped` names what was left but not collected, with why.
+    to show, limited to frames of the program, innermost last. `skipped` names what was left but not collected, with why.
     """
 
     tier: str = ""

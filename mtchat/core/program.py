@@ -26,9 +26,17 @@ class Place:
 
 @dataclass(frozen=True)
 class Program:
-    """Chunks in order. Each is compiled under its own file name, so errors name the turn."""
+    """Chunks in order. Each is compiled under its own file name, so errors name the turn.
+
+    `name` is the file's name when the program is one file and not a conversation.
+    """
 
     chunks: tuple[Chunk, ...] = ()
+    name: str = ""
+
+    def label(self, turn: int) -> str:
+        """What to call a chunk when it fails: "turn 3", "preamble", or the file's name."""
+        return self.name or (f"turn {turn}" if turn != PREAMBLE else "preamble")
 
     @cached_property
     def source(self) -> str:

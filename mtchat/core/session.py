@@ -67,7 +67,7 @@ class Session:
         return tuple(each for each in self.turns if each.parent == turn)
 
     def add(self, turn: Turn) -> "Session":
-        """This session with a turn added and the head on it; a turn that is there already is only moved to."""
+        """This session with a turn added and the head on it; one that is there already is only moved to."""
         if turn.parent != ROOT:
             self.get(turn.parent)
         grown = self if turn.id in self.by_id else replace(self, turns=(*self.turns, turn))

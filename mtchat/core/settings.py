@@ -18,7 +18,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Limits:
-    """What one run may use: wall clock, memory of one process, bytes of each output stream and of the work folder."""
+    """What one run may use: wall clock, memory of a process, size of each output stream and of the work folder."""
 
     seconds: float = 30.0
     memory_mib: int = 1024
@@ -83,7 +83,7 @@ BOUNDS = {
     "memory_mib": (64, 1_048_576),
 }
 
-WORDS = {"on": True, "yes": True, "true": True, "1": True, "off": False, "no": False, "false": False, "0": False}
+WORDS = {word: word in ("on", "yes", "true", "1") for word in "on yes true 1 off no false 0".split()}
 
 
 def parse(name: str, text: str, kind: type) -> bool | int | float:
