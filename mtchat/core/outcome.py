@@ -30,7 +30,8 @@ class Outcome:
     memory, output, disk, or "interrupted". `outputs` is stdout split by chunk, in order, so joined it is
     `stdout`; chunks that were not reached have none. `finished` says that the last chunk ran to its end.
     `error` is one line ("turn 2, line 1: ValueError: ..."), "" when all went well; `traceback` is the text
-    to show, limited to frames of the program, innermost last. `skipped` names what was left but not collected, with why.
+    to show, limited to frames of the program, innermost last. `skipped` names what was left but not
+    collected, and why.
     """
 
     tier: str = ""

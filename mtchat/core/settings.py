@@ -18,7 +18,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Limits:
-    """What one run may use: wall clock, memory of a process, size of each output stream and of the work folder."""
+    """What one run may use: wall clock, memory of a process, size of a stream and of the work folder."""
 
     seconds: float = 30.0
     memory_mib: int = 1024
@@ -83,7 +83,7 @@ BOUNDS = {
     "memory_mib": (64, 1_048_576),
 }
 
-WORDS = {word: word in ("on", "yes", "true", "1") for word in "on yes true 1 off no false 0".split()}
+WORDS = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
 
 
 def parse(name: str, text: str, kind: type) -> bool | int | float:

@@ -11,7 +11,8 @@ from mtchat.core.settings import Sampling
 COMPLETE = "complete"
 INTERRUPTED = "interrupted"
 EDITED = "edited"
-STATUSES = (COMPLETE, INTERRUPTED, EDITED)
+KEPT = "kept"
+STATUSES = (COMPLETE, INTERRUPTED, EDITED, KEPT)
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,11 @@ class Making:
 
 @dataclass(frozen=True)
 class Turn:
-    """A node of the session tree. `parent` is the id of the turn before it, "" for the first."""
+    """A node of the session tree. `parent` is the id of the turn before it, "" for the first.
+
+    `status` is complete (the model wrote it), interrupted (it was stopped while it wrote), edited (the
+    user wrote it) or kept (carried over from another branch when a turn before it was replaced).
+    """
 
     instruction: str
     chunk: str
@@ -44,7 +49,7 @@ class Turn:
 
     @cached_property
     def id(self) -> str:
-        """BLAKE2b-128 over parent, instruction, chunk, status and making, as canonical JSON: 32 hex digits."""
+        """BLAKE2b-128 of parent, instruction, chunk, status and making as canonical JSON, in hex."""
         parts = [self.parent, self.instruction, self.chunk, self.status, asdict(self.making)]
         text = json.dumps(parts, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
         return blake2b(text.encode(), digest_size=16).hexdigest()

@@ -32,7 +32,10 @@ class Family(Protocol):
         """The context that asks to write the path's last chunk again, because it fails with `error`."""
 
     def cut(self, text: str) -> Cut:
-        """The chunk in a completion, or in as much of it as has been written."""
+        """The code in a completion, or in as much of it as has been written."""
+
+    def chunk(self, text: str, before: str) -> str:
+        """The chunk that a whole completion gives, on top of the program `before`."""
 
 
 def load(name: str) -> Family:

@@ -1,0 +1,69 @@
+"""Chat models: one user message per turn, the chunk as the assistant's fenced block.
+
+Measured on the Multi-Turn Programming Benchmark, this shape passes 68.5 % with Qwen2.5-Coder-1.5B-Instruct
+where comments in one growing program pass 50.6 %. The reply is opened for the model with a fence, so that
+it starts with code; a reply that talks all the same is taken apart by `cut` and `chunk`.
+"""
+
+from collections.abc import Sequence
+
+from mtchat.core.prompt import Message, ModelCard, Prompt
+from mtchat.core.turn import Turn
+from mtchat.prompting import reply
+from mtchat.prompting.family import Cut
+
+SYSTEM = (
+    "You are an expert Python programmer. You write one Python program together with the user, step by step. "
+    "Reply to each step with only the new code of that step, in one ```python block. The code of the earlier "
+    "steps has already run: use its variables and functions by the same names, and do not repeat it."
+)
+OPENING = "```python\n"
+
+
+def matches(card: ModelCard) -> bool:
+    return card.chat
+
+
+def render(path: Sequence[Turn], instruction: str, preamble: str, error: str) -> Prompt:
+    return request(path, preamble, asked(instruction, error))
+
+
+def mend(path: Sequence[Turn], preamble: str, error: str) -> Prompt:
+    wish = (
+        f"That code fails:\n\n{error}\n\n"
+        f"Write the code of this step again, corrected so that it runs. The step was: {path[-1].instruction}"
+    )
+    return request(path, preamble, wish)
+
+
+def cut(text: str) -> Cut:
+    return reply.cut(text)
+
+
+def chunk(text: str, before: str) -> str:
+    return reply.chunk(text, before)
+
+
+def request(path: Sequence[Turn], preamble: str, wish: str) -> Prompt:
+    return Prompt(messages=(*history(path, preamble), Message("user", wish)), opening=OPENING)
+
+
+def history(path: Sequence[Turn], preamble: str) -> tuple[Message, ...]:
+    messages = [Message("system", SYSTEM)]
+    if preamble.strip():
+        messages += [Message("user", "Begin the program."), Message("assistant", fenced(preamble))]
+    for turn in path:
+        error = "" if turn.making.mends else turn.making.error
+        messages += [
+            Message("user", asked(turn.instruction, error)),
+            Message("assistant", fenced(turn.chunk)),
+        ]
+    return tuple(messages)
+
+
+def asked(instruction: str, error: str) -> str:
+    return f"The program so far fails:\n\n{error}\n\n{instruction}" if error else instruction
+
+
+def fenced(code: str) -> str:
+    return OPENING + code.rstrip("\n") + "\n```"

@@ -1,0 +1,317 @@
+"""Takes a turn: render, complete, cut, run, mend. The REPL, the scripted mode and replay all come here."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+from mtchat.core.names import bound, parses
+from mtchat.core.outcome import Outcome
+from mtchat.core.program import Program
+from mtchat.core.prompt import ModelCard, Piece, Prompt, Usage
+from mtchat.core.session import Session
+from mtchat.core.settings import Sampling
+from mtchat.core.turn import COMPLETE, EDITED, INTERRUPTED, KEPT, Making, Turn
+from mtchat.errors import MtchatError
+from mtchat.prompting.family import Family
+
+RETRY_TEMPERATURE = 0.6
+
+
+@dataclass(frozen=True)
+class Read:
+    """The prompt is prefilled; the model begins to write."""
+
+    usage: Usage
+
+
+@dataclass(frozen=True)
+class Wrote:
+    """The code of the turn as far as it has been written; the last line may still grow."""
+
+    code: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """The turn is finished, or was interrupted."""
+
+    turn: Turn
+    number: int
+
+
+@dataclass(frozen=True)
+class Running:
+    """The program starts; its last turn has this number."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Ran:
+    """The program ended, on the path whose last turn has this number."""
+
+    outcome: Outcome
+    number: int
+
+
+@dataclass(frozen=True)
+class Mending:
+    """One round of asking the model to mend a turn starts."""
+
+    round: int
+    rounds: int
+    number: int
+    error: str
+
+
+Event = Read | Wrote | Made | Running | Ran | Mending
+Watch = Callable[[Event], None]
+Complete = Callable[[Prompt, Sampling], Iterator[Piece]]
+Run = Callable[[Program], Outcome]
+
+
+def unseen(event: Event) -> None:
+    """A watcher for those who only want the result."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """One completion: its text as the model wrote it, and what it cost."""
+
+    text: str
+    usage: Usage
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Where mending ended: the best session found, the rounds it took, and why it stopped."""
+
+    session: Session
+    rounds: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A turn that came out differently when it was made again from its seed."""
+
+    number: int
+    turn: Turn
+    again: str
+
+
+@dataclass(frozen=True)
+class Synthesizer:
+    """Makes turns with one family, one model and one sandbox, each handed in as a function.
+
+    `run` is None when nothing is to be run; `card` and `family_name` go into the record of each turn.
+    """
+
+    family: Family
+    complete: Complete
+    run: Run | None = None
+    card: ModelCard = ModelCard("")
+    family_name: str = ""
+    watch: Watch = field(default=unseen)
+
+    def prompt(self, session: Session, instruction: str) -> Prompt:
+        """The context that the next turn would have."""
+        return self.family.render(session.path, instruction, session.preamble, complaint(session.outcome))
+
+    def take(self, session: Session, instruction: str, sampling: Sampling) -> Session:
+        """The session with one more turn, run. An interrupted turn is kept, marked, and not run."""
+        error = complaint(session.outcome)
+        prompt = self.family.render(session.path, instruction, session.preamble, error)
+        made = self.make(session, prompt, instruction, sampling, error=error)
+        return self.tried(made) if made is not session else session
+
+    def retry(self, session: Session, sampling: Sampling) -> Session:
+        """The last turn made again beside the first try, warm and from another seed, so that it differs."""
+        last = session.numbered(len(session.path))
+        tries = sum(each.instruction == last.instruction for each in session.children(last.parent))
+        warm = replace(
+            sampling, temperature=max(sampling.temperature, RETRY_TEMPERATURE), seed=sampling.seed + tries
+        )
+        again = self.take(session.undo(), last.instruction, warm)
+        return session if again.head == last.parent else again
+
+    def reword(self, session: Session, number: int, instruction: str, sampling: Sampling) -> Session:
+        """Turn `number` made again from another instruction; the turns after it keep their code."""
+        rest = session.path[number:]
+        base = session.undo(len(session.path) - number + 1)
+        error = complaint(base.outcome)
+        prompt = self.family.render(base.path, instruction, base.preamble, error)
+        made = self.make(base, prompt, instruction, sampling, error=error)
+        return self.tried(kept(made, rest)) if made is not base else session
+
+    def rewrite(self, session: Session, number: int, code: str) -> Session:
+        """Turn `number` with code the user wrote; the turns after it keep theirs."""
+        turn = session.numbered(number)
+        edited = replace(turn, chunk=code, status=EDITED, making=Making(), usage=Usage())
+        base = session.undo(len(session.path) - number + 1)
+        return self.tried(kept(base.add(edited), session.path[number:]))
+
+    def tried(self, session: Session) -> Session:
+        """The session with the outcome of its live program, where there is a way to run it."""
+        turn = session.path[-1] if session.path else None
+        if self.run is None or turn is None or turn.status == INTERRUPTED:
+            return session
+        self.watch(Running(len(session.path)))
+        outcome = self.run(session.program)
+        self.watch(Ran(outcome, len(session.path)))
+        return session.with_outcome(outcome)
+
+    def fix(self, session: Session, sampling: Sampling, rounds: int = 3) -> Fixed:
+        """Asks the model to mend the failing turn, at most `rounds` times, and keeps the best program found.
+
+        The mended chunk takes the failing one's place on a branch beside it; later turns keep their code.
+        A round that does not get the program further, or that gives up names or output of the turn it
+        mends, is not kept: the program is never worse than before.
+        """
+        if session.outcome is None:
+            session = self.tried(session)
+        if session.outcome is None:
+            raise MtchatError("nothing has run, so there is nothing to fix; /run runs the program")
+        if session.outcome.ok:
+            raise MtchatError("nothing to fix: the program runs without an error")
+        best, asked = session, set[str]()
+        for number in range(1, rounds + 1):
+            attempt = self.mend(
+                best, hotter(sampling, number) if best.head in asked else sampling, number, rounds
+            )
+            if attempt is None:
+                return Fixed(best, number, "interrupted")
+            asked.add(best.head)
+            best = replace(best, turns=attempt.turns, outcomes=attempt.outcomes)
+            if better(attempt, best):
+                best = attempt
+            if best.outcome is not None and best.outcome.ok:
+                return Fixed(best, number, "the program runs")
+        return Fixed(best, rounds, f"still failing after {rounds} rounds")
+
+    def mend(self, session: Session, sampling: Sampling, number: int, rounds: int) -> Session | None:
+        """One round: the failing turn written again and the program run; None when it was interrupted."""
+        outcome = session.outcome
+        assert outcome is not None
+        place = outcome.turn or len(session.path)
+        failing, rest = session.numbered(place), session.path[place:]
+        error = complaint(outcome)
+        self.watch(Mending(number, rounds, place, outcome.error))
+        prompt = self.family.mend(session.path[:place], session.preamble, error)
+        base = session.undo(len(session.path) - place + 1)
+        made = self.make(base, prompt, failing.instruction, sampling, error=error, mends=failing.id)
+        if made is base or made.path[-1].status == INTERRUPTED:
+            return None
+        tried = self.tried(kept(made, rest))
+        return None if tried.outcome and tried.outcome.limit == "interrupted" else tried
+
+    def make(
+        self,
+        session: Session,
+        prompt: Prompt,
+        instruction: str,
+        sampling: Sampling,
+        *,
+        error: str = "",
+        mends: str = "",
+    ) -> Session:
+        """The session with a turn made from a prompt; the same session when nothing was written."""
+        written = self.write(prompt, sampling)
+        chunk = self.family.chunk(written.text, session.program.source)
+        stopped = written.usage.finish == "interrupted"
+        if stopped and not chunk.strip():
+            return session
+        card = self.card
+        making = Making(card.name, card.fingerprint, card.precision, self.family_name, sampling, error, mends)
+        status = INTERRUPTED if stopped else COMPLETE
+        turn = Turn(instruction, chunk, session.head, status, making, written.usage)
+        made = session.add(turn)
+        self.watch(Made(turn, len(made.path)))
+        return made
+
+    def write(self, prompt: Prompt, sampling: Sampling) -> Written:
+        """One completion, up to its cut. Ctrl-C ends it and keeps what was written."""
+        text, usage, reading = "", Usage(), True
+        stream = self.complete(prompt, sampling)
+        try:
+            for piece in stream:
+                text, usage = text + piece.text, piece.usage
+                if reading:
+                    reading = False
+                    self.watch(Read(usage))
+                if piece.text:
+                    cut = self.family.cut(text)
+                    self.watch(Wrote(cut.code))
+                    if cut.finished:
+                        return Written(text, replace(usage, finish="cut"))
+        except KeyboardInterrupt:
+            return Written(text, replace(usage, finish="interrupted"))
+        finally:
+            close = getattr(stream, "close", None)
+            if close is not None:
+                close()
+        return Written(text, usage)
+
+    def verify(self, session: Session) -> Iterator[Difference | None]:
+        """Each turn of the live path that a model wrote, made again: None where every byte is the same.
+
+        An interrupted turn is the same when it is how the reply begins. Turns that were edited or kept are
+        not made by their own context, so they are passed over.
+        """
+        for number, turn in enumerate(session.path, start=1):
+            if turn.status not in (COMPLETE, INTERRUPTED):
+                continue
+            base = replace(session, head=turn.parent)
+            if turn.making.mends:
+                failing = session.get(turn.making.mends)
+                prompt = self.family.mend((*base.path, failing), base.preamble, turn.making.error)
+            else:
+                prompt = self.family.render(base.path, turn.instruction, base.preamble, turn.making.error)
+            again = self.family.chunk(self.write(prompt, turn.making.sampling).text, base.program.source)
+            same = again == turn.chunk or (turn.status == INTERRUPTED and again.startswith(turn.chunk))
+            yield None if same else Difference(number, turn, again)
+
+
+def kept(session: Session, rest: tuple[Turn, ...]) -> Session:
+    """The session with later turns carried over to its new branch, code unchanged."""
+    return session.extend(tuple(replace(turn, status=KEPT, making=Making()) for turn in rest))
+
+
+def hotter(sampling: Sampling, number: int) -> Sampling:
+    """Sampling for a question that was asked before: warm enough that the answer can differ."""
+    warm = max(sampling.temperature, RETRY_TEMPERATURE)
+    return replace(sampling, temperature=warm, seed=sampling.seed + number)
+
+
+def better(attempt: Session, than: Session) -> bool:
+    """Whether a mended program is better: it gets further, and its turns still do what they did."""
+    return keeps(attempt, than) and reach(attempt) > reach(than)
+
+
+def reach(session: Session) -> tuple[bool, int, int]:
+    """How far a program gets: whether it runs, else the turn and the line of that turn where it fails."""
+    outcome = session.outcome
+    if outcome is None:
+        return (False, 0, 0)
+    if outcome.ok or not outcome.frames:
+        return (outcome.ok, len(outcome.outputs), 0)
+    place = outcome.frames[0].place
+    return (False, place.turn, place.line)
+
+
+def keeps(attempt: Session, than: Session) -> bool:
+    """Whether each turn still binds the names it bound, and still prints where it printed."""
+    for old, new in zip(than.path, attempt.path, strict=True):
+        if old.chunk == new.chunk:
+            continue
+        if not parses(new.chunk) or not bound(old.chunk) <= bound(new.chunk):
+            return False
+        if "print(" in old.chunk and "print(" not in new.chunk:
+            return False
+    return True
+
+
+def complaint(outcome: Outcome | None) -> str:
+    """What to tell the model about a failing program; "" when it runs, or was stopped by choice."""
+    if outcome is None or outcome.ok or outcome.limit == "interrupted":
+        return ""
+    return outcome.error
