@@ -10,7 +10,7 @@ from mtchat.core.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.core.session import Session
 from mtchat.core.settings import Sampling
 from mtchat.core.turn import COMPLETE, EDITED, INTERRUPTED, KEPT, Making, Turn
-from mtchat.errors import MtchatError
+from mtchat.errors import MtchatError, SandboxError
 from mtchat.prompting.family import Family
 
 RETRY_TEMPERATURE = 0.6
@@ -156,7 +156,10 @@ class Synthesizer:
         if self.run is None or turn is None or turn.status == INTERRUPTED:
             return session
         self.watch(Running(len(session.path)))
-        outcome = self.run(session.program)
+        try:
+            outcome = self.run(session.program)
+        except SandboxError as error:
+            outcome = Outcome("none", None, limit="sandbox", finished=False, error=str(error))
         self.watch(Ran(outcome, len(session.path)))
         return session.with_outcome(outcome)
 
@@ -312,6 +315,6 @@ def keeps(attempt: Session, than: Session) -> bool:
 
 def complaint(outcome: Outcome | None) -> str:
     """What to tell the model about a failing program; "" when it runs, or was stopped by choice."""
-    if outcome is None or outcome.ok or outcome.limit == "interrupted":
+    if outcome is None or outcome.ok or outcome.limit in ("interrupted", "sandbox"):
         return ""
     return outcome.error

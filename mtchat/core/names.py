@@ -1,25 +1,29 @@
 """The names that a piece of code binds at its top level."""
 
 import symtable
+import warnings
 
 
 def bound(code: str) -> frozenset[str]:
     """Names assigned, imported or defined at top level; none where the code does not parse."""
-    try:
-        table = symtable.symtable(code, "<chunk>", "exec")
-    except (SyntaxError, ValueError):
-        return frozenset()
+    table = symbols(code)
     return frozenset(
         symbol.get_name()
-        for symbol in table.get_symbols()
+        for symbol in (table.get_symbols() if table else ())
         if symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace()
     )
 
 
 def parses(code: str) -> bool:
     """Whether the code is a Python module."""
-    try:
-        symtable.symtable(code, "<chunk>", "exec")
-    except (SyntaxError, ValueError):
-        return False
-    return True
+    return symbols(code) is not None
+
+
+def symbols(code: str) -> symtable.SymbolTable | None:
+    """The compiler's table of a module; None where it does not parse, or is nested too deeply to."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "\d" in a string: the run says so, where it says anything
+        try:
+            return symtable.symtable(code, "<chunk>", "exec")
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None

@@ -54,7 +54,7 @@ class Settings:
         value = parse(name, text, type(getattr(self, name)))
         low, high = BOUNDS.get(name, (float("-inf"), float("inf")))
         if not low <= value <= high:
-            raise UsageError(f"{name} must be between {low:g} and {high:g}, not {text}")
+            raise UsageError(f"{name} must be between {show(low)} and {show(high)}, not {text}")
         return replace(self, **{name: value})  # type: ignore[arg-type]
 
     def rows(self) -> list[tuple[str, str, str]]:

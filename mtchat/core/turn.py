@@ -51,5 +51,6 @@ class Turn:
     def id(self) -> str:
         """BLAKE2b-128 of parent, instruction, chunk, status and making as canonical JSON, in hex."""
         parts = [self.parent, self.instruction, self.chunk, self.status, asdict(self.making)]
-        text = json.dumps(parts, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-        return blake2b(text.encode(), digest_size=16).hexdigest()
+        text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        # ASCII escapes would give two lone surrogates the id of the character they pair up to
+        return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

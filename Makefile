@@ -1,0 +1,39 @@
+# Two commands do everything: `make run` sets up and starts mtchat, `make test` checks it.
+
+PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$each && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+MODEL ?= starter
+
+.PHONY: run install test lint clean
+.DEFAULT_GOAL := run
+
+run: install
+	@$(BIN)/mtchat --model $(MODEL) || [ $$? -eq 130 ]
+
+install: $(VENV)/installed
+	@$(BIN)/mtchat models get $(MODEL)
+
+test: $(VENV)/installed-test lint
+	@$(BIN)/mtchat models get starter-small || echo "starter-small is not here: its tests are skipped"
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "mtchat needs Python 3.11 or newer: install it, or make run PYTHON=/path/to/python"; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { echo "no venv module: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
+	$(PIP) install --constraint constraints.txt --editable '.[science]'
+	@touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[science,test]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,165 @@
+"""What can be typed after `mtchat`: the words, their help, their values."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import NoReturn
+
+from mtchat import __version__
+from mtchat.core.settings import HELP, Settings
+from mtchat.errors import UsageError
+
+TALK = "talk"
+VERBS = {
+    "run": "run the assembled program of a session, or any .py file, in the sandbox",
+    "replay": "play a session back, or make every turn again and compare",
+    "export": "write a session as a program or a document",
+    "import": "make a session from a .py file",
+    "sessions": "list the sessions",
+    "models": "list the models; get or remove one",
+    "doctor": "say what works on this machine, and what to do about what does not",
+}
+EPILOG = "\n".join(
+    [
+        "other commands (each has its own --help):",
+        *(f"  mtchat {verb:<9} {meaning}" for verb, meaning in VERBS.items()),
+        "",
+        "exit codes: 0 done, 1 the program or a check failed, 2 wrong usage, 3 model unavailable,",
+        "4 sandbox refused, 130 interrupted",
+    ]
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are MtchatErrors."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; {self.prog} --help says more")
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments, with the verb in `.verb`: "talk" for the REPL and the scripted mode."""
+    if argv and argv[0] in VERBS:
+        parser = BUILD[argv[0]]()
+        return parser.parse_args(argv[1:], argparse.Namespace(verb=argv[0]))
+    return talk().parse_args(argv, argparse.Namespace(verb=TALK))
+
+
+def talk() -> Parser:
+    parser = Parser(
+        prog="mtchat",
+        description="Builds a Python program by conversation: one instruction a turn.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "session", nargs="?", metavar="SESSION", help="a name or path; a new one when left out"
+    )
+    parser.add_argument(
+        "-p", "--prompt", action="append", default=[], metavar="TEXT", help="an instruction; no REPL then"
+    )
+    parser.add_argument(
+        "--run", action="store_true", help="print what the program prints instead of its code"
+    )
+    parser.add_argument("--fix", action="store_true", help="ask the model to mend each turn that fails")
+    model_options(parser)
+    folder_option(parser)
+    for field in fields(Settings):
+        flag = "--" + field.name.replace("_", "-")
+        if field.name != "run":
+            parser.add_argument(flag, dest=f"set_{field.name}", metavar="X", help=HELP[field.name])
+    parser.add_argument("--version", action="version", version=f"mtchat {__version__}")
+    return parser
+
+
+def model_options(parser: Parser) -> None:
+    parser.add_argument(
+        "--model", default="starter", help="starter, starter-small, a folder, a .gguf file, a hub name"
+    )
+    parser.add_argument(
+        "--family", default="", help="how the model is prompted; chosen by the model if left out"
+    )
+    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
+
+
+def folder_option(parser: Parser) -> None:
+    parser.add_argument("--sessions", type=Path, metavar="DIR", help="the sessions folder")
+
+
+def verb(name: str) -> Parser:
+    return Parser(prog=f"mtchat {name}", description=VERBS[name][0].upper() + VERBS[name][1:] + ".")
+
+
+def run() -> Parser:
+    parser = verb("run")
+    parser.add_argument("session", metavar="SESSION|FILE.py")
+    parser.add_argument("--files", type=Path, metavar="DIR", help="where files the program leaves are copied")
+    parser.add_argument("--seconds", dest="set_seconds", metavar="X", help=HELP["seconds"])
+    parser.add_argument("--memory-mib", dest="set_memory_mib", metavar="X", help=HELP["memory_mib"])
+    folder_option(parser)
+    return parser
+
+
+def replay() -> Parser:
+    parser = verb("replay")
+    parser.add_argument("session", metavar="SESSION")
+    parser.add_argument("--verify", action="store_true", help="make every turn again from its seed")
+    parser.add_argument("--model", default="", help="where the session's model is, when not by its own name")
+    folder_option(parser)
+    return parser
+
+
+def export() -> Parser:
+    parser = verb("export")
+    parser.add_argument("session", metavar="SESSION")
+    parser.add_argument("--to", default="py", metavar="FORMAT", help="py, ipynb, md or html")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="- or left out: standard output")
+    folder_option(parser)
+    return parser
+
+
+def bring() -> Parser:
+    parser = verb("import")
+    parser.add_argument("file", type=Path, metavar="FILE.py")
+    parser.add_argument("--name", default="", help="the session's name; the file's when left out")
+    folder_option(parser)
+    return parser
+
+
+def sessions() -> Parser:
+    parser = verb("sessions")
+    folder_option(parser)
+    return parser
+
+
+def models() -> Parser:
+    parser = verb("models")
+    parser.add_argument("action", nargs="?", choices=["list", "get", "remove"], default="list")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    return parser
+
+
+def doctor() -> Parser:
+    return verb("doctor")
+
+
+BUILD = {
+    "run": run,
+    "replay": replay,
+    "export": export,
+    "import": bring,
+    "sessions": sessions,
+    "models": models,
+    "doctor": doctor,
+}
+
+
+def settings(args: argparse.Namespace) -> Settings:
+    """The settings that the options give."""
+    chosen = Settings()
+    for field in fields(Settings):
+        text = getattr(args, f"set_{field.name}", None)
+        if text is not None:
+            chosen = chosen.with_text(field.name, text)
+    return chosen

@@ -1,0 +1,132 @@
+"""Says what works on this machine, and what to do about what does not."""
+
+import importlib.metadata
+import importlib.util
+import locale
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from mtchat import __version__
+from mtchat.errors import ExitCode
+from mtchat.repl.view import GREEN, RED, YELLOW, View
+from mtchat.starter import cache
+
+SCIENCE = ("numpy", "pandas", "sklearn", "matplotlib")
+GOOD, POOR, BAD = "✓", "!", "✗"
+STYLES = {GOOD: GREEN, POOR: YELLOW, BAD: RED}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report: a mark, what was looked at, what was found, and what to do about it."""
+
+    mark: str
+    what: str
+    found: str
+    advice: str = ""
+
+
+def doctor() -> int:
+    """Prints every finding; fails when something that mtchat cannot do without is missing."""
+    view = View.of(sys.stdout)
+    worst = False
+    for look in (python, torch, memory, gpu, sandbox, models, disk, terminal, science):
+        for finding in look():
+            view.line(f"{finding.mark} {finding.what:<12} {finding.found}", STYLES[finding.mark])
+            if finding.advice:
+                view.line(f"  {'':<12} {finding.advice}")
+            worst = worst or finding.mark == BAD
+    return ExitCode.FAILED if worst else ExitCode.DONE
+
+
+def python() -> Iterator[Finding]:
+    yield Finding(GOOD, "mtchat", f"{__version__}, Python {platform.python_version()}, {platform.platform()}")
+
+
+def torch() -> Iterator[Finding]:
+    for name in ("torch", "transformers"):
+        try:
+            yield Finding(GOOD, name, importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(BAD, name, "not installed", "make install")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    chosen = os.environ.get("OMP_NUM_THREADS", "")
+    yield Finding(
+        GOOD, "threads", f"{chosen or cores} of {cores} cores{' (OMP_NUM_THREADS)' if chosen else ''}"
+    )
+
+
+def memory() -> Iterator[Finding]:
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    except (ValueError, OSError):
+        return
+    if total < 7.5:
+        yield Finding(
+            POOR, "memory", f"{total:.1f} GiB", "small for starter; --model starter-small needs 3 GiB"
+        )
+    else:
+        yield Finding(GOOD, "memory", f"{total:.1f} GiB")
+
+
+def gpu() -> Iterator[Finding]:
+    import torch as library
+
+    if library.cuda.is_available():
+        yield Finding(GOOD, "GPU", library.cuda.get_device_name(0))
+    else:
+        yield Finding(GOOD, "GPU", "none; models run on the CPU")
+
+
+def sandbox() -> Iterator[Finding]:
+    from mtchat.sandbox import sandbox as room
+
+    found = room.probe()
+    if found.ok:
+        yield Finding(GOOD, "sandbox", found.tier)
+    else:
+        yield Finding(BAD, "sandbox", found.reason, found.fix)
+
+
+def models() -> Iterator[Finding]:
+    for row in cache.status(cache.folder()):
+        advice = "" if row.state == cache.HERE else f"mtchat models get {row.name}"
+        yield Finding(GOOD if row.state == cache.HERE else POOR, row.name, row.text, advice)
+
+
+def disk() -> Iterator[Finding]:
+    for what, path in (
+        ("cache", platformdirs.user_cache_path("mtchat", appauthor=False)),
+        ("here", Path.cwd()),
+    ):
+        there = next(each for each in (path, *path.parents) if each.exists())
+        free = shutil.disk_usage(there).free / 2**30
+        writable = os.access(there, os.W_OK)
+        advice = "" if writable else "not writable; XDG_CACHE_HOME chooses another folder"
+        yield Finding(GOOD if writable else BAD, what, f"{path}, {free:.0f} GiB free", advice)
+
+
+def terminal() -> Iterator[Finding]:
+    encoding = locale.getpreferredencoding(False)
+    name = os.environ.get("TERM", "none")
+    if encoding.lower().replace("-", "") != "utf8":
+        yield Finding(POOR, "terminal", f"{name}, {encoding}", "marks need UTF-8: export LANG=C.UTF-8")
+    else:
+        yield Finding(
+            GOOD, "terminal", f"{name}, {encoding}{'' if sys.stdout.isatty() else ', not a terminal'}"
+        )
+
+
+def science() -> Iterator[Finding]:
+    missing = [name for name in SCIENCE if importlib.util.find_spec(name) is None]
+    if missing:
+        yield Finding(POOR, "packages", f"programs cannot import {', '.join(missing)}", "make install")
+    else:
+        yield Finding(GOOD, "packages", f"programs can import {', '.join(SCIENCE)}")

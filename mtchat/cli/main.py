@@ -1,0 +1,38 @@
+"""From argv to an exit code: the one place, beside the REPL's loop, where an MtchatError ends."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from mtchat.cli import arguments
+from mtchat.errors import ExitCode, MtchatError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and says how it went. Rooms are imported late, so that --help is there at once."""
+    try:
+        return int(program(arguments.parse(sys.argv[1:] if argv is None else argv)))
+    except MtchatError as error:
+        print(f"mtchat: {error}", file=sys.stderr)
+        return error.code
+    except KeyboardInterrupt:
+        print("mtchat: interrupted", file=sys.stderr)
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.FAILED
+
+
+def program(args: argparse.Namespace) -> int:
+    if args.verb == arguments.TALK:
+        from mtchat.cli.talk import talk
+
+        return talk(args)
+    if args.verb == "doctor":
+        from mtchat.cli.doctor import doctor
+
+        return doctor()
+    from mtchat.cli import verbs
+
+    return verbs.VERBS[args.verb](args)

@@ -1,0 +1,226 @@
+"""The commands beside the conversation: run, replay, export, import, sessions, models."""
+
+import argparse
+import difflib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from mtchat import export as exporting
+from mtchat import store
+from mtchat.cli import arguments, wiring
+from mtchat.core.outcome import Outcome
+from mtchat.core.program import Chunk, Program
+from mtchat.core.session import Session
+from mtchat.errors import ExitCode, MtchatError, UsageError
+from mtchat.prompting import family
+from mtchat.repl.view import View, shown
+from mtchat.starter import cache
+from mtchat.starter.progress import Progress, describe
+from mtchat.store import Log
+from mtchat.synthesis import Synthesizer
+
+
+def run(args: argparse.Namespace) -> int:
+    """The program's own output on stdout and stderr as it comes, and its own exit code."""
+    out, err = View.of(sys.stdout), View.of(sys.stderr)
+    program, place = assembled(args)
+    limits = arguments.settings(args).limits
+
+    def hear(stream: str, text: str) -> None:
+        view = err if stream == "stderr" else out
+        if view.live:
+            view.hear(stream, text)
+        else:
+            view.out.write(text)
+            view.out.flush()
+
+    outcome = wiring.sandboxed(program, limits, place, hear)
+    if outcome.traceback:
+        err.line(outcome.traceback.rstrip("\n"))
+    if not outcome.ok:
+        err.verdict(outcome)
+    err.files(outcome, shown(place) if place else "")
+    return status(outcome)
+
+
+def assembled(args: argparse.Namespace) -> tuple[Program, Path | None]:
+    """The program to run, and where to copy the files it leaves."""
+    path = Path(args.session)
+    if path.suffix == ".py":
+        try:
+            source = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"cannot read {path}: {error.strerror}") from error
+        return Program((Chunk(1, source),), path.name), args.files or path.with_suffix(".files")
+    found = store.find(args.session, store.folder(args.sessions))
+    return store.load(found).program, args.files or found.with_suffix(".files")
+
+
+def status(outcome: Outcome) -> int:
+    """The exit code of a run as a shell has it: 128 + n for signal n, 1 for a limit."""
+    if outcome.limit == "interrupted":
+        return ExitCode.INTERRUPTED
+    if outcome.limit:
+        return ExitCode.FAILED
+    if outcome.signal is not None:
+        return 128 + outcome.signal
+    return outcome.exit_code or 0
+
+
+def replay(args: argparse.Namespace) -> int:
+    """Shows each turn with what it prints when the program runs again; differences from the record fail."""
+    path = store.find(args.session, store.folder(args.sessions))
+    session = store.load(path)
+    if not session.path:
+        raise MtchatError(f"{session.name} has no turns")
+    return verify(session, args) if args.verify else play(session)
+
+
+def play(session: Session) -> int:
+    view = View.of(sys.stdout)
+    outcome = wiring.sandboxed(session.program, arguments.settings(argparse.Namespace()).limits, None, None)
+    outputs = outcome.outputs[1:] if session.preamble.strip() else outcome.outputs
+    for number, turn in enumerate(session.path, start=1):
+        view.turn(number, turn)
+        view.output(outputs[number - 1] if len(outputs) >= number else "")
+    view.verdict(outcome)
+    view.files(outcome, "")
+    recorded = session.outcome
+    changes = list(differences(recorded, outcome)) if recorded is not None else []
+    for line in changes:
+        view.error(line)
+    return ExitCode.FAILED if changes else ExitCode.DONE
+
+
+def differences(recorded: Outcome, now: Outcome) -> Iterator[str]:
+    """How a run differs from the recorded one, in lines; times and sizes do not count."""
+    if recorded.ok != now.ok or recorded.error != now.error:
+        yield f"recorded: {recorded.error or 'ran'}; now: {now.error or 'ran'}"
+    if recorded.stdout != now.stdout:
+        yield from diff(recorded.stdout, now.stdout, "recorded output", "output now")
+    names = [[file.path for file in outcome.files] for outcome in (recorded, now)]
+    if names[0] != names[1]:
+        yield f"recorded files: {', '.join(names[0]) or 'none'}; now: {', '.join(names[1]) or 'none'}"
+
+
+def diff(old: str, new: str, old_name: str, new_name: str) -> list[str]:
+    return list(difflib.unified_diff(old.splitlines(), new.splitlines(), old_name, new_name, lineterm=""))
+
+
+def verify(session: Session, args: argparse.Namespace) -> int:
+    """Makes every turn again from its seed; a turn that comes out differently is shown as a diff."""
+    view = View.of(sys.stdout)
+    makings = [turn.making for turn in session.path if turn.making.model]
+    if not makings:
+        raise MtchatError(f"no turn of {session.name} was written by a model, so there is nothing to verify")
+    model = wiring.model(args.model or makings[0].model, makings[0].precision or "auto")
+    err = View.of(sys.stderr)
+    while not model.ready(0.5):
+        err.transient(f"{model.name}: {model.stage()}")
+    err.erase()
+    if model.card().fingerprint != makings[0].fingerprint:
+        raise MtchatError(
+            f"{session.name} was made by {makings[0].model} with weights {makings[0].fingerprint[:12]}; "
+            f"{model.name} has {model.card().fingerprint[:12]}. Give the right one with --model"
+        )
+    maker = Synthesizer(family.load(makings[0].family), model.complete)
+    count = changed = 0
+    for difference in maker.verify(session):
+        count += 1
+        if difference is None:
+            continue
+        changed += 1
+        view.error(f"turn {difference.number} differs: {difference.turn.instruction}")
+        for line in diff(difference.turn.chunk, difference.again, "recorded", "made again"):
+            view.line(line)
+    view.line(f"{count - changed} of {count} turns are the same, byte for byte")
+    return ExitCode.FAILED if changed else ExitCode.DONE
+
+
+def export(args: argparse.Namespace) -> int:
+    session = store.load(store.find(args.session, store.folder(args.sessions)))
+    if args.output is None or str(args.output) == "-":
+        sys.stdout.write(exporting.write(session, args.to))
+    else:
+        View.of(sys.stderr).line(f"wrote {shown(exporting.save(session, args.to, args.output))}")
+    return ExitCode.DONE
+
+
+def bring(args: argparse.Namespace) -> int:
+    """A session from a file; its name is the file's unless one is given, and no session is overwritten."""
+    folder = store.folder(args.sessions)
+    session = exporting.read(args.file)
+    name = args.name or args.file.stem
+    store.check_name(name)
+    path = store.path_of(name, folder)
+    if path.exists():
+        raise UsageError(f"there is a session {shown(path)} already; choose another with --name")
+    with Log.open(path) as log:
+        log.write(session, "import")
+    View.of(sys.stderr).line(f"imported as {shown(path)}: {len(session.path)} turns; mtchat {name} opens it")
+    return ExitCode.DONE
+
+
+def sessions(args: argparse.Namespace) -> int:
+    view = View.of(sys.stdout)
+    folder = store.folder(args.sessions)
+    for each in store.summaries(folder):
+        view.line(f"{each.name:<24} {each.turns:>3} turns  {each.problem or each.instruction}")
+    View.of(sys.stderr).note(f"in {shown(folder)}")
+    return ExitCode.DONE
+
+
+def models(args: argparse.Namespace) -> int:
+    view = View.of(sys.stdout)
+    if args.action == "get":
+        for name in args.names or ["starter"]:
+            view.line(f"{name}: {get(name)}")
+    elif args.action == "remove":
+        if not args.names:
+            raise UsageError("remove which model? mtchat models lists them")
+        for name in args.names:
+            freed = cache.remove(name, cache.folder())
+            view.line(f"removed {name}: {freed / 2**20:.0f} MiB freed")
+    else:
+        for row in cache.status(cache.folder()):
+            view.line(
+                f"{row.name:<14} {row.bytes / 2**20:>6.0f} MiB  {row.text:<24} {row.title}, {row.licence}"
+            )
+            view.line(f"{'':<14} {row.path}")
+        view.line("A folder with safetensors, a .gguf file or a hub name works too: mtchat --model NAME")
+    return ExitCode.DONE
+
+
+def get(name: str) -> Path:
+    """Fetches a model, with a line of progress: redrawn on a terminal, now and then elsewhere."""
+    view = View.of(sys.stderr)
+    said = [-1]
+
+    def report(progress: Progress, seconds: float) -> None:
+        text = describe(progress, seconds)
+        if view.live:
+            view.transient(bar(progress) + " " + text)
+        elif progress.piece != said[0]:
+            said[0] = progress.piece
+            view.line(text)
+
+    try:
+        return wiring.fetched(name, report)
+    finally:
+        view.erase()
+
+
+def bar(progress: Progress, width: int = 24) -> str:
+    filled = width * progress.done // progress.total if progress.total else 0
+    return "█" * filled + "░" * (width - filled)
+
+
+VERBS = {
+    "run": run,
+    "replay": replay,
+    "export": export,
+    "import": bring,
+    "sessions": sessions,
+    "models": models,
+}

@@ -1,0 +1,90 @@
+"""Wires rooms together: models by name, the sandbox, the tools that the REPL is handed."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import platformdirs
+
+from mtchat.cli.loading import Engine, Loading, Report
+from mtchat.core.outcome import Outcome
+from mtchat.core.program import Program
+from mtchat.core.settings import Limits
+from mtchat.errors import ModelError
+from mtchat.starter import cache, catalogue
+from mtchat.starter.fetch import fetch
+from mtchat.starter.progress import Progress, describe
+
+Hear = Callable[[str, str], None]
+
+
+def model(name: str, precision: str = "auto") -> Loading:
+    """A model by the name of a starter, a path, or a hub id; loading begins when it is first needed."""
+    return Loading(name, lambda report: engine(name, precision, report))
+
+
+def engine(name: str, precision: str, report: Report) -> Engine:
+    if name.startswith("openai:"):
+        raise ModelError(f"cannot use {name}: remote endpoints are not supported yet; give a local model")
+    source, fingerprint = located(name, report)
+    report("loading")
+    from mtchat.engine import loader
+
+    return loader.load(
+        source,
+        name,
+        fingerprint=fingerprint,
+        precision=precision,
+        cache=platformdirs.user_cache_path("mtchat", appauthor=False) / "converted",
+        report=lambda stage, part: report(stage if part is None else f"{stage} {100 * part:.0f} %"),
+    )
+
+
+def located(name: str, report: Report) -> tuple[str | Path, str]:
+    """Where a model is, fetched if it must be, and its fingerprint where that is known."""
+    if name in (each.name for each in catalogue.load()):
+        path = fetched(name, lambda progress, seconds: report(describe(progress, seconds)))
+        return path, catalogue.find(name).sha256
+    path = Path(name).expanduser()
+    if path.exists():
+        return path, ""
+    if name.endswith(".gguf") or name.startswith((".", "/", "~")):
+        raise ModelError(f"no model at {name}; mtchat models lists the models that have a name")
+    return name, ""
+
+
+def fetched(name: str, report: Callable[[Progress, float], None]) -> Path:
+    """The file of a starter; `report` gets the seconds since the present stage began."""
+    began: dict[str, float] = {}
+
+    def timed(progress: Progress) -> None:
+        start = began.setdefault(progress.stage, time.monotonic())
+        report(progress, time.monotonic() - start)
+
+    return fetch(name, cache.folder(), timed)
+
+
+def models() -> list[tuple[str, str]]:
+    """The models that have a name, and whether they are here."""
+    return [(row.name, f"{row.title}, {row.text}") for row in cache.status(cache.folder())]
+
+
+def sandboxed(program: Program, limits: Limits, collect: Path | None, hear: Hear | None) -> Outcome:
+    from mtchat.sandbox import sandbox
+
+    return sandbox.run(program, limits, collect=collect, watch=hear)
+
+
+def tier() -> str:
+    """How strong the sandbox is, in a word."""
+    from mtchat.sandbox import sandbox
+
+    return sandbox.probe().tier
+
+
+def refusal() -> str:
+    """Why nothing can be run here; "" when a sandbox works."""
+    from mtchat.sandbox import sandbox
+
+    found = sandbox.probe()
+    return "" if found.ok else f"{found.reason}; {found.fix}"

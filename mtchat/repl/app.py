@@ -1,0 +1,130 @@
+"""The loop of the REPL: reads a line, does a command or takes a turn, and outlives every error."""
+
+import difflib
+from pathlib import Path
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.styles import Style
+
+from mtchat import __version__, registry
+from mtchat.errors import MtchatError, UsageError
+from mtchat.repl import toolbar
+from mtchat.repl.commands.help import COMMANDS
+from mtchat.repl.commands.undo import where
+from mtchat.repl.completion import Slash
+from mtchat.repl.desk import Desk, Leave
+from mtchat.repl.keys import bindings
+from mtchat.repl.view import shown
+
+STYLE = Style.from_dict({"bottom-toolbar": "noreverse ansibrightblack", "prompt": "bold"})
+
+
+def start(desk: Desk, history: Path | None) -> None:
+    """Runs the REPL until the user leaves. The model starts to load once the prompt is on the screen."""
+    prompt = prompter(desk, history)
+    desk.ask = lambda label, text: asked(prompt, label, text)
+    prompt.app.after_render += lambda _: desk.model.begin()
+    greet(desk)
+    while step(desk, prompt):
+        pass
+    desk.log.close()
+
+
+def prompter(desk: Desk, history: Path | None) -> PromptSession[str]:
+    return PromptSession(
+        multiline=True,
+        history=kept(history),
+        auto_suggest=AutoSuggestFromHistory(),
+        completer=Slash(lambda: desk),
+        key_bindings=bindings(),
+        bottom_toolbar=lambda: toolbar.text(desk),
+        prompt_continuation=lambda width, number, wrapped: " " * width,
+        style=STYLE,
+        refresh_interval=0.5,
+        reserve_space_for_menu=6,
+        tempfile_suffix=".txt",
+    )
+
+
+def kept(history: Path | None) -> History:
+    """Earlier input on disk; in memory where the folder cannot be written."""
+    if history is None:
+        return InMemoryHistory()
+    try:
+        history.parent.mkdir(parents=True, exist_ok=True)
+        history.touch()
+    except OSError:
+        return InMemoryHistory()
+    return FileHistory(str(history))
+
+
+def asked(prompt: PromptSession[str], label: str, text: str) -> str:
+    """A line the user edits, outside the conversation; Ctrl-C and Ctrl-D leave it as it was."""
+    try:
+        return prompt.prompt([("class:prompt", label)], default=text)
+    except (KeyboardInterrupt, EOFError):
+        return text
+
+
+def greet(desk: Desk) -> None:
+    view = desk.view
+    view.line(
+        f"mtchat {__version__}: type an instruction, and the program grows by a piece. /help lists commands."
+    )
+    for notice in desk.log.notices:
+        view.note(notice)
+    if desk.tools.refusal():
+        view.error(f"programs are not run: {desk.tools.refusal()}")
+    if desk.session.turns:
+        view.line(f"{desk.session.name}: {where(desk)}. /show shows the program.")
+
+
+def step(desk: Desk, prompt: PromptSession[str]) -> bool:
+    """One line of input, done; False when the user leaves."""
+    try:
+        label = f"{len(desk.session.path) + 1}› "
+        line = prompt.prompt([("class:prompt", label)], default="")
+    except KeyboardInterrupt:
+        desk.view.note("Ctrl-D or /quit leaves; everything is saved")
+        return True
+    except EOFError:
+        return leave(desk)
+    try:
+        dispatch(desk, line)
+        if line.strip():
+            desk.view.line()
+    except Leave:
+        return leave(desk)
+    except MtchatError as error:
+        desk.state = "idle"
+        desk.view.error(str(error))
+    except KeyboardInterrupt:
+        desk.state = "idle"
+        desk.view.erase()
+        desk.view.note("stopped; nothing is changed")
+    return True
+
+
+def leave(desk: Desk) -> bool:
+    if desk.log.path.exists():
+        desk.view.note(f"saved in {shown(desk.log.path)}; mtchat {desk.session.name} goes on with it")
+    return False
+
+
+def dispatch(desk: Desk, line: str) -> None:
+    """A command when the line begins with a slash and a letter; an instruction otherwise."""
+    text = line.strip()
+    if not text:
+        return
+    if not (text[0] == "/" and text[1:2].isalpha()):
+        desk.take(text)
+        return
+    name, _, argument = text[1:].partition(" ")
+    known = registry.names(COMMANDS)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean /{near[0]}?" if near else ""
+        raise UsageError(f"no command /{name}{hint} /help lists them")
+    registry.load(COMMANDS, name).do(desk, argument)

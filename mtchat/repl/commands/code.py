@@ -1,0 +1,16 @@
+"""Opens the code of turn N in $EDITOR and puts what you save in its place; later turns keep theirs."""
+
+from mtchat.repl.desk import Desk
+from mtchat.repl.editor import edited
+
+USAGE = "[N]"
+
+
+def do(desk: Desk, argument: str) -> None:
+    number = desk.number(argument)
+    old = desk.session.numbered(number).chunk
+    new = edited(old + "\n", ".py").rstrip()
+    if new == old.rstrip():
+        desk.view.note("the code is unchanged")
+        return
+    desk.finish(desk.hand().rewrite(desk.session, number, new), "code")

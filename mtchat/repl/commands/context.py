@@ -1,0 +1,13 @@
+"""Shows exactly what the model will see with the next instruction, and how much of its context that takes."""
+
+from mtchat.repl.desk import Desk
+
+USAGE = "[TEXT]"
+
+
+def do(desk: Desk, argument: str) -> None:
+    maker = desk.maker()
+    text = desk.model.text(maker.prompt(desk.session, argument.strip() or "(your next instruction)"))
+    desk.view.line(text)
+    tokens, context = desk.model.count(text), desk.model.card().context
+    desk.view.note(f"{tokens} of {context} tokens; family {maker.family_name}, model {desk.model.name}")

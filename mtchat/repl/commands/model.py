@@ -1,0 +1,20 @@
+"""Says which model writes, or goes on with another: a starter, a folder, a .gguf file, or a hub name."""
+
+from mtchat.repl.desk import Desk
+
+USAGE = "[NAME]"
+
+
+def do(desk: Desk, argument: str) -> None:
+    if argument.strip():
+        desk.model = desk.tools.load(argument.strip())
+        desk.view.line(f"{desk.model.name} is loading; you can type on")
+        return
+    stage = desk.model.stage()
+    desk.view.line(f"{desk.model.name}{f' ({stage})' if stage else ''}")
+    for name, meaning in desk.tools.models():
+        desk.view.line(f"  {name:<16} {meaning}")
+
+
+def complete(desk: Desk) -> list[tuple[str, str]]:
+    return desk.tools.models()

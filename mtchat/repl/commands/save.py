@@ -1,0 +1,20 @@
+"""Gives the session a name. Every turn is saved as it is made; this only names the file."""
+
+from dataclasses import replace
+
+from mtchat.errors import UsageError
+from mtchat.repl.desk import Desk
+from mtchat.repl.view import shown
+
+USAGE = "NAME"
+
+
+def do(desk: Desk, argument: str) -> None:
+    if not argument.strip():
+        if not desk.session.turns:
+            raise UsageError("nothing to save yet; /save NAME names the session")
+        desk.view.line(f"saved in {shown(desk.log.path)}; /save NAME gives it a name")
+        return
+    desk.log.rename(argument.strip())
+    desk.session = replace(desk.session, name=desk.log.name)
+    desk.view.line(f"this session is now {shown(desk.log.path)}")

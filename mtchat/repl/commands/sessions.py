@@ -1,0 +1,17 @@
+"""Lists the sessions in the sessions folder."""
+
+from mtchat.repl.commands.undo import brief
+from mtchat.repl.desk import Desk
+from mtchat.repl.view import shown
+from mtchat.store import summaries
+
+
+def do(desk: Desk, argument: str) -> None:
+    rows = summaries(desk.folder)
+    if not rows:
+        desk.view.line(f"no sessions in {shown(desk.folder)} yet")
+    for each in rows:
+        mark = "*" if each.path == desk.log.path else " "
+        desk.view.line(
+            f"{mark} {each.name:<24} {each.turns:>3} turns  {each.problem or brief(each.instruction, 50)}"
+        )

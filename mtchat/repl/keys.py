@@ -1,0 +1,25 @@
+"""Key bindings: Enter sends, Alt-Enter makes a line, Ctrl-X Ctrl-E edits in $EDITOR without sending."""
+
+from prompt_toolkit.enums import DEFAULT_BUFFER
+from prompt_toolkit.filters import has_focus
+from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.key_binding.key_processor import KeyPressEvent
+
+
+def bindings() -> KeyBindings:
+    keys = KeyBindings()
+    here = has_focus(DEFAULT_BUFFER)
+
+    @keys.add("enter", filter=here)
+    def send(event: KeyPressEvent) -> None:
+        event.current_buffer.validate_and_handle()
+
+    @keys.add("escape", "enter", filter=here)
+    def new_line(event: KeyPressEvent) -> None:
+        event.current_buffer.insert_text("\n")
+
+    @keys.add("c-x", "c-e", filter=here)
+    def in_editor(event: KeyPressEvent) -> None:
+        event.current_buffer.open_in_editor(validate_and_handle=False)
+
+    return keys

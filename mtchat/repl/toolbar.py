@@ -1,0 +1,26 @@
+"""The bottom toolbar: model, turn, tokens of the context, state of the last run, sandbox tier."""
+
+from mtchat.repl.desk import Desk
+from mtchat.repl.escape import escaped
+
+
+def text(desk: Desk) -> str:
+    """One line; the tokens are those the last turn used of the model's context."""
+    parts = [model(desk), f"turn {len(desk.session.path) + 1}", context(desk), desk.state]
+    parts += [f"sandbox {desk.tools.tier()}", desk.session.name]
+    return " " + escaped(" │ ".join(part for part in parts if part))
+
+
+def model(desk: Desk) -> str:
+    stage = desk.model.stage()
+    return f"{desk.model.name} ({stage})" if stage else desk.model.name
+
+
+def context(desk: Desk) -> str:
+    path = desk.session.path
+    usage = path[-1].usage if path else None
+    used = usage.prompt + usage.written if usage else 0
+    if desk.model.stage() or not used:
+        return ""
+    whole = desk.model.card().context
+    return f"{used}/{whole} tokens ({100 * used // whole} %)"

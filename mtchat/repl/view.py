@@ -1,0 +1,236 @@
+"""What the user sees: code line by line as it is written, outcomes, notes; all of it escaped."""
+
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+from mtchat.core.outcome import File, Outcome
+from mtchat.core.prompt import Usage
+from mtchat.core.turn import EDITED, INTERRUPTED, KEPT, Turn
+from mtchat.repl import highlight
+from mtchat.repl.escape import escaped
+from mtchat.synthesis import Event, Made, Mending, Ran, Read, Running, Wrote
+
+DIM, RED, GREEN, YELLOW, BOLD, PLAIN = "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[1m", "\x1b[0m"
+ERASE = "\r\x1b[2K"
+FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+MOST_LINES = 20
+MARKS = {INTERRUPTED: " (interrupted)", EDITED: " (edited)", KEPT: ""}
+
+
+@dataclass
+class View:
+    """A screen to write on. `live` is a terminal that can redraw its last line; `color` may still be off."""
+
+    out: TextIO = field(default_factory=lambda: sys.stdout)
+    live: bool = True
+    color: bool = True
+
+    @classmethod
+    def of(cls, out: TextIO) -> "View":
+        """A view that suits a stream: no redrawing off a terminal; NO_COLOR and TERM=dumb are respected."""
+        live = out.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+        return cls(out, live, live and "NO_COLOR" not in os.environ)
+
+    def line(self, text: str = "", style: str = "") -> None:
+        text = escaped(text)
+        self.out.write(f"{style}{text}{PLAIN}\n" if style and self.color and text else text + "\n")
+        self.out.flush()
+
+    def note(self, text: str) -> None:
+        self.line(text, DIM)
+
+    def error(self, text: str) -> None:
+        self.line(text, RED)
+
+    def heading(self, text: str) -> None:
+        self.line(text, BOLD)
+
+    def transient(self, text: str) -> None:
+        """A last line that the next text replaces; nothing where the screen cannot redraw."""
+        if self.live:
+            width = max(shutil.get_terminal_size().columns - 1, 10)
+            text = escaped(text).replace("\t", "    ")[:width]
+            self.out.write(f"{ERASE}{DIM}{text}{PLAIN}" if self.color else ERASE + text)
+            self.out.flush()
+
+    def erase(self) -> None:
+        if self.live:
+            self.out.write(ERASE)
+            self.out.flush()
+
+    @contextmanager
+    def waiting(self, what: Callable[[], str]) -> Iterator[None]:
+        """A moving line with the seconds so far while something else works."""
+        if not self.live:
+            yield
+            return
+        done = threading.Event()
+        ticker = threading.Thread(target=self.tick, args=(what, done), daemon=True)
+        ticker.start()
+        try:
+            yield
+        finally:
+            done.set()
+            ticker.join()
+            self.erase()
+
+    def tick(self, what: Callable[[], str], done: threading.Event) -> None:
+        start = time.monotonic()
+        frame = 0
+        while not done.wait(0.1):
+            seconds = time.monotonic() - start
+            self.transient(f"{FRAMES[frame % len(FRAMES)]} {what()} {seconds:.0f} s")
+            frame += 1
+
+    def code(self, code: str) -> None:
+        """A whole chunk, highlighted."""
+        for line in highlight.lines(escaped(code), color=self.color):
+            self.out.write(line + "\n")
+        self.out.flush()
+
+    def turn(self, number: int, turn: Turn) -> None:
+        """One turn of the program: its instruction as a heading, then its code."""
+        self.heading(f"{number}› {turn.instruction}{MARKS.get(turn.status, '')}")
+        if turn.chunk:
+            self.code(turn.chunk)
+
+    def outcome(self, outcome: Outcome, number: int, place: str = "") -> None:
+        """One line that says how a run ended, after the output of the program's last turn."""
+        output = outcome.outputs[number - 1] if len(outcome.outputs) >= number else ""
+        self.output(output)
+        self.verdict(outcome)
+        self.files(outcome, place)
+
+    def output(self, text: str, most: int = MOST_LINES) -> None:
+        lines = text.rstrip("\n").split("\n") if text.strip() else []
+        for line in lines[:most]:
+            self.out.write(self.styled("│ ", DIM) + escaped(line) + "\n")
+        if len(lines) > most:
+            self.note(f"│ … {len(lines) - most} more lines; /run shows them all")
+        self.out.flush()
+
+    def hear(self, stream: str, text: str) -> None:
+        """Output of a running program, as it comes; stderr in another colour."""
+        self.out.write(self.styled(escaped(text), YELLOW) if stream == "stderr" else escaped(text))
+        self.out.flush()
+
+    def verdict(self, outcome: Outcome) -> None:
+        if outcome.ok:
+            self.line(f"✓ ran in {outcome.seconds:.1f} s", GREEN)
+        elif outcome.limit == "interrupted":
+            self.line("■ the run was stopped", YELLOW)
+        else:
+            self.line(f"✗ {outcome.error}", RED)
+
+    def files(self, outcome: Outcome, place: str) -> None:
+        for file in outcome.files:
+            self.line(f"  {os.path.join(place, file.path)} ({size(file)})", DIM)
+        for each in outcome.skipped:
+            self.note(f"  left behind: {each}")
+
+    def styled(self, text: str, style: str) -> str:
+        return f"{style}{text}{PLAIN}" if self.color else text
+
+
+@dataclass
+class Writing:
+    """Shows one turn while it is made: a watcher for the synthesizer.
+
+    Lines appear when they are whole; the one being written is a transient line below them. A reply that
+    begins by repeating the program is held back until it says something new.
+    """
+
+    view: View
+    before: str = ""
+    place: str = ""
+    printed: list[str] = field(default_factory=list)
+    spinner: list[object] = field(default_factory=list)
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Read(usage):
+                self.view.transient(reading(usage))
+            case Wrote(code):
+                self.wrote(code)
+            case Made(turn, _):
+                self.made(turn)
+            case Running():
+                self.view.transient("running…")
+            case Ran(outcome, number):
+                self.view.erase()
+                self.view.outcome(outcome, number, self.place)
+            case Mending(round, rounds, number, error):
+                self.view.note(f"mending turn {number}, round {round} of {rounds}: {error}")
+
+    def wrote(self, code: str) -> None:
+        code = code.lstrip("\n")
+        if self.before and self.before.lstrip("\n").startswith(code.rstrip()):
+            self.view.transient("…")
+            return
+        whole, _, partial = code.rpartition("\n")
+        lines = whole.rstrip().split("\n") if whole.strip() else []
+        if lines[: len(self.printed)] == self.printed and len(lines) > len(self.printed):
+            self.view.erase()
+            self.print(lines)
+        self.view.transient(partial)
+
+    def print(self, lines: list[str]) -> None:
+        shown = highlight.lines(escaped("\n".join(lines)), color=self.view.color)
+        for line in shown[len(self.printed) :]:
+            self.view.out.write(line + "\n")
+        self.view.out.flush()
+        self.printed = lines
+
+    def made(self, turn: Turn) -> None:
+        self.view.erase()
+        lines = turn.chunk.split("\n") if turn.chunk else []
+        if lines[: len(self.printed)] != self.printed:
+            self.view.note("… kept as:")
+            self.printed = []
+        if lines:
+            self.print(lines)
+        else:
+            self.view.note("the model wrote no code; /retry asks again")
+        self.printed = []
+        if turn.status == INTERRUPTED:
+            self.view.line(
+                "■ interrupted; what was written is kept. /retry asks again, /undo drops it", YELLOW
+            )
+        elif turn.usage.finish == "length":
+            self.view.line("■ stopped at max_tokens; /set max_tokens N allows longer replies", YELLOW)
+
+
+def reading(usage: Usage) -> str:
+    return f"read {usage.prompt} tokens, {usage.reused} of them reused"
+
+
+def cost(usage: Usage) -> str:
+    """What a turn cost, in one line: tokens written and their rate, tokens read and how many were reused."""
+    if not usage.written:
+        return ""
+    rate = usage.written / usage.decode_seconds if usage.decode_seconds else 0.0
+    seconds = usage.prefill_seconds + usage.decode_seconds
+    return (
+        f"{usage.written} tokens in {seconds:.1f} s ({rate:.1f}/s); "
+        f"read {usage.prompt}, reused {usage.reused} of them"
+    )
+
+
+def size(file: File) -> str:
+    return f"{file.size} bytes" if file.size < 1024 else f"{file.size / 1024:.0f} KiB"
+
+
+def shown(path: Path) -> str:
+    """A path as short as it can be said from here."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,86 @@
+"""A REPL with a model that answers from a table and a run that is a function, for tests on a terminal."""
+
+import sys
+import time
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+from mtchat.core.outcome import Frame, Outcome
+from mtchat.core.program import Place, Program
+from mtchat.core.prompt import ModelCard, Piece, Prompt, Usage
+from mtchat.core.settings import Limits, Sampling
+from mtchat.repl import app
+from mtchat.repl.desk import Desk, Hear, Tools
+from mtchat.repl.view import View
+from mtchat.store import Log
+
+REPLIES = {
+    "define x": "x = 1\n```\n",
+    "print x": "print(x)\n```\n",
+    "fail": "raise ValueError('no')\n```\n",
+    "escape": "s = '\x1b[31mred\x1b]0;title\x07'\n```\n",
+    "talk": "Sure! Here is the code:\n\n```python\ny = 2\n```\nIt sets y.",
+    "two lines\nof text": "both = True\n```\n",
+}
+
+
+class Fake:
+    """A model that is always ready; "slowly" writes a line a tick until it is stopped."""
+
+    name = "fake"
+
+    def begin(self) -> None: ...
+
+    def stage(self) -> str:
+        return ""
+
+    def ready(self, seconds: float) -> bool:
+        return True
+
+    def card(self) -> ModelCard:
+        return ModelCard("fake", chat=True, context=1000, fingerprint="f")
+
+    def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+        wish = prompt.messages[-1].content
+        if "corrected" in wish:
+            yield Piece("z = 3\n```\n", Usage(30, 20, 5))
+            return
+        if wish == "slowly":
+            for number in range(1000):
+                yield Piece(f"line_{number} = {number}\n", Usage(10, 0, number))
+                time.sleep(0.05)
+        text = next((reply for key, reply in REPLIES.items() if wish.endswith(key)), "pass\n```\n")
+        for start in range(0, len(text), 5):
+            yield Piece(text[start : start + 5], Usage(100, 60, start // 5 + 1, 0.1, 0.2))
+
+    def text(self, prompt: Prompt) -> str:
+        return "\n".join(f"<{each.role}> {each.content}" for each in prompt.messages) + prompt.opening
+
+    def count(self, text: str) -> int:
+        return len(text.split())
+
+
+def run(program: Program, limits: Limits, place: Path, hear: Hear) -> Outcome:
+    """Runs nothing: fails at the first `raise`, waits at `forever`, and prints a line for each print."""
+    outputs = []
+    for chunk in program.chunks:
+        if "raise" in chunk.code:
+            error = f"turn {chunk.turn}, line 1: ValueError: no"
+            frames = (Frame(Place(chunk.turn, 1), "<module>"),)
+            return Outcome("fake", 1, finished=False, error=error, frames=frames, outputs=tuple(outputs))
+        outputs.append("1\n" * chunk.code.count("print("))
+    text = "".join(outputs)
+    hear("stdout", text)
+    return Outcome("fake", stdout=text, outputs=tuple(outputs), seconds=0.1)
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    log = Log.open(folder / f"{sys.argv[2]}.jsonl") if len(sys.argv) > 2 else Log.fresh(folder, date(2026, 1, 1))
+    tools = Tools(lambda name: Fake(), run, lambda: [("fake", "a fake")], lambda: "fake", lambda: "")
+    app.start(Desk(log, folder, Fake(), tools, View.of(sys.stdout)), folder / "history")
+
+
+if __name__ == "__main__":
+    main()
