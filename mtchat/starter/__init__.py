@@ -1,0 +1,1 @@
+"""The starter models: where they come from, how their bytes are verified, where they lie on disk."""
