@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 MODEL ?= starter
 
-.PHONY: run install test lint clean
+.PHONY: run install test docs lint clean
 .DEFAULT_GOAL := run
 
 run: install
@@ -19,6 +19,9 @@ install: $(VENV)/installed
 test: $(VENV)/installed-test lint
 	@$(BIN)/mtchat models get starter-small || echo "starter-small is not here: its tests are skipped"
 	$(BIN)/python -m pytest
+
+docs: $(VENV)/installed-test
+	$(BIN)/python -m tests.readme
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

@@ -77,7 +77,11 @@ def run(program: Program, limits: Limits, place: Path, hear: Hear) -> Outcome:
 
 def main() -> None:
     folder = Path(sys.argv[1])
-    log = Log.open(folder / f"{sys.argv[2]}.jsonl") if len(sys.argv) > 2 else Log.fresh(folder, date(2026, 1, 1))
+    log = (
+        Log.open(folder / f"{sys.argv[2]}.jsonl")
+        if len(sys.argv) > 2
+        else Log.fresh(folder, date(2026, 1, 1))
+    )
     tools = Tools(lambda name: Fake(), run, lambda: [("fake", "a fake")], lambda: "fake", lambda: "")
     app.start(Desk(log, folder, Fake(), tools, View.of(sys.stdout)), folder / "history")
 

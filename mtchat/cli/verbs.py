@@ -6,13 +6,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from mtchat import export as exporting
 from mtchat import store
 from mtchat.cli import arguments, wiring
-from mtchat.core.outcome import Outcome
+from mtchat.core.outcome import Outcome, printed
 from mtchat.core.program import Chunk, Program
 from mtchat.core.session import Session
 from mtchat.errors import ExitCode, MtchatError, UsageError
+from mtchat.export import file as exporting
+from mtchat.export.format import load as format_of
 from mtchat.prompting import family
 from mtchat.repl.view import View, shown
 from mtchat.starter import cache
@@ -80,10 +81,10 @@ def replay(args: argparse.Namespace) -> int:
 def play(session: Session) -> int:
     view = View.of(sys.stdout)
     outcome = wiring.sandboxed(session.program, arguments.settings(argparse.Namespace()).limits, None, None)
-    outputs = outcome.outputs[1:] if session.preamble.strip() else outcome.outputs
+    outputs = printed(session.program, outcome)
     for number, turn in enumerate(session.path, start=1):
         view.turn(number, turn)
-        view.output(outputs[number - 1] if len(outputs) >= number else "")
+        view.output(outputs.get(number, ""))
     view.verdict(outcome)
     view.files(outcome, "")
     recorded = session.outcome
@@ -141,7 +142,7 @@ def verify(session: Session, args: argparse.Namespace) -> int:
 def export(args: argparse.Namespace) -> int:
     session = store.load(store.find(args.session, store.folder(args.sessions)))
     if args.output is None or str(args.output) == "-":
-        sys.stdout.write(exporting.write(session, args.to))
+        sys.stdout.write(format_of(args.to).write(session))
     else:
         View.of(sys.stderr).line(f"wrote {shown(exporting.save(session, args.to, args.output))}")
     return ExitCode.DONE

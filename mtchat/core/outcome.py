@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mtchat.core.program import Place
+from mtchat.core.program import Place, Program
 
 
 @dataclass(frozen=True)
@@ -60,3 +60,8 @@ class Outcome:
     def turn(self) -> int | None:
         """The turn that failed: where the error surfaced at the program's top level."""
         return self.frames[0].place.turn if self.frames else None
+
+
+def printed(program: Program, outcome: Outcome) -> dict[int, str]:
+    """What each turn of a program wrote to stdout in a run; turns that were not reached are left out."""
+    return dict(zip((chunk.turn for chunk in program.chunks), outcome.outputs, strict=False))

@@ -85,7 +85,7 @@ class Desk:
 
     def keep(self, session: Session, why: str = "") -> Session:
         """Makes a session the live one and saves what is new in it; it is live even when that fails."""
-        self.session = session
+        self.session, self.state = session, verdict(session.outcome)
         self.log.write(session, why)
         return session
 
@@ -102,7 +102,6 @@ class Desk:
     def finish(self, session: Session, why: str) -> None:
         """Keeps a session that has a new turn, and says what the turn cost and what can be done next."""
         self.keep(session, why)
-        self.state = verdict(session.outcome)
         text = cost(session.path[-1].usage) if session.path else ""
         if text:
             self.view.note(text)
@@ -112,7 +111,6 @@ class Desk:
     def fix(self, rounds: int) -> Fixed:
         fixed = self.maker(self.session.program.source).fix(self.session, self.settings.sampling, rounds)
         self.keep(fixed.session, "fix")
-        self.state = verdict(fixed.session.outcome)
         return fixed
 
     def maker(self, before: str = "") -> Synthesizer:
@@ -158,7 +156,6 @@ class Desk:
         self.state = "running"
         outcome = self.tools.run(self.session.program, self.settings.limits, self.place, self.view.hear)
         self.keep(self.session.with_outcome(outcome), "run")
-        self.state = verdict(outcome)
         return outcome
 
     def number(self, text: str) -> int:

@@ -102,10 +102,9 @@ class View:
         if turn.chunk:
             self.code(turn.chunk)
 
-    def outcome(self, outcome: Outcome, number: int, place: str = "") -> None:
+    def outcome(self, outcome: Outcome, place: str = "") -> None:
         """One line that says how a run ended, after the output of the program's last turn."""
-        output = outcome.outputs[number - 1] if len(outcome.outputs) >= number else ""
-        self.output(output)
+        self.output(outcome.outputs[-1] if outcome.outputs else "")
         self.verdict(outcome)
         self.files(outcome, place)
 
@@ -164,9 +163,9 @@ class Writing:
                 self.made(turn)
             case Running():
                 self.view.transient("running…")
-            case Ran(outcome, number):
+            case Ran(outcome, _):
                 self.view.erase()
-                self.view.outcome(outcome, number, self.place)
+                self.view.outcome(outcome, self.place)
             case Mending(round, rounds, number, error):
                 self.view.note(f"mending turn {number}, round {round} of {rounds}: {error}")
 

@@ -13,4 +13,5 @@ def do(desk: Desk, argument: str) -> None:
     if new == old.rstrip():
         desk.view.note("the code is unchanged")
         return
+    desk.view.line(f"turn {number} has your code now")
     desk.finish(desk.hand().rewrite(desk.session, number, new), "code")

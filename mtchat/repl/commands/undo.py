@@ -9,11 +9,10 @@ USAGE = "[N]"
 def do(desk: Desk, argument: str) -> None:
     turns = amount(argument)
     left = desk.session.path[-turns:]
-    session = desk.keep(desk.session.undo(turns), "undo")
+    desk.keep(desk.session.undo(turns), "undo")
     for turn in left:
         desk.view.line(f"took back: {brief(turn.instruction)}")
     desk.view.line(where(desk))
-    desk.state = "not run" if session.outcome is None else desk.state
 
 
 def amount(argument: str) -> int:

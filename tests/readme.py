@@ -1,0 +1,76 @@
+"""Makes the parts of README.md that come from the code: transcript, commands, settings, command line."""
+
+import io
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from mtchat.cli.arguments import VERBS
+from mtchat.core.outcome import printed
+from mtchat.core.settings import Settings
+from mtchat.repl.commands.help import KEYS, table
+from mtchat.repl.view import View
+from mtchat.store import load
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+STORY = ROOT / "sessions" / "linear-regression.jsonl"
+
+
+def transcript() -> str:
+    """The recorded story as the REPL shows it, with the outputs and the time of its recorded run."""
+    session = load(STORY)
+    assert session.outcome is not None
+    outputs = printed(session.program, session.outcome)
+    out = io.StringIO()
+    view = View(out, live=False, color=False)
+    for number, turn in enumerate(session.path, start=1):
+        view.turn(number, turn)
+        outcome = session.outcomes[turn.id]
+        view.output(outputs.get(number, ""))
+        view.verdict(outcome)
+        view.files(outcome, "sessions/linear-regression.files")
+        view.line()
+    return "```\n" + out.getvalue().rstrip("\n") + "\n```"
+
+
+def commands() -> str:
+    rows = [f"| `{f'/{name} {usage}'.strip()}` | {meaning} |" for name, usage, meaning in table()]
+    return "\n".join(["| command | what it does |", "|---|---|", *rows])
+
+
+def keys() -> str:
+    return "\n".join(["| key | what it does |", "|---|---|", *(f"| {key} | {meaning} |" for key, meaning in KEYS)])
+
+
+def settings() -> str:
+    rows = [f"| `{name}` | {value} | {meaning} |" for name, value, meaning in Settings().rows()]
+    return "\n".join(["| setting | at first | meaning |", "|---|---|---|", *rows])
+
+
+def verbs() -> str:
+    rows = [f"| `mtchat {verb}` | {meaning} |" for verb, meaning in VERBS.items()]
+    return "\n".join(["| command | what it does |", "|---|---|", *rows])
+
+
+PARTS: Mapping[str, Callable[[], str]] = {
+    "transcript": transcript,
+    "commands": commands,
+    "keys": keys,
+    "settings": settings,
+    "verbs": verbs,
+}
+
+
+def renewed(text: str) -> str:
+    """The README with every generated part made again."""
+    for name, make in PARTS.items():
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
+        assert len(pattern.findall(text)) == 1, f"README.md needs one part called {name}"
+        made = make()
+        text = pattern.sub(lambda match, made=made: match[1] + made + match[2], text)
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(renewed(README.read_text(encoding="utf-8")), encoding="utf-8")

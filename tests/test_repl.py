@@ -1,0 +1,318 @@
+"""The REPL in a pseudo-terminal, with a model from a table: what is typed, and what is seen."""
+
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mtchat.core.turn import EDITED, INTERRUPTED, KEPT
+from mtchat.store import load
+from tests.terminal import ALT_ENTER, CTRL_C, CTRL_D, ENTER, PASTE, TAB, UP, Terminal, terminal
+
+REPL = Path(__file__).with_name("fake_repl.py")
+
+
+@pytest.fixture
+def screen(tmp_path: Path) -> Iterator[Terminal]:
+    with started(tmp_path) as screen:
+        yield screen
+
+
+def started(folder: Path, *words: str, env: dict[str, str] | None = None):
+    return terminal([str(REPL), str(folder), *words], folder, env)
+
+
+def say(screen: Terminal, line: str, sign: str) -> str:
+    screen.send(line + ENTER)
+    return screen.wait(sign)
+
+
+def session(folder: Path, name: str = "2026-01-01-1"):
+    return load(folder / f"{name}.jsonl")
+
+
+def test_a_turn_shows_code_and_outcome_and_is_on_disk_at_once(screen: Terminal, tmp_path: Path) -> None:
+    screen.wait("1› ")
+    text = say(screen, "define x", "2› ")
+    assert "x = 1\n✓ ran in 0.1 s" in text
+    assert [turn.chunk for turn in session(tmp_path).path] == ["x = 1"]
+
+
+def test_code_is_highlighted_with_the_palette_of_the_terminal(screen: Terminal) -> None:
+    screen.wait("1› ")
+    say(screen, "print x", "2› ")
+    assert b"\x1b[36mprint" in screen.raw
+
+
+def test_the_output_of_the_last_turn_alone_is_shown(screen: Terminal) -> None:
+    screen.wait("1› ")
+    say(screen, "print x", "2› ")
+    text = say(screen, "print x", "3› ")
+    assert text.count("│ 1") == 2
+
+
+def test_a_failing_turn_says_where_and_offers_the_fix(screen: Terminal) -> None:
+    screen.wait("1› ")
+    text = say(screen, "fail", "2› ")
+    assert "✗ turn 1, line 1: ValueError: no" in text
+    assert "/fix asks the model to mend it" in text
+    text = say(screen, "/fix", "fix ended after round 1: the program runs")
+    assert "mending turn 1, round 1 of 3" in text
+
+
+def test_the_next_context_carries_the_last_error(screen: Terminal) -> None:
+    screen.wait("1› ")
+    say(screen, "fail", "2› ")
+    text = say(screen, "/context now what", "family instruct")
+    assert "turn 1, line 1: ValueError: no" in text.partition("/context")[2]
+    assert "now what" in text
+
+
+def test_a_pasted_text_is_one_instruction_and_enter_sends_it(screen: Terminal, tmp_path: Path) -> None:
+    screen.wait("1› ")
+    screen.send(PASTE[0] + "two lines\nof text" + PASTE[1])
+    screen.wait("of text")
+    say(screen, "", "2› ")
+    assert [turn.instruction for turn in session(tmp_path).path] == ["two lines\nof text"]
+
+
+def test_alt_enter_makes_a_line(screen: Terminal, tmp_path: Path) -> None:
+    screen.wait("1› ")
+    screen.send("two lines" + ALT_ENTER + "of text" + ENTER)
+    screen.wait("2› ")
+    assert [turn.chunk for turn in session(tmp_path).path] == ["both = True"]
+
+
+def test_ctrl_c_while_the_model_writes_keeps_the_partial_turn_marked(
+    screen: Terminal, tmp_path: Path
+) -> None:
+    screen.wait("1› ")
+    say(screen, "slowly", "line_3 = 3")
+    screen.send(CTRL_C)
+    text = screen.wait("2› ")
+    assert "■ interrupted" in text
+    turn = session(tmp_path).path[0]
+    assert turn.status == INTERRUPTED
+    assert "line_3 = 3" in turn.chunk
+    assert "slowly (interrupted)" in say(screen, "/show", "slowly (interrupted)")
+
+
+def test_ctrl_c_at_the_prompt_says_how_to_leave_and_ctrl_d_leaves(screen: Terminal, tmp_path: Path) -> None:
+    screen.wait("1› ")
+    say(screen, "define x", "2› ")
+    screen.send(CTRL_C)
+    screen.wait("Ctrl-D or /quit leaves; everything is saved")
+    screen.send(CTRL_D)
+    screen.wait("saved in 2026-01-01-1.jsonl")
+    assert screen.ended() == 0
+
+
+def test_quit_leaves_and_a_session_without_turns_leaves_no_file(screen: Terminal, tmp_path: Path) -> None:
+    screen.wait("1› ")
+    screen.send("/quit" + ENTER)
+    assert screen.ended() == 0
+    assert list(tmp_path.glob("*.jsonl")) == []
+
+
+def test_undo_says_what_left_and_where_one_is_and_redo_brings_it_back(
+    screen: Terminal, tmp_path: Path
+) -> None:
+    screen.wait("1› ")
+    say(screen, "define x", "2› ")
+    say(screen, "print x", "3› ")
+    text = say(screen, "/undo", "now at turn 1: define x")
+    assert "took back: print x" in text
+    assert len(session(tmp_path).path) == 1
+    assert len(session(tmp_path).turns) == 2
+    say(screen, "/redo", "now at turn 2: print x")
+    assert len(session(tmp_path).path) == 2
+    assert "nothing to redo" in say(screen, "/redo", "nothing to redo")
+
+
+def test_retry_keeps_the_first_try_beside_the_second(screen: Terminal, tmp_path: Path) -> None:
+    screen.wait("1› ")
+    say(screen, "define x", "2› ")
+    say(screen, "/retry", "reused 60")
+    screen.wait(lambda text: text.count("\n2›") == 2)
+    turns = session(tmp_path).turns
+    assert [turn.parent for turn in turns] == ["", ""]
+    assert turns[0].making.sampling != turns[1].making.sampling
+
+
+def test_edit_brings_the_instruction_up_and_later_turns_keep_their_code(
+    screen: Terminal, tmp_path: Path
+) -> None:
+    screen.wait("1› ")
+    say(screen, "define y", "2› ")
+    say(screen, "print x", "3› ")
+    screen.send("/edit 1" + ENTER)
+    screen.wait("edit 1› define y")
+    screen.send("\x7fx" + ENTER)
+    screen.wait(lambda text: text.count("\n3›") == 2)
+    path = session(tmp_path).path
+    assert [(turn.instruction, turn.chunk) for turn in path] == [
+        ("define x", "x = 1"),
+        ("print x", "print(x)"),
+    ]
+    assert path[1].status == KEPT
+
+
+def test_code_opens_the_editor_with_its_arguments_and_takes_what_was_saved(tmp_path: Path) -> None:
+    editor = tmp_path / "editor"
+    editor.write_text('#!/bin/sh\n[ "$1" = --wait ] && printf \'x = 41\\n\' > "$2"\n')
+    editor.chmod(editor.stat().st_mode | stat.S_IXUSR)
+    with started(tmp_path, env={"EDITOR": f"{editor} --wait", "VISUAL": ""}) as screen:
+        screen.wait("1› ")
+        say(screen, "define x", "2› ")
+        say(screen, "/code 1", "turn 1 has your code now")
+        screen.wait(lambda text: text.count("\n2›") == 2)
+        assert [(turn.chunk, turn.status) for turn in session(tmp_path).path] == [("x = 41", EDITED)]
+
+
+def test_ctrl_x_ctrl_e_edits_the_instruction_and_does_not_send_it(tmp_path: Path) -> None:
+    editor = tmp_path / "editor"
+    editor.write_text("#!/bin/sh\nprintf 'define x' > \"$1\"\n")
+    editor.chmod(editor.stat().st_mode | stat.S_IXUSR)
+    with started(tmp_path, env={"EDITOR": str(editor), "VISUAL": ""}) as screen:
+        screen.wait("1› ")
+        screen.send("defin\x18\x05")
+        screen.wait("1› define x")
+        assert not (tmp_path / "2026-01-01-1.jsonl").exists()
+        say(screen, "", "2› ")
+        assert session(tmp_path).path[0].instruction == "define x"
+
+
+def test_an_editor_that_is_not_there_is_an_error_and_the_session_goes_on(tmp_path: Path) -> None:
+    with started(tmp_path, env={"EDITOR": "no-such-editor -w", "VISUAL": ""}) as screen:
+        screen.wait("1› ")
+        say(screen, "define x", "2› ")
+        say(screen, "/code", "cannot start the editor 'no-such-editor'")
+        say(screen, "print x", "3› ")
+
+
+def test_show_without_a_number_shows_every_turn_under_its_instruction(screen: Terminal) -> None:
+    screen.wait("1› ")
+    say(screen, "define x", "2› ")
+    say(screen, "print x", "3› ")
+    text = say(screen, "/show", "print(x)\n\n3› ").partition("/show")[2]
+    assert re.search(r"1› define x\nx = 1\n\n2› print x\nprint\(x\)", text)
+
+
+def test_control_characters_of_the_model_are_shown_and_never_sent(screen: Terminal) -> None:
+    screen.wait("1› ")
+    text = say(screen, "please escape", "2› ")
+    assert r"s = '\x1b[31mred\x1b]0;title\x07'" in text
+    assert b"\x1b[31mred" not in screen.raw
+    assert b"\x1b]0;title" not in screen.raw
+
+
+def test_a_reply_that_talks_gives_code_alone(screen: Terminal, tmp_path: Path) -> None:
+    screen.wait("1› ")
+    say(screen, "talk", "2› ")
+    assert session(tmp_path).path[0].chunk == "y = 2"
+
+
+@pytest.mark.parametrize(
+    ("line", "sign"),
+    [
+        ("/rnu", "no command /rnu; did you mean /run? /help lists them"),
+        ("/undo", "nothing to undo: the program has no turns"),
+        ("/undo x", "'x' is not a number from 1"),
+        ("/show 3", "no turn 3; the program has 0 turns"),
+        ("/set temperature hot", "temperature is a number, not 'hot'"),
+        ("/set nothing 1", "no setting 'nothing'"),
+        ("/run", "there is no program yet"),
+        ("/open nowhere", "no session 'nowhere'"),
+        ("/export docx", "docx"),
+        ("/retry", "the program has no turns yet"),
+        ("/fix", "nothing to fix"),
+    ],
+)
+def test_bad_input_is_an_error_that_says_what_to_do_and_the_session_goes_on(
+    screen: Terminal, line: str, sign: str
+) -> None:
+    screen.wait("1› ")
+    say(screen, line, sign)
+    say(screen, "define x", "2› ")
+
+
+def test_slash_completes_commands_with_what_they_do(screen: Terminal) -> None:
+    screen.wait("1› ")
+    screen.send("/un")
+    screen.wait("Takes back the last turn")
+    screen.send(TAB)
+    screen.wait("1› /undo")
+
+
+def test_arguments_complete_too(screen: Terminal) -> None:
+    screen.wait("1› ")
+    screen.send("/set temp")
+    screen.wait("0 is greedy")
+
+
+def test_history_is_on_disk_and_up_brings_it_back(tmp_path: Path) -> None:
+    with started(tmp_path) as screen:
+        screen.wait("1› ")
+        say(screen, "define x", "2› ")
+        screen.send(CTRL_D)
+        assert screen.ended() == 0
+    with started(tmp_path) as screen:
+        screen.wait("1› ")
+        screen.send("def")
+        screen.wait("1› define x")
+        screen.send("\x15")
+        screen.send(UP)
+        screen.wait("1› define x")
+
+
+def test_a_session_goes_on_where_it_was_left(tmp_path: Path) -> None:
+    with started(tmp_path) as screen:
+        screen.wait("1› ")
+        say(screen, "define x", "2› ")
+        say(screen, "/save numbers", "this session is now numbers.jsonl")
+        screen.send(CTRL_D)
+        assert screen.ended() == 0
+    with started(tmp_path, "numbers") as screen:
+        text = screen.wait("2› ")
+        assert "numbers: now at turn 1: define x" in text
+        say(screen, "/sessions", "* numbers")
+
+
+def test_the_toolbar_shows_model_turn_tokens_state_and_tier(screen: Terminal) -> None:
+    screen.wait("1› ")
+    say(screen, "define x", "2› ")
+    screen.wait("fake │ turn 2 │ 102/1000 tokens (10 %) │ ok │ sandbox fake │ 2026-01-01-1")
+
+
+def test_a_second_terminal_on_the_same_session_is_refused_clearly(tmp_path: Path) -> None:
+    with started(tmp_path, "one") as first:
+        first.wait("1› ")
+        say(first, "define x", "2› ")
+        with started(tmp_path, "one") as second:
+            second.wait(lambda text: str(first.child.pid) in text)
+            assert second.ended() == 1
+
+
+def test_help_lists_every_command_and_says_more_about_one(screen: Terminal) -> None:
+    screen.wait("1› ")
+    text = say(screen, "/help", "Ctrl-D")
+    folder = Path(__file__).parent.parent / "mtchat" / "repl" / "commands"
+    for path in folder.glob("[a-z]*.py"):
+        assert f"/{path.stem}" in text
+    say(screen, "/help undo", "Takes back the last turn, or the last N")
+
+
+def test_no_color_is_respected(tmp_path: Path) -> None:
+    with started(tmp_path, env={"NO_COLOR": "1"}) as screen:
+        screen.wait("1› ")
+        say(screen, "print x", "✓ ran")
+        assert b"\x1b[36mprint" not in screen.raw
+
+
+def test_a_terminal_of_any_size_works(tmp_path: Path) -> None:
+    words = [str(REPL), str(tmp_path)]
+    with terminal(words, tmp_path, {"COLUMNS": "", "LINES": ""}, columns=30, rows=8) as screen:
+        screen.wait("1›")
+        say(screen, "define x", "x = 1")
