@@ -1,0 +1,264 @@
+"""The command line as a shell sees it: what goes to stdout, what to stderr, and the exit code."""
+
+import io
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from mtchat.cli.loading import Loading
+from mtchat.cli.scripted import Script, play
+from mtchat.core.prompt import ModelCard, Piece, Prompt, Usage
+from mtchat.core.settings import Sampling, Settings
+from mtchat.core.turn import INTERRUPTED
+from mtchat.errors import ExitCode, ModelError
+from mtchat.repl.view import View
+from mtchat.sandbox import sandbox
+from mtchat.store import Log, load
+
+needs_sandbox = pytest.mark.skipif(not sandbox.probe().ok, reason=f"no sandbox: {sandbox.probe().reason}")
+
+
+def mtchat(folder: Path, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mtchat", *words],
+        cwd=folder,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+class Table:
+    """An engine that answers from a table; what is not in it raises."""
+
+    def __init__(self, replies: dict[str, str]) -> None:
+        self.replies = replies
+        self.card = ModelCard("table", chat=True, context=1000)
+
+    def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+        wish = prompt.messages[-1].content
+        if "stop" in wish:
+            yield Piece("half = 1\n", Usage(1, 0, 1))
+            raise KeyboardInterrupt
+        answer = "mended" if "corrected" in wish else next(key for key in self.replies if wish.endswith(key))
+        yield Piece(self.replies[answer] + "\n```\n", Usage(10, 5, 3, 0.1, 0.1, "stop"))
+
+    def text(self, prompt: Prompt) -> str:
+        return prompt.text
+
+    def count(self, text: str) -> int:
+        return len(text)
+
+
+REPLIES = {
+    "set": "x = 6\nprint('noise')",
+    "show": "print(x * 7)",
+    "fail": "print(x)\nraise ValueError('no')",
+    "mended": "print(x)",
+}
+
+
+def played(folder: Path, words: Sequence[str], *, run: bool = False, fix: bool = False) -> tuple[int, str]:
+    """The exit code of a script and what it said on stderr; the session is saved as `played`."""
+    err = io.StringIO()
+    model = Loading("table", lambda report: Table(REPLIES))
+    with Log.open(folder / "played.jsonl") as log:
+        code = play(Script(words, run, fix, "", Settings()), log, model, View(err, live=False, color=False))
+    return code, err.getvalue()
+
+
+@needs_sandbox
+def test_a_script_prints_the_program_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = played(tmp_path, ["set", "show"])
+    assert code == ExitCode.DONE
+    assert capsys.readouterr().out == "x = 6\nprint('noise')\n\nprint(x * 7)\n"
+    assert "1› set" in said
+    assert "✓ ran in" in said
+    assert "played.jsonl" in said
+
+
+@needs_sandbox
+def test_with_run_it_prints_what_the_program_prints_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _ = played(tmp_path, ["set", "show"], run=True)
+    assert code == ExitCode.DONE
+    assert capsys.readouterr().out == "noise\n42\n"
+
+
+@needs_sandbox
+def test_a_failing_program_is_exit_code_one_with_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = played(tmp_path, ["set", "fail"], run=True)
+    assert code == ExitCode.FAILED
+    assert capsys.readouterr().out == "noise\n6\n"
+    assert "turn 2, line 2: ValueError: no" in said
+
+
+@needs_sandbox
+def test_with_fix_a_failing_turn_is_mended_before_the_next(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = played(tmp_path, ["set", "fail", "show"], run=True, fix=True)
+    assert code == ExitCode.DONE
+    assert capsys.readouterr().out == "noise\n6\n42\n"
+    assert "fix ended after round 1" in said
+    assert len(load(tmp_path / "played.jsonl").turns) == 4
+
+
+@needs_sandbox
+def test_an_interrupt_saves_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = played(tmp_path, ["set", "stop", "show"])
+    assert code == ExitCode.INTERRUPTED
+    assert capsys.readouterr().out == ""
+    assert "1 instructions were not taken" in said
+    assert [turn.status for turn in load(tmp_path / "played.jsonl").path][1] == INTERRUPTED
+
+
+def test_a_model_that_cannot_be_loaded_is_a_model_error(tmp_path: Path) -> None:
+    def load(report: object) -> Table:
+        raise ModelError("no model at nowhere")
+
+    with Log.open(tmp_path / "x.jsonl") as log, pytest.raises(ModelError, match="no model at nowhere"):
+        play(
+            Script(["set"], False, False, "", Settings()), log, Loading("x", load), View(io.StringIO(), False)
+        )
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sign"),
+    [
+        (["--nonsense"], ExitCode.USAGE, "--nonsense"),
+        (["--temperature", "hot", "-p", "x"], ExitCode.USAGE, "temperature is a number, not 'hot'"),
+        (["--family", "none", "-p", "x"], ExitCode.USAGE, "no families called 'none'; there are: codegen"),
+        ([], ExitCode.USAGE, "no instructions"),
+        (["--model", "./nothing.gguf", "-p", "x"], ExitCode.MODEL, "no model at ./nothing.gguf"),
+        (["run", "nothing"], ExitCode.FAILED, "no session 'nothing'"),
+        (["run", "nothing.py"], ExitCode.USAGE, "cannot read nothing.py"),
+        (["replay", "nothing"], ExitCode.FAILED, "no session 'nothing'"),
+        (["export", "nothing", "--to", "py"], ExitCode.FAILED, "no session 'nothing'"),
+        (["import", "nothing.py"], ExitCode.FAILED, "cannot read nothing.py"),
+        (["models", "get", "huge"], ExitCode.MODEL, "no starter model called 'huge'"),
+        (["models", "remove"], ExitCode.USAGE, "remove which model?"),
+    ],
+)
+def test_what_cannot_be_done_is_one_clear_message_and_the_right_exit_code(
+    tmp_path: Path, words: list[str], code: int, sign: str
+) -> None:
+    ended = (
+        mtchat(tmp_path, "--sessions", str(tmp_path), *words)
+        if words[:1] == ["-p"]
+        else mtchat(tmp_path, *words)
+    )
+    assert sign in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ended.returncode == code
+    assert ended.stdout == ""
+
+
+@needs_sandbox
+@pytest.mark.parametrize(
+    ("source", "code", "out", "sign"),
+    [
+        ("print('hello')", 0, "hello\n", ""),
+        ("import sys\nprint('out')\nprint('err', file=sys.stderr)\nsys.exit(3)", 3, "out\n", "err"),
+        ("print(1)\nprint(1 / 0)", 1, "1\n", "program.py, line 2: ZeroDivisionError"),
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)", 139, "", "SIGSEGV"),
+        ("print(open('/etc/shadow').read())", 1, "", "/etc/shadow"),
+    ],
+)
+def test_a_file_runs_in_the_sandbox_with_its_own_exit_code(
+    tmp_path: Path, source: str, code: int, out: str, sign: str
+) -> None:
+    (tmp_path / "program.py").write_text(source)
+    ended = mtchat(tmp_path, "run", "program.py")
+    assert ended.stdout == out
+    assert ended.returncode == code
+    assert sign in ended.stderr
+
+
+@needs_sandbox
+def test_a_run_that_takes_too_long_is_stopped_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text("while True: pass")
+    ended = mtchat(tmp_path, "run", "--seconds", "0.5", "program.py")
+    assert ended.returncode == ExitCode.FAILED
+    assert "stopped after 0.5 s" in ended.stderr
+
+
+@needs_sandbox
+def test_files_a_program_leaves_are_listed_and_copied(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text("open('a.txt', 'w').write('hello')")
+    ended = mtchat(tmp_path, "run", "program.py")
+    assert "program.files/a.txt (5 bytes)" in ended.stderr
+    assert (tmp_path / "program.files" / "a.txt").read_text() == "hello"
+
+
+@needs_sandbox
+def test_export_and_import_give_an_equal_path_and_a_program_that_runs_by_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sessions").mkdir()
+    played(tmp_path / "sessions", ["set", "show"])
+    exported = mtchat(tmp_path, "export", "played", "--to", "py", "-o", "out.py")
+    assert exported.returncode == 0
+    alone = subprocess.run([sys.executable, "out.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert alone.stdout == "noise\n42\n"
+    assert mtchat(tmp_path, "import", "out.py", "--name", "again").returncode == 0
+    one, two = (load(tmp_path / "sessions" / f"{name}.jsonl").path for name in ("played", "again"))
+    assert [(turn.instruction, turn.chunk) for turn in one] == [
+        (turn.instruction, turn.chunk) for turn in two
+    ]
+    assert mtchat(tmp_path, "run", "again").stdout == "noise\n42\n"
+    assert "there is a session" in mtchat(tmp_path, "import", "out.py", "--name", "again").stderr
+    assert "played" in mtchat(tmp_path, "sessions").stdout
+
+
+@needs_sandbox
+def test_replay_compares_with_the_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "sessions").mkdir()
+    played(tmp_path / "sessions", ["set", "show"])
+    same = mtchat(tmp_path, "replay", "played")
+    assert same.returncode == 0
+    assert "2› show\nprint(x * 7)\n│ 42\n" in same.stdout
+    path = tmp_path / "sessions" / "played.jsonl"
+    text = path.read_text()
+    assert "noise\\n42" in text
+    path.write_text(text.replace("noise\\n42", "noise\\n43"))
+    other = mtchat(tmp_path, "replay", "played")
+    assert other.returncode == ExitCode.FAILED
+    assert "-43" in other.stdout
+    assert "+42" in other.stdout
+
+
+def test_models_lists_names_sizes_and_places(tmp_path: Path) -> None:
+    ended = mtchat(tmp_path, "models")
+    assert ended.returncode == 0
+    assert "starter-small" in ended.stdout
+    assert "1066 MiB" in ended.stdout
+    assert "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf" in ended.stdout
+
+
+def test_doctor_reports_on_every_part(tmp_path: Path) -> None:
+    ended = mtchat(tmp_path, "doctor")
+    for what in (
+        "mtchat",
+        "torch",
+        "threads",
+        "memory",
+        "GPU",
+        "sandbox",
+        "starter-small",
+        "terminal",
+        "packages",
+    ):
+        assert what in ended.stdout
+
+
+def test_help_and_version_are_there(tmp_path: Path) -> None:
+    assert "exit codes" in mtchat(tmp_path, "--help").stdout
+    assert mtchat(tmp_path, "--version").stdout.startswith("mtchat ")
