@@ -150,11 +150,7 @@ def test_a_model_that_cannot_be_loaded_is_a_model_error(tmp_path: Path) -> None:
 def test_what_cannot_be_done_is_one_clear_message_and_the_right_exit_code(
     tmp_path: Path, words: list[str], code: int, sign: str
 ) -> None:
-    ended = (
-        mtchat(tmp_path, "--sessions", str(tmp_path), *words)
-        if words[:1] == ["-p"]
-        else mtchat(tmp_path, *words)
-    )
+    ended = mtchat(tmp_path, *words)
     assert sign in ended.stderr
     assert "Traceback" not in ended.stderr
     assert ended.returncode == code

@@ -77,12 +77,9 @@ def memory() -> Iterator[Finding]:
 
 
 def gpu() -> Iterator[Finding]:
-    import torch as library
+    from mtchat.engine.devices import gpus
 
-    if library.cuda.is_available():
-        yield Finding(GOOD, "GPU", library.cuda.get_device_name(0))
-    else:
-        yield Finding(GOOD, "GPU", "none; models run on the CPU")
+    yield Finding(GOOD, "GPU", ", ".join(gpus()) or "none; models run on the CPU")
 
 
 def sandbox() -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from mtchat.core.session import Session
 from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.export import file as exporting
 from mtchat.export.format import load as format_of
+from mtchat.export.format import to_bytes
 from mtchat.prompting import family
 from mtchat.repl.view import View, shown
 from mtchat.starter import cache
@@ -142,7 +143,8 @@ def verify(session: Session, args: argparse.Namespace) -> int:
 def export(args: argparse.Namespace) -> int:
     session = store.load(store.find(args.session, store.folder(args.sessions)))
     if args.output is None or str(args.output) == "-":
-        sys.stdout.write(format_of(args.to).write(session))
+        sys.stdout.buffer.write(to_bytes(format_of(args.to).write(session)))
+        sys.stdout.flush()
     else:
         View.of(sys.stderr).line(f"wrote {shown(exporting.save(session, args.to, args.output))}")
     return ExitCode.DONE

@@ -1,0 +1,92 @@
+"""A Python file cut in cells: what begins with a `# %%` comment, as editors and Jupyter know it."""
+
+import io
+import re
+import tokenize
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+HEADING = re.compile(r"#[ \t]*%%")
+OURS = re.compile(r"(preamble|turn \d+)(?: \(([^()]*)\))?")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a file: `title` is what its heading says, without the `marks` that one of ours may have."""
+
+    title: str
+    marks: dict[str, str]
+    lines: Sequence[str]
+
+    @property
+    def ours(self) -> bool:
+        return OURS.fullmatch(self.title) is not None
+
+
+def cells(lines: Sequence[str], starts: Sequence[int]) -> list[Cell]:
+    """The cells that begin at these lines; one that says how many lines its code has hides headings in it."""
+    found = []
+    end = 0
+    for start in starts:
+        if start >= end:
+            title, marks = parse_heading(lines[start])
+            end = end_of(lines, starts, start, number(marks.get("lines")))
+            found.append(Cell(title, marks, lines[start + 1 : end]))
+    return found
+
+
+def end_of(lines: Sequence[str], starts: Sequence[int], start: int, count: int) -> int:
+    """Where a cell ends: after `count` lines of code if only empty lines follow, else at the next heading."""
+
+    def next_heading(line: int) -> int:
+        position = bisect_left(starts, line)
+        return starts[position] if position < len(starts) else len(lines)
+
+    end = code_start(lines, start + 1) + count
+    if count and end <= len(lines) and not any(lines[end : next_heading(end)]):
+        return end
+    return next_heading(start + 1)
+
+
+def code_start(lines: Sequence[str], line: int = 0) -> int:
+    """The first line of code: after the comments at the top of one of our cells, and an empty line."""
+    line += comments(lines, line)
+    return line + (lines[line : line + 1] == [""])
+
+
+def parse_heading(line: str) -> tuple[str, dict[str, str]]:
+    title = line.split("%%", 1)[1].strip()
+    ours = OURS.fullmatch(title)
+    if ours is None or ours[2] is None:
+        return title, {}
+    marks = (mark.strip().partition("=") for mark in ours[2].split(","))
+    return ours[1], {name: value for name, _, value in marks}
+
+
+def headings(lines: Sequence[str]) -> list[int]:
+    return [number for number, line in enumerate(lines) if HEADING.match(line)]
+
+
+def headings_outside_strings(lines: Sequence[str]) -> list[int]:
+    """The headings that are comments to Python, where it can tell."""
+    found = headings(lines)
+    try:
+        tokens = tokenize.generate_tokens(io.StringIO("\n".join(lines)).readline)
+        rows = {token.start[0] - 1 for token in tokens if token.type == tokenize.COMMENT}
+    except (tokenize.TokenError, SyntaxError, ValueError):
+        return found
+    return [number for number in found if number in rows]
+
+
+def comments(lines: Sequence[str], start: int = 0) -> int:
+    """How many comment lines follow each other from a line on, up to the next heading."""
+    end = start
+    while end < len(lines) and lines[end].startswith("#") and not HEADING.match(lines[end]):
+        end += 1
+    return end - start
+
+
+def number(text: str | None) -> int:
+    """The number that a mark gives, 0 where it gives none."""
+    return int(text) if text and re.fullmatch(r"[0-9]{1,7}", text) else 0

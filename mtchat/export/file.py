@@ -1,0 +1,45 @@
+"""Exported sessions as files: written whole or not at all, and read back."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from mtchat.core.session import Session
+from mtchat.errors import MtchatError
+from mtchat.export.format import load, reader, to_bytes, to_text
+
+
+def save(session: Session, kind: str, path: Path) -> Path:
+    """Writes a session in a format; the file that was there stays when that fails."""
+    data = to_bytes(load(kind).write(session))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)  # such as /dev/stdout, which is not to be replaced
+        else:
+            replace(path.resolve(), data)
+    except OSError as error:
+        raise MtchatError(f"cannot write {path}: {error.strerror}; give another FILE") from None
+    return path
+
+
+def read(path: Path) -> Session:
+    """The session in a file, by the format that its suffix names; it has no name yet."""
+    session_in = reader(path.suffix)
+    try:
+        return session_in(to_text(path.read_bytes()))
+    except OSError as error:
+        raise MtchatError(f"cannot read {path}: {error.strerror}") from None
+    except MtchatError as error:
+        raise MtchatError(f"{path}: {error}") from None
+
+
+def replace(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{os.getpid()}.new")  # short: the name itself may have the greatest length
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+        raise

@@ -1,0 +1,54 @@
+"""A web page to read or print, in one file: each instruction with its code and what the code printed."""
+
+from html import escape
+
+from mtchat.core.session import Session
+from mtchat.core.turn import INTERRUPTED
+from mtchat.export.format import Step, steps, visible
+
+SUFFIX = ".html"
+
+STYLE = """\
+body { max-width: 52rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.5 sans-serif; color: #222; }
+h1 { font-size: 1.5rem; }
+h2 { font-size: 1rem; color: #666; margin: 2rem 0 0; }
+p { margin: .25rem 0 .5rem; white-space: pre-wrap; overflow-wrap: anywhere; }
+pre { margin: .5rem 0; padding: .75rem; font: .875rem/1.45 monospace; white-space: pre-wrap;
+  overflow-wrap: anywhere; background: #f5f5f5; border-left: 3px solid #36c; }
+pre.output { background: none; border-color: #aaa; }
+.note { color: #a40; font-style: italic; }
+@media print { body { margin: 0; max-width: none; } h2, p { break-after: avoid; } }
+"""
+
+
+def write(session: Session) -> str:
+    title = escape(visible(session.name)) or "A program"
+    body = [f"<h1>{title}</h1>"]
+    if session.preamble.strip():
+        body += ["<h2>Preamble</h2>", block("code", session.preamble)]
+    for step in steps(session):
+        body += section(step)
+    if session.outcome and session.outcome.error:
+        body.append(f'<p class="note">{escape(visible(session.outcome.error))}</p>')
+    return page(title, "\n".join(body))
+
+
+def page(title: str, body: str) -> str:
+    head = f'<meta charset="utf-8">\n<title>{title}</title>\n<style>\n{STYLE}</style>'
+    return f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{body}\n</body>\n</html>\n'
+
+
+def section(step: Step) -> list[str]:
+    lines = [f"<h2>Turn {step.number}</h2>", f"<p>{escape(visible(step.turn.instruction))}</p>"]
+    if step.turn.status == INTERRUPTED:
+        lines.append('<p class="note">This turn was interrupted; its code may not be whole.</p>')
+    if step.turn.chunk.strip():
+        lines.append(block("code", step.turn.chunk))
+    if step.output.strip():
+        lines.append(block("output", step.output))
+    return lines
+
+
+def block(kind: str, text: str) -> str:
+    # the newline after <pre> is dropped by browsers, so that one at the start of the text is not
+    return f'<pre class="{kind}">\n{escape(visible(text).rstrip())}</pre>'

@@ -1,0 +1,39 @@
+"""A Markdown document to read: each instruction with its code and what the code printed."""
+
+import re
+
+from mtchat.core.session import Session
+from mtchat.core.turn import INTERRUPTED
+from mtchat.export.format import Step, steps, visible
+
+SUFFIX = ".md"
+
+
+def write(session: Session) -> str:
+    blocks = [f"# {visible(session.name) or 'A program'}", "Made with mtchat, one section for each turn."]
+    if session.preamble.strip():
+        blocks += ["## Preamble", fenced("python", session.preamble)]
+    for step in steps(session):
+        blocks += section(step)
+    if session.outcome and session.outcome.error:
+        blocks += ["## How it ends", fenced("text", session.outcome.error)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def section(step: Step) -> list[str]:
+    blocks = [f"## Turn {step.number}"]
+    if step.turn.instruction:
+        blocks.append("\n".join(f"> {line}".rstrip() for line in visible(step.turn.instruction).split("\n")))
+    if step.turn.status == INTERRUPTED:
+        blocks.append("*This turn was interrupted; its code may not be whole.*")
+    if step.turn.chunk.strip():
+        blocks.append(fenced("python", step.turn.chunk))
+    if step.output.strip():
+        blocks += ["It prints:", fenced("text", step.output)]
+    return blocks
+
+
+def fenced(language: str, text: str) -> str:
+    """A fenced block; the fence is longer than any in the text."""
+    fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", text))])
+    return f"{fence}{language}\n{visible(text).rstrip()}\n{fence}"

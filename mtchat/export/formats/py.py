@@ -1,0 +1,149 @@
+"""A Python program that runs by itself, one `# %%` cell for each turn; it can be imported again.
+
+A cell is a heading, the instruction as comment lines, an empty line, and the code just as the session has
+it. What this form cannot say stands in the heading, as in "# %% turn 3 (interrupted, lines=7)":
+
+    interrupted         the turn was interrupted
+    lines=7             the code has 7 lines, some of which look like headings
+    newlines=2          the code ends in 2 newlines; otherwise it ends without one
+    instruction=quoted  the comment is a Python string, for signs that a comment cannot hold
+    code=quoted         so is the code, which is blank but not to Python
+"""
+
+import ast
+import re
+from collections.abc import Sequence
+
+from mtchat.core.session import Session
+from mtchat.core.turn import EDITED, INTERRUPTED, Turn
+from mtchat.export.cells import (
+    HEADING,
+    Cell,
+    cells,
+    code_start,
+    comments,
+    headings,
+    headings_outside_strings,
+    number,
+)
+from mtchat.export.format import BEGIN, GO_ON
+
+SUFFIX = ".py"
+
+# fixed, and two lines: Python looks for the name of an encoding in what stands there
+MADE = "# This program was made with mtchat"
+TITLE = f"""\
+{MADE}: one cell for each instruction. It runs by itself,
+# and `mtchat import` makes it a conversation again, also when its cells were changed.
+"""
+
+PREAMBLE = "preamble"
+QUOTED = "quoted"
+MARKDOWN = re.compile(r"\[(?:markdown|md)\](.*)")
+TOO_ODD = re.compile("[\0\r\ud800-\udfff]")
+
+
+def write(session: Session) -> str:
+    written = [cell(PREAMBLE, "", session.preamble)] if session.preamble else []
+    for count, turn in enumerate(session.path, start=1):
+        written.append(cell(f"turn {count}", turn.instruction, turn.chunk, turn.status == INTERRUPTED))
+    return "\n".join([TITLE, *written])
+
+
+def cell(title: str, instruction: str, code: str, interrupted: bool = False) -> str:
+    marks = ["interrupted"] if interrupted else []
+    comment = [f"# {line}" if line else "#" for line in instruction.split("\n")]
+    if not instruction:
+        comment = []
+    elif TOO_ODD.search(instruction) or any(map(HEADING.match, comment)):
+        marks.append(f"instruction={QUOTED}")
+        comment = [f"# {instruction!r}"]
+    body, newlines = split_end(code)
+    if not code.strip() and code.strip(" \t\f\r\n"):
+        marks.append(f"code={QUOTED}")
+        body, newlines = f"# {code!r}", 0
+    if newlines:
+        marks.append(f"newlines={newlines}")
+    if any(map(HEADING.match, body.split("\n"))):
+        marks.append(f"lines={body.count(chr(10)) + 1}")
+    heading = f"# %% {title} ({', '.join(marks)})" if marks else f"# %% {title}"
+    return "\n".join([heading, *comment, *(["", body] if body else [])]) + "\n"
+
+
+def split_end(code: str) -> tuple[str, int]:
+    """Code without the newlines at its end, and their number."""
+    body = code.rstrip("\n")
+    return body, len(code) - len(body)
+
+
+def read(text: str) -> Session:
+    """The session in any Python file; one without cells is a single turn."""
+    lines = text.split("\n")
+    if lines[0].endswith("\r"):  # an editor or git has changed the line ends
+        text = text.replace("\r\n", "\n")
+        lines = text.split("\n")
+    made_here = lines[0].startswith(MADE)
+    starts = headings(lines) if made_here else headings_outside_strings(lines)
+    before = lines[: starts[0] if starts else len(lines)]
+    if made_here:
+        before = before[comments(before) :]
+    elif not starts:
+        return Session().extend((Turn(BEGIN, split_end(text)[0], status=EDITED),) if text.strip() else ())
+    return session_of(trimmed(before), cells(lines, starts))
+
+
+def session_of(preamble: str, found: Sequence[Cell]) -> Session:
+    """A session of cells; Markdown cells and comments at the top of a cell are its instruction."""
+    turns: list[Turn] = []
+    said: list[str] = []
+    for each in found:
+        if each.title == PREAMBLE:
+            code = code_of(each, each.lines[1:] if each.lines[:1] == [""] else each.lines)
+            preamble = f"{preamble}\n\n{code}" if preamble else code
+        elif each.ours:
+            turns.append(turn_of(each))
+        elif markdown := MARKDOWN.fullmatch(each.title):
+            said += [markdown[1].strip(), *map(uncommented, each.lines)]
+        else:
+            count = 0 if each.title or any(said) else comments(each.lines)
+            words = "\n".join([*said, each.title, *map(uncommented, each.lines[:count])]).strip()
+            code = trimmed(each.lines[count:])
+            said = []
+            if code or words:
+                turns.append(Turn(words or GO_ON, code, status=EDITED))
+    return Session(preamble=preamble).extend(tuple(turns))
+
+
+def turn_of(cell: Cell) -> Turn:
+    count = comments(cell.lines)
+    instruction = "\n".join(map(uncommented, cell.lines[:count]))
+    if cell.marks.get("instruction") == QUOTED:
+        instruction = unquoted(instruction)
+    code = code_of(cell, cell.lines[code_start(cell.lines) :])
+    return Turn(instruction, code, status=INTERRUPTED if "interrupted" in cell.marks else EDITED)
+
+
+def code_of(cell: Cell, lines: Sequence[str]) -> str:
+    body, _ = split_end("\n".join(lines))
+    if cell.marks.get("code") == QUOTED:
+        return unquoted(uncommented(body))
+    return body + "\n" * number(cell.marks.get("newlines"))
+
+
+def uncommented(line: str) -> str:
+    return line.removeprefix("#").removeprefix(" ")
+
+
+def trimmed(lines: Sequence[str]) -> str:
+    """Lines as code, without the empty lines around them."""
+    text = "\n".join(lines).strip("\n")
+    return text if text.strip() else ""
+
+
+def unquoted(text: str) -> str:
+    """The string in a comment; the comment itself where somebody has changed it to no string."""
+    try:
+        value = ast.literal_eval(text)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return text
+    return value if isinstance(value, str) else text

@@ -1,0 +1,172 @@
+"""What changed between two sessions as events, and the session that events give back. Pure."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from itertools import accumulate
+
+from mtchat.core.outcome import Outcome
+from mtchat.core.session import ROOT, Session
+from mtchat.core.turn import Turn
+from mtchat.store.values import rebuild
+
+Event = Mapping[str, object]
+
+VERSION = 1
+START = '{"event":"session","version":'
+KEPT = 64 * 1024
+
+
+@dataclass(frozen=True)
+class History:
+    """The session that the events so far give.
+
+    `ids` maps the recorded id of a turn that was edited in the file to the id that it has now;
+    `edited` says that the last event was such a turn.
+    """
+
+    session: Session = Session()
+    ids: Mapping[str, str] = field(default_factory=dict)
+    edited: bool = False
+
+    def id(self, recorded: str) -> str:
+        return self.ids.get(recorded, recorded)
+
+
+def to_line(event: Event) -> bytes:
+    """One line of JSON. Lone surrogates go through as they are: escapes of two would pair up on reading."""
+    text = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "surrogatepass") + b"\n"
+
+
+def to_event(line: bytes) -> Event:
+    """The event in a line; ValueError when it is not one."""
+    try:
+        event = json.loads(line.decode("utf-8", "surrogatepass"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+        raise ValueError("not an event")
+    return event
+
+
+def header(session: Session, created: str, program: str) -> Event:
+    """The first event of a file. Its first keys never change place: `START` is how a session file begins."""
+    return {
+        "event": "session",
+        "version": VERSION,
+        "created": created,
+        "program": program,
+        "name": session.name,
+        "preamble": session.preamble,
+    }
+
+
+def changes(before: Session, after: Session, why: str = "") -> list[Event]:
+    """The events that lead from one session to a later one; `why` is noted with the move of the head."""
+    if after.turns[: len(before.turns)] != before.turns:
+        raise ValueError("the session lacks turns that its file has: it belongs to another file")
+    events: list[Event] = []
+    if after.preamble != before.preamble:
+        events.append({"event": "preamble", "preamble": after.preamble})
+    for turn in after.turns[len(before.turns) :]:
+        events.append({"event": "turn", "id": turn.id, **asdict(turn)})
+    for turn_id, outcome in after.outcomes.items():
+        if before.outcomes.get(turn_id) != outcome:
+            events.append({"event": "outcome", "of": turn_id, **asdict(bounded(outcome))})
+    reached = History(before)
+    for event in events:
+        reached = apply(reached, json_like(event))
+    return events + list(move(reached, after, why))
+
+
+def move(reached: History, after: Session, why: str) -> Iterator[Event]:
+    """The `head` event that is still missing, if one is.
+
+    Moves alone do not always give the children last visited, after several turns in one write; then
+    the event carries them.
+    """
+    if reached.session.head == after.head and reached.session.visited == after.visited:
+        return
+    event: Event = {"event": "head", "to": after.head, "why": why}
+    if apply(reached, event).session.visited != after.visited:
+        event = {**event, "visited": dict(after.visited)}
+    yield event
+
+
+def apply(history: History, event: Event) -> History:
+    """The history with one more event; unknown kinds change nothing. ValueError says what does not fit."""
+    session = history.session
+    match event["event"]:
+        case "session":
+            preamble = text(event, "preamble")
+            return History(replace(session, preamble=preamble))
+        case "preamble":
+            session = replace(session, preamble=text(event, "preamble"))
+        case "turn":
+            return add(history, event)
+        case "outcome":
+            turn_id = known(session, history.id(text(event, "of")))
+            session = replace(session, outcomes={**session.outcomes, turn_id: rebuild(Outcome, event)})
+        case "head":
+            session = session.move(known(session, history.id(text(event, "to"))))
+            if "visited" in event:
+                session = replace(session, visited=visited(history, event["visited"]))
+    return replace(history, session=session, edited=False)
+
+
+def add(history: History, event: Event) -> History:
+    """The history with a turn under the id that its content gives; later events refer to the recorded one."""
+    recorded = text(event, "id")
+    turn = rebuild(Turn, event)
+    edited = turn.id != recorded
+    making = replace(turn.making, mends=history.id(turn.making.mends))
+    turn = replace(turn, parent=known(history.session, history.id(turn.parent)), making=making)
+    ids = history.ids if turn.id == recorded else {**history.ids, recorded: turn.id}
+    return History(history.session.add(turn), ids, edited)
+
+
+def visited(history: History, value: object) -> Mapping[str, str]:
+    if not isinstance(value, dict):
+        raise ValueError("visited is not a JSON object")
+    return {
+        known(history.session, history.id(parent)): known(history.session, history.id(child))
+        for parent, child in value.items()
+    }
+
+
+def known(session: Session, turn_id: str) -> str:
+    if turn_id != ROOT and turn_id not in session.by_id:
+        raise ValueError(f"no turn {turn_id!r} before this line")
+    return turn_id
+
+
+def text(event: Event, key: str) -> str:
+    value = event.get(key)
+    if not isinstance(value, str):
+        raise ValueError(f"{key} is missing or not text")
+    return value
+
+
+def json_like(event: Event) -> Event:
+    """An event as it will be read back: tuples are lists there."""
+    return to_event(to_line(event))
+
+
+def bounded(outcome: Outcome) -> Outcome:
+    """An outcome with at most `KEPT` characters of each stream; the chunks' outputs are cut with stdout."""
+    streams = (outcome.stdout, outcome.stderr, outcome.traceback, "".join(outcome.outputs))
+    if all(len(stream) <= KEPT for stream in streams):
+        return outcome
+    ends = accumulate((len(output) for output in outcome.outputs), initial=0)
+    outputs = tuple(
+        output[: max(0, KEPT - start)] for start, output in zip(ends, outcome.outputs, strict=False)
+    )
+    return replace(
+        outcome,
+        stdout=outcome.stdout[:KEPT],
+        stderr=outcome.stderr[:KEPT],
+        traceback=outcome.traceback[:KEPT],
+        outputs=outputs,
+        truncated=True,
+    )

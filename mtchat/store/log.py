@@ -1,0 +1,263 @@
+"""The open session file: the one object that owns it, locks it, and appends what changed."""
+
+import fcntl
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from types import TracebackType
+
+from mtchat import __version__
+from mtchat.core.session import Session
+from mtchat.errors import MtchatError
+from mtchat.store import listing
+from mtchat.store.events import changes, header, to_line
+from mtchat.store.reading import Reading, parse, read
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Log:
+    """A session file that is open for writing. There is no file, and no lock, before the first write.
+
+    `session` is what the file holds; `notices` says what happened to the file that the user should know.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        clock: Callable[[], datetime] = now,
+        program: str = __version__,
+        another: Callable[[], Path] | None = None,
+    ) -> None:
+        """`program` is the version of mtchat that a new file names; `another` gives the path to use when
+        the first one is taken by the time of the first write."""
+        self.path = path
+        self.session = Session(name=path.stem)
+        self.notices: tuple[str, ...] = ()
+        self._clock = clock
+        self._program = program
+        self._another = another
+        self._file: int | None = None
+        self._end = 0
+        self._open_ended = False
+        self._size: int | None = None  # what the file must measure; None after a write that failed
+
+    @classmethod
+    def open(cls, path: Path, clock: Callable[[], datetime] = now, program: str = __version__) -> "Log":
+        """The log of a session file, which need not exist yet; an error when another process has it open."""
+        log = cls(path, clock, program)
+        try:
+            log._file = os.open(path, os.O_RDWR)
+        except FileNotFoundError:
+            return log
+        except OSError as error:
+            log._take(read(path), path.stat().st_size)
+            log.notices += (f"{path} cannot be written ({error.strerror}): new turns are not saved there",)
+            return log
+        try:
+            log._lock()
+            data = content(log._file)
+            log._take(parse(data, path), len(data))
+        except BaseException:
+            log.close()
+            raise
+        return log
+
+    @classmethod
+    def fresh(
+        cls, folder: Path, today: date, clock: Callable[[], datetime] = now, program: str = __version__
+    ) -> "Log":
+        """The log of a new session, named after the day."""
+
+        def another() -> Path:
+            return listing.path_of(listing.fresh(folder, today), folder)
+
+        return cls(another(), clock, program, another)
+
+    @property
+    def name(self) -> str:
+        """The session's name, which is its file's."""
+        return self.path.stem
+
+    def write(self, session: Session, why: str = "") -> None:
+        """Append what differs from what the file holds; `why` goes with a move of the head.
+
+        When that fails, the file keeps its last good line, and the next write appends all that is missing.
+        """
+        try:
+            if self._missing(session, why):
+                self._ready()
+                self._append(b"".join(self._missing(session, why)))
+                self.session = replace(session, name=self.name)
+        except OSError as error:
+            raise MtchatError(
+                f"cannot save to {self.path} ({error.strerror}); the session goes on in memory. Make room or "
+                "make the folder writable: the next turn saves all that is missing; /export saves the program"
+            ) from None
+
+    def rename(self, name: str) -> None:
+        """Give the session another name: its file and its folder of files move; nothing is overwritten."""
+        target = listing.path_of(name, self.path.parent)
+        if target == self.path:
+            return
+        if listing.taken(target):
+            raise MtchatError(f"there is a session {name!r} already; choose another name")
+        try:
+            if self._file is not None or self._end:
+                move(self.path, target)
+            files = listing.files_of(self.path)
+            if files.exists():
+                os.rename(files, listing.files_of(target))
+        except FileExistsError:
+            raise MtchatError(f"there is a session {name!r} already; choose another name") from None
+        except OSError as error:
+            raise MtchatError(f"cannot rename {self.path} to {name!r}: {error.strerror}") from None
+        self.path = target
+        self.session = replace(self.session, name=name)
+        self._another = None
+
+    def close(self) -> None:
+        """Let go of the file and its lock; a log that is written to again takes them again."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def __enter__(self) -> "Log":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _take(self, reading: Reading, size: int) -> None:
+        self.session = reading.session
+        self.notices += reading.notices
+        self._end = reading.end
+        self._open_ended = reading.open_ended
+        self._size = size
+
+    def _missing(self, session: Session, why: str) -> list[bytes]:
+        """The lines that the file lacks; none for an empty session without a file."""
+        session = replace(session, name=self.name)
+        if self._end:
+            return [to_line(event) for event in changes(self.session, session, why)]
+        first = Session(session.name, session.preamble)
+        if session == Session(session.name):
+            return []
+        created = self._clock().astimezone(UTC).isoformat(timespec="seconds")
+        events = [header(session, created, self._program), *changes(first, session, why)]
+        return [to_line(event) for event in events]
+
+    def _ready(self) -> None:
+        """Have the file open, locked, and as we left it; make it where there is none."""
+        if self._file is None and self._end:
+            with suppress(FileNotFoundError):
+                self._file = os.open(self.path, os.O_RDWR)
+                self._lock()
+        if (self._end or self._file is not None) and not self.path.exists():
+            self.close()
+            self.notices += (f"{self.path} was removed while it was open; it is written again in full",)
+            self._take(Reading(Session(name=self.name)), 0)
+        if self._file is None:
+            self._create()
+        elif self._changed_by_others(self._file):
+            raise MtchatError(
+                f"{self.path} was changed by another program while it was open, so nothing is added to it. "
+                "The session goes on in memory: move that file away and the next turn writes it in full"
+            )
+
+    def _changed_by_others(self, file: int) -> bool:
+        ours = os.fstat(file)
+        return not os.path.samestat(ours, self.path.stat()) or self._size not in (None, ours.st_size)
+
+    def _create(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        while self._file is None:
+            try:
+                self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+            except FileExistsError:
+                if self._another is None:
+                    raise MtchatError(
+                        f"another mtchat has made {self.path} in the meantime; the session goes on "
+                        "in memory, and /save NAME gives it a name of its own"
+                    ) from None
+                taken, self.path = self.name, self._another()
+                self.notices += (f"{taken} is taken in the meantime; this session is {self.name}",)
+        self._lock()
+        sync_folder(self.path.parent)
+
+    def _lock(self) -> None:
+        """Lock the file itself: such a lock follows it through a rename, and ends with the process."""
+        assert self._file is not None
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            who = holder(self._file)
+            self.close()
+            raise MtchatError(
+                f"{self.path} is open in another mtchat{who}; leave it there first, or start a new session"
+            ) from None
+        except OSError as error:
+            self.notices += (f"no locks in this folder ({error.strerror}): open this session only once",)
+
+    def _append(self, lines: bytes) -> None:
+        """Write after the last good line, over what is left of a torn one, down to the disk."""
+        assert self._file is not None
+        self._size = None
+        lines = b"\n" * self._open_ended + lines
+        try:
+            os.ftruncate(self._file, self._end)
+            done = 0
+            while done < len(lines):
+                done += os.pwrite(self._file, lines[done:], self._end + done)
+            os.fsync(self._file)
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(self._file, self._end)
+            raise
+        self._end += len(lines)
+        self._open_ended = False
+        self._size = self._end
+
+
+def content(file: int) -> bytes:
+    with open(file, "rb", closefd=False) as stream:
+        return stream.read()
+
+
+def holder(file: int) -> str:
+    """Which process holds the lock, where the kernel lists it (Linux)."""
+    inode = os.fstat(file).st_ino
+    with suppress(OSError):
+        for line in Path("/proc/locks").read_text().splitlines():
+            words = line.split()
+            if words[1] == "FLOCK" and words[5].endswith(f":{inode}"):
+                return f" (process {words[4]})"
+    return ""
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename a file without overwriting one: the target is claimed first."""
+    os.close(os.open(target, os.O_CREAT | os.O_EXCL))
+    try:
+        os.rename(source, target)
+    except OSError:
+        target.unlink()
+        raise
+    sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder down to the disk, where the file system can."""
+    with suppress(OSError):
+        file = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)

@@ -1,0 +1,112 @@
+"""A session file read: whole lines are its history, a torn last line is dropped, damage is an error."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mtchat.core.session import Session
+from mtchat.errors import MtchatError
+from mtchat.store.events import START, VERSION, History, apply, to_event
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A session as its file has it. `end` is the length of the good part in bytes, 0 before a whole header;
+    `open_ended` says that its last line lacks a newline."""
+
+    session: Session
+    notices: tuple[str, ...] = ()
+    end: int = 0
+    open_ended: bool = False
+
+
+def load(path: Path) -> Session:
+    """The session in a file. Takes no lock and changes nothing, so it may be open elsewhere."""
+    return read(path).session
+
+
+def read(path: Path) -> Reading:
+    """The session in a file, with what there is to say about it."""
+    try:
+        return parse(path.read_bytes(), path)
+    except OSError as error:
+        raise MtchatError(f"cannot read {path}: {error.strerror}") from None
+
+
+def parse(data: bytes, path: Path) -> Reading:
+    """The session in the bytes of a file; the name of a session is the name of its file."""
+    session = Session(name=path.stem)
+    lines, torn = split(data)
+    if not lines:
+        if not matches_start(torn):
+            raise MtchatError(f"{path} is not a session file: it does not begin with a session event")
+        return Reading(session, torn_notice(path, torn))
+    check_header(lines[0], path)
+    history, edited = replay(lines, History(session), path)
+    notices = torn_notice(path, torn)
+    if edited:
+        where = ", ".join(str(number) for number in edited)
+        notices += (f"{path.name}: edited by hand, or written by another mtchat: line {where}",)
+    end = len(data) - len(torn)
+    return Reading(history.session, notices, end, open_ended=not data[:end].endswith(b"\n"))
+
+
+def split(data: bytes) -> tuple[list[bytes], bytes]:
+    """The lines of a file, and what is left of a last one that was cut short.
+
+    A last line without its newline counts when it is complete: no event is the beginning of another.
+    """
+    *lines, last = data.split(b"\n")
+    try:
+        to_event(last)
+    except ValueError:
+        return lines, last
+    return [*lines, last], b""
+
+
+def matches_start(torn: bytes) -> bool:
+    """Whether this can be what is left of a session file cut in its first line."""
+    start = START.encode()
+    return torn.startswith(start) or start.startswith(torn)
+
+
+def torn_notice(path: Path, torn: bytes) -> tuple[str, ...]:
+    if not torn:
+        return ()
+    return (f"{path.name}: dropped a torn last line ({len(torn)} bytes); the write was cut short",)
+
+
+def check_header(line: bytes, path: Path) -> None:
+    try:
+        event = to_event(line)
+        version = event.get("version")
+        if event["event"] != "session" or not isinstance(version, int):
+            raise ValueError
+    except ValueError:
+        raise MtchatError(f"{path} is not a session file: line 1 is not a session event") from None
+    if version > VERSION:
+        raise MtchatError(
+            f"{path} was written by a newer mtchat (schema {version}); "
+            f"this one reads up to {VERSION}: upgrade mtchat to open it"
+        )
+
+
+def replay(lines: list[bytes], history: History, path: Path) -> tuple[History, list[int]]:
+    """The history that lines give, and the numbers of those whose turn was edited in the file."""
+    edited = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        history = step(history, line, number, path)
+        if history.edited:
+            edited.append(number)
+    return history, edited
+
+
+def step(history: History, line: bytes, number: int, path: Path) -> History:
+    try:
+        return apply(history, to_event(line))
+    except (ValueError, TypeError) as error:
+        raise MtchatError(
+            f"{path}, line {number} is damaged ({error}); nothing was changed. Mend the line or restore the "
+            f"file from a copy; `head -n {number - 1}` of it is the session before that line"
+        ) from None

@@ -1,0 +1,42 @@
+"""Frozen dataclasses from JSON values, checked against their own type hints."""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import is_dataclass
+from functools import cache
+from types import UnionType
+from typing import TypeVar, cast, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+
+def rebuild(kind: type[T], value: object) -> T:
+    """A dataclass from its fields; unknown fields are ignored, absent ones take their defaults.
+
+    ValueError or TypeError says what does not fit.
+    """
+    if not isinstance(value, dict):
+        raise ValueError(f"{kind.__name__.lower()} is not a JSON object")
+    known = hints(cast(Hashable, kind))
+    return kind(**{name: convert(known[name], each, name) for name, each in value.items() if name in known})
+
+
+def convert(kind: object, value: object, name: str) -> object:
+    """A JSON value as what a type hint says: str, int, float, bool, X | None, tuple[X, ...], a dataclass."""
+    if isinstance(kind, UnionType):
+        return None if value is None else convert(get_args(kind)[0], value, name)
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list):
+            raise ValueError(f"{name} is not a list")
+        return tuple(convert(get_args(kind)[0], each, name) for each in value)
+    if is_dataclass(kind):
+        return rebuild(cast(type[object], kind), value)
+    # a whole number is a good float, and keeps its form: the id of a turn is made from it
+    fitting = (float, int) if kind is float else (kind,)
+    if type(value) not in fitting:
+        raise ValueError(f"{name} is {value!r}, not {getattr(kind, '__name__', kind)}")
+    return value
+
+
+@cache
+def hints(kind: Hashable) -> Mapping[str, object]:
+    return get_type_hints(kind)

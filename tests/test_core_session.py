@@ -1,0 +1,169 @@
+"""The session tree: a path for each head, nothing ever lost, undo and redo as inverses."""
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from mtchat.core.outcome import Outcome
+from mtchat.core.session import ROOT, Session
+from mtchat.core.turn import Turn
+from mtchat.errors import MtchatError
+
+
+def grown(*chunks: str) -> Session:
+    return Session().extend(tuple(Turn(f"do {chunk}", chunk) for chunk in chunks))
+
+
+def chunks(session: Session) -> str:
+    return "".join(turn.chunk for turn in session.path)
+
+
+def test_an_empty_session_has_an_empty_path_and_program():
+    assert Session().path == ()
+    assert Session().program.source == ""
+    assert Session().outcome is None
+
+
+def test_adding_a_turn_moves_the_head_to_it():
+    session = grown("a", "b")
+    assert chunks(session) == "ab"
+    assert session.head == session.turns[-1].id
+
+
+def test_a_turn_below_an_unknown_parent_is_refused():
+    with pytest.raises(MtchatError, match="no turn 'gone'"):
+        Session().add(Turn("do", "a", parent="gone"))
+
+
+def test_adding_a_turn_that_is_there_only_moves_to_it():
+    session = grown("a", "b")
+    again = session.undo().add(session.path[-1])
+    assert again.turns == session.turns
+    assert again.head == session.head
+
+
+def test_a_change_gives_a_new_session_and_leaves_the_old_one():
+    session = grown("a")
+    session.undo()
+    session.extend((Turn("do b", "b"),))
+    session.with_outcome(Outcome(stdout="1"))
+    assert session == grown("a")
+
+
+def test_undo_then_redo_is_where_it_was():
+    session = grown("a", "b", "c")
+    assert chunks(session.undo(2)) == "a"
+    assert session.undo(2).redo(2) == session
+    assert session.undo(3).path == ()
+
+
+@pytest.mark.parametrize("turns", [0, -1, 3])
+def test_an_undo_that_cannot_be_names_the_number_of_turns(turns):
+    with pytest.raises(MtchatError, match=f"cannot undo {turns}: the program has 2 turns"):
+        grown("a", "b").undo(turns)
+
+
+def test_an_undo_of_nothing_says_so():
+    with pytest.raises(MtchatError, match="nothing to undo"):
+        Session().undo()
+
+
+def test_a_redo_past_the_last_turn_says_so():
+    with pytest.raises(MtchatError, match="nothing to redo"):
+        grown("a", "b").undo().redo(2)
+
+
+def test_a_branch_keeps_the_other_one_and_redo_follows_the_last_visited():
+    session = grown("a", "b")
+    first = session.head
+    branched = session.undo().extend((Turn("do c", "c"),))
+    assert chunks(branched) == "ac"
+    assert [turn.chunk for turn in branched.children(branched.path[0].id)] == ["b", "c"]
+    assert chunks(branched.undo().redo()) == "ac"
+    assert chunks(branched.move(first).undo(2).redo(2)) == "ab"
+
+
+def test_numbered_counts_the_live_path_from_one():
+    session = grown("a", "b")
+    assert session.numbered(1).chunk == "a"
+    with pytest.raises(MtchatError, match="no turn 3; the program has 2 turns"):
+        session.numbered(3)
+    with pytest.raises(MtchatError, match=r"no turn 0; the program has 1 turn$"):
+        session.undo().numbered(0)
+
+
+def test_an_outcome_belongs_to_the_program_that_gave_it():
+    session = grown("a", "b").with_outcome(Outcome(stdout="2"))
+    assert session.outcome == Outcome(stdout="2")
+    assert session.undo().outcome is None
+    assert session.undo().redo().outcome == Outcome(stdout="2")
+
+
+class Tree(RuleBasedStateMachine):
+    """A session beside the plainest model of one: the text of each path by id, and the child last visited."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.session = Session()
+        self.texts = {ROOT: ""}
+        self.head = ROOT
+        self.last_child: dict[str, str] = {}
+
+    def go(self, head: str) -> None:
+        self.head = head
+        while head != ROOT:
+            parent = self.session.get(head).parent
+            self.last_child[parent] = head
+            head = parent
+
+    @rule(chunk=st.sampled_from("abc"))
+    def add(self, chunk: str) -> None:
+        turn = Turn("do", chunk, parent=self.head)
+        self.session = self.session.add(turn)
+        self.texts[turn.id] = self.texts[self.head] + chunk
+        self.go(turn.id)
+
+    @precondition(lambda self: self.head != ROOT)
+    @rule(data=st.data())
+    def undo(self, data: st.DataObject) -> None:
+        turns = data.draw(st.integers(1, len(self.texts[self.head])))
+        self.session = self.session.undo(turns)
+        for _ in range(turns):
+            self.head = self.session.get(self.head).parent
+
+    @precondition(lambda self: self.head in self.last_child)
+    @rule()
+    def redo(self) -> None:
+        self.session = self.session.redo()
+        self.go(self.last_child[self.head])
+
+    @precondition(lambda self: self.head not in self.last_child)
+    @rule()
+    def redo_in_vain(self) -> None:
+        with pytest.raises(MtchatError, match="nothing to redo"):
+            self.session.redo()
+
+    @rule(data=st.data())
+    def move(self, data: st.DataObject) -> None:
+        head = data.draw(st.sampled_from(sorted(self.texts)))
+        self.session = self.session.move(head)
+        self.go(head)
+
+    @invariant()
+    def agrees(self) -> None:
+        assert self.session.head == self.head
+        assert {turn.id for turn in self.session.turns} == set(self.texts) - {ROOT}
+        assert chunks(self.session) == self.texts[self.head]
+        assert dict(self.session.visited) == self.last_child
+
+    @invariant()
+    def parents_come_first(self) -> None:
+        seen = {ROOT}
+        for turn in self.session.turns:
+            assert turn.parent in seen
+            seen.add(turn.id)
+
+
+TestTree = Tree.TestCase
+TestTree.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
