@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from mtchat.core.names import bound, parses
 from mtchat.core.outcome import Outcome
-from mtchat.core.program import Program
+from mtchat.core.program import PREAMBLE, Program
 from mtchat.core.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.core.session import Session
 from mtchat.core.settings import Sampling
@@ -14,6 +14,7 @@ from mtchat.errors import MtchatError, SandboxError
 from mtchat.prompting.family import Family
 
 RETRY_TEMPERATURE = 0.6
+LONGEST_COMPLAINT = 800
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,8 @@ class Synthesizer:
 
     def retry(self, session: Session, sampling: Sampling) -> Session:
         """The last turn made again beside the first try, warm and from another seed, so that it differs."""
+        if not session.path:
+            raise MtchatError("nothing to retry: the program has no turns")
         last = session.numbered(len(session.path))
         tries = sum(each.instruction == last.instruction for each in session.children(last.parent))
         warm = replace(
@@ -135,13 +138,19 @@ class Synthesizer:
         return session if again.head == last.parent else again
 
     def reword(self, session: Session, number: int, instruction: str, sampling: Sampling) -> Session:
-        """Turn `number` made again from another instruction; the turns after it keep their code."""
+        """Turn `number` made again from another instruction; the turns after it keep their code.
+
+        Where it was interrupted, it is kept, marked, and nothing is run.
+        """
         rest = session.path[number:]
         base = session.undo(len(session.path) - number + 1)
         error = complaint(base.outcome)
         prompt = self.family.render(base.path, instruction, base.preamble, error)
         made = self.make(base, prompt, instruction, sampling, error=error)
-        return self.tried(kept(made, rest)) if made is not base else session
+        if made is base:
+            return session
+        changed = kept(made, rest)
+        return changed if made.path[-1].status == INTERRUPTED else self.tried(changed)
 
     def rewrite(self, session: Session, number: int, code: str) -> Session:
         """Turn `number` with code the user wrote; the turns after it keep theirs."""
@@ -170,12 +179,14 @@ class Synthesizer:
         A round that does not get the program further, or that gives up names or output of the turn it
         mends, is not kept: the program is never worse than before.
         """
-        if session.outcome is None:
+        if session.outcome is None or session.outcome.limit == "interrupted":
             session = self.tried(session)
-        if session.outcome is None:
-            raise MtchatError("nothing has run, so there is nothing to fix; /run runs the program")
+        if session.outcome is None or session.outcome.limit == "interrupted":
+            raise MtchatError("no run came to its end, so there is nothing to fix; /run runs the program")
         if session.outcome.ok:
             raise MtchatError("nothing to fix: the program runs without an error")
+        if session.outcome.turn == PREAMBLE:
+            raise MtchatError(f"only turns can be fixed, and the preamble fails: {session.outcome.error}")
         best, asked = session, set[str]()
         for number in range(1, rounds + 1):
             attempt = self.mend(
@@ -234,8 +245,9 @@ class Synthesizer:
     def write(self, prompt: Prompt, sampling: Sampling) -> Written:
         """One completion, up to its cut. Ctrl-C ends it and keeps what was written."""
         text, usage, reading = "", Usage(), True
-        stream = self.complete(prompt, sampling)
+        stream: Iterator[Piece] = iter(())
         try:
+            stream = self.complete(prompt, sampling)
             for piece in stream:
                 text, usage = text + piece.text, piece.usage
                 if reading:
@@ -269,9 +281,17 @@ class Synthesizer:
                 prompt = self.family.mend((*base.path, failing), base.preamble, turn.making.error)
             else:
                 prompt = self.family.render(base.path, turn.instruction, base.preamble, turn.making.error)
-            again = self.family.chunk(self.write(prompt, turn.making.sampling).text, base.program.source)
-            same = again == turn.chunk or (turn.status == INTERRUPTED and again.startswith(turn.chunk))
-            yield None if same else Difference(number, turn, again)
+            written = self.write(prompt, turn.making.sampling)
+            if written.usage.finish == "interrupted":
+                raise KeyboardInterrupt
+            before = base.program.source
+            again = self.family.chunk(written.text, before)
+            part = turn.status == INTERRUPTED and self.begins(written.text, turn.chunk, before)
+            yield None if again == turn.chunk or part else Difference(number, turn, again)
+
+    def begins(self, text: str, chunk: str, before: str) -> bool:
+        """Whether a completion begins with what gives this chunk."""
+        return any(self.family.chunk(text[:end], before) == chunk for end in range(len(text), 0, -1))
 
 
 def kept(session: Session, rest: tuple[Turn, ...]) -> Session:
@@ -296,7 +316,8 @@ def reach(session: Session) -> tuple[bool, int, int]:
     if outcome is None:
         return (False, 0, 0)
     if outcome.ok or not outcome.frames:
-        return (outcome.ok, len(outcome.outputs), 0)
+        reached = session.program.chunks[: len(outcome.outputs)]
+        return (outcome.ok, reached[-1].turn if reached else 0, 0)
     place = outcome.frames[0].place
     return (False, place.turn, place.line)
 
@@ -314,7 +335,16 @@ def keeps(attempt: Session, than: Session) -> bool:
 
 
 def complaint(outcome: Outcome | None) -> str:
-    """What to tell the model about a failing program; "" when it runs, or was stopped by choice."""
+    """What to tell the model about a failing program: the line, and all that the exception says.
+
+    "" when the program runs, or was stopped by choice.
+    """
     if outcome is None or outcome.ok or outcome.limit in ("interrupted", "sandbox"):
         return ""
-    return outcome.error
+    lines = outcome.traceback.rstrip("\n").split("\n")
+    indented = [number for number, line in enumerate(lines) if line.startswith("  ")]
+    message = "\n".join(lines[indented[-1] + 1 :]) if indented else ""
+    if not message or not outcome.frames:
+        return outcome.error
+    frame = outcome.frames[-1]
+    return f"turn {frame.place.turn}, line {frame.place.line}: {frame.text}\n{message}"[:LONGEST_COMPLAINT]

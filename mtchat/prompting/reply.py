@@ -1,76 +1,123 @@
-"""Takes the code out of a chat model's reply: fences, prose, and repetitions of the program go."""
+"""Takes the code out of a chat model's reply: fences, prose, prompts and repetitions of the program go."""
 
 import ast
-import io
+import keyword
 import re
-import textwrap
-import tokenize
+import warnings
+from itertools import pairwise
 
-from mtchat.core.names import parses
 from mtchat.prompting.family import Cut
 
-FENCE = re.compile(r"[ \t]*(?:`{3,}|~{3,})[ \t]*(?P<tag>[^`\n]*?)[ \t]*")
-PYTHON = {"python", "py", "python3", "ipython", "pycon"}
-PROSE = re.compile(
-    r"""(?:[#>*-]+\ |\d+\.\ )?                           # a heading, quotation or list item
-    (?: [A-Z`"'*][\w`'"*()./-]*[,:;.!?]?                # a word with a capital letter
-        (?:\ [\w`'"*(,.:;!?)/%&+=-]+){2,}              # and at least two more,
-      | [A-Z][a-z]+(?:\ \w+)?[:.!?] )\s*               # or one or two that end as a sentence does""",
+LITERAL = re.compile(
+    r"""(?P<long>\"{3}|'{3})(?:\\.|(?!(?P=long)).)*+(?P=long)?   # to its end, or to the end of the text
+    | (?P<short>\"|(?<!\w)'|(?<=\b[bfru])'|(?<=\b[bfr]{2})')     # an apostrophe opens no string
+      (?:\\[^\n]|(?!(?P=short))[^\n])*+(?P=short)?              # to its end, or to the end of the line
+    | \#[^\n]*""",
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
+)
+FENCE = re.compile(r"`{3,}|^[ \t>.]*~{3,}")
+PYTHON = re.compile(r"[ \t{.]*(?:i?py|$)", re.IGNORECASE)
+PROMPT = re.compile(r"[ \t]*(?:(?:>>>|\.\.\.)(?: |$))+")
+WORD = re.compile(r"\w+(?:['’]\w+)*|\S")
+GRAMMAR = {*keyword.kwlist, *keyword.softkwlist, "type"}
+PYTHON_2 = re.compile(r"^\s*(?:print|exec)\b")  # statements there, so for the run to complain of
+FOREIGN = re.compile(r"[?$`]|!(?!=)|[^\x00-\x7f\w\s‘’“”]")  # signs that Python has only in strings
+SHAPE = re.compile(
+    r"""(?:(?:\d+[.)]|[-*+•>])\s+)?                       # an item of a list, which is
+    (?: [^\W\d_a-z][\w\s,'’-]*[.:!?]                      # a sentence or its heading,
+      | \*\*\w[^*]*[\w:.!?]\*\*.* | -{3,} | ={3,}         # bold words, a rule,
+      | %%?[a-z]{2}.* )""",  # or a notebook's command
     re.VERBOSE,
 )
-RAGGED_FENCE = re.compile(r"(?:^|\n)[ \t]*[`~]{1,2}\s*\Z")
 
 
 def cut(text: str) -> Cut:
     """The first Python block of a reply whose own opening fence is already in the context.
 
-    Until a fence comes, the text is code. The first fence ends it, unless what stands before it is blank
-    or prose: then the fence opens the block. Blocks of other languages are passed over.
+    Until a fence comes, the text is code. The first fence ends it, unless no code stands before it: then
+    the fence opens the block. Blocks of other languages are passed over, and strings may hold fences.
     """
-    lines = text.split("\n")
+    text = re.sub(r"\r\n?", "\n", text)
+    lines = list(zip(text.split("\n"), masked(text).split("\n"), strict=True))
     code: list[str] = []
-    foreign = False
-    for number, line in enumerate(lines):
-        last = number == len(lines) - 1
-        match = FENCE.fullmatch(line)
-        if match is None or open_string("\n".join(code)):
+    found = foreign = False
+    for number, (line, bare) in enumerate(lines):
+        fence = FENCE.search(bare)
+        head = bare if fence is None else bare[: fence.start()]
+        found = found or is_code(head)
+        if fence is None:
             code.append(line)
         elif foreign:
-            foreign, code = False, []
-        elif is_code("\n".join(code)):
-            return Cut("\n".join(code) + "\n", finished=True)
-        elif last:
+            found, foreign, code = False, False, []
+        elif found:
+            return Cut("\n".join([*code, line[: fence.start()]]), finished=True)
+        elif number == len(lines) - 1:
             return Cut("", finished=False)
-        else:
-            tag = match["tag"].lower()
-            foreign, code = bool(tag) and tag.split()[0] not in PYTHON, []
+        elif "`" not in bare[fence.end() :]:
+            foreign, code = PYTHON.match(bare[fence.end() :]) is None, []
     return Cut("" if foreign else "\n".join(code), finished=False)
 
 
 def chunk(text: str, before: str) -> str:
-    """The code of a whole reply: never Markdown, and less the program `before` where it is repeated."""
-    code = textwrap.dedent(RAGGED_FENCE.sub("", cut(text).code)).strip("\n").rstrip()
-    return without(before, commented(code))
+    """The code of a whole reply: never Markdown, and less the program `before` where it is repeated.
+
+    A reply without code is kept as comments.
+    """
+    lines = cut(text).code.split("\n")
+    while lines and lines[-1].strip() in ("", "`", "``", "~", "~~"):  # a fence that was being written
+        lines.pop()
+    code = "\n".join(lines)
+    if not code.strip():
+        code = "\n".join(comment(line) for line in text.splitlines() if FENCE.search(line) is None)
+    if tree(code) is None:
+        code = dedented(commented(unprompted(code)))
+    return without(before, code.strip("\n").rstrip())
 
 
-def is_code(text: str) -> bool:
-    """Whether text before a fence is code: it is there, and it is not all prose."""
-    lines = [line for line in text.split("\n") if line.strip()]
-    return bool(lines) and (parses(text) or not all(is_prose(line) for line in lines))
+def masked(text: str) -> str:
+    """The text with its strings made of quotes and its comments of hashes, each line as long as it was."""
+    return LITERAL.sub(lambda each: re.sub(".", "#" if each[0][0] == "#" else '"', each[0]), text)
 
 
-def is_prose(line: str) -> bool:
-    """Whether a line is an English sentence and no statement."""
-    return PROSE.fullmatch(line) is not None and not parses(line.strip())
+def is_code(bare: str) -> bool:
+    """Whether a masked line holds code: it is neither blank nor a comment nor prose."""
+    return bool(bare.strip(" \t#>")) and not is_prose(bare)
+
+
+def is_prose(bare: str) -> bool:
+    """Whether a masked line cannot be Python, but reads as prose or a shell's command.
+
+    In every language two words side by side are prose where neither of them belongs to Python's grammar.
+    """
+    plain = [word[0].isalpha() and word not in GRAMMAR for word in WORD.findall(PYTHON_2.sub("", bare))]
+    beside = any(one and two for one, two in pairwise(plain))
+    return beside or bool(FOREIGN.search(bare) or SHAPE.fullmatch(bare.strip()))
+
+
+def comment(line: str) -> str:
+    text = line.strip()
+    return f"# {text}" if text and text[0] != "#" else text
 
 
 def commented(code: str) -> str:
-    """Code with its lines of prose made comments, where that makes it Python; else as it was."""
-    if parses(code):
+    """Code with its lines of prose made comments."""
+    lines = zip(code.split("\n"), masked(code).split("\n"), strict=True)
+    return "\n".join(comment(line) if is_prose(bare) else line for line, bare in lines)
+
+
+def unprompted(code: str) -> str:
+    """What was typed in an interpreter's session, without its prompts and what it answered."""
+    if not code.lstrip().startswith(">>>"):
         return code
-    lines = [f"# {line.strip()}" if is_prose(line) else line for line in code.split("\n")]
-    mended = "\n".join(lines)
-    return mended if parses(mended) else code
+    return "\n".join(PROMPT.sub("", line, count=1) for line in code.split("\n") if PROMPT.match(line))
+
+
+def dedented(code: str) -> str:
+    """Code without the indentation that all its lines share, comments aside."""
+    lines = code.split("\n")
+    margins = [len(line) - len(line.lstrip()) for line in lines if line.strip() and line.lstrip()[0] != "#"]
+    margin = min(margins, default=0)
+    return "\n".join(line[min(margin, len(line) - len(line.lstrip())) :] for line in lines)
 
 
 def without(before: str, code: str) -> str:
@@ -78,17 +125,22 @@ def without(before: str, code: str) -> str:
 
     Only a whole repetition goes: leaving out a part could change what the rest means.
     """
-    try:
-        known, said = ast.parse(before).body, ast.parse(code).body
-    except (SyntaxError, ValueError):
+    known, said = tree(before), tree(code)
+    if known is None or said is None or not known.body or len(said.body) <= len(known.body):
         return code
-    if not known or len(said) <= len(known):
+    if not all(same(old, new) for old, new in zip(known.body, said.body, strict=False)):
         return code
-    if any(ast.dump(old) != ast.dump(new) for old, new in zip(known, said, strict=False)):
-        return code
-    first = said[len(known)]
+    first = said.body[len(known.body)]
     start = min([first.lineno, *(each.lineno for each in getattr(first, "decorator_list", []))])
     return "\n".join(code.split("\n")[comment_above(code, start) - 1 :]).strip("\n")
+
+
+def same(old: ast.stmt, new: ast.stmt) -> bool:
+    """Whether two statements differ in spacing and comments only; no, where they are too deep to tell."""
+    try:
+        return ast.dump(old) == ast.dump(new)
+    except RecursionError:
+        return False
 
 
 def comment_above(code: str, line: int) -> int:
@@ -99,15 +151,11 @@ def comment_above(code: str, line: int) -> int:
     return line
 
 
-def open_string(code: str) -> bool:
-    """Whether the code ends inside a triple-quoted string, where a fence is text."""
-    if '"""' not in code and "'''" not in code:
-        return False
-    try:
-        for _ in tokenize.generate_tokens(io.StringIO(code).readline):
-            pass
-    except tokenize.TokenError as error:
-        return "multi-line string" in error.args[0] or "triple-quoted" in error.args[0]
-    except (SyntaxError, IndentationError):
-        return False
-    return False
+def tree(code: str) -> ast.Module | None:
+    """The code as Python reads it; None where it is not Python, or is nested too deeply to be read."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of an escape such as "\d", which is for the run to tell
+        try:
+            return ast.parse(code)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None

@@ -1,0 +1,72 @@
+"""Turns a stream of token ids into text, never half a character, whose sum is the text of all ids."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+REPLACEMENT = "\ufffd"
+WINDOW = 16
+BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """How ids become text: `hidden` ones have none, and a run of `pieces` (single bytes) is decoded as one."""
+
+    decode: Callable[[list[int]], str]
+    hidden: frozenset[int] = frozenset()
+    pieces: frozenset[int] = frozenset()
+
+
+def vocabulary(tokenizer: Any) -> Vocabulary:
+    """That of a transformers tokenizer, without the special tokens and without its tidying of spaces."""
+
+    def decode(ids: list[int]) -> str:
+        text: str = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text
+
+    added = tokenizer.added_tokens_decoder
+    hidden = {number for number, token in added.items() if token.special} | set(tokenizer.all_special_ids)
+    pieces = {number for token, number in tokenizer.get_vocab().items() if BYTE.fullmatch(token)}
+    return Vocabulary(decode, frozenset(hidden), frozenset(pieces))
+
+
+class Detokeniser:
+    """Text of the ids pushed so far; on the ids before them, `context`, a leading space may depend."""
+
+    def __init__(self, vocabulary: Vocabulary, context: Sequence[int] = ()) -> None:
+        self.vocabulary = vocabulary
+        self.window = self.anchor([id for id in context[-WINDOW:] if id not in vocabulary.hidden])
+        self.shown = len(vocabulary.decode(self.window))
+
+    def push(self, id: int) -> str:
+        """The text that this id completes, "" when its last character may still change."""
+        if id in self.vocabulary.hidden:
+            return ""
+        self.window.append(id)
+        if id in self.vocabulary.pieces:
+            return ""
+        text = self.vocabulary.decode(self.window)
+        whole = not text.endswith(REPLACEMENT)
+        new = self.show(text if whole else text[:-1])
+        if whole and len(self.window) > 2 * WINDOW:
+            self.window = self.anchor(self.window)
+            self.shown = len(self.vocabulary.decode(self.window))
+        return new
+
+    def finish(self) -> str:
+        """The rest: bytes that never became a character show as U+FFFD."""
+        return self.show(self.vocabulary.decode(self.window))
+
+    def show(self, text: str) -> str:
+        new = text[self.shown :]
+        self.shown = max(self.shown, len(text))
+        return new
+
+    def anchor(self, ids: list[int]) -> list[int]:
+        """The last ids, from one that decodes by itself: not within a run of byte pieces."""
+        start = max(len(ids) - WINDOW, 0)
+        while start > 0 and ids[start] in self.vocabulary.pieces:
+            start -= 1
+        return ids[start:]

@@ -1,0 +1,41 @@
+"""Chooses the number format of the weights: float32 where it fits, so that a seed gives the same text."""
+
+import os
+from pathlib import Path
+
+from mtchat.errors import ModelError, UsageError
+
+AUTO = "auto"
+BYTES = {"float32": 4, "bfloat16": 2}
+SHARE = 0.6
+CGROUP = Path("/sys/fs/cgroup/memory.max")
+
+
+def choose(wanted: str, parameters: int, memory: int) -> str:
+    """The format for so many weights in so many bytes of memory.
+
+    bfloat16 rounds so coarsely that a reused prefix and a fresh one can differ in the next token; it is for
+    what does not fit otherwise. The choice goes by the machine's memory and not by what is free now, because a
+    replay must choose the same.
+    """
+    if wanted != AUTO:
+        if wanted not in BYTES:
+            raise UsageError(f"no precision {wanted!r}; there are: {AUTO}, {', '.join(BYTES)}")
+        return wanted
+    for precision, width in BYTES.items():
+        if parameters * width <= SHARE * memory:
+            return precision
+    smallest = min(BYTES.values()) * parameters
+    raise ModelError(
+        f"this model takes {smallest / 1e9:.1f} GB at least, and this machine has {memory / 1e9:.1f} GB "
+        "of memory; use a smaller model, or insist with --precision bfloat16"
+    )
+
+
+def machine_memory() -> int:
+    """The bytes of memory this process can have: the machine's, or its container's."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        return min(total, int(CGROUP.read_text()))
+    except (OSError, ValueError):
+        return total

@@ -1,0 +1,64 @@
+"""What a way of containing programs must offer, so that one file in backends/ adds it."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, cast
+
+from mtchat import registry
+from mtchat.core.settings import Limits
+
+PACKAGE = "mtchat.sandbox.backends"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way a backend may work on this machine: the tool it found, its version, and what it leaves out."""
+
+    tier: str
+    tool: Path | None = None
+    version: str = ""
+    without: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Box:
+    """What to contain: the launcher, started with two inherited descriptors, and the limits of the run."""
+
+    control: int
+    shared: int
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to start: the program's whole environment is `environ`, it inherits only `descriptors`."""
+
+    argv: tuple[str, ...]
+    environ: Mapping[str, str] = field(default_factory=dict)
+    descriptors: tuple[int, ...] = ()
+
+
+class Backend(Protocol):
+    """A file in backends/; its name is the backend's.
+
+    `RANK` orders them, the strongest first (1). `variants` lists what to try on this machine, best first; it
+    raises SandboxError with the reason and the fix where there is nothing to try. `prepared` readies one
+    run, and cleans up after it. `explain` reads what a variant that failed wrote: (reason, fix). The
+    command's working folder is the work folder; the launcher opens it there and hands it to the host.
+    """
+
+    RANK: int
+
+    def variants(self) -> tuple[Variant, ...]: ...
+
+    def prepared(self, variant: Variant, box: Box) -> AbstractContextManager[Command]: ...
+
+    def explain(self, wrote: str) -> tuple[str, str]: ...
+
+
+def backends() -> tuple[Backend, ...]:
+    """Every backend, the strongest first."""
+    loaded = (cast(Backend, registry.load(PACKAGE, name)) for name in registry.names(PACKAGE))
+    return tuple(sorted(loaded, key=lambda backend: backend.RANK))

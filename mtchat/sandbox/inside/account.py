@@ -1,0 +1,118 @@
+"""Tells how a program failed, as text fields for the host: bounded, and with frames of the program only."""
+
+from types import TracebackType
+
+from mtchat.sandbox.inside.wire import DISK, MEMORY, RAISED
+
+TYPE_CHECKING = False  # as in typing, which would cost 12 ms
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+    from traceback import TracebackException
+    from typing import Any
+
+HEADLINE_CHARS, LINE_CHARS, TRACEBACK_LINES, FRAMES = 400, 240, 60, 40
+FULL = (27, 28, 122)  # EFBIG, ENOSPC, EDQUOT
+NO_INPUT = "EOF when reading a line"
+
+
+def fields(error: BaseException, names: list[str], sources: list[str]) -> list[str]:
+    """How it ended, kind of limit, headline, traceback; then chunk, line, function and text of each frame."""
+    kind = MEMORY if isinstance(error, MemoryError) else DISK if is_full(error) else ""
+    try:
+        return [RAISED, kind, *story_of(error, names, sources)]
+    except BaseException:
+        return [RAISED, kind, type(error).__name__, ""]
+
+
+def story_of(error: BaseException, names: list[str], sources: list[str]) -> list[str]:
+    import linecache
+    import traceback
+
+    fill(linecache.cache, dict(zip(names, sources, strict=True)))
+    trace = after_launcher(error)
+    story = traceback.TracebackException(type(error), error, trace, limit=-500, compact=True)
+    keep_program(story, names)
+    text = bounded("".join(story.format()).splitlines())
+    return [headline(error, str(story)), text, *told_frames(error, names, sources)]
+
+
+def told_frames(error: BaseException, names: list[str], sources: list[str]) -> list[str]:
+    """Four fields for each frame: chunk, line, function and text."""
+    told = []
+    for name, line, function in frames_of(error, names):
+        index = names.index(name)
+        text = "".join(sources[index].split("\n")[line - 1 : line]).strip()
+        told += [str(index), str(line), function, clipped(text, LINE_CHARS)]
+    return told
+
+
+def after_launcher(error: BaseException) -> TracebackType | None:
+    """The traceback without the launcher's own frame."""
+    return error.__traceback__.tb_next if error.__traceback__ else None
+
+
+def is_full(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in FULL
+
+
+def headline(error: BaseException, said: str) -> str:
+    """The error in one line: its type and the first line of what it says."""
+    first = next((line.strip() for line in said.splitlines() if line.strip()), "")
+    if isinstance(error, SyntaxError):
+        first = str(error.msg)
+    if isinstance(error, EOFError) and first == NO_INPUT:
+        first += " (the sandbox has no keyboard input)"
+    kind = type(error)
+    name = kind.__qualname__
+    if kind.__module__ not in ("builtins", "__main__"):
+        name = f"{kind.__module__}.{name}"
+    return clipped(f"{name}: {first}" if first else name, HEADLINE_CHARS)
+
+
+def keep_program(story: "TracebackException", names: list[str]) -> None:
+    """Leave, in the story and its causes, the frames of the program and the last one of a library."""
+    rest, seen = [story], set()
+    while rest:
+        each = rest.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        last = len(each.stack) - 1
+        each.stack[:] = [
+            frame for index, frame in enumerate(each.stack) if index == last or frame.filename in names
+        ]
+        more = (each.__cause__, each.__context__, *(getattr(each, "exceptions", None) or ()))
+        rest += [one for one in more if one is not None]
+
+
+def bounded(lines: list[str]) -> str:
+    """At most TRACEBACK_LINES lines, the middle left out, each of at most LINE_CHARS."""
+    extra = len(lines) - TRACEBACK_LINES
+    if extra > 0:
+        head = TRACEBACK_LINES // 3
+        lines = [*lines[:head], f"  [{extra} lines left out]", *lines[head + extra :]]
+    return "".join(clipped(line, LINE_CHARS) + "\n" for line in lines)
+
+
+def clipped(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def frames_of(error: BaseException, names: list[str]) -> list[tuple[str, int, str]]:
+    """(chunk name, line, function) outermost first; for an error of the compiler the line it names."""
+    found = []
+    step = after_launcher(error)
+    while step is not None:
+        code = step.tb_frame.f_code
+        if code.co_filename in names:
+            found.append((code.co_filename, step.tb_lineno, code.co_name))
+        step = step.tb_next
+    if not found and isinstance(error, SyntaxError) and error.filename in names:
+        found.append((error.filename, error.lineno or 1, "<module>"))
+    return found if len(found) <= FRAMES else found[: FRAMES // 2] + found[-FRAMES // 2 :]
+
+
+def fill(cache: "MutableMapping[str, Any]", sources: dict[str, str]) -> None:
+    """Let `linecache` know the chunks, so that every traceback shows their lines."""
+    for name, source in sources.items():
+        cache[name] = (len(source), None, [line + "\n" for line in source.splitlines()], name)

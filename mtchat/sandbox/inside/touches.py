@@ -1,0 +1,79 @@
+"""Touches up a few modules right after the program first imports them; importing them first would cost."""
+
+import os
+from types import ModuleType
+
+from mtchat.sandbox.inside.account import fill
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from importlib.machinery import ModuleSpec
+
+CANVAS = "module://mtchat.sandbox.inside.figures"
+
+
+class AfterImport:
+    """A finder that finds nothing itself: it lets the usual one find a module, and has a last word on it."""
+
+    def __init__(self, sources: dict[str, str]) -> None:
+        self.touches: dict[str, Callable[[ModuleType], None]] = {
+            "linecache": lambda module: fill(module.cache, sources),
+            "matplotlib": keep_our_canvas,
+            "matplotlib.pyplot": keep_our_switch,
+            "multiprocessing.spawn": lambda module: give_main(module, sources),
+        }
+
+    def find_spec(
+        self, name: str, path: "Sequence[str] | None" = None, target: ModuleType | None = None
+    ) -> "ModuleSpec | None":
+        touch = self.touches.pop(name, None)
+        if touch is None:
+            return None
+        from importlib.machinery import PathFinder
+
+        spec = PathFinder.find_spec(name, path)
+        if spec is None or spec.loader is None:
+            return spec
+        execute = spec.loader.exec_module
+
+        def execute_and_touch(module: ModuleType) -> None:
+            execute(module)
+            touch(module)
+
+        spec.loader.exec_module = execute_and_touch  # type: ignore[method-assign]
+        return spec
+
+
+def keep_our_canvas(matplotlib: ModuleType) -> None:
+    """There is no display: a program that asks for a window gets files; an unknown name is still an error."""
+
+    def use(backend: str, *, force: bool = True) -> None:
+        matplotlib.rcsetup.validate_backend(backend)
+
+    vars(matplotlib).update(use=use)
+
+
+def keep_our_switch(pyplot: ModuleType) -> None:
+    """The same for the name that pyplot has for it."""
+    switch = pyplot.switch_backend
+
+    def switch_backend(newbackend: str) -> None:
+        pyplot.matplotlib.rcsetup.validate_backend(newbackend)
+        switch(CANVAS)
+
+    vars(pyplot).update(switch_backend=switch_backend)
+
+
+def give_main(spawn: ModuleType, sources: dict[str, str]) -> None:
+    """A process that multiprocessing starts afresh imports the main module, so it needs a file of it."""
+    prepare = spawn.get_preparation_data
+
+    def get_preparation_data(name: str) -> "dict[str, object]":
+        prepared: dict[str, object] = prepare(name)
+        path = os.path.join(os.environ.get("TMPDIR", "/tmp"), ".main.py")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("\n\n".join(sources.values()) + "\n")
+        return {**prepared, "init_main_from_path": path}
+
+    vars(spawn).update(get_preparation_data=get_preparation_data)

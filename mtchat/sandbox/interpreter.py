@@ -1,0 +1,93 @@
+"""Where the Python that runs programs lives: what a sandbox must show of the host's file system."""
+
+import os
+import site
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+INSIDE = Path(__file__).with_name("inside")
+SYSTEM = (Path("/usr"), Path("/bin"), Path("/lib"), Path("/lib64"))
+WORK_FOLDERS = ("/work", "/sandbox", "/program")
+MASKED = ("pip.conf",)
+BOOT = """import sys
+sys.path.insert(0, {inside!r})
+from mtchat.sandbox.inside.launcher import main
+main({control}, {shared})
+"""
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """The Python of this process: `roots` are the folders it needs, `folders` its installed modules."""
+
+    python: str
+    prefix: str
+    roots: tuple[Path, ...]
+    folders: tuple[str, ...]
+
+    @property
+    def masked(self) -> tuple[Path, ...]:
+        """Files in the roots that may hold passwords."""
+        return tuple(root / name for root in self.roots for name in MASKED if (root / name).is_file())
+
+    @property
+    def work(self) -> str:
+        """The work folder inside: usually /work, else a name that hides none of the roots."""
+        taken = {root.parts[1] for root in self.roots}
+        return next((name for name in WORK_FOLDERS if name[1:] not in taken), "/mtchat-work")
+
+    def arguments(self, inside: str, control: int, shared: int) -> tuple[str, ...]:
+        """The command line of the launcher, `inside` being the folder that holds its package.
+
+        -s -P ignore the user's and the current folder, -S the environment's .pth files; PYTHON* variables
+        count, because the sandbox alone sets them.
+        """
+        boot = BOOT.format(inside=inside, control=control, shared=shared)
+        return (self.python, "-s", "-P", "-S", "-c", boot)
+
+
+@cache
+def interpreter() -> Interpreter:
+    """This process's own Python, with the modules installed for it."""
+    folders = [*site.getsitepackages()]
+    if site.ENABLE_USER_SITE:
+        folders.append(site.getusersitepackages())
+    folders = [folder for folder in folders if os.path.isdir(folder)]
+    wanted = [Path(sys.base_prefix), Path(sys.prefix), *homes(Path(sys.executable)), *map(Path, folders)]
+    roots: list[Path] = []
+    for path in sorted({each for root in wanted for each in (root, root.resolve())}):
+        if not any(path.is_relative_to(known) for known in (*SYSTEM, *roots)):
+            roots.append(path)
+    return Interpreter(sys.executable, sys.prefix, tuple(roots), tuple(folders))
+
+
+def homes(python: Path) -> list[Path]:
+    """The installations that an interpreter's chain of links leads through."""
+    found = [python.parent.parent]
+    while python.is_symlink():
+        python = Path(os.path.normpath(python.parent / os.readlink(python)))
+        found.append(python.parent.parent)
+    return found
+
+
+def environment(home: str) -> dict[str, str]:
+    """All that a program sees of an environment. A fixed hash seed makes a run repeat itself."""
+    cores = str(max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1))
+    return {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "HOME": home,
+        "USER": "user",
+        "LANG": "C.UTF-8",
+        "TMPDIR": "/tmp",
+        "XDG_CACHE_HOME": "/tmp/.cache",
+        "XDG_CONFIG_HOME": "/tmp/.config",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
+        "MPLBACKEND": "module://mtchat.sandbox.inside.figures",
+        "MPLCONFIGDIR": "/tmp/.matplotlib",
+        "OMP_NUM_THREADS": cores,
+        "OPENBLAS_NUM_THREADS": cores,
+        "MALLOC_ARENA_MAX": "2",
+    }

@@ -1,0 +1,96 @@
+"""Reads what the program's own process left in the shared memory; all of it is the program's word."""
+
+import re
+from dataclasses import dataclass
+
+from mtchat.core.outcome import Frame
+from mtchat.core.program import Place, Program
+from mtchat.sandbox.inside.wire import FAULT_AT, FAULT_BYTES, RAISED, REPORT_AT, REPORT_BYTES
+
+MAX_FIELDS = 200
+FAULT_LINE = re.compile(r'  File "(.*)", line (\d+) in (.*)')
+
+
+@dataclass(frozen=True)
+class Report:
+    """How the program says it ended: `how` is raised, exited or "" (it was not asked); `index` is the chunk
+    that ran last, None when none began."""
+
+    index: int | None = None
+    finished: bool = False
+    how: str = ""
+    kind: str = ""
+    headline: str = ""
+    traceback: str = ""
+    frames: tuple[Frame, ...] = ()
+
+
+def read(shared: bytes, program: Program) -> Report:
+    """The report in the shared memory; whatever makes no sense is left out."""
+    began = int.from_bytes(shared[0:4], "little")
+    index = min(began, len(program.chunks)) - 1 if began and program.chunks else None
+    words = fields(shared)
+    how, kind, headline, traceback = (words + [""] * 4)[:4]
+    frames = tuple(frame for group in grouped(words[4:]) if (frame := frame_of(group, program)))
+    if not how:
+        frames, traceback = faults(shared, program)
+    if how == RAISED and not frames:
+        frames = beginning(index, program)
+    return Report(index, shared[4:5] == b"\x01", how, kind, one_line(headline), traceback, frames)
+
+
+def beginning(index: int | None, program: Program) -> tuple[Frame, ...]:
+    """The best guess at a place when only the chunk is known: its first line."""
+    return (Frame(Place(program.chunks[index].turn, 1), "<module>"),) if index is not None else ()
+
+
+def fields(shared: bytes) -> list[str]:
+    size = min(int.from_bytes(shared[REPORT_AT : REPORT_AT + 4], "little"), REPORT_BYTES)
+    blob = shared[REPORT_AT + 4 : REPORT_AT + 4 + size]
+    found: list[str] = []
+    while len(blob) >= 4 and len(found) < MAX_FIELDS:
+        length = int.from_bytes(blob[:4], "little")
+        found.append(blob[4 : 4 + length].decode("utf-8", "replace"))
+        blob = blob[4 + length :]
+    return found
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def grouped(words: list[str]) -> list[list[str]]:
+    return [words[at : at + 4] for at in range(0, len(words) - 3, 4)]
+
+
+def frame_of(words: list[str], program: Program) -> Frame | None:
+    """A frame from chunk, line, function and text; None when the numbers are none of ours."""
+    index, line, function, text = words
+    if not (index.isdecimal() and line.isdecimal() and len(index) < 10 and len(line) < 10):
+        return None
+    if int(index) >= len(program.chunks):
+        return None
+    return Frame(Place(program.chunks[int(index)].turn, int(line)), function, text)
+
+
+def faults(shared: bytes, program: Program) -> tuple[tuple[Frame, ...], str]:
+    """The frames, outermost first, and the traceback that faulthandler wrote before a signal killed it."""
+    text = shared[FAULT_AT : FAULT_AT + FAULT_BYTES].split(b"\0", 1)[0].decode("utf-8", "replace")
+    chunks = {name: number for number, name in enumerate(names(program))}
+    frames, lines = [], []
+    for match in reversed(list(FAULT_LINE.finditer(text))):
+        name, line, function = match.groups()
+        if name not in chunks:
+            continue
+        chunk = program.chunks[chunks[name]]
+        source = chunk.code.split("\n")[int(line) - 1 : int(line)] if len(line) < 10 else []
+        shown = source[0].strip()[:240] if source else ""
+        frames.append(Frame(Place(chunk.turn, int(line[:9])), function, shown))
+        lines.append(f'  File "{name}", line {line}, in {function}\n' + (f"    {shown}\n" if shown else ""))
+    head = "Traceback (most recent call last):\n" if lines else ""
+    return tuple(frames), head + "".join(lines)
+
+
+def names(program: Program) -> list[str]:
+    """The file name under which each chunk is compiled: "<turn 3>", or the file's own name."""
+    return [program.name or f"<{program.label(chunk.turn)}>" for chunk in program.chunks]

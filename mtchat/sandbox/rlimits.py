@@ -1,0 +1,40 @@
+"""The kernel limits of a run, set in the child so that they count inside its own user namespace."""
+
+import math
+import os
+import resource
+
+from mtchat.core.settings import Limits
+
+MIB = 1 << 20
+SPARE = 64 * MIB  # between soft and hard: room to tell of a MemoryError
+PROCESSES = 64
+OPEN_FILES = 256
+
+
+def rlimits(limits: Limits) -> list[tuple[int, int, int]]:
+    """(resource, soft, hard). Address space is wider than data: libraries reserve more than they use."""
+    data = limits.memory_mib * MIB
+    cpu = math.ceil(limits.seconds * (os.cpu_count() or 1)) + 1
+    wanted = {
+        "RLIMIT_DATA": (data, data + SPARE),
+        "RLIMIT_AS": (4 * data, 4 * data + SPARE),
+        "RLIMIT_CPU": (cpu, cpu + 1),
+        "RLIMIT_FSIZE": (limits.disk_mib * MIB,) * 2,
+        "RLIMIT_STACK": (8 * MIB,) * 2,
+        "RLIMIT_NPROC": (PROCESSES,) * 2,
+        "RLIMIT_NOFILE": (OPEN_FILES,) * 2,
+        "RLIMIT_CORE": (0, 0),
+        "RLIMIT_MEMLOCK": (0, 0),
+        "RLIMIT_MSGQUEUE": (0, 0),
+    }
+    known = [(name, pair) for name, pair in wanted.items() if hasattr(resource, name)]
+    return [(getattr(resource, name), *within(getattr(resource, name), *pair)) for name, pair in known]
+
+
+def within(number: int, soft: int, hard: int) -> tuple[int, int]:
+    """The limits, lowered to what this process may still set."""
+    ceiling = resource.getrlimit(number)[1]
+    if ceiling == resource.RLIM_INFINITY:
+        return soft, hard
+    return min(soft, ceiling), min(hard, ceiling)

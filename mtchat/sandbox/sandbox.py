@@ -1,0 +1,138 @@
+"""Runs a program in the strongest sandbox that works on this machine, or says why there is none."""
+
+import compileall
+import secrets
+import threading
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from mtchat.core.outcome import Outcome
+from mtchat.core.program import Program
+from mtchat.core.settings import Limits
+from mtchat.errors import SandboxError
+from mtchat.sandbox.backend import Backend, Variant, backends
+from mtchat.sandbox.collect import Harvest, harvest
+from mtchat.sandbox.inside.wire import Job
+from mtchat.sandbox.interpreter import INSIDE, interpreter
+from mtchat.sandbox.report import names
+from mtchat.sandbox.rlimits import rlimits
+from mtchat.sandbox.supervise import Watch, supervised
+from mtchat.sandbox.verdict import outcome
+
+MARK_BYTES = 24
+PROBING = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Whether programs can be run here: the tier shown to the user, or the reason why not and the fix.
+
+    `tool` is where what contains them was found, `version` its version.
+    """
+
+    tier: str = ""
+    ok: bool = False
+    reason: str = ""
+    fix: str = ""
+    version: str = ""
+    tool: Path | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a probe found: the probe to show and, when it is ok, what to run with."""
+
+    probe: Probe
+    backend: Backend | None = None
+    variant: Variant | None = None
+
+
+def probe() -> Probe:
+    """What contains programs on this machine, tried once with an empty program and the real flags."""
+    return chosen().probe
+
+
+def run(
+    program: Program, limits: Limits, *, collect: Path | None = None, watch: Watch | None = None
+) -> Outcome:
+    """Run a program from its start; SandboxError when it cannot be contained here.
+
+    Files that it leaves are copied into `collect`; `watch("stdout"|"stderr", text)` is called with what it
+    prints, as it comes. Ctrl-C stops the program and gives an outcome.
+    """
+    return run_in(chosen(), program, limits, collect, watch)
+
+
+def run_in(
+    choice: Choice,
+    program: Program,
+    limits: Limits,
+    collect: Path | None = None,
+    watch: Watch | None = None,
+) -> Outcome:
+    """Run a program in what a probe chose."""
+    if choice.backend is None or choice.variant is None:
+        raise SandboxError(f"no sandbox works here: {choice.probe.reason}; {choice.probe.fix}")
+    with supervised(choice.backend, choice.variant, job_of(program, limits), limits, watch) as ending:
+        if not ending.started and not ending.limit:
+            reason, fix = choice.backend.explain(ending.stderr)
+            raise SandboxError(f"the sandbox did not start: {reason}; {fix}")
+        found = Harvest() if ending.work is None else harvest(ending.work, limits.disk_mib << 20, collect)
+        return outcome(program, limits, ending, choice.variant.tier, found)
+
+
+def job_of(program: Program, limits: Limits) -> Job:
+    """What the launcher is told to do."""
+    python = interpreter()
+    return Job(
+        names(program),
+        [chunk.code for chunk in program.chunks],
+        secrets.token_bytes(MARK_BYTES),
+        rlimits(limits),
+        list(python.folders),
+        python.prefix,
+    )
+
+
+def chosen() -> Choice:
+    """The strongest backend that works, found once, by whichever thread comes first."""
+    with PROBING:
+        return choose_once()
+
+
+@cache
+def choose_once() -> Choice:
+    # Runs only read this folder, so without this each would compile the launcher anew: 8 ms.
+    compileall.compile_dir(INSIDE, quiet=2)
+    return choose(backends())
+
+
+def choose(candidates: tuple[Backend, ...]) -> Choice:
+    """The first variant of the first backend that runs an empty program; else why the first one did not."""
+    failures: list[Probe] = []
+    for backend in candidates:
+        try:
+            variants = backend.variants()
+        except SandboxError as error:
+            reason, _, fix = str(error).partition("; ")
+            failures.append(Probe(reason=reason, fix=fix))
+            continue
+        for variant in variants:
+            found = attempt(backend, variant)
+            if found.ok:
+                return Choice(found, backend, variant)
+            failures.append(found)
+    return Choice(
+        failures[0] if failures else Probe(reason="no backend is installed", fix="reinstall mtchat")
+    )
+
+
+def attempt(backend: Backend, variant: Variant) -> Probe:
+    """Run an empty program: all flags, the launcher and the handing over of the work folder."""
+    limits = Limits(seconds=10.0)
+    with supervised(backend, variant, job_of(Program(), limits), limits) as ending:
+        if ending.started and ending.status == 0:
+            return Probe(variant.tier, True, version=variant.version, tool=variant.tool)
+        reason, fix = backend.explain(ending.stderr)
+        return Probe(variant.tier, False, reason, fix, variant.version, variant.tool)

@@ -1,0 +1,324 @@
+"""Loading: GGUF files are converted once and exactly, folders load as they are, failures say what to do."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy
+import pytest
+import torch
+
+from mtchat.core.prompt import Message, Prompt
+from mtchat.core.settings import Sampling
+from mtchat.engine import convert, fingerprint, lean, loader, precision
+from mtchat.engine.header import parameters, read_gguf
+from mtchat.errors import ModelError, UsageError
+from tests.engine_models import (
+    KINDS,
+    STARTER_SMALL,
+    TEMPLATE,
+    codegen_tokenizer,
+    random_model,
+    tiny_tokenizer,
+)
+
+KIND = gguf.GGMLQuantizationType
+
+
+def silent(stage: str, done: float | None) -> None:
+    assert stage
+    assert done is None or 0 <= done <= 1
+
+
+def write_gguf(path: Path) -> Any:
+    """A GGUF file of a random Qwen2, its matrices as Q8_0; gives the model that it was made of."""
+    tokenizer = tiny_tokenizer()
+    model = random_model("qwen2", len(tokenizer))
+    config, names = (
+        model.config,
+        gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN2, model.config.num_hidden_layers),
+    )
+    out = gguf.GGUFWriter(path, "qwen2")
+    out.add_context_length(config.max_position_embeddings)
+    out.add_embedding_length(config.hidden_size)
+    out.add_block_count(config.num_hidden_layers)
+    out.add_feed_forward_length(config.intermediate_size)
+    out.add_head_count(config.num_attention_heads)
+    out.add_head_count_kv(config.num_key_value_heads)
+    out.add_layer_norm_rms_eps(config.rms_norm_eps)
+    out.add_rope_freq_base(10000.0)
+    words = json.loads(tokenizer.backend_tokenizer.to_str())
+    vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    out.add_tokenizer_model("gpt2")
+    out.add_tokenizer_pre("qwen2")
+    out.add_token_list([word for word, _ in vocabulary])
+    out.add_token_types([3 if word.startswith("<|") else 1 for word, _ in vocabulary])
+    out.add_token_merges([" ".join(pair) for pair in words["model"]["merges"]])
+    out.add_eos_token_id(2)
+    out.add_pad_token_id(0)
+    out.add_chat_template(TEMPLATE)
+    for name, values in model.state_dict().items():
+        stem, suffix = name.rsplit(".", 1)
+        array = values.numpy()
+        target = f"{names.get_name(stem)}.{suffix}"
+        if array.ndim == 2:
+            out.add_tensor(target, gguf.quantize(array, KIND.Q8_0), raw_dtype=KIND.Q8_0)
+        else:
+            out.add_tensor(target, array)
+    for write in (out.write_header_to_file, out.write_kv_data_to_file, out.write_tensors_to_file, out.close):
+        write()
+    return model
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "tiny.gguf"
+    write_gguf(path)
+    return path
+
+
+def test_a_gguf_file_gives_the_weights_that_gguf_py_gives(file: Path, tmp_path: Path) -> None:
+    engine = loader.load(file, "tiny", cache=tmp_path, report=silent)
+    mapped = {f"{name}": values for name, values in engine.model.state_dict().items()}
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN2, 3)
+    stored = {tensor.name: tensor for tensor in gguf.GGUFReader(file).tensors}
+    assert len(mapped) == len(stored) > 30
+    for name, values in mapped.items():
+        stem, suffix = name.rsplit(".", 1)
+        tensor = stored[f"{names.get_name(stem)}.{suffix}"]
+        expected = gguf.dequantize(tensor.data, tensor.tensor_type)
+        assert numpy.array_equal(values.numpy(), expected.reshape(values.shape)), name
+
+
+def test_a_gguf_file_brings_its_card_and_tokenizer(file: Path, tmp_path: Path) -> None:
+    engine = loader.load(file, "tiny", cache=tmp_path, report=silent)
+    card, tokenizer = engine.card, tiny_tokenizer()
+    assert (card.name, card.architecture, card.chat, card.context) == ("tiny", "Qwen2ForCausalLM", True, 160)
+    assert card.precision == "float32"
+    assert card.fingerprint == fingerprint.sha256(file, silent)
+    assert engine.ends == {0, 2}
+    question = Prompt(messages=(Message("user", "hi ☕"),), opening="x")
+    assert engine.encode(question) == tokenizer.encode(engine.text(question), add_special_tokens=False)
+    assert list(engine.complete(question, Sampling(max_tokens=3)))[-1].usage.finish in ("stop", "length")
+
+
+def test_a_gguf_file_is_converted_once(file: Path, tmp_path: Path) -> None:
+    stages: list[str] = []
+    loader.load(file, "tiny", cache=tmp_path, report=lambda stage, _: stages.append(stage))
+    assert any("converting" in stage for stage in stages)
+    assert any("hashing" in stage for stage in stages)
+    folder = next(path for path in tmp_path.iterdir() if path.is_dir())
+    changed = (folder / "model.safetensors").stat().st_mtime_ns
+    stages.clear()
+    loader.load(file, "tiny", cache=tmp_path, report=lambda stage, _: stages.append(stage))
+    assert stages == ["loading the model"]
+    assert (folder / "model.safetensors").stat().st_mtime_ns == changed
+
+
+@pytest.mark.parametrize("stop", range(0, 40, 6))
+def test_a_conversion_interrupted_half_way_leaves_no_folder(file: Path, tmp_path: Path, stop: int) -> None:
+    calls = iter(range(100))
+
+    def report(stage: str, _: float | None) -> None:
+        if next(calls) == stop:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        convert.convert(file, tmp_path / "it", "float32", report)
+    assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
+
+
+def test_what_a_killed_conversion_left_is_replaced(file: Path, tmp_path: Path) -> None:
+    (tmp_path / ".it.part").mkdir()
+    (tmp_path / ".it.part" / "model.safetensors").write_bytes(b"half")
+    convert.convert(file, tmp_path / "it", "float32", silent)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".it.lock", "it"]
+
+
+def test_two_conversions_at_once_wait_for_one_another(file: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def second(stage: str, _: float | None) -> None:
+        said.append(stage)
+
+    started: list[threading.Thread] = []
+
+    def first(stage: str, done: float | None) -> None:
+        if not started and done is not None:
+            started.append(
+                threading.Thread(target=convert.convert, args=(file, tmp_path / "it", "float32", second))
+            )
+            started[0].start()
+            while not said:
+                pass
+
+    convert.convert(file, tmp_path / "it", "float32", first)
+    started[0].join()
+    assert said == ["waiting for another mtchat that converts this model"]
+
+
+def test_too_small_a_disk_is_said_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"takes 1000000\.0 GB .* XDG_CACHE_HOME"):
+        convert.need_space(tmp_path, 10**15)
+
+
+def test_bfloat16_weights_are_half_as_large(file: Path, tmp_path: Path) -> None:
+    engine = loader.load(file, "tiny", precision="bfloat16", cache=tmp_path, report=silent)
+    assert {each.dtype for each in engine.model.parameters()} == {torch.bfloat16}
+    assert engine.card.precision == "bfloat16"
+    assert list(engine.complete(Prompt("x"), Sampling(max_tokens=2)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_folder_of_safetensors_loads(kind: str, tmp_path: Path) -> None:
+    tokenizer = codegen_tokenizer() if kind == "codegen" else tiny_tokenizer()
+    model = random_model(kind, len(tokenizer))
+    model.save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    engine = loader.load(tmp_path / "model", kind, cache=tmp_path, report=silent)
+    for name, values in model.state_dict().items():
+        assert torch.equal(values, engine.model.state_dict()[name]), name
+    assert engine.card.architecture == type(model).__name__
+    assert engine.card.context == 160
+    ids = torch.tensor([engine.encode(Prompt("def f(x):"))])
+    expected = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=6, do_sample=False)
+    text = "".join(piece.text for piece in engine.complete(Prompt("def f(x):"), Sampling(max_tokens=6)))
+    assert text == engine.vocabulary.decode(expected[0, ids.shape[1] :].tolist())
+
+
+def test_a_hash_is_computed_once_for_a_file_that_stays_the_same(tmp_path: Path) -> None:
+    path, heard = tmp_path / "weights", []
+    path.write_bytes(b"abc")
+    for _ in range(2):
+        known = fingerprint.fingerprint([path], tmp_path / "cache", lambda *said: heard.append(said))
+    assert known == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert len(heard) == 1
+    path.write_bytes(b"abcd")
+    assert fingerprint.fingerprint([path], tmp_path / "cache", silent) != known
+
+
+def test_a_torn_memory_of_hashes_is_made_anew(tmp_path: Path) -> None:
+    (tmp_path / fingerprint.MEMORY).write_text('{"a": ')
+    path = tmp_path / "weights"
+    path.write_bytes(b"abc")
+    assert fingerprint.fingerprint([path, path], tmp_path, silent) != fingerprint.fingerprint(
+        [path], tmp_path, silent
+    )
+
+
+def test_the_header_is_read_as_gguf_py_reads_it(file: Path) -> None:
+    header, reader = read_gguf(file), gguf.GGUFReader(file)
+    assert header.facts["general.architecture"] == "qwen2"
+    assert header.facts["qwen2.block_count"] == 3
+    for tensor in reader.tensors:
+        found = header.tensors[tensor.name]
+        assert (found.shape, found.kind, found.start) == (
+            tuple(tensor.shape.tolist()[::-1]),
+            tensor.tensor_type,
+            tensor.data_offset,
+        )
+    assert parameters(file) == sum(tensor.n_elements for tensor in reader.tensors)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"GGUF", b"GGUF\x03\0\0\0" + b"\xff" * 40, b"not a model at all, but text"]
+)
+def test_a_broken_file_is_a_clear_error(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "broken.gguf"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"broken\.gguf is not a GGUF file that can be read"):
+        loader.load(path, "broken", cache=tmp_path, report=silent)
+
+
+def test_a_file_cut_short_is_a_clear_error(file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "short.gguf"
+    path.write_bytes(file.read_bytes()[:-5000])
+    with pytest.raises(ModelError, match="ends before its weights do"):
+        loader.load(path, "short", cache=tmp_path, report=silent)
+    assert [each for each in tmp_path.iterdir() if each.is_dir()] == []
+
+
+@pytest.mark.parametrize("source", ["./nothing", "/nothing/here", "nothing.gguf"])
+def test_a_missing_path_is_a_clear_error(source: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no model at"):
+        loader.load(source, "x", cache=tmp_path, report=silent)
+
+
+def test_a_folder_without_weights_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no weights in"):
+        loader.load(tmp_path, "x", cache=tmp_path, report=silent)
+
+
+@pytest.mark.parametrize("name", ["org/model", "not a name/of/anything"])
+def test_a_hub_model_that_cannot_be_had_is_a_clear_error(name: str, tmp_path: Path) -> None:
+    """In a process of its own: the hub's client reads its offline switch when it is imported."""
+    code = (
+        "import sys; from pathlib import Path; from mtchat.engine.loader import load\n"
+        f"load({name!r}, 'x', cache=Path({str(tmp_path)!r}), report=lambda *_: None)"
+    )
+    environment = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PATH": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert f"ModelError: cannot get {name!r} from the model hub" in done.stderr.splitlines()[-1]
+
+
+def test_precision_is_float32_where_it_fits() -> None:
+    assert precision.choose("auto", 10**9, 16 * 10**9) == "float32"
+    assert precision.choose("auto", 10**9, 6 * 10**9) == "bfloat16"
+    assert precision.choose("float32", 10**9, 6 * 10**9) == "float32"
+    assert precision.machine_memory() > 10**8
+    with pytest.raises(ModelError, match=r"takes 2\.0 GB at least, and this machine has 1\.0 GB"):
+        precision.choose("auto", 10**9, 10**9)
+    with pytest.raises(UsageError, match="auto, float32, bfloat16"):
+        precision.choose("int3", 10**9, 10**9)
+
+
+def run(code: str) -> str:
+    """What a fresh interpreter prints; nothing may come on stderr."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_importing_the_room_does_not_import_torch() -> None:
+    assert run("import sys, mtchat.engine, mtchat.engine.loader; print('torch' in sys.modules)") == "False\n"
+
+
+def test_loading_and_writing_is_silent_and_spares_what_only_training_uses(file: Path, tmp_path: Path) -> None:
+    loader.load(file, "tiny", cache=tmp_path, report=silent)
+    code = f"""
+import sys
+from pathlib import Path
+from mtchat.core.prompt import Prompt
+from mtchat.core.settings import Sampling
+from mtchat.engine.loader import load
+engine = load({str(file)!r}, "tiny", cache=Path({str(tmp_path)!r}), report=lambda *_: None)
+list(engine.complete(Prompt("x"), Sampling(max_tokens=3)))
+spared = ("scipy", "accelerate", "torch._dynamo", "torch.distributed.tensor")
+print([name for name in spared if name in sys.modules])
+import torch._dynamo
+print(torch.compile(lambda x: x + 1, backend="eager")(torch.ones(1)).item(), torch.distributed.is_available())
+"""
+    if lean.load().__version__.startswith(lean.MEASURED):
+        assert run(code) == "[]\n2.0 True\n"
+
+
+@pytest.mark.model
+@pytest.mark.skipif(not STARTER_SMALL.exists(), reason=f"starter-small is not at {STARTER_SMALL}")
+def test_starter_small_is_ready_soon_once_it_is_converted() -> None:
+    cache = STARTER_SMALL.parents[1] / "converted"
+    loader.load(STARTER_SMALL, "starter-small", cache=cache, report=silent)
+    code = f"""
+from pathlib import Path
+from mtchat.engine.loader import load
+load({str(STARTER_SMALL)!r}, "starter-small", cache=Path({str(cache)!r}), report=lambda *_: None)
+"""
+    started = time.perf_counter()
+    run(code)
+    assert time.perf_counter() - started < 15  # 3 s on a machine that does nothing else

@@ -1,0 +1,324 @@
+"""The parts of the sandbox that need none: filter, streams, report, files, choice of a backend."""
+
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from mtchat.core.program import Chunk, Place, Program
+from mtchat.core.settings import Limits
+from mtchat.errors import SandboxError
+from mtchat.sandbox import seccomp
+from mtchat.sandbox.backend import Box, Command, Variant, backends
+from mtchat.sandbox.backends import bubblewrap
+from mtchat.sandbox.collect import harvest
+from mtchat.sandbox.inside.wire import FAULT_AT, REPORT_AT, SHARED_BYTES
+from mtchat.sandbox.interpreter import Interpreter, interpreter
+from mtchat.sandbox.report import read
+from mtchat.sandbox.sandbox import choose, run_in
+from mtchat.sandbox.streams import Stream
+from mtchat.sandbox.tree import load
+
+MARK = b"0123456789"
+ALLOW, EPERM, ENOSYS, EAFNOSUPPORT = seccomp.ALLOW, 0x50001, 0x50026, 0x50061
+
+
+def judged(filter_code: bytes, arch: int, number: int, *arguments: int) -> int:
+    """What the kernel's machine for these filters returns for a call: the few instructions we use."""
+    words = [*arguments, *[0] * (6 - len(arguments))]
+    data = struct.pack("<IIQ6Q", number, arch, 0, *words)
+    code = list(struct.iter_unpack("=HBBI", filter_code))
+    at, loaded = 0, 0
+    while True:
+        operation, then, otherwise, value = code[at]
+        at += 1
+        if operation == seccomp.RETURN:
+            return int(value)
+        if operation == seccomp.LOAD:
+            loaded = struct.unpack_from("<I", data, value)[0]
+            continue
+        tests = {
+            seccomp.EQUAL: loaded == value,
+            seccomp.AT_LEAST: loaded >= value,
+            seccomp.ANY_BIT: bool(loaded & value),
+        }
+        at += then if tests[operation] else otherwise
+
+
+CALLS = [
+    ("x86_64", 0xC000003E, (0, 0), ALLOW),
+    ("x86_64", 0xC000003E, (101,), EPERM),
+    ("x86_64", 0xC000003E, (435,), ENOSYS),
+    ("x86_64", 0xC000003E, (0x40000027,), ENOSYS),
+    ("x86_64", 0x40000003, (20,), seccomp.KILL),
+    ("x86_64", 0xC000003E, (56, 0x1200011), ALLOW),
+    ("x86_64", 0xC000003E, (56, 0x10000011), EPERM),
+    ("x86_64", 0xC000003E, (16, 0, 0x5413), ALLOW),
+    ("x86_64", 0xC000003E, (16, 0, 0x5412), EPERM),
+    ("x86_64", 0xC000003E, (16, 0, 1 << 32 | 0x5412), EPERM),
+    ("x86_64", 0xC000003E, (16, 0, 0x541C), EPERM),
+    ("x86_64", 0xC000003E, (41, 1), ALLOW),
+    ("x86_64", 0xC000003E, (41, 2), ALLOW),
+    ("x86_64", 0xC000003E, (41, 10), ALLOW),
+    ("x86_64", 0xC000003E, (41, 16), EAFNOSUPPORT),
+    ("x86_64", 0xC000003E, (41, 40), EAFNOSUPPORT),
+    ("x86_64", 0xC000003E, (53, 1), ALLOW),
+    ("x86_64", 0xC000003E, (53, 2), EAFNOSUPPORT),
+    ("x86_64", 0xC000003E, (231,), ALLOW),
+    ("aarch64", 0xC00000B7, (63,), ALLOW),
+    ("aarch64", 0xC00000B7, (117,), EPERM),
+    ("aarch64", 0xC00000B7, (279,), ENOSYS),
+    ("aarch64", 0xC00000B7, (198, 40), EAFNOSUPPORT),
+    ("aarch64", 0xC00000B7, (220, 0x40000011), EPERM),
+    ("aarch64", 0xC000003E, (63,), seccomp.KILL),
+]
+
+
+@pytest.mark.parametrize(("machine", "arch", "call", "result"), CALLS)
+def test_the_filter_judges_calls(machine: str, arch: int, call: tuple[int, ...], result: int) -> None:
+    assert judged(seccomp.program(machine), arch, *call) == result
+
+
+def test_an_unknown_machine_has_no_filter() -> None:
+    with pytest.raises(SandboxError, match="no system call table for vax"):
+        seccomp.program("vax")
+
+
+PRINTED = b"one" + MARK + MARK + "zwei é".encode() + MARK + b"0123" + MARK[:4]
+
+
+@pytest.mark.parametrize("size", range(1, len(PRINTED) + 1))
+def test_a_stream_is_split_at_marks_however_it_arrives(size: int) -> None:
+    shown: list[str] = []
+    stream = Stream(MARK, 1000, shown.append)
+    for at in range(0, len(PRINTED), size):
+        stream.feed(PRINTED[at : at + size])
+    stream.close()
+    assert stream.texts == ("one", "", "zwei é", "01230123")
+    assert "".join(shown) == "onezwei é01230123"
+
+
+def test_a_stream_ends_at_its_cap() -> None:
+    stream = Stream(MARK, 5, lambda text: None)
+    stream.feed(b"abc" + MARK + b"def")
+    stream.feed(b"ghi")
+    stream.close()
+    assert (stream.texts, stream.full) == (("abc", "de"), True)
+
+
+def test_a_stream_that_fills_its_cap_exactly_is_whole() -> None:
+    stream = Stream(b"", 3, lambda text: None)
+    stream.feed(b"abc")
+    assert not stream.full
+
+
+def memory(*fields: str, began: int = 1, finished: bool = False, fault: str = "") -> bytes:
+    blob = b"".join(len(data).to_bytes(4, "little") + data for data in (field.encode() for field in fields))
+    made = bytearray(SHARED_BYTES)
+    made[:5] = began.to_bytes(4, "little") + bytes([finished])
+    made[FAULT_AT : FAULT_AT + len(fault)] = fault.encode()
+    made[REPORT_AT : REPORT_AT + 4 + len(blob)] = len(blob).to_bytes(4, "little") + blob
+    return bytes(made)
+
+
+TWO = Program((Chunk(1, "x = 1"), Chunk(2, "f()")))
+
+
+def test_a_report_gives_headline_and_frames() -> None:
+    report = read(memory("raised", "", "E: no\nreally", "T\n", "1", "1", "<module>", "f()", began=2), TWO)
+    assert (report.index, report.how, report.headline) == (1, "raised", "E: no really")
+    assert [frame.place for frame in report.frames] == [Place(2, 1)]
+
+
+FORGERIES = [
+    ("raised", "", "E", "", "7", "1", "f", ""),
+    ("raised", "", "E", "", "-1", "1", "f", ""),
+    ("raised", "", "E", "", "1", "9" * 5000, "f", ""),
+    ("raised", "", "E", "", "²", "1", "f", ""),
+    ("raised", "", "E", "", "1"),
+]
+
+
+@pytest.mark.parametrize("fields", FORGERIES)
+def test_a_frame_that_is_none_of_ours_is_left_out(fields: tuple[str, ...]) -> None:
+    assert [frame.place for frame in read(memory(*fields), TWO).frames] == [Place(1, 1)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_is_read_without_harm(seed: int) -> None:
+    noise = bytes((seed * 7919 + at * at * 31) % 256 for at in range(4096)) * (SHARED_BYTES // 4096)
+    assert len(read(noise, TWO).frames) <= 50
+
+
+def test_a_fault_gives_the_programs_frames_outermost_first() -> None:
+    places = ('"/lib/x.py", line 3 in g', '"<turn 1>", line 1 in f', '"<turn 2>", line 1 in <module>')
+    fault = "Fatal\n" + "".join(f"  File {place}\n" for place in places)
+    report = read(memory(began=2, fault=fault), TWO)
+    assert [frame.place.turn for frame in report.frames] == [2, 1]
+    assert report.traceback.splitlines()[1:3] == ['  File "<turn 2>", line 1, in <module>', "    f()"]
+
+
+@pytest.fixture
+def left(tmp_path: Path) -> Iterator[int]:
+    """An open folder with what a program may leave."""
+    work = tmp_path / "work"
+    (work / "sub").mkdir(parents=True)
+    (work / "a.txt").write_text("a")
+    (work / "sub" / "b.txt").write_text("bb")
+    (work / "large").write_bytes(bytes(100))
+    (work / "link").symlink_to("/etc/passwd")
+    (work / "loop").symlink_to(".")
+    os.mkfifo(work / "pipe")
+    with socket.socket(socket.AF_UNIX) as end:
+        end.bind(str(work / "socket"))
+    descriptor = os.open(work, os.O_RDONLY)
+    yield descriptor
+    os.close(descriptor)
+
+
+def test_only_regular_files_are_taken(left: int, tmp_path: Path) -> None:
+    found = harvest(left, 50, tmp_path / "out")
+    assert [(file.path, file.size) for file in found.files] == [("a.txt", 1), ("sub/b.txt", 2)]
+    assert found.skipped == (
+        "'large': 100 bytes are too large",
+        "'link': a link",
+        "'loop': a link",
+        "'pipe': a pipe",
+        "'socket': a socket",
+    )
+    assert (tmp_path / "out" / "sub" / "b.txt").read_text() == "bb"
+    assert sorted(os.listdir(tmp_path / "out")) == ["a.txt", "sub"]
+
+
+def test_nothing_is_copied_without_a_place_for_it(left: int, tmp_path: Path) -> None:
+    assert len(harvest(left, 50).files) == 2
+    assert os.listdir(tmp_path) == ["work"]
+
+
+def test_links_in_the_place_for_copies_lead_nowhere(left: int, tmp_path: Path) -> None:
+    out, aside = tmp_path / "out", tmp_path / "aside"
+    for folder in (out, aside):
+        folder.mkdir()
+    (aside / "kept").write_text("kept")
+    (out / "a.txt").symlink_to(aside / "kept")
+    (out / "sub").symlink_to(aside)
+    found = harvest(left, 50, out)
+    assert [file.path for file in found.files] == ["a.txt"]
+    assert "'sub/b.txt': Not a directory" in found.skipped
+    assert not (out / "a.txt").is_symlink()
+    assert os.listdir(aside) == ["kept"]
+    assert (aside / "kept").read_text() == "kept"
+
+
+def test_a_second_run_replaces_what_the_first_left(left: int, tmp_path: Path) -> None:
+    for _ in range(2):
+        harvest(left, 50, tmp_path / "out")
+    assert (tmp_path / "out" / "a.txt").read_text() == "a"
+
+
+class Broken:
+    """A backend that has something to try, which fails."""
+
+    RANK = 1
+
+    def __init__(self, *argv: str) -> None:
+        self.argv = argv
+
+    def variants(self) -> tuple[Variant, ...]:
+        return (Variant("broken"),)
+
+    @contextmanager
+    def prepared(self, variant: Variant, box: Box) -> Iterator[Command]:
+        yield Command(self.argv, {}, (box.control, box.shared))
+
+    def explain(self, wrote: str) -> tuple[str, str]:
+        return f"it wrote {wrote.strip()!r}", "mend it"
+
+
+class Absent(Broken):
+    """A backend that has nothing to try."""
+
+    def variants(self) -> tuple[Variant, ...]:
+        raise SandboxError("it is not here; fetch it")
+
+
+@pytest.mark.parametrize("words", ["echo no >&2", "echo no >&2; exec sleep 0", "echo no >&2; kill -9 $$"])
+def test_a_backend_that_fails_is_a_reason_and_a_fix(words: str) -> None:
+    found = choose((Broken("/bin/sh", "-c", words),))
+    assert not found.probe.ok
+    assert (found.probe.reason, found.probe.fix) == ("it wrote 'no'", "mend it")
+
+
+def test_a_backend_that_is_not_there_is_passed_over() -> None:
+    found = choose((Absent(), Absent()))
+    assert (found.probe.ok, found.probe.reason, found.probe.fix) == (False, "it is not here", "fetch it")
+
+
+def test_without_a_sandbox_nothing_is_run() -> None:
+    with pytest.raises(SandboxError, match="no sandbox works here: it is not here; fetch it"):
+        run_in(choose((Absent(),)), TWO, Limits())
+
+
+def test_backends_keep_the_contract() -> None:
+    found = backends()
+    assert bubblewrap in found
+    for backend in found:
+        assert isinstance(backend.RANK, int)
+        assert callable(backend.variants)
+        assert callable(backend.prepared)
+        assert callable(backend.explain)
+
+
+SAID = [
+    ("bwrap: No permissions to create a new namespace, likely because", "allow user namespaces"),
+    ("bwrap: setting up uid map: Permission denied", "AppArmor"),
+    ("bwrap: Can't find source path /x: Permission denied", "where your user may read"),
+    ("noise\nbwrap: odd\n", "install bubblewrap"),
+]
+
+
+@pytest.mark.parametrize(("wrote", "fix"), SAID)
+def test_what_bwrap_says_is_explained(wrote: str, fix: str) -> None:
+    reason, found = bubblewrap.explain(wrote)
+    assert reason.startswith("bwrap: ")
+    assert fix in found
+
+
+def test_versions_compare_as_numbers() -> None:
+    assert bubblewrap.numbers("0.11.0") > bubblewrap.numbers("0.8.0") >= bubblewrap.OLDEST > ()
+
+
+def test_the_command_line_ends_with_the_read_only_root() -> None:
+    words = bubblewrap.arguments(Variant("bwrap", Path("/usr/bin/bwrap")), Box(3, 4, Limits(disk_mib=2)), 5)
+    options = words[: words.index("--")]
+    last_mount = max(
+        at for at, word in enumerate(options) if word.endswith(("bind", "tmpfs", "symlink", "dev"))
+    )
+    assert options.index("--remount-ro") + 3 == len(options) - 6
+    assert last_mount <= options.index("--remount-ro") + 1
+    assert ("--size", str(2 << 20), "--tmpfs", interpreter().work) in zip(
+        *(words[n:] for n in range(4)), strict=False
+    )
+    assert "--proc" in options
+    masked = Variant("bwrap", Path("/usr/bin/bwrap"), without=frozenset({"/proc"}))
+    assert "--proc" not in bubblewrap.arguments(masked, Box(3, 4, Limits()), 5)
+
+
+def test_the_work_folder_hides_nothing_that_python_needs() -> None:
+    assert Interpreter("", "", (Path("/opt/x"),), ()).work == "/work"
+    assert Interpreter("", "", (Path("/work/x/.venv"), Path("/sandbox")), ()).work == "/program"
+
+
+def test_files_with_passwords_are_masked(tmp_path: Path) -> None:
+    (tmp_path / "pip.conf").write_text("[global]")
+    assert Interpreter("", "", (tmp_path, tmp_path / "none"), ()).masked == (tmp_path / "pip.conf",)
+
+
+def test_a_tree_is_counted() -> None:
+    found = load(os.getpid(), 1e9)
+    assert found.processes >= 1
+    assert found.memory_mib > 1
