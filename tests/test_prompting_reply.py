@@ -75,6 +75,11 @@ REPLIES = {
     ),
     "only an explanation, closed": ("This computes the mean.\n```", "# This computes the mean."),
     "only an explanation, closed at once": ("```\nThe code is right.", "# The code is right."),
+    "thanks for thanks": (  # as starter-small says it, like the next two
+        "You're welcome! If you have any more questions, feel free to ask.",
+        "# You're welcome! If you have any more questions, feel free to ask.",
+    ),
+    "an output instead of code": ("The mean of the list is: 3.0\n```", "# The mean of the list is: 3.0"),
     "only comments, closed": ("# The mean\n# is small.\n```\n", "# The mean\n# is small."),
     "only headings and lists": ("### Why\n1. **Speed**\n* `x`", "### Why\n# 1. **Speed**\n# * `x`"),
     "only a shell block": ("```bash\npip install numpy\n```", "# pip install numpy"),
@@ -340,10 +345,10 @@ def test_no_reply_at_all_makes_it_fail(text: str, before: str):
 )
 def test_fifty_kilobytes_of_anything_take_less_than_a_second(unit: str):
     text = (unit * 50_000)[:50_000]
-    started = time.perf_counter()
+    started = time.process_time()
     for whole in (text, f"{text}\n```\n", f"x = '\n{text}"):
         reply.chunk(whole, "x = 1")
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 3
 
 
 def test_code_that_python_warns_of_is_read_without_a_word():

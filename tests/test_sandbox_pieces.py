@@ -319,6 +319,6 @@ def test_files_with_passwords_are_masked(tmp_path: Path) -> None:
 
 
 def test_a_tree_is_counted() -> None:
-    found = load(os.getpid(), 1e9)
+    found = load(os.getpid(), 1e9, 100)
     assert found.processes >= 1
     assert found.memory_mib > 1

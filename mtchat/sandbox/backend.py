@@ -33,11 +33,15 @@ class Box:
 
 @dataclass(frozen=True)
 class Command:
-    """What to start: the program's whole environment is `environ`, it inherits only `descriptors`."""
+    """What to start: the program's whole environment is `environ`, it inherits only `descriptors`.
+
+    The launcher becomes `user`, unless that is 0.
+    """
 
     argv: tuple[str, ...]
     environ: Mapping[str, str] = field(default_factory=dict)
     descriptors: tuple[int, ...] = ()
+    user: int = 0
 
 
 class Backend(Protocol):

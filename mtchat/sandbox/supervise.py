@@ -75,7 +75,7 @@ def supervised(
                 env=dict(command.environ),
             )
         run = stack.enter_context(
-            Run(process, ours, job, limits, watch or (lambda name, text: None), stopped)
+            Run(process, ours, job.by(command.user), limits, watch or (lambda name, text: None), stopped)
         )
         ending = run.follow()
         yield replace(ending, shared=os.pread(shared, SHARED_BYTES, 0))
@@ -273,7 +273,7 @@ class Run:
 
     def overloaded(self) -> str:
         cap_mib = self.limits.memory_mib + SPARE / MIB
-        now = load(self.process.pid, cap_mib)
+        now = load(self.process.pid, cap_mib, 2 * PROCESSES)
         self.peak_mib = max(self.peak_mib, now.memory_mib)
         if now.processes > 2 * PROCESSES:
             return "processes"

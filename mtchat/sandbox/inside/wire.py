@@ -15,7 +15,8 @@ class Job:
     """What the launcher has to do; a plain class, since `dataclasses` would cost 12 ms.
 
     `names` and `sources` are of the chunks, `mark` goes to stdout between them, `rlimits` are (resource,
-    soft, hard), `folders` hold installed modules, `prefix` is the environment they belong to.
+    soft, hard), `folders` hold installed modules, `prefix` is the environment they belong to; `user` is
+    whom to become, 0 for no one else.
     """
 
     def __init__(
@@ -26,9 +27,13 @@ class Job:
         rlimits: list[tuple[int, int, int]],
         folders: list[str],
         prefix: str,
+        user: int = 0,
     ) -> None:
         self.names, self.sources, self.mark = names, sources, mark
-        self.rlimits, self.folders, self.prefix = rlimits, folders, prefix
+        self.rlimits, self.folders, self.prefix, self.user = rlimits, folders, prefix, user
+
+    def by(self, user: int) -> "Job":
+        return Job(**{**vars(self), "user": user})
 
     def pack(self) -> bytes:
         """Eight bytes of length, then the job; only ever read by our own launcher, which trusts the host."""
