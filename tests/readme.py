@@ -40,7 +40,8 @@ def commands() -> str:
 
 
 def keys() -> str:
-    return "\n".join(["| key | what it does |", "|---|---|", *(f"| {key} | {meaning} |" for key, meaning in KEYS)])
+    rows = [f"| {key} | {meaning} |" for key, meaning in KEYS]
+    return "\n".join(["| key | what it does |", "|---|---|", *rows])
 
 
 def settings() -> str:

@@ -183,6 +183,6 @@ def need_space(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < size + MARGIN:
         raise ModelError(
-            f"converting this model takes {size / 1e9:.1f} GB in {folder.parent}, which has {free / 1e9:.1f} GB "
+            f"converting this model takes {size / 1e9:.1f} GB in {folder.parent}; {free / 1e9:.1f} GB are "
             "left; make room there, or set XDG_CACHE_HOME to a larger disk"
         )

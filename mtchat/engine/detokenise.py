@@ -12,7 +12,7 @@ BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """How ids become text: `hidden` ones have none, and a run of `pieces` (single bytes) is decoded as one."""
+    """How ids become text: `hidden` ones have none; a run of `pieces` (single bytes) is decoded as one."""
 
     decode: Callable[[list[int]], str]
     hidden: frozenset[int] = frozenset()

@@ -14,9 +14,9 @@ CGROUP = Path("/sys/fs/cgroup/memory.max")
 def choose(wanted: str, parameters: int, memory: int) -> str:
     """The format for so many weights in so many bytes of memory.
 
-    bfloat16 rounds so coarsely that a reused prefix and a fresh one can differ in the next token; it is for
-    what does not fit otherwise. The choice goes by the machine's memory and not by what is free now, because a
-    replay must choose the same.
+    bfloat16 rounds so coarsely that a reused prefix and a fresh one can differ in the next token; it is
+    for what does not fit otherwise. The choice goes by the machine's memory and not by what is free now,
+    because a replay must choose the same.
     """
     if wanted != AUTO:
         if wanted not in BYTES:

@@ -32,6 +32,8 @@ class Layer(DynamicLayer):  # type: ignore[no-untyped-call]
         """Append (1, H, T, D); all filled positions come back as views (1, H, length, D)."""
         if self.keys is None or self.values is None:
             self.lazy_initialization(key_states, value_states)
+        assert self.keys is not None
+        assert self.values is not None
         end = self.length + key_states.shape[-2]
         self.keys = put(self.keys, key_states, self.length)
         self.values = put(self.values, value_states, self.length)

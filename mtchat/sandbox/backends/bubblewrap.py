@@ -112,6 +112,7 @@ def arguments(variant: Variant, box: Box, rules: int) -> tuple[str, ...]:
     python = interpreter()
     variables = [word for item in environment(python.work).items() for word in ("--setenv", *item)]
     roots = [word for root in python.roots for word in (*parents(root), "--ro-bind", str(root), str(root))]
+    launcher = Path(MOUNTED, "mtchat/sandbox/inside")
     masks = [word for path in python.masked for word in ("--ro-bind", "/dev/null", str(path))]
     return (
         str(variant.tool),
@@ -120,6 +121,7 @@ def arguments(variant: Variant, box: Box, rules: int) -> tuple[str, ...]:
         *variables,
         *("--ro-bind", "/usr", "/usr"),
         *top_level(),
+        *parents(Path("/etc/ssl/certs")),
         *etc(),
         *(() if "/proc" in variant.without else ("--proc", "/proc")),
         *("--dev", "/dev"),
@@ -128,7 +130,8 @@ def arguments(variant: Variant, box: Box, rules: int) -> tuple[str, ...]:
         *sized(python.work, box.limits.disk_mib << 20),
         *roots,
         *masks,
-        *("--ro-bind", str(INSIDE), f"{MOUNTED}/mtchat/sandbox/inside"),
+        *parents(launcher),
+        *("--ro-bind", str(INSIDE), str(launcher)),
         # Without these two, /, /dev and /etc would be writable memory without a limit.
         *("--remount-ro", "/dev", "--remount-ro", "/"),
         *("--chdir", python.work, "--as-pid-1", "--seccomp", str(rules), "--"),
@@ -141,10 +144,10 @@ def sized(folder: str, size: int) -> tuple[str, ...]:
     return ("--perms", "1777", "--size", str(size), "--tmpfs", folder)
 
 
-def parents(root: Path) -> list[str]:
-    """The folders above a root, open to all; on its own bwrap gives them the host's permissions."""
-    above = [path for path in reversed(root.parents) if path != Path("/")]
-    return [word for path in above for word in ("--perms", "0755", "--dir", str(path))]
+def parents(path: Path) -> list[str]:
+    """The folders above a path, open to all; those that bwrap makes by itself may be shut to its user."""
+    above = [folder for folder in reversed(path.parents) if folder != Path("/")]
+    return [word for folder in above for word in ("--perms", "0755", "--dir", str(folder))]
 
 
 def top_level() -> list[str]:

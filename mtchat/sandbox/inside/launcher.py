@@ -7,6 +7,7 @@ program can forge the second, never the first. Imports here cost every run, so t
 
 import _ctypes
 import _socket
+import _thread
 import mmap
 import os
 import resource
@@ -38,6 +39,7 @@ def main(control: int, shared: int) -> None:
         play(job, memory, shared)
         return
     os.close(shared)
+    _thread.start_new_thread(die_with_host, (link,))
     status, usage = wait_for(child)
     seconds = time.monotonic() - began
     sweep()
@@ -72,13 +74,27 @@ def exactly(link: _socket.socket, count: int) -> bytes:
     return bytes(got)
 
 
+def die_with_host(link: _socket.socket) -> None:
+    """End, and all that runs here with it, when the host is gone and its end of the socket closes.
+
+    bwrap's --die-with-parent does not reach a launcher that became another user.
+    """
+    link.recv(1)
+    sweep()
+    os._exit(1)
+
+
 def dumpable(value: int) -> None:
-    """Whether /proc/PID is open to processes of the same user; `ctypes` itself would cost 2 ms more."""
-    itself = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]
-    prctl = _ctypes.dlsym(itself, "prctl")
-    _ctypes.call_function(prctl, (PR_SET_DUMPABLE, value, 0, 0, 0))
-    if _ctypes.call_function(prctl, (PR_GET_DUMPABLE, 0, 0, 0, 0)) != value:
+    """Whether /proc/PID is open to processes of the same user."""
+    prctl(PR_SET_DUMPABLE, value)
+    if prctl(PR_GET_DUMPABLE, 0) != value:
         os._exit(70)
+
+
+def prctl(option: int, value: int) -> int:
+    """The system call; the `ctypes` module itself would cost 2 ms more."""
+    itself = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]
+    return int(_ctypes.call_function(_ctypes.dlsym(itself, "prctl"), (option, value, 0, 0, 0)))
 
 
 def wait_for(child: int) -> tuple[int, resource.struct_rusage]:
