@@ -33,10 +33,13 @@ class Wrote:
 
 @dataclass(frozen=True)
 class Made:
-    """The turn is finished, or was interrupted."""
+    """The turn is finished, or was interrupted: the last of this session's path, and not yet run."""
 
-    turn: Turn
-    number: int
+    session: Session
+
+    @property
+    def turn(self) -> Turn:
+        return self.session.path[-1]
 
 
 @dataclass(frozen=True)
@@ -189,21 +192,20 @@ class Synthesizer:
             raise MtchatError(f"only turns can be fixed, and the preamble fails: {session.outcome.error}")
         best, asked = session, set[str]()
         for number in range(1, rounds + 1):
-            attempt = self.mend(
-                best, hotter(sampling, number) if best.head in asked else sampling, number, rounds
-            )
-            if attempt is None:
-                return Fixed(best, number, "interrupted")
+            chosen = hotter(sampling, number) if best.head in asked else sampling
             asked.add(best.head)
+            attempt, ended = self.mend(best, chosen, number, rounds)
             best = replace(best, turns=attempt.turns, outcomes=attempt.outcomes)
+            if not ended:
+                return Fixed(best, number, "interrupted")
             if better(attempt, best):
                 best = attempt
             if best.outcome is not None and best.outcome.ok:
                 return Fixed(best, number, "the program runs")
         return Fixed(best, rounds, f"still failing after {rounds} rounds")
 
-    def mend(self, session: Session, sampling: Sampling, number: int, rounds: int) -> Session | None:
-        """One round: the failing turn written again and the program run; None when it was interrupted."""
+    def mend(self, session: Session, sampling: Sampling, number: int, rounds: int) -> tuple[Session, bool]:
+        """One round: the failing turn written again and the program run, and whether it came to its end."""
         outcome = session.outcome
         assert outcome is not None
         place = outcome.turn or len(session.path)
@@ -214,9 +216,9 @@ class Synthesizer:
         base = session.undo(len(session.path) - place + 1)
         made = self.make(base, prompt, failing.instruction, sampling, error=error, mends=failing.id)
         if made is base or made.path[-1].status == INTERRUPTED:
-            return None
+            return made, False
         tried = self.tried(kept(made, rest))
-        return None if tried.outcome and tried.outcome.limit == "interrupted" else tried
+        return tried, tried.outcome is None or tried.outcome.limit != "interrupted"
 
     def make(
         self,
@@ -239,7 +241,7 @@ class Synthesizer:
         status = INTERRUPTED if stopped else COMPLETE
         turn = Turn(instruction, chunk, session.head, status, making, written.usage)
         made = session.add(turn)
-        self.watch(Made(turn, len(made.path)))
+        self.watch(Made(made))
         return made
 
     def write(self, prompt: Prompt, sampling: Sampling) -> Written:

@@ -207,7 +207,7 @@ def test_processes_are_counted_even_for_root(bait: Bait) -> None:
     assert 10 < int(play(COUNT).stdout) < 64
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the kernel does not limit the processes of root")
+@pytest.mark.skipif(os.geteuid() == 0, reason="only where no mistake of ours can hurt the machine")
 def test_a_fork_bomb_is_stopped(bait: Bait) -> None:
     if int(play(COUNT).stdout) >= 64:
         pytest.skip("processes are not limited here, and a bomb would take the machine down")

@@ -248,7 +248,7 @@ def test_a_taken_turn_tells_its_events_in_order():
     assert all(later.startswith(earlier) for earlier, later in pairwise(written))
     assert written[-1] == "x = 1\nprint(x)\n"
     assert events[0] == Read(Usage(prompt=7, written=3))
-    assert events[-3:] == [Made(session.path[0], 1), Running(1), Ran(session.outcome, 1)]
+    assert events[-3:] == [Made(replace(session, outcomes={})), Running(1), Ran(session.outcome, 1)]
 
 
 # Interrupting

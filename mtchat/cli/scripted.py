@@ -96,7 +96,7 @@ def synthesizer(script: Script, model: Loading, place: Path, view: View) -> Synt
 def watch(event: Event, view: View) -> None:
     """Progress for whoever reads stderr: one line for each turn made, run or mended."""
     match event:
-        case Made(turn, _) if not turn.chunk:
+        case Made() if not event.turn.chunk:
             view.line("the model wrote no code")
         case Mending(round, rounds, number, _):
             view.note(f"mending turn {number}, round {round} of {rounds}")

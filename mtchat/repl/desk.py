@@ -14,7 +14,7 @@ from mtchat.errors import MtchatError
 from mtchat.prompting import family
 from mtchat.repl.view import View, Writing, cost, shown
 from mtchat.store import Log
-from mtchat.synthesis import Fixed, Synthesizer, Watch
+from mtchat.synthesis import Event, Fixed, Made, Synthesizer, Watch
 
 
 class Leave(Exception):  # noqa: N818 - not an error: the user wants to go
@@ -119,14 +119,23 @@ class Desk:
         card = self.model.card()
         name = self.chosen_family or family.choose(card)
         run = self.run if self.settings.run and not self.tools.refusal() else None
-        watch: Watch = Writing(self.view, before, shown(self.place))
-        return Synthesizer(family.load(name), self.complete, run, card, name, watch)
+        return Synthesizer(family.load(name), self.complete, run, card, name, self.watcher(before))
 
     def hand(self) -> Synthesizer:
         """For changes the user makes by hand, which need no model."""
-        watch: Watch = Writing(self.view, "", shown(self.place))
         run = self.run if self.settings.run and not self.tools.refusal() else None
-        return Synthesizer(family.load("codegen"), self.model.complete, run, watch=watch)
+        return Synthesizer(family.load("codegen"), self.model.complete, run, watch=self.watcher(""))
+
+    def watcher(self, before: str) -> Watch:
+        """Shows what happens, and has each turn on disk before it is run."""
+        show = Writing(self.view, before, shown(self.place))
+
+        def watch(event: Event) -> None:
+            if isinstance(event, Made):
+                self.log.write(event.session, "turn")
+            show(event)
+
+        return watch
 
     def await_model(self) -> None:
         with self.view.waiting(lambda: self.model.stage() or f"loading {self.model.name}"):

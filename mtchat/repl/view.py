@@ -159,8 +159,8 @@ class Writing:
                 self.view.transient(reading(usage))
             case Wrote(code):
                 self.wrote(code)
-            case Made(turn, _):
-                self.made(turn)
+            case Made():
+                self.made(event.turn)
             case Running():
                 self.view.transient("running…")
             case Ran(outcome, _):
