@@ -12,7 +12,6 @@ from mtchat.core.program import Program
 from mtchat.core.settings import Limits
 from mtchat.errors import ModelError
 from mtchat.starter import cache, catalogue
-from mtchat.starter.fetch import fetch
 from mtchat.starter.progress import Progress, describe
 
 Hear = Callable[[str, str], None]
@@ -43,7 +42,8 @@ def engine(name: str, precision: str, report: Report) -> Engine:
 def located(name: str, report: Report) -> tuple[str | Path, str]:
     """Where a model is, fetched if it must be, and its fingerprint where that is known."""
     if name in (each.name for each in catalogue.load()):
-        path = fetched(name, lambda progress, seconds: report(describe(progress, seconds)))
+        here = cache.locate(name, cache.folder())
+        path = here or fetched(name, lambda progress, seconds: report(describe(progress, seconds)))
         return path, catalogue.find(name).sha256
     path = Path(name).expanduser()
     if path.exists():
@@ -55,10 +55,12 @@ def located(name: str, report: Report) -> tuple[str | Path, str]:
 
 def fetched(name: str, report: Callable[[Progress, float], None]) -> Path:
     """The file of a starter; `report` gets the seconds since the present stage began."""
-    began: dict[str, float] = {}
+    from mtchat.starter.fetch import fetch
+
+    began: dict[tuple[str, str], float] = {}
 
     def timed(progress: Progress) -> None:
-        start = began.setdefault(progress.stage, time.monotonic())
+        start = began.setdefault((progress.stage, progress.source), time.monotonic())
         report(progress, time.monotonic() - start)
 
     return fetch(name, cache.folder(), timed)

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -43,6 +44,12 @@ class View:
         text = escaped(text)
         self.out.write(f"{style}{text}{PLAIN}\n" if style and self.color and text else text + "\n")
         self.out.flush()
+
+    def row(self, name: str, meaning: str, indent: int = 26) -> None:
+        """A row of a table of two columns, the second folded to the width of the screen."""
+        width = max(shutil.get_terminal_size().columns - 1, indent + 20)
+        first = f"  {name:<{indent - 3}} "
+        self.line(textwrap.fill(meaning, width, initial_indent=first, subsequent_indent=" " * indent))
 
     def note(self, text: str) -> None:
         self.line(text, DIM)

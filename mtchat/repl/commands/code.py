@@ -1,4 +1,7 @@
-"""Opens the code of turn N in $EDITOR and puts what you save in its place; later turns keep theirs."""
+"""Opens the code of turn N in $EDITOR; what you save takes its place.
+
+Later turns keep their code, and the old branch stays in the session.
+"""
 
 from mtchat.repl.desk import Desk
 from mtchat.repl.editor import edited

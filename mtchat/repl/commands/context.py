@@ -1,4 +1,4 @@
-"""Shows exactly what the model will see with the next instruction, and how much of its context that takes."""
+"""Shows exactly what the model will see with the next instruction, and its size."""
 
 from mtchat.repl.desk import Desk
 

@@ -1,7 +1,7 @@
-"""Changes the instruction of turn N and asks the model for it again; later turns keep their code.
+"""Changes the instruction of turn N and asks the model for that turn again.
 
-Without TEXT the instruction comes up to be edited. Without N it is the last turn's. The old branch stays
-in the session.
+Without TEXT the instruction comes up to be edited; without N it is the last turn's. Later turns keep their
+code, and the old branch stays in the session.
 """
 
 from mtchat.repl.desk import Desk

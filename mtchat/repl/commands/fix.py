@@ -1,4 +1,8 @@
-"""Asks the model to mend the failing turn: at most N rounds (3), each shown; the best program is kept."""
+"""Asks the model to mend the failing turn, in at most N rounds (3).
+
+Each round is shown, and the best program is kept: it is never worse than before. The first try and the
+rounds that were not kept stay in the session beside it.
+"""
 
 from mtchat.repl.commands.undo import amount
 from mtchat.repl.desk import Desk

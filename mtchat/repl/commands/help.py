@@ -27,10 +27,10 @@ def do(desk: Desk, argument: str) -> None:
     desk.view.line("Any other text is an instruction: the model writes the next piece of the program.")
     desk.view.line()
     for command, usage, meaning in table():
-        desk.view.line(f"  {f'/{command} {usage}':<26} {meaning}")
+        desk.view.row(f"/{command} {usage}", meaning)
     desk.view.line()
     for key, meaning in KEYS:
-        desk.view.line(f"  {key:<26} {meaning}")
+        desk.view.row(key, meaning)
 
 
 def complete(desk: Desk) -> list[tuple[str, str]]:

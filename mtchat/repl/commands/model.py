@@ -1,4 +1,7 @@
-"""Says which model writes, or goes on with another: a starter, a folder, a .gguf file, or a hub name."""
+"""Says which model writes, or goes on with another.
+
+NAME is starter, starter-small, a folder with safetensors, a .gguf file, or a name on the model hub.
+"""
 
 from mtchat.repl.desk import Desk
 

@@ -1,4 +1,4 @@
-"""Leaves this session (it is saved) and goes on with another."""
+"""Goes on with another session; this one is saved."""
 
 from mtchat.errors import UsageError
 from mtchat.repl.commands.undo import where

@@ -1,4 +1,7 @@
-"""Asks the model for the last turn again, warmer; the first try stays beside it in the session."""
+"""Asks the model for the last turn again, warmer so that it differs.
+
+The first try stays beside it in the session.
+"""
 
 from mtchat.repl.desk import Desk
 

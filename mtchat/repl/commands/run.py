@@ -1,7 +1,7 @@
-"""Runs the whole program from the start, in the sandbox, and lists the files it leaves.
+"""Runs the whole program from the start, in the sandbox.
 
-It has no network, no keyboard and none of your files, only a private work folder. What it leaves there,
-and every figure it shows, is copied to the folder beside the session. Ctrl-C stops it.
+It has no network, no keyboard and none of your files, only a private work folder. The files it leaves
+there, and the figures it shows, are copied to the folder beside the session. Ctrl-C stops it.
 """
 
 from mtchat.errors import MtchatError

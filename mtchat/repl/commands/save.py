@@ -1,4 +1,7 @@
-"""Gives the session a name. Every turn is saved as it is made; this only names the file."""
+"""Gives the session a name; every turn is saved as it is made.
+
+The session's file and the folder of its runs' files are renamed; no other session is overwritten.
+"""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Shows the program, or turn N of it, under the instructions that made it."""
+"""Shows the program, or turn N of it, under its instructions."""
 
 from mtchat.repl.desk import Desk
 

@@ -1,4 +1,4 @@
-"""Takes back the last turn, or the last N; nothing is lost, /redo brings them back."""
+"""Takes back the last turn, or the last N; /redo brings them back."""
 
 from mtchat.errors import MtchatError
 from mtchat.repl.desk import Desk
