@@ -12,7 +12,8 @@ from mtchat.core.session import Session
 from mtchat.core.settings import Limits, Sampling, Settings
 from mtchat.errors import MtchatError
 from mtchat.prompting import family
-from mtchat.repl.view import View, Writing, cost, shown
+from mtchat.repl.view import View, cost, shown
+from mtchat.repl.writing import Writing
 from mtchat.store import Log
 from mtchat.synthesis import Event, Fixed, Made, Synthesizer, Watch
 

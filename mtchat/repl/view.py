@@ -17,7 +17,6 @@ from mtchat.core.prompt import Usage
 from mtchat.core.turn import EDITED, INTERRUPTED, KEPT, Turn
 from mtchat.repl import highlight
 from mtchat.repl.escape import escaped
-from mtchat.synthesis import Event, Made, Mending, Ran, Read, Running, Wrote
 
 DIM, RED, GREEN, YELLOW, BOLD, PLAIN = "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[1m", "\x1b[0m"
 ERASE = "\r\x1b[2K"
@@ -144,74 +143,6 @@ class View:
 
     def styled(self, text: str, style: str) -> str:
         return f"{style}{text}{PLAIN}" if self.color else text
-
-
-@dataclass
-class Writing:
-    """Shows one turn while it is made: a watcher for the synthesizer.
-
-    Lines appear when they are whole; the one being written is a transient line below them. A reply that
-    begins by repeating the program is held back until it says something new.
-    """
-
-    view: View
-    before: str = ""
-    place: str = ""
-    printed: list[str] = field(default_factory=list)
-    spinner: list[object] = field(default_factory=list)
-
-    def __call__(self, event: Event) -> None:
-        match event:
-            case Read(usage):
-                self.view.transient(reading(usage))
-            case Wrote(code):
-                self.wrote(code)
-            case Made():
-                self.made(event.turn)
-            case Running():
-                self.view.transient("running…")
-            case Ran(outcome, _):
-                self.view.erase()
-                self.view.outcome(outcome, self.place)
-            case Mending(round, rounds, number, error):
-                self.view.note(f"mending turn {number}, round {round} of {rounds}: {error}")
-
-    def wrote(self, code: str) -> None:
-        code = code.lstrip("\n")
-        if self.before and self.before.lstrip("\n").startswith(code.rstrip()):
-            self.view.transient("…")
-            return
-        whole, _, partial = code.rpartition("\n")
-        lines = whole.rstrip().split("\n") if whole.strip() else []
-        if lines[: len(self.printed)] == self.printed and len(lines) > len(self.printed):
-            self.view.erase()
-            self.print(lines)
-        self.view.transient(partial)
-
-    def print(self, lines: list[str]) -> None:
-        shown = highlight.lines(escaped("\n".join(lines)), color=self.view.color)
-        for line in shown[len(self.printed) :]:
-            self.view.out.write(line + "\n")
-        self.view.out.flush()
-        self.printed = lines
-
-    def made(self, turn: Turn) -> None:
-        self.view.erase()
-        lines = turn.chunk.split("\n") if turn.chunk else []
-        if lines[: len(self.printed)] != self.printed:
-            self.view.note("… kept as:")
-            self.printed = []
-        if lines:
-            self.print(lines)
-        else:
-            self.view.note("the model wrote no code; /retry asks again")
-        self.printed = []
-        if turn.status == INTERRUPTED:
-            self.view.line(
-                "■ interrupted; what was written is kept. /retry asks again, /undo drops it", YELLOW
-            )
-        elif turn.usage.finish == "length":
-            self.view.line("■ stopped at max_tokens; /set max_tokens N allows longer replies", YELLOW)
 
 
 def reading(usage: Usage) -> str:
