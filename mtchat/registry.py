@@ -23,5 +23,5 @@ def load(package: str, name: str) -> ModuleType:
 
 
 def summary(module: ModuleType) -> str:
-    """The first sentence of an extension's docstring: its one-line help."""
+    """The first line of an extension's docstring: its one-line help."""
     return (module.__doc__ or "").strip().split("\n", 1)[0]

@@ -1,6 +1,6 @@
 """Takes a turn: render, complete, cut, run, mend. The REPL, the scripted mode and replay all come here."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field, replace
 
 from mtchat.core.names import bound, parses
@@ -19,7 +19,7 @@ LONGEST_COMPLAINT = 800
 
 @dataclass(frozen=True)
 class Read:
-    """The prompt is prefilled; the model begins to write."""
+    """The prompt is prefilled; the model has begun to write."""
 
     usage: Usage
 
@@ -33,13 +33,10 @@ class Wrote:
 
 @dataclass(frozen=True)
 class Made:
-    """The turn is finished, or was interrupted: the last of this session's path, and not yet run."""
+    """A turn is finished, or was interrupted; the session that has it has not run yet."""
 
     session: Session
-
-    @property
-    def turn(self) -> Turn:
-        return self.session.path[-1]
+    turn: Turn
 
 
 @dataclass(frozen=True)
@@ -149,31 +146,13 @@ class Synthesizer:
         base = session.undo(len(session.path) - number + 1)
         error = complaint(base.outcome)
         prompt = self.family.render(base.path, instruction, base.preamble, error)
-        made = self.make(base, prompt, instruction, sampling, error=error)
+        made = self.make(base, prompt, instruction, sampling, error=error, rest=rest)
         if made is base:
             return session
-        changed = kept(made, rest)
-        return changed if made.path[-1].status == INTERRUPTED else self.tried(changed)
-
-    def rewrite(self, session: Session, number: int, code: str) -> Session:
-        """Turn `number` with code the user wrote; the turns after it keep theirs."""
-        turn = session.numbered(number)
-        edited = replace(turn, chunk=code, status=EDITED, making=Making(), usage=Usage())
-        base = session.undo(len(session.path) - number + 1)
-        return self.tried(kept(base.add(edited), session.path[number:]))
+        return made if made.numbered(number).status == INTERRUPTED else self.tried(made)
 
     def tried(self, session: Session) -> Session:
-        """The session with the outcome of its live program, where there is a way to run it."""
-        turn = session.path[-1] if session.path else None
-        if self.run is None or turn is None or turn.status == INTERRUPTED:
-            return session
-        self.watch(Running(len(session.path)))
-        try:
-            outcome = self.run(session.program)
-        except SandboxError as error:
-            outcome = Outcome("none", None, limit="sandbox", finished=False, error=str(error))
-        self.watch(Ran(outcome, len(session.path)))
-        return session.with_outcome(outcome)
+        return tried(session, self.run, self.watch)
 
     def fix(self, session: Session, sampling: Sampling, rounds: int = 3) -> Fixed:
         """Asks the model to mend the failing turn, at most `rounds` times, and keeps the best program found.
@@ -182,19 +161,19 @@ class Synthesizer:
         A round that does not get the program further, or that gives up names or output of the turn it
         mends, is not kept: the program is never worse than before.
         """
-        if session.outcome is None or session.outcome.limit == "interrupted":
+        if self.run is None:
+            raise MtchatError("nothing can be mended where nothing is run")
+        if unended(session.outcome):
             session = self.tried(session)
-        if session.outcome is None or session.outcome.limit == "interrupted":
+        if session.outcome is None or unended(session.outcome):
             raise MtchatError("no run came to its end, so there is nothing to fix; /run runs the program")
         if session.outcome.ok:
             raise MtchatError("nothing to fix: the program runs without an error")
         if session.outcome.turn == PREAMBLE:
             raise MtchatError(f"only turns can be fixed, and the preamble fails: {session.outcome.error}")
-        best, asked = session, set[str]()
+        best = session
         for number in range(1, rounds + 1):
-            chosen = hotter(sampling, number) if best.head in asked else sampling
-            asked.add(best.head)
-            attempt, ended = self.mend(best, chosen, number, rounds)
+            attempt, ended = self.mend(best, sampling, number, rounds)
             best = replace(best, turns=attempt.turns, outcomes=attempt.outcomes)
             if not ended:
                 return Fixed(best, number, "interrupted")
@@ -214,11 +193,13 @@ class Synthesizer:
         self.watch(Mending(number, rounds, place, outcome.error))
         prompt = self.family.mend(session.path[:place], session.preamble, error)
         base = session.undo(len(session.path) - place + 1)
-        made = self.make(base, prompt, failing.instruction, sampling, error=error, mends=failing.id)
-        if made is base or made.path[-1].status == INTERRUPTED:
+        asked = sum(each.making.mends == failing.id for each in session.children(failing.parent))
+        chosen = hotter(sampling, asked) if asked else sampling
+        made = self.make(base, prompt, failing.instruction, chosen, error=error, mends=failing.id, rest=rest)
+        if made is base or made.numbered(place).status == INTERRUPTED:
             return made, False
-        tried = self.tried(kept(made, rest))
-        return tried, tried.outcome is None or tried.outcome.limit != "interrupted"
+        run = self.tried(made)
+        return run, not unended(run.outcome)
 
     def make(
         self,
@@ -229,8 +210,9 @@ class Synthesizer:
         *,
         error: str = "",
         mends: str = "",
+        rest: tuple[Turn, ...] = (),
     ) -> Session:
-        """The session with a turn made from a prompt; the same session when nothing was written."""
+        """The session with a turn made from a prompt, then `rest`; itself where nothing was written."""
         written = self.write(prompt, sampling)
         chunk = self.family.chunk(written.text, session.program.source)
         stopped = written.usage.finish == "interrupted"
@@ -240,8 +222,8 @@ class Synthesizer:
         making = Making(card.name, card.fingerprint, card.precision, self.family_name, sampling, error, mends)
         status = INTERRUPTED if stopped else COMPLETE
         turn = Turn(instruction, chunk, session.head, status, making, written.usage)
-        made = session.add(turn)
-        self.watch(Made(made))
+        made = kept(session.add(turn), rest)
+        self.watch(Made(made, turn))
         return made
 
     def write(self, prompt: Prompt, sampling: Sampling) -> Written:
@@ -252,7 +234,7 @@ class Synthesizer:
             stream = self.complete(prompt, sampling)
             for piece in stream:
                 text, usage = text + piece.text, piece.usage
-                if reading:
+                if reading and (piece.text or usage.written):
                     reading = False
                     self.watch(Read(usage))
                 if piece.text:
@@ -268,14 +250,16 @@ class Synthesizer:
                 close()
         return Written(text, usage)
 
-    def verify(self, session: Session) -> Iterator[Difference | None]:
-        """Each turn of the live path that a model wrote, made again: None where every byte is the same.
+    def verify(self, session: Session, only: Set[str] | None = None) -> Iterator[Difference | None]:
+        """Each turn that a model wrote on the live path, made again: None where it is the same.
+
+        `only` are the ids of the turns to verify, where not all are this model's.
 
         An interrupted turn is the same when it is how the reply begins. Turns that were edited or kept are
         not made by their own context, so they are passed over.
         """
         for number, turn in enumerate(session.path, start=1):
-            if turn.status not in (COMPLETE, INTERRUPTED):
+            if turn.status not in (COMPLETE, INTERRUPTED) or (only is not None and turn.id not in only):
                 continue
             base = replace(session, head=turn.parent)
             if turn.making.mends:
@@ -296,9 +280,39 @@ class Synthesizer:
         return any(self.family.chunk(text[:end], before) == chunk for end in range(len(text), 0, -1))
 
 
+def rewrite(session: Session, number: int, code: str, run: Run | None, watch: Watch = unseen) -> Session:
+    """Turn `number` with code the user wrote, run; the turns after it keep theirs."""
+    turn = session.numbered(number)
+    edited = replace(turn, chunk=code, status=EDITED, making=Making(), usage=Usage())
+    base = session.undo(len(session.path) - number + 1)
+    made = kept(base.add(edited), session.path[number:])
+    watch(Made(made, edited))
+    return tried(made, run, watch)
+
+
+def tried(session: Session, run: Run | None, watch: Watch = unseen) -> Session:
+    """The session with the outcome of its live program, where there is a way to run it."""
+    turn = session.path[-1] if session.path else None
+    if run is None or turn is None or turn.status == INTERRUPTED:
+        return session
+    watch(Running(len(session.path)))
+    try:
+        outcome = run(session.program)
+    except SandboxError as error:
+        outcome = Outcome("none", None, limit="sandbox", finished=False, error=str(error))
+    watch(Ran(outcome, len(session.path)))
+    return session.with_outcome(outcome)
+
+
 def kept(session: Session, rest: tuple[Turn, ...]) -> Session:
     """The session with later turns carried over to its new branch, code unchanged."""
-    return session.extend(tuple(replace(turn, status=KEPT, making=Making()) for turn in rest))
+    again = (replace(turn, status=KEPT, making=Making(), usage=Usage()) for turn in rest)
+    return session.extend(tuple(again))
+
+
+def unended(outcome: Outcome | None) -> bool:
+    """Whether there is no run that the program itself ended, well or badly."""
+    return outcome is None or outcome.limit in ("interrupted", "sandbox")
 
 
 def hotter(sampling: Sampling, number: int) -> Sampling:
@@ -341,7 +355,7 @@ def complaint(outcome: Outcome | None) -> str:
 
     "" when the program runs, or was stopped by choice.
     """
-    if outcome is None or outcome.ok or outcome.limit in ("interrupted", "sandbox"):
+    if outcome is None or outcome.ok or unended(outcome):
         return ""
     lines = outcome.traceback.rstrip("\n").split("\n")
     indented = [number for number, line in enumerate(lines) if line.startswith("  ")]

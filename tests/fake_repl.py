@@ -62,7 +62,7 @@ class Fake:
 
 
 def run(program: Program, limits: Limits, place: Path, hear: Hear) -> Outcome:
-    """Runs nothing: fails at the first `raise`, waits at `forever`, and prints a line for each print."""
+    """Runs nothing: fails at the first `raise`, and prints a line for each print."""
     outputs = []
     for chunk in program.chunks:
         if "raise" in chunk.code:

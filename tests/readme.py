@@ -8,7 +8,8 @@ from pathlib import Path
 from mtchat.cli.arguments import VERBS
 from mtchat.core.outcome import printed
 from mtchat.core.settings import Settings
-from mtchat.repl.commands.help import KEYS, table
+from mtchat.repl.keys import KEYS
+from mtchat.repl.slash import commands as slash_commands
 from mtchat.repl.view import View
 from mtchat.store import load
 
@@ -35,7 +36,7 @@ def transcript() -> str:
 
 
 def commands() -> str:
-    rows = [f"| `{f'/{name} {usage}'.strip()}` | {meaning} |" for name, usage, meaning in table()]
+    rows = [f"| `{each.words}` | {each.meaning} |" for each in slash_commands()]
     return "\n".join(["| command | what it does |", "|---|---|", *rows])
 
 

@@ -128,7 +128,7 @@ import mtchat
 from mtchat import registry
 from mtchat.core.prompt import ModelCard
 from mtchat.prompting import family
-from mtchat.repl.commands import help
+from mtchat.repl import slash
 from mtchat.sandbox import backend
 
 print(mtchat.__file__)
@@ -136,7 +136,7 @@ for package in {packages!r}:
     print(package, registry.summary(registry.load(package, "hello")))
 print(family.choose(ModelCard("any", "HelloForCausalLM", chat=True)))
 print(len(backend.backends()))
-print([row for row in help.table() if row[0] == "hello"])
+print([each.meaning for each in slash.commands() if each.name == "hello"])
 """
 
 

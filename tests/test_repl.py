@@ -36,7 +36,7 @@ def session(folder: Path, name: str = "2026-01-01-1"):
 def test_a_turn_shows_code_and_outcome_and_is_on_disk_at_once(screen: Terminal, tmp_path: Path) -> None:
     screen.wait("1› ")
     text = say(screen, "define x", "2› ")
-    assert "x = 1\n✓ ran in 0.1 s" in text
+    assert re.search(r"x = 1\n2 tokens in 0.3 s .*\n✓ ran in 0.1 s", text)
     assert [turn.chunk for turn in session(tmp_path).path] == ["x = 1"]
 
 
@@ -188,7 +188,7 @@ def test_an_editor_that_is_not_there_is_an_error_and_the_session_goes_on(tmp_pat
     with started(tmp_path, env={"EDITOR": "no-such-editor -w", "VISUAL": ""}) as screen:
         screen.wait("1› ")
         say(screen, "define x", "2› ")
-        say(screen, "/code", "cannot start the editor 'no-such-editor'")
+        say(screen, "/code", "cannot edit with 'no-such-editor'")
         say(screen, "print x", "3› ")
 
 
@@ -220,7 +220,7 @@ def test_a_reply_that_talks_gives_code_alone(screen: Terminal, tmp_path: Path) -
         ("/rnu", "no command /rnu; did you mean /run? /help lists them"),
         ("/undo", "nothing to undo: the program has no turns"),
         ("/undo x", "'x' is not a number from 1"),
-        ("/show 3", "no turn 3; the program has 0 turns"),
+        ("/show 3", "the program has no turns yet"),
         ("/set temperature hot", "temperature is a number, not 'hot'"),
         ("/set nothing 1", "no setting 'nothing'"),
         ("/run", "there is no program yet"),
@@ -228,6 +228,8 @@ def test_a_reply_that_talks_gives_code_alone(screen: Terminal, tmp_path: Path) -
         ("/export docx", "docx"),
         ("/retry", "the program has no turns yet"),
         ("/fix", "nothing to fix"),
+        ("/fix 1000", "at most 9 rounds"),
+        ("/fix x", "'x' is not a number from 1"),
     ],
 )
 def test_bad_input_is_an_error_that_says_what_to_do_and_the_session_goes_on(

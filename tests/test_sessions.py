@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.cli.verbs import differences
+from mtchat.cli.replay import differences
 from mtchat.core.settings import Limits
 from mtchat.sandbox import sandbox
 from mtchat.store import load, read

@@ -17,7 +17,18 @@ from mtchat.core.turn import COMPLETE, EDITED, INTERRUPTED, KEPT
 from mtchat.errors import MtchatError
 from mtchat.prompting.families import codegen, instruct
 from mtchat.prompting.family import Cut
-from mtchat.synthesis import Difference, Event, Made, Mending, Ran, Read, Running, Synthesizer, Wrote
+from mtchat.synthesis import (
+    Difference,
+    Event,
+    Made,
+    Mending,
+    Ran,
+    Read,
+    Running,
+    Synthesizer,
+    Wrote,
+    rewrite,
+)
 
 CTRL_C = "\x03"
 GREEDY = Sampling()
@@ -248,7 +259,11 @@ def test_a_taken_turn_tells_its_events_in_order():
     assert all(later.startswith(earlier) for earlier, later in pairwise(written))
     assert written[-1] == "x = 1\nprint(x)\n"
     assert events[0] == Read(Usage(prompt=7, written=3))
-    assert events[-3:] == [Made(replace(session, outcomes={})), Running(1), Ran(session.outcome, 1)]
+    assert events[-3:] == [
+        Made(replace(session, outcomes={}), session.path[0]),
+        Running(1),
+        Ran(session.outcome, 1),
+    ]
 
 
 # Interrupting
@@ -364,7 +379,7 @@ def test_a_reworded_turn_interrupted_at_once_changes_nothing():
 def test_a_rewritten_turn_is_the_users_and_the_turns_after_it_keep_their_code():
     maker = bench("x = 1\n", "print(x)\n")
     before = taken(maker, "set x", "print it")
-    after = maker.rewrite(before, 1, "x = 5")
+    after = rewrite(before, 1, "x = 5", maker.run, maker.watch)
     assert chunks(after) == ["x = 5", "print(x)"]
     assert statuses(after) == [EDITED, KEPT]
     assert after.path[0].usage == Usage()
@@ -380,7 +395,7 @@ def test_a_turn_that_is_not_there_cannot_be_made_again(number: int):
     with pytest.raises(MtchatError):
         maker.reword(session, number, "set y", GREEDY)
     with pytest.raises(MtchatError):
-        maker.rewrite(session, number, "y = 1")
+        rewrite(session, number, "y = 1", maker.run, maker.watch)
 
 
 # Mending
@@ -548,7 +563,7 @@ def test_a_program_whose_run_was_interrupted_is_run_again_before_it_is_mended():
     ("replies", "changes", "reason"),
     [
         (["x = 1\n"], {}, "runs without an error"),
-        ([FAILS], {"run": None}, "no run came to its end"),
+        ([FAILS], {"run": None}, "nothing can be mended where nothing is run"),
         ([f"x = 1\n{CTRL_C}"], {}, "no run came to its end"),
     ],
     ids=["it runs", "it cannot be run", "it was interrupted"],
@@ -596,7 +611,7 @@ def test_a_session_that_went_through_everything_is_made_again_byte_for_byte(fami
     interrupted = taken(maker, "list them", session=session)
     session = maker.retry(interrupted, GREEDY)
     session = taken(maker, "count them", "add them up", session=session)
-    edited = maker.rewrite(session, 1, "x = 4")
+    edited = rewrite(session, 1, "x = 4", maker.run, maker.watch)
     again = taken(maker, "add them up", session=edited)
 
     assert model.replies == []
@@ -629,7 +644,7 @@ def test_a_turn_that_comes_out_differently_is_reported(first: str, second: str):
 
 def test_turns_the_user_wrote_are_not_made_again():
     maker = bench("x = 1\n", "print(x)\n")
-    session = maker.rewrite(taken(maker, "set x", "print it"), 1, "x = 2")
+    session = rewrite(taken(maker, "set x", "print it"), 1, "x = 2", maker.run, maker.watch)
     assert list(maker.verify(session)) == []
 
 

@@ -77,9 +77,12 @@ def memory() -> Iterator[Finding]:
 
 
 def gpu() -> Iterator[Finding]:
-    from mtchat.engine.devices import gpus
+    try:
+        from mtchat.engine.devices import gpus
 
-    yield Finding(GOOD, "GPU", ", ".join(gpus()) or "none; models run on the CPU")
+        yield Finding(GOOD, "GPU", ", ".join(gpus()) or "none; models run on the CPU")
+    except ImportError as error:
+        yield Finding(BAD, "GPU", f"torch cannot be imported: {error}", "make install")
 
 
 def sandbox() -> Iterator[Finding]:

@@ -24,12 +24,21 @@ class Engine(Protocol):
     def count(self, text: str) -> int: ...
 
 
-class Loading:
-    """An engine on its way. `begin` starts a thread; whoever needs the model waits in `ready`."""
+class Stopped(BaseException):
+    """Loading was cancelled."""
 
-    def __init__(self, name: str, load: Callable[[Report], Engine]) -> None:
+
+class Loading:
+    """An engine on its way. `begin` starts a thread; whoever needs the model waits in `ready`.
+
+    A model that takes another's place lets that one stop first, so that only one loads at a time.
+    """
+
+    def __init__(self, name: str, load: Callable[[Report], Engine], after: "Loading | None" = None) -> None:
         self.name = name
         self.load = load
+        self.after = after
+        self.cancelled = False
         self.at = "loading"
         self.engine: Engine | None = None
         self.failure: BaseException | None = None
@@ -43,6 +52,9 @@ class Loading:
 
     def work(self) -> None:
         try:
+            if self.after is not None:
+                self.after.stop()
+                self.after = None
             self.engine = self.load(self.report)
         except BaseException as error:  # carried to whoever waits for the model
             self.failure = error
@@ -50,7 +62,17 @@ class Loading:
             self.done.set()
 
     def report(self, stage: str) -> None:
+        if self.cancelled:
+            raise Stopped
         self.at = stage
+
+    def stop(self, seconds: float | None = None) -> bool:
+        """Gives the model up, waiting so long at most; whether its thread has ended."""
+        self.cancelled = True
+        if self.thread is not None:
+            self.thread.join(seconds)
+        self.engine = None
+        return self.thread is None or not self.thread.is_alive()
 
     def stage(self) -> str:
         if not self.done.is_set():
@@ -61,8 +83,8 @@ class Loading:
         self.begin()
         if not self.done.wait(seconds):
             return False
-        if isinstance(self.failure, MtchatError):
-            raise ModelError(f"{self.failure}\nGo on with another by /model NAME") from self.failure
+        if isinstance(self.failure, (MtchatError, Stopped)):
+            raise ModelError(str(self.failure) or f"{self.name} was given up") from self.failure
         if self.failure is not None:
             raise self.failure
         return True
@@ -85,6 +107,20 @@ class Loading:
         assert self.engine is not None
         return self.engine
 
-    def busy(self) -> bool:
-        """Whether the thread is still at work: the process must then end without waiting for it."""
-        return self.thread is not None and not self.done.is_set()
+
+class Shelf:
+    """The models of one process: one at a time, the latest asked for."""
+
+    def __init__(self, load: Callable[[str, Report], Engine]) -> None:
+        self.load = load
+        self.latest: Loading | None = None
+
+    def get(self, name: str) -> Loading:
+        if self.latest is not None:
+            self.latest.cancelled = True
+        self.latest = Loading(name, lambda report: self.load(name, report), after=self.latest)
+        return self.latest
+
+    def close(self, seconds: float = 3.0) -> bool:
+        """Gives the latest model up; whether no thread is left at work after so long."""
+        return self.latest is None or self.latest.done.is_set() or self.latest.stop(seconds)

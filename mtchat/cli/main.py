@@ -1,6 +1,7 @@
 """From argv to an exit code: the one place, beside the REPL's loop, where an MtchatError ends."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,9 @@ from mtchat.errors import ExitCode, MtchatError
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and says how it went. Rooms are imported late, so that --help is there at once."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # marks and names of files must not end a command
+            stream.reconfigure(errors="replace")
     try:
         return int(program(arguments.parse(sys.argv[1:] if argv is None else argv)))
     except MtchatError as error:

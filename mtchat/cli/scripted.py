@@ -4,18 +4,21 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from mtchat.cli.loading import Loading
-from mtchat.cli.wiring import sandboxed
+from mtchat.cli.wiring import refusal, sandboxed, wait_for
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program
+from mtchat.core.session import Session
 from mtchat.core.settings import Settings
 from mtchat.core.turn import INTERRUPTED
-from mtchat.errors import ExitCode, MtchatError
+from mtchat.errors import ExitCode, MtchatError, SandboxError
 from mtchat.prompting import family
+from mtchat.repl.escape import escaped
 from mtchat.repl.view import View, cost, shown
-from mtchat.store import Log
-from mtchat.synthesis import Event, Made, Mending, Ran, Synthesizer
+from mtchat.store import Log, files_of
+from mtchat.synthesis import Event, Made, Mending, Ran, Synthesizer, unended
 
 
 @dataclass(frozen=True)
@@ -29,80 +32,110 @@ class Script:
     settings: Settings
 
 
+class Player:
+    """Takes the turns of one script. A write that fails is told, and the script goes on in memory."""
+
+    def __init__(self, script: Script, log: Log, model: Loading, view: View) -> None:
+        self.script, self.log, self.view = script, log, view
+        self.session = log.session
+        self.saved = True
+        card = model.card()
+        name = script.family or family.choose(card)
+        self.maker = Synthesizer(family.load(name), model.complete, self.run, card, name, self.watch)
+
+    def run(self, program: Program) -> Outcome:
+        return sandboxed(program, self.script.settings.limits, files_of(self.log.path), None)
+
+    def watch(self, event: Event) -> None:
+        """Saves each turn before it is run; one line on stderr for what is made, run or mended."""
+        match event:
+            case Made(session, turn):
+                if not turn.making.mends:
+                    self.keep(session, "turn")
+                self.view.note(cost(turn.usage) or "the model wrote no code")
+            case Mending(round, rounds, number, _):
+                self.view.note(f"mending turn {number}, round {round} of {rounds}")
+            case Ran(outcome, _):
+                self.view.verdict(outcome)
+
+    def keep(self, session: Session, why: str) -> None:
+        self.session = session
+        try:
+            self.log.write(session, why)
+            self.saved = True
+        except MtchatError as error:
+            self.view.error(str(error))
+            self.saved = False
+
+    def turn(self, instruction: str) -> bool:
+        """One turn, mended where that was asked for; False when the user stopped it."""
+        self.view.heading(f"{len(self.session.path) + 1}› {instruction}")
+        before = self.session
+        made = self.maker.take(before, instruction, self.script.settings.sampling)
+        if made is before:
+            return False
+        self.keep(made, "turn")
+        if made.path[-1].status == INTERRUPTED or stopped(made.outcome):
+            return False
+        if self.script.fix and failed(made.outcome):
+            fixed = self.maker.fix(made, self.script.settings.sampling)
+            self.keep(fixed.session, "fix")
+            self.view.line(f"fix ended after round {fixed.rounds}: {fixed.reason}")
+            return fixed.reason != "interrupted"
+        return True
+
+
 def play(script: Script, log: Log, model: Loading, view: View) -> ExitCode:
     """Takes every turn, saving each; an interrupt ends it with what is there saved."""
-    while not model.ready(0.5):
-        view.transient(f"{model.name}: {model.stage()}")
-    view.erase()
-    maker = synthesizer(script, model, log.path.with_suffix(".files"), view)
+    if (script.run or script.fix) and refusal():
+        raise SandboxError(f"nothing can be run here: {refusal()}")
+    wait_for(model, view)
+    player = Player(script, log, model, view)
     for number, instruction in enumerate(script.instructions, start=1):
-        view.heading(f"{len(log.session.path) + 1}› {instruction}")
-        before = log.session
-        made = maker.take(before, instruction, script.settings.sampling)
-        log.write(made, "turn")
-        if made is before or made.path[-1].status == INTERRUPTED:
-            left = len(script.instructions) - number
-            view.line(f"interrupted; {left} instructions were not taken; saved as {shown(log.path)}")
+        if not player.turn(instruction):
+            view.line(f"interrupted; {len(script.instructions) - number} instructions were not taken")
             return ExitCode.INTERRUPTED
-        view.note(cost(made.path[-1].usage))
-        if script.fix and failed(made.outcome):
-            fixed = maker.fix(made, script.settings.sampling)
-            log.write(fixed.session, "fix")
-            view.line(f"fix ended after round {fixed.rounds}: {fixed.reason}")
-    view.note(f"saved as {shown(log.path)}")
-    return finish(script, maker, log, view)
+    code = finish(script, player)
+    if player.saved:
+        view.note(f"saved as {shown(log.path)}")
+    return code if player.saved else ExitCode.FAILED
 
 
-def finish(script: Script, maker: Synthesizer, log: Log, view: View) -> ExitCode:
+def finish(script: Script, player: Player) -> ExitCode:
     """Prints the program, or what it prints."""
-    session = log.session
     if not script.run:
-        sys.stdout.write(session.program.source)
-        sys.stdout.flush()
-        return ExitCode.FAILED if script.fix and failed(session.outcome) else ExitCode.DONE
-    if session.outcome is None:
-        session = maker.tried(session)
-        log.write(session, "run")
-    outcome = session.outcome
+        write(sys.stdout, player.session.program.source)
+        return ExitCode.FAILED if script.fix and failed(player.session.outcome) else ExitCode.DONE
+    if unended(player.session.outcome):
+        player.keep(player.maker.tried(player.session), "run")
+    outcome = player.session.outcome
     if outcome is None:
         raise MtchatError("there is no program to run: no instruction was given")
-    return report(outcome, view, log.path.with_suffix(".files"))
+    return report(outcome, player.view, files_of(player.log.path))
 
 
 def report(outcome: Outcome, view: View, place: Path) -> ExitCode:
-    sys.stdout.write(outcome.stdout)
-    sys.stdout.flush()
+    write(sys.stdout, outcome.stdout)
     if outcome.stderr or outcome.traceback:
         view.line((outcome.stderr + outcome.traceback).rstrip("\n"))
     view.verdict(outcome)
     view.files(outcome, shown(place))
     if outcome.limit == "sandbox":
         return ExitCode.SANDBOX
-    if outcome.limit == "interrupted":
+    if stopped(outcome):
         return ExitCode.INTERRUPTED
     return ExitCode.DONE if outcome.ok else ExitCode.FAILED
 
 
-def synthesizer(script: Script, model: Loading, place: Path, view: View) -> Synthesizer:
-    card = model.card()
-    name = script.family or family.choose(card)
-
-    def run(program: Program) -> Outcome:
-        return sandboxed(program, script.settings.limits, place, None)
-
-    return Synthesizer(family.load(name), model.complete, run, card, name, lambda event: watch(event, view))
-
-
-def watch(event: Event, view: View) -> None:
-    """Progress for whoever reads stderr: one line for each turn made, run or mended."""
-    match event:
-        case Made() if not event.turn.chunk:
-            view.line("the model wrote no code")
-        case Mending(round, rounds, number, _):
-            view.note(f"mending turn {number}, round {round} of {rounds}")
-        case Ran(outcome, _):
-            view.verdict(outcome)
+def write(out: TextIO, text: str) -> None:
+    """Text of a model or a program: as it is into a file or pipe, escaped on a terminal."""
+    out.write(escaped(text) if out.isatty() else text)
+    out.flush()
 
 
 def failed(outcome: Outcome | None) -> bool:
-    return outcome is not None and not outcome.ok and outcome.limit not in ("interrupted", "sandbox")
+    return outcome is not None and not outcome.ok and not unended(outcome)
+
+
+def stopped(outcome: Outcome | None) -> bool:
+    return outcome is not None and outcome.limit == "interrupted"

@@ -3,6 +3,8 @@
 import argparse
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -10,9 +12,10 @@ import platformdirs
 
 from mtchat import store
 from mtchat.cli import arguments, wiring
-from mtchat.cli.loading import Loading
+from mtchat.cli.loading import Shelf
 from mtchat.errors import ExitCode, UsageError
 from mtchat.prompting import family
+from mtchat.repl.words import sound
 from mtchat.store import Log
 
 
@@ -21,41 +24,29 @@ def talk(args: argparse.Namespace) -> int:
     if args.family:
         family.load(args.family)
     folder = store.folder(args.sessions)
-    instructions = list(args.prompt) or piped()
-    if not instructions and not sys.stdin.isatty():
+    instructions = [sound(text) for text in args.prompt if text.strip()] or piped()
+    if not instructions and (sys.stdin is None or not sys.stdin.isatty()):
         raise UsageError("no instructions: give -p TEXT, or one a line on standard input")
-    model = wiring.model(args.model, args.precision)
-    log = opened(args.session, folder)
-    try:
-        if instructions:
-            from mtchat.cli.scripted import Script, play
-            from mtchat.repl.view import View
+    with opened(args.session, folder) as log, closing(wiring.shelf(args.precision)) as shelf:
+        if not instructions:
+            return converse(args, log, folder, shelf)
+        from mtchat.cli.scripted import Script, play
+        from mtchat.repl.view import View
 
-            script = Script(instructions, args.run, args.fix, args.family, settings)
-            code = play(script, log, model, View.of(sys.stderr))
-        else:
-            code = converse(args, log, folder, model)
-    finally:
-        log.close()
-    return leave(model, code)
+        script = Script(instructions, args.run, args.fix, args.family, settings)
+        return play(script, log, shelf.get(args.model), View.of(sys.stderr))
 
 
-def converse(args: argparse.Namespace, log: Log, folder: Path, model: Loading) -> ExitCode:
+def converse(args: argparse.Namespace, log: Log, folder: Path, shelf: Shelf) -> ExitCode:
     from mtchat.repl import app
     from mtchat.repl.desk import Desk, Tools
     from mtchat.repl.view import View
 
-    tools = Tools(
-        load=lambda name: wiring.model(name, args.precision),
-        run=wiring.sandboxed,
-        models=wiring.models,
-        tier=wiring.tier,
-        refusal=wiring.refusal,
-    )
+    tools = Tools(shelf.get, wiring.sandboxed, wiring.models, wiring.tier, wiring.refusal)
     desk = Desk(
         log,
         folder,
-        model,
+        shelf.get(args.model),
         tools,
         View.of(sys.stdout),
         settings=arguments.settings(args),
@@ -65,28 +56,37 @@ def converse(args: argparse.Namespace, log: Log, folder: Path, model: Loading) -
     return ExitCode.DONE
 
 
+@contextmanager
+def closing(shelf: Shelf) -> Iterator[Shelf]:
+    """Ends the process at once where a model still loads when all is done or given up.
+
+    Its thread would else be torn down in the middle of an import, with a crash for a farewell.
+    """
+    code = ExitCode.FAILED
+    try:
+        yield shelf
+        code = ExitCode.DONE
+    except KeyboardInterrupt:
+        code = ExitCode.INTERRUPTED
+        raise
+    finally:
+        if not shelf.close():
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+
 def piped() -> list[str]:
     """Instructions on standard input, one a line; none from a terminal."""
     if sys.stdin is None or sys.stdin.isatty():
         return []
-    return [line.strip() for line in sys.stdin if line.strip()]
+    return [sound(line.strip()) for line in sys.stdin if line.strip()]
 
 
 def opened(name: str | None, folder: Path) -> Log:
     """The session asked for: one that is there, or a new one of that name, or a new one of today's."""
     if name is None:
         return Log.fresh(folder, date.today())
-    path = Path(name)
-    if path.suffix != ".jsonl" and os.sep not in name:
-        store.check_name(name)
-        path = store.path_of(name, folder)
-    return Log.open(path)
-
-
-def leave(model: Loading, code: ExitCode) -> int:
-    """Ends at once while a model still loads: its thread would be torn down in the middle of an import."""
-    if model.busy():
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    return code
+    if len(Path(name).parts) > 1 or name.endswith(store.SUFFIX):
+        return Log.open(store.find(name, folder))
+    return Log.open(store.path_of(name, folder))

@@ -1,26 +1,23 @@
-"""The commands beside the conversation: run, replay, export, import, sessions, models."""
+"""The commands beside the conversation: run, export, import, sessions, models."""
 
 import argparse
-import difflib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from mtchat import store
 from mtchat.cli import arguments, wiring
-from mtchat.core.outcome import Outcome, printed
+from mtchat.cli.replay import replay
+from mtchat.cli.scripted import write
+from mtchat.core.outcome import Outcome
 from mtchat.core.program import Chunk, Program
-from mtchat.core.session import Session
-from mtchat.errors import ExitCode, MtchatError, UsageError
+from mtchat.errors import ExitCode, UsageError
 from mtchat.export import file as exporting
 from mtchat.export.format import load as format_of
-from mtchat.export.format import to_bytes
-from mtchat.prompting import family
+from mtchat.export.format import to_bytes, to_text
 from mtchat.repl.view import View, shown
 from mtchat.starter import cache
 from mtchat.starter.progress import Progress, describe
 from mtchat.store import Log
-from mtchat.synthesis import Synthesizer
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,11 +28,7 @@ def run(args: argparse.Namespace) -> int:
 
     def hear(stream: str, text: str) -> None:
         view = err if stream == "stderr" else out
-        if view.live:
-            view.hear(stream, text)
-        else:
-            view.out.write(text)
-            view.out.flush()
+        write(view.out, text)
 
     outcome = wiring.sandboxed(program, limits, place, hear)
     if outcome.traceback:
@@ -51,12 +44,12 @@ def assembled(args: argparse.Namespace) -> tuple[Program, Path | None]:
     path = Path(args.session)
     if path.suffix == ".py":
         try:
-            source = path.read_text(encoding="utf-8")
+            source = to_text(path.read_bytes())
         except OSError as error:
             raise UsageError(f"cannot read {path}: {error.strerror}") from error
         return Program((Chunk(1, source),), path.name), args.files or path.with_suffix(".files")
     found = store.find(args.session, store.folder(args.sessions))
-    return store.load(found).program, args.files or found.with_suffix(".files")
+    return store.load(found).program, args.files or store.files_of(found)
 
 
 def status(outcome: Outcome) -> int:
@@ -68,76 +61,6 @@ def status(outcome: Outcome) -> int:
     if outcome.signal is not None:
         return 128 + outcome.signal
     return outcome.exit_code or 0
-
-
-def replay(args: argparse.Namespace) -> int:
-    """Shows each turn with what it prints when the program runs again; differences from the record fail."""
-    path = store.find(args.session, store.folder(args.sessions))
-    session = store.load(path)
-    if not session.path:
-        raise MtchatError(f"{session.name} has no turns")
-    return verify(session, args) if args.verify else play(session)
-
-
-def play(session: Session) -> int:
-    view = View.of(sys.stdout)
-    outcome = wiring.sandboxed(session.program, arguments.settings(argparse.Namespace()).limits, None, None)
-    outputs = printed(session.program, outcome)
-    for number, turn in enumerate(session.path, start=1):
-        view.turn(number, turn)
-        view.output(outputs.get(number, ""))
-    view.verdict(outcome)
-    view.files(outcome, "")
-    recorded = session.outcome
-    changes = list(differences(recorded, outcome)) if recorded is not None else []
-    for line in changes:
-        view.error(line)
-    return ExitCode.FAILED if changes else ExitCode.DONE
-
-
-def differences(recorded: Outcome, now: Outcome) -> Iterator[str]:
-    """How a run differs from the recorded one, in lines; times and sizes do not count."""
-    if recorded.ok != now.ok or recorded.error != now.error:
-        yield f"recorded: {recorded.error or 'ran'}; now: {now.error or 'ran'}"
-    if recorded.stdout != now.stdout:
-        yield from diff(recorded.stdout, now.stdout, "recorded output", "output now")
-    names = [[file.path for file in outcome.files] for outcome in (recorded, now)]
-    if names[0] != names[1]:
-        yield f"recorded files: {', '.join(names[0]) or 'none'}; now: {', '.join(names[1]) or 'none'}"
-
-
-def diff(old: str, new: str, old_name: str, new_name: str) -> list[str]:
-    return list(difflib.unified_diff(old.splitlines(), new.splitlines(), old_name, new_name, lineterm=""))
-
-
-def verify(session: Session, args: argparse.Namespace) -> int:
-    """Makes every turn again from its seed; a turn that comes out differently is shown as a diff."""
-    view = View.of(sys.stdout)
-    makings = [turn.making for turn in session.path if turn.making.model]
-    if not makings:
-        raise MtchatError(f"no turn of {session.name} was written by a model, so there is nothing to verify")
-    model = wiring.model(args.model or makings[0].model, makings[0].precision or "auto")
-    err = View.of(sys.stderr)
-    while not model.ready(0.5):
-        err.transient(f"{model.name}: {model.stage()}")
-    err.erase()
-    if model.card().fingerprint != makings[0].fingerprint:
-        raise MtchatError(
-            f"{session.name} was made by {makings[0].model} with weights {makings[0].fingerprint[:12]}; "
-            f"{model.name} has {model.card().fingerprint[:12]}. Give the right one with --model"
-        )
-    maker = Synthesizer(family.load(makings[0].family), model.complete)
-    count = changed = 0
-    for difference in maker.verify(session):
-        count += 1
-        if difference is None:
-            continue
-        changed += 1
-        view.error(f"turn {difference.number} differs: {difference.turn.instruction}")
-        for line in diff(difference.turn.chunk, difference.again, "recorded", "made again"):
-            view.line(line)
-    view.line(f"{count - changed} of {count} turns are the same, byte for byte")
-    return ExitCode.FAILED if changed else ExitCode.DONE
 
 
 def export(args: argparse.Namespace) -> int:
@@ -178,7 +101,7 @@ def models(args: argparse.Namespace) -> int:
     view = View.of(sys.stdout)
     if args.action == "get":
         for name in args.names or ["starter"]:
-            view.line(f"{name}: {get(name)}")
+            view.line(f"{name}: {name if Path(name).exists() else get(name)}")
     elif args.action == "remove":
         if not args.names:
             raise UsageError("remove which model? mtchat models lists them")

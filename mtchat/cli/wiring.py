@@ -6,20 +6,28 @@ from pathlib import Path
 
 import platformdirs
 
-from mtchat.cli.loading import Engine, Loading, Report
+from mtchat.cli.loading import Engine, Loading, Report, Shelf
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program
 from mtchat.core.settings import Limits
 from mtchat.errors import ModelError
+from mtchat.repl.view import View
 from mtchat.starter import cache, catalogue
 from mtchat.starter.progress import Progress, describe
 
 Hear = Callable[[str, str], None]
 
 
-def model(name: str, precision: str = "auto") -> Loading:
-    """A model by the name of a starter, a path, or a hub id; loading begins when it is first needed."""
-    return Loading(name, lambda report: engine(name, precision, report))
+def shelf(precision: str = "auto") -> Shelf:
+    """Models by the name of a starter, a path, or a hub id; loading begins when one is first needed."""
+    return Shelf(lambda name, report: engine(name, precision, report))
+
+
+def wait_for(model: Loading, view: View) -> None:
+    """Waits for a model where nothing else can be done meanwhile."""
+    with view.waiting(lambda: f"{model.name}: {model.stage()}"):
+        while not model.ready(0.2):
+            pass
 
 
 def engine(name: str, precision: str, report: Report) -> Engine:
@@ -45,9 +53,12 @@ def located(name: str, report: Report) -> tuple[str | Path, str]:
         here = cache.locate(name, cache.folder())
         path = here or fetched(name, lambda progress, seconds: report(describe(progress, seconds)))
         return path, catalogue.find(name).sha256
-    path = Path(name).expanduser()
-    if path.exists():
-        return path, ""
+    try:
+        path = Path(name).expanduser()
+        if path.exists():
+            return path, ""
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ModelError(f"no model at {name[:80]!r}: {error}") from error
     if name.endswith(".gguf") or name.startswith((".", "/", "~")):
         raise ModelError(f"no model at {name}; mtchat models lists the models that have a name")
     return name, ""

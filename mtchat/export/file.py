@@ -13,13 +13,15 @@ def save(session: Session, kind: str, path: Path) -> Path:
     """Writes a session in a format; the file that was there stays when that fails."""
     data = to_bytes(load(kind).write(session))
     try:
+        path = path.expanduser()
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_file():
             path.write_bytes(data)  # such as /dev/stdout, which is not to be replaced
         else:
             replace(path.resolve(), data)
-    except OSError as error:
-        raise MtchatError(f"cannot write {path}: {error.strerror}; give another FILE") from None
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise MtchatError(f"cannot write {path}: {reason}; give another FILE") from None
     return path
 
 

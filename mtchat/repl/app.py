@@ -10,13 +10,12 @@ from prompt_toolkit.styles import Style
 
 from mtchat import __version__, registry
 from mtchat.errors import MtchatError, UsageError
-from mtchat.repl import toolbar
-from mtchat.repl.commands.help import COMMANDS
-from mtchat.repl.commands.undo import where
+from mtchat.repl import slash, toolbar
 from mtchat.repl.completion import Slash
 from mtchat.repl.desk import Desk, Leave
 from mtchat.repl.keys import bindings
 from mtchat.repl.view import shown
+from mtchat.repl.words import sound, where
 
 STYLE = Style.from_dict({"bottom-toolbar": "noreverse ansibrightblack", "prompt": "bold"})
 
@@ -27,8 +26,12 @@ def start(desk: Desk, history: Path | None) -> None:
     desk.ask = lambda label, text: asked(prompt, label, text)
     prompt.app.after_render += lambda _: desk.model.begin()
     greet(desk)
-    while step(desk, prompt):
-        pass
+    going = True
+    while going:
+        try:
+            going = step(desk, prompt)
+        except KeyboardInterrupt:
+            desk.view.erase()
     desk.log.close()
 
 
@@ -78,7 +81,7 @@ def greet(desk: Desk) -> None:
     if desk.tools.refusal():
         view.error(f"programs are not run: {desk.tools.refusal()}")
     if desk.session.turns:
-        view.line(f"{desk.session.name}: {where(desk)}. /show shows the program.")
+        view.line(f"{desk.session.name}: {where(desk.session)}. /show shows the program.")
 
 
 def step(desk: Desk, prompt: PromptSession[str]) -> bool:
@@ -98,33 +101,31 @@ def step(desk: Desk, prompt: PromptSession[str]) -> bool:
     except Leave:
         return leave(desk)
     except MtchatError as error:
-        desk.state = "idle"
         desk.view.error(str(error))
     except KeyboardInterrupt:
-        desk.state = "idle"
         desk.view.erase()
-        desk.view.note("stopped; nothing is changed")
+        desk.view.note(f"stopped; {where(desk.session)}")
     return True
 
 
 def leave(desk: Desk) -> bool:
     if desk.log.path.exists():
-        desk.view.note(f"saved in {shown(desk.log.path)}; mtchat {desk.session.name} goes on with it")
+        desk.view.note(f"saved in {shown(desk.log.path)}")
     return False
 
 
 def dispatch(desk: Desk, line: str) -> None:
     """A command when the line begins with a slash and a letter; an instruction otherwise."""
-    text = line.strip()
+    text = sound(line.strip())
     if not text:
         return
     if not (text[0] == "/" and text[1:2].isalpha()):
         desk.take(text)
         return
-    name, _, argument = text[1:].partition(" ")
-    known = registry.names(COMMANDS)
+    name, *rest = text[1:].split(maxsplit=1)
+    known = slash.names()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean /{near[0]}?" if near else ""
         raise UsageError(f"no command /{name}{hint} /help lists them")
-    registry.load(COMMANDS, name).do(desk, argument)
+    registry.load(slash.COMMANDS, name).do(desk, rest[0] if rest else "")

@@ -6,7 +6,7 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
 from mtchat import registry
-from mtchat.repl.commands.help import COMMANDS, table
+from mtchat.repl import slash
 from mtchat.repl.desk import Desk
 from mtchat.repl.escape import escaped
 
@@ -25,9 +25,9 @@ class Slash(Completer):
             return
         name, space, argument = text[1:].partition(" ")
         if not space:
-            yield from matching(((command, meaning) for command, _, meaning in table()), name)
-        elif name in registry.names(COMMANDS) and " " not in argument:
-            offered = getattr(registry.load(COMMANDS, name), "complete", None)
+            yield from matching(((each.name, each.meaning) for each in slash.commands()), name)
+        elif name in slash.names() and " " not in argument:
+            offered = getattr(registry.load(slash.COMMANDS, name), "complete", None)
             if offered is not None:
                 yield from matching(offered(self.desk()), argument)
 

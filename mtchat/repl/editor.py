@@ -1,10 +1,13 @@
-"""Opens $VISUAL or $EDITOR on some text; the one place of the REPL that starts a process."""
+"""Opens $VISUAL or $EDITOR on some text."""
 
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mtchat.errors import MtchatError
@@ -13,23 +16,34 @@ from mtchat.errors import MtchatError
 def edited(text: str, suffix: str) -> str:
     """The text as it is when the editor ends. The variable may hold arguments ("code --wait")."""
     words = command()
-    with tempfile.TemporaryDirectory(prefix="mtchat-") as folder:
+    with tempfile.TemporaryDirectory(prefix="mtchat-") as folder, interrupts_are_the_editors():
         path = Path(folder) / f"turn{suffix}"
-        path.write_text(text, encoding="utf-8")
         try:
+            path.write_text(text, encoding="utf-8", errors="replace")
             status = subprocess.call([*words, str(path)])
-        except OSError as error:
-            raise MtchatError(
-                f"cannot start the editor {words[0]!r}: {error.strerror}; set $EDITOR"
-            ) from error
-        if status != 0:
-            raise MtchatError(f"the editor {words[0]!r} ended with {status}, so nothing is changed")
-        return path.read_text(encoding="utf-8", errors="replace")
+            if status == 0:
+                return path.read_text(encoding="utf-8", errors="replace")
+        except (OSError, ValueError) as error:
+            raise MtchatError(f"cannot edit with {words[0]!r}: {error}; set $EDITOR") from error
+        raise MtchatError(f"the editor {words[0]!r} ended with {status}, so nothing is changed")
+
+
+@contextmanager
+def interrupts_are_the_editors() -> Iterator[None]:
+    """Ctrl-C goes to the editor alone. A handler that does nothing is not inherited, as SIG_IGN would be."""
+    handler = signal.signal(signal.SIGINT, lambda number, frame: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def command() -> list[str]:
     for variable in ("VISUAL", "EDITOR"):
-        words = shlex.split(os.environ.get(variable, ""))
+        try:
+            words = shlex.split(os.environ.get(variable, ""))
+        except ValueError as error:
+            raise MtchatError(f"${variable} cannot be read: {error}") from None
         if words:
             return words
     for name in ("nano", "vim", "vi"):

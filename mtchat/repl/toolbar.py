@@ -6,9 +6,17 @@ from mtchat.repl.escape import escaped
 
 def text(desk: Desk) -> str:
     """One line; the tokens are those the last turn used of the model's context."""
-    parts = [model(desk), f"turn {len(desk.session.path) + 1}", context(desk), desk.state]
+    parts = [model(desk), f"turn {len(desk.session.path) + 1}", context(desk), state(desk)]
     parts += [f"sandbox {desk.tools.tier()}", desk.session.name]
     return " " + escaped(" │ ".join(part for part in parts if part))
+
+
+def state(desk: Desk) -> str:
+    """What the live program last did."""
+    outcome = desk.session.outcome
+    if outcome is None or outcome.limit == "interrupted":
+        return "not run" if desk.session.path else ""
+    return "ok" if outcome.ok else "failed"
 
 
 def model(desk: Desk) -> str:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
+from prompt_toolkit.utils import get_cwidth
+
 from mtchat.core.outcome import File, Outcome
 from mtchat.core.prompt import Usage
 from mtchat.core.turn import EDITED, INTERRUPTED, KEPT, Turn
@@ -63,7 +65,7 @@ class View:
         """A last line that the next text replaces; nothing where the screen cannot redraw."""
         if self.live:
             width = max(shutil.get_terminal_size().columns - 1, 10)
-            text = escaped(text).replace("\t", "    ")[:width]
+            text = clipped(escaped(text).replace("\t", "    "), width)
             self.out.write(f"{ERASE}{DIM}{text}{PLAIN}" if self.color else ERASE + text)
             self.out.flush()
 
@@ -80,12 +82,13 @@ class View:
             return
         done = threading.Event()
         ticker = threading.Thread(target=self.tick, args=(what, done), daemon=True)
-        ticker.start()
         try:
+            ticker.start()
             yield
         finally:
             done.set()
-            ticker.join()
+            if ticker.ident is not None:
+                ticker.join()
             self.erase()
 
     def tick(self, what: Callable[[], str], done: threading.Event) -> None:
@@ -159,6 +162,16 @@ def cost(usage: Usage) -> str:
         f"{usage.written} tokens in {seconds:.1f} s ({rate:.1f}/s); "
         f"read {usage.prompt}, reused {usage.reused} of them"
     )
+
+
+def clipped(text: str, width: int) -> str:
+    """As much of a text as fits in so many columns; a Chinese character takes two."""
+    columns = 0
+    for end, sign in enumerate(text):
+        columns += get_cwidth(sign)
+        if columns > width:
+            return text[:end]
+    return text
 
 
 def size(file: File) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from mtchat.core.turn import INTERRUPTED, Turn
 from mtchat.repl import highlight
 from mtchat.repl.escape import escaped
-from mtchat.repl.view import YELLOW, View, reading
+from mtchat.repl.view import YELLOW, View, cost, reading
 from mtchat.synthesis import Event, Made, Mending, Ran, Read, Running, Wrote
 
 
@@ -39,10 +39,12 @@ class Writing:
                 self.view.note(f"mending turn {number}, round {round} of {rounds}: {error}")
 
     def wrote(self, code: str) -> None:
-        code = code.lstrip("\n")
-        if self.before and self.before.lstrip("\n").startswith(code.rstrip()):
+        code, known = code.lstrip("\n"), self.before.strip()
+        if known and known.startswith(code.rstrip()):
             self.view.transient("…")
             return
+        if known and code.startswith(known):
+            code = code[len(known) :].lstrip("\n")
         whole, _, partial = code.rpartition("\n")
         lines = whole.rstrip().split("\n") if whole.strip() else []
         if lines[: len(self.printed)] == self.printed and len(lines) > len(self.printed):
@@ -68,6 +70,8 @@ class Writing:
         else:
             self.view.note("the model wrote no code; /retry asks again")
         self.printed = []
+        if cost(turn.usage):
+            self.view.note(cost(turn.usage))
         if turn.status == INTERRUPTED:
             self.view.line(
                 "■ interrupted; what was written is kept. /retry asks again, /undo drops it", YELLOW

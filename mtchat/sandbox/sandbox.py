@@ -17,7 +17,7 @@ from mtchat.sandbox.inside.wire import Job
 from mtchat.sandbox.interpreter import INSIDE, interpreter
 from mtchat.sandbox.report import names
 from mtchat.sandbox.rlimits import rlimits
-from mtchat.sandbox.supervise import Watch, supervised
+from mtchat.sandbox.supervise import INTERRUPTED, Watch, supervised
 from mtchat.sandbox.verdict import outcome
 
 MARK_BYTES = 24
@@ -134,5 +134,7 @@ def attempt(backend: Backend, variant: Variant) -> Probe:
     with supervised(backend, variant, job_of(Program(), limits), limits) as ending:
         if ending.started and ending.status == 0:
             return Probe(variant.tier, True, version=variant.version, tool=variant.tool)
+        if ending.limit == INTERRUPTED:
+            raise KeyboardInterrupt  # and not remembered as a machine without a sandbox
         reason, fix = backend.explain(ending.stderr)
         return Probe(variant.tier, False, reason, fix, variant.version, variant.tool)

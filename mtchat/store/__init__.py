@@ -1,19 +1,33 @@
 """Sessions on disk: `sessions/<name>.jsonl`, one event a line, append-only, fsynced, locked while open."""
 
-from mtchat.store.listing import Summary, check_name, find, folder, fresh, path_of, summaries
+from mtchat.store.listing import (
+    SUFFIX,
+    Summary,
+    check_name,
+    files_of,
+    find,
+    folder,
+    fresh,
+    path_of,
+    paths,
+    summaries,
+)
 from mtchat.store.log import Log
 from mtchat.store.reading import Reading, load, read
 
 __all__ = [
+    "SUFFIX",
     "Log",
     "Reading",
     "Summary",
     "check_name",
+    "files_of",
     "find",
     "folder",
     "fresh",
     "load",
     "path_of",
+    "paths",
     "read",
     "summaries",
 ]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from mtchat.core.prompt import ModelCard, Prompt
 from mtchat.core.turn import Turn
+from mtchat.prompting import reply
 from mtchat.prompting.family import Cut
 
 ENDS = re.compile(r"""^(?P<twice>print|def)|^(?:\#|'''|\"{3})|<\|endoftext\|>|\n\n\n""", re.MULTILINE)
@@ -39,7 +40,10 @@ def cut(text: str) -> Cut:
 
 
 def chunk(text: str, before: str) -> str:
-    return cut(text).code.strip("\n").rstrip()
+    code = cut(text).code
+    if "```" in code:  # a chat model that is prompted as a base model
+        return reply.chunk(code, before)
+    return reply.without(before, code.strip("\n").rstrip())
 
 
 def history(path: Sequence[Turn], preamble: str) -> str:

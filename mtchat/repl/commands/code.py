@@ -5,6 +5,7 @@ Later turns keep their code, and the old branch stays in the session.
 
 from mtchat.repl.desk import Desk
 from mtchat.repl.editor import edited
+from mtchat.synthesis import rewrite
 
 USAGE = "[N]"
 
@@ -17,4 +18,5 @@ def do(desk: Desk, argument: str) -> None:
         desk.view.note("the code is unchanged")
         return
     desk.view.line(f"turn {number} has your code now")
-    desk.finish(desk.hand().rewrite(desk.session, number, new), "code")
+    made = rewrite(desk.session, number, new, desk.runner(), desk.watcher(""))
+    desk.finish(desk.session, made, "code")

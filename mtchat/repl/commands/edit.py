@@ -10,15 +10,16 @@ USAGE = "[N] [TEXT]"
 
 
 def do(desk: Desk, argument: str) -> None:
-    word, _, text = argument.strip().partition(" ")
-    if word and not word.isdigit():
-        word, text = "", argument
+    word, *rest = argument.split(maxsplit=1)[:2] or [""]
+    if word and not word.isdecimal():
+        word, rest = "", [argument]
     number = desk.number(word)
     old = desk.session.numbered(number).instruction
-    new = text.strip() or desk.ask(f"edit {number}› ", old).strip()
+    new = rest[0].strip() if rest else desk.ask(f"edit {number}› ", old).strip()
     if not new or new == old:
         desk.view.note("the instruction is unchanged")
         return
-    base = desk.session.undo(len(desk.session.path) - number + 1)
-    made = desk.maker(base.program.source).reword(desk.session, number, new, desk.settings.sampling)
-    desk.finish(made, "edit")
+    before = desk.session
+    source = before.undo(len(before.path) - number + 1).program.source
+    made = desk.maker(source).reword(before, number, new, desk.settings.sampling)
+    desk.finish(before, made, "edit")

@@ -1,4 +1,7 @@
-"""Writes the program as a file: py runs by itself, ipynb, md and html are to be read."""
+"""Writes the program as a file: py runs by itself, ipynb, md and html are to be read.
+
+Without FILE it is named after the session, and a file that is there already is not overwritten.
+"""
 
 from pathlib import Path
 
@@ -11,11 +14,13 @@ USAGE = "FORMAT [FILE]"
 
 
 def do(desk: Desk, argument: str) -> None:
-    kind, _, name = argument.strip().partition(" ")
+    kind, *rest = argument.split(maxsplit=1)[:2] or [""]
     if not kind:
         raise UsageError(f"export to which format? there are: {', '.join(format.names())}")
     suffix = format.load(kind).suffix
-    target = Path(name.strip()).expanduser() if name.strip() else Path(f"{desk.session.name}{suffix}")
+    target = Path(rest[0].strip() if rest else f"{desk.session.name}{suffix}")
+    if not rest and target.exists():
+        raise UsageError(f"{target} is there already; /export {kind} {target} overwrites it")
     desk.view.line(f"wrote {shown(file.save(desk.session, kind, target))}")
 
 

@@ -4,14 +4,19 @@ Each round is shown, and the best program is kept: it is never worse than before
 rounds that were not kept stay in the session beside it.
 """
 
-from mtchat.repl.commands.undo import amount
+from mtchat.errors import UsageError
 from mtchat.repl.desk import Desk
+from mtchat.repl.words import amount
 
 USAGE = "[N]"
+MOST = 9
 
 
 def do(desk: Desk, argument: str) -> None:
+    rounds = amount(argument, default=3)
+    if rounds > MOST:
+        raise UsageError(f"at most {MOST} rounds; /edit changes what the turn is asked for")
     before = desk.session.head
-    fixed = desk.fix(amount(argument or "3"))
+    fixed = desk.fix(rounds)
     changed = "" if fixed.session.head != before else "; the program is as it was"
     desk.view.line(f"fix ended after round {fixed.rounds}: {fixed.reason}{changed}")

@@ -16,7 +16,7 @@ def do(desk: Desk, argument: str) -> None:
     stage = desk.model.stage()
     desk.view.line(f"{desk.model.name}{f' ({stage})' if stage else ''}")
     for name, meaning in desk.tools.models():
-        desk.view.line(f"  {name:<16} {meaning}")
+        desk.view.row(name, meaning)
 
 
 def complete(desk: Desk) -> list[tuple[str, str]]:

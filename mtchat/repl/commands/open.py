@@ -1,9 +1,9 @@
 """Goes on with another session; this one is saved."""
 
 from mtchat.errors import UsageError
-from mtchat.repl.commands.undo import where
 from mtchat.repl.desk import Desk
-from mtchat.store import Log, find, summaries
+from mtchat.repl.words import where
+from mtchat.store import Log, find, paths
 
 USAGE = "NAME"
 
@@ -11,11 +11,12 @@ USAGE = "NAME"
 def do(desk: Desk, argument: str) -> None:
     if not argument.strip():
         raise UsageError("open which session? /sessions lists them")
-    desk.reopen(Log.open(find(argument.strip(), desk.folder)))
-    for notice in desk.log.notices:
-        desk.view.note(notice)
-    desk.view.line(f"opened {desk.session.name}, {where(desk)}")
+    path = find(argument.strip(), desk.folder)
+    if path.resolve() == desk.log.path.resolve():
+        raise UsageError(f"{desk.session.name} is open already")
+    desk.reopen(Log.open(path))
+    desk.view.line(f"opened {desk.session.name}, {where(desk.session)}")
 
 
 def complete(desk: Desk) -> list[tuple[str, str]]:
-    return [(each.name, each.instruction) for each in summaries(desk.folder)]
+    return [(path.stem, "") for path in paths(desk.folder)]

@@ -9,4 +9,5 @@ from mtchat.repl.desk import Desk
 def do(desk: Desk, argument: str) -> None:
     desk.number("")
     maker = desk.maker(desk.session.undo().program.source)
-    desk.finish(maker.retry(desk.session, desk.settings.sampling), "retry")
+    before = desk.session
+    desk.finish(before, maker.retry(before, desk.settings.sampling), "retry")

@@ -1,8 +1,8 @@
 """Lists the sessions in the sessions folder."""
 
-from mtchat.repl.commands.undo import brief
 from mtchat.repl.desk import Desk
 from mtchat.repl.view import shown
+from mtchat.repl.words import brief
 from mtchat.store import summaries
 
 

@@ -1,7 +1,7 @@
 """Takes back the last turn, or the last N; /redo brings them back."""
 
-from mtchat.errors import MtchatError
 from mtchat.repl.desk import Desk
+from mtchat.repl.words import amount, brief, where
 
 USAGE = "[N]"
 
@@ -12,23 +12,4 @@ def do(desk: Desk, argument: str) -> None:
     desk.keep(desk.session.undo(turns), "undo")
     for turn in left:
         desk.view.line(f"took back: {brief(turn.instruction)}")
-    desk.view.line(where(desk))
-
-
-def amount(argument: str) -> int:
-    text = argument.strip() or "1"
-    if not text.isdigit() or int(text) < 1:
-        raise MtchatError(f"how many turns? {text!r} is not a number from 1")
-    return int(text)
-
-
-def brief(instruction: str, width: int = 70) -> str:
-    """An instruction on one line."""
-    text = " ".join(instruction.split())
-    return text if len(text) <= width else text[: width - 1] + "…"
-
-
-def where(desk: Desk) -> str:
-    """Which turn is now the last."""
-    path = desk.session.path
-    return f"now at turn {len(path)}: {brief(path[-1].instruction)}" if path else "now at the start: no turns"
+    desk.view.line(where(desk.session))

@@ -1,0 +1,97 @@
+"""Plays a session back: the program against its recorded outcome, or every turn against its seed."""
+
+import argparse
+import difflib
+import sys
+from collections.abc import Iterator
+
+from mtchat import store
+from mtchat.cli import wiring
+from mtchat.core.outcome import Outcome, printed
+from mtchat.core.prompt import ModelCard
+from mtchat.core.session import Session
+from mtchat.core.settings import Limits
+from mtchat.core.turn import Turn
+from mtchat.errors import ExitCode, MtchatError
+from mtchat.prompting import family
+from mtchat.repl.view import View
+from mtchat.store.events import bounded
+from mtchat.synthesis import Synthesizer, unended
+
+LONGEST_SECONDS = 300.0
+
+
+def replay(args: argparse.Namespace) -> int:
+    """Shows each turn with what it prints when the program runs again; differences from the record fail."""
+    path = store.find(args.session, store.folder(args.sessions))
+    session = store.load(path)
+    if not session.path:
+        raise MtchatError(f"{session.name} has no turns")
+    return verify(session, args) if args.verify else play(session)
+
+
+def play(session: Session) -> int:
+    view = View.of(sys.stdout)
+    outcome = wiring.sandboxed(session.program, Limits(seconds=LONGEST_SECONDS), None, None)
+    outputs = printed(session.program, outcome)
+    for number, turn in enumerate(session.path, start=1):
+        view.turn(number, turn)
+        view.output(outputs.get(number, ""))
+    view.verdict(outcome)
+    view.files(outcome, "")
+    recorded = session.outcome
+    changes = [] if recorded is None or unended(recorded) else list(differences(recorded, bounded(outcome)))
+    for line in changes:
+        view.error(line)
+    return ExitCode.FAILED if changes else ExitCode.DONE
+
+
+def differences(recorded: Outcome, now: Outcome) -> Iterator[str]:
+    """How a run differs from the recorded one, in lines; times and sizes do not count."""
+    if recorded.ok != now.ok or recorded.error != now.error:
+        yield f"recorded: {recorded.error or 'ran'}; now: {now.error or 'ran'}"
+    if recorded.stdout != now.stdout:
+        yield from diff(recorded.stdout, now.stdout, "recorded output", "output now")
+    names = [[file.path for file in outcome.files] for outcome in (recorded, now)]
+    if names[0] != names[1]:
+        yield f"recorded files: {', '.join(names[0]) or 'none'}; now: {', '.join(names[1]) or 'none'}"
+
+
+def diff(old: str, new: str, old_name: str, new_name: str) -> list[str]:
+    return list(difflib.unified_diff(old.splitlines(), new.splitlines(), old_name, new_name, lineterm=""))
+
+
+def verify(session: Session, args: argparse.Namespace) -> int:
+    """Makes every turn again from its seed; a turn that comes out differently is shown as a diff."""
+    view = View.of(sys.stdout)
+    written = [turn for turn in session.path if turn.making.model]
+    if not written:
+        raise MtchatError(f"no turn of {session.name} was written by a model, so there is nothing to verify")
+    first = written[0].making
+    model = wiring.shelf(first.precision or "auto").get(args.model or first.model)
+    wiring.wait_for(model, View.of(sys.stderr))
+    mine = [turn for turn in written if made_by(turn, model.card())]
+    if not mine:
+        raise MtchatError(
+            f"{session.name} was made by {first.model} with weights {first.fingerprint[:12]}; "
+            f"{model.name} has {model.card().fingerprint[:12]}. Give the right one with --model"
+        )
+    changed = 0
+    for name in dict.fromkeys(turn.making.family for turn in mine):
+        maker = Synthesizer(family.load(name), model.complete)
+        wanted = {turn.id for turn in mine if turn.making.family == name}
+        for difference in maker.verify(session, wanted):
+            if difference is None:
+                continue
+            changed += 1
+            view.error(f"turn {difference.number} differs: {difference.turn.instruction}")
+            for line in diff(difference.turn.chunk, difference.again, "recorded", "made again"):
+                view.line(line)
+    view.line(f"{len(mine) - changed} of {len(mine)} turns are the same, byte for byte")
+    if len(mine) < len(written):
+        view.note(f"{len(written) - len(mine)} turns were made by another model, and were not verified")
+    return ExitCode.FAILED if changed else ExitCode.DONE
+
+
+def made_by(turn: Turn, card: ModelCard) -> bool:
+    return (turn.making.fingerprint, turn.making.precision) == (card.fingerprint, card.precision)

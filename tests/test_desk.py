@@ -1,0 +1,217 @@
+"""The desk and the commands, with a model from a table and no terminal: what holds whatever happens."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from mtchat.core.outcome import Outcome
+from mtchat.core.program import Program
+from mtchat.core.prompt import Piece, Prompt
+from mtchat.core.settings import Limits, Sampling
+from mtchat.errors import MtchatError
+from mtchat.repl import slash
+from mtchat.repl.app import dispatch
+from mtchat.repl.desk import Desk, Hear, Leave, Tools
+from mtchat.repl.view import View, clipped
+from mtchat.store import Log, load
+from tests.fake_repl import Fake, run
+
+ODD = ["²", "0", "-1", "9" * 5000, "x", "~nobody-here/x", "a\0b", "\ud800", "1\n2", "'", "é" * 300, "../../x"]
+
+
+class Spoken(Fake):
+    """A model that gives its replies in order, and keeps what it was asked."""
+
+    def __init__(self, *replies: str) -> None:
+        self.replies = list(replies)
+        self.asked: list[tuple[Prompt, Sampling]] = []
+
+    def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+        self.asked.append((prompt, sampling))
+        yield Piece(self.replies.pop(0) + "\n```\n")
+
+
+def desk_in(folder: Path, model: Fake | None = None, refusal: str = "", runs=run) -> Desk:
+    model = model or Fake()
+    tools = Tools(lambda name: model, runs, lambda: [("fake", "a fake")], lambda: "fake", lambda: refusal)
+    view = View(io.StringIO(), live=False, color=False)
+    return Desk(Log.open(folder / "one.jsonl"), folder, model, tools, view)
+
+
+def said(desk: Desk) -> str:
+    assert isinstance(desk.view.out, io.StringIO)
+    return desk.view.out.getvalue()
+
+
+def broken_log(desk: Desk) -> None:
+    """From now on the session's file cannot be written: its folder is a file."""
+    desk.log = Log.open(desk.folder / "a-file" / "one.jsonl")
+    (desk.folder / "a-file").write_text("")
+
+
+def test_a_turn_that_cannot_be_saved_is_kept_in_memory_run_and_saved_with_the_next(tmp_path: Path) -> None:
+    desk = desk_in(tmp_path)
+    broken_log(desk)
+    dispatch(desk, "define x")
+    assert [turn.chunk for turn in desk.session.path] == ["x = 1"]
+    assert desk.session.outcome is not None
+    assert "the session goes on in memory" in said(desk)
+    (tmp_path / "a-file").unlink()
+    (tmp_path / "a-file").mkdir()
+    dispatch(desk, "print x")
+    assert [turn.chunk for turn in load(desk.log.path).path] == ["x = 1", "print(x)"]
+
+
+def test_an_error_in_the_middle_of_a_fix_keeps_the_program_and_the_next_turn_works(tmp_path: Path) -> None:
+    class Failing(Spoken):
+        def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+            if len(self.asked) == 2:
+                self.asked.append((prompt, sampling))
+                raise MtchatError("the context takes 9 tokens")
+            yield from super().complete(prompt, sampling)
+
+    desk = desk_in(tmp_path, Failing("raise ValueError", "raise TypeError", "x = 1"))
+    dispatch(desk, "try it")
+    before = desk.session.head
+    with pytest.raises(MtchatError, match="the context takes"):
+        dispatch(desk, "/fix")
+    assert desk.session.head == before
+    assert len(load(desk.log.path).turns) == 2
+    assert load(desk.log.path).head == before
+    dispatch(desk, "go on")
+    assert [turn.chunk for turn in load(desk.log.path).path] == ["raise ValueError", "x = 1"]
+
+
+def test_the_turn_being_mended_stays_live_on_disk_until_the_mended_one_is_better(tmp_path: Path) -> None:
+    heads = []
+
+    def watched(program: Program, limits: Limits, place: Path, hear: Hear) -> Outcome:
+        if (tmp_path / "one.jsonl").exists():
+            heads.append(load(tmp_path / "one.jsonl").path[-1].chunk)
+        return run(program, limits, place, hear)
+
+    desk = desk_in(tmp_path, Spoken("raise ValueError", "z = 3"), runs=watched)
+    dispatch(desk, "try it")
+    dispatch(desk, "/fix")
+    assert heads == ["raise ValueError", "raise ValueError"]
+    assert load(desk.log.path).path[-1].chunk == "z = 3"
+
+
+def test_fix_asked_twice_does_not_ask_the_same_question_again(tmp_path: Path) -> None:
+    model = Spoken("raise ValueError", *["raise TypeError"] * 4)
+    desk = desk_in(tmp_path, model)
+    dispatch(desk, "try it")
+    dispatch(desk, "/fix 2")
+    dispatch(desk, "/fix 2")
+    samplings = [sampling for _, sampling in model.asked[1:]]
+    assert len(set(samplings)) == 4
+    assert len(load(desk.log.path).turns) >= 2
+
+
+def test_fix_runs_what_it_mends_even_where_turns_are_not_run(tmp_path: Path) -> None:
+    desk = desk_in(tmp_path, Spoken("raise ValueError", "z = 3"))
+    dispatch(desk, "/set run off")
+    dispatch(desk, "try it")
+    assert desk.session.outcome is None
+    dispatch(desk, "/fix")
+    assert desk.session.path[-1].chunk == "z = 3"
+    assert desk.session.outcome is not None
+    assert desk.session.outcome.ok
+
+
+def test_where_no_sandbox_works_turns_are_made_and_nothing_is_offered_to_be_mended(tmp_path: Path) -> None:
+    desk = desk_in(tmp_path, refusal="no sandbox works here")
+    dispatch(desk, "fail")
+    assert desk.session.path
+    assert "/fix" not in said(desk)
+    with pytest.raises(MtchatError, match="no sandbox works here"):
+        dispatch(desk, "/fix")
+
+
+def test_a_turn_is_on_disk_before_it_is_run_also_when_it_was_written_by_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def watched(program: Program, limits: Limits, place: Path, hear: Hear) -> Outcome:
+        seen.append([turn.chunk for turn in load(tmp_path / "one.jsonl").path])
+        return run(program, limits, place, hear)
+
+    editor = tmp_path / "editor"
+    editor.write_text('#!/bin/sh\necho "x = 5" > "$1"\n')
+    editor.chmod(0o755)
+    monkeypatch.setenv("VISUAL", str(editor))
+    desk = desk_in(tmp_path, runs=watched)
+    dispatch(desk, "define x")
+    dispatch(desk, "print x")
+    dispatch(desk, "/code 1")
+    assert seen == [["x = 1"], ["x = 1", "print(x)"], ["x = 5", "print(x)"]]
+
+
+def test_an_editor_that_removes_the_file_or_cannot_be_read_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = desk_in(tmp_path)
+    dispatch(desk, "define x")
+    for editor, sign in [
+        ("rm", "cannot edit with 'rm'"),
+        ("vim 'x", "cannot be read"),
+        ("false", "ended with 1"),
+    ]:
+        monkeypatch.setenv("VISUAL", editor)
+        with pytest.raises(MtchatError, match=sign):
+            dispatch(desk, "/code")
+    assert [turn.chunk for turn in desk.session.path] == ["x = 1"]
+
+
+@pytest.mark.parametrize("command", slash.names())
+def test_no_command_falls_over_an_odd_argument(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VISUAL", "true")
+    desk = desk_in(tmp_path)
+    dispatch(desk, "define x")
+    for argument in ["", *ODD, *(f"py {odd}" for odd in ODD), *(f"1 {odd}" for odd in ODD)]:
+        try:
+            dispatch(desk, f"/{command} {argument}")
+        except (MtchatError, Leave):
+            continue
+    dispatch(desk, "print x")
+    assert load(desk.log.path) == desk.session
+
+
+def test_an_instruction_with_bytes_that_are_no_text_is_taken(tmp_path: Path) -> None:
+    desk = desk_in(tmp_path)
+    dispatch(desk, "caf\udce9 define x")
+    assert desk.session.path[0].instruction == "caf? define x"
+
+
+def test_a_session_that_two_terminals_began_at_once_goes_by_its_own_name(tmp_path: Path) -> None:
+    desks = [replace(desk_in(tmp_path), log=Log.fresh(tmp_path, date(2026, 1, 1))) for _ in range(2)]
+    for desk in desks:
+        dispatch(desk, "define x")
+    assert [desk.session.name for desk in desks] == ["2026-01-01-1", "2026-01-01-2"]
+
+
+def test_an_export_without_a_file_name_overwrites_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    desk = desk_in(tmp_path)
+    dispatch(desk, "define x")
+    dispatch(desk, "/export py")
+    with pytest.raises(MtchatError, match="is there already"):
+        dispatch(desk, "/export py")
+    dispatch(desk, "/export py one.py")
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "kept"), [("abc", 2, "ab"), ("数据框", 4, "数据"), ("数据框", 5, "数据"), ("", 3, "")]
+)
+def test_a_transient_line_never_takes_more_columns_than_there_are(text: str, width: int, kept: str) -> None:
+    assert clipped(text, width) == kept
