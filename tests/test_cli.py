@@ -1,6 +1,7 @@
 """The command line as a shell sees it: what goes to stdout, what to stderr, and the exit code."""
 
 import io
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -8,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from mtchat.cli import wiring
 from mtchat.cli.loading import Loading
-from mtchat.cli.scripted import Script, play
+from mtchat.cli.scripted import Sandbox, Script, play
+from mtchat.core.outcome import Outcome
 from mtchat.core.prompt import ModelCard, Piece, Prompt, Usage
-from mtchat.core.settings import Sampling, Settings
-from mtchat.core.turn import INTERRUPTED
-from mtchat.errors import ExitCode, ModelError
+from mtchat.core.settings import Limits, Sampling, Settings
+from mtchat.core.turn import INTERRUPTED, Turn
+from mtchat.errors import ExitCode, ModelError, SandboxError
 from mtchat.repl.view import View
 from mtchat.sandbox import sandbox
 from mtchat.store import Log, load
@@ -54,6 +57,7 @@ class Table:
         return len(text)
 
 
+REAL = Sandbox(wiring.sandboxed, wiring.refusal)
 REPLIES = {
     "set": "x = 6\nprint('noise')",
     "show": "print(x * 7)",
@@ -62,12 +66,15 @@ REPLIES = {
 }
 
 
-def played(folder: Path, words: Sequence[str], *, run: bool = False, fix: bool = False) -> tuple[int, str]:
+def played(
+    folder: Path, words: Sequence[str], *, run: bool = False, fix: bool = False, box: Sandbox = REAL
+) -> tuple[int, str]:
     """The exit code of a script and what it said on stderr; the session is saved as `played`."""
     err = io.StringIO()
     model = Loading("table", lambda report: Table(REPLIES))
     with Log.open(folder / "played.jsonl") as log:
-        code = play(Script(words, run, fix, "", Settings()), log, model, View(err, live=False, color=False))
+        script = Script(words, run, fix, "", Settings())
+        code = play(script, log, model, box, View(err, live=False, color=False))
     return code, err.getvalue()
 
 
@@ -120,13 +127,63 @@ def test_an_interrupt_saves_what_is_there(tmp_path: Path, capsys: pytest.Capture
     assert [turn.status for turn in load(tmp_path / "played.jsonl").path][1] == INTERRUPTED
 
 
+def test_a_run_that_the_user_stops_ends_the_script(tmp_path: Path) -> None:
+    stopped = Outcome("fake", None, limit="interrupted", finished=False)
+    box = Sandbox(lambda program, limits, place: stopped, lambda: "")
+    code, said = played(tmp_path, ["set", "show"], box=box)
+    assert code == ExitCode.INTERRUPTED
+    assert "1 instructions were not taken" in said
+    assert len(load(tmp_path / "played.jsonl").path) == 1
+
+
+@pytest.mark.parametrize("wish", ["run", "fix"])
+def test_where_nothing_can_be_run_a_script_that_needs_it_is_refused(tmp_path: Path, wish: str) -> None:
+    box = Sandbox(lambda program, limits, place: Outcome(), lambda: "no sandbox; install one")
+    with pytest.raises(SandboxError, match="no sandbox; install one"):
+        played(tmp_path, ["set"], box=box, run=wish == "run", fix=wish == "fix")
+    assert SandboxError.code == ExitCode.SANDBOX
+
+
+def test_where_nothing_can_be_run_a_script_still_gives_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    box = Sandbox(lambda program, limits, place: Outcome(), lambda: "no sandbox; install one")
+    code, said = played(tmp_path, ["set"], box=box)
+    assert code == ExitCode.DONE
+    assert capsys.readouterr().out == "x = 6\nprint('noise')\n"
+    assert "programs are not run: no sandbox" in said
+
+
+def test_a_script_that_cannot_be_saved_prints_its_program_and_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "folder"
+
+    def load(report: object) -> Table:
+        folder.write_text("a file where the sessions' folder would be")
+        return Table(REPLIES)
+
+    err = io.StringIO()
+    box = Sandbox(lambda program, limits, place: Outcome(), lambda: "")
+    with Log.open(folder / "x.jsonl") as log:
+        script = Script(["set"], False, False, "", Settings())
+        code = play(script, log, Loading("table", load), box, View(err, live=False, color=False))
+    assert code == ExitCode.FAILED
+    assert capsys.readouterr().out == "x = 6\nprint('noise')\n"
+    assert "cannot save to" in err.getvalue()
+
+
 def test_a_model_that_cannot_be_loaded_is_a_model_error(tmp_path: Path) -> None:
     def load(report: object) -> Table:
         raise ModelError("no model at nowhere")
 
     with Log.open(tmp_path / "x.jsonl") as log, pytest.raises(ModelError, match="no model at nowhere"):
         play(
-            Script(["set"], False, False, "", Settings()), log, Loading("x", load), View(io.StringIO(), False)
+            Script(["set"], False, False, "", Settings()),
+            log,
+            Loading("x", load),
+            REAL,
+            View(io.StringIO(), False),
         )
 
 
@@ -229,6 +286,49 @@ def test_replay_compares_with_the_record(tmp_path: Path, capsys: pytest.CaptureF
     assert other.returncode == ExitCode.FAILED
     assert "-43" in other.stdout
     assert "+42" in other.stdout
+
+
+@needs_sandbox
+def test_a_file_in_the_encoding_it_declares_runs(tmp_path: Path) -> None:
+    source = "# -*- coding: latin-1 -*-\nprint(len('\xe9'))\n"
+    (tmp_path / "latin.py").write_bytes(source.encode("latin-1"))
+    assert mtchat(tmp_path, "run", "latin.py").stdout == "1\n"
+
+
+def test_a_pipe_with_bytes_that_are_no_text_is_no_crash(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "mtchat", "--model", "./nothing.gguf"],
+        cwd=tmp_path,
+        input=b"caf\xe9\n",
+        capture_output=True,
+    )
+    assert b"no model at ./nothing.gguf" in ended.stderr
+    assert ended.returncode == ExitCode.MODEL
+
+
+def test_a_closed_standard_input_is_no_crash(tmp_path: Path) -> None:
+    words = f"{sys.executable} -m mtchat <&-"
+    ended = subprocess.run(["sh", "-c", words], cwd=tmp_path, capture_output=True, text=True)
+    assert "no instructions" in ended.stderr
+    assert ended.returncode == ExitCode.USAGE
+
+
+def test_doctor_works_where_its_marks_cannot_be_written(tmp_path: Path) -> None:
+    env = {**os.environ, "PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "mtchat", "doctor"], cwd=tmp_path, capture_output=True, env=env
+    )
+    assert b"? mtchat" in ended.stdout
+    assert b"Traceback" not in ended.stderr
+
+
+@needs_sandbox
+def test_output_longer_than_the_record_keeps_is_no_difference(tmp_path: Path) -> None:
+    (tmp_path / "sessions").mkdir()
+    with Log.open(tmp_path / "sessions" / "long.jsonl") as log:
+        program = log.session.add(Turn("much", "print('x' * 200_000)"))
+        log.write(program.with_outcome(wiring.sandboxed(program.program, Limits(), None)))
+    assert mtchat(tmp_path, "replay", "long").returncode == ExitCode.DONE
 
 
 def test_models_lists_names_sizes_and_places(tmp_path: Path) -> None:

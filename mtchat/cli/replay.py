@@ -32,7 +32,7 @@ def replay(args: argparse.Namespace) -> int:
 
 def play(session: Session) -> int:
     view = View.of(sys.stdout)
-    outcome = wiring.sandboxed(session.program, Limits(seconds=LONGEST_SECONDS), None, None)
+    outcome = wiring.sandboxed(session.program, Limits(seconds=LONGEST_SECONDS), None)
     outputs = printed(session.program, outcome)
     for number, turn in enumerate(session.path, start=1):
         view.turn(number, turn)

@@ -1,17 +1,17 @@
 """Turns without a terminal: code or program output on stdout, everything else on stderr."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 from mtchat.cli.loading import Loading
-from mtchat.cli.wiring import refusal, sandboxed, wait_for
+from mtchat.cli.wiring import wait_for
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program
 from mtchat.core.session import Session
-from mtchat.core.settings import Settings
+from mtchat.core.settings import Limits, Settings
 from mtchat.core.turn import INTERRUPTED
 from mtchat.errors import ExitCode, MtchatError, SandboxError
 from mtchat.prompting import family
@@ -32,19 +32,28 @@ class Script:
     settings: Settings
 
 
+@dataclass(frozen=True)
+class Sandbox:
+    """How a program is run, its files copied to a folder; and why nothing can be run, "" when it can."""
+
+    run: Callable[[Program, Limits, Path], Outcome]
+    refusal: Callable[[], str]
+
+
 class Player:
     """Takes the turns of one script. A write that fails is told, and the script goes on in memory."""
 
-    def __init__(self, script: Script, log: Log, model: Loading, view: View) -> None:
-        self.script, self.log, self.view = script, log, view
+    def __init__(self, script: Script, log: Log, model: Loading, sandbox: Sandbox, view: View) -> None:
+        self.script, self.log, self.sandbox, self.view = script, log, sandbox, view
         self.session = log.session
         self.saved = True
         card = model.card()
         name = script.family or family.choose(card)
-        self.maker = Synthesizer(family.load(name), model.complete, self.run, card, name, self.watch)
+        run = None if sandbox.refusal() else self.run
+        self.maker = Synthesizer(family.load(name), model.complete, run, card, name, self.watch)
 
     def run(self, program: Program) -> Outcome:
-        return sandboxed(program, self.script.settings.limits, files_of(self.log.path), None)
+        return self.sandbox.run(program, self.script.settings.limits, files_of(self.log.path))
 
     def watch(self, event: Event) -> None:
         """Saves each turn before it is run; one line on stderr for what is made, run or mended."""
@@ -85,12 +94,14 @@ class Player:
         return True
 
 
-def play(script: Script, log: Log, model: Loading, view: View) -> ExitCode:
+def play(script: Script, log: Log, model: Loading, sandbox: Sandbox, view: View) -> ExitCode:
     """Takes every turn, saving each; an interrupt ends it with what is there saved."""
-    if (script.run or script.fix) and refusal():
-        raise SandboxError(f"nothing can be run here: {refusal()}")
+    if sandbox.refusal():
+        if script.run or script.fix:
+            raise SandboxError(f"nothing can be run here: {sandbox.refusal()}")
+        view.note(f"programs are not run: {sandbox.refusal()}")
     wait_for(model, view)
-    player = Player(script, log, model, view)
+    player = Player(script, log, model, sandbox, view)
     for number, instruction in enumerate(script.instructions, start=1):
         if not player.turn(instruction):
             view.line(f"interrupted; {len(script.instructions) - number} instructions were not taken")

@@ -30,11 +30,12 @@ def talk(args: argparse.Namespace) -> int:
     with opened(args.session, folder) as log, closing(wiring.shelf(args.precision)) as shelf:
         if not instructions:
             return converse(args, log, folder, shelf)
-        from mtchat.cli.scripted import Script, play
+        from mtchat.cli.scripted import Sandbox, Script, play
         from mtchat.repl.view import View
 
         script = Script(instructions, args.run, args.fix, args.family, settings)
-        return play(script, log, shelf.get(args.model), View.of(sys.stderr))
+        sandbox = Sandbox(wiring.sandboxed, wiring.refusal)
+        return play(script, log, shelf.get(args.model), sandbox, View.of(sys.stderr))
 
 
 def converse(args: argparse.Namespace, log: Log, folder: Path, shelf: Shelf) -> ExitCode:

@@ -82,7 +82,7 @@ def models() -> list[tuple[str, str]]:
     return [(row.name, f"{row.title}, {row.text}") for row in cache.status(cache.folder())]
 
 
-def sandboxed(program: Program, limits: Limits, collect: Path | None, hear: Hear | None) -> Outcome:
+def sandboxed(program: Program, limits: Limits, collect: Path | None, hear: Hear | None = None) -> Outcome:
     from mtchat.sandbox import sandbox
 
     return sandbox.run(program, limits, collect=collect, watch=hear)

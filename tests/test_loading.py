@@ -1,0 +1,90 @@
+"""Models that load in the background: one at a time, given up when another is asked for, never a crash."""
+
+import threading
+
+import pytest
+
+from mtchat.cli.loading import Engine, Loading, Report, Shelf
+from mtchat.core.prompt import ModelCard
+from mtchat.errors import ModelError
+
+
+class Small:
+    """Enough of an engine to be loaded."""
+
+    def __init__(self, name: str) -> None:
+        self.card = ModelCard(name)
+
+
+def test_a_model_is_ready_once_it_is_loaded_and_says_meanwhile_what_it_does() -> None:
+    told, go_on = threading.Event(), threading.Event()
+
+    def load(report: Report) -> Engine:
+        report("converting 45 %")
+        told.set()
+        assert go_on.wait(20)
+        return Small("one")  # type: ignore[return-value]
+
+    model = Loading("one", load)
+    assert not model.ready(0.0)
+    assert told.wait(20)
+    assert model.stage() == "converting 45 %"
+    go_on.set()
+    assert model.ready(20)
+    assert model.stage() == ""
+    assert model.card().name == "one"
+
+
+def test_a_failure_is_told_to_whoever_asks_the_model() -> None:
+    def load(report: Report) -> Engine:
+        raise ModelError("no such file")
+
+    model = Loading("one", load)
+    with pytest.raises(ModelError, match="no such file"):
+        model.ready(20)
+    assert model.stage() == "not loaded"
+
+
+def test_another_model_begins_when_the_first_has_given_up() -> None:
+    begun: list[str] = []
+    first_began, go_on = threading.Event(), threading.Event()
+
+    def load(name: str, report: Report) -> Engine:
+        begun.append(name)
+        if name == "first":
+            first_began.set()
+            assert go_on.wait(20)
+            report("half way")
+            raise AssertionError("it should have been stopped")
+        return Small(name)  # type: ignore[return-value]
+
+    shelf = Shelf(load)
+    first = shelf.get("first")
+    first.begin()
+    assert first_began.wait(20)
+    second = shelf.get("second")
+    assert not second.ready(0.05)
+    assert begun == ["first"]
+    go_on.set()
+    assert second.ready(20)
+    assert begun == ["first", "second"]
+    with pytest.raises(ModelError, match="given up"):
+        first.ready(0)
+
+
+def test_a_shelf_says_whether_a_thread_is_still_at_work_when_it_closes() -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def load(name: str, report: Report) -> Engine:
+        began.set()
+        assert go_on.wait(20)
+        report("on")
+        return Small(name)  # type: ignore[return-value]
+
+    shelf = Shelf(load)
+    assert shelf.close()
+    shelf.get("slow").begin()
+    assert began.wait(20)
+    assert not shelf.close(0.0)
+    go_on.set()
+    assert shelf.close(20)
