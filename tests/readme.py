@@ -67,10 +67,10 @@ PARTS: Mapping[str, Callable[[], str]] = {
 def renewed(text: str) -> str:
     """The README with every generated part made again."""
     for name, make in PARTS.items():
-        pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         assert len(pattern.findall(text)) == 1, f"README.md needs one part called {name}"
         made = make()
-        text = pattern.sub(lambda match, made=made: match[1] + made + match[2], text)
+        text = pattern.sub(lambda match, made=made: match[1] + made + "\n" + match[2], text)
     return text
 
 

@@ -20,19 +20,9 @@ from mtchat.errors import ExitCode, ModelError, SandboxError
 from mtchat.repl.view import View
 from mtchat.sandbox import sandbox
 from mtchat.store import Log, load
+from tests.shell import mtchat
 
 needs_sandbox = pytest.mark.skipif(not sandbox.probe().ok, reason=f"no sandbox: {sandbox.probe().reason}")
-
-
-def mtchat(folder: Path, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "mtchat", *words],
-        cwd=folder,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
 
 
 class Table:

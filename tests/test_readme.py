@@ -1,6 +1,7 @@
 """What the README says is so: generated parts are current, paths exist, commands parse."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,8 @@ def test_every_path_of_the_tree_exists_and_every_room_is_in_it() -> None:
 
 
 def test_every_command_line_of_the_readme_parses() -> None:
-    lines = re.findall(r"^ *(?:\$ )?mtchat (.*)$", TEXT, re.MULTILINE)
+    blocks = re.findall(r"^```\n(mtchat .*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    lines = [line.removeprefix("mtchat ") for block in blocks for line in block.splitlines()]
     assert lines
     for line in lines:
-        words = re.sub(r"\s+#.*", "", line).replace('"', "").split(" > ")[0].split()
-        arguments.parse(words)
+        arguments.parse(shlex.split(re.split(" [<>] ", line)[0]))

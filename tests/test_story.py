@@ -1,8 +1,6 @@
 """A newcomer's session with a real model, in a real terminal and in scripts."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from mtchat.core.turn import INTERRUPTED
 from mtchat.sandbox import sandbox
 from mtchat.starter import cache
 from mtchat.store import load
+from tests.shell import mtchat
 from tests.terminal import CTRL_C, CTRL_D, ENTER, Terminal, terminal
 
 pytestmark = [
@@ -23,17 +22,6 @@ pytestmark = [
     pytest.mark.skipif(not sandbox.probe().ok, reason=f"no sandbox: {sandbox.probe().reason}"),
 ]
 MODEL = ["-m", "mtchat", "--model", "starter-small", "--max-tokens", "48"]
-
-
-def mtchat(folder: Path, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "mtchat", *words],
-        cwd=folder,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
 
 
 @pytest.fixture
