@@ -10,8 +10,9 @@ MODEL ?= starter
 .PHONY: run install test docs lint clean
 .DEFAULT_GOAL := run
 
+# Ctrl-C is for mtchat: the shell in between must survive it, as make does, which waits for its children.
 run: install
-	@$(BIN)/mtchat --model $(MODEL) || [ $$? -eq 130 ]
+	@trap : INT; $(BIN)/mtchat --model $(MODEL)
 
 install: $(VENV)/installed
 	@$(BIN)/mtchat models get $(MODEL)
