@@ -75,6 +75,8 @@ def fetch(name: str, report: Report) -> Path:
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()
+    log: Any = hub.utils.logging
+    log.set_verbosity_error()
     with contextlib.suppress(LocalEntryNotFoundError, HFValidationError):
         found = Path(hub.snapshot_download(name, allow_patterns=[*FILES, *PICKLES], local_files_only=True))
         if list(found.glob("*.safetensors")) or list(found.glob(PICKLES[0])):
