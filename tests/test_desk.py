@@ -86,6 +86,24 @@ def test_an_error_in_the_middle_of_a_fix_keeps_the_program_and_the_next_turn_wor
     assert [turn.chunk for turn in load(desk.log.path).path] == ["raise ValueError", "x = 1"]
 
 
+def test_a_fix_that_is_interrupted_keeps_what_was_written_beside_the_program(tmp_path: Path) -> None:
+    class Interrupted(Spoken):
+        def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+            if self.asked:
+                yield Piece("half = 1\n")
+                raise KeyboardInterrupt
+            yield from super().complete(prompt, sampling)
+
+    desk = desk_in(tmp_path, Interrupted("raise ValueError"))
+    dispatch(desk, "try it")
+    before = desk.session.head
+    dispatch(desk, "/fix")
+    assert "fix ended after round 1: interrupted; the program is as it was" in said(desk)
+    session = load(desk.log.path)
+    assert session.head == before
+    assert [turn.chunk for turn in session.turns] == ["raise ValueError", "half = 1"]
+
+
 def test_the_turn_being_mended_stays_live_on_disk_until_the_mended_one_is_better(tmp_path: Path) -> None:
     heads = []
 
