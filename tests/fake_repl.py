@@ -82,7 +82,14 @@ def main() -> None:
         if len(sys.argv) > 2
         else Log.fresh(folder, date(2026, 1, 1))
     )
-    tools = Tools(lambda name: Fake(), run, lambda: [("fake", "a fake")], lambda: "fake", lambda: "")
+    tools = Tools(
+        load=lambda name: Fake(),
+        run=run,
+        models=lambda: [("fake", "a fake")],
+        begin=lambda: None,
+        tier=lambda: "fake",
+        refusal=lambda: "",
+    )
     app.start(Desk(log, folder, Fake(), tools, View.of(sys.stdout)), folder / "history")
 
 

@@ -37,7 +37,14 @@ class Spoken(Fake):
 
 def desk_in(folder: Path, model: Fake | None = None, refusal: str = "", runs=run) -> Desk:
     model = model or Fake()
-    tools = Tools(lambda name: model, runs, lambda: [("fake", "a fake")], lambda: "fake", lambda: refusal)
+    tools = Tools(
+        load=lambda name: model,
+        run=runs,
+        models=lambda: [("fake", "a fake")],
+        begin=lambda: None,
+        tier=lambda: "fake",
+        refusal=lambda: refusal,
+    )
     view = View(io.StringIO(), live=False, color=False)
     return Desk(Log.open(folder / "one.jsonl"), folder, model, tools, view)
 
@@ -145,6 +152,7 @@ def test_where_no_sandbox_works_turns_are_made_and_nothing_is_offered_to_be_mend
     desk = desk_in(tmp_path, refusal="no sandbox works here")
     dispatch(desk, "fail")
     assert desk.session.path
+    assert "programs are not run: no sandbox works here" in said(desk)
     assert "/fix" not in said(desk)
     with pytest.raises(MtchatError, match="no sandbox works here"):
         dispatch(desk, "/fix")

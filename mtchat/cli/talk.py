@@ -43,7 +43,8 @@ def converse(args: argparse.Namespace, log: Log, folder: Path, shelf: Shelf) -> 
     from mtchat.repl.desk import Desk, Tools
     from mtchat.repl.view import View
 
-    tools = Tools(shelf.get, wiring.sandboxed, wiring.models, wiring.tier, wiring.refusal)
+    tier = wiring.Tier()
+    tools = Tools(shelf.get, wiring.sandboxed, wiring.models, tier.begin, lambda: tier.word, wiring.refusal)
     desk = Desk(
         log,
         folder,

@@ -1,5 +1,6 @@
 """Wires rooms together: models by name, the sandbox, the tools that the REPL is handed."""
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -88,11 +89,22 @@ def sandboxed(program: Program, limits: Limits, collect: Path | None, hear: Hear
     return sandbox.run(program, limits, collect=collect, watch=hear)
 
 
-def tier() -> str:
-    """How strong the sandbox is, in a word."""
-    from mtchat.sandbox import sandbox
+class Tier:
+    """How strong the sandbox is, in a word, found out in the background; "…" until then."""
 
-    return sandbox.probe().tier
+    def __init__(self) -> None:
+        self.word = "…"
+        self.thread: threading.Thread | None = None
+
+    def begin(self) -> None:
+        if self.thread is None:
+            self.thread = threading.Thread(target=self.look, name="probing", daemon=True)
+            self.thread.start()
+
+    def look(self) -> None:
+        from mtchat.sandbox import sandbox
+
+        self.word = sandbox.probe().tier or "none"
 
 
 def refusal() -> str:

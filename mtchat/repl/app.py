@@ -24,7 +24,7 @@ def start(desk: Desk, history: Path | None) -> None:
     """Runs the REPL until the user leaves. The model starts to load once the prompt is on the screen."""
     prompt = prompter(desk, history)
     desk.ask = lambda label, text: asked(prompt, label, text)
-    prompt.app.after_render += lambda _: desk.model.begin()
+    prompt.app.after_render += lambda _: desk.begin()
     greet(desk)
     going = True
     while going:
@@ -78,8 +78,6 @@ def greet(desk: Desk) -> None:
     )
     for notice in desk.log.notices:
         view.note(notice)
-    if desk.tools.refusal():
-        view.error(f"programs are not run: {desk.tools.refusal()}")
     if desk.session.turns:
         view.line(f"{desk.session.name}: {where(desk.session)}. /show shows the program.")
 

@@ -52,11 +52,16 @@ class Model(Protocol):
 
 @dataclass(frozen=True)
 class Tools:
-    """What the command line hands in: how to get a model, how to run a program, and what is there."""
+    """What the command line hands in: how to get a model, how to run a program, and what is there.
+
+    `tier` says how strong the sandbox is, once `begin` had time to find out; `refusal` waits for that and
+    says why nothing can be run, "" when it can.
+    """
 
     load: Callable[[str], Model]
     run: Callable[[Program, Limits, Path, Hear], Outcome]
     models: Callable[[], list[tuple[str, str]]]
+    begin: Callable[[], None]
     tier: Callable[[], str]
     refusal: Callable[[], str]
 
@@ -77,6 +82,11 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.session = self.log.session
+
+    def begin(self) -> None:
+        """Starts what takes its time and need not be waited for."""
+        self.tools.begin()
+        self.model.begin()
 
     @property
     def place(self) -> Path:
@@ -129,7 +139,12 @@ class Desk:
 
     def runner(self) -> Run | None:
         """How turns are run; None when the user, or the machine, does not let them."""
-        return self.run if self.settings.run and not self.tools.refusal() else None
+        if not self.settings.run:
+            return None
+        if self.tools.refusal():
+            self.view.error(f"programs are not run: {self.tools.refusal()}")
+            return None
+        return self.run
 
     def watcher(self, before: str) -> Watch:
         """Shows what happens, and has each turn on disk before it is run.
