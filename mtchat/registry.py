@@ -18,7 +18,7 @@ def load(package: str, name: str) -> ModuleType:
     """One extension by its name; an unknown name is a UsageError that lists the known ones."""
     known = names(package)
     if name not in known:
-        raise UsageError(f"no {package.rsplit('.', 1)[-1]} called {name!r}; there are: {', '.join(known)}")
+        raise UsageError(f"{name!r} is none of the {package.rsplit('.', 1)[-1]}: {', '.join(known)}")
     return importlib.import_module(f"{package}.{name}")
 
 

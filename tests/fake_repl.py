@@ -26,7 +26,7 @@ REPLIES = {
 
 
 class Fake:
-    """A model that is always ready; "slowly" writes a line a tick until it is stopped."""
+    """A model that is always ready; "slowly" writes a line a tick until it is stopped, "briefly" twenty."""
 
     name = "fake"
 
@@ -46,10 +46,13 @@ class Fake:
         if "corrected" in wish:
             yield Piece("z = 3\n```\n", Usage(30, 20, 5))
             return
-        if wish == "slowly":
-            for number in range(1000):
+        if wish in ("slowly", "briefly"):
+            for number in range(1000 if wish == "slowly" else 20):
                 yield Piece(f"line_{number} = {number}\n", Usage(10, 0, number))
                 time.sleep(0.05)
+        if wish == "brackets":
+            yield Piece("items = [\n", Usage(10, 0, 1))
+            time.sleep(60)
         text = next((reply for key, reply in REPLIES.items() if wish.endswith(key)), "pass\n```\n")
         for start in range(0, len(text), 5):
             yield Piece(text[start : start + 5], Usage(100, 60, start // 5 + 1, 0.1, 0.2))

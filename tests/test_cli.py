@@ -182,7 +182,7 @@ def test_a_model_that_cannot_be_loaded_is_a_model_error(tmp_path: Path) -> None:
     [
         (["--nonsense"], ExitCode.USAGE, "--nonsense"),
         (["--temperature", "hot", "-p", "x"], ExitCode.USAGE, "temperature is a number, not 'hot'"),
-        (["--family", "none", "-p", "x"], ExitCode.USAGE, "no families called 'none'; there are: codegen"),
+        (["--family", "none", "-p", "x"], ExitCode.USAGE, "'none' is none of the families: codegen"),
         ([], ExitCode.USAGE, "no instructions"),
         (["--model", "./nothing.gguf", "-p", "x"], ExitCode.MODEL, "no model at ./nothing.gguf"),
         (["run", "nothing"], ExitCode.FAILED, "no session 'nothing'"),

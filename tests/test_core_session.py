@@ -70,8 +70,10 @@ def test_an_undo_of_nothing_says_so():
 
 
 def test_a_redo_past_the_last_turn_says_so():
-    with pytest.raises(MtchatError, match="nothing to redo"):
+    with pytest.raises(MtchatError, match="cannot redo 2: only 1 can be brought back"):
         grown("a", "b").undo().redo(2)
+    with pytest.raises(MtchatError, match="nothing to redo"):
+        grown("a", "b").redo()
 
 
 def test_a_branch_keeps_the_other_one_and_redo_follows_the_last_visited():

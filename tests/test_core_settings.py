@@ -32,9 +32,9 @@ def test_a_setting_takes_the_value_that_was_typed(name, text, value):
     [
         ("temprature", "1", "no setting 'temprature'; there are: temperature, top_p"),
         ("temperature", "hot", "temperature is a number, not 'hot'"),
-        ("temperature", "-0.1", "temperature must be between 0 and 10, not -0.1"),
-        ("temperature", "nan", "temperature must be between 0 and 10, not nan"),
-        ("temperature", "inf", "temperature must be between 0 and 10, not inf"),
+        ("temperature", "-0.1", "temperature must be between 0 and 2, not -0.1"),
+        ("temperature", "nan", "temperature must be between 0 and 2, not nan"),
+        ("temperature", "inf", "temperature must be between 0 and 2, not inf"),
         ("top_p", "0", "top_p must be between 0.01 and 1, not 0"),
         ("top_k", "1.5", "top_k is a whole number, not '1.5'"),
         ("top_k", "", "top_k is a whole number, not ''"),

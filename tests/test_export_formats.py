@@ -169,7 +169,7 @@ def test_a_file_is_imported_by_its_suffix():
     assert reader(".IPYNB") == ipynb.read
     with pytest.raises(UsageError, match=r"cannot import .md; try: .ipynb, .py"):
         reader(".md")
-    with pytest.raises(UsageError, match="no formats called 'pdf'; there are: html, ipynb, md, py"):
+    with pytest.raises(UsageError, match="'pdf' is none of the formats: html, ipynb, md, py"):
         load("pdf")
 
 

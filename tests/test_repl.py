@@ -99,6 +99,24 @@ def test_ctrl_c_while_the_model_writes_keeps_the_partial_turn_marked(
     assert "slowly (interrupted)" in say(screen, "/show", "slowly (interrupted)")
 
 
+def test_what_is_typed_while_the_model_writes_is_not_shown_but_waits_for_the_prompt(
+    screen: Terminal, tmp_path: Path
+) -> None:
+    screen.wait("1› ")
+    say(screen, "briefly", "line_3 = 3")
+    screen.send("/set seed")
+    text = screen.wait("line_18 = 18")
+    assert "/set seed" not in text
+    screen.wait("2› /set seed")
+
+
+def test_an_interrupted_piece_that_is_not_whole_says_so(screen: Terminal) -> None:
+    screen.wait("1› ")
+    say(screen, "brackets", "items = [")
+    screen.send(CTRL_C)
+    screen.wait("what was written is kept, though it is not whole; /code finishes it by hand")
+
+
 def test_ctrl_c_at_the_prompt_says_how_to_leave_and_ctrl_d_leaves(screen: Terminal, tmp_path: Path) -> None:
     screen.wait("1› ")
     say(screen, "define x", "2› ")
@@ -217,7 +235,7 @@ def test_a_reply_that_talks_gives_code_alone(screen: Terminal, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("line", "sign"),
     [
-        ("/rnu", "no command /rnu; did you mean /run? /help lists them"),
+        ("/rnu", "no command /rnu (did you mean /run?); /help lists them"),
         ("/undo", "nothing to undo: the program has no turns"),
         ("/undo x", "'x' is not a number from 1"),
         ("/show 3", "the program has no turns yet"),
@@ -227,7 +245,7 @@ def test_a_reply_that_talks_gives_code_alone(screen: Terminal, tmp_path: Path) -
         ("/open nowhere", "no session 'nowhere'"),
         ("/export docx", "docx"),
         ("/retry", "the program has no turns yet"),
-        ("/fix", "nothing to fix"),
+        ("/fix", "the program has no turns yet"),
         ("/fix 1000", "at most 9 rounds"),
         ("/fix x", "'x' is not a number from 1"),
     ],
@@ -252,6 +270,11 @@ def test_arguments_complete_too(screen: Terminal) -> None:
     screen.wait("1› ")
     screen.send("/set temp")
     screen.wait("0 is greedy")
+
+
+def test_a_new_session_is_greeted_as_new(tmp_path: Path) -> None:
+    with started(tmp_path, "sesions") as screen:
+        screen.wait("new session sesions")
 
 
 def test_history_is_on_disk_and_up_brings_it_back(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ def talk(args: argparse.Namespace) -> int:
     instructions = [sound(text) for text in args.prompt if text.strip()] or piped()
     if not instructions and (sys.stdin is None or not sys.stdin.isatty()):
         raise UsageError("no instructions: give -p TEXT, or one a line on standard input")
+    if not instructions and not sys.stdout.isatty():
+        raise UsageError("the conversation needs a terminal to show itself; -p TEXT works without one")
     with opened(args.session, folder) as log, closing(wiring.shelf(args.precision)) as shelf:
         if not instructions:
             return converse(args, log, folder, shelf)

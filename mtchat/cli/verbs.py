@@ -10,6 +10,7 @@ from mtchat.cli.replay import replay
 from mtchat.cli.scripted import write
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Chunk, Program
+from mtchat.core.session import count
 from mtchat.errors import ExitCode, UsageError
 from mtchat.export import file as exporting
 from mtchat.export.format import load as format_of
@@ -84,7 +85,7 @@ def bring(args: argparse.Namespace) -> int:
         raise UsageError(f"there is a session {shown(path)} already; choose another with --name")
     with Log.open(path) as log:
         log.write(session, "import")
-    View.of(sys.stderr).line(f"imported as {shown(path)}: {len(session.path)} turns; mtchat {name} opens it")
+    View.of(sys.stderr).line(f"imported as {shown(path)}: {count(len(session.path))}; mtchat {name} opens it")
     return ExitCode.DONE
 
 

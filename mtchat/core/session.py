@@ -95,8 +95,10 @@ class Session:
 
     def redo(self, turns: int = 1) -> "Session":
         moved = self
-        for _ in range(turns):
+        for done in range(turns):
             if moved.head not in moved.visited:
+                if done:
+                    raise MtchatError(f"cannot redo {turns}: only {done} can be brought back")
                 raise MtchatError("nothing to redo: this is the last turn of the branch")
             moved = replace(moved, head=moved.visited[moved.head])
         return moved

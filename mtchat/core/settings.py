@@ -74,7 +74,7 @@ HELP = {
 }
 
 BOUNDS = {
-    "temperature": (0.0, 10.0),
+    "temperature": (0.0, 2.0),
     "top_p": (0.01, 1.0),
     "top_k": (0, 1_000_000),
     "seed": (0, 2**63 - 1),

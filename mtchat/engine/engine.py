@@ -65,7 +65,7 @@ class Engine:
         if len(ids) >= context:
             raise MtchatError(
                 f"the context takes {len(ids)} tokens and {self.card.name} sees {context}; "
-                "/undo some turns, start a new session, or use a model with a longer context"
+                "shorten the instruction, /undo some turns, start a new session, or use one that sees more"
             )
         return self.pieces(ids, sampling, min(sampling.max_tokens, context - len(ids)))
 

@@ -14,7 +14,6 @@ def save(session: Session, kind: str, path: Path) -> Path:
     data = to_bytes(load(kind).write(session))
     try:
         path = path.expanduser()
-        path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_file():
             path.write_bytes(data)  # such as /dev/stdout, which is not to be replaced
         else:

@@ -1,6 +1,7 @@
 """The loop of the REPL: reads a line, does a command or takes a turn, and outlives every error."""
 
 import difflib
+import shlex
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
@@ -13,6 +14,7 @@ from mtchat.errors import MtchatError, UsageError
 from mtchat.repl import slash, toolbar
 from mtchat.repl.completion import Slash
 from mtchat.repl.desk import Desk, Leave
+from mtchat.repl.echo import silent
 from mtchat.repl.keys import bindings
 from mtchat.repl.view import shown
 from mtchat.repl.words import sound, where
@@ -78,7 +80,9 @@ def greet(desk: Desk) -> None:
     )
     for notice in desk.log.notices:
         view.note(notice)
-    if desk.session.turns:
+    if not desk.session.turns:
+        view.note(f"new session {desk.session.name}")
+    else:
         view.line(f"{desk.session.name}: {where(desk.session)}. /show shows the program.")
 
 
@@ -93,9 +97,8 @@ def step(desk: Desk, prompt: PromptSession[str]) -> bool:
     except EOFError:
         return leave(desk)
     try:
-        dispatch(desk, line)
-        if line.strip():
-            desk.view.line()
+        with silent():
+            dispatch(desk, line)
     except Leave:
         return leave(desk)
     except MtchatError as error:
@@ -103,12 +106,15 @@ def step(desk: Desk, prompt: PromptSession[str]) -> bool:
     except KeyboardInterrupt:
         desk.view.erase()
         desk.view.note(f"stopped; {where(desk.session)}")
+    if line.strip():
+        desk.view.line()
     return True
 
 
 def leave(desk: Desk) -> bool:
     if desk.log.path.exists():
-        desk.view.note(f"saved in {shown(desk.log.path)}")
+        name = desk.session.name if desk.log.path.parent == desk.folder else shown(desk.log.path)
+        desk.view.note(f"saved in {shown(desk.log.path)}; mtchat {shlex.quote(name)} goes on with it")
     return False
 
 
@@ -117,6 +123,8 @@ def dispatch(desk: Desk, line: str) -> None:
     text = sound(line.strip())
     if not text:
         return
+    if text == "/":
+        raise UsageError("/help lists the commands")
     if not (text[0] == "/" and text[1:2].isalpha()):
         desk.take(text)
         return
@@ -124,6 +132,6 @@ def dispatch(desk: Desk, line: str) -> None:
     known = slash.names()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean /{near[0]}?" if near else ""
-        raise UsageError(f"no command /{name}{hint} /help lists them")
+        hint = f" (did you mean /{near[0]}?)" if near else ""
+        raise UsageError(f"no command /{name}{hint}; /help lists them")
     registry.load(slash.COMMANDS, name).do(desk, rest[0] if rest else "")

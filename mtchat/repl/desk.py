@@ -186,7 +186,7 @@ class Desk:
 
     def run_aloud(self) -> Outcome:
         """The whole program from the start, its output shown as it comes."""
-        outcome = self.tools.run(self.session.program, self.settings.limits, self.place, self.view.hear)
+        outcome = self.tools.run(self.session.program, self.settings.limits, self.place, self.view.hearing())
         self.keep(self.session.with_outcome(outcome), "run")
         return outcome
 

@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mtchat.errors import MtchatError
+from mtchat.repl.echo import audible
 
 
 def edited(text: str, suffix: str) -> str:
     """The text as it is when the editor ends. The variable may hold arguments ("code --wait")."""
     words = command()
-    with tempfile.TemporaryDirectory(prefix="mtchat-") as folder, interrupts_are_the_editors():
+    with tempfile.TemporaryDirectory(prefix="mtchat-") as folder, interrupts_are_the_editors(), audible():
         path = Path(folder) / f"turn{suffix}"
         try:
             path.write_text(text, encoding="utf-8", errors="replace")

@@ -14,8 +14,10 @@ def text(desk: Desk) -> str:
 def state(desk: Desk) -> str:
     """What the live program last did."""
     outcome = desk.session.outcome
-    if outcome is None or outcome.limit == "interrupted":
+    if outcome is None:
         return "not run" if desk.session.path else ""
+    if outcome.limit == "interrupted":
+        return "stopped"
     return "ok" if outcome.ok else "failed"
 
 

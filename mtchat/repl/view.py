@@ -24,6 +24,8 @@ DIM, RED, GREEN, YELLOW, BOLD, PLAIN = "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[
 ERASE = "\r\x1b[2K"
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 MOST_LINES = 20
+MOST_COMPLAINTS = 5  # lines of stderr after a turn; they are of the whole program
+MOST_HEARD = 500
 MARKS = {INTERRUPTED: " (interrupted)", EDITED: " (edited)", KEPT: ""}
 
 
@@ -48,7 +50,11 @@ class View:
 
     def row(self, name: str, meaning: str, indent: int = 26) -> None:
         """A row of a table of two columns, the second folded to the width of the screen."""
-        width = max(shutil.get_terminal_size().columns - 1, indent + 20)
+        width = shutil.get_terminal_size().columns - 1
+        if width < 2 * indent:
+            self.line(f"  {name}")
+            self.line(textwrap.fill(meaning, max(width, 20), initial_indent="    ", subsequent_indent="    "))
+            return
         first = f"  {name:<{indent - 3}} "
         self.line(textwrap.fill(meaning, width, initial_indent=first, subsequent_indent=" " * indent))
 
@@ -114,6 +120,9 @@ class View:
     def outcome(self, outcome: Outcome, place: str = "") -> None:
         """One line that says how a run ended, after the output of the program's last turn."""
         self.output(outcome.outputs[-1] if outcome.outputs else "")
+        complaints = outcome.stderr.rstrip("\n").split("\n") if outcome.stderr.strip() else []
+        for line in complaints[-MOST_COMPLAINTS:]:
+            self.out.write(self.styled("│ " + escaped(line), YELLOW) + "\n")
         self.verdict(outcome)
         self.files(outcome, place)
 
@@ -125,10 +134,23 @@ class View:
             self.note(f"│ … {len(lines) - most} more lines; /run shows them all")
         self.out.flush()
 
-    def hear(self, stream: str, text: str) -> None:
-        """Output of a running program, as it comes; stderr in another colour."""
-        self.out.write(self.styled(escaped(text), YELLOW) if stream == "stderr" else escaped(text))
-        self.out.flush()
+    def hearing(self, most: int = MOST_HEARD) -> Callable[[str, str], None]:
+        """Shows output of a running program as it comes, up to so many lines; stderr in another colour."""
+        left = most
+
+        def hear(stream: str, text: str) -> None:
+            nonlocal left
+            if left <= 0:
+                return
+            lines = text.splitlines(keepends=True)
+            shown = escaped("".join(lines[:left]))
+            left -= text.count("\n")
+            self.out.write(self.styled(shown, YELLOW) if stream == "stderr" else shown)
+            if left <= 0:
+                self.note("… more is not shown here; mtchat run prints it all")
+            self.out.flush()
+
+        return hear
 
     def verdict(self, outcome: Outcome) -> None:
         if outcome.ok:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from mtchat.core.names import parses
 from mtchat.core.turn import INTERRUPTED, Turn
 from mtchat.repl import highlight
 from mtchat.repl.escape import escaped
@@ -35,8 +36,8 @@ class Writing:
             case Ran(outcome, _):
                 self.view.erase()
                 self.view.outcome(outcome, self.place)
-            case Mending(round, rounds, number, error):
-                self.view.note(f"mending turn {number}, round {round} of {rounds}: {error}")
+            case Mending(round, rounds, number, _):
+                self.view.note(f"mending turn {number}, round {round} of {rounds}")
 
     def wrote(self, code: str) -> None:
         code, known = code.lstrip("\n"), self.before.strip()
@@ -72,9 +73,11 @@ class Writing:
         self.printed = []
         if cost(turn.usage):
             self.view.note(cost(turn.usage))
-        if turn.status == INTERRUPTED:
-            self.view.line(
-                "■ interrupted; what was written is kept. /retry asks again, /undo drops it", YELLOW
-            )
+        if turn.status == INTERRUPTED and turn.making.mends:
+            self.view.line("■ interrupted", YELLOW)
+        elif turn.status == INTERRUPTED:
+            broken = "" if parses(turn.chunk) else ", though it is not whole; /code finishes it by hand"
+            self.view.line(f"■ interrupted; what was written is kept{broken}", YELLOW)
+            self.view.note("/retry asks again, /undo takes it back")
         elif turn.usage.finish == "length":
             self.view.line("■ stopped at max_tokens; /set max_tokens N allows longer replies", YELLOW)

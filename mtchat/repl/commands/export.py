@@ -17,6 +17,8 @@ def do(desk: Desk, argument: str) -> None:
     kind, *rest = argument.split(maxsplit=1)[:2] or [""]
     if not kind:
         raise UsageError(f"export to which format? there are: {', '.join(format.names())}")
+    if not desk.session.path:
+        raise UsageError("there is no program yet; type an instruction")
     suffix = format.load(kind).suffix
     target = Path(rest[0].strip() if rest else f"{desk.session.name}{suffix}")
     if not rest and target.exists():

@@ -16,6 +16,7 @@ def do(desk: Desk, argument: str) -> None:
     rounds = amount(argument, default=3)
     if rounds > MOST:
         raise UsageError(f"at most {MOST} rounds; /edit changes what the turn is asked for")
+    desk.number("")
     before = desk.session.head
     fixed = desk.fix(rounds)
     changed = "" if fixed.session.head != before else "; the program is as it was"

@@ -15,7 +15,7 @@ def do(desk: Desk, argument: str) -> None:
     outcome = desk.run_aloud()
     if not (outcome.stdout + outcome.stderr).endswith("\n") and outcome.stdout + outcome.stderr:
         desk.view.line()
-    if outcome.traceback:
+    if outcome.traceback and outcome.limit != "interrupted":
         desk.view.line(outcome.traceback.rstrip("\n"))
     desk.view.verdict(outcome)
     desk.view.files(outcome, shown(desk.place))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 HEADLINE_CHARS, LINE_CHARS, TRACEBACK_LINES, FRAMES = 400, 240, 60, 40
 FULL = (27, 28, 122)  # EFBIG, ENOSPC, EDQUOT
+NETWORK = {"gaierror", "URLError", "MaxRetryError"}
 NO_INPUT = "EOF when reading a line"
 
 
@@ -63,6 +64,10 @@ def headline(error: BaseException, said: str) -> str:
     if isinstance(error, EOFError) and first == NO_INPUT:
         first += " (the sandbox has no keyboard input)"
     kind = type(error)
+    if isinstance(error, FileNotFoundError):
+        first += " (the sandbox has none of your files)"
+    if any(each.__name__ in NETWORK for each in kind.__mro__):
+        first += " (the sandbox has no network)"
     name = kind.__qualname__
     if kind.__module__ not in ("builtins", "__main__"):
         name = f"{kind.__module__}.{name}"
