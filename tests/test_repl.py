@@ -50,7 +50,7 @@ def test_the_output_of_the_last_turn_alone_is_shown(screen: Terminal) -> None:
     screen.wait("1› ")
     say(screen, "print x", "2› ")
     text = say(screen, "print x", "3› ")
-    assert text.count("│ 1") == 2
+    assert text.count("\n│ 1\n") == 2
 
 
 def test_a_failing_turn_says_where_and_offers_the_fix(screen: Terminal) -> None:
