@@ -46,7 +46,7 @@ def test_three_turns_an_interrupt_an_undo_a_run_and_coming_back(screen: Terminal
     screen.wait("\n2› ", 180)
     screen.send("Print twice the value of x" + ENTER)
     text = screen.wait("\n3› ", 120)
-    assert "│ 42" in text
+    assert "\n│ 42\n" in text
     assert "reused" in text
     screen.send("Write a very long function with many comments" + ENTER)
     screen.wait(lambda text: "def " in text, 120)
