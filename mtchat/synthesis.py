@@ -120,8 +120,7 @@ class Synthesizer:
 
     def take(self, session: Session, instruction: str, sampling: Sampling) -> Session:
         """The session with one more turn, run. An interrupted turn is kept, marked, and not run."""
-        error = complaint(session.outcome)
-        prompt = self.family.render(session.path, instruction, session.preamble, error)
+        prompt, error = self.prompt(session, instruction), complaint(session.outcome)
         made = self.make(session, prompt, instruction, sampling, error=error)
         return self.tried(made) if made is not session else session
 
@@ -131,10 +130,7 @@ class Synthesizer:
             raise MtchatError("nothing to retry: the program has no turns")
         last = session.numbered(len(session.path))
         tries = sum(each.instruction == last.instruction for each in session.children(last.parent))
-        warm = replace(
-            sampling, temperature=max(sampling.temperature, RETRY_TEMPERATURE), seed=sampling.seed + tries
-        )
-        again = self.take(session.undo(), last.instruction, warm)
+        again = self.take(session.undo(), last.instruction, hotter(sampling, tries))
         return session if again.head == last.parent else again
 
     def reword(self, session: Session, number: int, instruction: str, sampling: Sampling) -> Session:
@@ -144,8 +140,7 @@ class Synthesizer:
         """
         rest = session.path[number:]
         base = session.undo(len(session.path) - number + 1)
-        error = complaint(base.outcome)
-        prompt = self.family.render(base.path, instruction, base.preamble, error)
+        prompt, error = self.prompt(base, instruction), complaint(base.outcome)
         made = self.make(base, prompt, instruction, sampling, error=error, rest=rest)
         if made is base:
             return session
@@ -310,6 +305,11 @@ def kept(session: Session, rest: tuple[Turn, ...]) -> Session:
     return session.extend(tuple(again))
 
 
+def failed(outcome: Outcome | None) -> bool:
+    """Whether the program ended by itself, and badly."""
+    return outcome is not None and not outcome.ok and not unended(outcome)
+
+
 def unended(outcome: Outcome | None) -> bool:
     """Whether there is no run that the program itself ended, well or badly."""
     return outcome is None or outcome.limit in ("interrupted", "sandbox")
@@ -355,7 +355,7 @@ def complaint(outcome: Outcome | None) -> str:
 
     "" when the program runs, or was stopped by choice.
     """
-    if outcome is None or outcome.ok or unended(outcome):
+    if outcome is None or not failed(outcome):
         return ""
     lines = outcome.traceback.rstrip("\n").split("\n")
     indented = [number for number, line in enumerate(lines) if line.startswith("  ")]

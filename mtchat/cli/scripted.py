@@ -18,7 +18,7 @@ from mtchat.prompting import family
 from mtchat.repl.escape import escaped
 from mtchat.repl.view import View, cost, shown
 from mtchat.store import Log, files_of
-from mtchat.synthesis import Event, Made, Mending, Ran, Synthesizer, unended
+from mtchat.synthesis import Event, Made, Mending, Ran, Synthesizer, failed, unended
 
 
 @dataclass(frozen=True)
@@ -142,10 +142,6 @@ def write(out: TextIO, text: str) -> None:
     """Text of a model or a program: as it is into a file or pipe, escaped on a terminal."""
     out.write(escaped(text) if out.isatty() else text)
     out.flush()
-
-
-def failed(outcome: Outcome | None) -> bool:
-    return outcome is not None and not outcome.ok and not unended(outcome)
 
 
 def stopped(outcome: Outcome | None) -> bool:

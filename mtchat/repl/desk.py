@@ -16,7 +16,7 @@ from mtchat.repl.view import View, shown
 from mtchat.repl.words import number
 from mtchat.repl.writing import Writing
 from mtchat.store import Log, files_of
-from mtchat.synthesis import Event, Fixed, Made, Run, Synthesizer, Watch
+from mtchat.synthesis import Event, Fixed, Made, Run, Synthesizer, Watch, failed
 
 Hear = Callable[[str, str], None]
 
@@ -117,8 +117,7 @@ class Desk:
             self.view.note("stopped before anything was written; nothing is changed")
             return
         self.keep(session, why)
-        outcome = session.outcome
-        if outcome is not None and not outcome.ok and outcome.limit not in ("interrupted", "sandbox"):
+        if failed(session.outcome):
             self.view.note("/fix asks the model to mend it")
 
     def fix(self, rounds: int) -> Fixed:

@@ -7,6 +7,7 @@ there, and the figures it shows, are copied to the folder beside the session. Ct
 from mtchat.errors import MtchatError
 from mtchat.repl.desk import Desk
 from mtchat.repl.view import shown
+from mtchat.synthesis import failed
 
 
 def do(desk: Desk, argument: str) -> None:
@@ -19,5 +20,5 @@ def do(desk: Desk, argument: str) -> None:
         desk.view.line(outcome.traceback.rstrip("\n"))
     desk.view.verdict(outcome)
     desk.view.files(outcome, shown(desk.place))
-    if not outcome.ok and outcome.limit != "interrupted":
+    if failed(outcome):
         desk.view.note("/fix asks the model to mend it")
