@@ -23,6 +23,16 @@ class File:
 
 
 @dataclass(frozen=True)
+class Variable:
+    """A variable as a run left it: type, shape or length ("" where it has none), and a short value."""
+
+    name: str
+    kind: str
+    shape: str
+    value: str
+
+
+@dataclass(frozen=True)
 class Outcome:
     """The result of running a program in a sandbox.
 
@@ -31,7 +41,9 @@ class Outcome:
     split by chunk, in order, so joined it is `stdout`; chunks that were not reached have none. `finished`
     says that the last chunk ran to its end. `error` is one line ("turn 2, line 1: ValueError: ..."), ""
     when all went well; `traceback` is the text to show, limited to frames of the program, innermost last.
-    `skipped` names what was left but not collected, and why.
+    `skipped` names what was left but not collected, and why. `resumed` counts the turns at the beginning
+    whose state was still alive, so that they did not run again; `note` says why an earlier one had to.
+    `variables` are there when they were asked for.
     """
 
     tier: str = ""
@@ -50,6 +62,9 @@ class Outcome:
     skipped: tuple[str, ...] = ()
     seconds: float = 0.0
     memory_mib: float = 0.0
+    resumed: int = 0
+    note: str = ""
+    variables: tuple[Variable, ...] = ()
 
     @property
     def ok(self) -> bool:

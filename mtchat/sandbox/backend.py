@@ -14,21 +14,29 @@ PACKAGE = "mtchat.sandbox.backends"
 
 @dataclass(frozen=True)
 class Variant:
-    """One way a backend may work on this machine: the tool it found, its version, and what it leaves out."""
+    """One way a backend may work on this machine: the tool it found, its version, and what it leaves out.
+
+    `warm` says that its launcher is alone with the program, so that it can keep states and end the rest.
+    """
 
     tier: str
     tool: Path | None = None
     version: str = ""
     without: frozenset[str] = frozenset()
+    warm: bool = False
 
 
 @dataclass(frozen=True)
 class Box:
-    """What to contain: the launcher, started with two inherited descriptors, and the limits of the run."""
+    """What to contain: the launcher, started with two inherited descriptors, and the limits of the run.
+
+    A `warm` one needs room for the files of the states that it keeps.
+    """
 
     control: int
     shared: int
     limits: Limits
+    warm: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,16 @@
 
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from mtchat.core.given import Attached
 from mtchat.core.outcome import File
+from mtchat.errors import SandboxError
 
 MAX_FILES, MAX_SEEN, MAX_DEPTH, MAX_SKIPPED = 1000, 20_000, 12, 100
 COPY_BYTES = 1 << 20
@@ -40,14 +43,44 @@ class RefusedError(Exception):
     """This entry is not taken; the message says why."""
 
 
-def harvest(work: int, largest: int, collect: Path | None = None) -> Harvest:
+def deliver(files: tuple[Attached, ...], work: int, user: int = 0) -> None:
+    """Copy files of the user's into a work folder in which nothing runs yet; SandboxError if one fails."""
+    for file in files:
+        try:
+            with open(file.path, "rb") as source:
+                copy = os.open(file.name, WRITE, 0o644, dir_fd=work)
+                with open(copy, "wb") as target:
+                    shutil.copyfileobj(source, target, COPY_BYTES)
+                    target.flush()
+                    os.utime(copy, ns=(os.fstat(source.fileno()).st_mtime_ns,) * 2)
+                    if user:
+                        os.fchown(copy, user, user)
+        except OSError as error:
+            raise SandboxError(f"cannot give the program {file.path}: {error.strerror}") from error
+
+
+def unchanged(file: Attached, work: int) -> bool:
+    """Whether a file of the user's is still as it was delivered."""
+    try:
+        given = os.stat(file.path)
+        there = os.stat(file.name, dir_fd=work, follow_symlinks=False)
+    except OSError:
+        return False
+    return (given.st_size, given.st_mtime_ns) == (there.st_size, there.st_mtime_ns)
+
+
+def harvest(
+    work: int, largest: int, collect: Path | None = None, given: tuple[Attached, ...] = ()
+) -> Harvest:
     """List the regular files under an open folder and, when `collect` is given, copy them into it.
 
-    Nothing here follows a link, waits for a pipe, trusts a size, or descends without end.
+    Nothing here follows a link, waits for a pipe, trusts a size, or descends without end. What was `given`
+    and is unchanged is left out.
     """
     files: list[File] = []
     skipped: list[str] = []
-    for seen, entry in enumerate(walk(work, skipped)):
+    known = {file.name for file in given if unchanged(file, work)}
+    for seen, entry in enumerate(each for each in walk(work, skipped) if each.path not in known):
         if seen >= MAX_SEEN or len(files) >= MAX_FILES:
             skipped.append(f"everything after {entry.path!r}: too many files")
             break

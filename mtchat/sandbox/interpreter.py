@@ -73,8 +73,11 @@ def homes(python: Path) -> list[Path]:
 
 
 def environment(home: str) -> dict[str, str]:
-    """All that a program sees of an environment. A fixed hash seed makes a run repeat itself."""
-    cores = str(max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1))
+    """All that a program sees of an environment. A fixed hash seed makes a run repeat itself.
+
+    Libraries compute on one thread: threads of theirs do not survive the forks that states are made by,
+    and the sum of many numbers depends on how many threads shared it.
+    """
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "HOME": home,
@@ -87,7 +90,8 @@ def environment(home: str) -> dict[str, str]:
         "PYTHONHASHSEED": "0",
         "MPLBACKEND": "module://mtchat.sandbox.inside.figures",
         "MPLCONFIGDIR": "/tmp/.matplotlib",
-        "OMP_NUM_THREADS": cores,
-        "OPENBLAS_NUM_THREADS": cores,
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
         "MALLOC_ARENA_MAX": "2",
     }

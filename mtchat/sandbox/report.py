@@ -3,11 +3,19 @@
 import re
 from dataclasses import dataclass
 
-from mtchat.core.outcome import Frame
+from mtchat.core.outcome import Frame, Variable
 from mtchat.core.program import Place, Program
-from mtchat.sandbox.inside.wire import FAULT_AT, FAULT_BYTES, RAISED, REPORT_AT, REPORT_BYTES
+from mtchat.sandbox.inside.wire import (
+    FAULT_AT,
+    FAULT_BYTES,
+    RAISED,
+    REPORT_AT,
+    REPORT_BYTES,
+    VARIABLES_AT,
+    VARIABLES_BYTES,
+)
 
-MAX_FIELDS = 200
+MAX_FIELDS, MAX_VARIABLE_FIELDS, MAX_WORD = 200, 1200, 400
 FAULT_LINE = re.compile(r'  File "(.*)", line (\d+) in (.*)')
 
 
@@ -44,11 +52,17 @@ def beginning(index: int | None, program: Program) -> tuple[Frame, ...]:
     return (Frame(Place(program.chunks[index].turn, 1), "<module>"),) if index is not None else ()
 
 
-def fields(shared: bytes) -> list[str]:
-    size = min(int.from_bytes(shared[REPORT_AT : REPORT_AT + 4], "little"), REPORT_BYTES)
-    blob = shared[REPORT_AT + 4 : REPORT_AT + 4 + size]
+def variables(shared: bytes) -> tuple[Variable, ...]:
+    """The variables that the program described, where it was asked to."""
+    words = fields(shared, VARIABLES_AT, VARIABLES_BYTES, MAX_VARIABLE_FIELDS)
+    return tuple(Variable(*(one_line(word)[:MAX_WORD] for word in group)) for group in grouped(words))
+
+
+def fields(shared: bytes, at: int = REPORT_AT, room: int = REPORT_BYTES, most: int = MAX_FIELDS) -> list[str]:
+    size = min(int.from_bytes(shared[at : at + 4], "little"), room)
+    blob = shared[at + 4 : at + 4 + size]
     found: list[str] = []
-    while len(blob) >= 4 and len(found) < MAX_FIELDS:
+    while len(blob) >= 4 and len(found) < most:
         length = int.from_bytes(blob[:4], "little")
         found.append(blob[4 : 4 + length].decode("utf-8", "replace"))
         blob = blob[4 + length :]

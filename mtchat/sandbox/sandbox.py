@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from mtchat.core.given import NOTHING, Given
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program
 from mtchat.core.settings import Limits
@@ -17,8 +18,9 @@ from mtchat.sandbox.inside.wire import Job
 from mtchat.sandbox.interpreter import INSIDE, interpreter
 from mtchat.sandbox.report import names
 from mtchat.sandbox.rlimits import rlimits
-from mtchat.sandbox.supervise import INTERRUPTED, Watch, supervised
+from mtchat.sandbox.supervise import supervised
 from mtchat.sandbox.verdict import outcome
+from mtchat.sandbox.watching import INTERRUPTED, Watch
 
 MARK_BYTES = 24
 PROBING = threading.Lock()
@@ -54,14 +56,20 @@ def probe() -> Probe:
 
 
 def run(
-    program: Program, limits: Limits, *, collect: Path | None = None, watch: Watch | None = None
+    program: Program,
+    limits: Limits,
+    *,
+    collect: Path | None = None,
+    watch: Watch | None = None,
+    given: Given = NOTHING,
+    look: bool = False,
 ) -> Outcome:
     """Run a program from its start; SandboxError when it cannot be contained here.
 
     Files that it leaves are copied into `collect`; `watch("stdout"|"stderr", text)` is called with what it
-    prints, as it comes. Ctrl-C stops the program and gives an outcome.
+    prints, as it comes. `look` asks for its variables. Ctrl-C stops the program and gives an outcome.
     """
-    return run_in(chosen(), program, limits, collect, watch)
+    return run_in(chosen(), program, limits, collect, watch, given, look)
 
 
 def run_in(
@@ -70,19 +78,27 @@ def run_in(
     limits: Limits,
     collect: Path | None = None,
     watch: Watch | None = None,
+    given: Given = NOTHING,
+    look: bool = False,
 ) -> Outcome:
     """Run a program in what a probe chose."""
     if choice.backend is None or choice.variant is None:
         raise SandboxError(f"no sandbox works here: {choice.probe.reason}; {choice.probe.fix}")
-    with supervised(choice.backend, choice.variant, job_of(program, limits), limits, watch) as ending:
+    job = job_of(program, limits, given.arguments, look)
+    with supervised(choice.backend, choice.variant, job, limits, watch, given) as ending:
         if not ending.started and not ending.limit:
             reason, fix = choice.backend.explain(ending.stderr)
             raise SandboxError(f"the sandbox did not start: {reason}; {fix}")
-        found = Harvest() if ending.work is None else harvest(ending.work, limits.disk_mib << 20, collect)
+        found = Harvest() if ending.work is None else gathered(ending.work, limits, given, collect)
         return outcome(program, limits, ending, choice.variant.tier, found)
 
 
-def job_of(program: Program, limits: Limits) -> Job:
+def gathered(work: int, limits: Limits, given: Given, collect: Path | None) -> Harvest:
+    """The files in the work folder, without those of the user's that are there unchanged."""
+    return harvest(work, limits.disk_mib << 20, collect, given.files)
+
+
+def job_of(program: Program, limits: Limits, arguments: tuple[str, ...] = (), look: bool = False) -> Job:
     """What the launcher is told to do."""
     python = interpreter()
     return Job(
@@ -92,6 +108,8 @@ def job_of(program: Program, limits: Limits) -> Job:
         rlimits(limits),
         list(python.folders),
         python.prefix,
+        arguments=arguments,
+        look=look,
     )
 
 

@@ -12,21 +12,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from mtchat.core.given import NOTHING, Given
 from mtchat.core.settings import Limits
-from mtchat.sandbox.backend import Backend, Box, Variant
+from mtchat.errors import SandboxError
+from mtchat.sandbox.backend import Backend, Box, Command, Variant
+from mtchat.sandbox.collect import deliver
 from mtchat.sandbox.inside.wire import HELLO, NUMBERS, SHARED_BYTES, Job
-from mtchat.sandbox.rlimits import MIB, PROCESSES, SPARE
-from mtchat.sandbox.streams import Stream
-from mtchat.sandbox.tree import children, load
+from mtchat.sandbox.tree import children
+from mtchat.sandbox.watching import DRAIN_SECONDS, READ_BYTES, Watch, Watching
 
 SETUP_SECONDS = 20.0
-DRAIN_SECONDS = 2.0
-LAST_WORD_SECONDS = 0.05
-TICK_SECONDS = 0.05
-READ_BYTES = 1 << 16
-INTERRUPTED = "interrupted"
-Watch = Callable[[str, str], None]
 
 
 @dataclass(frozen=True)
@@ -50,35 +47,66 @@ class Ending:
 
 @contextmanager
 def supervised(
-    backend: Backend, variant: Variant, job: Job, limits: Limits, watch: Watch | None = None
+    backend: Backend,
+    variant: Variant,
+    job: Job,
+    limits: Limits,
+    watch: Watch | None = None,
+    given: Given = NOTHING,
 ) -> Iterator[Ending]:
     """Run a job to its end; inside the `with`, `Ending.work` is an open descriptor of the work folder."""
     with ExitStack() as stack:
         stopped = stack.enter_context(interrupts())
-        ours, theirs = socket.socketpair()
+        ours, theirs = ends()
         stack.callback(ours.close)
-        if hasattr(socket, "SO_PASSCRED"):
-            ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         with ExitStack() as starting:
             starting.callback(theirs.close)
             shared = shared_memory()
             stack.callback(os.close, shared)
             box = Box(theirs.fileno(), shared, limits)
             command = stack.enter_context(backend.prepared(variant, box))
-            process = subprocess.Popen(
-                command.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-                pass_fds=command.descriptors,
-                env=dict(command.environ),
-            )
+            process = started(command, given.stdin)
         run = stack.enter_context(
-            Run(process, ours, job.by(command.user), limits, watch or (lambda name, text: None), stopped)
+            Run(
+                process,
+                ours,
+                job.by(command.user),
+                limits,
+                watch or (lambda name, text: None),
+                stopped,
+                given,
+            )
         )
-        ending = run.follow()
+        ending = run.end()
         yield replace(ending, shared=os.pread(shared, SHARED_BYTES, 0))
+
+
+def ends() -> tuple[socket.socket, socket.socket]:
+    """A connection to a launcher: our end, which learns from the kernel who is at the other, and theirs."""
+    ours, theirs = socket.socketpair()
+    if hasattr(socket, "SO_PASSCRED"):
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    return ours, theirs
+
+
+def started(command: Command, stdin: Path | None) -> "subprocess.Popen[bytes]":
+    """The process that contains the rest; SandboxError where what it is to read cannot be opened."""
+    try:
+        source = os.open(stdin or os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise SandboxError(f"{stdin} cannot be read: {error.strerror}") from error
+    try:
+        return subprocess.Popen(
+            command.argv,
+            stdin=source,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            pass_fds=command.descriptors,
+            env=dict(command.environ),
+        )
+    finally:
+        os.close(source)
 
 
 @contextmanager
@@ -110,7 +138,7 @@ def shared_memory() -> int:
     return memory
 
 
-class Run:
+class Run(Watching):
     """One running sandbox; leaving the `with` kills what is left of it and closes every descriptor."""
 
     def __init__(
@@ -121,111 +149,32 @@ class Run:
         limits: Limits,
         watch: Watch,
         stopped: Callable[[], bool],
+        given: Given,
     ) -> None:
-        self.process, self.link, self.job, self.limits, self.stopped = process, link, job, limits, stopped
-        cap = limits.output_kib * 1024
-        self.out = Stream(job.mark, cap, lambda text: watch("stdout", text))
-        self.err = Stream(b"", cap, lambda text: watch("stderr", text))
+        super().__init__(process.pid, job.mark, limits, watch, stopped)
+        self.process, self.link, self.job, self.given = process, link, job, given
         self.work: int | None = None
         self.first: int | None = None
         self.first_pid = 0
         self.report = b""
-        self.limit = ""
-        self.peak_mib = 0.0
-        self.began = time.monotonic()
-        self.ended: float | None = None
-        self.measured = 0.0
-        self.selector = selectors.DefaultSelector()
 
     def __enter__(self) -> "Run":
         self.link.setblocking(False)
-        for pipe, stream in ((self.process.stdout, self.out), (self.process.stderr, self.err)):
-            assert pipe is not None
-            os.set_blocking(pipe.fileno(), False)
-            self.selector.register(pipe, selectors.EVENT_READ, stream)
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self.read_streams(self.process.stdout.fileno(), self.process.stderr.fileno())
         self.selector.register(self.link, selectors.EVENT_READ, None)
         return self
 
     def __exit__(self, *failure: object) -> None:
         self.kill()
-        try:
-            self.process.wait(DRAIN_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        put_away(self.process)
         self.selector.close()
-        for pipe in (self.process.stdout, self.process.stderr):
-            if pipe is not None:
-                pipe.close()
         for descriptor in (self.work, self.first):
             if descriptor is not None:
                 os.close(descriptor)
 
-    def follow(self) -> Ending:
-        """Watch until everything that could write is dead, or a limit is hit."""
-        try:
-            self.listen()
-        except KeyboardInterrupt:
-            self.limit = INTERRUPTED
-        seconds = (self.ended or time.monotonic()) - self.began
-        if self.limit:
-            with suppress(KeyboardInterrupt):
-                self.ask_where()
-            self.kill()
-        with suppress(KeyboardInterrupt):
-            self.drain(DRAIN_SECONDS)
-        self.out.close()
-        self.err.close()
-        return self.ending(seconds)
-
-    def listen(self) -> None:
-        while not self.limit and self.selector.get_map():
-            for key, _ in self.selector.select(self.patience()):
-                self.read(key)
-            if not self.limit and self.ended is None:
-                self.limit = self.exceeded()
-            if self.ended is not None and time.monotonic() - self.ended > DRAIN_SECONDS:
-                break
-
-    def patience(self) -> float:
-        """How long to wait for news: a tick, or less when the time of the run is up sooner."""
-        left = self.began + self.limits.seconds - time.monotonic()
-        return min(TICK_SECONDS, max(left, 0.001))
-
-    def ask_where(self) -> None:
-        """Abort the program, upon which faulthandler notes the line it is at and pid 1 sweeps up.
-
-        It may not oblige, so it gets a moment only.
-        """
-        if self.ended is not None or self.limit == "processes" or not self.first_pid:
-            return
-        with suppress(OSError, IndexError):
-            os.kill(children(self.first_pid)[0], signal.SIGABRT)
-            self.drain(LAST_WORD_SECONDS)
-
-    def drain(self, seconds: float) -> None:
-        """Take what is still in the pipes, up to the caps, until all that could write is dead."""
-        until = time.monotonic() + seconds
-        while self.selector.get_map() and time.monotonic() < until:
-            for key, _ in self.selector.select(max(until - time.monotonic(), 0.0)):
-                self.read(key)
-
-    def read(self, key: selectors.SelectorKey) -> None:
-        if key.data is None:
-            self.read_link()
-            return
-        try:
-            data = os.read(key.fd, READ_BYTES)
-        except BlockingIOError:
-            return
-        if not data:
-            self.selector.unregister(key.fileobj)
-            return
-        key.data.feed(data)
-        if key.data.full and not self.limit:
-            self.limit = "output"
-
-    def read_link(self) -> None:
+    def heard(self, key: selectors.SelectorKey) -> None:
         """Pid 1's own words: first the work folder, with its process id, then the report."""
         try:
             data = self.hear() if self.work is None else self.link.recv(READ_BYTES)
@@ -242,63 +191,44 @@ class Run:
 
     def hear(self) -> bytes:
         """The greeting, after which the job is sent and the clock starts."""
-        room = socket.CMSG_SPACE(4) + socket.CMSG_SPACE(12)
-        data, extras, _, _ = self.link.recvmsg(len(HELLO), room, getattr(socket, "MSG_CMSG_CLOEXEC", 0))
-        for level, kind, content in extras:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                self.work = array.array("i", content[:4])[0]
-            elif level == socket.SOL_SOCKET and kind == getattr(socket, "SCM_CREDENTIALS", None):
-                self.first_pid = array.array("i", content[:4])[0]
-                with suppress(OSError, AttributeError):
-                    self.first = os.pidfd_open(self.first_pid)
-        if self.work is not None:
+        greeting = received(self.link, len(HELLO))
+        if greeting.pid:
+            self.first_pid = greeting.pid
+            with suppress(OSError, AttributeError):
+                self.first = os.pidfd_open(self.first_pid)
+        if greeting.fds:
+            self.work = greeting.fds[0]
+            deliver(self.given.files, self.work, self.job.user)
             self.link.settimeout(SETUP_SECONDS)
             with suppress(OSError):
                 self.link.sendall(self.job.pack())
             self.link.setblocking(False)
-            self.began = time.monotonic()
-        return data
+            self.begin()
+        return greeting.data
 
-    def exceeded(self) -> str:
-        """The limit that has been hit by now, if any."""
-        if self.stopped():
-            return INTERRUPTED
-        now = time.monotonic()
-        if now - self.began >= (SETUP_SECONDS if self.work is None else self.limits.seconds):
-            return "seconds"
-        if self.work is None or now - self.measured < TICK_SECONDS:
-            return ""
-        self.measured = now
-        return self.overloaded()
-
-    def overloaded(self) -> str:
-        cap_mib = self.limits.memory_mib + SPARE / MIB
-        now = load(self.process.pid, cap_mib, 2 * PROCESSES)
-        self.peak_mib = max(self.peak_mib, now.memory_mib)
-        if now.processes > 2 * PROCESSES:
-            return "processes"
-        return "memory" if now.memory_mib > cap_mib else ""
+    def abort(self) -> bool:
+        if not self.first_pid:
+            return False
+        with suppress(OSError, IndexError):
+            os.kill(children(self.first_pid)[0], signal.SIGABRT)
+            return True
+        return False
 
     def kill(self) -> None:
         """Kill pid 1, and with it the kernel kills everything inside; bwrap itself then reaps and ends."""
-        if self.process.poll() is not None:
-            return
-        try:
-            if self.first is None:
-                self.process.kill()
-            else:
-                signal.pidfd_send_signal(self.first, signal.SIGKILL)
-        except ProcessLookupError:
-            return
+        end_sandbox(self.process, self.first)
 
-    def ending(self, seconds: float) -> Ending:
+    def end(self) -> Ending:
+        """Follow the run; how it ended."""
+        seconds = self.follow()
         data = self.report[len(HELLO) :]
+        count = len(self.job.names)
         ending = Ending(
             started=self.work is not None and self.report.startswith(HELLO),
             limit=self.limit,
             seconds=seconds,
             memory_mib=self.peak_mib,
-            stdout=self.out.texts,
+            stdout=merged(self.out.texts, count),
             stderr="".join(self.err.texts),
             truncated=self.out.full or self.err.full,
             work=self.work,
@@ -310,3 +240,55 @@ class Run:
         return replace(
             ending, status=status, seconds=wall / 1e6, memory_mib=max(self.peak_mib, peak_kib / 1024)
         )
+
+
+def merged(parts: tuple[str, ...], count: int) -> tuple[str, ...]:
+    """One part for each chunk: what comes after the last one, as the program ends, belongs to it."""
+    if len(parts) <= max(count, 1):
+        return parts
+    return (*parts[: max(count, 1) - 1], "".join(parts[max(count, 1) - 1 :]))
+
+
+@dataclass(frozen=True)
+class Message:
+    """What came over a connection: bytes, descriptors, and the process that sent them (0 if unknown)."""
+
+    data: bytes
+    fds: tuple[int, ...] = ()
+    pid: int = 0
+
+
+def received(link: socket.socket, size: int) -> Message:
+    """The next message; BlockingIOError when there is none, ConnectionError when nobody can send one."""
+    room = socket.CMSG_SPACE(4 * 4) + socket.CMSG_SPACE(12)
+    data, extras, _, _ = link.recvmsg(size, room, getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+    fds, pid = array.array("i"), 0
+    for level, kind, content in extras:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(content[: len(content) - len(content) % 4])
+        elif level == socket.SOL_SOCKET and kind == getattr(socket, "SCM_CREDENTIALS", None):
+            pid = array.array("i", content[:4])[0]
+    return Message(data, tuple(fds), pid)
+
+
+def end_sandbox(process: "subprocess.Popen[bytes]", first: int | None) -> None:
+    """Kill pid 1 of a sandbox, or what was to start it, unless it has ended."""
+    if process.poll() is not None:
+        return
+    with suppress(ProcessLookupError):
+        if first is None:
+            process.kill()
+        else:
+            signal.pidfd_send_signal(first, signal.SIGKILL)
+
+
+def put_away(process: "subprocess.Popen[bytes]") -> None:
+    """Wait for a killed sandbox and close its pipes."""
+    try:
+        process.wait(DRAIN_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()

@@ -9,8 +9,9 @@ from mtchat.core.program import Program
 from mtchat.core.settings import Limits
 from mtchat.sandbox.collect import Harvest
 from mtchat.sandbox.inside.wire import DISK, EXITED, MEMORY, RAISED
-from mtchat.sandbox.report import Report, beginning, read
-from mtchat.sandbox.supervise import INTERRUPTED, Ending
+from mtchat.sandbox.report import Report, beginning, read, variables
+from mtchat.sandbox.supervise import Ending
+from mtchat.sandbox.watching import INTERRUPTED
 
 SIGNALS = {
     signal.SIGSEGV: "segmentation fault",
@@ -48,6 +49,7 @@ def outcome(program: Program, limits: Limits, ending: Ending, tier: str, found: 
         skipped=found.skipped,
         seconds=ending.seconds,
         memory_mib=ending.memory_mib,
+        variables=variables(ending.shared),
     )
     error = error_of(program, limits, report, bare)
     return replace(

@@ -12,6 +12,7 @@ from pathlib import Path
 from mtchat.errors import SandboxError
 from mtchat.sandbox import seccomp
 from mtchat.sandbox.backend import Box, Command, Variant
+from mtchat.sandbox.inside.wire import STORE
 from mtchat.sandbox.interpreter import INSIDE, environment, interpreter
 
 RANK = 1
@@ -63,7 +64,7 @@ def variants() -> tuple[Variant, ...]:
         )
     ways = [(TIER, frozenset({"user namespace"})), (TIER_OF_ROOT, frozenset[str]())]
     return tuple(
-        Variant(tier, path, version, without | masked)
+        Variant(tier, path, version, without | masked, warm=not masked)
         for tier, without in (ways if os.geteuid() == 0 else [(TIER, frozenset[str]())])
         for masked in (frozenset[str](), frozenset({"/proc"}))
         for path, version in usable
@@ -128,6 +129,7 @@ def arguments(variant: Variant, box: Box, rules: int) -> tuple[str, ...]:
         *sized("/dev/shm", SCRATCH_BYTES),
         *sized("/tmp", SCRATCH_BYTES),
         *sized(python.work, box.limits.disk_mib << 20),
+        *(sized(STORE, (box.limits.disk_mib << 20) + 2 * SCRATCH_BYTES) if box.warm else ()),
         *roots,
         *masks,
         *parents(launcher),

@@ -30,7 +30,7 @@ def story_of(error: BaseException, names: list[str], sources: list[str]) -> list
     import traceback
 
     fill(linecache.cache, dict(zip(names, sources, strict=True)))
-    trace = after_launcher(error)
+    trace = after_launcher(error, names)
     story = traceback.TracebackException(type(error), error, trace, limit=-500, compact=True)
     keep_program(story, names)
     text = bounded("".join(story.format()).splitlines())
@@ -47,9 +47,12 @@ def told_frames(error: BaseException, names: list[str], sources: list[str]) -> l
     return told
 
 
-def after_launcher(error: BaseException) -> TracebackType | None:
-    """The traceback without the launcher's own frame."""
-    return error.__traceback__.tb_next if error.__traceback__ else None
+def after_launcher(error: BaseException, names: list[str]) -> TracebackType | None:
+    """The traceback without the launcher's own frames."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename not in names:
+        trace = trace.tb_next
+    return trace
 
 
 def is_full(error: BaseException) -> bool:
@@ -106,7 +109,7 @@ def clipped(text: str, length: int) -> str:
 def frames_of(error: BaseException, names: list[str]) -> list[tuple[str, int, str]]:
     """(chunk name, line, function) outermost first; for an error of the compiler the line it names."""
     found = []
-    step = after_launcher(error)
+    step = after_launcher(error, names)
     while step is not None:
         code = step.tb_frame.f_code
         if code.co_filename in names:

@@ -1,4 +1,4 @@
-"""The child in the sandbox: sets its limits and runs the chunks as one `__main__` module."""
+"""The program's own process: sets its limits and runs the chunks as one `__main__` module."""
 
 import builtins
 import fcntl
@@ -9,11 +9,15 @@ from mmap import mmap
 from types import CodeType, ModuleType
 
 from mtchat.sandbox.inside import account
+from mtchat.sandbox.inside.progress import HIGH_FD, Progress
 from mtchat.sandbox.inside.touches import AfterImport
-from mtchat.sandbox.inside.wire import EXITED, FAULT_AT, REPORT_AT, REPORT_BYTES, Job
+from mtchat.sandbox.inside.wire import EXITED, FAULT_AT, Job
 
-# Above what a program opens, so that its own descriptors are numbered as without us.
-HIGH_FD = 240
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+ONLY_AST = 0x400
 
 
 def play(job: Job, memory: mmap, shared: int) -> None:
@@ -21,11 +25,19 @@ def play(job: Job, memory: mmap, shared: int) -> None:
     os.setsid()
     prefer_as_victim()
     watch_faults(shared)
-    main = furnish(job)
-    sys.meta_path.insert(0, AfterImport(dict(zip(job.names, job.sources, strict=True))))
-    for number, soft, hard in job.rlimits:
-        resource.setrlimit(number, (soft, hard))
-    run_chunks(job, Progress(memory, job.mark), main)
+    player = Player(job)
+    player.learn(job.names, job.sources)
+    confine(job)
+    progress = Progress(memory, job.mark)
+    try:
+        for index in range(len(job.names)):
+            player.step(progress, index)
+        player.finish(progress)
+    except BaseException as error:
+        player.fail(error, progress)
+    finally:
+        if job.look:
+            player.look(progress)
 
 
 def prefer_as_victim() -> None:
@@ -38,7 +50,7 @@ def prefer_as_victim() -> None:
         return
 
 
-def watch_faults(shared: int) -> None:
+def watch_faults(shared: int) -> int:
     """Where a segmentation fault goes on record: the part of the shared memory that starts at FAULT_AT."""
     import faulthandler
 
@@ -46,6 +58,105 @@ def watch_faults(shared: int) -> None:
     os.close(shared)
     os.lseek(high, FAULT_AT, os.SEEK_SET)
     faulthandler.enable(high, all_threads=False)
+    return high
+
+
+def confine(job: Job) -> None:
+    for number, soft, hard in job.rlimits:
+        resource.setrlimit(number, (soft, hard))
+
+
+class Player:
+    """The program in this process: its module, and the chunks that have been run or are to be."""
+
+    def __init__(self, job: Job) -> None:
+        self.names: list[str] = []
+        self.sources: list[str] = []
+        self.told: dict[str, str] = {}
+        self.flags = 0
+        self.rlimits = job.rlimits
+        self.main = furnish(job)
+        self.known = dict(vars(builtins))
+        sys.meta_path.insert(0, AfterImport(self.told))
+
+    def learn(self, names: list[str], sources: list[str]) -> None:
+        """The chunks that come next, so that every traceback shows their lines."""
+        self.names += names
+        self.sources += sources
+        self.told.update(zip(names, sources, strict=True))
+        if "linecache" in sys.modules:
+            account.fill(sys.modules["linecache"].cache, dict(zip(names, sources, strict=True)))
+
+    def forget(self, count: int) -> None:
+        """Only the first chunks have been run."""
+        del self.names[count:], self.sources[count:]
+
+    def step(self, progress: Progress, index: int) -> None:
+        """Run a chunk under its own name; like one module, a `from __future__` holds for what follows."""
+        flush()
+        progress.begin(index)
+        exec(self.compiled(index), vars(self.main))
+
+    def head(self, progress: Progress, index: int, count: int) -> None:
+        """Run only the first statements of a chunk, where all of it can be compiled."""
+        flush()
+        progress.begin(index)
+        self.compiled(index)
+        exec(self.cut(index, 0, count), vars(self.main))
+
+    def rest(self, progress: Progress, index: int, count: int) -> None:
+        """Run a chunk without its first statements."""
+        if not progress.begun:
+            progress.begin(index)
+        exec(self.cut(index, count, None), vars(self.main))
+
+    def compiled(self, index: int) -> CodeType:
+        source = self.sources[index]
+        code: CodeType = compile(source, self.names[index], "exec", self.flags, dont_inherit=True)
+        if "__future__" in source:
+            self.flags |= future_flags(code)
+        return code
+
+    def cut(self, index: int, begin: int, end: int | None) -> CodeType:
+        """Some statements of a chunk, with their own line numbers."""
+        name = self.names[index]
+        tree: Any = compile(self.sources[index], name, "exec", self.flags | ONLY_AST, dont_inherit=True)
+        tree.body = tree.body[begin:end]
+        code: CodeType = compile(tree, name, "exec", self.flags, dont_inherit=True)
+        return code
+
+    def finish(self, progress: Progress) -> None:
+        flush()
+        progress.finish()
+
+    def fail(self, error: BaseException, progress: Progress) -> None:
+        """Report an error; the spare memory between soft and hard limit is for telling of a MemoryError."""
+        vars(builtins).update(self.known)
+        if isinstance(error, SystemExit):
+            if progress.ours:
+                progress.tell([EXITED, "", "", "", *account.told_frames(error, self.names, self.sources)])
+            raise error
+        for number, _, hard in self.rlimits:
+            if number in (resource.RLIMIT_DATA, resource.RLIMIT_AS):
+                resource.setrlimit(number, (hard, hard))
+        if progress.ours:
+            progress.tell(account.fields(error, self.names, self.sources))
+        # The report stands for Python's own traceback, not for a hook that the program put there.
+        if not progress.ours or sys.excepthook is not sys.__excepthook__:
+            attempt_hook(error, self.names)
+        flush()
+        raise SystemExit(130 if isinstance(error, KeyboardInterrupt) else 1) from None
+
+    def look(self, progress: Progress) -> None:
+        """Tell the host of the variables, whatever the program did to the means of telling."""
+        if not progress.ours:
+            return
+        try:
+            from mtchat.sandbox.inside import variables
+
+            progress.show(variables.fields(vars(self.main)))
+        except BaseException:
+            return
 
 
 def furnish(job: Job) -> ModuleType:
@@ -60,8 +171,8 @@ def furnish(job: Job) -> ModuleType:
     sys.path += [folder for folder in (*job.folders, home, ours) if folder not in sys.path]
     alone = len(job.names) == 1 and not job.names[0].startswith("<")
     script = job.names[0] if alone else "main.py"
-    sys.argv[:] = [script]
-    sys.orig_argv[:] = [sys.executable, script]
+    sys.argv[:] = [script, *job.arguments]
+    sys.orig_argv[:] = [sys.executable, script, *job.arguments]
     module = ModuleType("__main__")
     vars(module).update(__builtins__=builtins, __file__=os.path.join(home, script))
     sys.modules["__main__"] = module
@@ -72,89 +183,9 @@ def furnish(job: Job) -> ModuleType:
     return module
 
 
-class Progress:
-    """Tells the host which chunk runs, that the last one finished, and how the program failed.
-
-    A copy that the program forked goes through the same code; only the process that began may tell.
-    """
-
-    def __init__(self, memory: mmap, mark: bytes) -> None:
-        self.memory, self.mark, self.owner = memory, mark, os.getpid()
-        self.out = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, HIGH_FD)
-        self.pipe = self.identity()
-
-    @property
-    def ours(self) -> bool:
-        return os.getpid() == self.owner
-
-    def identity(self) -> tuple[int, int]:
-        status = os.fstat(self.out)
-        return status.st_dev, status.st_ino
-
-    def begin(self, index: int) -> None:
-        if not self.ours:
-            return
-        self.memory[0:4] = (index + 1).to_bytes(4, "little")
-        try:
-            # The program may have closed our descriptor and opened a file of its own in its place.
-            if index and self.identity() == self.pipe:
-                os.write(self.out, self.mark)
-        except OSError:
-            return
-
-    def finish(self) -> None:
-        if self.ours:
-            self.memory[4] = 1
-
-    def tell(self, fields: list[str]) -> None:
-        """Leave a report for the host, each field with its length."""
-        encoded = [field.encode("utf-8", "backslashreplace") for field in fields]
-        blob = b"".join(len(data).to_bytes(4, "little") + data for data in encoded)[:REPORT_BYTES]
-        self.memory[REPORT_AT + 4 : REPORT_AT + 4 + len(blob)] = blob
-        self.memory[REPORT_AT : REPORT_AT + 4] = len(blob).to_bytes(4, "little")
-
-
-def run_chunks(job: Job, progress: Progress, main: ModuleType) -> None:
-    """Run each chunk under its own name; like one module, a `from __future__` holds for what follows."""
-    flags = 0
-    known = dict(vars(builtins))
+def attempt_hook(error: BaseException, names: list[str]) -> None:
     try:
-        for index, (name, source) in enumerate(zip(job.names, job.sources, strict=True)):
-            flush()
-            progress.begin(index)
-            code = compile(source, name, "exec", flags, dont_inherit=True)
-            if "__future__" in source:
-                flags |= future_flags(code)
-            exec(code, vars(main))
-        flush()
-        progress.finish()
-    except SystemExit as leaving:
-        vars(builtins).update(known)
-        if progress.ours:
-            progress.tell([EXITED, "", "", "", *account.told_frames(leaving, job.names, job.sources)])
-        raise
-    except BaseException as error:
-        vars(builtins).update(known)
-        fail(error, job, progress)
-
-
-def fail(error: BaseException, job: Job, progress: Progress) -> None:
-    """Report an error; the spare memory between soft and hard limit is for telling of a MemoryError."""
-    for number, _, hard in job.rlimits:
-        if number in (resource.RLIMIT_DATA, resource.RLIMIT_AS):
-            resource.setrlimit(number, (hard, hard))
-    if progress.ours:
-        progress.tell(account.fields(error, job.names, job.sources))
-    # The report stands for Python's own traceback, not for a hook that the program put there.
-    if not progress.ours or sys.excepthook is not sys.__excepthook__:
-        attempt_hook(error)
-    flush()
-    raise SystemExit(130 if isinstance(error, KeyboardInterrupt) else 1) from None
-
-
-def attempt_hook(error: BaseException) -> None:
-    try:
-        sys.excepthook(type(error), error, account.after_launcher(error))
+        sys.excepthook(type(error), error, account.after_launcher(error, names))
     except BaseException:
         return
 

@@ -47,7 +47,10 @@ def free_name() -> str:
     return next(name for name in names if not os.path.lexists(name))
 
 
-def finish(owner: int = os.getpid()) -> None:
+owner = os.getpid()
+
+
+def finish() -> None:
     """Save what is open when the program ends; a process that it forked leaves that to the first one."""
     if os.getpid() == owner:
         show()

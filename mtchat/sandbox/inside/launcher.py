@@ -5,19 +5,16 @@ kernel's word on the child. The shared memory is the child's: which chunk is run
 program can forge the second, never the first. Imports here cost every run, so there are few.
 """
 
-import _ctypes
 import _socket
 import _thread
 import mmap
 import os
 import resource
-import sys
 import time
 
 from mtchat.sandbox.inside.chunks import play
+from mtchat.sandbox.inside.kernel import become, dumpable, exactly, hand_over
 from mtchat.sandbox.inside.wire import HELLO, SHARED_BYTES, Job
-
-PR_GET_DUMPABLE, PR_SET_DUMPABLE = 3, 4
 
 
 def main(control: int, shared: int) -> None:
@@ -27,10 +24,16 @@ def main(control: int, shared: int) -> None:
     os.set_inheritable(shared, False)
     introduce(link)
     job = Job.unpack(exactly(link, int.from_bytes(exactly(link, 8), "little")))
-    memory = mmap.mmap(shared, SHARED_BYTES)
     if job.user:
         become(job.user)
     dumpable(0)
+    if job.warm:
+        from mtchat.sandbox.inside.keeper import keep
+
+        os.close(shared)
+        keep(job, link)
+        return
+    memory = mmap.mmap(shared, SHARED_BYTES)
     began = time.monotonic()
     child = os.fork()
     if child == 0:
@@ -48,30 +51,11 @@ def main(control: int, shared: int) -> None:
     os._exit(0)
 
 
-def become(user: int) -> None:
-    """Give up root for good: the kernel counts processes against any user but root."""
-    os.setgroups([])
-    os.setresgid(user, user, user)
-    os.setresuid(user, user, user)
-
-
 def introduce(link: _socket.socket) -> None:
     """Hand the work folder to the host before any code of the program runs."""
     folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
-    rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, folder.to_bytes(4, sys.byteorder))
-    link.sendmsg([HELLO], [rights])
+    hand_over(link, HELLO, [folder])
     os.close(folder)
-
-
-def exactly(link: _socket.socket, count: int) -> bytes:
-    """That many bytes from the host; without a host there is nothing left to do."""
-    got = bytearray()
-    while len(got) < count:
-        piece = link.recv(min(count - len(got), 1 << 20))
-        if not piece:
-            os._exit(0)
-        got += piece
-    return bytes(got)
 
 
 def die_with_host(link: _socket.socket) -> None:
@@ -82,19 +66,6 @@ def die_with_host(link: _socket.socket) -> None:
     link.recv(1)
     sweep()
     os._exit(1)
-
-
-def dumpable(value: int) -> None:
-    """Whether /proc/PID is open to processes of the same user."""
-    prctl(PR_SET_DUMPABLE, value)
-    if prctl(PR_GET_DUMPABLE, 0) != value:
-        os._exit(70)
-
-
-def prctl(option: int, value: int) -> int:
-    """The system call; the `ctypes` module itself would cost 2 ms more."""
-    itself = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]
-    return int(_ctypes.call_function(_ctypes.dlsym(itself, "prctl"), (option, value, 0, 0, 0)))
 
 
 def wait_for(child: int) -> tuple[int, resource.struct_rusage]:

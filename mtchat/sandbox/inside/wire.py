@@ -5,8 +5,18 @@ import marshal
 SHARED_BYTES = 512 * 1024
 FAULT_AT, FAULT_BYTES = 4096, 16 * 1024
 REPORT_AT, REPORT_BYTES = 32 * 1024, 256 * 1024
+VARIABLES_AT, VARIABLES_BYTES = 320 * 1024, 128 * 1024
 NUMBERS = 5  # status, microseconds of wall clock, user and system, KiB of memory; 8 bytes each
 HELLO = b"mtchat-1"
+WORTHWHILE_SECONDS = 0.015  # imports that took longer are kept as a state of their own
+# Words between a state and the host, each a message of its own.
+HELD, BUSY, STEP = b"held", b"busy", b"step"
+GO, KEEP = b"go", b"keep"
+HEAD, WHOLE = 1, 2  # how much of a chunk a state has run: the imports it begins with, or all
+# Words between pid 1 and the host: one byte, then numbers of 8 bytes.
+WATCH, SPARE, DROP, SWEEP, SAVE, LOAD, FORGET = (bytes([number]) for number in range(1, 8))
+READY, PORTED, SWEPT = (bytes([number]) for number in range(8, 11))
+STORE = "/run/mtchat-states"
 RAISED, EXITED = "raised", "exited"
 MEMORY, DISK = "memory", "disk"
 
@@ -14,9 +24,10 @@ MEMORY, DISK = "memory", "disk"
 class Job:
     """What the launcher has to do; a plain class, since `dataclasses` would cost 12 ms.
 
-    `names` and `sources` are of the chunks, `mark` goes to stdout between them, `rlimits` are (resource,
-    soft, hard), `folders` hold installed modules, `prefix` is the environment they belong to; `user` is
-    whom to become, 0 for no one else.
+    `names` and `sources` are of the chunks, `mark` goes to both streams between them, `rlimits` are
+    (resource, soft, hard), `folders` hold installed modules, `prefix` is the environment they belong to;
+    `user` is whom to become, 0 for no one else; `arguments` follow the script in sys.argv; `look` asks for
+    the variables at the end. A `warm` launcher runs no chunks of its own, it keeps states for `Work`.
     """
 
     def __init__(
@@ -28,9 +39,13 @@ class Job:
         folders: list[str],
         prefix: str,
         user: int = 0,
+        arguments: tuple[str, ...] = (),
+        look: bool = False,
+        warm: bool = False,
     ) -> None:
         self.names, self.sources, self.mark = names, sources, mark
         self.rlimits, self.folders, self.prefix, self.user = rlimits, folders, prefix, user
+        self.arguments, self.look, self.warm = arguments, look, warm
 
     def by(self, user: int) -> "Job":
         return Job(**{**vars(self), "user": user})
@@ -42,4 +57,32 @@ class Job:
 
     @classmethod
     def unpack(cls, data: bytes) -> "Job":
+        return cls(**marshal.loads(data))
+
+
+class Work:
+    """What a state is asked to go on with: the chunks from number `first` on.
+
+    `heads` counts, for each chunk, the imports it begins with when what they make is worth keeping, else 0;
+    `begun` says that those of the first one have run.
+    """
+
+    def __init__(
+        self,
+        first: int,
+        names: list[str],
+        sources: list[str],
+        heads: list[int],
+        begun: bool,
+        mark: bytes,
+        look: bool,
+    ) -> None:
+        self.first, self.names, self.sources, self.heads = first, names, sources, heads
+        self.begun, self.mark, self.look = begun, mark, look
+
+    def pack(self) -> bytes:
+        return marshal.dumps(vars(self))
+
+    @classmethod
+    def unpack(cls, data: bytes) -> "Work":
         return cls(**marshal.loads(data))

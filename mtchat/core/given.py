@@ -1,0 +1,24 @@
+"""What a run is given besides its program: arguments, keyboard input, and files of the user's."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Attached:
+    """A file of the user's that runs get a copy of: its name in the work folder, and where it is."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Given:
+    """`arguments` follow the script in sys.argv; without `stdin`, asking for keyboard input is an error."""
+
+    arguments: tuple[str, ...] = ()
+    stdin: Path | None = None
+    files: tuple[Attached, ...] = ()
+
+
+NOTHING = Given()

@@ -1,0 +1,71 @@
+"""What keeps a state from being forked: whatever two copies would share, or a copy would lack."""
+
+import os
+import signal
+import stat
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+TELLING = {
+    "getpid": "asks for its process number",
+    "register_at_fork": "watches for copies of itself",
+    "settrace": "traces itself",
+    "setprofile": "traces itself",
+    "gc.freeze": "freezes its memory",
+}
+TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
+OF_OURS = (signal.SIGCHLD, signal.SIGCONT, signal.SIGTSTP)
+
+
+def reason(sources: "Iterable[str]", known: set[int]) -> str:
+    """Why this process cannot go on in two copies, as what the turn did; "" when it can."""
+    text = "\n".join(sources)
+    return (
+        next((why for word, why in TELLING.items() if word in text), "")
+        or of_threads()
+        or of_descriptors(known)
+        or of_signals()
+        or of_memory()
+    )
+
+
+def of_threads() -> str:
+    """Threads and processes end where a copy is made; a copy cannot wait for the processes either."""
+    if len(os.listdir("/proc/self/task")) > 1:
+        return "keeps a thread running"
+    with open("/proc/self/task/" + str(os.getpid()) + "/children", "rb") as file:
+        return "keeps a process running" if file.read().strip() else ""
+
+
+def of_descriptors(known: set[int]) -> str:
+    """Copies would share the position in a file, and what comes in over a connection."""
+    for entry in os.listdir("/proc/self/fd"):
+        try:
+            mode = os.fstat(int(entry)).st_mode if int(entry) not in known else stat.S_IFCHR
+        except OSError:
+            continue
+        if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+            return "keeps a file open"
+        if not stat.S_ISCHR(mode):
+            return "keeps a connection open"
+    if None in (sys.stdout, sys.stderr, sys.stdin) or sys.stdout.closed or sys.stderr.closed:
+        return "closes its output"
+    return ""
+
+
+def of_signals() -> str:
+    if any(signal.getitimer(timer)[0] for timer in TIMERS):
+        return "keeps a timer running"
+    if any(signal.getsignal(number) != signal.SIG_DFL for number in OF_OURS):
+        return "handles signals"
+    return ""
+
+
+def of_memory() -> str:
+    with open("/proc/self/maps", "rb") as file:
+        shared = [line for line in file.read().splitlines() if line[line.find(b" ") + 1 :][1:4] == b"w-s"]
+    # One is ours: the memory that the host reads.
+    return "shares memory" if len(shared) > 1 else ""

@@ -1,0 +1,96 @@
+"""Moves the files of a state: out of the folders that a program may write to, and back into them."""
+
+import os
+import shutil
+import stat
+
+from mtchat.sandbox.inside.wire import LOAD, SAVE, STORE
+
+DEEPEST, MOST_FILES = 40, 4000
+DONE, FAILED = 0, 1
+
+
+class Porter:
+    """Copies of folders, by number. Each errand is done by a child, since a program shaped the folders."""
+
+    def __init__(self, roots: list[str]) -> None:
+        self.roots = roots
+
+    def do(self, word: bytes, number: int) -> int:
+        """DONE, or FAILED where something cannot be copied as it is."""
+        child = os.fork()
+        if child == 0:
+            try:
+                self.errand(word, number)
+                os._exit(DONE)
+            except BaseException:
+                os._exit(FAILED)
+        return DONE if os.waitpid(child, 0)[1] == 0 else FAILED
+
+    def errand(self, word: bytes, number: int) -> None:
+        store = os.path.join(STORE, str(number))
+        if word == SAVE:
+            os.mkdir(store)
+            for index, root in enumerate(self.roots):
+                os.mkdir(os.path.join(store, str(index)))
+                Copy().make_equal(root, os.path.join(store, str(index)))
+        elif word == LOAD:
+            for index, root in enumerate(self.roots):
+                Copy().make_equal(os.path.join(store, str(index)), root)
+        else:
+            shutil.rmtree(store)
+
+
+class Copy:
+    """Makes one folder equal to another; OSError where there is something that cannot be copied."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def make_equal(self, source: str, target: str, depth: int = 0) -> None:
+        if depth > DEEPEST:
+            raise OSError("too deep")
+        with os.scandir(source) as entries:
+            wanted = {entry.name: entry for entry in entries}
+        self.seen += len(wanted)
+        if self.seen > MOST_FILES:
+            raise OSError("too many files")
+        with os.scandir(target) as entries:
+            for there in [entry for entry in entries if differs(wanted.get(entry.name), entry)]:
+                remove(there)
+        for name, entry in wanted.items():
+            self.copy(entry, os.path.join(target, name), depth)
+
+    def copy(self, entry: "os.DirEntry[str]", target: str, depth: int) -> None:
+        status = entry.stat(follow_symlinks=False)
+        if stat.S_ISLNK(status.st_mode):
+            if not os.path.lexists(target):
+                os.symlink(os.readlink(entry.path), target)
+            return
+        if stat.S_ISDIR(status.st_mode):
+            os.makedirs(target, exist_ok=True)
+            self.make_equal(entry.path, target, depth + 1)
+            shutil.copystat(entry.path, target)
+            return
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            raise OSError("not a plain file")
+        if not os.path.lexists(target):
+            shutil.copy2(entry.path, target, follow_symlinks=False)
+
+
+def differs(wanted: "os.DirEntry[str] | None", there: "os.DirEntry[str]") -> bool:
+    """Whether what is there must make room; a folder may stay for a folder."""
+    if wanted is None:
+        return True
+    mine, other = wanted.stat(follow_symlinks=False), there.stat(follow_symlinks=False)
+    if stat.S_ISDIR(mine.st_mode) and stat.S_ISDIR(other.st_mode):
+        return False
+    fields = ("st_mode", "st_size", "st_mtime_ns")
+    return stat.S_ISLNK(mine.st_mode) or any(getattr(mine, name) != getattr(other, name) for name in fields)
+
+
+def remove(entry: "os.DirEntry[str]") -> None:
+    if entry.is_dir(follow_symlinks=False):
+        shutil.rmtree(entry.path)
+    else:
+        os.unlink(entry.path)

@@ -1,0 +1,154 @@
+"""Follows one run: reads what it prints, and keeps its limits of time, output, memory and processes."""
+
+import os
+import selectors
+import time
+from collections.abc import Callable, Set
+from contextlib import suppress
+
+from mtchat.core.settings import Limits
+from mtchat.sandbox.rlimits import MIB, PROCESSES, SPARE
+from mtchat.sandbox.streams import Stream
+from mtchat.sandbox.tree import load
+
+DRAIN_SECONDS = 2.0
+LAST_WORD_SECONDS = 0.05
+TICK_SECONDS = 0.05
+READ_BYTES = 1 << 16
+INTERRUPTED = "interrupted"
+Watch = Callable[[str, str], None]
+
+
+class Watching:
+    """The loop around one run. Who starts it says what else to read, how to ask where it is, how to end it.
+
+    `root` is the process whose descendants are counted, without those in `apart`; `begun` says that the
+    clock runs, which a subclass sets right when the program starts.
+    """
+
+    setup_seconds = 20.0
+
+    def __init__(
+        self,
+        root: int,
+        mark: bytes,
+        limits: Limits,
+        watch: Watch,
+        stopped: Callable[[], bool],
+        printed: tuple[int, int] = (0, 0),
+        apart: Set[int] = frozenset(),
+    ) -> None:
+        self.root, self.limits, self.stopped, self.apart = root, limits, stopped, apart
+        cap = limits.output_kib * 1024
+        self.out = Stream(mark, cap - printed[0], lambda text: watch("stdout", text))
+        self.err = Stream(mark, cap - printed[1], lambda text: watch("stderr", text))
+        self.limit = ""
+        self.begun = False
+        self.began = time.monotonic()
+        self.ended: float | None = None
+        self.peak_mib = 0.0
+        self.measured = 0.0
+        self.selector = selectors.DefaultSelector()
+
+    def heard(self, key: selectors.SelectorKey) -> None:
+        """Something arrived that is not output."""
+        raise NotImplementedError
+
+    def abort(self) -> bool:
+        """Send the program SIGABRT; False where there is nobody to send it to."""
+        raise NotImplementedError
+
+    def kill(self) -> None:
+        """End everything that the run started."""
+        raise NotImplementedError
+
+    def read_streams(self, out: int, err: int) -> None:
+        for pipe, stream in ((out, self.out), (err, self.err)):
+            os.set_blocking(pipe, False)
+            self.selector.register(pipe, selectors.EVENT_READ, stream)
+
+    def begin(self) -> None:
+        """The program starts now."""
+        self.begun = True
+        self.began = time.monotonic()
+
+    def follow(self) -> float:
+        """Watch until everything that could write is dead, or a limit is hit; the seconds it took."""
+        try:
+            self.listen()
+        except KeyboardInterrupt:
+            self.limit = INTERRUPTED
+        seconds = (self.ended or time.monotonic()) - self.began
+        if self.limit:
+            with suppress(KeyboardInterrupt):
+                self.ask_where()
+            self.kill()
+        with suppress(KeyboardInterrupt):
+            self.drain(DRAIN_SECONDS)
+        self.out.close()
+        self.err.close()
+        return seconds
+
+    def listen(self) -> None:
+        while not self.limit and self.selector.get_map():
+            for key, _ in self.selector.select(self.patience()):
+                self.read(key)
+            if not self.limit and self.ended is None:
+                self.limit = self.exceeded()
+            if self.ended is not None and time.monotonic() - self.ended > DRAIN_SECONDS:
+                break
+
+    def patience(self) -> float:
+        """How long to wait for news: a tick, or less when the time of the run is up sooner."""
+        left = self.began + self.limits.seconds - time.monotonic()
+        return min(TICK_SECONDS, max(left, 0.001))
+
+    def ask_where(self) -> None:
+        """Abort the program, upon which faulthandler notes the line it is at and pid 1 sweeps up.
+
+        It may not oblige, so it gets a moment only.
+        """
+        if self.ended is None and self.limit != "processes" and self.abort():
+            self.drain(LAST_WORD_SECONDS)
+
+    def drain(self, seconds: float) -> None:
+        """Take what is still in the pipes, up to the caps, until all that could write is dead."""
+        until = time.monotonic() + seconds
+        while self.selector.get_map() and time.monotonic() < until:
+            for key, _ in self.selector.select(max(until - time.monotonic(), 0.0)):
+                self.read(key)
+
+    def read(self, key: selectors.SelectorKey) -> None:
+        if not isinstance(key.data, Stream):
+            self.heard(key)
+            return
+        try:
+            data = os.read(key.fd, READ_BYTES)
+        except BlockingIOError:
+            return
+        if not data:
+            self.selector.unregister(key.fileobj)
+            return
+        key.data.feed(data)
+        if key.data.full and not self.limit:
+            self.limit = "output"
+
+    def exceeded(self) -> str:
+        """The limit that has been hit by now, if any."""
+        if self.stopped():
+            return INTERRUPTED
+        now = time.monotonic()
+        if now - self.began >= (self.limits.seconds if self.begun else self.setup_seconds):
+            return "seconds"
+        if not self.begun or now - self.measured < TICK_SECONDS:
+            return ""
+        self.measured = now
+        return self.overloaded()
+
+    def overloaded(self) -> str:
+        cap_mib = self.limits.memory_mib + SPARE / MIB
+        now = load(self.root, cap_mib, 2 * PROCESSES, self.apart)
+        self.peak_mib = max(self.peak_mib, now.memory_mib)
+        if now.processes > 2 * PROCESSES:
+            return "processes"
+        return "memory" if now.memory_mib > cap_mib else ""
