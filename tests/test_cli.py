@@ -47,7 +47,7 @@ class Table:
         return len(text)
 
 
-REAL = Sandbox(wiring.sandboxed, wiring.refusal)
+REAL = Sandbox(wiring.Ground().run, wiring.Ground().refusal)
 REPLIES = {
     "set": "x = 6\nprint('noise')",
     "show": "print(x * 7)",
@@ -317,7 +317,7 @@ def test_output_longer_than_the_record_keeps_is_no_difference(tmp_path: Path) ->
     (tmp_path / "sessions").mkdir()
     with Log.open(tmp_path / "sessions" / "long.jsonl") as log:
         program = log.session.add(Turn("much", "print('x' * 200_000)"))
-        log.write(program.with_outcome(wiring.sandboxed(program.program, Limits(), None)))
+        log.write(program.with_outcome(wiring.Ground().run(program.program, Limits(), None)))
     assert mtchat(tmp_path, "replay", "long").returncode == ExitCode.DONE
 
 

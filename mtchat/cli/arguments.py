@@ -65,6 +65,7 @@ def talk() -> Parser:
     parser.add_argument("--fix", action="store_true", help="ask the model to mend each turn that fails")
     model_options(parser)
     folder_option(parser)
+    unsafe_option(parser)
     for field in fields(Settings):
         flag = "--" + field.name.replace("_", "-")
         if field.name != "run":
@@ -87,6 +88,15 @@ def folder_option(parser: Parser) -> None:
     parser.add_argument("--sessions", type=Path, metavar="DIR", help="the sessions folder")
 
 
+def unsafe_option(parser: Parser) -> None:
+    parser.add_argument(
+        "--unsafe-no-sandbox",
+        dest="unsafe",
+        action="store_true",
+        help="run programs with nothing around them: they can read and change what you can",
+    )
+
+
 def verb(name: str) -> Parser:
     return Parser(prog=f"mtchat {name}", description=VERBS[name][0].upper() + VERBS[name][1:] + ".")
 
@@ -98,6 +108,7 @@ def run() -> Parser:
     parser.add_argument("--seconds", dest="set_seconds", metavar="X", help=HELP["seconds"])
     parser.add_argument("--memory-mib", dest="set_memory_mib", metavar="X", help=HELP["memory_mib"])
     folder_option(parser)
+    unsafe_option(parser)
     return parser
 
 
@@ -107,6 +118,7 @@ def replay() -> Parser:
     parser.add_argument("--verify", action="store_true", help="make every turn again from its seed")
     parser.add_argument("--model", default="", help="where the session's model is, when not by its own name")
     folder_option(parser)
+    unsafe_option(parser)
     return parser
 
 

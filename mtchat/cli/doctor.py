@@ -89,8 +89,10 @@ def sandbox() -> Iterator[Finding]:
     from mtchat.sandbox import sandbox as room
 
     found = room.probe()
-    if found.ok:
+    if found.ok and not found.reason:
         yield Finding(GOOD, "sandbox", found.tier)
+    elif found.ok:
+        yield Finding(POOR, "sandbox", f"{found.tier}: {found.reason}", found.fix)
     else:
         yield Finding(BAD, "sandbox", found.reason, found.fix)
 

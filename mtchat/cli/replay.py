@@ -27,12 +27,13 @@ def replay(args: argparse.Namespace) -> int:
     session = store.load(path)
     if not session.path:
         raise MtchatError(f"{session.name} has no turns")
-    return verify(session, args) if args.verify else play(session)
+    return verify(session, args) if args.verify else play(session, wiring.Ground(args.unsafe))
 
 
-def play(session: Session) -> int:
+def play(session: Session, ground: wiring.Ground) -> int:
     view = View.of(sys.stdout)
-    outcome = wiring.sandboxed(session.program, Limits(seconds=LONGEST_SECONDS), None)
+    View.of(sys.stderr).warning(ground.notice())
+    outcome = ground.run(session.program, Limits(seconds=LONGEST_SECONDS), None)
     outputs = printed(session.program, outcome)
     for number, turn in enumerate(session.path, start=1):
         view.turn(number, turn)

@@ -34,10 +34,14 @@ class Script:
 
 @dataclass(frozen=True)
 class Sandbox:
-    """How a program is run, its files copied to a folder; and why nothing can be run, "" when it can."""
+    """How a program is run, its files copied to a folder; and why nothing can be run, "" when it can.
+
+    `notice` is what to say first where programs are held less well than they could be.
+    """
 
     run: Callable[[Program, Limits, Path], Outcome]
     refusal: Callable[[], str]
+    notice: Callable[[], str] = lambda: ""
 
 
 class Player:
@@ -100,6 +104,7 @@ def play(script: Script, log: Log, model: Loading, sandbox: Sandbox, view: View)
         if script.run or script.fix:
             raise SandboxError(f"nothing can be run here: {sandbox.refusal()}")
         view.note(f"programs are not run: {sandbox.refusal()}")
+    view.warning(sandbox.notice())
     wait_for(model, view)
     player = Player(script, log, model, sandbox, view)
     for number, instruction in enumerate(script.instructions, start=1):

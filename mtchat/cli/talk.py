@@ -36,7 +36,8 @@ def talk(args: argparse.Namespace) -> int:
         from mtchat.repl.view import View
 
         script = Script(instructions, args.run, args.fix, args.family, settings)
-        sandbox = Sandbox(wiring.sandboxed, wiring.refusal)
+        ground = wiring.Ground(args.unsafe)
+        sandbox = Sandbox(ground.run, ground.refusal, ground.notice)
         return play(script, log, shelf.get(args.model), sandbox, View.of(sys.stderr))
 
 
@@ -45,8 +46,18 @@ def converse(args: argparse.Namespace, log: Log, folder: Path, shelf: Shelf) -> 
     from mtchat.repl.desk import Desk, Tools
     from mtchat.repl.view import View
 
-    tier = wiring.Tier()
-    tools = Tools(shelf.get, wiring.sandboxed, wiring.models, tier.begin, lambda: tier.word, wiring.refusal)
+    ground = wiring.Ground(args.unsafe)
+    tier = wiring.Tier(ground)
+    tools = Tools(
+        load=shelf.get,
+        run=ground.run,
+        models=wiring.models,
+        begin=tier.begin,
+        tier=lambda: tier.word,
+        refusal=ground.refusal,
+        notice=ground.notice,
+        warning=ground.warning(),
+    )
     desk = Desk(
         log,
         folder,

@@ -31,7 +31,9 @@ def run(args: argparse.Namespace) -> int:
         view = err if stream == "stderr" else out
         write(view.out, text)
 
-    outcome = wiring.sandboxed(program, limits, place, hear)
+    ground = wiring.Ground(args.unsafe)
+    err.warning(ground.notice())
+    outcome = ground.run(program, limits, place, hear)
     if outcome.traceback:
         err.line(outcome.traceback.rstrip("\n"))
     if not outcome.ok:

@@ -3,7 +3,9 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 
@@ -15,6 +17,9 @@ from mtchat.errors import ModelError
 from mtchat.repl.view import View
 from mtchat.starter import cache, catalogue
 from mtchat.starter.progress import Progress, describe
+
+if TYPE_CHECKING:
+    from mtchat.sandbox.sandbox import Choice
 
 Hear = Callable[[str, str], None]
 
@@ -83,16 +88,47 @@ def models() -> list[tuple[str, str]]:
     return [(row.name, f"{row.title}, {row.text}") for row in cache.status(cache.folder())]
 
 
-def sandboxed(program: Program, limits: Limits, collect: Path | None, hear: Hear | None = None) -> Outcome:
-    from mtchat.sandbox import sandbox
+@dataclass(frozen=True)
+class Ground:
+    """Where programs run: in the strongest sandbox that works or, `unsafe`, in none."""
 
-    return sandbox.run(program, limits, collect=collect, watch=hear)
+    unsafe: bool = False
+
+    def run(
+        self, program: Program, limits: Limits, collect: Path | None, hear: Hear | None = None
+    ) -> Outcome:
+        """SandboxError where nothing works."""
+        from mtchat.sandbox import sandbox
+
+        return sandbox.run_in(self.choice(), program, limits, collect, hear)
+
+    def choice(self) -> "Choice":
+        from mtchat.sandbox import sandbox
+
+        return sandbox.chosen(without_sandbox=self.unsafe)
+
+    def refusal(self) -> str:
+        """Why nothing can be run here; "" when something can."""
+        return self.choice().probe.refusal
+
+    def notice(self) -> str:
+        """What to say once, before the first run; "" in the strongest sandbox, or where there is none."""
+        return self.warning() or self.choice().probe.notice
+
+    def warning(self) -> str:
+        """What it means to run without a sandbox; "" otherwise."""
+        if not self.unsafe:
+            return ""
+        from mtchat.sandbox.unsafe import MEANING
+
+        return MEANING
 
 
 class Tier:
     """How strong the sandbox is, in a word, found out in the background; "…" until then."""
 
-    def __init__(self) -> None:
+    def __init__(self, ground: Ground) -> None:
+        self.ground = ground
         self.word = "…"
         self.thread: threading.Thread | None = None
 
@@ -102,14 +138,4 @@ class Tier:
             self.thread.start()
 
     def look(self) -> None:
-        from mtchat.sandbox import sandbox
-
-        self.word = sandbox.probe().tier or "none"
-
-
-def refusal() -> str:
-    """Why nothing can be run here; "" when a sandbox works."""
-    from mtchat.sandbox import sandbox
-
-    found = sandbox.probe()
-    return "" if found.ok else f"{found.reason}; {found.fix}"
+        self.word = self.ground.choice().probe.tier or "none"

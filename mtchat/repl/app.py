@@ -19,7 +19,13 @@ from mtchat.repl.keys import bindings
 from mtchat.repl.view import shown
 from mtchat.repl.words import sound, where
 
-STYLE = Style.from_dict({"bottom-toolbar": "noreverse ansibrightblack", "prompt": "bold"})
+STYLE = Style.from_dict(
+    {
+        "bottom-toolbar": "noreverse ansibrightblack",
+        "bottom-toolbar warning": "bold ansired",
+        "prompt": "bold",
+    }
+)
 
 
 def start(desk: Desk, history: Path | None) -> None:
@@ -78,6 +84,7 @@ def greet(desk: Desk) -> None:
     view.line(
         f"mtchat {__version__}: type an instruction, and the program grows by a piece. /help lists commands."
     )
+    view.warning(desk.tools.warning)
     for notice in desk.log.notices:
         view.note(notice)
     if not desk.session.turns:

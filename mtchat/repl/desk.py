@@ -54,8 +54,9 @@ class Model(Protocol):
 class Tools:
     """What the command line hands in: how to get a model, how to run a program, and what is there.
 
-    `tier` says how strong the sandbox is, once `begin` had time to find out; `refusal` waits for that and
-    says why nothing can be run, "" when it can.
+    `tier` says how strong the sandbox is, once `begin` had time to find out, in capitals when there is none;
+    `refusal` waits for that and says why nothing can be run, "" when it can. `notice` waits too: what to say
+    where programs are held less well than they could be; `warning` is what to say of that at once.
     """
 
     load: Callable[[str], Model]
@@ -64,6 +65,8 @@ class Tools:
     begin: Callable[[], None]
     tier: Callable[[], str]
     refusal: Callable[[], str]
+    notice: Callable[[], str] = lambda: ""
+    warning: str = ""
 
 
 @dataclass
@@ -78,6 +81,7 @@ class Desk:
     ask: Callable[[str, str], str] = lambda label, text: text
     settings: Settings = field(default_factory=Settings)
     chosen_family: str = ""
+    announced: bool = False
     session: Session = field(init=False)
 
     def __post_init__(self) -> None:
@@ -143,7 +147,14 @@ class Desk:
         if self.tools.refusal():
             self.view.error(f"programs are not run: {self.tools.refusal()}")
             return None
+        self.announce()
         return self.run
+
+    def announce(self) -> None:
+        """Says before the first run that programs are held less well than they could be."""
+        if not self.announced and self.tools.notice() != self.tools.warning:
+            self.view.warning(self.tools.notice())
+        self.announced = True
 
     def watcher(self, before: str) -> Watch:
         """Shows what happens, and has each turn on disk before it is run.
@@ -185,6 +196,7 @@ class Desk:
 
     def run_aloud(self) -> Outcome:
         """The whole program from the start, its output shown as it comes."""
+        self.announce()
         outcome = self.tools.run(self.session.program, self.settings.limits, self.place, self.view.hearing())
         self.keep(self.session.with_outcome(outcome), "run")
         return outcome

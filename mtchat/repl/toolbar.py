@@ -1,14 +1,27 @@
 """The bottom toolbar: model, turn, tokens of the context, state of the last run, sandbox tier."""
 
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+
 from mtchat.repl.desk import Desk
 from mtchat.repl.escape import escaped
 
+BETWEEN = ("", " │ ")
 
-def text(desk: Desk) -> str:
+
+def text(desk: Desk) -> StyleAndTextTuples:
     """One line; the tokens are those the last turn used of the model's context."""
     parts = [model(desk), f"turn {len(desk.session.path) + 1}", context(desk), state(desk)]
-    parts += [f"sandbox {desk.tools.tier()}", desk.session.name]
-    return " " + escaped(" │ ".join(part for part in parts if part))
+    before = [("", escaped(part)) for part in parts if part]
+    line: StyleAndTextTuples = [("", " ")]
+    for part in (*before, tier(desk)):
+        line += [part, BETWEEN]
+    return [*line, ("", escaped(desk.session.name))]
+
+
+def tier(desk: Desk) -> tuple[str, str]:
+    """What holds programs; where nothing does, that cannot be overlooked."""
+    word = desk.tools.tier()
+    return ("class:warning", escaped(word)) if word.isupper() else ("", escaped(f"sandbox {word}"))
 
 
 def state(desk: Desk) -> str:

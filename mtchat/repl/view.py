@@ -64,6 +64,11 @@ class View:
     def error(self, text: str) -> None:
         self.line(text, RED)
 
+    def warning(self, text: str) -> None:
+        """Something the user should not miss; nothing when there is no text."""
+        if text:
+            self.line(text, YELLOW)
+
     def heading(self, text: str) -> None:
         self.line(text, BOLD)
 

@@ -1,6 +1,6 @@
 """What a way of containing programs must offer, so that one file in backends/ adds it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,13 +43,16 @@ class Box:
 class Command:
     """What to start: the program's whole environment is `environ`, it inherits only `descriptors`.
 
-    The launcher becomes `user`, unless that is 0.
+    The launcher becomes `user`, unless that is 0; a `reader` may then still read any file it can see.
+    `spilled` says whether the run has filled its folders, where no file system of its own keeps it from that.
     """
 
     argv: tuple[str, ...]
     environ: Mapping[str, str] = field(default_factory=dict)
     descriptors: tuple[int, ...] = ()
     user: int = 0
+    reader: bool = False
+    spilled: Callable[[], bool] = lambda: False
 
 
 class Backend(Protocol):

@@ -2,6 +2,7 @@
 
 import os
 import site
+import stat
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -11,10 +12,11 @@ INSIDE = Path(__file__).with_name("inside")
 SYSTEM = (Path("/usr"), Path("/bin"), Path("/lib"), Path("/lib64"))
 WORK_FOLDERS = ("/work", "/sandbox", "/program")
 MASKED = ("pip.conf",)
+LAUNCHER = "mtchat.sandbox.inside.launcher"
 BOOT = """import sys
 sys.path.insert(0, {inside!r})
-from mtchat.sandbox.inside.launcher import main
-main({control}, {shared})
+from {launcher} import main
+main({control}, {shared}, *{more!r})
 """
 
 
@@ -38,13 +40,32 @@ class Interpreter:
         taken = {root.parts[1] for root in self.roots}
         return next((name for name in WORK_FOLDERS if name[1:] not in taken), "/mtchat-work")
 
-    def arguments(self, inside: str, control: int, shared: int) -> tuple[str, ...]:
+    @property
+    def needed(self) -> tuple[Path, ...]:
+        """What a program must be able to read before it can import anything."""
+        files = (Path(self.python).resolve(), Path(os.__file__), INSIDE, INSIDE / "launcher.py")
+        return (*self.roots, *map(Path, self.folders), *files)
+
+    @property
+    def readable(self) -> bool:
+        """Whether other users than its owner may read all that, once they can reach it."""
+        modes = [path.stat().st_mode for path in self.needed]
+        return all(mode & stat.S_IROTH and (mode & stat.S_IXOTH or stat.S_ISREG(mode)) for mode in modes)
+
+    def arguments(
+        self,
+        inside: str,
+        control: int,
+        shared: int,
+        launcher: str = LAUNCHER,
+        more: tuple[int | str, ...] = (),
+    ) -> tuple[str, ...]:
         """The command line of the launcher, `inside` being the folder that holds its package.
 
         -s -P ignore the user's and the current folder, -S the environment's .pth files; PYTHON* variables
         count, because the sandbox alone sets them.
         """
-        boot = BOOT.format(inside=inside, control=control, shared=shared)
+        boot = BOOT.format(inside=inside, control=control, shared=shared, launcher=launcher, more=more)
         return (self.python, "-s", "-P", "-S", "-c", boot)
 
 
@@ -72,7 +93,7 @@ def homes(python: Path) -> list[Path]:
     return found
 
 
-def environment(home: str) -> dict[str, str]:
+def environment(home: str, scratch: str = "/tmp") -> dict[str, str]:
     """All that a program sees of an environment. A fixed hash seed makes a run repeat itself.
 
     Libraries compute on one thread: threads of theirs do not survive the forks that states are made by,
@@ -83,13 +104,13 @@ def environment(home: str) -> dict[str, str]:
         "HOME": home,
         "USER": "user",
         "LANG": "C.UTF-8",
-        "TMPDIR": "/tmp",
-        "XDG_CACHE_HOME": "/tmp/.cache",
-        "XDG_CONFIG_HOME": "/tmp/.config",
+        "TMPDIR": scratch,
+        "XDG_CACHE_HOME": f"{scratch}/.cache",
+        "XDG_CONFIG_HOME": f"{scratch}/.config",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONHASHSEED": "0",
         "MPLBACKEND": "module://mtchat.sandbox.inside.figures",
-        "MPLCONFIGDIR": "/tmp/.matplotlib",
+        "MPLCONFIGDIR": f"{scratch}/.matplotlib",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",

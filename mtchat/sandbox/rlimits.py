@@ -12,8 +12,11 @@ PROCESSES = 64
 OPEN_FILES = 256
 
 
-def rlimits(limits: Limits) -> list[tuple[int, int, int]]:
-    """(resource, soft, hard). Address space is wider than data: libraries reserve more than they use."""
+def rlimits(limits: Limits, states: int = 0) -> list[tuple[int, int, int]]:
+    """(resource, soft, hard). Address space is wider than data: libraries reserve more than they use.
+
+    `states` is how many processes beside the run's own are alive.
+    """
     data = limits.memory_mib * MIB
     cpu = math.ceil(limits.seconds * (os.cpu_count() or 1)) + 1
     wanted = {
@@ -22,7 +25,7 @@ def rlimits(limits: Limits) -> list[tuple[int, int, int]]:
         "RLIMIT_CPU": (cpu, cpu + 1),
         "RLIMIT_FSIZE": (limits.disk_mib * MIB,) * 2,
         "RLIMIT_STACK": (8 * MIB,) * 2,
-        "RLIMIT_NPROC": (PROCESSES,) * 2,
+        "RLIMIT_NPROC": (PROCESSES + states,) * 2,
         "RLIMIT_NOFILE": (OPEN_FILES,) * 2,
         "RLIMIT_CORE": (0, 0),
         "RLIMIT_MEMLOCK": (0, 0),

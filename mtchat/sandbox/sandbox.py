@@ -3,22 +3,26 @@
 import compileall
 import secrets
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 from mtchat.core.given import NOTHING, Given
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program
 from mtchat.core.settings import Limits
 from mtchat.errors import SandboxError
+from mtchat.sandbox import unsafe
 from mtchat.sandbox.backend import Backend, Variant, backends
 from mtchat.sandbox.collect import Harvest, harvest
 from mtchat.sandbox.inside.wire import Job
 from mtchat.sandbox.interpreter import INSIDE, interpreter
 from mtchat.sandbox.report import names
 from mtchat.sandbox.rlimits import rlimits
+from mtchat.sandbox.states import MOST_STATES
 from mtchat.sandbox.supervise import supervised
+from mtchat.sandbox.unsafe import LAST_RESORT
 from mtchat.sandbox.verdict import outcome
 from mtchat.sandbox.watching import INTERRUPTED, Watch
 
@@ -30,7 +34,8 @@ PROBING = threading.Lock()
 class Probe:
     """Whether programs can be run here: the tier shown to the user, or the reason why not and the fix.
 
-    `tool` is where what contains them was found, `version` its version.
+    Where only a weaker tier is ok, `reason` and `fix` are of the strongest one. `tool` is where what contains
+    programs was found, `version` its version.
     """
 
     tier: str = ""
@@ -39,6 +44,18 @@ class Probe:
     fix: str = ""
     version: str = ""
     tool: Path | None = None
+
+    @property
+    def refusal(self) -> str:
+        """Why nothing can be run and what to do about it; "" when something can."""
+        return "" if self.ok else f"{self.reason}; {self.fix}. {LAST_RESORT}"
+
+    @property
+    def notice(self) -> str:
+        """What to say before the first run where programs are held less well than they could be."""
+        if not self.ok or not self.reason:
+            return ""
+        return f"programs run in a reduced sandbox, {self.tier}: {self.reason}; to mend it: {self.fix}"
 
 
 @dataclass(frozen=True)
@@ -83,7 +100,7 @@ def run_in(
 ) -> Outcome:
     """Run a program in what a probe chose."""
     if choice.backend is None or choice.variant is None:
-        raise SandboxError(f"no sandbox works here: {choice.probe.reason}; {choice.probe.fix}")
+        raise SandboxError(f"no sandbox works here: {choice.probe.refusal}")
     job = job_of(program, limits, given.arguments, look)
     with supervised(choice.backend, choice.variant, job, limits, watch, given) as ending:
         if not ending.started and not ending.limit:
@@ -98,38 +115,53 @@ def gathered(work: int, limits: Limits, given: Given, collect: Path | None) -> H
     return harvest(work, limits.disk_mib << 20, collect, given.files)
 
 
-def job_of(program: Program, limits: Limits, arguments: tuple[str, ...] = (), look: bool = False) -> Job:
+def job_of(
+    program: Program,
+    limits: Limits,
+    arguments: tuple[str, ...] = (),
+    look: bool = False,
+    warm: bool = False,
+) -> Job:
     """What the launcher is told to do."""
     python = interpreter()
     return Job(
         names(program),
         [chunk.code for chunk in program.chunks],
         secrets.token_bytes(MARK_BYTES),
-        rlimits(limits),
+        rlimits(limits, MOST_STATES if warm else 0),
         list(python.folders),
         python.prefix,
         arguments=arguments,
         look=look,
+        warm=warm,
     )
 
 
-def chosen() -> Choice:
-    """The strongest backend that works, found once, by whichever thread comes first."""
+def chosen(*, without_sandbox: bool = False) -> Choice:
+    """The strongest backend that works, found once, by whichever thread comes first.
+
+    `without_sandbox` is for a user who asked for that in so many words: then nothing is contained.
+    """
     with PROBING:
-        return choose_once()
+        return choose_once(without_sandbox)
 
 
 @cache
-def choose_once() -> Choice:
+def choose_once(without_sandbox: bool) -> Choice:
     # Runs only read this folder, so without this each would compile the launcher anew: 8 ms.
     compileall.compile_dir(INSIDE, quiet=2)
-    return choose(backends())
+    return choose((unsafe_way(),) if without_sandbox else backends())
+
+
+def unsafe_way() -> Backend:
+    return cast(Backend, unsafe)
 
 
 def choose(candidates: tuple[Backend, ...]) -> Choice:
-    """The first variant of the first backend that runs an empty program; else why the first one did not."""
+    """The first variant of the first backend that runs an empty program, with why stronger ones did not."""
     failures: list[Probe] = []
     for backend in candidates:
+        stronger = failures[0] if failures else Probe()
         try:
             variants = backend.variants()
         except SandboxError as error:
@@ -139,7 +171,7 @@ def choose(candidates: tuple[Backend, ...]) -> Choice:
         for variant in variants:
             found = attempt(backend, variant)
             if found.ok:
-                return Choice(found, backend, variant)
+                return Choice(replace(found, reason=stronger.reason, fix=stronger.fix), backend, variant)
             failures.append(found)
     return Choice(
         failures[0] if failures else Probe(reason="no backend is installed", fix="reinstall mtchat")

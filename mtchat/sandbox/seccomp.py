@@ -3,17 +3,20 @@
 import errno
 import platform
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mtchat.errors import SandboxError
 
 ALLOW, KILL, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
-LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+LOAD, EQUAL, AT_LEAST, ANY_BIT, KEEP_BITS, RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 NUMBER, ARCH, ARGUMENT = 0, 4, 16
 X32_BIT = 0x40000000
 NEW_NAMESPACES = 0x7E020080
 AF_UNIX, AF_INET, AF_INET6 = 1, 2, 10
+SOCK_STREAM, SOCK_KINDS = 1, 0xF
 TIOCSTI, TIOCLINUX = 0x5412, 0x541C
+PR_SET_CHILD_SUBREAPER, PRIO_PROCESS, IOPRIO_WHO_PROCESS = 36, 0, 1
 
 # name: (x86_64, aarch64); None where the architecture has no such call.
 FORBIDDEN: dict[str, tuple[int | None, int | None]] = {
@@ -96,6 +99,49 @@ MISSING: dict[str, tuple[int | None, int | None]] = {
     "memfd_secret": (447, 447),
 }
 
+# Without namespaces: what leads to the host's network, and to files outside through a watch on them.
+NETWORK: dict[str, tuple[int | None, int | None]] = {
+    "socket": (41, 198),
+    "connect": (42, 203),
+    "bind": (49, 200),
+    "listen": (50, 201),
+    "inotify_add_watch": (254, 27),
+}
+
+# Landlock does not keep a program from changing the owner, mode, times and labels of its user's files.
+OWNERSHIP: dict[str, tuple[int | None, int | None]] = {
+    "chmod": (90, None),
+    "fchmod": (91, 52),
+    "fchmodat": (268, 53),
+    "fchmodat2": (452, 452),
+    "chown": (92, None),
+    "lchown": (94, None),
+    "fchown": (93, 55),
+    "fchownat": (260, 54),
+    "utime": (132, None),
+    "utimes": (235, None),
+    "futimesat": (261, None),
+    "utimensat": (280, 88),
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7),
+    "removexattr": (197, 14),
+    "lremovexattr": (198, 15),
+    "fremovexattr": (199, 16),
+    "setxattrat": (463, 463),
+    "removexattrat": (466, 466),
+    "file_setattr": (469, 469),
+}
+
+# Calls whose first argument is a process, 0 for one's own; Landlock does not guard those of the host.
+OF_PROCESSES: dict[str, tuple[int, int]] = {
+    "prlimit64": (302, 261),
+    "sched_setaffinity": (203, 122),
+    "sched_setscheduler": (144, 119),
+    "sched_setparam": (142, 118),
+    "sched_setattr": (314, 274),
+}
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -107,16 +153,24 @@ class Machine:
     ioctl: int
     socket: int
     socketpair: int
+    prctl: int
+    setpriority: int
+    ioprio_set: int
 
 
 MACHINES = {
-    "x86_64": Machine(0xC000003E, 0, 56, 16, 41, 53),
-    "aarch64": Machine(0xC00000B7, 1, 220, 29, 198, 199),
+    "x86_64": Machine(0xC000003E, 0, 56, 16, 41, 53, 157, 141, 251),
+    "aarch64": Machine(0xC00000B7, 1, 220, 29, 198, 199, 167, 140, 30),
 }
 
 
-def program(machine: str = "") -> bytes:
-    """The filter as an array of `struct sock_filter`; SandboxError for an architecture without a table."""
+def program(machine: str = "", *, on_host: bool = False, owner: bool = False) -> bytes:
+    """The filter as an array of `struct sock_filter`; SandboxError for an architecture without a table.
+
+    `on_host` is for a program that shares network and processes with the host: it gets no sockets but
+    connected pairs, and no word on other processes. An `owner` may have files outside the sandbox; its
+    program changes neither mode nor times of any file.
+    """
     name = machine or platform.machine()
     if name not in MACHINES:
         raise SandboxError(f"the sandbox has no system call table for {name}; it knows {', '.join(MACHINES)}")
@@ -127,16 +181,42 @@ def program(machine: str = "") -> bytes:
         step(AT_LEAST, X32_BIT, 0, 1),
         step(RETURN, ERRNO | errno.ENOSYS),
     ]
-    for calls, refusal in ((FORBIDDEN, errno.EPERM), (MISSING, errno.ENOSYS)):
-        for numbers in calls.values():
-            number = numbers[here.column]
-            if number is not None:
-                code += [step(EQUAL, number, 0, 1), step(RETURN, ERRNO | refusal)]
+    code += refused(FORBIDDEN, here.column, errno.EPERM) + refused(MISSING, here.column, errno.ENOSYS)
+    if owner:
+        code += refused(OWNERSHIP, here.column, errno.EPERM)
     code += when(here.clone, 0, ANY_BIT, (NEW_NAMESPACES,), errno.EPERM)
     code += when(here.ioctl, 1, EQUAL, (TIOCSTI, TIOCLINUX), errno.EPERM)
-    code += when_not(here.socket, 0, (AF_UNIX, AF_INET, AF_INET6), errno.EAFNOSUPPORT)
+    if on_host:
+        code += unshared(here)
+    else:
+        code += when_not(here.socket, 0, (AF_UNIX, AF_INET, AF_INET6), errno.EAFNOSUPPORT)
     code += when_not(here.socketpair, 0, (AF_UNIX,), errno.EAFNOSUPPORT)
     return b"".join([*code, step(RETURN, ALLOW)])
+
+
+def unshared(here: Machine) -> list[bytes]:
+    """What keeps a program from the host's network and processes where no namespace does.
+
+    A pair of datagram sockets could still send to any path. A subreaper of the program's own would hide
+    processes from the launcher.
+    """
+    code = refused(NETWORK, here.column, errno.EPERM)
+    code += when_not(here.socketpair, 1, (SOCK_STREAM,), errno.EPERM, SOCK_KINDS)
+    code += when(here.prctl, 0, EQUAL, (PR_SET_CHILD_SUBREAPER,), errno.EPERM)
+    for numbers in OF_PROCESSES.values():
+        code += when_not(numbers[here.column], 0, (0,), errno.EPERM)
+    for number, own in ((here.setpriority, PRIO_PROCESS), (here.ioprio_set, IOPRIO_WHO_PROCESS)):
+        code += when_not(number, 0, (own,), errno.EPERM) + when_not(number, 1, (0,), errno.EPERM)
+    return code
+
+
+def refused(calls: Mapping[str, tuple[int | None, int | None]], column: int, refusal: int) -> list[bytes]:
+    code = []
+    for numbers in calls.values():
+        number = numbers[column]
+        if number is not None:
+            code += [step(EQUAL, number, 0, 1), step(RETURN, ERRNO | refusal)]
+    return code
 
 
 def step(code: int, value: int, then: int = 0, otherwise: int = 0) -> bytes:
@@ -160,8 +240,11 @@ def when(number: int, argument: int, test: int, values: tuple[int, ...], refusal
     return [step(EQUAL, number, 0, len(body) + 1), *body, step(LOAD, NUMBER)]
 
 
-def when_not(number: int, argument: int, values: tuple[int, ...], refusal: int) -> list[bytes]:
-    """Refuse a call unless its argument is one of the values; the number is loaded before and after."""
+def when_not(
+    number: int, argument: int, values: tuple[int, ...], refusal: int, bits: int = 0xFFFFFFFF
+) -> list[bytes]:
+    """Refuse a call unless these bits of its argument are one of the values; the number is loaded again."""
     tests = [step(EQUAL, value, len(values) - index, 0) for index, value in enumerate(values)]
-    body = [step(LOAD, low_half(argument)), *tests, step(RETURN, ERRNO | refusal)]
+    kept = [step(KEEP_BITS, bits)] if bits != 0xFFFFFFFF else []
+    body = [step(LOAD, low_half(argument)), *kept, *tests, step(RETURN, ERRNO | refusal)]
     return [step(EQUAL, number, 0, len(body) + 1), *body, step(LOAD, NUMBER)]

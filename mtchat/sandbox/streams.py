@@ -25,6 +25,12 @@ class Stream:
         """What each chunk printed, as many as began."""
         return tuple("".join(part) for part in self.parts)
 
+    @property
+    def so_far(self) -> tuple[str, ...]:
+        """The same, with what at the end might have been the beginning of a mark, but is not."""
+        *before, last = self.texts
+        return (*before, last + self.held.decode("utf-8", "replace"))
+
     def feed(self, data: bytes) -> None:
         pieces = (self.held + data).split(self.mark) if self.mark else [data]
         for piece in pieces[:-1]:

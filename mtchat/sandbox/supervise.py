@@ -70,13 +70,14 @@ def supervised(
             Run(
                 process,
                 ours,
-                job.by(command.user),
+                job.by(command.user, command.reader),
                 limits,
                 watch or (lambda name, text: None),
                 stopped,
                 given,
             )
         )
+        run.spilled = command.spilled
         ending = run.end()
         yield replace(ending, shared=os.pread(shared, SHARED_BYTES, 0))
 
@@ -273,13 +274,11 @@ def received(link: socket.socket, size: int) -> Message:
 
 def end_sandbox(process: "subprocess.Popen[bytes]", first: int | None) -> None:
     """Kill pid 1 of a sandbox, or what was to start it, unless it has ended."""
-    if process.poll() is not None:
-        return
     with suppress(ProcessLookupError):
-        if first is None:
-            process.kill()
-        else:
+        if first is not None:
             signal.pidfd_send_signal(first, signal.SIGKILL)
+        elif process.poll() is None:
+            process.kill()
 
 
 def put_away(process: "subprocess.Popen[bytes]") -> None:

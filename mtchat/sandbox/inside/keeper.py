@@ -12,7 +12,7 @@ import signal
 import time
 
 from mtchat.sandbox.inside.kernel import dumpable, exactly, hand_over, received
-from mtchat.sandbox.inside.states import hold
+from mtchat.sandbox.inside.states import State, hold
 from mtchat.sandbox.inside.wire import (
     DROP,
     FORGET,
@@ -27,19 +27,22 @@ from mtchat.sandbox.inside.wire import (
     Job,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 PAUSE_SECONDS = 0.001
 
 
-def keep(job: Job, link: _socket.socket) -> None:
-    """Serve the host until it goes away. Returns only in a run that ended."""
+def keep(job: Job, link: _socket.socket) -> State:
+    """Serve the host until it goes away. Returns only in the process of the first state."""
     _, fds = received(link, 1, 1)
     if os.fork() == 0:
         dumpable(1)
         link.close()
-        hold(job, _socket.socket(fileno=fds[0]))
-        return
+        return hold(job, _socket.socket(fileno=fds[0]))
     os.close(fds[0])
-    Keeper(link).serve()
+    return Keeper(link).serve()
 
 
 class Keeper:
@@ -61,7 +64,7 @@ class Keeper:
         for folder in folders:
             os.close(folder)
 
-    def serve(self) -> None:
+    def serve(self) -> "NoReturn":
         poll = select.poll()
         poll.register(self.link.fileno(), select.POLLIN)
         poll.register(self.woken, select.POLLIN)
@@ -94,7 +97,7 @@ class Keeper:
             self.spared.add(number)
         elif word == DROP:
             self.drop(number)
-        elif word == SWEEP:
+        elif word == SWEEP and self.watched:
             self.sweep()
         elif word in (SAVE, LOAD, FORGET):
             self.tell(PORTED, self.porter.do(word, number))

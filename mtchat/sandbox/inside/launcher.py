@@ -24,14 +24,20 @@ def main(control: int, shared: int) -> None:
     os.set_inheritable(shared, False)
     introduce(link)
     job = Job.unpack(exactly(link, int.from_bytes(exactly(link, 8), "little")))
-    if job.user:
+    if job.reader:
+        from mtchat.sandbox.inside.fence import become_reader
+
+        become_reader(job.user)
+    elif job.user:
         become(job.user)
     dumpable(0)
     if job.warm:
         from mtchat.sandbox.inside.keeper import keep
 
         os.close(shared)
-        keep(job, link)
+        state = keep(job, link)
+        while state.wait().play():
+            continue
         return
     memory = mmap.mmap(shared, SHARED_BYTES)
     began = time.monotonic()

@@ -20,8 +20,11 @@ TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 OF_OURS = (signal.SIGCHLD, signal.SIGCONT, signal.SIGTSTP)
 
 
-def reason(sources: "Iterable[str]", known: set[int]) -> str:
-    """Why this process cannot go on in two copies, as what the turn did; "" when it can."""
+def reason(sources: "Iterable[str]", known: "set[tuple[int, int]]") -> str:
+    """Why this process cannot go on in two copies, as what the turn did; "" when it can.
+
+    The files in `known`, by device and inode, are ours.
+    """
     text = "\n".join(sources)
     return (
         next((why for word, why in TELLING.items() if word in text), "")
@@ -40,13 +43,16 @@ def of_threads() -> str:
         return "keeps a process running" if file.read().strip() else ""
 
 
-def of_descriptors(known: set[int]) -> str:
+def of_descriptors(known: "set[tuple[int, int]]") -> str:
     """Copies would share the position in a file, and what comes in over a connection."""
     for entry in os.listdir("/proc/self/fd"):
         try:
-            mode = os.fstat(int(entry)).st_mode if int(entry) not in known else stat.S_IFCHR
+            status = os.fstat(int(entry))
         except OSError:
             continue
+        if (status.st_dev, status.st_ino) in known:
+            continue
+        mode = status.st_mode
         if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
             return "keeps a file open"
         if not stat.S_ISCHR(mode):

@@ -9,17 +9,20 @@ import _socket
 import mmap
 import os
 import re
+import signal
 import sys
+import time
 
 from mtchat.sandbox.inside.chunks import Player, confine, prefer_as_victim, watch_faults
 from mtchat.sandbox.inside.kernel import received
 from mtchat.sandbox.inside.leftovers import reason
-from mtchat.sandbox.inside.progress import HIGH_FD, Held, Progress
+from mtchat.sandbox.inside.progress import HIGH_FD, Held, Progress, identity
 from mtchat.sandbox.inside.wire import (
     BUSY,
     HEAD,
     HELD,
     KEEP,
+    REST,
     SHARED_BYTES,
     STEP,
     WHOLE,
@@ -37,21 +40,21 @@ WORD_BYTES = 16
 DESCRIPTORS = 5  # stdout, stderr, shared memory, the socket of the run, the work
 
 
-def hold(job: Job, link: _socket.socket) -> None:
-    """Hold the state before the first chunk. Returns in a run that ended, never in a state."""
-    state = State(job, lifted(link))
+def hold(job: Job, link: _socket.socket) -> "State":
+    """The state before the first chunk."""
     os.setsid()
     prefer_as_victim()
     confine(job)
-    state.quiet()
-    state.say(HELD)
-    while True:
-        run = state.wait()
-        if run.play():
-            state.quiet()
-            state.say(HELD)
-            continue
-        return
+    state = State(job, lifted(link))
+    state.rest()
+    return state
+
+
+def parts(head: int, begun: bool) -> tuple[int, ...]:
+    """In what parts to run a chunk: one that begins with imports in two, so that they can be kept alone."""
+    if not head:
+        return (WHOLE,)
+    return (REST,) if begun else (HEAD, REST)
 
 
 def lifted(link: _socket.socket) -> _socket.socket:
@@ -70,15 +73,15 @@ class State:
         self.player = Player(job)
         self.link = link
 
-    def quiet(self) -> None:
-        """Nothing here prints, or keeps the streams of a run open."""
+    def rest(self) -> None:
+        """Keep no streams of a run open, and tell the host that this state is ready."""
         null = os.open("/dev/null", os.O_RDWR)
         for fd in (1, 2):
             os.dup2(null, fd)
         os.close(null)
-
-    def say(self, word: bytes) -> None:
-        self.link.send(word)
+        # What a state forks is not its own to wait for.
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        self.link.send(HELD)
 
     def wait(self) -> "Run":
         """Wait for work, for ever; returns in a fork that does it."""
@@ -91,7 +94,7 @@ class State:
             if middle:
                 for fd in fds:
                     os.close(fd)
-                os.waitpid(middle, 0)
+                self.link.send(HELD)
                 continue
             # The parent of a run is pid 1, as in any run, because the process between ends at once.
             if os.fork():
@@ -110,6 +113,7 @@ class Run:
             os.dup2(fd, stream)
             os.close(fd)
         self.state, self.work, self.player = state, Work.unpack(contents(work)), state.player
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self.link = lifted(_socket.socket(fileno=link))
         self.place = Held(self.link.fileno())
         self.memory = mmap.mmap(shared, SHARED_BYTES)
@@ -121,12 +125,17 @@ class Run:
         """Run the chunks. True in the fork that is to be a state; the run itself never returns True."""
         work, player = self.work, self.player
         adopt_figures()
+        self.memory[0:4] = work.first.to_bytes(4, "little")
         self.ask(BUSY)
         player.learn(work.names, work.sources)
         try:
-            for offset, count in enumerate(work.heads):
-                if self.chunk(work.first + offset, count, work.begun and offset == 0):
-                    return True
+            for offset, head in enumerate(work.heads):
+                for part in parts(head, work.begun and offset == 0):
+                    began = time.monotonic()
+                    player.step(self.progress, work.first + offset, part, head)
+                    worth = part != HEAD or time.monotonic() - began > WORTHWHILE_SECONDS
+                    if worth and self.offer(work.first + offset, part):
+                        return True
             player.finish(self.progress)
         except BaseException as error:
             self.why = "failed"
@@ -137,42 +146,48 @@ class Run:
         self.end()
         return False
 
-    def chunk(self, index: int, count: int, begun: bool) -> bool:
-        import time
-
-        if count and not begun:
-            started = time.monotonic()
-            self.player.head(self.progress, index, count)
-            if time.monotonic() - started > WORTHWHILE_SECONDS and self.offer(index, HEAD):
-                return True
-        if count:
-            self.player.rest(self.progress, index, count)
-        else:
-            self.player.step(self.progress, index)
-        return self.offer(index, WHOLE)
-
     def offer(self, index: int, part: int) -> bool:
         """Leave a state behind if the host wants one. True in the state."""
         if not self.progress.ours:
             return False
         flush_all()
         self.why = self.hindrance(index + 1)
-        words = [STEP, index.to_bytes(4, "little"), bytes([part]), self.why.encode("utf-8", "replace")]
+        words = [
+            STEP,
+            index.to_bytes(4, "little"),
+            bytes([part == HEAD]),
+            self.why.encode("utf-8", "replace"),
+        ]
         answer, fds = self.ask(b"".join(words))
         if answer != KEEP or self.why or len(fds) != 1:
             return False
         kept = chance()
-        if os.fork() == 0:
+        if self.forked(last=part != HEAD and index == len(self.player.names) - 1):
             self.become_state(fds[0])
             self.player.forget(index if part == HEAD else index + 1)
             restore(kept)
+            self.state.rest()
             return True
+        restore(kept)
         os.close(fds[0])
         self.hear()
         return False
 
+    def forked(self, last: bool) -> bool:
+        """Fork, True in the copy. Unless no chunk follows, the program must not see a child."""
+        middle = os.fork()
+        if last:
+            return middle == 0
+        if middle == 0:
+            if os.fork():
+                os._exit(0)
+            return True
+        os.waitpid(middle, 0)
+        return False
+
     def hindrance(self, count: int) -> str:
-        known = {0, 1, 2, self.shared, self.link.fileno(), *(held.fd for held in self.progress.streams)}
+        ours = (self.shared, self.link.fileno())
+        known = {*map(identity, ours), *(held.identity for held in self.progress.streams)}
         try:
             return reason(self.player.sources[:count], known)
         except Exception:

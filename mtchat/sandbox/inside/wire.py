@@ -12,7 +12,7 @@ WORTHWHILE_SECONDS = 0.015  # imports that took longer are kept as a state of th
 # Words between a state and the host, each a message of its own.
 HELD, BUSY, STEP = b"held", b"busy", b"step"
 GO, KEEP = b"go", b"keep"
-HEAD, WHOLE = 1, 2  # how much of a chunk a state has run: the imports it begins with, or all
+WHOLE, HEAD, REST = 0, 1, 2  # of a chunk: all, the imports it begins with, what follows them
 # Words between pid 1 and the host: one byte, then numbers of 8 bytes.
 WATCH, SPARE, DROP, SWEEP, SAVE, LOAD, FORGET = (bytes([number]) for number in range(1, 8))
 READY, PORTED, SWEPT = (bytes([number]) for number in range(8, 11))
@@ -26,8 +26,9 @@ class Job:
 
     `names` and `sources` are of the chunks, `mark` goes to both streams between them, `rlimits` are
     (resource, soft, hard), `folders` hold installed modules, `prefix` is the environment they belong to;
-    `user` is whom to become, 0 for no one else; `arguments` follow the script in sys.argv; `look` asks for
-    the variables at the end. A `warm` launcher runs no chunks of its own, it keeps states for `Work`.
+    `user` is whom to become, 0 for no one else, and a `reader` may then read all files; `arguments` follow
+    the script in sys.argv; `look` asks for the variables at the end. A `warm` launcher runs no chunks of its
+    own, it keeps states for `Work`.
     """
 
     def __init__(
@@ -42,13 +43,14 @@ class Job:
         arguments: tuple[str, ...] = (),
         look: bool = False,
         warm: bool = False,
+        reader: bool = False,
     ) -> None:
         self.names, self.sources, self.mark = names, sources, mark
         self.rlimits, self.folders, self.prefix, self.user = rlimits, folders, prefix, user
-        self.arguments, self.look, self.warm = arguments, look, warm
+        self.arguments, self.look, self.warm, self.reader = arguments, look, warm, reader
 
-    def by(self, user: int) -> "Job":
-        return Job(**{**vars(self), "user": user})
+    def by(self, user: int, reader: bool = False) -> "Job":
+        return Job(**{**vars(self), "user": user, "reader": reader})
 
     def pack(self) -> bytes:
         """Eight bytes of length, then the job; only ever read by our own launcher, which trusts the host."""

