@@ -23,6 +23,7 @@ test: $(VENV)/installed-test lint
 
 docs: $(VENV)/installed-test
 	$(BIN)/python -m tests.readme
+	$(BIN)/python -m tests.battery
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

@@ -92,7 +92,7 @@ def test_a_failed_turn_leaves_the_state_before_it_alive(worker: Worker) -> None:
         ("while True: pass", "seconds"),
         ("print('x' * 100_000)", "output"),
         ("x = bytearray(10 ** 10)", "memory"),
-        ("import os\nfor _ in range(9): os.fork()", ""),
+        ("import os\nfor _ in range(4): os.fork()", ""),
         ("import os\nos._exit(3)", ""),
         ("import os\nos.abort()", ""),
         ("import ctypes\nctypes.string_at(0)", ""),

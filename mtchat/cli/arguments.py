@@ -18,6 +18,7 @@ VERBS = {
     "import": "make a session from a .py file",
     "sessions": "list the sessions",
     "models": "list the models; get or remove one",
+    "bench": "measure how fast this machine is",
     "doctor": "say what works on this machine, and what to do about what does not",
 }
 EPILOG = "\n".join(
@@ -131,6 +132,15 @@ def export() -> Parser:
     return parser
 
 
+def bench() -> Parser:
+    parser = verb("bench")
+    parser.add_argument("what", choices=["speed"])
+    parser.add_argument("--suite", default="sandbox", choices=["sandbox"], help="what to time")
+    parser.add_argument("--repeats", type=int, default=30, metavar="N", help="how often each thing is timed")
+    parser.add_argument("--strict", action="store_true", help="fail when a target is missed")
+    return parser
+
+
 def bring() -> Parser:
     parser = verb("import")
     parser.add_argument("file", type=Path, metavar="FILE.py")
@@ -163,6 +173,7 @@ BUILD = {
     "import": bring,
     "sessions": sessions,
     "models": models,
+    "bench": bench,
     "doctor": doctor,
 }
 

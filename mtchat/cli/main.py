@@ -37,6 +37,10 @@ def program(args: argparse.Namespace) -> int:
         from mtchat.cli.doctor import doctor
 
         return doctor()
+    if args.verb == "bench":
+        from mtchat.cli.bench import bench
+
+        return bench(args)
     from mtchat.cli import verbs
 
     return verbs.VERBS[args.verb](args)

@@ -6,10 +6,15 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Attached:
-    """A file of the user's that runs get a copy of: its name in the work folder, and where it is."""
+    """A file of the user's that runs get a copy of: its name in the work folder, and where it is.
+
+    `size` in bytes and `sha256` are as they were when it was attached.
+    """
 
     name: str
     path: Path
+    size: int = 0
+    sha256: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from mtchat.core.given import Attached
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program, assemble
 from mtchat.core.turn import Turn
@@ -17,7 +18,8 @@ class Session:
     """Turns in the order they were made, parents first. `head` is the id of the live turn, "" the root.
 
     `visited` maps a turn to the child that was last on the live path, which is where redo goes.
-    `outcomes` holds, by turn id, what the program of the path up to that turn last did.
+    `outcomes` holds, by turn id, what the program of the path up to that turn last did. `attached` are the
+    files of the user's that its runs get.
     """
 
     name: str = ""
@@ -26,6 +28,7 @@ class Session:
     head: str = ROOT
     visited: Mapping[str, str] = field(default_factory=dict)
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
+    attached: tuple[Attached, ...] = ()
 
     @cached_property
     def by_id(self) -> Mapping[str, Turn]:

@@ -1,8 +1,12 @@
 """What a user can set: how the model samples, what a run may use, and how the session behaves."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from string import ascii_lowercase
 
 from mtchat.errors import UsageError
+
+PROCESSES = 64  # and threads, that one run may have; no setting changes it
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,8 @@ class Settings:
     max_tokens: int = 512
     seconds: float = 30.0
     memory_mib: int = 1024
+    disk_mib: int = 256
+    output_kib: int = 1024
     run: bool = True
 
     @property
@@ -45,21 +51,27 @@ class Settings:
 
     @property
     def limits(self) -> Limits:
-        return Limits(seconds=self.seconds, memory_mib=self.memory_mib)
+        return Limits(self.seconds, self.memory_mib, self.output_kib, self.disk_mib)
 
     def with_text(self, name: str, text: str) -> "Settings":
-        """These settings with one changed, its value given as the user typed it."""
+        """These settings with one changed, its value given as the user typed it: "90", "90 s", "2min"."""
+        name = named(name)
         if name not in HELP:
             raise UsageError(f"no setting {name!r}; there are: {', '.join(HELP)}")
         value = parse(name, text, type(getattr(self, name)))
         low, high = BOUNDS.get(name, (float("-inf"), float("inf")))
         if not low <= value <= high:
-            raise UsageError(f"{name} must be between {show(low)} and {show(high)}, not {text}")
+            unit = unit_of(name)
+            raise UsageError(f"{name} must be between {show(low)}{unit} and {show(high)}{unit}, not {text}")
         return replace(self, **{name: value})  # type: ignore[arg-type]
 
     def rows(self) -> list[tuple[str, str, str]]:
-        """(name, value, meaning) of every setting, in order."""
-        return [(each.name, show(getattr(self, each.name)), HELP[each.name]) for each in fields(self)]
+        """(name, value with its unit, meaning) of every setting, in order."""
+        return [(each.name, self.text(each.name), HELP[each.name]) for each in fields(self)]
+
+    def text(self, name: str) -> str:
+        """The value of a setting as it is shown, and can be typed: "30 s"."""
+        return show(getattr(self, name)) + unit_of(name)
 
 
 HELP = {
@@ -70,6 +82,8 @@ HELP = {
     "max_tokens": "the longest reply to one instruction",
     "seconds": "wall clock that one run may take",
     "memory_mib": "memory that one run may take",
+    "disk_mib": "what one run may write to files, with the attached ones",
+    "output_kib": "what one run may print",
     "run": "on runs the program after each turn; off waits for /run",
 }
 
@@ -81,6 +95,42 @@ BOUNDS = {
     "max_tokens": (1, 100_000),
     "seconds": (0.1, 86_400),
     "memory_mib": (64, 1_048_576),
+    "disk_mib": (1, 1_048_576),
+    "output_kib": (1, 1_048_576),
+}
+
+OTHER_NAMES = {"wall": "seconds", "memory": "memory_mib", "disk": "disk_mib", "output": "output_kib"}
+
+
+KIB, MIB, GIB, TIB = 2**10, 2**20, 2**30, 2**40
+BYTES = {"kib": KIB, "kb": KIB, "mib": MIB, "mb": MIB, "gib": GIB, "gb": GIB, "tib": TIB, "tb": TIB}
+TIMES = {"seconds": 1, "minutes": 60, "hours": 3600}
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The unit of a setting: how it is shown, the words that can be typed, and its own size among theirs."""
+
+    name: str
+    words: Mapping[str, int]
+    size: int
+    example: str
+
+    def factor(self, letters: str) -> float:
+        """How many of this unit are in the one that begins with these letters; ValueError if none does."""
+        if not letters:
+            return 1.0
+        for word, size in self.words.items():
+            if word.startswith(letters):
+                return size / self.size
+        raise ValueError(letters)
+
+
+UNITS = {
+    "seconds": Unit("s", TIMES, 1, "90, 90s or 2min"),
+    "memory_mib": Unit("MiB", BYTES, MIB, "512, 512M or 2 GiB"),
+    "disk_mib": Unit("MiB", BYTES, MIB, "512, 512M or 2 GiB"),
+    "output_kib": Unit("KiB", BYTES, KIB, "512, 512K or 2 MiB"),
 }
 
 WORDS = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
@@ -94,10 +144,33 @@ def parse(name: str, text: str, kind: type) -> bool | int | float:
             raise UsageError(f"{name} is on or off, not {text!r}")
         return WORDS[word]
     try:
-        value = int(word) if kind is int else float(word)
+        if name in UNITS:
+            return measured(word, UNITS[name], kind)
+        return int(word) if kind is int else float(word)
     except ValueError:
-        raise UsageError(f"{name} is a {'whole number' if kind is int else 'number'}, not {text!r}") from None
-    return value
+        what = "whole number" if kind is int else "number"
+        example = f" such as {UNITS[name].example}" if name in UNITS else ""
+        raise UsageError(f"{name} is a {what}{example}, not {text!r}") from None
+
+
+def measured(word: str, unit: Unit, kind: type) -> int | float:
+    """A number with a unit or without one, in the unit of the setting; ValueError when it is neither."""
+    number = word.rstrip(ascii_lowercase)
+    value = float(number) * unit.factor(word[len(number) :])
+    if kind is not int:
+        return value
+    if not value.is_integer():
+        raise ValueError(word)
+    return int(value)
+
+
+def named(name: str) -> str:
+    """A setting by the name that is typed for it."""
+    return OTHER_NAMES.get(name, name)
+
+
+def unit_of(name: str) -> str:
+    return f" {UNITS[name].name}" if name in UNITS else ""
 
 
 def show(value: bool | int | float) -> str:

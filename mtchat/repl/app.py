@@ -85,7 +85,7 @@ def greet(desk: Desk) -> None:
         f"mtchat {__version__}: type an instruction, and the program grows by a piece. /help lists commands."
     )
     view.warning(desk.tools.warning)
-    for notice in desk.log.notices:
+    for notice in desk.notices:
         view.note(notice)
     if not desk.session.turns:
         view.note(f"new session {desk.session.name}")

@@ -1,6 +1,9 @@
 """Completes slash commands, with what they do, and their arguments."""
 
+import os
+import re
 from collections.abc import Callable, Iterable
+from itertools import islice
 
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
@@ -9,6 +12,9 @@ from mtchat import registry
 from mtchat.repl import slash
 from mtchat.repl.desk import Desk
 from mtchat.repl.escape import escaped
+
+LAST_WORD = re.compile(r"(?:[^\s\\<]|\\.)*$")
+MOST_FILES = 500
 
 Rows = Iterable[tuple[str, str]]
 
@@ -26,13 +32,35 @@ class Slash(Completer):
         name, space, argument = text[1:].partition(" ")
         if not space:
             yield from matching(((each.name, each.meaning) for each in slash.commands()), name)
-        elif name in slash.names() and " " not in argument:
-            offered = getattr(registry.load(slash.COMMANDS, name), "complete", None)
-            if offered is not None:
+        elif name in slash.names():
+            command = registry.load(slash.COMMANDS, name)
+            offered = getattr(command, "complete", None)
+            if offered is not None and " " not in argument:
                 yield from matching(offered(self.desk()), argument)
+            if getattr(command, "PATHS", False):
+                yield from paths(argument)
 
 
 def matching(rows: Rows, start: str) -> Iterable[Completion]:
     for text, meaning in rows:
         if text.startswith(start):
             yield Completion(text, start_position=-len(start), display_meta=escaped(meaning))
+
+
+def paths(argument: str) -> Iterable[Completion]:
+    """What the last word may become as the path of a file, with a backslash before each space in it."""
+    found = LAST_WORD.search(argument)
+    word = re.sub(r"\\(.)", r"\1", found[0]) if found else ""
+    folder, _, start = word.rpartition("/")
+    try:
+        with os.scandir(os.path.expanduser(folder + "/" if "/" in word else ".")) as entries:
+            names = sorted(
+                entry.name + "/" * entry.is_dir()
+                for entry in islice(entries, MOST_FILES)
+                if entry.name.startswith(start) and entry.name.startswith(".") == start.startswith(".")
+            )
+    except (OSError, ValueError):
+        return
+    for name in names:
+        if name.isprintable():
+            yield Completion(re.sub(r"([\s\\'\"<])", r"\\\1", name[len(start) :]), display=name)

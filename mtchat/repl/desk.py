@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from mtchat.core.given import Given
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program
 from mtchat.core.prompt import ModelCard, Piece, Prompt
@@ -12,13 +13,16 @@ from mtchat.core.session import Session
 from mtchat.core.settings import Limits, Sampling, Settings
 from mtchat.errors import ModelError, MtchatError, SandboxError
 from mtchat.prompting import family
-from mtchat.repl.view import View, shown
+from mtchat.repl.remedy import in_repl
+from mtchat.repl.view import Tail, View, shown
 from mtchat.repl.words import number
 from mtchat.repl.writing import Writing
-from mtchat.store import Log, files_of
+from mtchat.store import Log, checked, files_of, present
 from mtchat.synthesis import Event, Fixed, Made, Run, Synthesizer, Watch, failed
 
 Hear = Callable[[str, str], None]
+RunWhole = Callable[[Program, Limits, Path | None, Hear, Given], Outcome]
+Resume = Callable[[Program, Limits, Path | None, Hear, Given, bool], Outcome]
 
 
 class Leave(Exception):  # noqa: N818 - not an error: the user wants to go
@@ -54,13 +58,16 @@ class Model(Protocol):
 class Tools:
     """What the command line hands in: how to get a model, how to run a program, and what is there.
 
+    `run` runs a program from its start; `resume` may go on from where an earlier run of the same turns got to,
+    and with its last argument looks at the variables. Both copy what the program writes to the folder given.
     `tier` says how strong the sandbox is, once `begin` had time to find out, in capitals when there is none;
     `refusal` waits for that and says why nothing can be run, "" when it can. `notice` waits too: what to say
     where programs are held less well than they could be; `warning` is what to say of that at once.
     """
 
     load: Callable[[str], Model]
-    run: Callable[[Program, Limits, Path, Hear], Outcome]
+    run: RunWhole
+    resume: Resume
     models: Callable[[], list[tuple[str, str]]]
     begin: Callable[[], None]
     tier: Callable[[], str]
@@ -82,10 +89,17 @@ class Desk:
     settings: Settings = field(default_factory=Settings)
     chosen_family: str = ""
     announced: bool = False
+    last: Outcome | None = None
     session: Session = field(init=False)
+    notices: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.session = self.log.session
+        self.take_up()
+
+    def take_up(self) -> None:
+        """Makes what the session's file holds the live session."""
+        self.session, notices = checked(self.log.session)
+        self.notices = (*self.log.notices, *notices)
 
     def begin(self) -> None:
         """Starts what takes its time and need not be waited for."""
@@ -161,7 +175,7 @@ class Desk:
 
         A turn that is to mend another is saved beside it: whether it becomes the live one is not known yet.
         """
-        show = Writing(self.view, before, shown(self.place))
+        show = Writing(self.view, before, shown(self.place), self.hint)
 
         def watch(event: Event) -> None:
             if isinstance(event, Made):
@@ -191,15 +205,45 @@ class Desk:
             yield from stream
 
     def run(self, program: Program) -> Outcome:
-        with self.view.waiting(lambda: "running"):
-            return self.tools.run(program, self.settings.limits, self.place, unheard)
+        """The program after a change; the last line it prints follows the moving line."""
+        self.last = self.resume(program, self.place)
+        return self.last
 
-    def run_aloud(self) -> Outcome:
-        """The whole program from the start, its output shown as it comes."""
+    def look(self) -> Outcome:
+        """The live program with its variables; what it writes stays where it is."""
+        if self.tools.refusal():
+            raise SandboxError(self.tools.refusal())
         self.announce()
-        outcome = self.tools.run(self.session.program, self.settings.limits, self.place, self.view.hearing())
-        self.keep(self.session.with_outcome(outcome), "run")
-        return outcome
+        return self.resume(self.session.program, None, look=True)
+
+    def resume(self, program: Program, place: Path | None, look: bool = False) -> Outcome:
+        given, tail = self.given(), Tail()
+        with self.view.waiting(lambda: "running", lambda: tail.line):
+            return self.tools.resume(program, self.settings.limits, place, tail, given, look)
+
+    def run_aloud(self, arguments: tuple[str, ...] = (), stdin: Path | None = None) -> Outcome:
+        """The whole program from the start, its output shown as it comes.
+
+        What it did is recorded where nothing was given to it that the next run will not have.
+        """
+        self.announce()
+        given, limits = self.given(arguments, stdin), self.settings.limits
+        self.last = self.tools.run(self.session.program, limits, self.place, self.view.hearing(), given)
+        if not arguments and stdin is None:
+            self.keep(self.session.with_outcome(self.last), "run")
+        return self.last
+
+    def given(self, arguments: tuple[str, ...] = (), stdin: Path | None = None) -> Given:
+        """What a run gets; says which of the attached files are gone."""
+        files = present(self.session)
+        for file in self.session.attached:
+            if file not in files:
+                self.view.warning(f"{shown(file.path)} is gone: the program runs without {file.name}")
+        return Given(arguments, stdin, files)
+
+    def hint(self, outcome: Outcome, stdin: Path | None = None) -> str:
+        """What the user can do about how a run ended that had this file as its keyboard."""
+        return in_repl(outcome, self.settings, shown(stdin) if stdin else "")
 
     def number(self, text: str) -> int:
         """A turn's number as typed; the last turn when nothing is typed."""
@@ -214,10 +258,7 @@ class Desk:
     def reopen(self, log: Log) -> None:
         """Another session's file in place of this one."""
         self.log.close()
-        self.log, self.session = log, log.session
-        for notice in log.notices:
+        self.log, self.last = log, None
+        self.take_up()
+        for notice in self.notices:
             self.view.note(notice)
-
-
-def unheard(stream: str, text: str) -> None:
-    """For runs whose output is shown when they end."""

@@ -1,12 +1,13 @@
 """What the user sees: code line by line as it is written, outcomes, notes; all of it escaped."""
 
 import os
+import re
 import shutil
 import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TextIO
 
 from prompt_toolkit.utils import get_cwidth
 
+from mtchat.core.given import Attached
 from mtchat.core.outcome import File, Outcome
 from mtchat.core.prompt import Usage
 from mtchat.core.turn import EDITED, INTERRUPTED, KEPT, Turn
@@ -26,6 +28,7 @@ FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 MOST_LINES = 20
 MOST_COMPLAINTS = 5  # lines of stderr after a turn; they are of the whole program
 MOST_HEARD = 500
+LONGEST_TAIL = 1000
 MARKS = {INTERRUPTED: " (interrupted)", EDITED: " (edited)", KEPT: ""}
 
 
@@ -86,13 +89,13 @@ class View:
             self.out.flush()
 
     @contextmanager
-    def waiting(self, what: Callable[[], str]) -> Iterator[None]:
-        """A moving line with the seconds so far while something else works."""
+    def waiting(self, what: Callable[[], str], news: Callable[[], str] = str) -> Iterator[None]:
+        """A moving line with the seconds so far while something else works; `news` follow after a second."""
         if not self.live:
             yield
             return
         done = threading.Event()
-        ticker = threading.Thread(target=self.tick, args=(what, done), daemon=True)
+        ticker = threading.Thread(target=self.tick, args=(what, news, done), daemon=True)
         try:
             ticker.start()
             yield
@@ -102,13 +105,33 @@ class View:
                 ticker.join()
             self.erase()
 
-    def tick(self, what: Callable[[], str], done: threading.Event) -> None:
+    def tick(self, what: Callable[[], str], news: Callable[[], str], done: threading.Event) -> None:
         start = time.monotonic()
         frame = 0
         while not done.wait(0.1):
             seconds = time.monotonic() - start
-            self.transient(f"{FRAMES[frame % len(FRAMES)]} {what()} {seconds:.0f} s")
+            told = f" │ {news()}" if seconds >= 1 and news() else ""
+            self.transient(f"{FRAMES[frame % len(FRAMES)]} {what()} {seconds:.0f} s{told}")
             frame += 1
+
+    def folded(self, text: str) -> None:
+        """A long text, indented, in as many lines as it takes."""
+        width = max(shutil.get_terminal_size().columns - 1, 20)
+        self.line(textwrap.fill(text, width, initial_indent="  ", subsequent_indent="  "))
+
+    def table(self, rows: Sequence[Sequence[str]], most: Sequence[int]) -> None:
+        """Rows of columns, each as wide as what is in it and at most so many; the last one has the rest."""
+        width = shutil.get_terminal_size().columns - 1
+        rows = [[escaped(cell).replace("\t", " ").replace("\n", " ") for cell in row] for row in rows]
+        widths = [
+            min(limit, max(get_cwidth(cell) for cell in column))
+            for limit, column in zip(most, zip(*rows, strict=True), strict=False)
+        ]
+        for row in rows:
+            cells = [padded(cell, limit) for cell, limit in zip(row, widths, strict=False)]
+            line = "  ".join(["", *cells])
+            room = max(width - get_cwidth(line) - 2, 10)
+            self.line(f"{line}  {shortened(row[-1], room)}" if row[-1] else line.rstrip())
 
     def code(self, code: str) -> None:
         """A whole chunk, highlighted."""
@@ -122,14 +145,16 @@ class View:
         if turn.chunk:
             self.code(turn.chunk)
 
-    def outcome(self, outcome: Outcome, place: str = "") -> None:
+    def outcome(self, outcome: Outcome, place: str = "", hint: str = "") -> None:
         """One line that says how a run ended, after the output of the program's last turn."""
         self.output(outcome.outputs[-1] if outcome.outputs else "")
         complaints = outcome.stderr.rstrip("\n").split("\n") if outcome.stderr.strip() else []
         for line in complaints[-MOST_COMPLAINTS:]:
             self.out.write(self.styled("│ " + escaped(line), YELLOW) + "\n")
-        self.verdict(outcome)
+        self.verdict(outcome, hint)
         self.files(outcome, place)
+        if outcome.note:
+            self.note(outcome.note)
 
     def output(self, text: str, most: int = MOST_LINES) -> None:
         lines = text.rstrip("\n").split("\n") if text.strip() else []
@@ -157,13 +182,14 @@ class View:
 
         return hear
 
-    def verdict(self, outcome: Outcome) -> None:
+    def verdict(self, outcome: Outcome, hint: str = "") -> None:
+        """How a run ended, and what can be done about it."""
         if outcome.ok:
             self.line(f"✓ ran in {outcome.seconds:.1f} s", GREEN)
         elif outcome.limit == "interrupted":
             self.line("■ the run was stopped", YELLOW)
         else:
-            self.line(f"✗ {outcome.error}", RED)
+            self.line(f"✗ {outcome.error}{hint and '; ' + hint}", RED)
 
     def files(self, outcome: Outcome, place: str) -> None:
         for file in outcome.files:
@@ -173,6 +199,21 @@ class View:
 
     def styled(self, text: str, style: str) -> str:
         return f"{style}{text}{PLAIN}" if self.color else text
+
+
+@dataclass
+class Tail:
+    """Hears a running program, and knows the last line it printed; a carriage return begins it anew."""
+
+    heard: str = ""
+
+    def __call__(self, stream: str, text: str) -> None:
+        self.heard = (self.heard + text)[-LONGEST_TAIL:]
+
+    @property
+    def line(self) -> str:
+        lines = [line for line in re.split(r"[\r\n]", self.heard) if line.strip()]
+        return lines[-1] if lines else ""
 
 
 def reading(usage: Usage) -> str:
@@ -191,6 +232,16 @@ def cost(usage: Usage) -> str:
     )
 
 
+def shortened(text: str, width: int) -> str:
+    """A text in so many columns, an ellipsis at its end where it is cut."""
+    return text if get_cwidth(text) <= width else clipped(text, width - 1) + "…"
+
+
+def padded(text: str, width: int) -> str:
+    text = shortened(text, width)
+    return text + " " * (width - get_cwidth(text))
+
+
 def clipped(text: str, width: int) -> str:
     """As much of a text as fits in so many columns; a Chinese character takes two."""
     columns = 0
@@ -201,8 +252,10 @@ def clipped(text: str, width: int) -> str:
     return text
 
 
-def size(file: File) -> str:
-    return f"{file.size} bytes" if file.size < 1024 else f"{file.size / 1024:.0f} KiB"
+def size(file: File | Attached) -> str:
+    if file.size < 1024:
+        return f"{file.size} bytes"
+    return f"{file.size / 1024:.0f} KiB" if file.size < 10 * 2**20 else f"{file.size / 2**20:.0f} MiB"
 
 
 def shown(path: Path) -> str:

@@ -1,9 +1,16 @@
 """Small readings and sayings that several commands share."""
 
+import glob
+import os
+import re
+import shlex
+from pathlib import Path
+
 from mtchat.core.session import Session
 from mtchat.errors import UsageError
 
 DIGITS = 9
+QUOTED = r"""(?:[^<"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')*"""
 
 
 def number(text: str, what: str = "a number from 1") -> int:
@@ -34,3 +41,53 @@ def where(session: Session) -> str:
 def sound(text: str) -> str:
     """Text that can be encoded: bytes that were no UTF-8 become question marks."""
     return text.encode("utf-8", "replace").decode()
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The words of a line as a shell takes them apart: quotes hold words together."""
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise UsageError(f"{str(error).lower()} in {brief(text, 40)!r}") from None
+
+
+def redirected(text: str) -> tuple[str, str]:
+    """What is before the first < that is not in quotes, and what is after it, which is never empty then."""
+    match = re.match(QUOTED, text, re.DOTALL)
+    end = match.end() if match else 0
+    if text[end : end + 1] != "<":
+        return text, ""
+    if not text[end + 1 :].strip():
+        raise UsageError("which file follows <? as in: /run < names.txt")
+    return text[:end], text[end + 1 :]
+
+
+def home(text: str) -> Path:
+    """A path as typed, where ~ is the user's home."""
+    return Path(os.path.expanduser(text))
+
+
+def regular(text: str) -> Path:
+    """A regular file of the user's that can be read, as typed."""
+    path = home(text)
+    try:
+        if path.is_dir() or not path.exists():
+            raise UsageError(f"{path} is {'a folder' if path.is_dir() else 'not there'}")
+        if not path.is_file():
+            raise UsageError(f"{path} is not a regular file")
+        path.open("rb").close()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    return path
+
+
+def matches(text: str) -> list[Path]:
+    """The files that a path or a pattern as typed stands for; a path that is there is meant as it is."""
+    path = home(text)
+    try:
+        found = [] if path.exists() else sorted(glob.glob(str(path)))
+    except (OSError, ValueError):
+        found = []
+    if not found and glob.has_magic(text) and not path.exists():
+        raise UsageError(f"no file matches {text}")
+    return [Path(each) for each in found] or [path]

@@ -1,8 +1,10 @@
 """Shows a turn while it is made: lines as they are finished, then how the program ran."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mtchat.core.names import parses
+from mtchat.core.outcome import Outcome
 from mtchat.core.turn import INTERRUPTED, Turn
 from mtchat.repl import highlight
 from mtchat.repl.escape import escaped
@@ -21,6 +23,7 @@ class Writing:
     view: View
     before: str = ""
     place: str = ""
+    hint: Callable[[Outcome], str] = lambda outcome: ""
     printed: list[str] = field(default_factory=list)
 
     def __call__(self, event: Event) -> None:
@@ -35,7 +38,7 @@ class Writing:
                 self.view.transient("running…")
             case Ran(outcome, _):
                 self.view.erase()
-                self.view.outcome(outcome, self.place)
+                self.view.outcome(outcome, self.place, self.hint(outcome))
             case Mending(round, rounds, number, _):
                 self.view.note(f"mending turn {number}, round {round} of {rounds}")
 

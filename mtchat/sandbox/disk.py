@@ -52,7 +52,8 @@ def folders(user: int) -> Iterator[Folders]:
                 folder.chmod(0o755)
         yield made
     finally:
-        remove(top)
+        with suppress(FileNotFoundError):  # a cleaner of old files may have come first
+            remove(top)
 
 
 @cache

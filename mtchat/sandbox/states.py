@@ -29,7 +29,8 @@ class State:
     """A process that holds what a prefix of a program left behind.
 
     `outputs` is what each of its chunks printed, the last one perhaps in part; `seconds` is what it took to
-    get here from the state before; `files` numbers the copy of its folders, `tree` is their signature.
+    get here from the state before; `files` numbers the copy of its folders, `tree` is their signature; `mib`
+    is the memory it holds, pages that it shares with others included.
     """
 
     key: Key
@@ -43,6 +44,7 @@ class State:
     files: int = 0
     tree: frozenset[tuple[object, ...]] = frozenset()
     used: int = 0
+    mib: float = 0.0
 
     @property
     def chunks(self) -> int:

@@ -4,6 +4,7 @@ The truth is `sandbox.run`, which starts from nothing; what a worker says must e
 not be kept whole, the turns after it run again from a state before it, and the outcome's note says so.
 """
 
+import math
 import secrets
 import threading
 from contextlib import suppress
@@ -38,6 +39,7 @@ class Worker:
         self.warm: Warm | None = None
         self.states = States()
         self.fits: object = None
+        self.cap_mib = 0.0
         self.lock = threading.Lock()
 
     def __enter__(self) -> "Worker":
@@ -132,7 +134,7 @@ class Worker:
         except BaseException:
             warm.close()
             raise
-        self.warm, self.fits = warm, fits
+        self.warm, self.fits, self.cap_mib = warm, fits, limits.memory_mib
         self.states.add(warm.blank)
         return warm
 
@@ -155,6 +157,7 @@ class Worker:
         """Take in the states that a run left, and give up what is too much."""
         self.states.hindrances.update(turn.hindrances)
         for state in turn.left:
+            state.mib = memory([state.pid], math.inf)
             old = self.states.add(state)
             if old is not None and self.warm is not None:
                 self.warm.drop(old)
@@ -165,8 +168,7 @@ class Worker:
         warm = self.warm
         if warm is None or warm.lost:
             return
-        cap = self.cap_mib
-        while len(self.states.alive) > MOST_STATES or memory(warm.states, cap) > cap:
+        while len(self.states.alive) > MOST_STATES or self.overfull(warm):
             victim = self.states.least_useful(live)
             if victim is None:
                 break
@@ -174,11 +176,11 @@ class Worker:
         with suppress(LostError):
             warm.forget({state.files for state in self.states.alive.values()})
 
-    @property
-    def cap_mib(self) -> float:
-        assert isinstance(self.fits, tuple)
-        limits: Limits = self.fits[0]
-        return float(limits.memory_mib)
+    def overfull(self, warm: Warm) -> bool:
+        """Whether the states hold more memory than one run may; what they share is only looked into then."""
+        cap = self.cap_mib
+        total = sum(state.mib for state in self.states.alive.values())
+        return total > cap and memory(warm.states, cap) > cap
 
     def note(self, program: Program, wanted: Plan, state: State) -> str:
         """Why turns that had run before ran again."""

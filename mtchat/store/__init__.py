@@ -1,5 +1,6 @@
 """Sessions on disk: `sessions/<name>.jsonl`, one event a line, append-only, fsynced, locked while open."""
 
+from mtchat.store.attaching import attach, checked, detach, present
 from mtchat.store.listing import (
     SUFFIX,
     Summary,
@@ -20,7 +21,10 @@ __all__ = [
     "Log",
     "Reading",
     "Summary",
+    "attach",
     "check_name",
+    "checked",
+    "detach",
     "files_of",
     "find",
     "folder",
@@ -28,6 +32,7 @@ __all__ = [
     "load",
     "path_of",
     "paths",
+    "present",
     "read",
     "summaries",
 ]

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate
 
+from mtchat.core.given import Attached
 from mtchat.core.outcome import Outcome
 from mtchat.core.session import ROOT, Session
 from mtchat.core.turn import Turn
@@ -69,6 +70,8 @@ def changes(before: Session, after: Session, why: str = "") -> list[Event]:
     events: list[Event] = []
     if after.preamble != before.preamble:
         events.append({"event": "preamble", "preamble": after.preamble})
+    if after.attached != before.attached:
+        events.append(attach(after.attached))
     for turn in after.turns[len(before.turns) :]:
         events.append({"event": "turn", "id": turn.id, **asdict(turn)})
     for turn_id, outcome in after.outcomes.items():
@@ -78,6 +81,11 @@ def changes(before: Session, after: Session, why: str = "") -> list[Event]:
     for event in events:
         reached = apply(reached, json_like(event))
     return events + list(move(reached, after, why))
+
+
+def attach(files: tuple[Attached, ...]) -> Event:
+    """All files that are attached from now on."""
+    return {"event": "attach", "files": [{**asdict(file), "path": str(file.path)} for file in files]}
 
 
 def move(reached: History, after: Session, why: str) -> Iterator[Event]:
@@ -103,6 +111,8 @@ def apply(history: History, event: Event) -> History:
             return History(replace(session, preamble=preamble))
         case "preamble":
             session = replace(session, preamble=text(event, "preamble"))
+        case "attach":
+            session = replace(session, attached=attached(event))
         case "turn":
             return add(history, event)
         case "outcome":
@@ -124,6 +134,13 @@ def add(history: History, event: Event) -> History:
     turn = replace(turn, parent=known(history.session, history.id(turn.parent)), making=making)
     ids = history.ids if turn.id == recorded else {**history.ids, recorded: turn.id}
     return History(history.session.add(turn), ids, edited)
+
+
+def attached(event: Event) -> tuple[Attached, ...]:
+    files = event.get("files")
+    if not isinstance(files, list):
+        raise ValueError("files is missing or not a list")
+    return tuple(rebuild(Attached, file) for file in files)
 
 
 def visited(history: History, value: object) -> Mapping[str, str]:

@@ -99,11 +99,12 @@ def bare(row: Row, bait: Bait, folder: Path) -> Bare:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        pass_fds=(bait.handle.fileno(),),
+        pass_fds=(bait.handle,),
     )
     with process:
         stdout, stderr, status = ended(process, control)
-        survivors = finish(before | {process.pid})
+        left = finish(before | {process.pid})
+        survivors = 0 if status is None else left
         subreaper(False)
     return Bare(stdout, stderr, status, survivors)
 

@@ -23,7 +23,8 @@ class Bait:
         self.secret = secrets.token_hex(16)
         self.key = folder / "key"
         self.key.write_text(self.secret)
-        self.handle = stack.enter_context(open(self.key, "rb"))
+        self.handle = os.open(self.key, os.O_RDONLY)
+        stack.callback(os.close, self.handle)
         self.number = ANSWERS | secrets.randbelow(1 << 24)
         self.tcp = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         self.udp = self.bound(stack, socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", 0))
@@ -59,7 +60,7 @@ class Bait:
             "folder": str(self.folder),
             "key": str(self.key),
             "inode": self.key.stat().st_ino,
-            "handle": self.handle.fileno(),
+            "handle": self.handle,
             "halves": (self.secret[:half], self.secret[half:]),
             "variable": SECRET_NAME,
             "home": os.path.expanduser("~"),

@@ -43,7 +43,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if session.config.getoption("--battery-table"):
+    if session.config.getoption("battery_table", False):
         DOCUMENT.parent.mkdir(exist_ok=True)
         DOCUMENT.write_text(document(session.config.stash[RESULTS]), encoding="utf-8")
 
@@ -55,7 +55,7 @@ def results(request: pytest.FixtureRequest) -> Results:
 
 @pytest.fixture(scope="session")
 def bait(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bait]:
-    """One set of bait for all cases; a secret of the environment and a private temporary folder are around it."""
+    """One set of bait for all cases, a secret in the environment, and a temporary folder of our own."""
     folder = tmp_path_factory.mktemp("bait")
     temporary = tmp_path_factory.mktemp("temporary")
     with ExitStack() as stack:

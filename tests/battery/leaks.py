@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mtchat.sandbox.disk import FOR_ALL
 from mtchat.sandbox.tree import children
 
 SET_CHILD_SUBREAPER = 36
@@ -18,19 +19,24 @@ PATIENCE_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Holdings:
-    """What this process holds: its children, zombies too, its descriptors and its temporary files."""
+    """What this process holds: its children, zombies too, descriptors, temporary files and folders."""
 
     processes: frozenset[int]
     descriptors: int
-    files: tuple[str, ...]
+    files: frozenset[str]
 
     @classmethod
     def now(cls) -> "Holdings":
-        return cls(
-            frozenset(children(os.getpid())),
-            len(os.listdir("/proc/self/fd")),
-            tuple(sorted(os.listdir(tempfile.gettempdir()))),
-        )
+        temporary = frozenset(os.listdir(tempfile.gettempdir()))
+        count = len(os.listdir("/proc/self/fd"))
+        return cls(frozenset(children(os.getpid())), count, temporary | abandoned())
+
+    def beyond(self, before: "Holdings") -> list[str]:
+        """What there is now and was not before."""
+        more = [described(pid) for pid in self.processes - before.processes]
+        more += sorted(self.files - before.files)
+        extra = self.descriptors - before.descriptors
+        return more + ([f"{extra} descriptors"] if extra > 0 else [])
 
 
 @contextmanager
@@ -41,12 +47,26 @@ def nothing_left() -> Iterator[None]:
     try:
         yield
         until = time.monotonic() + PATIENCE_SECONDS
-        while (after := Holdings.now()) != before and time.monotonic() < until:
+        while (left := Holdings.now().beyond(before)) and time.monotonic() < until:
             time.sleep(0.01)
     finally:
         subreaper(False)
-    assert after == before, f"left: {[described(pid) for pid in after.processes - before.processes]}"
+    assert not left
     assert resident_mib() - memory < GROWTH_MIB
+
+
+def abandoned() -> frozenset[str]:
+    """Folders of runs on the host's disk that no process is in; other tests may run beside these."""
+    found = {str(path) for path in Path(FOR_ALL).glob("mtchat-*")}
+    homes = {link for link in map(home, Path("/proc").glob("[0-9]*/cwd")) if found}
+    return frozenset(path for path in found if not any(link.startswith(path) for link in homes))
+
+
+def home(link: Path) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""
 
 
 def subreaper(on: bool) -> None:

@@ -40,7 +40,7 @@ class Expect:
     """How a contained attack ends. `says` are patterns of the lines it prints, `error` one of the error's
     beginning; `absent` says why a tier has no such case, `hole` why it is known to fail here.
 
-    `status` is the exit code, or minus the signal that ended it.
+    `status` is the exit code, or minus the signal that ended it; None where it does not matter.
     """
 
     says: tuple[str, ...] = ()
@@ -75,7 +75,7 @@ class Expect:
         ends = [plain(line.rpartition(": ")[2]) for line in self.says]
         if self.limit:
             ends.append(f"limit: {plain(self.limit)}")
-        if self.error and not self.limit:
+        if self.error and not self.limit and (self.status or 0) >= 0:
             ends.append(plain(self.error.rpartition(": ")[2]))
         if self.status is not None and self.status < 0 and not self.limit:
             ends.append(signal.Signals(-self.status).name)
@@ -113,7 +113,8 @@ class Control:
         ends += ["ends only when killed"] if self.status is None else []
         ends += [f"ended by {signal.Signals(-self.status).name}"] if (self.status or 0) < 0 else []
         ends += [f"exit code {self.status}"] if (self.status or 0) > 0 else []
-        ends += [] if any(ends) else ["takes effect"]
+        answered = any(re.search(r": \(?E[A-Z]", line) for line in self.says)
+        ends += [] if any(ends) else ["reaches the kernel" if answered else "takes effect"]
         where = " (bounded)" if self.code else ""
         return ", ".join(end for end in ends if end) + where + (", as root" if self.root else "")
 
@@ -154,14 +155,28 @@ class Work:
 
 
 def row(
-    number: int, title: str, attack: str, t1: Expect, t2: Expect | None = None, *, control: Control, **more: object
+    number: int,
+    title: str,
+    attack: str,
+    t1: Expect,
+    t2: Expect | None = None,
+    *,
+    control: Control,
+    **more: object,
 ) -> Row:
     """A row whose attack is one turn; without a `t2` both tiers expect the same."""
     return Row(number, title, (attack,), t1, t2 or t1, control, **more)  # type: ignore[arg-type]
 
 
 def played(
-    number: int, title: str, play: Callable[[Arena], None], t1: str, t2: str = "", *, without: str, **more: object
+    number: int,
+    title: str,
+    play: Callable[[Arena], None],
+    t1: str,
+    t2: str = "",
+    *,
+    without: str,
+    **more: object,
 ) -> Row:
     """A row that is a function; `t1` and `t2` say what it asserts."""
     ours, reduced = Expect(told=t1), Expect(told=t2 or t1)

@@ -18,15 +18,17 @@ PREFACE = """\
 
 <!-- python -m tests.battery writes this file -->
 
-Programs that a model wrote run in one of two tiers. **T1** is bubblewrap: namespaces, a system call filter,
-limits, memory folders of fixed size. **T2** is for hosts without namespaces: Landlock, a stricter filter, limits,
-folders on disk whose size is looked at; it is announced as reduced. Nothing runs where neither works.
+Programs that a model wrote run in one of two tiers. **T1** is bubblewrap: namespaces, a system call
+filter, limits, memory folders of fixed size. **T2** is for hosts without namespaces: Landlock, a
+stricter filter, limits, folders on disk whose size is looked at; it is announced as reduced. Nothing
+runs where neither works.
 
-Each case is a program that attacks, or a fault that a program may have. It is run three times: in either tier,
-where it must end just as the table says (an error by its name, a limit, a signal) and leave nothing: no process,
-no zombie, no descriptor, no file; and the host's bait untouched (listeners, a process, a key file, a secret of
-the environment, shared memory). The third time it is run without any sandbox and must succeed, so that a
-mistake in the attack cannot look like protection. "n" says why there is no such third run. ✓ is what was seen.
+Each case is a program that attacks, or a fault that a program may have. It is run three times: in either
+tier, where it must end just as the table says (an error by its name, a limit, a signal) and leave
+nothing: no process, no zombie, no descriptor, no file; and the host's bait untouched (listeners, a
+process, a key file, a secret of the environment, shared memory). The third time it is run without any
+sandbox and must succeed, so that a mistake in the attack cannot look like protection. "n" says why there
+is no such third run. ✓ is what was seen.
 """
 
 RISKS = """\
@@ -34,16 +36,17 @@ RISKS = """\
 
 No case shows these away; they are how the thing is built.
 
-- **The kernel is shared.** A bug in it that allowed system calls reach is a way out; only a virtual machine or a
-  second kernel answers that.
+- **The kernel is shared.** A bug in it that allowed system calls reach is a way out; only a virtual
+  machine or a second kernel answers that.
 - **Side channels.** Time and caches tell of other processes.
-- **Inodes of memory folders** cost about 1 KiB each and are not counted without control groups (case 60).
+- **Inodes of memory folders** cost about 1 KiB each and are not counted without control groups (case
+  60).
 - **Socket buffers** are bounded by descriptors only: up to about 2.7 GiB over all processes (case 71).
 - **Memory of many processes** is summed every 50 ms; a burst may pass the limit for that long (case 68).
 - **Visible:** kernel version, CPU, and the paths of mounts, which may hold a user's name (case 10).
-- **T2** shows the numbers of the host's processes and its name, and has no namespace of processes; its folders are
-  on disk, their size is looked at four times a second, and a file that is open but has no name is not counted
-  (cases 14, 58, 62). Its folders stay behind when mtchat itself is killed (case 28).
+- **T2** shows the numbers of the host's processes and its name, and has no namespace of processes; its
+  folders are on disk, their size is looked at four times a second, and a file that is open but has no
+  name is not counted (cases 14, 58, 62). Its folders stay behind when mtchat itself is killed (case 28).
 - **Words.** What a program prints is shown without signs that a terminal obeys, but it may still lie.
 """
 
@@ -84,7 +87,7 @@ def marked(text: str, result: str) -> str:
     if text.startswith("no such case"):
         return text
     kind, _, why = result.partition(": ")
-    mark = MARKS.get(kind, f"{kind} ({clean(why).replace('(', '').replace(')', '')})")
+    mark = MARKS.get(kind, f"{kind} ({re.sub('[()].*', '', clean(why).partition(': ')[0]).strip()})")
     return f"{mark}: {text}"
 
 
@@ -101,7 +104,10 @@ def committed() -> dict[int, tuple[str, ...]]:
 
 def counts(results: Results) -> str:
     """How many cases were held, and how many attacks work, as they were seen."""
-    lines = ["| | held or works | escaped | known hole | skipped | no such case |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| | held or works | escaped | known hole | skipped | no such case |",
+        "|---|---|---|---|---|---|",
+    ]
     for arm, name in zip(ARMS, ("T1: held", "T2: held", "without: attack works"), strict=True):
         tally = Counter(kind_of(row, arm, results) for row in ROWS)
         kinds = ("held", "escaped", "known hole", "skipped", "absent")
@@ -117,7 +123,9 @@ def kind_of(row: Row, arm: str, results: Results) -> str:
 def works(results: Results) -> str:
     """The ordinary programs."""
     lines = ["## What must go on working", "", "| program | T1 | T2 |", "|---|---|---|"]
-    lines += [f"| {work.title} | {worked(work, 'T1', results)} | {worked(work, 'T2', results)} |" for work in WORKS]
+    lines += [
+        f"| {work.title} | {worked(work, 'T1', results)} | {worked(work, 'T2', results)} |" for work in WORKS
+    ]
     return "\n".join([*lines, ""])
 
 

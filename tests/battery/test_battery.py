@@ -12,7 +12,7 @@ from tests.battery.bait import Bait
 from tests.battery.row import LIMITS, Arena, Row, Work, matches
 from tests.battery.rows import GROUPS, ROWS, WORKS
 from tests.battery.table import DOCUMENT, Results, cells, committed
-from tests.battery.tiers import Tier
+from tests.battery.tiers import Tier, tier
 
 pytestmark = pytest.mark.sandbox
 LIMITS_OF_WORK = replace(LIMITS, seconds=120.0, memory_mib=1024, disk_mib=64)
@@ -29,8 +29,12 @@ def arm(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     return marked
 
 
+def on_machine(row: Row) -> bool:
+    return row.machine in ("", os.uname().machine)
+
+
 def on_this_machine(row: Row) -> None:
-    if row.machine and os.uname().machine != row.machine:
+    if not on_machine(row):
         pytest.skip(f"machine code of {row.machine}")
 
 
@@ -85,10 +89,19 @@ def test_an_ordinary_program_is_let_be(
         assert outcome.stdout.splitlines()[-1] == work.said
 
 
-def test_nothing_escapes_from_the_first_tier(results: Results) -> None:
+def test_nothing_escapes_from_the_first_tier(results: Results, request: pytest.FixtureRequest) -> None:
     """After the cases, so that a run of the whole battery ends with its claim."""
-    seen = {case: result for (case, name), result in results.items() if name == "T1"}
-    assert [case for case, result in seen.items() if "escaped" in result or "hole" in result] == []
+    if tier("T1").choice is None:
+        pytest.skip(f"T1 does not work here: {tier('T1').reason}")
+    cases = [getattr(item, "callspec", None) for item in request.session.items]
+    asked = [
+        each.params["row"]
+        for each in cases
+        if each and each.params.get("name") == "T1"
+        if "row" in each.params
+    ]
+    ended = {row.number: results[str(row), "T1"] for row in asked if on_machine(row)}
+    assert {number: result for number, result in ended.items() if result != "held"} == {}
 
 
 def test_the_battery_has_its_hundred_and_twenty_cases_in_order() -> None:

@@ -1,5 +1,5 @@
 """One file per slash command: the docstring is its help, `do(desk, argument)` does it.
 
 A file may also define USAGE, the arguments as help shows them, and `complete(desk)`, the arguments that
-completion offers as (text, meaning) pairs.
+completion offers as (text, meaning) pairs. PATHS says that its arguments are files of the user's.
 """

@@ -1,24 +1,37 @@
 """Runs the whole program from the start, in the sandbox.
 
-It has no network, no keyboard and none of your files, only a private work folder. The files it leaves
-there, and the figures it shows, are copied to the folder beside the session. Ctrl-C stops it.
+The words after it are the program's arguments (sys.argv), and < FILE at the end gives it that file in place of
+a keyboard, as in: /run --fast "two words" < names.txt. What such a run did is shown, and not recorded.
+
+It has no network and none of your files but those of /attach, only a private work folder. The files it leaves
+there, and the figures it shows, are copied to the folder beside the session; /files lists them. Ctrl-C stops
+it.
 """
 
-from mtchat.errors import MtchatError
+from mtchat.errors import MtchatError, UsageError
 from mtchat.repl.desk import Desk
 from mtchat.repl.view import shown
+from mtchat.repl.words import redirected, regular, words
 from mtchat.synthesis import failed
+
+USAGE = "[ARG...] [< FILE]"
+PATHS = True
 
 
 def do(desk: Desk, argument: str) -> None:
     if not desk.session.path:
         raise MtchatError("there is no program yet; type an instruction")
-    outcome = desk.run_aloud()
+    before, after = redirected(argument)
+    names = words(after)
+    if after and len(names) != 1:
+        raise UsageError("one file follows <, at the end: /run ARG < FILE; in quotes, < is an argument")
+    stdin = regular(names[0]) if names else None
+    outcome = desk.run_aloud(words(before), stdin)
     if not (outcome.stdout + outcome.stderr).endswith("\n") and outcome.stdout + outcome.stderr:
         desk.view.line()
     if outcome.traceback and outcome.limit != "interrupted":
         desk.view.line(outcome.traceback.rstrip("\n"))
-    desk.view.verdict(outcome)
+    desk.view.verdict(outcome, desk.hint(outcome, stdin))
     desk.view.files(outcome, shown(desk.place))
-    if failed(outcome):
+    if failed(outcome) and outcome == desk.session.outcome:
         desk.view.note("/fix asks the model to mend it")

@@ -83,6 +83,10 @@ class Keeper:
         except BlockingIOError:
             return
 
+    def listen(self) -> None:
+        while select.select([self.link], [], [], 0)[0]:
+            self.obey()
+
     def obey(self) -> None:
         """One command of the host; without a host everything ends."""
         word = self.link.recv(1)
@@ -121,6 +125,8 @@ class Keeper:
                 return
             if pid == 0:
                 return
+            # What the host said of this process before it could end has arrived by now.
+            self.listen()
             self.spared.discard(pid)
             if pid == self.watched:
                 self.close_run(status, usage)
@@ -128,9 +134,6 @@ class Keeper:
     def close_run(self, status: int, usage: resource.struct_rusage) -> None:
         seconds = time.monotonic() - self.began
         self.watched = 0
-        # What the host said before the run went on to its end has arrived by now.
-        while select.select([self.link], [], [], 0)[0]:
-            self.obey()
         self.sweep()
         self.tell(SWEPT, status, seconds * 1e6, usage.ru_utime * 1e6, usage.ru_stime * 1e6, usage.ru_maxrss)
 

@@ -96,7 +96,9 @@ class State:
                     os.close(fd)
                 self.link.send(HELD)
                 continue
-            # The parent of a run is pid 1, as in any run, because the process between ends at once.
+            # The parent of a run is pid 1, as in any run, because the process between ends at once. Should
+            # the run be quicker, nobody may wait for it before pid 1.
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             if os.fork():
                 os._exit(0)
             restore(kept)
@@ -113,7 +115,6 @@ class Run:
             os.dup2(fd, stream)
             os.close(fd)
         self.state, self.work, self.player = state, Work.unpack(contents(work)), state.player
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self.link = lifted(_socket.socket(fileno=link))
         self.place = Held(self.link.fileno())
         self.memory = mmap.mmap(shared, SHARED_BYTES)

@@ -52,6 +52,8 @@ calls(
 attempt('hostname', lambda: os.open('/proc/sys/kernel/hostname', os.O_WRONLY))
 """
 
+RENAME = "import socket\nattempt('rename', socket.sethostname, 'x')\n"
+
 MACHINE_WIDE = """\
 wrong = -1
 calls(
@@ -71,6 +73,13 @@ class Bomb:
     def __reduce__(self):
         return os.system, ('echo inside; head -c 1 %s > /dev/null 2>&1 && echo ESCAPED' % bait.key,)
 pickle.loads(pickle.dumps(Bomb()))
+"""
+
+SHADOW = """\
+with open('json.py', 'w') as file:
+    file.write('dumps = lambda _: "shadow"')
+import json
+print(json.dumps(1))
 """
 
 UNHOOKED = """\
@@ -111,10 +120,14 @@ ROWS: tuple[Row, ...] = (
         "recursion with the limit lifted",
         "sys.setrecursionlimit(10**9)\ndef f():\n    f()\nf()",
         ends_with(
-            "turn 1.*(MemoryError|SIGSEGV|stopped)", None, limit="(memory|seconds|)", told="MemoryError, SIGSEGV or a limit"
+            "turn 1.*(MemoryError|SIGSEGV|stopped)",
+            None,
+            limit="(memory|seconds|)",
+            told="MemoryError, SIGSEGV or a limit",
         ),
         control=escapes(
-            "depth", code="sys.setrecursionlimit(10**9)\ndef f(n):\n    n and f(n - 1)\nattempt('depth', f, 10**4)"
+            "depth",
+            code="sys.setrecursionlimit(10**9)\ndef f(n):\n    n and f(n - 1)\nattempt('depth', f, 10**4)",
         ),
         limits=BRIEF,
     ),
@@ -122,7 +135,9 @@ ROWS: tuple[Row, ...] = (
         85,
         "the compiler's own stack",
         "import ast\nast.literal_eval('(' * 10**6)",
-        ends_with("turn 1, line 2: (SyntaxError|MemoryError|RecursionError)", limit="(memory|)", check=bounded_story),
+        ends_with(
+            "turn 1, line 2: (SyntaxError|MemoryError|RecursionError)", limit="(memory|)", check=bounded_story
+        ),
         control=Control((), 1),
     ),
     row(
@@ -139,7 +154,9 @@ ROWS: tuple[Row, ...] = (
         ends_with("turn 1, line 2: killed by SIGSEGV", -11),
         control=Control((), -11),
     ),
-    row(88, "abort", "os.abort()", ends_with("turn 1, line 1: killed by SIGABRT", -6), control=Control((), -6)),
+    row(
+        88, "abort", "os.abort()", ends_with("turn 1, line 1: killed by SIGABRT", -6), control=Control((), -6)
+    ),
     played(89, "exit codes", exit_codes, "3, 1, 44, 255", without=OWN_FAULT),
     played(
         90,
@@ -152,15 +169,24 @@ ROWS: tuple[Row, ...] = (
         91,
         "leave at once",
         "print('x')\nos._exit(7)",
-        Expect(("x",), r"turn 1: the program ended at once with exit code 7 \(os._exit\)", status=7, told="7, told"),
+        Expect(
+            ("x",),
+            r"turn 1: the program ended at once with exit code 7 \(os._exit\)",
+            status=7,
+            told="7, told",
+        ),
         control=Control(("x",), 7, code="print('x', flush=True)\nos._exit(7)"),
     ),
     Row(
         92,
         "leave with 0 before the last turn",
         ("sys.exit(0)", "print('never')"),
-        ends_with("turn 1 ended the program; turn 2 did not run", 0, check=unfinished, told="not taken for success"),
-        ends_with("turn 1 ended the program; turn 2 did not run", 0, check=unfinished, told="not taken for success"),
+        ends_with(
+            "turn 1 ended the program; turn 2 did not run", 0, check=unfinished, told="not taken for success"
+        ),
+        ends_with(
+            "turn 1 ended the program; turn 2 did not run", 0, check=unfinished, told="not taken for success"
+        ),
         Control((), 0),
     ),
     row(
@@ -202,10 +228,9 @@ ROWS: tuple[Row, ...] = (
     row(
         99,
         "a module that shadows Python's own",
-        "with open('json.py', 'w') as file:\n    file.write('dumps = lambda _: \"shadow\"')\n"
-        "import json\nprint(json.dumps(1))",
+        SHADOW,
         says("1", told="Python's own wins"),
-        control=Control(("ESCAPED.*|shadow|1",)),
+        control=Control(("shadow",), code="sys.path.insert(0, '')\n" + SHADOW),
     ),
     row(
         100,
@@ -248,7 +273,9 @@ ROWS: tuple[Row, ...] = (
         105,
         "source with a null character",
         "x = 1\0",
-        Expect((), "turn 1, line 1: (SyntaxError|ValueError): source code", status=1, told="a clean SyntaxError"),
+        Expect(
+            (), "turn 1, line 1: (SyntaxError|ValueError): source code", status=1, told="a clean SyntaxError"
+        ),
         control=no_control("a null character cannot be passed to a program on its command line"),
     ),
     row(
@@ -261,7 +288,8 @@ ROWS: tuple[Row, ...] = (
     row(
         107,
         "bpf, perf, userfaultfd",
-        "calls(bpf=(99999, 0, 0), perf_event_open=(1, 0, -1, -1, -1), userfaultfd=(-1,), pidfd_getfd=(-1, 0, 0))",
+        "calls(bpf=(99999, 0, 0), perf_event_open=(1, 0, -1, -1, -1),\n"
+        "      userfaultfd=(-1,), pidfd_getfd=(-1, 0, 0))",
         says("bpf: EPERM", "perf_event_open: EPERM", "userfaultfd: ENOSYS", "pidfd_getfd: EPERM"),
         control=Control(
             (
@@ -290,16 +318,22 @@ ROWS: tuple[Row, ...] = (
     row(
         110,
         "clock, kernel log and host name",
-        CLOCKS,
+        CLOCKS + RENAME,
         says(
             *(f"{name}: EPERM" for name in ("settimeofday", "clock_settime", "clock_adjtime", "adjtimex")),
-            *("syslog: EPERM", "acct: EPERM", "hostname: (EROFS|EACCES)"),
+            *("syslog: EPERM", "acct: EPERM", "hostname: (EROFS|EACCES)", "rename: EPERM"),
         ),
         control=Control(
             (
-                *("settimeofday: EFAULT", "clock_settime: EINVAL", "clock_adjtime: (EINVAL|EFAULT)", "adjtimex: EFAULT"),
+                *(
+                    "settimeofday: EFAULT",
+                    "clock_settime: EINVAL",
+                    "clock_adjtime: (EINVAL|EFAULT)",
+                    "adjtimex: EFAULT",
+                ),
                 *("(ESCAPED syslog|syslog: .*)", "acct: (EFAULT|ENOSYS)", "ESCAPED hostname"),
             ),
+            code=CLOCKS,
             root=True,
         ),
     ),
@@ -308,13 +342,16 @@ ROWS: tuple[Row, ...] = (
         "kernel, modules, reboot, swap, quota",
         MACHINE_WIDE,
         says(*(f"{name}: EPERM" for name in WIDE_NAMES)),
-        control=Control(tuple(f"{name}: (EINVAL|EFAULT|EBADF|ENOEXEC|ENOSYS)" for name in WIDE_NAMES), root=True),
+        control=Control(
+            tuple(f"{name}: (EINVAL|EFAULT|EBADF|ENOEXEC|ENOSYS)" for name in WIDE_NAMES), root=True
+        ),
     ),
     row(
         112,
         "unmount what covers the host",
         "calls(umount2=(b'/no/such/folder', 2))\n"
-        "attempt('nested', call, 'unshare', 0x10000000 | 0x20000)\nattempt('remount', call, 'mount', 0, b'/no', 0, 32, 0)",
+        "attempt('nested', call, 'unshare', 0x10000000 | 0x20000)\n"
+        "attempt('remount', call, 'mount', 0, b'/no', 0, 32, 0)",
         says("umount2: EPERM", "nested: EPERM", "remount: EPERM"),
         control=Control(("umount2: (ENOENT|EPERM)", "ESCAPED nested", "remount: ENOENT"), root=True),
     ),

@@ -30,7 +30,10 @@ calls(
 
 IPC = """\
 CREATE = 0o1600
-calls(shmget=(bait.number, 4096, CREATE), msgget=(bait.number, 0), semget=(bait.number, 1, 0), mq_open=(0, 0, 0, 0))
+calls(
+    shmget=(bait.number, 4096, CREATE), msgget=(bait.number, 0), semget=(bait.number, 1, 0),
+    mq_open=(0, 0, 0, 0),
+)
 """
 
 NAMES = ("netlink", "packet", "raw", "crypto")
@@ -138,7 +141,9 @@ ROWS: tuple[Row, ...] = (
         "smuggle through the kernel's keyrings",
         KEYS,
         says("add_key: EPERM", "keyctl: EPERM", "request_key: EPERM"),
-        control=Control(("ESCAPED add_key", "ESCAPED keyctl", "request_key: EFAULT"), lacks="add_key: ENOSYS"),
+        control=Control(
+            ("ESCAPED add_key", "ESCAPED keyctl", "request_key: EFAULT"), lacks="add_key: ENOSYS"
+        ),
     ),
     row(
         44,

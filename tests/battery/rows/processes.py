@@ -134,7 +134,8 @@ infinite = resource.RLIM_INFINITY
 for name in ('NOFILE', 'NPROC', 'DATA', 'AS'):
     number = getattr(resource, 'RLIMIT_' + name)
     hard = resource.getrlimit(number)[1]
-    attempt(name, resource.setrlimit, number, (infinite, infinite) if name != 'NOFILE' else (hard + 1, hard + 1))
+    more = hard + 1 if name == 'NOFILE' else infinite
+    attempt(name, resource.setrlimit, number, (more, more))
 """
 
 SCHEDULING = """\
@@ -189,7 +190,8 @@ ROWS: tuple[Row, ...] = (
     row(
         19,
         "read another process's memory",
-        "calls(process_vm_readv=(bait.victim, 0, 0, 0, 0, 0), process_vm_writev=(bait.victim, 0, 0, 0, 0, 0),\n"
+        "calls(process_vm_readv=(bait.victim, 0, 0, 0, 0, 0),\n"
+        "      process_vm_writev=(bait.victim, 0, 0, 0, 0, 0),\n"
         "      kcmp=(bait.victim, bait.victim, 1, 0, 0))",
         says("process_vm_readv: EPERM", "process_vm_writev: EPERM", "kcmp: EPERM"),
         control=Control(
@@ -209,7 +211,13 @@ ROWS: tuple[Row, ...] = (
             21,
             "fork bomb",
             FORKS,
-            Expect(("forks: EAGAIN",), ".*stopped", "(seconds|processes)", -9, told="EAGAIN, then killed at a limit"),
+            Expect(
+                ("forks: EAGAIN",),
+                ".*stopped",
+                "(seconds|processes)",
+                -9,
+                told="EAGAIN, then killed at a limit",
+            ),
             control=Control(("ESCAPED forks",), code=EIGHTY),
             limits=BRIEF,
         ),
@@ -271,9 +279,7 @@ ROWS: tuple[Row, ...] = (
         "raise its own limits",
         RAISE,
         says(*(f"{name}: ValueError" for name in ("NOFILE", "NPROC", "DATA", "AS"))),
-        control=Control(
-            ("(ESCAPED )?NOFILE.*", "(ESCAPED )?NPROC.*", "ESCAPED DATA", "ESCAPED AS")
-        ),
+        control=Control(("(ESCAPED )?NOFILE.*", "(ESCAPED )?NPROC.*", "ESCAPED DATA", "ESCAPED AS")),
     ),
     row(
         30,

@@ -153,10 +153,11 @@ ROWS: tuple[Row, ...] = (
         PAIRS,
         says("pairs: EMFILE"),
         control=escapes(
-            "pairs", code="import socket\nheld = []\nattempt('pairs', lambda: "
-            "held.extend(socket.socketpair() for _ in range(300)))"
+            "pairs",
+            code="import socket\nheld = []\nattempt('pairs', lambda: "
+            "held.extend(socket.socketpair() for _ in range(300)))",
         ),
-        residual="buffers are bounded by descriptors only: 43 MiB a process, up to 2.7 GiB without control groups",
+        residual="bounded by descriptors only: 43 MiB a process, up to 2.7 GiB without control groups",
     ),
     row(72, "descriptors", DESCRIPTORS, says("files: EMFILE"), control=escapes("files")),
     row(

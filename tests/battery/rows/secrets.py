@@ -10,8 +10,8 @@ NAMES = " ".join(sorted({*environment("/work"), "PWD"}))
 HOMES = """\
 def beside(folder):
     ways = (sys.prefix, sys.base_prefix, sys.executable)
-    found = [name for name in os.listdir(folder) if not any(way.startswith(f'{folder}/{name}') for way in ways)]
-    if not found:
+    leads = {name for name in os.listdir(folder) for way in ways if way.startswith(f'{folder}/{name}')}
+    if not set(os.listdir(folder)) - leads:
         raise FileNotFoundError(errno.ENOENT, 'nothing')
 for name in (bait.home, '/home', '/root'):
     attempt('list', beside, name)
@@ -59,8 +59,17 @@ def held():
             continue
         yield number, status.st_ino
 print('ESCAPED key' if bait.inode in [inode for _, inode in held()] else 'key: absent')
-look = "import os\\nfor n in range(3, 99):\\n    try: os.fstat(n)\\n    except OSError: pass\\n    else: print(n)"
-told = subprocess.run([sys.executable, '-I', '-S', '-c', look], close_fds=False, capture_output=True, text=True)
+look = '''
+import os
+for number in range(3, 99):
+    try:
+        os.fstat(number)
+    except OSError:
+        continue
+    print(number)
+'''
+anew = [sys.executable, '-I', '-S', '-c', look]
+told = subprocess.run(anew, close_fds=False, capture_output=True, text=True)
 print('started anew:', *told.stdout.split(), told.stderr[-300:])
 """
 
@@ -118,7 +127,8 @@ ROWS: tuple[Row, ...] = (
     row(
         7,
         "descriptors and command line of pid 1",
-        "attempt('fds', os.listdir, '/proc/1/fd')\nattempt('memory map', lambda: open('/proc/1/maps').read(1))",
+        "attempt('fds', os.listdir, '/proc/1/fd')\n"
+        "attempt('memory map', lambda: open('/proc/1/maps').read(1))",
         says("fds: EACCES", "memory map: EACCES"),
         control=Control(("ESCAPED fds", "(ESCAPED memory map|memory map: EACCES)"), root=True),
     ),
@@ -145,7 +155,9 @@ ROWS: tuple[Row, ...] = (
         says("addresses: zeros", "memory: (EACCES|EPERM|ENOENT)"),
         says("addresses: EACCES", "memory: (EACCES|ENOENT)"),
         control=Control(
-            ("ESCAPED addresses", "(ESCAPED memory|memory: ENOENT)"), root=True, lacks=".*: (zeros|ENOENT|EPERM)"
+            ("ESCAPED addresses", "(ESCAPED memory|memory: ENOENT)"),
+            root=True,
+            lacks=".*: (zeros|ENOENT|EPERM)",
         ),
         residual="kernel version, CPU and mount sources are visible",
     ),
@@ -168,7 +180,6 @@ ROWS: tuple[Row, ...] = (
         13,
         "passwords in the environment's pip.conf",
         masked_password_file,
-        "masked: empty",
         "EACCES",
         without="the file is made for the case and is read by the host",
     ),

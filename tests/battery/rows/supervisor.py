@@ -19,7 +19,11 @@ OURS = "it is the host's own code that is attacked"
 ROWS: tuple[Row, ...] = (
     played(113, "started from a thread that ends", from_a_thread, "runs to its end", without=OURS),
     played(
-        114, "started by root, whom no process limit counts", counted_for_root, "counted as another user", without=OURS
+        114,
+        "started by root, whom no process limit counts",
+        counted_for_root,
+        "counted as another user",
+        without=OURS,
     ),
     played(115, "orphans that nobody reaps", orphans_are_reaped, "no zombie stays", without=OURS),
     played(

@@ -10,7 +10,8 @@ WORKS: tuple[Work, ...] = (
     Work(
         "sqlite with a write-ahead log",
         (
-            "import sqlite3\ndb = sqlite3.connect('a.db')\nprint(*db.execute('pragma journal_mode=wal').fetchone())",
+            "import sqlite3\ndb = sqlite3.connect('a.db')\n"
+            "print(*db.execute('pragma journal_mode=wal').fetchone())",
             "db.execute('create table t (x)')\ndb.execute('insert into t values (1)')\ndb.commit()\n"
             "print(sqlite3.connect('a.db').execute('select count(*) from t').fetchone())",
         ),
@@ -18,14 +19,18 @@ WORKS: tuple[Work, ...] = (
     ),
     Work(
         "temporary files",
-        ("import tempfile\nwith tempfile.NamedTemporaryFile() as file:\n    file.write(b'x')\n    print(file.tell())",),
+        (
+            "import tempfile\nwith tempfile.NamedTemporaryFile() as file:\n"
+            "    file.write(b'x')\n    print(file.tell())",
+        ),
         "1",
     ),
     Work(
         "a pool of processes",
         (
             "from concurrent.futures import ProcessPoolExecutor\ndef f(x):\n    return x * x",
-            "if __name__ == '__main__':\n    with ProcessPoolExecutor(2) as pool:\n        print([*pool.map(f, range(3))])",
+            "if __name__ == '__main__':\n    with ProcessPoolExecutor(2) as pool:\n"
+            "        print([*pool.map(f, range(3))])",
         ),
         "[0, 1, 4]",
         NO_SHARED_MEMORY,
@@ -51,7 +56,8 @@ WORKS: tuple[Work, ...] = (
     Work(
         "a process of asyncio",
         (
-            "import asyncio\nasync def main():\n    child = await asyncio.create_subprocess_exec('echo', 'hi')\n"
+            "import asyncio\nasync def main():\n"
+            "    child = await asyncio.create_subprocess_exec('echo', 'hi')\n"
             "    await child.wait()\nasyncio.run(main())",
         ),
         "hi",
@@ -61,8 +67,10 @@ WORKS: tuple[Work, ...] = (
         (
             "import threading, urllib.request\nfrom http.server import BaseHTTPRequestHandler, HTTPServer\n"
             "class Hello(BaseHTTPRequestHandler):\n    def do_GET(self):\n        self.send_response(200)\n"
-            "        self.end_headers()\n        self.wfile.write(b'hello')\n    def log_message(self, *_): pass",
-            "server = HTTPServer(('localhost', 0), Hello)\nthreading.Thread(target=server.serve_forever, daemon=True).start()\n"
+            "        self.end_headers()\n        self.wfile.write(b'hello')\n"
+            "    def log_message(self, *_): pass",
+            "server = HTTPServer(('localhost', 0), Hello)\n"
+            "threading.Thread(target=server.serve_forever, daemon=True).start()\n"
             "print(urllib.request.urlopen(f'http://localhost:{server.server_port}').read())\nserver.shutdown()\n"
             "server.server_close()",
         ),
@@ -70,10 +78,15 @@ WORKS: tuple[Work, ...] = (
         NO_SOCKETS,
     ),
     Work("time zones", ("import zoneinfo\nprint(zoneinfo.ZoneInfo('Europe/Berlin'))",), "Europe/Berlin"),
-    Work("a context of ssl", ("import ssl\nprint(type(ssl.create_default_context()).__name__)",), "SSLContext"),
+    Work(
+        "a context of ssl", ("import ssl\nprint(type(ssl.create_default_context()).__name__)",), "SSLContext"
+    ),
     Work(
         "a terminal of its own",
-        ("import os, pty\nhost, own = pty.openpty()\nos.write(own, b'x')\nprint(os.read(host, 9), os.isatty(own))",),
+        (
+            "import os, pty\nhost, own = pty.openpty()\n"
+            "os.write(own, b'x')\nprint(os.read(host, 9), os.isatty(own))",
+        ),
         "b'x' True",
         NO_TERMINALS,
     ),

@@ -1,0 +1,1 @@
+"""Measures: how fast it is, and how good."""

@@ -1,0 +1,45 @@
+"""Gives programs a copy of your files: each run finds them in its work folder.
+
+FILE may be a pattern such as data/*.csv. Programs see the name without its folder, and what they change is
+their copy. Without FILE the attached files are listed; -d NAME lets one go. The session keeps the list: a file
+that is gone or has changed when the session is opened again is let go, with a notice.
+"""
+
+from mtchat.errors import UsageError
+from mtchat.repl.desk import Desk
+from mtchat.repl.view import shown, size
+from mtchat.repl.words import matches, words
+from mtchat.store import attach, detach
+
+USAGE = "[FILE... | -d NAME...]"
+PATHS = True
+
+
+def do(desk: Desk, argument: str) -> None:
+    names = words(argument)
+    if names[:1] == ("-d",):
+        if not names[1:]:
+            raise UsageError("let which file go? /attach lists them")
+        desk.keep(detach(desk.session, names[1:]), "attach")
+        desk.view.line(f"programs do not get {', '.join(names[1:])} any more")
+        return
+    if not names:
+        listing(desk)
+        return
+    paths = [path for name in names for path in matches(name)]
+    desk.keep(attach(desk.session, paths, desk.settings.disk_mib), "attach")
+    for file in desk.session.attached:
+        if file.path.name in {path.name for path in paths}:
+            desk.view.line(f"{file.name}, {size(file)}: the program opens it as {file.name!r}")
+    if desk.session.path:
+        desk.view.note("/run runs the program with it")
+
+
+def listing(desk: Desk) -> None:
+    if not desk.session.attached:
+        desk.view.line("no file is attached; /attach FILE gives programs a copy of one")
+    desk.view.table([(file.name, size(file), shown(file.path)) for file in desk.session.attached], (40, 12))
+
+
+def complete(desk: Desk) -> list[tuple[str, str]]:
+    return [(f"-d {file.name}", "lets it go") for file in desk.session.attached]

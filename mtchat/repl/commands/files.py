@@ -1,0 +1,84 @@
+"""Lists the files that the last run left, and copies them to where you want them.
+
+NAME may be a pattern such as *.png. They are copied here, or to DIR. What is there already is not overwritten,
+unless --force says so.
+"""
+
+import shutil
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from mtchat.core.outcome import File, Outcome
+from mtchat.errors import MtchatError, UsageError
+from mtchat.repl.desk import Desk
+from mtchat.repl.view import shown, size
+from mtchat.repl.words import home, words
+
+USAGE = "[NAME... [to DIR] [--force]]"
+
+
+def do(desk: Desk, argument: str) -> None:
+    outcome = desk.last or desk.session.outcome
+    if outcome is None:
+        raise MtchatError("the program has not run yet; /run runs it")
+    names = [name for name in words(argument) if name != "--force"]
+    target = Path()
+    if "to" in names[-2:]:
+        if names[-1] == "to" or len(names) < 3:
+            raise UsageError("copy which files to where? /files NAME to DIR")
+        target, names = home(names[-1]), names[:-2]
+    if names:
+        fetch(desk, chosen(outcome, names), target, force="--force" in words(argument))
+    else:
+        listing(desk, outcome)
+
+
+def listing(desk: Desk, outcome: Outcome) -> None:
+    if not outcome.files and not outcome.skipped:
+        desk.view.line("the last run left no files")
+    rows = [(file.path, size(file), shown(desk.place / file.path)) for file in outcome.files]
+    desk.view.table(rows, (40, 12))
+    for each in outcome.skipped:
+        desk.view.note(f"  left behind: {each}")
+
+
+def chosen(outcome: Outcome, names: Sequence[str]) -> list[File]:
+    """The files that the names or patterns say, each once."""
+    for name in names:
+        if not any(fnmatchcase(file.path, name) or file.path == name for file in outcome.files):
+            raise UsageError(f"the last run left no file {name!r}; /files lists what it left")
+    return [
+        file
+        for file in outcome.files
+        if any(fnmatchcase(file.path, name) or file.path == name for name in names)
+    ]
+
+
+def fetch(desk: Desk, files: Sequence[File], target: Path, force: bool) -> None:
+    """Copies files into a folder under their own names: none of them when one would overwrite another."""
+    goals = [target / Path(file.path).name for file in files]
+    for goal in goals:
+        if goals.count(goal) > 1:
+            raise MtchatError(f"two files would be {shown(goal)}; copy them one at a time, to two folders")
+        if goal.exists() and not force:
+            raise MtchatError(f"{shown(goal)} is there already, so nothing is copied; --force overwrites it")
+    for file, goal in zip(files, goals, strict=True):
+        copy(desk.place / file.path, goal, force)
+        desk.view.line(f"copied {file.path} to {shown(goal)} ({size(file)})")
+
+
+def copy(source: Path, goal: Path, force: bool) -> None:
+    try:
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        with open(source, "rb") as old, open(goal, "wb" if force else "xb") as new:
+            shutil.copyfileobj(old, new)
+    except OSError as error:
+        if not source.is_file():
+            raise MtchatError(f"{shown(source)} is not there any more; /run makes it again") from None
+        raise MtchatError(f"cannot copy to {shown(goal)}: {error.strerror}") from None
+
+
+def complete(desk: Desk) -> list[tuple[str, str]]:
+    outcome = desk.last or desk.session.outcome
+    return [(file.path, size(file)) for file in outcome.files] if outcome else []

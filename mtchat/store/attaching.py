@@ -1,0 +1,113 @@
+"""The files of the user's that runs get copies of: attached, let go, and looked at again on reopening."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mtchat.core.given import Attached
+from mtchat.core.session import Session
+from mtchat.errors import UsageError
+
+MIB = 2**20
+
+
+def attach(session: Session, paths: Sequence[Path], disk_mib: int) -> Session:
+    """The session with these files attached as well: all of them, or an error and none.
+
+    One that is attached already, by the same path, is taken as it is now.
+    """
+    files = {file.path: file for file in session.attached}
+    for path in (Path(os.path.abspath(each)) for each in paths):
+        files[path] = Attached(path.name, path, size_of(path))
+        check_name(files[path], tuple(files.values()))
+        check_room(tuple(files.values()), disk_mib)
+        files[path] = measured(files[path])
+    return replace(session, attached=tuple(files.values()))
+
+
+def detach(session: Session, names: Sequence[str]) -> Session:
+    """The session without the files that programs see under these names."""
+    known = [file.name for file in session.attached]
+    for name in names:
+        if name not in known:
+            there = f"there are: {', '.join(known)}" if known else "no file is"
+            raise UsageError(f"{name!r} is not attached; {there}")
+    return replace(session, attached=tuple(file for file in session.attached if file.name not in names))
+
+
+def checked(session: Session) -> tuple[Session, tuple[str, ...]]:
+    """The session with those of its files that are as they were attached, and what to say of the others.
+
+    A session file can come from somebody else, so that it names a file is not enough to give it to programs:
+    its content must be the one that was attached.
+    """
+    files, notices = [], []
+    for file in session.attached:
+        path = file.path
+        try:
+            now = measured(Attached(path.name, path, size_of(path)))
+        except UsageError:
+            notices.append(f"{file.name} is not attached any more: {path} is gone, or cannot be read")
+            continue
+        if (now.size, now.sha256) == (file.size, file.sha256):
+            files.append(now)
+        else:
+            notices.append(
+                f"{file.name} is not attached any more: {path} has changed; attach it again to use it"
+            )
+    return replace(session, attached=tuple(files)), tuple(notices)
+
+
+def present(session: Session) -> tuple[Attached, ...]:
+    """The attached files that are still where they were."""
+    return tuple(file for file in session.attached if file.path.is_file())
+
+
+def size_of(path: Path) -> int:
+    """The size of a regular file in bytes; UsageError when programs cannot be given it."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise UsageError(f"cannot read {str(path)!r}: {error}") from None
+    if stat.S_ISDIR(status.st_mode):
+        raise UsageError(f"{path} is a folder; attach the files in it")
+    if not stat.S_ISREG(status.st_mode):
+        raise UsageError(f"{path} is not a regular file")
+    return status.st_size
+
+
+def measured(file: Attached) -> Attached:
+    """A file with its content's size and hash."""
+    try:
+        with open(file.path, "rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+            return replace(file, size=content.tell(), sha256=digest)
+    except OSError as error:
+        raise UsageError(f"cannot read {file.path}: {error.strerror}") from None
+
+
+def check_name(file: Attached, files: Sequence[Attached]) -> None:
+    if not file.name.isprintable():
+        raise UsageError(f"cannot attach {str(file.path)!r}: its name has characters that cannot be shown")
+    for other in files:
+        if other.name == file.name and other.path != file.path:
+            raise UsageError(
+                f"two files cannot both be {file.name!r} for the program: {other.path} and {file.path}; "
+                "rename one of them, or let the other go first"
+            )
+
+
+def check_room(files: Sequence[Attached], disk_mib: int) -> None:
+    """What a run may have of files holds those that it is given, too."""
+    whole = sum(file.size for file in files)
+    if whole <= disk_mib * MIB:
+        return
+    who = f"{files[0].name} has" if len(files) == 1 else f"the {len(files)} attached files have"
+    raise UsageError(
+        f"{who} {whole / MIB:.0f} MiB, and a run may have {disk_mib} MiB of files; disk_mib sets that"
+    )
