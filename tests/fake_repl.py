@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
-from mtchat.core.outcome import Frame, Outcome
+from mtchat.core.given import Given
+from mtchat.core.outcome import Frame, Outcome, Variable
 from mtchat.core.program import Place, Program
 from mtchat.core.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.core.settings import Limits, Sampling
@@ -64,8 +65,10 @@ class Fake:
         return len(text.split())
 
 
-def run(program: Program, limits: Limits, place: Path, hear: Hear) -> Outcome:
-    """Runs nothing: fails at the first `raise`, and prints a line for each print."""
+def run(
+    program: Program, limits: Limits, place: Path | None, hear: Hear, given: Given, look: bool = False
+) -> Outcome:
+    """Runs nothing: fails at the first `raise`, prints a line for each print, and has a variable x."""
     outputs = []
     for chunk in program.chunks:
         if "raise" in chunk.code:
@@ -75,7 +78,8 @@ def run(program: Program, limits: Limits, place: Path, hear: Hear) -> Outcome:
         outputs.append("1\n" * chunk.code.count("print("))
     text = "".join(outputs)
     hear("stdout", text)
-    return Outcome("fake", stdout=text, outputs=tuple(outputs), seconds=0.1)
+    variables = (Variable("x", "int", "", "1"),) if look else ()
+    return Outcome("fake", stdout=text, outputs=tuple(outputs), seconds=0.1, variables=variables)
 
 
 def main() -> None:
@@ -88,6 +92,7 @@ def main() -> None:
     tools = Tools(
         load=lambda name: Fake(),
         run=run,
+        resume=run,
         models=lambda: [("fake", "a fake")],
         begin=lambda: None,
         tier=lambda: "fake",

@@ -47,7 +47,7 @@ class Table:
         return len(text)
 
 
-REAL = Sandbox(wiring.Ground().run, wiring.Ground().refusal)
+REAL = Sandbox(wiring.Ground().quietly, wiring.Ground().refusal)
 REPLIES = {
     "set": "x = 6\nprint('noise')",
     "show": "print(x * 7)",
@@ -119,7 +119,7 @@ def test_an_interrupt_saves_what_is_there(tmp_path: Path, capsys: pytest.Capture
 
 def test_a_run_that_the_user_stops_ends_the_script(tmp_path: Path) -> None:
     stopped = Outcome("fake", None, limit="interrupted", finished=False)
-    box = Sandbox(lambda program, limits, place: stopped, lambda: "")
+    box = Sandbox(lambda program, limits, place, given: stopped, lambda: "")
     code, said = played(tmp_path, ["set", "show"], box=box)
     assert code == ExitCode.INTERRUPTED
     assert "1 instructions were not taken" in said
@@ -128,7 +128,7 @@ def test_a_run_that_the_user_stops_ends_the_script(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wish", ["run", "fix"])
 def test_where_nothing_can_be_run_a_script_that_needs_it_is_refused(tmp_path: Path, wish: str) -> None:
-    box = Sandbox(lambda program, limits, place: Outcome(), lambda: "no sandbox; install one")
+    box = Sandbox(lambda program, limits, place, given: Outcome(), lambda: "no sandbox; install one")
     with pytest.raises(SandboxError, match="no sandbox; install one"):
         played(tmp_path, ["set"], box=box, run=wish == "run", fix=wish == "fix")
     assert SandboxError.code == ExitCode.SANDBOX
@@ -137,7 +137,7 @@ def test_where_nothing_can_be_run_a_script_that_needs_it_is_refused(tmp_path: Pa
 def test_where_nothing_can_be_run_a_script_still_gives_code(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    box = Sandbox(lambda program, limits, place: Outcome(), lambda: "no sandbox; install one")
+    box = Sandbox(lambda program, limits, place, given: Outcome(), lambda: "no sandbox; install one")
     code, said = played(tmp_path, ["set"], box=box)
     assert code == ExitCode.DONE
     assert capsys.readouterr().out == "x = 6\nprint('noise')\n"
@@ -154,7 +154,7 @@ def test_a_script_that_cannot_be_saved_prints_its_program_and_fails(
         return Table(REPLIES)
 
     err = io.StringIO()
-    box = Sandbox(lambda program, limits, place: Outcome(), lambda: "")
+    box = Sandbox(lambda program, limits, place, given: Outcome(), lambda: "")
     with Log.open(folder / "x.jsonl") as log:
         script = Script(["set"], False, False, "", Settings())
         code = play(script, log, Loading("table", load), box, View(err, live=False, color=False))

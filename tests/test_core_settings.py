@@ -41,7 +41,7 @@ def test_a_setting_takes_the_value_that_was_typed(name, text, value):
         ("top_k", "9" * 9, "top_k must be between 0 and 1000000, not 999999999"),
         ("seed", str(2**63), "seed must be between 0 and 9223372036854775807, not 9223372036854775808"),
         ("seed", "9" * 5000, "seed is a whole number, not '9"),
-        ("memory_mib", "1", "memory_mib must be between 64 and 1048576, not 1"),
+        ("memory_mib", "1", "memory_mib must be between 64 MiB and 1048576 MiB, not 1"),
         ("run", "0", "run is on or off, not '0'"),
         ("run", "maybe", "run is on or off, not 'maybe'"),
     ],

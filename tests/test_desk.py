@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mtchat.core.given import Given
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program
 from mtchat.core.prompt import Piece, Prompt
@@ -40,6 +41,7 @@ def desk_in(folder: Path, model: Fake | None = None, refusal: str = "", runs=run
     tools = Tools(
         load=lambda name: model,
         run=runs,
+        resume=runs,
         models=lambda: [("fake", "a fake")],
         begin=lambda: None,
         tier=lambda: "fake",
@@ -114,10 +116,12 @@ def test_a_fix_that_is_interrupted_keeps_what_was_written_beside_the_program(tmp
 def test_the_turn_being_mended_stays_live_on_disk_until_the_mended_one_is_better(tmp_path: Path) -> None:
     heads = []
 
-    def watched(program: Program, limits: Limits, place: Path, hear: Hear) -> Outcome:
+    def watched(
+        program: Program, limits: Limits, place: Path | None, hear: Hear, given: Given, look: bool = False
+    ) -> Outcome:
         if (tmp_path / "one.jsonl").exists():
             heads.append(load(tmp_path / "one.jsonl").path[-1].chunk)
-        return run(program, limits, place, hear)
+        return run(program, limits, place, hear, given, look)
 
     desk = desk_in(tmp_path, Spoken("raise ValueError", "z = 3"), runs=watched)
     dispatch(desk, "try it")
@@ -163,9 +167,11 @@ def test_a_turn_is_on_disk_before_it_is_run_also_when_it_was_written_by_hand(
 ) -> None:
     seen = []
 
-    def watched(program: Program, limits: Limits, place: Path, hear: Hear) -> Outcome:
+    def watched(
+        program: Program, limits: Limits, place: Path | None, hear: Hear, given: Given, look: bool = False
+    ) -> Outcome:
         seen.append([turn.chunk for turn in load(tmp_path / "one.jsonl").path])
-        return run(program, limits, place, hear)
+        return run(program, limits, place, hear, given, look)
 
     editor = tmp_path / "editor"
     editor.write_text('#!/bin/sh\necho "x = 5" > "$1"\n')

@@ -68,6 +68,7 @@ def is_command(module: ModuleType) -> None:
     assert signature(module.do) == [("desk", Desk), ("argument", str)]
     assert get_type_hints(module.do)["return"] is type(None)
     assert isinstance(getattr(module, "USAGE", ""), str)
+    assert isinstance(getattr(module, "PATHS", ""), str)
     if hasattr(module, "complete"):
         assert [kind for _, kind in signature(module.complete)] == [Desk]
 

@@ -3,6 +3,7 @@
 import os
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from mtchat.sandbox.backend import Box, Command, Variant, backends
 from mtchat.sandbox.backends import bubblewrap
 from mtchat.sandbox.collect import harvest
 from mtchat.sandbox.inside.wire import FAULT_AT, REPORT_AT, SHARED_BYTES
-from mtchat.sandbox.interpreter import Interpreter, interpreter
+from mtchat.sandbox.interpreter import Interpreter, homes, interpreter
 from mtchat.sandbox.report import read
 from mtchat.sandbox.sandbox import choose, run_in
 from mtchat.sandbox.streams import Stream
@@ -322,3 +323,11 @@ def test_a_tree_is_counted() -> None:
     found = load(os.getpid(), 1e9, 100)
     assert found.processes >= 1
     assert found.memory_mib > 1
+
+
+def test_a_link_to_python_shows_nothing_of_the_folder_that_it_lies_in(tmp_path: Path) -> None:
+    link = tmp_path / "bin" / "python"
+    link.parent.mkdir()
+    link.symlink_to(sys.executable)
+    assert tmp_path not in homes(link)
+    assert Path(sys.base_prefix) in [path.resolve() for path in homes(link)]

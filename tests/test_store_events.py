@@ -108,7 +108,7 @@ def test_a_session_of_another_file_is_a_bug_and_not_an_event():
 
 def test_an_event_of_an_unknown_kind_changes_nothing():
     history = History(Session().extend((Turn("do", "x = 1"),)))
-    assert apply(history, {"event": "attach", "path": "data.csv"}).session == history.session
+    assert apply(history, {"event": "weather", "path": "data.csv"}).session == history.session
 
 
 def test_fields_that_are_unknown_are_ignored_and_absent_ones_take_their_defaults():

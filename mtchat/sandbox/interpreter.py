@@ -81,16 +81,26 @@ def interpreter() -> Interpreter:
     for path in sorted({each for root in wanted for each in (root, root.resolve())}):
         if not any(path.is_relative_to(known) for known in (*SYSTEM, *roots)):
             roots.append(path)
-    return Interpreter(sys.executable, sys.prefix, tuple(roots), tuple(folders))
+    known = any(Path(sys.executable).is_relative_to(root) for root in (*SYSTEM, *roots))
+    python = sys.executable if known else os.path.realpath(sys.executable)
+    return Interpreter(python, sys.prefix, tuple(roots), tuple(folders))
 
 
 def homes(python: Path) -> list[Path]:
-    """The installations that an interpreter's chain of links leads through."""
+    """The installations that an interpreter's chain of links leads through.
+
+    A link may lie anywhere, in ~/bin for one; what is around it is shown only when it is a Python's.
+    """
     found = [python.parent.parent]
     while python.is_symlink():
         python = Path(os.path.normpath(python.parent / os.readlink(python)))
         found.append(python.parent.parent)
-    return found
+    return [path for path in found if is_home(path)]
+
+
+def is_home(folder: Path) -> bool:
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return (folder / "pyvenv.cfg").is_file() or (folder / "lib" / version / "os.py").is_file()
 
 
 def environment(home: str, scratch: str = "/tmp") -> dict[str, str]:

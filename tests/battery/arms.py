@@ -19,6 +19,7 @@ from tests.battery.row import Control, Row
 from tests.battery.tiers import Tier
 
 MERCY_SECONDS = 0.2
+GRACE_SECONDS = 0.05
 WORDS = '''\
 import ctypes, errno, os, sys, time
 from types import SimpleNamespace
@@ -127,6 +128,7 @@ def ended(process: "subprocess.Popen[str]", control: Control) -> tuple[str, str,
 def finish(known: set[int]) -> int:
     """Kill and reap what came to us as the nearest reaper; how many there were, those alive."""
     alive = 0
+    time.sleep(GRACE_SECONDS)
     until = time.monotonic() + 5
     while left := set(children(os.getpid())) - known:
         for pid in left:

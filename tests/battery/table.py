@@ -27,7 +27,9 @@ Each case is a program that attacks, or a fault that a program may have. It is r
 tier, where it must end just as the table says (an error by its name, a limit, a signal) and leave
 nothing: no process, no zombie, no descriptor, no file; and the host's bait untouched (listeners, a
 process, a key file, a secret of the environment, shared memory). The third time it is run without any
-sandbox and must succeed, so that a mistake in the attack cannot look like protection. "n" says why there
+sandbox and must succeed, so that a mistake in the attack cannot look like protection; calls that could
+harm the machine are made with wrong arguments, and so fail in the kernel and not at the filter ("reaches
+the kernel"). "n" says why there
 is no such third run. ✓ is what was seen.
 """
 

@@ -136,7 +136,10 @@ ROWS: tuple[Row, ...] = (
         "the compiler's own stack",
         "import ast\nast.literal_eval('(' * 10**6)",
         ends_with(
-            "turn 1, line 2: (SyntaxError|MemoryError|RecursionError)", limit="(memory|)", check=bounded_story
+            "turn 1, line 2: (SyntaxError|MemoryError|RecursionError)",
+            limit="(memory|)",
+            check=bounded_story,
+            told="one short error",
         ),
         control=Control((), 1),
     ),
