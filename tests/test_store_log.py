@@ -197,7 +197,7 @@ def test_a_file_that_is_no_session_is_refused_and_left_alone(path, text):
 
 def test_unknown_events_are_kept(path):
     record(path)
-    extra = b'{"event":"attach","path":"data.csv"}\n{"event":"note","text":"hello"}\n'
+    extra = b'{"event":"weather","sky":"grey"}\n{"event":"note","text":"hello"}\n'
     path.write_bytes(path.read_bytes() + extra)
     with Log.open(path) as log:
         assert log.session == story()[-1][0]

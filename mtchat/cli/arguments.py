@@ -4,13 +4,14 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from mtchat import __version__
 from mtchat.core.settings import HELP, Settings
 from mtchat.errors import UsageError
 
 TALK = "talk"
+LIMITS = ("seconds", "memory_mib", "disk_mib", "output_kib")
 VERBS = {
     "run": "run the assembled program of a session, or any .py file, in the sandbox",
     "replay": "play a session back, or make every turn again and compare",
@@ -33,7 +34,10 @@ EPILOG = "\n".join(
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are MtchatErrors."""
+    """An argument parser whose errors are MtchatErrors, and whose options are typed in full."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; {self.prog} --help says more")
@@ -41,10 +45,22 @@ class Parser(argparse.ArgumentParser):
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments, with the verb in `.verb`: "talk" for the REPL and the scripted mode."""
+    if argv and argv[0] == "run":
+        return with_program(argv[1:])
     if argv and argv[0] in VERBS:
         parser = BUILD[argv[0]]()
         return parser.parse_args(argv[1:], argparse.Namespace(verb=argv[0]))
     return talk().parse_args(argv, argparse.Namespace(verb=TALK))
+
+
+def with_program(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments of `mtchat run`: what follows -- is the program's, options too."""
+    ours, theirs = argv, []
+    if "--" in argv:
+        ours, theirs = argv[: argv.index("--")], list(argv[argv.index("--") + 1 :])
+    args = run().parse_intermixed_args(ours, argparse.Namespace(verb="run"))
+    args.arguments = [*args.arguments, *theirs]
+    return args
 
 
 def talk() -> Parser:
@@ -64,6 +80,7 @@ def talk() -> Parser:
         "--run", action="store_true", help="print what the program prints instead of its code"
     )
     parser.add_argument("--fix", action="store_true", help="ask the model to mend each turn that fails")
+    attach_option(parser)
     model_options(parser)
     folder_option(parser)
     unsafe_option(parser)
@@ -98,6 +115,16 @@ def unsafe_option(parser: Parser) -> None:
     )
 
 
+def attach_option(parser: Parser) -> None:
+    parser.add_argument(
+        "--attach",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="give the program a copy of a file in its work folder",
+    )
+
+
 def verb(name: str) -> Parser:
     return Parser(prog=f"mtchat {name}", description=VERBS[name][0].upper() + VERBS[name][1:] + ".")
 
@@ -105,9 +132,17 @@ def verb(name: str) -> Parser:
 def run() -> Parser:
     parser = verb("run")
     parser.add_argument("session", metavar="SESSION|FILE.py")
+    parser.add_argument(
+        "arguments",
+        nargs="*",
+        metavar="ARG",
+        help="the program's; those that begin with a dash follow --",
+    )
     parser.add_argument("--files", type=Path, metavar="DIR", help="where files the program leaves are copied")
-    parser.add_argument("--seconds", dest="set_seconds", metavar="X", help=HELP["seconds"])
-    parser.add_argument("--memory-mib", dest="set_memory_mib", metavar="X", help=HELP["memory_mib"])
+    parser.add_argument("--stdin", metavar="FILE", help="what the program reads as keyboard input")
+    attach_option(parser)
+    for name in LIMITS:
+        parser.add_argument(f"--{name.replace('_', '-')}", dest=f"set_{name}", metavar="X", help=HELP[name])
     folder_option(parser)
     unsafe_option(parser)
     return parser

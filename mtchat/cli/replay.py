@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from mtchat import store
 from mtchat.cli import wiring
+from mtchat.core.given import Given
 from mtchat.core.outcome import Outcome, printed
 from mtchat.core.prompt import ModelCard
 from mtchat.core.session import Session
@@ -33,7 +34,11 @@ def replay(args: argparse.Namespace) -> int:
 def play(session: Session, ground: wiring.Ground) -> int:
     view = View.of(sys.stdout)
     View.of(sys.stderr).warning(ground.notice())
-    outcome = ground.run(session.program, Limits(seconds=LONGEST_SECONDS), None)
+    session, notices = store.checked(session)
+    for notice in notices:
+        View.of(sys.stderr).note(notice)
+    given = Given(files=session.attached)
+    outcome = ground.run(session.program, Limits(seconds=LONGEST_SECONDS), None, given=given)
     outputs = printed(session.program, outcome)
     for number, turn in enumerate(session.path, start=1):
         view.turn(number, turn)

@@ -8,6 +8,7 @@ from typing import TextIO
 
 from mtchat.cli.loading import Loading
 from mtchat.cli.wiring import wait_for
+from mtchat.core.given import Given
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program
 from mtchat.core.session import Session
@@ -16,20 +17,25 @@ from mtchat.core.turn import INTERRUPTED
 from mtchat.errors import ExitCode, MtchatError, SandboxError
 from mtchat.prompting import family
 from mtchat.repl.escape import escaped
+from mtchat.repl.remedy import in_shell
 from mtchat.repl.view import View, cost, shown
-from mtchat.store import Log, files_of
+from mtchat.store import Log, attach, checked, files_of
 from mtchat.synthesis import Event, Made, Mending, Ran, Synthesizer, failed, unended
 
 
 @dataclass(frozen=True)
 class Script:
-    """What to do: instructions in order, whether to print the program's output, whether to mend failures."""
+    """What to do: instructions in order, whether to print the program's output, whether to mend failures.
+
+    `attached` are files that programs get copies of, beside those of the session.
+    """
 
     instructions: Sequence[str]
     run: bool
     fix: bool
     family: str
     settings: Settings
+    attached: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class Sandbox:
     `notice` is what to say first where programs are held less well than they could be.
     """
 
-    run: Callable[[Program, Limits, Path], Outcome]
+    run: Callable[[Program, Limits, Path, Given], Outcome]
     refusal: Callable[[], str]
     notice: Callable[[], str] = lambda: ""
 
@@ -49,7 +55,10 @@ class Player:
 
     def __init__(self, script: Script, log: Log, model: Loading, sandbox: Sandbox, view: View) -> None:
         self.script, self.log, self.sandbox, self.view = script, log, sandbox, view
-        self.session = log.session
+        self.session, notices = checked(log.session)
+        self.session = attach(self.session, script.attached, script.settings.limits.disk_mib)
+        for notice in notices:
+            view.note(notice)
         self.saved = True
         card = model.card()
         name = script.family or family.choose(card)
@@ -57,7 +66,8 @@ class Player:
         self.maker = Synthesizer(family.load(name), model.complete, run, card, name, self.watch)
 
     def run(self, program: Program) -> Outcome:
-        return self.sandbox.run(program, self.script.settings.limits, files_of(self.log.path))
+        given = Given(files=self.session.attached)
+        return self.sandbox.run(program, self.script.settings.limits, files_of(self.log.path), given)
 
     def watch(self, event: Event) -> None:
         """Saves each turn before it is run; one line on stderr for what is made, run or mended."""
@@ -69,7 +79,7 @@ class Player:
             case Mending(round, rounds, number, _):
                 self.view.note(f"mending turn {number}, round {round} of {rounds}")
             case Ran(outcome, _):
-                self.view.verdict(outcome)
+                self.view.verdict(outcome, in_shell(outcome, self.script.settings))
 
     def keep(self, session: Session, why: str) -> None:
         self.session = session
@@ -127,14 +137,14 @@ def finish(script: Script, player: Player) -> ExitCode:
     outcome = player.session.outcome
     if outcome is None:
         raise MtchatError("there is no program to run: no instruction was given")
-    return report(outcome, player.view, files_of(player.log.path))
+    return report(outcome, player.view, files_of(player.log.path), in_shell(outcome, script.settings))
 
 
-def report(outcome: Outcome, view: View, place: Path) -> ExitCode:
+def report(outcome: Outcome, view: View, place: Path, hint: str) -> ExitCode:
     write(sys.stdout, outcome.stdout)
     if outcome.stderr or outcome.traceback:
         view.line((outcome.stderr + outcome.traceback).rstrip("\n"))
-    view.verdict(outcome)
+    view.verdict(outcome, hint)
     view.files(outcome, shown(place))
     if outcome.limit == "sandbox":
         return ExitCode.SANDBOX

@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -29,28 +29,39 @@ def talk(args: argparse.Namespace) -> int:
         raise UsageError("no instructions: give -p TEXT, or one a line on standard input")
     if not instructions and not sys.stdout.isatty():
         raise UsageError("the conversation needs a terminal to show itself; -p TEXT works without one")
-    with opened(args.session, folder) as log, closing(wiring.shelf(args.precision)) as shelf:
+    attached = [Path(name).expanduser() for name in args.attach]
+    with (
+        opened(args.session, folder) as log,
+        closing(wiring.shelf(args.precision)) as shelf,
+        wiring.Ground(args.unsafe) as ground,
+    ):
         if not instructions:
-            return converse(args, log, folder, shelf)
+            return converse(args, attached, log, folder, shelf, ground)
         from mtchat.cli.scripted import Sandbox, Script, play
         from mtchat.repl.view import View
 
-        script = Script(instructions, args.run, args.fix, args.family, settings)
-        ground = wiring.Ground(args.unsafe)
-        sandbox = Sandbox(ground.run, ground.refusal, ground.notice)
+        script = Script(instructions, args.run, args.fix, args.family, settings, attached)
+        sandbox = Sandbox(ground.quietly, ground.refusal, ground.notice)
         return play(script, log, shelf.get(args.model), sandbox, View.of(sys.stderr))
 
 
-def converse(args: argparse.Namespace, log: Log, folder: Path, shelf: Shelf) -> ExitCode:
+def converse(
+    args: argparse.Namespace,
+    attached: Sequence[Path],
+    log: Log,
+    folder: Path,
+    shelf: Shelf,
+    ground: wiring.Ground,
+) -> ExitCode:
     from mtchat.repl import app
     from mtchat.repl.desk import Desk, Tools
     from mtchat.repl.view import View
 
-    ground = wiring.Ground(args.unsafe)
     tier = wiring.Tier(ground)
     tools = Tools(
         load=shelf.get,
         run=ground.run,
+        resume=ground.resume,
         models=wiring.models,
         begin=tier.begin,
         tier=lambda: tier.word,
@@ -67,6 +78,7 @@ def converse(args: argparse.Namespace, log: Log, folder: Path, shelf: Shelf) -> 
         settings=arguments.settings(args),
         chosen_family=args.family,
     )
+    desk.session = store.attach(desk.session, attached, desk.settings.disk_mib)
     app.start(desk, platformdirs.user_state_path("mtchat", appauthor=False) / "history")
     return ExitCode.DONE
 

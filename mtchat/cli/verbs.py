@@ -1,6 +1,8 @@
 """The commands beside the conversation: run, export, import, sessions, models."""
 
 import argparse
+import os
+import stat
 import sys
 from pathlib import Path
 
@@ -8,14 +10,18 @@ from mtchat import store
 from mtchat.cli import arguments, wiring
 from mtchat.cli.replay import replay
 from mtchat.cli.scripted import write
+from mtchat.core.given import Given
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Chunk, Program
-from mtchat.core.session import count
+from mtchat.core.session import Session, count
+from mtchat.core.settings import Settings
 from mtchat.errors import ExitCode, UsageError
 from mtchat.export import file as exporting
 from mtchat.export.format import load as format_of
 from mtchat.export.format import to_bytes, to_text
+from mtchat.repl.remedy import in_shell
 from mtchat.repl.view import View, shown
+from mtchat.repl.words import regular
 from mtchat.starter import cache
 from mtchat.starter.progress import Progress, describe
 from mtchat.store import Log
@@ -24,8 +30,9 @@ from mtchat.store import Log
 def run(args: argparse.Namespace) -> int:
     """The program's own output on stdout and stderr as it comes, and its own exit code."""
     out, err = View.of(sys.stdout), View.of(sys.stderr)
-    program, place = assembled(args)
-    limits = arguments.settings(args).limits
+    settings = arguments.settings(args)
+    program, place, session = assembled(args)
+    given = given_to(session, args, settings, err)
 
     def hear(stream: str, text: str) -> None:
         view = err if stream == "stderr" else out
@@ -33,26 +40,49 @@ def run(args: argparse.Namespace) -> int:
 
     ground = wiring.Ground(args.unsafe)
     err.warning(ground.notice())
-    outcome = ground.run(program, limits, place, hear)
+    outcome = ground.run(program, settings.limits, place, hear, given)
     if outcome.traceback:
         err.line(outcome.traceback.rstrip("\n"))
     if not outcome.ok:
-        err.verdict(outcome)
+        err.verdict(outcome, in_shell(outcome, settings, fed=given.stdin is not None))
     err.files(outcome, shown(place) if place else "")
     return status(outcome)
 
 
-def assembled(args: argparse.Namespace) -> tuple[Program, Path | None]:
-    """The program to run, and where to copy the files it leaves."""
+def given_to(session: Session, args: argparse.Namespace, settings: Settings, err: View) -> Given:
+    """What the program gets: arguments, keyboard input, and the files of the session and of --attach."""
+    session, notices = store.checked(session)
+    for notice in notices:
+        err.note(notice)
+    paths = [Path(name).expanduser() for name in args.attach]
+    session = store.attach(session, paths, settings.disk_mib)
+    stdin = regular(args.stdin) if args.stdin else piped_input()
+    return Given(tuple(args.arguments), stdin, session.attached)
+
+
+def piped_input() -> Path | None:
+    """Standard input where it is a file or a pipe, by the name that opens it anew.
+
+    The program reads it itself: what comes late is there late, and a pipe that nobody reads holds nothing up.
+    """
+    if sys.stdin is None:
+        return None
+    mode = os.fstat(0).st_mode
+    return Path("/dev/stdin") if stat.S_ISREG(mode) or stat.S_ISFIFO(mode) else None
+
+
+def assembled(args: argparse.Namespace) -> tuple[Program, Path | None, Session]:
+    """The program to run, where to copy the files it leaves, and the session it is of."""
     path = Path(args.session)
     if path.suffix == ".py":
         try:
             source = to_text(path.read_bytes())
         except OSError as error:
             raise UsageError(f"cannot read {path}: {error.strerror}") from error
-        return Program((Chunk(1, source),), path.name), args.files or path.with_suffix(".files")
+        return Program((Chunk(1, source),), path.name), args.files or path.with_suffix(".files"), Session()
     found = store.find(args.session, store.folder(args.sessions))
-    return store.load(found).program, args.files or store.files_of(found)
+    session = store.load(found)
+    return session.program, args.files or store.files_of(found), session
 
 
 def status(outcome: Outcome) -> int:

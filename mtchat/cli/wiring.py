@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from mtchat.cli.loading import Engine, Loading, Report, Shelf
+from mtchat.core.given import NOTHING, Given
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program
 from mtchat.core.settings import Limits
@@ -20,6 +21,7 @@ from mtchat.starter.progress import Progress, describe
 
 if TYPE_CHECKING:
     from mtchat.sandbox.sandbox import Choice
+    from mtchat.sandbox.worker import Worker
 
 Hear = Callable[[str, str], None]
 
@@ -88,19 +90,49 @@ def models() -> list[tuple[str, str]]:
     return [(row.name, f"{row.title}, {row.text}") for row in cache.status(cache.folder())]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Ground:
-    """Where programs run: in the strongest sandbox that works or, `unsafe`, in none."""
+    """Where programs run: in the strongest sandbox that works or, `unsafe`, in none.
+
+    Leaving the `with` ends what was kept alive between runs.
+    """
 
     unsafe: bool = False
+    worker: "Worker | None" = None
+
+    def __enter__(self) -> "Ground":
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        if self.worker is not None:
+            self.worker.close()
 
     def run(
-        self, program: Program, limits: Limits, collect: Path | None, hear: Hear | None = None
+        self,
+        program: Program,
+        limits: Limits,
+        collect: Path | None,
+        hear: Hear | None = None,
+        given: Given = NOTHING,
     ) -> Outcome:
         """SandboxError where nothing works."""
         from mtchat.sandbox import sandbox
 
-        return sandbox.run_in(self.choice(), program, limits, collect, hear)
+        return sandbox.run_in(self.choice(), program, limits, collect, hear, given)
+
+    def resume(
+        self, program: Program, limits: Limits, collect: Path | None, hear: Hear, given: Given, look: bool
+    ) -> Outcome:
+        """As `run`, from the last state that is alive; `look` gives the variables as well."""
+        from mtchat.sandbox.worker import Worker
+
+        if self.worker is None:
+            self.worker = Worker(self.choice())
+        return self.worker.run(program, limits, collect=collect, watch=hear, given=given, look=look)
+
+    def quietly(self, program: Program, limits: Limits, collect: Path, given: Given) -> Outcome:
+        """As `resume`, for output that is shown when the run has ended."""
+        return self.resume(program, limits, collect, lambda stream, text: None, given, False)
 
     def choice(self) -> "Choice":
         from mtchat.sandbox import sandbox

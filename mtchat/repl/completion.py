@@ -37,7 +37,8 @@ class Slash(Completer):
             offered = getattr(command, "complete", None)
             if offered is not None and " " not in argument:
                 yield from matching(offered(self.desk()), argument)
-            if getattr(command, "PATHS", False):
+            sign = getattr(command, "PATHS", None)
+            if sign is not None and sign in argument:
                 yield from paths(argument)
 
 
@@ -54,11 +55,12 @@ def paths(argument: str) -> Iterable[Completion]:
     folder, _, start = word.rpartition("/")
     try:
         with os.scandir(os.path.expanduser(folder + "/" if "/" in word else ".")) as entries:
-            names = sorted(
+            found_there = (
                 entry.name + "/" * entry.is_dir()
-                for entry in islice(entries, MOST_FILES)
+                for entry in entries
                 if entry.name.startswith(start) and entry.name.startswith(".") == start.startswith(".")
             )
+            names = sorted(islice(found_there, MOST_FILES))
     except (OSError, ValueError):
         return
     for name in names:

@@ -58,8 +58,8 @@ class Model(Protocol):
 class Tools:
     """What the command line hands in: how to get a model, how to run a program, and what is there.
 
-    `run` runs a program from its start; `resume` may go on from where an earlier run of the same turns got to,
-    and with its last argument looks at the variables. Both copy what the program writes to the folder given.
+    `run` runs a program from its start; `resume` may go on from where an earlier run of the same turns got
+    to, and with its last argument looks at the variables. Both copy the program's files to the folder given.
     `tier` says how strong the sandbox is, once `begin` had time to find out, in capitals when there is none;
     `refusal` waits for that and says why nothing can be run, "" when it can. `notice` waits too: what to say
     where programs are held less well than they could be; `warning` is what to say of that at once.

@@ -1,8 +1,8 @@
 """Gives programs a copy of your files: each run finds them in its work folder.
 
 FILE may be a pattern such as data/*.csv. Programs see the name without its folder, and what they change is
-their copy. Without FILE the attached files are listed; -d NAME lets one go. The session keeps the list: a file
-that is gone or has changed when the session is opened again is let go, with a notice.
+their copy. Without FILE the attached files are listed; -d NAME lets one go. The session keeps the list: a
+file that is gone or has changed when the session is opened again is let go, with a notice.
 """
 
 from mtchat.errors import UsageError
@@ -12,7 +12,7 @@ from mtchat.repl.words import matches, words
 from mtchat.store import attach, detach
 
 USAGE = "[FILE... | -d NAME...]"
-PATHS = True
+PATHS = ""
 
 
 def do(desk: Desk, argument: str) -> None:

@@ -1,7 +1,7 @@
 """Lists the files that the last run left, and copies them to where you want them.
 
-NAME may be a pattern such as *.png. They are copied here, or to DIR. What is there already is not overwritten,
-unless --force says so.
+NAME may be a pattern such as *.png. They are copied here, or to DIR. What is there already is not
+overwritten, unless --force says so.
 """
 
 import shutil

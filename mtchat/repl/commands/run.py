@@ -1,7 +1,7 @@
 """Runs the whole program from the start, in the sandbox.
 
-The words after it are the program's arguments (sys.argv), and < FILE at the end gives it that file in place of
-a keyboard, as in: /run --fast "two words" < names.txt. What such a run did is shown, and not recorded.
+The words after it are the program's arguments (sys.argv), and < FILE at the end gives it that file in place
+of a keyboard, as in: /run --fast "two words" < names.txt. What such a run did is shown, and not recorded.
 
 It has no network and none of your files but those of /attach, only a private work folder. The files it leaves
 there, and the figures it shows, are copied to the folder beside the session; /files lists them. Ctrl-C stops
@@ -15,7 +15,7 @@ from mtchat.repl.words import redirected, regular, words
 from mtchat.synthesis import failed
 
 USAGE = "[ARG...] [< FILE]"
-PATHS = True
+PATHS = "<"
 
 
 def do(desk: Desk, argument: str) -> None:
