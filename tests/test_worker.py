@@ -239,8 +239,11 @@ def test_states_are_bounded_in_number_and_none_is_left_over(worker: Worker) -> N
         assert worker.run(program("x = 1", f"y = {number}"), LIMITS).ok
     assert len(worker.states.alive) <= MOST_STATES
     assert worker.warm is not None
-    # bwrap, pid 1 and the states
-    assert len(descendants(worker.warm.process.pid, 100)) == 2 + len(worker.states.alive)
+    root, wanted = worker.warm.process.pid, 2 + len(worker.states.alive)  # bwrap, pid 1 and the states
+    until = time.monotonic() + 5
+    while len(descendants(root, 100)) != wanted and time.monotonic() < until:
+        time.sleep(0.01)
+    assert len(descendants(root, 100)) == wanted
 
 
 def test_states_are_bounded_in_memory(worker: Worker) -> None:
@@ -301,6 +304,15 @@ def test_two_workers_do_not_disturb_each_other(worker: Worker) -> None:
         thread.join()
     assert {each.stdout for each in mine} == {"1\n"}
     assert {each.stdout for each in said} == {"2\n"}
+
+
+def test_a_sandbox_started_by_a_thread_that_ended_does_no_harm(worker: Worker) -> None:
+    starter = threading.Thread(target=lambda: worker.run(program("x = 1"), LIMITS))
+    starter.start()
+    starter.join()
+    time.sleep(0.2)
+    met = worker.run(program("x = 1", "print(x)"), LIMITS)
+    assert (met.stdout, met.error) == ("1\n", "")
 
 
 def test_ctrl_c_stops_only_the_program(worker: Worker) -> None:

@@ -223,6 +223,7 @@ class Turn(Watching):
         self.left: list[State] = []
         self.hindrances: dict[tuple[Piece, ...], str] = {}
         self.numbers: list[int] = []
+        self.reached = -1
         self.runner: int | None = None
         self.since = time.monotonic()
         self.stack = ExitStack()
@@ -317,8 +318,10 @@ class Turn(Watching):
     def step(self, said: bytes) -> None:
         """What the run says of itself is the program's own word; it only decides about a state of its own."""
         index, part, why = int.from_bytes(said[:4], "little"), said[4:5], said[5:].decode("utf-8", "replace")
-        if not self.state.chunks <= index < len(self.plan.key):
+        step = 2 * index + (part != b"\1")
+        if not (self.state.chunks <= index < len(self.plan.key) and self.reached < step):
             return
+        self.reached = step
         head = self.plan.imports[index]
         last = head if part == b"\1" and head is not None else self.plan.key[index]
         key = (*self.plan.key[:index], last)
