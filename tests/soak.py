@@ -35,13 +35,50 @@ from tests.test_worker_truth import CHUNKS, grown
 
 LIMITS = Limits(seconds=1.0, memory_mib=256, output_kib=64, disk_mib=16)
 BRIEF_SECONDS, LONG_SECONDS, HANG_SECONDS = 0.3, 5.0, 15.0
-KINDS = {"fresh": 25, "reduced": 10, "session": 40, "candidate": 10, "attack": 12, "interrupt": 3}
+KINDS = {
+    **{"fresh": 25, "reduced": 10, "session": 40, "candidate": 9, "attack": 10},
+    **{"forgery": 2, "deaf": 1, "interrupt": 3},
+}
 SESSION_RUNS = 8
 MOST_PROCESSES = 1000
 SLACK_MIB, SLACK = 5.0, 1.1
-SANDBOX_SLACK_MIB = 64.0
+SANDBOX_MIB = LIMITS.memory_mib + 64.0  # the states together as much as one run, and their Python
 ATTACKS = [row for row in ROWS if row.play is None and row.machine in ("", os.uname().machine)]
 SPIN = "while True: pass"
+KILL_ALL = "os.kill(-1"  # known to differ: in a sandbox that is kept, it meets the states
+
+# A program that finds the socket on which its process offers states, and speaks for it.
+SPEAK = """\
+import os, socket, stat, time
+links = []
+for number in range(3, 300):
+    try:
+        if stat.S_ISSOCK(os.fstat(number).st_mode):
+            links.append(socket.socket(fileno=os.dup(number)))
+    except OSError:
+        pass
+link = next((each for each in links if each.type == socket.SOCK_SEQPACKET), None)
+def offer(index):
+    link.send(b'step' + index.to_bytes(4, 'little') + b'\\0')
+def answer():
+    data, extras, _, _ = link.recvmsg(16, 100)
+    return [int.from_bytes(each[2][:4], 'little') for each in extras]
+"""
+FORGERIES = {
+    "descriptors with the answer": "offer({at})\nfor fd in answer():\n"
+    "    socket.send_fds(socket.socket(fileno=fd), [b'held'], [0, 0, 0])\nanswer()",
+    "descriptors with an offer": "socket.send_fds(link, [b'step'], [0, 0, 0])\nanswer()",
+    "states without end": "while fds := (offer({at}), answer())[1]:\n"
+    "    socket.socket(fileno=fds[0]).send(b'held')\n    answer()",
+    "an offer and silence": "offer({at})\nanswer()\ntime.sleep(20)",
+    "words without end": "while True:\n    link.send(b'busy')",
+    "an offer while a child prints": "if os.fork() == 0:\n    while True:\n"
+    "        os.write(1, b'x' * 65536)\noffer({at})\ntime.sleep(20)",
+    "an offer while children grow": "for _ in range(6):\n    if os.fork() == 0:\n"
+    "        grown = bytearray(b'x') * (100 << 20)\n        time.sleep(20)\noffer({at})\ntime.sleep(20)",
+    "another state": "offer({at})\nstate = socket.socket(fileno=answer()[0])\nif os.fork() == 0:\n"
+    "    state.send(b'held')\n    time.sleep(20)\n    state.send(b'held')\n    time.sleep(20)\nanswer()",
+}
 
 
 @dataclass(frozen=True)
@@ -57,16 +94,18 @@ class Sight:
     states: int = 0
     copies: int = 0
     keeper: int = 0
+    keeper_mib: float = 0.0
     sandbox_mib: float = 0.0
 
     def line(self) -> str:
         return (
             f"{self.run:6} {self.processes:6} {self.zombies:5} {self.descriptors:5} {self.files:6}"
-            f" {self.rss_mib:9.1f} {self.states:7} {self.copies:7} {self.keeper:7} {self.sandbox_mib:9.1f}"
+            f" {self.rss_mib:9.1f} {self.states:7} {self.copies:7} {self.keeper:8} {self.keeper_mib:9.1f}"
+            f" {self.sandbox_mib:8.1f}"
         )
 
 
-HEADING = "   run procs zombies  fds  files   rss MiB  states  copies  pid1fds  pss MiB"
+HEADING = "   run procs zombies  fds  files   rss MiB  states  copies pid 1 fds pid 1 MiB  all MiB"
 
 
 @dataclass
@@ -154,7 +193,7 @@ class Eye:
         if warm is None:
             return [f"{len(states)} states without a sandbox"] if states else []
         left = []
-        if not warm.lost and len(inside) != 2 + len(states):
+        if len(inside) > 2 + len(states):
             left.append(f"{len(inside)} processes for {len(states)} states")
         if warm.states != {each.pid for each in states.values()}:
             left.append(f"{len(warm.states)} states watched for {len(states)}")
@@ -188,6 +227,7 @@ class Eye:
             len(self.worker.states.alive),
             entries(inside[1], f"root{STORE}") if inside[1:] else 0,
             entries(inside[1], "fd") if inside[1:] else 0,
+            sum(field_kib(pid, "status", ("RssAnon:",)) for pid in inside[1:2]) / 1024,
             sum(field_kib(pid, "smaps_rollup", ("Pss:",)) for pid in inside) / 1024,
         )
 
@@ -216,6 +256,8 @@ class Soak:
             "session": self.session,
             "candidate": self.candidate,
             "attack": self.attack,
+            "forgery": self.forgery,
+            "deaf": self.deaf,
             "interrupt": self.interrupt,
         }
 
@@ -267,6 +309,23 @@ class Soak:
             self.past.append(codes)
         return f"{row.number} {row.title}"
 
+    def forgery(self) -> str:
+        """A turn that offers states of its own; later turns may even go on from one."""
+        name = self.chance.choice(list(FORGERIES))
+        code = SPEAK + FORGERIES[name].format(at=len(self.codes) + 1)
+        self.worker.run(self.program(*self.codes, code), LIMITS)
+        if self.chance.random() < 0.5:
+            self.worker.run(self.program(*self.codes, code, "print(1)"), LIMITS)
+        return name
+
+    def deaf(self) -> str:
+        """Who hears the output fails, while the run goes on."""
+        try:
+            self.worker.run(self.program(*self.codes, "print(1, flush=True)", SPIN), LIMITS, watch=refuse)
+        except BrokenPipeError:
+            return "raised"
+        return "heard nothing"
+
     def interrupt(self) -> str:
         """Ctrl-C at some moment of a run that would not end."""
         program, seconds = self.program(*self.codes, SPIN), 0.4 * self.chance.random()
@@ -292,6 +351,8 @@ class Soak:
 
     def judge(self, program: Program, ended: Outcome) -> None:
         """Where two runs from nothing differ from each other, nothing can be said."""
+        if any(KILL_ALL in chunk.code for chunk in program.chunks):
+            return
         true = sandbox.run(program, LIMITS)
         self.report.counts["compared"] += 1
         if told(ended) == told(true):
@@ -301,6 +362,10 @@ class Soak:
             return
         text = "\n---\n".join(chunk.code for chunk in program.chunks[1:])
         self.report.failures.append(f"worker: {told(ended)}\nfresh:  {told(true)}\n{text}")
+
+
+def refuse(name: str, text: str) -> None:
+    raise BrokenPipeError("nobody is there")
 
 
 def told(outcome: Outcome) -> tuple[str, str, int | None]:
@@ -397,10 +462,14 @@ def growth(sights: list[Sight]) -> list[str]:
         return []
     early, late = sights[quarter : 2 * quarter], sights[-quarter:]
     found = []
-    for name, slack in (("rss_mib", SLACK_MIB), ("sandbox_mib", SANDBOX_SLACK_MIB), ("keeper", 0.0)):
+    for name in ("rss_mib", "keeper_mib"):
         before, after = (sum(getattr(each, name) for each in part) / quarter for part in (early, late))
-        if after > before * SLACK + slack:
+        if after > before * SLACK + SLACK_MIB:
             found.append(f"{name} grew from {before:.1f} to {after:.1f}")
+    if len({each.keeper for each in early + late if each.keeper}) > 1:
+        found.append("pid 1 of the sandbox has more descriptors than before")
+    if max(each.sandbox_mib for each in sights) > SANDBOX_MIB:
+        found.append(f"the sandbox held more than {SANDBOX_MIB:.0f} MiB")
     return found
 
 

@@ -99,12 +99,18 @@ def imports_of(file: str, tree: ast.Module) -> Iterator[Import]:
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module == "mtchat":
             names = [f"mtchat.{alias.name}" if alias.name in rooms() else "mtchat" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module == "pathlib" and only(node, "PurePath"):
+            continue  # a way of writing paths, which has no way to any file
         elif isinstance(node, ast.ImportFrom):
             names = ["." * node.level + (node.module or "")]
         else:
             continue
         for name in names:
             yield Import(file, node.lineno, name, id(node) in inner)
+
+
+def only(node: ast.ImportFrom, name: str) -> bool:
+    return [alias.name for alias in node.names] == [name]
 
 
 @cache

@@ -53,17 +53,25 @@ REPLIES = {
     "show": "print(x * 7)",
     "fail": "print(x)\nraise ValueError('no')",
     "mended": "print(x)",
+    "read": "print(open('data.csv').read())",
+    "ask": "print(input())",
 }
 
 
 def played(
-    folder: Path, words: Sequence[str], *, run: bool = False, fix: bool = False, box: Sandbox = REAL
+    folder: Path,
+    words: Sequence[str],
+    *,
+    run: bool = False,
+    fix: bool = False,
+    box: Sandbox = REAL,
+    attached: Sequence[Path] = (),
 ) -> tuple[int, str]:
     """The exit code of a script and what it said on stderr; the session is saved as `played`."""
     err = io.StringIO()
     model = Loading("table", lambda report: Table(REPLIES))
     with Log.open(folder / "played.jsonl") as log:
-        script = Script(words, run, fix, "", Settings())
+        script = Script(words, run, fix, "", Settings(), attached)
         code = play(script, log, model, box, View(err, live=False, color=False))
     return code, err.getvalue()
 
@@ -187,6 +195,14 @@ def test_a_model_that_cannot_be_loaded_is_a_model_error(tmp_path: Path) -> None:
         (["--model", "./nothing.gguf", "-p", "x"], ExitCode.MODEL, "no model at ./nothing.gguf"),
         (["run", "nothing"], ExitCode.FAILED, "no session 'nothing'"),
         (["run", "nothing.py"], ExitCode.USAGE, "cannot read nothing.py"),
+        (
+            ["run", "x.py", "--fast"],
+            ExitCode.USAGE,
+            "--fast; mtchat run --help says more; options of the prog",
+        ),
+        (["run", __file__, "--stdin", "nothing"], ExitCode.USAGE, "nothing is not there"),
+        (["run", __file__, "--attach", "nothing"], ExitCode.USAGE, "No such file"),
+        (["-p", "x", "--model", "./no.gguf", "--attach", "nothing"], ExitCode.USAGE, "No such file"),
         (["replay", "nothing"], ExitCode.FAILED, "no session 'nothing'"),
         (["export", "nothing", "--to", "py"], ExitCode.FAILED, "no session 'nothing'"),
         (["import", "nothing.py"], ExitCode.FAILED, "cannot read nothing.py"),
@@ -231,6 +247,78 @@ def test_a_run_that_takes_too_long_is_stopped_and_says_so(tmp_path: Path) -> Non
     ended = mtchat(tmp_path, "run", "--seconds", "0.5", "program.py")
     assert ended.returncode == ExitCode.FAILED
     assert "stopped after 0.5 s" in ended.stderr
+
+
+@needs_sandbox
+def test_a_limit_and_missing_input_say_what_to_add_to_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text("while True: pass")
+    ended = mtchat(tmp_path, "run", "--seconds", "0.5s", "program.py")
+    assert "stopped after 0.5 s; --seconds 1 allows more" in ended.stderr
+    (tmp_path / "program.py").write_text("input()")
+    ended = mtchat(tmp_path, "run", "program.py")
+    assert "EOFError" in ended.stderr
+    assert "the input came to its end" in ended.stderr
+
+
+ECHO = "import sys\nprint(sys.argv[1:])\nprint(sys.stdin.read().upper())"
+
+
+@needs_sandbox
+def test_run_hands_over_arguments_and_what_is_piped_in(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(ECHO)
+    ended = mtchat(
+        tmp_path, "run", "program.py", "one", "--seconds", "9", "--", "--two", "x y", stdin="hello"
+    )
+    assert ended.stdout == "['one', '--two', 'x y']\nHELLO\n"
+    (tmp_path / "in.txt").write_text("from a file")
+    ended = mtchat(tmp_path, "run", "--stdin", "in.txt", "program.py", stdin="not this")
+    assert ended.stdout == "[]\nFROM A FILE\n"
+    with open(tmp_path / "in.txt") as file:
+        words = [sys.executable, "-m", "mtchat", "run", "program.py"]
+        again = subprocess.run(words, cwd=tmp_path, stdin=file, capture_output=True, text=True)
+    assert again.stdout == ended.stdout
+
+
+@needs_sandbox
+def test_a_pipe_that_stays_open_holds_no_run_up_that_does_not_read_it(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text("print('done')")
+    read, write = os.pipe()
+    words = [sys.executable, "-m", "mtchat", "run", "program.py"]
+    ended = subprocess.run(words, cwd=tmp_path, stdin=read, capture_output=True, text=True, timeout=60)
+    os.close(read)
+    os.close(write)
+    assert ended.stdout == "done\n"
+
+
+@needs_sandbox
+def test_a_program_without_a_standard_input_has_none(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(ECHO)
+    words = f"{sys.executable} -m mtchat run program.py <&-"
+    ended = subprocess.run(["sh", "-c", words], cwd=tmp_path, capture_output=True, text=True)
+    assert ended.stdout == "[]\n\n"
+
+
+@needs_sandbox
+def test_attached_files_go_with_a_script_and_then_with_its_session(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sessions").mkdir()
+    (tmp_path / "data.csv").write_text("a,b")
+    code, _ = played(tmp_path / "sessions", ["read"], run=True, attached=[tmp_path / "data.csv"])
+    assert (code, capsys.readouterr().out) == (ExitCode.DONE, "a,b\n")
+    assert mtchat(tmp_path, "run", "played").stdout == "a,b\n"
+    assert mtchat(tmp_path, "replay", "played").returncode == ExitCode.DONE
+    (tmp_path / "data.csv").write_text("a,c")
+    ended = mtchat(tmp_path, "run", "played")
+    assert "data.csv is not attached any more" in ended.stderr
+    assert "(the sandbox has none of your files); --attach FILE gives it a copy" in ended.stderr
+    assert mtchat(tmp_path, "run", "played", "--attach", "data.csv").stdout == "a,c\n"
+
+
+@needs_sandbox
+def test_a_script_says_how_a_program_gets_input(tmp_path: Path) -> None:
+    _, said = played(tmp_path, ["ask"])
+    assert "(the sandbox has no keyboard input); mtchat run SESSION < FILE gives it some" in said
 
 
 @needs_sandbox

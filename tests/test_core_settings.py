@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtchat.core.settings import BOUNDS, HELP, Sampling, Settings
+from mtchat.core.settings import BOUNDS, HELP, PROCESSES, Limits, Sampling, Settings, named
 from mtchat.errors import ExitCode, UsageError
+from mtchat.sandbox import rlimits
 
 
 @pytest.mark.parametrize(
@@ -19,12 +20,23 @@ from mtchat.errors import ExitCode, UsageError
         ("top_k", "40", 40),
         ("seed", str(2**63 - 1), 2**63 - 1),
         ("seconds", "1e3", 1000.0),
+        ("seconds", "60s", 60.0),
+        ("seconds", "2m", 120.0),
+        ("wall", "1.5 min", 90.0),
+        ("seconds", "1 hour", 3600.0),
+        ("memory_mib", "512", 512),
+        ("memory_mib", "512M", 512),
+        ("memory_mib", "1 GiB", 1024),
+        ("memory", "1.5g", 1536),
+        ("disk", "1 GB", 1024),
+        ("output_kib", "2 MiB", 2048),
+        ("output", "64k", 64),
         ("run", "off", False),
         ("run", "Yes", True),
     ],
 )
 def test_a_setting_takes_the_value_that_was_typed(name, text, value):
-    assert getattr(Settings().with_text(name, text), name) == value
+    assert getattr(Settings().with_text(name, text), named(name)) == value
 
 
 @pytest.mark.parametrize(
@@ -42,6 +54,14 @@ def test_a_setting_takes_the_value_that_was_typed(name, text, value):
         ("seed", str(2**63), "seed must be between 0 and 9223372036854775807, not 9223372036854775808"),
         ("seed", "9" * 5000, "seed is a whole number, not '9"),
         ("memory_mib", "1", "memory_mib must be between 64 MiB and 1048576 MiB, not 1"),
+        ("memory_mib", "512k", "memory_mib is a whole number such as 512, 512M or 2 GiB, not '512k'"),
+        ("memory_mib", "1 GiB 2", "memory_mib is a whole number such as 512, 512M or 2 GiB, not '1 GiB 2'"),
+        ("seconds", "60 MiB", "seconds is a number such as 90, 90s or 2min, not '60 MiB'"),
+        ("seconds", "s", "seconds is a number such as 90, 90s or 2min, not 's'"),
+        ("seconds", "2 days", "seconds is a number such as 90, 90s or 2min, not '2 days'"),
+        ("seconds", "25h", "seconds must be between 0.1 s and 86400 s, not 25h"),
+        ("disk_mib", "0", "disk_mib must be between 1 MiB and 1048576 MiB, not 0"),
+        ("output_kib", "2 TiB", "output_kib must be between 1 KiB and 1048576 KiB, not 2 TiB"),
         ("run", "0", "run is on or off, not '0'"),
         ("run", "maybe", "run is on or off, not 'maybe'"),
     ],
@@ -65,8 +85,13 @@ def test_what_is_shown_of_a_setting_can_be_typed_again():
 
 def test_sampling_and_limits_carry_what_was_set():
     settings = Settings().with_text("seed", "7").with_text("seconds", "2").with_text("memory_mib", "128")
+    settings = settings.with_text("disk_mib", "3").with_text("output_kib", "4")
     assert settings.sampling == Sampling(seed=7)
-    assert (settings.limits.seconds, settings.limits.memory_mib) == (2.0, 128)
+    assert settings.limits == Limits(seconds=2.0, memory_mib=128, disk_mib=3, output_kib=4)
+
+
+def test_the_fixed_bound_of_processes_is_the_one_that_the_sandbox_keeps():
+    assert rlimits.PROCESSES == PROCESSES
 
 
 @given(name=st.sampled_from(list(HELP)), text=st.text(max_size=8))

@@ -2,11 +2,13 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mtchat.core.given import Attached
 from mtchat.core.outcome import File, Frame, Outcome
 from mtchat.core.program import Place
 from mtchat.core.prompt import Usage
@@ -48,6 +50,8 @@ OUTCOME = st.builds(
     seconds=NUMBER,
 )
 
+ATTACHED = st.builds(Attached, ANY_TEXT, ANY_TEXT.map(Path), st.integers(0), ANY_TEXT)
+
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Session]:
@@ -55,7 +59,7 @@ def histories(draw: st.DrawFn) -> list[Session]:
     session = Session(preamble=draw(ANY_TEXT))
     found = [session]
     for _ in range(draw(st.integers(0, 12))):
-        match draw(st.sampled_from(["add", "add", "undo", "redo", "move", "outcome", "preamble"])):
+        match draw(st.sampled_from(["add", "add", "undo", "redo", "move", "outcome", "preamble", "attach"])):
             case "add":
                 session = session.extend((draw(TURN),))
             case "undo" if session.path:
@@ -68,6 +72,8 @@ def histories(draw: st.DrawFn) -> list[Session]:
                 session = session.with_outcome(draw(OUTCOME))
             case "preamble":
                 session = replace(session, preamble=draw(ANY_TEXT))
+            case "attach":
+                session = replace(session, attached=tuple(draw(st.lists(ATTACHED, max_size=2))))
         found.append(session)
     return found
 
@@ -131,6 +137,8 @@ def test_fields_that_are_unknown_are_ignored_and_absent_ones_take_their_defaults
         ({"event": "outcome", "of": "", "finished": 1}, "finished is 1, not bool"),
         ({"event": "outcome", "of": "", "exit_code": True}, "exit_code is True, not int"),
         ({"event": "preamble"}, "preamble is missing"),
+        ({"event": "attach", "path": "data.csv"}, "files is missing or not a list"),
+        ({"event": "attach", "files": [{"name": "x", "path": 1}]}, "path is 1, not str"),
     ],
 )
 def test_an_event_that_does_not_fit_says_what_is_wrong(event, problem):

@@ -58,7 +58,11 @@ def with_program(argv: Sequence[str]) -> argparse.Namespace:
     ours, theirs = argv, []
     if "--" in argv:
         ours, theirs = argv[: argv.index("--")], list(argv[argv.index("--") + 1 :])
-    args = run().parse_intermixed_args(ours, argparse.Namespace(verb="run"))
+    try:
+        args = run().parse_intermixed_args(ours, argparse.Namespace(verb="run"))
+    except UsageError as error:
+        hint = "; options of the program follow --" if "unrecognized" in str(error) else ""
+        raise UsageError(f"{error}{hint}") from None
     args.arguments = [*args.arguments, *theirs]
     return args
 

@@ -13,9 +13,10 @@ import platformdirs
 from mtchat import store
 from mtchat.cli import arguments, wiring
 from mtchat.cli.loading import Shelf
+from mtchat.core.session import Session
 from mtchat.errors import ExitCode, UsageError
 from mtchat.prompting import family
-from mtchat.repl.words import sound
+from mtchat.repl.words import home, sound
 from mtchat.store import Log
 
 
@@ -29,7 +30,8 @@ def talk(args: argparse.Namespace) -> int:
         raise UsageError("no instructions: give -p TEXT, or one a line on standard input")
     if not instructions and not sys.stdout.isatty():
         raise UsageError("the conversation needs a terminal to show itself; -p TEXT works without one")
-    attached = [Path(name).expanduser() for name in args.attach]
+    attached = [home(name) for name in args.attach]
+    store.attach(Session(), attached, settings.disk_mib)
     with (
         opened(args.session, folder) as log,
         closing(wiring.shelf(args.precision)) as shelf,

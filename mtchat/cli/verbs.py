@@ -21,7 +21,7 @@ from mtchat.export.format import load as format_of
 from mtchat.export.format import to_bytes, to_text
 from mtchat.repl.remedy import in_shell
 from mtchat.repl.view import View, shown
-from mtchat.repl.words import regular
+from mtchat.repl.words import home, regular
 from mtchat.starter import cache
 from mtchat.starter.progress import Progress, describe
 from mtchat.store import Log
@@ -54,7 +54,7 @@ def given_to(session: Session, args: argparse.Namespace, settings: Settings, err
     session, notices = store.checked(session)
     for notice in notices:
         err.note(notice)
-    paths = [Path(name).expanduser() for name in args.attach]
+    paths = [home(name) for name in args.attach]
     session = store.attach(session, paths, settings.disk_mib)
     stdin = regular(args.stdin) if args.stdin else piped_input()
     return Given(tuple(args.arguments), stdin, session.attached)

@@ -1,7 +1,7 @@
 """What a run is given besides its program: arguments, keyboard input, and files of the user's."""
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePath
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,7 @@ class Attached:
     """
 
     name: str
-    path: Path
+    path: PurePath
     size: int = 0
     sha256: str = ""
 
@@ -22,7 +22,7 @@ class Given:
     """`arguments` follow the script in sys.argv; without `stdin`, asking for keyboard input is an error."""
 
     arguments: tuple[str, ...] = ()
-    stdin: Path | None = None
+    stdin: PurePath | None = None
     files: tuple[Attached, ...] = ()
 
 

@@ -238,7 +238,7 @@ class Desk:
         files = present(self.session)
         for file in self.session.attached:
             if file not in files:
-                self.view.warning(f"{shown(file.path)} is gone: the program runs without {file.name}")
+                self.view.warning(f"{shown(Path(file.path))} is gone: the program runs without {file.name}")
         return Given(arguments, stdin, files)
 
     def hint(self, outcome: Outcome, stdin: Path | None = None) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from mtchat.core.outcome import Outcome
-from mtchat.core.settings import BOUNDS, PROCESSES, Settings
+from mtchat.core.settings import BOUNDS, PROCESSES, Settings, show
 
 SETTING = {
     "seconds": "seconds",
@@ -29,8 +29,8 @@ def remedy(outcome: Outcome, settings: Settings, say: Say, keyboard: str, attach
     name = SETTING.get(outcome.limit)
     if name is None:
         return ""
-    value = min(2 * getattr(settings, name), BOUNDS[name][1])
-    return say(name, f"{value:g}" if isinstance(value, float) else str(value))
+    now, most = getattr(settings, name), BOUNDS[name][1]
+    return say(name, show(min(2 * now, most))) if now < most else ""
 
 
 def typed(name: str, value: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from mtchat.core.program import Program
 from mtchat.sandbox.report import names
 
-MOST_STATES = 16
+MOST_STATES, MOST_HINDRANCES = 16, 256
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,14 @@ class States:
         self.use(state)
         self.alive[state.key] = state
         return old
+
+    def remember(self, hindrances: dict[Key, str]) -> None:
+        """Why programs could not be kept; the oldest are forgotten, since a worker may live for long."""
+        for key in hindrances:
+            self.hindrances.pop(key, None)
+        self.hindrances.update(hindrances)
+        for key in list(self.hindrances)[:-MOST_HINDRANCES]:
+            del self.hindrances[key]
 
     def use(self, state: State) -> None:
         self.clock += 1

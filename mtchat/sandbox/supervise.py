@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import PurePath
 
 from mtchat.core.given import NOTHING, Given
 from mtchat.core.settings import Limits
@@ -90,7 +90,7 @@ def ends() -> tuple[socket.socket, socket.socket]:
     return ours, theirs
 
 
-def started(command: Command, stdin: Path | None) -> "subprocess.Popen[bytes]":
+def started(command: Command, stdin: PurePath | None) -> "subprocess.Popen[bytes]":
     """The process that contains the rest; SandboxError where what it is to read cannot be opened."""
     try:
         source = os.open(stdin or os.devnull, os.O_RDONLY | os.O_CLOEXEC)

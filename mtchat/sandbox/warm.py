@@ -1,6 +1,7 @@
 """A sandbox that stays: a live Python whose states runs begin from, each run in a fork of one of them."""
 
 import os
+import select
 import selectors
 import signal
 import socket
@@ -49,7 +50,7 @@ from mtchat.sandbox.supervise import (
     started,
 )
 from mtchat.sandbox.tree import inner
-from mtchat.sandbox.watching import Watch, Watching
+from mtchat.sandbox.watching import TICK_SECONDS, Watch, Watching
 
 ANSWER_SECONDS = 5.0
 WORD_BYTES = 4096
@@ -121,6 +122,8 @@ class Warm:
         try:
             link.settimeout(ANSWER_SECONDS)
             said = received(link, WORD_BYTES)
+            for fd in said.fds:
+                os.close(fd)
             if said.data != HELD or not said.pid:
                 raise LostError("a state")
             handle = os.pidfd_open(said.pid)
@@ -269,7 +272,7 @@ class Turn(Watching):
             except OSError as error:
                 raise LostError("a state") from error
         self.read_streams(out[0], err[0])
-        self.link.settimeout(ANSWER_SECONDS)
+        self.link.setblocking(False)  # a program may speak for the run and not listen
         for connected in (self.link, self.warm.link):
             self.selector.register(connected, selectors.EVENT_READ, connected)
 
@@ -340,13 +343,26 @@ class Turn(Watching):
         files = self.warm.save(tree)
         self.take_output()
         ours, theirs = connection()
-        with theirs:
-            socket.send_fds(self.link, [KEEP], [theirs.fileno()])
+        try:
+            with theirs:
+                socket.send_fds(self.link, [KEEP], [theirs.fileno()])
+            self.expect(ours)
+        except (OSError, LostError):
+            ours.close()
+            raise
         state = self.warm.met(key, ours)
         state.outputs, state.stderr = self.outputs(), self.state.stderr + "".join(self.err.so_far)
         state.files, state.tree, state.seconds = files, tree, seconds
         self.left.append(state)
         self.since = time.monotonic()
+
+    def expect(self, link: socket.socket) -> None:
+        """Wait until a state speaks; the limits of the run hold meanwhile."""
+        until = time.monotonic() + ANSWER_SECONDS
+        while not select.select([link], [], [], TICK_SECONDS)[0]:
+            self.limit = self.limit or self.exceeded()
+            if self.limit or time.monotonic() > until:
+                raise LostError("a state")
 
     def take_output(self) -> None:
         """Read what has been printed up to now, while the run waits."""
@@ -354,7 +370,7 @@ class Turn(Watching):
             waiting = selectors.DefaultSelector()
             with waiting:
                 waiting.register(key.fileobj, selectors.EVENT_READ)
-                while waiting.select(0) and key.fd in self.selector.get_map():
+                while not self.limit and waiting.select(0) and key.fd in self.selector.get_map():
                     self.read(key)
 
     def outputs(self) -> tuple[str, ...]:

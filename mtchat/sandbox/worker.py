@@ -5,11 +5,12 @@ not be kept whole, the turns after it run again from a state before it, and the 
 """
 
 import math
+import os
 import secrets
 import threading
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from mtchat.core.given import NOTHING, Given
 from mtchat.core.outcome import Outcome
@@ -109,7 +110,11 @@ class Worker:
             except LostError:
                 self.lose(state)
                 raise
-            ending = turn.end()
+            try:
+                ending = turn.end()
+            except BaseException:  # what hears the output failed, and nobody follows the run any more
+                self.abandon(turn)
+                raise
             self.learn(turn, wanted)
             if not ending.started and not ending.limit:
                 self.lose(state)
@@ -147,6 +152,12 @@ class Worker:
             self.warm.close()
         self.warm = None
 
+    def abandon(self, turn: Turn) -> None:
+        """Give up the sandbox with a run that still goes on in it."""
+        for state in turn.left:
+            turn.warm.drop(state)
+        self.discard()
+
     def lose(self, state: State) -> None:
         if self.states.alive.get(state.key) is state:
             del self.states.alive[state.key]
@@ -155,7 +166,7 @@ class Worker:
 
     def learn(self, turn: Turn, wanted: Plan) -> None:
         """Take in the states that a run left, and give up what is too much."""
-        self.states.hindrances.update(turn.hindrances)
+        self.states.remember(turn.hindrances)
         for state in turn.left:
             state.mib = memory([state.pid], math.inf)
             old = self.states.add(state)
@@ -202,10 +213,10 @@ def turns(program: Program, chunks: int) -> int:
     return sum(chunk.turn != PREAMBLE for chunk in program.chunks[:chunks])
 
 
-def stamp(path: Path) -> tuple[int, int]:
+def stamp(path: PurePath) -> tuple[int, int]:
     """What tells a file from what it was before."""
     try:
-        status = path.stat()
+        status = os.stat(path)
     except OSError as error:
         raise SandboxError(f"cannot give the program {path}: {error.strerror}") from error
     return status.st_size, status.st_mtime_ns

@@ -46,7 +46,7 @@ def checked(session: Session) -> tuple[Session, tuple[str, ...]]:
     """
     files, notices = [], []
     for file in session.attached:
-        path = file.path
+        path = Path(file.path)
         try:
             now = measured(Attached(path.name, path, size_of(path)))
         except UsageError:
@@ -63,7 +63,7 @@ def checked(session: Session) -> tuple[Session, tuple[str, ...]]:
 
 def present(session: Session) -> tuple[Attached, ...]:
     """The attached files that are still where they were."""
-    return tuple(file for file in session.attached if file.path.is_file())
+    return tuple(file for file in session.attached if Path(file.path).is_file())
 
 
 def size_of(path: Path) -> int:

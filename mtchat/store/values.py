@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Mapping
 from dataclasses import is_dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import PurePath
 from types import UnionType
 from typing import TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -24,7 +24,7 @@ def rebuild(kind: type[T], value: object) -> T:
 def convert(kind: object, value: object, name: str) -> object:
     """A JSON value as what a type hint says.
 
-    That is str, int, float, bool, Path, X | None, tuple[X, ...] or a dataclass.
+    That is str, int, float, bool, PurePath, X | None, tuple[X, ...] or a dataclass.
     """
     if isinstance(kind, UnionType):
         return None if value is None else convert(get_args(kind)[0], value, name)
@@ -34,8 +34,8 @@ def convert(kind: object, value: object, name: str) -> object:
         return tuple(convert(get_args(kind)[0], each, name) for each in value)
     if is_dataclass(kind):
         return rebuild(cast(type[object], kind), value)
-    if kind is Path:
-        return Path(str(convert(str, value, name)))
+    if kind is PurePath:
+        return PurePath(str(convert(str, value, name)))
     # a whole number is a good float, and keeps its form: the id of a turn is made from it
     fitting = (float, int) if kind is float else (kind,)
     if type(value) not in fitting:

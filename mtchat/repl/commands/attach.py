@@ -5,13 +5,15 @@ their copy. Without FILE the attached files are listed; -d NAME lets one go. The
 file that is gone or has changed when the session is opened again is let go, with a notice.
 """
 
+from pathlib import Path
+
 from mtchat.errors import UsageError
 from mtchat.repl.desk import Desk
 from mtchat.repl.view import shown, size
 from mtchat.repl.words import matches, words
 from mtchat.store import attach, detach
 
-USAGE = "[FILE... | -d NAME...]"
+USAGE = "[-d] [FILE...]"
 PATHS = ""
 
 
@@ -38,7 +40,8 @@ def do(desk: Desk, argument: str) -> None:
 def listing(desk: Desk) -> None:
     if not desk.session.attached:
         desk.view.line("no file is attached; /attach FILE gives programs a copy of one")
-    desk.view.table([(file.name, size(file), shown(file.path)) for file in desk.session.attached], (40, 12))
+    rows = [(file.name, size(file), shown(Path(file.path))) for file in desk.session.attached]
+    desk.view.table(rows, (40, 12))
 
 
 def complete(desk: Desk) -> list[tuple[str, str]]:

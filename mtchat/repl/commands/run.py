@@ -33,5 +33,5 @@ def do(desk: Desk, argument: str) -> None:
         desk.view.line(outcome.traceback.rstrip("\n"))
     desk.view.verdict(outcome, desk.hint(outcome, stdin))
     desk.view.files(outcome, shown(desk.place))
-    if failed(outcome) and outcome == desk.session.outcome:
+    if failed(outcome) and not argument.strip():
         desk.view.note("/fix asks the model to mend it")

@@ -1,0 +1,98 @@
+"""Attached files: which can be, what the session's file keeps of them, and what a reopened session gets."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mtchat.core.given import Attached
+from mtchat.core.session import Session
+from mtchat.errors import UsageError
+from mtchat.store import Log, attach, checked, detach, load, present
+
+HELLO = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "data.csv"
+    path.write_text("hello")
+    return path
+
+
+def test_an_attached_file_has_its_name_its_whole_path_its_size_and_its_hash(data: Path, monkeypatch) -> None:
+    monkeypatch.chdir(data.parent)
+    session = attach(Session(), [Path("x/../data.csv")], 1)
+    assert session.attached == (Attached("data.csv", data, 5, HELLO),)
+
+
+def test_one_that_is_attached_again_is_taken_as_it_is_now(data: Path) -> None:
+    session = attach(Session(), [data], 1)
+    data.write_text("hello, world")
+    session = attach(session, [data], 1)
+    assert [file.size for file in session.attached] == [12]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("missing.csv", "cannot read .*missing.csv: No such file"),
+        ("folder", "folder is a folder; attach the files in it"),
+        ("pipe", "pipe is not a regular file"),
+        ("nul\0", "cannot read .*null|embedded null"),
+        ("folder/data.csv", "two files cannot both be 'data.csv' for the program"),
+        ("odd\n.csv", "its name has characters that cannot be shown"),
+        ("large", "the 2 attached files have 2 MiB, and a run may have 1 MiB of files; disk_mib sets that"),
+    ],
+)
+def test_what_cannot_be_attached_is_refused_and_nothing_changes(data: Path, name: str, message: str) -> None:
+    folder = data.parent / "folder"
+    folder.mkdir()
+    (folder / "data.csv").write_text("other")
+    (data.parent / "odd\n.csv").write_text("x")
+    (data.parent / "large").write_bytes(bytes(2**21))
+    (data.parent / "fine").write_text("x")
+    os.mkfifo(data.parent / "pipe")
+    session = attach(Session(), [data], 1)
+    with pytest.raises(UsageError, match=message):
+        attach(session, [data.parent / name], 1)
+
+
+def test_a_file_that_is_let_go_is_not_attached_any_more(data: Path) -> None:
+    session = attach(Session(), [data], 1)
+    assert detach(session, ["data.csv"]).attached == ()
+    with pytest.raises(UsageError, match=r"'x.csv' is not attached; there are: data.csv"):
+        detach(session, ["data.csv", "x.csv"])
+
+
+def test_the_list_is_saved_and_an_unchanged_file_is_attached_again(data: Path) -> None:
+    path = data.parent / "one.jsonl"
+    with Log.open(path) as log:
+        log.write(attach(log.session, [data], 1), "attach")
+    assert checked(load(path)) == (load(path), ())
+    assert [file.path for file in load(path).attached] == [data]
+    with Log.open(path) as log:
+        log.write(detach(log.session, ["data.csv"]), "attach")
+    assert load(path).attached == ()
+
+
+def test_a_file_that_is_gone_or_has_changed_is_let_go_with_a_notice(data: Path) -> None:
+    session = attach(Session(), [data], 1)
+    data.write_text("hullo")
+    again, notices = checked(session)
+    assert again.attached == ()
+    assert notices == (f"data.csv is not attached any more: {data} has changed; attach it again to use it",)
+    data.unlink()
+    again, notices = checked(session)
+    assert again.attached == ()
+    assert notices == (f"data.csv is not attached any more: {data} is gone, or cannot be read",)
+    assert present(session) == ()
+
+
+def test_a_session_file_of_somebody_else_gives_programs_none_of_my_files(data: Path) -> None:
+    guessed = Session(attached=(Attached("data.csv", data, 5, "0" * 64),))
+    assert checked(guessed)[0].attached == ()
+    elsewhere = attach(Session(), [data], 1).attached[0]
+    outside = replace(elsewhere, name="../../outside")
+    assert [file.name for file in checked(Session(attached=(outside,)))[0].attached] == ["data.csv"]
