@@ -23,9 +23,9 @@ from mtchat.core.settings import Limits
 from mtchat.sandbox import sandbox
 from mtchat.sandbox.inside.wire import STORE
 from mtchat.sandbox.states import MOST_STATES
-from mtchat.sandbox.tree import descendants, field_kib
+from mtchat.sandbox.tree import children, descendants, field_kib, numbers_in
 from mtchat.sandbox.worker import Worker
-from tests.battery.arms import state, words
+from tests.battery.arms import words
 from tests.battery.bait import SECRET_NAME, Bait
 from tests.battery.leaks import PATIENCE_SECONDS, abandoned, described, resident_mib, subreaper
 from tests.battery.row import Row
@@ -152,7 +152,8 @@ class Eye:
 
     def files(self) -> set[str]:
         ours = {f"/dev/shm/{name}" for name in os.listdir("/dev/shm") if "mtchat" in name}
-        return {*os.listdir(tempfile.gettempdir()), *ours, *abandoned()}
+        runs = {name for name in abandoned() if f"/mtchat-{os.getpid()}-" in name}
+        return {*os.listdir(tempfile.gettempdir()), *ours, *runs}
 
     def sandboxed(self) -> list[int]:
         """The processes of the worker's sandbox, the one that contains it first, pid 1 second."""
@@ -162,7 +163,7 @@ class Eye:
     def processes(self) -> tuple[list[int], list[int]]:
         """Processes that nobody should have left, and zombies. Orphans come to us, so none can hide."""
         everything = set(descendants(os.getpid(), MOST_PROCESSES)) - {os.getpid(), self.bait.victim.pid}
-        zombies = [pid for pid in everything if state(pid) == "Z"]
+        zombies = [pid for pid in everything if zombie(pid) and not buried(pid)]
         return sorted(everything - set(self.sandboxed()) - set(zombies)), zombies
 
     def descriptors(self) -> int:
@@ -230,6 +231,20 @@ class Eye:
             sum(field_kib(pid, "status", ("RssAnon:",)) for pid in inside[1:2]) / 1024,
             sum(field_kib(pid, "smaps_rollup", ("Pss:",)) for pid in inside) / 1024,
         )
+
+
+def zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return False
+
+
+def buried(pid: int) -> bool:
+    """Bury pid 1 of a sandbox that came to us as the nearest reaper: elsewhere that is init's work."""
+    if len(numbers_in(pid, "NSpid:")) < 2 or pid not in children(os.getpid()):
+        return False
+    return os.waitpid(pid, os.WNOHANG)[0] == pid
 
 
 def entries(pid: int, folder: str) -> int:

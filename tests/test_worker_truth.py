@@ -15,7 +15,7 @@ from mtchat.sandbox import sandbox
 from mtchat.sandbox.worker import Worker
 
 pytestmark = pytest.mark.sandbox
-ADDRESS = re.compile("0x[0-9a-f]+|(started|stopped) [0-9]+")
+ADDRESS = re.compile("0x[0-9a-f]+|(started|stopped) [0-9]+|parent=[0-9]+|^0[.][0-9]+$")
 SESSIONS, RUNS = 200, 5
 LIMITS = Limits(seconds=20.0, memory_mib=256, disk_mib=16)
 
@@ -150,3 +150,72 @@ def test_random_sessions_equal_runs_from_nothing(worker: Worker, tmp_path: Path,
             assert told(kept, here) == told(true, there), "\n---\n".join(codes)
             resumed += kept.resumed
     assert resumed > SESSIONS // 10
+
+
+# What turns did that a worker once told differently: programs one after the other.
+SEQUENCES = {
+    "a copy of stdout": [["import os\nsaved = os.dup(1)", "os.write(saved, b'hello\\n')"]],
+    "stderr to stdout": [["import os\nos.dup2(1, 2)", "import sys\nprint('x', file=sys.stderr)"]],
+    "a closed stdout": [["import os\nos.close(1)", "print('x')"]],
+    "buffered stdout of its own": [["out = open(1, 'w', closefd=False)\nout.write('hello')"]],
+    "a shelf": [["import shelve\ns = shelve.open('s', writeback=True)\ns['l'] = [1]", "s['l'].append(2)"]],
+    "a coroutine never awaited": [["async def main(): ...\nc = main()", "print(1)"]],
+    "a folder that was made anew": [
+        ["import os\nos.mkdir('deep')\nos.chdir('deep')"],
+        ["import os\nos.mkdir('deep')\nos.chdir('deep')", "open('g', 'w').close()"],
+        ["import os\nos.mkdir('deep')\nos.chdir('deep')", "open('f', 'w').close()\nprint(os.listdir())"],
+    ],
+    "files that look the same": [
+        [OLD := "import os\nopen('a', 'w').write('one')\nos.utime('a', (0, 0))"],
+        [OLD, "open('a', 'w').write('two')\nos.utime('a', (0, 0))"],
+        [OLD, "print(open('a').read())"],
+    ],
+    "the order of files": [
+        [NEW := "for name in 'abc': open(name, 'w').close()"],
+        [NEW, "open('b', 'a').write('x')"],
+        [NEW, "import os\nprint(os.listdir())"],
+    ],
+    "an orphan": [
+        ["import os, time\nos.system('(sleep 0.3; echo done > f) &')", "time.sleep(0.8)\nprint(os.listdir())"]
+    ],
+    "few descriptors": [
+        ["import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))", "print(1)"]
+    ],
+    "no processes": [["import resource\nresource.setrlimit(resource.RLIMIT_NPROC, (1, 1))", "print(1)"]],
+    "a patched fork": [["import os\nos.fork = lambda: 1", "print(1)"]],
+    "a process to start": [
+        ["import multiprocessing\np = multiprocessing.Process(target=print)", "p.start()\np.join()"]
+    ],
+    "a thread to start": [["import threading\nt = threading.Thread(target=print)", "t.start()\nt.join()"]],
+    "processor time": [["import time\nt = time.process_time()\nprint(t > 0)", "print(time.process_time() >= t)\ndel t"]],
+    "bytes that are no text": [["import os\nos.write(1, b'\\xff' * 30000)", "print('x')"]],
+    "half a character": [["import os\nos.write(1, b'\\xc3')", "os.write(1, b'\\xa9')"]],
+    "waiting at the end": [["import atexit, os\natexit.register(lambda: print(os.fork() and os.wait()[1]))"]],
+    "warnings": [
+        ["import warnings\nwarnings.simplefilter('always')\nclass A:\n    def __del__(self): ...\na = A()"]
+    ],
+    "a module of its own": [
+        ["open('own.py', 'w').write('x = 1')", "import own\nprint(own.x)"],
+        ["open('own.py', 'w').write('x = 2')", "import own\nprint(own.x)"],
+    ],
+    "a patched open": [["import builtins\nbuiltins.open = None", "print(1)"]],
+    "a dropped turn in a spawned child": [
+        ["print('a')", "x = 1", "print('gone')"],
+        [
+            "print('a')",
+            "import multiprocessing as mp\nif __name__ == '__main__':\n"
+            "    with mp.get_context('spawn').Pool(1) as pool: print(pool.map(abs, [-1]))",
+        ],
+    ],
+}
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_a_sequence_equals_runs_from_nothing(worker: Worker, tmp_path: Path, name: str) -> None:
+    for number, codes in enumerate(SEQUENCES[name]):
+        for length in range(1, len(codes) + 1):
+            here, there = tmp_path / f"w{number}-{length}", tmp_path / f"t{number}-{length}"
+            kept = worker.run(program(codes[:length]), LIMITS, collect=here, look=True)
+            true = sandbox.run(program(codes[:length]), LIMITS, collect=there, look=True)
+            assert told(kept, here) == told(true, there)
+            assert kept.seconds < 5

@@ -25,7 +25,10 @@ def signature(folders: list[int]) -> Signature:
 
 
 def entries(folder: int, prefix: str, depth: int) -> Iterator[tuple[object, ...]]:
-    """Path and kind of everything in a folder; of files also size and time, of links where they lead."""
+    """Path and kind of everything in a folder; of links where they lead, of files also what tells two apart.
+
+    No program can set the time of a change of the inode, as it can that of the content.
+    """
     if depth > DEEPEST:
         raise UnportableError("leaves folders that are too deep")
     try:
@@ -40,7 +43,14 @@ def entries(folder: int, prefix: str, depth: int) -> Iterator[tuple[object, ...]
             elif stat.S_ISLNK(status.st_mode):
                 yield path, status.st_mode, os.readlink(name, dir_fd=folder)
             else:
-                yield path, status.st_mode, status.st_size, status.st_mtime_ns
+                yield (
+                    path,
+                    status.st_mode,
+                    status.st_size,
+                    status.st_mtime_ns,
+                    status.st_ctime_ns,
+                    status.st_ino,
+                )
     except OSError as error:
         raise UnportableError("leaves files that cannot be read") from error
 

@@ -3,6 +3,7 @@
 import ast
 import math
 import socket
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -28,9 +29,9 @@ Key = tuple[Piece, ...]
 class State:
     """A process that holds what a prefix of a program left behind.
 
-    `outputs` is what each of its chunks printed, the last one perhaps in part; `seconds` is what it took to
-    get here from the state before; `files` numbers the copy of its folders, `tree` is their signature; `mib`
-    is the memory it holds, pages that it shares with others included.
+    `outputs` is what each of its chunks printed, the last one perhaps in part; `printed` counts the bytes of
+    both streams; `seconds` is what it took to get here from the state before; `files` numbers the copy of its
+    folders, `tree` is their signature; `mib` is the memory it holds, with the pages that it shares.
     """
 
     key: Key
@@ -40,6 +41,7 @@ class State:
     handle: int
     outputs: tuple[str, ...] = ()
     stderr: str = ""
+    printed: tuple[int, int] = (0, 0)
     seconds: float = 0.0
     files: int = 0
     tree: frozenset[tuple[object, ...]] = frozenset()
@@ -83,7 +85,9 @@ def plan(program: Program) -> Plan:
 def imports(source: str) -> tuple[int, str]:
     """How many imports a chunk begins with and their text; (0, "") where nothing else follows them."""
     try:
-        body = ast.parse(source).body
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            body = ast.parse(source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return 0, ""
     count = next(
@@ -139,12 +143,12 @@ class States:
         rest = [state for state in self.alive.values() if state.key and state.key != live]
         return min(rest, key=lambda state: worth(state, live), default=None)
 
-    def why(self, wanted: Plan, resumed: int) -> str:
-        """Why the chunks between a state and the last chunk had to run again, if the program is why."""
-        for length in range(resumed + 1, len(wanted.key)):
-            if hindrance := self.hindrances.get(wanted.key[:length], ""):
-                return hindrance
-        return ""
+    def why(self, wanted: Plan, resumed: int) -> tuple[int, str]:
+        """The chunk, and what it did, for which the chunks between a state and the last had to run again."""
+        for index in range(resumed, len(wanted.key) - 1):
+            if hindrance := self.hindrances.get(wanted.key[: index + 1], ""):
+                return index, hindrance
+        return 0, ""
 
 
 def worth(state: State, live: Key) -> tuple[bool, int, int]:

@@ -29,7 +29,7 @@ class Stream:
     def so_far(self) -> tuple[str, ...]:
         """The same, with what at the end might have been the beginning of a mark, but is not."""
         *before, last = self.texts
-        return (*before, last + self.held.decode("utf-8", "replace"))
+        return (*before, last + (self.decoder.getstate()[0] + self.held).decode("utf-8", "replace"))
 
     def feed(self, data: bytes) -> None:
         pieces = (self.held + data).split(self.mark) if self.mark else [data]

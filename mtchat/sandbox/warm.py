@@ -15,6 +15,7 @@ from mtchat.core.settings import Limits
 from mtchat.sandbox.backend import Backend, Box, Variant
 from mtchat.sandbox.collect import deliver
 from mtchat.sandbox.imprint import Signature, UnportableError, signature
+from mtchat.sandbox.inside.leftovers import HIDING, PROCESS, REASONS
 from mtchat.sandbox.inside.wire import (
     BUSY,
     DROP,
@@ -49,7 +50,7 @@ from mtchat.sandbox.supervise import (
     shared_memory,
     started,
 )
-from mtchat.sandbox.tree import inner
+from mtchat.sandbox.tree import children, inner
 from mtchat.sandbox.watching import TICK_SECONDS, Watch, Watching
 
 ANSWER_SECONDS = 5.0
@@ -89,7 +90,7 @@ class Warm:
         self.stack.callback(self.end)
         self.link.settimeout(ANSWER_SECONDS)
         hello = self.answer(HELLO)
-        self.first = os.pidfd_open(hello.pid)
+        self.first, self.first_pid = os.pidfd_open(hello.pid), hello.pid
         self.user = command.user
         self.link.sendall(job.by(command.user).pack())
         ours, blank = connection()
@@ -143,10 +144,12 @@ class Warm:
             raise LostError("pid 1") from error
 
     def drop(self, state: State) -> None:
-        """Give up a state."""
+        """Give up a state, once."""
+        if state.pid not in self.states:
+            return
+        self.states.discard(state.pid)
         with suppress(LostError):
             self.tell(DROP, state.inner)
-        self.states.discard(state.pid)
         state.link.close()
         os.close(state.handle)
 
@@ -171,15 +174,20 @@ class Warm:
         with suppress(UnportableError):
             if signature(self.folders) == state.tree:
                 return
-        if not self.port(LOAD, state.files):
+        try:
+            if not self.port(LOAD, state.files):
+                raise UnportableError
+            state.tree = signature(self.folders)
+        except UnportableError:
             self.lost = True
-            raise LostError("the work folder")
+            raise LostError("the work folder") from None
+        self.saved[state.tree] = state.files
 
     def forget(self, needed: set[int]) -> None:
         """Delete the copies of folders that no state needs."""
-        for tree, number in [each for each in self.saved.items() if each[1] not in needed]:
-            del self.saved[tree]
+        for number in {*self.saved.values()} - needed:
             self.port(FORGET, number)
+        self.saved = {tree: number for tree, number in self.saved.items() if number in needed}
 
     def port(self, word: bytes, number: int) -> bool:
         self.tell(word, number)
@@ -205,7 +213,7 @@ def connection() -> tuple[socket.socket, socket.socket]:
 
 
 class Turn(Watching):
-    """One run that goes on from a state, and leaves states behind where `wanted` says so."""
+    """One run that goes on from a state, and leaves states behind where it is `keeping`."""
 
     setup_seconds = ANSWER_SECONDS
 
@@ -218,15 +226,17 @@ class Turn(Watching):
         limits: Limits,
         watch: Watch,
         stopped: Callable[[], bool],
-        wanted: Callable[[tuple[Piece, ...]], bool],
+        keeping: bool,
     ) -> None:
-        printed = (len("".join(state.outputs).encode()), len(state.stderr.encode()))
-        super().__init__(warm.process.pid, mark, limits, watch, stopped, printed, warm.states)
-        self.warm, self.state, self.plan, self.mark, self.wanted = warm, state, plan, mark, wanted
+        apart = frozenset(warm.states)
+        super().__init__(warm.process.pid, mark, limits, watch, stopped, apart)
+        self.out.taken, self.err.taken = state.printed
+        self.warm, self.state, self.plan, self.mark, self.keeping = warm, state, plan, mark, keeping
         self.left: list[State] = []
         self.hindrances: dict[tuple[Piece, ...], str] = {}
         self.numbers: list[int] = []
         self.reached = -1
+        self.pid = 0
         self.runner: int | None = None
         self.since = time.monotonic()
         self.stack = ExitStack()
@@ -309,7 +319,7 @@ class Turn(Watching):
         if not said.data:
             raise LostError("the run")
         if said.data == BUSY and not self.begun:
-            self.runner = os.pidfd_open(said.pid)
+            self.pid, self.runner = said.pid, os.pidfd_open(said.pid)
             self.stack.callback(os.close, self.runner)
             self.warm.tell(WATCH, inner(said.pid))
             self.begin()
@@ -328,13 +338,22 @@ class Turn(Watching):
         head = self.plan.imports[index]
         last = head if part == b"\1" and head is not None else self.plan.key[index]
         key = (*self.plan.key[:index], last)
-        if why:
-            self.hindrances[key] = why[:80]
-        elif self.wanted(key):
-            with suppress(UnportableError):
+        if why or self.has_orphans():
+            known = why if why in REASONS else HIDING
+            self.hindrances[key] = known if why else PROCESS
+        elif self.keeping:
+            try:
                 self.keep(key)
-                return
-            self.hindrances[key] = "leaves files that cannot be copied"
+            except UnportableError as error:
+                self.hindrances[key] = str(error)
+            except LostError:
+                if self.warm.lost:
+                    raise
+                self.hindrances[key] = HIDING
+
+    def has_orphans(self) -> bool:
+        """Whether a process that is no state any more has outlived what started it, beside the run itself."""
+        return bool({*children(self.warm.first_pid)} - self.warm.states - {self.pid})
 
     def keep(self, key: tuple[Piece, ...]) -> None:
         """Take the state that the run now has, with its files and what has been printed."""
@@ -352,6 +371,7 @@ class Turn(Watching):
             raise
         state = self.warm.met(key, ours)
         state.outputs, state.stderr = self.outputs(), self.state.stderr + "".join(self.err.so_far)
+        state.printed = (self.out.taken, self.err.taken)
         state.files, state.tree, state.seconds = files, tree, seconds
         self.left.append(state)
         self.since = time.monotonic()

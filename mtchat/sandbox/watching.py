@@ -35,13 +35,12 @@ class Watching:
         limits: Limits,
         watch: Watch,
         stopped: Callable[[], bool],
-        printed: tuple[int, int] = (0, 0),
         apart: Set[int] = frozenset(),
     ) -> None:
         self.root, self.limits, self.stopped, self.apart = root, limits, stopped, apart
         cap = limits.output_kib * 1024
-        self.out = Stream(mark, cap - printed[0], lambda text: watch("stdout", text))
-        self.err = Stream(mark, cap - printed[1], lambda text: watch("stderr", text))
+        self.out = Stream(mark, cap, lambda text: watch("stdout", text))
+        self.err = Stream(mark, cap, lambda text: watch("stderr", text))
         self.spilled: Callable[[], bool] = lambda: False
         self.limit = ""
         self.begun = False
@@ -120,6 +119,8 @@ class Watching:
                 self.read(key)
 
     def read(self, key: selectors.SelectorKey) -> None:
+        if key.fd not in self.selector.get_map():
+            return  # what came before in the same batch has ended it
         if not isinstance(key.data, Stream):
             self.heard(key)
             return

@@ -8,6 +8,7 @@ import math
 import os
 import secrets
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePath
@@ -24,7 +25,7 @@ from mtchat.sandbox.supervise import interrupts
 from mtchat.sandbox.tree import memory
 from mtchat.sandbox.verdict import outcome
 from mtchat.sandbox.warm import LostError, Turn, Warm
-from mtchat.sandbox.watching import Watch
+from mtchat.sandbox.watching import INTERRUPTED, Watch
 
 TRIES = 3
 
@@ -51,7 +52,7 @@ class Worker:
 
     def close(self) -> None:
         """End the sandbox and every state in it."""
-        with self.lock:
+        with self.lock, interrupts():
             self.discard()
 
     def run(
@@ -71,12 +72,12 @@ class Worker:
         """
         choice = self.choice or sandbox.chosen()
         able = choice.variant is not None and choice.variant.warm
-        if not able or given.arguments or given.stdin:
+        if not able or given.arguments or given.stdin or program.name:
             return sandbox.run_in(choice, program, limits, collect, watch, given, look)
-        with self.lock:
+        with self.lock, interrupts() as stopped:
             for _ in range(TRIES):
                 with suppress(LostError):
-                    return self.attempt(choice, program, limits, collect, watch, given, look, keep)
+                    return self.attempt(choice, program, limits, collect, watch, given, look, keep, stopped)
                 self.tidy(())
             self.discard()
         return sandbox.run_in(choice, program, limits, collect, watch, given, look)
@@ -91,6 +92,7 @@ class Worker:
         given: Given,
         look: bool,
         keep: bool,
+        stopped: Callable[[], bool],
     ) -> Outcome:
         """One try; LostError when a process that it needs is gone."""
         warm = self.ready(choice, limits, given)
@@ -100,10 +102,7 @@ class Worker:
         self.states.use(state)
         mark = secrets.token_bytes(MARK_BYTES)
         hear = watch or (lambda name, text: None)
-        with (
-            interrupts() as stopped,
-            Turn(warm, state, wanted, mark, limits, hear, stopped, lambda key: keep and bool(key)) as turn,
-        ):
+        with Turn(warm, state, wanted, mark, limits, hear, stopped, keep) as turn:
             try:
                 warm.restore(state)
                 turn.start(look)
@@ -116,7 +115,7 @@ class Worker:
                 self.abandon(turn)
                 raise
             self.learn(turn, wanted)
-            if not ending.started and not ending.limit:
+            if not ending.started and ending.limit != INTERRUPTED:
                 self.lose(state)
                 raise LostError("the run")
             assert choice.variant is not None
@@ -191,21 +190,17 @@ class Worker:
         """Whether the states hold more memory than one run may; what they share is only looked into then."""
         cap = self.cap_mib
         total = sum(state.mib for state in self.states.alive.values())
-        return total > cap and memory(warm.states, cap) > cap
+        # Only root may look into a state; others take what it seems to hold.
+        return total > cap and (memory(warm.states, cap) or total) > cap
 
     def note(self, program: Program, wanted: Plan, state: State) -> str:
         """Why turns that had run before ran again."""
         again = [chunk.turn for chunk in program.chunks[state.chunks : -1] if chunk.code.strip()]
-        why = self.states.why(wanted, state.chunks)
+        index, why = self.states.why(wanted, state.chunks)
         if not again or not why:
             return ""
-        cause = next(
-            chunk.turn
-            for index, chunk in enumerate(program.chunks)
-            if self.states.hindrances.get(wanted.key[: index + 1]) == why and index >= state.chunks
-        )
         which = f"turn {again[0]}" if len(again) == 1 else f"turns {again[0]}-{again[-1]}"
-        return f"{program.label(cause)} {why}, so {which} ran again"
+        return f"{program.label(program.chunks[index].turn)} {why}, so {which} ran again"
 
 
 def turns(program: Program, chunks: int) -> int:

@@ -4,6 +4,7 @@ NAME may be a pattern such as *.png. They are copied here, or to DIR. What is th
 overwritten, unless --force says so.
 """
 
+import os
 import shutil
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -65,7 +66,7 @@ def fetch(desk: Desk, files: Sequence[File], target: Path, force: bool) -> None:
             raise MtchatError(f"{shown(goal)} is there already, so nothing is copied; --force overwrites it")
     for file, goal in zip(files, goals, strict=True):
         copy(desk.place / file.path, goal, force)
-        desk.view.line(f"copied {file.path} to {shown(goal)} ({size(file)})")
+        desk.view.line(f"copied {file.path} to {os.path.join(target, goal.name)} ({size(file)})")
 
 
 def copy(source: Path, goal: Path, force: bool) -> None:

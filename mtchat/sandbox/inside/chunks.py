@@ -89,6 +89,9 @@ class Player:
 
     def forget(self, count: int) -> None:
         """Only the first chunks have been run."""
+        for name in self.names[count:]:
+            self.told.pop(name, None)
+            getattr(sys.modules.get("linecache"), "cache", {}).pop(name, None)
         del self.names[count:], self.sources[count:]
 
     def step(self, progress: Progress, index: int, part: int = WHOLE, head: int = 0) -> None:

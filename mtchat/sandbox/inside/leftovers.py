@@ -1,9 +1,10 @@
 """What keeps a state from being forked: whatever two copies would share, or a copy would lack."""
 
-import os
+import posix
 import signal
 import stat
 import sys
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,23 +12,38 @@ if TYPE_CHECKING:
 
 TELLING = {
     "getpid": "asks for its process number",
-    "register_at_fork": "watches for copies of itself",
-    "settrace": "traces itself",
-    "setprofile": "traces itself",
+    "process_time": "measures its own processor time",
+    "thread_time": "measures its own processor time",
+    "getrusage": "measures its own processor time",
+    "os.times": "measures its own processor time",
+    "register_at_fork": "watches what we do",
+    "addaudithook": "watches what we do",
     "gc.freeze": "freezes its memory",
+}
+THREAD, PROCESS = "keeps a thread running", "keeps a process running"
+NEW_THREAD, NEW_PROCESS = "holds a thread that has not begun", "holds a process that has not begun"
+FILE, CONNECTION, OUTPUT = "keeps a file open", "keeps a connection open", "redirects its output"
+TIMER, SIGNALS, MEMORY = "keeps a timer running", "handles signals", "shares memory"
+TRACING, HIDING = "traces itself", "hides what it keeps"
+REASONS = {
+    *TELLING.values(),
+    *(THREAD, PROCESS, NEW_THREAD, NEW_PROCESS, FILE, CONNECTION, OUTPUT),
+    *(TIMER, SIGNALS, MEMORY, TRACING, HIDING),
 }
 TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 OF_OURS = (signal.SIGCHLD, signal.SIGCONT, signal.SIGTSTP)
+LOOKS, LOOK_SECONDS = 3, 0.001
 
 
-def reason(sources: "Iterable[str]", known: "set[tuple[int, int]]") -> str:
+def reason(sources: "Iterable[str]", known: "dict[int, tuple[int, int]]") -> str:
     """Why this process cannot go on in two copies, as what the turn did; "" when it can.
 
-    The files in `known`, by device and inode, are ours.
+    `known` are our own descriptors, and device and inode of each; 1 and 2 among them.
     """
     text = "\n".join(sources)
     return (
         next((why for word, why in TELLING.items() if word in text), "")
+        or of_tracing()
         or of_threads()
         or of_descriptors(known)
         or of_signals()
@@ -35,53 +51,82 @@ def reason(sources: "Iterable[str]", known: "set[tuple[int, int]]") -> str:
     )
 
 
+def of_tracing() -> str:
+    return TRACING if sys.gettrace() or sys.getprofile() else ""
+
+
 def of_threads() -> str:
     """Threads and processes end where a copy is made; a copy cannot wait for the processes either."""
-    if len(os.listdir("/proc/self/task")) > 1:
-        return "keeps a thread running"
-    with open("/proc/self/task/" + str(os.getpid()) + "/children", "rb") as file:
-        return "keeps a process running" if file.read().strip() else ""
+    for _ in range(LOOKS):
+        if len(posix.listdir("/proc/self/task")) == 1:
+            break
+        time.sleep(LOOK_SECONDS)  # a thread that was waited for may still be on its way out
+    else:
+        return THREAD
+    if contents(f"/proc/self/task/{posix.getpid()}/children").strip():
+        return PROCESS
+    threads = getattr(sys.modules.get("threading"), "_dangling", ())
+    if any(not thread._started.is_set() for thread in list(threads)):
+        return NEW_THREAD
+    processes = getattr(sys.modules.get("multiprocessing.process"), "_dangling", ())
+    return NEW_PROCESS if any(process._popen is None for process in list(processes)) else ""
 
 
-def of_descriptors(known: "set[tuple[int, int]]") -> str:
+def of_descriptors(known: "dict[int, tuple[int, int]]") -> str:
     """Copies would share the position in a file, and what comes in over a connection."""
-    for entry in os.listdir("/proc/self/fd"):
+    found = {}
+    for entry in posix.listdir("/proc/self/fd"):
         try:
-            status = os.fstat(int(entry))
+            found[int(entry)] = posix.fstat(int(entry))
         except OSError:
             continue
-        if (status.st_dev, status.st_ino) in known:
+    for fd, identity in known.items():
+        if fd not in found or (found[fd].st_dev, found[fd].st_ino) != identity:
+            return OUTPUT
+    # A mapping keeps a descriptor of its own.
+    ours = {identity for fd, identity in known.items() if stat.S_ISREG(found[fd].st_mode)}
+    for fd, status in found.items():
+        if fd in known or (status.st_dev, status.st_ino) in ours or of_a_package(fd):
             continue
-        mode = status.st_mode
-        if of_a_package(entry):
-            continue
-        if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
-            return "keeps a file open"
-        if not stat.S_ISCHR(mode):
-            return "keeps a connection open"
-    if None in (sys.stdout, sys.stderr, sys.stdin) or sys.stdout.closed or sys.stderr.closed:
-        return "closes its output"
-    return ""
+        if stat.S_ISFIFO(status.st_mode) and (status.st_dev, status.st_ino) in known.values():
+            return OUTPUT
+        if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
+            return FILE
+        if not stat.S_ISCHR(status.st_mode):
+            return CONNECTION
+    return OUTPUT if any(stream is None or stream.closed for stream in (sys.stdout, sys.stderr)) else ""
 
 
-def of_a_package(entry: str) -> bool:
+def of_a_package(fd: int) -> bool:
     """Whether a descriptor is a package's own data, such as a font: who reads those seeks first."""
     try:
-        return "/site-packages/" in os.readlink("/proc/self/fd/" + entry)
+        return "/site-packages/" in posix.readlink(f"/proc/self/fd/{fd}")
     except OSError:
         return False
 
 
 def of_signals() -> str:
     if any(signal.getitimer(timer)[0] for timer in TIMERS):
-        return "keeps a timer running"
+        return TIMER
     if any(signal.getsignal(number) != signal.SIG_DFL for number in OF_OURS):
-        return "handles signals"
-    return ""
+        return SIGNALS
+    return SIGNALS if signal.pthread_sigmask(signal.SIG_BLOCK, ()) else ""
 
 
 def of_memory() -> str:
-    with open("/proc/self/maps", "rb") as file:
-        shared = [line for line in file.read().splitlines() if line[line.find(b" ") + 1 :][1:4] == b"w-s"]
+    lines = contents("/proc/self/maps").splitlines()
+    shared = [line for line in lines if line[line.find(b" ") + 1 :][1:4] == b"w-s"]
     # One is ours: the memory that the host reads.
-    return "shares memory" if len(shared) > 1 else ""
+    return MEMORY if len(shared) > 1 else ""
+
+
+def contents(path: str) -> bytes:
+    """A file of the kernel's, by no function that a program may have replaced."""
+    fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        pieces = []
+        while piece := posix.read(fd, 1 << 16):
+            pieces.append(piece)
+        return b"".join(pieces)
+    finally:
+        posix.close(fd)

@@ -48,45 +48,32 @@ class Copy:
         self.seen = 0
 
     def make_equal(self, source: str, target: str, depth: int = 0) -> None:
+        """All is made anew, in the order it has there: what looks the same need not be."""
         if depth > DEEPEST:
             raise OSError("too deep")
-        with os.scandir(source) as entries:
-            wanted = {entry.name: entry for entry in entries}
-        self.seen += len(wanted)
+        with os.scandir(target) as there:
+            for entry in list(there):
+                remove(entry)
+        with os.scandir(source) as wanted:
+            entries = list(wanted)
+        self.seen += len(entries)
         if self.seen > MOST_FILES:
             raise OSError("too many files")
-        with os.scandir(target) as entries:
-            for there in [entry for entry in entries if differs(wanted.get(entry.name), entry)]:
-                remove(there)
-        for name, entry in wanted.items():
-            self.copy(entry, os.path.join(target, name), depth)
+        for entry in reversed(entries):  # a folder in memory lists what is newest first
+            self.copy(entry, os.path.join(target, entry.name), depth)
 
     def copy(self, entry: "os.DirEntry[str]", target: str, depth: int) -> None:
         status = entry.stat(follow_symlinks=False)
         if stat.S_ISLNK(status.st_mode):
-            if not os.path.lexists(target):
-                os.symlink(os.readlink(entry.path), target)
-            return
-        if stat.S_ISDIR(status.st_mode):
-            os.makedirs(target, exist_ok=True)
+            os.symlink(os.readlink(entry.path), target)
+        elif stat.S_ISDIR(status.st_mode):
+            os.mkdir(target)
             self.make_equal(entry.path, target, depth + 1)
             shutil.copystat(entry.path, target)
-            return
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-            raise OSError("not a plain file")
-        if not os.path.lexists(target):
+        elif stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
             shutil.copy2(entry.path, target, follow_symlinks=False)
-
-
-def differs(wanted: "os.DirEntry[str] | None", there: "os.DirEntry[str]") -> bool:
-    """Whether what is there must make room; a folder may stay for a folder."""
-    if wanted is None:
-        return True
-    mine, other = wanted.stat(follow_symlinks=False), there.stat(follow_symlinks=False)
-    if stat.S_ISDIR(mine.st_mode) and stat.S_ISDIR(other.st_mode):
-        return False
-    fields = ("st_mode", "st_size", "st_mtime_ns")
-    return stat.S_ISLNK(mine.st_mode) or any(getattr(mine, name) != getattr(other, name) for name in fields)
+        else:
+            raise OSError("not a plain file")
 
 
 def remove(entry: "os.DirEntry[str]") -> None:

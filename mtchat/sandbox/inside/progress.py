@@ -1,7 +1,7 @@
 """What the program's process tells the host: through shared memory, and by marks in its streams."""
 
 import fcntl
-import os
+import posix as os  # what a program makes of the names in `os` does not reach us
 from mmap import mmap
 
 from mtchat.sandbox.inside.wire import REPORT_AT, REPORT_BYTES, VARIABLES_AT, VARIABLES_BYTES

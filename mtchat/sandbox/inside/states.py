@@ -6,16 +6,17 @@ alive, and any number of runs may begin from it.
 """
 
 import _socket
+import fcntl
 import mmap
-import os
-import re
+import posix as os  # what a program makes of the names in `os` does not reach us
 import signal
 import sys
 import time
 
 from mtchat.sandbox.inside.chunks import Player, confine, prefer_as_victim, watch_faults
-from mtchat.sandbox.inside.kernel import received
-from mtchat.sandbox.inside.leftovers import reason
+from mtchat.sandbox.inside.farewell import is_quiet
+from mtchat.sandbox.inside.kernel import dumpable, received
+from mtchat.sandbox.inside.leftovers import HIDING, reason
 from mtchat.sandbox.inside.progress import HIGH_FD, Held, Progress, identity
 from mtchat.sandbox.inside.wire import (
     BUSY,
@@ -35,7 +36,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-LAST_WORDS = re.compile("__del__|weakref|yield")
 WORD_BYTES = 16
 DESCRIPTORS = 5  # stdout, stderr, shared memory, the socket of the run, the work
 
@@ -59,8 +59,6 @@ def parts(head: int, begun: bool) -> tuple[int, ...]:
 
 def lifted(link: _socket.socket) -> _socket.socket:
     """The same socket under a number that programs do not reach."""
-    import fcntl
-
     high = fcntl.fcntl(link.fileno(), fcntl.F_DUPFD_CLOEXEC, HIGH_FD)
     link.close()
     return _socket.socket(fileno=high)
@@ -70,11 +68,13 @@ class State:
     """The process at rest: the program so far and the socket on which work comes."""
 
     def __init__(self, job: Job, link: _socket.socket) -> None:
+        self.home = self.folder = os.getcwd()
         self.player = Player(job)
         self.link = link
 
     def rest(self) -> None:
-        """Keep no streams of a run open, and tell the host that this state is ready."""
+        """Keep no streams of a run open, let nobody look in, and tell the host that this state is ready."""
+        dumpable(0)
         null = os.open("/dev/null", os.O_RDWR)
         for fd in (1, 2):
             os.dup2(null, fd)
@@ -111,9 +111,11 @@ class Run:
 
     def __init__(self, state: State, out: int, err: int, shared: int, link: int, work: int) -> None:
         os.setsid()
+        dumpable(1)
         for fd, stream in ((out, 1), (err, 2)):
             os.dup2(fd, stream)
             os.close(fd)
+        go_to(state.folder)
         self.state, self.work, self.player = state, Work.unpack(contents(work)), state.player
         self.link = lifted(_socket.socket(fileno=link))
         self.place = Held(self.link.fileno())
@@ -144,6 +146,8 @@ class Run:
         finally:
             if work.look:
                 player.look(self.progress)
+            if self.progress.ours:
+                self.link.detach()  # or Python might warn that it was never closed
         self.end()
         return False
 
@@ -162,22 +166,26 @@ class Run:
         answer, fds = self.ask(b"".join(words))
         if answer != KEEP or self.why or len(fds) != 1:
             return False
-        kept = chance()
-        if self.forked(last=part != HEAD and index == len(self.player.names) - 1):
-            self.become_state(fds[0])
-            self.player.forget(index if part == HEAD else index + 1)
-            restore(kept)
-            self.state.rest()
-            return True
+        kept, link = chance(), _socket.socket(fileno=fds[0])
+        try:
+            link = lifted(link)
+            if self.forked(last=part != HEAD and index == len(self.player.names) - 1):
+                self.become_state(link)
+                self.player.forget(index if part == HEAD else index + 1)
+                restore(kept)
+                self.state.rest()
+                return True
+        except OSError:
+            self.why = HIDING  # the program left us no descriptors, or no processes
         restore(kept)
-        os.close(fds[0])
+        link.close()
         self.hear()
         return False
 
     def forked(self, last: bool) -> bool:
-        """Fork, True in the copy. Unless no chunk follows, the program must not see a child."""
+        """Fork, True in the copy; the program, which may wait for its children, does not get one."""
         middle = os.fork()
-        if last:
+        if last and not any("wait" in source for source in self.player.sources):
             return middle == 0
         if middle == 0:
             if os.fork():
@@ -187,14 +195,15 @@ class Run:
         return False
 
     def hindrance(self, count: int) -> str:
-        ours = (self.shared, self.link.fileno())
-        known = {*map(identity, ours), *(held.identity for held in self.progress.streams)}
+        out, err = self.progress.streams
+        known = {1: out.identity, 2: err.identity, out.fd: out.identity, err.fd: err.identity}
+        known |= {self.shared: identity(self.shared), self.place.fd: self.place.identity}
         try:
             return reason(self.player.sources[:count], known)
         except Exception:
-            return "hides what it keeps"
+            return HIDING
 
-    def become_state(self, link: int) -> None:
+    def become_state(self, link: _socket.socket) -> None:
         import faulthandler
 
         os.setsid()
@@ -203,7 +212,8 @@ class Run:
         self.link.close()
         self.memory.close()
         os.close(self.shared)
-        self.state.link = lifted(_socket.socket(fileno=link))
+        self.state.folder = os.getcwd()
+        self.state.link = link
 
     def ask(self, word: bytes) -> tuple[bytes, list[int]]:
         """Tell the host and wait for its answer; b"" where the program has closed our descriptors."""
@@ -223,7 +233,7 @@ class Run:
 
     def end(self) -> None:
         """End the process: the short way where nobody could tell the difference."""
-        if self.why or LAST_WORDS.search("\n".join(self.player.sources)) or not self.progress.ours:
+        if self.why or not self.progress.ours or not self.quiet():
             return
         import atexit
 
@@ -236,12 +246,26 @@ class Run:
             os._exit(120)
         os._exit(0)
 
+    def quiet(self) -> bool:
+        try:
+            return is_quiet(vars(self.player.main), self.state.home)
+        except Exception:
+            return False
+
 
 def contents(fd: int) -> bytes:
     """All that a file holds, which is closed."""
-    with open(fd, "rb") as file:
-        file.seek(0)
-        return file.read()
+    data = os.pread(fd, os.fstat(fd).st_size, 0)
+    os.close(fd)
+    return data
+
+
+def go_to(folder: str) -> None:
+    """The folder of a state by its name: what had that name then may have been made anew since."""
+    try:
+        os.chdir(folder)
+    except OSError:
+        return
 
 
 def chance() -> "Any":
@@ -266,8 +290,8 @@ def adopt_figures() -> None:
 
 
 def flush_all() -> None:
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
         try:
-            stream.flush()
+            stream.flush()  # type: ignore[union-attr]
         except Exception:
             continue
