@@ -481,6 +481,9 @@ def growth(sights: list[Sight]) -> list[str]:
         before, after = (sum(getattr(each, name) for each in part) / quarter for part in (early, late))
         if after > before * SLACK + SLACK_MIB:
             found.append(f"{name} grew from {before:.1f} to {after:.1f}")
+    before, after = (sum(each.states for each in part) / quarter for part in (early, late))
+    if after < before / 4:
+        found.append(f"states kept fell from {before:.1f} to {after:.1f}")
     if len({each.keeper for each in early + late if each.keeper}) > 1:
         found.append("pid 1 of the sandbox has more descriptors than before")
     if max(each.sandbox_mib for each in sights) > SANDBOX_MIB:

@@ -80,6 +80,8 @@ class Player:
                 self.view.note(f"mending turn {number}, round {round} of {rounds}")
             case Ran(outcome, _):
                 self.view.verdict(outcome, in_shell(outcome, self.script.settings))
+                if outcome.note:
+                    self.view.note(outcome.note)
 
     def keep(self, session: Session, why: str) -> None:
         self.session = session

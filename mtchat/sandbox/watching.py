@@ -85,8 +85,9 @@ class Watching:
             self.kill()
         with suppress(KeyboardInterrupt):
             self.drain(DRAIN_SECONDS)
-        self.out.close()
-        self.err.close()
+        for stream in (self.out, self.err):
+            with suppress(KeyboardInterrupt):
+                stream.close()
         return seconds
 
     def listen(self) -> None:

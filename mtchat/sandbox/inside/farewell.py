@@ -5,7 +5,6 @@ see of that are finalisers: of generators and coroutines, of open files, of clas
 short way is taken only where all that the program can reach is known to have none.
 """
 
-import sys
 from types import (
     BuiltinFunctionType,
     FunctionType,
@@ -17,11 +16,13 @@ from types import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
 MOST_VALUES = 3000
+PLAIN_TYPES = {int, float, complex, str, bytes, bytearray, bool, type(None), range, slice, type(Ellipsis)}
 QUIET_TYPES = (
-    *(int, float, complex, str, bytes, bytearray, bool, type(None), range, slice, type(Ellipsis)),
+    *PLAIN_TYPES,
     *(FunctionType, BuiltinFunctionType, ModuleType, property, staticmethod, classmethod),
     *(GetSetDescriptorType, MemberDescriptorType, WrapperDescriptorType),
 )
@@ -33,11 +34,11 @@ QUIET_PACKAGES = {
 LOUD_MODULES = ("matplotlib.animation", "asyncio", "shelve")
 
 
-def is_quiet(main: "dict[str, Any]", home: str) -> bool:
-    """Whether nothing that the program has bound says or does anything as it goes."""
-    if any(name in sys.modules for name in LOUD_MODULES):
+def is_quiet(main: "dict[str, Any]", modules: "dict[str, Any]", home: str) -> bool:
+    """Whether nothing that the program or a module of its own has bound says or does anything as it goes."""
+    if any(name in modules for name in LOUD_MODULES):
         return False
-    if any(str(getattr(module, "__file__", "")).startswith(home) for module in list(sys.modules.values())):
+    if any(str(getattr(module, "__file__", "")).startswith(home) for module in list(modules.values())):
         return False
     rest, seen = list(main.values()), set()
     while rest:
@@ -63,9 +64,9 @@ def parts(value: "Any") -> "list[Any] | None":
         return []
     own = kind.__module__ in ("builtins", "collections") or not hasattr(kind, "__del__")
     if isinstance(value, (list, tuple, set, frozenset)) and own:
-        return list(value)
+        return but_plain(value)
     if isinstance(value, dict) and own:
-        return [*value.keys(), *value.values()]
+        return but_plain(value.keys()) + but_plain(value.values())
     if isinstance(value, type):
         return list(vars(value).values()) if value.__module__ == "__main__" else []
     if kind.__module__.partition(".")[0] in QUIET_PACKAGES:
@@ -73,6 +74,10 @@ def parts(value: "Any") -> "list[Any] | None":
     if kind.__module__ == "__main__" and not hasattr(kind, "__del__"):
         return list(getattr(value, "__dict__", {}).values()) if not hasattr(kind, "__slots__") else None
     return None
+
+
+def but_plain(values: "Iterable[Any]") -> "list[Any]":
+    return [value for value in values if type(value) not in PLAIN_TYPES]
 
 
 def is_empty(cell: "Any") -> bool:

@@ -248,7 +248,7 @@ class Run:
 
     def quiet(self) -> bool:
         try:
-            return is_quiet(vars(self.player.main), self.state.home)
+            return is_quiet(vars(self.player.main), sys.modules, self.state.home)
         except Exception:
             return False
 
