@@ -51,7 +51,8 @@ def test_what_may_have_a_last_word_is_given_one(code: str) -> None:
 
 
 def test_modules_of_the_program_itself_may_have_a_last_word() -> None:
-    assert not is_quiet({}, {"io": io}, str(Path(io.__file__).parent))
+    assert not is_quiet({}, {"__main__": io, "io": io}, str(Path(io.__file__).parent))
+    assert is_quiet({}, {"__main__": io}, str(Path(io.__file__).parent))
     assert not is_quiet({}, {"shelve": None}, "/work")
 
 

@@ -23,6 +23,7 @@ from mtchat.sandbox.report import read
 from mtchat.sandbox.sandbox import choose, run_in
 from mtchat.sandbox.streams import Stream
 from mtchat.sandbox.tree import load
+from mtchat.sandbox.watching import Watching
 
 MARK = b"0123456789"
 ALLOW, EPERM, ENOSYS, EAFNOSUPPORT = seccomp.ALLOW, 0x50001, 0x50026, 0x50061
@@ -331,3 +332,15 @@ def test_a_link_to_python_shows_nothing_of_the_folder_that_it_lies_in(tmp_path: 
     link.symlink_to(sys.executable)
     assert tmp_path not in homes(link)
     assert Path(sys.base_prefix) in [path.resolve() for path in homes(link)]
+
+
+def test_an_interrupt_while_the_last_output_is_shown_does_not_escape() -> None:
+    def shown(stream: str, text: str) -> None:
+        raise KeyboardInterrupt
+
+    watching = Watching(os.getpid(), b"\nmark", Limits(), shown, lambda: False)
+    with pytest.raises(KeyboardInterrupt):
+        watching.out.feed(b"1\n")
+    with watching.selector:
+        watching.follow()
+    assert watching.out.texts == ("1\n",)

@@ -38,7 +38,8 @@ def is_quiet(main: "dict[str, Any]", modules: "dict[str, Any]", home: str) -> bo
     """Whether nothing that the program or a module of its own has bound says or does anything as it goes."""
     if any(name in modules for name in LOUD_MODULES):
         return False
-    if any(str(getattr(module, "__file__", "")).startswith(home) for module in list(modules.values())):
+    others = [module for name, module in list(modules.items()) if name != "__main__"]
+    if any(str(getattr(module, "__file__", "")).startswith(home) for module in others):
         return False
     rest, seen = list(main.values()), set()
     while rest:
