@@ -22,9 +22,9 @@ from mtchat.core.program import PREAMBLE, Chunk, Program
 from mtchat.core.settings import Limits
 from mtchat.sandbox import sandbox
 from mtchat.sandbox.inside.wire import STORE
-from mtchat.sandbox.states import MOST_STATES
 from mtchat.sandbox.tree import children, descendants, field_kib, numbers_in
-from mtchat.sandbox.worker import Worker
+from mtchat.sandbox.warm.states import MOST_STATES
+from mtchat.sandbox.warm.worker import Worker
 from tests.battery.arms import words
 from tests.battery.bait import SECRET_NAME, Bait
 from tests.battery.leaks import PATIENCE_SECONDS, abandoned, described, resident_mib, subreaper

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mtchat.core.settings import BOUNDS, HELP, PROCESSES, Limits, Sampling, Settings, named
 from mtchat.errors import ExitCode, UsageError
-from mtchat.sandbox import rlimits
+from mtchat.sandbox.kernel import rlimits
 
 
 @pytest.mark.parametrize(

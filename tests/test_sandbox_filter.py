@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.sandbox import seccomp
+from mtchat.sandbox.kernel import seccomp
 
 EPERM, ENOSYS, EAFNOSUPPORT = 0x50001, 0x50026, 0x50061
 MACHINES = list(seccomp.MACHINES)

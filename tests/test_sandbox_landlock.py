@@ -20,14 +20,15 @@ from mtchat.core.outcome import Outcome
 from mtchat.core.program import Chunk, Program
 from mtchat.core.settings import Limits
 from mtchat.errors import SandboxError
-from mtchat.sandbox import ruleset, unboxed
+from mtchat.sandbox import unboxed
 from mtchat.sandbox.backends import landlock
 from mtchat.sandbox.disk import Meter, clear_up, folders, measured, remove
 from mtchat.sandbox.interpreter import Interpreter, interpreter
-from mtchat.sandbox.ruleset import READ_DIR, READING, Rule
+from mtchat.sandbox.kernel import ruleset
+from mtchat.sandbox.kernel.ruleset import READ_DIR, READING, Rule
+from mtchat.sandbox.kernel.users import USERS
 from mtchat.sandbox.sandbox import Choice, choose, run_in, unsafe_way
 from mtchat.sandbox.tree import children
-from mtchat.sandbox.users import USERS
 
 pytestmark = pytest.mark.sandbox
 LIMITS = Limits(seconds=20.0, memory_mib=256, output_kib=64, disk_mib=16)

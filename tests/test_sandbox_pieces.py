@@ -13,12 +13,12 @@ import pytest
 from mtchat.core.program import Chunk, Place, Program
 from mtchat.core.settings import Limits
 from mtchat.errors import SandboxError
-from mtchat.sandbox import seccomp
 from mtchat.sandbox.backend import Box, Command, Variant, backends
 from mtchat.sandbox.backends import bubblewrap
 from mtchat.sandbox.collect import harvest
 from mtchat.sandbox.inside.wire import FAULT_AT, REPORT_AT, SHARED_BYTES
 from mtchat.sandbox.interpreter import Interpreter, homes, interpreter
+from mtchat.sandbox.kernel import seccomp
 from mtchat.sandbox.report import read
 from mtchat.sandbox.sandbox import choose, run_in
 from mtchat.sandbox.streams import Stream

@@ -15,9 +15,9 @@ from mtchat.core.program import Chunk, Program
 from mtchat.core.settings import Limits
 from mtchat.errors import SandboxError
 from mtchat.sandbox import sandbox
-from mtchat.sandbox.states import MOST_STATES, Piece, State, States, imports, plan
 from mtchat.sandbox.tree import children, descendants
-from mtchat.sandbox.worker import Worker
+from mtchat.sandbox.warm.states import MOST_STATES, Piece, State, States, imports, plan
+from mtchat.sandbox.warm.worker import Worker
 
 pytestmark = pytest.mark.sandbox
 LIMITS = Limits(seconds=10.0, memory_mib=256, output_kib=64, disk_mib=16)

@@ -12,7 +12,7 @@ from mtchat.core.outcome import Outcome
 from mtchat.core.program import Chunk, Program
 from mtchat.core.settings import Limits
 from mtchat.sandbox import sandbox
-from mtchat.sandbox.worker import Worker
+from mtchat.sandbox.warm.worker import Worker
 
 pytestmark = pytest.mark.sandbox
 ADDRESS = re.compile("0x[0-9a-f]+|(started|stopped) [0-9]+|(parent|pid)=[0-9]+|^0[.][0-9]+$")

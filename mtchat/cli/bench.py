@@ -13,7 +13,7 @@ from mtchat.core.settings import Limits
 from mtchat.errors import ExitCode, MtchatError, SandboxError
 from mtchat.sandbox import sandbox
 from mtchat.sandbox.plain import bare
-from mtchat.sandbox.worker import Worker
+from mtchat.sandbox.warm.worker import Worker
 
 LIMITS = Limits(seconds=20.0)
 CANDIDATES = 8

@@ -21,7 +21,7 @@ from mtchat.starter.progress import Progress, describe
 
 if TYPE_CHECKING:
     from mtchat.sandbox.sandbox import Choice
-    from mtchat.sandbox.worker import Worker
+    from mtchat.sandbox.warm.worker import Worker
 
 Hear = Callable[[str, str], None]
 
@@ -124,7 +124,7 @@ class Ground:
         self, program: Program, limits: Limits, collect: Path | None, hear: Hear, given: Given, look: bool
     ) -> Outcome:
         """As `run`, from the last state that is alive; `look` gives the variables as well."""
-        from mtchat.sandbox.worker import Worker
+        from mtchat.sandbox.warm.worker import Worker
 
         if self.worker is None:
             self.worker = Worker(self.choice())

@@ -18,12 +18,12 @@ from mtchat.sandbox.backend import Backend, Variant, backends
 from mtchat.sandbox.collect import Harvest, harvest
 from mtchat.sandbox.inside.wire import Job
 from mtchat.sandbox.interpreter import INSIDE, interpreter
+from mtchat.sandbox.kernel.rlimits import rlimits
 from mtchat.sandbox.report import names
-from mtchat.sandbox.rlimits import rlimits
-from mtchat.sandbox.states import MOST_STATES
 from mtchat.sandbox.supervise import supervised
 from mtchat.sandbox.unsafe import LAST_RESORT
 from mtchat.sandbox.verdict import outcome
+from mtchat.sandbox.warm.states import MOST_STATES
 from mtchat.sandbox.watching import INTERRUPTED, Watch
 
 MARK_BYTES = 24

@@ -9,8 +9,8 @@ from pathlib import Path
 from mtchat.sandbox.backend import Box, Command
 from mtchat.sandbox.disk import Folders, Meter, folders
 from mtchat.sandbox.interpreter import Interpreter, environment, interpreter
-from mtchat.sandbox.rlimits import PROCESSES
-from mtchat.sandbox.users import passing
+from mtchat.sandbox.kernel.rlimits import PROCESSES
+from mtchat.sandbox.kernel.users import passing
 
 GUARD = "mtchat.sandbox.inside.guard"
 CHILDREN = Path("/proc/thread-self/children")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Set
 from contextlib import suppress
 
 from mtchat.core.settings import Limits
-from mtchat.sandbox.rlimits import MIB, PROCESSES, SPARE
+from mtchat.sandbox.kernel.rlimits import MIB, PROCESSES, SPARE
 from mtchat.sandbox.streams import Stream
 from mtchat.sandbox.tree import load
 

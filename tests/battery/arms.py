@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Chunk, Program
-from mtchat.sandbox import seccomp
+from mtchat.sandbox.kernel import seccomp
 from mtchat.sandbox.tree import children
 from tests.battery.bait import SECRET_NAME, Bait
 from tests.battery.leaks import subreaper

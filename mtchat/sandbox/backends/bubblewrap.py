@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mtchat.errors import SandboxError
-from mtchat.sandbox import seccomp
 from mtchat.sandbox.backend import Box, Command, Variant
 from mtchat.sandbox.inside.wire import STORE
 from mtchat.sandbox.interpreter import INSIDE, environment, interpreter
-from mtchat.sandbox.users import passing
+from mtchat.sandbox.kernel import seccomp
+from mtchat.sandbox.kernel.users import passing
 
 RANK = 1
 TIER = "bwrap"

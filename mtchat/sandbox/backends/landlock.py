@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mtchat.errors import SandboxError
-from mtchat.sandbox import ruleset, seccomp, unboxed
+from mtchat.sandbox import unboxed
 from mtchat.sandbox.backend import Box, Command, Variant
 from mtchat.sandbox.interpreter import INSIDE, SYSTEM, Interpreter, interpreter
-from mtchat.sandbox.ruleset import READ_DIR, READ_FILE, READING, TRUNCATE, WRITE_FILE, Rule
+from mtchat.sandbox.kernel import ruleset, seccomp
+from mtchat.sandbox.kernel.ruleset import READ_DIR, READ_FILE, READING, TRUNCATE, WRITE_FILE, Rule
 
 RANK = 2
 TIER = "landlock (reduced)"

@@ -20,11 +20,11 @@ from mtchat.core.settings import Limits
 from mtchat.errors import SandboxError
 from mtchat.sandbox import sandbox
 from mtchat.sandbox.sandbox import MARK_BYTES, Choice, gathered
-from mtchat.sandbox.states import MOST_STATES, Key, Plan, State, States, plan
 from mtchat.sandbox.supervise import interrupts
 from mtchat.sandbox.tree import memory
 from mtchat.sandbox.verdict import outcome
-from mtchat.sandbox.warm import LostError, Turn, Warm
+from mtchat.sandbox.warm.box import LostError, Turn, Warm
+from mtchat.sandbox.warm.states import MOST_STATES, Key, Plan, State, States, plan
 from mtchat.sandbox.watching import INTERRUPTED, Watch
 
 TRIES = 3

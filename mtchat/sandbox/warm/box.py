@@ -14,7 +14,6 @@ from mtchat.core.given import Attached
 from mtchat.core.settings import Limits
 from mtchat.sandbox.backend import Backend, Box, Variant
 from mtchat.sandbox.collect import deliver
-from mtchat.sandbox.imprint import Signature, UnportableError, signature
 from mtchat.sandbox.inside.leftovers import HIDING, PROCESS, REASONS
 from mtchat.sandbox.inside.wire import (
     BUSY,
@@ -38,7 +37,6 @@ from mtchat.sandbox.inside.wire import (
     Job,
     Work,
 )
-from mtchat.sandbox.states import Piece, Plan, State
 from mtchat.sandbox.supervise import (
     Ending,
     Message,
@@ -51,6 +49,8 @@ from mtchat.sandbox.supervise import (
     started,
 )
 from mtchat.sandbox.tree import children, inner
+from mtchat.sandbox.warm.imprint import Signature, UnportableError, signature
+from mtchat.sandbox.warm.states import Piece, Plan, State
 from mtchat.sandbox.watching import TICK_SECONDS, Watch, Watching
 
 ANSWER_SECONDS = 5.0
