@@ -34,7 +34,7 @@ from tests.battery.tiers import tier
 from tests.test_worker_truth import CHUNKS, grown
 
 LIMITS = Limits(seconds=1.0, memory_mib=256, output_kib=64, disk_mib=16)
-BRIEF_SECONDS, LONG_SECONDS, HANG_SECONDS = 0.3, 5.0, 15.0
+BRIEF_SECONDS, LONG_SECONDS, HANG_SECONDS = 0.3, 5.0, 30.0
 KINDS = {
     **{"fresh": 25, "reduced": 10, "session": 40, "candidate": 9, "attack": 10},
     **{"forgery": 2, "deaf": 1, "interrupt": 3},
@@ -45,7 +45,8 @@ SLACK_MIB, SLACK = 5.0, 1.1
 SANDBOX_MIB = LIMITS.memory_mib + 64.0  # the states together as much as one run, and their Python
 ATTACKS = [row for row in ROWS if row.play is None and row.machine in ("", os.uname().machine)]
 SPIN = "while True: pass"
-KILL_ALL = "os.kill(-1"  # known to differ: in a sandbox that is kept, it meets the states
+# Known to differ in a sandbox that is kept: its states are seen, and met by a kill of all; more may be forked.
+DIFFERENT = {turn for row in ROWS if row.number in (8, 17, 21) for turn in row.turns}
 
 # A program that finds the socket on which its process offers states, and speaks for it.
 SPEAK = """\
@@ -366,7 +367,7 @@ class Soak:
 
     def judge(self, program: Program, ended: Outcome) -> None:
         """Where two runs from nothing differ from each other, nothing can be said."""
-        if any(KILL_ALL in chunk.code for chunk in program.chunks):
+        if any(chunk.code in DIFFERENT for chunk in program.chunks):
             return
         true = sandbox.run(program, LIMITS)
         self.report.counts["compared"] += 1

@@ -15,7 +15,9 @@ from mtchat.core.program import Chunk, Program
 from mtchat.core.settings import Limits
 from mtchat.errors import SandboxError
 from mtchat.sandbox import sandbox
+from mtchat.sandbox.inside.porter import Copy
 from mtchat.sandbox.tree import children, descendants
+from mtchat.sandbox.warm.imprint import signature
 from mtchat.sandbox.warm.states import MOST_STATES, Piece, State, States, imports, plan
 from mtchat.sandbox.warm.worker import Worker
 
@@ -359,3 +361,20 @@ def test_a_plan_prefers_the_longest_prefix() -> None:
     wanted = plan(program("import a\nx = 1", "y = 2"))
     lengths = [[piece.whole for piece in key] for key in wanted.candidates()]
     assert lengths == [[True, True], [True], [False], []]
+
+
+def test_what_was_in_a_folder_before_any_program_is_left_alone(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    for folder in (source, target):
+        (folder / "mounted").mkdir(parents=True)
+    (source / "mounted" / "theirs").touch()
+    (source / "new").write_text("new")
+    (target / "old").touch()
+    Copy({"mounted"}).make_equal(str(source), str(target))
+    assert sorted(path.name for path in target.rglob("*")) == ["mounted", "new"]
+    folder = os.open(source, os.O_RDONLY)
+    try:
+        assert [entry[1] for entry in signature([folder], [{"mounted"}])] == ["new"]
+        assert len(signature([folder], [set()])) == 3
+    finally:
+        os.close(folder)

@@ -15,6 +15,8 @@ class Porter:
 
     def __init__(self, roots: list[str]) -> None:
         self.roots = roots
+        # Where Python is installed under one of them, it is mounted there.
+        self.there = [set(os.listdir(root)) for root in roots]
 
     def do(self, word: bytes, number: int) -> int:
         """DONE, or FAILED where something cannot be copied as it is."""
@@ -33,29 +35,31 @@ class Porter:
             os.mkdir(store)
             for index, root in enumerate(self.roots):
                 os.mkdir(os.path.join(store, str(index)))
-                Copy().make_equal(root, os.path.join(store, str(index)))
+                Copy(self.there[index]).make_equal(root, os.path.join(store, str(index)))
         elif word == LOAD:
             for index, root in enumerate(self.roots):
-                Copy().make_equal(os.path.join(store, str(index)), root)
+                Copy(self.there[index]).make_equal(os.path.join(store, str(index)), root)
         else:
             shutil.rmtree(store)
 
 
 class Copy:
-    """Makes one folder equal to another; OSError where there is something that cannot be copied."""
+    """Makes one folder equal to another, but for some names; OSError where something cannot be copied."""
 
-    def __init__(self) -> None:
+    def __init__(self, without: set[str]) -> None:
+        self.without = without
         self.seen = 0
 
     def make_equal(self, source: str, target: str, depth: int = 0) -> None:
         """All is made anew, in the order it has there: what looks the same need not be."""
         if depth > DEEPEST:
             raise OSError("too deep")
+        without = set() if depth else self.without
         with os.scandir(target) as there:
-            for entry in list(there):
+            for entry in [each for each in there if each.name not in without]:
                 remove(entry)
         with os.scandir(source) as wanted:
-            entries = list(wanted)
+            entries = [each for each in wanted if each.name not in without]
         self.seen += len(entries)
         if self.seen > MOST_FILES:
             raise OSError("too many files")

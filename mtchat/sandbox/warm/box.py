@@ -97,6 +97,7 @@ class Warm:
         with blank:
             socket.send_fds(self.link, [b"\0"], [blank.fileno()])
         self.answer(READY)
+        self.there = [set(os.listdir(folder)) for folder in self.folders]
         self.blank = self.met((), ours)
 
     @property
@@ -156,8 +157,12 @@ class Warm:
     def deliver(self, files: tuple[Attached, ...]) -> None:
         """Copy the user's files into the work folder, as the first state has it."""
         deliver(files, self.folders[0], self.user)
-        self.blank.tree = signature(self.folders)
+        self.blank.tree = self.signature()
         self.blank.files = self.save(self.blank.tree)
+
+    def signature(self) -> Signature:
+        """What the folders hold that was not there before any program."""
+        return signature(self.folders, self.there)
 
     def save(self, tree: Signature) -> int:
         """The number of a copy of the folders as they are; UnportableError where they cannot be copied."""
@@ -172,12 +177,12 @@ class Warm:
     def restore(self, state: State) -> None:
         """Make the folders what they were when a state was left behind."""
         with suppress(UnportableError):
-            if signature(self.folders) == state.tree:
+            if self.signature() == state.tree:
                 return
         try:
             if not self.port(LOAD, state.files):
                 raise UnportableError
-            state.tree = signature(self.folders)
+            state.tree = self.signature()
         except UnportableError:
             self.lost = True
             raise LostError("the work folder") from None
@@ -358,7 +363,7 @@ class Turn(Watching):
     def keep(self, key: tuple[Piece, ...]) -> None:
         """Take the state that the run now has, with its files and what has been printed."""
         seconds = time.monotonic() - self.since
-        tree = signature(self.warm.folders)
+        tree = self.warm.signature()
         files = self.warm.save(tree)
         self.take_output()
         ours, theirs = connection()

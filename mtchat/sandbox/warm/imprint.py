@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 DEEPEST, MOST_FILES = 40, 4000
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -13,18 +13,20 @@ class UnportableError(Exception):
     """The folders hold what cannot be copied as it is; the message says what the turn did."""
 
 
-def signature(folders: list[int]) -> Signature:
-    """What some open folders hold; UnportableError when that is too much to tell."""
+def signature(folders: list[int], without: list[set[str]]) -> Signature:
+    """What some open folders hold, without some names in each; UnportableError when that is too much."""
     found: set[tuple[object, ...]] = set()
     for number, folder in enumerate(folders):
-        for entry in entries(folder, "", 0):
+        for entry in entries(folder, "", 0, without[number]):
             found.add((number, *entry))
             if len(found) > MOST_FILES:
                 raise UnportableError("leaves too many files")
     return frozenset(found)
 
 
-def entries(folder: int, prefix: str, depth: int) -> Iterator[tuple[object, ...]]:
+def entries(
+    folder: int, prefix: str, depth: int, without: Set[str] = frozenset()
+) -> Iterator[tuple[object, ...]]:
     """Path and kind of everything in a folder; of links where they lead, of files also what tells two apart.
 
     No program can set the time of a change of the inode, as it can that of the content.
@@ -34,7 +36,7 @@ def entries(folder: int, prefix: str, depth: int) -> Iterator[tuple[object, ...]
     try:
         with os.scandir(folder) as found:
             names = [entry.name for _, entry in zip(range(MOST_FILES + 1), found, strict=False)]
-        for name in names:
+        for name in (name for name in names if name not in without):
             status = os.stat(name, dir_fd=folder, follow_symlinks=False)
             path = prefix + name
             if stat.S_ISDIR(status.st_mode):

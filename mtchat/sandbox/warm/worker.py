@@ -24,6 +24,7 @@ from mtchat.sandbox.supervise import interrupts
 from mtchat.sandbox.tree import memory
 from mtchat.sandbox.verdict import outcome
 from mtchat.sandbox.warm.box import LostError, Turn, Warm
+from mtchat.sandbox.warm.imprint import UnportableError
 from mtchat.sandbox.warm.states import MOST_STATES, Key, Plan, State, States, plan
 from mtchat.sandbox.watching import INTERRUPTED, Watch
 
@@ -76,7 +77,7 @@ class Worker:
             return sandbox.run_in(choice, program, limits, collect, watch, given, look)
         with self.lock, interrupts() as stopped:
             for _ in range(TRIES):
-                with suppress(LostError):
+                with suppress(LostError, UnportableError):
                     return self.attempt(choice, program, limits, collect, watch, given, look, keep, stopped)
                 self.tidy(())
             self.discard()
