@@ -206,7 +206,8 @@ SEQUENCES = {
         [
             "print('a')",
             "import multiprocessing as mp\nif __name__ == '__main__':\n"
-            "    with mp.get_context('spawn').Pool(1) as pool: print(pool.map(abs, [-1]))",
+            "    p = mp.get_context('spawn').Process(target=print, args=('child',))\n"
+            "    p.start()\n    p.join()\n    del p",
         ],
     ],
 }
