@@ -234,13 +234,15 @@ class Run(Watching):
             truncated=self.out.full or self.err.full,
             work=self.work,
         )
-        if len(data) != 8 * NUMBERS:
-            return ending
-        numbers = [int.from_bytes(data[at : at + 8], "little") for at in range(0, len(data), 8)]
-        status, wall, _, _, peak_kib = numbers
-        return replace(
-            ending, status=status, seconds=wall / 1e6, memory_mib=max(self.peak_mib, peak_kib / 1024)
-        )
+        return measured(ending, data) if len(data) == 8 * NUMBERS else ending
+
+
+def measured(ending: Ending, data: bytes) -> Ending:
+    """The ending with what pid 1 says of it."""
+    numbers = [int.from_bytes(data[at : at + 8], "little") for at in range(0, len(data), 8)]
+    status, wall, _, _, peak_kib = numbers
+    peak_mib = max(ending.memory_mib, peak_kib / 1024)
+    return replace(ending, status=status, seconds=wall / 1e6, memory_mib=peak_mib)
 
 
 def merged(parts: tuple[str, ...], count: int) -> tuple[str, ...]:

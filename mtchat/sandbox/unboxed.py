@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mtchat.core.settings import PROCESSES
 from mtchat.sandbox.backend import Box, Command
 from mtchat.sandbox.disk import Folders, Meter, folders
 from mtchat.sandbox.interpreter import Interpreter, environment, interpreter
-from mtchat.sandbox.kernel.rlimits import PROCESSES
 from mtchat.sandbox.kernel.users import passing
 
 GUARD = "mtchat.sandbox.inside.guard"

@@ -3,11 +3,12 @@
 import os
 import selectors
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Set
 from contextlib import suppress
 
-from mtchat.core.settings import Limits
-from mtchat.sandbox.kernel.rlimits import MIB, PROCESSES, SPARE
+from mtchat.core.settings import PROCESSES, Limits
+from mtchat.sandbox.kernel.rlimits import MIB, SPARE
 from mtchat.sandbox.streams import Stream
 from mtchat.sandbox.tree import load
 
@@ -19,7 +20,7 @@ INTERRUPTED = "interrupted"
 Watch = Callable[[str, str], None]
 
 
-class Watching:
+class Watching(ABC):
     """The loop around one run. Who starts it says what else to read, how to ask where it is, how to end it.
 
     `root` is the process whose descendants are counted, without those in `apart`; `begun` says that the
@@ -50,17 +51,17 @@ class Watching:
         self.measured = 0.0
         self.selector = selectors.DefaultSelector()
 
+    @abstractmethod
     def heard(self, key: selectors.SelectorKey) -> None:
         """Something arrived that is not output."""
-        raise NotImplementedError
 
+    @abstractmethod
     def abort(self) -> bool:
         """Send the program SIGABRT; False where there is nobody to send it to."""
-        raise NotImplementedError
 
+    @abstractmethod
     def kill(self) -> None:
         """End everything that the run started."""
-        raise NotImplementedError
 
     def read_streams(self, out: int, err: int) -> None:
         for pipe, stream in ((out, self.out), (err, self.err)):

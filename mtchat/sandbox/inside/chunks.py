@@ -196,9 +196,9 @@ def future_flags(code: CodeType) -> int:
     return sum({flag for flag in features if flag > 0xFFFF and flag & code.co_flags})
 
 
-def flush() -> None:
-    for stream in (sys.stdout, sys.__stdout__):
+def flush(names: tuple[str, ...] = ("stdout", "__stdout__")) -> None:
+    for name in names:
         try:
-            stream.flush()  # type: ignore[union-attr]
+            getattr(sys, name).flush()
         except Exception:
             continue

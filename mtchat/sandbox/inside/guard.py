@@ -13,9 +13,9 @@ import time
 
 from mtchat.sandbox.inside.chunks import play, prefer_as_victim
 from mtchat.sandbox.inside.fence import Fence, enclose
-from mtchat.sandbox.inside.kernel import dumpable, exactly, prctl
+from mtchat.sandbox.inside.kernel import dumpable, job_of, prctl, report
 from mtchat.sandbox.inside.launcher import introduce
-from mtchat.sandbox.inside.wire import SHARED_BYTES, Job
+from mtchat.sandbox.inside.wire import SHARED_BYTES
 
 PR_SET_CHILD_SUBREAPER = 36
 PAUSE_SECONDS = 0.0005
@@ -51,7 +51,7 @@ def adopt() -> None:
 def launch(link: _socket.socket, shared: int, gone: int, processes: int, fence: Fence) -> None:
     """Run the program in a child and report; `gone` can be read from once the guard is."""
     introduce(link)
-    job = Job.unpack(exactly(link, int.from_bytes(exactly(link, 8), "little")))
+    job = job_of(link)
     job.rlimits = [counted(each, processes) for each in job.rlimits]
     memory = mmap.mmap(shared, SHARED_BYTES)
     launcher = os.getpid()
@@ -72,8 +72,7 @@ def launch(link: _socket.socket, shared: int, gone: int, processes: int, fence: 
     status, usage = reaper.wait_for(child)
     seconds = time.monotonic() - began
     sweep()
-    numbers = (status, seconds * 1e6, usage.ru_utime * 1e6, usage.ru_stime * 1e6, usage.ru_maxrss)
-    link.sendall(b"".join(int(number).to_bytes(8, "little") for number in numbers))
+    report(link, status, seconds, usage)
     os._exit(0)
 
 

@@ -11,7 +11,7 @@ import select
 import signal
 import time
 
-from mtchat.sandbox.inside.kernel import dumpable, exactly, hand_over, received
+from mtchat.sandbox.inside.kernel import dumpable, exactly, hand_over, received, report
 from mtchat.sandbox.inside.states import State, hold
 from mtchat.sandbox.inside.wire import (
     DROP,
@@ -104,10 +104,7 @@ class Keeper:
         elif word == SWEEP and self.watched:
             self.sweep()
         elif word in (SAVE, LOAD, FORGET):
-            self.tell(PORTED, self.porter.do(word, number))
-
-    def tell(self, word: bytes, *numbers: float) -> None:
-        self.link.sendall(word + b"".join(int(number).to_bytes(8, "little") for number in numbers))
+            self.link.sendall(PORTED + self.porter.do(word, number).to_bytes(8, "little"))
 
     def drop(self, pid: int) -> None:
         self.spared.discard(pid)
@@ -135,7 +132,7 @@ class Keeper:
         seconds = time.monotonic() - self.began
         self.watched = 0
         self.sweep()
-        self.tell(SWEPT, status, seconds * 1e6, usage.ru_utime * 1e6, usage.ru_stime * 1e6, usage.ru_maxrss)
+        report(self.link, status, seconds, usage, SWEPT)
 
     def sweep(self) -> None:
         """Stop all at once, so that none can escape by forking; then end all but the states."""

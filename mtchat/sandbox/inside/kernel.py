@@ -3,7 +3,10 @@
 import _ctypes
 import _socket
 import os
+import resource
 import sys
+
+from mtchat.sandbox.inside.wire import Job
 
 PR_GET_DUMPABLE, PR_SET_DUMPABLE = 3, 4
 
@@ -37,6 +40,19 @@ def exactly(link: _socket.socket, count: int) -> bytes:
             os._exit(0)
         got += piece
     return bytes(got)
+
+
+def job_of(link: _socket.socket) -> Job:
+    """What the host wants done."""
+    return Job.unpack(exactly(link, int.from_bytes(exactly(link, 8), "little")))
+
+
+def report(
+    link: _socket.socket, status: int, seconds: float, usage: resource.struct_rusage, word: bytes = b""
+) -> None:
+    """Tell the host how the program's process ended; NUMBERS of 8 bytes."""
+    numbers = (status, seconds * 1e6, usage.ru_utime * 1e6, usage.ru_stime * 1e6, usage.ru_maxrss)
+    link.sendall(word + b"".join(int(number).to_bytes(8, "little") for number in numbers))
 
 
 def hand_over(link: _socket.socket, word: bytes, fds: list[int]) -> None:

@@ -13,8 +13,8 @@ import resource
 import time
 
 from mtchat.sandbox.inside.chunks import play
-from mtchat.sandbox.inside.kernel import become, dumpable, exactly, hand_over
-from mtchat.sandbox.inside.wire import HELLO, SHARED_BYTES, Job
+from mtchat.sandbox.inside.kernel import become, dumpable, hand_over, job_of, report
+from mtchat.sandbox.inside.wire import HELLO, SHARED_BYTES
 
 
 def main(control: int, shared: int) -> None:
@@ -23,7 +23,7 @@ def main(control: int, shared: int) -> None:
     os.set_inheritable(control, False)
     os.set_inheritable(shared, False)
     introduce(link)
-    job = Job.unpack(exactly(link, int.from_bytes(exactly(link, 8), "little")))
+    job = job_of(link)
     if job.reader:
         from mtchat.sandbox.inside.fence import become_reader
 
@@ -52,8 +52,7 @@ def main(control: int, shared: int) -> None:
     status, usage = wait_for(child)
     seconds = time.monotonic() - began
     sweep()
-    numbers = (status, seconds * 1e6, usage.ru_utime * 1e6, usage.ru_stime * 1e6, usage.ru_maxrss)
-    link.sendall(b"".join(int(number).to_bytes(8, "little") for number in numbers))
+    report(link, status, seconds, usage)
     os._exit(0)
 
 

@@ -4,9 +4,8 @@ import os
 import shutil
 import stat
 
-from mtchat.sandbox.inside.wire import LOAD, SAVE, STORE
+from mtchat.sandbox.inside.wire import DEEPEST, LOAD, MOST_FILES, SAVE, STORE
 
-DEEPEST, MOST_FILES = 40, 4000
 DONE, FAILED = 0, 1
 
 

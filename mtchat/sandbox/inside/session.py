@@ -10,9 +10,9 @@ import os
 import time
 
 from mtchat.sandbox.inside.chunks import play
-from mtchat.sandbox.inside.kernel import exactly
+from mtchat.sandbox.inside.kernel import job_of, report
 from mtchat.sandbox.inside.launcher import introduce
-from mtchat.sandbox.inside.wire import SHARED_BYTES, Job
+from mtchat.sandbox.inside.wire import SHARED_BYTES
 
 
 def main(control: int, shared: int, work: str) -> None:
@@ -33,7 +33,7 @@ def main(control: int, shared: int, work: str) -> None:
 
 def launch(link: _socket.socket, shared: int, gone: int) -> None:
     introduce(link)
-    job = Job.unpack(exactly(link, int.from_bytes(exactly(link, 8), "little")))
+    job = job_of(link)
     memory = mmap.mmap(shared, SHARED_BYTES)
     began = time.monotonic()
     child = os.fork()
@@ -48,8 +48,7 @@ def launch(link: _socket.socket, shared: int, gone: int) -> None:
     _, status, usage = os.wait4(child, 0)
     seconds = time.monotonic() - began
     end_group(child)
-    numbers = (status, seconds * 1e6, usage.ru_utime * 1e6, usage.ru_stime * 1e6, usage.ru_maxrss)
-    link.sendall(b"".join(int(number).to_bytes(8, "little") for number in numbers))
+    report(link, status, seconds, usage)
     os._exit(0)
 
 

@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 
-from mtchat.sandbox.inside.chunks import Player, confine, prefer_as_victim, watch_faults
+from mtchat.sandbox.inside.chunks import Player, confine, flush, prefer_as_victim, watch_faults
 from mtchat.sandbox.inside.farewell import is_quiet
 from mtchat.sandbox.inside.kernel import dumpable, received
 from mtchat.sandbox.inside.leftovers import HIDING, reason
@@ -36,6 +36,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+STREAMS = ("stdout", "stderr", "__stdout__", "__stderr__")
 WORD_BYTES = 16
 DESCRIPTORS = 5  # stdout, stderr, shared memory, the socket of the run, the work
 
@@ -155,7 +156,7 @@ class Run:
         """Leave a state behind if the host wants one. True in the state."""
         if not self.progress.ours:
             return False
-        flush_all()
+        flush(STREAMS)
         self.why = self.hindrance(index + 1)
         words = [
             STEP,
@@ -287,11 +288,3 @@ def adopt_figures() -> None:
     figures = sys.modules.get("mtchat.sandbox.inside.figures")
     if figures is not None:
         figures.owner = os.getpid()  # type: ignore[attr-defined]
-
-
-def flush_all() -> None:
-    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
-        try:
-            stream.flush()  # type: ignore[union-attr]
-        except Exception:
-            continue

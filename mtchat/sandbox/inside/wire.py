@@ -17,6 +17,7 @@ WHOLE, HEAD, REST = 0, 1, 2  # of a chunk: all, the imports it begins with, what
 WATCH, SPARE, DROP, SWEEP, SAVE, LOAD, FORGET = (bytes([number]) for number in range(1, 8))
 READY, PORTED, SWEPT = (bytes([number]) for number in range(8, 11))
 STORE = "/run/mtchat-states"
+DEEPEST, MOST_FILES = 40, 4000  # of the files of a state
 RAISED, EXITED = "raised", "exited"
 MEMORY, DISK = "memory", "disk"
 

@@ -4,11 +4,10 @@ import math
 import os
 import resource
 
-from mtchat.core.settings import Limits
+from mtchat.core.settings import PROCESSES, Limits
 
 MIB = 1 << 20
 SPARE = 64 * MIB  # between soft and hard: room to tell of a MemoryError
-PROCESSES = 64
 OPEN_FILES = 256
 
 

@@ -42,6 +42,7 @@ from mtchat.sandbox.supervise import (
     Message,
     end_sandbox,
     ends,
+    measured,
     merged,
     put_away,
     received,
@@ -239,7 +240,7 @@ class Turn(Watching):
         self.warm, self.state, self.plan, self.mark, self.keeping = warm, state, plan, mark, keeping
         self.left: list[State] = []
         self.hindrances: dict[tuple[Piece, ...], str] = {}
-        self.numbers: list[int] = []
+        self.report = b""
         self.reached = -1
         self.pid = 0
         self.runner: int | None = None
@@ -305,8 +306,7 @@ class Turn(Watching):
 
     def hear_keeper(self) -> None:
         """The kernel's word on how the run ended; by then all that it started is dead."""
-        said = self.warm.answer(SWEPT, 1 + 8 * NUMBERS).data[1:]
-        self.numbers = [int.from_bytes(said[at : at + 8], "little") for at in range(0, len(said), 8)]
+        self.report = self.warm.answer(SWEPT, 1 + 8 * NUMBERS).data[1:]
         self.end_now()
 
     def end_now(self) -> None:
@@ -420,7 +420,7 @@ class Turn(Watching):
     def end(self) -> Ending:
         """Follow the run; how it ended."""
         seconds = self.follow()
-        if not self.numbers:
+        if not self.report:
             self.warm.lost = True
         ending = Ending(
             started=self.begun,
@@ -433,12 +433,7 @@ class Turn(Watching):
             shared=os.pread(self.shared, SHARED_BYTES, 0),
             work=self.warm.folders[0],
         )
-        if not self.numbers:
-            return ending
-        status, wall, _, _, peak_kib = self.numbers
-        return replace(
-            ending, status=status, seconds=wall / 1e6, memory_mib=max(self.peak_mib, peak_kib / 1024)
-        )
+        return measured(ending, self.report) if self.report else ending
 
 
 def pipe(reading: ExitStack, writing: ExitStack) -> tuple[int, int]:

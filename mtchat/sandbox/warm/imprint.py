@@ -4,7 +4,8 @@ import os
 import stat
 from collections.abc import Iterator, Set
 
-DEEPEST, MOST_FILES = 40, 4000
+from mtchat.sandbox.inside.wire import DEEPEST, MOST_FILES
+
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 Signature = frozenset[tuple[object, ...]]
 

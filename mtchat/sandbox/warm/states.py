@@ -6,6 +6,7 @@ import socket
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from mtchat.core.program import Program
 from mtchat.sandbox.report import names
@@ -82,6 +83,7 @@ def plan(program: Program) -> Plan:
     return Plan(key, tuple(count for count, _ in leading), tuple(heads))
 
 
+@lru_cache(maxsize=256)
 def imports(source: str) -> tuple[int, str]:
     """How many imports a chunk begins with and their text; (0, "") where nothing else follows them."""
     try:

@@ -73,15 +73,19 @@ class Worker:
         """
         choice = self.choice or sandbox.chosen()
         able = choice.variant is not None and choice.variant.warm
-        if not able or given.arguments or given.stdin or program.name:
+
+        def fresh() -> Outcome:
             return sandbox.run_in(choice, program, limits, collect, watch, given, look)
+
+        if not able or given.arguments or given.stdin or program.name:
+            return fresh()
         with self.lock, interrupts() as stopped:
             for _ in range(TRIES):
                 with suppress(LostError, UnportableError):
                     return self.attempt(choice, program, limits, collect, watch, given, look, keep, stopped)
                 self.tidy(())
             self.discard()
-        return sandbox.run_in(choice, program, limits, collect, watch, given, look)
+        return fresh()
 
     def attempt(
         self,
