@@ -103,7 +103,7 @@ def model_options(parser: Parser) -> None:
     parser.add_argument(
         "--family", default="", help="how the model is prompted; chosen by the model if left out"
     )
-    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
+    parser.add_argument("--precision", default="auto", choices=["auto", "quantised", "float32", "bfloat16"])
 
 
 def folder_option(parser: Parser) -> None:

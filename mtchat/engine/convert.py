@@ -15,6 +15,7 @@ import numpy
 
 from mtchat.engine import lean
 from mtchat.engine.header import Header, Stored, read_gguf
+from mtchat.engine.native import weights
 from mtchat.errors import ModelError
 
 MARGIN = 64 << 20
@@ -32,8 +33,8 @@ class Target:
     shape: tuple[int, ...]
 
 
-def convert(file: Path, folder: Path, precision: str, report: Report) -> None:
-    """Fill `folder` from a GGUF file, all or nothing; a second process waits for the first."""
+def once(folder: Path, fill: Callable[[Path], None], report: Report) -> None:
+    """Make a folder and fill it, all or nothing; a second process waits for the first."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with lock(folder.with_name(f".{folder.name}.lock"), report):
         if folder.is_dir():
@@ -42,10 +43,32 @@ def convert(file: Path, folder: Path, precision: str, report: Report) -> None:
         shutil.rmtree(part, ignore_errors=True)  # of a process that was killed: the lock is ours
         part.mkdir()
         try:
-            fill(part, file, precision, report)
+            fill(part)
             part.rename(folder)
         finally:
             shutil.rmtree(part, ignore_errors=True)
+
+
+def convert(file: Path, folder: Path, precision: str, report: Report) -> None:
+    """Fill `folder` from a GGUF file with weights that transformers loads."""
+    once(folder, lambda part: fill(part, file, precision, report), report)
+
+
+def lay_weights_out(file: Path, folder: Path, report: Report) -> None:
+    """Fill `folder` from a GGUF file with weights that the kernels read, and the tokenizer."""
+
+    def fill(part: Path) -> None:
+        report("reading the model file", None)
+        need_space(part, file.stat().st_size)
+        weights.write(file, whole(file), part, report)
+        report("reading the vocabulary, once", None)
+        with lean.quickly() as transformers:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(
+                file.parent, gguf_file=file.name, local_files_only=True
+            )
+        tokenizer.save_pretrained(part)
+
+    once(folder, fill, report)
 
 
 @contextlib.contextmanager
@@ -62,9 +85,7 @@ def lock(path: Path, report: Report) -> Iterator[None]:
 
 def fill(folder: Path, file: Path, precision: str, report: Report) -> None:
     report("reading the model file", None)
-    header = read_gguf(file)
-    if any(tensor.start + stored_size(tensor) > file.stat().st_size for tensor in header.tensors.values()):
-        raise ModelError(f"{file} ends before its weights do; fetch it again")
+    header = whole(file)
     with lean.quickly() as transformers:
         import torch
 
@@ -91,6 +112,14 @@ def fill(folder: Path, file: Path, precision: str, report: Report) -> None:
     config.architectures, config.dtype = [type(model).__name__], getattr(torch, precision)
     config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def whole(file: Path) -> Header:
+    """The header of a GGUF file that has all of its weights."""
+    header = read_gguf(file)
+    if any(tensor.start + stored_size(tensor) > file.stat().st_size for tensor in header.tensors.values()):
+        raise ModelError(f"{file} ends before its weights do; fetch it again")
+    return header
 
 
 def plan(model: Any, header: Header) -> list[Target]:
@@ -138,8 +167,8 @@ def write_weights(
             report("converting the model, once", done / size)
             if array.shape != target.shape:
                 raise ModelError(f"{target.source} of the GGUF file is {array.shape} and not {target.shape}")
-            weights = torch.from_numpy(numpy.ascontiguousarray(array)).to(dtype)
-            done += stream.write(weights.view(torch.uint8).numpy().data)
+            rounded = torch.from_numpy(numpy.ascontiguousarray(array)).to(dtype)
+            done += stream.write(rounded.view(torch.uint8).numpy().data)
         report("writing the model to the disk", None)
         stream.flush()
         os.fsync(stream.fileno())

@@ -1,18 +1,17 @@
 """A loaded model: makes the exact context of a prompt and completes it, piece by piece."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
-
-import torch
 
 from mtchat.core.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.core.settings import Sampling
-from mtchat.engine.decode import prefill, step
+from mtchat.engine.decoder import Decoder, Logits
 from mtchat.engine.detokenise import Detokeniser, vocabulary
-from mtchat.engine.prefix import Prefix
-from mtchat.engine.sampling import choose
+from mtchat.engine.sampling import Chooser
+from mtchat.engine.speculate import Drafter
 from mtchat.errors import ModelError, MtchatError
 
 # A GGUF file names one end only, while chat models end a reply in one way and a text in another.
@@ -20,15 +19,26 @@ ENDS = ("<|im_end|>", "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "<|end|>
 
 
 class Engine:
-    """One model with its prefix cache; for one thread at a time."""
+    """One model with all that it has seen; for one thread at a time.
 
-    def __init__(self, model: Any, tokenizer: Any, card: ModelCard) -> None:
-        self.model = model
+    `drafter` makes, of the ids of a prompt, what guesses ahead; it changes no text, only the time it takes.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder[Any],
+        tokenizer: Any,
+        card: ModelCard,
+        *,
+        configs: Iterable[Any] = (),
+        drafter: Callable[[Sequence[int]], Drafter] | None = None,
+    ) -> None:
+        self.decoder = decoder
         self.tokenizer = tokenizer
         self.card = card
-        self.ends = ends(model, tokenizer)
+        self.ends = ends(configs, tokenizer)
         self.vocabulary = vocabulary(tokenizer)
-        self.prefix = Prefix(model.config)
+        self.drafter = drafter
 
     def text(self, prompt: Prompt) -> str:
         """The exact context: plain text, or messages through the model's chat template; then the opening."""
@@ -58,45 +68,134 @@ class Engine:
 
         Closing it, or an interrupt anywhere inside, leaves the engine ready for the next prompt.
         """
-        ids = self.encode(prompt)
-        context = self.card.context
+        ids = self.checked(self.encode(prompt))
+        return self.pieces(ids, sampling, self.room(ids, sampling))
+
+    def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
+        """So many replies to one prompt, written together, each piece with the number of its reply.
+
+        Reply k is what `complete` gives with the seed k higher; each ends by itself. The prompt is read once.
+        """
+        ids = self.checked(self.encode(prompt))
+        seeds = [replace(sampling, seed=sampling.seed + number) for number in range(count)]
+        return self.together(ids, seeds, self.room(ids, sampling))
+
+    def checked(self, ids: list[int]) -> list[int]:
+        """The ids of a prompt that the model can read."""
         if not ids:
             raise MtchatError("the prompt is empty; give the model some text to go on from")
-        if len(ids) >= context:
+        if len(ids) >= self.card.context:
             raise MtchatError(
-                f"the context takes {len(ids)} tokens and {self.card.name} sees {context}; "
+                f"the context takes {len(ids)} tokens and {self.card.name} sees {self.card.context}; "
                 "shorten the instruction, /undo some turns, start a new session, or use one that sees more"
             )
-        return self.pieces(ids, sampling, min(sampling.max_tokens, context - len(ids)))
+        return ids
+
+    def room(self, ids: list[int], sampling: Sampling) -> int:
+        return min(sampling.max_tokens, self.card.context - len(ids))
 
     def pieces(self, ids: list[int], sampling: Sampling, room: int) -> Iterator[Piece]:
         watch = Stopwatch()
-        usage = Usage(prompt=len(ids), reused=self.prefix.keep(ids))
-        for each in prefill(self.model, self.prefix, ids):
-            logits = each
-            usage = replace(usage, prefill_seconds=watch.seconds())
-            yield Piece("", usage)
+        path = self.decoder.open(ids)
+        reply = Reply(self, ids, sampling, room, path.reused, watch)
+        for logits in path.read():
+            yield reply.read()
             watch.resume()
-        watch = Stopwatch()
-        generator = torch.Generator().manual_seed(sampling.seed)
-        words = Detokeniser(self.vocabulary, context=ids)
-        written: list[int] = []
+        reply.begin()
+        drafter = self.drafter(ids) if self.drafter else None
+        rows, guess = [logits], list[int]()
         while True:
-            token = int(choose(logits, sampling, generator))
-            if token in self.ends:
-                finish = "stop"
+            chosen = reply.choose(rows, guess)
+            path.keep(len(chosen) + (reply.finish == "stop"))  # the id that was followed, and guesses come true
+            for id in chosen:
+                yield reply.write(id)
+                watch.resume()
+            if reply.finish:
                 break
-            written.append(token)
-            text = words.push(token)
-            usage = replace(usage, written=len(written), decode_seconds=watch.seconds())
-            yield Piece(text, usage)
+            if drafter:
+                drafter.push(chosen)
+                guess = drafter.guess(room - reply.written - 1)
+            rows = list(path.follow([chosen[-1], *guess]))
+        yield reply.end()
+
+    def together(self, ids: list[int], samplings: list[Sampling], room: int) -> Iterator[tuple[int, Piece]]:
+        watch = Stopwatch()
+        path = self.decoder.open(ids)
+        replies = [Reply(self, ids, sampling, room, path.reused, watch) for sampling in samplings]
+        for logits in path.read():
+            yield from [(number, reply.read()) for number, reply in enumerate(replies)]
             watch.resume()
-            if len(written) == room:
-                finish = "length"
+        for reply in replies:
+            reply.begin()
+        paths = [path.fork() for _ in replies]
+        writing, rows = list(range(len(replies))), [logits for _ in replies]
+        while writing:
+            chosen = [replies[number].choose([row], []) for number, row in zip(writing, rows, strict=True)]
+            for number in writing:
+                paths[number].keep(1)
+            for number, ids in zip(writing, chosen, strict=True):
+                yield from [(number, replies[number].write(id)) for id in ids]
+                if replies[number].finish:
+                    yield number, replies[number].end()
+            watch.resume()
+            going = [(number, ids[0]) for number, ids in zip(writing, chosen, strict=True) if not replies[number].finish]
+            writing = [number for number, _ in going]
+            if going:
+                followed = [paths[number] for number in writing]
+                rows = list(self.decoder.follow_each(followed, [id for _, id in going]))
+
+
+class Reply:
+    """One completion while it is written: its text so far, why it ended, and what it cost."""
+
+    def __init__(
+        self, engine: Engine, ids: list[int], sampling: Sampling, room: int, reused: int, watch: "Stopwatch"
+    ) -> None:
+        self.ends = engine.ends
+        self.words = Detokeniser(engine.vocabulary, context=ids)
+        self.chooser = Chooser(sampling)
+        self.room = room
+        self.watch = watch
+        self.written = 0
+        self.finish = ""
+        self.usage = Usage(prompt=len(ids), reused=reused)
+        self.began = 0.0
+
+    def read(self) -> Piece:
+        """A stretch of the prompt has been read."""
+        self.usage = replace(self.usage, prefill_seconds=self.watch.seconds())
+        return Piece("", self.usage)
+
+    def begin(self) -> None:
+        """The prompt has been read; from now on the model writes."""
+        self.began = self.watch.seconds()
+
+    def choose(self, rows: Sequence[Logits], guess: Sequence[int]) -> list[int]:
+        """The next ids: one, and one more for each guess that comes true; `finish` is set where they end."""
+        found: list[int] = []
+        for row, expected in zip_longest(rows, guess):
+            id = self.chooser.choose(row)
+            if id in self.ends:
+                self.finish = "stop"
                 break
-            # the whole sequence, so that another completion may have used the prefix meanwhile
-            logits = step(self.model, self.prefix, ids + written)
-        yield Piece(words.finish(), replace(usage, decode_seconds=watch.seconds(), finish=finish))
+            found.append(id)
+            if self.written + len(found) == self.room:
+                self.finish = "length"
+                break
+            if id != expected:
+                break
+        return found
+
+    def write(self, id: int) -> Piece:
+        self.written += 1
+        text = self.words.push(id)
+        return Piece(text, self.cost())
+
+    def end(self) -> Piece:
+        return Piece(self.words.finish(), replace(self.cost(), finish=self.finish))
+
+    def cost(self) -> Usage:
+        return replace(self.usage, written=self.written, decode_seconds=self.watch.seconds() - self.began)
 
 
 class Stopwatch:
@@ -116,10 +215,10 @@ class Stopwatch:
         return self.spent
 
 
-def ends(model: Any, tokenizer: Any) -> frozenset[int]:
-    """Every id that ends a text: by the generation config, the config, the tokenizer, or its usual name."""
+def ends(configs: Iterable[Any], tokenizer: Any) -> frozenset[int]:
+    """Every id that ends a text: by the model's configs, the tokenizer, or its usual name."""
     found = {tokenizer.eos_token_id}
-    for config in (model.generation_config, model.config):
+    for config in configs:
         stated = getattr(config, "eos_token_id", None)
         found |= set(stated) if isinstance(stated, list) else {stated}
     known = tokenizer.added_tokens_encoder

@@ -7,16 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 from mtchat.core.prompt import ModelCard
 from mtchat.engine import lean
-from mtchat.engine.convert import convert
+from mtchat.engine.convert import convert, lay_weights_out
 from mtchat.engine.fingerprint import fingerprint as hash_weights
-from mtchat.engine.header import parameters
-from mtchat.engine.precision import AUTO, choose, machine_memory
+from mtchat.engine.header import parameters, read_gguf
+from mtchat.engine.native import library
+from mtchat.engine.native import weights as native
+from mtchat.engine.native.cores import threads
+from mtchat.engine.native.weights import FORMAT
+from mtchat.engine.precision import AUTO, QUANTISED, choose, machine_memory
 from mtchat.errors import ModelError
 
 if TYPE_CHECKING:
     from mtchat.engine.engine import Engine
 
 DEFAULT_CONTEXT = 2048
+ARCHITECTURES = {"qwen2": "Qwen2ForCausalLM"}
 FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
 PICKLES = ["pytorch_model*.bin"]
 
@@ -43,6 +48,13 @@ def load(
             raise ModelError(f"no model at {path}; `mtchat models` lists those that can be had")
         path = fetch(str(source), report)
     files = [path] if path.is_file() else weights(path)
+    if precision in (AUTO, QUANTISED):
+        why = obstacle(path)
+        if not why:
+            known = fingerprint or hash_weights(files, cache, report)
+            return open_native(path, name, known, cache / f"{known[:16]}-native-{FORMAT}", report)
+        if precision == QUANTISED:
+            raise ModelError(f"cannot compute {name} with quantised weights: {why}; leave --precision out")
     chosen = choose(precision, sum(map(parameters, files)), machine_memory())
     known = fingerprint or hash_weights(files, cache, report)
     if path.is_file():
@@ -51,6 +63,41 @@ def load(
         path = folder
     report("loading the model", None)
     return open_folder(path, name, known, chosen)
+
+
+def obstacle(path: Path) -> str:
+    """Why the kernels cannot compute a model; "" where they can."""
+    if not path.is_file():
+        return "only GGUF files are read so"
+    if not library.builds():
+        return "its kernels were not built when mtchat was installed"
+    return native.obstacle(read_gguf(path))
+
+
+def open_native(file: Path, name: str, fingerprint: str, folder: Path, report: Report) -> "Engine":
+    """Map the weights as the file holds them. torch is not imported."""
+    from transformers import PreTrainedTokenizerFast
+
+    from mtchat.engine.engine import Engine
+    from mtchat.engine.native.decoder import NativeDecoder
+    from mtchat.engine.native.model import NativeModel, capacity
+    from mtchat.engine.speculate import Lookup
+
+    lay_weights_out(file, folder, report)
+    report("loading the model", None)
+    found = native.read(folder)
+    room = capacity(found.shape, machine_memory())
+    decoder = NativeDecoder(NativeModel(found, library.builds()[0], threads(), room))
+    tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    card = ModelCard(
+        name=name,
+        architecture=ARCHITECTURES[found.architecture],
+        chat=bool(getattr(tokenizer, "chat_template", None)),
+        context=min(found.shape.context, room),
+        fingerprint=fingerprint,
+        precision=QUANTISED,
+    )
+    return Engine(decoder, tokenizer, card, drafter=Lookup)
 
 
 def weights(folder: Path) -> list[Path]:
@@ -100,6 +147,7 @@ def open_folder(folder: Path, name: str, fingerprint: str, precision: str) -> "E
     with lean.quickly() as transformers:
         import torch
 
+        from mtchat.engine.decode import TorchDecoder
         from mtchat.engine.engine import Engine
 
         place = {"local_files_only": True, "trust_remote_code": False}
@@ -119,7 +167,8 @@ def open_folder(folder: Path, name: str, fingerprint: str, precision: str) -> "E
             fingerprint=fingerprint,
             precision=precision,
         )
-        return Engine(model, tokenizer, card)
+        configs = (model.generation_config, model.config)
+        return Engine(TorchDecoder(model), tokenizer, card, configs=configs)
 
 
 def context(config: Any) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mtchat.errors import ModelError, UsageError
 
-AUTO = "auto"
+AUTO, QUANTISED = "auto", "quantised"
 BYTES = {"float32": 4, "bfloat16": 2}
 SHARE = 0.6
 CGROUP = Path("/sys/fs/cgroup/memory.max")
@@ -20,7 +20,7 @@ def choose(wanted: str, parameters: int, memory: int) -> str:
     """
     if wanted != AUTO:
         if wanted not in BYTES:
-            raise UsageError(f"no precision {wanted!r}; there are: {AUTO}, {', '.join(BYTES)}")
+            raise UsageError(f"no precision {wanted!r}; there are: {AUTO}, {QUANTISED}, {', '.join(BYTES)}")
         return wanted
     for precision, width in BYTES.items():
         if parameters * width <= SHARE * memory:

@@ -8,6 +8,8 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 CROPPABLE = {"full_attention", "sliding_attention"}
+SEQUENCES = 4  # kept besides those that are open
+LOSS = 32  # tokens that are sooner computed again than copied
 
 
 class Layer(DynamicLayer):  # type: ignore[no-untyped-call]
@@ -86,6 +88,15 @@ class Prefix:
             self.forget()
         return len(self.ids)
 
+    def copy(self, length: int) -> "Prefix":
+        """A cache of its own for the first `length` positions."""
+        twin = Prefix(self.config)
+        for mine, other in zip(self.layers, twin.layers, strict=True):
+            if mine.keys is not None and mine.values is not None and length:
+                other.update(mine.keys[:, :, :length], mine.values[:, :, :length])
+        twin.ids = self.ids[:length]
+        return twin
+
     @contextlib.contextmanager
     def extending(self, ids: Sequence[int]) -> Iterator[Any]:
         """The cache for a forward pass over `ids`, which count as seen when it has ended in every layer."""
@@ -93,6 +104,35 @@ class Prefix:
         yield self.cache
         self.ids.extend(ids)
         self.whole = True
+
+
+class Forest:
+    """The caches of several sequences, so that going back to an earlier one computes nothing again.
+
+    Each is a whole copy, so there are few: enough for the sequences that are open, and some more.
+    """
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+        self.prefixes = [Prefix(config)]  # the latest used is the last
+        self.most = SEQUENCES
+
+    @property
+    def latest(self) -> Prefix:
+        return self.prefixes[-1]
+
+    def best(self, ids: Sequence[int], others: Sequence[Sequence[int]]) -> Prefix:
+        """The cache that shares most with `ids`, to be cut back to that; a copy where that would lose much."""
+        prefix = max(reversed(self.prefixes), key=lambda each: shared(each.ids, ids))
+        length = shared(prefix.ids, ids)
+        wanted = any(shared(prefix.ids, other) > length for other in others)
+        self.prefixes.remove(prefix)
+        self.prefixes.append(prefix)
+        if prefix.croppable and (wanted or len(prefix.ids) - length > LOSS):
+            kept = max(self.most, len(others) + 1)
+            prefix = prefix.copy(length)
+            self.prefixes = [*self.prefixes[-kept + 1 :], prefix]
+        return prefix
 
 
 def shared(left: Sequence[int], right: Sequence[int]) -> int:

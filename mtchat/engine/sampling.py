@@ -1,38 +1,49 @@
 """Chooses the next token: greedy, or at random by temperature, top-k and top-p with a seeded generator."""
 
-import torch
-from torch import Tensor
+import numpy
+from numpy.typing import NDArray
 
 from mtchat.core.settings import Sampling
+from mtchat.engine.decoder import Logits
 
 
-def choose(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> Tensor:
-    """The next id of each row: logits (B, V) -> (B,) int64; temperature 0 is greedy.
+class Chooser:
+    """Draws once for each token, so that a seed gives the same text however many are tried ahead."""
 
-    The generator lives on the CPU, so that a seed means the same on every device.
-    """
-    if sampling.temperature == 0:
-        return logits.argmax(dim=-1)
-    kept = keep_top_p(keep_top_k(logits.cpu() / sampling.temperature, sampling.top_k), sampling.top_p)
-    return torch.multinomial(kept.softmax(dim=-1), 1, generator=generator).squeeze(-1)
+    def __init__(self, sampling: Sampling) -> None:
+        self.sampling = sampling
+        self.random = numpy.random.default_rng(sampling.seed)
 
-
-def keep_top_k(logits: Tensor, k: int) -> Tensor:
-    """Only the k highest of each row stay finite, with those that equal the lowest of them; 0 keeps all."""
-    if not 0 < k < logits.shape[-1]:
-        return logits
-    lowest = logits.topk(k, dim=-1).values[:, -1:]  # (B, 1)
-    return logits.masked_fill(logits < lowest, float("-inf"))
+    def choose(self, logits: Logits) -> int:
+        """The next id after logits (V,); temperature 0 is greedy."""
+        if self.sampling.temperature == 0:
+            return int(logits.argmax())
+        ids, shares = distribution(logits, self.sampling)
+        return int(ids[numpy.searchsorted(shares.cumsum()[:-1], self.random.random(), side="right")])
 
 
-def keep_top_p(logits: Tensor, p: float) -> Tensor:
-    """Only the smallest set of tokens that holds probability p stays finite, at least one of each row.
+def distribution(logits: Logits, sampling: Sampling) -> tuple[NDArray[numpy.int64], NDArray[numpy.float64]]:
+    """The ids that can be drawn, the likeliest first, and their probabilities, which sum to 1."""
+    scaled = logits / numpy.float32(sampling.temperature)
+    weights = numpy.exp(scaled - scaled.max())
+    ids = numpy.flatnonzero(weights >= floor(weights, sampling))
+    order = numpy.argsort(-weights[ids], kind="stable")
+    ids = ids[order]
+    shares = weights[ids].astype(numpy.float64)
+    if 0 < sampling.top_k < len(ids):
+        ids, shares = ids[: sampling.top_k], shares[: sampling.top_k]
+    whole = shares.sum() if 0 < sampling.top_k < len(logits) else float(weights.sum(dtype=numpy.float64))
+    if sampling.top_p < 1:
+        # nucleus sampling: Holtzman et al. 2020, arXiv:1904.09751
+        before = shares.cumsum() - shares
+        kept = max(int(numpy.searchsorted(before, sampling.top_p * whole, side="left")), 1)
+        ids, shares = ids[:kept], shares[:kept]
+    return ids, shares / shares.sum()
 
-    Nucleus sampling: Holtzman et al. 2020, arXiv:1904.09751.
-    """
-    if p >= 1:
-        return logits
-    ascending, order = logits.sort(dim=-1)  # (B, V)
-    dropped = ascending.softmax(dim=-1).cumsum(dim=-1) <= 1 - p
-    dropped[:, -1] = False
-    return logits.masked_fill(dropped.scatter(-1, order, dropped), float("-inf"))
+
+def floor(weights: Logits, sampling: Sampling) -> float:
+    """A weight below which nothing is drawn, so that a few tokens are sorted and not the vocabulary."""
+    if 0 < sampling.top_k < len(weights):
+        return float(numpy.partition(weights, -sampling.top_k)[-sampling.top_k])
+    # all that is lighter holds less than 1 - top_p together
+    return float((1 - sampling.top_p) * weights.sum(dtype=numpy.float64) / len(weights))

@@ -1,0 +1,93 @@
+"""The kernels as a library of functions: the fastest build that this processor can run."""
+
+import ctypes
+import platform
+from ctypes import POINTER, c_float, c_int32, c_void_p
+from functools import cache
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+CPU = Path("/proc/cpuinfo")
+# what each build of setup.py needs, the fastest first; "any" is for every processor of its machine
+NEEDS = {
+    "avx512": {"avx512f", "avx512bw", "avx512vl", "avx512_vnni", "fma", "f16c"},
+    "avxvnni": {"avx2", "avx_vnni", "fma", "f16c"},
+    "avx2": {"avx2", "fma", "f16c"},
+    "any": set[str](),
+}
+
+
+class Matrix(ctypes.Structure):
+    _fields_ = (("data", c_void_p), ("rows", c_int32), ("columns", c_int32), ("kind", c_int32))
+
+
+MATRICES = ("query", "key", "value", "output", "gate_up", "down")
+VECTORS = ("attention_norm", "feed_norm", "query_bias", "key_bias", "value_bias")
+
+
+class Layer(ctypes.Structure):
+    _fields_ = (*((name, Matrix) for name in MATRICES), *((name, c_void_p) for name in VECTORS))
+
+
+SIZES = ("layers", "width", "heads", "kv_heads", "head", "feed", "vocabulary", "capacity")
+
+
+class Model(ctypes.Structure):
+    _fields_ = (
+        *((name, c_int32) for name in SIZES),
+        ("epsilon", c_float),
+        ("embedding", Matrix),
+        ("output", Matrix),
+        ("norm", c_void_p),
+        ("layer", POINTER(Layer)),
+        ("keys", c_void_p),
+        ("values", c_void_p),
+    )
+
+
+class Batch(ctypes.Structure):
+    _fields_ = (
+        ("count", c_int32),
+        ("wanted", c_int32),
+        *((name, c_void_p) for name in ("tokens", "cosines", "sines", "slots", "paths", "lengths")),
+        ("rows", c_void_p),
+        ("logits", c_void_p),
+    )
+
+
+def builds() -> list[str]:
+    """The builds that are installed and that this processor can run, the fastest first."""
+    has = features()
+    return [name for name, needs in NEEDS.items() if needs <= has and path(name).exists()]
+
+
+def path(build: str) -> Path:
+    return FOLDER / f"kernels-{build}.so"
+
+
+def features() -> set[str]:
+    """What the processor can do, in Linux's words; nothing where Linux is not there to say it."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return set()
+    try:
+        lines = CPU.read_text().split("\n")
+    except OSError:
+        return set()
+    return next((set(line.split()) for line in lines if line.startswith("flags")), set())
+
+
+@cache
+def load(build: str) -> ctypes.CDLL:
+    """A build with its functions' types; OSError where it cannot be loaded."""
+    library = ctypes.CDLL(str(path(build)))
+    library.mtchat_open.restype = c_void_p
+    library.mtchat_open.argtypes = (POINTER(Model), c_int32, c_int32)
+    library.mtchat_close.argtypes = (c_void_p,)
+    library.mtchat_close.restype = None
+    library.mtchat_step.argtypes = (c_void_p, POINTER(Batch))
+    library.mtchat_step.restype = None
+    library.mtchat_read_row.argtypes = (POINTER(Matrix), c_int32, c_void_p)
+    library.mtchat_read_row.restype = None
+    library.mtchat_product.argtypes = (c_void_p, POINTER(Matrix), c_void_p, c_int32, c_void_p)
+    library.mtchat_product.restype = c_int32
+    return library

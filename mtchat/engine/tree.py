@@ -1,0 +1,104 @@
+"""Which token sequences a model has seen: a tree of tokens, each with the slot where its keys and values are."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from mtchat.errors import ModelError
+
+SHARE = 8  # one in so many slots is made free at once
+
+
+class Node:
+    """A token after the tokens above it; `used` tells when a sequence last went through it."""
+
+    __slots__ = ("children", "depth", "id", "parent", "slot", "used")
+
+    def __init__(self, id: int, slot: int, parent: "Node | None", used: int) -> None:
+        self.id = id
+        self.slot = slot
+        self.parent = parent
+        self.used = used
+        self.depth = parent.depth + 1 if parent else 0
+        self.children: dict[int, Node] = {}
+
+
+class Tree:
+    """All that is still known, in `capacity` slots; what was used longest ago goes first.
+
+    The nodes are the truth: a slot that no node has is free, wherever an interrupt came.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.root = Node(-1, -1, None, 0)
+        self.free = list(range(capacity - 1, -1, -1))
+        self.clock = 0
+
+    def match(self, ids: Sequence[int]) -> list[Node]:
+        """The nodes of the longest known beginning of `ids`."""
+        self.clock += 1
+        found: list[Node] = []
+        node = self.root
+        for id in ids:
+            below = node.children.get(id)
+            if below is None:
+                break
+            below.used = self.clock
+            found.append(node := below)
+        return found
+
+    def slots(self, count: int, live: Iterable[Node]) -> list[int]:
+        """Free slots, still free until `add` takes them; the paths down to the `live` nodes are kept."""
+        if len(self.free) < count:
+            self.evict(max(count, self.capacity // SHARE), live)
+        if len(self.free) < count:
+            raise ModelError(
+                f"the key/value cache holds {self.capacity} tokens and the open replies need more; "
+                "ask for fewer candidates, or start a new session"
+            )
+        return self.free[-count:][::-1]
+
+    def add(self, parent: Node, id: int, slot: int) -> Node:
+        """The node of a token whose keys are in a free slot: the one that is there, or a new one."""
+        if (known := parent.children.get(id)) is not None:
+            known.used = self.clock
+            return known
+        del self.free[last_place(self.free, slot)]
+        parent.children[id] = node = Node(id, slot, parent, self.clock)
+        return node
+
+    def evict(self, count: int, live: Iterable[Node]) -> None:
+        """Forget whole ends of sequences until so many slots are free."""
+        kept = {id(node) for leaf in live for node in upwards(leaf)}
+        nodes = list(self.walk())
+        self.free = sorted(set(range(self.capacity)) - {node.slot for node in nodes}, reverse=True)
+        # a node is never used later than the one above it, so ends come before what they end
+        nodes.sort(key=lambda node: (node.used, -node.depth))
+        gone = [node for node in nodes if id(node) not in kept][: max(count - len(self.free), 0)]
+        for node in gone:
+            assert node.parent is not None
+            del node.parent.children[node.id]
+        self.free = sorted([*self.free, *(node.slot for node in gone)], reverse=True)
+
+    def walk(self) -> Iterator[Node]:
+        waiting = [self.root]
+        while waiting:
+            node = waiting.pop()
+            waiting.extend(node.children.values())
+            if node is not self.root:
+                yield node
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.walk())
+
+
+def last_place(values: Sequence[int], value: int) -> int:
+    """Where a value stands last: free slots are taken from the end."""
+    return next(at for at in range(len(values) - 1, -1, -1) if values[at] == value)
+
+
+def upwards(node: Node) -> Iterator[Node]:
+    """A node and all above it."""
+    above: Node | None = node
+    while above is not None:
+        yield above
+        above = above.parent
