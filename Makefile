@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 MODEL ?= starter
+KERNELS := mtchat/engine/native
 
 .PHONY: run install test docs lint clean
 .DEFAULT_GOAL := run
@@ -30,7 +31,7 @@ lint: $(VENV)/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-$(VENV)/installed: pyproject.toml constraints.txt
+$(VENV)/installed: pyproject.toml constraints.txt setup.py $(wildcard $(KERNELS)/*.[ch])
 	@test -n "$(PYTHON)" || { echo "mtchat needs Python 3.11 or newer: install it, or make run PYTHON=/path/to/python"; exit 1; }
 	$(PYTHON) -m venv $(VENV) || { echo "no venv module: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
 	$(PIP) install --constraint constraints.txt --editable '.[science]'
@@ -41,4 +42,4 @@ $(VENV)/installed-test: $(VENV)/installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build $(KERNELS)/*.so

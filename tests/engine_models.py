@@ -1,15 +1,18 @@
 """Small random models and tokenizers for the tests of the engine, made in memory."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
 
+import gguf
 import platformdirs
 import pytest
 import torch
 
 from mtchat.core.prompt import ModelCard
 from mtchat.engine import lean
+from mtchat.engine.decode import TorchDecoder
 from mtchat.engine.engine import Engine
 
 STARTER_SMALL = platformdirs.user_cache_path("mtchat") / "models" / "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"
@@ -53,7 +56,7 @@ def codegen_tokenizer() -> Any:
     return lean.load().AutoTokenizer.from_pretrained(CODEGEN_TOKENIZER, local_files_only=True)
 
 
-def random_model(kind: str, vocabulary: int, **changes: Any) -> Any:
+def random_model(kind: str, vocabulary: int, spread: float = 0.2, **changes: Any) -> Any:
     """A causal model whose weights are large enough that its greedy text varies."""
     transformers = lean.load()
     torch.manual_seed(7)
@@ -95,7 +98,47 @@ def random_model(kind: str, vocabulary: int, **changes: Any) -> Any:
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() > 1:
-                parameter.normal_(std=0.2)
+                parameter.normal_(std=spread)
+    return model
+
+
+def write_gguf(path: Path, matrices: str = "Q8_0", **changes: Any) -> Any:
+    """A GGUF file of a random Qwen2, its matrices of one type; gives the model that it was made of."""
+    tokenizer, kind = tiny_tokenizer(), gguf.GGMLQuantizationType[matrices]
+    model = random_model("qwen2", len(tokenizer), **changes)
+    config, names = (
+        model.config,
+        gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN2, model.config.num_hidden_layers),
+    )
+    out = gguf.GGUFWriter(path, "qwen2")
+    out.add_context_length(config.max_position_embeddings)
+    out.add_embedding_length(config.hidden_size)
+    out.add_block_count(config.num_hidden_layers)
+    out.add_feed_forward_length(config.intermediate_size)
+    out.add_head_count(config.num_attention_heads)
+    out.add_head_count_kv(config.num_key_value_heads)
+    out.add_layer_norm_rms_eps(config.rms_norm_eps)
+    out.add_rope_freq_base(10000.0)
+    words = json.loads(tokenizer.backend_tokenizer.to_str())
+    vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    out.add_tokenizer_model("gpt2")
+    out.add_tokenizer_pre("qwen2")
+    out.add_token_list([word for word, _ in vocabulary])
+    out.add_token_types([3 if word.startswith("<|") else 1 for word, _ in vocabulary])
+    out.add_token_merges([" ".join(pair) for pair in words["model"]["merges"]])
+    out.add_eos_token_id(2)
+    out.add_pad_token_id(0)
+    out.add_chat_template(TEMPLATE)
+    for name, values in model.state_dict().items():
+        stem, suffix = name.rsplit(".", 1)
+        array = values.numpy()
+        target = f"{names.get_name(stem)}.{suffix}"
+        if array.ndim == 2:
+            out.add_tensor(target, gguf.quantize(array, kind), raw_dtype=kind)
+        else:
+            out.add_tensor(target, array)
+    for write in (out.write_header_to_file, out.write_kv_data_to_file, out.write_tensors_to_file, out.close):
+        write()
     return model
 
 
@@ -103,4 +146,4 @@ def random_engine(kind: str, tokenizer: Any = None, **changes: Any) -> Engine:
     tokenizer = tokenizer or tiny_tokenizer()
     model = random_model(kind, len(tokenizer), **changes)
     card = ModelCard("tiny", type(model).__name__, chat=bool(tokenizer.chat_template), context=160)
-    return Engine(model, tokenizer, card)
+    return Engine(TorchDecoder(model), tokenizer, card, configs=(model.generation_config, model.config))

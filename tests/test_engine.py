@@ -30,7 +30,7 @@ def ids(engine: Engine, prompt: Prompt, count: int = 12) -> list[int]:
     text = engine.encode(prompt)
     found: list[int] = []
     for usage in (piece.usage for piece in engine.complete(prompt, Sampling(max_tokens=count))):
-        found = engine.prefix.ids[len(text) :]
+        found = engine.decoder.prefix.ids[len(text) :]
         assert usage.prompt == len(text)
     return found
 
@@ -38,7 +38,7 @@ def ids(engine: Engine, prompt: Prompt, count: int = 12) -> list[int]:
 def generated(engine: Engine, prompt: Prompt, count: int = 12) -> list[int]:
     """The ids that transformers' own greedy generation gives."""
     text = torch.tensor([engine.encode(prompt)])
-    output = engine.model.generate(
+    output = engine.decoder.model.generate(
         text,
         attention_mask=torch.ones_like(text),
         max_new_tokens=count,
@@ -79,12 +79,12 @@ def test_greedy_ids_are_those_of_generate(engine: Engine) -> None:
 )
 def test_a_reused_prefix_changes_nothing(engine: Engine, first: str, second: str) -> None:
     written(engine, Prompt(first), Sampling(max_tokens=9))
-    before = list(engine.prefix.ids)
+    before = list(engine.decoder.prefix.ids)
     same_as_generate(engine, Prompt(second))
     _, pieces = written(engine, Prompt(second), Sampling(max_tokens=1))
     assert pieces[-1].usage.reused == len(engine.encode(Prompt(second))) - 1
     assert before[:1] != []
-    assert engine.prefix.ids[:3] == engine.encode(Prompt(second))[:3]
+    assert engine.decoder.prefix.ids[:3] == engine.encode(Prompt(second))[:3]
 
 
 def test_what_is_shared_is_not_computed_again(engine: Engine) -> None:
@@ -102,15 +102,15 @@ def test_an_interrupt_inside_a_layer_leaves_the_prefix_whole(engine: Engine, lay
     pieces = engine.complete(prompt, Sampling(max_tokens=9))
     for _ in range(after):
         next(pieces)
-    block = next(module for module in engine.model.modules() if isinstance(module, torch.nn.ModuleList))[
-        layer
-    ]
+    block = next(
+        module for module in engine.decoder.model.modules() if isinstance(module, torch.nn.ModuleList)
+    )[layer]
 
     hook = block.register_forward_hook(interrupt)
     with pytest.raises(KeyboardInterrupt):
         list(pieces)
     hook.remove()
-    lengths = {each.length for each in engine.prefix.layers}
+    lengths = {each.length for each in engine.decoder.prefix.layers}
     assert len(lengths) == (1 if layer == 2 else 2)
     same_as_generate(engine, prompt)
     same_as_generate(engine, Prompt(OTHER))
@@ -129,7 +129,7 @@ def test_an_interrupt_at_any_line_leaves_the_prefix_whole() -> None:
                 raise KeyboardInterrupt
             return trace if ours else None
 
-        engine.prefix.keep(engine.encode(Prompt(SHORT)))
+        engine.decoder.prefix.keep(engine.encode(Prompt(SHORT)))
         sys.settrace(trace)
         try:
             written(engine, Prompt(LONG), Sampling(max_tokens=2))
@@ -148,9 +148,9 @@ def test_closing_stops_and_the_next_prompt_goes_on(engine: Engine) -> None:
     pieces = engine.complete(Prompt(LONG), Sampling(max_tokens=50))
     for _ in range(4):
         next(pieces)
-    held = len(engine.prefix.ids)
+    held = len(engine.decoder.prefix.ids)
     pieces.close()  # type: ignore[attr-defined]
-    assert len(engine.prefix.ids) == held
+    assert len(engine.decoder.prefix.ids) == held
     same_as_generate(engine, Prompt(LONG))
 
 
@@ -173,7 +173,7 @@ def test_a_prompt_longer_than_a_chunk_gives_the_same(engine: Engine, monkeypatch
 
 def test_a_sliding_window_forgets_the_same_as_generate() -> None:
     engine = random_engine("qwen2", use_sliding_window=True, sliding_window=6, max_window_layers=1)
-    assert set(engine.model.config.layer_types) == {"full_attention", "sliding_attention"}
+    assert set(engine.decoder.model.config.layer_types) == {"full_attention", "sliding_attention"}
     for text in (LONG, SHORT, OTHER):
         same_as_generate(engine, Prompt(text))
 
@@ -182,7 +182,7 @@ def test_a_model_whose_state_cannot_go_back_starts_anew() -> None:
     engine = random_engine("lfm2")
     for text in (SHORT, LONG, SHORT, OTHER, OTHER):
         same_as_generate(engine, Prompt(text))
-    hook = engine.model.model.layers[1].register_forward_hook(interrupt)
+    hook = engine.decoder.model.model.layers[1].register_forward_hook(interrupt)
     with pytest.raises(KeyboardInterrupt):
         list(engine.complete(Prompt(OTHER + LONG), Sampling()))
     hook.remove()
@@ -274,5 +274,9 @@ def starter_small() -> Engine:
     from mtchat.engine.loader import load
 
     return load(
-        STARTER_SMALL, "starter-small", cache=STARTER_SMALL.parents[1] / "converted", report=lambda *_: None
+        STARTER_SMALL,
+        "starter-small",
+        precision="float32",
+        cache=STARTER_SMALL.parents[1] / "converted",
+        report=lambda *_: None,
     )

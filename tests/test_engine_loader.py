@@ -1,12 +1,10 @@
 """Loading: GGUF files are converted once and exactly, folders load as they are, failures say what to do."""
 
-import json
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import gguf
 import numpy
@@ -21,58 +19,16 @@ from mtchat.errors import ModelError, UsageError
 from tests.engine_models import (
     KINDS,
     STARTER_SMALL,
-    TEMPLATE,
     codegen_tokenizer,
     random_model,
     tiny_tokenizer,
+    write_gguf,
 )
-
-KIND = gguf.GGMLQuantizationType
 
 
 def silent(stage: str, done: float | None) -> None:
     assert stage
     assert done is None or 0 <= done <= 1
-
-
-def write_gguf(path: Path) -> Any:
-    """A GGUF file of a random Qwen2, its matrices as Q8_0; gives the model that it was made of."""
-    tokenizer = tiny_tokenizer()
-    model = random_model("qwen2", len(tokenizer))
-    config, names = (
-        model.config,
-        gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN2, model.config.num_hidden_layers),
-    )
-    out = gguf.GGUFWriter(path, "qwen2")
-    out.add_context_length(config.max_position_embeddings)
-    out.add_embedding_length(config.hidden_size)
-    out.add_block_count(config.num_hidden_layers)
-    out.add_feed_forward_length(config.intermediate_size)
-    out.add_head_count(config.num_attention_heads)
-    out.add_head_count_kv(config.num_key_value_heads)
-    out.add_layer_norm_rms_eps(config.rms_norm_eps)
-    out.add_rope_freq_base(10000.0)
-    words = json.loads(tokenizer.backend_tokenizer.to_str())
-    vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
-    out.add_tokenizer_model("gpt2")
-    out.add_tokenizer_pre("qwen2")
-    out.add_token_list([word for word, _ in vocabulary])
-    out.add_token_types([3 if word.startswith("<|") else 1 for word, _ in vocabulary])
-    out.add_token_merges([" ".join(pair) for pair in words["model"]["merges"]])
-    out.add_eos_token_id(2)
-    out.add_pad_token_id(0)
-    out.add_chat_template(TEMPLATE)
-    for name, values in model.state_dict().items():
-        stem, suffix = name.rsplit(".", 1)
-        array = values.numpy()
-        target = f"{names.get_name(stem)}.{suffix}"
-        if array.ndim == 2:
-            out.add_tensor(target, gguf.quantize(array, KIND.Q8_0), raw_dtype=KIND.Q8_0)
-        else:
-            out.add_tensor(target, array)
-    for write in (out.write_header_to_file, out.write_kv_data_to_file, out.write_tensors_to_file, out.close):
-        write()
-    return model
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +40,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_gguf_file_gives_the_weights_that_gguf_py_gives(file: Path, tmp_path: Path) -> None:
     engine = loader.load(file, "tiny", cache=tmp_path, report=silent)
-    mapped = {f"{name}": values for name, values in engine.model.state_dict().items()}
+    mapped = {f"{name}": values for name, values in engine.decoder.model.state_dict().items()}
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN2, 3)
     stored = {tensor.name: tensor for tensor in gguf.GGUFReader(file).tensors}
     assert len(mapped) == len(stored) > 30
@@ -169,7 +125,7 @@ def test_too_small_a_disk_is_said_before_anything_is_written(tmp_path: Path) -> 
 
 def test_bfloat16_weights_are_half_as_large(file: Path, tmp_path: Path) -> None:
     engine = loader.load(file, "tiny", precision="bfloat16", cache=tmp_path, report=silent)
-    assert {each.dtype for each in engine.model.parameters()} == {torch.bfloat16}
+    assert {each.dtype for each in engine.decoder.model.parameters()} == {torch.bfloat16}
     assert engine.card.precision == "bfloat16"
     assert list(engine.complete(Prompt("x"), Sampling(max_tokens=2)))
 
@@ -182,7 +138,7 @@ def test_a_folder_of_safetensors_loads(kind: str, tmp_path: Path) -> None:
     tokenizer.save_pretrained(tmp_path / "model")
     engine = loader.load(tmp_path / "model", kind, cache=tmp_path, report=silent)
     for name, values in model.state_dict().items():
-        assert torch.equal(values, engine.model.state_dict()[name]), name
+        assert torch.equal(values, engine.decoder.model.state_dict()[name]), name
     assert engine.card.architecture == type(model).__name__
     assert engine.card.context == 160
     ids = torch.tensor([engine.encode(Prompt("def f(x):"))])
@@ -275,7 +231,7 @@ def test_precision_is_float32_where_it_fits() -> None:
     assert precision.machine_memory() > 10**8
     with pytest.raises(ModelError, match=r"takes 2\.0 GB at least, and this machine has 1\.0 GB"):
         precision.choose("auto", 10**9, 10**9)
-    with pytest.raises(UsageError, match="auto, float32, bfloat16"):
+    with pytest.raises(UsageError, match="auto, quantised, float32, bfloat16"):
         precision.choose("int3", 10**9, 10**9)
 
 

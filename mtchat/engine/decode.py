@@ -24,7 +24,9 @@ class TorchPath:
         self.reused = self.prefix().keep(ids)
 
     def prefix(self) -> Prefix:
-        return self.decoder.forest.best(self.ids, [each.ids for each in self.decoder.live if each is not self])
+        return self.decoder.forest.best(
+            self.ids, [each.ids for each in self.decoder.live if each is not self]
+        )
 
     def read(self) -> Iterator[Logits]:
         yield from self.compute(self.ids, 1)

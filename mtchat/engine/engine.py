@@ -99,14 +99,17 @@ class Engine:
         path = self.decoder.open(ids)
         reply = Reply(self, ids, sampling, room, path.reused, watch)
         for logits in path.read():
+            rows = [logits]
             yield reply.read()
             watch.resume()
         reply.begin()
         drafter = self.drafter(ids) if self.drafter else None
-        rows, guess = [logits], list[int]()
+        guess: list[int] = []
         while True:
             chosen = reply.choose(rows, guess)
-            path.keep(len(chosen) + (reply.finish == "stop"))  # the id that was followed, and guesses come true
+            path.keep(
+                len(chosen) + (reply.finish == "stop")
+            )  # the id that was followed, and guesses come true
             for id in chosen:
                 yield reply.write(id)
                 watch.resume()
@@ -123,12 +126,13 @@ class Engine:
         path = self.decoder.open(ids)
         replies = [Reply(self, ids, sampling, room, path.reused, watch) for sampling in samplings]
         for logits in path.read():
+            rows = [logits for _ in replies]
             yield from [(number, reply.read()) for number, reply in enumerate(replies)]
             watch.resume()
         for reply in replies:
             reply.begin()
         paths = [path.fork() for _ in replies]
-        writing, rows = list(range(len(replies))), [logits for _ in replies]
+        writing = list(range(len(replies)))
         while writing:
             chosen = [replies[number].choose([row], []) for number, row in zip(writing, rows, strict=True)]
             for number in writing:
@@ -138,7 +142,11 @@ class Engine:
                 if replies[number].finish:
                     yield number, replies[number].end()
             watch.resume()
-            going = [(number, ids[0]) for number, ids in zip(writing, chosen, strict=True) if not replies[number].finish]
+            going = [
+                (number, ids[0])
+                for number, ids in zip(writing, chosen, strict=True)
+                if not replies[number].finish
+            ]
             writing = [number for number, _ in going]
             if going:
                 followed = [paths[number] for number in writing]

@@ -122,16 +122,15 @@ class Forest:
         return self.prefixes[-1]
 
     def best(self, ids: Sequence[int], others: Sequence[Sequence[int]]) -> Prefix:
-        """The cache that shares most with `ids`, to be cut back to that; a copy where that would lose much."""
+        """The cache that shares most with `ids`, to be cut back to it; a copy where much would be lost."""
         prefix = max(reversed(self.prefixes), key=lambda each: shared(each.ids, ids))
         length = shared(prefix.ids, ids)
         wanted = any(shared(prefix.ids, other) > length for other in others)
-        self.prefixes.remove(prefix)
-        self.prefixes.append(prefix)
+        rest = [each for each in self.prefixes if each is not prefix]
         if prefix.croppable and (wanted or len(prefix.ids) - length > LOSS):
             kept = max(self.most, len(others) + 1)
-            prefix = prefix.copy(length)
-            self.prefixes = [*self.prefixes[-kept + 1 :], prefix]
+            rest, prefix = [*rest, prefix][-kept + 1 :], prefix.copy(length)
+        self.prefixes = [*rest, prefix]
         return prefix
 
 

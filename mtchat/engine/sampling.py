@@ -27,14 +27,11 @@ def distribution(logits: Logits, sampling: Sampling) -> tuple[NDArray[numpy.int6
     scaled = logits / numpy.float32(sampling.temperature)
     weights = numpy.exp(scaled - scaled.max())
     ids = numpy.flatnonzero(weights >= floor(weights, sampling))
-    order = numpy.argsort(-weights[ids], kind="stable")
-    ids = ids[order]
+    ids = ids[numpy.argsort(-weights[ids], kind="stable")]
     shares = weights[ids].astype(numpy.float64)
-    if 0 < sampling.top_k < len(ids):
-        ids, shares = ids[: sampling.top_k], shares[: sampling.top_k]
-    whole = shares.sum() if 0 < sampling.top_k < len(logits) else float(weights.sum(dtype=numpy.float64))
     if sampling.top_p < 1:
         # nucleus sampling: Holtzman et al. 2020, arXiv:1904.09751
+        whole = shares.sum() if sampling.top_k else weights.sum(dtype=numpy.float64)
         before = shares.cumsum() - shares
         kept = max(int(numpy.searchsorted(before, sampling.top_p * whole, side="left")), 1)
         ids, shares = ids[:kept], shares[:kept]
@@ -43,7 +40,8 @@ def distribution(logits: Logits, sampling: Sampling) -> tuple[NDArray[numpy.int6
 
 def floor(weights: Logits, sampling: Sampling) -> float:
     """A weight below which nothing is drawn, so that a few tokens are sorted and not the vocabulary."""
-    if 0 < sampling.top_k < len(weights):
-        return float(numpy.partition(weights, -sampling.top_k)[-sampling.top_k])
+    if sampling.top_k:  # with those that equal the last of them
+        last = len(weights) - min(sampling.top_k, len(weights))
+        return float(numpy.partition(weights, last)[last])
     # all that is lighter holds less than 1 - top_p together
     return float((1 - sampling.top_p) * weights.sum(dtype=numpy.float64) / len(weights))

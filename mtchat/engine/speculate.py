@@ -1,4 +1,4 @@
-"""Guesses what comes next, to be checked in one step; a guess is taken only where it is what is chosen anyway."""
+"""Guesses what comes next, to be checked in one step; a guess counts only where it is chosen anyway."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -53,7 +53,9 @@ class Lookup:
 class Draft:
     """What a smaller model with the same tokens writes, as long as it is sure."""
 
-    def __init__(self, decoder: "Decoder[Path]", ids: Sequence[int], sure: float = 0.5, reach: int = 4) -> None:
+    def __init__(
+        self, decoder: "Decoder[Path]", ids: Sequence[int], sure: float = 0.5, reach: int = 4
+    ) -> None:
         self.path = decoder.open(ids)
         self.unread = True
         self.waiting: list[int] = []

@@ -1,4 +1,4 @@
-"""Which token sequences a model has seen: a tree of tokens, each with the slot where its keys and values are."""
+"""Which token sequences a model has seen: a tree of tokens, each with the slot of its keys and values."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -17,7 +17,7 @@ class Node:
         self.slot = slot
         self.parent = parent
         self.used = used
-        self.depth = parent.depth + 1 if parent else 0
+        self.depth: int = parent.depth + 1 if parent else 0
         self.children: dict[int, Node] = {}
 
 

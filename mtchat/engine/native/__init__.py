@@ -1,1 +1,1 @@
-"""Decoding on the processor: quantised weights as a GGUF file holds them, multiplied by kernels of our own."""
+"""Decoding on the processor: weights as a GGUF file holds them, multiplied by kernels of our own."""

@@ -1,9 +1,10 @@
-"""Lays the quantised matrices of a GGUF file out for the kernels, value for value (matrix.h has the layout)."""
+"""Lays the matrices of a GGUF file out for the kernels, value for value; matrix.h tells of the layout."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy
+from numpy import uint8
 from numpy.typing import NDArray
 
 Q4_MINIMA, Q5_MINIMA, Q4_SCALED, Q5_SCALED, Q8_SCALED, Q6_SIGNED = range(6)  # the kinds of matrix.h
@@ -12,7 +13,7 @@ SUPER = 256  # columns of a block of the K kinds
 BITS = {Q4_MINIMA: 4, Q5_MINIMA: 5, Q4_SCALED: 4, Q5_SCALED: 5, Q8_SCALED: 8, Q6_SIGNED: 6}
 SCALED = (Q4_SCALED, Q5_SCALED, Q8_SCALED)
 
-Bytes = NDArray[numpy.uint8]
+Bytes = NDArray[uint8]
 Halves = NDArray[numpy.float16]
 
 
@@ -57,8 +58,8 @@ def join(values: Bytes, bits: int) -> Bytes:
     count, blocks = values.shape[:2]
     if bits == 8:
         return values.reshape(count, blocks, -1)
-    parts = [(values[:, :, :4] & 15) | (values[:, :, 4:] << 4)]
-    upper = values >> 4
+    parts = [(values[:, :, :4] & uint8(15)) | (values[:, :, 4:] << uint8(4))]
+    upper = values >> uint8(4)
     if bits == 5:
         parts.append(sum_shifted(upper, 1))
     elif bits == 6:
@@ -70,18 +71,18 @@ def sum_shifted(upper: Bytes, bits: int) -> Bytes:
     """Words over each other in one: word f in the bits from f * bits."""
     total = numpy.zeros_like(upper[:, :, 0])
     for place in range(upper.shape[2]):
-        total |= upper[:, :, place] << (bits * place)
+        total |= upper[:, :, place] << uint8(bits * place)
     return total
 
 
 def heads(rows: Blocks, count: int, groups: int) -> Bytes:
     """The scales that stand before the blocks of a group: (S, G, 64 or 320)."""
     halves = rows.halves.reshape(count, STRIP, groups, -1).transpose(0, 2, 3, 1)  # (S, G, halves, row)
-    halves = numpy.ascontiguousarray(halves).view(numpy.uint8).reshape(count, groups, -1)
+    scales = numpy.ascontiguousarray(halves).view(uint8).reshape(count, groups, -1)
     if rows.small is None:
-        return halves
-    front = numpy.zeros((count, groups, 64), numpy.uint8)
-    front[:, :, : halves.shape[2]] = halves
+        return scales
+    front = numpy.zeros((count, groups, 64), uint8)
+    front[:, :, : scales.shape[2]] = scales
     small = rows.small.reshape(count, STRIP, groups, SUPER // BLOCK, 2)
     order = (0, 2, 3, 4, 1) if rows.kind == Q6_SIGNED else (0, 2, 4, 3, 1)
     return numpy.concatenate([front, small.transpose(order).reshape(count, groups, -1)], axis=2)
@@ -95,7 +96,7 @@ def halves_of(raw: Bytes) -> Halves:
 def nibbles(raw: Bytes, width: int) -> Bytes:
     """Bytes in runs of `width`, whose lower halves come before their upper ones: (..., n) -> (..., 2 n)."""
     runs = raw.reshape(*raw.shape[:-1], -1, width)
-    return numpy.stack([runs & 15, runs >> 4], axis=-2).reshape(*raw.shape[:-1], -1)
+    return numpy.stack([runs & uint8(15), runs >> uint8(4)], axis=-2).reshape(*raw.shape[:-1], -1)
 
 
 def read_q4_0(raw: Bytes) -> Blocks:
@@ -106,12 +107,12 @@ def read_q4_0(raw: Bytes) -> Blocks:
 def read_q5_0(raw: Bytes) -> Blocks:
     blocks = raw.reshape(raw.shape[0], -1, 22)
     fifth = numpy.unpackbits(blocks[:, :, 2:6], axis=-1, bitorder="little")
-    return scaled(Q5_SCALED, nibbles(blocks[:, :, 6:], 16) | (fifth << 4), blocks)
+    return scaled(Q5_SCALED, nibbles(blocks[:, :, 6:], 16) | (fifth << uint8(4)), blocks)
 
 
 def read_q8_0(raw: Bytes) -> Blocks:
     blocks = raw.reshape(raw.shape[0], -1, 34)
-    return scaled(Q8_SCALED, blocks[:, :, 2:] ^ 0x80, blocks)
+    return scaled(Q8_SCALED, blocks[:, :, 2:] ^ uint8(0x80), blocks)
 
 
 def scaled(kind: int, values: Bytes, blocks: Bytes) -> Blocks:
@@ -125,16 +126,17 @@ def read_q4_k(raw: Bytes) -> Blocks:
 
 def read_q5_k(raw: Bytes) -> Blocks:
     blocks = raw.reshape(raw.shape[0], -1, 176)
-    planes = blocks[:, :, None, 16:48] >> numpy.arange(8, dtype=numpy.uint8)[:, None]  # (R, B, 8, 32)
-    fifth = (planes & 1).reshape(*blocks.shape[:2], -1)
-    return with_minima(Q5_MINIMA, nibbles(blocks[:, :, 48:], 32) | (fifth << 4), blocks)
+    planes = blocks[:, :, None, 16:48] >> numpy.arange(8, dtype=uint8)[:, None]  # (R, B, 8, 32)
+    fifth = (planes & uint8(1)).reshape(*blocks.shape[:2], -1)
+    return with_minima(Q5_MINIMA, nibbles(blocks[:, :, 48:], 32) | (fifth << uint8(4)), blocks)
 
 
 def with_minima(kind: int, values: Bytes, blocks: Bytes) -> Blocks:
     """The 8 scales and minima of 6 bits are packed into 12 bytes."""
+    six, four = uint8(63), uint8(4)
     low, middle, high = (blocks[:, :, 4 + 4 * part : 8 + 4 * part] for part in range(3))
-    scales = numpy.concatenate([low & 63, (high & 15) | ((low >> 6) << 4)], axis=2)
-    minima = numpy.concatenate([middle & 63, (high >> 4) | ((middle >> 6) << 4)], axis=2)
+    scales = numpy.concatenate([low & six, (high & uint8(15)) | ((low >> uint8(6)) << four)], axis=2)
+    minima = numpy.concatenate([middle & six, (high >> four) | ((middle >> uint8(6)) << four)], axis=2)
     small = numpy.stack([scales, minima], axis=3)
     return Blocks(kind, values.reshape(values.shape[0], -1), halves_of(blocks[:, :, :4]), small)
 
@@ -143,8 +145,8 @@ def read_q6_k(raw: Bytes) -> Blocks:
     blocks = raw.reshape(raw.shape[0], -1, 210)
     count = blocks.shape[:2]
     lower = nibbles(blocks[:, :, :128], 64)
-    upper = blocks[:, :, 128:192].reshape(*count, 2, 1, 32) >> numpy.array([0, 2, 4, 6], numpy.uint8)[:, None]
-    values = lower.reshape(*count, 2, 4, 32) | ((upper & 3) << 4)
+    upper = blocks[:, :, 128:192].reshape(*count, 2, 1, 32) >> numpy.array([0, 2, 4, 6], uint8)[:, None]
+    values = lower.reshape(*count, 2, 4, 32) | ((upper & uint8(3)) << uint8(4))
     small = blocks[:, :, 192:208].reshape(*count, 8, 2)
     return Blocks(Q6_SIGNED, values.reshape(count[0], -1), halves_of(blocks[:, :, 208:]), small)
 
@@ -156,7 +158,7 @@ def from_floats(values: NDArray[numpy.float32]) -> Blocks:
     scale = halves.astype(numpy.float32)
     ratios = numpy.divide(blocks, scale, out=numpy.zeros_like(blocks), where=scale > 0)
     signed = numpy.rint(ratios).clip(-127, 127).astype(numpy.int8)
-    return Blocks(Q8_SCALED, signed.view(numpy.uint8).reshape(values.shape) ^ 0x80, halves)
+    return Blocks(Q8_SCALED, signed.view(uint8).reshape(values.shape) ^ uint8(0x80), halves)
 
 
 READ: dict[str, Callable[[Bytes], Blocks]] = {
@@ -167,4 +169,11 @@ READ: dict[str, Callable[[Bytes], Blocks]] = {
     "Q5_K": read_q5_k,
     "Q6_K": read_q6_k,
 }
-KINDS = {"Q4_0": Q4_SCALED, "Q5_0": Q5_SCALED, "Q8_0": Q8_SCALED, "Q4_K": Q4_MINIMA, "Q5_K": Q5_MINIMA, "Q6_K": Q6_SIGNED}
+KINDS = {
+    "Q4_0": Q4_SCALED,
+    "Q5_0": Q5_SCALED,
+    "Q8_0": Q8_SCALED,
+    "Q4_K": Q4_MINIMA,
+    "Q5_K": Q5_MINIMA,
+    "Q6_K": Q6_SIGNED,
+}

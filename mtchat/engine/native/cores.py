@@ -1,4 +1,4 @@
-"""How many threads compute: one for each core that this process may use, and none for a core's second thread."""
+"""How many threads compute: one for each core that this process may use, whatever threads a core has."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,9 @@ QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 def threads(topology: Path = TOPOLOGY, quota: Path = QUOTA) -> int:
     """At least one; where the system does not tell of cores, its processors."""
-    processors = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    processors = (
+        os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    )
     cores = {core(topology, each) for each in processors}
     return max(min(len(cores), allowed(quota)), 1)
 

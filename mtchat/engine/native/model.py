@@ -99,7 +99,7 @@ class NativeModel:
         lengths = numpy.array([len(path) for path in paths], numpy.int32)
         cosines, sines = self.rotations.of(lengths - 1)
         places = numpy.array([path.ctypes.data for path in paths], numpy.uint64)
-        logits = numpy.empty((wants, self.shape.vocabulary), numpy.float32)
+        logits = numpy.empty((wants, self.weights.parts["output"].rows), numpy.float32)
         arrays = [numpy.array(each, numpy.int32) for each in (tokens, slots, wanted)]
         batch = library.Batch(
             count=count,
@@ -114,7 +114,7 @@ class NativeModel:
             logits=logits.ctypes.data,
         )
         self.library.mtchat_step(self.state, byref(batch))
-        return logits
+        return logits[:, : self.shape.vocabulary]
 
 
 class Rotations:
@@ -132,4 +132,3 @@ class Rotations:
             angles = numpy.arange(2 * last + 1024, dtype=numpy.float32)[:, None] * self.frequencies
             self.table = numpy.stack([numpy.cos(angles), numpy.sin(angles)])
         return self.table[0, positions], self.table[1, positions]
-

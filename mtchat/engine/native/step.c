@@ -26,7 +26,7 @@ typedef struct {
     const int32_t *const *paths;  // (count): the slots that each token sees, its own last
     const int32_t *lengths;       // (count): how many
     const int32_t *rows;          // (wanted): the tokens whose logits are wanted
-    float *logits;                // (wanted, vocabulary)
+    float *logits;                // (wanted, output.rows)
 } Batch;
 
 typedef struct {

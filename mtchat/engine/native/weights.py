@@ -65,7 +65,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Part:
-    """A matrix or vector in the file: its kind, its shape, and where its bytes start."""
+    """A matrix or vector in the file: its kind, its shape (rows in whole strips), and where its bytes start."""
 
     kind: int
     rows: int
@@ -111,7 +111,9 @@ def obstacle(header: Header) -> str:
     name = str(header.facts.get("general.architecture"))
     if name not in ARCHITECTURES:
         return f"the architecture {name}"
-    odd = [key for key in header.facts if key.startswith((f"{name}.rope.scaling", f"{name}.attention.sliding"))]
+    odd = [
+        key for key in header.facts if key.startswith((f"{name}.rope.scaling", f"{name}.attention.sliding"))
+    ]
     if odd:
         return f"the setting {odd[0]}"
     try:
@@ -127,7 +129,7 @@ def obstacle(header: Header) -> str:
         tensor = header.tensors[source]
         if GATE in source and tensor.kind != header.tensors[source.replace(GATE, UP)].kind:
             return "gates and ups of two types"
-        if len(tensor.shape) == 2 and (tensor.shape[0] % STRIP or tensor.shape[1] % 64):
+        if len(tensor.shape) == 2 and (tensor.shape[1] % 64 or (tensor.shape[0] % STRIP and "blk." in source)):
             return f"a matrix of {tensor.shape[0]} by {tensor.shape[1]}"
     return ""
 
@@ -193,7 +195,7 @@ def part_of(tensor: Stored, start: int, copies: int) -> Part:
     if len(tensor.shape) == 1:
         return Part(FLOATS, rows, columns, start, 4 * columns)
     kind = kind_of(tensor)
-    rows *= copies
+    rows = copies * -(-rows // STRIP) * STRIP
     return Part(kind, rows, columns, start, rows // STRIP * strip_bytes(kind, columns))
 
 
@@ -224,6 +226,8 @@ def pieces(raw: NDArray[numpy.uint8], tensor: Stored, part: Part) -> Iterator[ND
         if part.kind == FLOATS:
             yield numpy.ascontiguousarray(dequantize(some, type_).astype(numpy.float32)).view(numpy.uint8)
             continue
+        if count % STRIP:  # the rows that a vocabulary lacks to whole strips are zeros
+            some = numpy.pad(some, ((0, -count % STRIP), (0, 0)))
         exact = KINDS.get(type_.name) == part.kind
         blocks = READ[type_.name](some) if exact else from_floats(dequantize(some, type_))
         yield numpy.ascontiguousarray(laid_out(blocks))
@@ -238,4 +242,3 @@ def read(folder: Path) -> Weights:
     return Weights(
         table["architecture"], Shape(**table["shape"]), parts, numpy.frombuffer(mapped, numpy.uint8)
     )
-
