@@ -20,7 +20,7 @@ from mtchat.repl.desk import Desk
 from mtchat.sandbox.backend import Backend
 
 HOUSE = Path(mtchat.__file__).parent
-CLOSED = {"mtchat.sandbox.inside", "mtchat.sandbox.kernel", "mtchat.sandbox.warm"}
+CLOSED = {"mtchat.engine.native", "mtchat.sandbox.inside", "mtchat.sandbox.kernel", "mtchat.sandbox.warm"}
 
 
 def signature(function: Callable[..., object]) -> list[tuple[str, object]]:
