@@ -67,12 +67,18 @@ def written(engine: Engine, text: str, sampling: Sampling = SHORT) -> tuple[str,
     return "".join(piece.text for piece in pieces), pieces
 
 
+def start(decoder: Any) -> Any:
+    """A path with nothing on it."""
+    path = decoder.open([0])
+    path.rest = []
+    return path
+
+
 def teacher_forced(engine: Engine, ids: list[int], width: int) -> Logits:
     """The logits after each id, `width` of them in one step."""
-    path = engine.decoder.open([*ids[:1], 0])
-    path.rest = []
+    path = start(engine.decoder)
     rows = []
-    for first in range(path.length, len(ids), width):
+    for first in range(0, len(ids), width):
         some = ids[first : first + width]
         rows.append(path.follow(some))
         path.keep(len(some))
@@ -169,8 +175,7 @@ def test_threads_and_slots_change_no_bit(folder: Path, engine: Engine) -> None:
         model = NativeModel(weights, engine.decoder.model.build, threads, 200)
         decoder = NativeDecoder(model)
         numpy.random.default_rng(threads).shuffle(decoder.tree.free)
-        path = decoder.open([*ids[:1], 0])
-        path.rest = []
+        path = start(decoder)
         assert numpy.array_equal(path.follow(ids[:64]), expected[:64])
         model.close()
 

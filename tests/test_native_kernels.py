@@ -46,7 +46,7 @@ class Product:
     def times(self, activations: Array, threads: int = 2) -> Array:
         sizes = {"layers": 0, "width": 64, "heads": 1, "kv_heads": 1, "head": 64, "feed": 64}
         model = library.Model(**sizes, vocabulary=16, capacity=16, epsilon=1e-6)
-        state = c_void_p(self.library.mtchat_open(byref(model), threads, 8))
+        state = c_void_p(self.library.mtchat_open(byref(model), None, threads, 8))
         found = numpy.empty((len(activations), ROWS), numpy.float32)
         data = activations.ctypes.data
         assert (

@@ -50,6 +50,7 @@ def engine(name: str, precision: str, report: Report) -> Engine:
         name,
         fingerprint=fingerprint,
         precision=precision,
+        draft=helper(name),
         cache=platformdirs.user_cache_path("mtchat", appauthor=False) / "converted",
         report=lambda stage, part: report(stage if part is None else f"{stage} {100 * part:.0f} %"),
     )
@@ -70,6 +71,12 @@ def located(name: str, report: Report) -> tuple[str | Path, str]:
     if name.endswith(".gguf") or name.startswith((".", "/", "~")):
         raise ModelError(f"no model at {name}; mtchat models lists the models that have a name")
     return name, ""
+
+
+def helper(name: str) -> Path | None:
+    """The smaller model that guesses ahead for a starter, where it was fetched too."""
+    small = catalogue.HELPERS.get(name)
+    return cache.locate(small, cache.folder()) if small else None
 
 
 def fetched(name: str, report: Callable[[Progress, float], None]) -> Path:

@@ -15,7 +15,6 @@ import numpy
 
 from mtchat.engine import lean
 from mtchat.engine.header import Header, Stored, read_gguf
-from mtchat.engine.native import weights
 from mtchat.errors import ModelError
 
 MARGIN = 64 << 20
@@ -52,23 +51,6 @@ def once(folder: Path, fill: Callable[[Path], None], report: Report) -> None:
 def convert(file: Path, folder: Path, precision: str, report: Report) -> None:
     """Fill `folder` from a GGUF file with weights that transformers loads."""
     once(folder, lambda part: fill(part, file, precision, report), report)
-
-
-def lay_weights_out(file: Path, folder: Path, report: Report) -> None:
-    """Fill `folder` from a GGUF file with weights that the kernels read, and the tokenizer."""
-
-    def fill(part: Path) -> None:
-        report("reading the model file", None)
-        need_space(part, file.stat().st_size)
-        weights.write(file, whole(file), part, report)
-        report("reading the vocabulary, once", None)
-        with lean.quickly() as transformers:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(
-                file.parent, gguf_file=file.name, local_files_only=True
-            )
-        tokenizer.save_pretrained(part)
-
-    once(folder, fill, report)
 
 
 @contextlib.contextmanager

@@ -31,6 +31,9 @@ class TorchPath:
     def read(self) -> Iterator[Logits]:
         yield from self.compute(self.ids, 1)
 
+    def extend(self, ids: Sequence[int]) -> None:
+        self.ids += ids
+
     def follow(self, ids: Sequence[int]) -> Logits:
         self.followed = list(ids)
         *_, logits = self.compute([*self.ids, *ids], len(ids))

@@ -13,13 +13,17 @@ P = TypeVar("P")
 class Path(Protocol):
     """One sequence of tokens on its way. What it shares with any other that was seen is not computed again.
 
-    `reused` tokens of the prompt were known.
+    `reused` tokens of the prompt were known. Between `follow` and `keep` no other path may follow.
     """
 
     reused: int
 
     def read(self) -> Iterator[Logits]:
         """Compute what is left of the prompt, in stretches: the logits (V,) after each."""
+        ...
+
+    def extend(self, ids: Sequence[int]) -> None:
+        """The prompt goes on with these, which `read` computes."""
         ...
 
     def follow(self, ids: Sequence[int]) -> Logits:

@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from mtchat.core.prompt import ModelCard
 from mtchat.engine import lean
-from mtchat.engine.convert import convert, lay_weights_out
+from mtchat.engine.convert import convert
 from mtchat.engine.fingerprint import fingerprint as hash_weights
-from mtchat.engine.header import parameters, read_gguf
-from mtchat.engine.native import library
-from mtchat.engine.native import weights as native
-from mtchat.engine.native.cores import threads
-from mtchat.engine.native.weights import FORMAT
+from mtchat.engine.header import parameters
+from mtchat.engine.native import opening
 from mtchat.engine.precision import AUTO, QUANTISED, choose, machine_memory
 from mtchat.errors import ModelError
 
@@ -21,7 +18,6 @@ if TYPE_CHECKING:
     from mtchat.engine.engine import Engine
 
 DEFAULT_CONTEXT = 2048
-ARCHITECTURES = {"qwen2": "Qwen2ForCausalLM"}
 FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
 PICKLES = ["pytorch_model*.bin"]
 
@@ -34,13 +30,15 @@ def load(
     *,
     fingerprint: str = "",
     precision: str = AUTO,
+    draft: Path | None = None,
     cache: Path,
     report: Report,
 ) -> "Engine":
     """The engine of a .gguf file, a folder in hub layout, or a hub id.
 
     `cache` keeps converted GGUF files and the hashes of weights; `fingerprint` is the SHA-256 of the weights
-    where the caller knows it. `report` hears what is done, and how much of it (None: not known).
+    where the caller knows it. `draft` is the .gguf file of a smaller model with the same tokens, which can
+    guess ahead. `report` hears what is done, and how much of it (None: not known).
     """
     path = Path(source).expanduser()
     if not path.exists():
@@ -49,10 +47,10 @@ def load(
         path = fetch(str(source), report)
     files = [path] if path.is_file() else weights(path)
     if precision in (AUTO, QUANTISED):
-        why = obstacle(path)
+        why = opening.obstacle(path)
         if not why:
             known = fingerprint or hash_weights(files, cache, report)
-            return open_native(path, name, known, cache / f"{known[:16]}-native-{FORMAT}", report)
+            return opening.open_file(path, name, known, draft, cache, report)
         if precision == QUANTISED:
             raise ModelError(f"cannot compute {name} with quantised weights: {why}; leave --precision out")
     chosen = choose(precision, sum(map(parameters, files)), machine_memory())
@@ -63,41 +61,6 @@ def load(
         path = folder
     report("loading the model", None)
     return open_folder(path, name, known, chosen)
-
-
-def obstacle(path: Path) -> str:
-    """Why the kernels cannot compute a model; "" where they can."""
-    if not path.is_file():
-        return "only GGUF files are read so"
-    if not library.builds():
-        return "its kernels were not built when mtchat was installed"
-    return native.obstacle(read_gguf(path))
-
-
-def open_native(file: Path, name: str, fingerprint: str, folder: Path, report: Report) -> "Engine":
-    """Map the weights as the file holds them. torch is not imported."""
-    from transformers import PreTrainedTokenizerFast
-
-    from mtchat.engine.engine import Engine
-    from mtchat.engine.native.decoder import NativeDecoder
-    from mtchat.engine.native.model import NativeModel, capacity
-    from mtchat.engine.speculate import Lookup
-
-    lay_weights_out(file, folder, report)
-    report("loading the model", None)
-    found = native.read(folder)
-    room = capacity(found.shape, machine_memory())
-    decoder = NativeDecoder(NativeModel(found, library.builds()[0], threads(), room))
-    tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
-    card = ModelCard(
-        name=name,
-        architecture=ARCHITECTURES[found.architecture],
-        chat=bool(getattr(tokenizer, "chat_template", None)),
-        context=min(found.shape.context, room),
-        fingerprint=fingerprint,
-        precision=QUANTISED,
-    )
-    return Engine(decoder, tokenizer, card, drafter=Lookup)
 
 
 def weights(folder: Path) -> list[Path]:

@@ -1,15 +1,17 @@
 """Guesses what comes next, to be checked in one step; a guess counts only where it is chosen anyway."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy
 
-from mtchat.engine.decoder import Decoder, Path
+from mtchat.engine.decoder import Decoder
 
 LONGEST = 4  # ids that are looked up
 # how far a guess goes that so many ids speak for: a step of 8 tokens takes half as long again as one of 1
 REACH = {4: 7, 3: 7, 2: 4, 1: 2}
+CERTAIN = 3  # ids that speak for a guess more than a small model does
+SURE = 0.6  # the least probability at which a small model's guess is tried
 
 
 class Drafter(Protocol):
@@ -42,8 +44,9 @@ class Lookup:
                 self.seen[tuple(self.ids[end - length :])] = end
             self.ids.append(id)
 
-    def guess(self, most: int) -> list[int]:
-        for length in range(min(LONGEST, len(self.ids)), 0, -1):
+    def guess(self, most: int, least: int = 1) -> list[int]:
+        """At most so many ids, where `least` of the last ids at least stood together before."""
+        for length in range(min(LONGEST, len(self.ids)), least - 1, -1):
             place = self.seen.get(tuple(self.ids[-length:]))
             if place is not None:
                 return self.ids[place : place + min(most, REACH[length])]
@@ -51,27 +54,28 @@ class Lookup:
 
 
 class Draft:
-    """What a smaller model with the same tokens writes, as long as it is sure."""
+    """What a smaller model with the same tokens writes, as long as it is sure; what is looked up goes first.
+
+    Speculative decoding: Leviathan et al. 2023, arXiv:2211.17192. A guess is one id and not a distribution,
+    so taking it where the larger model draws it is exact.
+    """
 
     def __init__(
-        self, decoder: "Decoder[Path]", ids: Sequence[int], sure: float = 0.5, reach: int = 4
+        self, decoder: "Decoder[Any]", ids: Sequence[int], sure: float = SURE, reach: int = 4
     ) -> None:
         self.path = decoder.open(ids)
-        self.unread = True
-        self.waiting: list[int] = []
+        self.lookup = Lookup(ids)
         self.sure = sure
         self.reach = reach
 
     def push(self, ids: Sequence[int]) -> None:
-        self.waiting += ids
+        self.path.extend(ids)
+        self.lookup.push(ids)
 
     def guess(self, most: int) -> list[int]:
-        if self.unread:  # only now, so that the first tokens need not wait for it
-            list(self.path.read())
-            self.unread = False
-        logits = self.path.follow(self.waiting)[-1]
-        self.path.keep(len(self.waiting))
-        self.waiting = []
+        if known := self.lookup.guess(most, least=CERTAIN):
+            return known
+        *_, logits = self.path.read()
         found: list[int] = []
         ahead = self.path.fork()
         while len(found) < min(most, self.reach):
@@ -79,6 +83,7 @@ class Draft:
             if 1 / float(numpy.exp(logits - logits[best]).sum()) < self.sure:
                 break
             found.append(best)
-            logits = ahead.follow([best])[0]
-            ahead.keep(1)
+            if len(found) < min(most, self.reach):
+                logits = ahead.follow([best])[0]
+                ahead.keep(1)
         return found

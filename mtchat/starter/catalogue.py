@@ -8,6 +8,8 @@ from typing import Any
 
 from mtchat.errors import ModelError
 
+HELPERS = {"starter": "starter-small"}  # a smaller model with the same tokens, which can guess ahead
+
 
 @dataclass(frozen=True)
 class Hub:

@@ -34,6 +34,9 @@ class NativePath:
             self.rest = self.rest[MOST:]
             yield logits[0]
 
+    def extend(self, ids: Sequence[int]) -> None:
+        self.rest += ids
+
     def follow(self, ids: Sequence[int]) -> Logits:
         return self.decoder.compute([(self, ids)], range(len(ids)))
 

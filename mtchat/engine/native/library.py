@@ -1,8 +1,9 @@
 """The kernels as a library of functions: the fastest build that this processor can run."""
 
+import contextlib
 import ctypes
 import platform
-from ctypes import POINTER, c_float, c_int32, c_void_p
+from ctypes import POINTER, c_float, c_int32, c_int64, c_uint32, c_void_p
 from functools import cache
 from pathlib import Path
 
@@ -61,6 +62,16 @@ def builds() -> list[str]:
     return [name for name, needs in NEEDS.items() if needs <= has and path(name).exists()]
 
 
+@cache
+def best() -> str:
+    """The fastest build that loads; "" where none does."""
+    for build in builds():
+        with contextlib.suppress(OSError):
+            load(build)
+            return build
+    return ""
+
+
 def path(build: str) -> Path:
     return FOLDER / f"kernels-{build}.so"
 
@@ -81,7 +92,7 @@ def load(build: str) -> ctypes.CDLL:
     """A build with its functions' types; OSError where it cannot be loaded."""
     library = ctypes.CDLL(str(path(build)))
     library.mtchat_open.restype = c_void_p
-    library.mtchat_open.argtypes = (POINTER(Model), c_int32, c_int32)
+    library.mtchat_open.argtypes = (POINTER(Model), c_void_p, c_int32, c_int32)
     library.mtchat_close.argtypes = (c_void_p,)
     library.mtchat_close.restype = None
     library.mtchat_step.argtypes = (c_void_p, POINTER(Batch))
@@ -90,4 +101,6 @@ def load(build: str) -> ctypes.CDLL:
     library.mtchat_read_row.restype = None
     library.mtchat_product.argtypes = (c_void_p, POINTER(Matrix), c_void_p, c_int32, c_void_p)
     library.mtchat_product.restype = c_int32
+    library.mtchat_read_bytes.argtypes = (c_void_p, c_void_p, c_int64)
+    library.mtchat_read_bytes.restype = c_uint32
     return library

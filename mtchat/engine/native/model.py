@@ -31,7 +31,9 @@ class NativeModel:
     token, of eight candidates and of a whole prompt give the same bits.
     """
 
-    def __init__(self, weights: Weights, build: str, threads: int, capacity: int) -> None:
+    def __init__(
+        self, weights: Weights, build: str, threads: int, capacity: int, partner: "NativeModel | None" = None
+    ) -> None:
         self.weights = weights
         self.shape = weights.shape
         self.build = build
@@ -44,7 +46,9 @@ class NativeModel:
         self.values = numpy.empty_like(self.keys)
         self.layers = (library.Layer * self.shape.layers)(*map(self.layer, range(self.shape.layers)))
         self.model = self.described()
-        self.state = self.library.mtchat_open(byref(self.model), threads, MOST)
+        self.partner = partner  # a model that computes at other times, and lends its threads
+        lent = partner.state if partner else None
+        self.state = self.library.mtchat_open(byref(self.model), lent, threads, MOST)
         if not self.state:
             raise ModelError("there is not enough memory for this model; use a smaller one")
         self.rotations = Rotations(self.shape.head, self.shape.theta)

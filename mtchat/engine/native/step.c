@@ -34,6 +34,7 @@ typedef struct {
     const Model *model;
     const Batch *batch;
     int32_t most;                 // tokens in one pass
+    int32_t alone;                // the pool is nobody else's
     float *stream, *query, *key, *value, *scores;
     int64_t score_stride;
     Activations normed, attended, fed;
@@ -253,14 +254,15 @@ static void pass(Pool *pool, int thread, void *argument) {
 
 void mtchat_close(State *s) {
     if (!s) return;
-    if (s->pool) close_pool(s->pool);
+    if (s->pool && s->alone) close_pool(s->pool);
     free(s->stream), free(s->query), free(s->key), free(s->value), free(s->scores);
     drop(s->normed), drop(s->attended), drop(s->fed);
     free(s);
 }
 
-// `model` and all it points to stay with the caller, who keeps them until mtchat_close.
-State *mtchat_open(const Model *model, int32_t threads, int32_t most) {
+// `model` and all it points to stay with the caller, who keeps them until mtchat_close. A partner computes at
+// other times with the same threads, and is closed later.
+State *mtchat_open(const Model *model, const State *partner, int32_t threads, int32_t most) {
     State *s = calloc(1, sizeof *s);
     if (!s) return 0;
     const int query = model->heads * model->head, key = model->kv_heads * model->head;
@@ -275,7 +277,8 @@ State *mtchat_open(const Model *model, int32_t threads, int32_t most) {
     s->normed = activations(most, model->width);
     s->attended = activations(most, query);
     s->fed = activations(most, model->feed);
-    s->pool = open_pool(threads);
+    s->alone = !partner;
+    s->pool = partner ? partner->pool : open_pool(threads);
     if (s->stream && s->query && s->key && s->value && s->scores && s->pool) return s;
     mtchat_close(s);
     return 0;
@@ -312,4 +315,31 @@ int32_t mtchat_product(const State *s, const Matrix *m, const float *rows, int32
     if (ok) together(s->pool, product_work, &p);
     drop(p.x);
     return ok ? 0 : -1;
+}
+
+typedef struct {
+    const uint8_t *from;
+    int64_t size;
+    atomic_uint sum;
+} Reading;
+
+static void read_work(Pool *pool, int thread, void *argument) {
+    enum { AT_ONCE = 8, STRIDE = AT_ONCE * sizeof(Bytes) };
+    Reading *r = argument;
+    const int64_t strides = r->size / STRIDE, end = strides * (thread + 1) / pool->count;
+    Bytes found[AT_ONCE] = {0};
+    for (int64_t stride = strides * thread / pool->count; stride < end; stride++) {
+        const uint8_t *at = r->from + stride * STRIDE;
+        __builtin_prefetch(at + 2 * AHEAD), __builtin_prefetch(at + 2 * AHEAD + STRIDE / 2);
+        for (int i = 0; i < AT_ONCE; i++) found[i] ^= load_bytes(at + i * sizeof(Bytes));
+    }
+    for (int i = 1; i < AT_ONCE; i++) found[0] ^= found[i];
+    for (size_t i = 0; i < sizeof(Bytes); i++) r->sum += found[0][i];
+}
+
+// Reads memory as fast as all threads can, which is the limit of a step; the sum keeps compilers from leaving it out.
+uint32_t mtchat_read_bytes(const State *s, const uint8_t *from, int64_t size) {
+    Reading r = {from, size, 0};
+    together(s->pool, read_work, &r);
+    return r.sum;
 }

@@ -65,7 +65,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Part:
-    """A matrix or vector in the file: its kind, its shape (rows in whole strips), and where its bytes start."""
+    """A matrix or vector in the file: its kind, its shape (rows: whole strips), and where its bytes start."""
 
     kind: int
     rows: int
@@ -129,7 +129,9 @@ def obstacle(header: Header) -> str:
         tensor = header.tensors[source]
         if GATE in source and tensor.kind != header.tensors[source.replace(GATE, UP)].kind:
             return "gates and ups of two types"
-        if len(tensor.shape) == 2 and (tensor.shape[1] % 64 or (tensor.shape[0] % STRIP and "blk." in source)):
+        if len(tensor.shape) == 2 and (
+            tensor.shape[1] % 64 or (tensor.shape[0] % STRIP and "blk." in source)
+        ):
             return f"a matrix of {tensor.shape[0]} by {tensor.shape[1]}"
     return ""
 
