@@ -422,7 +422,7 @@ def test_doctor_reports_on_every_part(tmp_path: Path) -> None:
     for what in (
         "mtchat",
         "torch",
-        "threads",
+        "kernels",
         "memory",
         "GPU",
         "sandbox",

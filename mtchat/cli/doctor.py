@@ -37,7 +37,7 @@ def doctor() -> int:
     """Prints every finding; fails when something that mtchat cannot do without is missing."""
     view = View.of(sys.stdout)
     worst = False
-    for look in (python, torch, memory, gpu, sandbox, models, disk, terminal, science):
+    for look in (python, torch, kernels, memory, gpu, sandbox, models, disk, terminal, science):
         for finding in look():
             view.line(f"{finding.mark} {finding.what:<12} {finding.found}", STYLES[finding.mark])
             if finding.advice:
@@ -56,11 +56,24 @@ def torch() -> Iterator[Finding]:
             yield Finding(GOOD, name, importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
             yield Finding(BAD, name, "not installed", "make install")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    chosen = os.environ.get("OMP_NUM_THREADS", "")
-    yield Finding(
-        GOOD, "threads", f"{chosen or cores} of {cores} cores{' (OMP_NUM_THREADS)' if chosen else ''}"
-    )
+
+
+def kernels() -> Iterator[Finding]:
+    from mtchat.engine.native import cores, library
+
+    count = cores.threads()
+    threads = f"{count} thread{'s' if count > 1 else ''}"
+    if os.environ.get(cores.VARIABLE):
+        threads += f" ({cores.VARIABLE})"
+    if build := library.best():
+        yield Finding(GOOD, "kernels", f"{build}, {threads}")
+    else:
+        yield Finding(
+            POOR,
+            "kernels",
+            f"none for this processor; GGUF models are slow, as float32 in torch, {threads}",
+            "install a C compiler (apt install gcc), then make clean install",
+        )
 
 
 def memory() -> Iterator[Finding]:
@@ -68,9 +81,9 @@ def memory() -> Iterator[Finding]:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     except (ValueError, OSError):
         return
-    if total < 7.5:
+    if total < 3.5:
         yield Finding(
-            POOR, "memory", f"{total:.1f} GiB", "small for starter; --model starter-small needs 3 GiB"
+            POOR, "memory", f"{total:.1f} GiB", "small for starter; --model starter-small needs 2 GiB"
         )
     else:
         yield Finding(GOOD, "memory", f"{total:.1f} GiB")

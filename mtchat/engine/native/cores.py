@@ -1,14 +1,21 @@
 """How many threads compute: one for each core that this process may use, whatever threads a core has."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
+VARIABLE = "OMP_NUM_THREADS"  # what other libraries go by too
 TOPOLOGY = Path("/sys/devices/system/cpu")
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
-def threads(topology: Path = TOPOLOGY, quota: Path = QUOTA) -> int:
-    """At least one; where the system does not tell of cores, its processors."""
+def threads(
+    environment: Mapping[str, str] = os.environ, topology: Path = TOPOLOGY, quota: Path = QUOTA
+) -> int:
+    """What OMP_NUM_THREADS says, else the cores, at least one; where none are told of, the processors."""
+    chosen = environment.get(VARIABLE, "")
+    if chosen.isdecimal() and int(chosen) > 0:
+        return int(chosen)
     processors = (
         os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
     )

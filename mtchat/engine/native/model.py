@@ -48,7 +48,7 @@ class NativeModel:
         self.model = self.described()
         self.partner = partner  # a model that computes at other times, and lends its threads
         lent = partner.state if partner else None
-        self.state = self.library.mtchat_open(byref(self.model), lent, threads, MOST)
+        self.state: int | None = self.library.mtchat_open(byref(self.model), lent, threads, MOST)
         if not self.state:
             raise ModelError("there is not enough memory for this model; use a smaller one")
         self.rotations = Rotations(self.shape.head, self.shape.theta)
