@@ -61,6 +61,9 @@ class Fake:
     def text(self, prompt: Prompt) -> str:
         return "\n".join(f"<{each.role}> {each.content}" for each in prompt.messages) + prompt.opening
 
+    def close(self) -> None:
+        pass
+
     def count(self, text: str) -> int:
         return len(text.split())
 

@@ -43,6 +43,9 @@ class Table:
     def text(self, prompt: Prompt) -> str:
         return prompt.text
 
+    def close(self) -> None:
+        pass
+
     def count(self, text: str) -> int:
         return len(text)
 

@@ -15,7 +15,7 @@ from mtchat.engine import loader
 from mtchat.engine.decoder import Logits
 from mtchat.engine.engine import Engine
 from mtchat.engine.header import read_gguf
-from mtchat.engine.native import library
+from mtchat.engine.native import library, warm
 from mtchat.engine.native.decoder import NativeDecoder
 from mtchat.engine.native.model import NativeModel
 from mtchat.engine.native.weights import obstacle, read
@@ -300,6 +300,45 @@ def test_an_interrupt_at_any_line_leaves_the_tree_true(engine: Engine) -> None:
         if finished:
             break
     assert count > 100
+
+
+def test_what_was_seen_last_is_known_after_a_restart(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "tiny.gguf", "Q5_0", **SIZES)
+    first = loaded(tmp_path)
+    expected = [written(first, text)[0] for text in (LONG, OTHER)]
+    first.close()
+    second = loaded(tmp_path)
+    for text, before in zip((LONG, OTHER), expected, strict=True):
+        again, pieces = written(second, text)
+        assert again == before
+        assert pieces[0].usage.reused == pieces[0].usage.prompt - 1
+
+
+@pytest.mark.parametrize("damage", ["torn", "empty", "of another build"])
+def test_a_memory_that_is_of_no_use_is_passed_over(tmp_path: Path, damage: str) -> None:
+    write_gguf(tmp_path / "tiny.gguf", "Q5_0", **SIZES)
+    first = loaded(tmp_path)
+    expected = written(first, LONG)[0]
+    first.decoder.model.build = "other" if damage == "of another build" else first.decoder.model.build
+    first.close()
+    (file,) = tmp_path.glob("*.seen.npz")
+    if damage == "torn":
+        file.write_bytes(file.read_bytes()[:-3000])
+    elif damage == "empty":
+        file.write_bytes(b"")
+    second = loaded(tmp_path)
+    assert len(second.decoder.tree) == 0
+    assert written(second, LONG)[0] == expected
+
+
+def test_only_the_latest_tokens_are_kept_for_a_restart(tmp_path: Path, engine: Engine) -> None:
+    for text in (LONG, OTHER):
+        written(engine, text)
+    latest = engine.encode(Prompt(OTHER))
+    warm.save(engine.decoder, tmp_path / "seen", most=len(latest))
+    decoder = NativeDecoder(engine.decoder.model)
+    assert warm.restore(decoder, tmp_path / "seen") == len(latest)
+    assert decoder.open(latest).reused == len(latest) - 1
 
 
 def test_a_model_that_the_kernels_cannot_compute_says_why(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ class Engine(Protocol):
 
     def count(self, text: str) -> int: ...
 
+    def close(self) -> None: ...
+
 
 class Stopped(BaseException):
     """Loading was cancelled."""
@@ -71,6 +73,8 @@ class Loading:
         self.cancelled = True
         if self.thread is not None:
             self.thread.join(seconds)
+        if self.engine is not None:
+            self.engine.close()
         self.engine = None
         return self.thread is None or not self.thread.is_alive()
 
@@ -123,4 +127,4 @@ class Shelf:
 
     def close(self, seconds: float = 3.0) -> bool:
         """Gives the latest model up; whether no thread is left at work after so long."""
-        return self.latest is None or self.latest.done.is_set() or self.latest.stop(seconds)
+        return self.latest is None or self.latest.stop(seconds)

@@ -22,6 +22,7 @@ class Engine:
     """One model with all that it has seen; for one thread at a time.
 
     `drafter` makes, of the ids of a prompt, what guesses ahead; it changes no text, only the time it takes.
+    `close` comes when the program ends.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Engine:
         *,
         configs: Iterable[Any] = (),
         drafter: Callable[[Sequence[int]], Drafter] | None = None,
+        closing: Callable[[], None] = lambda: None,
     ) -> None:
         self.decoder = decoder
         self.tokenizer = tokenizer
@@ -39,6 +41,7 @@ class Engine:
         self.ends = ends(configs, tokenizer)
         self.vocabulary = vocabulary(tokenizer)
         self.drafter = drafter
+        self.close = closing
 
     def text(self, prompt: Prompt) -> str:
         """The exact context: plain text, or messages through the model's chat template; then the opening."""

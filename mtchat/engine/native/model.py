@@ -1,5 +1,6 @@
 """A model whose steps the kernels compute; each token sees the keys of its own path and no others."""
 
+import weakref
 from collections.abc import Sequence
 from ctypes import byref
 
@@ -51,13 +52,8 @@ class NativeModel:
         self.state: int | None = self.library.mtchat_open(byref(self.model), lent, threads, MOST)
         if not self.state:
             raise ModelError("there is not enough memory for this model; use a smaller one")
+        self.close = weakref.finalize(self, self.library.mtchat_close, self.state)  # ends its threads
         self.rotations = Rotations(self.shape.head, self.shape.theta)
-
-    def close(self) -> None:
-        """Ends the threads; no step may follow."""
-        if self.state:
-            self.library.mtchat_close(self.state)
-            self.state = None
 
     def described(self) -> library.Model:
         sizes = {name: getattr(self.shape, name) for name in library.SIZES if name != "capacity"}
@@ -100,6 +96,7 @@ class NativeModel:
         """
         count, wants = len(tokens), len(wanted)
         assert count <= MOST
+        assert self.close.alive
         lengths = numpy.array([len(path) for path in paths], numpy.int32)
         cosines, sines = self.rotations.of(lengths - 1)
         places = numpy.array([path.ctypes.data for path in paths], numpy.uint64)

@@ -38,10 +38,13 @@ def open_file(
     from transformers import PreTrainedTokenizerFast
 
     from mtchat.engine.engine import Engine
+    from mtchat.engine.native import warm
 
     folder = laid_out(file, fingerprint, cache, report)
     report("loading the model", None)
     decoder = decoder_of(folder)
+    memory = cache / f"{folder.name}.seen.npz"
+    warm.restore(decoder, memory)
     tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     card = ModelCard(
         name=name,
@@ -51,7 +54,12 @@ def open_file(
         fingerprint=fingerprint,
         precision=QUANTISED,
     )
-    return Engine(decoder, tokenizer, card, drafter=drafter(draft, decoder, cache, report))
+
+    def close() -> None:
+        warm.save(decoder, memory)
+
+    guesser = drafter(draft, decoder, cache, report)
+    return Engine(decoder, tokenizer, card, drafter=guesser, closing=close)
 
 
 def drafter(

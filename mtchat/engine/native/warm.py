@@ -1,0 +1,64 @@
+"""Keeps on disk what a model has seen last, so that a session that is opened again need not be read again."""
+
+import contextlib
+import os
+import zipfile
+from pathlib import Path
+
+import numpy
+
+from mtchat.engine.native.decoder import NativeDecoder
+from mtchat.engine.tree import Node
+
+MOST = 2048  # tokens: 59 MB of `starter`
+VERSION = 1
+
+
+def save(decoder: NativeDecoder, file: Path, most: int = MOST) -> None:
+    """Write the keys and values of the tokens that were used last; a disk that refuses is no harm."""
+    nodes = sorted(decoder.tree.walk(), key=lambda node: (-node.used, node.depth))[:most]
+    nodes.sort(key=lambda node: node.depth)  # a token's ids come before it
+    places = {id(node): place for place, node in enumerate(nodes)}
+    slots = [node.slot for node in nodes]
+    part = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with part.open("wb") as stream:
+            numpy.savez(
+                stream,
+                about=numpy.array(about(decoder)),
+                ids=numpy.array([node.id for node in nodes], numpy.int32),
+                parents=numpy.array([places.get(id(node.parent), -1) for node in nodes], numpy.int32),
+                keys=decoder.model.keys[:, slots],
+                values=decoder.model.values[:, slots],
+            )
+        part.replace(file)
+    except OSError:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def restore(decoder: NativeDecoder, file: Path) -> int:
+    """Take up what `save` wrote with the same build; how many tokens, 0 where nothing is of use."""
+    try:
+        with file.open("rb") as stream, numpy.load(stream) as stored:
+            if stored["about"].tolist() != about(decoder):
+                return 0
+            ids, parents = stored["ids"].tolist(), stored["parents"].tolist()
+            keys, values = stored["keys"], stored["values"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return 0
+    tree, model = decoder.tree, decoder.model
+    count = min(len(ids), tree.capacity)
+    slots = tree.slots(count, [])
+    model.keys[:, slots], model.values[:, slots] = keys[:, :count], values[:, :count]
+    nodes: list[Node] = []
+    for id, parent, slot in zip(ids, parents, slots, strict=False):
+        nodes.append(tree.add(nodes[parent] if parent >= 0 else tree.root, id, slot))
+    return count
+
+
+def about(decoder: NativeDecoder) -> list[str]:
+    """What must be the same for the numbers to be: other kernels round in other places."""
+    model = decoder.model
+    library = (model.library._name, os.path.getmtime(model.library._name))
+    return [str(VERSION), model.build, *map(str, library), *map(str, model.keys.shape[::2])]
