@@ -164,7 +164,7 @@ def converse(engine: Engine, talks: Iterable[Talk]) -> Iterator[Talk]:
 # -- scoring ------------------------------------------------------------------------------------------------
 
 
-# This function and what it calls run in the sandbox, in a module of their own.
+# These four run in the sandbox, in a module of their own.
 def judge(gold: Any) -> None:
     """Tell whether what was printed last is the wanted value, with the casts of the paper's script."""
     import sys
@@ -344,14 +344,14 @@ def logarithms(logits: Logits) -> NDArray[numpy.float64]:
 
 
 def by_the_model(engine: Engine, ids: Sequence[int]) -> NDArray[numpy.bool_]:
-    """Which tokens have a next one that the model wrote: those of assistant messages, their end included."""
-    begin, end = engine.ids("<|im_start|>assistant\n", special=False), engine.ids("<|im_end|>", special=False)
+    """Which tokens have a next one that the model wrote: after each opening, up to the end of its message."""
+    begin = engine.ids("<|im_start|>assistant\n" + instruct.OPENING, special=False)
+    end = engine.ids("<|im_end|>", special=False)
     found = numpy.zeros(len(ids), bool)
     inside = False
     for place, id in enumerate(ids):
         inside = (inside and [id] != end) or list(ids[place - len(begin) + 1 : place + 1]) == begin
         found[place] = inside
-    found[-len(begin) :] = False  # the beginning of a reply that is not there
     return found
 
 
