@@ -110,9 +110,9 @@ class Engine:
         guess: list[int] = []
         while True:
             chosen = reply.choose(rows, guess)
-            path.keep(
-                len(chosen) + (reply.finish == "stop")
-            )  # the id that was followed, and guesses come true
+            # the id that was followed, and the guesses that came true: the last chosen is not one of them,
+            # but where the end was chosen
+            path.keep(len(chosen) + (reply.finish == "stop"))
             for id in chosen:
                 yield reply.write(id)
                 watch.resume()
