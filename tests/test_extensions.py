@@ -13,6 +13,8 @@ import pytest
 
 import mtchat
 from mtchat import registry
+from mtchat.bench.measure import Measure
+from mtchat.bench.peer import Peer
 from mtchat.core.session import Session
 from mtchat.errors import UsageError
 from mtchat.prompting.family import Family
@@ -73,11 +75,25 @@ def is_command(module: ModuleType) -> None:
         assert [kind for _, kind in signature(module.complete)] == [Desk]
 
 
+def is_measure(module: ModuleType) -> None:
+    assert isinstance(module.RANK, int)
+    assert module.MEASURES
+    assert all(isinstance(measure, Measure) and measure.quantities for measure in module.MEASURES)
+
+
+def is_peer(module: ModuleType) -> None:
+    keeps(module, Peer)
+    assert module.TITLE.replace(".", "_") == module.__name__.rsplit(".", 1)[-1]
+    assert module.MOST >= 1
+
+
 CONTRACTS = {
     "mtchat.prompting.families": is_family,
     "mtchat.sandbox.backends": is_backend,
     "mtchat.export.formats": is_format,
     "mtchat.repl.commands": is_command,
+    "mtchat.bench.measures": is_measure,
+    "mtchat.bench.peers": is_peer,
 }
 EXTENSIONS = [(package, name) for package in CONTRACTS for name in registry.names(package)]
 
@@ -127,6 +143,8 @@ def test_only_what_is_listed_can_be_loaded(name: str):
 ASKS = """
 import mtchat
 from mtchat import registry
+from mtchat.bench.measure import Measure
+from mtchat.bench.peer import Peer
 from mtchat.core.prompt import ModelCard
 from mtchat.prompting import family
 from mtchat.repl import slash
@@ -160,7 +178,9 @@ def test_a_file_dropped_into_an_open_folder_is_found_and_nothing_else_is_edited(
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == str(copy / "__init__.py")
-    assert lines[1:5] == [f"{package} Says hello." for package in CONTRACTS]
-    assert lines[5] == "hello"
-    assert int(lines[6]) == 1 + len(registry.names("mtchat.sandbox.backends"))
-    assert "Says hello." in lines[7]
+    count = len(CONTRACTS)
+    assert lines[1 : 1 + count] == [f"{package} Says hello." for package in CONTRACTS]
+    family, backends, commands = lines[1 + count :]
+    assert family == "hello"
+    assert int(backends) == 1 + len(registry.names("mtchat.sandbox.backends"))
+    assert "Says hello." in commands

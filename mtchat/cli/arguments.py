@@ -174,9 +174,27 @@ def export() -> Parser:
 def bench() -> Parser:
     parser = verb("bench")
     parser.add_argument("what", choices=["speed"])
-    parser.add_argument("--suite", default="sandbox", choices=["sandbox"], help="what to time")
-    parser.add_argument("--repeats", type=int, default=30, metavar="N", help="how often each thing is timed")
-    parser.add_argument("--strict", action="store_true", help="fail when a target is missed")
+    parser.add_argument(
+        "--suite",
+        default="model",
+        choices=["model", "sandbox", "all"],
+        help="what to time; the model at first",
+    )
+    model_options(parser)
+    parser.add_argument(
+        "--repeats", type=int, metavar="N", help="how often each thing is timed; 5, or 30 in the sandbox"
+    )
+    parser.add_argument(
+        "--against",
+        default="",
+        metavar="NAMES",
+        help="other engines to measure with the same model: transformers,llama.cpp",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the model's rows to a file")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the model's rows (matplotlib)")
+    parser.add_argument("--quick", action="store_true", help="short texts, to try it out: times are rough")
+    parser.add_argument("--strict", action="store_true", help="fail when a target of the sandbox is missed")
+    folder_option(parser)
     return parser
 
 

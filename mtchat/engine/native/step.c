@@ -323,15 +323,19 @@ typedef struct {
     atomic_uint sum;
 } Reading;
 
+// In two streams for each thread, and so far ahead: the fastest of those tried on an AVX-512 Xeon.
 static void read_work(Pool *pool, int thread, void *argument) {
-    enum { AT_ONCE = 8, STRIDE = AT_ONCE * sizeof(Bytes) };
+    enum { AT_ONCE = 8, STRIDE = AT_ONCE * sizeof(Bytes), STREAMS = 2, EARLY = 1024 };
     Reading *r = argument;
-    const int64_t strides = r->size / STRIDE, end = strides * (thread + 1) / pool->count;
+    const int64_t length = r->size / (STREAMS * pool->count) / STRIDE * STRIDE;
+    const uint8_t *from = r->from + thread * STREAMS * length;
     Bytes found[AT_ONCE] = {0};
-    for (int64_t stride = strides * thread / pool->count; stride < end; stride++) {
-        const uint8_t *at = r->from + stride * STRIDE;
-        __builtin_prefetch(at + 2 * AHEAD), __builtin_prefetch(at + 2 * AHEAD + STRIDE / 2);
-        for (int i = 0; i < AT_ONCE; i++) found[i] ^= load_bytes(at + i * sizeof(Bytes));
+    for (int64_t at = 0; at < length; at += STRIDE) {
+        for (int stream = 0; stream < STREAMS; stream++) {
+            const uint8_t *here = from + stream * length + at;
+            for (int i = 0; i < STRIDE; i += 64) __builtin_prefetch(here + EARLY + i);
+            for (int i = 0; i < AT_ONCE; i++) found[i] ^= load_bytes(here + i * sizeof(Bytes));
+        }
     }
     for (int i = 1; i < AT_ONCE; i++) found[0] ^= found[i];
     for (size_t i = 0; i < sizeof(Bytes); i++) r->sum += found[0][i];

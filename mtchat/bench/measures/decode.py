@@ -1,0 +1,25 @@
+"""How fast a reply is written token by token, after contexts of 100, 1000 and 4000 tokens."""
+
+from collections.abc import Mapping
+
+from mtchat.bench.conversation import Script
+from mtchat.bench.measure import Measure
+from mtchat.bench.rows import Quantity
+from mtchat.bench.subject import Ask, Sizes, Subject
+
+LONG = 2000  # a context that is not worth reading anew for every run
+
+
+def after(length: int, name: str) -> Measure:
+    def take(subject: Subject, script: Script, sizes: Sizes, number: int) -> Mapping[str, float]:
+        if length > LONG and not subject.reuses:
+            return {}
+        return {name: subject.run(Ask(ids=script.ids[:length]), sizes.tokens(subject), False).decode}
+
+    return Measure(
+        name, (Quantity(name, "tok/s", "writing", f"writing after {length} tokens, no guesses"),), take
+    )
+
+
+RANK = 3
+MEASURES = (after(100, "decode"), after(1000, "decode_1000"), after(4000, "decode_4000"))

@@ -1,0 +1,60 @@
+"""The generate of transformers, in float32 with the weights of the same file."""
+
+import importlib.metadata
+import importlib.util
+import time
+from typing import Any
+
+from mtchat.bench.peer import Load, Setup
+from mtchat.bench.subject import Ask, Run, Subject
+
+TITLE = "transformers"
+MOST = 2
+
+
+def missing(file: str) -> str:
+    return "" if importlib.util.find_spec("transformers") else "pip install transformers"
+
+
+def version() -> str:
+    return f"transformers {importlib.metadata.version('transformers')}, float32"
+
+
+def begin(setup: Setup, load: Load) -> Subject:
+    engine = load("float32")
+    model, tokenizer = engine.decoder.model, engine.tokenizer
+
+    def run(ask: Ask, count: int, ahead: bool) -> Run:
+        began = time.perf_counter()
+        ids = list(ask.ids) or tokenizer.encode(ask.text, add_special_tokens=False)
+        inputs = tokenizer.pad({"input_ids": [ids]}, return_tensors="pt")
+        marks = Marks()
+        model.generate(
+            **inputs,
+            max_new_tokens=count,
+            min_new_tokens=count,
+            do_sample=False,
+            pad_token_id=tokenizer.eos_token_id,
+            streamer=marks,
+        )
+        first, *_, last = [*marks.times, marks.times[-1]]
+        return Run(first - began, len(ids), first - began, len(marks.times), last - first)
+
+    return Subject(run, reuses=False)
+
+
+class Marks:
+    """When each token came; what comes first is the prompt."""
+
+    def __init__(self) -> None:
+        self.seen: list[float] = []
+
+    def put(self, value: Any) -> None:
+        self.seen.append(time.perf_counter())
+
+    def end(self) -> None:
+        """Nothing is left to tell."""
+
+    @property
+    def times(self) -> list[float]:
+        return self.seen[1:]
