@@ -189,13 +189,13 @@ def test_engines_take_turns_in_processes_of_their_own() -> None:
     assert contest.samples == {
         ("a", "load"): [2.0, 2.0],
         ("a", "first"): [1.0, 2.0],
-        ("a", "peak_memory"): [100.0, 100.0],
+        ("a", "peak_memory"): [200.0, 200.0],
         ("a", "more"): [1.0, 2.0],
         ("a", "then"): [1.0, 2.0],
         ("b", "load"): [2.0],
         ("b", "first"): [1.0],
         ("b", "more"): [1.0],
-        ("b", "peak_memory"): [100.0],
+        ("b", "peak_memory"): [200.0],
         ("b", "then"): [1.0],
     }
     assert "then: a, run 2 of 2" in said

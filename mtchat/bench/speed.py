@@ -14,7 +14,7 @@ LOADING, MEMORY = "loading", "memory of a process"
 FRESH = "a session in a new process"
 LOAD = Quantity("load", "s", LOADING, "from the start of a process to an engine that can write", less=True)
 PEAK = Quantity(
-    "peak_memory", "MiB", MEMORY, "the most that a process held over a session of 20 turns", less=True
+    "peak_memory", "MiB", MEMORY, "the most that a process held over 20 turns and some replies", less=True
 )
 
 
@@ -78,12 +78,12 @@ class Contest:
         self.lasting[contender.name].take(warming.name, 0)
 
     def anew(self, contender: Contender, number: int, measures: Sequence[Measure]) -> None:
-        """The memory is that of the first measure."""
+        """The memory is that of all measures: guesses take theirs only where something is written."""
         with contender.start() as running:
             values = {LOAD.name: running.load}
             for measure in measures:
                 values |= running.take(measure.name, number)
-                values.setdefault(PEAK.name, running.peak)
+            values[PEAK.name] = running.peak
         self.add(contender, values)
 
     def again(self, contender: Contender, number: int, measure: Measure) -> None:

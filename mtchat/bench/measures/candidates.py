@@ -15,7 +15,7 @@ RATIO = Quantity(
     "time of 8 replies of 64 tokens over that of one, no guesses",
     less=True,
 )
-RATE = Quantity("candidates_8_rate", "tok/s", "writing", "tokens of the 8 replies in a second, all together")
+RATE = Quantity("candidates_8_rate", "tok/s", "writing 8 replies", "tokens in a second, of all 8 replies")
 
 
 def take(subject: Subject, script: Script, sizes: Sizes, number: int) -> Mapping[str, float]:
