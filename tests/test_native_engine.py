@@ -341,6 +341,19 @@ def test_only_the_latest_tokens_are_kept_for_a_restart(tmp_path: Path, engine: E
     assert decoder.open(latest).reused == len(latest) - 1
 
 
+def test_what_is_kept_for_a_restart_is_whole_where_replies_took_turns(tmp_path: Path, engine: Engine) -> None:
+    """Any number of tokens is kept as the beginnings of sequences, and never a token out of its place."""
+    streams = [engine.complete(Prompt(text), SHORT) for text in (LONG, OTHER)]
+    for _ in itertools.zip_longest(*streams):
+        pass
+    known = {tuple(node.id for node in upwards(each)) for each in engine.decoder.tree.walk()}
+    for most in range(1, len(engine.decoder.tree)):
+        warm.save(engine.decoder, tmp_path / "seen", most=most)
+        decoder = NativeDecoder(engine.decoder.model)
+        assert warm.restore(decoder, tmp_path / "seen") == most
+        assert {tuple(node.id for node in upwards(each)) for each in decoder.tree.walk()} <= known
+
+
 def test_a_model_that_the_kernels_cannot_compute_says_why(tmp_path: Path) -> None:
     write_gguf(tmp_path / "tiny.gguf")
     assert obstacle(read_gguf(tmp_path / "tiny.gguf")) == "attention heads of width 16"

@@ -74,6 +74,22 @@ def test_more_open_tokens_than_slots_are_a_clear_error() -> None:
         tree.slots(1, [held[-1]])
 
 
+def test_a_token_is_never_newer_than_the_one_before_it_whoever_else_was_served() -> None:
+    """A sequence goes on while another has been opened since: what was used last must stay whole."""
+    tree = Tree(8)
+    first = grown(tree, [1, 2])
+    grown(tree, [7])
+    for id in (3, 4):
+        (slot,) = tree.slots(1, [])
+        first.append(tree.add(first[-1], id, slot))
+    assert tree.add(tree.root, 1, tree.slots(1, [])[0]) is first[0]
+    used = [node.used for node in first]
+    assert used == sorted(used, reverse=True)
+    grown(tree, [*range(20, 26)])
+    taken = [node.slot for node in tree.walk()]
+    assert sorted([*taken, *tree.free]) == list(range(8))
+
+
 def test_random_sequences_keep_the_tree_true() -> None:
     """Every node has a slot of its own; with the free ones they are all slots; parents are never newer."""
     tree, choose = Tree(60), random.Random(3)

@@ -59,11 +59,13 @@ class Tree:
 
     def add(self, parent: Node, id: int, slot: int) -> Node:
         """The node of a token whose keys are in a free slot: the one that is there, or a new one."""
+        # as old as what it goes on from, though others were served since: ends go before what they end
+        used = self.clock if parent is self.root else parent.used
         if (known := parent.children.get(id)) is not None:
-            known.used = self.clock
+            known.used = max(known.used, used)
             return known
         del self.free[last_place(self.free, slot)]
-        parent.children[id] = node = Node(id, slot, parent, self.clock)
+        parent.children[id] = node = Node(id, slot, parent, used)
         return node
 
     def evict(self, count: int, live: Iterable[Node]) -> None:

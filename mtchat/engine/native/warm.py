@@ -11,7 +11,7 @@ from mtchat.engine.native.decoder import NativeDecoder
 from mtchat.engine.tree import Node
 
 MOST = 2048  # tokens: 59 MB of `starter`
-VERSION = 1
+VERSION = 2  # what version 1 wrote may have tokens out of their place
 
 
 def save(decoder: NativeDecoder, file: Path, most: int = MOST) -> None:
