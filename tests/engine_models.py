@@ -1,7 +1,10 @@
 """Small random models and tokenizers for the tests of the engine, made in memory."""
 
+import itertools
 import json
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +150,23 @@ def random_engine(kind: str, tokenizer: Any = None, **changes: Any) -> Engine:
     model = random_model(kind, len(tokenizer), **changes)
     card = ModelCard("tiny", type(model).__name__, chat=bool(tokenizer.chat_template), context=160)
     return Engine(TorchDecoder(model), tokenizer, card, configs=(model.generation_config, model.config))
+
+
+def interrupted(count: int, act: Callable[[], object]) -> bool:
+    """Does something, with Ctrl-C before line `count` of the engine's; whether it came to that line."""
+    remaining = itertools.count(count, -1)
+
+    def trace(frame: Any, event: str, _: object) -> Any:
+        ours = "mtchat/engine" in frame.f_code.co_filename.replace("\\", "/")
+        if ours and event == "line" and next(remaining) == 0:
+            raise KeyboardInterrupt
+        return trace if ours else None
+
+    sys.settrace(trace)
+    try:
+        act()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(None)
+    return False

@@ -1,8 +1,6 @@
 """The engine against transformers' own generation, with every way a prefix can be reused or interrupted."""
 
 import itertools
-import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +11,7 @@ from mtchat.core.settings import Sampling
 from mtchat.engine import decode
 from mtchat.engine.engine import Engine
 from mtchat.errors import ModelError, MtchatError
-from tests.engine_models import KINDS, STARTER_SMALL, codegen_tokenizer, random_engine
+from tests.engine_models import KINDS, STARTER_SMALL, codegen_tokenizer, interrupted, random_engine
 
 LONG = "def add(a, b):\n    return a + b\nprint(x.mean())\n"
 SHORT = LONG[:20]
@@ -121,23 +119,8 @@ def test_an_interrupt_at_any_line_leaves_the_prefix_whole() -> None:
     engine = random_engine("qwen2")
     expected = written(engine, Prompt(OTHER), Sampling(max_tokens=3))[0]
     for count in itertools.count():
-        remaining = itertools.count(count, -1)
-
-        def trace(frame: Any, event: str, _: object, remaining: Iterator[int] = remaining) -> Any:
-            ours = "mtchat/engine" in frame.f_code.co_filename.replace("\\", "/")
-            if ours and event == "line" and next(remaining) == 0:
-                raise KeyboardInterrupt
-            return trace if ours else None
-
         engine.decoder.prefix.keep(engine.encode(Prompt(SHORT)))
-        sys.settrace(trace)
-        try:
-            written(engine, Prompt(LONG), Sampling(max_tokens=2))
-            finished = True
-        except KeyboardInterrupt:
-            finished = False
-        finally:
-            sys.settrace(None)
+        finished = not interrupted(count, lambda: written(engine, Prompt(LONG), Sampling(max_tokens=2)))
         assert written(engine, Prompt(OTHER), Sampling(max_tokens=3))[0] == expected
         if finished:
             break

@@ -2,7 +2,6 @@
 
 import itertools
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from mtchat.engine.native.weights import obstacle, read
 from mtchat.engine.speculate import Draft, Lookup
 from mtchat.engine.tree import Tree, upwards
 from mtchat.errors import ModelError
-from tests.engine_models import STARTER_SMALL, write_gguf
+from tests.engine_models import STARTER_SMALL, interrupted, write_gguf
 from tests.test_native_kernels import in_eight_bits
 
 pytestmark = pytest.mark.skipif(not library.builds(), reason="no kernels were built for this processor")
@@ -276,23 +275,8 @@ def test_two_completions_at_once_do_not_mix(engine: Engine, folder: Path) -> Non
 def test_an_interrupt_at_any_line_leaves_the_tree_true(engine: Engine) -> None:
     expected = written(engine, OTHER, Sampling(max_tokens=4))[0]
     for count in itertools.count(0, 3):
-        remaining = itertools.count(count, -1)
-
-        def trace(frame: Any, event: str, _: object, remaining: Iterator[int] = remaining) -> Any:
-            ours = "mtchat/engine" in frame.f_code.co_filename.replace("\\", "/")
-            if ours and event == "line" and next(remaining) == 0:
-                raise KeyboardInterrupt
-            return trace if ours else None
-
         engine.decoder.tree = Tree(engine.decoder.model.capacity)
-        sys.settrace(trace)
-        try:
-            written(engine, LONG, Sampling(max_tokens=3))
-            finished = True
-        except KeyboardInterrupt:
-            finished = False
-        finally:
-            sys.settrace(None)
+        finished = not interrupted(count, lambda: written(engine, LONG, Sampling(max_tokens=3)))
         taken = [node.slot for node in engine.decoder.tree.walk()]
         assert len(set(taken)) == len(taken)
         assert not set(taken) & set(engine.decoder.tree.free)

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy
 
-from mtchat.engine.native.model import MOST, Ints, Logits, NativeModel
+from mtchat.engine.decoder import Logits
+from mtchat.engine.native.model import MOST, Ints, NativeModel
 from mtchat.engine.tree import Tree
 
 GROWTH = 256

@@ -7,6 +7,7 @@ from ctypes import byref
 import numpy
 from numpy.typing import NDArray
 
+from mtchat.engine.decoder import Logits
 from mtchat.engine.native import library
 from mtchat.engine.native.weights import FLOATS, Part, Shape, Weights
 from mtchat.errors import ModelError
@@ -15,7 +16,6 @@ MOST = 64  # tokens in one step
 CACHE_SHARE, MOST_CACHE = 8, 2 << 30  # of the machine's memory, and bytes at most
 LEAST = 4096  # tokens, however small the machine
 Ints = NDArray[numpy.int32]
-Logits = NDArray[numpy.float32]
 
 
 def capacity(shape: Shape, memory: int) -> int:

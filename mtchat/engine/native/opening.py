@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from mtchat.engine.native.decoder import NativeDecoder
     from mtchat.engine.speculate import Drafter
 
-ARCHITECTURES = {"qwen2": "Qwen2ForCausalLM"}
 Report = Callable[[str, float | None], None]
 
 
@@ -48,7 +47,7 @@ def open_file(
     tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     card = ModelCard(
         name=name,
-        architecture=ARCHITECTURES[decoder.model.weights.architecture],
+        architecture=weights.ARCHITECTURES[decoder.model.weights.architecture],
         chat=bool(getattr(tokenizer, "chat_template", None)),
         context=min(decoder.model.shape.context, decoder.model.capacity),
         fingerprint=fingerprint,

@@ -112,9 +112,13 @@ static Pool *open_pool(int count) {
     pthread_cond_init(&pool->wake, 0);
     pool->threads = calloc((size_t)count, sizeof *pool->threads);
     pool->spans = aligned_alloc(64, (size_t)count * sizeof *pool->spans);
-    if (pool->spans) memset(pool->spans, 0, (size_t)count * sizeof *pool->spans);
+    if (!pool->threads || !pool->spans) {
+        free(pool->threads), free(pool->spans), free(pool);
+        return 0;
+    }
+    memset(pool->spans, 0, (size_t)count * sizeof *pool->spans);
     pool->count = 1;
-    for (int thread = 1; pool->threads && pool->spans && thread < count; thread++) {
+    for (int thread = 1; thread < count; thread++) {
         Seat *seat = malloc(sizeof *seat);
         if (!seat) break;
         *seat = (Seat){pool, thread};

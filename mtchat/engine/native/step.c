@@ -1,4 +1,4 @@
-// One pass of a Qwen2 or Llama model over a few tokens, each of which sees the keys of its own path.
+// One pass of a Qwen2 model over a few tokens, each of which sees the keys of its own path.
 #include "matrix.h"
 #include "pool.h"
 
@@ -33,7 +33,6 @@ typedef struct {
     Pool *pool;
     const Model *model;
     const Batch *batch;
-    int32_t most;                 // tokens in one pass
     int32_t alone;                // the pool is nobody else's
     float *stream, *query, *key, *value, *scores;
     int64_t score_stride;
@@ -44,6 +43,8 @@ static Activations activations(int rows, int columns) {
     const size_t all = (size_t)rows * columns;
     return (Activations){malloc(all), malloc(all / 8), malloc(all / 8), malloc(all / 4)};
 }
+
+static int whole(Activations x) { return x.values && x.scales && x.scaled_sums && x.sums; }
 
 static void drop(Activations x) {
     free(x.values), free(x.scales), free(x.scaled_sums), free(x.sums);
@@ -267,7 +268,6 @@ State *mtchat_open(const Model *model, const State *partner, int32_t threads, in
     if (!s) return 0;
     const int query = model->heads * model->head, key = model->kv_heads * model->head;
     s->model = model;
-    s->most = most;
     s->stream = malloc(sizeof(float) * most * model->width);
     s->query = malloc(sizeof(float) * most * query);
     s->key = malloc(sizeof(float) * most * key);
@@ -279,7 +279,8 @@ State *mtchat_open(const Model *model, const State *partner, int32_t threads, in
     s->fed = activations(most, model->feed);
     s->alone = !partner;
     s->pool = partner ? partner->pool : open_pool(threads);
-    if (s->stream && s->query && s->key && s->value && s->scores && s->pool) return s;
+    const int buffers = s->stream && s->query && s->key && s->value && s->scores;
+    if (buffers && whole(s->normed) && whole(s->attended) && whole(s->fed) && s->pool) return s;
     mtchat_close(s);
     return 0;
 }
@@ -309,7 +310,7 @@ static void product_work(Pool *pool, int thread, void *argument) {
 // rows (count, columns) times the matrix: to (count, rows); 0, or -1 where memory is short.
 int32_t mtchat_product(const State *s, const Matrix *m, const float *rows, int32_t count, float *to) {
     Product p = {*s, *m, activations(count, m->columns), count, to};
-    const int ok = p.x.values && p.x.scales && p.x.scaled_sums && p.x.sums;
+    const int ok = whole(p.x);
     for (int t = 0; ok && t < count; t++)
         quantise(rows + (int64_t)t * m->columns, m->columns, from_row(p.x, t, m->columns));
     if (ok) together(s->pool, product_work, &p);

@@ -16,6 +16,8 @@ VERSION = 2  # what version 1 wrote may have tokens out of their place
 
 def save(decoder: NativeDecoder, file: Path, most: int = MOST) -> None:
     """Write the keys and values of the tokens that were used last; a disk that refuses is no harm."""
+    if not decoder.tree.clock:
+        return  # nothing was read since the start, so what is there is the latest
     nodes = sorted(decoder.tree.walk(), key=lambda node: (-node.used, node.depth))[:most]
     nodes.sort(key=lambda node: node.depth)  # a token's ids come before it
     places = {id(node): place for place, node in enumerate(nodes)}

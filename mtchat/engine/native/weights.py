@@ -28,7 +28,7 @@ ALIGNMENT = 64
 OVERRUN = 8192  # the kernels fetch ahead of what they read
 ROWS = 2048  # laid out at a time
 FLOATS = -1  # the kind of a vector
-ARCHITECTURES = ("qwen2",)
+ARCHITECTURES = {"qwen2": "Qwen2ForCausalLM"}  # by their names in GGUF files and in transformers
 LAYER = {
     "query": "attn_q.weight",
     "key": "attn_k.weight",
