@@ -40,7 +40,7 @@ OWNERS = {
     "transformers": {"engine"},
     "xllamacpp": {"bench"},
 }
-STARTERS_OF_PROCESSES = {"sandbox", "bench/process.py", "repl/editor.py", "starter/packages.py"}
+STARTERS_OF_PROCESSES = {"sandbox", "bench/speed/process.py", "repl/editor.py", "starter/packages.py"}
 PURE = ("core", "prompting", "synthesis")
 IMPURE = {
     *("os", "pathlib", "time", "datetime", "random", "secrets", "uuid", "subprocess", "socket", "threading"),

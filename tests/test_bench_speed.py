@@ -13,19 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.bench import measure as measuring
-from mtchat.bench.conversation import TURNS, Script, Writer
-from mtchat.bench.measure import Measure
-from mtchat.bench.others import Others
-from mtchat.bench.plot import plot, split
-from mtchat.bench.process import started
-from mtchat.bench.rows import Quantity, Row, rows, to_json
-from mtchat.bench.serving import Work, serve
-from mtchat.bench.speed import LOAD, PEAK, Contender, Contest
-from mtchat.bench.subject import QUICK, Ask, Run, Subject
-from mtchat.bench.table import table
-from mtchat.bench.timing import Case, Timing, measure
-from mtchat.bench.timing import table as timings_table
+from mtchat.bench.speed import measure as measuring
+from mtchat.bench.speed.contest import LOAD, PEAK, Contender, Contest
+from mtchat.bench.speed.conversation import TURNS, Script, Writer
+from mtchat.bench.speed.measure import Measure
+from mtchat.bench.speed.others import Others
+from mtchat.bench.speed.plot import plot, split
+from mtchat.bench.speed.process import started
+from mtchat.bench.speed.rows import Quantity, Row, rows, to_json
+from mtchat.bench.speed.serving import Work, serve
+from mtchat.bench.speed.subject import QUICK, Ask, Run, Subject
+from mtchat.bench.speed.table import table
+from mtchat.bench.speed.timing import Case, Timing, measure
+from mtchat.bench.speed.timing import table as timings_table
 from mtchat.cli import arguments, main
 from mtchat.cli.bench import bench
 from mtchat.cli.bench_model import peers

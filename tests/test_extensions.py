@@ -13,8 +13,8 @@ import pytest
 
 import mtchat
 from mtchat import registry
-from mtchat.bench.measure import Measure
-from mtchat.bench.peer import Peer
+from mtchat.bench.speed.measure import Measure
+from mtchat.bench.speed.peer import Peer
 from mtchat.core.session import Session
 from mtchat.errors import UsageError
 from mtchat.prompting.family import Family
@@ -22,7 +22,10 @@ from mtchat.repl.desk import Desk
 from mtchat.sandbox.backend import Backend
 
 HOUSE = Path(mtchat.__file__).parent
-CLOSED = {"mtchat.engine.native", "mtchat.sandbox.inside", "mtchat.sandbox.kernel", "mtchat.sandbox.warm"}
+CLOSED = {
+    *("mtchat.bench.quality", "mtchat.bench.speed", "mtchat.engine.native"),
+    *("mtchat.sandbox.inside", "mtchat.sandbox.kernel", "mtchat.sandbox.warm"),
+}
 
 
 def signature(function: Callable[..., object]) -> list[tuple[str, object]]:
@@ -92,15 +95,16 @@ CONTRACTS = {
     "mtchat.sandbox.backends": is_backend,
     "mtchat.export.formats": is_format,
     "mtchat.repl.commands": is_command,
-    "mtchat.bench.measures": is_measure,
-    "mtchat.bench.peers": is_peer,
+    "mtchat.bench.speed.measures": is_measure,
+    "mtchat.bench.speed.peers": is_peer,
 }
 EXTENSIONS = [(package, name) for package in CONTRACTS for name in registry.names(package)]
 
 
 def test_every_open_folder_has_its_contract_here():
     folders = {
-        ".".join(["mtchat", *path.parent.relative_to(HOUSE).parts]) for path in HOUSE.glob("*/*/__init__.py")
+        ".".join(["mtchat", *path.parent.relative_to(HOUSE).parts])
+        for path in HOUSE.glob("*/*/**/__init__.py")
     }
     assert folders - CLOSED == set(CONTRACTS)
 
@@ -143,8 +147,8 @@ def test_only_what_is_listed_can_be_loaded(name: str):
 ASKS = """
 import mtchat
 from mtchat import registry
-from mtchat.bench.measure import Measure
-from mtchat.bench.peer import Peer
+from mtchat.bench.speed.measure import Measure
+from mtchat.bench.speed.peer import Peer
 from mtchat.core.prompt import ModelCard
 from mtchat.prompting import family
 from mtchat.repl import slash

@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from mtchat import __version__, store
-from mtchat.bench import measure, peer
-from mtchat.bench.conversation import Script, Writer
-from mtchat.bench.others import Others
-from mtchat.bench.peer import Peer, Setup
-from mtchat.bench.plot import plot
-from mtchat.bench.process import started
-from mtchat.bench.rows import rows, to_json
-from mtchat.bench.serving import Work
-from mtchat.bench.speed import LOAD, PEAK, Contender, Contest
-from mtchat.bench.subject import QUICK, Sizes
-from mtchat.bench.table import table
+from mtchat.bench.speed import measure, peer
+from mtchat.bench.speed.contest import LOAD, PEAK, Contender, Contest
+from mtchat.bench.speed.conversation import Script, Writer
+from mtchat.bench.speed.others import Others
+from mtchat.bench.speed.peer import Peer, Setup
+from mtchat.bench.speed.plot import plot
+from mtchat.bench.speed.process import started
+from mtchat.bench.speed.rows import rows, to_json
+from mtchat.bench.speed.serving import Work
+from mtchat.bench.speed.subject import QUICK, Sizes
+from mtchat.bench.speed.table import table
 from mtchat.cli import wiring
 from mtchat.cli.measured import OURS
 from mtchat.core.settings import Sampling

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 from mtchat import __version__
-from mtchat.bench.timing import Case, measure, table
+from mtchat.bench.speed.timing import Case, measure, table
 from mtchat.core.program import Chunk, Program
 from mtchat.core.settings import Limits
 from mtchat.errors import MtchatError, SandboxError

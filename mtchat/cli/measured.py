@@ -9,10 +9,10 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mtchat.bench import peer
-from mtchat.bench.peer import Setup
-from mtchat.bench.serving import serve
-from mtchat.bench.subject import Ask, Run, Subject
+from mtchat.bench.speed import peer
+from mtchat.bench.speed.peer import Setup
+from mtchat.bench.speed.serving import serve
+from mtchat.bench.speed.subject import Ask, Run, Subject
 from mtchat.cli import wiring
 from mtchat.core.prompt import Piece
 from mtchat.core.settings import Sampling

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mtchat.bench.rows import Quantity, Row
-from mtchat.bench.table import short
+from mtchat.bench.speed.rows import Quantity, Row
+from mtchat.bench.speed.table import short
 
 COLOURS = ("#1f6f8b", "#e0a458", "#9aa5b1", "#b56576", "#6d597a")
 DRAWN = {"tok/s": "tokens per second", "s": "seconds", "MiB": "MiB"}  # ratios and limits are not

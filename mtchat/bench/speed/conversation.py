@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
 
-from mtchat.bench.subject import Ask
+from mtchat.bench.speed.subject import Ask
 from mtchat.core.prompt import Prompt
 from mtchat.core.turn import Turn
 

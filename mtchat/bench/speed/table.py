@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from mtchat.bench.rows import Quantity, Row, better
+from mtchat.bench.speed.rows import Quantity, Row, better
 
 
 def table(rows: Sequence[Row], quantities: Iterable[Quantity]) -> str:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from mtchat.bench.measure import Measure
-from mtchat.bench.rows import Quantity
+from mtchat.bench.speed.measure import Measure
+from mtchat.bench.speed.rows import Quantity
 from mtchat.errors import MtchatError
 
 LOADING, MEMORY = "loading", "memory of a process"

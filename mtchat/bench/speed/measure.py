@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from mtchat import registry
-from mtchat.bench.conversation import Script
-from mtchat.bench.rows import Quantity
-from mtchat.bench.subject import Sizes, Subject
+from mtchat.bench.speed.conversation import Script
+from mtchat.bench.speed.rows import Quantity
+from mtchat.bench.speed.subject import Sizes, Subject
 
-PACKAGE = "mtchat.bench.measures"
+PACKAGE = "mtchat.bench.speed.measures"
 
 
 @dataclass(frozen=True)

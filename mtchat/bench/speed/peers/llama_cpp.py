@@ -6,8 +6,8 @@ import time
 from functools import cache
 from typing import Any
 
-from mtchat.bench.peer import Load, Setup
-from mtchat.bench.subject import Ask, Run, Subject
+from mtchat.bench.speed.peer import Load, Setup
+from mtchat.bench.speed.subject import Ask, Run, Subject
 from mtchat.errors import MtchatError
 
 TITLE = "llama.cpp"

@@ -5,8 +5,8 @@ import importlib.util
 import time
 from typing import Any
 
-from mtchat.bench.peer import Load, Setup
-from mtchat.bench.subject import Ask, Run, Subject
+from mtchat.bench.speed.peer import Load, Setup
+from mtchat.bench.speed.subject import Ask, Run, Subject
 
 TITLE = "transformers"
 MOST = 2

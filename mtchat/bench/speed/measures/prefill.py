@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from mtchat.bench.conversation import Script
-from mtchat.bench.measure import Measure
-from mtchat.bench.rows import Quantity
-from mtchat.bench.subject import Ask, Sizes, Subject
+from mtchat.bench.speed.conversation import Script
+from mtchat.bench.speed.measure import Measure
+from mtchat.bench.speed.rows import Quantity
+from mtchat.bench.speed.subject import Ask, Sizes, Subject
 
 PREFILL = Quantity("prefill", "tok/s", "reading", "reading a context of 512 tokens")
 

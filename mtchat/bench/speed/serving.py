@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtchat.bench.conversation import Script
-from mtchat.bench.measure import find
-from mtchat.bench.subject import Sizes, Subject
+from mtchat.bench.speed.conversation import Script
+from mtchat.bench.speed.measure import find
+from mtchat.bench.speed.subject import Sizes, Subject
 from mtchat.store.values import rebuild
 
 STATUS = Path("/proc/self/status")

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from mtchat import registry
-from mtchat.bench.subject import Subject
+from mtchat.bench.speed.subject import Subject
 
-PACKAGE = "mtchat.bench.peers"
+PACKAGE = "mtchat.bench.speed.peers"
 Load = Callable[[str], Any]
 
 

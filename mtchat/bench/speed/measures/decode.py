@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from mtchat.bench.conversation import Script
-from mtchat.bench.measure import Measure
-from mtchat.bench.rows import Quantity
-from mtchat.bench.subject import Ask, Sizes, Subject
+from mtchat.bench.speed.conversation import Script
+from mtchat.bench.speed.measure import Measure
+from mtchat.bench.speed.rows import Quantity
+from mtchat.bench.speed.subject import Ask, Sizes, Subject
 
 LONG = 2000  # a context that is not worth reading anew for every run
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from mtchat.bench.conversation import TURNS, Script
-from mtchat.bench.measure import Measure
-from mtchat.bench.rows import Quantity
-from mtchat.bench.subject import Sizes, Subject
+from mtchat.bench.speed.conversation import TURNS, Script
+from mtchat.bench.speed.measure import Measure
+from mtchat.bench.speed.rows import Quantity
+from mtchat.bench.speed.subject import Sizes, Subject
 
 FIRST = "to the first token"
 SHOWN = (1, 5, 10, TURNS)

@@ -1,0 +1,1 @@
+"""Benchmarks of program synthesis, one file each; `bench.quality.suite` says what a file must have."""

@@ -1,0 +1,1 @@
+"""How fast it is: engines measured against each other, and runs of the sandbox timed."""
