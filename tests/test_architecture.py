@@ -33,6 +33,7 @@ OWNERS = {
     "numpy": {"engine"},
     "platformdirs": {"cli", "starter", "store"},
     "prompt_toolkit": {"repl"},
+    "pyflakes": {"synthesis"},
     "pygments": {"repl"},
     "safetensors": {"engine"},
     "tokenizers": {"engine"},

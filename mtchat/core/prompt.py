@@ -29,7 +29,8 @@ class Usage:
 
     `reused` of the `prompt` tokens were still in the key/value cache. `finish` is "" while the model
     writes, then "stop" (it ended by itself), "length" (max_tokens, or the context is full), "cut" (the
-    family's cut rule ended it) or "interrupted" (the user did).
+    family's cut rule ended it) or "interrupted" (the user did). `logprob` is the log-probability of what was
+    written, by the model itself whatever the sampling, and `least` that of its least likely token, in nats.
     """
 
     prompt: int = 0
@@ -38,6 +39,8 @@ class Usage:
     prefill_seconds: float = 0.0
     decode_seconds: float = 0.0
     finish: str = ""
+    logprob: float = 0.0
+    least: float = 0.0
 
 
 @dataclass(frozen=True)

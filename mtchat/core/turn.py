@@ -12,6 +12,7 @@ COMPLETE = "complete"
 INTERRUPTED = "interrupted"
 EDITED = "edited"
 KEPT = "kept"
+LATER = ("guidance", "rules")  # of Making; turns from before they were there keep their ids
 STATUSES = (COMPLETE, INTERRUPTED, EDITED, KEPT)
 
 
@@ -20,7 +21,8 @@ class Making:
     """How a chunk was made: enough to make it again, byte for byte, on the same machine and build.
 
     `error` is the failure that the context carried ("" when the program ran); `mends` is the id of the
-    turn whose failing chunk this one was asked to replace ("" for an ordinary turn).
+    turn whose failing chunk this one was asked to replace ("" for an ordinary turn). `guidance` names what
+    the context held beside the conversation, and `rules` says that the code was repaired by rule.
     """
 
     model: str = ""
@@ -30,6 +32,8 @@ class Making:
     sampling: Sampling = Sampling()
     error: str = ""
     mends: str = ""
+    guidance: tuple[str, ...] = ()
+    rules: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,8 @@ class Turn:
     @cached_property
     def id(self) -> str:
         """BLAKE2b-128 of parent, instruction, chunk, status and making as canonical JSON, in hex."""
-        parts = [self.parent, self.instruction, self.chunk, self.status, asdict(self.making)]
+        making = {name: value for name, value in asdict(self.making).items() if value or name not in LATER}
+        parts = [self.parent, self.instruction, self.chunk, self.status, making]
         text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         # ASCII escapes would give two lone surrogates the id of the character they pair up to
         return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any
 
@@ -10,7 +10,7 @@ from mtchat.core.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.core.settings import Sampling
 from mtchat.engine.decoder import Decoder, Logits
 from mtchat.engine.detokenise import Detokeniser, vocabulary
-from mtchat.engine.sampling import Chooser
+from mtchat.engine.sampling import Chooser, likelihood
 from mtchat.engine.speculate import Drafter
 from mtchat.errors import ModelError, MtchatError
 
@@ -125,35 +125,90 @@ class Engine:
         yield reply.end()
 
     def together(self, ids: list[int], samplings: list[Sampling], room: int) -> Iterator[tuple[int, Piece]]:
-        watch = Stopwatch()
-        path = self.decoder.open(ids)
-        replies = [Reply(self, ids, sampling, room, path.reused, watch) for sampling in samplings]
+        found: list[tuple[int, Piece]] = []
+        batch = Batch(self)
+        job = Job(ids, samplings, room, lambda number, piece: found.append((number, piece)))
+        steps = batch.read(job)
+        while True:
+            try:
+                next(steps)
+            except StopIteration:
+                if not batch.rows:
+                    break
+                steps = batch.step()
+            yield from found
+            found.clear()
+            job.watch.resume()
+        yield from found
+
+
+@dataclass
+class Job:
+    """Replies that are wanted to one prompt, one for each sampling; `tell` hears their pieces.
+
+    Once it is `closed` nobody listens, and nothing more is written of it.
+    """
+
+    ids: list[int]
+    samplings: list[Sampling]
+    room: int
+    tell: Callable[[int, Piece], None]
+    closed: bool = False
+    watch: "Stopwatch" = field(default_factory=lambda: Stopwatch())
+
+
+@dataclass
+class Row:
+    """One reply of a batch: its number in its job, where it stands, and the logits (V,) after that."""
+
+    job: Job
+    number: int
+    reply: "Reply"
+    path: Any
+    logits: Logits
+
+
+class Batch:
+    """Replies that are written together, one token of each in a step, whatever their prompts."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.rows: list[Row] = []
+
+    def read(self, job: Job) -> Iterator[None]:
+        """Read a prompt, in stretches, and take its replies in."""
+        path = self.engine.decoder.open(job.ids)
+        replies = [
+            Reply(self.engine, job.ids, sampling, job.room, path.reused, job.watch)
+            for sampling in job.samplings
+        ]
         for logits in path.read():
-            rows = [logits for _ in replies]
-            yield from [(number, reply.read()) for number, reply in enumerate(replies)]
-            watch.resume()
-        for reply in replies:
+            last = logits
+            for number, reply in enumerate(replies):
+                job.tell(number, reply.read())
+            yield
+        for number, reply in enumerate(replies):
             reply.begin()
-        paths = [path.fork() for _ in replies]
-        writing = list(range(len(replies)))
-        while writing:
-            chosen = [replies[number].choose([row], []) for number, row in zip(writing, rows, strict=True)]
-            for number in writing:
-                paths[number].keep(1)
-            for number, ids in zip(writing, chosen, strict=True):
-                yield from [(number, replies[number].write(id)) for id in ids]
-                if replies[number].finish:
-                    yield number, replies[number].end()
-            watch.resume()
-            going = [
-                (number, ids[0])
-                for number, ids in zip(writing, chosen, strict=True)
-                if not replies[number].finish
-            ]
-            writing = [number for number, _ in going]
-            if going:
-                followed = [paths[number] for number in writing]
-                rows = list(self.decoder.follow_each(followed, [id for _, id in going]))
+            self.rows.append(Row(job, number, reply, path.fork(), last))
+
+    def step(self) -> Iterator[None]:
+        """Write one more token of each reply; those that end leave."""
+        self.rows = [row for row in self.rows if not row.job.closed]
+        chosen = [row.reply.choose([row.logits], []) for row in self.rows]
+        for row in self.rows:
+            row.path.keep(1)
+        for row, ids in zip(self.rows, chosen, strict=True):
+            for id in ids:
+                row.job.tell(row.number, row.reply.write(id))
+            if row.reply.finish:
+                row.job.tell(row.number, row.reply.end())
+        pairs = [(row, ids[0]) for row, ids in zip(self.rows, chosen, strict=True) if not row.reply.finish]
+        self.rows = [row for row, _ in pairs]
+        yield
+        if pairs:
+            after = self.engine.decoder.follow_each([row.path for row in self.rows], [id for _, id in pairs])
+            for row, logits in zip(self.rows, after, strict=True):
+                row.logits = logits
 
 
 class Reply:
@@ -171,6 +226,7 @@ class Reply:
         self.finish = ""
         self.usage = Usage(prompt=len(ids), reused=reused)
         self.began = 0.0
+        self.logprob = self.least = 0.0
 
     def read(self) -> Piece:
         """A stretch of the prompt has been read."""
@@ -186,16 +242,23 @@ class Reply:
         found: list[int] = []
         for row, expected in zip_longest(rows, guess):
             id = self.chooser.choose(row)
-            if id in self.ends:
-                self.finish = "stop"
+            if not self.take(id, likelihood(row, id), self.written + len(found)):
                 break
             found.append(id)
-            if self.written + len(found) == self.room:
-                self.finish = "length"
-                break
-            if id != expected:
+            if self.finish or id != expected:
                 break
         return found
+
+    def take(self, id: int, logprob: float, written: int) -> bool:
+        """Whether an id, chosen after so many, belongs to the text; `finish` is set where it ends there."""
+        self.logprob += logprob
+        self.least = min(self.least, logprob)
+        if id in self.ends:
+            self.finish = "stop"
+            return False
+        if written + 1 == self.room:
+            self.finish = "length"
+        return True
 
     def write(self, id: int) -> Piece:
         self.written += 1
@@ -206,7 +269,13 @@ class Reply:
         return Piece(self.words.finish(), replace(self.cost(), finish=self.finish))
 
     def cost(self) -> Usage:
-        return replace(self.usage, written=self.written, decode_seconds=self.watch.seconds() - self.began)
+        return replace(
+            self.usage,
+            written=self.written,
+            decode_seconds=self.watch.seconds() - self.began,
+            logprob=round(self.logprob, 4),
+            least=round(self.least, 4),
+        )
 
 
 class Stopwatch:

@@ -45,3 +45,9 @@ def floor(weights: Logits, sampling: Sampling) -> float:
         return float(numpy.partition(weights, last)[last])
     # all that is lighter holds less than 1 - top_p together
     return float((1 - sampling.top_p) * weights.sum(dtype=numpy.float64) / len(weights))
+
+
+def likelihood(logits: Logits, id: int) -> float:
+    """The log-probability of an id after logits (V,), in nats, at temperature 1."""
+    best = logits.max()
+    return float(logits[id] - best - numpy.log(numpy.exp(logits - best).sum()))

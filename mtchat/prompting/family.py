@@ -9,6 +9,8 @@ from mtchat.core.prompt import ModelCard, Prompt
 from mtchat.core.turn import Turn
 
 FAMILIES = "mtchat.prompting.families"
+BRIEF, WORKED, RECAP = "brief", "examples", "recap"
+GUIDANCE = (BRIEF, WORKED, RECAP)
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,21 @@ class Family(Protocol):
     def matches(self, card: ModelCard) -> bool:
         """Whether this is the family of a model."""
 
-    def render(self, path: Sequence[Turn], instruction: str, preamble: str, error: str) -> Prompt:
-        """The context for the next turn; `error` is how the program so far fails, "" when it runs."""
+    def render(
+        self,
+        path: Sequence[Turn],
+        instruction: str,
+        preamble: str,
+        error: str,
+        guidance: Sequence[str] = (),
+    ) -> Prompt:
+        """The context for the next turn; `error` is how the program so far fails, "" when it runs.
 
-    def mend(self, path: Sequence[Turn], preamble: str, error: str) -> Prompt:
+        `guidance` names what the context holds beside the conversation, of `GUIDANCE`; a family that has no
+        way to say it leaves it out.
+        """
+
+    def mend(self, path: Sequence[Turn], preamble: str, error: str, guidance: Sequence[str] = ()) -> Prompt:
         """The context that asks to write the path's last chunk again, because it fails with `error`."""
 
     def cut(self, text: str) -> Cut:

@@ -10,12 +10,20 @@ from collections.abc import Sequence
 from mtchat.core.prompt import Message, ModelCard, Prompt
 from mtchat.core.turn import Turn
 from mtchat.prompting import reply
-from mtchat.prompting.family import Cut
+from mtchat.prompting.examples import EXAMPLES
+from mtchat.prompting.family import BRIEF, RECAP, WORKED, Cut
 
 SYSTEM = (
     "You are an expert Python programmer. You write one Python program together with the user, step by step. "
     "Reply to each step with only the new code of that step, in one ```python block. The code of the earlier "
     "steps has already run: use its variables and functions by the same names, and do not repeat it."
+)
+BRIEFLY = (
+    "You are an expert Python programmer. You write one Python program together with the user, step by step. "
+    "Reply to each step with only the new code of that step, in one ```python block. The code of the earlier "
+    "steps has already run: use its variables and functions by the same names, and do not repeat it. "
+    "Write short code without comments. Do exactly what the step says and use the names it gives. "
+    "Print only when the step asks to print, show or return a value, and then print just that value."
 )
 OPENING = "```python\n"
 
@@ -24,16 +32,22 @@ def matches(card: ModelCard) -> bool:
     return card.chat
 
 
-def render(path: Sequence[Turn], instruction: str, preamble: str, error: str) -> Prompt:
-    return request(path, preamble, asked(instruction, error))
+def render(
+    path: Sequence[Turn], instruction: str, preamble: str, error: str, guidance: Sequence[str] = ()
+) -> Prompt:
+    wish = asked(instruction, error)
+    if RECAP in guidance and path:
+        steps = "\n".join(f"{number}. {turn.instruction}" for number, turn in enumerate(path, start=1))
+        wish = f"The steps so far, which are done:\n{steps}\n\nThe next step, {len(path) + 1}: {wish}"
+    return request(path, preamble, wish, guidance)
 
 
-def mend(path: Sequence[Turn], preamble: str, error: str) -> Prompt:
+def mend(path: Sequence[Turn], preamble: str, error: str, guidance: Sequence[str] = ()) -> Prompt:
     wish = (
         f"That code fails:\n\n{error}\n\n"
         f"Write the code of this step again, corrected so that it runs. The step was: {path[-1].instruction}"
     )
-    return request(path, preamble, wish)
+    return request(path, preamble, wish, guidance)
 
 
 def cut(text: str) -> Cut:
@@ -44,14 +58,19 @@ def chunk(text: str, before: str) -> str:
     return reply.chunk(text, before)
 
 
-def request(path: Sequence[Turn], preamble: str, wish: str) -> Prompt:
-    return Prompt(messages=(*history(path, preamble), Message("user", wish)), opening=OPENING)
+def request(path: Sequence[Turn], preamble: str, wish: str, guidance: Sequence[str] = ()) -> Prompt:
+    messages = (*history(path, preamble, guidance), Message("user", wish))
+    return Prompt(messages=messages, opening=OPENING)
 
 
-def history(path: Sequence[Turn], preamble: str) -> tuple[Message, ...]:
-    messages = [Message("system", SYSTEM)]
+def history(path: Sequence[Turn], preamble: str, guidance: Sequence[str] = ()) -> tuple[Message, ...]:
+    messages = [Message("system", BRIEFLY if BRIEF in guidance else SYSTEM)]
+    if WORKED in guidance:
+        messages += worked()
     if preamble.strip():
         messages += [Message("user", "Begin the program."), Message("assistant", fenced(preamble))]
+    elif WORKED in guidance:
+        messages += [Message("user", "Begin the program."), Message("assistant", fenced("import sys"))]
     for turn in path:
         error = "" if turn.making.mends else turn.making.error
         messages += [
@@ -59,6 +78,16 @@ def history(path: Sequence[Turn], preamble: str) -> tuple[Message, ...]:
             Message("assistant", fenced(turn.chunk)),
         ]
     return tuple(messages)
+
+
+def worked() -> list[Message]:
+    """The worked examples as conversations that went before, each with a program of its own."""
+    messages: list[Message] = []
+    for steps in EXAMPLES:
+        messages += [Message("user", "Begin the program."), Message("assistant", fenced("import sys"))]
+        for step in steps:
+            messages += [Message("user", step.instruction), Message("assistant", fenced(step.code))]
+    return messages
 
 
 def asked(instruction: str, error: str) -> str:

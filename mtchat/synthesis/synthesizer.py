@@ -1,77 +1,25 @@
-"""Takes a turn: render, complete, cut, run, mend. The REPL, the scripted mode and replay all come here."""
+"""Takes a turn: render, complete, cut, run, choose, mend. All that takes turns comes here."""
 
 from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field, replace
 
-from mtchat.core.names import bound, parses
-from mtchat.core.outcome import Outcome
-from mtchat.core.program import PREAMBLE, Program
+from mtchat.core.program import PREAMBLE
 from mtchat.core.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.core.session import Session
 from mtchat.core.settings import Sampling
-from mtchat.core.turn import COMPLETE, EDITED, INTERRUPTED, KEPT, Making, Turn
-from mtchat.errors import MtchatError, SandboxError
+from mtchat.core.turn import COMPLETE, INTERRUPTED, Making, Turn
+from mtchat.errors import MtchatError
 from mtchat.prompting.family import Family
+from mtchat.synthesis.choice import Candidate, best, doubtful
+from mtchat.synthesis.events import Chose, Made, Mending, Read, Watch, Weighing, Wrote, unseen
+from mtchat.synthesis.policy import PLAIN, Policy
+from mtchat.synthesis.rules import repaired
+from mtchat.synthesis.running import Run, better, complaint, failed, kept, tried, unended
 
 RETRY_TEMPERATURE = 0.6
-LONGEST_COMPLAINT = 800
 
-
-@dataclass(frozen=True)
-class Read:
-    """The prompt is prefilled; the model has begun to write."""
-
-    usage: Usage
-
-
-@dataclass(frozen=True)
-class Wrote:
-    """The code of the turn as far as it has been written; the last line may still grow."""
-
-    code: str
-
-
-@dataclass(frozen=True)
-class Made:
-    """A turn is finished, or was interrupted; the session that has it has not run yet."""
-
-    session: Session
-    turn: Turn
-
-
-@dataclass(frozen=True)
-class Running:
-    """The program starts; its last turn has this number."""
-
-    number: int
-
-
-@dataclass(frozen=True)
-class Ran:
-    """The program ended, on the path whose last turn has this number."""
-
-    outcome: Outcome
-    number: int
-
-
-@dataclass(frozen=True)
-class Mending:
-    """One round of asking the model to mend a turn starts."""
-
-    round: int
-    rounds: int
-    number: int
-    error: str
-
-
-Event = Read | Wrote | Made | Running | Ran | Mending
-Watch = Callable[[Event], None]
 Complete = Callable[[Prompt, Sampling], Iterator[Piece]]
-Run = Callable[[Program], Outcome]
-
-
-def unseen(event: Event) -> None:
-    """A watcher for those who only want the result."""
+Candidates = Callable[[Prompt, Sampling, int], Iterator[tuple[int, Piece]]]
 
 
 @dataclass(frozen=True)
@@ -104,7 +52,9 @@ class Difference:
 class Synthesizer:
     """Makes turns with one family, one model and one sandbox, each handed in as a function.
 
-    `run` is None when nothing is to be run; `card` and `family_name` go into the record of each turn.
+    `run` is None when nothing is to be run; `card` and `family_name` go into the record of each turn. What
+    the `policy` asks for beyond that is done where there is a way: `candidates` writes several replies
+    together, and `look` runs a program as `run` does, but quietly, and tells its variables too.
     """
 
     family: Family
@@ -113,16 +63,107 @@ class Synthesizer:
     card: ModelCard = ModelCard("")
     family_name: str = ""
     watch: Watch = field(default=unseen)
+    policy: Policy = PLAIN
+    candidates: Candidates | None = None
+    look: Run | None = None
 
     def prompt(self, session: Session, instruction: str) -> Prompt:
         """The context that the next turn would have."""
-        return self.family.render(session.path, instruction, session.preamble, complaint(session.outcome))
+        error, guidance = complaint(session.outcome), self.policy.guidance
+        return self.family.render(session.path, instruction, session.preamble, error, guidance)
 
     def take(self, session: Session, instruction: str, sampling: Sampling) -> Session:
-        """The session with one more turn, run. An interrupted turn is kept, marked, and not run."""
+        """The session with one more turn, run, and made better as the policy says.
+
+        An interrupted turn is kept, marked, and not run. An interrupt of what makes a turn better leaves the
+        best one found so far.
+        """
         prompt, error = self.prompt(session, instruction), complaint(session.outcome)
         made = self.make(session, prompt, instruction, sampling, error=error)
-        return self.tried(made) if made is not session else session
+        if made is session:
+            return session
+        made = self.tried(made)
+        try:
+            made = self.chosen(session, made, prompt, sampling)
+            return self.settled(made, sampling)
+        except KeyboardInterrupt:
+            return made
+
+    def chosen(self, base: Session, made: Session, prompt: Prompt, sampling: Sampling) -> Session:
+        """The session with the best of several candidates for its last turn, where the first is in doubt."""
+        draft = made.path[-1]
+        look = self.look or self.run
+        if not self.policy.samples or draft.status == INTERRUPTED or self.candidates is None or look is None:
+            return made
+        if not doubtful(made, self.policy):
+            return made
+        count = self.policy.samples
+        self.watch(Weighing(count + 1, len(made.path)))
+        drawn = hotter(sampling, 1, self.policy.temperature)
+        turns = [draft, *self.draw(draft, prompt, base, drawn, count)]
+        copies = {turn.chunk: 0 for turn in turns}
+        for turn in turns:
+            copies[turn.chunk] += 1
+        first = {turn.chunk: turn for turn in reversed(turns)}
+        weighed = []
+        for chunk in copies:
+            trial = base.add(first[chunk])
+            weighed.append(Candidate(trial.with_outcome(look(trial.program)), copies[chunk]))
+        winner = best(weighed, self.policy).session
+        turn = winner.path[-1]
+        if turn.chunk == draft.chunk:
+            return made
+        assert winner.outcome is not None
+        made = made.undo().add(turn).with_outcome(winner.outcome)
+        self.watch(Chose(made, turn, winner.outcome, len(turns)))
+        return made
+
+    def draw(
+        self, draft: Turn, prompt: Prompt, base: Session, sampling: Sampling, count: int
+    ) -> Iterator[Turn]:
+        """Turns like a draft, from so many replies that are written together."""
+        assert self.candidates is not None
+        for number, written in enumerate(self.write_each(prompt, sampling, count)):
+            seeded = replace(sampling, seed=sampling.seed + number)
+            chunk = self.chunk(written.text, base)
+            if chunk.strip():
+                yield replace(
+                    draft, chunk=chunk, making=replace(draft.making, sampling=seeded), usage=written.usage
+                )
+
+    def write_each(self, prompt: Prompt, sampling: Sampling, count: int) -> "list[Written]":
+        """So many completions, each up to its cut; the writing ends when the last one has come to it."""
+        assert self.candidates is not None
+        found = [Written("", Usage()) for _ in range(count)]
+        writing = set(range(count))
+        stream = self.candidates(prompt, sampling, count)
+        try:
+            for number, piece in stream:
+                if number not in writing:
+                    continue
+                found[number] = Written(found[number].text + piece.text, piece.usage)
+                if piece.usage.finish or (piece.text and self.family.cut(found[number].text).finished):
+                    writing.discard(number)
+                    if not writing:
+                        break
+        finally:
+            close = getattr(stream, "close", None)
+            if close is not None:
+                close()
+        return found
+
+    def settled(self, made: Session, sampling: Sampling) -> Session:
+        """The session with its last turn mended, where the policy has rounds for it and it fails."""
+        outcome = made.outcome
+        if not self.policy.rounds or self.run is None or not failed(outcome):
+            return made
+        if outcome is None or outcome.turn == PREAMBLE or made.path[-1].status == INTERRUPTED:
+            return made
+        return self.fix(made, sampling, self.policy.rounds).session
+
+    def chunk(self, text: str, base: Session) -> str:
+        """The chunk that a completion gives on top of a session, repaired where the policy says so."""
+        return chunk_of(self.family, text, base, self.policy.rules)
 
     def retry(self, session: Session, sampling: Sampling) -> Session:
         """The last turn made again beside the first try, warm and from another seed, so that it differs."""
@@ -186,7 +227,7 @@ class Synthesizer:
         failing, rest = session.numbered(place), session.path[place:]
         error = complaint(outcome)
         self.watch(Mending(number, rounds, place, outcome.error))
-        prompt = self.family.mend(session.path[:place], session.preamble, error)
+        prompt = self.family.mend(session.path[:place], session.preamble, error, self.policy.guidance)
         base = session.undo(len(session.path) - place + 1)
         asked = sum(each.making.mends == failing.id for each in session.children(failing.parent))
         chosen = hotter(sampling, asked) if asked else sampling
@@ -209,12 +250,23 @@ class Synthesizer:
     ) -> Session:
         """The session with a turn made from a prompt, then `rest`; itself where nothing was written."""
         written = self.write(prompt, sampling)
-        chunk = self.family.chunk(written.text, session.program.source)
+        chunk = self.chunk(written.text, session)
         stopped = written.usage.finish == "interrupted"
         if stopped and not chunk.strip():
             return session
         card = self.card
-        making = Making(card.name, card.fingerprint, card.precision, self.family_name, sampling, error, mends)
+        policy = self.policy
+        making = Making(
+            card.name,
+            card.fingerprint,
+            card.precision,
+            self.family_name,
+            sampling,
+            error,
+            mends,
+            policy.guidance,
+            policy.rules,
+        )
         status = INTERRUPTED if stopped else COMPLETE
         turn = Turn(instruction, chunk, session.head, status, making, written.usage)
         made = kept(session.add(turn), rest)
@@ -259,108 +311,33 @@ class Synthesizer:
             base = replace(session, head=turn.parent)
             if turn.making.mends:
                 failing = session.get(turn.making.mends)
-                prompt = self.family.mend((*base.path, failing), base.preamble, turn.making.error)
+                path = (*base.path, failing)
+                prompt = self.family.mend(path, base.preamble, turn.making.error, turn.making.guidance)
             else:
-                prompt = self.family.render(base.path, turn.instruction, base.preamble, turn.making.error)
+                error, guidance = turn.making.error, turn.making.guidance
+                prompt = self.family.render(base.path, turn.instruction, base.preamble, error, guidance)
             written = self.write(prompt, turn.making.sampling)
             if written.usage.finish == "interrupted":
                 raise KeyboardInterrupt
-            before = base.program.source
-            again = self.family.chunk(written.text, before)
-            part = turn.status == INTERRUPTED and self.begins(written.text, turn.chunk, before)
+            again = chunk_of(self.family, written.text, base, turn.making.rules)
+            part = turn.status == INTERRUPTED and self.begins(written.text, turn, base)
             yield None if again == turn.chunk or part else Difference(number, turn, again)
 
-    def begins(self, text: str, chunk: str, before: str) -> bool:
-        """Whether a completion begins with what gives this chunk."""
-        return any(self.family.chunk(text[:end], before) == chunk for end in range(len(text), 0, -1))
+    def begins(self, text: str, turn: Turn, base: Session) -> bool:
+        """Whether a completion begins with what gives the chunk of a turn."""
+        return any(
+            chunk_of(self.family, text[:end], base, turn.making.rules) == turn.chunk
+            for end in range(len(text), 0, -1)
+        )
 
 
-def rewrite(session: Session, number: int, code: str, run: Run | None, watch: Watch = unseen) -> Session:
-    """Turn `number` with code the user wrote, run; the turns after it keep theirs."""
-    turn = session.numbered(number)
-    edited = replace(turn, chunk=code, status=EDITED, making=Making(), usage=Usage())
-    base = session.undo(len(session.path) - number + 1)
-    made = kept(base.add(edited), session.path[number:])
-    watch(Made(made, edited))
-    return tried(made, run, watch)
+def chunk_of(family: Family, text: str, base: Session, rules: bool) -> str:
+    """The chunk that a completion gives on top of a session."""
+    before = base.program.source
+    code = family.chunk(text, before)
+    return repaired(code, before) if rules else code
 
 
-def tried(session: Session, run: Run | None, watch: Watch = unseen) -> Session:
-    """The session with the outcome of its live program, where there is a way to run it."""
-    turn = session.path[-1] if session.path else None
-    if run is None or turn is None or turn.status == INTERRUPTED:
-        return session
-    watch(Running(len(session.path)))
-    try:
-        outcome = run(session.program)
-    except SandboxError as error:
-        outcome = Outcome("none", None, limit="sandbox", finished=False, error=str(error))
-    watch(Ran(outcome, len(session.path)))
-    return session.with_outcome(outcome)
-
-
-def kept(session: Session, rest: tuple[Turn, ...]) -> Session:
-    """The session with later turns carried over to its new branch, code unchanged."""
-    again = (replace(turn, status=KEPT, making=Making(), usage=Usage()) for turn in rest)
-    return session.extend(tuple(again))
-
-
-def failed(outcome: Outcome | None) -> bool:
-    """Whether the program ended by itself, and badly."""
-    return outcome is not None and not outcome.ok and not unended(outcome)
-
-
-def unended(outcome: Outcome | None) -> bool:
-    """Whether there is no run that the program itself ended, well or badly."""
-    return outcome is None or outcome.limit in ("interrupted", "sandbox")
-
-
-def hotter(sampling: Sampling, number: int) -> Sampling:
+def hotter(sampling: Sampling, number: int, temperature: float = RETRY_TEMPERATURE) -> Sampling:
     """Sampling for a question that was asked before: warm enough that the answer can differ."""
-    warm = max(sampling.temperature, RETRY_TEMPERATURE)
-    return replace(sampling, temperature=warm, seed=sampling.seed + number)
-
-
-def better(attempt: Session, than: Session) -> bool:
-    """Whether a mended program is better: it gets further, and its turns still do what they did."""
-    return keeps(attempt, than) and reach(attempt) > reach(than)
-
-
-def reach(session: Session) -> tuple[bool, int, int]:
-    """How far a program gets: whether it runs, else the turn and the line of that turn where it fails."""
-    outcome = session.outcome
-    if outcome is None:
-        return (False, 0, 0)
-    if outcome.ok or not outcome.frames:
-        reached = session.program.chunks[: len(outcome.outputs)]
-        return (outcome.ok, reached[-1].turn if reached else 0, 0)
-    place = outcome.frames[0].place
-    return (False, place.turn, place.line)
-
-
-def keeps(attempt: Session, than: Session) -> bool:
-    """Whether each turn still binds the names it bound, and still prints where it printed."""
-    for old, new in zip(than.path, attempt.path, strict=True):
-        if old.chunk == new.chunk:
-            continue
-        if not parses(new.chunk) or not bound(old.chunk) <= bound(new.chunk):
-            return False
-        if "print(" in old.chunk and "print(" not in new.chunk:
-            return False
-    return True
-
-
-def complaint(outcome: Outcome | None) -> str:
-    """What to tell the model about a failing program: the line, and all that the exception says.
-
-    "" when the program runs, or was stopped by choice.
-    """
-    if outcome is None or not failed(outcome):
-        return ""
-    lines = outcome.traceback.rstrip("\n").split("\n")
-    indented = [number for number, line in enumerate(lines) if line.startswith("  ")]
-    message = "\n".join(lines[indented[-1] + 1 :]) if indented else ""
-    if not message or not outcome.frames:
-        return outcome.error
-    frame = outcome.frames[-1]
-    return f"turn {frame.place.turn}, line {frame.place.line}: {frame.text}\n{message}"[:LONGEST_COMPLAINT]
+    return replace(sampling, temperature=max(sampling.temperature, temperature), seed=sampling.seed + number)

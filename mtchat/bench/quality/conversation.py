@@ -1,0 +1,124 @@
+"""Holds one conversation of a benchmark: its turns are taken by the function that takes them in the REPL."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+from mtchat.bench.quality.suite import Row, Suite, Task
+from mtchat.core.prompt import Piece, Prompt, Usage
+from mtchat.core.session import Session
+from mtchat.core.settings import Sampling
+from mtchat.synthesis import Candidates, Chose, Complete, Event, Made, Run, Synthesizer, Weighing
+
+APART = 1000  # seeds between samples: a turn's candidates and retries take the next ones
+
+
+@dataclass
+class Meter:
+    """A model whose tokens are counted, with the turns that a policy changed."""
+
+    model: Complete
+    several: Candidates | None
+    prompt_tokens: int = 0
+    written: int = 0
+    tried: int = 0
+    mended: int = 0
+    usages: list[Usage] = field(default_factory=list)
+
+    def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+        last = Usage()
+        try:
+            for piece in self.model(prompt, sampling):
+                last = piece.usage
+                yield piece
+        finally:
+            self.count({0: last})
+
+    def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
+        assert self.several is not None
+        last: dict[int, Usage] = {}
+        try:
+            for number, piece in self.several(prompt, sampling, count):
+                last[number] = piece.usage
+                yield number, piece
+        finally:
+            self.count(last)
+
+    def count(self, usages: dict[int, Usage]) -> None:
+        self.prompt_tokens += max((each.prompt for each in usages.values()), default=0)
+        self.written += sum(each.written for each in usages.values())
+
+    def hear(self, event: Event) -> None:
+        match event:
+            case Weighing(count, _):
+                self.tried += count - 1
+            case Chose():
+                self.mended += 1
+            case Made(_, turn) if turn.making.mends:
+                self.tried += 1
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What conversations are held with: how turns are made, and how a program is scored.
+
+    `maker` makes the turns of one conversation that are run with `run`; a model that goes on with a text
+    itself is asked through `complete`.
+    """
+
+    suite: Suite
+    maker: Callable[[Run], Synthesizer]
+    sampling: Sampling
+
+
+def hold(bench: Bench, task: Task, sample: int, run: Run, judge: Run) -> Row:
+    """One sample of a conversation, scored; `run` runs its turns and `judge` the program for the score."""
+    began = time.monotonic()
+    maker = bench.maker(run)
+    meter = Meter(maker.complete, maker.candidates)
+    several = meter.candidates if maker.candidates else None
+    maker = replace(maker, complete=meter.complete, candidates=several, watch=meter.hear)
+    sampling = replace(bench.sampling, seed=bench.sampling.seed + APART * sample, max_tokens=task.length)
+    if task.prompt:
+        chunks: tuple[str, ...] = (continued(maker, task, sampling),)
+        program = chunks[0]
+    else:
+        session = Session(preamble=task.preamble)
+        for instruction in task.instructions:
+            session = maker.take(session, instruction, sampling)
+        chunks = tuple(turn.chunk for turn in session.path)
+        program = session.program.source
+    score = bench.suite.score(task, chunks, judge)
+    return Row(
+        problem=task.problem,
+        input=task.input,
+        sample=sample,
+        category=task.category,
+        turns=len(task.instructions),
+        chunks=chunks,
+        program=program,
+        prompt_tokens=meter.prompt_tokens,
+        written=meter.written,
+        seconds=round(time.monotonic() - began, 3),
+        tried=meter.tried,
+        mended=meter.mended,
+        compatible=score.compatible,
+        strict=score.strict,
+        error=score.error,
+    )
+
+
+def continued(maker: Synthesizer, task: Task, sampling: Sampling) -> str:
+    """How the model goes on with a text, up to the first of its stops."""
+    text = ""
+    stream = maker.complete(Prompt(text=task.prompt), sampling)
+    for piece in stream:
+        text += piece.text
+        if (end := first(text, task.stops)) < len(text):
+            return text[:end]
+    return text
+
+
+def first(text: str, stops: tuple[str, ...]) -> int:
+    """Where the first of some texts stands; the length where none does."""
+    return min((place for place in map(text.find, stops) if place >= 0), default=len(text))

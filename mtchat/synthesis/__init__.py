@@ -1,0 +1,49 @@
+"""One turn of a conversation: made, run, chosen among candidates, mended."""
+
+from mtchat.synthesis.events import (
+    Chose,
+    Event,
+    Made,
+    Mending,
+    Ran,
+    Read,
+    Running,
+    Watch,
+    Weighing,
+    Wrote,
+    unseen,
+)
+from mtchat.synthesis.running import Run, failed, rewrite, tried, unended
+from mtchat.synthesis.synthesizer import (
+    Candidates,
+    Complete,
+    Difference,
+    Fixed,
+    Synthesizer,
+    Written,
+)
+
+__all__ = [
+    "Candidates",
+    "Chose",
+    "Complete",
+    "Difference",
+    "Event",
+    "Fixed",
+    "Made",
+    "Mending",
+    "Ran",
+    "Read",
+    "Run",
+    "Running",
+    "Synthesizer",
+    "Watch",
+    "Weighing",
+    "Written",
+    "Wrote",
+    "failed",
+    "rewrite",
+    "tried",
+    "unended",
+    "unseen",
+]

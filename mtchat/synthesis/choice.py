@@ -1,0 +1,90 @@
+"""Chooses among candidates for a turn: by whether they run, what they do, and how likely they are."""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from mtchat.core.names import bound
+from mtchat.core.session import Session
+from mtchat.core.turn import Turn
+from mtchat.synthesis.names import undefined
+from mtchat.synthesis.policy import Policy
+from mtchat.synthesis.running import failed
+from mtchat.synthesis.wishes import unmet
+
+Behaviour = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A session whose last turn is one of several for the same instruction, run; `copies` wrote the same."""
+
+    session: Session
+    copies: int = 1
+
+    @property
+    def turn(self) -> Turn:
+        return self.session.path[-1]
+
+    @cached_property
+    def faults(self) -> int:
+        """How far from a working program: 2 where it fails, 1 where a name that nothing binds waits in it."""
+        outcome = self.session.outcome
+        if outcome is None or not outcome.ok:
+            return 2
+        return 1 if undefined(self.session.program.source) else 0
+
+    @cached_property
+    def unmet(self) -> int:
+        """How much of what was asked for it is seen not to do."""
+        turn, source = self.turn, self.session.program.source
+        return len(unmet(turn.instruction, turn.chunk, source, self.session.outcome))
+
+    @cached_property
+    def behaviour(self) -> Behaviour:
+        """What the turn does: what it prints, and the variables that others can see, as they are after it.
+
+        Names of its own, which neither the instruction nor an earlier turn has, do not count.
+        """
+        outcome = self.session.outcome
+        if outcome is None or not outcome.ok:
+            return ("fails",)
+        earlier = bound(self.session.undo().program.source)
+        seen = [
+            (each.name, each.kind, each.shape, each.value)
+            for each in outcome.variables
+            if each.name in earlier or each.name in self.turn.instruction
+        ]
+        said = outcome.outputs[-1].strip() if outcome.outputs else ""
+        return (said, *sorted(seen))
+
+    @property
+    def likelihood(self) -> float:
+        """The geometric mean of the probabilities of its tokens."""
+        usage = self.turn.usage
+        return math.exp(usage.logprob / max(usage.written, 1))
+
+
+def doubtful(made: Session, policy: Policy) -> bool:
+    """Whether the turn that was just made should not be taken as it is."""
+    if policy.doubt is None:
+        return True
+    candidate = Candidate(made)
+    usage = candidate.turn.usage
+    unsure = usage.logprob / max(usage.written, 1) < policy.doubt
+    return failed(made.outcome) or bool(candidate.faults or candidate.unmet) or unsure
+
+
+def best(candidates: Sequence[Candidate], policy: Policy) -> Candidate:
+    """The likeliest of the weightiest group that does the same, among those with the fewest faults.
+
+    Agreement by behaviour: Shi et al. 2022, arXiv:2204.11454; Li et al. 2022, arXiv:2203.07814.
+    """
+    least = min((each.faults, each.unmet) for each in candidates)
+    fit = [each for each in candidates if (each.faults, each.unmet) == least]
+    weights: dict[Behaviour, float] = defaultdict(float)
+    for each in fit:
+        weights[each.behaviour] += each.copies * (each.likelihood if policy.likelihood else 1)
+    return max(fit, key=lambda each: (weights[each.behaviour], each.likelihood))

@@ -1,0 +1,5 @@
+"""One completion as it comes."""
+
+from mtchat.synthesis.policy import Policy
+
+POLICY = Policy()

@@ -1,0 +1,37 @@
+"""A policy: what is done to make a turn better than one plain completion."""
+
+from dataclasses import dataclass
+
+from mtchat import registry
+
+POLICIES = "mtchat.synthesis.policies"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What is done for each turn; the default is a plain completion.
+
+    `guidance` names what the context holds beside the conversation. `rules` repairs code without the model.
+    `samples` candidates are drawn at `temperature` beside the first, where that one fails or is in doubt:
+    its mean log-probability a token is below `doubt` (nats; None: always). They are weighed by how many do
+    the same, each as likely as it is where `likelihood` is on. `probes` calls compare functions by what
+    they give. `rounds` of mending follow where what was chosen still fails.
+    """
+
+    guidance: tuple[str, ...] = ()
+    rules: bool = False
+    samples: int = 0
+    temperature: float = 0.6
+    doubt: float | None = None
+    likelihood: bool = True
+    probes: int = 0
+    rounds: int = 0
+
+
+PLAIN = Policy()
+
+
+def load(name: str) -> Policy:
+    """A policy by the name of its file; an unknown one is a UsageError that lists those there are."""
+    found: Policy = registry.load(POLICIES, name).POLICY
+    return found

@@ -1,0 +1,102 @@
+"""Runs what a session has become, and says how far its program gets."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from mtchat.core.names import bound, parses
+from mtchat.core.outcome import Outcome
+from mtchat.core.program import Program
+from mtchat.core.prompt import Usage
+from mtchat.core.session import Session
+from mtchat.core.turn import EDITED, INTERRUPTED, KEPT, Making, Turn
+from mtchat.errors import SandboxError
+from mtchat.synthesis.events import Made, Ran, Running, Watch, unseen
+
+LONGEST_COMPLAINT = 800
+
+Run = Callable[[Program], Outcome]
+
+
+def rewrite(session: Session, number: int, code: str, run: Run | None, watch: Watch = unseen) -> Session:
+    """Turn `number` with code the user wrote, run; the turns after it keep theirs."""
+    turn = session.numbered(number)
+    edited = replace(turn, chunk=code, status=EDITED, making=Making(), usage=Usage())
+    base = session.undo(len(session.path) - number + 1)
+    made = kept(base.add(edited), session.path[number:])
+    watch(Made(made, edited))
+    return tried(made, run, watch)
+
+
+def tried(session: Session, run: Run | None, watch: Watch = unseen) -> Session:
+    """The session with the outcome of its live program, where there is a way to run it."""
+    turn = session.path[-1] if session.path else None
+    if run is None or turn is None or turn.status == INTERRUPTED:
+        return session
+    watch(Running(len(session.path)))
+    try:
+        outcome = run(session.program)
+    except SandboxError as error:
+        outcome = Outcome("none", None, limit="sandbox", finished=False, error=str(error))
+    watch(Ran(outcome, len(session.path)))
+    return session.with_outcome(outcome)
+
+
+def kept(session: Session, rest: tuple[Turn, ...]) -> Session:
+    """The session with later turns carried over to its new branch, code unchanged."""
+    again = (replace(turn, status=KEPT, making=Making(), usage=Usage()) for turn in rest)
+    return session.extend(tuple(again))
+
+
+def failed(outcome: Outcome | None) -> bool:
+    """Whether the program ended by itself, and badly."""
+    return outcome is not None and not outcome.ok and not unended(outcome)
+
+
+def unended(outcome: Outcome | None) -> bool:
+    """Whether there is no run that the program itself ended, well or badly."""
+    return outcome is None or outcome.limit in ("interrupted", "sandbox")
+
+
+def better(attempt: Session, than: Session) -> bool:
+    """Whether a mended program is better: it gets further, and its turns still do what they did."""
+    return keeps(attempt, than) and reach(attempt) > reach(than)
+
+
+def reach(session: Session) -> tuple[bool, int, int]:
+    """How far a program gets: whether it runs, else the turn and the line of that turn where it fails."""
+    outcome = session.outcome
+    if outcome is None:
+        return (False, 0, 0)
+    if outcome.ok or not outcome.frames:
+        reached = session.program.chunks[: len(outcome.outputs)]
+        return (outcome.ok, reached[-1].turn if reached else 0, 0)
+    place = outcome.frames[0].place
+    return (False, place.turn, place.line)
+
+
+def keeps(attempt: Session, than: Session) -> bool:
+    """Whether each turn still binds the names it bound, and still prints where it printed."""
+    for old, new in zip(than.path, attempt.path, strict=True):
+        if old.chunk == new.chunk:
+            continue
+        if not parses(new.chunk) or not bound(old.chunk) <= bound(new.chunk):
+            return False
+        if "print(" in old.chunk and "print(" not in new.chunk:
+            return False
+    return True
+
+
+def complaint(outcome: Outcome | None) -> str:
+    """What to tell the model about a failing program: the line, and all that the exception says.
+
+    "" when the program runs, or was stopped by choice.
+    """
+    if outcome is None or not failed(outcome):
+        return ""
+    lines = outcome.traceback.rstrip("\n").split("\n")
+    indented = [number for number, line in enumerate(lines) if line.startswith("  ")]
+    message = "\n".join(lines[indented[-1] + 1 :]) if indented else ""
+    if not message or not outcome.frames:
+        return outcome.error
+    frame = outcome.frames[-1]
+    return f"turn {frame.place.turn}, line {frame.place.line}: {frame.text}\n{message}"[:LONGEST_COMPLAINT]
