@@ -8,14 +8,12 @@
 """
 
 import argparse
-import ast
 import json
 import sys
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from inspect import getsource
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,10 @@ import numpy
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
-from mtchat.core.program import Chunk, Program
+from mtchat.bench.quality.suite import MULTI, Task
+from mtchat.bench.quality.suites import mtpb as suite
+from mtchat.core.outcome import Outcome
+from mtchat.core.program import Program
 from mtchat.core.prompt import Prompt
 from mtchat.core.session import Session
 from mtchat.core.settings import Limits
@@ -43,8 +44,6 @@ FILES = {
 }
 HERE = Path(__file__).parents[1]
 DATA = HERE.parent / "shared/data/mtpb_dev.jsonl"
-PREAMBLE = "# Import libraries.\n\nimport numpy as np\n"  # how every program of the benchmark begins
-LENGTH = 256  # where a problem does not say how long a reply may be
 PIECE, LANES, SCORERS = 64, 8, 2
 LIMITS = Limits(seconds=20.0)
 
@@ -58,7 +57,7 @@ class Talk:
     instructions: tuple[str, ...]
     length: int
     gold: Any
-    session: Session = Session(preamble=PREAMBLE)
+    session: Session = Session(preamble=suite.BEGINNING)
     replies: tuple[str, ...] = ()
 
     @property
@@ -92,13 +91,11 @@ class Talk:
 def talks(data: Path, done: Iterable[tuple[str, int]] = (), problems: int | None = None) -> Iterator[Talk]:
     """The conversations of the first problems of a file, each with every input, without those done."""
     done = set(done)
-    for line in data.read_text().splitlines()[:problems]:
-        found = json.loads(line)
-        length = found.get("max_gen_length") or LENGTH
-        for number, (values, gold) in enumerate(zip(found["inputs"], found["outputs"], strict=True)):
-            if (found["id"], number) not in done:
-                instructions = tuple(prompt.format(**values) for prompt in found["prompts"])
-                yield Talk(found["id"], number, instructions, length, gold)
+    tasks = suite.tasks(data, MULTI)
+    wanted = list(dict.fromkeys(task.problem for task in tasks))[:problems]
+    for task in tasks:
+        if task.problem in wanted and (task.problem, task.input) not in done:
+            yield Talk(task.problem, task.input, task.instructions, task.length, task.facts)
 
 
 class Reply:
@@ -164,73 +161,14 @@ def converse(engine: Engine, talks: Iterable[Talk]) -> Iterator[Talk]:
 # -- scoring ------------------------------------------------------------------------------------------------
 
 
-# These four run in the sandbox, in a module of their own.
-def judge(gold: Any) -> None:
-    """Tell whether what was printed last is the wanted value, with the casts of the paper's script."""
-    import sys
-
-    sys.stdout.write(f"\nmatches: {bool(SHOWN) and matches(SHOWN[-1], gold)}")
-
-
-SHOWN: list[Any] = []
-
-
-def show(*values: Any, **options: Any) -> None:
-    """In place of print: its first argument counts."""
-    SHOWN.extend(values[:1])
-
-
-def matches(value: Any, gold: Any) -> bool:
-    """Whether a value is the wanted one once it has its type."""
-    if isinstance(gold, bool):
-        return str(value) == str(gold)
-    if isinstance(gold, list) and hasattr(value, "tolist"):
-        value = value.tolist()  # of numpy or pandas
-    return near(type(gold)(value), gold)
-
-
-def near(value: Any, gold: Any) -> bool:
-    """Equal but for rounding; a tuple equals a list."""
-    if isinstance(gold, list):
-        return bool(len(value) == len(gold) and all(map(near, value, gold)))
-    if isinstance(gold, float):
-        return bool(abs(value - gold) <= 1e-6)
-    return bool(value == gold)
-
-
-PARTS = [getsource(part) for part in (judge, show, matches, near)]
-ROOM = "\n".join(["from typing import Any", "SHOWN = []", *PARTS])
-JUDGE = f"""\
-import types
-JUDGE = types.ModuleType("judge")
-exec({ROOM!r}, vars(JUDGE))
-print = JUDGE.show
-"""
-
-
-def shown(source: str) -> str:
-    """The program with its last expression printed, as the paper's script does; as it is if it is none."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return source
-    match tree.body:
-        case [*_, ast.Expr(ast.Call(ast.Name("print")))]:
-            return source
-        case [*_, ast.Expr(value) as last]:
-            last.value = ast.Call(ast.Name("print"), [value], [])
-            return ast.unparse(ast.fix_missing_locations(tree))
-    return source
-
-
 def verdict(row: dict[str, Any]) -> str:
     """ "passes", "wrong", or how the program failed: any error counts, wherever it comes."""
-    codes = (JUDGE, shown(row["program"]), f"JUDGE.judge({row['gold']!r})")
-    program = Program(tuple(Chunk(turn, code) for turn, code in enumerate(codes)))
-    outcome = sandbox.run(program, LIMITS)
-    if outcome.ok:
-        return "passes" if outcome.stdout.endswith("matches: True") else "wrong"
-    return outcome.limit or outcome.error.partition(": ")[2].partition(":")[0] or "ended"
+    task = Task(row["problem"], row["input"], "", (), 0, facts=row["gold"])
+    return suite.score(task, [row["program"]], run).error or "passes"
+
+
+def run(program: Program) -> Outcome:
+    return sandbox.run(program, LIMITS)
 
 
 def rows(path: Path) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ import pytest
 
 import mtchat
 from mtchat import registry
+from mtchat.bench.quality.suite import COMPLETION, MULTI, SINGLE, Suite
 from mtchat.bench.speed.measure import Measure
 from mtchat.bench.speed.peer import Peer
 from mtchat.core.session import Session
@@ -90,11 +91,22 @@ def is_peer(module: ModuleType) -> None:
     assert module.MOST >= 1
 
 
+def is_suite(module: ModuleType) -> None:
+    keeps(module, Suite)
+    for name, wanted in methods(Suite).items():
+        assert get_type_hints(getattr(module, name))["return"] == get_type_hints(wanted)["return"]
+    assert module.TITLE
+    assert Path(module.DATA).name == module.DATA
+    assert set(module.MODES) <= {MULTI, SINGLE, COMPLETION}
+    assert module.MODES
+
+
 CONTRACTS = {
     "mtchat.prompting.families": is_family,
     "mtchat.sandbox.backends": is_backend,
     "mtchat.export.formats": is_format,
     "mtchat.repl.commands": is_command,
+    "mtchat.bench.quality.suites": is_suite,
     "mtchat.bench.speed.measures": is_measure,
     "mtchat.bench.speed.peers": is_peer,
 }

