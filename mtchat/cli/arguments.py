@@ -19,7 +19,7 @@ VERBS = {
     "import": "make a session from a .py file",
     "sessions": "list the sessions",
     "models": "list the models; get or remove one",
-    "bench": "measure how fast this machine is",
+    "bench": "measure how fast it is, and how good",
     "doctor": "say what works on this machine, and what to do about what does not",
 }
 EPILOG = "\n".join(
@@ -96,7 +96,7 @@ def talk() -> Parser:
     return parser
 
 
-def model_options(parser: Parser) -> None:
+def model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", default="starter", help="starter, starter-small, a folder, a .gguf file, a hub name"
     )
@@ -106,11 +106,11 @@ def model_options(parser: Parser) -> None:
     parser.add_argument("--precision", default="auto", choices=["auto", "quantised", "float32", "bfloat16"])
 
 
-def folder_option(parser: Parser) -> None:
+def folder_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sessions", type=Path, metavar="DIR", help="the sessions folder")
 
 
-def unsafe_option(parser: Parser) -> None:
+def unsafe_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--unsafe-no-sandbox",
         dest="unsafe",
@@ -173,7 +173,27 @@ def export() -> Parser:
 
 def bench() -> Parser:
     parser = verb("bench")
-    parser.add_argument("what", choices=["speed"])
+    kinds = parser.add_subparsers(dest="what", required=True, metavar="WHAT", parser_class=Parser)
+    speed(kinds.add_parser("speed", help="how fast the model and the sandbox are", description=SPEED))
+    for name, title in SUITES.items():
+        quality(kinds.add_parser(name, help=f"how good the programs are: {title}", description=title + "."))
+    report = kinds.add_parser("report", help="compare runs of the benchmarks", description=REPORT)
+    report.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="files that --out named")
+    report.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file")
+    report.add_argument("--plot", type=Path, metavar="FILE.png", help="draw them (matplotlib)")
+    return parser
+
+
+SPEED = "Measures how fast this machine is."
+REPORT = "Compares runs of the benchmarks, with intervals, and with what was published."
+SUITES = {
+    "mtpb": "the multi-turn programming benchmark of CodeGen",
+    "humaneval": "HumanEval, functions from their docstrings",
+    "mbpp": "MBPP, sanitised: functions from a sentence",
+}
+
+
+def speed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--suite",
         default="model",
@@ -195,7 +215,25 @@ def bench() -> Parser:
     parser.add_argument("--quick", action="store_true", help="short texts, to try it out: times are rough")
     parser.add_argument("--strict", action="store_true", help="fail when a target of the sandbox is missed")
     folder_option(parser)
-    return parser
+
+
+def quality(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, metavar="FILE", help="the benchmark's problems")
+    model_options(parser)
+    parser.add_argument(
+        "--device", default="auto", choices=["auto", "cpu", "cuda"], help="a GPU if there is one"
+    )
+    parser.add_argument("--mode", default="", help="multi (turns), single (all at once) or completion")
+    parser.add_argument("--policy", default="default", metavar="NAME", help="how turns are made")
+    parser.add_argument("--n", type=int, default=1, metavar="N", help="samples of each conversation")
+    parser.add_argument("--temperature", type=float, default=0.0, metavar="T", help="0 is greedy")
+    parser.add_argument("--top-p", type=float, default=0.95, metavar="P")
+    parser.add_argument("--seed", type=int, default=0, metavar="S")
+    parser.add_argument("--limit", type=int, metavar="K", help="only the first so many problems")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the run's file; goes on where it is there")
+    parser.add_argument("--lanes", type=int, metavar="N", help="conversations held at once")
+    parser.add_argument("--no-run", dest="run", action="store_false", help="run nothing between the turns")
+    unsafe_option(parser)
 
 
 def bring() -> Parser:

@@ -1,4 +1,4 @@
-"""mtchat bench: which suites are run."""
+"""mtchat bench: what is measured."""
 
 import argparse
 
@@ -6,6 +6,21 @@ from mtchat.errors import ExitCode, UsageError
 
 
 def bench(args: argparse.Namespace) -> int:
+    match args.what:
+        case "speed":
+            return speed(args)
+        case "report":
+            from mtchat.cli.bench_report import bench_report
+
+            bench_report(args)
+        case _:
+            from mtchat.cli.bench_quality import bench_quality
+
+            bench_quality(args)
+    return ExitCode.DONE
+
+
+def speed(args: argparse.Namespace) -> int:
     """Fails when a target of the sandbox suite is missed and --strict is given."""
     if args.repeats is not None and args.repeats < 1:
         raise UsageError("--repeats is 1 or more")

@@ -38,7 +38,7 @@ def wait_for(model: Loading, view: View) -> None:
             pass
 
 
-def engine(name: str, precision: str, report: Report) -> Engine:
+def engine(name: str, precision: str, report: Report, device: str = "cpu") -> Engine:
     if name.startswith("openai:"):
         raise ModelError(f"cannot use {name}: remote endpoints are not supported yet; give a local model")
     source, fingerprint = located(name, report)
@@ -50,6 +50,7 @@ def engine(name: str, precision: str, report: Report) -> Engine:
         name,
         fingerprint=fingerprint,
         precision=precision,
+        device=device,
         draft=helper(name),
         cache=platformdirs.user_cache_path("mtchat", appauthor=False) / "converted",
         report=lambda stage, part: report(stage if part is None else f"{stage} {100 * part:.0f} %"),

@@ -4,6 +4,7 @@ Continuous batching, as Yu et al. 2022 (Orca) have it: a reply joins when it is 
 ends. On a GPU replies come in waves instead, see `waves`.
 """
 
+import contextlib
 import queue
 import threading
 from collections.abc import Iterator, Sequence
@@ -60,6 +61,11 @@ class Steps:
 
 
 Heard = tuple[int, Piece] | BaseException
+Request = tuple[Job, "queue.SimpleQueue[Heard]"]
+
+
+class Closed(Exception):  # noqa: N818 - whoever closed it knows
+    """The batcher was closed while a reply was still wanted."""
 
 
 class Batcher:
@@ -69,8 +75,11 @@ class Batcher:
         self.engine = engine
         self.card = engine.card
         self.writers = writers
-        self.asked: queue.SimpleQueue[tuple[Job, queue.SimpleQueue[Heard]] | None] = queue.SimpleQueue()
-        self.sinks: list[tuple[Job, queue.SimpleQueue[Heard]]] = []
+        self.asked: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self.waiting: Request | None = None
+        self.sinks: list[Request] = []
+        self.closing = threading.Lock()
+        self.closed: BaseException | None = None
         self.encoding = threading.Lock()
         self.thread = threading.Thread(target=self.serve, name="batching", daemon=True)
         self.thread.start()
@@ -96,7 +105,10 @@ class Batcher:
         heard: queue.SimpleQueue[Heard] = queue.SimpleQueue()
         room = self.engine.room(ids, samplings[0])
         job = Job(ids, list(samplings), room, lambda number, piece: heard.put((number, piece)))
-        self.asked.put((job, heard))
+        with self.closing:
+            if self.closed is not None:
+                raise self.closed
+            self.asked.put((job, heard))
         left = len(samplings)
         try:
             while left:
@@ -109,38 +121,55 @@ class Batcher:
             job.closed = True
 
     def serve(self) -> None:
-        """Write until it is closed; a failure is told to whoever waits for a reply, and ends it all."""
-        waiting: tuple[Job, queue.SimpleQueue[Heard]] | None = None
+        """Write until it is closed; whoever still waits for a reply then is told why none comes."""
+        reason: BaseException = Closed("no more replies are written")
         try:
-            while True:
-                if waiting is None and self.writers.idle:
-                    waiting = self.asked.get()
-                    if waiting is None:
-                        return
-                while waiting is not None and self.writers.takes(waiting[0]):
-                    self.sinks = [each for each in self.sinks if not each[0].closed]
-                    self.sinks.append(waiting)
-                    self.writers.add(waiting[0])
-                    waiting = None
-                    patience = self.writers.patience
-                    try:
-                        waiting = self.asked.get(timeout=patience) if patience else self.asked.get_nowait()
-                    except queue.Empty:
-                        break
-                    if waiting is None:
-                        return
+            while self.admit():
                 self.writers.step()
-                if waiting is None and not self.writers.patience:
-                    try:
-                        waiting = self.asked.get_nowait()
-                    except queue.Empty:
-                        continue
-                    if waiting is None:
-                        return
         except BaseException as error:
-            for _, heard in [*self.sinks, *([waiting] if waiting else [])]:
-                heard.put(error)
-            raise
+            reason = error
+        with self.closing:
+            self.closed = reason
+            for _, heard in self.sinks:
+                heard.put(reason)
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    if request := self.asked.get_nowait():
+                        request[1].put(reason)
+
+    def admit(self) -> bool:
+        """Take in what was asked for, as far as there is room; waits where there is nothing to write.
+
+        False when it is closed.
+        """
+        while True:
+            if self.waiting is None:
+                try:
+                    self.waiting = self.asked.get(block=self.writers.idle)
+                except queue.Empty:
+                    return True
+                if self.waiting is None:
+                    return False
+                self.sinks = [each for each in self.sinks if not each[0].closed]
+                self.sinks.append(self.waiting)
+            if not self.writers.takes(self.waiting[0]):
+                return True
+            self.writers.add(self.waiting[0])
+            self.waiting = None
+            if self.writers.patience and not self.more():
+                return True
+
+    def more(self) -> bool:
+        """Whether something else is asked for soon; it is then the next to be taken in."""
+        try:
+            self.waiting = self.asked.get(timeout=self.writers.patience)
+        except queue.Empty:
+            return False
+        if self.waiting is None:
+            self.asked.put(None)
+            return False
+        self.sinks.append(self.waiting)
+        return True
 
 
 def serving(engine: Engine, most: int) -> Batcher:

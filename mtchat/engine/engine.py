@@ -195,8 +195,6 @@ class Batch:
         """Write one more token of each reply; those that end leave."""
         self.rows = [row for row in self.rows if not row.job.closed]
         chosen = [row.reply.choose([row.logits], []) for row in self.rows]
-        for row in self.rows:
-            row.path.keep(1)
         for row, ids in zip(self.rows, chosen, strict=True):
             for id in ids:
                 row.job.tell(row.number, row.reply.write(id))
@@ -208,6 +206,7 @@ class Batch:
         if pairs:
             after = self.engine.decoder.follow_each([row.path for row in self.rows], [id for _, id in pairs])
             for row, logits in zip(self.rows, after, strict=True):
+                row.path.keep(1)  # before any other prompt is read, which would take the places
                 row.logits = logits
 
 

@@ -30,6 +30,7 @@ def load(
     *,
     fingerprint: str = "",
     precision: str = AUTO,
+    device: str = "cpu",
     draft: Path | None = None,
     cache: Path,
     report: Report,
@@ -37,8 +38,8 @@ def load(
     """The engine of a .gguf file, a folder in hub layout, or a hub id.
 
     `cache` keeps converted GGUF files and the hashes of weights; `fingerprint` is the SHA-256 of the weights
-    where the caller knows it. `draft` is the .gguf file of a smaller model with the same tokens, which can
-    guess ahead. `report` hears what is done, and how much of it (None: not known).
+    where the caller knows it. `device` is where to compute, in torch's words. `draft` is the .gguf file of a
+    smaller model with the same tokens, which can guess ahead. `report` hears what is done, and how much of it (None: not known).
     """
     path = Path(source).expanduser()
     if not path.exists():
@@ -46,7 +47,9 @@ def load(
             raise ModelError(f"no model at {path}; `mtchat models` lists those that can be had")
         path = fetch(str(source), report)
     files = [path] if path.is_file() else weights(path)
-    if precision in (AUTO, QUANTISED):
+    if device != "cpu":
+        precision = "bfloat16" if precision in (AUTO, QUANTISED) else precision
+    elif precision in (AUTO, QUANTISED):
         why = opening.obstacle(path)
         if not why:
             known = fingerprint or hash_weights(files, cache, report)
@@ -60,7 +63,7 @@ def load(
         convert(path, folder, chosen, report)
         path = folder
     report("loading the model", None)
-    return open_folder(path, name, known, chosen)
+    return open_folder(path, name, known, chosen, device)
 
 
 def weights(folder: Path) -> list[Path]:
@@ -105,7 +108,7 @@ def fetch(name: str, report: Report) -> Path:
         ) from error
 
 
-def open_folder(folder: Path, name: str, fingerprint: str, precision: str) -> "Engine":
+def open_folder(folder: Path, name: str, fingerprint: str, precision: str, device: str = "cpu") -> "Engine":
     """Memory-map the weights where they are stored as they are computed with; never asks the network."""
     with lean.quickly() as transformers:
         import torch
@@ -119,6 +122,7 @@ def open_folder(folder: Path, name: str, fingerprint: str, precision: str) -> "E
             model = transformers.AutoModelForCausalLM.from_pretrained(
                 folder, dtype=getattr(torch, precision), **place
             ).eval()
+            model.to(device)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             reason = str(error).strip().split("\n")[0]
             raise ModelError(f"cannot load the model in {folder}: {reason}") from error

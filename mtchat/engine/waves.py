@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from mtchat.core.prompt import Piece
-from mtchat.engine.batching import PATIENCE
+from mtchat.engine.batching import PATIENCE, Batcher
 from mtchat.engine.decode import TorchDecoder
 from mtchat.engine.engine import Engine, Job, Reply
 from mtchat.engine.prefix import shared
@@ -201,3 +201,16 @@ def nucleus(scaled: Tensor, top_p: Tensor, chance: Tensor, samplings: Sequence[A
     sums = shares.cumsum(1)
     place = torch.searchsorted(sums, (chance * sums[:, -1])[:, None], right=True)[:, 0]
     return order.gather(1, place.clamp(max=order.shape[1] - 1)[:, None])[:, 0]
+
+
+def serving(engine: Engine, most: int = 512, share: float = 0.6) -> Batcher:
+    """A batcher for a model on a GPU, whose waves take so much of the memory that is free."""
+    assert isinstance(engine.decoder, TorchDecoder)
+    config = engine.decoder.model.config
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = torch.finfo(engine.decoder.model.dtype).bits // 8
+    token = 2 * config.num_hidden_layers * heads * width * size
+    free, _ = torch.cuda.mem_get_info(engine.decoder.model.device)
+    # keys and values are copied whole where they grow or a reply leaves: twice the memory for a moment
+    return Batcher(engine, Waves(engine, most, int(share * free / 2 / token)))

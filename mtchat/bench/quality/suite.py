@@ -12,6 +12,7 @@ from mtchat.core.program import Program
 SUITES = "mtchat.bench.quality.suites"
 MULTI, SINGLE, COMPLETION = "multi", "single", "completion"
 
+Tasks = Sequence["Task"]
 Run = Callable[[Program], Outcome]
 
 
@@ -73,7 +74,10 @@ class Row:
 
 
 class Suite(Protocol):
-    """What a file of suites/ defines, beside TITLE, the benchmark's name, and MODES, those it has."""
+    """What a file of suites/ defines: TITLE is the benchmark's name, MODES what it has, the usual one first."""
+
+    TITLE: str
+    MODES: tuple[str, ...]
 
     def tasks(self, data: Path | None, mode: str) -> Sequence[Task]:
         """Every conversation of the benchmark; MtchatError says where the data is to be had."""

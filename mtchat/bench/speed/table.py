@@ -24,14 +24,14 @@ def table(rows: Sequence[Row], quantities: Iterable[Quantity]) -> str:
     return aligned(cells)
 
 
-def aligned(cells: Sequence[Sequence[str]]) -> str:
-    """Markdown whose columns are as wide as their widest cell; the first two are words."""
+def aligned(cells: Sequence[Sequence[str]], words: int = 2) -> str:
+    """Markdown whose columns are as wide as their widest cell; the first ones are words."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    rules = ["-" * width if place < 2 else "-" * (width - 1) + ":" for place, width in enumerate(widths)]
+    rules = ["-" * width if place < words else "-" * (width - 1) + ":" for place, width in enumerate(widths)]
     lines = []
     for cell in (cells[0], rules, *cells[1:]):
         padded = [
-            text.ljust(width) if place < 2 else text.rjust(width)
+            text.ljust(width) if place < words else text.rjust(width)
             for place, (text, width) in enumerate(zip(cell, widths, strict=True))
         ]
         lines.append("| " + " | ".join(padded) + " |")

@@ -1,0 +1,240 @@
+"""mtchat bench mtpb and its like: holds a benchmark's conversations, and scores their programs."""
+
+import argparse
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mtchat import __version__
+from mtchat.bench.quality import suite as suites
+from mtchat.bench.quality.conversation import Bench, hold
+from mtchat.bench.quality.runs import Header, Writer
+from mtchat.bench.quality.suite import Row, Task
+from mtchat.cli import wiring
+from mtchat.core.outcome import Outcome
+from mtchat.core.program import Program
+from mtchat.core.settings import Limits, Sampling
+from mtchat.errors import UsageError
+from mtchat.prompting import family
+from mtchat.repl.view import View
+from mtchat.synthesis import Run, Synthesizer, policy
+
+if TYPE_CHECKING:
+    from mtchat.engine.batching import Batcher
+    from mtchat.sandbox.sandbox import Choice
+
+LIMITS = Limits(seconds=10.0)
+LANES = {"cpu": 8, "cuda": 256}
+Key = tuple[str, int, int]
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where programs run: those of turns in a sandbox that is kept, one for each conversation."""
+
+    choice: "Choice"
+
+    @contextmanager
+    def kept(self) -> Iterator[Run]:
+        """A way to run programs that grow, which tells their variables."""
+        from mtchat.sandbox.warm.worker import Worker
+
+        with Worker(self.choice) as worker:
+            yield lambda program: worker.run(program, LIMITS, look=True)
+
+    def once(self, program: Program) -> Outcome:
+        from mtchat.sandbox import sandbox
+
+        return sandbox.run_in(self.choice, program, LIMITS)
+
+
+def bench_quality(args: argparse.Namespace) -> None:
+    """Goes on with the run's file where it is there, and prints what the run came to."""
+    check(args)
+    suite = suites.load(args.what)
+    mode = args.mode or suite.MODES[0]
+    if mode not in suite.MODES:
+        raise UsageError(f"--mode of {args.what} is {' or '.join(suite.MODES)}, not {mode!r}")
+    chosen = policy.load(args.policy)
+    tasks = first(suite.tasks(args.data, mode), args.limit)
+    sampling = Sampling(args.temperature, args.top_p, seed=args.seed)
+    view = View.of(sys.stderr)
+    ground = Ground(choice(args.unsafe))
+    batcher, device = served(args, view)
+    try:
+        card = batcher.card
+        kind = args.family or family.choose(card)
+        header = Header(
+            suite=args.what,
+            model=card.name,
+            fingerprint=card.fingerprint,
+            precision=card.precision,
+            device=device,
+            mode=mode,
+            policy=args.policy,
+            temperature=args.temperature,
+            top_p=args.top_p,
+            samples=args.n,
+            seed=args.seed,
+            version=__version__,
+            tasks=len(tasks),
+            data_sha256=digest(tasks),
+        )
+        bench = Bench(
+            suite,
+            lambda run: Synthesizer(
+                family.load(kind),
+                batcher.complete,
+                run if args.run else None,
+                card,
+                kind,
+                policy=chosen,
+                candidates=batcher.candidates,
+            ),
+            sampling,
+        )
+        out = args.out or Path(f"{args.what}-{card.name}-{mode}-{args.policy}.jsonl".replace("/", "-"))
+        with Writer(out, header) as writer:
+            work(bench, tasks, args.n, writer, ground, args.lanes or LANES[device], view)
+    finally:
+        batcher.close()
+    from mtchat.bench.quality.report import summary
+    from mtchat.bench.quality.runs import read
+
+    print(summary(read(out)))
+
+
+def work(
+    bench: Bench,
+    tasks: list[Task],
+    samples: int,
+    writer: Writer,
+    ground: Ground,
+    lanes: int,
+    view: View,
+) -> None:
+    """Hold the conversations that the file lacks, so many at once; each is written when it is scored."""
+    done = {(row.problem, row.input, row.sample) for row in writer.rows}
+    left = [
+        (task, sample)
+        for sample in range(samples)
+        for task in tasks
+        if (task.problem, task.input, sample) not in done
+    ]
+    progress = Progress(len(left), view)
+
+    def one(task: Task, sample: int) -> Row:
+        with ground.kept() as run:
+            return hold(bench, task, sample, run, ground.once)
+
+    pool = ThreadPoolExecutor(lanes)
+    try:
+        going = {pool.submit(one, task, sample) for task, sample in left}
+        while going:
+            ended, going = wait(going, return_when=FIRST_COMPLETED)
+            for each in ended:
+                row = each.result()
+                writer.append(row)
+                progress.add(row)
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    finally:
+        progress.end()
+    pool.shutdown()
+
+
+class Progress:
+    """How far a run has come: a moving line in a terminal, else a line now and then."""
+
+    def __init__(self, count: int, view: View) -> None:
+        self.count, self.view = count, view
+        self.began = self.told = time.monotonic()
+        self.ended = self.passed = 0
+
+    def add(self, row: Row) -> None:
+        self.ended += 1
+        self.passed += row.compatible
+        now = time.monotonic()
+        left = (now - self.began) / self.ended * (self.count - self.ended)
+        text = (
+            f"{self.ended} of {self.count} conversations, {100 * self.passed / self.ended:.1f} % pass, "
+            f"{duration(left)} left"
+        )
+        if self.view.live:
+            self.view.transient(text)
+        elif now - self.told > 30 or self.ended == self.count:
+            self.told = now
+            self.view.line(text)
+
+    def end(self) -> None:
+        self.view.erase()
+
+
+def duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def check(args: argparse.Namespace) -> None:
+    """What would fail late fails now."""
+    if args.n < 1 or (args.limit is not None and args.limit < 1) or (args.lanes or 1) < 1:
+        raise UsageError("--n, --limit and --lanes are 1 or more")
+    if args.n > 1 and args.temperature == 0:
+        raise UsageError("--n samples differ only with a --temperature above 0")
+    if args.out and not args.out.absolute().parent.is_dir():
+        raise UsageError(f"no folder {args.out.absolute().parent} to write {args.out.name} to")
+
+
+def first(tasks: "suites.Tasks", limit: int | None) -> list[Task]:
+    """The conversations of the first so many problems."""
+    names = list(dict.fromkeys(task.problem for task in tasks))[:limit]
+    return [task for task in tasks if task.problem in names]
+
+
+def digest(tasks: list[Task]) -> str:
+    """A SHA-256 of what is asked and wanted."""
+    text = json.dumps(
+        [[task.problem, task.input, task.instructions, task.prompt, task.facts] for task in tasks]
+    )
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def choice(unsafe: bool) -> "Choice":
+    from mtchat.errors import SandboxError
+    from mtchat.sandbox import sandbox
+
+    found = sandbox.chosen(without_sandbox=unsafe)
+    if found.probe.refusal:
+        raise SandboxError(f"nothing can be run here: {found.probe.refusal}")
+    return found
+
+
+def served(args: argparse.Namespace, view: View) -> "tuple[Batcher, str]":
+    """The model, for many conversations at once, and where it computes."""
+    from mtchat.engine import batching, devices
+
+    device = args.device
+    if device == "auto":
+        device = "cuda" if devices.gpus() else "cpu"
+    with_progress = view.live
+
+    def report(stage: str) -> None:
+        if with_progress:
+            view.transient(f"{args.model}: {stage}")
+
+    engine: Any = wiring.engine(args.model, args.precision, report, device)
+    view.erase()
+    if device == "cpu":
+        return batching.serving(engine, args.lanes or LANES[device]), device
+    from mtchat.engine import waves
+
+    return waves.serving(engine), device
