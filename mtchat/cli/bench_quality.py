@@ -237,4 +237,4 @@ def served(args: argparse.Namespace, view: View) -> "tuple[Batcher, str]":
         return batching.serving(engine, args.lanes or LANES[device]), device
     from mtchat.engine import waves
 
-    return waves.serving(engine), device
+    return waves.serving(engine, args.lanes or LANES[device]), device

@@ -19,6 +19,7 @@ from mtchat.engine.engine import Engine, Job, Reply
 from mtchat.engine.prefix import shared
 
 BURST = 16  # tokens of a reply that are told at once
+LONGEST = 1024  # tokens of a reply's context and text, as a rule
 HEADS = 512  # of the likeliest tokens that are sorted first; all are where those hold too little
 
 
@@ -213,4 +214,5 @@ def serving(engine: Engine, most: int = 512, share: float = 0.6) -> Batcher:
     token = 2 * config.num_hidden_layers * heads * width * size
     free, _ = torch.cuda.mem_get_info(engine.decoder.model.device)
     # keys and values are copied whole where they grow or a reply leaves: twice the memory for a moment
-    return Batcher(engine, Waves(engine, most, int(share * free / 2 / token)))
+    tokens = min(int(share * free / 2 / token), most * LONGEST)
+    return Batcher(engine, Waves(engine, most, tokens))

@@ -9,9 +9,9 @@ from functools import cached_property
 from mtchat.core.names import bound
 from mtchat.core.session import Session
 from mtchat.core.turn import Turn
+from mtchat.synthesis.checks import Checked
 from mtchat.synthesis.names import undefined
 from mtchat.synthesis.policy import Policy
-from mtchat.synthesis.running import failed
 from mtchat.synthesis.wishes import unmet
 
 Behaviour = tuple[object, ...]
@@ -19,10 +19,15 @@ Behaviour = tuple[object, ...]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A session whose last turn is one of several for the same instruction, run; `copies` wrote the same."""
+    """A session whose last turn is one of several for the same instruction, run; `copies` wrote the same.
+
+    `told` came of the checks that the instruction gives, `made` of those that the model made up.
+    """
 
     session: Session
     copies: int = 1
+    told: Checked = Checked()
+    made: Checked = Checked()
 
     @property
     def turn(self) -> Turn:
@@ -40,7 +45,8 @@ class Candidate:
     def unmet(self) -> int:
         """How much of what was asked for it is seen not to do."""
         turn, source = self.turn, self.session.program.source
-        return len(unmet(turn.instruction, turn.chunk, source, self.session.outcome))
+        wishes = unmet(turn.instruction, turn.chunk, source, self.session.outcome)
+        return len(wishes) + self.told.passed.count(False)
 
     @cached_property
     def behaviour(self) -> Behaviour:
@@ -58,7 +64,7 @@ class Candidate:
             if each.name in earlier or each.name in self.turn.instruction
         ]
         said = outcome.outputs[-1].strip() if outcome.outputs else ""
-        return (said, *sorted(seen))
+        return (said, *sorted(seen), *self.told.given, *self.made.given)
 
     @property
     def likelihood(self) -> float:
@@ -67,14 +73,11 @@ class Candidate:
         return math.exp(usage.logprob / max(usage.written, 1))
 
 
-def doubtful(made: Session, policy: Policy) -> bool:
+def doubtful(candidate: Candidate, policy: Policy) -> bool:
     """Whether the turn that was just made should not be taken as it is."""
-    if policy.doubt is None:
-        return True
-    candidate = Candidate(made)
     usage = candidate.turn.usage
-    unsure = usage.logprob / max(usage.written, 1) < policy.doubt
-    return failed(made.outcome) or bool(candidate.faults or candidate.unmet) or unsure
+    unsure = policy.doubt is None or usage.logprob / max(usage.written, 1) < policy.doubt
+    return bool(candidate.faults or candidate.unmet) or unsure
 
 
 def best(candidates: Sequence[Candidate], policy: Policy) -> Candidate:
@@ -87,4 +90,6 @@ def best(candidates: Sequence[Candidate], policy: Policy) -> Candidate:
     weights: dict[Behaviour, float] = defaultdict(float)
     for each in fit:
         weights[each.behaviour] += each.copies * (each.likelihood if policy.likelihood else 1)
+    for each in {each.behaviour: each for each in fit}.values():
+        weights[each.behaviour] *= 1 + each.made.passed.count(True)
     return max(fit, key=lambda each: (weights[each.behaviour], each.likelihood))

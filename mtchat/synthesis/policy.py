@@ -14,8 +14,8 @@ class Policy:
     `guidance` names what the context holds beside the conversation. `rules` repairs code without the model.
     `samples` candidates are drawn at `temperature` beside the first, where that one fails or is in doubt:
     its mean log-probability a token is below `doubt` (nats; None: always). They are weighed by how many do
-    the same, each as likely as it is where `likelihood` is on. `probes` calls compare functions by what
-    they give. `rounds` of mending follow where what was chosen still fails.
+    the same, each as likely as it is where `likelihood` is on; so many `checks` that the model makes up show
+    what functions do. `rounds` of mending follow where what was chosen still fails.
     """
 
     guidance: tuple[str, ...] = ()
@@ -24,7 +24,7 @@ class Policy:
     temperature: float = 0.6
     doubt: float | None = None
     likelihood: bool = True
-    probes: int = 0
+    checks: int = 0
     rounds: int = 0
 
 

@@ -1,15 +1,18 @@
 """Takes a turn: render, complete, cut, run, choose, mend. All that takes turns comes here."""
 
-from collections.abc import Callable, Iterator, Set
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 
-from mtchat.core.program import PREAMBLE
+from mtchat.core.program import PREAMBLE, Chunk, Program
 from mtchat.core.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.core.session import Session
 from mtchat.core.settings import Sampling
 from mtchat.core.turn import COMPLETE, INTERRUPTED, Making, Turn
 from mtchat.errors import MtchatError
 from mtchat.prompting.family import Family
+from mtchat.synthesis.checks import Check, Checked, asserted, calls, functions, read, told
+from mtchat.synthesis.checks import code as code_of
 from mtchat.synthesis.choice import Candidate, best, doubtful
 from mtchat.synthesis.events import Chose, Made, Mending, Read, Watch, Weighing, Wrote, unseen
 from mtchat.synthesis.policy import PLAIN, Policy
@@ -95,21 +98,22 @@ class Synthesizer:
         look = self.look or self.run
         if not self.policy.samples or draft.status == INTERRUPTED or self.candidates is None or look is None:
             return made
-        if not doubtful(made, self.policy):
+        examples = told(draft.instruction)
+        first = self.weighed(made, 1, look, examples)
+        if not doubtful(first, self.policy):
             return made
         count = self.policy.samples
         self.watch(Weighing(count + 1, len(made.path)))
         drawn = hotter(sampling, 1, self.policy.temperature)
         turns = [draft, *self.draw(draft, prompt, base, drawn, count)]
-        copies = {turn.chunk: 0 for turn in turns}
-        for turn in turns:
-            copies[turn.chunk] += 1
-        first = {turn.chunk: turn for turn in reversed(turns)}
-        weighed = []
-        for chunk in copies:
-            trial = base.add(first[chunk])
-            weighed.append(Candidate(trial.with_outcome(look(trial.program)), copies[chunk]))
-        winner = best(weighed, self.policy).session
+        copies = Counter(turn.chunk for turn in turns)
+        trials = {turn.chunk: base.add(turn) for turn in reversed(turns)}
+        checks = self.made_up(made, sampling)
+        candidates = [
+            self.weighed(trial.with_outcome(look(trial.program)), copies[chunk], look, examples, checks)
+            for chunk, trial in trials.items()
+        ]
+        winner = best(candidates, self.policy).session
         turn = winner.path[-1]
         if turn.chunk == draft.chunk:
             return made
@@ -117,6 +121,45 @@ class Synthesizer:
         made = made.undo().add(turn).with_outcome(winner.outcome)
         self.watch(Chose(made, turn, winner.outcome, len(turns)))
         return made
+
+    def weighed(
+        self,
+        trial: Session,
+        copies: int,
+        look: Run,
+        examples: Sequence[Check] = (),
+        checks: Sequence[Check] = (),
+    ) -> Candidate:
+        """A candidate with what comes of the checks that can be made of its functions."""
+        names = functions(trial.path[-1].chunk)
+        mine = calls([*examples, *checks], names)
+        if not mine or trial.outcome is None or not trial.outcome.ok:
+            return Candidate(trial, copies)
+        program = trial.program
+        number = len(trial.path) + 1
+        outcome = look(Program((*program.chunks, Chunk(number, code_of(mine)))))
+        said = outcome.outputs[-1] if len(outcome.outputs) > len(program.chunks) else ""
+        checked = read(said, len(mine))
+        cut = len(calls(examples, names))
+        return Candidate(
+            trial,
+            copies,
+            Checked(checked.given[:cut], checked.passed[:cut]),
+            Checked(checked.given[cut:], checked.passed[cut:]),
+        )
+
+    def made_up(self, made: Session, sampling: Sampling) -> tuple[Check, ...]:
+        """Checks that the model makes up for the functions of the last turn."""
+        names = functions(made.path[-1].chunk)
+        if not names or not self.policy.checks or failed(made.outcome):
+            return ()
+        wish = (
+            f"Write {self.policy.checks} different one-line assert statements that test {' and '.join(names)} "
+            "with simple arguments, and nothing else."
+        )
+        prompt = self.family.render(made.path, wish, made.preamble, "", self.policy.guidance)
+        text = "".join(piece.text for piece in self.complete(prompt, sampling))
+        return calls(tuple(asserted(self.family.chunk(text, ""))), names)
 
     def draw(
         self, draft: Turn, prompt: Prompt, base: Session, sampling: Sampling, count: int

@@ -80,6 +80,7 @@ def hold(bench: Bench, task: Task, sample: int, run: Run, judge: Run) -> Row:
     maker = replace(maker, complete=meter.complete, candidates=several, watch=meter.hear)
     sampling = replace(bench.sampling, seed=bench.sampling.seed + APART * sample, max_tokens=task.length)
     if task.prompt:
+        certainty: tuple[float, ...] = ()
         chunks: tuple[str, ...] = (continued(maker, task, sampling),)
         program = chunks[0]
     else:
@@ -88,6 +89,8 @@ def hold(bench: Bench, task: Task, sample: int, run: Run, judge: Run) -> Row:
             session = maker.take(session, instruction, sampling)
         chunks = tuple(turn.chunk for turn in session.path)
         program = session.program.source
+        usages = [turn.usage for turn in session.path]
+        certainty = tuple(round(each.logprob / max(each.written, 1), 4) for each in usages)
     score = bench.suite.score(task, chunks, judge)
     return Row(
         problem=task.problem,
@@ -102,6 +105,7 @@ def hold(bench: Bench, task: Task, sample: int, run: Run, judge: Run) -> Row:
         seconds=round(time.monotonic() - began, 3),
         tried=meter.tried,
         mended=meter.mended,
+        certainty=certainty,
         compatible=score.compatible,
         strict=score.strict,
         error=score.error,

@@ -53,7 +53,8 @@ class Row:
     """One line of a run's results: one sample of one conversation, scored.
 
     `turns` counts the instructions; `written` tokens were generated for it in all its candidates, in
-    `seconds` of wall clock. `tried` counts the candidates and `mended` the turns that a policy changed.
+    `seconds` of wall clock. `tried` counts the candidates and `mended` the turns that a policy changed;
+    `certainty` is the mean log-probability of a token of each turn, in nats.
     """
 
     problem: str
@@ -68,6 +69,7 @@ class Row:
     seconds: float = 0.0
     tried: int = 0
     mended: int = 0
+    certainty: tuple[float, ...] = ()
     compatible: bool = False
     strict: bool = False
     error: str = ""
