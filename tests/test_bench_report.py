@@ -1,4 +1,4 @@
-"""What is said of a run: exact rates, intervals that cover, and files that survive a kill."""
+"""What is said of a run: exact rates, intervals that cover, files that survive a kill, text and a picture."""
 
 import itertools
 import json
@@ -10,6 +10,9 @@ from random import Random
 
 import pytest
 
+from mtchat.bench.quality import published
+from mtchat.bench.quality.chart import chart, spread_out
+from mtchat.bench.quality.report import comparison, summary, to_json
 from mtchat.bench.quality.runs import Header, Recorded, Writer, read
 from mtchat.bench.quality.statistics import VERDICTS, by_problem, compare, estimate, pass_at, rate
 from mtchat.bench.quality.suite import Row
@@ -201,3 +204,89 @@ def test_a_path_that_cannot_be_a_run_says_so(tmp_path: Path, name: str) -> None:
         read(tmp_path / name)
     with pytest.raises(MtchatError, match="cannot write to"):
         Writer(tmp_path / name, HEADER)
+
+
+def test_a_summary_tells_everything_of_a_run() -> None:
+    expected = Path(__file__).parent / "cases/bench/summary.md"
+    assert summary(Recorded(HEADER, ROWS)) == expected.read_text("utf-8")
+
+
+def test_a_policy_and_samples_are_named_and_what_is_missing_is_told() -> None:
+    header = replace(HEADER, policy="repair", samples=5, temperature=0.2, tasks=1)
+    said = summary(Recorded(header, tuple(row("1", 0, sample == 0, sample) for sample in range(4))))
+    assert "policy repair, temperature 0.2, top-p 0.95, 5 samples a task" in said
+    assert "4 of 5 conversations about 1 problems; unfinished, 1 are missing" in said
+    assert "| pass@1 after policy repair |" in said
+    assert "|       25.0 |   25.0 |" in said
+    assert "| pass@5                     |          |               |          – |      – |" in said
+
+
+def test_a_run_without_rows_says_nothing_of_rates() -> None:
+    said = summary(Recorded(HEADER))
+    assert "0 of 4 conversations" in said
+    assert "| pass rate   |        0 |             0 |          – |      – |" in said
+
+
+def table_of(text: str, first: str) -> list[list[str]]:
+    """The cells of the table whose first heading this is."""
+    lines = text[text.index(f"| {first} ") :].split("\n\n")[0].splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_runs_stand_beside_each_other_and_beside_what_is_published() -> None:
+    repaired = Recorded(replace(HEADER, policy="repair"), (*ROWS[:2], replace(ROWS[2], strict=True)))
+    evaluated = Recorded(replace(HEADER, suite="humaneval", tasks=1), (row("a", 0),))
+    said = comparison([Recorded(HEADER, ROWS), repaired, evaluated])
+    cells = table_of(said, "model")
+    assert cells[0] == ["model", "what", "samples", "mtpb, compatible", "mtpb, strict",
+                        "humaneval, compatible", "humaneval, strict"]  # fmt: skip
+    assert cells[2] == ["starter quantised", "multi, raw samples", "1", "75.0 (50.0–100.0)",
+                        "50.0 (50.0–50.0)", "100.0", "100.0"]  # fmt: skip
+    assert cells[3][:2] == ["starter quantised", "multi, pass@1 after policy repair"]
+    assert cells[3][3].endswith("*")  # not finished
+    assert ["CodeGen-Mono 16.1B", "published", "", "47.34", "", "", ""] in cells
+    assert ["Qwen2.5-Coder-1.5B-Instruct", "published", "", "", "", "70.7", ""] in cells
+    assert "raw samples on all 115 problems, so not directly comparable" in said
+    assert "mbpp" not in said
+    flips = table_of(said, "suite and verdict")
+    assert flips[0][3:] == ["pairs", "pass in both", "only first", "only second", "second − first"]
+    assert [line[0] for line in flips[2:]] == ["mtpb, compatible", "mtpb, strict"]
+    assert flips[3][3:7] == ["3", "1", "0", "1"]
+
+
+def test_two_runs_of_one_kind_have_a_row_each() -> None:
+    said = comparison([Recorded(HEADER, ROWS), Recorded(HEADER, ROWS)])
+    assert [line[0] for line in table_of(said, "model")].count("starter quantised") == 2
+
+
+def test_the_json_holds_the_header_and_all_rates() -> None:
+    (found,) = json.loads(to_json([Recorded(HEADER, ROWS)]))
+    assert found["run"] == asdict(HEADER)
+    assert found["measure"] == "raw samples"
+    assert found["whole"]["rates"]["strict"]["value"] == 0.5
+    assert found["errors"] == {"NameError": 1, "wrong": 1}
+    assert found["costs"]["written"] == 80
+    assert set(found["categories"]) == {"array", "math"}
+
+
+def test_what_is_published_has_a_source() -> None:
+    assert {each.suite for each in published.PUBLISHED} == set(published.SOURCES)
+    assert all(0 < each.rate < 1 for each in published.PUBLISHED)
+
+
+@pytest.mark.parametrize(
+    ("places", "moved"),
+    [([], []), ([5.0], [5.0]), ([1.0, 9.0], [1.0, 9.0]), ([4.0, 4.0], [3.0, 5.0]),
+     ([1.0, 2.0, 3.0, 9.0], [0.0, 2.0, 4.0, 9.0]), ([0.0, 3.0, 3.0], [0.0, 2.0, 4.0])],
+)  # fmt: skip
+def test_names_of_lines_keep_apart(places: list[float], moved: list[float]) -> None:
+    out = spread_out(places, 2.0)
+    assert out == moved
+    assert all(there - here >= 2.0 for here, there in itertools.pairwise(out))
+
+
+def test_the_picture_is_written(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    runs = [Recorded(HEADER, ROWS), Recorded(replace(HEADER, policy="repair"), ROWS[:3])]
+    chart([*runs, Recorded(replace(HEADER, suite="own"), ROWS)], tmp_path / "runs.png", "title")
+    assert (tmp_path / "runs.png").read_bytes().startswith(b"\x89PNG")
