@@ -12,6 +12,7 @@ from mtchat.bench.speed.table import aligned
 
 UNKNOWN = "–"
 COLUMNS = ("problems", "conversations", *VERDICTS)
+FLIPS = ("pairs", "pass in both", "only first", "only second", "second − first")
 
 
 def summary(recorded: Recorded) -> str:
@@ -36,15 +37,15 @@ def comparison(runs: Sequence[Recorded]) -> str:
     head = ["model", "what", "samples", *(f"{suite}, {verdict}" for suite in suites for verdict in VERDICTS)]
     known = [[model, "published", "", *row] for model, row in published_rows(suites).items()]
     parts = [aligned([head, *measured_rows(results, suites), *known])]
-    notes = [f"{label(each.header)}: {progress(each)}" for each in results]
-    notes += [f"{suite}, published: {published.SOURCES[suite]}.\n" for suite in suites if published.of(suite)]
-    parts.append("Percent, with 95 % intervals over problems.\n" + "".join(notes))
+    notes = [f"- {label(each.header)}: {progress(each)}" for each in results]
+    notes += [
+        f"- {suite}, published: {published.SOURCES[suite]}\n" for suite in suites if published.of(suite)
+    ]
+    unfinished = "; * is not finished" if any(each.missing for each in results) else ""
+    parts.append(f"Percent, with 95 % intervals over problems{unfinished}:\n\n" + "".join(notes))
     if flips := list(flipped(runs)):
         parts.append(aligned([["suite and verdict", "first", "second", *FLIPS], *flips], 3))
     return "\n".join(parts)
-
-
-FLIPS = ("pairs", "pass in both", "only first", "only second", "second − first")
 
 
 def to_json(runs: Iterable[Recorded]) -> str:

@@ -59,7 +59,7 @@ def pass_at(k: int, samples: int, passed: int) -> float:
 
 
 def by_problem(rows: Iterable[Row], verdict: Verdict, k: int = 1) -> dict[str, float]:
-    """pass@k of each problem, the mean over its inputs; k = 1 is the pass rate.
+    """pass@k of each problem, sorted by name, the mean over its inputs; k = 1 is the pass rate.
 
     An input with fewer samples than k says nothing, and neither does a problem that has no other.
     """
@@ -68,7 +68,7 @@ def by_problem(rows: Iterable[Row], verdict: Verdict, k: int = 1) -> dict[str, f
         seen[row.problem][row.input].append(verdict(row))
     return {
         problem: mean(enough)
-        for problem, inputs in seen.items()
+        for problem, inputs in sorted(seen.items())
         if (enough := [pass_at(k, len(each), sum(each)) for each in inputs.values() if len(each) >= k])
     }
 
