@@ -11,7 +11,7 @@ from mtchat.core.prompt import Prompt
 from mtchat.core.settings import Sampling
 from mtchat.engine.batching import Batcher, Closed, Steps
 from mtchat.engine.engine import Engine
-from mtchat.engine.waves import Waves
+from mtchat.engine.padded import Padded
 from mtchat.errors import MtchatError
 from tests.engine_models import random_engine
 
@@ -31,8 +31,8 @@ SAMPLINGS = [
 ASKED = [(prompt, sampling) for prompt in PROMPTS for sampling in SAMPLINGS]
 WRITERS: dict[str, Callable[[Engine], Batcher]] = {
     "steps": lambda engine: Batcher(engine, Steps(engine, 3)),
-    "wave": lambda engine: Batcher(engine, Waves(engine, 64, 100_000)),
-    "small waves": lambda engine: Batcher(engine, Waves(engine, 3, 400)),
+    "padded": lambda engine: Batcher(engine, Padded(engine, 64, 100_000)),
+    "padded, few at once": lambda engine: Batcher(engine, Padded(engine, 3, 400)),
 }
 
 

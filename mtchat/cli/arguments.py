@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from mtchat import __version__
 from mtchat.core.settings import HELP, Settings
 from mtchat.errors import UsageError
+from mtchat.synthesis import policy
 
 TALK = "talk"
 LIMITS = ("seconds", "memory_mib", "disk_mib", "output_kib")
@@ -280,4 +281,5 @@ def settings(args: argparse.Namespace) -> Settings:
         text = getattr(args, f"set_{field.name}", None)
         if text is not None:
             chosen = chosen.with_text(field.name, text)
+    policy.load(chosen.policy)
     return chosen

@@ -235,6 +235,6 @@ def served(args: argparse.Namespace, view: View) -> "tuple[Batcher, str]":
     view.erase()
     if device == "cpu":
         return batching.serving(engine, args.lanes or LANES[device]), device
-    from mtchat.engine import waves
+    from mtchat.engine import padded
 
-    return waves.serving(engine, args.lanes or LANES[device]), device
+    return padded.serving(engine, 2 * (args.lanes or LANES[device])), device

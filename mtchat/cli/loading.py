@@ -19,6 +19,8 @@ class Engine(Protocol):
 
     def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]: ...
 
+    def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]: ...
+
     def text(self, prompt: Prompt) -> str: ...
 
     def count(self, text: str) -> int: ...
@@ -98,6 +100,9 @@ class Loading:
 
     def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
         return self.loaded().complete(prompt, sampling)
+
+    def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
+        return self.loaded().candidates(prompt, sampling, count)
 
     def text(self, prompt: Prompt) -> str:
         return self.loaded().text(prompt)

@@ -20,7 +20,7 @@ from mtchat.repl.escape import escaped
 from mtchat.repl.remedy import in_shell
 from mtchat.repl.view import View, cost, shown
 from mtchat.store import Log, attach, checked, files_of
-from mtchat.synthesis import Event, Made, Mending, Ran, Synthesizer, failed, unended
+from mtchat.synthesis import Chose, Event, Made, Mending, Ran, Synthesizer, failed, policy, unended
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,12 @@ class Script:
 class Sandbox:
     """How a program is run, its files copied to a folder; and why nothing can be run, "" when it can.
 
+    `look` runs it too, and tells its variables; its files stay where they are.
     `notice` is what to say first where programs are held less well than they could be.
     """
 
     run: Callable[[Program, Limits, Path, Given], Outcome]
+    look: Callable[[Program, Limits, Given], Outcome]
     refusal: Callable[[], str]
     notice: Callable[[], str] = lambda: ""
 
@@ -63,11 +65,24 @@ class Player:
         card = model.card()
         name = script.family or family.choose(card)
         run = None if sandbox.refusal() else self.run
-        self.maker = Synthesizer(family.load(name), model.complete, run, card, name, self.watch)
+        self.maker = Synthesizer(
+            family.load(name),
+            model.complete,
+            run,
+            card,
+            name,
+            self.watch,
+            policy.load(script.settings.policy),
+            model.candidates,
+            self.look if run else None,
+        )
 
     def run(self, program: Program) -> Outcome:
         given = Given(files=self.session.attached)
         return self.sandbox.run(program, self.script.settings.limits, files_of(self.log.path), given)
+
+    def look(self, program: Program) -> Outcome:
+        return self.sandbox.look(program, self.script.settings.limits, Given(files=self.session.attached))
 
     def watch(self, event: Event) -> None:
         """Saves each turn before it is run; one line on stderr for what is made, run or mended."""
@@ -76,6 +91,10 @@ class Player:
                 if not turn.making.mends:
                     self.keep(session, "turn")
                 self.view.note(cost(turn.usage) or "the model wrote no code")
+            case Chose(session, turn, outcome, count):
+                self.keep(session, "turn")
+                self.view.note(f"the best of {count} candidates is another")
+                self.view.verdict(outcome, in_shell(outcome, self.script.settings))
             case Mending(round, rounds, number, _):
                 self.view.note(f"mending turn {number}, round {round} of {rounds}")
             case Ran(outcome, _):

@@ -43,7 +43,7 @@ def talk(args: argparse.Namespace) -> int:
         from mtchat.repl.view import View
 
         script = Script(instructions, args.run, args.fix, args.family, settings, attached)
-        sandbox = Sandbox(ground.quietly, ground.refusal, ground.notice)
+        sandbox = Sandbox(ground.quietly, ground.trial, ground.refusal, ground.notice)
         return play(script, log, shelf.get(args.model), sandbox, View.of(sys.stderr))
 
 

@@ -142,6 +142,10 @@ class Ground:
         """As `resume`, for output that is shown when the run has ended."""
         return self.resume(program, limits, collect, lambda stream, text: None, given, False)
 
+    def trial(self, program: Program, limits: Limits, given: Given) -> Outcome:
+        """As `resume`, for a program that is only tried: its variables are told, its files stay."""
+        return self.resume(program, limits, None, lambda stream, text: None, given, True)
+
     def choice(self) -> "Choice":
         from mtchat.sandbox import sandbox
 

@@ -44,6 +44,7 @@ class Settings:
     disk_mib: int = 256
     output_kib: int = 1024
     run: bool = True
+    policy: str = "default"
 
     @property
     def sampling(self) -> Sampling:
@@ -58,6 +59,8 @@ class Settings:
         name = named(name)
         if name not in HELP:
             raise UsageError(f"no setting {name!r}; there are: {', '.join(HELP)}")
+        if name == "policy":
+            return replace(self, policy=text.strip())
         value = parse(name, text, type(getattr(self, name)))
         low, high = BOUNDS.get(name, (float("-inf"), float("inf")))
         if not low <= value <= high:
@@ -85,6 +88,7 @@ HELP = {
     "disk_mib": "what one run may write to files, with the attached ones",
     "output_kib": "what one run may print",
     "run": "on runs the program after each turn; off waits for /run",
+    "policy": "how turns are made better: default, best, plain and others",
 }
 
 BOUNDS = {
@@ -173,7 +177,7 @@ def unit_of(name: str) -> str:
     return f" {UNITS[name].name}" if name in UNITS else ""
 
 
-def show(value: bool | int | float) -> str:
+def show(value: bool | int | float | str) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"{value:g}" if isinstance(value, float) else str(value)

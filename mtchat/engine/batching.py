@@ -1,7 +1,7 @@
 """Serves many threads with one engine: what they ask for is written together, a token of each in a step.
 
 Continuous batching, as Yu et al. 2022 (Orca) have it: a reply joins when it is asked for, and leaves when it
-ends. On a GPU replies come in waves instead, see `waves`.
+ends. `padded` does the same on a GPU.
 """
 
 import contextlib
@@ -15,13 +15,16 @@ from mtchat.core.prompt import Piece, Prompt
 from mtchat.core.settings import Sampling
 from mtchat.engine.engine import Batch, Engine, Job
 
-PATIENCE = 0.05  # seconds that a wave waits for one more reply to write with it
+PATIENCE = 0.05
 
 
 class Writers(Protocol):
     """What writes replies together."""
 
-    patience: float
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for one more reply that can begin with those that wait already."""
+        ...
 
     def takes(self, job: Job) -> bool:
         """Whether there is room for it now."""
@@ -38,7 +41,7 @@ class Writers(Protocol):
 class Steps:
     """Replies of any decoder, each joining at once: at most so many together."""
 
-    patience = 0.0
+    patience: float = 0.0
 
     def __init__(self, engine: Engine, most: int) -> None:
         self.batch = Batch(engine)

@@ -39,7 +39,8 @@ def load(
 
     `cache` keeps converted GGUF files and the hashes of weights; `fingerprint` is the SHA-256 of the weights
     where the caller knows it. `device` is where to compute, in torch's words. `draft` is the .gguf file of a
-    smaller model with the same tokens, which can guess ahead. `report` hears what is done, and how much of it (None: not known).
+    smaller model with the same tokens, which can guess ahead. `report` hears what is done, and how much of
+    it (None: not known).
     """
     path = Path(source).expanduser()
     if not path.exists():

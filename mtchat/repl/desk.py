@@ -18,7 +18,9 @@ from mtchat.repl.view import Tail, View, shown
 from mtchat.repl.words import number
 from mtchat.repl.writing import Writing
 from mtchat.store import Log, checked, files_of, present
-from mtchat.synthesis import Event, Fixed, Made, Run, Synthesizer, Watch, failed
+from mtchat.synthesis import Chose, Event, Fixed, Made, Run, Synthesizer, Watch, failed, policy
+
+TRIAL_SECONDS = 10.0
 
 Hear = Callable[[str, str], None]
 RunWhole = Callable[[Program, Limits, Path | None, Hear, Given], Outcome]
@@ -46,6 +48,9 @@ class Model(Protocol):
     def card(self) -> ModelCard: ...
 
     def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]: ...
+
+    def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
+        """So many replies written together, each piece with the number of its reply."""
 
     def text(self, prompt: Prompt) -> str:
         """Exactly what the model will see."""
@@ -152,7 +157,18 @@ class Desk:
         self.await_model()
         card = self.model.card()
         name = self.chosen_family or family.choose(card)
-        return Synthesizer(family.load(name), self.complete, self.runner(), card, name, self.watcher(before))
+        run = self.runner()
+        return Synthesizer(
+            family.load(name),
+            self.complete,
+            run,
+            card,
+            name,
+            self.watcher(before),
+            policy.load(self.settings.policy),
+            self.model.candidates,
+            self.trial if run else None,
+        )
 
     def runner(self) -> Run | None:
         """How turns are run; None when the user, or the machine, does not let them."""
@@ -178,7 +194,7 @@ class Desk:
         show = Writing(self.view, before, shown(self.place), self.hint)
 
         def watch(event: Event) -> None:
-            if isinstance(event, Made):
+            if isinstance(event, Made | Chose):
                 made = event.session
                 if event.turn.making.mends:
                     made = replace(made, head=self.session.head, visited=self.session.visited)
@@ -208,6 +224,11 @@ class Desk:
         """The program after a change; the last line it prints follows the moving line."""
         self.last = self.resume(program, self.place)
         return self.last
+
+    def trial(self, program: Program) -> Outcome:
+        """A program that is tried out, with its variables: nothing of it is shown or kept."""
+        limits = replace(self.settings.limits, seconds=min(self.settings.seconds, TRIAL_SECONDS))
+        return self.tools.resume(program, limits, None, Tail(), self.given(), True)
 
     def look(self) -> Outcome:
         """The live program with its variables; what it writes stays where it is."""

@@ -9,7 +9,7 @@ from mtchat.core.turn import INTERRUPTED, Turn
 from mtchat.repl import highlight
 from mtchat.repl.escape import escaped
 from mtchat.repl.view import YELLOW, View, cost, reading
-from mtchat.synthesis import Event, Made, Mending, Ran, Read, Running, Wrote
+from mtchat.synthesis import Chose, Event, Made, Mending, Ran, Read, Running, Weighing, Wrote
 
 
 @dataclass
@@ -38,6 +38,11 @@ class Writing:
                 self.view.transient("running…")
             case Ran(outcome, _):
                 self.view.erase()
+                self.view.outcome(outcome, self.place, self.hint(outcome))
+            case Weighing(count, _):
+                self.view.transient(f"weighing {count} candidates…")
+            case Chose(_, turn, outcome, count):
+                self.chose(turn, count)
                 self.view.outcome(outcome, self.place, self.hint(outcome))
             case Mending(round, rounds, number, _):
                 self.view.note(f"mending turn {number}, round {round} of {rounds}")
@@ -84,3 +89,10 @@ class Writing:
             self.view.note("/retry asks again, /undo takes it back")
         elif turn.usage.finish == "length":
             self.view.line("■ stopped at max_tokens; /set max_tokens N allows longer replies", YELLOW)
+
+    def chose(self, turn: Turn, count: int) -> None:
+        self.view.erase()
+        self.view.note(f"the best of {count} candidates is another:")
+        self.printed = []
+        self.print(turn.chunk.split("\n"))
+        self.printed = []

@@ -154,8 +154,8 @@ class Synthesizer:
         if not names or not self.policy.checks or failed(made.outcome):
             return ()
         wish = (
-            f"Write {self.policy.checks} different one-line assert statements that test {' and '.join(names)} "
-            "with simple arguments, and nothing else."
+            f"Write {self.policy.checks} different one-line assert statements that test "
+            f"{' and '.join(names)} with simple arguments, and nothing else."
         )
         prompt = self.family.render(made.path, wish, made.preamble, "", self.policy.guidance)
         text = "".join(piece.text for piece in self.complete(prompt, sampling))

@@ -76,7 +76,7 @@ class Row:
 
 
 class Suite(Protocol):
-    """What a file of suites/ defines: TITLE is the benchmark's name, MODES what it has, the usual one first."""
+    """What a file of suites/ defines: TITLE is the benchmark's name, MODES what it has, the usual first."""
 
     TITLE: str
     MODES: tuple[str, ...]

@@ -3,6 +3,7 @@
 from mtchat.core.settings import named
 from mtchat.errors import UsageError
 from mtchat.repl.desk import Desk
+from mtchat.synthesis import policy
 
 USAGE = "[NAME VALUE]"
 
@@ -11,6 +12,8 @@ def do(desk: Desk, argument: str) -> None:
     name, _, value = argument.strip().partition(" ")
     name = named(name)
     if name and value.strip():
+        if name == "policy":
+            policy.load(value.strip())
         desk.settings = desk.settings.with_text(name, value)
         desk.view.line(f"{name} is {desk.settings.text(name)}")
         return

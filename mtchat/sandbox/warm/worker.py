@@ -42,6 +42,7 @@ class Worker:
         self.warm: Warm | None = None
         self.states = States()
         self.fits: object = None
+        self.seconds = 0.0
         self.cap_mib = 0.0
         self.lock = threading.Lock()
 
@@ -130,8 +131,11 @@ class Worker:
 
     def ready(self, choice: Choice, limits: Limits, given: Given) -> Warm:
         """The sandbox; a new one where there is none, or where it was made for other limits or files."""
-        fits = (replace(limits, output_kib=0), tuple((file, stamp(file.path)) for file in given.files))
-        if self.warm is not None and self.warm.alive and self.fits == fits and () in self.states.alive:
+        files = tuple((file, stamp(file.path)) for file in given.files)
+        fits = (replace(limits, output_kib=0, seconds=0), files)
+        # the wall clock is each run's own; what a sandbox is made for only bounds it
+        enough = self.fits == fits and self.seconds >= limits.seconds
+        if self.warm is not None and self.warm.alive and enough and () in self.states.alive:
             return self.warm
         self.discard()
         assert choice.backend is not None
@@ -143,7 +147,7 @@ class Worker:
         except BaseException:
             warm.close()
             raise
-        self.warm, self.fits, self.cap_mib = warm, fits, limits.memory_mib
+        self.warm, self.fits, self.seconds, self.cap_mib = warm, fits, limits.seconds, limits.memory_mib
         self.states.add(warm.blank)
         return warm
 

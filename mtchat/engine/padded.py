@@ -1,7 +1,7 @@
-"""Writes many replies together on a GPU: in waves, whose prompts are read at once, padded on the left.
+"""Writes many replies together on a GPU: as one batch, each row padded on the left.
 
-The prefix that all prompts of a wave share is read once for all of them. A reply that ends leaves the
-batch; the next wave begins when the last one has.
+Prompts that come while others are written are read together, every few steps, and join the batch; the prefix
+that they share is read once for all of them. A reply that ends leaves.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,9 @@ from mtchat.engine.decode import TorchDecoder
 from mtchat.engine.engine import Engine, Job, Reply
 from mtchat.engine.prefix import shared
 
+EVERY = 8  # steps after which those who wait are let in
 BURST = 16  # tokens of a reply that are told at once
-LONGEST = 1024  # tokens of a reply's context and text, as a rule
+LONGEST = 800  # tokens of a reply's context and text, as a rule
 HEADS = 512  # of the likeliest tokens that are sorted first; all are where those hold too little
 
 
@@ -33,45 +34,105 @@ class Lane:
     text: str = ""
     untold: int = 0
 
+    @property
+    def left(self) -> int:
+        """The most tokens that may still come."""
+        return self.reply.room - self.reply.written
 
-class Waves:
-    """Replies of a transformers model, at most so many tokens of keys and values in a wave."""
 
-    patience = PATIENCE
+@dataclass
+class Rows:
+    """Replies with what the model knows of them: a cache of S positions, of which `seen` (B, S) count.
+
+    `position` (B,) is that of the last token; `ids` (B,) come next.
+    """
+
+    lanes: list[Lane]
+    cache: Any
+    seen: Tensor
+    position: Tensor
+    ids: Tensor
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Leave out all other rows, and the positions that then no row has."""
+        kept = torch.tensor(rows, device=self.ids.device, dtype=torch.long)
+        self.lanes = [self.lanes[row] for row in rows]
+        self.seen, self.position, self.ids = self.seen[kept], self.position[kept], self.ids[kept]
+        first = int(self.seen.any(0).int().argmax()) if rows else 0
+        self.seen = self.seen[:, first:]
+        for layer in self.cache.layers:
+            layer.keys, layer.values = layer.keys[kept, :, first:], layer.values[kept, :, first:]
+
+    def join(self, others: "Rows") -> None:
+        """Take other rows in; the shorter ones are padded on the left."""
+        width = max(self.seen.shape[1], others.seen.shape[1])
+        for mine, other in zip(self.cache.layers, others.cache.layers, strict=True):
+            mine.keys = torch.cat([widened(mine.keys, width, 2), widened(other.keys, width, 2)])
+            mine.values = torch.cat([widened(mine.values, width, 2), widened(other.values, width, 2)])
+        self.seen = torch.cat([widened(self.seen, width, 1), widened(others.seen, width, 1)])
+        self.position = torch.cat([self.position, others.position])
+        self.ids = torch.cat([self.ids, others.ids])
+        self.lanes += others.lanes
+
+
+def widened(values: Tensor, width: int, dim: int) -> Tensor:
+    """The values with zeros before them along a dimension, up to a width."""
+    if values.shape[dim] == width:
+        return values
+    shape = list(values.shape)
+    shape[dim] = width - values.shape[dim]
+    return torch.cat([values.new_zeros(shape), values], dim)
+
+
+class Padded:
+    """Replies of a transformers model, at most so many, and so many tokens of keys and values."""
 
     def __init__(self, engine: Engine, most: int, tokens: int) -> None:
         assert isinstance(engine.decoder, TorchDecoder)
         self.engine, self.model = engine, engine.decoder.model
         self.most, self.tokens = most, tokens
         self.waiting: list[Job] = []
-        self.lanes: list[Lane] = []
+        self.rows: Rows | None = None
+        self.steps = 0
 
     @property
     def idle(self) -> bool:
-        return not self.lanes and not self.waiting
+        return self.rows is None and not self.waiting
+
+    @property
+    def patience(self) -> float:
+        return 0.0 if self.rows else PATIENCE
 
     def takes(self, job: Job) -> bool:
-        if self.lanes:
-            return False
+        if self.idle:
+            return True
         jobs = [*self.waiting, job]
-        rows = sum(len(each.samplings) for each in jobs)
+        count = sum(len(each.samplings) for each in jobs)
         longest = max(len(each.ids) + each.room for each in jobs)
-        return not self.waiting or (rows <= self.most and rows * longest <= self.tokens)
+        if self.rows:
+            count += len(self.rows.lanes)
+            longest = max(longest, self.rows.seen.shape[1] + max(lane.left for lane in self.rows.lanes))
+        return count <= self.most and count * longest <= self.tokens
 
     def add(self, job: Job) -> None:
         self.waiting.append(job)
 
     @torch.inference_mode()
     def step(self) -> None:
-        if self.waiting:
-            logits = self.read(self.waiting)
-            self.waiting = []
-        else:
-            logits = self.follow()
-        self.choose(logits)
+        self.steps += 1
+        if self.waiting and (self.rows is None or self.steps >= EVERY):
+            jobs, self.waiting, self.steps = self.waiting, [], 0
+            rows, logits = self.read(jobs)
+            chosen = choose(rows, logits)
+            if self.rows is None:
+                self.rows = chosen
+            elif chosen:
+                self.rows.join(chosen)
+        elif self.rows:
+            self.rows = choose(self.rows, self.follow(self.rows))
 
-    def read(self, jobs: Sequence[Job]) -> Tensor:
-        """Read the prompts of a wave: the logits (B, V) after each, a row for each reply."""
+    def read(self, jobs: Sequence[Job]) -> tuple[Rows, Tensor]:
+        """Read prompts: a row for each reply, and the logits (B, V) after its prompt."""
         prompts = [job.ids for job in jobs]
         device = self.model.device
         common = min(shared(prompts[0], ids) for ids in prompts)
@@ -95,7 +156,7 @@ class Waves:
             [[1] * common + [0] * pad + [1] * (width - pad) for pad in pads], device=device
         )  # (P, S)
         positions = (seen.cumsum(1) - 1).clamp(min=0)
-        logits = self.model(
+        logits: Tensor = self.model(
             input_ids=ids,
             attention_mask=seen,
             position_ids=positions[:, common:],
@@ -103,14 +164,13 @@ class Waves:
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]
-        rows = torch.tensor(
-            [row for row, job in enumerate(jobs) for _ in job.samplings], device=device
-        )  # (B,)
-        cache.batch_select_indices(rows)
-        self.cache, self.seen, self.position = cache, seen[rows], positions[rows, -1]
-        self.lanes = [lane for job in jobs for lane in self.lanes_of(job)]
-        wanted: Tensor = logits[rows]
-        return wanted
+        order = [row for row, job in enumerate(jobs) for _ in job.samplings]
+        lanes = [lane for job in jobs for lane in self.lanes_of(job)]
+        rows = Rows([], cache, seen, positions[:, -1], ids[:, -1])
+        rows.lanes = [lanes[0]] * len(jobs)
+        rows.keep(order)
+        rows.lanes = lanes
+        return rows, logits[torch.tensor(order, device=device)]
 
     def lanes_of(self, job: Job) -> list[Lane]:
         lanes = []
@@ -121,36 +181,36 @@ class Waves:
             lanes.append(Lane(job, number, reply))
         return lanes
 
-    def follow(self) -> Tensor:
-        """The logits (B, V) after the last ids."""
+    def follow(self, rows: Rows) -> Tensor:
+        """The logits (B, V) after the last ids, which count from now on."""
+        rows.seen = torch.cat([rows.seen, rows.seen.new_ones(len(rows.seen), 1)], 1)
+        rows.position = rows.position + 1
         found: Tensor = self.model(
-            input_ids=self.ids[:, None],
-            attention_mask=self.seen,
-            position_ids=self.position[:, None],
-            past_key_values=self.cache,
+            input_ids=rows.ids[:, None],
+            attention_mask=rows.seen,
+            position_ids=rows.position[:, None],
+            past_key_values=rows.cache,
             use_cache=True,
         ).logits[:, -1]
         return found
 
-    def choose(self, logits: Tensor) -> None:
-        """The next id of each reply; those that end leave."""
-        logits = logits.float()
-        ids = draw(logits, [lane.reply for lane in self.lanes])
-        taken = logits.gather(1, ids[:, None])[:, 0] - logits.logsumexp(1)
-        going = []
-        for row, (lane, id, logprob) in enumerate(zip(self.lanes, ids.tolist(), taken.tolist(), strict=True)):
-            if not lane.job.closed and put(lane, id, logprob):
-                going.append(row)
-        kept = torch.tensor(going, device=ids.device, dtype=torch.long)
-        if len(going) < len(self.lanes):
-            self.lanes = [self.lanes[row] for row in going]
-            ids = ids[kept]
-            if self.lanes:
-                self.cache.batch_select_indices(kept)
-                self.seen, self.position = self.seen[kept], self.position[kept]
-        if self.lanes:
-            self.ids, self.position = ids, self.position + 1
-            self.seen = torch.cat([self.seen, self.seen.new_ones(len(self.seen), 1)], 1)
+
+def choose(rows: Rows, logits: Tensor) -> Rows | None:
+    """The rows with the next id of each reply; those that end leave, and None is left when all have."""
+    logits = logits.float()
+    rows.ids = draw(logits, [lane.reply for lane in rows.lanes])
+    taken = logits.gather(1, rows.ids[:, None])[:, 0] - logits.logsumexp(1)
+    chosen = zip(rows.lanes, rows.ids.tolist(), taken.tolist(), strict=True)
+    going = [
+        row
+        for row, (lane, id, logprob) in enumerate(chosen)
+        if not lane.job.closed and put(lane, id, logprob)
+    ]
+    if not going:
+        return None
+    if len(going) < len(rows.lanes):
+        rows.keep(going)
+    return rows
 
 
 def put(lane: Lane, id: int, logprob: float) -> bool:
@@ -204,8 +264,8 @@ def nucleus(scaled: Tensor, top_p: Tensor, chance: Tensor, samplings: Sequence[A
     return order.gather(1, place.clamp(max=order.shape[1] - 1)[:, None])[:, 0]
 
 
-def serving(engine: Engine, most: int = 512, share: float = 0.6) -> Batcher:
-    """A batcher for a model on a GPU, whose waves take so much of the memory that is free."""
+def serving(engine: Engine, most: int = 512, share: float = 0.7) -> Batcher:
+    """A batcher for a model on a GPU that takes so much of the memory that is free."""
     assert isinstance(engine.decoder, TorchDecoder)
     config = engine.decoder.model.config
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
@@ -213,6 +273,4 @@ def serving(engine: Engine, most: int = 512, share: float = 0.6) -> Batcher:
     size = torch.finfo(engine.decoder.model.dtype).bits // 8
     token = 2 * config.num_hidden_layers * heads * width * size
     free, _ = torch.cuda.mem_get_info(engine.decoder.model.device)
-    # keys and values are copied whole where they grow or a reply leaves: twice the memory for a moment
-    tokens = min(int(share * free / 2 / token), most * LONGEST)
-    return Batcher(engine, Waves(engine, most, tokens))
+    return Batcher(engine, Padded(engine, most, min(int(share * free / token), most * LONGEST)))
