@@ -10,7 +10,7 @@ from mtchat.core.given import Given
 from mtchat.core.outcome import Frame, Outcome, Variable
 from mtchat.core.program import Place, Program
 from mtchat.core.prompt import ModelCard, Piece, Prompt, Usage
-from mtchat.core.settings import Limits, Sampling
+from mtchat.core.settings import Limits, Sampling, Settings
 from mtchat.repl import app
 from mtchat.repl.desk import Desk, Hear, Tools
 from mtchat.repl.view import View
@@ -58,6 +58,11 @@ class Fake:
         for start in range(0, len(text), 5):
             yield Piece(text[start : start + 5], Usage(100, 60, start // 5 + 1, 0.1, 0.2))
 
+    def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
+        for number in range(count):
+            for piece in self.complete(prompt, sampling):
+                yield number, piece
+
     def text(self, prompt: Prompt) -> str:
         return "\n".join(f"<{each.role}> {each.content}" for each in prompt.messages) + prompt.opening
 
@@ -101,7 +106,8 @@ def main() -> None:
         tier=lambda: "fake",
         refusal=lambda: "",
     )
-    app.start(Desk(log, folder, Fake(), tools, View.of(sys.stdout)), folder / "history")
+    settings = Settings(policy="plain")
+    app.start(Desk(log, folder, Fake(), tools, View.of(sys.stdout), settings=settings), folder / "history")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,9 @@ import pytest
 from mtchat.cli import wiring
 from mtchat.cli.loading import Loading
 from mtchat.cli.scripted import Sandbox, Script, play
+from mtchat.core.given import Given
 from mtchat.core.outcome import Outcome
+from mtchat.core.program import Program
 from mtchat.core.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.core.settings import Limits, Sampling, Settings
 from mtchat.core.turn import INTERRUPTED, Turn
@@ -23,6 +25,11 @@ from mtchat.store import Log, load
 from tests.shell import mtchat
 
 needs_sandbox = pytest.mark.skipif(not sandbox.probe().ok, reason=f"no sandbox: {sandbox.probe().reason}")
+
+
+def nothing(program: Program, limits: Limits, given: Given) -> Outcome:
+    """What trying a program out gives where nothing is."""
+    return Outcome()
 
 
 class Table:
@@ -40,6 +47,11 @@ class Table:
         answer = "mended" if "corrected" in wish else next(key for key in self.replies if wish.endswith(key))
         yield Piece(self.replies[answer] + "\n```\n", Usage(10, 5, 3, 0.1, 0.1, "stop"))
 
+    def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
+        for number in range(count):
+            for piece in self.complete(prompt, sampling):
+                yield number, piece
+
     def text(self, prompt: Prompt) -> str:
         return prompt.text
 
@@ -50,7 +62,7 @@ class Table:
         return len(text)
 
 
-REAL = Sandbox(wiring.Ground().quietly, wiring.Ground().refusal)
+REAL = Sandbox(wiring.Ground().quietly, wiring.Ground().trial, wiring.Ground().refusal)
 REPLIES = {
     "set": "x = 6\nprint('noise')",
     "show": "print(x * 7)",
@@ -74,7 +86,7 @@ def played(
     err = io.StringIO()
     model = Loading("table", lambda report: Table(REPLIES))
     with Log.open(folder / "played.jsonl") as log:
-        script = Script(words, run, fix, "", Settings(), attached)
+        script = Script(words, run, fix, "", Settings(policy="plain"), attached)
         code = play(script, log, model, box, View(err, live=False, color=False))
     return code, err.getvalue()
 
@@ -130,7 +142,7 @@ def test_an_interrupt_saves_what_is_there(tmp_path: Path, capsys: pytest.Capture
 
 def test_a_run_that_the_user_stops_ends_the_script(tmp_path: Path) -> None:
     stopped = Outcome("fake", None, limit="interrupted", finished=False)
-    box = Sandbox(lambda program, limits, place, given: stopped, lambda: "")
+    box = Sandbox(lambda program, limits, place, given: stopped, nothing, lambda: "")
     code, said = played(tmp_path, ["set", "show"], box=box)
     assert code == ExitCode.INTERRUPTED
     assert "1 instructions were not taken" in said
@@ -139,7 +151,7 @@ def test_a_run_that_the_user_stops_ends_the_script(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wish", ["run", "fix"])
 def test_where_nothing_can_be_run_a_script_that_needs_it_is_refused(tmp_path: Path, wish: str) -> None:
-    box = Sandbox(lambda program, limits, place, given: Outcome(), lambda: "no sandbox; install one")
+    box = Sandbox(lambda program, limits, place, given: Outcome(), nothing, lambda: "no sandbox; install one")
     with pytest.raises(SandboxError, match="no sandbox; install one"):
         played(tmp_path, ["set"], box=box, run=wish == "run", fix=wish == "fix")
     assert SandboxError.code == ExitCode.SANDBOX
@@ -148,7 +160,7 @@ def test_where_nothing_can_be_run_a_script_that_needs_it_is_refused(tmp_path: Pa
 def test_where_nothing_can_be_run_a_script_still_gives_code(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    box = Sandbox(lambda program, limits, place, given: Outcome(), lambda: "no sandbox; install one")
+    box = Sandbox(lambda program, limits, place, given: Outcome(), nothing, lambda: "no sandbox; install one")
     code, said = played(tmp_path, ["set"], box=box)
     assert code == ExitCode.DONE
     assert capsys.readouterr().out == "x = 6\nprint('noise')\n"
@@ -165,7 +177,7 @@ def test_a_script_that_cannot_be_saved_prints_its_program_and_fails(
         return Table(REPLIES)
 
     err = io.StringIO()
-    box = Sandbox(lambda program, limits, place, given: Outcome(), lambda: "")
+    box = Sandbox(lambda program, limits, place, given: Outcome(), nothing, lambda: "")
     with Log.open(folder / "x.jsonl") as log:
         script = Script(["set"], False, False, "", Settings())
         code = play(script, log, Loading("table", load), box, View(err, live=False, color=False))

@@ -64,6 +64,7 @@ def test_a_setting_takes_the_value_that_was_typed(name, text, value):
         ("output_kib", "2 TiB", "output_kib must be between 1 KiB and 1048576 KiB, not 2 TiB"),
         ("run", "0", "run is on or off, not '0'"),
         ("run", "maybe", "run is on or off, not 'maybe'"),
+        ("policy", "the best", "policy is a name such as default, best or plain, not 'the best'"),
     ],
 )
 def test_a_wrong_setting_is_a_usage_error_that_says_what_is_right(name, text, message):
@@ -99,6 +100,9 @@ def test_any_text_gives_a_value_within_bounds_or_a_usage_error(name, text):
     try:
         settings = Settings().with_text(name, text)
     except UsageError:
+        return
+    if name == "policy":
+        assert settings.policy.isidentifier()
         return
     low, high = BOUNDS.get(name, (0, 1))
     assert low <= getattr(settings, name) <= high

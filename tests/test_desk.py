@@ -12,7 +12,7 @@ from mtchat.core.given import Given
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program
 from mtchat.core.prompt import Piece, Prompt
-from mtchat.core.settings import Limits, Sampling
+from mtchat.core.settings import Limits, Sampling, Settings
 from mtchat.errors import MtchatError
 from mtchat.repl import slash
 from mtchat.repl.app import dispatch
@@ -48,7 +48,8 @@ def desk_in(folder: Path, model: Fake | None = None, refusal: str = "", runs=run
         refusal=lambda: refusal,
     )
     view = View(io.StringIO(), live=False, color=False)
-    return Desk(Log.open(folder / "one.jsonl"), folder, model, tools, view)
+    settings = Settings(policy="plain")
+    return Desk(Log.open(folder / "one.jsonl"), folder, model, tools, view, settings=settings)
 
 
 def said(desk: Desk) -> str:
@@ -247,3 +248,29 @@ def test_an_export_without_a_file_name_overwrites_nothing(
 )
 def test_a_transient_line_never_takes_more_columns_than_there_are(text: str, width: int, kept: str) -> None:
     assert clipped(text, width) == kept
+
+
+class Weighed(Fake):
+    """A model whose first try fails, while what it writes warm does not."""
+
+    def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+        yield Piece("raise ValueError\n```\n" if sampling.temperature == 0 else "x = 2\n```\n")
+
+
+def test_the_policy_that_is_set_makes_the_turns(tmp_path: Path):
+    desk = desk_in(tmp_path, Weighed())
+    dispatch(desk, "set x")
+    assert desk.session.path[-1].chunk == "raise ValueError"
+    dispatch(desk, "/undo")
+    dispatch(desk, "/set policy select")
+    dispatch(desk, "set x")
+    assert desk.session.path[-1].chunk == "x = 2"
+    assert "the best of 8 candidates is another" in said(desk)
+    assert load(desk.log.path).path[-1].chunk == "x = 2"
+
+
+def test_a_policy_that_is_none_is_refused_and_the_old_one_stays(tmp_path: Path):
+    desk = desk_in(tmp_path)
+    dispatch(desk, "/set policy worst")
+    assert "default" in said(desk)
+    assert desk.settings.policy == "plain"

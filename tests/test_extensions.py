@@ -18,9 +18,10 @@ from mtchat.bench.speed.measure import Measure
 from mtchat.bench.speed.peer import Peer
 from mtchat.core.session import Session
 from mtchat.errors import UsageError
-from mtchat.prompting.family import Family
+from mtchat.prompting.family import GUIDANCE, Family
 from mtchat.repl.desk import Desk
 from mtchat.sandbox.backend import Backend
+from mtchat.synthesis.policy import Policy
 
 HOUSE = Path(mtchat.__file__).parent
 CLOSED = {
@@ -101,7 +102,13 @@ def is_suite(module: ModuleType) -> None:
     assert module.MODES
 
 
+def is_policy(module: ModuleType) -> None:
+    assert isinstance(module.POLICY, Policy)
+    assert set(module.POLICY.guidance) <= set(GUIDANCE)
+
+
 CONTRACTS = {
+    "mtchat.synthesis.policies": is_policy,
     "mtchat.prompting.families": is_family,
     "mtchat.sandbox.backends": is_backend,
     "mtchat.export.formats": is_format,

@@ -1,7 +1,7 @@
 """How a turn is made, run, mended and made again; the model is a table and the run a function."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
@@ -660,10 +660,12 @@ def test_a_family_may_be_any_object_with_the_five_functions():
         def matches(self, card: ModelCard) -> bool:
             return False
 
-        def render(self, path: object, instruction: str, preamble: str, error: str) -> Prompt:
+        def render(
+            self, path: object, instruction: str, preamble: str, error: str, guidance: Sequence[str] = ()
+        ) -> Prompt:
             return Prompt(text=instruction.upper())
 
-        def mend(self, path: object, preamble: str, error: str) -> Prompt:
+        def mend(self, path: object, preamble: str, error: str, guidance: Sequence[str] = ()) -> Prompt:
             return Prompt(text=error.upper())
 
         def cut(self, text: str) -> Cut:

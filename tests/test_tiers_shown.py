@@ -76,7 +76,12 @@ def test_without_a_sandbox_the_first_screen_says_what_that_means(tmp_path: Path)
 def test_a_script_announces_a_reduced_sandbox_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    box = Sandbox(lambda program, limits, place, given: Outcome(), lambda: "", lambda: NOTICE)
+    box = Sandbox(
+        lambda program, limits, place, given: Outcome(),
+        lambda program, limits, given: Outcome(),
+        lambda: "",
+        lambda: NOTICE,
+    )
     _, words = played(tmp_path, ["set", "show"], box=box)
     assert words.count(NOTICE) == 1
     assert NOTICE not in capsys.readouterr().out

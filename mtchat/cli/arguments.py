@@ -231,6 +231,7 @@ def quality(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top-p", type=float, default=0.95, metavar="P")
     parser.add_argument("--seed", type=int, default=0, metavar="S")
     parser.add_argument("--limit", type=int, metavar="K", help="only the first so many problems")
+    parser.add_argument("--inputs", type=int, metavar="K", help="only the first so many inputs of each")
     parser.add_argument("--out", type=Path, metavar="FILE", help="the run's file; goes on where it is there")
     parser.add_argument("--lanes", type=int, metavar="N", help="conversations held at once")
     parser.add_argument("--no-run", dest="run", action="store_false", help="run nothing between the turns")

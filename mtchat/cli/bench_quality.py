@@ -63,7 +63,7 @@ def bench_quality(args: argparse.Namespace) -> None:
     if mode not in suite.MODES:
         raise UsageError(f"--mode of {args.what} is {' or '.join(suite.MODES)}, not {mode!r}")
     chosen = policy.load(args.policy)
-    tasks = first(suite.tasks(args.data, mode), args.limit)
+    tasks = first(suite.tasks(args.data, mode), args.limit, args.inputs)
     sampling = Sampling(args.temperature, args.top_p, seed=args.seed)
     view = View.of(sys.stderr)
     ground = Ground(choice(args.unsafe))
@@ -186,18 +186,19 @@ def duration(seconds: float) -> str:
 
 def check(args: argparse.Namespace) -> None:
     """What would fail late fails now."""
-    if args.n < 1 or (args.limit is not None and args.limit < 1) or (args.lanes or 1) < 1:
-        raise UsageError("--n, --limit and --lanes are 1 or more")
+    counts = (args.n, args.limit, args.inputs, args.lanes)
+    if any(count is not None and count < 1 for count in counts):
+        raise UsageError("--n, --limit, --inputs and --lanes are 1 or more")
     if args.n > 1 and args.temperature == 0:
         raise UsageError("--n samples differ only with a --temperature above 0")
     if args.out and not args.out.absolute().parent.is_dir():
         raise UsageError(f"no folder {args.out.absolute().parent} to write {args.out.name} to")
 
 
-def first(tasks: "suites.Tasks", limit: int | None) -> list[Task]:
-    """The conversations of the first so many problems."""
+def first(tasks: "suites.Tasks", limit: int | None, inputs: int | None) -> list[Task]:
+    """The conversations of the first so many problems, with the first so many of their inputs."""
     names = list(dict.fromkeys(task.problem for task in tasks))[:limit]
-    return [task for task in tasks if task.problem in names]
+    return [task for task in tasks if task.problem in names and (inputs is None or task.input < inputs)]
 
 
 def digest(tasks: list[Task]) -> str:

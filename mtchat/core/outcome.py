@@ -43,7 +43,8 @@ class Outcome:
     when all went well; `traceback` is the text to show, limited to frames of the program, innermost last.
     `skipped` names what was left but not collected, and why. `resumed` counts the turns at the beginning
     whose state was still alive, so that they did not run again; `note` says why an earlier one had to.
-    `variables` are there when they were asked for.
+    `variables` are there when they were asked for. `agreed` is the share, by likelihood, of the candidates
+    for the last turn that did the same; 1 where none were weighed.
     """
 
     tier: str = ""
@@ -65,6 +66,7 @@ class Outcome:
     resumed: int = 0
     note: str = ""
     variables: tuple[Variable, ...] = ()
+    agreed: float = 1.0
 
     @property
     def ok(self) -> bool:

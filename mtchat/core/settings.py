@@ -60,6 +60,8 @@ class Settings:
         if name not in HELP:
             raise UsageError(f"no setting {name!r}; there are: {', '.join(HELP)}")
         if name == "policy":
+            if not text.strip().isidentifier():
+                raise UsageError(f"policy is a name such as default, best or plain, not {text!r}")
             return replace(self, policy=text.strip())
         value = parse(name, text, type(getattr(self, name)))
         low, high = BOUNDS.get(name, (float("-inf"), float("inf")))

@@ -12,7 +12,7 @@ COMPLETE = "complete"
 INTERRUPTED = "interrupted"
 EDITED = "edited"
 KEPT = "kept"
-LATER = ("guidance", "rules")  # of Making; turns from before they were there keep their ids
+LATER = ("guidance", "rules", "afresh")  # of Making; turns from before they were there keep their ids
 STATUSES = (COMPLETE, INTERRUPTED, EDITED, KEPT)
 
 
@@ -22,7 +22,8 @@ class Making:
 
     `error` is the failure that the context carried ("" when the program ran); `mends` is the id of the
     turn whose failing chunk this one was asked to replace ("" for an ordinary turn). `guidance` names what
-    the context held beside the conversation, and `rules` says that the code was repaired by rule.
+    the context held beside the conversation; `rules` says that the code was repaired by rule, and `afresh`
+    that it is the whole program, written again from all instructions up to this one.
     """
 
     model: str = ""
@@ -34,6 +35,7 @@ class Making:
     mends: str = ""
     guidance: tuple[str, ...] = ()
     rules: bool = False
+    afresh: bool = False
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,8 @@ from mtchat.synthesis.events import (
     unseen,
 )
 from mtchat.synthesis.running import Run, failed, rewrite, tried, unended
-from mtchat.synthesis.synthesizer import (
-    Candidates,
-    Complete,
-    Difference,
-    Fixed,
-    Synthesizer,
-    Written,
-)
+from mtchat.synthesis.synthesizer import Difference, Fixed, Synthesizer
+from mtchat.synthesis.writing import Candidates, Complete, Written
 
 __all__ = [
     "Candidates",

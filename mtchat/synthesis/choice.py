@@ -1,6 +1,7 @@
 """Chooses among candidates for a turn: by whether they run, what they do, and how likely they are."""
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -66,11 +67,30 @@ class Candidate:
         said = outcome.outputs[-1].strip() if outcome.outputs else ""
         return (said, *sorted(seen), *self.told.given, *self.made.given)
 
+    @cached_property
+    def shows(self) -> str:
+        """What the turn prints, however numbers and lists are written."""
+        outcome = self.session.outcome
+        text = outcome.outputs[-1] if outcome and outcome.ok and outcome.outputs else ""
+        return " ".join(plainly(word) for word in re.sub(r"[\[\](),]", " ", text).split())
+
+    def ends_like(self, other: "Candidate") -> bool:
+        """Whether what it prints ends with what another prints."""
+        return f" {self.shows}".endswith(f" {other.shows}")
+
     @property
     def likelihood(self) -> float:
         """The geometric mean of the probabilities of its tokens."""
         usage = self.turn.usage
         return math.exp(usage.logprob / max(usage.written, 1))
+
+
+def plainly(word: str) -> str:
+    """A word; a number to six places."""
+    try:
+        return f"{round(float(word), 6) + 0.0:g}"
+    except (ValueError, OverflowError):
+        return word
 
 
 def doubtful(candidate: Candidate, policy: Policy) -> bool:
@@ -80,7 +100,15 @@ def doubtful(candidate: Candidate, policy: Policy) -> bool:
     return bool(candidate.faults or candidate.unmet) or unsure
 
 
-def best(candidates: Sequence[Candidate], policy: Policy) -> Candidate:
+@dataclass(frozen=True)
+class Choice:
+    """The best of several candidates, and the share of all of them, by weight, that do what it does."""
+
+    winner: Candidate
+    share: float
+
+
+def choose(candidates: Sequence[Candidate], policy: Policy) -> Choice:
     """The likeliest of the weightiest group that does the same, among those with the fewest faults.
 
     Agreement by behaviour: Shi et al. 2022, arXiv:2204.11454; Li et al. 2022, arXiv:2203.07814.
@@ -88,8 +116,14 @@ def best(candidates: Sequence[Candidate], policy: Policy) -> Candidate:
     least = min((each.faults, each.unmet) for each in candidates)
     fit = [each for each in candidates if (each.faults, each.unmet) == least]
     weights: dict[Behaviour, float] = defaultdict(float)
-    for each in fit:
-        weights[each.behaviour] += each.copies * (each.likelihood if policy.likelihood else 1)
+    total = 0.0
+    for each in candidates:
+        weight = each.copies * (each.likelihood if policy.likelihood else 1)
+        total += weight
+        if each in fit:
+            weights[each.behaviour] += weight
+    shares = {behaviour: weight / total for behaviour, weight in weights.items()}
     for each in {each.behaviour: each for each in fit}.values():
         weights[each.behaviour] *= 1 + each.made.passed.count(True)
-    return max(fit, key=lambda each: (weights[each.behaviour], each.likelihood))
+    winner = max(fit, key=lambda each: (weights[each.behaviour], each.likelihood))
+    return Choice(winner, shares[winner.behaviour])

@@ -25,6 +25,7 @@ class Policy:
     doubt: float | None = None
     likelihood: bool = True
     checks: int = 0
+    afresh: int = 0
     rounds: int = 0
 
 

@@ -75,7 +75,8 @@ def readings(code: str) -> Iterator[str]:
     yield straight
     yield shown(straight)
     lines = straight.split("\n")
-    while len(lines) > 1:
+    least = (len(lines) + 2) // 3  # what loses more than that is no cut tail
+    while len(lines) > least:
         lines.pop()
         if lines[-1].strip():
             yield "\n".join(lines)

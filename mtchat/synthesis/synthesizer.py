@@ -1,36 +1,28 @@
 """Takes a turn: render, complete, cut, run, choose, mend. All that takes turns comes here."""
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field, replace
 
-from mtchat.core.program import PREAMBLE, Chunk, Program
+from mtchat.core.program import PREAMBLE
 from mtchat.core.prompt import ModelCard, Piece, Prompt, Usage
-from mtchat.core.session import Session
+from mtchat.core.session import ROOT, Session
 from mtchat.core.settings import Sampling
 from mtchat.core.turn import COMPLETE, INTERRUPTED, Making, Turn
 from mtchat.errors import MtchatError
 from mtchat.prompting.family import Family
-from mtchat.synthesis.checks import Check, Checked, asserted, calls, functions, read, told
-from mtchat.synthesis.checks import code as code_of
-from mtchat.synthesis.choice import Candidate, best, doubtful
-from mtchat.synthesis.events import Chose, Made, Mending, Read, Watch, Weighing, Wrote, unseen
+from mtchat.synthesis.bettering import bettered
+from mtchat.synthesis.events import Made, Mending, Read, Watch, Wrote, unseen
 from mtchat.synthesis.policy import PLAIN, Policy
-from mtchat.synthesis.rules import repaired
-from mtchat.synthesis.running import Run, better, complaint, failed, kept, tried, unended
-
-RETRY_TEMPERATURE = 0.6
-
-Complete = Callable[[Prompt, Sampling], Iterator[Piece]]
-Candidates = Callable[[Prompt, Sampling, int], Iterator[tuple[int, Piece]]]
-
-
-@dataclass(frozen=True)
-class Written:
-    """One completion: its text as the model wrote it, and what it cost."""
-
-    text: str
-    usage: Usage
+from mtchat.synthesis.running import Run, better, complaint, kept, tried, unended
+from mtchat.synthesis.writing import (
+    Candidates,
+    Complete,
+    Written,
+    chunk_of,
+    guidance_for,
+    hotter,
+    whole,
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +64,8 @@ class Synthesizer:
 
     def prompt(self, session: Session, instruction: str) -> Prompt:
         """The context that the next turn would have."""
-        error, guidance = complaint(session.outcome), self.policy.guidance
+        guidance = guidance_for(instruction, self.policy.guidance)
+        error = complaint(session.outcome)
         return self.family.render(session.path, instruction, session.preamble, error, guidance)
 
     def take(self, session: Session, instruction: str, sampling: Sampling) -> Session:
@@ -85,124 +78,7 @@ class Synthesizer:
         made = self.make(session, prompt, instruction, sampling, error=error)
         if made is session:
             return session
-        made = self.tried(made)
-        try:
-            made = self.chosen(session, made, prompt, sampling)
-            return self.settled(made, sampling)
-        except KeyboardInterrupt:
-            return made
-
-    def chosen(self, base: Session, made: Session, prompt: Prompt, sampling: Sampling) -> Session:
-        """The session with the best of several candidates for its last turn, where the first is in doubt."""
-        draft = made.path[-1]
-        look = self.look or self.run
-        if not self.policy.samples or draft.status == INTERRUPTED or self.candidates is None or look is None:
-            return made
-        examples = told(draft.instruction)
-        first = self.weighed(made, 1, look, examples)
-        if not doubtful(first, self.policy):
-            return made
-        count = self.policy.samples
-        self.watch(Weighing(count + 1, len(made.path)))
-        drawn = hotter(sampling, 1, self.policy.temperature)
-        turns = [draft, *self.draw(draft, prompt, base, drawn, count)]
-        copies = Counter(turn.chunk for turn in turns)
-        trials = {turn.chunk: base.add(turn) for turn in reversed(turns)}
-        checks = self.made_up(made, sampling)
-        candidates = [
-            self.weighed(trial.with_outcome(look(trial.program)), copies[chunk], look, examples, checks)
-            for chunk, trial in trials.items()
-        ]
-        winner = best(candidates, self.policy).session
-        turn = winner.path[-1]
-        if turn.chunk == draft.chunk:
-            return made
-        assert winner.outcome is not None
-        made = made.undo().add(turn).with_outcome(winner.outcome)
-        self.watch(Chose(made, turn, winner.outcome, len(turns)))
-        return made
-
-    def weighed(
-        self,
-        trial: Session,
-        copies: int,
-        look: Run,
-        examples: Sequence[Check] = (),
-        checks: Sequence[Check] = (),
-    ) -> Candidate:
-        """A candidate with what comes of the checks that can be made of its functions."""
-        names = functions(trial.path[-1].chunk)
-        mine = calls([*examples, *checks], names)
-        if not mine or trial.outcome is None or not trial.outcome.ok:
-            return Candidate(trial, copies)
-        program = trial.program
-        number = len(trial.path) + 1
-        outcome = look(Program((*program.chunks, Chunk(number, code_of(mine)))))
-        said = outcome.outputs[-1] if len(outcome.outputs) > len(program.chunks) else ""
-        checked = read(said, len(mine))
-        cut = len(calls(examples, names))
-        return Candidate(
-            trial,
-            copies,
-            Checked(checked.given[:cut], checked.passed[:cut]),
-            Checked(checked.given[cut:], checked.passed[cut:]),
-        )
-
-    def made_up(self, made: Session, sampling: Sampling) -> tuple[Check, ...]:
-        """Checks that the model makes up for the functions of the last turn."""
-        names = functions(made.path[-1].chunk)
-        if not names or not self.policy.checks or failed(made.outcome):
-            return ()
-        wish = (
-            f"Write {self.policy.checks} different one-line assert statements that test "
-            f"{' and '.join(names)} with simple arguments, and nothing else."
-        )
-        prompt = self.family.render(made.path, wish, made.preamble, "", self.policy.guidance)
-        text = "".join(piece.text for piece in self.complete(prompt, sampling))
-        return calls(tuple(asserted(self.family.chunk(text, ""))), names)
-
-    def draw(
-        self, draft: Turn, prompt: Prompt, base: Session, sampling: Sampling, count: int
-    ) -> Iterator[Turn]:
-        """Turns like a draft, from so many replies that are written together."""
-        assert self.candidates is not None
-        for number, written in enumerate(self.write_each(prompt, sampling, count)):
-            seeded = replace(sampling, seed=sampling.seed + number)
-            chunk = self.chunk(written.text, base)
-            if chunk.strip():
-                yield replace(
-                    draft, chunk=chunk, making=replace(draft.making, sampling=seeded), usage=written.usage
-                )
-
-    def write_each(self, prompt: Prompt, sampling: Sampling, count: int) -> "list[Written]":
-        """So many completions, each up to its cut; the writing ends when the last one has come to it."""
-        assert self.candidates is not None
-        found = [Written("", Usage()) for _ in range(count)]
-        writing = set(range(count))
-        stream = self.candidates(prompt, sampling, count)
-        try:
-            for number, piece in stream:
-                if number not in writing:
-                    continue
-                found[number] = Written(found[number].text + piece.text, piece.usage)
-                if piece.usage.finish or (piece.text and self.family.cut(found[number].text).finished):
-                    writing.discard(number)
-                    if not writing:
-                        break
-        finally:
-            close = getattr(stream, "close", None)
-            if close is not None:
-                close()
-        return found
-
-    def settled(self, made: Session, sampling: Sampling) -> Session:
-        """The session with its last turn mended, where the policy has rounds for it and it fails."""
-        outcome = made.outcome
-        if not self.policy.rounds or self.run is None or not failed(outcome):
-            return made
-        if outcome is None or outcome.turn == PREAMBLE or made.path[-1].status == INTERRUPTED:
-            return made
-        return self.fix(made, sampling, self.policy.rounds).session
+        return bettered(self, session, self.tried(made), prompt, sampling)
 
     def chunk(self, text: str, base: Session) -> str:
         """The chunk that a completion gives on top of a session, repaired where the policy says so."""
@@ -299,6 +175,7 @@ class Synthesizer:
             return session
         card = self.card
         policy = self.policy
+        guidance = policy.guidance if mends else guidance_for(instruction, policy.guidance)
         making = Making(
             card.name,
             card.fingerprint,
@@ -307,7 +184,7 @@ class Synthesizer:
             sampling,
             error,
             mends,
-            policy.guidance,
+            guidance,
             policy.rules,
         )
         status = INTERRUPTED if stopped else COMPLETE
@@ -352,7 +229,9 @@ class Synthesizer:
             if turn.status not in (COMPLETE, INTERRUPTED) or (only is not None and turn.id not in only):
                 continue
             base = replace(session, head=turn.parent)
-            if turn.making.mends:
+            if turn.making.afresh:
+                prompt = whole(self.family, base.path, turn.instruction, base.preamble)
+            elif turn.making.mends:
                 failing = session.get(turn.making.mends)
                 path = (*base.path, failing)
                 prompt = self.family.mend(path, base.preamble, turn.making.error, turn.making.guidance)
@@ -362,6 +241,8 @@ class Synthesizer:
             written = self.write(prompt, turn.making.sampling)
             if written.usage.finish == "interrupted":
                 raise KeyboardInterrupt
+            if turn.making.afresh:
+                base = replace(base, head=ROOT)
             again = chunk_of(self.family, written.text, base, turn.making.rules)
             part = turn.status == INTERRUPTED and self.begins(written.text, turn, base)
             yield None if again == turn.chunk or part else Difference(number, turn, again)
@@ -372,15 +253,3 @@ class Synthesizer:
             chunk_of(self.family, text[:end], base, turn.making.rules) == turn.chunk
             for end in range(len(text), 0, -1)
         )
-
-
-def chunk_of(family: Family, text: str, base: Session, rules: bool) -> str:
-    """The chunk that a completion gives on top of a session."""
-    before = base.program.source
-    code = family.chunk(text, before)
-    return repaired(code, before) if rules else code
-
-
-def hotter(sampling: Sampling, number: int, temperature: float = RETRY_TEMPERATURE) -> Sampling:
-    """Sampling for a question that was asked before: warm enough that the answer can differ."""
-    return replace(sampling, temperature=max(sampling.temperature, temperature), seed=sampling.seed + number)

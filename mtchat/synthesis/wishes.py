@@ -27,6 +27,10 @@ FUNCTION = re.compile(
     r"\b(?:implement|define|write|create|make|add)\s+(?:a|an|the|another)?\s*(?:\w+\s+){0,2}?function\b",
     re.IGNORECASE,
 )
+WORD = re.compile(r"(?<![\w.])[A-Za-z_]\w*(?![\w(])")
+EXAMPLE = re.compile(r"\bE\.g\..*", re.IGNORECASE | re.DOTALL)
+IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
+ARTICLES = {"a", "A", "I", "i"}
 FILLERS = {"a", "an", "the", "it", "and", "as", "that", "which", "with", "to", "of", "by", "for", "is", "in"}
 
 
@@ -41,6 +45,8 @@ def misses(instruction: str, chunk: str, program: str, outcome: Outcome | None) 
     for name in names(instruction):
         if name not in there:
             yield f"does not bind {name}"
+    for name in unused(instruction, chunk, there):
+        yield f"does not use {name}"
     if function and not defines(chunk):
         yield "defines no function"
     said = outcome is not None and outcome.ok and bool(outcome.outputs) and bool(outcome.outputs[-1].strip())
@@ -56,6 +62,13 @@ def names(instruction: str) -> tuple[str, ...]:
         match["double"] or match["single"] or match["bare"] for match in STORED.finditer(instruction)
     ]
     return tuple(dict.fromkeys(name for name in found if name.isidentifier() and name.lower() not in FILLERS))
+
+
+def unused(instruction: str, chunk: str, known: frozenset[str]) -> list[str]:
+    """Names of the program that an instruction has as words, and the code not at all."""
+    words = dict.fromkeys(WORD.findall(EXAMPLE.sub("", instruction)))
+    used = set(IDENTIFIER.findall(chunk))
+    return [each for each in words if each in known - used and each not in ARTICLES]
 
 
 def defines(chunk: str) -> bool:

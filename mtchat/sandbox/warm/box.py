@@ -384,7 +384,9 @@ class Turn(Watching):
     def expect(self, link: socket.socket) -> None:
         """Wait until a state speaks; the limits of the run hold meanwhile."""
         until = time.monotonic() + ANSWER_SECONDS
-        while not select.select([link], [], [], TICK_SECONDS)[0]:
+        waiting = select.poll()  # which, unlike select, takes descriptors beyond 1023
+        waiting.register(link, select.POLLIN)
+        while not waiting.poll(1000 * TICK_SECONDS):
             self.limit = self.limit or self.exceeded()
             if self.limit or time.monotonic() > until:
                 raise LostError("a state")

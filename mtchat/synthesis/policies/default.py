@@ -1,5 +1,5 @@
-"""What is done unless something else is asked for."""
+"""What is done unless something else is asked for: the first try, and more where that is in doubt."""
 
 from mtchat.synthesis.policy import Policy
 
-POLICY = Policy()
+POLICY = Policy(guidance=("examples",), rules=True, samples=6, doubt=-0.08, afresh=1, rounds=1)

@@ -1,0 +1,206 @@
+"""Makes a turn better than its first completion: other candidates, the whole program afresh, mending."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import TYPE_CHECKING
+
+from mtchat.core.program import PREAMBLE, Chunk, Program
+from mtchat.core.prompt import Prompt
+from mtchat.core.session import ROOT, Session
+from mtchat.core.settings import Sampling
+from mtchat.core.turn import INTERRUPTED, Turn
+from mtchat.synthesis.checks import Check, Checked, asserted, calls, functions, read, told
+from mtchat.synthesis.checks import code as code_of
+from mtchat.synthesis.choice import Candidate, Choice, choose, doubtful
+from mtchat.synthesis.events import Chose, Weighing
+from mtchat.synthesis.running import Run, failed
+from mtchat.synthesis.writing import Written, chunk_of, hotter, longer, several, whole
+
+if TYPE_CHECKING:
+    from mtchat.synthesis.synthesizer import Synthesizer
+
+
+def bettered(
+    maker: "Synthesizer", base: Session, made: Session, prompt: Prompt, sampling: Sampling
+) -> Session:
+    """A session whose last turn was just made and run, with that turn as good as the policy makes it.
+
+    An interrupt leaves the best one found so far.
+    """
+    look = maker.look or maker.run
+    if look is None or made.path[-1].status == INTERRUPTED:
+        return made
+    bettering = Bettering(maker, base, prompt, sampling, look, made)
+    try:
+        bettering.select()
+        bettering.start_over()
+        bettering.look_back()
+        bettering.mend()
+    except KeyboardInterrupt:
+        pass
+    return bettering.made
+
+
+@dataclass
+class Bettering:
+    """One turn that is made better. `made` is the best session so far; its last turn has run."""
+
+    maker: "Synthesizer"
+    base: Session
+    prompt: Prompt
+    sampling: Sampling
+    look: Run
+    made: Session
+
+    def select(self) -> None:
+        """Weigh several candidates where the turn is in doubt."""
+        maker, count = self.maker, self.maker.policy.samples
+        if not count or maker.candidates is None:
+            return
+        draft = self.made.path[-1]
+        examples = told(draft.instruction)
+        if not doubtful(self.weighed(self.made, 1, examples), maker.policy):
+            return
+        maker.watch(Weighing(count + 1, len(self.made.path)))
+        warm = hotter(self.sampling, 1, maker.policy.temperature)
+        drawn = several(maker.candidates, maker.family, self.prompt, warm, count)
+        turns = [draft, *self.turns(draft, drawn, warm, self.base)]
+        choice = self.choice(turns, examples, self.made_up())
+        self.take(choice, len(turns))
+
+    def start_over(self) -> None:
+        """Write the whole program afresh where it fails after all."""
+        if self.maker.policy.afresh and len(self.made.path) > 1 and failed(self.made.outcome):
+            trials = self.choice(self.afresh(1), ())
+            if trials.winner.faults < 2:
+                self.take(trials, 1)
+
+    def look_back(self) -> None:
+        """Compare what the turn shows with what programs show that are written from all steps at once.
+
+        Turns chosen one by one are right together only as far as each was agreed on, so the product of
+        their shares is set against the share of the whole programs that agree.
+        """
+        count, outcome = self.maker.policy.afresh - 1, self.made.outcome
+        if count < 1 or len(self.made.path) < 2 or outcome is None or not outcome.ok:
+            return
+        if self.made.path[-1].making.afresh or not Candidate(self.made).shows:
+            return
+        self.maker.watch(Weighing(count + 1, len(self.made.path)))
+        choice = self.choice(self.afresh(count + 1), ())
+        other = choice.winner
+        if other.faults or other.unmet or other.ends_like(Candidate(self.made)):
+            return
+        if choice.share > confidence(self.made):
+            self.take(choice, count + 1)
+
+    def mend(self) -> None:
+        """Show the model how the turn fails, if it still does."""
+        maker, outcome = self.maker, self.made.outcome
+        if not maker.policy.rounds or maker.run is None or outcome is None or not failed(outcome):
+            return
+        if outcome.turn != PREAMBLE:
+            self.made = maker.fix(self.made, self.sampling, maker.policy.rounds).session
+
+    def afresh(self, count: int) -> list[Turn]:
+        """Turns that hold the whole program, the first of them the likeliest."""
+        maker, last = self.maker, self.made.path[-1]
+        root = replace(self.base, head=ROOT)
+        prompt = whole(maker.family, self.base.path, last.instruction, self.base.preamble)
+        sampling = longer(self.sampling, len(self.made.path))
+        making = replace(last.making, afresh=True, guidance=(), error="", sampling=sampling)
+        draft = replace(last, making=making)
+        first = Written("", draft.usage)
+        for piece in maker.complete(prompt, sampling):
+            first = Written(first.text + piece.text, piece.usage)
+        turns = list(self.turns(draft, [first], sampling, root))
+        if count > 1 and maker.candidates is not None:
+            warm = hotter(sampling, 1, maker.policy.temperature)
+            drawn = several(maker.candidates, maker.family, prompt, warm, count - 1)
+            turns += self.turns(draft, drawn, warm, root)
+        return turns
+
+    def turns(
+        self, draft: Turn, drawn: Sequence[Written], sampling: Sampling, base: Session
+    ) -> Iterator[Turn]:
+        """Turns like a draft, of completions from one seed after the other; those with code."""
+        maker = self.maker
+        for number, written in enumerate(drawn):
+            chunk = chunk_of(maker.family, written.text, base, maker.policy.rules)
+            making = replace(draft.making, sampling=replace(sampling, seed=sampling.seed + number))
+            if chunk.strip():
+                yield replace(draft, chunk=chunk, making=making, usage=written.usage)
+
+    def choice(
+        self, turns: Sequence[Turn], examples: Sequence[Check], checks: Sequence[Check] = ()
+    ) -> Choice:
+        """The best of several turns, each run on the state before it; the draft where there are none."""
+        turns = turns or [self.made.path[-1]]
+        copies = Counter(turn.chunk for turn in turns)
+        trials: dict[str, Session] = {}  # the first of those that are the same, in their order
+        for turn in turns:
+            trials.setdefault(turn.chunk, self.base.add(turn))
+        return choose(
+            [
+                self.weighed(trial.with_outcome(self.look(trial.program)), copies[chunk], examples, checks)
+                for chunk, trial in trials.items()
+            ],
+            self.maker.policy,
+        )
+
+    def take(self, choice: Choice, count: int) -> None:
+        """Make the chosen turn the live one, with the share that agreed on it."""
+        winner = choice.winner.session
+        turn, outcome = winner.path[-1], winner.outcome
+        assert outcome is not None
+        outcome = replace(outcome, agreed=round(choice.share, 4))
+        if turn.chunk == self.made.path[-1].chunk:
+            self.made = self.made.with_outcome(outcome)
+            return
+        self.made = self.made.undo().add(turn).with_outcome(outcome)
+        self.maker.watch(Chose(self.made, turn, outcome, count))
+
+    def weighed(
+        self, trial: Session, copies: int, examples: Sequence[Check], checks: Sequence[Check] = ()
+    ) -> Candidate:
+        """A candidate with what comes of the checks that can be made of its functions."""
+        names = functions(trial.path[-1].chunk)
+        mine = calls([*examples, *checks], names)
+        if not mine or trial.outcome is None or not trial.outcome.ok:
+            return Candidate(trial, copies)
+        program = trial.program
+        number = len(trial.path) + 1
+        outcome = self.look(Program((*program.chunks, Chunk(number, code_of(mine)))))
+        said = outcome.outputs[-1] if len(outcome.outputs) > len(program.chunks) else ""
+        checked = read(said, len(mine))
+        cut = len(calls(examples, names))
+        return Candidate(
+            trial,
+            copies,
+            Checked(checked.given[:cut], checked.passed[:cut]),
+            Checked(checked.given[cut:], checked.passed[cut:]),
+        )
+
+    def made_up(self) -> tuple[Check, ...]:
+        """Checks that the model makes up for the functions of the last turn."""
+        maker, made = self.maker, self.made
+        names = functions(made.path[-1].chunk)
+        if not names or not maker.policy.checks or failed(made.outcome):
+            return ()
+        wish = (
+            f"Write {maker.policy.checks} different one-line assert statements that test "
+            f"{' and '.join(names)} with simple arguments, and nothing else."
+        )
+        prompt = maker.family.render(made.path, wish, made.preamble, "", maker.policy.guidance)
+        text = "".join(piece.text for piece in maker.complete(prompt, self.sampling))
+        return calls(tuple(asserted(maker.family.chunk(text, ""))), names)
+
+
+def confidence(session: Session) -> float:
+    """How far its turns were agreed on: the product of their shares since it was last written as a whole."""
+    path = session.path
+    starts = [place for place, turn in enumerate(path) if turn.making.afresh]
+    outcomes = (session.outcomes.get(turn.id) for turn in path[starts[-1] if starts else 0 :])
+    return prod(outcome.agreed for outcome in outcomes if outcome)
