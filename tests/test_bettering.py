@@ -215,6 +215,26 @@ def test_a_program_that_fails_is_written_afresh_from_all_instructions():
     assert list(Synthesizer(instruct, one.model.complete).verify(session)) == [None, None]
 
 
+def test_a_turn_that_fails_leaves_its_code_where_a_later_turn_has_the_whole_program():
+    wrong, right = "y = x.no", "x = 1\ny = x\nprint(y)"
+    replies = {"set x": ["x = 1"], "set y": [wrong], "show y": ["print(y)"]}
+    wholes = {"set x\nset y": ["x = y = no"], "set x\nset y\nshow y": [right]}
+    one = Desk(Model({**replies, **wholes}), AFRESH)
+    session = one.take("set x", "set y", "show y")
+    assert code(session) == ["x = 1", "", right]
+    assert session.outcome is not None
+    assert (session.outcome.ok, session.outcome.stdout) == (True, "1\n")
+    assert wrong in [turn.chunk for turn in session.turns]
+    context = instruct.render(session.path, "next", "", "").messages
+    assert [message.content for message in context[3:5]] == ["set y\nshow y", instruct.fenced(right)]
+    assert [turn.chunk for turn in session.undo().path] == ["x = 1", ""]
+
+
+def test_a_turn_that_leaves_out_what_was_asked_for_is_written_afresh_too():
+    replies = {"set k": ["k = 3"], "turn by k": ["x = [2, 1]"], "set k\nturn by k": ["k = 3\nx = [1] * k"]}
+    assert code(Desk(Model(replies), AFRESH).take("set k", "turn by k")) == ["k = 3", "k = 3\nx = [1] * k"]
+
+
 def test_what_is_written_afresh_and_fails_too_is_not_taken():
     one = Desk(Model({"a\nb": ["1/0"], "a": ["x = 1"], "b": ["print(y)"]}), AFRESH)
     assert code(one.take("a", "b")) == ["x = 1", "print(y)"]

@@ -271,6 +271,6 @@ def test_the_policy_that_is_set_makes_the_turns(tmp_path: Path):
 
 def test_a_policy_that_is_none_is_refused_and_the_old_one_stays(tmp_path: Path):
     desk = desk_in(tmp_path)
-    dispatch(desk, "/set policy worst")
-    assert "default" in said(desk)
+    with pytest.raises(MtchatError, match="default"):
+        dispatch(desk, "/set policy worst")
     assert desk.settings.policy == "plain"

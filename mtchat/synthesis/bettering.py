@@ -7,10 +7,10 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from mtchat.core.program import PREAMBLE, Chunk, Program
-from mtchat.core.prompt import Prompt
+from mtchat.core.prompt import Prompt, Usage
 from mtchat.core.session import ROOT, Session
 from mtchat.core.settings import Sampling
-from mtchat.core.turn import INTERRUPTED, Turn
+from mtchat.core.turn import INTERRUPTED, KEPT, Making, Turn
 from mtchat.synthesis.checks import Check, Checked, asserted, calls, functions, read, told
 from mtchat.synthesis.checks import code as code_of
 from mtchat.synthesis.choice import Candidate, Choice, choose, doubtful
@@ -67,15 +67,33 @@ class Bettering:
         warm = hotter(self.sampling, 1, maker.policy.temperature)
         drawn = several(maker.candidates, maker.family, self.prompt, warm, count)
         turns = [draft, *self.turns(draft, drawn, warm, self.base)]
-        choice = self.choice(turns, examples, self.made_up())
+        choice = self.choice(turns, self.before(), examples, self.made_up())
         self.take(choice, len(turns))
 
+    def before(self) -> Session:
+        """The session without its last turn, which all that was tried for it stays beside."""
+        return replace(self.made, head=self.base.head)
+
+    def sound(self) -> Session:
+        """The session without its last turn, and without the code of the turns from which on it fails."""
+        base, outcome = self.before(), self.base.outcome
+        if not failed(outcome) or outcome is None or not outcome.turn:
+            return base
+        path = base.path
+        left = (
+            replace(turn, chunk="", status=KEPT, making=Making(), usage=Usage())
+            for turn in path[outcome.turn - 1 :]
+        )
+        return base.undo(len(path) - outcome.turn + 1).extend(tuple(left))
+
     def start_over(self) -> None:
-        """Write the whole program afresh where it fails after all."""
-        if self.maker.policy.afresh and len(self.made.path) > 1 and failed(self.made.outcome):
-            trials = self.choice(self.afresh(1), ())
-            if trials.winner.faults < 2:
-                self.take(trials, 1)
+        """Write the whole program afresh where it still fails, or is seen not to do what was asked for."""
+        now = Candidate(self.made)
+        if not self.maker.policy.afresh or len(self.made.path) < 2 or not (now.faults == 2 or now.unmet):
+            return
+        choice = self.choice(self.afresh(1), self.sound())
+        if (choice.winner.faults, choice.winner.unmet) < (now.faults, now.unmet):
+            self.take(choice, 1)
 
     def look_back(self) -> None:
         """Compare what the turn shows with what programs show that are written from all steps at once.
@@ -89,7 +107,7 @@ class Bettering:
         if self.made.path[-1].making.afresh or not Candidate(self.made).shows:
             return
         self.maker.watch(Weighing(count + 1, len(self.made.path)))
-        choice = self.choice(self.afresh(count + 1), ())
+        choice = self.choice(self.afresh(count + 1), self.sound())
         other = choice.winner
         if other.faults or other.unmet or other.ends_like(Candidate(self.made)):
             return
@@ -134,14 +152,18 @@ class Bettering:
                 yield replace(draft, chunk=chunk, making=making, usage=written.usage)
 
     def choice(
-        self, turns: Sequence[Turn], examples: Sequence[Check], checks: Sequence[Check] = ()
+        self,
+        turns: Sequence[Turn],
+        base: Session,
+        examples: Sequence[Check] = (),
+        checks: Sequence[Check] = (),
     ) -> Choice:
-        """The best of several turns, each run on the state before it; the draft where there are none."""
+        """The best of several turns, each run after those of a session; the draft where there are none."""
         turns = turns or [self.made.path[-1]]
         copies = Counter(turn.chunk for turn in turns)
         trials: dict[str, Session] = {}  # the first of those that are the same, in their order
         for turn in turns:
-            trials.setdefault(turn.chunk, self.base.add(turn))
+            trials.setdefault(turn.chunk, base.add(replace(turn, parent=base.head)))
         return choose(
             [
                 self.weighed(trial.with_outcome(self.look(trial.program)), copies[chunk], examples, checks)
@@ -159,7 +181,7 @@ class Bettering:
         if turn.chunk == self.made.path[-1].chunk:
             self.made = self.made.with_outcome(outcome)
             return
-        self.made = self.made.undo().add(turn).with_outcome(outcome)
+        self.made = winner.with_outcome(outcome)
         self.maker.watch(Chose(self.made, turn, outcome, count))
 
     def weighed(

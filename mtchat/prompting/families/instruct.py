@@ -8,7 +8,7 @@ it starts with code; a reply that talks all the same is taken apart by `cut` and
 from collections.abc import Sequence
 
 from mtchat.core.prompt import Message, ModelCard, Prompt
-from mtchat.core.turn import Turn
+from mtchat.core.turn import KEPT, Turn
 from mtchat.prompting import reply
 from mtchat.prompting.examples import EXAMPLES
 from mtchat.prompting.family import BRIEF, RECAP, WORKED, Cut
@@ -71,12 +71,13 @@ def history(path: Sequence[Turn], preamble: str, guidance: Sequence[str] = ()) -
         messages += [Message("user", "Begin the program."), Message("assistant", fenced(preamble))]
     elif WORKED in guidance:
         messages += [Message("user", "Begin the program."), Message("assistant", fenced("import sys"))]
+    open_steps: list[str] = []  # whose code a later turn has
     for turn in path:
         error = "" if turn.making.mends else turn.making.error
-        messages += [
-            Message("user", asked(turn.instruction, error)),
-            Message("assistant", fenced(turn.chunk)),
-        ]
+        open_steps.append(asked(turn.instruction, error))
+        if turn.chunk or turn.status != KEPT:
+            messages += [Message("user", "\n".join(open_steps)), Message("assistant", fenced(turn.chunk))]
+            open_steps = []
     return tuple(messages)
 
 
