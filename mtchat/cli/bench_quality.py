@@ -139,7 +139,7 @@ def work(
         going = {pool.submit(one, task, sample) for task, sample in left}
         while going:
             ended, going = wait(going, return_when=FIRST_COMPLETED)
-            for each in ended:
+            for each in sorted(ended, key=lambda each: each.exception() is not None):  # what is done is kept
                 row = each.result()
                 writer.append(row)
                 progress.add(row)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from mtchat.bench.quality.suite import Row, Suite, Task
 from mtchat.core.prompt import Piece, Prompt, Usage
@@ -23,7 +23,6 @@ class Meter:
     written: int = 0
     tried: int = 0
     mended: int = 0
-    usages: list[Usage] = field(default_factory=list)
 
     def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
         last = Usage()
@@ -79,18 +78,19 @@ def hold(bench: Bench, task: Task, sample: int, run: Run, judge: Run) -> Row:
     several = meter.candidates if maker.candidates else None
     maker = replace(maker, complete=meter.complete, candidates=several, watch=meter.hear)
     sampling = replace(bench.sampling, seed=bench.sampling.seed + APART * sample, max_tokens=task.length)
+    clock: list[float] = []
+    session = Session(preamble=task.preamble)
     if task.prompt:
-        certainty: tuple[float, ...] = ()
-        chunks: tuple[str, ...] = (continued(maker, task, sampling),)
-        program = chunks[0]
+        program = continued(maker, task, sampling)
+        chunks: tuple[str, ...] = (program,)
     else:
-        session = Session(preamble=task.preamble)
         for instruction in task.instructions:
+            start = time.monotonic()
             session = maker.take(session, instruction, sampling)
+            clock.append(round(time.monotonic() - start, 3))
         chunks = tuple(turn.chunk for turn in session.path)
         program = session.program.source
-        usages = [turn.usage for turn in session.path]
-        certainty = tuple(round(each.logprob / max(each.written, 1), 4) for each in usages)
+    usages = [turn.usage for turn in session.path]
     score = bench.suite.score(task, chunks, judge)
     return Row(
         problem=task.problem,
@@ -105,10 +105,11 @@ def hold(bench: Bench, task: Task, sample: int, run: Run, judge: Run) -> Row:
         seconds=round(time.monotonic() - began, 3),
         tried=meter.tried,
         mended=meter.mended,
-        certainty=certainty,
         compatible=score.compatible,
         strict=score.strict,
         error=score.error,
+        certainty=tuple(round(each.logprob / max(each.written, 1), 4) for each in usages),
+        clock=tuple(clock),
     )
 
 

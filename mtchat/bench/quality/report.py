@@ -115,8 +115,9 @@ def errors(found: Result) -> str:
 
 def costs(found: Result) -> str:
     took = found.costs
+    each = f"; median turn {took.turn:.2f} s" if took.turn else ""
     return (
-        f"tokens: {took.prompt_tokens:,} read, {took.written:,} written; {took.seconds:,.1f} s\n"
+        f"tokens: {took.prompt_tokens:,} read, {took.written:,} written; {took.seconds:,.1f} s{each}\n"
         f"candidates tried: {took.tried:,}; turns mended: {took.mended:,}\n"
     )
 

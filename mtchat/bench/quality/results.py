@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from statistics import median
 from typing import TypeVar
 
 from mtchat.bench.quality.runs import Header, Recorded
@@ -27,13 +28,17 @@ class Part:
 
 @dataclass(frozen=True)
 class Costs:
-    """What all conversations took: tokens, seconds, and what a policy tried and changed."""
+    """What all conversations took: tokens, seconds, and what a policy tried and changed.
+
+    `turn` is the median of the seconds of a turn; what it means depends on how many were held at once.
+    """
 
     prompt_tokens: int
     written: int
     seconds: float
     tried: int
     mended: int
+    turn: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -99,4 +104,5 @@ def costs(rows: Iterable[Row]) -> Costs:
         sum(row.seconds for row in rows),
         sum(row.tried for row in rows),
         sum(row.mended for row in rows),
+        median([seconds for row in rows for seconds in row.clock] or [0.0]),
     )

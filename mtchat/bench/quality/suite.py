@@ -54,7 +54,7 @@ class Row:
 
     `turns` counts the instructions; `written` tokens were generated for it in all its candidates, in
     `seconds` of wall clock. `tried` counts the candidates and `mended` the turns that a policy changed;
-    `certainty` is the mean log-probability of a token of each turn, in nats.
+    `certainty` is the mean log-probability of a token of each turn, in nats, and `clock` the seconds of each.
     """
 
     problem: str
@@ -69,10 +69,11 @@ class Row:
     seconds: float = 0.0
     tried: int = 0
     mended: int = 0
-    certainty: tuple[float, ...] = ()
     compatible: bool = False
     strict: bool = False
     error: str = ""
+    certainty: tuple[float, ...] = ()
+    clock: tuple[float, ...] = ()
 
 
 class Suite(Protocol):
