@@ -1,5 +1,6 @@
-"""The names that a piece of code binds at its top level."""
+"""Code as Python reads it: its tree, and the names that it binds at its top level."""
 
+import ast
 import symtable
 import warnings
 
@@ -12,6 +13,16 @@ def bound(code: str) -> frozenset[str]:
         for symbol in (table.get_symbols() if table else ())
         if symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace()
     )
+
+
+def tree(code: str) -> ast.Module | None:
+    """The code as a module; None where it is not Python, or is nested too deeply to be read."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of an escape such as "\\d", which is for the run to tell
+        try:
+            return ast.parse(code)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
 
 
 def parses(code: str) -> bool:

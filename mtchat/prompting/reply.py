@@ -3,9 +3,9 @@
 import ast
 import keyword
 import re
-import warnings
 from itertools import pairwise
 
+from mtchat.core.names import tree
 from mtchat.prompting.family import Cut
 
 LITERAL = re.compile(
@@ -149,13 +149,3 @@ def comment_above(code: str, line: int) -> int:
     while line > 1 and lines[line - 2].startswith("#"):
         line -= 1
     return line
-
-
-def tree(code: str) -> ast.Module | None:
-    """The code as Python reads it; None where it is not Python, or is nested too deeply to be read."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of an escape such as "\d", which is for the run to tell
-        try:
-            return ast.parse(code)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return None

@@ -7,9 +7,10 @@ them: CodeT (Chen et al. 2022, arXiv:2207.10397).
 import ast
 import doctest
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+from mtchat.core.names import tree
 
 CALL = re.compile(r"\b[A-Za-z_]\w*\(")
 EQUALS = re.compile(r"\s*(?:==|=>|->|=|➞|returns|gives|should\s+(?:return|be|give))\s*")
@@ -43,8 +44,8 @@ def told(instruction: str) -> tuple[Check, ...]:
 def asserted(text: str) -> Iterator[Check]:
     """The assertions among the lines of a text that compare a call with a value."""
     for line in text.splitlines():
-        tree = parsed(line.strip())
-        for statement in tree.body if tree else ():
+        module = tree(line.strip())
+        for statement in module.body if module else ():
             match statement:
                 case ast.Assert(ast.Compare(ast.Call() as call, [ast.Eq()], [value])):
                     yield Check(ast.unparse(call), ast.unparse(value))
@@ -88,32 +89,23 @@ def leading_value(text: str) -> str | None:
     """The longest beginning of a text's first line that is a literal, as it is written."""
     line = text.split("\n")[0]
     for end in range(len(line), 0, -1):
-        tree = parsed_expression(line[:end].strip().rstrip(".,;"))
-        if tree is not None and literal(tree):
-            return ast.unparse(tree)
+        value = parsed_expression(line[:end].strip().rstrip(".,;"))
+        if value is not None and literal(value):
+            return ast.unparse(value)
     return None
 
 
-def literal(tree: ast.expr) -> bool:
+def literal(value: ast.expr) -> bool:
     try:
-        ast.literal_eval(tree)
+        ast.literal_eval(value)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return False
     return True
 
 
-def parsed(code: str) -> ast.Module | None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return ast.parse(code)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return None
-
-
 def parsed_expression(code: str) -> ast.expr | None:
-    tree = parsed(code.strip())
-    match tree.body if tree else []:
+    module = tree(code.strip())
+    match module.body if module else []:
         case [ast.Expr(value)]:
             return value
     return None
@@ -121,8 +113,8 @@ def parsed_expression(code: str) -> ast.expr | None:
 
 def functions(code: str) -> tuple[str, ...]:
     """The names of the functions that a chunk defines at its top level."""
-    tree = parsed(code)
-    body = tree.body if tree else []
+    module = tree(code)
+    body = module.body if module else []
     return tuple(each.name for each in body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef))
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from textwrap import dedent
 
-from mtchat.core.names import bound
+from mtchat.core.names import bound, tree
 from mtchat.synthesis.names import undefined
 
 IMPORTS = {
@@ -85,14 +85,11 @@ def readings(code: str) -> Iterator[str]:
 
 def shown(code: str) -> str:
     """The code with each `return` outside of functions made a print of its value."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            tree = ast.parse(code)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return code
+    module = tree(code)
+    if module is None:
+        return code
     lines = code.encode().split(b"\n")
-    for each in sorted(outside(tree), key=lambda each: (each.lineno, each.col_offset), reverse=True):
+    for each in sorted(outside(module), key=lambda each: (each.lineno, each.col_offset), reverse=True):
         if each.value is None:
             return code
         end_line, end = each.value.end_lineno or 0, each.value.end_col_offset or 0

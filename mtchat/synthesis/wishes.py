@@ -4,7 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from mtchat.core.names import bound
+from mtchat.core.names import bound, tree
 from mtchat.core.outcome import Outcome
 
 NAME = r"""["'`]?(?P<name>[A-Za-z_]\w*)["'`]?"""
@@ -73,9 +73,6 @@ def unused(instruction: str, chunk: str, known: frozenset[str]) -> list[str]:
 
 def defines(chunk: str) -> bool:
     """Whether a chunk has a function, in whatever form."""
-    try:
-        tree = ast.parse(chunk)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
+    module = tree(chunk)
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
-    return any(isinstance(node, kinds) for node in ast.walk(tree))
+    return module is not None and any(isinstance(node, kinds) for node in ast.walk(module))
