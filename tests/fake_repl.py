@@ -20,6 +20,7 @@ REPLIES = {
     "define x": "x = 1\n```\n",
     "print x": "print(x)\n```\n",
     "fail": "raise ValueError('no')\n```\n",
+    "flaky": "raise ValueError('no')\n```\n",
     "escape": "s = '\x1b[31mred\x1b]0;title\x07'\n```\n",
     "talk": "Sure! Here is the code:\n\n```python\ny = 2\n```\nIt sets y.",
     "two lines\nof text": "both = True\n```\n",
@@ -54,6 +55,9 @@ class Fake:
         if wish == "brackets":
             yield Piece("items = [\n", Usage(10, 0, 1))
             time.sleep(60)
+        if wish == "flaky" and sampling.temperature:
+            yield Piece("steady = 2\n```\n", Usage(30, 20, 5, finish="stop"))
+            return
         text = next((reply for key, reply in REPLIES.items() if wish.endswith(key)), "pass\n```\n")
         for start in range(0, len(text), 5):
             yield Piece(text[start : start + 5], Usage(100, 60, start // 5 + 1, 0.1, 0.2))

@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,9 @@ from mtchat.core.prompt import Piece, Prompt, Usage
 from mtchat.core.session import Session
 from mtchat.core.settings import Sampling
 from mtchat.core.turn import Turn
+from mtchat.errors import SandboxError
 from mtchat.prompting.families import instruct
+from mtchat.store import Log
 from mtchat.synthesis import Chose, Event, Made, Synthesizer, Weighing, policy
 from mtchat.synthesis.bettering import confidence
 from mtchat.synthesis.choice import Candidate, choose
@@ -276,6 +279,104 @@ def test_turns_stay_where_programs_written_at_once_say_no_better(wholes: list[st
     session = looking_back(wholes)
     assert code(session) == ["x = 2", "print(x)"]
     assert confidence(session) == pytest.approx(0.5)
+
+
+def test_undoing_a_program_written_afresh_tells_the_left_out_step_again():
+    wrong, right = "y = x.no", "x = 1\ny = x\nprint(y)"
+    replies = {"set x": ["x = 1"], "set y": [wrong], "show y": ["print(y)"]}
+    wholes = {"set x\nset y": ["x = y = no"], "set x\nset y\nshow y": [right]}
+    one = Desk(Model({**replies, **wholes}), AFRESH)
+    undone = one.take("set x", "set y", "show y").undo()
+    assert instruct.render(undone.path, "show it", "", "").messages[-1].content == "set y\nshow it"
+
+
+def stopped(limit: str):
+    """A run of which the first of a chunk that has a certain name ends by a limit."""
+
+    def run_or_stop(program: Program) -> Outcome:
+        outcome = looked(program)
+        return replace(outcome, limit=limit, finished=False) if "stop" in program.source else outcome
+
+    return run_or_stop
+
+
+def test_an_interrupt_of_a_run_ends_all_that_would_be_tried():
+    one = desk(SELECT, set_x=["x = 1", "x = 2", "stop = 2", "x = 2"], set_stop=["stop = 1", "x = 1"])
+    maker = Synthesizer(instruct, one.model.complete, run, policy=SELECT, candidates=one.model.candidates)
+    session = replace(maker, look=stopped("interrupted")).take(Session(), "set x", GREEDY)
+    assert code(session) == ["x = 1"]
+    session = replace(maker, run=stopped("interrupted")).take(Session(), "set stop", GREEDY)
+    assert len(one.model.asked) == 4 + 1
+
+
+def test_what_cannot_be_run_or_asked_leaves_the_turn_as_it_was():
+    def broken(program: Program) -> Outcome:
+        raise SandboxError("no sandbox")
+
+    one = desk(SELECT, set_x=["x = 1", "x = 2", "x = 2", "x = 2"])
+    maker = Synthesizer(instruct, one.model.complete, run, policy=SELECT, candidates=one.model.candidates)
+    session = replace(maker, look=broken).take(Session(), "set x", GREEDY)
+    assert code(session) == ["x = 1"]
+    assert session.outcome is not None
+    assert session.outcome.ok
+
+
+def test_a_turn_that_runs_long_and_well_is_not_weighed():
+    def slow(program: Program) -> Outcome:
+        return replace(run(program), seconds=12.0)
+
+    one = desk(SELECT, set_x=["x = 1", "x = 2", "x = 2", "x = 2"])
+    maker = Synthesizer(instruct, one.model.complete, slow, policy=SELECT, candidates=one.model.candidates)
+    assert code(maker.take(Session(), "set x", GREEDY)) == ["x = 1"]
+
+
+def test_the_files_of_what_is_chosen_are_those_of_a_real_run():
+    ran: list[str] = []
+
+    def noted(program: Program) -> Outcome:
+        ran.append(program.source)
+        return run(program)
+
+    one = desk(SELECT, set_x=["x = 3", "x = 2", "x = 2", "x = 2"])
+    maker = Synthesizer(
+        instruct, one.model.complete, noted, policy=SELECT, candidates=one.model.candidates, look=looked
+    )
+    maker.take(Session(), "set x", GREEDY)
+    assert ran == ["x = 3\n", "x = 2\n"]
+
+
+def test_an_interrupt_while_mending_keeps_what_was_told(tmp_path: Path):
+    runs: list[Program] = []
+
+    def run_once(program: Program) -> Outcome:
+        runs.append(program)
+        if len(runs) == 2:
+            raise KeyboardInterrupt
+        return run(program)
+
+    log = Log.open(tmp_path / "one.jsonl")
+    told: list[Session] = []
+
+    def watch(event: Event) -> None:
+        if isinstance(event, Made):
+            told.append(event.session)
+            log.write(event.session)
+
+    one = desk(PLAIN, corrected=["x = 1"], set_x=["x = 1/0"])
+    maker = Synthesizer(instruct, one.model.complete, run_once, watch=watch, policy=Policy(rounds=1))
+    session = maker.take(Session(name=log.name), "set x", GREEDY)
+    assert len(told) == 2
+    log.write(session)
+    assert code(session) == ["x = 1/0"]
+
+
+def test_a_retry_differs_from_what_was_weighed():
+    one = desk(SELECT, set_x=["x = 3", "x = 2", "x = 2", "x = 2", "x = 9"])
+    maker = Synthesizer(
+        instruct, one.model.complete, run, policy=SELECT, candidates=one.model.candidates, look=looked
+    )
+    session = maker.retry(maker.take(Session(), "set x", GREEDY), GREEDY)
+    assert code(session) == ["x = 9"]
 
 
 def test_mending_comes_last_and_counts_as_the_policys():

@@ -341,3 +341,20 @@ def test_a_terminal_of_any_size_works(tmp_path: Path) -> None:
     with terminal(words, tmp_path, {"COLUMNS": "", "LINES": ""}, columns=30, rows=8) as screen:
         screen.wait("1›")
         say(screen, "define x", "x = 1")
+
+
+def test_a_policy_that_weighs_candidates_shows_the_one_that_it_takes(
+    screen: Terminal, tmp_path: Path
+) -> None:
+    screen.wait("1› ")
+    say(screen, "/set policy select", "policy is select")
+    text = say(screen, "flaky", "2› ")
+    shown = text.partition("1› flaky")[2]
+    assert re.search(
+        r"raise ValueError\('no'\)\n(.*\n)*the best of 8 candidates is another:\nsteady = 2\n✓ ran", shown
+    )
+    saved = session(tmp_path)
+    assert [turn.chunk for turn in saved.path] == ["steady = 2"]
+    assert [turn.chunk for turn in saved.children("")] == ["raise ValueError('no')", "steady = 2"]
+    text = say(screen, "/set policy worst", "none of the policies")
+    assert "default" in text

@@ -1,6 +1,7 @@
 """Repairs by rule, the names that a program lacks, and what can be seen of an instruction's wishes."""
 
 import ast
+import sys
 
 import pytest
 
@@ -31,6 +32,8 @@ BEFORE = "my_numbers = [1, 2]\n\ndef total(values):\n    return sum(values)\n"
         ("return(1) + 2", "print((1) + 2)"),
         ("print(my_number)", "print(my_numbers)"),
         ("print(myNumbers, a.myNumbers)", None),
+        ("s = 'a\u2028b'\nprint(my_number)", "s = 'a\u2028b'\nprint(my_numbers)"),
+        ("total(my_number, my_number=1)", "total(my_numbers, my_number=1)"),
         ("x = 1\n    y = 2", "x = 1"),
     ],
 )
@@ -56,11 +59,21 @@ def test_what_can_only_have_been_meant_in_one_way_is_mended(code: str, wanted: s
         "def f():\n    return np",
         "x: 'Later' = 1",
         "def f(a):\n    return lambda: a",
+        "from __future__ import annotations\n\ndef f(xs: List[int]) -> int: ...",
+        "def f():\n    print(total)\n    total = 3",
+        "x=1\rreturn x",
+        "f(my_number=my_number_of_others)",
+        "print(f'{my_number}', my_number)" if sys.version_info < (3, 12) else "",
         "return",
     ],
 )
 def test_what_is_whole_or_has_no_one_meaning_stays(code: str):
     assert repaired(code, BEFORE + "import numpy as np\n") == code
+
+
+@pytest.mark.parametrize("deep", ["y = " + "1+" * 1200 + "1", "y = a" + ".b()" * 900])
+def test_code_that_is_nested_too_deeply_to_look_into_is_no_error(deep: str):
+    assert compiles(repaired(f"{deep}\nreturn y", BEFORE))
 
 
 def test_a_misspelled_name_with_two_likely_meanings_stays():
@@ -119,6 +132,11 @@ def test_a_wish_that_can_be_seen_is_seen_to_be_unmet(
     ("text", "wanted"),
     [
         ('E.g., to_binary(0xFF) = "11111111".', [Check("to_binary(255)", "'11111111'")]),
+        ("f(3) = 3! = 6, f(2) = 2 + 2, f(x) = 3 times x, g(3) gives 5%, area(r) = 3.14 * r", []),
+        ("f(2) = 4 and f(3) is 9", [Check("f(2)", "4")]),
+        ("assert f(" + "1+" * 2000 + "1) == 2", []),
+        ("assert f(await g()) == 2", []),
+        ("f(1)=a" * 500, []),
         ("f(1, 2) should return [3], or g('a') -> 'b'.", [Check("f(1, 2)", "[3]"), Check("g('a')", "'b'")]),
         ("assert f(1)==2\nassert not g(3)", [Check("f(1)", "2"), Check("bool(g(3))", "False")]),
         (">>> f([1.0], 0.5)\nFalse\n", [Check("f([1.0], 0.5)", "False")]),
@@ -148,7 +166,7 @@ def test_checks_are_run_each_by_itself_and_say_what_came_of_them(capsys: pytest.
 
 def test_checks_that_were_not_come_to_have_failed():
     found = checks.read("4\nTrue\n6", 3)
-    assert (found.given, found.passed) == (("4", "6", ""), (True, False, False)) or found.passed[0]
+    assert found.passed == (True, False, False)
     assert len(found.passed) == len(found.given) == 3
 
 

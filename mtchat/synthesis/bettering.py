@@ -2,24 +2,29 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING
 
+from mtchat.core.outcome import Outcome
 from mtchat.core.program import PREAMBLE, Chunk, Program
 from mtchat.core.prompt import Prompt, Usage
 from mtchat.core.session import ROOT, Session
 from mtchat.core.settings import Sampling
 from mtchat.core.turn import INTERRUPTED, KEPT, Making, Turn
+from mtchat.errors import MtchatError
 from mtchat.synthesis.checks import Check, Checked, asserted, calls, functions, read, told
 from mtchat.synthesis.checks import code as code_of
 from mtchat.synthesis.choice import Candidate, Choice, choose, doubtful
-from mtchat.synthesis.events import Chose, Weighing
-from mtchat.synthesis.running import Run, failed
-from mtchat.synthesis.writing import Written, chunk_of, hotter, longer, several, whole
+from mtchat.synthesis.events import Chose, Event, Made, Weighing
+from mtchat.synthesis.running import Run, failed, unended
+from mtchat.synthesis.writing import Written, chunk_of, hotter, longer, one, several, whole
 
 if TYPE_CHECKING:
     from mtchat.synthesis.synthesizer import Synthesizer
+
+SLOW_SECONDS = 3.0  # of a turn that runs: trying out several more like it would keep the user waiting
 
 
 def bettered(
@@ -27,20 +32,30 @@ def bettered(
 ) -> Session:
     """A session whose last turn was just made and run, with that turn as good as the policy makes it.
 
-    An interrupt leaves the best one found so far.
+    An interrupt, or what cannot be asked or run, leaves the best one found so far.
     """
     look = maker.look or maker.run
-    if look is None or made.path[-1].status == INTERRUPTED:
+    if look is None or made.path[-1].status == INTERRUPTED or unended(made.outcome):
         return made
-    bettering = Bettering(maker, base, prompt, sampling, look, made)
-    try:
+    bettering = Bettering(maker, base, prompt, sampling, uninterrupted(look), made)
+    with suppress(KeyboardInterrupt, MtchatError):
         bettering.select()
         bettering.start_over()
         bettering.look_back()
         bettering.mend()
-    except KeyboardInterrupt:
-        pass
     return bettering.made
+
+
+def uninterrupted(look: Run) -> Run:
+    """A way to run programs whose interrupt ends all that is tried, and not only one program."""
+
+    def run(program: Program) -> Outcome:
+        outcome = look(program)
+        if outcome.limit == "interrupted":
+            raise KeyboardInterrupt
+        return outcome
+
+    return run
 
 
 @dataclass
@@ -59,7 +74,9 @@ class Bettering:
         maker, count = self.maker, self.maker.policy.samples
         if not count or maker.candidates is None:
             return
-        draft = self.made.path[-1]
+        draft, outcome = self.made.path[-1], self.made.outcome
+        if outcome is None or (outcome.ok and outcome.seconds > SLOW_SECONDS):
+            return
         examples = told(draft.instruction)
         if not doubtful(self.weighed(self.made, 1, examples), maker.policy):
             return
@@ -119,8 +136,21 @@ class Bettering:
         maker, outcome = self.maker, self.made.outcome
         if not maker.policy.rounds or maker.run is None or outcome is None or not failed(outcome):
             return
-        if outcome.turn != PREAMBLE:
-            self.made = maker.fix(self.made, self.sampling, maker.policy.rounds).session
+        if outcome.turn == PREAMBLE:
+            return
+        told = [self.made]
+
+        def watch(event: Event) -> None:
+            if isinstance(event, Made):
+                told.append(event.session)
+            maker.watch(event)
+
+        try:
+            fixed = replace(maker, watch=watch).fix(self.made, self.sampling, maker.policy.rounds)
+        except BaseException:  # what was told may have been saved, so it stays in the tree
+            self.made = replace(self.made, turns=max((each.turns for each in told), key=len))
+            raise
+        self.made = fixed.session
 
     def afresh(self, count: int) -> list[Turn]:
         """Turns that hold the whole program, the first of them the likeliest."""
@@ -130,9 +160,7 @@ class Bettering:
         sampling = longer(self.sampling, len(self.made.path))
         making = replace(last.making, afresh=True, guidance=(), error="", sampling=sampling)
         draft = replace(last, making=making)
-        first = Written("", draft.usage)
-        for piece in maker.complete(prompt, sampling):
-            first = Written(first.text + piece.text, piece.usage)
+        first = one(maker.complete, maker.family, prompt, sampling)
         turns = list(self.turns(draft, [first], sampling, root))
         if count > 1 and maker.candidates is not None:
             warm = hotter(sampling, 1, maker.policy.temperature)
@@ -177,10 +205,14 @@ class Bettering:
         winner = choice.winner.session
         turn, outcome = winner.path[-1], winner.outcome
         assert outcome is not None
-        outcome = replace(outcome, agreed=round(choice.share, 4))
+        share = round(choice.share, 4)
         if turn.chunk == self.made.path[-1].chunk:
-            self.made = self.made.with_outcome(outcome)
+            assert self.made.outcome is not None
+            self.made = self.made.with_outcome(replace(self.made.outcome, agreed=share))
             return
+        if self.maker.run is not None:  # for the files that it leaves: trials leave none
+            outcome = self.maker.run(winner.program)
+        outcome = replace(outcome, agreed=share)
         self.made = winner.with_outcome(outcome)
         self.maker.watch(Chose(self.made, turn, outcome, count))
 
@@ -216,7 +248,7 @@ class Bettering:
             f"{' and '.join(names)} with simple arguments, and nothing else."
         )
         prompt = maker.family.render(made.path, wish, made.preamble, "", maker.policy.guidance)
-        text = "".join(piece.text for piece in maker.complete(prompt, self.sampling))
+        text = one(maker.complete, maker.family, prompt, self.sampling).text
         return calls(tuple(asserted(maker.family.chunk(text, ""))), names)
 
 

@@ -9,13 +9,15 @@ import doctest
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from mtchat.core.names import tree
 
 CALL = re.compile(r"\b[A-Za-z_]\w*\(")
 EQUALS = re.compile(r"\s*(?:==|=>|->|=|➞|returns|gives|should\s+(?:return|be|give))\s*")
 MOST = 12  # checks of one turn
-LONGEST = 400  # characters of an expression
+LONGEST, LONGEST_VALUE = 400, 160  # characters of a call with its value, and of a value
+END = re.compile(r"\s*(?:$|[.,;)\]](?:\s|$)|(?:and|or|while|but|since|because)\b)")
 PASSES, FAILS = "True", "False"
 
 
@@ -37,8 +39,16 @@ class Checked:
 
 def told(instruction: str) -> tuple[Check, ...]:
     """The checks that an instruction gives: assertions, interpreter sessions, f(1) = 2 in a sentence."""
-    found = [*asserted(instruction), *sessions(instruction), *inline(instruction)]
-    return tuple(dict.fromkeys(found))[:MOST]
+    try:
+        found = dict.fromkeys([*asserted(instruction), *sessions(instruction), *inline(instruction)])
+    except RecursionError:  # of an expression that is nested too deeply to be written down
+        return ()
+    return tuple(each for each in found if compiles(each))[:MOST]
+
+
+def compiles(check: Check) -> bool:
+    """Whether a check can stand in a program beside others."""
+    return tree(f"lambda: ({check.call}, {check.value})") is not None and "await" not in check.call
 
 
 def asserted(text: str) -> Iterator[Check]:
@@ -72,27 +82,34 @@ def sessions(text: str) -> Iterator[Check]:
 
 def inline(text: str) -> Iterator[Check]:
     """Calls in a sentence that are said to equal a value."""
-    for match in CALL.finditer(text):
+    for match in islice(CALL.finditer(text), 4 * MOST):
         rest = text[match.start() : match.start() + LONGEST]
         for end in (place + 1 for place, letter in enumerate(rest) if letter == ")"):
             call = parsed_expression(rest[:end])
             if not isinstance(call, ast.Call):
                 continue
             equals = EQUALS.match(rest, end)
-            value = leading_value(rest[equals.end() :]) if equals else None
+            value = leading_value(rest[equals.end() :]) if equals and simple(call) else None
             if value is not None:
                 yield Check(ast.unparse(call), value)
             break
 
 
 def leading_value(text: str) -> str | None:
-    """The longest beginning of a text's first line that is a literal, as it is written."""
-    line = text.split("\n")[0]
+    """The longest beginning of a text's first line that is a literal, and not a part of more than that."""
+    line = text.split("\n")[0][:LONGEST_VALUE]
     for end in range(len(line), 0, -1):
+        if not END.match(line, end):
+            continue
         value = parsed_expression(line[:end].strip().rstrip(".,;"))
         if value is not None and literal(value):
             return ast.unparse(value)
     return None
+
+
+def simple(call: ast.Call) -> bool:
+    """Whether all arguments of a call are literals: in f(x) = 3 nothing is called yet."""
+    return all(map(literal, [*call.args, *(each.value for each in call.keywords)]))
 
 
 def literal(value: ast.expr) -> bool:
@@ -139,11 +156,13 @@ def code(checks: Sequence[Check]) -> str:
 
 PROGRAM = """\
 def __check__(call, value):
-    import contextlib, io
+    import contextlib, io, math
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            given = call()
-            same = given == value()
+            given, wanted = call(), value()
+            same = given == wanted
+            if isinstance(given, float) and isinstance(wanted, (int, float)):
+                same = math.isclose(given, wanted, abs_tol=1e-9)
             same = bool(same if isinstance(same, bool) else getattr(same, "all", lambda: same)())
         return repr(given)[:300].replace("\\n", " "), same
     except BaseException as error:

@@ -9,7 +9,7 @@ import io
 import re
 import tokenize
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from difflib import get_close_matches
 from textwrap import dedent
 
@@ -50,12 +50,17 @@ def repaired(code: str, before: str) -> str:
         code = next((each for each in readings(code) if compiles(each)), code)
     if not compiles(code):
         return code
-    missing = undefined(before + "\n\n" + code)
-    for name in missing:
+    there = bound(before) | bound(code)
+    for name in undefined(before + "\n\n" + code):
+        if name in there:
+            continue  # bound in the wrong place, which no rule mends
         if name in IMPORTS:
-            code = f"{IMPORTS[name]}\n{code}"
-        elif known := like(name, bound(before) | bound(code)):
-            code = renamed(code, name, known)
+            mended = f"{IMPORTS[name]}\n{code}"
+        else:
+            known = like(name, there)
+            mended = renamed(code, name, known) if known else code
+        if compiles(mended) and name not in undefined(before + "\n\n" + mended):
+            code = mended
     return code
 
 
@@ -86,10 +91,14 @@ def readings(code: str) -> Iterator[str]:
 def shown(code: str) -> str:
     """The code with each `return` outside of functions made a print of its value."""
     module = tree(code)
-    if module is None:
+    if module is None or "\r" in code:
+        return code
+    try:
+        returns = list(outside(module))
+    except RecursionError:
         return code
     lines = code.encode().split(b"\n")
-    for each in sorted(outside(module), key=lambda each: (each.lineno, each.col_offset), reverse=True):
+    for each in sorted(returns, key=lambda each: (each.lineno, each.col_offset), reverse=True):
         if each.value is None:
             return code
         end_line, end = each.value.end_lineno or 0, each.value.end_col_offset or 0
@@ -124,19 +133,15 @@ def plain(name: str) -> str:
 
 def renamed(code: str, old: str, new: str) -> str:
     """The code with one name in place of another, but for attributes and keywords of calls."""
-    return edited(code, lambda token: new if token.type == tokenize.NAME and token.string == old else "")
-
-
-def edited(code: str, change: Callable[[tokenize.TokenInfo], str]) -> str:
-    """The code with the tokens replaced for which `change` gives another text."""
-    lines = code.splitlines(keepends=True)
+    lines = io.StringIO(code).readlines()
     try:
         tokens = list(tokenize.generate_tokens(io.StringIO(code).readline))
     except (tokenize.TokenError, SyntaxError):
         return code
-    before = [None, *tokens]
-    for previous, token in reversed(list(zip(before, tokens, strict=False))):
-        if (previous is None or previous.string != ".") and (text := change(token)):
+    words = ["", *(token.string for token in tokens), ""]
+    for at, token in reversed(list(enumerate(tokens, start=1))):
+        keyword = words[at + 1] == "=" and words[at - 1] in ("(", ",")
+        if token.type == tokenize.NAME and token.string == old and words[at - 1] != "." and not keyword:
             row, start, end = token.start[0] - 1, token.start[1], token.end[1]
-            lines[row] = lines[row][:start] + text + lines[row][end:]
+            lines[row] = lines[row][:start] + new + lines[row][end:]
     return "".join(lines)

@@ -80,17 +80,17 @@ class Synthesizer:
             return session
         return bettered(self, session, self.tried(made), prompt, sampling)
 
-    def chunk(self, text: str, base: Session) -> str:
-        """The chunk that a completion gives on top of a session, repaired where the policy says so."""
-        return chunk_of(self.family, text, base, self.policy.rules)
-
     def retry(self, session: Session, sampling: Sampling) -> Session:
         """The last turn made again beside the first try, warm and from another seed, so that it differs."""
         if not session.path:
             raise MtchatError("nothing to retry: the program has no turns")
         last = session.numbered(len(session.path))
         tries = sum(each.instruction == last.instruction for each in session.children(last.parent))
-        again = self.take(session.undo(), last.instruction, hotter(sampling, tries))
+        policy = replace(self.policy, samples=0, afresh=0)  # which would agree on the same again
+        step = self.policy.samples + self.policy.afresh + 1
+        again = replace(self, policy=policy).take(
+            session.undo(), last.instruction, hotter(sampling, tries * step)
+        )
         return session if again.head == last.parent else again
 
     def reword(self, session: Session, number: int, instruction: str, sampling: Sampling) -> Session:
@@ -169,8 +169,9 @@ class Synthesizer:
     ) -> Session:
         """The session with a turn made from a prompt, then `rest`; itself where nothing was written."""
         written = self.write(prompt, sampling)
-        chunk = self.chunk(written.text, session)
         stopped = written.usage.finish == "interrupted"
+        rules = self.policy.rules and not stopped  # what is not whole is not to be made whole by less of it
+        chunk = chunk_of(self.family, written.text, session, rules)
         if stopped and not chunk.strip():
             return session
         card = self.card
@@ -185,7 +186,7 @@ class Synthesizer:
             error,
             mends,
             guidance,
-            policy.rules,
+            rules,
         )
         status = INTERRUPTED if stopped else COMPLETE
         turn = Turn(instruction, chunk, session.head, status, making, written.usage)

@@ -26,6 +26,18 @@ class Written:
     usage: Usage
 
 
+def one(complete: Complete, family: Family, prompt: Prompt, sampling: Sampling) -> Written:
+    """A completion up to its cut, which nobody watches."""
+    pieces = several(
+        lambda prompt, sampling, count: ((0, piece) for piece in complete(prompt, sampling)),
+        family,
+        prompt,
+        sampling,
+        1,
+    )
+    return pieces[0]
+
+
 def several(
     candidates: Candidates, family: Family, prompt: Prompt, sampling: Sampling, count: int
 ) -> list[Written]:

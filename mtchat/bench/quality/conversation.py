@@ -8,6 +8,7 @@ from mtchat.bench.quality.suite import Row, Suite, Task
 from mtchat.core.prompt import Piece, Prompt, Usage
 from mtchat.core.session import Session
 from mtchat.core.settings import Sampling
+from mtchat.errors import MtchatError
 from mtchat.synthesis import Candidates, Chose, Complete, Event, Made, Run, Synthesizer, Weighing
 
 APART = 1000  # seeds between samples: a turn's candidates and retries take the next ones
@@ -86,7 +87,12 @@ def hold(bench: Bench, task: Task, sample: int, run: Run, judge: Run) -> Row:
     else:
         for instruction in task.instructions:
             start = time.monotonic()
-            session = maker.take(session, instruction, sampling)
+            try:
+                session = maker.take(session, instruction, sampling)
+            except MtchatError:
+                if not session.path:
+                    raise
+                break  # the context is full: the program is what there is
             clock.append(round(time.monotonic() - start, 3))
         chunks = tuple(turn.chunk for turn in session.path)
         program = session.program.source

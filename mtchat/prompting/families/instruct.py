@@ -59,6 +59,7 @@ def chunk(text: str, before: str) -> str:
 
 
 def request(path: Sequence[Turn], preamble: str, wish: str, guidance: Sequence[str] = ()) -> Prompt:
+    wish = "\n".join([*untold(path), wish])
     messages = (*history(path, preamble, guidance), Message("user", wish))
     return Prompt(messages=messages, opening=OPENING)
 
@@ -75,10 +76,21 @@ def history(path: Sequence[Turn], preamble: str, guidance: Sequence[str] = ()) -
     for turn in path:
         error = "" if turn.making.mends else turn.making.error
         open_steps.append(asked(turn.instruction, error))
-        if turn.chunk or turn.status != KEPT:
+        if not left_out(turn):
             messages += [Message("user", "\n".join(open_steps)), Message("assistant", fenced(turn.chunk))]
             open_steps = []
     return tuple(messages)
+
+
+def untold(path: Sequence[Turn]) -> list[str]:
+    """The instructions of the last turns, as far as these left their code to a later one."""
+    last = next((at for at in range(len(path), 0, -1) if not left_out(path[at - 1])), 0)
+    return [turn.instruction for turn in path[last:]]
+
+
+def left_out(turn: Turn) -> bool:
+    """Whether a turn has no code on this branch because a later one has the whole program."""
+    return turn.status == KEPT and not turn.chunk
 
 
 def worked() -> list[Message]:
