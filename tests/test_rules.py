@@ -143,6 +143,8 @@ def test_a_wish_that_can_be_seen_is_seen_to_be_unmet(
         ("Call f(x) on the list, and then g(y).", []),
         ("The value of f(2) is unknown", []),
         (">>> f(", []),
+        ('```python\ndef f(n):\n    """ Doubles.\n    >>> f(2)\n    4\n    """\n```', [Check("f(2)", "4")]),
+        (">>> f(1)\n>>> f(2)\n'a'\n", [Check("f(2)", "'a'")]),
     ],
 )
 def test_the_checks_that_a_text_gives_are_read(text: str, wanted: list[Check]):

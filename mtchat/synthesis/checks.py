@@ -5,7 +5,6 @@ them: CodeT (Chen et al. 2022, arXiv:2207.10397).
 """
 
 import ast
-import doctest
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from itertools import islice
 
 from mtchat.core.names import tree
 
+TYPED = re.compile(r"^[ \t]*>>> (?P<call>.+)\n[ \t]*(?P<value>(?!>>>).+)$", re.MULTILINE)
 CALL = re.compile(r"\b[A-Za-z_]\w*\(")
 EQUALS = re.compile(r"\s*(?:==|=>|->|=|➞|returns|gives|should\s+(?:return|be|give))\s*")
 MOST = 12  # checks of one turn
@@ -68,14 +68,9 @@ def asserted(text: str) -> Iterator[Check]:
 
 
 def sessions(text: str) -> Iterator[Check]:
-    """What was typed at an interpreter's prompt, and what it answered."""
-    try:
-        examples = doctest.DocTestParser().get_examples(text)
-    except ValueError:
-        return
-    for example in examples:
-        call = parsed_expression(example.source)
-        value = parsed_expression(example.want) or parsed_expression(example.want.split("\n")[0])
+    """What was typed at an interpreter's prompt, and what it answered in the next line."""
+    for match in TYPED.finditer(text):
+        call, value = parsed_expression(match["call"]), parsed_expression(match["value"])
         if isinstance(call, ast.Call) and value is not None and literal(value):
             yield Check(ast.unparse(call), ast.unparse(value))
 
