@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from mtchat import registry
 from mtchat.cli.arguments import VERBS
 from mtchat.core.outcome import printed
 from mtchat.core.settings import Settings
@@ -12,6 +13,7 @@ from mtchat.repl.keys import KEYS
 from mtchat.repl.slash import commands as slash_commands
 from mtchat.repl.view import View
 from mtchat.store import load
+from mtchat.synthesis.policy import POLICIES
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -55,7 +57,16 @@ def verbs() -> str:
     return "\n".join(["| command | what it does |", "|---|---|", *rows])
 
 
+def policies() -> str:
+    rows = [
+        f"| `{name}` | {registry.summary(registry.load(POLICIES, name))} |"
+        for name in registry.names(POLICIES)
+    ]
+    return "\n".join(["| policy | what is done |", "|---|---|", *rows])
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
+    "policies": policies,
     "transcript": transcript,
     "commands": commands,
     "keys": keys,
