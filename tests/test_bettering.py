@@ -396,7 +396,7 @@ def test_every_turn_that_becomes_live_is_told_before_it_does():
         assert {turn.id for turn in session.turns} <= told
 
 
-@pytest.mark.parametrize("name", ["plain", "default", "best", "select", "repair", "recap", "rules"])
+@pytest.mark.parametrize("name", ["plain", "default", "best", "select", "repair", "afresh", "rules"])
 def test_a_policy_has_a_name(name: str):
     assert isinstance(policy.load(name), Policy)
 

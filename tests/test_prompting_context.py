@@ -4,7 +4,9 @@ A chat's messages are joined as ChatML, the template of Qwen2.5; the model's own
 on that in a test marked `model`.
 """
 
+import io
 import json
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import platformdirs
@@ -13,8 +15,9 @@ import pytest
 from mtchat import registry
 from mtchat.core.prompt import ModelCard, Prompt
 from mtchat.core.turn import KEPT, Making, Turn
+from mtchat.prompting.examples import EXAMPLES
 from mtchat.prompting.families import codegen, instruct
-from mtchat.prompting.family import FAMILIES, choose, load
+from mtchat.prompting.family import FAMILIES, WORKED, choose, load
 
 CASES = Path(__file__).parent / "cases" / "prompting"
 STORIES = sorted(CASES.glob("*.json"))
@@ -112,3 +115,36 @@ def test_every_line_of_an_instruction_is_a_comment_to_a_base_model():
     text = codegen.render((), "add:\n\n  one\n  two", "", "turn 1: it\nfails").text
     assert all(line.startswith("#") for line in text.splitlines())
     assert codegen.cut(text).code == ""
+
+
+STEP = Turn("set x", "x = 1")
+
+
+def test_worked_examples_go_before_the_users_own_conversation():
+    plain = instruct.render((STEP,), "show x", "y = 0\n", "").messages
+    guided = instruct.render((STEP,), "show x", "y = 0\n", "", (WORKED,)).messages
+    assert (guided[0], guided[-5:]) == (plain[0], plain[-5:])
+    shown = guided[1:-5]
+    assert [message.role for message in shown] == ["user", "assistant"] * (len(shown) // 2)
+    steps = [step for steps in EXAMPLES for step in steps]
+    assert all(any(step.instruction == message.content for message in shown) for step in steps)
+
+
+def test_the_worked_examples_run_and_print_only_what_they_are_asked_for():
+    for steps in EXAMPLES:
+        names: dict[str, object] = {}
+        for step in steps:
+            said = io.StringIO()
+            with redirect_stdout(said):
+                exec(step.code, names)
+            speaks = any(word in step.instruction.lower() for word in ("print", "return"))
+            assert bool(said.getvalue()) == speaks, step
+
+
+def test_a_base_model_gets_no_worked_examples():
+    assert codegen.render((STEP,), "show x", "", "", (WORKED,)) == codegen.render((STEP,), "show x", "", "")
+
+
+def test_a_new_program_is_begun_where_there_is_no_preamble():
+    contents = [message.content for message in instruct.render((), "show x", "", "", (WORKED,)).messages]
+    assert contents[-3:] == ["Begin the program.", instruct.fenced("import sys"), "show x"]

@@ -9,8 +9,8 @@ from mtchat.core.prompt import ModelCard, Prompt
 from mtchat.core.turn import Turn
 
 FAMILIES = "mtchat.prompting.families"
-BRIEF, WORKED, RECAP = "brief", "examples", "recap"
-GUIDANCE = (BRIEF, WORKED, RECAP)
+WORKED = "examples"
+GUIDANCE = (WORKED,)
 
 
 @dataclass(frozen=True)

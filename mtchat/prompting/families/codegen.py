@@ -2,7 +2,8 @@
 
 The context and the cut rule are those of the multi-turn benchmark of CodeGen (Nijkamp et al. 2023,
 arXiv:2203.13474): a completion ends before its second top-level print, its second top-level def, or the
-first comment, docstring, end-of-text mark or double blank line, whichever comes first.
+first comment, docstring, end-of-text mark or double blank line, whichever comes first. No guidance goes into
+the context, which is small in these models: what it does for them was not measured.
 """
 
 import re
@@ -11,8 +12,7 @@ from collections.abc import Sequence
 from mtchat.core.prompt import ModelCard, Prompt
 from mtchat.core.turn import Turn
 from mtchat.prompting import reply
-from mtchat.prompting.examples import EXAMPLES, Step
-from mtchat.prompting.family import WORKED, Cut
+from mtchat.prompting.family import Cut
 
 ENDS = re.compile(r"""^(?P<twice>print|def)|^(?:\#|'''|\"{3})|<\|endoftext\|>|\n\n\n""", re.MULTILINE)
 
@@ -24,13 +24,13 @@ def matches(card: ModelCard) -> bool:
 def render(
     path: Sequence[Turn], instruction: str, preamble: str, error: str, guidance: Sequence[str] = ()
 ) -> Prompt:
-    return Prompt(text=history(path, preamble, guidance) + asked(instruction, error))
+    return Prompt(text=history(path, preamble) + asked(instruction, error))
 
 
 def mend(path: Sequence[Turn], preamble: str, error: str, guidance: Sequence[str] = ()) -> Prompt:
     failing = path[-1]
     wish = asked(failing.instruction, f"the code above fails: {error}")
-    return Prompt(text=history(path, preamble, guidance) + wish)
+    return Prompt(text=history(path, preamble) + wish)
 
 
 def cut(text: str) -> Cut:
@@ -50,18 +50,12 @@ def chunk(text: str, before: str) -> str:
     return reply.without(before, code.strip("\n").rstrip())
 
 
-def history(path: Sequence[Turn], preamble: str, guidance: Sequence[str] = ()) -> str:
-    parts = [f"{asked(step.instruction, '')}{step.code}\n\n" for step in worked(guidance)]
-    parts += [preamble.rstrip("\n") + "\n\n"] if preamble.strip() else []
+def history(path: Sequence[Turn], preamble: str) -> str:
+    parts = [preamble.rstrip("\n") + "\n\n"] if preamble.strip() else []
     for turn in path:
         error = "" if turn.making.mends else turn.making.error
         parts.append(f"{asked(turn.instruction, error)}{turn.chunk}\n\n")
     return "".join(parts)
-
-
-def worked(guidance: Sequence[str]) -> Sequence[Step]:
-    """The worked examples, as if the program went on from them."""
-    return [step for steps in EXAMPLES for step in steps] if WORKED in guidance else ()
 
 
 def asked(instruction: str, error: str) -> str:

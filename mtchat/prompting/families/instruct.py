@@ -11,19 +11,12 @@ from mtchat.core.prompt import Message, ModelCard, Prompt
 from mtchat.core.turn import KEPT, Turn
 from mtchat.prompting import reply
 from mtchat.prompting.examples import EXAMPLES
-from mtchat.prompting.family import BRIEF, RECAP, WORKED, Cut
+from mtchat.prompting.family import WORKED, Cut
 
 SYSTEM = (
     "You are an expert Python programmer. You write one Python program together with the user, step by step. "
     "Reply to each step with only the new code of that step, in one ```python block. The code of the earlier "
     "steps has already run: use its variables and functions by the same names, and do not repeat it."
-)
-BRIEFLY = (
-    "You are an expert Python programmer. You write one Python program together with the user, step by step. "
-    "Reply to each step with only the new code of that step, in one ```python block. The code of the earlier "
-    "steps has already run: use its variables and functions by the same names, and do not repeat it. "
-    "Write short code without comments. Do exactly what the step says and use the names it gives. "
-    "Print only when the step asks to print, show or return a value, and then print just that value."
 )
 OPENING = "```python\n"
 
@@ -35,11 +28,7 @@ def matches(card: ModelCard) -> bool:
 def render(
     path: Sequence[Turn], instruction: str, preamble: str, error: str, guidance: Sequence[str] = ()
 ) -> Prompt:
-    wish = asked(instruction, error)
-    if RECAP in guidance and path:
-        steps = "\n".join(f"{number}. {turn.instruction}" for number, turn in enumerate(path, start=1))
-        wish = f"The steps so far, which are done:\n{steps}\n\nThe next step, {len(path) + 1}: {wish}"
-    return request(path, preamble, wish, guidance)
+    return request(path, preamble, asked(instruction, error), guidance)
 
 
 def mend(path: Sequence[Turn], preamble: str, error: str, guidance: Sequence[str] = ()) -> Prompt:
@@ -65,7 +54,7 @@ def request(path: Sequence[Turn], preamble: str, wish: str, guidance: Sequence[s
 
 
 def history(path: Sequence[Turn], preamble: str, guidance: Sequence[str] = ()) -> tuple[Message, ...]:
-    messages = [Message("system", BRIEFLY if BRIEF in guidance else SYSTEM)]
+    messages = [Message("system", SYSTEM)]
     if WORKED in guidance:
         messages += worked()
     if preamble.strip():
