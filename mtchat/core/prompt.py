@@ -42,6 +42,11 @@ class Usage:
     logprob: float = 0.0
     least: float = 0.0
 
+    @property
+    def certainty(self) -> float:
+        """The mean log-probability of what was written, a token, in nats."""
+        return self.logprob / max(self.written, 1)
+
 
 @dataclass(frozen=True)
 class Piece:

@@ -81,8 +81,7 @@ class Candidate:
     @property
     def likelihood(self) -> float:
         """The geometric mean of the probabilities of its tokens."""
-        usage = self.turn.usage
-        return math.exp(usage.logprob / max(usage.written, 1))
+        return math.exp(self.turn.usage.certainty)
 
 
 def plainly(word: str) -> str:
@@ -95,9 +94,8 @@ def plainly(word: str) -> str:
 
 def doubtful(candidate: Candidate, policy: Policy) -> bool:
     """Whether the turn that was just made should not be taken as it is."""
-    usage = candidate.turn.usage
-    unsure = policy.doubt is None or usage.logprob / max(usage.written, 1) < policy.doubt
-    return bool(candidate.faults or candidate.unmet) or unsure
+    unsure = policy.doubt is None or candidate.turn.usage.certainty < policy.doubt
+    return unsure or bool(candidate.faults or candidate.unmet)
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,6 @@ def hold(bench: Bench, task: Task, sample: int, run: Run, judge: Run) -> Row:
             clock.append(round(time.monotonic() - start, 3))
         chunks = tuple(turn.chunk for turn in session.path)
         program = session.program.source
-    usages = [turn.usage for turn in session.path]
     score = bench.suite.score(task, chunks, judge)
     return Row(
         problem=task.problem,
@@ -114,7 +113,7 @@ def hold(bench: Bench, task: Task, sample: int, run: Run, judge: Run) -> Row:
         compatible=score.compatible,
         strict=score.strict,
         error=score.error,
-        certainty=tuple(round(each.logprob / max(each.written, 1), 4) for each in usages),
+        certainty=tuple(round(turn.usage.certainty, 4) for turn in session.path),
         clock=tuple(clock),
     )
 
