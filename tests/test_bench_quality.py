@@ -8,10 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -19,10 +17,11 @@ from mtchat.bench.quality.conversation import Bench, first, hold
 from mtchat.bench.quality.runs import Header, Writer, read
 from mtchat.bench.quality.suite import Run, Score, Task
 from mtchat.cli.bench_quality import duration, work
+from mtchat.core.given import Given
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program
 from mtchat.core.prompt import Piece, Prompt, Usage
-from mtchat.core.settings import Sampling
+from mtchat.core.settings import Limits, Sampling
 from mtchat.errors import MtchatError
 from mtchat.prompting.families import instruct
 from mtchat.repl.view import View
@@ -110,12 +109,22 @@ def test_a_text_is_gone_on_with_up_to_its_first_stop():
     assert first("abc", ("x",)) == 3
 
 
-@contextmanager
-def kept() -> Iterator[Run]:
-    yield run_here
+class Here:
+    """A place where programs run right here; `judge` runs those that are scored."""
 
+    def __init__(self, judge: Run = run_here) -> None:
+        self.judge = judge
 
-GROUND = SimpleNamespace(kept=kept, once=run_here)
+    def __enter__(self) -> "Here":
+        return self
+
+    def __exit__(self, *failure: object) -> None: ...
+
+    def trial(self, program: Program, limits: Limits, given: Given) -> Outcome:
+        return run_here(program)
+
+    def run(self, program: Program, limits: Limits, collect: Path | None) -> Outcome:
+        return self.judge(program)
 
 
 def quiet() -> View:
@@ -124,7 +133,7 @@ def quiet() -> View:
 
 def held(path: Path, one: Bench, lanes: int = 2) -> None:
     with Writer(path, HEADER) as writer:
-        work(one, list(Counting().tasks(None, "multi")), 2, writer, GROUND, lanes, quiet())  # type: ignore[arg-type]
+        work(one, list(Counting().tasks(None, "multi")), 2, writer, Here, lanes, quiet())  # type: ignore[arg-type]
 
 
 def test_a_run_holds_every_sample_of_every_conversation_once(tmp_path: Path):
@@ -156,11 +165,10 @@ def test_an_interrupt_of_a_run_keeps_what_was_scored(tmp_path: Path):
     def interrupted(program: Program) -> Outcome:
         raise KeyboardInterrupt
 
-    ground = SimpleNamespace(kept=kept, once=interrupted)
     path = tmp_path / "run.jsonl"
     one = replace(bench(), suite=Interrupting())
     with Writer(path, HEADER) as writer, pytest.raises(KeyboardInterrupt):
-        work(one, list(Counting().tasks(None, "multi")), 1, writer, ground, 1, quiet())  # type: ignore[arg-type]
+        work(one, list(Counting().tasks(None, "multi")), 1, writer, lambda: Here(interrupted), 1, quiet())  # type: ignore[arg-type]
     assert {"0"} <= {row.problem for row in read(path).rows} <= {"0", "2"}
 
 

@@ -5,10 +5,8 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,41 +16,18 @@ from mtchat.bench.quality.conversation import Bench, hold
 from mtchat.bench.quality.runs import Header, Writer
 from mtchat.bench.quality.suite import Row, Task
 from mtchat.cli import wiring
-from mtchat.core.outcome import Outcome
-from mtchat.core.program import Program
+from mtchat.core.given import NOTHING
 from mtchat.core.settings import Limits, Sampling
-from mtchat.errors import UsageError
+from mtchat.errors import SandboxError, UsageError
 from mtchat.prompting import family
 from mtchat.repl.view import View
-from mtchat.synthesis import Run, Synthesizer, policy
+from mtchat.synthesis import Synthesizer, policy
 
 if TYPE_CHECKING:
     from mtchat.engine.batching import Batcher
-    from mtchat.sandbox.sandbox import Choice
 
 LIMITS = Limits(seconds=10.0)
 LANES = {"cpu": 8, "cuda": 256}
-Key = tuple[str, int, int]
-
-
-@dataclass(frozen=True)
-class Ground:
-    """Where programs run: those of turns in a sandbox that is kept, one for each conversation."""
-
-    choice: "Choice"
-
-    @contextmanager
-    def kept(self) -> Iterator[Run]:
-        """A way to run programs that grow, which tells their variables."""
-        from mtchat.sandbox.warm.worker import Worker
-
-        with Worker(self.choice) as worker:
-            yield lambda program: worker.run(program, LIMITS, look=True)
-
-    def once(self, program: Program) -> Outcome:
-        from mtchat.sandbox import sandbox
-
-        return sandbox.run_in(self.choice, program, LIMITS)
 
 
 def bench_quality(args: argparse.Namespace) -> None:
@@ -66,7 +41,8 @@ def bench_quality(args: argparse.Namespace) -> None:
     tasks = first(suite.tasks(args.data, mode), args.limit, args.inputs)
     sampling = Sampling(args.temperature, args.top_p, seed=args.seed)
     view = View.of(sys.stderr)
-    ground = Ground(choice(args.unsafe))
+    if refusal := wiring.Ground(args.unsafe).refusal():
+        raise SandboxError(f"nothing can be run here: {refusal}")
     batcher, device = served(args, view)
     try:
         card = batcher.card
@@ -102,7 +78,8 @@ def bench_quality(args: argparse.Namespace) -> None:
         )
         out = args.out or Path(f"{args.what}-{card.name}-{mode}-{args.policy}.jsonl".replace("/", "-"))
         with Writer(out, header) as writer:
-            work(bench, tasks, args.n, writer, ground, args.lanes or LANES[device], view)
+            lanes = args.lanes or LANES[device]
+            work(bench, tasks, args.n, writer, lambda: wiring.Ground(args.unsafe), lanes, view)
     finally:
         batcher.close()
     from mtchat.bench.quality.report import summary
@@ -116,11 +93,14 @@ def work(
     tasks: list[Task],
     samples: int,
     writer: Writer,
-    ground: Ground,
+    place: Callable[[], wiring.Ground],
     lanes: int,
     view: View,
 ) -> None:
-    """Hold the conversations that the file lacks, so many at once; each is written when it is scored."""
+    """Hold the conversations that the file lacks, so many at once; each is written when it is scored.
+
+    Each is given a place of its own to run its programs, which keeps their states while it lasts.
+    """
     done = {(row.problem, row.input, row.sample) for row in writer.rows}
     left = [
         (task, sample)
@@ -131,8 +111,14 @@ def work(
     progress = Progress(len(left), view)
 
     def one(task: Task, sample: int) -> Row:
-        with ground.kept() as run:
-            return hold(bench, task, sample, run, ground.once)
+        with place() as ground:
+            return hold(
+                bench,
+                task,
+                sample,
+                lambda program: ground.trial(program, LIMITS, NOTHING),
+                lambda program: ground.run(program, LIMITS, None),
+            )
 
     pool = ThreadPoolExecutor(lanes)
     try:
@@ -209,16 +195,6 @@ def digest(tasks: list[Task]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def choice(unsafe: bool) -> "Choice":
-    from mtchat.errors import SandboxError
-    from mtchat.sandbox import sandbox
-
-    found = sandbox.chosen(without_sandbox=unsafe)
-    if found.probe.refusal:
-        raise SandboxError(f"nothing can be run here: {found.probe.refusal}")
-    return found
-
-
 def served(args: argparse.Namespace, view: View) -> "tuple[Batcher, str]":
     """The model, for many conversations at once, and where it computes."""
     from mtchat.engine import batching, devices
@@ -226,13 +202,9 @@ def served(args: argparse.Namespace, view: View) -> "tuple[Batcher, str]":
     device = args.device
     if device == "auto":
         device = "cuda" if devices.gpus() else "cpu"
-    with_progress = view.live
-
-    def report(stage: str) -> None:
-        if with_progress:
-            view.transient(f"{args.model}: {stage}")
-
-    engine: Any = wiring.engine(args.model, args.precision, report, device)
+    engine: Any = wiring.engine(
+        args.model, args.precision, lambda stage: view.transient(f"{args.model}: {stage}"), device
+    )
     view.erase()
     if device == "cpu":
         return batching.serving(engine, args.lanes or LANES[device]), device
