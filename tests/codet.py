@@ -15,12 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtchat.bench.quality import agreement, data
-from mtchat.bench.quality.agreement import Group
+from mtchat.bench.quality import data
 from mtchat.bench.quality.suites import humaneval
 from mtchat.core.program import Chunk, Program
 from mtchat.core.settings import Limits
 from mtchat.sandbox import sandbox
+from tests import agreement
+from tests.agreement import Group
 
 CODET = Path(__file__).parents[2] / "shared/data/codet"
 SOLUTIONS, CHECKS = CODET / "codegen16B_solutions.jsonl.gz", CODET / "codegen16B_tests.jsonl.gz"

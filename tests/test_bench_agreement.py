@@ -6,9 +6,9 @@ from random import Random
 
 import pytest
 
-from mtchat.bench.quality.agreement import Group, choose, groups
 from mtchat.bench.quality.suites import humaneval
 from mtchat.sandbox import sandbox
+from tests.agreement import Group, choose, groups
 from tests.codet import (
     CODET,
     Problem,
