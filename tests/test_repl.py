@@ -358,3 +358,11 @@ def test_a_policy_that_weighs_candidates_shows_the_one_that_it_takes(
     assert [turn.chunk for turn in saved.children("")] == ["raise ValueError('no')", "steady = 2"]
     text = say(screen, "/set policy worst", "none of the policies")
     assert "default" in text
+
+
+def test_candidates_that_change_nothing_leave_nothing_on_the_screen(screen: Terminal) -> None:
+    screen.wait("1› ")
+    say(screen, "/set policy select", "policy is select")
+    text = say(screen, "define x", "2› ")
+    assert b"weighing 8 candidates" in screen.raw
+    assert "weighing" not in text

@@ -136,6 +136,7 @@ class Desk:
 
     def finish(self, before: Session, session: Session, why: str) -> None:
         """Keeps a session that may have a new turn, and says what can be done next."""
+        self.view.erase()  # what was weighed and changed nothing
         if session is before:
             self.view.note("stopped before anything was written; nothing is changed")
             return
