@@ -5,6 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from mtchat.core.mark import Mark
 from mtchat.core.outcome import Outcome
 from mtchat.core.session import ROOT, Session
 from mtchat.core.turn import Turn
@@ -169,3 +170,30 @@ class Tree(RuleBasedStateMachine):
 
 TestTree = Tree.TestCase
 TestTree.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+def test_a_named_branch_grows_with_its_turns_and_undo_leaves_its_end():
+    session = grown("a").name_branch("main").extend((Turn("do b", "b"),))
+    assert session.branches == {"main": session.head}
+    assert session.undo().branches == session.branches
+    assert chunks(session.undo().go_to_branch("main")) == "ab"
+
+
+def test_two_named_branches_keep_their_own_ends():
+    first = grown("a", "b").name_branch("one")
+    second = first.undo().name_branch("two").extend((Turn("do c", "c"),))
+    assert chunks(second.go_to_branch("one")) == "ab"
+    assert chunks(second.go_to_branch("one").go_to_branch("two")) == "ac"
+
+
+def test_an_unknown_branch_is_refused_with_a_way_on():
+    with pytest.raises(MtchatError, match="no branch 'x'; /tree shows them"):
+        grown("a").go_to_branch("x")
+
+
+def test_a_turn_takes_over_the_marks_of_the_one_it_replaces():
+    session = grown("a")
+    marked = session.with_mark(session.head, Mark(("x == 1",)))
+    replaced = marked.undo().extend((Turn("do b", "b"),)).inherit(session.head)
+    assert replaced.mark(replaced.head).checks == ("x == 1",)
+    assert replaced.mark(session.head).checks == ("x == 1",)

@@ -25,6 +25,7 @@ def test_an_id_is_32_hex_digits_that_stay_the_same_from_run_to_run():
         replace(TURN, chunk="x = 1 + 2"),
         replace(TURN, parent=TURN.id),
         replace(TURN, status=EDITED),
+        replace(TURN, meant="it prints 3"),
         replace(TURN, making=replace(TURN.making, model="starter-small")),
         replace(TURN, making=replace(TURN.making, sampling=Sampling(seed=8))),
         replace(TURN, making=replace(TURN.making, error="turn 1: NameError")),

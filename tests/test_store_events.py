@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtchat.core.given import Attached
+from mtchat.core.mark import FOLDED, FORGOTTEN, WHOLE, Mark
 from mtchat.core.outcome import File, Frame, Outcome
 from mtchat.core.program import Place
 from mtchat.core.prompt import Usage
@@ -35,6 +36,7 @@ TURN = st.builds(
     status=st.sampled_from(STATUSES),
     making=MAKING,
     usage=st.builds(Usage, prompt=st.integers(0), decode_seconds=NUMBER, finish=ANY_TEXT),
+    meant=ANY_TEXT,
 )
 FRAME = st.builds(Frame, st.builds(Place, st.integers(0), st.integers(1)), ANY_TEXT, ANY_TEXT)
 OUTCOME = st.builds(
@@ -50,6 +52,8 @@ OUTCOME = st.builds(
     seconds=NUMBER,
 )
 
+MARK = st.builds(Mark, st.lists(ANY_TEXT, max_size=2).map(tuple), st.sampled_from([WHOLE, FOLDED, FORGOTTEN]))
+STEPS = ("add", "add", "undo", "redo", "move", "outcome", "preamble", "attach", "mark", "branch")
 ATTACHED = st.builds(Attached, ANY_TEXT, ANY_TEXT.map(Path), st.integers(0), ANY_TEXT)
 
 
@@ -59,7 +63,7 @@ def histories(draw: st.DrawFn) -> list[Session]:
     session = Session(preamble=draw(ANY_TEXT))
     found = [session]
     for _ in range(draw(st.integers(0, 12))):
-        match draw(st.sampled_from(["add", "add", "undo", "redo", "move", "outcome", "preamble", "attach"])):
+        match draw(st.sampled_from(STEPS)):
             case "add":
                 session = session.extend((draw(TURN),))
             case "undo" if session.path:
@@ -72,6 +76,10 @@ def histories(draw: st.DrawFn) -> list[Session]:
                 session = session.with_outcome(draw(OUTCOME))
             case "preamble":
                 session = replace(session, preamble=draw(ANY_TEXT))
+            case "mark" if session.path:
+                session = session.with_mark(session.head, draw(MARK))
+            case "branch":
+                session = session.name_branch(draw(ANY_TEXT))
             case "attach":
                 session = replace(session, attached=tuple(draw(st.lists(ATTACHED, max_size=2))))
         found.append(session)

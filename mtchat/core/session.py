@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from mtchat.core.given import Attached
+from mtchat.core.mark import Mark
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program, assemble
 from mtchat.core.turn import Turn
@@ -19,7 +20,9 @@ class Session:
 
     `visited` maps a turn to the child that was last on the live path, which is where redo goes.
     `outcomes` holds, by turn id, what the program of the path up to that turn last did. `attached` are the
-    files of the user's that its runs get.
+    files of the user's that its runs get. `marks` holds, by turn id, what was laid down about a turn.
+    `branches` maps names to the last turn of each; the one that is called `branch` ("" for none) grows with
+    the turns that are added.
     """
 
     name: str = ""
@@ -29,6 +32,9 @@ class Session:
     visited: Mapping[str, str] = field(default_factory=dict)
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
     attached: tuple[Attached, ...] = ()
+    marks: Mapping[str, Mark] = field(default_factory=dict)
+    branches: Mapping[str, str] = field(default_factory=dict)
+    branch: str = ""
 
     @cached_property
     def by_id(self) -> Mapping[str, Turn]:
@@ -74,6 +80,8 @@ class Session:
         if turn.parent != ROOT:
             self.get(turn.parent)
         grown = self if turn.id in self.by_id else replace(self, turns=(*self.turns, turn))
+        if self.branch:
+            grown = replace(grown, branches={**self.branches, self.branch: turn.id})
         return grown.move(turn.id)
 
     def extend(self, turns: tuple[Turn, ...]) -> "Session":
@@ -105,6 +113,28 @@ class Session:
                 raise MtchatError("nothing to redo: this is the last turn of the branch")
             moved = replace(moved, head=moved.visited[moved.head])
         return moved
+
+    def mark(self, turn: str) -> Mark:
+        """What was laid down about a turn."""
+        return self.marks.get(turn, Mark())
+
+    def with_mark(self, turn: str, mark: Mark) -> "Session":
+        self.get(turn)
+        marks = {each: known for each, known in self.marks.items() if each != turn}
+        return replace(self, marks=marks if mark == Mark() else {**marks, turn: mark})
+
+    def inherit(self, turn: str) -> "Session":
+        """This session, where the last turn takes over what was laid down about the one it replaces."""
+        return self.with_mark(self.head, self.marks[turn]) if turn in self.marks and self.path else self
+
+    def name_branch(self, name: str) -> "Session":
+        """This session with a name for the live branch, which grows with it from now on."""
+        return replace(self, branches={**self.branches, name: self.head}, branch=name)
+
+    def go_to_branch(self, name: str) -> "Session":
+        if name not in self.branches:
+            raise MtchatError(f"no branch {name!r}; /tree shows them, /branch {name} makes one here")
+        return replace(self.move(self.branches[name]), branch=name)
 
     def with_outcome(self, outcome: Outcome) -> "Session":
         """This session with what its live program did."""

@@ -44,6 +44,7 @@ class Turn:
 
     `status` is complete (the model wrote it), interrupted (it was stopped while it wrote), edited (the
     user wrote it) or kept (carried over from another branch when a turn before it was replaced).
+    `meant` is the user's answer where the instruction could be read in more than one way.
     """
 
     instruction: str
@@ -52,12 +53,18 @@ class Turn:
     status: str = COMPLETE
     making: Making = Making()
     usage: Usage = Usage()
+    meant: str = ""
+
+    @property
+    def wish(self) -> str:
+        """What the model is asked for: the instruction, and what the user said was meant by it."""
+        return f"{self.instruction}\nThat is: {self.meant}" if self.meant else self.instruction
 
     @cached_property
     def id(self) -> str:
-        """BLAKE2b-128 of parent, instruction, chunk, status and making as canonical JSON, in hex."""
+        """BLAKE2b-128 of parent, instruction, chunk, status, making and meaning as canonical JSON, in hex."""
         making = {name: value for name, value in asdict(self.making).items() if value or name not in LATER}
-        parts = [self.parent, self.instruction, self.chunk, self.status, making]
+        parts = [self.parent, self.instruction, self.chunk, self.status, making, *filter(None, [self.meant])]
         text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         # ASCII escapes would give two lone surrogates the id of the character they pair up to
         return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate
 
 from mtchat.core.given import Attached
+from mtchat.core.mark import Mark
 from mtchat.core.outcome import Outcome
 from mtchat.core.session import ROOT, Session
 from mtchat.core.turn import Turn
@@ -77,10 +78,16 @@ def changes(before: Session, after: Session, why: str = "") -> list[Event]:
     for turn_id, outcome in after.outcomes.items():
         if before.outcomes.get(turn_id) != outcome:
             events.append({"event": "outcome", "of": turn_id, **asdict(bounded(outcome))})
+    for turn_id in {**before.marks, **after.marks}:
+        if before.mark(turn_id) != after.mark(turn_id):
+            events.append({"event": "mark", "of": turn_id, **asdict(after.mark(turn_id))})
     reached = History(before)
     for event in events:
         reached = apply(reached, json_like(event))
-    return events + list(move(reached, after, why))
+    events += move(reached, after, why)
+    if (reached.session.branches, reached.session.branch) != (after.branches, after.branch):
+        events.append({"event": "branches", "named": dict(after.branches), "on": after.branch})
+    return events
 
 
 def attach(files: tuple[Attached, ...]) -> Event:
@@ -118,6 +125,11 @@ def apply(history: History, event: Event) -> History:
         case "outcome":
             turn_id = known(session, history.id(text(event, "of")))
             session = replace(session, outcomes={**session.outcomes, turn_id: rebuild(Outcome, event)})
+        case "mark":
+            session = session.with_mark(known(session, history.id(text(event, "of"))), rebuild(Mark, event))
+        case "branches":
+            found, on = named(history, event.get("named")), text(event, "on")
+            session = replace(session, branches=found, branch=on if on in found else "")
         case "head":
             session = session.move(known(session, history.id(text(event, "to"))))
             if "visited" in event:
@@ -150,6 +162,12 @@ def visited(history: History, value: object) -> Mapping[str, str]:
         known(history.session, history.id(parent)): known(history.session, history.id(child))
         for parent, child in value.items()
     }
+
+
+def named(history: History, value: object) -> Mapping[str, str]:
+    if not isinstance(value, dict):
+        raise ValueError("named is missing or not a JSON object")
+    return {name: known(history.session, history.id(str(turn))) for name, turn in value.items()}
 
 
 def known(session: Session, turn_id: str) -> str:

@@ -22,7 +22,7 @@ def rewrite(session: Session, number: int, code: str, run: Run | None, watch: Wa
     turn = session.numbered(number)
     edited = replace(turn, chunk=code, status=EDITED, making=Making(), usage=Usage())
     base = session.undo(len(session.path) - number + 1)
-    made = kept(base.add(edited), session.path[number:])
+    made = kept(base.add(edited).inherit(turn.id), session.path[number:])
     watch(Made(made, edited))
     return tried(made, run, watch)
 
@@ -42,9 +42,11 @@ def tried(session: Session, run: Run | None, watch: Watch = unseen) -> Session:
 
 
 def kept(session: Session, rest: tuple[Turn, ...]) -> Session:
-    """The session with later turns carried over to its new branch, code unchanged."""
-    again = (replace(turn, status=KEPT, making=Making(), usage=Usage()) for turn in rest)
-    return session.extend(tuple(again))
+    """The session with later turns carried over to its new branch, with what was laid down about them."""
+    for turn in rest:
+        again = replace(turn, status=KEPT, making=Making(), usage=Usage())
+        session = session.extend((again,)).inherit(turn.id)
+    return session
 
 
 def failed(outcome: Outcome | None) -> bool:

@@ -91,7 +91,7 @@ class Synthesizer:
         again = replace(self, policy=policy).take(
             session.undo(), last.instruction, hotter(sampling, tries * step)
         )
-        return session if again.head == last.parent else again
+        return session if again.head == last.parent else again.inherit(last.id)
 
     def reword(self, session: Session, number: int, instruction: str, sampling: Sampling) -> Session:
         """Turn `number` made again from another instruction; the turns after it keep their code.
@@ -101,7 +101,8 @@ class Synthesizer:
         rest = session.path[number:]
         base = session.undo(len(session.path) - number + 1)
         prompt, error = self.prompt(base, instruction), complaint(base.outcome)
-        made = self.make(base, prompt, instruction, sampling, error=error, rest=rest)
+        old = session.numbered(number).id
+        made = self.make(base, prompt, instruction, sampling, error=error, replaces=old, rest=rest)
         if made is base:
             return session
         return made if made.numbered(number).status == INTERRUPTED else self.tried(made)
@@ -165,9 +166,13 @@ class Synthesizer:
         *,
         error: str = "",
         mends: str = "",
+        replaces: str = "",
         rest: tuple[Turn, ...] = (),
     ) -> Session:
-        """The session with a turn made from a prompt, then `rest`; itself where nothing was written."""
+        """The session with a turn made from a prompt, then `rest`; itself where nothing was written.
+
+        The turn takes over the marks of the one that it mends or replaces.
+        """
         written = self.write(prompt, sampling)
         stopped = written.usage.finish == "interrupted"
         rules = self.policy.rules and not stopped  # what is not whole is not to be made whole by less of it
@@ -190,7 +195,7 @@ class Synthesizer:
         )
         status = INTERRUPTED if stopped else COMPLETE
         turn = Turn(instruction, chunk, session.head, status, making, written.usage)
-        made = kept(session.add(turn), rest)
+        made = kept(session.add(turn).inherit(mends or replaces), rest)
         self.watch(Made(made, turn))
         return made
 

@@ -63,7 +63,7 @@ def several(
 
 def whole(family: Family, path: Sequence[Turn], instruction: str, preamble: str) -> Prompt:
     """The context that asks for the program of all instructions at once, as if they were one."""
-    steps = [*(turn.instruction for turn in path), instruction]
+    steps = [*(turn.wish for turn in path), instruction]
     return family.render((), "\n".join(steps), preamble, "")
 
 

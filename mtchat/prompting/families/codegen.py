@@ -29,7 +29,7 @@ def render(
 
 def mend(path: Sequence[Turn], preamble: str, error: str, guidance: Sequence[str] = ()) -> Prompt:
     failing = path[-1]
-    wish = asked(failing.instruction, f"the code above fails: {error}")
+    wish = asked(failing.wish, f"the code above fails: {error}")
     return Prompt(text=history(path, preamble) + wish)
 
 
@@ -54,7 +54,7 @@ def history(path: Sequence[Turn], preamble: str) -> str:
     parts = [preamble.rstrip("\n") + "\n\n"] if preamble.strip() else []
     for turn in path:
         error = "" if turn.making.mends else turn.making.error
-        parts.append(f"{asked(turn.instruction, error)}{turn.chunk}\n\n")
+        parts.append(f"{asked(turn.wish, error)}{turn.chunk}\n\n")
     return "".join(parts)
 
 

@@ -34,7 +34,7 @@ def render(
 def mend(path: Sequence[Turn], preamble: str, error: str, guidance: Sequence[str] = ()) -> Prompt:
     wish = (
         f"That code fails:\n\n{error}\n\n"
-        f"Write the code of this step again, corrected so that it runs. The step was: {path[-1].instruction}"
+        f"Write the code of this step again, corrected so that it runs. The step was: {path[-1].wish}"
     )
     return request(path, preamble, wish, guidance)
 
@@ -64,7 +64,7 @@ def history(path: Sequence[Turn], preamble: str, guidance: Sequence[str] = ()) -
     open_steps: list[str] = []  # whose code a later turn has
     for turn in path:
         error = "" if turn.making.mends else turn.making.error
-        open_steps.append(asked(turn.instruction, error))
+        open_steps.append(asked(turn.wish, error))
         if not left_out(turn):
             messages += [Message("user", "\n".join(open_steps)), Message("assistant", fenced(turn.chunk))]
             open_steps = []
@@ -74,7 +74,7 @@ def history(path: Sequence[Turn], preamble: str, guidance: Sequence[str] = ()) -
 def untold(path: Sequence[Turn]) -> list[str]:
     """The instructions of the last turns, as far as these left their code to a later one."""
     last = next((at for at in range(len(path), 0, -1) if not left_out(path[at - 1])), 0)
-    return [turn.instruction for turn in path[last:]]
+    return [turn.wish for turn in path[last:]]
 
 
 def left_out(turn: Turn) -> bool:
