@@ -32,6 +32,8 @@ def start(desk: Desk, history: Path | None) -> None:
     """Runs the REPL until the user leaves. The model starts to load once the prompt is on the screen."""
     prompt = prompter(desk, history)
     desk.ask = lambda label, text: asked(prompt, label, text)
+    questions: PromptSession[str] = PromptSession(style=STYLE)
+    desk.answer = lambda label: answered(questions, label)
     prompt.app.after_render += lambda _: desk.begin()
     greet(desk)
     going = True
@@ -77,6 +79,14 @@ def asked(prompt: PromptSession[str], label: str, text: str) -> str:
         return prompt.prompt([("class:prompt", label)], default=text)
     except (KeyboardInterrupt, EOFError):
         return text
+
+
+def answered(prompt: PromptSession[str], label: str) -> str | None:
+    """What the user replies to a question; None after Ctrl-C or Ctrl-D."""
+    try:
+        return sound(prompt.prompt([("class:prompt", label)]))
+    except (KeyboardInterrupt, EOFError):
+        return None
 
 
 def greet(desk: Desk) -> None:

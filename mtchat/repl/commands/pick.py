@@ -23,7 +23,7 @@ def do(desk: Desk, argument: str) -> None:
     chosen = number(argument, "the number of a try")
     if chosen > len(tries):
         raise UsageError(f"there are {len(tries)} tries; /pick shows them")
-    desk.keep(desk.session.move(tries[chosen - 1].id), "pick")
+    desk.keep(desk.session.undo().add(tries[chosen - 1]), "pick")
     desk.view.turn(len(desk.session.path), tries[chosen - 1])
     desk.view.line(where(desk.session))
 
