@@ -274,7 +274,8 @@ class Wanting(Counting):
 def test_a_simulated_user_says_at_the_last_turn_what_is_meant_and_is_counted():
     def varied(prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
         for number in range(count):
-            yield number, Piece(f"print(x + {1 - number % 2})\n```", Usage(50, 0, 6, finish="stop", logprob=-3.0))
+            said = f"print(x + {1 - number % 2})\n```"
+            yield number, Piece(said, Usage(50, 0, 6, finish="stop", logprob=-3.0))
 
     def held(ask: bool) -> Row:
         def maker(run: Run) -> Synthesizer:
