@@ -92,7 +92,12 @@ class Writing:
 
     def chose(self, turn: Turn, count: int) -> None:
         self.view.erase()
-        why = f"meant: {turn.meant}" if turn.meant else f"the best of {count} candidates is another:"
+        if turn.meant:
+            why = f"meant: {turn.meant}"
+        elif turn.making.afresh:
+            why = "the whole program, written afresh, does better:"
+        else:
+            why = f"the best of {count} candidates is another:"
         self.view.note(why)
         self.printed = []
         self.print(turn.chunk.split("\n"))
