@@ -79,6 +79,8 @@ class Writing:
         else:
             self.view.note("the model wrote no code; /retry asks again")
         self.printed = []
+        if asks(turn.chunk):
+            self.view.line("? the model asks back: type your answer, and the next turn knows both", YELLOW)
         if cost(turn.usage):
             self.view.note(cost(turn.usage))
         if turn.status == INTERRUPTED and turn.making.mends:
@@ -102,3 +104,9 @@ class Writing:
         self.printed = []
         self.print(turn.chunk.split("\n"))
         self.printed = []
+
+
+def asks(chunk: str) -> bool:
+    """Whether a turn has no code but a question, which is kept as a comment."""
+    lines = [line for line in chunk.split("\n") if line.strip()]
+    return bool(lines) and all(line.startswith("#") for line in lines) and lines[-1].rstrip().endswith("?")
