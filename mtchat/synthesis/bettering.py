@@ -18,7 +18,7 @@ from mtchat.synthesis.checks import Check, Checked, asserted, calls, functions, 
 from mtchat.synthesis.checks import code as code_of
 from mtchat.synthesis.choice import Candidate, Choice, choose, doubtful
 from mtchat.synthesis.events import Chose, Event, Made, Weighing
-from mtchat.synthesis.readings import CALLS, Spread, open_question, readings
+from mtchat.synthesis.readings import CALLS, open_question, readings
 from mtchat.synthesis.running import Run, failed, unended
 from mtchat.synthesis.writing import Written, chunk_of, hotter, longer, one, several, whole
 
@@ -45,26 +45,6 @@ def bettered(
         bettering.look_back()
         bettering.mend()
     return bettering.made
-
-
-def spread(maker: "Synthesizer", session: Session, sampling: Sampling, count: int) -> Spread:
-    """The last turn with so many others drawn beside it and run, each kept in the session; it stays live."""
-    look, last, base = maker.look or maker.run, session.path[-1], session.undo()
-    if look is None or maker.candidates is None:
-        raise MtchatError("tries are compared by what they do, and nothing is run here; /retry asks again")
-    tried = len(session.children(last.parent)) - 1
-    prompt = maker.prompt(base, last.instruction)
-    chosen = replace(sampling, seed=sampling.seed + tried)
-    bettering = Bettering(maker, base, prompt, chosen, uninterrupted(look), session)
-    turns = bettering.drawn(count)
-    candidates = bettering.candidates(turns, base, told(last.instruction), bettering.made_up())
-    grown = session
-    for each in candidates:
-        outcome = each.session.outcome
-        assert outcome is not None
-        grown = grown.undo().add(each.turn).with_outcome(replace(outcome, variables=()))
-    back = replace(grown, head=session.head, visited=session.visited)
-    return Spread(replace(back, branches=session.branches, branch=session.branch), readings(candidates))
 
 
 def uninterrupted(look: Run) -> Run:

@@ -10,11 +10,12 @@ from mtchat.core.settings import Sampling
 from mtchat.core.turn import COMPLETE, INTERRUPTED, Making, Turn
 from mtchat.errors import MtchatError
 from mtchat.prompting.family import Family
-from mtchat.synthesis.bettering import bettered, spread
+from mtchat.synthesis.bettering import bettered
 from mtchat.synthesis.events import Made, Mending, Read, Watch, Wrote, unseen
 from mtchat.synthesis.policy import PLAIN, Policy
 from mtchat.synthesis.readings import Asking, Spread
 from mtchat.synthesis.running import Run, better, complaint, kept, tried, unended
+from mtchat.synthesis.spreading import spread
 from mtchat.synthesis.writing import (
     Candidates,
     Complete,
