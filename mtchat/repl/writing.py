@@ -9,7 +9,8 @@ from mtchat.core.turn import INTERRUPTED, Turn
 from mtchat.repl import highlight
 from mtchat.repl.escape import escaped
 from mtchat.repl.view import YELLOW, View, cost, reading
-from mtchat.synthesis import Chose, Event, Made, Mending, Ran, Read, Running, Weighing, Wrote
+from mtchat.repl.turns import fitting
+from mtchat.synthesis import Chose, Event, Fitted, Made, Mending, Ran, Read, Running, Weighing, Wrote
 
 
 @dataclass
@@ -28,6 +29,8 @@ class Writing:
 
     def __call__(self, event: Event) -> None:
         match event:
+            case Fitted(numbers):
+                self.view.note(fitting(numbers))
             case Read(usage):
                 self.view.transient(reading(usage))
             case Wrote(code):
@@ -87,6 +90,8 @@ class Writing:
             broken = "" if parses(turn.chunk) else ", though it is not whole; /code finishes it by hand"
             self.view.line(f"■ interrupted; what was written is kept{broken}", YELLOW)
             self.view.note("/retry asks again, /undo takes it back")
+        elif turn.usage.finish == "length" and turn.usage.written < turn.making.sampling.max_tokens:
+            self.view.line("■ stopped where the context was full; /context says what makes room", YELLOW)
         elif turn.usage.finish == "length":
             self.view.line("■ stopped at max_tokens; /set max_tokens N allows longer replies", YELLOW)
 
