@@ -18,8 +18,8 @@ from mtchat.errors import ExitCode, MtchatError, SandboxError
 from mtchat.prompting import family
 from mtchat.repl.escape import escaped
 from mtchat.repl.remedy import in_shell
-from mtchat.repl.view import View, cost, shown
 from mtchat.repl.turns import fitting
+from mtchat.repl.view import View, cost, shown
 from mtchat.store import Log, attach, checked, files_of
 from mtchat.synthesis import Chose, Event, Fitted, Made, Mending, Ran, Synthesizer, failed, policy, unended
 

@@ -8,8 +8,8 @@ from mtchat.core.outcome import Outcome
 from mtchat.core.turn import INTERRUPTED, Turn
 from mtchat.repl import highlight
 from mtchat.repl.escape import escaped
-from mtchat.repl.view import YELLOW, View, cost, reading
 from mtchat.repl.turns import fitting
+from mtchat.repl.view import YELLOW, View, cost, reading
 from mtchat.synthesis import Chose, Event, Fitted, Made, Mending, Ran, Read, Running, Weighing, Wrote
 
 
