@@ -31,10 +31,21 @@ class Memory:
 
 
 def remembered(session: Session, path: Sequence[Turn]) -> Memory:
-    """What the user wants a model to be told of a path."""
-    wanted = list(enumerate((session.mark(turn.id).context for turn in path), start=1))
-    folded = tuple(number for number, each in wanted if each == FOLDED)
-    return Memory(folded, tuple(number for number, each in wanted if each == FORGOTTEN))
+    """What the user wants a model to be told of a path.
+
+    With a forgotten turn go those right before it whose code it has.
+    """
+    folded: list[int] = []
+    forgotten: list[int] = []
+    open_turns: list[int] = []  # whose code a later turn has
+    for number, turn in enumerate(path, start=1):
+        context = session.mark(turn.id).context
+        if context == FORGOTTEN:
+            forgotten += [number] if left_out(turn) else [*open_turns, number]
+        elif context == FOLDED:
+            folded.append(number)
+        open_turns = [*open_turns, number] if left_out(turn) and context != FORGOTTEN else []
+    return Memory(tuple(folded), tuple(forgotten)).fold(())
 
 
 def recorded(making: Making) -> Memory:
@@ -43,17 +54,12 @@ def recorded(making: Making) -> Memory:
 
 
 def told(path: Sequence[Turn], memory: Memory) -> tuple[Turn, ...]:
-    """The path as a model is told it. With a forgotten turn go those before it whose code it has."""
-    kept: list[Turn] = []
-    for number, turn in enumerate(path, start=1):
-        if number in memory.forgotten:
-            while kept and left_out(kept[-1]) and not left_out(turn):
-                kept.pop()
-        elif number in memory.folded:
-            kept.append(replace(turn, chunk=folded(turn.chunk)))
-        else:
-            kept.append(turn)
-    return tuple(kept)
+    """The path as a model is told it."""
+    return tuple(
+        replace(turn, chunk=folded(turn.chunk)) if number in memory.folded else turn
+        for number, turn in enumerate(path, start=1)
+        if number not in memory.forgotten
+    )
 
 
 def left_out(turn: Turn) -> bool:

@@ -84,7 +84,7 @@ class Writing:
         self.printed = []
         if cost(turn.usage):
             self.view.note(cost(turn.usage))
-        if turn.status == INTERRUPTED and turn.making.mends:
+        if turn.status == INTERRUPTED and (turn.making.mends or turn.making.afresh):
             self.view.line("■ interrupted", YELLOW)
         elif turn.status == INTERRUPTED:
             broken = "" if parses(turn.chunk) else ", though it is not whole; /code finishes it by hand"

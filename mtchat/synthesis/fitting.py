@@ -2,12 +2,11 @@
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mtchat.core.memory import Memory, foldable, told
 from mtchat.core.prompt import ModelCard, Prompt
 from mtchat.core.turn import Turn
-from mtchat.errors import MtchatError
 
 EASE = 0.75  # of what fits is filled after folding: each time it folds, all of the context is read anew
 
@@ -17,11 +16,15 @@ Render = Callable[[tuple[Turn, ...]], Prompt]
 
 @dataclass(frozen=True)
 class Context:
-    """A prompt, and what it tells of the turns before; those in `fitted` are folded so that it fits."""
+    """A prompt, and what it tells of the turns before; those in `fitted` are folded so that it fits.
+
+    `problem` says why it does not fit all the same, and what the user can do.
+    """
 
     prompt: Prompt
     memory: Memory = Memory()
     fitted: tuple[int, ...] = ()
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ def fit(
     """The context of a path: as it is wanted where that fits, else with the oldest turns folded too.
 
     Turns that the last turn's context held folded stay so, and when more must go, enough go to last for a
-    while. The turn of the number `whole` is not folded. MtchatError where nothing helps.
+    while. The turn of the number `whole` is not folded.
     """
     if room is None:
         return Context(render(told(path, wanted)), wanted)
@@ -67,7 +70,7 @@ def fit(
         oldest = bisect_left(range(len(left) + 1), True, key=lambda oldest: size(oldest) <= most)
         if oldest <= len(left):
             return attempt(left[:oldest])
-    raise MtchatError(excess(size(len(left)), room, bool(path)))
+    return replace(attempt(left), problem=excess(size(len(left)), room, bool(path)))
 
 
 def foldables(path: Sequence[Turn], memory: Memory) -> list[int]:
@@ -81,7 +84,9 @@ def excess(tokens: int, room: Room, later: bool) -> str:
     name, context = room.card.name or "the model", room.card.context
     fitting = f"/set max_tokens {context - tokens} makes it fit, " if tokens < context else ""
     how = "with every turn folded that can be, " if later else ""
-    remedies = "/context shows what takes it, /forget K drops a turn from it, /recap writes the program anew"
+    remedies = (
+        "/context shows what takes it, /fold K and /forget K make it shorter, /recap writes the program anew"
+    )
     return (
         f"{how}the context takes {tokens} tokens and a reply up to {room.reply} (max_tokens), "
         f"but {name} sees {context}: {fitting}{remedies if later else 'shorten the instruction'}"

@@ -53,8 +53,7 @@ class Synthesizer:
     `run` is None when nothing is to be run; `card` and `family_name` go into the record of each turn. What
     the `policy` asks for beyond that is done where there is a way: `candidates` writes several replies
     together, `look` runs a program as `run` does, but quietly, and tells its variables too, and `asking` asks
-    the user. Where `count` tells the tokens of a prompt, a context that is
-    too long for the model is made to fit.
+    the user. Where `count` tells the tokens of a prompt, a context too long for the model is made to fit.
     """
 
     family: Family
@@ -74,7 +73,7 @@ class Synthesizer:
         return replace(self, count=None).context(session, instruction, Sampling()).prompt
 
     def context(self, session: Session, instruction: str, sampling: Sampling) -> Context:
-        """The context that the next turn has, made to fit the model."""
+        """The context that the next turn has, made to fit the model as far as it can be."""
         guidance = guidance_for(instruction, self.policy.guidance)
         error, preamble = complaint(session.outcome), session.preamble
 
@@ -205,6 +204,8 @@ class Synthesizer:
 
         The turn takes over the marks of the one that it mends or replaces.
         """
+        if context.problem:
+            raise MtchatError(context.problem)
         if context.fitted:
             self.watch(Fitted(context.fitted))
         written = self.write(context.prompt, sampling)
