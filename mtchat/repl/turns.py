@@ -1,14 +1,17 @@
 """Turns of the live conversation as they are typed and told: "2", "1-3 5", "turns 1-3, 5 are folded"."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from mtchat.core.memory import spans
 from mtchat.errors import UsageError
-from mtchat.repl.desk import Desk
 from mtchat.repl.words import brief
 
+if TYPE_CHECKING:
+    from mtchat.repl.desk import Desk
 
-def chosen(desk: Desk, argument: str, verb: str) -> tuple[int, ...]:
+
+def chosen(desk: "Desk", argument: str, verb: str) -> tuple[int, ...]:
     """The numbers of turns as typed, in order, each once: "3", "1 4", "1-3, 5"."""
     found: set[int] = set()
     for word in argument.replace(",", " ").split():
@@ -23,7 +26,7 @@ def chosen(desk: Desk, argument: str, verb: str) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def offered(desk: Desk) -> list[tuple[str, str]]:
+def offered(desk: "Desk") -> list[tuple[str, str]]:
     """The turns as completion offers them."""
     return [(str(number), brief(turn.instruction, 40)) for number, turn in enumerate(desk.session.path, 1)]
 
