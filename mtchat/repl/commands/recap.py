@@ -116,7 +116,7 @@ def wanted(desk: Desk) -> bool:
 
 
 def take(desk: Desk, head: str) -> None:
-    """Goes on with the new program; the name of the branch goes along, and the old end gets one of its own."""
+    """Goes on with the new program; the branch's name goes along, and the old end gets one of its own."""
     old = desk.session
     name = free(old, "before-recap", old.head)
     branches = {**old.branches, name: old.head}
@@ -125,9 +125,8 @@ def take(desk: Desk, head: str) -> None:
     desk.keep(replace(old.move(head), branches=branches), "recap")
     if desk.runner() is not None:  # for the files that it leaves
         desk.keep(desk.session.with_outcome(desk.run(desk.session.program)), "recap")
-    desk.view.line(
-        f"{where(desk.session)}; it has the whole program, /goto {name} goes back to the one before"
-    )
+    desk.view.line(where(desk.session))
+    desk.view.note(f"this turn has the whole program; /goto {name} goes back to the one before")
 
 
 def leave(desk: Desk, head: str) -> None:
