@@ -32,7 +32,7 @@ def show(desk: Desk, maker: Synthesizer, instruction: str, context: Context) -> 
     found = list(parts(desk, maker, instruction, context))
     used = sum(part.tokens for part in found)
     room = min(desk.settings.max_tokens, whole // 2)
-    found.append(Part("room for the reply", room, "/set max_tokens N changes it"))
+    found.append(Part("room to reply", room, "/set max_tokens N changes it"))
     found.append(Part("free", max(whole - used - room, 0)))
     width = max(len(str(part.tokens)) for part in found)
     rows = [
@@ -57,7 +57,7 @@ def parts(desk: Desk, maker: Synthesizer, instruction: str, context: Context) ->
     for number, turn in enumerate(path, start=1):
         names.append(Part(f"turn {number}", 0, remedy(desk, number, turn, context)))
         prompts.append(render(told(path[:number], context.memory), "", preamble, "", guidance))
-    names += [Part("the error", 0, "/fix mends it"), Part("this instruction", 0)]
+    names += [Part("the error", 0, "/fix mends it"), Part("instruction", 0)]
     all_told = told(path, context.memory)
     prompts += [render(all_told, "", preamble, error, guidance), context.prompt]
     sizes = [0, *(size(desk, prompt) for prompt in prompts)]
@@ -72,9 +72,9 @@ def remedy(desk: Desk, number: int, turn: Turn, context: Context) -> str:
     if number in context.memory.forgotten:
         return f"forgotten; /unfold {number} tells it again"
     if number in context.fitted:
-        return f"folded to fit, which saves about {saved}; /forget {number} drops it"
+        return f"folded to fit, saves {saved}; or /forget {number}"
     if number in context.memory.folded:
-        return f"folded, which saves about {saved}; /unfold {number} tells all of it"
+        return f"folded, saves {saved}; /unfold {number} tells it all"
     if saved > 0:
         return f"/fold {number} saves about {saved}"
     return f"/forget {number} drops it"

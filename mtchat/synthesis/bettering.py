@@ -19,7 +19,7 @@ from mtchat.synthesis.checks import code as code_of
 from mtchat.synthesis.choice import Candidate, Choice, choose, doubtful
 from mtchat.synthesis.events import Chose, Event, Made, Weighing
 from mtchat.synthesis.readings import CALLS, Spread, open_question, readings
-from mtchat.synthesis.running import Run, failed, kept, unended
+from mtchat.synthesis.running import Run, emptied, failed, unended
 from mtchat.synthesis.writing import Written, chunk_of, hotter, longer, one, several, whole
 
 if TYPE_CHECKING:
@@ -148,8 +148,7 @@ class Bettering:
         if not failed(outcome) or outcome is None or not outcome.turn:
             return base
         path = base.path
-        left = (replace(turn, chunk="") for turn in path[outcome.turn - 1 :])
-        return kept(base.undo(len(path) - outcome.turn + 1), tuple(left))
+        return emptied(base.undo(len(path) - outcome.turn + 1), path[outcome.turn - 1 :])
 
     def start_over(self) -> None:
         """Write the whole program afresh where it still fails, or is seen not to do what was asked for."""

@@ -9,7 +9,7 @@ from mtchat.core.settings import Sampling
 from mtchat.core.turn import COMPLETE, INTERRUPTED, Making, Turn
 from mtchat.errors import MtchatError
 from mtchat.synthesis.events import Made
-from mtchat.synthesis.running import kept
+from mtchat.synthesis.running import emptied
 from mtchat.synthesis.writing import chunk_of, hotter, longer, whole
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def recapped(maker: "Synthesizer", session: Session, sampling: Sampling) -> Sess
         raise MtchatError("there is no program yet; type an instruction")
     *others, last = session.path
     root = replace(session, head=ROOT, branch="")
-    base = kept(root, tuple(replace(turn, chunk="") for turn in others))
+    base = emptied(root, tuple(others))
     tries = sum(turn.making.afresh and turn.instruction == last.wish for turn in base.children(base.head))
     sampling = longer(sampling, len(session.path))
     sampling = hotter(sampling, tries) if tries else sampling
