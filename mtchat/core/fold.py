@@ -131,7 +131,22 @@ def body_of(source: Source, node: FUNCTIONS) -> Iterator[Edit]:
     """The body of a function, after its docstring."""
     body = node.body[1:] if documents(node.body[0]) else node.body
     if body:
-        yield from saving(Edit(source.start(body[0]), source.end(node), GONE))
+        text = " = ".join([*attributes(node), GONE])
+        yield from saving(Edit(source.start(body[0]), source.end(node), text))
+
+
+def attributes(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
+    """What `__init__` binds of the object that it makes, as `self.x`."""
+    names = [each.arg for each in (*node.args.posonlyargs, *node.args.args)]
+    found = sorted(
+        (each.lineno, each.col_offset, f"{names[0]}.{each.attr}")
+        for each in (ast.walk(node) if node.name == "__init__" and names else ())
+        if isinstance(each, ast.Attribute)
+        and isinstance(each.ctx, ast.Store)
+        and isinstance(each.value, ast.Name)
+        and each.value.id == names[0]
+    )
+    return list(dict.fromkeys(text for _, _, text in found))
 
 
 def block(source: Source, node: ast.stmt, start: int) -> Iterator[Edit]:

@@ -15,7 +15,7 @@ def do(desk: Desk, argument: str) -> None:
     maker = desk.maker()
     instruction = argument.strip() or "(your next instruction)"
     context = maker.context(desk.session, instruction, desk.settings.sampling)
-    desk.view.line(desk.model.text(context.prompt))
+    desk.view.line(desk.model.text(context.prompt).rstrip("\n"))
     desk.view.line()
     meter.show(desk, maker, instruction, context)
     tokens, whole = meter.size(desk, context.prompt), desk.model.card().context

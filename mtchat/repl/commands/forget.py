@@ -35,7 +35,7 @@ def do(desk: Desk, argument: str) -> None:
 def used(desk: Desk, number: int) -> None:
     """Says what the model no longer knows, and where that is used."""
     for later, names in users(desk.session.path, number):
-        desk.view.note(f"turn {later} uses {listed(names)}, which the model no longer sees made")
+        desk.view.note(f"turn {later} uses {listed(names)}, which the model no longer sees")
     names = tuple(sorted(bound(desk.session.numbered(number).chunk)))
     if names:
         what = f"{listed(names)} {'is' if len(names) == 1 else 'are'}"
