@@ -125,8 +125,9 @@ def test_folding_and_forgetting_change_what_is_asked_not_the_program_and_are_on_
     saved = load(desk.log.path)
     assert [saved.mark(turn.id).context for turn in saved.path] == [FOLDED, FORGOTTEN, "", ""]
     assert (saved.path[-1].making.folded, saved.path[-1].making.forgotten) == ((1,), (2,))
-    last(desk, "/forget -d 2")
-    last(desk, "/unfold 1")
+    assert "turn 1 is not forgotten" in last(desk, "/forget -d 1")
+    assert "turn 2 was forgotten; the model sees all of it again" in last(desk, "/forget -d 2")
+    assert "turn 1 was folded; the model sees all of it again" in last(desk, "/unfold 1")
     assert load(desk.log.path).marks == {}
 
 

@@ -6,11 +6,10 @@ K may be several turns, as in /forget 1-3 5. It says which later turns use names
 
 from dataclasses import replace
 
-from mtchat import registry
-from mtchat.core.mark import FORGOTTEN
+from mtchat.core.mark import FORGOTTEN, WHOLE
 from mtchat.core.memory import users
 from mtchat.core.names import bound
-from mtchat.repl import slash, turns
+from mtchat.repl import turns
 from mtchat.repl.desk import Desk
 
 USAGE = "[-d] K..."
@@ -20,7 +19,7 @@ MOST = 8  # names that are told
 def do(desk: Desk, argument: str) -> None:
     word, _, rest = argument.strip().partition(" ")
     if word == "-d":
-        registry.load(slash.COMMANDS, "unfold").do(desk, rest)
+        recall(desk, rest)
         return
     for number in turns.chosen(desk, argument, "forget"):
         turn = desk.session.numbered(number)
@@ -30,6 +29,17 @@ def do(desk: Desk, argument: str) -> None:
             f"turn {number} is forgotten: the program keeps its code, and the model sees nothing of it"
         )
         used(desk, number)
+
+
+def recall(desk: Desk, argument: str) -> None:
+    for number in turns.chosen(desk, argument, "tell again"):
+        turn = desk.session.numbered(number)
+        mark = desk.session.mark(turn.id)
+        if mark.context != FORGOTTEN:
+            desk.view.note(f"turn {number} is not forgotten")
+            continue
+        desk.keep(desk.session.with_mark(turn.id, replace(mark, context=WHOLE)), "forget")
+        desk.view.line(f"turn {number} was forgotten; the model sees all of it again")
 
 
 def used(desk: Desk, number: int) -> None:
