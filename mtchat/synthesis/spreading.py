@@ -20,7 +20,7 @@ def spread(maker: "Synthesizer", session: Session, sampling: Sampling, count: in
     if look is None or maker.candidates is None:
         raise MtchatError("tries are compared by what they do, and nothing is run here; /retry asks again")
     tried = len(session.children(last.parent)) - 1
-    prompt = maker.prompt(base, last.instruction)
+    prompt = maker.context(base, last.instruction, sampling).prompt
     chosen = replace(sampling, seed=sampling.seed + tried)
     bettering = Bettering(maker, base, prompt, chosen, uninterrupted(look), session)
     turns = bettering.drawn(count)
