@@ -43,7 +43,7 @@ class Settings:
     memory_mib: int = 1024
     disk_mib: int = 256
     output_kib: int = 1024
-    run: bool = True
+    run: str = "on"
     policy: str = "default"
 
     @property
@@ -63,6 +63,8 @@ class Settings:
             if not text.strip().isidentifier():
                 raise UsageError(f"policy is a name such as default, best or plain, not {text!r}")
             return replace(self, policy=text.strip())
+        if name == "run":
+            return replace(self, run=when(text))
         value = parse(name, text, type(getattr(self, name)))
         low, high = BOUNDS.get(name, (float("-inf"), float("inf")))
         if not low <= value <= high:
@@ -89,7 +91,7 @@ HELP = {
     "memory_mib": "memory that one run may take",
     "disk_mib": "what one run may write to files, with the attached ones",
     "output_kib": "what one run may print",
-    "run": "on runs the program after each turn; off waits for /run",
+    "run": "on runs the program after each turn; ask asks before; off waits for /run",
     "policy": "how turns are made better: default, best, plain and others",
 }
 
@@ -139,6 +141,7 @@ UNITS = {
     "output_kib": Unit("KiB", BYTES, KIB, "512, 512K or 2 MiB"),
 }
 
+ON, ASK, OFF = "on", "ask", "off"
 WORDS = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
 
 
@@ -157,6 +160,16 @@ def parse(name: str, text: str, kind: type) -> bool | int | float:
         what = "whole number" if kind is int else "number"
         example = f" such as {UNITS[name].example}" if name in UNITS else ""
         raise UsageError(f"{name} is a {what}{example}, not {text!r}") from None
+
+
+def when(text: str) -> str:
+    """When the program runs, as typed."""
+    word = text.strip().lower()
+    if word == ASK:
+        return ASK
+    if word not in WORDS:
+        raise UsageError(f"run is on, ask or off, not {text!r}")
+    return show(WORDS[word])
 
 
 def measured(word: str, unit: Unit, kind: type) -> int | float:

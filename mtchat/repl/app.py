@@ -11,13 +11,14 @@ from prompt_toolkit.styles import Style
 
 from mtchat import __version__, registry
 from mtchat.errors import MtchatError, UsageError
-from mtchat.repl import slash, toolbar
+from mtchat.repl import checking, slash, toolbar
 from mtchat.repl.completion import Slash
 from mtchat.repl.desk import Desk, Leave
 from mtchat.repl.echo import silent
 from mtchat.repl.keys import bindings
 from mtchat.repl.view import shown
 from mtchat.repl.words import sound, where
+from mtchat.synthesis import stated
 
 STYLE = Style.from_dict(
     {
@@ -32,6 +33,7 @@ def start(desk: Desk, history: Path | None) -> None:
     """Runs the REPL until the user leaves. The model starts to load once the prompt is on the screen."""
     prompt = prompter(desk, history)
     desk.ask = lambda label, text: asked(prompt, label, text)
+    desk.approval.confirm = PromptSession[str]().prompt
     prompt.app.after_render += lambda _: desk.begin()
     greet(desk)
     going = True
@@ -133,7 +135,11 @@ def dispatch(desk: Desk, line: str) -> None:
     if text == "/":
         raise UsageError("/help lists the commands")
     if not (text[0] == "/" and text[1:2].isalpha()):
-        desk.take(text)
+        claim = stated(text, desk.session)
+        if claim is None:
+            desk.take(text)
+        else:
+            checking.keep(desk, claim)
         return
     name, *rest = text[1:].split(maxsplit=1)
     known = slash.names()

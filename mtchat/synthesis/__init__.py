@@ -13,7 +13,9 @@ from mtchat.synthesis.events import (
     Wrote,
     unseen,
 )
-from mtchat.synthesis.running import Run, failed, rewrite, tried, unended
+from mtchat.synthesis.holding import examined
+from mtchat.synthesis.running import Declined, Run, failed, rewrite, tried, unended, wrong
+from mtchat.synthesis.stating import Stated, stated
 from mtchat.synthesis.synthesizer import Difference, Fixed, Synthesizer
 from mtchat.synthesis.writing import Candidates, Complete, Written
 
@@ -21,6 +23,7 @@ __all__ = [
     "Candidates",
     "Chose",
     "Complete",
+    "Declined",
     "Difference",
     "Event",
     "Fixed",
@@ -30,14 +33,18 @@ __all__ = [
     "Read",
     "Run",
     "Running",
+    "Stated",
     "Synthesizer",
     "Watch",
     "Weighing",
     "Written",
     "Wrote",
+    "examined",
     "failed",
     "rewrite",
+    "stated",
     "tried",
     "unended",
     "unseen",
+    "wrong",
 ]

@@ -101,7 +101,10 @@ class Bettering:
             replace(turn, chunk="", status=KEPT, making=Making(), usage=Usage())
             for turn in path[outcome.turn - 1 :]
         )
-        return base.undo(len(path) - outcome.turn + 1).extend(tuple(left))
+        sound = base.undo(len(path) - outcome.turn + 1)
+        for turn, old in zip(left, path[outcome.turn - 1 :], strict=True):
+            sound = sound.extend((turn,)).inherit(old.id)
+        return sound
 
     def start_over(self) -> None:
         """Write the whole program afresh where it still fails, or is seen not to do what was asked for."""
@@ -134,7 +137,9 @@ class Bettering:
     def mend(self) -> None:
         """Show the model how the turn fails, if it still does."""
         maker, outcome = self.maker, self.made.outcome
-        if not maker.policy.rounds or maker.run is None or outcome is None or not failed(outcome):
+        if not maker.policy.rounds or maker.run is None or outcome is None:
+            return
+        if not failed(outcome) and not Candidate(self.made).broken:
             return
         if outcome.turn == PREAMBLE:
             return
@@ -191,7 +196,8 @@ class Bettering:
         copies = Counter(turn.chunk for turn in turns)
         trials: dict[str, Session] = {}  # the first of those that are the same, in their order
         for turn in turns:
-            trials.setdefault(turn.chunk, base.add(replace(turn, parent=base.head)))
+            trial = base.add(replace(turn, parent=base.head)).inherit(self.made.head)
+            trials.setdefault(turn.chunk, trial)
         return choose(
             [
                 self.weighed(trial.with_outcome(self.look(trial.program)), copies[chunk], examples, checks)

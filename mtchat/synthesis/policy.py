@@ -1,6 +1,6 @@
 """A policy: what is done to make a turn better than one plain completion."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mtchat import registry
 
@@ -27,6 +27,11 @@ class Policy:
     checks: int = 0
     afresh: int = 0
     rounds: int = 0
+
+    @property
+    def quiet(self) -> "Policy":
+        """This policy without all that runs programs that the user has not seen."""
+        return replace(self, samples=0, checks=0, afresh=0, rounds=0)
 
 
 PLAIN = Policy()

@@ -13,7 +13,7 @@ from mtchat.prompting.family import Family
 from mtchat.synthesis.bettering import bettered
 from mtchat.synthesis.events import Made, Mending, Read, Watch, Wrote, unseen
 from mtchat.synthesis.policy import PLAIN, Policy
-from mtchat.synthesis.running import Run, better, complaint, kept, tried, unended
+from mtchat.synthesis.running import Run, better, complaint, kept, reproach, tried, trouble, unended
 from mtchat.synthesis.writing import (
     Candidates,
     Complete,
@@ -68,14 +68,18 @@ class Synthesizer:
         error = complaint(session.outcome)
         return self.family.render(session.path, instruction, session.preamble, error, guidance)
 
-    def take(self, session: Session, instruction: str, sampling: Sampling) -> Session:
+    def take(
+        self, session: Session, instruction: str, sampling: Sampling, *, typed: str = "", replaces: str = ""
+    ) -> Session:
         """The session with one more turn, run, and made better as the policy says.
 
+        `typed` is the instruction as it was typed, where that is shorter. What was laid down about the turn
+        of the id `replaces` holds for this one.
         An interrupted turn is kept, marked, and not run. An interrupt of what makes a turn better leaves the
         best one found so far.
         """
         prompt, error = self.prompt(session, instruction), complaint(session.outcome)
-        made = self.make(session, prompt, instruction, sampling, error=error)
+        made = self.make(session, prompt, instruction, sampling, error=error, typed=typed, replaces=replaces)
         if made is session:
             return session
         return bettered(self, session, self.tried(made), prompt, sampling)
@@ -86,14 +90,22 @@ class Synthesizer:
             raise MtchatError("nothing to retry: the program has no turns")
         last = session.numbered(len(session.path))
         tries = sum(each.instruction == last.instruction for each in session.children(last.parent))
-        policy = replace(self.policy, samples=0, afresh=0)  # which would agree on the same again
+        policy = self.policy
+        if not session.mark(last.id).checks:
+            policy = replace(policy, samples=0, afresh=0)  # which would agree on the same again
         step = self.policy.samples + self.policy.afresh + 1
         again = replace(self, policy=policy).take(
-            session.undo(), last.instruction, hotter(sampling, tries * step)
+            session.undo(),
+            last.instruction,
+            hotter(sampling, tries * step),
+            typed=last.typed,
+            replaces=last.id,
         )
-        return session if again.head == last.parent else again.inherit(last.id)
+        return session if again.head == last.parent else again
 
-    def reword(self, session: Session, number: int, instruction: str, sampling: Sampling) -> Session:
+    def reword(
+        self, session: Session, number: int, instruction: str, sampling: Sampling, *, typed: str = ""
+    ) -> Session:
         """Turn `number` made again from another instruction; the turns after it keep their code.
 
         Where it was interrupted, it is kept, marked, and nothing is run.
@@ -102,7 +114,9 @@ class Synthesizer:
         base = session.undo(len(session.path) - number + 1)
         prompt, error = self.prompt(base, instruction), complaint(base.outcome)
         old = session.numbered(number).id
-        made = self.make(base, prompt, instruction, sampling, error=error, replaces=old, rest=rest)
+        made = self.make(
+            base, prompt, instruction, sampling, error=error, typed=typed, replaces=old, rest=rest
+        )
         if made is base:
             return session
         return made if made.numbered(number).status == INTERRUPTED else self.tried(made)
@@ -111,7 +125,9 @@ class Synthesizer:
         return tried(session, self.run, self.watch)
 
     def fix(self, session: Session, sampling: Sampling, rounds: int = 3) -> Fixed:
-        """Asks the model to mend the failing turn, at most `rounds` times, and keeps the best program found.
+        """Asks the model to mend the turn that goes wrong, at most `rounds` times; keeps the best program.
+
+        That is the first turn that fails, or about which a claim does not hold.
 
         The mended chunk takes the failing one's place on a branch beside it; later turns keep their code.
         A round that does not get the program further, or that gives up names or output of the turn it
@@ -123,7 +139,7 @@ class Synthesizer:
             session = self.tried(session)
         if session.outcome is None or unended(session.outcome):
             raise MtchatError("no run came to its end, so there is nothing to fix; /run runs the program")
-        if session.outcome.ok:
+        if session.outcome.right:
             raise MtchatError("nothing to fix: the program runs without an error")
         if session.outcome.turn == PREAMBLE:
             raise MtchatError(f"only turns can be fixed, and the preamble fails: {session.outcome.error}")
@@ -135,23 +151,33 @@ class Synthesizer:
                 return Fixed(best, number, "interrupted")
             if better(attempt, best):
                 best = attempt
-            if best.outcome is not None and best.outcome.ok:
-                return Fixed(best, number, "the program runs")
+            if best.outcome is not None and best.outcome.right:
+                held = ", and all checks hold" if best.outcome.findings else ""
+                return Fixed(best, number, f"the program runs{held}")
         return Fixed(best, rounds, f"still failing after {rounds} rounds")
 
     def mend(self, session: Session, sampling: Sampling, number: int, rounds: int) -> tuple[Session, bool]:
         """One round: the failing turn written again and the program run, and whether it came to its end."""
         outcome = session.outcome
         assert outcome is not None
-        place = outcome.turn or len(session.path)
+        place = trouble(outcome) or len(session.path)
         failing, rest = session.numbered(place), session.path[place:]
-        error = complaint(outcome)
+        error = reproach(outcome)
         self.watch(Mending(number, rounds, place, outcome.error))
         prompt = self.family.mend(session.path[:place], session.preamble, error, self.policy.guidance)
         base = session.undo(len(session.path) - place + 1)
         asked = sum(each.making.mends == failing.id for each in session.children(failing.parent))
         chosen = hotter(sampling, asked) if asked else sampling
-        made = self.make(base, prompt, failing.instruction, chosen, error=error, mends=failing.id, rest=rest)
+        made = self.make(
+            base,
+            prompt,
+            failing.instruction,
+            chosen,
+            error=error,
+            typed=failing.typed,
+            mends=failing.id,
+            rest=rest,
+        )
         if made is base or made.numbered(place).status == INTERRUPTED:
             return made, False
         run = self.tried(made)
@@ -165,6 +191,7 @@ class Synthesizer:
         sampling: Sampling,
         *,
         error: str = "",
+        typed: str = "",
         mends: str = "",
         replaces: str = "",
         rest: tuple[Turn, ...] = (),
@@ -194,7 +221,7 @@ class Synthesizer:
             rules,
         )
         status = INTERRUPTED if stopped else COMPLETE
-        turn = Turn(instruction, chunk, session.head, status, making, written.usage)
+        turn = Turn(instruction, chunk, session.head, status, making, written.usage, typed=typed)
         made = kept(session.add(turn).inherit(mends or replaces), rest)
         self.watch(Made(made, turn))
         return made

@@ -7,7 +7,8 @@ USAGE = "[TEXT]"
 
 def do(desk: Desk, argument: str) -> None:
     maker = desk.maker()
-    text = desk.model.text(maker.prompt(desk.session, argument.strip() or "(your next instruction)"))
+    wish = desk.resolved(argument.strip()).text or "(your next instruction)"
+    text = desk.model.text(maker.prompt(desk.session, wish))
     desk.view.line(text)
     tokens, context = desk.model.count(text), desk.model.card().context
     desk.view.note(f"{tokens} of {context} tokens; family {maker.family_name}, model {desk.model.name}")
