@@ -25,6 +25,7 @@ from mtchat.repl.words import home, regular
 from mtchat.starter import cache
 from mtchat.starter.progress import Progress, describe
 from mtchat.store import Log
+from mtchat.synthesis import examined
 
 
 def run(args: argparse.Namespace) -> int:
@@ -38,15 +39,19 @@ def run(args: argparse.Namespace) -> int:
         view = err if stream == "stderr" else out
         write(view.out, text)
 
-    ground = wiring.Ground(args.unsafe)
-    err.warning(ground.notice())
-    outcome = ground.run(program, settings.limits, place, hear, given)
+    with wiring.Ground(args.unsafe) as ground:
+        err.warning(ground.notice())
+        outcome = ground.run(program, settings.limits, place, hear, given)
+        if not given.arguments and given.stdin is None:
+            outcome = examined(program, outcome, lambda part: ground.trial(part, settings.limits, given))
     if outcome.traceback:
         err.line(outcome.traceback.rstrip("\n"))
-    if not outcome.ok:
+    if outcome.ok:
+        err.findings(outcome)
+    else:
         err.verdict(outcome, in_shell(outcome, settings, fed=given.stdin is not None))
     err.files(outcome, shown(place) if place else "")
-    return status(outcome)
+    return status(outcome) or (ExitCode.FAILED if outcome.broken else ExitCode.DONE)
 
 
 def given_to(session: Session, args: argparse.Namespace, settings: Settings, err: View) -> Given:

@@ -64,7 +64,17 @@ def wording(code: str) -> str:
     """What an expression claims, in words: "total must be 42"."""
     match expression(code):
         case ast.Compare(left, [relation], [right]) if type(relation) in RELATIONS:
-            return f"{ast.unparse(left)} must {RELATIONS[type(relation)]} {ast.unparse(right)}"
+            return f"{called(left)} must {RELATIONS[type(relation)]} {ast.unparse(right)}"
+        case ast.UnaryOp(ast.Not(), ast.Compare(left, [ast.Eq()], [right])):
+            return f"{called(left)} must not be {ast.unparse(right)}"
         case ast.UnaryOp(ast.Not(), value):
             return f"{ast.unparse(value)} must not hold"
     return f"{code} must hold"
+
+
+def called(value: ast.expr) -> str:
+    """What to call one side of a comparison."""
+    match value:
+        case ast.Call(ast.Name("len"), [ast.Name(name)], []):
+            return f"the length of {name}"
+    return ast.unparse(value)

@@ -2,11 +2,13 @@
 
 import difflib
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.input.typeahead import clear_typeahead
 from prompt_toolkit.styles import Style
 
 from mtchat import __version__, registry
@@ -14,7 +16,7 @@ from mtchat.errors import MtchatError, UsageError
 from mtchat.repl import checking, slash, toolbar
 from mtchat.repl.completion import Slash
 from mtchat.repl.desk import Desk, Leave
-from mtchat.repl.echo import silent
+from mtchat.repl.echo import forget_typed, silent
 from mtchat.repl.keys import bindings
 from mtchat.repl.view import shown
 from mtchat.repl.words import sound, where
@@ -33,7 +35,7 @@ def start(desk: Desk, history: Path | None) -> None:
     """Runs the REPL until the user leaves. The model starts to load once the prompt is on the screen."""
     prompt = prompter(desk, history)
     desk.ask = lambda label, text: asked(prompt, label, text)
-    desk.approval.confirm = PromptSession[str]().prompt
+    desk.approval.confirm = confirmer()
     prompt.app.after_render += lambda _: desk.begin()
     greet(desk)
     going = True
@@ -79,6 +81,18 @@ def asked(prompt: PromptSession[str], label: str, text: str) -> str:
         return prompt.prompt([("class:prompt", label)], default=text)
     except (KeyboardInterrupt, EOFError):
         return text
+
+
+def confirmer() -> Callable[[str], str]:
+    """Asks a question apart from the conversation: what was typed before it was asked is no answer."""
+    prompt = PromptSession[str](style=STYLE)
+
+    def confirm(label: str) -> str:
+        forget_typed()
+        clear_typeahead(prompt.input)
+        return prompt.prompt([("class:prompt", label)])
+
+    return confirm
 
 
 def greet(desk: Desk) -> None:

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from mtchat.repl.desk import Desk
 
 CHOICES = "[Enter run, e edit, r retry, u undo, a auto] "
-EXPLAINED = "Enter runs the code; e, r, u or a with a number of turns do something else; Ctrl-C runs nothing"
+EXPLAINED = (
+    "Enter runs the code; e changes the instruction, r asks the model again, u takes the turn back, "
+    "a runs all code from now on, a 5 that of this and the next 5 turns; Ctrl-C runs nothing"
+)
 COMMANDS = {"e": "edit", "edit": "edit", "r": "retry", "retry": "retry", "u": "undo", "undo": "undo"}
 
 
@@ -82,13 +85,13 @@ def is_count(word: str) -> bool:
     return word.isascii() and word.isdecimal() and len(word) < 5 and int(word) >= 1
 
 
-def follow(desk: "Desk", before: Session) -> None:
-    """Does what the user wanted in place of a run of what was made from the session `before`."""
+def follow(desk: "Desk", before: Session) -> bool:
+    """Does what the user wanted in place of a run of what was made from the session `before`, if anything."""
     approval, path = desk.approval, desk.session.path
     declined, chosen = approval.declined, approval.chosen
     approval.reset()
     if not declined:
-        return
+        return False
     number = next((place for place, turn in enumerate(path, start=1) if turn not in before.path), len(path))
     if chosen == "undo":
         desk.keep(desk.session.move(before.head), "undo")
@@ -100,3 +103,4 @@ def follow(desk: "Desk", before: Session) -> None:
     else:
         hint = "; the last turn alone can be asked for again, /edit changes others" if chosen else ""
         desk.view.note(f"not run; /run runs it{hint}")
+    return True

@@ -5,7 +5,7 @@ from dataclasses import replace
 from mtchat.core.claim import Claim, Finding
 from mtchat.core.session import Session
 from mtchat.repl.desk import Desk
-from mtchat.synthesis import Stated, examined, unended, wrong
+from mtchat.synthesis import Stated, examined, unended
 
 
 def keep(desk: Desk, stated: Stated) -> None:
@@ -22,7 +22,7 @@ def keep(desk: Desk, stated: Stated) -> None:
         each for each in findings(desk.session) if (each.turn, each.code) == (stated.turn, stated.code)
     )
     desk.view.finding(finding)
-    if wrong(desk.session.outcome):
+    if finding.passed is False:
         desk.view.note("/fix asks the model to mend it; /check lists the checks, and /check -d N removes one")
     elif finding.passed:
         desk.view.note("it is looked at again with each run of the program; /check lists the checks")

@@ -150,8 +150,7 @@ class Desk:
             self.view.note("stopped before anything was written; nothing is changed")
             return
         self.keep(session, why)
-        follow(self, before)
-        if session is self.session and wrong(session.outcome):
+        if not follow(self, before) and wrong(session.outcome):
             self.view.note("/fix asks the model to mend it")
 
     def fix(self, rounds: int) -> Fixed:

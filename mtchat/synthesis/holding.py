@@ -7,7 +7,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from itertools import groupby
 
-from mtchat.core.claim import Claim, Finding, expression
+from mtchat.core.claim import Claim, Finding, called, expression
 from mtchat.core.names import bound
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Chunk, Program
@@ -70,7 +70,7 @@ def looked_at(program: Program, claims: Sequence[Claim], look: Run) -> tuple[Fin
     if unended(outcome):
         return unknown(claims, "the look at it was stopped")
     lines = outcome.outputs[-1].splitlines() if len(outcome.outputs) > len(before) else []
-    why = outcome.error or "what it asks did not end"
+    why = f"it ran into the limit on {outcome.limit}" if outcome.limit else "it ends the program"
     return tuple(
         finding(claim, lines[place] if place < len(lines) else "", why, known)
         for place, claim in enumerate(claims)
@@ -99,13 +99,17 @@ def finding(claim: Claim, line: str, why: str, known: frozenset[str]) -> Finding
 
 def instead(code: str, values: Sequence[str]) -> str:
     """What is the case where a claim does not hold: "total is 40"."""
-    labels = parts(code)
     shown = [
-        f"{label} is {value}"
-        for label, value in zip(labels, values, strict=False)
-        if value and label != value and not literal(label)
+        f"{spoken(label)} is {case}"
+        for label, case in zip(parts(code), values, strict=False)
+        if case and label != case and not literal(label)
     ]
     return " and ".join(shown) or "it does not"
+
+
+def spoken(label: str) -> str:
+    value = expression(label)
+    return called(value) if value else label
 
 
 def parts(code: str) -> tuple[str, ...]:
@@ -123,12 +127,12 @@ def parts(code: str) -> tuple[str, ...]:
 
 def names(value: ast.expr) -> Iterator[str]:
     """The names that an expression reads and does not only call."""
-    called = {id(node.func) for node in ast.walk(value) if isinstance(node, ast.Call)}
+    functions = {id(node.func) for node in ast.walk(value) if isinstance(node, ast.Call)}
     own = {
         node.id for node in ast.walk(value) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     }
     for node in ast.walk(value):
-        if isinstance(node, ast.Name) and id(node) not in called and node.id not in own:
+        if isinstance(node, ast.Name) and id(node) not in functions and node.id not in own:
             yield node.id
 
 
