@@ -25,6 +25,7 @@ from mtchat.store import Log, load
 from mtchat.synthesis import Synthesizer, examined
 from mtchat.synthesis.policy import Policy
 from tests.fake_repl import Fake
+from tests.shell import mtchat
 from tests.test_bettering import GREEDY, Model
 from tests.test_cli import played
 from tests.test_desk import Spoken, said
@@ -100,7 +101,7 @@ def test_a_check_changes_nothing_of_the_program(ground: Ground):
 
 
 def test_a_program_that_gives_builtin_names_another_meaning_can_be_checked(ground: Ground):
-    chunk = "list = str = repr = bool = isinstance = print = len = None\nimport sys\nsys.stdout = None"
+    chunk = "sum = 3\nlist = str = repr = bool = print = len = exit = None\nimport sys\nsys.stdout = None"
     assert found(ground, claimed(program(chunk), turn_1="sum == 4")) == (
         Finding(1, "sum == 4", False, "sum is 3"),
     )
@@ -266,3 +267,42 @@ def test_a_script_whose_check_fails_at_the_end_has_exit_code_one(tmp_path: Path,
     code, err = played(tmp_path, ["set", "after this x must be 7", "show"], run=run)
     assert code == ExitCode.FAILED
     assert "after turn 1, x must be 7, but x is 6" in err
+
+
+def test_a_script_mends_what_fails_a_check_where_that_is_asked_for(tmp_path: Path):
+    code, err = played(tmp_path, ["set", "fail", "check that x is 7"], fix=True)
+    assert code == ExitCode.FAILED
+    assert "mending turn 2, round 1 of 3" in err
+    assert [turn.chunk for turn in load(tmp_path / "played.jsonl").path][1] == "print(x)"
+
+
+def test_a_script_refers_to_what_ran(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    code, _ = played(tmp_path, ["set", "print {out 1}, then show"])
+    assert code == ExitCode.DONE
+    assert load(tmp_path / "played.jsonl").path[1].instruction == "print noise, then show"
+    with pytest.raises(MtchatError, match="no turn 9"):
+        played(tmp_path, ["show {code 9}"])
+    assert len(load(tmp_path / "played.jsonl").path) == 2
+
+
+def test_running_a_session_tells_of_its_checks_and_ends_badly_where_one_fails(tmp_path: Path):
+    session = claimed(program("x = 1", "print(x)"), turn_1="x == 1")
+    with Log.open(tmp_path / "good.jsonl") as log:
+        log.write(session)
+    good = mtchat(tmp_path, "run", "--sessions", ".", "good")
+    assert (good.returncode, good.stdout, good.stderr) == (0, "1\n", "✓ a check holds\n")
+    with Log.open(tmp_path / "bad.jsonl") as log:
+        log.write(claimed(session, turn_2="x == 2"))
+    bad = mtchat(tmp_path, "run", "--sessions", ".", "bad")
+    assert (bad.returncode, bad.stdout) == (1, "1\n")
+    assert "✗ after turn 2, x must be 2, but x is 1" in bad.stderr
+    asks = claimed(program("x = input()", "print(x)"), turn_2="x == 'a'")
+    with Log.open(tmp_path / "asks.jsonl") as log:
+        log.write(asks)
+    piped = mtchat(tmp_path, "run", "--sessions", ".", "asks", stdin="a")
+    assert (piped.returncode, piped.stdout) == (0, "a\n")
+    assert "– after turn 2, x must be 'a', but running it up to there once more fails" in piped.stderr
+    (tmp_path / "in.txt").write_text("b")
+    fed = mtchat(tmp_path, "run", "--sessions", ".", "asks", "--stdin", "in.txt")
+    assert "✗ after turn 2, x must be 'a', but x is 'b'" in fed.stderr
+    assert fed.returncode == 1

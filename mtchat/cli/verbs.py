@@ -4,6 +4,7 @@ import argparse
 import os
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from mtchat import store
@@ -29,7 +30,7 @@ from mtchat.synthesis import examined
 
 
 def run(args: argparse.Namespace) -> int:
-    """The program's own output on stdout and stderr as it comes, and its own exit code."""
+    """The program's own output as it comes, and its own exit code; 1 where only a check fails."""
     out, err = View.of(sys.stdout), View.of(sys.stderr)
     settings = arguments.settings(args)
     program, place, session = assembled(args)
@@ -42,8 +43,8 @@ def run(args: argparse.Namespace) -> int:
     with wiring.Ground(args.unsafe) as ground:
         err.warning(ground.notice())
         outcome = ground.run(program, settings.limits, place, hear, given)
-        if not given.arguments and given.stdin is None:
-            outcome = examined(program, outcome, lambda part: ground.trial(part, settings.limits, given))
+        again = replace(given, stdin=None) if given.stdin and Path(given.stdin).is_fifo() else given
+        outcome = examined(program, outcome, lambda part: ground.trial(part, settings.limits, again))
     if outcome.traceback:
         err.line(outcome.traceback.rstrip("\n"))
     if outcome.ok:

@@ -246,9 +246,9 @@ class Desk:
             self.approval.always, self.settings = False, replace(self.settings, run=ON)
         return self.run(program)
 
-    def probe(self, program: Program) -> Outcome:
+    def probe(self, program: Program, given: Given | None = None) -> Outcome:
         """A program that looks at the checks of another: nothing of it is shown or kept."""
-        given = Given(files=present(self.session))
+        given = given or Given(files=present(self.session))
         with self.view.waiting(lambda: "checking"):
             return self.tools.resume(program, self.settings.limits, None, Tail(), given, False)
 
@@ -278,8 +278,8 @@ class Desk:
         self.announce()
         given, limits = self.given(arguments, stdin), self.settings.limits
         self.last = self.tools.run(self.session.program, limits, self.place, self.view.hearing(), given)
+        self.last = examined(self.session.program, self.last, lambda part: self.probe(part, given))
         if not arguments and stdin is None:
-            self.last = examined(self.session.program, self.last, self.probe)
             self.keep(self.session.with_outcome(self.last), "run")
         return self.last
 

@@ -69,7 +69,9 @@ def looked_at(program: Program, claims: Sequence[Claim], look: Run) -> tuple[Fin
         return unknown(claims, str(error))
     if unended(outcome):
         return unknown(claims, "the look at it was stopped")
-    lines = outcome.outputs[-1].splitlines() if len(outcome.outputs) > len(before) else []
+    if len(outcome.outputs) <= len(before):
+        return unknown(claims, f"running it up to there once more fails: {outcome.error or outcome.limit}")
+    lines = outcome.outputs[-1].splitlines()
     why = f"it ran into the limit on {outcome.limit}" if outcome.limit else "it ends the program"
     return tuple(
         finding(claim, lines[place] if place < len(lines) else "", why, known)
