@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from mtchat.core.claim import Claim
 from mtchat.core.given import Attached
 from mtchat.core.mark import Mark
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program, assemble
-from mtchat.core.turn import Turn
+from mtchat.core.turn import KEPT, Turn
 from mtchat.errors import MtchatError
 
 ROOT = ""
@@ -47,7 +48,17 @@ class Session:
 
     @property
     def program(self) -> Program:
-        return assemble(self.path, self.preamble)
+        return assemble(self.path, self.preamble, self.claims)
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """What must hold on the live path; after a later turn where that has the code of the claim's own."""
+        path = self.path
+        return tuple(
+            Claim(number, code, written(path, number))
+            for number, turn in enumerate(path, start=1)
+            for code in self.mark(turn.id).checks
+        )
 
     @property
     def outcome(self) -> Outcome | None:
@@ -149,6 +160,14 @@ class Session:
     def with_outcome(self, outcome: Outcome) -> "Session":
         """This session with what its live program did."""
         return replace(self, outcomes={**self.outcomes, self.head: outcome})
+
+
+def written(path: tuple[Turn, ...], number: int) -> int:
+    """The turn whose chunk has the code of a turn: its own, or a later one that has the program afresh."""
+    turn = path[number - 1]
+    if turn.chunk or turn.status != KEPT:
+        return number
+    return next((at for at, each in enumerate(path, start=1) if at > number and each.chunk), number)
 
 
 def count(turns: int) -> str:

@@ -16,7 +16,7 @@ from mtchat.synthesis.events import Fitted, Made, Mending, Read, Watch, Wrote, u
 from mtchat.synthesis.fitting import Context, Count, Room, fit
 from mtchat.synthesis.policy import PLAIN, Policy
 from mtchat.synthesis.readings import Asking, Spread
-from mtchat.synthesis.running import Run, better, complaint, kept, tried, unended
+from mtchat.synthesis.running import Run, better, complaint, kept, reproach, tried, trouble, unended
 from mtchat.synthesis.spreading import spread
 from mtchat.synthesis.writing import (
     Candidates,
@@ -86,14 +86,18 @@ class Synthesizer:
     def room(self, sampling: Sampling) -> Room | None:
         return Room(self.count, self.card, sampling.max_tokens) if self.count else None
 
-    def take(self, session: Session, instruction: str, sampling: Sampling) -> Session:
+    def take(
+        self, session: Session, instruction: str, sampling: Sampling, *, typed: str = "", replaces: str = ""
+    ) -> Session:
         """The session with one more turn, run, and made better as the policy says.
 
+        `typed` is the instruction as it was typed, where that is shorter. What was laid down about the turn
+        of the id `replaces` holds for this one.
         An interrupted turn is kept, marked, and not run. An interrupt of what makes a turn better leaves the
         best one found so far.
         """
         context, error = self.context(session, instruction, sampling), complaint(session.outcome)
-        made = self.make(session, context, instruction, sampling, error=error)
+        made = self.make(session, context, instruction, sampling, error=error, typed=typed, replaces=replaces)
         if made is session:
             return session
         return bettered(self, session, self.tried(made), context.prompt, sampling)
@@ -104,12 +108,18 @@ class Synthesizer:
             raise MtchatError("nothing to retry: the program has no turns")
         last = session.numbered(len(session.path))
         tries = sum(each.instruction == last.instruction for each in session.children(last.parent))
-        policy = replace(self.policy, samples=0, afresh=0)  # which would agree on the same again
+        policy = self.policy
+        if not session.mark(last.id).checks:
+            policy = replace(policy, samples=0, afresh=0)  # which would agree on the same again
         step = self.policy.samples + self.policy.afresh + 1
         again = replace(self, policy=policy).take(
-            session.undo(), last.instruction, hotter(sampling, tries * step)
+            session.undo(),
+            last.instruction,
+            hotter(sampling, tries * step),
+            typed=last.typed,
+            replaces=last.id,
         )
-        return session if again.head == last.parent else again.inherit(last.id)
+        return session if again.head == last.parent else again
 
     def spread(self, session: Session, sampling: Sampling, count: int) -> Spread:
         """The last turn with so many other tries beside it, told by what they do."""
@@ -117,7 +127,9 @@ class Synthesizer:
             raise MtchatError("nothing to retry: the program has no turns")
         return spread(self, session, sampling, count)
 
-    def reword(self, session: Session, number: int, instruction: str, sampling: Sampling) -> Session:
+    def reword(
+        self, session: Session, number: int, instruction: str, sampling: Sampling, *, typed: str = ""
+    ) -> Session:
         """Turn `number` made again from another instruction; the turns after it keep their code.
 
         Where it was interrupted, it is kept, marked, and nothing is run.
@@ -126,7 +138,9 @@ class Synthesizer:
         base = session.undo(len(session.path) - number + 1)
         context, error = self.context(base, instruction, sampling), complaint(base.outcome)
         old = session.numbered(number).id
-        made = self.make(base, context, instruction, sampling, error=error, replaces=old, rest=rest)
+        made = self.make(
+            base, context, instruction, sampling, error=error, typed=typed, replaces=old, rest=rest
+        )
         if made is base:
             return session
         return made if made.numbered(number).status == INTERRUPTED else self.tried(made)
@@ -135,7 +149,9 @@ class Synthesizer:
         return tried(session, self.run, self.watch)
 
     def fix(self, session: Session, sampling: Sampling, rounds: int = 3) -> Fixed:
-        """Asks the model to mend the failing turn, at most `rounds` times, and keeps the best program found.
+        """Asks the model to mend the turn that goes wrong, at most `rounds` times; keeps the best program.
+
+        That is the first turn that fails, or about which a claim does not hold.
 
         The mended chunk takes the failing one's place on a branch beside it; later turns keep their code.
         A round that does not get the program further, or that gives up names or output of the turn it
@@ -147,7 +163,7 @@ class Synthesizer:
             session = self.tried(session)
         if session.outcome is None or unended(session.outcome):
             raise MtchatError("no run came to its end, so there is nothing to fix; /run runs the program")
-        if session.outcome.ok:
+        if session.outcome.right:
             raise MtchatError("nothing to fix: the program runs without an error")
         if session.outcome.turn == PREAMBLE:
             raise MtchatError(f"only turns can be fixed, and the preamble fails: {session.outcome.error}")
@@ -159,17 +175,18 @@ class Synthesizer:
                 return Fixed(best, number, "interrupted")
             if better(attempt, best):
                 best = attempt
-            if best.outcome is not None and best.outcome.ok:
-                return Fixed(best, number, "the program runs")
+            if best.outcome is not None and best.outcome.right:
+                held = ", and all checks hold" if best.outcome.findings else ""
+                return Fixed(best, number, f"the program runs{held}")
         return Fixed(best, rounds, f"still failing after {rounds} rounds")
 
     def mend(self, session: Session, sampling: Sampling, number: int, rounds: int) -> tuple[Session, bool]:
         """One round: the failing turn written again and the program run, and whether it came to its end."""
         outcome = session.outcome
         assert outcome is not None
-        place = outcome.turn or len(session.path)
+        place = trouble(outcome) or len(session.path)
         failing, rest = session.numbered(place), session.path[place:]
-        error = complaint(outcome)
+        error = reproach(outcome)
         self.watch(Mending(number, rounds, place, outcome.error))
         preamble, guidance = session.preamble, self.policy.guidance
         base = session.undo(len(session.path) - place + 1)
@@ -183,7 +200,16 @@ class Synthesizer:
             self.room(chosen),
             whole=place,
         )
-        made = self.make(base, context, failing.instruction, chosen, error=error, mends=failing.id, rest=rest)
+        made = self.make(
+            base,
+            context,
+            failing.instruction,
+            chosen,
+            error=error,
+            typed=failing.typed,
+            mends=failing.id,
+            rest=rest,
+        )
         if made is base or made.numbered(place).status == INTERRUPTED:
             return made, False
         run = self.tried(made)
@@ -197,6 +223,7 @@ class Synthesizer:
         sampling: Sampling,
         *,
         error: str = "",
+        typed: str = "",
         mends: str = "",
         replaces: str = "",
         rest: tuple[Turn, ...] = (),
@@ -232,7 +259,7 @@ class Synthesizer:
             forgotten=context.memory.forgotten,
         )
         status = INTERRUPTED if stopped else COMPLETE
-        turn = Turn(instruction, chunk, session.head, status, making, written.usage)
+        turn = Turn(instruction, chunk, session.head, status, making, written.usage, typed=typed)
         made = kept(session.add(turn).inherit(mends or replaces), rest)
         self.watch(Made(made, turn))
         return made

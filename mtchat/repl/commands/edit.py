@@ -14,12 +14,13 @@ def do(desk: Desk, argument: str) -> None:
     if word and not word.isdecimal():
         word, rest = "", [argument]
     number = desk.number(word)
-    old = desk.session.numbered(number).instruction
+    old = desk.session.numbered(number).shown
     new = rest[0].strip() if rest else desk.ask(f"edit {number}› ", old).strip()
     if not new or new == old:
         desk.view.note("the instruction is unchanged")
         return
     before = desk.session
     source = before.undo(len(before.path) - number + 1).program.source
-    made = desk.maker(source).reword(before, number, new, desk.settings.sampling)
+    said = desk.resolved(new)
+    made = desk.maker(source).reword(before, number, said.text, desk.settings.sampling, typed=said.typed)
     desk.finish(before, made, "edit")
