@@ -1,0 +1,34 @@
+"""Answers in words: streamed as far as they are fit to be shown, bounded, and ended when they go round."""
+
+from collections.abc import Iterator
+
+from mtchat.core.prompt import Prompt
+from mtchat.core.settings import Sampling
+from mtchat.prompting.asking import kept
+from mtchat.synthesis.writing import Complete
+
+LONGEST_ANSWER = 160  # tokens
+LONGEST_LINE = 64
+
+
+def spoken(
+    complete: Complete, prompt: Prompt, sentences: int, max_tokens: int = LONGEST_ANSWER
+) -> Iterator[str]:
+    """The words of an answer as they come, the likeliest ones: so many sentences at most."""
+    text, shown = "", 0
+    stream = complete(prompt, Sampling(max_tokens=max_tokens))
+    try:
+        finish = ""
+        for piece in stream:
+            text, finish = text + piece.text, piece.usage.finish
+            good = kept(text, sentences)
+            yield good.text[shown:]
+            shown = max(shown, len(good.text))
+            if good.finished:
+                return
+        good = kept(text, sentences, whole=True)
+        yield good.text[shown:] + (" …" if finish == "length" and not good.finished else "")
+    finally:
+        close = getattr(stream, "close", None)
+        if close is not None:
+            close()
