@@ -12,7 +12,7 @@ from mtchat.core.names import tree
 from mtchat.core.prompt import Message, Prompt
 
 SYSTEM = (
-    "You explain Python to people who have never programmed. You use short, plain sentences, and you say only "
+    "You explain Python to people who have never programmed. You use short, plain sentences and say only "
     "what the code that you are given really does."
 )
 TUTOR = (
@@ -29,8 +29,8 @@ EXAMPLE = (
     Message(
         "assistant",
         "`names = ['Ada', 'Bob']`\n- Sets `names` to a list of 2 items.\n"
-        "`lengths = {n: len(n) for n in names}`\n- Makes a dictionary that has, for each name, how many letters "
-        "it has.\n`print(max(lengths, key=lengths.get).upper())`\n- Finds the name with the most letters and "
+        "`lengths = {n: len(n) for n in names}`\n- Makes a dictionary of how many letters each name "
+        "has.\n`print(max(lengths, key=lengths.get).upper())`\n- Finds the name with the most letters and "
         "shows it in capital letters.\nIn short: The program shows the longest name in capital letters.",
     ),
 )
