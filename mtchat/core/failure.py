@@ -44,6 +44,7 @@ KIND = re.compile(r"(?:^|: )(\w*(?:Error|Exception|Iteration|Interrupt|Exit|Warn
 UNKNOWN = re.compile(r"name '(\w+)' is not defined")
 MISSING = re.compile(r"has no attribute '(\w+)'")
 LONGEST_VALUE = 70
+CODE_KINDS = ("function", "type", "builtin_function_or_method", "method")
 
 
 def kind(outcome: Outcome) -> str:
@@ -72,7 +73,7 @@ def values(program: Program, outcome: Outcome, variables: Sequence[Variable]) ->
     if not outcome.frames:
         return ()
     used = names(line(program, outcome.frames[0]))
-    return tuple(each for each in variables if each.name in used)
+    return tuple(each for each in variables if each.name in used and each.kind not in CODE_KINDS)
 
 
 def names(code: str) -> frozenset[str]:

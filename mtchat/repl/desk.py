@@ -13,6 +13,7 @@ from mtchat.core.session import Session
 from mtchat.core.settings import Limits, Sampling, Settings
 from mtchat.errors import ModelError, MtchatError, SandboxError
 from mtchat.prompting import family
+from mtchat.repl.lesson import Lesson
 from mtchat.repl.remedy import in_repl
 from mtchat.repl.view import Tail, View, shown
 from mtchat.repl.words import number
@@ -95,6 +96,7 @@ class Desk:
     chosen_family: str = ""
     announced: bool = False
     last: Outcome | None = None
+    lesson: Lesson | None = None
     session: Session = field(init=False)
     notices: tuple[str, ...] = field(init=False)
 

@@ -24,6 +24,8 @@ LEGEND = (
     f"lines with {SIGN.strip()} are the model's words and may be wrong; all others are read from the code"
 )
 
+LEGEND_OF_ERRORS = f"what follows {SIGN.strip()} are the model's words and may be wrong; the rest is certain"
+
 
 def explain_turn(desk: Desk, number: int) -> None:
     """Every line of a turn with what it does under it."""
@@ -73,7 +75,8 @@ def explain_error(desk: Desk) -> None:
     if chats(desk):
         told = "\n".join(["- " + where, *(f"- {fact}" for fact in facts)])
         speech = Speech(view)
-        speak(desk, speech, asking.failure(program.source, told), 3, LONGEST_ANSWER)
+        speak(desk, speech, asking.failure(program.source, told), 2, LONGEST_ANSWER)
+        view.note(LEGEND_OF_ERRORS)
     number = outcome.turn or len(desk.session.path)
     steps = f"/fix asks the model to mend it, /edit {number} changes what turn {number} is asked for"
     view.note(f"{steps}, /undo takes the last turn back")

@@ -32,3 +32,14 @@ def spoken(
         close = getattr(stream, "close", None)
         if close is not None:
             close()
+
+
+def spoken_whole(complete: Complete, prompt: Prompt, max_tokens: int = LONGEST_ANSWER) -> str:
+    """All that is answered, as the model wrote it, for those who take it apart themselves."""
+    stream = complete(prompt, Sampling(max_tokens=max_tokens))
+    try:
+        return "".join(piece.text for piece in stream)
+    finally:
+        close = getattr(stream, "close", None)
+        if close is not None:
+            close()
