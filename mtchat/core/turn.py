@@ -13,7 +13,7 @@ INTERRUPTED = "interrupted"
 EDITED = "edited"
 KEPT = "kept"
 # of Making; turns from before they were there keep their ids
-LATER = ("guidance", "rules", "afresh", "folded", "forgotten")
+LATER = ("guidance", "rules", "afresh", "folded", "forgotten", "asked", "goes_on")
 STATUSES = (COMPLETE, INTERRUPTED, EDITED, KEPT)
 
 
@@ -26,7 +26,8 @@ class Making:
     the context held beside the conversation; `rules` says that the code was repaired by rule, and `afresh`
     that it is the whole program, written again from all instructions up to this one. Of the turns before
     it, the context held those with a number in `folded` as signatures and names, and those in `forgotten`
-    not at all.
+    not at all. `asked` is what the model was told to do with the code of the turn in `mends`, where that does
+    not fail; `goes_on` that it was to go on from where that code ends.
     """
 
     model: str = ""
@@ -41,6 +42,8 @@ class Making:
     afresh: bool = False
     folded: tuple[int, ...] = ()
     forgotten: tuple[int, ...] = ()
+    asked: str = ""
+    goes_on: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from mtchat.errors import ModelError, MtchatError, SandboxError
 from mtchat.prompting import family
 from mtchat.repl.approval import Approval, follow
 from mtchat.repl.asking import Answer, asking, offered, picked
+from mtchat.repl.lesson import Lesson
 from mtchat.repl.remedy import in_repl
 from mtchat.repl.view import Tail, View, shown
 from mtchat.repl.words import number
@@ -116,6 +117,7 @@ class Desk:
     chosen_family: str = ""
     announced: bool = False
     last: Outcome | None = None
+    lesson: Lesson | None = None
     approval: Approval = field(init=False)
     session: Session = field(init=False)
     notices: tuple[str, ...] = field(init=False)
@@ -188,11 +190,13 @@ class Desk:
         """Keeps a session that may have a new turn, and says what can be done next."""
         self.view.erase()  # what was weighed and changed nothing
         if session is before:
-            self.view.note("stopped before anything was written; nothing is changed")
+            self.view.note(
+                "stopped before anything was written; nothing is changed, so you can type another instruction"
+            )
             return
         self.keep(session, why)
         if not follow(self, before) and wrong(session.outcome):
-            self.view.note("/fix asks the model to mend it")
+            self.view.note("/explain says why in plain words, /fix asks the model to mend it")
 
     def fix(self, rounds: int) -> Fixed:
         """Mends the failing turn. Whatever ends it, the tries are kept and the live program is the best."""
@@ -232,7 +236,7 @@ class Desk:
         if self.settings.run == OFF:
             return None
         if self.tools.refusal():
-            self.view.error(f"programs are not run: {self.tools.refusal()}")
+            self.view.error(f"programs are not run: {self.tools.refusal()}; mtchat doctor says more")
             return None
         self.announce()
         return self.asked if self.settings.run == ASK else self.run
@@ -344,7 +348,7 @@ class Desk:
             raise MtchatError("the program has no turns yet; type an instruction")
         if not text.strip():
             return len(self.session.path)
-        chosen = number(text, "the number of a turn")
+        chosen = number(text, "the number of a turn; /show shows them")
         self.session.numbered(chosen)
         return chosen
 

@@ -25,6 +25,7 @@ from mtchat.synthesis.writing import (
     chunk_of,
     guidance_for,
     hotter,
+    reworked,
     whole,
 )
 
@@ -164,7 +165,9 @@ class Synthesizer:
         if session.outcome is None or unended(session.outcome):
             raise MtchatError("no run came to its end, so there is nothing to fix; /run runs the program")
         if session.outcome.right:
-            raise MtchatError("nothing to fix: the program runs without an error")
+            raise MtchatError(
+                "nothing to fix: the program runs without an error; /edit changes what a turn is asked for"
+            )
         if session.outcome.turn == PREAMBLE:
             raise MtchatError(f"only turns can be fixed, and the preamble fails: {session.outcome.error}")
         best = session
@@ -227,16 +230,19 @@ class Synthesizer:
         mends: str = "",
         replaces: str = "",
         rest: tuple[Turn, ...] = (),
+        asked: str = "",
+        start: str | None = None,
     ) -> Session:
         """The session with a turn made from a context, then `rest`; itself where nothing was written.
 
-        The turn takes over the marks of the one that it mends or replaces.
+        The turn takes over the marks of the one that it mends or replaces. `asked` and `start` are those of
+        a turn that is reworked: what it was asked for, and what it goes on from.
         """
         if context.problem:
             raise MtchatError(context.problem)
         if context.fitted:
             self.watch(Fitted(context.fitted))
-        written = self.write(context.prompt, sampling)
+        written = self.write(context.prompt, sampling, start or "")
         stopped = written.usage.finish == "interrupted"
         rules = self.policy.rules and not stopped  # what is not whole is not to be made whole by less of it
         chunk = chunk_of(self.family, written.text, session, rules)
@@ -257,6 +263,8 @@ class Synthesizer:
             rules,
             folded=context.memory.folded,
             forgotten=context.memory.forgotten,
+            asked=asked,
+            goes_on=start is not None,
         )
         status = INTERRUPTED if stopped else COMPLETE
         turn = Turn(instruction, chunk, session.head, status, making, written.usage, typed=typed)
@@ -264,9 +272,12 @@ class Synthesizer:
         self.watch(Made(made, turn))
         return made
 
-    def write(self, prompt: Prompt, sampling: Sampling) -> Written:
-        """One completion, up to its cut. Ctrl-C ends it and keeps what was written."""
-        text, usage, reading = "", Usage(), True
+    def write(self, prompt: Prompt, sampling: Sampling, start: str = "") -> Written:
+        """One completion, up to its cut. Ctrl-C ends it and keeps what was written.
+
+        `start` is code that the prompt ends with and that belongs to the completion.
+        """
+        text, usage, reading = start, Usage(), True
         stream: Iterator[Piece] = iter(())
         try:
             stream = self.complete(prompt, sampling)
@@ -300,9 +311,12 @@ class Synthesizer:
             if turn.status not in (COMPLETE, INTERRUPTED) or (only is not None and turn.id not in only):
                 continue
             base = replace(session, head=turn.parent)
-            memory = recorded(turn.making)
+            memory, start = recorded(turn.making), ""
             if turn.making.afresh:
                 prompt = whole(self.family, base.path, turn.instruction, base.preamble)
+            elif turn.making.asked or turn.making.goes_on:
+                again = reworked(self.family, base, session.get(turn.making.mends), turn.making)
+                prompt, start = again.prompt, again.start
             elif turn.making.mends:
                 failing = session.get(turn.making.mends)
                 path = told((*base.path, failing), memory)
@@ -311,14 +325,14 @@ class Synthesizer:
                 error, guidance = turn.making.error, turn.making.guidance
                 path = told(base.path, memory)
                 prompt = self.family.render(path, turn.instruction, base.preamble, error, guidance)
-            written = self.write(prompt, turn.making.sampling)
+            written = self.write(prompt, turn.making.sampling, start)
             if written.usage.finish == "interrupted":
                 raise KeyboardInterrupt
             if turn.making.afresh:
                 base = replace(base, head=ROOT)
-            again = chunk_of(self.family, written.text, base, turn.making.rules)
+            code = chunk_of(self.family, written.text, base, turn.making.rules)
             part = turn.status == INTERRUPTED and self.begins(written.text, turn, base)
-            yield None if again == turn.chunk or part else Difference(number, turn, again)
+            yield None if code == turn.chunk or part else Difference(number, turn, code)
 
     def begins(self, text: str, turn: Turn, base: Session) -> bool:
         """Whether a completion begins with what gives the chunk of a turn."""
