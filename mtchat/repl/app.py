@@ -32,6 +32,7 @@ def start(desk: Desk, history: Path | None) -> None:
     """Runs the REPL until the user leaves. The model starts to load once the prompt is on the screen."""
     prompt = prompter(desk, history)
     desk.ask = lambda label, text: asked(prompt, label, text)
+    desk.decide = lambda label, text: decided(prompt, label, text)
     prompt.app.after_render += lambda _: desk.begin()
     greet(desk)
     going = True
@@ -77,6 +78,14 @@ def asked(prompt: PromptSession[str], label: str, text: str) -> str:
         return prompt.prompt([("class:prompt", label)], default=text)
     except (KeyboardInterrupt, EOFError):
         return text
+
+
+def decided(prompt: PromptSession[str], label: str, text: str) -> str:
+    """A line the user edits, where leaving it has a meaning: Ctrl-C and Ctrl-D raise KeyboardInterrupt."""
+    try:
+        return prompt.prompt([("class:prompt", label)], default=text)
+    except EOFError:
+        raise KeyboardInterrupt from None
 
 
 def greet(desk: Desk) -> None:

@@ -91,6 +91,7 @@ class Desk:
     tools: Tools
     view: View
     ask: Callable[[str, str], str] = lambda label, text: text
+    decide: Callable[[str, str], str] = lambda label, text: text
     settings: Settings = field(default_factory=Settings)
     chosen_family: str = ""
     announced: bool = False

@@ -1,0 +1,170 @@
+"""Replaces a turn in the middle and derives the later ones again; the old program stays beside it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from mtchat.core.dependencies import said
+from mtchat.core.prompt import Usage
+from mtchat.core.session import Session, count
+from mtchat.core.turn import EDITED, Making
+from mtchat.errors import UsageError
+from mtchat.repl.desk import Desk
+from mtchat.repl.difference import show
+from mtchat.repl.view import shown
+from mtchat.repl.words import brief
+from mtchat.repl.writing import Writing
+from mtchat.synthesis import Chose, Event, Made, tried
+from mtchat.synthesis.rederive import Step, always, judged, never, rederive, stopped
+
+ASK = "--ask"
+WAYS = {"--keep": never, "--all": always}
+FLAGS = (ASK, *WAYS)
+KEEP, AGAIN = "keep", "again"
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a command was given: a flag, "" for none, and the rest of the line."""
+
+    flag: str
+    rest: str
+
+
+def words(argument: str) -> Words:
+    """Takes the flag out of a command's argument: it stands before or after the number of the turn."""
+    first, *others = argument.split(maxsplit=1) or [""]
+    if first.startswith("--"):
+        return Words(known(first), "".join(others))
+    second, *rest = "".join(others).split(maxsplit=1) or [""]
+    if first.isdecimal() and second.startswith("--"):
+        return Words(known(second), " ".join([first, *rest]))
+    return Words("", argument)
+
+
+def known(flag: str) -> str:
+    if flag not in FLAGS:
+        raise UsageError(f"no {flag[:40]!r}; there are {', '.join(FLAGS)}")
+    return flag
+
+
+def reword(desk: Desk, number: int, instruction: str, flag: str = "") -> None:
+    """Turn `number` made again from another instruction, then the later ones."""
+
+    def change(work: "Work", base: Session) -> Session:
+        desk.view.heading(f"{number}› {instruction}")
+        return work.take(base, instruction)
+
+    replaced(desk, number, change, flag)
+
+
+def recode(desk: Desk, number: int, code: str, flag: str = "") -> None:
+    """Turn `number` with code that the user wrote, then the later ones."""
+
+    def change(work: "Work", base: Session) -> Session:
+        turn = replace(work.live.numbered(number), chunk=code, status=EDITED, making=Making(), usage=Usage())
+        made = base.add(turn)
+        work.save(made)
+        return tried(made, desk.runner(), work.watch)
+
+    replaced(desk, number, change, flag)
+
+
+def replaced(desk: Desk, number: int, change: "Callable[[Work, Session], Session]", flag: str) -> None:
+    """Another turn in the place of one, and what comes of the later ones; what is stopped changes nothing."""
+    old = desk.session
+    later = len(old.path) - number
+    if uses := said(old.path, number):
+        desk.view.note(f"{uses} of turn {number}")
+    work = Work(desk, old)
+    try:
+        base = old.undo(later + 1)
+        made = change(work, base)
+        if stopped(made, base):
+            raise KeyboardInterrupt
+        made = made.inherit(old.numbered(number).id)
+        made, kept = derived(work, old, made, flag) if later else (made, 0)
+    except KeyboardInterrupt:
+        desk.view.erase()
+        desk.view.note("stopped; the program is as it was, and what was made by then is kept beside it")
+        return
+    name = free(old, f"before-edit-{number}")
+    desk.finish(old, replace(made, branches={**made.branches, name: old.head}), "edit")
+    if later:
+        desk.view.line()
+        show(desk.view, old.program.source, made.program.source)
+        desk.view.note(f"{kept} of {count(later)} after it {'is' if kept == 1 else 'are'} kept")
+    desk.view.note(f"/back goes back to the program as it was; its branch is {name}")
+
+
+def derived(work: "Work", old: Session, made: Session, flag: str) -> tuple[Session, int]:
+    """The session with the later turns derived again and run, and how many of them are kept."""
+    desk = work.desk
+    look = desk.trial if desk.settings.run and not desk.tools.refusal() else None
+    decide = work.asked if flag == ASK else WAYS.get(flag, judged)
+    found = rederive(old, made, work.take, look, decide, work.tell)
+    run = None if found.steps[-1].again else desk.runner()
+    session = tried(found.session, run, work.watch)
+    if session.outcome is not None and session.outcome.limit == "interrupted":
+        raise KeyboardInterrupt
+    return session, len(found.steps) - len(found.again)
+
+
+def free(session: Session, stem: str) -> str:
+    """A name that no branch has yet."""
+    number = 1
+    while (name := stem if number == 1 else f"{stem}-{number}") in session.branches:
+        number += 1
+    return name
+
+
+@dataclass
+class Work:
+    """Turns that are made beside the `live` program: each is shown and saved, and the live one stays."""
+
+    desk: Desk
+    live: Session
+    show: Writing = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.begin(self.live)
+
+    def begin(self, base: Session) -> None:
+        """From now on a turn on top of a session is shown."""
+        desk = self.desk
+        self.show = Writing(desk.view, base.program.source, shown(desk.place), desk.hint, beside=True)
+
+    def take(self, base: Session, instruction: str) -> Session:
+        maker = replace(self.desk.maker(), watch=self.watch)
+        self.begin(base)
+        made = maker.take(base, instruction, self.desk.settings.sampling)
+        self.desk.view.erase()
+        return made
+
+    def watch(self, event: Event) -> None:
+        if isinstance(event, Made | Chose):
+            self.save(event.session)
+        self.show(event)
+
+    def save(self, made: Session) -> None:
+        self.desk.keep(self.live.beside(made), "turn")
+
+    def tell(self, step: Step, session: Session) -> None:
+        """One line for a turn that is kept; the instruction of one that is made again, and why it is."""
+        view = self.desk.view
+        if step.worse:
+            view.note(f"turn {step.number} is kept as it was after all: that is worse")
+        elif step.again:
+            view.heading(f"{step.number}› {step.turn.instruction}")
+            view.note(f"made again: {step.reason}" if step.reason else "made again, though it still fits")
+        else:
+            view.note(f"turn {step.number} is kept" + (f", though {step.reason}" if step.reason else ""))
+
+    def asked(self, step: Step) -> bool:
+        """What the user says; what would be done unasked stands there already."""
+        wish = brief(step.turn.instruction, 40)
+        label = f"{step.number}› {wish}: {step.reason or 'it still fits'}. {KEEP} or {AGAIN}? "
+        while True:
+            answer = self.desk.decide(label, AGAIN if judged(step) else KEEP).strip().lower()
+            if answer and (KEEP.startswith(answer) or AGAIN.startswith(answer)):
+                return AGAIN.startswith(answer)
+            self.desk.view.note(f"{KEEP} or {AGAIN}; Ctrl-C leaves the program as it was")
