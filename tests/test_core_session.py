@@ -186,6 +186,14 @@ def test_two_named_branches_keep_their_own_ends():
     assert chunks(second.go_to_branch("one").go_to_branch("two")) == "ac"
 
 
+def test_another_try_for_a_turn_stays_on_its_branch_and_another_turn_leaves_it():
+    session = grown("a", "b").name_branch("main")
+    again = session.undo().extend((Turn("do b", "b2"),))
+    assert (again.branch, again.branches["main"]) == ("main", again.head)
+    other = session.undo().extend((Turn("do c", "c"),))
+    assert (other.branch, other.branches) == ("", session.branches)
+
+
 def test_an_unknown_branch_is_refused_with_a_way_on():
     with pytest.raises(MtchatError, match="no branch 'x'; /tree shows them"):
         grown("a").go_to_branch("x")

@@ -235,6 +235,9 @@ def quality(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="the run's file; goes on where it is there")
     parser.add_argument("--lanes", type=int, metavar="N", help="conversations held at once")
     parser.add_argument("--no-run", dest="run", action="store_false", help="run nothing between the turns")
+    parser.add_argument(
+        "--ask", action="store_true", help="a simulated user says what is meant, from the wanted value"
+    )
     unsafe_option(parser)
 
 

@@ -22,7 +22,7 @@ class Session:
     `outcomes` holds, by turn id, what the program of the path up to that turn last did. `attached` are the
     files of the user's that its runs get. `marks` holds, by turn id, what was laid down about a turn.
     `branches` maps names to the last turn of each; the one that is called `branch` ("" for none) grows with
-    the turns that are added.
+    the turns that are added at its end.
     """
 
     name: str = ""
@@ -80,9 +80,19 @@ class Session:
         if turn.parent != ROOT:
             self.get(turn.parent)
         grown = self if turn.id in self.by_id else replace(self, turns=(*self.turns, turn))
-        if self.branch:
-            grown = replace(grown, branches={**self.branches, self.branch: turn.id})
-        return grown.move(turn.id)
+        moved = grown.move(turn.id)
+        if not self.branch:
+            return moved
+        if self.grows(self.branch, turn):
+            return replace(moved, branches={**self.branches, self.branch: turn.id})
+        return replace(moved, branch="")
+
+    def grows(self, branch: str, turn: Turn) -> bool:
+        """Whether a turn belongs to a branch: it comes at its end, or is another try for one of its turns."""
+        end = self.branches[branch]
+        return end == turn.parent or any(
+            (each.parent, each.instruction) == (turn.parent, turn.instruction) for each in self.path_to(end)
+        )
 
     def extend(self, turns: tuple[Turn, ...]) -> "Session":
         """Turns added one below the other at the head, each given the parent it gets there."""

@@ -32,7 +32,8 @@ def start(desk: Desk, history: Path | None) -> None:
     """Runs the REPL until the user leaves. The model starts to load once the prompt is on the screen."""
     prompt = prompter(desk, history)
     desk.ask = lambda label, text: asked(prompt, label, text)
-    desk.decide = lambda label, text: decided(prompt, label, text)
+    questions: PromptSession[str] = PromptSession(style=STYLE)
+    desk.answer = lambda label: answered(questions, label)
     prompt.app.after_render += lambda _: desk.begin()
     greet(desk)
     going = True
@@ -80,12 +81,12 @@ def asked(prompt: PromptSession[str], label: str, text: str) -> str:
         return text
 
 
-def decided(prompt: PromptSession[str], label: str, text: str) -> str:
-    """A line the user edits, where leaving it has a meaning: Ctrl-C and Ctrl-D raise KeyboardInterrupt."""
+def answered(prompt: PromptSession[str], label: str) -> str | None:
+    """What the user replies to a question; None after Ctrl-C or Ctrl-D."""
     try:
-        return prompt.prompt([("class:prompt", label)], default=text)
-    except EOFError:
-        raise KeyboardInterrupt from None
+        return sound(prompt.prompt([("class:prompt", label)]))
+    except (KeyboardInterrupt, EOFError):
+        return None
 
 
 def greet(desk: Desk) -> None:

@@ -13,12 +13,25 @@ from mtchat.core.session import Session
 from mtchat.core.settings import Limits, Sampling, Settings
 from mtchat.errors import ModelError, MtchatError, SandboxError
 from mtchat.prompting import family
+from mtchat.repl.asking import Answer, asking, offered, picked
 from mtchat.repl.remedy import in_repl
 from mtchat.repl.view import Tail, View, shown
 from mtchat.repl.words import number
 from mtchat.repl.writing import Writing
 from mtchat.store import Log, checked, files_of, present
-from mtchat.synthesis import Chose, Event, Fixed, Made, Run, Synthesizer, Watch, failed, policy
+from mtchat.synthesis import (
+    Chose,
+    Event,
+    Fixed,
+    Made,
+    Run,
+    Synthesizer,
+    Watch,
+    failed,
+    policy,
+    unended,
+    unseen,
+)
 
 TRIAL_SECONDS = 10.0
 
@@ -83,7 +96,11 @@ class Tools:
 
 @dataclass
 class Desk:
-    """One REPL's state. `session` is replaced, never changed; `keep` makes another one live and saves it."""
+    """One REPL's state. `session` is replaced, never changed; `keep` makes another one live and saves it.
+
+    `ask` gives a text back as the user edited it, `answer` what they reply to a question, None after Ctrl-C;
+    it is None where nobody can be asked.
+    """
 
     log: Log
     folder: Path
@@ -91,7 +108,7 @@ class Desk:
     tools: Tools
     view: View
     ask: Callable[[str, str], str] = lambda label, text: text
-    decide: Callable[[str, str], str] = lambda label, text: text
+    answer: Answer | None = None
     settings: Settings = field(default_factory=Settings)
     chosen_family: str = ""
     announced: bool = False
@@ -134,6 +151,28 @@ class Desk:
         before = self.session
         maker = self.maker(before.program.source)
         self.finish(before, maker.take(before, instruction, self.settings.sampling), "turn")
+        if self.settings.n > 1 and self.session is not before and not unended(self.session.outcome):
+            self.compare(self.settings.n - 1)
+
+    def compare(self, count: int) -> None:
+        """Draws so many other tries for the last turn, shows what they do, and lets the user choose."""
+        session = self.session
+        maker = self.maker(session.undo().program.source)
+        quiet = replace(maker, watch=unseen, complete=self.model.complete)
+        with self.view.waiting(lambda: f"trying {count} others"):
+            spread = quiet.spread(session, self.settings.sampling, count)
+        self.keep(spread.session, "retry")
+        found, live = spread.readings, session.path[-1]
+        if len(found) < 2:
+            self.view.note(f"all {count + 1} tries do the same")
+            return
+        offered(self.view, found, live.chunk)
+        place = picked(self.view, self.answer, found) if self.answer else None
+        if place is None or found[place].candidate.turn.chunk == live.chunk:
+            self.view.note("the live one stays; /pick K takes another later")
+            return
+        self.keep(self.session.undo().add(found[place].candidate.turn), "pick")
+        self.view.note(f"now it is number {place + 1}; /pick shows the others")
 
     def finish(self, before: Session, session: Session, why: str) -> None:
         """Keeps a session that may have a new turn, and says what can be done next."""
@@ -170,6 +209,7 @@ class Desk:
             policy.load(self.settings.policy),
             self.model.candidates,
             self.trial if run else None,
+            asking(self) if run else None,
         )
 
     def runner(self) -> Run | None:

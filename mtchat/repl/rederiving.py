@@ -87,13 +87,13 @@ def replaced(desk: Desk, number: int, change: "Callable[[Work, Session], Session
         desk.view.erase()
         desk.view.note("stopped; the program is as it was, and what was made by then is kept beside it")
         return
-    name = free(old, f"before-edit-{number}")
-    desk.finish(old, replace(made, branches={**made.branches, name: old.head}), "edit")
+    named, name = with_name(made, old.head, f"before-edit-{number}")
+    desk.finish(old, named, "edit")
     if later:
         desk.view.line()
         show(desk.view, old.program.source, made.program.source)
         desk.view.note(f"{kept} of {count(later)} after it {'is' if kept == 1 else 'are'} kept")
-    desk.view.note(f"/back goes back to the program as it was; its branch is {name}")
+    desk.view.note(f"/goto {name} goes back to the program as it was")
 
 
 def derived(work: "Work", old: Session, made: Session, flag: str) -> tuple[Session, int]:
@@ -109,12 +109,15 @@ def derived(work: "Work", old: Session, made: Session, flag: str) -> tuple[Sessi
     return session, len(found.steps) - len(found.again)
 
 
-def free(session: Session, stem: str) -> str:
-    """A name that no branch has yet."""
+def with_name(session: Session, end: str, stem: str) -> tuple[Session, str]:
+    """The session with a name for the branch that ends at a turn, and that name; one that it has stays."""
+    for name, known_end in session.branches.items():
+        if known_end == end:
+            return session, name
     number = 1
     while (name := stem if number == 1 else f"{stem}-{number}") in session.branches:
         number += 1
-    return name
+    return replace(session, branches={**session.branches, name: end}), name
 
 
 @dataclass
@@ -160,11 +163,18 @@ class Work:
             view.note(f"turn {step.number} is kept" + (f", though {step.reason}" if step.reason else ""))
 
     def asked(self, step: Step) -> bool:
-        """What the user says; what would be done unasked stands there already."""
+        """What the user says; Enter leaves it at what would be done unasked, which is told first."""
+        usual = judged(step)
+        if self.desk.answer is None:
+            return usual
+        choice = f"[{AGAIN}] or {KEEP}" if usual else f"[{KEEP}] or {AGAIN}"
         wish = brief(step.turn.instruction, 40)
-        label = f"{step.number}› {wish}: {step.reason or 'it still fits'}. {KEEP} or {AGAIN}? "
-        while True:
-            answer = self.desk.decide(label, AGAIN if judged(step) else KEEP).strip().lower()
-            if answer and (KEEP.startswith(answer) or AGAIN.startswith(answer)):
-                return AGAIN.startswith(answer)
+        label = f"{step.number}› {wish}: {step.reason or 'it still fits'}. {choice}? "
+        while (answer := self.desk.answer(label)) is not None:
+            word = answer.strip().lower()
+            if not word:
+                return usual
+            if KEEP.startswith(word) or AGAIN.startswith(word):
+                return AGAIN.startswith(word)
             self.desk.view.note(f"{KEEP} or {AGAIN}; Ctrl-C leaves the program as it was")
+        raise KeyboardInterrupt

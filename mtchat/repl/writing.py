@@ -94,7 +94,8 @@ class Writing:
 
     def chose(self, turn: Turn, count: int) -> None:
         self.view.erase()
-        self.view.note(f"the best of {count} candidates is another:")
+        why = f"meant: {turn.meant}" if turn.meant else f"the best of {count} candidates is another:"
+        self.view.note(why)
         self.printed = []
         self.print(turn.chunk.split("\n"))
         self.printed = []

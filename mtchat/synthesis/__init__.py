@@ -13,11 +13,13 @@ from mtchat.synthesis.events import (
     Wrote,
     unseen,
 )
+from mtchat.synthesis.readings import Asking, Reading, Spread
 from mtchat.synthesis.running import Run, failed, rewrite, tried, unended
 from mtchat.synthesis.synthesizer import Difference, Fixed, Synthesizer
 from mtchat.synthesis.writing import Candidates, Complete, Written
 
 __all__ = [
+    "Asking",
     "Candidates",
     "Chose",
     "Complete",
@@ -28,8 +30,10 @@ __all__ = [
     "Mending",
     "Ran",
     "Read",
+    "Reading",
     "Run",
     "Running",
+    "Spread",
     "Synthesizer",
     "Watch",
     "Weighing",

@@ -18,6 +18,7 @@ from mtchat.synthesis.checks import Check, Checked, asserted, calls, functions, 
 from mtchat.synthesis.checks import code as code_of
 from mtchat.synthesis.choice import Candidate, Choice, choose, doubtful
 from mtchat.synthesis.events import Chose, Event, Made, Weighing
+from mtchat.synthesis.readings import CALLS, Spread, open_question, readings
 from mtchat.synthesis.running import Run, failed, unended
 from mtchat.synthesis.writing import Written, chunk_of, hotter, longer, one, several, whole
 
@@ -44,6 +45,26 @@ def bettered(
         bettering.look_back()
         bettering.mend()
     return bettering.made
+
+
+def spread(maker: "Synthesizer", session: Session, sampling: Sampling, count: int) -> Spread:
+    """The last turn with so many others drawn beside it and run, each kept in the session; it stays live."""
+    look, last, base = maker.look or maker.run, session.path[-1], session.undo()
+    if look is None or maker.candidates is None:
+        raise MtchatError("tries are compared by what they do, and nothing is run here; /retry asks again")
+    tried = len(session.children(last.parent)) - 1
+    prompt = maker.prompt(base, last.instruction)
+    chosen = replace(sampling, seed=sampling.seed + tried)
+    bettering = Bettering(maker, base, prompt, chosen, uninterrupted(look), session)
+    turns = bettering.drawn(count)
+    candidates = bettering.candidates(turns, base, told(last.instruction), bettering.made_up())
+    grown = session
+    for each in candidates:
+        outcome = each.session.outcome
+        assert outcome is not None
+        grown = grown.undo().add(each.turn).with_outcome(replace(outcome, variables=()))
+    back = replace(grown, head=session.head, visited=session.visited)
+    return Spread(replace(back, branches=session.branches, branch=session.branch), readings(candidates))
 
 
 def uninterrupted(look: Run) -> Run:
@@ -78,14 +99,44 @@ class Bettering:
         if outcome is None or (outcome.ok and outcome.seconds > SLOW_SECONDS):
             return
         examples = told(draft.instruction)
-        if not doubtful(self.weighed(self.made, 1, examples), maker.policy):
+        always = maker.asking is not None and maker.asking.always
+        if not always and not doubtful(self.weighed(self.made, 1, examples), maker.policy):
             return
+        turns = self.drawn(count)
+        candidates = self.candidates(turns, self.before(), examples, self.made_up())
+        if not self.answered(candidates, len(turns)):
+            self.take(choose(candidates, maker.policy), len(turns))
+
+    def drawn(self, count: int) -> list[Turn]:
+        """The turn and others for the same instruction, so many of them drawn together."""
+        maker, draft = self.maker, self.made.path[-1]
+        assert maker.candidates is not None
         maker.watch(Weighing(count + 1, len(self.made.path)))
         warm = hotter(self.sampling, 1, maker.policy.temperature)
         drawn = several(maker.candidates, maker.family, self.prompt, warm, count)
-        turns = [draft, *self.turns(draft, drawn, warm, self.base)]
-        choice = self.choice(turns, self.before(), examples, self.made_up())
-        self.take(choice, len(turns))
+        return [draft, *self.turns(draft, drawn, warm, self.base)]
+
+    def answered(self, candidates: Sequence[Candidate], count: int) -> bool:
+        """Whether the user was asked which reading of the instruction is meant, and said it."""
+        asking = self.maker.asking
+        found = open_question(readings(candidates), asking) if asking else ()
+        if asking is None or not found:
+            return False
+        instruction = self.made.path[-1].instruction
+        answer = asking.ask(instruction, found)
+        if isinstance(answer, str):
+            self.made = self.said_again(f"{instruction}\n{answer}")
+        elif answer is not None:
+            chosen = found[answer]
+            self.take(Choice(chosen.candidate, 1.0), count, chosen.told)
+        return answer is not None
+
+    def said_again(self, instruction: str) -> Session:
+        """The turn made from what the user says instead; what was tried stays beside it."""
+        maker = replace(self.maker, asking=None)
+        before = self.before()
+        made = maker.take(before, instruction, self.sampling)
+        return self.made if made is before else made
 
     def before(self) -> Session:
         """The session without its last turn, which all that was tried for it stays beside."""
@@ -121,7 +172,8 @@ class Bettering:
         count, outcome = self.maker.policy.afresh - 1, self.made.outcome
         if count < 1 or len(self.made.path) < 2 or outcome is None or not outcome.ok:
             return
-        if self.made.path[-1].making.afresh or not Candidate(self.made).shows:
+        last = self.made.path[-1]
+        if last.making.afresh or last.meant or not Candidate(self.made).shows:
             return
         self.maker.watch(Weighing(count + 1, len(self.made.path)))
         choice = self.choice(self.afresh(count + 1), self.sound())
@@ -188,28 +240,37 @@ class Bettering:
     ) -> Choice:
         """The best of several turns, each run after those of a session; the draft where there are none."""
         turns = turns or [self.made.path[-1]]
+        return choose(self.candidates(turns, base, examples, checks), self.maker.policy)
+
+    def candidates(
+        self, turns: Sequence[Turn], base: Session, examples: Sequence[Check], checks: Sequence[Check]
+    ) -> list[Candidate]:
+        """Turns, each code once, run after those of a session."""
         copies = Counter(turn.chunk for turn in turns)
         trials: dict[str, Session] = {}  # the first of those that are the same, in their order
         for turn in turns:
             trials.setdefault(turn.chunk, base.add(replace(turn, parent=base.head)))
-        return choose(
-            [
-                self.weighed(trial.with_outcome(self.look(trial.program)), copies[chunk], examples, checks)
-                for chunk, trial in trials.items()
-            ],
-            self.maker.policy,
-        )
+        return [
+            self.weighed(trial.with_outcome(self.look(trial.program)), copies[chunk], examples, checks)
+            for chunk, trial in trials.items()
+        ]
 
-    def take(self, choice: Choice, count: int) -> None:
-        """Make the chosen turn the live one, with the share that agreed on it."""
+    def take(self, choice: Choice, count: int, meant: str = "") -> None:
+        """Make the chosen turn the live one, with the share that agreed on it, or what the user meant."""
         winner = choice.winner.session
         turn, outcome = winner.path[-1], winner.outcome
         assert outcome is not None
         share = round(choice.share, 4)
         if turn.chunk == self.made.path[-1].chunk:
             assert self.made.outcome is not None
-            self.made = self.made.with_outcome(replace(self.made.outcome, agreed=share))
+            known = replace(self.made.outcome, agreed=share)
+            if meant:
+                self.made = self.before().add(replace(self.made.path[-1], meant=meant))
+            self.made = self.made.with_outcome(known)
             return
+        if meant:
+            turn = replace(turn, meant=meant)
+            winner = winner.undo().add(turn)
         if self.maker.run is not None:  # for the files that it leaves: trials leave none
             outcome = self.maker.run(winner.program)
         outcome = replace(outcome, agreed=share)
@@ -230,21 +291,23 @@ class Bettering:
         said = outcome.outputs[-1] if len(outcome.outputs) > len(program.chunks) else ""
         checked = read(said, len(mine))
         cut = len(calls(examples, names))
+        asked = tuple(check.call for check in mine)
         return Candidate(
             trial,
             copies,
-            Checked(checked.given[:cut], checked.passed[:cut]),
-            Checked(checked.given[cut:], checked.passed[cut:]),
+            Checked(checked.given[:cut], checked.passed[:cut], asked[:cut]),
+            Checked(checked.given[cut:], checked.passed[cut:], asked[cut:]),
         )
 
     def made_up(self) -> tuple[Check, ...]:
         """Checks that the model makes up for the functions of the last turn."""
         maker, made = self.maker, self.made
         names = functions(made.path[-1].chunk)
-        if not names or not maker.policy.checks or failed(made.outcome):
+        count = max(maker.policy.checks, CALLS if maker.asking else 0)
+        if not names or not count or failed(made.outcome):
             return ()
         wish = (
-            f"Write {maker.policy.checks} different one-line assert statements that test "
+            f"Write {count} different one-line assert statements that test "
             f"{' and '.join(names)} with simple arguments, and nothing else."
         )
         prompt = maker.family.render(made.path, wish, made.preamble, "", maker.policy.guidance)

@@ -10,9 +10,10 @@ from mtchat.core.settings import Sampling
 from mtchat.core.turn import COMPLETE, INTERRUPTED, Making, Turn
 from mtchat.errors import MtchatError
 from mtchat.prompting.family import Family
-from mtchat.synthesis.bettering import bettered
+from mtchat.synthesis.bettering import bettered, spread
 from mtchat.synthesis.events import Made, Mending, Read, Watch, Wrote, unseen
 from mtchat.synthesis.policy import PLAIN, Policy
+from mtchat.synthesis.readings import Asking, Spread
 from mtchat.synthesis.running import Run, better, complaint, kept, tried, unended
 from mtchat.synthesis.writing import (
     Candidates,
@@ -49,7 +50,8 @@ class Synthesizer:
 
     `run` is None when nothing is to be run; `card` and `family_name` go into the record of each turn. What
     the `policy` asks for beyond that is done where there is a way: `candidates` writes several replies
-    together, and `look` runs a program as `run` does, but quietly, and tells its variables too.
+    together, `look` runs a program as `run` does, but quietly, and tells its variables too, and `asking` asks
+    the user.
     """
 
     family: Family
@@ -61,6 +63,7 @@ class Synthesizer:
     policy: Policy = PLAIN
     candidates: Candidates | None = None
     look: Run | None = None
+    asking: Asking | None = None
 
     def prompt(self, session: Session, instruction: str) -> Prompt:
         """The context that the next turn would have."""
@@ -92,6 +95,12 @@ class Synthesizer:
             session.undo(), last.instruction, hotter(sampling, tries * step)
         )
         return session if again.head == last.parent else again.inherit(last.id)
+
+    def spread(self, session: Session, sampling: Sampling, count: int) -> Spread:
+        """The last turn with so many other tries beside it, told by what they do."""
+        if not session.path:
+            raise MtchatError("nothing to retry: the program has no turns")
+        return spread(self, session, sampling, count)
 
     def reword(self, session: Session, number: int, instruction: str, sampling: Sampling) -> Session:
         """Turn `number` made again from another instruction; the turns after it keep their code.
