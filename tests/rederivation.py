@@ -76,7 +76,7 @@ def constants(tasks: Sequence[Task], most: int) -> Iterator[Change]:
 
 
 def names(tasks: Sequence[Task], most: int) -> Iterator[Change]:
-    """The first input of a problem with a new name for the first variable that a step names for later ones."""
+    """The first input of a problem with a new name for the first variable that later steps speak of."""
     task = tasks[0]
     for number, instruction in enumerate(task.instructions[:-1], start=1):
         for name in wishes.names(instruction):

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from mtchat.core.dependencies import said
-from mtchat.core.prompt import Usage
+from mtchat.core.outcome import Outcome
+from mtchat.core.program import Program
 from mtchat.core.session import Session, count
-from mtchat.core.turn import EDITED, Making
 from mtchat.errors import UsageError
 from mtchat.repl.desk import Desk
 from mtchat.repl.difference import show
@@ -14,7 +14,7 @@ from mtchat.repl.view import shown
 from mtchat.repl.words import brief
 from mtchat.repl.writing import Writing
 from mtchat.synthesis import Chose, Event, Made, tried
-from mtchat.synthesis.rederive import Step, always, judged, never, rederive, stopped
+from mtchat.synthesis.rederive import Step, always, judged, never, rederive, stopped, written
 
 ASK = "--ask"
 WAYS = {"--keep": never, "--all": always}
@@ -61,8 +61,7 @@ def recode(desk: Desk, number: int, code: str, flag: str = "") -> None:
     """Turn `number` with code that the user wrote, then the later ones."""
 
     def change(work: "Work", base: Session) -> Session:
-        turn = replace(work.live.numbered(number), chunk=code, status=EDITED, making=Making(), usage=Usage())
-        made = base.add(turn)
+        made = written(work.live, number, code)
         work.save(made)
         return tried(made, desk.runner(), work.watch)
 
@@ -85,7 +84,7 @@ def replaced(desk: Desk, number: int, change: "Callable[[Work, Session], Session
         made, kept = derived(work, old, made, flag) if later else (made, 0)
     except KeyboardInterrupt:
         desk.view.erase()
-        desk.view.note("stopped; the program is as it was, and what was made by then is kept beside it")
+        desk.view.note("stopped; the program is as it was, and what was made by then is in /tree")
         return
     named, name = with_name(made, old.head, f"before-edit-{number}")
     desk.finish(old, named, "edit")
@@ -99,9 +98,14 @@ def replaced(desk: Desk, number: int, change: "Callable[[Work, Session], Session
 def derived(work: "Work", old: Session, made: Session, flag: str) -> tuple[Session, int]:
     """The session with the later turns derived again and run, and how many of them are kept."""
     desk = work.desk
-    look = desk.trial if desk.settings.run and not desk.tools.refusal() else None
+
+    def look(program: Program) -> Outcome:
+        with desk.view.waiting(lambda: "looking at the later turns"):
+            return desk.trial(program)
+
+    runs = desk.settings.run and not desk.tools.refusal()
     decide = work.asked if flag == ASK else WAYS.get(flag, judged)
-    found = rederive(old, made, work.take, look, decide, work.tell)
+    found = rederive(old, made, work.take, look if runs else None, decide, work.tell)
     run = None if found.steps[-1].again else desk.runner()
     session = tried(found.session, run, work.watch)
     if session.outcome is not None and session.outcome.limit == "interrupted":

@@ -14,7 +14,7 @@ from mtchat.synthesis.events import (
     unseen,
 )
 from mtchat.synthesis.readings import Asking, Reading, Spread
-from mtchat.synthesis.running import Run, failed, rewrite, tried, unended
+from mtchat.synthesis.running import Run, failed, tried, unended
 from mtchat.synthesis.synthesizer import Difference, Fixed, Synthesizer
 from mtchat.synthesis.writing import Candidates, Complete, Written
 
@@ -40,7 +40,6 @@ __all__ = [
     "Written",
     "Wrote",
     "failed",
-    "rewrite",
     "tried",
     "unended",
     "unseen",

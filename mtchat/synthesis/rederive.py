@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from mtchat.core.outcome import Outcome
+from mtchat.core.prompt import Usage
 from mtchat.core.session import Session
-from mtchat.core.turn import EDITED, INTERRUPTED, Turn
+from mtchat.core.turn import EDITED, INTERRUPTED, Making, Turn
 from mtchat.synthesis.bettering import uninterrupted
 from mtchat.synthesis.choice import Candidate
 from mtchat.synthesis.running import Run, kept, tried
@@ -66,6 +67,12 @@ def never(step: Step) -> bool:
 
 def untold(step: Step, session: Session) -> None:
     """For those who only want the result."""
+
+
+def written(session: Session, number: int, code: str) -> Session:
+    """The session up to turn `number`, which has code that the user wrote; it has not run yet."""
+    turn = replace(session.numbered(number), chunk=code, status=EDITED, making=Making(), usage=Usage())
+    return session.undo(len(session.path) - number + 1).add(turn)
 
 
 def rederive(

@@ -17,6 +17,7 @@ from mtchat.synthesis.wishes import unmet
 QUOTED = re.compile(r"""(?<!\w)(["'`])(?P<text>(?:(?!\1).)+)\1(?!\w)""")
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w.]*\w)")
 WORD = re.compile(r"[A-Za-z_]\w*")
+BACK = re.compile(r"\b(?:it|its|this|that|them|their|these|those|each|result)\b", re.IGNORECASE)
 EVERYWHERE = (-1, 0, 1, 2)  # numbers that code is full of, whatever it is about
 SMALL = 10  # of numbers in a list: those up to it may stand for something else
 PART = re.compile(r"\w{4,}")  # of a text, which is long enough to be known again by itself
@@ -122,14 +123,18 @@ def suspected(scene: Scene) -> Iterator[str]:
 
 
 def passed_over(scene: Scene) -> Iterator[str]:
-    """Where the instruction names something of a changed turn, and the code has nothing to do with that."""
-    path = scene.now.path
+    """Where the instruction is about something of other turns, and the code has nothing to do with them."""
+    path, turn = scene.now.path, scene.turn
     if scene.number in reached(path, [change.number for change in scene.changes]):
         return
-    words = set(WORD.findall(scene.turn.instruction))
+    words = set(WORD.findall(turn.instruction))
     for change in scene.changes:
         if ignored := sorted(words & bound(change.new.chunk)):
             yield f"it does not use {quoted(ignored)}"
+    alone = not names(turn.chunk).reads & bound(scene.now.undo().program.source)
+    values = weighty(turn.chunk) & written(turn.chunk, turn.instruction)
+    if alone and values and BACK.search(turn.instruction):
+        yield f"it has {max(values, key=len)}, which its instruction does not give"
 
 
 def misses(session: Session) -> set[str]:

@@ -102,20 +102,6 @@ class Synthesizer:
             raise MtchatError("nothing to retry: the program has no turns")
         return spread(self, session, sampling, count)
 
-    def reword(self, session: Session, number: int, instruction: str, sampling: Sampling) -> Session:
-        """Turn `number` made again from another instruction; the turns after it keep their code.
-
-        Where it was interrupted, it is kept, marked, and nothing is run.
-        """
-        rest = session.path[number:]
-        base = session.undo(len(session.path) - number + 1)
-        prompt, error = self.prompt(base, instruction), complaint(base.outcome)
-        old = session.numbered(number).id
-        made = self.make(base, prompt, instruction, sampling, error=error, replaces=old, rest=rest)
-        if made is base:
-            return session
-        return made if made.numbered(number).status == INTERRUPTED else self.tried(made)
-
     def tried(self, session: Session) -> Session:
         return tried(session, self.run, self.watch)
 
@@ -175,12 +161,11 @@ class Synthesizer:
         *,
         error: str = "",
         mends: str = "",
-        replaces: str = "",
         rest: tuple[Turn, ...] = (),
     ) -> Session:
         """The session with a turn made from a prompt, then `rest`; itself where nothing was written.
 
-        The turn takes over the marks of the one that it mends or replaces.
+        The turn takes over the marks of the one that it mends.
         """
         written = self.write(prompt, sampling)
         stopped = written.usage.finish == "interrupted"
@@ -204,7 +189,7 @@ class Synthesizer:
         )
         status = INTERRUPTED if stopped else COMPLETE
         turn = Turn(instruction, chunk, session.head, status, making, written.usage)
-        made = kept(session.add(turn).inherit(mends or replaces), rest)
+        made = kept(session.add(turn).inherit(mends), rest)
         self.watch(Made(made, turn))
         return made
 
