@@ -56,26 +56,38 @@ def derived(session: Session, made: Session, *replies: str, **how: object) -> De
 
 
 NUMBERS = ('Set "n" to 12.', "n = 12")
+THIRTY = ("Set n to 30", "n = 30")
+RENAMED = ("Set k to 30", "k = 30")
 
 
 @pytest.mark.parametrize(
     ("first", "then", "later", "reason"),
     [
-        (NUMBERS, ("Set n to 30", "n = 30"), ("Double it", "m = n * 2"), ""),
-        (NUMBERS, ("Set n to 30", "n = 30"), ("Add 12", "m = n + 12"), "its instruction has 12 of the old turn 1"),
-        (NUMBERS, ("Set n to 30", "n = 30"), ("Double it", "m = 12 * 2"), "it has 12 of the old turn 1"),
-        (NUMBERS, ("Set n to 30", "n = 30"), ("Double it", "n = 12\nm = n * 2"), "it repeats code of the old turn 1"),
-        (NUMBERS, ("Set k to 30", "k = 30"), ("Double it", "m = n * 2"), "`n` is not there any more"),
-        (NUMBERS, ("Set k to 30", "k = 30"), ("Define twice", "def f():\n    return n"), "`n` is not there any more"),
-        (NUMBERS, ("Set n to two", "n = 'two'"), ("Double it", "m = n * 2"), "`n` is a str now, not a number"),
+        (NUMBERS, THIRTY, ("Double it", "m = n * 2"), ""),
+        (NUMBERS, THIRTY, ("Add 12", "m = n + 12"), "its instruction has 12 of the old turn 1"),
+        (NUMBERS, THIRTY, ("Double it", "m = 12 * 2"), "it has 12 of the old turn 1"),
+        (NUMBERS, THIRTY, ("Double it", "n = 12\nm = n * 2"), "it repeats code of the old turn 1"),
+        (NUMBERS, RENAMED, ("Double it", "m = n * 2"), "`n` is not there any more"),
+        (NUMBERS, RENAMED, ("Define twice", "def f():\n    return n"), "`n` is not there any more"),
+        (
+            NUMBERS,
+            ("Set n to two", "n = 'two'"),
+            ("Double it", "m = n * 2"),
+            "`n` is a str now, not a number",
+        ),
         (NUMBERS, ("Set n to 0.5", "n = 0.5"), ("Double it", "m = n * 2"), ""),
-        (NUMBERS, ("Set n to 0", "n = 0"), ("Invert it", "m = 1 / n"), "it fails: ZeroDivisionError: division by zero"),
-        (NUMBERS, ("Set n to 30", "n = 30"), ("Show the n", "print('dozen')"), "it does not use `n`"),
-        (NUMBERS, ("Set n to 30", "n = 30"), ("Say hello", "print('hello')"), ""),
-        (NUMBERS, ("Set n to 30", "n = 30"), ("Take one more", "m = n + 1"), ""),
-        (NUMBERS, ("Set n to 30", "n = 30"), ("Go on", "m = ("), "it is not whole"),
-        (NUMBERS, ("Set n to 30", "n = 30"), ("Double it as m", "m = 24"), "it has 24, which its instruction does not give"),
-        (NUMBERS, ("Set n to 30", "n = 30"), ("Define the first primes", "p = [2, 3, 5]"), ""),
+        (
+            NUMBERS,
+            ("Set n to 0", "n = 0"),
+            ("Invert it", "m = 1 / n"),
+            "it fails: ZeroDivisionError: division by zero",
+        ),
+        (NUMBERS, THIRTY, ("Show the n", "print('dozen')"), "it does not use `n`"),
+        (NUMBERS, THIRTY, ("Say hello", "print('hello')"), ""),
+        (NUMBERS, THIRTY, ("Take one more", "m = n + 1"), ""),
+        (NUMBERS, THIRTY, ("Go on", "m = ("), "it is not whole"),
+        (NUMBERS, THIRTY, ("Double it as m", "m = 24"), "it has 24, which its instruction does not give"),
+        (NUMBERS, THIRTY, ("Define the first primes", "p = [2, 3, 5]"), ""),
         (
             ("Set n to 1", "n = 1"),
             ("Set n to 2", "n = 2"),
@@ -131,7 +143,7 @@ NUMBERS = ('Set "n" to 12.', "n = 12")
             "it prints nothing",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_later_turn_is_kept_unless_something_speaks_against_its_code(first, then, later, reason):
     session = held(first, later)
     found = derived(session, changed(session, 1, *then), "pass\n")
