@@ -274,3 +274,14 @@ def test_a_policy_that_is_none_is_refused_and_the_old_one_stays(tmp_path: Path):
     with pytest.raises(MtchatError, match="default"):
         dispatch(desk, "/set policy worst")
     assert desk.settings.policy == "plain"
+
+
+def test_a_question_of_the_model_is_no_code_and_is_told_as_a_question(tmp_path: Path) -> None:
+    desk = desk_in(tmp_path, Spoken("Do you want the words sorted by length or by name?", "x = 1"))
+    dispatch(desk, "sort the words")
+    assert desk.session.path[-1].chunk == "# Do you want the words sorted by length or by name?"
+    assert "the model asks back: type your answer" in said(desk)
+    dispatch(desk, "by name")
+    assert said(desk).count("the model asks back") == 1
+    assert isinstance(desk.model, Spoken)
+    assert any("sorted by length or by name?" in each.content for each in desk.model.asked[-1][0].messages)

@@ -77,6 +77,7 @@ def test_what_all_do_is_not_told() -> None:
         ([tried("print(a)", "1\n", 5), tried("print(b)", "2\n", 2)], 0),  # one is clearly the likeliest
         ([tried("print(a)", "1\n", 3), tried("x()", "", 3, UNDEFINED)], 0),
         ([tried("total = 1", total="1"), tried("total = 2", total="2")], 0),  # made-up data
+        ([tried("print(a)", "Total: 3\n"), tried("print(b)", "3.0\n")], 0),  # said in other words
         ([tried("x()", "", 3, UNDEFINED), tried("y()", "", 3, "turn 1, line 1: NameError: y")], 0),
     ],
 )

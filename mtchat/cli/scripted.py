@@ -72,7 +72,7 @@ class Player:
             card,
             name,
             self.watch,
-            policy.load(script.settings.policy),
+            policy.drawing(policy.load(script.settings.policy), script.settings.n),
             model.candidates,
             self.look if run else None,
         )

@@ -18,6 +18,7 @@ from mtchat.errors import ExitCode, UsageError
 from mtchat.prompting import family
 from mtchat.repl.words import home, sound
 from mtchat.store import Log
+from mtchat.synthesis import policy
 
 
 def talk(args: argparse.Namespace) -> int:
@@ -34,7 +35,7 @@ def talk(args: argparse.Namespace) -> int:
     store.attach(Session(), attached, settings.disk_mib)
     with (
         opened(args.session, folder) as log,
-        closing(wiring.shelf(args.precision)) as shelf,
+        closing(wiring.shelf(args.precision, policy.load(settings.policy).guidance)) as shelf,
         wiring.Ground(args.unsafe) as ground,
     ):
         if not instructions:

@@ -95,7 +95,7 @@ HELP = {
     "output_kib": "what one run may print",
     "run": "on runs the program after each turn; off waits for /run",
     "policy": "how turns are made better: default, best, plain and others",
-    "n": "tries for each turn; what they do differently is shown, and you choose",
+    "n": "tries for each turn: you choose among what they do, a script takes what most do",
     "ask": "asks what you mean: auto where it is open, always where tries differ, never",
 }
 

@@ -81,6 +81,8 @@ class Writing:
         else:
             self.view.note("the model wrote no code; /retry asks again")
         self.printed = []
+        if asks(turn.chunk):
+            self.view.line("? the model asks back: type your answer, and the next turn knows both", YELLOW)
         if cost(turn.usage):
             self.view.note(cost(turn.usage))
         if turn.status == INTERRUPTED and (turn.making.mends or self.beside):
@@ -94,8 +96,19 @@ class Writing:
 
     def chose(self, turn: Turn, count: int) -> None:
         self.view.erase()
-        why = f"meant: {turn.meant}" if turn.meant else f"the best of {count} candidates is another:"
+        if turn.meant:
+            why = f"meant: {turn.meant}"
+        elif turn.making.afresh:
+            why = "the whole program, written afresh, does better:"
+        else:
+            why = f"the best of {count} candidates is another:"
         self.view.note(why)
         self.printed = []
         self.print(turn.chunk.split("\n"))
         self.printed = []
+
+
+def asks(chunk: str) -> bool:
+    """Whether a turn has no code but a question, which is kept as a comment."""
+    lines = [line for line in chunk.split("\n") if line.strip()]
+    return bool(lines) and all(line.startswith("#") for line in lines) and lines[-1].rstrip().endswith("?")

@@ -67,12 +67,8 @@ class Candidate:
     def seen(self) -> tuple[Variable, ...]:
         """The variables after it that others can see."""
         outcome = self.session.outcome
-        earlier = bound(self.session.undo().program.source)
-        return tuple(
-            each
-            for each in (outcome.variables if outcome else ())
-            if each.name in earlier or each.name in self.turn.instruction
-        )
+        known = bound(self.session.undo().program.source) | set(re.findall(r"\w+", self.turn.instruction))
+        return tuple(each for each in (outcome.variables if outcome else ()) if each.name in known)
 
     @cached_property
     def shows(self) -> str:

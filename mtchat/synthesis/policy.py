@@ -1,6 +1,6 @@
 """A policy: what is done to make a turn better than one plain completion."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mtchat import registry
 
@@ -30,6 +30,11 @@ class Policy:
 
 
 PLAIN = Policy()
+
+
+def drawing(policy: Policy, tries: int) -> Policy:
+    """The policy where so many tries are made for each turn, also where the first is not in doubt."""
+    return policy if tries < 2 else replace(policy, samples=tries - 1, doubt=None)
 
 
 def load(name: str) -> Policy:

@@ -79,7 +79,8 @@ def weight(candidate: Candidate) -> float:
 def open_question(found: Sequence[Reading], asking: Asking) -> tuple[Reading, ...]:
     """The readings to ask about: working ones of comparable weight; none where one is clearly the likeliest.
 
-    Two readings that cannot be told apart in words are no question, and neither is which data is made up.
+    Two readings that cannot be told apart in words are no question; neither is which data is made up, nor how
+    what is printed is worded.
     """
     if not found or found[0].candidate.faults == 2:
         return ()
@@ -90,10 +91,17 @@ def open_question(found: Sequence[Reading], asking: Asking) -> tuple[Reading, ..
     rivals: dict[str, Reading] = {}
     for each in found:
         candidate = each.candidate
-        if (candidate.faults, candidate.unmet) == least and each.share >= asking.comparable * best.share:
+        near = each.share >= asking.comparable * best.share
+        alike = not asking.always and each is not best and worded_otherwise(candidate, best.candidate)
+        if (candidate.faults, candidate.unmet) == least and near and not alike:
             rivals.setdefault(each.told, each)
     kept = list(rivals.values())[:MOST]
     return tuple(kept) if len(kept) > 1 else ()
+
+
+def worded_otherwise(one: Candidate, other: Candidate) -> bool:
+    """Whether two print the same, one with more words before it, or numbers and lists written otherwise."""
+    return bool(one.shows and other.shows) and (one.ends_like(other) or other.ends_like(one))
 
 
 def only_data(chunk: str) -> bool:
