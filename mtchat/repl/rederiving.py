@@ -10,7 +10,7 @@ from mtchat.core.session import Session, count
 from mtchat.errors import UsageError
 from mtchat.repl.desk import Desk
 from mtchat.repl.difference import show
-from mtchat.repl.view import shown
+from mtchat.repl.view import View, shown
 from mtchat.repl.words import brief
 from mtchat.repl.writing import Writing
 from mtchat.synthesis import Chose, Event, Made, tried
@@ -90,8 +90,7 @@ def replaced(desk: Desk, number: int, change: "Callable[[Work, Session], Session
     desk.finish(old, named, "edit")
     if later:
         desk.view.line()
-        show(desk.view, old.program.source, made.program.source)
-        desk.view.note(f"{kept} of {count(later)} after it {'is' if kept == 1 else 'are'} kept")
+        report(desk.view, old, made, kept, later)
     desk.view.note(f"/goto {name} goes back to the program as it was")
 
 
@@ -122,6 +121,23 @@ def with_name(session: Session, end: str, stem: str) -> tuple[Session, str]:
     while (name := stem if number == 1 else f"{stem}-{number}") in session.branches:
         number += 1
     return replace(session, branches={**session.branches, name: end}), name
+
+
+def told(view: View, step: Step) -> None:
+    """One line for a turn that is kept; the instruction of one that is made again, and why it is."""
+    if step.worse:
+        view.note(f"turn {step.number} is kept as it was after all: that is worse")
+    elif step.again:
+        view.heading(f"{step.number}› {step.turn.instruction}")
+        view.note(f"made again: {step.reason}" if step.reason else "made again, though it still fits")
+    else:
+        view.note(f"turn {step.number} is kept" + (f", though {step.reason}" if step.reason else ""))
+
+
+def report(view: View, old: Session, made: Session, kept: int, later: int) -> None:
+    """How the program has changed, and how many of its later turns are kept."""
+    show(view, old.program.source, made.program.source)
+    view.note(f"{kept} of {count(later)} after it {'is' if kept == 1 else 'are'} kept")
 
 
 @dataclass
@@ -156,15 +172,7 @@ class Work:
         self.desk.keep(self.live.beside(made), "turn")
 
     def tell(self, step: Step, session: Session) -> None:
-        """One line for a turn that is kept; the instruction of one that is made again, and why it is."""
-        view = self.desk.view
-        if step.worse:
-            view.note(f"turn {step.number} is kept as it was after all: that is worse")
-        elif step.again:
-            view.heading(f"{step.number}› {step.turn.instruction}")
-            view.note(f"made again: {step.reason}" if step.reason else "made again, though it still fits")
-        else:
-            view.note(f"turn {step.number} is kept" + (f", though {step.reason}" if step.reason else ""))
+        told(self.desk.view, step)
 
     def asked(self, step: Step) -> bool:
         """What the user says; Enter leaves it at what would be done unasked, which is told first."""
