@@ -12,7 +12,7 @@ from mtchat.core.session import Session
 from mtchat.core.turn import KEPT, Turn
 from mtchat.synthesis.names import undefined
 from mtchat.synthesis.running import failed
-from mtchat.synthesis.wishes import unmet
+from mtchat.synthesis.wishes import ARTICLES, unmet
 
 QUOTED = re.compile(r"""(?<!\w)(["'`])(?P<text>(?:(?!\1).)+)\1(?!\w)""")
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w.]*\w)")
@@ -21,6 +21,7 @@ BACK = re.compile(r"\b(?:it|its|this|that|them|their|these|those|each|result)\b"
 EVERYWHERE = (-1, 0, 1, 2)  # numbers that code is full of, whatever it is about
 SMALL = 10  # of numbers in a list: those up to it may stand for something else
 PART = re.compile(r"\w{4,}")  # of a text, which is long enough to be known again by itself
+SILENT = "prints nothing"
 NUMBERS = ("int", "float")
 
 
@@ -127,20 +128,22 @@ def passed_over(scene: Scene) -> Iterator[str]:
     path, turn = scene.now.path, scene.turn
     if scene.number in reached(path, [change.number for change in scene.changes]):
         return
-    words = set(WORD.findall(turn.instruction))
+    words = {word for word in WORD.findall(turn.instruction) if word not in ARTICLES}
     for change in scene.changes:
         if ignored := sorted(words & bound(change.new.chunk)):
             yield f"it does not use {quoted(ignored)}"
     alone = not names(turn.chunk).reads & bound(scene.now.undo().program.source)
-    values = weighty(turn.chunk) & written(turn.chunk, turn.instruction)
+    values = {value for value in given(turn.chunk) if not says(turn.instruction, value)}
     if alone and values and BACK.search(turn.instruction):
         yield f"it has {max(values, key=len)}, which its instruction does not give"
 
 
 def misses(session: Session) -> set[str]:
     """What its last turn is seen to be asked for and not to do."""
-    turn = session.path[-1]
-    return set(unmet(turn.instruction, turn.chunk, session.program.source, session.outcome))
+    turn, outcome = session.path[-1], session.outcome
+    found = set(unmet(turn.instruction, turn.chunk, session.program.source, outcome))
+    empty = outcome is not None and bool(outcome.outputs) and bool(outcome.outputs[-1])
+    return found - {SILENT} if empty else found  # a line without text is printed all the same
 
 
 def variables(outcome: Outcome | None) -> Mapping[str, Variable]:
@@ -204,6 +207,20 @@ def results(before: Mapping[str, Variable], after: Mapping[str, Variable]) -> se
     return found - {repr(parsed(each.value)) for each in after.values()}
 
 
+def given(code: str) -> Iterator[str]:
+    """The values that can be known again and that code does nothing with but name or print them."""
+    module = tree(code)
+    for statement in module.body if module else ():
+        match statement:
+            case ast.Assign(_, value):
+                whole: list[ast.expr] = [value]
+            case ast.Expr(ast.Call(ast.Name("print"), arguments)):
+                whole = arguments
+            case _:
+                whole = []
+        yield from (repr(each) for each in map(parsed, whole) if telling(each, within=False))
+
+
 def literals(code: str) -> Iterator[tuple[object, bool]]:
     """Each value written down in code, and whether it is part of a larger one."""
     module = tree(code)
@@ -213,12 +230,10 @@ def literals(code: str) -> Iterator[tuple[object, bool]]:
     for node in ast.walk(module):
         if not isinstance(node, ast.Constant | ast.List | ast.Tuple | ast.Set | ast.Dict | ast.UnaryOp):
             continue
-        try:
-            value = ast.literal_eval(node)
-        except (ValueError, TypeError, RecursionError):
-            continue
-        yield value, id(node) in inside
-        inside |= {id(each) for each in ast.walk(node)}
+        value = parsed(node)
+        if value is not None:
+            yield value, id(node) in inside
+            inside |= {id(each) for each in ast.walk(node)}
 
 
 def told(instruction: str) -> set[str]:
@@ -246,13 +261,14 @@ def telling(value: object, within: bool) -> bool:
 def says(instruction: str, value: str) -> bool:
     """Whether a value is in an instruction, however it is quoted."""
     text = parsed(value)
-    return (text if isinstance(text, str) else value) in instruction
+    plain = re.escape(text if isinstance(text, str) else value)
+    return re.search(rf"(?<!\w){plain}(?!\w)", instruction) is not None
 
 
-def parsed(text: str) -> object:
+def parsed(code: str | ast.expr) -> object:
     """The value that some Python writes down; None where it is none."""
     try:
-        value: object = ast.literal_eval(text)
+        value: object = ast.literal_eval(code)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         return None
     return value
