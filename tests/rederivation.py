@@ -1,32 +1,40 @@
 """What deriving later turns again gives: a constant or a name of an early turn changes, and what comes of it.
 
     python -m tests.rederivation --data mtpb_dev.jsonl --model starter-small [--change name] [--out FILE]
+    python -m tests.rederivation --data mtpb_dev.jsonl --recorded RUN.jsonl --problems 65 --inputs 4
 
 A conversation of the Multi-Turn Programming Benchmark is held with its first input, under the default policy.
 Where it passes, an early turn's instruction is changed: to that of another input whose steps differ in this
 one alone, or to a new name of the variable that it binds. The later instructions stay. The program must print
 what the benchmark wants of the other input after (a) the code of later turns is kept, (b) they are derived
 again as /edit does, (c) all of them are made again.
+
+With the file of a run of `mtchat bench mtpb` no model is asked: a turn that is made again gets the code that
+it has in the recorded conversation about the other input. That is what the model writes where all before it
+is made again too: (a) and (c) are exact, and (b) is as far as its turns are those of that conversation.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
+from mtchat.bench.quality.runs import read
 from mtchat.bench.quality.statistics import estimate
 from mtchat.bench.quality.suite import Suite, Task
 from mtchat.bench.quality.suites import mtpb
 from mtchat.cli import wiring
 from mtchat.cli.bench_quality import LIMITS, served
 from mtchat.core.given import NOTHING
-from mtchat.core.outcome import Outcome
-from mtchat.core.program import Program
 from mtchat.core.session import Session
 from mtchat.core.settings import Sampling
+from mtchat.core.turn import Turn
 from mtchat.prompting import family
 from mtchat.repl.view import View
 from mtchat.synthesis import Run, Synthesizer, policy, wishes
@@ -64,6 +72,35 @@ class Result:
     seconds: float = 0.0
 
 
+class Hand(Protocol):
+    """How turns are made: by a model, or as they were recorded."""
+
+    def take(self, task: Task, session: Session, instruction: str, look: Run) -> Session:
+        """One turn of a conversation."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Turns that a model makes."""
+
+    maker: Callable[[Run], Synthesizer]
+
+    def take(self, task: Task, session: Session, instruction: str, look: Run) -> Session:
+        return self.maker(look).take(session, instruction, Sampling(max_tokens=task.length))
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """Turns of a recorded run, by problem and input; empty where it stopped before them."""
+
+    chunks: Mapping[tuple[str, int], Sequence[str]]
+
+    def take(self, task: Task, session: Session, instruction: str, look: Run) -> Session:
+        code = dict(enumerate(self.chunks.get((task.problem, task.input), ()))).get(len(session.path), "")
+        made = session.add(Turn(instruction, code, session.head))
+        return made.with_outcome(look(made.program))
+
+
 def constants(tasks: Sequence[Task], most: int) -> Iterator[Change]:
     """The first input of a problem with others whose steps differ from its in one that is not the last."""
     found = 0
@@ -96,22 +133,20 @@ def changes(tasks: Sequence[Task], kind: str, most: int) -> list[Change]:
     return [change for found in problems.values() for change in find(found, most)]
 
 
-def tried(change: Change, suite: Suite, maker: Synthesizer, look: Run, judge: Run) -> Result:
+def tried(change: Change, suite: Suite, hand: Hand, look: Run, judge: Run) -> Result:
     """One change, with the later turns treated in each way on top of the same new turn."""
     began = time.monotonic()
     first, then = change.first, change.then
-    sampling = Sampling(max_tokens=first.length)
     session = Session(preamble=first.preamble)
     for instruction in first.instructions:
-        session = maker.take(session, instruction, sampling)
+        session = hand.take(first, session, instruction, look)
     later = len(session.path) - change.number
     right, kept, reasons = {}, {}, []
     held = passes(suite, first, session, judge)
     if held:
-        base = session.undo(later + 1)
-        made = maker.take(base, then.instructions[change.number - 1], sampling)
+        made = hand.take(then, session.undo(later + 1), then.instructions[change.number - 1], look)
         for way, decide in WAYS.items():
-            derived = rederive(session, made, lambda on, wish: maker.take(on, wish, sampling), look, decide)
+            derived = rederive(session, made, lambda on, wish: hand.take(then, on, wish, look), look, decide)
             right[way] = passes(suite, then, derived.session, judge)
             kept[way] = later - len(derived.again)
             if decide is judged:
@@ -142,6 +177,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="mtpb.jsonl, or problems of it")
     parser.add_argument("--model", default="starter-small")
+    parser.add_argument("--recorded", type=Path, help="a run of mtchat bench mtpb, in place of a model")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--policy", default="default")
     parser.add_argument("--change", choices=(CONSTANT, NAME), default=CONSTANT)
@@ -168,19 +204,35 @@ def main() -> None:
 def measured(found: Sequence[Change], args: argparse.Namespace) -> Iterator[Result]:
     """What comes of each change; none is begun after the seconds that were given."""
     end = time.monotonic() + args.seconds
-    batcher, _ = served(args, View())
-    card = batcher.card
-    kind = family.choose(card)
 
-    def one(change: Change) -> Result | None:
+    def one(hand: Hand, change: Change) -> Result | None:
         if time.monotonic() > end:
             return None
         with wiring.Ground() as ground:
+            return tried(
+                change,
+                mtpb,
+                hand,
+                lambda program: ground.trial(program, LIMITS, NOTHING),
+                lambda program: ground.run(program, LIMITS, None),
+            )
 
-            def look(program: Program) -> Outcome:
-                return ground.trial(program, LIMITS, NOTHING)
+    with opened(args) as hand, ThreadPoolExecutor(args.lanes) as pool:
+        yield from filter(None, pool.map(partial(one, hand), found))
 
-            maker = Synthesizer(
+
+@contextmanager
+def opened(args: argparse.Namespace) -> Iterator[Hand]:
+    """What makes the turns: the recorded run that was named, else the model."""
+    if args.recorded:
+        yield Remembered({(row.problem, row.input): row.chunks for row in read(args.recorded).rows})
+        return
+    batcher, _ = served(args, View())
+    card = batcher.card
+    kind = family.choose(card)
+    try:
+        yield Asked(
+            lambda look: Synthesizer(
                 family.load(kind),
                 batcher.complete,
                 look,
@@ -189,11 +241,7 @@ def measured(found: Sequence[Change], args: argparse.Namespace) -> Iterator[Resu
                 policy=policy.load(args.policy),
                 candidates=batcher.candidates,
             )
-            return tried(change, mtpb, maker, look, lambda program: ground.run(program, LIMITS, None))
-
-    try:
-        with ThreadPoolExecutor(args.lanes) as pool:
-            yield from filter(None, pool.map(one, found))
+        )
     finally:
         batcher.close()
 

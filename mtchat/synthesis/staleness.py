@@ -22,7 +22,7 @@ EVERYWHERE = (-1, 0, 1, 2)  # numbers that code is full of, whatever it is about
 SMALL = 10  # of numbers in a list: those up to it may stand for something else
 PART = re.compile(r"\w{4,}")  # of a text, which is long enough to be known again by itself
 SILENT = "prints nothing"
-NUMBERS = ("int", "float")
+NUMBERS = re.compile(r"u?int\d*|float\d*")  # Python's and numpy's
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def variables(outcome: Outcome | None) -> Mapping[str, Variable]:
 
 def kind(variable: Variable) -> str:
     """What a variable is, as far as code that uses it depends on it."""
-    if variable.kind in NUMBERS:
+    if NUMBERS.fullmatch(variable.kind):
         return "a number"
     if variable.kind == "function":
         _, _, parameters = variable.value.partition("(")
