@@ -66,7 +66,7 @@ def test_an_edit_keeps_what_fits_makes_the_rest_again_and_says_so_with_a_differe
         "+m = k * 2",
         " ",
         " print(m)",
-        "1 of 2 turns after it is kept",
+        "kept 1 of 2 later turns",
         "/goto before-edit-1 goes back to the program as it was",
     ]
     assert load(desk.log.path) == desk.session
@@ -82,7 +82,7 @@ def test_code_of_the_users_goes_in_and_the_model_is_asked_only_for_what_does_not
     dispatch(desk, "/code 1")
     assert code(desk) == ["n = 5", "m = n * 2", "print(m)"]
     assert [turn.status for turn in desk.session.path] == [EDITED, KEPT, KEPT]
-    assert "2 of 2 turns after it are kept" in said(desk)
+    assert "kept 2 of 2 later turns" in said(desk)
     editor(tmp_path, monkeypatch, "k = 5")
     assert isinstance(desk.model, Spoken)
     desk.model.replies = ["m = k * 2"]

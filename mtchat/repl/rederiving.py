@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from mtchat.core.dependencies import said
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program
-from mtchat.core.session import Session, count
+from mtchat.core.session import Session
 from mtchat.errors import UsageError
 from mtchat.repl.desk import Desk
 from mtchat.repl.difference import show
@@ -137,7 +137,7 @@ def told(view: View, step: Step) -> None:
 def report(view: View, old: Session, made: Session, kept: int, later: int) -> None:
     """How the program has changed, and how many of its later turns are kept."""
     show(view, old.program.source, made.program.source)
-    view.note(f"{kept} of {count(later)} after it {'is' if kept == 1 else 'are'} kept")
+    view.note(f"kept {kept} of {later} later turn{'' if later == 1 else 's'}")
 
 
 @dataclass
