@@ -74,6 +74,7 @@ def bench_quality(args: argparse.Namespace) -> None:
                 kind,
                 policy=chosen,
                 candidates=batcher.candidates,
+                count=batcher.count,
             ),
             sampling,
             args.ask,

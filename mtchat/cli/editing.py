@@ -1,5 +1,6 @@
 """Changes a turn of a session without a terminal, and derives the later ones again."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mtchat.core.dependencies import said
@@ -18,14 +19,13 @@ def edit(player: "Player", number: int, instruction: str) -> bool:
     Until all is done the old program stays the live one.
     """
     old, view = player.session, player.view
-    replaced = old.numbered(number)
+    base = replace(old, head=old.numbered(number).parent)
     if uses := said(old.path, number):
         view.note(f"{uses} of turn {number}")
     player.live = old
     try:
         view.heading(f"{number}› {instruction}")
-        base = old.undo(len(old.path) - number + 1)
-        made = take(player, base, instruction).inherit(replaced.id)
+        made = take(player, base, instruction)
         look = player.look if player.maker.run else None
         derived = rederive(
             old,

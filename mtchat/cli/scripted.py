@@ -19,9 +19,10 @@ from mtchat.errors import ExitCode, MtchatError, SandboxError
 from mtchat.prompting import family
 from mtchat.repl.escape import escaped
 from mtchat.repl.remedy import in_shell
+from mtchat.repl.turns import fitting
 from mtchat.repl.view import View, cost, shown
 from mtchat.store import Log, attach, checked, files_of
-from mtchat.synthesis import Chose, Event, Made, Mending, Ran, Synthesizer, failed, policy, unended
+from mtchat.synthesis import Chose, Event, Fitted, Made, Mending, Ran, Synthesizer, failed, policy, unended
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class Player:
             policy.drawing(policy.load(script.settings.policy), script.settings.n),
             model.candidates,
             self.look if run else None,
+            count=lambda prompt: model.count(model.text(prompt)),
         )
 
     def run(self, program: Program) -> Outcome:
@@ -91,6 +93,8 @@ class Player:
     def watch(self, event: Event) -> None:
         """Saves each turn before it is run; one line on stderr for what is made, run or mended."""
         match event:
+            case Fitted(numbers):
+                self.view.note(fitting(numbers))
             case Made(session, turn):
                 if not turn.making.mends:
                     self.save(session)

@@ -210,6 +210,7 @@ class Desk:
             self.model.candidates,
             self.trial if run else None,
             asking(self) if run else None,
+            count=lambda prompt: self.model.count(self.model.text(prompt)),
         )
 
     def runner(self) -> Run | None:

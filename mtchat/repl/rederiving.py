@@ -80,8 +80,7 @@ def replaced(desk: Desk, number: int, change: "Callable[[Work, Session], Session
         made = change(work, base)
         if stopped(made, base):
             raise KeyboardInterrupt
-        made = made.inherit(old.numbered(number).id)
-        made, kept = derived(work, old, made, flag) if later else (made, 0)
+        made, kept = derived(work, old, made, flag)
     except KeyboardInterrupt:
         desk.view.erase()
         desk.view.note("stopped; the program is as it was, and what was made by then is in /tree")
@@ -105,7 +104,7 @@ def derived(work: "Work", old: Session, made: Session, flag: str) -> tuple[Sessi
     runs = desk.settings.run and not desk.tools.refusal()
     decide = work.asked if flag == ASK else WAYS.get(flag, judged)
     found = rederive(old, made, work.take, look if runs else None, decide, work.tell)
-    run = None if found.steps[-1].again else desk.runner()
+    run = desk.runner() if found.steps and not found.steps[-1].again else None
     session = tried(found.session, run, work.watch)
     if session.outcome is not None and session.outcome.limit == "interrupted":
         raise KeyboardInterrupt

@@ -8,8 +8,9 @@ from mtchat.core.outcome import Outcome
 from mtchat.core.turn import INTERRUPTED, Turn
 from mtchat.repl import highlight
 from mtchat.repl.escape import escaped
+from mtchat.repl.turns import fitting
 from mtchat.repl.view import YELLOW, View, cost, reading
-from mtchat.synthesis import Chose, Event, Made, Mending, Ran, Read, Running, Weighing, Wrote
+from mtchat.synthesis import Chose, Event, Fitted, Made, Mending, Ran, Read, Running, Weighing, Wrote
 
 
 @dataclass
@@ -30,6 +31,8 @@ class Writing:
 
     def __call__(self, event: Event) -> None:
         match event:
+            case Fitted(numbers):
+                self.view.note(fitting(numbers))
             case Read(usage):
                 self.view.transient(reading(usage))
             case Wrote(code):
@@ -85,12 +88,14 @@ class Writing:
             self.view.line("? the model asks back: type your answer, and the next turn knows both", YELLOW)
         if cost(turn.usage):
             self.view.note(cost(turn.usage))
-        if turn.status == INTERRUPTED and (turn.making.mends or self.beside):
+        if turn.status == INTERRUPTED and (turn.making.mends or turn.making.afresh or self.beside):
             self.view.line("■ interrupted", YELLOW)
         elif turn.status == INTERRUPTED:
             broken = "" if parses(turn.chunk) else ", though it is not whole; /code finishes it by hand"
             self.view.line(f"■ interrupted; what was written is kept{broken}", YELLOW)
             self.view.note("/retry asks again, /undo takes it back")
+        elif turn.usage.finish == "length" and turn.usage.written < turn.making.sampling.max_tokens:
+            self.view.line("■ stopped where the context was full; /context says what makes room", YELLOW)
         elif turn.usage.finish == "length":
             self.view.line("■ stopped at max_tokens; /set max_tokens N allows longer replies", YELLOW)
 

@@ -3,6 +3,7 @@
 from mtchat.synthesis.events import (
     Chose,
     Event,
+    Fitted,
     Made,
     Mending,
     Ran,
@@ -25,6 +26,7 @@ __all__ = [
     "Complete",
     "Difference",
     "Event",
+    "Fitted",
     "Fixed",
     "Made",
     "Mending",

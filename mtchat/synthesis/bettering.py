@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import PREAMBLE, Chunk, Program
-from mtchat.core.prompt import Prompt, Usage
+from mtchat.core.prompt import Prompt
 from mtchat.core.session import ROOT, Session
 from mtchat.core.settings import Sampling
-from mtchat.core.turn import INTERRUPTED, KEPT, Making, Turn
+from mtchat.core.turn import INTERRUPTED, Turn
 from mtchat.errors import MtchatError
 from mtchat.synthesis.checks import Check, Checked, asserted, calls, functions, read, told
 from mtchat.synthesis.checks import code as code_of
 from mtchat.synthesis.choice import Candidate, Choice, choose, doubtful
 from mtchat.synthesis.events import Chose, Event, Made, Weighing
-from mtchat.synthesis.readings import CALLS, Spread, open_question, readings
-from mtchat.synthesis.running import Run, failed, unended
+from mtchat.synthesis.readings import CALLS, open_question, readings
+from mtchat.synthesis.running import Run, emptied, failed, unended
 from mtchat.synthesis.writing import Written, chunk_of, hotter, longer, one, several, whole
 
 if TYPE_CHECKING:
@@ -45,26 +45,6 @@ def bettered(
         bettering.look_back()
         bettering.mend()
     return bettering.made
-
-
-def spread(maker: "Synthesizer", session: Session, sampling: Sampling, count: int) -> Spread:
-    """The last turn with so many others drawn beside it and run, each kept in the session; it stays live."""
-    look, last, base = maker.look or maker.run, session.path[-1], session.undo()
-    if look is None or maker.candidates is None:
-        raise MtchatError("tries are compared by what they do, and nothing is run here; /retry asks again")
-    tried = len(session.children(last.parent)) - 1
-    prompt = maker.prompt(base, last.instruction)
-    chosen = replace(sampling, seed=sampling.seed + tried)
-    bettering = Bettering(maker, base, prompt, chosen, uninterrupted(look), session)
-    turns = bettering.drawn(count)
-    candidates = bettering.candidates(turns, base, told(last.instruction), bettering.made_up())
-    grown = session
-    for each in candidates:
-        outcome = each.session.outcome
-        assert outcome is not None
-        grown = grown.undo().add(each.turn).with_outcome(replace(outcome, variables=()))
-    back = replace(grown, head=session.head, visited=session.visited)
-    return Spread(replace(back, branches=session.branches, branch=session.branch), readings(candidates))
 
 
 def uninterrupted(look: Run) -> Run:
@@ -148,11 +128,7 @@ class Bettering:
         if not failed(outcome) or outcome is None or not outcome.turn:
             return base
         path = base.path
-        left = (
-            replace(turn, chunk="", status=KEPT, making=Making(), usage=Usage())
-            for turn in path[outcome.turn - 1 :]
-        )
-        return base.undo(len(path) - outcome.turn + 1).extend(tuple(left))
+        return emptied(base.undo(len(path) - outcome.turn + 1), path[outcome.turn - 1 :])
 
     def start_over(self) -> None:
         """Write the whole program afresh where it still fails, or is seen not to do what was asked for."""
@@ -210,7 +186,9 @@ class Bettering:
         root = replace(self.base, head=ROOT)
         prompt = whole(maker.family, self.base.path, last.instruction, self.base.preamble)
         sampling = longer(self.sampling, len(self.made.path))
-        making = replace(last.making, afresh=True, guidance=(), error="", sampling=sampling)
+        making = replace(
+            last.making, afresh=True, guidance=(), error="", sampling=sampling, folded=(), forgotten=()
+        )
         draft = replace(last, making=making)
         first = one(maker.complete, maker.family, prompt, sampling)
         turns = list(self.turns(draft, [first], sampling, root))
@@ -310,7 +288,7 @@ class Bettering:
             f"Write {count} different one-line assert statements that test "
             f"{' and '.join(names)} with simple arguments, and nothing else."
         )
-        prompt = maker.family.render(made.path, wish, made.preamble, "", maker.policy.guidance)
+        prompt = maker.context(made, wish, self.sampling).prompt
         text = one(maker.complete, maker.family, prompt, self.sampling).text
         return calls(tuple(asserted(maker.family.chunk(text, ""))), names)
 

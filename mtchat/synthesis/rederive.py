@@ -91,6 +91,7 @@ def rederive(
     KeyboardInterrupt: what was made by then is in the sessions that the watcher of `take` heard of.
     """
     number = len(made.path)
+    made = made.inherit(old.numbered(number).id)
     changes = [Change(number, old.numbered(number), made.numbered(number))]
     derivation = Derivation(old, take, uninterrupted(look) if look else None, decide, tell, made, changes)
     for turn in old.path[number:]:

@@ -43,6 +43,13 @@ def kept(session: Session, rest: tuple[Turn, ...]) -> Session:
     return session
 
 
+def emptied(session: Session, rest: tuple[Turn, ...]) -> Session:
+    """As `kept`, without their code, which another turn has."""
+    for turn in rest:
+        session = kept(session, (replace(turn, chunk=""),)).inherit(turn.id)
+    return session
+
+
 def failed(outcome: Outcome | None) -> bool:
     """Whether the program ended by itself, and badly."""
     return outcome is not None and not outcome.ok and not unended(outcome)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, field, replace
 
+from mtchat.core.memory import recorded, remembered, told
 from mtchat.core.program import PREAMBLE
 from mtchat.core.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.core.session import ROOT, Session
@@ -10,11 +11,13 @@ from mtchat.core.settings import Sampling
 from mtchat.core.turn import COMPLETE, INTERRUPTED, Making, Turn
 from mtchat.errors import MtchatError
 from mtchat.prompting.family import Family
-from mtchat.synthesis.bettering import bettered, spread
-from mtchat.synthesis.events import Made, Mending, Read, Watch, Wrote, unseen
+from mtchat.synthesis.bettering import bettered
+from mtchat.synthesis.events import Fitted, Made, Mending, Read, Watch, Wrote, unseen
+from mtchat.synthesis.fitting import Context, Count, Room, fit
 from mtchat.synthesis.policy import PLAIN, Policy
 from mtchat.synthesis.readings import Asking, Spread
 from mtchat.synthesis.running import Run, better, complaint, kept, tried, unended
+from mtchat.synthesis.spreading import spread
 from mtchat.synthesis.writing import (
     Candidates,
     Complete,
@@ -51,7 +54,7 @@ class Synthesizer:
     `run` is None when nothing is to be run; `card` and `family_name` go into the record of each turn. What
     the `policy` asks for beyond that is done where there is a way: `candidates` writes several replies
     together, `look` runs a program as `run` does, but quietly, and tells its variables too, and `asking` asks
-    the user.
+    the user. Where `count` tells the tokens of a prompt, a context too long for the model is made to fit.
     """
 
     family: Family
@@ -64,12 +67,24 @@ class Synthesizer:
     candidates: Candidates | None = None
     look: Run | None = None
     asking: Asking | None = None
+    count: Count | None = None
 
     def prompt(self, session: Session, instruction: str) -> Prompt:
-        """The context that the next turn would have."""
+        """The context that the next turn would have if it fits."""
+        return replace(self, count=None).context(session, instruction, Sampling()).prompt
+
+    def context(self, session: Session, instruction: str, sampling: Sampling) -> Context:
+        """The context that the next turn has, made to fit the model as far as it can be."""
         guidance = guidance_for(instruction, self.policy.guidance)
-        error = complaint(session.outcome)
-        return self.family.render(session.path, instruction, session.preamble, error, guidance)
+        error, preamble = complaint(session.outcome), session.preamble
+
+        def render(path: tuple[Turn, ...]) -> Prompt:
+            return self.family.render(path, instruction, preamble, error, guidance)
+
+        return fit(render, session.path, remembered(session, session.path), self.room(sampling))
+
+    def room(self, sampling: Sampling) -> Room | None:
+        return Room(self.count, self.card, sampling.max_tokens) if self.count else None
 
     def take(self, session: Session, instruction: str, sampling: Sampling) -> Session:
         """The session with one more turn, run, and made better as the policy says.
@@ -77,11 +92,11 @@ class Synthesizer:
         An interrupted turn is kept, marked, and not run. An interrupt of what makes a turn better leaves the
         best one found so far.
         """
-        prompt, error = self.prompt(session, instruction), complaint(session.outcome)
-        made = self.make(session, prompt, instruction, sampling, error=error)
+        context, error = self.context(session, instruction, sampling), complaint(session.outcome)
+        made = self.make(session, context, instruction, sampling, error=error)
         if made is session:
             return session
-        return bettered(self, session, self.tried(made), prompt, sampling)
+        return bettered(self, session, self.tried(made), context.prompt, sampling)
 
     def retry(self, session: Session, sampling: Sampling) -> Session:
         """The last turn made again beside the first try, warm and from another seed, so that it differs."""
@@ -142,11 +157,19 @@ class Synthesizer:
         failing, rest = session.numbered(place), session.path[place:]
         error = complaint(outcome)
         self.watch(Mending(number, rounds, place, outcome.error))
-        prompt = self.family.mend(session.path[:place], session.preamble, error, self.policy.guidance)
+        preamble, guidance = session.preamble, self.policy.guidance
         base = session.undo(len(session.path) - place + 1)
         asked = sum(each.making.mends == failing.id for each in session.children(failing.parent))
         chosen = hotter(sampling, asked) if asked else sampling
-        made = self.make(base, prompt, failing.instruction, chosen, error=error, mends=failing.id, rest=rest)
+        path = session.path[:place]
+        context = fit(
+            lambda path: self.family.mend(path, preamble, error, guidance),
+            path,
+            remembered(session, path).without(place),
+            self.room(chosen),
+            whole=place,
+        )
+        made = self.make(base, context, failing.instruction, chosen, error=error, mends=failing.id, rest=rest)
         if made is base or made.numbered(place).status == INTERRUPTED:
             return made, False
         run = self.tried(made)
@@ -155,7 +178,7 @@ class Synthesizer:
     def make(
         self,
         session: Session,
-        prompt: Prompt,
+        context: Context,
         instruction: str,
         sampling: Sampling,
         *,
@@ -163,11 +186,15 @@ class Synthesizer:
         mends: str = "",
         rest: tuple[Turn, ...] = (),
     ) -> Session:
-        """The session with a turn made from a prompt, then `rest`; itself where nothing was written.
+        """The session with a turn made from a context, then `rest`; itself where nothing was written.
 
         The turn takes over the marks of the one that it mends.
         """
-        written = self.write(prompt, sampling)
+        if context.problem:
+            raise MtchatError(context.problem)
+        if context.fitted:
+            self.watch(Fitted(context.fitted))
+        written = self.write(context.prompt, sampling)
         stopped = written.usage.finish == "interrupted"
         rules = self.policy.rules and not stopped  # what is not whole is not to be made whole by less of it
         chunk = chunk_of(self.family, written.text, session, rules)
@@ -186,6 +213,8 @@ class Synthesizer:
             mends,
             guidance,
             rules,
+            folded=context.memory.folded,
+            forgotten=context.memory.forgotten,
         )
         status = INTERRUPTED if stopped else COMPLETE
         turn = Turn(instruction, chunk, session.head, status, making, written.usage)
@@ -229,15 +258,17 @@ class Synthesizer:
             if turn.status not in (COMPLETE, INTERRUPTED) or (only is not None and turn.id not in only):
                 continue
             base = replace(session, head=turn.parent)
+            memory = recorded(turn.making)
             if turn.making.afresh:
                 prompt = whole(self.family, base.path, turn.instruction, base.preamble)
             elif turn.making.mends:
                 failing = session.get(turn.making.mends)
-                path = (*base.path, failing)
+                path = told((*base.path, failing), memory)
                 prompt = self.family.mend(path, base.preamble, turn.making.error, turn.making.guidance)
             else:
                 error, guidance = turn.making.error, turn.making.guidance
-                prompt = self.family.render(base.path, turn.instruction, base.preamble, error, guidance)
+                path = told(base.path, memory)
+                prompt = self.family.render(path, turn.instruction, base.preamble, error, guidance)
             written = self.write(prompt, turn.making.sampling)
             if written.usage.finish == "interrupted":
                 raise KeyboardInterrupt
