@@ -220,6 +220,12 @@ def test_a_turn_that_comes_out_worse_than_it_was_is_kept():
     ]
 
 
+def test_a_turn_that_the_user_wants_again_is_taken_even_where_it_comes_out_worse():
+    session = held(NUMBERS, ("double it", "m = 12 * 2"))
+    found = derived(session, changed(session, 1, *THIRTY), "m = n / 0\n", decide=always)
+    assert chunks(found.session) == ["n = 30", "m = n / 0"]
+
+
 @pytest.mark.parametrize("reply", [CTRL_C, f"m = n{CTRL_C}"])
 def test_an_interrupt_ends_it_and_what_was_made_is_told(reply):
     events: list[Event] = []

@@ -125,16 +125,26 @@ class Derivation:
             if stopped(made, self.now):
                 raise KeyboardInterrupt
             made = made.inherit(turn.id)
-            if not (step.doubt and not step.doubt.sure and worse(made, trial)):
-                self.now = made
-                self.steps.append(step)
-                self.changes.append(Change(number, turn, made.path[-1]))
+            if not self.regretted(step, made, trial):
+                self.advance(step, made)
                 return
             step = replace(step, again=False, worse=True)
             self.tell(step, self.now)
             self.now = self.now.beside(made)
         self.now = self.recorded(kept(self.now, (turn,)), trial.outcome)
         self.steps.append(step)
+
+    def regretted(self, step: Step, made: Session, trial: Session) -> bool:
+        """Whether a turn is better kept after all; what the user has decided stands."""
+        sure = step.doubt is None or step.doubt.sure
+        return not sure and self.decide is judged and worse(made, trial)
+
+    def advance(self, step: Step, made: Session) -> None:
+        """Goes on from a turn that was made again."""
+        self.now = made
+        self.steps.append(step)
+        if made.path[-1].chunk != step.turn.chunk:
+            self.changes.append(Change(step.number, step.turn, made.path[-1]))
 
     def scene(self, trial: Session, number: int) -> Scene:
         """What is known of a later turn on both prefixes."""

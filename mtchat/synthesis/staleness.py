@@ -89,8 +89,8 @@ def certain(scene: Scene) -> Iterator[str]:
     lurking = set(undefined(now.program.source)) - set(undefined(scene.was.program.source))
     if lurking:
         yield f"{quoted(sorted(lurking))} would not be there"
-    if fails(scene):
-        yield f"it fails: {now.outcome.error.partition(': ')[2] or now.outcome.error}" if now.outcome else ""
+    if now.outcome and fails(scene):
+        yield f"it fails: {now.outcome.error.partition(': ')[2] or now.outcome.error}"
 
 
 def fails(scene: Scene) -> bool:
@@ -168,7 +168,7 @@ def repeated(change: Change, chunk: str) -> bool:
 
 
 def statements(code: str) -> set[str]:
-    """The statements at top level, imports and what uses other turns' names alone aside."""
+    """The statements at top level, imports and bare expressions aside."""
     module = tree(code)
     plain = (ast.Import, ast.ImportFrom, ast.Expr, ast.Pass)
     return {dumped(each) for each in module.body if not isinstance(each, plain)} if module else set()
@@ -181,7 +181,7 @@ def replaced(change: Change) -> set[str]:
 
 def values(turn: Turn) -> set[str]:
     """The values in a turn's instruction and code that can be known again, as Python writes them."""
-    return {value for value in {*weighty(turn.chunk), *told(turn.instruction)}}
+    return weighty(turn.chunk) | told(turn.instruction)
 
 
 def weighty(code: str) -> set[str]:
