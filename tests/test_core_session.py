@@ -205,3 +205,19 @@ def test_a_turn_takes_over_the_marks_of_the_one_it_replaces():
     replaced = marked.undo().extend((Turn("do b", "b"),)).inherit(session.head)
     assert replaced.mark(replaced.head).checks == ("x == 1",)
     assert replaced.mark(session.head).checks == ("x == 1",)
+
+
+def test_what_was_made_in_a_later_session_lies_beside_the_live_path_and_nothing_moves():
+    live = Session().add(Turn("a", "x = 1")).name_branch("main")
+    made = live.undo().add(Turn("b", "x = 2")).with_outcome(Outcome())
+    made = made.with_mark(made.head, Mark(("x == 2",)))
+    both = live.beside(made)
+    assert (both.head, both.visited, both.branches, both.branch) == (
+        live.head,
+        live.visited,
+        live.branches,
+        "main",
+    )
+    assert both.turns == made.turns
+    assert both.outcomes == made.outcomes
+    assert both.mark(made.head) == Mark(("x == 2",))

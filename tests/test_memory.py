@@ -12,7 +12,8 @@ from mtchat.core.settings import Sampling
 from mtchat.core.turn import KEPT, Turn
 from mtchat.errors import MtchatError
 from mtchat.prompting.families import codegen, instruct
-from mtchat.synthesis import Event, Fitted, Synthesizer, rewrite
+from mtchat.synthesis import Event, Fitted, Synthesizer
+from mtchat.synthesis.rederive import never, rederive, written
 from tests.test_synthesis import CARD, Model, run
 
 BODY = "\n".join(f"    step_{number} = x + {number}" for number in range(20))
@@ -206,8 +207,9 @@ def test_edits_retries_branches_and_undo_keep_what_was_laid_down_about_turns():
     assert contexts(session) == laid
     assert contexts(session.undo(2).redo(2)) == laid
     assert contexts(bench.retry(session, SMALL)) == laid
-    assert contexts(bench.reword(session, 2, "another", SMALL)) == laid
-    assert contexts(rewrite(session, 1, "f_a = abs", run)) == laid
+    for made in (bench.take(session.undo(3), "another", SMALL), written(session, 1, "f_a = abs")):
+        derived = rederive(session, made, lambda on, wish: on, decide=never)
+        assert contexts(derived.session) == laid
     assert contexts(session.name_branch("one").undo().extend((Turn("other", "x = 1"),))) == [*laid[:3], ""]
 
 

@@ -84,6 +84,12 @@ def talk() -> Parser:
     parser.add_argument(
         "--run", action="store_true", help="print what the program prints instead of its code"
     )
+    parser.add_argument(
+        "--edit",
+        type=int,
+        metavar="N",
+        help="-p TEXT takes the place of turn N's instruction; later turns that do not fit are made again",
+    )
     parser.add_argument("--fix", action="store_true", help="ask the model to mend each turn that fails")
     attach_option(parser)
     model_options(parser)

@@ -31,6 +31,8 @@ def talk(args: argparse.Namespace) -> int:
         raise UsageError("no instructions: give -p TEXT, or one a line on standard input")
     if not instructions and not sys.stdout.isatty():
         raise UsageError("the conversation needs a terminal to show itself; -p TEXT works without one")
+    if args.edit is not None and (args.session is None or len(instructions) != 1 or args.edit < 1):
+        raise UsageError("--edit N changes turn N of a SESSION, N from 1, to the instruction of one -p TEXT")
     attached = [home(name) for name in args.attach]
     store.attach(Session(), attached, settings.disk_mib)
     with (
@@ -43,7 +45,7 @@ def talk(args: argparse.Namespace) -> int:
         from mtchat.cli.scripted import Sandbox, Script, play
         from mtchat.repl.view import View
 
-        script = Script(instructions, args.run, args.fix, args.family, settings, attached)
+        script = Script(instructions, args.run, args.fix, args.family, settings, attached, args.edit or 0)
         sandbox = Sandbox(ground.quietly, ground.trial, ground.refusal, ground.notice)
         return play(script, log, shelf.get(args.model), sandbox, View.of(sys.stderr))
 

@@ -156,6 +156,10 @@ class Session:
         """This session, where the last turn takes over what was laid down about the one it replaces."""
         return self.with_mark(self.head, self.marks[turn]) if turn in self.marks and self.path else self
 
+    def beside(self, made: "Session") -> "Session":
+        """This session with what was made in a later one beside its live path; nothing else moves."""
+        return replace(self, turns=made.turns, outcomes=made.outcomes, marks=made.marks)
+
     def name_branch(self, name: str) -> "Session":
         """This session with a name for the live branch, which grows with it from now on."""
         return replace(self, branches={**self.branches, name: self.head}, branch=name)

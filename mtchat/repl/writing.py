@@ -18,13 +18,15 @@ class Writing:
     """Shows one turn while it is made: a watcher for the synthesizer.
 
     Lines appear when they are whole; the one being written is a transient line below them. A reply that
-    begins by repeating the program is held back until it says something new.
+    begins by repeating the program is held back until it says something new. `beside` says that the turn is
+    not on the live path when it is interrupted.
     """
 
     view: View
     before: str = ""
     place: str = ""
     hint: Callable[[Outcome], str] = lambda outcome: ""
+    beside: bool = False
     printed: list[str] = field(default_factory=list)
 
     def __call__(self, event: Event) -> None:
@@ -86,7 +88,7 @@ class Writing:
             self.view.line("? the model asks back: type your answer, and the next turn knows both", YELLOW)
         if cost(turn.usage):
             self.view.note(cost(turn.usage))
-        if turn.status == INTERRUPTED and (turn.making.mends or turn.making.afresh):
+        if turn.status == INTERRUPTED and (turn.making.mends or turn.making.afresh or self.beside):
             self.view.line("■ interrupted", YELLOW)
         elif turn.status == INTERRUPTED:
             broken = "" if parses(turn.chunk) else ", though it is not whole; /code finishes it by hand"

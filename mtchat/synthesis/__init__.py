@@ -16,7 +16,7 @@ from mtchat.synthesis.events import (
 )
 from mtchat.synthesis.holding import examined
 from mtchat.synthesis.readings import Asking, Reading, Spread
-from mtchat.synthesis.running import Declined, Run, failed, rewrite, tried, unended, wrong
+from mtchat.synthesis.running import Declined, Run, failed, tried, unended, wrong
 from mtchat.synthesis.stating import Stated, stated
 from mtchat.synthesis.synthesizer import Difference, Fixed, Synthesizer
 from mtchat.synthesis.writing import Candidates, Complete, Written
@@ -47,7 +47,6 @@ __all__ = [
     "Wrote",
     "examined",
     "failed",
-    "rewrite",
     "stated",
     "tried",
     "unended",

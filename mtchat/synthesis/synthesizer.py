@@ -128,24 +128,6 @@ class Synthesizer:
             raise MtchatError("nothing to retry: the program has no turns")
         return spread(self, session, sampling, count)
 
-    def reword(
-        self, session: Session, number: int, instruction: str, sampling: Sampling, *, typed: str = ""
-    ) -> Session:
-        """Turn `number` made again from another instruction; the turns after it keep their code.
-
-        Where it was interrupted, it is kept, marked, and nothing is run.
-        """
-        rest = session.path[number:]
-        base = session.undo(len(session.path) - number + 1)
-        context, error = self.context(base, instruction, sampling), complaint(base.outcome)
-        old = session.numbered(number).id
-        made = self.make(
-            base, context, instruction, sampling, error=error, typed=typed, replaces=old, rest=rest
-        )
-        if made is base:
-            return session
-        return made if made.numbered(number).status == INTERRUPTED else self.tried(made)
-
     def tried(self, session: Session) -> Session:
         return tried(session, self.run, self.watch)
 
