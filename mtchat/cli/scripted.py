@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -13,14 +14,31 @@ from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program
 from mtchat.core.session import Session
 from mtchat.core.settings import Limits, Settings
-from mtchat.core.turn import INTERRUPTED
 from mtchat.errors import ExitCode, MtchatError, SandboxError
 from mtchat.prompting import family
+from mtchat.repl import diff
+from mtchat.repl.correcting import begun, changed, ended, interrupted
 from mtchat.repl.escape import escaped
 from mtchat.repl.remedy import in_shell
 from mtchat.repl.view import View, cost, shown
 from mtchat.store import Log, attach, checked, files_of
-from mtchat.synthesis import Chose, Event, Made, Mending, Ran, Synthesizer, failed, policy, unended
+from mtchat.synthesis import (
+    Chose,
+    Corrected,
+    Correcting,
+    Event,
+    Made,
+    Mending,
+    Ran,
+    Synthesizer,
+    failed,
+    policy,
+    refine,
+    unended,
+)
+
+
+IN_SHELL = "--corrections off takes every instruction as a new step"
 
 
 @dataclass(frozen=True)
@@ -97,6 +115,10 @@ class Player:
                 self.view.verdict(outcome, in_shell(outcome, self.script.settings))
             case Mending(round, rounds, number, _):
                 self.view.note(f"mending turn {number}, round {round} of {rounds}")
+            case Correcting():
+                self.view.note(begun(event))
+            case Corrected(_, changes):
+                diff.show(self.view, changes)
             case Ran(outcome, _):
                 self.view.verdict(outcome, in_shell(outcome, self.script.settings))
                 if outcome.note:
@@ -115,11 +137,14 @@ class Player:
         """One turn, mended where that was asked for; False when the user stopped it."""
         self.view.heading(f"{len(self.session.path) + 1}› {instruction}")
         before = self.session
-        made = self.maker.take(before, instruction, self.script.settings.sampling)
+        step = partial(refine, self.maker) if self.script.settings.corrections else self.maker.take
+        made = step(before, instruction, self.script.settings.sampling)
         if made is before:
             return False
         self.keep(made, "turn")
-        if made.path[-1].status == INTERRUPTED or stopped(made.outcome):
+        if changed(before, made):
+            self.view.note(ended(before, made, IN_SHELL))
+        if interrupted(before, made) or stopped(made.outcome):
             return False
         if self.script.fix and failed(made.outcome):
             fixed = self.maker.fix(made, self.script.settings.sampling)

@@ -45,6 +45,7 @@ class Settings:
     output_kib: int = 1024
     run: bool = True
     policy: str = "default"
+    corrections: bool = True
 
     @property
     def sampling(self) -> Sampling:
@@ -91,6 +92,7 @@ HELP = {
     "output_kib": "what one run may print",
     "run": "on runs the program after each turn; off waits for /run",
     "policy": "how turns are made better: default, best, plain and others",
+    "corrections": "on changes the turn that an instruction corrects; off takes each as a new step",
 }
 
 BOUNDS = {

@@ -12,7 +12,7 @@ COMPLETE = "complete"
 INTERRUPTED = "interrupted"
 EDITED = "edited"
 KEPT = "kept"
-LATER = ("guidance", "rules", "afresh")  # of Making; turns from before they were there keep their ids
+LATER = ("guidance", "rules", "afresh", "corrects")  # of Making; turns from before they were there keep their ids
 STATUSES = (COMPLETE, INTERRUPTED, EDITED, KEPT)
 
 
@@ -23,7 +23,9 @@ class Making:
     `error` is the failure that the context carried ("" when the program ran); `mends` is the id of the
     turn whose failing chunk this one was asked to replace ("" for an ordinary turn). `guidance` names what
     the context held beside the conversation; `rules` says that the code was repaired by rule, and `afresh`
-    that it is the whole program, written again from all instructions up to this one.
+    that it is the whole program, written again from all instructions up to this one. `corrects` is the id of
+    the turn that this one takes the place of because the user wanted it changed; the instruction then ends
+    with a line that says how.
     """
 
     model: str = ""
@@ -36,6 +38,7 @@ class Making:
     guidance: tuple[str, ...] = ()
     rules: bool = False
     afresh: bool = False
+    corrects: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -13,12 +14,26 @@ from mtchat.core.session import Session
 from mtchat.core.settings import Limits, Sampling, Settings
 from mtchat.errors import ModelError, MtchatError, SandboxError
 from mtchat.prompting import family
+from mtchat.repl import correcting
 from mtchat.repl.remedy import in_repl
 from mtchat.repl.view import Tail, View, shown
 from mtchat.repl.words import number
 from mtchat.repl.writing import Writing
 from mtchat.store import Log, checked, files_of, present
-from mtchat.synthesis import Chose, Event, Fixed, Made, Run, Synthesizer, Watch, failed, policy
+from mtchat.synthesis import (
+    Chose,
+    Correction,
+    Event,
+    Fixed,
+    Made,
+    Run,
+    Synthesizer,
+    Watch,
+    correct,
+    failed,
+    policy,
+    refine,
+)
 
 TRIAL_SECONDS = 10.0
 
@@ -128,11 +143,18 @@ class Desk:
             self.view.note(notice)
         self.session = replace(session, name=self.log.name)
 
-    def take(self, instruction: str) -> None:
-        """One turn of the conversation."""
+    def take(self, instruction: str, new: bool = False) -> None:
+        """What an instruction asks for: one more turn or, unless it is to be `new`, a change of earlier ones."""
         before = self.session
         maker = self.maker(before.program.source)
-        self.finish(before, maker.take(before, instruction, self.settings.sampling), "turn")
+        step = partial(refine, maker) if self.settings.corrections and not new else maker.take
+        self.finish(before, step(before, instruction, self.settings.sampling), "turn")
+
+    def correct(self, correction: Correction) -> None:
+        """A change of earlier turns."""
+        before = self.session
+        made = correct(self.maker(before.program.source), before, correction, self.settings.sampling)
+        self.finish(before, made, "correction")
 
     def finish(self, before: Session, session: Session, why: str) -> None:
         """Keeps a session that may have a new turn, and says what can be done next."""
@@ -141,7 +163,9 @@ class Desk:
             self.view.note("stopped before anything was written; nothing is changed")
             return
         self.keep(session, why)
-        if failed(session.outcome):
+        if correcting.changed(before, session):
+            self.view.note(correcting.ended(before, session))
+        elif failed(session.outcome):
             self.view.note("/fix asks the model to mend it")
 
     def fix(self, rounds: int) -> Fixed:

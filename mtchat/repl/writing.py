@@ -6,10 +6,23 @@ from dataclasses import dataclass, field
 from mtchat.core.names import parses
 from mtchat.core.outcome import Outcome
 from mtchat.core.turn import INTERRUPTED, Turn
-from mtchat.repl import highlight
+from mtchat.repl import diff, highlight
+from mtchat.repl.correcting import begun
 from mtchat.repl.escape import escaped
 from mtchat.repl.view import YELLOW, View, cost, reading
-from mtchat.synthesis import Chose, Event, Made, Mending, Ran, Read, Running, Weighing, Wrote
+from mtchat.synthesis import (
+    Chose,
+    Corrected,
+    Correcting,
+    Event,
+    Made,
+    Mending,
+    Ran,
+    Read,
+    Running,
+    Weighing,
+    Wrote,
+)
 
 
 @dataclass
@@ -25,6 +38,7 @@ class Writing:
     place: str = ""
     hint: Callable[[Outcome], str] = lambda outcome: ""
     printed: list[str] = field(default_factory=list)
+    correcting: bool = False
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -34,6 +48,11 @@ class Writing:
                 self.wrote(code)
             case Made():
                 self.made(event.turn)
+            case Correcting():
+                self.correcting = True
+                self.view.note(begun(event))
+            case Corrected(_, changes):
+                diff.show(self.view, changes)
             case Running():
                 self.view.transient("running…")
             case Ran(outcome, _):
@@ -55,6 +74,9 @@ class Writing:
         if known and code.startswith(known):
             code = code[len(known) :].lstrip("\n")
         whole, _, partial = code.rpartition("\n")
+        if self.correcting:
+            self.view.transient(partial or whole.rpartition("\n")[2])
+            return
         lines = whole.rstrip().split("\n") if whole.strip() else []
         if lines[: len(self.printed)] == self.printed and len(lines) > len(self.printed):
             self.view.erase()
@@ -70,6 +92,9 @@ class Writing:
 
     def made(self, turn: Turn) -> None:
         self.view.erase()
+        if self.correcting:
+            self.rewritten(turn)
+            return
         lines = turn.chunk.split("\n") if turn.chunk else []
         if lines[: len(self.printed)] != self.printed:
             self.view.note("… kept as:")
@@ -89,6 +114,13 @@ class Writing:
             self.view.note("/retry asks again, /undo takes it back")
         elif turn.usage.finish == "length":
             self.view.line("■ stopped at max_tokens; /set max_tokens N allows longer replies", YELLOW)
+
+    def rewritten(self, turn: Turn) -> None:
+        """A chunk that takes the place of another: what changed is shown, and not all of it."""
+        if cost(turn.usage):
+            self.view.note(cost(turn.usage))
+        if turn.status == INTERRUPTED:
+            self.view.line("■ interrupted", YELLOW)
 
     def chose(self, turn: Turn, count: int) -> None:
         self.view.erase()

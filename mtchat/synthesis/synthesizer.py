@@ -11,9 +11,11 @@ from mtchat.core.turn import COMPLETE, INTERRUPTED, Making, Turn
 from mtchat.errors import MtchatError
 from mtchat.prompting.family import Family
 from mtchat.synthesis.bettering import bettered
+from mtchat.synthesis.corrections import takes_away, wished
 from mtchat.synthesis.events import Made, Mending, Read, Watch, Wrote, unseen
 from mtchat.synthesis.policy import PLAIN, Policy
 from mtchat.synthesis.running import Run, better, complaint, kept, tried, unended
+from mtchat.synthesis.splicing import spliced
 from mtchat.synthesis.writing import (
     Candidates,
     Complete,
@@ -107,6 +109,15 @@ class Synthesizer:
             return session
         return made if made.numbered(number).status == INTERRUPTED else self.tried(made)
 
+    def revise(self, session: Session, number: int, wish: str, sampling: Sampling) -> Session:
+        """Turn `number` written again, changed as the user wishes; later turns keep theirs. Nothing is run."""
+        old, rest = session.numbered(number), session.path[number:]
+        base = session.undo(len(session.path) - number + 1)
+        prompt = self.family.revise((*base.path, old), base.preamble, wish, self.policy.guidance)
+        text = f"{old.wish}\n{wish}"
+        made = self.make(base, prompt, text, sampling, corrects=old.id, replaces=old.id, rest=rest)
+        return session if made is base else made
+
     def tried(self, session: Session) -> Session:
         return tried(session, self.run, self.watch)
 
@@ -167,6 +178,7 @@ class Synthesizer:
         error: str = "",
         mends: str = "",
         replaces: str = "",
+        corrects: str = "",
         rest: tuple[Turn, ...] = (),
     ) -> Session:
         """The session with a turn made from a prompt, then `rest`; itself where nothing was written.
@@ -176,12 +188,12 @@ class Synthesizer:
         written = self.write(prompt, sampling)
         stopped = written.usage.finish == "interrupted"
         rules = self.policy.rules and not stopped  # what is not whole is not to be made whole by less of it
-        chunk = chunk_of(self.family, written.text, session, rules)
+        chunk = self.chunk(written.text, session, instruction, rules, corrects)
         if stopped and not chunk.strip():
             return session
         card = self.card
         policy = self.policy
-        guidance = policy.guidance if mends else guidance_for(instruction, policy.guidance)
+        guidance = policy.guidance if mends or corrects else guidance_for(instruction, policy.guidance)
         making = Making(
             card.name,
             card.fingerprint,
@@ -192,12 +204,21 @@ class Synthesizer:
             mends,
             guidance,
             rules,
+            corrects=corrects,
         )
         status = INTERRUPTED if stopped else COMPLETE
         turn = Turn(instruction, chunk, session.head, status, making, written.usage)
         made = kept(session.add(turn).inherit(mends or replaces), rest)
         self.watch(Made(made, turn))
         return made
+
+    def chunk(self, text: str, base: Session, instruction: str, rules: bool, corrects: str) -> str:
+        """The chunk that a completion gives on top of a session; of a correction, in the place of the old one."""
+        code = chunk_of(self.family, text, base, rules)
+        if not corrects:
+            return code
+        old = base.get(corrects)
+        return spliced(old.chunk, code, base.program.source, takes_away(wished(old, instruction)))
 
     def write(self, prompt: Prompt, sampling: Sampling) -> Written:
         """One completion, up to its cut. Ctrl-C ends it and keeps what was written."""
@@ -241,6 +262,10 @@ class Synthesizer:
                 failing = session.get(turn.making.mends)
                 path = (*base.path, failing)
                 prompt = self.family.mend(path, base.preamble, turn.making.error, turn.making.guidance)
+            elif turn.making.corrects:
+                old = session.get(turn.making.corrects)
+                wish, guidance = wished(old, turn.instruction), turn.making.guidance
+                prompt = self.family.revise((*base.path, old), base.preamble, wish, guidance)
             else:
                 error, guidance = turn.making.error, turn.making.guidance
                 prompt = self.family.render(base.path, turn.instruction, base.preamble, error, guidance)
@@ -249,13 +274,17 @@ class Synthesizer:
                 raise KeyboardInterrupt
             if turn.making.afresh:
                 base = replace(base, head=ROOT)
-            again = chunk_of(self.family, written.text, base, turn.making.rules)
+            again = self.again(written.text, base, turn)
             part = turn.status == INTERRUPTED and self.begins(written.text, turn, base)
             yield None if again == turn.chunk or part else Difference(number, turn, again)
+
+    def again(self, text: str, base: Session, turn: Turn) -> str:
+        """The chunk that a completion gives where it is made as a turn was."""
+        return self.chunk(text, base, turn.instruction, turn.making.rules, turn.making.corrects)
 
     def begins(self, text: str, turn: Turn, base: Session) -> bool:
         """Whether a completion begins with what gives the chunk of a turn."""
         return any(
-            chunk_of(self.family, text[:end], base, turn.making.rules) == turn.chunk
+            self.again(text[:end], base, turn) == turn.chunk
             for end in range(len(text), 0, -1)
         )

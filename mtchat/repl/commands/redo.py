@@ -1,5 +1,6 @@
-"""Brings back the turn that was last taken back, or the last N."""
+"""Brings back the turn or the correction that was last taken back, or the last N."""
 
+from mtchat.core.back import bring_back
 from mtchat.repl.desk import Desk
 from mtchat.repl.words import amount, brief, where
 
@@ -7,8 +8,8 @@ USAGE = "[N]"
 
 
 def do(desk: Desk, argument: str) -> None:
-    turns = amount(argument)
-    desk.keep(desk.session.redo(turns), "redo")
-    for turn in desk.session.path[-turns:]:
+    session, back = bring_back(desk.session, amount(argument))
+    desk.keep(session, "redo")
+    for turn in back:
         desk.view.line(f"brought back: {brief(turn.instruction)}")
     desk.view.line(where(desk.session))

@@ -1,0 +1,423 @@
+"""Recognises an instruction that corrects an earlier turn, by its words and by what they refer to. Pure.
+
+An ordinary next step must never be taken for a correction, so what is in doubt is a next step.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mtchat.core.turn import Turn
+from mtchat.synthesis.known import Known, joined, known, stem
+from mtchat.synthesis.referents import behaving, referent
+from mtchat.synthesis.renaming import Rename, renamable
+
+LONGEST = 40  # words; a longer text describes something new
+NAME = r"[`\"']?(?P<{}>[A-Za-z_]\w*)(?:\(\))?[`\"']?"
+COURTESY = re.compile(
+    r"^(?:(?:please|ok(?:ay)?|and|but|so|well|hmm+|now|thanks|great|can you|could you|would you|you can|let'?s)\b"
+    r"[\s,;:.!—-]*)+",
+    re.IGNORECASE,
+)
+REFUSAL = re.compile(
+    r"^(?:no|nope|nah|wrong|not quite|oops|sorry|wait|hold on|stop)\s*(?:[,.:;!—]|-\s)\s*(?:no\b\W*)?"
+    r"|^(?:no that'?s|actually\b(?!\s+(?:also|then|next))|rather\b)\s*[,:]?\s*"
+    r"|^(?:that|this|it)(?:'s| is| was) (?:wrong|incorrect|not (?:right|correct|it|what))\b[^,.:;]*[,.:;]?\s*"
+    r"|^not (?:like )?(?:that|this)\b\W*",
+    re.IGNORECASE,
+)
+MEANT = re.compile(
+    r"^(?:what )?i (?:meant|mean|intended|said|asked for|wanted|would rather|would prefer|prefer)\b"
+    r"|^i'd (?:rather|prefer)\b|^i (?:want|need|would like) (?:it|that|this|them)\b"
+    r"|^you (?:forgot|missed|should(?:n'?t)?|used|swapped|mixed|misspelled|made)\b",
+    re.IGNORECASE,
+)
+SUBJECT = r"(?P<subject>it|this|that|they|these|those|them|(?:the|its) (?:[\w'-]+ ){{0,2}}?[\w'-]+|{})".format(
+    r"`?[A-Za-z_]\w*`?(?:\(\))?"
+)
+SHOULD = re.compile(
+    rf"^{SUBJECT} (?:(?:also|still|only|always|now|really) )?"
+    r"(?:should(?:n'?t)?|must(?:n'?t)?|needs? to|has to|have to|ought to|may not|can'?t|(?:is|are) supposed to"
+    r"|shall)\b",
+    re.IGNORECASE,
+)
+FAULT = re.compile(
+    rf"^{SUBJECT}(?:'s| is| are| was) (?:still )?(?:wrong|incorrect|not right|missing|too \w+|off by|backwards)\b",
+    re.IGNORECASE,
+)
+MAKE = re.compile(rf"^(?:make|let|have|get) {SUBJECT}\s+(?P<rest>.+)$", re.IGNORECASE)
+NEW_THING = re.compile(r"^(?:that|which|who|named|called|of|from|containing|for|where|whose|by|=)\b", re.IGNORECASE)
+PLACED = re.compile(
+    r"^(?:in|for|at) (?:turn|step|instruction) \d+\b|^(?:turn|step|instruction) \d+ (?:should|must|needs|is|has)\b"
+    r"|^(?:change|rewrite|redo|correct) (?:turn|step|instruction) \d+\b|\bi meant\b",
+    re.IGNORECASE,
+)
+CREATE = re.compile(
+    r"(?:^|: )(?:(?:now|then|next|also|finally|first)\b,?\s*)*(?:add|write|create|define|implement|build|generate|make|"
+    r"give me|read|load|import|declare|start)\s+(?:me\s+)?(?:a|an|another|new|one more|two|three|some)\b",
+    re.IGNORECASE,
+)
+INSTEAD = re.compile(r"\binstead\b|\brather than\b", re.IGNORECASE)
+CHANGE = re.compile(
+    rf"^(?:change|switch|alter|modify|adjust|update) {SUBJECT}(?P<rest>\s+(?:to|into|so|from|with|such|by)\b.*)$",
+    re.IGNORECASE,
+)
+LITERALS = re.compile(
+    r"^(?:change|replace|switch)\s+(?:the\s+)?(?P<old>\"[^\"]*\"|'[^']*'|-?\d+(?:\.\d+)?)\s+(?:to|with|by|into)\s",
+    re.IGNORECASE,
+)
+REWRITE = re.compile(
+    rf"^(?:rewrite|refactor|simplify|shorten|optimi[sz]e|speed up|fix|correct|improve|clean up|redo|document) {SUBJECT}",
+    re.IGNORECASE,
+)
+TURN_INTO = re.compile(
+    rf"^(?:turn|convert|transform|wrap|put|move) {SUBJECT} (?:in)?to\s+(?P<what>(?:[\w-]+\s*){{1,3}})", re.IGNORECASE
+)
+REPLACE = re.compile(
+    r"^(?:replace|swap) (?:the |all )?(?P<old>[\w`'-]+(?: [\w'-]+)?) (?:with|by|for)\b|^swap the "
+    r"(?:order|arguments|parameters|operands)\b",
+    re.IGNORECASE,
+)
+BEHAVE = re.compile(
+    r"^(?:(?P<also>also|and also|it should|do) )?(?:also )?(?P<verb>handle|support|accept|allow|ignore|treat|include|"
+    r"exclude|tolerate|preserve|respect|skip|return|raise|reject|validate|keep|cope with|deal with|work with|count|"
+    r"check for|guard against|cache|memoi[sz]e|strip|sort|stop)\b(?! it\b)",
+    re.IGNORECASE,
+)
+SURE = {"handle", "support", "accept", "allow", "ignore", "tolerate", "respect", "return", "raise", "reject"}
+SURE |= {"cope with", "deal with", "guard against", "treat", "preserve", "cache", "memoize", "memoise"}
+TOO = re.compile(r"\b(?:too|as well)[.!]?$|^(?:and )?also\b", re.IGNORECASE)
+NEGATED = re.compile(r"^(?:don'?t|do not|never|no longer|no need to|no more|stop \w+ing)\b", re.IGNORECASE)
+REMOVE = re.compile(
+    r"^(?:remove|drop|delete|get rid of|leave out|omit|take out|strip)\s+(?:the |all |that |those |any |its )?(?P<what>.+)$",
+    re.IGNORECASE,
+)
+CODE_PARTS = {
+    *("print", "prints", "docstring", "docstrings", "comment", "comments", "parameter", "argument", "default"),
+    *("loop", "function", "class", "import", "imports", "check", "header", "output", "prompt", "hints", "hint"),
+    *("annotations", "method", "statement", "line", "debug", "if", "else", "try", "except", "condition", "message"),
+    *("exclamation", "brackets", "quotes", "semicolon", "decorator", "lambda", "comprehension", "return", "round"),
+    *("comma", "colon", "period", "dot", "dash", "rounding", "constant", "variable", "newline", "call", "recursion", "code", "f-string", "f-strings", "while"),
+}
+CODE_PARTS |= {"greeting", "title", "label", "text", "format", "sorting", "separator", "prefix", "suffix", "border"}
+DATA = {
+    *("string", "list", "array", "number", "numbers", "word", "words", "text", "column", "row", "columns", "rows"),
+    *("dataframe", "dictionary", "dict", "set", "tuple", "element", "elements", "item", "items", "letter", "letters"),
+    *("character", "characters", "key", "keys", "value", "values", "file", "data", "index", "sentence", "first"),
+    *("last", "digits", "entries", "entry", "integers", "variable", "matrix", "folder", "directory", "sheet"),
+}
+STRUCTURES = {
+    *("function", "class", "method", "generator", "comprehension", "loop", "lambda", "dataclass", "decorator"),
+    *("constant", "recursion", "namedtuple", "module", "property", "expression", "one-liner", "enum", "iterator"),
+}
+ADD = re.compile(
+    r"^(?:also )?(?:add|give (?:it|them|that|the \w+|[a-z_]\w*)|put|include|insert)\s+(?:a |an |the |some |more |its )?"
+    r"(?:\w+ )??(?P<what>docstrings?|type hints?|(?:type )?annotations?|comments?|defaults?|parameter|argument|method|"
+    r"error handling|validation|guard|check|caching|memoi[sz]ation|__\w+__|property|attribute|field)\b",
+    re.IGNORECASE,
+)
+USE = re.compile(r"^(?:just |simply |better )?(?:use|print with|go with|take) (?P<what>.+)$", re.IGNORECASE)
+PURPOSE = re.compile(r"\b(?:to|and|then)\s+[a-z]+|\bon the\b", re.IGNORECASE)
+FRAGMENT = re.compile(
+    r"^(?:(?:only|just) (?!print|show|the (?:first|last) \w+ of)|without |with (?!open|the \w+ open)|as an? |not |"
+    r"in (?:descending|ascending|reverse|reversed|alphabetical|upper|lower|title|capital|one|a single|celsius|"
+    r"percent|euros?|dollars?|seconds|minutes|kilo\w*)|sorted|rounded|separated|case[- ](?:in)?sensitive|"
+    r"(?:up)?to \w+ decimals?|up to|starting (?:at|from|with)|"
+    r"(?:one|two|three|four|\d+) (?:decimals?|digits|decimal places)|one per line|one line|upper ?case$|lower ?case$|"
+    r"but |except |excluding |including |from \S+ to |descending|ascending|recursively|inclusive|exclusive|"
+    r"(?:more|less|fewer|shorter|longer|simpler|faster|louder|bigger|smaller) ?)",
+    re.IGNORECASE,
+)
+VERB = re.compile(
+    r"\b(?:print|show|compute|calculate|write|create|define|add|find|read|load|plot|sort|count|convert|store|save|"
+    r"assign|get|open|import|call|build|generate|remove|split|join|draw|filter|loop|iterate)\b",
+    re.IGNORECASE,
+)
+ROUND = re.compile(
+    r"^(?:round|format|limit|align|indent|capitali[sz]e|pad) (?:it|that|them|the (?:result|output|average|mean|price|total|value))\b",
+    re.IGNORECASE,
+)
+RENAMES = (
+    re.compile(
+        r"^rename (?:the )?(?:(?:variable|function|method|class|parameter|argument|attribute|constant|name) )?"
+        rf"(?:called |named )?{NAME.format('old')} (?:to|as|into|->|=>) (?:be )?(?:the name )?{NAME.format('new')}$",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        r"^(?:call|name) (?:the )?(?:(?:variable|function|method|class|parameter|argument|constant) )?"
+        rf"{NAME.format('old')} {NAME.format('new')}(?: instead| please| from now on)?$",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        r"^(?:call|name) (?:it|them|that|this|the (?:variable|function|class|result)) "
+        rf"{NAME.format('new')} instead of {NAME.format('old')}$",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        r"^change the (?:(?:variable|function|class|method|parameter) )?name (?:of (?:the )?"
+        rf"(?:(?:variable|function|class|method|parameter) )?)?{NAME.format('old')} (?:to|into) {NAME.format('new')}$",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        r"^(?:the )?(?:(?:variable|function|class|method|parameter) )?"
+        rf"{NAME.format('old')} should (?:rather )?be (?:called|named|renamed to) {NAME.format('new')}(?: instead)?$",
+        re.IGNORECASE,
+    ),
+    re.compile(rf"^use (?:the name )?{NAME.format('new')} (?:as the name )?instead of (?:the name )?{NAME.format('old')}$", re.IGNORECASE),
+)
+CALL_IT = re.compile(
+    r"^(?:(?:call|name|rename) (?:it|this|that|them|the (?P<kind>variable|function|class|result|list))(?: to| as)?"
+    r"|(?:it|(?:the|this|that) (?P<sort>variable|function|class|result|list)) should (?:rather )?be (?:called|named)) "
+    rf"{NAME.format('new')}(?: instead| please)?$",
+    re.IGNORECASE,
+)
+ADVERBS = {"twice", "again", "now", "once", "thrice", "here", "first", "later", "recursively", "there", "too", "with"}
+PRONOUNS = {"it", "this", "that", "they", "these", "those", "them"}
+AWAY = re.compile(
+    r"\b(?:remove|drop|delete|rid|leave out|omit|take out|without|no longer|not|don'?t|only|stop|no|never|instead)\b",
+    re.IGNORECASE,
+)
+QUESTION = re.compile(r"\?$|^(?:why|what|how|who|when|where|which|is it|does it|are|explain)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Correction:
+    """Turn `number` is to be changed as `wish` says; `rename` where that is all, and rules can do it."""
+
+    number: int
+    wish: str
+    rename: Rename | None = None
+
+
+def recognise(path: Sequence[Turn], instruction: str) -> Correction | None:
+    """The correction that an instruction is, None where it is a next step, or may be one."""
+    turns = known(path)
+    wish = plain(instruction)
+    if not turns or not wish or len(wish.split()) > LONGEST or "\n" in wish:
+        return None
+    rename = renaming(wish, turns)
+    if rename is not None:
+        return of_rename(rename, path, instruction)
+    if not corrects(wish, turns):
+        return None
+    return aimed(path, instruction)
+
+
+def aimed(path: Sequence[Turn], instruction: str, number: int = 0) -> Correction:
+    """The correction that an instruction is known to be, of turn `number` or of the one it refers to."""
+    turns, wish = known(path), plain(instruction)
+    rename = renaming(wish, turns)
+    if rename is not None and not number:
+        return of_rename(rename, path, instruction)
+    return Correction(number or referent(REFUSAL.sub("", wish), turns), instruction)
+
+
+def wished(old: Turn, instruction: str) -> str:
+    """The correction in the instruction of a turn that corrects an old one."""
+    return instruction.removeprefix(f"{old.wish}\n")
+
+
+def takes_away(wish: str) -> bool:
+    """Whether a wish wants something gone, so that what a reply leaves out is left out on purpose."""
+    return bool(AWAY.search(wish))
+
+
+def of_rename(rename: Rename, path: Sequence[Turn], instruction: str) -> Correction:
+    first = next(each.number for each in known(path) if rename.old in each.spells)
+    return Correction(first, instruction, rename if renamable(rename, path) else None)
+
+
+def plain(instruction: str) -> str:
+    """An instruction without what is only said to be polite."""
+    text = COURTESY.sub("", " ".join(instruction.split()) if "\n" not in instruction else instruction)
+    text = re.sub(r",? (?:please|thanks|thank you)[.!]*$", "", text, flags=re.IGNORECASE)
+    return text.strip().rstrip(".!")
+
+
+def renaming(wish: str, turns: Sequence[Known]) -> Rename | None:
+    """The names that a wish wants changed, where the program has the old one."""
+    text = COURTESY.sub("", REFUSAL.sub("", wish))
+    spelled = frozenset(name for each in turns for name in each.spells)
+    for pattern in RENAMES:
+        match = pattern.match(text)
+        if match and match["old"] in spelled and match["old"] != match["new"]:
+            if match["old"].lower() in PRONOUNS or match["new"].lower() in ADVERBS or bare(match["old"], turns):
+                continue
+            return Rename(match["old"], match["new"])
+    match = CALL_IT.match(text)
+    if not match or match["new"].lower() in ADVERBS or match["new"] in spelled:
+        return None
+    last = turns[-1]
+    kind = match["kind"] or match["sort"]
+    if kind in ("function", "class"):
+        last = next((each for each in reversed(turns) if each.has(kind)), last)
+    owned = {"function": last.functions, "class": last.classes}.get(kind, last.defines) & last.binds or last.binds
+    return Rename(next(iter(owned)), match["new"]) if len(owned) == 1 else None
+
+
+def bare(name: str, turns: Sequence[Known]) -> bool:
+    """Whether a word is in the program's texts and comments alone, and names nothing."""
+    used = (each.binds | each.defines | parts(each) for each in turns)
+    return not any(name in each for each in used)
+
+
+def parts(turn: Known) -> frozenset[str]:
+    """Parameters, local names and attributes of a turn."""
+    found = (
+        getattr(each, "arg", None) or getattr(each, "id", None) or getattr(each, "attr", None) or ""
+        for each in turn.nodes
+    )
+    return frozenset(name for name in found if isinstance(name, str))
+
+
+def corrects(wish: str, turns: Sequence[Known]) -> bool:
+    """Whether a wish can only be meant to change what is there."""
+    if REFUSAL.match(wish) and REFUSAL.sub("", wish):
+        return True
+    if MEANT.match(wish):
+        return True
+    if QUESTION.search(wish):
+        return False
+    if PLACED.search(wish):
+        return True
+    if CREATE.search(wish) and not ADD.match(wish):
+        return bool(re.search(r"\binstead$", wish, re.IGNORECASE))
+    tests = (should, made, instead, changed, behaves, negated, removed, added, used, fragment, rounds)
+    return any(test(wish, turns) for test in tests)
+
+
+def refers(subject: str, turns: Sequence[Known]) -> bool:
+    """Whether a subject is something that an earlier turn made, and not a thing of the data."""
+    words = subject.lower().strip("`()").split()
+    if len(words) == 1:
+        name = subject.strip("`()")
+        return words[0] in PRONOUNS or any(name in each.defines or name in each.binds for each in turns)
+    noun = words[-1]
+    if noun in STRUCTURES | CODE_PARTS | {"program", "result", "game", "menu", "report", "table", "script"}:
+        return True
+    if {*joined(words)} & {name.lower() for each in turns for name in each.defines | each.binds if len(name) > 1}:
+        return True
+    return noun not in DATA and any(stem(noun) in each.nouns for each in turns)
+
+
+def should(wish: str, turns: Sequence[Known]) -> bool:
+    """It should ..., the greeting must ..., the loop is too slow."""
+    match = SHOULD.match(wish) or FAULT.match(wish)
+    return match is not None and refers(match["subject"], turns)
+
+
+def made(wish: str, turns: Sequence[Known]) -> bool:
+    """Make it ..., let the function ..., have count return ..."""
+    match = MAKE.match(wish)
+    if match is None or NEW_THING.match(match["rest"]):
+        return False
+    subject = match["subject"].lower().strip("`()")
+    if subject in PRONOUNS:
+        return True
+    if wish[:3].lower() in ("get", "hav") and not re.match(r"(?:return|ignore|accept|print)", match["rest"]):
+        return False
+    if subject.split()[-1] in DATA and not behaving(turns):
+        return False
+    name = match["subject"].strip("`()")
+    variable = any(name in each.binds for each in turns) and not any(name in each.defines for each in turns)
+    if variable:
+        return bool(re.match(r"(?:be )?(?:an? |equal|default|\d|global|constant)", match["rest"], re.IGNORECASE))
+    return refers(match["subject"], turns)
+
+
+def instead(wish: str, turns: Sequence[Known]) -> bool:
+    """... instead, ... instead of what is there."""
+    return bool(INSTEAD.search(wish)) and not re.search(r"\breturns? \S+ instead of\b", wish)
+
+
+def changed(wish: str, turns: Sequence[Known]) -> bool:
+    """Change it to ..., replace the loop by ..., turn it into a function, rewrite ..."""
+    literal = LITERALS.match(wish)
+    if literal:
+        old = literal["old"].strip("\"'").lower()
+        return any(old in each.literals for each in turns) and not re.search(r"\bin (?:the|my|all|each)\b", wish)
+    match = CHANGE.match(wish)
+    if match:
+        return changeable(match["subject"], turns)
+    match = REWRITE.match(wish)
+    if match and (match["subject"].lower() in PRONOUNS or refers(match["subject"], turns)):
+        return True
+    match = TURN_INTO.match(wish)
+    if match:
+        return refers(match["subject"], turns) and bool({*match["what"].lower().split()} & STRUCTURES)
+    match = REPLACE.match(wish)
+    return match is not None and (
+        match["old"] is None or bool({*match["old"].lower().strip("`").split()} & (CODE_PARTS | STRUCTURES))
+    )
+
+
+def changeable(subject: str, turns: Sequence[Known]) -> bool:
+    """Whether changing this means the code: not a variable's value while the program runs."""
+    name = subject.strip("`()")
+    if name.lower() in PRONOUNS or any(name in each.defines or name in each.constants for each in turns):
+        return True
+    words = name.lower().split()
+    if len(words) < 2 or {*words} & {"first", "last", "second", "third", "element", "item", "key", "row"}:
+        return False
+    if any(word in each.constants for word in joined(words) for each in turns):
+        return True
+    return words[-1] not in DATA and refers(subject, turns)
+
+
+def behaves(wish: str, turns: Sequence[Known]) -> bool:
+    """Also handle ..., ignore case, return a list: what only a function can do, or does already."""
+    match = BEHAVE.match(wish)
+    function = behaving(turns)
+    if match is None or function is None:
+        return False
+    verb = match["verb"].lower()
+    if verb in SURE:
+        return verb != "return" or not turns[-1].prints or turns[-1] is function
+    also = bool(TOO.search(wish)) or match["also"] is not None
+    return also and stem(verb) in function.nouns
+
+
+def negated(wish: str, turns: Sequence[Known]) -> bool:
+    """Don't print the header, stop rounding."""
+    return bool(NEGATED.match(wish))
+
+
+def removed(wish: str, turns: Sequence[Known]) -> bool:
+    """Remove the docstring, drop the function f: parts of the code, where nothing says of which data."""
+    match = REMOVE.match(wish)
+    if match is None or re.search(r"\bfrom (?:the|each|every|all|it|my|a) (?!program|code|function|output|class)", wish):
+        return False
+    words = [word.strip("`\"'()") for word in match["what"].split()]
+    named = any(word in each.defines for word in words[:3] for each in turns)
+    return named or bool({word.lower() for word in words[:3]} & CODE_PARTS)
+
+
+def added(wish: str, turns: Sequence[Known]) -> bool:
+    """Add a docstring, add a method to the class: what can only stand inside of what is there."""
+    match = ADD.match(wish)
+    if match is None:
+        return False
+    what = match["what"].lower()
+    if what in ("method", "property", "attribute", "field") or what.startswith("__"):
+        return any(each.classes for each in turns)
+    return any(each.defines for each in turns) or what.startswith("comment")
+
+
+def used(wish: str, turns: Sequence[Known]) -> bool:
+    """Use recursion, use f-strings, use two decimals: how, and not what for."""
+    match = USE.match(wish)
+    if match is None or len(wish.split()) > 7 or PURPOSE.search(match["what"]):
+        return False
+    words = {word.lower().strip("`.,") for word in match["what"].split()}
+    manner = {"f-string", "f-strings", "decimals", "decimal", "digits", "quotes", "spaces", "tabs", "while", "for"}
+    return bool(words & (STRUCTURES | manner)) or bool(words & {"list", "set", "tuple", "dict", "dictionary"})
+
+
+def fragment(wish: str, turns: Sequence[Known]) -> bool:
+    """Without the brackets, in descending order, two decimals: no sentence of its own."""
+    return bool(FRAGMENT.match(wish)) and len(wish.split()) <= 8 and not VERB.search(wish)
+
+
+def rounds(wish: str, turns: Sequence[Known]) -> bool:
+    """Round it to two decimals, after it was printed: printing it again was not asked for."""
+    return bool(ROUND.match(wish)) and (turns[-1].prints or turns[-1] is behaving(turns))
