@@ -90,7 +90,8 @@ def judged(case: Case, maker: Synthesizer | None) -> Verdict:
     last = len(made.path) + 1
     outcome = maker.run(Program((*program.chunks, Chunk(last, case.check or "pass"))))
     shown = "".join(outcome.outputs[: len(program.chunks)])
-    right = outcome.ok and case.output in (None, shown) and made.head != session.head
+    seen = case.output is None or spaced(shown) == spaced(case.output)
+    right = outcome.ok and seen and made.head != session.head
     return replace(
         verdict,
         right=right,
@@ -98,6 +99,11 @@ def judged(case: Case, maker: Synthesizer | None) -> Verdict:
         code=made.numbered(found.number).chunk,
         error=outcome.error or ("" if right else f"prints {shown!r}"),
     )
+
+
+def spaced(text: str) -> str:
+    """Printed lines without what their wording does not settle: how many blanks, and those at the end."""
+    return "\n".join(" ".join(line.split()) for line in text.strip().split("\n"))
 
 
 def report(verdicts: Sequence[Verdict], steps: Sequence[bool]) -> Iterator[str]:

@@ -37,7 +37,6 @@ from mtchat.synthesis import (
     unended,
 )
 
-
 IN_SHELL = "--corrections off takes every instruction as a new step"
 
 

@@ -12,7 +12,12 @@ COMPLETE = "complete"
 INTERRUPTED = "interrupted"
 EDITED = "edited"
 KEPT = "kept"
-LATER = ("guidance", "rules", "afresh", "corrects")  # of Making; turns from before they were there keep their ids
+LATER = (
+    "guidance",
+    "rules",
+    "afresh",
+    "corrects",
+)  # of Making; turns from before they were there keep their ids
 STATUSES = (COMPLETE, INTERRUPTED, EDITED, KEPT)
 
 

@@ -144,7 +144,7 @@ class Desk:
         self.session = replace(session, name=self.log.name)
 
     def take(self, instruction: str, new: bool = False) -> None:
-        """What an instruction asks for: one more turn or, unless it is to be `new`, a change of earlier ones."""
+        """What an instruction asks for: a turn or, unless that is to be `new`, a change of earlier ones."""
         before = self.session
         maker = self.maker(before.program.source)
         step = partial(refine, maker) if self.settings.corrections and not new else maker.take

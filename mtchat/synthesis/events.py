@@ -76,7 +76,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Corrected:
-    """A correction is made and has not run yet; these chunks are other ones now, none where it is the same."""
+    """A correction is made and has not run; these chunks are other ones now, none where it is the same."""
 
     session: Session
     changes: tuple[Change, ...]

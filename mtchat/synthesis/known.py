@@ -10,7 +10,7 @@ from functools import cached_property
 from mtchat.core.names import bound, tree
 from mtchat.core.turn import Turn
 
-DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 KINDS: dict[str, tuple[type[ast.AST], ...]] = {
     "function": (ast.FunctionDef, ast.AsyncFunctionDef),
     "class": (ast.ClassDef,),
@@ -44,7 +44,7 @@ class Known:
 
     @cached_property
     def functions(self) -> frozenset[str]:
-        return frozenset(each.name for each in self.nodes if isinstance(each, KINDS["function"]))
+        return frozenset(each.name for each in self.nodes if isinstance(each, FUNCTIONS))
 
     @cached_property
     def classes(self) -> frozenset[str]:
@@ -86,7 +86,9 @@ class Known:
     def literals(self) -> frozenset[str]:
         """Numbers and strings of the code, as text."""
         values = (each.value for each in self.nodes if isinstance(each, ast.Constant))
-        return frozenset(str(value).strip().lower() for value in values if isinstance(value, int | float | str))
+        return frozenset(
+            str(value).strip().lower() for value in values if isinstance(value, int | float | str)
+        )
 
     @cached_property
     def constants(self) -> frozenset[str]:

@@ -4,22 +4,30 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from mtchat.synthesis.known import KINDS, WORD, Known, joined, stem
+from mtchat.synthesis.wording import words
 
 NUMBERED = re.compile(r"\b(?:turn|step|instruction) (?P<number>\d{1,4})\b", re.IGNORECASE)
-LITERAL = re.compile(r"(?:instead of|rather than|not|change|replace|from)\s+(?:the\s+)?(?P<text>\"[^\"]*\"|'[^']*'|-?\d+(?:\.\d+)?)")
+LITERAL = re.compile(
+    r"(?:instead of|rather than|not|change|replace|from)\s+(?:the\s+)?(?P<text>\"[^\"]*\"|'[^']*'"
+    r"|-?\d+(?:\.\d+)?)"
+)
 KIND = re.compile(rf"\b(?:the|this|that|your)\s+(?:\w+\s+)?(?P<kind>{'|'.join(KINDS)})\b", re.IGNORECASE)
 OUTPUT = re.compile(
-    r"\b(?:print(?:ed|s|ing)?|show(?:n|s)?|display|output|decimals?|decimal places|line|lines|header|message|label|"
+    r"\b(?:print(?:ed|s|ing)?|show(?:n|s)?|display|output|decimals?|decimal places|line|lines|header"
+    r"|message|label|"
     r"format|separated|brackets|comma|round(?:ed)?|percent(?:age)?|dollar|euro|sign|column|table|align\w*)\b",
     re.IGNORECASE,
 )
 COMMON = frozenset(
     stem(word)
-    for word in (
-        "a an the it this that they them to of in on with and or not no is be are as by for from make should also use "
-        "instead must have has only too well change rename handle support return print show call function class list "
-        "want meant i you please don't do does so at one two first last all each every when if than then"
-    ).split()
+    for word in words(
+        """
+        a an the it this that they them to of in on with and or not no is be are as by for from make should
+        also use instead must have has only too well change rename handle support return print show call
+        function class list want meant i you please don't do does so at one two first last all each every when
+        if than then
+        """
+    )
 )
 
 
@@ -43,15 +51,15 @@ def numbered(wish: str, turns: Sequence[Known]) -> Known | None:
 
 def named(wish: str, turns: Sequence[Known]) -> Known | None:
     """The turn that defines, or else binds, a name of the wish; where several do, the first name's."""
-    words = joined(WORD.findall(wish))
-    for word in words:
+    said = joined(WORD.findall(wish))
+    for word in said:
         found = last(turns, lambda each, word=word: word in each.defines)  # type: ignore[misc]
         if found is not None:
             return found
-    for word in words:
+    for word in said:
         if OUTPUT.search(wish) and turns[-1].prints and "_" not in word:
             continue
-        if len(word) > 1 and stem(word) not in COMMON or f"`{word}`" in wish:
+        if (len(word) > 1 and stem(word) not in COMMON) or f"`{word}`" in wish:
             found = last(turns, lambda each, word=word: word in each.binds)  # type: ignore[misc]
             if found is not None:
                 return found
@@ -78,9 +86,9 @@ def of_kind(wish: str, turns: Sequence[Known]) -> Known | None:
 
 def hinted(wish: str, turns: Sequence[Known]) -> Known | None:
     """The turn that defines what a word comes from: the greeting, where there is a function greet."""
-    words = {stem(word) for word in WORD.findall(wish)} - COMMON
+    own = {stem(word) for word in WORD.findall(wish)} - COMMON
     return last(
-        turns, lambda each: bool(words & {stem(part) for name in each.defines for part in name.split("_")})
+        turns, lambda each: bool(own & {stem(part) for name in each.defines for part in name.split("_")})
     )
 
 
@@ -97,8 +105,8 @@ def shown(wish: str, turns: Sequence[Known]) -> Known | None:
 
 def about(wish: str, turns: Sequence[Known]) -> Known | None:
     """The turn with most of the wish's own words; None where no turn, or several, have most."""
-    words = {stem(word) for word in WORD.findall(wish.lower())} - COMMON
-    counts = [len(words & each.nouns) for each in turns]
+    own = {stem(word) for word in WORD.findall(wish.lower())} - COMMON
+    counts = [len(own & each.nouns) for each in turns]
     most = max(counts)
     best = [each for each, count in zip(turns, counts, strict=True) if count == most]
     function = behaving(turns)

@@ -9,7 +9,7 @@ from mtchat.core.turn import COMPLETE, EDITED, INTERRUPTED, Making, Turn
 from mtchat.synthesis.corrections import Correction, recognise
 from mtchat.synthesis.events import Change, Corrected, Correcting, Made
 from mtchat.synthesis.renaming import Rename, in_all
-from mtchat.synthesis.running import failed, kept, tried
+from mtchat.synthesis.running import failed, kept
 from mtchat.synthesis.splicing import redefined, spliced
 from mtchat.synthesis.synthesizer import Synthesizer
 from mtchat.synthesis.writing import hotter
@@ -75,7 +75,13 @@ def edited(old: Turn, wish: str, code: str) -> Turn:
     """A turn with code that no model was asked for, beside the one that it corrects."""
     making = Making(corrects=old.id)
     return replace(
-        old, instruction=f"{old.wish}\n{wish}", chunk=code, status=EDITED, making=making, usage=Usage(), meant=""
+        old,
+        instruction=f"{old.wish}\n{wish}",
+        chunk=code,
+        status=EDITED,
+        making=making,
+        usage=Usage(),
+        meant="",
     )
 
 
@@ -96,14 +102,26 @@ def in_place(maker: Synthesizer, before: Session, made: Session) -> Session:
     Where the program then fails, the new turn stays.
     """
     last = made.path[-1] if made.path else None
-    if made is before or last is None or last.status != COMPLETE or last.making.afresh or failed(made.outcome):
+    if (
+        made is before
+        or last is None
+        or last.status != COMPLETE
+        or last.making.afresh
+        or failed(made.outcome)
+    ):
         return made
     path = made.path[:-1]
     place = redefined([turn.chunk for turn in path], last.chunk)
     if place < 0:
         return made
     turn = edited(path[place], last.instruction, spliced(path[place].chunk, last.chunk, "", whole=False))
-    trial = put(replace(maker, watch=lambda event: None, run=maker.look or maker.run), made, place, turn, path[place + 1 :])
+    trial = put(
+        replace(maker, watch=lambda event: None, run=maker.look or maker.run),
+        made,
+        place,
+        turn,
+        path[place + 1 :],
+    )
     if failed(trial.outcome):
         return made
     maker.watch(Correcting(place + 1, path[place].instruction, by_rule=True))

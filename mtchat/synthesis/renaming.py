@@ -73,7 +73,11 @@ def names(nodes: Sequence[ast.AST]) -> frozenset[str]:
                 found.add(name)
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
                 found.add(name)
-            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+            case (
+                ast.ExceptHandler(name=str(name))
+                | ast.MatchAs(name=str(name))
+                | ast.MatchStar(name=str(name))
+            ):
                 found.add(name)
     return frozenset(found)
 
@@ -177,4 +181,7 @@ class Renaming(ast.NodeTransformer):
             return self.owned
         if isinstance(node, ast.keyword):
             return self.named
-        return not isinstance(node, ast.Constant | ast.ImportFrom) and (field, type(node)) != ("name", ast.alias)
+        return not isinstance(node, ast.Constant | ast.ImportFrom) and (field, type(node)) != (
+            "name",
+            ast.alias,
+        )

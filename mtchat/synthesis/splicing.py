@@ -26,6 +26,7 @@ def spliced(old: str, new: str, before: str, whole: bool) -> str:
         kept = [each for each in said.body if ast.dump(each) in mine or ast.dump(each) not in said_again]
     except RecursionError:
         return new
+    kept = [each for each in kept if ast.dump(each) in mine or not idle(each, kept)]
     if not any(isinstance(each, ast.Expr) for each in known.body):
         kept = kept[: len(kept) - len(trials(kept))]
     if not kept:
@@ -33,6 +34,14 @@ def spliced(old: str, new: str, before: str, whole: bool) -> str:
     if not whole and partial(known.body, kept):
         return replaced(old, known.body, new, kept)
     return new if len(kept) == len(said.body) else without(new, said.body, kept)
+
+
+def idle(statement: ast.stmt, body: Sequence[ast.stmt]) -> bool:
+    """Whether a statement only imports what none of the others uses."""
+    if not isinstance(statement, IMPORTING) or not names_of(statement):
+        return False
+    used = {node.id for each in body for node in ast.walk(each) if isinstance(node, ast.Name)}
+    return not used & names_of(statement)
 
 
 def trials(body: Sequence[ast.stmt]) -> list[ast.stmt]:

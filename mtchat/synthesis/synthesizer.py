@@ -110,7 +110,7 @@ class Synthesizer:
         return made if made.numbered(number).status == INTERRUPTED else self.tried(made)
 
     def revise(self, session: Session, number: int, wish: str, sampling: Sampling) -> Session:
-        """Turn `number` written again, changed as the user wishes; later turns keep theirs. Nothing is run."""
+        """Turn `number` written again, changed as the user wishes; later turns keep their code."""
         old, rest = session.numbered(number), session.path[number:]
         base = session.undo(len(session.path) - number + 1)
         prompt = self.family.revise((*base.path, old), base.preamble, wish, self.policy.guidance)
@@ -213,7 +213,7 @@ class Synthesizer:
         return made
 
     def chunk(self, text: str, base: Session, instruction: str, rules: bool, corrects: str) -> str:
-        """The chunk that a completion gives on top of a session; of a correction, in the place of the old one."""
+        """The chunk that a completion gives on a session; of a correction, in the place of the old one."""
         code = chunk_of(self.family, text, base, rules)
         if not corrects:
             return code
@@ -284,7 +284,4 @@ class Synthesizer:
 
     def begins(self, text: str, turn: Turn, base: Session) -> bool:
         """Whether a completion begins with what gives the chunk of a turn."""
-        return any(
-            self.again(text[:end], base, turn) == turn.chunk
-            for end in range(len(text), 0, -1)
-        )
+        return any(self.again(text[:end], base, turn) == turn.chunk for end in range(len(text), 0, -1))
