@@ -9,7 +9,13 @@ IN_REPL = "not meant so? /undo, then /next TEXT takes TEXT as a new step"
 
 
 def begun(event: Correcting) -> str:
-    return f"changing turn {event.number}: {brief(event.instruction, 60)}"
+    return f"changing turn {event.number}: {brief(event.instruction.partition(chr(10))[0], 60)}"
+
+
+def named(turn: Turn) -> str:
+    """What the step that made a turn was: its instruction, or the correction that it ends with."""
+    correction = turn.instruction.rpartition("\n")[2]
+    return f"the change: {brief(correction)}" if turn.making.corrects else brief(turn.instruction)
 
 
 def ended(before: Session, after: Session, way_out: str = IN_REPL) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mtchat.core.turn import Turn
+from mtchat.errors import MtchatError
 from mtchat.synthesis.known import Known, joined, known, stem
 from mtchat.synthesis.referents import behaving, referent
 from mtchat.synthesis.renaming import Rename, renamable
@@ -78,6 +79,8 @@ def recognise(path: Sequence[Turn], instruction: str) -> Correction | None:
 def aimed(path: Sequence[Turn], instruction: str, number: int = 0) -> Correction:
     """The correction that an instruction is known to be, of turn `number` or of the one it refers to."""
     turns, wish = known(path), plain(instruction)
+    if not turns:
+        raise MtchatError("no turn has code to change yet")
     rename = renaming(wish, turns)
     if rename is not None and not number:
         return of_rename(rename, path, instruction)

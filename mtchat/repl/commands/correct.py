@@ -19,5 +19,5 @@ def do(desk: Desk, argument: str) -> None:
     if not text:
         raise UsageError("what should be changed? as in: /correct 2 make it case-insensitive")
     if number and not desk.session.numbered(number).chunk.strip():
-        raise UsageError(f"turn {number} has no code to change; /code {number} writes it by hand")
+        raise UsageError(f"turn {number} has no code to change yet; /code {number} writes it by hand")
     desk.correct(aimed(desk.session.path, text, number))

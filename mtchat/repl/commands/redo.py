@@ -1,8 +1,9 @@
 """Brings back the turn or the correction that was last taken back, or the last N."""
 
 from mtchat.core.back import bring_back
+from mtchat.repl.correcting import named
 from mtchat.repl.desk import Desk
-from mtchat.repl.words import amount, brief, where
+from mtchat.repl.words import amount, where
 
 USAGE = "[N]"
 
@@ -11,5 +12,5 @@ def do(desk: Desk, argument: str) -> None:
     session, back = bring_back(desk.session, amount(argument))
     desk.keep(session, "redo")
     for turn in back:
-        desk.view.line(f"brought back: {brief(turn.instruction)}")
+        desk.view.line(f"brought back: {named(turn)}")
     desk.view.line(where(desk.session))

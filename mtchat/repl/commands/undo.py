@@ -4,8 +4,9 @@ A correction is one step, too: the turns are then as they were before it.
 """
 
 from mtchat.core.back import take_back
+from mtchat.repl.correcting import named
 from mtchat.repl.desk import Desk
-from mtchat.repl.words import amount, brief, where
+from mtchat.repl.words import amount, where
 
 USAGE = "[N]"
 
@@ -14,5 +15,5 @@ def do(desk: Desk, argument: str) -> None:
     session, left = take_back(desk.session, amount(argument))
     desk.keep(session, "undo")
     for turn in reversed(left):
-        desk.view.line(f"took back: {brief(turn.instruction)}")
+        desk.view.line(f"took back: {named(turn)}")
     desk.view.line(where(desk.session))
