@@ -20,6 +20,7 @@ from tests.corrections import Case
 from tests.test_synthesis import CTRL_C, GREEDY, bench, chunks, statuses
 
 CASES = corrections.cases("corrections")
+WORDINGS = corrections.cases("wordings")  # of programs that only the words are tried on
 STEPS = corrections.cases("steps")
 
 
@@ -32,7 +33,7 @@ COUNTING = talk(
 )
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.say)
+@pytest.mark.parametrize("case", [*CASES, *WORDINGS], ids=lambda case: case.say)
 def test_a_correction_is_recognised_and_its_turn_found(case: Case) -> None:
     found = recognise(case.session.path, case.say)
     assert found is not None

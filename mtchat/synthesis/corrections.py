@@ -4,7 +4,7 @@ An ordinary next step must never be taken for a correction, so what is in doubt 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mtchat.core.turn import Turn
@@ -15,6 +15,7 @@ from mtchat.synthesis.renaming import Rename, renamable
 from mtchat.synthesis.wording import (
     ADD,
     ADVERBS,
+    ASKED,
     AWAY,
     BEHAVE,
     CALL_IT,
@@ -25,7 +26,9 @@ from mtchat.synthesis.wording import (
     DATA,
     FAULT,
     FRAGMENT,
+    INNER,
     INSTEAD,
+    INTO,
     LITERALS,
     MAKE,
     MEANT,
@@ -33,6 +36,7 @@ from mtchat.synthesis.wording import (
     NEW_THING,
     PLACED,
     PRONOUNS,
+    PROPERTIES,
     PURPOSE,
     QUESTION,
     REFUSAL,
@@ -42,6 +46,7 @@ from mtchat.synthesis.wording import (
     REWRITE,
     ROUND,
     SHOULD,
+    SHOWN,
     STRUCTURES,
     SURE,
     TOO,
@@ -104,6 +109,8 @@ def of_rename(rename: Rename, path: Sequence[Turn], instruction: str) -> Correct
 
 def plain(instruction: str) -> str:
     """An instruction without what is only said to be polite."""
+    if ASKED.match(instruction.strip()):
+        instruction = instruction.strip().removesuffix("?")
     text = COURTESY.sub("", " ".join(instruction.split()) if "\n" not in instruction else instruction)
     text = re.sub(r",? (?:please|thanks|thank you)[.!]*$", "", text, flags=re.IGNORECASE)
     return text.strip().rstrip(".!")
@@ -161,7 +168,7 @@ def corrects(wish: str, turns: Sequence[Known]) -> bool:
         return False
     if PLACED.search(wish):
         return True
-    if CREATE.search(wish) and not ADD.match(wish):
+    if CREATE.search(wish) and not ADD.match(wish) and not INTO.match(wish):
         return bool(re.search(r"\binstead$", wish, re.IGNORECASE))
     tests = (should, made, instead, changed, behaves, negated, removed, added, used, fragment, rounds)
     return any(test(wish, turns) for test in tests)
@@ -174,19 +181,22 @@ def refers(subject: str, turns: Sequence[Known]) -> bool:
         name = subject.strip("`()")
         return words[0] in PRONOUNS or any(name in each.defines or name in each.binds for each in turns)
     noun = words[-1]
-    if noun in STRUCTURES | CODE_PARTS | {"program", "result", "game", "menu", "report", "table", "script"}:
+    if noun in STRUCTURES | CODE_PARTS | PROPERTIES | {"program", "result", "game"}:
         return True
     if {*joined(words)} & {
         name.lower() for each in turns for name in each.defines | each.binds if len(name) > 1
     }:
         return True
-    return noun not in DATA and any(stem(noun) in each.nouns for each in turns)
+    return noun not in DATA and any(each.hints(noun) for each in turns)
 
 
 def should(wish: str, turns: Sequence[Known]) -> bool:
     """It should ..., the greeting must ..., the loop is too slow."""
     match = SHOULD.match(wish) or FAULT.match(wish)
-    return match is not None and refers(match["subject"], turns)
+    if match is None or SHOWN.search(wish):
+        return False
+    own = stem(match["subject"].split()[-1])
+    return refers(match["subject"], turns) or any(own in each.nouns for each in turns)
 
 
 def made(wish: str, turns: Sequence[Known]) -> bool:
@@ -207,7 +217,13 @@ def made(wish: str, turns: Sequence[Known]) -> bool:
         return bool(
             re.match(r"(?:be )?(?:an? |equal|default|\d|global|constant)", match["rest"], re.IGNORECASE)
         )
-    return refers(match["subject"], turns)
+    return any(refers(each, turns) for each in longer(match["subject"], match["rest"]))
+
+
+def longer(subject: str, rest: str) -> Iterator[str]:
+    """A subject with no, one or two words of what follows: the upper limit, where a name may have several."""
+    words = rest.split()[:2] if subject.lower().startswith(("the ", "its ")) else []
+    yield from (" ".join([subject, *words[:count]]) for count in range(len(words) + 1))
 
 
 def instead(wish: str, turns: Sequence[Known]) -> bool:
@@ -261,7 +277,8 @@ def behaves(wish: str, turns: Sequence[Known]) -> bool:
     if verb in SURE:
         return verb != "return" or not turns[-1].prints or turns[-1] is function
     also = bool(TOO.search(wish)) or match["also"] is not None
-    return also and stem(verb) in function.nouns
+    data = frozenset(name for each in turns for name in each.binds - each.defines)
+    return also and (stem(verb) in function.nouns or verb in INNER) and not data & {*wish.split()}
 
 
 def negated(wish: str, turns: Sequence[Known]) -> bool:
@@ -283,6 +300,9 @@ def removed(wish: str, turns: Sequence[Known]) -> bool:
 
 def added(wish: str, turns: Sequence[Known]) -> bool:
     """Add a docstring, add a method to the class: what can only stand inside of what is there."""
+    into = INTO.match(wish)
+    if into and any(into["name"] in each.classes for each in turns):
+        return True
     match = ADD.match(wish)
     if match is None:
         return False

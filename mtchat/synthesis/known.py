@@ -109,6 +109,12 @@ class Known:
         parts = [part for name in self.spells for part in name.lower().split("_") if part]
         return frozenset(stem(word) for word in (*words, *texts, *parts))
 
+    def hints(self, noun: str) -> bool:
+        """Whether the turn is about such a thing, by its words or by what a function is called."""
+        own = stem(noun)
+        named = any(part.lower().startswith(own) for name in self.defines for part in name.split("_"))
+        return own in self.nouns or (len(own) >= 4 and named)
+
     def has(self, kind: str) -> bool:
         return any(isinstance(each, KINDS[kind]) for each in self.nodes)
 

@@ -60,7 +60,12 @@ CREATE = re.compile(
     r"give me|read|load|import|declare|start)\s+(?:me\s+)?(?:a|an|another|new|one more|two|three|some)\b",
     re.IGNORECASE,
 )
-INSTEAD = re.compile(r"\binstead\b|\brather than\b", re.IGNORECASE)
+INSTEAD = re.compile(r"^instead\b|\binstead(?:$|[,.;:]| of\b)|\brather than\b", re.IGNORECASE)
+ASKED = re.compile(r"^(?:please )?(?:can|could|would) you\b", re.IGNORECASE)
+SHOWN = re.compile(
+    r"\b(?:should|must|needs? to) be (?:printed|shown|stored|saved|written|plotted)\b", re.IGNORECASE
+)
+INTO = re.compile(r"^(?:also )?(?:add|give) .+ to (?:the class )?(?P<name>[A-Za-z_]\w*)$")
 CHANGE = re.compile(
     rf"^(?:change|switch|alter|modify|adjust|update) {SUBJECT}(?P<rest>\s+(?:to|into|so|from|with|such"
     rf"|by)\b.*)$",
@@ -95,8 +100,11 @@ BEHAVE = re.compile(
 )
 SURE = {"handle", "support", "accept", "allow", "ignore", "tolerate", "respect", "return", "raise", "reject"}
 SURE |= {"cope with", "deal with", "guard against", "treat", "preserve", "cache", "memoize", "memoise"}
+INNER = words("strip keep skip include exclude validate")  # what only what is there already can do more of
 TOO = re.compile(r"\b(?:too|as well)[.!]?$|^(?:and )?also\b", re.IGNORECASE)
-NEGATED = re.compile(r"^(?:don'?t|do not|never|no longer|no need to|no more|stop \w+ing)\b", re.IGNORECASE)
+NEGATED = re.compile(
+    r"^(?:don'?t|do not|never(?! mind)|no longer|no need to|no more|stop \w+ing)\b", re.IGNORECASE
+)
 REMOVE = re.compile(
     r"^(?:remove|drop|delete|get rid of|leave out|omit|take out|strip)\s+(?:the |all |that |those "
     r"|any |its )?(?P<what>.+)$",
@@ -112,6 +120,8 @@ CODE_PARTS = words(
     f-string f-strings while
     """
 )
+# of what there is, and no value of the data
+PROPERTIES = words("range limit threshold order size step maximum minimum wording sign unit units speed")
 DATA = words(
     """
     string list array number numbers word words text column row columns rows dataframe dictionary dict
