@@ -47,6 +47,17 @@ def test_undo_and_next_take_the_same_words_as_a_new_step(tmp_path: Path) -> None
     assert desk.session.path[-1].instruction == "make it return 2"
 
 
+def test_a_correction_that_was_taken_back_can_be_said_again(tmp_path: Path) -> None:
+    desk = spoken(tmp_path, COUNT, OTHER, OTHER)
+    for text in ("write count", "make it return 2", "/undo", "make it return 2", "rename count to two"):
+        dispatch(desk, text)
+    for text in ("/undo", "rename count to two"):
+        dispatch(desk, text)
+    assert [turn.chunk for turn in desk.session.path] == [OTHER.replace("count", "two")]
+    assert said(desk).count("not meant so?") == 4
+    assert load(desk.log.path) == desk.session
+
+
 def test_correct_changes_the_turn_that_is_named_whatever_the_words(tmp_path: Path) -> None:
     desk = spoken(tmp_path, "x = 1", "y = 1", "x = 5")
     for text in ("set x", "set y", "/correct 1 five"):

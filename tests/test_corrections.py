@@ -38,7 +38,7 @@ def test_a_correction_is_recognised_and_its_turn_found(case: Case) -> None:
     found = recognise(case.session.path, case.say)
     assert found is not None
     assert found.number == case.turn
-    assert (found.rename is not None) == (case.kind == "rename")
+    assert (found.rename is not None) == ("rename" in case.say or case.kind == "rename")
 
 
 @pytest.mark.parametrize("case", STEPS, ids=lambda case: case.say)
@@ -166,6 +166,14 @@ def test_a_correction_that_breaks_the_program_twice_is_kept_for_the_user_to_judg
     assert chunks(made)[0] == "def count():\n    return 7"
     assert made.outcome is not None
     assert not made.outcome.ok
+
+
+def test_a_named_branch_goes_along_with_a_correction_and_stays_where_nothing_came_of_it() -> None:
+    session = COUNTING.name_branch("main")
+    made = refine(bench("def count(text):\n    return 7"), session, "make it return 7", GREEDY)
+    assert made.branches == {"main": made.head}
+    same = COUNTING.path[0].chunk
+    assert refine(bench(same, same), session, "make it better", GREEDY).branches == {"main": COUNTING.head}
 
 
 @pytest.mark.parametrize("family", [codegen, instruct])

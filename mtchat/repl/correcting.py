@@ -31,7 +31,9 @@ def ended(before: Session, after: Session, way_out: str = IN_REPL) -> str:
 
 def changed(before: Session, after: Session) -> bool:
     """Whether what led from one session to the other was a correction."""
-    return any(turn.making.corrects for turn in fresh(before, after))
+    path = {turn.id for turn in before.path}
+    turns = (*fresh(before, after), *(turn for turn in after.path if turn.id not in path))
+    return any(turn.making.corrects for turn in turns)
 
 
 def interrupted(before: Session, after: Session) -> bool:

@@ -15,6 +15,7 @@ from mtchat.synthesis.synthesizer import Synthesizer
 from mtchat.synthesis.writing import hotter
 
 TRIES = 2
+BEST = (True, True)  # of what `rank` gives
 
 
 def refine(maker: Synthesizer, session: Session, instruction: str, sampling: Sampling) -> Session:
@@ -34,8 +35,10 @@ def correct(maker: Synthesizer, session: Session, correction: Correction, sampli
     if correction.rename is not None:
         return renamed(maker, session, correction, correction.rename)
     number, best, made = correction.number, session, session
-    maker.watch(Correcting(number, session.numbered(number).instruction))
-    for tries in range(TRIES):
+    old = session.numbered(number)
+    asked = sum(each.making.corrects == old.id for each in session.children(old.parent))
+    maker.watch(Correcting(number, old.instruction))
+    for tries in range(asked, asked + TRIES):
         beside = replace(made, head=session.head, visited=session.visited)
         made = maker.revise(beside, number, correction.wish, hotter(sampling, tries) if tries else sampling)
         if made.head == session.head or made.numbered(number).status == INTERRUPTED:
@@ -46,14 +49,12 @@ def correct(maker: Synthesizer, session: Session, correction: Correction, sampli
             best = made
         if rank(made, session) == BEST:
             break
-    if made.turns == session.turns:
+    if best is session and made.turns == session.turns:
         return session  # stopped before anything was written
     head = best.head if changes(session, best) else session.head
     visited = best.visited if head == best.head else session.visited
-    return replace(made, head=head, visited=visited)
-
-
-BEST = (True, True)
+    branches = {**made.branches, made.branch: head} if made.branch else made.branches
+    return replace(made, head=head, visited=visited, branches=branches)
 
 
 def rank(made: Session, before: Session) -> tuple[bool, bool]:
