@@ -11,6 +11,10 @@ LITERAL = re.compile(
     r"(?:instead of|rather than|not|change|replace|from)\s+(?:the\s+)?(?P<text>\"[^\"]*\"|'[^']*'"
     r"|-?\d+(?:\.\d+)?)"
 )
+GIVES_WAY = re.compile(r"\b(?:instead of|rather than|not) (?:an? |the )?(?P<word>[a-z]\w*)", re.IGNORECASE)
+COUNT = re.compile(
+    r"\b(?:\d+|one|two|three|four|five|six|seven|eight|nine|ten|twelve) (?P<thing>[a-z]\w+)", re.IGNORECASE
+)
 KIND = re.compile(rf"\b(?:the|this|that|your)\s+(?:\w+\s+)?(?P<kind>{'|'.join(KINDS)})\b", re.IGNORECASE)
 OUTPUT = re.compile(
     r"\b(?:print(?:ed|s|ing)?|show(?:n|s)?|display|output|decimals?|decimal places|line|lines|header"
@@ -33,7 +37,7 @@ COMMON = frozenset(
 
 def referent(wish: str, turns: Sequence[Known]) -> int:
     """The number of the turn that a wish is about; the last one with code where nothing tells."""
-    for find in (numbered, named, replaced, of_kind, hinted, shown, about):
+    for find in (numbered, named, replaced, of_kind, counted, hinted, shown, about):
         found = find(wish, turns)
         if found is not None:
             return found.number
@@ -73,7 +77,18 @@ def replaced(wish: str, turns: Sequence[Known]) -> Known | None:
         found = last(turns, lambda each, text=text: text in each.literals)  # type: ignore[misc]
         if found is not None:
             return found
+    for match in GIVES_WAY.finditer(wish):
+        word = stem(match["word"])
+        if match["word"].lower() not in KINDS and word not in COMMON:
+            found = last(turns, lambda each, word=word: word in told(each))  # type: ignore[misc]
+            if found is not None:
+                return found
     return None
+
+
+def told(turn: Known) -> frozenset[str]:
+    """The words of a turn's instruction, as they are compared."""
+    return frozenset(stem(word) for word in WORD.findall(turn.turn.instruction))
 
 
 def of_kind(wish: str, turns: Sequence[Known]) -> Known | None:
@@ -84,9 +99,24 @@ def of_kind(wish: str, turns: Sequence[Known]) -> Known | None:
     return last(turns, lambda each: each.has(kind))
 
 
+def counted(wish: str, turns: Sequence[Known]) -> Known | None:
+    """The turn that was asked for another number of the same: five dice, where it was three."""
+    things = {match["thing"].lower() for match in COUNT.finditer(wish)}
+    return last(
+        turns,
+        lambda each: any(match["thing"].lower() in things for match in COUNT.finditer(each.turn.instruction)),
+    )
+
+
+def own_words(wish: str) -> frozenset[str]:
+    """What a wish is about: its words, without those that any wish may have."""
+    words = WORD.findall(re.sub(r"\w+'\w+", " ", wish))
+    return frozenset(stem(word) for word in words) - COMMON
+
+
 def hinted(wish: str, turns: Sequence[Known]) -> Known | None:
     """The turn that defines what a word comes from: the greeting, where there is a function greet."""
-    own = {stem(word) for word in WORD.findall(wish)} - COMMON
+    own = own_words(wish)
     return last(
         turns, lambda each: bool(own & {stem(part) for name in each.defines for part in name.split("_")})
     )
@@ -105,7 +135,7 @@ def shown(wish: str, turns: Sequence[Known]) -> Known | None:
 
 def about(wish: str, turns: Sequence[Known]) -> Known | None:
     """The turn with most of the wish's own words; None where no turn, or several, have most."""
-    own = {stem(word) for word in WORD.findall(wish.lower())} - COMMON
+    own = own_words(wish)
     counts = [len(own & each.nouns) for each in turns]
     most = max(counts)
     best = [each for each, count in zip(turns, counts, strict=True) if count == most]

@@ -9,7 +9,7 @@ def words(text: str) -> frozenset[str]:
 
 NAME = r"[`\"']?(?P<{}>[A-Za-z_]\w*)(?:\(\))?[`\"']?"
 COURTESY = re.compile(
-    r"^(?:(?:please|ok(?:ay)?|and|but|so|well|hmm+|now|thanks|great|can you|could you|would you"
+    r"^(?:(?:please|ok(?:ay)?(?! should)|and|but|so|well|hmm+|now|thanks|great|can you|could you|would you"
     r"|you can|let'?s)\b"
     r"[\s,;:.!—-]*)+",
     re.IGNORECASE,
