@@ -34,6 +34,7 @@ class Seeing(Spoken):
 def talked(folder: Path, *replies: str, context: int = 1000, more: tuple[str, ...] = ()) -> Desk:
     """A desk whose session has a turn for each reply; `more` are what the model says after that."""
     desk = desk_in(folder, Seeing(context, *replies, *more))
+    desk.settings = replace(desk.settings, corrections=False)  # the same code again is another turn here
     for number in range(len(replies)):
         dispatch(desk, f"step {number + 1}")
     return desk

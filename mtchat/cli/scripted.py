@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -15,9 +16,10 @@ from mtchat.core.program import Program
 from mtchat.core.reference import resolved
 from mtchat.core.session import Session
 from mtchat.core.settings import Limits, Settings
-from mtchat.core.turn import INTERRUPTED
 from mtchat.errors import ExitCode, MtchatError, SandboxError
 from mtchat.prompting import family
+from mtchat.repl import difference
+from mtchat.repl.correcting import begun, changed, ended, interrupted
 from mtchat.repl.escape import escaped
 from mtchat.repl.remedy import in_shell
 from mtchat.repl.turns import fitting
@@ -25,6 +27,8 @@ from mtchat.repl.view import View, cost, shown
 from mtchat.store import Log, attach, checked, files_of
 from mtchat.synthesis import (
     Chose,
+    Corrected,
+    Correcting,
     Event,
     Fitted,
     Made,
@@ -35,11 +39,14 @@ from mtchat.synthesis import (
     examined,
     failed,
     policy,
+    refine,
     stated,
     unended,
     wrong,
 )
 from mtchat.synthesis.stating import typed
+
+IN_SHELL = "--corrections off takes every instruction as a new step"
 
 
 @dataclass(frozen=True)
@@ -126,6 +133,10 @@ class Player:
                 self.view.verdict(outcome, in_shell(outcome, self.script.settings))
             case Mending(round, rounds, number, _):
                 self.view.note(f"mending turn {number}, round {round} of {rounds}")
+            case Correcting():
+                self.view.note(begun(event))
+            case Corrected(_, changes):
+                difference.show_changes(self.view, changes)
             case Ran(outcome, _):
                 self.view.verdict(outcome, in_shell(outcome, self.script.settings))
                 if outcome.note:
@@ -153,11 +164,14 @@ class Player:
         if claim := claimed(instruction, before):
             return self.check(claim)
         said = resolved(instruction, before)
-        made = self.maker.take(before, said.text, self.script.settings.sampling, typed=said.typed)
+        step = partial(refine, self.maker) if self.script.settings.corrections else self.maker.take
+        made = step(before, said.text, self.script.settings.sampling, typed=said.typed)
         if made is before:
             return False
         self.keep(made, "turn")
-        if made.path[-1].status == INTERRUPTED or stopped(made.outcome):
+        if changed(before, made):
+            self.view.note(ended(before, made, IN_SHELL))
+        if interrupted(before, made) or stopped(made.outcome):
             return False
         return self.mended()
 

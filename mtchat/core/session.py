@@ -101,10 +101,14 @@ class Session:
         return replace(moved, branch="")
 
     def grows(self, branch: str, turn: Turn) -> bool:
-        """Whether a turn belongs to a branch: it comes at its end, or is another try for one of its turns."""
+        """Whether a turn belongs to a branch: it comes at its end, corrects one of its turns, or is another try."""
         end = self.branches[branch]
-        return end == turn.parent or any(
-            (each.parent, each.instruction) == (turn.parent, turn.instruction) for each in self.path_to(end)
+        if end == turn.parent:
+            return True
+        here = (turn.parent, turn.instruction)
+        path = self.path_to(end)
+        return any(
+            each.id == turn.making.corrects or (each.parent, each.instruction) == here for each in path
         )
 
     def extend(self, turns: tuple[Turn, ...]) -> "Session":

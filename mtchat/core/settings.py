@@ -47,6 +47,7 @@ class Settings:
     policy: str = "default"
     n: int = 1
     ask: str = "auto"
+    corrections: bool = True
 
     @property
     def sampling(self) -> Sampling:
@@ -99,6 +100,7 @@ HELP = {
     "policy": "how turns are made better: default, best, plain and others",
     "n": "tries for each turn: you choose among what they do, a script takes what most do",
     "ask": "asks what you mean: auto where it is open, always where tries differ, never",
+    "corrections": "on changes the turn that an instruction corrects; off takes each as a new step",
 }
 
 BOUNDS = {

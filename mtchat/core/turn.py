@@ -13,7 +13,7 @@ INTERRUPTED = "interrupted"
 EDITED = "edited"
 KEPT = "kept"
 # of Making; turns from before they were there keep their ids
-LATER = ("guidance", "rules", "afresh", "folded", "forgotten", "asked", "goes_on")
+LATER = ("guidance", "rules", "afresh", "folded", "forgotten", "asked", "goes_on", "corrects")
 STATUSES = (COMPLETE, INTERRUPTED, EDITED, KEPT)
 
 
@@ -27,7 +27,9 @@ class Making:
     that it is the whole program, written again from all instructions up to this one. Of the turns before
     it, the context held those with a number in `folded` as signatures and names, and those in `forgotten`
     not at all. `asked` is what the model was told to do with the code of the turn in `mends`, where that does
-    not fail; `goes_on` that it was to go on from where that code ends.
+    not fail; `goes_on` that it was to go on from where that code ends. `corrects` is the id of the turn that
+    this one takes the place of because the user wanted it changed; the instruction then ends with a line that
+    says how.
     """
 
     model: str = ""
@@ -44,6 +46,7 @@ class Making:
     forgotten: tuple[int, ...] = ()
     asked: str = ""
     goes_on: bool = False
+    corrects: str = ""
 
 
 @dataclass(frozen=True)

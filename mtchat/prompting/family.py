@@ -44,6 +44,9 @@ class Family(Protocol):
     def mend(self, path: Sequence[Turn], preamble: str, error: str, guidance: Sequence[str] = ()) -> Prompt:
         """The context that asks to write the path's last chunk again, because it fails with `error`."""
 
+    def revise(self, path: Sequence[Turn], preamble: str, wish: str, guidance: Sequence[str] = ()) -> Prompt:
+        """The context that asks to write the path's last chunk again, changed as the user wishes."""
+
     def cut(self, text: str) -> Cut:
         """The code in a completion, or in as much of it as has been written."""
 

@@ -18,6 +18,7 @@ from mtchat.repl.completion import Slash
 from mtchat.repl.desk import Desk, Leave
 from mtchat.repl.echo import forget_typed, silent
 from mtchat.repl.keys import bindings
+from mtchat.repl.offer import Offer, select
 from mtchat.repl.view import shown
 from mtchat.repl.words import sound, where
 from mtchat.synthesis import stated
@@ -43,10 +44,10 @@ def start(desk: Desk, history: Path | None) -> None:
     desk.approval.confirm = confirmer()
     prompt.app.after_render += lambda _: desk.begin()
     greet(desk)
-    going = True
+    offer, going = Offer(), True
     while going:
         try:
-            going = step(desk, prompt)
+            going = step(desk, prompt, offer)
         except KeyboardInterrupt:
             desk.view.erase()
     desk.log.close()
@@ -122,11 +123,14 @@ def greet(desk: Desk) -> None:
         view.line(f"{desk.session.name}: {where(desk.session)}. /show shows the program.")
 
 
-def step(desk: Desk, prompt: PromptSession[str]) -> bool:
+def step(desk: Desk, prompt: PromptSession[str], offer: Offer) -> bool:
     """One line of input, done; False when the user leaves."""
     try:
         label = f"{len(desk.session.path) + 1}› "
-        line = prompt.prompt([("class:prompt", label)], default="")
+        text = offer.text(desk.session)
+        line = prompt.prompt(
+            [("class:prompt", label)], default=text, pre_run=lambda: select(prompt.default_buffer)
+        )
     except KeyboardInterrupt:
         desk.view.note("Ctrl-D or /quit leaves; everything is saved")
         return True

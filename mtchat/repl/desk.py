@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from mtchat.core.session import Session
 from mtchat.core.settings import ASK, OFF, ON, Limits, Sampling, Settings
 from mtchat.errors import ModelError, MtchatError, SandboxError
 from mtchat.prompting import family
+from mtchat.repl import correcting
 from mtchat.repl.approval import Approval, follow
 from mtchat.repl.asking import Answer, asking, offered, picked
 from mtchat.repl.lesson import Lesson
@@ -24,14 +26,17 @@ from mtchat.repl.writing import Writing
 from mtchat.store import Log, checked, files_of, present
 from mtchat.synthesis import (
     Chose,
+    Correction,
     Event,
     Fixed,
     Made,
     Run,
     Synthesizer,
     Watch,
+    correct,
     examined,
     policy,
+    refine,
     unended,
     unseen,
     wrong,
@@ -153,14 +158,21 @@ class Desk:
             self.view.note(notice)
         self.session = replace(session, name=self.log.name)
 
-    def take(self, instruction: str) -> None:
-        """One turn of the conversation."""
+    def take(self, instruction: str, new: bool = False) -> None:
+        """What an instruction asks for: a turn or, unless that is to be `new`, a change of earlier ones."""
         before, said = self.session, self.resolved(instruction)
         maker = self.maker(before.program.source)
-        made = maker.take(before, said.text, self.settings.sampling, typed=said.typed)
-        self.finish(before, made, "turn")
-        if self.settings.n > 1 and self.session is not before and not unended(self.session.outcome):
+        step = partial(refine, maker) if self.settings.corrections and not new else maker.take
+        self.finish(before, step(before, said.text, self.settings.sampling, typed=said.typed), "turn")
+        grown = self.session.path[:-1] == before.path and bool(self.session.path)
+        if self.settings.n > 1 and grown and not unended(self.session.outcome):
             self.compare(self.settings.n - 1)
+
+    def correct(self, correction: Correction) -> None:
+        """A change of earlier turns."""
+        before = self.session
+        made = correct(self.maker(before.program.source), before, correction, self.settings.sampling)
+        self.finish(before, made, "correction")
 
     def compare(self, count: int) -> None:
         """Draws so many other tries for the last turn, shows what they do, and lets the user choose."""
@@ -195,7 +207,11 @@ class Desk:
             )
             return
         self.keep(session, why)
-        if not follow(self, before) and wrong(session.outcome):
+        if follow(self, before):
+            return
+        if correcting.changed(before, session):
+            self.view.note(correcting.ended(before, session))
+        elif wrong(session.outcome):
             self.view.note("/explain says why in plain words, /fix asks the model to mend it")
 
     def fix(self, rounds: int) -> Fixed:

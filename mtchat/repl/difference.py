@@ -1,8 +1,10 @@
 """Shows how two programs differ: lines that went and lines that came, with a few around them."""
 
+from collections.abc import Sequence
 from difflib import unified_diff
 
 from mtchat.repl.view import DIM, GREEN, RED, View
+from mtchat.synthesis import Change
 
 AROUND = 2
 MOST = 60
@@ -26,3 +28,13 @@ def show(view: View, old: str, new: str, most: int = MOST) -> None:
         view.line(line, STYLES.get(line[:1], DIM))
     if len(lines) > most:
         view.note(f"… {len(lines) - most} more lines; /show shows the program")
+
+
+def show_changes(view: View, changes: Sequence[Change]) -> None:
+    """Each turn that changed, with its lines that went and that came."""
+    for each in changes:
+        if len(changes) > 1:
+            view.heading(f"turn {each.number}")
+        show(view, each.old, each.new)
+    if not changes:
+        view.note("the code came out the same")

@@ -1,9 +1,10 @@
 """Key bindings: Enter sends, Alt-Enter makes a line, Ctrl-X Ctrl-E edits in $EDITOR without sending."""
 
 from prompt_toolkit.enums import DEFAULT_BUFFER
-from prompt_toolkit.filters import has_focus
+from prompt_toolkit.filters import has_focus, shift_selection_mode
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.key_binding.key_processor import KeyPressEvent
+from prompt_toolkit.keys import Keys
 
 KEYS = (
     ("Enter", "sends the instruction"),
@@ -26,6 +27,15 @@ def bindings() -> KeyBindings:
     @keys.add("escape", "enter", filter=here)
     def new_line(event: KeyPressEvent) -> None:
         event.current_buffer.insert_text("\n")
+
+    @keys.add("c-d", filter=here & shift_selection_mode)
+    def leave(event: KeyPressEvent) -> None:
+        event.app.exit(exception=EOFError)
+
+    @keys.add(Keys.BracketedPaste, filter=here & shift_selection_mode)
+    def paste(event: KeyPressEvent) -> None:
+        event.current_buffer.cut_selection()
+        event.current_buffer.insert_text(event.data.replace("\r\n", "\n").replace("\r", "\n"))
 
     @keys.add("c-x", "c-e", filter=here)
     def in_editor(event: KeyPressEvent) -> None:

@@ -6,11 +6,25 @@ from dataclasses import dataclass, field
 from mtchat.core.names import parses
 from mtchat.core.outcome import Outcome
 from mtchat.core.turn import INTERRUPTED, Turn
-from mtchat.repl import highlight
+from mtchat.repl import difference, highlight
+from mtchat.repl.correcting import begun
 from mtchat.repl.escape import escaped
 from mtchat.repl.turns import fitting
 from mtchat.repl.view import YELLOW, View, cost, reading
-from mtchat.synthesis import Chose, Event, Fitted, Made, Mending, Ran, Read, Running, Weighing, Wrote
+from mtchat.synthesis import (
+    Chose,
+    Corrected,
+    Correcting,
+    Event,
+    Fitted,
+    Made,
+    Mending,
+    Ran,
+    Read,
+    Running,
+    Weighing,
+    Wrote,
+)
 
 
 @dataclass
@@ -28,6 +42,7 @@ class Writing:
     hint: Callable[[Outcome], str] = lambda outcome: ""
     beside: bool = False
     printed: list[str] = field(default_factory=list)
+    correcting: bool = False
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -39,6 +54,11 @@ class Writing:
                 self.wrote(code)
             case Made():
                 self.made(event.turn)
+            case Correcting():
+                self.correcting = True
+                self.view.note(begun(event))
+            case Corrected(_, changes):
+                difference.show_changes(self.view, changes)
             case Running():
                 self.view.transient("running…")
             case Ran(outcome, _):
@@ -60,6 +80,9 @@ class Writing:
         if known and code.startswith(known):
             code = code[len(known) :].lstrip("\n")
         whole, _, partial = code.rpartition("\n")
+        if self.correcting:
+            self.view.transient(partial or whole.rpartition("\n")[2])
+            return
         lines = whole.rstrip().split("\n") if whole.strip() else []
         if lines[: len(self.printed)] == self.printed and len(lines) > len(self.printed):
             self.view.erase()
@@ -75,6 +98,9 @@ class Writing:
 
     def made(self, turn: Turn) -> None:
         self.view.erase()
+        if self.correcting:
+            self.rewritten(turn)
+            return
         lines = turn.chunk.split("\n") if turn.chunk else []
         if lines[: len(self.printed)] != self.printed:
             self.view.note("… kept as:")
@@ -101,6 +127,13 @@ class Writing:
                 "■ stopped at max_tokens; /complete goes on with it, /set max_tokens N allows longer replies",
                 YELLOW,
             )
+
+    def rewritten(self, turn: Turn) -> None:
+        """A chunk that takes the place of another: what changed is shown, and not all of it."""
+        if cost(turn.usage):
+            self.view.note(cost(turn.usage))
+        if turn.status == INTERRUPTED:
+            self.view.line("■ interrupted", YELLOW)
 
     def chose(self, turn: Turn, count: int) -> None:
         self.view.erase()

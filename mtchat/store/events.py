@@ -142,7 +142,8 @@ def add(history: History, event: Event) -> History:
     recorded = text(event, "id")
     turn = rebuild(Turn, event)
     edited = turn.id != recorded
-    making = replace(turn.making, mends=history.id(turn.making.mends))
+    made = turn.making
+    making = replace(made, mends=history.id(made.mends), corrects=history.id(made.corrects))
     turn = replace(turn, parent=known(history.session, history.id(turn.parent)), making=making)
     ids = history.ids if turn.id == recorded else {**history.ids, recorded: turn.id}
     return History(history.session.add(turn), ids, edited)

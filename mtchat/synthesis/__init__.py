@@ -1,7 +1,11 @@
 """One turn of a conversation: made, run, chosen among candidates, mended."""
 
+from mtchat.synthesis.corrections import Correction, aimed
 from mtchat.synthesis.events import (
+    Change,
     Chose,
+    Corrected,
+    Correcting,
     Event,
     Fitted,
     Made,
@@ -16,6 +20,7 @@ from mtchat.synthesis.events import (
 )
 from mtchat.synthesis.holding import examined
 from mtchat.synthesis.readings import Asking, Reading, Spread
+from mtchat.synthesis.refining import correct, refine
 from mtchat.synthesis.running import Declined, Run, failed, tried, unended, wrong
 from mtchat.synthesis.stating import Stated, stated
 from mtchat.synthesis.synthesizer import Difference, Fixed, Synthesizer
@@ -24,8 +29,12 @@ from mtchat.synthesis.writing import Candidates, Complete, Written
 __all__ = [
     "Asking",
     "Candidates",
+    "Change",
     "Chose",
     "Complete",
+    "Corrected",
+    "Correcting",
+    "Correction",
     "Declined",
     "Difference",
     "Event",
@@ -45,8 +54,11 @@ __all__ = [
     "Weighing",
     "Written",
     "Wrote",
+    "aimed",
+    "correct",
     "examined",
     "failed",
+    "refine",
     "stated",
     "tried",
     "unended",

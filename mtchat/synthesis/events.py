@@ -64,6 +64,32 @@ class Mending:
 
 
 @dataclass(frozen=True)
+class Correcting:
+    """A turn starts to be changed as the user said; `by_rule` where no model is asked."""
+
+    number: int
+    instruction: str
+    by_rule: bool = False
+
+
+@dataclass(frozen=True)
+class Change:
+    """The code of a turn before and after a correction."""
+
+    number: int
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """A correction is made and has not run; these chunks are other ones now, none where it is the same."""
+
+    session: Session
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True)
 class Weighing:
     """So many candidates for the turn of this number are written and run, to choose the best."""
 
@@ -81,7 +107,7 @@ class Chose:
     count: int
 
 
-Event = Fitted | Read | Wrote | Made | Running | Ran | Mending | Weighing | Chose
+Event = Fitted | Read | Wrote | Made | Running | Ran | Mending | Correcting | Corrected | Weighing | Chose
 Watch = Callable[[Event], None]
 
 

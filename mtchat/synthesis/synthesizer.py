@@ -12,11 +12,13 @@ from mtchat.core.turn import COMPLETE, INTERRUPTED, Making, Turn
 from mtchat.errors import MtchatError
 from mtchat.prompting.family import Family
 from mtchat.synthesis.bettering import bettered
+from mtchat.synthesis.corrections import takes_away, wished
 from mtchat.synthesis.events import Fitted, Made, Mending, Read, Watch, Wrote, unseen
 from mtchat.synthesis.fitting import Context, Count, Room, fit
 from mtchat.synthesis.policy import PLAIN, Policy
 from mtchat.synthesis.readings import Asking, Spread
 from mtchat.synthesis.running import Run, better, complaint, kept, reproach, tried, trouble, unended
+from mtchat.synthesis.splicing import spliced
 from mtchat.synthesis.spreading import spread
 from mtchat.synthesis.writing import (
     Candidates,
@@ -128,6 +130,22 @@ class Synthesizer:
             raise MtchatError("nothing to retry: the program has no turns")
         return spread(self, session, sampling, count)
 
+    def revise(self, session: Session, number: int, wish: str, sampling: Sampling) -> Session:
+        """Turn `number` written again, changed as the user wishes; later turns keep their code."""
+        old, rest = session.numbered(number), session.path[number:]
+        base = session.undo(len(session.path) - number + 1)
+        preamble, guidance, path = base.preamble, self.policy.guidance, (*base.path, old)
+        context = fit(
+            lambda path: self.family.revise(path, preamble, wish, guidance),
+            path,
+            remembered(session, path).without(number),
+            self.room(sampling),
+            whole=number,
+        )
+        text = f"{old.wish}\n{wish}"
+        made = self.make(base, context, text, sampling, corrects=old.id, replaces=old.id, rest=rest)
+        return session if made is base else made
+
     def tried(self, session: Session) -> Session:
         return tried(session, self.run, self.watch)
 
@@ -211,6 +229,7 @@ class Synthesizer:
         typed: str = "",
         mends: str = "",
         replaces: str = "",
+        corrects: str = "",
         rest: tuple[Turn, ...] = (),
         asked: str = "",
         start: str | None = None,
@@ -227,12 +246,12 @@ class Synthesizer:
         written = self.write(context.prompt, sampling, start or "")
         stopped = written.usage.finish == "interrupted"
         rules = self.policy.rules and not stopped  # what is not whole is not to be made whole by less of it
-        chunk = chunk_of(self.family, written.text, session, rules)
+        chunk = self.chunk(written.text, session, instruction, rules, corrects)
         if stopped and not chunk.strip():
             return session
         card = self.card
         policy = self.policy
-        guidance = policy.guidance if mends else guidance_for(instruction, policy.guidance)
+        guidance = policy.guidance if mends or corrects else guidance_for(instruction, policy.guidance)
         making = Making(
             card.name,
             card.fingerprint,
@@ -247,12 +266,21 @@ class Synthesizer:
             forgotten=context.memory.forgotten,
             asked=asked,
             goes_on=start is not None,
+            corrects=corrects,
         )
         status = INTERRUPTED if stopped else COMPLETE
         turn = Turn(instruction, chunk, session.head, status, making, written.usage, typed=typed)
         made = kept(session.add(turn).inherit(mends or replaces), rest)
         self.watch(Made(made, turn))
         return made
+
+    def chunk(self, text: str, base: Session, instruction: str, rules: bool, corrects: str) -> str:
+        """The chunk that a completion gives on a session; of a correction, in the place of the old one."""
+        code = chunk_of(self.family, text, base, rules)
+        if not corrects:
+            return code
+        old = base.get(corrects)
+        return spliced(old.chunk, code, base.program.source, takes_away(wished(old, instruction)))
 
     def write(self, prompt: Prompt, sampling: Sampling, start: str = "") -> Written:
         """One completion, up to its cut. Ctrl-C ends it and keeps what was written.
@@ -303,6 +331,11 @@ class Synthesizer:
                 failing = session.get(turn.making.mends)
                 path = told((*base.path, failing), memory)
                 prompt = self.family.mend(path, base.preamble, turn.making.error, turn.making.guidance)
+            elif turn.making.corrects:
+                old = session.get(turn.making.corrects)
+                wish, guidance = wished(old, turn.instruction), turn.making.guidance
+                path = told((*base.path, old), memory)
+                prompt = self.family.revise(path, base.preamble, wish, guidance)
             else:
                 error, guidance = turn.making.error, turn.making.guidance
                 path = told(base.path, memory)
@@ -312,13 +345,14 @@ class Synthesizer:
                 raise KeyboardInterrupt
             if turn.making.afresh:
                 base = replace(base, head=ROOT)
-            code = chunk_of(self.family, written.text, base, turn.making.rules)
+            code = self.again(written.text, base, turn)
             part = turn.status == INTERRUPTED and self.begins(written.text, turn, base)
             yield None if code == turn.chunk or part else Difference(number, turn, code)
 
+    def again(self, text: str, base: Session, turn: Turn) -> str:
+        """The chunk that a completion gives where it is made as a turn was."""
+        return self.chunk(text, base, turn.instruction, turn.making.rules, turn.making.corrects)
+
     def begins(self, text: str, turn: Turn, base: Session) -> bool:
         """Whether a completion begins with what gives the chunk of a turn."""
-        return any(
-            chunk_of(self.family, text[:end], base, turn.making.rules) == turn.chunk
-            for end in range(len(text), 0, -1)
-        )
+        return any(self.again(text[:end], base, turn) == turn.chunk for end in range(len(text), 0, -1))

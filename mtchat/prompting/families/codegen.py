@@ -33,6 +33,12 @@ def mend(path: Sequence[Turn], preamble: str, error: str, guidance: Sequence[str
     return Prompt(text=history(path, preamble) + wish)
 
 
+def revise(path: Sequence[Turn], preamble: str, wish: str, guidance: Sequence[str] = ()) -> Prompt:
+    """The last turn asked for anew, with the wish as a second line: a base model is told, not talked to."""
+    *before, last = path
+    return Prompt(text=history(before, preamble) + asked(f"{last.wish}\n{wish}", ""))
+
+
 def cut(text: str) -> Cut:
     seen = set()
     for match in ENDS.finditer(text):

@@ -40,6 +40,15 @@ def mend(path: Sequence[Turn], preamble: str, error: str, guidance: Sequence[str
     return request(path, preamble, wish, guidance)
 
 
+def revise(path: Sequence[Turn], preamble: str, wish: str, guidance: Sequence[str] = ()) -> Prompt:
+    last = path[-1]
+    change = (
+        f"Change the code of one step, which is:\n\n{fenced(last.chunk)}\n\n"
+        f"{wish}\n\nWrite all the code of that step again, with this change and no other."
+    )
+    return request(path, preamble, change, guidance)
+
+
 def cut(text: str) -> Cut:
     return reply.cut(text)
 

@@ -1,14 +1,16 @@
-"""Brings back the turn that was last taken back, or the last N."""
+"""Brings back the turn or the correction that was last taken back, or the last N."""
 
+from mtchat.core.back import bring_back
+from mtchat.repl.correcting import named
 from mtchat.repl.desk import Desk
-from mtchat.repl.words import amount, brief, where
+from mtchat.repl.words import amount, where
 
 USAGE = "[N]"
 
 
 def do(desk: Desk, argument: str) -> None:
-    turns = amount(argument)
-    desk.keep(desk.session.redo(turns), "redo")
-    for turn in desk.session.path[-turns:]:
-        desk.view.line(f"brought back: {brief(turn.shown)}")
+    session, back = bring_back(desk.session, amount(argument))
+    desk.keep(session, "redo")
+    for turn in back:
+        desk.view.line(f"brought back: {named(turn)}")
     desk.view.line(where(desk.session))

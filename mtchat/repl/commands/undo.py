@@ -1,15 +1,19 @@
-"""Takes back the last turn, or the last N; /redo brings them back."""
+"""Takes back the last turn, or the last N; /redo brings them back.
 
+A correction is one step, too: the turns are then as they were before it.
+"""
+
+from mtchat.core.back import take_back
+from mtchat.repl.correcting import named
 from mtchat.repl.desk import Desk
-from mtchat.repl.words import amount, brief, where
+from mtchat.repl.words import amount, where
 
 USAGE = "[N]"
 
 
 def do(desk: Desk, argument: str) -> None:
-    turns = amount(argument)
-    left = desk.session.path[-turns:]
-    desk.keep(desk.session.undo(turns), "undo")
-    for turn in left:
-        desk.view.line(f"took back: {brief(turn.shown)}")
+    session, left = take_back(desk.session, amount(argument))
+    desk.keep(session, "undo")
+    for turn in reversed(left):
+        desk.view.line(f"took back: {named(turn)}")
     desk.view.line(where(desk.session))

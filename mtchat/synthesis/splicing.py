@@ -1,0 +1,133 @@
+"""Puts what a model wrote for a changed chunk in the place of the old one, statement by statement. Pure."""
+
+import ast
+from collections.abc import Iterator, Sequence
+
+from mtchat.core.names import bound, tree
+
+BINDING = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom | ast.Assign
+DEFINING = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+IMPORTING = ast.Import | ast.ImportFrom
+
+
+def spliced(old: str, new: str, before: str, whole: bool) -> str:
+    """The chunk that takes the place of `old`, on top of the program `before`.
+
+    What repeats the program before goes, and so do calls at the end that only try the code out. A reply
+    with nothing but some of the old chunk's definitions replaces those alone, unless it is meant to be
+    `whole`, as where something is to be removed.
+    """
+    known, said = tree(old), tree(new)
+    if known is None or said is None:
+        return new
+    try:
+        said_again = {ast.dump(each) for each in (tree(before) or ast.Module([], [])).body}
+        mine = {ast.dump(each) for each in known.body}
+        kept = [each for each in said.body if ast.dump(each) in mine or ast.dump(each) not in said_again]
+    except RecursionError:
+        return new
+    kept = [each for each in kept if ast.dump(each) in mine or not idle(each, kept)]
+    if not any(isinstance(each, ast.Expr) for each in known.body):
+        kept = kept[: len(kept) - len(trials(kept))]
+    if not kept:
+        return new
+    if not whole and partial(known.body, kept):
+        return replaced(old, known.body, new, kept)
+    return new if len(kept) == len(said.body) else without(new, said.body, kept)
+
+
+def idle(statement: ast.stmt, body: Sequence[ast.stmt]) -> bool:
+    """Whether a statement only imports what none of the others uses."""
+    if not isinstance(statement, IMPORTING) or not names_of(statement):
+        return False
+    used = {node.id for each in body for node in ast.walk(each) if isinstance(node, ast.Name)}
+    return not used & names_of(statement)
+
+
+def trials(body: Sequence[ast.stmt]) -> list[ast.stmt]:
+    """Calls at the end of some code, where it begins with definitions."""
+    if not body or not isinstance(body[0], DEFINING | IMPORTING):
+        return []
+    end = len(body)
+    while end and isinstance(body[end - 1], ast.Expr) and isinstance(called(body[end - 1]), ast.Call):
+        end -= 1
+    return list(body[end:])
+
+
+def called(statement: ast.stmt) -> ast.expr | None:
+    return statement.value if isinstance(statement, ast.Expr) else None
+
+
+def partial(old: Sequence[ast.stmt], new: Sequence[ast.stmt]) -> bool:
+    """Whether a reply has only some of the definitions of a chunk, each of which it has once."""
+    if not all(isinstance(each, BINDING) for each in new):
+        return False
+    names = [name for each in new for name in names_of(each) if not isinstance(each, IMPORTING)]
+    theirs = [name for each in old for name in names_of(each)]
+    once = len(set(names)) == len(names) and all(theirs.count(name) == 1 for name in names)
+    return once and len([each for each in new if not isinstance(each, IMPORTING)]) < len(
+        [each for each in old if not isinstance(each, IMPORTING)]
+    )
+
+
+def names_of(statement: ast.stmt) -> frozenset[str]:
+    return bound(ast.unparse(statement))
+
+
+def replaced(old: str, body: Sequence[ast.stmt], new: str, fresh: Sequence[ast.stmt]) -> str:
+    """The old code with statements of the new in place of those that bind the same; new imports first."""
+    lines, head = old.split("\n"), []
+    texts = {name: text(new, each) for each in fresh for name in names_of(each)}
+    imports = [text(new, each) for each in fresh if isinstance(each, IMPORTING)]
+    head = [each for each in imports if each not in old]
+    for each in reversed(body):
+        shared = sorted(names_of(each) & texts.keys()) if isinstance(each, BINDING) else []
+        if shared and not isinstance(each, IMPORTING):
+            start, end = span(each)
+            lines[start:end] = texts[shared[0]].split("\n")
+    return "\n".join([*head, *lines])
+
+
+def without(code: str, body: Sequence[ast.stmt], kept: Sequence[ast.stmt]) -> str:
+    """The code less the statements that are not kept."""
+    lines = code.split("\n")
+    for each in reversed(body):
+        if each not in kept:
+            start, end = span(each)
+            del lines[start:end]
+    return "\n".join(lines).strip("\n").rstrip()
+
+
+def text(code: str, statement: ast.stmt) -> str:
+    start, end = span(statement)
+    return "\n".join(code.split("\n")[start:end])
+
+
+def span(statement: ast.stmt) -> tuple[int, int]:
+    """The lines of a statement with its decorators, as a slice."""
+    first = min([statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", []))])
+    return first - 1, statement.end_lineno or first
+
+
+def redefined(path: Sequence[str], chunk: str) -> int:
+    """The place, from 0, of the one earlier chunk whose definitions a chunk writes again; -1 for none.
+
+    All that the chunk does must be that, imports aside.
+    """
+    module = tree(chunk)
+    if module is None or not all(isinstance(each, DEFINING | IMPORTING) for each in module.body):
+        return -1
+    names = {each.name for each in module.body if isinstance(each, DEFINING)}
+    places = {place for place, code in enumerate(path) if names & set(definitions(code))}
+    if not names or len(places) != 1:
+        return -1
+    place = places.pop()
+    return place if names <= set(definitions(path[place])) else -1
+
+
+def definitions(code: str) -> Iterator[str]:
+    """The functions and classes that some code has at its top level."""
+    module = tree(code)
+    for each in module.body if module else ():
+        if isinstance(each, DEFINING):
+            yield each.name
