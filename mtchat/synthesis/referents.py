@@ -4,23 +4,20 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from mtchat.synthesis.known import KINDS, WORD, Known, joined, stem
-from mtchat.synthesis.wording import words
+from mtchat.synthesis.wording import Said, words
 
-NUMBERED = re.compile(r"\b(?:turn|step|instruction) (?P<number>\d{1,4})\b", re.IGNORECASE)
-LITERAL = re.compile(
+NUMBERED = Said(r"\b(?:turn|step|instruction) (?P<number>\d{1,4})\b")
+LITERAL = Said(
     r"(?:instead of|rather than|not|change|replace|from)\s+(?:the\s+)?(?P<text>\"[^\"]*\"|'[^']*'"
     r"|-?\d+(?:\.\d+)?)"
 )
-GIVES_WAY = re.compile(r"\b(?:instead of|rather than|not) (?:an? |the )?(?P<word>[a-z]\w*)", re.IGNORECASE)
-COUNT = re.compile(
-    r"\b(?:\d+|one|two|three|four|five|six|seven|eight|nine|ten|twelve) (?P<thing>[a-z]\w+)", re.IGNORECASE
-)
-KIND = re.compile(rf"\b(?:the|this|that|your)\s+(?:\w+\s+)?(?P<kind>{'|'.join(KINDS)})\b", re.IGNORECASE)
-OUTPUT = re.compile(
+GIVES_WAY = Said(r"\b(?:instead of|rather than|not) (?:an? |the )?(?P<word>[a-z]\w*)")
+COUNT = Said(r"\b(?:\d+|one|two|three|four|five|six|seven|eight|nine|ten|twelve) (?P<thing>[a-z]\w+)")
+KIND = Said(rf"\b(?:the|this|that|your)\s+(?:\w+\s+)?(?P<kind>{'|'.join(KINDS)})\b")
+OUTPUT = Said(
     r"\b(?:print(?:ed|s|ing)?|show(?:n|s)?|display|output|decimals?|decimal places|line|lines|header"
     r"|message|label|"
-    r"format|separated|brackets|comma|round(?:ed)?|percent(?:age)?|dollar|euro|sign|column|table|align\w*)\b",
-    re.IGNORECASE,
+    r"format|separated|brackets|comma|round(?:ed)?|percent(?:age)?|dollar|euro|sign|column|table|align\w*)\b"
 )
 COMMON = frozenset(
     stem(word)

@@ -1,6 +1,33 @@
 """The words by which an instruction shows that it corrects what is there, as patterns."""
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+
+@dataclass(frozen=True)
+class Said:
+    """A pattern that is compiled when it is first asked for, so that the prompt need not wait for it."""
+
+    text: str
+    flags: re.RegexFlag = re.IGNORECASE
+
+    @cached_property
+    def compiled(self) -> re.Pattern[str]:
+        return re.compile(self.text, self.flags)
+
+    def match(self, text: str) -> re.Match[str] | None:
+        return self.compiled.match(text)
+
+    def search(self, text: str) -> re.Match[str] | None:
+        return self.compiled.search(text)
+
+    def finditer(self, text: str) -> Iterator[re.Match[str]]:
+        return self.compiled.finditer(text)
+
+    def sub(self, by: str, text: str) -> str:
+        return self.compiled.sub(by, text)
 
 
 def words(text: str) -> frozenset[str]:
@@ -8,107 +35,87 @@ def words(text: str) -> frozenset[str]:
 
 
 NAME = r"[`\"']?(?P<{}>[A-Za-z_]\w*)(?:\(\))?[`\"']?"
-COURTESY = re.compile(
+COURTESY = Said(
     r"^(?:(?:please|ok(?:ay)?(?! should)|and|but|so|well|hmm+|now|thanks|great|can you|could you|would you"
     r"|you can|let'?s)\b"
-    r"[\s,;:.!—-]*)+",
-    re.IGNORECASE,
+    r"[\s,;:.!—-]*)+"
 )
-REFUSAL = re.compile(
+REFUSAL = Said(
     r"^(?:no|nope|nah|wrong|not quite|oops|sorry|wait|hold on|stop)\s*(?:[,.:;!—]|-\s)\s*(?:no\b\W*)?"
     r"|^(?:no that'?s|actually\b(?!\s+(?:also|then|next))|rather\b)\s*[,:]?\s*"
     r"|^(?:that|this|it)(?:'s| is| was) (?:wrong|incorrect|not (?:right|correct|it|what))\b[^,.:;]*[,.:;]?\s*"
-    r"|^not (?:like )?(?:that|this)\b\W*",
-    re.IGNORECASE,
+    r"|^not (?:like )?(?:that|this)\b\W*"
 )
-MEANT = re.compile(
+MEANT = Said(
     r"^(?:what )?i (?:meant|mean|intended|said|asked for|wanted|would rather|would prefer|prefer)\b"
     r"|^i'd (?:rather|prefer)\b|^i (?:want|need|would like) (?:it|that|this|them)\b"
-    r"|^you (?:forgot|missed|should(?:n'?t)?|used|swapped|mixed|misspelled|made)\b",
-    re.IGNORECASE,
+    r"|^you (?:forgot|missed|should(?:n'?t)?|used|swapped|mixed|misspelled|made)\b"
 )
 SUBJECT = (
     r"(?P<subject>it|this|that|they|these|those|them|(?:the|its) (?:[\w'-]+ ){{0,2}}?[\w'-]+|{})".format(
         r"`?[A-Za-z_]\w*`?(?:\(\))?"
     )
 )
-SHOULD = re.compile(
+SHOULD = Said(
     rf"^{SUBJECT} (?:(?:also|still|only|always|now|really) )?"
     r"(?:should(?:n'?t)?|must(?:n'?t)?|needs? to|has to|have to|ought to|may not|can'?t|(?:is"
     r"|are) supposed to"
-    r"|shall)\b",
-    re.IGNORECASE,
+    r"|shall)\b"
 )
-FAULT = re.compile(
+FAULT = Said(
     rf"^{SUBJECT}(?:'s| is| are| was) (?:still )?(?:wrong|incorrect|not right|missing|too \w+|off by"
-    rf"|backwards)\b",
-    re.IGNORECASE,
+    rf"|backwards)\b"
 )
-MAKE = re.compile(rf"^(?:make|let|have|get) {SUBJECT}\s+(?P<rest>.+)$", re.IGNORECASE)
-NEW_THING = re.compile(
-    r"^(?:that|which|who|named|called|of|from|containing|for|where|whose|by|=)\b", re.IGNORECASE
-)
-PLACED = re.compile(
+MAKE = Said(rf"^(?:make|let|have|get) {SUBJECT}\s+(?P<rest>.+)$")
+NEW_THING = Said(r"^(?:that|which|who|named|called|of|from|containing|for|where|whose|by|=)\b")
+PLACED = Said(
     r"^(?:in|for|at) (?:turn|step|instruction) \d+\b|^(?:turn|step|instruction) \d+ (?:should|must"
     r"|needs|is|has)\b"
-    r"|^(?:change|rewrite|redo|correct) (?:turn|step|instruction) \d+\b|\bi meant\b",
-    re.IGNORECASE,
+    r"|^(?:change|rewrite|redo|correct) (?:turn|step|instruction) \d+\b|\bi meant\b"
 )
-CREATE = re.compile(
+CREATE = Said(
     r"(?:^|: )(?:(?:now|then|next|also|finally|first)\b,?\s*)*(?:add|write|create|define|implement"
     r"|build|generate|make|"
-    r"give me|read|load|import|declare|start)\s+(?:me\s+)?(?:a|an|another|new|one more|two|three|some)\b",
-    re.IGNORECASE,
+    r"give me|read|load|import|declare|start)\s+(?:me\s+)?(?:a|an|another|new|one more|two|three|some)\b"
 )
-INSTEAD = re.compile(r"^instead\b|\binstead(?:$|[,.;:]| of\b)|\brather than\b", re.IGNORECASE)
-ASKED = re.compile(r"^(?:please )?(?:can|could|would) you\b", re.IGNORECASE)
-SHOWN = re.compile(
-    r"\b(?:should|must|needs? to) be (?:printed|shown|stored|saved|written|plotted)\b", re.IGNORECASE
-)
-INTO = re.compile(r"^(?:also )?(?:add|give) .+ to (?:the class )?(?P<name>[A-Za-z_]\w*)$")
-CHANGE = re.compile(
+INSTEAD = Said(r"^instead\b|\binstead(?:$|[,.;:]| of\b)|\brather than\b")
+ASKED = Said(r"^(?:please )?(?:can|could|would) you\b")
+SHOWN = Said(r"\b(?:should|must|needs? to) be (?:printed|shown|stored|saved|written|plotted)\b")
+INTO = Said(r"^(?:also )?(?:add|give) .+ to (?:the class )?(?P<name>[A-Za-z_]\w*)$", re.NOFLAG)
+CHANGE = Said(
     rf"^(?:change|switch|alter|modify|adjust|update) {SUBJECT}(?P<rest>\s+(?:to|into|so|from|with|such"
-    rf"|by)\b.*)$",
-    re.IGNORECASE,
+    rf"|by)\b.*)$"
 )
-LITERALS = re.compile(
+LITERALS = Said(
     r"^(?:change|replace|switch)\s+(?:the\s+)?(?P<old>\"[^\"]*\"|'[^']*'|-?\d+(?:\.\d+)?)\s+(?:to"
-    r"|with|by|into)\s",
-    re.IGNORECASE,
+    r"|with|by|into)\s"
 )
-REWRITE = re.compile(
+REWRITE = Said(
     rf"^(?:rewrite|refactor|simplify|shorten|optimi[sz]e|speed up|fix|correct|improve|clean up|redo"
-    rf"|document) {SUBJECT}",
-    re.IGNORECASE,
+    rf"|document) {SUBJECT}"
 )
-TURN_INTO = re.compile(
-    rf"^(?:turn|convert|transform|wrap|put|move) {SUBJECT} (?:in)?to\s+(?P<what>(?:[\w-]+\s*){{1,3}})",
-    re.IGNORECASE,
+TURN_INTO = Said(
+    rf"^(?:turn|convert|transform|wrap|put|move) {SUBJECT} (?:in)?to\s+(?P<what>(?:[\w-]+\s*){{1,3}})"
 )
-REPLACE = re.compile(
+REPLACE = Said(
     r"^(?:replace|swap) (?:the |all )?(?P<old>[\w`'-]+(?: [\w'-]+)?) (?:with|by|for)\b|^swap the "
-    r"(?:order|arguments|parameters|operands)\b",
-    re.IGNORECASE,
+    r"(?:order|arguments|parameters|operands)\b"
 )
-BEHAVE = re.compile(
+BEHAVE = Said(
     r"^(?:(?P<also>also|and also|it should|do) )?(?:also )?(?P<verb>handle|support|accept|allow"
     r"|ignore|treat|include|"
     r"exclude|tolerate|preserve|respect|skip|return|raise|reject|validate|keep|cope with|deal with"
     r"|work with|count|"
-    r"check for|guard against|cache|memoi[sz]e|strip|sort|stop)\b(?! it\b)",
-    re.IGNORECASE,
+    r"check for|guard against|cache|memoi[sz]e|strip|sort|stop)\b(?! it\b)"
 )
 SURE = {"handle", "support", "accept", "allow", "ignore", "tolerate", "respect", "return", "raise", "reject"}
 SURE |= {"cope with", "deal with", "guard against", "treat", "preserve", "cache", "memoize", "memoise"}
 INNER = words("strip keep skip include exclude validate")  # what only what is there already can do more of
-TOO = re.compile(r"\b(?:too|as well)[.!]?$|^(?:and )?also\b", re.IGNORECASE)
-NEGATED = re.compile(
-    r"^(?:don'?t|do not|never(?! mind)|no longer|no need to|no more|stop \w+ing)\b", re.IGNORECASE
-)
-REMOVE = re.compile(
+TOO = Said(r"\b(?:too|as well)[.!]?$|^(?:and )?also\b")
+NEGATED = Said(r"^(?:don'?t|do not|never(?! mind)|no longer|no need to|no more|stop \w+ing)\b")
+REMOVE = Said(
     r"^(?:remove|drop|delete|get rid of|leave out|omit|take out|strip)\s+(?:the |all |that |those "
-    r"|any |its )?(?P<what>.+)$",
-    re.IGNORECASE,
+    r"|any |its )?(?P<what>.+)$"
 )
 CODE_PARTS = words(
     """
@@ -135,17 +142,16 @@ STRUCTURES = words(
     namedtuple module property expression one-liner enum iterator
     """
 )
-ADD = re.compile(
+ADD = Said(
     r"^(?:also )?(?:add|give (?:it|them|that|the \w+|[a-z_]\w*)|put|include|insert)\s+(?:a |an |the "
     r"|some |more |its )?"
     r"(?:\w+ )??(?P<what>docstrings?|type hints?|(?:type )?annotations?|comments?|defaults?|parameter"
     r"|argument|method|"
-    r"error handling|validation|guard|check|caching|memoi[sz]ation|__\w+__|property|attribute|field)\b",
-    re.IGNORECASE,
+    r"error handling|validation|guard|check|caching|memoi[sz]ation|__\w+__|property|attribute|field)\b"
 )
-USE = re.compile(r"^(?:just |simply |better )?(?:use|print with|go with|take) (?P<what>.+)$", re.IGNORECASE)
-PURPOSE = re.compile(r"\b(?:to|and|then)\s+[a-z]+|\bon the\b", re.IGNORECASE)
-FRAGMENT = re.compile(
+USE = Said(r"^(?:just |simply |better )?(?:use|print with|go with|take) (?P<what>.+)$")
+PURPOSE = Said(r"\b(?:to|and|then)\s+[a-z]+|\bon the\b")
+FRAGMENT = Said(
     r"^(?:(?:only|just) (?!print|show|the (?:first|last) \w+ of)|without |with (?!open|the \w+ open)"
     r"|as an? |not |"
     r"in (?:descending|ascending|reverse|reversed|alphabetical|upper|lower|title|capital|one|a single"
@@ -155,63 +161,53 @@ FRAGMENT = re.compile(
     r"(?:one|two|three|four|\d+) (?:decimals?|digits|decimal places)|one per line|one line"
     r"|upper ?case$|lower ?case$|"
     r"but |except |excluding |including |from \S+ to |descending|ascending|recursively|inclusive|exclusive|"
-    r"(?:more|less|fewer|shorter|longer|simpler|faster|louder|bigger|smaller) ?)",
-    re.IGNORECASE,
+    r"(?:more|less|fewer|shorter|longer|simpler|faster|louder|bigger|smaller) ?)"
 )
-VERB = re.compile(
+VERB = Said(
     r"\b(?:print|show|compute|calculate|write|create|define|add|find|read|load|plot|sort|count"
     r"|convert|store|save|"
-    r"assign|get|open|import|call|build|generate|remove|split|join|draw|filter|loop|iterate)\b",
-    re.IGNORECASE,
+    r"assign|get|open|import|call|build|generate|remove|split|join|draw|filter|loop|iterate)\b"
 )
-ROUND = re.compile(
+ROUND = Said(
     r"^(?:round|format|limit|align|indent|capitali[sz]e|pad) (?:it|that|them|the (?:result|output"
-    r"|average|mean|price|total|value))\b",
-    re.IGNORECASE,
+    r"|average|mean|price|total|value))\b"
 )
 RENAMES = (
-    re.compile(
+    Said(
         r"^rename (?:the )?(?:(?:variable|function|method|class|parameter|argument|attribute|constant"
         r"|name) )?"
         rf"(?:called |named )?{NAME.format('old')} (?:to|as|into|->"
-        rf"|=>) (?:be )?(?:the name )?{NAME.format('new')}$",
-        re.IGNORECASE,
+        rf"|=>) (?:be )?(?:the name )?{NAME.format('new')}$"
     ),
-    re.compile(
+    Said(
         r"^(?:call|name) (?:the )?(?:(?:variable|function|method|class|parameter|argument|constant) )?"
-        rf"{NAME.format('old')} {NAME.format('new')}(?: instead| please| from now on)?$",
-        re.IGNORECASE,
+        rf"{NAME.format('old')} {NAME.format('new')}(?: instead| please| from now on)?$"
     ),
-    re.compile(
+    Said(
         r"^(?:call|name) (?:it|them|that|this|the (?:variable|function|class|result)) "
-        rf"{NAME.format('new')} instead of {NAME.format('old')}$",
-        re.IGNORECASE,
+        rf"{NAME.format('new')} instead of {NAME.format('old')}$"
     ),
-    re.compile(
+    Said(
         r"^change the (?:(?:variable|function|class|method|parameter) )?name (?:of (?:the )?"
         rf"(?:(?:variable|function|class|method|parameter) )?)?{NAME.format('old')} (?:to"
-        rf"|into) {NAME.format('new')}$",
-        re.IGNORECASE,
+        rf"|into) {NAME.format('new')}$"
     ),
-    re.compile(
+    Said(
         r"^(?:the )?(?:(?:variable|function|class|method|parameter) )?"
         rf"{NAME.format('old')} should (?:rather )?be (?:called|named"
-        rf"|renamed to) {NAME.format('new')}(?: instead)?$",
-        re.IGNORECASE,
+        rf"|renamed to) {NAME.format('new')}(?: instead)?$"
     ),
-    re.compile(
+    Said(
         rf"^use (?:the name )?{NAME.format('new')} (?:as the name )?instead of "
-        rf"(?:the name )?{NAME.format('old')}$",
-        re.IGNORECASE,
+        rf"(?:the name )?{NAME.format('old')}$"
     ),
 )
-CALL_IT = re.compile(
+CALL_IT = Said(
     r"^(?:(?:call|name|rename) (?:it|this|that|them|the (?P<kind>variable|function|class|result"
     r"|list))(?: to| as)?"
     r"|(?:it|(?:the|this|that) (?P<sort>variable|function|class|result"
     r"|list)) should (?:rather )?be (?:called|named)) "
-    rf"{NAME.format('new')}(?: instead| please)?$",
-    re.IGNORECASE,
+    rf"{NAME.format('new')}(?: instead| please)?$"
 )
 ADVERBS = {
     "twice",
@@ -228,11 +224,8 @@ ADVERBS = {
     "with",
 }
 PRONOUNS = {"it", "this", "that", "they", "these", "those", "them"}
-AWAY = re.compile(
+AWAY = Said(
     r"\b(?:remove|drop|delete|rid|leave out|omit|take out|without|no longer|not|don'?t|only|stop|no"
-    r"|never|instead)\b",
-    re.IGNORECASE,
+    r"|never|instead)\b"
 )
-QUESTION = re.compile(
-    r"\?$|^(?:why|what|how|who|when|where|which|is it|does it|are|explain)\b", re.IGNORECASE
-)
+QUESTION = Said(r"\?$|^(?:why|what|how|who|when|where|which|is it|does it|are|explain)\b")
