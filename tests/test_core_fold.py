@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtchat.core.fold import folded
+from mtchat.core.fold import folded, unrepeated
 from mtchat.core.names import bound, tree
 
 LONG = "print('a long line that nobody needs to read again', 1, 2, 3)"
@@ -110,3 +110,13 @@ def test_pythons_own_library_keeps_all_its_names_and_gets_much_shorter():
     sources = [Path(module.__file__).read_text(encoding="utf-8") for module in (ast, bisect, calendar, cmd)]
     assert all(bound(source) <= bound(folded(source)) for source in sources)
     assert sum(map(len, map(folded, sources))) < 0.6 * sum(map(len, sources))
+
+
+def test_a_folded_definition_that_is_said_again_is_no_new_code_and_the_rest_stays():
+    brief = folded(
+        f"@cache\ndef f(x):\n    {LONG}\n    return x\n\nclass A:\n    def g(self):\n        {LONG}\n\nx = 1"
+    )
+    said = f"# again\n{brief}\n\ndef h(x):\n    ...\nprint(f(1))"
+    assert unrepeated(said, [brief]) == "# again\n\n\nx = 1\n\ndef h(x):\n    ...\nprint(f(1))"
+    assert unrepeated(brief.replace("f(x)", "f(y)"), [brief]).startswith("@cache\ndef f(y)")
+    assert unrepeated(said, []) == said

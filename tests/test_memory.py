@@ -215,3 +215,14 @@ def test_edits_retries_branches_and_undo_keep_what_was_laid_down_about_turns():
 
 def test_a_card_of_a_model_that_nothing_is_known_of_still_takes_turns():
     assert Synthesizer(codegen, Model(["x = 1\n"]), run, CARD).take(Session(), "set x", SMALL).path
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_that_says_folded_code_again_does_not_undo_it(family):
+    brief = "def f_a(x):\n    ..."
+    bench = maker(f"{brief}\nprint(f_a(2))\n", family=family)
+    session = bench.take(marked(grown(CHUNKS[0]), turn_1=FOLDED), "show it", SMALL)
+    assert session.path[-1].chunk == "print(f_a(2))"
+    assert session.outcome is not None
+    assert session.outcome.stdout == "2\n"
+    assert list(bench.verify(session, {session.head})) == [None]

@@ -227,7 +227,7 @@ class Synthesizer:
         written = self.write(context.prompt, sampling, start or "")
         stopped = written.usage.finish == "interrupted"
         rules = self.policy.rules and not stopped  # what is not whole is not to be made whole by less of it
-        chunk = chunk_of(self.family, written.text, session, rules)
+        chunk = chunk_of(self.family, written.text, session, rules, context.memory)
         if stopped and not chunk.strip():
             return session
         card = self.card
@@ -312,13 +312,14 @@ class Synthesizer:
                 raise KeyboardInterrupt
             if turn.making.afresh:
                 base = replace(base, head=ROOT)
-            code = chunk_of(self.family, written.text, base, turn.making.rules)
+            code = chunk_of(self.family, written.text, base, turn.making.rules, memory)
             part = turn.status == INTERRUPTED and self.begins(written.text, turn, base)
             yield None if code == turn.chunk or part else Difference(number, turn, code)
 
     def begins(self, text: str, turn: Turn, base: Session) -> bool:
         """Whether a completion begins with what gives the chunk of a turn."""
+        memory = recorded(turn.making)
         return any(
-            chunk_of(self.family, text[:end], base, turn.making.rules) == turn.chunk
+            chunk_of(self.family, text[:end], base, turn.making.rules, memory) == turn.chunk
             for end in range(len(text), 0, -1)
         )

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from mtchat.core.fold import unrepeated
+from mtchat.core.memory import Memory, folds
 from mtchat.core.prompt import Piece, Prompt, Usage
 from mtchat.core.session import Session
 from mtchat.core.settings import Sampling
@@ -12,6 +14,7 @@ from mtchat.synthesis.checks import told
 from mtchat.synthesis.rules import repaired
 
 RETRY_TEMPERATURE = 0.6
+WHOLE = Memory()
 LONGEST = 1024  # tokens of a program that is written again as a whole, where a turn has fewer
 
 Complete = Callable[[Prompt, Sampling], Iterator[Piece]]
@@ -109,10 +112,13 @@ def guidance_for(instruction: str, guidance: tuple[str, ...]) -> tuple[str, ...]
     return guidance
 
 
-def chunk_of(family: Family, text: str, base: Session, rules: bool) -> str:
-    """The chunk that a completion gives on top of a session, repaired by rule where that is asked for."""
+def chunk_of(family: Family, text: str, base: Session, rules: bool, memory: Memory = WHOLE) -> str:
+    """The chunk that a completion gives on top of a session, repaired by rule where that is asked for.
+
+    Where the model was told folded code, it is not taken for new code when the model says it again.
+    """
     before = base.program.source
-    code = family.chunk(text, before)
+    code = unrepeated(family.chunk(text, before), folds(base.path, memory))
     return repaired(code, before) if rules else code
 
 
