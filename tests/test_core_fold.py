@@ -7,7 +7,7 @@ import cmd
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtchat.core.fold import folded, unrepeated
@@ -89,6 +89,7 @@ def block(head: str, body: list[str]) -> str:
 PARTS = st.recursive(LINES, lambda parts: st.builds(block, HEADS, st.lists(parts, max_size=3)), max_leaves=12)
 
 
+@settings(deadline=None)
 @given(st.lists(PARTS, max_size=6).map("\n".join))
 def test_folded_code_is_python_loses_no_name_and_folds_no_further(code: str):
     ast.parse(code)
@@ -99,6 +100,7 @@ def test_folded_code_is_python_loses_no_name_and_folds_no_further(code: str):
     assert folded(brief) == brief
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from("adef xyz=:()[]{}'\"\n\t #\\.,1\r\f;@é"), max_size=60))
 def test_any_text_at_all_can_be_folded(code: str):
     brief = folded(code)

@@ -208,7 +208,7 @@ def uncommented(code: str) -> str:
 
 
 def unrepeated(code: str, briefs: Sequence[str]) -> str:
-    """The code without definitions that repeat what folded codes show, which would take the whole ones away."""
+    """The code without definitions that repeat what folded codes show, which would undo the whole ones."""
     shown = {plain(source, node) for source in map(Source, briefs) for node in definitions(source)}
     source = Source(re.sub(r"\r\n?", "\n", code))
     gone = [node for node in definitions(source) if plain(source, node) in shown]
