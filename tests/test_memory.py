@@ -14,6 +14,7 @@ from mtchat.errors import MtchatError
 from mtchat.prompting.families import codegen, instruct
 from mtchat.synthesis import Event, Fitted, Synthesizer
 from mtchat.synthesis.rederive import never, rederive, written
+from mtchat.synthesis.running import emptied
 from tests.test_synthesis import CARD, Model, run
 
 BODY = "\n".join(f"    step_{number} = x + {number}" for number in range(20))
@@ -226,3 +227,10 @@ def test_a_model_that_says_folded_code_again_does_not_undo_it(family):
     assert session.outcome is not None
     assert session.outcome.stdout == "2\n"
     assert list(bench.verify(session, {session.head})) == [None]
+
+
+def test_turns_that_leave_their_code_to_a_later_one_keep_what_was_laid_down():
+    session = marked(grown(*CHUNKS[:2]), turn_1=FOLDED, turn_2=FORGOTTEN)
+    left = emptied(replace(session, head=""), session.path)
+    assert [turn.chunk for turn in left.path] == ["", ""]
+    assert contexts(left) == [FOLDED, FORGOTTEN]
