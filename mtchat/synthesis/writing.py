@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from mtchat.core.fold import unrepeated
-from mtchat.core.memory import Memory, folds
+from mtchat.core.memory import Memory, folds, recorded
+from mtchat.core.memory import told as told_of
 from mtchat.core.prompt import Piece, Prompt, Usage
 from mtchat.core.session import Session
 from mtchat.core.settings import Sampling
@@ -79,12 +80,22 @@ class Rework:
 
 
 def reworked(family: Family, base: Session, turn: Turn, making: Making) -> Rework:
-    """What a turn was, or is to be, asked for again as its making says; `base` is the session before it."""
+    """What a turn was asked for again as its making says; `base` is the session before it."""
+    path = told_of(earlier(base, turn, making), recorded(making))
+    return reshaped(family, path, base.preamble, turn, making)
+
+
+def earlier(base: Session, turn: Turn, making: Making) -> tuple[Turn, ...]:
+    """The turns that come before what is asked again: the turn itself too, where it is not gone on with."""
+    return base.path if making.goes_on else (*base.path, turn)
+
+
+def reshaped(family: Family, path: Sequence[Turn], preamble: str, turn: Turn, making: Making) -> Rework:
+    """What a turn is asked for again, where the model is told this path."""
     if not making.goes_on:
-        path = (*base.path, turn)
-        return Rework(family.render(path, making.asked, base.preamble, "", making.guidance))
+        return Rework(family.render(path, making.asked, preamble, "", making.guidance))
     start = begun(turn.chunk)
-    prompt = family.render(base.path, turn.wish, base.preamble, making.error, making.guidance)
+    prompt = family.render(path, turn.wish, preamble, making.error, making.guidance)
     if prompt.messages:
         return Rework(replace(prompt, opening=prompt.opening + start), start)
     return Rework(replace(prompt, text=prompt.text + start), start)
