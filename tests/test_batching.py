@@ -127,3 +127,9 @@ def test_a_failure_of_the_model_reaches_every_thread(
     for _ in range(2):
         with pytest.raises(RuntimeError, match="out of memory"):
             list(batcher.complete(Prompt(PROMPTS[0]), SAMPLINGS[0]))
+
+
+def test_the_tokens_of_a_prompt_are_counted_as_they_are_read(batcher: Batcher) -> None:
+    for text in PROMPTS:
+        *_, last = batcher.complete(Prompt(text), Sampling(max_tokens=1))
+        assert batcher.count(Prompt(text)) == last.usage.prompt

@@ -7,10 +7,10 @@ import cmd
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtchat.core.fold import folded
+from mtchat.core.fold import folded, unrepeated
 from mtchat.core.names import bound, tree
 
 LONG = "print('a long line that nobody needs to read again', 1, 2, 3)"
@@ -89,6 +89,7 @@ def block(head: str, body: list[str]) -> str:
 PARTS = st.recursive(LINES, lambda parts: st.builds(block, HEADS, st.lists(parts, max_size=3)), max_leaves=12)
 
 
+@settings(deadline=None)
 @given(st.lists(PARTS, max_size=6).map("\n".join))
 def test_folded_code_is_python_loses_no_name_and_folds_no_further(code: str):
     ast.parse(code)
@@ -99,6 +100,7 @@ def test_folded_code_is_python_loses_no_name_and_folds_no_further(code: str):
     assert folded(brief) == brief
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from("adef xyz=:()[]{}'\"\n\t #\\.,1\r\f;@é"), max_size=60))
 def test_any_text_at_all_can_be_folded(code: str):
     brief = folded(code)
@@ -110,3 +112,13 @@ def test_pythons_own_library_keeps_all_its_names_and_gets_much_shorter():
     sources = [Path(module.__file__).read_text(encoding="utf-8") for module in (ast, bisect, calendar, cmd)]
     assert all(bound(source) <= bound(folded(source)) for source in sources)
     assert sum(map(len, map(folded, sources))) < 0.6 * sum(map(len, sources))
+
+
+def test_a_folded_definition_that_is_said_again_is_no_new_code_and_the_rest_stays():
+    brief = folded(
+        f"@cache\ndef f(x):\n    {LONG}\n    return x\n\nclass A:\n    def g(self):\n        {LONG}\n\nx = 1"
+    )
+    said = f"# again\n{brief}\n\ndef h(x):\n    ...\nprint(f(1))"
+    assert unrepeated(said, [brief]) == "# again\n\n\nx = 1\n\ndef h(x):\n    ...\nprint(f(1))"
+    assert unrepeated(brief.replace("f(x)", "f(y)"), [brief]).startswith("@cache\ndef f(y)")
+    assert unrepeated(said, []) == said

@@ -9,11 +9,13 @@ from mtchat.core.memory import Memory, remembered, spans, told, users
 from mtchat.core.prompt import ModelCard, Prompt
 from mtchat.core.session import Session
 from mtchat.core.settings import Sampling
-from mtchat.core.turn import KEPT, Turn
+from mtchat.core.turn import INTERRUPTED, KEPT, Turn
 from mtchat.errors import MtchatError
 from mtchat.prompting.families import codegen, instruct
 from mtchat.synthesis import Event, Fitted, Synthesizer
 from mtchat.synthesis.rederive import never, rederive, written
+from mtchat.synthesis.reworking import finish
+from mtchat.synthesis.running import emptied
 from tests.test_synthesis import CARD, Model, run
 
 BODY = "\n".join(f"    step_{number} = x + {number}" for number in range(20))
@@ -215,3 +217,39 @@ def test_edits_retries_branches_and_undo_keep_what_was_laid_down_about_turns():
 
 def test_a_card_of_a_model_that_nothing_is_known_of_still_takes_turns():
     assert Synthesizer(codegen, Model(["x = 1\n"]), run, CARD).take(Session(), "set x", SMALL).path
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_that_says_folded_code_again_does_not_undo_it(family):
+    brief = "def f_a(x):\n    ..."
+    bench = maker(f"{brief}\nprint(f_a(2))\n", family=family)
+    session = bench.take(marked(grown(CHUNKS[0]), turn_1=FOLDED), "show it", SMALL)
+    assert session.path[-1].chunk == "print(f_a(2))"
+    assert session.outcome is not None
+    assert session.outcome.stdout == "2\n"
+    assert list(bench.verify(session, {session.head})) == [None]
+
+
+def test_turns_that_leave_their_code_to_a_later_one_keep_what_was_laid_down():
+    session = marked(grown(*CHUNKS[:2]), turn_1=FOLDED, turn_2=FORGOTTEN)
+    left = emptied(replace(session, head=""), session.path)
+    assert [turn.chunk for turn in left.path] == ["", ""]
+    assert contexts(left) == [FOLDED, FORGOTTEN]
+
+
+@pytest.mark.parametrize("half", [True, False])
+def test_a_turn_that_is_reworked_is_told_what_is_laid_down_and_is_made_again(half: bool):
+    last = Turn("count", "x = 1\nfor n in ra" if half else "def size():\n    pass  # TODO\n")
+    if half:
+        last = replace(last, status=INTERRUPTED)
+    session = grown(*CHUNKS[:2]).extend((last,))
+    session = marked(session, turn_1=FOLDED, turn_2=FORGOTTEN)
+    session = session if half else session.with_outcome(run(session.program))
+    bench = replace(maker("def size():\n    return 1\n"), look=run)
+    finished = finish(bench, session, 3, SMALL).session
+    (prompt, _), *_ = bench.complete.asked
+    assert "def f_a(x):\n    ..." in prompt.text
+    assert "f_b" not in prompt.text
+    written = next(turn for turn in finished.turns if turn.making.mends)
+    assert (written.making.folded, written.making.forgotten) == ((1,), (2,))
+    assert list(bench.verify(finished.move(written.id), {written.id})) == [None]

@@ -18,27 +18,31 @@ pytestmark = [
     ),
     pytest.mark.skipif(not sandbox.probe().ok, reason=f"no sandbox: {sandbox.probe().reason}"),
 ]
-WORDS = ["-m", "mtchat", "--model", "starter-small", "--max-tokens", "128", "--policy", "plain"]
-ASKED = "Write a function average(numbers) that sums the numbers in a loop and divides, with a docstring"
+WORDS = ["-m", "mtchat", "--model", "starter-small", "--max-tokens", "16", "--policy", "plain"]
+CODE = """def average(numbers):
+    total = 0
+    for number in numbers:
+        total = total + number
+    return total / len(numbers)
+"""
 
 
 def test_a_folded_and_a_forgotten_turn_are_made_again_after_they_are_told_anew(tmp_path: Path) -> None:
     (tmp_path / "sessions").mkdir()
+    (tmp_path / "story.py").write_text(f"# %% Write a function average(numbers)\n{CODE}")
+    assert mtchat(tmp_path, "import", "story.py").returncode == 0
     with terminal([*WORDS, "story"], tmp_path) as screen:
-        screen.wait("1› ", 30)
+        screen.wait("2› ", 30)
         for line, sign in (
-            (ASKED, "\n2› "),
             ("/fold 1", "turn 1 is folded; the program keeps its code"),
-            ("Print average([1, 2, 6])", "\n3› "),
+            ("x = average([1, 2, 6])", "\n3› "),
             ("/forget 2", "turn 2 is forgotten"),
-            ("Print average([3, 5])", "\n4› "),
+            ("Set y to 4", "\n4› "),
             ("/context", "folded, saves "),
             ("/unfold 1-2", "turn 2 was forgotten; the model sees all of it again"),
         ):
             screen.send(line + ENTER)
-            text = screen.wait(sign, 60)
-        assert "\n│ 3.0\n" in text
-        assert "\n│ 4.0\n" in text
+            screen.wait(sign, 60)
         screen.send(CTRL_D)
         assert screen.ended(30) == 0
     session = load(tmp_path / "sessions" / "story.jsonl")
@@ -49,4 +53,4 @@ def test_a_folded_and_a_forgotten_turn_are_made_again_after_they_are_told_anew(t
         ((1,), (2,)),
     ]
     same = mtchat(tmp_path, "replay", "story", "--verify")
-    assert "3 of 3 turns are the same, byte for byte" in same.stdout
+    assert "2 of 2 turns are the same, byte for byte" in same.stdout

@@ -24,10 +24,8 @@ LITERALS = (
     (ast.JoinedStr, '"..."'),
 )
 FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
-DEFINES = (
-    *(ast.Import, ast.ImportFrom, ast.NamedExpr),
-    *(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef),
-)
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+DEFINES = (ast.Import, ast.ImportFrom, ast.NamedExpr, *DEFINITIONS)
 
 
 @dataclass(frozen=True)
@@ -207,3 +205,29 @@ def uncommented(code: str) -> str:
     gone |= {token.start[0] for token in tokens if token.type == tokenize.NL and not token.line.strip()}
     lines = code.split("\n")
     return "\n".join(line for number, line in enumerate(lines, start=1) if number not in gone)
+
+
+def unrepeated(code: str, briefs: Sequence[str]) -> str:
+    """The code without definitions that repeat what folded codes show, which would undo the whole ones."""
+    shown = {plain(source, node) for source in map(Source, briefs) for node in definitions(source)}
+    source = Source(re.sub(r"\r\n?", "\n", code))
+    gone = [node for node in definitions(source) if plain(source, node) in shown]
+    if not gone:
+        return code
+    edits = [Edit(source.start(node), source.end(node), "") for node in gone]
+    return source.changed(0, len(source.data), edits).strip("\n")
+
+
+def definitions(source: Source) -> list[ast.stmt]:
+    """The functions and classes of a code in which something is left out."""
+    module = tree(source.code)
+    return [
+        node
+        for node in (module.body if module else ())
+        if isinstance(node, DEFINITIONS)
+        and any(isinstance(each, ast.Constant) and each.value is ... for each in ast.walk(node))
+    ]
+
+
+def plain(source: Source, node: ast.stmt) -> str:
+    return uncommented(source.text(source.start(node), source.end(node)))

@@ -62,6 +62,11 @@ def told(path: Sequence[Turn], memory: Memory) -> tuple[Turn, ...]:
     )
 
 
+def folds(path: Sequence[Turn], memory: Memory) -> list[str]:
+    """The codes of a path that are told folded, as they are told."""
+    return [folded(turn.chunk) for number, turn in enumerate(path, start=1) if number in memory.folded]
+
+
 def left_out(turn: Turn) -> bool:
     """Whether a turn has no code on this branch because a later one has the whole program."""
     return turn.status == KEPT and not turn.chunk

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING
 
+from mtchat.core.memory import recorded
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import PREAMBLE, Chunk, Program
 from mtchat.core.prompt import Prompt
@@ -204,9 +205,9 @@ class Bettering:
         self, draft: Turn, drawn: Sequence[Written], sampling: Sampling, base: Session
     ) -> Iterator[Turn]:
         """Turns like a draft, of completions from one seed after the other; those with code."""
-        maker = self.maker
+        maker, memory = self.maker, recorded(draft.making)
         for number, written in enumerate(drawn):
-            chunk = chunk_of(maker.family, written.text, base, maker.policy.rules)
+            chunk = chunk_of(maker.family, written.text, base, maker.policy.rules, memory)
             making = replace(draft.making, sampling=replace(sampling, seed=sampling.seed + number))
             if chunk.strip():
                 yield replace(draft, chunk=chunk, making=making, usage=written.usage)

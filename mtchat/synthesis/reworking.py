@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from mtchat.core.memory import remembered
 from mtchat.core.names import bound, parses, tree
 from mtchat.core.outcome import Outcome, Variable
 from mtchat.core.phrases import listed, many
@@ -18,11 +19,11 @@ from mtchat.core.turn import INTERRUPTED, Making, Turn
 from mtchat.errors import MtchatError
 from mtchat.synthesis.bettering import uninterrupted
 from mtchat.synthesis.checks import Check, calls, code, functions, read, told
-from mtchat.synthesis.fitting import Context
+from mtchat.synthesis.fitting import fit
 from mtchat.synthesis.probes import probing
 from mtchat.synthesis.running import Run, complaint
 from mtchat.synthesis.synthesizer import Synthesizer
-from mtchat.synthesis.writing import hotter, reworked
+from mtchat.synthesis.writing import begun, earlier, hotter, reshaped
 
 CLEANER = (
     "Write the code of this step again, cleaner and easier to read. It must do exactly the same: keep every "
@@ -164,17 +165,24 @@ def ask(maker: Synthesizer, session: Session, number: int, asked: str, sampling:
     chosen = hotter(sampling, times) if times else sampling
     error = "" if asked else complaint(base.outcome)
     making = Making(error=error, guidance=maker.policy.guidance, asked=asked, goes_on=not asked)
-    again = reworked(maker.family, base, turn, making)
+    path = earlier(base, turn, making)
+    context = fit(
+        lambda path: reshaped(maker.family, path, base.preamble, turn, making).prompt,
+        path,
+        remembered(session, path).without(number),
+        maker.room(chosen),
+        whole=number,
+    )
     made = maker.make(
         base,
-        Context(again.prompt),
+        context,
         turn.instruction,
         chosen,
         error=error,
         mends=turn.id,
         rest=rest,
         asked=asked,
-        start=None if asked else again.start,
+        start=None if asked else begun(turn.chunk),
     )
     return None if made is base else made
 

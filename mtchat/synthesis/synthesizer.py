@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, field, replace
 
-from mtchat.core.memory import recorded, remembered, told
+from mtchat.core.memory import Memory, recorded, remembered, told
 from mtchat.core.program import PREAMBLE
 from mtchat.core.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.core.session import ROOT, Session
@@ -246,7 +246,7 @@ class Synthesizer:
         written = self.write(context.prompt, sampling, start or "")
         stopped = written.usage.finish == "interrupted"
         rules = self.policy.rules and not stopped  # what is not whole is not to be made whole by less of it
-        chunk = self.chunk(written.text, session, instruction, rules, corrects)
+        chunk = self.chunk(written.text, session, instruction, rules, corrects, context.memory)
         if stopped and not chunk.strip():
             return session
         card = self.card
@@ -274,9 +274,11 @@ class Synthesizer:
         self.watch(Made(made, turn))
         return made
 
-    def chunk(self, text: str, base: Session, instruction: str, rules: bool, corrects: str) -> str:
+    def chunk(
+        self, text: str, base: Session, instruction: str, rules: bool, corrects: str, memory: Memory
+    ) -> str:
         """The chunk that a completion gives on a session; of a correction, in the place of the old one."""
-        code = chunk_of(self.family, text, base, rules)
+        code = chunk_of(self.family, text, base, rules, memory)
         if not corrects:
             return code
         old = base.get(corrects)
@@ -351,7 +353,8 @@ class Synthesizer:
 
     def again(self, text: str, base: Session, turn: Turn) -> str:
         """The chunk that a completion gives where it is made as a turn was."""
-        return self.chunk(text, base, turn.instruction, turn.making.rules, turn.making.corrects)
+        making = turn.making
+        return self.chunk(text, base, turn.instruction, making.rules, making.corrects, recorded(making))
 
     def begins(self, text: str, turn: Turn, base: Session) -> bool:
         """Whether a completion begins with what gives the chunk of a turn."""

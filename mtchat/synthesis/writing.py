@@ -3,6 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from mtchat.core.fold import unrepeated
+from mtchat.core.memory import Memory, folds, recorded
+from mtchat.core.memory import told as told_of
 from mtchat.core.prompt import Piece, Prompt, Usage
 from mtchat.core.session import Session
 from mtchat.core.settings import Sampling
@@ -12,6 +15,7 @@ from mtchat.synthesis.checks import told
 from mtchat.synthesis.rules import repaired
 
 RETRY_TEMPERATURE = 0.6
+WHOLE = Memory()
 LONGEST = 1024  # tokens of a program that is written again as a whole, where a turn has fewer
 
 Complete = Callable[[Prompt, Sampling], Iterator[Piece]]
@@ -76,12 +80,22 @@ class Rework:
 
 
 def reworked(family: Family, base: Session, turn: Turn, making: Making) -> Rework:
-    """What a turn was, or is to be, asked for again as its making says; `base` is the session before it."""
+    """What a turn was asked for again as its making says; `base` is the session before it."""
+    path = told_of(earlier(base, turn, making), recorded(making))
+    return reshaped(family, path, base.preamble, turn, making)
+
+
+def earlier(base: Session, turn: Turn, making: Making) -> tuple[Turn, ...]:
+    """The turns that come before what is asked again: the turn itself too, where it is not gone on with."""
+    return base.path if making.goes_on else (*base.path, turn)
+
+
+def reshaped(family: Family, path: Sequence[Turn], preamble: str, turn: Turn, making: Making) -> Rework:
+    """What a turn is asked for again, where the model is told this path."""
     if not making.goes_on:
-        path = (*base.path, turn)
-        return Rework(family.render(path, making.asked, base.preamble, "", making.guidance))
+        return Rework(family.render(path, making.asked, preamble, "", making.guidance))
     start = begun(turn.chunk)
-    prompt = family.render(base.path, turn.wish, base.preamble, making.error, making.guidance)
+    prompt = family.render(path, turn.wish, preamble, making.error, making.guidance)
     if prompt.messages:
         return Rework(replace(prompt, opening=prompt.opening + start), start)
     return Rework(replace(prompt, text=prompt.text + start), start)
@@ -109,10 +123,13 @@ def guidance_for(instruction: str, guidance: tuple[str, ...]) -> tuple[str, ...]
     return guidance
 
 
-def chunk_of(family: Family, text: str, base: Session, rules: bool) -> str:
-    """The chunk that a completion gives on top of a session, repaired by rule where that is asked for."""
+def chunk_of(family: Family, text: str, base: Session, rules: bool, memory: Memory = WHOLE) -> str:
+    """The chunk that a completion gives on top of a session, repaired by rule where that is asked for.
+
+    Where the model was told folded code, it is not taken for new code when the model says it again.
+    """
     before = base.program.source
-    code = family.chunk(text, before)
+    code = unrepeated(family.chunk(text, before), folds(base.path, memory))
     return repaired(code, before) if rules else code
 
 
