@@ -15,7 +15,7 @@ import pytest
 
 from mtchat.bench.quality.conversation import Bench, first, hold
 from mtchat.bench.quality.runs import Header, Writer, read
-from mtchat.bench.quality.suite import Run, Score, Task
+from mtchat.bench.quality.suite import Row, Run, Score, Task
 from mtchat.cli.bench_quality import duration, work
 from mtchat.core.given import Given
 from mtchat.core.outcome import Outcome
@@ -261,3 +261,30 @@ def test_a_real_run_that_is_killed_goes_on_and_comes_to_the_same(data: Path, tmp
     assert programs[0] == programs[1]
     assert len(programs[0]) == 4
     assert read(out).rows[: len(done)] == done
+
+
+class Wanting(Counting):
+    """A suite whose programs pass when they print one more than x."""
+
+    def score(self, task: Task, chunks: Sequence[str], run: Run) -> Score:
+        passes = chunks[-1] == "print(x + 1)"
+        return Score(passes, passes, "" if passes else "wrong")
+
+
+def test_a_simulated_user_says_at_the_last_turn_what_is_meant_and_is_counted():
+    def varied(prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
+        for number in range(count):
+            said = f"print(x + {1 - number % 2})\n```"
+            yield number, Piece(said, Usage(50, 0, 6, finish="stop", logprob=-3.0))
+
+    def held(ask: bool) -> Row:
+        def maker(run: Run) -> Synthesizer:
+            return Synthesizer(instruct, answers, run, policy=Policy(samples=4), candidates=varied)
+
+        task = replace(TASK, instructions=("set x", "show x"))
+        return hold(Bench(Wanting(), maker, SAMPLING, ask), task, 0, run_here, run_here)
+
+    asked, silent = held(True), held(False)
+    assert (asked.chunks[-1], asked.strict) == ("print(x + 1)", True)
+    assert (asked.asked, asked.answered, asked.needless) == (1, 1, 0)
+    assert (silent.strict, silent.asked) == (False, 0)

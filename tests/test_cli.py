@@ -451,3 +451,20 @@ def test_doctor_reports_on_every_part(tmp_path: Path) -> None:
 def test_help_and_version_are_there(tmp_path: Path) -> None:
     assert "exit codes" in mtchat(tmp_path, "--help").stdout
     assert mtchat(tmp_path, "--version").stdout.startswith("mtchat ")
+
+
+@needs_sandbox
+def test_a_script_with_several_tries_takes_what_most_do_and_asks_nobody(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Wavering(Table):
+        def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
+            for number in range(count):
+                yield number, Piece("print(1)\n```\n", Usage(10, 5, 3, 0.1, 0.1, "stop"))
+
+    model = Loading("table", lambda report: Wavering({"say": "print(2)"}))
+    view = View(io.StringIO(), live=False, color=False)
+    with Log.open(tmp_path / "played.jsonl") as log:
+        settings = Settings(policy="plain", n=3, ask="always")
+        assert play(Script(["say"], True, False, "", settings), log, model, REAL, view) == ExitCode.DONE
+    assert capsys.readouterr().out == "1\n"

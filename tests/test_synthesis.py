@@ -13,7 +13,7 @@ from mtchat.core.program import Place, Program
 from mtchat.core.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.core.session import ROOT, Session
 from mtchat.core.settings import Sampling
-from mtchat.core.turn import COMPLETE, EDITED, INTERRUPTED, KEPT
+from mtchat.core.turn import COMPLETE, INTERRUPTED, KEPT
 from mtchat.errors import MtchatError
 from mtchat.prompting.families import codegen, instruct
 from mtchat.prompting.family import Cut
@@ -27,8 +27,8 @@ from mtchat.synthesis import (
     Running,
     Synthesizer,
     Wrote,
-    rewrite,
 )
+from mtchat.synthesis.rederive import never, rederive, written
 
 CTRL_C = "\x03"
 GREEDY = Sampling()
@@ -109,6 +109,12 @@ def taken(bench: Synthesizer, *instructions: str, session: Session | None = None
     for instruction in instructions:
         session = bench.take(session, instruction, GREEDY)
     return session
+
+
+def rewritten(session: Session, number: int, code: str, maker: Synthesizer) -> Session:
+    """A turn with code that the user wrote, run; the turns after it keep theirs."""
+    made = written(session, number, code)
+    return maker.tried(rederive(session, made, lambda on, wish: on, decide=never).session)
 
 
 def chunks(session: Session) -> list[str]:
@@ -338,66 +344,6 @@ def test_a_retry_of_nothing_is_refused():
         bench().retry(Session(), GREEDY)
 
 
-def test_a_reworded_turn_is_made_again_and_the_turns_after_it_keep_their_code():
-    model = Model(["x = 1\n", "y = x + 1\n", "print(y)\n", "x = 10\n"])
-    maker = bench(complete=model)
-    before = taken(maker, "set x", "add one", "print it")
-    after = maker.reword(before, 1, "set x to 10", GREEDY)
-    assert chunks(after) == ["x = 10", "y = x + 1", "print(y)"]
-    assert statuses(after) == [COMPLETE, KEPT, KEPT]
-    assert [turn.instruction for turn in after.path] == ["set x to 10", "add one", "print it"]
-    assert after.outcome.stdout == "11\n"
-    assert model.contexts[-1] == "# set x to 10\n"
-    assert before.path == after.path_to(before.head)
-
-
-def test_a_reworded_turn_in_the_middle_reads_only_what_is_before_it():
-    model = Model(["x = 1\n", "y = x + 1\n", "print(y)\n", "y = x + 2\n"])
-    maker = bench(complete=model)
-    after = maker.reword(taken(maker, "set x", "add one", "print it"), 2, "add two", GREEDY)
-    assert model.contexts[-1] == "# set x\nx = 1\n\n# add two\n"
-    assert after.outcome.stdout == "3\n"
-
-
-def test_a_reworded_turn_that_is_interrupted_is_kept_marked_and_nothing_runs():
-    events: list[Event] = []
-    maker = bench("x = 1\n", "print(x)\n", f"x = 10\ny{CTRL_C}")
-    session = taken(maker, "set x", "print it")
-    after = replace(maker, watch=events.append).reword(session, 1, "set x to 10", GREEDY)
-    assert chunks(after) == ["x = 10\ny", "print(x)"]
-    assert statuses(after) == [INTERRUPTED, KEPT]
-    assert after.outcome is None
-    assert Running not in kinds(events)
-
-
-def test_a_reworded_turn_interrupted_at_once_changes_nothing():
-    maker = bench("x = 1\n", CTRL_C)
-    session = taken(maker, "set x")
-    assert maker.reword(session, 1, "set x to 10", GREEDY) is session
-
-
-def test_a_rewritten_turn_is_the_users_and_the_turns_after_it_keep_their_code():
-    maker = bench("x = 1\n", "print(x)\n")
-    before = taken(maker, "set x", "print it")
-    after = rewrite(before, 1, "x = 5", maker.run, maker.watch)
-    assert chunks(after) == ["x = 5", "print(x)"]
-    assert statuses(after) == [EDITED, KEPT]
-    assert after.path[0].usage == Usage()
-    assert after.path[0].making.model == ""
-    assert after.outcome.stdout == "5\n"
-    assert before.path == after.path_to(before.head)
-
-
-@pytest.mark.parametrize("number", [0, 3])
-def test_a_turn_that_is_not_there_cannot_be_made_again(number: int):
-    maker = bench("x = 1\n", "print(x)\n")
-    session = taken(maker, "set x", "print it")
-    with pytest.raises(MtchatError):
-        maker.reword(session, number, "set y", GREEDY)
-    with pytest.raises(MtchatError):
-        rewrite(session, number, "y = 1", maker.run, maker.watch)
-
-
 # Mending
 
 FAILS = "total = 1 / 0\nprint(total)\n"
@@ -611,7 +557,7 @@ def test_a_session_that_went_through_everything_is_made_again_byte_for_byte(fami
     interrupted = taken(maker, "list them", session=session)
     session = maker.retry(interrupted, GREEDY)
     session = taken(maker, "count them", "add them up", session=session)
-    edited = rewrite(session, 1, "x = 4", maker.run, maker.watch)
+    edited = rewritten(session, 1, "x = 4", maker)
     again = taken(maker, "add them up", session=edited)
 
     assert model.replies == []
@@ -644,7 +590,7 @@ def test_a_turn_that_comes_out_differently_is_reported(first: str, second: str):
 
 def test_turns_the_user_wrote_are_not_made_again():
     maker = bench("x = 1\n", "print(x)\n")
-    session = rewrite(taken(maker, "set x", "print it"), 1, "x = 2", maker.run, maker.watch)
+    session = rewritten(taken(maker, "set x", "print it"), 1, "x = 2", maker)
     assert list(maker.verify(session)) == []
 
 

@@ -84,6 +84,12 @@ def talk() -> Parser:
     parser.add_argument(
         "--run", action="store_true", help="print what the program prints instead of its code"
     )
+    parser.add_argument(
+        "--edit",
+        type=int,
+        metavar="N",
+        help="-p TEXT takes the place of turn N's instruction; later turns that do not fit are made again",
+    )
     parser.add_argument("--fix", action="store_true", help="ask the model to mend each turn that fails")
     attach_option(parser)
     model_options(parser)
@@ -235,6 +241,9 @@ def quality(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="the run's file; goes on where it is there")
     parser.add_argument("--lanes", type=int, metavar="N", help="conversations held at once")
     parser.add_argument("--no-run", dest="run", action="store_false", help="run nothing between the turns")
+    parser.add_argument(
+        "--ask", action="store_true", help="a simulated user says what is meant, from the wanted value"
+    )
     unsafe_option(parser)
 
 

@@ -62,6 +62,7 @@ def bench_quality(args: argparse.Namespace) -> None:
             version=__version__,
             tasks=len(tasks),
             data_sha256=digest(tasks),
+            ask=args.ask,
         )
         bench = Bench(
             suite,
@@ -73,8 +74,10 @@ def bench_quality(args: argparse.Namespace) -> None:
                 kind,
                 policy=chosen,
                 candidates=batcher.candidates,
+                count=batcher.count,
             ),
             sampling,
+            args.ask,
         )
         out = args.out or Path(f"{args.what}-{card.name}-{mode}-{args.policy}.jsonl".replace("/", "-"))
         with Writer(out, header) as writer:

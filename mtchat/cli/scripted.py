@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
+from mtchat.cli.editing import edit
 from mtchat.cli.loading import Loading
 from mtchat.cli.wiring import wait_for
 from mtchat.core.given import Given
@@ -19,11 +20,13 @@ from mtchat.errors import ExitCode, MtchatError, SandboxError
 from mtchat.prompting import family
 from mtchat.repl.escape import escaped
 from mtchat.repl.remedy import in_shell
+from mtchat.repl.turns import fitting
 from mtchat.repl.view import View, cost, shown
 from mtchat.store import Log, attach, checked, files_of
 from mtchat.synthesis import (
     Chose,
     Event,
+    Fitted,
     Made,
     Mending,
     Ran,
@@ -43,7 +46,8 @@ from mtchat.synthesis.stating import typed
 class Script:
     """What to do: instructions in order, whether to print the program's output, whether to mend failures.
 
-    `attached` are files that programs get copies of, beside those of the session.
+    `attached` are files that programs get copies of, beside those of the session. The instruction takes the
+    place of that of turn `edit`; 0 adds a turn.
     """
 
     instructions: Sequence[str]
@@ -52,6 +56,7 @@ class Script:
     family: str
     settings: Settings
     attached: Sequence[Path] = ()
+    edit: int = 0
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,7 @@ class Player:
         for notice in notices:
             view.note(notice)
         self.saved = True
+        self.live: Session | None = None
         card = model.card()
         name = script.family or family.choose(card)
         run = None if sandbox.refusal() else self.run
@@ -88,9 +94,10 @@ class Player:
             card,
             name,
             self.watch,
-            policy.load(script.settings.policy),
+            policy.drawing(policy.load(script.settings.policy), script.settings.n),
             model.candidates,
             self.look if run else None,
+            count=lambda prompt: model.count(model.text(prompt)),
         )
 
     def run(self, program: Program) -> Outcome:
@@ -107,12 +114,14 @@ class Player:
     def watch(self, event: Event) -> None:
         """Saves each turn before it is run; one line on stderr for what is made, run or mended."""
         match event:
+            case Fitted(numbers):
+                self.view.note(fitting(numbers))
             case Made(session, turn):
                 if not turn.making.mends:
-                    self.keep(session, "turn")
+                    self.save(session)
                 self.view.note(cost(turn.usage) or "the model wrote no code")
             case Chose(session, turn, outcome, count):
-                self.keep(session, "turn")
+                self.save(session)
                 self.view.note(f"the best of {count} candidates is another")
                 self.view.verdict(outcome, in_shell(outcome, self.script.settings))
             case Mending(round, rounds, number, _):
@@ -121,6 +130,10 @@ class Player:
                 self.view.verdict(outcome, in_shell(outcome, self.script.settings))
                 if outcome.note:
                     self.view.note(outcome.note)
+
+    def save(self, made: Session) -> None:
+        """Saves what was made: as the live program, or beside one that stays live for now."""
+        self.keep(self.live.beside(made) if self.live else made, "turn")
 
     def keep(self, session: Session, why: str) -> None:
         self.session = session
@@ -133,6 +146,8 @@ class Player:
 
     def turn(self, instruction: str) -> bool:
         """One turn, mended where that was asked for; False when the user stopped it."""
+        if self.script.edit:
+            return edit(self, self.script.edit, instruction)
         self.view.heading(f"{len(self.session.path) + 1}› {instruction}")
         before = self.session
         if claim := claimed(instruction, before):

@@ -18,6 +18,7 @@ from mtchat.errors import ExitCode, UsageError
 from mtchat.prompting import family
 from mtchat.repl.words import home, sound
 from mtchat.store import Log
+from mtchat.synthesis import policy
 
 
 def talk(args: argparse.Namespace) -> int:
@@ -30,11 +31,13 @@ def talk(args: argparse.Namespace) -> int:
         raise UsageError("no instructions: give -p TEXT, or one a line on standard input")
     if not instructions and not sys.stdout.isatty():
         raise UsageError("the conversation needs a terminal to show itself; -p TEXT works without one")
+    if args.edit is not None and (args.session is None or len(instructions) != 1 or args.edit < 1):
+        raise UsageError("--edit N changes turn N of a SESSION, N from 1, to the instruction of one -p TEXT")
     attached = [home(name) for name in args.attach]
     store.attach(Session(), attached, settings.disk_mib)
     with (
         opened(args.session, folder) as log,
-        closing(wiring.shelf(args.precision)) as shelf,
+        closing(wiring.shelf(args.precision, policy.load(settings.policy).guidance)) as shelf,
         wiring.Ground(args.unsafe) as ground,
     ):
         if not instructions:
@@ -42,7 +45,7 @@ def talk(args: argparse.Namespace) -> int:
         from mtchat.cli.scripted import Sandbox, Script, play
         from mtchat.repl.view import View
 
-        script = Script(instructions, args.run, args.fix, args.family, settings, attached)
+        script = Script(instructions, args.run, args.fix, args.family, settings, attached, args.edit or 0)
         sandbox = Sandbox(ground.quietly, ground.trial, ground.refusal, ground.notice)
         return play(script, log, shelf.get(args.model), sandbox, View.of(sys.stderr))
 

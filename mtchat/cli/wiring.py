@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +14,9 @@ from mtchat.cli.loading import Engine, Loading, Report, Shelf
 from mtchat.core.given import NOTHING, Given
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program
-from mtchat.core.settings import Limits
-from mtchat.errors import ModelError
+from mtchat.core.settings import Limits, Sampling
+from mtchat.errors import ModelError, MtchatError
+from mtchat.prompting import family
 from mtchat.repl.view import View
 from mtchat.starter import cache, catalogue
 from mtchat.starter.progress import Progress, describe
@@ -26,9 +28,27 @@ if TYPE_CHECKING:
 Hear = Callable[[str, str], None]
 
 
-def shelf(precision: str = "auto") -> Shelf:
-    """Models by the name of a starter, a path, or a hub id; loading begins when one is first needed."""
-    return Shelf(lambda name, report: engine(name, precision, report))
+def shelf(precision: str = "auto", guidance: tuple[str, ...] = ()) -> Shelf:
+    """Models by the name of a starter, a path, or a hub id; loading begins when one is first needed.
+
+    Each has then read the guidance that conversations begin with: the first turn does not wait for it.
+    """
+    return Shelf(lambda name, report: versed(engine(name, precision, report), guidance, report))
+
+
+def versed(engine: Engine, guidance: tuple[str, ...], report: Report) -> Engine:
+    """A model that has read what a conversation with some guidance begins with."""
+    if not guidance:
+        return engine
+    prompt = family.load(family.choose(engine.card)).render((), "", "", "", guidance)
+    try:
+        with suppress(MtchatError):
+            for _ in engine.complete(prompt, Sampling(max_tokens=1)):
+                report("reading examples")
+    except BaseException:
+        engine.close()
+        raise
+    return engine
 
 
 def wait_for(model: Loading, view: View) -> None:

@@ -23,7 +23,7 @@ class Session:
     `outcomes` holds, by turn id, what the program of the path up to that turn last did. `attached` are the
     files of the user's that its runs get. `marks` holds, by turn id, what was laid down about a turn.
     `branches` maps names to the last turn of each; the one that is called `branch` ("" for none) grows with
-    the turns that are added.
+    the turns that are added at its end.
     """
 
     name: str = ""
@@ -80,7 +80,9 @@ class Session:
     def numbered(self, number: int) -> Turn:
         """Turn `number` of the live path, counted from 1."""
         if not 1 <= number <= len(self.path):
-            raise MtchatError(f"no turn {number}; the program has {count(len(self.path))}")
+            raise MtchatError(
+                f"no turn {number}; the program has {count(len(self.path))}, and /show shows them"
+            )
         return self.path[number - 1]
 
     def children(self, turn: str) -> tuple[Turn, ...]:
@@ -91,9 +93,19 @@ class Session:
         if turn.parent != ROOT:
             self.get(turn.parent)
         grown = self if turn.id in self.by_id else replace(self, turns=(*self.turns, turn))
-        if self.branch:
-            grown = replace(grown, branches={**self.branches, self.branch: turn.id})
-        return grown.move(turn.id)
+        moved = grown.move(turn.id)
+        if not self.branch:
+            return moved
+        if self.grows(self.branch, turn):
+            return replace(moved, branches={**self.branches, self.branch: turn.id})
+        return replace(moved, branch="")
+
+    def grows(self, branch: str, turn: Turn) -> bool:
+        """Whether a turn belongs to a branch: it comes at its end, or is another try for one of its turns."""
+        end = self.branches[branch]
+        return end == turn.parent or any(
+            (each.parent, each.instruction) == (turn.parent, turn.instruction) for each in self.path_to(end)
+        )
 
     def extend(self, turns: tuple[Turn, ...]) -> "Session":
         """Turns added one below the other at the head, each given the parent it gets there."""
@@ -110,9 +122,11 @@ class Session:
 
     def undo(self, turns: int = 1) -> "Session":
         if not self.path:
-            raise MtchatError("nothing to undo: the program has no turns")
+            raise MtchatError("nothing to undo: the program has no turns yet; type an instruction to begin")
         if not 1 <= turns <= len(self.path):
-            raise MtchatError(f"cannot undo {turns}: the program has {count(len(self.path))}")
+            raise MtchatError(
+                f"cannot undo {turns}: the program has {count(len(self.path))}; /undo takes back one"
+            )
         return replace(self, head=self.path[-turns].parent)
 
     def redo(self, turns: int = 1) -> "Session":
@@ -120,8 +134,12 @@ class Session:
         for done in range(turns):
             if moved.head not in moved.visited:
                 if done:
-                    raise MtchatError(f"cannot redo {turns}: only {done} can be brought back")
-                raise MtchatError("nothing to redo: this is the last turn of the branch")
+                    raise MtchatError(
+                        f"cannot redo {turns}: only {done} can be brought back; /redo {done} does"
+                    )
+                raise MtchatError(
+                    "nothing to redo: no turn comes after this one; /redo brings back what /undo took"
+                )
             moved = replace(moved, head=moved.visited[moved.head])
         return moved
 
@@ -137,6 +155,10 @@ class Session:
     def inherit(self, turn: str) -> "Session":
         """This session, where the last turn takes over what was laid down about the one it replaces."""
         return self.with_mark(self.head, self.marks[turn]) if turn in self.marks and self.path else self
+
+    def beside(self, made: "Session") -> "Session":
+        """This session with what was made in a later one beside its live path; nothing else moves."""
+        return replace(self, turns=made.turns, outcomes=made.outcomes, marks=made.marks)
 
     def name_branch(self, name: str) -> "Session":
         """This session with a name for the live branch, which grows with it from now on."""

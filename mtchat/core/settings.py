@@ -45,6 +45,8 @@ class Settings:
     output_kib: int = 1024
     run: str = "on"
     policy: str = "default"
+    n: int = 1
+    ask: str = "auto"
 
     @property
     def sampling(self) -> Sampling:
@@ -63,6 +65,8 @@ class Settings:
             if not text.strip().isidentifier():
                 raise UsageError(f"policy is a name such as default, best or plain, not {text!r}")
             return replace(self, policy=text.strip())
+        if name in CHOICES:
+            return replace(self, **{name: chosen(name, text)})  # type: ignore[arg-type]
         if name == "run":
             return replace(self, run=when(text))
         value = parse(name, text, type(getattr(self, name)))
@@ -93,6 +97,8 @@ HELP = {
     "output_kib": "what one run may print",
     "run": "on runs the program after each turn; ask asks before; off waits for /run",
     "policy": "how turns are made better: default, best, plain and others",
+    "n": "tries for each turn: you choose among what they do, a script takes what most do",
+    "ask": "asks what you mean: auto where it is open, always where tries differ, never",
 }
 
 BOUNDS = {
@@ -105,7 +111,9 @@ BOUNDS = {
     "memory_mib": (64, 1_048_576),
     "disk_mib": (1, 1_048_576),
     "output_kib": (1, 1_048_576),
+    "n": (1, 64),
 }
+CHOICES = {"ask": ("auto", "always", "never")}
 
 OTHER_NAMES = {"wall": "seconds", "memory": "memory_mib", "disk": "disk_mib", "output": "output_kib"}
 
@@ -160,6 +168,14 @@ def parse(name: str, text: str, kind: type) -> bool | int | float:
         what = "whole number" if kind is int else "number"
         example = f" such as {UNITS[name].example}" if name in UNITS else ""
         raise UsageError(f"{name} is a {what}{example}, not {text!r}") from None
+
+
+def chosen(name: str, text: str) -> str:
+    """The value of a setting that has a few words to choose from."""
+    word = text.strip().lower()
+    if word not in CHOICES[name]:
+        raise UsageError(f"{name} is one of {', '.join(CHOICES[name])}, not {text!r}")
+    return word
 
 
 def when(text: str) -> str:

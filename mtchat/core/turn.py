@@ -12,7 +12,8 @@ COMPLETE = "complete"
 INTERRUPTED = "interrupted"
 EDITED = "edited"
 KEPT = "kept"
-LATER = ("guidance", "rules", "afresh")  # of Making; turns from before they were there keep their ids
+# of Making; turns from before they were there keep their ids
+LATER = ("guidance", "rules", "afresh", "folded", "forgotten", "asked", "goes_on")
 STATUSES = (COMPLETE, INTERRUPTED, EDITED, KEPT)
 
 
@@ -23,7 +24,10 @@ class Making:
     `error` is the failure that the context carried ("" when the program ran); `mends` is the id of the
     turn whose failing chunk this one was asked to replace ("" for an ordinary turn). `guidance` names what
     the context held beside the conversation; `rules` says that the code was repaired by rule, and `afresh`
-    that it is the whole program, written again from all instructions up to this one.
+    that it is the whole program, written again from all instructions up to this one. Of the turns before
+    it, the context held those with a number in `folded` as signatures and names, and those in `forgotten`
+    not at all. `asked` is what the model was told to do with the code of the turn in `mends`, where that does
+    not fail; `goes_on` that it was to go on from where that code ends.
     """
 
     model: str = ""
@@ -36,6 +40,10 @@ class Making:
     guidance: tuple[str, ...] = ()
     rules: bool = False
     afresh: bool = False
+    folded: tuple[int, ...] = ()
+    forgotten: tuple[int, ...] = ()
+    asked: str = ""
+    goes_on: bool = False
 
 
 @dataclass(frozen=True)

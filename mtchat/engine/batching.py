@@ -92,6 +92,11 @@ class Batcher:
         self.thread.join()
         self.engine.close()
 
+    def count(self, prompt: Prompt) -> int:
+        """The tokens of a prompt."""
+        with self.encoding:
+            return len(self.engine.encode(prompt))
+
     def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
         """As `Engine.complete`."""
         return (piece for _, piece in self.pieces(prompt, [sampling]))

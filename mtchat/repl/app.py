@@ -31,10 +31,15 @@ STYLE = Style.from_dict(
 )
 
 
+FIRST = "print the numbers from 1 to 10"
+
+
 def start(desk: Desk, history: Path | None) -> None:
     """Runs the REPL until the user leaves. The model starts to load once the prompt is on the screen."""
     prompt = prompter(desk, history)
     desk.ask = lambda label, text: asked(prompt, label, text)
+    questions: PromptSession[str] = PromptSession(style=STYLE)
+    desk.answer = lambda label: answered(questions, label)
     desk.approval.confirm = confirmer()
     prompt.app.after_render += lambda _: desk.begin()
     greet(desk)
@@ -83,6 +88,14 @@ def asked(prompt: PromptSession[str], label: str, text: str) -> str:
         return text
 
 
+def answered(prompt: PromptSession[str], label: str) -> str | None:
+    """What the user replies to a question; None after Ctrl-C or Ctrl-D."""
+    try:
+        return sound(prompt.prompt([("class:prompt", label)]))
+    except (KeyboardInterrupt, EOFError):
+        return None
+
+
 def confirmer() -> Callable[[str], str]:
     """Asks a question apart from the conversation: what was typed before it was asked is no answer."""
     prompt = PromptSession[str](style=STYLE)
@@ -104,7 +117,7 @@ def greet(desk: Desk) -> None:
     for notice in desk.notices:
         view.note(notice)
     if not desk.session.turns:
-        view.note(f"new session {desk.session.name}")
+        view.note(f"new session {desk.session.name}; try: {FIRST}")
     else:
         view.line(f"{desk.session.name}: {where(desk.session)}. /show shows the program.")
 

@@ -15,12 +15,27 @@ from mtchat.core.settings import ASK, OFF, ON, Limits, Sampling, Settings
 from mtchat.errors import ModelError, MtchatError, SandboxError
 from mtchat.prompting import family
 from mtchat.repl.approval import Approval, follow
+from mtchat.repl.asking import Answer, asking, offered, picked
+from mtchat.repl.lesson import Lesson
 from mtchat.repl.remedy import in_repl
 from mtchat.repl.view import Tail, View, shown
 from mtchat.repl.words import number
 from mtchat.repl.writing import Writing
 from mtchat.store import Log, checked, files_of, present
-from mtchat.synthesis import Chose, Event, Fixed, Made, Run, Synthesizer, Watch, examined, policy, wrong
+from mtchat.synthesis import (
+    Chose,
+    Event,
+    Fixed,
+    Made,
+    Run,
+    Synthesizer,
+    Watch,
+    examined,
+    policy,
+    unended,
+    unseen,
+    wrong,
+)
 
 TRIAL_SECONDS = 10.0
 
@@ -85,7 +100,11 @@ class Tools:
 
 @dataclass
 class Desk:
-    """One REPL's state. `session` is replaced, never changed; `keep` makes another one live and saves it."""
+    """One REPL's state. `session` is replaced, never changed; `keep` makes another one live and saves it.
+
+    `ask` gives a text back as the user edited it, `answer` what they reply to a question, None after Ctrl-C;
+    it is None where nobody can be asked.
+    """
 
     log: Log
     folder: Path
@@ -93,10 +112,12 @@ class Desk:
     tools: Tools
     view: View
     ask: Callable[[str, str], str] = lambda label, text: text
+    answer: Answer | None = None
     settings: Settings = field(default_factory=Settings)
     chosen_family: str = ""
     announced: bool = False
     last: Outcome | None = None
+    lesson: Lesson | None = None
     approval: Approval = field(init=False)
     session: Session = field(init=False)
     notices: tuple[str, ...] = field(init=False)
@@ -138,6 +159,28 @@ class Desk:
         maker = self.maker(before.program.source)
         made = maker.take(before, said.text, self.settings.sampling, typed=said.typed)
         self.finish(before, made, "turn")
+        if self.settings.n > 1 and self.session is not before and not unended(self.session.outcome):
+            self.compare(self.settings.n - 1)
+
+    def compare(self, count: int) -> None:
+        """Draws so many other tries for the last turn, shows what they do, and lets the user choose."""
+        session = self.session
+        maker = self.maker(session.undo().program.source)
+        quiet = replace(maker, watch=unseen, complete=self.model.complete)
+        with self.view.waiting(lambda: f"trying {count} others"):
+            spread = quiet.spread(session, self.settings.sampling, count)
+        self.keep(spread.session, "retry")
+        found, live = spread.readings, session.path[-1]
+        if len(found) < 2:
+            self.view.note(f"all {count + 1} tries do the same")
+            return
+        offered(self.view, found, live.chunk)
+        place = picked(self.view, self.answer, found) if self.answer else None
+        if place is None or found[place].candidate.turn.chunk == live.chunk:
+            self.view.note("the live one stays; /pick K takes another later")
+            return
+        self.keep(self.session.undo().add(found[place].candidate.turn), "pick")
+        self.view.note(f"now it is number {place + 1}; /pick shows the others")
 
     def resolved(self, instruction: str) -> Said:
         """An instruction with what it refers to in its place."""
@@ -147,11 +190,13 @@ class Desk:
         """Keeps a session that may have a new turn, and says what can be done next."""
         self.view.erase()  # what was weighed and changed nothing
         if session is before:
-            self.view.note("stopped before anything was written; nothing is changed")
+            self.view.note(
+                "stopped before anything was written; nothing is changed, so you can type another instruction"
+            )
             return
         self.keep(session, why)
         if not follow(self, before) and wrong(session.outcome):
-            self.view.note("/fix asks the model to mend it")
+            self.view.note("/explain says why in plain words, /fix asks the model to mend it")
 
     def fix(self, rounds: int) -> Fixed:
         """Mends the failing turn. Whatever ends it, the tries are kept and the live program is the best."""
@@ -170,7 +215,7 @@ class Desk:
         card = self.model.card()
         name = self.chosen_family or family.choose(card)
         run = self.runner()
-        unseen = run is not None and self.settings.run != ASK  # whether programs may run that nobody saw
+        freely = run is not None and self.settings.run != ASK  # whether programs may run that nobody saw
         chosen = policy.load(self.settings.policy)
         return Synthesizer(
             family.load(name),
@@ -179,9 +224,11 @@ class Desk:
             card,
             name,
             self.watcher(before),
-            chosen if unseen else chosen.quiet,
+            chosen if freely else chosen.quiet,
             self.model.candidates,
-            self.trial if unseen else None,
+            self.trial if freely else None,
+            asking(self) if freely else None,
+            count=lambda prompt: self.model.count(self.model.text(prompt)),
         )
 
     def runner(self) -> Run | None:
@@ -189,7 +236,7 @@ class Desk:
         if self.settings.run == OFF:
             return None
         if self.tools.refusal():
-            self.view.error(f"programs are not run: {self.tools.refusal()}")
+            self.view.error(f"programs are not run: {self.tools.refusal()}; mtchat doctor says more")
             return None
         self.announce()
         return self.asked if self.settings.run == ASK else self.run
@@ -301,7 +348,7 @@ class Desk:
             raise MtchatError("the program has no turns yet; type an instruction")
         if not text.strip():
             return len(self.session.path)
-        chosen = number(text, "the number of a turn")
+        chosen = number(text, "the number of a turn; /show shows them")
         self.session.numbered(chosen)
         return chosen
 

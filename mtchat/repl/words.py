@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 from mtchat.core.session import Session
+from mtchat.core.turn import INTERRUPTED, Turn
 from mtchat.errors import UsageError
 
 DIGITS = 9
@@ -36,6 +37,22 @@ def where(session: Session) -> str:
     """Which turn is now the last."""
     path = session.path
     return f"now at turn {len(path)}: {brief(path[-1].shown)}" if path else "now at the start: no turns"
+
+
+def sign(session: Session, turn: Turn) -> str:
+    """How a turn went, as one character."""
+    if turn.status == INTERRUPTED:
+        return "■"
+    outcome = session.outcomes.get(turn.id)
+    if outcome is None:
+        return "·"
+    return "✓" if outcome.ok else "✗"
+
+
+def names_of(session: Session, turn: str) -> str:
+    """The branches that end at a turn, in brackets; "" where none does."""
+    found = [name for name, end in session.branches.items() if end == turn]
+    return f"  [{', '.join(found)}]" if found else ""
 
 
 def sound(text: str) -> str:

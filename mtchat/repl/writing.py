@@ -8,8 +8,9 @@ from mtchat.core.outcome import Outcome
 from mtchat.core.turn import INTERRUPTED, Turn
 from mtchat.repl import highlight
 from mtchat.repl.escape import escaped
+from mtchat.repl.turns import fitting
 from mtchat.repl.view import YELLOW, View, cost, reading
-from mtchat.synthesis import Chose, Event, Made, Mending, Ran, Read, Running, Weighing, Wrote
+from mtchat.synthesis import Chose, Event, Fitted, Made, Mending, Ran, Read, Running, Weighing, Wrote
 
 
 @dataclass
@@ -17,17 +18,21 @@ class Writing:
     """Shows one turn while it is made: a watcher for the synthesizer.
 
     Lines appear when they are whole; the one being written is a transient line below them. A reply that
-    begins by repeating the program is held back until it says something new.
+    begins by repeating the program is held back until it says something new. `beside` says that the turn is
+    not on the live path when it is interrupted.
     """
 
     view: View
     before: str = ""
     place: str = ""
     hint: Callable[[Outcome], str] = lambda outcome: ""
+    beside: bool = False
     printed: list[str] = field(default_factory=list)
 
     def __call__(self, event: Event) -> None:
         match event:
+            case Fitted(numbers):
+                self.view.note(fitting(numbers))
             case Read(usage):
                 self.view.transient(reading(usage))
             case Wrote(code):
@@ -79,20 +84,39 @@ class Writing:
         else:
             self.view.note("the model wrote no code; /retry asks again")
         self.printed = []
+        if asks(turn.chunk):
+            self.view.line("? the model asks back: type your answer, and the next turn knows both", YELLOW)
         if cost(turn.usage):
             self.view.note(cost(turn.usage))
-        if turn.status == INTERRUPTED and turn.making.mends:
+        if turn.status == INTERRUPTED and (turn.making.mends or turn.making.afresh or self.beside):
             self.view.line("■ interrupted", YELLOW)
         elif turn.status == INTERRUPTED:
             broken = "" if parses(turn.chunk) else ", though it is not whole; /code finishes it by hand"
             self.view.line(f"■ interrupted; what was written is kept{broken}", YELLOW)
-            self.view.note("/retry asks again, /undo takes it back")
+            self.view.note("/complete finishes it, /retry asks again, /undo takes it back")
+        elif turn.usage.finish == "length" and turn.usage.written < turn.making.sampling.max_tokens:
+            self.view.line("■ stopped where the context was full; /context says what makes room", YELLOW)
         elif turn.usage.finish == "length":
-            self.view.line("■ stopped at max_tokens; /set max_tokens N allows longer replies", YELLOW)
+            self.view.line(
+                "■ stopped at max_tokens; /complete goes on with it, /set max_tokens N allows longer replies",
+                YELLOW,
+            )
 
     def chose(self, turn: Turn, count: int) -> None:
         self.view.erase()
-        self.view.note(f"the best of {count} candidates is another:")
+        if turn.meant:
+            why = f"meant: {turn.meant}"
+        elif turn.making.afresh:
+            why = "the whole program, written afresh, does better:"
+        else:
+            why = f"the best of {count} candidates is another:"
+        self.view.note(why)
         self.printed = []
         self.print(turn.chunk.split("\n"))
         self.printed = []
+
+
+def asks(chunk: str) -> bool:
+    """Whether a turn has no code but a question, which is kept as a comment."""
+    lines = [line for line in chunk.split("\n") if line.strip()]
+    return bool(lines) and all(line.startswith("#") for line in lines) and lines[-1].rstrip().endswith("?")

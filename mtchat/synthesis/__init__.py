@@ -3,6 +3,7 @@
 from mtchat.synthesis.events import (
     Chose,
     Event,
+    Fitted,
     Made,
     Mending,
     Ran,
@@ -14,25 +15,30 @@ from mtchat.synthesis.events import (
     unseen,
 )
 from mtchat.synthesis.holding import examined
-from mtchat.synthesis.running import Declined, Run, failed, rewrite, tried, unended, wrong
+from mtchat.synthesis.readings import Asking, Reading, Spread
+from mtchat.synthesis.running import Declined, Run, failed, tried, unended, wrong
 from mtchat.synthesis.stating import Stated, stated
 from mtchat.synthesis.synthesizer import Difference, Fixed, Synthesizer
 from mtchat.synthesis.writing import Candidates, Complete, Written
 
 __all__ = [
+    "Asking",
     "Candidates",
     "Chose",
     "Complete",
     "Declined",
     "Difference",
     "Event",
+    "Fitted",
     "Fixed",
     "Made",
     "Mending",
     "Ran",
     "Read",
+    "Reading",
     "Run",
     "Running",
+    "Spread",
     "Stated",
     "Synthesizer",
     "Watch",
@@ -41,7 +47,6 @@ __all__ = [
     "Wrote",
     "examined",
     "failed",
-    "rewrite",
     "stated",
     "tried",
     "unended",

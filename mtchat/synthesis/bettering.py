@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import PREAMBLE, Chunk, Program
-from mtchat.core.prompt import Prompt, Usage
+from mtchat.core.prompt import Prompt
 from mtchat.core.session import ROOT, Session
 from mtchat.core.settings import Sampling
-from mtchat.core.turn import INTERRUPTED, KEPT, Making, Turn
+from mtchat.core.turn import INTERRUPTED, Turn
 from mtchat.errors import MtchatError
 from mtchat.synthesis.checks import Check, Checked, asserted, calls, functions, read, told
 from mtchat.synthesis.checks import code as code_of
 from mtchat.synthesis.choice import Candidate, Choice, choose, doubtful
 from mtchat.synthesis.events import Chose, Event, Made, Weighing
-from mtchat.synthesis.running import Run, failed, unended
+from mtchat.synthesis.readings import CALLS, open_question, readings
+from mtchat.synthesis.running import Run, emptied, failed, unended
 from mtchat.synthesis.writing import Written, chunk_of, hotter, longer, one, several, whole
 
 if TYPE_CHECKING:
@@ -78,14 +79,44 @@ class Bettering:
         if outcome is None or (outcome.ok and outcome.seconds > SLOW_SECONDS):
             return
         examples = told(draft.instruction)
-        if not doubtful(self.weighed(self.made, 1, examples), maker.policy):
+        always = maker.asking is not None and maker.asking.always
+        if not always and not doubtful(self.weighed(self.made, 1, examples), maker.policy):
             return
+        turns = self.drawn(count)
+        candidates = self.candidates(turns, self.before(), examples, self.made_up())
+        if not self.answered(candidates, len(turns)):
+            self.take(choose(candidates, maker.policy), len(turns))
+
+    def drawn(self, count: int) -> list[Turn]:
+        """The turn and others for the same instruction, so many of them drawn together."""
+        maker, draft = self.maker, self.made.path[-1]
+        assert maker.candidates is not None
         maker.watch(Weighing(count + 1, len(self.made.path)))
         warm = hotter(self.sampling, 1, maker.policy.temperature)
         drawn = several(maker.candidates, maker.family, self.prompt, warm, count)
-        turns = [draft, *self.turns(draft, drawn, warm, self.base)]
-        choice = self.choice(turns, self.before(), examples, self.made_up())
-        self.take(choice, len(turns))
+        return [draft, *self.turns(draft, drawn, warm, self.base)]
+
+    def answered(self, candidates: Sequence[Candidate], count: int) -> bool:
+        """Whether the user was asked which reading of the instruction is meant, and said it."""
+        asking = self.maker.asking
+        found = open_question(readings(candidates), asking) if asking else ()
+        if asking is None or not found:
+            return False
+        instruction = self.made.path[-1].instruction
+        answer = asking.ask(instruction, found)
+        if isinstance(answer, str):
+            self.made = self.said_again(f"{instruction}\n{answer}")
+        elif answer is not None:
+            chosen = found[answer]
+            self.take(Choice(chosen.candidate, 1.0), count, chosen.told)
+        return answer is not None
+
+    def said_again(self, instruction: str) -> Session:
+        """The turn made from what the user says instead; what was tried stays beside it."""
+        maker = replace(self.maker, asking=None)
+        before = self.before()
+        made = maker.take(before, instruction, self.sampling)
+        return self.made if made is before else made
 
     def before(self) -> Session:
         """The session without its last turn, which all that was tried for it stays beside."""
@@ -97,14 +128,7 @@ class Bettering:
         if not failed(outcome) or outcome is None or not outcome.turn:
             return base
         path = base.path
-        left = (
-            replace(turn, chunk="", status=KEPT, making=Making(), usage=Usage())
-            for turn in path[outcome.turn - 1 :]
-        )
-        sound = base.undo(len(path) - outcome.turn + 1)
-        for turn, old in zip(left, path[outcome.turn - 1 :], strict=True):
-            sound = sound.extend((turn,)).inherit(old.id)
-        return sound
+        return emptied(base.undo(len(path) - outcome.turn + 1), path[outcome.turn - 1 :])
 
     def start_over(self) -> None:
         """Write the whole program afresh where it still fails, or is seen not to do what was asked for."""
@@ -124,7 +148,8 @@ class Bettering:
         count, outcome = self.maker.policy.afresh - 1, self.made.outcome
         if count < 1 or len(self.made.path) < 2 or outcome is None or not outcome.ok:
             return
-        if self.made.path[-1].making.afresh or not Candidate(self.made).shows:
+        last = self.made.path[-1]
+        if last.making.afresh or last.meant or not Candidate(self.made).shows:
             return
         self.maker.watch(Weighing(count + 1, len(self.made.path)))
         choice = self.choice(self.afresh(count + 1), self.sound())
@@ -163,7 +188,9 @@ class Bettering:
         root = replace(self.base, head=ROOT)
         prompt = whole(maker.family, self.base.path, last.instruction, self.base.preamble)
         sampling = longer(self.sampling, len(self.made.path))
-        making = replace(last.making, afresh=True, guidance=(), error="", sampling=sampling)
+        making = replace(
+            last.making, afresh=True, guidance=(), error="", sampling=sampling, folded=(), forgotten=()
+        )
         draft = replace(last, making=making)
         first = one(maker.complete, maker.family, prompt, sampling)
         turns = list(self.turns(draft, [first], sampling, root))
@@ -193,29 +220,38 @@ class Bettering:
     ) -> Choice:
         """The best of several turns, each run after those of a session; the draft where there are none."""
         turns = turns or [self.made.path[-1]]
+        return choose(self.candidates(turns, base, examples, checks), self.maker.policy)
+
+    def candidates(
+        self, turns: Sequence[Turn], base: Session, examples: Sequence[Check], checks: Sequence[Check]
+    ) -> list[Candidate]:
+        """Turns, each code once, run after those of a session."""
         copies = Counter(turn.chunk for turn in turns)
         trials: dict[str, Session] = {}  # the first of those that are the same, in their order
         for turn in turns:
             trial = base.add(replace(turn, parent=base.head)).inherit(self.made.head)
             trials.setdefault(turn.chunk, trial)
-        return choose(
-            [
-                self.weighed(trial.with_outcome(self.look(trial.program)), copies[chunk], examples, checks)
-                for chunk, trial in trials.items()
-            ],
-            self.maker.policy,
-        )
+        return [
+            self.weighed(trial.with_outcome(self.look(trial.program)), copies[chunk], examples, checks)
+            for chunk, trial in trials.items()
+        ]
 
-    def take(self, choice: Choice, count: int) -> None:
-        """Make the chosen turn the live one, with the share that agreed on it."""
+    def take(self, choice: Choice, count: int, meant: str = "") -> None:
+        """Make the chosen turn the live one, with the share that agreed on it, or what the user meant."""
         winner = choice.winner.session
         turn, outcome = winner.path[-1], winner.outcome
         assert outcome is not None
         share = round(choice.share, 4)
         if turn.chunk == self.made.path[-1].chunk:
             assert self.made.outcome is not None
-            self.made = self.made.with_outcome(replace(self.made.outcome, agreed=share))
+            known = replace(self.made.outcome, agreed=share)
+            if meant:
+                self.made = self.before().add(replace(self.made.path[-1], meant=meant))
+            self.made = self.made.with_outcome(known)
             return
+        if meant:
+            turn = replace(turn, meant=meant)
+            winner = winner.undo().add(turn)
         if self.maker.run is not None:  # for the files that it leaves: trials leave none
             outcome = self.maker.run(winner.program)
         outcome = replace(outcome, agreed=share)
@@ -236,24 +272,26 @@ class Bettering:
         said = outcome.outputs[-1] if len(outcome.outputs) > len(program.chunks) else ""
         checked = read(said, len(mine))
         cut = len(calls(examples, names))
+        asked = tuple(check.call for check in mine)
         return Candidate(
             trial,
             copies,
-            Checked(checked.given[:cut], checked.passed[:cut]),
-            Checked(checked.given[cut:], checked.passed[cut:]),
+            Checked(checked.given[:cut], checked.passed[:cut], asked[:cut]),
+            Checked(checked.given[cut:], checked.passed[cut:], asked[cut:]),
         )
 
     def made_up(self) -> tuple[Check, ...]:
         """Checks that the model makes up for the functions of the last turn."""
         maker, made = self.maker, self.made
         names = functions(made.path[-1].chunk)
-        if not names or not maker.policy.checks or failed(made.outcome):
+        count = max(maker.policy.checks, CALLS if maker.asking else 0)
+        if not names or not count or failed(made.outcome):
             return ()
         wish = (
-            f"Write {maker.policy.checks} different one-line assert statements that test "
+            f"Write {count} different one-line assert statements that test "
             f"{' and '.join(names)} with simple arguments, and nothing else."
         )
-        prompt = maker.family.render(made.path, wish, made.preamble, "", maker.policy.guidance)
+        prompt = maker.context(made, wish, self.sampling).prompt
         text = one(maker.complete, maker.family, prompt, self.sampling).text
         return calls(tuple(asserted(maker.family.chunk(text, ""))), names)
 

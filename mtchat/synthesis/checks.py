@@ -31,10 +31,11 @@ class Check:
 
 @dataclass(frozen=True)
 class Checked:
-    """What came of some checks: for each what the call gave, and whether that is the value."""
+    """What came of some checks: for each what the call gave, whether that is the value, and the call."""
 
     given: tuple[str, ...] = ()
     passed: tuple[bool, ...] = ()
+    asked: tuple[str, ...] = ()
 
 
 def told(instruction: str) -> tuple[Check, ...]:

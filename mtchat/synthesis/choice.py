@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mtchat.core.names import bound
+from mtchat.core.outcome import Variable
 from mtchat.core.session import Session
 from mtchat.core.turn import Turn
 from mtchat.synthesis.checks import Checked
@@ -64,14 +65,16 @@ class Candidate:
         outcome = self.session.outcome
         if outcome is None or not outcome.ok:
             return ("fails",)
-        earlier = bound(self.session.undo().program.source)
-        seen = [
-            (each.name, each.kind, each.shape, each.value)
-            for each in outcome.variables
-            if each.name in earlier or each.name in self.turn.instruction
-        ]
+        seen = sorted((each.name, each.kind, each.shape, each.value) for each in self.seen)
         said = outcome.outputs[-1].strip() if outcome.outputs else ""
-        return (said, *sorted(seen), *self.told.given, *self.made.given)
+        return (said, *seen, *self.told.given, *self.made.given)
+
+    @cached_property
+    def seen(self) -> tuple[Variable, ...]:
+        """The variables after it that others can see."""
+        outcome = self.session.outcome
+        known = bound(self.session.undo().program.source) | set(re.findall(r"\w+", self.turn.instruction))
+        return tuple(each for each in (outcome.variables if outcome else ()) if each.name in known)
 
     @cached_property
     def shows(self) -> str:
@@ -127,7 +130,8 @@ def choose(candidates: Sequence[Candidate], policy: Policy) -> Choice:
         if each in fit:
             weights[each.behaviour] += weight
     shares = {behaviour: weight / total for behaviour, weight in weights.items()}
-    for each in {each.behaviour: each for each in fit}.values():
-        weights[each.behaviour] *= 1 + each.made.passed.count(True)
+    if policy.checks:
+        for each in {each.behaviour: each for each in fit}.values():
+            weights[each.behaviour] *= 1 + each.made.passed.count(True)
     winner = max(fit, key=lambda each: (weights[each.behaviour], each.likelihood))
     return Choice(winner, shares[winner.behaviour])

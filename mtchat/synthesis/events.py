@@ -10,6 +10,13 @@ from mtchat.core.turn import Turn
 
 
 @dataclass(frozen=True)
+class Fitted:
+    """The whole context would not fit the model, so in it the turns of these numbers are folded."""
+
+    folded: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Read:
     """The prompt is prefilled; the model has begun to write."""
 
@@ -74,7 +81,7 @@ class Chose:
     count: int
 
 
-Event = Read | Wrote | Made | Running | Ran | Mending | Weighing | Chose
+Event = Fitted | Read | Wrote | Made | Running | Ran | Mending | Weighing | Chose
 Watch = Callable[[Event], None]
 
 

@@ -37,6 +37,11 @@ class Policy:
 PLAIN = Policy()
 
 
+def drawing(policy: Policy, tries: int) -> Policy:
+    """The policy where so many tries are made for each turn, also where the first is not in doubt."""
+    return policy if tries < 2 else replace(policy, samples=tries - 1, doubt=None)
+
+
 def load(name: str) -> Policy:
     """A policy by the name of its file; an unknown one is a UsageError that lists those there are."""
     found: Policy = registry.load(POLICIES, name).POLICY

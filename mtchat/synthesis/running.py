@@ -11,7 +11,7 @@ from mtchat.core.prompt import Usage
 from mtchat.core.session import Session
 from mtchat.core.turn import EDITED, INTERRUPTED, KEPT, Making, Turn
 from mtchat.errors import SandboxError
-from mtchat.synthesis.events import Made, Ran, Running, Watch, unseen
+from mtchat.synthesis.events import Ran, Running, Watch, unseen
 
 LONGEST_COMPLAINT = 800
 
@@ -20,16 +20,6 @@ Run = Callable[[Program], Outcome]
 
 class Declined(Exception):  # noqa: N818 - not an error: the user does not want the code to run
     """The user does not want the program to run."""
-
-
-def rewrite(session: Session, number: int, code: str, run: Run | None, watch: Watch = unseen) -> Session:
-    """Turn `number` with code the user wrote, run; the turns after it keep theirs."""
-    turn = session.numbered(number)
-    edited = replace(turn, chunk=code, status=EDITED, making=Making(), usage=Usage())
-    base = session.undo(len(session.path) - number + 1)
-    made = kept(base.add(edited).inherit(turn.id), session.path[number:])
-    watch(Made(made, edited))
-    return tried(made, run, watch)
 
 
 def tried(session: Session, run: Run | None, watch: Watch = unseen) -> Session:
@@ -49,10 +39,21 @@ def tried(session: Session, run: Run | None, watch: Watch = unseen) -> Session:
 
 
 def kept(session: Session, rest: tuple[Turn, ...]) -> Session:
-    """The session with later turns carried over to its new branch, with what was laid down about them."""
+    """The session with later turns carried over to its new branch, with what was laid down about them.
+
+    What the user wrote stays the user's.
+    """
     for turn in rest:
-        again = replace(turn, status=KEPT, making=Making(), usage=Usage())
+        status = EDITED if turn.status == EDITED else KEPT
+        again = replace(turn, status=status, making=Making(), usage=Usage())
         session = session.extend((again,)).inherit(turn.id)
+    return session
+
+
+def emptied(session: Session, rest: tuple[Turn, ...]) -> Session:
+    """As `kept`, without their code, which another turn has."""
+    for turn in rest:
+        session = kept(session, (replace(turn, chunk=""),)).inherit(turn.id)
     return session
 
 

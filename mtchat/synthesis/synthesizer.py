@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, field, replace
 
+from mtchat.core.memory import recorded, remembered, told
 from mtchat.core.program import PREAMBLE
 from mtchat.core.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.core.session import ROOT, Session
@@ -11,9 +12,12 @@ from mtchat.core.turn import COMPLETE, INTERRUPTED, Making, Turn
 from mtchat.errors import MtchatError
 from mtchat.prompting.family import Family
 from mtchat.synthesis.bettering import bettered
-from mtchat.synthesis.events import Made, Mending, Read, Watch, Wrote, unseen
+from mtchat.synthesis.events import Fitted, Made, Mending, Read, Watch, Wrote, unseen
+from mtchat.synthesis.fitting import Context, Count, Room, fit
 from mtchat.synthesis.policy import PLAIN, Policy
+from mtchat.synthesis.readings import Asking, Spread
 from mtchat.synthesis.running import Run, better, complaint, kept, reproach, tried, trouble, unended
+from mtchat.synthesis.spreading import spread
 from mtchat.synthesis.writing import (
     Candidates,
     Complete,
@@ -21,6 +25,7 @@ from mtchat.synthesis.writing import (
     chunk_of,
     guidance_for,
     hotter,
+    reworked,
     whole,
 )
 
@@ -49,7 +54,8 @@ class Synthesizer:
 
     `run` is None when nothing is to be run; `card` and `family_name` go into the record of each turn. What
     the `policy` asks for beyond that is done where there is a way: `candidates` writes several replies
-    together, and `look` runs a program as `run` does, but quietly, and tells its variables too.
+    together, `look` runs a program as `run` does, but quietly, and tells its variables too, and `asking` asks
+    the user. Where `count` tells the tokens of a prompt, a context too long for the model is made to fit.
     """
 
     family: Family
@@ -61,12 +67,25 @@ class Synthesizer:
     policy: Policy = PLAIN
     candidates: Candidates | None = None
     look: Run | None = None
+    asking: Asking | None = None
+    count: Count | None = None
 
     def prompt(self, session: Session, instruction: str) -> Prompt:
-        """The context that the next turn would have."""
+        """The context that the next turn would have if it fits."""
+        return replace(self, count=None).context(session, instruction, Sampling()).prompt
+
+    def context(self, session: Session, instruction: str, sampling: Sampling) -> Context:
+        """The context that the next turn has, made to fit the model as far as it can be."""
         guidance = guidance_for(instruction, self.policy.guidance)
-        error = complaint(session.outcome)
-        return self.family.render(session.path, instruction, session.preamble, error, guidance)
+        error, preamble = complaint(session.outcome), session.preamble
+
+        def render(path: tuple[Turn, ...]) -> Prompt:
+            return self.family.render(path, instruction, preamble, error, guidance)
+
+        return fit(render, session.path, remembered(session, session.path), self.room(sampling))
+
+    def room(self, sampling: Sampling) -> Room | None:
+        return Room(self.count, self.card, sampling.max_tokens) if self.count else None
 
     def take(
         self, session: Session, instruction: str, sampling: Sampling, *, typed: str = "", replaces: str = ""
@@ -78,11 +97,11 @@ class Synthesizer:
         An interrupted turn is kept, marked, and not run. An interrupt of what makes a turn better leaves the
         best one found so far.
         """
-        prompt, error = self.prompt(session, instruction), complaint(session.outcome)
-        made = self.make(session, prompt, instruction, sampling, error=error, typed=typed, replaces=replaces)
+        context, error = self.context(session, instruction, sampling), complaint(session.outcome)
+        made = self.make(session, context, instruction, sampling, error=error, typed=typed, replaces=replaces)
         if made is session:
             return session
-        return bettered(self, session, self.tried(made), prompt, sampling)
+        return bettered(self, session, self.tried(made), context.prompt, sampling)
 
     def retry(self, session: Session, sampling: Sampling) -> Session:
         """The last turn made again beside the first try, warm and from another seed, so that it differs."""
@@ -103,23 +122,11 @@ class Synthesizer:
         )
         return session if again.head == last.parent else again
 
-    def reword(
-        self, session: Session, number: int, instruction: str, sampling: Sampling, *, typed: str = ""
-    ) -> Session:
-        """Turn `number` made again from another instruction; the turns after it keep their code.
-
-        Where it was interrupted, it is kept, marked, and nothing is run.
-        """
-        rest = session.path[number:]
-        base = session.undo(len(session.path) - number + 1)
-        prompt, error = self.prompt(base, instruction), complaint(base.outcome)
-        old = session.numbered(number).id
-        made = self.make(
-            base, prompt, instruction, sampling, error=error, typed=typed, replaces=old, rest=rest
-        )
-        if made is base:
-            return session
-        return made if made.numbered(number).status == INTERRUPTED else self.tried(made)
+    def spread(self, session: Session, sampling: Sampling, count: int) -> Spread:
+        """The last turn with so many other tries beside it, told by what they do."""
+        if not session.path:
+            raise MtchatError("nothing to retry: the program has no turns")
+        return spread(self, session, sampling, count)
 
     def tried(self, session: Session) -> Session:
         return tried(session, self.run, self.watch)
@@ -140,7 +147,9 @@ class Synthesizer:
         if session.outcome is None or unended(session.outcome):
             raise MtchatError("no run came to its end, so there is nothing to fix; /run runs the program")
         if session.outcome.right:
-            raise MtchatError("nothing to fix: the program runs without an error")
+            raise MtchatError(
+                "nothing to fix: the program runs without an error; /edit changes what a turn is asked for"
+            )
         if session.outcome.turn == PREAMBLE:
             raise MtchatError(f"only turns can be fixed, and the preamble fails: {session.outcome.error}")
         best = session
@@ -164,13 +173,21 @@ class Synthesizer:
         failing, rest = session.numbered(place), session.path[place:]
         error = reproach(outcome)
         self.watch(Mending(number, rounds, place, outcome.error))
-        prompt = self.family.mend(session.path[:place], session.preamble, error, self.policy.guidance)
+        preamble, guidance = session.preamble, self.policy.guidance
         base = session.undo(len(session.path) - place + 1)
         asked = sum(each.making.mends == failing.id for each in session.children(failing.parent))
         chosen = hotter(sampling, asked) if asked else sampling
+        path = session.path[:place]
+        context = fit(
+            lambda path: self.family.mend(path, preamble, error, guidance),
+            path,
+            remembered(session, path).without(place),
+            self.room(chosen),
+            whole=place,
+        )
         made = self.make(
             base,
-            prompt,
+            context,
             failing.instruction,
             chosen,
             error=error,
@@ -186,7 +203,7 @@ class Synthesizer:
     def make(
         self,
         session: Session,
-        prompt: Prompt,
+        context: Context,
         instruction: str,
         sampling: Sampling,
         *,
@@ -195,12 +212,19 @@ class Synthesizer:
         mends: str = "",
         replaces: str = "",
         rest: tuple[Turn, ...] = (),
+        asked: str = "",
+        start: str | None = None,
     ) -> Session:
-        """The session with a turn made from a prompt, then `rest`; itself where nothing was written.
+        """The session with a turn made from a context, then `rest`; itself where nothing was written.
 
-        The turn takes over the marks of the one that it mends or replaces.
+        The turn takes over the marks of the one that it mends or replaces. `asked` and `start` are those of
+        a turn that is reworked: what it was asked for, and what it goes on from.
         """
-        written = self.write(prompt, sampling)
+        if context.problem:
+            raise MtchatError(context.problem)
+        if context.fitted:
+            self.watch(Fitted(context.fitted))
+        written = self.write(context.prompt, sampling, start or "")
         stopped = written.usage.finish == "interrupted"
         rules = self.policy.rules and not stopped  # what is not whole is not to be made whole by less of it
         chunk = chunk_of(self.family, written.text, session, rules)
@@ -219,6 +243,10 @@ class Synthesizer:
             mends,
             guidance,
             rules,
+            folded=context.memory.folded,
+            forgotten=context.memory.forgotten,
+            asked=asked,
+            goes_on=start is not None,
         )
         status = INTERRUPTED if stopped else COMPLETE
         turn = Turn(instruction, chunk, session.head, status, making, written.usage, typed=typed)
@@ -226,9 +254,12 @@ class Synthesizer:
         self.watch(Made(made, turn))
         return made
 
-    def write(self, prompt: Prompt, sampling: Sampling) -> Written:
-        """One completion, up to its cut. Ctrl-C ends it and keeps what was written."""
-        text, usage, reading = "", Usage(), True
+    def write(self, prompt: Prompt, sampling: Sampling, start: str = "") -> Written:
+        """One completion, up to its cut. Ctrl-C ends it and keeps what was written.
+
+        `start` is code that the prompt ends with and that belongs to the completion.
+        """
+        text, usage, reading = start, Usage(), True
         stream: Iterator[Piece] = iter(())
         try:
             stream = self.complete(prompt, sampling)
@@ -262,23 +293,28 @@ class Synthesizer:
             if turn.status not in (COMPLETE, INTERRUPTED) or (only is not None and turn.id not in only):
                 continue
             base = replace(session, head=turn.parent)
+            memory, start = recorded(turn.making), ""
             if turn.making.afresh:
                 prompt = whole(self.family, base.path, turn.instruction, base.preamble)
+            elif turn.making.asked or turn.making.goes_on:
+                again = reworked(self.family, base, session.get(turn.making.mends), turn.making)
+                prompt, start = again.prompt, again.start
             elif turn.making.mends:
                 failing = session.get(turn.making.mends)
-                path = (*base.path, failing)
+                path = told((*base.path, failing), memory)
                 prompt = self.family.mend(path, base.preamble, turn.making.error, turn.making.guidance)
             else:
                 error, guidance = turn.making.error, turn.making.guidance
-                prompt = self.family.render(base.path, turn.instruction, base.preamble, error, guidance)
-            written = self.write(prompt, turn.making.sampling)
+                path = told(base.path, memory)
+                prompt = self.family.render(path, turn.instruction, base.preamble, error, guidance)
+            written = self.write(prompt, turn.making.sampling, start)
             if written.usage.finish == "interrupted":
                 raise KeyboardInterrupt
             if turn.making.afresh:
                 base = replace(base, head=ROOT)
-            again = chunk_of(self.family, written.text, base, turn.making.rules)
+            code = chunk_of(self.family, written.text, base, turn.making.rules)
             part = turn.status == INTERRUPTED and self.begins(written.text, turn, base)
-            yield None if again == turn.chunk or part else Difference(number, turn, again)
+            yield None if code == turn.chunk or part else Difference(number, turn, code)
 
     def begins(self, text: str, turn: Turn, base: Session) -> bool:
         """Whether a completion begins with what gives the chunk of a turn."""

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from mtchat.bench.quality.respondent import Respondent
 from mtchat.bench.quality.suite import Row, Suite, Task
 from mtchat.core.prompt import Piece, Prompt, Usage
 from mtchat.core.session import Session
@@ -63,12 +64,13 @@ class Bench:
     """What conversations are held with: how turns are made, and how a program is scored.
 
     `maker` makes the turns of one conversation that are run with `run`; a model that goes on with a text
-    itself is asked through `complete`.
+    itself is asked through `complete`. With `ask` a simulated user says what is meant where that is open.
     """
 
     suite: Suite
     maker: Callable[[Run], Synthesizer]
     sampling: Sampling
+    ask: bool = False
 
 
 def hold(bench: Bench, task: Task, sample: int, run: Run, judge: Run) -> Row:
@@ -78,6 +80,9 @@ def hold(bench: Bench, task: Task, sample: int, run: Run, judge: Run) -> Row:
     meter = Meter(maker.complete, maker.candidates)
     several = meter.candidates if maker.candidates else None
     maker = replace(maker, complete=meter.complete, candidates=several, watch=meter.hear)
+    user = Respondent(bench.suite, task, judge)
+    if bench.ask:
+        maker = replace(maker, asking=user.asking)
     sampling = replace(bench.sampling, seed=bench.sampling.seed + APART * sample, max_tokens=task.length)
     clock: list[float] = []
     session = Session(preamble=task.preamble)
@@ -115,6 +120,9 @@ def hold(bench: Bench, task: Task, sample: int, run: Run, judge: Run) -> Row:
         error=score.error,
         certainty=tuple(round(turn.usage.certainty, 4) for turn in session.path),
         clock=tuple(clock),
+        asked=user.asked,
+        answered=user.answered,
+        needless=user.needless,
     )
 
 

@@ -116,7 +116,11 @@ def errors(found: Result) -> str:
 def costs(found: Result) -> str:
     took = found.costs
     each = f"; median turn {took.turn:.2f} s" if took.turn else ""
-    return (
+    questions = (
+        f"questions: {took.asked:,} asked, {took.answered:,} had a reading that passes, "
+        f"{took.needless:,} of these in the first place\n"
+    )
+    return questions * bool(took.asked) + (
         f"tokens: {took.prompt_tokens:,} read, {took.written:,} written; {took.seconds:,.1f} s{each}\n"
         f"candidates tried: {took.tried:,}; turns mended: {took.mended:,}\n"
     )

@@ -39,6 +39,9 @@ class Costs:
     tried: int
     mended: int
     turn: float = 0.0
+    asked: int = 0
+    answered: int = 0
+    needless: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,8 @@ def result(recorded: Recorded) -> Result:
 
 def measure(header: Header) -> str:
     """What the rates of a run are rates of: only those of raw samples are like published ones."""
-    return "raw samples" if header.policy == PLAIN else f"pass@1 after policy {header.policy}"
+    asked = ", asked" if header.ask else ""
+    return "raw samples" if header.policy == PLAIN else f"pass@1 after policy {header.policy}{asked}"
 
 
 def part(rows: Iterable[Row]) -> Part:
@@ -105,4 +109,7 @@ def costs(rows: Iterable[Row]) -> Costs:
         sum(row.tried for row in rows),
         sum(row.mended for row in rows),
         median([seconds for row in rows for seconds in row.clock] or [0.0]),
+        sum(row.asked for row in rows),
+        sum(row.answered for row in rows),
+        sum(row.needless for row in rows),
     )

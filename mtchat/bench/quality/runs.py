@@ -26,7 +26,8 @@ FIRST = b'{"run": '  # how the file of a run begins
 class Header:
     """How a run is made: each of its `tasks` is a conversation that is held `samples` times.
 
-    `fingerprint` is the model's, `version` is of mtchat, `data_sha256` of the benchmark's file.
+    `fingerprint` is the model's, `version` is of mtchat, `data_sha256` of the benchmark's file. With `ask` a
+    simulated user is asked what is meant.
     """
 
     suite: str
@@ -43,6 +44,7 @@ class Header:
     version: str
     tasks: int
     data_sha256: str
+    ask: bool = False
 
 
 @dataclass(frozen=True)

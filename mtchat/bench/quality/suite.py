@@ -55,6 +55,8 @@ class Row:
     `turns` counts the instructions; `written` tokens were generated for it in all its candidates, in
     `seconds` of wall clock. `tried` counts the candidates and `mended` the turns that a policy changed;
     `certainty` is the mean log-probability of a token of each turn, in nats, and `clock` the seconds of each.
+    A simulated user was `asked` so many questions, and `answered` those that had a reading that passes;
+    `needless` are those of these where the first reading did.
     """
 
     problem: str
@@ -74,6 +76,9 @@ class Row:
     error: str = ""
     certainty: tuple[float, ...] = ()
     clock: tuple[float, ...] = ()
+    asked: int = 0
+    answered: int = 0
+    needless: int = 0
 
 
 class Suite(Protocol):

@@ -7,8 +7,9 @@ it starts with code; a reply that talks all the same is taken apart by `cut` and
 
 from collections.abc import Sequence
 
+from mtchat.core.memory import left_out
 from mtchat.core.prompt import Message, ModelCard, Prompt
-from mtchat.core.turn import KEPT, Turn
+from mtchat.core.turn import Turn
 from mtchat.prompting import reply
 from mtchat.prompting.examples import EXAMPLES
 from mtchat.prompting.family import WORKED, Cut
@@ -75,11 +76,6 @@ def untold(path: Sequence[Turn]) -> list[str]:
     """The instructions of the last turns, as far as these left their code to a later one."""
     last = next((at for at in range(len(path), 0, -1) if not left_out(path[at - 1])), 0)
     return [turn.wish for turn in path[last:]]
-
-
-def left_out(turn: Turn) -> bool:
-    """Whether a turn has no code on this branch because a later one has the whole program."""
-    return turn.status == KEPT and not turn.chunk
 
 
 def worked() -> list[Message]:

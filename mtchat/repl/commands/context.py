@@ -1,14 +1,26 @@
-"""Shows exactly what the model will see with the next instruction, and its size."""
+"""Shows exactly what the model will see with the next instruction, and what each part of it takes.
 
+The parts come with their tokens, their share of what the model can see, and what makes them less. When it
+would not fit, the oldest turns are folded: of their code the model sees imports, names and signatures.
+"""
+
+from mtchat.repl import meter
 from mtchat.repl.desk import Desk
+from mtchat.repl.turns import fitting
 
 USAGE = "[TEXT]"
 
 
 def do(desk: Desk, argument: str) -> None:
     maker = desk.maker()
-    wish = desk.resolved(argument.strip()).text or "(your next instruction)"
-    text = desk.model.text(maker.prompt(desk.session, wish))
-    desk.view.line(text)
-    tokens, context = desk.model.count(text), desk.model.card().context
-    desk.view.note(f"{tokens} of {context} tokens; family {maker.family_name}, model {desk.model.name}")
+    instruction = desk.resolved(argument.strip()).text or "(your next instruction)"
+    context = maker.context(desk.session, instruction, desk.settings.sampling)
+    desk.view.line(desk.model.text(context.prompt).rstrip("\n"))
+    desk.view.line()
+    meter.show(desk, maker, instruction, context)
+    tokens, whole = meter.size(desk, context.prompt), desk.model.card().context
+    desk.view.note(f"{tokens} of {whole} tokens; family {maker.family_name}, model {desk.model.name}")
+    if context.fitted:
+        desk.view.note(fitting(context.fitted))
+    if context.problem:
+        desk.view.error(context.problem)

@@ -1,13 +1,25 @@
-"""Asks the model for the last turn again, warmer so that it differs.
+"""Asks the model for the last turn again, warmer so that it differs; with N, for so many tries.
 
-The first try stays beside it in the session.
+Those that do the same are shown as one, by what they print, change or fail with, and you choose by a number.
+Every try stays in the session: /pick shows them again.
 """
 
+from mtchat.errors import UsageError
 from mtchat.repl.desk import Desk
+from mtchat.repl.words import amount
+
+USAGE = "[N]"
+MOST = 64
 
 
 def do(desk: Desk, argument: str) -> None:
+    count = amount(argument)
+    if count > MOST:
+        raise UsageError(f"at most {MOST} tries at once")
     desk.number("")
+    if count > 1:
+        desk.compare(count)
+        return
     maker = desk.maker(desk.session.undo().program.source)
     before = desk.session
     desk.finish(before, maker.retry(before, desk.settings.sampling), "retry")

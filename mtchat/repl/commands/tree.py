@@ -1,0 +1,40 @@
+"""Draws all turns of the session: the live conversation down the left side, and what else was tried.
+
+✓ ran, ✗ failed, ■ was interrupted, · was not run. Another try for the same instruction shows its code.
+/goto LABEL makes a turn the last one.
+"""
+
+from mtchat.core.outline import outline
+from mtchat.core.session import ROOT, Session
+from mtchat.core.turn import Turn
+from mtchat.repl.desk import Desk
+from mtchat.repl.view import BOLD
+from mtchat.repl.words import brief, names_of, sign
+
+WIDTH = 60
+
+
+def do(desk: Desk, argument: str) -> None:
+    session = desk.session
+    if not session.turns:
+        desk.view.line("no turns yet; type an instruction")
+        return
+    start = names_of(session, ROOT)
+    if start or session.head == ROOT:
+        desk.view.line(f"(start){start}{here(desk, ROOT)}")
+    live = {turn.id for turn in session.path}
+    for row in outline(session):
+        turn = row.turn
+        said = brief(turn.chunk if another(session, turn) else turn.instruction, WIDTH)
+        text = f"{row.lines}{sign(session, turn)} {row.label:<3} {said}{names_of(session, turn.id)}"
+        desk.view.line(text + here(desk, turn.id), BOLD if turn.id in live else "")
+
+
+def another(session: Session, turn: Turn) -> bool:
+    """Whether a turn is one more try for an instruction, which the one that is drawn last beside it has."""
+    beside = session.visited.get(turn.parent, turn.id)
+    return beside != turn.id and session.get(beside).instruction == turn.instruction and bool(turn.chunk)
+
+
+def here(desk: Desk, turn: str) -> str:
+    return "  ← now" if desk.session.head == turn else ""

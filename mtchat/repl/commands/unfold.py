@@ -1,0 +1,24 @@
+"""Tells the model all of turn K again, after /fold or /forget."""
+
+from dataclasses import replace
+
+from mtchat.core.mark import WHOLE
+from mtchat.repl import turns
+from mtchat.repl.desk import Desk
+
+USAGE = "K..."
+
+
+def do(desk: Desk, argument: str) -> None:
+    for number in turns.chosen(desk, argument, "unfold"):
+        turn = desk.session.numbered(number)
+        mark = desk.session.mark(turn.id)
+        if mark.context == WHOLE:
+            desk.view.note(f"turn {number} is told whole already, where it fits; /context shows it")
+            continue
+        desk.keep(desk.session.with_mark(turn.id, replace(mark, context=WHOLE)), "unfold")
+        desk.view.line(f"turn {number} was {mark.context}; the model sees all of it again")
+
+
+def complete(desk: Desk) -> list[tuple[str, str]]:
+    return turns.offered(desk)

@@ -1,0 +1,64 @@
+"""Writes a whole program anew from all instructions at once, beside the one that grew turn by turn."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mtchat.core.prompt import Prompt
+from mtchat.core.session import ROOT, Session
+from mtchat.core.settings import Sampling
+from mtchat.core.turn import COMPLETE, INTERRUPTED, Making, Turn
+from mtchat.errors import MtchatError
+from mtchat.synthesis.events import Made
+from mtchat.synthesis.running import emptied
+from mtchat.synthesis.writing import chunk_of, hotter, longer, whole
+
+if TYPE_CHECKING:
+    from mtchat.synthesis.synthesizer import Synthesizer
+
+
+def recapped(maker: "Synthesizer", session: Session, sampling: Sampling) -> Session:
+    """The session on a new branch, whose last turn has the whole program and whose others have no code.
+
+    It is not run yet. Asked again it is written warmer, so that it differs. Itself where nothing was written.
+    """
+    if not session.path:
+        raise MtchatError("there is no program yet; type an instruction")
+    *others, last = session.path
+    root = replace(session, head=ROOT, branch="")
+    base = emptied(root, tuple(others))
+    tries = sum(turn.making.afresh and turn.instruction == last.wish for turn in base.children(base.head))
+    sampling = longer(sampling, len(session.path))
+    sampling = hotter(sampling, tries) if tries else sampling
+    written = maker.write(request(maker, session, sampling), sampling)
+    stopped = written.usage.finish == "interrupted"
+    rules = maker.policy.rules and not stopped
+    chunk = chunk_of(maker.family, written.text, root, rules)
+    if not chunk.strip():
+        return session
+    card = maker.card
+    making = Making(
+        card.name,
+        card.fingerprint,
+        card.precision,
+        maker.family_name,
+        sampling,
+        rules=rules,
+        afresh=True,
+    )
+    status = INTERRUPTED if stopped else COMPLETE
+    turn = Turn(last.wish, chunk, base.head, status, making, written.usage)
+    made = base.add(turn).inherit(last.id)
+    maker.watch(Made(made, turn))
+    return made
+
+
+def request(maker: "Synthesizer", session: Session, sampling: Sampling) -> Prompt:
+    """The context that asks for the whole program; MtchatError where it does not fit the model."""
+    prompt = whole(maker.family, session.path[:-1], session.path[-1].wish, session.preamble)
+    room = maker.room(sampling)
+    if room is not None and room.count(prompt) > room.most:
+        raise MtchatError(
+            f"all instructions together take {room.count(prompt)} tokens and {maker.card.name} sees "
+            f"{maker.card.context}: it cannot write this program at once"
+        )
+    return prompt

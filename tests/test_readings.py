@@ -1,0 +1,245 @@
+"""What an instruction can mean: candidates told apart by what they do, and the user asked which is meant."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mtchat.core.outcome import Outcome, Variable
+from mtchat.core.prompt import Usage
+from mtchat.core.session import Session
+from mtchat.core.turn import Turn
+from mtchat.prompting.families import instruct
+from mtchat.repl.app import dispatch
+from mtchat.repl.asking import chosen, picked
+from mtchat.store import load
+from mtchat.synthesis import Asking, Synthesizer
+from mtchat.synthesis.checks import Checked
+from mtchat.synthesis.choice import Candidate
+from mtchat.synthesis.policy import Policy
+from mtchat.synthesis.readings import open_question, readings
+from tests.test_bettering import CARD, GREEDY, Model, code, looked, run
+from tests.test_desk import Spoken, desk_in, said
+
+UNDEFINED = "turn 1, line 1: NameError: x"
+ASK = Asking(lambda instruction, found: None)
+
+
+def tried(
+    chunk: str, output: str = "", copies: int = 1, error: str = "", given=(), **variables: str
+) -> Candidate:
+    found = tuple(Variable(name, "int", "", value) for name, value in variables.items())
+    outcome = Outcome(outputs=(output,), stdout=output, variables=found, error=error, finished=not error)
+    usage = Usage(written=4, logprob=-0.4)
+    session = Session().add(Turn("print total", chunk, usage=usage)).with_outcome(outcome)
+    return Candidate(session, copies, made=Checked(given, (True,) * len(given), ("f(2)",) * len(given)))
+
+
+def told(*candidates: Candidate) -> list[str]:
+    return [each.told for each in readings(candidates)]
+
+
+def test_those_that_do_the_same_are_one_reading_and_the_weightiest_is_first() -> None:
+    found = readings([tried("print(3)", "3\n"), tried("print(1+2)", "3\n"), tried("print([3])", "[3]\n", 5)])
+    assert [(each.told, each.count) for each in found] == [("prints [3]", 5), ("prints 3", 2)]
+    assert [round(each.share, 3) for each in found] == [0.714, 0.286]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        (tried("print(1)", "1\n"), tried("total = 2", total="2"), ["prints 1", "total is 2"]),
+        (tried("total = 1", total="1"), tried("total = 2", total="2"), ["total is 1", "total is 2"]),
+        (tried("x()", "", 9, UNDEFINED), tried("pass"), ["prints nothing", "fails: NameError: x"]),
+        (
+            tried("def f(n): return n", given=("2",)),
+            tried("def f(n): return [n]", given=("[2]",)),
+            ["f(2) gives 2", "f(2) gives [2]"],
+        ),
+        (tried("print(1)", "1\n2\n"), tried("print(2)", "12\n"), ["prints 1 ⏎ 2", "prints 12"]),
+    ],
+)
+def test_a_reading_is_told_by_what_others_do_not_do(
+    first: Candidate, second: Candidate, words: list[str]
+) -> None:
+    assert told(first, second) == words
+
+
+def test_what_all_do_is_not_told() -> None:
+    same = {"total": "1"}
+    assert told(tried("a", "1\n", **same), tried("b", "2\n", **same)) == ["prints 1", "prints 2"]
+
+
+@pytest.mark.parametrize(
+    ("candidates", "count"),
+    [
+        ([tried("print(a)", "1\n", 3), tried("print(b)", "2\n", 2)], 2),
+        ([tried("print(a)", "1\n", 5), tried("print(b)", "2\n", 2)], 0),  # one is clearly the likeliest
+        ([tried("print(a)", "1\n", 3), tried("x()", "", 3, UNDEFINED)], 0),
+        ([tried("total = 1", total="1"), tried("total = 2", total="2")], 0),  # made-up data
+        ([tried("print(a)", "Total: 3\n"), tried("print(b)", "3.0\n")], 0),  # said in other words
+        ([tried("x()", "", 3, UNDEFINED), tried("y()", "", 3, "turn 1, line 1: NameError: y")], 0),
+    ],
+)
+def test_only_working_readings_of_comparable_weight_are_a_question(candidates, count: int) -> None:
+    assert len(open_question(readings(candidates), ASK)) == count
+
+
+def test_always_asks_about_whatever_differs() -> None:
+    always = replace(ASK, comparable=0.0, always=True)
+    assert (
+        len(
+            open_question(
+                readings([tried("total = 1", "", 9, total="1"), tried("total = 2", total="2")]), always
+            )
+        )
+        == 2
+    )
+
+
+def maker(model: Model, asking: Asking | None, policy: Policy | None = None) -> Synthesizer:
+    chosen = policy or Policy(samples=3)
+    return Synthesizer(
+        instruct,
+        model.complete,
+        run,
+        CARD,
+        "instruct",
+        policy=chosen,
+        candidates=model.candidates,
+        look=looked,
+        asking=asking,
+    )
+
+
+def ambiguous() -> Model:
+    return Model(
+        {"print total": ["print(1)", "print(2)", "print(2)", "print(1)"], "go on": ["x = 1", "x = 1"]}
+    )
+
+
+def test_the_answer_is_taken_kept_with_the_turn_and_known_to_later_turns() -> None:
+    model, asked = ambiguous(), []
+
+    def ask(instruction, found):
+        asked.append([each.told for each in found])
+        return next(place for place, each in enumerate(found) if each.told == "prints 2")
+
+    session = maker(model, Asking(ask)).take(Session(), "print total", GREEDY)
+    assert asked == [["prints 1", "prints 2"]]
+    assert (session.path[-1].chunk, session.path[-1].meant) == ("print(2)", "prints 2")
+    prompt = maker(model, None).prompt(session, "go on")
+    assert any("print total\nThat is: prints 2" in each.content for each in prompt.messages)
+
+
+def test_an_answer_that_is_the_first_try_keeps_its_code_and_the_meaning() -> None:
+    session = maker(ambiguous(), Asking(lambda instruction, found: 0)).take(Session(), "print total", GREEDY)
+    assert (session.path[-1].chunk, session.path[-1].meant) == ("print(1)", "prints 1")
+    assert session.outcome is not None
+    assert session.outcome.ok
+
+
+def test_a_question_left_open_chooses_as_without_it() -> None:
+    asked = maker(ambiguous(), ASK).take(Session(), "print total", GREEDY)
+    silent = maker(ambiguous(), None).take(Session(), "print total", GREEDY)
+    assert code(asked) == code(silent)
+    assert asked.path[-1].meant == ""
+
+
+def test_other_words_make_the_turn_again() -> None:
+    model = Model(
+        {
+            "print total": ["print(1)", "print(2)", "print(2)", "print(1)"],
+            "as a nice list": ["print([1])", "print([1])"],
+        }
+    )
+    session = maker(model, Asking(lambda instruction, found: "as a nice list")).take(
+        Session(), "print total", GREEDY
+    )
+    assert code(session) == ["print([1])"]
+    assert session.path[-1].instruction == "print total\nas a nice list"
+
+
+def test_nobody_is_asked_about_a_turn_that_is_not_in_doubt() -> None:
+    def ask(instruction, found):
+        raise AssertionError("asked without need")
+
+    sure = Policy(samples=3, doubt=-5.0)
+    session = maker(ambiguous(), Asking(ask), sure).take(Session(), "print total", GREEDY)
+    assert code(session) == ["print(1)"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "place"),
+    [
+        (["2"], 1),
+        ([""], None),
+        ([None], None),
+        (["9", "1"], 0),
+        (["/undo", "2"], 1),
+        (["what?", "2"], 1),
+        (["²", "1"], 0),
+    ],
+)
+def test_a_try_is_picked_by_its_number_and_nothing_else(
+    tmp_path: Path, typed: list[str | None], place: int | None
+) -> None:
+    answers = list(typed)
+    view = desk_in(tmp_path).view
+    found = readings([tried("print(1)", "1\n"), tried("print(2)", "2\n")])
+    assert picked(view, lambda label: answers.pop(0), found) == place
+    assert not answers
+
+
+def test_other_words_are_an_answer_to_a_question(tmp_path: Path) -> None:
+    assert chosen(desk_in(tmp_path).view, lambda label: " a list ", "?", 2, 0) == "a list"
+
+
+class Varied(Spoken):
+    """A model whose candidates differ."""
+
+    def candidates(self, prompt, sampling, count):
+        for number in range(count):
+            for piece in self.complete(prompt, sampling):
+                yield number, piece
+
+
+def test_retry_with_a_number_shows_what_tries_do_and_takes_the_one_that_is_chosen(tmp_path: Path) -> None:
+    desk = desk_in(tmp_path, Varied("print(x)", "x = 2", "print(x); print(x)", "x = 2"))
+    desk.answer = lambda label: "3"
+    dispatch(desk, "say it")
+    dispatch(desk, "/retry 3")
+    shown = said(desk)
+    assert "1  prints nothing  (2 tries)" in shown
+    assert "2  prints 1  (1 try, live)" in shown
+    again = load(desk.log.path)
+    assert code(again) == ["print(x); print(x)"]
+    assert {turn.chunk for turn in again.turns} == {"print(x)", "x = 2", "print(x); print(x)"}
+    dispatch(desk, "/undo")
+    assert code(load(desk.log.path)) == []
+
+
+def test_several_tries_without_anybody_to_ask_keep_the_live_one(tmp_path: Path) -> None:
+    desk = desk_in(tmp_path, Varied("print(x)", "x = 2", "x = 3"))
+    dispatch(desk, "say it")
+    dispatch(desk, "/retry 2")
+    assert code(desk.session) == ["print(x)"]
+    assert "the live one stays; /pick K takes another later" in said(desk)
+
+
+def test_the_setting_n_tries_each_turn_so_often(tmp_path: Path) -> None:
+    desk = desk_in(tmp_path, Varied("print(x)", "x = 2", "x = 3"))
+    desk.answer = lambda label: "1"
+    dispatch(desk, "/set n 3")
+    dispatch(desk, "say it")
+    assert code(desk.session) == ["x = 2"]
+
+
+def test_ask_never_and_a_word_that_is_none_of_its(tmp_path: Path) -> None:
+    desk = desk_in(tmp_path)
+    desk.answer = lambda label: "1"
+    assert desk.maker().asking is not None
+    dispatch(desk, "/set ask never")
+    assert desk.maker().asking is None
+    with pytest.raises(Exception, match="ask is one of auto, always, never"):
+        dispatch(desk, "/set ask maybe")

@@ -1,0 +1,52 @@
+"""What a real model is told: folded, forgotten, shown by the meter, and made again byte for byte."""
+
+from pathlib import Path
+
+import pytest
+
+from mtchat.sandbox import sandbox
+from mtchat.starter import cache
+from mtchat.store import load
+from tests.shell import mtchat
+from tests.terminal import CTRL_D, ENTER, terminal
+
+pytestmark = [
+    pytest.mark.model,
+    pytest.mark.skipif(
+        cache.locate("starter-small", cache.folder()) is None,
+        reason="starter-small is not here: mtchat models get starter-small",
+    ),
+    pytest.mark.skipif(not sandbox.probe().ok, reason=f"no sandbox: {sandbox.probe().reason}"),
+]
+WORDS = ["-m", "mtchat", "--model", "starter-small", "--max-tokens", "128", "--policy", "plain"]
+ASKED = "Write a function average(numbers) that sums the numbers in a loop and divides, with a docstring"
+
+
+def test_a_folded_and_a_forgotten_turn_are_made_again_after_they_are_told_anew(tmp_path: Path) -> None:
+    (tmp_path / "sessions").mkdir()
+    with terminal([*WORDS, "story"], tmp_path) as screen:
+        screen.wait("1› ", 30)
+        for line, sign in (
+            (ASKED, "\n2› "),
+            ("/fold 1", "turn 1 is folded; the program keeps its code"),
+            ("Print average([1, 2, 6])", "\n3› "),
+            ("/forget 2", "turn 2 is forgotten"),
+            ("Print average([3, 5])", "\n4› "),
+            ("/context", "folded, saves "),
+            ("/unfold 1-2", "turn 2 was forgotten; the model sees all of it again"),
+        ):
+            screen.send(line + ENTER)
+            text = screen.wait(sign, 60)
+        assert "\n│ 3.0\n" in text
+        assert "\n│ 4.0\n" in text
+        screen.send(CTRL_D)
+        assert screen.ended(30) == 0
+    session = load(tmp_path / "sessions" / "story.jsonl")
+    assert session.marks == {}
+    assert [(turn.making.folded, turn.making.forgotten) for turn in session.path] == [
+        ((), ()),
+        ((1,), ()),
+        ((1,), (2,)),
+    ]
+    same = mtchat(tmp_path, "replay", "story", "--verify")
+    assert "3 of 3 turns are the same, byte for byte" in same.stdout
