@@ -9,6 +9,7 @@ from mtchat.core.given import Given
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program
 from mtchat.core.settings import Limits
+from mtchat.errors import UsageError
 from mtchat.repl.app import dispatch
 from mtchat.repl.desk import Desk, Hear
 from mtchat.store import load
@@ -157,6 +158,28 @@ def test_a_failing_turn_that_was_approved_offers_the_fix(asked: Callable[..., As
     one = asked("")
     one.take("fail")
     assert "/fix asks the model to mend it" in said(one.desk)
+
+
+def test_tries_beside_a_turn_are_not_run_where_the_user_is_asked(asked: Callable[..., Asked]):
+    one = asked("", "")
+    one.take("/set n 3", "flaky")
+    assert one.ran == [["raise ValueError('no')"]]
+    assert "others are run to be compared, and run is ask" in said(one.desk)
+
+
+def test_rewritten_code_is_not_run_unasked(asked: Callable[..., Asked]):
+    one = asked("")
+    one.take("define x")
+    with pytest.raises(UsageError, match="/set run on allows that"):
+        one.take("/refactor 1")
+    assert len(one.ran) == 1
+
+
+def test_a_recap_is_compared_without_a_run_where_the_user_is_asked(asked: Callable[..., Asked]):
+    one = asked("", "")
+    one.take("define x", "print x", "/recap new")
+    assert len(one.ran) == 2
+    assert one.chunks == ["", "print(x)"]
 
 
 @pytest.fixture

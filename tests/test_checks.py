@@ -228,24 +228,28 @@ def test_a_fix_that_breaks_the_program_or_another_check_is_not_kept(tmp_path: Pa
     assert [turn.chunk for turn in desk.session.path] == ["x = 1\ny = 1"]
 
 
-def test_a_retry_takes_the_candidate_that_passes_though_most_do_otherwise(ground: Ground):
-    replies = {"add up": ["total = 40", "total = 40", "total = 42", "total = 40", "total = 40"]}
-    model = Model(replies)
-
+def making(ground: Ground, model: Model, policy: Policy) -> Synthesizer:
     def look(part: Program) -> Outcome:
         outcome = ground.trial(part, Limits(), NOTHING)
         return examined(part, outcome, lambda each: probed(ground, each, Limits()))
 
-    maker = Synthesizer(
+    return Synthesizer(
         instruct,
         model.complete,
         look,
         CARD,
         "instruct",
-        policy=Policy(samples=3),
+        policy=policy,
         candidates=model.candidates,
         look=look,
     )
+
+
+def test_a_retry_takes_the_candidate_that_passes_though_most_do_otherwise(ground: Ground):
+    replies = {"add up": ["total = 40", "total = 40", "total = 42", "total = 40", "total = 40"]}
+    model = Model(replies)
+
+    maker = making(ground, model, Policy(samples=3))
     before = maker.take(Session(), "add up", GREEDY)
     assert before.path[-1].chunk == "total = 40"
     after = maker.retry(claimed(before, turn_1="total == 42"), GREEDY)
@@ -306,3 +310,19 @@ def test_running_a_session_tells_of_its_checks_and_ends_badly_where_one_fails(tm
     fed = mtchat(tmp_path, "run", "--sessions", ".", "asks", "--stdin", "in.txt")
     assert "✗ after turn 2, x must be 'a', but x is 'b'" in fed.stderr
     assert fed.returncode == 1
+
+
+def test_a_turn_that_leaves_its_code_to_a_program_written_afresh_keeps_its_checks(ground: Ground):
+    replies = {
+        "set x": ["x = 1"],
+        "bad y": ["y = x.no"],
+        "show y": ["print(y)"],
+        "set x\nbad y\nshow y": ["x = 1\ny = 2\nprint(y)"],
+    }
+    maker = making(ground, Model(replies), Policy(afresh=1))
+    session = making(ground, Model(replies), Policy()).take(Session(), "set x", GREEDY)
+    session = making(ground, Model(replies), Policy()).take(session, "bad y", GREEDY)
+    session = maker.take(claimed(session, turn_2="y == 2"), "show y", GREEDY)
+    assert [turn.chunk for turn in session.path] == ["x = 1", "", "x = 1\ny = 2\nprint(y)"]
+    assert session.outcome is not None
+    assert session.outcome.findings == (Finding(2, "y == 2", True),)

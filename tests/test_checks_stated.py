@@ -48,6 +48,7 @@ def test_an_instruction_that_is_a_check_is_kept_as_python(instruction: str, code
         "check that total is 42\nand print it",
         "Print total. It must be 42.",
         "total == 42",
+        "check that total is 42" + " is 42" * 99999,
     ],
 )
 def test_what_is_no_check_of_names_that_are_there_is_for_the_model(instruction: str):
@@ -98,7 +99,9 @@ def test_the_command_takes_python_and_words(text: str, code: str):
         ("totl == 3", "has no totl after turn 2; did you mean total?"),
         ("name is Bob", "a text goes in quotes: 'Bob'"),
         ("1: rate == 3", "rate is not there yet after turn 1"),
-        ("(" * 3000, "cannot be read"),
+        ("(" * 300, "cannot be read"),
+        ("x == " + "-" * 390 + "1", "nested too deeply"),
+        ("total == " + "1" * 400, "at most 400 characters"),
     ],
 )
 def test_what_is_no_check_is_an_error_that_says_what_would_be(text: str, problem: str):

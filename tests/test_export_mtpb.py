@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mtchat.bench.quality.suite import MULTI, SINGLE, Score
 from mtchat.bench.quality.suites import mtpb
@@ -164,3 +166,20 @@ def test_the_repl_writes_it_under_a_name_of_its_own(tmp_path: Path, monkeypatch:
     dispatch(desk, "/export mtpb")
     assert "wrote one.mtpb.jsonl" in said(desk)
     assert json.loads((tmp_path / "one.mtpb.jsonl").read_text())["outputs"] == [1]
+
+
+@given(
+    wishes=st.lists(st.text(max_size=20), min_size=1, max_size=3),
+    chunk=st.text(max_size=20) | st.sampled_from(["print(x)", "print(x, y)", "x = 1"]),
+    said=st.text(max_size=20),
+)
+def test_any_session_gives_a_problem_that_reads_back_or_an_error(wishes: list[str], chunk: str, said: str):
+    made = Session(name="odd").extend(tuple(Turn(wish, chunk) for wish in wishes))
+    made = made.with_outcome(Outcome(stdout=said, outputs=(*[""] * (len(wishes) - 1), said)))
+    try:
+        problem = json.loads(write(made))
+    except MtchatError:
+        return
+    (task,) = mtpb.conversations(problem, MULTI)
+    assert task.instructions == tuple(wishes)
+    assert task.facts == problem["outputs"][0]

@@ -52,12 +52,19 @@ class Finding:
 
 
 def expression(code: str) -> ast.expr | None:
-    """The code as one expression; None where it is none."""
+    """The code as one expression; None where it is none, or is nested too deeply to be told."""
     module = tree(f"({code}\n)")  # in brackets it may have more lines than one
     match module.body if module else []:
-        case [ast.Expr(value)]:
+        case [ast.Expr(value)] if tellable(value):
             return value
     return None
+
+
+def tellable(value: ast.expr) -> bool:
+    try:
+        return bool(ast.unparse(value))
+    except RecursionError:
+        return False
 
 
 def wording(code: str) -> str:

@@ -176,6 +176,9 @@ class Desk:
 
     def compare(self, count: int) -> None:
         """Draws so many other tries for the last turn, shows what they do, and lets the user choose."""
+        if not self.freely:
+            self.view.note("others are run to be compared, and run is ask; /set run on allows that")
+            return
         session = self.session
         maker = self.maker(session.undo().program.source)
         quiet = replace(maker, watch=unseen, complete=self.model.complete)
@@ -231,7 +234,7 @@ class Desk:
         card = self.model.card()
         name = self.chosen_family or family.choose(card)
         run = self.runner()
-        freely = run is not None and self.settings.run != ASK  # whether programs may run that nobody saw
+        freely = run is not None and self.freely
         chosen = policy.load(self.settings.policy)
         return Synthesizer(
             family.load(name),
@@ -256,6 +259,11 @@ class Desk:
             return None
         self.announce()
         return self.asked if self.settings.run == ASK else self.run
+
+    @property
+    def freely(self) -> bool:
+        """Whether programs may run that the user has not seen."""
+        return self.settings.run != ASK
 
     def announce(self) -> None:
         """Says before the first run that programs are held less well than they could be."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mtchat.core.session import Session
-from mtchat.errors import SandboxError
+from mtchat.errors import SandboxError, UsageError
 from mtchat.repl import difference, slash
 from mtchat.repl.desk import Desk
 from mtchat.repl.view import GREEN
@@ -16,6 +16,10 @@ def rework(desk: Desk, number: int, do: Callable[[Synthesizer, Session], Reworke
     """Asks for a turn again and runs it, whatever is set; all that was written is kept beside the program."""
     if desk.tools.refusal():
         raise SandboxError(desk.tools.refusal())
+    if not desk.freely:
+        raise UsageError(
+            "new code is run here to be compared, without asking before; /set run on allows that"
+        )
     source = desk.session.undo(len(desk.session.path) - number + 1).program.source
     maker = replace(desk.maker(source), run=desk.run, look=desk.trial)
     reworked = do(maker, desk.session)

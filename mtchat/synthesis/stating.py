@@ -48,6 +48,7 @@ ARTICLES = re.compile(
 )
 
 LENGTH = re.compile(r"(?:length|size|number\s+of\s+\w+)\s+(?:of|in)\s+(?P<of>.+)", re.IGNORECASE)
+LONGEST = 400  # characters of a check
 EXAMPLES = "/check total == 42, /check total is at least 40, /check 2: len(names) == 3"
 
 
@@ -65,7 +66,7 @@ def stated(instruction: str, session: Session) -> Stated | None:
     What it compares must be there after the turn: so "check that the list is sorted" is for the model.
     """
     match = OPENING.match(instruction)
-    if match is None or "\n" in instruction.strip() or not session.path:
+    if match is None or "\n" in instruction.strip() or len(instruction) > LONGEST or not session.path:
         return None
     number = int(match["turn"] or len(session.path))
     path = session.path[:number]
@@ -100,6 +101,8 @@ def is_value(node: ast.Compare) -> bool:
 def typed(text: str, session: Session) -> Stated:
     """The claim in the argument of /check; the error says what would have been right."""
     text = text.strip()
+    if len(text) > LONGEST:
+        raise UsageError(f"a check has at most {LONGEST} characters; a function of the program can hold more")
     if not session.path:
         raise MtchatError("there is no turn to check yet; type an instruction")
     number, wish = len(session.path), text
@@ -216,6 +219,8 @@ def problem(wish: str) -> str:
         case [ast.Assign([target], value)]:
             right = f"{ast.unparse(target)} == {ast.unparse(value)}"
             return f"= gives a value; a check compares with ==: /check {right}"
+        case [ast.Expr()] if expression(wish) is None:
+            return "that is nested too deeply for a check; a function of the program can hold it"
         case [ast.Expr()] if halves(wish):
             return f"each side of and, or compares: total == 42 or total == 43, not {wish}"
         case [ast.Expr()]:

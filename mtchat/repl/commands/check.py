@@ -1,9 +1,10 @@
 """Keeps a check with a turn: what must hold after it, as in /check total == 42.
 
-Words do as well: /check total is at least 40, or as an instruction: after this total must be 42. The check
-is about the last turn, or about turn N: /check 2: len(names) == 3. It is looked at with each run of the
-program, on a copy of the state that its turn left. Numbers that differ by rounding alone are equal. /retry
-takes a candidate that passes where there is one, and /fix goes on until all checks hold.
+Words do as well: /check total is at least 40. So does an instruction: after this total must be
+42, or: check that total is 42. The check is about the last turn, or about turn N, as in
+/check 2: len(names) == 3. It is looked at with each run of the program, on a copy of the state
+that its turn left; numbers that differ by rounding alone are equal. /retry takes a candidate that
+passes where there is one, and /fix goes on until all checks hold.
 
 Without anything it lists the checks; -d N removes the Nth of them.
 """
@@ -14,7 +15,7 @@ from mtchat.repl.desk import Desk
 from mtchat.repl.words import number
 from mtchat.synthesis.stating import typed
 
-USAGE = "[EXPRESSION | -d N]"
+USAGE = "[EXPR | -d N]"
 
 
 def do(desk: Desk, argument: str) -> None:

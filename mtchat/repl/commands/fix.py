@@ -1,7 +1,8 @@
 """Asks the model to mend the failing turn, in at most N rounds (3).
 
-Each round is shown, and the best program is kept: it is never worse than before. The first try and the
-rounds that were not kept stay in the session beside it.
+A turn about which a check does not hold is mended in the same way (/check). Each round is shown,
+and the best program is kept: it is never worse than before. The first try and the rounds that were
+not kept stay in the session beside it.
 """
 
 from mtchat.errors import UsageError

@@ -71,7 +71,7 @@ def compared(desk: Desk, made: Session) -> bool:
     old, new = live.program.source, made.program.source
     if old == new:
         return False
-    if desk.runner() is not None:
+    if desk.freely and desk.runner() is not None:
         made = ran(desk, made)
         if unended(live.outcome):
             made = replace(made, outcomes={**made.outcomes, **ran(desk, live).outcomes})
@@ -123,7 +123,7 @@ def take(desk: Desk, head: str) -> None:
     if old.branch:
         branches[old.branch] = head
     desk.keep(replace(old.move(head), branches=branches), "recap")
-    if desk.runner() is not None:  # for the files that it leaves
+    if desk.freely and desk.runner() is not None:  # for the files that it leaves
         desk.keep(desk.session.with_outcome(desk.run(desk.session.program)), "recap")
     desk.view.line(where(desk.session))
     desk.view.note(f"this turn has the whole program; /goto {name} goes back to the one before")
