@@ -101,7 +101,7 @@ class Session:
         return replace(moved, branch="")
 
     def grows(self, branch: str, turn: Turn) -> bool:
-        """Whether a turn belongs to a branch: it comes at its end, corrects one of its turns, or is one again."""
+        """Whether a turn belongs to a branch: it comes at its end, corrects one of its turns, or retries it."""
         end = self.branches[branch]
         if end == turn.parent:
             return True
