@@ -31,8 +31,9 @@ from mtchat.sandbox.kernel import rlimits
         ("disk", "1 GB", 1024),
         ("output_kib", "2 MiB", 2048),
         ("output", "64k", 64),
-        ("run", "off", False),
-        ("run", "Yes", True),
+        ("run", "off", "off"),
+        ("run", "Yes", "on"),
+        ("run", "Ask", "ask"),
     ],
 )
 def test_a_setting_takes_the_value_that_was_typed(name, text, value):
@@ -62,8 +63,8 @@ def test_a_setting_takes_the_value_that_was_typed(name, text, value):
         ("seconds", "25h", "seconds must be between 0.1 s and 86400 s, not 25h"),
         ("disk_mib", "0", "disk_mib must be between 1 MiB and 1048576 MiB, not 0"),
         ("output_kib", "2 TiB", "output_kib must be between 1 KiB and 1048576 KiB, not 2 TiB"),
-        ("run", "0", "run is on or off, not '0'"),
-        ("run", "maybe", "run is on or off, not 'maybe'"),
+        ("run", "0", "run is on, ask or off, not '0'"),
+        ("run", "maybe", "run is on, ask or off, not 'maybe'"),
         ("policy", "the best", "policy is a name such as default, best or plain, not 'the best'"),
     ],
 )

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -12,6 +12,7 @@ from mtchat.cli.wiring import wait_for
 from mtchat.core.given import Given
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program
+from mtchat.core.reference import resolved
 from mtchat.core.session import Session
 from mtchat.core.settings import Limits, Settings
 from mtchat.core.turn import INTERRUPTED
@@ -22,7 +23,23 @@ from mtchat.repl.remedy import in_shell
 from mtchat.repl.turns import fitting
 from mtchat.repl.view import View, cost, shown
 from mtchat.store import Log, attach, checked, files_of
-from mtchat.synthesis import Chose, Event, Fitted, Made, Mending, Ran, Synthesizer, failed, policy, unended
+from mtchat.synthesis import (
+    Chose,
+    Event,
+    Fitted,
+    Made,
+    Mending,
+    Ran,
+    Stated,
+    Synthesizer,
+    examined,
+    failed,
+    policy,
+    stated,
+    unended,
+    wrong,
+)
+from mtchat.synthesis.stating import typed
 
 
 @dataclass(frozen=True)
@@ -85,9 +102,13 @@ class Player:
 
     def run(self, program: Program) -> Outcome:
         given = Given(files=self.session.attached)
-        return self.sandbox.run(program, self.script.settings.limits, files_of(self.log.path), given)
+        outcome = self.sandbox.run(program, self.script.settings.limits, files_of(self.log.path), given)
+        return examined(program, outcome, self.probe)
 
     def look(self, program: Program) -> Outcome:
+        return examined(program, self.probe(program), self.probe)
+
+    def probe(self, program: Program) -> Outcome:
         return self.sandbox.look(program, self.script.settings.limits, Given(files=self.session.attached))
 
     def watch(self, event: Event) -> None:
@@ -129,18 +150,38 @@ class Player:
             return edit(self, self.script.edit, instruction)
         self.view.heading(f"{len(self.session.path) + 1}› {instruction}")
         before = self.session
-        made = self.maker.take(before, instruction, self.script.settings.sampling)
+        if claim := claimed(instruction, before):
+            return self.check(claim)
+        said = resolved(instruction, before)
+        made = self.maker.take(before, said.text, self.script.settings.sampling, typed=said.typed)
         if made is before:
             return False
         self.keep(made, "turn")
         if made.path[-1].status == INTERRUPTED or stopped(made.outcome):
             return False
-        if self.script.fix and failed(made.outcome):
-            fixed = self.maker.fix(made, self.script.settings.sampling)
-            self.keep(fixed.session, "fix")
-            self.view.line(f"fix ended after round {fixed.rounds}: {fixed.reason}")
-            return fixed.reason != "interrupted"
-        return True
+        return self.mended()
+
+    def mended(self) -> bool:
+        """Mends the program where that was asked for and is needed; False when the user stopped it."""
+        if not self.script.fix or not wrong(self.session.outcome):
+            return True
+        fixed = self.maker.fix(self.session, self.script.settings.sampling)
+        self.keep(fixed.session, "fix")
+        self.view.line(f"fix ended after round {fixed.rounds}: {fixed.reason}")
+        return fixed.reason != "interrupted"
+
+    def check(self, claim: Stated) -> bool:
+        """Keeps a check with its turn, and looks at it where the program has run."""
+        session, turn = self.session, self.session.numbered(claim.turn).id
+        mark = session.mark(turn)
+        if claim.code not in mark.checks:
+            session = session.with_mark(turn, replace(mark, checks=(*mark.checks, claim.code)))
+        if session.outcome is not None and not unended(session.outcome):
+            outcome = examined(session.program, session.outcome, self.probe)
+            session = session.with_outcome(outcome)
+            self.view.findings(outcome)
+        self.keep(session, "check")
+        return self.mended()
 
 
 def play(script: Script, log: Log, model: Loading, sandbox: Sandbox, view: View) -> ExitCode:
@@ -166,7 +207,9 @@ def finish(script: Script, player: Player) -> ExitCode:
     """Prints the program, or what it prints."""
     if not script.run:
         write(sys.stdout, player.session.program.source)
-        return ExitCode.FAILED if script.fix and failed(player.session.outcome) else ExitCode.DONE
+        outcome = player.session.outcome
+        failing = (script.fix and failed(outcome)) or (outcome is not None and bool(outcome.broken))
+        return ExitCode.FAILED if failing else ExitCode.DONE
     if unended(player.session.outcome):
         player.keep(player.maker.tried(player.session), "run")
     outcome = player.session.outcome
@@ -185,13 +228,19 @@ def report(outcome: Outcome, view: View, place: Path, hint: str) -> ExitCode:
         return ExitCode.SANDBOX
     if stopped(outcome):
         return ExitCode.INTERRUPTED
-    return ExitCode.DONE if outcome.ok else ExitCode.FAILED
+    return ExitCode.DONE if outcome.right else ExitCode.FAILED
 
 
 def write(out: TextIO, text: str) -> None:
     """Text of a model or a program: as it is into a file or pipe, escaped on a terminal."""
     out.write(escaped(text) if out.isatty() else text)
     out.flush()
+
+
+def claimed(instruction: str, session: Session) -> Stated | None:
+    """The check in an instruction, in words or after /check; None where it is for the model."""
+    word, *rest = instruction.split(maxsplit=1)
+    return typed(rest[0] if rest else "", session) if word == "/check" else stated(instruction, session)
 
 
 def stopped(outcome: Outcome | None) -> bool:

@@ -4,6 +4,7 @@ import argparse
 import os
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from mtchat import store
@@ -25,10 +26,11 @@ from mtchat.repl.words import home, regular
 from mtchat.starter import cache
 from mtchat.starter.progress import Progress, describe
 from mtchat.store import Log
+from mtchat.synthesis import examined
 
 
 def run(args: argparse.Namespace) -> int:
-    """The program's own output on stdout and stderr as it comes, and its own exit code."""
+    """The program's own output as it comes, and its own exit code; 1 where only a check fails."""
     out, err = View.of(sys.stdout), View.of(sys.stderr)
     settings = arguments.settings(args)
     program, place, session = assembled(args)
@@ -38,15 +40,19 @@ def run(args: argparse.Namespace) -> int:
         view = err if stream == "stderr" else out
         write(view.out, text)
 
-    ground = wiring.Ground(args.unsafe)
-    err.warning(ground.notice())
-    outcome = ground.run(program, settings.limits, place, hear, given)
+    with wiring.Ground(args.unsafe) as ground:
+        err.warning(ground.notice())
+        outcome = ground.run(program, settings.limits, place, hear, given)
+        again = replace(given, stdin=None) if given.stdin and Path(given.stdin).is_fifo() else given
+        outcome = examined(program, outcome, lambda part: ground.trial(part, settings.limits, again))
     if outcome.traceback:
         err.line(outcome.traceback.rstrip("\n"))
-    if not outcome.ok:
+    if outcome.ok:
+        err.findings(outcome)
+    else:
         err.verdict(outcome, in_shell(outcome, settings, fed=given.stdin is not None))
     err.files(outcome, shown(place) if place else "")
-    return status(outcome)
+    return status(outcome) or (ExitCode.FAILED if outcome.broken else ExitCode.DONE)
 
 
 def given_to(session: Session, args: argparse.Namespace, settings: Settings, err: View) -> Given:

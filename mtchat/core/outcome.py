@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from mtchat.core.claim import Finding
 from mtchat.core.program import Place, Program
 
 
@@ -44,7 +45,7 @@ class Outcome:
     `skipped` names what was left but not collected, and why. `resumed` counts the turns at the beginning
     whose state was still alive, so that they did not run again; `note` says why an earlier one had to.
     `variables` are there when they were asked for. `agreed` is the share, by likelihood, of the candidates
-    for the last turn that did the same; 1 where none were weighed.
+    for the last turn that did the same; 1 where none were weighed. `findings` are what came of the claims.
     """
 
     tier: str = ""
@@ -67,11 +68,22 @@ class Outcome:
     note: str = ""
     variables: tuple[Variable, ...] = ()
     agreed: float = 1.0
+    findings: tuple[Finding, ...] = ()
 
     @property
     def ok(self) -> bool:
         """The whole program ran: to the end of its last turn, exit code 0, within its limits."""
         return self.finished and self.exit_code == 0 and not self.limit and not self.error
+
+    @property
+    def broken(self) -> tuple[Finding, ...]:
+        """The claims that do not hold."""
+        return tuple(each for each in self.findings if each.passed is False)
+
+    @property
+    def right(self) -> bool:
+        """The whole program ran, and all claims hold."""
+        return self.ok and not self.broken
 
     @property
     def turn(self) -> int | None:

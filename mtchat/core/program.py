@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+from mtchat.core.claim import Claim
 from mtchat.core.turn import Turn
 
 PREAMBLE = 0
@@ -28,11 +29,13 @@ class Place:
 class Program:
     """Chunks in order. Each is compiled under its own file name, so errors name the turn.
 
-    `name` is the file's name when the program is one file and not a conversation.
+    `name` is the file's name when the program is one file and not a conversation. `claims` are what must
+    hold after its turns.
     """
 
     chunks: tuple[Chunk, ...] = ()
     name: str = ""
+    claims: tuple[Claim, ...] = ()
 
     def label(self, turn: int) -> str:
         """What to call a chunk when it fails: "turn 3", "preamble", or the file's name."""
@@ -58,7 +61,8 @@ class Program:
         return tuple(found)
 
 
-def assemble(path: tuple[Turn, ...], preamble: str = "") -> Program:
+def assemble(path: tuple[Turn, ...], preamble: str = "", claims: tuple[Claim, ...] = ()) -> Program:
     """The program of a path. A turn without code keeps its number."""
     first = (Chunk(PREAMBLE, preamble),) if preamble.strip() else ()
-    return Program((*first, *(Chunk(number, turn.chunk) for number, turn in enumerate(path, start=1))))
+    chunks = (Chunk(number, turn.chunk) for number, turn in enumerate(path, start=1))
+    return Program((*first, *chunks), claims=claims)

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from mtchat.core.claim import Claim
 from mtchat.core.given import Attached
 from mtchat.core.mark import Mark
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program, assemble
-from mtchat.core.turn import Turn
+from mtchat.core.turn import KEPT, Turn
 from mtchat.errors import MtchatError
 
 ROOT = ""
@@ -47,7 +48,17 @@ class Session:
 
     @property
     def program(self) -> Program:
-        return assemble(self.path, self.preamble)
+        return assemble(self.path, self.preamble, self.claims)
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """What must hold on the live path; after a later turn where that has the code of the claim's own."""
+        path = self.path
+        return tuple(
+            Claim(number, code, written(path, number))
+            for number, turn in enumerate(path, start=1)
+            for code in self.mark(turn.id).checks
+        )
 
     @property
     def outcome(self) -> Outcome | None:
@@ -69,7 +80,9 @@ class Session:
     def numbered(self, number: int) -> Turn:
         """Turn `number` of the live path, counted from 1."""
         if not 1 <= number <= len(self.path):
-            raise MtchatError(f"no turn {number}; the program has {count(len(self.path))}")
+            raise MtchatError(
+                f"no turn {number}; the program has {count(len(self.path))}, and /show shows them"
+            )
         return self.path[number - 1]
 
     def children(self, turn: str) -> tuple[Turn, ...]:
@@ -109,9 +122,11 @@ class Session:
 
     def undo(self, turns: int = 1) -> "Session":
         if not self.path:
-            raise MtchatError("nothing to undo: the program has no turns")
+            raise MtchatError("nothing to undo: the program has no turns yet; type an instruction to begin")
         if not 1 <= turns <= len(self.path):
-            raise MtchatError(f"cannot undo {turns}: the program has {count(len(self.path))}")
+            raise MtchatError(
+                f"cannot undo {turns}: the program has {count(len(self.path))}; /undo takes back one"
+            )
         return replace(self, head=self.path[-turns].parent)
 
     def redo(self, turns: int = 1) -> "Session":
@@ -119,8 +134,12 @@ class Session:
         for done in range(turns):
             if moved.head not in moved.visited:
                 if done:
-                    raise MtchatError(f"cannot redo {turns}: only {done} can be brought back")
-                raise MtchatError("nothing to redo: this is the last turn of the branch")
+                    raise MtchatError(
+                        f"cannot redo {turns}: only {done} can be brought back; /redo {done} does"
+                    )
+                raise MtchatError(
+                    "nothing to redo: no turn comes after this one; /redo brings back what /undo took"
+                )
             moved = replace(moved, head=moved.visited[moved.head])
         return moved
 
@@ -153,6 +172,14 @@ class Session:
     def with_outcome(self, outcome: Outcome) -> "Session":
         """This session with what its live program did."""
         return replace(self, outcomes={**self.outcomes, self.head: outcome})
+
+
+def written(path: tuple[Turn, ...], number: int) -> int:
+    """The turn whose chunk has the code of a turn: its own, or a later one that has the program afresh."""
+    turn = path[number - 1]
+    if turn.chunk or turn.status != KEPT:
+        return number
+    return next((at for at, each in enumerate(path, start=1) if at > number and each.chunk), number)
 
 
 def count(turns: int) -> str:

@@ -43,7 +43,7 @@ class Settings:
     memory_mib: int = 1024
     disk_mib: int = 256
     output_kib: int = 1024
-    run: bool = True
+    run: str = "on"
     policy: str = "default"
     n: int = 1
     ask: str = "auto"
@@ -67,6 +67,8 @@ class Settings:
             return replace(self, policy=text.strip())
         if name in CHOICES:
             return replace(self, **{name: chosen(name, text)})  # type: ignore[arg-type]
+        if name == "run":
+            return replace(self, run=when(text))
         value = parse(name, text, type(getattr(self, name)))
         low, high = BOUNDS.get(name, (float("-inf"), float("inf")))
         if not low <= value <= high:
@@ -93,7 +95,7 @@ HELP = {
     "memory_mib": "memory that one run may take",
     "disk_mib": "what one run may write to files, with the attached ones",
     "output_kib": "what one run may print",
-    "run": "on runs the program after each turn; off waits for /run",
+    "run": "on runs the program after each turn; ask asks before; off waits for /run",
     "policy": "how turns are made better: default, best, plain and others",
     "n": "tries for each turn: you choose among what they do, a script takes what most do",
     "ask": "asks what you mean: auto where it is open, always where tries differ, never",
@@ -147,6 +149,7 @@ UNITS = {
     "output_kib": Unit("KiB", BYTES, KIB, "512, 512K or 2 MiB"),
 }
 
+ON, ASK, OFF = "on", "ask", "off"
 WORDS = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
 
 
@@ -173,6 +176,16 @@ def chosen(name: str, text: str) -> str:
     if word not in CHOICES[name]:
         raise UsageError(f"{name} is one of {', '.join(CHOICES[name])}, not {text!r}")
     return word
+
+
+def when(text: str) -> str:
+    """When the program runs, as typed."""
+    word = text.strip().lower()
+    if word == ASK:
+        return ASK
+    if word not in WORDS:
+        raise UsageError(f"run is on, ask or off, not {text!r}")
+    return show(WORDS[word])
 
 
 def measured(word: str, unit: Unit, kind: type) -> int | float:

@@ -13,7 +13,7 @@ INTERRUPTED = "interrupted"
 EDITED = "edited"
 KEPT = "kept"
 # of Making; turns from before they were there keep their ids
-LATER = ("guidance", "rules", "afresh", "folded", "forgotten")
+LATER = ("guidance", "rules", "afresh", "folded", "forgotten", "asked", "goes_on")
 STATUSES = (COMPLETE, INTERRUPTED, EDITED, KEPT)
 
 
@@ -26,7 +26,8 @@ class Making:
     the context held beside the conversation; `rules` says that the code was repaired by rule, and `afresh`
     that it is the whole program, written again from all instructions up to this one. Of the turns before
     it, the context held those with a number in `folded` as signatures and names, and those in `forgotten`
-    not at all.
+    not at all. `asked` is what the model was told to do with the code of the turn in `mends`, where that does
+    not fail; `goes_on` that it was to go on from where that code ends.
     """
 
     model: str = ""
@@ -41,6 +42,8 @@ class Making:
     afresh: bool = False
     folded: tuple[int, ...] = ()
     forgotten: tuple[int, ...] = ()
+    asked: str = ""
+    goes_on: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ class Turn:
 
     `status` is complete (the model wrote it), interrupted (it was stopped while it wrote), edited (the
     user wrote it) or kept (carried over from another branch when a turn before it was replaced).
-    `meant` is the user's answer where the instruction could be read in more than one way.
+    `meant` is the user's answer where the instruction could be read in more than one way; `typed` is the
+    instruction as it was typed, where that referred to something: "explain {err}".
     """
 
     instruction: str
@@ -59,6 +63,12 @@ class Turn:
     making: Making = Making()
     usage: Usage = Usage()
     meant: str = ""
+    typed: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The instruction as the user knows it."""
+        return self.typed or self.instruction
 
     @property
     def wish(self) -> str:
@@ -67,9 +77,11 @@ class Turn:
 
     @cached_property
     def id(self) -> str:
-        """BLAKE2b-128 of parent, instruction, chunk, status, making and meaning as canonical JSON, in hex."""
+        """BLAKE2b-128 of its values, those of `making` among them, as canonical JSON, in hex."""
         making = {name: value for name, value in asdict(self.making).items() if value or name not in LATER}
-        parts = [self.parent, self.instruction, self.chunk, self.status, making, *filter(None, [self.meant])]
+        typed = {"typed": self.typed} if self.typed else {}
+        later = filter(None, [self.meant, typed])
+        parts = [self.parent, self.instruction, self.chunk, self.status, making, *later]
         text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         # ASCII escapes would give two lone surrogates the id of the character they pair up to
         return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

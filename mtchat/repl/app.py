@@ -2,22 +2,25 @@
 
 import difflib
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.input.typeahead import clear_typeahead
 from prompt_toolkit.styles import Style
 
 from mtchat import __version__, registry
 from mtchat.errors import MtchatError, UsageError
-from mtchat.repl import slash, toolbar
+from mtchat.repl import checking, slash, toolbar
 from mtchat.repl.completion import Slash
 from mtchat.repl.desk import Desk, Leave
-from mtchat.repl.echo import silent
+from mtchat.repl.echo import forget_typed, silent
 from mtchat.repl.keys import bindings
 from mtchat.repl.view import shown
 from mtchat.repl.words import sound, where
+from mtchat.synthesis import stated
 
 STYLE = Style.from_dict(
     {
@@ -28,12 +31,16 @@ STYLE = Style.from_dict(
 )
 
 
+FIRST = "print the numbers from 1 to 10"
+
+
 def start(desk: Desk, history: Path | None) -> None:
     """Runs the REPL until the user leaves. The model starts to load once the prompt is on the screen."""
     prompt = prompter(desk, history)
     desk.ask = lambda label, text: asked(prompt, label, text)
     questions: PromptSession[str] = PromptSession(style=STYLE)
     desk.answer = lambda label: answered(questions, label)
+    desk.approval.confirm = confirmer()
     prompt.app.after_render += lambda _: desk.begin()
     greet(desk)
     going = True
@@ -89,6 +96,18 @@ def answered(prompt: PromptSession[str], label: str) -> str | None:
         return None
 
 
+def confirmer() -> Callable[[str], str]:
+    """Asks a question apart from the conversation: what was typed before it was asked is no answer."""
+    prompt = PromptSession[str](style=STYLE)
+
+    def confirm(label: str) -> str:
+        forget_typed()
+        clear_typeahead(prompt.input)
+        return prompt.prompt([("class:prompt", label)])
+
+    return confirm
+
+
 def greet(desk: Desk) -> None:
     view = desk.view
     view.line(
@@ -98,7 +117,7 @@ def greet(desk: Desk) -> None:
     for notice in desk.notices:
         view.note(notice)
     if not desk.session.turns:
-        view.note(f"new session {desk.session.name}")
+        view.note(f"new session {desk.session.name}; try: {FIRST}")
     else:
         view.line(f"{desk.session.name}: {where(desk.session)}. /show shows the program.")
 
@@ -143,7 +162,11 @@ def dispatch(desk: Desk, line: str) -> None:
     if text == "/":
         raise UsageError("/help lists the commands")
     if not (text[0] == "/" and text[1:2].isalpha()):
-        desk.take(text)
+        claim = stated(text, desk.session)
+        if claim is None:
+            desk.take(text)
+        else:
+            checking.keep(desk, claim)
         return
     name, *rest = text[1:].split(maxsplit=1)
     known = slash.names()

@@ -9,11 +9,14 @@ from mtchat.core.given import Given
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program
 from mtchat.core.prompt import ModelCard, Piece, Prompt
+from mtchat.core.reference import Said, resolved
 from mtchat.core.session import Session
-from mtchat.core.settings import Limits, Sampling, Settings
+from mtchat.core.settings import ASK, OFF, ON, Limits, Sampling, Settings
 from mtchat.errors import ModelError, MtchatError, SandboxError
 from mtchat.prompting import family
+from mtchat.repl.approval import Approval, follow
 from mtchat.repl.asking import Answer, asking, offered, picked
+from mtchat.repl.lesson import Lesson
 from mtchat.repl.remedy import in_repl
 from mtchat.repl.view import Tail, View, shown
 from mtchat.repl.words import number
@@ -27,10 +30,11 @@ from mtchat.synthesis import (
     Run,
     Synthesizer,
     Watch,
-    failed,
+    examined,
     policy,
     unended,
     unseen,
+    wrong,
 )
 
 TRIAL_SECONDS = 10.0
@@ -113,10 +117,13 @@ class Desk:
     chosen_family: str = ""
     announced: bool = False
     last: Outcome | None = None
+    lesson: Lesson | None = None
+    approval: Approval = field(init=False)
     session: Session = field(init=False)
     notices: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.approval = Approval(self.view)
         self.take_up()
 
     def take_up(self) -> None:
@@ -148,9 +155,10 @@ class Desk:
 
     def take(self, instruction: str) -> None:
         """One turn of the conversation."""
-        before = self.session
+        before, said = self.session, self.resolved(instruction)
         maker = self.maker(before.program.source)
-        self.finish(before, maker.take(before, instruction, self.settings.sampling), "turn")
+        made = maker.take(before, said.text, self.settings.sampling, typed=said.typed)
+        self.finish(before, made, "turn")
         if self.settings.n > 1 and self.session is not before and not unended(self.session.outcome):
             self.compare(self.settings.n - 1)
 
@@ -174,22 +182,30 @@ class Desk:
         self.keep(self.session.undo().add(found[place].candidate.turn), "pick")
         self.view.note(f"now it is number {place + 1}; /pick shows the others")
 
+    def resolved(self, instruction: str) -> Said:
+        """An instruction with what it refers to in its place."""
+        return resolved(instruction, self.session, self.last)
+
     def finish(self, before: Session, session: Session, why: str) -> None:
         """Keeps a session that may have a new turn, and says what can be done next."""
         self.view.erase()  # what was weighed and changed nothing
         if session is before:
-            self.view.note("stopped before anything was written; nothing is changed")
+            self.view.note(
+                "stopped before anything was written; nothing is changed, so you can type another instruction"
+            )
             return
         self.keep(session, why)
-        if failed(session.outcome):
-            self.view.note("/fix asks the model to mend it")
+        if not follow(self, before) and wrong(session.outcome):
+            self.view.note("/explain says why in plain words, /fix asks the model to mend it")
 
     def fix(self, rounds: int) -> Fixed:
         """Mends the failing turn. Whatever ends it, the tries are kept and the live program is the best."""
         if self.tools.refusal():
             raise SandboxError(self.tools.refusal())
-        maker = replace(self.maker(self.session.program.source), run=self.run)
+        run = self.asked if self.settings.run == ASK else self.run
+        maker = replace(self.maker(self.session.program.source), run=run)
         fixed = maker.fix(self.session, self.settings.sampling, rounds)
+        self.approval.reset()
         self.keep(fixed.session, "fix")
         return fixed
 
@@ -199,6 +215,8 @@ class Desk:
         card = self.model.card()
         name = self.chosen_family or family.choose(card)
         run = self.runner()
+        freely = run is not None and self.settings.run != ASK  # whether programs may run that nobody saw
+        chosen = policy.load(self.settings.policy)
         return Synthesizer(
             family.load(name),
             self.complete,
@@ -206,22 +224,22 @@ class Desk:
             card,
             name,
             self.watcher(before),
-            policy.load(self.settings.policy),
+            chosen if freely else chosen.quiet,
             self.model.candidates,
-            self.trial if run else None,
-            asking(self) if run else None,
+            self.trial if freely else None,
+            asking(self) if freely else None,
             count=lambda prompt: self.model.count(self.model.text(prompt)),
         )
 
     def runner(self) -> Run | None:
         """How turns are run; None when the user, or the machine, does not let them."""
-        if not self.settings.run:
+        if self.settings.run == OFF:
             return None
         if self.tools.refusal():
-            self.view.error(f"programs are not run: {self.tools.refusal()}")
+            self.view.error(f"programs are not run: {self.tools.refusal()}; mtchat doctor says more")
             return None
         self.announce()
-        return self.run
+        return self.asked if self.settings.run == ASK else self.run
 
     def announce(self) -> None:
         """Says before the first run that programs are held less well than they could be."""
@@ -265,13 +283,27 @@ class Desk:
 
     def run(self, program: Program) -> Outcome:
         """The program after a change; the last line it prints follows the moving line."""
-        self.last = self.resume(program, self.place)
+        self.last = examined(program, self.resume(program, self.place), self.probe)
         return self.last
+
+    def asked(self, program: Program) -> Outcome:
+        """The program after a change, where the user lets it run."""
+        self.approval.approve()
+        if self.approval.always:
+            self.approval.always, self.settings = False, replace(self.settings, run=ON)
+        return self.run(program)
+
+    def probe(self, program: Program, given: Given | None = None) -> Outcome:
+        """A program that looks at the checks of another: nothing of it is shown or kept."""
+        given = given or Given(files=present(self.session))
+        with self.view.waiting(lambda: "checking"):
+            return self.tools.resume(program, self.settings.limits, None, Tail(), given, False)
 
     def trial(self, program: Program) -> Outcome:
         """A program that is tried out, with its variables: nothing of it is shown or kept."""
         limits = replace(self.settings.limits, seconds=min(self.settings.seconds, TRIAL_SECONDS))
-        return self.tools.resume(program, limits, None, Tail(), self.given(), True)
+        outcome = self.tools.resume(program, limits, None, Tail(), self.given(), True)
+        return examined(program, outcome, self.probe)
 
     def look(self) -> Outcome:
         """The live program with its variables; what it writes stays where it is."""
@@ -293,6 +325,7 @@ class Desk:
         self.announce()
         given, limits = self.given(arguments, stdin), self.settings.limits
         self.last = self.tools.run(self.session.program, limits, self.place, self.view.hearing(), given)
+        self.last = examined(self.session.program, self.last, lambda part: self.probe(part, given))
         if not arguments and stdin is None:
             self.keep(self.session.with_outcome(self.last), "run")
         return self.last
@@ -315,7 +348,7 @@ class Desk:
             raise MtchatError("the program has no turns yet; type an instruction")
         if not text.strip():
             return len(self.session.path)
-        chosen = number(text, "the number of a turn")
+        chosen = number(text, "the number of a turn; /show shows them")
         self.session.numbered(chosen)
         return chosen
 

@@ -26,6 +26,14 @@ def audible() -> Iterator[None]:
         yield
 
 
+def forget_typed() -> None:
+    """Drops what was typed so far: it answers no question that was not on the screen yet."""
+    try:
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
+    except (termios.error, ValueError, OSError, AttributeError):
+        return
+
+
 @contextmanager
 def local_modes(change: Callable[[int], int]) -> Iterator[None]:
     try:

@@ -6,11 +6,14 @@ from dataclasses import dataclass, field, replace
 from mtchat.core.dependencies import said
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program
+from mtchat.core.reference import Said
 from mtchat.core.session import Session
+from mtchat.core.settings import ON
+from mtchat.core.turn import Turn
 from mtchat.errors import UsageError
 from mtchat.repl.desk import Desk
-from mtchat.repl.difference import show
-from mtchat.repl.view import View, shown
+from mtchat.repl.difference import difference
+from mtchat.repl.view import DIM, GREEN, RED, View, shown
 from mtchat.repl.words import brief
 from mtchat.repl.writing import Writing
 from mtchat.synthesis import Chose, Event, Made, tried
@@ -19,6 +22,8 @@ from mtchat.synthesis.rederive import Step, always, judged, never, rederive, sto
 ASK = "--ask"
 WAYS = {"--keep": never, "--all": always}
 FLAGS = (ASK, *WAYS)
+MOST_LINES = 60  # of a difference
+STYLES = {"+": GREEN, "-": RED}
 KEEP, AGAIN = "keep", "again"
 
 
@@ -47,12 +52,13 @@ def known(flag: str) -> str:
     return flag
 
 
-def reword(desk: Desk, number: int, instruction: str, flag: str = "") -> None:
+def reword(desk: Desk, number: int, said: Said, flag: str = "") -> None:
     """Turn `number` made again from another instruction, then the later ones."""
 
     def change(work: "Work", base: Session) -> Session:
-        desk.view.heading(f"{number}› {instruction}")
-        return work.take(base, instruction)
+        old = work.live.numbered(number)
+        desk.view.heading(f"{number}› {said.typed or said.text}")
+        return work.take(base, said.text, said.typed, old.id)
 
     replaced(desk, number, change, flag)
 
@@ -101,9 +107,9 @@ def derived(work: "Work", old: Session, made: Session, flag: str) -> tuple[Sessi
         with desk.view.waiting(lambda: "looking at the later turns"):
             return desk.trial(program)
 
-    runs = desk.settings.run and not desk.tools.refusal()
+    runs = desk.settings.run == ON and not desk.tools.refusal()
     decide = work.asked if flag == ASK else WAYS.get(flag, judged)
-    found = rederive(old, made, work.take, look if runs else None, decide, work.tell)
+    found = rederive(old, made, work.again, look if runs else None, decide, work.tell)
     run = desk.runner() if found.steps and not found.steps[-1].again else None
     session = tried(found.session, run, work.watch)
     if session.outcome is not None and session.outcome.limit == "interrupted":
@@ -127,7 +133,7 @@ def told(view: View, step: Step) -> None:
     if step.worse:
         view.note(f"turn {step.number} is kept as it was after all: that is worse")
     elif step.again:
-        view.heading(f"{step.number}› {step.turn.instruction}")
+        view.heading(f"{step.number}› {step.turn.shown}")
         view.note(f"made again: {step.reason}" if step.reason else "made again, though it still fits")
     else:
         view.note(f"turn {step.number} is kept" + (f", though {step.reason}" if step.reason else ""))
@@ -135,7 +141,11 @@ def told(view: View, step: Step) -> None:
 
 def report(view: View, old: Session, made: Session, kept: int, later: int) -> None:
     """How the program has changed, and how many of its later turns are kept."""
-    show(view, old.program.source, made.program.source)
+    lines = difference(old.program.source, made.program.source)
+    for line in lines[:MOST_LINES]:
+        view.line(line, STYLES.get(line[0], DIM))
+    if len(lines) > MOST_LINES:
+        view.note(f"… {len(lines) - MOST_LINES} more lines; /show shows the program")
     view.note(f"kept {kept} of {later} later turn{'' if later == 1 else 's'}")
 
 
@@ -155,10 +165,15 @@ class Work:
         desk = self.desk
         self.show = Writing(desk.view, base.program.source, shown(desk.place), desk.hint, beside=True)
 
-    def take(self, base: Session, instruction: str) -> Session:
+    def again(self, base: Session, turn: Turn) -> Session:
+        """A turn with the instruction of another, whose checks hold for it too."""
+        return self.take(base, turn.wish, turn.typed, turn.id)
+
+    def take(self, base: Session, instruction: str, typed: str, replaces: str) -> Session:
         maker = replace(self.desk.maker(), watch=self.watch)
         self.begin(base)
-        made = maker.take(base, instruction, self.desk.settings.sampling)
+        sampling = self.desk.settings.sampling
+        made = maker.take(base, instruction, sampling, typed=typed, replaces=replaces)
         self.desk.view.erase()
         return made
 
@@ -179,7 +194,7 @@ class Work:
         if self.desk.answer is None:
             return usual
         choice = f"[{AGAIN}] or {KEEP}" if usual else f"[{KEEP}] or {AGAIN}"
-        wish = brief(step.turn.instruction, 40)
+        wish = brief(step.turn.shown, 40)
         label = f"{step.number}› {wish}: {step.reason or 'it still fits'}. {choice}? "
         while (answer := self.desk.answer(label)) is not None:
             word = answer.strip().lower()

@@ -31,7 +31,7 @@ def state(desk: Desk) -> str:
         return "not run" if desk.session.path else ""
     if outcome.limit == "interrupted":
         return "stopped"
-    return "ok" if outcome.ok else "failed"
+    return ("check failed" if outcome.broken else "ok") if outcome.ok else "failed"
 
 
 def model(desk: Desk) -> str:

@@ -15,6 +15,7 @@ from typing import TextIO
 
 from prompt_toolkit.utils import get_cwidth
 
+from mtchat.core.claim import Finding
 from mtchat.core.given import Attached
 from mtchat.core.outcome import File, Outcome
 from mtchat.core.prompt import Usage
@@ -141,7 +142,7 @@ class View:
 
     def turn(self, number: int, turn: Turn) -> None:
         """One turn of the program: its instruction as a heading, then its code."""
-        self.heading(f"{number}› {turn.instruction}{MARKS.get(turn.status, '')}")
+        self.heading(f"{number}› {turn.shown}{MARKS.get(turn.status, '')}")
         if turn.chunk:
             self.code(turn.chunk)
 
@@ -187,9 +188,24 @@ class View:
         if outcome.ok:
             self.line(f"✓ ran in {outcome.seconds:.1f} s", GREEN)
         elif outcome.limit == "interrupted":
-            self.line("■ the run was stopped", YELLOW)
+            self.line("■ the run was stopped; /run runs the program again", YELLOW)
         else:
             self.line(f"✗ {outcome.error}{hint and '; ' + hint}", RED)
+        self.findings(outcome)
+
+    def findings(self, outcome: Outcome) -> None:
+        """What came of the checks: a line for each that does not hold, and one for those that do."""
+        for each in outcome.findings:
+            if not each.passed:
+                self.finding(each)
+        held = sum(each.passed is True for each in outcome.findings)
+        if held:
+            self.line(f"✓ {'a check holds' if held == 1 else f'{held} checks hold'}", GREEN)
+
+    def finding(self, finding: Finding, label: str = "") -> None:
+        """What came of one check, in a sentence."""
+        sign, style = {True: ("✓", GREEN), False: ("✗", RED), None: ("–", DIM)}[finding.passed]
+        self.line(f"{label}{sign} {finding.told}", style)
 
     def files(self, outcome: Outcome, place: str) -> None:
         for file in outcome.files:

@@ -36,7 +36,7 @@ def brief(instruction: str, width: int = 70) -> str:
 def where(session: Session) -> str:
     """Which turn is now the last."""
     path = session.path
-    return f"now at turn {len(path)}: {brief(path[-1].instruction)}" if path else "now at the start: no turns"
+    return f"now at turn {len(path)}: {brief(path[-1].shown)}" if path else "now at the start: no turns"
 
 
 def sign(session: Session, turn: Turn) -> str:

@@ -112,4 +112,4 @@ def summary(path: Path) -> Summary:
         turns = load(path).path
     except MtchatError as error:
         return Summary(path.stem, path, modified, problem=str(error))
-    return Summary(path.stem, path, modified, len(turns), turns[0].instruction if turns else "")
+    return Summary(path.stem, path, modified, len(turns), turns[0].shown if turns else "")

@@ -14,8 +14,10 @@ from mtchat.synthesis.events import (
     Wrote,
     unseen,
 )
+from mtchat.synthesis.holding import examined
 from mtchat.synthesis.readings import Asking, Reading, Spread
-from mtchat.synthesis.running import Run, failed, tried, unended
+from mtchat.synthesis.running import Declined, Run, failed, tried, unended, wrong
+from mtchat.synthesis.stating import Stated, stated
 from mtchat.synthesis.synthesizer import Difference, Fixed, Synthesizer
 from mtchat.synthesis.writing import Candidates, Complete, Written
 
@@ -24,6 +26,7 @@ __all__ = [
     "Candidates",
     "Chose",
     "Complete",
+    "Declined",
     "Difference",
     "Event",
     "Fitted",
@@ -36,13 +39,17 @@ __all__ = [
     "Run",
     "Running",
     "Spread",
+    "Stated",
     "Synthesizer",
     "Watch",
     "Weighing",
     "Written",
     "Wrote",
+    "examined",
     "failed",
+    "stated",
     "tried",
     "unended",
     "unseen",
+    "wrong",
 ]

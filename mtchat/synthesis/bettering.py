@@ -162,7 +162,9 @@ class Bettering:
     def mend(self) -> None:
         """Show the model how the turn fails, if it still does."""
         maker, outcome = self.maker, self.made.outcome
-        if not maker.policy.rounds or maker.run is None or outcome is None or not failed(outcome):
+        if not maker.policy.rounds or maker.run is None or outcome is None:
+            return
+        if not failed(outcome) and not Candidate(self.made).broken:
             return
         if outcome.turn == PREAMBLE:
             return
@@ -227,7 +229,8 @@ class Bettering:
         copies = Counter(turn.chunk for turn in turns)
         trials: dict[str, Session] = {}  # the first of those that are the same, in their order
         for turn in turns:
-            trials.setdefault(turn.chunk, base.add(replace(turn, parent=base.head)))
+            trial = base.add(replace(turn, parent=base.head)).inherit(self.made.head)
+            trials.setdefault(turn.chunk, trial)
         return [
             self.weighed(trial.with_outcome(self.look(trial.program)), copies[chunk], examples, checks)
             for chunk, trial in trials.items()

@@ -48,7 +48,13 @@ class Candidate:
         """How much of what was asked for it is seen not to do."""
         turn, source = self.turn, self.session.program.source
         wishes = unmet(turn.instruction, turn.chunk, source, self.session.outcome)
-        return len(wishes) + self.told.passed.count(False)
+        return len(wishes) + self.told.passed.count(False) + self.broken
+
+    @property
+    def broken(self) -> int:
+        """How many claims about the turn do not hold."""
+        outcome, number = self.session.outcome, len(self.session.path)
+        return sum(each.turn == number for each in outcome.broken) if outcome else 0
 
     @cached_property
     def behaviour(self) -> Behaviour:

@@ -1,8 +1,9 @@
 """Runs what a session has become, and says how far its program gets."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from mtchat.core.claim import Finding
 from mtchat.core.names import bound, parses
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program
@@ -17,14 +18,20 @@ LONGEST_COMPLAINT = 800
 Run = Callable[[Program], Outcome]
 
 
+class Declined(Exception):  # noqa: N818 - not an error: the user does not want the code to run
+    """The user does not want the program to run."""
+
+
 def tried(session: Session, run: Run | None, watch: Watch = unseen) -> Session:
-    """The session with the outcome of its live program, where there is a way to run it."""
+    """The session with the outcome of its live program, where there is a way to run it, and it may run."""
     turn = session.path[-1] if session.path else None
     if run is None or turn is None or turn.status == INTERRUPTED:
         return session
     watch(Running(len(session.path)))
     try:
         outcome = run(session.program)
+    except Declined:
+        return session
     except SandboxError as error:
         outcome = Outcome("none", None, limit="sandbox", finished=False, error=str(error))
     watch(Ran(outcome, len(session.path)))
@@ -55,6 +62,11 @@ def failed(outcome: Outcome | None) -> bool:
     return outcome is not None and not outcome.ok and not unended(outcome)
 
 
+def wrong(outcome: Outcome | None) -> bool:
+    """Whether there is something to mend: the program fails, or a claim does not hold."""
+    return failed(outcome) or (outcome is not None and bool(outcome.broken))
+
+
 def unended(outcome: Outcome | None) -> bool:
     """Whether there is no run that the program itself ended, well or badly."""
     return outcome is None or outcome.limit in ("interrupted", "sandbox")
@@ -65,16 +77,52 @@ def better(attempt: Session, than: Session) -> bool:
     return keeps(attempt, than) and reach(attempt) > reach(than)
 
 
-def reach(session: Session) -> tuple[bool, int, int]:
-    """How far a program gets: whether it runs, else the turn and the line of that turn where it fails."""
+@dataclass(frozen=True, order=True)
+class Reach:
+    """How far a program gets: whether it is right, else the turn where it first goes wrong, and how far in.
+
+    `ran` says that this turn came to its end, and claims about it do not hold; `line` is the line where it
+    fails, or the number of the claims that hold.
+    """
+
+    right: bool = False
+    turn: int = 0
+    ran: bool = False
+    line: int = 0
+
+
+def reach(session: Session) -> Reach:
     outcome = session.outcome
     if outcome is None:
-        return (False, 0, 0)
+        return Reach()
+    if finding := first_broken(outcome):
+        holding = sum(each.turn == finding.turn and each.passed is True for each in outcome.findings)
+        return Reach(False, finding.turn, True, holding)
     if outcome.ok or not outcome.frames:
         reached = session.program.chunks[: len(outcome.outputs)]
-        return (outcome.ok, reached[-1].turn if reached else 0, 0)
+        return Reach(outcome.ok, reached[-1].turn if reached else 0)
     place = outcome.frames[0].place
-    return (False, place.turn, place.line)
+    return Reach(False, place.turn, False, place.line)
+
+
+def first_broken(outcome: Outcome) -> Finding | None:
+    """The first claim that does not hold; claims are looked at only where the program came to their turn."""
+    return outcome.broken[0] if outcome.broken else None
+
+
+def trouble(outcome: Outcome) -> int | None:
+    """The turn where a program first goes wrong: about which a claim does not hold, or that fails."""
+    finding = first_broken(outcome)
+    return finding.turn if finding else outcome.turn
+
+
+def reproach(outcome: Outcome) -> str:
+    """What to tell the model that is to mend a program."""
+    finding = first_broken(outcome)
+    if finding is None:
+        return complaint(outcome)
+    told = [f"after this step, {each.wish}" for each in outcome.broken if each.turn == finding.turn]
+    return "\n".join(told)[:LONGEST_COMPLAINT]
 
 
 def keeps(attempt: Session, than: Session) -> bool:

@@ -29,6 +29,6 @@ def spread(maker: "Synthesizer", session: Session, sampling: Sampling, count: in
     for each in candidates:
         outcome = each.session.outcome
         assert outcome is not None
-        grown = grown.undo().add(each.turn).with_outcome(replace(outcome, variables=()))
+        grown = grown.undo().add(each.turn).inherit(last.id).with_outcome(replace(outcome, variables=()))
     back = replace(grown, head=session.head, visited=session.visited)
     return Spread(replace(back, branches=session.branches, branch=session.branch), readings(candidates))

@@ -103,6 +103,8 @@ def fails(scene: Scene) -> bool:
 def suspected(scene: Scene) -> Iterator[str]:
     chunk, instruction = scene.turn.chunk, scene.turn.instruction
     before, after = variables(scene.before), variables(scene.after)
+    if broken := sorted(unheld(scene.now.outcome, scene.number) - unheld(scene.was.outcome, scene.number)):
+        yield f"its check {broken[0]} does not hold"
     for name in sorted(names(chunk).reads & before.keys() & after.keys()):
         if kind(before[name]) != kind(after[name]):
             yield f"`{name}` is {kind(after[name])} now, not {kind(before[name])}"
@@ -144,6 +146,11 @@ def misses(session: Session) -> set[str]:
     found = set(unmet(turn.instruction, turn.chunk, session.program.source, outcome))
     empty = outcome is not None and bool(outcome.outputs) and bool(outcome.outputs[-1])
     return found - {SILENT} if empty else found  # a line without text is printed all the same
+
+
+def unheld(outcome: Outcome | None, number: int) -> set[str]:
+    """The checks of a turn that do not hold."""
+    return {each.code for each in outcome.broken if each.turn == number} if outcome else set()
 
 
 def variables(outcome: Outcome | None) -> Mapping[str, Variable]:

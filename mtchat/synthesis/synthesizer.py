@@ -16,7 +16,7 @@ from mtchat.synthesis.events import Fitted, Made, Mending, Read, Watch, Wrote, u
 from mtchat.synthesis.fitting import Context, Count, Room, fit
 from mtchat.synthesis.policy import PLAIN, Policy
 from mtchat.synthesis.readings import Asking, Spread
-from mtchat.synthesis.running import Run, better, complaint, kept, tried, unended
+from mtchat.synthesis.running import Run, better, complaint, kept, reproach, tried, trouble, unended
 from mtchat.synthesis.spreading import spread
 from mtchat.synthesis.writing import (
     Candidates,
@@ -25,6 +25,7 @@ from mtchat.synthesis.writing import (
     chunk_of,
     guidance_for,
     hotter,
+    reworked,
     whole,
 )
 
@@ -86,14 +87,18 @@ class Synthesizer:
     def room(self, sampling: Sampling) -> Room | None:
         return Room(self.count, self.card, sampling.max_tokens) if self.count else None
 
-    def take(self, session: Session, instruction: str, sampling: Sampling) -> Session:
+    def take(
+        self, session: Session, instruction: str, sampling: Sampling, *, typed: str = "", replaces: str = ""
+    ) -> Session:
         """The session with one more turn, run, and made better as the policy says.
 
+        `typed` is the instruction as it was typed, where that is shorter. What was laid down about the turn
+        of the id `replaces` holds for this one.
         An interrupted turn is kept, marked, and not run. An interrupt of what makes a turn better leaves the
         best one found so far.
         """
         context, error = self.context(session, instruction, sampling), complaint(session.outcome)
-        made = self.make(session, context, instruction, sampling, error=error)
+        made = self.make(session, context, instruction, sampling, error=error, typed=typed, replaces=replaces)
         if made is session:
             return session
         return bettered(self, session, self.tried(made), context.prompt, sampling)
@@ -104,12 +109,18 @@ class Synthesizer:
             raise MtchatError("nothing to retry: the program has no turns")
         last = session.numbered(len(session.path))
         tries = sum(each.instruction == last.instruction for each in session.children(last.parent))
-        policy = replace(self.policy, samples=0, afresh=0)  # which would agree on the same again
+        policy = self.policy
+        if not session.mark(last.id).checks:
+            policy = replace(policy, samples=0, afresh=0)  # which would agree on the same again
         step = self.policy.samples + self.policy.afresh + 1
         again = replace(self, policy=policy).take(
-            session.undo(), last.instruction, hotter(sampling, tries * step)
+            session.undo(),
+            last.instruction,
+            hotter(sampling, tries * step),
+            typed=last.typed,
+            replaces=last.id,
         )
-        return session if again.head == last.parent else again.inherit(last.id)
+        return session if again.head == last.parent else again
 
     def spread(self, session: Session, sampling: Sampling, count: int) -> Spread:
         """The last turn with so many other tries beside it, told by what they do."""
@@ -121,7 +132,9 @@ class Synthesizer:
         return tried(session, self.run, self.watch)
 
     def fix(self, session: Session, sampling: Sampling, rounds: int = 3) -> Fixed:
-        """Asks the model to mend the failing turn, at most `rounds` times, and keeps the best program found.
+        """Asks the model to mend the turn that goes wrong, at most `rounds` times; keeps the best program.
+
+        That is the first turn that fails, or about which a claim does not hold.
 
         The mended chunk takes the failing one's place on a branch beside it; later turns keep their code.
         A round that does not get the program further, or that gives up names or output of the turn it
@@ -133,8 +146,10 @@ class Synthesizer:
             session = self.tried(session)
         if session.outcome is None or unended(session.outcome):
             raise MtchatError("no run came to its end, so there is nothing to fix; /run runs the program")
-        if session.outcome.ok:
-            raise MtchatError("nothing to fix: the program runs without an error")
+        if session.outcome.right:
+            raise MtchatError(
+                "nothing to fix: the program runs without an error; /edit changes what a turn is asked for"
+            )
         if session.outcome.turn == PREAMBLE:
             raise MtchatError(f"only turns can be fixed, and the preamble fails: {session.outcome.error}")
         best = session
@@ -145,17 +160,18 @@ class Synthesizer:
                 return Fixed(best, number, "interrupted")
             if better(attempt, best):
                 best = attempt
-            if best.outcome is not None and best.outcome.ok:
-                return Fixed(best, number, "the program runs")
+            if best.outcome is not None and best.outcome.right:
+                held = ", and all checks hold" if best.outcome.findings else ""
+                return Fixed(best, number, f"the program runs{held}")
         return Fixed(best, rounds, f"still failing after {rounds} rounds")
 
     def mend(self, session: Session, sampling: Sampling, number: int, rounds: int) -> tuple[Session, bool]:
         """One round: the failing turn written again and the program run, and whether it came to its end."""
         outcome = session.outcome
         assert outcome is not None
-        place = outcome.turn or len(session.path)
+        place = trouble(outcome) or len(session.path)
         failing, rest = session.numbered(place), session.path[place:]
-        error = complaint(outcome)
+        error = reproach(outcome)
         self.watch(Mending(number, rounds, place, outcome.error))
         preamble, guidance = session.preamble, self.policy.guidance
         base = session.undo(len(session.path) - place + 1)
@@ -169,7 +185,16 @@ class Synthesizer:
             self.room(chosen),
             whole=place,
         )
-        made = self.make(base, context, failing.instruction, chosen, error=error, mends=failing.id, rest=rest)
+        made = self.make(
+            base,
+            context,
+            failing.instruction,
+            chosen,
+            error=error,
+            typed=failing.typed,
+            mends=failing.id,
+            rest=rest,
+        )
         if made is base or made.numbered(place).status == INTERRUPTED:
             return made, False
         run = self.tried(made)
@@ -183,18 +208,23 @@ class Synthesizer:
         sampling: Sampling,
         *,
         error: str = "",
+        typed: str = "",
         mends: str = "",
+        replaces: str = "",
         rest: tuple[Turn, ...] = (),
+        asked: str = "",
+        start: str | None = None,
     ) -> Session:
         """The session with a turn made from a context, then `rest`; itself where nothing was written.
 
-        The turn takes over the marks of the one that it mends.
+        The turn takes over the marks of the one that it mends or replaces. `asked` and `start` are those of
+        a turn that is reworked: what it was asked for, and what it goes on from.
         """
         if context.problem:
             raise MtchatError(context.problem)
         if context.fitted:
             self.watch(Fitted(context.fitted))
-        written = self.write(context.prompt, sampling)
+        written = self.write(context.prompt, sampling, start or "")
         stopped = written.usage.finish == "interrupted"
         rules = self.policy.rules and not stopped  # what is not whole is not to be made whole by less of it
         chunk = chunk_of(self.family, written.text, session, rules)
@@ -215,16 +245,21 @@ class Synthesizer:
             rules,
             folded=context.memory.folded,
             forgotten=context.memory.forgotten,
+            asked=asked,
+            goes_on=start is not None,
         )
         status = INTERRUPTED if stopped else COMPLETE
-        turn = Turn(instruction, chunk, session.head, status, making, written.usage)
-        made = kept(session.add(turn).inherit(mends), rest)
+        turn = Turn(instruction, chunk, session.head, status, making, written.usage, typed=typed)
+        made = kept(session.add(turn).inherit(mends or replaces), rest)
         self.watch(Made(made, turn))
         return made
 
-    def write(self, prompt: Prompt, sampling: Sampling) -> Written:
-        """One completion, up to its cut. Ctrl-C ends it and keeps what was written."""
-        text, usage, reading = "", Usage(), True
+    def write(self, prompt: Prompt, sampling: Sampling, start: str = "") -> Written:
+        """One completion, up to its cut. Ctrl-C ends it and keeps what was written.
+
+        `start` is code that the prompt ends with and that belongs to the completion.
+        """
+        text, usage, reading = start, Usage(), True
         stream: Iterator[Piece] = iter(())
         try:
             stream = self.complete(prompt, sampling)
@@ -258,9 +293,12 @@ class Synthesizer:
             if turn.status not in (COMPLETE, INTERRUPTED) or (only is not None and turn.id not in only):
                 continue
             base = replace(session, head=turn.parent)
-            memory = recorded(turn.making)
+            memory, start = recorded(turn.making), ""
             if turn.making.afresh:
                 prompt = whole(self.family, base.path, turn.instruction, base.preamble)
+            elif turn.making.asked or turn.making.goes_on:
+                again = reworked(self.family, base, session.get(turn.making.mends), turn.making)
+                prompt, start = again.prompt, again.start
             elif turn.making.mends:
                 failing = session.get(turn.making.mends)
                 path = told((*base.path, failing), memory)
@@ -269,14 +307,14 @@ class Synthesizer:
                 error, guidance = turn.making.error, turn.making.guidance
                 path = told(base.path, memory)
                 prompt = self.family.render(path, turn.instruction, base.preamble, error, guidance)
-            written = self.write(prompt, turn.making.sampling)
+            written = self.write(prompt, turn.making.sampling, start)
             if written.usage.finish == "interrupted":
                 raise KeyboardInterrupt
             if turn.making.afresh:
                 base = replace(base, head=ROOT)
-            again = chunk_of(self.family, written.text, base, turn.making.rules)
+            code = chunk_of(self.family, written.text, base, turn.making.rules)
             part = turn.status == INTERRUPTED and self.begins(written.text, turn, base)
-            yield None if again == turn.chunk or part else Difference(number, turn, again)
+            yield None if code == turn.chunk or part else Difference(number, turn, code)
 
     def begins(self, text: str, turn: Turn, base: Session) -> bool:
         """Whether a completion begins with what gives the chunk of a turn."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from mtchat.core.prompt import Piece, Prompt, Usage
 from mtchat.core.session import Session
 from mtchat.core.settings import Sampling
-from mtchat.core.turn import Turn
+from mtchat.core.turn import Making, Turn
 from mtchat.prompting.family import WORKED, Family
 from mtchat.synthesis.checks import told
 from mtchat.synthesis.rules import repaired
@@ -65,6 +65,31 @@ def whole(family: Family, path: Sequence[Turn], instruction: str, preamble: str)
     """The context that asks for the program of all instructions at once, as if they were one."""
     steps = [*(turn.wish for turn in path), instruction]
     return family.render((), "\n".join(steps), preamble, "")
+
+
+@dataclass(frozen=True)
+class Rework:
+    """The context that asks for the code of a turn again, and the text that its reply begins with."""
+
+    prompt: Prompt
+    start: str = ""
+
+
+def reworked(family: Family, base: Session, turn: Turn, making: Making) -> Rework:
+    """What a turn was, or is to be, asked for again as its making says; `base` is the session before it."""
+    if not making.goes_on:
+        path = (*base.path, turn)
+        return Rework(family.render(path, making.asked, base.preamble, "", making.guidance))
+    start = begun(turn.chunk)
+    prompt = family.render(base.path, turn.wish, base.preamble, making.error, making.guidance)
+    if prompt.messages:
+        return Rework(replace(prompt, opening=prompt.opening + start), start)
+    return Rework(replace(prompt, text=prompt.text + start), start)
+
+
+def begun(code: str) -> str:
+    """The whole lines of code that was not written to its end: its last line may be half a line."""
+    return "".join(code.splitlines(keepends=True)[:-1])
 
 
 def longer(sampling: Sampling, turns: int) -> Sampling:

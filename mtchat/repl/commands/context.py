@@ -13,7 +13,7 @@ USAGE = "[TEXT]"
 
 def do(desk: Desk, argument: str) -> None:
     maker = desk.maker()
-    instruction = argument.strip() or "(your next instruction)"
+    instruction = desk.resolved(argument.strip()).text or "(your next instruction)"
     context = maker.context(desk.session, instruction, desk.settings.sampling)
     desk.view.line(desk.model.text(context.prompt).rstrip("\n"))
     desk.view.line()

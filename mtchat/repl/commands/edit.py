@@ -19,12 +19,14 @@ def do(desk: Desk, argument: str) -> None:
     if word and not word.isdecimal():
         word, rest = "", [given.rest]
     number = desk.number(word)
-    old = desk.session.numbered(number).instruction
+    old = desk.session.numbered(number).shown
     new = rest[0].strip() if rest else desk.ask(f"edit {number}› ", old).strip()
     if not new or new == old:
-        desk.view.note("the instruction is unchanged")
+        desk.view.note(
+            "the instruction is unchanged, so nothing is asked; /retry asks for the last turn again"
+        )
         return
-    reword(desk, number, new, given.flag)
+    reword(desk, number, desk.resolved(new), given.flag)
 
 
 def complete(desk: Desk) -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """Writes the program as a file: py runs by itself, ipynb, md and html are to be read.
 
-Without FILE it is named after the session, and a file that is there already is not overwritten.
+mtpb is a problem for mtchat bench mtpb --data FILE: a program has to give what the last turn prints, or else
+what the last check asks for. Without FILE it is named after the session, and no file is overwritten.
 """
 
 from pathlib import Path

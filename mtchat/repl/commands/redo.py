@@ -10,5 +10,5 @@ def do(desk: Desk, argument: str) -> None:
     turns = amount(argument)
     desk.keep(desk.session.redo(turns), "redo")
     for turn in desk.session.path[-turns:]:
-        desk.view.line(f"brought back: {brief(turn.instruction)}")
+        desk.view.line(f"brought back: {brief(turn.shown)}")
     desk.view.line(where(desk.session))

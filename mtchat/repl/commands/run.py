@@ -12,7 +12,7 @@ from mtchat.errors import MtchatError, UsageError
 from mtchat.repl.desk import Desk
 from mtchat.repl.view import shown
 from mtchat.repl.words import redirected, regular, words
-from mtchat.synthesis import failed
+from mtchat.synthesis import wrong
 
 USAGE = "[ARG...] [< FILE]"
 PATHS = "<"
@@ -33,5 +33,5 @@ def do(desk: Desk, argument: str) -> None:
         desk.view.line(outcome.traceback.rstrip("\n"))
     desk.view.verdict(outcome, desk.hint(outcome, stdin))
     desk.view.files(outcome, shown(desk.place))
-    if failed(outcome) and not argument.strip():
-        desk.view.note("/fix asks the model to mend it")
+    if wrong(outcome) and not argument.strip():
+        desk.view.note("/explain says why in plain words, /fix asks the model to mend it")

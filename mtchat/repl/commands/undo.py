@@ -11,5 +11,5 @@ def do(desk: Desk, argument: str) -> None:
     left = desk.session.path[-turns:]
     desk.keep(desk.session.undo(turns), "undo")
     for turn in left:
-        desk.view.line(f"took back: {brief(turn.instruction)}")
+        desk.view.line(f"took back: {brief(turn.shown)}")
     desk.view.line(where(desk.session))
