@@ -11,6 +11,7 @@ from mtchat.core.turn import EDITED, INTERRUPTED, KEPT
 from mtchat.errors import MtchatError
 from mtchat.repl.app import dispatch
 from mtchat.repl.desk import Desk
+from mtchat.repl.difference import difference
 from mtchat.repl.rederiving import Words, words
 from mtchat.store import load
 from tests.test_desk import Spoken, desk_in, said
@@ -193,7 +194,7 @@ def test_an_edit_of_the_last_turn_shows_no_difference_and_names_the_old_one(tmp_
     desk = begun(tmp_path, "print(m + 1)")
     dispatch(desk, "/edit print one more")
     assert code(desk) == ["n = 12", "m = n * 2", "print(m + 1)"]
-    assert "- print(m)" not in said(desk)
+    assert "@@" not in said(desk)
     assert "/goto before-edit-3 goes back" in said(desk)
 
 
@@ -225,3 +226,23 @@ def test_a_flag_that_is_none_is_refused_with_those_there_are(argument: str, tmp_
     desk = begun(tmp_path)
     with pytest.raises(MtchatError, match="--ask, --keep, --all"):
         dispatch(desk, f"/edit {argument}")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lines"),
+    [
+        ("a\nb\n", "a\nc\n", ["  a", "- b", "+ c"]),
+        ("", "a\n", ["+ a"]),
+        ("a\n", "a\n", []),
+        ("1\n2\n3\n4\n5\n", "1\n2\n3\n4\n6\n", ["  3", "  4", "- 5", "+ 6"]),
+        (
+            "a\nb\nc\nd\ne\nf\ng\n",
+            "A\nb\nc\nd\ne\nf\nG\n",
+            ["- a", "+ A", "  b", "  c", "…", "  e", "  f", "- g", "+ G"],
+        ),
+    ],
+)
+def test_a_difference_has_the_lines_that_changed_and_a_few_around(
+    old: str, new: str, lines: list[str]
+) -> None:
+    assert difference(old, new) == lines

@@ -3,27 +3,25 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from mtchat.core.dependencies import said
+from mtchat.core.dependencies import said as used
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program
-from mtchat.core.reference import Said
 from mtchat.core.session import Session
 from mtchat.core.settings import ON
 from mtchat.core.turn import Turn
 from mtchat.errors import UsageError
 from mtchat.repl.desk import Desk
-from mtchat.repl.difference import difference
-from mtchat.repl.view import DIM, GREEN, RED, View, shown
+from mtchat.repl.difference import show
+from mtchat.repl.view import View, shown
 from mtchat.repl.words import brief
 from mtchat.repl.writing import Writing
 from mtchat.synthesis import Chose, Event, Made, tried
 from mtchat.synthesis.rederive import Step, always, judged, never, rederive, stopped, written
+from mtchat.synthesis.running import kept
 
 ASK = "--ask"
 WAYS = {"--keep": never, "--all": always}
 FLAGS = (ASK, *WAYS)
-MOST_LINES = 60  # of a difference
-STYLES = {"+": GREEN, "-": RED}
 KEEP, AGAIN = "keep", "again"
 
 
@@ -52,13 +50,14 @@ def known(flag: str) -> str:
     return flag
 
 
-def reword(desk: Desk, number: int, said: Said, flag: str = "") -> None:
+def reword(desk: Desk, number: int, instruction: str, flag: str = "") -> None:
     """Turn `number` made again from another instruction, then the later ones."""
 
+    said = desk.resolved(instruction)
+
     def change(work: "Work", base: Session) -> Session:
-        old = work.live.numbered(number)
-        desk.view.heading(f"{number}› {said.typed or said.text}")
-        return work.take(base, said.text, said.typed, old.id)
+        desk.view.heading(f"{number}› {instruction}")
+        return work.take(base, said.text, said.typed, work.live.numbered(number).id)
 
     replaced(desk, number, change, flag)
 
@@ -78,7 +77,7 @@ def replaced(desk: Desk, number: int, change: "Callable[[Work, Session], Session
     """Another turn in the place of one, and what comes of the later ones; what is stopped changes nothing."""
     old = desk.session
     later = len(old.path) - number
-    if uses := said(old.path, number):
+    if uses := used(old.path, number):
         desk.view.note(f"{uses} of turn {number}")
     work = Work(desk, old)
     try:
@@ -86,7 +85,10 @@ def replaced(desk: Desk, number: int, change: "Callable[[Work, Session], Session
         made = change(work, base)
         if stopped(made, base):
             raise KeyboardInterrupt
-        made, kept = derived(work, old, made, flag)
+        if desk.approval.declined:  # what is not to run is not gone on from
+            desk.finish(old, kept(made, old.path[number:]), "edit")
+            return
+        made, same = derived(work, old, made, flag)
     except KeyboardInterrupt:
         desk.view.erase()
         desk.view.note("stopped; the program is as it was, and what was made by then is in /tree")
@@ -95,7 +97,7 @@ def replaced(desk: Desk, number: int, change: "Callable[[Work, Session], Session
     desk.finish(old, named, "edit")
     if later:
         desk.view.line()
-        report(desk.view, old, made, kept, later)
+        report(desk.view, old, made, same, later)
     desk.view.note(f"/goto {name} goes back to the program as it was")
 
 
@@ -139,14 +141,10 @@ def told(view: View, step: Step) -> None:
         view.note(f"turn {step.number} is kept" + (f", though {step.reason}" if step.reason else ""))
 
 
-def report(view: View, old: Session, made: Session, kept: int, later: int) -> None:
+def report(view: View, old: Session, made: Session, same: int, later: int) -> None:
     """How the program has changed, and how many of its later turns are kept."""
-    lines = difference(old.program.source, made.program.source)
-    for line in lines[:MOST_LINES]:
-        view.line(line, STYLES.get(line[0], DIM))
-    if len(lines) > MOST_LINES:
-        view.note(f"… {len(lines) - MOST_LINES} more lines; /show shows the program")
-    view.note(f"kept {kept} of {later} later turn{'' if later == 1 else 's'}")
+    show(view, old.program.source, made.program.source)
+    view.note(f"kept {same} of {later} later turn{'' if later == 1 else 's'}")
 
 
 @dataclass
@@ -166,7 +164,7 @@ class Work:
         self.show = Writing(desk.view, base.program.source, shown(desk.place), desk.hint, beside=True)
 
     def again(self, base: Session, turn: Turn) -> Session:
-        """A turn with the instruction of another, whose checks hold for it too."""
+        """A turn with the instruction of another, whose checks hold for it from the start."""
         return self.take(base, turn.wish, turn.typed, turn.id)
 
     def take(self, base: Session, instruction: str, typed: str, replaces: str) -> Session:

@@ -5,14 +5,11 @@ from dataclasses import replace
 
 from mtchat.core.session import Session
 from mtchat.errors import SandboxError
-from mtchat.repl import slash
+from mtchat.repl import difference, slash
 from mtchat.repl.desk import Desk
-from mtchat.repl.difference import difference
-from mtchat.repl.view import DIM, GREEN, RED
+from mtchat.repl.view import GREEN
 from mtchat.synthesis import Synthesizer, failed
 from mtchat.synthesis.reworking import Reworked
-
-STYLES = {"+": GREEN, "-": RED}
 
 
 def rework(desk: Desk, number: int, do: Callable[[Synthesizer, Session], Reworked]) -> Reworked:
@@ -29,11 +26,9 @@ def rework(desk: Desk, number: int, do: Callable[[Synthesizer, Session], Reworke
 def show(desk: Desk, reworked: Reworked, same: str) -> None:
     """The difference, and whether it was taken; `same` is said of code that was."""
     view = desk.view
-    lines = difference(reworked.old, reworked.new) if reworked.new else []
-    if lines:
+    if reworked.new and reworked.new != reworked.old:
         view.line(f"turn {reworked.number}, before (-) and after (+):")
-    for line in lines:
-        view.line(line, STYLES.get(line[0], DIM))
+        difference.show(view, reworked.old, reworked.new)
     if not reworked.taken:
         view.line(f"not taken, the program is as it was: {'; '.join(reworked.reasons)}")
         return

@@ -26,7 +26,7 @@ def do(desk: Desk, argument: str) -> None:
             "the instruction is unchanged, so nothing is asked; /retry asks for the last turn again"
         )
         return
-    reword(desk, number, desk.resolved(new), given.flag)
+    reword(desk, number, new, given.flag)
 
 
 def complete(desk: Desk) -> list[tuple[str, str]]:
