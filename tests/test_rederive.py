@@ -261,6 +261,12 @@ def test_where_the_changed_turn_itself_fails_later_turns_are_not_blamed_for_it()
     assert found.again == ()
 
 
+def test_a_name_that_the_changed_turn_lacks_is_no_fault_of_later_turns():
+    session = held(NUMBERS, ("double it", "m = n * 2"))
+    lacking = changed(session, 1, "set n", "n = 30\ndef f():\n    return missing")
+    assert derived(session, lacking).again == ()
+
+
 def test_a_run_that_is_stopped_by_a_limit_with_and_without_the_change_says_nothing():
     slow = Outcome(limit="seconds", finished=False, exit_code=None, error="stopped after 10 s")
     session = held(NUMBERS, ("double it", "m = n * 2"))

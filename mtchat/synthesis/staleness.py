@@ -86,7 +86,8 @@ def certain(scene: Scene) -> Iterator[str]:
     gone = sorted(names(turn.chunk).reads & (bound(old) - bound(new)))
     if gone:
         yield f"{quoted(gone)} {'is' if len(gone) == 1 else 'are'} not there any more"
-    lurking = set(undefined(now.program.source)) - set(undefined(scene.was.program.source))
+    known = {*undefined(scene.was.program.source), *undefined(new)}  # the prefix has its own faults
+    lurking = set(undefined(now.program.source)) - known
     if lurking:
         yield f"{quoted(sorted(lurking))} would not be there"
     if now.outcome and fails(scene):
