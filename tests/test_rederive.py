@@ -108,6 +108,12 @@ RENAMED = ("Set k to 30", "k = 30")
             "it has [1, 3], which came of the old turns",
         ),
         (
+            ("A list of 100 and 250", "xs = [100, 250]"),
+            ("A list of 3 and 4", "xs = [3, 4]"),
+            ("A share of a price", "def share(price, percent):\n    return price * percent / 100"),
+            "",
+        ),
+        (
             ("A word", "w = 'Monday'"),
             ("A word", "w = 'Friday'"),
             ("Greet it", "print(f'happy Monday, {w}')"),

@@ -19,7 +19,8 @@ NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w.]*\w)")
 WORD = re.compile(r"[A-Za-z_]\w*")
 BACK = re.compile(r"\b(?:it|its|this|that|them|their|these|those|each|result)\b", re.IGNORECASE)
 EVERYWHERE = (-1, 0, 1, 2)  # numbers that code is full of, whatever it is about
-SMALL = 10  # of numbers in a list: those up to it may stand for something else
+SMALL = 10  # of numbers in a list: those up to it may stand for something else,
+ROUND = (100, 1000)  # and so may these
 PART = re.compile(r"\w{4,}")  # of a text, which is long enough to be known again by itself
 SILENT = "prints nothing"
 NUMBERS = re.compile(r"u?int\d*|float\d*")  # Python's and numpy's
@@ -260,7 +261,7 @@ def telling(value: object, within: bool) -> bool:
     if value is None or isinstance(value, bool):
         return False
     if isinstance(value, int):
-        return abs(value) > SMALL if within else value not in EVERYWHERE
+        return abs(value) > SMALL and value not in ROUND if within else value not in EVERYWHERE
     if isinstance(value, str):
         return len(value.strip()) > 1
     return bool(value)
