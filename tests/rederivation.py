@@ -146,7 +146,9 @@ def tried(change: Change, suite: Suite, hand: Hand, look: Run, judge: Run) -> Re
     if held:
         made = hand.take(then, session.undo(later + 1), then.instructions[change.number - 1], look)
         for way, decide in WAYS.items():
-            derived = rederive(session, made, lambda on, wish: hand.take(then, on, wish, look), look, decide)
+            derived = rederive(
+                session, made, lambda on, turn: hand.take(then, on, turn.wish, look), look, decide
+            )
             right[way] = passes(suite, then, derived.session, judge)
             kept[way] = later - len(derived.again)
             if decide is judged:

@@ -210,7 +210,7 @@ def test_edits_retries_branches_and_undo_keep_what_was_laid_down_about_turns():
     assert contexts(session.undo(2).redo(2)) == laid
     assert contexts(bench.retry(session, SMALL)) == laid
     for made in (bench.take(session.undo(3), "another", SMALL), written(session, 1, "f_a = abs")):
-        derived = rederive(session, made, lambda on, wish: on, decide=never)
+        derived = rederive(session, made, lambda on, turn: on, decide=never)
         assert contexts(derived.session) == laid
     assert contexts(session.name_branch("one").undo().extend((Turn("other", "x = 1"),))) == [*laid[:3], ""]
 

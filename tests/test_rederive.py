@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from mtchat.core.claim import Finding
 from mtchat.core.mark import Mark
 from mtchat.core.outcome import Outcome, Variable
 from mtchat.core.program import Program
@@ -52,7 +53,7 @@ def changed(session: Session, number: int, instruction: str, chunk: str) -> Sess
 
 def derived(session: Session, made: Session, *replies: str, **how: object) -> Derived:
     maker = bench(*replies)
-    return rederive(session, made, lambda on, wish: maker.take(on, wish, GREEDY), look, **how)
+    return rederive(session, made, lambda on, turn: maker.take(on, turn.wish, GREEDY), look, **how)
 
 
 NUMBERS = ('Set "n" to 12.', "n = 12")
@@ -107,6 +108,12 @@ RENAMED = ("Set k to 30", "k = 30")
             "it has [1, 3], which came of the old turns",
         ),
         (
+            ("A list of 100 and 250", "xs = [100, 250]"),
+            ("A list of 3 and 4", "xs = [3, 4]"),
+            ("A share of a price", "def share(price, percent):\n    return price * percent / 100"),
+            "",
+        ),
+        (
             ("A word", "w = 'Monday'"),
             ("A word", "w = 'Friday'"),
             ("Greet it", "print(f'happy Monday, {w}')"),
@@ -156,7 +163,7 @@ def test_a_turn_that_is_made_again_is_asked_for_by_its_instruction_on_the_new_pr
     model = Model(["m = n * 2\n"])
     made = changed(session, 1, "set n to 30", "n = 30")
     maker = bench(complete=model)
-    found = rederive(session, made, lambda on, wish: maker.take(on, wish, GREEDY), look)
+    found = rederive(session, made, lambda on, turn: maker.take(on, turn.wish, GREEDY), look)
     assert model.contexts == ["# set n to 30\nn = 30\n\n# double it as m\n"]
     assert chunks(found.session) == ["n = 30", "m = n * 2", "print(m)"]
     assert statuses(found.session) == [COMPLETE, COMPLETE, KEPT]
@@ -233,7 +240,7 @@ def test_an_interrupt_ends_it_and_what_was_made_is_told(reply):
     made = changed(session, 1, "set k to 30", "k = 30")
     maker = bench(reply, watch=events.append)
     with pytest.raises(KeyboardInterrupt):
-        rederive(session, made, lambda on, wish: maker.take(on, wish, GREEDY), look, decide=always)
+        rederive(session, made, lambda on, turn: maker.take(on, turn.wish, GREEDY), look, decide=always)
     told = [event.session.path[-1].status for event in events if isinstance(event, Made)]
     assert told == ([INTERRUPTED] if reply != CTRL_C else [])
 
@@ -242,14 +249,14 @@ def test_an_interrupted_look_ends_it():
     session = held(NUMBERS, ("double it", "m = n * 2"))
     stopped = Outcome(limit="interrupted", finished=False, exit_code=None)
     with pytest.raises(KeyboardInterrupt):
-        rederive(session, changed(session, 1, "", "n = 30"), lambda on, wish: on, lambda program: stopped)
+        rederive(session, changed(session, 1, "", "n = 30"), lambda on, turn: on, lambda program: stopped)
 
 
 def test_where_nothing_is_run_the_code_alone_is_judged():
     session = held(NUMBERS, ("double it", "m = n * 2"), ("invert it", "i = 1 / n"), ("again", "k = 12"))
     maker = bench("k = n\n", run=None)
     made = changed(session, 1, "set n to 0", "n = 0")
-    found = rederive(session, made, lambda on, wish: maker.take(on, wish, GREEDY))
+    found = rederive(session, made, lambda on, turn: maker.take(on, turn.wish, GREEDY))
     assert found.again == (4,)
     assert found.session.outcome is None
 
@@ -260,12 +267,18 @@ def test_where_the_changed_turn_itself_fails_later_turns_are_not_blamed_for_it()
     assert found.again == ()
 
 
+def test_a_name_that_the_changed_turn_lacks_is_no_fault_of_later_turns():
+    session = held(NUMBERS, ("double it", "m = n * 2"))
+    lacking = changed(session, 1, "set n", "n = 30\ndef f():\n    return missing")
+    assert derived(session, lacking).again == ()
+
+
 def test_a_run_that_is_stopped_by_a_limit_with_and_without_the_change_says_nothing():
     slow = Outcome(limit="seconds", finished=False, exit_code=None, error="stopped after 10 s")
     session = held(NUMBERS, ("double it", "m = n * 2"))
     quick = Outcome()
     made = changed(session, 1, "set n to 30", "n = 30")
-    found = rederive(session, made, lambda on, wish: on, lambda on: slow if "m" in on.source else quick)
+    found = rederive(session, made, lambda on, turn: on, lambda on: slow if "m" in on.source else quick)
     assert found.again == ()
 
 
@@ -285,12 +298,24 @@ def test_whole_programs_and_turns_that_left_them_their_code_are_made_again():
     assert found.session.outcome.stdout == "60\n"
 
 
+def test_a_check_that_does_not_hold_any_more_speaks_against_a_turn():
+    def looked(program: Program) -> Outcome:
+        holds = "n = 12" in program.source
+        return replace(look(program), findings=(Finding(2, "m == 24", holds, "m is 60"),))
+
+    session = held(NUMBERS, ("double it", "m = n * 2"))
+    made = changed(session, 1, *THIRTY)
+    maker = bench("m = 24 + n - n\n")
+    found = rederive(session, made, lambda on, turn: maker.take(on, turn.wish, GREEDY), looked)
+    assert [step.reason for step in found.steps] == ["its check m == 24 does not hold"]
+
+
 def test_what_a_user_said_was_meant_is_asked_for_too():
     session = held(NUMBERS).extend((Turn("double it", "m = 12", meant="m is 24"),))
     model = Model(["m = n * 2\n"])
     maker = bench(complete=model)
     made = changed(session, 1, "set n to 30", "n = 30")
-    rederive(session, made, lambda on, wish: maker.take(on, wish, GREEDY), look)
+    rederive(session, made, lambda on, turn: maker.take(on, turn.wish, GREEDY), look)
     assert model.contexts[-1].endswith("# double it\n# That is: m is 24\n")
 
 
@@ -301,7 +326,7 @@ def test_turns_that_were_made_again_verify():
     for instruction in ("set n", "double it", "print it"):
         session = maker.take(session, instruction, GREEDY)
     made = maker.take(session.undo(3), "set n to 30", GREEDY)
-    found = rederive(session, made, lambda on, wish: maker.take(on, wish, GREEDY), look)
+    found = rederive(session, made, lambda on, turn: maker.take(on, turn.wish, GREEDY), look)
     assert found.again == (2,)
     assert list(maker.verify(found.session)) == [None, None]
     assert list(maker.verify(session)) == [None, None, None]

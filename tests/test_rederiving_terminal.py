@@ -70,7 +70,7 @@ def test_a_real_model_makes_a_turn_again_whose_name_went_and_the_session_verifie
         assert "turn 2 uses `prices` of turn 1" in text
         assert "made again: `prices` is not there any more" in text
         assert "│ 6" in text
-        assert "+print(sum(costs))" in text
+        assert "+ print(sum(costs))" in text
         screen.send(CTRL_D)
         screen.ended(30)
     saved = load(tmp_path / "sessions" / "story.jsonl")

@@ -114,7 +114,7 @@ def taken(bench: Synthesizer, *instructions: str, session: Session | None = None
 def rewritten(session: Session, number: int, code: str, maker: Synthesizer) -> Session:
     """A turn with code that the user wrote, run; the turns after it keep theirs."""
     made = written(session, number, code)
-    return maker.tried(rederive(session, made, lambda on, wish: on, decide=never).session)
+    return maker.tried(rederive(session, made, lambda on, turn: on, decide=never).session)
 
 
 def chunks(session: Session) -> list[str]:

@@ -25,12 +25,12 @@ def edit(player: "Player", number: int, instruction: str) -> bool:
     player.live = old
     try:
         view.heading(f"{number}› {instruction}")
-        made = take(player, base, instruction)
+        made = take(player, base, instruction, "", old.numbered(number).id)
         look = player.look if player.maker.run else None
         derived = rederive(
             old,
             made,
-            lambda on, wish: take(player, on, wish),
+            lambda on, turn: take(player, on, turn.wish, turn.typed, turn.id),
             look,
             tell=lambda step, on: told(view, step),
         )
@@ -51,9 +51,10 @@ def edit(player: "Player", number: int, instruction: str) -> bool:
     return True
 
 
-def take(player: "Player", base: Session, instruction: str) -> Session:
+def take(player: "Player", base: Session, instruction: str, typed: str, replaces: str) -> Session:
     """A turn; KeyboardInterrupt where the user stopped it."""
-    made = player.maker.take(base, instruction, player.script.settings.sampling)
+    sampling = player.script.settings.sampling
+    made = player.maker.take(base, instruction, sampling, typed=typed, replaces=replaces)
     if stopped(made, base):
         raise KeyboardInterrupt
     return made

@@ -8,6 +8,7 @@ from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program
 from mtchat.core.session import Session
 from mtchat.core.settings import ON
+from mtchat.core.turn import Turn
 from mtchat.errors import UsageError
 from mtchat.repl.desk import Desk
 from mtchat.repl.difference import show
@@ -56,7 +57,7 @@ def reword(desk: Desk, number: int, instruction: str, flag: str = "") -> None:
 
     def change(work: "Work", base: Session) -> Session:
         desk.view.heading(f"{number}› {instruction}")
-        return work.take(base, said.text, said.typed)
+        return work.take(base, said.text, said.typed, work.live.numbered(number).id)
 
     replaced(desk, number, change, flag)
 
@@ -110,7 +111,7 @@ def derived(work: "Work", old: Session, made: Session, flag: str) -> tuple[Sessi
 
     runs = desk.settings.run == ON and not desk.tools.refusal()
     decide = work.asked if flag == ASK else WAYS.get(flag, judged)
-    found = rederive(old, made, work.take, look if runs else None, decide, work.tell)
+    found = rederive(old, made, work.again, look if runs else None, decide, work.tell)
     run = desk.runner() if found.steps and not found.steps[-1].again else None
     session = tried(found.session, run, work.watch)
     if session.outcome is not None and session.outcome.limit == "interrupted":
@@ -134,7 +135,7 @@ def told(view: View, step: Step) -> None:
     if step.worse:
         view.note(f"turn {step.number} is kept as it was after all: that is worse")
     elif step.again:
-        view.heading(f"{step.number}› {step.turn.instruction}")
+        view.heading(f"{step.number}› {step.turn.shown}")
         view.note(f"made again: {step.reason}" if step.reason else "made again, though it still fits")
     else:
         view.note(f"turn {step.number} is kept" + (f", though {step.reason}" if step.reason else ""))
@@ -162,10 +163,15 @@ class Work:
         desk = self.desk
         self.show = Writing(desk.view, base.program.source, shown(desk.place), desk.hint, beside=True)
 
-    def take(self, base: Session, instruction: str, typed: str = "") -> Session:
+    def again(self, base: Session, turn: Turn) -> Session:
+        """A turn with the instruction of another, whose checks hold for it from the start."""
+        return self.take(base, turn.wish, turn.typed, turn.id)
+
+    def take(self, base: Session, instruction: str, typed: str, replaces: str) -> Session:
         maker = replace(self.desk.maker(), watch=self.watch)
         self.begin(base)
-        made = maker.take(base, instruction, self.desk.settings.sampling, typed=typed)
+        sampling = self.desk.settings.sampling
+        made = maker.take(base, instruction, sampling, typed=typed, replaces=replaces)
         self.desk.view.erase()
         return made
 
@@ -186,7 +192,7 @@ class Work:
         if self.desk.answer is None:
             return usual
         choice = f"[{AGAIN}] or {KEEP}" if usual else f"[{KEEP}] or {AGAIN}"
-        wish = brief(step.turn.instruction, 40)
+        wish = brief(step.turn.shown, 40)
         label = f"{step.number}› {wish}: {step.reason or 'it still fits'}. {choice}? "
         while (answer := self.desk.answer(label)) is not None:
             word = answer.strip().lower()

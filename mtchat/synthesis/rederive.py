@@ -12,7 +12,7 @@ from mtchat.synthesis.choice import Candidate
 from mtchat.synthesis.running import Run, kept, tried
 from mtchat.synthesis.staleness import Change, Doubt, Scene, doubt
 
-Take = Callable[[Session, str], Session]
+Take = Callable[[Session, Turn], Session]
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,9 @@ def untold(step: Step, session: Session) -> None:
 
 def written(session: Session, number: int, code: str) -> Session:
     """The session up to turn `number`, which has code that the user wrote; it has not run yet."""
-    turn = replace(session.numbered(number), chunk=code, status=EDITED, making=Making(), usage=Usage())
-    return session.undo(len(session.path) - number + 1).add(turn)
+    old = session.numbered(number)
+    turn = replace(old, chunk=code, status=EDITED, making=Making(), usage=Usage())
+    return session.undo(len(session.path) - number + 1).add(turn).inherit(old.id)
 
 
 def rederive(
@@ -85,7 +86,7 @@ def rederive(
 ) -> Derived:
     """The turns that `old` has after the last one of `made`, each kept or taken again on the new prefix.
 
-    `made` is `old` with its path up to a turn that was replaced. `take` makes a turn from an instruction, and
+    `made` is `old` with its path up to a turn that was replaced. `take` makes a turn like another, and
     `look` runs a program quietly and tells its variables; without it only the code is judged. `tell` hears
     of each turn before it is made, and again where it is kept after all. What the user stops raises
     KeyboardInterrupt: what was made by then is in the sessions that the watcher of `take` heard of.
@@ -121,7 +122,7 @@ class Derivation:
         step = replace(step, again=self.decide(step))
         self.tell(step, self.now)
         if step.again:
-            made = self.take(self.now, turn.wish)
+            made = self.take(self.now, turn)
             if stopped(made, self.now):
                 raise KeyboardInterrupt
             made = made.inherit(turn.id)

@@ -19,7 +19,8 @@ NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w.]*\w)")
 WORD = re.compile(r"[A-Za-z_]\w*")
 BACK = re.compile(r"\b(?:it|its|this|that|them|their|these|those|each|result)\b", re.IGNORECASE)
 EVERYWHERE = (-1, 0, 1, 2)  # numbers that code is full of, whatever it is about
-SMALL = 10  # of numbers in a list: those up to it may stand for something else
+SMALL = 10  # of numbers in a list: those up to it may stand for something else,
+ROUND = (100, 1000)  # and so may these
 PART = re.compile(r"\w{4,}")  # of a text, which is long enough to be known again by itself
 SILENT = "prints nothing"
 NUMBERS = re.compile(r"u?int\d*|float\d*")  # Python's and numpy's
@@ -86,7 +87,8 @@ def certain(scene: Scene) -> Iterator[str]:
     gone = sorted(names(turn.chunk).reads & (bound(old) - bound(new)))
     if gone:
         yield f"{quoted(gone)} {'is' if len(gone) == 1 else 'are'} not there any more"
-    lurking = set(undefined(now.program.source)) - set(undefined(scene.was.program.source))
+    known = {*undefined(scene.was.program.source), *undefined(new)}  # the prefix has its own faults
+    lurking = set(undefined(now.program.source)) - known
     if lurking:
         yield f"{quoted(sorted(lurking))} would not be there"
     if now.outcome and fails(scene):
@@ -103,6 +105,8 @@ def fails(scene: Scene) -> bool:
 def suspected(scene: Scene) -> Iterator[str]:
     chunk, instruction = scene.turn.chunk, scene.turn.instruction
     before, after = variables(scene.before), variables(scene.after)
+    if broken := sorted(unheld(scene.now.outcome, scene.number) - unheld(scene.was.outcome, scene.number)):
+        yield f"its check {broken[0]} does not hold"
     for name in sorted(names(chunk).reads & before.keys() & after.keys()):
         if kind(before[name]) != kind(after[name]):
             yield f"`{name}` is {kind(after[name])} now, not {kind(before[name])}"
@@ -144,6 +148,11 @@ def misses(session: Session) -> set[str]:
     found = set(unmet(turn.instruction, turn.chunk, session.program.source, outcome))
     empty = outcome is not None and bool(outcome.outputs) and bool(outcome.outputs[-1])
     return found - {SILENT} if empty else found  # a line without text is printed all the same
+
+
+def unheld(outcome: Outcome | None, number: int) -> set[str]:
+    """The checks of a turn that do not hold."""
+    return {each.code for each in outcome.broken if each.turn == number} if outcome else set()
 
 
 def variables(outcome: Outcome | None) -> Mapping[str, Variable]:
@@ -252,7 +261,7 @@ def telling(value: object, within: bool) -> bool:
     if value is None or isinstance(value, bool):
         return False
     if isinstance(value, int):
-        return abs(value) > SMALL if within else value not in EVERYWHERE
+        return abs(value) > SMALL and value not in ROUND if within else value not in EVERYWHERE
     if isinstance(value, str):
         return len(value.strip()) > 1
     return bool(value)
