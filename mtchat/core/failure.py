@@ -40,7 +40,7 @@ LIMITS: Mapping[str, str] = {
     "output": "It printed more than a run may; often a loop does not come to its end.",
     "processes": "It started more processes or threads than a run may.",
 }
-KIND = re.compile(r"(?:^|: )(\w*(?:Error|Exception|Iteration|Interrupt|Exit|Warning)\b)")
+KIND = re.compile(r"(?:^|: )(?:\w+\.)*(\w*(?:Error|Exception|Iteration|Interrupt|Exit|Warning)\b)")
 UNKNOWN = re.compile(r"name '(\w+)' is not defined")
 MISSING = re.compile(r"has no attribute '(\w+)'")
 LONGEST_VALUE = 70

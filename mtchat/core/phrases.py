@@ -99,7 +99,9 @@ class Phrases:
             case ast.List(items) | ast.Tuple(items) | ast.Set(items):
                 return self.collection(node, items)
             case ast.Dict(keys, values):
-                return f"a dictionary of {many(len(values), 'entry')}" if None not in keys else unsaid()
+                if None in keys:
+                    raise Unsaid
+                return f"a dictionary of {many(len(values), 'entry')}" if values else "an empty dictionary"
             case ast.JoinedStr(values):
                 return self.text(values)
             case ast.BinOp(left, operator, right) if type(operator) in OPERATORS:
@@ -107,7 +109,7 @@ class Phrases:
                     raise Unsaid  # "%d" % x and folder / "x" are no arithmetic
                 return OPERATORS[type(operator)].format(self.part(left), self.part(right))
             case ast.UnaryOp(ast.Not(), operand):
-                return f"it is not so that {self.condition(operand)}"
+                return self.negation(operand)
             case ast.UnaryOp(ast.USub(), ast.Constant(int() | float() as value)):
                 return f"-{value}"
             case ast.BoolOp(operator, values):
@@ -137,7 +139,12 @@ class Phrases:
             isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
         ):
             return self.part(node) if within and isinstance(node, ast.BoolOp) else self.say(node)
-        return f"{self.part(node)} is true, or neither empty nor 0"
+        return f"{self.part(node)} is true (not False, 0 or empty)"
+
+    def negation(self, node: ast.expr) -> str:
+        if isinstance(node, ast.Compare | ast.BoolOp | ast.UnaryOp):
+            return f"it is not so that {self.condition(node)}"
+        return f"{self.part(node)} is not true (it is False, 0 or empty)"
 
     def name(self, target: ast.expr) -> str:
         """What an assignment or a loop gives a value to."""

@@ -162,7 +162,11 @@ def goes_round(text: str) -> bool:
 def in_words(reply: str, sentences: int) -> str:
     """A reply without any code: blocks, lines of Python and longer pieces between backticks go."""
     text = re.sub(r"```.*?(?:```|\Z)", "\n", reply, flags=re.DOTALL)
-    lines = [line for line in text.split("\n") if line.strip() and not is_code(line)]
+    lines = [
+        line
+        for line in text.split("\n")
+        if line.strip() and not line.rstrip().endswith(":") and not is_code(line)
+    ]
     plain = " ".join(MARKS.sub("", line).strip() for line in lines)
     found: list[str] = []
     for part in SENTENCE.split(plain):

@@ -16,7 +16,8 @@ from mtchat.core.settings import Sampling
 from mtchat.core.turn import INTERRUPTED, Making, Turn
 from mtchat.errors import MtchatError
 from mtchat.synthesis.bettering import uninterrupted
-from mtchat.synthesis.checks import Check, code, read
+from mtchat.synthesis.checks import Check, calls, code, functions, read, told
+from mtchat.synthesis.probes import probing
 from mtchat.synthesis.running import Run, complaint
 from mtchat.synthesis.synthesizer import Synthesizer
 from mtchat.synthesis.writing import hotter, reworked
@@ -31,8 +32,6 @@ FINISH = (
 )
 TODO = re.compile(r"#.*\b(?:TODO|FIXME|XXX)\b|#\s*(?:your code|add code|implement)\b", re.IGNORECASE)
 ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+")
-VALUES = ("0", "1", "2", "-3", "10", "2.5", "''", "'abc'", "'Level'", "[]", "[3, 1, 2]", "{'a': 1}")
-MOST_PARAMETERS = 3
 LONGEST = 60  # characters of an output or a value that is told
 
 
@@ -122,11 +121,11 @@ def unfinished(old: Turn, new: Turn) -> Iterator[str]:
 
 def refactor(maker: Synthesizer, session: Session, number: int, wish: str, sampling: Sampling) -> Reworked:
     """Turn `number` written again as the wish says, where the program is seen to do the same with it."""
-    turn, look = session.numbered(number), maker.look
-    if look is None:
+    if maker.look is None:
         raise MtchatError(
-            "a rewriting is taken only when it was run and does the same, and nothing is run here"
+            "new code is taken only where a run shows that it does the same; nothing is run here"
         )
+    turn, look = session.numbered(number), uninterrupted(maker.look)
     before = look(session.program)
     if not before.ok:
         raise MtchatError(f"the program does not run as it is, so nothing can be compared: {before.error}")
@@ -139,7 +138,8 @@ def refactor(maker: Synthesizer, session: Session, number: int, wish: str, sampl
     if new.strip() == turn.chunk.strip():
         return beside(session, made, number, ["the model would write it just as it is"])
     after = look(made.program)
-    probes = calls(turn.chunk)
+    examples = calls(told(turn.instruction), functions(turn.chunk))
+    probes = (*examples, *probing(turn.chunk, session.program.source, before.variables))
     reasons = [
         *differences(session, made, number, before, after),
         *(answers(look, session.program, made.program, probes) if after.ok else ()),
@@ -227,24 +227,6 @@ def leftovers(session: Session, number: int) -> frozenset[str]:
         if isinstance(node, ast.Name)
     }
     return frozenset(name for name in loops if stored.count(name) == loops.count(name) and name not in used)
-
-
-def calls(chunk: str) -> tuple[Check, ...]:
-    """Calls of the functions that a chunk defines, with simple values, to see that they give the same."""
-    module = tree(chunk)
-    found = []
-    for node in module.body if module else ():
-        if not isinstance(node, ast.FunctionDef) or node.args.vararg or node.args.kwonlyargs:
-            continue
-        count = len([*node.args.posonlyargs, *node.args.args]) - len(node.args.defaults)
-        if count > MOST_PARAMETERS:
-            continue
-        for start in range(len(VALUES) if count else 1):
-            given = [
-                VALUES[(start + step * place) % len(VALUES)] for place, step in enumerate((0, 1, 5)[:count])
-            ]
-            found.append(Check(f"{node.name}({', '.join(given)})", "None"))
-    return tuple(found)
 
 
 def answers(look: Run, old: Program, new: Program, probes: Sequence[Check]) -> Iterator[str]:

@@ -21,4 +21,4 @@ def do(desk: Desk, argument: str) -> None:
     reworked = rework(desk, number, lambda maker, session: refactor(maker, session, number, wish, sampling))
     show(desk, reworked, f"the program does the same: {reworked.compared} agree")
     if not reworked.taken:
-        desk.view.note(f"/refactor {number} WISH asks in another way, /code {number} opens it in your editor")
+        desk.view.note(f"/refactor {number} asks again, and with a wish behind it in another way")
