@@ -84,7 +84,7 @@ def test_an_answer_streams_and_the_model_is_stopped_where_it_has_said_enough():
     model = Reply("It adds. It shows. " * 50)
     pieces = list(spoken(model, Prompt(text="?"), 2))
     assert "".join(pieces) == "It adds. It shows."
-    assert len([piece for piece in pieces if piece]) > 5
+    assert len([piece for piece in pieces if piece]) > 3
     assert model.said < 40
     assert model.asked[0][1] == Sampling(max_tokens=160)
 
@@ -94,13 +94,18 @@ def test_an_answer_that_was_cut_off_says_so():
     assert "".join(spoken(Reply("It adds `x`"), Prompt(text="?"), 2)) == "It adds `x`"
 
 
+@pytest.mark.parametrize("reply", ["1.", "```python\nx = 1\n```", "54, 59, 49, 68", ""])
+def test_an_answer_of_too_few_words_is_none(reply: str):
+    assert "".join(spoken(Reply(reply), Prompt(text="?"), 1)) == ""
+
+
 def test_each_line_is_asked_for_after_those_that_were_said_so_that_the_cache_serves_them():
-    first = asking.line("x = 1\nprint(x)", "It printed:\n1", [], "x = 1")
-    second = asking.line("x = 1\nprint(x)", "It printed:\n1", [Told("x = 1", "sets it")], "print(x)")
+    first = asking.line("x = 1\nprint(x)", "show one", [], "x = 1")
+    second = asking.line("x = 1\nprint(x)", "show one", [Told("x = 1", "sets it")], "print(x)")
     assert second.messages == first.messages
     assert second.opening == "`x = 1`\n- Sets it.\n`print(x)`\n- "
     assert second.opening.startswith(first.opening)
-    assert "It printed:\n1" in first.messages[-1].content
+    assert "It was asked to: show one" in first.messages[-1].content
 
 
 def test_only_the_end_of_a_very_long_program_is_shown_to_the_model():

@@ -48,7 +48,7 @@ def test_code_that_does_the_same_is_taken_and_the_old_stays_beside_it():
     assert [turn.chunk for turn in done.session.children("")] == [LOOP, SUM]
     assert done.session.outcome is not None
     assert done.session.outcome.ok
-    assert done.compared == "what 2 turns print and 3 variables"
+    assert done.compared == "the output of 2 turns and 3 variables"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Questions that a chat model answers in words: what lines do, why a program fails, what the next step is.
 
 The reply is opened for the model where its form matters: line by line, each after its code, so that no line
-is left out and none is invented. What is known for certain (values, output, the error) is in the question.
+is left out and none is invented. What is known for certain of a failure is in the question.
 """
 
 import re
@@ -23,7 +23,7 @@ EXAMPLE = (
     Message(
         "user",
         "The program:\n\n```python\nnames = ['Ada', 'Bob']\nlengths = {n: len(n) for n in names}\n"
-        "print(max(lengths, key=lengths.get).upper())\n```\n\nIt printed:\nADA\n\n"
+        "print(max(lengths, key=lengths.get).upper())\n```\n\nIt was asked to: show the longest name\n\n"
         "Say of each line what it does, in one short sentence of plain words.",
     ),
     Message(
@@ -34,6 +34,7 @@ EXAMPLE = (
         "shows it in capital letters.\nIn short: The program shows the longest name in capital letters.",
     ),
 )
+SUBJECT = "The program"
 LONGEST_PROGRAM = 6000  # characters; the end of a longer one is what matters
 SENTENCE = re.compile(r"(?<=[.!?])\s+")
 INLINE = re.compile(r"`+[^`\n]*`+")
@@ -53,24 +54,23 @@ class Told:
     words: str
 
 
-def line(program: str, facts: str, told: Sequence[Told], code: str) -> Prompt:
-    """Asks what some lines of a program do; `told` is what was said of the lines before them."""
-    return Prompt(messages=about(program, facts), opening=f"{sayings(told)}`{code.strip()}`\n- ")
+def line(program: str, step: str, told: Sequence[Told], code: str) -> Prompt:
+    """Asks what some lines of a program do; `told` is what was said of the lines before them.
+
+    Values are left out on purpose: small models give them for an explanation.
+    """
+    return Prompt(messages=about(program, step), opening=f"{sayings(told)}`{code.strip()}`\n- ")
 
 
-def summary(program: str, facts: str, told: Sequence[Told]) -> Prompt:
-    """Asks for one sentence about all that was said."""
-    return Prompt(messages=about(program, facts), opening=f"{sayings(told)}In short: ")
+def summary(program: str, step: str, told: Sequence[Told]) -> Prompt:
+    """Asks for one sentence about all that was said, as the program's: it goes on from SUBJECT."""
+    return Prompt(messages=about(program, step), opening=f"{sayings(told)}In short: {SUBJECT} ")
 
 
-def about(program: str, facts: str) -> tuple[Message, ...]:
+def about(program: str, step: str) -> tuple[Message, ...]:
     wish = "Say of each line what it does, in one short sentence of plain words."
-    question = f"The program:\n\n{fenced(program)}\n\n{facts}\n\n{wish}" if facts else None
-    return (
-        Message("system", SYSTEM),
-        *EXAMPLE,
-        Message("user", question or f"The program:\n\n{fenced(program)}\n\n{wish}"),
-    )
+    question = f"The program:\n\n{fenced(program)}\n\nIt was asked to: {step}\n\n{wish}"
+    return (Message("system", SYSTEM), *EXAMPLE, Message("user", question))
 
 
 def sayings(told: Sequence[Told]) -> str:

@@ -144,7 +144,7 @@ class Desk:
             return
         self.keep(session, why)
         if failed(session.outcome):
-            self.view.note("/fix asks the model to mend it")
+            self.view.note("/explain says why in plain words, /fix asks the model to mend it")
 
     def fix(self, rounds: int) -> Fixed:
         """Mends the failing turn. Whatever ends it, the tries are kept and the live program is the best."""

@@ -7,17 +7,16 @@ from mtchat.core import failure
 from mtchat.core.outcome import Outcome, Variable
 from mtchat.core.phrases import listed
 from mtchat.core.program import Program, assemble
-from mtchat.core.prompt import Prompt
 from mtchat.core.statements import Part, parts
 from mtchat.errors import MtchatError
 from mtchat.prompting import asking
 from mtchat.prompting.asking import Told, sentence
 from mtchat.repl.desk import Desk
 from mtchat.repl.speech import SIGN, Speech
-from mtchat.synthesis.answering import LONGEST_ANSWER, LONGEST_LINE, spoken
+from mtchat.synthesis.answering import LONGEST_LINE, spoken
 
 INDENT = "  "
-PLAINEST = 100  # characters of certain words; the model says more simply what takes longer ones
+PLAINEST = 130  # characters of certain words; the model says more simply what takes longer ones
 LONGEST_VALUE = 40
 PLAIN_KINDS = ("int", "float", "str", "bool", "list", "dict", "tuple", "set", "Counter", "defaultdict")
 LEGEND = (
@@ -74,8 +73,7 @@ def explain_error(desk: Desk) -> None:
         view.folded(fact)
     if chats(desk):
         told = "\n".join(["- " + where, *(f"- {fact}" for fact in facts)])
-        speech = Speech(view)
-        speak(desk, speech, asking.failure(program.source, told), 2, LONGEST_ANSWER)
+        speak(desk, Speech(view), spoken(desk.complete, asking.failure(program.source, told), 2))
         view.note(LEGEND_OF_ERRORS)
     number = outcome.turn or len(desk.session.path)
     steps = f"/fix asks the model to mend it, /edit {number} changes what turn {number} is asked for"
@@ -139,13 +137,20 @@ def chats(desk: Desk) -> bool:
     return True
 
 
-def speak(desk: Desk, speech: Speech, prompt: Prompt, sentences: int, max_tokens: int) -> str:
+def speak(desk: Desk, speech: Speech, words: Iterator[str]) -> str:
     """The model's words as they come; where it cannot be asked, the reason."""
     try:
-        return speech.say(spoken(desk.complete, prompt, sentences, max_tokens))
+        return speech.say(words)
     except MtchatError as error:
         desk.view.note(f"the model could not answer: {error}")
         return ""
+
+
+def after(start: str, words: Iterator[str]) -> Iterator[str]:
+    """Words with a beginning, where there are any."""
+    for word in words:
+        yield start * bool(word) + word
+        start = "" if word else start
 
 
 @dataclass
@@ -154,6 +159,7 @@ class Explaining:
 
     desk: Desk
     number: int
+    step: str
     code: str
     program: Program
     parts: tuple[Part, ...]
@@ -166,8 +172,9 @@ class Explaining:
         session = desk.session
         program = assemble(session.path[:number], session.preamble)
         outcome = shown_by(desk, program)
-        code = session.numbered(number).chunk
-        return cls(desk, number, code, program, parts(code, program.source), outcome, chats(desk))
+        turn = session.numbered(number)
+        found = parts(turn.chunk, program.source)
+        return cls(desk, number, turn.instruction, turn.chunk, program, found, outcome, chats(desk))
 
     def lines(self) -> None:
         """Each part of the code, with its words below it."""
@@ -205,8 +212,8 @@ class Explaining:
                 self.desk.view.folded(f"After the turn {failure.described(each)}.")
         if self.chats:
             self.before(part)
-            prompt = asking.line(self.program.source, self.facts(), self.told, code)
-            speak(self.desk, Speech(self.desk.view, INDENT), prompt, 2, LONGEST_ANSWER)
+            prompt = asking.line(self.program.source, self.step, self.told, code)
+            speak(self.desk, Speech(self.desk.view, INDENT), spoken(self.desk.complete, prompt, 2))
 
     def before(self, part: Part) -> None:
         """Tells the model what the parts above are, as far as that is certain."""
@@ -221,11 +228,14 @@ class Explaining:
         if not self.chats or (part.sure and len(part.words) <= PLAINEST):
             self.certain(part)
         else:
-            prompt = asking.line(self.program.source, self.facts(), self.told, code)
-            words = speak(self.desk, Speech(self.desk.view, INDENT), prompt, 1, LONGEST_LINE) or words
-            value = self.value(part)
-            if value:
-                self.desk.view.folded(f"{sentence(value)}")
+            prompt = asking.line(self.program.source, self.step, self.told, code)
+            answer = spoken(self.desk.complete, prompt, 1, LONGEST_LINE)
+            words = speak(self.desk, Speech(self.desk.view, INDENT), answer)
+            if not words:
+                words = part.words
+                self.certain(part)
+            elif value := self.value(part):
+                self.desk.view.folded(sentence(value))
         self.told.append(Told(code, words))
 
     def certain(self, part: Part) -> None:
@@ -250,23 +260,12 @@ class Explaining:
         """Whether the run came to this turn."""
         return self.outcome is not None and len(self.outcome.outputs) == len(self.program.chunks)
 
-    def facts(self) -> str:
-        """What the run showed, for the model."""
-        if self.outcome is None:
-            return ""
-        values = [each for each in self.outcome.variables if each.kind in PLAIN_KINDS][-12:]
-        told = (
-            [f"After it ran: {'; '.join(f'{each.name} = {each.value}' for each in values)}"] if values else []
-        )
-        printed = self.outcome.outputs[-1].strip()[:300] if self.reached() else ""
-        return "\n".join([*told, *([f"It printed:\n{printed}"] if printed else [])])
-
     def summary(self) -> None:
         """One sentence about the turn as a whole."""
         if self.chats and len(self.parts) > 1:
-            prompt = asking.summary(self.program.source, self.facts(), self.told)
-            self.desk.view.line("In short:")
-            speak(self.desk, Speech(self.desk.view, INDENT), prompt, 1, LONGEST_LINE)
+            prompt = asking.summary(self.program.source, self.step, self.told)
+            answer = spoken(self.desk.complete, prompt, 1, LONGEST_LINE)
+            speak(self.desk, Speech(self.desk.view), after(f"In short: {asking.SUBJECT} ", answer))
 
     def farewell(self, step: str) -> None:
         self.desk.view.note(LEGEND if self.chats else "all of this is read from the code and its run")

@@ -41,4 +41,4 @@ def show(desk: Desk, reworked: Reworked, same: str) -> None:
     way = "; /tree shows it" if "tree" in slash.names() else ""
     view.note(f"the old code stays in the session beside it{way}")
     if failed(reworked.session.outcome):
-        view.note("/explain says why it fails, /fix asks the model to mend it")
+        view.note("/explain says why in plain words, /fix asks the model to mend it")

@@ -9,29 +9,39 @@ from mtchat.synthesis.writing import Complete
 
 LONGEST_ANSWER = 160  # tokens
 LONGEST_LINE = 64
+LEAST_WORDS = 3  # that an answer has; "1." explains nothing
 
 
 def spoken(
     complete: Complete, prompt: Prompt, sentences: int, max_tokens: int = LONGEST_ANSWER
 ) -> Iterator[str]:
-    """The words of an answer as they come, the likeliest ones: so many sentences at most."""
-    text, shown = "", 0
+    """The words of an answer as they come, the likeliest ones: so many sentences at most.
+
+    Nothing where the model has too few words to say.
+    """
+    text, shown, finish = "", 0, ""
     stream = complete(prompt, Sampling(max_tokens=max_tokens))
     try:
-        finish = ""
         for piece in stream:
             text, finish = text + piece.text, piece.usage.finish
             good = kept(text, sentences)
-            yield good.text[shown:]
-            shown = max(shown, len(good.text))
+            if enough(good.text):
+                yield good.text[shown:]
+                shown = max(shown, len(good.text))
             if good.finished:
                 return
         good = kept(text, sentences, whole=True)
-        yield good.text[shown:] + (" …" if finish == "length" and not good.finished else "")
+        if enough(good.text):
+            yield good.text[shown:] + (" …" if finish == "length" and not good.finished else "")
     finally:
         close = getattr(stream, "close", None)
         if close is not None:
             close()
+
+
+def enough(text: str) -> bool:
+    words = [word for word in text.split() if any(sign.isalpha() for sign in word)]
+    return len(words) >= LEAST_WORDS
 
 
 def spoken_whole(complete: Complete, prompt: Prompt, max_tokens: int = LONGEST_ANSWER) -> str:

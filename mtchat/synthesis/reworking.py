@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from mtchat.core.names import bound, parses, tree
 from mtchat.core.outcome import Outcome, Variable
+from mtchat.core.phrases import listed, many
 from mtchat.core.program import Chunk, Program
 from mtchat.core.session import Session
 from mtchat.core.settings import Sampling
@@ -250,10 +251,10 @@ def given(look: Run, program: Program, probes: Sequence[Check]) -> tuple[str, ..
 
 def summed(before: Outcome, probes: Sequence[Check]) -> str:
     """What was compared, in words."""
-    parts = [f"what {len(before.outputs)} turns print", f"{len(before.variables)} variables"]
+    parts = [f"the output of {many(len(before.outputs), 'turn')}", many(len(before.variables), "variable")]
     if probes:
-        parts.append(f"{len(probes)} calls of its functions")
-    return f"{', '.join(parts[:-1])} and {parts[-1]}"
+        parts.append(f"{many(len(probes), 'call')} of its functions")
+    return listed(parts)
 
 
 def short(text: str) -> str:

@@ -34,4 +34,4 @@ def do(desk: Desk, argument: str) -> None:
     desk.view.verdict(outcome, desk.hint(outcome, stdin))
     desk.view.files(outcome, shown(desk.place))
     if failed(outcome) and not argument.strip():
-        desk.view.note("/fix asks the model to mend it")
+        desk.view.note("/explain says why in plain words, /fix asks the model to mend it")
