@@ -139,21 +139,30 @@ def test_where_there_is_no_program_it_says_to_type_an_instruction(line: str, tmp
 
 
 def test_an_error_is_explained_by_what_is_certain_first(tmp_path: Path):
-    desk = desk_with(tmp_path, "totals = 3", "print(total)", Explain_in_two="The name is new. Use it. More.")
+    desk = desk_with(
+        tmp_path, "prices = {}", "print(prices['a'])", Explain_in_two="It is empty. Fill it. More."
+    )
     screen = told(desk, "/explain")
     facts = [
-        "The program stops in turn 2, line 1:\n  print(total)\n",
-        "Python says: NameError: name 'total' is not defined",
-        "That means: A name is used that has no value yet",
-        "There is a `totals`; perhaps that is meant.",
-        "≈ The name is new. Use it.\n",
+        "The program stops in turn 2, line 1:\n  print(prices['a'])\n",
+        "Python says: KeyError: 'a'",
+        "That means: An entry is asked for under a key that is not there.",
+        "≈ It is empty. Fill it.\n",
         "/fix asks the model to mend it, /edit 2 changes what turn 2 is asked for",
     ]
     places = [screen.index(fact) for fact in facts]
     assert places == sorted(places)
     assert "More." not in screen
     question = desk.model.asked[0].messages[-1].content  # type: ignore[attr-defined]
-    assert "There is a `totals`" in question
+    assert "An entry is asked for under a key" in question
+
+
+def test_where_a_name_is_only_misspelt_the_facts_say_it_all(tmp_path: Path):
+    desk = desk_with(tmp_path, "totals = 3", "print(total)", Explain_in_two="The name is new.")
+    screen = told(desk, "/explain error")
+    assert "There is a `totals`; perhaps that is meant." in screen
+    assert "≈" not in screen
+    assert desk.model.asked == []  # type: ignore[attr-defined]
 
 
 def test_ctrl_c_stops_an_explanation_and_keeps_what_was_said(tmp_path: Path):

@@ -55,6 +55,9 @@ FILES = sorted(Path(mtchat.__file__).parent.rglob("*.py"))
             "def f(a, b=1):\n    return a",
             "defines the function `f`, which is given `a` and `b`; the indented lines",
         ),
+        ("x = max(d, key=d.get)", "sets `x` to the key of `d` whose value is the largest"),
+        ("x = min(words, key=len)", "sets `x` to the shortest item of `words`"),
+        ("x = sorted(y, reverse=True)", "sets `x` to a sorted list of the items of `y`, the largest first"),
         ("x = ', '.join(y)", 'sets `x` to the items of `y` as one text, with the text ", " between'),
     ],
 )
@@ -73,6 +76,7 @@ def test_a_statement_is_said_in_words(code: str, words: str):
         "x = frame.groupby('a').mean()",
         "print(x, sep='')",
         "x = sorted(y, key=len)",
+        "x = max(d, key=e.get)",
         "x = lambda: 1",
         "with open('a') as f:\n    pass",
     ],

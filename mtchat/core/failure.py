@@ -43,6 +43,7 @@ LIMITS: Mapping[str, str] = {
 KIND = re.compile(r"(?:^|: )(?:\w+\.)*(\w*(?:Error|Exception|Iteration|Interrupt|Exit|Warning)\b)")
 UNKNOWN = re.compile(r"name '(\w+)' is not defined")
 MISSING = re.compile(r"has no attribute '(\w+)'")
+NEARLY = "There is a "  # how a clue begins that names what was misspelt
 LONGEST_VALUE = 70
 CODE_KINDS = ("function", "type", "builtin_function_or_method", "method")
 
@@ -104,7 +105,7 @@ def clues(program: Program, outcome: Outcome, variables: Sequence[Variable]) -> 
         known = bound(program.source) | {each.name for each in variables}
         near = difflib.get_close_matches(unknown[1], sorted(known - {unknown[1]}), n=1)
         if near:
-            yield f"There is a `{near[0]}`; perhaps that is meant."
+            yield f"{NEARLY}`{near[0]}`; perhaps that is meant."
         elif unknown[1] in known:
             yield f"`{unknown[1]}` has no value here: it gets one only later, or on a line that did not run."
         else:
@@ -117,6 +118,11 @@ def clues(program: Program, outcome: Outcome, variables: Sequence[Variable]) -> 
     missing = MISSING.search(outcome.error)
     if missing and any(each.value == "None" for each in values(program, outcome, variables)):
         yield "One of them is None: the step that should have made it gave nothing back."
+
+
+def settled(program: Program, outcome: Outcome, variables: Sequence[Variable]) -> bool:
+    """Whether the clues say all there is to say, so that more words could only confuse."""
+    return any(clue.startswith(NEARLY) for clue in clues(program, outcome, variables))
 
 
 def positions(count: int) -> str:

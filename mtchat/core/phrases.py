@@ -119,6 +119,8 @@ class Phrases:
                 return COMPARISONS[type(operator)].format(self.part(left), self.part(right))
             case ast.Call(function, arguments, []):
                 return self.call(function, arguments)
+            case ast.Call(ast.Name(name), [whole], keywords) if name not in self.taken:
+                return self.chosen(name, whole, keywords)
             case ast.Subscript(ast.Name() as whole, index):
                 return self.entry(whole, index)
             case ast.ListComp(item, [one]) | ast.GeneratorExp(item, [one]):
@@ -182,6 +184,19 @@ class Phrases:
                 return unsaid()
         words = table.get((name, len(arguments)))
         return words.format(*map(self.part, given)) if words else unsaid()
+
+    def chosen(self, name: str, whole: ast.expr, keywords: list[ast.keyword]) -> str:
+        """What max, min or sorted give where they are told how to compare."""
+        ends = {"max": "largest", "min": "smallest"}
+        match keywords:
+            case [ast.keyword("key", ast.Attribute(ast.Name(table), "get"))] if name in ends:
+                if ast.unparse(whole) == table:
+                    return f"the key of `{table}` whose value is the {ends[name]}"
+            case [ast.keyword("key", ast.Name("len"))] if name in ends and "len" not in self.taken:
+                return f"the {'longest' if name == 'max' else 'shortest'} item of {self.part(whole)}"
+            case [ast.keyword("reverse", ast.Constant(True))] if name == "sorted":
+                return f"a sorted list of the items of {self.part(whole)}, the largest first"
+        return unsaid()
 
     def entry(self, whole: ast.Name, index: ast.expr) -> str:
         match index:

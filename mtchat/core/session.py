@@ -69,7 +69,9 @@ class Session:
     def numbered(self, number: int) -> Turn:
         """Turn `number` of the live path, counted from 1."""
         if not 1 <= number <= len(self.path):
-            raise MtchatError(f"no turn {number}; the program has {count(len(self.path))}")
+            raise MtchatError(
+                f"no turn {number}; the program has {count(len(self.path))}, and /show shows them"
+            )
         return self.path[number - 1]
 
     def children(self, turn: str) -> tuple[Turn, ...]:
@@ -99,9 +101,11 @@ class Session:
 
     def undo(self, turns: int = 1) -> "Session":
         if not self.path:
-            raise MtchatError("nothing to undo: the program has no turns")
+            raise MtchatError("nothing to undo: the program has no turns yet; type an instruction to begin")
         if not 1 <= turns <= len(self.path):
-            raise MtchatError(f"cannot undo {turns}: the program has {count(len(self.path))}")
+            raise MtchatError(
+                f"cannot undo {turns}: the program has {count(len(self.path))}; /undo takes back one"
+            )
         return replace(self, head=self.path[-turns].parent)
 
     def redo(self, turns: int = 1) -> "Session":
@@ -109,8 +113,12 @@ class Session:
         for done in range(turns):
             if moved.head not in moved.visited:
                 if done:
-                    raise MtchatError(f"cannot redo {turns}: only {done} can be brought back")
-                raise MtchatError("nothing to redo: this is the last turn of the branch")
+                    raise MtchatError(
+                        f"cannot redo {turns}: only {done} can be brought back; /redo {done} does"
+                    )
+                raise MtchatError(
+                    "nothing to redo: no turn comes after this one; /redo brings back what /undo took"
+                )
             moved = replace(moved, head=moved.visited[moved.head])
         return moved
 

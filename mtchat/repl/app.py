@@ -28,6 +28,9 @@ STYLE = Style.from_dict(
 )
 
 
+FIRST = "print the numbers from 1 to 10"
+
+
 def start(desk: Desk, history: Path | None) -> None:
     """Runs the REPL until the user leaves. The model starts to load once the prompt is on the screen."""
     prompt = prompter(desk, history)
@@ -88,7 +91,7 @@ def greet(desk: Desk) -> None:
     for notice in desk.notices:
         view.note(notice)
     if not desk.session.turns:
-        view.note(f"new session {desk.session.name}")
+        view.note(f"new session {desk.session.name}; try: {FIRST}")
     else:
         view.line(f"{desk.session.name}: {where(desk.session)}. /show shows the program.")
 

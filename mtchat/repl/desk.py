@@ -140,7 +140,9 @@ class Desk:
         """Keeps a session that may have a new turn, and says what can be done next."""
         self.view.erase()  # what was weighed and changed nothing
         if session is before:
-            self.view.note("stopped before anything was written; nothing is changed")
+            self.view.note(
+                "stopped before anything was written; nothing is changed, so you can type another instruction"
+            )
             return
         self.keep(session, why)
         if failed(session.outcome):
@@ -178,7 +180,7 @@ class Desk:
         if not self.settings.run:
             return None
         if self.tools.refusal():
-            self.view.error(f"programs are not run: {self.tools.refusal()}")
+            self.view.error(f"programs are not run: {self.tools.refusal()}; mtchat doctor says more")
             return None
         self.announce()
         return self.run
@@ -275,7 +277,7 @@ class Desk:
             raise MtchatError("the program has no turns yet; type an instruction")
         if not text.strip():
             return len(self.session.path)
-        chosen = number(text, "the number of a turn")
+        chosen = number(text, "the number of a turn; /show shows them")
         self.session.numbered(chosen)
         return chosen
 

@@ -1,6 +1,6 @@
 """Explains turns, lines and errors: first what is certain, then the model's words where it can chat."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mtchat.core import failure
@@ -64,14 +64,15 @@ def explain_error(desk: Desk) -> None:
     if outcome.limit in ("interrupted", "sandbox"):
         raise MtchatError("the last run did not come to its end; /run runs the program again")
     program, view = desk.session.program, desk.view
-    facts = list(known(desk, program, outcome))
+    variables = when_it_failed(desk, outcome)
+    facts = list(known(desk, program, outcome, variables))
     where = place(program, outcome)
     if where:
         view.line(where)
         view.code(INDENT + failure.line(program, outcome.frames[-1]).strip())
     for fact in facts:
         view.folded(fact)
-    if chats(desk):
+    if not failure.settled(program, outcome, variables) and chats(desk):
         told = "\n".join(["- " + where, *(f"- {fact}" for fact in facts)])
         speak(desk, Speech(view), spoken(desk.complete, asking.failure(program.source, told), 2))
         view.note(LEGEND_OF_ERRORS)
@@ -80,13 +81,12 @@ def explain_error(desk: Desk) -> None:
     view.note(f"{steps}, /undo takes the last turn back")
 
 
-def known(desk: Desk, program: Program, outcome: Outcome) -> Iterator[str]:
+def known(desk: Desk, program: Program, outcome: Outcome, variables: Sequence[Variable]) -> Iterator[str]:
     """What is certain of a failure, in sentences."""
     yield f"Python says: {outcome.error.partition(': ')[2] or outcome.error}"
     meaning = failure.meaning(outcome)
     if meaning:
         yield f"That means: {meaning}"
-    variables = when_it_failed(desk, outcome)
     used = failure.values(program, outcome, variables)
     if used:
         yield f"At that moment {listed([failure.described(each) for each in used])}."
@@ -144,6 +144,11 @@ def speak(desk: Desk, speech: Speech, words: Iterator[str]) -> str:
     except MtchatError as error:
         desk.view.note(f"the model could not answer: {error}")
         return ""
+
+
+def bare(code: str) -> str:
+    """Code without its spaces, as it can be found in other code."""
+    return "".join(code.split()).replace('"', "'")
 
 
 def after(start: str, words: Iterator[str]) -> Iterator[str]:
@@ -246,13 +251,14 @@ class Explaining:
         """What a variable is after the turn, said once, where it is set last."""
         if self.outcome is None or not self.outcome.ok:
             return ""
+        rows = "\n".join(self.code.split("\n")[part.first - 1 : part.last])
         later = {name for each in self.parts if each.first > part.first for name in each.names}
         told = [
             f"`{each.name}` is {each.value}"
             for each in self.outcome.variables
             if each.name in part.names and each.name not in later
             if each.kind in PLAIN_KINDS and len(each.value) <= LONGEST_VALUE
-            if f"to {each.value}" not in part.words
+            if bare(each.value) not in bare(rows)
         ]
         return f"after the turn {' and '.join(told)}" if told else ""
 

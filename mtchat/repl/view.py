@@ -187,7 +187,7 @@ class View:
         if outcome.ok:
             self.line(f"✓ ran in {outcome.seconds:.1f} s", GREEN)
         elif outcome.limit == "interrupted":
-            self.line("■ the run was stopped", YELLOW)
+            self.line("■ the run was stopped; /run runs the program again", YELLOW)
         else:
             self.line(f"✗ {outcome.error}{hint and '; ' + hint}", RED)
 

@@ -86,9 +86,12 @@ class Writing:
         elif turn.status == INTERRUPTED:
             broken = "" if parses(turn.chunk) else ", though it is not whole; /code finishes it by hand"
             self.view.line(f"■ interrupted; what was written is kept{broken}", YELLOW)
-            self.view.note("/retry asks again, /undo takes it back")
+            self.view.note("/complete finishes it, /retry asks again, /undo takes it back")
         elif turn.usage.finish == "length":
-            self.view.line("■ stopped at max_tokens; /set max_tokens N allows longer replies", YELLOW)
+            self.view.line(
+                "■ stopped at max_tokens; /complete goes on with it, /set max_tokens N allows longer replies",
+                YELLOW,
+            )
 
     def chose(self, turn: Turn, count: int) -> None:
         self.view.erase()

@@ -125,7 +125,9 @@ class Synthesizer:
         if session.outcome is None or unended(session.outcome):
             raise MtchatError("no run came to its end, so there is nothing to fix; /run runs the program")
         if session.outcome.ok:
-            raise MtchatError("nothing to fix: the program runs without an error")
+            raise MtchatError(
+                "nothing to fix: the program runs without an error; /edit changes what a turn is asked for"
+            )
         if session.outcome.turn == PREAMBLE:
             raise MtchatError(f"only turns can be fixed, and the preamble fails: {session.outcome.error}")
         best = session

@@ -15,7 +15,9 @@ def do(desk: Desk, argument: str) -> None:
     old = desk.session.numbered(number).chunk
     new = edited(old + "\n", ".py").rstrip()
     if new == old.rstrip():
-        desk.view.note("the code is unchanged")
+        desk.view.note(
+            f"the code is unchanged, so the program is too; /edit {number} changes what it is to do"
+        )
         return
     desk.view.line(f"turn {number} has your code now")
     made = rewrite(desk.session, number, new, desk.runner(), desk.watcher(""))

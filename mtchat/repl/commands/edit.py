@@ -17,7 +17,9 @@ def do(desk: Desk, argument: str) -> None:
     old = desk.session.numbered(number).instruction
     new = rest[0].strip() if rest else desk.ask(f"edit {number}› ", old).strip()
     if not new or new == old:
-        desk.view.note("the instruction is unchanged")
+        desk.view.note(
+            "the instruction is unchanged, so nothing is asked; /retry asks for the last turn again"
+        )
         return
     before = desk.session
     source = before.undo(len(before.path) - number + 1).program.source

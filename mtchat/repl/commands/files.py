@@ -37,7 +37,7 @@ def do(desk: Desk, argument: str) -> None:
 
 def listing(desk: Desk, outcome: Outcome) -> None:
     if not outcome.files and not outcome.skipped:
-        desk.view.line("the last run left no files")
+        desk.view.line("the last run left no files; ask for one, as in: save the table as table.csv")
     rows = [(file.path, size(file), shown(desk.place / file.path)) for file in outcome.files]
     desk.view.table(rows, (40, 12))
     for each in outcome.skipped:

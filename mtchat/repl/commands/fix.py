@@ -7,6 +7,7 @@ rounds that were not kept stay in the session beside it.
 from mtchat.errors import UsageError
 from mtchat.repl.desk import Desk
 from mtchat.repl.words import amount
+from mtchat.synthesis import failed
 
 USAGE = "[N]"
 MOST = 9
@@ -21,3 +22,10 @@ def do(desk: Desk, argument: str) -> None:
     fixed = desk.fix(rounds)
     changed = "" if fixed.session.head != before else "; the program is as it was"
     desk.view.line(f"fix ended after round {fixed.rounds}: {fixed.reason}{changed}")
+    if failed(fixed.session.outcome):
+        number = fixed.session.outcome.turn if fixed.session.outcome else None
+        place = number or len(fixed.session.path)
+        desk.view.note(
+            f"/explain says why it fails, /edit {place} changes what turn {place} is asked for, "
+            "/undo takes the last turn back"
+        )

@@ -9,7 +9,9 @@ from mtchat.store import summaries
 def do(desk: Desk, argument: str) -> None:
     rows = summaries(desk.folder)
     if not rows:
-        desk.view.line(f"no sessions in {shown(desk.folder)} yet")
+        desk.view.line(
+            f"no sessions in {shown(desk.folder)} yet; the first instruction begins one, and it is saved"
+        )
     for each in rows:
         mark = "*" if each.path == desk.log.path else " "
         desk.view.line(

@@ -32,7 +32,9 @@ def do(desk: Desk, argument: str) -> None:
         rows = [(each.name, each.kind, each.shape, each.value) for each in found]
         desk.view.table(rows, WIDTHS)
     elif outcome.ok:
-        desk.view.line("the program has no variables")
+        desk.view.line(
+            "the program has no variables yet; ask for one, as in: store the numbers 1 to 10 as numbers"
+        )
 
 
 def whole(desk: Desk, variable: Variable) -> None:
