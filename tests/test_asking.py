@@ -94,6 +94,14 @@ def test_an_answer_that_was_cut_off_says_so():
     assert "".join(spoken(Reply("It adds `x`"), Prompt(text="?"), 2)) == "It adds `x`"
 
 
+@pytest.mark.parametrize(
+    ("words", "right"),
+    [("It shows 5.", True), ("It shows 5.50.", False), ("It shows all.", True), ("1 line is run.", False)],
+)
+def test_a_number_that_is_nowhere_in_the_program_or_its_run_is_made_up(words: str, right: bool):
+    assert asking.founded(words, "x = 2 + 3\n5\n") == right
+
+
 @pytest.mark.parametrize("reply", ["1.", "```python\nx = 1\n```", "54, 59, 49, 68", ""])
 def test_an_answer_of_too_few_words_is_none(reply: str):
     assert "".join(spoken(Reply(reply), Prompt(text="?"), 1)) == ""

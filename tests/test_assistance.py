@@ -77,11 +77,18 @@ def test_each_line_is_shown_with_what_it_does_below_it(tmp_path: Path):
     desk = desk_with(tmp_path, PRICES, in_one_short_sentence="adds all of them.")
     screen = told(desk, "/explain")
     assert "1› step 1\nprices = [2, 3]\n  Sets `prices` to a list of 2 items" in screen
-    assert "total = sum(map(abs, prices))\n  ≈ adds all of them.\n  After the turn `total` is 5.\n" in screen
+    assert "total = sum(map(abs, prices))\n  ≈ Adds all of them.\n  After the turn `total` is 5.\n" in screen
     assert "print(total)\n  Shows `total`.\nIt printed:\n│ 5\n" in screen
     assert "≈ In short: The program adds all of them.\n" in screen
     assert "the model's words and may be wrong" in screen
     assert "/explain 1:LINE says more about one line" in screen
+
+
+def test_words_with_a_made_up_number_are_left_out(tmp_path: Path):
+    desk = desk_with(tmp_path, PRICES, in_one_short_sentence="makes 99 of them.")
+    screen = told(desk, "/explain")
+    assert "99" not in screen
+    assert "Sets `total` to a value that the code works out; after the turn `total` is 5." in screen
 
 
 def test_an_explanation_changes_neither_the_session_nor_its_file(tmp_path: Path):

@@ -40,6 +40,7 @@ SENTENCE = re.compile(r"(?<=[.!?])\s+")
 INLINE = re.compile(r"`+[^`\n]*`+")
 MARKS = re.compile(r"\*\*|__|^#+\s*|^\s*(?:[-*•]|\d+[.)])\s+", re.MULTILINE)
 LEAST_REPEATED = 12  # characters that a sentence has to have in common with an earlier one
+NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 WINDOW = 6  # words that come up a third time when a model goes round in circles
 CODE = re.compile(
     r"^\s*(?:>>>|def |class |import |from \w+ import|for .+:\s*$|while .+:\s*$|if .+:\s*$|return\b)"
@@ -148,6 +149,12 @@ def repeats(part: str, before: Sequence[str], exactly: bool) -> bool:
     if exactly:
         return part in before
     return len(part) >= LEAST_REPEATED and any(each.startswith(part) for each in before)
+
+
+def founded(words: str, known: str) -> bool:
+    """Whether each number in some words is in what is known: small models make numbers up."""
+    numbers = set(NUMBER.findall(known))
+    return set(NUMBER.findall(words)) <= numbers
 
 
 def goes_round(text: str) -> bool:

@@ -7,6 +7,7 @@ from mtchat.core import failure
 from mtchat.core.outcome import Outcome, Variable
 from mtchat.core.phrases import listed
 from mtchat.core.program import Program, assemble
+from mtchat.core.prompt import Prompt
 from mtchat.core.statements import Part, parts
 from mtchat.errors import MtchatError
 from mtchat.prompting import asking
@@ -151,11 +152,9 @@ def bare(code: str) -> str:
     return "".join(code.split()).replace('"', "'")
 
 
-def after(start: str, words: Iterator[str]) -> Iterator[str]:
-    """Words with a beginning, where there are any."""
-    for word in words:
-        yield start * bool(word) + word
-        start = "" if word else start
+def plain(words: str) -> bool:
+    """Whether certain words are easy to read: neither long nor with words in brackets within them."""
+    return len(words) <= PLAINEST and not any(sign in words for sign in ("(`", "(the ", "(what "))
 
 
 @dataclass
@@ -230,17 +229,18 @@ class Explaining:
     def say(self, part: Part, code: str) -> None:
         """What a part does: read from its tree where that says it all, in the model's words otherwise."""
         words = part.words
-        if not self.chats or (part.sure and len(part.words) <= PLAINEST):
+        if not self.chats or (part.sure and plain(part.words)):
             self.certain(part)
         else:
             prompt = asking.line(self.program.source, self.step, self.told, code)
-            answer = spoken(self.desk.complete, prompt, 1, LONGEST_LINE)
-            words = speak(self.desk, Speech(self.desk.view, INDENT), answer)
-            if not words:
+            words = self.thought(prompt)
+            if words:
+                Speech(self.desk.view, INDENT).say(iter([sentence(words)]))
+                if value := self.value(part):
+                    self.desk.view.folded(sentence(value))
+            else:
                 words = part.words
                 self.certain(part)
-            elif value := self.value(part):
-                self.desk.view.folded(sentence(value))
         self.told.append(Told(code, words))
 
     def certain(self, part: Part) -> None:
@@ -270,8 +270,26 @@ class Explaining:
         """One sentence about the turn as a whole."""
         if self.chats and len(self.parts) > 1:
             prompt = asking.summary(self.program.source, self.step, self.told)
-            answer = spoken(self.desk.complete, prompt, 1, LONGEST_LINE)
-            speak(self.desk, Speech(self.desk.view), after(f"In short: {asking.SUBJECT} ", answer))
+            words = self.thought(prompt)
+            if words:
+                Speech(self.desk.view).say(iter([f"In short: {asking.SUBJECT} {words}"]))
+
+    def thought(self, prompt: Prompt) -> str:
+        """The model's sentence; "" where it has none, or where a number in it is found nowhere."""
+        try:
+            with self.desk.view.waiting(lambda: "thinking"):
+                words = "".join(spoken(self.desk.model.complete, prompt, 1, LONGEST_LINE))
+        except MtchatError as error:
+            self.desk.view.note(f"the model could not answer, so the rest are the facts alone: {error}")
+            self.chats = False
+            return ""
+        return words if asking.founded(words, self.known()) else ""
+
+    def known(self) -> str:
+        """All that numbers can come from: the program, what it was asked for, what its run showed."""
+        outcome = self.outcome or Outcome()
+        values = " ".join(each.value for each in outcome.variables)
+        return f"{self.program.source} {self.step} {values} {''.join(outcome.outputs)}"
 
     def farewell(self, step: str) -> None:
         self.desk.view.note(LEGEND if self.chats else "all of this is read from the code and its run")
