@@ -234,6 +234,14 @@ def test_an_answer_is_checked_by_running_and_the_next_step_is_told(tmp_path: Pat
     assert "After turn 1, what is `prices`?" in screen or "After turn 1, what is `total`?" in screen
 
 
+def test_where_nothing_is_run_no_question_is_asked_and_explanations_have_no_values(tmp_path: Path):
+    desk = desk_with(tmp_path, PRICES, chat=False)
+    dispatch(desk, "/set run off")
+    with pytest.raises(MtchatError, match="/set run on lets it run"):
+        dispatch(desk, "/tutor ask")
+    assert "Sets `total` to a value that the code works out.\n" in told(desk, "/explain")
+
+
 def test_no_answer_counts_for_nothing(tmp_path: Path):
     desk = desk_with(tmp_path, PRICES)
     answering(desk, " ")
