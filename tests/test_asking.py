@@ -16,6 +16,9 @@ from mtchat.synthesis.answering import spoken
     [
         ("It adds. It shows.", "It adds. It shows.", False),
         ("It adds.\nIt shows.", "It adds.", True),
+        ("1. It adds. It", "It adds. It", False),
+        ("1.", "", False),
+        (" - It adds.", "It adds.", False),
         ("One. Two. Three.", "One. Two.", True),
         ("It adds:\n```python\nx = 1", "It adds:", True),
         ("It adds `x`", "It adds `x", False),
@@ -111,7 +114,7 @@ def test_each_line_is_asked_for_after_those_that_were_said_so_that_the_cache_ser
     first = asking.line("x = 1\nprint(x)", "show one", [], "x = 1")
     second = asking.line("x = 1\nprint(x)", "show one", [Told("x = 1", "sets it")], "print(x)")
     assert second.messages == first.messages
-    assert second.opening == "`x = 1`\n- Sets it.\n`print(x)`\n- "
+    assert second.opening == "`x = 1`\n- Sets it.\n`print(x)`\n-"
     assert second.opening.startswith(first.opening)
     assert "It was asked to: show one" in first.messages[-1].content
 

@@ -254,6 +254,8 @@ def named(node: ast.stmt) -> str:
     match node:
         case ast.Assign() | ast.AnnAssign() | ast.AugAssign() if bound(node):
             return f"sets {listed([f'`{each}`' for each in bound(node)])} to a value that the code works out"
+        case ast.Assign([ast.Subscript() | ast.Attribute() as target]) | ast.AugAssign(target):
+            return f"sets `{ast.unparse(target)}` to a value that the code works out"
         case ast.If() | ast.While():
             word = "repeats" if isinstance(node, ast.While) else "does"
             again = "as long as" if isinstance(node, ast.While) else "only if"

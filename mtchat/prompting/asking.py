@@ -40,6 +40,7 @@ SENTENCE = re.compile(r"(?<=[.!?])\s+")
 INLINE = re.compile(r"`+[^`\n]*`+")
 MARKS = re.compile(r"\*\*|__|^#+\s*|^\s*(?:[-*•]|\d+[.)])\s+", re.MULTILINE)
 LEAST_REPEATED = 12  # characters that a sentence has to have in common with an earlier one
+MARKER = re.compile(r"^(?:\d{1,2}[.)]?(?:\s+|$)|[-*•](?:\s+|$))")  # of a list, also while it is being written
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 WINDOW = 6  # words that come up a third time when a model goes round in circles
 CODE = re.compile(
@@ -58,14 +59,15 @@ class Told:
 def line(program: str, step: str, told: Sequence[Told], code: str) -> Prompt:
     """Asks what some lines of a program do; `told` is what was said of the lines before them.
 
-    Values are left out on purpose: small models give them for an explanation.
+    Values are left out on purpose: small models give them for an explanation. The opening ends without a
+    space, as a word's first token has its own; after one, they begin with a number.
     """
-    return Prompt(messages=about(program, step), opening=f"{sayings(told)}`{code.strip()}`\n- ")
+    return Prompt(messages=about(program, step), opening=f"{sayings(told)}`{code.strip()}`\n-")
 
 
 def summary(program: str, step: str, told: Sequence[Told]) -> Prompt:
     """Asks for one sentence about all that was said, as the program's: it goes on from SUBJECT."""
-    return Prompt(messages=about(program, step), opening=f"{sayings(told)}In short: {SUBJECT} ")
+    return Prompt(messages=about(program, step), opening=f"{sayings(told)}In short: {SUBJECT}")
 
 
 def about(program: str, step: str) -> tuple[Message, ...]:
@@ -128,7 +130,7 @@ def kept(text: str, sentences: int, whole: bool = False) -> Kept:
 
     Until the reply is `whole`, what may yet turn out to be one of these is held back.
     """
-    text = text.lstrip()
+    text = MARKER.sub("", text.lstrip())
     end = min((at for at in (text.find("```"), text.find("\n")) if at >= 0), default=len(text))
     finished = end < len(text)
     parts = SENTENCE.split(text[:end])
