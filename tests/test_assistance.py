@@ -188,15 +188,10 @@ def test_code_that_python_cannot_read_says_where_to_look(tmp_path: Path):
 
 
 def test_a_hint_is_words_and_the_code_comes_only_when_asked_for(tmp_path: Path):
-    desk = desk_with(
-        tmp_path,
-        more="Use `sum()`.",
-        Give_a_hint="Think of a sum.\n```python\nx = 1\n```",
-        add="total = 5\n```\n",
-    )
+    desk = desk_with(tmp_path)
     desk.model.replies = {  # type: ignore[attr-defined]
-        "Give another hint": "Use `sum()`.",
-        "Give a hint": "Think of a sum.\n```python\nx = 1\n```",
+        "Give me another hint": "Use `sum()`.",
+        "Give me a hint": "Think of a sum.\n```python\nx = 1\n```",
         "add": "total = 5\n```\n",
     }
     screen = told(desk, "/tutor add 2 and 3")

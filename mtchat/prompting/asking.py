@@ -16,8 +16,8 @@ SYSTEM = (
     "what the code that you are given really does."
 )
 TUTOR = (
-    "You are a patient programming tutor. You never write code. You say in one or two short, plain sentences "
-    "what to do next, so that the learner can find the code alone."
+    "You are a patient programming tutor. You never write code. You tell me in one or two short, plain "
+    "sentences what to do next, so that I can find the code myself."
 )
 EXAMPLE = (
     Message(
@@ -92,12 +92,12 @@ def failure(program: str, facts: str) -> Prompt:
 def hint(goal: str, program: str, hints: Sequence[str]) -> Prompt:
     """Asks for a hint at the next step to a goal; each hint says more than the one before it."""
     known = f"The program so far:\n\n{fenced(program)}" if program.strip() else "There is no program yet."
-    question = f"{known}\n\nThe learner wants to: {goal}\n\nGive a hint at the next step. No code."
+    question = f"{known}\n\nI want to: {goal}\n\nGive me a hint at the next step. No code."
     messages = [Message("system", TUTOR), Message("user", question)]
     for number, each in enumerate(hints, start=1):
-        more = "Give another hint that helps more: name the part of Python that it takes. No code."
+        more = "Give me another hint that helps more: name the part of Python that I need. No code."
         if number > 1:
-            more = "Give another hint, as close to the solution as words can be. No code."
+            more = "Give me another hint, as close to the solution as words can be. No code."
         messages += [Message("assistant", each), Message("user", more)]
     return Prompt(messages=tuple(messages))
 

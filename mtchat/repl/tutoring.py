@@ -41,7 +41,9 @@ def hint(desk: Desk) -> None:
         return
     text = "" if len(lesson.hints) >= MOST_HINTS else thought(desk, lesson)
     if not text or text in lesson.hints:
-        desk.view.line("there is no further hint; /tutor code lets the model write it, /explain explains it")
+        desk.view.line(
+            "there is no further hint; /tutor code lets the model write it, and /explain explains it then"
+        )
         return
     Speech(desk.view).say(iter([text]))
     desk.lesson = replace(lesson, hints=(*lesson.hints, text))
