@@ -87,7 +87,9 @@ def test_what_words_could_get_wrong_is_left_to_the_code(code: str):
 
 def test_a_name_with_a_meaning_of_its_own_is_not_taken_for_pythons():
     assert parts("x = sum(y)")[0].sure
-    assert not parts("x = sum(y)", "def sum(y):\n    return 0\nx = sum(y)")[0].sure
+    own = parts("x = sum(y)", "def sum(y):\n    return 0\nx = sum(y)")[0].words
+    assert own == "sets `x` to what `sum` gives back for `y`"
+    assert not parts("x = sum(y)", "sum = max\nx = sum(y)")[0].sure
     assert not parts("print(1)", "from shop import print\nprint(1)")[0].sure
 
 
@@ -112,6 +114,13 @@ def test_else_means_what_it_belongs_to(code: str, words: str):
     at = next(number for number, line in enumerate(lines, start=1) if line.startswith(("el", "finally")))
     (found,) = [part for part in parts(code) if part.first == at]
     assert found.words.startswith(words)
+
+
+def test_a_function_of_the_program_is_known_by_its_name():
+    program = "def area(r):\n    return r\n"
+    assert parts("print(area(2))", program)[0].words == "shows what `area` gives back for 2"
+    assert parts("area(x)", program)[0].words == "calls the function `area` for `x`"
+    assert not parts("print(area(2))", f"{program}area = abs\n")[0].sure
 
 
 def test_the_names_of_a_part_are_those_that_it_gives_values_to():

@@ -61,7 +61,7 @@ def parts(code: str, program: str = "") -> tuple[Part, ...]:
     if module is None:
         return ()
     try:
-        return tuple(merged(list(walk(module.body, Phrases(meanings(program or code))))))
+        return tuple(merged(list(walk(module.body, phrases_of(program or code)))))
     except RecursionError:
         return ()
 
@@ -81,6 +81,18 @@ def merged(found: Sequence[Part]) -> Iterator[Part]:
         pending = part
     if pending is not None:
         yield pending
+
+
+def phrases_of(program: str) -> Phrases:
+    """The words for a program: they know its functions by their names where these mean nothing else."""
+    module = tree(program)
+    stored = [
+        node.id
+        for node in (ast.walk(module) if module else ())
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    ]
+    defined = [node.name for node in (module.body if module else ()) if isinstance(node, ast.FunctionDef)]
+    return Phrases(meanings(program), frozenset(defined) - frozenset(stored))
 
 
 def meanings(program: str) -> frozenset[str]:
@@ -219,6 +231,8 @@ def called(
             if not arguments:
                 return "shows an empty line"
             return f"shows {listed([phrases.part(each) for each in arguments])}"
+        case ast.Name(name) if name in phrases.functions and not keywords:
+            return f"calls the function `{name}`{phrases.given(arguments)}"
         case ast.Attribute(ast.Name() as owner, name) if name not in phrases.taken and not keywords:
             words = DEEDS.get((name, len(arguments)))
             return words.format(*map(phrases.part, [owner, *arguments])) if words else unsaid()
