@@ -27,6 +27,8 @@ FILES = sorted(Path(mtchat.__file__).parent.rglob("*.py"))
         ("x = {}", "sets `x` to an empty dictionary"),
         ("x = a - b * 2", "sets `x` to `a` minus (`b` times 2)"),
         ("x = a % 2 == 0", "sets `x` to (what is left of `a` after dividing by 2) is equal to 0"),
+        ("a, b = b, a + b", "sets `a` to `b` and `b` to `a` plus `b`, all at once"),
+        ("yield a", "hands out `a`, and goes on from here when the next value is asked for"),
         ("x += 1", "adds 1 to `x`"),
         ("d['k'] = 1", 'sets the entry "k" of `d` to 1'),
         ("print()", "shows an empty line"),

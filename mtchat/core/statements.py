@@ -180,6 +180,8 @@ def said(node: ast.stmt, phrases: Phrases) -> str:
             return CHANGES[type(operator)].format(name=phrases.name(target), value=phrases.part(value))
         case ast.Expr(ast.Constant(str())):
             return "a note for readers; Python passes over it"
+        case ast.Expr(ast.Yield(ast.expr() as value)):
+            return f"hands out {phrases.say(value)}, and goes on from here when the next value is asked for"
         case ast.Expr(ast.Call(function, arguments, keywords)):
             return called(function, arguments, keywords, phrases)
         case ast.If(test):
@@ -218,6 +220,10 @@ def assigned(target: ast.expr, value: ast.expr, phrases: Phrases) -> str:
     match target:
         case ast.Subscript(ast.Name() as whole, index):
             return f"sets {phrases.entry(whole, index)} to {phrases.say(value)}"
+        case ast.Tuple(names) if isinstance(value, ast.Tuple) and len(names) == len(value.elts):
+            pairs = zip(names, value.elts, strict=True)
+            told = [f"{phrases.name(one)} to {phrases.say(other)}" for one, other in pairs]
+            return f"sets {listed(told)}, all at once"
     if isinstance(target, ast.Tuple) and not isinstance(value, ast.Name | ast.Call):
         return unsaid()
     return f"sets {phrases.name(target)} to {phrases.say(value)}"

@@ -41,6 +41,7 @@ INLINE = re.compile(r"`+[^`\n]*`+")
 MARKS = re.compile(r"\*\*|__|^#+\s*|^\s*(?:[-*•]|\d+[.)])\s+", re.MULTILINE)
 LEAST_REPEATED = 12  # characters that a sentence has to have in common with an earlier one
 MARKER = re.compile(r"^(?:\d{1,2}[.)]?(?:\s+|$)|[-*•](?:\s+|$))")  # of a list, also while it is being written
+SHOWS = re.compile(r"\b(?:show|print|display)s?\b", re.IGNORECASE)
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 WINDOW = 6  # words that come up a third time when a model goes round in circles
 CODE = re.compile(
@@ -154,9 +155,13 @@ def repeats(part: str, before: Sequence[str], exactly: bool) -> bool:
 
 
 def founded(words: str, known: str) -> bool:
-    """Whether each number in some words is in what is known: small models make numbers up."""
-    numbers = set(NUMBER.findall(known))
-    return set(NUMBER.findall(words)) <= numbers
+    """Whether each number in some words is in what is known, and nothing is shown where nothing prints.
+
+    Small models make both up.
+    """
+    if SHOWS.search(words) and "print" not in known:
+        return False
+    return set(NUMBER.findall(words)) <= set(NUMBER.findall(known))
 
 
 def goes_round(text: str) -> bool:
