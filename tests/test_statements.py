@@ -126,12 +126,12 @@ def test_a_function_of_the_program_is_known_by_its_name():
 
 
 def test_the_names_of_a_part_are_those_that_it_gives_values_to():
-    assert [part.names for part in parts("a = 1\nb.c = 2\nd, e = f\ng += a\nprint(a)")] == [
+    assert [part.names for part in parts("a = 1\nb.c = 2\nd, e = f\ng += a\nfor h in a: pass")] == [
         ("a",),
         (),
         ("d", "e"),
         ("g",),
-        (),
+        ("h",),
     ]
 
 

@@ -307,7 +307,7 @@ def bound(node: ast.stmt) -> tuple[str, ...]:
     match node:
         case ast.Assign(targets):
             given: list[ast.expr] = targets
-        case ast.AnnAssign(target) | ast.AugAssign(target):
+        case ast.AnnAssign(target) | ast.AugAssign(target) | ast.For(target):
             given = [target]
         case _:
             return ()
