@@ -16,6 +16,9 @@ from mtchat.synthesis.answering import spoken
     [
         ("It adds. It shows.", "It adds. It shows.", False),
         ("It adds.\nIt shows.", "It adds.", True),
+        ("1. It adds. It", "It adds. It", False),
+        ("1.", "", False),
+        (" - It adds.", "It adds.", False),
         ("One. Two. Three.", "One. Two.", True),
         ("It adds:\n```python\nx = 1", "It adds:", True),
         ("It adds `x`", "It adds `x", False),
@@ -96,9 +99,9 @@ def test_an_answer_that_was_cut_off_says_so():
 
 @pytest.mark.parametrize(
     ("words", "right"),
-    [("It shows 5.", True), ("It shows 5.50.", False), ("It shows all.", True), ("1 line is run.", False)],
+    [("It gives 5.", True), ("It gives 5.50.", False), ("It shows all.", False), ("1 line is run.", False)],
 )
-def test_a_number_that_is_nowhere_in_the_program_or_its_run_is_made_up(words: str, right: bool):
+def test_numbers_and_output_that_are_nowhere_in_the_program_or_its_run_are_made_up(words: str, right: bool):
     assert asking.founded(words, "x = 2 + 3\n5\n") == right
 
 
@@ -111,7 +114,7 @@ def test_each_line_is_asked_for_after_those_that_were_said_so_that_the_cache_ser
     first = asking.line("x = 1\nprint(x)", "show one", [], "x = 1")
     second = asking.line("x = 1\nprint(x)", "show one", [Told("x = 1", "sets it")], "print(x)")
     assert second.messages == first.messages
-    assert second.opening == "`x = 1`\n- Sets it.\n`print(x)`\n- "
+    assert second.opening == "`x = 1`\n- Sets it.\n`print(x)`\n-"
     assert second.opening.startswith(first.opening)
     assert "It was asked to: show one" in first.messages[-1].content
 

@@ -188,15 +188,10 @@ def test_code_that_python_cannot_read_says_where_to_look(tmp_path: Path):
 
 
 def test_a_hint_is_words_and_the_code_comes_only_when_asked_for(tmp_path: Path):
-    desk = desk_with(
-        tmp_path,
-        more="Use `sum()`.",
-        Give_a_hint="Think of a sum.\n```python\nx = 1\n```",
-        add="total = 5\n```\n",
-    )
+    desk = desk_with(tmp_path)
     desk.model.replies = {  # type: ignore[attr-defined]
-        "Give another hint": "Use `sum()`.",
-        "Give a hint": "Think of a sum.\n```python\nx = 1\n```",
+        "Give me another hint": "Use `sum()`.",
+        "Give me a hint": "Think of a sum.\n```python\nx = 1\n```",
         "add": "total = 5\n```\n",
     }
     screen = told(desk, "/tutor add 2 and 3")
@@ -232,6 +227,14 @@ def test_an_answer_is_checked_by_running_and_the_next_step_is_told(tmp_path: Pat
     answering(desk, "[2, 3]")
     screen = told(desk, "/tutor ask")
     assert "After turn 1, what is `prices`?" in screen or "After turn 1, what is `total`?" in screen
+
+
+def test_where_nothing_is_run_no_question_is_asked_and_explanations_have_no_values(tmp_path: Path):
+    desk = desk_with(tmp_path, PRICES, chat=False)
+    dispatch(desk, "/set run off")
+    with pytest.raises(MtchatError, match="/set run on lets it run"):
+        dispatch(desk, "/tutor ask")
+    assert "Sets `total` to a value that the code works out.\n" in told(desk, "/explain")
 
 
 def test_no_answer_counts_for_nothing(tmp_path: Path):

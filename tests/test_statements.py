@@ -27,6 +27,8 @@ FILES = sorted(Path(mtchat.__file__).parent.rglob("*.py"))
         ("x = {}", "sets `x` to an empty dictionary"),
         ("x = a - b * 2", "sets `x` to `a` minus (`b` times 2)"),
         ("x = a % 2 == 0", "sets `x` to (what is left of `a` after dividing by 2) is equal to 0"),
+        ("a, b = b, a + b", "sets `a` to `b` and `b` to `a` plus `b`, all at once"),
+        ("yield a", "hands out `a`, and goes on from here when the next value is asked for"),
         ("x += 1", "adds 1 to `x`"),
         ("d['k'] = 1", 'sets the entry "k" of `d` to 1'),
         ("print()", "shows an empty line"),
@@ -87,7 +89,9 @@ def test_what_words_could_get_wrong_is_left_to_the_code(code: str):
 
 def test_a_name_with_a_meaning_of_its_own_is_not_taken_for_pythons():
     assert parts("x = sum(y)")[0].sure
-    assert not parts("x = sum(y)", "def sum(y):\n    return 0\nx = sum(y)")[0].sure
+    own = parts("x = sum(y)", "def sum(y):\n    return 0\nx = sum(y)")[0].words
+    assert own == "sets `x` to what `sum` gives back for `y`"
+    assert not parts("x = sum(y)", "sum = max\nx = sum(y)")[0].sure
     assert not parts("print(1)", "from shop import print\nprint(1)")[0].sure
 
 
@@ -114,13 +118,20 @@ def test_else_means_what_it_belongs_to(code: str, words: str):
     assert found.words.startswith(words)
 
 
+def test_a_function_of_the_program_is_known_by_its_name():
+    program = "def area(r):\n    return r\n"
+    assert parts("print(area(2))", program)[0].words == "shows what `area` gives back for 2"
+    assert parts("area(x)", program)[0].words == "calls the function `area` for `x`"
+    assert not parts("print(area(2))", f"{program}area = abs\n")[0].sure
+
+
 def test_the_names_of_a_part_are_those_that_it_gives_values_to():
-    assert [part.names for part in parts("a = 1\nb.c = 2\nd, e = f\ng += a\nprint(a)")] == [
+    assert [part.names for part in parts("a = 1\nb.c = 2\nd, e = f\ng += a\nfor h in a: pass")] == [
         ("a",),
         (),
         ("d", "e"),
         ("g",),
-        (),
+        ("h",),
     ]
 
 

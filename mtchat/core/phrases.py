@@ -85,9 +85,13 @@ KINDS: Mapping[type[ast.expr], str] = {ast.List: "list", ast.Tuple: "tuple (a fi
 
 @dataclass(frozen=True)
 class Phrases:
-    """Says expressions in words. `taken` are the names that a program gives a meaning of its own to."""
+    """Says expressions in words.
+
+    `taken` are the names that a program gives a meaning of its own to, `functions` those of its functions.
+    """
 
     taken: frozenset[str] = frozenset()
+    functions: frozenset[str] = frozenset()
 
     def say(self, node: ast.expr) -> str:
         """The expression in words; Unsaid where there are none."""
@@ -174,6 +178,8 @@ class Phrases:
     def call(self, function: ast.expr, arguments: list[ast.expr]) -> str:
         table: Mapping[tuple[str, int], str]
         match function:
+            case ast.Name(name) if name in self.functions:
+                return f"what `{name}` gives back{self.given(arguments)}"
             case ast.Name(name) if name not in self.taken:
                 table, given = FUNCTIONS, arguments
             case ast.Attribute(ast.Constant(str()) as between, "join") if len(arguments) == 1:
@@ -184,6 +190,10 @@ class Phrases:
                 return unsaid()
         words = table.get((name, len(arguments)))
         return words.format(*map(self.part, given)) if words else unsaid()
+
+    def given(self, arguments: list[ast.expr]) -> str:
+        """What a function of the program is called with."""
+        return f" for {listed(list(map(self.part, arguments)))}" if arguments else ""
 
     def chosen(self, name: str, whole: ast.expr, keywords: list[ast.keyword]) -> str:
         """What max, min or sorted give where they are told how to compare."""

@@ -101,7 +101,7 @@ class Session:
         return replace(moved, branch="")
 
     def grows(self, branch: str, turn: Turn) -> bool:
-        """Whether a turn belongs to a branch: it comes at its end, or corrects or retries one of its turns."""
+        """Whether a turn belongs to a branch: it is at its end, or corrects or retries one of its turns."""
         end = self.branches[branch]
         if end == turn.parent:
             return True

@@ -61,7 +61,7 @@ def parts(code: str, program: str = "") -> tuple[Part, ...]:
     if module is None:
         return ()
     try:
-        return tuple(merged(list(walk(module.body, Phrases(meanings(program or code))))))
+        return tuple(merged(list(walk(module.body, phrases_of(program or code)))))
     except RecursionError:
         return ()
 
@@ -81,6 +81,18 @@ def merged(found: Sequence[Part]) -> Iterator[Part]:
         pending = part
     if pending is not None:
         yield pending
+
+
+def phrases_of(program: str) -> Phrases:
+    """The words for a program: they know its functions by their names where these mean nothing else."""
+    module = tree(program)
+    stored = [
+        node.id
+        for node in (ast.walk(module) if module else ())
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    ]
+    defined = [node.name for node in (module.body if module else ()) if isinstance(node, ast.FunctionDef)]
+    return Phrases(meanings(program), frozenset(defined) - frozenset(stored))
 
 
 def meanings(program: str) -> frozenset[str]:
@@ -168,6 +180,8 @@ def said(node: ast.stmt, phrases: Phrases) -> str:
             return CHANGES[type(operator)].format(name=phrases.name(target), value=phrases.part(value))
         case ast.Expr(ast.Constant(str())):
             return "a note for readers; Python passes over it"
+        case ast.Expr(ast.Yield(ast.expr() as value)):
+            return f"hands out {phrases.say(value)}, and goes on from here when the next value is asked for"
         case ast.Expr(ast.Call(function, arguments, keywords)):
             return called(function, arguments, keywords, phrases)
         case ast.If(test):
@@ -206,6 +220,10 @@ def assigned(target: ast.expr, value: ast.expr, phrases: Phrases) -> str:
     match target:
         case ast.Subscript(ast.Name() as whole, index):
             return f"sets {phrases.entry(whole, index)} to {phrases.say(value)}"
+        case ast.Tuple(names) if isinstance(value, ast.Tuple) and len(names) == len(value.elts):
+            pairs = zip(names, value.elts, strict=True)
+            told = [f"{phrases.name(one)} to {phrases.say(other)}" for one, other in pairs]
+            return f"sets {listed(told)}, all at once"
     if isinstance(target, ast.Tuple) and not isinstance(value, ast.Name | ast.Call):
         return unsaid()
     return f"sets {phrases.name(target)} to {phrases.say(value)}"
@@ -219,6 +237,8 @@ def called(
             if not arguments:
                 return "shows an empty line"
             return f"shows {listed([phrases.part(each) for each in arguments])}"
+        case ast.Name(name) if name in phrases.functions and not keywords:
+            return f"calls the function `{name}`{phrases.given(arguments)}"
         case ast.Attribute(ast.Name() as owner, name) if name not in phrases.taken and not keywords:
             words = DEEDS.get((name, len(arguments)))
             return words.format(*map(phrases.part, [owner, *arguments])) if words else unsaid()
@@ -254,6 +274,8 @@ def named(node: ast.stmt) -> str:
     match node:
         case ast.Assign() | ast.AnnAssign() | ast.AugAssign() if bound(node):
             return f"sets {listed([f'`{each}`' for each in bound(node)])} to a value that the code works out"
+        case ast.Assign([ast.Subscript() | ast.Attribute() as target]) | ast.AugAssign(target):
+            return f"sets `{ast.unparse(target)}` to a value that the code works out"
         case ast.If() | ast.While():
             word = "repeats" if isinstance(node, ast.While) else "does"
             again = "as long as" if isinstance(node, ast.While) else "only if"
@@ -285,7 +307,7 @@ def bound(node: ast.stmt) -> tuple[str, ...]:
     match node:
         case ast.Assign(targets):
             given: list[ast.expr] = targets
-        case ast.AnnAssign(target) | ast.AugAssign(target):
+        case ast.AnnAssign(target) | ast.AugAssign(target) | ast.For(target):
             given = [target]
         case _:
             return ()

@@ -16,8 +16,8 @@ SYSTEM = (
     "what the code that you are given really does."
 )
 TUTOR = (
-    "You are a patient programming tutor. You never write code. You say in one or two short, plain sentences "
-    "what to do next, so that the learner can find the code alone."
+    "You are a patient programming tutor. You never write code. You tell me in one or two short, plain "
+    "sentences what to do next, so that I can find the code myself."
 )
 EXAMPLE = (
     Message(
@@ -40,6 +40,8 @@ SENTENCE = re.compile(r"(?<=[.!?])\s+")
 INLINE = re.compile(r"`+[^`\n]*`+")
 MARKS = re.compile(r"\*\*|__|^#+\s*|^\s*(?:[-*•]|\d+[.)])\s+", re.MULTILINE)
 LEAST_REPEATED = 12  # characters that a sentence has to have in common with an earlier one
+MARKER = re.compile(r"^(?:\d{1,2}[.)]?(?:\s+|$)|[-*•](?:\s+|$))")  # of a list, also while it is being written
+SHOWS = re.compile(r"\b(?:show|print|display)s?\b", re.IGNORECASE)
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 WINDOW = 6  # words that come up a third time when a model goes round in circles
 CODE = re.compile(
@@ -58,14 +60,15 @@ class Told:
 def line(program: str, step: str, told: Sequence[Told], code: str) -> Prompt:
     """Asks what some lines of a program do; `told` is what was said of the lines before them.
 
-    Values are left out on purpose: small models give them for an explanation.
+    Values are left out on purpose: small models give them for an explanation. The opening ends without a
+    space, as a word's first token has its own; after one, they begin with a number.
     """
-    return Prompt(messages=about(program, step), opening=f"{sayings(told)}`{code.strip()}`\n- ")
+    return Prompt(messages=about(program, step), opening=f"{sayings(told)}`{code.strip()}`\n-")
 
 
 def summary(program: str, step: str, told: Sequence[Told]) -> Prompt:
     """Asks for one sentence about all that was said, as the program's: it goes on from SUBJECT."""
-    return Prompt(messages=about(program, step), opening=f"{sayings(told)}In short: {SUBJECT} ")
+    return Prompt(messages=about(program, step), opening=f"{sayings(told)}In short: {SUBJECT}")
 
 
 def about(program: str, step: str) -> tuple[Message, ...]:
@@ -90,12 +93,12 @@ def failure(program: str, facts: str) -> Prompt:
 def hint(goal: str, program: str, hints: Sequence[str]) -> Prompt:
     """Asks for a hint at the next step to a goal; each hint says more than the one before it."""
     known = f"The program so far:\n\n{fenced(program)}" if program.strip() else "There is no program yet."
-    question = f"{known}\n\nThe learner wants to: {goal}\n\nGive a hint at the next step. No code."
+    question = f"{known}\n\nI want to: {goal}\n\nGive me a hint at the next step. No code."
     messages = [Message("system", TUTOR), Message("user", question)]
     for number, each in enumerate(hints, start=1):
-        more = "Give another hint that helps more: name the part of Python that it takes. No code."
+        more = "Give me another hint that helps more: name the part of Python that I need. No code."
         if number > 1:
-            more = "Give another hint, as close to the solution as words can be. No code."
+            more = "Give me another hint, as close to the solution as words can be. No code."
         messages += [Message("assistant", each), Message("user", more)]
     return Prompt(messages=tuple(messages))
 
@@ -128,7 +131,7 @@ def kept(text: str, sentences: int, whole: bool = False) -> Kept:
 
     Until the reply is `whole`, what may yet turn out to be one of these is held back.
     """
-    text = text.lstrip()
+    text = MARKER.sub("", text.lstrip())
     end = min((at for at in (text.find("```"), text.find("\n")) if at >= 0), default=len(text))
     finished = end < len(text)
     parts = SENTENCE.split(text[:end])
@@ -152,9 +155,13 @@ def repeats(part: str, before: Sequence[str], exactly: bool) -> bool:
 
 
 def founded(words: str, known: str) -> bool:
-    """Whether each number in some words is in what is known: small models make numbers up."""
-    numbers = set(NUMBER.findall(known))
-    return set(NUMBER.findall(words)) <= numbers
+    """Whether each number in some words is in what is known, and nothing is shown where nothing prints.
+
+    Small models make both up.
+    """
+    if SHOWS.search(words) and "print" not in known:
+        return False
+    return set(NUMBER.findall(words)) <= set(NUMBER.findall(known))
 
 
 def goes_round(text: str) -> bool:

@@ -171,6 +171,7 @@ class Explaining:
     outcome: Outcome | None
     chats: bool
     told: list[Told] = field(default_factory=list)
+    spoke: bool = False
 
     @classmethod
     def of(cls, desk: Desk, number: int) -> "Explaining":
@@ -218,7 +219,8 @@ class Explaining:
         if self.chats:
             self.before(part)
             prompt = asking.line(self.program.source, self.step, self.told, code)
-            speak(self.desk, Speech(self.desk.view, INDENT), spoken(self.desk.complete, prompt, 2))
+            words = speak(self.desk, Speech(self.desk.view, INDENT), spoken(self.desk.complete, prompt, 2))
+            self.spoke = bool(words)
 
     def before(self, part: Part) -> None:
         """Tells the model what the parts above are, as far as that is certain."""
@@ -236,6 +238,7 @@ class Explaining:
             prompt = asking.line(self.program.source, self.step, self.told, code)
             words = self.thought(prompt)
             if words:
+                self.spoke = True
                 Speech(self.desk.view, INDENT).say(iter([sentence(words)]))
                 if value := self.value(part):
                     self.desk.view.folded(sentence(value))
@@ -273,6 +276,7 @@ class Explaining:
             prompt = asking.summary(self.program.source, self.step, self.told)
             words = self.thought(prompt)
             if words:
+                self.spoke = True
                 Speech(self.desk.view).say(iter([f"In short: {asking.SUBJECT} {words}"]))
 
     def thought(self, prompt: Prompt) -> str:
@@ -293,7 +297,7 @@ class Explaining:
         return f"{self.program.source} {self.step} {values} {''.join(outcome.outputs)}"
 
     def farewell(self, step: str) -> None:
-        self.desk.view.note(LEGEND if self.chats else "all of this is read from the code and its run")
+        self.desk.view.note(LEGEND if self.spoke else "all of this is read from the code and its run")
         self.desk.view.note(step)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from mtchat.core.program import Program, assemble
 from mtchat.core.session import count
-from mtchat.errors import MtchatError, UsageError
+from mtchat.errors import MtchatError, SandboxError, UsageError
 from mtchat.prompting import asking
 from mtchat.repl.desk import Desk
 from mtchat.repl.explaining import chats, shown_by
@@ -41,7 +41,9 @@ def hint(desk: Desk) -> None:
         return
     text = "" if len(lesson.hints) >= MOST_HINTS else thought(desk, lesson)
     if not text or text in lesson.hints:
-        desk.view.line("there is no further hint; /tutor code lets the model write it, /explain explains it")
+        desk.view.line(
+            "there is no further hint; /tutor code lets the model write it, and /explain explains it then"
+        )
         return
     Speech(desk.view).say(iter([text]))
     desk.lesson = replace(lesson, hints=(*lesson.hints, text))
@@ -91,6 +93,8 @@ def ask(desk: Desk) -> None:
 
 def questions(desk: Desk) -> Iterator[Question]:
     """What can be asked about the turns of the program, the last turn first."""
+    if desk.tools.refusal():
+        raise SandboxError(f"questions are checked by running the program: {desk.tools.refusal()}")
     desk.announce()
     last = len(desk.session.path)
     for number in range(last, max(last - MOST_TURNS, 0), -1):
