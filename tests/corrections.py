@@ -20,7 +20,7 @@ from mtchat.core.session import Session
 from mtchat.core.settings import Limits, Sampling
 from mtchat.core.turn import Turn
 from mtchat.synthesis import Synthesizer, correct, policy
-from mtchat.synthesis.corrections import recognise
+from mtchat.synthesis.correction.recognition import recognise
 
 CASES = Path(__file__).with_name("cases") / "corrections"
 LIMITS = Limits(seconds=10.0)

@@ -38,7 +38,7 @@ from mtchat.core.turn import Turn
 from mtchat.prompting import family
 from mtchat.repl.view import View
 from mtchat.synthesis import Run, Synthesizer, policy, wishes
-from mtchat.synthesis.rederive import Decide, always, judged, never, rederive
+from mtchat.synthesis.derivation.rederive import Decide, always, judged, never, rederive
 
 WAYS: Mapping[str, Decide] = {"keep": never, "derive": judged, "all": always}
 CONSTANT, NAME = "constant", "name"

@@ -8,7 +8,7 @@ from mtchat.core.prompt import Piece, Prompt, Usage
 from mtchat.core.settings import Sampling
 from mtchat.prompting import asking
 from mtchat.prompting.asking import Told, in_words, kept
-from mtchat.synthesis.answering import spoken
+from mtchat.synthesis.lesson.answering import spoken
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from mtchat.core.claim import Finding, wording
 from mtchat.core.session import Session
 from mtchat.core.turn import Turn
 from mtchat.errors import MtchatError, UsageError
-from mtchat.synthesis.stating import Stated, stated, typed
+from mtchat.synthesis.claim.stating import Stated, stated, typed
 
 SESSION = Session().extend(
     (Turn("a", "total = 40\nitems = [1, 2]\nname = 'Bob'"), Turn("b", "rate = 1.5\nlist_of = items"))

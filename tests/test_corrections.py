@@ -12,9 +12,9 @@ from mtchat.errors import MtchatError
 from mtchat.prompting.families import codegen, instruct
 from mtchat.store.events import History, apply, changes, json_like
 from mtchat.synthesis import Corrected, Correcting, Event, refine
-from mtchat.synthesis.corrections import recognise
-from mtchat.synthesis.renaming import Rename, in_all
-from mtchat.synthesis.splicing import spliced
+from mtchat.synthesis.correction.recognition import recognise
+from mtchat.synthesis.correction.renaming import Rename, in_all
+from mtchat.synthesis.correction.splicing import spliced
 from tests import corrections
 from tests.corrections import Case
 from tests.test_synthesis import CTRL_C, GREEDY, bench, chunks, statuses

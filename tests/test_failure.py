@@ -4,8 +4,8 @@ import builtins
 
 import pytest
 
-from mtchat.core import failure
 from mtchat.core.outcome import Frame, Outcome, Variable
+from mtchat.core.plain import failure
 from mtchat.core.program import Chunk, Place, Program
 
 PRICES = Variable("prices", "dict", "2", "{'apple': 1, 'pear': 2}")

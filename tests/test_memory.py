@@ -13,8 +13,8 @@ from mtchat.core.turn import INTERRUPTED, KEPT, Turn
 from mtchat.errors import MtchatError
 from mtchat.prompting.families import codegen, instruct
 from mtchat.synthesis import Event, Fitted, Synthesizer
-from mtchat.synthesis.rederive import never, rederive, written
-from mtchat.synthesis.reworking import finish
+from mtchat.synthesis.derivation.rederive import never, rederive, written
+from mtchat.synthesis.rework.reworking import finish
 from mtchat.synthesis.running import emptied
 from tests.test_synthesis import CARD, Model, run
 

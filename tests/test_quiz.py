@@ -3,8 +3,8 @@
 import pytest
 
 from mtchat.core.program import Chunk, Program
-from mtchat.synthesis import quiz
-from mtchat.synthesis.quiz import LENGTH, PRINTS, VALUE, Question
+from mtchat.synthesis.lesson import quiz
+from mtchat.synthesis.lesson.quiz import LENGTH, PRINTS, VALUE, Question
 from tests.test_bettering import looked
 
 SHOP = (

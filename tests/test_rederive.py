@@ -12,7 +12,7 @@ from mtchat.core.program import Program
 from mtchat.core.session import Session
 from mtchat.core.turn import COMPLETE, EDITED, INTERRUPTED, KEPT, Making, Turn
 from mtchat.synthesis import Event, Made
-from mtchat.synthesis.rederive import Derived, Step, always, judged, never, rederive, written
+from mtchat.synthesis.derivation.rederive import Derived, Step, always, judged, never, rederive, written
 from tests.test_synthesis import CTRL_C, GREEDY, Model, bench, chunks, run, statuses
 
 HIDDEN = ("__builtins__",)

@@ -11,8 +11,8 @@ from mtchat.errors import MtchatError
 from mtchat.prompting.families import codegen, instruct
 from mtchat.store import Log
 from mtchat.synthesis import Synthesizer
-from mtchat.synthesis.probes import probing
-from mtchat.synthesis.reworking import finish, placeholders, refactor
+from mtchat.synthesis.rework.probes import probing
+from mtchat.synthesis.rework.reworking import finish, placeholders, refactor
 from tests.test_bettering import looked
 from tests.test_synthesis import CARD, CTRL_C, GREEDY, Model, run
 

@@ -7,7 +7,7 @@ import pytest
 
 import mtchat
 from mtchat.core.names import tree
-from mtchat.core.statements import parts
+from mtchat.core.plain.statements import parts
 
 FILES = sorted(Path(mtchat.__file__).parent.rglob("*.py"))
 

@@ -28,7 +28,7 @@ from mtchat.synthesis import (
     Synthesizer,
     Wrote,
 )
-from mtchat.synthesis.rederive import never, rederive, written
+from mtchat.synthesis.derivation.rederive import never, rederive, written
 
 CTRL_C = "\x03"
 GREEDY = Sampling()

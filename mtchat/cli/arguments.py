@@ -29,7 +29,8 @@ EPILOG = "\n".join(
         *(f"  mtchat {verb:<9} {meaning}" for verb, meaning in VERBS.items()),
         "",
         "exit codes: 0 done, 1 the program or a check failed, 2 wrong usage, 3 model unavailable,",
-        "4 sandbox refused, 130 interrupted; mtchat run ends with the program's own",
+        "4 sandbox refused, 130 interrupted; mtchat run ends with the program's own, or with 1 where",
+        "only a check fails",
     ]
 )
 

@@ -7,7 +7,7 @@ from mtchat.core.dependencies import said
 from mtchat.core.session import Session
 from mtchat.repl.rederiving import report, told, with_name
 from mtchat.synthesis import unended
-from mtchat.synthesis.rederive import rederive, stopped
+from mtchat.synthesis.derivation.rederive import rederive, stopped
 
 if TYPE_CHECKING:
     from mtchat.cli.scripted import Player

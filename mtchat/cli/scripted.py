@@ -44,7 +44,7 @@ from mtchat.synthesis import (
     unended,
     wrong,
 )
-from mtchat.synthesis.stating import typed
+from mtchat.synthesis.claim.stating import typed
 
 IN_SHELL = "--corrections off takes every instruction as a new step"
 

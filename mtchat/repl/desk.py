@@ -18,7 +18,7 @@ from mtchat.prompting import family
 from mtchat.repl import correcting
 from mtchat.repl.approval import Approval, follow
 from mtchat.repl.asking import Answer, asking, offered, picked
-from mtchat.repl.lesson import Lesson
+from mtchat.repl.lesson.lesson import Lesson
 from mtchat.repl.remedy import in_repl
 from mtchat.repl.view import Tail, View, shown
 from mtchat.repl.words import number

@@ -16,7 +16,7 @@ from mtchat.repl.view import View, shown
 from mtchat.repl.words import brief
 from mtchat.repl.writing import Writing
 from mtchat.synthesis import Chose, Event, Made, tried
-from mtchat.synthesis.rederive import Step, always, judged, never, rederive, stopped, written
+from mtchat.synthesis.derivation.rederive import Step, always, judged, never, rederive, stopped, written
 from mtchat.synthesis.running import kept
 
 ASK = "--ask"

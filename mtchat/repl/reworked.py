@@ -9,7 +9,7 @@ from mtchat.repl import difference, slash
 from mtchat.repl.desk import Desk
 from mtchat.repl.view import GREEN
 from mtchat.synthesis import Synthesizer, failed
-from mtchat.synthesis.reworking import Reworked
+from mtchat.synthesis.rework.reworking import Reworked
 
 
 def rework(desk: Desk, number: int, do: Callable[[Synthesizer, Session], Reworked]) -> Reworked:

@@ -1,6 +1,9 @@
 """One turn of a conversation: made, run, chosen among candidates, mended."""
 
-from mtchat.synthesis.corrections import Correction, aimed
+from mtchat.synthesis.claim.holding import examined
+from mtchat.synthesis.claim.stating import Stated, stated
+from mtchat.synthesis.correction.recognition import Correction, aimed
+from mtchat.synthesis.correction.refining import correct, refine
 from mtchat.synthesis.events import (
     Change,
     Chose,
@@ -18,11 +21,8 @@ from mtchat.synthesis.events import (
     Wrote,
     unseen,
 )
-from mtchat.synthesis.holding import examined
 from mtchat.synthesis.readings import Asking, Reading, Spread
-from mtchat.synthesis.refining import correct, refine
 from mtchat.synthesis.running import Declined, Run, failed, tried, unended, wrong
-from mtchat.synthesis.stating import Stated, stated
 from mtchat.synthesis.synthesizer import Difference, Fixed, Synthesizer
 from mtchat.synthesis.writing import Candidates, Complete, Written
 

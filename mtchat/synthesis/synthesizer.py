@@ -12,13 +12,13 @@ from mtchat.core.turn import COMPLETE, INTERRUPTED, Making, Turn
 from mtchat.errors import MtchatError
 from mtchat.prompting.family import Family
 from mtchat.synthesis.bettering import bettered
-from mtchat.synthesis.corrections import takes_away, wished
+from mtchat.synthesis.correction.recognition import takes_away, wished
+from mtchat.synthesis.correction.splicing import spliced
 from mtchat.synthesis.events import Fitted, Made, Mending, Read, Watch, Wrote, unseen
 from mtchat.synthesis.fitting import Context, Count, Room, fit
 from mtchat.synthesis.policy import PLAIN, Policy
 from mtchat.synthesis.readings import Asking, Spread
 from mtchat.synthesis.running import Run, better, complaint, kept, reproach, tried, trouble, unended
-from mtchat.synthesis.splicing import spliced
 from mtchat.synthesis.spreading import spread
 from mtchat.synthesis.writing import (
     Candidates,

@@ -13,7 +13,7 @@ from mtchat.errors import MtchatError, UsageError
 from mtchat.repl import checking
 from mtchat.repl.desk import Desk
 from mtchat.repl.words import number
-from mtchat.synthesis.stating import typed
+from mtchat.synthesis.claim.stating import typed
 
 USAGE = "[EXPR | -d N]"
 

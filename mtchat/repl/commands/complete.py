@@ -7,7 +7,7 @@ old branch stays in the session.
 
 from mtchat.repl.desk import Desk
 from mtchat.repl.reworked import rework, show
-from mtchat.synthesis.reworking import finish
+from mtchat.synthesis.rework.reworking import finish
 
 USAGE = "[N]"
 

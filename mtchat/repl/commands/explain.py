@@ -6,7 +6,7 @@ program fails: what is certain first, then the model's words. The program is not
 
 from mtchat.errors import UsageError
 from mtchat.repl.desk import Desk
-from mtchat.repl.explaining import explain_error, explain_line, explain_turn
+from mtchat.repl.lesson.explaining import explain_error, explain_line, explain_turn
 from mtchat.repl.words import brief, number
 from mtchat.synthesis import failed
 

@@ -18,7 +18,7 @@ from mtchat.repl.view import DIM, GREEN, RED
 from mtchat.repl.words import where
 from mtchat.repl.writing import Writing
 from mtchat.synthesis import Event, Made, unended
-from mtchat.synthesis.recap import recapped
+from mtchat.synthesis.rework.recap import recapped
 
 USAGE = "[new]"
 STYLES = {"-": RED, "+": GREEN, "@": DIM}

@@ -7,7 +7,7 @@ taken, and what differs is said. Files that it writes are not compared. The old 
 
 from mtchat.repl.desk import Desk
 from mtchat.repl.reworked import rework, show
-from mtchat.synthesis.reworking import refactor
+from mtchat.synthesis.rework.reworking import refactor
 
 USAGE = "[N] [WISH]"
 

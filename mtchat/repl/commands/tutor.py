@@ -5,8 +5,8 @@ lets the model write it as a turn. /tutor ask asks what the program does, and ch
 it. /tutor alone says where you are, /tutor off ends the lesson; the program stays.
 """
 
-from mtchat.repl import tutoring
 from mtchat.repl.desk import Desk
+from mtchat.repl.lesson import tutoring
 
 USAGE = "[TEXT | hint | code | ask | off]"
 DEEDS = {

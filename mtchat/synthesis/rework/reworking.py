@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from mtchat.core.memory import remembered
 from mtchat.core.names import bound, parses, tree
 from mtchat.core.outcome import Outcome, Variable
-from mtchat.core.phrases import listed, many
+from mtchat.core.plain.phrases import listed, many
 from mtchat.core.program import Chunk, Program
 from mtchat.core.session import Session
 from mtchat.core.settings import Sampling
@@ -20,7 +20,7 @@ from mtchat.errors import MtchatError
 from mtchat.synthesis.bettering import uninterrupted
 from mtchat.synthesis.checks import Check, calls, code, functions, read, told
 from mtchat.synthesis.fitting import fit
-from mtchat.synthesis.probes import probing
+from mtchat.synthesis.rework.probes import probing
 from mtchat.synthesis.running import Run, complaint
 from mtchat.synthesis.synthesizer import Synthesizer
 from mtchat.synthesis.writing import begun, earlier, hotter, reshaped

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mtchat.core.names import tree
-from mtchat.core.phrases import Phrases, Unsaid, attempted, listed, unsaid
+from mtchat.core.plain.phrases import Phrases, Unsaid, attempted, listed, unsaid
 
 CHANGES: Mapping[type[ast.operator], str] = {
     ast.Add: "adds {value} to {name}",

@@ -11,7 +11,7 @@ from typing import Any
 from mtchat.core.names import tree
 from mtchat.core.turn import Turn
 from mtchat.errors import MtchatError
-from mtchat.synthesis.known import Known, known
+from mtchat.synthesis.correction.known import Known, known
 from mtchat.synthesis.rules import renamed
 
 FORMATTED = re.compile(

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from mtchat.synthesis.known import KINDS, WORD, Known, joined, stem
-from mtchat.synthesis.wording import Said, words
+from mtchat.synthesis.correction.known import KINDS, WORD, Known, joined, stem
+from mtchat.synthesis.correction.wording import Said, words
 
 NUMBERED = Said(r"\b(?:turn|step|instruction) (?P<number>\d{1,4})\b")
 LITERAL = Said(

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from mtchat.core.turn import Turn
 from mtchat.errors import MtchatError
-from mtchat.synthesis.known import Known, joined, known, stem
-from mtchat.synthesis.referents import behaving, referent
-from mtchat.synthesis.renaming import Rename, renamable
-from mtchat.synthesis.wording import (
+from mtchat.synthesis.correction.known import Known, joined, known, stem
+from mtchat.synthesis.correction.referents import behaving, referent
+from mtchat.synthesis.correction.renaming import Rename, renamable
+from mtchat.synthesis.correction.wording import (
     ADD,
     ADVERBS,
     ASKED,

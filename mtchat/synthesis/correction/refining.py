@@ -6,11 +6,11 @@ from mtchat.core.prompt import Usage
 from mtchat.core.session import Session
 from mtchat.core.settings import Sampling
 from mtchat.core.turn import COMPLETE, EDITED, INTERRUPTED, Making, Turn
-from mtchat.synthesis.corrections import Correction, recognise
+from mtchat.synthesis.correction.recognition import Correction, recognise
+from mtchat.synthesis.correction.renaming import Rename, in_all
+from mtchat.synthesis.correction.splicing import redefined, spliced
 from mtchat.synthesis.events import Change, Corrected, Correcting, Made
-from mtchat.synthesis.renaming import Rename, in_all
 from mtchat.synthesis.running import failed, kept
-from mtchat.synthesis.splicing import redefined, spliced
 from mtchat.synthesis.synthesizer import Synthesizer
 from mtchat.synthesis.writing import hotter
 

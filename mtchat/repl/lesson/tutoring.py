@@ -8,12 +8,12 @@ from mtchat.core.session import count
 from mtchat.errors import MtchatError, SandboxError, UsageError
 from mtchat.prompting import asking
 from mtchat.repl.desk import Desk
-from mtchat.repl.explaining import chats, shown_by
-from mtchat.repl.lesson import Lesson
-from mtchat.repl.speech import Speech
-from mtchat.synthesis import quiz
-from mtchat.synthesis.answering import spoken_whole
-from mtchat.synthesis.quiz import PRINTS, Question, Verdict
+from mtchat.repl.lesson.explaining import chats, shown_by
+from mtchat.repl.lesson.lesson import Lesson
+from mtchat.repl.lesson.speech import Speech
+from mtchat.synthesis.lesson import quiz
+from mtchat.synthesis.lesson.answering import spoken_whole
+from mtchat.synthesis.lesson.quiz import PRINTS, Question, Verdict
 
 MOST_HINTS = 4
 MOST_TURNS = 8  # that questions are about, the last ones

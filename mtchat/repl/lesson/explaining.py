@@ -3,19 +3,19 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from mtchat.core import failure
 from mtchat.core.outcome import Outcome, Variable
-from mtchat.core.phrases import listed
+from mtchat.core.plain import failure
+from mtchat.core.plain.phrases import listed
+from mtchat.core.plain.statements import Part, parts
 from mtchat.core.program import Program, assemble
 from mtchat.core.prompt import Prompt
 from mtchat.core.settings import ON
-from mtchat.core.statements import Part, parts
 from mtchat.errors import MtchatError
 from mtchat.prompting import asking
 from mtchat.prompting.asking import Told, sentence
 from mtchat.repl.desk import Desk
-from mtchat.repl.speech import SIGN, Speech
-from mtchat.synthesis.answering import LONGEST_LINE, spoken
+from mtchat.repl.lesson.speech import SIGN, Speech
+from mtchat.synthesis.lesson.answering import LONGEST_LINE, spoken
 
 INDENT = "  "
 PLAINEST = 130  # characters of certain words; the model says more simply what takes longer ones

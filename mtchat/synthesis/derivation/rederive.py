@@ -9,8 +9,8 @@ from mtchat.core.session import Session
 from mtchat.core.turn import EDITED, INTERRUPTED, Making, Turn
 from mtchat.synthesis.bettering import uninterrupted
 from mtchat.synthesis.choice import Candidate
+from mtchat.synthesis.derivation.staleness import Change, Doubt, Scene, doubt
 from mtchat.synthesis.running import Run, kept, tried
-from mtchat.synthesis.staleness import Change, Doubt, Scene, doubt
 
 Take = Callable[[Session, Turn], Session]
 

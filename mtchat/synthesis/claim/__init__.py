@@ -1,0 +1,1 @@
+"""Checks of turns: how they are said, and whether they hold."""

@@ -1,0 +1,1 @@
+"""Later turns derived again when one before them has changed."""

@@ -1,0 +1,1 @@
+"""Answers and questions in words about a program."""

@@ -1,0 +1,1 @@
+"""Code written again for the same instructions: finished, cleaner, or all at once."""
