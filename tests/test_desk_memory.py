@@ -116,7 +116,7 @@ def test_folding_and_forgetting_change_what_is_asked_not_the_program_and_are_on_
     assert "turn 1 is folded; the program keeps its code" in text
     assert "def grow(x):\n    ..." in text
     text = last(desk, "/forget 2")
-    assert "turn 3 uses y, which the model no longer sees" in text
+    assert "turn 3 uses `y`, which the model no longer sees" in text
     assert "tell a new turn that needs it what x, y are" in text
     assert desk.session.program.source == source
     dispatch(desk, "go on")

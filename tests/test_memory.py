@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from mtchat.core.mark import FOLDED, FORGOTTEN, Mark
-from mtchat.core.memory import Memory, remembered, spans, told, users
+from mtchat.core.memory import Memory, remembered, spans, told
 from mtchat.core.prompt import ModelCard, Prompt
 from mtchat.core.session import Session
 from mtchat.core.settings import Sampling
@@ -77,11 +77,6 @@ def test_with_a_forgotten_turn_go_those_whose_code_it_has():
     shown = text(instruct.render(told(session.path, memory), "next", "", ""))
     assert "begin" in shown
     assert "set x" not in shown
-
-
-def test_the_turns_that_use_the_names_of_another_are_told_until_these_are_bound_anew():
-    session = grown("a = 1\nb = 2", "print(a)", "a = a + b", "print(a)\ndef f():\n    return b")
-    assert dict(users(session.path, 1)) == {2: ("a",), 3: ("a", "b"), 4: ("b",)}
 
 
 @pytest.mark.parametrize(

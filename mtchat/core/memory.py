@@ -1,13 +1,11 @@
 """What a model is told of the turns before: whole, folded, or not at all."""
 
-import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
 from mtchat.core.fold import folded
 from mtchat.core.mark import FOLDED, FORGOTTEN
-from mtchat.core.names import bound, tree
 from mtchat.core.session import Session
 from mtchat.core.turn import KEPT, Making, Turn
 
@@ -75,22 +73,6 @@ def left_out(turn: Turn) -> bool:
 def foldable(turn: Turn) -> bool:
     """Whether folding a turn makes it shorter."""
     return folded(turn.chunk) != turn.chunk
-
-
-def users(path: Sequence[Turn], number: int) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """The later turns that mention names of a turn, with these names, until another turn binds them anew."""
-    names = bound(path[number - 1].chunk)
-    for later, turn in enumerate(path[number:], start=number + 1):
-        if used := names & mentioned(turn.chunk):
-            yield later, tuple(sorted(used))
-        names -= bound(turn.chunk)
-
-
-def mentioned(code: str) -> frozenset[str]:
-    """The names that code reads, wherever it does."""
-    module = tree(code)
-    names = (node for node in (ast.walk(module) if module else ()) if isinstance(node, ast.Name))
-    return frozenset(name.id for name in names if isinstance(name.ctx, ast.Load))
 
 
 def spans(numbers: Sequence[int]) -> str:

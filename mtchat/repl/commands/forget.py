@@ -6,8 +6,8 @@ K may be several turns, as in /forget 1-3 5. It says which later turns use names
 
 from dataclasses import replace
 
+from mtchat.core.dependencies import said
 from mtchat.core.mark import FORGOTTEN, WHOLE
-from mtchat.core.memory import users
 from mtchat.core.names import bound
 from mtchat.repl import turns
 from mtchat.repl.desk import Desk
@@ -44,8 +44,8 @@ def recall(desk: Desk, argument: str) -> None:
 
 def used(desk: Desk, number: int) -> None:
     """Says what the model no longer knows, and where that is used."""
-    for later, names in users(desk.session.path, number):
-        desk.view.note(f"turn {later} uses {listed(names)}, which the model no longer sees")
+    if uses := said(desk.session.path, number):
+        desk.view.note(f"{uses}, which the model no longer sees")
     names = tuple(sorted(bound(desk.session.numbered(number).chunk)))
     if names:
         what = f"{listed(names)} {'is' if len(names) == 1 else 'are'}"

@@ -5,7 +5,6 @@ stays in the session as a branch with a name. /recap new takes the new one witho
 asked, the present one stays.
 """
 
-import difflib
 import itertools
 from dataclasses import replace
 
@@ -13,15 +12,14 @@ from mtchat.core.outcome import Outcome
 from mtchat.core.session import Session
 from mtchat.core.turn import INTERRUPTED
 from mtchat.errors import UsageError
+from mtchat.repl import difference
 from mtchat.repl.desk import Desk
-from mtchat.repl.view import DIM, GREEN, RED
 from mtchat.repl.words import where
 from mtchat.repl.writing import Writing
 from mtchat.synthesis import Event, Made, unended
 from mtchat.synthesis.rework.recap import recapped
 
 USAGE = "[new]"
-STYLES = {"-": RED, "+": GREEN, "@": DIM}
 NEW, NOW = "new", "now"
 QUESTION = "which one goes on, new or now? (Enter keeps the present one) "
 AS_IT_WAS = "the program is as it was"
@@ -77,8 +75,7 @@ def compared(desk: Desk, made: Session) -> bool:
             made = replace(made, outcomes={**made.outcomes, **ran(desk, live).outcomes})
         desk.keep(beside(made, live), "recap")
     desk.view.heading("the new program (+) and the present one (-)")
-    for line in list(difflib.unified_diff(old.splitlines(), new.splitlines(), n=2, lineterm=""))[2:]:
-        desk.view.line(line, STYLES.get(line[:1], ""))
+    difference.show(desk.view, old, new)
     outputs(desk, desk.session.outcome, made.outcome)
     return True
 
