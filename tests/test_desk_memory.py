@@ -162,7 +162,7 @@ def test_a_program_written_anew_is_compared_and_nothing_changes_where_nobody_can
     before = desk.session
     text = last(desk, "/recap")
     assert "the new program (+) and the present one (-)" in text
-    assert "\n+import sys\n" in text
+    assert "\n+ import sys\n" in text
     assert "both print:\n│ 1\n✓ ran" in text
     assert "the program is as it was; /goto recap goes to the new one" in text
     assert desk.session.path == before.path

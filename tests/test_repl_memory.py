@@ -27,7 +27,7 @@ def test_the_new_program_is_shown_beside_the_present_one_and_taken_when_it_is_ty
 ) -> None:
     talked(screen)
     text = say(screen, "/recap", "which one goes on, new or now?")
-    assert "\n-x = 1\n" in text
+    assert "\n- x = 1\n" in text
     assert "both print:\n│ 1\n✓ ran" in text
     text = say(screen, "new", "/goto before-recap goes back to the one before")
     assert "now at turn 2: print x" in text
