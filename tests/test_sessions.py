@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mtchat.cli.replay import differences
+from mtchat.core.mark import FOLDED, FORGOTTEN, WHOLE
 from mtchat.core.session import Session
 from mtchat.core.settings import Limits
 from mtchat.sandbox import sandbox
@@ -26,7 +27,7 @@ def test_there_are_at_least_five() -> None:
 def test_a_session_is_whole_and_was_written_by_the_starter(path: Path) -> None:
     reading = read(path)
     assert reading.notices == ()
-    made = [turn.making for turn in reading.session.path if turn.making.model]
+    made = [turn.making for turn in reading.session.turns if turn.making.model]
     assert made
     assert {making.model for making in made} == {"starter"}
     assert all(making.fingerprint for making in made)
@@ -79,3 +80,45 @@ def test_the_session_of_candidates_keeps_every_try_and_a_picked_one_is_live() ->
 
 def test_the_session_of_a_question_has_the_answer_with_its_turn() -> None:
     assert [turn.meant for turn in recorded("question").path if turn.meant] == ["prints 40"]
+
+
+def test_the_session_of_an_edit_has_the_old_program_beside_the_one_that_was_derived() -> None:
+    session = recorded("edit")
+    assert "scores" not in session.program.source
+    assert session.outcome is not None
+    assert session.outcome.stdout == "[60, 70]\n4\n"
+    old = session.path_to(session.branches["before-edit-1"])
+    assert [turn.instruction for turn in old][1:] == [turn.instruction for turn in session.path][1:]
+
+
+def test_the_session_of_corrections_is_one_clean_source() -> None:
+    session = recorded("corrections")
+    assert session.program.source.count("def ") == 1
+    assert "count_letter" not in session.program.source
+    assert session.path[0].instruction.split("\n")[1:] == [
+        "make it case-insensitive",
+        "rename count_letter to occurrences",
+    ]
+
+
+def test_the_session_of_checks_keeps_what_must_hold_and_what_was_referred_to() -> None:
+    session = recorded("checks")
+    assert session.mark(session.numbered(2).id).checks == ("total == 43",)
+    assert session.path[-1].typed == "Print the same as {out 3} with the words The total is before it"
+    assert "43" in session.path[-1].instruction
+    assert session.outcome is not None
+    assert [finding.passed for finding in session.outcome.findings] == [True]
+
+
+def test_the_session_of_a_context_has_a_folded_and_a_forgotten_turn_that_its_last_turns_record() -> None:
+    session = recorded("context")
+    assert [session.mark(turn.id).context for turn in session.path] == [FOLDED, FORGOTTEN, WHOLE, WHOLE]
+    assert (session.path[-1].making.folded, session.path[-1].making.forgotten) == ((1,), (2,))
+
+
+def test_the_session_of_a_refactoring_does_the_same_in_fewer_lines() -> None:
+    session = recorded("refactor")
+    new = session.path[-1]
+    old = session.get(new.making.mends)
+    assert "use sum and a generator" in new.making.asked
+    assert len(new.chunk.split("\n")) < len(old.chunk.split("\n"))
