@@ -1,15 +1,18 @@
 """Corrections as the user meets them: at the desk, on a terminal, in scripts and with a real model."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from mtchat.core.prompt import Piece, Usage
 from mtchat.core.turn import EDITED, INTERRUPTED, KEPT
 from mtchat.errors import ExitCode, MtchatError
 from mtchat.repl.app import dispatch
 from mtchat.sandbox import sandbox
 from mtchat.starter import cache
 from mtchat.store import load
+from tests.fake_repl import run
 from tests.shell import mtchat
 from tests.terminal import CTRL_C, CTRL_D, ENTER, PASTE, Terminal, terminal
 from tests.test_cli import needs_sandbox, played
@@ -240,3 +243,69 @@ def test_a_real_model_changes_what_it_wrote_and_verify_makes_it_again(tmp_path: 
     assert turn.instruction == "Print the numbers from 1 to 5\nmake it start at 3"
     same = mtchat(tmp_path, "replay", "story", "--verify")
     assert "1 of 1 turns are the same, byte for byte" in same.stdout, same.stderr
+
+
+class Stopped(Spoken):
+    """A model whose last reply is stopped, or that is gone by then."""
+
+    def __init__(self, error: BaseException, *replies: str) -> None:
+        super().__init__(*replies)
+        self.error = error
+
+    def complete(self, prompt, sampling):
+        if not self.replies:
+            yield Piece("x", Usage(1, 0, 1))
+            raise self.error
+        yield from super().complete(prompt, sampling)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), MtchatError("model gone")])
+def test_a_correction_that_is_stopped_or_fails_leaves_the_program_as_it_was(
+    tmp_path: Path, error: BaseException
+) -> None:
+    desk = desk_in(tmp_path, Stopped(error, COUNT, "raise ValueError('no')"))
+    dispatch(desk, "write count")
+    with suppress(MtchatError):
+        dispatch(desk, "/correct 1 return 2")
+    assert [turn.chunk for turn in desk.session.path] == [COUNT]
+    assert [turn.chunk for turn in load(desk.log.path).path] == [COUNT]
+
+
+def test_a_correction_that_changes_nothing_leaves_the_branches(tmp_path: Path) -> None:
+    desk = desk_in(tmp_path, Spoken(COUNT, "print(count(''))", COUNT, COUNT))
+    for line in ("write count", "print it", "/branch main", "/undo", "/correct 1 make it nicer"):
+        dispatch(desk, line)
+    assert len(desk.session.path_to(desk.session.branches["main"])) == 2
+    assert "/next TEXT takes TEXT as a new step" in said(desk)
+
+
+def test_under_ask_a_function_written_again_is_asked_about_once(tmp_path: Path) -> None:
+    desk = desk_in(tmp_path, Spoken(COUNT, OTHER))
+    dispatch(desk, "write count")
+    questions: list[str] = []
+
+    def confirm(label: str) -> str:
+        questions.append(label)
+        raise KeyboardInterrupt
+
+    desk.approval.confirm = confirm
+    dispatch(desk, "/set run ask")
+    dispatch(desk, "/next write count so that it gives 2")
+    assert len(questions) == 1
+
+
+@pytest.mark.parametrize("when", ["ask", "off"])
+def test_a_list_of_checks_runs_nothing_that_was_not_approved(tmp_path: Path, when: str) -> None:
+    runs: list[str] = []
+
+    def counted(*args, **kwargs):
+        runs.append("ran")
+        return run(*args, **kwargs)
+
+    desk = desk_in(tmp_path, Spoken("x = 1"), runs=counted)
+    dispatch(desk, "set it")
+    dispatch(desk, f"/set run {when}")
+    runs.clear()
+    dispatch(desk, "/check x == 1")
+    dispatch(desk, "/check")
+    assert runs == []

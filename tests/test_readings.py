@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from mtchat.core.mark import Mark
 from mtchat.core.outcome import Outcome, Variable
-from mtchat.core.prompt import Usage
+from mtchat.core.prompt import Piece, Usage
 from mtchat.core.session import Session
-from mtchat.core.turn import Turn
+from mtchat.core.turn import Making, Turn
 from mtchat.prompting.families import instruct
 from mtchat.repl.app import dispatch
 from mtchat.repl.asking import chosen, picked
 from mtchat.store import load
-from mtchat.synthesis import Asking, Synthesizer
+from mtchat.synthesis import Asking, Made, Synthesizer
 from mtchat.synthesis.checks import Checked
 from mtchat.synthesis.choice import Candidate
 from mtchat.synthesis.policy import Policy
@@ -243,3 +244,75 @@ def test_ask_never_and_a_word_that_is_none_of_its(tmp_path: Path) -> None:
     assert desk.maker().asking is None
     with pytest.raises(Exception, match="ask is one of auto, always, never"):
         dispatch(desk, "/set ask maybe")
+
+
+class Interrupted:
+    """Runs programs as `run` does, but for one run that the user stops."""
+
+    def __init__(self, at: int) -> None:
+        self.at, self.runs = at, 0
+
+    def __call__(self, program):
+        self.runs += 1
+        if self.runs == self.at:
+            return Outcome(limit="interrupted", finished=False)
+        return run(program)
+
+
+def test_a_stop_while_the_chosen_candidate_runs_ends_it_there() -> None:
+    running = Interrupted(2)
+    one = replace(maker(ambiguous(), Asking(lambda instruction, found: 1)), run=running)
+    one = replace(one, policy=Policy(samples=3, afresh=1, rounds=1))
+    session = one.take(Session(), "print total", GREEDY)
+    assert running.runs == 2
+    assert (session.path[-1].chunk, session.path[-1].meant) == ("print(2)", "prints 2")
+    assert session.outcome is not None
+    assert session.outcome.limit == "interrupted"
+
+
+def test_a_stop_while_other_words_are_taken_keeps_the_turn_that_works_and_all_that_was_told() -> None:
+    told = []
+
+    def complete(prompt, sampling):
+        if "as a nice list" in prompt.messages[-1].content:
+            yield Piece("print([", Usage(10, 0, 2))
+            raise KeyboardInterrupt
+        yield from ambiguous().complete(prompt, sampling)
+
+    one = maker(ambiguous(), Asking(lambda instruction, found: "as a nice list"))
+    one = replace(one, complete=complete, watch=told.append, policy=Policy(samples=3, afresh=1))
+    session = one.take(Session(), "print total", GREEDY)
+    assert code(session) == ["print(1)"]
+    saved = [event.session.turns for event in told if isinstance(event, Made)]
+    assert all({turn.id for turn in turns} <= {turn.id for turn in session.turns} for turns in saved)
+
+
+@pytest.mark.parametrize("answer", [0, 1, "as a nice list"])
+def test_an_answer_keeps_the_checks_and_the_branch_of_the_turn(answer: int | str) -> None:
+    first = Session().extend((Turn("begin", "x = 1"),)).name_branch("main")
+    again = first.extend((Turn("print total", "print(9)"),))
+    marked = again.with_mark(again.head, Mark(("x == 1",)))
+    model = Model(
+        {
+            "print total": ["print(1)", "print(2)", "print(2)", "print(1)"],
+            "as a nice list": ["print([1])", "print([1])"],
+        }
+    )
+    one = maker(model, Asking(lambda instruction, found: answer))
+    session = one.take(marked.undo(), "print total", GREEDY, replaces=marked.head)
+    assert session.mark(session.head).checks == ("x == 1",)
+    assert (session.branch, session.branches) == ("main", {"main": session.head})
+
+
+def test_other_tries_for_a_turn_that_was_mended_are_made_from_the_plain_context() -> None:
+    base = Session()
+    failing = Turn("print total", "raise ValueError")
+    mended = Turn("print total", "print(1)", making=Making(mends=failing.id, error="turn 1: ValueError"))
+    session = base.extend((failing,)).undo().extend((mended,)).with_outcome(Outcome())
+    spread = maker(ambiguous(), None).spread(session, GREEDY, 3)
+    others = [turn for turn in spread.session.turns if turn.id not in session.by_id]
+    assert others
+    assert {(turn.making.mends, turn.making.error, turn.status) for turn in others} == {("", "", "complete")}
+    verified = maker(ambiguous(), None)
+    for turn in others:
+        assert list(verified.verify(replace(spread.session, head=turn.id))) == [None]

@@ -4,9 +4,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mtchat.core.dependencies import said
+from mtchat.core.reference import resolved
 from mtchat.core.session import Session
 from mtchat.repl.rederiving import report, told, with_name
-from mtchat.synthesis import unended
 from mtchat.synthesis.derivation.rederive import rederive, stopped
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ def edit(player: "Player", number: int, instruction: str) -> bool:
     player.live = old
     try:
         view.heading(f"{number}› {instruction}")
-        made = take(player, base, instruction, "", old.numbered(number).id)
+        wish = resolved(instruction, old)
+        made = take(player, base, wish.text, wish.typed, old.numbered(number).id)
         look = player.look if player.maker.run else None
         derived = rederive(
             old,
@@ -41,7 +42,7 @@ def edit(player: "Player", number: int, instruction: str) -> bool:
         return False
     finally:
         player.live = None
-    if player.maker.run and unended(made.outcome):
+    if made.outcome is not None and made.outcome.limit == "interrupted":
         return False
     named, name = with_name(made, old.head, f"before-edit-{number}")
     player.keep(named, "edit")

@@ -124,7 +124,7 @@ class Player:
             case Fitted(numbers):
                 self.view.note(fitting(numbers))
             case Made(session, turn):
-                if not turn.making.mends:
+                if not (turn.making.mends or turn.making.corrects):
                     self.save(session)
                 self.view.note(cost(turn.usage) or "the model wrote no code")
             case Chose(session, turn, outcome, count):

@@ -90,7 +90,12 @@ def asked(prompt: PromptSession[str], label: str, text: str) -> str:
 
 
 def answered(prompt: PromptSession[str], label: str) -> str | None:
-    """What the user replies to a question; None after Ctrl-C or Ctrl-D."""
+    """What the user replies to a question; None after Ctrl-C or Ctrl-D.
+
+    What was typed before it was asked is no answer.
+    """
+    forget_typed()
+    clear_typeahead(prompt.input)
     try:
         return sound(prompt.prompt([("class:prompt", label)]))
     except (KeyboardInterrupt, EOFError):

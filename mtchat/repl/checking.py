@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from mtchat.core.claim import Claim, Finding
 from mtchat.core.session import Session
+from mtchat.core.settings import ON
 from mtchat.repl.desk import Desk
 from mtchat.synthesis import Stated, examined, unended
 
@@ -46,7 +47,9 @@ def remove(desk: Desk, number: int) -> None:
 def look(desk: Desk) -> None:
     """Looks at the checks of the live program anew, where that was run and may be."""
     session = desk.session
-    if session.outcome is None or unended(session.outcome) or desk.tools.refusal():
+    if desk.settings.run != ON or session.outcome is None or unended(session.outcome):
+        return
+    if desk.tools.refusal():
         return
     outcome = examined(session.program, session.outcome, desk.probe)
     if outcome != session.outcome:

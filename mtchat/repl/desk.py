@@ -160,6 +160,7 @@ class Desk:
 
     def take(self, instruction: str, new: bool = False) -> None:
         """What an instruction asks for: a turn or, unless that is to be `new`, a change of earlier ones."""
+        self.approval.reset()
         before, said = self.session, self.resolved(instruction)
         maker = self.maker(before.program.source)
         step = partial(refine, maker) if self.settings.corrections and not new else maker.take
@@ -170,6 +171,7 @@ class Desk:
 
     def correct(self, correction: Correction) -> None:
         """A change of earlier turns."""
+        self.approval.reset()
         before = self.session
         made = correct(self.maker(before.program.source), before, correction, self.settings.sampling)
         self.finish(before, made, "correction")
@@ -274,15 +276,16 @@ class Desk:
     def watcher(self, before: str) -> Watch:
         """Shows what happens, and has each turn on disk before it is run.
 
-        A turn that is to mend another is saved beside it: whether it becomes the live one is not known yet.
+        A turn that is to mend or correct another is saved beside it: whether it becomes the live one is not
+        known yet.
         """
         show = Writing(self.view, before, shown(self.place), self.hint)
 
         def watch(event: Event) -> None:
             if isinstance(event, Made | Chose):
                 made = event.session
-                if event.turn.making.mends:
-                    made = replace(made, head=self.session.head, visited=self.session.visited)
+                if event.turn.making.mends or event.turn.making.corrects:
+                    made = self.session.beside(made)
                 self.keep(made, "turn")
             show(event)
 

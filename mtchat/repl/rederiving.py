@@ -75,6 +75,7 @@ def recode(desk: Desk, number: int, code: str, flag: str = "") -> None:
 
 def replaced(desk: Desk, number: int, change: "Callable[[Work, Session], Session]", flag: str) -> None:
     """Another turn in the place of one, and what comes of the later ones; what is stopped changes nothing."""
+    desk.approval.reset()
     old = desk.session
     later = len(old.path) - number
     if uses := used(old.path, number):
@@ -90,6 +91,7 @@ def replaced(desk: Desk, number: int, change: "Callable[[Work, Session], Session
             return
         made, same = derived(work, old, made, flag)
     except KeyboardInterrupt:
+        desk.approval.reset()
         desk.view.erase()
         desk.view.note("stopped; the program is as it was, and what was made by then is in /tree")
         return

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from mtchat.errors import MtchatError
 from mtchat.synthesis.checks import Check, Checked, asserted, calls, functions, read, told
 from mtchat.synthesis.checks import code as code_of
 from mtchat.synthesis.choice import Candidate, Choice, choose, doubtful
-from mtchat.synthesis.events import Chose, Event, Made, Weighing
+from mtchat.synthesis.events import Chose, Event, Made, Watch, Weighing
 from mtchat.synthesis.readings import CALLS, open_question, readings
 from mtchat.synthesis.running import Run, emptied, failed, unended
 from mtchat.synthesis.writing import Written, chunk_of, hotter, longer, one, several, whole
@@ -88,14 +88,15 @@ class Bettering:
         if not self.answered(candidates, len(turns)):
             self.take(choose(candidates, maker.policy), len(turns))
 
-    def drawn(self, count: int) -> list[Turn]:
-        """The turn and others for the same instruction, so many of them drawn together."""
-        maker, draft = self.maker, self.made.path[-1]
+    def drawn(self, count: int, draft: Turn | None = None) -> list[Turn]:
+        """The turn and others for the same instruction, so many of them drawn together, like a draft."""
+        maker, last = self.maker, self.made.path[-1]
+        draft = draft or last
         assert maker.candidates is not None
         maker.watch(Weighing(count + 1, len(self.made.path)))
         warm = hotter(self.sampling, 1, maker.policy.temperature)
         drawn = several(maker.candidates, maker.family, self.prompt, warm, count)
-        return [draft, *self.turns(draft, drawn, warm, self.base)]
+        return [last, *self.turns(draft, drawn, warm, self.base)]
 
     def answered(self, candidates: Sequence[Candidate], count: int) -> bool:
         """Whether the user was asked which reading of the instruction is meant, and said it."""
@@ -106,18 +107,48 @@ class Bettering:
         instruction = self.made.path[-1].instruction
         answer = asking.ask(instruction, found)
         if isinstance(answer, str):
-            self.made = self.said_again(f"{instruction}\n{answer}")
+            self.say_again(answer)
         elif answer is not None:
             chosen = found[answer]
             self.take(Choice(chosen.candidate, 1.0), count, chosen.told)
         return answer is not None
 
-    def said_again(self, instruction: str) -> Session:
-        """The turn made from what the user says instead; what was tried stays beside it."""
-        maker = replace(self.maker, asking=None)
-        before = self.before()
-        made = maker.take(before, instruction, self.sampling)
-        return self.made if made is before else made
+    def say_again(self, words: str) -> None:
+        """Make the turn from what the user says beside the instruction; what was tried stays in the tree."""
+        last, live = self.made.path[-1], self.made
+        typed = f"{last.typed}\n{words}" if last.typed else ""
+        with self.telling() as watch:
+            maker = replace(self.maker, asking=None, watch=watch)
+            made = maker.take(
+                self.before(),
+                f"{last.instruction}\n{words}",
+                self.sampling,
+                typed=typed,
+                replaces=last.id,
+            )
+            if made.head == self.base.head or made.path[-1].status == INTERRUPTED:
+                raise KeyboardInterrupt
+        if live.branch:
+            made = replace(made, branches={**live.branches, live.branch: made.head}, branch=live.branch)
+        self.made = made
+        if made.outcome is not None and made.outcome.limit == "interrupted":
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def telling(self) -> Iterator[Watch]:
+        """A watcher whose turns stay in the tree, whatever ends it: they may have been saved."""
+        told = [self.made]
+
+        def watch(event: Event) -> None:
+            if isinstance(event, Made | Chose):
+                told.append(event.session)
+            self.maker.watch(event)
+
+        try:
+            yield watch
+        except BaseException:
+            self.made = self.made.beside(max(told, key=lambda each: len(each.turns)))
+            raise
 
     def before(self) -> Session:
         """The session without its last turn, which all that was tried for it stays beside."""
@@ -169,18 +200,8 @@ class Bettering:
             return
         if outcome.turn == PREAMBLE:
             return
-        told = [self.made]
-
-        def watch(event: Event) -> None:
-            if isinstance(event, Made):
-                told.append(event.session)
-            maker.watch(event)
-
-        try:
+        with self.telling() as watch:
             fixed = replace(maker, watch=watch).fix(self.made, self.sampling, maker.policy.rounds)
-        except BaseException:  # what was told may have been saved, so it stays in the tree
-            self.made = replace(self.made, turns=max((each.turns for each in told), key=len))
-            raise
         self.made = fixed.session
 
     def afresh(self, count: int) -> list[Turn]:
@@ -247,17 +268,20 @@ class Bettering:
             assert self.made.outcome is not None
             known = replace(self.made.outcome, agreed=share)
             if meant:
-                self.made = self.before().add(replace(self.made.path[-1], meant=meant))
+                last = self.made.path[-1]
+                self.made = self.before().add(replace(last, meant=meant)).inherit(last.id)
             self.made = self.made.with_outcome(known)
             return
         if meant:
-            turn = replace(turn, meant=meant)
-            winner = winner.undo().add(turn)
+            unsaid, turn = turn.id, replace(turn, meant=meant)
+            winner = winner.undo().add(turn).inherit(unsaid)
         if self.maker.run is not None:  # for the files that it leaves: trials leave none
             outcome = self.maker.run(winner.program)
         outcome = replace(outcome, agreed=share)
         self.made = winner.with_outcome(outcome)
         self.maker.watch(Chose(self.made, turn, outcome, count))
+        if outcome.limit == "interrupted":
+            raise KeyboardInterrupt
 
     def weighed(
         self, trial: Session, copies: int, examples: Sequence[Check], checks: Sequence[Check] = ()

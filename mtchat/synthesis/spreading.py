@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING
 
 from mtchat.core.session import Session
 from mtchat.core.settings import Sampling
+from mtchat.core.turn import COMPLETE, Making
 from mtchat.errors import MtchatError
 from mtchat.synthesis.bettering import Bettering, uninterrupted
 from mtchat.synthesis.checks import told
 from mtchat.synthesis.readings import Spread, readings
+from mtchat.synthesis.running import complaint
+from mtchat.synthesis.writing import guidance_for
 
 if TYPE_CHECKING:
     from mtchat.synthesis.synthesizer import Synthesizer
@@ -20,10 +23,22 @@ def spread(maker: "Synthesizer", session: Session, sampling: Sampling, count: in
     if look is None or maker.candidates is None:
         raise MtchatError("tries are compared by what they do, and nothing is run here; /retry asks again")
     tried = len(session.children(last.parent)) - 1
-    prompt = maker.context(base, last.instruction, sampling).prompt
+    context = maker.context(base, last.instruction, sampling)
     chosen = replace(sampling, seed=sampling.seed + tried)
-    bettering = Bettering(maker, base, prompt, chosen, uninterrupted(look), session)
-    turns = bettering.drawn(count)
+    bettering = Bettering(maker, base, context.prompt, chosen, uninterrupted(look), session)
+    making = Making(
+        maker.card.name,
+        maker.card.fingerprint,
+        maker.card.precision,
+        maker.family_name,
+        chosen,
+        complaint(base.outcome),
+        guidance=guidance_for(last.instruction, maker.policy.guidance),
+        rules=maker.policy.rules,
+        folded=context.memory.folded,
+        forgotten=context.memory.forgotten,
+    )
+    turns = bettering.drawn(count, replace(last, status=COMPLETE, meant="", making=making))
     candidates = bettering.candidates(turns, base, told(last.instruction), bettering.made_up())
     grown = session
     for each in candidates:

@@ -173,7 +173,7 @@ class Synthesizer:
         best = session
         for number in range(1, rounds + 1):
             attempt, ended = self.mend(best, sampling, number, rounds)
-            best = replace(best, turns=attempt.turns, outcomes=attempt.outcomes)
+            best = best.beside(attempt)
             if not ended:
                 return Fixed(best, number, "interrupted")
             if better(attempt, best):

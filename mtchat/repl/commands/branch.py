@@ -11,6 +11,7 @@ from mtchat.repl.words import brief
 
 USAGE = "[NAME]"
 LONGEST = 40
+START = "start"
 
 
 def do(desk: Desk, argument: str) -> None:
@@ -20,6 +21,8 @@ def do(desk: Desk, argument: str) -> None:
         return
     if not name[0].isalpha() or len(name.split()) > 1 or len(name) > LONGEST:
         raise UsageError(f"the name of a branch is a word that begins with a letter, not {brief(name, 40)!r}")
+    if name == START:
+        raise UsageError(f"{START} is where every branch begins; give this one another name")
     if name in desk.session.branches:
         raise UsageError(f"there is a branch {name!r} already; /goto {name} goes to its end")
     desk.keep(desk.session.name_branch(name), "branch")

@@ -1,8 +1,8 @@
 """Opens the code of turn N in $EDITOR; what you save takes its place, and later turns are derived again.
 
 Each later turn is kept if it still fits, else made again from its instruction, as /edit does. --ask asks for
-each of them; in its place, --keep keeps the code of all, and --all makes all again. /back goes back to the
-program as it was.
+each of them; in its place, --keep keeps the code of all, and --all makes all again. /goto before-edit-N goes
+back to the program as it was.
 """
 
 from mtchat.repl.desk import Desk

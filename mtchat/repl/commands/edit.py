@@ -3,8 +3,8 @@
 Without TEXT the instruction comes up to be edited; without N it is the last turn's. Each later turn is kept
 if it still fits: it runs, the names that it uses are there and are what they were, and it has no value that
 was replaced. Else the model makes it again from its instruction. --ask asks for each of them; in its place,
---keep keeps the code of all, and --all makes all again. Ctrl-C leaves the program as it was, and /back goes
-back to it later.
+--keep keeps the code of all, and --all makes all again. Ctrl-C leaves the program as it was; afterwards
+/goto before-edit-N goes back to it.
 """
 
 from mtchat.repl.desk import Desk

@@ -10,7 +10,7 @@ from mtchat.synthesis.correction.recognition import Correction, recognise
 from mtchat.synthesis.correction.renaming import Rename, in_all
 from mtchat.synthesis.correction.splicing import redefined, spliced
 from mtchat.synthesis.events import Change, Corrected, Correcting, Made
-from mtchat.synthesis.running import failed, kept
+from mtchat.synthesis.running import failed, kept, unended
 from mtchat.synthesis.synthesizer import Synthesizer
 from mtchat.synthesis.writing import hotter
 
@@ -47,19 +47,23 @@ def correct(maker: Synthesizer, session: Session, correction: Correction, sampli
         beside = replace(made, head=session.head, visited=session.visited)
         made = maker.revise(beside, number, correction.wish, hotter(sampling, tries) if tries else sampling)
         if made.head == session.head or made.numbered(number).status == INTERRUPTED:
+            best = session
             break
         maker.watch(Corrected(made, changes(session, made)))
         made = maker.tried(made)
+        if made.outcome is not None and made.outcome.limit == "interrupted":
+            best = session
+            break
         if best is session or rank(made, session) > rank(best, session):
             best = made
         if rank(made, session) == BEST:
             break
     if best is session and made.turns == session.turns:
         return session  # stopped before anything was written
-    head = best.head if changes(session, best) else session.head
-    visited = best.visited if head == best.head else session.visited
-    branches = {**made.branches, made.branch: head} if made.branch else made.branches
-    return replace(made, head=head, visited=visited, branches=branches)
+    if not changes(session, best):
+        return session.beside(made)
+    branches = {**made.branches, made.branch: best.head} if made.branch else made.branches
+    return replace(made, head=best.head, visited=best.visited, branches=branches)
 
 
 def rank(made: Session, before: Session) -> tuple[bool, bool]:
@@ -114,6 +118,7 @@ def in_place(maker: Synthesizer, before: Session, made: Session) -> Session:
         or last.status != COMPLETE
         or last.making.afresh
         or failed(made.outcome)
+        or (maker.run is not None and unended(made.outcome))
     ):
         return made
     path = made.path[:-1]
@@ -122,7 +127,7 @@ def in_place(maker: Synthesizer, before: Session, made: Session) -> Session:
         return made
     turn = edited(path[place], last.instruction, spliced(path[place].chunk, last.chunk, "", whole=False))
     trial = put(
-        replace(maker, watch=lambda event: None, run=maker.look or maker.run),
+        replace(maker, watch=lambda event: None, run=maker.look),
         made,
         place,
         turn,

@@ -6,7 +6,7 @@ What is rewritten is run before and after, and taken only where nothing that can
 import ast
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mtchat.core.memory import remembered
 from mtchat.core.names import bound, parses, tree
@@ -135,7 +135,7 @@ def refactor(maker: Synthesizer, session: Session, number: int, wish: str, sampl
     asked = f"{CLEANER} Also: {wish}" if wish else CLEANER
     made = ask(maker, session, number, asked, sampling)
     if made is None or made.numbered(number).status == INTERRUPTED:
-        kept = session if made is None else replace(session, turns=made.turns)
+        kept = session if made is None else session.beside(made)
         return Reworked(kept, number, turn.chunk, "", ("it was interrupted",))
     new = made.numbered(number).chunk
     if new.strip() == turn.chunk.strip():
@@ -189,7 +189,7 @@ def ask(maker: Synthesizer, session: Session, number: int, asked: str, sampling:
 
 def beside(session: Session, made: Session, number: int, reasons: Sequence[str]) -> Reworked:
     """The session as it was, with what was written kept beside it."""
-    kept = replace(session, turns=made.turns, outcomes=made.outcomes)
+    kept = session.beside(made)
     old, new = session.numbered(number).chunk, made.numbered(number).chunk
     return Reworked(kept, number, old, new, tuple(reasons))
 
