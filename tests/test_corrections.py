@@ -17,7 +17,7 @@ from mtchat.synthesis.correction.renaming import Rename, in_all
 from mtchat.synthesis.correction.splicing import spliced
 from tests import corrections
 from tests.corrections import Case
-from tests.test_synthesis import CTRL_C, GREEDY, bench, chunks, statuses
+from tests.test_synthesis import CTRL_C, GREEDY, bench, chunks, run, statuses
 
 CASES = corrections.cases("corrections")
 WORDINGS = corrections.cases("wordings")  # of programs that only the words are tried on
@@ -196,7 +196,7 @@ def test_a_correction_is_made_again_byte_for_byte_by_verify(family) -> None:
 
 def test_a_turn_that_only_writes_a_function_again_changes_it_where_it_is() -> None:
     again = "def count(text):\n    return 5"
-    made = refine(bench(again), COUNTING, "write a count that gives 5", GREEDY)
+    made = refine(bench(again, look=run), COUNTING, "write a count that gives 5", GREEDY)
     assert chunks(made) == [again, "print(count('aA'))"]
     assert made.path[0].instruction == "write count\nwrite a count that gives 5"
     assert any(turn.instruction == "write a count that gives 5" for turn in made.turns)
@@ -212,7 +212,7 @@ def test_a_turn_that_does_anything_else_as_well_stays_a_turn(reply: str) -> None
 
 def test_a_function_written_again_that_earlier_turns_cannot_take_stays_a_turn() -> None:
     again = "def count(text, letter):\n    return text.count(letter)"
-    made = refine(bench(again), COUNTING, "write a count of any letter", GREEDY)
+    made = refine(bench(again, look=run), COUNTING, "write a count of any letter", GREEDY)
     assert chunks(made) == [*chunks(COUNTING), again]
 
 

@@ -109,7 +109,7 @@ def put(maker: Synthesizer, session: Session, place: int, turn: Turn, rest: tupl
 def in_place(maker: Synthesizer, before: Session, made: Session) -> Session:
     """A session where a new turn only writes definitions again that an earlier turn has: changed there.
 
-    Where the program then fails, the new turn stays.
+    Where the program then fails, or that cannot be seen beforehand, the new turn stays.
     """
     last = made.path[-1] if made.path else None
     if (
@@ -118,7 +118,7 @@ def in_place(maker: Synthesizer, before: Session, made: Session) -> Session:
         or last.status != COMPLETE
         or last.making.afresh
         or failed(made.outcome)
-        or (maker.run is not None and unended(made.outcome))
+        or (maker.run is not None and (unended(made.outcome) or maker.look is None))
     ):
         return made
     path = made.path[:-1]
