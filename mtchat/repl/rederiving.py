@@ -8,7 +8,7 @@ from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program
 from mtchat.core.session import Session
 from mtchat.core.settings import ON
-from mtchat.core.turn import Turn
+from mtchat.core.turn import INTERRUPTED, Turn
 from mtchat.errors import UsageError
 from mtchat.repl.desk import Desk
 from mtchat.repl.difference import show
@@ -84,12 +84,12 @@ def replaced(desk: Desk, number: int, change: "Callable[[Work, Session], Session
     try:
         base = old.undo(later + 1)
         made = change(work, base)
-        if stopped(made, base):
+        if stopped(made, base) and (later or not written_whole(made, base)):
             raise KeyboardInterrupt
         if desk.approval.declined:  # what is not to run is not gone on from
             desk.finish(old, kept(made, old.path[number:]), "edit")
             return
-        made, same = derived(work, old, made, flag)
+        made, same = derived(work, old, made, flag) if later else (made, 0)
     except KeyboardInterrupt:
         desk.approval.reset()
         desk.view.erase()
@@ -101,6 +101,11 @@ def replaced(desk: Desk, number: int, change: "Callable[[Work, Session], Session
         desk.view.line()
         report(desk.view, old, made, same, later)
     desk.view.note(f"/goto {name} goes back to the program as it was")
+
+
+def written_whole(made: Session, base: Session) -> bool:
+    """Whether a turn was written to its end: as with any last turn, only its run was stopped then."""
+    return made.head != base.head and made.path[-1].status != INTERRUPTED
 
 
 def derived(work: "Work", old: Session, made: Session, flag: str) -> tuple[Session, int]:
