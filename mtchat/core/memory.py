@@ -28,6 +28,9 @@ class Memory:
         return Memory(folded, tuple(each for each in self.forgotten if each != number))
 
 
+EVERYTHING = Memory()
+
+
 def remembered(session: Session, path: Sequence[Turn]) -> Memory:
     """What the user wants a model to be told of a path.
 

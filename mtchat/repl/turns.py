@@ -1,6 +1,7 @@
 """Turns of the live conversation as they are typed and told: "2", "1-3 5", "turns 1-3, 5 are folded"."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mtchat.core.memory import spans
@@ -24,6 +25,13 @@ def chosen(desk: "Desk", argument: str, verb: str) -> tuple[int, ...]:
     if not found:
         raise UsageError(f"{verb} which turn? /context shows what each one takes")
     return tuple(sorted(found))
+
+
+def tell(desk: "Desk", number: int, context: str, why: str) -> None:
+    """Lays down how the model is told a turn from now on."""
+    turn = desk.session.numbered(number)
+    mark = replace(desk.session.mark(turn.id), context=context)
+    desk.keep(desk.session.with_mark(turn.id, mark), why)
 
 
 def offered(desk: "Desk") -> list[tuple[str, str]]:

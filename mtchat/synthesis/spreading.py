@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from mtchat.core.session import Session
 from mtchat.core.settings import Sampling
-from mtchat.core.turn import COMPLETE, Making
+from mtchat.core.turn import COMPLETE
 from mtchat.errors import MtchatError
 from mtchat.synthesis.bettering import Bettering, uninterrupted
 from mtchat.synthesis.checks import told
@@ -26,17 +26,11 @@ def spread(maker: "Synthesizer", session: Session, sampling: Sampling, count: in
     context = maker.context(base, last.instruction, sampling)
     chosen = replace(sampling, seed=sampling.seed + tried)
     bettering = Bettering(maker, base, context.prompt, chosen, uninterrupted(look), session)
-    making = Making(
-        maker.card.name,
-        maker.card.fingerprint,
-        maker.card.precision,
-        maker.family_name,
-        chosen,
-        complaint(base.outcome),
+    making = replace(
+        maker.making(chosen, context.memory),
+        error=complaint(base.outcome),
         guidance=guidance_for(last.instruction, maker.policy.guidance),
         rules=maker.policy.rules,
-        folded=context.memory.folded,
-        forgotten=context.memory.forgotten,
     )
     turns = bettering.drawn(count, replace(last, status=COMPLETE, meant="", making=making))
     candidates = bettering.candidates(turns, base, told(last.instruction), bettering.made_up())
@@ -45,5 +39,4 @@ def spread(maker: "Synthesizer", session: Session, sampling: Sampling, count: in
         outcome = each.session.outcome
         assert outcome is not None
         grown = grown.undo().add(each.turn).inherit(last.id).with_outcome(replace(outcome, variables=()))
-    back = replace(grown, head=session.head, visited=session.visited)
-    return Spread(replace(back, branches=session.branches, branch=session.branch), readings(candidates))
+    return Spread(session.beside(grown), readings(candidates))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, field, replace
 
-from mtchat.core.memory import Memory, recorded, remembered, told
+from mtchat.core.memory import EVERYTHING, Memory, recorded, remembered, told
 from mtchat.core.program import PREAMBLE
 from mtchat.core.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.core.session import ROOT, Session
@@ -15,7 +15,7 @@ from mtchat.synthesis.bettering import bettered
 from mtchat.synthesis.correction.recognition import takes_away, wished
 from mtchat.synthesis.correction.splicing import spliced
 from mtchat.synthesis.events import Fitted, Made, Mending, Read, Watch, Wrote, unseen
-from mtchat.synthesis.fitting import Context, Count, Room, fit
+from mtchat.synthesis.fitting import Context, Count, Render, Room, fit
 from mtchat.synthesis.policy import PLAIN, Policy
 from mtchat.synthesis.readings import Asking, Spread
 from mtchat.synthesis.running import Run, better, complaint, kept, reproach, tried, trouble, unended
@@ -86,6 +86,18 @@ class Synthesizer:
 
         return fit(render, session.path, remembered(session, session.path), self.room(sampling))
 
+    def again_about(
+        self,
+        session: Session,
+        number: int,
+        path: tuple[Turn, ...],
+        render: Render,
+        sampling: Sampling,
+    ) -> Context:
+        """The context that asks again for turn `number`, which is told whole; of a path, made to fit."""
+        memory = remembered(session, path).without(number)
+        return fit(render, path, memory, self.room(sampling), whole=number)
+
     def room(self, sampling: Sampling) -> Room | None:
         return Room(self.count, self.card, sampling.max_tokens) if self.count else None
 
@@ -135,12 +147,12 @@ class Synthesizer:
         old, rest = session.numbered(number), session.path[number:]
         base = session.undo(len(session.path) - number + 1)
         preamble, guidance, path = base.preamble, self.policy.guidance, (*base.path, old)
-        context = fit(
-            lambda path: self.family.revise(path, preamble, wish, guidance),
+        context = self.again_about(
+            session,
+            number,
             path,
-            remembered(session, path).without(number),
-            self.room(sampling),
-            whole=number,
+            lambda path: self.family.revise(path, preamble, wish, guidance),
+            sampling,
         )
         text = f"{old.wish}\n{wish}"
         made = self.make(base, context, text, sampling, corrects=old.id, replaces=old.id, rest=rest)
@@ -195,13 +207,12 @@ class Synthesizer:
         base = session.undo(len(session.path) - place + 1)
         asked = sum(each.making.mends == failing.id for each in session.children(failing.parent))
         chosen = hotter(sampling, asked) if asked else sampling
-        path = session.path[:place]
-        context = fit(
+        context = self.again_about(
+            session,
+            place,
+            session.path[:place],
             lambda path: self.family.mend(path, preamble, error, guidance),
-            path,
-            remembered(session, path).without(place),
-            self.room(chosen),
-            whole=place,
+            chosen,
         )
         made = self.make(
             base,
@@ -249,21 +260,13 @@ class Synthesizer:
         chunk = self.chunk(written.text, session, instruction, rules, corrects, context.memory)
         if stopped and not chunk.strip():
             return session
-        card = self.card
-        policy = self.policy
-        guidance = policy.guidance if mends or corrects else guidance_for(instruction, policy.guidance)
-        making = Making(
-            card.name,
-            card.fingerprint,
-            card.precision,
-            self.family_name,
-            sampling,
-            error,
-            mends,
-            guidance,
-            rules,
-            folded=context.memory.folded,
-            forgotten=context.memory.forgotten,
+        guidance = self.policy.guidance
+        making = replace(
+            self.making(sampling, context.memory),
+            error=error,
+            mends=mends,
+            guidance=guidance if mends or corrects else guidance_for(instruction, guidance),
+            rules=rules,
             asked=asked,
             goes_on=start is not None,
             corrects=corrects,
@@ -273,6 +276,19 @@ class Synthesizer:
         made = kept(session.add(turn).inherit(mends or replaces), rest)
         self.watch(Made(made, turn))
         return made
+
+    def making(self, sampling: Sampling, memory: Memory = EVERYTHING) -> Making:
+        """How this model makes a turn that is told so much of those before; the rest is left to be added."""
+        card = self.card
+        return Making(
+            card.name,
+            card.fingerprint,
+            card.precision,
+            self.family_name,
+            sampling,
+            folded=memory.folded,
+            forgotten=memory.forgotten,
+        )
 
     def chunk(
         self, text: str, base: Session, instruction: str, rules: bool, corrects: str, memory: Memory

@@ -3,8 +3,6 @@
 K may be several turns, as in /fold 1-3 5. /unfold K tells all of it again.
 """
 
-from dataclasses import replace
-
 from mtchat.core.fold import folded
 from mtchat.core.mark import FOLDED
 from mtchat.core.memory import foldable
@@ -18,12 +16,11 @@ USAGE = "K..."
 def do(desk: Desk, argument: str) -> None:
     for number in turns.chosen(desk, argument, "fold"):
         turn = desk.session.numbered(number)
-        mark = desk.session.mark(turn.id)
         if not foldable(turn):
             why = "is short as it is" if parses(turn.chunk) else "is no whole Python"
             desk.view.note(f"turn {number} {why}, so it cannot be folded; /forget {number} drops it")
             continue
-        desk.keep(desk.session.with_mark(turn.id, replace(mark, context=FOLDED)), "fold")
+        turns.tell(desk, number, FOLDED, "fold")
         desk.view.line(f"turn {number} is folded; the program keeps its code, and the model sees this of it:")
         desk.view.code(folded(turn.chunk))
 

@@ -4,8 +4,6 @@ K may be several turns, as in /forget 1-3 5. It says which later turns use names
 /unfold K, tells the turn again.
 """
 
-from dataclasses import replace
-
 from mtchat.core.dependencies import said
 from mtchat.core.mark import FORGOTTEN, WHOLE
 from mtchat.core.names import bound
@@ -22,9 +20,7 @@ def do(desk: Desk, argument: str) -> None:
         recall(desk, rest)
         return
     for number in turns.chosen(desk, argument, "forget"):
-        turn = desk.session.numbered(number)
-        mark = desk.session.mark(turn.id)
-        desk.keep(desk.session.with_mark(turn.id, replace(mark, context=FORGOTTEN)), "forget")
+        turns.tell(desk, number, FORGOTTEN, "forget")
         desk.view.line(
             f"turn {number} is forgotten: the program keeps its code, and the model sees nothing of it"
         )
@@ -33,12 +29,10 @@ def do(desk: Desk, argument: str) -> None:
 
 def recall(desk: Desk, argument: str) -> None:
     for number in turns.chosen(desk, argument, "tell again"):
-        turn = desk.session.numbered(number)
-        mark = desk.session.mark(turn.id)
-        if mark.context != FORGOTTEN:
+        if desk.session.mark(desk.session.numbered(number).id).context != FORGOTTEN:
             desk.view.note(f"turn {number} is not forgotten")
             continue
-        desk.keep(desk.session.with_mark(turn.id, replace(mark, context=WHOLE)), "forget")
+        turns.tell(desk, number, WHOLE, "forget")
         desk.view.line(f"turn {number} was forgotten; the model sees all of it again")
 
 

@@ -60,7 +60,7 @@ class Beside:
 def beside(made: Session, live: Session) -> Session:
     """What is new in a session, with the conversation of another one live."""
     visited = {**made.visited, **live.visited}
-    return replace(live, turns=made.turns, marks=made.marks, outcomes=made.outcomes, visited=visited)
+    return replace(live.beside(made), visited=visited)
 
 
 def compared(desk: Desk, made: Session) -> bool:

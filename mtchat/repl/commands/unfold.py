@@ -1,7 +1,5 @@
 """Tells the model all of turn K again, after /fold or /forget."""
 
-from dataclasses import replace
-
 from mtchat.core.mark import WHOLE
 from mtchat.repl import turns
 from mtchat.repl.desk import Desk
@@ -16,7 +14,7 @@ def do(desk: Desk, argument: str) -> None:
         if mark.context == WHOLE:
             desk.view.note(f"turn {number} is told whole already, where it fits; /context shows it")
             continue
-        desk.keep(desk.session.with_mark(turn.id, replace(mark, context=WHOLE)), "unfold")
+        turns.tell(desk, number, WHOLE, "unfold")
         desk.view.line(f"turn {number} was {mark.context}; the model sees all of it again")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from mtchat.core.prompt import Prompt
 from mtchat.core.session import ROOT, Session
 from mtchat.core.settings import Sampling
-from mtchat.core.turn import COMPLETE, INTERRUPTED, Making, Turn
+from mtchat.core.turn import COMPLETE, INTERRUPTED, Turn
 from mtchat.errors import MtchatError
 from mtchat.synthesis.events import Made
 from mtchat.synthesis.running import emptied
@@ -35,16 +35,7 @@ def recapped(maker: "Synthesizer", session: Session, sampling: Sampling) -> Sess
     chunk = chunk_of(maker.family, written.text, root, rules)
     if not chunk.strip():
         return session
-    card = maker.card
-    making = Making(
-        card.name,
-        card.fingerprint,
-        card.precision,
-        maker.family_name,
-        sampling,
-        rules=rules,
-        afresh=True,
-    )
+    making = replace(maker.making(sampling), rules=rules, afresh=True)
     status = INTERRUPTED if stopped else COMPLETE
     turn = Turn(last.wish, chunk, base.head, status, making, written.usage)
     made = base.add(turn).inherit(last.id)

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mtchat.core.memory import remembered
 from mtchat.core.names import bound, parses, tree
 from mtchat.core.outcome import Outcome, Variable
 from mtchat.core.plain.phrases import listed, many
@@ -19,7 +18,6 @@ from mtchat.core.turn import INTERRUPTED, Making, Turn
 from mtchat.errors import MtchatError
 from mtchat.synthesis.bettering import uninterrupted
 from mtchat.synthesis.checks import Check, calls, code, functions, read, told
-from mtchat.synthesis.fitting import fit
 from mtchat.synthesis.rework.probes import probing
 from mtchat.synthesis.running import Run, complaint
 from mtchat.synthesis.synthesizer import Synthesizer
@@ -165,13 +163,12 @@ def ask(maker: Synthesizer, session: Session, number: int, asked: str, sampling:
     chosen = hotter(sampling, times) if times else sampling
     error = "" if asked else complaint(base.outcome)
     making = Making(error=error, guidance=maker.policy.guidance, asked=asked, goes_on=not asked)
-    path = earlier(base, turn, making)
-    context = fit(
+    context = maker.again_about(
+        session,
+        number,
+        earlier(base, turn, making),
         lambda path: reshaped(maker.family, path, base.preamble, turn, making).prompt,
-        path,
-        remembered(session, path).without(number),
-        maker.room(chosen),
-        whole=number,
+        chosen,
     )
     made = maker.make(
         base,
