@@ -17,6 +17,9 @@ from mtchat.core.prompt import ModelCard
 from mtchat.engine import lean
 from mtchat.engine.decode import TorchDecoder
 from mtchat.engine.engine import Engine
+from mtchat.engine.gpu.lanes import lanes
+from mtchat.engine.gpu.model import GpuDecoder
+from mtchat.engine.gpu.weights import fused
 
 STARTER_SMALL = platformdirs.user_cache_path("mtchat") / "models" / "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"
 DATA = Path(os.environ.get("MTCHAT_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -150,6 +153,15 @@ def random_engine(kind: str, tokenizer: Any = None, **changes: Any) -> Engine:
     model = random_model(kind, len(tokenizer), **changes)
     card = ModelCard("tiny", type(model).__name__, chat=bool(tokenizer.chat_template), context=160)
     return Engine(TorchDecoder(model), tokenizer, card, configs=(model.generation_config, model.config))
+
+
+def gpu_engine(kind: str, tokenizer: Any = None, slots: int = 2000, **changes: Any) -> Engine:
+    """The same as a GPU computes it, in torch's own words and on the CPU."""
+    plain = random_engine(kind, tokenizer, **changes)
+    assert isinstance(plain.decoder, TorchDecoder)
+    model = plain.decoder.model
+    configs = (model.generation_config, model.config)
+    return Engine(GpuDecoder(fused(model), slots), plain.tokenizer, plain.card, configs=configs, writers=lanes)
 
 
 def interrupted(count: int, act: Callable[[], object]) -> bool:

@@ -11,9 +11,10 @@ from mtchat.core.prompt import Prompt
 from mtchat.core.settings import Sampling
 from mtchat.engine.batching import Batcher, Closed, Steps
 from mtchat.engine.engine import Engine
+from mtchat.engine.gpu.lanes import Lanes
 from mtchat.engine.padded import Padded
 from mtchat.errors import MtchatError
-from tests.engine_models import random_engine
+from tests.engine_models import gpu_engine, random_engine
 
 PROMPTS = [
     "def add(a, b):\n    return a + b\n",
@@ -33,6 +34,8 @@ WRITERS: dict[str, Callable[[Engine], Batcher]] = {
     "steps": lambda engine: Batcher(engine, Steps(engine, 3)),
     "padded": lambda engine: Batcher(engine, Padded(engine, 64, 100_000)),
     "padded, few at once": lambda engine: Batcher(engine, Padded(engine, 3, 400)),
+    "lanes": lambda _: Batcher(made := gpu_engine("qwen2"), Lanes(made, 64)),
+    "lanes, few at once": lambda _: Batcher(made := gpu_engine("qwen2", slots=400), Lanes(made, 3)),
 }
 
 

@@ -9,33 +9,12 @@ import queue
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from mtchat.core.prompt import Piece, Prompt
 from mtchat.core.settings import Sampling
-from mtchat.engine.engine import Batch, Engine, Job
+from mtchat.engine.engine import Batch, Engine, Job, Writers
 
 PATIENCE = 0.05
-
-
-class Writers(Protocol):
-    """What writes replies together."""
-
-    @property
-    def patience(self) -> float:
-        """Seconds to wait for one more reply that can begin with those that wait already."""
-        ...
-
-    def takes(self, job: Job) -> bool:
-        """Whether there is room for it now."""
-        ...
-
-    def add(self, job: Job) -> None: ...
-
-    def step(self) -> None: ...
-
-    @property
-    def idle(self) -> bool: ...
 
 
 class Steps:
@@ -57,6 +36,9 @@ class Steps:
     def step(self) -> None:
         for _ in self.batch.step():
             pass
+
+    def clear(self) -> None:
+        self.batch = Batch(self.batch.engine)
 
     @property
     def idle(self) -> bool:

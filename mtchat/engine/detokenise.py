@@ -40,12 +40,11 @@ class Detokeniser:
         self.window = self.anchor([id for id in context[-WINDOW:] if id not in vocabulary.hidden])
         self.shown = len(vocabulary.decode(self.window))
 
-    def push(self, id: int) -> str:
-        """The text that this id completes, "" when its last character may still change."""
-        if id in self.vocabulary.hidden:
-            return ""
-        self.window.append(id)
-        if id in self.vocabulary.pieces:
+    def push(self, *ids: int) -> str:
+        """The text that these ids complete, "" when its last character may still change."""
+        seen = [id for id in ids if id not in self.vocabulary.hidden]
+        self.window += seen
+        if not seen or seen[-1] in self.vocabulary.pieces:
             return ""
         text = self.vocabulary.decode(self.window)
         whole = not text.endswith(REPLACEMENT)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
-from typing import Any
+from typing import Any, Protocol
 
 from mtchat.core.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.core.settings import Sampling
@@ -22,6 +22,7 @@ class Engine:
     """One model with all that it has seen; for one thread at a time.
 
     `drafter` makes, of the ids of a prompt, what guesses ahead; it changes no text, only the time it takes.
+    `writers` is what writes the replies where the decoder chooses by itself.
     `close` comes when the program ends.
     """
 
@@ -33,6 +34,7 @@ class Engine:
         *,
         configs: Iterable[Any] = (),
         drafter: Callable[[Sequence[int]], Drafter] | None = None,
+        writers: "Callable[[Engine], Writers] | None" = None,
         closing: Callable[[], None] = lambda: None,
     ) -> None:
         self.decoder = decoder
@@ -41,6 +43,7 @@ class Engine:
         self.ends = ends(configs, tokenizer)
         self.vocabulary = vocabulary(tokenizer)
         self.drafter = drafter
+        self.writers = writers(self) if writers else None
         self.close = closing
 
     def text(self, prompt: Prompt) -> str:
@@ -72,6 +75,9 @@ class Engine:
         Closing it, or an interrupt anywhere inside, leaves the engine ready for the next prompt.
         """
         ids = self.checked(self.encode(prompt))
+        if self.writers:
+            replies = self.written(self.writers, ids, [sampling], self.room(ids, sampling))
+            return (piece for _, piece in replies)
         return self.pieces(ids, sampling, self.room(ids, sampling))
 
     def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
@@ -81,6 +87,8 @@ class Engine:
         """
         ids = self.checked(self.encode(prompt))
         seeds = [replace(sampling, seed=sampling.seed + number) for number in range(count)]
+        if self.writers:
+            return self.written(self.writers, ids, seeds, self.room(ids, sampling))
         return self.together(ids, seeds, self.room(ids, sampling))
 
     def checked(self, ids: list[int]) -> list[int]:
@@ -124,6 +132,21 @@ class Engine:
             rows = list(path.follow([chosen[-1], *guess]))
         yield reply.end()
 
+    def written(
+        self, writers: "Writers", ids: list[int], samplings: list[Sampling], room: int
+    ) -> Iterator[tuple[int, Piece]]:
+        found: list[tuple[int, Piece]] = []
+        job = Job(ids, samplings, room, lambda number, piece: found.append((number, piece)))
+        try:
+            writers.add(job)
+            while not writers.idle:
+                writers.step()
+                yield from found
+                found.clear()
+                job.watch.resume()
+        finally:
+            writers.clear()
+
     def together(self, ids: list[int], samplings: list[Sampling], room: int) -> Iterator[tuple[int, Piece]]:
         found: list[tuple[int, Piece]] = []
         batch = Batch(self)
@@ -140,6 +163,30 @@ class Engine:
             found.clear()
             job.watch.resume()
         yield from found
+
+
+class Writers(Protocol):
+    """What writes replies together."""
+
+    @property
+    def patience(self) -> float:
+        """Seconds to wait for one more reply that can begin with those that wait already."""
+        ...
+
+    def takes(self, job: "Job") -> bool:
+        """Whether there is room for it now."""
+        ...
+
+    def add(self, job: "Job") -> None: ...
+
+    def step(self) -> None: ...
+
+    def clear(self) -> None:
+        """Forget all replies: nobody listens."""
+        ...
+
+    @property
+    def idle(self) -> bool: ...
 
 
 @dataclass
@@ -259,9 +306,9 @@ class Reply:
             self.finish = "length"
         return True
 
-    def write(self, id: int) -> Piece:
-        self.written += 1
-        text = self.words.push(id)
+    def write(self, *ids: int) -> Piece:
+        self.written += len(ids)
+        text = self.words.push(*ids)
         return Piece(text, self.cost())
 
     def end(self) -> Piece:

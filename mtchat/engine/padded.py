@@ -95,6 +95,9 @@ class Padded:
         self.rows: Rows | None = None
         self.steps = 0
 
+    def clear(self) -> None:
+        self.waiting, self.rows = [], None
+
     @property
     def idle(self) -> bool:
         return self.rows is None and not self.waiting

@@ -1,0 +1,218 @@
+"""Writes replies together on a GPU, which chooses by itself and runs ahead of what is told.
+
+A step feeds each lane the id that the step before it chose, so that the next one can start before the first
+is read here; a reply's text is made meanwhile. What was written past a reply's end is left out.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mtchat.engine.engine import Engine, Job, Reply
+from mtchat.engine.gpu.model import SIZES, GpuDecoder
+from mtchat.engine.gpu.plain import Board
+from mtchat.engine.paths import TreePath
+
+AHEAD = 3  # steps that are started before the first of them is read
+RESERVED = 128  # slots that a lane gets at a time
+EVERY = 8  # steps after which those who wait are let in
+FEW = 4  # lanes whose tokens are told one by one
+BURST = 16  # tokens of a reply that are told at once where there are more
+NONE: NDArray[numpy.float64] = numpy.empty(0)
+
+
+@dataclass
+class Lane:
+    """One reply: `id` is the last of its sequence, which the next step feeds."""
+
+    job: Job
+    number: int
+    reply: Reply
+    path: TreePath
+    id: int
+    chances: NDArray[numpy.float64]
+    untold: list[int] = field(default_factory=list)
+    done: bool = False
+
+    @property
+    def written(self) -> int:
+        return self.reply.written + len(self.untold)
+
+    @property
+    def left(self) -> int:
+        """The most tokens that may still come."""
+        return self.reply.room - self.written
+
+
+class Result:
+    """What a step chose for each lane, (B, 2), on its way to the host."""
+
+    def __init__(self, found: Tensor) -> None:
+        if found.device.type == "cuda":
+            self.values = torch.empty(found.shape, dtype=found.dtype, pin_memory=True)
+            self.values.copy_(found, non_blocking=True)
+            self.event = torch.cuda.Event()
+            self.event.record()
+        else:
+            self.values = found.clone()
+
+    def read(self) -> list[list[float]]:
+        if hasattr(self, "event"):
+            self.event.synchronize()
+        rows: list[list[float]] = self.values.tolist()
+        return rows
+
+
+class Lanes:
+    """Replies of a model on a GPU, at most so many at once."""
+
+    patience = 0.0
+
+    def __init__(self, engine: Engine, most: int) -> None:
+        assert isinstance(engine.decoder, GpuDecoder)
+        self.engine, self.decoder = engine, engine.decoder
+        self.most = most
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all replies, wherever an interrupt came; what the device still writes is in free slots."""
+        self.waiting: list[Job] = []
+        self.lanes: list[Lane] = []
+        self.flight: deque[Result] = deque()
+        self.place: Board | None = None
+        self.left = self.steps = 0
+
+    @property
+    def idle(self) -> bool:
+        return not self.lanes and not self.waiting
+
+    def takes(self, job: Job) -> bool:
+        """Whether there is room for it, however long its replies get."""
+        jobs = [*self.waiting, job]
+        count = len(self.lanes) + sum(len(each.samplings) for each in jobs)
+        tokens = sum(lane.path.length + lane.left for lane in self.lanes)
+        tokens += sum(len(each.ids) + each.room * len(each.samplings) for each in jobs)
+        return self.idle or (count <= self.most and tokens <= self.decoder.tree.capacity)
+
+    def add(self, job: Job) -> None:
+        self.waiting.append(job)
+
+    def step(self) -> None:
+        """Tell one more token of each reply; now and then, let in those who wait and those who ended out."""
+        self.steps += 1
+        if self.waiting and (not self.lanes or self.steps >= EVERY):
+            self.settle()
+            jobs, self.waiting, self.steps = self.waiting, [], 0
+            for job in jobs:
+                self.join(job)
+        if self.place is None and self.lanes:
+            self.load()
+        while self.left and len(self.flight) < AHEAD:
+            self.launch()
+        if self.flight:
+            self.land()
+        going = [lane for lane in self.lanes if not lane.done]
+        if not going or (not self.left and not self.flight) or len(going) <= len(self.lanes) // 2:
+            self.settle()
+
+    def join(self, job: Job) -> None:
+        """Read a prompt but for its last token, which is the first to be fed."""
+        path = self.decoder.open(job.ids)
+        replies = [
+            Reply(self.engine, job.ids, sampling, job.room, path.reused, job.watch)
+            for sampling in job.samplings
+        ]
+        rest = path.rest[:-1]
+        for first in range(0, len(rest), self.decoder.most):
+            self.read(path, rest[first : first + self.decoder.most])
+        for number, reply in enumerate(replies):
+            job.tell(number, reply.read())
+            reply.begin()
+            chances = reply.chooser.random.random(job.room) if reply.chooser.sampling.temperature else NONE
+            self.lanes.append(Lane(job, number, reply, path.fork(), job.ids[-1], chances))
+
+    def read(self, path: TreePath, ids: Sequence[int]) -> None:
+        path.followed = list(ids)
+        self.decoder.forward(ids, path.ahead(self.decoder.free(len(ids))))
+        path.keep(len(ids))
+
+    def load(self) -> None:
+        """Put the lanes on a board, with slots for what comes next."""
+        count = min(RESERVED, max(lane.left for lane in self.lanes))
+        room = [min(count, lane.left) for lane in self.lanes]
+        free = self.decoder.free(sum(room))
+        sampled = any(lane.reply.chooser.sampling.temperature for lane in self.lanes)
+        self.place = self.decoder.board(len(self.lanes))
+        self.play = self.decoder.player(self.place, sampled)
+        size, nowhere = len(self.place.ids), self.decoder.tree.capacity
+        width = max(lane.path.length for lane in self.lanes) + count
+        host = {
+            "ids": numpy.zeros(size, numpy.int64),
+            "lengths": numpy.zeros(size, numpy.int32),
+            "tables": numpy.full((size, width), nowhere, numpy.int32),
+            "heat": numpy.zeros(size, numpy.float32),
+            "top_p": numpy.ones(size),
+            "top_k": numpy.zeros(size, numpy.int32),
+            "chances": numpy.zeros((size, count)),
+        }
+        for row, (lane, some) in enumerate(zip(self.lanes, room, strict=True)):
+            slots = lane.path.ahead(free[:some])
+            free = free[some:]
+            sampling, written = lane.reply.chooser.sampling, lane.written
+            host["ids"][row], host["lengths"][row] = lane.id, lane.path.length
+            host["tables"][row, : len(slots)] = slots
+            host["heat"][row], host["top_p"][row] = sampling.temperature, sampling.top_p
+            host["top_k"][row] = sampling.top_k
+            drawn = lane.chances[written : written + count]
+            host["chances"][row, : len(drawn)] = drawn
+        with torch.inference_mode():
+            for name, values in host.items():
+                place = getattr(self.place, name)
+                (place[:, : values.shape[1]] if values.ndim == 2 else place).copy_(torch.from_numpy(values))
+            self.place.drawn.zero_()
+        self.left = count
+
+    def launch(self) -> None:
+        assert self.place is not None
+        self.play()
+        self.flight.append(Result(self.place.found))
+        self.left -= 1
+
+    def land(self) -> None:
+        """Take what the oldest step chose into the replies."""
+        often = len(self.lanes) <= FEW
+        for lane, (id, logprob) in zip(self.lanes, self.flight.popleft().read(), strict=False):
+            if lane.done:
+                continue
+            lane.path.followed = [lane.id]
+            lane.path.keep(1)
+            lane.id = int(id)
+            if lane.job.closed:
+                lane.done = True
+                continue
+            reply = lane.reply
+            if reply.take(lane.id, logprob, lane.written):
+                lane.untold.append(lane.id)
+            if lane.untold and (often or reply.finish or len(lane.untold) == BURST):
+                piece = reply.write(*lane.untold)
+                lane.untold = []
+                lane.job.tell(lane.number, piece)
+            if reply.finish:
+                lane.job.tell(lane.number, reply.end())
+                lane.done = True
+
+    def settle(self) -> None:
+        """Take in all that was started, and let those who ended go: the lanes are then as the device has them."""
+        while self.flight:
+            self.land()
+        self.lanes = [lane for lane in self.lanes if not lane.done]
+        self.place, self.left = None, 0
+
+
+def lanes(engine: Engine) -> Lanes:
+    return Lanes(engine, SIZES[-1])

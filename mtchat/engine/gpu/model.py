@@ -1,0 +1,175 @@
+"""A model on one GPU: reads prompts into slots of keys and values, and writes a token of many lanes in a step."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mtchat.engine.decoder import Logits
+from mtchat.engine.gpu import plain
+from mtchat.engine.gpu.plain import GATE, GELU, Board
+from mtchat.engine.gpu.weights import Layer, Weights
+from mtchat.engine.paths import Ints, TreeDecoder
+
+SIZES = (1, 2, 4, 6, 8, 12, 16, 24, 32, 40, 48, 64, 96, 128, 160, 192, 256)  # lanes of a step
+MOST_SLOTS = 1 << 18
+LEAST_SLOTS = 2  # contexts
+
+
+class Recorded:
+    """A step of so many lanes, recorded once and played again with a single launch."""
+
+    def __init__(self, place: Board, step: Callable[[Board], None], pool: Any) -> None:
+        self.board = place
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):  # kernels are compiled, and libraries set up, before the recording
+            for _ in range(2):
+                step(place)
+        torch.cuda.current_stream().wait_stream(stream)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph, pool=pool):
+            step(place)
+
+    def __call__(self) -> None:
+        self.graph.replay()
+
+
+class GpuDecoder(TreeDecoder):
+    """Fused weights with their tree of keys and values, (layers, slots, kv heads, width) each.
+
+    `ops` are the kernels, or `plain`, which computes on any device without recording. The last slot is
+    nobody's: what idle lanes write goes there.
+    """
+
+    most = 1024
+
+    def __init__(self, weights: Weights, slots: int, ops: Any = plain) -> None:
+        super().__init__(slots)
+        shape = weights.shape
+        self.weights = weights
+        self.ops = ops
+        self.device = weights.embedding.device
+        size = (len(weights.layers), slots + 1, shape.kv_heads, shape.width)
+        self.keys = torch.zeros(size, dtype=weights.embedding.dtype, device=self.device)
+        self.values = torch.zeros_like(self.keys)
+        self.steps: dict[tuple[int, bool], Callable[[], None]] = {}
+        self.boards: dict[int, Board] = {}
+        self.pool: Any = None
+
+    def step(self, rows: Sequence[tuple[Sequence[int], Ints]], wanted: Sequence[int]) -> Logits:
+        parts = [self.forward(ids, slots) for ids, slots in rows]
+        hidden = torch.cat(parts)[torch.tensor(list(wanted), device=self.device)]
+        with torch.inference_mode():
+            logits: Logits = plain.product(hidden, self.weights.head).float().cpu().numpy()
+        return logits
+
+    @torch.inference_mode()
+    def forward(self, ids: Sequence[int], slots: Ints) -> Tensor:
+        """Read the next ids of a sequence, whose slots all are `slots`: their hidden states (T, E)."""
+        weights, shape = self.weights, self.weights.shape
+        start = len(slots) - len(ids)
+        tokens = torch.tensor(list(ids), device=self.device)
+        table = torch.from_numpy(slots).to(self.device).long()
+        cosines, sines = weights.cosines[start : len(slots)], weights.sines[start : len(slots)]
+        seen = None
+        if start:
+            seen = torch.ones(len(ids), len(slots), dtype=torch.bool, device=self.device).tril(start)
+
+        def attend(number: int, inner: Tensor) -> Tensor:
+            query, key, value = plain.split(inner, shape)
+            query = plain.turned(query, cosines, sines, shape)
+            keys, values = self.keys[number], self.values[number]
+            keys[table[start:]], values[table[start:]] = plain.turned(key, cosines, sines, shape), value
+            return functional.scaled_dot_product_attention(
+                query.transpose(0, 1)[None],
+                keys[table].transpose(0, 1)[None],
+                values[table].transpose(0, 1)[None],
+                attn_mask=seen,
+                is_causal=not start,
+                enable_gqa=shape.kv_heads != shape.heads,
+            )[0].transpose(0, 1).flatten(1)  # fmt: skip
+
+        x = weights.embedding[tokens]
+        for number, layer in enumerate(weights.layers):
+            x = through(layer, x, number, attend, plain.product)
+        return x
+
+    @torch.inference_mode()
+    def write(self, place: Board, sampled: bool) -> None:
+        """One more token of each lane of a board."""
+        weights, shape = self.weights, self.weights.shape
+        width = shape.heads * shape.width
+
+        def attend(number: int, inner: Tensor) -> Tensor:
+            # a parallel layer's attention takes the place of its values, before the feed-forward's inside
+            parallel = weights.layers[number].gates is None
+            out = inner[:, 2 * width : 3 * width] if parallel else inner.new_empty(len(inner), width)
+            self.ops.attend(inner, self.keys[number], self.values[number], place, weights, out)
+            return out
+
+        x = weights.embedding[place.ids]
+        for number, layer in enumerate(weights.layers):
+            x = through(layer, x, number, attend, self.ops.product)
+        self.ops.choose(self.ops.product(x, weights.head), place, sampled)
+
+    def board(self, lanes: int) -> Board:
+        """That of the least size that has room for so many lanes."""
+        size = next((each for each in SIZES if each >= lanes), lanes)
+        if size not in self.boards:
+            with torch.inference_mode():
+                place = plain.board(size, self.weights.shape.context, self.device)
+                place.tables.fill_(self.tree.capacity)
+            self.boards[size] = place
+        return self.boards[size]
+
+    def player(self, place: Board, sampled: bool) -> Callable[[], None]:
+        """What writes one more token of each lane of a board; whatever is on the board is lost."""
+        key = (len(place.ids), sampled)
+        if key not in self.steps:
+            if self.device.type == "cuda":
+                idle(place, self.tree.capacity)
+                self.pool = self.pool or torch.cuda.graph_pool_handle()
+                self.steps[key] = Recorded(place, lambda board: self.write(board, sampled), self.pool)
+            else:
+                self.steps[key] = lambda: self.write(place, sampled)
+        return self.steps[key]
+
+
+def through(
+    layer: Layer,
+    x: Tensor,
+    number: int,
+    attend: Callable[[int, Tensor], Tensor],
+    product: Callable[..., Tensor],
+) -> Tensor:
+    """Hidden states (T, E) through one layer."""
+    if layer.gates is None or layer.down is None:
+        width = layer.outward.weight.shape[0]
+        inner = product(x, layer.inward, activation=GELU, first=3 * width)
+        attended = attend(number, inner)
+        both = inner[:, 2 * width :]
+        if attended.data_ptr() != both.data_ptr():
+            both[:, :width] = attended
+        return product(both, layer.outward, residual=x)
+    attended = attend(number, product(x, layer.inward))
+    x = product(attended, layer.outward, residual=x)
+    return product(product(x, layer.gates, activation=GATE), layer.down, residual=x)
+
+
+@torch.inference_mode()
+def idle(place: Board, nowhere: int) -> None:
+    """Clear a board: all lanes at the first position, writing into a slot that is nobody's."""
+    for each in fields(place):
+        getattr(place, each.name).zero_()
+    place.tables.fill_(nowhere)
+
+
+def slots(weights: Weights, free: int) -> int:
+    """How many tokens' keys and values so many bytes hold; of few contexts at least, of many at most."""
+    shape = weights.shape
+    each = 2 * len(weights.layers) * shape.kv_heads * shape.width * weights.embedding.element_size()
+    return max(min(free // each, MOST_SLOTS), LEAST_SLOTS * min(shape.context, 4096))

@@ -1,0 +1,123 @@
+"""Decoding as a GPU does it, in torch's own words on the CPU: the ids of a full recompute, whatever is shared."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy
+import pytest
+import torch
+
+from mtchat.core.prompt import Prompt
+from mtchat.core.settings import Sampling
+from mtchat.engine.engine import Engine
+from mtchat.engine.gpu import plain
+from mtchat.engine.gpu.weights import fused, matrix, norm_of, obstacle
+from mtchat.engine.prefix import shared
+from mtchat.engine.sampling import Chooser
+from tests.engine_models import gpu_engine, interrupted, random_engine, random_model, tiny_tokenizer
+
+KINDS = ("qwen2", "codegen")
+TEXT = "def add(a, b):\n    return a + b\n"
+WARM = Sampling(0.9, 0.9, 0, 5, 30)
+
+
+@pytest.fixture(params=KINDS)
+def pair(request: pytest.FixtureRequest) -> Iterator[tuple[Engine, Engine]]:
+    """An engine as on a GPU, and the plain one with the same weights."""
+    tokenizer = tiny_tokenizer()
+    yield gpu_engine(request.param, tokenizer), random_engine(request.param, tokenizer)
+
+
+def said(engine: Engine, text: str, sampling: Sampling) -> str:
+    return "".join(piece.text for piece in engine.complete(Prompt(text), sampling))
+
+
+def test_replies_are_those_of_the_plain_engine(pair: tuple[Engine, Engine]) -> None:
+    ours, theirs = pair
+    for sampling in (Sampling(max_tokens=40), WARM, Sampling(1.2, 1.0, 7, 2, 30)):
+        assert said(ours, TEXT, sampling) == said(theirs, TEXT, sampling)
+
+
+def test_logits_are_those_of_the_plain_engine(pair: tuple[Engine, Engine]) -> None:
+    ours, theirs = (engine.decoder.open(list(range(3, 40))) for engine in pair)
+    *_, mine = ours.read()
+    *_, other = theirs.read()
+    numpy.testing.assert_allclose(mine, other, atol=2e-3)
+    numpy.testing.assert_allclose(ours.follow([7, 8, 9]), theirs.follow([7, 8, 9]), atol=2e-3)
+
+
+def test_what_was_seen_is_not_read_again(pair: tuple[Engine, Engine]) -> None:
+    ours, theirs = pair
+    said(ours, TEXT, Sampling(max_tokens=20))
+    for text in (TEXT, TEXT + "print(add(1, 2))", TEXT[:20]):
+        *_, last = ours.complete(Prompt(text), Sampling(max_tokens=9))
+        assert last.usage.reused >= shared(ours.encode(Prompt(text)), ours.encode(Prompt(TEXT))) - 1
+        assert said(ours, text, Sampling(max_tokens=9)) == said(theirs, text, Sampling(max_tokens=9))
+
+
+def test_an_interrupt_anywhere_leaves_a_whole_engine(pair: tuple[Engine, Engine]) -> None:
+    ours, theirs = pair
+    expected = said(theirs, TEXT, WARM)
+    for line in range(0, 4000, 97):
+        interrupted(line, lambda: said(ours, TEXT, WARM))
+    assert said(ours, TEXT, WARM) == expected
+
+
+@pytest.mark.parametrize("top_k", [0, 5])
+def test_an_id_is_drawn_as_the_plain_chooser_draws_it(top_k: int) -> None:
+    generator = torch.Generator().manual_seed(3)
+    logits = torch.randn(40, 300, generator=generator) * 3
+    sampling = Sampling(0.7, 0.9, top_k)
+    chance = torch.rand(40, generator=generator, dtype=torch.float64)
+    drawn = plain.nucleus(
+        logits / sampling.temperature,
+        torch.full((40,), sampling.top_p, dtype=torch.float64),
+        torch.full((40,), top_k),
+        chance,
+    )
+    for row in range(40):
+        chooser = Chooser(sampling)
+        chooser.random = Fixed(float(chance[row]))  # type: ignore[assignment]
+        assert chooser.choose(logits[row].numpy()) == int(drawn[row])
+
+
+class Fixed:
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def random(self) -> float:
+        return self.value
+
+
+def test_a_product_needs_no_normalised_copy_of_its_input() -> None:
+    """What the kernels rely on: the norm's sums can be taken beside the product's."""
+    torch.manual_seed(1)
+    module = torch.nn.LayerNorm(48)
+    torch.nn.init.normal_(module.weight)
+    torch.nn.init.normal_(module.bias)
+    weight, bias, x = torch.randn(20, 48), torch.randn(20), torch.randn(3, 48) + 2
+    made = matrix(weight, bias, norm_of(module))
+    assert made.norm is not None
+    assert made.lifted is not None
+    assert made.shift is not None
+    mean, scale = x.mean(1), (x.var(1, unbiased=False) + module.eps).rsqrt()
+    raw = (x * made.norm.weight) @ weight.T
+    ours = scale[:, None] * (raw - mean[:, None] * made.lifted) + made.shift
+    torch.testing.assert_close(ours, plain.product(x, made), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("changes", [{}, {"activation_function": "relu"}])
+def test_a_model_that_the_kernels_cannot_compute_is_known(changes: dict[str, Any]) -> None:
+    model = random_model("codegen", 64, **changes)
+    model.config.architectures = [type(model).__name__]
+    assert bool(obstacle(model.config)) == bool(changes)
+    assert bool(obstacle(random_model("lfm2", 64).config))
+
+
+def test_a_model_is_not_held_twice() -> None:
+    model = random_model("qwen2", 64)
+    count = sum(each.numel() for each in model.parameters())
+    weights = fused(model)
+    left = sum(each.numel() for each in model.parameters())
+    assert left < count / 2
+    assert weights.bytes > 0
