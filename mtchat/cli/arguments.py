@@ -205,8 +205,8 @@ def speed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--suite",
         default="model",
-        choices=["model", "sandbox", "all"],
-        help="what to time; the model at first",
+        choices=["model", "gpu", "sandbox", "all"],
+        help="what to time; the model at first, gpu is models of many sizes on a GPU",
     )
     model_options(parser)
     parser.add_argument(
@@ -218,6 +218,11 @@ def speed(parser: argparse.ArgumentParser) -> None:
         metavar="NAMES",
         help="other engines to measure with the same model: transformers,llama.cpp",
     )
+    parser.add_argument(
+        "--shapes", default="", metavar="NAMES", help="gpu: codegen-350M,codegen-2B and so on; all"
+    )
+    parser.add_argument("--dtype", default="bfloat16", choices=["bfloat16", "float16"], help="gpu: number format")
+    parser.add_argument("--static", action="store_true", help="gpu: generate with a static cache too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the model's rows to a file")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the model's rows (matplotlib)")
     parser.add_argument("--quick", action="store_true", help="short texts, to try it out: times are rough")

@@ -29,6 +29,10 @@ def speed(args: argparse.Namespace) -> int:
         from mtchat.cli.bench_model import bench_model
 
         bench_model(args)
+    if args.suite == "gpu":
+        from mtchat.cli.bench_gpu import bench_gpu
+
+        bench_gpu(args)
     if args.suite in ("sandbox", "all"):
         from mtchat.cli.bench_sandbox import bench_sandbox
 

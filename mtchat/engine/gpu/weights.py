@@ -177,9 +177,8 @@ def drop(module: Any) -> None:
         parameter.data = parameter.new_empty(0)
 
 
-def obstacle(config: Any) -> str:
-    """Why a model cannot be computed so; "" where it can."""
-    name = (getattr(config, "architectures", None) or [""])[0]
+def obstacle(config: Any, name: str) -> str:
+    """Why a model of a class so named cannot be computed so; "" where it can."""
     if name not in READERS:
         return f"the architecture {name}"
     if name == "CodeGenForCausalLM":

@@ -1,0 +1,30 @@
+"""Puts a transformers model on a GPU: through the kernels where they can compute it."""
+
+import importlib.util
+from typing import Any
+
+from mtchat.core.prompt import ModelCard
+from mtchat.engine.decode import TorchDecoder
+from mtchat.engine.engine import Engine
+from mtchat.engine.gpu.lanes import lanes
+from mtchat.engine.gpu.model import GpuDecoder, slots
+from mtchat.engine.gpu.weights import fused, obstacle
+
+SHARE = 0.6  # of the memory that is free beside the weights
+
+
+def engine(model: Any, tokenizer: Any, card: ModelCard) -> Engine:
+    """The engine of a model that is on a GPU; it is not to be used otherwise from then on."""
+    import torch
+
+    configs = (model.generation_config, model.config)
+    if not importlib.util.find_spec("triton") or obstacle(model.config, type(model).__name__):
+        return Engine(TorchDecoder(model), tokenizer, card, configs=configs)
+    from mtchat.engine.gpu import kernels
+
+    with torch.inference_mode():
+        weights = fused(model)
+        torch.cuda.empty_cache()
+        free, _ = torch.cuda.mem_get_info(weights.embedding.device)
+        decoder = GpuDecoder(weights, slots(weights, int(SHARE * free)), kernels)
+    return Engine(decoder, tokenizer, card, configs=configs, writers=lanes)

@@ -1,0 +1,116 @@
+"""The Triton kernels against the same steps in torch's words: on a GPU, or through Triton's interpreter.
+
+    TRITON_INTERPRET=1 python -m pytest tests/test_gpu_kernels.py
+"""
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from mtchat.engine.gpu import plain
+from mtchat.engine.gpu.model import GpuDecoder
+from mtchat.engine.gpu.weights import fused
+from tests.engine_models import random_model
+
+ON = "cuda" if torch.cuda.is_available() else "cpu"
+if not importlib.util.find_spec("triton"):
+    pytest.skip("triton is not installed", allow_module_level=True)
+if ON == "cpu" and not os.environ.get("TRITON_INTERPRET"):
+    pytest.skip("no GPU is here, and TRITON_INTERPRET=1 is not set", allow_module_level=True)
+
+from mtchat.engine.gpu import kernels  # noqa: E402 - it cannot be imported where triton is not
+
+MODELS: dict[str, dict[str, Any]] = {
+    "codegen": {},
+    "qwen2": {},
+    "qwen2 of one key head a head": {"num_key_value_heads": 4},
+    "qwen2 of odd sizes": {"hidden_size": 60, "intermediate_size": 77, "num_attention_heads": 3,
+                           "num_key_value_heads": 1},
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def inference(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    if ON == "cpu":  # the interpreter takes milliseconds for a program, whatever its size
+        monkeypatch.setattr(kernels, "tile", lambda *sizes: (256, 32, 4))
+    with torch.inference_mode():
+        yield
+
+
+@pytest.fixture(params=MODELS)
+def model(request: pytest.FixtureRequest) -> Any:
+    return random_model(request.param.split()[0], 1100, **MODELS[request.param]).to(ON)
+
+
+def decoders(model: Any) -> tuple[GpuDecoder, GpuDecoder]:
+    weights = fused(model)
+    return GpuDecoder(weights, 600, kernels), GpuDecoder(weights, 600)
+
+
+def filled(decoder: GpuDecoder, lengths: list[int]) -> plain.Board:
+    """A board of lanes that have read so many tokens each, in slots here and there."""
+    place = decoder.board(len(lengths))
+    order = torch.randperm(600, generator=torch.Generator().manual_seed(1)).int()
+    for lane, length in enumerate(lengths):
+        slots = order[:150].roll(lane)
+        place.tables[lane, :150] = slots.to(ON)
+        place.lengths[lane] = length
+        place.ids[lane] = 17 + lane
+        if length:
+            decoder.forward(list(range(lane, lane + length)), slots[:length].numpy())
+        order = order[150:] if len(lengths) <= 4 else order
+    return place
+
+
+@pytest.mark.parametrize("lengths", [[0], [1], [37], [140], [5, 120], [64, 1, 0, 100]])
+def test_a_step_is_the_plain_one(model: Any, lengths: list[int]) -> None:
+    ours, theirs = decoders(model)
+    boards = [filled(each, lengths) for each in (ours, theirs)]
+    for _ in range(4):
+        for decoder, place in zip((ours, theirs), boards, strict=True):
+            decoder.write(place, sampled=False)
+        torch.testing.assert_close(boards[0].ids, boards[1].ids)
+        torch.testing.assert_close(boards[0].found[:, 1], boards[1].found[:, 1], atol=2e-3, rtol=1e-3)
+        torch.testing.assert_close(boards[0].lengths, boards[1].lengths)
+    torch.testing.assert_close(ours.keys, theirs.keys, atol=2e-3, rtol=1e-3)
+    torch.testing.assert_close(ours.values, theirs.values, atol=2e-3, rtol=1e-3)
+
+
+def test_what_is_drawn_is_what_is_drawn_plainly(model: Any) -> None:
+    ours, theirs = decoders(model)
+    boards = [filled(each, [20, 9]) for each in (ours, theirs)]
+    for place in boards:
+        place.heat[:] = torch.tensor([0.8, 0.0])
+        place.top_p[:] = 0.9
+        place.chances[:] = torch.rand(place.chances.shape, generator=torch.Generator().manual_seed(2))
+    for _ in range(6):
+        for decoder, place in zip((ours, theirs), boards, strict=True):
+            decoder.write(place, sampled=True)
+        torch.testing.assert_close(boards[0].ids, boards[1].ids)
+        torch.testing.assert_close(boards[0].found, boards[1].found, atol=2e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_product_in_16_bits_is_nearer_the_truth_than_torchs(dtype: torch.dtype) -> None:
+    if ON == "cpu":
+        pytest.skip("what is rounded on the way is the GPU's")
+    weights = fused(random_model("codegen", 3000, spread=0.02).to(ON, dtype))
+    x = torch.randn(1, 32, device=ON, dtype=dtype)
+    for layer in weights.layers:
+        exact = plain.product(x.float(), doubled(layer.inward), activation=plain.GELU, first=96)
+        ours = kernels.product(x, layer.inward, activation=plain.GELU, first=96).float()
+        theirs = plain.product(x, layer.inward, activation=plain.GELU, first=96).float()
+        assert (ours - exact).norm() <= 1.2 * (theirs - exact).norm()
+
+
+def doubled(matrix: Any) -> Any:
+    """The same layer in float32."""
+    from mtchat.engine.gpu.weights import Norm
+    from mtchat.engine.gpu.weights import matrix as made
+
+    norm = matrix.norm and Norm(matrix.norm.weight.float(), matrix.norm.bias.float(), matrix.norm.epsilon)
+    return made(matrix.weight.float(), matrix.bias.float(), norm)
