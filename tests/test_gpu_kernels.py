@@ -16,6 +16,7 @@ from mtchat.engine.gpu.model import GpuDecoder
 from mtchat.engine.gpu.weights import fused
 from tests.engine_models import random_model
 
+pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # of the interpreter
 ON = "cuda" if torch.cuda.is_available() else "cpu"
 if not importlib.util.find_spec("triton"):
     pytest.skip("triton is not installed", allow_module_level=True)
@@ -74,22 +75,30 @@ def test_a_step_is_the_plain_one(model: Any, lengths: list[int]) -> None:
         for decoder, place in zip((ours, theirs), boards, strict=True):
             decoder.write(place, sampled=False)
         torch.testing.assert_close(boards[0].ids, boards[1].ids)
-        torch.testing.assert_close(boards[0].found[:, 1], boards[1].found[:, 1], atol=2e-3, rtol=1e-3)
+        torch.testing.assert_close(boards[0].found[:, 1], boards[1].found[:, 1], atol=5e-3, rtol=1e-3)
         torch.testing.assert_close(boards[0].lengths, boards[1].lengths)
-    torch.testing.assert_close(ours.keys, theirs.keys, atol=2e-3, rtol=1e-3)
-    torch.testing.assert_close(ours.values, theirs.values, atol=2e-3, rtol=1e-3)
+    torch.testing.assert_close(ours.keys, theirs.keys, atol=5e-3, rtol=1e-3)
+    torch.testing.assert_close(ours.values, theirs.values, atol=5e-3, rtol=1e-3)
 
 
-def test_what_is_drawn_is_what_is_drawn_plainly(model: Any) -> None:
-    ours, theirs = decoders(model)
-    boards = [filled(each, [20, 9]) for each in (ours, theirs)]
+@pytest.mark.parametrize("spread", [0.4, 3.0])
+@pytest.mark.parametrize("top_k", [0, 5])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_what_is_drawn_is_what_is_drawn_plainly(dtype: torch.dtype, top_k: int, spread: float) -> None:
+    """With a small spread the nucleus is larger than what is sorted, in 16 bits with many equals."""
+    lanes, generator = 5, torch.Generator().manual_seed(4)
+    logits = (torch.randn(lanes, 3001, generator=generator) * spread).to(ON, dtype)
+    boards = [plain.board(lanes, 8, torch.device(ON)) for _ in range(2)]
     for place in boards:
-        place.heat[:] = torch.tensor([0.8, 0.0])
-        place.top_p[:] = 0.9
-        place.chances[:] = torch.rand(place.chances.shape, generator=torch.Generator().manual_seed(2))
-    for _ in range(6):
-        for decoder, place in zip((ours, theirs), boards, strict=True):
-            decoder.write(place, sampled=True)
+        place.heat[:] = torch.tensor([0.8, 0.0, 1.3, 0.5, 0.8])
+        place.top_p[:] = torch.tensor([0.9, 0.9, 0.95, 1.0, 0.3])
+        place.top_k[:] = top_k
+        place.chances[:] = torch.rand(
+            lanes, 8, generator=torch.Generator().manual_seed(2), dtype=torch.float64
+        )
+    for _ in range(3):
+        kernels.choose(logits, boards[0], sampled=True)
+        plain.choose(logits, boards[1], sampled=True)
         torch.testing.assert_close(boards[0].ids, boards[1].ids)
         torch.testing.assert_close(boards[0].found, boards[1].found, atol=2e-3, rtol=1e-3)
 

@@ -16,38 +16,52 @@ from mtchat.engine.gpu import plain
 from mtchat.engine.gpu.plain import GATE, GELU, Board
 from mtchat.engine.gpu.weights import Matrix, Weights
 
-WAVES = 2  # programs of an attention for each multiprocessor
-MOST_PARTS = 16  # that one path is split into
+WAVES = 4  # programs of an attention for each multiprocessor
+MOST_PARTS = 32  # that one path is split into
+HEADS = 256  # of the likeliest tokens that are sorted; where those hold too little, all are searched
+LOWEST = {torch.bfloat16: 16, torch.float16: 13, torch.float32: 0}  # bits of a float32 that are 0 in these
+CHAINED = torch.cuda.is_available() and torch.cuda.get_device_capability()[0] >= 9
 
 
 @triton.jit
 def product_kernel(
     x, weight, stride, bias, lifted, residual, norm, out, epsilon, first,
     N: tl.constexpr, K: tl.constexpr, NORM: tl.constexpr, BIAS: tl.constexpr, RESIDUAL: tl.constexpr,
-    GELU: tl.constexpr, GATE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    GELU: tl.constexpr, GATE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHAINED: tl.constexpr,
 ):  # fmt: skip
     """One vector through a linear layer, ROWS of its rows in each program."""
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     inside = rows < N
-    place = weight + rows.to(tl.int64)[:, None] * stride
+    begin = tl.arange(0, COLUMNS)
+    place = weight + rows.to(tl.int64)[:, None] * stride + begin[None, :]
+    # weights are fetched before the vector is known, and always one stretch ahead
+    mask = inside[:, None] & (begin < K)[None, :]
+    some = tl.load(place, mask=mask, other=0.0)
+    other = tl.load(place + N * stride, mask=mask, other=0.0) if GATE else some
+    if CHAINED:
+        tl.extra.cuda.gdc_wait()
+        tl.extra.cuda.gdc_launch_dependents()
     sums = tl.zeros((ROWS, COLUMNS), tl.float32)
     ups = tl.zeros((ROWS, COLUMNS), tl.float32)
     total = tl.zeros((COLUMNS,), tl.float32)
     squares = tl.zeros((COLUMNS,), tl.float32)
     for start in range(0, K, COLUMNS):
-        columns = start + tl.arange(0, COLUMNS)
+        columns = start + begin
         known = columns < K
-        mask = inside[:, None] & known[None, :]
-        some = tl.load(place + columns[None, :], mask=mask, other=0.0)
+        mask = inside[:, None] & (columns + COLUMNS < K)[None, :]
+        place += COLUMNS
+        next = tl.load(place, mask=mask, other=0.0)
         values = tl.load(x + columns, mask=known, other=0.0).to(tl.float32)
         if NORM:
             total += values
             squares += values * values
             values *= tl.load(norm + columns, mask=known, other=0.0).to(tl.float32)
         sums += some.to(tl.float32) * values[None, :]
+        some = next
         if GATE:
-            other = tl.load(place + N * stride + columns[None, :], mask=mask, other=0.0)
+            next = tl.load(place + N * stride, mask=mask, other=0.0)
             ups += other.to(tl.float32) * values[None, :]
+            other = next
     found = tl.sum(sums, 1)
     raised = tl.sum(ups, 1)
     if NORM:
@@ -83,22 +97,30 @@ def product(
     out = x.new_empty(1, count)
     norm = matrix.norm
     bias = matrix.bias if norm is None else matrix.shift
-    rows, wide, warps = tile(count, columns, activation == GATE)
+    rows, wide, warps = tile(count, columns)
     product_kernel[(triton.cdiv(count, rows),)](
         x, matrix.weight, matrix.weight.stride(0), bias, matrix.lifted, residual,
         norm.weight if norm else None, out, norm.epsilon if norm else 0.0, first,
         N=count, K=columns, NORM=0 if norm is None else 1 if norm.bias is not None else 2,
         BIAS=bias is not None, RESIDUAL=residual is not None,
-        GELU=activation == GELU, GATE=activation == GATE, ROWS=rows, COLUMNS=wide, num_warps=warps,
+        GELU=activation == GELU, GATE=activation == GATE, ROWS=rows, COLUMNS=wide, CHAINED=CHAINED,
+        num_warps=warps, **chained(),
     )  # fmt: skip
     return out
 
 
-def tile(rows: int, columns: int, paired: bool) -> tuple[int, int, int]:
-    """Rows and columns that a program takes at a time, and its warps."""
-    wide = min(1024, triton.next_power_of_2(columns))
-    few = 2 if rows <= 4096 else 4 if rows <= 16384 else 8
-    return (max(few // 2, 1) if paired else few), wide, 4
+def tile(rows: int, columns: int) -> tuple[int, int, int]:
+    """Rows and columns that a program takes at a time, and its warps: the best of a sweep on an H100."""
+    if columns < 4096 and 4096 < rows < 20000:
+        return 8, 256, 4
+    if columns <= 1024:
+        return 8, 512, 4
+    return (1 if rows <= 6144 else 2), 2048, 8
+
+
+def chained() -> dict[str, bool]:
+    """Lets a kernel begin while the one before it ends (programmatic dependent launch)."""
+    return {"launch_pdl": True} if CHAINED else {}
 
 
 @triton.jit
@@ -127,35 +149,43 @@ def attend_kernel(
     parts, tops, totals, counters, scale,
     HEADS: tl.constexpr, KV: tl.constexpr, GROUP: tl.constexpr, PADDED: tl.constexpr, D: tl.constexpr,
     DP: tl.constexpr, R: tl.constexpr, INTERLEAVED: tl.constexpr, PARTS: tl.constexpr, BLOCK: tl.constexpr,
+    CHAINED: tl.constexpr,
 ):  # fmt: skip
     """The heads of one lane that share a key head, over a part of its path; the last part done joins all."""
     lane, kv, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    # what earlier steps have left is there; what this one's product gives is waited for
     length = tl.load(lengths + lane)
     chunk = tl.cdiv(tl.cdiv(length, PARTS), BLOCK) * BLOCK
     active = tl.maximum(tl.cdiv(length, tl.maximum(chunk, 1)), 1)
     if part >= active:
+        if CHAINED:
+            tl.extra.cuda.gdc_launch_dependents()
         return
     g, d = tl.arange(0, PADDED), tl.arange(0, DP)
     heads = kv * GROUP + g
     some = (g < GROUP)[:, None] & (d < D)[None, :]
     begin = inner + lane * stride
     dtype: tl.constexpr = keys.dtype.element_ty
+    table = tables + lane.to(tl.int64) * width
+    begun, end = part * chunk, tl.minimum((part + 1) * chunk, length)
+    n = begun + tl.arange(0, BLOCK)
+    slots = tl.load(table + n, mask=n < end, other=0).to(tl.int64)
+    places = (slots * KV + kv)[:, None] * D + d[None, :]
+    seen = (n < end)[:, None] & (d < D)[None, :]
+    key = tl.load(keys + places, mask=seen, other=0.0)
+    value = tl.load(values + places, mask=seen, other=0.0)
+    own_slot = tl.load(table + length).to(tl.int64)
+    if CHAINED:
+        tl.extra.cuda.gdc_wait()
+        tl.extra.cuda.gdc_launch_dependents()
     queries = turned(
         begin + heads[:, None] * D, d[None, :], length, cosines, sines, some, D, R, INTERLEAVED
     ) * scale  # fmt: skip
     most = tl.full((PADDED,), float("-inf"), tl.float32)
     total = tl.zeros((PADDED,), tl.float32)
     sums = tl.zeros((PADDED, DP), tl.float32)
-    table = tables + lane.to(tl.int64) * width
-    end = tl.minimum((part + 1) * chunk, length)
-    for start in range(part * chunk, end, BLOCK):
-        n = start + tl.arange(0, BLOCK)
-        known = n < end
-        slots = tl.load(table + n, mask=known, other=0).to(tl.int64)
-        places = (slots * KV + kv)[:, None] * D + d[None, :]
-        seen = known[:, None] & (d < D)[None, :]
-        key = tl.load(keys + places, mask=seen, other=0.0)
-        value = tl.load(values + places, mask=seen, other=0.0)
+    for start in range(begun, end, BLOCK):
+        known = start + tl.arange(0, BLOCK) < end
         if PADDED == 1:
             scores = tl.sum(key.to(tl.float32) * queries, 1)[None, :]
         else:
@@ -171,17 +201,22 @@ def attend_kernel(
         sums = sums * fade[:, None] + found
         total = total * fade + tl.sum(shares, 1)
         most = above
+        n = start + BLOCK + tl.arange(0, BLOCK)
+        slots = tl.load(table + n, mask=n < end, other=0).to(tl.int64)
+        places = (slots * KV + kv)[:, None] * D + d[None, :]
+        seen = (n < end)[:, None] & (d < D)[None, :]
+        key = tl.load(keys + places, mask=seen, other=0.0)
+        value = tl.load(values + places, mask=seen, other=0.0)
     if part == 0:  # the token itself, whose key nobody else needs in this step
-        slot = tl.load(table + length).to(tl.int64)
         own = begin + HEADS * D + kv * D
-        key = turned(own, d, length, cosines, sines, d < D, D, R, INTERLEAVED).to(dtype)
-        value = tl.load(own + KV * D + d, mask=d < D, other=0.0)
-        tl.store(keys + (slot * KV + kv) * D + d, key, mask=d < D)
-        tl.store(values + (slot * KV + kv) * D + d, value, mask=d < D)
-        score = tl.sum(queries * key.to(tl.float32)[None, :], 1)
+        own_key = turned(own, d, length, cosines, sines, d < D, D, R, INTERLEAVED).to(dtype)
+        own_value = tl.load(own + KV * D + d, mask=d < D, other=0.0)
+        tl.store(keys + (own_slot * KV + kv) * D + d, own_key, mask=d < D)
+        tl.store(values + (own_slot * KV + kv) * D + d, own_value, mask=d < D)
+        score = tl.sum(queries * own_key.to(tl.float32)[None, :], 1)
         above = tl.maximum(most, score)
         share, fade = tl.exp(score - above), tl.exp(most - above)
-        sums = sums * fade[:, None] + share[:, None] * value.to(tl.float32)[None, :]
+        sums = sums * fade[:, None] + share[:, None] * own_value.to(tl.float32)[None, :]
         total = total * fade + share
         most = above
     goal = out + lane * out_stride + heads[:, None] * D + d[None, :]
@@ -198,11 +233,13 @@ def attend_kernel(
         most = tl.full((PADDED,), float("-inf"), tl.float32)
         total = tl.zeros((PADDED,), tl.float32)
         sums = tl.zeros((PADDED, DP), tl.float32)
-        for each in range(0, active):
-            top = tl.load(tops + (row + each) * PADDED + g, cache_modifier=".cg")
-            more = tl.load(totals + (row + each) * PADDED + g, cache_modifier=".cg")
+        for each in tl.static_range(PARTS):  # unrolled: all of it is fetched at once
+            there = g < tl.where(active > each, PADDED, 0)
+            at = (row + each) * PADDED + g
+            top = tl.load(tops + at, mask=there, other=float("-inf"), cache_modifier=".cg")
+            more = tl.load(totals + at, mask=there, other=0.0, cache_modifier=".cg")
             next = tl.load(
-                parts + ((row + each) * PADDED + g)[:, None] * DP + d[None, :], cache_modifier=".cg"
+                parts + at[:, None] * DP + d[None, :], mask=there[:, None], other=0.0, cache_modifier=".cg"
             )
             above = tl.maximum(most, top)
             fade, share = tl.exp(most - above), tl.exp(top - above)
@@ -231,7 +268,7 @@ def attend(
         aside[0][2 * cut :], aside[0][:cut], aside[0][cut : 2 * cut], aside[1], shape.width**-0.5,
         HEADS=shape.heads, KV=shape.kv_heads, GROUP=group, PADDED=padded, D=shape.width, DP=deep,
         R=shape.rotated, INTERLEAVED=shape.interleaved, PARTS=parts,
-        BLOCK=64 if deep <= 128 else 32, num_warps=4,
+        BLOCK=64 if deep <= 128 else 32, CHAINED=CHAINED, num_warps=4, **chained(),
     )  # fmt: skip
 
 
@@ -263,9 +300,10 @@ def scratch(device: torch.device, floats: int, counters: int) -> tuple[Tensor, T
 
 @triton.jit
 def peak_kernel(
-    logits, stride, tops, ids, totals, V: tl.constexpr, BLOCKS: tl.constexpr, BLOCK: tl.constexpr
-):
-    """The highest logit of a block of the vocabulary, its id (the first of equals), and the sum beside it."""
+    logits, stride, heat, tops, ids, totals, warm,
+    V: tl.constexpr, BLOCKS: tl.constexpr, BLOCK: tl.constexpr, SAMPLED: tl.constexpr,
+):  # fmt: skip
+    """The highest logit of a block of the vocabulary, its id (the first of equals), and the sums beside it."""
     lane, block = tl.program_id(0), tl.program_id(1)
     columns = block * BLOCK + tl.arange(0, BLOCK)
     values = tl.load(logits + lane * stride + columns, mask=columns < V, other=float("-inf")).to(tl.float32)
@@ -275,6 +313,112 @@ def peak_kernel(
     tl.store(tops + at, top)
     tl.store(ids + at, first)
     tl.store(totals + at, tl.sum(tl.exp(values - top), 0))
+    if SAMPLED:
+        degree = tl.load(heat + lane)
+        tl.store(warm + at, tl.sum(tl.exp((values - top) / tl.where(degree > 0, degree, 1.0)), 0))
+
+
+@triton.jit
+def ordered(values):
+    """Whole numbers, not negative, in the order of floats."""
+    bits = values.to(tl.int32, bitcast=True)
+    return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).to(tl.int64) + 2147483648
+
+
+@triton.jit
+def value_of(key):
+    """The float of an ordered number."""
+    bits = (key - 2147483648).to(tl.int32)
+    return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def mass(logits, key, highest, degree, V: tl.constexpr, BLOCK: tl.constexpr):
+    """The weight of all logits that are not below an ordered number."""
+    sums = tl.zeros((BLOCK,), tl.float32)
+    for start in range(0, V, BLOCK):
+        columns = start + tl.arange(0, BLOCK)
+        values = tl.load(logits + columns, mask=columns < V, other=float("-inf")).to(tl.float32)
+        sums += tl.where(ordered(values) >= key, tl.exp((values - highest) / degree), 0.0)
+    return tl.sum(sums.to(tl.float64), 0)
+
+
+@triton.jit
+def searched(
+    logits, wanted, chance, highest, degree, V: tl.constexpr, BLOCK: tl.constexpr, LOW: tl.constexpr
+):  # fmt: skip
+    """The id on which a chance falls, found by halving: for a nucleus larger than what was sorted."""
+    unit: tl.constexpr = 1 << LOW
+    edge = tl.zeros((), tl.int64)  # the least that belongs to the nucleus
+    wanted = tl.minimum(wanted, mass(logits, edge, highest, degree, V, BLOCK))  # of sums rounded otherwise
+    for bit in range(31, LOW - 1, -1):
+        higher = edge + (tl.full((), 1, tl.int64) << bit)
+        edge = tl.where(mass(logits, higher, highest, degree, V, BLOCK) >= wanted, higher, edge)
+    edge += tl.where(edge < 2147483648, unit - 1, 0)  # the low bits of a negative number are turned
+    above = mass(logits, edge + 1, highest, degree, V, BLOCK)
+    each = tl.exp((value_of(edge) - highest) / degree).to(tl.float64)
+    whole = above + tl.ceil((wanted - above) / each) * each
+    goal = chance * whole
+    edge = tl.zeros((), tl.int64)  # the one drawn, or its equals
+    for bit in range(31, LOW - 1, -1):
+        higher = edge + (tl.full((), 1, tl.int64) << bit)
+        edge = tl.where(mass(logits, higher, highest, degree, V, BLOCK) > goal, higher, edge)
+    edge += tl.where(edge < 2147483648, unit - 1, 0)  # the low bits of a negative number are turned
+    above = mass(logits, edge + 1, highest, degree, V, BLOCK)
+    each = tl.exp((value_of(edge) - highest) / degree).to(tl.float64)
+    return nth(logits, value_of(edge), tl.floor((goal - above) / each).to(tl.int32), V, BLOCK)
+
+
+@triton.jit
+def nth(logits, value, place, V: tl.constexpr, BLOCK: tl.constexpr):
+    """The id of the logit that equals a value, after so many others that do."""
+    passed = tl.zeros((), tl.int32)
+    id = tl.zeros((), tl.int32)
+    for start in range(0, V, BLOCK):
+        columns = start + tl.arange(0, BLOCK)
+        values = tl.load(logits + columns, mask=columns < V, other=float("-inf")).to(tl.float32)
+        equal = (values == value).to(tl.int32)
+        here = (equal > 0) & (passed + tl.cumsum(equal, 0) - 1 == place)
+        id += tl.sum(tl.where(here, columns, 0), 0)
+        passed += tl.sum(equal, 0)
+    return id
+
+
+@triton.jit
+def draw_kernel(
+    heads, logits, stride, tops, warm, heat, top_p, top_k, chances, width, drawn, picked,
+    V: tl.constexpr, BLOCKS: tl.constexpr, PADDED: tl.constexpr, HEADS: tl.constexpr, BLOCK: tl.constexpr,
+    LOW: tl.constexpr,
+):  # fmt: skip
+    """Draw an id for a lane, of its HEADS highest logits where they hold the nucleus."""
+    lane = tl.program_id(0)
+    degree = tl.load(heat + lane)
+    if degree <= 0:
+        return
+    chance = tl.load(chances + lane * width + tl.load(drawn + lane))
+    limit = tl.load(top_k + lane)
+    blocks = tl.arange(0, PADDED)
+    top = tl.load(tops + lane * BLOCKS + blocks, mask=blocks < BLOCKS, other=float("-inf"))
+    part = tl.load(warm + lane * BLOCKS + blocks, mask=blocks < BLOCKS, other=0.0)
+    highest = tl.max(top, 0)
+    whole = tl.sum((part * tl.exp((top - highest) / degree)).to(tl.float64), 0)
+    rank = tl.arange(0, HEADS)
+    some = tl.load(heads + lane * HEADS + rank).to(tl.float32)
+    shares = tl.exp((some - highest) / degree).to(tl.float64)
+    shares = tl.where((limit <= 0) | (rank < limit), shares, 0.0)
+    held = tl.sum(shares, 0)
+    wanted = tl.load(top_p + lane) * tl.where(limit > 0, held, whole)
+    if (limit <= 0) & (held < wanted):
+        tl.store(
+            picked + lane, searched(logits + lane * stride, wanted, chance, highest, degree, V, BLOCK, LOW)
+        )
+    else:
+        kept = tl.where(tl.cumsum(shares, 0) - shares < wanted, shares, 0.0)
+        goal = chance * tl.sum(kept, 0)
+        place = tl.minimum(tl.sum((tl.cumsum(kept, 0) <= goal).to(tl.int32), 0), HEADS - 1)
+        value = tl.load(heads + lane * HEADS + place).to(tl.float32)
+        before = place - tl.sum((some > value).to(tl.int32), 0)  # equals come in the order of their ids
+        tl.store(picked + lane, nth(logits + lane * stride, value, before, V, BLOCK))
 
 
 @triton.jit
@@ -295,7 +439,7 @@ def step_kernel(
     logit = highest
     if SAMPLED:
         if tl.load(heat + lane) > 0:
-            id = tl.load(picked + lane).to(tl.int32)
+            id = tl.load(picked + lane)
             logit = tl.load(logits + lane * stride + id).to(tl.float32)
     tl.store(ids + lane, id.to(tl.int64))
     tl.store(lengths + lane, tl.load(lengths + lane) + 1)
@@ -305,22 +449,28 @@ def step_kernel(
 
 
 def choose(logits: Tensor, place: Board, sampled: bool) -> None:
-    """As `plain.choose`."""
+    """As `plain.choose`, for a top_k of HEADS at most."""
     lanes, words = logits.shape
     block = 1024
     blocks = triton.cdiv(words, block)
     tops = logits.new_empty(lanes, blocks, dtype=torch.float32)
-    totals, firsts = torch.empty_like(tops), torch.empty_like(tops, dtype=torch.int32)
+    totals, warm = torch.empty_like(tops), torch.empty_like(tops)
+    firsts = torch.empty_like(tops, dtype=torch.int32)
     peak_kernel[(lanes, blocks)](
-        logits, logits.stride(0), tops, firsts, totals, V=words, BLOCKS=blocks, BLOCK=block
-    )
-    picked = place.ids
+        logits, logits.stride(0), place.heat, tops, firsts, totals, warm,
+        V=words, BLOCKS=blocks, BLOCK=block, SAMPLED=sampled,
+    )  # fmt: skip
+    picked = torch.empty_like(place.ids, dtype=torch.int32)
+    padded = triton.next_power_of_2(blocks)
     if sampled:
-        chance = place.chances.gather(1, place.drawn[:, None])[:, 0]
-        heat = place.heat.where(place.heat > 0, 1)
-        picked = plain.nucleus(logits.float() / heat[:, None], place.top_p, place.top_k, chance)
+        heads = logits.topk(HEADS, dim=1).values
+        draw_kernel[(lanes,)](
+            heads, logits, logits.stride(0), tops, warm, place.heat, place.top_p, place.top_k,
+            place.chances, place.chances.stride(0), place.drawn, picked,
+            V=words, BLOCKS=blocks, PADDED=padded, HEADS=HEADS, BLOCK=4096, LOW=LOWEST[logits.dtype],
+            num_warps=8,
+        )  # fmt: skip
     step_kernel[(lanes,)](
         tops, firsts, totals, logits, logits.stride(0), picked, place.heat, place.ids, place.lengths,
-        place.drawn, place.found,
-        V=words, BLOCKS=blocks, PADDED=triton.next_power_of_2(blocks), SAMPLED=sampled,
+        place.drawn, place.found, V=words, BLOCKS=blocks, PADDED=padded, SAMPLED=sampled,
     )  # fmt: skip
