@@ -75,10 +75,10 @@ def test_a_step_is_the_plain_one(model: Any, lengths: list[int]) -> None:
         for decoder, place in zip((ours, theirs), boards, strict=True):
             decoder.write(place, sampled=False)
         torch.testing.assert_close(boards[0].ids, boards[1].ids)
-        torch.testing.assert_close(boards[0].found[:, 1], boards[1].found[:, 1], atol=5e-3, rtol=1e-3)
+        torch.testing.assert_close(boards[0].found[:, 1], boards[1].found[:, 1], atol=2e-2, rtol=1e-3)
         torch.testing.assert_close(boards[0].lengths, boards[1].lengths)
-    torch.testing.assert_close(ours.keys, theirs.keys, atol=5e-3, rtol=1e-3)
-    torch.testing.assert_close(ours.values, theirs.values, atol=5e-3, rtol=1e-3)
+    torch.testing.assert_close(ours.keys, theirs.keys, atol=2e-2, rtol=1e-3)
+    torch.testing.assert_close(ours.values, theirs.values, atol=2e-2, rtol=1e-3)
 
 
 @pytest.mark.parametrize("spread", [0.4, 3.0])

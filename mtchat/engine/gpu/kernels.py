@@ -1,4 +1,4 @@
-"""Triton kernels for the steps of `plain`: a layer of one lane takes three of them, or five.
+"""Triton kernels for the steps of `plain`: a layer takes three of them, or five.
 
 A product reads its matrix once and normalises beside it: the sums that a norm needs are taken in the same pass,
 y = scale (W (g x) - mean (W g)) + (W b + bias), of which W g and W b are known beforehand. Attention takes in the
@@ -17,7 +17,10 @@ from mtchat.engine.gpu.plain import GATE, GELU, Board
 from mtchat.engine.gpu.weights import Matrix, Weights
 
 WAVES = 4  # programs of an attention for each multiprocessor
-MOST_PARTS = 32  # that one path is split into
+MOST_PARTS = 16  # that one path is split into
+WARPS = 4  # of one of them
+FILL = 256  # programs that keep all multiprocessors busy
+WIDEST = 64  # lanes that the products here take at once
 HEADS = 256  # of the likeliest tokens that are sorted; where those hold too little, all are searched
 LOWEST = {torch.bfloat16: 16, torch.float16: 13, torch.float32: 0}  # bits of a float32 that are 0 in these
 CHAINED = torch.cuda.is_available() and torch.cuda.get_device_capability()[0] >= 9
@@ -91,7 +94,7 @@ def product(
 ) -> Tensor:
     """As `plain.product`."""
     if x.shape[0] > 1:
-        return plain.product(x, matrix, residual, activation, first)
+        return products(x, matrix, residual, activation, first)
     columns = matrix.weight.shape[1]
     count = matrix.weight.shape[0] // (2 if activation == GATE else 1)
     out = x.new_empty(1, count)
@@ -107,6 +110,93 @@ def product(
         num_warps=warps, **chained(),
     )  # fmt: skip
     return out
+
+
+@triton.jit
+def products_kernel(
+    x, x_stride, weight, stride, bias, residual, out, first, lanes, sums_aside, counters,
+    N: tl.constexpr, K: tl.constexpr, BIAS: tl.constexpr, RESIDUAL: tl.constexpr, GELU: tl.constexpr,
+    GATE: tl.constexpr, LANES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, PARTS: tl.constexpr,
+    STAGES: tl.constexpr, CHAINED: tl.constexpr,
+):  # fmt: skip
+    """Some vectors through a linear layer, ROWS of its rows and one part of its columns in each program."""
+    block, part = tl.program_id(0), tl.program_id(1)
+    rows = block * ROWS + tl.arange(0, ROWS)
+    lane = tl.arange(0, LANES)
+    begin = tl.arange(0, COLUMNS)
+    inside, there = rows < N, lane < lanes
+    stretch: tl.constexpr = (K + PARTS * COLUMNS - 1) // (PARTS * COLUMNS) * COLUMNS
+    place = weight + rows.to(tl.int64)[None, :] * stride + begin[:, None]
+    vector = x + lane[:, None] * x_stride + begin[None, :]
+    if CHAINED:
+        tl.extra.cuda.gdc_wait()
+        tl.extra.cuda.gdc_launch_dependents()
+    sums = tl.zeros((LANES, ROWS), tl.float32)
+    ups = tl.zeros((LANES, ROWS), tl.float32)
+    for start in tl.range(part * stretch, (part + 1) * stretch, COLUMNS, num_stages=STAGES):
+        known = start + begin < K
+        mask = known[:, None] & inside[None, :]
+        some = tl.load(place + start, mask=mask, other=0.0)
+        values = tl.load(vector + start, mask=there[:, None] & known[None, :], other=0.0)
+        sums = tl.dot(values, some, sums)
+        if GATE:
+            other = tl.load(place + N * stride + start, mask=mask, other=0.0)
+            ups = tl.dot(values, other, ups)
+    both = there[:, None] & inside[None, :]
+    if PARTS > 1:
+        aside = sums_aside + (block * PARTS + part) * LANES * ROWS
+        cell = lane[:, None] * ROWS + tl.arange(0, ROWS)[None, :]
+        tl.store(aside + cell, sums)
+        tl.debug_barrier()
+        before = tl.atomic_add(counters + block, 1, sem="acq_rel")
+        if before < PARTS - 1:
+            return
+        sums = tl.zeros((LANES, ROWS), tl.float32)
+        for each in tl.static_range(PARTS):
+            sums += tl.load(sums_aside + (block * PARTS + each) * LANES * ROWS + cell, cache_modifier=".cg")
+        tl.store(counters + block, 0)
+    if BIAS:
+        sums += tl.load(bias + rows, mask=inside, other=0.0).to(tl.float32)[None, :]
+    if GELU:
+        inner = 0.7978845608028654 * (sums + 0.044715 * sums * sums * sums)
+        sums = tl.where((rows >= first)[None, :], sums * tl.sigmoid(2 * inner), sums)
+    if GATE:
+        sums = sums * tl.sigmoid(sums) * ups
+    if RESIDUAL:
+        sums += tl.load(residual + lane[:, None] * N + rows[None, :], mask=both, other=0.0).to(tl.float32)
+    tl.store(out + lane[:, None] * N + rows[None, :], sums.to(out.dtype.element_ty), mask=both)
+
+
+def products(
+    x: Tensor, matrix: Matrix, residual: Tensor | None = None, activation: str = "", first: int = 0
+) -> Tensor:
+    """As `plain.product`, for a few lanes: what takes more is torch's, and what is not of 16 bits."""
+    lanes = len(x)
+    if lanes > WIDEST or x.dtype == torch.float32:
+        return plain.product(x, matrix, residual, activation, first)
+    x = plain.normalised(x, matrix.norm)
+    columns = matrix.weight.shape[1]
+    count = matrix.weight.shape[0] // (2 if activation == GATE else 1)
+    out = x.new_empty(lanes, count)
+    padded = max(16, triton.next_power_of_2(lanes))
+    rows, wide, warps, stages = tiles(count, padded)
+    blocks = triton.cdiv(count, rows)
+    # where one column of programs would leave multiprocessors without work, each takes a part of a row
+    parts = 1 if activation == GATE else min(triton.next_power_of_2(triton.cdiv(FILL, blocks)), 8)
+    aside = scratch(x.device, blocks * parts * padded * rows, blocks)
+    products_kernel[(blocks, parts)](
+        x, x.stride(0), matrix.weight, matrix.weight.stride(0), matrix.bias, residual, out, first, lanes,
+        aside[0], aside[1],
+        N=count, K=columns, BIAS=matrix.bias is not None, RESIDUAL=residual is not None,
+        GELU=activation == GELU, GATE=activation == GATE, LANES=padded, ROWS=rows, COLUMNS=wide,
+        PARTS=parts, STAGES=stages, CHAINED=CHAINED, num_warps=warps, **chained(),
+    )  # fmt: skip
+    return out
+
+
+def tiles(rows: int, lanes: int) -> tuple[int, int, int, int]:
+    """Rows and columns that a program of `products` takes at a time, its warps, and how far it loads ahead."""
+    return (16 if rows <= 8192 else 32), 128, 4, 4
 
 
 def tile(rows: int, columns: int) -> tuple[int, int, int]:
@@ -268,7 +358,7 @@ def attend(
         aside[0][2 * cut :], aside[0][:cut], aside[0][cut : 2 * cut], aside[1], shape.width**-0.5,
         HEADS=shape.heads, KV=shape.kv_heads, GROUP=group, PADDED=padded, D=shape.width, DP=deep,
         R=shape.rotated, INTERLEAVED=shape.interleaved, PARTS=parts,
-        BLOCK=64 if deep <= 128 else 32, CHAINED=CHAINED, num_warps=4, **chained(),
+        BLOCK=64 if deep <= 128 else 32, CHAINED=CHAINED, num_warps=WARPS, **chained(),
     )  # fmt: skip
 
 
@@ -299,13 +389,38 @@ def scratch(device: torch.device, floats: int, counters: int) -> tuple[Tensor, T
 
 
 @triton.jit
+def embed_kernel(table, ids, out, E: tl.constexpr, BLOCK: tl.constexpr, CHAINED: tl.constexpr):
+    """The row of a lane's id."""
+    lane = tl.program_id(0)
+    columns = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    if CHAINED:
+        tl.extra.cuda.gdc_wait()
+        tl.extra.cuda.gdc_launch_dependents()
+    row = tl.load(ids + lane)
+    tl.store(out + lane * E + columns, tl.load(table + row * E + columns, mask=columns < E), mask=columns < E)
+
+
+def embed(table: Tensor, ids: Tensor) -> Tensor:
+    """As `plain.embed`."""
+    width = table.shape[1]
+    out = table.new_empty(len(ids), width)
+    embed_kernel[(len(ids), triton.cdiv(width, 1024))](
+        table, ids, out, E=width, BLOCK=1024, CHAINED=CHAINED, **chained()
+    )
+    return out
+
+
+@triton.jit
 def peak_kernel(
     logits, stride, heat, tops, ids, totals, warm,
-    V: tl.constexpr, BLOCKS: tl.constexpr, BLOCK: tl.constexpr, SAMPLED: tl.constexpr,
+    V: tl.constexpr, BLOCKS: tl.constexpr, BLOCK: tl.constexpr, SAMPLED: tl.constexpr, CHAINED: tl.constexpr,
 ):  # fmt: skip
     """The highest logit of a block of the vocabulary, its id (the first of equals), and the sums beside it."""
     lane, block = tl.program_id(0), tl.program_id(1)
     columns = block * BLOCK + tl.arange(0, BLOCK)
+    if CHAINED:
+        tl.extra.cuda.gdc_wait()
+        tl.extra.cuda.gdc_launch_dependents()
     values = tl.load(logits + lane * stride + columns, mask=columns < V, other=float("-inf")).to(tl.float32)
     top = tl.max(values, 0)
     first = tl.min(tl.where(values == top, columns, V), 0)
@@ -425,11 +540,15 @@ def draw_kernel(
 def step_kernel(
     tops, firsts, totals, logits, stride, picked, heat, ids, lengths, drawn, found,
     V: tl.constexpr, BLOCKS: tl.constexpr, PADDED: tl.constexpr, SAMPLED: tl.constexpr,
+    CHAINED: tl.constexpr,
 ):  # fmt: skip
     """Take a lane's next id, the likeliest or the one that was drawn, and step on."""
     lane = tl.program_id(0)
     blocks = tl.arange(0, PADDED)
     mask = blocks < BLOCKS
+    if CHAINED:
+        tl.extra.cuda.gdc_wait()
+        tl.extra.cuda.gdc_launch_dependents()
     top = tl.load(tops + lane * BLOCKS + blocks, mask=mask, other=float("-inf"))
     first = tl.load(firsts + lane * BLOCKS + blocks, mask=mask, other=V)
     sums = tl.load(totals + lane * BLOCKS + blocks, mask=mask, other=0.0)
@@ -458,7 +577,7 @@ def choose(logits: Tensor, place: Board, sampled: bool) -> None:
     firsts = torch.empty_like(tops, dtype=torch.int32)
     peak_kernel[(lanes, blocks)](
         logits, logits.stride(0), place.heat, tops, firsts, totals, warm,
-        V=words, BLOCKS=blocks, BLOCK=block, SAMPLED=sampled,
+        V=words, BLOCKS=blocks, BLOCK=block, SAMPLED=sampled, CHAINED=CHAINED, **chained(),
     )  # fmt: skip
     picked = torch.empty_like(place.ids, dtype=torch.int32)
     padded = triton.next_power_of_2(blocks)
@@ -467,10 +586,11 @@ def choose(logits: Tensor, place: Board, sampled: bool) -> None:
         draw_kernel[(lanes,)](
             heads, logits, logits.stride(0), tops, warm, place.heat, place.top_p, place.top_k,
             place.chances, place.chances.stride(0), place.drawn, picked,
-            V=words, BLOCKS=blocks, PADDED=padded, HEADS=HEADS, BLOCK=4096, LOW=LOWEST[logits.dtype],
-            num_warps=8,
+            V=words, BLOCKS=blocks, PADDED=padded, HEADS=HEADS, BLOCK=8192, LOW=LOWEST[logits.dtype],
+            num_warps=16,
         )  # fmt: skip
     step_kernel[(lanes,)](
         tops, firsts, totals, logits, logits.stride(0), picked, place.heat, place.ids, place.lengths,
-        place.drawn, place.found, V=words, BLOCKS=blocks, PADDED=padded, SAMPLED=sampled,
+        place.drawn, place.found, V=words, BLOCKS=blocks, PADDED=padded, SAMPLED=sampled, CHAINED=CHAINED,
+        **chained(),
     )  # fmt: skip

@@ -111,7 +111,7 @@ class GpuDecoder(TreeDecoder):
             self.ops.attend(inner, self.keys[number], self.values[number], place, weights, out)
             return out
 
-        x = weights.embedding[place.ids]
+        x = self.ops.embed(weights.embedding, place.ids)
         for number, layer in enumerate(weights.layers):
             x = through(layer, x, number, attend, self.ops.product)
         self.ops.choose(self.ops.product(x, weights.head), place, sampled)

@@ -50,6 +50,11 @@ def board(lanes: int, context: int, device: torch.device) -> Board:
     )
 
 
+def embed(table: Tensor, ids: Tensor) -> Tensor:
+    """The rows (B, E) of ids (B,)."""
+    return functional.embedding(ids, table)
+
+
 def normalised(x: Tensor, norm: Norm | None) -> Tensor:
     if norm is None:
         return x
