@@ -4,7 +4,7 @@ import base64
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,15 @@ LARGEST = 32 << 20
 Ranks = dict[bytes, int]
 
 
-def find(folder: Path, cache: Path) -> Ranks:
-    """GPT-2's byte strings by their rank, from the first file that has them; the hub is asked last.
+def find(folder: Path, cache: Path, fetch: Callable[[], Path | None]) -> Ranks:
+    """GPT-2's byte strings by their rank, from the first file that has them.
 
-    `folder` is the model's, `cache` the hub's.
+    `folder` is the model's, `cache` the hub's; `fetch` asks the hub, last.
     """
     for file in candidates(folder, cache):
         if ranks := read(file):
             return ranks
-    if (found := fetched()) and (ranks := read(found)):
+    if (found := fetch()) and (ranks := read(found)):
         return ranks
     raise ModelError(
         f"CodeGen2.5 needs GPT-2's vocabulary, which is not here and cannot be fetched: put vocab.json of "

@@ -49,7 +49,7 @@ def made(folder: Path, cache: Path, report: Report) -> Path:
 
     def fill(part: Path) -> None:
         report("making the tokenizer, once", None)
-        build(ranks.find(folder, Path(HF_HUB_CACHE))).save_pretrained(part)
+        build(ranks.find(folder, Path(HF_HUB_CACHE), ranks.fetched)).save_pretrained(part)
 
     once(place, fill, report)
     return place
