@@ -255,8 +255,9 @@ def test_a_gpu_computes_in_the_16_bits_of_the_release(config: str, expected: str
 def test_float16_weights_stay_as_they_were_released(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
     halves = {name: each.half() if each.is_floating_point() else each for name, each in state.items()}
     folder = write_codegen(tmp_path / "model", halves, torch_dtype="float16")
-    engine = load(folder, tmp_path, device="cpu", precision="float16")
+    engine = load(folder, tmp_path, device="cpu:0")  # to be chosen for, as a GPU is, and not the plain "cpu"
     assert engine.card.precision == "float16"
+    assert list(engine.complete(Prompt(CODE), Sampling(max_tokens=2)))[-1].usage.written == 2
     for name, values in engine.decoder.model.state_dict().items():
         assert torch.equal(values, halves[name]), name
     assert load(folder, tmp_path).card.precision == "float32"
