@@ -176,6 +176,56 @@ def test_missing_weights_are_a_clear_error(kind: str, state: dict[str, torch.Ten
         load(folder, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ({"n_head": "x"}, "cannot load the model in .*'n_head'"),
+        ({"n_head": 3}, "cannot load the model in .*divisible"),
+        ({"n_embd": 128}, r"do not fit its config\.json: lm_head\.weight is \(51200, 64\) and not"),
+        ({"mp_num": 0}, "8 heads, which cannot lie in 0 blocks"),
+        ({"model_type": "codegen2", "architectures": None}, "cannot load the model in .*codegen2"),
+    ],
+    ids=str,
+)
+def test_a_config_that_does_not_fit_is_a_clear_error(
+    entries: dict[str, Any], said: str, state: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    folder = write_codegen(tmp_path / "model", state, **entries)
+    with pytest.raises(ModelError, match=said):
+        load(folder, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [{"architectures": None}, {"model_type": "codegen2"}, {"model_type": "", "mp_num": True}],
+    ids=str,
+)
+def test_a_config_of_codegen2_is_known_by_what_it_names(
+    entries: dict[str, Any], state: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    folder = write_codegen(tmp_path / "model", state, auto_map=REMOTE, head_dim=256, **entries)
+    assert "head_dim = 256" in load(folder, tmp_path).card.notes[0]
+
+
+def test_a_folder_without_a_tokenizer_is_a_clear_error(
+    state: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    folder = write_codegen(tmp_path / "model", state)
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    with pytest.raises(ModelError, match=r"no tokenizer in .*tokenizer\.json"):
+        load(folder, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "bin"])
+def test_a_file_cut_short_is_a_clear_error(kind: str, state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    folder = write_codegen(tmp_path / "model", state, kind)
+    (file,) = folders.weights(folder)
+    file.write_bytes(file.read_bytes()[:100_000])
+    with pytest.raises(ModelError, match=r"cannot load the model|is not a file of weights"):
+        load(folder, tmp_path)
+
+
 def test_a_missing_shard_is_a_clear_error(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
     folder = write_codegen(tmp_path / "model", state, "shards of bin")
     (folder / "pytorch_model-00002-of-00002.bin").unlink()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mtchat.engine.engine import Engine
 
 DEFAULT_CONTEXT = 2048
-CODEGEN = "CodeGenForCausalLM"
+UNREADABLE = (OSError, ValueError, KeyError, RuntimeError)
 PLACE = {"local_files_only": True, "trust_remote_code": False}
 
 Report = Callable[[str, float | None], None]
@@ -55,6 +55,8 @@ def open_folder(
     """
     with lean.quickly() as transformers:
         import torch
+        from huggingface_hub.errors import StrictDataclassError
+        from safetensors import SafetensorError
 
         from mtchat.engine.decode import TorchDecoder
         from mtchat.engine.engine import Engine
@@ -66,8 +68,8 @@ def open_folder(
             model.to(device)
         except pickle.UnpicklingError as error:
             raise pickles.refusal(folder) from error
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            reason = str(error).strip().split("\n")[0]
+        except (*UNREADABLE, StrictDataclassError, SafetensorError) as error:
+            reason = " ".join(str(error).split("\n")[:2]).strip()
             raise ModelError(f"cannot load the model in {folder}: {reason}") from error
         licence = licences.licence(folder, name)
         card = ModelCard(
@@ -88,7 +90,10 @@ def read_tokenizer(transformers: Any, folder: Path, cache: Path, report: Report)
     if tokenizer25.wanted(folder):
         made = tokenizer25.made(folder, cache, report)
         return transformers.PreTrainedTokenizerFast.from_pretrained(made, local_files_only=True)
-    return transformers.AutoTokenizer.from_pretrained(folder, **PLACE)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **PLACE)
+    if not tokenizer.vocab_size:  # which transformers makes where there is none
+        raise ModelError(f"no tokenizer in {folder}; put the model's tokenizer.json or vocab.json there")
+    return tokenizer
 
 
 def read_model(transformers: Any, folder: Path, dtype: Any) -> Any:
@@ -96,9 +101,16 @@ def read_model(transformers: Any, folder: Path, dtype: Any) -> Any:
 
     What the files have beside them is left: old versions stored masks and tables.
     """
-    ours = CODEGEN in (settings(folder).get("architectures") or [])
+    ours = blocks.fits(settings(folder))
     kind = transformers.CodeGenForCausalLM if ours else transformers.AutoModelForCausalLM
-    model, found = kind.from_pretrained(folder, dtype=dtype, output_loading_info=True, **PLACE)
+    told = {"output_loading_info": True, "ignore_mismatched_sizes": True}
+    model, found = kind.from_pretrained(folder, dtype=dtype, **told, **PLACE)
+    if found["mismatched_keys"]:
+        name, stored, expected = sorted(found["mismatched_keys"])[0]
+        raise ModelError(
+            f"the weights in {folder} do not fit its config.json: {name} is {tuple(stored)} and not "
+            f"{tuple(expected)}; fetch both again"
+        )
     if missing := sorted(found["missing_keys"]):
         raise ModelError(
             f"the weights in {folder} lack {len(missing)} of those of {type(model).__name__}, {missing[0]} "
@@ -109,7 +121,7 @@ def read_model(transformers: Any, folder: Path, dtype: Any) -> Any:
 
 def arrange(model: Any, folder: Path, name: str) -> tuple[str, ...]:
     """Lay CodeGen2's weights out as transformers computes with them; what to say where that was done."""
-    if type(model).__name__ != CODEGEN:
+    if type(model).__name__ != blocks.ARCHITECTURE:
         return ()
     layout = blocks.layout(folder, settings(folder), name)
     if layout.blocks == blocks.BLOCKS:

@@ -13,6 +13,7 @@ from typing import Any
 from mtchat.errors import ModelError
 
 BLOCKS = 4
+ARCHITECTURE = "CodeGenForCausalLM"
 SOURCE = "modeling_codegen.py"
 NUMBER = "mp_num"
 # width, layers and heads of the released models
@@ -31,12 +32,19 @@ class Layout:
     evidence: str
 
 
+def fits(config: dict[str, Any]) -> bool:
+    """Whether a config is that of a CodeGen or CodeGen2 model, though it may name code of its own."""
+    return ARCHITECTURE in (config.get("architectures") or []) or Path(SOURCE).stem in str(
+        config.get("auto_map")
+    )
+
+
 def layout(folder: Path, config: dict[str, Any], name: str) -> Layout:
     """That of a CodeGen model, by the first that says anything: what it states, its shape, its name.
 
     A model whose weights were laid out anew says so with `"mp_num": 4` in its config.json.
     """
-    if isinstance(stated := config.get(NUMBER), int):
+    if type(stated := config.get(NUMBER)) is int:
         return Layout(stated, f"config.json says {NUMBER} = {stated}")
     if found := stated_in(folder / SOURCE):
         return Layout(found, f"{SOURCE} says {NUMBER} = {found}")
