@@ -1,6 +1,7 @@
 """CodeGen models as they were released, tiny and random, and what they compute said again."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy
 import torch
 from safetensors.torch import save_file
 
-from tests.engine_models import codegen_tokenizer, random_model
+from tests.engine_models import codegen_files, random_model
 
 WIDTH, HEADS, LAYERS, ROTARY, CONTEXT, ROWS = 64, 8, 2, 4, 96, 51200
 # the entries of codegen-350M-mono's config.json, but for the sizes
@@ -72,7 +73,8 @@ def write_codegen(
     """A folder in hub layout of a CodeGen model, its weights in files of one kind."""
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(CONFIG | entries))
-    codegen_tokenizer().save_pretrained(folder)
+    for file in codegen_files():
+        shutil.copy(file, folder)
     write_weights(folder, state, kind)
     return folder
 

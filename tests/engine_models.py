@@ -53,9 +53,15 @@ def tiny_tokenizer() -> Any:
     )
 
 
-def codegen_tokenizer() -> Any:
+def codegen_files() -> list[Path]:
+    """The files of CodeGen's tokenizer; a test that needs them is skipped where they are not."""
     if not (CODEGEN_TOKENIZER / "tokenizer.json").exists():
         pytest.skip(f"the CodeGen tokenizer is not at {CODEGEN_TOKENIZER}")
+    return list(CODEGEN_TOKENIZER.glob("tokenizer*.json"))
+
+
+def codegen_tokenizer() -> Any:
+    codegen_files()
     return lean.load().AutoTokenizer.from_pretrained(CODEGEN_TOKENIZER, local_files_only=True)
 
 

@@ -15,7 +15,7 @@ from mtchat.core.settings import Sampling
 from mtchat.engine import lean, loader
 from mtchat.engine.codegen import ranks, tokenizer25
 from mtchat.errors import ModelError
-from tests.engine_models import CODEGEN_TOKENIZER, codegen_tokenizer, tiny_tokenizer
+from tests.engine_models import CODEGEN_TOKENIZER, codegen_files, tiny_tokenizer
 
 PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 CONFIG = {
@@ -52,7 +52,7 @@ def nowhere() -> None:
 
 @pytest.fixture(scope="module")
 def gpt2() -> ranks.Ranks:
-    codegen_tokenizer()
+    codegen_files()
     return ranks.read(CODEGEN_TOKENIZER / "tokenizer.json")
 
 
