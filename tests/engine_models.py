@@ -56,27 +56,33 @@ def tiny_tokenizer() -> Any:
     )
 
 
-def codegen_tokenizer() -> Any:
+def codegen_files() -> list[Path]:
+    """The files of CodeGen's tokenizer; a test that needs them is skipped where they are not."""
     if not (CODEGEN_TOKENIZER / "tokenizer.json").exists():
         pytest.skip(f"the CodeGen tokenizer is not at {CODEGEN_TOKENIZER}")
+    return list(CODEGEN_TOKENIZER.glob("tokenizer*.json"))
+
+
+def codegen_tokenizer() -> Any:
+    codegen_files()
     return lean.load().AutoTokenizer.from_pretrained(CODEGEN_TOKENIZER, local_files_only=True)
 
 
-def random_model(kind: str, vocabulary: int, spread: float = 0.2, **changes: Any) -> Any:
+def random_model(kind: str, vocabulary: int, spread: float = 0.2, seed: int = 7, **changes: Any) -> Any:
     """A causal model whose weights are large enough that its greedy text varies."""
     transformers = lean.load()
-    torch.manual_seed(7)
+    torch.manual_seed(seed)
     if kind == "codegen":
-        config = transformers.CodeGenConfig(
-            vocab_size=vocabulary,
-            n_positions=160,
-            n_ctx=160,
-            n_embd=32,
-            n_layer=3,
-            n_head=4,
-            rotary_dim=4,
-            **changes,
-        )
+        sizes = {
+            "vocab_size": vocabulary,
+            "n_positions": 160,
+            "n_ctx": 160,
+            "n_embd": 32,
+            "n_layer": 3,
+            "n_head": 4,
+            "rotary_dim": 4,
+        }
+        config = transformers.CodeGenConfig(**(sizes | changes))
     elif kind == "lfm2":
         config = transformers.Lfm2Config(
             vocab_size=vocabulary,

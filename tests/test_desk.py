@@ -11,7 +11,7 @@ import pytest
 from mtchat.core.given import Given
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program
-from mtchat.core.prompt import Piece, Prompt
+from mtchat.core.prompt import ModelCard, Piece, Prompt
 from mtchat.core.settings import Limits, Sampling, Settings
 from mtchat.errors import MtchatError
 from mtchat.repl import slash
@@ -285,3 +285,24 @@ def test_a_question_of_the_model_is_no_code_and_is_told_as_a_question(tmp_path: 
     assert said(desk).count("the model asks back") == 1
     assert isinstance(desk.model, Spoken)
     assert any("sorted by length or by name?" in each.content for each in desk.model.asked[-1][0].messages)
+
+
+class Licensed(Fake):
+    """A model with something to tell."""
+
+    def card(self) -> ModelCard:
+        return ModelCard("fake", chat=True, licence="Apache-2.0", notes=("for research only",))
+
+
+def test_what_a_model_tells_is_said_once_and_its_licence_where_it_is_asked_for(tmp_path: Path) -> None:
+    desk = desk_in(tmp_path, Licensed())
+    assert "research" not in said(desk)
+    for _ in range(2):
+        dispatch(desk, "define x")
+    assert said(desk).count("for research only") == 1
+    dispatch(desk, "/model")
+    assert "fake, Apache-2.0\n" in said(desk)
+    desk.tools = replace(desk.tools, load=lambda name: Licensed())
+    dispatch(desk, "/model other")
+    dispatch(desk, "print x")
+    assert said(desk).count("for research only") == 2

@@ -25,7 +25,7 @@ from mtchat.synthesis.policy import Policy
 
 HOUSE = Path(mtchat.__file__).parent
 CLOSED = {
-    *("mtchat.bench.quality", "mtchat.bench.speed", "mtchat.engine.native"),
+    *("mtchat.bench.quality", "mtchat.bench.speed", "mtchat.engine.codegen", "mtchat.engine.native"),
     *("mtchat.core.plain", "mtchat.repl.lesson", "mtchat.synthesis.claim", "mtchat.synthesis.correction"),
     *("mtchat.synthesis.derivation", "mtchat.synthesis.lesson", "mtchat.synthesis.rework"),
     *("mtchat.sandbox.inside", "mtchat.sandbox.kernel", "mtchat.sandbox.warm"),

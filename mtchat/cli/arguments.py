@@ -111,7 +111,8 @@ def model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--family", default="", help="how the model is prompted; chosen by the model if left out"
     )
-    parser.add_argument("--precision", default="auto", choices=["auto", "quantised", "float32", "bfloat16"])
+    formats = ["auto", "quantised", "float32", "bfloat16", "float16"]
+    parser.add_argument("--precision", default="auto", choices=formats)
 
 
 def folder_option(parser: argparse.ArgumentParser) -> None:

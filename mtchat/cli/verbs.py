@@ -16,6 +16,7 @@ from mtchat.core.outcome import Outcome
 from mtchat.core.program import Chunk, Program
 from mtchat.core.session import Session, count
 from mtchat.core.settings import Settings
+from mtchat.engine.codegen import licences
 from mtchat.errors import ExitCode, UsageError
 from mtchat.export import file as exporting
 from mtchat.export.format import load as format_of
@@ -153,6 +154,9 @@ def models(args: argparse.Namespace) -> int:
                 f"{row.name:<14} {row.bytes / 2**20:>6.0f} MiB  {row.text:<24} {row.title}, {row.licence}"
             )
             view.line(f"{'':<14} {row.path}")
+        view.line("CodeGen, from the model hub or a folder:")
+        for names, licence in licences.FAMILY:
+            view.line(f"{'':<14} {names}, {licence}")
         view.line("A folder with safetensors, a .gguf file or a hub name works too: mtchat --model NAME")
     return ExitCode.DONE
 

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,6 +56,8 @@ def wait_for(model: Loading, view: View) -> None:
     with view.waiting(lambda: f"{model.name}: {model.stage()}"):
         while not model.ready(0.2):
             pass
+    for note in model.card().notes:
+        view.note(note)
 
 
 def engine(name: str, precision: str, report: Report, device: str = "cpu") -> Engine:
@@ -65,7 +67,7 @@ def engine(name: str, precision: str, report: Report, device: str = "cpu") -> En
     report("loading")
     from mtchat.engine import loader
 
-    return loader.load(
+    loaded = loader.load(
         source,
         name,
         fingerprint=fingerprint,
@@ -75,6 +77,9 @@ def engine(name: str, precision: str, report: Report, device: str = "cpu") -> En
         cache=platformdirs.user_cache_path("mtchat", appauthor=False) / "converted",
         report=lambda stage, part: report(stage if part is None else f"{stage} {100 * part:.0f} %"),
     )
+    if name in (each.name for each in catalogue.load()):
+        loaded.card = replace(loaded.card, licence=catalogue.find(name).licence)
+    return loaded
 
 
 def located(name: str, report: Report) -> tuple[str | Path, str]:

@@ -59,7 +59,10 @@ class Piece:
 @dataclass(frozen=True)
 class ModelCard:
     """What the rest of the program knows about a model: `architecture` as in config.json, `chat` when it
-    has a chat template, `context` the tokens it can see, `fingerprint` a SHA-256 of its weights."""
+    has a chat template, `context` the tokens it can see, `fingerprint` a SHA-256 of its weights.
+
+    `notes` are what its user is told once: about its licence, or how it was read.
+    """
 
     name: str
     architecture: str = ""
@@ -68,3 +71,4 @@ class ModelCard:
     fingerprint: str = ""
     precision: str = "float32"
     licence: str = ""
+    notes: tuple[str, ...] = ()

@@ -20,7 +20,7 @@ from mtchat.errors import ModelError
 MARGIN = 64 << 20
 Report = Callable[[str, float | None], None]
 
-NAMES = {"float32": "F32", "bfloat16": "BF16"}
+NAMES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
+from mtchat.engine import pickles
 from mtchat.errors import ModelError
 
 # gguf-py's reader takes 9 s for a vocabulary of 150,000 words: it makes ten arrays of each; this skips them.
@@ -105,11 +106,11 @@ class Reader:
 
 
 def parameters(file: Path) -> int:
-    """How many weights a file holds; 0 where its format does not say (a PyTorch pickle)."""
+    """How many weights a file holds."""
     if file.suffix == ".gguf":
         return sum(prod(tensor.shape) for tensor in read_gguf(file).tensors.values())
     if file.suffix != ".safetensors":
-        return 0
+        return pickles.parameters(file)
     with file.open("rb") as stream:
         entries = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
     return sum(prod(entry["shape"]) for name, entry in entries.items() if name != "__metadata__")

@@ -5,20 +5,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mtchat.core.prompt import ModelCard
-from mtchat.engine import lean
+from mtchat.engine.codegen import blocks
 from mtchat.engine.convert import convert
 from mtchat.engine.fingerprint import fingerprint as hash_weights
+from mtchat.engine.folder import open_folder, stored, weights
 from mtchat.engine.header import parameters
 from mtchat.engine.native import opening
-from mtchat.engine.precision import AUTO, QUANTISED, choose, machine_memory
+from mtchat.engine.precision import AUTO, QUANTISED, choose, machine_memory, of_gpu
 from mtchat.errors import ModelError
 
 if TYPE_CHECKING:
     from mtchat.engine.engine import Engine
 
-DEFAULT_CONTEXT = 2048
-FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
+# the README for its licence; CodeGen2's own code for a number that it states, never to be run
+FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "README.md", blocks.SOURCE]
 PICKLES = ["pytorch_model*.bin"]
 
 Report = Callable[[str, float | None], None]
@@ -49,7 +49,7 @@ def load(
         path = fetch(str(source), report)
     files = [path] if path.is_file() else weights(path)
     if device != "cpu":
-        precision = "bfloat16" if precision in (AUTO, QUANTISED) else precision
+        precision = of_gpu(stored(path)) if precision in (AUTO, QUANTISED) else precision
     elif precision in (AUTO, QUANTISED):
         why = opening.obstacle(path)
         if not why:
@@ -64,17 +64,7 @@ def load(
         convert(path, folder, chosen, report)
         path = folder
     report("loading the model", None)
-    return open_folder(path, name, known, chosen, device)
-
-
-def weights(folder: Path) -> list[Path]:
-    """The files of a folder that hold weights: safetensors, else PyTorch's, read without running code."""
-    for pattern in ("*.safetensors", *PICKLES):
-        if files := sorted(folder.glob(pattern)):
-            return files
-    raise ModelError(
-        f"no weights in {folder}; a model's folder has config.json, tokenizer.json and *.safetensors"
-    )
+    return open_folder(path, name, known, chosen, device, cache, report)
 
 
 def fetch(name: str, report: Report) -> Path:
@@ -107,42 +97,3 @@ def fetch(name: str, report: Report) -> Path:
             f"cannot get {name!r} from the model hub ({reason}); check the name and the network, "
             "or give a local folder or .gguf file"
         ) from error
-
-
-def open_folder(folder: Path, name: str, fingerprint: str, precision: str, device: str = "cpu") -> "Engine":
-    """Memory-map the weights where they are stored as they are computed with; never asks the network."""
-    with lean.quickly() as transformers:
-        import torch
-
-        from mtchat.engine.decode import TorchDecoder
-        from mtchat.engine.engine import Engine
-
-        place = {"local_files_only": True, "trust_remote_code": False}
-        try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **place)
-            model = transformers.AutoModelForCausalLM.from_pretrained(
-                folder, dtype=getattr(torch, precision), **place
-            ).eval()
-            model.to(device)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            reason = str(error).strip().split("\n")[0]
-            raise ModelError(f"cannot load the model in {folder}: {reason}") from error
-        card = ModelCard(
-            name=name,
-            architecture=type(model).__name__,
-            chat=bool(getattr(tokenizer, "chat_template", None)),
-            context=context(model.config),
-            fingerprint=fingerprint,
-            precision=precision,
-        )
-        configs = (model.generation_config, model.config)
-        return Engine(TorchDecoder(model), tokenizer, card, configs=configs)
-
-
-def context(config: Any) -> int:
-    """How many tokens the model can see, by the names that configs have for it."""
-    text = config.get_text_config(decoder=True)
-    for name in ("max_position_embeddings", "n_positions", "n_ctx"):
-        if length := getattr(text, name, None):
-            return int(length)
-    return DEFAULT_CONTEXT

@@ -6,7 +6,8 @@ from pathlib import Path
 from mtchat.errors import ModelError, UsageError
 
 AUTO, QUANTISED = "auto", "quantised"
-BYTES = {"float32": 4, "bfloat16": 2}
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+BY_ITSELF = ("float32", "bfloat16")  # float16 has no room for large numbers, and is slow without a GPU
 SHARE = 0.6
 CGROUP = Path("/sys/fs/cgroup/memory.max")
 
@@ -22,14 +23,23 @@ def choose(wanted: str, parameters: int, memory: int) -> str:
         if wanted not in BYTES:
             raise UsageError(f"no precision {wanted!r}; there are: {AUTO}, {QUANTISED}, {', '.join(BYTES)}")
         return wanted
-    for precision, width in BYTES.items():
-        if parameters * width <= SHARE * memory:
+    for precision in BY_ITSELF:
+        if parameters * BYTES[precision] <= SHARE * memory:
             return precision
     smallest = min(BYTES.values()) * parameters
     raise ModelError(
         f"this model takes {smallest / 1e9:.1f} GB at least, and this machine has {memory / 1e9:.1f} GB "
         "of memory; use a smaller model, or insist with --precision bfloat16"
     )
+
+
+def of_gpu(stored: str) -> str:
+    """The format on a GPU of a model that is stored in another: 16 bits.
+
+    What was released in float16, as CodeGen was, is exact in it and was made to run in it; rounded to
+    bfloat16, it would lose three bits of each weight. All else may hold numbers that float16 has no room for.
+    """
+    return "float16" if stored == "float16" else "bfloat16"
 
 
 def machine_memory() -> int:

@@ -121,6 +121,7 @@ class Desk:
     settings: Settings = field(default_factory=Settings)
     chosen_family: str = ""
     announced: bool = False
+    noted: Model | None = None
     last: Outcome | None = None
     lesson: Lesson | None = None
     approval: Approval = field(init=False)
@@ -298,6 +299,10 @@ class Desk:
                     pass
         except ModelError as error:
             raise ModelError(f"{error}\n/model NAME goes on with another") from error
+        if self.noted is not self.model:
+            self.noted = self.model
+            for note in self.model.card().notes:
+                self.view.note(note)
 
     def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
         """The model's pieces, with a moving line until it begins to write."""

@@ -14,7 +14,8 @@ def do(desk: Desk, argument: str) -> None:
         desk.view.line(f"{desk.model.name} is loading; you can type on")
         return
     stage = desk.model.stage()
-    desk.view.line(f"{desk.model.name}{f' ({stage})' if stage else ''}")
+    licence = "" if stage else desk.model.card().licence
+    desk.view.line(f"{desk.model.name}{f' ({stage})' if stage else ''}{licence and f', {licence}'}")
     for name, meaning in desk.tools.models():
         desk.view.row(name, meaning)
 

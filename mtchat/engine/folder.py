@@ -1,0 +1,139 @@
+"""Opens a folder in hub layout with transformers: its own classes only, never code that the folder brings."""
+
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mtchat.core.prompt import ModelCard
+from mtchat.engine import lean, pickles
+from mtchat.engine.codegen import blocks, licences, tokenizer25
+from mtchat.errors import ModelError
+
+if TYPE_CHECKING:
+    from mtchat.engine.engine import Engine
+
+DEFAULT_CONTEXT = 2048
+UNREADABLE = (OSError, ValueError, KeyError, RuntimeError)
+PLACE = {"local_files_only": True, "trust_remote_code": False}
+
+Report = Callable[[str, float | None], None]
+
+
+def weights(folder: Path) -> list[Path]:
+    """The files of a folder that hold weights: safetensors, else PyTorch's, read without running code."""
+    for pattern in ("*.safetensors", "pytorch_model*.bin"):
+        if files := sorted(folder.glob(pattern)):
+            return files
+    raise ModelError(
+        f"no weights in {folder}; a model's folder has config.json, tokenizer.json and *.safetensors"
+    )
+
+
+def settings(folder: Path) -> dict[str, Any]:
+    """What config.json says; {} where it cannot be read: transformers then says what is wrong."""
+    try:
+        found = json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def stored(folder: Path) -> str:
+    """The number format that a model was released in, as its config names it; "" where it does not."""
+    config = settings(folder)
+    return str(config.get("dtype") or config.get("torch_dtype") or "").removeprefix("torch.")
+
+
+def open_folder(
+    folder: Path, name: str, fingerprint: str, precision: str, device: str, cache: Path, report: Report
+) -> "Engine":
+    """Memory-map the weights where they are stored as they are computed with.
+
+    The network is asked for nothing but what CodeGen2.5's folders lack.
+    """
+    with lean.quickly() as transformers:
+        import torch
+        from huggingface_hub.errors import StrictDataclassError
+        from safetensors import SafetensorError
+
+        from mtchat.engine.decode import TorchDecoder
+        from mtchat.engine.engine import Engine
+
+        try:
+            tokenizer = read_tokenizer(transformers, folder, cache, report)
+            model = read_model(transformers, folder, getattr(torch, precision))
+            notes = arrange(model, folder, name)
+            model.to(device)
+        except pickle.UnpicklingError as error:
+            raise pickles.refusal(folder) from error
+        except (*UNREADABLE, StrictDataclassError, SafetensorError) as error:
+            reason = " ".join(str(error).split("\n")[:2]).strip()
+            raise ModelError(f"cannot load the model in {folder}: {reason}") from error
+        licence = licences.licence(folder, name)
+        card = ModelCard(
+            name=name,
+            architecture=type(model).__name__,
+            chat=bool(getattr(tokenizer, "chat_template", None)),
+            context=context(model.config),
+            fingerprint=fingerprint,
+            precision=precision,
+            licence=licence,
+            notes=tuple(filter(None, (*notes, licences.note(licence)))),
+        )
+        configs = (model.generation_config, model.config)
+        return Engine(TorchDecoder(model), tokenizer, card, configs=configs)
+
+
+def read_tokenizer(transformers: Any, folder: Path, cache: Path, report: Report) -> Any:
+    if tokenizer25.wanted(folder):
+        made = tokenizer25.made(folder, cache, report)
+        return transformers.PreTrainedTokenizerFast.from_pretrained(made, local_files_only=True)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **PLACE)
+    if not tokenizer.vocab_size:  # which transformers makes where there is none
+        raise ModelError(f"no tokenizer in {folder}; put the model's tokenizer.json or vocab.json there")
+    return tokenizer
+
+
+def read_model(transformers: Any, folder: Path, dtype: Any) -> Any:
+    """A model with all of its weights: transformers would make up those that the files lack.
+
+    What the files have beside them is left: old versions stored masks and tables.
+    """
+    ours = blocks.fits(settings(folder))
+    kind = transformers.CodeGenForCausalLM if ours else transformers.AutoModelForCausalLM
+    told = {"output_loading_info": True, "ignore_mismatched_sizes": True}
+    model, found = kind.from_pretrained(folder, dtype=dtype, **told, **PLACE)
+    if found["mismatched_keys"]:
+        name, stored, expected = sorted(found["mismatched_keys"])[0]
+        raise ModelError(
+            f"the weights in {folder} do not fit its config.json: {name} is {tuple(stored)} and not "
+            f"{tuple(expected)}; fetch both again"
+        )
+    if missing := sorted(found["missing_keys"]):
+        raise ModelError(
+            f"the weights in {folder} lack {len(missing)} of those of {type(model).__name__}, {missing[0]} "
+            "first; fetch them again, all of them"
+        )
+    return model.eval()
+
+
+def arrange(model: Any, folder: Path, name: str) -> tuple[str, ...]:
+    """Lay CodeGen2's weights out as transformers computes with them; what to say where that was done."""
+    if type(model).__name__ != blocks.ARCHITECTURE:
+        return ()
+    layout = blocks.layout(folder, settings(folder), name)
+    if layout.blocks == blocks.BLOCKS:
+        return ()
+    blocks.rearrange(model, layout.blocks)
+    return (f"read as a CodeGen2 model with {layout.blocks} blocks of attention weights: {layout.evidence}",)
+
+
+def context(config: Any) -> int:
+    """How many tokens the model can see, by the names that configs have for it."""
+    text = config.get_text_config(decoder=True)
+    for name in ("max_position_embeddings", "n_positions", "n_ctx"):
+        if length := getattr(text, name, None):
+            return int(length)
+    return DEFAULT_CONTEXT
