@@ -55,6 +55,16 @@ def names_of(session: Session, turn: str) -> str:
     return f"  [{', '.join(found)}]" if found else ""
 
 
+def unrun(session: Session) -> str:
+    """Why nothing of a session in another language than Python is run, and what can be done with it."""
+    spoken = session.language
+    name = f"{session.name or 'program'}{spoken.suffix}"
+    return (
+        f"only Python runs here: this session is written in {spoken.title}; "
+        f"/export code writes it as {name}, to be run where {spoken.title} is"
+    )
+
+
 def sound(text: str) -> str:
     """Text that can be encoded: bytes that were no UTF-8 become question marks."""
     return text.encode("utf-8", "replace").decode()

@@ -295,7 +295,7 @@ class Synthesizer:
     ) -> str:
         """The chunk that a completion gives on a session; of a correction, in the place of the old one."""
         code = chunk_of(self.family, text, base, rules, memory)
-        if not corrects:
+        if not corrects or not base.language.runs:  # what is put in place is put there as Python reads it
             return code
         old = base.get(corrects)
         return spliced(old.chunk, code, base.program.source, takes_away(wished(old, instruction)))
