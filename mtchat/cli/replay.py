@@ -30,7 +30,9 @@ def replay(args: argparse.Namespace) -> int:
     if not session.path:
         raise MtchatError(f"{session.name} has no turns")
     if not args.verify and not session.language.runs:
-        raise UsageError(f"nothing is run again: {unrun(session)}; --verify makes its turns again")
+        raise UsageError(
+            f"nothing is run again: {unrun(session, shell=True)}; --verify makes its turns again"
+        )
     return verify(session, args) if args.verify else play(session, wiring.Ground(args.unsafe))
 
 

@@ -218,8 +218,8 @@ def play(script: Script, log: Log, model: Loading, sandbox: Sandbox, view: View)
     session = script.spoken(log.session)
     if not session.language.runs:
         if script.run or script.fix:
-            raise UsageError(f"nothing can be run or mended: {unrun(session)}")
-        view.note(unrun(session))
+            raise UsageError(f"nothing can be run or mended: {unrun(session, shell=True)}")
+        view.note(unrun(session, shell=True))
     elif sandbox.refusal():
         if script.run or script.fix:
             raise SandboxError(f"nothing can be run here: {sandbox.refusal()}")

@@ -89,7 +89,7 @@ def assembled(args: argparse.Namespace) -> tuple[Program, Path | None, Session]:
     found = store.find(args.session, store.folder(args.sessions))
     session = store.load(found)
     if not session.language.runs:
-        raise UsageError(unrun(session))
+        raise UsageError(unrun(session, shell=True))
     return session.program, args.files or store.files_of(found), session
 
 

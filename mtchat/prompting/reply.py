@@ -79,6 +79,8 @@ def chunk(text: str, before: str, language: Language = PYTHON) -> str:
     if not code.strip():
         said = (line for line in text.splitlines() if FENCE.search(line) is None)
         code = "\n".join(comment(line, language.sign) for line in said)
+    if not language.runs and not any(is_code(line, language) for line in code.split("\n")):
+        code = "\n".join(comment(line, language.sign) for line in code.split("\n"))
     if language.runs and tree(code) is None:
         code = dedented(commented(unprompted(code)))
     return without(before, code.strip("\n").rstrip(), language)

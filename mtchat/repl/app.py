@@ -187,5 +187,5 @@ def dispatch(desk: Desk, line: str) -> None:
         raise UsageError(f"no command /{name}{hint}; /help lists them")
     command = registry.load(slash.COMMANDS, name)
     if getattr(command, "PYTHON_ONLY", False) and not desk.session.language.runs:
-        raise MtchatError(f"/{name} is for programs in Python, and {unrun(desk.session)}")
+        raise MtchatError(f"/{name} needs a program in Python: {unrun(desk.session)}")
     command.do(desk, rest[0] if rest else "")

@@ -195,7 +195,7 @@ class Desk:
     def compare(self, count: int) -> None:
         """Draws so many other tries for the last turn, shows what they do, and lets the user choose."""
         if not self.session.language.runs:
-            raise MtchatError("tries are compared by running them, and " + unrun(self.session))
+            raise MtchatError("tries are compared by running them: " + unrun(self.session))
         if not self.freely:
             self.view.note("others are run to be compared, and run is ask; /set run on allows that")
             return

@@ -258,7 +258,7 @@ class Synthesizer:
         stopped = written.usage.finish == "interrupted"
         rules = self.policy.rules and not stopped  # what is not whole is not to be made whole by less of it
         chunk = self.chunk(written.text, session, instruction, rules, corrects, context.memory)
-        if stopped and not chunk.strip():
+        if stopped and (not chunk.strip() or written.text == context.prompt.begun):
             return session
         guidance = self.policy.guidance
         making = replace(
@@ -305,7 +305,7 @@ class Synthesizer:
 
         `start` is code that the prompt ends with and that belongs to the completion.
         """
-        text, usage, reading = start, Usage(), True
+        text, usage, reading = start or prompt.begun, Usage(), True
         stream: Iterator[Piece] = iter(())
         try:
             stream = self.complete(prompt, sampling)

@@ -3,9 +3,11 @@
 The context and the cut rule are those of the multi-turn benchmark of CodeGen (Nijkamp et al. 2023,
 arXiv:2203.13474): a completion ends before its second top-level print, its second top-level def, or the
 first comment, docstring, end-of-text mark or double blank line, whichever comes first. No guidance goes into
-the context, which is small in these models: what it does for them was not measured. Other languages have
-their own sign of a comment, and what a completion has once is a top-level function, where it is plain what
-begins one.
+the context, which is small in these models: what it does for them was not measured.
+
+As users of CodeGen prompt it, an instruction that is the head of a function or class is no comment: the code
+of its turn begins with it. Other languages have their own sign of a comment, and what a completion has once
+is a top-level function, where it is plain what begins one.
 
 `decode(..., truncate_before_pattern=PATTERNS)` of transformers has the same rule for print and def. With the
 other ends as patterns, each at the start of a line, it is this rule. Those in CodeGen's README cut later: a
@@ -23,6 +25,11 @@ from mtchat.prompting import reply
 from mtchat.prompting.family import Cut
 
 END_OF_TEXT = "<|endoftext|>"
+HEAD = re.compile(  # of a function or class, after imports and decorators, with nothing behind its colon
+    r"""(?:(?:@|import\ |from\ ).*\n|[\ \t]*\n)*
+    (?:(?:async\ )?def\ \w+\(.*\)(?:\ *->.*)?|class\ \w+(?:\(.*\))?):\ *(?:\#.*)?$""",
+    re.MULTILINE | re.VERBOSE,
+)
 SHEBANG = "(?=[^!])"  # what follows a sign that begins a comment: elsewhere #! says what runs the file
 
 
@@ -38,7 +45,9 @@ def render(
     guidance: Sequence[str] = (),
     language: Language = PYTHON,
 ) -> Prompt:
-    return Prompt(text=history(path, preamble, language) + asked(instruction, error, language))
+    begun = beginning(instruction, language)
+    said = began(begun, error, language) if begun else asked(instruction, error, language)
+    return Prompt(text=history(path, preamble, language) + said, begun=begun)
 
 
 def mend(
@@ -95,7 +104,10 @@ def history(path: Sequence[Turn], preamble: str, language: Language = PYTHON) ->
     parts = [preamble.rstrip("\n") + "\n\n"] if preamble.strip() else []
     for turn in path:
         error = "" if turn.making.mends else turn.making.error
-        parts.append(f"{asked(turn.wish, error, language)}{turn.chunk}\n\n")
+        begun = beginning(turn.wish, language)
+        inside = bool(begun) and f"{turn.chunk}\n".startswith(begun)
+        said = began("", error, language) if inside else asked(turn.wish, error, language)
+        parts.append(f"{said}{turn.chunk}\n\n")
     return "".join(parts)
 
 
@@ -103,6 +115,17 @@ def asked(instruction: str, error: str, language: Language = PYTHON) -> str:
     """An instruction as comments; a line that was typed as one stays as it is."""
     text = f"Error so far: {error}\n{instruction}" if error else instruction
     return "".join(f"{comment(line, language.sign)}\n" for line in text.split("\n"))
+
+
+def beginning(instruction: str, language: Language) -> str:
+    """The code that an instruction begins, with its line end; "" where it is words."""
+    code = instruction.strip() + "\n"
+    return code if language.runs and HEAD.match(code) and not cut(code).finished else ""
+
+
+def began(code: str, error: str, language: Language) -> str:
+    """Code that the user has begun, below the error that the program has so far."""
+    return (asked(f"Error so far: {error}", "", language) if error else "") + code
 
 
 def comment(line: str, sign: str) -> str:
