@@ -9,9 +9,11 @@ import pytest
 from pygments.lexers import get_lexer_by_name
 
 from mtchat.cli.loading import Loading
+from mtchat.cli.main import main
 from mtchat.cli.scripted import Sandbox, Script, play
 from mtchat.core.language import LANGUAGES, PYTHON, Language, named, unlearned
 from mtchat.core.outcome import Outcome
+from mtchat.core.prompt import ModelCard
 from mtchat.core.session import Session
 from mtchat.core.settings import Sampling, Settings
 from mtchat.core.turn import Turn
@@ -20,10 +22,12 @@ from mtchat.export.format import load as format_of
 from mtchat.export.format import suffix
 from mtchat.prompting.families import codegen, instruct
 from mtchat.prompting.family import load as family_of
+from mtchat.repl.app import dispatch
 from mtchat.repl.view import View
 from mtchat.store import Log, load, paths
 from mtchat.synthesis import Synthesizer
 from tests.test_cli import Table
+from tests.test_desk import Spoken, desk_in, said
 from tests.test_prompting_cut import prefixes
 
 JS, GO = named("javascript"), named("go")
@@ -296,3 +300,60 @@ def test_a_notebook_names_the_language_and_brings_it_back():
 def test_what_holds_python_alone_refuses_another_language_and_names_the_way(kind: str):
     with pytest.raises(UsageError, match="JavaScript: code writes it as it is"):
         format_of(kind).write(session())
+
+
+def test_the_repl_notes_a_model_of_python_alone_once_and_takes_no_corrections(tmp_path: Path):
+    class Mono(Spoken):
+        def card(self) -> ModelCard:
+            return ModelCard("codegen-350M-mono", chat=True, context=1000)
+
+    desk = desk_in(tmp_path, Mono(ADD, "const sum = add;", f"{ADD}\nadd(1, 2);"), runs=refused)
+    for line in ("/set language javascript", "define add", "rename add to sum", "/recap new"):
+        dispatch(desk, line)
+    assert said(desk).count("codegen-350M-mono was trained on Python, not on JavaScript") == 1
+    assert desk.session.program.source == f"{ADD}\nadd(1, 2);\n"
+    assert "before-recap" in desk.session.branches
+    with pytest.raises(UsageError, match="stays so"):
+        dispatch(desk, "/set language python")
+    assert desk.settings.language == "javascript"
+
+
+def test_another_session_that_is_opened_brings_its_language(tmp_path: Path):
+    for name, session in (("js", Session(language=JS)), ("py", Session())):
+        with Log.open(tmp_path / f"{name}.jsonl") as log:
+            log.write(session.add(Turn("begin", "x")))
+    desk = desk_in(tmp_path)
+    for name, language in (("js", JS), ("py", PYTHON), ("js", JS)):
+        dispatch(desk, f"/open {name}")
+        assert (desk.settings.language, desk.view.language) == (language.name, language)
+    desk.log.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--language", "klingon", "-p", "x"], "language is one of python, javascript"),
+        (["js", "--language", "go", "-p", "x"], "written in JavaScript, and stays so"),
+        (["py", "--language", "go", "-p", "x"], "written in Python, and stays so"),
+        (["run", "js"], "only Python runs here"),
+        (["replay", "js"], "--verify makes its turns again"),
+        (["export", "js", "--to", "py"], "code writes it as it is"),
+    ],
+)
+def test_a_command_that_does_not_fit_the_language_is_refused_before_a_model_is_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], complaint: str
+):
+    for name, session in (("js", Session(language=JS)), ("py", Session())):
+        with Log.open(tmp_path / f"{name}.jsonl") as log:
+            log.write(session.add(Turn("begin", "x")))
+    assert main([*words, "--sessions", str(tmp_path)]) == ExitCode.USAGE
+    assert complaint in capsys.readouterr().err
+
+
+def test_export_writes_a_session_in_its_language_unless_told_otherwise(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+):
+    with Log.open(tmp_path / "js.jsonl") as log:
+        log.write(session())
+    assert main(["export", "js", "--sessions", str(tmp_path)]) == ExitCode.DONE
+    assert capfdbinary.readouterr().out.decode() == session().program.source

@@ -18,6 +18,7 @@ def test_a_session_in_another_language_is_written_and_never_run(tmp_path: Path) 
         assert "✓" not in text
         assert text.count("only Python runs here") == 1
         assert b"\x1b[34mfunction\x1b[39" in screen.raw  # a keyword in JavaScript alone
+        screen.wait("fake │ JavaScript │ turn 2")
         screen.wait("not run")
         say(screen, "/run", "/run needs a program in Python")
         for command in ("check f() == 1", "vars", "fix", "explain"):

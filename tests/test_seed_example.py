@@ -93,6 +93,8 @@ def test_the_example_of_codegens_readme_makes_a_function_that_prints_hello_world
         ("define hello():", False),
         ("def a():\n    pass\ndef b():", False),
         ("import math", False),
+        ("def hello():\ncall it", False),
+        ("def hello():\n    pass\n\nprint(1)", False),
         (COMMENT, False),
         (" \n" * 2000, False),
     ],

@@ -25,10 +25,11 @@ from mtchat.prompting import reply
 from mtchat.prompting.family import Cut
 
 END_OF_TEXT = "<|endoftext|>"
-HEAD = re.compile(  # of a function or class, after imports and decorators, with nothing behind its colon
+HEAD = re.compile(  # of a function or class, after imports and decorators; what follows it is indented
     r"""(?:(?:@|import\ |from\ ).*\n|[\ \t]*\n)*
-    (?:(?:async\ )?def\ \w+\(.*\)(?:\ *->.*)?|class\ \w+(?:\(.*\))?):\ *(?:\#.*)?$""",
-    re.MULTILINE | re.VERBOSE,
+    (?:(?:async\ )?def\ \w+\(.*\)(?:\ *->.*)?|class\ \w+(?:\(.*\))?):\ *(?:\#.*)?
+    (?:\n(?:[\ \t].*)?)*""",
+    re.VERBOSE,
 )
 SHEBANG = "(?=[^!])"  # what follows a sign that begins a comment: elsewhere #! says what runs the file
 
@@ -120,7 +121,7 @@ def asked(instruction: str, error: str, language: Language = PYTHON) -> str:
 def beginning(instruction: str, language: Language) -> str:
     """The code that an instruction begins, with its line end; "" where it is words."""
     code = instruction.strip() + "\n"
-    return code if language.runs and HEAD.match(code) and not cut(code).finished else ""
+    return code if language.runs and HEAD.fullmatch(code) and not cut(code).finished else ""
 
 
 def began(code: str, error: str, language: Language) -> str:
