@@ -16,6 +16,7 @@ import numpy
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
+from mtchat.core.language import PYTHON
 from mtchat.core.prompt import Prompt
 from mtchat.engine import loader
 from mtchat.engine.decoder import Logits
@@ -96,7 +97,7 @@ def logarithms(logits: Logits) -> NDArray[numpy.float64]:
 
 def by_the_model(engine: Engine, ids: Sequence[int]) -> NDArray[numpy.bool_]:
     """Which tokens have a next one that the model wrote: after each opening, up to the end of its message."""
-    begin = engine.ids("<|im_start|>assistant\n" + instruct.OPENING, special=False)
+    begin = engine.ids("<|im_start|>assistant\n" + instruct.opening(PYTHON), special=False)
     end = engine.ids("<|im_end|>", special=False)
     found = numpy.zeros(len(ids), bool)
     inside = False

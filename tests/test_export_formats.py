@@ -35,9 +35,9 @@ def grown(preamble: str, turns: list[Turn], outputs: list[str]) -> Session:
 
 
 def test_the_formats_are_the_files_of_the_folder():
-    assert names() == ("html", "ipynb", "md", "mtpb", "py")
+    assert names() == ("code", "html", "ipynb", "md", "mtpb", "py")
     for name in names():
-        assert load(name).suffix == (f".{name}" if name != "mtpb" else ".mtpb.jsonl")
+        assert load(name).suffix == {"mtpb": ".mtpb.jsonl", "code": ""}.get(name, f".{name}")
         assert load(name).help.endswith((".", "again."))
 
 
@@ -51,8 +51,10 @@ def test_a_session_is_exported_as_its_golden_file_says(path, name):
 @pytest.mark.parametrize("name", ALWAYS)
 @given(preamble=TEXT, turns=st.lists(TURN, max_size=3), outputs=st.lists(TEXT, max_size=5))
 def test_no_session_makes_a_format_fail(name, preamble, turns, outputs):
-    assert load(name).write(grown(preamble, turns, outputs))
-    assert load(name).write(Session())
+    session = grown(preamble, turns, outputs)
+    bare = name == "code" and not session.program.source
+    assert bool(load(name).write(session)) == (not bare)
+    assert bool(load(name).write(Session())) == (name != "code")
 
 
 @pytest.mark.parametrize("path", sessions(), ids=lambda path: path.stem)
@@ -170,7 +172,7 @@ def test_a_file_is_imported_by_its_suffix():
     assert reader(".IPYNB") == ipynb.read
     with pytest.raises(UsageError, match=r"cannot import .md; try: .ipynb, .py"):
         reader(".md")
-    with pytest.raises(UsageError, match="'pdf' is none of the formats: html, ipynb, md, mtpb, py"):
+    with pytest.raises(UsageError, match="'pdf' is none of the formats: code, html, ipynb, md, mtpb, py"):
         load("pdf")
 
 

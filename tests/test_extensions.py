@@ -65,7 +65,7 @@ def is_backend(module: ModuleType) -> None:
 
 
 def is_format(module: ModuleType) -> None:
-    assert module.SUFFIX.startswith(".")
+    assert module.SUFFIX.startswith(".") or module.SUFFIX == ""  # that of the language
     assert [kind for _, kind in signature(module.write)] == [Session]
     assert get_type_hints(module.write)["return"] is str
     if hasattr(module, "read"):
@@ -78,6 +78,7 @@ def is_command(module: ModuleType) -> None:
     assert get_type_hints(module.do)["return"] is type(None)
     assert isinstance(getattr(module, "USAGE", ""), str)
     assert isinstance(getattr(module, "PATHS", ""), str)
+    assert isinstance(getattr(module, "PYTHON_ONLY", False), bool)
     if hasattr(module, "complete"):
         assert [kind for _, kind in signature(module.complete)] == [Desk]
 

@@ -13,6 +13,7 @@ import platformdirs
 import pytest
 
 from mtchat import registry
+from mtchat.core.language import named
 from mtchat.core.prompt import ModelCard, Prompt
 from mtchat.core.turn import KEPT, Making, Turn
 from mtchat.prompting.examples import EXAMPLES
@@ -27,7 +28,8 @@ SMALL = "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"
 def rendered(story: Path) -> Prompt:
     """The context of a case; one without an instruction asks to mend the last turn."""
     case = json.loads(story.read_text(encoding="utf-8"))
-    family, preamble, error = load(case["family"]), case.get("preamble", ""), case.get("error", "")
+    language = named(case.get("language", "python"))
+    family, preamble, error = load(case["family"], language), case.get("preamble", ""), case.get("error", "")
     path = tuple(
         Turn(
             each["instruction"],

@@ -20,6 +20,7 @@ SAMPLES = DATA / "codet" / "codegen16B_solutions.jsonl.gz"
 TOKENIZER = DATA / "codegen-tokenizer"
 
 TERMINALS = ["^#", re.escape("<|endoftext|>"), "^'''", '^"""', "\n\n\n"]
+README = ["\n\n^#", "^'''", "\n\n\n"]  # of CodeGen, in its example of `truncate_before_pattern`
 CODE = [
     *("print", "print(x)\n", "\nprint", " print(y)", "def", "def f(x):\n", "\ndef g", "    return x\n"),
     *("#", "# note\n", " #", "'''", '"""', "'", '"', "\\", "<|endoftext|>", "<|endof", "text|>", "|"),
@@ -141,6 +142,23 @@ def test_the_cut_is_that_of_decoding_with_codegens_own_tokenizer():
     for text in texts(CODE, 500, seed=18):
         decoded = tokenizer.decode(tokenizer(text)["input_ids"], truncate_before_pattern=TERMINALS)
         assert codegen.cut(text).code == decoded, text
+
+
+def test_every_real_sample_of_codegen_16b_is_cut_as_transformers_truncates_it():
+    """The patterns of CodeGen's README cut later, or at the blank lines before a comment."""
+    from transformers import CodeGenTokenizer
+
+    def theirs(sample: str, patterns: list[str]) -> str:
+        return CodeGenTokenizer.truncate(None, sample, patterns)
+
+    same = 0
+    for sample in samples():
+        code = codegen.cut(sample).code
+        assert code == theirs(sample, TERMINALS)
+        longer = theirs(sample, README)
+        assert longer.startswith(code.rstrip("\n"))
+        same += longer.rstrip() == code.rstrip()
+    assert (same, len(samples())) == (15_989, 16_400)
 
 
 def test_every_real_sample_of_codegen_16b_is_cut_as_the_restated_rule_cuts_it():

@@ -174,7 +174,9 @@ def replay() -> Parser:
 def export() -> Parser:
     parser = verb("export")
     parser.add_argument("session", metavar="SESSION")
-    parser.add_argument("--to", default="py", metavar="FORMAT", help="py, ipynb, md, html or mtpb")
+    parser.add_argument(
+        "--to", default="", metavar="FORMAT", help="py (at first), code, ipynb, md, html or mtpb"
+    )
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="- or left out: standard output")
     folder_option(parser)
     return parser

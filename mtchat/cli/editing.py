@@ -7,7 +7,7 @@ from mtchat.core.dependencies import said
 from mtchat.core.reference import resolved
 from mtchat.core.session import Session
 from mtchat.repl.rederiving import report, told, with_name
-from mtchat.synthesis.derivation.rederive import rederive, stopped
+from mtchat.synthesis.derivation.rederive import judged, never, rederive, stopped
 
 if TYPE_CHECKING:
     from mtchat.cli.scripted import Player
@@ -33,6 +33,7 @@ def edit(player: "Player", number: int, instruction: str) -> bool:
             made,
             lambda on, turn: take(player, on, turn.wish, turn.typed, turn.id),
             look,
+            judged if old.language.runs else never,
             tell=lambda step, on: told(view, step),
         )
         made = derived.session

@@ -13,9 +13,10 @@ from mtchat.core.prompt import ModelCard
 from mtchat.core.session import Session
 from mtchat.core.settings import Limits
 from mtchat.core.turn import Turn
-from mtchat.errors import ExitCode, MtchatError
+from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.prompting import family
 from mtchat.repl.view import View
+from mtchat.repl.words import unrun
 from mtchat.store.events import bounded
 from mtchat.synthesis import Synthesizer, unended
 
@@ -28,6 +29,10 @@ def replay(args: argparse.Namespace) -> int:
     session = store.load(path)
     if not session.path:
         raise MtchatError(f"{session.name} has no turns")
+    if not args.verify and not session.language.runs:
+        raise UsageError(
+            f"nothing is run again: {unrun(session, shell=True)}; --verify makes its turns again"
+        )
     return verify(session, args) if args.verify else play(session, wiring.Ground(args.unsafe))
 
 
@@ -84,7 +89,7 @@ def verify(session: Session, args: argparse.Namespace) -> int:
         )
     changed = 0
     for name in dict.fromkeys(turn.making.family for turn in mine):
-        maker = Synthesizer(family.load(name), model.complete)
+        maker = Synthesizer(family.load(name, session.language), model.complete)
         wanted = {turn.id for turn in mine if turn.making.family == name}
         for difference in maker.verify(session, wanted):
             if difference is None:

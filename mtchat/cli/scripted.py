@@ -11,12 +11,13 @@ from mtchat.cli.editing import edit
 from mtchat.cli.loading import Loading
 from mtchat.cli.wiring import wait_for
 from mtchat.core.given import Given
+from mtchat.core.language import named, unlearned
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program
 from mtchat.core.reference import resolved
 from mtchat.core.session import Session
 from mtchat.core.settings import Limits, Settings
-from mtchat.errors import ExitCode, MtchatError, SandboxError
+from mtchat.errors import ExitCode, MtchatError, SandboxError, UsageError
 from mtchat.prompting import family
 from mtchat.repl import difference
 from mtchat.repl.correcting import begun, changed, ended, interrupted
@@ -24,6 +25,7 @@ from mtchat.repl.escape import escaped
 from mtchat.repl.remedy import in_shell
 from mtchat.repl.turns import fitting
 from mtchat.repl.view import View, cost, shown
+from mtchat.repl.words import unrun
 from mtchat.store import Log, attach, checked, files_of
 from mtchat.synthesis import (
     Chose,
@@ -54,7 +56,7 @@ class Script:
     """What to do: instructions in order, whether to print the program's output, whether to mend failures.
 
     `attached` are files that programs get copies of, beside those of the session. The instruction takes the
-    place of that of turn `edit`; 0 adds a turn.
+    place of that of turn `edit`; 0 adds a turn. `language` is the one that was asked for, "" for what it is.
     """
 
     instructions: Sequence[str]
@@ -64,6 +66,11 @@ class Script:
     settings: Settings
     attached: Sequence[Path] = ()
     edit: int = 0
+    language: str = ""
+
+    def spoken(self, session: Session) -> Session:
+        """The session in the language that was asked for; an error where it has turns in another."""
+        return session.speak(named(self.language)) if self.language else session
 
 
 @dataclass(frozen=True)
@@ -86,22 +93,25 @@ class Player:
     def __init__(self, script: Script, log: Log, model: Loading, sandbox: Sandbox, view: View) -> None:
         self.script, self.log, self.sandbox, self.view = script, log, sandbox, view
         self.session, notices = checked(log.session)
-        self.session = attach(self.session, script.attached, script.settings.limits.disk_mib)
+        self.session = attach(script.spoken(self.session), script.attached, script.settings.limits.disk_mib)
         for notice in notices:
             view.note(notice)
         self.saved = True
         self.live: Session | None = None
         card = model.card()
         name = script.family or family.choose(card)
-        run = None if sandbox.refusal() else self.run
+        spoken = self.session.language
+        view.warning(unlearned(card.name, spoken))
+        run = self.run if spoken.runs and not sandbox.refusal() else None
+        chosen = policy.load(script.settings.policy) if spoken.runs else policy.PLAIN
         self.maker = Synthesizer(
-            family.load(name),
+            family.load(name, spoken),
             model.complete,
             run,
             card,
             name,
             self.watch,
-            policy.drawing(policy.load(script.settings.policy), script.settings.n),
+            policy.drawing(chosen, script.settings.n),
             model.candidates,
             self.look if run else None,
             count=lambda prompt: model.count(model.text(prompt)),
@@ -161,10 +171,10 @@ class Player:
             return edit(self, self.script.edit, instruction)
         self.view.heading(f"{len(self.session.path) + 1}› {instruction}")
         before = self.session
-        if claim := claimed(instruction, before):
+        if before.language.runs and (claim := claimed(instruction, before)):
             return self.check(claim)
         said = resolved(instruction, before)
-        step = partial(refine, self.maker) if self.script.settings.corrections else self.maker.take
+        step = partial(refine, self.maker) if self.corrects else self.maker.take
         made = step(before, said.text, self.script.settings.sampling, typed=said.typed)
         if made is before:
             return False
@@ -174,6 +184,11 @@ class Player:
         if interrupted(before, made) or stopped(made.outcome):
             return False
         return self.mended()
+
+    @property
+    def corrects(self) -> bool:
+        """Whether instructions are looked at for corrections, which are told by the names in Python code."""
+        return self.script.settings.corrections and self.session.language.runs
 
     def mended(self) -> bool:
         """Mends the program where that was asked for and is needed; False when the user stopped it."""
@@ -200,11 +215,17 @@ class Player:
 
 def play(script: Script, log: Log, model: Loading, sandbox: Sandbox, view: View) -> ExitCode:
     """Takes every turn, saving each; an interrupt ends it with what is there saved."""
-    if sandbox.refusal():
+    session = script.spoken(log.session)
+    if not session.language.runs:
+        if script.run or script.fix:
+            raise UsageError(f"nothing can be run or mended: {unrun(session, shell=True)}")
+        view.note(unrun(session, shell=True))
+    elif sandbox.refusal():
         if script.run or script.fix:
             raise SandboxError(f"nothing can be run here: {sandbox.refusal()}")
         view.note(f"programs are not run: {sandbox.refusal()}")
-    view.warning(sandbox.notice())
+    if session.language.runs:
+        view.warning(sandbox.notice())
     wait_for(model, view)
     player = Player(script, log, model, sandbox, view)
     for number, instruction in enumerate(script.instructions, start=1):

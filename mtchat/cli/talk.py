@@ -13,7 +13,9 @@ import platformdirs
 from mtchat import store
 from mtchat.cli import arguments, wiring
 from mtchat.cli.loading import Shelf
+from mtchat.core.language import named
 from mtchat.core.session import Session
+from mtchat.core.settings import Settings
 from mtchat.errors import ExitCode, UsageError
 from mtchat.prompting import family
 from mtchat.repl.words import home, sound
@@ -37,7 +39,7 @@ def talk(args: argparse.Namespace) -> int:
     store.attach(Session(), attached, settings.disk_mib)
     with (
         opened(args.session, folder) as log,
-        closing(wiring.shelf(args.precision, policy.load(settings.policy).guidance)) as shelf,
+        closing(wiring.shelf(args.precision, guidance(args, settings, log.session))) as shelf,
         wiring.Ground(args.unsafe) as ground,
     ):
         if not instructions:
@@ -45,9 +47,25 @@ def talk(args: argparse.Namespace) -> int:
         from mtchat.cli.scripted import Sandbox, Script, play
         from mtchat.repl.view import View
 
-        script = Script(instructions, args.run, args.fix, args.family, settings, attached, args.edit or 0)
+        script = Script(
+            instructions,
+            args.run,
+            args.fix,
+            args.family,
+            settings,
+            attached,
+            args.edit or 0,
+            args.set_language or "",
+        )
         sandbox = Sandbox(ground.quietly, ground.trial, ground.refusal, ground.notice)
         return play(script, log, shelf.get(args.model), sandbox, View.of(sys.stderr))
+
+
+def guidance(args: argparse.Namespace, settings: Settings, session: Session) -> tuple[str, ...]:
+    """What the context holds beside the conversation, which is in Python; an error for another language
+    than that of a session that has turns."""
+    spoken = session.speak(named(settings.language)) if args.set_language else session
+    return policy.load(settings.policy).guidance if spoken.language.runs else ()
 
 
 def converse(
@@ -83,6 +101,8 @@ def converse(
         settings=arguments.settings(args),
         chosen_family=args.family,
     )
+    if args.set_language:
+        desk.speak(args.set_language)
     desk.session = store.attach(desk.session, attached, desk.settings.disk_mib)
     app.start(desk, platformdirs.user_state_path("mtchat", appauthor=False) / "history")
     return ExitCode.DONE

@@ -19,11 +19,11 @@ from mtchat.core.settings import Settings
 from mtchat.engine.codegen import licences
 from mtchat.errors import ExitCode, UsageError
 from mtchat.export import file as exporting
+from mtchat.export.format import CODE, to_bytes, to_text
 from mtchat.export.format import load as format_of
-from mtchat.export.format import to_bytes, to_text
 from mtchat.repl.remedy import in_shell
 from mtchat.repl.view import View, shown
-from mtchat.repl.words import home, regular
+from mtchat.repl.words import home, regular, unrun
 from mtchat.starter import cache
 from mtchat.starter.progress import Progress, describe
 from mtchat.store import Log
@@ -89,6 +89,8 @@ def assembled(args: argparse.Namespace) -> tuple[Program, Path | None, Session]:
         return Program((Chunk(1, source),), path.name), args.files or path.with_suffix(".files"), Session()
     found = store.find(args.session, store.folder(args.sessions))
     session = store.load(found)
+    if not session.language.runs:
+        raise UsageError(unrun(session, shell=True))
     return session.program, args.files or store.files_of(found), session
 
 
@@ -105,11 +107,12 @@ def status(outcome: Outcome) -> int:
 
 def export(args: argparse.Namespace) -> int:
     session = store.load(store.find(args.session, store.folder(args.sessions)))
+    kind = args.to or ("py" if session.language.runs else CODE)
     if args.output is None or str(args.output) == "-":
-        sys.stdout.buffer.write(to_bytes(format_of(args.to).write(session)))
+        sys.stdout.buffer.write(to_bytes(format_of(kind).write(session)))
         sys.stdout.flush()
     else:
-        View.of(sys.stderr).line(f"wrote {shown(exporting.save(session, args.to, args.output))}")
+        View.of(sys.stderr).line(f"wrote {shown(exporting.save(session, kind, args.output))}")
     return ExitCode.DONE
 
 

@@ -15,12 +15,14 @@ class Message:
 class Prompt:
     """A model's context: exact text for a base model, or messages that the model's own chat template joins.
 
-    `opening` is how the reply begins; it is part of the context, and the model goes on from it.
+    `opening` is how the reply begins; it is part of the context, and the model goes on from it. `begun` is
+    code that the text ends with and that belongs to what the model writes: the user has begun it.
     """
 
     text: str = ""
     messages: tuple[Message, ...] = ()
     opening: str = ""
+    begun: str = ""
 
 
 @dataclass(frozen=True)

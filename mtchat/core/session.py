@@ -6,11 +6,12 @@ from functools import cached_property
 
 from mtchat.core.claim import Claim
 from mtchat.core.given import Attached
+from mtchat.core.language import PYTHON, Language
 from mtchat.core.mark import Mark
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program, assemble
 from mtchat.core.turn import KEPT, Turn
-from mtchat.errors import MtchatError
+from mtchat.errors import MtchatError, UsageError
 
 ROOT = ""
 
@@ -23,7 +24,7 @@ class Session:
     `outcomes` holds, by turn id, what the program of the path up to that turn last did. `attached` are the
     files of the user's that its runs get. `marks` holds, by turn id, what was laid down about a turn.
     `branches` maps names to the last turn of each; the one that is called `branch` ("" for none) grows with
-    the turns that are added at its end.
+    the turns that are added at its end. `language` is what all its turns are written in.
     """
 
     name: str = ""
@@ -36,6 +37,7 @@ class Session:
     marks: Mapping[str, Mark] = field(default_factory=dict)
     branches: Mapping[str, str] = field(default_factory=dict)
     branch: str = ""
+    language: Language = PYTHON
 
     @cached_property
     def by_id(self) -> Mapping[str, Turn]:
@@ -172,6 +174,15 @@ class Session:
         if name not in self.branches:
             raise MtchatError(f"no branch {name!r}; /tree shows them, /branch {name} makes one here")
         return replace(self.move(self.branches[name]), branch=name)
+
+    def speak(self, language: Language) -> "Session":
+        """This session in a language, which it has from its first turn on."""
+        if language != self.language and (self.turns or self.preamble.strip()):
+            raise UsageError(
+                f"this session is written in {self.language.title}, and stays so; "
+                f"mtchat --language {language.name} begins a new one in {language.title}"
+            )
+        return replace(self, language=language)
 
     def with_outcome(self, outcome: Outcome) -> "Session":
         """This session with what its live program did."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from string import ascii_lowercase
 
+from mtchat.core import language as languages
 from mtchat.errors import UsageError
 
 PROCESSES = 64  # and threads, that one run may have; no setting changes it
@@ -48,6 +49,7 @@ class Settings:
     n: int = 1
     ask: str = "auto"
     corrections: bool = True
+    language: str = languages.PYTHON.name
 
     @property
     def sampling(self) -> Sampling:
@@ -66,6 +68,8 @@ class Settings:
             if not text.strip().isidentifier():
                 raise UsageError(f"policy is a name such as default, best or plain, not {text!r}")
             return replace(self, policy=text.strip())
+        if name == "language":
+            return replace(self, language=languages.named(text).name)
         if name in CHOICES:
             return replace(self, **{name: chosen(name, text)})  # type: ignore[arg-type]
         if name == "run":
@@ -101,6 +105,7 @@ HELP = {
     "n": "tries for each turn: you choose among what they do, a script takes what most do",
     "ask": "asks what you mean: auto where it is open, always where tries differ, never",
     "corrections": "on changes the turn that an instruction corrects; off takes each as a new step",
+    "language": "what a new session is written in, such as javascript or go; only python is run here",
 }
 
 BOUNDS = {

@@ -11,6 +11,7 @@ from mtchat.core.session import Session
 from mtchat.core.turn import Turn
 from mtchat.errors import UsageError
 
+CODE = "code"
 FORMATS = "mtchat.export.formats"
 
 # the instructions of code that comes without one
@@ -22,7 +23,8 @@ GO_ON = "Go on with this code."
 class Format:
     """What a file of formats/ defines: SUFFIX, `write`, and `read` where the text can come back.
 
-    `read` gives a session without a name, or a MtchatError for a text that is not of this format at all.
+    A suffix of "" is that of the language. `read` gives a session without a name, or a MtchatError for a text
+    that is not of this format at all.
     """
 
     name: str
@@ -56,6 +58,17 @@ def reader(suffix: str) -> Callable[[str], Session]:
     if suffix.lower() not in readable:
         raise UsageError(f"cannot import {suffix or 'a file without suffix'}; try: {', '.join(readable)}")
     return readable[suffix.lower()]
+
+
+def suffix(form: Format, session: Session) -> str:
+    """How the name of an exported session ends; code has the suffix of its language."""
+    return form.suffix or session.language.suffix
+
+
+def foreign(session: Session, what: str) -> str:
+    """Why a session in another language than Python is not written in a format, and what it can be."""
+    title = session.language.title
+    return f"{what} has Python, and this session is written in {title}: {CODE} writes it as it is"
 
 
 def to_bytes(text: str) -> bytes:

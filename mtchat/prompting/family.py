@@ -2,9 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from inspect import isfunction, signature
+from types import SimpleNamespace
 from typing import Protocol, cast
 
 from mtchat import registry
+from mtchat.core.language import PYTHON, Language
 from mtchat.core.prompt import ModelCard, Prompt
 from mtchat.core.turn import Turn
 
@@ -22,7 +26,7 @@ class Cut:
 
 
 class Family(Protocol):
-    """What a file of families/ defines."""
+    """What a file of families/ defines. All but `matches` are told the language of the program."""
 
     def matches(self, card: ModelCard) -> bool:
         """Whether this is the family of a model."""
@@ -34,6 +38,7 @@ class Family(Protocol):
         preamble: str,
         error: str,
         guidance: Sequence[str] = (),
+        language: Language = PYTHON,
     ) -> Prompt:
         """The context for the next turn; `error` is how the program so far fails, "" when it runs.
 
@@ -41,21 +46,45 @@ class Family(Protocol):
         way to say it leaves it out.
         """
 
-    def mend(self, path: Sequence[Turn], preamble: str, error: str, guidance: Sequence[str] = ()) -> Prompt:
+    def mend(
+        self,
+        path: Sequence[Turn],
+        preamble: str,
+        error: str,
+        guidance: Sequence[str] = (),
+        language: Language = PYTHON,
+    ) -> Prompt:
         """The context that asks to write the path's last chunk again, because it fails with `error`."""
 
-    def revise(self, path: Sequence[Turn], preamble: str, wish: str, guidance: Sequence[str] = ()) -> Prompt:
+    def revise(
+        self,
+        path: Sequence[Turn],
+        preamble: str,
+        wish: str,
+        guidance: Sequence[str] = (),
+        language: Language = PYTHON,
+    ) -> Prompt:
         """The context that asks to write the path's last chunk again, changed as the user wishes."""
 
-    def cut(self, text: str) -> Cut:
+    def cut(self, text: str, language: Language = PYTHON) -> Cut:
         """The code in a completion, or in as much of it as has been written."""
 
-    def chunk(self, text: str, before: str) -> str:
+    def chunk(self, text: str, before: str, language: Language = PYTHON) -> str:
         """The chunk that a whole completion gives, on top of the program `before`."""
 
 
-def load(name: str) -> Family:
-    return cast(Family, registry.load(FAMILIES, name))
+def load(name: str, language: Language = PYTHON) -> Family:
+    """A family by the name of its file; its functions are told the language where that is not Python."""
+    family = registry.load(FAMILIES, name)
+    if language == PYTHON:
+        return cast(Family, family)
+    functions = {each: getattr(family, each) for each, kind in vars(Family).items() if isfunction(kind)}
+    told = {
+        each: partial(function, language=language)
+        for each, function in functions.items()
+        if not each.startswith("_") and "language" in signature(function).parameters
+    }
+    return cast(Family, SimpleNamespace(**{**functions, **told}))
 
 
 def choose(card: ModelCard) -> str:

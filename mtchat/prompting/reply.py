@@ -5,6 +5,7 @@ import keyword
 import re
 from itertools import pairwise
 
+from mtchat.core.language import PYTHON, Language
 from mtchat.core.names import tree
 from mtchat.prompting.family import Cut
 
@@ -16,7 +17,8 @@ LITERAL = re.compile(
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
 FENCE = re.compile(r"`{3,}|^[ \t>.]*~{3,}")
-PYTHON = re.compile(r"[ \t{.]*(?:i?py|$)", re.IGNORECASE)
+OWN_LINE = re.compile(r"^[ \t>]*(?:`{3,}|~{3,})")  # a fence where the strings of a language are not known
+PYTHON_BLOCK = r"i?py"
 PROMPT = re.compile(r"[ \t]*(?:(?:>>>|\.\.\.)(?: |$))+")
 WORD = re.compile(r"\w+(?:['’]\w+)*|\S")
 GRAMMAR = {*keyword.kwlist, *keyword.softkwlist, "type"}
@@ -31,20 +33,21 @@ SHAPE = re.compile(
 )
 
 
-def cut(text: str) -> Cut:
-    """The first Python block of a reply whose own opening fence is already in the context.
+def cut(text: str, language: Language = PYTHON) -> Cut:
+    """The first block in the language of a reply whose own opening fence is already in the context.
 
     Until a fence comes, the text is code. The first fence ends it, unless no code stands before it: then
     the fence opens the block. Blocks of other languages are passed over, and strings may hold fences.
     """
     text = re.sub(r"\r\n?", "\n", text)
-    lines = list(zip(text.split("\n"), masked(text).split("\n"), strict=True))
+    fences, bares = (FENCE, masked(text)) if language.runs else (OWN_LINE, text)
+    lines = list(zip(text.split("\n"), bares.split("\n"), strict=True))
     code: list[str] = []
     found = foreign = False
     for number, (line, bare) in enumerate(lines):
-        fence = FENCE.search(bare)
+        fence = fences.search(bare)
         head = bare if fence is None else bare[: fence.start()]
-        found = found or is_code(head)
+        found = found or is_code(head, language)
         if fence is None:
             code.append(line)
         elif foreign:
@@ -54,24 +57,33 @@ def cut(text: str) -> Cut:
         elif number == len(lines) - 1:
             return Cut("", finished=False)
         elif "`" not in bare[fence.end() :]:
-            foreign, code = PYTHON.match(bare[fence.end() :]) is None, []
+            foreign, code = not opens(bare[fence.end() :], language), []
     return Cut("" if foreign else "\n".join(code), finished=False)
 
 
-def chunk(text: str, before: str) -> str:
+def opens(words: str, language: Language) -> bool:
+    """Whether what follows a fence begins a block in a language; no word says nothing against it."""
+    names = PYTHON_BLOCK if language.runs else rf"(?:{'|'.join(map(re.escape, language.names))})(?![\w+#])"
+    return re.match(rf"[ \t{{.]*(?:{names}|$)", words, re.IGNORECASE) is not None
+
+
+def chunk(text: str, before: str, language: Language = PYTHON) -> str:
     """The code of a whole reply: never Markdown, and less the program `before` where it is repeated.
 
     A reply without code is kept as comments.
     """
-    lines = cut(text).code.split("\n")
+    lines = cut(text, language).code.split("\n")
     while lines and lines[-1].strip() in ("", "`", "``", "~", "~~"):  # a fence that was being written
         lines.pop()
     code = "\n".join(lines)
     if not code.strip():
-        code = "\n".join(comment(line) for line in text.splitlines() if FENCE.search(line) is None)
-    if tree(code) is None:
+        said = (line for line in text.splitlines() if FENCE.search(line) is None)
+        code = "\n".join(comment(line, language.sign) for line in said)
+    if not language.runs and not any(is_code(line, language) for line in code.split("\n")):
+        code = "\n".join(comment(line, language.sign) for line in code.split("\n"))
+    if language.runs and tree(code) is None:
         code = dedented(commented(unprompted(code)))
-    return without(before, code.strip("\n").rstrip())
+    return without(before, code.strip("\n").rstrip(), language)
 
 
 def masked(text: str) -> str:
@@ -79,8 +91,14 @@ def masked(text: str) -> str:
     return LITERAL.sub(lambda each: re.sub(".", "#" if each[0][0] == "#" else '"', each[0]), text)
 
 
-def is_code(bare: str) -> bool:
-    """Whether a masked line holds code: it is neither blank nor a comment nor prose."""
+def is_code(bare: str, language: Language = PYTHON) -> bool:
+    """Whether a masked line holds code: it is neither blank nor a comment nor prose.
+
+    In other languages than Python, a line is prose where it reads like a sentence or its heading.
+    """
+    if not language.runs:
+        line = bare.strip()
+        return bool(line) and not line.startswith(language.sign) and SHAPE.fullmatch(line) is None
     return bool(bare.strip(" \t#>")) and not is_prose(bare)
 
 
@@ -94,9 +112,9 @@ def is_prose(bare: str) -> bool:
     return beside or bool(FOREIGN.search(bare) or SHAPE.fullmatch(bare.strip()))
 
 
-def comment(line: str) -> str:
+def comment(line: str, sign: str = PYTHON.sign) -> str:
     text = line.strip()
-    return f"# {text}" if text and text[0] != "#" else text
+    return f"{sign} {text}" if text and not text.startswith(sign) else text
 
 
 def commented(code: str) -> str:
@@ -120,17 +138,22 @@ def dedented(code: str) -> str:
     return "\n".join(line[min(margin, len(line) - len(line.lstrip())) :] for line in lines)
 
 
-def without(before: str, code: str) -> str:
+def without(before: str, code: str, language: Language = PYTHON) -> str:
     """The code less a repetition of the whole program before it, statement by statement.
 
-    Only a whole repetition goes: leaving out a part could change what the rest means.
+    Only a whole repetition goes: leaving out a part could change what the rest means. In other languages than
+    Python it goes where it is repeated as it stands.
     """
-    known, said = tree(before), tree(code)
-    if known is None or said is None or not known.body or len(said.body) <= len(known.body):
+    if not language.runs:
+        known = before.strip()
+        repeated = bool(known) and code.startswith(f"{known}\n")
+        return code[len(known) :].strip("\n") if repeated else code
+    old, said = tree(before), tree(code)
+    if old is None or said is None or not old.body or len(said.body) <= len(old.body):
         return code
-    if not all(same(old, new) for old, new in zip(known.body, said.body, strict=False)):
+    if not all(same(one, two) for one, two in zip(old.body, said.body, strict=False)):
         return code
-    first = said.body[len(known.body)]
+    first = said.body[len(old.body)]
     start = min([first.lineno, *(each.lineno for each in getattr(first, "decorator_list", []))])
     return "\n".join(code.split("\n")[comment_above(code, start) - 1 :]).strip("\n")
 

@@ -20,7 +20,7 @@ from mtchat.repl.echo import forget_typed, silent
 from mtchat.repl.keys import bindings
 from mtchat.repl.offer import Offer, select
 from mtchat.repl.view import shown
-from mtchat.repl.words import sound, where
+from mtchat.repl.words import sound, unrun, where
 from mtchat.synthesis import stated
 
 STYLE = Style.from_dict(
@@ -122,6 +122,8 @@ def greet(desk: Desk) -> None:
     view.warning(desk.tools.warning)
     for notice in desk.notices:
         view.note(notice)
+    if not desk.session.language.runs:
+        view.note(unrun(desk.session))
     if not desk.session.turns:
         view.note(f"new session {desk.session.name}; try: {FIRST}")
     else:
@@ -171,7 +173,7 @@ def dispatch(desk: Desk, line: str) -> None:
     if text == "/":
         raise UsageError("/help lists the commands")
     if not (text[0] == "/" and text[1:2].isalpha()):
-        claim = stated(text, desk.session)
+        claim = stated(text, desk.session) if desk.session.language.runs else None
         if claim is None:
             desk.take(text)
         else:
@@ -183,4 +185,7 @@ def dispatch(desk: Desk, line: str) -> None:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f" (did you mean /{near[0]}?)" if near else ""
         raise UsageError(f"no command /{name}{hint}; /help lists them")
-    registry.load(slash.COMMANDS, name).do(desk, rest[0] if rest else "")
+    command = registry.load(slash.COMMANDS, name)
+    if getattr(command, "PYTHON_ONLY", False) and not desk.session.language.runs:
+        raise MtchatError(f"/{name} needs a program in Python: {unrun(desk.session)}")
+    command.do(desk, rest[0] if rest else "")

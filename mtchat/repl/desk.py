@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from mtchat.core import language
 from mtchat.core.given import Given
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program
@@ -21,7 +22,7 @@ from mtchat.repl.asking import Answer, asking, offered, picked
 from mtchat.repl.lesson.lesson import Lesson
 from mtchat.repl.remedy import in_repl
 from mtchat.repl.view import Tail, View, shown
-from mtchat.repl.words import number
+from mtchat.repl.words import number, unrun
 from mtchat.repl.writing import Writing
 from mtchat.store import Log, checked, files_of, present
 from mtchat.synthesis import (
@@ -122,6 +123,7 @@ class Desk:
     chosen_family: str = ""
     announced: bool = False
     noted: Model | None = None
+    unlearned: str = ""
     last: Outcome | None = None
     lesson: Lesson | None = None
     approval: Approval = field(init=False)
@@ -136,6 +138,15 @@ class Desk:
         """Makes what the session's file holds the live session."""
         self.session, notices = checked(self.log.session)
         self.notices = (*self.log.notices, *notices)
+        self.speak(self.session.language.name)
+
+    def speak(self, name: str) -> None:
+        """The language of the session from now on; an error where it has turns in another."""
+        session = self.session.speak(language.named(name))
+        self.settings = replace(self.settings, language=session.language.name)
+        self.view.language = session.language
+        if session != self.session:
+            self.keep(session, "language")
 
     def begin(self) -> None:
         """Starts what takes its time and need not be waited for."""
@@ -164,11 +175,16 @@ class Desk:
         self.approval.reset()
         before, said = self.session, self.resolved(instruction)
         maker = self.maker(before.program.source)
-        step = partial(refine, maker) if self.settings.corrections and not new else maker.take
+        step = partial(refine, maker) if self.corrects and not new else maker.take
         self.finish(before, step(before, said.text, self.settings.sampling, typed=said.typed), "turn")
         grown = self.session.path[:-1] == before.path and bool(self.session.path)
         if self.settings.n > 1 and grown and not unended(self.session.outcome):
             self.compare(self.settings.n - 1)
+
+    @property
+    def corrects(self) -> bool:
+        """Whether instructions are looked at for corrections, which are told by the names in Python code."""
+        return self.settings.corrections and self.session.language.runs
 
     def correct(self, correction: Correction) -> None:
         """A change of earlier turns."""
@@ -179,6 +195,8 @@ class Desk:
 
     def compare(self, count: int) -> None:
         """Draws so many other tries for the last turn, shows what they do, and lets the user choose."""
+        if not self.session.language.runs:
+            raise MtchatError("tries are compared by running them: " + unrun(self.session))
         if not self.freely:
             self.view.note("others are run to be compared, and run is ask; /set run on allows that")
             return
@@ -238,9 +256,11 @@ class Desk:
         name = self.chosen_family or family.choose(card)
         run = self.runner()
         freely = run is not None and self.freely
-        chosen = policy.load(self.settings.policy)
+        spoken = self.session.language
+        chosen = policy.load(self.settings.policy) if spoken.runs else policy.PLAIN
+        self.warn(language.unlearned(card.name, spoken))
         return Synthesizer(
-            family.load(name),
+            family.load(name, spoken),
             self.complete,
             run,
             card,
@@ -253,9 +273,15 @@ class Desk:
             count=lambda prompt: self.model.count(self.model.text(prompt)),
         )
 
+    def warn(self, unlearned: str) -> None:
+        """Says once that a model does not know the language."""
+        if unlearned != self.unlearned:
+            self.view.warning(unlearned)
+        self.unlearned = unlearned
+
     def runner(self) -> Run | None:
-        """How turns are run; None when the user, or the machine, does not let them."""
-        if self.settings.run == OFF:
+        """How turns are run; None when the user, the machine or the language does not let them."""
+        if self.settings.run == OFF or not self.session.language.runs:
             return None
         if self.tools.refusal():
             self.view.error(f"programs are not run: {self.tools.refusal()}; mtchat doctor says more")

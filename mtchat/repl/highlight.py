@@ -1,8 +1,8 @@
-"""Python in colours of the terminal's own palette, so that they suit dark and light backgrounds."""
+"""Code in colours of the terminal's own palette, so that they suit dark and light backgrounds."""
 
 from pygments import highlight
 from pygments.formatters.terminal256 import Terminal256Formatter
-from pygments.lexers.python import PythonLexer
+from pygments.lexers import get_lexer_by_name
 from pygments.style import Style
 from pygments.token import Comment, Keyword, Name, Number, Operator, String, Token
 
@@ -27,9 +27,9 @@ class Palette(Style):
     }
 
 
-def lines(code: str, *, color: bool) -> list[str]:
+def lines(code: str, language: str = "python", *, color: bool) -> list[str]:
     """The lines of some code, each coloured by itself, so that they can be printed one by one."""
     if not color:
         return code.split("\n")
-    lexer = PythonLexer(stripnl=False, ensurenl=False)
+    lexer = get_lexer_by_name(language, stripnl=False, ensurenl=False)
     return highlight(code, lexer, Terminal256Formatter(style=Palette)).split("\n")

@@ -117,7 +117,8 @@ def derived(work: "Work", old: Session, made: Session, flag: str) -> tuple[Sessi
             return desk.trial(program)
 
     runs = desk.settings.run == ON and not desk.tools.refusal()
-    decide = work.asked if flag == ASK else WAYS.get(flag, judged)
+    usual = judged if old.language.runs else never  # whether code still fits is told by Python's names
+    decide = work.asked if flag == ASK else WAYS.get(flag, usual)
     found = rederive(old, made, work.again, look if runs else None, decide, work.tell)
     run = desk.runner() if found.steps and not found.steps[-1].again else None
     session = tried(found.session, run, work.watch)

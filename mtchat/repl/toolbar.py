@@ -10,7 +10,7 @@ BETWEEN = ("", " │ ")
 
 def text(desk: Desk) -> StyleAndTextTuples:
     """One line; the tokens are those the last turn used of the model's context."""
-    parts = [model(desk), f"turn {len(desk.session.path) + 1}", context(desk), state(desk)]
+    parts = [model(desk), language(desk), f"turn {len(desk.session.path) + 1}", context(desk), state(desk)]
     before = [("", escaped(part)) for part in parts if part]
     line: StyleAndTextTuples = [("", " ")]
     for part in (*before, tier(desk)):
@@ -37,6 +37,12 @@ def state(desk: Desk) -> str:
 def model(desk: Desk) -> str:
     stage = desk.model.stage()
     return f"{desk.model.name} ({stage})" if stage else desk.model.name
+
+
+def language(desk: Desk) -> str:
+    """The language of the session where it is not the usual one."""
+    spoken = desk.session.language
+    return "" if spoken.runs else spoken.title
 
 
 def context(desk: Desk) -> str:

@@ -17,6 +17,7 @@ from prompt_toolkit.utils import get_cwidth
 
 from mtchat.core.claim import Finding
 from mtchat.core.given import Attached
+from mtchat.core.language import PYTHON, Language
 from mtchat.core.outcome import File, Outcome
 from mtchat.core.prompt import Usage
 from mtchat.core.turn import EDITED, INTERRUPTED, KEPT, Turn
@@ -35,11 +36,15 @@ MARKS = {INTERRUPTED: " (interrupted)", EDITED: " (edited)", KEPT: ""}
 
 @dataclass
 class View:
-    """A screen to write on. `live` is a terminal that can redraw its last line; `color` may still be off."""
+    """A screen to write on. `live` is a terminal that can redraw its last line; `color` may still be off.
+
+    Code is shown as that of `language`.
+    """
 
     out: TextIO = field(default_factory=lambda: sys.stdout)
     live: bool = True
     color: bool = True
+    language: Language = PYTHON
 
     @classmethod
     def of(cls, out: TextIO) -> "View":
@@ -136,9 +141,12 @@ class View:
 
     def code(self, code: str) -> None:
         """A whole chunk, highlighted."""
-        for line in highlight.lines(escaped(code), color=self.color):
+        for line in self.highlighted(code):
             self.out.write(line + "\n")
         self.out.flush()
+
+    def highlighted(self, code: str) -> list[str]:
+        return highlight.lines(escaped(code), self.language.name, color=self.color)
 
     def turn(self, number: int, turn: Turn) -> None:
         """One turn of the program: its instruction as a heading, then its code."""

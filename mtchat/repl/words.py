@@ -55,6 +55,14 @@ def names_of(session: Session, turn: str) -> str:
     return f"  [{', '.join(found)}]" if found else ""
 
 
+def unrun(session: Session, shell: bool = False) -> str:
+    """Why nothing of a session in another language than Python is run, and what can be done with it."""
+    spoken = session.language
+    file = f"{session.name or 'program'}{spoken.suffix}"
+    way = f"mtchat export {shlex.quote(session.name)} -o {shlex.quote(file)}" if shell else "/export code"
+    return f"only Python runs here, and this session is written in {spoken.title}: {way} writes {file}"
+
+
 def sound(text: str) -> str:
     """Text that can be encoded: bytes that were no UTF-8 become question marks."""
     return text.encode("utf-8", "replace").decode()

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from mtchat.core.names import parses
 from mtchat.core.outcome import Outcome
 from mtchat.core.turn import INTERRUPTED, Turn
-from mtchat.repl import difference, highlight
+from mtchat.repl import difference
 from mtchat.repl.correcting import begun
-from mtchat.repl.escape import escaped
 from mtchat.repl.turns import fitting
 from mtchat.repl.view import YELLOW, View, cost, reading
 from mtchat.synthesis import (
@@ -90,8 +89,7 @@ class Writing:
         self.view.transient(partial)
 
     def print(self, lines: list[str]) -> None:
-        shown = highlight.lines(escaped("\n".join(lines)), color=self.view.color)
-        for line in shown[len(self.printed) :]:
+        for line in self.view.highlighted("\n".join(lines))[len(self.printed) :]:
             self.view.out.write(line + "\n")
         self.view.out.flush()
         self.printed = lines
@@ -110,18 +108,23 @@ class Writing:
         else:
             self.view.note("the model wrote no code; /retry asks again")
         self.printed = []
-        if asks(turn.chunk):
+        if asks(turn.chunk, self.view.language.sign):
             self.view.line("? the model asks back: type your answer, and the next turn knows both", YELLOW)
         if cost(turn.usage):
             self.view.note(cost(turn.usage))
         if turn.status == INTERRUPTED and (turn.making.mends or turn.making.afresh or self.beside):
             self.view.line("■ interrupted", YELLOW)
+        elif turn.status == INTERRUPTED and not self.view.language.runs:
+            self.view.line("■ interrupted; what was written is kept", YELLOW)
+            self.view.note("/code finishes it by hand, /retry asks again, /undo takes it back")
         elif turn.status == INTERRUPTED:
             broken = "" if parses(turn.chunk) else ", though it is not whole; /code finishes it by hand"
             self.view.line(f"■ interrupted; what was written is kept{broken}", YELLOW)
             self.view.note("/complete finishes it, /retry asks again, /undo takes it back")
         elif turn.usage.finish == "length" and turn.usage.written < turn.making.sampling.max_tokens:
             self.view.line("■ stopped where the context was full; /context says what makes room", YELLOW)
+        elif turn.usage.finish == "length" and not self.view.language.runs:
+            self.view.line("■ stopped at max_tokens; /set max_tokens N allows longer replies", YELLOW)
         elif turn.usage.finish == "length":
             self.view.line(
                 "■ stopped at max_tokens; /complete goes on with it, /set max_tokens N allows longer replies",
@@ -149,7 +152,7 @@ class Writing:
         self.printed = []
 
 
-def asks(chunk: str) -> bool:
+def asks(chunk: str, sign: str = "#") -> bool:
     """Whether a turn has no code but a question, which is kept as a comment."""
     lines = [line for line in chunk.split("\n") if line.strip()]
-    return bool(lines) and all(line.startswith("#") for line in lines) and lines[-1].rstrip().endswith("?")
+    return bool(lines) and all(line.startswith(sign) for line in lines) and lines[-1].rstrip().endswith("?")

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate
 
 from mtchat.core.given import Attached
+from mtchat.core.language import LANGUAGES, PYTHON, Language
 from mtchat.core.mark import Mark
 from mtchat.core.outcome import Outcome
 from mtchat.core.session import ROOT, Session
@@ -54,6 +55,7 @@ def to_event(line: bytes) -> Event:
 
 def header(session: Session, created: str, program: str) -> Event:
     """The first event of a file. Its first keys never change place: `START` is how a session file begins."""
+    written_in = {} if session.language == PYTHON else {"language": session.language.name}
     return {
         "event": "session",
         "version": VERSION,
@@ -61,6 +63,7 @@ def header(session: Session, created: str, program: str) -> Event:
         "program": program,
         "name": session.name,
         "preamble": session.preamble,
+        **written_in,
     }
 
 
@@ -71,6 +74,8 @@ def changes(before: Session, after: Session, why: str = "") -> list[Event]:
     events: list[Event] = []
     if after.preamble != before.preamble:
         events.append({"event": "preamble", "preamble": after.preamble})
+    if after.language != before.language:
+        events.append({"event": "language", "language": after.language.name})
     if after.attached != before.attached:
         events.append(attach(after.attached))
     for turn in after.turns[len(before.turns) :]:
@@ -115,9 +120,11 @@ def apply(history: History, event: Event) -> History:
     match event["event"]:
         case "session":
             preamble = text(event, "preamble")
-            return History(replace(session, preamble=preamble))
+            return History(replace(session, preamble=preamble, language=language(event)))
         case "preamble":
             session = replace(session, preamble=text(event, "preamble"))
+        case "language":
+            session = replace(session, language=language(event))
         case "attach":
             session = replace(session, attached=attached(event))
         case "turn":
@@ -147,6 +154,15 @@ def add(history: History, event: Event) -> History:
     turn = replace(turn, parent=known(history.session, history.id(turn.parent)), making=making)
     ids = history.ids if turn.id == recorded else {**history.ids, recorded: turn.id}
     return History(history.session.add(turn), ids, edited)
+
+
+def language(event: Event) -> Language:
+    """The language that an event names; Python where it names none, as before there were others."""
+    name = event.get("language", PYTHON.name)
+    found = next((each for each in LANGUAGES if each.name == name), None)
+    if found is None:
+        raise ValueError(f"no language {name!r} is known here")
+    return found
 
 
 def attached(event: Event) -> tuple[Attached, ...]:

@@ -147,8 +147,8 @@ class Log:
         session = replace(session, name=self.name)
         if self._end:
             return [to_line(event) for event in changes(self.session, session, why)]
-        first = Session(session.name, session.preamble)
-        if session == Session(session.name):
+        first = Session(session.name, session.preamble, language=session.language)
+        if session == Session(session.name, language=session.language):
             return []
         created = self._clock().astimezone(UTC).isoformat(timespec="seconds")
         events = [header(session, created, self._program), *changes(first, session, why)]

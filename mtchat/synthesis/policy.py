@@ -34,7 +34,7 @@ class Policy:
         return replace(self, samples=0, checks=0, afresh=0, rounds=0)
 
 
-PLAIN = Policy()
+PLAIN = Policy()  # also where nothing runs
 
 
 def drawing(policy: Policy, tries: int) -> Policy:

@@ -258,7 +258,7 @@ class Synthesizer:
         stopped = written.usage.finish == "interrupted"
         rules = self.policy.rules and not stopped  # what is not whole is not to be made whole by less of it
         chunk = self.chunk(written.text, session, instruction, rules, corrects, context.memory)
-        if stopped and not chunk.strip():
+        if stopped and (not chunk.strip() or written.text == context.prompt.begun):
             return session
         guidance = self.policy.guidance
         making = replace(
@@ -295,7 +295,7 @@ class Synthesizer:
     ) -> str:
         """The chunk that a completion gives on a session; of a correction, in the place of the old one."""
         code = chunk_of(self.family, text, base, rules, memory)
-        if not corrects:
+        if not corrects or not base.language.runs:  # what is put in place is put there as Python reads it
             return code
         old = base.get(corrects)
         return spliced(old.chunk, code, base.program.source, takes_away(wished(old, instruction)))
@@ -305,7 +305,7 @@ class Synthesizer:
 
         `start` is code that the prompt ends with and that belongs to the completion.
         """
-        text, usage, reading = start, Usage(), True
+        text, usage, reading = start or prompt.begun, Usage(), True
         stream: Iterator[Piece] = iter(())
         try:
             stream = self.complete(prompt, sampling)

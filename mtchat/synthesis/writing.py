@@ -46,7 +46,7 @@ def several(
     candidates: Candidates, family: Family, prompt: Prompt, sampling: Sampling, count: int
 ) -> list[Written]:
     """So many completions, each up to its cut; the writing ends when the last one has come to it."""
-    found = [Written("", Usage()) for _ in range(count)]
+    found = [Written(prompt.begun, Usage()) for _ in range(count)]
     writing = set(range(count))
     stream = candidates(prompt, sampling, count)
     try:
@@ -98,7 +98,8 @@ def reshaped(family: Family, path: Sequence[Turn], preamble: str, turn: Turn, ma
     prompt = family.render(path, turn.wish, preamble, making.error, making.guidance)
     if prompt.messages:
         return Rework(replace(prompt, opening=prompt.opening + start), start)
-    return Rework(replace(prompt, text=prompt.text + start), start)
+    text = prompt.text.removesuffix(prompt.begun) + start
+    return Rework(replace(prompt, text=text, begun=""), start)
 
 
 def begun(code: str) -> str:

@@ -2,6 +2,7 @@
 
 from html import escape
 
+from mtchat.core.language import PYTHON
 from mtchat.core.session import Session
 from mtchat.core.turn import INTERRUPTED
 from mtchat.export.format import Step, steps, visible
@@ -23,11 +24,12 @@ pre.output { background: none; border-color: #aaa; }
 
 def write(session: Session) -> str:
     title = escape(visible(session.name)) or "A program"
+    kind = "code" if session.language == PYTHON else f"code language-{session.language.name}"
     body = [f"<h1>{title}</h1>"]
     if session.preamble.strip():
-        body += ["<h2>Preamble</h2>", block("code", session.preamble)]
+        body += ["<h2>Preamble</h2>", block(kind, session.preamble)]
     for step in steps(session):
-        body += section(step)
+        body += section(step, kind)
     if session.outcome and session.outcome.error:
         body.append(f'<p class="note">{escape(visible(session.outcome.error))}</p>')
     return page(title, "\n".join(body))
@@ -38,12 +40,12 @@ def page(title: str, body: str) -> str:
     return f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{body}\n</body>\n</html>\n'
 
 
-def section(step: Step) -> list[str]:
+def section(step: Step, kind: str) -> list[str]:
     lines = [f"<h2>Turn {step.number}</h2>", f"<p>{escape(visible(step.turn.instruction))}</p>"]
     if step.turn.status == INTERRUPTED:
         lines.append('<p class="note">This turn was interrupted; its code may not be whole.</p>')
     if step.turn.chunk.strip():
-        lines.append(block("code", step.turn.chunk))
+        lines.append(block(kind, step.turn.chunk))
     if step.output.strip():
         lines.append(block("output", step.output))
     return lines

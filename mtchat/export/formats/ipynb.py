@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 
+from mtchat.core.language import LANGUAGES, PYTHON, Language
 from mtchat.core.session import Session
 from mtchat.core.turn import EDITED, INTERRUPTED, Turn
 from mtchat.errors import MtchatError
@@ -24,8 +25,13 @@ def write(session: Session) -> str:
     cells = [code("preamble", session.preamble, {"preamble": True})] if session.preamble else []
     for step in steps(session):
         cells += section(step)
-    notebook = {"cells": cells, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5}
+    notebook = {"cells": cells, "metadata": metadata(session.language), "nbformat": 4, "nbformat_minor": 5}
     return json.dumps(notebook, ensure_ascii=False, indent=1) + "\n"
+
+
+def metadata(language: Language) -> Json:
+    """What a notebook says of its language; which kernel has another than Python, Jupyter asks its user."""
+    return METADATA if language == PYTHON else {"language_info": {"name": language.name}}
 
 
 def section(step: Step) -> Iterator[Json]:
@@ -80,7 +86,13 @@ def read(text: str) -> Session:
             status = INTERRUPTED if ours.get("status") == INTERRUPTED else EDITED
             turns.append(Turn("\n\n".join(said) if said else GO_ON, chunk, status=status))
             said = []
-    return Session(preamble=preamble).extend(tuple(turns))
+    return Session(preamble=preamble, language=language_of(text)).extend(tuple(turns))
+
+
+def language_of(text: str) -> Language:
+    """The language that a notebook of ours names; Python where it names none that is known."""
+    name = mapping(mapping(mapping(json.loads(text)).get("metadata")).get("language_info")).get("name")
+    return next((each for each in LANGUAGES if each.name == name), PYTHON)
 
 
 def chunk_of(source: str, newlines: object) -> str:

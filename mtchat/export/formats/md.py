@@ -12,22 +12,22 @@ SUFFIX = ".md"
 def write(session: Session) -> str:
     blocks = [f"# {visible(session.name) or 'A program'}", "Made with mtchat, one section for each turn."]
     if session.preamble.strip():
-        blocks += ["## Preamble", fenced("python", session.preamble)]
+        blocks += ["## Preamble", fenced(session.language.name, session.preamble)]
     for step in steps(session):
-        blocks += section(step)
+        blocks += section(step, session.language.name)
     if session.outcome and session.outcome.error:
         blocks += ["## How it ends", fenced("text", session.outcome.error)]
     return "\n\n".join(blocks) + "\n"
 
 
-def section(step: Step) -> list[str]:
+def section(step: Step, language: str) -> list[str]:
     blocks = [f"## Turn {step.number}"]
     if step.turn.instruction:
         blocks.append("\n".join(f"> {line}".rstrip() for line in visible(step.turn.instruction).split("\n")))
     if step.turn.status == INTERRUPTED:
         blocks.append("*This turn was interrupted; its code may not be whole.*")
     if step.turn.chunk.strip():
-        blocks.append(fenced("python", step.turn.chunk))
+        blocks.append(fenced(language, step.turn.chunk))
     if step.output.strip():
         blocks += ["It prints:", fenced("text", step.output)]
     return blocks

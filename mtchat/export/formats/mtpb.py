@@ -12,7 +12,8 @@ from mtchat.core.claim import expression
 from mtchat.core.names import tree
 from mtchat.core.outcome import printed
 from mtchat.core.session import Session
-from mtchat.errors import MtchatError
+from mtchat.errors import MtchatError, UsageError
+from mtchat.export.format import foreign
 
 SUFFIX = ".mtpb.jsonl"
 LENGTH = 256  # tokens of a reply, as in the benchmark
@@ -37,6 +38,8 @@ class Shown:
 
 def write(session: Session) -> str:
     """One line of JSON; MtchatError where the session does not say what is to come out."""
+    if not session.language.runs:
+        raise UsageError(foreign(session, "a problem of this benchmark"))
     if not session.path:
         raise MtchatError("a problem needs turns, and the session has none")
     wanted = gold(session)

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from mtchat.core.session import Session
 from mtchat.core.turn import EDITED, INTERRUPTED, Turn
+from mtchat.errors import UsageError
 from mtchat.export.cells import (
     HEADING,
     Cell,
@@ -26,7 +27,7 @@ from mtchat.export.cells import (
     headings_outside_strings,
     number,
 )
-from mtchat.export.format import BEGIN, GO_ON
+from mtchat.export.format import BEGIN, GO_ON, foreign
 
 SUFFIX = ".py"
 
@@ -44,6 +45,8 @@ TOO_ODD = re.compile("[\0\r\ud800-\udfff]")
 
 
 def write(session: Session) -> str:
+    if not session.language.runs:
+        raise UsageError(foreign(session, "a .py file"))
     written = [cell(PREAMBLE, "", session.preamble)] if session.preamble else []
     for count, turn in enumerate(session.path, start=1):
         written.append(cell(f"turn {count}", turn.instruction, turn.chunk, turn.status == INTERRUPTED))

@@ -7,6 +7,7 @@ it starts with code; a reply that talks all the same is taken apart by `cut` and
 
 from collections.abc import Sequence
 
+from mtchat.core.language import PYTHON, Language
 from mtchat.core.memory import left_out
 from mtchat.core.prompt import Message, ModelCard, Prompt
 from mtchat.core.turn import Turn
@@ -15,11 +16,11 @@ from mtchat.prompting.examples import EXAMPLES
 from mtchat.prompting.family import WORKED, Cut
 
 SYSTEM = (
-    "You are an expert Python programmer. You write one Python program together with the user, step by step. "
-    "Reply to each step with only the new code of that step, in one ```python block. The code of the earlier "
-    "steps has already run: use its variables and functions by the same names, and do not repeat it."
+    "You are an expert {title} programmer. "
+    "You write one {title} program together with the user, step by step. "
+    "Reply to each step with only the new code of that step, in one ```{name} block. The code of the earlier "
+    "steps {state}: use its variables and functions by the same names, and do not repeat it."
 )
-OPENING = "```python\n"
 
 
 def matches(card: ModelCard) -> bool:
@@ -27,56 +28,82 @@ def matches(card: ModelCard) -> bool:
 
 
 def render(
-    path: Sequence[Turn], instruction: str, preamble: str, error: str, guidance: Sequence[str] = ()
+    path: Sequence[Turn],
+    instruction: str,
+    preamble: str,
+    error: str,
+    guidance: Sequence[str] = (),
+    language: Language = PYTHON,
 ) -> Prompt:
-    return request(path, preamble, asked(instruction, error), guidance)
+    return request(path, preamble, asked(instruction, error), guidance, language)
 
 
-def mend(path: Sequence[Turn], preamble: str, error: str, guidance: Sequence[str] = ()) -> Prompt:
+def mend(
+    path: Sequence[Turn],
+    preamble: str,
+    error: str,
+    guidance: Sequence[str] = (),
+    language: Language = PYTHON,
+) -> Prompt:
     wish = (
         f"That code fails:\n\n{error}\n\n"
         f"Write the code of this step again, corrected so that it runs. The step was: {path[-1].wish}"
     )
-    return request(path, preamble, wish, guidance)
+    return request(path, preamble, wish, guidance, language)
 
 
-def revise(path: Sequence[Turn], preamble: str, wish: str, guidance: Sequence[str] = ()) -> Prompt:
+def revise(
+    path: Sequence[Turn],
+    preamble: str,
+    wish: str,
+    guidance: Sequence[str] = (),
+    language: Language = PYTHON,
+) -> Prompt:
     last = path[-1]
     change = (
-        f"Change the code of one step, which is:\n\n{fenced(last.chunk)}\n\n"
+        f"Change the code of one step, which is:\n\n{fenced(last.chunk, language)}\n\n"
         f"{wish}\n\nWrite all the code of that step again, with this change and no other."
     )
-    return request(path, preamble, change, guidance)
+    return request(path, preamble, change, guidance, language)
 
 
-def cut(text: str) -> Cut:
-    return reply.cut(text)
+def cut(text: str, language: Language = PYTHON) -> Cut:
+    return reply.cut(text, language)
 
 
-def chunk(text: str, before: str) -> str:
-    return reply.chunk(text, before)
+def chunk(text: str, before: str, language: Language = PYTHON) -> str:
+    return reply.chunk(text, before, language)
 
 
-def request(path: Sequence[Turn], preamble: str, wish: str, guidance: Sequence[str] = ()) -> Prompt:
+def request(
+    path: Sequence[Turn], preamble: str, wish: str, guidance: Sequence[str], language: Language
+) -> Prompt:
     wish = "\n".join([*untold(path), wish])
-    messages = (*history(path, preamble, guidance), Message("user", wish))
-    return Prompt(messages=messages, opening=OPENING)
+    messages = (*history(path, preamble, guidance, language), Message("user", wish))
+    return Prompt(messages=messages, opening=opening(language))
 
 
-def history(path: Sequence[Turn], preamble: str, guidance: Sequence[str] = ()) -> tuple[Message, ...]:
-    messages = [Message("system", SYSTEM)]
-    if WORKED in guidance:
+def history(
+    path: Sequence[Turn], preamble: str, guidance: Sequence[str] = (), language: Language = PYTHON
+) -> tuple[Message, ...]:
+    """What was said before; worked examples are in Python, so that they go before Python alone."""
+    examples = WORKED in guidance and language == PYTHON
+    messages = [Message("system", system(language))]
+    if examples:
         messages += worked()
     if preamble.strip():
-        messages += [Message("user", "Begin the program."), Message("assistant", fenced(preamble))]
-    elif WORKED in guidance:
+        messages += [Message("user", "Begin the program."), Message("assistant", fenced(preamble, language))]
+    elif examples:
         messages += [Message("user", "Begin the program."), Message("assistant", fenced("import sys"))]
     open_steps: list[str] = []  # whose code a later turn has
     for turn in path:
         error = "" if turn.making.mends else turn.making.error
         open_steps.append(asked(turn.wish, error))
         if not left_out(turn):
-            messages += [Message("user", "\n".join(open_steps)), Message("assistant", fenced(turn.chunk))]
+            messages += [
+                Message("user", "\n".join(open_steps)),
+                Message("assistant", fenced(turn.chunk, language)),
+            ]
             open_steps = []
     return tuple(messages)
 
@@ -101,5 +128,14 @@ def asked(instruction: str, error: str) -> str:
     return f"The program so far fails:\n\n{error}\n\n{instruction}" if error else instruction
 
 
-def fenced(code: str) -> str:
-    return OPENING + code.rstrip("\n") + "\n```"
+def system(language: Language) -> str:
+    state = "has already run" if language.runs else "is there already"
+    return SYSTEM.format(title=language.title, name=language.name, state=state)
+
+
+def opening(language: Language) -> str:
+    return f"```{language.name}\n"
+
+
+def fenced(code: str, language: Language = PYTHON) -> str:
+    return opening(language) + code.rstrip("\n") + "\n```"

@@ -14,6 +14,7 @@ from mtchat.repl.words import matches, words
 from mtchat.store import attach, detach
 
 USAGE = "[-d] [FILE...]"
+PYTHON_ONLY = True
 PATHS = ""
 
 

@@ -16,6 +16,7 @@ from mtchat.repl.words import number
 from mtchat.synthesis.claim.stating import typed
 
 USAGE = "[EXPR | -d N]"
+PYTHON_ONLY = True
 
 
 def do(desk: Desk, argument: str) -> None:

@@ -16,7 +16,7 @@ def do(desk: Desk, argument: str) -> None:
     given = words(argument)
     number = desk.number(given.rest)
     old = desk.session.numbered(number).chunk
-    new = edited(old + "\n", ".py").rstrip()
+    new = edited(old + "\n", desk.session.language.suffix).rstrip()
     if new == old.rstrip():
         desk.view.note(
             f"the code is unchanged, so the program is too; /edit {number} changes what it is to do"

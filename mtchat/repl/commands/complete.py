@@ -10,6 +10,7 @@ from mtchat.repl.reworked import rework, show
 from mtchat.synthesis.rework.reworking import finish
 
 USAGE = "[N]"
+PYTHON_ONLY = True
 
 
 def do(desk: Desk, argument: str) -> None:

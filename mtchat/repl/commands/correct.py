@@ -9,6 +9,7 @@ from mtchat.repl.desk import Desk
 from mtchat.synthesis import aimed
 
 USAGE = "[N] TEXT"
+PYTHON_ONLY = True
 
 
 def do(desk: Desk, argument: str) -> None:

@@ -11,6 +11,7 @@ from mtchat.repl.words import brief, number
 from mtchat.synthesis import failed
 
 USAGE = "[N | N:LINE | error]"
+PYTHON_ONLY = True
 
 
 def do(desk: Desk, argument: str) -> None:

@@ -1,8 +1,8 @@
-"""Writes the program as a file: py runs by itself, ipynb, md and html are to be read.
+"""Writes the program as a file: py and code run by themselves, ipynb, md and html are to be read.
 
-mtpb is a problem for mtchat bench mtpb --data FILE: a program has to give what the last turn
-prints, or else what the last check asks for. Without FILE it is named after the session, and no
-file is overwritten.
+code is the program alone, in the language of the session, such as program.js. mtpb is a problem
+for mtchat bench mtpb --data FILE: a program has to give what the last turn prints, or else what
+the last check asks for. Without FILE it is named after the session, and no file is overwritten.
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ def do(desk: Desk, argument: str) -> None:
         raise UsageError(f"export to which format? there are: {', '.join(format.names())}")
     if not desk.session.path:
         raise UsageError("there is no program yet; type an instruction")
-    suffix = format.load(kind).suffix
+    suffix = format.suffix(format.load(kind), desk.session)
     target = Path(rest[0].strip() if rest else f"{desk.session.name}{suffix}")
     if not rest and target.exists():
         raise UsageError(f"{target} is there already; /export {kind} {target} overwrites it")

@@ -17,6 +17,7 @@ from mtchat.repl.view import shown, size
 from mtchat.repl.words import home, words
 
 USAGE = "[NAME... [to DIR] [--force]]"
+PYTHON_ONLY = True
 
 
 def do(desk: Desk, argument: str) -> None:

@@ -11,6 +11,7 @@ from mtchat.repl.words import amount
 from mtchat.synthesis import failed
 
 USAGE = "[N]"
+PYTHON_ONLY = True
 MOST = 9
 
 

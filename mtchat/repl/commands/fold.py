@@ -11,6 +11,7 @@ from mtchat.repl import turns
 from mtchat.repl.desk import Desk
 
 USAGE = "K..."
+PYTHON_ONLY = True
 
 
 def do(desk: Desk, argument: str) -> None:

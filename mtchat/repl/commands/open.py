@@ -2,7 +2,7 @@
 
 from mtchat.errors import UsageError
 from mtchat.repl.desk import Desk
-from mtchat.repl.words import where
+from mtchat.repl.words import unrun, where
 from mtchat.store import Log, find, paths
 
 USAGE = "NAME"
@@ -16,6 +16,8 @@ def do(desk: Desk, argument: str) -> None:
         raise UsageError(f"{desk.session.name} is open already")
     desk.reopen(Log.open(path))
     desk.view.line(f"opened {desk.session.name}, {where(desk.session)}")
+    if not desk.session.language.runs:
+        desk.view.note(unrun(desk.session))
 
 
 def complete(desk: Desk) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from mtchat.repl.reworked import rework, show
 from mtchat.synthesis.rework.reworking import refactor
 
 USAGE = "[N] [WISH]"
+PYTHON_ONLY = True
 
 
 def do(desk: Desk, argument: str) -> None:

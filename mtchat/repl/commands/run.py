@@ -15,6 +15,7 @@ from mtchat.repl.words import redirected, regular, words
 from mtchat.synthesis import wrong
 
 USAGE = "[ARG...] [< FILE]"
+PYTHON_ONLY = True
 PATHS = "<"
 
 

@@ -1,8 +1,12 @@
-"""Shows the settings, or changes one: /set temperature 0.4, /set seconds 2min."""
+"""Shows the settings, or changes one: /set temperature 0.4, /set seconds 2min.
+
+The language is the session's, from its first turn on: /set language javascript. Only Python is run.
+"""
 
 from mtchat.core.settings import named
 from mtchat.errors import UsageError
 from mtchat.repl.desk import Desk
+from mtchat.repl.words import unrun
 from mtchat.synthesis import policy
 
 USAGE = "[NAME VALUE]"
@@ -14,8 +18,12 @@ def do(desk: Desk, argument: str) -> None:
     if name and value.strip():
         if name == "policy":
             policy.load(value.strip())
-        desk.settings = desk.settings.with_text(name, value)
+        changed = desk.settings.with_text(name, value)
+        desk.speak(changed.language)
+        desk.settings = changed
         desk.view.line(f"{name} is {desk.settings.text(name)}")
+        if name == "language" and not desk.session.language.runs:
+            desk.view.note(unrun(desk.session))
         return
     rows = [row for row in desk.settings.rows() if not name or row[0] == name]
     if not rows:

@@ -9,6 +9,7 @@ from mtchat.repl.desk import Desk
 from mtchat.repl.lesson import tutoring
 
 USAGE = "[TEXT | hint | code | ask | off]"
+PYTHON_ONLY = True
 DEEDS = {
     "": tutoring.stand,
     "hint": tutoring.hint,

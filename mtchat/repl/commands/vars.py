@@ -12,6 +12,7 @@ from mtchat.errors import MtchatError
 from mtchat.repl.desk import Desk
 
 USAGE = "[NAME]"
+PYTHON_ONLY = True
 WIDTHS = (24, 16, 12)
 
 
