@@ -167,7 +167,9 @@ def gpu_engine(kind: str, tokenizer: Any = None, slots: int = 2000, **changes: A
     assert isinstance(plain.decoder, TorchDecoder)
     model = plain.decoder.model
     configs = (model.generation_config, model.config)
-    return Engine(GpuDecoder(fused(model), slots), plain.tokenizer, plain.card, configs=configs, writers=lanes)
+    return Engine(
+        GpuDecoder(fused(model), slots), plain.tokenizer, plain.card, configs=configs, writers=lanes
+    )
 
 
 def interrupted(count: int, act: Callable[[], object]) -> bool:

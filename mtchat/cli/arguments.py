@@ -113,6 +113,9 @@ def model_options(parser: argparse.ArgumentParser) -> None:
     )
     formats = ["auto", "quantised", "float32", "bfloat16", "float16"]
     parser.add_argument("--precision", default="auto", choices=formats)
+    parser.add_argument(
+        "--device", default="auto", choices=["auto", "cpu", "cuda"], help="a GPU if there is one"
+    )
 
 
 def folder_option(parser: argparse.ArgumentParser) -> None:
@@ -224,7 +227,9 @@ def speed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--shapes", default="", metavar="NAMES", help="gpu: codegen-350M,codegen-2B and so on; all"
     )
-    parser.add_argument("--dtype", default="bfloat16", choices=["bfloat16", "float16"], help="gpu: number format")
+    parser.add_argument(
+        "--dtype", default="bfloat16", choices=["bfloat16", "float16"], help="gpu: number format"
+    )
     parser.add_argument("--static", action="store_true", help="gpu: generate with a static cache too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the model's rows to a file")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the model's rows (matplotlib)")
@@ -236,9 +241,6 @@ def speed(parser: argparse.ArgumentParser) -> None:
 def quality(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="FILE", help="the benchmark's problems")
     model_options(parser)
-    parser.add_argument(
-        "--device", default="auto", choices=["auto", "cpu", "cuda"], help="a GPU if there is one"
-    )
     parser.add_argument("--mode", default="", help="multi (turns), single (all at once) or completion")
     parser.add_argument("--policy", default="default", metavar="NAME", help="how turns are made")
     parser.add_argument("--n", type=int, default=1, metavar="N", help="samples of each conversation")

@@ -69,7 +69,9 @@ def shape(name: str, args: argparse.Namespace, say: Callable[[str], None]) -> li
         try:
             found = graphics.played(generate(model, static=each == STATIC), prompt, repeats)
         except Exception as error:  # whatever compiling meets is no reason to lose the rest
-            print(f"note: {name} with {each} is left out: {type(error).__name__}: {str(error).splitlines()[0]}")
+            print(
+                f"note: {name} with {each} is left out: {type(error).__name__}: {str(error).splitlines()[0]}"
+            )
             continue
         samples |= {(each, quantity): values for quantity, values in found.items()}
     theirs, *_ = generate(model).write(context, graphics.WRITTEN)
@@ -199,7 +201,9 @@ def generate(model: Any, static: bool = False) -> Player:
     return Player(write, together)
 
 
-def parting(model: Any, context: Sequence[int], theirs: Sequence[int]) -> Callable[[Sequence[int]], Difference]:
+def parting(
+    model: Any, context: Sequence[int], theirs: Sequence[int]
+) -> Callable[[Sequence[int]], Difference]:
     """Compares ids with transformers' own, whose logits along its text are computed now, in one pass."""
     import torch
 

@@ -202,15 +202,15 @@ def served(args: argparse.Namespace, view: View) -> "tuple[Batcher, str]":
     """The model, for many conversations at once, and where it computes."""
     from mtchat.engine import batching, devices
 
-    device = args.device
-    if device == "auto":
-        device = "cuda" if devices.gpus() else "cpu"
+    device = devices.chosen(args.device)
     engine: Any = wiring.engine(
         args.model, args.precision, lambda stage: view.transient(f"{args.model}: {stage}"), device
     )
     view.erase()
     if device == "cpu":
         return batching.serving(engine, args.lanes or LANES[device]), device
+    if engine.writers:
+        return batching.Batcher(engine, engine.writers), device
     from mtchat.engine import padded
 
     return padded.serving(engine, 2 * (args.lanes or LANES[device])), device

@@ -39,7 +39,7 @@ def talk(args: argparse.Namespace) -> int:
     store.attach(Session(), attached, settings.disk_mib)
     with (
         opened(args.session, folder) as log,
-        closing(wiring.shelf(args.precision, guidance(args, settings, log.session))) as shelf,
+        closing(wiring.shelf(args.precision, guidance(args, settings, log.session), args.device)) as shelf,
         wiring.Ground(args.unsafe) as ground,
     ):
         if not instructions:

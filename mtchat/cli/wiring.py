@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 Hear = Callable[[str, str], None]
 
 
-def shelf(precision: str = "auto", guidance: tuple[str, ...] = ()) -> Shelf:
+def shelf(precision: str = "auto", guidance: tuple[str, ...] = (), device: str = "auto") -> Shelf:
     """Models by the name of a starter, a path, or a hub id; loading begins when one is first needed.
 
     Each has then read the guidance that conversations begin with: the first turn does not wait for it.
     """
-    return Shelf(lambda name, report: versed(engine(name, precision, report), guidance, report))
+    return Shelf(lambda name, report: versed(engine(name, precision, report, device), guidance, report))
 
 
 def versed(engine: Engine, guidance: tuple[str, ...], report: Report) -> Engine:
@@ -65,14 +65,14 @@ def engine(name: str, precision: str, report: Report, device: str = "cpu") -> En
         raise ModelError(f"cannot use {name}: remote endpoints are not supported yet; give a local model")
     source, fingerprint = located(name, report)
     report("loading")
-    from mtchat.engine import loader
+    from mtchat.engine import devices, loader
 
     loaded = loader.load(
         source,
         name,
         fingerprint=fingerprint,
         precision=precision,
-        device=device,
+        device=devices.chosen(device),
         draft=helper(name),
         cache=platformdirs.user_cache_path("mtchat", appauthor=False) / "converted",
         report=lambda stage, part: report(stage if part is None else f"{stage} {100 * part:.0f} %"),

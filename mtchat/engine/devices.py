@@ -1,4 +1,12 @@
-"""The accelerators that torch can use here."""
+"""The accelerators that torch can use here, and how many of them a model takes."""
+
+from pathlib import Path
+
+from mtchat.errors import ModelError, UsageError
+
+AUTO, CPU, GPU = "auto", "cpu", "cuda"
+DRIVER = Path("/dev/nvidiactl")
+SHARE = 0.85  # of a GPU's memory that weights may take: keys and values want some too
 
 
 def gpus() -> tuple[str, ...]:
@@ -6,3 +14,27 @@ def gpus() -> tuple[str, ...]:
     import torch
 
     return tuple(torch.cuda.get_device_name(each) for each in range(torch.cuda.device_count()))
+
+
+def chosen(wanted: str) -> str:
+    """Where to compute, in torch's words: on a GPU where there is one, and torch is not asked in vain."""
+    if wanted == AUTO:
+        return GPU if DRIVER.exists() and gpus() else CPU
+    if wanted == GPU and not gpus():
+        raise UsageError("no GPU is here that torch can use; leave --device out")
+    return wanted
+
+
+def spread(bytes: int) -> bool:
+    """Whether so many bytes of weights go on several GPUs, because one has not the memory; else an error."""
+    import torch
+
+    free = [torch.cuda.mem_get_info(each)[0] for each in range(torch.cuda.device_count())]
+    if bytes <= SHARE * free[0]:
+        return False
+    if bytes > SHARE * sum(free):
+        raise ModelError(
+            f"this model takes {bytes / 1e9:.1f} GB, and {sum(free) / 1e9:.1f} GB are free on "
+            f"{len(free)} GPU{'s' * (len(free) > 1)}; use a smaller model, or --device cpu"
+        )
+    return True

@@ -1,5 +1,6 @@
 """Opens a folder in hub layout with transformers: its own classes only, never code that the folder brings."""
 
+import importlib.util
 import json
 import pickle
 from collections.abc import Callable
@@ -7,8 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtchat.core.prompt import ModelCard
-from mtchat.engine import lean, pickles
+from mtchat.engine import devices, lean, pickles
 from mtchat.engine.codegen import blocks, licences, tokenizer25
+from mtchat.engine.devices import GPU
+from mtchat.engine.header import parameters
+from mtchat.engine.precision import BYTES
 from mtchat.errors import ModelError
 
 if TYPE_CHECKING:
@@ -53,7 +57,7 @@ def open_folder(
 
     The network is asked for nothing but what CodeGen2.5's folders lack.
     """
-    with lean.quickly() as transformers:
+    with lean.quickly(spared=device == "cpu") as transformers:
         import torch
         from huggingface_hub.errors import StrictDataclassError
         from safetensors import SafetensorError
@@ -63,9 +67,11 @@ def open_folder(
 
         try:
             tokenizer = read_tokenizer(transformers, folder, cache, report)
-            model = read_model(transformers, folder, getattr(torch, precision))
+            several = device == GPU and devices.spread(size(folder, precision))
+            model = read_model(transformers, folder, getattr(torch, precision), several)
             notes = arrange(model, folder, name)
-            model.to(device)
+            if not several:
+                model.to(device)
         except pickle.UnpicklingError as error:
             raise pickles.refusal(folder) from error
         except (*UNREADABLE, StrictDataclassError, SafetensorError) as error:
@@ -82,6 +88,10 @@ def open_folder(
             licence=licence,
             notes=tuple(filter(None, (*notes, licences.note(licence)))),
         )
+        if device == GPU:
+            from mtchat.engine.gpu import opening
+
+            return opening.engine(model, tokenizer, card)
         configs = (model.generation_config, model.config)
         return Engine(TorchDecoder(model), tokenizer, card, configs=configs)
 
@@ -96,15 +106,24 @@ def read_tokenizer(transformers: Any, folder: Path, cache: Path, report: Report)
     return tokenizer
 
 
-def read_model(transformers: Any, folder: Path, dtype: Any) -> Any:
+def size(folder: Path, precision: str) -> int:
+    """The bytes that the weights of a folder take."""
+    return sum(map(parameters, weights(folder))) * BYTES[precision]
+
+
+def read_model(transformers: Any, folder: Path, dtype: Any, several: bool = False) -> Any:
     """A model with all of its weights: transformers would make up those that the files lack.
 
-    What the files have beside them is left: old versions stored masks and tables.
+    What the files have beside them is left: old versions stored masks and tables. On `several` GPUs each has
+    some of the layers.
     """
+    if several and not importlib.util.find_spec("accelerate"):
+        raise ModelError("this model needs several GPUs: pip install accelerate")
+    spread = {"device_map": "balanced"} if several else {}
     ours = blocks.fits(settings(folder))
     kind = transformers.CodeGenForCausalLM if ours else transformers.AutoModelForCausalLM
     told = {"output_loading_info": True, "ignore_mismatched_sizes": True}
-    model, found = kind.from_pretrained(folder, dtype=dtype, **told, **PLACE)
+    model, found = kind.from_pretrained(folder, dtype=dtype, **told, **spread, **PLACE)
     if found["mismatched_keys"]:
         name, stored, expected = sorted(found["mismatched_keys"])[0]
         raise ModelError(

@@ -19,13 +19,16 @@ def load() -> Any:
 
 
 @contextlib.contextmanager
-def quickly() -> Iterator[Any]:
-    """The same, for a block that loads a model: that too would import the compiler."""
+def quickly(spared: bool = True) -> Iterator[Any]:
+    """The same, for a block that loads a model: that too would import the compiler.
+
+    Nothing is spared where a model goes on GPUs, which takes some of it.
+    """
     with collecting_nothing():
         import transformers
 
         # which parts may be left out is known for this version only; any other is imported as it comes
-        known = transformers.__version__.startswith(MEASURED) and DYNAMO not in sys.modules
+        known = spared and transformers.__version__.startswith(MEASURED) and DYNAMO not in sys.modules
         with compilers_absent() if known else contextlib.nullcontext():
             import transformers.generation.utils
             import transformers.masking_utils

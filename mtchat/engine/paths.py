@@ -109,8 +109,6 @@ class TreeDecoder(ABC):
         """
 
 
-def chunks(
-    pairs: list[tuple[TreePath, int]], most: int
-) -> Iterator[list[tuple[TreePath, int]]]:
+def chunks(pairs: list[tuple[TreePath, int]], most: int) -> Iterator[list[tuple[TreePath, int]]]:
     for first in range(0, len(pairs), most):
         yield pairs[first : first + most]

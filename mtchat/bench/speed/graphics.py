@@ -15,7 +15,10 @@ WARM = 0.8
 DECODE = Quantity("decode", "tok/s", "writing", f"{WRITTEN} tokens after {CONTEXT}, greedy, one at a time")
 TOGETHER = {
     number: Quantity(
-        f"decode_{number}", "tok/s", "writing", f"{number} replies to one prompt, sampled, all of their tokens"
+        f"decode_{number}",
+        "tok/s",
+        "writing",
+        f"{number} replies to one prompt, sampled, all of their tokens",
     )
     for number in BATCHES
 }
@@ -26,7 +29,9 @@ FIRST = {
     for length in READ
 }
 COPY = Quantity("copy", "GB/s", "memory", "a large copy on the GPU, bytes read and bytes written")
-FRACTION = Quantity("of_limit", "ratio", "memory", "bytes of weights that decode reads in a second, over copy")
+FRACTION = Quantity(
+    "of_limit", "ratio", "memory", "bytes of weights that decode reads in a second, over copy"
+)
 QUANTITIES = (DECODE, *TOGETHER.values(), *FIRST.values(), COPY, FRACTION)
 
 

@@ -18,8 +18,8 @@ from mtchat.engine.gpu.weights import Matrix, Weights
 
 WAVES = 4  # programs of an attention for each multiprocessor
 MOST_PARTS = 16  # that one path is split into
-WARPS = 4  # of one of them
 FILL = 256  # programs that keep all multiprocessors busy
+# Sizes of programs are the best of a sweep on an H100.
 WIDEST = 64  # lanes that the products here take at once
 HEADS = 256  # of the likeliest tokens that are sorted; where those hold too little, all are searched
 LOWEST = {torch.bfloat16: 16, torch.float16: 13, torch.float32: 0}  # bits of a float32 that are 0 in these
@@ -179,7 +179,7 @@ def products(
     count = matrix.weight.shape[0] // (2 if activation == GATE else 1)
     out = x.new_empty(lanes, count)
     padded = max(16, triton.next_power_of_2(lanes))
-    rows, wide, warps, stages = tiles(count, padded)
+    rows, wide, warps, stages = tiles(padded)
     blocks = triton.cdiv(count, rows)
     # where one column of programs would leave multiprocessors without work, each takes a part of a row
     parts = 1 if activation == GATE else min(triton.next_power_of_2(triton.cdiv(FILL, blocks)), 8)
@@ -194,18 +194,22 @@ def products(
     return out
 
 
-def tiles(rows: int, lanes: int) -> tuple[int, int, int, int]:
+def tiles(lanes: int) -> tuple[int, int, int, int]:
     """Rows and columns that a program of `products` takes at a time, its warps, and how far it loads ahead."""
-    return (16 if rows <= 8192 else 32), 128, 4, 4
+    return (32, 128, 4, 4) if lanes <= 16 else (32, 64, 4, 5)
 
 
 def tile(rows: int, columns: int) -> tuple[int, int, int]:
-    """Rows and columns that a program takes at a time, and its warps: the best of a sweep on an H100."""
-    if columns < 4096 and 4096 < rows < 20000:
-        return 8, 256, 4
-    if columns <= 1024:
-        return 8, 512, 4
-    return (1 if rows <= 6144 else 2), 2048, 8
+    """Rows and columns that a program of `product` takes at a time, and its warps."""
+    if rows <= 1024:
+        return 1, 2048, 8
+    if rows <= 2048:
+        return 4, 1024, 8
+    if rows <= 4096 or 2048 <= columns < 4096:
+        return 2, 1024, 4
+    if columns < 2048:
+        return 8, (256 if rows < 20000 else 512), 4
+    return 2, 2048, 8
 
 
 def chained() -> dict[str, bool]:
@@ -340,9 +344,7 @@ def attend_kernel(
         tl.store(counters + lane * KV + kv, 0)
 
 
-def attend(
-    inner: Tensor, keys: Tensor, values: Tensor, place: Board, weights: Weights, out: Tensor
-) -> None:
+def attend(inner: Tensor, keys: Tensor, values: Tensor, place: Board, weights: Weights, out: Tensor) -> None:
     """As `plain.attend`."""
     shape, lanes = weights.shape, len(inner)
     group = shape.heads // shape.kv_heads
@@ -358,7 +360,7 @@ def attend(
         aside[0][2 * cut :], aside[0][:cut], aside[0][cut : 2 * cut], aside[1], shape.width**-0.5,
         HEADS=shape.heads, KV=shape.kv_heads, GROUP=group, PADDED=padded, D=shape.width, DP=deep,
         R=shape.rotated, INTERLEAVED=shape.interleaved, PARTS=parts,
-        BLOCK=64 if deep <= 128 else 32, CHAINED=CHAINED, num_warps=WARPS, **chained(),
+        BLOCK=64 if deep <= 128 else 32, CHAINED=CHAINED, num_warps=8 if padded > 1 else 4 if deep > 64 else 2, **chained(),
     )  # fmt: skip
 
 

@@ -14,11 +14,12 @@ SHARE = 0.6  # of the memory that is free beside the weights
 
 
 def engine(model: Any, tokenizer: Any, card: ModelCard) -> Engine:
-    """The engine of a model that is on a GPU; it is not to be used otherwise from then on."""
+    """The engine of a model that is on a GPU, or spread over some; it is not to be used otherwise then."""
     import torch
 
     configs = (model.generation_config, model.config)
-    if not importlib.util.find_spec("triton") or obstacle(model.config, type(model).__name__):
+    spread = len({each.device for each in model.parameters()}) > 1
+    if spread or not importlib.util.find_spec("triton") or obstacle(model.config, type(model).__name__):
         return Engine(TorchDecoder(model), tokenizer, card, configs=configs)
     from mtchat.engine.gpu import kernels
 

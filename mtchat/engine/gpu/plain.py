@@ -102,9 +102,7 @@ def split(inner: Tensor, shape: Shape) -> tuple[Tensor, Tensor, Tensor]:
     return queries, keys, values
 
 
-def attend(
-    inner: Tensor, keys: Tensor, values: Tensor, place: Board, weights: Weights, out: Tensor
-) -> None:
+def attend(inner: Tensor, keys: Tensor, values: Tensor, place: Board, weights: Weights, out: Tensor) -> None:
     """Attention of one token of each lane over its path, itself included: to `out` (B, H * D).
 
     `inner` (B, N) begins with the token's query, key and value; `keys` and `values` (C, KV, D) are the slots

@@ -150,9 +150,7 @@ def llama(model: Any) -> Weights:
     angles = inner.rotary_emb(inner.embed_tokens.weight, places[None])  # rounded as the weights are
     cosines, sines = (each[0, :, : width // 2].float().contiguous() for each in angles)
     return Weights(
-        Shape(
-            heads, kv_heads, width, width, False, config.max_position_embeddings, config.vocab_size
-        ),
+        Shape(heads, kv_heads, width, width, False, config.max_position_embeddings, config.vocab_size),
         inner.embed_tokens.weight,
         tuple(layer(block) for block in inner.layers),
         matrix(model.lm_head.weight, None, norm_of(inner.norm)),
