@@ -59,7 +59,8 @@ class Piece:
 @dataclass(frozen=True)
 class ModelCard:
     """What the rest of the program knows about a model: `architecture` as in config.json, `chat` when it
-    has a chat template, `context` the tokens it can see, `fingerprint` a SHA-256 of its weights."""
+    has a chat template, `context` the tokens it can see, `fingerprint` a SHA-256 of its weights, `marks` what
+    its tokenizer has beside words, such as <|endoftext|> and the marks of a hole."""
 
     name: str
     architecture: str = ""
@@ -68,3 +69,4 @@ class ModelCard:
     fingerprint: str = ""
     precision: str = "float32"
     licence: str = ""
+    marks: frozenset[str] = frozenset()

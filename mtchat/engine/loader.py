@@ -134,6 +134,7 @@ def open_folder(folder: Path, name: str, fingerprint: str, precision: str, devic
             context=context(model.config),
             fingerprint=fingerprint,
             precision=precision,
+            marks=frozenset(tokenizer.added_tokens_encoder),
         )
         configs = (model.generation_config, model.config)
         return Engine(TorchDecoder(model), tokenizer, card, configs=configs)
