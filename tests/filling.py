@@ -1,6 +1,6 @@
 """How well holes in code are filled: one statement or value of MBPP's own solutions is taken out.
 
-    python -m tests.filling --data mbpp_sanitized.json [--model starter-small] [--problems 120] [--out FILE.jsonl]
+    python -m tests.filling --data mbpp_sanitized.json [--model starter-small] [--problems 120] [--out FILE]
 
 Each is filled greedily at once in two ways, by what stands before and after it and by having the code written
 again, and as /code does, with its tries. What comes of it must pass all tests of the problem.
@@ -63,7 +63,9 @@ def holed(data: Path) -> Iterator[Holed]:
     """Each solution with one hole, the same each time; those with nothing to take out are passed over."""
     solutions = {str(each["task_id"]): each["code"] for each in json.loads(data.read_text())}
     for task in mbpp.tasks(data, SINGLE):
-        code = "\n".join(line.rstrip() for line in solutions[task.problem].expandtabs(4).splitlines()).strip("\n")
+        code = "\n".join(line.rstrip() for line in solutions[task.problem].expandtabs(4).splitlines()).strip(
+            "\n"
+        )
         chance = random.Random(task.problem)
         kind = chance.choice((STATEMENT, STATEMENT, VALUE))
         spans = sorted(set(statements(code) if kind == STATEMENT else values(code)))
@@ -97,7 +99,9 @@ def values(code: str) -> Iterator[tuple[int, int]]:
 def span(code: str, node: ast.stmt | ast.expr) -> tuple[int, int]:
     """Where a node begins and ends, in characters."""
     lines = code.encode().split(b"\n")
-    before = [sum(len(line) + 1 for line in lines[: number - 1]) for number in (node.lineno, node.end_lineno or 0)]
+    before = [
+        sum(len(line) + 1 for line in lines[: number - 1]) for number in (node.lineno, node.end_lineno or 0)
+    ]
     places = (before[0] + node.col_offset, before[1] + (node.end_col_offset or 0))
     start, end = (len(code.encode()[:place].decode()) for place in places)
     return start, end
@@ -113,9 +117,7 @@ WAYS: dict[str, Way] = {
         between(maker, place, infill.load(infill.choose(maker.card)), Sampling())
     ),
     "rewritten": lambda maker, place: at_once(rewritten(maker, place, Sampling())),
-    "as /code": lambda maker, place: filled(
-        maker, place.session, place.number, place.turn.chunk, Sampling()
-    ),
+    "as /code": lambda maker, place: filled(maker, place.session, place.number, place.turn.chunk, Sampling()),
 }
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
-from mtchat.cli.editing import edit
+from mtchat.cli.editing import edit, recode
 from mtchat.cli.loading import Loading
 from mtchat.cli.wiring import wait_for
 from mtchat.core.given import Given
@@ -54,7 +54,7 @@ class Script:
     """What to do: instructions in order, whether to print the program's output, whether to mend failures.
 
     `attached` are files that programs get copies of, beside those of the session. The instruction takes the
-    place of that of turn `edit`; 0 adds a turn.
+    place of that of turn `edit`; 0 adds a turn. It is code for that turn where it is `written`.
     """
 
     instructions: Sequence[str]
@@ -64,6 +64,7 @@ class Script:
     settings: Settings
     attached: Sequence[Path] = ()
     edit: int = 0
+    written: bool = False
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,8 @@ class Player:
     def turn(self, instruction: str) -> bool:
         """One turn, mended where that was asked for; False when the user stopped it."""
         if self.script.edit:
-            return edit(self, self.script.edit, instruction)
+            change = recode if self.script.written else edit
+            return change(self, self.script.edit, instruction)
         self.view.heading(f"{len(self.session.path) + 1}› {instruction}")
         before = self.session
         if claim := claimed(instruction, before):

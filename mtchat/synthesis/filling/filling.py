@@ -5,6 +5,7 @@ Of some tries the first is taken with which the code parses and runs, else the o
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from mtchat.core.hole import HOLE, Hole, first_hole, stood_in
 from mtchat.core.memory import remembered
@@ -81,14 +82,14 @@ def fill(maker: Synthesizer, place: Place, sampling: Sampling) -> str:
             best, furthest = code, reach(session)
     if not best:
         raise MtchatError(
-            f"{maker.card.name or 'the model'} wrote nothing that fits the hole in turn {place.number}; say what "
-            "is to stand there, as in <<fill: compute the median>>, or write it by hand"
+            f"{maker.card.name or 'the model'} wrote nothing that fits the hole in turn {place.number}; "
+            "say what is to stand there, as in <<fill: compute the median>>, or write it by hand"
         )
     return best
 
 
 def ways(maker: Synthesizer, place: Place, sampling: Sampling) -> Iterator[str]:
-    """Code with the hole filled, try by try, each warmer than the first; what does not parse is passed over."""
+    """Code with the hole filled, try by try, warmer after the first; what does not parse is left out."""
     name = infill.choose(maker.card)
     if not name and not maker.card.chat:
         raise MtchatError(
@@ -104,16 +105,15 @@ def ways(maker: Synthesizer, place: Place, sampling: Sampling) -> Iterator[str]:
 
 
 def between(maker: Synthesizer, place: Place, way: Infill, sampling: Sampling) -> Iterator[str]:
-    """The code with the hole filled by a model that is given what stands before and after it, if it parses."""
+    """The code with the hole filled by a model that is told what stands before and after it."""
     context = asked(maker, place, way, sampling)
     if context.problem:
         raise MtchatError(context.problem)
     if context.fitted:
         maker.watch(Fitted(context.fitted))
-    text = one(maker.complete, Middle(way, place.hole), context.prompt, sampling).text
-    for code in placings(way.cut(text).code, place.hole):
-        yield code
-        return
+    suffix = after(place.hole, place.later)
+    text = one(maker.complete, Middle(way, place.hole, suffix), context.prompt, sampling).text
+    yield from islice(placings(way.cut(text).code, place.hole, suffix), 1)
 
 
 def asked(maker: Synthesizer, place: Place, way: Infill, sampling: Sampling) -> Context:
@@ -131,7 +131,7 @@ def asked(maker: Synthesizer, place: Place, way: Infill, sampling: Sampling) -> 
 
 
 def before(path: Sequence[Turn], place: Place, preamble: str) -> str:
-    """All that stands before a hole: the program so far, each turn under its instruction, and its own lines."""
+    """All that stands before a hole: the program, each turn under its instruction, and its own lines."""
     hole = place.hole
     parts = [f"{preamble.strip()}\n\n"] if preamble.strip() else []
     parts += [f"{commented(turn.wish)}{turn.chunk.rstrip()}\n\n" for turn in path if turn.chunk.strip()]
@@ -157,8 +157,12 @@ def rewritten(maker: Synthesizer, place: Place, sampling: Sampling) -> Iterator[
     wanted = hole.hint or MISSING
     mark = f"# TODO: {wanted}"
     holed = replace(place.turn, chunk=hole.filled(hole.margin + mark if hole.alone else "..."))
-    gap = f"the line `{mark}`" if hole.alone else f"the `...` in the line `{hole.margin.strip()}...{hole.remainder}`"
-    wish = f"Replace {gap} with {wanted}, and leave every other line as it is."
+    line = f"{hole.margin.strip()}...{hole.remainder.rstrip()}"
+    gap = f"the line `{mark}`" if hole.alone else f"the `...` in the line `{line}`"
+    wish = (
+        f"Code is missing where {gap} is. "
+        f"Put {wanted} in its place: real Python that does what the step says."
+    )
     context = maker.again_about(
         base,
         place.number,

@@ -1,79 +1,113 @@
-"""Puts what a model wrote for a hole into the code: without what it repeats, as deep as the hole stands. Pure.
+"""Puts what a model wrote for a hole into code: without what it repeats, as deep as the hole stands. Pure.
 
-Models that were trained to chat often go on after the hole and write again what follows it, or begin with what
-stands before it.
+Models that were trained to chat often go on after the hole and write again what follows it, or begin with
+what stands before it.
 """
 
+import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-from mtchat.core.hole import Hole, stood_in
-from mtchat.core.names import parses
+from mtchat.core.hole import STAND_IN, Hole, stood_in
+from mtchat.core.names import parses, tree
 from mtchat.prompting.family import Cut
+from mtchat.prompting.reply import masked
 from mtchat.synthesis.writing import Ending
 
-CERTAIN = 2  # lines in a row that are those after the hole, so that they are no accident
+CERTAIN = 2  # lines in a row that are those before the hole, so that they are no accident
 LEAST = 3  # characters of the rest of the hole's line that are no accident either
 FENCE = "```"
+LEAVING = ast.Return | ast.Raise | ast.Break | ast.Continue
 
 
 @dataclass(frozen=True)
 class Middle:
-    """Where what is written into a hole ends: by the model's own marks, or where it goes on behind the hole."""
+    """Where what is written into a hole ends: by the model's own marks, or where it goes on behind the hole.
+
+    `suffix` is all that the model was told to stand after it.
+    """
 
     ending: Ending
     hole: Hole
+    suffix: str
 
     def cut(self, text: str) -> Cut:
         found = self.ending.cut(text)
         if found.finished:
             return found
+        if not self.hole.alone:
+            return Cut(text, finished=value_end(text) < len(text.rstrip()))
         whole = text.split("\n")[:-1]  # the last line may still grow
-        lines = placed(whole, self.hole.margin) if self.hole.alone else whole
-        ended = fenced(lines) or repeats(lines, self.hole) < len(lines) or leaves(lines, self.hole)
+        lines = placed(whole, self.hole.margin)
+        ended = fenced(lines) or repeats(lines, self.suffix) < len(lines) or leaves(lines, self.hole)
         return Cut("\n".join(whole), finished=True) if ended else found
 
 
-def placings(text: str, hole: Hole) -> Iterator[str]:
-    """The code with the hole filled by what was written, in the ways that it may be meant, the likeliest first.
+def placings(text: str, hole: Hole, suffix: str) -> Iterator[str]:
+    """The code with the hole filled, in the ways that what was written may be meant, the likeliest first.
 
-    All of them parse, with anything in the holes that are left, and put something into this one.
+    All of them parse, with anything in the holes that are left, put something into this one, and do not keep
+    what follows it from being reached.
     """
     seen = set()
-    for piece in pieces(unfenced(text).rstrip().split("\n"), hole):
+    dead = unreachable(hole.filled(hole.margin + STAND_IN if hole.alone else STAND_IN))
+    for piece in pieces(unfenced(text).rstrip().split("\n"), hole, suffix):
         code = hole.filled(piece)
-        if piece.strip() and piece not in seen and parses(stood_in(code)):
+        fits = piece.strip() and piece not in seen and parses(stood_in(code))
+        if fits and unreachable(code) <= dead:
             yield code
         seen.add(piece)
 
 
-def pieces(lines: Sequence[str], hole: Hole) -> Iterator[str]:
+def pieces(lines: Sequence[str], hole: Hole, suffix: str) -> Iterator[str]:
     """What may be meant to stand in the hole; ever less of it, since the end may be missing or too much."""
     if not hole.alone:
         yield from within("\n".join(lines), hole)
-        lines = lines[: repeats(lines, hole)]
+        lines = lines[: repeats(lines, suffix)]
     else:
-        for own in (placed(unspoken(lines, hole), hole.margin), list(lines)):
-            short = own[: repeats(own, hole)]
-            yield "\n".join(inner(short, hole))
-            yield "\n".join(short)
+        own, lines = list(lines), inner(placed(unspoken(lines, hole), hole.margin), hole)
+        yield "\n".join(lines[: repeats(lines, suffix)])
+        yield "\n".join(lines)
+        if shallower(own, hole):  # the hole may stand too deep, and the model knew better
+            yield "\n".join(own[: repeats(own, suffix)])
             yield "\n".join(own)
-        lines = placed(unspoken(lines, hole), hole.margin)
     for end in range(len(lines), 0, -1):
         yield "\n".join(lines[:end])
 
 
 def within(text: str, hole: Hole) -> Iterator[str]:
     """What may be meant within a line: without the rest of that line where the model wrote it too."""
-    first, rest = text.partition("\n")[0], hole.remainder.rstrip()
-    for each in (first, text):
-        if rest and each.endswith(rest):
-            less = each.removesuffix(rest)
-            yield from (less, each) if len(rest.strip()) >= LEAST else (each, less)
-        elif len(rest.strip()) >= LEAST and rest in each:
-            yield each[: each.index(rest)]
-        else:
-            yield each
+    value, rest = text[: value_end(text)].rstrip(), hole.remainder.strip()
+    least = max(value.rfind(rest), 0) if len(rest) >= LEAST else 0
+    if least:
+        yield value[:least].rstrip()
+    yield value
+    if rest and value.endswith(rest):
+        yield value.removesuffix(rest).rstrip()
+    yield text.partition("\n")[0]
+
+
+def value_end(text: str) -> int:
+    """Where a value ends: at a bracket that it did not open, a comment, or the end of its line."""
+    depth = 0
+    for place, sign in enumerate(masked(text)):
+        depth += (sign in "([{") - (sign in ")]}")
+        if depth < 0 or (depth == 0 and (sign == "#" or (sign == "\n" and text[:place].strip()))):
+            return place
+    return len(text)
+
+
+def unreachable(code: str) -> int:
+    """How many statements stand behind one that leaves their block."""
+    module = tree(stood_in(code))
+    blocks = [
+        block
+        for node in ast.walk(module or ast.Module([], []))
+        for name in ("body", "orelse", "finalbody")
+        if isinstance(block := getattr(node, name, None), list)
+    ]
+    return sum(isinstance(each, LEAVING) for block in blocks for each in block[:-1])
 
 
 def placed(lines: Sequence[str], margin: str) -> list[str]:
@@ -96,16 +130,26 @@ def unspoken(lines: Sequence[str], hole: Hole) -> Sequence[str]:
     return lines
 
 
-def repeats(lines: Sequence[str], hole: Hole) -> int:
-    """Where lines begin that stand after the hole; the end where there are none."""
-    below = hole.after.partition("\n")[2] if hole.alone else hole.after
-    after = [line.rstrip() for line in stood_in(below).split("\n") if line.strip()][:CERTAIN]
+def repeats(lines: Sequence[str], suffix: str) -> int:
+    """Where lines begin that stand after the hole; the end where there are none.
+
+    One line alone must be the first after the hole, and the last of those that were written.
+    """
+    after = [line.rstrip() for line in suffix.split("\n") if line.strip()]
+    pairs = set(pairwise(after))
     said = [(place, line.rstrip()) for place, line in enumerate(lines) if line.strip()]
-    for at, (place, _) in enumerate(said):
-        found = [line for _, line in said[at : at + len(after)]]
-        if after and found == after[: len(found)] and (place or len(found) == len(after)):
+    for (place, line), (_, following) in pairwise(said):
+        if (line, following) in pairs:
             return place
+    if after and len(said) > 1 and said[-1][1] == after[0]:
+        return said[-1][0]
     return len(lines)
+
+
+def shallower(lines: Sequence[str], hole: Hole) -> bool:
+    """Whether what was written begins less deep than the hole stands."""
+    first = next((line for line in lines if line.strip()), hole.margin)
+    return not first.startswith(hole.margin)
 
 
 def inner(lines: Sequence[str], hole: Hole) -> Sequence[str]:
