@@ -1,9 +1,10 @@
 """How well holes in code are filled: one statement or value of MBPP's own solutions is taken out.
 
-    python -m tests.filling --data mbpp_sanitized.json [--model starter-small] [--problems 120] [--out FILE]
+    python -m tests.filling --data mbpp_sanitized.json [--model starter-small] [--problems 120]
+        [--ways infill,rewritten] [--out FILE]
 
 Each is filled greedily at once in two ways, by what stands before and after it and by having the code written
-again, and as /code does, with its tries. What comes of it must pass all tests of the problem.
+again, and as /code does, with several tries. What comes of it must pass all tests of the problem.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import json
 import random
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -117,19 +118,19 @@ WAYS: dict[str, Way] = {
         between(maker, place, infill.load(infill.choose(maker.card)), Sampling())
     ),
     "rewritten": lambda maker, place: at_once(rewritten(maker, place, Sampling())),
-    "as /code": lambda maker, place: filled(maker, place.session, place.number, place.turn.chunk, Sampling()),
+    "tries": lambda maker, place: filled(maker, place.session, place.number, place.turn.chunk, Sampling()),
 }
 
 
-def judged(each: Holed, maker: Synthesizer, run: Callable[[Program], Outcome]) -> Row:
+def judged(each: Holed, maker: Synthesizer, run: Callable[[Program], Outcome], ways: Sequence[str]) -> Row:
     hole = first_hole(each.code)
     assert hole is not None
     wish = each.task.instructions[0].split("\n")[0]
     place = Place(Session().extend((Turn(wish, each.code),)), 1, hole)
     row = Row(each.task.problem, each.kind, each.gone)
-    for name, way in WAYS.items():
+    for name in ways:
         try:
-            row.codes[name] = way(maker, place)
+            row.codes[name] = WAYS[name](maker, place)
         except MtchatError:
             row.codes[name] = ""
         row.passed[name] = mbpp.score(each.task, (row.codes[name],), run).strict
@@ -140,7 +141,7 @@ def report(rows: list[Row]) -> Iterator[str]:
     for kind in (STATEMENT, VALUE, "all"):
         mine = [row for row in rows if kind in (row.kind, "all")]
         shares = Counter(name for row in mine for name, passed in row.passed.items() if passed)
-        yield f"{kind}: " + ", ".join(f"{name} {shares[name]} of {len(mine)}" for name in WAYS)
+        yield f"{kind}: " + ", ".join(f"{name} {shares[name]} of {len(mine)}" for name in rows[0].passed)
 
 
 def main() -> None:
@@ -148,6 +149,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", default="starter-small")
     parser.add_argument("--problems", type=int, default=120)
+    parser.add_argument("--ways", default=",".join(WAYS), help=f"of {', '.join(WAYS)}")
     parser.add_argument("--out", type=Path, help="where each row is written")
     args = parser.parse_args()
     model = wiring.engine(args.model, "auto", lambda stage: None)
@@ -169,7 +171,7 @@ def main() -> None:
         for each in holed(args.data):
             if len(rows) == args.problems:
                 break
-            rows.append(judged(each, maker, run))
+            rows.append(judged(each, maker, run, args.ways.split(",")))
             print(rows[-1].problem, rows[-1].passed, file=sys.stderr)
             if args.out:
                 with args.out.open("a") as out:

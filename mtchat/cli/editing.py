@@ -41,7 +41,7 @@ def recode(player: "Player", number: int, code: str) -> bool:
             maker = replace(player.maker, look=player.look if player.maker.run else None)
             new = filled(maker, old, number, code, player.script.settings.sampling)
             show(view, code, new)
-        made = written(old, number, new)
+        made = written(old.beside(player.session), number, new)
         player.save(made)
         made = player.maker.tried(made)
         if stopped(made, base):

@@ -67,11 +67,12 @@ def pieces(lines: Sequence[str], hole: Hole, suffix: str) -> Iterator[str]:
         lines = lines[: repeats(lines, suffix)]
     else:
         own, lines = list(lines), inner(placed(unspoken(lines, hole), hole.margin), hole)
+        theirs = [own[: repeats(own, suffix)], own] if misplaced(own, hole) else []
+        if hole.after[len(hole.remainder) :].strip("\n").startswith((" ", "\t")) and not hole.margin:
+            yield from map("\n".join, theirs)
         yield "\n".join(lines[: repeats(lines, suffix)])
         yield "\n".join(lines)
-        if shallower(own, hole):  # the hole may stand too deep, and the model knew better
-            yield "\n".join(own[: repeats(own, suffix)])
-            yield "\n".join(own)
+        yield from map("\n".join, theirs)
     for end in range(len(lines), 0, -1):
         yield "\n".join(lines[:end])
 
@@ -114,10 +115,17 @@ def placed(lines: Sequence[str], margin: str) -> list[str]:
     """Lines with the first as deep as the hole, and the others as deep below it as they were written."""
     first = next((line for line in lines if line.strip()), "")
     depth = len(first) - len(first.lstrip())
-    return [
-        (margin + line[min(depth, len(line) - len(line.lstrip())) :]).rstrip() if line.strip() else ""
-        for line in lines
-    ]
+    return [shifted(line, depth, margin) for line in lines]
+
+
+def shifted(line: str, depth: int, margin: str) -> str:
+    """A line that is as deep in relation to the margin as it was to a depth."""
+    own = len(line) - len(line.lstrip())
+    if not line.strip():
+        return ""
+    if own < depth:
+        return (margin[: max(len(margin) - depth + own, 0)] + line.lstrip()).rstrip()
+    return (margin + line[depth:]).rstrip()
 
 
 def unspoken(lines: Sequence[str], hole: Hole) -> Sequence[str]:
@@ -146,10 +154,10 @@ def repeats(lines: Sequence[str], suffix: str) -> int:
     return len(lines)
 
 
-def shallower(lines: Sequence[str], hole: Hole) -> bool:
-    """Whether what was written begins less deep than the hole stands."""
+def misplaced(lines: Sequence[str], hole: Hole) -> bool:
+    """Whether what was written begins at another depth than the hole has: the user may not have minded."""
     first = next((line for line in lines if line.strip()), hole.margin)
-    return not first.startswith(hole.margin)
+    return first[: len(first) - len(first.lstrip())] != hole.margin
 
 
 def inner(lines: Sequence[str], hole: Hole) -> Sequence[str]:
