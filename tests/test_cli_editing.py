@@ -54,13 +54,20 @@ def run(program: Program, limits: Limits, place: Path | None, given: Given) -> O
 BOX = Sandbox(run, lambda program, limits, given: run(program, limits, None, given), lambda: "")
 
 
-def played(folder: Path, *words: str, edit: int = 0, refusal: str = "") -> tuple[int, str]:
+def played(
+    folder: Path,
+    *words: str,
+    edit: int = 0,
+    refusal: str = "",
+    written: bool = False,
+    model: type[Pupil] = Pupil,
+) -> tuple[int, str]:
     """The exit code of a script and what it said; the session is saved as `played`."""
     err = io.StringIO()
     box = Sandbox(BOX.run, BOX.look, lambda: refusal)
     with Log.open(folder / "played.jsonl") as log:
-        script = Script(words, False, False, "", Settings(policy="plain"), edit=edit)
-        code = play(script, log, Loading("pupil", lambda report: Pupil()), box, View(err, False, False))
+        script = Script(words, False, False, "", Settings(policy="plain"), edit=edit, written=written)
+        code = play(script, log, Loading("pupil", lambda report: model()), box, View(err, False, False))
     return code, err.getvalue()
 
 
@@ -115,3 +122,49 @@ def test_edit_wants_a_session_a_turn_and_one_instruction(
 ) -> None:
     assert main(words) == ExitCode.USAGE
     assert "--edit N changes turn N of a SESSION" in capsys.readouterr().err
+
+
+class Filler(Pupil):
+    """A pupil that fills holes with 5, unless it is stopped."""
+
+    def __init__(self) -> None:
+        self.card = ModelCard(
+            "pupil", chat=True, context=1000, marks=frozenset(["<|fim_prefix|>", MIDDLE, SUFFIX])
+        )
+
+    def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+        if not prompt.text:
+            yield from super().complete(prompt, sampling)
+        elif "stop" in prompt.text:
+            raise KeyboardInterrupt
+        else:
+            yield Piece("5<|fim_pad|>")
+
+
+MIDDLE, SUFFIX = "<|fim_middle|>", "<|fim_suffix|>"
+
+
+@pytest.mark.parametrize(("text", "new"), [("x = 7", "x = 7"), ("x = <<fill>> + 2", "x = 5 + 2")])
+def test_code_of_a_file_takes_the_place_of_a_turns_with_its_holes_filled(
+    text: str, new: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    played(tmp_path, "set x", "show")
+    capsys.readouterr()
+    status, told = played(tmp_path, text, edit=1, written=True, model=Filler)
+    assert status == ExitCode.DONE
+    assert capsys.readouterr().out == f"{new}\n\nprint(x)\n"
+    assert ("- x = <<fill>> + 2\n+ x = 5 + 2\n" in told) is ("fill" in text)
+    assert "turn 2 is kept" in told
+    after = load(tmp_path / "played.jsonl")
+    assert code(after) == [new, "print(x)"]
+    assert after.path_to(after.branches["before-edit-1"])[0].chunk == "x = 6"
+
+
+def test_a_hole_that_is_stopped_in_a_script_leaves_the_program_and_keeps_the_code(tmp_path: Path) -> None:
+    played(tmp_path, "set x", "show")
+    before = load(tmp_path / "played.jsonl")
+    status, _ = played(tmp_path, "stop = <<fill>>", edit=1, written=True, model=Filler)
+    assert status == ExitCode.INTERRUPTED
+    after = load(tmp_path / "played.jsonl")
+    assert after.path == before.path
+    assert [turn.chunk for turn in after.children("")] == ["x = 6", "stop = <<fill>>"]

@@ -19,6 +19,7 @@ from mtchat.bench.speed.peer import Peer
 from mtchat.core.session import Session
 from mtchat.errors import UsageError
 from mtchat.prompting.family import GUIDANCE, Family
+from mtchat.prompting.infill import Infill
 from mtchat.repl.desk import Desk
 from mtchat.sandbox.backend import Backend
 from mtchat.synthesis.policy import Policy
@@ -27,7 +28,12 @@ HOUSE = Path(mtchat.__file__).parent
 CLOSED = {
     *("mtchat.bench.quality", "mtchat.bench.speed", "mtchat.engine.codegen", "mtchat.engine.native"),
     *("mtchat.core.plain", "mtchat.repl.lesson", "mtchat.synthesis.claim", "mtchat.synthesis.correction"),
-    *("mtchat.synthesis.derivation", "mtchat.synthesis.lesson", "mtchat.synthesis.rework"),
+    *(
+        "mtchat.synthesis.derivation",
+        "mtchat.synthesis.filling",
+        "mtchat.synthesis.lesson",
+        "mtchat.synthesis.rework",
+    ),
     *("mtchat.sandbox.inside", "mtchat.sandbox.kernel", "mtchat.sandbox.warm"),
 }
 
@@ -55,6 +61,12 @@ def keeps(module: ModuleType, contract: type) -> None:
 def is_family(module: ModuleType) -> None:
     keeps(module, Family)
     for name, wanted in methods(Family).items():
+        assert get_type_hints(getattr(module, name))["return"] == get_type_hints(wanted)["return"]
+
+
+def is_infill(module: ModuleType) -> None:
+    keeps(module, Infill)
+    for name, wanted in methods(Infill).items():
         assert get_type_hints(getattr(module, name))["return"] == get_type_hints(wanted)["return"]
 
 
@@ -113,6 +125,7 @@ def is_policy(module: ModuleType) -> None:
 CONTRACTS = {
     "mtchat.synthesis.policies": is_policy,
     "mtchat.prompting.families": is_family,
+    "mtchat.prompting.infills": is_infill,
     "mtchat.sandbox.backends": is_backend,
     "mtchat.export.formats": is_format,
     "mtchat.repl.commands": is_command,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.core.turn import KEPT
+from mtchat.core.turn import EDITED, KEPT
 from mtchat.sandbox import sandbox
 from mtchat.starter import cache
 from mtchat.store import load
@@ -21,6 +21,7 @@ pytestmark = [
 ]
 MODEL = ["-m", "mtchat", "--model", "starter-small", "--max-tokens", "48", "--policy", "select"]
 BROKEN = "#!/bin/sh\nprintf 'print(scale * factr)\\n' > \"$1\"\n"
+HOLED = "#!/bin/sh\nprintf 'def add(a, b):\\n    return <<fill>>\\n\\nprint(add(2, 3))\\n' > \"$1\"\n"
 
 
 @pytest.fixture
@@ -37,6 +38,22 @@ def screen(folder: Path) -> Iterator[Terminal]:
     with terminal([*MODEL, "story"], folder, {"EDITOR": str(folder / "editor"), "VISUAL": ""}) as screen:
         screen.wait("1› ", 30)
         yield screen
+
+
+def test_a_hole_in_a_turns_code_is_filled(folder: Path) -> None:
+    (folder / "editor").write_text(HOLED)
+    words = [*MODEL, "--max-tokens", "32", "--policy", "plain", "story"]
+    with terminal(words, folder, {"EDITOR": str(folder / "editor"), "VISUAL": ""}) as screen:
+        screen.wait("1› ", 30)
+        screen.send("Define a function add of a and b" + ENTER)
+        screen.wait("\n2› ", 60)
+        screen.send("/code 1" + ENTER)
+        screen.wait("/goto before-edit-1 goes back", 60)
+        assert "\n-     return <<fill>>\n+     return a + b\n" in screen.text
+        assert "\n│ 5\n" in screen.text
+        assert session(folder).path[0].status == EDITED
+        screen.send(CTRL_D)
+        assert screen.ended(30) == 0
 
 
 def session(folder: Path):

@@ -91,6 +91,12 @@ def talk() -> Parser:
         metavar="N",
         help="-p TEXT takes the place of turn N's instruction; later turns that do not fit are made again",
     )
+    parser.add_argument(
+        "--code",
+        nargs=2,
+        metavar=("N", "FILE"),
+        help="the code in FILE takes the place of turn N's; the model fills <<fill>> or <<fill: what>> in it",
+    )
     parser.add_argument("--fix", action="store_true", help="ask the model to mend each turn that fails")
     attach_option(parser)
     model_options(parser)

@@ -1,20 +1,58 @@
 """Changes a turn of a session without a terminal, and derives the later ones again."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mtchat.core.dependencies import said
+from mtchat.core.hole import first_hole
 from mtchat.core.reference import resolved
 from mtchat.core.session import Session
+from mtchat.repl.difference import show
 from mtchat.repl.rederiving import report, told, with_name
-from mtchat.synthesis.derivation.rederive import judged, never, rederive, stopped
+from mtchat.synthesis import filled
+from mtchat.synthesis.derivation.rederive import judged, never, rederive, stopped, written
 
 if TYPE_CHECKING:
     from mtchat.cli.scripted import Player
 
 
 def edit(player: "Player", number: int, instruction: str) -> bool:
-    """Turn `number` made again from another instruction, then the later ones; False when the user stopped it.
+    """Turn `number` made again from another instruction, then the later ones; False when that was stopped."""
+    old = player.session
+    replaces = old.numbered(number).id
+    wish = resolved(instruction, old)
+
+    def change(base: Session) -> Session:
+        player.view.heading(f"{number}› {instruction}")
+        return take(player, base, wish.text, wish.typed, replaces)
+
+    return replaced(player, number, change)
+
+
+def recode(player: "Player", number: int, code: str) -> bool:
+    """Turn `number` with code that the user wrote, its holes filled, then the later ones."""
+    old, view = player.session, player.view
+
+    def change(base: Session) -> Session:
+        new = code
+        if first_hole(code):
+            player.save(written(old, number, code))
+            maker = replace(player.maker, look=player.look if player.maker.run else None)
+            new = filled(maker, old, number, code, player.script.settings.sampling)
+            show(view, code, new)
+        made = written(old.beside(player.session), number, new)
+        player.save(made)
+        made = player.maker.tried(made)
+        if stopped(made, base):
+            raise KeyboardInterrupt
+        return made
+
+    return replaced(player, number, change)
+
+
+def replaced(player: "Player", number: int, change: Callable[[Session], Session]) -> bool:
+    """Another turn in the place of one, and what comes of the later ones; False when the user stopped it.
 
     Until all is done the old program stays the live one.
     """
@@ -24,9 +62,7 @@ def edit(player: "Player", number: int, instruction: str) -> bool:
         view.note(f"{uses} of turn {number}")
     player.live = old
     try:
-        view.heading(f"{number}› {instruction}")
-        wish = resolved(instruction, old)
-        made = take(player, base, wish.text, wish.typed, old.numbered(number).id)
+        made = change(base)
         look = player.look if player.maker.run else None
         derived = rederive(
             old,

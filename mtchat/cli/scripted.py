@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
-from mtchat.cli.editing import edit
+from mtchat.cli.editing import edit, recode
 from mtchat.cli.loading import Loading
 from mtchat.cli.wiring import wait_for
 from mtchat.core.given import Given
@@ -56,7 +56,8 @@ class Script:
     """What to do: instructions in order, whether to print the program's output, whether to mend failures.
 
     `attached` are files that programs get copies of, beside those of the session. The instruction takes the
-    place of that of turn `edit`; 0 adds a turn. `language` is the one that was asked for, "" for what it is.
+    place of that of turn `edit`; 0 adds a turn. It is code for that turn where it is `written`. `language` is
+    the one that was asked for, "" for what it is.
     """
 
     instructions: Sequence[str]
@@ -67,6 +68,7 @@ class Script:
     attached: Sequence[Path] = ()
     edit: int = 0
     language: str = ""
+    written: bool = False
 
     def spoken(self, session: Session) -> Session:
         """The session in the language that was asked for; an error where it has turns in another."""
@@ -168,7 +170,8 @@ class Player:
     def turn(self, instruction: str) -> bool:
         """One turn, mended where that was asked for; False when the user stopped it."""
         if self.script.edit:
-            return edit(self, self.script.edit, instruction)
+            change = recode if self.script.written else edit
+            return change(self, self.script.edit, instruction)
         self.view.heading(f"{len(self.session.path) + 1}› {instruction}")
         before = self.session
         if before.language.runs and (claim := claimed(instruction, before)):

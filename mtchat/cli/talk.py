@@ -28,7 +28,8 @@ def talk(args: argparse.Namespace) -> int:
     if args.family:
         family.load(args.family)
     folder = store.folder(args.sessions)
-    instructions = [sound(text) for text in args.prompt if text.strip()] or piped()
+    code = coded(args)
+    instructions = [code] if code else [sound(text) for text in args.prompt if text.strip()] or piped()
     if not instructions and (sys.stdin is None or not sys.stdin.isatty()):
         raise UsageError("no instructions: give -p TEXT, or one a line on standard input")
     if not instructions and not sys.stdout.isatty():
@@ -47,6 +48,7 @@ def talk(args: argparse.Namespace) -> int:
         from mtchat.cli.scripted import Sandbox, Script, play
         from mtchat.repl.view import View
 
+        edit = args.edit or (int(args.code[0]) if code else 0)
         script = Script(
             instructions,
             args.run,
@@ -54,8 +56,9 @@ def talk(args: argparse.Namespace) -> int:
             args.family,
             settings,
             attached,
-            args.edit or 0,
+            edit,
             args.set_language or "",
+            written=bool(code),
         )
         sandbox = Sandbox(ground.quietly, ground.trial, ground.refusal, ground.notice)
         return play(script, log, shelf.get(args.model), sandbox, View.of(sys.stderr))
@@ -66,6 +69,29 @@ def guidance(args: argparse.Namespace, settings: Settings, session: Session) -> 
     than that of a session that has turns."""
     spoken = session.speak(named(settings.language)) if args.set_language else session
     return policy.load(settings.policy).guidance if spoken.language.runs else ()
+
+
+def coded(args: argparse.Namespace) -> str:
+    """The code that is to take the place of a turn's; "" where none is."""
+    if args.code is None:
+        return ""
+    number, name = args.code
+    if (
+        args.session is None
+        or args.prompt
+        or args.edit is not None
+        or not (number.isdecimal() and int(number))
+    ):
+        raise UsageError(
+            "--code N FILE changes the code of turn N of a SESSION, N from 1, without -p and --edit"
+        )
+    try:
+        code = home(name).read_text(encoding="utf-8").rstrip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {name}: {error}") from error
+    if not code.strip():
+        raise UsageError(f"{name} has no code in it")
+    return code
 
 
 def converse(

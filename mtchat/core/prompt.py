@@ -61,7 +61,8 @@ class Piece:
 @dataclass(frozen=True)
 class ModelCard:
     """What the rest of the program knows about a model: `architecture` as in config.json, `chat` when it
-    has a chat template, `context` the tokens it can see, `fingerprint` a SHA-256 of its weights.
+    has a chat template, `context` the tokens it can see, `fingerprint` a SHA-256 of its weights, `marks` what
+    its tokenizer has beside words, such as <|endoftext|> and the marks of a hole.
 
     `notes` are what its user is told once: about its licence, or how it was read.
     """
@@ -74,3 +75,4 @@ class ModelCard:
     precision: str = "float32"
     licence: str = ""
     notes: tuple[str, ...] = ()
+    marks: frozenset[str] = frozenset()

@@ -1,5 +1,6 @@
 """A loaded model: makes the exact context of a prompt and completes it, piece by piece."""
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,8 @@ from mtchat.errors import ModelError, MtchatError
 
 # A GGUF file names one end only, while chat models end a reply in one way and a text in another.
 ENDS = ("<|im_end|>", "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "<|end|>", "<end_of_turn>", "</s>")
+# what a model writes where a hole is filled; special tokens have no text that could be cut at
+HOLES = re.compile(r"<eom>|<sep>|<mask_\d+>|<\|(?:fim_\w+|repo_name|file_sep)\|>")
 
 
 class Engine:
@@ -349,4 +352,5 @@ def ends(configs: Iterable[Any], tokenizer: Any) -> frozenset[int]:
         found |= set(stated) if isinstance(stated, list) else {stated}
     known = tokenizer.added_tokens_encoder
     found |= {known.get(name) for name in ENDS}
+    found |= {number for name, number in known.items() if HOLES.fullmatch(name)}
     return frozenset(found - {None})

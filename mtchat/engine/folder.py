@@ -87,6 +87,7 @@ def open_folder(
             precision=precision,
             licence=licence,
             notes=tuple(filter(None, (*notes, licences.note(licence)))),
+            marks=frozenset(tokenizer.added_tokens_encoder),
         )
         if device == GPU:
             from mtchat.engine.gpu import opening

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from mtchat.core.fold import unrepeated
 from mtchat.core.memory import Memory, folds, recorded
@@ -10,7 +11,7 @@ from mtchat.core.prompt import Piece, Prompt, Usage
 from mtchat.core.session import Session
 from mtchat.core.settings import Sampling
 from mtchat.core.turn import Making, Turn
-from mtchat.prompting.family import WORKED, Family
+from mtchat.prompting.family import WORKED, Cut, Family
 from mtchat.synthesis.checks import told
 from mtchat.synthesis.rules import repaired
 
@@ -22,6 +23,12 @@ Complete = Callable[[Prompt, Sampling], Iterator[Piece]]
 Candidates = Callable[[Prompt, Sampling, int], Iterator[tuple[int, Piece]]]
 
 
+class Ending(Protocol):
+    """What knows where completions end: a family, or a way to fill holes."""
+
+    def cut(self, text: str) -> Cut: ...
+
+
 @dataclass(frozen=True)
 class Written:
     """One completion: its text as the model wrote it, and what it cost."""
@@ -30,7 +37,7 @@ class Written:
     usage: Usage
 
 
-def one(complete: Complete, family: Family, prompt: Prompt, sampling: Sampling) -> Written:
+def one(complete: Complete, family: Ending, prompt: Prompt, sampling: Sampling) -> Written:
     """A completion up to its cut, which nobody watches."""
     pieces = several(
         lambda prompt, sampling, count: ((0, piece) for piece in complete(prompt, sampling)),
@@ -43,7 +50,7 @@ def one(complete: Complete, family: Family, prompt: Prompt, sampling: Sampling) 
 
 
 def several(
-    candidates: Candidates, family: Family, prompt: Prompt, sampling: Sampling, count: int
+    candidates: Candidates, family: Ending, prompt: Prompt, sampling: Sampling, count: int
 ) -> list[Written]:
     """So many completions, each up to its cut; the writing ends when the last one has come to it."""
     found = [Written(prompt.begun, Usage()) for _ in range(count)]

@@ -52,6 +52,7 @@ def open_file(
         context=min(decoder.model.shape.context, decoder.model.capacity),
         fingerprint=fingerprint,
         precision=QUANTISED,
+        marks=frozenset(tokenizer.added_tokens_encoder),
     )
 
     def close() -> None:

@@ -1,12 +1,17 @@
 """Opens the code of turn N in $EDITOR; what you save takes its place, and later turns are derived again.
 
+Where the code that you save has a hole, <<fill>> or <<fill: compute the median>>, the model writes what
+fits between the code above and below. It stands for lines or for a part of one, and there can be several. Of
+some tries the first that runs is taken. Ctrl-C leaves the program as it was; /code N then opens your code.
 Each later turn is kept if it still fits, else made again from its instruction, as /edit does. --ask asks for
 each of them; in its place, --keep keeps the code of all, and --all makes all again. /goto before-edit-N goes
 back to the program as it was.
 """
 
+from mtchat.core.hole import first_hole
 from mtchat.repl.desk import Desk
 from mtchat.repl.editor import edited
+from mtchat.repl.filling import draft, fill
 from mtchat.repl.rederiving import FLAGS, recode, words
 
 USAGE = "[N] [--ask]"
@@ -16,11 +21,13 @@ def do(desk: Desk, argument: str) -> None:
     given = words(argument)
     number = desk.number(given.rest)
     old = desk.session.numbered(number).chunk
-    new = edited(old + "\n", desk.session.language.suffix).rstrip()
+    new = edited((draft(desk.session, number) or old) + "\n", desk.session.language.suffix).rstrip()
     if new == old.rstrip():
         desk.view.note(
             f"the code is unchanged, so the program is too; /edit {number} changes what it is to do"
         )
+        return
+    if first_hole(new) and not (new := fill(desk, number, new)):
         return
     desk.view.line(f"turn {number} has your code now")
     recode(desk, number, new, given.flag)

@@ -1,0 +1,34 @@
+"""The contract of a way to fill a hole in code, and the choice of one for a model."""
+
+from typing import Protocol, cast
+
+from mtchat import registry
+from mtchat.core.prompt import ModelCard, Prompt
+from mtchat.prompting.family import Cut
+
+INFILLS = "mtchat.prompting.infills"
+
+
+class Infill(Protocol):
+    """What a file of infills/ defines."""
+
+    def matches(self, card: ModelCard) -> bool:
+        """Whether a model fills holes in this way: its tokenizer then has the marks for it."""
+
+    def render(self, prefix: str, suffix: str) -> Prompt:
+        """The context that asks for what stands between two pieces of text, exactly as the model knows it."""
+
+    def cut(self, text: str) -> Cut:
+        """What is to stand in the hole, of a completion or of as much of it as has been written."""
+
+
+def load(name: str) -> Infill:
+    return cast(Infill, registry.load(INFILLS, name))
+
+
+def choose(card: ModelCard) -> str:
+    """How a model fills holes: the first way that claims it, by name; "" where there is none."""
+    for name in registry.names(INFILLS):
+        if load(name).matches(card):
+            return name
+    return ""

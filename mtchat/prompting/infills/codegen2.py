@@ -1,0 +1,25 @@
+"""CodeGen2 and 2.5: a mask stands for the hole, and what it stands for is asked after the text.
+
+Nijkamp et al. 2023, arXiv:2305.02309. What is written ends with <eom>.
+"""
+
+import re
+
+from mtchat.core.prompt import ModelCard, Prompt
+from mtchat.prompting.family import Cut
+
+MASK, END, SEPARATOR, ENDED = "<mask_1>", "<|endoftext|>", "<sep>", "<eom>"
+ENDS = re.compile(r"<eom>|<mask_|<sep>|<\|endoftext\|>")
+
+
+def matches(card: ModelCard) -> bool:
+    return {MASK, SEPARATOR, ENDED} <= card.marks
+
+
+def render(prefix: str, suffix: str) -> Prompt:
+    return Prompt(text=f"{prefix}{MASK}{suffix}{END}{SEPARATOR}{MASK}")
+
+
+def cut(text: str) -> Cut:
+    end = ENDS.search(text)
+    return Cut(text[: end.start()], finished=True) if end else Cut(text, finished=False)

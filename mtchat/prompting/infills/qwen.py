@@ -1,0 +1,25 @@
+"""Qwen2.5-Coder: what stands before and after, each behind its mark, and the middle is written last.
+
+Hui et al. 2024, arXiv:2409.12186. The marks are written into plain text, also for chat models.
+"""
+
+import re
+
+from mtchat.core.prompt import ModelCard, Prompt
+from mtchat.prompting.family import Cut
+
+PREFIX, SUFFIX, MIDDLE = "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"
+ENDS = re.compile(r"<\|(?:fim_(?:prefix|suffix|middle|pad)|repo_name|file_sep|endoftext|im_end)\|>")
+
+
+def matches(card: ModelCard) -> bool:
+    return {PREFIX, SUFFIX, MIDDLE} <= card.marks
+
+
+def render(prefix: str, suffix: str) -> Prompt:
+    return Prompt(text=f"{PREFIX}{prefix}{SUFFIX}{suffix}{MIDDLE}")
+
+
+def cut(text: str) -> Cut:
+    end = ENDS.search(text)
+    return Cut(text[: end.start()], finished=True) if end else Cut(text, finished=False)

@@ -1,0 +1,1 @@
+"""Fills holes in code with what a model writes there."""

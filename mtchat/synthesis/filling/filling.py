@@ -1,0 +1,178 @@
+"""Fills the holes in the code of a turn: by what the model knows of holes, else by having it written again.
+
+Of some tries the first is taken with which the code parses and runs, else the one that gets furthest.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from mtchat.core.hole import HOLE, Hole, first_hole, stood_in
+from mtchat.core.memory import remembered
+from mtchat.core.names import parses
+from mtchat.core.prompt import Prompt
+from mtchat.core.session import Session
+from mtchat.core.settings import Sampling
+from mtchat.core.turn import EDITED, Making, Turn
+from mtchat.errors import MtchatError
+from mtchat.prompting import infill
+from mtchat.prompting.infill import Infill
+from mtchat.synthesis.bettering import uninterrupted
+from mtchat.synthesis.events import Fitted
+from mtchat.synthesis.filling.placing import Middle, placings
+from mtchat.synthesis.fitting import Context, fit
+from mtchat.synthesis.running import kept, reach, tried
+from mtchat.synthesis.synthesizer import Synthesizer
+from mtchat.synthesis.writing import chunk_of, hotter, one
+
+TRIES = 4
+MISSING = "the missing code"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a hole is: in the code of turn `number` of a session."""
+
+    session: Session
+    number: int
+    hole: Hole
+
+    @property
+    def turn(self) -> Turn:
+        return self.session.numbered(self.number)
+
+    @property
+    def base(self) -> Session:
+        """The session before the turn."""
+        return self.session.undo(len(self.session.path) - self.number + 1)
+
+    @property
+    def later(self) -> tuple[Turn, ...]:
+        return self.session.path[self.number :]
+
+    def trial(self, code: str) -> Session:
+        """The session with other code in the turn, beside it."""
+        turn = replace(self.turn, chunk=stood_in(code), status=EDITED, making=Making())
+        return kept(self.base.add(turn).inherit(self.turn.id), self.later)
+
+
+def filled(maker: Synthesizer, session: Session, number: int, code: str, sampling: Sampling) -> str:
+    """Code for turn `number` with each hole filled, one after the other.
+
+    MtchatError where the model can fill none, or wrote nothing that fits. What the user stops raises
+    KeyboardInterrupt.
+    """
+    if maker.look is not None:
+        maker = replace(maker, look=uninterrupted(maker.look))
+    while hole := first_hole(code):
+        code = fill(maker, Place(session, number, hole), sampling)
+    return code
+
+
+def fill(maker: Synthesizer, place: Place, sampling: Sampling) -> str:
+    """The code with this one hole filled."""
+    best, furthest = "", None
+    for code in ways(maker, place, sampling):
+        if maker.look is None or first_hole(code):
+            return code
+        session = tried(place.trial(code), maker.look)
+        if session.outcome is not None and session.outcome.right:
+            return code
+        if furthest is None or reach(session) > furthest:
+            best, furthest = code, reach(session)
+    if not best:
+        raise MtchatError(
+            f"{maker.card.name or 'the model'} wrote nothing that fits the hole in turn {place.number}; "
+            "say what is to stand there, as in <<fill: compute the median>>, or write it by hand"
+        )
+    return best
+
+
+def ways(maker: Synthesizer, place: Place, sampling: Sampling) -> Iterator[str]:
+    """Code with the hole filled, try by try, warmer after the first; what does not parse is left out."""
+    name = infill.choose(maker.card)
+    if not name and not maker.card.chat:
+        raise MtchatError(
+            f"{maker.card.name or 'the model'} cannot fill a hole: it knows no marks for one. Write the code "
+            f"without <<fill>>, ask for the step anew (/edit {place.number} TEXT), or use a model that can: "
+            "starter, starter-small, or one of CodeGen2 or CodeGen2.5"
+        )
+    tries = [sampling, *(hotter(sampling, number) for number in range(1, TRIES))]
+    for chosen in tries if name else ():
+        yield from between(maker, place, infill.load(name), chosen)
+    for chosen in tries[: 1 if name else TRIES] if maker.card.chat else ():
+        yield from rewritten(maker, place, chosen)
+
+
+def between(maker: Synthesizer, place: Place, way: Infill, sampling: Sampling) -> Iterator[str]:
+    """The code with the hole filled by a model that is told what stands before and after it."""
+    context = asked(maker, place, way, sampling)
+    if context.problem:
+        raise MtchatError(context.problem)
+    if context.fitted:
+        maker.watch(Fitted(context.fitted))
+    suffix = after(place.hole, place.later)
+    text = one(maker.complete, Middle(way, place.hole, suffix), context.prompt, sampling).text
+    yield from islice(placings(way.cut(text).code, place.hole, suffix), 1)
+
+
+def asked(maker: Synthesizer, place: Place, way: Infill, sampling: Sampling) -> Context:
+    """The context of a hole: with the later turns where all fits so, else without them."""
+    base, room = place.base, maker.room(sampling)
+
+    def context(later: Sequence[Turn]) -> Context:
+        def render(path: tuple[Turn, ...]) -> Prompt:
+            return way.render(before(path, place, base.preamble), after(place.hole, later))
+
+        return fit(render, base.path, remembered(base, base.path), room)
+
+    whole = context(place.later)
+    return context(()) if whole.fitted or whole.problem else whole
+
+
+def before(path: Sequence[Turn], place: Place, preamble: str) -> str:
+    """All that stands before a hole: the program, each turn under its instruction, and its own lines."""
+    hole = place.hole
+    parts = [f"{preamble.strip()}\n\n"] if preamble.strip() else []
+    parts += [f"{commented(turn.wish)}{turn.chunk.rstrip()}\n\n" for turn in path if turn.chunk.strip()]
+    hint = commented(hole.hint, hole.margin[: len(hole.margin) - len(hole.margin.lstrip())])
+    own = "" if hole.alone else hole.margin
+    return "".join([*parts, commented(place.turn.wish), hole.above, hint, own])
+
+
+def after(hole: Hole, later: Sequence[Turn]) -> str:
+    """All that stands after a hole: the rest of its code and, where they help, the later turns."""
+    rest = hole.after[len(hole.remainder) :] if hole.alone else hole.after
+    parts = [f"\n\n{commented(turn.wish)}{turn.chunk.rstrip()}" for turn in later if turn.chunk.strip()]
+    return stood_in(rest.rstrip("\n")) + "".join(parts) + "\n"
+
+
+def commented(words: str, margin: str = "") -> str:
+    return "".join(f"{margin}# {line}".rstrip() + "\n" for line in words.split("\n")) if words else ""
+
+
+def rewritten(maker: Synthesizer, place: Place, sampling: Sampling) -> Iterator[str]:
+    """The code as a chat model writes it again, with what is missing in it, if it parses."""
+    base, family, guidance, hole = place.base, maker.family, maker.policy.guidance, place.hole
+    wanted = hole.hint or MISSING
+    mark = f"# TODO: {wanted}"
+    holed = replace(place.turn, chunk=hole.filled(hole.margin + mark if hole.alone else "..."))
+    line = f"{hole.margin.strip()}...{hole.remainder.rstrip()}"
+    gap = f"the line `{mark}`" if hole.alone else f"the `...` in the line `{line}`"
+    wish = (
+        f"Code is missing where {gap} is. "
+        f"Put {wanted} in its place: real Python that does what the step says."
+    )
+    context = maker.again_about(
+        base,
+        place.number,
+        (*base.path, holed),
+        lambda path: family.revise(path, base.preamble, wish, guidance),
+        sampling,
+    )
+    if context.problem:
+        raise MtchatError(context.problem)
+    text = one(maker.complete, family, context.prompt, sampling).text
+    code = chunk_of(family, text, base, False, context.memory)
+    if code.strip() and parses(code) and mark not in code and not HOLE.search(code):
+        yield code
