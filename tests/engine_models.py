@@ -64,16 +64,16 @@ def random_model(kind: str, vocabulary: int, spread: float = 0.2, **changes: Any
     transformers = lean.load()
     torch.manual_seed(7)
     if kind == "codegen":
-        config = transformers.CodeGenConfig(
-            vocab_size=vocabulary,
-            n_positions=160,
-            n_ctx=160,
-            n_embd=32,
-            n_layer=3,
-            n_head=4,
-            rotary_dim=4,
-            **changes,
-        )
+        sizes = {
+            "vocab_size": vocabulary,
+            "n_positions": 160,
+            "n_ctx": 160,
+            "n_embd": 32,
+            "n_layer": 3,
+            "n_head": 4,
+            "rotary_dim": 4,
+        }
+        config = transformers.CodeGenConfig(**(sizes | changes))
     elif kind == "lfm2":
         config = transformers.Lfm2Config(
             vocab_size=vocabulary,
