@@ -18,7 +18,7 @@ from mtchat.core.prompt import Prompt
 from mtchat.core.settings import Sampling
 from mtchat.engine import lean, loader
 from mtchat.engine.engine import Engine
-from mtchat.engine.native import blocks, codegen, library
+from mtchat.engine.native import blocks, codegen, library, warm
 from mtchat.engine.native.decoder import NativeDecoder
 from mtchat.engine.native.model import NativeModel
 from mtchat.engine.native.weights import read
@@ -219,6 +219,13 @@ def test_what_was_seen_is_not_read_again_in_this_process_or_the_next(tmp_path: P
         assert pieces[0].usage.reused == pieces[0].usage.prompt - 1
 
 
+def test_what_is_kept_for_the_next_process_is_bounded_in_bytes(engine: Engine, tmp_path: Path) -> None:
+    written(engine, LONG)
+    each = 2 * SIZES["n_layer"] * HEADS["80"]["n_embd"] * 2  # keys and values, as halves
+    warm.save(engine.decoder, tmp_path / "seen", size=5 * each)
+    assert warm.restore(NativeDecoder(engine.decoder.model), tmp_path / "seen") == 5
+
+
 def test_ids_that_the_tokenizer_does_not_have_are_no_text(engine: Engine) -> None:
     path = start(engine.decoder)
     assert numpy.isfinite(path.follow([VOCABULARY - 1])).all()
@@ -242,6 +249,21 @@ def test_the_end_that_a_config_names_ends_a_text(tmp_path: Path) -> None:
     assert 77 in loaded(tmp_path).ends
 
 
+def test_weights_in_eight_blocks_are_those_of_four(tmp_path: Path) -> None:
+    model = random_codegen("16")
+    save(model, tmp_path)
+    expected = teacher_forced(loaded(tmp_path), [3, 4, 5, 6], 4)
+    with torch.no_grad():
+        for layer in model.transformer.h:
+            weight = layer.attn.qkv_proj.weight
+            every = weight.reshape(4, 3, 2, 16, 128)  # of each block queries, values, keys: 2 heads each
+            weight.copy_(every.transpose(1, 2).reshape(8 * 3 * 16, 128))  # ... and 1 head each
+    save(model, tmp_path)
+    assert not numpy.array_equal(teacher_forced(loaded(tmp_path), [3, 4, 5, 6], 4), expected)
+    change(tmp_path, mp_num=8)
+    assert numpy.array_equal(teacher_forced(loaded(tmp_path), [3, 4, 5, 6], 4), expected)
+
+
 def test_another_config_of_the_same_weights_is_laid_out_anew(tmp_path: Path) -> None:
     save(random_codegen("16"), tmp_path)
     before = teacher_forced(loaded(tmp_path), [3, 4, 5], 3)
@@ -259,7 +281,9 @@ OBSTACLES = [
     ({"activation_function": "relu"}, "the activation relu"),
     ({"n_embd": 96}, "attention heads of width 24"),
     ({"n_embd": 128, "n_head": 6}, "6 attention heads in a width of 128"),
-    ({"n_embd": 64, "n_head": 2}, "2 attention heads in a width of 64"),
+    ({"n_embd": 128, "n_head": 2}, "2 attention heads in 4 blocks"),
+    ({"mp_num": 8}, "4 attention heads in 8 blocks"),
+    ({"mp_num": 0}, "4 attention heads in 0 blocks"),
     ({"n_embd": 2048}, "attention heads of width 512"),
     ({"rotary_dim": 66}, "heads of width 64 of which 66 columns are rotated"),
     ({"rotary_dim": 7}, "heads of width 64 of which 7 columns are rotated"),
@@ -268,7 +292,7 @@ OBSTACLES = [
 ]
 
 
-@pytest.mark.parametrize(("change", "why"), OBSTACLES, ids=[why for _, why in OBSTACLES])
+@pytest.mark.parametrize(("change", "why"), OBSTACLES)
 def test_what_the_kernels_cannot_compute_is_said(change: dict[str, object], why: str) -> None:
     config = {"model_type": "codegen", **HEADS["64"]}
     assert not codegen.obstacle(config)

@@ -25,6 +25,7 @@ DEFAULTS = {
     "activation_function": "gelu_new",
     "layer_norm_epsilon": 1e-5,
     "tie_word_embeddings": False,
+    "mp_num": 4,  # which only the code of models with another number says
 }
 OTHER_NAMES = {
     "n_positions": "max_position_embeddings",
@@ -35,8 +36,7 @@ OTHER_NAMES = {
 ACTIVATION = "gelu_new"  # by way of tanh
 THETA = 10000.0
 WIDEST = 256
-SHARDS = 4  # qkv_proj has so many parts, each with the queries, values and keys of its heads
-SHARD = ("query", "value", "key")
+JOINT = ("query", "value", "key")  # what each of the mp_num blocks of qkv_proj has of some heads
 EMBEDDING, OUTPUT = "transformer.wte.weight", "lm_head.weight"
 Read = Callable[[], Floats]
 
@@ -55,14 +55,16 @@ def obstacle(config: Mapping[str, object]) -> str:
     if config.get("model_type") != NAME:
         return "only GGUF files and CodeGen models are read so"
     try:
-        shape = shape_of(config)
+        shape, blocks = shape_of(config), blocks_of(config)
     except (TypeError, ValueError, ZeroDivisionError):
         return "a config.json whose sizes are not numbers"
     activation = setting(config, "activation_function")
     if activation != ACTIVATION:
         return f"the activation {activation}"
-    if shape.head * shape.heads != shape.width or shape.heads % SHARDS:
+    if shape.head * shape.heads != shape.width:
         return f"{shape.heads} attention heads in a width of {shape.width}"
+    if blocks < 1 or shape.heads % 2 or shape.heads % blocks:
+        return f"{shape.heads} attention heads in {blocks} blocks"
     if shape.head % 16 or shape.head > WIDEST:
         return f"attention heads of width {shape.head}"
     if shape.rotary % 2 or not 0 < shape.rotary <= shape.head:
@@ -97,12 +99,16 @@ def shape_of(config: Mapping[str, object]) -> Shape:
     )
 
 
+def blocks_of(config: Mapping[str, object]) -> int:
+    return int(str(setting(config, "mp_num")))
+
+
 def contents(config: Mapping[str, object], tensors: Mapping[str, Floats]) -> Mapping[str, Content]:
     """What is to be written for a model's tensors, in the order in which a step reads them."""
     shape = shape_of(config)
     found: dict[str, Content] = {}
     for number in range(shape.layers):
-        layer = layer_of(shape, tensors, f"transformer.h.{number}")
+        layer = layer_of(shape, blocks_of(config), tensors, f"transformer.h.{number}")
         found |= {f"{number}.{name}": content for name, content in layer.items()}
     tied = setting(config, "tie_word_embeddings")
     embedding = matrix(tensors, EMBEDDING, shape.vocabulary, shape.width)
@@ -115,13 +121,13 @@ def contents(config: Mapping[str, object], tensors: Mapping[str, Floats]) -> Map
     }
 
 
-def layer_of(shape: Shape, tensors: Mapping[str, Floats], name: str) -> dict[str, Content]:
+def layer_of(shape: Shape, blocks: int, tensors: Mapping[str, Floats], name: str) -> dict[str, Content]:
     width, feed = shape.width, shape.feed
     joint = reader(tensors, f"{name}.attn.qkv_proj.weight", (3 * width, width))
     attended = reader(tensors, f"{name}.attn.out_proj.weight", (width, width))
     fed = reader(tensors, f"{name}.mlp.fc_out.weight", (width, feed))
     parts = ("query", "key", "value")
-    thirds = {part: quantised(width, width, partial(third, joint, part)) for part in parts}
+    thirds = {part: quantised(width, width, partial(third, joint, blocks, part)) for part in parts}
     return {
         "attention_norm": vector(tensors, f"{name}.ln_1.weight", width),
         "attention_shift": vector(tensors, f"{name}.ln_1.bias", width),
@@ -133,11 +139,11 @@ def layer_of(shape: Shape, tensors: Mapping[str, Floats], name: str) -> dict[str
     }
 
 
-def third(joint: Read, part: str) -> Floats:
+def third(joint: Read, blocks: int, part: str) -> Floats:
     """The queries, keys or values of all heads: (3 W, W) -> (W, W)."""
     values = joint()
     width = values.shape[1]
-    return values.reshape(SHARDS, len(SHARD), -1, width)[:, SHARD.index(part)].reshape(width, width)
+    return values.reshape(blocks, len(JOINT), -1, width)[:, JOINT.index(part)].reshape(width, width)
 
 
 def matrix(tensors: Mapping[str, Floats], name: str, rows: int, columns: int) -> Content:

@@ -1,6 +1,7 @@
 """Opens a model for the kernels: laid out once, mapped afterwards, and then without importing torch."""
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,7 +35,12 @@ def obstacle(path: Path) -> str:
         return "no kernels for this processor were built when mtchat was installed"
     if path.is_file():
         return qwen2.obstacle(read_gguf(path))
-    return codegen.obstacle(codegen.facts(path / CONFIGS[0]))
+    return codegen.obstacle(config_of(path))
+
+
+def config_of(path: Path) -> dict[str, object]:
+    """The config of a folder; nothing for a file, which has its own."""
+    return codegen.facts(path / CONFIGS[0])
 
 
 def open_model(
@@ -110,7 +116,7 @@ def laid_out(path: Path, files: Sequence[Path], fingerprint: str, cache: Path, r
             header = whole(path)
             architecture, shape, contents = qwen2.NAME, qwen2.shape_of(header), qwen2.contents(path, header)
         else:
-            config = codegen.facts(path / CONFIGS[0])
+            config = config_of(path)
             architecture, shape = codegen.NAME, codegen.shape_of(config)
             contents = codegen.contents(config, tensors(files))
         need_space(part, weights.plan(contents)[1])
@@ -127,8 +133,9 @@ def identity(path: Path, fingerprint: str) -> str:
     if path.is_file():
         return fingerprint
     settings = sorted({file for pattern in SETTINGS for file in path.glob(pattern)})
-    joined = b"".join(file.name.encode() + file.read_bytes() for file in settings)
-    return hashlib.sha256(fingerprint.encode() + joined).hexdigest()
+    known = [fingerprint.encode(), json.dumps(config_of(path)).encode()]
+    known += [file.name.encode() + file.read_bytes() for file in settings]
+    return hashlib.sha256(b"".join(known)).hexdigest()
 
 
 def save_tokenizer(path: Path, part: Path) -> None:
