@@ -17,7 +17,10 @@ from mtchat.bench.speed import measure as measuring
 from mtchat.bench.speed.contest import LOAD, PEAK, Contender, Contest
 from mtchat.bench.speed.conversation import TURNS, Script, Writer
 from mtchat.bench.speed.measure import Measure
+from mtchat.bench.speed.measures import decode
 from mtchat.bench.speed.others import Others
+from mtchat.bench.speed.peer import Setup
+from mtchat.bench.speed.peers import transformers
 from mtchat.bench.speed.plot import plot, split
 from mtchat.bench.speed.process import started
 from mtchat.bench.speed.rows import Quantity, Row, rows, to_json
@@ -34,7 +37,7 @@ from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.prompting.families import codegen
 from mtchat.sandbox import sandbox
 from mtchat.store.values import rebuild
-from tests.engine_models import STARTER_SMALL
+from tests.engine_models import STARTER_SMALL, random_engine
 
 SESSIONS = Path(__file__).parent.parent / "sessions"
 DECODE = Quantity("decode", "tok/s", "writing", "")
@@ -281,6 +284,12 @@ def test_a_measure_gives_nothing_that_an_engine_does_not_have(each: Measure) -> 
     assert set(values) <= {"prefill", "decode", "decode_1000"}
 
 
+def test_a_context_that_an_engine_does_not_see_is_not_asked_of_it() -> None:
+    seen = subject(context=1000 + QUICK.written)
+    taken = [each.take(seen, script(3, 2), QUICK, 1) for each in decode.MEASURES]
+    assert [list(values) for values in taken] == [["decode"], ["decode_1000"], []]
+
+
 def test_the_measures_say_what_they_mean() -> None:
     able, made = subject(), script(3, 2)
     taken = {each.name: each.take(able, made, QUICK, 1) for each in measuring.measures()}
@@ -373,6 +382,14 @@ def test_a_peer_that_is_not_here_gives_one_note() -> None:
     assert "\n" not in notes[0]
     with pytest.raises(UsageError, match="llama_cpp"):
         list(peers("vllm", "a/folder", notes))
+
+
+def test_transformers_reads_with_a_tokenizer_that_pads_with_nothing() -> None:
+    engine = random_engine("codegen")
+    engine.tokenizer.pad_token = None
+    rival = transformers.begin(Setup("transformers", "tiny", "tiny", "auto", 1), lambda precision: engine)
+    run = rival.run(Ask(ids=(5, 6, 7)), 4, False)
+    assert (run.read, run.written, rival.context) == (3, 4, engine.card.context)
 
 
 @pytest.mark.parametrize(

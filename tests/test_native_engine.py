@@ -17,7 +17,8 @@ from mtchat.engine.header import read_gguf
 from mtchat.engine.native import library, warm
 from mtchat.engine.native.decoder import NativeDecoder
 from mtchat.engine.native.model import NativeModel
-from mtchat.engine.native.weights import obstacle, read
+from mtchat.engine.native.qwen2 import obstacle
+from mtchat.engine.native.weights import read
 from mtchat.engine.speculate import Draft, Lookup
 from mtchat.engine.tree import Tree, upwards
 from mtchat.errors import ModelError

@@ -71,7 +71,7 @@ def kernels() -> Iterator[Finding]:
         yield Finding(
             POOR,
             "kernels",
-            f"none for this processor; GGUF models are slow, as float32 in torch, {threads}",
+            f"none for this processor; models are slow, as float32 in torch, {threads}",
             "install a C compiler (apt install gcc), then make clean install",
         )
 

@@ -61,11 +61,12 @@ class Ours:
 
     def subject(self) -> Subject:
         model: Any = getattr(self.engine.decoder, "model", None)
+        able = {"speculates": self.drafter is not None, "context": self.engine.card.context}
         if not hasattr(model, "library"):
-            return Subject(self.run, self.together, speculates=self.drafter is not None)
+            return Subject(self.run, self.together, **able)
         # the rows of the embedding that a token takes are nothing beside the matrices
         weights = sum(part.size for name, part in model.weights.parts.items() if name != "embedding")
-        return Subject(self.run, self.together, self.bandwidth, weights, speculates=self.drafter is not None)
+        return Subject(self.run, self.together, self.bandwidth, weights, **able)
 
     def run(self, ask: Ask, count: int, ahead: bool) -> Run:
         self.engine.drafter = self.drafter if ahead else None

@@ -143,11 +143,11 @@ def arrange(model: Any, folder: Path, name: str) -> tuple[str, ...]:
     """Lay CodeGen2's weights out as transformers computes with them; what to say where that was done."""
     if type(model).__name__ != blocks.ARCHITECTURE:
         return ()
-    layout = blocks.layout(folder, settings(folder), name)
-    if layout.blocks == blocks.BLOCKS:
-        return ()
-    blocks.rearrange(model, layout.blocks)
-    return (f"read as a CodeGen2 model with {layout.blocks} blocks of attention weights: {layout.evidence}",)
+    config = settings(folder)
+    layout = blocks.layout(folder, config, name)
+    if layout.blocks != blocks.BLOCKS:
+        blocks.rearrange(model, layout.blocks)
+    return blocks.notes(folder, config, name)
 
 
 def context(config: Any) -> int:

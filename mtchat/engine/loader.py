@@ -54,7 +54,7 @@ def load(
         why = opening.obstacle(path)
         if not why:
             known = fingerprint or hash_weights(files, cache, report)
-            return opening.open_file(path, name, known, draft, cache, report)
+            return opening.open_model(path, files, name, known, draft, cache, report)
         if precision == QUANTISED:
             raise ModelError(f"cannot compute {name} with quantised weights: {why}; leave --precision out")
     chosen = choose(precision, sum(map(parameters, files)), machine_memory())

@@ -47,7 +47,7 @@ class Subject:
     where the engine makes some. `together(ask, count, number, seed)` gives the seconds for so many
     replies of so many tokens at temperature 0.8, no guesses. `bandwidth(size)` gives the bytes that its
     threads read in a second, of so many that no cache holds; a token reads `weights` of them. `reuses` says
-    that what it has read once is not computed again.
+    that what it has read once is not computed again. It sees `context` tokens, or any number where that is 0.
     """
 
     run: Callable[[Ask, int, bool], Run]
@@ -56,6 +56,10 @@ class Subject:
     weights: int = 0
     speculates: bool = False
     reuses: bool = True
+    context: int = 0
+
+    def sees(self, tokens: int) -> bool:
+        return not self.context or tokens <= self.context
 
 
 @dataclass(frozen=True)

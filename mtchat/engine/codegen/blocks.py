@@ -60,6 +60,14 @@ def layout(folder: Path, config: dict[str, Any], name: str) -> Layout:
     return Layout(BLOCKS, "nothing says otherwise")
 
 
+def notes(folder: Path, config: dict[str, Any], name: str) -> tuple[str, ...]:
+    """What a user is told of a model whose layout is not the usual one."""
+    found = layout(folder, config, name) if fits(config) else None
+    if found is None or found.blocks == BLOCKS:
+        return ()
+    return (f"read as a CodeGen2 model with {found.blocks} blocks of attention weights: {found.evidence}",)
+
+
 def stated_in(source: Path) -> int:
     """The number of blocks that a model's own code assigns; it is read and never run. 0 where none is."""
     try:

@@ -22,24 +22,30 @@ class Matrix(ctypes.Structure):
     _fields_ = (("data", c_void_p), ("rows", c_int32), ("columns", c_int32), ("kind", c_int32))
 
 
-MATRICES = ("query", "key", "value", "output", "gate_up", "down")
-VECTORS = ("attention_norm", "feed_norm", "query_bias", "key_bias", "value_bias")
+ARCHITECTURES = ("qwen2", "codegen")  # by their numbers in layer.h
+MATRICES = ("query", "key", "value", "output", "gate_up", "up", "down")
+NORMS = ("attention_norm", "attention_shift", "feed_norm", "feed_shift")
+VECTORS = (*NORMS, "query_bias", "key_bias", "value_bias", "up_bias", "down_bias")
 
 
 class Layer(ctypes.Structure):
     _fields_ = (*((name, Matrix) for name in MATRICES), *((name, c_void_p) for name in VECTORS))
 
 
-SIZES = ("layers", "width", "heads", "kv_heads", "head", "feed", "vocabulary", "capacity")
+SIZES = ("layers", "width", "heads", "kv_heads", "head", "rotary", "feed", "vocabulary")
 
 
 class Model(ctypes.Structure):
     _fields_ = (
+        ("architecture", c_int32),
         *((name, c_int32) for name in SIZES),
+        ("capacity", c_int32),
         ("epsilon", c_float),
         ("embedding", Matrix),
         ("output", Matrix),
         ("norm", c_void_p),
+        ("shift", c_void_p),
+        ("output_bias", c_void_p),
         ("layer", POINTER(Layer)),
         ("keys", c_void_p),
         ("values", c_void_p),

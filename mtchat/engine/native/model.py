@@ -53,30 +53,32 @@ class NativeModel:
         if not self.state:
             raise ModelError("there is not enough memory for this model; use a smaller one")
         self.close = weakref.finalize(self, self.library.mtchat_close, self.state)  # ends its threads
-        self.rotations = Rotations(self.shape.head, self.shape.theta)
+        self.rotations = Rotations(self.shape.rotary, self.shape.theta)
 
     def described(self) -> library.Model:
-        sizes = {name: getattr(self.shape, name) for name in library.SIZES if name != "capacity"}
         return library.Model(
-            **sizes,
+            architecture=library.ARCHITECTURES.index(self.weights.architecture),
+            **{name: getattr(self.shape, name) for name in library.SIZES},
             capacity=self.capacity,
             epsilon=self.shape.epsilon,
             embedding=self.matrix("embedding"),
             output=self.matrix("output"),
-            norm=self.address(self.weights.parts["norm"]),
+            **self.vectors("", ("norm", "shift", "output_bias")),
             layer=self.layers,
             keys=self.keys.ctypes.data,
             values=self.values.ctypes.data,
         )
 
     def layer(self, number: int) -> library.Layer:
-        matrices = {name: self.matrix(f"{number}.{name}") for name in library.MATRICES}
-        vectors = {
-            name: self.address(self.weights.parts[f"{number}.{name}"])
-            for name in library.VECTORS
-            if f"{number}.{name}" in self.weights.parts
-        }
-        return library.Layer(**matrices, **vectors)
+        """What an architecture does not have is left out."""
+        names = [name for name in library.MATRICES if f"{number}.{name}" in self.weights.parts]
+        matrices = {name: self.matrix(f"{number}.{name}") for name in names}
+        return library.Layer(**matrices, **self.vectors(f"{number}.", library.VECTORS))
+
+    def vectors(self, prefix: str, names: Sequence[str]) -> dict[str, int]:
+        """The addresses of those that are there."""
+        parts = self.weights.parts
+        return {name: self.address(parts[prefix + name]) for name in names if prefix + name in parts}
 
     def matrix(self, name: str) -> library.Matrix:
         part = self.weights.parts[name]
@@ -121,13 +123,13 @@ class NativeModel:
 class Rotations:
     """The cosines and sines of rotary embeddings, as transformers computes them: angles in float32."""
 
-    def __init__(self, head: int, theta: float) -> None:
-        powers = numpy.arange(0, head, 2, dtype=numpy.float32) / numpy.float32(head)
+    def __init__(self, columns: int, theta: float) -> None:
+        powers = numpy.arange(0, columns, 2, dtype=numpy.float32) / numpy.float32(columns)
         self.frequencies = (1.0 / numpy.float32(theta) ** powers).astype(numpy.float32)
-        self.table = numpy.empty((2, 0, head // 2), numpy.float32)
+        self.table = numpy.empty((2, 0, columns // 2), numpy.float32)
 
     def of(self, positions: Ints) -> tuple[Logits, Logits]:
-        """Those of some positions (T,): twice (T, head / 2)."""
+        """Those of some positions (T,): twice (T, columns / 2)."""
         last = int(positions.max(initial=0))
         if last >= self.table.shape[1]:
             angles = numpy.arange(2 * last + 1024, dtype=numpy.float32)[:, None] * self.frequencies

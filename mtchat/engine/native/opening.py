@@ -1,57 +1,85 @@
-"""Opens a GGUF model for the kernels: laid out once, mapped afterwards, without importing torch."""
+"""Opens a model for the kernels: laid out once, mapped afterwards, and then without importing torch."""
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from mtchat.core.prompt import ModelCard
 from mtchat.engine import lean
+from mtchat.engine.codegen import blocks, licences
 from mtchat.engine.convert import need_space, once, whole
 from mtchat.engine.fingerprint import fingerprint as hash_weights
 from mtchat.engine.header import read_gguf
-from mtchat.engine.native import library, weights
+from mtchat.engine.native import codegen, library, qwen2, weights
 from mtchat.engine.native.cores import threads
+from mtchat.engine.native.tensors import tensors
 from mtchat.engine.precision import QUANTISED, machine_memory
+from mtchat.errors import ModelError
 
 if TYPE_CHECKING:
     from mtchat.engine.engine import Engine
     from mtchat.engine.native.decoder import NativeDecoder
     from mtchat.engine.speculate import Drafter
 
+ARCHITECTURES = {qwen2.NAME: "Qwen2ForCausalLM", codegen.NAME: "CodeGenForCausalLM"}
+CONFIGS = ("config.json", "generation_config.json")  # of a folder
+SETTINGS = ("*.json", "*.jinja", "*.txt")  # of a folder: all but its weights
 Report = Callable[[str, float | None], None]
 
 
-def obstacle(file: Path) -> str:
-    """Why the kernels cannot compute a model; "" where they can."""
-    if not file.is_file():
-        return "only GGUF files are read so"
+def obstacle(path: Path) -> str:
+    """Why the kernels cannot compute the model of a file or folder; "" where they can."""
     if not library.best():
         return "no kernels for this processor were built when mtchat was installed"
-    return weights.obstacle(read_gguf(file))
+    if path.is_file():
+        return qwen2.obstacle(read_gguf(path))
+    return codegen.obstacle(config_of(path))
 
 
-def open_file(
-    file: Path, name: str, fingerprint: str, draft: Path | None, cache: Path, report: Report
+def config_of(path: Path) -> dict[str, object]:
+    """The config of a folder, with how its attention weights are laid out; nothing for a file, which has its own."""
+    config = codegen.facts(path / CONFIGS[0])
+    if not blocks.fits(config):
+        return config
+    return config | {"mp_num": blocks.layout(path, config, str(path)).blocks}
+
+
+def open_model(
+    path: Path,
+    files: Sequence[Path],
+    name: str,
+    fingerprint: str,
+    draft: Path | None,
+    cache: Path,
+    report: Report,
 ) -> "Engine":
-    """The engine of a GGUF file; `draft` is that of a smaller model with the same tokens, to guess ahead."""
+    """The engine of a GGUF file, or of a folder with its weights in `files`; `draft` is the GGUF file of a
+    smaller model with the same tokens, to guess ahead."""
     from transformers import PreTrainedTokenizerFast
 
     from mtchat.engine.engine import Engine
     from mtchat.engine.native import warm
 
-    folder = laid_out(file, fingerprint, cache, report)
+    folder = laid_out(path, files, fingerprint, cache, report)
     report("loading the model", None)
     decoder = decoder_of(folder)
     memory = cache / f"{folder.name}.seen.npz"
     warm.restore(decoder, memory)
     tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    licence = licences.licence(path, name) if path.is_dir() else ""
+    notes = blocks.notes(path, codegen.facts(path / CONFIGS[0]), name) if path.is_dir() else ()
     card = ModelCard(
         name=name,
-        architecture=weights.ARCHITECTURES[decoder.model.weights.architecture],
+        architecture=ARCHITECTURES[decoder.model.weights.architecture],
         chat=bool(getattr(tokenizer, "chat_template", None)),
         context=min(decoder.model.shape.context, decoder.model.capacity),
         fingerprint=fingerprint,
         precision=QUANTISED,
+        licence=licence,
+        notes=tuple(filter(None, (*notes, licences.note(licence)))),
         marks=frozenset(tokenizer.added_tokens_encoder),
     )
 
@@ -59,7 +87,8 @@ def open_file(
         warm.save(decoder, memory)
 
     guesser = drafter(draft, decoder, cache, report)
-    return Engine(decoder, tokenizer, card, drafter=guesser, closing=close)
+    configs = [SimpleNamespace(**codegen.facts(path / each)) for each in CONFIGS]
+    return Engine(decoder, tokenizer, card, configs=configs, drafter=guesser, closing=close)
 
 
 def drafter(
@@ -70,7 +99,7 @@ def drafter(
 
     if draft is None or obstacle(draft):
         return Lookup
-    small = decoder_of(laid_out(draft, hash_weights([draft], cache, report), cache, report), decoder)
+    small = decoder_of(laid_out(draft, [draft], hash_weights([draft], cache, report), cache, report), decoder)
     if small.model.shape.vocabulary != decoder.model.shape.vocabulary:
         return Lookup
     return lambda ids: Draft(small, ids)
@@ -86,20 +115,45 @@ def decoder_of(folder: Path, partner: "NativeDecoder | None" = None) -> "NativeD
     return NativeDecoder(NativeModel(found, library.best(), threads(), room, lender))
 
 
-def laid_out(file: Path, fingerprint: str, cache: Path, report: Report) -> Path:
+def laid_out(path: Path, files: Sequence[Path], fingerprint: str, cache: Path, report: Report) -> Path:
     """The folder of a model's tokenizer and its weights as the kernels read them; filled where it is new."""
-    folder = cache / f"{fingerprint[:16]}-native-{weights.FORMAT}"
+    folder = cache / f"{identity(path, fingerprint)[:16]}-native-{weights.FORMAT}"
 
     def fill(part: Path) -> None:
         report("reading the model file", None)
-        need_space(part, file.stat().st_size)
-        weights.write(file, whole(file), part, report)
+        if path.is_file():
+            header = whole(path)
+            architecture, shape, contents = qwen2.NAME, qwen2.shape_of(header), qwen2.contents(path, header)
+        else:
+            config = config_of(path)
+            architecture, shape = codegen.NAME, codegen.shape_of(config)
+            contents = codegen.contents(config, tensors(files))
+        need_space(part, weights.plan(contents)[1])
+        weights.write(part, architecture, shape, contents, report)
         report("reading the vocabulary, once", None)
-        with lean.quickly() as transformers:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(
-                file.parent, gguf_file=file.name, local_files_only=True
-            )
-        tokenizer.save_pretrained(part)
+        save_tokenizer(path, part)
 
     once(folder, fill, report)
     return folder
+
+
+def identity(path: Path, fingerprint: str) -> str:
+    """What must change when what is laid out does: a folder's settings can change without its weights."""
+    if path.is_file():
+        return fingerprint
+    settings = sorted({file for pattern in SETTINGS for file in path.glob(pattern)})
+    known = [fingerprint.encode(), json.dumps(config_of(path)).encode()]
+    known += [file.name.encode() + file.read_bytes() for file in settings]
+    return hashlib.sha256(b"".join(known)).hexdigest()
+
+
+def save_tokenizer(path: Path, part: Path) -> None:
+    place = {"gguf_file": path.name} if path.is_file() else {"trust_remote_code": False}
+    folder = path.parent if path.is_file() else path
+    with lean.quickly() as transformers:
+        try:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, **place)
+        except (OSError, ValueError, KeyError) as error:
+            reason = str(error).strip().split("\n")[0]
+            raise ModelError(f"cannot load the tokenizer in {folder}: {reason}") from error
+    tokenizer.save_pretrained(part)

@@ -11,13 +11,17 @@ from mtchat.engine.native.decoder import NativeDecoder
 from mtchat.engine.tree import Node
 
 MOST = 2048  # tokens: 59 MB of `starter`
+MOST_BYTES = 256 << 20  # 800 tokens of CodeGen 2B, whose heads each have keys of their own
 VERSION = 2  # what version 1 wrote may have tokens out of their place
 
 
-def save(decoder: NativeDecoder, file: Path, most: int = MOST) -> None:
+def save(decoder: NativeDecoder, file: Path, most: int = MOST, size: int = MOST_BYTES) -> None:
     """Write the keys and values of the tokens that were used last; a disk that refuses is no harm."""
     if not decoder.tree.clock:
         return  # nothing was read since the start, so what is there is the latest
+    model = decoder.model
+    each = model.keys[:, 0].nbytes + model.values[:, 0].nbytes
+    most = min(most, size // each)
     nodes = sorted(decoder.tree.walk(), key=lambda node: (-node.used, node.depth))[:most]
     nodes.sort(key=lambda node: node.depth)  # a token's ids come before it
     places = {id(node): place for place, node in enumerate(nodes)}
@@ -30,8 +34,8 @@ def save(decoder: NativeDecoder, file: Path, most: int = MOST) -> None:
                 about=numpy.array(about(decoder)),
                 ids=numpy.array([node.id for node in nodes], numpy.int32),
                 parents=numpy.array([places.get(id(node.parent), -1) for node in nodes], numpy.int32),
-                keys=decoder.model.keys[:, slots],
-                values=decoder.model.values[:, slots],
+                keys=model.keys[:, slots],
+                values=model.values[:, slots],
             )
         part.replace(file)
     except OSError:

@@ -12,9 +12,10 @@ LONG = 2000  # a context that is not worth reading anew for every run
 
 def after(length: int, name: str) -> Measure:
     def take(subject: Subject, script: Script, sizes: Sizes, number: int) -> Mapping[str, float]:
-        if length > LONG and not subject.reuses:
+        count = sizes.tokens(subject)
+        if not subject.sees(length + count) or (length > LONG and not subject.reuses):
             return {}
-        return {name: subject.run(Ask(ids=script.ids[:length]), sizes.tokens(subject), False).decode}
+        return {name: subject.run(Ask(ids=script.ids[:length]), count, False).decode}
 
     return Measure(
         name, (Quantity(name, "tok/s", "writing", f"writing after {length} tokens, no guesses"),), take

@@ -27,7 +27,7 @@ def begin(setup: Setup, load: Load) -> Subject:
     def run(ask: Ask, count: int, ahead: bool) -> Run:
         began = time.perf_counter()
         ids = list(ask.ids) or tokenizer.encode(ask.text, add_special_tokens=False)
-        inputs = tokenizer.pad({"input_ids": [ids]}, return_tensors="pt")
+        inputs = tokenizer.pad({"input_ids": [ids]}, padding=False, return_tensors="pt")
         marks = Marks()
         model.generate(
             **inputs,
@@ -40,7 +40,7 @@ def begin(setup: Setup, load: Load) -> Subject:
         first, *_, last = [*marks.times, marks.times[-1]]
         return Run(first - began, len(ids), first - began, len(marks.times), last - first)
 
-    return Subject(run, reuses=False)
+    return Subject(run, reuses=False, context=engine.card.context)
 
 
 class Marks:

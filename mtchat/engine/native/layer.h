@@ -1,0 +1,214 @@
+// What layers are made of, whatever the architecture; each token sees the keys of its own path.
+#pragma once
+#include "matrix.h"
+#include "pool.h"
+
+enum { HEADS_AT_ONCE = 4, WIDEST_HEAD = 256 };
+
+typedef enum { QWEN2, CODEGEN } Architecture;
+
+typedef struct {
+    const float *weight, *shift;  // no shift: by the root mean square alone
+} Norm;
+
+// What an architecture does not have is null.
+typedef struct {
+    Matrix query, key, value, output, gate_up, up, down;
+    Norm attention_norm, feed_norm;
+    const float *query_bias, *key_bias, *value_bias, *up_bias, *down_bias;
+} Layer;
+
+typedef struct {
+    int32_t architecture, layers, width, heads, kv_heads, head, rotary, feed, vocabulary, capacity;
+    float epsilon;
+    Matrix embedding, output;
+    Norm norm;
+    const float *output_bias;
+    const Layer *layer;
+    uint16_t *keys, *values;  // (layers, capacity, kv_heads * head) halves: a slot has the keys of one token
+} Model;
+
+typedef struct {
+    int32_t count, wanted;
+    const int32_t *tokens;        // (count)
+    const float *cosines, *sines; // (count, rotary / 2)
+    const int32_t *slots;         // (count): where the keys of each token go
+    const int32_t *const *paths;  // (count): the slots that each token sees, its own last
+    const int32_t *lengths;       // (count): how many
+    const int32_t *rows;          // (wanted): the tokens whose logits are wanted
+    float *logits;                // (wanted, output.rows)
+} Batch;
+
+typedef struct {
+    Pool *pool;
+    const Model *model;
+    const Batch *batch;
+    int32_t alone;                // the pool is nobody else's
+    float *stream, *query, *key, *value, *scores;
+    int64_t score_stride;
+    int32_t attended_columns;     // with the feed-forward's behind them where one product reads both
+    Activations normed, attended, fed;
+} State;
+
+typedef void Rotate(float *row, int heads, int head, int rotary, const float *cosines, const float *sines);
+
+static Activations activations(int rows, int columns) {
+    const size_t all = (size_t)rows * columns;
+    return (Activations){malloc(all), malloc(all / 8), malloc(all / 8), malloc(all / 4)};
+}
+
+static int whole(Activations x) { return x.values && x.scales && x.scaled_sums && x.sums; }
+
+static void drop(Activations x) {
+    free(x.values), free(x.scales), free(x.scaled_sums), free(x.sums);
+}
+
+static float mean(const float *from, int width) {
+    Floats sums = splat(0);
+    for (int i = 0; i < width; i += LANES) sums += load(from + i);
+    return total(sums) / (float)width;
+}
+
+// A row, normalised, as activations.
+static void normalise(const float *from, Norm norm, float epsilon, int width, Activations to) {
+    const float middle = norm.shift ? mean(from, width) : 0;
+    Floats squares = splat(0);
+    for (int i = 0; i < width; i += LANES) {
+        const Floats value = load(from + i) - middle;
+        squares = fused(value, value, squares);
+    }
+    const float factor = 1.0f / __builtin_sqrtf(total(squares) / (float)width + epsilon);
+    float row[BLOCK];
+    for (int i = 0; i < width; i += BLOCK) {
+        for (int j = 0; j < BLOCK; j += LANES) {
+            const Floats value = (load(from + i + j) - middle) * factor * load(norm.weight + i + j);
+            store(row + j, norm.shift ? value + load(norm.shift + i + j) : value);
+        }
+        quantise(row, BLOCK, from_block(to, i / BLOCK));
+    }
+}
+
+static void normalise_all(State *s, int thread, Norm norm, const int32_t *rows, int count) {
+    const int width = s->model->width;
+    for (int t = thread; t < count; t += s->pool->count)
+        normalise(s->stream + (int64_t)(rows ? rows[t] : t) * width, norm, s->model->epsilon, width,
+                  from_row(s->normed, t, width));
+}
+
+// Writes a matrix product, or adds it to what is there: to (count, rows).
+static void product(Matrix m, int strip, Activations x, int count, const float *bias, int adding, float *to) {
+    for (int first = 0; first < count; first += TILE) {
+        const int some = count - first < TILE ? count - first : TILE;
+        float sums[TILE * STRIP];
+        strip_times(m, strip, from_row(x, first, m.columns), some, sums);
+        for (int t = 0; t < some; t++) {
+            float *place = to + (int64_t)(first + t) * m.rows + strip * STRIP;
+            for (int i = 0; i < STRIP; i++) {
+                const float base = (bias ? bias[strip * STRIP + i] : 0) + (adding ? place[i] : 0);
+                place[i] = sums[t * STRIP + i] + base;
+            }
+        }
+    }
+}
+
+static void place_keys(State *s, int thread, int layer, Rotate *rotate) {
+    const Model *m = s->model;
+    const Batch *b = s->batch;
+    const int row = m->kv_heads * m->head;
+    for (int t = thread; t < b->count; t += s->pool->count) {
+        const int64_t angles = (int64_t)t * (m->rotary / 2);
+        const float *cosines = b->cosines + angles, *sines = b->sines + angles;
+        rotate(s->query + (int64_t)t * m->heads * m->head, m->heads, m->head, m->rotary, cosines, sines);
+        rotate(s->key + (int64_t)t * row, m->kv_heads, m->head, m->rotary, cosines, sines);
+        const int64_t at = ((int64_t)layer * m->capacity + b->slots[t]) * row;
+        for (int i = 0; i < row; i += LANES) {
+            to_half(m->keys + at + i, load(s->key + (int64_t)t * row + i));
+            to_half(m->values + at + i, load(s->value + (int64_t)t * row + i));
+        }
+    }
+}
+
+// The values of a path by their weights, for some columns of some heads.
+INLINE void mix(const uint16_t *values, int row, const int32_t *path, int length, const float *scores, int stride,
+                const float *share, const int heads, const int head, const int columns, float *to) {
+    Floats sums[HEADS_AT_ONCE][64 / LANES] = {0};
+    for (int k = 0; k < length; k++) {
+        const uint16_t *value = values + (int64_t)path[k] * row;
+        for (int h = 0; h < heads; h++) {
+            const Floats weight = splat(scores[(int64_t)h * stride + k]);
+            for (int i = 0; i < columns / LANES; i++)
+                sums[h][i] = fused(weight, from_half(value + LANES * i), sums[h][i]);
+        }
+    }
+    for (int h = 0; h < heads; h++)
+        for (int i = 0; i < columns / LANES; i++) store(to + h * head + LANES * i, sums[h][i] * share[h]);
+}
+
+// Up to HEADS_AT_ONCE query heads of one token that share a key head, over the whole path of the token: to
+// (heads, head), which is a multiple of 16.
+INLINE void attend(const State *s, int layer, int t, int first, const int heads, const int head, float *scores,
+                   float *to) {
+    const Model *m = s->model;
+    const Batch *b = s->batch;
+    const int length = b->lengths[t], row = m->kv_heads * head, stride = (length + LANES - 1) / LANES * LANES;
+    const int32_t *path = b->paths[t];
+    const int64_t at = (int64_t)layer * m->capacity * row + first / (m->heads / m->kv_heads) * head;
+    const float *query = s->query + ((int64_t)t * m->heads + first) * head;
+    const float factor = 1.0f / __builtin_sqrtf((float)head);
+    for (int k = 0; k < length; k++) {
+        const uint16_t *key = m->keys + at + (int64_t)path[k] * row;
+        Floats sums[HEADS_AT_ONCE] = {0};
+        for (int i = 0; i < head; i += LANES) {
+            const Floats some = from_half(key + i);
+            for (int h = 0; h < heads; h++) sums[h] = fused(load(query + h * head + i), some, sums[h]);
+        }
+        for (int h = 0; h < heads; h++) scores[(int64_t)h * stride + k] = total(sums[h]) * factor;
+    }
+    float share[HEADS_AT_ONCE];
+    for (int h = 0; h < heads; h++) {
+        float *mine = scores + (int64_t)h * stride;
+        Floats best = splat(-1e30f), sum = splat(0);
+        for (int k = length; k < stride; k++) mine[k] = -1e30f;
+        for (int k = 0; k < stride; k += LANES) best = maximum(best, load(mine + k));
+        const Floats peak = splat(greatest(best));
+        for (int k = 0; k < stride; k += LANES) {
+            const Floats weight = exponential(load(mine + k) - peak);
+            store(mine + k, weight);
+            sum += weight;
+        }
+        share[h] = 1.0f / total(sum);
+    }
+    const uint16_t *values = m->values + at;
+    int part = 0;
+    for (; part + 64 <= head; part += 64)
+        mix(values + part, row, path, length, scores, stride, share, heads, head, 64, to + part);
+    for (; part < head; part += 16)
+        mix(values + part, row, path, length, scores, stride, share, heads, head, 16, to + part);
+}
+
+// The cases that compilers can unroll; any other head size goes the same way with what is left to run time.
+static void attend_heads(const State *s, int layer, int t, int first, int heads, float *scores, float *to) {
+    const int head = s->model->head;
+#define CASE(n, d) if (heads == n && head == d) { attend(s, layer, t, first, n, d, scores, to); return; }
+    CASE(1, 64) CASE(2, 64) CASE(3, 64) CASE(4, 64) CASE(1, 128) CASE(2, 128) CASE(3, 128) CASE(4, 128)
+    CASE(1, 80) CASE(1, 256)
+    attend(s, layer, t, first, heads, head, scores, to);
+}
+
+static void products(State *s, int thread, Matrix m, Activations x, int count, const float *bias, int adding,
+                     float *to) {
+    for (int strip; (strip = take(s->pool, thread, m.rows / STRIP)) >= 0;)
+        product(m, strip, x, count, bias, adding, to);
+}
+
+static int query_key_value_strips(const Layer *l) { return (l->query.rows + l->key.rows + l->value.rows) / STRIP; }
+
+// One strip of the three, counted through.
+static void query_key_value(State *s, const Layer *l, int strip, int count) {
+    const Matrix matrices[3] = {l->query, l->key, l->value};
+    const float *const biases[3] = {l->query_bias, l->key_bias, l->value_bias};
+    float *const to[3] = {s->query, s->key, s->value};
+    int which = 0;
+    for (; strip >= matrices[which].rows / STRIP; which++) strip -= matrices[which].rows / STRIP;
+    product(matrices[which], strip, s->normed, count, biases[which], 0, to[which]);
+}

@@ -1,0 +1,157 @@
+"""The weights of a Qwen2 model in a GGUF file, as the kernels read them."""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy
+
+from mtchat.engine.header import Header, Stored
+from mtchat.engine.native.blocks import KINDS, Q8_SCALED, READ, STRIP, from_floats, group_columns, laid_out
+from mtchat.engine.native.weights import FLOATS, ROWS, Content, Rows, Shape
+
+NAME = "qwen2"  # in GGUF files too
+LAYER = {
+    "query": "attn_q.weight",
+    "key": "attn_k.weight",
+    "value": "attn_v.weight",
+    "output": "attn_output.weight",
+    "gate_up": "ffn_gate.weight",
+    "down": "ffn_down.weight",
+    "attention_norm": "attn_norm.weight",
+    "feed_norm": "ffn_norm.weight",
+    "query_bias": "attn_q.bias",
+    "key_bias": "attn_k.bias",
+    "value_bias": "attn_v.bias",
+}
+GATE, UP = "ffn_gate", "ffn_up"
+EMBEDDING, OUTPUT, NORM = "token_embd.weight", "output.weight", "output_norm.weight"
+
+
+def obstacle(header: Header) -> str:
+    """Why the kernels cannot compute a model; "" when they can."""
+    name = str(header.facts.get("general.architecture"))
+    if name != NAME:
+        return f"the architecture {name}"
+    odd = [
+        key for key in header.facts if key.startswith((f"{name}.rope.scaling", f"{name}.attention.sliding"))
+    ]
+    if odd:
+        return f"the setting {odd[0]}"
+    try:
+        shape = shape_of(header)
+    except KeyError as error:
+        return f"a file without {error.args[0]}"
+    if shape.head % 64 or shape.head > 256 or shape.heads % shape.kv_heads:
+        return f"attention heads of width {shape.head}"
+    missing = [name for name, source in sources(shape, header) if source not in header.tensors]
+    if missing:
+        return f"a file without {missing[0]}"
+    for _, source in sources(shape, header):
+        tensor = header.tensors[source]
+        if GATE in source and tensor.kind != header.tensors[source.replace(GATE, UP)].kind:
+            return "gates and ups of two types"
+        if len(tensor.shape) == 2 and (
+            tensor.shape[1] % 64 or (tensor.shape[0] % STRIP and "blk." in source)
+        ):
+            return f"a matrix of {tensor.shape[0]} by {tensor.shape[1]}"
+    return ""
+
+
+def shape_of(header: Header) -> Shape:
+    """From the facts of a GGUF file; KeyError where one is not there."""
+    name = str(header.facts["general.architecture"])
+
+    def fact(key: str) -> float:
+        return float(header.facts[f"{name}.{key}"])
+
+    width, heads = int(fact("embedding_length")), int(fact("attention.head_count"))
+    return Shape(
+        layers=int(fact("block_count")),
+        width=width,
+        heads=heads,
+        kv_heads=int(fact("attention.head_count_kv")),
+        head=(head := int(header.facts.get(f"{name}.attention.key_length", width // heads))),
+        rotary=head,
+        feed=int(fact("feed_forward_length")),
+        vocabulary=header.tensors[EMBEDDING].shape[0],
+        context=int(fact("context_length")),
+        epsilon=fact("attention.layer_norm_rms_epsilon"),
+        theta=fact("rope.freq_base"),
+    )
+
+
+def sources(shape: Shape, header: Header) -> Iterator[tuple[str, str]]:
+    """Each part's name and its name in the GGUF file, in the order in which a step reads them."""
+    for layer in range(shape.layers):
+        for part, source in LAYER.items():
+            name = f"blk.{layer}.{source}"
+            if name in header.tensors or not part.endswith("_bias"):
+                yield f"{layer}.{part}", name
+    yield "norm", NORM
+    yield "output", OUTPUT if OUTPUT in header.tensors else EMBEDDING
+    yield "embedding", EMBEDDING
+
+
+def contents(file: Path, header: Header) -> Mapping[str, Content]:
+    """What is to be written for a GGUF file; what it has once is one content under two names."""
+    raw = numpy.memmap(file, numpy.uint8, "r")
+    found: dict[str, Content] = {}
+    named = list(sources(shape_of(header), header))
+    for _, source in named:
+        found.setdefault(source, content(raw, header, source))
+    return {name: found[source] for name, source in named}
+
+
+def content(raw: Rows, header: Header, source: str) -> Content:
+    tensor = header.tensors[source]
+    if len(tensor.shape) == 1:
+        return Content(FLOATS, 1, tensor.shape[0], partial(pieces, raw, tensor, FLOATS))
+    kind, copies = kind_of(tensor), 2 if GATE in source else 1
+    rows = copies * -(-tensor.shape[0] // STRIP) * STRIP
+    return Content(kind, rows, tensor.shape[1], partial(joined, raw, header, source, kind))
+
+
+def joined(raw: Rows, header: Header, source: str, kind: int) -> Iterator[Rows]:
+    """The bytes of a matrix; gates and ups take turns, two strips each, as one product reads them."""
+    here = pieces(raw, header.tensors[source], kind)
+    if GATE not in source:
+        yield from here
+        return
+    for gates, ups in zip(here, pieces(raw, header.tensors[source.replace(GATE, UP)], kind), strict=True):
+        pairs = [each.reshape(-1, 2, each.shape[-1]) for each in (gates, ups)]
+        yield numpy.ascontiguousarray(numpy.concatenate(pairs, axis=1))
+
+
+def kind_of(tensor: Stored) -> int:
+    """How a matrix is held: exactly as the file has it, or else as the nearest 8-bit values."""
+    kind = KINDS.get(type_name(tensor), Q8_SCALED)
+    return kind if tensor.shape[1] % group_columns(kind) == 0 else Q8_SCALED
+
+
+def type_name(tensor: Stored) -> str:
+    from gguf import GGMLQuantizationType
+
+    return GGMLQuantizationType(tensor.kind).name
+
+
+def pieces(raw: Rows, tensor: Stored, kind: int) -> Iterator[Rows]:
+    """The bytes of a part, some rows at a time."""
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, dequantize
+
+    type_ = GGMLQuantizationType(tensor.kind)
+    items, width = GGML_QUANT_SIZES[type_]
+    stride = tensor.shape[-1] // items * width
+    rows = tensor.shape[0] if kind != FLOATS else 1
+    for first in range(0, rows, ROWS):
+        count = min(ROWS, rows - first)
+        start = tensor.start + first * stride
+        some = numpy.asarray(raw[start : start + count * stride]).reshape(count, stride)
+        if kind == FLOATS:
+            yield numpy.ascontiguousarray(dequantize(some, type_).astype(numpy.float32)).view(numpy.uint8)
+            continue
+        if count % STRIP:  # the rows that a vocabulary lacks to whole strips are zeros
+            some = numpy.pad(some, ((0, -count % STRIP), (0, 0)))
+        exact = KINDS.get(type_.name) == kind
+        blocks = READ[type_.name](some) if exact else from_floats(dequantize(some, type_))
+        yield numpy.ascontiguousarray(laid_out(blocks))
