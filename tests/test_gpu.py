@@ -1,4 +1,4 @@
-"""Decoding as a GPU does it, in torch's own words on the CPU: the ids of a full recompute, whatever is shared."""
+"""Decoding as a GPU does it, in torch's own words: the ids of a full recompute, whatever is shared."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,10 +22,10 @@ WARM = Sampling(0.9, 0.9, 0, 5, 30)
 
 
 @pytest.fixture(params=KINDS)
-def pair(request: pytest.FixtureRequest) -> Iterator[tuple[Engine, Engine]]:
+def pair(request: pytest.FixtureRequest) -> tuple[Engine, Engine]:
     """An engine as on a GPU, and the plain one with the same weights."""
     tokenizer = tiny_tokenizer()
-    yield gpu_engine(request.param, tokenizer), random_engine(request.param, tokenizer)
+    return gpu_engine(request.param, tokenizer), random_engine(request.param, tokenizer)
 
 
 def said(engine: Engine, text: str, sampling: Sampling) -> str:

@@ -1,4 +1,4 @@
-"""Paths of tokens through a tree of keys and values, each token in a slot of its own, whoever computes them."""
+"""Paths of tokens through a tree of keys and values, each token in a slot of its own, on any device."""
 
 import weakref
 from abc import ABC, abstractmethod

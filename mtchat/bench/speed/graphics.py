@@ -8,6 +8,7 @@ from mtchat.bench.speed.rows import Quantity
 
 OURS, DYNAMIC, STATIC = "mtchat", "generate", "generate, static cache"
 CONTEXT, WRITTEN = 100, 256
+WARMING = 24  # tokens that are written before anything counts
 BATCHES = (8, 40)
 READ = (100, 1000, 2000)
 WARM = 0.8
@@ -38,27 +39,35 @@ QUANTITIES = (DECODE, *TOGETHER.values(), *FIRST.values(), COPY, FRACTION)
 @dataclass(frozen=True)
 class Player:
     """An engine as functions of ids: `write(ids, count)` gives the ids and the seconds to the first and last;
-    `together(ids, count, number)` the seconds that so many replies take from their first token on."""
+    `together(ids, count, number)` the seconds that so many replies take from their first token on, where that
+    is asked for; no more than `most` runs are worth their time."""
 
     write: Callable[[Sequence[int], int], tuple[Sequence[int], float, float]]
-    together: Callable[[Sequence[int], int, int], float]
+    together: Callable[[Sequence[int], int, int], float] | None
+    most: int = 1000
 
 
 def played(player: Player, prompt: Callable[[int], Sequence[int]], repeats: int) -> Mapping[str, list[float]]:
     """All that is asked of an engine, so many times; `prompt(length)` is another one each time."""
     found: dict[str, list[float]] = {}
     context = prompt(CONTEXT)
-    player.write(context, WRITTEN)
-    for number in BATCHES:
-        player.together(context, 4, number)
-    for _ in range(repeats):
+    player.write(context, WARMING)
+    for length in READ:
+        player.write(prompt(length), 2)
+    together = player.together
+    batches = TOGETHER if together else {}
+    for number in batches:
+        assert together
+        together(context, 4, number)
+    for _ in range(min(repeats, player.most)):
         ids, first, last = player.write(context, WRITTEN)
         found.setdefault(DECODE.name, []).append((len(ids) - 1) / (last - first))
         for length, quantity in FIRST.items():
             _, first, _ = player.write(prompt(length), 2)
             found.setdefault(quantity.name, []).append(1000 * first)
-        for number, quantity in TOGETHER.items():
-            seconds = player.together(context, WRITTEN // 2, number)
+        for number, quantity in batches.items():
+            assert together
+            seconds = together(context, WRITTEN // 2, number)
             found.setdefault(quantity.name, []).append(number * (WRITTEN // 2 - 1) / seconds)
     return found
 

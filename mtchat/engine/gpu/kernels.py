@@ -18,6 +18,7 @@ from mtchat.engine.gpu.weights import Matrix, Weights
 
 WAVES = 4  # programs of an attention for each multiprocessor
 MOST_PARTS = 16  # that one path is split into
+LEAST = 1 << 20  # numbers of scratch memory at first
 FILL = 256  # programs that keep all multiprocessors busy
 # Sizes of programs are the best of a sweep on an H100.
 WIDEST = 64  # lanes that the products here take at once
@@ -350,6 +351,7 @@ def attend(inner: Tensor, keys: Tensor, values: Tensor, place: Board, weights: W
     group = shape.heads // shape.kv_heads
     padded = 1 if group == 1 else max(16, triton.next_power_of_2(group))
     deep = max(16, triton.next_power_of_2(shape.width))
+    block, warps = stretch(deep, padded)
     parts = spread(lanes * shape.kv_heads)
     rows = lanes * shape.kv_heads * parts
     aside = scratch(inner.device, rows * padded * (deep + 2), lanes * shape.kv_heads)
@@ -360,8 +362,13 @@ def attend(inner: Tensor, keys: Tensor, values: Tensor, place: Board, weights: W
         aside[0][2 * cut :], aside[0][:cut], aside[0][cut : 2 * cut], aside[1], shape.width**-0.5,
         HEADS=shape.heads, KV=shape.kv_heads, GROUP=group, PADDED=padded, D=shape.width, DP=deep,
         R=shape.rotated, INTERLEAVED=shape.interleaved, PARTS=parts,
-        BLOCK=64 if deep <= 128 else 32, CHAINED=CHAINED, num_warps=8 if padded > 1 else 4 if deep > 64 else 2, **chained(),
+        BLOCK=block, CHAINED=CHAINED, num_warps=warps, **chained(),
     )  # fmt: skip
+
+
+def stretch(deep: int, padded: int) -> tuple[int, int]:
+    """Tokens of a path that a program of attention takes at a time, and its warps."""
+    return (64 if deep <= 128 else 32), 8 if padded > 1 else 4 if deep > 64 else 2
 
 
 def spread(programs: int) -> int:
@@ -376,18 +383,25 @@ def multiprocessors() -> int:
     return torch.cuda.get_device_properties(torch.cuda.current_device()).multi_processor_count
 
 
-SCRATCH: dict[Any, tuple[Tensor, Tensor]] = {}
+SCRATCH: dict[Any, list[tuple[Tensor, Tensor]]] = {}
 
 
 def scratch(device: torch.device, floats: int, counters: int) -> tuple[Tensor, Tensor]:
-    """Room for what parts of attention leave each other; kernels of a device run one after the other."""
-    known = SCRATCH.get(device)
-    if known is None or known[0].numel() < floats or known[1].numel() < counters:
-        SCRATCH[device] = known = (
-            torch.empty(floats, dtype=torch.float32, device=device),
-            torch.zeros(counters, dtype=torch.int32, device=device),
+    """Room for what the parts of a kernel leave each other; the kernels of a device run one after the other.
+
+    What was given once is never let go: a recording goes on using it.
+    """
+    known = SCRATCH.setdefault(device, [])
+    if not known or known[-1][0].numel() < floats or known[-1][1].numel() < counters:
+        floats = max([floats, LEAST, *(each.numel() for each, _ in known)])
+        counters = max([counters, LEAST, *(each.numel() for _, each in known)])
+        known.append(
+            (
+                torch.empty(floats, dtype=torch.float32, device=device),
+                torch.zeros(counters, dtype=torch.int32, device=device),
+            )
         )
-    return known
+    return known[-1]
 
 
 @triton.jit

@@ -7,6 +7,7 @@ is read here; a reply's text is made meanwhile. What was written past a reply's 
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy
 import torch
@@ -56,7 +57,7 @@ class Result:
         if found.device.type == "cuda":
             self.values = torch.empty(found.shape, dtype=found.dtype, pin_memory=True)
             self.values.copy_(found, non_blocking=True)
-            self.event = torch.cuda.Event()
+            self.event: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self.event.record()
         else:
             self.values = found.clone()
@@ -151,7 +152,7 @@ class Lanes:
         self.play = self.decoder.player(self.place, sampled)
         size, nowhere = len(self.place.ids), self.decoder.tree.capacity
         width = max(lane.path.length for lane in self.lanes) + count
-        host = {
+        host: dict[str, NDArray[Any]] = {
             "ids": numpy.zeros(size, numpy.int64),
             "lengths": numpy.zeros(size, numpy.int32),
             "tables": numpy.full((size, width), nowhere, numpy.int32),
@@ -207,7 +208,7 @@ class Lanes:
                 lane.done = True
 
     def settle(self) -> None:
-        """Take in all that was started, and let those who ended go: the lanes are then as the device has them."""
+        """Take in all that was started, and let those who ended go: the lanes are as the device has them."""
         while self.flight:
             self.land()
         self.lanes = [lane for lane in self.lanes if not lane.done]

@@ -1,4 +1,4 @@
-"""A model on one GPU: reads prompts into slots of keys and values, and writes a token of many lanes in a step."""
+"""A model on one GPU: reads prompts into slots of keys and values, and writes a token of each lane a step."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields

@@ -1,4 +1,4 @@
-"""Models of true sizes with random weights: how fast a model computes does not depend on what it has learned."""
+"""Models of true sizes with random weights: what a model has learned does not change how fast it computes."""
 
 from collections.abc import Mapping
 from typing import Any

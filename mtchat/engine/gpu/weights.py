@@ -95,7 +95,7 @@ def rows_times(weight: Tensor, vector: Tensor) -> Tensor:
 
 @torch.no_grad()
 def codegen(model: Any) -> Weights:
-    """GPT-J's layers, attention and feed-forward side by side; a fused projection in four blocks of q, v, k."""
+    """GPT-J's layers, attention and feed-forward side by side; a fused projection in 4 blocks of q, v, k."""
     config, inner = model.config, model.transformer
     heads = config.num_attention_heads
     width = config.n_embd // heads
