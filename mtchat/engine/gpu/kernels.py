@@ -368,7 +368,9 @@ def attend(inner: Tensor, keys: Tensor, values: Tensor, place: Board, weights: W
 
 def stretch(deep: int, padded: int) -> tuple[int, int]:
     """Tokens of a path that a program of attention takes at a time, and its warps."""
-    return (64 if deep <= 128 else 32), 8 if padded > 1 else 4 if deep > 64 else 2
+    if padded > 1:
+        return 128, 8
+    return (64, 2) if deep <= 64 else (32, 4)
 
 
 def spread(programs: int) -> int:
