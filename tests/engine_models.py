@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gguf
+import numpy
 import platformdirs
 import pytest
 import torch
@@ -20,6 +21,7 @@ from mtchat.engine.engine import Engine
 from mtchat.engine.gpu.lanes import lanes
 from mtchat.engine.gpu.model import GpuDecoder
 from mtchat.engine.gpu.weights import fused
+from mtchat.engine.tree import Tree
 
 STARTER_SMALL = platformdirs.user_cache_path("mtchat") / "models" / "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"
 DATA = Path(os.environ.get("MTCHAT_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -159,6 +161,13 @@ def random_engine(kind: str, tokenizer: Any = None, **changes: Any) -> Engine:
     model = random_model(kind, len(tokenizer), **changes)
     card = ModelCard("tiny", type(model).__name__, chat=bool(tokenizer.chat_template), context=160)
     return Engine(TorchDecoder(model), tokenizer, card, configs=(model.generation_config, model.config))
+
+
+def shuffle(tree: Tree, seed: int) -> None:
+    """Let slots be taken in another order."""
+    slots = list(tree.free)
+    numpy.random.default_rng(seed).shuffle(slots)
+    tree.free = dict.fromkeys(slots)
 
 
 def gpu_engine(kind: str, tokenizer: Any = None, slots: int = 2000, **changes: Any) -> Engine:

@@ -39,6 +39,7 @@ OWNERS = {
     "tokenizers": {"engine"},
     "torch": {"engine"},
     "transformers": {"engine"},
+    "triton": {"engine"},
     "xllamacpp": {"bench"},
 }
 STARTERS_OF_PROCESSES = {"sandbox", "bench/speed/process.py", "repl/editor.py", "starter/packages.py"}

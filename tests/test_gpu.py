@@ -1,6 +1,5 @@
 """Decoding as a GPU does it, in torch's own words: the ids of a full recompute, whatever is shared."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy

@@ -24,6 +24,7 @@ if ON == "cpu" and not os.environ.get("TRITON_INTERPRET"):
     pytest.skip("no GPU is here, and TRITON_INTERPRET=1 is not set", allow_module_level=True)
 
 from mtchat.engine.gpu import kernels  # noqa: E402 - it cannot be imported where triton is not
+from mtchat.engine.gpu.kernels import products  # noqa: E402
 
 MODELS: dict[str, dict[str, Any]] = {
     "codegen": {},
@@ -37,7 +38,7 @@ MODELS: dict[str, dict[str, Any]] = {
 @pytest.fixture(autouse=True)
 def inference(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     if ON == "cpu":  # the interpreter takes milliseconds for a program, whatever its size
-        monkeypatch.setattr(kernels, "tile", lambda *sizes: (256, 32, 4))
+        monkeypatch.setattr(products, "tile", lambda *sizes: (256, 32, 4))
     with torch.inference_mode():
         yield
 
@@ -62,7 +63,7 @@ def filled(decoder: GpuDecoder, lengths: list[int]) -> plain.Board:
         place.lengths[lane] = length
         place.ids[lane] = 17 + lane
         if length:
-            decoder.forward(list(range(lane, lane + length)), slots[:length].numpy())
+            decoder.forward([(list(range(lane, lane + length)), slots[:length].numpy())])
         order = order[150:] if len(lengths) <= 4 else order
     return place
 

@@ -25,7 +25,7 @@ from mtchat.engine.native.weights import read
 from mtchat.engine.speculate import Lookup
 from mtchat.engine.tree import Tree
 from mtchat.errors import ModelError
-from tests.engine_models import codegen_tokenizer, random_model, tiny_tokenizer
+from tests.engine_models import codegen_tokenizer, random_model, shuffle, tiny_tokenizer
 from tests.test_native_engine import LONG, OTHER, SHORT, WARM, silent, start, teacher_forced, written
 from tests.test_native_kernels import in_eight_bits
 
@@ -162,7 +162,7 @@ def test_any_way_to_compute_gives_the_same_bits_in_every_build(
     for number, width in enumerate((64, 1, 3, 8)):
         model = NativeModel(weights, build, 1 + number % 3, 200)
         engine.decoder = NativeDecoder(model)
-        numpy.random.default_rng(number).shuffle(engine.decoder.tree.free)
+        shuffle(engine.decoder.tree, number)
         found = teacher_forced(engine, ids, width)
         expected = found if expected is None else expected
         assert numpy.array_equal(found, expected), width

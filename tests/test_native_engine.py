@@ -22,7 +22,7 @@ from mtchat.engine.native.weights import read
 from mtchat.engine.speculate import Draft, Lookup
 from mtchat.engine.tree import Tree, upwards
 from mtchat.errors import ModelError
-from tests.engine_models import STARTER_SMALL, interrupted, write_gguf
+from tests.engine_models import STARTER_SMALL, interrupted, shuffle, write_gguf
 from tests.test_native_kernels import in_eight_bits
 
 pytestmark = pytest.mark.skipif(not library.builds(), reason="no kernels were built for this processor")
@@ -174,7 +174,7 @@ def test_threads_and_slots_change_no_bit(folder: Path, engine: Engine) -> None:
     for threads in (1, 2, 3, 5):
         model = NativeModel(weights, engine.decoder.model.build, threads, 200)
         decoder = NativeDecoder(model)
-        numpy.random.default_rng(threads).shuffle(decoder.tree.free)
+        shuffle(decoder.tree, threads)
         path = start(decoder)
         assert numpy.array_equal(path.follow(ids[:64]), expected[:64])
         model.close()

@@ -1,6 +1,7 @@
 """Which token sequences a model has seen: a tree of tokens, each with the slot of its keys and values."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from mtchat.errors import ModelError
 
@@ -30,7 +31,7 @@ class Tree:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.root = Node(-1, -1, None, 0)
-        self.free = list(range(capacity - 1, -1, -1))
+        self.free = dict.fromkeys(range(capacity - 1, -1, -1))  # a set in order: the last are taken first
         self.clock = 0
 
     def match(self, ids: Sequence[int]) -> list[Node]:
@@ -55,7 +56,7 @@ class Tree:
                 f"the key/value cache holds {self.capacity} tokens and the open replies need more; "
                 "ask for fewer candidates, or start a new session"
             )
-        return self.free[-count:][::-1]
+        return list(islice(reversed(self.free), count))
 
     def add(self, parent: Node, id: int, slot: int) -> Node:
         """The node of a token whose keys are in a free slot: the one that is there, or a new one."""
@@ -64,7 +65,7 @@ class Tree:
         if (known := parent.children.get(id)) is not None:
             known.used = max(known.used, used)
             return known
-        del self.free[last_place(self.free, slot)]
+        del self.free[slot]
         parent.children[id] = node = Node(id, slot, parent, used)
         return node
 
@@ -72,14 +73,15 @@ class Tree:
         """Forget whole ends of sequences until so many slots are free."""
         kept = {id(node) for leaf in live for node in upwards(leaf)}
         nodes = list(self.walk())
-        self.free = sorted(set(range(self.capacity)) - {node.slot for node in nodes}, reverse=True)
+        free = set(range(self.capacity)) - {node.slot for node in nodes}
         # a node is never used later than the one above it, so ends come before what they end
         nodes.sort(key=lambda node: (node.used, -node.depth))
-        gone = [node for node in nodes if id(node) not in kept][: max(count - len(self.free), 0)]
+        gone = [node for node in nodes if id(node) not in kept][: max(count - len(free), 0)]
         for node in gone:
             assert node.parent is not None
             del node.parent.children[node.id]
-        self.free = sorted([*self.free, *(node.slot for node in gone)], reverse=True)
+        free.update(node.slot for node in gone)
+        self.free = dict.fromkeys(sorted(free, reverse=True))
 
     def walk(self) -> Iterator[Node]:
         waiting = [self.root]
@@ -91,11 +93,6 @@ class Tree:
 
     def __len__(self) -> int:
         return sum(1 for _ in self.walk())
-
-
-def last_place(values: Sequence[int], value: int) -> int:
-    """Where a value stands last: free slots are taken from the end."""
-    return next(at for at in range(len(values) - 1, -1, -1) if values[at] == value)
 
 
 def upwards(node: Node) -> Iterator[Node]:

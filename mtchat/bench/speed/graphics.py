@@ -40,11 +40,10 @@ QUANTITIES = (DECODE, *TOGETHER.values(), *FIRST.values(), COPY, FRACTION)
 class Player:
     """An engine as functions of ids: `write(ids, count)` gives the ids and the seconds to the first and last;
     `together(ids, count, number)` the seconds that so many replies take from their first token on, where that
-    is asked for; no more than `most` runs are worth their time."""
+    is asked for."""
 
     write: Callable[[Sequence[int], int], tuple[Sequence[int], float, float]]
     together: Callable[[Sequence[int], int, int], float] | None
-    most: int = 1000
 
 
 def played(player: Player, prompt: Callable[[int], Sequence[int]], repeats: int) -> Mapping[str, list[float]]:
@@ -59,7 +58,7 @@ def played(player: Player, prompt: Callable[[int], Sequence[int]], repeats: int)
     for number in batches:
         assert together
         together(context, 4, number)
-    for _ in range(min(repeats, player.most)):
+    for _ in range(repeats):
         ids, first, last = player.write(context, WRITTEN)
         found.setdefault(DECODE.name, []).append((len(ids) - 1) / (last - first))
         for length, quantity in FIRST.items():
@@ -79,20 +78,20 @@ def fraction(decode: Sequence[float], weights: int, copy: float) -> list[float]:
 
 @dataclass(frozen=True)
 class Difference:
-    """Where two greedy texts part: after so many equal ids, the gap between both ids' logits as a reference
-    has them, and what one rounding of such a logit can move. `equal` of `count` when they do not."""
+    """Where two greedy texts part: after so many equal ids of `count`, the gap between both ids' logits in a
+    pass over all of the text, and the spacing of numbers there. `equal` is `count` where they do not."""
 
     equal: int
     count: int
     gap: float = 0.0
-    rounding: float = 0.0
+    spacing: float = 0.0
 
     def __str__(self) -> str:
         if self.equal == self.count:
             return f"the first {self.count} ids are those of generate"
         return (
             f"the first {self.equal} of {self.count} ids are those of generate; there the logits of both ids "
-            f"are {self.gap:.4f} apart in float32, where a rounding is {self.rounding:.4f}"
+            f"are {self.gap:.4f} apart, where numbers are {self.spacing:.4f} apart"
         )
 
 

@@ -22,6 +22,7 @@ from mtchat.engine.paths import TreePath
 AHEAD = 3  # steps that are started before the first of them is read
 RESERVED = 128  # slots that a lane gets at a time
 EVERY = 8  # steps after which those who wait are let in
+AREA = 1 << 24  # tokens that are read together times what they see
 FEW = 4  # lanes whose tokens are told one by one
 BURST = 16  # tokens of a reply that are told at once where there are more
 NONE: NDArray[numpy.float64] = numpy.empty(0)
@@ -109,8 +110,7 @@ class Lanes:
         if self.waiting and (not self.lanes or self.steps >= EVERY):
             self.settle()
             jobs, self.waiting, self.steps = self.waiting, [], 0
-            for job in jobs:
-                self.join(job)
+            self.join(jobs)
         if self.place is None and self.lanes:
             self.load()
         while self.left and len(self.flight) < AHEAD:
@@ -121,26 +121,42 @@ class Lanes:
         if not going or (not self.left and not self.flight) or len(going) <= len(self.lanes) // 2:
             self.settle()
 
-    def join(self, job: Job) -> None:
-        """Read a prompt but for its last token, which is the first to be fed."""
-        path = self.decoder.open(job.ids)
-        replies = [
-            Reply(self.engine, job.ids, sampling, job.room, path.reused, job.watch)
-            for sampling in job.samplings
-        ]
-        rest = path.rest[:-1]
-        for first in range(0, len(rest), self.decoder.most):
-            self.read(path, rest[first : first + self.decoder.most])
-        for number, reply in enumerate(replies):
+    def join(self, jobs: Sequence[Job]) -> None:
+        """Read prompts but for their last tokens, which are the first to be fed: some together.
+
+        What the first of them share is read once more for each, and known to the later ones.
+        """
+        jobs = sorted(jobs, key=lambda job: len(job.ids))
+        while jobs:
+            group: list[tuple[Job, TreePath]] = []
+            tokens = longest = deepest = 0
+            for job in jobs:
+                path = self.decoder.open(job.ids)
+                count = len(path.rest) - 1
+                longest, deepest = max(longest, count), max(deepest, len(job.ids))
+                tokens += count
+                area = (len(group) + 1) * longest * deepest
+                if group and (tokens > self.decoder.most or area > AREA):
+                    break
+                group.append((job, path))
+            jobs = jobs[len(group) :]
+            self.read([(path, path.rest[:-1]) for _, path in group])
+            for job, path in group:
+                self.begin(job, path)
+
+    def read(self, parts: Sequence[tuple[TreePath, Sequence[int]]]) -> None:
+        most = self.decoder.most
+        while parts := [(path, ids) for path, ids in parts if ids]:
+            self.decoder.read([(path, ids[:most]) for path, ids in parts])
+            parts = [(path, ids[most:]) for path, ids in parts]
+
+    def begin(self, job: Job, path: TreePath) -> None:
+        for number, sampling in enumerate(job.samplings):
+            reply = Reply(self.engine, job.ids, sampling, job.room, path.reused, job.watch)
             job.tell(number, reply.read())
             reply.begin()
-            chances = reply.chooser.random.random(job.room) if reply.chooser.sampling.temperature else NONE
+            chances = reply.chooser.random.random(job.room) if sampling.temperature else NONE
             self.lanes.append(Lane(job, number, reply, path.fork(), job.ids[-1], chances))
-
-    def read(self, path: TreePath, ids: Sequence[int]) -> None:
-        path.followed = list(ids)
-        self.decoder.forward(ids, path.ahead(self.decoder.free(len(ids))))
-        path.keep(len(ids))
 
     def load(self) -> None:
         """Put the lanes on a board, with slots for what comes next."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -12,7 +13,7 @@ from mtchat.engine.decoder import Logits
 from mtchat.engine.gpu import plain
 from mtchat.engine.gpu.plain import GATE, GELU, Board
 from mtchat.engine.gpu.weights import Layer, Weights
-from mtchat.engine.paths import Ints, TreeDecoder
+from mtchat.engine.paths import Ints, TreeDecoder, TreePath
 
 SIZES = (1, 2, 4, 6, 8, 12, 16, 24, 32, 40, 48, 64, 96, 128, 160, 192, 256)  # lanes of a step
 MOST_SLOTS = 1 << 18
@@ -24,7 +25,7 @@ class Recorded:
 
     def __init__(self, place: Board, step: Callable[[Board], None], pool: Any) -> None:
         self.board = place
-        stream = torch.cuda.Stream()
+        stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):  # kernels are compiled, and libraries set up, before the recording
             for _ in range(2):
@@ -61,37 +62,65 @@ class GpuDecoder(TreeDecoder):
         self.pool: Any = None
 
     def step(self, rows: Sequence[tuple[Sequence[int], Ints]], wanted: Sequence[int]) -> Logits:
-        parts = [self.forward(ids, slots) for ids, slots in rows]
-        hidden = torch.cat(parts)[torch.tensor(list(wanted), device=self.device)]
+        hidden = self.forward(rows)[torch.tensor(list(wanted), device=self.device)]
         with torch.inference_mode():
             logits: Logits = plain.product(hidden, self.weights.head).float().cpu().numpy()
         return logits
 
+    def read(self, parts: Sequence[tuple[TreePath, Sequence[int]]]) -> None:
+        """Take the next ids into some paths, all together and without their logits."""
+        free = self.free(sum(len(ids) for _, ids in parts))
+        rows = []
+        for path, ids in parts:
+            rows.append((ids, path.ahead(free[: len(ids)])))
+            path.followed = list(ids)
+            free = free[len(ids) :]
+        self.forward(rows)
+        for path, ids in parts:
+            path.keep(len(ids))
+
     @torch.inference_mode()
-    def forward(self, ids: Sequence[int], slots: Ints) -> Tensor:
-        """Read the next ids of a sequence, whose slots all are `slots`: their hidden states (T, E)."""
+    def forward(self, rows: Sequence[tuple[Sequence[int], Ints]]) -> Tensor:
+        """Read the next ids of some sequences, each with the slots of all of it: their hidden states (T, E).
+
+        The layers take all tokens at once, attention (R, T, S): a row a sequence, padded at its end.
+        """
         weights, shape = self.weights, self.weights.shape
-        start = len(slots) - len(ids)
-        tokens = torch.tensor(list(ids), device=self.device)
-        table = torch.from_numpy(slots).to(self.device).long()
-        cosines, sines = weights.cosines[start : len(slots)], weights.sines[start : len(slots)]
-        seen = None
-        if start:
-            seen = torch.ones(len(ids), len(slots), dtype=torch.bool, device=self.device).tril(start)
+        counts, lengths = [len(ids) for ids, _ in rows], [len(slots) for _, slots in rows]
+        starts = [length - count for length, count in zip(lengths, counts, strict=True)]
+        most, longest = max(counts), max(lengths)
+        host = numpy.full((len(rows), longest), self.tree.capacity, numpy.int64)
+        for row, (_, slots) in enumerate(rows):
+            host[row, : len(slots)] = slots
+        table = torch.from_numpy(host).to(self.device)
+        first = torch.tensor(starts, device=self.device)
+        row_of = torch.tensor(
+            [row for row, count in enumerate(counts) for _ in range(count)], device=self.device
+        )
+        place = torch.tensor([place for count in counts for place in range(count)], device=self.device)
+        positions = first[row_of] + place
+        mine = table[row_of, positions]
+        tokens = torch.tensor([id for ids, _ in rows for id in ids], device=self.device)
+        cosines, sines = weights.cosines[positions], weights.sines[positions]
+        alone = len(rows) == 1 and not starts[0]
+        limit = first[:, None] + torch.arange(most, device=self.device)  # (R, T): what a token sees last
+        seen = None if alone else torch.arange(longest, device=self.device) <= limit[:, :, None]
 
         def attend(number: int, inner: Tensor) -> Tensor:
             query, key, value = plain.split(inner, shape)
-            query = plain.turned(query, cosines, sines, shape)
             keys, values = self.keys[number], self.values[number]
-            keys[table[start:]], values[table[start:]] = plain.turned(key, cosines, sines, shape), value
-            return functional.scaled_dot_product_attention(
-                query.transpose(0, 1)[None],
-                keys[table].transpose(0, 1)[None],
-                values[table].transpose(0, 1)[None],
-                attn_mask=seen,
-                is_causal=not start,
+            keys[mine], values[mine] = plain.turned(key, cosines, sines, shape), value
+            queries = query.new_zeros(len(rows), most, shape.heads, shape.width)
+            queries[row_of, place] = plain.turned(query, cosines, sines, shape)
+            found = functional.scaled_dot_product_attention(
+                queries.transpose(1, 2),
+                keys[table].transpose(1, 2),
+                values[table].transpose(1, 2),
+                attn_mask=None if seen is None else seen[:, None],
+                is_causal=alone,
                 enable_gqa=shape.kv_heads != shape.heads,
-            )[0].transpose(0, 1).flatten(1)  # fmt: skip
+            )  # (R, H, T, D)
+            return found.transpose(1, 2)[row_of, place].flatten(1)
 
         x = weights.embedding[tokens]
         for number, layer in enumerate(weights.layers):

@@ -98,7 +98,7 @@ def split(inner: Tensor, shape: Shape) -> tuple[Tensor, Tensor, Tensor]:
     ends = [shape.heads * shape.width, (shape.heads + shape.kv_heads) * shape.width]
     last = ends[1] + shape.kv_heads * shape.width
     parts = (inner[:, : ends[0]], inner[:, ends[0] : ends[1]], inner[:, ends[1] : last])
-    queries, keys, values = (each.unflatten(1, (-1, shape.width)) for each in parts)
+    queries, keys, values = (each.reshape(len(inner), -1, shape.width) for each in parts)
     return queries, keys, values
 
 

@@ -90,7 +90,7 @@ def matrix(weight: Tensor, bias: Tensor | None, norm: Norm | None = None) -> Mat
 
 def rows_times(weight: Tensor, vector: Tensor) -> Tensor:
     """The product in float32 (N,), some rows at a time."""
-    return torch.cat([part.float() @ vector.float() for part in weight.split(4096)])
+    return torch.cat([part.float() @ vector.float() for part in torch.split(weight, 4096)])
 
 
 @torch.no_grad()

@@ -40,7 +40,7 @@ def obstacle(path: Path) -> str:
 
 
 def config_of(path: Path) -> dict[str, object]:
-    """The config of a folder, with how its attention weights are laid out; nothing for a file, which has its own."""
+    """The config of a folder, with how its attention weights are laid out; nothing for a file."""
     config = codegen.facts(path / CONFIGS[0])
     if not blocks.fits(config):
         return config

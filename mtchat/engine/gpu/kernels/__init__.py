@@ -1,0 +1,10 @@
+"""Triton kernels for the steps of `plain`: a layer takes three of them, or five.
+
+Imports triton, which comes with torch for CUDA.
+"""
+
+from mtchat.engine.gpu.kernels.attention import attend
+from mtchat.engine.gpu.kernels.choice import choose
+from mtchat.engine.gpu.kernels.products import embed, product
+
+__all__ = ["attend", "choose", "embed", "product"]
