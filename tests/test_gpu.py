@@ -8,7 +8,7 @@ import torch
 
 from mtchat.core.prompt import Prompt
 from mtchat.core.settings import Sampling
-from mtchat.engine.engine import Engine
+from mtchat.engine.engine import Engine, Job
 from mtchat.engine.gpu import plain
 from mtchat.engine.gpu.weights import fused, matrix, norm_of, obstacle
 from mtchat.engine.prefix import shared
@@ -33,7 +33,12 @@ def said(engine: Engine, text: str, sampling: Sampling) -> str:
 
 def test_replies_are_those_of_the_plain_engine(pair: tuple[Engine, Engine]) -> None:
     ours, theirs = pair
-    for sampling in (Sampling(max_tokens=40), WARM, Sampling(1.2, 1.0, 7, 2, 30)):
+    for sampling in (
+        Sampling(max_tokens=40),
+        WARM,
+        Sampling(1.2, 1.0, 7, 2, 30),
+        Sampling(1.5, 0.9, 290, 6, 30),
+    ):
         assert said(ours, TEXT, sampling) == said(theirs, TEXT, sampling)
 
 
@@ -52,6 +57,26 @@ def test_what_was_seen_is_not_read_again(pair: tuple[Engine, Engine]) -> None:
         *_, last = ours.complete(Prompt(text), Sampling(max_tokens=9))
         assert last.usage.reused >= shared(ours.encode(Prompt(text)), ours.encode(Prompt(TEXT))) - 1
         assert said(ours, text, Sampling(max_tokens=9)) == said(theirs, text, Sampling(max_tokens=9))
+
+
+def test_one_near_the_end_of_its_context_does_not_hold_the_others_up(pair: tuple[Engine, Engine]) -> None:
+    ours, theirs = pair
+    long, short = "x = 1\n" * 40, "def f"
+    ids = [engine.encode(Prompt(text)) for engine in (ours,) for text in (long, short)]
+    ids[0] = ids[0][: ours.card.context - 7]
+    assert ours.writers is not None
+    found: list[list[str]] = [[], []]
+    for prompt, heard in zip(ids, found, strict=True):
+        sampling = Sampling(max_tokens=60)
+        room = ours.room(prompt, sampling)
+        ours.writers.add(
+            Job(prompt, [sampling], room, lambda _, piece, heard=heard: heard.append(piece.text))
+        )
+    while not ours.writers.idle:
+        ours.writers.step()
+    for prompt, heard in zip(ids, found, strict=True):
+        alone = theirs.pieces(prompt, Sampling(max_tokens=60), theirs.room(prompt, Sampling(max_tokens=60)))
+        assert "".join(heard) == "".join(piece.text for piece in alone)
 
 
 def test_an_interrupt_anywhere_leaves_a_whole_engine(pair: tuple[Engine, Engine]) -> None:

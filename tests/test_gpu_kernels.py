@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mtchat.engine.gpu import plain
-from mtchat.engine.gpu.model import GpuDecoder
+from mtchat.engine.gpu.model import LIKELIEST, GpuDecoder
 from mtchat.engine.gpu.weights import fused
 from tests.engine_models import random_model
 
@@ -74,7 +74,7 @@ def test_a_step_is_the_plain_one(model: Any, lengths: list[int]) -> None:
     boards = [filled(each, lengths) for each in (ours, theirs)]
     for _ in range(4):
         for decoder, place in zip((ours, theirs), boards, strict=True):
-            decoder.write(place, sampled=False)
+            decoder.write(place, LIKELIEST)
         torch.testing.assert_close(boards[0].ids, boards[1].ids)
         torch.testing.assert_close(boards[0].found[:, 1], boards[1].found[:, 1], atol=2e-2, rtol=1e-3)
         torch.testing.assert_close(boards[0].lengths, boards[1].lengths)

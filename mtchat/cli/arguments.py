@@ -100,6 +100,7 @@ def talk() -> Parser:
     parser.add_argument("--fix", action="store_true", help="ask the model to mend each turn that fails")
     attach_option(parser)
     model_options(parser)
+    device_option(parser)
     folder_option(parser)
     unsafe_option(parser)
     for field in fields(Settings):
@@ -119,6 +120,9 @@ def model_options(parser: argparse.ArgumentParser) -> None:
     )
     formats = ["auto", "quantised", "float32", "bfloat16", "float16"]
     parser.add_argument("--precision", default="auto", choices=formats)
+
+
+def device_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", default="auto", choices=["auto", "cpu", "cuda"], help="a GPU if there is one"
     )
@@ -247,6 +251,7 @@ def speed(parser: argparse.ArgumentParser) -> None:
 def quality(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="FILE", help="the benchmark's problems")
     model_options(parser)
+    device_option(parser)
     parser.add_argument("--mode", default="", help="multi (turns), single (all at once) or completion")
     parser.add_argument("--policy", default="default", metavar="NAME", help="how turns are made")
     parser.add_argument("--n", type=int, default=1, metavar="N", help="samples of each conversation")

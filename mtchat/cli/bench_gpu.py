@@ -18,7 +18,7 @@ from mtchat.bench.speed.table import table
 from mtchat.cli.bench_model import progress, save
 from mtchat.core.prompt import Piece
 from mtchat.core.settings import Sampling
-from mtchat.errors import UsageError
+from mtchat.errors import MtchatError, UsageError
 from mtchat.repl.view import View
 
 REPEATS = 5
@@ -78,6 +78,8 @@ def shape(name: str, args: argparse.Namespace, say: Callable[[str], None]) -> li
     logits, dtype = rival.along(model, context, theirs), model.dtype
     say(f"{name}: {OURS}")
     engine: Any = opening.engine(model, shapes.tokenizer(words), shapes.card(name, model, args.dtype))
+    if engine.writers is None:
+        raise MtchatError("there is no Triton here, which computes on a GPU: pip install triton")
     engine.ends = frozenset()
     ours = Ours(engine)
     found = graphics.played(Player(ours.write, ours.together), prompt, repeats)

@@ -202,7 +202,7 @@ def served(args: argparse.Namespace, view: View) -> "tuple[Batcher, str]":
     """The model, for many conversations at once, and where it computes."""
     from mtchat.engine import batching, devices
 
-    device = devices.chosen(args.device)
+    device = devices.chosen(args.device, args.precision)
     engine: Any = wiring.engine(
         args.model, args.precision, lambda stage: view.transient(f"{args.model}: {stage}"), device
     )

@@ -84,8 +84,9 @@ def verify(session: Session, args: argparse.Namespace) -> int:
     mine = [turn for turn in written if made_by(turn, model.card())]
     if not mine:
         raise MtchatError(
-            f"{session.name} was made by {first.model} with weights {first.fingerprint[:12]}; "
-            f"{model.name} has {model.card().fingerprint[:12]}. Give the right one with --model"
+            f"{session.name} was made by {first.model} with weights {first.fingerprint[:12]}, computed as "
+            f"{first.precision}; {model.name} has {model.card().fingerprint[:12]}, computed as "
+            f"{model.card().precision}. Give the right one with --model"
         )
     changed = 0
     for name in dict.fromkeys(turn.making.family for turn in mine):

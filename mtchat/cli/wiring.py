@@ -72,7 +72,7 @@ def engine(name: str, precision: str, report: Report, device: str = "cpu") -> En
         name,
         fingerprint=fingerprint,
         precision=precision,
-        device=devices.chosen(device),
+        device=devices.chosen(device, precision),
         draft=helper(name),
         cache=platformdirs.user_cache_path("mtchat", appauthor=False) / "converted",
         report=lambda stage, part: report(stage if part is None else f"{stage} {100 * part:.0f} %"),

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+from mtchat.engine.precision import QUANTISED
 from mtchat.errors import ModelError, UsageError
 
 AUTO, CPU, GPU = "auto", "cpu", "cuda"
 DRIVER = Path("/dev/nvidiactl")
+FULL = "{} does not fit the memory of the GPU beside what else is there; use a smaller model, or --device cpu"
 SHARE = 0.85  # of a GPU's memory that weights may take: keys and values want some too
 
 
@@ -16,10 +18,15 @@ def gpus() -> tuple[str, ...]:
     return tuple(torch.cuda.get_device_name(each) for each in range(torch.cuda.device_count()))
 
 
-def chosen(wanted: str) -> str:
-    """Where to compute, in torch's words: on a GPU where there is one, and torch is not asked in vain."""
+def chosen(wanted: str, precision: str) -> str:
+    """Where to compute, in torch's words: on a GPU where there is one, and torch is not asked in vain.
+
+    Quantised weights are the processor's.
+    """
     if wanted == AUTO:
-        return GPU if DRIVER.exists() and gpus() else CPU
+        return GPU if precision != QUANTISED and DRIVER.exists() and gpus() else CPU
+    if wanted == GPU and precision == QUANTISED:
+        raise UsageError("quantised weights are computed on the processor; leave --precision or --device out")
     if wanted == GPU and not gpus():
         raise UsageError("no GPU is here that torch can use; leave --device out")
     return wanted

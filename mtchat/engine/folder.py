@@ -72,6 +72,8 @@ def open_folder(
             notes = arrange(model, folder, name)
             if not several:
                 model.to(device)
+        except torch.OutOfMemoryError as error:
+            raise ModelError(devices.FULL.format(name)) from error
         except pickle.UnpicklingError as error:
             raise pickles.refusal(folder) from error
         except (*UNREADABLE, StrictDataclassError, SafetensorError) as error:
@@ -92,7 +94,10 @@ def open_folder(
         if device == GPU:
             from mtchat.engine.gpu import opening
 
-            return opening.engine(model, tokenizer, card)
+            try:
+                return opening.engine(model, tokenizer, card)
+            except torch.OutOfMemoryError as error:
+                raise ModelError(devices.FULL.format(name)) from error
         configs = (model.generation_config, model.config)
         return Engine(TorchDecoder(model), tokenizer, card, configs=configs)
 

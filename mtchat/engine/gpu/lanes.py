@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mtchat.engine.engine import Engine, Job, Reply
-from mtchat.engine.gpu.model import SIZES, GpuDecoder
-from mtchat.engine.gpu.plain import Board
+from mtchat.engine.gpu.model import DRAWN, LIKELIEST, SIZES, SORTED, GpuDecoder
+from mtchat.engine.gpu.plain import RESERVED, SORTABLE, Board
 from mtchat.engine.paths import TreePath
 
 AHEAD = 3  # steps that are started before the first of them is read
-RESERVED = 128  # slots that a lane gets at a time
 EVERY = 8  # steps after which those who wait are let in
 AREA = 1 << 24  # tokens that are read together times what they see
 FEW = 4  # lanes whose tokens are told one by one
@@ -160,12 +159,19 @@ class Lanes:
 
     def load(self) -> None:
         """Put the lanes on a board, with slots for what comes next."""
-        count = min(RESERVED, max(lane.left for lane in self.lanes))
+        # none may go beyond its context, though it has ended: the others' steps are its steps too
+        context = self.decoder.weights.shape.context
+        count = min(
+            RESERVED,
+            max(lane.left for lane in self.lanes),
+            *(context - lane.path.length for lane in self.lanes),
+        )
         room = [min(count, lane.left) for lane in self.lanes]
         free = self.decoder.free(sum(room))
-        sampled = any(lane.reply.chooser.sampling.temperature for lane in self.lanes)
+        warm = [each for lane in self.lanes if (each := lane.reply.chooser.sampling).temperature]
+        choice = LIKELIEST if not warm else DRAWN if all(each.top_k <= SORTABLE for each in warm) else SORTED
         self.place = self.decoder.board(len(self.lanes))
-        self.play = self.decoder.player(self.place, sampled)
+        self.play = self.decoder.player(self.place, choice)
         size, nowhere = len(self.place.ids), self.decoder.tree.capacity
         width = max(lane.path.length for lane in self.lanes) + count
         host: dict[str, NDArray[Any]] = {

@@ -18,6 +18,7 @@ from mtchat.engine.paths import Ints, TreeDecoder, TreePath
 SIZES = (1, 2, 4, 6, 8, 12, 16, 24, 32, 40, 48, 64, 96, 128, 160, 192, 256)  # lanes of a step
 MOST_SLOTS = 1 << 18
 LEAST_SLOTS = 2  # contexts
+LIKELIEST, DRAWN, SORTED = range(3)  # how a step chooses: SORTED where top_k is above SORTABLE
 
 
 class Recorded:
@@ -57,7 +58,7 @@ class GpuDecoder(TreeDecoder):
         size = (len(weights.layers), slots + 1, shape.kv_heads, shape.width)
         self.keys = torch.zeros(size, dtype=weights.embedding.dtype, device=self.device)
         self.values = torch.zeros_like(self.keys)
-        self.steps: dict[tuple[int, bool], Callable[[], None]] = {}
+        self.steps: dict[tuple[int, int], Callable[[], None]] = {}
         self.boards: dict[int, Board] = {}
         self.pool: Any = None
 
@@ -128,7 +129,7 @@ class GpuDecoder(TreeDecoder):
         return x
 
     @torch.inference_mode()
-    def write(self, place: Board, sampled: bool) -> None:
+    def write(self, place: Board, choice: int) -> None:
         """One more token of each lane of a board."""
         weights, shape = self.weights, self.weights.shape
         width = shape.heads * shape.width
@@ -143,7 +144,8 @@ class GpuDecoder(TreeDecoder):
         x = self.ops.embed(weights.embedding, place.ids)
         for number, layer in enumerate(weights.layers):
             x = through(layer, x, number, attend, self.ops.product)
-        self.ops.choose(self.ops.product(x, weights.head), place, sampled)
+        choose = plain.choose if choice == SORTED else self.ops.choose
+        choose(self.ops.product(x, weights.head), place, choice != LIKELIEST)
 
     def board(self, lanes: int) -> Board:
         """That of the least size that has room for so many lanes."""
@@ -155,16 +157,16 @@ class GpuDecoder(TreeDecoder):
             self.boards[size] = place
         return self.boards[size]
 
-    def player(self, place: Board, sampled: bool) -> Callable[[], None]:
+    def player(self, place: Board, choice: int) -> Callable[[], None]:
         """What writes one more token of each lane of a board; whatever is on the board is lost."""
-        key = (len(place.ids), sampled)
+        key = (len(place.ids), choice)
         if key not in self.steps:
             if self.device.type == "cuda":
                 idle(place, self.tree.capacity)
                 self.pool = self.pool or torch.cuda.graph_pool_handle()
-                self.steps[key] = Recorded(place, lambda board: self.write(board, sampled), self.pool)
+                self.steps[key] = Recorded(place, lambda board: self.write(board, choice), self.pool)
             else:
-                self.steps[key] = lambda: self.write(place, sampled)
+                self.steps[key] = lambda: self.write(place, choice)
         return self.steps[key]
 
 

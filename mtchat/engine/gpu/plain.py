@@ -1,6 +1,5 @@
 """The steps of a layer in torch's own words: what the kernels must give, and what computes many tokens."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +9,8 @@ from torch.nn import functional
 from mtchat.engine.gpu.weights import Matrix, Norm, Shape, Weights
 
 GELU, GATE = "gelu", "gate"
+RESERVED = 128  # steps that a board is filled for
+SORTABLE = 256  # the largest top_k that the kernels draw with
 
 
 @dataclass(frozen=True)
@@ -17,9 +18,9 @@ class Board:
     """What a step of B lanes reads and leaves for the next; all of it on the device, of fixed shapes.
 
     `ids` (B,) come next, at the positions `lengths` (B,); `tables` (B, P) has the slot of each position.
-    `heat`, `top_p` and `top_k` (B,) are the samplings, a heat of 0 being greedy; `chances` (B, P) the numbers
-    in [0, 1) that are drawn with, of which `drawn` (B,) are used. `found` (B, 2) is what was chosen: the id,
-    and its log-probability.
+    `heat`, `top_p` and `top_k` (B,) are the samplings, a heat of 0 being greedy; `chances` (B, RESERVED) the
+    numbers in [0, 1) that are drawn with, of which `drawn` (B,) are used. `found` (B, 2) is what was chosen:
+    the id, and its log-probability.
     """
 
     ids: Tensor
@@ -44,7 +45,7 @@ def board(lanes: int, context: int, device: torch.device) -> Board:
         heat=zeros(lanes, dtype=torch.float32),
         top_p=zeros(lanes, dtype=torch.float64),
         top_k=zeros(lanes, dtype=torch.int32),
-        chances=zeros(lanes, context, dtype=torch.float64),
+        chances=zeros(lanes, RESERVED, dtype=torch.float64),
         drawn=zeros(lanes, dtype=torch.long),
         found=zeros(lanes, 2, dtype=torch.float32),
     )
@@ -165,6 +166,3 @@ def drawn_of(
     sums = shares.cumsum(1)
     place = torch.searchsorted(sums, (chance * sums[:, -1])[:, None], right=True)[:, 0]
     return order.gather(1, place.clamp(max=order.shape[1] - 1)[:, None])[:, 0]
-
-
-Choose = Callable[[Tensor, Board, bool], None]

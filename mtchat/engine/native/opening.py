@@ -12,6 +12,7 @@ from mtchat.engine import lean
 from mtchat.engine.codegen import blocks, licences
 from mtchat.engine.convert import need_space, once, whole
 from mtchat.engine.fingerprint import fingerprint as hash_weights
+from mtchat.engine.folder import read_tokenizer
 from mtchat.engine.header import read_gguf
 from mtchat.engine.native import codegen, library, qwen2, weights
 from mtchat.engine.native.cores import threads
@@ -44,7 +45,12 @@ def config_of(path: Path) -> dict[str, object]:
     config = codegen.facts(path / CONFIGS[0])
     if not blocks.fits(config):
         return config
-    return config | {"mp_num": blocks.layout(path, config, str(path)).blocks}
+    return config | {"mp_num": blocks.layout(path, config, named(path)).blocks}
+
+
+def named(folder: Path) -> str:
+    """The hub's name of a folder in its cache, else the folder's own."""
+    return folder.parents[1].name if folder.parent.name == "snapshots" else folder.name
 
 
 def open_model(
@@ -131,7 +137,7 @@ def laid_out(path: Path, files: Sequence[Path], fingerprint: str, cache: Path, r
         need_space(part, weights.plan(contents)[1])
         weights.write(part, architecture, shape, contents, report)
         report("reading the vocabulary, once", None)
-        save_tokenizer(path, part)
+        save_tokenizer(path, part, cache, report)
 
     once(folder, fill, report)
     return folder
@@ -147,13 +153,16 @@ def identity(path: Path, fingerprint: str) -> str:
     return hashlib.sha256(b"".join(known)).hexdigest()
 
 
-def save_tokenizer(path: Path, part: Path) -> None:
-    place = {"gguf_file": path.name} if path.is_file() else {"trust_remote_code": False}
-    folder = path.parent if path.is_file() else path
+def save_tokenizer(path: Path, part: Path, cache: Path, report: Report) -> None:
     with lean.quickly() as transformers:
         try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, **place)
+            if path.is_file():
+                tokenizer = transformers.AutoTokenizer.from_pretrained(
+                    path.parent, gguf_file=path.name, local_files_only=True
+                )
+            else:
+                tokenizer = read_tokenizer(transformers, path, cache, report)
         except (OSError, ValueError, KeyError) as error:
             reason = str(error).strip().split("\n")[0]
-            raise ModelError(f"cannot load the tokenizer in {folder}: {reason}") from error
+            raise ModelError(f"cannot load the tokenizer in {path}: {reason}") from error
     tokenizer.save_pretrained(part)

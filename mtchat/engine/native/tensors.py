@@ -1,8 +1,6 @@
 """The float tensors of a model's folder, by name; each is read when it is asked for, and not before."""
 
 import json
-import pickle
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
+from mtchat.engine import pickles
 from mtchat.errors import ModelError
 
 Floats = NDArray[numpy.float32]
@@ -68,17 +67,8 @@ def floats(file: Path, raw: NDArray[numpy.uint8], entry: Mapping[str, Any]) -> F
 
 
 def pickled(file: Path) -> dict[str, Callable[[], Floats]]:
-    import torch
-
     def read(tensor: Any) -> Floats:
         found: Floats = tensor.float().numpy()
         return found
 
-    try:
-        # what PyTorch wrote before 1.6 is no zip file, which alone can be mapped
-        mapped = zipfile.is_zipfile(file)
-        found = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ModelError(f"cannot read the weights in {file}: {reason}") from error
-    return {name: partial(read, tensor) for name, tensor in found.items() if tensor.is_floating_point()}
+    return {name: partial(read, tensor) for name, tensor in pickles.state(file).items()}

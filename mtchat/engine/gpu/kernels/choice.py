@@ -6,9 +6,9 @@ import triton.language as tl
 from torch import Tensor
 
 from mtchat.engine.gpu.kernels.launch import CHAINED, chained
-from mtchat.engine.gpu.plain import Board
+from mtchat.engine.gpu.plain import SORTABLE, Board
 
-HEADS = 256  # of the likeliest tokens that are sorted; where those hold too little, all are searched
+HEADS = SORTABLE  # of the likeliest tokens that are sorted; where those hold too little, all are searched
 LOWEST = {torch.bfloat16: 16, torch.float16: 13, torch.float32: 0}  # bits of a float32 that are 0 in these
 
 
@@ -170,7 +170,7 @@ def step_kernel(
 
 
 def choose(logits: Tensor, place: Board, sampled: bool) -> None:
-    """As `plain.choose`, for a top_k of HEADS at most."""
+    """As `plain.choose`, for a top_k of SORTABLE at most."""
     lanes, words = logits.shape
     block = 1024
     blocks = triton.cdiv(words, block)
