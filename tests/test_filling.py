@@ -240,6 +240,33 @@ def test_a_hole_that_is_not_filled_changes_nothing_and_its_code_comes_up_again(
     assert "the code is unchanged" in said(desk)
 
 
+def test_code_with_a_hole_for_another_instruction_does_not_come_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = desk_in(tmp_path, Filler("n = 12", "a = n", "b = n", CTRL_C))
+    for words in ("set n to 12", "two A", "/branch A", "/undo", "two B"):
+        dispatch(desk, words)
+    editor(tmp_path, monkeypatch, "b = <<fill>>")
+    dispatch(desk, "/code 2")
+    dispatch(desk, "/goto A")
+    (tmp_path / "editor").write_text('#!/bin/sh\ngrep -q "a = n" "$1"\n')
+    dispatch(desk, "/code 2")
+    assert "the code is unchanged" in said(desk)
+
+
+def test_a_hole_in_another_language_is_refused_and_the_code_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = desk_in(tmp_path, Filler("let x = 1;"))
+    dispatch(desk, "/set language javascript")
+    dispatch(desk, "make x")
+    before = desk.session
+    editor(tmp_path, monkeypatch, "let x = <<fill>>;")
+    with pytest.raises(MtchatError, match="holes are filled in Python only"):
+        dispatch(desk, "/code 1")
+    assert desk.session == before
+
+
 @pytest.mark.parametrize(
     ("words", "problem"),
     [

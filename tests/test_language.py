@@ -318,6 +318,14 @@ def test_the_repl_notes_a_model_of_python_alone_once_and_takes_no_corrections(tm
     assert desk.settings.language == "javascript"
 
 
+def test_an_edit_in_the_repl_runs_nothing_of_another_language(tmp_path: Path):
+    desk = desk_in(tmp_path, Spoken("let x = 1;", "let y = x;", "let x = 2;"), runs=refused)
+    for words in ("/set language javascript", "make x", "make y", "/edit 1 make x two"):
+        dispatch(desk, words)
+    assert [turn.chunk for turn in desk.session.path] == ["let x = 2;", "let y = x;"]
+    assert desk.session.outcome is None
+
+
 def test_another_session_that_is_opened_brings_its_language(tmp_path: Path):
     for name, session in (("js", Session(language=JS)), ("py", Session())):
         with Log.open(tmp_path / f"{name}.jsonl") as log:

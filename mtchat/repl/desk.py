@@ -186,6 +186,11 @@ class Desk:
         """Whether instructions are looked at for corrections, which are told by the names in Python code."""
         return self.settings.corrections and self.session.language.runs
 
+    @property
+    def looks(self) -> bool:
+        """Whether programs are run unasked, as far as the user, the language and the machine let them."""
+        return self.settings.run == ON and self.session.language.runs and not self.tools.refusal()
+
     def correct(self, correction: Correction) -> None:
         """A change of earlier turns."""
         self.approval.reset()

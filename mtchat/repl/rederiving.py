@@ -7,7 +7,6 @@ from mtchat.core.dependencies import said as used
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program
 from mtchat.core.session import Session
-from mtchat.core.settings import ON
 from mtchat.core.turn import INTERRUPTED, Turn
 from mtchat.errors import UsageError
 from mtchat.repl.desk import Desk
@@ -116,10 +115,9 @@ def derived(work: "Work", old: Session, made: Session, flag: str) -> tuple[Sessi
         with desk.view.waiting(lambda: "looking at the later turns"):
             return desk.trial(program)
 
-    runs = desk.settings.run == ON and not desk.tools.refusal()
     usual = judged if old.language.runs else never  # whether code still fits is told by Python's names
     decide = work.asked if flag == ASK else WAYS.get(flag, usual)
-    found = rederive(old, made, work.again, look if runs else None, decide, work.tell)
+    found = rederive(old, made, work.again, look if desk.looks else None, decide, work.tell)
     run = desk.runner() if found.steps and not found.steps[-1].again else None
     session = tried(found.session, run, work.watch)
     if session.outcome is not None and session.outcome.limit == "interrupted":

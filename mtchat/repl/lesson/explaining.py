@@ -9,7 +9,6 @@ from mtchat.core.plain.phrases import listed
 from mtchat.core.plain.statements import Part, parts
 from mtchat.core.program import Program, assemble
 from mtchat.core.prompt import Prompt
-from mtchat.core.settings import ON
 from mtchat.errors import MtchatError
 from mtchat.prompting import asking
 from mtchat.prompting.asking import Told, sentence
@@ -100,7 +99,7 @@ def known(desk: Desk, program: Program, outcome: Outcome, variables: Sequence[Va
 
 def when_it_failed(desk: Desk, outcome: Outcome) -> tuple[Variable, ...]:
     """The variables that the failing program had by then; none where running it again is no way to tell."""
-    if outcome.limit or not runs(desk):
+    if outcome.limit or not desk.looks:
         return ()
     again = desk.look()
     return again.variables if again.error == outcome.error else ()
@@ -116,11 +115,6 @@ def place(program: Program, outcome: Outcome) -> str:
         return f"The program stops in {inner}:"
     outer = f"{program.label(first.place.turn)}, line {first.place.line}"
     return f"The program stops in {inner}, in `{last.function}`, which {outer} calls:"
-
-
-def runs(desk: Desk) -> bool:
-    """Whether programs are run here, as far as the user and the machine let them."""
-    return desk.settings.run == ON and not desk.tools.refusal()
 
 
 def chats(desk: Desk) -> bool:
@@ -303,7 +297,7 @@ class Explaining:
 
 def shown_by(desk: Desk, program: Program) -> Outcome | None:
     """What a program does, with its variables; None where programs are not run."""
-    if not runs(desk):
+    if not desk.looks:
         return None
     with desk.view.waiting(lambda: "running"):
         outcome = desk.trial(program)
