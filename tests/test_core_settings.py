@@ -96,14 +96,20 @@ def test_the_fixed_bound_of_processes_is_the_one_that_the_sandbox_keeps():
     assert rlimits.PROCESSES == PROCESSES
 
 
-@given(name=st.sampled_from(list(HELP)), text=st.text(max_size=8))
+WORDS = st.sampled_from(
+    ["on", "FALSE", " ask ", "off", "Always", "never", "auto", "js", "C++", "default", "3", "x"]
+)
+
+
+@given(name=st.sampled_from(list(HELP)), text=st.text(max_size=8) | WORDS)
 def test_any_text_gives_a_value_within_bounds_or_a_usage_error(name, text):
     try:
         settings = Settings().with_text(name, text)
     except UsageError:
         return
-    if name == "policy":
-        assert settings.policy.isidentifier()
+    if isinstance(value := getattr(settings, name), str):
+        assert value.isidentifier()
+        assert Settings().with_text(name, value) == settings
         return
     low, high = BOUNDS.get(name, (0, 1))
-    assert low <= getattr(settings, name) <= high
+    assert low <= value <= high
