@@ -12,7 +12,7 @@ from mtchat.core.prompt import Prompt
 from mtchat.core.settings import Sampling
 from mtchat.engine import folder as folders
 from mtchat.engine import loader, precision
-from mtchat.engine.codegen import blocks, licences
+from mtchat.engine.codegen import licences, qkv
 from mtchat.engine.fingerprint import fingerprint
 from mtchat.engine.header import parameters
 from mtchat.errors import ModelError
@@ -122,7 +122,7 @@ def shape(width: int, layers: int, heads: int, **more: object) -> dict[str, obje
     ],
 )
 def test_which_models_have_8_blocks(name: str, config: dict[str, Any], expected: int, tmp_path: Path) -> None:
-    found = blocks.layout(tmp_path, config, name)
+    found = qkv.layout(tmp_path, config, name)
     assert found.blocks == expected
     assert found.evidence
 
@@ -144,15 +144,15 @@ def test_the_number_of_blocks_is_read_from_code_that_is_never_run(
 ) -> None:
     file = tmp_path / "modeling_codegen.py"
     file.write_text(code)
-    assert blocks.stated_in(file) == expected
-    assert blocks.stated_in(tmp_path / "none") == 0
+    assert qkv.stated_in(file) == expected
+    assert qkv.stated_in(tmp_path / "none") == 0
 
 
 @pytest.mark.parametrize(("width", "count"), [(8, 2), (32, 8), (48, 1), (64, 16)])
 def test_rows_are_laid_out_anew_and_back(width: int, count: int) -> None:
-    there = blocks.order(width, count)
+    there = qkv.order(width, count)
     assert sorted(there.tolist()) == list(range(3 * width))
-    assert blocks.order(width, 4).tolist() == list(range(3 * width))
+    assert qkv.order(width, 4).tolist() == list(range(3 * width))
     # row r of block b is query r of all: the first third of each block
     third = width // count
     queries = [block * 3 * third + row for block in range(count) for row in range(third)]

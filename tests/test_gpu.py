@@ -8,10 +8,11 @@ import torch
 
 from mtchat.core.prompt import Prompt
 from mtchat.core.settings import Sampling
-from mtchat.engine.engine import Engine, Job
+from mtchat.engine.engine import Engine
 from mtchat.engine.gpu import plain
 from mtchat.engine.gpu.weights import fused, matrix, norm_of, obstacle
 from mtchat.engine.prefix import shared
+from mtchat.engine.replies import Job
 from mtchat.engine.sampling import Chooser
 from tests.engine_models import gpu_engine, interrupted, random_engine, random_model, tiny_tokenizer
 

@@ -12,7 +12,8 @@ from dataclasses import replace
 
 from mtchat.core.prompt import Piece, Prompt
 from mtchat.core.settings import Sampling
-from mtchat.engine.engine import Batch, Engine, Job, Writers
+from mtchat.engine.engine import Engine
+from mtchat.engine.replies import Batch, Job, Writers
 
 PATIENCE = 0.05
 

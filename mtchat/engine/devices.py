@@ -6,7 +6,7 @@ from mtchat.engine.precision import QUANTISED
 from mtchat.errors import ModelError, UsageError
 
 AUTO, CPU, GPU = "auto", "cpu", "cuda"
-DRIVER = Path("/dev/nvidiactl")
+DRIVERS = (Path("/dev/nvidiactl"), Path("/dev/dxg"))  # on Linux, and on Linux under Windows
 FULL = "{} does not fit the memory of the GPU beside what else is there; use a smaller model, or --device cpu"
 SHARE = 0.85  # of a GPU's memory that weights may take: keys and values want some too
 
@@ -24,7 +24,7 @@ def chosen(wanted: str, precision: str) -> str:
     Quantised weights are the processor's.
     """
     if wanted == AUTO:
-        return GPU if precision != QUANTISED and DRIVER.exists() and gpus() else CPU
+        return GPU if precision != QUANTISED and any(map(Path.exists, DRIVERS)) and gpus() else CPU
     if wanted == GPU and precision == QUANTISED:
         raise UsageError("quantised weights are computed on the processor; leave --precision or --device out")
     if wanted == GPU and not gpus():

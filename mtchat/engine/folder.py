@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mtchat.core.prompt import ModelCard
 from mtchat.engine import devices, lean, pickles
-from mtchat.engine.codegen import blocks, licences, tokenizer25
+from mtchat.engine.codegen import licences, qkv, tokenizer25
 from mtchat.engine.devices import GPU
 from mtchat.engine.header import parameters
 from mtchat.engine.precision import BYTES
@@ -126,7 +126,7 @@ def read_model(transformers: Any, folder: Path, dtype: Any, several: bool = Fals
     if several and not importlib.util.find_spec("accelerate"):
         raise ModelError("this model needs several GPUs: pip install accelerate")
     spread = {"device_map": "balanced"} if several else {}
-    ours = blocks.fits(settings(folder))
+    ours = qkv.fits(settings(folder))
     kind = transformers.CodeGenForCausalLM if ours else transformers.AutoModelForCausalLM
     told = {"output_loading_info": True, "ignore_mismatched_sizes": True}
     model, found = kind.from_pretrained(folder, dtype=dtype, **told, **spread, **PLACE)
@@ -146,13 +146,13 @@ def read_model(transformers: Any, folder: Path, dtype: Any, several: bool = Fals
 
 def arrange(model: Any, folder: Path, name: str) -> tuple[str, ...]:
     """Lay CodeGen2's weights out as transformers computes with them; what to say where that was done."""
-    if type(model).__name__ != blocks.ARCHITECTURE:
+    if type(model).__name__ != qkv.ARCHITECTURE:
         return ()
     config = settings(folder)
-    layout = blocks.layout(folder, config, name)
-    if layout.blocks != blocks.BLOCKS:
-        blocks.rearrange(model, layout.blocks)
-    return blocks.notes(folder, config, name)
+    layout = qkv.layout(folder, config, name)
+    if layout.blocks != qkv.BLOCKS:
+        qkv.rearrange(model, layout.blocks)
+    return qkv.notes(folder, config, name)
 
 
 def context(config: Any) -> int:

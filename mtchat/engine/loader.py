@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mtchat.engine.codegen import blocks
+from mtchat.engine.codegen import qkv
 from mtchat.engine.convert import convert
 from mtchat.engine.fingerprint import fingerprint as hash_weights
 from mtchat.engine.folder import open_folder, stored, weights
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mtchat.engine.engine import Engine
 
 # the README for its licence; CodeGen2's own code for a number that it states, never to be run
-FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "README.md", blocks.SOURCE]
+FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "README.md", qkv.SOURCE]
 PICKLES = ["pytorch_model*.bin"]
 
 Report = Callable[[str, float | None], None]

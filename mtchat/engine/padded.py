@@ -15,8 +15,9 @@ from transformers import DynamicCache
 from mtchat.core.prompt import Piece
 from mtchat.engine.batching import PATIENCE, Batcher
 from mtchat.engine.decode import TorchDecoder
-from mtchat.engine.engine import Engine, Job, Reply
+from mtchat.engine.engine import Engine
 from mtchat.engine.prefix import shared
+from mtchat.engine.replies import Job, Reply
 
 EVERY = 8  # steps after which those who wait are let in
 BURST = 16  # tokens of a reply that are told at once

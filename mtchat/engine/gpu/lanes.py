@@ -14,10 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mtchat.engine.engine import Engine, Job, Reply
+from mtchat.engine.engine import Engine
 from mtchat.engine.gpu.model import DRAWN, LIKELIEST, SIZES, SORTED, GpuDecoder
 from mtchat.engine.gpu.plain import RESERVED, SORTABLE, Board
 from mtchat.engine.paths import TreePath
+from mtchat.engine.replies import Job, Reply
 
 AHEAD = 3  # steps that are started before the first of them is read
 EVERY = 8  # steps after which those who wait are let in

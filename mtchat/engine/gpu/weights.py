@@ -56,7 +56,6 @@ class Shape:
     rotated: int
     interleaved: bool
     context: int
-    vocabulary: int
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ def codegen(model: Any) -> Weights:
     rotated = config.rotary_dim or width
     sines, cosines = inner.h[0].attn.embed_positions.float().split(rotated // 2, 1)
     return Weights(
-        Shape(heads, heads, width, rotated, True, config.n_positions, config.vocab_size),
+        Shape(heads, heads, width, rotated, True, config.n_positions),
         inner.wte.weight,
         tuple(layer(block) for block in inner.h),
         matrix(model.lm_head.weight, model.lm_head.bias, norm_of(inner.ln_f)),
@@ -150,7 +149,7 @@ def llama(model: Any) -> Weights:
     angles = inner.rotary_emb(inner.embed_tokens.weight, places[None])  # rounded as the weights are
     cosines, sines = (each[0, :, : width // 2].float().contiguous() for each in angles)
     return Weights(
-        Shape(heads, kv_heads, width, width, False, config.max_position_embeddings, config.vocab_size),
+        Shape(heads, kv_heads, width, width, False, config.max_position_embeddings),
         inner.embed_tokens.weight,
         tuple(layer(block) for block in inner.layers),
         matrix(model.lm_head.weight, None, norm_of(inner.norm)),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mtchat.core.prompt import ModelCard
 from mtchat.engine import lean
-from mtchat.engine.codegen import blocks, licences
+from mtchat.engine.codegen import licences, qkv
 from mtchat.engine.convert import need_space, once, whole
 from mtchat.engine.fingerprint import fingerprint as hash_weights
 from mtchat.engine.folder import read_tokenizer
@@ -43,9 +43,9 @@ def obstacle(path: Path) -> str:
 def config_of(path: Path) -> dict[str, object]:
     """The config of a folder, with how its attention weights are laid out; nothing for a file."""
     config = codegen.facts(path / CONFIGS[0])
-    if not blocks.fits(config):
+    if not qkv.fits(config):
         return config
-    return config | {"mp_num": blocks.layout(path, config, named(path)).blocks}
+    return config | {"mp_num": qkv.layout(path, config, named(path)).blocks}
 
 
 def named(folder: Path) -> str:
@@ -76,7 +76,7 @@ def open_model(
     warm.restore(decoder, memory)
     tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     licence = licences.licence(path, name) if path.is_dir() else ""
-    notes = blocks.notes(path, codegen.facts(path / CONFIGS[0]), name) if path.is_dir() else ()
+    notes = qkv.notes(path, codegen.facts(path / CONFIGS[0]), name) if path.is_dir() else ()
     card = ModelCard(
         name=name,
         architecture=ARCHITECTURES[decoder.model.weights.architecture],
