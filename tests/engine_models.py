@@ -170,14 +170,14 @@ def shuffle(tree: Tree, seed: int) -> None:
     tree.free = dict.fromkeys(slots)
 
 
-def gpu_engine(kind: str, tokenizer: Any = None, slots: int = 2000, **changes: Any) -> Engine:
+def gpu_engine(kind: str, tokenizer: Any = None, slots: int = 2000, run: int = 1, **changes: Any) -> Engine:
     """The same as a GPU computes it, in torch's own words and on the CPU."""
     plain = random_engine(kind, tokenizer, **changes)
     assert isinstance(plain.decoder, TorchDecoder)
     model = plain.decoder.model
     configs = (model.generation_config, model.config)
     return Engine(
-        GpuDecoder(fused(model), slots), plain.tokenizer, plain.card, configs=configs, writers=lanes
+        GpuDecoder(fused(model), slots, run=run), plain.tokenizer, plain.card, configs=configs, writers=lanes
     )
 
 

@@ -10,13 +10,14 @@ from mtchat.core.prompt import Prompt
 from mtchat.core.settings import Sampling
 from mtchat.engine.engine import Engine
 from mtchat.engine.gpu import plain
+from mtchat.engine.gpu.plain import RUN
 from mtchat.engine.gpu.weights import fused, matrix, norm_of, obstacle
 from mtchat.engine.prefix import shared
 from mtchat.engine.replies import Job
 from mtchat.engine.sampling import Chooser
 from tests.engine_models import gpu_engine, interrupted, random_engine, random_model, tiny_tokenizer
 
-KINDS = ("qwen2", "codegen")
+KINDS = (("qwen2", 1), ("codegen", RUN))
 TEXT = "def add(a, b):\n    return a + b\n"
 WARM = Sampling(0.9, 0.9, 0, 5, 30)
 
@@ -24,8 +25,8 @@ WARM = Sampling(0.9, 0.9, 0, 5, 30)
 @pytest.fixture(params=KINDS)
 def pair(request: pytest.FixtureRequest) -> tuple[Engine, Engine]:
     """An engine as on a GPU, and the plain one with the same weights."""
-    tokenizer = tiny_tokenizer()
-    return gpu_engine(request.param, tokenizer), random_engine(request.param, tokenizer)
+    tokenizer, (kind, run) = tiny_tokenizer(), request.param
+    return gpu_engine(kind, tokenizer, run=run), random_engine(kind, tokenizer)
 
 
 def said(engine: Engine, text: str, sampling: Sampling) -> str:

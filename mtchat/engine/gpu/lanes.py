@@ -52,7 +52,7 @@ class Lane:
 
 
 class Result:
-    """What a step chose for each lane, (B, 2), on its way to the host."""
+    """What some steps chose for each lane, (steps, B, 2), on its way to the host."""
 
     def __init__(self, found: Tensor) -> None:
         if found.device.type == "cuda":
@@ -63,11 +63,11 @@ class Result:
         else:
             self.values = found.clone()
 
-    def read(self) -> list[list[float]]:
+    def read(self) -> list[list[list[float]]]:
         if hasattr(self, "event"):
             self.event.synchronize()
-        rows: list[list[float]] = self.values.tolist()
-        return rows
+        steps: list[list[list[float]]] = self.values.tolist()
+        return steps
 
 
 class Lanes:
@@ -172,7 +172,9 @@ class Lanes:
         warm = [each for lane in self.lanes if (each := lane.reply.chooser.sampling).temperature]
         choice = LIKELIEST if not warm else DRAWN if all(each.top_k <= SORTABLE for each in warm) else SORTED
         self.place = self.decoder.board(len(self.lanes))
-        self.play = self.decoder.player(self.place, choice)
+        run = self.decoder.run if len(self.lanes) <= FEW else 1
+        counts = [each for each in (run, 1) if count >= run and (each == run or count % run)] or [1]
+        self.players = {each: self.decoder.player(self.place, choice, each) for each in counts}
         size, nowhere = len(self.place.ids), self.decoder.tree.capacity
         width = max(lane.path.length for lane in self.lanes) + count
         host: dict[str, NDArray[Any]] = {
@@ -203,32 +205,37 @@ class Lanes:
 
     def launch(self) -> None:
         assert self.place is not None
-        self.play()
-        self.flight.append(Result(self.place.found))
-        self.left -= 1
+        count = max(each for each in self.players if each <= self.left)
+        self.players[count]()
+        self.flight.append(Result(self.place.found[:count]))
+        self.left -= count
 
     def land(self) -> None:
-        """Take what the oldest step chose into the replies."""
+        """Take what the oldest steps chose into the replies."""
         often = len(self.lanes) <= FEW
-        for lane, (id, logprob) in zip(self.lanes, self.flight.popleft().read(), strict=False):
-            if lane.done:
-                continue
-            lane.path.followed = [lane.id]
-            lane.path.keep(1)
-            lane.id = int(id)
-            if lane.job.closed:
-                lane.done = True
-                continue
-            reply = lane.reply
-            if reply.take(lane.id, logprob, lane.written):
-                lane.untold.append(lane.id)
-            if lane.untold and (often or reply.finish or len(lane.untold) == BURST):
-                piece = reply.write(*lane.untold)
-                lane.untold = []
-                lane.job.tell(lane.number, piece)
-            if reply.finish:
-                lane.job.tell(lane.number, reply.end())
-                lane.done = True
+        for step in self.flight.popleft().read():
+            for lane, (id, logprob) in zip(self.lanes, step, strict=False):
+                if not lane.done:
+                    self.take(lane, int(id), logprob, often)
+
+    def take(self, lane: Lane, id: int, logprob: float, often: bool) -> None:
+        """Take an id into a reply; it is told at once where that is done `often`, or where the reply ends."""
+        lane.path.followed = [lane.id]
+        lane.path.keep(1)
+        lane.id = id
+        if lane.job.closed:
+            lane.done = True
+            return
+        reply = lane.reply
+        if reply.take(id, logprob, lane.written):
+            lane.untold.append(id)
+        if lane.untold and (often or reply.finish or len(lane.untold) == BURST):
+            piece = reply.write(*lane.untold)
+            lane.untold = []
+            lane.job.tell(lane.number, piece)
+        if reply.finish:
+            lane.job.tell(lane.number, reply.end())
+            lane.done = True
 
     def settle(self) -> None:
         """Take in all that was started, and let those who ended go: the lanes are as the device has them."""

@@ -22,7 +22,7 @@ LIKELIEST, DRAWN, SORTED = range(3)  # how a step chooses: SORTED where top_k is
 
 
 class Recorded:
-    """A step of so many lanes, recorded once and played again with a single launch."""
+    """Steps of so many lanes, recorded once and played again with a single launch."""
 
     def __init__(self, place: Board, step: Callable[[Board], None], pool: Any) -> None:
         self.board = place
@@ -44,13 +44,14 @@ class GpuDecoder(TreeDecoder):
     """Fused weights with their tree of keys and values, (layers, slots, kv heads, width) each.
 
     `ops` are the kernels, or `plain`, which computes on any device without recording. The last slot is
-    nobody's: what idle lanes write goes there.
+    nobody's: what idle lanes write goes there. A `run` of steps is started at once where there are few lanes.
     """
 
     most = 1024
 
-    def __init__(self, weights: Weights, slots: int, ops: Any = plain) -> None:
+    def __init__(self, weights: Weights, slots: int, ops: Any = plain, run: int = 1) -> None:
         super().__init__(slots)
+        self.run = run
         shape = weights.shape
         self.weights = weights
         self.ops = ops
@@ -58,7 +59,7 @@ class GpuDecoder(TreeDecoder):
         size = (len(weights.layers), slots + 1, shape.kv_heads, shape.width)
         self.keys = torch.zeros(size, dtype=weights.embedding.dtype, device=self.device)
         self.values = torch.zeros_like(self.keys)
-        self.steps: dict[tuple[int, int], Callable[[], None]] = {}
+        self.steps: dict[tuple[int, int, int], Callable[[], None]] = {}
         self.boards: dict[int, Board] = {}
         self.pool: Any = None
 
@@ -129,8 +130,8 @@ class GpuDecoder(TreeDecoder):
         return x
 
     @torch.inference_mode()
-    def write(self, place: Board, choice: int) -> None:
-        """One more token of each lane of a board."""
+    def write(self, place: Board, choice: int, at: int = 0) -> None:
+        """One more token of each lane of a board, as step `at` of a run."""
         weights, shape = self.weights, self.weights.shape
         width = shape.heads * shape.width
 
@@ -145,7 +146,7 @@ class GpuDecoder(TreeDecoder):
         for number, layer in enumerate(weights.layers):
             x = through(layer, x, number, attend, self.ops.product)
         choose = plain.choose if choice == SORTED else self.ops.choose
-        choose(self.ops.product(x, weights.head), place, choice != LIKELIEST)
+        choose(self.ops.product(x, weights.head), place, place.found[at], choice != LIKELIEST)
 
     def board(self, lanes: int) -> Board:
         """That of the least size that has room for so many lanes."""
@@ -157,16 +158,21 @@ class GpuDecoder(TreeDecoder):
             self.boards[size] = place
         return self.boards[size]
 
-    def player(self, place: Board, choice: int) -> Callable[[], None]:
-        """What writes one more token of each lane of a board; whatever is on the board is lost."""
-        key = (len(place.ids), choice)
+    def player(self, place: Board, choice: int, count: int) -> Callable[[], None]:
+        """What writes so many more tokens of each lane of a board; whatever is on the board now is lost."""
+
+        def run(board: Board) -> None:
+            for at in range(count):
+                self.write(board, choice, at)
+
+        key = (len(place.ids), choice, count)
         if key not in self.steps:
             if self.device.type == "cuda":
                 idle(place, self.tree.capacity)
                 self.pool = self.pool or torch.cuda.graph_pool_handle()
-                self.steps[key] = Recorded(place, lambda board: self.write(board, choice), self.pool)
+                self.steps[key] = Recorded(place, run, self.pool)
             else:
-                self.steps[key] = lambda: self.write(place, choice)
+                self.steps[key] = lambda: run(place)
         return self.steps[key]
 
 

@@ -8,8 +8,10 @@ from mtchat.engine.decode import TorchDecoder
 from mtchat.engine.engine import Engine
 from mtchat.engine.gpu.lanes import lanes
 from mtchat.engine.gpu.model import GpuDecoder, slots
+from mtchat.engine.gpu.plain import RUN
 from mtchat.engine.gpu.weights import fused, obstacle
 
+SMALL = 2 << 30  # bytes: a step over fewer is so short that starting it counts
 SHARE = 0.6  # of the memory that is free beside the weights
 
 
@@ -27,5 +29,6 @@ def engine(model: Any, tokenizer: Any, card: ModelCard) -> Engine:
         weights = fused(model)
         torch.cuda.empty_cache()
         free, _ = torch.cuda.mem_get_info(weights.embedding.device)
-        decoder = GpuDecoder(weights, slots(weights, int(SHARE * free)), kernels)
+        run = RUN if weights.bytes < SMALL else 1
+        decoder = GpuDecoder(weights, slots(weights, int(SHARE * free)), kernels, run)
     return Engine(decoder, tokenizer, card, configs=configs, writers=lanes)

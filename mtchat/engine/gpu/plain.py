@@ -10,6 +10,7 @@ from mtchat.engine.gpu.weights import Matrix, Norm, Shape, Weights
 
 GELU, GATE = "gelu", "gate"
 RESERVED = 128  # steps that a board is filled for
+RUN = 4  # steps at most that are started together
 SORTABLE = 256  # the largest top_k that the kernels draw with
 
 
@@ -19,8 +20,8 @@ class Board:
 
     `ids` (B,) come next, at the positions `lengths` (B,); `tables` (B, P) has the slot of each position.
     `heat`, `top_p` and `top_k` (B,) are the samplings, a heat of 0 being greedy; `chances` (B, RESERVED) the
-    numbers in [0, 1) that are drawn with, of which `drawn` (B,) are used. `found` (B, 2) is what was chosen:
-    the id, and its log-probability.
+    numbers in [0, 1) that are drawn with, of which `drawn` (B,) are used. `found` (RUN, B, 2) is what was
+    chosen in each step of a run: the id, and its log-probability.
     """
 
     ids: Tensor
@@ -47,7 +48,7 @@ def board(lanes: int, context: int, device: torch.device) -> Board:
         top_k=zeros(lanes, dtype=torch.int32),
         chances=zeros(lanes, RESERVED, dtype=torch.float64),
         drawn=zeros(lanes, dtype=torch.long),
-        found=zeros(lanes, 2, dtype=torch.float32),
+        found=zeros(RUN, lanes, 2, dtype=torch.float32),
     )
 
 
@@ -130,8 +131,8 @@ def attend(inner: Tensor, keys: Tensor, values: Tensor, place: Board, weights: W
     )
 
 
-def choose(logits: Tensor, place: Board, sampled: bool) -> None:
-    """Take the next id of each lane after logits (B, V), and step on."""
+def choose(logits: Tensor, place: Board, found: Tensor, sampled: bool) -> None:
+    """Take the next id of each lane after logits (B, V), tell it in `found` (B, 2), and step on."""
     logits = logits.float()
     ids = logits.argmax(1)
     if sampled:
@@ -139,8 +140,8 @@ def choose(logits: Tensor, place: Board, sampled: bool) -> None:
         heat = place.heat.where(place.heat > 0, 1)
         drawn = nucleus(logits / heat[:, None], place.top_p, place.top_k, chance)
         ids = drawn.where(place.heat > 0, ids)
-    place.found[:, 0] = ids.float()  # exact: a vocabulary has less than 2**24 words
-    place.found[:, 1] = logits.gather(1, ids[:, None])[:, 0] - logits.logsumexp(1)
+    found[:, 0] = ids.float()  # exact: a vocabulary has less than 2**24 words
+    found[:, 1] = logits.gather(1, ids[:, None])[:, 0] - logits.logsumexp(1)
     place.ids.copy_(ids)
     place.lengths.add_(1)
     place.drawn.add_(1)

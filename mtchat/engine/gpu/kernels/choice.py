@@ -169,7 +169,7 @@ def step_kernel(
     tl.store(found + 2 * lane + 1, logit - highest - tl.log(whole))
 
 
-def choose(logits: Tensor, place: Board, sampled: bool) -> None:
+def choose(logits: Tensor, place: Board, found: Tensor, sampled: bool) -> None:
     """As `plain.choose`, for a top_k of SORTABLE at most."""
     lanes, words = logits.shape
     block = 1024
@@ -193,6 +193,6 @@ def choose(logits: Tensor, place: Board, sampled: bool) -> None:
         )  # fmt: skip
     step_kernel[(lanes,)](
         tops, firsts, totals, logits, logits.stride(0), picked, place.heat, place.ids, place.lengths,
-        place.drawn, place.found, V=words, BLOCKS=blocks, PADDED=padded, SAMPLED=sampled, CHAINED=CHAINED,
+        place.drawn, found, V=words, BLOCKS=blocks, PADDED=padded, SAMPLED=sampled, CHAINED=CHAINED,
         **chained(),
     )  # fmt: skip
