@@ -193,6 +193,13 @@ def test_the_fix_is_offered_once_for_each_failure(screen: Terminal) -> None:
     say(screen, "fail", "2› ")
 
 
+def test_what_is_typed_after_ctrl_c_put_the_offer_away_is_all_there(screen: Terminal) -> None:
+    screen.wait("1› ")
+    say(screen, "fail", "2› /fix")
+    screen.send(CTRL_C + "/show 1")
+    screen.wait("2› /show 1")
+
+
 def test_ctrl_d_leaves_where_the_fix_is_offered(screen: Terminal) -> None:
     screen.wait("1› ")
     say(screen, "fail", "2› /fix")

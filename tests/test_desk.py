@@ -17,7 +17,7 @@ from mtchat.errors import MtchatError
 from mtchat.repl import slash
 from mtchat.repl.app import dispatch
 from mtchat.repl.desk import Desk, Hear, Leave, Tools
-from mtchat.repl.view import View, clipped
+from mtchat.repl.view import View, broken, clipped
 from mtchat.store import Log, load
 from tests.fake_repl import Fake, run
 
@@ -248,6 +248,30 @@ def test_an_export_without_a_file_name_overwrites_nothing(
 )
 def test_a_transient_line_never_takes_more_columns_than_there_are(text: str, width: int, kept: str) -> None:
     assert clipped(text, width) == kept
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "lines"),
+    [
+        ("type its number, or say it", 12, ["type its", "number, or", "say it"]),
+        ("  left behind: a-very-long-name", 12, ["  left", "behind:", "a-very-long-name"]),
+        ("two  spaces stay", 20, ["two  spaces stay"]),
+        ("数据框 数据", 8, ["数据框", "数据"]),
+        ("", 8, [""]),
+    ],
+)
+def test_a_sentence_breaks_between_words_where_the_screen_ends(
+    text: str, width: int, lines: list[str]
+) -> None:
+    assert broken(text, width).split("\n") == lines
+
+
+def test_sentences_break_on_a_screen_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    for live, lines in ((True, 2), (False, 1)):
+        out = io.StringIO()
+        View(out, live=live, color=False).note("this is a sentence of forty-two characters")
+        assert len(out.getvalue().splitlines()) == lines
 
 
 class Weighed(Fake):

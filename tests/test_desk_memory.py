@@ -109,6 +109,18 @@ def test_a_turn_that_does_not_fit_whole_is_folded_said_and_on_disk(tmp_path: Pat
     assert len(load(desk.log.path).path) == 2
 
 
+def test_what_is_folded_or_forgotten_is_marked_where_turns_are_shown(tmp_path: Path) -> None:
+    desk = talked(tmp_path, LONG, "y = 2", "z = 3")
+    dispatch(desk, "/fold 1")
+    dispatch(desk, "/forget 2")
+    for command in ("/show", "/tree"):
+        text = last(desk, command)
+        assert re.findall(r"(step \d)  \((\w+)\)$", text, re.MULTILINE) == [
+            ("step 1", "folded"),
+            ("step 2", "forgotten"),
+        ]
+
+
 def test_folding_and_forgetting_change_what_is_asked_not_the_program_and_are_on_disk(tmp_path: Path) -> None:
     desk = talked(tmp_path, LONG, "x = grow(1)\ny = x", "print(y)", more=("z = 1",))
     source = desk.session.program.source

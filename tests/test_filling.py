@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mtchat.cli import main
+from mtchat.core import language
 from mtchat.core.hole import Hole, first_hole
 from mtchat.core.prompt import ModelCard, Piece, Prompt
 from mtchat.core.session import Session
@@ -26,6 +27,7 @@ from tests.test_synthesis import CTRL_C, Model
 
 KNOWS = ModelCard("filler", chat=True, marks=frozenset([qwen.PREFIX, qwen.SUFFIX, qwen.MIDDLE]))
 GREEDY = Sampling()
+JAVASCRIPT = language.named("javascript")
 MEAN = "def mean(a):\n    total = 0\n    <<fill>>\n    return total / len(a)\n"
 LOOP = "    for each in a:\n        total += each"
 
@@ -107,6 +109,41 @@ def test_what_is_repeated_goes_and_the_rest_stands_as_deep_as_the_hole(
 def test_the_writing_ends_where_it_goes_on_behind_the_hole(code: str, text: str, finished: bool) -> None:
     at = hole(code)
     assert Middle(qwen, at, at.after).cut(text).finished is finished
+
+
+TOTAL_JS = "function total(xs) {\n  <<fill: the sum>>\n}\n"
+SUM_JS = "  return xs.reduce((a, b) => a + b, 0);"
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "result"),
+    [
+        (TOTAL_JS, SUM_JS, TOTAL_JS.replace("  <<fill: the sum>>", SUM_JS)),
+        (
+            TOTAL_JS,
+            SUM_JS + "\n}\n\nconsole.log(total([1]));",
+            TOTAL_JS.replace("  <<fill: the sum>>", SUM_JS),
+        ),
+        (TOTAL_JS, "  for (const x of xs) {", ""),
+        ("const y = <<fill>>;\n", "x + 1;", "const y = x + 1;\n"),
+        ("const y = f(<<fill>>);\n", "[1, 2]);\nconsole", "const y = f([1, 2]);\n"),
+    ],
+)
+def test_in_a_language_that_is_not_read_what_fills_a_hole_closes_what_it_opens(
+    code: str, text: str, result: str
+) -> None:
+    at = hole(code)
+    assert next(placings(text, at, at.after, JAVASCRIPT), "") == result
+
+
+def test_a_hole_in_javascript_is_filled_and_its_model_told_in_comments_of_javascript() -> None:
+    session = Session(language=JAVASCRIPT).extend((Turn("sum up", "let t = 0;"), Turn("show", "log(t);")))
+    of = replace(maker(SUM_JS + "\n}\n\nlog("), look=None)
+    assert filled(of, session, 1, TOTAL_JS, GREEDY) == TOTAL_JS.replace("  <<fill: the sum>>", SUM_JS)
+    assert contexts(of) == [
+        "<|fim_prefix|>// sum up\nfunction total(xs) {\n  // the sum\n<|fim_suffix|>\n}\n\n// show\nlog(t);\n"
+        "<|fim_middle|>"
+    ]
 
 
 def maker(*replies: str, card: ModelCard = KNOWS, family=instruct) -> Synthesizer:

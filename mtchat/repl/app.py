@@ -116,7 +116,7 @@ def confirmer() -> Callable[[str], str]:
 
 def greet(desk: Desk) -> None:
     view = desk.view
-    view.line(
+    view.say(
         f"mtchat {__version__}: type an instruction, and the program grows by a piece. /help lists commands."
     )
     view.warning(desk.tools.warning)
@@ -127,7 +127,7 @@ def greet(desk: Desk) -> None:
     if not desk.session.turns:
         view.note(f"new session {desk.session.name}; try: {FIRST}")
     else:
-        view.line(f"{desk.session.name}: {where(desk.session)}. /show shows the program.")
+        view.say(f"{desk.session.name}: {where(desk.session)}. /show shows the program.")
 
 
 def step(desk: Desk, prompt: PromptSession[str], offer: Offer) -> bool:

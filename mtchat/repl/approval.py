@@ -95,7 +95,7 @@ def follow(desk: "Desk", before: Session) -> bool:
     number = next((place for place, turn in enumerate(path, start=1) if turn not in before.path), len(path))
     if chosen == "undo":
         desk.keep(desk.session.move(before.head), "undo")
-        desk.view.line(where(desk.session))
+        desk.view.say(where(desk.session))
     elif chosen == "edit":
         registry.load(slash.COMMANDS, "edit").do(desk, str(number))
     elif chosen == "retry" and number == len(path):

@@ -32,7 +32,7 @@ def meant(view: View, answer: Answer, found: Sequence[Reading]) -> int | str | N
     view.erase()
     view.heading("This can be meant in more than one way:")
     for number, reading in enumerate(found, start=1):
-        view.line(f"  {number}  {reading.told}")
+        view.say(f"  {number}  {reading.told}")
     view.note("type its number, or say in other words what you mean; Enter takes 1, Ctrl-C leaves it open")
     return chosen(view, answer, "which one? ", len(found), 0)
 

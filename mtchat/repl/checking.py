@@ -41,7 +41,7 @@ def remove(desk: Desk, number: int) -> None:
         there = tuple(each for each in session.outcome.findings if (each.turn, each.code) != gone)
         session = session.with_outcome(replace(session.outcome, findings=there))
     desk.keep(session, "check")
-    desk.view.line(f"removed: {told(claim)}")
+    desk.view.say(f"removed: {told(claim)}")
 
 
 def look(desk: Desk) -> None:

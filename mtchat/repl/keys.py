@@ -32,6 +32,10 @@ def bindings() -> KeyBindings:
     def leave(event: KeyPressEvent) -> None:
         event.app.exit(exception=EOFError)
 
+    @keys.add("c-c", filter=here & shift_selection_mode, eager=True)  # c-c > indents what is selected
+    def stop(event: KeyPressEvent) -> None:
+        event.app.exit(exception=KeyboardInterrupt)
+
     @keys.add(Keys.BracketedPaste, filter=here & shift_selection_mode)
     def paste(event: KeyPressEvent) -> None:
         event.current_buffer.cut_selection()

@@ -31,12 +31,12 @@ def show(desk: Desk, reworked: Reworked, same: str) -> None:
     """The difference, and whether it was taken; `same` is said of code that was."""
     view = desk.view
     if reworked.new and reworked.new != reworked.old:
-        view.line(f"turn {reworked.number}, before (-) and after (+):")
+        view.say(f"turn {reworked.number}, before (-) and after (+):")
         difference.show(view, reworked.old, reworked.new)
     if not reworked.taken:
-        view.line(f"not taken, the program is as it was: {'; '.join(reworked.reasons)}")
+        view.say(f"not taken, the program is as it was: {'; '.join(reworked.reasons)}")
         return
-    view.line(f"✓ {same}", GREEN)
+    view.say(f"✓ {same}", GREEN)
     way = "; /tree shows it" if "tree" in slash.names() else ""
     view.note(f"the old code stays in the session beside it{way}")
     if failed(reworked.session.outcome):

@@ -67,19 +67,26 @@ class View:
         first = f"  {name:<{indent - 3}} "
         self.line(textwrap.fill(meaning, width, initial_indent=first, subsequent_indent=" " * indent))
 
+    def say(self, text: str, style: str = "") -> None:
+        """Sentences, which break between words where the screen ends; off a terminal as they are."""
+        if self.live:
+            width = max(shutil.get_terminal_size().columns - 1, 20)
+            text = "\n".join(broken(escaped(line), width) for line in text.split("\n"))
+        self.line(text, style)
+
     def note(self, text: str) -> None:
-        self.line(text, DIM)
+        self.say(text, DIM)
 
     def error(self, text: str) -> None:
-        self.line(text, RED)
+        self.say(text, RED)
 
     def warning(self, text: str) -> None:
         """Something the user should not miss; nothing when there is no text."""
         if text:
-            self.line(text, YELLOW)
+            self.say(text, YELLOW)
 
     def heading(self, text: str) -> None:
-        self.line(text, BOLD)
+        self.say(text, BOLD)
 
     def transient(self, text: str) -> None:
         """A last line that the next text replaces; nothing where the screen cannot redraw."""
@@ -148,9 +155,9 @@ class View:
     def highlighted(self, code: str) -> list[str]:
         return highlight.lines(escaped(code), self.language.name, color=self.color)
 
-    def turn(self, number: int, turn: Turn) -> None:
-        """One turn of the program: its instruction as a heading, then its code."""
-        self.heading(f"{number}› {turn.shown}{MARKS.get(turn.status, '')}")
+    def turn(self, number: int, turn: Turn, context: str = "") -> None:
+        """One turn of the program: its instruction as a heading, with what is said of it, then its code."""
+        self.heading(f"{number}› {turn.shown}{MARKS.get(turn.status, '')}{context}")
         if turn.chunk:
             self.code(turn.chunk)
 
@@ -196,9 +203,9 @@ class View:
         if outcome.ok:
             self.line(f"✓ ran in {outcome.seconds:.1f} s", GREEN)
         elif outcome.limit == "interrupted":
-            self.line("■ the run was stopped; /run runs the program again", YELLOW)
+            self.say("■ the run was stopped; /run runs the program again", YELLOW)
         else:
-            self.line(f"✗ {outcome.error}{hint and '; ' + hint}", RED)
+            self.say(f"✗ {outcome.error}{hint and '; ' + hint}", RED)
         self.findings(outcome)
 
     def findings(self, outcome: Outcome) -> None:
@@ -213,7 +220,7 @@ class View:
     def finding(self, finding: Finding, label: str = "") -> None:
         """What came of one check, in a sentence."""
         sign, style = {True: ("✓", GREEN), False: ("✗", RED), None: ("–", DIM)}[finding.passed]
-        self.line(f"{label}{sign} {finding.told}", style)
+        self.say(f"{label}{sign} {finding.told}", style)
 
     def files(self, outcome: Outcome, place: str) -> None:
         for file in outcome.files:
@@ -254,6 +261,18 @@ def cost(usage: Usage) -> str:
         f"{usage.written} tokens in {seconds:.1f} s ({rate:.1f}/s); "
         f"read {usage.prompt}, reused {usage.reused} of them"
     )
+
+
+def broken(text: str, width: int) -> str:
+    """A line in lines of so many columns at most, broken between words; a longer word stays whole."""
+    lines = [""]
+    for word in re.split(r"(?<=[^ ]) ", text):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if lines[-1] and get_cwidth(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return "\n".join(lines)
 
 
 def shortened(text: str, width: int) -> str:

@@ -55,6 +55,12 @@ def names_of(session: Session, turn: str) -> str:
     return f"  [{', '.join(found)}]" if found else ""
 
 
+def context_of(session: Session, turn: Turn) -> str:
+    """How the model is told of a turn, where that is not whole, in brackets."""
+    context = session.mark(turn.id).context
+    return f"  ({context})" if context else ""
+
+
 def unrun(session: Session, shell: bool = False) -> str:
     """Why nothing of a session in another language than Python is run, and what can be done with it."""
     spoken = session.language

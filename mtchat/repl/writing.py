@@ -109,24 +109,24 @@ class Writing:
             self.view.note("the model wrote no code; /retry asks again")
         self.printed = []
         if asks(turn.chunk, self.view.language.sign):
-            self.view.line("? the model asks back: type your answer, and the next turn knows both", YELLOW)
+            self.view.say("? the model asks back: type your answer, and the next turn knows both", YELLOW)
         if cost(turn.usage):
             self.view.note(cost(turn.usage))
         if turn.status == INTERRUPTED and (turn.making.mends or turn.making.afresh or self.beside):
-            self.view.line("■ interrupted", YELLOW)
+            self.view.say("■ interrupted", YELLOW)
         elif turn.status == INTERRUPTED and not self.view.language.runs:
-            self.view.line("■ interrupted; what was written is kept", YELLOW)
+            self.view.say("■ interrupted; what was written is kept", YELLOW)
             self.view.note("/code finishes it by hand, /retry asks again, /undo takes it back")
         elif turn.status == INTERRUPTED:
             broken = "" if parses(turn.chunk) else ", though it is not whole; /code finishes it by hand"
-            self.view.line(f"■ interrupted; what was written is kept{broken}", YELLOW)
+            self.view.say(f"■ interrupted; what was written is kept{broken}", YELLOW)
             self.view.note("/complete finishes it, /retry asks again, /undo takes it back")
         elif turn.usage.finish == "length" and turn.usage.written < turn.making.sampling.max_tokens:
-            self.view.line("■ stopped where the context was full; /context says what makes room", YELLOW)
+            self.view.say("■ stopped where the context was full; /context says what makes room", YELLOW)
         elif turn.usage.finish == "length" and not self.view.language.runs:
-            self.view.line("■ stopped at max_tokens; /set max_tokens N allows longer replies", YELLOW)
+            self.view.say("■ stopped at max_tokens; /set max_tokens N allows longer replies", YELLOW)
         elif turn.usage.finish == "length":
-            self.view.line(
+            self.view.say(
                 "■ stopped at max_tokens; /complete goes on with it, /set max_tokens N allows longer replies",
                 YELLOW,
             )
@@ -136,7 +136,7 @@ class Writing:
         if cost(turn.usage):
             self.view.note(cost(turn.usage))
         if turn.status == INTERRUPTED:
-            self.view.line("■ interrupted", YELLOW)
+            self.view.say("■ interrupted", YELLOW)
 
     def chose(self, turn: Turn, count: int) -> None:
         self.view.erase()

@@ -24,7 +24,7 @@ def do(desk: Desk, argument: str) -> None:
         if not names[1:]:
             raise UsageError("let which file go? /attach lists them")
         desk.keep(detach(desk.session, names[1:]), "attach")
-        desk.view.line(f"programs do not get {', '.join(names[1:])} any more")
+        desk.view.say(f"programs do not get {', '.join(names[1:])} any more")
         return
     if not names:
         listing(desk)
@@ -33,14 +33,14 @@ def do(desk: Desk, argument: str) -> None:
     desk.keep(attach(desk.session, paths, desk.settings.disk_mib), "attach")
     for file in desk.session.attached:
         if file.path.name in {path.name for path in paths}:
-            desk.view.line(f"{file.name}, {size(file)}: the program opens it as {file.name!r}")
+            desk.view.say(f"{file.name}, {size(file)}: the program opens it as {file.name!r}")
     if desk.session.path:
         desk.view.note("/run runs the program with it")
 
 
 def listing(desk: Desk) -> None:
     if not desk.session.attached:
-        desk.view.line("no file is attached; /attach FILE gives programs a copy of one")
+        desk.view.say("no file is attached; /attach FILE gives programs a copy of one")
     rows = [(file.name, size(file), shown(Path(file.path))) for file in desk.session.attached]
     desk.view.table(rows, (40, 12))
 

@@ -26,13 +26,13 @@ def do(desk: Desk, argument: str) -> None:
     if name in desk.session.branches:
         raise UsageError(f"there is a branch {name!r} already; /goto {name} goes to its end")
     desk.keep(desk.session.name_branch(name), "branch")
-    desk.view.line(f"this branch is {name!r} now; /goto {name} comes back to its end")
+    desk.view.say(f"this branch is {name!r} now; /goto {name} comes back to its end")
 
 
 def listing(desk: Desk) -> None:
     session = desk.session
     if not session.branches:
-        desk.view.line("no branch has a name; /branch NAME names this one, /tree shows all")
+        desk.view.say("no branch has a name; /branch NAME names this one, /tree shows all")
     known = {**labels(session), ROOT: "start"}
     for name, end in session.branches.items():
         mark = "*" if name == session.branch else " "

@@ -43,4 +43,4 @@ def show(desk: Desk) -> None:
     for place, finding in enumerate(checking.findings(desk.session), start=1):
         desk.view.finding(finding, f"{place}  ")
     if not desk.session.claims:
-        desk.view.line("no checks yet; /check total == 42 keeps one with the last turn")
+        desk.view.say("no checks yet; /check total == 42 keeps one with the last turn")

@@ -29,7 +29,7 @@ def do(desk: Desk, argument: str) -> None:
         return
     if first_hole(new) and not (new := fill(desk, number, new)):
         return
-    desk.view.line(f"turn {number} has your code now")
+    desk.view.say(f"turn {number} has your code now")
     recode(desk, number, new, given.flag)
 
 

@@ -25,7 +25,7 @@ def do(desk: Desk, argument: str) -> None:
     target = Path(rest[0].strip() if rest else f"{desk.session.name}{suffix}")
     if not rest and target.exists():
         raise UsageError(f"{target} is there already; /export {kind} {target} overwrites it")
-    desk.view.line(f"wrote {shown(file.save(desk.session, kind, target))}")
+    desk.view.say(f"wrote {shown(file.save(desk.session, kind, target))}")
 
 
 def complete(desk: Desk) -> list[tuple[str, str]]:

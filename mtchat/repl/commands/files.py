@@ -38,7 +38,7 @@ def do(desk: Desk, argument: str) -> None:
 
 def listing(desk: Desk, outcome: Outcome) -> None:
     if not outcome.files and not outcome.skipped:
-        desk.view.line("the last run left no files; ask for one, as in: save the table as table.csv")
+        desk.view.say("the last run left no files; ask for one, as in: save the table as table.csv")
     rows = [(file.path, size(file), shown(desk.place / file.path)) for file in outcome.files]
     desk.view.table(rows, (40, 12))
     for each in outcome.skipped:
@@ -67,7 +67,7 @@ def fetch(desk: Desk, files: Sequence[File], target: Path, force: bool) -> None:
             raise MtchatError(f"{shown(goal)} is there already, so nothing is copied; --force overwrites it")
     for file, goal in zip(files, goals, strict=True):
         copy(desk.place / file.path, goal, force)
-        desk.view.line(f"copied {file.path} to {os.path.join(target, goal.name)} ({size(file)})")
+        desk.view.say(f"copied {file.path} to {os.path.join(target, goal.name)} ({size(file)})")
 
 
 def copy(source: Path, goal: Path, force: bool) -> None:

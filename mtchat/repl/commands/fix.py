@@ -23,7 +23,7 @@ def do(desk: Desk, argument: str) -> None:
     before = desk.session.head
     fixed = desk.fix(rounds)
     changed = "" if fixed.session.head != before else "; the program is as it was"
-    desk.view.line(f"fix ended after round {fixed.rounds}: {fixed.reason}{changed}")
+    desk.view.say(f"fix ended after round {fixed.rounds}: {fixed.reason}{changed}")
     if failed(fixed.session.outcome):
         number = fixed.session.outcome.turn if fixed.session.outcome else None
         place = number or len(fixed.session.path)

@@ -22,7 +22,7 @@ def do(desk: Desk, argument: str) -> None:
             desk.view.note(f"turn {number} {why}, so it cannot be folded; /forget {number} drops it")
             continue
         turns.tell(desk, number, FOLDED, "fold")
-        desk.view.line(f"turn {number} is folded; the program keeps its code, and the model sees this of it:")
+        desk.view.say(f"turn {number} is folded; the program keeps its code, and the model sees this of it:")
         desk.view.code(folded(turn.chunk))
 
 

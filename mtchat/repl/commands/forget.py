@@ -21,7 +21,7 @@ def do(desk: Desk, argument: str) -> None:
         return
     for number in turns.chosen(desk, argument, "forget"):
         turns.tell(desk, number, FORGOTTEN, "forget")
-        desk.view.line(
+        desk.view.say(
             f"turn {number} is forgotten: the program keeps its code, and the model sees nothing of it"
         )
         used(desk, number)
@@ -33,7 +33,7 @@ def recall(desk: Desk, argument: str) -> None:
             desk.view.note(f"turn {number} is not forgotten")
             continue
         turns.tell(desk, number, WHOLE, "forget")
-        desk.view.line(f"turn {number} was forgotten; the model sees all of it again")
+        desk.view.say(f"turn {number} was forgotten; the model sees all of it again")
 
 
 def used(desk: Desk, number: int) -> None:

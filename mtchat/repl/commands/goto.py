@@ -25,7 +25,7 @@ def do(desk: Desk, argument: str) -> None:
         desk.view.note("that is where you are")
         return
     desk.keep(moved, "goto")
-    desk.view.line(where(desk.session))
+    desk.view.say(where(desk.session))
     desk.view.note(f"/goto {old} goes back")
 
 

@@ -17,7 +17,7 @@ def do(desk: Desk, argument: str) -> None:
         desk.view.heading(f"/{name} {getattr(module, 'USAGE', '')}".rstrip())
         desk.view.line(inspect.getdoc(module) or "")
         return
-    desk.view.line("Any other text is an instruction: the model writes the next piece of the program.")
+    desk.view.say("Any other text is an instruction: the model writes the next piece of the program.")
     desk.view.line()
     for command in slash.commands():
         desk.view.row(command.words, command.meaning)

@@ -11,11 +11,11 @@ USAGE = "[NAME]"
 def do(desk: Desk, argument: str) -> None:
     if argument.strip():
         desk.model = desk.tools.load(argument.strip())
-        desk.view.line(f"{desk.model.name} is loading; you can type on")
+        desk.view.say(f"{desk.model.name} is loading; you can type on")
         return
     stage = desk.model.stage()
     licence = "" if stage else desk.model.card().licence
-    desk.view.line(f"{desk.model.name}{f' ({stage})' if stage else ''}{licence and f', {licence}'}")
+    desk.view.say(f"{desk.model.name}{f' ({stage})' if stage else ''}{licence and f', {licence}'}")
     for name, meaning in desk.tools.models():
         desk.view.row(name, meaning)
 

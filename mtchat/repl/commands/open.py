@@ -15,7 +15,7 @@ def do(desk: Desk, argument: str) -> None:
     if path.resolve() == desk.log.path.resolve():
         raise UsageError(f"{desk.session.name} is open already")
     desk.reopen(Log.open(path))
-    desk.view.line(f"opened {desk.session.name}, {where(desk.session)}")
+    desk.view.say(f"opened {desk.session.name}, {where(desk.session)}")
     if not desk.session.language.runs:
         desk.view.note(unrun(desk.session))
 

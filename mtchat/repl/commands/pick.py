@@ -25,7 +25,7 @@ def do(desk: Desk, argument: str) -> None:
         raise UsageError(f"there are {len(tries)} tries; /pick shows them")
     desk.keep(desk.session.undo().add(tries[chosen - 1]), "pick")
     desk.view.turn(len(desk.session.path), tries[chosen - 1])
-    desk.view.line(where(desk.session))
+    desk.view.say(where(desk.session))
 
 
 def alternatives(session: Session) -> list[Turn]:

@@ -33,11 +33,11 @@ def do(desk: Desk, argument: str) -> None:
     maker = replace(desk.maker(), watch=Beside(desk))
     made = recapped(maker, before, desk.settings.sampling)
     if made is before:
-        desk.view.line(f"nothing was written; {AS_IT_WAS}")
+        desk.view.say(f"nothing was written; {AS_IT_WAS}")
     elif made.path[-1].status == INTERRUPTED:
-        desk.view.line(AS_IT_WAS)
+        desk.view.say(AS_IT_WAS)
     elif not compared(desk, made):
-        desk.view.line("the new program is the present one, line by line")
+        desk.view.say("the new program is the present one, line by line")
     elif argument.strip() == NEW or wanted(desk):
         take(desk, made.head)
     else:
@@ -122,7 +122,7 @@ def take(desk: Desk, head: str) -> None:
     desk.keep(replace(old.move(head), branches=branches), "recap")
     if desk.freely and desk.runner() is not None:  # for the files that it leaves
         desk.keep(desk.session.with_outcome(desk.run(desk.session.program)), "recap")
-    desk.view.line(where(desk.session))
+    desk.view.say(where(desk.session))
     desk.view.note(f"this turn has the whole program; /goto {name} goes back to the one before")
 
 
@@ -130,7 +130,7 @@ def leave(desk: Desk, head: str) -> None:
     """Goes on with the present program; the new one gets a name."""
     name = free(desk.session, "recap", head)
     desk.keep(replace(desk.session, branches={**desk.session.branches, name: head}), "recap")
-    desk.view.line(f"{AS_IT_WAS}; /goto {name} goes to the new one")
+    desk.view.say(f"{AS_IT_WAS}; /goto {name} goes to the new one")
 
 
 def free(session: Session, name: str, end: str) -> str:

@@ -12,5 +12,5 @@ def do(desk: Desk, argument: str) -> None:
     session, back = bring_back(desk.session, amount(argument))
     desk.keep(session, "redo")
     for turn in back:
-        desk.view.line(f"brought back: {named(turn)}")
-    desk.view.line(where(desk.session))
+        desk.view.say(f"brought back: {named(turn)}")
+    desk.view.say(where(desk.session))

@@ -16,8 +16,8 @@ def do(desk: Desk, argument: str) -> None:
     if not argument.strip():
         if not desk.session.turns:
             raise UsageError("nothing to save yet; /save NAME names the session")
-        desk.view.line(f"saved in {shown(desk.log.path)}; /save NAME gives it a name")
+        desk.view.say(f"saved in {shown(desk.log.path)}; /save NAME gives it a name")
         return
     desk.log.rename(argument.strip())
     desk.session = replace(desk.session, name=desk.log.name)
-    desk.view.line(f"this session is now {shown(desk.log.path)}")
+    desk.view.say(f"this session is now {shown(desk.log.path)}")

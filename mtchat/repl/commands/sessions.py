@@ -9,11 +9,11 @@ from mtchat.store import summaries
 def do(desk: Desk, argument: str) -> None:
     rows = summaries(desk.folder)
     if not rows:
-        desk.view.line(
+        desk.view.say(
             f"no sessions in {shown(desk.folder)} yet; the first instruction begins one, and it is saved"
         )
     for each in rows:
         mark = "*" if each.path == desk.log.path else " "
-        desk.view.line(
+        desk.view.say(
             f"{mark} {each.name:<24} {each.turns:>3} turns  {each.problem or brief(each.instruction, 50)}"
         )

@@ -21,7 +21,7 @@ def do(desk: Desk, argument: str) -> None:
         changed = desk.settings.with_text(name, value)
         desk.speak(changed.language)
         desk.settings = changed
-        desk.view.line(f"{name} is {desk.settings.text(name)}")
+        desk.view.say(f"{name} is {desk.settings.text(name)}")
         if name == "language" and not desk.session.language.runs:
             desk.view.note(unrun(desk.session))
         return
@@ -29,7 +29,7 @@ def do(desk: Desk, argument: str) -> None:
     if not rows:
         raise UsageError(f"no setting {name!r}; /set lists them")
     for setting, current, meaning in rows:
-        desk.view.line(f"  {setting:<12} {current:<9} {meaning}")
+        desk.view.row(f"{setting:<12} {current}", meaning)
 
 
 def complete(desk: Desk) -> list[tuple[str, str]]:

@@ -1,17 +1,19 @@
 """Draws all turns of the session: the live conversation down the left side, and what else was tried.
 
 ✓ ran, ✗ failed, ■ was interrupted, · was not run. Another try for the same instruction shows its code.
-/goto LABEL makes a turn the last one.
+(folded) and (forgotten) are what the model is told of a turn. /goto LABEL makes a turn the last one.
 """
+
+import shutil
 
 from mtchat.core.outline import outline
 from mtchat.core.session import ROOT, Session
 from mtchat.core.turn import Turn
 from mtchat.repl.desk import Desk
 from mtchat.repl.view import BOLD
-from mtchat.repl.words import brief, names_of, sign
+from mtchat.repl.words import brief, context_of, names_of, sign
 
-WIDTH = 60
+WIDTH, LEAST = 60, 16
 
 
 def do(desk: Desk, argument: str) -> None:
@@ -25,9 +27,11 @@ def do(desk: Desk, argument: str) -> None:
     live = {turn.id for turn in session.path}
     for row in outline(session):
         turn = row.turn
-        said = brief(turn.chunk if another(session, turn) else turn.instruction, WIDTH)
-        text = f"{row.lines}{sign(session, turn)} {row.label:<3} {said}{names_of(session, turn.id)}"
-        desk.view.line(text + here(desk, turn.id), BOLD if turn.id in live else "")
+        begin = f"{row.lines}{sign(session, turn)} {row.label:<3} "
+        end = names_of(session, turn.id) + context_of(session, turn) + here(desk, turn.id)
+        room = shutil.get_terminal_size().columns - 1 - len(begin) - len(end)
+        said = brief(turn.chunk if another(session, turn) else turn.shown, max(min(room, WIDTH), LEAST))
+        desk.view.line(begin + said + end, BOLD if turn.id in live else "")
 
 
 def another(session: Session, turn: Turn) -> bool:

@@ -15,5 +15,5 @@ def do(desk: Desk, argument: str) -> None:
     session, left = take_back(desk.session, amount(argument))
     desk.keep(session, "undo")
     for turn in reversed(left):
-        desk.view.line(f"took back: {named(turn)}")
-    desk.view.line(where(desk.session))
+        desk.view.say(f"took back: {named(turn)}")
+    desk.view.say(where(desk.session))

@@ -15,7 +15,7 @@ def do(desk: Desk, argument: str) -> None:
             desk.view.note(f"turn {number} is told whole already, where it fits; /context shows it")
             continue
         turns.tell(desk, number, WHOLE, "unfold")
-        desk.view.line(f"turn {number} was {mark.context}; the model sees all of it again")
+        desk.view.say(f"turn {number} was {mark.context}; the model sees all of it again")
 
 
 def complete(desk: Desk) -> list[tuple[str, str]]:

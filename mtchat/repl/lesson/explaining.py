@@ -32,7 +32,7 @@ def explain_turn(desk: Desk, number: int) -> None:
     turn = desk.session.numbered(number)
     desk.view.heading(f"{number}› {turn.instruction}")
     if not turn.chunk.strip():
-        desk.view.line("this turn has no code, so there is nothing to explain; /retry asks the model again")
+        desk.view.say("this turn has no code, so there is nothing to explain; /retry asks the model again")
         return
     explaining = Explaining.of(desk, number)
     explaining.lines()
@@ -48,7 +48,7 @@ def explain_line(desk: Desk, number: int, line: int) -> None:
         raise MtchatError(f"turn {number} has no line {line}; {last}")
     if not lines[line - 1].strip() or lines[line - 1].lstrip().startswith("#"):
         desk.view.code(lines[line - 1])
-        desk.view.line(f"{INDENT}Python passes over this line: it is empty, or a note for readers.")
+        desk.view.say(f"{INDENT}Python passes over this line: it is empty, or a note for readers.")
         return
     explaining = Explaining.of(desk, number)
     explaining.line(line)
@@ -181,7 +181,7 @@ class Explaining:
         rows = self.code.split("\n")
         if not self.parts:
             self.desk.view.code(self.code)
-            self.desk.view.line(f"{INDENT}Python cannot read this code; /explain error says where.")
+            self.desk.view.say(f"{INDENT}Python cannot read this code; /explain error says where.")
             return
         shown = 0
         for part in self.parts:
@@ -201,7 +201,7 @@ class Explaining:
         part = next((each for each in self.parts if each.first <= number <= each.last), None)
         if part is None:
             self.desk.view.code(rows[number - 1])
-            self.desk.view.line(f"{INDENT}Python cannot read this line here; /explain error says why.")
+            self.desk.view.say(f"{INDENT}Python cannot read this line here; /explain error says why.")
             return
         code = "\n".join(rows[part.first - 1 : part.last])
         self.desk.view.code(code)

@@ -37,11 +37,11 @@ def hint(desk: Desk) -> None:
         lesson = replace(lesson, hints=(), head=desk.session.head)
     if not chats(desk):
         desk.lesson = lesson
-        desk.view.line("hints need a model that can chat; /tutor code and /tutor ask work with any")
+        desk.view.say("hints need a model that can chat; /tutor code and /tutor ask work with any")
         return
     text = "" if len(lesson.hints) >= MOST_HINTS else thought(desk, lesson)
     if not text or text in lesson.hints:
-        desk.view.line(
+        desk.view.say(
             "there is no further hint; /tutor code lets the model write it, and /explain explains it then"
         )
         return
@@ -136,9 +136,9 @@ def tell(desk: Desk, question: Question, answer: str, verdict: Verdict) -> None:
     assert lesson is not None
     subject = f"turn {question.turn} prints" if question.kind == PRINTS else f"{question.expression} is"
     if verdict.right:
-        desk.view.line(f"✓ right: {subject} {verdict.given}")
+        desk.view.say(f"✓ right: {subject} {verdict.given}")
     else:
-        desk.view.line(f"✗ not quite: {subject} {verdict.given}, and not {answer}")
+        desk.view.say(f"✗ not quite: {subject} {verdict.given}, and not {answer}")
     score = f"{lesson.right} of {lesson.asked} right"
     more = "" if verdict.right else f"/explain {question.turn} shows why, line by line; "
     desk.view.note(f"{score}; {more}/tutor ask asks the next question")
@@ -148,16 +148,16 @@ def stand(desk: Desk) -> None:
     """Where the lesson is, and what can be done."""
     lesson = desk.lesson
     if lesson is None:
-        desk.view.line("no lesson is on; /tutor TEXT begins one: say what you want to do, in your own words")
+        desk.view.say("no lesson is on; /tutor TEXT begins one: say what you want to do, in your own words")
         return
     if lesson.goal:
-        desk.view.line(f"the goal: {lesson.goal}")
+        desk.view.say(f"the goal: {lesson.goal}")
         hints = lesson.hints if lesson.head == desk.session.head else ()
         for each in hints:
             Speech(desk.view).say(iter([each]))
         desk.view.note(WAYS)
     else:
-        desk.view.line("no goal is set; /tutor TEXT sets the next one, /tutor ask asks a question")
+        desk.view.say("no goal is set; /tutor TEXT sets the next one, /tutor ask asks a question")
     if lesson.asked:
         desk.view.note(f"questions: {lesson.right} of {lesson.asked} right")
 
@@ -166,7 +166,7 @@ def end(desk: Desk) -> None:
     lesson = desk.lesson
     desk.lesson = None
     if lesson is None:
-        desk.view.line("no lesson is on; /tutor TEXT begins one")
+        desk.view.say("no lesson is on; /tutor TEXT begins one")
         return
     score = f": {lesson.right} of {lesson.asked} questions right" if lesson.asked else ""
-    desk.view.line(f"the lesson is over{score}. The program has {count(len(desk.session.path))} and stays.")
+    desk.view.say(f"the lesson is over{score}. The program has {count(len(desk.session.path))} and stays.")

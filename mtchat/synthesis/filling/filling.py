@@ -47,6 +47,11 @@ class Place:
         return self.session.undo(len(self.session.path) - self.number + 1)
 
     @property
+    def sign(self) -> str:
+        """What begins a comment."""
+        return self.session.language.sign
+
+    @property
     def later(self) -> tuple[Turn, ...]:
         return self.session.path[self.number :]
 
@@ -121,9 +126,9 @@ def between(maker: Synthesizer, place: Place, way: Infill, sampling: Sampling) -
         raise MtchatError(context.problem)
     if context.fitted:
         maker.watch(Fitted(context.fitted))
-    suffix = after(place.hole, place.later)
-    text = one(maker.complete, Middle(way, place.hole, suffix), context.prompt, sampling).text
-    yield from islice(placings(way.cut(text).code, place.hole, suffix), 1)
+    suffix, language = after(place.hole, place.later, place.sign), place.session.language
+    text = one(maker.complete, Middle(way, place.hole, suffix, language), context.prompt, sampling).text
+    yield from islice(placings(way.cut(text).code, place.hole, suffix, language), 1)
 
 
 def asked(maker: Synthesizer, place: Place, way: Infill, sampling: Sampling) -> Context:
@@ -132,7 +137,7 @@ def asked(maker: Synthesizer, place: Place, way: Infill, sampling: Sampling) -> 
 
     def context(later: Sequence[Turn]) -> Context:
         def render(path: tuple[Turn, ...]) -> Prompt:
-            return way.render(before(path, place, base.preamble), after(place.hole, later))
+            return way.render(before(path, place, base.preamble), after(place.hole, later, place.sign))
 
         return fit(render, base.path, remembered(base, base.path), room)
 
@@ -144,34 +149,36 @@ def before(path: Sequence[Turn], place: Place, preamble: str) -> str:
     """All that stands before a hole: the program, each turn under its instruction, and its own lines."""
     hole = place.hole
     parts = [f"{preamble.strip()}\n\n"] if preamble.strip() else []
-    parts += [f"{commented(turn.wish)}{turn.chunk.rstrip()}\n\n" for turn in path if turn.chunk.strip()]
-    hint = commented(hole.hint, hole.margin[: len(hole.margin) - len(hole.margin.lstrip())])
+    parts += [
+        f"{commented(turn.wish, place.sign)}{turn.chunk.rstrip()}\n\n" for turn in path if turn.chunk.strip()
+    ]
+    hint = commented(hole.hint, place.sign, hole.margin[: len(hole.margin) - len(hole.margin.lstrip())])
     own = "" if hole.alone else hole.margin
-    return "".join([*parts, commented(place.turn.wish), hole.above, hint, own])
+    return "".join([*parts, commented(place.turn.wish, place.sign), hole.above, hint, own])
 
 
-def after(hole: Hole, later: Sequence[Turn]) -> str:
+def after(hole: Hole, later: Sequence[Turn], sign: str) -> str:
     """All that stands after a hole: the rest of its code and, where they help, the later turns."""
     rest = hole.after[len(hole.remainder) :] if hole.alone else hole.after
-    parts = [f"\n\n{commented(turn.wish)}{turn.chunk.rstrip()}" for turn in later if turn.chunk.strip()]
+    parts = [f"\n\n{commented(turn.wish, sign)}{turn.chunk.rstrip()}" for turn in later if turn.chunk.strip()]
     return stood_in(rest.rstrip("\n")) + "".join(parts) + "\n"
 
 
-def commented(words: str, margin: str = "") -> str:
-    return "".join(f"{margin}# {line}".rstrip() + "\n" for line in words.split("\n")) if words else ""
+def commented(words: str, sign: str, margin: str = "") -> str:
+    return "".join(f"{margin}{sign} {line}".rstrip() + "\n" for line in words.split("\n")) if words else ""
 
 
 def rewritten(maker: Synthesizer, place: Place, sampling: Sampling) -> Iterator[str]:
     """The code as a chat model writes it again, with what is missing in it, if it parses."""
     base, family, guidance, hole = place.base, maker.family, maker.policy.guidance, place.hole
-    wanted = hole.hint or MISSING
-    mark = f"# TODO: {wanted}"
+    wanted, spoken = hole.hint or MISSING, place.session.language
+    mark = f"{place.sign} TODO: {wanted}"
     holed = replace(place.turn, chunk=hole.filled(hole.margin + mark if hole.alone else "..."))
     line = f"{hole.margin.strip()}...{hole.remainder.rstrip()}"
     gap = f"the line `{mark}`" if hole.alone else f"the `...` in the line `{line}`"
     wish = (
         f"Code is missing where {gap} is. "
-        f"Put {wanted} in its place: real Python that does what the step says."
+        f"Put {wanted} in its place: real {spoken.title} that does what the step says."
     )
     context = maker.again_about(
         base,
@@ -184,5 +191,5 @@ def rewritten(maker: Synthesizer, place: Place, sampling: Sampling) -> Iterator[
         raise MtchatError(context.problem)
     text = one(maker.complete, family, context.prompt, sampling).text
     code = chunk_of(family, text, base, False, context.memory)
-    if code.strip() and parses(code) and mark not in code and not HOLE.search(code):
+    if code.strip() and (parses(code) or not spoken.runs) and mark not in code and not HOLE.search(code):
         yield code

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from mtchat.core.hole import STAND_IN, Hole, stood_in
+from mtchat.core.language import PYTHON, Language
 from mtchat.core.names import parses, tree
 from mtchat.prompting.family import Cut
 from mtchat.prompting.reply import masked
@@ -31,6 +32,7 @@ class Middle:
     ending: Ending
     hole: Hole
     suffix: str
+    language: Language = PYTHON
 
     def cut(self, text: str) -> Cut:
         found = self.ending.cut(text)
@@ -40,24 +42,42 @@ class Middle:
             return Cut(text, finished=value_end(text) < len(text.rstrip()))
         whole = text.split("\n")[:-1]  # the last line may still grow
         lines = placed(whole, self.hole.margin)
-        ended = fenced(lines) or repeats(lines, self.suffix) < len(lines) or leaves(lines, self.hole)
+        ended = fenced(lines) or repeats(lines, self.suffix) < len(lines)
+        ended = ended or leaves(lines, self.hole, self.language)
         return Cut("\n".join(whole), finished=True) if ended else found
 
 
-def placings(text: str, hole: Hole, suffix: str) -> Iterator[str]:
+def placings(text: str, hole: Hole, suffix: str, language: Language = PYTHON) -> Iterator[str]:
     """The code with the hole filled, in the ways that what was written may be meant, the likeliest first.
 
     All of them parse, with anything in the holes that are left, put something into this one, and do not keep
-    what follows it from being reached.
+    what follows it from being reached. Of a language that is not read here, what is put there closes what it
+    opens.
     """
     seen = set()
     dead = unreachable(hole.filled(hole.margin + STAND_IN if hole.alone else STAND_IN))
     for piece in pieces(unfenced(text).rstrip().split("\n"), hole, suffix):
         code = hole.filled(piece)
-        fits = piece.strip() and piece not in seen and parses(stood_in(code))
+        fits = piece.strip() and piece not in seen and whole(piece, hole, language)
         if fits and unreachable(code) <= dead:
             yield code
         seen.add(piece)
+
+
+def whole(piece: str, hole: Hole, language: Language) -> bool:
+    """Whether the code parses with this in the hole; as far as that can be told of the language."""
+    return parses(stood_in(hole.filled(piece))) if language.runs else balanced(piece, hole)
+
+
+def balanced(piece: str, hole: Hole) -> bool:
+    """Whether a piece closes each bracket that it opens, and does not bring the end of its line twice."""
+    depth = 0
+    for sign in masked(piece):
+        depth += (sign in "([{") - (sign in ")]}")
+        if depth < 0:
+            return False
+    rest = hole.remainder.strip()
+    return depth == 0 and not (rest and piece.rstrip().endswith(rest))
 
 
 def pieces(lines: Sequence[str], hole: Hole, suffix: str) -> Iterator[str]:
@@ -168,12 +188,13 @@ def inner(lines: Sequence[str], hole: Hole) -> Sequence[str]:
     return lines
 
 
-def leaves(lines: Sequence[str], hole: Hole) -> bool:
-    """Whether lines leave the block that the hole stands in, where what they are before that parses."""
+def leaves(lines: Sequence[str], hole: Hole, language: Language = PYTHON) -> bool:
+    """Whether lines leave the block that the hole stands in, where what they are before that is whole."""
     if not hole.alone or not hole.margin:
         return False
     inside = inner(lines, hole)
-    return len(inside) < len(lines) and parses(stood_in(hole.filled("\n".join(inside))))
+    text = "\n".join(inside)
+    return len(inside) < len(lines) and (language.runs or bool(text.strip())) and whole(text, hole, language)
 
 
 def fenced(lines: Sequence[str]) -> bool:
