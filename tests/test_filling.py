@@ -291,17 +291,16 @@ def test_code_with_a_hole_for_another_instruction_does_not_come_up(
     assert "the code is unchanged" in said(desk)
 
 
-def test_a_hole_in_another_language_is_refused_and_the_code_stays(
+def test_a_hole_in_another_language_is_filled_and_nothing_is_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk = desk_in(tmp_path, Filler("let x = 1;"))
+    desk = desk_in(tmp_path, Filler("let x = 1;", "2"))
     dispatch(desk, "/set language javascript")
     dispatch(desk, "make x")
-    before = desk.session
     editor(tmp_path, monkeypatch, "let x = <<fill>>;")
-    with pytest.raises(MtchatError, match="holes are filled in Python only"):
-        dispatch(desk, "/code 1")
-    assert desk.session == before
+    dispatch(desk, "/code 1")
+    assert desk.session.path[0].chunk == "let x = 2;"
+    assert desk.session.outcome is None
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from mtchat.core.reference import resolved
 from mtchat.core.session import Session
 from mtchat.repl.difference import show
 from mtchat.repl.rederiving import report, told, with_name
-from mtchat.synthesis import fillable, filled
+from mtchat.synthesis import filled
 from mtchat.synthesis.derivation.rederive import judged, never, rederive, stopped, written
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ def recode(player: "Player", number: int, code: str) -> bool:
     def change(base: Session) -> Session:
         new = code
         if first_hole(code):
-            fillable(old)
             player.save(written(old, number, code))
             maker = replace(player.maker, look=player.look if player.maker.run else None)
             new = filled(maker, old, number, code, player.script.settings.sampling)

@@ -8,7 +8,7 @@ from mtchat.errors import MtchatError
 from mtchat.repl import difference
 from mtchat.repl.desk import Desk
 from mtchat.repl.turns import fitting
-from mtchat.synthesis import Event, Fitted, fillable, filled
+from mtchat.synthesis import Event, Fitted, filled
 from mtchat.synthesis.derivation.rederive import written
 
 AGAIN = "your code is kept with its hole; /code {number} opens it again"
@@ -23,7 +23,6 @@ def draft(session: Session, number: int) -> str:
 
 def fill(desk: Desk, number: int, code: str) -> str:
     """The code with each hole filled, once the difference is shown; "" where the user stopped that."""
-    fillable(desk.session)
     desk.keep(desk.session.beside(written(desk.session, number, code)), "edit")
     seen: list[Event] = []
     maker = replace(desk.maker(), watch=seen.append, complete=desk.model.complete)

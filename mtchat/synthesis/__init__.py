@@ -21,7 +21,7 @@ from mtchat.synthesis.events import (
     Wrote,
     unseen,
 )
-from mtchat.synthesis.filling.filling import fillable, filled
+from mtchat.synthesis.filling.filling import filled
 from mtchat.synthesis.readings import Asking, Reading, Spread
 from mtchat.synthesis.running import Declined, Run, failed, tried, unended, wrong
 from mtchat.synthesis.synthesizer import Difference, Fixed, Synthesizer
@@ -59,7 +59,6 @@ __all__ = [
     "correct",
     "examined",
     "failed",
-    "fillable",
     "filled",
     "refine",
     "stated",

@@ -61,22 +61,12 @@ class Place:
         return kept(self.base.add(turn).inherit(self.turn.id), self.later)
 
 
-def fillable(session: Session) -> None:
-    """MtchatError for a session whose holes cannot be filled: Python's grammar tells whether code fits."""
-    if not session.language.runs:
-        raise MtchatError(
-            f"holes are filled in Python only, and this session is written in {session.language.title}; "
-            "write the code without <<fill>>, or ask for the step anew with /edit"
-        )
-
-
 def filled(maker: Synthesizer, session: Session, number: int, code: str, sampling: Sampling) -> str:
     """Code for turn `number` with each hole filled, one after the other.
 
     MtchatError where the model can fill none, or wrote nothing that fits. What the user stops raises
     KeyboardInterrupt.
     """
-    fillable(session)
     if maker.look is not None:
         maker = replace(maker, look=uninterrupted(maker.look))
     while hole := first_hole(code):
