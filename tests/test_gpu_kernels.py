@@ -94,7 +94,7 @@ def test_what_is_drawn_is_what_is_drawn_plainly(dtype: torch.dtype, top_k: int, 
         place.heat[:] = torch.tensor([0.8, 0.0, 1.3, 0.5, 0.8])
         place.top_p[:] = torch.tensor([0.9, 0.9, 0.95, 1.0, 0.3])
         place.top_k[:] = top_k
-        place.chances[:] = torch.rand(
+        place.chances[:, :8] = torch.rand(
             lanes, 8, generator=torch.Generator().manual_seed(2), dtype=torch.float64
         )
     for _ in range(3):
