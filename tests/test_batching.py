@@ -12,7 +12,7 @@ from mtchat.core.settings import Sampling
 from mtchat.engine.batching import Batcher, Closed, Steps
 from mtchat.engine.engine import Engine
 from mtchat.engine.gpu.lanes import Lanes
-from mtchat.engine.padded import Padded
+from mtchat.engine.gpu.padded import Padded
 from mtchat.errors import MtchatError
 from tests.engine_models import gpu_engine, random_engine
 

@@ -211,6 +211,6 @@ def served(args: argparse.Namespace, view: View) -> "tuple[Batcher, str]":
         return batching.serving(engine, args.lanes or LANES[device]), device
     if engine.writers:
         return batching.Batcher(engine, engine.writers), device
-    from mtchat.engine import padded
+    from mtchat.engine.gpu import padded
 
     return padded.serving(engine, 2 * (args.lanes or LANES[device])), device

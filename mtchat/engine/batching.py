@@ -1,7 +1,7 @@
 """Serves many threads with one engine: what they ask for is written together, a token of each in a step.
 
 Continuous batching, as Yu et al. 2022 (Orca) have it: a reply joins when it is asked for, and leaves when it
-ends. `padded` does the same on a GPU.
+ends. `gpu.lanes` and `gpu.padded` do the same on a GPU.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Writes many replies together on a GPU: as one batch, each row padded on the left.
+"""Writes many replies of models that `lanes` cannot: as one batch of transformers', padded on the left.
 
 Prompts that come while others are written are read together, every few steps, and join the batch; the prefix
 that they share is read once for all of them. A reply that ends leaves.
@@ -16,6 +16,7 @@ from mtchat.core.prompt import Piece
 from mtchat.engine.batching import PATIENCE, Batcher
 from mtchat.engine.decode import TorchDecoder
 from mtchat.engine.engine import Engine
+from mtchat.engine.gpu import plain
 from mtchat.engine.prefix import shared
 from mtchat.engine.replies import Job, Reply
 
@@ -238,34 +239,21 @@ def draw(logits: Tensor, replies: Sequence[Reply]) -> Tensor:
     if not rows:
         return ids
     samplings = [replies[row].chooser.sampling for row in rows]
+    double = {"device": logits.device, "dtype": torch.float64}
     at = torch.tensor(rows, device=logits.device)
     heat = torch.tensor([each.temperature for each in samplings], device=logits.device)
-    top_p = torch.tensor([each.top_p for each in samplings], device=logits.device, dtype=torch.float64)
-    chance = torch.tensor(
-        [replies[row].chooser.random.random() for row in rows], device=logits.device, dtype=torch.float64
-    )
-    ids[at] = nucleus(logits[at] / heat[:, None], top_p, chance, samplings)
-    return ids
-
-
-def nucleus(scaled: Tensor, top_p: Tensor, chance: Tensor, samplings: Sequence[Any]) -> Tensor:
-    """One id of each row (B, V), by a number in [0, 1) each."""
-    weights = scaled.sub(scaled.max(1, keepdim=True).values).exp()
+    top_k = torch.tensor([each.top_k for each in samplings], device=logits.device)
+    top_p = torch.tensor([each.top_p for each in samplings], **double)
+    chance = torch.tensor([replies[row].chooser.random.random() for row in rows], **double)
+    scaled = logits[at] / heat[:, None]
+    weights = scaled.sub(scaled.amax(1, keepdim=True)).exp()
     whole = weights.sum(1, dtype=torch.float64)
-    wanted = top_p * whole
-    least = max([HEADS, *(each.top_k for each in samplings)])
-    sorted_weights, order = weights.topk(min(least, weights.shape[1]), dim=1)
-    if bool((sorted_weights.sum(1, dtype=torch.float64) < wanted).any()):
-        sorted_weights, order = weights.sort(dim=1, descending=True, stable=True)
-    shares = sorted_weights.double()
-    for row, each in enumerate(samplings):
-        if each.top_k:
-            shares[row, each.top_k :] = 0
-            wanted[row] = top_p[row] * shares[row].sum()
-    shares = shares.where(shares.cumsum(1) - shares < wanted[:, None], 0)
-    sums = shares.cumsum(1)
-    place = torch.searchsorted(sums, (chance * sums[:, -1])[:, None], right=True)[:, 0]
-    return order.gather(1, place.clamp(max=order.shape[1] - 1)[:, None])[:, 0]
+    heads = min(max([HEADS, *(each.top_k for each in samplings)]), weights.shape[1])
+    ordered, order = weights.topk(heads, dim=1)
+    if bool((ordered.sum(1, dtype=torch.float64) < top_p * whole).any()):
+        ordered, order = weights.sort(dim=1, descending=True, stable=True)
+    ids[at] = plain.drawn_of(ordered, order, whole, top_p, top_k, chance)
+    return ids
 
 
 def serving(engine: Engine, most: int = 512, share: float = 0.7) -> Batcher:
