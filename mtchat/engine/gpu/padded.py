@@ -239,7 +239,7 @@ def draw(logits: Tensor, replies: Sequence[Reply]) -> Tensor:
     if not rows:
         return ids
     samplings = [replies[row].chooser.sampling for row in rows]
-    double = {"device": logits.device, "dtype": torch.float64}
+    double: dict[str, Any] = {"device": logits.device, "dtype": torch.float64}
     at = torch.tensor(rows, device=logits.device)
     heat = torch.tensor([each.temperature for each in samplings], device=logits.device)
     top_k = torch.tensor([each.top_k for each in samplings], device=logits.device)
