@@ -161,9 +161,10 @@ class View:
         if turn.chunk:
             self.code(turn.chunk)
 
-    def outcome(self, outcome: Outcome, place: str = "", hint: str = "") -> None:
-        """One line that says how a run ended, after the output of the program's last turn."""
-        self.output(outcome.outputs[-1] if outcome.outputs else "")
+    def outcome(self, outcome: Outcome, place: str = "", hint: str = "", since: int | None = None) -> None:
+        """One line that says how a run ended, after what the program printed since a chunk, or in its last."""
+        first = min(since or len(outcome.outputs), len(outcome.outputs))
+        self.output("".join(outcome.outputs[first - 1 :]))
         complaints = outcome.stderr.rstrip("\n").split("\n") if outcome.stderr.strip() else []
         for line in complaints[-MOST_COMPLAINTS:]:
             self.out.write(self.styled("│ " + escaped(line), YELLOW) + "\n")
