@@ -116,7 +116,7 @@ def derived(work: "Work", old: Session, made: Session, flag: str) -> tuple[Sessi
         with desk.view.waiting(lambda: "looking at the later turns"):
             return desk.trial(program)
 
-    runs = desk.settings.run == ON and not desk.tools.refusal()
+    runs = desk.settings.run == ON and old.language.runs and not desk.tools.refusal()
     usual = judged if old.language.runs else never  # whether code still fits is told by Python's names
     decide = work.asked if flag == ASK else WAYS.get(flag, usual)
     found = rederive(old, made, work.again, look if runs else None, decide, work.tell)

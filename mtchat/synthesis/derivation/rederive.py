@@ -121,7 +121,8 @@ class Derivation:
         """One later turn, on the new branch."""
         number = len(self.now.path) + 1
         trial = self.seen(kept(self.now, (turn,)))
-        step = Step(number, turn, doubt=doubt(self.scene(trial, number)))
+        read = self.old.language.runs  # doubts are about Python code
+        step = Step(number, turn, doubt=doubt(self.scene(trial, number)) if read else None)
         step = replace(step, again=self.decide(step))
         self.tell(step, self.now)
         if step.again:
