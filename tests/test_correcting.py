@@ -41,6 +41,15 @@ def test_a_correction_changes_the_turn_and_shows_what_changed_and_the_way_out(tm
     assert load(desk.log.path) == desk.session
 
 
+def test_what_all_turns_print_from_the_changed_one_on_is_shown(tmp_path: Path) -> None:
+    desk = spoken(tmp_path, "print(0)", "print(5)", "print(1)", "print(7)")
+    for text in ("print 0", "print 5", "print 1"):
+        dispatch(desk, text)
+    before = len(said(desk))
+    dispatch(desk, "/correct 2 make it 7")
+    assert said(desk)[before:].count("│ 1\n") == 2  # the run of these tests prints 1 for each print
+
+
 def test_undo_and_next_take_the_same_words_as_a_new_step(tmp_path: Path) -> None:
     desk = spoken(tmp_path, COUNT, OTHER, "x = 3")
     for text in ("write count", "make it return 2", "/undo", "/next make it return 2"):

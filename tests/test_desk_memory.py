@@ -192,10 +192,11 @@ def test_the_new_program_that_is_chosen_goes_on_and_the_old_one_has_a_name(tmp_p
     desk = talked(tmp_path, "x = 1", "print(x)", more=(TWO, "print(y)"))
     dispatch(desk, "/branch mine")
     old = desk.session.head
-    answers = ["what", "new"]
+    answers = ["what", "/show", "new"]
     desk.answer = lambda label: answers.pop(0)
     text = last(desk, "/recap")
-    assert "type new, or now, or Enter" in text
+    assert "type new, or now, or Enter\n" in text
+    assert "type new, or now, or Enter; Ctrl-C keeps the present one, then commands work again\n" in text
     assert "/goto before-recap goes back to the one before" in text
     saved = load(desk.log.path)
     assert saved.program.source == TWO + "\n"

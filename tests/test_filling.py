@@ -1,5 +1,6 @@
 """Holes in code: what is taken of what a model wrote, which try, what it is told, what stays if stopped."""
 
+import io
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -247,8 +248,15 @@ def test_code_with_a_hole_is_filled_shown_and_gone_on_from(
     dispatch(desk, "/code 2")
     assert [turn.chunk for turn in desk.session.path] == ["n = 12", "m = n * 3", "print(m)"]
     assert desk.session.numbered(2).status == EDITED
-    assert "- m = <<fill: three times n>>\n+ m = n * 3\nturn 2 has your code now" in said(desk)
+    assert (
+        "- m = <<fill: three times n>>\n+ m = n * 3\nturn 2 has your code now, its holes filled by filler"
+    ) in said(desk)
     assert "kept 1 of 1 later turn" in said(desk)
+    desk.view.out = io.StringIO()
+    (tmp_path / "editor").write_text('#!/bin/sh\necho n = 13 > "$1"\n')
+    dispatch(desk, "/code 1 --keep")
+    dispatch(desk, "/show 2")
+    assert "2› double it (edited; filler filled its holes)\nm = n * 3" in said(desk)
     assert load(desk.log.path) == desk.session
 
 

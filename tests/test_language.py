@@ -326,6 +326,16 @@ def test_an_edit_in_the_repl_runs_nothing_of_another_language(tmp_path: Path):
     assert desk.session.outcome is None
 
 
+def test_an_edit_in_the_repl_neither_runs_nor_doubts_another_language(tmp_path: Path):
+    desk = desk_in(tmp_path, Spoken(ADD, "add(1, 2) // 3", "function plus(a, b) {}"))
+    desk.speak("javascript")
+    for line in ("add two numbers", "call it", "/edit 1 call it plus"):
+        dispatch(desk, line)
+    assert "turn 2 is kept\n" in said(desk)
+    assert not desk.session.outcomes
+    assert "/fix" not in said(desk)
+
+
 def test_another_session_that_is_opened_brings_its_language(tmp_path: Path):
     for name, session in (("js", Session(language=JS)), ("py", Session())):
         with Log.open(tmp_path / f"{name}.jsonl") as log:

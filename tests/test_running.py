@@ -410,7 +410,7 @@ def test_set_knows_other_names_and_shows_units(desk: Desk) -> None:
     dispatch(desk, "/set wall 2min")
     assert said(desk).endswith("seconds is 120 s\n")
     dispatch(desk, "/set memory")
-    assert said(desk).endswith("  memory_mib   1024 MiB  memory that one run may take\n")
+    assert said(desk).endswith("  memory_mib   1024 MiB   memory that one run may take\n")
 
 
 def test_an_attachment_alone_makes_a_session_file(tmp_path: Path) -> None:

@@ -35,13 +35,14 @@ def recode(player: "Player", number: int, code: str) -> bool:
     old, view = player.session, player.view
 
     def change(base: Session) -> Session:
-        new = code
+        new, filler = code, ""
         if first_hole(code):
             player.save(written(old, number, code))
             maker = replace(player.maker, look=player.look if player.maker.run else None)
             new = filled(maker, old, number, code, player.script.settings.sampling)
+            filler = maker.card.name
             show(view, code, new)
-        made = written(old.beside(player.session), number, new)
+        made = written(old.beside(player.session), number, new, filler)
         player.save(made)
         made = player.maker.tried(made)
         if stopped(made, base):

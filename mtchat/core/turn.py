@@ -13,7 +13,7 @@ INTERRUPTED = "interrupted"
 EDITED = "edited"
 KEPT = "kept"
 # of Making; turns from before they were there keep their ids
-LATER = ("guidance", "rules", "afresh", "folded", "forgotten", "asked", "goes_on", "corrects")
+LATER = ("guidance", "rules", "afresh", "folded", "forgotten", "asked", "goes_on", "corrects", "filled")
 STATUSES = (COMPLETE, INTERRUPTED, EDITED, KEPT)
 
 
@@ -29,7 +29,7 @@ class Making:
     not at all. `asked` is what the model was told to do with the code of the turn in `mends`, where that does
     not fail; `goes_on` that it was to go on from where that code ends. `corrects` is the id of the turn that
     this one takes the place of because the user wanted it changed; the instruction then ends with a line that
-    says how.
+    says how. `filled` names the model that wrote what the user left open in code of their own.
     """
 
     model: str = ""
@@ -47,6 +47,7 @@ class Making:
     asked: str = ""
     goes_on: bool = False
     corrects: str = ""
+    filled: str = ""
 
 
 @dataclass(frozen=True)

@@ -61,11 +61,11 @@ def reword(desk: Desk, number: int, instruction: str, flag: str = "") -> None:
     replaced(desk, number, change, flag)
 
 
-def recode(desk: Desk, number: int, code: str, flag: str = "") -> None:
-    """Turn `number` with code that the user wrote, then the later ones."""
+def recode(desk: Desk, number: int, code: str, flag: str = "", filled: str = "") -> None:
+    """Turn `number` with code that the user wrote, its holes `filled` by a model, then the later ones."""
 
     def change(work: "Work", base: Session) -> Session:
-        made = written(work.live, number, code)
+        made = written(work.live, number, code, filled)
         work.save(made)
         return tried(made, desk.runner(), work.watch)
 

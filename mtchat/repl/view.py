@@ -157,13 +157,14 @@ class View:
 
     def turn(self, number: int, turn: Turn, context: str = "") -> None:
         """One turn of the program: its instruction as a heading, with what is said of it, then its code."""
-        self.heading(f"{number}› {turn.shown}{MARKS.get(turn.status, '')}{context}")
+        self.heading(f"{number}› {turn.shown}{mark(turn)}{context}")
         if turn.chunk:
             self.code(turn.chunk)
 
-    def outcome(self, outcome: Outcome, place: str = "", hint: str = "") -> None:
-        """One line that says how a run ended, after the output of the program's last turn."""
-        self.output(outcome.outputs[-1] if outcome.outputs else "")
+    def outcome(self, outcome: Outcome, place: str = "", hint: str = "", since: int | None = None) -> None:
+        """One line that says how a run ended, after what the program printed since a chunk, or its last."""
+        first = min(since or len(outcome.outputs), len(outcome.outputs))
+        self.output("".join(outcome.outputs[first - 1 :]))
         complaints = outcome.stderr.rstrip("\n").split("\n") if outcome.stderr.strip() else []
         for line in complaints[-MOST_COMPLAINTS:]:
             self.out.write(self.styled("│ " + escaped(line), YELLOW) + "\n")
@@ -245,6 +246,13 @@ class Tail:
     def line(self) -> str:
         lines = [line for line in re.split(r"[\r\n]", self.heard) if line.strip()]
         return lines[-1] if lines else ""
+
+
+def mark(turn: Turn) -> str:
+    """What is said of a turn beside its instruction: that the model did not write all of it by itself."""
+    if turn.making.filled:
+        return f" (edited; {turn.making.filled} filled its holes)"
+    return MARKS.get(turn.status, "")
 
 
 def reading(usage: Usage) -> str:

@@ -32,7 +32,8 @@ class Writing:
 
     Lines appear when they are whole; the one being written is a transient line below them. A reply that
     begins by repeating the program is held back until it says something new. `beside` says that the turn is
-    not on the live path when it is interrupted.
+    not on the live path when it is interrupted. Where a turn in the middle is changed, `since` is its number:
+    what that turn and the later ones print is shown. `ahead` is 1 where a preamble stands before the turns.
     """
 
     view: View
@@ -42,6 +43,8 @@ class Writing:
     beside: bool = False
     printed: list[str] = field(default_factory=list)
     correcting: bool = False
+    since: int | None = None
+    ahead: int = 0
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -52,9 +55,10 @@ class Writing:
             case Wrote(code):
                 self.wrote(code)
             case Made():
+                self.ahead = int(bool(event.session.preamble.strip()))
                 self.made(event.turn)
             case Correcting():
-                self.correcting = True
+                self.correcting, self.since = True, event.number
                 self.view.note(begun(event))
             case Corrected(_, changes):
                 difference.show_changes(self.view, changes)
@@ -62,13 +66,14 @@ class Writing:
                 self.view.transient("running…")
             case Ran(outcome, _):
                 self.view.erase()
-                self.view.outcome(outcome, self.place, self.hint(outcome))
+                self.ran(outcome)
             case Weighing(count, _):
                 self.view.transient(f"weighing {count} candidates…")
             case Chose(_, turn, outcome, count):
                 self.chose(turn, count)
-                self.view.outcome(outcome, self.place, self.hint(outcome))
+                self.ran(outcome)
             case Mending(round, rounds, number, _):
+                self.since = number
                 self.view.note(f"mending turn {number}, round {round} of {rounds}")
 
     def wrote(self, code: str) -> None:
@@ -130,6 +135,10 @@ class Writing:
                 "■ stopped at max_tokens; /complete goes on with it, /set max_tokens N allows longer replies",
                 YELLOW,
             )
+
+    def ran(self, outcome: Outcome) -> None:
+        since = None if self.since is None else self.since + self.ahead
+        self.view.outcome(outcome, self.place, self.hint(outcome), since)
 
     def rewritten(self, turn: Turn) -> None:
         """A chunk that takes the place of another: what changed is shown, and not all of it."""

@@ -45,7 +45,7 @@ def kept(session: Session, rest: tuple[Turn, ...]) -> Session:
     """
     for turn in rest:
         status = EDITED if turn.status == EDITED else KEPT
-        again = replace(turn, status=status, making=Making(), usage=Usage())
+        again = replace(turn, status=status, making=Making(filled=turn.making.filled), usage=Usage())
         session = session.extend((again,)).inherit(turn.id)
     return session
 

@@ -27,10 +27,13 @@ def do(desk: Desk, argument: str) -> None:
             f"the code is unchanged, so the program is too; /edit {number} changes what it is to do"
         )
         return
-    if first_hole(new) and not (new := fill(desk, number, new)):
-        return
-    desk.view.say(f"turn {number} has your code now")
-    recode(desk, number, new, given.flag)
+    filled = ""
+    if first_hole(new):
+        if not (new := fill(desk, number, new)):
+            return
+        filled = desk.model.card().name
+    desk.view.say(f"turn {number} has your code now{filled and f', its holes filled by {filled}'}")
+    recode(desk, number, new, given.flag, filled)
 
 
 def complete(desk: Desk) -> list[tuple[str, str]]:

@@ -108,7 +108,8 @@ def wanted(desk: Desk) -> bool:
         word = (desk.answer(QUESTION) or NOW).strip().lower()
         if word in (NEW, NOW, ""):
             return word == NEW
-        desk.view.note(f"type {NEW}, or {NOW}, or Enter")
+        wait = "; Ctrl-C keeps the present one, then commands work again" if word.startswith("/") else ""
+        desk.view.note(f"type {NEW}, or {NOW}, or Enter{wait}")
     return False
 
 

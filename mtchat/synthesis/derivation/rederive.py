@@ -69,10 +69,13 @@ def untold(step: Step, session: Session) -> None:
     """For those who only want the result."""
 
 
-def written(session: Session, number: int, code: str) -> Session:
-    """The session up to turn `number`, which has code that the user wrote; it has not run yet."""
+def written(session: Session, number: int, code: str, filled: str = "") -> Session:
+    """The session up to turn `number`, which has code that the user wrote; it has not run yet.
+
+    `filled` names the model that filled the holes in it.
+    """
     old = session.numbered(number)
-    turn = replace(old, chunk=code, status=EDITED, making=Making(), usage=Usage())
+    turn = replace(old, chunk=code, status=EDITED, making=Making(filled=filled), usage=Usage())
     return session.undo(len(session.path) - number + 1).add(turn).inherit(old.id)
 
 
@@ -118,7 +121,8 @@ class Derivation:
         """One later turn, on the new branch."""
         number = len(self.now.path) + 1
         trial = self.seen(kept(self.now, (turn,)))
-        step = Step(number, turn, doubt=doubt(self.scene(trial, number)))
+        read = self.old.language.runs  # doubts are about Python code
+        step = Step(number, turn, doubt=doubt(self.scene(trial, number)) if read else None)
         step = replace(step, again=self.decide(step))
         self.tell(step, self.now)
         if step.again:
