@@ -10,8 +10,9 @@ from mtchat.core.prompt import Prompt
 from mtchat.core.settings import Sampling
 from mtchat.engine.engine import Engine
 from mtchat.engine.gpu import plain
+from mtchat.engine.gpu.model import GpuDecoder
 from mtchat.engine.gpu.plain import RUN
-from mtchat.engine.gpu.weights import fused, matrix, norm_of, obstacle
+from mtchat.engine.gpu.weights import fused, matrices, matrix, norm_of, obstacle, quantised
 from mtchat.engine.prefix import shared
 from mtchat.engine.replies import Job
 from mtchat.engine.sampling import Chooser
@@ -130,6 +131,28 @@ def test_a_product_needs_no_normalised_copy_of_its_input() -> None:
     raw = (x * made.norm.weight) @ weight.T
     ours = scale[:, None] * (raw - mean[:, None] * made.lifted) + made.shift
     torch.testing.assert_close(ours, plain.product(x, made), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "codegen"])
+def test_weights_in_8_bits_are_near_the_whole_ones_and_computed_exactly(kind: str) -> None:
+    """Near: half a step of 1/127 of a row's largest weight. Exactly: as their products with their scales."""
+    whole, small = fused(random_model(kind, 300)), quantised(fused(random_model(kind, 300)))
+    x = torch.randn(3, whole.embedding.shape[1])
+    for one, other in zip(matrices(whole), matrices(small), strict=True):
+        assert other.weight.dtype == torch.int8
+        assert other.scales is not None
+        back = other.weight * other.scales[:, None]
+        assert ((back - one.weight).abs() <= one.weight.abs().amax(1, keepdim=True) / 254 + 1e-6).all()
+        if one.norm is None:
+            continue
+        exact = plain.product(x, matrix(back, one.bias, one.norm))
+        torch.testing.assert_close(plain.product(x, other), exact, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(other.lifted, matrix(back, one.bias, one.norm).lifted)
+        torch.testing.assert_close(other.shift, matrix(back, one.bias, one.norm).shift)
+    assert small.bytes < whole.bytes / 3.5
+    logits = [GpuDecoder(each, 100).open(list(range(3, 40))).read() for each in (whole, small)]
+    (*_, one), (*_, other) = logits
+    assert abs(one - other).mean() < 0.1 * one.std()
 
 
 @pytest.mark.parametrize("changes", [{}, {"activation_function": "relu"}])

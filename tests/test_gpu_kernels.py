@@ -13,7 +13,7 @@ import torch
 
 from mtchat.engine.gpu import plain
 from mtchat.engine.gpu.model import LIKELIEST, GpuDecoder
-from mtchat.engine.gpu.weights import fused
+from mtchat.engine.gpu.weights import fused, quantised
 from tests.engine_models import random_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # of the interpreter
@@ -48,8 +48,8 @@ def model(request: pytest.FixtureRequest) -> Any:
     return random_model(request.param.split()[0], 1100, **MODELS[request.param]).to(ON)
 
 
-def decoders(model: Any) -> tuple[GpuDecoder, GpuDecoder]:
-    weights = fused(model)
+def decoders(model: Any, bits: int) -> tuple[GpuDecoder, GpuDecoder]:
+    weights = fused(model) if bits == 32 else quantised(fused(model))
     return GpuDecoder(weights, 600, kernels), GpuDecoder(weights, 600)
 
 
@@ -68,9 +68,10 @@ def filled(decoder: GpuDecoder, lengths: list[int]) -> plain.Board:
     return place
 
 
+@pytest.mark.parametrize("bits", [32, 8])
 @pytest.mark.parametrize("lengths", [[0], [1], [37], [140], [5, 120], [64, 1, 0, 100]])
-def test_a_step_is_the_plain_one(model: Any, lengths: list[int]) -> None:
-    ours, theirs = decoders(model)
+def test_a_step_is_the_plain_one(model: Any, lengths: list[int], bits: int) -> None:
+    ours, theirs = decoders(model, bits)
     boards = [filled(each, lengths) for each in (ours, theirs)]
     for _ in range(4):
         for decoder, place in zip((ours, theirs), boards, strict=True):
@@ -115,6 +116,45 @@ def test_a_product_in_16_bits_is_nearer_the_truth_than_torchs(dtype: torch.dtype
         ours = kernels.product(x, layer.inward, activation=plain.GELU, first=96).float()
         theirs = plain.product(x, layer.inward, activation=plain.GELU, first=96).float()
         assert (ours - exact).norm() <= 1.2 * (theirs - exact).norm()
+
+
+@pytest.mark.parametrize("bits", [16, 8])
+@pytest.mark.parametrize("lanes", [1, 5, 20])
+@pytest.mark.parametrize("kind", ["codegen", "qwen2"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_products_of_few_lanes_are_the_plain_ones(
+    dtype: torch.dtype, kind: str, lanes: int, bits: int
+) -> None:
+    if ON == "cpu" and dtype == torch.bfloat16:
+        pytest.skip("Triton's interpreter multiplies the bits of bfloat16 as if they were whole numbers")
+    weights = fused(random_model(kind, 300, spread=0.05).to(ON, dtype))
+    weights = quantised(weights) if bits == 8 else weights
+    layer = weights.layers[0]
+    width = layer.outward.weight.shape[0]
+    ways = {plain.GELU: layer.inward, plain.GATE: layer.gates, "": layer.outward, "head": weights.head}
+    for activation, each in ways.items():
+        if each is None:
+            continue
+        x = torch.randn(lanes, each.weight.shape[1], device=ON, dtype=dtype)
+        how = {"activation": activation, "first": width} if activation != "head" else {}
+        residual = torch.randn(lanes, width, device=ON, dtype=dtype) if not activation else None
+        ours = kernels.product(x, each, residual, **how).float()
+        theirs = plain.product(
+            x.float(), floated(each), None if residual is None else residual.float(), **how
+        )
+        assert (ours - theirs).norm() <= 0.02 * theirs.norm(), activation
+
+
+def floated(matrix: Any) -> Any:
+    """The same layer with its weights as float32."""
+    from mtchat.engine.gpu.weights import Norm
+    from mtchat.engine.gpu.weights import matrix as made
+
+    old = matrix.norm
+    norm = old and Norm(old.weight.float(), None if old.bias is None else old.bias.float(), old.epsilon)
+    bias = None if matrix.bias is None else matrix.bias.float()
+    weight = matrix.weight.float()
+    return made(weight if matrix.scales is None else weight * matrix.scales[:, None], bias, norm)
 
 
 def doubled(matrix: Any) -> Any:

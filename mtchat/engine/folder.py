@@ -12,7 +12,7 @@ from mtchat.engine import devices, lean, pickles
 from mtchat.engine.codegen import licences, qkv, tokenizer25
 from mtchat.engine.devices import GPU
 from mtchat.engine.header import parameters
-from mtchat.engine.precision import BYTES
+from mtchat.engine.precision import BYTES, INT8
 from mtchat.errors import ModelError
 
 if TYPE_CHECKING:
@@ -51,7 +51,14 @@ def stored(folder: Path) -> str:
 
 
 def open_folder(
-    folder: Path, name: str, fingerprint: str, precision: str, device: str, cache: Path, report: Report
+    folder: Path,
+    name: str,
+    fingerprint: str,
+    precision: str,
+    device: str,
+    cache: Path,
+    report: Report,
+    int8: bool = False,
 ) -> "Engine":
     """Memory-map the weights where they are stored as they are computed with.
 
@@ -86,7 +93,7 @@ def open_folder(
             chat=bool(getattr(tokenizer, "chat_template", None)),
             context=context(model.config),
             fingerprint=fingerprint,
-            precision=precision,
+            precision=INT8 if int8 else precision,
             licence=licence,
             notes=tuple(filter(None, (*notes, licences.note(licence)))),
             marks=frozenset(tokenizer.added_tokens_encoder),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mtchat.errors import ModelError, UsageError
 
-AUTO, QUANTISED = "auto", "quantised"
+AUTO, QUANTISED, INT8 = "auto", "quantised", "int8"
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 BY_ITSELF = ("float32", "bfloat16")  # float16 has no room for large numbers, and is slow without a GPU
 SHARE = 0.6
@@ -19,6 +19,10 @@ def choose(wanted: str, parameters: int, memory: int) -> str:
     for what does not fit otherwise. The choice goes by the machine's memory and not by what is free now,
     because a replay must choose the same.
     """
+    if wanted == INT8:
+        raise UsageError(
+            "int8 is computed on a GPU; on the processor, --precision quantised has 8 bits or less"
+        )
     if wanted != AUTO:
         if wanted not in BYTES:
             raise UsageError(f"no precision {wanted!r}; there are: {AUTO}, {QUANTISED}, {', '.join(BYTES)}")

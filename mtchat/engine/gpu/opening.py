@@ -9,7 +9,9 @@ from mtchat.engine.engine import Engine
 from mtchat.engine.gpu.lanes import lanes
 from mtchat.engine.gpu.model import GpuDecoder, slots
 from mtchat.engine.gpu.plain import RUN
-from mtchat.engine.gpu.weights import fused, obstacle
+from mtchat.engine.gpu.weights import fused, obstacle, quantised
+from mtchat.engine.precision import INT8
+from mtchat.errors import ModelError
 
 SMALL = 2 << 30  # bytes: a step over fewer is so short that starting it counts
 SHARE = 0.6  # of the memory that is free beside the weights
@@ -21,12 +23,17 @@ def engine(model: Any, tokenizer: Any, card: ModelCard) -> Engine:
 
     configs = (model.generation_config, model.config)
     spread = len({each.device for each in model.parameters()}) > 1
-    if spread or not importlib.util.find_spec("triton") or obstacle(model.config, type(model).__name__):
+    why = "several GPUs" if spread else obstacle(model.config, type(model).__name__)
+    if why or not importlib.util.find_spec("triton"):
+        if card.precision == INT8:
+            raise ModelError(
+                f"cannot compute {card.name} in 8 bits: {why or 'no Triton is here'}; leave --precision out"
+            )
         return Engine(TorchDecoder(model), tokenizer, card, configs=configs)
     from mtchat.engine.gpu import kernels
 
     with torch.inference_mode():
-        weights = fused(model)
+        weights = quantised(fused(model)) if card.precision == INT8 else fused(model)
         torch.cuda.empty_cache()
         free, _ = torch.cuda.mem_get_info(weights.embedding.device)
         run = RUN if weights.bytes < SMALL else 1

@@ -73,7 +73,12 @@ def product(
     `activation` is none, GELU of the columns from the `first` on, or GATE: the upper half of the columns are
     gates of the lower, and (B, N / 2) come out.
     """
-    out = functional.linear(normalised(x, matrix.norm), matrix.weight, matrix.bias)
+    x = normalised(x, matrix.norm)
+    if matrix.scales is None:
+        out = functional.linear(x, matrix.weight, matrix.bias)
+    else:
+        whole = functional.linear(x, matrix.weight.to(x.dtype)).float() * matrix.scales
+        out = (whole if matrix.bias is None else whole + matrix.bias).to(x.dtype)
     if activation == GELU:
         out[:, first:] = functional.gelu(out[:, first:], approximate="tanh")
     elif activation == GATE:

@@ -1,7 +1,7 @@
 """The weights of a transformers model as few large matrices, so that a token's step reads each once."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -22,7 +22,8 @@ class Matrix:
     """A linear layer (N, K) after a normalisation of its input, if any.
 
     `lifted` (N,) is the sum over K of each row times the norm's weight, and `shift` (N,) what the norm's bias
-    and the layer's own add: with them a product needs no normalised copy of its input.
+    and the layer's own add: with them a product needs no normalised copy of its input. Where there are
+    `scales` (N,), the weight is whole numbers of 8 bits, and each row is that times its scale.
     """
 
     weight: Tensor
@@ -30,6 +31,7 @@ class Matrix:
     norm: Norm | None = None
     lifted: Tensor | None = None
     shift: Tensor | None = None
+    scales: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,33 @@ def matrix(weight: Tensor, bias: Tensor | None, norm: Norm | None = None) -> Mat
         add = rows_times(weight, norm.bias)
         shift = add if shift is None else shift + add
     return Matrix(weight, bias, norm, lifted, shift)
+
+
+def in_8_bits(matrix: Matrix) -> Matrix:
+    """The nearest whole numbers of each row over the largest of them, which is 127."""
+    scales = torch.cat([part.float().abs().amax(1) for part in torch.split(matrix.weight, 4096)]) / 127
+    scales = scales.clamp(min=torch.finfo(torch.float32).tiny)
+    weight = torch.empty_like(matrix.weight, dtype=torch.int8, memory_format=torch.contiguous_format)
+    for first in range(0, len(weight), 4096):
+        rows = slice(first, first + 4096)
+        weight[rows] = (matrix.weight[rows].float() / scales[rows, None]).round().to(torch.int8)
+    lifted, shift = matrix.lifted, matrix.shift
+    if matrix.norm is not None and matrix.norm.bias is not None:
+        lifted = rows_times(weight, matrix.norm.weight) * scales
+        shift = rows_times(weight, matrix.norm.bias) * scales
+        shift = shift if matrix.bias is None else shift + matrix.bias.float()
+    return replace(matrix, weight=weight, scales=scales, lifted=lifted, shift=shift)
+
+
+@torch.no_grad()
+def quantised(weights: Weights) -> Weights:
+    """All matrices that a step reads in 8 bits, one after the other; the embedding stays."""
+
+    def small(layer: Layer) -> Layer:
+        gates, down = layer.gates and in_8_bits(layer.gates), layer.down and in_8_bits(layer.down)
+        return Layer(in_8_bits(layer.inward), in_8_bits(layer.outward), gates, down)
+
+    return replace(weights, layers=tuple(map(small, weights.layers)), head=in_8_bits(weights.head))
 
 
 def rows_times(weight: Tensor, vector: Tensor) -> Tensor:

@@ -21,8 +21,9 @@ WIDEST = 64  # lanes that are taken at once
 
 @triton.jit
 def product_kernel(
-    x, weight, stride, bias, lifted, residual, norm, out, epsilon, first,
+    x, weight, stride, scales, bias, lifted, residual, norm, out, epsilon, first,
     N: tl.constexpr, K: tl.constexpr, NORM: tl.constexpr, BIAS: tl.constexpr, RESIDUAL: tl.constexpr,
+    SCALED: tl.constexpr,
     GELU: tl.constexpr, GATE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHAINED: tl.constexpr,
 ):  # fmt: skip
     """One vector through a linear layer, ROWS of its rows in each program."""
@@ -32,8 +33,8 @@ def product_kernel(
     place = weight + rows.to(tl.int64)[:, None] * stride + begin[None, :]
     # weights are fetched before the vector is known, and always one stretch ahead
     mask = inside[:, None] & (begin < K)[None, :]
-    some = tl.load(place, mask=mask, other=0.0)
-    other = tl.load(place + N * stride, mask=mask, other=0.0) if GATE else some
+    some = tl.load(place, mask=mask, other=0)
+    other = tl.load(place + N * stride, mask=mask, other=0) if GATE else some
     if CHAINED:
         tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()
@@ -46,7 +47,7 @@ def product_kernel(
         known = columns < K
         mask = inside[:, None] & (columns + COLUMNS < K)[None, :]
         place += COLUMNS
-        next = tl.load(place, mask=mask, other=0.0)
+        next = tl.load(place, mask=mask, other=0)
         values = tl.load(x + columns, mask=known, other=0.0).to(tl.float32)
         if NORM:
             total += values
@@ -55,11 +56,14 @@ def product_kernel(
         sums += some.to(tl.float32) * values[None, :]
         some = next
         if GATE:
-            next = tl.load(place + N * stride, mask=mask, other=0.0)
+            next = tl.load(place + N * stride, mask=mask, other=0)
             ups += other.to(tl.float32) * values[None, :]
             other = next
     found = tl.sum(sums, 1)
     raised = tl.sum(ups, 1)
+    if SCALED:
+        found *= tl.load(scales + rows, mask=inside, other=0.0)
+        raised *= tl.load(scales + N + rows, mask=inside, other=0.0) if GATE else 1.0
     if NORM:
         square = tl.sum(squares) / K
         if NORM == 1:
@@ -95,10 +99,10 @@ def product(
     bias = matrix.bias if norm is None else matrix.shift
     rows, wide, warps = tile(count, columns)
     product_kernel[(triton.cdiv(count, rows),)](
-        x, matrix.weight, matrix.weight.stride(0), bias, matrix.lifted, residual,
+        x, matrix.weight, matrix.weight.stride(0), matrix.scales, bias, matrix.lifted, residual,
         norm.weight if norm else None, out, norm.epsilon if norm else 0.0, first,
         N=count, K=columns, NORM=0 if norm is None else 1 if norm.bias is not None else 2,
-        BIAS=bias is not None, RESIDUAL=residual is not None,
+        BIAS=bias is not None, RESIDUAL=residual is not None, SCALED=matrix.scales is not None,
         GELU=activation == GELU, GATE=activation == GATE, ROWS=rows, COLUMNS=wide, CHAINED=CHAINED,
         num_warps=warps, **chained(),
     )  # fmt: skip
@@ -107,10 +111,10 @@ def product(
 
 @triton.jit
 def products_kernel(
-    x, x_stride, weight, stride, bias, residual, out, first, lanes, sums_aside, counters,
-    N: tl.constexpr, K: tl.constexpr, BIAS: tl.constexpr, RESIDUAL: tl.constexpr, GELU: tl.constexpr,
-    GATE: tl.constexpr, LANES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, PARTS: tl.constexpr,
-    STAGES: tl.constexpr, CHAINED: tl.constexpr,
+    x, x_stride, weight, stride, scales, bias, residual, out, first, lanes, sums_aside, counters,
+    N: tl.constexpr, K: tl.constexpr, SCALED: tl.constexpr, BIAS: tl.constexpr, RESIDUAL: tl.constexpr,
+    GELU: tl.constexpr, GATE: tl.constexpr, LANES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    PARTS: tl.constexpr, STAGES: tl.constexpr, CHAINED: tl.constexpr,
 ):  # fmt: skip
     """Some vectors through a linear layer, ROWS of its rows and one part of its columns in each program."""
     block, part = tl.program_id(0), tl.program_id(1)
@@ -129,12 +133,12 @@ def products_kernel(
     for start in tl.range(part * stretch, (part + 1) * stretch, COLUMNS, num_stages=STAGES):
         known = start + begin < K
         mask = known[:, None] & inside[None, :]
-        some = tl.load(place + start, mask=mask, other=0.0)
+        some = tl.load(place + start, mask=mask, other=0)
         values = tl.load(vector + start, mask=there[:, None] & known[None, :], other=0.0)
-        sums = tl.dot(values, some, sums)
+        sums = tl.dot(values, some.to(values.dtype), sums)
         if GATE:
-            other = tl.load(place + N * stride + start, mask=mask, other=0.0)
-            ups = tl.dot(values, other, ups)
+            other = tl.load(place + N * stride + start, mask=mask, other=0)
+            ups = tl.dot(values, other.to(values.dtype), ups)
     both = there[:, None] & inside[None, :]
     if PARTS > 1:
         aside = sums_aside + (block * PARTS + part) * LANES * ROWS
@@ -148,6 +152,10 @@ def products_kernel(
         for each in tl.static_range(PARTS):
             sums += tl.load(sums_aside + (block * PARTS + each) * LANES * ROWS + cell, cache_modifier=".cg")
         tl.store(counters + block, 0)
+    if SCALED:
+        sums *= tl.load(scales + rows, mask=inside, other=0.0)[None, :]
+        if GATE:
+            ups *= tl.load(scales + N + rows, mask=inside, other=0.0)[None, :]
     if BIAS:
         sums += tl.load(bias + rows, mask=inside, other=0.0).to(tl.float32)[None, :]
     if GELU:
@@ -178,10 +186,12 @@ def products(
     parts = 1 if activation == GATE else min(triton.next_power_of_2(triton.cdiv(FILL, blocks)), 8)
     aside = scratch(x.device, blocks * parts * padded * rows, blocks)
     products_kernel[(blocks, parts)](
-        x, x.stride(0), matrix.weight, matrix.weight.stride(0), matrix.bias, residual, out, first, lanes,
+        x, x.stride(0), matrix.weight, matrix.weight.stride(0), matrix.scales, matrix.bias, residual, out,
+        first, lanes,
         aside[0], aside[1],
-        N=count, K=columns, BIAS=matrix.bias is not None, RESIDUAL=residual is not None,
-        GELU=activation == GELU, GATE=activation == GATE, LANES=padded, ROWS=rows, COLUMNS=wide,
+        N=count, K=columns, SCALED=matrix.scales is not None, BIAS=matrix.bias is not None,
+        RESIDUAL=residual is not None, GELU=activation == GELU, GATE=activation == GATE, LANES=padded,
+        ROWS=rows, COLUMNS=wide,
         PARTS=parts, STAGES=stages, CHAINED=CHAINED, num_warps=warps, **chained(),
     )  # fmt: skip
     return out
