@@ -286,6 +286,21 @@ def test_help_on_a_command_does_not_keep_the_line_ends_of_its_file(tmp_path: Pat
     assert "Another try for the same instruction shows its code. (folded) and" in said(desk)
 
 
+@pytest.mark.parametrize(
+    ("word", "command"), [("undo", "/undo"), ("Help", "/help"), ("exit", "/quit"), ("quit()", "/quit")]
+)
+def test_the_name_of_a_command_alone_is_no_instruction_unless_the_user_says_so(
+    word: str, command: str, tmp_path: Path
+) -> None:
+    desk = desk_in(tmp_path)
+    with pytest.raises(MtchatError, match=rf"did you mean {command}\? /next "):
+        dispatch(desk, word)
+    assert not desk.session.turns
+    dispatch(desk, f"/next {word}")
+    dispatch(desk, "undo what the loop does")
+    assert [turn.instruction for turn in desk.session.turns] == [word, "undo what the loop does"]
+
+
 class Weighed(Fake):
     """A model whose first try fails, while what it writes warm does not."""
 
