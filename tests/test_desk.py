@@ -18,6 +18,7 @@ from mtchat.repl import slash
 from mtchat.repl.app import dispatch
 from mtchat.repl.desk import Desk, Hear, Leave, Tools
 from mtchat.repl.view import View, broken, clipped
+from mtchat.repl.words import brief
 from mtchat.store import Log, load
 from tests.fake_repl import Fake, run
 
@@ -272,6 +273,32 @@ def test_sentences_break_on_a_screen_alone(monkeypatch: pytest.MonkeyPatch) -> N
         out = io.StringIO()
         View(out, live=live, color=False).note("this is a sentence of forty-two characters")
         assert len(out.getvalue().splitlines()) == lines
+
+
+def test_an_instruction_of_several_lines_shows_on_one_where_they_ended(tmp_path: Path) -> None:
+    assert brief("print the mean\n\n  no,  rounded") == "print the mean / no, rounded"
+    assert brief("print the mean\nrounded", 12) == "print the m…"
+
+
+def test_help_on_a_command_does_not_keep_the_line_ends_of_its_file(tmp_path: Path) -> None:
+    desk = desk_in(tmp_path)
+    dispatch(desk, "/help tree")
+    assert "Another try for the same instruction shows its code. (folded) and" in said(desk)
+
+
+@pytest.mark.parametrize(
+    ("word", "command"), [("undo", "/undo"), ("Help", "/help"), ("exit", "/quit"), ("quit()", "/quit")]
+)
+def test_the_name_of_a_command_alone_is_no_instruction_unless_the_user_says_so(
+    word: str, command: str, tmp_path: Path
+) -> None:
+    desk = desk_in(tmp_path)
+    with pytest.raises(MtchatError, match=rf"did you mean {command}\? /next "):
+        dispatch(desk, word)
+    assert not desk.session.turns
+    dispatch(desk, f"/next {word}")
+    dispatch(desk, "undo what the loop does")
+    assert [turn.instruction for turn in desk.session.turns] == [word, "undo what the loop does"]
 
 
 class Weighed(Fake):

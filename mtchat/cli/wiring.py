@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,6 +97,9 @@ def located(name: str, report: Report) -> tuple[str | Path, str]:
         raise ModelError(f"no model at {name[:80]!r}: {error}") from error
     if name.endswith(".gguf") or name.startswith((".", "/", "~")):
         raise ModelError(f"no model at {name}; mtchat models lists the models that have a name")
+    near = get_close_matches(name, [each.name for each in catalogue.load()], n=1, cutoff=0.8)
+    if near and "/" not in name:
+        raise ModelError(f"no model {name!r}: did you mean {near[0]}?")
     return name, ""
 
 

@@ -33,6 +33,8 @@ STYLE = Style.from_dict(
 
 
 FIRST = "print the numbers from 1 to 10"
+BARE = ("help", "undo", "redo", "quit", "retry", "tree", "explain")  # no piece of a program has such a name
+LEAVING = {"exit": "quit", "exit()": "quit", "quit()": "quit", "q": "quit"}
 
 
 def start(desk: Desk, history: Path | None) -> None:
@@ -165,6 +167,12 @@ def leave(desk: Desk) -> bool:
     return False
 
 
+def meant(text: str) -> str:
+    """The command that a word alone is likely to mean, where its slash was left out; "" for all else."""
+    word = LEAVING.get(text.lower(), text.lower())
+    return f"/{word}" if word in BARE else ""
+
+
 def dispatch(desk: Desk, line: str) -> None:
     """A command when the line begins with a slash and a letter; an instruction otherwise."""
     text = sound(line.strip())
@@ -172,6 +180,8 @@ def dispatch(desk: Desk, line: str) -> None:
         return
     if text == "/":
         raise UsageError("/help lists the commands")
+    if command := meant(text):
+        raise UsageError(f"did you mean {command}? /next {text} takes it as an instruction")
     if not (text[0] == "/" and text[1:2].isalpha()):
         claim = stated(text, desk.session) if desk.session.language.runs else None
         if claim is None:

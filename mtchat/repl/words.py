@@ -28,8 +28,8 @@ def amount(text: str, default: int = 1) -> int:
 
 
 def brief(instruction: str, width: int = 70) -> str:
-    """An instruction on one line."""
-    text = " ".join(instruction.split())
+    """An instruction on one line; / stands where it had several."""
+    text = " / ".join(" ".join(line.split()) for line in instruction.split("\n") if line.strip())
     return text if len(text) <= width else text[: width - 1] + "…"
 
 

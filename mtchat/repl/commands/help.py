@@ -15,7 +15,8 @@ def do(desk: Desk, argument: str) -> None:
     if name:
         module = registry.load(slash.COMMANDS, name)
         desk.view.heading(f"/{name} {getattr(module, 'USAGE', '')}".rstrip())
-        desk.view.line(inspect.getdoc(module) or "")
+        for paragraph in (inspect.getdoc(module) or "").split("\n\n"):
+            desk.view.say(" ".join(paragraph.split("\n")))
         return
     desk.view.say("Any other text is an instruction: the model writes the next piece of the program.")
     desk.view.line()
