@@ -70,7 +70,7 @@ def test_what_a_program_writes_to_stderr_and_asks_for_is_told(screen: Terminal, 
     screen.send("/code 1" + ENTER)
     screen.wait("│ careful")
     screen.wait("FileNotFoundError")
-    screen.wait("(the sandbox\nhas none of your files)")  # a note breaks between words
+    screen.wait(lambda text: "(the sandbox has" in " ".join(text.split()))
 
 
 def test_a_long_output_is_cut_on_the_screen(screen: Terminal, folder: Path) -> None:
@@ -107,7 +107,7 @@ def test_run_takes_arguments_and_a_file_in_place_of_the_keyboard(screen: Termina
     (folder / "names.txt").write_text("Ada\n")
     opened(screen, "asks")
     screen.send("/run" + ENTER)
-    screen.wait(lambda text: "no keyboard input); /run < FILE gives it some" in text.replace("\n", " "))
+    screen.wait(lambda text: "no keyboard input); /run < FILE gives it some" in " ".join(text.split()))
     screen.send("/run --fast 'two words' < names.txt" + ENTER)
     screen.wait("['--fast', 'two words']\nname? Ada\n✓ ran")
 

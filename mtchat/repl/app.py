@@ -180,8 +180,8 @@ def dispatch(desk: Desk, line: str) -> None:
         return
     if text == "/":
         raise UsageError("/help lists the commands")
-    if command := meant(text):
-        raise UsageError(f"did you mean {command}? /next {text} takes it as an instruction")
+    if likely := meant(text):
+        raise UsageError(f"did you mean {likely}? /next {text} takes it as an instruction")
     if not (text[0] == "/" and text[1:2].isalpha()):
         claim = stated(text, desk.session) if desk.session.language.runs else None
         if claim is None:

@@ -117,8 +117,9 @@ def between(maker: Synthesizer, place: Place, way: Infill, sampling: Sampling) -
     if context.fitted:
         maker.watch(Fitted(context.fitted))
     suffix, language = after(place.hole, place.later, place.sign), place.session.language
-    text = one(maker.complete, Middle(way, place.hole, suffix, language), context.prompt, sampling).text
-    yield from islice(placings(way.cut(text).code, place.hole, suffix, language), 1)
+    made = one(maker.complete, Middle(way, place.hole, suffix, language), context.prompt, sampling)
+    if made.usage.finish != "length":  # what found no end is no middle
+        yield from islice(placings(way.cut(made.text).code, place.hole, suffix, language), 1)
 
 
 def asked(maker: Synthesizer, place: Place, way: Infill, sampling: Sampling) -> Context:
