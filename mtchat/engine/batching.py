@@ -16,6 +16,8 @@ from mtchat.engine.engine import Engine
 from mtchat.engine.replies import Batch, Job, Writers
 
 PATIENCE = 0.05
+EVERY = 8  # steps after which those who wait for a GPU are let in
+BURST = 16  # tokens of a reply that are told at once where many are written
 
 
 class Steps:

@@ -1,7 +1,8 @@
 """A loaded model: makes the exact context of a prompt and completes it, piece by piece."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -135,36 +136,43 @@ class Engine:
         yield reply.end()
 
     def written(
-        self, writers: "Writers", ids: list[int], samplings: list[Sampling], room: int
+        self, writers: Writers, ids: list[int], samplings: list[Sampling], room: int
     ) -> Iterator[tuple[int, Piece]]:
-        found: list[tuple[int, Piece]] = []
-        job = Job(ids, samplings, room, lambda number, piece: found.append((number, piece)))
-        try:
-            writers.add(job)
-            while not writers.idle:
-                writers.step()
-                yield from found
-                found.clear()
-                job.watch.resume()
-        finally:
-            writers.clear()
+        """Replies of some writers, which nobody else uses meanwhile."""
+
+        def steps(job: Job) -> Generator[None]:
+            try:
+                writers.add(job)
+                while not writers.idle:
+                    writers.step()
+                    yield
+            finally:
+                writers.clear()
+
+        return heard(ids, samplings, room, steps)
 
     def together(self, ids: list[int], samplings: list[Sampling], room: int) -> Iterator[tuple[int, Piece]]:
-        found: list[tuple[int, Piece]] = []
-        batch = Batch(self)
-        job = Job(ids, samplings, room, lambda number, piece: found.append((number, piece)))
-        steps = batch.read(job)
-        while True:
-            try:
-                next(steps)
-            except StopIteration:
-                if not batch.rows:
-                    break
-                steps = batch.step()
+        def steps(job: Job) -> Generator[None]:
+            batch = Batch(self)
+            yield from batch.read(job)
+            while batch.rows:
+                yield from batch.step()
+
+        return heard(ids, samplings, room, steps)
+
+
+def heard(
+    ids: list[int], samplings: list[Sampling], room: int, steps: Callable[[Job], Generator[None]]
+) -> Iterator[tuple[int, Piece]]:
+    """The pieces of some replies with the number of each, while `steps` writes them."""
+    found: list[tuple[int, Piece]] = []
+    job = Job(ids, samplings, room, lambda number, piece: found.append((number, piece)))
+    with closing(steps(job)) as writing:
+        for _ in writing:
             yield from found
             found.clear()
             job.watch.resume()
-        yield from found
+    yield from found
 
 
 def ends(configs: Iterable[Any], tokenizer: Any) -> frozenset[int]:

@@ -89,13 +89,17 @@ class TreeDecoder(ABC):
 
     def compute(self, parts: Sequence[tuple[TreePath, Sequence[int]]], wanted: Sequence[int]) -> Logits:
         """Follow paths with ids that do not count before `keep`: the logits after those that are wanted."""
+        return self.step(self.placed(parts), wanted)
+
+    def placed(self, parts: Sequence[tuple[TreePath, Sequence[int]]]) -> list[tuple[Sequence[int], Ints]]:
+        """The ids that follow each path, with the slots of the whole sequence, theirs at its end."""
         slots = self.free(sum(len(ids) for _, ids in parts))
         rows: list[tuple[Sequence[int], Ints]] = []
         for path, ids in parts:
             rows.append((ids, path.ahead(slots[: len(ids)])))
             path.followed = list(ids)
             slots = slots[len(ids) :]
-        return self.step(rows, wanted)
+        return rows
 
     def free(self, count: int) -> list[int]:
         """Slots that no path needs, still free until a path keeps a token in them."""

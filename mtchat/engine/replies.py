@@ -66,6 +66,42 @@ class Row:
     logits: Logits
 
 
+@dataclass
+class Lane:
+    """One reply of many whose text is made in bursts: `untold` ids are taken, and no text yet."""
+
+    job: Job
+    number: int
+    reply: "Reply"
+    untold: list[int] = field(default_factory=list, kw_only=True)
+    done: bool = field(default=False, kw_only=True)
+
+    @property
+    def written(self) -> int:
+        return self.reply.written + len(self.untold)
+
+    @property
+    def left(self) -> int:
+        """The most tokens that may still come."""
+        return self.reply.room - self.written
+
+    def take(self, id: int, logprob: float, burst: int) -> None:
+        """Take an id; so many are told at once, or fewer where the reply ends."""
+        reply = self.reply
+        if self.job.closed:
+            self.done = True
+            return
+        if reply.take(id, logprob, self.written):
+            self.untold.append(id)
+        if self.untold and (reply.finish or len(self.untold) >= burst):
+            piece = reply.write(*self.untold)
+            self.untold = []
+            self.job.tell(self.number, piece)
+        if reply.finish:
+            self.job.tell(self.number, reply.end())
+            self.done = True
+
+
 class Batch:
     """Replies that are written together, one token of each in a step, whatever their prompts."""
 
@@ -173,6 +209,15 @@ class Reply:
             logprob=round(self.logprob, 4),
             least=round(self.least, 4),
         )
+
+
+def begun(engine: "Engine", job: Job, reused: int) -> Iterator[tuple[int, Reply]]:
+    """The replies of a job, by their numbers, once all of its prompt was read."""
+    for number, sampling in enumerate(job.samplings):
+        reply = Reply(engine, job.ids, sampling, job.room, reused, job.watch)
+        job.tell(number, reply.read())
+        reply.begin()
+        yield number, reply
 
 
 class Stopwatch:

@@ -6,7 +6,7 @@ is read here; a reply's text is made meanwhile. What was written past a reply's 
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy
@@ -14,57 +14,49 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mtchat.engine.batching import BURST, EVERY
 from mtchat.engine.engine import Engine
 from mtchat.engine.gpu.model import DRAWN, LIKELIEST, SIZES, SORTED, GpuDecoder
 from mtchat.engine.gpu.plain import RESERVED, SORTABLE, Board
 from mtchat.engine.paths import TreePath
-from mtchat.engine.replies import Job, Reply
+from mtchat.engine.replies import Job, Lane, begun
 
 AHEAD = 3  # steps that are started before the first of them is read
-EVERY = 8  # steps after which those who wait are let in
 AREA = 1 << 24  # tokens that are read together times what they see
 FEW = 4  # lanes whose tokens are told one by one
-BURST = 16  # tokens of a reply that are told at once where there are more
 NONE: NDArray[numpy.float64] = numpy.empty(0)
 
 
 @dataclass
-class Lane:
-    """One reply: `id` is the last of its sequence, which the next step feeds."""
+class Running(Lane):
+    """A reply on its way: `id` is the last of its sequence, which the next step feeds."""
 
-    job: Job
-    number: int
-    reply: Reply
     path: TreePath
     id: int
     chances: NDArray[numpy.float64]
-    untold: list[int] = field(default_factory=list)
-    done: bool = False
 
-    @property
-    def written(self) -> int:
-        return self.reply.written + len(self.untold)
-
-    @property
-    def left(self) -> int:
-        """The most tokens that may still come."""
-        return self.reply.room - self.written
+    def take(self, id: int, logprob: float, burst: int) -> None:
+        self.path.followed = [self.id]
+        self.path.keep(1)
+        self.id = id
+        super().take(id, logprob, burst)
 
 
 class Result:
     """What some steps chose for each lane, (steps, B, 2), on its way to the host."""
 
     def __init__(self, found: Tensor) -> None:
+        self.event: Any = None
         if found.device.type == "cuda":
             self.values = torch.empty(found.shape, dtype=found.dtype, pin_memory=True)
             self.values.copy_(found, non_blocking=True)
-            self.event: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self.event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self.event.record()
         else:
             self.values = found.clone()
 
     def read(self) -> list[list[list[float]]]:
-        if hasattr(self, "event"):
+        if self.event is not None:
             self.event.synchronize()
         steps: list[list[list[float]]] = self.values.tolist()
         return steps
@@ -84,7 +76,7 @@ class Lanes:
     def clear(self) -> None:
         """Forget all replies, wherever an interrupt came; what the device still writes is in free slots."""
         self.waiting: list[Job] = []
-        self.lanes: list[Lane] = []
+        self.lanes: list[Running] = []
         self.flight: deque[Result] = deque()
         self.place: Board | None = None
         self.left = self.steps = 0
@@ -151,12 +143,10 @@ class Lanes:
             parts = [(path, ids[most:]) for path, ids in parts]
 
     def begin(self, job: Job, path: TreePath) -> None:
-        for number, sampling in enumerate(job.samplings):
-            reply = Reply(self.engine, job.ids, sampling, job.room, path.reused, job.watch)
-            job.tell(number, reply.read())
-            reply.begin()
-            chances = reply.chooser.random.random(job.room) if sampling.temperature else NONE
-            self.lanes.append(Lane(job, number, reply, path.fork(), job.ids[-1], chances))
+        for number, reply in begun(self.engine, job, path.reused):
+            warm = reply.chooser.sampling.temperature > 0
+            chances = reply.chooser.random.random(job.room) if warm else NONE
+            self.lanes.append(Running(job, number, reply, path.fork(), job.ids[-1], chances))
 
     def load(self) -> None:
         """Put the lanes on a board, with slots for what comes next."""
@@ -212,30 +202,11 @@ class Lanes:
 
     def land(self) -> None:
         """Take what the oldest steps chose into the replies."""
-        often = len(self.lanes) <= FEW
+        burst = 1 if len(self.lanes) <= FEW else BURST
         for step in self.flight.popleft().read():
             for lane, (id, logprob) in zip(self.lanes, step, strict=False):
                 if not lane.done:
-                    self.take(lane, int(id), logprob, often)
-
-    def take(self, lane: Lane, id: int, logprob: float, often: bool) -> None:
-        """Take an id into a reply; it is told at once where that is done `often`, or where the reply ends."""
-        lane.path.followed = [lane.id]
-        lane.path.keep(1)
-        lane.id = id
-        if lane.job.closed:
-            lane.done = True
-            return
-        reply = lane.reply
-        if reply.take(id, logprob, lane.written):
-            lane.untold.append(id)
-        if lane.untold and (often or reply.finish or len(lane.untold) == BURST):
-            piece = reply.write(*lane.untold)
-            lane.untold = []
-            lane.job.tell(lane.number, piece)
-        if reply.finish:
-            lane.job.tell(lane.number, reply.end())
-            lane.done = True
+                    lane.take(int(id), logprob, burst)
 
     def settle(self) -> None:
         """Take in all that was started, and let those who ended go: the lanes are as the device has them."""

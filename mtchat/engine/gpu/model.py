@@ -25,7 +25,6 @@ class Recorded:
     """Steps of so many lanes, recorded once and played again with a single launch."""
 
     def __init__(self, place: Board, step: Callable[[Board], None], pool: Any) -> None:
-        self.board = place
         stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):  # kernels are compiled, and libraries set up, before the recording
@@ -71,13 +70,7 @@ class GpuDecoder(TreeDecoder):
 
     def read(self, parts: Sequence[tuple[TreePath, Sequence[int]]]) -> None:
         """Take the next ids into some paths, all together and without their logits."""
-        free = self.free(sum(len(ids) for _, ids in parts))
-        rows = []
-        for path, ids in parts:
-            rows.append((ids, path.ahead(free[: len(ids)])))
-            path.followed = list(ids)
-            free = free[len(ids) :]
-        self.forward(rows)
+        self.forward(self.placed(parts))
         for path, ids in parts:
             path.keep(len(ids))
 

@@ -12,34 +12,15 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from mtchat.core.prompt import Piece
-from mtchat.engine.batching import PATIENCE, Batcher
+from mtchat.engine.batching import BURST, EVERY, PATIENCE, Batcher
 from mtchat.engine.decode import TorchDecoder
 from mtchat.engine.engine import Engine
 from mtchat.engine.gpu import plain
 from mtchat.engine.prefix import shared
-from mtchat.engine.replies import Job, Reply
+from mtchat.engine.replies import Job, Lane, Reply, begun
 
-EVERY = 8  # steps after which those who wait are let in
-BURST = 16  # tokens of a reply that are told at once
 LONGEST = 800  # tokens of a reply's context and text, as a rule
 HEADS = 512  # of the likeliest tokens that are sorted first; all are where those hold too little
-
-
-@dataclass
-class Lane:
-    """One reply of a wave, with the text that was not told yet."""
-
-    job: Job
-    number: int
-    reply: Reply
-    text: str = ""
-    untold: int = 0
-
-    @property
-    def left(self) -> int:
-        """The most tokens that may still come."""
-        return self.reply.room - self.reply.written
 
 
 @dataclass
@@ -170,21 +151,12 @@ class Padded:
             logits_to_keep=1,
         ).logits[:, -1]
         order = [row for row, job in enumerate(jobs) for _ in job.samplings]
-        lanes = [lane for job in jobs for lane in self.lanes_of(job)]
+        lanes = [Lane(job, *each) for job in jobs for each in begun(self.engine, job, 0)]
         rows = Rows([], cache, seen, positions[:, -1], ids[:, -1])
         rows.lanes = [lanes[0]] * len(jobs)
         rows.keep(order)
         rows.lanes = lanes
         return rows, logits[torch.tensor(order, device=device)]
-
-    def lanes_of(self, job: Job) -> list[Lane]:
-        lanes = []
-        for number, sampling in enumerate(job.samplings):
-            reply = Reply(self.engine, job.ids, sampling, job.room, 0, job.watch)
-            job.tell(number, reply.read())
-            reply.begin()
-            lanes.append(Lane(job, number, reply))
-        return lanes
 
     def follow(self, rows: Rows) -> Tensor:
         """The logits (B, V) after the last ids, which count from now on."""
@@ -205,31 +177,14 @@ def choose(rows: Rows, logits: Tensor) -> Rows | None:
     logits = logits.float()
     rows.ids = draw(logits, [lane.reply for lane in rows.lanes])
     taken = logits.gather(1, rows.ids[:, None])[:, 0] - logits.logsumexp(1)
-    chosen = zip(rows.lanes, rows.ids.tolist(), taken.tolist(), strict=True)
-    going = [
-        row
-        for row, (lane, id, logprob) in enumerate(chosen)
-        if not lane.job.closed and put(lane, id, logprob)
-    ]
+    for lane, id, logprob in zip(rows.lanes, rows.ids.tolist(), taken.tolist(), strict=True):
+        lane.take(id, logprob, BURST)
+    going = [row for row, lane in enumerate(rows.lanes) if not lane.done]
     if not going:
         return None
     if len(going) < len(rows.lanes):
         rows.keep(going)
     return rows
-
-
-def put(lane: Lane, id: int, logprob: float) -> bool:
-    """Take an id into a reply, and say whether another is wanted."""
-    reply = lane.reply
-    piece = reply.write(id) if reply.take(id, logprob, reply.written) else Piece("", reply.cost())
-    lane.text, lane.untold = lane.text + piece.text, lane.untold + 1
-    if lane.untold == BURST and not reply.finish:
-        lane.job.tell(lane.number, Piece(lane.text, piece.usage))
-        lane.text, lane.untold = "", 0
-    if reply.finish:
-        last = reply.end()
-        lane.job.tell(lane.number, Piece(lane.text + last.text, last.usage))
-    return not reply.finish
 
 
 def draw(logits: Tensor, replies: Sequence[Reply]) -> Tensor:
