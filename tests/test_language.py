@@ -28,7 +28,7 @@ from mtchat.store import Log, load, paths
 from mtchat.synthesis import Synthesizer
 from tests.test_cli import Table
 from tests.test_desk import Spoken, desk_in, said
-from tests.test_prompting_cut import prefixes
+from tests.test_prompting_cut import gives_what_the_whole_gives
 
 JS, GO = named("javascript"), named("go")
 OTHERS = [each for each in LANGUAGES if each != PYTHON]
@@ -118,13 +118,7 @@ def test_a_reply_cut_as_it_arrives_gives_what_the_whole_gives_in_every_language(
 ):
     family, draw = family_of(name, language), random.Random(3)
     for _ in range(150):
-        text = "".join(draw.choices(FRAGMENTS, k=draw.randint(1, 12)))
-        whole, cuts = family.cut(text), [(part, family.cut(part)) for part in prefixes(text, draw)]
-        first = next(((part, cut) for part, cut in cuts if cut.finished), None)
-        assert (first is not None) == whole.finished, text
-        if first is not None:
-            assert first[1] == whole, text
-            assert family.chunk(first[0], "") == family.chunk(text, ""), text
+        gives_what_the_whole_gives(family, "".join(draw.choices(FRAGMENTS, k=draw.randint(1, 12))), draw)
 
 
 @pytest.mark.parametrize(

@@ -178,12 +178,17 @@ def test_every_real_sample_of_codegen_16b_gives_a_chunk(family: Family):
 def test_a_reply_cut_as_it_arrives_gives_what_the_whole_gives(name: str, fragments: list[str]):
     family, draw = load(name), random.Random(19)
     for text in texts(fragments, 4_000, seed=20):
-        whole, cuts = family.cut(text), [(part, family.cut(part)) for part in prefixes(text, draw)]
-        first = next(((part, cut) for part, cut in cuts if cut.finished), None)
-        assert (first is not None) == whole.finished, text
-        if first is not None:
-            assert first[1] == whole, text
-            assert family.chunk(first[0], "") == family.chunk(text, ""), text
+        gives_what_the_whole_gives(family, text, draw)
+
+
+def gives_what_the_whole_gives(family: Family, text: str, draw: random.Random) -> None:
+    """A beginning of a reply that is finished is cut as all of it is, and gives the same chunk."""
+    whole, cuts = family.cut(text), [(part, family.cut(part)) for part in prefixes(text, draw)]
+    first = next(((part, cut) for part, cut in cuts if cut.finished), None)
+    assert (first is not None) == whole.finished, text
+    if first is not None:
+        assert first[1] == whole, text
+        assert family.chunk(first[0], "") == family.chunk(text, ""), text
 
 
 @pytest.mark.parametrize("name", registry.names(FAMILIES))

@@ -2,6 +2,7 @@
 
 import argparse
 import gc
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -88,7 +89,7 @@ def shape(name: str, args: argparse.Namespace, say: Callable[[str], None]) -> li
     copies += [rival.copied() for _ in range(repeats)]
     samples[OURS, graphics.COPY.name] = [each / 1e9 for each in copies]
     share = graphics.fraction(
-        found[graphics.DECODE.name], engine.decoder.weights.bytes, graphics.median(copies)
+        found[graphics.DECODE.name], engine.decoder.weights.bytes, statistics.median(copies)
     )
     samples[OURS, graphics.FRACTION.name] = share
     mine, *_ = ours.write(context, graphics.WRITTEN)

@@ -105,7 +105,7 @@ class Player:
         spoken = self.session.language
         view.warning(unlearned(card.name, spoken))
         run = self.run if spoken.runs and not sandbox.refusal() else None
-        chosen = policy.load(script.settings.policy) if spoken.runs else policy.PLAIN
+        chosen = policy.fit(script.settings.policy, spoken)
         self.maker = Synthesizer(
             family.load(name, spoken),
             model.complete,

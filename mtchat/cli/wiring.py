@@ -78,17 +78,17 @@ def engine(name: str, precision: str, report: Report, device: str = "cpu") -> En
         cache=platformdirs.user_cache_path("mtchat", appauthor=False) / "converted",
         report=lambda stage, part: report(stage if part is None else f"{stage} {100 * part:.0f} %"),
     )
-    if name in (each.name for each in catalogue.load()):
-        loaded.card = replace(loaded.card, licence=catalogue.find(name).licence)
+    if starter := catalogue.known(name):
+        loaded.card = replace(loaded.card, licence=starter.licence)
     return loaded
 
 
 def located(name: str, report: Report) -> tuple[str | Path, str]:
     """Where a model is, fetched if it must be, and its fingerprint where that is known."""
-    if name in (each.name for each in catalogue.load()):
+    if starter := catalogue.known(name):
         here = cache.locate(name, cache.folder())
         path = here or fetched(name, lambda progress, seconds: report(describe(progress, seconds)))
-        return path, catalogue.find(name).sha256
+        return path, starter.sha256
     try:
         path = Path(name).expanduser()
         if path.exists():

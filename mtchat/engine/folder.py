@@ -1,7 +1,6 @@
 """Opens a folder in hub layout with transformers: its own classes only, never code that the folder brings."""
 
 import importlib.util
-import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from mtchat.core.prompt import ModelCard
 from mtchat.engine import devices, lean, pickles
 from mtchat.engine.codegen import licences, qkv, tokenizer25
 from mtchat.engine.devices import GPU
+from mtchat.engine.facts import facts
 from mtchat.engine.header import parameters
 from mtchat.engine.precision import BYTES, INT8
 from mtchat.errors import ModelError
@@ -36,12 +36,7 @@ def weights(folder: Path) -> list[Path]:
 
 
 def settings(folder: Path) -> dict[str, Any]:
-    """What config.json says; {} where it cannot be read: transformers then says what is wrong."""
-    try:
-        found = json.loads((folder / "config.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return facts(folder / "config.json")
 
 
 def stored(folder: Path) -> str:

@@ -1,5 +1,6 @@
 """The contract of a way to fill a hole in code, and the choice of one for a model."""
 
+import re
 from typing import Protocol, cast
 
 from mtchat import registry
@@ -20,6 +21,12 @@ class Infill(Protocol):
 
     def cut(self, text: str) -> Cut:
         """What is to stand in the hole, of a completion or of as much of it as has been written."""
+
+
+def until(ends: re.Pattern[str], text: str) -> Cut:
+    """A cut at the first of some marks."""
+    end = ends.search(text)
+    return Cut(text[: end.start()], finished=True) if end else Cut(text, finished=False)
 
 
 def load(name: str) -> Infill:

@@ -262,7 +262,7 @@ class Desk:
         run = self.runner()
         freely = run is not None and self.freely
         spoken = self.session.language
-        chosen = policy.load(self.settings.policy) if spoken.runs else policy.PLAIN
+        chosen = policy.fit(self.settings.policy, spoken)
         self.warn(language.unlearned(card.name, spoken))
         return Synthesizer(
             family.load(name, spoken),

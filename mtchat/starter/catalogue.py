@@ -67,9 +67,14 @@ def model(name: str, entry: Mapping[str, Any]) -> Model:
     return Model(name, **{**entry, "hub": hub, "wheels": wheels})
 
 
+def known(name: str) -> Model | None:
+    """A model of the packaged table by its name; None for a name that it does not have."""
+    return next((each for each in load() if each.name == name), None)
+
+
 def find(name: str, models: Sequence[Model] | None = None) -> Model:
     """A model of the table by its name; an unknown name is a ModelError that lists the known ones."""
-    known = {each.name: each for each in (load() if models is None else models)}
-    if name not in known:
-        raise ModelError(f"no starter model called {name!r}; there are: {', '.join(known)}")
-    return known[name]
+    table = {each.name: each for each in (load() if models is None else models)}
+    if name not in table:
+        raise ModelError(f"no starter model called {name!r}; there are: {', '.join(table)}")
+    return table[name]

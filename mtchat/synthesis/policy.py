@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from mtchat import registry
+from mtchat.core.language import Language
 
 POLICIES = "mtchat.synthesis.policies"
 
@@ -34,12 +35,17 @@ class Policy:
         return replace(self, samples=0, checks=0, afresh=0, rounds=0)
 
 
-PLAIN = Policy()  # also where nothing runs
+PLAIN = Policy()
 
 
 def drawing(policy: Policy, tries: int) -> Policy:
     """The policy where so many tries are made for each turn, also where the first is not in doubt."""
     return policy if tries < 2 else replace(policy, samples=tries - 1, doubt=None)
+
+
+def fit(name: str, language: Language) -> Policy:
+    """The policy of a name; where nothing is run, and so nothing is known of a program, the plain one."""
+    return load(name) if language.runs else PLAIN
 
 
 def load(name: str) -> Policy:

@@ -1,6 +1,5 @@
 """What a GPU is measured by: how fast tokens come, beside transformers and what its memory could give."""
 
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -53,10 +52,10 @@ def played(player: Player, prompt: Callable[[int], Sequence[int]], repeats: int)
     player.write(context, WARMING)
     for length in READ:
         player.write(prompt(length), 2)
-    together = player.together
-    batches = TOGETHER if together else {}
-    for number in batches:
-        assert together
+    batches = [
+        (number, quantity, player.together) for number, quantity in TOGETHER.items() if player.together
+    ]
+    for number, _, together in batches:
         together(context, 4, number)
     for _ in range(repeats):
         ids, first, last = player.write(context, WRITTEN)
@@ -64,8 +63,7 @@ def played(player: Player, prompt: Callable[[int], Sequence[int]], repeats: int)
         for length, quantity in FIRST.items():
             _, first, _ = player.write(prompt(length), 2)
             found.setdefault(quantity.name, []).append(1000 * first)
-        for number, quantity in batches.items():
-            assert together
+        for number, quantity, together in batches:
             seconds = together(context, WRITTEN // 2, number)
             found.setdefault(quantity.name, []).append(number * (WRITTEN // 2 - 1) / seconds)
     return found
@@ -93,7 +91,3 @@ class Difference:
             f"the first {self.equal} of {self.count} ids are those of generate; there the logits of both ids "
             f"are {self.gap:.4f} apart, where numbers are {self.spacing:.4f} apart"
         )
-
-
-def median(values: Sequence[float]) -> float:
-    return statistics.median(values)

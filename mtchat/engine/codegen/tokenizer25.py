@@ -5,13 +5,13 @@ whatever has the lowest rank. The numbers agree with its comments (<sep> is 5031
 51200 rows of the model.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from mtchat.engine.codegen import ranks
 from mtchat.engine.convert import once
+from mtchat.engine.facts import facts
 
 FORMAT = 1
 END = "<|endoftext|>"
@@ -30,12 +30,7 @@ Report = Callable[[str, float | None], None]
 
 def wanted(folder: Path) -> bool:
     """Whether a folder's tokenizer is CodeGen2.5's own, by what its config names."""
-    try:
-        config = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return False
-    if not isinstance(config, dict):
-        return False
+    config = facts(folder / "tokenizer_config.json")
     return str(config.get("tokenizer_class", "")).startswith(CLASS) or SOURCE in str(
         config.get("auto_map", "")
     )

@@ -1,9 +1,7 @@
 """The weights of a CodeGen model in a folder, as the kernels read them: in 8 bits, a scale for each 32."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
 
 import numpy
 
@@ -39,15 +37,6 @@ WIDEST = 256
 JOINT = ("query", "value", "key")  # what each of the mp_num blocks of qkv_proj has of some heads
 EMBEDDING, OUTPUT = "transformer.wte.weight", "lm_head.weight"
 Read = Callable[[], Floats]
-
-
-def facts(file: Path) -> dict[str, object]:
-    """What a JSON file tells; nothing where it cannot be read."""
-    try:
-        found = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def obstacle(config: Mapping[str, object]) -> str:

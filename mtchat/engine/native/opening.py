@@ -11,8 +11,9 @@ from mtchat.core.prompt import ModelCard
 from mtchat.engine import lean
 from mtchat.engine.codegen import licences, qkv
 from mtchat.engine.convert import need_space, once, whole
+from mtchat.engine.facts import facts
 from mtchat.engine.fingerprint import fingerprint as hash_weights
-from mtchat.engine.folder import read_tokenizer
+from mtchat.engine.folder import read_tokenizer, settings
 from mtchat.engine.header import read_gguf
 from mtchat.engine.native import codegen, library, qwen2, weights
 from mtchat.engine.native.cores import threads
@@ -42,7 +43,7 @@ def obstacle(path: Path) -> str:
 
 def config_of(path: Path) -> dict[str, object]:
     """The config of a folder, with how its attention weights are laid out; nothing for a file."""
-    config = codegen.facts(path / CONFIGS[0])
+    config = settings(path)
     if not qkv.fits(config):
         return config
     return config | {"mp_num": qkv.layout(path, config, named(path)).blocks}
@@ -76,7 +77,7 @@ def open_model(
     warm.restore(decoder, memory)
     tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     licence = licences.licence(path, name) if path.is_dir() else ""
-    notes = qkv.notes(path, codegen.facts(path / CONFIGS[0]), name) if path.is_dir() else ()
+    notes = qkv.notes(path, settings(path), name) if path.is_dir() else ()
     card = ModelCard(
         name=name,
         architecture=ARCHITECTURES[decoder.model.weights.architecture],
@@ -93,7 +94,7 @@ def open_model(
         warm.save(decoder, memory)
 
     guesser = drafter(draft, decoder, cache, report)
-    configs = [SimpleNamespace(**codegen.facts(path / each)) for each in CONFIGS]
+    configs = [SimpleNamespace(**facts(path / each)) for each in CONFIGS]
     return Engine(decoder, tokenizer, card, configs=configs, drafter=guesser, closing=close)
 
 

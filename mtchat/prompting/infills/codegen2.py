@@ -7,6 +7,7 @@ import re
 
 from mtchat.core.prompt import ModelCard, Prompt
 from mtchat.prompting.family import Cut
+from mtchat.prompting.infill import until
 
 MASK, END, SEPARATOR, ENDED = "<mask_1>", "<|endoftext|>", "<sep>", "<eom>"
 ENDS = re.compile(r"<eom>|<mask_|<sep>|<\|endoftext\|>")
@@ -21,5 +22,4 @@ def render(prefix: str, suffix: str) -> Prompt:
 
 
 def cut(text: str) -> Cut:
-    end = ENDS.search(text)
-    return Cut(text[: end.start()], finished=True) if end else Cut(text, finished=False)
+    return until(ENDS, text)

@@ -7,6 +7,7 @@ import re
 
 from mtchat.core.prompt import ModelCard, Prompt
 from mtchat.prompting.family import Cut
+from mtchat.prompting.infill import until
 
 PREFIX, SUFFIX, MIDDLE = "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"
 ENDS = re.compile(r"<\|(?:fim_(?:prefix|suffix|middle|pad)|repo_name|file_sep|endoftext|im_end)\|>")
@@ -21,5 +22,4 @@ def render(prefix: str, suffix: str) -> Prompt:
 
 
 def cut(text: str) -> Cut:
-    end = ENDS.search(text)
-    return Cut(text[: end.start()], finished=True) if end else Cut(text, finished=False)
+    return until(ENDS, text)

@@ -1,0 +1,14 @@
+"""What a JSON file of a model's folder tells, such as its config.json."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def facts(file: Path) -> dict[str, Any]:
+    """Its entries; {} where it cannot be read: whoever needs one of them says what is wrong."""
+    try:
+        found = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
