@@ -166,6 +166,14 @@ def test_checks_are_run_each_by_itself_and_say_what_came_of_them(capsys: pytest.
     assert found.passed == (True, False, False, False, False)
 
 
+def test_a_value_that_the_program_cannot_compute_changes_nothing_of_what_a_call_gives(
+    capsys: pytest.CaptureFixture[str],
+):
+    exec(compile("def f(n):\n    return n\n" + checks.code([Check("f(3)", "math.pi")]), "checks", "exec"), {})
+    found = checks.read(capsys.readouterr().out, 1)
+    assert (found.given, found.passed) == (("3",), (False,))
+
+
 def test_checks_that_were_not_come_to_have_failed():
     found = checks.read("4\nTrue\n6", 3)
     assert found.passed == (True, False, False)
