@@ -83,6 +83,25 @@ def test_a_step_is_the_plain_one(model: Any, lengths: list[int], bits: int) -> N
     torch.testing.assert_close(ours.values, theirs.values, atol=2e-2, rtol=1e-3)
 
 
+@pytest.mark.parametrize("counts", [[70], [3, 75], [1, 9, 2, 16]])
+def test_reading_is_the_plain_one(model: Any, counts: list[int]) -> None:
+    """Twice: prompts from their beginning, then more of each behind what is there."""
+    ours, theirs = decoders(model, 32)
+    found = []
+    for decoder in (ours, theirs):
+        paths = [decoder.open([row]) for row in range(len(counts))]
+        for turn in range(2):
+            parts = [
+                (path, [(turn + 7 * row + at) % 1100 for at in range(count)])
+                for row, (path, count) in enumerate(zip(paths, counts, strict=True))
+            ]
+            decoder.read(parts)
+        slots = [path.slots[: path.length].tolist() for path in paths]
+        assert [len(each) for each in slots] == [2 * count for count in counts]
+        found.append([torch.stack([decoder.keys[:, each], decoder.values[:, each]]) for each in slots])
+    torch.testing.assert_close(found[0], found[1], atol=2e-2, rtol=1e-3)
+
+
 @pytest.mark.parametrize("spread", [0.4, 3.0])
 @pytest.mark.parametrize("top_k", [0, 5])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])

@@ -22,7 +22,6 @@ from mtchat.engine.paths import TreePath
 from mtchat.engine.replies import Job, Lane, begun
 
 AHEAD = 3  # steps that are started before the first of them is read
-AREA = 1 << 24  # tokens that are read together times what they see
 FEW = 4  # lanes whose tokens are told one by one
 NONE: NDArray[numpy.float64] = numpy.empty(0)
 
@@ -121,14 +120,11 @@ class Lanes:
         jobs = sorted(jobs, key=lambda job: len(job.ids))
         while jobs:
             group: list[tuple[Job, TreePath]] = []
-            tokens = longest = deepest = 0
+            tokens = 0
             for job in jobs:
                 path = self.decoder.open(job.ids)
-                count = len(path.rest) - 1
-                longest, deepest = max(longest, count), max(deepest, len(job.ids))
-                tokens += count
-                area = (len(group) + 1) * longest * deepest
-                if group and (tokens > self.decoder.most or area > AREA):
+                tokens += len(path.rest) - 1
+                if group and tokens > self.decoder.most:
                     break
                 group.append((job, path))
             jobs = jobs[len(group) :]

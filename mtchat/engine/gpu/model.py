@@ -2,29 +2,32 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from mtchat.engine.decoder import Logits
 from mtchat.engine.gpu import plain
-from mtchat.engine.gpu.plain import GATE, GELU, Board
+from mtchat.engine.gpu.plain import BLOCK, GATE, GELU, Board, Page
 from mtchat.engine.gpu.weights import Layer, Weights
 from mtchat.engine.paths import Ints, TreeDecoder, TreePath
 
 SIZES = (1, 2, 4, 6, 8, 12, 16, 24, 32, 40, 48, 64, 96, 128, 160, 192, 256)  # lanes of a step
 MOST_SLOTS = 1 << 18
 LEAST_SLOTS = 2  # contexts
+SHORT = (16, 32, 64, 128, 256)  # tokens of a pass that is recorded: more take longer than to start it
+FEW_ROWS = 8  # sequences of one that is recorded
 LIKELIEST, DRAWN, SORTED = range(3)  # how a step chooses: SORTED where top_k is above SORTABLE
+
+Place = TypeVar("Place", Board, Page)
 
 
 class Recorded:
-    """Steps of so many lanes, recorded once and played again with a single launch."""
+    """Steps of so many lanes, or a pass over so many tokens: recorded once, played with a single launch."""
 
-    def __init__(self, place: Board, step: Callable[[Board], None], pool: Any) -> None:
+    def __init__(self, place: Place, step: Callable[[Place], Any], pool: Any) -> None:
         stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):  # kernels are compiled, and libraries set up, before the recording
@@ -46,7 +49,7 @@ class GpuDecoder(TreeDecoder):
     nobody's: what idle lanes write goes there. A `run` of steps is started at once where there are few lanes.
     """
 
-    most = 1024
+    most = 4096
 
     def __init__(self, weights: Weights, slots: int, ops: Any = plain, run: int = 1) -> None:
         super().__init__(slots)
@@ -60,86 +63,70 @@ class GpuDecoder(TreeDecoder):
         self.values = torch.zeros_like(self.keys)
         self.steps: dict[tuple[int, int, int], Callable[[], None]] = {}
         self.boards: dict[int, Board] = {}
+        self.readers: dict[int, tuple[Page, Callable[[], None]]] = {}
         self.pool: Any = None
 
+    @torch.inference_mode()
     def step(self, rows: Sequence[tuple[Sequence[int], Ints]], wanted: Sequence[int]) -> Logits:
         hidden = self.forward(rows)[torch.tensor(list(wanted), device=self.device)]
-        with torch.inference_mode():
-            logits: Logits = plain.product(hidden, self.weights.head).float().cpu().numpy()
+        logits: Logits = plain.product(hidden, self.weights.head).float().cpu().numpy()
         return logits
 
     def read(self, parts: Sequence[tuple[TreePath, Sequence[int]]]) -> None:
         """Take the next ids into some paths, all together and without their logits."""
-        self.forward(self.placed(parts))
+        rows = self.placed(parts)
+        size = next((each for each in SHORT if each >= sum(len(ids) for ids, _ in rows)), 0)
+        if self.device.type == "cuda" and size and len(rows) <= FEW_ROWS:
+            self.read_again(rows, size)
+        else:
+            self.forward(rows)
         for path, ids in parts:
             path.keep(len(ids))
 
     @torch.inference_mode()
     def forward(self, rows: Sequence[tuple[Sequence[int], Ints]]) -> Tensor:
-        """Read the next ids of some sequences, each with the slots of all of it: their hidden states (T, E).
-
-        The layers take all tokens at once, attention (R, T, S): a row a sequence, padded at its end.
-        """
-        weights, shape = self.weights, self.weights.shape
-        counts, lengths = [len(ids) for ids, _ in rows], [len(slots) for _, slots in rows]
-        starts = [length - count for length, count in zip(lengths, counts, strict=True)]
-        most, longest = max(counts), max(lengths)
-        host = numpy.full((len(rows), longest), self.tree.capacity, numpy.int64)
-        for row, (_, slots) in enumerate(rows):
-            host[row, : len(slots)] = slots
-        table = torch.from_numpy(host).to(self.device)
-        first = torch.tensor(starts, device=self.device)
-        row_of = torch.tensor(
-            [row for row, count in enumerate(counts) for _ in range(count)], device=self.device
-        )
-        place = torch.tensor([place for count in counts for place in range(count)], device=self.device)
-        positions = first[row_of] + place
-        mine = table[row_of, positions]
-        tokens = torch.tensor([id for ids, _ in rows for id in ids], device=self.device)
-        cosines, sines = weights.cosines[positions], weights.sines[positions]
-        alone = len(rows) == 1 and not starts[0]
-        limit = first[:, None] + torch.arange(most, device=self.device)  # (R, T): what a token sees last
-        seen = None if alone else torch.arange(longest, device=self.device) <= limit[:, :, None]
-
-        def attend(number: int, inner: Tensor) -> Tensor:
-            query, key, value = plain.split(inner, shape)
-            keys, values = self.keys[number], self.values[number]
-            keys[mine], values[mine] = plain.turned(key, cosines, sines, shape), value
-            queries = query.new_zeros(len(rows), most, shape.heads, shape.width)
-            queries[row_of, place] = plain.turned(query, cosines, sines, shape)
-            found = functional.scaled_dot_product_attention(
-                queries.transpose(1, 2),
-                keys[table].transpose(1, 2),
-                values[table].transpose(1, 2),
-                attn_mask=None if seen is None else seen[:, None],
-                is_causal=alone,
-                enable_gqa=shape.kv_heads != shape.heads,
-            )  # (R, H, T, D)
-            return found.transpose(1, 2)[row_of, place].flatten(1)
-
-        x = weights.embedding[tokens]
-        for number, layer in enumerate(weights.layers):
-            x = through(layer, x, number, attend, plain.product)
-        return x
+        """Read the next ids of some sequences, each with the slots of all of it: hidden states (T, E)."""
+        return self.through(page(rows, self.tree.capacity).to(self.device))
 
     @torch.inference_mode()
-    def write(self, place: Board, choice: int, at: int = 0) -> None:
-        """One more token of each lane of a board, as step `at` of a run."""
-        weights, shape = self.weights, self.weights.shape
-        width = shape.heads * shape.width
+    def read_again(self, rows: Sequence[tuple[Sequence[int], Ints]], size: int) -> None:
+        """Read few tokens as so many: the pass is recorded when it is first met."""
+        if size not in self.readers:
+            blocks = numpy.zeros((size // BLOCK + FEW_ROWS, 4), numpy.int64)
+            tables = numpy.full((FEW_ROWS, self.weights.shape.context), self.tree.capacity, numpy.int32)
+            ids = numpy.zeros(size, numpy.int64)
+            empty = Page(*map(torch.from_numpy, (ids, ids, ids + self.tree.capacity, tables, blocks)))
+            place = empty.to(self.device)
+            self.pool = self.pool or torch.cuda.graph_pool_handle()
+            self.readers[size] = place, Recorded(place, self.through, self.pool)
+        place, player = self.readers[size]
+        place.take(page(rows, self.tree.capacity, size, size // BLOCK + FEW_ROWS))
+        player()
+
+    def through(self, page: Page) -> Tensor:
+        return self.layers(self.ops.embed(self.weights.embedding, page.ids), self.ops.attend_all, page)
+
+    def layers(self, x: Tensor, attention: Callable[..., None], place: Board | Page) -> Tensor:
+        """Hidden states (T, E) through all layers, with what `attention` needs to know of their tokens."""
+        weights, width = self.weights, self.weights.shape.heads * self.weights.shape.width
 
         def attend(number: int, inner: Tensor) -> Tensor:
             # a parallel layer's attention takes the place of its values, before the feed-forward's inside
             parallel = weights.layers[number].gates is None
             out = inner[:, 2 * width : 3 * width] if parallel else inner.new_empty(len(inner), width)
-            self.ops.attend(inner, self.keys[number], self.values[number], place, weights, out)
+            attention(inner, self.keys[number], self.values[number], place, weights, out)
             return out
 
-        x = self.ops.embed(weights.embedding, place.ids)
         for number, layer in enumerate(weights.layers):
             x = through(layer, x, number, attend, self.ops.product)
+        return x
+
+    @torch.inference_mode()
+    def write(self, place: Board, choice: int, at: int = 0) -> None:
+        """One more token of each lane of a board, as step `at` of a run."""
+        x = self.layers(self.ops.embed(self.weights.embedding, place.ids), self.ops.attend, place)
         choose = plain.choose if choice == SORTED else self.ops.choose
-        choose(self.ops.product(x, weights.head), place, place.found[at], choice != LIKELIEST)
+        choose(self.ops.product(x, self.weights.head), place, place.found[at], choice != LIKELIEST)
 
     def board(self, lanes: int) -> Board:
         """That of the least size that has room for so many lanes."""
@@ -188,6 +175,29 @@ def through(
     attended = attend(number, product(x, layer.inward))
     x = product(attended, layer.outward, residual=x)
     return product(product(x, layer.gates, activation=GATE), layer.down, residual=x)
+
+
+def page(rows: Sequence[tuple[Sequence[int], Ints]], nowhere: int, tokens: int = 0, blocks: int = 0) -> Page:
+    """The next ids of some sequences, each with the slots of all of it, on the host.
+
+    There are so many tokens and blocks at least: the rest are nobody's.
+    """
+    count, longest = sum(len(ids) for ids, _ in rows), max(len(slots) for _, slots in rows)
+    size = max(count, tokens)
+    ids, positions = numpy.zeros(size, numpy.int64), numpy.zeros(size, numpy.int64)
+    slots = numpy.full(size, nowhere, numpy.int64)
+    tables = numpy.full((len(rows), longest), nowhere, numpy.int32)
+    cuts: list[tuple[int, int, int, int]] = []
+    begin = 0
+    for row, (some, path) in enumerate(rows):
+        first, end = len(path) - len(some), begin + len(some)
+        ids[begin:end], positions[begin:end] = some, range(first, len(path))
+        slots[begin:end], tables[row, : len(path)] = path[first:], path
+        for at in range(0, len(some), BLOCK):
+            cuts.append((row, begin + at, min(BLOCK, len(some) - at), first + at))
+        begin = end
+    cuts += [(0, 0, 0, 0)] * (blocks - len(cuts))
+    return Page(*map(torch.from_numpy, (ids, positions, slots, tables, numpy.array(cuts))))
 
 
 @torch.inference_mode()

@@ -1,6 +1,6 @@
 """The steps of a layer in torch's own words: what the kernels must give, and what computes many tokens."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ GELU, GATE = "gelu", "gate"
 RESERVED = 128  # steps that a board is filled for
 RUN = 4  # steps at most that are started together
 SORTABLE = 256  # the largest top_k that the kernels draw with
+BLOCK = 64  # tokens of a sequence that are read together
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,31 @@ class Board:
     chances: Tensor
     drawn: Tensor
     found: Tensor
+
+
+@dataclass(frozen=True)
+class Page:
+    """What T tokens of R sequences are read with, all in one pass; tensors on one device.
+
+    `ids` (T,) stand at `positions` (T,), and their keys and values go into `slots` (T,); `tables` (R, P) has
+    the slot of each position of a sequence. Each of the `blocks` (N, 4) is up to BLOCK tokens of one
+    sequence: its row, its first token, how many they are, and the position of the first.
+    """
+
+    ids: Tensor
+    positions: Tensor
+    slots: Tensor
+    tables: Tensor
+    blocks: Tensor
+
+    def to(self, device: torch.device) -> "Page":
+        return Page(*(getattr(self, each.name).to(device) for each in fields(self)))
+
+    def take(self, page: "Page") -> None:
+        """Copy a page that is no larger into this one, whose rest stays."""
+        for each in fields(self):
+            mine, theirs = getattr(self, each.name), getattr(page, each.name)
+            mine[tuple(slice(size) for size in theirs.shape)].copy_(theirs)
 
 
 def board(lanes: int, context: int, device: torch.device) -> Board:
@@ -80,7 +106,7 @@ def product(
         whole = functional.linear(x, matrix.weight.to(x.dtype)).float() * matrix.scales
         out = (whole if matrix.bias is None else whole + matrix.bias).to(x.dtype)
     if activation == GELU:
-        out[:, first:] = functional.gelu(out[:, first:], approximate="tanh")
+        torch.ops.aten.gelu_(out[:, first:], approximate="tanh")
     elif activation == GATE:
         gates, ups = out.chunk(2, 1)
         out = functional.silu(gates) * ups
@@ -134,6 +160,31 @@ def attend(inner: Tensor, keys: Tensor, values: Tensor, place: Board, weights: W
             enable_gqa=shape.kv_heads != shape.heads,
         ).flatten(1)
     )
+
+
+def attend_all(
+    inner: Tensor, keys: Tensor, values: Tensor, page: Page, weights: Weights, out: Tensor
+) -> None:
+    """As `attend`, of all tokens of a page: each sees its sequence up to itself."""
+    shape = weights.shape
+    cosines, sines = weights.cosines[page.positions], weights.sines[page.positions]
+    query, key, value = split(inner, shape)
+    query, key = turned(query, cosines, sines, shape), turned(key, cosines, sines, shape)
+    keys[page.slots], values[page.slots] = key, value
+    for row, first, count, start in page.blocks.tolist():
+        path = page.tables[row, : start + count]
+        seen = torch.arange(start + count, device=inner.device) <= page.positions[first : first + count, None]
+        out[first : first + count] = (
+            functional.scaled_dot_product_attention(
+                query[first : first + count].transpose(0, 1),
+                keys[path].transpose(0, 1),
+                values[path].transpose(0, 1),
+                attn_mask=seen,
+                enable_gqa=shape.kv_heads != shape.heads,
+            )
+            .transpose(0, 1)
+            .flatten(1)
+        )
 
 
 def choose(logits: Tensor, place: Board, found: Tensor, sampled: bool) -> None:
