@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
+import numpy
+
 from mtchat.errors import ModelError
 
-SHARE = 8  # one in so many slots is made free at once
+SHARE = 4  # one in so many slots more than are needed is made free at once: finding the oldest takes a while
 
 
 class Node:
@@ -50,7 +52,7 @@ class Tree:
     def slots(self, count: int, live: Iterable[Node]) -> list[int]:
         """Free slots, still free until `add` takes them; the paths down to the `live` nodes are kept."""
         if len(self.free) < count:
-            self.evict(max(count, self.capacity // SHARE), live)
+            self.evict(count + self.capacity // SHARE, live)
         if len(self.free) < count:
             raise ModelError(
                 f"the key/value cache holds {self.capacity} tokens and the open replies need more; "
@@ -73,23 +75,24 @@ class Tree:
         """Forget whole ends of sequences until so many slots are free."""
         kept = {id(node) for leaf in live for node in upwards(leaf)}
         nodes = list(self.walk())
-        free = set(range(self.capacity)) - {node.slot for node in nodes}
+        unused = numpy.ones(self.capacity, bool)
+        unused[[node.slot for node in nodes]] = False
         # a node is never used later than the one above it, so ends come before what they end
-        nodes.sort(key=lambda node: (node.used, -node.depth))
-        gone = [node for node in nodes if id(node) not in kept][: max(count - len(free), 0)]
-        for node in gone:
+        order = numpy.lexsort(([-node.depth for node in nodes], [node.used for node in nodes]))
+        left = max(count - int(unused.sum()), 0)
+        oldest = (node for at in order.tolist() if id(node := nodes[at]) not in kept)
+        for node in islice(oldest, left):
             assert node.parent is not None
             del node.parent.children[node.id]
-        free.update(node.slot for node in gone)
-        self.free = dict.fromkeys(sorted(free, reverse=True))
+            unused[node.slot] = True
+        self.free = dict.fromkeys(numpy.flatnonzero(unused)[::-1].tolist())
 
     def walk(self) -> Iterator[Node]:
-        waiting = [self.root]
+        waiting = list(self.root.children.values())
         while waiting:
             node = waiting.pop()
-            waiting.extend(node.children.values())
-            if node is not self.root:
-                yield node
+            waiting += node.children.values()
+            yield node
 
     def __len__(self) -> int:
         return sum(1 for _ in self.walk())

@@ -22,6 +22,8 @@ from mtchat.engine.paths import TreePath
 from mtchat.engine.replies import Job, Lane, begun
 
 AHEAD = 3  # steps that are started before the first of them is read
+RESERVE = 16  # one in so many slots is put on a board for what comes next, of which most is not needed
+LEAST = 16  # steps that a board is filled for at least
 FEW = 4  # lanes whose tokens are told one by one
 NONE: NDArray[numpy.float64] = numpy.empty(0)
 
@@ -148,8 +150,9 @@ class Lanes:
         """Put the lanes on a board, with slots for what comes next."""
         # none may go beyond its context, though it has ended: the others' steps are its steps too
         context = self.decoder.weights.shape.context
+        share = self.decoder.tree.capacity // RESERVE // len(self.lanes)
         count = min(
-            RESERVED,
+            max(min(RESERVED, share), LEAST),
             max(lane.left for lane in self.lanes),
             *(context - lane.path.length for lane in self.lanes),
         )
