@@ -118,7 +118,7 @@ def model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--family", default="", help="how the model is prompted; chosen by the model if left out"
     )
-    formats = ["auto", "quantised", "float32", "bfloat16", "float16", "int8"]
+    formats = ["auto", "quantised", "float32", "bfloat16", "float16", "int8", "int4"]
     parser.add_argument("--precision", default="auto", choices=formats)
 
 
