@@ -14,7 +14,7 @@ import torch
 from mtchat.engine.gpu import plain
 from mtchat.engine.gpu.model import LIKELIEST, GpuDecoder
 from mtchat.engine.gpu.rounding import in_4_bits, in_8_bits, rounded, whole
-from mtchat.engine.gpu.weights import fused
+from mtchat.engine.gpu.weights import Matrix, fused
 from tests.engine_models import random_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # of the interpreter
@@ -26,6 +26,7 @@ if ON == "cpu" and not os.environ.get("TRITON_INTERPRET"):
 
 from mtchat.engine.gpu import kernels  # noqa: E402 - it cannot be imported where triton is not
 from mtchat.engine.gpu.kernels import vector  # noqa: E402
+from mtchat.engine.gpu.kernels.whole import given_back  # noqa: E402
 
 MODELS: dict[str, dict[str, Any]] = {
     "codegen": {"n_embd": 64},
@@ -148,6 +149,16 @@ def test_products_of_few_lanes_are_the_plain_ones(
             x.float(), floated(each), None if residual is None else residual.float(), **how
         )
         assert (ours - theirs).norm() <= 0.02 * theirs.norm(), activation
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("shape", [(7, 96), (130, 64)])
+def test_weights_in_4_bits_are_given_back_as_plainly(shape: tuple[int, int], dtype: torch.dtype) -> None:
+    rounded = in_4_bits(Matrix(torch.randn(shape, device=ON), None))
+    made = given_back(rounded, dtype)
+    assert made.groups is None
+    spacing = torch.finfo(dtype).eps
+    torch.testing.assert_close(made.weight, whole(rounded, dtype), rtol=spacing, atol=1e-6)
 
 
 def floated(matrix: Any) -> Any:

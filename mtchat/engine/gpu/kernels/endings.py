@@ -3,6 +3,10 @@
 import triton
 import triton.language as tl
 
+# 256.0 and 16.0 for `numbers`: what a kernel is given when it starts is put into words by the instruction
+# that masks them, and what it knows when it is compiled by a second one
+BITS = (0x43800000, 0x41800000)
+
 
 @triton.jit
 def normalised(
@@ -52,7 +56,7 @@ def step_and_least(pair):
 
 
 @triton.jit
-def numbers(words, PLACE: tl.constexpr):
+def numbers(words, bits_256, bits_16, PLACE: tl.constexpr):
     """The PLACE-th four bits of words; 256 is added to those of even places, and 16 to those of odd ones.
 
     They are moved into the fraction of 256.0 or 16.0, where they count one each: no conversion is needed, and
@@ -60,5 +64,5 @@ def numbers(words, PLACE: tl.constexpr):
     """
     shift: tl.constexpr = PLACE // 2 * 8 - 15
     moved = words >> shift if shift > 0 else words << -shift
-    bits = (moved & 0x780000) | 0x41800000 if PLACE % 2 else (moved & 0x78000) | 0x43800000
+    bits = (moved & 0x780000) | bits_16 if PLACE % 2 else (moved & 0x78000) | bits_256
     return bits.to(tl.float32, bitcast=True)

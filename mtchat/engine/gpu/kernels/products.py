@@ -7,8 +7,9 @@ from torch import Tensor
 
 from mtchat.engine.gpu import plain
 from mtchat.engine.gpu.kernels import vector
-from mtchat.engine.gpu.kernels.endings import ended, numbers, step_and_least
+from mtchat.engine.gpu.kernels.endings import BITS, ended, numbers, step_and_least
 from mtchat.engine.gpu.kernels.launch import CHAINED, chained, scratch
+from mtchat.engine.gpu.kernels.whole import given_back
 from mtchat.engine.gpu.plain import GATE, GELU
 from mtchat.engine.gpu.weights import Matrix
 
@@ -26,7 +27,8 @@ def product(
 
 @triton.jit
 def products_kernel(
-    x, x_stride, weight, stride, scales, groups, bias, residual, out, first, lanes, sums_aside, counters,
+    x, x_stride, weight, stride, scales, groups, bits_256, bits_16, bias, residual, out, first, lanes,
+    sums_aside, counters,
     N: tl.constexpr, K: tl.constexpr, SCALED: tl.constexpr, GROUP: tl.constexpr, BIAS: tl.constexpr,
     RESIDUAL: tl.constexpr, GELU: tl.constexpr, GATE: tl.constexpr, LANES: tl.constexpr, ROWS: tl.constexpr,
     COLUMNS: tl.constexpr, PARTS: tl.constexpr, STAGES: tl.constexpr, CHAINED: tl.constexpr,
@@ -64,10 +66,10 @@ def products_kernel(
                 vector = lines + (columns // 4 * 32 + at * 4 + columns % 4)[None, :]
                 values = tl.load(vector, mask=there[:, None] & known[None, :], other=0.0)
                 added = 16 if at % 2 else 256
-                weights = numbers(some, at) * step + (least - added * step)
+                weights = numbers(some, bits_256, bits_16, at) * step + (least - added * step)
                 sums = tl.dot(values, weights.to(values.dtype), sums)
                 if GATE:
-                    weights = numbers(other, at) * step_up + (least_up - added * step_up)
+                    weights = numbers(other, bits_256, bits_16, at) * step_up + (least_up - added * step_up)
                     ups = tl.dot(values, weights.to(values.dtype), ups)
         else:
             values = tl.load(lines + columns[None, :], mask=there[:, None] & known[None, :], other=0.0)
@@ -102,7 +104,7 @@ def products(x: Tensor, matrix: Matrix, residual: Tensor | None, activation: str
     """As `plain.product`, for a few lanes: what takes more is torch's, and what is not of 16 bits."""
     lanes = len(x)
     if lanes > WIDEST or x.dtype == torch.float32:
-        return plain.product(x, matrix, residual, activation, first)
+        return plain.product(x, given_back(matrix, x.dtype), residual, activation, first)
     x = plain.normalised(x, matrix.norm)
     count = matrix.weight.shape[0] // (2 if activation == GATE else 1)
     out = x.new_empty(lanes, count)
@@ -115,8 +117,8 @@ def products(x: Tensor, matrix: Matrix, residual: Tensor | None, activation: str
     parts = 1 if activation == GATE else min(triton.next_power_of_2(triton.cdiv(FILL, blocks)), 8)
     aside = scratch(x.device, blocks * parts * padded * rows, blocks)
     products_kernel[(blocks, parts)](
-        x, x.stride(0), matrix.weight, matrix.weight.stride(0), matrix.scales, groups, matrix.bias, residual,
-        out, first, lanes, aside[0], aside[1],
+        x, x.stride(0), matrix.weight, matrix.weight.stride(0), matrix.scales, groups, *BITS, matrix.bias,
+        residual, out, first, lanes, aside[0], aside[1],
         N=count, K=matrix.columns, SCALED=matrix.scales is not None, GROUP=group,
         BIAS=matrix.bias is not None, RESIDUAL=residual is not None, GELU=activation == GELU,
         GATE=activation == GATE, LANES=padded, ROWS=rows, COLUMNS=wide, PARTS=parts, STAGES=stages,

@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mtchat.engine.gpu.kernels.endings import ended, normalised, numbers, step_and_least
+from mtchat.engine.gpu.kernels.endings import BITS, ended, normalised, numbers, step_and_least
 from mtchat.engine.gpu.kernels.launch import CHAINED, chained
 from mtchat.engine.gpu.plain import GATE, GELU
 from mtchat.engine.gpu.weights import Matrix
@@ -66,53 +66,54 @@ def product_kernel(
     ended(found, raised, bias, residual, out, rows, inside, rows, inside, first, BIAS, RESIDUAL, GELU, GATE)
 
 
-@triton.jit
+# a thread is to fetch the pair of its own block: of groups known to be aligned it would fetch several
+@triton.jit(do_not_specialize_on_alignment=["groups"])
 def product_4_kernel(
-    x, weight, groups, bias, lifted, residual, norm, out, epsilon, first,
+    x, weight, groups, bits_256, bits_16, bias, lifted, residual, norm, out, epsilon, first,
     N: tl.constexpr, K: tl.constexpr, NORM: tl.constexpr, BIAS: tl.constexpr, RESIDUAL: tl.constexpr,
     GROUP: tl.constexpr, GELU: tl.constexpr, GATE: tl.constexpr, ROWS: tl.constexpr, BLOCKS: tl.constexpr,
     CHAINED: tl.constexpr,
 ):  # fmt: skip
     """As `product_kernel`, of weights in 4 bits, BLOCKS of 32 columns at a time.
 
-    A thread fetches a block at once, four words. Its numbers are multiplied and added up as they are, and
-    then the sum by the group's step.
+    A thread fetches a block at once, four words. Its numbers are multiplied as they are and added up; the
+    sum is then multiplied by the group's step.
     """
-    count: tl.constexpr = K // 32
+    words: tl.constexpr = K // 8
+    stretch: tl.constexpr = BLOCKS * 4
+    up: tl.constexpr = N * words
+    up_pair: tl.constexpr = N * (K // GROUP)
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     inside = rows < N
-    block, word = tl.arange(0, BLOCKS), tl.arange(0, 4)[None, :]
-    place = weight + rows.to(tl.int64)[:, None, None] * (K // 8) + (block[:, None] * 4 + word)[None, :, :]
-    # each thread is to fetch the pair of its own block, not several that lie side by side
-    pairs = groups + tl.max_contiguous(
-        rows[:, None] * (K // GROUP) + (block // (GROUP // 32))[None, :], [1, 1]
-    )
-    up: tl.constexpr = N * (K // 8)
-    raise_pair: tl.constexpr = N * (K // GROUP)
-    mask = inside[:, None] & (block < count)[None, :]
-    some, pair = tl.load(place, mask=mask[:, :, None], other=0), tl.load(pairs, mask=mask, other=0)
+    word, block = tl.arange(0, stretch), tl.arange(0, BLOCKS)
+    place = weight + rows.to(tl.int64)[:, None] * words + word[None, :]
+    pairs = groups + rows[:, None] * (K // GROUP) + (block // (GROUP // 32))[None, :]
+    mask = inside[:, None] & (word < words)[None, :]
+    mask_pair = inside[:, None] & (block * 4 < words)[None, :]
+    some, pair = tl.load(place, mask=mask, other=0), tl.load(pairs, mask=mask_pair, other=0)
     if GATE:
-        other = tl.load(place + up, mask=mask[:, :, None], other=0)
-        other_pair = tl.load(pairs + raise_pair, mask=mask, other=0)
+        other = tl.load(place + up, mask=mask, other=0)
+        other_pair = tl.load(pairs + up_pair, mask=mask_pair, other=0)
     if CHAINED:
         tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()
     sums = tl.zeros((ROWS, BLOCKS), tl.float32)
     ups = tl.zeros((ROWS, BLOCKS), tl.float32)
-    total = tl.zeros((BLOCKS, 4), tl.float32)
-    squares = tl.zeros((BLOCKS, 4), tl.float32)
-    for start in range(0, count, BLOCKS):
-        place += BLOCKS * 4
+    total = tl.zeros((stretch,), tl.float32)
+    squares = tl.zeros((stretch,), tl.float32)
+    for start in range(0, words, stretch):
+        place += stretch
         pairs += BLOCKS * 32 // GROUP
-        mask = inside[:, None] & (start + BLOCKS + block < count)[None, :]
-        next, next_pair = tl.load(place, mask=mask[:, :, None], other=0), tl.load(pairs, mask=mask, other=0)
-        found = tl.zeros((ROWS, BLOCKS, 4), tl.float32)
-        raised = tl.zeros((ROWS, BLOCKS, 4), tl.float32)
-        even = tl.zeros((BLOCKS, 4), tl.float32)
-        odd = tl.zeros((BLOCKS, 4), tl.float32)
-        known = (start + block < count)[:, None]
+        mask = inside[:, None] & (start + stretch + word < words)[None, :]
+        mask_pair = inside[:, None] & (start + stretch + block * 4 < words)[None, :]
+        next, next_pair = tl.load(place, mask=mask, other=0), tl.load(pairs, mask=mask_pair, other=0)
+        found = tl.zeros((ROWS, stretch), tl.float32)
+        raised = tl.zeros((ROWS, stretch), tl.float32)
+        even = tl.zeros((stretch,), tl.float32)
+        odd = tl.zeros((stretch,), tl.float32)
+        known = start + word < words
         for at in tl.static_range(8):
-            columns = (start + block)[:, None] * 32 + at * 4 + word
+            columns = (start + word) // 4 * 32 + at * 4 + word % 4
             values = tl.load(x + columns, mask=known, other=0.0).to(tl.float32)
             if NORM:
                 total += values
@@ -122,18 +123,19 @@ def product_4_kernel(
                 odd += values
             else:
                 even += values
-            found += numbers(some, at) * values[None, :, :]
+            found += numbers(some, bits_256, bits_16, at) * values[None, :]
             if GATE:
-                raised += numbers(other, at) * values[None, :, :]
-        held, added = tl.sum(even + odd, 1)[None, :], tl.sum(256 * even + 16 * odd, 1)[None, :]
+                raised += numbers(other, bits_256, bits_16, at) * values[None, :]
+        held = tl.sum(tl.reshape(even + odd, (1, BLOCKS, 4)), 2)
+        added = tl.sum(tl.reshape(256 * even + 16 * odd, (1, BLOCKS, 4)), 2)
         step, least = step_and_least(pair)
-        sums += step * (tl.sum(found, 2) - added) + least * held
+        sums += step * (tl.sum(tl.reshape(found, (ROWS, BLOCKS, 4)), 2) - added) + least * held
         some, pair = next, next_pair
         if GATE:
             step, least = step_and_least(other_pair)
-            ups += step * (tl.sum(raised, 2) - added) + least * held
-            other = tl.load(place + up, mask=mask[:, :, None], other=0)
-            other_pair = tl.load(pairs + raise_pair, mask=mask, other=0)
+            ups += step * (tl.sum(tl.reshape(raised, (ROWS, BLOCKS, 4)), 2) - added) + least * held
+            other = tl.load(place + up, mask=mask, other=0)
+            other_pair = tl.load(pairs + up_pair, mask=mask_pair, other=0)
     found, raised = tl.sum(sums, 1), tl.sum(ups, 1)
     found, raised = normalised(
         found, raised, tl.sum(total), tl.sum(squares), lifted, rows, inside, epsilon, K, NORM
@@ -170,7 +172,7 @@ def product(x: Tensor, matrix: Matrix, residual: Tensor | None, activation: str,
         return out
     rows, blocks, warps = tile_4(count, matrix.columns)
     product_4_kernel[(triton.cdiv(count, rows),)](
-        x, matrix.weight, matrix.groups.view(torch.int32), *given, *written,
+        x, matrix.weight, matrix.groups.view(torch.int32), *BITS, *given, *written,
         GROUP=matrix.columns // matrix.groups.shape[1], ROWS=rows, BLOCKS=blocks, num_warps=warps, **options,
     )  # fmt: skip
     return out
