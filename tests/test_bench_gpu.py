@@ -6,10 +6,15 @@ import pytest
 import torch
 
 from mtchat.bench.speed import graphics
-from mtchat.bench.speed.graphics import Difference, Player
+from mtchat.bench.speed.graphics import OURS, Difference, Player
+from mtchat.bench.speed.rows import rows
+from mtchat.bench.speed.table import table
+from mtchat.cli.arguments import parse
+from mtchat.cli.bench_gpu import formats
 from mtchat.cli.main import main
 from mtchat.engine.gpu import rival, shapes
 from mtchat.engine.gpu.weights import fused
+from mtchat.errors import UsageError
 
 PARAMETERS = {  # in all, as the models' cards and papers name them, in millions
     "codegen-350M": 357,
@@ -46,6 +51,26 @@ def test_figures_are_those_of_the_times() -> None:
 def test_who_writes_alone_is_not_asked_for_several() -> None:
     alone = Player(player([]).write, None)
     assert "decode_8" not in graphics.played(alone, lambda length: [0] * length, 1)
+
+
+def test_other_formats_of_ours_are_measured_beside_one_generate() -> None:
+    args = parse(["bench", "speed", "--suite", "gpu", "--dtype", "float16", "--also", "int8,int4"])
+    own = formats(args.dtype, args.also)
+    assert own == {OURS: "float16", "mtchat, 8 bits": "int8", "mtchat, 4 bits": "int4"}
+    samples = {
+        (engine, "decode"): [speed]
+        for engine, speed in zip((*own, "generate"), (40, 60, 80, 10), strict=True)
+    }
+    head, _, line = table(
+        rows(samples, graphics.QUANTITIES, (*own, "generate"), "m"), graphics.QUANTITIES, own
+    ).splitlines()
+    assert [cell.strip() for cell in head.split("|")[3:-1]] == [*own, "generate", "×"]
+    assert [cell.strip() for cell in line.split("|")[3:-1]] == ["40", "60", "80", "10", "4.0"]
+
+
+def test_a_format_that_is_not_there_is_told_with_those_that_are() -> None:
+    with pytest.raises(UsageError, match="no format 'int3'; there are: int8, int4"):
+        formats("bfloat16", "int4,int3")
 
 
 def test_the_fraction_is_of_weights_read_once_a_token() -> None:

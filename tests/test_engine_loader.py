@@ -224,6 +224,12 @@ def test_a_hub_model_that_cannot_be_had_is_a_clear_error(name: str, tmp_path: Pa
     assert f"ModelError: cannot get {name!r} from the model hub" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize("name", precision.ON_GPU)
+def test_what_only_a_gpu_computes_is_refused_on_the_processor(name: str) -> None:
+    with pytest.raises(UsageError, match=f"{name} is computed on a GPU; .* --precision quantised"):
+        precision.choose(name, 10**6, 10**9)
+
+
 def test_precision_is_float32_where_it_fits() -> None:
     assert precision.choose("auto", 10**9, 16 * 10**9) == "float32"
     assert precision.choose("auto", 10**9, 6 * 10**9) == "bfloat16"

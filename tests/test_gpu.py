@@ -1,21 +1,25 @@
 """Decoding as a GPU does it, in torch's own words: the ids of a full recompute, whatever is shared."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy
 import pytest
 import torch
 
-from mtchat.core.prompt import Prompt
+from mtchat.core.prompt import ModelCard, Prompt
 from mtchat.core.settings import Sampling
 from mtchat.engine.engine import Engine
-from mtchat.engine.gpu import plain
-from mtchat.engine.gpu.model import GpuDecoder
+from mtchat.engine.gpu import opening, plain
+from mtchat.engine.gpu.model import LIKELIEST, GpuDecoder
 from mtchat.engine.gpu.plain import RUN
-from mtchat.engine.gpu.weights import fused, matrices, matrix, norm_of, obstacle, quantised
+from mtchat.engine.gpu.rounding import in_4_bits, in_8_bits, rounded, whole
+from mtchat.engine.gpu.weights import Layer, Matrix, fused, matrices, matrix, norm_of, obstacle
+from mtchat.engine.precision import ON_GPU
 from mtchat.engine.prefix import shared
 from mtchat.engine.replies import Job
 from mtchat.engine.sampling import Chooser
+from mtchat.errors import ModelError
 from tests.engine_models import gpu_engine, interrupted, random_engine, random_model, tiny_tokenizer
 
 KINDS = (("qwen2", 1), ("codegen", RUN))
@@ -136,7 +140,7 @@ def test_a_product_needs_no_normalised_copy_of_its_input() -> None:
 @pytest.mark.parametrize("kind", ["qwen2", "codegen"])
 def test_weights_in_8_bits_are_near_the_whole_ones_and_computed_exactly(kind: str) -> None:
     """Near: half a step of 1/127 of a row's largest weight. Exactly: as their products with their scales."""
-    whole, small = fused(random_model(kind, 300)), quantised(fused(random_model(kind, 300)))
+    whole, small = fused(random_model(kind, 300)), rounded(fused(random_model(kind, 300)), in_8_bits)
     x = torch.randn(3, whole.embedding.shape[1])
     for one, other in zip(matrices(whole), matrices(small), strict=True):
         assert other.weight.dtype == torch.int8
@@ -155,12 +159,103 @@ def test_weights_in_8_bits_are_near_the_whole_ones_and_computed_exactly(kind: st
     assert abs(one - other).mean() < 0.1 * one.std()
 
 
+WIDE: dict[str, dict[str, Any]] = {
+    "codegen": {"n_embd": 64},
+    "qwen2": {"intermediate_size": 80},
+}  # 80 is no multiple of 32
+
+
+@pytest.mark.parametrize("kind", WIDE)
+def test_weights_in_4_bits_are_near_the_whole_ones_and_computed_exactly(kind: str) -> None:
+    """Near: a group's error is no larger than that of 15 equal steps over its range, rounded to float16."""
+    x = torch.randn(3, 320)
+    for one in matrices(fused(random_model(kind, 300, **WIDE[kind]))):
+        other = in_4_bits(one)
+        assert (other.groups is None) == bool(one.columns % 32)
+        back = whole(other, torch.float32)
+        if other.groups is not None:
+            assert (other.weight.dtype, other.columns) == (torch.int32, one.columns)
+            error = (back - one.weight).view(-1, 32).square().sum(1)
+            assert (error <= spaced(one.weight.view(-1, 32))[1] + 1e-9).all()
+        exact = matrix(back, one.bias, one.norm)
+        vector = x[:, : one.columns]
+        torch.testing.assert_close(plain.product(vector, other), plain.product(vector, exact))
+        torch.testing.assert_close(other.lifted, exact.lifted)
+        torch.testing.assert_close(other.shift, exact.shift)
+
+
+def spaced(groups: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Groups (..., 32) as the nearest of 16 equally spaced numbers of their range, and the squared errors."""
+    least, most = groups.amin(1, keepdim=True), groups.amax(1, keepdim=True)
+    step, least = ((most - least) / 15).half().float(), least.half().float()
+    found = ((groups - least) / step).round().clamp(0, 15) * step + least
+    return found, (found - groups).square().sum(1)
+
+
+def test_the_search_finds_groups_that_are_nearer_than_their_range_gives() -> None:
+    weight = torch.randn(64, 256, generator=torch.Generator().manual_seed(2)) / 50
+    back = whole(in_4_bits(Matrix(weight, None)), torch.float32)
+    ours = (back - weight).square().sum()
+    assert ours < 0.8 * spaced(weight.view(-1, 32))[1].sum()
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -0.3, 1e-9])
+def test_groups_of_equal_weights_have_4_bits_too(value: float) -> None:
+    made = in_4_bits(Matrix(torch.full((3, 64), value), None))
+    torch.testing.assert_close(whole(made, torch.float32), torch.full((3, 64), value), atol=1e-7, rtol=1e-3)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("kind", WIDE)
+def test_ids_in_4_bits_are_those_of_a_recompute_with_the_weights_they_stand_for(kind: str) -> None:
+    weights = rounded(fused(random_model(kind, 300, **WIDE[kind])), in_4_bits)
+    spread = replace(weights, layers=tuple(map(given_back, weights.layers)), head=floats(weights.head))
+    assert weights.head.weight.dtype == torch.int8
+    assert weights.bytes < spread.bytes / 4
+    ours, theirs = GpuDecoder(weights, 100), GpuDecoder(spread, 100)
+    ids = list(range(3, 30))
+    place = ours.board(1)
+    slots = numpy.arange(60)
+    place.tables[0, :60] = torch.arange(60)
+    ours.forward([(ids[:-1], slots[: len(ids) - 1])])
+    place.ids[0], place.lengths[0] = ids[-1], len(ids) - 1
+    for _ in range(12):  # of a step that shares what it has read, and of one that reads all again
+        ours.write(place, LIKELIEST)
+        *_, logits = theirs.open(ids).read()
+        assert int(place.ids[0]) == int(logits.argmax())
+        ids.append(int(place.ids[0]))
+
+
+def given_back(layer: Layer) -> Layer:
+    gates, down = layer.gates and floats(layer.gates), layer.down and floats(layer.down)
+    return Layer(floats(layer.inward), floats(layer.outward), gates, down)
+
+
+def floats(rounded: Matrix) -> Matrix:
+    """A layer of the float32 weights that its numbers stand for."""
+    return matrix(whole(rounded, torch.float32), rounded.bias, rounded.norm)
+
+
+def test_what_a_step_reads_counts_the_scales() -> None:
+    weight = torch.randn(8, 64)
+    assert Matrix(weight, None).bytes == 8 * 64 * 4
+    assert in_8_bits(Matrix(weight, None)).bytes == 8 * 64 + 8 * 4
+    assert in_4_bits(Matrix(weight, None)).bytes == 8 * 64 // 2 + 8 * 2 * 4
+
+
 @pytest.mark.parametrize("changes", [{}, {"activation_function": "relu"}])
 def test_a_model_that_the_kernels_cannot_compute_is_known(changes: dict[str, Any]) -> None:
     model = random_model("codegen", 64, **changes)
     assert bool(obstacle(model.config, type(model).__name__)) == bool(changes)
     other = random_model("lfm2", 64)
     assert obstacle(other.config, type(other).__name__)
+
+
+@pytest.mark.parametrize("name", ON_GPU)
+def test_what_the_kernels_cannot_compute_is_not_rounded(name: str) -> None:
+    card = ModelCard("tiny", "Lfm2ForCausalLM", precision=name)
+    with pytest.raises(ModelError, match=f"cannot compute tiny in {name}: the architecture Lfm2"):
+        opening.engine(random_model("lfm2", 64), tiny_tokenizer(), card)
 
 
 def test_a_model_is_not_held_twice() -> None:

@@ -13,7 +13,8 @@ import torch
 
 from mtchat.engine.gpu import plain
 from mtchat.engine.gpu.model import LIKELIEST, GpuDecoder
-from mtchat.engine.gpu.weights import fused, quantised
+from mtchat.engine.gpu.rounding import in_4_bits, in_8_bits, rounded, whole
+from mtchat.engine.gpu.weights import Matrix, fused
 from tests.engine_models import random_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # of the interpreter
@@ -24,10 +25,11 @@ if ON == "cpu" and not os.environ.get("TRITON_INTERPRET"):
     pytest.skip("no GPU is here, and TRITON_INTERPRET=1 is not set", allow_module_level=True)
 
 from mtchat.engine.gpu import kernels  # noqa: E402 - it cannot be imported where triton is not
-from mtchat.engine.gpu.kernels import products  # noqa: E402
+from mtchat.engine.gpu.kernels import vector  # noqa: E402
+from mtchat.engine.gpu.kernels.whole import given_back  # noqa: E402
 
 MODELS: dict[str, dict[str, Any]] = {
-    "codegen": {},
+    "codegen": {"n_embd": 64},
     "qwen2": {},
     "qwen2 of one key head a head": {"num_key_value_heads": 4},
     "qwen2 of odd sizes": {"hidden_size": 60, "intermediate_size": 77, "num_attention_heads": 3,
@@ -35,10 +37,14 @@ MODELS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+WAYS = {8: in_8_bits, 4: in_4_bits}
+
+
 @pytest.fixture(autouse=True)
 def inference(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     if ON == "cpu":  # the interpreter takes milliseconds for a program, whatever its size
-        monkeypatch.setattr(products, "tile", lambda *sizes: (256, 32, 4))
+        monkeypatch.setattr(vector, "tile", lambda *sizes: (256, 32, 4))
+        monkeypatch.setattr(vector, "tile_4", lambda *sizes: (256, 2, 4))
     with torch.inference_mode():
         yield
 
@@ -49,7 +55,7 @@ def model(request: pytest.FixtureRequest) -> Any:
 
 
 def decoders(model: Any, bits: int) -> tuple[GpuDecoder, GpuDecoder]:
-    weights = fused(model) if bits == 32 else quantised(fused(model))
+    weights = fused(model) if bits == 32 else rounded(fused(model), WAYS[bits])
     return GpuDecoder(weights, 600, kernels), GpuDecoder(weights, 600)
 
 
@@ -68,7 +74,7 @@ def filled(decoder: GpuDecoder, lengths: list[int]) -> plain.Board:
     return place
 
 
-@pytest.mark.parametrize("bits", [32, 8])
+@pytest.mark.parametrize("bits", [32, 8, 4])
 @pytest.mark.parametrize("lengths", [[0], [1], [37], [140], [5, 120], [64, 1, 0, 100]])
 def test_a_step_is_the_plain_one(model: Any, lengths: list[int], bits: int) -> None:
     ours, theirs = decoders(model, bits)
@@ -137,7 +143,7 @@ def test_a_product_in_16_bits_is_nearer_the_truth_than_torchs(dtype: torch.dtype
         assert (ours - exact).norm() <= 1.2 * (theirs - exact).norm()
 
 
-@pytest.mark.parametrize("bits", [16, 8])
+@pytest.mark.parametrize("bits", [16, 8, 4])
 @pytest.mark.parametrize("lanes", [1, 5, 20])
 @pytest.mark.parametrize("kind", ["codegen", "qwen2"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -147,14 +153,14 @@ def test_products_of_few_lanes_are_the_plain_ones(
     if ON == "cpu" and dtype == torch.bfloat16:
         pytest.skip("Triton's interpreter multiplies the bits of bfloat16 as if they were whole numbers")
     weights = fused(random_model(kind, 300, spread=0.05).to(ON, dtype))
-    weights = quantised(weights) if bits == 8 else weights
+    weights = rounded(weights, WAYS[bits]) if bits < 16 else weights
     layer = weights.layers[0]
     width = layer.outward.weight.shape[0]
     ways = {plain.GELU: layer.inward, plain.GATE: layer.gates, "": layer.outward, "head": weights.head}
     for activation, each in ways.items():
         if each is None:
             continue
-        x = torch.randn(lanes, each.weight.shape[1], device=ON, dtype=dtype)
+        x = torch.randn(lanes, each.columns, device=ON, dtype=dtype)
         how = {"activation": activation, "first": width} if activation != "head" else {}
         residual = torch.randn(lanes, width, device=ON, dtype=dtype) if not activation else None
         ours = kernels.product(x, each, residual, **how).float()
@@ -162,6 +168,16 @@ def test_products_of_few_lanes_are_the_plain_ones(
             x.float(), floated(each), None if residual is None else residual.float(), **how
         )
         assert (ours - theirs).norm() <= 0.02 * theirs.norm(), activation
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("shape", [(7, 96), (130, 64)])
+def test_weights_in_4_bits_are_given_back_as_plainly(shape: tuple[int, int], dtype: torch.dtype) -> None:
+    rounded = in_4_bits(Matrix(torch.randn(shape, device=ON), None))
+    made = given_back(rounded, dtype)
+    assert made.groups is None
+    spacing = torch.finfo(dtype).eps
+    torch.testing.assert_close(made.weight, whole(rounded, dtype), rtol=spacing, atol=1e-6)
 
 
 def floated(matrix: Any) -> Any:
@@ -172,8 +188,7 @@ def floated(matrix: Any) -> Any:
     old = matrix.norm
     norm = old and Norm(old.weight.float(), None if old.bias is None else old.bias.float(), old.epsilon)
     bias = None if matrix.bias is None else matrix.bias.float()
-    weight = matrix.weight.float()
-    return made(weight if matrix.scales is None else weight * matrix.scales[:, None], bias, norm)
+    return made(whole(matrix, torch.float32), bias, norm)
 
 
 def doubled(matrix: Any) -> Any:

@@ -118,7 +118,7 @@ def model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--family", default="", help="how the model is prompted; chosen by the model if left out"
     )
-    formats = ["auto", "quantised", "float32", "bfloat16", "float16", "int8"]
+    formats = ["auto", "quantised", "float32", "bfloat16", "float16", "int8", "int4"]
     parser.add_argument("--precision", default="auto", choices=formats)
 
 
@@ -238,7 +238,10 @@ def speed(parser: argparse.ArgumentParser) -> None:
         "--shapes", default="", metavar="NAMES", help="gpu: codegen-350M,codegen-2B and so on; all"
     )
     parser.add_argument(
-        "--dtype", default="bfloat16", choices=["bfloat16", "float16", "int8"], help="gpu: number format"
+        "--dtype", default="bfloat16", choices=["bfloat16", "float16"], help="gpu: number format"
+    )
+    parser.add_argument(
+        "--also", default="", metavar="FORMATS", help="gpu: mtchat in other formats too: int8,int4"
     )
     parser.add_argument("--static", action="store_true", help="gpu: generate with a static cache too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the model's rows to a file")

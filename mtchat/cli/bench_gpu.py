@@ -38,7 +38,8 @@ def bench_gpu(args: argparse.Namespace) -> None:
     for name in names:
         if name not in shapes.SHAPES:
             raise UsageError(f"no shape {name!r}; there are: {', '.join(shapes.SHAPES)}")
-    print(f"mtchat {__version__}; {devices.gpus()[0]}, {rival.versions()}, {args.dtype}, {date.today()}")
+    own = ", ".join(formats(args.dtype, args.also).values())
+    print(f"mtchat {__version__}; {devices.gpus()[0]}, {rival.versions()}, {own}, {date.today()}")
     print(f"random weights of true sizes; medians of {args.repeats or REPEATS} runs (least–most)\n")
     written: list[Row] = []
     with progress(View.of(sys.stderr)) as say:
@@ -51,54 +52,94 @@ def bench_gpu(args: argparse.Namespace) -> None:
 
 
 def shape(name: str, args: argparse.Namespace, say: Callable[[str], None]) -> list[Row]:
-    from mtchat.engine.gpu import opening, rival, shapes
+    """The rows of a shape, with their table: generate, then ours in each format, which consumes a model."""
+    from mtchat.engine.gpu import rival, shapes
 
     repeats = args.repeats or REPEATS
     say(f"{name}: random weights")
-    int8 = args.dtype == "int8"  # generate then computes in bfloat16
-    model = shapes.build(name, "cuda", "bfloat16" if int8 else args.dtype)
-    words, random = model.config.vocab_size, Random(0)
-
-    def prompt(length: int) -> list[int]:
-        return [random.randrange(words) for _ in range(length)]
-
+    model = shapes.build(name, "cuda", args.dtype)
+    prompt = prompts(model.config.vocab_size)
     context = prompt(graphics.CONTEXT)
-    samples: dict[tuple[str, str], list[float]] = {}
     copies = [rival.copied() for _ in range(repeats)]
+    samples = generated(name, model, args, prompt, say)
+    peers = list(dict.fromkeys(engine for engine, _ in samples))
+    theirs, *_ = rival.Generate(model).write(context, graphics.WRITTEN)
+    logits, dtype = rival.along(model, context, theirs), model.dtype
+    own, mine, sizes = formats(args.dtype, args.also), theirs, {}
+    for subject, precision in own.items():
+        say(f"{name}: {subject}")
+        ours = opened(name, model or shapes.build(name, "cuda", args.dtype), precision)
+        model = None
+        found = graphics.played(Player(ours.write, ours.together), prompt, repeats)
+        samples |= {(subject, quantity): values for quantity, values in found.items()}
+        sizes[subject] = ours.engine.decoder.weights.bytes
+        if subject == OURS:
+            mine, *_ = ours.write(context, graphics.WRITTEN)
+        del ours
+        gc.collect()
+        rival.release()
+    copies += [rival.copied() for _ in range(repeats)]
+    samples[OURS, graphics.COPY.name] = [each / 1e9 for each in copies]
+    for subject, size in sizes.items():
+        decode = samples[subject, graphics.DECODE.name]
+        samples[subject, graphics.FRACTION.name] = graphics.fraction(decode, size, statistics.median(copies))
+    found_rows = rows(samples, graphics.QUANTITIES, (*own, *peers), name)
+    print(f"### {name}\n")
+    sys.stdout.write(table(found_rows, graphics.QUANTITIES, own))
+    equal, gap, spacing = rival.parting(logits, dtype, mine, theirs)
+    print(f"\n{Difference(equal, len(theirs), gap, spacing)}\n", flush=True)
+    return found_rows
+
+
+def formats(dtype: str, also: str) -> dict[str, str]:
+    """The number formats that ours is measured in, by what each is called in the table."""
+    names = [each for each in also.split(",") if each]
+    for name in names:
+        if name not in graphics.ROUNDED:
+            raise UsageError(f"no format {name!r}; there are: {', '.join(graphics.ROUNDED)}")
+    return {OURS: dtype} | {graphics.ROUNDED[name]: name for name in names}
+
+
+def prompts(words: int) -> Callable[[int], list[int]]:
+    """What gives another prompt of so many ids each time, the same ones in each run."""
+    random = Random(0)
+    return lambda length: [random.randrange(words) for _ in range(length)]
+
+
+def generated(
+    name: str,
+    model: Any,
+    args: argparse.Namespace,
+    prompt: Callable[[int], list[int]],
+    say: Callable[[str], None],
+) -> dict[tuple[str, str], list[float]]:
+    """What generate gives, by its name and the quantity."""
+    from mtchat.engine.gpu import rival
+
+    samples: dict[tuple[str, str], list[float]] = {}
     peers = {DYNAMIC: rival.Generate(model)} | ({STATIC: rival.Generate(model, True)} if args.static else {})
     for peer, made in peers.items():
         say(f"{name}: {peer}")
         # compiling once more for every number of replies would take minutes
         player = Player(made.write, None if made.static else made.together)
         try:
-            found = graphics.played(player, prompt, min(repeats, MOST))
+            found = graphics.played(player, prompt, min(args.repeats or REPEATS, MOST))
         except Exception as error:  # whatever compiling meets is no reason to lose the rest
             print(f"note: {name} with {peer} is left out: {type(error).__name__}: {error}".split("\n")[0])
             continue
         samples |= {(peer, quantity): values for quantity, values in found.items()}
-    theirs, *_ = peers[DYNAMIC].write(context, graphics.WRITTEN)
-    logits, dtype = rival.along(model, context, theirs), model.dtype
-    say(f"{name}: {OURS}")
-    engine: Any = opening.engine(model, shapes.tokenizer(words), shapes.card(name, model, args.dtype))
+    return samples
+
+
+def opened(name: str, model: Any, precision: str) -> "Ours":
+    from mtchat.engine.gpu import opening, shapes
+
+    tokenizer = shapes.tokenizer(model.config.vocab_size)
+    engine: Any = opening.engine(model, tokenizer, shapes.card(name, model, precision))
     if engine.writers is None:
         raise MtchatError("there is no Triton here, which computes on a GPU: pip install triton")
     engine.ends = frozenset()
-    ours = Ours(engine)
-    found = graphics.played(Player(ours.write, ours.together), prompt, repeats)
-    samples |= {(OURS, quantity): values for quantity, values in found.items()}
-    copies += [rival.copied() for _ in range(repeats)]
-    samples[OURS, graphics.COPY.name] = [each / 1e9 for each in copies]
-    share = graphics.fraction(
-        found[graphics.DECODE.name], engine.decoder.weights.bytes, statistics.median(copies)
-    )
-    samples[OURS, graphics.FRACTION.name] = share
-    mine, *_ = ours.write(context, graphics.WRITTEN)
-    found_rows = rows(samples, graphics.QUANTITIES, (OURS, *peers), name)
-    print(f"### {name}\n")
-    sys.stdout.write(table(found_rows, graphics.QUANTITIES))
-    equal, gap, spacing = rival.parting(logits, dtype, mine, theirs)
-    print("" if int8 else f"\n{Difference(equal, len(theirs), gap, spacing)}\n", flush=True)
-    return found_rows
+    return Ours(engine)
 
 
 @dataclass(frozen=True)

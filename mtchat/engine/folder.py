@@ -12,7 +12,7 @@ from mtchat.engine.codegen import licences, qkv, tokenizer25
 from mtchat.engine.devices import GPU
 from mtchat.engine.facts import facts
 from mtchat.engine.header import parameters
-from mtchat.engine.precision import BYTES, INT8
+from mtchat.engine.precision import BYTES
 from mtchat.errors import ModelError
 
 if TYPE_CHECKING:
@@ -53,10 +53,11 @@ def open_folder(
     device: str,
     cache: Path,
     report: Report,
-    int8: bool = False,
+    rounded: str = "",
 ) -> "Engine":
     """Memory-map the weights where they are stored as they are computed with.
 
+    On a GPU they can be `rounded` afterwards, to a format that is named by it.
     The network is asked for nothing but what CodeGen2.5's folders lack.
     """
     with lean.quickly(spared=device == "cpu") as transformers:
@@ -88,7 +89,7 @@ def open_folder(
             chat=bool(getattr(tokenizer, "chat_template", None)),
             context=context(model.config),
             fingerprint=fingerprint,
-            precision=INT8 if int8 else precision,
+            precision=rounded or precision,
             licence=licence,
             notes=tuple(filter(None, (*notes, licences.note(licence)))),
             marks=frozenset(tokenizer.added_tokens_encoder),

@@ -11,7 +11,7 @@ from mtchat.engine.fingerprint import fingerprint as hash_weights
 from mtchat.engine.folder import open_folder, stored, weights
 from mtchat.engine.header import parameters
 from mtchat.engine.native import opening
-from mtchat.engine.precision import AUTO, INT8, QUANTISED, choose, machine_memory, of_gpu
+from mtchat.engine.precision import AUTO, ON_GPU, QUANTISED, choose, machine_memory, of_gpu
 from mtchat.errors import ModelError
 
 if TYPE_CHECKING:
@@ -48,11 +48,9 @@ def load(
             raise ModelError(f"no model at {path}; `mtchat models` lists those that can be had")
         path = fetch(str(source), report)
     files = [path] if path.is_file() else weights(path)
-    int8 = precision == INT8 and device != "cpu"
-    if int8:
-        precision = of_gpu(stored(path))
+    rounded = precision if precision in ON_GPU and device != "cpu" else ""
     if device != "cpu":
-        precision = of_gpu(stored(path)) if precision in (AUTO, QUANTISED) else precision
+        precision = of_gpu(stored(path)) if precision in (AUTO, QUANTISED, *ON_GPU) else precision
     elif precision in (AUTO, QUANTISED):
         why = opening.obstacle(path)
         if not why:
@@ -67,7 +65,7 @@ def load(
         convert(path, folder, chosen, report)
         path = folder
     report("loading the model", None)
-    return open_folder(path, name, known, chosen, device, cache, report, int8)
+    return open_folder(path, name, known, chosen, device, cache, report, rounded)
 
 
 def fetch(name: str, report: Report) -> Path:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from mtchat.errors import ModelError, UsageError
 
-AUTO, QUANTISED, INT8 = "auto", "quantised", "int8"
+AUTO, QUANTISED, INT8, INT4 = "auto", "quantised", "int8", "int4"
+ON_GPU = (INT8, INT4)  # what only a GPU computes
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 BY_ITSELF = ("float32", "bfloat16")  # float16 has no room for large numbers, and is slow without a GPU
 SHARE = 0.6
@@ -19,9 +20,9 @@ def choose(wanted: str, parameters: int, memory: int) -> str:
     for what does not fit otherwise. The choice goes by the machine's memory and not by what is free now,
     because a replay must choose the same.
     """
-    if wanted == INT8:
+    if wanted in ON_GPU:
         raise UsageError(
-            "int8 is computed on a GPU; on the processor, --precision quantised has 8 bits or less"
+            f"{wanted} is computed on a GPU; on the processor, --precision quantised has 8 bits or less"
         )
     if wanted != AUTO:
         if wanted not in BYTES:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from mtchat.bench.speed.rows import Quantity
 
 OURS, DYNAMIC, STATIC = "mtchat", "generate", "generate, static cache"
+ROUNDED = {"int8": "mtchat, 8 bits", "int4": "mtchat, 4 bits"}
 CONTEXT, WRITTEN = 100, 256
 WARMING = 24  # tokens that are written before anything counts
 BATCHES = (8, 40)

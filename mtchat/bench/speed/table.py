@@ -1,16 +1,19 @@
 """Rows as a table to read: medians with their spread, and how many times better we are than each peer."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from mtchat.bench.speed.rows import Quantity, Row, better
 
 
-def table(rows: Sequence[Row], quantities: Iterable[Quantity]) -> str:
-    """Markdown; the first engine is ours. A quantity that ours does not have is left out."""
+def table(rows: Sequence[Row], quantities: Iterable[Quantity], own: Collection[str] = ()) -> str:
+    """Markdown; the first engine is ours. A quantity that ours does not have is left out.
+
+    Others of our `own` stand beside it, and it is not compared with them.
+    """
     engines = list(dict.fromkeys(row.engine for row in rows))
     found = {(row.engine, row.name): row for row in rows}
     ours, *peers = engines
-    cells = [["", "unit", ours, *(cell for peer in peers for cell in (peer, "×"))]]
+    cells = [["", "unit", ours, *(cell for peer in peers for cell in (peer, "×")[: 2 - (peer in own)])]]
     for quantity in quantities:
         mine = found.get((ours, quantity.name))
         if mine is None:
@@ -19,7 +22,9 @@ def table(rows: Sequence[Row], quantities: Iterable[Quantity]) -> str:
         for peer in peers:
             theirs = found.get((peer, quantity.name))
             other = theirs or found.get((peer, quantity.like))
-            line += [value(theirs) if theirs else "", f"{better(mine, other, quantity):.1f}" if other else ""]
+            line.append(value(theirs) if theirs else "")
+            if peer not in own:
+                line.append(f"{better(mine, other, quantity):.1f}" if other else "")
         cells.append(line)
     return aligned(cells)
 

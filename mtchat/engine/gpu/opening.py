@@ -9,12 +9,14 @@ from mtchat.engine.engine import Engine
 from mtchat.engine.gpu.lanes import lanes
 from mtchat.engine.gpu.model import GpuDecoder, slots
 from mtchat.engine.gpu.plain import RUN
-from mtchat.engine.gpu.weights import fused, obstacle, quantised
-from mtchat.engine.precision import INT8
+from mtchat.engine.gpu.rounding import in_4_bits, in_8_bits, rounded
+from mtchat.engine.gpu.weights import fused, obstacle
+from mtchat.engine.precision import INT4, INT8
 from mtchat.errors import ModelError
 
 SMALL = 2 << 30  # bytes: a step over fewer is so short that starting it counts
 SHARE = 0.6  # of the memory that is free beside the weights
+ROUNDED = {INT8: in_8_bits, INT4: in_4_bits}
 
 
 def engine(model: Any, tokenizer: Any, card: ModelCard) -> Engine:
@@ -25,15 +27,18 @@ def engine(model: Any, tokenizer: Any, card: ModelCard) -> Engine:
     spread = len({each.device for each in model.parameters()}) > 1
     why = "several GPUs" if spread else obstacle(model.config, type(model).__name__)
     if why or not importlib.util.find_spec("triton"):
-        if card.precision == INT8:
+        if card.precision in ROUNDED:
+            reason = why or "no Triton is here"
             raise ModelError(
-                f"cannot compute {card.name} in 8 bits: {why or 'no Triton is here'}; leave --precision out"
+                f"cannot compute {card.name} in {card.precision}: {reason}; leave --precision out"
             )
         return Engine(TorchDecoder(model), tokenizer, card, configs=configs)
     from mtchat.engine.gpu import kernels
 
     with torch.inference_mode():
-        weights = quantised(fused(model)) if card.precision == INT8 else fused(model)
+        weights = fused(model)
+        if card.precision in ROUNDED:
+            weights = rounded(weights, ROUNDED[card.precision])
         torch.cuda.empty_cache()
         free, _ = torch.cuda.mem_get_info(weights.embedding.device)
         run = RUN if weights.bytes < SMALL else 1

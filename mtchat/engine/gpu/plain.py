@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mtchat.engine.gpu.rounding import whole
 from mtchat.engine.gpu.weights import Matrix, Norm, Shape, Weights
 
 GELU, GATE = "gelu", "gate"
@@ -101,10 +102,10 @@ def product(
     """
     x = normalised(x, matrix.norm)
     if matrix.scales is None:
-        out = functional.linear(x, matrix.weight, matrix.bias)
+        out = functional.linear(x, whole(matrix, x.dtype), matrix.bias)
     else:
-        whole = functional.linear(x, matrix.weight.to(x.dtype)).float() * matrix.scales
-        out = (whole if matrix.bias is None else whole + matrix.bias).to(x.dtype)
+        sums = functional.linear(x, matrix.weight.to(x.dtype)).float() * matrix.scales
+        out = (sums if matrix.bias is None else sums + matrix.bias).to(x.dtype)
     if activation == GELU:
         torch.ops.aten.gelu_(out[:, first:], approximate="tanh")
     elif activation == GATE:

@@ -1,7 +1,7 @@
 """The weights of a transformers model as few large matrices, so that a token's step reads each once."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,6 +24,10 @@ class Matrix:
     `lifted` (N,) is the sum over K of each row times the norm's weight, and `shift` (N,) what the norm's bias
     and the layer's own add: with them a product needs no normalised copy of its input. Where there are
     `scales` (N,), the weight is whole numbers of 8 bits, and each row is that times its scale.
+
+    Where there are `groups` (N, K / G, 2), the weight is words (N, K / 8) of 32 bits, numbers of 4: column
+    32 b + 4 p + j is the p-th number, from the low bits on, of word 4 b + j. A group is a step, which is
+    times the numbers of its G columns, and a least, which is added.
     """
 
     weight: Tensor
@@ -32,6 +36,17 @@ class Matrix:
     lifted: Tensor | None = None
     shift: Tensor | None = None
     scales: Tensor | None = None
+    groups: Tensor | None = None
+
+    @property
+    def columns(self) -> int:
+        return self.weight.shape[1] * (1 if self.groups is None else 8)
+
+    @property
+    def bytes(self) -> int:
+        """Of the weight and what gives it back."""
+        parts = [each for each in (self.weight, self.scales, self.groups) if each is not None]
+        return sum(each.numel() * each.element_size() for each in parts)
 
 
 @dataclass(frozen=True)
@@ -74,7 +89,7 @@ class Weights:
     @property
     def bytes(self) -> int:
         """What one token's step reads."""
-        return sum(each.weight.numel() * each.weight.element_size() for each in matrices(self))
+        return sum(each.bytes for each in matrices(self))
 
 
 def matrix(weight: Tensor, bias: Tensor | None, norm: Norm | None = None) -> Matrix:
@@ -87,33 +102,6 @@ def matrix(weight: Tensor, bias: Tensor | None, norm: Norm | None = None) -> Mat
         add = rows_times(weight, norm.bias)
         shift = add if shift is None else shift + add
     return Matrix(weight, bias, norm, lifted, shift)
-
-
-def in_8_bits(matrix: Matrix) -> Matrix:
-    """The nearest whole numbers of each row over the largest of them, which is 127."""
-    scales = torch.cat([part.float().abs().amax(1) for part in torch.split(matrix.weight, 4096)]) / 127
-    scales = scales.clamp(min=torch.finfo(torch.float32).tiny)
-    weight = torch.empty_like(matrix.weight, dtype=torch.int8, memory_format=torch.contiguous_format)
-    for first in range(0, len(weight), 4096):
-        rows = slice(first, first + 4096)
-        weight[rows] = (matrix.weight[rows].float() / scales[rows, None]).round().to(torch.int8)
-    lifted, shift = matrix.lifted, matrix.shift
-    if matrix.norm is not None and matrix.norm.bias is not None:
-        lifted = rows_times(weight, matrix.norm.weight) * scales
-        shift = rows_times(weight, matrix.norm.bias) * scales
-        shift = shift if matrix.bias is None else shift + matrix.bias.float()
-    return replace(matrix, weight=weight, scales=scales, lifted=lifted, shift=shift)
-
-
-@torch.no_grad()
-def quantised(weights: Weights) -> Weights:
-    """All matrices that a step reads in 8 bits, one after the other; the embedding stays."""
-
-    def small(layer: Layer) -> Layer:
-        gates, down = layer.gates and in_8_bits(layer.gates), layer.down and in_8_bits(layer.down)
-        return Layer(in_8_bits(layer.inward), in_8_bits(layer.outward), gates, down)
-
-    return replace(weights, layers=tuple(map(small, weights.layers)), head=in_8_bits(weights.head))
 
 
 def rows_times(weight: Tensor, vector: Tensor) -> Tensor:
