@@ -171,7 +171,7 @@ def through(
         both = inner[:, 2 * width :]
         if attended.data_ptr() != both.data_ptr():
             both[:, :width] = attended
-        return product(both, layer.outward, residual=x)
+        return product(both, layer.outward, residual=x, late=width)
     attended = attend(number, product(x, layer.inward))
     x = product(attended, layer.outward, residual=x)
     return product(product(x, layer.gates, activation=GATE), layer.down, residual=x)

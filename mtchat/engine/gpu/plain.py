@@ -93,12 +93,18 @@ def normalised(x: Tensor, norm: Norm | None) -> Tensor:
 
 
 def product(
-    x: Tensor, matrix: Matrix, residual: Tensor | None = None, activation: str = "", first: int = 0
+    x: Tensor,
+    matrix: Matrix,
+    residual: Tensor | None = None,
+    activation: str = "",
+    first: int = 0,
+    late: int = 0,
 ) -> Tensor:
     """x (B, K) through a layer (N, K), with its normalisation before it: (B, N).
 
     `activation` is none, GELU of the columns from the `first` on, or GATE: the upper half of the columns are
-    gates of the lower, and (B, N / 2) come out.
+    gates of the lower, and (B, N / 2) come out. Where `late` is not 0, all but so many of the first columns
+    of x are older than what was computed last: a kernel can take them before that is done.
     """
     x = normalised(x, matrix.norm)
     if matrix.scales is None:

@@ -18,11 +18,17 @@ WIDEST = 64  # lanes that are taken at once
 
 
 def product(
-    x: Tensor, matrix: Matrix, residual: Tensor | None = None, activation: str = "", first: int = 0
+    x: Tensor,
+    matrix: Matrix,
+    residual: Tensor | None = None,
+    activation: str = "",
+    first: int = 0,
+    late: int = 0,
 ) -> Tensor:
     """As `plain.product`."""
-    one = len(x) == 1
-    return (vector.product if one else products)(x, matrix, residual, activation, first)
+    if len(x) == 1:
+        return vector.product(x, matrix, residual, activation, first, late)
+    return products(x, matrix, residual, activation, first)
 
 
 @triton.jit

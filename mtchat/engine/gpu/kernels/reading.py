@@ -65,12 +65,12 @@ def read_kernel(
         seen = known[:, None] & (d < D)
         key = tl.load(keys + places, mask=seen, other=0.0)
         value = tl.load(values + places, mask=seen, other=0.0)
-        scores = tl.dot(queries, tl.trans(key)) * scale
+        scores = tl.dot(queries, tl.trans(key), input_precision="ieee") * scale
         scores = tl.where(n[None, :] <= at[:, None], scores, float("-inf"))
         above = tl.maximum(most, tl.max(scores, 1))
         shares = tl.exp(scores - above[:, None])
         fade = tl.exp(most - above)
-        sums = tl.dot(shares.to(dtype), value, sums * fade[:, None])
+        sums = tl.dot(shares.to(dtype), value, sums * fade[:, None], input_precision="ieee")
         total = total * fade + tl.sum(shares, 1)
         most = above
     goal = out + token * out_stride + head * D + d

@@ -19,29 +19,36 @@ from mtchat.engine.gpu.weights import Matrix
 def product_kernel(
     x, weight, stride, scales, bias, lifted, residual, norm, out, epsilon, first,
     N: tl.constexpr, K: tl.constexpr, NORM: tl.constexpr, BIAS: tl.constexpr, RESIDUAL: tl.constexpr,
-    SCALED: tl.constexpr,
+    SCALED: tl.constexpr, LATE: tl.constexpr,
     GELU: tl.constexpr, GATE: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHAINED: tl.constexpr,
 ):  # fmt: skip
-    """One vector through a linear layer, ROWS of its rows in each program."""
+    """One vector through a linear layer, ROWS of its rows in each program.
+
+    Of the vector, all but the first LATE were given before the kernel before this one: they are taken first.
+    """
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     inside = rows < N
     begin = tl.arange(0, COLUMNS)
     place = weight + rows.to(tl.int64)[:, None] * stride + begin[None, :]
     # weights are fetched before the vector is known, and always one stretch ahead
     mask = inside[:, None] & (begin < K)[None, :]
-    some = tl.load(place, mask=mask, other=0)
+    some = tl.load(place + LATE % K, mask=mask, other=0)
     other = tl.load(place + N * stride, mask=mask, other=0) if GATE else some
-    if CHAINED:
-        tl.extra.cuda.gdc_wait()
-        tl.extra.cuda.gdc_launch_dependents()
     sums = tl.zeros((ROWS, COLUMNS), tl.float32)
     ups = tl.zeros((ROWS, COLUMNS), tl.float32)
     total = tl.zeros((COLUMNS,), tl.float32)
     squares = tl.zeros((COLUMNS,), tl.float32)
-    for start in range(0, K, COLUMNS):
+    for start in range(LATE, K, COLUMNS):
+        next = tl.load(place + (start + COLUMNS) % K, mask=inside[:, None], other=0)
+        sums += some.to(tl.float32) * tl.load(x + start + begin).to(tl.float32)[None, :]
+        some = next
+    if CHAINED:
+        tl.extra.cuda.gdc_wait()
+        tl.extra.cuda.gdc_launch_dependents()
+    for start in range(0, LATE, COLUMNS):
         columns = start + begin
-        known = columns < K
-        mask = inside[:, None] & (columns + COLUMNS < K)[None, :]
+        known = columns < LATE
+        mask = inside[:, None] & (columns + COLUMNS < LATE)[None, :]
         place += COLUMNS
         next = tl.load(place, mask=mask, other=0)
         values = tl.load(x + columns, mask=known, other=0.0).to(tl.float32)
@@ -143,7 +150,9 @@ def product_4_kernel(
     ended(found, raised, bias, residual, out, rows, inside, rows, inside, first, BIAS, RESIDUAL, GELU, GATE)
 
 
-def product(x: Tensor, matrix: Matrix, residual: Tensor | None, activation: str, first: int) -> Tensor:
+def product(
+    x: Tensor, matrix: Matrix, residual: Tensor | None, activation: str, first: int, late: int
+) -> Tensor:
     """As `plain.product`, of one lane."""
     count = matrix.weight.shape[0] // (2 if activation == GATE else 1)
     out = x.new_empty(1, count)
@@ -163,11 +172,13 @@ def product(x: Tensor, matrix: Matrix, residual: Tensor | None, activation: str,
     }
     written = (out, norm.epsilon if norm else 0.0, first)
     if matrix.groups is None:
-        rows, wide, warps = tile(count, matrix.columns)
+        rows, wide, warps = tile(count, matrix.columns, late)
+        if not late or late % wide or matrix.columns % wide:
+            late = matrix.columns
         grid = (triton.cdiv(count, rows),)
         product_kernel[grid](
             x, matrix.weight, matrix.weight.stride(0), matrix.scales, *given, *written,
-            SCALED=matrix.scales is not None, ROWS=rows, COLUMNS=wide, num_warps=warps, **options,
+            SCALED=matrix.scales is not None, LATE=late, ROWS=rows, COLUMNS=wide, num_warps=warps, **options,
         )  # fmt: skip
         return out
     rows, blocks, warps = tile_4(count, matrix.columns)
@@ -178,11 +189,13 @@ def product(x: Tensor, matrix: Matrix, residual: Tensor | None, activation: str,
     return out
 
 
-def tile(rows: int, columns: int) -> tuple[int, int, int]:
+def tile(rows: int, columns: int, late: int) -> tuple[int, int, int]:
     """Rows and columns that a program of `product_kernel` takes at a time, and its warps.
 
     The best of a sweep on an H100.
     """
+    if late:
+        return LATE_TILE.get(rows, (2, min(late & -late, 2048), 4))
     if rows <= 1024:
         return 1, 2048, 8
     if rows <= 2048:
@@ -192,6 +205,9 @@ def tile(rows: int, columns: int) -> tuple[int, int, int]:
     if columns < 2048:
         return 8, (256 if rows < 20000 else 512), 4
     return 2, 2048, 8
+
+
+LATE_TILE: dict[int, tuple[int, int, int]] = {}
 
 
 def tile_4(rows: int, columns: int) -> tuple[int, int, int]:
