@@ -212,4 +212,6 @@ LATE_TILE: dict[int, tuple[int, int, int]] = {}
 
 def tile_4(rows: int, columns: int) -> tuple[int, int, int]:
     """Rows, and blocks of 32 columns, that a program of `product_4_kernel` takes at a time, and its warps."""
-    return (4, 32, 4) if columns <= 2048 else (4, 64, 2)
+    if rows <= 4096:  # few programs: all of a row is under way at once
+        return (1, 64, 2) if columns < 4096 else (1, 128, 4)
+    return (8, 32, 2) if columns <= 2560 else (4, 64, 2)
