@@ -6,7 +6,8 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,11 +124,16 @@ def work(
                 lambda program: ground.run(program, LIMITS, None),
             )
 
-    pool = ThreadPoolExecutor(lanes)
+    pool, waiting = ThreadPoolExecutor(lanes), iter(left)
+
+    def begin(count: int) -> set[Future[Row]]:
+        return {pool.submit(one, *each) for each in islice(waiting, count)}
+
     try:
-        going = {pool.submit(one, task, sample) for task, sample in left}
+        going = begin(2 * lanes)  # waiting for one of them takes longer the more there are
         while going:
             ended, going = wait(going, return_when=FIRST_COMPLETED)
+            going |= begin(len(ended))
             for each in sorted(ended, key=lambda each: each.exception() is not None):  # what is done is kept
                 row = each.result()
                 writer.append(row)
