@@ -311,6 +311,13 @@ def test_the_toolbar_shows_model_turn_tokens_state_and_tier(screen: Terminal) ->
     screen.wait("fake │ turn 2 │ 102/1000 tokens (10 %) │ ok │ sandbox fake │ 2026-01-01-1")
 
 
+def test_a_narrow_toolbar_ends_with_a_whole_word(tmp_path: Path) -> None:
+    with terminal([str(REPL), str(tmp_path)], tmp_path, columns=30) as screen:
+        screen.wait("1› ")
+        screen.send("define x" + ENTER)
+        screen.wait(lambda text: text.rstrip().endswith("\n fake │ turn 2 │ ok"))
+
+
 def test_a_second_terminal_on_the_same_session_is_refused_clearly(tmp_path: Path) -> None:
     with started(tmp_path, "one") as first:
         first.wait("1› ")

@@ -56,19 +56,20 @@ def start(desk: Desk, history: Path | None) -> None:
 
 
 def prompter(desk: Desk, history: Path | None) -> PromptSession[str]:
-    return PromptSession(
+    prompt = PromptSession[str](
         multiline=True,
         history=kept(history),
         auto_suggest=AutoSuggestFromHistory(),
         completer=Slash(lambda: desk),
         key_bindings=bindings(),
-        bottom_toolbar=lambda: toolbar.text(desk),
+        bottom_toolbar=lambda: toolbar.text(desk, prompt.output.get_size().columns),
         prompt_continuation=lambda width, number, wrapped: " " * width,
         style=STYLE,
         refresh_interval=0.5,
         reserve_space_for_menu=6,
         tempfile_suffix=".txt",
     )
+    return prompt
 
 
 def kept(history: Path | None) -> History:
