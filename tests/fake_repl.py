@@ -24,6 +24,8 @@ REPLIES = {
     "escape": "s = '\x1b[31mred\x1b]0;title\x07'\n```\n",
     "talk": "Sure! Here is the code:\n\n```python\ny = 2\n```\nIt sets y.",
     "two lines\nof text": "both = True\n```\n",
+    "stub": "def f():\n    ...\n```\n",
+    "the names that it defines.": "def f():\n    raise ValueError('no')\n```\n",  # asked to finish the stub
     "define f": "function f() {\n  return 1;\n}\n```\n",
 }
 
