@@ -149,6 +149,14 @@ def test_undo_says_what_left_and_where_one_is_and_redo_brings_it_back(
     assert "nothing to redo" in say(screen, "/redo", "nothing to redo")
 
 
+def test_the_tree_marks_a_turn_that_ran_with_the_later_ones(screen: Terminal) -> None:
+    screen.wait("1› ")
+    say(screen, "define x", "2› ")
+    say(screen, "print x", "3› ")
+    say(screen, "/correct 1 corrected", "not meant so?")
+    say(screen, "/tree", "✓ 1b  define x / corrected\n✓ 2b  print x  ← now")
+
+
 def test_retry_keeps_the_first_try_beside_the_second(screen: Terminal, tmp_path: Path) -> None:
     screen.wait("1› ")
     say(screen, "define x", "2› ")

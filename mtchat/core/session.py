@@ -67,6 +67,20 @@ class Session:
         """What the live program last did, None when it has not run."""
         return self.outcomes.get(self.head)
 
+    def ran(self, turn: str) -> bool | None:
+        """Whether a turn went well in the last run that came to it; None where none did.
+
+        A program may have run with turns after it alone, as where it was kept when an earlier one changed.
+        """
+        if turn in self.outcomes:
+            return self.outcomes[turn].ok
+        for end, outcome in reversed(self.outcomes.items()):
+            path = self.path_to(end)
+            ids = [each.id for each in path]
+            if turn in ids and (known := outcome.passed(written(path, ids.index(turn) + 1))) is not None:
+                return known
+        return None
+
     def path_to(self, turn: str) -> tuple[Turn, ...]:
         steps = []
         while turn != ROOT:
