@@ -18,6 +18,7 @@ from mtchat.store import Log
 
 REPLIES = {
     "define x": "x = 1\n```\n",
+    "make x two": "x = 2\n```\n",
     "print x": "print(x)\n```\n",
     "fail": "raise ValueError('no')\n```\n",
     "flaky": "raise ValueError('no')\n```\n",
@@ -83,14 +84,15 @@ class Fake:
 def run(
     program: Program, limits: Limits, place: Path | None, hear: Hear, given: Given, look: bool = False
 ) -> Outcome:
-    """Runs nothing: fails at the first `raise`, prints a line for each print, and has a variable x."""
-    outputs = []
+    """Runs nothing: fails at the first `raise`, prints x for each print, and has a variable x."""
+    outputs, x = [], "1"
     for chunk in program.chunks:
         if "raise" in chunk.code:
             error = f"turn {chunk.turn}, line 1: ValueError: no"
             frames = (Frame(Place(chunk.turn, 1), "<module>"),)
             return Outcome("fake", 1, finished=False, error=error, frames=frames, outputs=tuple(outputs))
-        outputs.append("1\n" * chunk.code.count("print("))
+        x = "2" if chunk.code == "x = 2" else x
+        outputs.append(f"{x}\n" * chunk.code.count("print("))
     text = "".join(outputs)
     hear("stdout", text)
     variables = (Variable("x", "int", "", "1"),) if look else ()

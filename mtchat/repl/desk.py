@@ -311,7 +311,8 @@ class Desk:
         A turn that is to mend or correct another is saved beside it: whether it becomes the live one is not
         known yet.
         """
-        show = Writing(self.view, before, shown(self.place), self.hint)
+        ahead = int(bool(self.session.preamble.strip()))
+        show = Writing(self.view, before, shown(self.place), self.hint, ahead=ahead)
 
         def watch(event: Event) -> None:
             if isinstance(event, Made | Chose):

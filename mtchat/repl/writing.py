@@ -44,6 +44,7 @@ class Writing:
     printed: list[str] = field(default_factory=list)
     correcting: bool = False
     since: int | None = None
+    known: tuple[str, ...] = ()
     ahead: int = 0
 
     def __call__(self, event: Event) -> None:
@@ -54,9 +55,8 @@ class Writing:
                 self.view.transient(reading(usage))
             case Wrote(code):
                 self.wrote(code)
-            case Made():
-                self.ahead = int(bool(event.session.preamble.strip()))
-                self.made(event.turn)
+            case Made(_, turn):
+                self.made(turn)
             case Correcting():
                 self.correcting, self.since = True, event.number
                 self.view.note(begun(event))
@@ -137,8 +137,20 @@ class Writing:
             )
 
     def ran(self, outcome: Outcome) -> None:
-        since = None if self.since is None else self.since + self.ahead
-        self.view.outcome(outcome, self.place, self.hint(outcome), since)
+        self.view.outcome(outcome, self.place, self.hint(outcome), self.shown(outcome))
+
+    def shown(self, outcome: Outcome) -> dict[int, str]:
+        """What turns printed that is to be shown, by their numbers; {} where that is the last one alone."""
+        last = len(outcome.outputs) - self.ahead
+        texts = dict(enumerate(outcome.outputs, start=1 - self.ahead))
+        known = dict(enumerate(self.known, start=1 - self.ahead))
+        found = {
+            number: text
+            for number, text in texts.items()
+            if text.strip() and (number == last or text != known.get(number))
+            if number >= (last if self.since is None else self.since)
+        }
+        return found if found.keys() - {last} else {}
 
     def rewritten(self, turn: Turn) -> None:
         """A chunk that takes the place of another: what changed is shown, and not all of it."""
