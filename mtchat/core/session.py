@@ -74,7 +74,7 @@ class Session:
         """
         if turn in self.outcomes:
             return self.outcomes[turn].ok
-        for end, outcome in reversed(self.outcomes.items()):
+        for end, outcome in reversed(tuple(self.outcomes.items())):
             path = self.path_to(end)
             ids = [each.id for each in path]
             if turn in ids and (known := outcome.passed(written(path, ids.index(turn) + 1))) is not None:
