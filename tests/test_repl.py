@@ -375,6 +375,21 @@ def test_a_policy_that_weighs_candidates_shows_the_one_that_it_takes(
     assert "default" in text
 
 
+def test_of_candidates_that_all_fail_one_is_shown_and_the_others_are_counted(screen: Terminal) -> None:
+    screen.wait("1› ")
+    say(screen, "/set policy select", "policy is select")
+    text = say(screen, "hopeless", "another try fails, too")
+    assert text.count("raise ValueError") == 1
+    assert text.count("✗") == 1
+
+
+def test_a_mending_that_helps_is_shown_and_one_that_does_not_is_not(screen: Terminal) -> None:
+    screen.wait("1› ")
+    say(screen, "/set policy default", "policy is default")
+    text = say(screen, "fail", "mending turn 1, round 1 of 1\nz = 3\n✓ ran")
+    assert text.count("✗") == 1
+
+
 def test_candidates_that_change_nothing_leave_nothing_on_the_screen(screen: Terminal) -> None:
     screen.wait("1› ")
     say(screen, "/set policy select", "policy is select")
