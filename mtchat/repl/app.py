@@ -13,7 +13,7 @@ from prompt_toolkit.styles import Style
 
 from mtchat import __version__, registry
 from mtchat.errors import MtchatError, UsageError
-from mtchat.repl import checking, slash, toolbar
+from mtchat.repl import checking, question, slash, toolbar
 from mtchat.repl.completion import Slash
 from mtchat.repl.desk import Desk, Leave
 from mtchat.repl.echo import forget_typed, silent
@@ -174,6 +174,24 @@ def meant(text: str) -> str:
     return f"/{word}" if word in BARE else ""
 
 
+def instruct(desk: Desk, text: str) -> None:
+    """What a text without a slash asks for: code, or what the program does, which needs no turn."""
+    session = desk.session
+    about = question.asked(text, session) if session.language.runs else None
+    if about is not None:
+        desk.view.note(
+            f"taken as a question, which {f'/explain {about}'.rstrip()} answers; "
+            "/next TEXT takes TEXT as an instruction"
+        )
+        registry.load(slash.COMMANDS, "explain").do(desk, about)
+        return
+    desk.take(text)
+    if question.likely(text) and session.path and desk.session.head != session.head:
+        desk.view.note(
+            "was that a question? /undo takes the turn back, and /explain says what the program does"
+        )
+
+
 def dispatch(desk: Desk, line: str) -> None:
     """A command when the line begins with a slash and a letter; an instruction otherwise."""
     text = sound(line.strip())
@@ -186,7 +204,7 @@ def dispatch(desk: Desk, line: str) -> None:
     if not (text[0] == "/" and text[1:2].isalpha()):
         claim = stated(text, desk.session) if desk.session.language.runs else None
         if claim is None:
-            desk.take(text)
+            instruct(desk, text)
         else:
             checking.keep(desk, claim)
         return
