@@ -65,6 +65,10 @@ class Fake:
         if wish == "hopeless":
             yield Piece(f"raise ValueError({sampling.temperature})\n```\n", Usage(30, 20, 5, finish="stop"))
             return
+        if wish == "unclear":
+            code = "print(x)\nprint(x)" if sampling.temperature else "print(x)"
+            yield Piece(f"{code}\n```\n", Usage(30, 20, 5, finish="stop"))
+            return
         text = next((reply for key, reply in REPLIES.items() if wish.endswith(key)), "pass\n```\n")
         for start in range(0, len(text), 5):
             yield Piece(text[start : start + 5], Usage(100, 60, start // 5 + 1, 0.1, 0.2))

@@ -390,6 +390,34 @@ def test_a_mending_that_helps_is_shown_and_one_that_does_not_is_not(screen: Term
     assert text.count("✗") == 1
 
 
+def unclear(screen: Terminal) -> None:
+    screen.wait("1› ")
+    say(screen, "/set policy select", "policy is select")
+    say(screen, "/set ask always", "ask is always")
+    say(screen, "unclear", "which one?")
+
+
+def test_a_next_step_typed_at_a_question_is_done_after_it(screen: Terminal, tmp_path: Path) -> None:
+    unclear(screen)
+    say(screen, "define x", "is that the next step, or what this one means? [next] or this:")
+    screen.send(ENTER)
+    screen.wait("the question is left open; next comes: define x")
+    screen.wait("\n3› ")
+    assert "2› define x\nx = 1\n" in screen.text
+    saved = session(tmp_path).path
+    assert [turn.instruction for turn in saved] == ["unclear", "define x"]
+    assert saved[0].meant == ""
+
+
+def test_a_command_typed_at_a_question_leaves_it_open_and_is_done(screen: Terminal, tmp_path: Path) -> None:
+    unclear(screen)
+    say(screen, "/tree", "the question is left open; next comes: /tree")
+    screen.wait("unclear  ← now")
+    say(screen, "/set ask never", "ask is never")
+    say(screen, "define x", "3› ")
+    assert [turn.instruction for turn in session(tmp_path).path] == ["unclear", "define x"]
+
+
 def test_candidates_that_change_nothing_leave_nothing_on_the_screen(screen: Terminal) -> None:
     screen.wait("1› ")
     say(screen, "/set policy select", "policy is select")

@@ -137,9 +137,12 @@ def step(desk: Desk, prompt: PromptSession[str], offer: Offer) -> bool:
     """One line of input, done; False when the user leaves."""
     try:
         label = f"{len(desk.session.path) + 1}› "
-        text = offer.text(desk.session)
+        text, later, desk.later = offer.text(desk.session), desk.later, ""
         line = prompt.prompt(
-            [("class:prompt", label)], default=text, pre_run=lambda: select(prompt.default_buffer)
+            [("class:prompt", label)],
+            default=later or text,
+            accept_default=bool(later),
+            pre_run=lambda: select(prompt.default_buffer),
         )
     except KeyboardInterrupt:
         desk.view.note("Ctrl-D or /quit leaves; everything is saved")
