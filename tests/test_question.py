@@ -47,6 +47,12 @@ def test_a_question_about_the_program_is_one_for_explain(text: str, about: str) 
     assert asked(text, WORKS) == about
 
 
+def test_an_article_is_no_name() -> None:
+    session = Session().extend((Turn("set a", "a = 2"), Turn("print it", "print([a])")))
+    assert asked("why is it a list?", session) == ""
+    assert asked("why is a 2?", session) == "1"
+
+
 def test_a_question_about_a_failure_is_about_the_error_where_there_is_one() -> None:
     failing = WORKS.with_outcome(Outcome(error="turn 3, line 1: NameError", finished=False))
     assert asked("why does it fail?", failing) == "error"

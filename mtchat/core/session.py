@@ -68,9 +68,9 @@ class Session:
         return self.outcomes.get(self.head)
 
     def ran(self, turn: str) -> bool | None:
-        """Whether a turn went well in the last run that came to it; None where none did.
+        """Whether a turn went well at the end of its program, else in one with later turns that came to it.
 
-        A program may have run with turns after it alone, as where it was kept when an earlier one changed.
+        None where none did. A turn that was kept when an earlier one changed has run with later ones alone.
         """
         if turn in self.outcomes:
             return self.outcomes[turn].ok

@@ -33,7 +33,7 @@ LIKELY = re.compile(
     re.IGNORECASE,
 )
 TURN, LINE = re.compile(r"\b(?:turn|step) (\d+)", re.IGNORECASE), re.compile(r"\bline (\d+)", re.IGNORECASE)
-WORD = re.compile(r"[A-Za-z_]\w*")
+WORD = re.compile(r"\b(?!a [a-z])[A-Za-z_]\w*")  # and not the article
 
 
 def asked(text: str, session: Session) -> str | None:

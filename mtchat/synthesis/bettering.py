@@ -39,7 +39,8 @@ def bettered(
     look = maker.look or maker.run
     if look is None or made.path[-1].status == INTERRUPTED or unended(made.outcome):
         return made
-    bettering = Bettering(maker, base, prompt, sampling, uninterrupted(look), made)
+    failing = {made.path[-1].chunk} if failed(made.outcome) else set[str]()
+    bettering = Bettering(maker, base, prompt, sampling, uninterrupted(look), made, failing)
     with suppress(KeyboardInterrupt, MtchatError):
         bettering.select()
         bettering.start_over()
