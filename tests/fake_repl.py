@@ -18,12 +18,15 @@ from mtchat.store import Log
 
 REPLIES = {
     "define x": "x = 1\n```\n",
+    "make x two": "x = 2\n```\n",
     "print x": "print(x)\n```\n",
     "fail": "raise ValueError('no')\n```\n",
     "flaky": "raise ValueError('no')\n```\n",
     "escape": "s = '\x1b[31mred\x1b]0;title\x07'\n```\n",
     "talk": "Sure! Here is the code:\n\n```python\ny = 2\n```\nIt sets y.",
     "two lines\nof text": "both = True\n```\n",
+    "stub": "def f():\n    ...\n```\n",
+    "the names that it defines.": "def f():\n    raise ValueError('no')\n```\n",  # asked to finish the stub
     "define f": "function f() {\n  return 1;\n}\n```\n",
 }
 
@@ -59,6 +62,13 @@ class Fake:
         if wish == "flaky" and sampling.temperature:
             yield Piece("steady = 2\n```\n", Usage(30, 20, 5, finish="stop"))
             return
+        if wish == "hopeless":
+            yield Piece(f"raise ValueError({sampling.temperature})\n```\n", Usage(30, 20, 5, finish="stop"))
+            return
+        if wish == "unclear":
+            code = "print(x)\nprint(x)" if sampling.temperature else "print(x)"
+            yield Piece(f"{code}\n```\n", Usage(30, 20, 5, finish="stop"))
+            return
         text = next((reply for key, reply in REPLIES.items() if wish.endswith(key)), "pass\n```\n")
         for start in range(0, len(text), 5):
             yield Piece(text[start : start + 5], Usage(100, 60, start // 5 + 1, 0.1, 0.2))
@@ -81,14 +91,15 @@ class Fake:
 def run(
     program: Program, limits: Limits, place: Path | None, hear: Hear, given: Given, look: bool = False
 ) -> Outcome:
-    """Runs nothing: fails at the first `raise`, prints a line for each print, and has a variable x."""
-    outputs = []
+    """Runs nothing: fails at the first `raise`, prints x for each print, and has a variable x."""
+    outputs, x = [], "1"
     for chunk in program.chunks:
         if "raise" in chunk.code:
             error = f"turn {chunk.turn}, line 1: ValueError: no"
             frames = (Frame(Place(chunk.turn, 1), "<module>"),)
             return Outcome("fake", 1, finished=False, error=error, frames=frames, outputs=tuple(outputs))
-        outputs.append("1\n" * chunk.code.count("print("))
+        x = "2" if chunk.code == "x = 2" else x
+        outputs.append(f"{x}\n" * chunk.code.count("print("))
     text = "".join(outputs)
     hear("stdout", text)
     variables = (Variable("x", "int", "", "1"),) if look else ()

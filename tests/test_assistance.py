@@ -276,6 +276,15 @@ def test_a_rewriting_that_does_otherwise_leaves_the_program_and_its_file(tmp_pat
     assert len(saved.turns) == 2
 
 
+def test_a_turn_that_is_finished_and_fails_is_not_told_as_a_success(tmp_path: Path):
+    half = Turn("count", "n = 0\nfor i in ra", status=INTERRUPTED)
+    desk = desk_with(tmp_path, half, count="for i in range(m):\n    n += i\n```\n")
+    screen = told(desk, "/complete")
+    assert "\nturn 1 is finished, but the program fails\n" in screen
+    assert "✓" not in screen
+    assert "/fix asks the model to mend it" in screen
+
+
 def test_an_interrupted_turn_is_finished_and_shown_as_a_difference(tmp_path: Path):
     half = Turn("count", "n = 0\nfor i in ra", status=INTERRUPTED)
     desk = desk_with(tmp_path, half, count="for i in range(3):\n    n += i\nprint(n)\n```\n")

@@ -47,6 +47,13 @@ def test_a_question_is_answered_at_a_prompt_of_its_own_and_ctrl_c_leaves_it(
     assert len(session(tmp_path).path) == 2
 
 
+def test_a_turn_whose_finished_code_fails_gets_no_tick(screen: Terminal) -> None:
+    say(screen, "fail", "2› ")
+    say(screen, "stub", "3› ")
+    text = say(screen, "/complete", "turn 2 is finished, but the program fails")
+    assert "✓" not in text
+
+
 def test_arguments_of_the_tutor_complete(screen: Terminal) -> None:
     screen.send("/tutor a")
     screen.wait("asks you what the program does")

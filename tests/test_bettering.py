@@ -17,7 +17,7 @@ from mtchat.core.turn import Turn
 from mtchat.errors import SandboxError
 from mtchat.prompting.families import instruct
 from mtchat.store import Log
-from mtchat.synthesis import Chose, Event, Made, Synthesizer, Weighing, policy
+from mtchat.synthesis import Chose, Event, Made, Settled, Synthesizer, Weighing, policy
 from mtchat.synthesis.bettering import confidence
 from mtchat.synthesis.choice import Candidate, choose
 from mtchat.synthesis.policy import PLAIN, Policy
@@ -125,6 +125,15 @@ def test_what_most_candidates_do_is_taken_however_they_are_written():
 def test_one_that_fails_is_not_taken_though_most_do_the_same():
     one = desk(SELECT, show_x=["print(x)", "print(x)", "print(x)", "print(5)"])
     assert code(one.take("show x")) == ["print(5)"]
+
+
+def test_where_nothing_works_it_is_told_how_many_others_fail_beside_the_best():
+    one = desk(Policy(samples=3, rounds=1), show_x=["print(x)", "print(y)", "print(y)", "1/0"])
+    session = one.take("show x")
+    assert one.events[-1] == Settled(session, 2)
+    works = desk(Policy(samples=3, rounds=1), show_x=["print(x)", "print(y)", "print(y)", "print(5)"])
+    works.take("show x")
+    assert works.heard(Settled) == 0
 
 
 def test_one_whose_names_are_bound_nowhere_is_not_taken_though_it_runs():

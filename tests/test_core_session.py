@@ -6,14 +6,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from mtchat.core.mark import Mark
-from mtchat.core.outcome import Outcome
+from mtchat.core.outcome import Frame, Outcome
+from mtchat.core.program import Place
 from mtchat.core.session import ROOT, Session
-from mtchat.core.turn import Turn
+from mtchat.core.turn import KEPT, Turn
 from mtchat.errors import MtchatError
 
 
 def grown(*chunks: str) -> Session:
     return Session().extend(tuple(Turn(f"do {chunk}", chunk) for chunk in chunks))
+
+
+def failing(turn: int) -> Outcome:
+    error = f"turn {turn}, line 1: ValueError"
+    return Outcome(finished=False, error=error, frames=(Frame(Place(turn, 1), "<module>"),))
 
 
 def chunks(session: Session) -> str:
@@ -50,6 +56,35 @@ def test_a_change_gives_a_new_session_and_leaves_the_old_one():
     session.extend((Turn("do b", "b"),))
     session.with_outcome(Outcome(stdout="1"))
     assert session == grown("a")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "ran"),
+    [
+        (Outcome(), [True, True, True]),
+        (failing(2), [True, False, False]),
+        (failing(3), [True, True, False]),
+        (Outcome(limit="seconds", finished=False), [None, None, False]),
+    ],
+)
+def test_a_turn_ran_where_a_program_came_through_it_also_with_later_turns(
+    outcome: Outcome, ran: list[bool | None]
+):
+    session = grown("a", "b", "c").with_outcome(outcome)
+    assert [session.ran(turn.id) for turn in session.path] == ran
+
+
+def test_a_turn_whose_code_a_later_one_has_ran_where_that_one_did():
+    kept = Turn("do a", "", status=KEPT)
+    session = Session().extend((kept, Turn("do b", "ab"), Turn("do c", "c")))
+    ran = session.with_outcome(failing(2))
+    assert [ran.ran(turn.id) for turn in ran.path] == [False, False, False]
+    assert session.with_outcome(failing(3)).ran(session.path[0].id) is True
+
+
+def test_what_a_turn_did_last_at_the_end_of_a_program_goes_before_all_else():
+    session = grown("a").with_outcome(failing(1)).extend((Turn("do b", "b"),)).with_outcome(Outcome())
+    assert session.ran(session.path[0].id) is False
 
 
 def test_undo_then_redo_is_where_it_was():

@@ -187,6 +187,27 @@ def test_the_first_try_that_runs_is_taken_also_with_the_later_turns() -> None:
     assert of.complete.asked[1][1].temperature > 0
 
 
+def test_where_no_try_for_the_last_hole_runs_another_goes_into_the_first() -> None:
+    of = maker("'4'", "1", "2", "3", "5", "m = wrong\n```", "'4'", "n", "1")
+    code = "k = <<fill>>\nm = k + <<fill>>"
+    assert filled(of, three(), 2, code, GREEDY) == "k = n\nm = k + 1"
+    assert len(contexts(of)) == 9
+
+
+def test_where_nothing_fits_a_later_hole_no_other_try_is_made_for_the_first() -> None:
+    of = maker("n", *["= ="] * 5)
+    with pytest.raises(MtchatError, match="nothing that fits the hole in turn 2"):
+        filled(of, three(), 2, "k = <<fill>>\nm = <<fill>>", GREEDY)
+    assert len(contexts(of)) == 6
+
+
+def test_of_several_holes_the_program_that_gets_furthest_is_taken_where_none_runs() -> None:
+    last = ["m = wrong\n```"]
+    of = maker("'4'", *["1"] * 4, *last, "n", "1", "n", "n", *last)
+    code = "k = <<fill>>\nm = k + <<fill>>\nx = y"
+    assert filled(of, three(), 2, code, GREEDY) == "k = n\nm = k + 1\nx = y"
+
+
 def test_where_no_try_runs_the_one_is_taken_that_gets_furthest_and_there_are_few() -> None:
     of = maker("nowhere", "'4'", "nobody", "gone", "m = wrong\n```")
     assert filled(of, three(), 2, "m = <<fill>>", GREEDY) == "m = '4'"

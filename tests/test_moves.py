@@ -33,6 +33,13 @@ def test_the_tree_shows_every_turn_how_it_went_and_where_we_are(tmp_path: Path) 
     assert after(desk, "/tree") == ("✓ 1   define x\n├ ✓ 2   print x  [first]\n✗ 2b  fail  [second]  ← now\n")
 
 
+def test_turns_that_ran_with_later_ones_are_no_turns_that_were_not_run(tmp_path: Path) -> None:
+    desk = branched(tmp_path)
+    dispatch(desk, "/goto first")
+    dispatch(desk, "/correct 1 corrected")
+    assert "✓ 1b  define x / corrected\n✓ 2c  print x  [first]  ← now\n" in after(desk, "/tree")
+
+
 def test_goto_finds_turns_labels_branches_and_the_start_and_says_the_way_back(tmp_path: Path) -> None:
     desk = branched(tmp_path)
     assert "/goto 2b goes back" in after(desk, "/goto first")

@@ -12,7 +12,7 @@ from mtchat.core.session import Session
 from mtchat.core.turn import Making, Turn
 from mtchat.prompting.families import instruct
 from mtchat.repl.app import dispatch
-from mtchat.repl.asking import chosen, picked
+from mtchat.repl.asking import meant, picked
 from mtchat.store import load
 from mtchat.synthesis import Asking, Made, Synthesizer
 from mtchat.synthesis.checks import Checked
@@ -34,6 +34,9 @@ def tried(
     usage = Usage(written=4, logprob=-0.4)
     session = Session().add(Turn("print total", chunk, usage=usage)).with_outcome(outcome)
     return Candidate(session, copies, made=Checked(given, (True,) * len(given), ("f(2)",) * len(given)))
+
+
+TWO = readings([tried("print(1)", "1\n"), tried("print(2)", "2\n")])
 
 
 def told(*candidates: Candidate) -> list[str]:
@@ -177,7 +180,7 @@ def test_nobody_is_asked_about_a_turn_that_is_not_in_doubt() -> None:
         ([""], None),
         ([None], None),
         (["9", "1"], 0),
-        (["/undo", "2"], 1),
+        (["/undone", "2"], 1),
         (["what?", "2"], 1),
         (["²", "1"], 0),
     ],
@@ -186,14 +189,46 @@ def test_a_try_is_picked_by_its_number_and_nothing_else(
     tmp_path: Path, typed: list[str | None], place: int | None
 ) -> None:
     answers = list(typed)
-    view = desk_in(tmp_path).view
-    found = readings([tried("print(1)", "1\n"), tried("print(2)", "2\n")])
-    assert picked(view, lambda label: answers.pop(0), found) == place
-    assert not answers
+    desk = desk_in(tmp_path)
+    assert picked(desk, lambda label: answers.pop(0), TWO) == place
+    assert (answers, desk.later) == ([], "")
 
 
-def test_other_words_are_an_answer_to_a_question(tmp_path: Path) -> None:
-    assert chosen(desk_in(tmp_path).view, lambda label: " a list ", "?", 2, 0) == "a list"
+@pytest.mark.parametrize("text", ["/undo", "/edit 1 print both", "print the sum of all", "now sort it"])
+def test_what_is_typed_in_place_of_a_number_comes_next_and_the_live_try_stays(
+    tmp_path: Path, text: str
+) -> None:
+    desk = desk_in(tmp_path)
+    assert picked(desk, lambda label: text, TWO) is None
+    assert desk.later == text
+    assert f"next comes: {text}" in said(desk)
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer", "later"),
+    [
+        (["2"], 1, ""),
+        ([""], 0, ""),
+        ([None], None, ""),
+        (["a list"], "a list", ""),
+        (["the second, please"], "the second, please", ""),
+        (["/undo"], None, "/undo"),
+        (["/undone", "1"], 0, ""),
+        (["why is it 5?", "2"], 1, ""),
+        (["print the sum", ""], None, "print the sum"),
+        (["print the sum", "next"], None, "print the sum"),
+        (["print the sum", "perhaps", "n"], None, "print the sum"),
+        (["sort it downwards", "this"], "sort it downwards", ""),
+        (["print the sum", None, "2"], 1, ""),
+    ],
+)
+def test_an_answer_is_a_number_or_other_words_and_a_next_step_is_not_taken_for_one(
+    tmp_path: Path, typed: list[str | None], answer: int | str | None, later: str
+) -> None:
+    answers = list(typed)
+    desk = desk_in(tmp_path)
+    assert meant(desk, lambda label: answers.pop(0), TWO) == answer
+    assert (answers, desk.later) == ([], later)
 
 
 class Varied(Spoken):

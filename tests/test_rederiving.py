@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from mtchat.core.outcome import Outcome
+from mtchat.core.program import Program
 from mtchat.core.prompt import Piece, Prompt
 from mtchat.core.settings import Sampling
 from mtchat.core.turn import EDITED, INTERRUPTED, KEPT
@@ -15,6 +17,7 @@ from mtchat.repl.difference import difference
 from mtchat.repl.rederiving import Words, words
 from mtchat.store import load
 from tests.test_desk import Spoken, desk_in, said
+from tests.test_synthesis import run
 
 REPLIES = ("n = 12", "m = n * 2", "print(m)")
 WISHES = ("set n to 12", "double it", "print it")
@@ -71,6 +74,36 @@ def test_an_edit_keeps_what_fits_makes_the_rest_again_and_says_so_with_a_differe
     assert load(desk.log.path) == desk.session
     dispatch(desk, "/goto before-edit-1")
     assert desk.session.path == old.path
+
+
+def printing(program: Program, *given: object) -> Outcome:
+    return run(program)
+
+
+def test_what_turns_print_otherwise_after_an_edit_is_shown_under_their_numbers(tmp_path: Path) -> None:
+    replies = ("n = 1", "print(n)", "print('so')", "print(n + 1)", "n = 5")
+    desk = desk_in(tmp_path, Spoken(*replies), runs=printing)
+    for wish in ("set n to 1", "print n", "say so", "print one more", "/edit 1 set n to 5"):
+        dispatch(desk, wish)
+    shown = said(desk).partition("turn 4 is kept\n")[2]
+    assert shown.startswith("turn 2:\n│ 5\nturn 4:\n│ 6\n✓ ran")
+
+
+def test_what_an_earlier_turn_prints_is_not_taken_for_what_the_last_one_does(tmp_path: Path) -> None:
+    desk = desk_in(tmp_path, Spoken("n = 1", "print(n)", "k = 2", "n = 5"), runs=printing)
+    for wish in ("set n to 1", "print n", "set k to 2", "/edit 1 set n to 5"):
+        dispatch(desk, wish)
+    assert "turn 3 is kept\nturn 2:\n│ 5\n✓ ran" in said(desk)
+
+
+def test_a_turn_that_is_kept_before_one_made_again_shows_what_it_prints_once(tmp_path: Path) -> None:
+    replies = ("n = 1\nk = 2", "print(n)", "print(k)", "n = 5", "print(n * 3)")
+    desk = desk_in(tmp_path, Spoken(*replies), runs=printing)
+    for wish in ("set n and k", "print n", "print k", "/edit 1 set n to 5"):
+        dispatch(desk, wish)
+    shown = said(desk).partition("made again: `k` is not there any more\n")[2]
+    assert shown.startswith("print(n * 3)\nturn 2:\n│ 5\nturn 3:\n│ 15\n✓ ran")
+    assert shown.count("│ 5\n") == 1
 
 
 def test_code_of_the_users_goes_in_and_the_model_is_asked_only_for_what_does_not_fit(

@@ -50,6 +50,17 @@ def test_ctrl_c_at_a_question_leaves_the_program_as_it_was_and_an_answer_is_take
         assert [turn.instruction for turn in session(tmp_path).path] == ["now define x", "print x"]
 
 
+def test_turns_that_print_otherwise_after_an_edit_show_it_under_their_numbers(tmp_path: Path) -> None:
+    with started(tmp_path) as screen:
+        screen.wait("1› ")
+        say(screen, "define x", "2› ")
+        say(screen, "print x", "3› ")
+        say(screen, "talk", "4› ")
+        say(screen, "print x", "5› ")
+        text = say(screen, "/edit 1 make x two", "/goto before-edit-1 goes back")
+        assert "turn 4 is kept\nturn 2:\n│ 2\nturn 4:\n│ 2\n✓ ran in 0.1 s\n" in text
+
+
 @pytest.mark.model
 @pytest.mark.skipif(
     cache.locate("starter-small", cache.folder()) is None,

@@ -149,6 +149,14 @@ def test_undo_says_what_left_and_where_one_is_and_redo_brings_it_back(
     assert "nothing to redo" in say(screen, "/redo", "nothing to redo")
 
 
+def test_the_tree_marks_a_turn_that_ran_with_the_later_ones(screen: Terminal) -> None:
+    screen.wait("1› ")
+    say(screen, "define x", "2› ")
+    say(screen, "print x", "3› ")
+    say(screen, "/correct 1 corrected", "not meant so?")
+    say(screen, "/tree", "✓ 1b  define x / corrected\n✓ 2b  print x  ← now")
+
+
 def test_retry_keeps_the_first_try_beside_the_second(screen: Terminal, tmp_path: Path) -> None:
     screen.wait("1› ")
     say(screen, "define x", "2› ")
@@ -311,6 +319,13 @@ def test_the_toolbar_shows_model_turn_tokens_state_and_tier(screen: Terminal) ->
     screen.wait("fake │ turn 2 │ 102/1000 tokens (10 %) │ ok │ sandbox fake │ 2026-01-01-1")
 
 
+def test_a_narrow_toolbar_ends_with_a_whole_word(tmp_path: Path) -> None:
+    with terminal([str(REPL), str(tmp_path)], tmp_path, columns=30) as screen:
+        screen.wait("1› ")
+        screen.send("define x" + ENTER)
+        screen.wait(lambda text: text.rstrip().endswith("\n fake │ turn 2 │ ok"))
+
+
 def test_a_second_terminal_on_the_same_session_is_refused_clearly(tmp_path: Path) -> None:
     with started(tmp_path, "one") as first:
         first.wait("1› ")
@@ -358,6 +373,49 @@ def test_a_policy_that_weighs_candidates_shows_the_one_that_it_takes(
     assert [turn.chunk for turn in saved.children("")] == ["raise ValueError('no')", "steady = 2"]
     text = say(screen, "/set policy worst", "none of the policies")
     assert "default" in text
+
+
+def test_of_candidates_that_all_fail_one_is_shown_and_the_others_are_counted(screen: Terminal) -> None:
+    screen.wait("1› ")
+    say(screen, "/set policy select", "policy is select")
+    text = say(screen, "hopeless", "another try fails, too")
+    assert text.count("raise ValueError") == 1
+    assert text.count("✗") == 1
+
+
+def test_a_mending_that_helps_is_shown_and_one_that_does_not_is_not(screen: Terminal) -> None:
+    screen.wait("1› ")
+    say(screen, "/set policy default", "policy is default")
+    text = say(screen, "fail", "mending turn 1, round 1 of 1\nz = 3\n✓ ran")
+    assert text.count("✗") == 1
+
+
+def unclear(screen: Terminal) -> None:
+    screen.wait("1› ")
+    say(screen, "/set policy select", "policy is select")
+    say(screen, "/set ask always", "ask is always")
+    say(screen, "unclear", "which one?")
+
+
+def test_a_next_step_typed_at_a_question_is_done_after_it(screen: Terminal, tmp_path: Path) -> None:
+    unclear(screen)
+    say(screen, "define x", "is that the next step, or what this one means? [next] or this:")
+    screen.send(ENTER)
+    screen.wait("the question is left open; next comes: define x")
+    screen.wait("\n3› ")
+    assert "2› define x\nx = 1\n" in screen.text
+    saved = session(tmp_path).path
+    assert [turn.instruction for turn in saved] == ["unclear", "define x"]
+    assert saved[0].meant == ""
+
+
+def test_a_command_typed_at_a_question_leaves_it_open_and_is_done(screen: Terminal, tmp_path: Path) -> None:
+    unclear(screen)
+    say(screen, "/tree", "the question is left open; next comes: /tree")
+    screen.wait("unclear  ← now")
+    say(screen, "/set ask never", "ask is never")
+    say(screen, "define x", "3› ")
+    assert [turn.instruction for turn in session(tmp_path).path] == ["unclear", "define x"]
 
 
 def test_candidates_that_change_nothing_leave_nothing_on_the_screen(screen: Terminal) -> None:

@@ -36,17 +36,43 @@ def told(folder: Path, tier: str = "bwrap", notice: str = "", warning: str = "")
 
 @pytest.mark.parametrize("tier", ["bwrap", "landlock (reduced)", "…", "none"])
 def test_the_toolbar_names_the_tier(tmp_path: Path, tier: str) -> None:
-    shown = toolbar.text(told(tmp_path, tier))
+    shown = toolbar.text(told(tmp_path, tier), 100)
     assert f" │ sandbox {tier} │ " in fragment_list_to_text(shown)
     assert all(style == "" for style, *_ in shown)
 
 
 def test_the_toolbar_warns_where_there_is_no_sandbox(tmp_path: Path) -> None:
-    shown = toolbar.text(told(tmp_path, unsafe.TIER))
+    shown = toolbar.text(told(tmp_path, unsafe.TIER), 100)
     assert " │ NO SANDBOX │ " in fragment_list_to_text(shown)
     assert [text for style, text, *_ in shown if style == "class:warning"] == ["NO SANDBOX"]
     attributes = STYLE.get_attrs_for_style_str("class:bottom-toolbar class:bottom-toolbar.text class:warning")
     assert (attributes.color, attributes.bold) == ("ansired", True)
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (75, " fake │ turn 2 │ 102/1000 tokens (10 %) │ ok │ sandbox bwrap │ numbers-one"),
+        (60, " fake │ turn 2 │ 102/1000 tokens (10 %) │ ok │ sandbox bwrap"),
+        (59, " fake │ turn 2 │ ok │ sandbox bwrap │ numbers-one"),
+        (40, " fake │ turn 2 │ ok │ sandbox bwrap"),
+        (20, " fake │ turn 2 │ ok"),
+        (10, " fake │ ok"),
+        (3, " ok"),
+        (2, " "),
+    ],
+)
+def test_where_the_screen_is_narrow_the_toolbar_leaves_out_whole_parts(
+    tmp_path: Path, width: int, shown: str
+) -> None:
+    desk = told(tmp_path)
+    dispatch(desk, "define x")
+    dispatch(desk, "/save numbers-one")
+    assert fragment_list_to_text(toolbar.text(desk, width)) == shown
+
+
+def test_a_narrow_toolbar_still_warns_where_there_is_no_sandbox(tmp_path: Path) -> None:
+    assert fragment_list_to_text(toolbar.text(told(tmp_path, unsafe.TIER), 12)) == " NO SANDBOX"
 
 
 def test_a_reduced_sandbox_is_announced_once_before_the_first_run(tmp_path: Path) -> None:

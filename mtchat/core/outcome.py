@@ -90,6 +90,12 @@ class Outcome:
         """The turn that failed: where the error surfaced at the program's top level."""
         return self.frames[0].place.turn if self.frames else None
 
+    def passed(self, turn: int) -> bool | None:
+        """Whether the run came through a turn; None where that is not known."""
+        if self.ok or self.turn is None:
+            return True if self.ok else None
+        return None if turn > self.turn else turn < self.turn
+
 
 def printed(program: Program, outcome: Outcome) -> dict[int, str]:
     """What each turn of a program wrote to stdout in a run; turns that were not reached are left out."""

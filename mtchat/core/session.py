@@ -67,6 +67,20 @@ class Session:
         """What the live program last did, None when it has not run."""
         return self.outcomes.get(self.head)
 
+    def ran(self, turn: str) -> bool | None:
+        """Whether a turn went well at the end of its program, else in one with later turns that came to it.
+
+        None where none did. A turn that was kept when an earlier one changed has run with later ones alone.
+        """
+        if turn in self.outcomes:
+            return self.outcomes[turn].ok
+        for end, outcome in reversed(tuple(self.outcomes.items())):
+            path = self.path_to(end)
+            ids = [each.id for each in path]
+            if turn in ids and (known := outcome.passed(written(path, ids.index(turn) + 1))) is not None:
+                return known
+        return None
+
     def path_to(self, turn: str) -> tuple[Turn, ...]:
         steps = []
         while turn != ROOT:

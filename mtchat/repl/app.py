@@ -13,7 +13,7 @@ from prompt_toolkit.styles import Style
 
 from mtchat import __version__, registry
 from mtchat.errors import MtchatError, UsageError
-from mtchat.repl import checking, slash, toolbar
+from mtchat.repl import checking, question, slash, toolbar
 from mtchat.repl.completion import Slash
 from mtchat.repl.desk import Desk, Leave
 from mtchat.repl.echo import forget_typed, silent
@@ -56,19 +56,20 @@ def start(desk: Desk, history: Path | None) -> None:
 
 
 def prompter(desk: Desk, history: Path | None) -> PromptSession[str]:
-    return PromptSession(
+    prompt = PromptSession[str](
         multiline=True,
         history=kept(history),
         auto_suggest=AutoSuggestFromHistory(),
         completer=Slash(lambda: desk),
         key_bindings=bindings(),
-        bottom_toolbar=lambda: toolbar.text(desk),
+        bottom_toolbar=lambda: toolbar.text(desk, prompt.output.get_size().columns),
         prompt_continuation=lambda width, number, wrapped: " " * width,
         style=STYLE,
         refresh_interval=0.5,
         reserve_space_for_menu=6,
         tempfile_suffix=".txt",
     )
+    return prompt
 
 
 def kept(history: Path | None) -> History:
@@ -136,9 +137,12 @@ def step(desk: Desk, prompt: PromptSession[str], offer: Offer) -> bool:
     """One line of input, done; False when the user leaves."""
     try:
         label = f"{len(desk.session.path) + 1}› "
-        text = offer.text(desk.session)
+        text, later, desk.later = offer.text(desk.session), desk.later, ""
         line = prompt.prompt(
-            [("class:prompt", label)], default=text, pre_run=lambda: select(prompt.default_buffer)
+            [("class:prompt", label)],
+            default=later or text,
+            accept_default=bool(later),
+            pre_run=lambda: select(prompt.default_buffer),
         )
     except KeyboardInterrupt:
         desk.view.note("Ctrl-D or /quit leaves; everything is saved")
@@ -173,6 +177,24 @@ def meant(text: str) -> str:
     return f"/{word}" if word in BARE else ""
 
 
+def instruct(desk: Desk, text: str) -> None:
+    """What a text without a slash asks for: code, or what the program does, which needs no turn."""
+    session = desk.session
+    about = question.asked(text, session) if session.language.runs else None
+    if about is not None:
+        desk.view.note(
+            f"taken as a question, which {f'/explain {about}'.rstrip()} answers; "
+            "/next TEXT takes TEXT as an instruction"
+        )
+        registry.load(slash.COMMANDS, "explain").do(desk, about)
+        return
+    desk.take(text)
+    if question.likely(text) and session.path and desk.session.head != session.head:
+        desk.view.note(
+            "was that a question? /undo takes the turn back, and /explain says what the program does"
+        )
+
+
 def dispatch(desk: Desk, line: str) -> None:
     """A command when the line begins with a slash and a letter; an instruction otherwise."""
     text = sound(line.strip())
@@ -185,7 +207,7 @@ def dispatch(desk: Desk, line: str) -> None:
     if not (text[0] == "/" and text[1:2].isalpha()):
         claim = stated(text, desk.session) if desk.session.language.runs else None
         if claim is None:
-            desk.take(text)
+            instruct(desk, text)
         else:
             checking.keep(desk, claim)
         return

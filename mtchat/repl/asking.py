@@ -1,10 +1,16 @@
-"""Asks the user which reading of an instruction is meant, and which of several tries becomes the live one."""
+"""Asks the user which reading of an instruction is meant, and which of several tries becomes the live one.
+
+A command or a next step that is typed in place of an answer is none, and is done when the prompt is back.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from mtchat.repl import slash
 from mtchat.repl.view import View
+from mtchat.repl.words import brief
 from mtchat.synthesis import Asking, Reading
+from mtchat.synthesis.correction.wording import STEP
 from mtchat.synthesis.readings import COMPARABLE
 
 if TYPE_CHECKING:
@@ -12,6 +18,9 @@ if TYPE_CHECKING:
 
 Answer = Callable[[str], str | None]
 AUTO, ALWAYS, NEVER = "auto", "always", "never"
+NEXT, THIS = "next", "this"
+WHICH = f"is that the next step, or what this one means? [{NEXT}] or {THIS}: "
+WAYS = "type its number, or say in other words what you mean; Enter takes 1, Ctrl-C leaves it open"
 
 
 def asking(desk: "Desk") -> Asking | None:
@@ -22,28 +31,38 @@ def asking(desk: "Desk") -> Asking | None:
     always = desk.settings.ask == ALWAYS
 
     def ask(instruction: str, found: Sequence[Reading]) -> int | str | None:
-        return meant(desk.view, answer, found)
+        return meant(desk, answer, found)
 
     return Asking(ask, 0.0 if always else COMPARABLE, always)
 
 
-def meant(view: View, answer: Answer, found: Sequence[Reading]) -> int | str | None:
+def meant(desk: "Desk", answer: Answer, found: Sequence[Reading]) -> int | str | None:
     """The place of the reading that the user means, or other words for it; None where they leave it open."""
-    view.erase()
-    view.heading("This can be meant in more than one way:")
+    desk.view.erase()
+    desk.view.heading("This can be meant in more than one way:")
     for number, reading in enumerate(found, start=1):
-        view.say(f"  {number}  {reading.told}")
-    view.note("type its number, or say in other words what you mean; Enter takes 1, Ctrl-C leaves it open")
-    return chosen(view, answer, "which one? ", len(found), 0)
-
-
-def picked(view: View, answer: Answer, found: Sequence[Reading]) -> int | None:
-    """The place of the try that the user wants; None where the live one stays."""
-    while True:
-        choice = chosen(view, answer, "which one? (Enter keeps the live one) ", len(found), None)
-        if not isinstance(choice, str):
+        desk.view.say(f"  {number}  {reading.told}")
+    desk.view.note(WAYS)
+    while isinstance(choice := chosen(desk.view, answer, "which one? ", len(found), 0), str):
+        later = follows(answer, choice)
+        if later:
+            postpone(desk, choice, "the question is left open")
+            return None
+        if later is False:
             return choice
-        view.note(f"type a number from 1 to {len(found)}, or Enter")
+        desk.view.note(WAYS)
+    return choice
+
+
+def picked(desk: "Desk", answer: Answer, found: Sequence[Reading]) -> int | None:
+    """The place of the try that the user wants; None where the live one stays."""
+    label = "which one? (Enter keeps the live one) "
+    while isinstance(choice := chosen(desk.view, answer, label, len(found), None), str):
+        if is_command(choice) or STEP.match(choice):
+            postpone(desk, choice, "that is no number")
+            return None
+        desk.view.note(f"type a number from 1 to {len(found)}, or Enter")
+    return choice
 
 
 def chosen(view: View, answer: Answer, label: str, most: int, default: int | None) -> int | str | None:
@@ -55,14 +74,36 @@ def chosen(view: View, answer: Answer, label: str, most: int, default: int | Non
         word = text.strip()
         if not word:
             return default
-        if word.startswith("/"):
-            view.note("Ctrl-C leaves the question open; then commands work again")
-            continue
         if not (word.isascii() and word.isdecimal()):
             return word
         if 1 <= int(word[:9]) <= most:
             return int(word) - 1
         view.note(f"there are {most}; type a number from 1 to {most}")
+
+
+def follows(answer: Answer, words: str) -> bool | None:
+    """Whether words are what to do next, and not what this step means; None where they are neither."""
+    if is_command(words):
+        return True
+    if words.startswith("/") or words.endswith("?"):
+        return None
+    if not STEP.match(words):
+        return False
+    while (text := answer(WHICH)) is not None:
+        word = text.strip().lower()
+        if NEXT.startswith(word) or THIS.startswith(word):
+            return NEXT.startswith(word)
+    return None
+
+
+def is_command(words: str) -> bool:
+    return words.startswith("/") and words[1:].partition(" ")[0] in slash.names()
+
+
+def postpone(desk: "Desk", words: str, why: str) -> None:
+    """Keeps what was typed in place of an answer: it is done as soon as the prompt is back."""
+    desk.later = words
+    desk.view.note(f"{why}; next comes: {brief(words)}")
 
 
 def offered(view: View, found: Sequence[Reading], live: str) -> None:

@@ -109,7 +109,7 @@ class Desk:
     """One REPL's state. `session` is replaced, never changed; `keep` makes another one live and saves it.
 
     `ask` gives a text back as the user edited it, `answer` what they reply to a question, None after Ctrl-C;
-    it is None where nobody can be asked.
+    it is None where nobody can be asked. What they typed there that is no reply is done `later`.
     """
 
     log: Log
@@ -124,6 +124,7 @@ class Desk:
     announced: bool = False
     noted: Model | None = None
     unlearned: str = ""
+    later: str = ""
     last: Outcome | None = None
     lesson: Lesson | None = None
     approval: Approval = field(init=False)
@@ -216,7 +217,7 @@ class Desk:
             self.view.note(f"all {count + 1} tries do the same")
             return
         offered(self.view, found, live.chunk)
-        place = picked(self.view, self.answer, found) if self.answer else None
+        place = picked(self, self.answer, found) if self.answer else None
         if place is None or found[place].candidate.turn.chunk == live.chunk:
             self.view.note("the live one stays; /pick K takes another later")
             return
@@ -311,7 +312,8 @@ class Desk:
         A turn that is to mend or correct another is saved beside it: whether it becomes the live one is not
         known yet.
         """
-        show = Writing(self.view, before, shown(self.place), self.hint)
+        ahead = int(bool(self.session.preamble.strip()))
+        show = Writing(self.view, before, shown(self.place), self.hint, ahead=ahead)
 
         def watch(event: Event) -> None:
             if isinstance(event, Made | Chose):

@@ -14,7 +14,7 @@ from mtchat.repl.difference import show
 from mtchat.repl.view import View, shown
 from mtchat.repl.words import brief
 from mtchat.repl.writing import Writing
-from mtchat.synthesis import Chose, Event, Made, tried
+from mtchat.synthesis import Chose, Event, Made, Ran, tried
 from mtchat.synthesis.derivation.rederive import Step, always, judged, never, rederive, stopped, written
 from mtchat.synthesis.running import kept
 
@@ -79,7 +79,7 @@ def replaced(desk: Desk, number: int, change: "Callable[[Work, Session], Session
     later = len(old.path) - number
     if uses := used(old.path, number):
         desk.view.note(f"{uses} of turn {number}")
-    work = Work(desk, old)
+    work = Work(desk, old, number)
     try:
         base = old.undo(later + 1)
         made = change(work, base)
@@ -155,19 +155,34 @@ def report(view: View, old: Session, made: Session, same: int, later: int) -> No
 
 @dataclass
 class Work:
-    """Turns that are made beside the `live` program: each is shown and saved, and the live one stays."""
+    """Turns from `number` on that are made beside the `live` program: each is shown and saved.
+
+    The live one stays. `known` is what each turn was last seen to print.
+    """
 
     desk: Desk
     live: Session
+    number: int
+    known: tuple[str, ...] = field(init=False)
     show: Writing = field(init=False)
 
     def __post_init__(self) -> None:
+        self.known = self.live.outcome.outputs if self.live.outcome else ()
         self.begin(self.live)
 
     def begin(self, base: Session) -> None:
         """From now on a turn on top of a session is shown."""
-        desk = self.desk
-        self.show = Writing(desk.view, base.program.source, shown(desk.place), desk.hint, beside=True)
+        desk, ahead = self.desk, int(bool(base.preamble.strip()))
+        self.show = Writing(
+            desk.view,
+            base.program.source,
+            shown(desk.place),
+            desk.hint,
+            beside=True,
+            since=self.number,
+            known=self.known,
+            ahead=ahead,
+        )
 
     def again(self, base: Session, turn: Turn) -> Session:
         """A turn with the instruction of another, whose checks hold for it from the start."""
@@ -185,6 +200,9 @@ class Work:
         if isinstance(event, Made | Chose):
             self.save(event.session)
         self.show(event)
+        if isinstance(event, Ran | Chose):
+            printed = event.outcome.outputs
+            self.known = self.show.known = (*printed, *self.known[len(printed) :])
 
     def save(self, made: Session) -> None:
         self.desk.keep(self.live.beside(made), "turn")

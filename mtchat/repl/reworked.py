@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from mtchat.core.outcome import Outcome
 from mtchat.core.session import Session
 from mtchat.errors import SandboxError, UsageError
 from mtchat.repl import difference, slash
 from mtchat.repl.desk import Desk
-from mtchat.repl.view import GREEN
-from mtchat.synthesis import Synthesizer, failed
+from mtchat.repl.view import GREEN, YELLOW
+from mtchat.synthesis import Synthesizer, failed, unended, wrong
 from mtchat.synthesis.rework.reworking import Reworked
 
 
@@ -36,8 +37,18 @@ def show(desk: Desk, reworked: Reworked, same: str) -> None:
     if not reworked.taken:
         view.say(f"not taken, the program is as it was: {'; '.join(reworked.reasons)}")
         return
-    view.say(f"✓ {same}", GREEN)
+    doubt = against(reworked.session.outcome)
+    view.say(f"{same}, but {doubt}" if doubt else f"✓ {same}", YELLOW if doubt else GREEN)
     way = "; /tree shows it" if "tree" in slash.names() else ""
     view.note(f"the old code stays in the session beside it{way}")
-    if failed(reworked.session.outcome):
+    if wrong(reworked.session.outcome):
         view.note("/explain says why in plain words, /fix asks the model to mend it")
+
+
+def against(outcome: Outcome | None) -> str:
+    """What speaks against the program as it ran last; "" where nothing does."""
+    if outcome is None or unended(outcome):
+        return "it has not run to its end"
+    if failed(outcome):
+        return "the program fails"
+    return "a check does not hold" if outcome.broken else ""

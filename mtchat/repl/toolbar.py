@@ -1,27 +1,63 @@
 """The bottom toolbar: model, turn, tokens of the context, state of the last run, sandbox tier."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
 from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.utils import get_cwidth
 
 from mtchat.repl.desk import Desk
 from mtchat.repl.escape import escaped
 
-BETWEEN = ("", " │ ")
+BETWEEN = " │ "
 
 
-def text(desk: Desk) -> StyleAndTextTuples:
-    """One line; the tokens are those the last turn used of the model's context."""
-    parts = [model(desk), language(desk), f"turn {len(desk.session.path) + 1}", context(desk), state(desk)]
-    before = [("", escaped(part)) for part in parts if part]
+@dataclass(frozen=True)
+class Part:
+    """A piece of the toolbar; those of the lowest `rank` go last where the screen is narrow."""
+
+    rank: int
+    text: str
+    style: str = ""
+
+
+def text(desk: Desk, width: int) -> StyleAndTextTuples:
+    """One line of so many columns; the tokens are those the last turn used of the model's context."""
     line: StyleAndTextTuples = [("", " ")]
-    for part in (*before, tier(desk)):
-        line += [part, BETWEEN]
-    return [*line, ("", escaped(desk.session.name))]
+    for part in fitting(parts(desk), width - 1):
+        line += [("", BETWEEN)] if len(line) > 1 else []
+        line.append((part.style, part.text))
+    return line
 
 
-def tier(desk: Desk) -> tuple[str, str]:
+def parts(desk: Desk) -> list[Part]:
+    """All that can be said, in its order on the screen."""
+    found = [
+        Part(2, desk.model.name),
+        Part(3, desk.model.stage()),
+        Part(6, language(desk)),
+        Part(4, f"turn {len(desk.session.path) + 1}"),
+        Part(7, context(desk)),
+        Part(1, state(desk)),
+        tier(desk),
+        Part(8, desk.session.name),
+    ]
+    return [replace(part, text=escaped(part.text)) for part in found if part.text]
+
+
+def fitting(found: Sequence[Part], width: int) -> list[Part]:
+    """The parts that have room, each of them whole: first what ranks first."""
+    kept: list[Part] = []
+    for part in sorted(found, key=lambda part: part.rank):
+        if sum(get_cwidth(each.text + BETWEEN) for each in kept) + get_cwidth(part.text) <= width:
+            kept.append(part)
+    return [part for part in found if part in kept]
+
+
+def tier(desk: Desk) -> Part:
     """What holds programs; where nothing does, that cannot be overlooked."""
     word = desk.tools.tier()
-    return ("class:warning", escaped(word)) if word.isupper() else ("", escaped(f"sandbox {word}"))
+    return Part(0, word, "class:warning") if word.isupper() else Part(5, f"sandbox {word}")
 
 
 def state(desk: Desk) -> str:
@@ -32,11 +68,6 @@ def state(desk: Desk) -> str:
     if outcome.limit == "interrupted":
         return "stopped"
     return ("check failed" if outcome.broken else "ok") if outcome.ok else "failed"
-
-
-def model(desk: Desk) -> str:
-    stage = desk.model.stage()
-    return f"{desk.model.name} ({stage})" if stage else desk.model.name
 
 
 def language(desk: Desk) -> str:

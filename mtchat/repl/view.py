@@ -7,7 +7,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -161,10 +161,15 @@ class View:
         if turn.chunk:
             self.code(turn.chunk)
 
-    def outcome(self, outcome: Outcome, place: str = "", hint: str = "", since: int | None = None) -> None:
-        """One line that says how a run ended, after what the program printed since a chunk, or its last."""
-        first = min(since or len(outcome.outputs), len(outcome.outputs))
-        self.output("".join(outcome.outputs[first - 1 :]))
+    def outcome(
+        self, outcome: Outcome, place: str = "", hint: str = "", printed: Mapping[int, str] | None = None
+    ) -> None:
+        """One line that says how a run ended, after what the last turn printed, or turns by their numbers."""
+        if not printed:
+            self.output("".join(outcome.outputs[-1:]))
+        for number, text in (printed or {}).items():
+            self.note(f"turn {number}:")
+            self.output(text)
         complaints = outcome.stderr.rstrip("\n").split("\n") if outcome.stderr.strip() else []
         for line in complaints[-MOST_COMPLAINTS:]:
             self.out.write(self.styled("│ " + escaped(line), YELLOW) + "\n")

@@ -43,10 +43,7 @@ def sign(session: Session, turn: Turn) -> str:
     """How a turn went, as one character."""
     if turn.status == INTERRUPTED:
         return "■"
-    outcome = session.outcomes.get(turn.id)
-    if outcome is None:
-        return "·"
-    return "✓" if outcome.ok else "✗"
+    return {True: "✓", False: "✗", None: "·"}[session.ran(turn.id)]
 
 
 def names_of(session: Session, turn: str) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from mtchat.core.names import parses
 from mtchat.core.outcome import Outcome
+from mtchat.core.session import Session
 from mtchat.core.turn import INTERRUPTED, Turn
 from mtchat.repl import difference
 from mtchat.repl.correcting import begun
@@ -21,8 +22,10 @@ from mtchat.synthesis import (
     Ran,
     Read,
     Running,
+    Settled,
     Weighing,
     Wrote,
+    failed,
 )
 
 
@@ -44,7 +47,12 @@ class Writing:
     printed: list[str] = field(default_factory=list)
     correcting: bool = False
     since: int | None = None
+    known: tuple[str, ...] = ()
     ahead: int = 0
+    failed: bool = False
+    fixing: bool = False
+    mending: str = ""
+    held: list[Turn] = field(default_factory=list)
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -54,9 +62,8 @@ class Writing:
                 self.view.transient(reading(usage))
             case Wrote(code):
                 self.wrote(code)
-            case Made():
-                self.ahead = int(bool(event.session.preamble.strip()))
-                self.made(event.turn)
+            case Made(_, turn):
+                self.made(turn)
             case Correcting():
                 self.correcting, self.since = True, event.number
                 self.view.note(begun(event))
@@ -69,12 +76,15 @@ class Writing:
                 self.ran(outcome)
             case Weighing(count, _):
                 self.view.transient(f"weighing {count} candidates…")
+            case Chose(_, turn, outcome, _) if self.failed and failed(outcome):
+                self.held.append(turn)
             case Chose(_, turn, outcome, count):
                 self.chose(turn, count)
                 self.ran(outcome)
             case Mending(round, rounds, number, _):
-                self.since = number
-                self.view.note(f"mending turn {number}, round {round} of {rounds}")
+                self.mend(number, f"mending turn {number}, round {round} of {rounds}")
+            case Settled(session, others):
+                self.settled(session, others)
 
     def wrote(self, code: str) -> None:
         code, known = code.lstrip("\n"), self.before.strip()
@@ -84,7 +94,7 @@ class Writing:
         if known and code.startswith(known):
             code = code[len(known) :].lstrip("\n")
         whole, _, partial = code.rpartition("\n")
-        if self.correcting:
+        if self.correcting or self.mending:
             self.view.transient(partial or whole.rpartition("\n")[2])
             return
         lines = whole.rstrip().split("\n") if whole.strip() else []
@@ -103,6 +113,9 @@ class Writing:
         self.view.erase()
         if self.correcting:
             self.rewritten(turn)
+            return
+        if self.mending and turn.status != INTERRUPTED:
+            self.held.append(turn)
             return
         lines = turn.chunk.split("\n") if turn.chunk else []
         if lines[: len(self.printed)] != self.printed:
@@ -136,9 +149,54 @@ class Writing:
                 YELLOW,
             )
 
+    def mend(self, number: int, told: str) -> None:
+        """A round of mending: shown from its beginning where that was asked for, else once it has helped."""
+        self.since = number
+        if self.failed:
+            self.mending = told
+            self.view.transient(told)
+        else:
+            self.fixing = True
+            self.view.note(told)
+
+    def settled(self, session: Session, others: int) -> None:
+        """The best of what fails, where it is another than the one that is shown, and how many there are."""
+        self.view.erase()
+        live = {turn.id for turn in session.path}
+        best = next((turn for turn in reversed(self.held) if turn.id in live), None)
+        self.mending = ""
+        if best is not None and session.outcome is not None:
+            self.view.note("another try gets further:")
+            self.view.code(best.chunk)
+            self.verdict(session.outcome)
+        self.view.note("another try fails, too" if others == 1 else f"{others} other tries fail, too")
+
     def ran(self, outcome: Outcome) -> None:
-        since = None if self.since is None else self.since + self.ahead
-        self.view.outcome(outcome, self.place, self.hint(outcome), since)
+        """How the program ran; of a try that is held only where it works."""
+        if self.mending and failed(outcome):
+            return
+        if self.mending and self.held:
+            self.view.note(self.mending)
+            self.view.code(self.held[-1].chunk)
+        self.mending = ""
+        self.failed = failed(outcome) and not self.fixing
+        self.verdict(outcome)
+
+    def verdict(self, outcome: Outcome) -> None:
+        self.view.outcome(outcome, self.place, self.hint(outcome), self.shown(outcome))
+
+    def shown(self, outcome: Outcome) -> dict[int, str]:
+        """What turns printed that is to be shown, by their numbers; {} where that is the last one alone."""
+        last = len(outcome.outputs) - self.ahead
+        texts = dict(enumerate(outcome.outputs, start=1 - self.ahead))
+        known = dict(enumerate(self.known, start=1 - self.ahead))
+        found = {
+            number: text
+            for number, text in texts.items()
+            if text.strip() and (number == last or text != known.get(number))
+            if number >= (last if self.since is None else self.since)
+        }
+        return found if found.keys() - {last} else {}
 
     def rewritten(self, turn: Turn) -> None:
         """A chunk that takes the place of another: what changed is shown, and not all of it."""

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from mtchat.errors import MtchatError
 from mtchat.synthesis.checks import Check, Checked, asserted, calls, functions, read, told
 from mtchat.synthesis.checks import code as code_of
 from mtchat.synthesis.choice import Candidate, Choice, choose, doubtful
-from mtchat.synthesis.events import Chose, Event, Made, Watch, Weighing
+from mtchat.synthesis.events import Chose, Event, Made, Settled, Watch, Weighing
 from mtchat.synthesis.readings import CALLS, open_question, readings
 from mtchat.synthesis.running import Run, emptied, failed, unended
 from mtchat.synthesis.writing import Written, chunk_of, hotter, longer, one, several, whole
@@ -39,12 +39,14 @@ def bettered(
     look = maker.look or maker.run
     if look is None or made.path[-1].status == INTERRUPTED or unended(made.outcome):
         return made
-    bettering = Bettering(maker, base, prompt, sampling, uninterrupted(look), made)
+    failing = {made.path[-1].chunk} if failed(made.outcome) else set[str]()
+    bettering = Bettering(maker, base, prompt, sampling, uninterrupted(look), made, failing)
     with suppress(KeyboardInterrupt, MtchatError):
         bettering.select()
         bettering.start_over()
         bettering.look_back()
         bettering.mend()
+    bettering.settle()
     return bettering.made
 
 
@@ -62,7 +64,10 @@ def uninterrupted(look: Run) -> Run:
 
 @dataclass
 class Bettering:
-    """One turn that is made better. `made` is the best session so far; its last turn has run."""
+    """One turn that is made better. `made` is the best session so far; its last turn has run.
+
+    `failing` are the chunks that were tried and fail.
+    """
 
     maker: "Synthesizer"
     base: Session
@@ -70,6 +75,7 @@ class Bettering:
     sampling: Sampling
     look: Run
     made: Session
+    failing: set[str] = field(default_factory=set)
 
     def select(self) -> None:
         """Weigh several candidates where the turn is in doubt."""
@@ -202,7 +208,15 @@ class Bettering:
             return
         with self.telling() as watch:
             fixed = replace(maker, watch=watch).fix(self.made, self.sampling, maker.policy.rounds)
+        mended = fixed.session.turns[len(self.made.turns) :]
+        self.failing |= {turn.chunk for turn in mended if turn.making.mends}
         self.made = fixed.session
+
+    def settle(self) -> None:
+        """Tell that nothing works, where more was tried than the first completion."""
+        others = self.failing - {turn.chunk for turn in self.made.path}
+        if others and failed(self.made.outcome):
+            self.maker.watch(Settled(self.made, len(others)))
 
     def afresh(self, count: int) -> list[Turn]:
         """Turns that hold the whole program, the first of them the likeliest."""
@@ -253,10 +267,12 @@ class Bettering:
         for turn in turns:
             trial = base.add(replace(turn, parent=base.head)).inherit(self.made.head)
             trials.setdefault(turn.chunk, trial)
-        return [
+        found = [
             self.weighed(trial.with_outcome(self.look(trial.program)), copies[chunk], examples, checks)
             for chunk, trial in trials.items()
         ]
+        self.failing |= {each.turn.chunk for each in found if failed(each.session.outcome)}
+        return found
 
     def take(self, choice: Choice, count: int, meant: str = "") -> None:
         """Make the chosen turn the live one, with the share that agreed on it, or what the user meant."""

@@ -107,7 +107,16 @@ class Chose:
     count: int
 
 
-Event = Fitted | Read | Wrote | Made | Running | Ran | Mending | Correcting | Corrected | Weighing | Chose
+@dataclass(frozen=True)
+class Settled:
+    """All that was tried for the last turn fails: the session has the best, and so many others fail too."""
+
+    session: Session
+    others: int
+
+
+Choosing = Weighing | Chose | Settled
+Event = Fitted | Read | Wrote | Made | Running | Ran | Mending | Correcting | Corrected | Choosing
 Watch = Callable[[Event], None]
 
 

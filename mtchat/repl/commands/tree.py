@@ -1,7 +1,8 @@
 """Draws all turns of the session: the live conversation down the left side, and what else was tried.
 
-✓ ran, ✗ failed, ■ was interrupted, · was not run. Another try for the same instruction shows its code.
-(folded) and (forgotten) are what the model is told of a turn. /goto LABEL makes a turn the last one.
+✓ ran, ✗ failed, ■ was interrupted, · was not run, alone or with later turns. Another try for the same
+instruction shows its code. (folded) and (forgotten) are what the model is told of a turn. /goto LABEL makes a
+turn the last one.
 """
 
 import shutil

@@ -168,6 +168,11 @@ VERB = Said(
     r"|convert|store|save|"
     r"assign|get|open|import|call|build|generate|remove|split|join|draw|filter|loop|iterate)\b"
 )
+STEP = Said(
+    rf"(?:(?:please|now|then|next|also|and|finally)\b,?\s+)*(?:{VERB.text}|(?:set|make|use|return|replace|change"
+    r"|rename|delete|reverse|multiply|divide|subtract|sum|append|insert|ask|test|train|fit|predict|compare|check"
+    r"|run|repeat|try|fix|round|format)\b)"
+)
 ROUND = Said(
     r"^(?:round|format|limit|align|indent|capitali[sz]e|pad) (?:it|that|them|the (?:result|output"
     r"|average|mean|price|total|value))\b"

@@ -1,6 +1,7 @@
 """Fills the holes in the code of a turn: by what the model knows of holes, else by having it written again.
 
-Of some tries the first is taken with which the code parses and runs, else the one that gets furthest.
+Of some tries the first is taken with which the code parses and runs, else the one that gets furthest. Where
+there are several holes, that is seen once all of them are filled.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,11 +14,12 @@ from mtchat.core.names import parses
 from mtchat.core.prompt import Prompt
 from mtchat.core.session import Session
 from mtchat.core.settings import Sampling
-from mtchat.core.turn import EDITED, Making, Turn
+from mtchat.core.turn import Turn
 from mtchat.errors import MtchatError
 from mtchat.prompting import infill
 from mtchat.prompting.infill import Infill
 from mtchat.synthesis.bettering import uninterrupted
+from mtchat.synthesis.derivation.rederive import written
 from mtchat.synthesis.events import Fitted
 from mtchat.synthesis.filling.placing import Middle, placings
 from mtchat.synthesis.fitting import Context, fit
@@ -55,42 +57,52 @@ class Place:
     def later(self) -> tuple[Turn, ...]:
         return self.session.path[self.number :]
 
-    def trial(self, code: str) -> Session:
-        """The session with other code in the turn, beside it."""
-        turn = replace(self.turn, chunk=stood_in(code), status=EDITED, making=Making())
-        return kept(self.base.add(turn).inherit(self.turn.id), self.later)
-
 
 def filled(maker: Synthesizer, session: Session, number: int, code: str, sampling: Sampling) -> str:
-    """Code for turn `number` with each hole filled, one after the other.
+    """Code for turn `number` with each hole filled: of some tries the first that runs.
 
     MtchatError where the model can fill none, or wrote nothing that fits. What the user stops raises
     KeyboardInterrupt.
     """
-    if maker.look is not None:
-        maker = replace(maker, look=uninterrupted(maker.look))
-    while hole := first_hole(code):
-        code = fill(maker, Place(session, number, hole), sampling)
-    return code
-
-
-def fill(maker: Synthesizer, place: Place, sampling: Sampling) -> str:
-    """The code with this one hole filled."""
+    look = maker.look and uninterrupted(maker.look)
     best, furthest = "", None
-    for code in ways(maker, place, sampling):
-        if maker.look is None or first_hole(code):
-            return code
-        session = tried(place.trial(code), maker.look)
-        if session.outcome is not None and session.outcome.right:
-            return code
-        if furthest is None or reach(session) > furthest:
-            best, furthest = code, reach(session)
+    for whole in wholes(maker, session, number, code, sampling):
+        if look is None:
+            return whole
+        now = tried(kept(written(session, number, whole), session.path[number:]), look)
+        if now.outcome is not None and now.outcome.right:
+            return whole
+        if furthest is None or reach(now) > furthest:
+            best, furthest = whole, reach(now)
     if not best:
         raise MtchatError(
-            f"{maker.card.name or 'the model'} wrote nothing that fits the hole in turn {place.number}; "
+            f"{maker.card.name or 'the model'} wrote nothing that fits the hole in turn {number}; "
             "say what is to stand there, as in <<fill: compute the median>>, or write it by hand"
         )
     return best
+
+
+def wholes(maker: Synthesizer, session: Session, number: int, code: str, sampling: Sampling) -> Iterator[str]:
+    """The code with all its holes filled, in one way after the other: first other tries for the last hole.
+
+    Where another try goes into an earlier one, only the first way to fill those after it is taken: all ways
+    together are too many to be tried.
+    """
+    hole = first_hole(code)
+    if hole is None:
+        yield code
+        return
+    seen: set[str] = set()
+    for begun in ways(maker, Place(session, number, hole), sampling):
+        if begun in seen and first_hole(begun):
+            continue
+        found = 0
+        for whole in islice(wholes(maker, session, number, begun, sampling), 1 if seen else None):
+            found += 1
+            yield whole
+        if not (found or seen):
+            return
+        seen.add(begun)
 
 
 def ways(maker: Synthesizer, place: Place, sampling: Sampling) -> Iterator[str]:

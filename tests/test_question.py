@@ -1,0 +1,139 @@
+"""Questions about the program: told from instructions, answered by /explain, and never a turn."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mtchat.core.outcome import Outcome
+from mtchat.core.session import Session
+from mtchat.core.turn import Turn
+from mtchat.repl.app import dispatch
+from mtchat.repl.question import asked, likely
+from mtchat.store import load
+from tests.terminal import Terminal
+from tests.test_desk import Spoken, desk_in, said
+from tests.test_repl import say, screen, session
+
+__all__ = ["screen"]  # a fixture
+
+CASES = Path(__file__).parent / "cases" / "corrections"
+SESSIONS = Path(__file__).parent.parent / "sessions"
+TURNS = (Turn("set total", "total = 5"), Turn("define mean", "def mean(a):\n    return sum(a) / len(a)"))
+WORKS = Session().extend((*TURNS, Turn("show it", "print(total)"))).with_outcome(Outcome())
+
+
+@pytest.mark.parametrize(
+    ("text", "about"),
+    [
+        ("what does this do?", ""),
+        ("What does this code do", ""),
+        ("how does it work?", ""),
+        ("what does turn 2 do?", "2"),
+        ("what does line 2 of turn 2 do?", "2:2"),
+        ("what does line 1 do?", "3:1"),
+        ("what does mean do?", "2"),
+        ("how does `mean()` work?", "2"),
+        ("explain this", ""),
+        ("can you explain turn 1 to me?", "1"),
+        ("why?", ""),
+        ("why is it 5?", ""),
+        ("why is total 5?", "1"),
+        ("why doesn't it print 6?", ""),
+        ("what went wrong?", ""),
+    ],
+)
+def test_a_question_about_the_program_is_one_for_explain(text: str, about: str) -> None:
+    assert asked(text, WORKS) == about
+
+
+def test_an_article_is_no_name() -> None:
+    session = Session().extend((Turn("set a", "a = 2"), Turn("print it", "print([a])")))
+    assert asked("why is it a list?", session) == ""
+    assert asked("why is a 2?", session) == "1"
+
+
+def test_a_question_about_a_failure_is_about_the_error_where_there_is_one() -> None:
+    failing = WORKS.with_outcome(Outcome(error="turn 3, line 1: NameError", finished=False))
+    assert asked("why does it fail?", failing) == "error"
+    assert asked("what is wrong?", failing) == "error"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "what is 3 + 4? print it",
+        "what is 3 + 4?",
+        "what is the sum of the list?",
+        "what is total?",
+        "what does mean([1, 2]) return?",
+        "what does it print?",
+        "how many words are there?",
+        "how do I sort the list?",
+        "what does median do?",
+        "why not use a set?",
+        "why don't you print it?",
+        "why is it 5? it should be 6",
+        "why is it 5, it should be 6",
+        "explain the steps in a docstring",
+        "print why it fails",
+        "can you print the total?",
+        "does it work?",
+    ],
+)
+def test_what_can_be_an_instruction_is_none(text: str) -> None:
+    assert asked(text, WORKS) is None
+
+
+def test_before_there_is_a_program_nothing_is_a_question_about_it() -> None:
+    assert asked("what does this do?", Session()) is None
+
+
+def test_no_step_no_correction_and_no_instruction_of_a_session_is_taken_for_a_question() -> None:
+    cases = [json.loads(line) for file in CASES.glob("*.jsonl") for line in file.read_text().splitlines()]
+    turns = [turn for file in SESSIONS.glob("*.jsonl") for turn in load(file).turns]
+    texts = [each["say"] for each in cases] + [turn.instruction for turn in turns]
+    assert len(texts) > 250
+    assert [text for text in texts if asked(text, WORKS) is not None] == []
+
+
+def test_a_question_is_answered_and_the_program_is_as_it_was(tmp_path: Path) -> None:
+    desk = desk_in(tmp_path, Spoken("x = 1", "Sets x.", "Sets x.", "print(x)"))
+    dispatch(desk, "define x")
+    dispatch(desk, "what does this do?")
+    assert "taken as a question, which /explain answers; /next TEXT takes TEXT as an instruction" in said(
+        desk
+    )
+    assert "Sets `x` to 1" in said(desk)
+    assert [turn.chunk for turn in desk.session.path] == ["x = 1"]
+
+
+def test_what_may_be_a_question_becomes_a_turn_and_the_way_out_is_told(tmp_path: Path) -> None:
+    desk = desk_in(tmp_path, Spoken("x = 1", "print(x == 1)", "print(x)"))
+    dispatch(desk, "define x")
+    dispatch(desk, "is it right?")
+    assert len(desk.session.path) == 2
+    assert said(desk).endswith(
+        "was that a question? /undo takes the turn back, and /explain says what the program does\n"
+    )
+    dispatch(desk, "print x")
+    assert said(desk).count("was that a question?") == 1
+
+
+@pytest.mark.parametrize("text", ["is it right?", "does this code work?", "what does it print?"])
+def test_a_question_that_a_program_could_answer_may_be_one(text: str) -> None:
+    assert likely(text)
+
+
+@pytest.mark.parametrize("text", ["what is 3 + 4?", "can you print it?", "print it", "which is the largest?"])
+def test_an_instruction_in_the_form_of_a_question_is_left_alone(text: str) -> None:
+    assert not likely(text)
+
+
+def test_on_a_terminal_a_question_makes_no_turn(screen: Terminal, tmp_path: Path) -> None:
+    screen.wait("1› ")
+    say(screen, "print x", "2› ")
+    text = say(screen, "what does this do?", "says more about one line")
+    assert "taken as a question" in text
+    say(screen, "define x", "3› ")
+    assert [turn.instruction for turn in session(tmp_path).path] == ["print x", "define x"]
