@@ -56,12 +56,13 @@ def fit(
         memory = wanted.fold(numbers)
         return Context(render(told(path, memory)), memory, tuple(numbers))
 
+    context = attempt([])
+    if room.count(context.prompt) <= room.most:
+        return context
     left = [number for number in foldables(path, wanted) if number != whole]
-    again = [number for number in left if number in path[-1].making.folded]
-    for numbers in ([], again):
-        context = attempt(numbers)
-        if room.count(context.prompt) <= room.most:
-            return context
+    context = attempt([number for number in left if number in path[-1].making.folded])
+    if room.count(context.prompt) <= room.most:
+        return context
 
     def size(oldest: int) -> int:
         return room.count(attempt(left[:oldest]).prompt)

@@ -58,6 +58,7 @@ class GpuDecoder(TreeDecoder):
         self.weights = weights
         self.ops = ops
         self.device = weights.embedding.device
+        self.records = self.device.type == "cuda" and ops is not plain  # which asks the host what to do
         size = (len(weights.layers), slots + 1, shape.kv_heads, shape.width)
         self.keys = torch.zeros(size, dtype=weights.embedding.dtype, device=self.device)
         self.values = torch.zeros_like(self.keys)
@@ -76,7 +77,7 @@ class GpuDecoder(TreeDecoder):
         """Take the next ids into some paths, all together and without their logits."""
         rows = self.placed(parts)
         size = next((each for each in SHORT if each >= sum(len(ids) for ids, _ in rows)), 0)
-        if self.device.type == "cuda" and size and len(rows) <= FEW_ROWS:
+        if self.records and size and len(rows) <= FEW_ROWS:
             self.read_again(rows, size)
         else:
             self.forward(rows)
@@ -147,7 +148,7 @@ class GpuDecoder(TreeDecoder):
 
         key = (len(place.ids), choice, count)
         if key not in self.steps:
-            if self.device.type == "cuda":
+            if self.records:
                 idle(place, self.tree.capacity)
                 self.pool = self.pool or torch.cuda.graph_pool_handle()
                 self.steps[key] = Recorded(place, run, self.pool)

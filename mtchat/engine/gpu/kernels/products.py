@@ -117,7 +117,7 @@ def products(x: Tensor, matrix: Matrix, residual: Tensor | None, activation: str
     padded = max(16, triton.next_power_of_2(lanes))
     groups = None if matrix.groups is None else matrix.groups.view(torch.int32)
     group = 0 if groups is None else matrix.columns // groups.shape[1]
-    rows, wide, warps, stages = tiles_4() if group else tiles(padded)
+    rows, wide, warps, stages = tiles_4(activation == GATE) if group else tiles(padded)
     blocks = triton.cdiv(count, rows)
     # where one column of programs would leave multiprocessors without work, each takes a part of a row
     parts = 1 if activation == GATE else min(triton.next_power_of_2(triton.cdiv(FILL, blocks)), 8)
@@ -138,6 +138,6 @@ def tiles(lanes: int) -> tuple[int, int, int, int]:
     return (32, 128, 4, 4) if lanes <= 16 else (32, 64, 4, 5)
 
 
-def tiles_4() -> tuple[int, int, int, int]:
+def tiles_4(gate: bool) -> tuple[int, int, int, int]:
     """As `tiles`, of weights in 4 bits: rows, words of a row, warps, and how far it is ahead."""
-    return 32, 16, 4, 3
+    return (32 if gate else 64), 16, 4, 3

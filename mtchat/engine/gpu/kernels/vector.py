@@ -172,7 +172,7 @@ def product(
     }
     written = (out, norm.epsilon if norm else 0.0, first)
     if matrix.groups is None:
-        rows, wide, warps = tile(count, matrix.columns, late)
+        rows, wide, warps = tile(count, matrix.columns, late, activation == GATE)
         if not late or late % wide or matrix.columns % wide:
             late = matrix.columns
         grid = (triton.cdiv(count, rows),)
@@ -189,29 +189,34 @@ def product(
     return out
 
 
-def tile(rows: int, columns: int, late: int) -> tuple[int, int, int]:
+def tile(rows: int, columns: int, late: int, gate: bool) -> tuple[int, int, int]:
     """Rows and columns that a program of `product_kernel` takes at a time, and its warps.
 
-    The best of a sweep on an H100.
+    The best of sweeps on an H100.
     """
     if late:
-        return LATE_TILE.get(rows, (2, min(late & -late, 2048), 4))
-    if rows <= 1024:
+        wide, warps = (1024, 4) if rows <= 4096 else (2048, 8)
+        return 2, min(late & -late, wide), warps
+    if gate:
+        return (8, 256, 4) if columns <= 1024 else (1, 512, 4) if columns <= 2048 else (1, 2048, 8)
+    if rows <= 4096 and columns > 2048:
         return 1, 2048, 8
     if rows <= 2048:
-        return 4, 1024, 8
-    if rows <= 4096 or 2048 <= columns < 4096:
-        return 2, 1024, 4
-    if columns < 2048:
+        return 4, (512 if rows <= 1024 else 1024), 8
+    if columns <= 1024:
         return 8, (256 if rows < 20000 else 512), 4
-    return 2, 2048, 8
-
-
-LATE_TILE: dict[int, tuple[int, int, int]] = {}
+    if columns <= 2048:
+        return 4, 512, 8
+    return (2, 1024, 4) if columns < 4096 else (2, 2048, 8)
 
 
 def tile_4(rows: int, columns: int) -> tuple[int, int, int]:
-    """Rows, and blocks of 32 columns, that a program of `product_4_kernel` takes at a time, and its warps."""
-    if rows <= 4096:  # few programs: all of a row is under way at once
-        return (1, 64, 2) if columns < 4096 else (1, 128, 4)
-    return (8, 32, 2) if columns <= 2560 else (4, 64, 2)
+    """Rows, and blocks of 32 columns, that a program of `product_4_kernel` takes at a time, and its warps.
+
+    The best of a sweep on an H100.
+    """
+    if rows <= 1024 and columns > 4096:
+        return 2, 256, 8
+    if rows > 8192:
+        return 4, 32, 1
+    return (8, 32, 1) if rows > 2048 and columns <= 1024 else (4, 64, 2)
