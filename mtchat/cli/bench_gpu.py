@@ -2,7 +2,6 @@
 
 import argparse
 import gc
-import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -82,7 +81,7 @@ def shape(name: str, args: argparse.Namespace, say: Callable[[str], None]) -> li
     samples[OURS, graphics.COPY.name] = [each / 1e9 for each in copies]
     for subject, size in sizes.items():
         decode = samples[subject, graphics.DECODE.name]
-        samples[subject, graphics.FRACTION.name] = graphics.fraction(decode, size, statistics.median(copies))
+        samples[subject, graphics.FRACTION.name] = graphics.fraction(decode, size, max(copies))
     found_rows = rows(samples, graphics.QUANTITIES, (*own, *peers), name)
     print(f"### {name}\n")
     sys.stdout.write(table(found_rows, graphics.QUANTITIES, own))

@@ -1,14 +1,15 @@
 """mtchat bench mtpb and its like: holds a benchmark's conversations, and scores their programs."""
 
 import argparse
+import contextlib
 import hashlib
 import json
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from itertools import islice
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from mtchat import __version__
@@ -124,21 +125,22 @@ def work(
                 lambda program: ground.run(program, LIMITS, None),
             )
 
-    pool, waiting = ThreadPoolExecutor(lanes), iter(left)
+    def keep(row: Row) -> None:
+        writer.append(row)
+        progress.add(row)
 
-    def begin(count: int) -> set[Future[Row]]:
-        return {pool.submit(one, *each) for each in islice(waiting, count)}
-
+    pool = ThreadPoolExecutor(lanes)
+    ended: SimpleQueue[Future[Row]] = SimpleQueue()  # `wait` goes through all that are going each time
     try:
-        going = begin(2 * lanes)  # waiting for one of them takes longer the more there are
-        while going:
-            ended, going = wait(going, return_when=FIRST_COMPLETED)
-            going |= begin(len(ended))
-            for each in sorted(ended, key=lambda each: each.exception() is not None):  # what is done is kept
-                row = each.result()
-                writer.append(row)
-                progress.add(row)
+        for task, sample in left:
+            pool.submit(one, task, sample).add_done_callback(ended.put)
+        for _ in left:
+            keep(ended.get().result())
     except BaseException:
+        with contextlib.suppress(Empty):
+            while True:
+                if (each := ended.get_nowait()).exception() is None:  # what is done is kept
+                    keep(each.result())
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     finally:

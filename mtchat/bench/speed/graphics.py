@@ -31,7 +31,7 @@ FIRST = {
 }
 COPY = Quantity("copy", "GB/s", "memory", "a large copy on the GPU, bytes read and bytes written")
 FRACTION = Quantity(
-    "of_limit", "ratio", "memory", "bytes of weights that decode reads in a second, over copy"
+    "of_limit", "ratio", "memory", "bytes of weights that decode reads in a second, over the best copy"
 )
 QUANTITIES = (DECODE, *TOGETHER.values(), *FIRST.values(), COPY, FRACTION)
 

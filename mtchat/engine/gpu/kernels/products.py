@@ -31,7 +31,8 @@ def product(
     return products(x, matrix, residual, activation, first)
 
 
-@triton.jit
+# what depends on how many lanes there are is not to be compiled once more for some of their numbers
+@triton.jit(do_not_specialize=["lanes"])
 def products_kernel(
     x, x_stride, weight, stride, scales, groups, bits_256, bits_16, bias, residual, out, first, lanes,
     sums_aside, counters,
