@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -170,6 +171,31 @@ def test_an_interrupt_of_a_run_keeps_what_was_scored(tmp_path: Path):
     with Writer(path, HEADER) as writer, pytest.raises(KeyboardInterrupt):
         work(one, list(Counting().tasks(None, "multi")), 1, writer, lambda: Here(interrupted), 1, quiet())  # type: ignore[arg-type]
     assert {"0"} <= {row.problem for row in read(path).rows} <= {"0", "2"}
+
+
+def test_a_run_that_cannot_be_written_ends_at_once():
+    some, begun = threading.Event(), []
+
+    def counted(prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+        begun.append(prompt)
+        if len(begun) > 20:
+            some.set()
+        return answers(prompt, sampling)
+
+    class Full:
+        rows: tuple[Row, ...] = ()
+
+        def append(self, row: Row) -> None:
+            some.wait()  # for rows that are lost, too
+            raise MtchatError("the disk is full")
+
+    tasks = list(Counting().tasks(None, "multi"))
+    with pytest.raises(MtchatError, match="full"):
+        work(bench(complete=counted), tasks, 1000, Full(), Here, 1, quiet())  # type: ignore[arg-type]
+    for thread in threading.enumerate():
+        if thread.name.startswith("ThreadPoolExecutor"):
+            thread.join()
+    assert len(begun) < 3000
 
 
 class Interrupting(Counting):

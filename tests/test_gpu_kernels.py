@@ -89,6 +89,15 @@ def test_a_step_is_the_plain_one(model: Any, lengths: list[int], bits: int) -> N
     torch.testing.assert_close(ours.values, theirs.values, atol=2e-2, rtol=1e-3)
 
 
+@pytest.mark.parametrize("bits", [32, 8])
+def test_columns_that_come_late_are_multiplied_like_the_others(bits: int) -> None:
+    weights = fused(random_model("codegen", 300, n_embd=96).to(ON))
+    layer = (weights if bits == 32 else rounded(weights, in_8_bits)).layers[0].outward
+    x, residual = torch.randn(1, layer.columns, device=ON), torch.randn(1, 96, device=ON)
+    ours = kernels.product(x, layer, residual, late=96)
+    torch.testing.assert_close(ours, plain.product(x, layer, residual), atol=2e-3, rtol=1e-3)
+
+
 @pytest.mark.parametrize("counts", [[70], [3, 75], [1, 9, 2, 16]])
 def test_reading_is_the_plain_one(model: Any, counts: list[int]) -> None:
     """Twice: prompts from their beginning, then more of each behind what is there."""

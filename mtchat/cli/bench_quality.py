@@ -137,11 +137,12 @@ def work(
         for _ in left:
             keep(ended.get().result())
     except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
         with contextlib.suppress(Empty):
             while True:
-                if (each := ended.get_nowait()).exception() is None:  # what is done is kept
+                each = ended.get_nowait()
+                if not each.cancelled() and each.exception() is None:  # what is done is kept
                     keep(each.result())
-        pool.shutdown(wait=False, cancel_futures=True)
         raise
     finally:
         progress.end()

@@ -13,7 +13,8 @@ def table(rows: Sequence[Row], quantities: Iterable[Quantity], own: Collection[s
     engines = list(dict.fromkeys(row.engine for row in rows))
     found = {(row.engine, row.name): row for row in rows}
     ours, *peers = engines
-    cells = [["", "unit", ours, *(cell for peer in peers for cell in (peer, "×")[: 2 - (peer in own)])]]
+    heads = [(peer,) if peer in own else (peer, "×") for peer in peers]
+    cells = [["", "unit", ours, *(cell for head in heads for cell in head)]]
     for quantity in quantities:
         mine = found.get((ours, quantity.name))
         if mine is None:

@@ -23,7 +23,7 @@ from mtchat.engine.replies import Job, Lane, begun
 
 AHEAD = 3  # steps that are started before the first of them is read
 RESERVE = 16  # one in so many slots is put on a board for what comes next, of which most is not needed
-LEAST = 16  # steps that a board is filled for at least
+LEAST = 16  # steps that a board is filled for, or to the end of a reply, however few slots there are
 FEW = 4  # lanes whose tokens are told one by one
 NONE: NDArray[numpy.float64] = numpy.empty(0)
 

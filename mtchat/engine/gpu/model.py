@@ -30,10 +30,14 @@ class Recorded:
     def __init__(self, place: Place, step: Callable[[Place], Any], pool: Any) -> None:
         stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):  # kernels are compiled, and libraries set up, before the recording
-            for _ in range(2):
-                step(place)
-        torch.cuda.current_stream().wait_stream(stream)
+        try:
+            with torch.cuda.stream(
+                stream
+            ):  # kernels are compiled, and libraries set up, before the recording
+                for _ in range(2):
+                    step(place)
+        finally:  # an interrupt too leaves nothing under way beside what comes next
+            torch.cuda.current_stream().wait_stream(stream)
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph, pool=pool):
             step(place)
@@ -58,7 +62,7 @@ class GpuDecoder(TreeDecoder):
         self.weights = weights
         self.ops = ops
         self.device = weights.embedding.device
-        self.records = self.device.type == "cuda" and ops is not plain  # which asks the host what to do
+        self.records = self.device.type == "cuda" and ops is not plain  # plain asks the host
         size = (len(weights.layers), slots + 1, shape.kv_heads, shape.width)
         self.keys = torch.zeros(size, dtype=weights.embedding.dtype, device=self.device)
         self.values = torch.zeros_like(self.keys)
@@ -87,7 +91,7 @@ class GpuDecoder(TreeDecoder):
     @torch.inference_mode()
     def forward(self, rows: Sequence[tuple[Sequence[int], Ints]]) -> Tensor:
         """Read the next ids of some sequences, each with the slots of all of it: hidden states (T, E)."""
-        return self.through(page(rows, self.tree.capacity).to(self.device))
+        return self.pass_over(paged(rows, self.tree.capacity).to(self.device))
 
     @torch.inference_mode()
     def read_again(self, rows: Sequence[tuple[Sequence[int], Ints]], size: int) -> None:
@@ -99,12 +103,12 @@ class GpuDecoder(TreeDecoder):
             empty = Page(*map(torch.from_numpy, (ids, ids, ids + self.tree.capacity, tables, blocks)))
             place = empty.to(self.device)
             self.pool = self.pool or torch.cuda.graph_pool_handle()
-            self.readers[size] = place, Recorded(place, self.through, self.pool)
+            self.readers[size] = place, Recorded(place, self.pass_over, self.pool)
         place, player = self.readers[size]
-        place.take(page(rows, self.tree.capacity, size, size // BLOCK + FEW_ROWS))
+        place.take(paged(rows, self.tree.capacity, size, size // BLOCK + FEW_ROWS))
         player()
 
-    def through(self, page: Page) -> Tensor:
+    def pass_over(self, page: Page) -> Tensor:
         return self.layers(self.ops.embed(self.weights.embedding, page.ids), self.ops.attend_all, page)
 
     def layers(self, x: Tensor, attention: Callable[..., None], place: Board | Page) -> Tensor:
@@ -178,7 +182,7 @@ def through(
     return product(product(x, layer.gates, activation=GATE), layer.down, residual=x)
 
 
-def page(rows: Sequence[tuple[Sequence[int], Ints]], nowhere: int, tokens: int = 0, blocks: int = 0) -> Page:
+def paged(rows: Sequence[tuple[Sequence[int], Ints]], nowhere: int, tokens: int = 0, blocks: int = 0) -> Page:
     """The next ids of some sequences, each with the slots of all of it, on the host.
 
     There are so many tokens and blocks at least: the rest are nobody's.

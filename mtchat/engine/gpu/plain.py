@@ -10,7 +10,7 @@ from mtchat.engine.gpu.rounding import whole
 from mtchat.engine.gpu.weights import Matrix, Norm, Shape, Weights
 
 GELU, GATE = "gelu", "gate"
-RESERVED = 128  # steps that a board is filled for
+RESERVED = 128  # steps that a board is filled for at most
 RUN = 4  # steps at most that are started together
 SORTABLE = 256  # the largest top_k that the kernels draw with
 BLOCK = 64  # tokens of a sequence that are read together

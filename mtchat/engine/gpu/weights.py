@@ -26,8 +26,8 @@ class Matrix:
     `scales` (N,), the weight is whole numbers of 8 bits, and each row is that times its scale.
 
     Where there are `groups` (N, K / G, 2), the weight is words (N, K / 8) of 32 bits, numbers of 4: column
-    32 b + 4 p + j is the p-th number, from the low bits on, of word 4 b + j. A group is a step, which is
-    times the numbers of its G columns, and a least, which is added.
+    32 b + 4 p + j is the p-th number, from the low bits on, of word 4 b + j. A group of G columns is a step
+    and a least: a weight is the step times its number, and the least.
     """
 
     weight: Tensor

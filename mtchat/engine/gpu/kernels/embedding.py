@@ -1,4 +1,4 @@
-"""The rows of the embedding that a step begins with."""
+"""The rows of the embedding: what a step, or the reading of a prompt, begins with."""
 
 import triton
 import triton.language as tl

@@ -12,7 +12,7 @@ from mtchat.engine.gpu.plain import BLOCK, Page
 from mtchat.engine.gpu.weights import Weights
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"])
 def put_kernel(
     inner, stride, keys, values, slots, positions, cosines, sines, count,
     HEADS: tl.constexpr, KV: tl.constexpr, D: tl.constexpr, DP: tl.constexpr, R: tl.constexpr,
@@ -33,7 +33,7 @@ def put_kernel(
     tl.store(values + place, value, mask=some)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["width"])
 def read_kernel(
     inner, stride, keys, values, tables, width, blocks, cosines, sines, out, out_stride, scale,
     HEADS: tl.constexpr, KV: tl.constexpr, D: tl.constexpr, DP: tl.constexpr, R: tl.constexpr,

@@ -40,7 +40,9 @@ def product_kernel(
     squares = tl.zeros((COLUMNS,), tl.float32)
     for start in range(LATE, K, COLUMNS):
         next = tl.load(place + (start + COLUMNS) % K, mask=inside[:, None], other=0)
-        sums += some.to(tl.float32) * tl.load(x + start + begin).to(tl.float32)[None, :]
+        # past the first cache: what it has of these places may be of the layer before
+        values = tl.load(x + start + begin, cache_modifier=".cg").to(tl.float32)
+        sums += some.to(tl.float32) * values[None, :]
         some = next
     if CHAINED:
         tl.extra.cuda.gdc_wait()
@@ -173,8 +175,8 @@ def product(
     written = (out, norm.epsilon if norm else 0.0, first)
     if matrix.groups is None:
         rows, wide, warps = tile(count, matrix.columns, late, activation == GATE)
-        if not late or late % wide or matrix.columns % wide:
-            late = matrix.columns
+        if not late or late % wide or matrix.columns % wide or norm or activation:
+            late = matrix.columns  # all of them: the loop before is without norm and gate
         grid = (triton.cdiv(count, rows),)
         product_kernel[grid](
             x, matrix.weight, matrix.weight.stride(0), matrix.scales, *given, *written,
