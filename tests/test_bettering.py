@@ -127,6 +127,11 @@ def test_one_that_fails_is_not_taken_though_most_do_the_same():
     assert code(one.take("show x")) == ["print(5)"]
 
 
+def test_comments_alone_are_not_taken_though_they_run():
+    one = desk(SELECT, show_x=["print(x)", "# x is shown", "# x is shown", "print(y)"])
+    assert code(one.take("show x")) == ["print(x)"]
+
+
 def test_where_nothing_works_it_is_told_how_many_others_fail_beside_the_best():
     one = desk(Policy(samples=3, rounds=1), show_x=["print(x)", "print(y)", "print(y)", "1/0"])
     session = one.take("show x")

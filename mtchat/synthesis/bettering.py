@@ -8,6 +8,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from mtchat.core.memory import recorded
+from mtchat.core.names import tree
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import PREAMBLE, Chunk, Program
 from mtchat.core.prompt import Prompt
@@ -239,12 +240,13 @@ class Bettering:
     def turns(
         self, draft: Turn, drawn: Sequence[Written], sampling: Sampling, base: Session
     ) -> Iterator[Turn]:
-        """Turns like a draft, of completions from one seed after the other; those with code."""
+        """Turns like a draft, of completions from one seed after the other; those with more than comments."""
         maker, memory = self.maker, recorded(draft.making)
         for number, written in enumerate(drawn):
             chunk = chunk_of(maker.family, written.text, base, maker.policy.rules, memory)
             making = replace(draft.making, sampling=replace(sampling, seed=sampling.seed + number))
-            if chunk.strip():
+            module = tree(chunk)
+            if module is None or module.body:
                 yield replace(draft, chunk=chunk, making=making, usage=written.usage)
 
     def choice(
