@@ -30,20 +30,25 @@ def product_kernel(
     inside = rows < N
     begin = tl.arange(0, COLUMNS)
     place = weight + rows.to(tl.int64)[:, None] * stride + begin[None, :]
-    # weights are fetched before the vector is known, and always one stretch ahead
-    mask = inside[:, None] & (begin < K)[None, :]
-    some = tl.load(place + LATE % K, mask=mask, other=0)
-    other = tl.load(place + N * stride, mask=mask, other=0) if GATE else some
     sums = tl.zeros((ROWS, COLUMNS), tl.float32)
     ups = tl.zeros((ROWS, COLUMNS), tl.float32)
     total = tl.zeros((COLUMNS,), tl.float32)
     squares = tl.zeros((COLUMNS,), tl.float32)
-    for start in range(LATE, K, COLUMNS):
-        next = tl.load(place + (start + COLUMNS) % K, mask=inside[:, None], other=0)
-        # past the first cache: what it has of these places may be of the layer before
-        values = tl.load(x + start + begin, cache_modifier=".cg").to(tl.float32)
-        sums += some.to(tl.float32) * values[None, :]
-        some = next
+    # weights are fetched before the vector is known, and always one stretch ahead
+    if LATE < K:
+        early = place + LATE
+        some = tl.load(early, mask=inside[:, None], other=0)
+        for start in range(LATE, K, COLUMNS):
+            early += COLUMNS
+            mask = inside[:, None] & (start + COLUMNS + begin < K)[None, :]
+            next = tl.load(early, mask=mask, other=0)
+            # past the first cache: what it has of these places may be of the layer before
+            values = tl.load(x + start + begin, cache_modifier=".cg").to(tl.float32)
+            sums += some.to(tl.float32) * values[None, :]
+            some = next
+    mask = inside[:, None] & (begin < LATE)[None, :]
+    some = tl.load(place, mask=mask, other=0)
+    other = tl.load(place + N * stride, mask=mask, other=0) if GATE else some
     if CHAINED:
         tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()
