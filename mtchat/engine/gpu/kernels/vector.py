@@ -180,6 +180,10 @@ def product(
     written = (out, norm.epsilon if norm else 0.0, first)
     if matrix.groups is None:
         rows, wide, warps = tile(count, matrix.columns, late, activation == GATE)
+        if (
+            matrix.scales is not None
+        ):  # a fifth fewer instructions for a weight: its vector serves twice the rows
+            rows *= 2
         if not late or late % wide or matrix.columns % wide or norm or activation:
             late = matrix.columns  # all of them: the loop before is without norm and gate
         grid = (triton.cdiv(count, rows),)
