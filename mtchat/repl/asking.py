@@ -1,6 +1,6 @@
 """Asks the user which reading of an instruction is meant, and which of several tries becomes the live one.
 
-A command or a next step that is typed in place of an answer is none, and is done when the prompt is back.
+A command or a next step that is typed in place of an answer is none, and is done next.
 """
 
 from collections.abc import Callable, Sequence
@@ -101,7 +101,7 @@ def is_command(words: str) -> bool:
 
 
 def postpone(desk: "Desk", words: str, why: str) -> None:
-    """Keeps what was typed in place of an answer: it is done as soon as the prompt is back."""
+    """Keeps what was typed in place of an answer: it is done as soon as this turn is over."""
     desk.later = words
     desk.view.note(f"{why}; next comes: {brief(words)}")
 
