@@ -14,7 +14,7 @@ from mtchat.prompting.families import instruct
 from mtchat.repl.app import dispatch
 from mtchat.repl.asking import meant, picked
 from mtchat.store import load
-from mtchat.synthesis import Asking, Made, Synthesizer
+from mtchat.synthesis import Asking, Made, Settled, Synthesizer
 from mtchat.synthesis.checks import Checked
 from mtchat.synthesis.choice import Candidate
 from mtchat.synthesis.policy import Policy
@@ -162,6 +162,26 @@ def test_other_words_make_the_turn_again() -> None:
     )
     assert code(session) == ["print([1])"]
     assert session.path[-1].instruction == "print total\nas a nice list"
+
+
+def test_a_turn_made_again_in_other_words_is_settled_once() -> None:
+    replies = {
+        "print total": ["print(1)", "print(2)", "print(2)", "print(3)"],
+        "as a nice list": ["print(a)", "print(b)", "print(b)", "print(c)"],
+        "corrected so that it runs": ["print(d)", "print(e)"],
+    }
+    settled = []
+
+    def watch(event):
+        if isinstance(event, Settled):
+            settled.append(event)
+
+    asking = Asking(lambda instruction, found: "as a nice list")
+    chosen = maker(Model(replies), asking, Policy(samples=3, rounds=1))
+    session = replace(chosen, watch=watch).take(Session(), "print total", GREEDY)
+    tried = {f"print({name})" for name in "abcde"}
+    assert [each.failing for each in settled] == [tried - {session.path[-1].chunk}]
+    assert settled[0].session == session
 
 
 def test_nobody_is_asked_about_a_turn_that_is_not_in_doubt() -> None:

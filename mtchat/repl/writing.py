@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from mtchat.core.names import parses
 from mtchat.core.outcome import Outcome
-from mtchat.core.session import Session
 from mtchat.core.turn import INTERRUPTED, Turn
 from mtchat.repl import difference
 from mtchat.repl.correcting import begun
@@ -83,8 +82,8 @@ class Writing:
                 self.ran(outcome)
             case Mending(round, rounds, number, _):
                 self.mend(number, f"mending turn {number}, round {round} of {rounds}")
-            case Settled(session, others):
-                self.settled(session, others)
+            case Settled():
+                self.settled(event)
 
     def wrote(self, code: str) -> None:
         code, known = code.lstrip("\n"), self.before.strip()
@@ -159,17 +158,23 @@ class Writing:
             self.fixing = True
             self.view.note(told)
 
-    def settled(self, session: Session, others: int) -> None:
-        """The best of what fails, where it is another than the one that is shown, and how many there are."""
+    def settled(self, event: Settled) -> None:
+        """The best of what is not right, where another was shown last, and how many others fail."""
         self.view.erase()
+        session, others = event.session, len(event.failing)
         live = {turn.id for turn in session.path}
         best = next((turn for turn in reversed(self.held) if turn.id in live), None)
         self.mending = ""
-        if best is not None and session.outcome is not None:
+        if event.unkept:
+            self.view.note("what runs there is not kept, for it is not all that was asked for; live is:")
+            best = best or session.numbered(self.since or len(session.path))
+        elif best is not None:
             self.view.note("another try gets further:")
+        if best is not None and session.outcome is not None:
             self.view.code(best.chunk)
             self.verdict(session.outcome)
-        self.view.note("another try fails, too" if others == 1 else f"{others} other tries fail, too")
+        if others:
+            self.view.note("another try fails, too" if others == 1 else f"{others} other tries fail, too")
 
     def ran(self, outcome: Outcome) -> None:
         """How the program ran; of a try that is held only where it works."""
