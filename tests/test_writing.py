@@ -1,6 +1,7 @@
 """What is shown of a turn while it is made: of tries that all fail one, the best, and how many others."""
 
 import io
+from dataclasses import replace
 
 from mtchat.core.outcome import Outcome
 from mtchat.core.session import Session
@@ -59,6 +60,15 @@ def test_where_a_mending_runs_and_is_not_kept_that_is_said_and_the_live_code_sho
         "first()",
         f"✗ {FAILS.error}",
     ]
+
+
+def test_what_a_try_prints_that_is_not_shown_is_not_known():
+    show = Writing(View(io.StringIO(), live=False, color=False), beside=True, since=1, known=("1\n",))
+    show(Made(of(FIRST), FIRST))
+    show(Ran(replace(FAILS, outputs=("2\n",)), 1))
+    assert show.known == ("2\n",)
+    show(Chose(of(OTHER), OTHER, replace(FAILS, outputs=("3\n",)), 4))
+    assert show.known == ("2\n",)
 
 
 def test_each_round_of_a_mending_that_was_asked_for_is_shown():

@@ -27,7 +27,8 @@ EITHER = (
 WAYS = "type its number, or say in other words what you mean; Enter takes 1, Ctrl-C leaves it open"
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 CHOICE = re.compile(
-    r"(?:please )?(?:(?:i(?:'d)? (?:want|take|prefer|like)|use|take|pick|choose|keep|make|try|show(?: me)?) )?"
+    r"(?:please )?"
+    r"(?:(?:i(?:'d)? (?:want|take|prefer|like)|use|take|pick|choose|keep|make|try|show(?: me)?) )?"
     r"(?:the )?(?:number |try |one )?"
     rf"(?:(?P<number>\d{{1,9}})(?:st|nd|rd|th)?|(?P<ordinal>{'|'.join(ORDINALS)}|last))"
     r"(?: one| try)?(?: live)?(?:,? please)?[.!]?",

@@ -35,7 +35,8 @@ class Writing:
     Lines appear when they are whole; the one being written is a transient line below them. A reply that
     begins by repeating the program is held back until it says something new. `beside` says that the turn is
     not on the live path when it is interrupted. Where a turn in the middle is changed, `since` is its number:
-    what that turn and the later ones print is shown. `ahead` is 1 where a preamble stands before the turns.
+    what that turn and the later ones print is shown, unless they are `known` to print it: it was shown.
+    `ahead` is 1 where a preamble stands before the turns.
     """
 
     view: View
@@ -189,19 +190,24 @@ class Writing:
 
     def verdict(self, outcome: Outcome) -> None:
         self.view.outcome(outcome, self.place, self.hint(outcome), self.shown(outcome))
+        if self.beside:
+            self.known = (*outcome.outputs, *self.known[len(outcome.outputs) :])
 
     def shown(self, outcome: Outcome) -> dict[int, str]:
         """What turns printed that is to be shown, by their numbers; {} where that is the last one alone."""
         last = len(outcome.outputs) - self.ahead
         texts = dict(enumerate(outcome.outputs, start=1 - self.ahead))
         known = dict(enumerate(self.known, start=1 - self.ahead))
-        found = {
-            number: text
-            for number, text in texts.items()
-            if text.strip() and (number == last or text != known.get(number))
-            if number >= (last if self.since is None else self.since)
-        }
-        return found if found.keys() - {last} else {}
+        first = last if self.since is None else self.since
+
+        def tells(number: int, text: str) -> bool:
+            if text.strip():
+                return number == last or text != known.get(number)
+            ended = number < last or not failed(outcome)
+            return ended and number > first and bool(known.get(number, "").strip())
+
+        found = {number: text for number, text in texts.items() if number >= first and tells(number, text)}
+        return {} if list(found) == [last] and found[last].strip() else found
 
     def rewritten(self, turn: Turn) -> None:
         """A chunk that takes the place of another: what changed is shown, and not all of it."""
