@@ -29,6 +29,18 @@ from mtchat.synthesis import (
 
 
 @dataclass
+class Held:
+    """Tries that are held back: once what is shown has `failed`, only a try that works is shown at once.
+
+    `mending` tells of the round that is held back, "" where none is; the best of `turns` is shown at the end.
+    """
+
+    failed: bool = False
+    mending: str = ""
+    turns: list[Turn] = field(default_factory=list)
+
+
+@dataclass
 class Writing:
     """Shows one turn while it is made: a watcher for the synthesizer.
 
@@ -36,7 +48,8 @@ class Writing:
     begins by repeating the program is held back until it says something new. `beside` says that the turn is
     not on the live path when it is interrupted. Where a turn in the middle is changed, `since` is its number:
     what that turn and the later ones print is shown, unless they are `known` to print it: it was shown.
-    `ahead` is 1 where a preamble stands before the turns.
+    `ahead` is 1 where a preamble stands before the turns. `correcting` says that a correction has begun, and
+    `fixing` a mending that is shown.
     """
 
     view: View
@@ -49,10 +62,8 @@ class Writing:
     since: int | None = None
     known: tuple[str, ...] = ()
     ahead: int = 0
-    failed: bool = False
     fixing: bool = False
-    mending: str = ""
-    held: list[Turn] = field(default_factory=list)
+    held: Held = field(default_factory=Held)
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -76,8 +87,8 @@ class Writing:
                 self.ran(outcome)
             case Weighing(count, _):
                 self.view.transient(f"weighing {count} candidates…")
-            case Chose(_, turn, outcome, _) if self.failed and failed(outcome):
-                self.held.append(turn)
+            case Chose(_, turn, outcome, _) if self.held.failed and failed(outcome):
+                self.held.turns.append(turn)
             case Chose(_, turn, outcome, count):
                 self.chose(turn, count)
                 self.ran(outcome)
@@ -94,7 +105,7 @@ class Writing:
         if known and code.startswith(known):
             code = code[len(known) :].lstrip("\n")
         whole, _, partial = code.rpartition("\n")
-        if self.correcting or self.mending:
+        if self.correcting or self.held.mending:
             self.view.transient(partial or whole.rpartition("\n")[2])
             return
         lines = whole.rstrip().split("\n") if whole.strip() else []
@@ -114,8 +125,8 @@ class Writing:
         if self.correcting:
             self.rewritten(turn)
             return
-        if self.mending and turn.status != INTERRUPTED:
-            self.held.append(turn)
+        if self.held.mending and turn.status != INTERRUPTED:
+            self.held.turns.append(turn)
             return
         lines = turn.chunk.split("\n") if turn.chunk else []
         if lines[: len(self.printed)] != self.printed:
@@ -152,8 +163,8 @@ class Writing:
     def mend(self, number: int, told: str) -> None:
         """A round of mending: shown from its beginning where that was asked for, else once it has helped."""
         self.since = number
-        if self.failed:
-            self.mending = told
+        if self.held.failed:
+            self.held.mending = told
             self.view.transient(told)
         else:
             self.fixing = True
@@ -164,8 +175,8 @@ class Writing:
         self.view.erase()
         session, others = event.session, len(event.failing)
         live = {turn.id for turn in session.path}
-        best = next((turn for turn in reversed(self.held) if turn.id in live), None)
-        self.mending = ""
+        best = next((turn for turn in reversed(self.held.turns) if turn.id in live), None)
+        self.held.mending = ""
         if event.unkept:
             self.view.note("what runs there is not kept, for it is not all that was asked for; live is:")
             best = best or session.numbered(self.since or len(session.path))
@@ -179,13 +190,13 @@ class Writing:
 
     def ran(self, outcome: Outcome) -> None:
         """How the program ran; of a try that is held only where it works."""
-        if self.mending and failed(outcome):
+        if self.held.mending and failed(outcome):
             return
-        if self.mending and self.held:
-            self.view.note(self.mending)
-            self.view.code(self.held[-1].chunk)
-        self.mending = ""
-        self.failed = failed(outcome) and not self.fixing
+        if self.held.mending and self.held.turns:
+            self.view.note(self.held.mending)
+            self.view.code(self.held.turns[-1].chunk)
+        self.held.mending = ""
+        self.held.failed = failed(outcome) and not self.fixing
         self.verdict(outcome)
 
     def verdict(self, outcome: Outcome) -> None:
