@@ -135,10 +135,31 @@ def test_comments_alone_are_not_taken_though_they_run():
 def test_where_nothing_works_it_is_told_how_many_others_fail_beside_the_best():
     one = desk(Policy(samples=3, rounds=1), show_x=["print(x)", "print(y)", "print(y)", "1/0"])
     session = one.take("show x")
-    assert one.events[-1] == Settled(session, 2)
+    others = frozenset({"print(x)", "print(y)", "1/0"} - {session.path[-1].chunk})
+    assert one.events[-1] == Settled(session, others)
     works = desk(Policy(samples=3, rounds=1), show_x=["print(x)", "print(y)", "print(y)", "print(5)"])
     works.take("show x")
     assert works.heard(Settled) == 0
+
+
+def test_a_mending_that_runs_and_is_not_kept_is_no_try_that_fails():
+    one = desk(Policy(rounds=1), corrected=["x = 1"], show_x=["print(x)"])
+    session = one.take("show x")
+    assert code(session) == ["print(x)"]
+    assert one.events[-1] == Settled(session, unkept=frozenset({"x = 1"}))
+
+
+def test_a_mending_whose_run_is_stopped_is_no_try_that_fails():
+    def stopped_at_two(program: Program) -> Outcome:
+        outcome = run(program)
+        return replace(outcome, limit="interrupted") if "2" in program.source else outcome
+
+    one = desk(Policy(rounds=1), corrected=["print(x, 2)"], show_x=["print(x)"])
+    maker = Synthesizer(
+        instruct, one.model.complete, stopped_at_two, watch=one.events.append, policy=one.policy
+    )
+    assert code(maker.take(Session(), "show x", GREEDY)) == ["print(x)"]
+    assert one.heard(Settled) == 0
 
 
 def test_one_whose_names_are_bound_nowhere_is_not_taken_though_it_runs():

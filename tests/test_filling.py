@@ -10,6 +10,8 @@ import pytest
 from mtchat.cli import main
 from mtchat.core import language
 from mtchat.core.hole import Hole, first_hole
+from mtchat.core.outcome import Outcome
+from mtchat.core.program import Program
 from mtchat.core.prompt import ModelCard, Piece, Prompt
 from mtchat.core.session import Session
 from mtchat.core.settings import Sampling
@@ -212,6 +214,18 @@ def test_where_no_try_runs_the_one_is_taken_that_gets_furthest_and_there_are_few
     of = maker("nowhere", "'4'", "nobody", "gone", "m = wrong\n```")
     assert filled(of, three(), 2, "m = <<fill>>", GREEDY) == "m = '4'"
     assert len(contexts(of)) == 5
+
+
+def test_the_same_code_is_run_once_however_often_the_last_hole_is_filled_with_it() -> None:
+    ran: list[str] = []
+
+    def look(program: Program) -> Outcome:
+        ran.append(program.chunks[1].code)
+        return looked(program)
+
+    of = replace(maker("nowhere", "nowhere", "nobody", "nowhere", "m = nobody\n```"), look=look)
+    filled(of, three(), 2, "m = <<fill>>", GREEDY)
+    assert [code.strip() for code in ran] == ["m = nowhere", "m = nobody"]
 
 
 def test_a_chat_model_without_marks_writes_the_code_again() -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.core.outcome import Outcome
+from mtchat.core.outcome import Frame, Outcome
+from mtchat.core.program import Place
 from mtchat.core.session import Session
 from mtchat.core.turn import Turn
 from mtchat.repl.app import dispatch
@@ -41,6 +42,35 @@ WORKS = Session().extend((*TURNS, Turn("show it", "print(total)"))).with_outcome
         ("why is total 5?", "1"),
         ("why doesn't it print 6?", ""),
         ("what went wrong?", ""),
+        ("what's this?", ""),
+        ("what’s this doing?", ""),
+        ("whats wrong?", ""),
+        ("what is wrong with it?", ""),
+        ("what is wrong with my code", ""),
+        ("what's wrong with this?", ""),
+        ("what happened?", ""),
+        ("what happens here?", ""),
+        ("what does my code do?", ""),
+        ("what does my program do", ""),
+        ("what does the mean function do?", "2"),
+        ("what does the function mean do?", "2"),
+        ("explain the function mean", "2"),
+        ("what does the variable total do?", "1"),
+        ("explain again", ""),
+        ("explain please", ""),
+        ("please explain", ""),
+        ("explain my code", ""),
+        ("explain what this does", ""),
+        ("explain what total does", "1"),
+        ("explain how it works", ""),
+        ("can you explain what this does", ""),
+        ("tell me what this does", ""),
+        ("tell me how it works", ""),
+        ("why don't I see any output?", ""),
+        ("why does it print 5?", ""),
+        ("why did you use a list?", ""),
+        ("why does it stop when it is 5?", ""),
+        ("why is the output empty?", ""),
     ],
 )
 def test_a_question_about_the_program_is_one_for_explain(text: str, about: str) -> None:
@@ -51,6 +81,33 @@ def test_an_article_is_no_name() -> None:
     session = Session().extend((Turn("set a", "a = 2"), Turn("print it", "print([a])")))
     assert asked("why is it a list?", session) == ""
     assert asked("why is a 2?", session) == "1"
+
+
+NAMED = Session().extend(
+    (
+        Turn("define mean", "def mean(a):\n    return a"),
+        Turn("loop", "for i in [1]:\n    code = result = i"),
+        Turn("show it", "print(code)"),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    "text", ["what does this mean?", "why do i get an error?", "explain the code", "why is the result 1?"]
+)
+def test_a_word_that_questions_have_anyway_is_no_name(text: str) -> None:
+    assert asked(text, NAMED) == ""
+    assert asked(text, NAMED.with_outcome(Outcome(error="no", finished=False))) == "error"
+
+
+def test_a_name_that_is_asked_about_is_one() -> None:
+    assert asked("what does mean do?", NAMED) == "1"
+    assert asked("explain code", NAMED) == "2"
+
+
+def test_a_line_of_no_turn_is_one_of_the_turn_that_fails() -> None:
+    failing = Outcome(error="turn 2, line 1: no", finished=False, frames=(Frame(Place(2, 1), "<module>"),))
+    assert asked("what does line 1 do?", WORKS.with_outcome(failing)) == "2:1"
 
 
 def test_a_question_about_a_failure_is_about_the_error_where_there_is_one() -> None:
@@ -79,6 +136,31 @@ def test_a_question_about_a_failure_is_about_the_error_where_there_is_one() -> N
         "print why it fails",
         "can you print the total?",
         "does it work?",
+        "why is it so slow make it faster",
+        "why are there duplicates remove them",
+        "why is the output unsorted i wanted it sorted",
+        "why isn't it sorted please sort it",
+        "why does it print 5 it must print 6",
+        "why does it say hello it should say goodbye",
+        "why do you not print the total",
+        "why wouldn't you use a set",
+        "why couldn't we use a while loop",
+        "why won't you add a plot",
+        "why don’t you sort it",
+        "why can't it be sorted",
+        "why cannot it be sorted",
+        "why shouldn't it be sorted",
+        "why is the list unsorted sort the list",
+        "why does it print the list print the sum",
+        "why is it 5 print 6",
+        "explain the code in comments",
+        "explain the median function",
+        "explain what it prints",
+        "tell me what total is",
+        "tell me the total",
+        "what's the total?",
+        "what is wrong with median?",
+        "what happens when total is 0",
     ],
 )
 def test_what_can_be_an_instruction_is_none(text: str) -> None:

@@ -14,7 +14,7 @@ from mtchat.prompting.families import instruct
 from mtchat.repl.app import dispatch
 from mtchat.repl.asking import meant, picked
 from mtchat.store import load
-from mtchat.synthesis import Asking, Made, Synthesizer
+from mtchat.synthesis import Asking, Made, Settled, Synthesizer
 from mtchat.synthesis.checks import Checked
 from mtchat.synthesis.choice import Candidate
 from mtchat.synthesis.policy import Policy
@@ -164,6 +164,26 @@ def test_other_words_make_the_turn_again() -> None:
     assert session.path[-1].instruction == "print total\nas a nice list"
 
 
+def test_a_turn_made_again_in_other_words_is_settled_once() -> None:
+    replies = {
+        "print total": ["print(1)", "print(2)", "print(2)", "print(3)"],
+        "as a nice list": ["print(a)", "print(b)", "print(b)", "print(c)"],
+        "corrected so that it runs": ["print(d)", "print(e)"],
+    }
+    settled = []
+
+    def watch(event):
+        if isinstance(event, Settled):
+            settled.append(event)
+
+    asking = Asking(lambda instruction, found: "as a nice list")
+    chosen = maker(Model(replies), asking, Policy(samples=3, rounds=1))
+    session = replace(chosen, watch=watch).take(Session(), "print total", GREEDY)
+    tried = {f"print({name})" for name in "abcde"}
+    assert [each.failing for each in settled] == [tried - {session.path[-1].chunk}]
+    assert settled[0].session == session
+
+
 def test_nobody_is_asked_about_a_turn_that_is_not_in_doubt() -> None:
     def ask(instruction, found):
         raise AssertionError("asked without need")
@@ -183,6 +203,14 @@ def test_nobody_is_asked_about_a_turn_that_is_not_in_doubt() -> None:
         (["/undone", "2"], 1),
         (["what?", "2"], 1),
         (["²", "1"], 0),
+        (["use the second one"], 1),
+        (["try 2"], 1),
+        (["make 2 live"], 1),
+        (["show me the second"], 1),
+        (["the first, please"], 0),
+        (["the last one"], 1),
+        (["2nd"], 1),
+        (["take the third", "0", "number 0", "1"], 0),
     ],
 )
 def test_a_try_is_picked_by_its_number_and_nothing_else(
@@ -194,7 +222,17 @@ def test_a_try_is_picked_by_its_number_and_nothing_else(
     assert (answers, desk.later) == ([], "")
 
 
-@pytest.mark.parametrize("text", ["/undo", "/edit 1 print both", "print the sum of all", "now sort it"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/undo",
+        "/edit 1 print both",
+        "print the sum of all",
+        "now sort it",
+        "use the second word",
+        "make it 2",
+    ],
+)
 def test_what_is_typed_in_place_of_a_number_comes_next_and_the_live_try_stays(
     tmp_path: Path, text: str
 ) -> None:
@@ -229,6 +267,14 @@ def test_an_answer_is_a_number_or_other_words_and_a_next_step_is_not_taken_for_o
     desk = desk_in(tmp_path)
     assert meant(desk, lambda label: answers.pop(0), TWO) == answer
     assert (answers, desk.later) == ([], later)
+
+
+def test_which_of_both_is_meant_tells_what_can_be_typed_and_a_command_leaves_it_open(tmp_path: Path) -> None:
+    answers = ["print the sum", "perhaps", "/undo"]
+    desk = desk_in(tmp_path)
+    assert meant(desk, lambda label: answers.pop(0), TWO) is None
+    assert said(desk).count("type next or this;") == 1
+    assert (desk.later, desk.held) == ("/undo", "print the sum")
 
 
 class Varied(Spoken):

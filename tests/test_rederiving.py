@@ -89,6 +89,23 @@ def test_what_turns_print_otherwise_after_an_edit_is_shown_under_their_numbers(t
     assert shown.startswith("turn 2:\n│ 5\nturn 4:\n│ 6\n✓ ran")
 
 
+def test_a_later_turn_that_prints_nothing_any_more_is_told(tmp_path: Path) -> None:
+    show = "if n:\n    print(n)"
+    desk = desk_in(tmp_path, Spoken("n = 1", show, "k = 2", "n = 0", "n = 2"), runs=printing)
+    for wish in ("set n to 1", "print n unless it is 0", "set k to 2", "/edit 1 --keep set n to 0"):
+        dispatch(desk, wish)
+    assert "turn 3 is kept\nturn 2 prints nothing now\n✓ ran" in said(desk)
+    dispatch(desk, "/edit 1 --keep set n to 2")
+    assert said(desk).count("prints nothing now") == 1
+
+
+def test_a_last_turn_that_prints_nothing_any_more_is_told(tmp_path: Path) -> None:
+    desk = desk_in(tmp_path, Spoken("n = 1", "if n:\n    print(n)", "n = 0"), runs=printing)
+    for wish in ("set n to 1", "print n unless it is 0", "/edit 1 --keep set n to 0"):
+        dispatch(desk, wish)
+    assert "\nturn 2 prints nothing now\n✓ ran" in said(desk)
+
+
 def test_what_an_earlier_turn_prints_is_not_taken_for_what_the_last_one_does(tmp_path: Path) -> None:
     desk = desk_in(tmp_path, Spoken("n = 1", "print(n)", "k = 2", "n = 5"), runs=printing)
     for wish in ("set n to 1", "print n", "set k to 2", "/edit 1 set n to 5"):

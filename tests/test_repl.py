@@ -418,6 +418,19 @@ def test_a_command_typed_at_a_question_leaves_it_open_and_is_done(screen: Termin
     assert [turn.instruction for turn in session(tmp_path).path] == ["unclear", "define x"]
 
 
+def test_what_is_typed_ahead_of_a_postponed_line_comes_after_it(screen: Terminal, tmp_path: Path) -> None:
+    unclear(screen)
+    screen.send(f"/undo{ENTER}print x{ENTER}")
+    screen.wait("the question is left open; next comes: /undo")
+    screen.wait("2› /undo")
+    screen.wait("1› print x")
+    screen.wait("\n2› ")
+    assert "Application.exit" not in screen.text
+    assert [turn.instruction for turn in session(tmp_path).path] == ["print x"]
+    screen.send(UP + UP)
+    screen.wait("\n2› /undo")
+
+
 def test_candidates_that_change_nothing_leave_nothing_on_the_screen(screen: Terminal) -> None:
     screen.wait("1› ")
     say(screen, "/set policy select", "policy is select")

@@ -1,6 +1,7 @@
 """What is shown of a turn while it is made: of tries that all fail one, the best, and how many others."""
 
 import io
+from dataclasses import replace
 
 from mtchat.core.outcome import Outcome
 from mtchat.core.session import Session
@@ -32,7 +33,7 @@ def shown(*events) -> list[str]:
 def test_the_best_of_tries_that_fail_is_shown_last_and_the_others_are_counted():
     begun = [Made(of(FIRST), FIRST), Ran(FAILS, 1), Chose(of(OTHER, FAILS), OTHER, FAILS, 4)]
     mended = [Mending(1, 1, 1, FAILS.error), Made(of(MENDED), MENDED), Ran(FURTHER, 1)]
-    assert shown(*begun, *mended, Settled(of(MENDED, FURTHER), 2)) == [
+    assert shown(*begun, *mended, Settled(of(MENDED, FURTHER), frozenset({FIRST.chunk, OTHER.chunk}))) == [
         "first()",
         f"✗ {FAILS.error}",
         "another try gets further:",
@@ -45,8 +46,29 @@ def test_the_best_of_tries_that_fail_is_shown_last_and_the_others_are_counted():
 
 def test_where_the_first_try_is_the_best_it_is_not_shown_again():
     events = [Made(of(FIRST), FIRST), Ran(FAILS, 1), Mending(1, 1, 1, FAILS.error), Made(of(MENDED), MENDED)]
-    ended = [Ran(FAILS, 1), Settled(of(FIRST, FAILS), 1)]
+    ended = [Ran(FAILS, 1), Settled(of(FIRST, FAILS), frozenset({MENDED.chunk}))]
     assert shown(*events, *ended) == ["first()", f"✗ {FAILS.error}", "another try fails, too"]
+
+
+def test_where_a_mending_runs_and_is_not_kept_that_is_said_and_the_live_code_shown():
+    tried = [Made(of(FIRST), FIRST), Ran(FAILS, 1), Mending(1, 1, 1, FAILS.error), Made(of(MENDED), MENDED)]
+    ended = [Ran(Outcome(), 1), Settled(of(FIRST, FAILS), unkept=frozenset({MENDED.chunk}))]
+    lines = shown(*tried, *ended)
+    assert lines[2:5] == ["mending turn 1, round 1 of 1", "mended()", "first()"]
+    assert lines[-3:] == [
+        "what runs there is not kept, for it is not all that was asked for; live is:",
+        "first()",
+        f"✗ {FAILS.error}",
+    ]
+
+
+def test_what_a_try_prints_that_is_not_shown_is_not_known():
+    show = Writing(View(io.StringIO(), live=False, color=False), beside=True, since=1, known=("1\n",))
+    show(Made(of(FIRST), FIRST))
+    show(Ran(replace(FAILS, outputs=("2\n",)), 1))
+    assert show.known == ("2\n",)
+    show(Chose(of(OTHER), OTHER, replace(FAILS, outputs=("3\n",)), 4))
+    assert show.known == ("2\n",)
 
 
 def test_each_round_of_a_mending_that_was_asked_for_is_shown():

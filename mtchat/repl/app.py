@@ -19,6 +19,7 @@ from mtchat.repl.desk import Desk, Leave
 from mtchat.repl.echo import forget_typed, silent
 from mtchat.repl.keys import bindings
 from mtchat.repl.offer import Offer, select
+from mtchat.repl.stopping import hearing
 from mtchat.repl.view import shown
 from mtchat.repl.words import sound, unrun, where
 from mtchat.synthesis import stated
@@ -47,11 +48,12 @@ def start(desk: Desk, history: Path | None) -> None:
     prompt.app.after_render += lambda _: desk.begin()
     greet(desk)
     offer, going = Offer(), True
-    while going:
-        try:
-            going = step(desk, prompt, offer)
-        except KeyboardInterrupt:
-            desk.view.erase()
+    with hearing(desk.hold_back):
+        while going:
+            try:
+                going = step(desk, prompt, offer)
+            except KeyboardInterrupt:
+                desk.view.erase()
     desk.log.close()
 
 
@@ -136,14 +138,7 @@ def greet(desk: Desk) -> None:
 def step(desk: Desk, prompt: PromptSession[str], offer: Offer) -> bool:
     """One line of input, done; False when the user leaves."""
     try:
-        label = f"{len(desk.session.path) + 1}› "
-        text, later, desk.later = offer.text(desk.session), desk.later, ""
-        line = prompt.prompt(
-            [("class:prompt", label)],
-            default=later or text,
-            accept_default=bool(later),
-            pre_run=lambda: select(prompt.default_buffer),
-        )
+        line = next_line(desk, prompt, offer)
     except KeyboardInterrupt:
         desk.view.note("Ctrl-D or /quit leaves; everything is saved")
         return True
@@ -162,6 +157,20 @@ def step(desk: Desk, prompt: PromptSession[str], offer: Offer) -> bool:
     if line.strip():
         desk.view.line()
     return True
+
+
+def next_line(desk: Desk, prompt: PromptSession[str], offer: Offer) -> str:
+    """What was postponed, else what the user types, who may change what was held back."""
+    label = f"{len(desk.session.path) + 1}› "
+    if desk.later:
+        desk.view.heading(label + desk.later)
+        prompt.history.append_string(desk.later)
+        line, desk.later = desk.later, ""
+        return line
+    text, desk.held = desk.held or offer.text(desk.session), ""
+    return prompt.prompt(
+        [("class:prompt", label)], default=text, pre_run=lambda: select(prompt.default_buffer)
+    )
 
 
 def leave(desk: Desk) -> bool:

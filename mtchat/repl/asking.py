@@ -1,8 +1,9 @@
 """Asks the user which reading of an instruction is meant, and which of several tries becomes the live one.
 
-A command or a next step that is typed in place of an answer is none, and is done when the prompt is back.
+A command or a next step that is typed in place of an answer is none, and is done next.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,19 @@ Answer = Callable[[str], str | None]
 AUTO, ALWAYS, NEVER = "auto", "always", "never"
 NEXT, THIS = "next", "this"
 WHICH = f"is that the next step, or what this one means? [{NEXT}] or {THIS}: "
+EITHER = (
+    f"type {NEXT} or {THIS}; a command leaves the question open, and Ctrl-C asks again which one is meant"
+)
 WAYS = "type its number, or say in other words what you mean; Enter takes 1, Ctrl-C leaves it open"
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+CHOICE = re.compile(
+    r"(?:please )?"
+    r"(?:(?:i(?:'d)? (?:want|take|prefer|like)|use|take|pick|choose|keep|make|try|show(?: me)?) )?"
+    r"(?:the )?(?:number |try |one )?"
+    rf"(?:(?P<number>\d{{1,9}})(?:st|nd|rd|th)?|(?P<ordinal>{'|'.join(ORDINALS)}|last))"
+    r"(?: one| try)?(?: live)?(?:,? please)?[.!]?",
+    re.IGNORECASE | re.ASCII,
+)
 
 
 def asking(desk: "Desk") -> Asking | None:
@@ -44,11 +57,11 @@ def meant(desk: "Desk", answer: Answer, found: Sequence[Reading]) -> int | str |
         desk.view.say(f"  {number}  {reading.told}")
     desk.view.note(WAYS)
     while isinstance(choice := chosen(desk.view, answer, "which one? ", len(found), 0), str):
-        later = follows(answer, choice)
+        later = follows(desk, answer, choice)
         if later:
-            postpone(desk, choice, "the question is left open")
+            postpone(desk, later, "the question is left open")
             return None
-        if later is False:
+        if later is not None:
             return choice
         desk.view.note(WAYS)
     return choice
@@ -58,7 +71,10 @@ def picked(desk: "Desk", answer: Answer, found: Sequence[Reading]) -> int | None
     """The place of the try that the user wants; None where the live one stays."""
     label = "which one? (Enter keeps the live one) "
     while isinstance(choice := chosen(desk.view, answer, label, len(found), None), str):
-        if is_command(choice) or STEP.match(choice):
+        place = numbered(choice, len(found))
+        if place is not None and place < len(found):
+            return place
+        if place is None and (is_command(choice) or STEP.match(choice)):
             postpone(desk, choice, "that is no number")
             return None
         desk.view.note(f"type a number from 1 to {len(found)}, or Enter")
@@ -81,18 +97,36 @@ def chosen(view: View, answer: Answer, label: str, most: int, default: int | Non
         view.note(f"there are {most}; type a number from 1 to {most}")
 
 
-def follows(answer: Answer, words: str) -> bool | None:
-    """Whether words are what to do next, and not what this step means; None where they are neither."""
+def numbered(words: str, most: int) -> int | None:
+    """The place, from 0, that words such as "use the second one" choose, which may be none of so many."""
+    found = CHOICE.fullmatch(words)
+    if found is None:
+        return None
+    ordinal = (found["ordinal"] or "").lower()
+    if ordinal == "last":
+        return most - 1
+    number = ORDINALS.index(ordinal) + 1 if ordinal else int(found["number"])
+    return number - 1 if number else most
+
+
+def follows(desk: "Desk", answer: Answer, words: str) -> str | None:
+    """What to do next, where words say that; "" where they say what this step means; None where neither."""
     if is_command(words):
-        return True
+        return words
     if words.startswith("/") or words.endswith("?"):
         return None
     if not STEP.match(words):
-        return False
+        return ""
     while (text := answer(WHICH)) is not None:
-        word = text.strip().lower()
-        if NEXT.startswith(word) or THIS.startswith(word):
-            return NEXT.startswith(word)
+        word = text.strip()
+        if is_command(word):
+            desk.held = words  # which nobody has said what to do with
+            return word
+        if NEXT.startswith(word.lower()):
+            return words
+        if THIS.startswith(word.lower()):
+            return ""
+        desk.view.note(EITHER)
     return None
 
 
@@ -101,7 +135,7 @@ def is_command(words: str) -> bool:
 
 
 def postpone(desk: "Desk", words: str, why: str) -> None:
-    """Keeps what was typed in place of an answer: it is done as soon as the prompt is back."""
+    """Keeps what was typed in place of an answer: it is done as soon as this turn is over."""
     desk.later = words
     desk.view.note(f"{why}; next comes: {brief(words)}")
 

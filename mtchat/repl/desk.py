@@ -109,7 +109,8 @@ class Desk:
     """One REPL's state. `session` is replaced, never changed; `keep` makes another one live and saves it.
 
     `ask` gives a text back as the user edited it, `answer` what they reply to a question, None after Ctrl-C;
-    it is None where nobody can be asked. What they typed there that is no reply is done `later`.
+    it is None where nobody can be asked. What they typed there that is no reply is done `later`, or is `held`
+    for them to change where they stop what comes before.
     """
 
     log: Log
@@ -125,6 +126,7 @@ class Desk:
     noted: Model | None = None
     unlearned: str = ""
     later: str = ""
+    held: str = ""
     last: Outcome | None = None
     lesson: Lesson | None = None
     approval: Approval = field(init=False)
@@ -223,6 +225,11 @@ class Desk:
             return
         self.keep(self.session.undo().add(found[place].candidate.turn), "pick")
         self.view.note(f"now it is number {place + 1}; /pick shows the others")
+
+    def hold_back(self) -> None:
+        """What was to be done later is not done unasked: the next prompt begins with it."""
+        if self.later:
+            self.held, self.later = self.later, ""
 
     def resolved(self, instruction: str) -> Said:
         """An instruction with what it refers to in its place."""
@@ -362,12 +369,12 @@ class Desk:
         """A program that looks at the checks of another: nothing of it is shown or kept."""
         given = given or Given(files=present(self.session))
         with self.view.waiting(lambda: "checking"):
-            return self.tools.resume(program, self.settings.limits, None, Tail(), given, False)
+            return self.heard(self.tools.resume(program, self.settings.limits, None, Tail(), given, False))
 
     def trial(self, program: Program) -> Outcome:
         """A program that is tried out, with its variables: nothing of it is shown or kept."""
         limits = replace(self.settings.limits, seconds=min(self.settings.seconds, TRIAL_SECONDS))
-        outcome = self.tools.resume(program, limits, None, Tail(), self.given(), True)
+        outcome = self.heard(self.tools.resume(program, limits, None, Tail(), self.given(), True))
         return examined(program, outcome, self.probe)
 
     def look(self) -> Outcome:
@@ -380,7 +387,13 @@ class Desk:
     def resume(self, program: Program, place: Path | None, look: bool = False) -> Outcome:
         given, tail = self.given(), Tail()
         with self.view.waiting(lambda: "running", lambda: tail.line):
-            return self.tools.resume(program, self.settings.limits, place, tail, given, look)
+            return self.heard(self.tools.resume(program, self.settings.limits, place, tail, given, look))
+
+    def heard(self, outcome: Outcome) -> Outcome:
+        """An outcome; a run that was stopped has had the Ctrl-C to itself."""
+        if outcome.limit == "interrupted":
+            self.hold_back()
+        return outcome
 
     def run_aloud(self, arguments: tuple[str, ...] = (), stdin: Path | None = None) -> Outcome:
         """The whole program from the start, its output shown as it comes.

@@ -14,7 +14,7 @@ from mtchat.repl.difference import show
 from mtchat.repl.view import View, shown
 from mtchat.repl.words import brief
 from mtchat.repl.writing import Writing
-from mtchat.synthesis import Chose, Event, Made, Ran, tried
+from mtchat.synthesis import Chose, Event, Made, tried
 from mtchat.synthesis.derivation.rederive import Step, always, judged, never, rederive, stopped, written
 from mtchat.synthesis.running import kept
 
@@ -155,23 +155,18 @@ def report(view: View, old: Session, made: Session, same: int, later: int) -> No
 
 @dataclass
 class Work:
-    """Turns from `number` on that are made beside the `live` program: each is shown and saved.
-
-    The live one stays. `known` is what each turn was last seen to print.
-    """
+    """Turns from `number` on, made beside the `live` program, which stays: each is shown and saved."""
 
     desk: Desk
     live: Session
     number: int
-    known: tuple[str, ...] = field(init=False)
     show: Writing = field(init=False)
 
     def __post_init__(self) -> None:
-        self.known = self.live.outcome.outputs if self.live.outcome else ()
-        self.begin(self.live)
+        self.begin(self.live, self.live.outcome.outputs if self.live.outcome else ())
 
-    def begin(self, base: Session) -> None:
-        """From now on a turn on top of a session is shown."""
+    def begin(self, base: Session, known: tuple[str, ...]) -> None:
+        """From now on a turn on top of a session is shown, and what turns print otherwise than is known."""
         desk, ahead = self.desk, int(bool(base.preamble.strip()))
         self.show = Writing(
             desk.view,
@@ -180,7 +175,7 @@ class Work:
             desk.hint,
             beside=True,
             since=self.number,
-            known=self.known,
+            known=known,
             ahead=ahead,
         )
 
@@ -190,7 +185,7 @@ class Work:
 
     def take(self, base: Session, instruction: str, typed: str, replaces: str) -> Session:
         maker = replace(self.desk.maker(), watch=self.watch)
-        self.begin(base)
+        self.begin(base, self.show.known)
         sampling = self.desk.settings.sampling
         made = maker.take(base, instruction, sampling, typed=typed, replaces=replaces)
         self.desk.view.erase()
@@ -200,9 +195,6 @@ class Work:
         if isinstance(event, Made | Chose):
             self.save(event.session)
         self.show(event)
-        if isinstance(event, Ran | Chose):
-            printed = event.outcome.outputs
-            self.known = self.show.known = (*printed, *self.known[len(printed) :])
 
     def save(self, made: Session) -> None:
         self.desk.keep(self.live.beside(made), "turn")

@@ -168,7 +168,7 @@ class View:
         if not printed:
             self.output("".join(outcome.outputs[-1:]))
         for number, text in (printed or {}).items():
-            self.note(f"turn {number}:")
+            self.note(f"turn {number}:" if text.strip() else f"turn {number} prints nothing now")
             self.output(text)
         complaints = outcome.stderr.rstrip("\n").split("\n") if outcome.stderr.strip() else []
         for line in complaints[-MOST_COMPLAINTS:]:

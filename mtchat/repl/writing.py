@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from mtchat.core.names import parses
 from mtchat.core.outcome import Outcome
-from mtchat.core.session import Session
 from mtchat.core.turn import INTERRUPTED, Turn
 from mtchat.repl import difference
 from mtchat.repl.correcting import begun
@@ -30,13 +29,27 @@ from mtchat.synthesis import (
 
 
 @dataclass
+class Held:
+    """Tries that are held back: once what is shown has `failed`, only a try that works is shown at once.
+
+    `mending` tells of the round that is held back, "" where none is; the best of `turns` is shown at the end.
+    """
+
+    failed: bool = False
+    mending: str = ""
+    turns: list[Turn] = field(default_factory=list)
+
+
+@dataclass
 class Writing:
     """Shows one turn while it is made: a watcher for the synthesizer.
 
     Lines appear when they are whole; the one being written is a transient line below them. A reply that
     begins by repeating the program is held back until it says something new. `beside` says that the turn is
     not on the live path when it is interrupted. Where a turn in the middle is changed, `since` is its number:
-    what that turn and the later ones print is shown. `ahead` is 1 where a preamble stands before the turns.
+    what that turn and the later ones print is shown, unless they are `known` to print it: it was shown.
+    `ahead` is 1 where a preamble stands before the turns. `correcting` says that a correction has begun, and
+    `fixing` a mending that is shown.
     """
 
     view: View
@@ -49,10 +62,8 @@ class Writing:
     since: int | None = None
     known: tuple[str, ...] = ()
     ahead: int = 0
-    failed: bool = False
     fixing: bool = False
-    mending: str = ""
-    held: list[Turn] = field(default_factory=list)
+    held: Held = field(default_factory=Held)
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -76,15 +87,15 @@ class Writing:
                 self.ran(outcome)
             case Weighing(count, _):
                 self.view.transient(f"weighing {count} candidates…")
-            case Chose(_, turn, outcome, _) if self.failed and failed(outcome):
-                self.held.append(turn)
+            case Chose(_, turn, outcome, _) if self.held.failed and failed(outcome):
+                self.held.turns.append(turn)
             case Chose(_, turn, outcome, count):
                 self.chose(turn, count)
                 self.ran(outcome)
             case Mending(round, rounds, number, _):
                 self.mend(number, f"mending turn {number}, round {round} of {rounds}")
-            case Settled(session, others):
-                self.settled(session, others)
+            case Settled():
+                self.settled(event)
 
     def wrote(self, code: str) -> None:
         code, known = code.lstrip("\n"), self.before.strip()
@@ -94,7 +105,7 @@ class Writing:
         if known and code.startswith(known):
             code = code[len(known) :].lstrip("\n")
         whole, _, partial = code.rpartition("\n")
-        if self.correcting or self.mending:
+        if self.correcting or self.held.mending:
             self.view.transient(partial or whole.rpartition("\n")[2])
             return
         lines = whole.rstrip().split("\n") if whole.strip() else []
@@ -114,8 +125,8 @@ class Writing:
         if self.correcting:
             self.rewritten(turn)
             return
-        if self.mending and turn.status != INTERRUPTED:
-            self.held.append(turn)
+        if self.held.mending and turn.status != INTERRUPTED:
+            self.held.turns.append(turn)
             return
         lines = turn.chunk.split("\n") if turn.chunk else []
         if lines[: len(self.printed)] != self.printed:
@@ -152,51 +163,62 @@ class Writing:
     def mend(self, number: int, told: str) -> None:
         """A round of mending: shown from its beginning where that was asked for, else once it has helped."""
         self.since = number
-        if self.failed:
-            self.mending = told
+        if self.held.failed:
+            self.held.mending = told
             self.view.transient(told)
         else:
             self.fixing = True
             self.view.note(told)
 
-    def settled(self, session: Session, others: int) -> None:
-        """The best of what fails, where it is another than the one that is shown, and how many there are."""
+    def settled(self, event: Settled) -> None:
+        """The best of what is not right, where another was shown last, and how many others fail."""
         self.view.erase()
+        session, others = event.session, len(event.failing)
         live = {turn.id for turn in session.path}
-        best = next((turn for turn in reversed(self.held) if turn.id in live), None)
-        self.mending = ""
-        if best is not None and session.outcome is not None:
+        best = next((turn for turn in reversed(self.held.turns) if turn.id in live), None)
+        self.held.mending = ""
+        if event.unkept:
+            self.view.note("what runs there is not kept, for it is not all that was asked for; live is:")
+            best = best or session.numbered(self.since or len(session.path))
+        elif best is not None:
             self.view.note("another try gets further:")
+        if best is not None and session.outcome is not None:
             self.view.code(best.chunk)
             self.verdict(session.outcome)
-        self.view.note("another try fails, too" if others == 1 else f"{others} other tries fail, too")
+        if others:
+            self.view.note("another try fails, too" if others == 1 else f"{others} other tries fail, too")
 
     def ran(self, outcome: Outcome) -> None:
         """How the program ran; of a try that is held only where it works."""
-        if self.mending and failed(outcome):
+        if self.held.mending and failed(outcome):
             return
-        if self.mending and self.held:
-            self.view.note(self.mending)
-            self.view.code(self.held[-1].chunk)
-        self.mending = ""
-        self.failed = failed(outcome) and not self.fixing
+        if self.held.mending and self.held.turns:
+            self.view.note(self.held.mending)
+            self.view.code(self.held.turns[-1].chunk)
+        self.held.mending = ""
+        self.held.failed = failed(outcome) and not self.fixing
         self.verdict(outcome)
 
     def verdict(self, outcome: Outcome) -> None:
         self.view.outcome(outcome, self.place, self.hint(outcome), self.shown(outcome))
+        if self.beside:
+            self.known = (*outcome.outputs, *self.known[len(outcome.outputs) :])
 
     def shown(self, outcome: Outcome) -> dict[int, str]:
         """What turns printed that is to be shown, by their numbers; {} where that is the last one alone."""
         last = len(outcome.outputs) - self.ahead
         texts = dict(enumerate(outcome.outputs, start=1 - self.ahead))
         known = dict(enumerate(self.known, start=1 - self.ahead))
-        found = {
-            number: text
-            for number, text in texts.items()
-            if text.strip() and (number == last or text != known.get(number))
-            if number >= (last if self.since is None else self.since)
-        }
-        return found if found.keys() - {last} else {}
+        first = last if self.since is None else self.since
+
+        def tells(number: int, text: str) -> bool:
+            if text.strip():
+                return number == last or text != known.get(number)
+            ended = number < last or not failed(outcome)
+            return ended and number > first and bool(known.get(number, "").strip())
+
+        found = {number: text for number, text in texts.items() if number >= first and tells(number, text)}
+        return {} if list(found) == [last] and found[last].strip() else found
 
     def rewritten(self, turn: Turn) -> None:
         """A chunk that takes the place of another: what changed is shown, and not all of it."""

@@ -19,7 +19,7 @@ from mtchat.errors import MtchatError
 from mtchat.synthesis.checks import Check, Checked, asserted, calls, functions, read, told
 from mtchat.synthesis.checks import code as code_of
 from mtchat.synthesis.choice import Candidate, Choice, choose, doubtful
-from mtchat.synthesis.events import Chose, Event, Made, Settled, Watch, Weighing
+from mtchat.synthesis.events import Chose, Event, Made, Ran, Settled, Watch, Weighing
 from mtchat.synthesis.readings import CALLS, open_question, readings
 from mtchat.synthesis.running import Run, emptied, failed, unended
 from mtchat.synthesis.writing import Written, chunk_of, hotter, longer, one, several, whole
@@ -67,7 +67,7 @@ def uninterrupted(look: Run) -> Run:
 class Bettering:
     """One turn that is made better. `made` is the best session so far; its last turn has run.
 
-    `failing` are the chunks that were tried and fail.
+    `failing` are the chunks that were tried and fail, `running` those that were to mend it and run.
     """
 
     maker: "Synthesizer"
@@ -77,6 +77,7 @@ class Bettering:
     look: Run
     made: Session
     failing: set[str] = field(default_factory=set)
+    running: set[str] = field(default_factory=set)
 
     def select(self) -> None:
         """Weigh several candidates where the turn is in doubt."""
@@ -143,12 +144,25 @@ class Bettering:
 
     @contextmanager
     def telling(self) -> Iterator[Watch]:
-        """A watcher whose turns stay in the tree, whatever ends it: they may have been saved."""
-        told = [self.made]
+        """A watcher whose turns stay in the tree, whatever ends it: they may have been saved.
+
+        How their runs end is known when all is settled, which is told once.
+        """
+        told, turn = [self.made], self.made.path[-1]
 
         def watch(event: Event) -> None:
-            if isinstance(event, Made | Chose):
-                told.append(event.session)
+            nonlocal turn
+            match event:
+                case Made(session, turn) | Chose(session, turn, _, _):
+                    told.append(session)
+                case Ran(outcome, _) if failed(outcome):
+                    self.failing.add(turn.chunk)
+                case Ran(outcome, _) if outcome.ok and turn.making.mends:
+                    self.running.add(turn.chunk)
+                case Settled(_, failing, unkept):
+                    self.failing |= failing
+                    self.running |= unkept
+                    return
             self.maker.watch(event)
 
         try:
@@ -208,16 +222,17 @@ class Bettering:
         if outcome.turn == PREAMBLE:
             return
         with self.telling() as watch:
-            fixed = replace(maker, watch=watch).fix(self.made, self.sampling, maker.policy.rounds)
-        mended = fixed.session.turns[len(self.made.turns) :]
-        self.failing |= {turn.chunk for turn in mended if turn.making.mends}
-        self.made = fixed.session
+            self.made = replace(maker, watch=watch).fix(self.made, self.sampling, maker.policy.rounds).session
 
     def settle(self) -> None:
-        """Tell that nothing works, where more was tried than the first completion."""
-        others = self.failing - {turn.chunk for turn in self.made.path}
-        if others and failed(self.made.outcome):
-            self.maker.watch(Settled(self.made, len(others)))
+        """Tell that nothing is right, where more was tried than the first completion."""
+        live, fails = {turn.chunk for turn in self.made.path}, failed(self.made.outcome)
+        if not fails and not Candidate(self.made).broken:
+            return
+        others = frozenset(self.failing - live if fails else ())
+        unkept = frozenset(self.running - live)
+        if others or unkept:
+            self.maker.watch(Settled(self.made, others, unkept))
 
     def afresh(self, count: int) -> list[Turn]:
         """Turns that hold the whole program, the first of them the likeliest."""

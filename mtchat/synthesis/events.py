@@ -109,10 +109,14 @@ class Chose:
 
 @dataclass(frozen=True)
 class Settled:
-    """All that was tried for the last turn fails: the session has the best, and so many others fail too."""
+    """Nothing that was tried for the last turn is right: the session has the best.
+
+    `failing` is the code of other tries that fail, `unkept` that of mendings that run and are no better.
+    """
 
     session: Session
-    others: int
+    failing: frozenset[str] = frozenset()
+    unkept: frozenset[str] = frozenset()
 
 
 Choosing = Weighing | Chose | Settled

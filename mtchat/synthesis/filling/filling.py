@@ -94,7 +94,7 @@ def wholes(maker: Synthesizer, session: Session, number: int, code: str, samplin
         return
     seen: set[str] = set()
     for begun in ways(maker, Place(session, number, hole), sampling):
-        if begun in seen and first_hole(begun):
+        if begun in seen:
             continue
         found = 0
         for whole in islice(wholes(maker, session, number, begun, sampling), 1 if seen else None):
