@@ -146,7 +146,7 @@ def test_a_product_in_16_bits_is_nearer_the_truth_than_torchs(dtype: torch.dtype
     weights = fused(random_model("codegen", 3000, spread=0.02).to(ON, dtype))
     x = torch.randn(1, 32, device=ON, dtype=dtype)
     for layer in weights.layers:
-        exact = plain.product(x.float(), doubled(layer.inward), activation=plain.GELU, first=96)
+        exact = plain.product(x.float(), floated(layer.inward), activation=plain.GELU, first=96)
         ours = kernels.product(x, layer.inward, activation=plain.GELU, first=96).float()
         theirs = plain.product(x, layer.inward, activation=plain.GELU, first=96).float()
         assert (ours - exact).norm() <= 1.2 * (theirs - exact).norm()
@@ -198,12 +198,3 @@ def floated(matrix: Any) -> Any:
     norm = old and Norm(old.weight.float(), None if old.bias is None else old.bias.float(), old.epsilon)
     bias = None if matrix.bias is None else matrix.bias.float()
     return made(whole(matrix, torch.float32), bias, norm)
-
-
-def doubled(matrix: Any) -> Any:
-    """The same layer in float32."""
-    from mtchat.engine.gpu.weights import Norm
-    from mtchat.engine.gpu.weights import matrix as made
-
-    norm = matrix.norm and Norm(matrix.norm.weight.float(), matrix.norm.bias.float(), matrix.norm.epsilon)
-    return made(matrix.weight.float(), matrix.bias.float(), norm)

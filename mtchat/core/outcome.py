@@ -92,9 +92,9 @@ class Outcome:
 
     def passed(self, turn: int) -> bool | None:
         """Whether the run came through a turn; None where that is not known."""
-        if self.ok or self.turn is None:
-            return True if self.ok else None
-        return None if turn > self.turn else turn < self.turn
+        if self.ok:
+            return True
+        return None if self.turn is None or turn > self.turn else turn < self.turn
 
 
 def printed(program: Program, outcome: Outcome) -> dict[int, str]:

@@ -30,10 +30,8 @@ class Recorded:
     def __init__(self, place: Place, step: Callable[[Place], Any], pool: Any) -> None:
         stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
-        try:
-            with torch.cuda.stream(
-                stream
-            ):  # kernels are compiled, and libraries set up, before the recording
+        try:  # kernels are compiled, and libraries set up, before the recording
+            with torch.cuda.stream(stream):
                 for _ in range(2):
                     step(place)
         finally:  # an interrupt too leaves nothing under way beside what comes next
@@ -102,11 +100,15 @@ class GpuDecoder(TreeDecoder):
             ids = numpy.zeros(size, numpy.int64)
             empty = Page(*map(torch.from_numpy, (ids, ids, ids + self.tree.capacity, tables, blocks)))
             place = empty.to(self.device)
-            self.pool = self.pool or torch.cuda.graph_pool_handle()
-            self.readers[size] = place, Recorded(place, self.pass_over, self.pool)
+            self.readers[size] = place, self.recorded(place, self.pass_over)
         place, player = self.readers[size]
-        place.take(paged(rows, self.tree.capacity, size, size // BLOCK + FEW_ROWS))
+        place.take(paged(rows, self.tree.capacity, size, len(place.blocks)))
         player()
+
+    def recorded(self, place: Place, step: Callable[[Place], Any]) -> Recorded:
+        """Steps, or a pass, whose memory is that of all recordings: they are played one after the other."""
+        self.pool = self.pool or torch.cuda.graph_pool_handle()
+        return Recorded(place, step, self.pool)
 
     def pass_over(self, page: Page) -> Tensor:
         return self.layers(self.ops.embed(self.weights.embedding, page.ids), self.ops.attend_all, page)
@@ -154,8 +156,7 @@ class GpuDecoder(TreeDecoder):
         if key not in self.steps:
             if self.records:
                 idle(place, self.tree.capacity)
-                self.pool = self.pool or torch.cuda.graph_pool_handle()
-                self.steps[key] = Recorded(place, run, self.pool)
+                self.steps[key] = self.recorded(place, run)
             else:
                 self.steps[key] = lambda: run(place)
         return self.steps[key]

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from mtchat.engine.gpu.weights import Layer, Matrix, Weights
+from mtchat.engine.gpu.weights import Layer, Matrix, Weights, reckoned
 
 GROUP = 32  # columns that share a step in 4 bits; the kernels take 32 at a time, of one group
 LARGEST = 15  # of the numbers of 4 bits
@@ -21,7 +21,8 @@ def in_8_bits(matrix: Matrix) -> Matrix:
     weight = torch.empty_like(matrix.weight, dtype=torch.int8, memory_format=torch.contiguous_format)
     for rows in stretches(matrix):
         weight[rows] = (matrix.weight[rows].float() / scales[rows, None]).round().to(torch.int8)
-    return reckoned(replace(matrix, weight=weight, scales=scales))
+    made = replace(matrix, weight=weight, scales=scales)
+    return reckoned(made, floats(made))
 
 
 def in_4_bits(matrix: Matrix) -> Matrix:
@@ -35,7 +36,8 @@ def in_4_bits(matrix: Matrix) -> Matrix:
         values = matrix.weight[rows].float().reshape(-1, columns // GROUP, GROUP)
         groups[rows] = fitted(values)
         weight[rows] = packed(numbers(values, groups[rows]).flatten(1))
-    return reckoned(replace(matrix, weight=weight, groups=groups))
+    made = replace(matrix, weight=weight, groups=groups)
+    return reckoned(made, floats(made))
 
 
 def fitted(values: Tensor) -> Tensor:
@@ -123,16 +125,6 @@ def floats(matrix: Matrix) -> Iterator[Tensor]:
 def stretches(matrix: Matrix) -> Iterator[slice]:
     count = max(AT_ONCE // matrix.columns, 1)
     return (slice(first, first + count) for first in range(0, len(matrix.weight), count))
-
-
-def reckoned(matrix: Matrix) -> Matrix:
-    """With `lifted` and `shift` of the weights as they were rounded."""
-    norm = matrix.norm
-    if norm is None or norm.bias is None:
-        return matrix
-    lifted = torch.cat([part @ norm.weight.float() for part in floats(matrix)])
-    shift = torch.cat([part @ norm.bias.float() for part in floats(matrix)])
-    return replace(matrix, lifted=lifted, shift=shift if matrix.bias is None else shift + matrix.bias.float())
 
 
 @torch.no_grad()

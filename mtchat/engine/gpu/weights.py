@@ -1,7 +1,7 @@
 """The weights of a transformers model as few large matrices, so that a token's step reads each once."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -41,6 +41,16 @@ class Matrix:
     @property
     def columns(self) -> int:
         return self.weight.shape[1] * (1 if self.groups is None else 8)
+
+    @property
+    def group(self) -> int:
+        """The columns of a group; 0 where there are none."""
+        return 0 if self.groups is None else self.columns // self.groups.shape[1]
+
+    @property
+    def pairs(self) -> Tensor | None:
+        """The groups (N, K / G), a step and a least in each word of 32 bits."""
+        return None if self.groups is None else self.groups.view(torch.int32)[..., 0]
 
     @property
     def bytes(self) -> int:
@@ -94,19 +104,19 @@ class Weights:
 
 def matrix(weight: Tensor, bias: Tensor | None, norm: Norm | None = None) -> Matrix:
     """A linear layer with what is known of its product beforehand."""
-    if norm is None:
-        return Matrix(weight, bias)
-    lifted = rows_times(weight, norm.weight) if norm.bias is not None else None
-    shift = bias.float() if bias is not None else None
-    if norm.bias is not None:
-        add = rows_times(weight, norm.bias)
-        shift = add if shift is None else shift + add
-    return Matrix(weight, bias, norm, lifted, shift)
+    made = Matrix(weight, bias, norm, shift=bias.float() if norm and bias is not None else None)
+    return reckoned(made, torch.split(weight, 4096))
 
 
-def rows_times(weight: Tensor, vector: Tensor) -> Tensor:
-    """The product in float32 (N,), some rows at a time."""
-    return torch.cat([part.float() @ vector.float() for part in torch.split(weight, 4096)])
+def reckoned(matrix: Matrix, parts: Iterable[Tensor]) -> Matrix:
+    """A layer with its `lifted` and `shift`, where its norm has a bias; its rows come in parts."""
+    norm = matrix.norm
+    if norm is None or norm.bias is None:
+        return matrix
+    scale, bias = norm.weight.float(), norm.bias.float()
+    found = [(rows @ scale, rows @ bias) for rows in (part.float() for part in parts)]
+    lifted, shift = (torch.cat(each) for each in zip(*found, strict=True))
+    return replace(matrix, lifted=lifted, shift=shift if matrix.bias is None else shift + matrix.bias.float())
 
 
 @torch.no_grad()

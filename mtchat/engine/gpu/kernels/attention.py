@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mtchat.engine.gpu.kernels.launch import CHAINED, chained, multiprocessors, scratch
 from mtchat.engine.gpu.plain import Board
-from mtchat.engine.gpu.weights import Weights
+from mtchat.engine.gpu.weights import Shape, Weights
 
 WAVES = 4  # programs for each multiprocessor
 MOST_PARTS = 16  # of one path
@@ -147,7 +147,8 @@ def attend(inner: Tensor, keys: Tensor, values: Tensor, place: Board, weights: W
     shape, lanes = weights.shape, len(inner)
     group = shape.heads // shape.kv_heads
     padded = 1 if group == 1 else max(16, triton.next_power_of_2(group))
-    deep = max(16, triton.next_power_of_2(shape.width))
+    sizes = measures(shape)
+    deep = sizes["DP"]
     block, warps = stretch(deep, padded)
     parts = spread(lanes * shape.kv_heads)
     rows = lanes * shape.kv_heads * parts
@@ -157,10 +158,21 @@ def attend(inner: Tensor, keys: Tensor, values: Tensor, place: Board, weights: W
         inner, inner.stride(0), keys, values, place.tables, place.tables.stride(0), place.lengths,
         weights.cosines, weights.sines, out, out.stride(0),
         aside[0][2 * cut :], aside[0][:cut], aside[0][cut : 2 * cut], aside[1], shape.width**-0.5,
-        HEADS=shape.heads, KV=shape.kv_heads, GROUP=group, PADDED=padded, D=shape.width, DP=deep,
-        R=shape.rotated, INTERLEAVED=shape.interleaved, PARTS=parts,
+        **sizes, GROUP=group, PADDED=padded, PARTS=parts,
         BLOCK=block, CHAINED=CHAINED, num_warps=warps, **chained(),
     )  # fmt: skip
+
+
+def measures(shape: Shape) -> dict[str, int]:
+    """A model's shape as the kernels of attention take it: DP is what the width D is filled up to."""
+    return {
+        "HEADS": shape.heads,
+        "KV": shape.kv_heads,
+        "D": shape.width,
+        "DP": max(16, triton.next_power_of_2(shape.width)),
+        "R": shape.rotated,
+        "INTERLEAVED": shape.interleaved,
+    }
 
 
 def stretch(deep: int, padded: int) -> tuple[int, int]:

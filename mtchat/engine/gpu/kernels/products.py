@@ -116,17 +116,15 @@ def products(x: Tensor, matrix: Matrix, residual: Tensor | None, activation: str
     count = matrix.weight.shape[0] // (2 if activation == GATE else 1)
     out = x.new_empty(lanes, count)
     padded = max(16, triton.next_power_of_2(lanes))
-    groups = None if matrix.groups is None else matrix.groups.view(torch.int32)
-    group = 0 if groups is None else matrix.columns // groups.shape[1]
-    rows, wide, warps, stages = tiles_4(activation == GATE) if group else tiles(padded)
+    rows, wide, warps, stages = tiles_4(activation == GATE) if matrix.group else tiles(padded)
     blocks = triton.cdiv(count, rows)
     # where one column of programs would leave multiprocessors without work, each takes a part of a row
     parts = 1 if activation == GATE else min(triton.next_power_of_2(triton.cdiv(FILL, blocks)), 8)
     aside = scratch(x.device, blocks * parts * padded * rows, blocks)
     products_kernel[(blocks, parts)](
-        x, x.stride(0), matrix.weight, matrix.weight.stride(0), matrix.scales, groups, *BITS, matrix.bias,
-        residual, out, first, lanes, aside[0], aside[1],
-        N=count, K=matrix.columns, SCALED=matrix.scales is not None, GROUP=group,
+        x, x.stride(0), matrix.weight, matrix.weight.stride(0), matrix.scales, matrix.pairs, *BITS,
+        matrix.bias, residual, out, first, lanes, aside[0], aside[1],
+        N=count, K=matrix.columns, SCALED=matrix.scales is not None, GROUP=matrix.group,
         BIAS=matrix.bias is not None, RESIDUAL=residual is not None, GELU=activation == GELU,
         GATE=activation == GATE, LANES=padded, ROWS=rows, COLUMNS=wide, PARTS=parts, STAGES=stages,
         CHAINED=CHAINED, num_warps=warps, **chained(),

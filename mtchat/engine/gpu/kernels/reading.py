@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mtchat.engine.gpu.kernels.attention import turned
+from mtchat.engine.gpu.kernels.attention import measures, turned
 from mtchat.engine.gpu.plain import BLOCK, Page
 from mtchat.engine.gpu.weights import Weights
 
@@ -82,16 +82,12 @@ def attend_all(
 ) -> None:
     """As `plain.attend_all`."""
     shape, count = weights.shape, len(inner)
-    deep = max(16, triton.next_power_of_2(shape.width))
-    sizes = {
-        "HEADS": shape.heads, "KV": shape.kv_heads, "D": shape.width, "DP": deep,
-        "R": shape.rotated, "INTERLEAVED": shape.interleaved,
-    }  # fmt: skip
+    sizes = measures(shape)
     put_kernel[(triton.cdiv(count, 16), shape.kv_heads)](
         inner, inner.stride(0), keys, values, page.slots, page.positions, weights.cosines, weights.sines,
         count, **sizes, BLOCK=16,
     )  # fmt: skip
-    block, warps = (64, 4) if deep <= 128 else (32, 8)
+    block, warps = (64, 4) if sizes["DP"] <= 128 else (32, 8)
     read_kernel[(len(page.blocks), shape.heads)](
         inner, inner.stride(0), keys, values, page.tables, page.tables.stride(0), page.blocks,
         weights.cosines, weights.sines, out, out.stride(0), shape.width**-0.5,

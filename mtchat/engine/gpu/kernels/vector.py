@@ -4,7 +4,6 @@ A norm is taken beside the product, in the same pass over its input:
 y = scale (W (g x) - mean (W g)) + (W b + bias), where W g and W b + bias are known beforehand.
 """
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -180,10 +179,8 @@ def product(
     written = (out, norm.epsilon if norm else 0.0, first)
     if matrix.groups is None:
         rows, wide, warps = tile(count, matrix.columns, late, activation == GATE)
-        if (
-            matrix.scales is not None
-        ):  # a fifth fewer instructions for a weight: its vector serves twice the rows
-            rows *= 2
+        if matrix.scales is not None:
+            rows *= 2  # a fifth fewer instructions for a weight: its vector serves twice the rows
         if not late or late % wide or matrix.columns % wide or norm or activation:
             late = matrix.columns  # all of them: the loop before is without norm and gate
         grid = (triton.cdiv(count, rows),)
@@ -194,8 +191,8 @@ def product(
         return out
     rows, blocks, warps = tile_4(count, matrix.columns)
     product_4_kernel[(triton.cdiv(count, rows),)](
-        x, matrix.weight, matrix.groups.view(torch.int32), *BITS, *given, *written,
-        GROUP=matrix.columns // matrix.groups.shape[1], ROWS=rows, BLOCKS=blocks, num_warps=warps, **options,
+        x, matrix.weight, matrix.pairs, *BITS, *given, *written,
+        GROUP=matrix.group, ROWS=rows, BLOCKS=blocks, num_warps=warps, **options,
     )  # fmt: skip
     return out
 

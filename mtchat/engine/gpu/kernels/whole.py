@@ -33,7 +33,7 @@ def given_back(matrix: Matrix, dtype: torch.dtype) -> Matrix:
         return matrix
     out = matrix.weight.new_empty(len(matrix.weight), matrix.columns, dtype=dtype)
     whole_kernel[(triton.cdiv(out.numel(), BLOCK),)](
-        matrix.weight, matrix.groups.view(torch.int32), out, out.numel(),
-        GROUP=matrix.columns // matrix.groups.shape[1], BLOCK=BLOCK, CHAINED=CHAINED, **chained(),
+        matrix.weight, matrix.pairs, out, out.numel(),
+        GROUP=matrix.group, BLOCK=BLOCK, CHAINED=CHAINED, **chained(),
     )  # fmt: skip
     return replace(matrix, weight=out, groups=None)
