@@ -62,7 +62,7 @@ def folded(path: Sequence[Turn]) -> tuple[Turn, ...]:
 
 def held(tasks: Sequence[Task], maker: Callable[[Run], Synthesizer]) -> list[Row]:
     """The conversations of some tasks, so many at once."""
-    bench = Bench(mtpb, maker, Sampling())
+    bench = Bench(mtpb.score, maker, Sampling())
 
     def one(task: Task) -> Row:
         with wiring.Ground() as ground:

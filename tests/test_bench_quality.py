@@ -68,7 +68,7 @@ def several(prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[in
 
 def bench(policy: Policy = PLAIN, complete: Callable[..., Iterator[Piece]] = answers) -> Bench:
     return Bench(
-        Counting(),
+        Counting().score,
         lambda run: Synthesizer(instruct, complete, run, policy=policy, candidates=several),
         SAMPLING,
     )
@@ -167,7 +167,7 @@ def test_an_interrupt_of_a_run_keeps_what_was_scored(tmp_path: Path):
         raise KeyboardInterrupt
 
     path = tmp_path / "run.jsonl"
-    one = replace(bench(), suite=Interrupting())
+    one = replace(bench(), scoring=Interrupting().score)
     with Writer(path, HEADER) as writer, pytest.raises(KeyboardInterrupt):
         work(one, list(Counting().tasks(None, "multi")), 1, writer, lambda: Here(interrupted), 1, quiet())  # type: ignore[arg-type]
     assert {"0"} <= {row.problem for row in read(path).rows} <= {"0", "2"}
@@ -308,7 +308,7 @@ def test_a_simulated_user_says_at_the_last_turn_what_is_meant_and_is_counted():
             return Synthesizer(instruct, answers, run, policy=Policy(samples=4), candidates=varied)
 
         task = replace(TASK, instructions=("set x", "show x"))
-        return hold(Bench(Wanting(), maker, SAMPLING, ask), task, 0, run_here, run_here)
+        return hold(Bench(Wanting().score, maker, SAMPLING, ask), task, 0, run_here, run_here)
 
     asked, silent = held(True), held(False)
     assert (asked.chunks[-1], asked.strict) == ("print(x + 1)", True)

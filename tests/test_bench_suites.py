@@ -35,13 +35,6 @@ def shared(name: str) -> Path:
     return SHARED / name
 
 
-@pytest.fixture
-def boxed() -> Callable[[Program], Outcome]:
-    if not probe().ok:
-        pytest.skip(f"no sandbox works here: {probe().reason}")
-    return lambda program: run(program, Limits(seconds=20.0))
-
-
 # -- the multi-turn benchmark --------------------------------------------------------------------------------
 
 STEPS = {

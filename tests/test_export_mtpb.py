@@ -15,23 +15,14 @@ from mtchat.core.mark import Mark
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program
 from mtchat.core.session import Session
-from mtchat.core.settings import Limits
 from mtchat.core.turn import Turn
 from mtchat.errors import MtchatError
 from mtchat.export import file
 from mtchat.export.formats.mtpb import value, write
 from mtchat.repl.app import dispatch
-from mtchat.sandbox.sandbox import probe, run
 from tests.test_desk import desk_in, said
 
 PASSES = Score(True, True)
-
-
-@pytest.fixture
-def boxed() -> Callable[[Program], Outcome]:
-    if not probe().ok:
-        pytest.skip(f"no sandbox works here: {probe().reason}")
-    return lambda program: run(program, Limits(seconds=20.0))
 
 
 def session(*chunks: str, check: str = "") -> Session:

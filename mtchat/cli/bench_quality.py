@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mtchat import __version__
 from mtchat.bench.quality import suite as suites
 from mtchat.bench.quality.conversation import Bench, hold
+from mtchat.bench.quality.remembered import Remembered
 from mtchat.bench.quality.runs import Header, Writer
 from mtchat.bench.quality.suite import Row, Task
 from mtchat.cli import wiring
@@ -67,7 +68,7 @@ def bench_quality(args: argparse.Namespace) -> None:
             ask=args.ask,
         )
         bench = Bench(
-            suite,
+            Remembered(suite.score),
             lambda run: Synthesizer(
                 family.load(kind),
                 batcher.complete,

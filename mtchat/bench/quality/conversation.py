@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from mtchat.bench.quality.respondent import Respondent
-from mtchat.bench.quality.suite import Row, Suite, Task
+from mtchat.bench.quality.suite import Row, Scoring, Task
 from mtchat.core.prompt import Piece, Prompt, Usage
 from mtchat.core.session import Session
 from mtchat.core.settings import Sampling
@@ -67,7 +67,7 @@ class Bench:
     itself is asked through `complete`. With `ask` a simulated user says what is meant where that is open.
     """
 
-    suite: Suite
+    scoring: Scoring
     maker: Callable[[Run], Synthesizer]
     sampling: Sampling
     ask: bool = False
@@ -80,7 +80,7 @@ def hold(bench: Bench, task: Task, sample: int, run: Run, judge: Run) -> Row:
     meter = Meter(maker.complete, maker.candidates)
     several = meter.candidates if maker.candidates else None
     maker = replace(maker, complete=meter.complete, candidates=several, watch=meter.hear)
-    user = Respondent(bench.suite, task, judge)
+    user = Respondent(bench.scoring, task, judge)
     if bench.ask:
         maker = replace(maker, asking=user.asking)
     sampling = replace(bench.sampling, seed=bench.sampling.seed + APART * sample, max_tokens=task.length)
@@ -101,7 +101,7 @@ def hold(bench: Bench, task: Task, sample: int, run: Run, judge: Run) -> Row:
             clock.append(round(time.monotonic() - start, 3))
         chunks = tuple(turn.chunk for turn in session.path)
         program = session.program.source
-    score = bench.suite.score(task, chunks, judge)
+    score = bench.scoring(task, chunks, judge)
     return Row(
         problem=task.problem,
         input=task.input,

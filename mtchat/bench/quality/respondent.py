@@ -7,7 +7,7 @@ Only of a conversation's last turn is the wanted value known; other questions ar
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mtchat.bench.quality.suite import Run, Suite, Task
+from mtchat.bench.quality.suite import Run, Scoring, Task
 from mtchat.synthesis import Asking, Reading
 
 
@@ -19,7 +19,7 @@ class Respondent:
     place, where it would have been taken without a question.
     """
 
-    suite: Suite
+    scoring: Scoring
     task: Task
     judge: Run
     asked: int = 0
@@ -36,7 +36,7 @@ class Respondent:
             path = reading.candidate.session.path
             if len(path) < len(self.task.instructions):
                 return None
-            if self.suite.score(self.task, tuple(turn.chunk for turn in path), self.judge).strict:
+            if self.scoring(self.task, tuple(turn.chunk for turn in path), self.judge).strict:
                 self.answered += 1
                 self.needless += not place
                 return place

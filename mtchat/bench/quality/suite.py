@@ -48,6 +48,9 @@ class Score:
     error: str = ""
 
 
+Scoring = Callable[[Task, Sequence[str], Run], Score]
+
+
 @dataclass(frozen=True)
 class Row:
     """One line of a run's results: one sample of one conversation, scored.
