@@ -189,6 +189,24 @@ def test_weights_in_4_bits_are_given_back_as_plainly(shape: tuple[int, int], dty
     torch.testing.assert_close(made.weight, whole(rounded, dtype), rtol=spacing, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("shape", [(7, 96), (130, 64)])
+def test_numbers_of_8_bits_are_given_back_as_they_are(shape: tuple[int, int], dtype: torch.dtype) -> None:
+    rounded = in_8_bits(Matrix(torch.randn(shape, device=ON), None))
+    made = given_back(rounded, dtype)
+    assert made.scales is rounded.scales
+    assert torch.equal(made.weight, rounded.weight.to(dtype))
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_products_of_many_lanes_are_those_of_the_weights_given_back(bits: int) -> None:
+    layer = rounded(fused(random_model("codegen", 300, spread=0.05).to(ON)), WAYS[bits]).layers[0].inward
+    x = torch.randn(70, layer.columns, device=ON)
+    torch.testing.assert_close(
+        kernels.product(x, layer), plain.product(x, floated(layer)), rtol=2e-3, atol=2e-4
+    )
+
+
 def floated(matrix: Any) -> Any:
     """The same layer with its weights as float32."""
     from mtchat.engine.gpu.weights import Norm
