@@ -132,7 +132,7 @@ def greet(desk: Desk) -> None:
     if not desk.session.turns:
         view.note(f"new session {desk.session.name}; try: {FIRST}")
     else:
-        view.say(f"{desk.session.name}: {where(desk.session)}. /show shows the program.")
+        view.say(f"{desk.session.name}: {where(desk.session)}; /show shows the program")
 
 
 def step(desk: Desk, prompt: PromptSession[str], offer: Offer) -> bool:
