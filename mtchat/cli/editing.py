@@ -80,7 +80,7 @@ def replaced(player: "Player", number: int, change: Callable[[Session], Session]
         return False
     finally:
         player.live = None
-    if made.outcome is not None and made.outcome.limit == "interrupted":
+    if made.outcome is not None and made.outcome.stopped:
         return False
     named, name = with_name(made, old.head, f"before-edit-{number}")
     player.keep(named, "edit")

@@ -282,4 +282,4 @@ def claimed(instruction: str, session: Session) -> Stated | None:
 
 
 def stopped(outcome: Outcome | None) -> bool:
-    return outcome is not None and outcome.limit == "interrupted"
+    return outcome is not None and outcome.stopped

@@ -96,7 +96,7 @@ def assembled(args: argparse.Namespace) -> tuple[Program, Path | None, Session]:
 
 def status(outcome: Outcome) -> int:
     """The exit code of a run as a shell has it: 128 + n for signal n, 1 for a limit."""
-    if outcome.limit == "interrupted":
+    if outcome.stopped:
         return ExitCode.INTERRUPTED
     if outcome.limit:
         return ExitCode.FAILED

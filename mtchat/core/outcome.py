@@ -76,6 +76,11 @@ class Outcome:
         return self.finished and self.exit_code == 0 and not self.limit and not self.error
 
     @property
+    def stopped(self) -> bool:
+        """The user stopped the run with Ctrl-C."""
+        return self.limit == "interrupted"
+
+    @property
     def broken(self) -> tuple[Finding, ...]:
         """The claims that do not hold."""
         return tuple(each for each in self.findings if each.passed is False)

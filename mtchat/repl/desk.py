@@ -391,7 +391,7 @@ class Desk:
 
     def heard(self, outcome: Outcome) -> Outcome:
         """An outcome; a run that was stopped has had the Ctrl-C to itself."""
-        if outcome.limit == "interrupted":
+        if outcome.stopped:
             self.hold_back()
         return outcome
 

@@ -120,7 +120,7 @@ def derived(work: "Work", old: Session, made: Session, flag: str) -> tuple[Sessi
     found = rederive(old, made, work.again, look if desk.looks else None, decide, work.tell)
     run = desk.runner() if found.steps and not found.steps[-1].again else None
     session = tried(found.session, run, work.watch)
-    if session.outcome is not None and session.outcome.limit == "interrupted":
+    if session.outcome is not None and session.outcome.stopped:
         raise KeyboardInterrupt
     return session, len(found.steps) - len(found.again)
 

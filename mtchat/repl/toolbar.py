@@ -65,7 +65,7 @@ def state(desk: Desk) -> str:
     outcome = desk.session.outcome
     if outcome is None:
         return "not run" if desk.session.path else ""
-    if outcome.limit == "interrupted":
+    if outcome.stopped:
         return "stopped"
     return ("check failed" if outcome.broken else "ok") if outcome.ok else "failed"
 

@@ -208,7 +208,7 @@ class View:
         """How a run ended, and what can be done about it."""
         if outcome.ok:
             self.line(f"✓ ran in {outcome.seconds:.1f} s", GREEN)
-        elif outcome.limit == "interrupted":
+        elif outcome.stopped:
             self.say("■ the run was stopped; /run runs the program again", YELLOW)
         else:
             self.say(f"✗ {outcome.error}{hint and '; ' + hint}", RED)

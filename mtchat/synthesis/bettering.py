@@ -56,7 +56,7 @@ def uninterrupted(look: Run) -> Run:
 
     def run(program: Program) -> Outcome:
         outcome = look(program)
-        if outcome.limit == "interrupted":
+        if outcome.stopped:
             raise KeyboardInterrupt
         return outcome
 
@@ -139,7 +139,7 @@ class Bettering:
         if live.branch:
             made = replace(made, branches={**live.branches, live.branch: made.head}, branch=live.branch)
         self.made = made
-        if made.outcome is not None and made.outcome.limit == "interrupted":
+        if made.outcome is not None and made.outcome.stopped:
             raise KeyboardInterrupt
 
     @contextmanager
@@ -313,7 +313,7 @@ class Bettering:
         outcome = replace(outcome, agreed=share)
         self.made = winner.with_outcome(outcome)
         self.maker.watch(Chose(self.made, turn, outcome, count))
-        if outcome.limit == "interrupted":
+        if outcome.stopped:
             raise KeyboardInterrupt
 
     def weighed(

@@ -23,15 +23,15 @@ class Remembered:
         self.known: dict[tuple[str, int, tuple[str, ...]], Score] = {}
 
     def __call__(self, task: Task, chunks: Sequence[str], run: Run) -> Score:
+        text = (task.problem, task.input, tuple(chunks))
+        if known := self.known.get(text):
+            return known
         ended: list[Outcome] = []
 
         def watched(program: Program) -> Outcome:
             ended.append(run(program))
             return ended[-1]
 
-        text = (task.problem, task.input, tuple(chunks))
-        if known := self.known.get(text):
-            return known
         score = self.scoring(task, chunks, watched)
         if not CHANCE.search("\n".join((*chunks, str(task.facts)))) and not any(end.limit for end in ended):
             self.known[text] = score

@@ -30,7 +30,7 @@ def do(desk: Desk, argument: str) -> None:
     outcome = desk.run_aloud(words(before), stdin)
     if not (outcome.stdout + outcome.stderr).endswith("\n") and outcome.stdout + outcome.stderr:
         desk.view.line()
-    if outcome.traceback and outcome.limit != "interrupted":
+    if outcome.traceback and not outcome.stopped:
         desk.view.line(outcome.traceback.rstrip("\n"))
     desk.view.verdict(outcome, desk.hint(outcome, stdin))
     desk.view.files(outcome, shown(desk.place))

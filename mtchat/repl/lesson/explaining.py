@@ -301,6 +301,6 @@ def shown_by(desk: Desk, program: Program) -> Outcome | None:
         return None
     with desk.view.waiting(lambda: "running"):
         outcome = desk.trial(program)
-    if outcome.limit == "interrupted":
+    if outcome.stopped:
         raise KeyboardInterrupt
     return outcome

@@ -51,7 +51,7 @@ def correct(maker: Synthesizer, session: Session, correction: Correction, sampli
             break
         maker.watch(Corrected(made, changes(session, made)))
         made = maker.tried(made)
-        if made.outcome is not None and made.outcome.limit == "interrupted":
+        if made.outcome is not None and made.outcome.stopped:
             best = session
             break
         if best is session or rank(made, session) > rank(best, session):

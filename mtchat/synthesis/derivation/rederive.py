@@ -178,7 +178,7 @@ def stopped(made: Session, base: Session) -> bool:
     """Whether the user stopped a turn while it was written or run."""
     if made.head == base.head or made.path[-1].status == INTERRUPTED:
         return True
-    return made.outcome is not None and made.outcome.limit == "interrupted"
+    return made.outcome is not None and made.outcome.stopped
 
 
 def worse(made: Session, trial: Session) -> bool:
