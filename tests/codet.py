@@ -25,7 +25,7 @@ from tests.agreement import Group
 
 CODET = Path(__file__).parents[2] / "shared/data/codet"
 SOLUTIONS, CHECKS = CODET / "codegen16B_solutions.jsonl.gz", CODET / "codegen16B_tests.jsonl.gz"
-DRAWN = frozenset({"prompt", "samples"})
+DRAWN = data.Data({"prompt": str, "samples": list}, "prompt", "it is CodeT's")
 STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")  # of Chen et al. 2021, arXiv:2107.03374
 FIRST_OF_SAMPLE = 5  # checks of one sample that are taken, as in CodeT
 LIMITS = Limits(seconds=10.0, memory_mib=512)
@@ -104,10 +104,10 @@ class Verdict:
 def problems(evaluated: Path, most_solutions: int, most_checks: int) -> Iterator[Problem]:
     """The problems in HumanEval's order; of each sample the part that the cut rule keeps."""
     drawn, made = (
-        {asked_for(row["prompt"]): row for row in data.problems(file, DRAWN, "it is CodeT's")}
+        {asked_for(row["prompt"]): row for row in data.read(file, DRAWN, lambda row: [row])}
         for file in (SOLUTIONS, CHECKS)
     )
-    for given in data.problems(evaluated, humaneval.NEEDED, humaneval.SOURCE):
+    for given in data.read(evaluated, humaneval.NEEDED, lambda row: [row]):
         name = given["entry_point"]
         yield Problem(
             given["task_id"],

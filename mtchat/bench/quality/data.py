@@ -2,33 +2,107 @@
 
 import gzip
 import json
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mtchat.errors import MtchatError
 
+T = TypeVar("T")
 
-def problems(path: Path, needed: frozenset[str], source: str) -> Sequence[dict[str, Any]]:
-    """The problems in a file: JSON lines, or one JSON list; packed where its name ends in .gz.
+Fields = Mapping[str, type | tuple[type, ...]]
 
-    `needed` are the names that each problem must have, `source` is where the file is to be had.
+NAMES: Mapping[type, str] = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    list: "a list",
+    dict: "an object",
+}
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a suite wants of its data: the types of the fields that each problem must have, by name; which
+    field tells problems apart; and where the data is to be had.
+    """
+
+    fields: Fields
+    key: str
+    source: str
+
+
+def read(path: Path, data: Data, build: Callable[[dict[str, Any]], Iterable[T]]) -> Sequence[T]:
+    """All that `build` makes of the problems in a file: JSON lines, or one JSON list; packed where its name
+    ends in .gz. `build` raises a ValueError for a problem that cannot be used.
+
+    Raises MtchatError with the line or item of the first bad problem.
     """
     if not path.is_file():
-        raise MtchatError(f"there is no {path}; {source}")
+        raise MtchatError(f"there is no {path}; {data.source}")
+    found: list[T] = []
+    seen: dict[str, str] = {}
     try:
-        found = parsed(path)
-    except (OSError, EOFError, ValueError) as error:
-        raise MtchatError(f"{path} cannot be read: {error}; {source}") from None
-    if not found or not all(isinstance(each, dict) and each.keys() >= needed for each in found):
-        raise MtchatError(f"{path} holds no problems with {', '.join(sorted(needed))}; {source}")
+        for where, problem in located(path):
+            try:
+                check(problem, data.fields)
+                key = str(problem[data.key])
+                if before := seen.get(key):
+                    raise ValueError(f"{data.key} {key} is that of {before} too")
+                seen[key] = where
+                found += build(problem)
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"{where}: {error}") from None
+    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
+        raise MtchatError(f"{path} cannot be used: {error}; mend it, or {data.source}") from None
+    if not found:
+        raise MtchatError(f"{path} holds no problems; {data.source}")
     return found
 
 
-def parsed(path: Path) -> list[dict[str, Any]]:
+def located(path: Path) -> Iterable[tuple[str, Any]]:
+    """The values in a file, each with its place."""
     content = path.read_bytes()
-    text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
+    text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
     if text.lstrip().startswith("["):
-        listed: list[dict[str, Any]] = json.loads(text)
-        return listed
-    return [json.loads(line) for line in text.split("\n") if line.strip()]
+        for number, value in enumerate(json.loads(text), start=1):
+            yield f"item {number}", value
+        return
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            try:
+                yield f"line {number}", json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"line {number} is not JSON ({error})") from None
+
+
+def check(problem: object, fields: Fields) -> None:
+    """Raises ValueError where a problem lacks a field, or has it with a value of another type."""
+    if not isinstance(problem, dict):
+        raise ValueError("not a problem: it must be an object with names")
+    if missing := [name for name in fields if name not in problem]:
+        raise ValueError(f"lacks {', '.join(missing)}")
+    for name, kinds in fields.items():
+        kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+        if not is_a(problem[name], kinds):
+            raise ValueError(f"{name} is not {' or '.join(NAMES[each] for each in kinds)}")
+    try:
+        json.dumps(problem, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds half of a character (a lone surrogate)") from None
+
+
+def is_a(value: object, kinds: tuple[type, ...]) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
+def texts(value: list[Any], name: str) -> list[str]:
+    """A field's list, each of whose items must be a text; ValueError where one is not, or there is none."""
+    if not value:
+        raise ValueError(f"{name} is empty")
+    for number, each in enumerate(value, start=1):
+        if not isinstance(each, str):
+            raise ValueError(f"item {number} of {name} is not a text")
+    return value

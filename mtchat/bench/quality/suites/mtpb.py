@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mtchat.bench.quality import trial
-from mtchat.bench.quality.data import problems
+from mtchat.bench.quality.data import Data, read, texts
 from mtchat.bench.quality.ending import WRONG, ending
 from mtchat.bench.quality.suite import MULTI, SINGLE, Run, Score, Task
 from mtchat.core.outcome import Outcome
@@ -22,7 +22,7 @@ TITLE = "MTPB"
 MODES = (MULTI, SINGLE)
 DATA = "mtpb.jsonl"
 SOURCE = f"take codegen1/benchmark/{DATA} of github.com/salesforce/CodeGen, and --data FILE"
-NEEDED = frozenset({"id", "prompts", "inputs", "outputs", "category"})
+NEEDED = Data({"id": (str, int), "prompts": list, "inputs": list, "outputs": list}, "id", SOURCE)
 BEGINNING = "# Import libraries.\n\nimport numpy as np\n"
 LENGTH = 256  # where a problem does not say how long a reply may be
 LONGEST = 1024
@@ -44,25 +44,53 @@ class Verdict:
 
 
 def tasks(data: Path | None, mode: str) -> Sequence[Task]:
-    found = problems(data or Path(DATA), NEEDED, SOURCE)
-    return [task for problem in found for task in conversations(problem, mode)]
+    return read(data or Path(DATA), NEEDED, lambda problem: conversations(problem, mode))
 
 
 def conversations(problem: dict[str, Any], mode: str) -> Iterator[Task]:
-    """One for each input of a problem."""
-    most = problem.get("max_gen_length") or LENGTH
-    for number, (values, gold) in enumerate(zip(problem["inputs"], problem["outputs"], strict=True)):
-        steps = tuple(prompt.format(**values) for prompt in problem["prompts"])
+    """One for each pair of an input and an output of a problem.
+
+    The published file has a problem with more outputs than inputs; the paper's script pairs them in order
+    and drops the rest, and so do we.
+    """
+    most = whole_number(problem, "max_gen_length") or LENGTH
+    prompts = texts(problem["prompts"], "prompts")
+    pairs = list(zip(problem["inputs"], problem["outputs"], strict=False))
+    if len(pairs) < max(len(problem["inputs"]), 1):
+        raise ValueError(f"has {len(problem['outputs'])} outputs for {len(problem['inputs'])} inputs")
+    for number, (values, gold) in enumerate(pairs):
+        steps = tuple(filled(prompt, values, at, number) for at, prompt in enumerate(prompts, start=1))
         single = mode == SINGLE
         yield Task(
             problem=str(problem["id"]),
             input=number,
-            category=problem["category"].strip(),
+            category=str(problem.get("category") or "").strip(),
             instructions=("\n".join(steps),) if single else steps,
             length=min(most * len(steps), LONGEST) if single else most,
             preamble=BEGINNING,
             facts=gold,
         )
+
+
+def filled(prompt: str, values: object, at: int, number: int) -> str:
+    """A step's text with an input's values; ValueError says which cannot be filled in."""
+    if not isinstance(values, dict):
+        raise ValueError(f"item {number + 1} of inputs is not an object with names")
+    try:
+        return prompt.format(**values)
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
+        why = f"there is no {error}" if isinstance(error, LookupError) else error
+        raise ValueError(f"item {at} of prompts cannot take item {number + 1} of inputs: {why}") from None
+
+
+def whole_number(problem: dict[str, Any], name: str) -> int:
+    """A field that may be missing; 0 where it is. ValueError where it is no whole number of 1 or more."""
+    value = problem.get(name)
+    if value is None:
+        return 0
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} is not a whole number of 1 or more")
+    return value
 
 
 def score(task: Task, chunks: Sequence[str], run: Run) -> Score:
