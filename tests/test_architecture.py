@@ -19,10 +19,10 @@ FLOORS = {
     3: ("repl", "bench"),
     2: ("synthesis", "store", "export"),
     1: ("prompting", "engine", "sandbox", "starter"),
-    0: ("core", "errors", "registry", "__init__"),
+    0: ("core", "errors", "files", "registry", "__init__"),
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
-ANYONES = {"errors", "__init__"}
+ANYONES = {"errors", "files", "__init__"}
 
 # Which rooms may import a package that is not Python's own: one room each, but for the folders and the hub.
 OWNERS = {

@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from mtchat import store
+from mtchat import files, store
 from mtchat.cli import arguments, wiring
 from mtchat.cli.replay import replay
 from mtchat.cli.scripted import write
@@ -17,7 +17,7 @@ from mtchat.core.program import Chunk, Program
 from mtchat.core.session import Session, count
 from mtchat.core.settings import Settings
 from mtchat.engine.codegen import licences
-from mtchat.errors import ExitCode, UsageError
+from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.export import file as exporting
 from mtchat.export.format import CODE, to_bytes, to_text
 from mtchat.export.format import load as format_of
@@ -83,9 +83,9 @@ def assembled(args: argparse.Namespace) -> tuple[Program, Path | None, Session]:
     path = Path(args.session)
     if path.suffix == ".py":
         try:
-            source = to_text(path.read_bytes())
-        except OSError as error:
-            raise UsageError(f"cannot read {path}: {error.strerror}") from error
+            source = to_text(files.read(path))
+        except MtchatError as error:
+            raise UsageError(str(error)) from None
         return Program((Chunk(1, source),), path.name), args.files or path.with_suffix(".files"), Session()
     found = store.find(args.session, store.folder(args.sessions))
     session = store.load(found)

@@ -1,9 +1,8 @@
 """Exported sessions as files: written whole or not at all, and read back."""
 
-import os
-from contextlib import suppress
 from pathlib import Path
 
+from mtchat import files
 from mtchat.core.session import Session
 from mtchat.errors import MtchatError
 from mtchat.export.format import load, reader, to_bytes, to_text
@@ -17,7 +16,7 @@ def save(session: Session, kind: str, path: Path) -> Path:
         if path.exists() and not path.is_file():
             path.write_bytes(data)  # such as /dev/stdout, which is not to be replaced
         else:
-            replace(path.resolve(), data)
+            files.replace(path.resolve(), data)
     except (OSError, ValueError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise MtchatError(f"cannot write {path}: {reason}; give another FILE") from None
@@ -27,20 +26,8 @@ def save(session: Session, kind: str, path: Path) -> Path:
 def read(path: Path) -> Session:
     """The session in a file, by the format that its suffix names; it has no name yet."""
     session_in = reader(path.suffix)
+    data = files.read(path)
     try:
-        return session_in(to_text(path.read_bytes()))
-    except OSError as error:
-        raise MtchatError(f"cannot read {path}: {error.strerror}") from None
+        return session_in(to_text(data))
     except MtchatError as error:
         raise MtchatError(f"{path}: {error}") from None
-
-
-def replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{os.getpid()}.new")  # short: the name itself may have the greatest length
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
-        raise

@@ -1,0 +1,103 @@
+"""Files that somebody named, read without waiting and without end, and files written whole or not at all."""
+
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from mtchat.errors import MtchatError
+
+MIB = 2**20
+MOST = 64 * MIB  # of a program, a notebook or a page of text
+CHUNK = 2**20
+FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+PRIVATE = 0o600
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def regular(path: Path | str, flags: int = FLAGS) -> int:
+    """A descriptor of a regular file; OSError where it is a folder, a pipe or a device. It never waits."""
+    try:
+        kept(os.stat(path).st_mode)  # opening some devices does something already
+        opened = os.open(path, flags | FLAGS)
+    except ValueError as error:  # a name that no file can have
+        raise OSError(0, str(error)) from None
+    try:
+        kept(os.fstat(opened).st_mode)
+    except OSError:
+        os.close(opened)
+        raise
+    return opened
+
+
+def kept(mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        raise OSError(0, f"it is {KINDS.get(stat.S_IFMT(mode), 'not a regular file')}")
+
+
+def read(path: Path | str, most: int = MOST) -> bytes:
+    """The bytes of a regular file that somebody named; MtchatError where it is none or larger than `most`."""
+    try:
+        opened = regular(path)
+        try:
+            return content(opened, most)
+        finally:
+            os.close(opened)
+    except OSError as error:
+        raise MtchatError(f"cannot read {path}: {error.strerror}") from None
+
+
+def content(opened: int, most: int) -> bytes:
+    """What an open file holds from its beginning; OSError past so many bytes, whatever its size says."""
+    size = os.fstat(opened).st_size
+    parts, whole = [], 0
+    while size <= most and (part := os.pread(opened, CHUNK, whole)):
+        parts.append(part)
+        whole += len(part)
+        size = max(size, whole)
+    if size > most:
+        raise OSError(0, f"it has {size / MIB:.0f} MiB, and at most {most / MIB:.0f} MiB are read")
+    return b"".join(parts)
+
+
+def replace(path: Path, data: bytes, mode: int | None = None) -> None:
+    """Put a file in the place of one that keeps its mode, atomically; `mode` is that of a new one."""
+    with beside(path, mode) as new:
+        done = 0
+        while done < len(data):
+            done += os.write(new, data[done:])
+
+
+@contextmanager
+def beside(path: Path, mode: int | None = None) -> Iterator[int]:
+    """A descriptor of a new file that takes the place of another, or of nothing, when all went well.
+
+    It has the mode of the one it replaces, else `mode`, else what the user's umask leaves of 0666.
+    """
+    with suppress(OSError):
+        mode = stat.S_IMODE(os.lstat(path).st_mode) if not path.is_symlink() else mode
+    temporary = path.with_name(
+        f".{secrets.token_hex(8)}.new"
+    )  # short: the name may be of the greatest length
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    new = os.open(temporary, flags, 0o666 if mode is None else mode & 0o700)
+    try:
+        try:
+            if mode is not None:
+                os.fchmod(new, mode)
+            yield new
+        finally:
+            os.close(new)
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
