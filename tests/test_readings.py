@@ -32,7 +32,7 @@ def tried(
     found = tuple(Variable(name, "int", "", value) for name, value in variables.items())
     outcome = Outcome(outputs=(output,), stdout=output, variables=found, error=error, finished=not error)
     usage = Usage(written=4, logprob=-0.4)
-    session = Session().add(Turn("print total", chunk, usage=usage)).with_outcome(outcome)
+    session = Session().add(Turn("print total: 1 or 2", chunk, usage=usage)).with_outcome(outcome)
     return Candidate(session, copies, made=Checked(given, (True,) * len(given), ("f(2)",) * len(given)))
 
 
@@ -89,6 +89,158 @@ def test_only_working_readings_of_comparable_weight_are_a_question(candidates, c
     assert len(open_question(readings(candidates), ASK)) == count
 
 
+def done(
+    instruction: str, before: str, chunk: str, output: str = "", **variables: str | Variable
+) -> Candidate:
+    """A candidate for an instruction on top of a program, which left these variables."""
+    found = tuple(
+        each if isinstance(each, Variable) else Variable(name, "int", "", each)
+        for name, each in variables.items()
+    )
+    outcome = Outcome(outputs=("", output), stdout=output, variables=found)
+    base = Session().add(Turn("begin", before))
+    turn = Turn(instruction, chunk, base.head, usage=Usage(written=4, logprob=-0.4))
+    return Candidate(base.add(turn).with_outcome(outcome))
+
+
+SAMPLE = "Import the libraries and define x and y with sample data for a linear regression"
+NUMPY = "import numpy as np\nx = np.array([1, 2, 3])\n"
+OPENED = "with open('r.txt', 'w') as report:\n    report.write('a')"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (
+            done(SAMPLE, "", NUMPY + "y = np.array([2, 3, 5])", y="2, 3, 5 (int64)"),
+            done(SAMPLE, "", NUMPY + "y = np.array([2, 4, 5])", y="2, 4, 5 (int64)"),
+        ),
+        (
+            done(SAMPLE, "", NUMPY + "y = 2 * x + 1", y="3, 5, 7"),
+            done(SAMPLE, "", NUMPY + "y = np.random.rand(3)", y="0.1, 0.2, 0.3"),
+        ),
+        (
+            done("make a table of people with ages", "", "ages = {'Ann': 31}\nprint(ages)", "{'Ann': 31}\n"),
+            done("make a table of people with ages", "", "ages = {'Bob': 40}\nprint(ages)", "{'Bob': 40}\n"),
+        ),
+        (
+            done("add a column of ages to df", "df = load()", "df['age'] = [30, 40]", df="a"),
+            done("add a column of ages to df", "df = load()", "df['age'] = [50, 60]", df="b"),
+        ),
+        (
+            done("print each row", "rows = load()", "for row in rows:\n    print(row)", "a\n", row="'a'"),
+            done("print each row", "rows = load()", "for row in rows[:]:\n    print(row)", "a\n", row="'b'"),
+        ),
+        (
+            done("write the report", "x = 1", OPENED, report="<_io.TextIOWrapper name='r.txt' mode='w'>"),
+            done(
+                "write the report", "x = 1", OPENED + "\n", report="<_io.TextIOWrapper name='s.txt' mode='w'>"
+            ),
+        ),
+        (
+            done("show the model", "m = fit()", "print(m)", "<fit.Model object at 0x7f0000000010>\n"),
+            done("show the model", "m = fit()", "print(str(m))", "<fit.Model object at 0x7f0000000020>\n"),
+        ),
+        (
+            done(
+                "predict y for new x",
+                "m = fit()",
+                "y = m.predict([[6], [7]])\nprint(y)",
+                "[12, 14]\n",
+                y="12",
+            ),
+            done(
+                "predict y for new x",
+                "m = fit()",
+                "y = m.predict([[8], [9]])\nprint(y)",
+                "[16, 18]\n",
+                y="16",
+            ),
+        ),
+        (
+            done("plot y smoothly", "x = load()", "y = grid(x.min(), x.max(), 100)", y="a"),
+            done("plot y smoothly", "x = load()", "y = grid(x.min(), x.max(), 50)", y="b"),
+        ),
+        (
+            done(
+                "draw a card from deck",
+                "import random\ndeck = load()",
+                "deck = random.sample(deck, 1)",
+                deck="'a'",
+            ),
+            done(
+                "draw a card from deck",
+                "import random\ndeck = load()",
+                "deck = random.choices(deck)",
+                deck="'b'",
+            ),
+        ),
+        (
+            done("greet the user", "x = 1", "print('Hello there')", "Hello there\n"),
+            done("greet the user", "x = 1", "print('Welcome, friend')", "Welcome, friend\n"),
+        ),
+        (
+            done(
+                "sort the words",
+                "words = load()",
+                "words = sorted(words)",
+                words=Variable("words", "list", "3", "[1]"),
+            ),
+            done(
+                "sort the words",
+                "words = load()",
+                "words = tuple(sorted(words))",
+                words=Variable("words", "tuple", "3", "(2)"),
+            ),
+        ),
+    ],
+)
+def test_what_nobody_gave_is_no_question(first: Candidate, second: Candidate) -> None:
+    assert open_question(readings([first, second]), ASK) == ()
+    assert open_question(readings([second, first]), ASK) == ()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        (
+            done("show the best student", "marks = load()", "print(max(marks))", "Ann\n"),
+            done("show the best student", "marks = load()", "print(min(marks))", "Bob\n"),
+            ["prints Ann", "prints Bob"],
+        ),
+        (
+            done(
+                "keep the total of sales",
+                "sales = load()",
+                "total = sum(sales)\nfor s in sales: pass",
+                total="9",
+            ),
+            done("keep the total of sales", "sales = load()", "total = len(sales)", total="3"),
+            ["total is 9", "total is 3"],
+        ),
+        (
+            done("average by group", "df = load()", "print(df.groupby('month').mean())", "1\n"),
+            done("average by group", "df = load()", "print(df.groupby('region').mean())", "2\n"),
+            ["prints 1", "prints 2"],
+        ),
+        (
+            done("say whether n is even", "n = load()", "if n % 2:\n    print('odd')", "odd\n"),
+            done("say whether n is even", "n = load()", "if n % 2:\n    print('no')", "no\n"),
+            ["prints odd", "prints no"],
+        ),
+        (
+            done("sum the numbers 3 and 4 as total", "x = 1", "total = 3 + 4", total="7"),
+            done("sum the numbers 3 and 4 as total", "x = 1", "total = [3, 4]", total="34"),
+            ["total is 7", "total is 34"],
+        ),
+    ],
+)
+def test_what_the_words_can_decide_is_a_question(
+    first: Candidate, second: Candidate, words: list[str]
+) -> None:
+    assert [each.told for each in open_question(readings([first, second]), ASK)] == words
+
+
 def test_always_asks_about_whatever_differs() -> None:
     always = replace(ASK, comparable=0.0, always=True)
     assert (
@@ -129,23 +281,25 @@ def test_the_answer_is_taken_kept_with_the_turn_and_known_to_later_turns() -> No
         asked.append([each.told for each in found])
         return next(place for place, each in enumerate(found) if each.told == "prints 2")
 
-    session = maker(model, Asking(ask)).take(Session(), "print total", GREEDY)
+    session = maker(model, Asking(ask)).take(Session(), "print total: 1 or 2", GREEDY)
     assert asked == [["prints 1", "prints 2"]]
     assert (session.path[-1].chunk, session.path[-1].meant) == ("print(2)", "prints 2")
     prompt = maker(model, None).prompt(session, "go on")
-    assert any("print total\nThat is: prints 2" in each.content for each in prompt.messages)
+    assert any("print total: 1 or 2\nThat is: prints 2" in each.content for each in prompt.messages)
 
 
 def test_an_answer_that_is_the_first_try_keeps_its_code_and_the_meaning() -> None:
-    session = maker(ambiguous(), Asking(lambda instruction, found: 0)).take(Session(), "print total", GREEDY)
+    session = maker(ambiguous(), Asking(lambda instruction, found: 0)).take(
+        Session(), "print total: 1 or 2", GREEDY
+    )
     assert (session.path[-1].chunk, session.path[-1].meant) == ("print(1)", "prints 1")
     assert session.outcome is not None
     assert session.outcome.ok
 
 
 def test_a_question_left_open_chooses_as_without_it() -> None:
-    asked = maker(ambiguous(), ASK).take(Session(), "print total", GREEDY)
-    silent = maker(ambiguous(), None).take(Session(), "print total", GREEDY)
+    asked = maker(ambiguous(), ASK).take(Session(), "print total: 1 or 2", GREEDY)
+    silent = maker(ambiguous(), None).take(Session(), "print total: 1 or 2", GREEDY)
     assert code(asked) == code(silent)
     assert asked.path[-1].meant == ""
 
@@ -158,10 +312,10 @@ def test_other_words_make_the_turn_again() -> None:
         }
     )
     session = maker(model, Asking(lambda instruction, found: "as a nice list")).take(
-        Session(), "print total", GREEDY
+        Session(), "print total: 1 or 2", GREEDY
     )
     assert code(session) == ["print([1])"]
-    assert session.path[-1].instruction == "print total\nas a nice list"
+    assert session.path[-1].instruction == "print total: 1 or 2\nas a nice list"
 
 
 def test_a_turn_made_again_in_other_words_is_settled_once() -> None:
@@ -178,7 +332,7 @@ def test_a_turn_made_again_in_other_words_is_settled_once() -> None:
 
     asking = Asking(lambda instruction, found: "as a nice list")
     chosen = maker(Model(replies), asking, Policy(samples=3, rounds=1))
-    session = replace(chosen, watch=watch).take(Session(), "print total", GREEDY)
+    session = replace(chosen, watch=watch).take(Session(), "print total: 1 or 2", GREEDY)
     tried = {f"print({name})" for name in "abcde"}
     assert [each.failing for each in settled] == [tried - {session.path[-1].chunk}]
     assert settled[0].session == session
@@ -189,7 +343,7 @@ def test_nobody_is_asked_about_a_turn_that_is_not_in_doubt() -> None:
         raise AssertionError("asked without need")
 
     sure = Policy(samples=3, doubt=-5.0)
-    session = maker(ambiguous(), Asking(ask), sure).take(Session(), "print total", GREEDY)
+    session = maker(ambiguous(), Asking(ask), sure).take(Session(), "print total: 1 or 2", GREEDY)
     assert code(session) == ["print(1)"]
 
 
@@ -344,7 +498,7 @@ def test_a_stop_while_the_chosen_candidate_runs_ends_it_there() -> None:
     running = Interrupted(2)
     one = replace(maker(ambiguous(), Asking(lambda instruction, found: 1)), run=running)
     one = replace(one, policy=Policy(samples=3, afresh=1, rounds=1))
-    session = one.take(Session(), "print total", GREEDY)
+    session = one.take(Session(), "print total: 1 or 2", GREEDY)
     assert running.runs == 2
     assert (session.path[-1].chunk, session.path[-1].meant) == ("print(2)", "prints 2")
     assert session.outcome is not None
@@ -362,7 +516,7 @@ def test_a_stop_while_other_words_are_taken_keeps_the_turn_that_works_and_all_th
 
     one = maker(ambiguous(), Asking(lambda instruction, found: "as a nice list"))
     one = replace(one, complete=complete, watch=told.append, policy=Policy(samples=3, afresh=1))
-    session = one.take(Session(), "print total", GREEDY)
+    session = one.take(Session(), "print total: 1 or 2", GREEDY)
     assert code(session) == ["print(1)"]
     saved = [event.session.turns for event in told if isinstance(event, Made)]
     assert all({turn.id for turn in turns} <= {turn.id for turn in session.turns} for turns in saved)
@@ -371,7 +525,7 @@ def test_a_stop_while_other_words_are_taken_keeps_the_turn_that_works_and_all_th
 @pytest.mark.parametrize("answer", [0, 1, "as a nice list"])
 def test_an_answer_keeps_the_checks_and_the_branch_of_the_turn(answer: int | str) -> None:
     first = Session().extend((Turn("begin", "x = 1"),)).name_branch("main")
-    again = first.extend((Turn("print total", "print(9)"),))
+    again = first.extend((Turn("print total: 1 or 2", "print(9)"),))
     marked = again.with_mark(again.head, Mark(("x == 1",)))
     model = Model(
         {
@@ -380,15 +534,17 @@ def test_an_answer_keeps_the_checks_and_the_branch_of_the_turn(answer: int | str
         }
     )
     one = maker(model, Asking(lambda instruction, found: answer))
-    session = one.take(marked.undo(), "print total", GREEDY, replaces=marked.head)
+    session = one.take(marked.undo(), "print total: 1 or 2", GREEDY, replaces=marked.head)
     assert session.mark(session.head).checks == ("x == 1",)
     assert (session.branch, session.branches) == ("main", {"main": session.head})
 
 
 def test_other_tries_for_a_turn_that_was_mended_are_made_from_the_plain_context() -> None:
     base = Session()
-    failing = Turn("print total", "raise ValueError")
-    mended = Turn("print total", "print(1)", making=Making(mends=failing.id, error="turn 1: ValueError"))
+    failing = Turn("print total: 1 or 2", "raise ValueError")
+    mended = Turn(
+        "print total: 1 or 2", "print(1)", making=Making(mends=failing.id, error="turn 1: ValueError")
+    )
     session = base.extend((failing,)).undo().extend((mended,)).with_outcome(Outcome())
     spread = maker(ambiguous(), None).spread(session, GREEDY, 3)
     others = [turn for turn in spread.session.turns if turn.id not in session.by_id]

@@ -12,6 +12,7 @@ from mtchat.core.outcome import Variable
 from mtchat.core.session import Session
 from mtchat.core.turn import Turn
 from mtchat.synthesis.checks import Checked
+from mtchat.synthesis.madeup import faceless, nowhere
 from mtchat.synthesis.names import undefined
 from mtchat.synthesis.policy import Policy
 from mtchat.synthesis.wishes import unmet
@@ -65,8 +66,8 @@ class Candidate:
         outcome = self.session.outcome
         if outcome is None or not outcome.ok:
             return ("fails",)
-        seen = sorted((each.name, each.kind, each.shape, each.value) for each in self.seen)
-        said = outcome.outputs[-1].strip() if outcome.outputs else ""
+        seen = sorted((each.name, each.kind, each.shape, faceless(each.value)) for each in self.seen)
+        said = nowhere(outcome.outputs[-1].strip()) if outcome.outputs else ""
         return (said, *seen, *self.told.given, *self.made.given)
 
     @cached_property
@@ -81,7 +82,7 @@ class Candidate:
         """What the turn prints, however numbers and lists are written."""
         outcome = self.session.outcome
         text = outcome.outputs[-1] if outcome and outcome.ok and outcome.outputs else ""
-        return " ".join(plainly(word) for word in re.sub(r"[\[\](),]", " ", text).split())
+        return plain_text(text)
 
     def ends_like(self, other: "Candidate") -> bool:
         """Whether what it prints ends with what another prints."""
@@ -91,6 +92,11 @@ class Candidate:
     def likelihood(self) -> float:
         """The geometric mean of the probabilities of its tokens."""
         return math.exp(self.turn.usage.certainty)
+
+
+def plain_text(text: str) -> str:
+    """A text with numbers to six places, and without the signs that lists are written with."""
+    return " ".join(plainly(word) for word in re.sub(r"[\[\](),]", " ", text).split())
 
 
 def plainly(word: str) -> str:

@@ -12,7 +12,8 @@ from mtchat.core.names import tree
 from mtchat.core.outcome import Variable
 from mtchat.core.session import Session
 from mtchat.synthesis.checks import functions, literal
-from mtchat.synthesis.choice import Candidate
+from mtchat.synthesis.choice import Candidate, plain_text
+from mtchat.synthesis.madeup import Free, faceless, made_up, nowhere, same_but_numbers
 
 MOST = 4  # readings that are offered at once
 LONGEST = 60  # characters of a value that is shown
@@ -79,8 +80,8 @@ def weight(candidate: Candidate) -> float:
 def open_question(found: Sequence[Reading], asking: Asking) -> tuple[Reading, ...]:
     """The readings to ask about: working ones of comparable weight; none where one is clearly the likeliest.
 
-    Two readings that cannot be told apart in words are no question; neither is which data is made up, nor how
-    what is printed is worded.
+    Two readings that cannot be told apart in words are no question; neither is which data is made up, what
+    is left of a loop, how an object shows itself, nor how what is printed is worded.
     """
     if not found or found[0].candidate.faults == 2:
         return ()
@@ -88,15 +89,54 @@ def open_question(found: Sequence[Reading], asking: Asking) -> tuple[Reading, ..
     if not asking.always and only_data(best.candidate.turn.chunk):
         return ()
     least = (best.candidate.faults, best.candidate.unmet)
-    rivals: dict[str, Reading] = {}
+    rivals: list[Reading] = []
     for each in found:
         candidate = each.candidate
         near = each.share >= asking.comparable * best.share
-        alike = not asking.always and each is not best and worded_otherwise(candidate, best.candidate)
-        if (candidate.faults, candidate.unmet) == least and near and not alike:
-            rivals.setdefault(each.told, each)
-    kept = list(rivals.values())[:MOST]
+        if (candidate.faults, candidate.unmet) != least or not near:
+            continue
+        if asking.always or not any(alike(candidate, other.candidate) for other in rivals):
+            rivals.append(each)
+    told = rivals if asking.always else told_apart(rivals, undecided([each.candidate for each in rivals]))
+    kept = list({each.told: each for each in reversed(told)}.values())[::-1][:MOST]
     return tuple(kept) if len(kept) > 1 else ()
+
+
+def alike(one: Candidate, other: Candidate) -> bool:
+    """Whether nothing that an instruction could decide sets two candidates apart."""
+    if worded_otherwise(one, other) or same_but_numbers(one.turn.chunk, other.turn.chunk):
+        return True
+    free = undecided([one, other])
+    printed = any(made_up_by(each).printed for each in (one, other))
+    if not printed and nowhere(one.shows) != nowhere(other.shows):
+        return False
+    if (one.told.given, one.made.given) != (other.told.given, other.made.given):
+        return False
+    left, right = ({each.name: each for each in side.seen} for side in (one, other))
+    return all(same_value(left[name], right[name]) for name in left.keys() & right.keys() - free)
+
+
+def undecided(candidates: Sequence[Candidate]) -> frozenset[str]:
+    """The names whose values decide nothing about what is meant: made-up data, and what loops leave."""
+    free = map(made_up_by, candidates)
+    return frozenset(name for each in free for name in each.names | each.loops)
+
+
+def made_up_by(candidate: Candidate) -> Free:
+    turn = candidate.turn
+    return made_up(turn.chunk, candidate.session.undo().program.source, turn.instruction)
+
+
+def same_value(one: Variable, other: Variable) -> bool:
+    """Whether two variables hold the same, however it is held: a list or an array, 5 or 5.0."""
+    first, second = (plain_text(faceless(value(each))) for each in (one, other))
+    if first == second:
+        return True
+    return one.kind != other.kind and bool(one.shape) and rows(one) == rows(other)
+
+
+def rows(variable: Variable) -> str:
+    return variable.shape.split(" x ")[0]
 
 
 def worded_otherwise(one: Candidate, other: Candidate) -> bool:
@@ -112,14 +152,14 @@ def only_data(chunk: str) -> bool:
     )
 
 
-def told_apart(found: Sequence[Reading]) -> tuple[Reading, ...]:
-    """Readings with what each of them does that not all of them do."""
+def told_apart(found: Sequence[Reading], free: frozenset[str] = frozenset()) -> tuple[Reading, ...]:
+    """Readings with what each of them does that not all of them do; of names in `free` nothing is said."""
     shown = [printed(each.candidate) for each in found]
     values = [{each.name: each for each in reading.candidate.seen} for reading in found]
     names = [
         name
         for name in dict.fromkeys(name for each in values for name in each)
-        if len({value(each.get(name)) for each in values}) > 1
+        if name not in free and len({value(each.get(name)) for each in values}) > 1
     ]
     calls = differing_calls(found)
     return tuple(
