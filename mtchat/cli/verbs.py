@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import stat
 import sys
 from dataclasses import replace
@@ -51,7 +52,9 @@ def run(args: argparse.Namespace) -> int:
     if outcome.ok:
         err.findings(outcome)
     else:
-        err.verdict(outcome, in_shell(outcome, settings, fed=given.stdin is not None))
+        script = Path(args.session)
+        fed, folder = given.stdin is not None, script.parent if script.suffix == ".py" else None
+        err.verdict(outcome, in_shell(outcome, settings, fed, shlex.quote(args.session), folder))
     err.files(outcome, shown(place) if place else "")
     return status(outcome) or (ExitCode.FAILED if outcome.broken else ExitCode.DONE)
 

@@ -46,6 +46,8 @@ class Outcome:
     whose state was still alive, so that they did not run again; `note` says why an earlier one had to.
     `variables` are there when they were asked for. `agreed` is the share, by likelihood, of the candidates
     for the last turn that did the same; 1 where none were weighed. `findings` are what came of the claims.
+    `world` says, in the words of core/world.py, what the sandbox kept from the program where that is why it
+    failed, so that other code would fare no better; `subject` is the name of the file, package or host.
     """
 
     tier: str = ""
@@ -69,6 +71,8 @@ class Outcome:
     variables: tuple[Variable, ...] = ()
     agreed: float = 1.0
     findings: tuple[Finding, ...] = ()
+    world: str = ""
+    subject: str = ""
 
     @property
     def ok(self) -> bool:

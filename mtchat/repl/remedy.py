@@ -1,7 +1,12 @@
 """What the user can do about a run that was stopped, or that asked for what it was not given."""
 
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 
+from mtchat.core import world
 from mtchat.core.outcome import Outcome
 from mtchat.core.settings import BOUNDS, PROCESSES, Settings, show
 
@@ -12,25 +17,68 @@ SETTING = {
     "disk": "disk_mib",
     "output": "output_kib",
 }
-NO_KEYBOARD, NO_FILES = "(the sandbox has no keyboard input)", "(the sandbox has none of your files)"
-
-Say = Callable[[str, str], str]
 
 
-def remedy(outcome: Outcome, settings: Settings, say: Say, keyboard: str, attach: str) -> str:
-    """What to do, "" where there is nothing to say: `say` names a setting with a value that allows more,
-    `keyboard` is said of missing input, and `attach` is the way to give files."""
-    if outcome.error.endswith(NO_KEYBOARD):
-        return keyboard
-    if outcome.error.endswith(NO_FILES):
-        return f"{attach} gives it a copy"
+@dataclass(frozen=True)
+class Ways:
+    """How a place is told what to do: `say` names a setting with a value that allows more, `keyboard` is said
+    of missing input, `attach` is the way to give files, `arguments` the way to give words; `folder` is where
+    the user's modules may lie, `python` what runs mtchat."""
+
+    say: Callable[[str, str], str]
+    keyboard: str
+    attach: str
+    arguments: str
+    folder: Path = Path()
+    python: str = sys.executable
+
+
+def remedy(outcome: Outcome, settings: Settings, ways: Ways) -> str:
+    """What to do, "" where there is nothing to say."""
+    kept = outcome.world or recorded(outcome)
+    if kept == world.INPUT:
+        return ways.keyboard
+    if kept == world.FILE:
+        return f"{ways.attach} FILE gives it a copy"
+    if kept == world.ARGUMENTS:
+        some = "others" if outcome.subject == world.GIVEN else "some"
+        return f"give it {some}, as in: {ways.arguments}"
+    if kept == world.PACKAGE:
+        return package(outcome.subject, ways)
+    if outcome.limit == "processes" and f"may have {PROCESSES}" in outcome.error:
+        return ""
     if outcome.limit == "processes":
         return f"a run may have {PROCESSES} processes and threads; that bound is fixed"
     name = SETTING.get(outcome.limit)
     if name is None:
         return ""
     now, most = getattr(settings, name), BOUNDS[name][1]
-    return say(name, show(min(2 * now, most))) if now < most else ""
+    return ways.say(name, show(min(2 * now, most))) if now < most else ""
+
+
+def recorded(outcome: Outcome) -> str:
+    """What the sandbox kept from a run whose record says so in its error only."""
+    ends = (kind for kind, note in world.NOTES.items() if note and outcome.error.endswith(f"({note})"))
+    return next(ends, "")
+
+
+def package(module: str, ways: Ways) -> str:
+    """How to get a module: the user's own is attached, another installed where mtchat runs."""
+    if not module:
+        return ""
+    for name in (f"{module}.py", module):
+        if (ways.folder / name).exists() and (ways.folder / name).resolve() != Path(sys.prefix):
+            return f"{ways.attach} {name} gives it yours"
+    if module in sys.stdlib_module_names:
+        return f"{module} is a part of Python that this Python was built without"
+    return f"{installer(ways.python)} {world.installs(module)} installs it"
+
+
+def installer(python: str) -> str:
+    """The command that adds packages to the environment of a Python."""
+    if find_spec("pip") is None:
+        return f"uv pip install --python {python}"
+    return f"{python} -m pip install"
 
 
 def typed(name: str, value: str) -> str:
@@ -44,10 +92,18 @@ def flagged(name: str, value: str) -> str:
 def in_repl(outcome: Outcome, settings: Settings, stdin: str = "") -> str:
     """What to type at the prompt; `stdin` is the file that stood for the keyboard."""
     keyboard = f"{stdin} came to its end" if stdin else "/run < FILE gives it some"
-    return remedy(outcome, settings, typed, keyboard, "/attach FILE")
+    return remedy(outcome, settings, Ways(typed, keyboard, "/attach", "/run 3 4"))
 
 
-def in_shell(outcome: Outcome, settings: Settings, fed: bool = False) -> str:
-    """What to add to the command line; `fed` says that the run had keyboard input."""
-    keyboard = "the input came to its end" if fed else "mtchat run SESSION < FILE gives it some"
-    return remedy(outcome, settings, flagged, keyboard, "--attach FILE")
+def in_shell(
+    outcome: Outcome, settings: Settings, fed: bool = False, name: str = "SESSION", folder: Path | None = None
+) -> str:
+    """What to add to the command line; `fed` says that the run had keyboard input, `name` is what was run,
+    `folder` where its file lies."""
+    keyboard = "the input came to its end" if fed else f"mtchat run {name} < FILE gives it some"
+    arguments = f"mtchat run {name} 3 4"
+    return remedy(
+        outcome,
+        settings,
+        Ways(flagged, keyboard, "--attach", arguments, folder if folder is not None else Path()),
+    )

@@ -3,9 +3,11 @@
 import re
 from dataclasses import dataclass
 
+from mtchat.core import world
 from mtchat.core.outcome import Frame, Variable
 from mtchat.core.program import Place, Program
 from mtchat.sandbox.inside.wire import (
+    ABOUT,
     FAULT_AT,
     FAULT_BYTES,
     RAISED,
@@ -30,6 +32,8 @@ class Report:
     kind: str = ""
     headline: str = ""
     traceback: str = ""
+    world: str = ""
+    subject: str = ""
     frames: tuple[Frame, ...] = ()
 
 
@@ -38,13 +42,17 @@ def read(shared: bytes, program: Program) -> Report:
     began = int.from_bytes(shared[0:4], "little")
     index = min(began, len(program.chunks)) - 1 if began and program.chunks else None
     words = fields(shared)
-    how, kind, headline, traceback = (words + [""] * 4)[:4]
-    frames = tuple(frame for group in grouped(words[4:]) if (frame := frame_of(group, program)))
+    how, kind, headline, traceback, what, subject = (words + [""] * ABOUT)[:ABOUT]
+    frames = tuple(frame for group in grouped(words[ABOUT:]) if (frame := frame_of(group, program)))
     if not how:
         frames, traceback = faults(shared, program)
     if how == RAISED and not frames:
         frames = beginning(index, program)
-    return Report(index, shared[4:5] == b"\x01", how, kind, one_line(headline), traceback, frames)
+    kept = what if what in world.NOTES else ""
+    finished = shared[4:5] == b"\x01"
+    return Report(
+        index, finished, how, kind, one_line(headline), traceback, kept, one_line(subject)[:MAX_WORD], frames
+    )
 
 
 def beginning(index: int | None, program: Program) -> tuple[Frame, ...]:

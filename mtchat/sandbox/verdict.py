@@ -4,21 +4,28 @@ import os
 import signal
 from dataclasses import replace
 
+from mtchat.core import world
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program
-from mtchat.core.settings import Limits
+from mtchat.core.settings import PROCESSES, Limits
 from mtchat.sandbox.collect import Harvest
+from mtchat.sandbox.inside import wire
 from mtchat.sandbox.inside.wire import DISK, EXITED, MEMORY, RAISED
+from mtchat.sandbox.inside.world import DISPLAY_WORDS, MEMORY_WORDS, TERMINAL_WORDS, THREAD_WORDS
 from mtchat.sandbox.report import Report, beginning, read, variables
 from mtchat.sandbox.supervise import Ending
 from mtchat.sandbox.watching import INTERRUPTED
 
+LAST_WORDS = 4000  # characters of stderr that tell how a library ended the process
+NEARLY = 0.9  # of the memory that a run may take, from where on an abort is put down to it
+FATAL = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGTRAP, signal.SIGILL)
 SIGNALS = {
     signal.SIGSEGV: "segmentation fault",
     signal.SIGABRT: "abort",
     signal.SIGFPE: "arithmetic fault",
     signal.SIGBUS: "bus error",
     signal.SIGILL: "illegal instruction",
+    signal.SIGTRAP: "a library gave up",
     signal.SIGSYS: "a system call that the sandbox forbids",
     signal.SIGKILL: "perhaps out of memory",
 }
@@ -32,7 +39,7 @@ def outcome(program: Program, limits: Limits, ending: Ending, tier: str, found: 
     exit_code = (
         None if stopped is not None or ending.status is None else os.waitstatus_to_exitcode(ending.status)
     )
-    limit = limit_of(ending, report, stopped)
+    limit = limit_of(ending, report, stopped) or died_of(ending, report, limits, stopped)
     left = report.how == EXITED and exit_code == 0 and (report.index or 0) >= last
     bare = Outcome(
         tier=tier,
@@ -50,11 +57,13 @@ def outcome(program: Program, limits: Limits, ending: Ending, tier: str, found: 
         seconds=ending.seconds,
         memory_mib=ending.memory_mib,
         variables=variables(ending.shared),
+        world=report.world or unseen(ending, report),
+        subject=report.subject,
     )
-    error = error_of(program, limits, report, bare)
-    return replace(
-        bare, error=error, frames=(report.frames or beginning(report.index, program)) if error else ()
-    )
+    error = error_of(program, limits, report, bare, ending)
+    if not error:
+        return replace(bare, world="", subject="")
+    return replace(bare, error=error, frames=report.frames or beginning(report.index, program))
 
 
 def stopping_signal(ending: Ending) -> int | None:
@@ -71,27 +80,64 @@ def limit_of(ending: Ending, report: Report, stopped: int | None) -> str:
         return ending.limit
     if stopped == signal.SIGXCPU:
         return "cpu"
-    return report.kind if report.how == RAISED and report.kind in (MEMORY, DISK) else ""
+    known = (MEMORY, DISK, wire.PROCESSES)
+    return report.kind if report.how == RAISED and report.kind in known else ""
 
 
-def error_of(program: Program, limits: Limits, report: Report, outcome: Outcome) -> str:
+def died_of(ending: Ending, report: Report, limits: Limits, stopped: int | None) -> str:
+    """The limit that a library met which then ended the process, by its last words and by what it held."""
+    if report.how or report.finished:
+        return ""
+    words = last_words(ending)
+    if any(word in words for word in THREAD_WORDS):
+        return wire.PROCESSES
+    full = ending.memory_mib > NEARLY * limits.memory_mib
+    if any(word in words for word in MEMORY_WORDS) or (stopped in FATAL and full):
+        return MEMORY
+    return ""
+
+
+def unseen(ending: Ending, report: Report) -> str:
+    """What was kept from a program that a library ended."""
+    words = "" if report.how == RAISED or report.finished else last_words(ending)
+    if any(word in words for word in TERMINAL_WORDS):
+        return world.TERMINAL
+    return world.DISPLAY if any(word in words for word in DISPLAY_WORDS) else ""
+
+
+def last_words(ending: Ending) -> str:
+    return ending.stderr[-LAST_WORDS:].lower()
+
+
+def error_of(program: Program, limits: Limits, report: Report, outcome: Outcome, ending: Ending) -> str:
     """The one line; "" when all went well."""
     told = report.how == RAISED and report.headline
     place = place_of(program, report)
     if told:
-        room = room_of(outcome.limit, limits)
+        room = room_of(outcome.limit, limits) or noted(outcome, report)
         also = f" ({room})" if room else f" (and {stop_of(outcome.limit, limits)})" if outcome.limit else ""
         return f"{place}: {report.headline}{also}"
-    if outcome.limit:
+    if outcome.limit and (outcome.limit == ending.limit or outcome.signal == signal.SIGXCPU):
         return f"{place}: {stop_of(outcome.limit, limits)}"
+    room = room_of(outcome.limit, limits) or noted(outcome, report)
+    also = f" ({room})" if room else ""
     if outcome.signal is not None:
-        return f"{place}: killed by {name_of(outcome.signal)}"
+        return f"{place}: killed by {name_of(outcome.signal)}{also}"
     if report.how == EXITED:
-        return "" if outcome.finished else exit_of(program, report, outcome.exit_code)
+        return "" if outcome.finished else exit_of(program, report, outcome.exit_code) + also
     if report.finished:
         return "" if outcome.exit_code == 0 else f"the program ended with exit code {outcome.exit_code}"
     code = outcome.exit_code
-    return f"{current(program, report)}: the program ended at once with exit code {code} (os._exit)"
+    return f"{current(program, report)}: the program ended at once with exit code {code} (os._exit){also}"
+
+
+def noted(outcome: Outcome, report: Report) -> str:
+    """What the sandbox lacks that the program asked for."""
+    note = world.NOTES.get(outcome.world, "")
+    if outcome.subject == world.GIVEN and outcome.world == world.ARGUMENTS:
+        return ""
+    host = outcome.subject if outcome.world == world.NETWORK else ""
+    return f"it asked for {host}, and {note}" if host and host not in report.headline else note
 
 
 def current(program: Program, report: Report) -> str:
@@ -143,5 +189,6 @@ def room_of(limit: str, limits: Limits) -> str:
     rooms = {
         MEMORY: f"a run may take {limits.memory_mib} MiB of memory",
         DISK: f"the work folder holds {limits.disk_mib} MiB",
+        wire.PROCESSES: f"a run may have {PROCESSES} threads and processes",
     }
     return rooms.get(limit, "")

@@ -2,7 +2,8 @@
 
 from types import TracebackType
 
-from mtchat.sandbox.inside.wire import DISK, MEMORY, RAISED
+from mtchat.sandbox.inside import world
+from mtchat.sandbox.inside.wire import EXITED, RAISED
 
 TYPE_CHECKING = False  # as in typing, which would cost 12 ms
 if TYPE_CHECKING:
@@ -11,30 +12,50 @@ if TYPE_CHECKING:
     from typing import Any
 
 HEADLINE_CHARS, LINE_CHARS, TRACEBACK_LINES, FRAMES = 400, 240, 60, 40
-FULL = (27, 28, 122)  # EFBIG, ENOSPC, EDQUOT
-NETWORK = {"gaierror", "URLError", "MaxRetryError"}
-NO_INPUT = "EOF when reading a line"
 
 
-def fields(error: BaseException, names: list[str], sources: list[str]) -> list[str]:
-    """How it ended, kind of limit, headline, traceback; then chunk, line, function and text of each frame."""
-    kind = MEMORY if isinstance(error, MemoryError) else DISK if is_full(error) else ""
+def fields(error: BaseException, names: list[str], sources: list[str], asked: list[str]) -> list[str]:
+    """ABOUT words on how it ended; then chunk, line, function and text of each frame.
+
+    `asked` are the hosts that the program tried to reach.
+    """
+    if isinstance(error, SystemExit):
+        return [EXITED, "", "", "", *kept_from(error, asked), *told_frames(error, names, sources)]
+    kind = limit_of(error)
     try:
-        return [RAISED, kind, *story_of(error, names, sources)]
+        return [RAISED, kind, *story_of(error, names, sources, asked)]
     except BaseException:
-        return [RAISED, kind, type(error).__name__, ""]
+        return [RAISED, kind, type(error).__name__, "", "", ""]
 
 
-def story_of(error: BaseException, names: list[str], sources: list[str]) -> list[str]:
+def limit_of(error: BaseException) -> str:
+    """The limit that an error is due to; objects of the program's may refuse to be asked."""
+    try:
+        return world.bound(error)
+    except BaseException:
+        return ""
+
+
+def kept_from(error: BaseException, asked: list[str]) -> list[str]:
+    """What the sandbox kept from the program, and its name."""
+    try:
+        what, subject = world.world(error, asked)
+        return [what, clipped(subject, LINE_CHARS)]
+    except BaseException:
+        return ["", ""]
+
+
+def story_of(error: BaseException, names: list[str], sources: list[str], asked: list[str]) -> list[str]:
     import linecache
     import traceback
 
     fill(linecache.cache, dict(zip(names, sources, strict=True)))
+    blamed = kept_from(error, asked)
     trace = after_launcher(error, names)
     story = traceback.TracebackException(type(error), error, trace, limit=-500, compact=True)
     keep_program(story, names)
     text = bounded("".join(story.format()).splitlines())
-    return [headline(error, str(story)), text, *told_frames(error, names, sources)]
+    return [headline(error, str(story)), text, *blamed, *told_frames(error, names, sources)]
 
 
 def told_frames(error: BaseException, names: list[str], sources: list[str]) -> list[str]:
@@ -55,22 +76,13 @@ def after_launcher(error: BaseException, names: list[str]) -> TracebackType | No
     return trace
 
 
-def is_full(error: BaseException) -> bool:
-    return isinstance(error, OSError) and error.errno in FULL
-
-
 def headline(error: BaseException, said: str) -> str:
-    """The error in one line: its type and the first line of what it says."""
-    first = next((line.strip() for line in said.splitlines() if line.strip()), "")
+    """The error in one line: its type and the first line with words of what it says."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    first = next((line for line in lines if any(sign.isalnum() for sign in line)), "".join(lines[:1]))
     if isinstance(error, SyntaxError):
         first = str(error.msg)
-    if isinstance(error, EOFError) and first == NO_INPUT:
-        first += " (the sandbox has no keyboard input)"
     kind = type(error)
-    if isinstance(error, FileNotFoundError):
-        first += " (the sandbox has none of your files)"
-    if any(each.__name__ in NETWORK for each in kind.__mro__):
-        first += " (the sandbox has no network)"
     name = kind.__qualname__
     if kind.__module__ not in ("builtins", "__main__"):
         name = f"{kind.__module__}.{name}"

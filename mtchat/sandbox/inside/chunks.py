@@ -11,7 +11,7 @@ from types import CodeType, ModuleType
 from mtchat.sandbox.inside import account
 from mtchat.sandbox.inside.progress import HIGH_FD, Progress
 from mtchat.sandbox.inside.touches import AfterImport
-from mtchat.sandbox.inside.wire import EXITED, FAULT_AT, HEAD, REST, WHOLE, Job
+from mtchat.sandbox.inside.wire import FAULT_AT, HEAD, REST, WHOLE, Job
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,11 +73,12 @@ class Player:
         self.names: list[str] = []
         self.sources: list[str] = []
         self.told: dict[str, str] = {}
+        self.asked: list[str] = []
         self.flags = 0
         self.rlimits = job.rlimits
         self.main = furnish(job)
         self.known = dict(vars(builtins))
-        sys.meta_path.insert(0, AfterImport(self.told))
+        sys.meta_path.insert(0, AfterImport(self.told, self.asked))
 
     def learn(self, names: list[str], sources: list[str]) -> None:
         """The chunks that come next, so that every traceback shows their lines."""
@@ -131,13 +132,13 @@ class Player:
         vars(builtins).update(self.known)
         if isinstance(error, SystemExit):
             if progress.ours:
-                progress.tell([EXITED, "", "", "", *account.told_frames(error, self.names, self.sources)])
+                progress.tell(account.fields(error, self.names, self.sources, self.asked))
             raise error
         for number, _, hard in self.rlimits:
             if number in (resource.RLIMIT_DATA, resource.RLIMIT_AS):
                 resource.setrlimit(number, (hard, hard))
         if progress.ours:
-            progress.tell(account.fields(error, self.names, self.sources))
+            progress.tell(account.fields(error, self.names, self.sources, self.asked))
         # The report stands for Python's own traceback, not for a hook that the program put there.
         if not progress.ours or sys.excepthook is not sys.__excepthook__:
             attempt_hook(error, self.names)

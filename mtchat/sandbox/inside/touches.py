@@ -1,6 +1,7 @@
 """Touches up a few modules right after the program first imports them; importing them first would cost."""
 
 import os
+import sys
 from types import ModuleType
 
 from mtchat.sandbox.inside.account import fill
@@ -10,17 +11,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from importlib.machinery import ModuleSpec
 
+MOST_HOSTS = 8
+OWN_HOSTS = ("", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::", "sbx")
 CANVAS = "module://mtchat.sandbox.inside.figures"
 
 
 class AfterImport:
     """A finder that finds nothing itself: it lets the usual one find a module, and has a last word on it."""
 
-    def __init__(self, sources: dict[str, str]) -> None:
+    def __init__(self, sources: dict[str, str], asked: list[str]) -> None:
         self.touches: dict[str, Callable[[ModuleType], None]] = {
             "linecache": lambda module: fill(module.cache, sources),
             "matplotlib": keep_our_canvas,
             "matplotlib.pyplot": keep_our_switch,
+            "socket": lambda module: note_hosts(asked),
             "multiprocessing.spawn": lambda module: give_main(module, sources),
         }
 
@@ -43,6 +47,18 @@ class AfterImport:
 
         spec.loader.exec_module = execute_and_touch  # type: ignore[method-assign]
         return spec
+
+
+def note_hosts(asked: list[str]) -> None:
+    """Note the first hosts that the program tries to reach, which no library's error need tell of."""
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "socket.getaddrinfo" and len(asked) < MOST_HOSTS:
+            host = arguments[0].decode(errors="replace") if isinstance(arguments[0], bytes) else arguments[0]
+            if isinstance(host, str) and host not in OWN_HOSTS:
+                asked.append(host)
+
+    sys.addaudithook(hook)
 
 
 def keep_our_canvas(matplotlib: ModuleType) -> None:

@@ -19,7 +19,8 @@ READY, PORTED, SWEPT = (bytes([number]) for number in range(8, 11))
 STORE = "/run/mtchat-states"
 DEEPEST, MOST_FILES = 40, 4000  # of the files of a state
 RAISED, EXITED = "raised", "exited"
-MEMORY, DISK = "memory", "disk"
+MEMORY, DISK, PROCESSES = "memory", "disk", "processes"
+ABOUT = 6  # fields of a report before its frames: how, limit, headline, traceback, world, subject
 
 
 class Job:

@@ -1,0 +1,319 @@
+"""Tells an error that the sandbox caused from one of the code: by where it was raised, then by its words."""
+
+import errno
+import os
+import resource
+import sys
+
+from mtchat.sandbox.inside.wire import DISK, MEMORY, PROCESSES
+
+TYPE_CHECKING = False  # as in typing, which would cost 12 ms
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType, TracebackType
+    from typing import Any
+
+ONLY_AST = 0x400
+MOST_CAUSES = 40
+FULL = (errno.EFBIG, errno.ENOSPC, errno.EDQUOT)
+UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNREFUSED, errno.ENETDOWN)
+# Errors that are the code's own, also while it deals with one of the world's.
+OF_CODE = (NameError, SyntaxError, ZeroDivisionError, AttributeError, TypeError, AssertionError)
+# What a program meets when data that it asked the network for is not there.
+OF_NO_DATA = (LookupError, AttributeError, TypeError, ValueError)
+NO_INPUT = "EOF when reading a line"
+READERS = ("getpass", "prompt_toolkit", "readchar", "click")
+PARSERS = ("argparse", "optparse", "click", "typer", "docopt", "fire", "plac_core")
+WRITING = ("mkdir", "makedirs", "write_text", "write_bytes", "to_csv", "touch", "mkstemp", "symlink")
+SOCKET_CALLS = ("connect", "connect_ex", "bind", "listen", "sendto", "socket", "create_connection")
+SYSTEM = ("bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "proc", "run", "sbin", "sys", "usr")
+TTY = "/dev/tty"
+DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY")
+MEMORY_WORDS = (
+    *("allocate memory", "out of memory", "memory allocation of", "insufficient memory", "bad_alloc"),
+    *("unable to allocate", "bad allocation", "failed to allocate", "can't allocate"),
+)
+THREAD_WORDS = (
+    *("start new thread", "wouldblock", "thread creation failed", "resource temporarily unavailable"),
+    *("failed to spawn thread", "pthread_create failed"),
+)
+DISK_WORDS = ("no space left on device", "file too large", "disk quota", "disk is full")
+NETWORK_WORDS = (
+    *("name or service not known", "name resolution", "failed to resolve", "could not resolve"),
+    *("network is unreachable", "connection refused", "cannot connect to host", "failed to lookup address"),
+    *("dns error", "no address associated", "outgoing traffic has been disabled", "hf_hub_offline"),
+    *(".download(", "offline mode is enabled", "failed to establish a new connection"),
+)
+NETWORK_TYPES = ("gaierror", "URLError", "MaxRetryError", "ConnectError", "OfflineModeIsEnabled")
+DISPLAY_WORDS = (
+    *("$display", "connect to display", "no display", "display name", "video device", "runnable browser"),
+    *(
+        "copy/paste mechanism",
+        "'showimage",
+        "'cvshowimage",
+        "'cvnamedwindow",
+        "'namedwindow",
+        "'waitkey",
+        "video system not initialized",
+    ),
+)
+TERMINAL_WORDS = ("error opening terminal",)
+TERMINAL_MODULES = ("_curses", "curses", "termios")
+
+
+def world(error: BaseException, asked: "list[str] | None" = None) -> list[str]:
+    """[world, subject] of an error: what was kept from the program, or "" where it is its own fault.
+
+    `asked` are the hosts that the program tried to reach.
+    """
+    if isinstance(error, SystemExit):
+        return of_exit(error)
+    for each in chain(error):
+        found = of_one(each)
+        if found[0]:
+            return found
+    if asked and isinstance(error, OF_NO_DATA):
+        return ["network", asked[0]]
+    return ["", ""]
+
+
+def bound(error: BaseException) -> str:
+    """The limit that an error is due to: MEMORY, DISK or PROCESSES; "" for none of them.
+
+    A library that finds the work folder full may not say so, so that is looked at.
+    """
+    for each in chain(error):
+        text, number = said(each), getattr(each, "errno", None)
+        if isinstance(each, MemoryError) or named(
+            each, "MemoryError", "OutOfMemoryException", "OutOfMemoryError"
+        ):
+            return MEMORY
+        if (isinstance(each, OSError) and number in FULL) or any(word in text for word in DISK_WORDS):
+            return DISK
+        if any(word in text for word in THREAD_WORDS) or is_fork(each):
+            return PROCESSES
+        if number == errno.ENOMEM or any(word in text for word in MEMORY_WORDS):
+            return MEMORY
+        if type(each).__module__ == "cv2" and getattr(each, "code", 0) == -4:
+            return MEMORY
+    return DISK if isinstance(error, OSError | RuntimeError) and is_full() else ""
+
+
+def of_one(error: BaseException) -> list[str]:
+    """The same for an error alone, without those that led to it."""
+    if isinstance(error, FileNotFoundError):
+        return of_file(error)
+    if isinstance(error, EOFError):
+        read = str(error) == NO_INPUT or any(within(frame, READERS) for frame in frames(error))
+        return ["input" if read else "", ""]
+    if isinstance(error, ModuleNotFoundError):
+        return of_module(error)
+    if isinstance(error, KeyError):
+        return of_key(error)
+    if isinstance(error, IndexError):
+        return ["arguments" if "argv" in spoken_of(error) and len(sys.argv) < 2 else "", ""]
+    if isinstance(error, ValueError) and "stdin" in spoken_of(error):
+        return ["input", ""]
+    return of_words(error)
+
+
+def of_words(error: BaseException) -> list[str]:
+    text, number = said(error), getattr(error, "errno", None)
+    if any(word in text for word in DISPLAY_WORDS) or named(
+        error, "DisplayConnectionError", "DisplayNameError"
+    ):
+        return ["display", ""]
+    if number == errno.ENOTTY or type(error).__module__ in TERMINAL_MODULES:
+        return ["terminal", ""]
+    if isinstance(error, OSError) and number == errno.ENXIO and error.filename == TTY:
+        return ["terminal", ""]
+    if named(error, *NETWORK_TYPES) or any(word in text for word in NETWORK_WORDS):
+        return ["network", ""]
+    if isinstance(error, OSError) and number in UNREACHABLE:
+        return ["network", ""]
+    if isinstance(error, PermissionError) and error.filename is None and name_of(call(error)) in SOCKET_CALLS:
+        return ["network", ""]
+    return ["", ""]
+
+
+def of_exit(error: SystemExit) -> list[str]:
+    """A program that ends for what its command line lacks, by a parser's word or its own look at argv.
+
+    The subject is "given" where it got arguments, but not the ones it wants.
+    """
+    if error.code in (0, None) or not isinstance(error.code, (int, str)):
+        return ["", ""]
+    passed = list(frames(error))
+    if error.code == 2 and any(within(frame, PARSERS) for frame in passed):
+        return ["arguments", "given" if len(sys.argv) > 1 else ""]
+    looked = [frame for frame in passed if frame.f_globals.get("__name__") == "__main__"]
+    names = [name for frame in looked for name in frame.f_code.co_names]
+    return ["arguments" if len(sys.argv) < 2 and "argv" in names else "", ""]
+
+
+def of_file(error: FileNotFoundError) -> list[str]:
+    """Whether it is a file of the user's that a program read: not one to write, nor a program to start."""
+    if isinstance(error.filename, int):
+        return ["", ""]
+    path = os.fsdecode(error.filename) if error.filename is not None else ""
+    last = innermost(error)
+    if (
+        last is not None
+        and within(last.tb_frame, ("subprocess",))
+        and last.tb_frame.f_code.co_name == "_execute_child"
+    ):
+        return ["file" if os.path.dirname(path) and not os.path.isabs(path) else "command", path]
+    if last is not None and last.tb_frame.f_code.co_name == "_execvpe":
+        return ["command", path]
+    if path.split("/")[1:2] and path.startswith("/") and path.split("/")[1] in SYSTEM:
+        return ["system", path]
+    if any(
+        os.path.isabs(path) and path.startswith(each) for each in (sys.prefix, sys.base_prefix, scratch())
+    ):
+        return ["", ""]
+    if path == vars(sys.modules.get("__main__", sys)).get("__file__") or writes(error):
+        return ["", ""]
+    return ["file", path]
+
+
+def of_module(error: ModuleNotFoundError) -> list[str]:
+    """A package that is not there at all; a part that a package lacks is the code's mistake."""
+    top = (error.name or "").partition(".")[0]
+    if not top:
+        return ["", ""]
+    if top != error.name and top in sys.modules:
+        return ["", ""]
+    return ["package", top]
+
+
+def of_key(error: KeyError) -> list[str]:
+    last = innermost(error)
+    if last is None or not within(last.tb_frame, ("os",)) or last.tb_frame.f_code.co_name != "__getitem__":
+        return ["", ""]
+    key = str(error.args[0]) if error.args else ""
+    return ["display" if key in DISPLAYS else "environment", key]
+
+
+def chain(error: BaseException) -> "Iterator[BaseException]":
+    """An error and what led to it, in whatever way a library wraps that: cause, context, argument, group."""
+    rest: list[object] = [error]
+    seen: list[BaseException] = []
+    while rest and len(seen) < MOST_CAUSES:
+        each = rest.pop(0)
+        if not isinstance(each, BaseException) or any(each is one for one in seen):
+            continue
+        seen.append(each)
+        yield each
+        rest += [each.__cause__, *each.args, getattr(each, "reason", None), *getattr(each, "exceptions", ())]
+        if not isinstance(each, OF_CODE):
+            rest.append(each.__context__)
+
+
+def said(error: BaseException) -> str:
+    """What it says, in small letters; its type's name stands for one that cannot say anything."""
+    try:
+        return str(error).lower()[:4000]
+    except Exception:
+        return type(error).__name__.lower()
+
+
+def named(error: BaseException, *names: str) -> bool:
+    return any(kind.__name__ in names for kind in type(error).__mro__)
+
+
+def is_fork(error: BaseException) -> bool:
+    """Whether a process could not be started for want of room."""
+    return (
+        isinstance(error, BlockingIOError)
+        and error.errno == errno.EAGAIN
+        and (
+            any(within(frame, ("subprocess", "multiprocessing")) for frame in frames(error))
+            or "fork" in name_of(call(error))
+        )
+    )
+
+
+def is_full() -> bool:
+    """Whether the work folder, where it is a file system of its own, has no room left."""
+    room = os.statvfs(os.environ.get("HOME", "."))
+    whole = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return room.f_blocks * room.f_frsize == whole and room.f_bavail * 100 < room.f_blocks
+
+
+def scratch() -> str:
+    return os.environ.get("TMPDIR", "/tmp")
+
+
+def frames(error: BaseException) -> "Iterator[FrameType]":
+    step = error.__traceback__
+    while step is not None:
+        yield step.tb_frame
+        step = step.tb_next
+
+
+def innermost(error: BaseException) -> "TracebackType | None":
+    step = error.__traceback__
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    return step
+
+
+def within(frame: "FrameType", modules: "tuple[str, ...]") -> bool:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] in modules
+
+
+def call(error: BaseException) -> "Any":
+    """The expression that failed, as a syntax tree; None where its source is not to be had."""
+    last = innermost(error)
+    return None if last is None else expression(last)
+
+
+def expression(step: "TracebackType") -> "Any":
+    import linecache
+
+    code = step.tb_frame.f_code
+    places = list(code.co_positions())
+    first, final, begin, end = places[step.tb_lasti // 2]
+    if first is None or final is None or begin is None or end is None:
+        return None
+    lines = [line.encode() for line in linecache.getlines(code.co_filename)[first - 1 : final]]
+    if not lines:
+        return None
+    lines[-1] = lines[-1][:end]
+    lines[0] = lines[0][begin:]
+    try:
+        return compile(b"(" + b"".join(lines) + b")", "", "eval", ONLY_AST).body
+    except (SyntaxError, ValueError):
+        return None
+
+
+def name_of(node: "Any") -> str:
+    """The name of the function that is called."""
+    function = getattr(node, "func", None)
+    return str(getattr(function, "attr", None) or getattr(function, "id", ""))
+
+
+def writes(error: BaseException) -> bool:
+    """Whether the program meant to write: into a folder that is not there, which is its own mistake."""
+    node = call(error)
+    if name_of(node) in WRITING:
+        return True
+    given = [*getattr(node, "args", ()), *(word.value for word in getattr(node, "keywords", ()))]
+    modes = [getattr(each, "value", None) for each in given[:3]]
+    modes += [frame.f_locals.get("mode") for frame in frames(error) if not within(frame, ("__main__",))]
+    return any(
+        isinstance(mode, str) and len(mode) < 5 and set(mode) & set("wax") and set(mode) <= set("wxabt+")
+        for mode in modes
+    )
+
+
+def spoken_of(error: BaseException) -> str:
+    """The line of the program that an error came up on."""
+    import linecache
+
+    step, line = error.__traceback__, ""
+    while step is not None:
+        if within(step.tb_frame, ("__main__",)):
+            line = linecache.getline(step.tb_frame.f_code.co_filename, step.tb_lineno)
+        step = step.tb_next
+    return line
