@@ -20,6 +20,7 @@ KINDS = {
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
+    stat.S_IFLNK: "a link",
 }
 
 
@@ -53,6 +54,61 @@ def read(path: Path | str, most: int = MOST) -> bytes:
             os.close(opened)
     except OSError as error:
         raise MtchatError(f"cannot read {path}: {error.strerror}") from None
+
+
+def plain(name: str) -> bool:
+    """Whether a name is a way down from a folder and nothing else: relative, and never up."""
+    parts = name.split("/")
+    return all(part not in ("", ".", "..") for part in parts) and "\0" not in name
+
+
+def below(folder: Path, name: str) -> int:
+    """A descriptor of a regular file in a folder, by a name that somebody else wrote.
+
+    OSError where the name leads out of it, or where the folder or anything on the way is a link.
+    """
+    if not plain(name):
+        raise OSError(0, "its name leads out of the folder")
+    *folders, last = name.split("/")
+    within = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    here = os.open(folder, within)
+    try:
+        for each in folders:
+            inner = os.open(each, within, dir_fd=here)
+            os.close(here)
+            here = inner
+        kept(os.stat(last, dir_fd=here, follow_symlinks=False).st_mode)
+        opened = os.open(last, FLAGS | os.O_NOFOLLOW, dir_fd=here)
+    finally:
+        os.close(here)
+    try:
+        kept(os.fstat(opened).st_mode)
+    except OSError:
+        os.close(opened)
+        raise
+    return opened
+
+
+def copy(opened: int, path: Path, force: bool = False) -> int:
+    """Copy an open file to a path, whole or not at all, and say how many bytes it has.
+
+    What is there is replaced only by `force`: a link itself, never what it leads to; else FileExistsError.
+    """
+    if not force:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+    try:
+        with beside(path) as new:
+            whole = 0
+            while part := os.pread(opened, CHUNK, whole):
+                whole += len(part)
+                while part:
+                    part = part[os.write(new, part) :]
+    except BaseException:
+        if not force:
+            with suppress(OSError):
+                os.unlink(path)
+        raise
+    return whole
 
 
 def content(opened: int, most: int) -> bytes:

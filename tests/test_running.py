@@ -1,7 +1,10 @@
 """What the user sees of running, with a run that is a function: arguments, files, variables, limits, news."""
 
 import io
+import os
+from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 
 import pytest
 from prompt_toolkit.document import Document
@@ -15,7 +18,7 @@ from mtchat.repl import remedy
 from mtchat.repl.app import dispatch
 from mtchat.repl.completion import Slash
 from mtchat.repl.desk import Desk, Hear
-from mtchat.repl.view import Tail, View
+from mtchat.repl.view import Tail, View, size
 from mtchat.repl.words import redirected, words
 from mtchat.store import Log, load
 from tests.test_desk import desk_in, said
@@ -248,6 +251,90 @@ def test_a_copy_that_is_gone_says_how_to_get_it_again(desk: Desk) -> None:
     (desk.place / "plot.png").unlink()
     with pytest.raises(MtchatError, match="is not there any more; /run makes it again"):
         dispatch(desk, "/files plot.png")
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret", "out/../../secret", "..", "{absolute}", "", "out//table.csv", "./log.txt", "a\0b"]
+)
+@pytest.mark.parametrize("argument", ["*", "log.txt *ec* *out* *b*"])
+def test_a_record_that_names_a_file_elsewhere_brings_nothing(
+    desk: Desk, tmp_path: Path, name: str, argument: str
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("key")
+    name = name.format(absolute=secret)
+    assert desk.last is not None
+    desk.last = replace(desk.last, files=(File("log.txt", 3000), File(name, 3)))
+    with pytest.raises(MtchatError):
+        dispatch(desk, f"/files {argument} {quote(name)} to bag")
+    assert not (tmp_path / "bag").exists()
+
+
+@pytest.mark.parametrize("linked", ["one.files", "one.files/out", "one.files/plot.png"])
+def test_no_link_is_followed_to_what_a_run_left(desk: Desk, tmp_path: Path, linked: str) -> None:
+    home = tmp_path / "home"
+    (home / "out").mkdir(parents=True)
+    for name in ("plot.png", "out/table.csv"):
+        (home / name).write_text("key")
+    link = tmp_path / linked
+    link.rename(tmp_path / "aside")
+    link.symlink_to(home / linked.removeprefix("one.files").strip("/"))
+    name = "out/table.csv" if "out" in linked else "plot.png"
+    with pytest.raises(MtchatError, match=r"cannot copy one.files/"):
+        dispatch(desk, f"/files {name}")
+    assert not (tmp_path / Path(name).name).exists()
+
+
+def test_a_pipe_in_the_place_of_what_a_run_left_is_not_waited_for(desk: Desk) -> None:
+    (desk.place / "plot.png").unlink()
+    os.mkfifo(desk.place / "plot.png")
+    with pytest.raises(MtchatError, match=r"cannot copy one.files/plot.png: it is a pipe"):
+        dispatch(desk, "/files plot.png")
+
+
+def test_a_pattern_leaves_hidden_files_alone_and_their_names_bring_them(desk: Desk, tmp_path: Path) -> None:
+    hidden = (".bash_profile", "out/.envrc", ".cache/data.csv")
+    for name in hidden:
+        (desk.place / name).parent.mkdir(exist_ok=True)
+        (desk.place / name).write_text("theirs")
+    assert desk.last is not None
+    desk.last = replace(desk.last, files=(*desk.last.files, *(File(name, 6) for name in hidden)))
+    dispatch(desk, "/files * to bag")
+    assert sorted(os.listdir(tmp_path / "bag")) == ["log.txt", "plot.png", "table.csv"]
+    dispatch(desk, "/files .bash* out/.envrc to hidden")
+    assert sorted(os.listdir(tmp_path / "hidden")) == [".bash_profile", ".envrc"]
+    desk.last = replace(desk.last, files=(File(".envrc", 6),))
+    with pytest.raises(UsageError, match=r"only hidden ones, which need their names: .envrc"):
+        dispatch(desk, "/files *")
+
+
+def test_force_replaces_a_link_and_not_what_it_leads_to(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "plot.png").symlink_to("precious")
+    with pytest.raises(MtchatError, match=r"plot.png is there already"):
+        dispatch(desk, "/files plot.png")
+    dispatch(desk, "/files plot.png --force")
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert (tmp_path / "plot.png").read_text() == "png"
+    assert not (tmp_path / "plot.png").is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("bytes_", "told"),
+    [
+        (0, "0 bytes"),
+        (1023, "1023 bytes"),
+        (1536, "2 KiB"),
+        (3000, "3 KiB"),
+        (20 * 2**20, "20 MiB"),
+        (2**60, "1 EiB or more"),
+        (10**400, "1 EiB or more"),
+        (10**4000, "1 EiB or more"),
+        (-(10**4000), "of unknown size"),
+    ],
+)
+def test_the_size_of_a_file_is_told_whatever_number_a_record_has(bytes_: int, told: str) -> None:
+    assert size(File("x", bytes_)) == told
 
 
 VARIABLES = (

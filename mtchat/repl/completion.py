@@ -43,8 +43,9 @@ class Slash(Completer):
 
 
 def matching(rows: Rows, start: str) -> Iterable[Completion]:
+    """What can be typed; a name with signs that cannot be shown is not offered, as it would be sent raw."""
     for text, meaning in rows:
-        if text.startswith(start):
+        if text.startswith(start) and text == escaped(text):
             yield Completion(text, start_position=-len(start), display_meta=escaped(meaning))
 
 

@@ -10,6 +10,7 @@ from mtchat.repl.desk import Desk
 from mtchat.repl.escape import escaped
 
 BETWEEN = " │ "
+MOST_TOKENS = 10**9  # what is more is a mistake in the file
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def context(desk: Desk) -> str:
     path = desk.session.path
     usage = path[-1].usage if path else None
     used = usage.prompt + usage.written if usage else 0
-    if desk.model.stage() or not used:
+    if desk.model.stage() or not 0 < used < MOST_TOKENS:
         return ""
     whole = desk.model.card().context
     return f"{used}/{whole} tokens ({100 * used // whole} %)"

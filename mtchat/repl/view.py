@@ -31,6 +31,7 @@ MOST_LINES = 20
 MOST_COMPLAINTS = 5  # lines of stderr after a turn; they are of the whole program
 MOST_HEARD = 500
 LONGEST_TAIL = 1000
+MOST_BYTES = 2**60
 MARKS = {INTERRUPTED: " (interrupted)", EDITED: " (edited)", KEPT: ""}
 
 
@@ -309,9 +310,13 @@ def clipped(text: str, width: int) -> str:
 
 
 def size(file: File | Attached) -> str:
+    """The size of a file as people say it; a record can hold a number of any size."""
     if file.size < 1024:
-        return f"{file.size} bytes"
-    return f"{file.size / 1024:.0f} KiB" if file.size < 10 * 2**20 else f"{file.size / 2**20:.0f} MiB"
+        return f"{file.size} bytes" if file.size >= 0 else "of unknown size"
+    if file.size >= MOST_BYTES:
+        return "1 EiB or more"
+    kib = (file.size + 512) // 1024
+    return f"{kib} KiB" if kib < 10 * 1024 else f"{(kib + 512) // 1024} MiB"
 
 
 def shown(path: Path) -> str:

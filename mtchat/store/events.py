@@ -11,7 +11,7 @@ from mtchat.core.mark import Mark
 from mtchat.core.outcome import Outcome
 from mtchat.core.session import ROOT, Session
 from mtchat.core.turn import Turn
-from mtchat.store.values import rebuild
+from mtchat.store.values import brief, rebuild
 
 Event = Mapping[str, object]
 
@@ -161,7 +161,7 @@ def language(event: Event) -> Language:
     name = event.get("language", PYTHON.name)
     found = next((each for each in LANGUAGES if each.name == name), None)
     if found is None:
-        raise ValueError(f"no language {name!r} is known here")
+        raise ValueError(f"no language {brief(name)} is known here")
     return found
 
 
@@ -189,7 +189,7 @@ def named(history: History, value: object) -> Mapping[str, str]:
 
 def known(session: Session, turn_id: str) -> str:
     if turn_id != ROOT and turn_id not in session.by_id:
-        raise ValueError(f"no turn {turn_id!r} before this line")
+        raise ValueError(f"no turn {brief(turn_id)} before this line")
     return turn_id
 
 

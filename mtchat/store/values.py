@@ -8,6 +8,8 @@ from types import UnionType
 from typing import TypeVar, cast, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+MOST = 10**300  # what a float holds, so that counts of any file can be divided and shown
+LONGEST = 60  # characters of a value in a message
 
 
 def rebuild(kind: type[T], value: object) -> T:
@@ -39,8 +41,15 @@ def convert(kind: object, value: object, name: str) -> object:
     # a whole number is a good float, and keeps its form: the id of a turn is made from it
     fitting = (float, int) if kind is float else (kind,)
     if type(value) not in fitting:
-        raise ValueError(f"{name} is {value!r}, not {getattr(kind, '__name__', kind)}")
+        raise ValueError(f"{name} is {brief(value)}, not {getattr(kind, '__name__', kind)}")
+    if type(value) is int and abs(value) > MOST:
+        raise ValueError(f"{name} is a number of {len(str(value))} digits")
     return value
+
+
+def brief(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
 @cache

@@ -1,17 +1,18 @@
 """Lists the files that the last run left, and copies them to where you want them.
 
-NAME may be a pattern such as *.png. They are copied here, or to DIR. What is there already is not
-overwritten, unless --force says so.
+NAME may be a pattern such as *.png, which leaves hidden files alone. They are copied here, or to DIR. What
+is there already is not overwritten, unless --force says so.
 """
 
 import os
-import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mtchat.core.outcome import File, Outcome
 from mtchat.errors import MtchatError, UsageError
+from mtchat.files import below, copy, plain
 from mtchat.repl.desk import Desk
 from mtchat.repl.view import shown, size
 from mtchat.repl.words import home, words
@@ -48,37 +49,58 @@ def listing(desk: Desk, outcome: Outcome) -> None:
 def chosen(outcome: Outcome, names: Sequence[str]) -> list[File]:
     """The files that the names or patterns say, each once."""
     for name in names:
-        if not any(fnmatchcase(file.path, name) or file.path == name for file in outcome.files):
-            raise UsageError(f"the last run left no file {name!r}; /files lists what it left")
-    return [
-        file
-        for file in outcome.files
-        if any(fnmatchcase(file.path, name) or file.path == name for name in names)
-    ]
+        if any(matches(file.path, name) for file in outcome.files):
+            continue
+        hidden = [file.path for file in outcome.files if fnmatchcase(file.path, name)]
+        hint = f"only hidden ones, which need their names: {', '.join(hidden)}" if hidden else ""
+        raise UsageError(f"the last run left no file {name!r}; {hint or '/files lists what it left'}")
+    return [file for file in outcome.files if any(matches(file.path, name) for name in names)]
+
+
+def matches(path: str, name: str) -> bool:
+    """Whether a name or pattern means a file; a hidden one, as in a shell, only where its dot is typed.
+
+    A program could else bring settings of a shell or an editor into the user's folder unseen.
+    """
+    return path == name or (fnmatchcase(path, name) and dots(path) <= dots(name))
+
+
+def dots(path: str) -> int:
+    return sum(part.startswith(".") for part in path.split("/"))
 
 
 def fetch(desk: Desk, files: Sequence[File], target: Path, force: bool) -> None:
     """Copies files into a folder under their own names: none of them when one would overwrite another."""
+    for file in files:
+        if not plain(file.path):
+            raise MtchatError(f"{file.path!r} does not lie in {shown(desk.place)}, so nothing is copied")
     goals = [target / Path(file.path).name for file in files]
     for goal in goals:
         if goals.count(goal) > 1:
             raise MtchatError(f"two files would be {shown(goal)}; copy them one at a time, to two folders")
-        if goal.exists() and not force:
+        if os.path.lexists(goal) and not force:
             raise MtchatError(f"{shown(goal)} is there already, so nothing is copied; --force overwrites it")
     for file, goal in zip(files, goals, strict=True):
-        copy(desk.place / file.path, goal, force)
-        desk.view.say(f"copied {file.path} to {os.path.join(target, goal.name)} ({size(file)})")
+        copied = replace(file, size=bring(desk.place, file, goal, force))
+        desk.view.say(f"copied {file.path} to {os.path.join(target, goal.name)} ({size(copied)})")
 
 
-def copy(source: Path, goal: Path, force: bool) -> None:
+def bring(place: Path, file: File, goal: Path, force: bool) -> int:
+    """Copies a file that a run left, and gives its size in bytes."""
+    source = place / file.path
+    try:
+        opened = below(place, file.path)
+    except FileNotFoundError:
+        raise MtchatError(f"{shown(source)} is not there any more; /run makes it again") from None
+    except OSError as error:
+        raise MtchatError(f"cannot copy {shown(source)}: {error.strerror}") from None
     try:
         goal.parent.mkdir(parents=True, exist_ok=True)
-        with open(source, "rb") as old, open(goal, "wb" if force else "xb") as new:
-            shutil.copyfileobj(old, new)
+        return copy(opened, goal, force)
     except OSError as error:
-        if not source.is_file():
-            raise MtchatError(f"{shown(source)} is not there any more; /run makes it again") from None
         raise MtchatError(f"cannot copy to {shown(goal)}: {error.strerror}") from None
+    finally:
+        os.close(opened)
 
 
 def complete(desk: Desk) -> list[tuple[str, str]]:
