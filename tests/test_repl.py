@@ -2,14 +2,15 @@
 
 import re
 import stat
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from mtchat.core.turn import EDITED, INTERRUPTED, KEPT
 from mtchat.store import load
-from tests.terminal import ALT_ENTER, CTRL_C, CTRL_D, ENTER, PASTE, TAB, UP, Terminal, terminal
+from tests.terminal import ALT_ENTER, CTRL_C, CTRL_D, CTRL_Z, ENTER, PASTE, TAB, UP, Terminal, terminal
 
 REPL = Path(__file__).with_name("fake_repl.py")
 
@@ -24,7 +25,7 @@ def started(folder: Path, *words: str, env: dict[str, str] | None = None):
     return terminal([str(REPL), str(folder), *words], folder, env)
 
 
-def say(screen: Terminal, line: str, sign: str) -> str:
+def say(screen: Terminal, line: str, sign: str | Callable[[str], bool]) -> str:
     screen.send(line + ENTER)
     return screen.wait(sign)
 
@@ -36,7 +37,7 @@ def session(folder: Path, name: str = "2026-01-01-1"):
 def test_a_turn_shows_code_and_outcome_and_is_on_disk_at_once(screen: Terminal, tmp_path: Path) -> None:
     screen.wait("1› ")
     text = say(screen, "define x", "2› ")
-    assert re.search(r"x = 1\n2 tokens in 0.3 s .*\n✓ ran in 0.1 s", text)
+    assert re.search(r"x = 1\nwritten in 0.3 s\n✓ ran in 0.1 s", text)
     assert [turn.chunk for turn in session(tmp_path).path] == ["x = 1"]
 
 
@@ -160,8 +161,7 @@ def test_the_tree_marks_a_turn_that_ran_with_the_later_ones(screen: Terminal) ->
 def test_retry_keeps_the_first_try_beside_the_second(screen: Terminal, tmp_path: Path) -> None:
     screen.wait("1› ")
     say(screen, "define x", "2› ")
-    say(screen, "/retry", "reused 60")
-    screen.wait(lambda text: text.count("\n2›") == 2)
+    say(screen, "/retry", lambda text: text.count("\n2›") == 2)
     turns = session(tmp_path).turns
     assert [turn.parent for turn in turns] == ["", ""]
     assert turns[0].making.sampling != turns[1].making.sampling
@@ -436,3 +436,32 @@ def test_candidates_that_change_nothing_leave_nothing_on_the_screen(screen: Term
     text = say(screen, "define x", "2› ")
     assert b"weighing 8 candidates" in screen.raw
     assert "weighing" not in text
+
+
+def test_ctrl_z_suspends_and_fg_goes_on_where_it_was(tmp_path: Path) -> None:
+    shell = "import os; os.execvp('bash', ['bash', '--norc', '--noprofile', '-i'])"
+    with terminal(["-c", shell], tmp_path, {"PS1": "shell> ", "HISTFILE": ""}) as screen:
+        screen.wait("shell>")
+        screen.send(f"{sys.executable} {REPL} {tmp_path}{ENTER}")
+        screen.wait("1› ")
+        screen.send("define")
+        screen.wait("1› define")
+        screen.send(CTRL_Z)
+        screen.wait("Stopped")
+        screen.send(f"fg{ENTER}")
+        screen.wait(lambda text: "1› define" in text.partition("shell> fg")[2])
+        screen.send(f" x{ENTER}")
+        screen.wait("2› ")
+        screen.send(CTRL_D)
+        screen.wait("goes on with it")
+    assert [turn.instruction for turn in session(tmp_path).path] == ["define x"]
+
+
+def test_context_tells_what_the_last_turn_cost(screen: Terminal) -> None:
+    screen.wait("1› ")
+    say(screen, "define x", "2› ")
+    say(
+        screen,
+        "/context",
+        "turn 1 was written with 2 tokens in 0.3 s (10.0 tokens/s); 100 prompt tokens (60 cached)",
+    )

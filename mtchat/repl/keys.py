@@ -12,6 +12,7 @@ KEYS = (
     ("Ctrl-X Ctrl-E", "edits the instruction in $EDITOR"),
     ("Up, Down, Ctrl-R", "earlier instructions; → takes the grey suggestion"),
     ("Ctrl-C", "stops the model or the run, and keeps what is there"),
+    ("Ctrl-Z", "suspends mtchat; fg in the shell brings it back"),
     ("Ctrl-D", "leaves; everything is saved"),
 )
 
@@ -35,6 +36,10 @@ def bindings() -> KeyBindings:
     @keys.add("c-c", filter=here & shift_selection_mode, eager=True)  # c-c > indents what is selected
     def stop(event: KeyPressEvent) -> None:
         event.app.exit(exception=KeyboardInterrupt)
+
+    @keys.add("c-z", filter=here)
+    def suspend(event: KeyPressEvent) -> None:
+        event.app.suspend_to_background()
 
     @keys.add(Keys.BracketedPaste, filter=here & shift_selection_mode)
     def paste(event: KeyPressEvent) -> None:

@@ -7,7 +7,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ from mtchat.core.prompt import Usage
 from mtchat.core.turn import EDITED, INTERRUPTED, KEPT, Turn
 from mtchat.repl import highlight
 from mtchat.repl.escape import escaped
+from mtchat.repl.printed import clipped, excerpt, folded
 
 DIM, RED, GREEN, YELLOW, BOLD, PLAIN = "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[1m", "\x1b[0m"
 ERASE = "\r\x1b[2K"
@@ -30,6 +31,9 @@ FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 MOST_LINES = 20
 MOST_COMPLAINTS = 5  # lines of stderr after a turn; they are of the whole program
 MOST_HEARD = 500
+MOST_COLUMNS = 1000  # of a row of output where there is no screen
+LONGEST_LINE = 10_000
+BAR = "│ "
 LONGEST_TAIL = 1000
 MOST_BYTES = 2**60
 MARKS = {INTERRUPTED: " (interrupted)", EDITED: " (edited)", KEPT: ""}
@@ -149,8 +153,14 @@ class View:
 
     def code(self, code: str) -> None:
         """A whole chunk, highlighted."""
-        for line in self.highlighted(code):
-            self.out.write(line + "\n")
+        self.rows(self.highlighted(code))
+
+    def rows(self, lines: Iterable[str]) -> None:
+        """Lines of highlighted code; those that are too long for a screen are folded between words."""
+        width = shutil.get_terminal_size().columns - 1
+        for line in lines:
+            for row in folded(line, width) if self.live else [line]:
+                self.out.write(row + "\n")
         self.out.flush()
 
     def highlighted(self, code: str) -> list[str]:
@@ -171,39 +181,37 @@ class View:
         for number, text in (printed or {}).items():
             self.note(f"turn {number}:" if text.strip() else f"turn {number} prints nothing now")
             self.output(text)
-        complaints = outcome.stderr.rstrip("\n").split("\n") if outcome.stderr.strip() else []
-        for line in complaints[-MOST_COMPLAINTS:]:
-            self.out.write(self.styled("│ " + escaped(line), YELLOW) + "\n")
+        self.complaints(outcome.stderr)
         self.verdict(outcome, hint)
         self.files(outcome, place)
         if outcome.note:
             self.note(outcome.note)
 
     def output(self, text: str, most: int = MOST_LINES) -> None:
-        lines = text.rstrip("\n").split("\n") if text.strip() else []
-        for line in lines[:most]:
-            self.out.write(self.styled("│ ", DIM) + escaped(line) + "\n")
-        if len(lines) > most:
-            self.note(f"│ … {len(lines) - most} more lines; /run shows them all")
+        """The beginning of what was printed, in so many rows at most."""
+        if text.strip():
+            found = excerpt(text, most, self.columns)
+            for line in found.lines:
+                self.out.write(self.styled(BAR, DIM) + line + "\n")
+            if found.rest:
+                self.note(f"{BAR}… {found.rest}; /run shows more")
         self.out.flush()
 
+    def complaints(self, text: str) -> None:
+        """The last lines of what went to stderr."""
+        lines = text.rstrip("\n").split("\n") if text.strip() else []
+        for line in lines[-MOST_COMPLAINTS:]:
+            for row in excerpt(line, MOST_COMPLAINTS, self.columns).lines:
+                self.out.write(self.styled(BAR + row, YELLOW) + "\n")
+
+    @property
+    def columns(self) -> int:
+        """The columns beside the bar at which a program's output stands; many where there is no screen."""
+        return max(shutil.get_terminal_size().columns - 1 - len(BAR), 10) if self.live else MOST_COLUMNS
+
     def hearing(self, most: int = MOST_HEARD) -> Callable[[str, str], None]:
-        """Shows output of a running program as it comes, up to so many lines; stderr in another colour."""
-        left = most
-
-        def hear(stream: str, text: str) -> None:
-            nonlocal left
-            if left <= 0:
-                return
-            lines = text.splitlines(keepends=True)
-            shown = escaped("".join(lines[:left]))
-            left -= text.count("\n")
-            self.out.write(self.styled(shown, YELLOW) if stream == "stderr" else shown)
-            if left <= 0:
-                self.note("… more is not shown here; mtchat run prints it all")
-            self.out.flush()
-
-        return hear
+        """Shows output of a running program as it comes, up to so many rows."""
+        return Heard(self, most)
 
     def verdict(self, outcome: Outcome, hint: str = "") -> None:
         """How a run ended, and what can be done about it."""
@@ -240,6 +248,46 @@ class View:
 
 
 @dataclass
+class Heard:
+    """Shows what a running program prints as it comes; stderr in another colour.
+
+    On a terminal the line that is not ended yet is written again where a carriage return changes it. After
+    `left` rows no more is shown.
+    """
+
+    view: View
+    left: int
+    unended: str = ""
+
+    def __call__(self, stream: str, text: str) -> None:
+        style = YELLOW if stream == "stderr" else ""
+        *whole, last = text.replace("\r\n", "\n").split("\n")
+        for line in whole:
+            self.write(line, style, "\n")
+        self.write(last, style, "")
+        self.view.out.flush()
+
+    def write(self, text: str, style: str, end: str) -> None:
+        """Goes on with the line that is not ended, and ends it with `end`."""
+        if self.left <= 0 or not (text or end):
+            return
+        before, line = self.unended, self.unended + text
+        self.unended = "" if end else line[-LONGEST_LINE:]
+        changed = self.view.live and "\r" in line.rstrip("\r")
+        if changed:
+            self.view.erase()
+        columns = shutil.get_terminal_size().columns if self.view.live else MOST_COLUMNS
+        found = excerpt(line if changed else text, self.left, columns)
+        shown = "".join(found.lines)
+        self.view.out.write((self.view.styled(shown, style) if style and shown else shown) + end)
+        if end or found.rest:
+            self.left -= max(-(-len(line if changed else before + shown) // columns), 1)
+        if self.left <= 0 or found.rest:
+            self.left = 0
+            self.view.note("\n… more is not shown here; mtchat run prints it all".lstrip("\n" if end else ""))
+
+
+@dataclass
 class Tail:
     """Hears a running program, and knows the last line it printed; a carriage return begins it anew."""
 
@@ -262,18 +310,21 @@ def mark(turn: Turn) -> str:
 
 
 def reading(usage: Usage) -> str:
-    return f"read {usage.prompt} tokens, {usage.reused} of them reused"
+    return f"reading {usage.prompt} prompt tokens ({usage.reused} cached)"
 
 
 def cost(usage: Usage) -> str:
-    """What a turn cost, in one line: tokens written and their rate, tokens read and how many were reused."""
-    if not usage.written:
-        return ""
+    """How long a turn took to write; "" where the model wrote nothing."""
+    return f"written in {usage.prefill_seconds + usage.decode_seconds:.1f} s" if usage.written else ""
+
+
+def costs(usage: Usage) -> str:
+    """What a turn cost, in one line: its tokens and their rate, prompt tokens and how many were cached."""
     rate = usage.written / usage.decode_seconds if usage.decode_seconds else 0.0
     seconds = usage.prefill_seconds + usage.decode_seconds
     return (
-        f"{usage.written} tokens in {seconds:.1f} s ({rate:.1f}/s); "
-        f"read {usage.prompt}, reused {usage.reused} of them"
+        f"{usage.written} tokens in {seconds:.1f} s ({rate:.1f} tokens/s); "
+        f"{usage.prompt} prompt tokens ({usage.reused} cached)"
     )
 
 
@@ -297,16 +348,6 @@ def shortened(text: str, width: int) -> str:
 def padded(text: str, width: int) -> str:
     text = shortened(text, width)
     return text + " " * (width - get_cwidth(text))
-
-
-def clipped(text: str, width: int) -> str:
-    """As much of a text as fits in so many columns; a Chinese character takes two."""
-    columns = 0
-    for end, sign in enumerate(text):
-        columns += get_cwidth(sign)
-        if columns > width:
-            return text[:end]
-    return text
 
 
 def size(file: File | Attached) -> str:

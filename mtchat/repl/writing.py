@@ -115,9 +115,7 @@ class Writing:
         self.view.transient(partial)
 
     def print(self, lines: list[str]) -> None:
-        for line in self.view.highlighted("\n".join(lines))[len(self.printed) :]:
-            self.view.out.write(line + "\n")
-        self.view.out.flush()
+        self.view.rows(self.view.highlighted("\n".join(lines))[len(self.printed) :])
         self.printed = lines
 
     def made(self, turn: Turn) -> None:

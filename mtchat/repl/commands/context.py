@@ -7,6 +7,7 @@ would not fit, the oldest turns are folded: of their code the model sees imports
 from mtchat.repl import meter
 from mtchat.repl.desk import Desk
 from mtchat.repl.turns import fitting
+from mtchat.repl.view import costs
 
 USAGE = "[TEXT]"
 
@@ -20,6 +21,9 @@ def do(desk: Desk, argument: str) -> None:
     meter.show(desk, maker, instruction, context)
     tokens, whole = meter.size(desk, context.prompt), desk.model.card().context
     desk.view.note(f"{tokens} of {whole} tokens; family {maker.family_name}, model {desk.model.name}")
+    path = desk.session.path
+    if path and path[-1].usage.written:
+        desk.view.note(f"turn {len(path)} was written with {costs(path[-1].usage)}")
     if context.fitted:
         desk.view.note(fitting(context.fitted))
     if context.problem:
