@@ -216,6 +216,8 @@ def test_a_model_that_cannot_be_loaded_is_a_model_error(tmp_path: Path) -> None:
             ExitCode.USAGE,
             "--fast; mtchat run --help says more; options of the prog",
         ),
+        (["run"], ExitCode.USAGE, "which program? give mtchat run a SESSION or a FILE.py"),
+        (["run", "--seconds", "5"], ExitCode.USAGE, "which program? give mtchat run a SESSION or a FILE.py"),
         (["run", __file__, "--stdin", "nothing"], ExitCode.USAGE, "nothing is not there"),
         (["run", __file__, "--attach", "nothing"], ExitCode.USAGE, "No such file"),
         (["-p", "x", "--model", "./no.gguf", "--attach", "nothing"], ExitCode.USAGE, "No such file"),

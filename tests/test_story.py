@@ -69,9 +69,10 @@ def test_three_turns_an_interrupt_an_undo_a_run_and_coming_back(screen: Terminal
 def test_scripted_turns_verify_byte_for_byte_and_a_changed_turn_is_shown(folder: Path) -> None:
     words = ["--model", "starter-small", "--max-tokens", "48", "--temperature", "0.5", "--seed", "7"]
     lines = "Define a list of the numbers 1 to 5\nPrint their sum\n"
-    made = mtchat(folder, *words, "--run", "story", stdin=lines)
+    made = mtchat(folder, *words, "--run", "story", stdin="\ufeff" + lines)
     assert made.returncode == 0, made.stderr
     assert made.stdout == "15\n"
+    assert session(folder).path[0].instruction == "Define a list of the numbers 1 to 5"
     same = mtchat(folder, "replay", "story", "--verify")
     assert same.returncode == 0, same.stderr
     assert "2 of 2 turns are the same, byte for byte" in same.stdout

@@ -23,6 +23,7 @@ VERBS = {
     "bench": "measure how fast it is, and how good",
     "doctor": "say what works on this machine, and what to do about what does not",
 }
+NO_PROGRAM = "which program? give mtchat run a SESSION or a FILE.py; mtchat sessions lists the sessions"
 EPILOG = "\n".join(
     [
         "other commands (each has its own --help):",
@@ -63,6 +64,8 @@ def with_program(argv: Sequence[str]) -> argparse.Namespace:
     try:
         args = run().parse_intermixed_args(ours, argparse.Namespace(verb="run"))
     except UsageError as error:
+        if "required" in str(error):
+            raise UsageError(NO_PROGRAM) from None
         hint = "; options of the program follow --" if "unrecognized" in str(error) else ""
         raise UsageError(f"{error}{hint}") from None
     args.arguments = [*args.arguments, *theirs]

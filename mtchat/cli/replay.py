@@ -4,6 +4,8 @@ import argparse
 import difflib
 import sys
 from collections.abc import Iterator
+from itertools import islice
+from typing import TypeVar
 
 from mtchat import store
 from mtchat.cli import wiring
@@ -21,6 +23,8 @@ from mtchat.store.events import bounded
 from mtchat.synthesis import Synthesizer, unended
 
 LONGEST_SECONDS = 300.0
+
+T = TypeVar("T")
 
 
 def replay(args: argparse.Namespace) -> int:
@@ -80,7 +84,10 @@ def verify(session: Session, args: argparse.Namespace) -> int:
         raise MtchatError(f"no turn of {session.name} was written by a model, so there is nothing to verify")
     first = written[0].making
     model = wiring.shelf(first.precision or "auto").get(args.model or first.model)
-    wiring.wait_for(model, View.of(sys.stderr))
+    errors = View.of(sys.stderr)
+    if first.precision:
+        errors.note(f"computing as {first.precision}, as when the session was made; Ctrl-C stops it")
+    wiring.wait_for(model, errors)
     mine = [turn for turn in written if made_by(turn, model.card())]
     if not mine:
         raise MtchatError(
@@ -92,7 +99,8 @@ def verify(session: Session, args: argparse.Namespace) -> int:
     for name in dict.fromkeys(turn.making.family for turn in mine):
         maker = Synthesizer(family.load(name, session.language), model.complete)
         wanted = {turn.id for turn in mine if turn.making.family == name}
-        for difference in maker.verify(session, wanted):
+        made = progress(maker.verify(session, wanted), len(wanted), errors)
+        for difference in made:
             if difference is None:
                 continue
             changed += 1
@@ -103,6 +111,17 @@ def verify(session: Session, args: argparse.Namespace) -> int:
     if len(mine) < len(written):
         view.note(f"{len(written) - len(mine)} turns were made by another model, and were not verified")
     return ExitCode.FAILED if changed else ExitCode.DONE
+
+
+def progress(steps: Iterator[T], count: int, view: View) -> Iterator[T]:
+    """Steps that each take a while, told on the way: in a moving line on a terminal, else in a line each."""
+    for number in range(1, count + 1):
+        told = f"making turn {number} of {count} again"
+        if not view.live:
+            view.note(told)
+        with view.waiting(told.__str__):
+            found = list(islice(steps, 1))
+        yield from found
 
 
 def made_by(turn: Turn, card: ModelCard) -> bool:

@@ -158,7 +158,8 @@ def piped() -> list[str]:
     """Instructions on standard input, one a line; none from a terminal."""
     if sys.stdin is None or sys.stdin.isatty():
         return []
-    return [sound(line.strip()) for line in sys.stdin if line.strip()]
+    lines = sys.stdin.read().removeprefix("\ufeff").split("\n")  # Notepad's mark is no part of the first
+    return [sound(line.strip()) for line in lines if line.strip()]
 
 
 def opened(name: str | None, folder: Path) -> Log:

@@ -1,5 +1,6 @@
 """Wires rooms together: models by name, the sandbox, the tools that the REPL is handed."""
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from mtchat.sandbox.warm.worker import Worker
 
 Hear = Callable[[str, str], None]
+PATIENCE = 3.0  # seconds
 
 
 def shelf(precision: str = "auto", guidance: tuple[str, ...] = (), device: str = "auto") -> Shelf:
@@ -53,10 +55,14 @@ def versed(engine: Engine, guidance: tuple[str, ...], report: Report) -> Engine:
 
 
 def wait_for(model: Loading, view: View) -> None:
-    """Waits for a model where nothing else can be done meanwhile."""
+    """Waits for a model where nothing else can be done; what takes long is told once, off a terminal too."""
+    begun, told = time.monotonic(), ""
     with view.waiting(lambda: f"{model.name}: {model.stage()}"):
         while not model.ready(0.2):
-            pass
+            stage = re.sub(r" \d+ %$", "", model.stage())
+            if not view.live and stage != told and time.monotonic() - begun > PATIENCE:
+                told = stage
+                view.note(f"{model.name}: {stage}")
     for note in model.card().notes:
         view.note(note)
 
