@@ -3,6 +3,7 @@
 import io
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -54,6 +55,36 @@ def test_modules_of_the_program_itself_may_have_a_last_word() -> None:
     assert not is_quiet({}, {"__main__": io, "io": io}, str(Path(io.__file__).parent))
     assert is_quiet({}, {"__main__": io}, str(Path(io.__file__).parent))
     assert not is_quiet({}, {"shelve": None}, "/work")
+
+
+def test_multiprocessing_s_name_of_the_program_is_no_module_of_its_own() -> None:
+    assert is_quiet({}, {"__main__": io, "__mp_main__": io}, str(Path(io.__file__).parent))
+
+
+@pytest.mark.parametrize(
+    ("events", "tasks", "quiet"),
+    [
+        ({"_event_loop_policy": None}, {"_all_tasks": ()}, True),
+        ({}, {}, True),
+        ({"_event_loop_policy": object()}, {"_all_tasks": ()}, False),
+        ({"_event_loop_policy": None}, {"_scheduled_tasks": {1}}, False),
+    ],
+)
+def test_asyncio_has_a_last_word_only_once_it_was_used(
+    events: dict[str, Any], tasks: dict[str, Any], quiet: bool
+) -> None:
+    modules = {
+        "asyncio": None,
+        "asyncio.events": SimpleNamespace(**events),
+        "asyncio.tasks": SimpleNamespace(**tasks),
+    }
+    assert is_quiet({}, modules, "/work") is quiet
+
+
+def test_a_column_of_objects_is_looked_into_without_a_warning() -> None:
+    pandas = pytest.importorskip("pandas")
+    assert is_quiet({"names": pandas.Series([Path("a"), None], dtype=object)}, {}, "/work")
+    assert not is_quiet({"files": pandas.Series([io.StringIO()], dtype=object)}, {}, "/work")
 
 
 def test_a_container_of_another_kind_is_looked_into() -> None:

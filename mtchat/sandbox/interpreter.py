@@ -1,9 +1,11 @@
 """Where the Python that runs programs lives: what a sandbox must show of the host's file system."""
 
 import os
+import re
 import site
 import stat
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,6 +20,18 @@ sys.path.insert(0, {inside!r})
 from {launcher} import main
 main({control}, {shared}, *{more!r})
 """
+
+ZONE = re.compile(r"[A-Za-z0-9<][A-Za-z0-9_+\-/,.:<>]{0,60}")
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENCV_FOR_THREADS_NUM": "1",
+    "LOKY_MAX_CPU_COUNT": "1",
+    "DASK_SCHEDULER": "synchronous",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+}
+NO_DEVICES = {"TERM": "dumb", "SDL_AUDIODRIVER": "dummy", "PYGAME_HIDE_SUPPORT_PROMPT": "1"}
 
 
 @dataclass(frozen=True)
@@ -107,9 +121,13 @@ def environment(home: str, scratch: str = "/tmp") -> dict[str, str]:
     """All that a program sees of an environment. A fixed hash seed makes a run repeat itself.
 
     Libraries compute on one thread: threads of theirs do not survive the forks that states are made by,
-    and the sum of many numbers depends on how many threads shared it.
+    and the sum of many numbers depends on how many threads shared it. There is no screen, no sound and no
+    terminal; saying so keeps libraries from complaining of it.
     """
     return {
+        **zone(os.environ),
+        **ONE_THREAD,
+        **NO_DEVICES,
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "HOME": home,
         "USER": "user",
@@ -121,8 +139,12 @@ def environment(home: str, scratch: str = "/tmp") -> dict[str, str]:
         "PYTHONHASHSEED": "0",
         "MPLBACKEND": "module://mtchat.sandbox.inside.figures",
         "MPLCONFIGDIR": f"{scratch}/.matplotlib",
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
+        "XDG_RUNTIME_DIR": scratch,
         "MALLOC_ARENA_MAX": "2",
     }
+
+
+def zone(variables: Mapping[str, str]) -> dict[str, str]:
+    """The host's time zone where a variable names it; a name only, since it may be the path of a file."""
+    name = variables.get("TZ", "")
+    return {"TZ": name} if ZONE.fullmatch(name) and ".." not in name else {}

@@ -29,16 +29,25 @@ QUIET_TYPES = (
 # Packages whose objects may stay as they are, and parts of them whose objects may not.
 QUIET_PACKAGES = {
     *("numpy", "pandas", "sklearn", "matplotlib", "datetime", "decimal", "fractions", "re", "math"),
-    *("dataclasses", "typing", "_abc", "random", "pathlib"),
+    *("dataclasses", "typing", "_abc", "random", "pathlib", "scipy", "torch", "polars", "pyarrow"),
 }
-LOUD_MODULES = ("matplotlib.animation", "asyncio", "shelve")
+LOUD_MODULES = ("matplotlib.animation", "shelve")
+PROGRAM = ("__main__", "__mp_main__")  # multiprocessing has a name of its own for it
 
 
 def is_quiet(main: "dict[str, Any]", modules: "dict[str, Any]", home: str) -> bool:
     """Whether nothing that the program or a module of its own has bound says or does anything as it goes."""
-    if any(name in modules for name in LOUD_MODULES):
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # asking an object may warn, and it is not the program that asks
+        return looks_quiet(main, modules, home)
+
+
+def looks_quiet(main: "dict[str, Any]", modules: "dict[str, Any]", home: str) -> bool:
+    if any(name in modules for name in LOUD_MODULES) or has_loop(modules):
         return False
-    others = [module for name, module in list(modules.items()) if name != "__main__"]
+    others = [module for name, module in list(modules.items()) if name not in PROGRAM]
     if any(str(getattr(module, "__file__", "")).startswith(home) for module in others):
         return False
     rest, seen = list(main.values()), set()
@@ -56,6 +65,13 @@ def is_quiet(main: "dict[str, Any]", modules: "dict[str, Any]", home: str) -> bo
     return True
 
 
+def has_loop(modules: "dict[str, Any]") -> bool:
+    """Whether asyncio, which many packages import, has been used: a policy is made with the first loop."""
+    events, tasks = modules.get("asyncio.events"), modules.get("asyncio.tasks")
+    made = getattr(events, "_event_loop_policy", None) is not None
+    return made or bool(getattr(tasks, "_all_tasks", None) or getattr(tasks, "_scheduled_tasks", None))
+
+
 def parts(value: "Any") -> "list[Any] | None":
     """What a value is made of, as far as it must be looked into; None where it may have a finaliser."""
     kind = type(value)
@@ -71,10 +87,18 @@ def parts(value: "Any") -> "list[Any] | None":
     if isinstance(value, type):
         return list(vars(value).values()) if value.__module__ == "__main__" else []
     if kind.__module__.partition(".")[0] in QUIET_PACKAGES:
-        return list(value.ravel()[:MOST_VALUES]) if str(getattr(value, "dtype", "")) == "object" else []
+        return objects_of(value) if not hasattr(kind, "__del__") else None
     if kind.__module__ == "__main__" and not hasattr(kind, "__del__"):
         return list(getattr(value, "__dict__", {}).values()) if not hasattr(kind, "__slots__") else None
     return None
+
+
+def objects_of(value: "Any") -> "list[Any]":
+    """What an array or a column of objects holds; nothing where it holds numbers."""
+    if str(getattr(value, "dtype", "")) != "object":
+        return []
+    flat = value.to_numpy() if hasattr(value, "to_numpy") else value.ravel()
+    return list(flat[:MOST_VALUES])
 
 
 def but_plain(values: "Iterable[Any]") -> "list[Any]":

@@ -4,6 +4,7 @@ import os
 import sys
 from types import ModuleType
 
+from mtchat.sandbox.inside import seeds
 from mtchat.sandbox.inside.account import fill
 
 TYPE_CHECKING = False
@@ -26,6 +27,8 @@ class AfterImport:
             "matplotlib.pyplot": keep_our_switch,
             "socket": lambda module: note_hosts(asked),
             "multiprocessing.spawn": lambda module: give_main(module, sources),
+            "tqdm.std": keep_to_one_thread,
+            **seeds.begin(),
         }
 
     def find_spec(
@@ -79,6 +82,12 @@ def keep_our_switch(pyplot: ModuleType) -> None:
         switch(CANVAS)
 
     vars(pyplot).update(switch_backend=switch_backend)
+
+
+def keep_to_one_thread(std: ModuleType) -> None:
+    """A bar without the thread that watches it and the lock that processes share: neither can be forked."""
+    std.tqdm.monitor_interval = 0
+    std.TqdmDefaultWriteLock.mp_lock = None
 
 
 def give_main(spawn: ModuleType, sources: dict[str, str]) -> None:

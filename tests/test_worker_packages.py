@@ -1,0 +1,122 @@
+"""Packages as people use them: their state is kept between turns, and what they draw by chance repeats."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mtchat.core.given import Attached, Given
+from mtchat.core.program import Chunk, Program
+from mtchat.core.settings import Limits
+from mtchat.sandbox import sandbox
+from mtchat.sandbox.interpreter import environment, zone
+from mtchat.sandbox.warm.worker import Worker
+
+pytestmark = pytest.mark.sandbox
+LIMITS = Limits(seconds=60.0)
+THREAD = (
+    "import threading\nstopped = threading.Event()\n"
+    "threading.Thread(target=stopped.wait, daemon=True).start()\n"
+)
+
+
+def program(*codes: str) -> Program:
+    return Program(tuple(Chunk(turn, code) for turn, code in enumerate(codes, start=1)))
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[Worker]:
+    if not sandbox.probe().ok:
+        pytest.skip(f"no sandbox works here: {sandbox.probe().reason}")
+    variant = sandbox.chosen().variant
+    if variant is None or not variant.warm:
+        pytest.skip(f"{sandbox.probe().tier} keeps no states")
+    with Worker() as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("package", "code", "after"),
+    [
+        ("pyarrow", "import pyarrow as pa\ncolumn = pa.array([1, 2])", "print(column[1])"),
+        ("pyarrow", "import pandas as pd\ntable = pd.DataFrame({'x': ['a']})", "print(table.x[0])"),
+        ("tqdm", "from tqdm import tqdm\ntotal = sum(tqdm(range(4)))", "print(total)"),
+        (
+            "sklearn",
+            "from sklearn.ensemble import ExtraTreesRegressor\n"
+            "model = ExtraTreesRegressor(3, n_jobs=-1).fit([[0], [1]], [0, 1])",
+            "print(model.predict([[1]]))",
+        ),
+        ("cv2", "import cv2, numpy\nimage = cv2.blur(numpy.ones((400, 400)), (3, 3))", "print(image[0, 0])"),
+    ],
+)
+def test_a_package_keeps_its_state_between_turns(worker: Worker, package: str, code: str, after: str) -> None:
+    pytest.importorskip(package)
+    worker.run(program(code), LIMITS)
+    met = worker.run(program(code, after), LIMITS)
+    assert (met.resumed, met.note, met.error) == (1, "", "")
+    assert met.outputs[1].strip()
+
+
+CHANCE = {
+    "random": "import random\nprint(random.random(), random.Random().random())",
+    "random through another": "import tempfile\nprint(tempfile.mktemp())",
+    "numpy": "import numpy as np\nprint(np.random.rand(2), np.random.default_rng().random(2))",
+    "a numpy generator": "from numpy.random import RandomState, default_rng\n"
+    "print(RandomState().rand(), default_rng().random() == default_rng().random())",
+    "pandas": "import pandas as pd\nprint(pd.Series(range(50)).sample(5).tolist())",
+    "torch": "import torch\nprint(torch.rand(2))",
+    "polars": "import polars as pl\nprint(pl.Series(range(50)).shuffle().to_list())",
+}
+
+
+@pytest.mark.parametrize("name", CHANCE)
+def test_chance_repeats_itself_when_a_turn_runs_again_and_in_a_run_from_nothing(
+    worker: Worker, tmp_path: Path, name: str
+) -> None:
+    pytest.importorskip(name.split()[-1] if name in ("pandas", "torch", "polars") else "numpy")
+    (tmp_path / "threaded.py").write_text(THREAD)
+    given = Given(files=(Attached("threaded.py", tmp_path / "threaded.py"),))
+    again = f"import threaded\n{CHANCE[name]}"
+    shown = worker.run(program(again), LIMITS, given=given)
+    met = worker.run(program(again, "x = 1"), LIMITS, given=given)
+    true = sandbox.run(program(CHANCE[name]), LIMITS)
+    assert (shown.error, met.resumed) == ("", 0)
+    assert "keeps a thread running" in met.note
+    assert shown.stdout == met.outputs[0] == true.stdout
+
+
+def test_it_is_as_if_the_program_began_with_a_seed_and_one_of_its_own_counts() -> None:
+    pytest.importorskip("numpy")
+    draws = "import random, numpy\nprint(random.random(), numpy.random.rand())"
+    seeded = "import random, numpy\nrandom.seed({0})\nnumpy.random.seed({0})"
+    bare = sandbox.run(program("", draws), LIMITS).stdout
+    assert sandbox.run(program(seeded.format(0), draws), LIMITS).stdout == bare
+    assert sandbox.run(program(seeded.format(1), draws), LIMITS).stdout != bare
+
+
+def test_who_asks_the_system_for_chance_gets_it() -> None:
+    code = (
+        "import random, secrets, uuid\n"
+        "print(secrets.token_hex(), uuid.uuid4(), random.SystemRandom().random())"
+    )
+    assert sandbox.run(program(code), LIMITS).stdout != sandbox.run(program(code), LIMITS).stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("Europe/Berlin", True),
+        ("CET-1CEST,M3.5.0,M10.5.0/3", True),
+        *((name, False) for name in (":/etc/localtime", "/home/me/zone", "../zone", "")),
+    ],
+)
+def test_the_zone_of_the_host_is_the_programs_unless_it_is_a_path(name: str, kept: bool) -> None:
+    assert zone({"TZ": name}) == ({"TZ": name} if kept else {})
+
+
+def test_a_program_knows_its_machine_and_what_it_lacks(worker: Worker) -> None:
+    code = "import os, socket\nprint(socket.gethostbyname(socket.gethostname()))\nos.system('clear')"
+    met = worker.run(program(code), LIMITS)
+    assert (met.stdout.split("\n")[0], met.stderr) == ("127.0.0.1", "")
+    assert environment("/work", "/tmp")["XDG_RUNTIME_DIR"] == "/tmp"
