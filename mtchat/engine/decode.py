@@ -7,7 +7,7 @@ from typing import Any
 import numpy
 import torch
 
-from mtchat.engine.decoder import Logits
+from mtchat.engine.decoder import Logits, check_ids
 from mtchat.engine.prefix import Forest, Prefix
 
 CHUNK = 256
@@ -29,6 +29,7 @@ class TorchPath:
         )
 
     def read(self) -> Iterator[Logits]:
+        check_ids(self.ids, self.decoder.rows)
         yield from self.compute(self.ids, 1)
 
     def extend(self, ids: Sequence[int]) -> None:
@@ -36,6 +37,7 @@ class TorchPath:
 
     def follow(self, ids: Sequence[int]) -> Logits:
         self.followed = list(ids)
+        check_ids(ids, self.decoder.rows)
         *_, logits = self.compute([*self.ids, *ids], len(ids))
         return logits.reshape(len(ids), -1)
 
@@ -64,6 +66,10 @@ class TorchDecoder:
         self.model = model
         self.forest = Forest(model.config)
         self.live: weakref.WeakSet[TorchPath] = weakref.WeakSet()
+
+    @property
+    def rows(self) -> int:
+        return int(self.model.get_input_embeddings().weight.shape[0])
 
     @property
     def prefix(self) -> Prefix:

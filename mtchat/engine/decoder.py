@@ -6,6 +6,8 @@ from typing import Protocol, Self, TypeVar
 import numpy
 from numpy.typing import NDArray
 
+from mtchat.errors import ModelError
+
 Logits = NDArray[numpy.float32]
 P = TypeVar("P")
 
@@ -40,10 +42,23 @@ class Path(Protocol):
 
 
 class Decoder(Protocol[P]):
-    """A model that opens paths; for one thread at a time."""
+    """A model that opens paths; for one thread at a time. It has embeddings for the ids below `rows`."""
+
+    @property
+    def rows(self) -> int: ...
 
     def open(self, ids: Sequence[int]) -> P: ...
 
     def follow_each(self, paths: Sequence[P], ids: Sequence[int]) -> Logits:
         """The logits (B, V) after one more id on each path; `keep(1)` makes it part of that path."""
         ...
+
+
+def check_ids(ids: Sequence[int], rows: int) -> None:
+    """ModelError where an id has no row in the embedding: reading there would be reading other memory."""
+    odd = next((id for id in ids if not 0 <= id < rows), None)
+    if odd is not None:
+        raise ModelError(
+            f"the model has no row for token {odd}, only for those below {rows}; its tokenizer is another "
+            "model's: fetch both again"
+        )

@@ -103,6 +103,12 @@ class Engine:
                 f"the context takes {len(ids)} tokens and {self.card.name} sees {self.card.context}; "
                 "shorten the instruction, /undo some turns, start a new session, or use one that sees more"
             )
+        if odd := next((id for id in ids if not 0 <= id < self.decoder.rows), None):
+            raise ModelError(
+                f"the prompt holds {self.tokenizer.convert_ids_to_tokens(odd)!r}, which is token {odd}, and "
+                f"{self.card.name} has rows for {self.decoder.rows}; say it in other words, or fetch the "
+                "model and its tokenizer again"
+            )
         return ids
 
     def room(self, ids: list[int], sampling: Sampling) -> int:

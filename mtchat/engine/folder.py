@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtchat.core.prompt import ModelCard
-from mtchat.engine import devices, lean, pickles
+from mtchat.engine import devices, lean, pickles, strange
 from mtchat.engine.codegen import licences, qkv, tokenizer25
 from mtchat.engine.devices import GPU
 from mtchat.engine.facts import facts
@@ -29,7 +29,13 @@ def weights(folder: Path) -> list[Path]:
     """The files of a folder that hold weights: safetensors, else PyTorch's, read without running code."""
     for pattern in ("*.safetensors", "pytorch_model*.bin"):
         if files := sorted(folder.glob(pattern)):
+            for file in files:
+                strange.refuse(file)
             return files
+    if found := sorted(folder.glob("*.gguf")):
+        raise ModelError(f"{folder} holds GGUF files; give one of them: mtchat --model {found[0]}")
+    if (folder / "adapter_config.json").exists():
+        raise ModelError(f"{folder} {strange.KINDS['adapter']}")
     raise ModelError(
         f"no weights in {folder}; a model's folder has config.json, tokenizer.json and *.safetensors"
     )

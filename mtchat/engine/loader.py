@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mtchat.engine import strange
 from mtchat.engine.codegen import qkv
 from mtchat.engine.convert import convert
 from mtchat.engine.fingerprint import fingerprint as hash_weights
@@ -47,7 +48,8 @@ def load(
         if path.suffix == ".gguf" or path.is_absolute() or str(source).startswith("."):
             raise ModelError(f"no model at {path}; `mtchat models` lists those that can be had")
         path = fetch(str(source), report)
-    files = [path] if path.is_file() else weights(path)
+    files = weights(path) if path.is_dir() else [path]
+    strange.refuse(files[0])
     rounded = precision if precision in ON_GPU and device != "cpu" else ""
     if device != "cpu":
         precision = of_gpu(stored(path)) if precision in (AUTO, QUANTISED, *ON_GPU) else precision

@@ -105,6 +105,11 @@ class TreeDecoder(ABC):
         """Slots that no path needs, still free until a path keeps a token in them."""
         return self.tree.slots(count, [path.last for path in self.live])
 
+    @property
+    @abstractmethod
+    def rows(self) -> int:
+        """The ids below it have embeddings."""
+
     @abstractmethod
     def step(self, rows: Sequence[tuple[Sequence[int], Ints]], wanted: Sequence[int]) -> Logits:
         """The logits (W, V) of those tokens, of T in all, whose places are `wanted`.

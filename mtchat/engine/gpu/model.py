@@ -69,6 +69,10 @@ class GpuDecoder(TreeDecoder):
         self.readers: dict[int, tuple[Page, Callable[[], None]]] = {}
         self.pool: Any = None
 
+    @property
+    def rows(self) -> int:
+        return self.weights.embedding.shape[0]
+
     @torch.inference_mode()
     def step(self, rows: Sequence[tuple[Sequence[int], Ints]], wanted: Sequence[int]) -> Logits:
         hidden = self.forward(rows)[torch.tensor(list(wanted), device=self.device)]

@@ -6,7 +6,7 @@ from functools import partial
 import numpy
 
 from mtchat.engine.native.blocks import BLOCK, Q8_SCALED, STRIP, from_floats, group_columns, laid_out
-from mtchat.engine.native.tensors import Floats
+from mtchat.engine.native.tensors import Floats, Tensors
 from mtchat.engine.native.weights import FLOATS, ROWS, Content, Rows, Shape
 from mtchat.errors import ModelError
 
@@ -45,7 +45,8 @@ def obstacle(config: Mapping[str, object]) -> str:
         return "only GGUF files and CodeGen models are read so"
     try:
         shape, blocks = shape_of(config), blocks_of(config)
-    except (TypeError, ValueError, ZeroDivisionError):
+        shape.check()
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
         return "a config.json whose sizes are not numbers"
     activation = setting(config, "activation_function")
     if activation != ACTIVATION:
@@ -92,7 +93,7 @@ def blocks_of(config: Mapping[str, object]) -> int:
     return int(str(setting(config, "mp_num")))
 
 
-def contents(config: Mapping[str, object], tensors: Mapping[str, Floats]) -> Mapping[str, Content]:
+def contents(config: Mapping[str, object], tensors: Tensors) -> Mapping[str, Content]:
     """What is to be written for a model's tensors, in the order in which a step reads them."""
     shape = shape_of(config)
     found: dict[str, Content] = {}
@@ -110,7 +111,7 @@ def contents(config: Mapping[str, object], tensors: Mapping[str, Floats]) -> Map
     }
 
 
-def layer_of(shape: Shape, blocks: int, tensors: Mapping[str, Floats], name: str) -> dict[str, Content]:
+def layer_of(shape: Shape, blocks: int, tensors: Tensors, name: str) -> dict[str, Content]:
     width, feed = shape.width, shape.feed
     joint = reader(tensors, f"{name}.attn.qkv_proj.weight", (3 * width, width))
     attended = reader(tensors, f"{name}.attn.out_proj.weight", (width, width))
@@ -135,7 +136,7 @@ def third(joint: Read, blocks: int, part: str) -> Floats:
     return values.reshape(blocks, len(JOINT), -1, width)[:, JOINT.index(part)].reshape(width, width)
 
 
-def matrix(tensors: Mapping[str, Floats], name: str, rows: int, columns: int) -> Content:
+def matrix(tensors: Tensors, name: str, rows: int, columns: int) -> Content:
     return quantised(rows, columns, reader(tensors, name, (rows, columns)))
 
 
@@ -151,23 +152,16 @@ def pieces(read: Read) -> Iterator[Rows]:
         yield numpy.ascontiguousarray(laid_out(from_floats(padded)))
 
 
-def vector(tensors: Mapping[str, Floats], name: str, columns: int) -> Content:
+def vector(tensors: Tensors, name: str, columns: int) -> Content:
     """Filled up with zeros, as the rows of its matrix are."""
     read, size = reader(tensors, name, (columns,)), -(-columns // BLOCK) * BLOCK
     return Content(FLOATS, 1, size, lambda: iter([numpy.pad(read(), (0, size - columns)).view(numpy.uint8)]))
 
 
-def reader(tensors: Mapping[str, Floats], name: str, shape: tuple[int, ...]) -> Read:
-    """Reads a tensor later, and says now where it is not there."""
+def reader(tensors: Tensors, name: str, shape: tuple[int, ...]) -> Read:
+    """Reads a tensor later, and says now where it is not there or does not fit."""
     if name not in tensors:
         raise ModelError(f"this CodeGen model has no weights called {name}; fetch its folder again")
-
-    def read() -> Floats:
-        found = tensors[name]
-        if found.shape != shape:
-            raise ModelError(
-                f"{name} has the shape {found.shape}, and by config.json {shape}; fetch both again"
-            )
-        return found
-
-    return read
+    if (found := tensors.shape(name)) != shape:
+        raise ModelError(f"{name} has the shape {found}, and by config.json {shape}; fetch both again")
+    return lambda: tensors[name]

@@ -16,6 +16,10 @@ class NativeDecoder(TreeDecoder):
         super().__init__(model.capacity)
         self.model = model
 
+    @property
+    def rows(self) -> int:
+        return self.model.shape.vocabulary
+
     def step(self, rows: Sequence[tuple[Sequence[int], Ints]], wanted: Sequence[int]) -> Logits:
         tokens = [id for ids, _ in rows for id in ids]
         paths = [slots[: len(slots) - left] for ids, slots in rows for left in range(len(ids) - 1, -1, -1)]

@@ -7,8 +7,8 @@ from ctypes import byref
 import numpy
 from numpy.typing import NDArray
 
-from mtchat.engine.decoder import Logits
-from mtchat.engine.native import library
+from mtchat.engine.decoder import Logits, check_ids
+from mtchat.engine.native import bounds, library
 from mtchat.engine.native.weights import FLOATS, Part, Shape, Weights
 from mtchat.errors import ModelError
 
@@ -35,6 +35,7 @@ class NativeModel:
     def __init__(
         self, weights: Weights, build: str, threads: int, capacity: int, partner: "NativeModel | None" = None
     ) -> None:
+        bounds.check(weights)
         self.weights = weights
         self.shape = weights.shape
         self.build = build
@@ -98,6 +99,7 @@ class NativeModel:
         """
         count, wants = len(tokens), len(wanted)
         assert count <= MOST
+        check_ids(tokens, self.shape.vocabulary)
         assert self.close.alive
         lengths = numpy.array([len(path) for path in paths], numpy.int32)
         cosines, sines = self.rotations.of(lengths - 1)

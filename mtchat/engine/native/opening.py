@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mtchat.core.prompt import ModelCard
 from mtchat.engine import lean
 from mtchat.engine.codegen import licences, qkv
-from mtchat.engine.convert import need_space, once, whole
+from mtchat.engine.convert import need_space, once
 from mtchat.engine.facts import facts
 from mtchat.engine.fingerprint import fingerprint as hash_weights
 from mtchat.engine.folder import read_tokenizer, settings
@@ -129,7 +129,7 @@ def laid_out(path: Path, files: Sequence[Path], fingerprint: str, cache: Path, r
     def fill(part: Path) -> None:
         report("reading the model file", None)
         if path.is_file():
-            header = whole(path)
+            header = read_gguf(path)
             architecture, shape, contents = qwen2.NAME, qwen2.shape_of(header), qwen2.contents(path, header)
         else:
             config = config_of(path)

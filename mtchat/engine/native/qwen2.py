@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy
 
 from mtchat.engine.header import Header, Stored
+from mtchat.engine.native import bounds
 from mtchat.engine.native.blocks import KINDS, Q8_SCALED, READ, STRIP, from_floats, group_columns, laid_out
 from mtchat.engine.native.weights import FLOATS, ROWS, Content, Rows, Shape
+from mtchat.errors import ModelError
 
 NAME = "qwen2"  # in GGUF files too
 LAYER = {
@@ -25,11 +27,15 @@ LAYER = {
     "value_bias": "attn_v.bias",
 }
 GATE, UP = "ffn_gate", "ffn_up"
+WORDS = "tokenizer.ggml.tokens"
 EMBEDDING, OUTPUT, NORM = "token_embd.weight", "output.weight", "output_norm.weight"
 
 
 def obstacle(header: Header) -> str:
-    """Why the kernels cannot compute a model; "" when they can."""
+    """Why the kernels cannot compute a model; "" when they can.
+
+    ModelError where the file contradicts itself: then nothing can compute it.
+    """
     name = str(header.facts.get("general.architecture"))
     if name != NAME:
         return f"the architecture {name}"
@@ -40,13 +46,21 @@ def obstacle(header: Header) -> str:
         return f"the setting {odd[0]}"
     try:
         shape = shape_of(header)
+        shape.check()
     except KeyError as error:
         return f"a file without {error.args[0]}"
-    if shape.head % 64 or shape.head > 256 or shape.heads % shape.kv_heads:
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
+        raise ModelError(f"the GGUF file tells sizes that no model has: {error}; fetch it again") from error
+    if shape.layers > len(header.tensors):
+        return f"a file without the weights of {shape.layers} layers"
+    if shape.head % 64 or shape.head > 256:
         return f"attention heads of width {shape.head}"
-    missing = [name for name, source in sources(shape, header) if source not in header.tensors]
+    needed = [source for _, source in sources(shape, header)]
+    needed += [source.replace(GATE, UP) for source in needed if GATE in source]
+    missing = [source for source in needed if source not in header.tensors]
     if missing:
         return f"a file without {missing[0]}"
+    check_tensors(shape, header)
     for _, source in sources(shape, header):
         tensor = header.tensors[source]
         if GATE in source and tensor.kind != header.tensors[source.replace(GATE, UP)].kind:
@@ -58,12 +72,36 @@ def obstacle(header: Header) -> str:
     return ""
 
 
+def check_tensors(shape: Shape, header: Header) -> None:
+    """ModelError where a tensor is not as large as the sizes of the model say."""
+    expected = dict(bounds.sizes(NAME, shape))
+    for part, source in sources(shape, header):
+        size = expected[part]
+        pair = (source, source.replace(GATE, UP)) if GATE in source else (source,)
+        if GATE in source:
+            size = (size[0] // 2, *size[1:])
+        for each in pair:
+            found = header.tensors[each].shape
+            if found != size:
+                raise ModelError(
+                    f"{each} of the GGUF file is {found}, and by the sizes in it {size}; fetch it again"
+                )
+    words = header.lists.get(WORDS, 0)
+    if words > shape.vocabulary:
+        raise ModelError(
+            f"the GGUF file has {words} tokens, and {EMBEDDING} only {shape.vocabulary} rows; fetch it again"
+        )
+
+
 def shape_of(header: Header) -> Shape:
     """From the facts of a GGUF file; KeyError where one is not there."""
     name = str(header.facts["general.architecture"])
 
     def fact(key: str) -> float:
-        return float(header.facts[f"{name}.{key}"])
+        found = header.facts[f"{name}.{key}"]
+        if isinstance(found, (str, bool)):
+            raise ValueError(f"{name}.{key} is {str(found)[:80]}")
+        return float(found)
 
     width, heads = int(fact("embedding_length")), int(fact("attention.head_count"))
     return Shape(

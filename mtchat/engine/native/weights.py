@@ -1,6 +1,7 @@
 """A model as one file that the kernels read where it lies: written once, memory-mapped afterwards."""
 
 import json
+import math
 import mmap
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +12,7 @@ import numpy
 from numpy.typing import NDArray
 
 from mtchat.engine.native.blocks import STRIP, strip_bytes
+from mtchat.errors import ModelError
 
 FORMAT = 1  # a change of the layout is another format, in another folder
 TABLE, BYTES = "native.json", "weights.bin"
@@ -18,6 +20,7 @@ ALIGNMENT = 64
 OVERRUN = 8192  # the kernels fetch ahead of what they read
 ROWS = 2048  # laid out at a time
 FLOATS = -1  # the kind of a vector
+MOST = 1 << 31  # of any size: C counts in 32 bits
 Report = Callable[[str, float | None], None]
 Rows = NDArray[numpy.uint8]
 
@@ -37,6 +40,17 @@ class Shape:
     context: int
     epsilon: float
     theta: float
+
+    def check(self) -> None:
+        """ValueError where a number is none that a model can have."""
+        for name, value in asdict(self).items():
+            if name in ("epsilon", "theta"):
+                if not (math.isfinite(value) and value >= 0):
+                    raise ValueError(f"{name} is {value}")
+            elif not (type(value) is int and 0 < value < MOST):
+                raise ValueError(f"{name} is {value}")
+        if not self.theta or self.heads % self.kv_heads:
+            raise ValueError(f"{self.heads} heads of {self.head} with {self.kv_heads} heads of keys")
 
 
 @dataclass(frozen=True)
@@ -110,10 +124,14 @@ def write(
 
 
 def read(folder: Path) -> Weights:
-    """The model that `write` laid out, mapped and not copied."""
-    table = json.loads((folder / TABLE).read_text("utf-8"))
-    with (folder / BYTES).open("rb") as stream:
-        mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-    parts = {name: Part(**part) for name, part in table["parts"].items()}
-    sizes = {"rotary": table["shape"]["head"], **table["shape"]}  # older tables do not have it
-    return Weights(table["architecture"], Shape(**sizes), parts, numpy.frombuffer(mapped, numpy.uint8))
+    """The model that `write` laid out, mapped and not copied; ModelError where it is damaged."""
+    try:
+        table = json.loads((folder / TABLE).read_text("utf-8"))
+        parts = {name: Part(**part) for name, part in table["parts"].items()}
+        sizes = {"rotary": table["shape"]["head"], **table["shape"]}  # older tables do not have it
+        shape, architecture = Shape(**sizes), str(table["architecture"])
+        with (folder / BYTES).open("rb") as stream:
+            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(f"the weights in {folder} are damaged ({error}); delete that folder") from error
+    return Weights(architecture, shape, parts, numpy.frombuffer(mapped, numpy.uint8))
