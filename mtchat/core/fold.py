@@ -9,10 +9,9 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 from mtchat.core.names import bound, tree
+from mtchat.core.source import Edit, Source
 
 SHORT = 48  # bytes that a part must save, or it stays
 GONE = "..."
@@ -26,56 +25,6 @@ LITERALS = (
 FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 DEFINES = (ast.Import, ast.ImportFrom, ast.NamedExpr, *DEFINITIONS)
-
-
-@dataclass(frozen=True)
-class Edit:
-    """Bytes of a source, from `start` up to `end`, that something else stands for."""
-
-    start: int
-    end: int
-    text: str
-
-
-@dataclass(frozen=True)
-class Source:
-    """Code whose lines end in line feeds, with the byte at which each begins."""
-
-    code: str
-
-    @cached_property
-    def data(self) -> bytes:
-        return self.code.encode()
-
-    @cached_property
-    def lines(self) -> tuple[int, ...]:
-        starts = [0]
-        for line in self.data.split(b"\n"):
-            starts.append(starts[-1] + len(line) + 1)
-        return tuple(starts)
-
-    def start(self, node: ast.stmt | ast.expr) -> int:
-        """Where a node begins, its decorators included."""
-        decorators: list[ast.expr] = getattr(node, "decorator_list", [])
-        first = decorators[0] if decorators else node
-        place = self.lines[first.lineno - 1] + first.col_offset
-        return self.data.rindex(b"@", 0, place) if decorators else place
-
-    def end(self, node: ast.stmt | ast.expr) -> int:
-        assert node.end_lineno is not None
-        assert node.end_col_offset is not None
-        return self.lines[node.end_lineno - 1] + node.end_col_offset
-
-    def text(self, start: int, end: int) -> str:
-        return self.data[start:end].decode()
-
-    def changed(self, start: int, end: int, edits: Sequence[Edit]) -> str:
-        """A stretch of the code with its edits made."""
-        parts, place = [], start
-        for edit in edits:
-            parts += [self.text(place, edit.start), edit.text]
-            place = edit.end
-        return "".join([*parts, self.text(place, end)])
 
 
 def folded(code: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from mtchat.core import world
 from mtchat.core.outcome import Frame, Variable
 from mtchat.core.program import Place, Program
+from mtchat.core.source import lines as lines_of
 from mtchat.sandbox.inside.wire import (
     ABOUT,
     FAULT_AT,
@@ -105,7 +106,7 @@ def faults(shared: bytes, program: Program) -> tuple[tuple[Frame, ...], str]:
         if name not in chunks:
             continue
         chunk = program.chunks[chunks[name]]
-        source = chunk.code.split("\n")[int(line) - 1 : int(line)] if len(line) < 10 else []
+        source = lines_of(chunk.code)[int(line) - 1 : int(line)] if len(line) < 10 else []
         shown = source[0].strip()[:240] if source else ""
         frames.append(Frame(Place(chunk.turn, int(line[:9])), function, shown))
         lines.append(f'  File "{name}", line {line}, in {function}\n' + (f"    {shown}\n" if shown else ""))

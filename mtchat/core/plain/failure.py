@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from mtchat.core.names import bound, tree
 from mtchat.core.outcome import Frame, Outcome, Variable
 from mtchat.core.program import Program
+from mtchat.core.source import lines
 
 MEANINGS: Mapping[str, str] = {
     "ZeroDivisionError": "Something is divided by zero, which has no result.",
@@ -62,8 +63,8 @@ def meaning(outcome: Outcome) -> str:
 def line(program: Program, frame: Frame) -> str:
     """The line of the program that a frame points at."""
     code = next((chunk.code for chunk in program.chunks if chunk.turn == frame.place.turn), "")
-    lines = code.split("\n")
-    return lines[frame.place.line - 1] if 1 <= frame.place.line <= len(lines) else frame.text
+    rows = lines(code)
+    return rows[frame.place.line - 1] if 1 <= frame.place.line <= len(rows) else frame.text
 
 
 def values(program: Program, outcome: Outcome, variables: Sequence[Variable]) -> tuple[Variable, ...]:

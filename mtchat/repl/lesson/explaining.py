@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from mtchat.core import source
 from mtchat.core.outcome import Outcome, Variable
 from mtchat.core.plain import failure
 from mtchat.core.plain.phrases import listed
@@ -42,7 +43,7 @@ def explain_turn(desk: Desk, number: int) -> None:
 
 def explain_line(desk: Desk, number: int, line: int) -> None:
     """One line of a turn, with what it belongs to and the values that it works with."""
-    lines = desk.session.numbered(number).chunk.split("\n")
+    lines = source.lines(desk.session.numbered(number).chunk)
     if not 1 <= line <= len(lines):
         last = f"/explain {number}:{len(lines)} is its last"
         raise MtchatError(f"turn {number} has no line {line}; {last}")
@@ -178,7 +179,7 @@ class Explaining:
 
     def lines(self) -> None:
         """Each part of the code, with its words below it."""
-        rows = self.code.split("\n")
+        rows = source.lines(self.code)
         if not self.parts:
             self.desk.view.code(self.code)
             self.desk.view.say(f"{INDENT}Python cannot read this code; /explain error says where.")
@@ -197,7 +198,7 @@ class Explaining:
 
     def line(self, number: int) -> None:
         """The part that a line belongs to: certain words, values, and the model's words in any case."""
-        rows = self.code.split("\n")
+        rows = source.lines(self.code)
         part = next((each for each in self.parts if each.first <= number <= each.last), None)
         if part is None:
             self.desk.view.code(rows[number - 1])
@@ -218,7 +219,7 @@ class Explaining:
 
     def before(self, part: Part) -> None:
         """Tells the model what the parts above are, as far as that is certain."""
-        rows = self.code.split("\n")
+        rows = source.lines(self.code)
         for each in self.parts:
             if each.last < part.first and each.sure:
                 self.told.append(Told("\n".join(rows[each.first - 1 : each.last]), each.words))
@@ -249,7 +250,7 @@ class Explaining:
         """What a variable is after the turn, said once, where it is set last."""
         if self.outcome is None or not self.outcome.ok:
             return ""
-        rows = "\n".join(self.code.split("\n")[part.first - 1 : part.last])
+        rows = "\n".join(source.lines(self.code)[part.first - 1 : part.last])
         later = {name for each in self.parts if each.first > part.first for name in each.names}
         told = [
             f"`{each.name}` is {each.value}"

@@ -1,5 +1,6 @@
 """Tells how a program failed, as text fields for the host: bounded, and with frames of the program only."""
 
+import io
 from types import TracebackType
 
 from mtchat.sandbox.inside import world
@@ -54,7 +55,7 @@ def story_of(error: BaseException, names: list[str], sources: list[str], asked: 
     trace = after_launcher(error, names)
     story = traceback.TracebackException(type(error), error, trace, limit=-500, compact=True)
     keep_program(story, names)
-    text = bounded("".join(story.format()).splitlines())
+    text = bounded("".join(story.format()).rstrip("\n").split("\n"))
     return [headline(error, str(story)), text, *blamed, *told_frames(error, names, sources)]
 
 
@@ -63,7 +64,7 @@ def told_frames(error: BaseException, names: list[str], sources: list[str]) -> l
     told = []
     for name, line, function in frames_of(error, names):
         index = names.index(name)
-        text = "".join(sources[index].split("\n")[line - 1 : line]).strip()
+        text = "".join(lines(sources[index])[line - 1 : line]).strip()
         told += [str(index), str(line), function, clipped(text, LINE_CHARS)]
     return told
 
@@ -135,4 +136,9 @@ def frames_of(error: BaseException, names: list[str]) -> list[tuple[str, int, st
 def fill(cache: "MutableMapping[str, Any]", sources: dict[str, str]) -> None:
     """Let `linecache` know the chunks, so that every traceback shows their lines."""
     for name, source in sources.items():
-        cache[name] = (len(source), None, [line + "\n" for line in source.splitlines()], name)
+        cache[name] = (len(source), None, [line + "\n" for line in lines(source)], name)
+
+
+def lines(source: str) -> list[str]:
+    """The lines that Python's tokenizer sees: no form feed ends one, and no U+2028 in a string."""
+    return io.StringIO(source, newline=None).read().removesuffix("\n").split("\n")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from mtchat.core.program import Program
+from mtchat.core.source import Source
 from mtchat.sandbox.report import names
 
 MOST_STATES, MOST_HINDRANCES = 16, 256
@@ -98,7 +99,7 @@ def imports(source: str) -> tuple[int, str]:
     # Cut off there, a string would become the docstring of what follows.
     if count in (0, len(body)) or is_text(body[count]):
         return 0, ""
-    return count, "\n".join(source.split("\n")[: body[count - 1].end_lineno])
+    return count, (place := Source(source)).text(0, place.end(body[count - 1]))
 
 
 def is_text(node: ast.stmt) -> bool:

@@ -4,8 +4,17 @@ import ast
 from collections.abc import Iterator, Sequence
 
 from mtchat.core.names import bound, tree
+from mtchat.core.source import rewritten, text_of, without
 
-BINDING = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom | ast.Assign
+BINDING = (
+    ast.FunctionDef
+    | ast.AsyncFunctionDef
+    | ast.ClassDef
+    | ast.Import
+    | ast.ImportFrom
+    | ast.Assign
+    | ast.AnnAssign
+)
 DEFINING = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 IMPORTING = ast.Import | ast.ImportFrom
 
@@ -32,8 +41,8 @@ def spliced(old: str, new: str, before: str, whole: bool) -> str:
     if not kept:
         return new
     if not whole and partial(known.body, kept):
-        return replaced(old, known.body, new, kept)
-    return new if len(kept) == len(said.body) else without(new, said.body, kept)
+        return replaced(old, known.body, new, said.body, kept)
+    return new if len(kept) == len(said.body) else without(new, said.body, kept).strip("\n").rstrip()
 
 
 def idle(statement: ast.stmt, body: Sequence[ast.stmt]) -> bool:
@@ -74,39 +83,49 @@ def names_of(statement: ast.stmt) -> frozenset[str]:
     return bound(ast.unparse(statement))
 
 
-def replaced(old: str, body: Sequence[ast.stmt], new: str, fresh: Sequence[ast.stmt]) -> str:
-    """The old code with statements of the new in place of those that bind the same; new imports first."""
-    lines, head = old.split("\n"), []
-    texts = {name: text(new, each) for each in fresh for name in names_of(each)}
-    imports = [text(new, each) for each in fresh if isinstance(each, IMPORTING)]
-    head = [each for each in imports if each not in old]
-    for each in reversed(body):
-        shared = sorted(names_of(each) & texts.keys()) if isinstance(each, BINDING) else []
-        if shared and not isinstance(each, IMPORTING):
-            start, end = span(each)
-            lines[start:end] = texts[shared[0]].split("\n")
-    return "\n".join([*head, *lines])
+def replaced(
+    old: str, body: Sequence[ast.stmt], new: str, said: Sequence[ast.stmt], fresh: Sequence[ast.stmt]
+) -> str:
+    """The old code with statements of the new in place of those that bind the same; new imports first.
+
+    A statement that binds other names too stays, and the new one follows it.
+    """
+    texts = [text_of(new, said, each) for each in fresh]
+    theirs = {name: at for at, each in enumerate(fresh) for name in names_of(each)}
+    imports = {ast.dump(each) for each in body if isinstance(each, IMPORTING)}
+    head = [
+        text
+        for each, text in zip(fresh, texts, strict=True)
+        if isinstance(each, IMPORTING) and ast.dump(each) not in imports
+    ]
+    changes: dict[int, list[str]] = {}
+    used: set[int] = set()
+    for at, each in enumerate(body):
+        if not isinstance(each, BINDING) or isinstance(each, IMPORTING):
+            continue
+        bind = names_of(each)
+        shared = sorted({theirs[name] for name in bind & theirs.keys()})
+        shared = [place for place in shared if not isinstance(fresh[place], IMPORTING)]
+        if shared:
+            stays = [] if bind <= theirs.keys() else [text_of(old, body, each)]
+            changes[at] = [*stays, *(texts[place] for place in shared if place not in used)]
+            used |= {*shared}
+    return headed(rewritten(old, body, changes), head)
 
 
-def without(code: str, body: Sequence[ast.stmt], kept: Sequence[ast.stmt]) -> str:
-    """The code less the statements that are not kept."""
-    lines = code.split("\n")
-    for each in reversed(body):
-        if each not in kept:
-            start, end = span(each)
-            del lines[start:end]
-    return "\n".join(lines).strip("\n").rstrip()
-
-
-def text(code: str, statement: ast.stmt) -> str:
-    start, end = span(statement)
-    return "\n".join(code.split("\n")[start:end])
-
-
-def span(statement: ast.stmt) -> tuple[int, int]:
-    """The lines of a statement with its decorators, as a slice."""
-    first = min([statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", []))])
-    return first - 1, statement.end_lineno or first
+def headed(code: str, head: Sequence[str]) -> str:
+    """Code with imports before it, but after a docstring and what it takes from `__future__`."""
+    module = tree(code)
+    body = module.body if module else []
+    first = 0
+    for each in body:
+        documents = first == 0 and isinstance(getattr(called(each), "value", None), str)
+        if not documents and getattr(each, "module", "") != "__future__":
+            break
+        first += 1
+    if not head or not first:
+        return "\n".join([*head, code])
+    return rewritten(code, body, {first - 1: [text_of(code, body, body[first - 1]), *head]})
 
 
 def redefined(path: Sequence[str], chunk: str) -> int:
