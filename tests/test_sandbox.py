@@ -457,3 +457,15 @@ def test_figures_become_files_without_a_display(name: str, tmp_path: Path) -> No
     assert outcome.stderr == ""
     for name in expected:
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_program_may_reserve_more_than_it_may_use() -> None:
+    """As V8, LMDB and WebAssembly do, which guard their memory by pages that nobody can touch."""
+    reserve = "import mmap\nm = mmap.mmap(-1, 1 << 42, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=0)"
+    assert play(reserve, "print(len(m) >> 40)").stdout == "4\n"
+
+
+def test_a_program_sees_few_processors_so_that_its_libraries_start_few_threads() -> None:
+    outcome = play("import os\nprint(os.cpu_count(), len(os.sched_getaffinity(0)))")
+    seen, usable = map(int, outcome.stdout.split())
+    assert 1 <= seen == usable <= 4

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from mtchat.core import world
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Chunk, Program
 from mtchat.core.settings import Limits
@@ -132,7 +133,9 @@ ATTEMPTS = [
     ("print(open('/etc/shadow').read())", ""),
     ("import os\nprint('1' in os.listdir('/proc'))", "True"),
     ("import os\nprint(open('/proc/' + str(os.getppid()) + '/environ').read())", ""),
-    ("print(open('/proc/self/environ').read())", "PATH"),
+    ("import os\nprint(os.listdir('/sys/fs/cgroup'))", ""),
+    ("import os\nprint(os.listdir('/proc/1'))", ""),
+    ("print(open('/proc/self/root/etc/passwd').read())", "root"),
     ("print(open('/sys/kernel/uevent_seqnum').read())", ""),
     ("open('{folder}/key', 'w').write('x')", None),
     ("open('{folder}/key', 'r+').truncate(0)", None),
@@ -195,7 +198,9 @@ def told(attack: str, bait: Bait) -> str:
 @pytest.mark.parametrize("attack", [attack for attack, _ in ATTEMPTS])
 def test_an_attack_is_refused(attack: str, bait: Bait) -> None:
     outcome = play(told(attack, bait))
-    assert (outcome.stdout, outcome.error) == ("refused\n", "")
+    # To an owner of files these seem to work; the bait says that they do not.
+    idle = not ROOT and any(call in attack for call in ("os.chmod(", "os.chown(", "os.utime("))
+    assert (outcome.stdout, outcome.error) == ("open\n" if idle else "refused\n", "")
 
 
 HARMLESS = [
@@ -556,6 +561,7 @@ def test_a_meter_is_full_by_size_or_by_number(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(bytes(1 << 20))
     for number in range(9):
         (tmp_path / str(number)).touch()
+    assert measured(tmp_path / "gone", 100) == (0, 0)
     assert Meter((tmp_path,), 1 << 19).full()
     assert Meter((tmp_path,), 4 << 20, 5).full()
     meter = Meter((tmp_path,), 4 << 20)
@@ -626,3 +632,69 @@ def test_what_the_launcher_says_is_explained() -> None:
     assert reason == "this system does not let a process shut itself in (prctl(22, 2) was refused)"
     assert "bubblewrap" in fix
     assert landlock.explain("")[0] == "the launcher ended without a word"
+
+
+ASKED = [
+    "print('MemTotal' in open('/proc/meminfo').read())",
+    "print('processor' in open('/proc/cpuinfo').read())",
+    "print(open('/proc/stat').read().startswith('cpu'))",
+    "print(open('/proc/self/statm').read().split()[0].isdecimal())",
+    "print(open('/proc/self/cgroup').read() != '')",
+    "import os\nprint(str(os.getpid()) == open(f'/proc/{os.getpid()}/stat').read().split()[0])",
+    "import os\nprint('cpu0' in os.listdir('/sys/devices/system/cpu'))",
+    "import os\nprint(os.environ['JOBLIB_MULTIPROCESSING'] == '0')",
+    "import shutil\nopen('a', 'w').close()\nshutil.copy2('a', 'b')\nprint(True)",
+    "from pathlib import Path\nPath('a').touch()\nPath('a').touch()\nprint(True)",
+    "import shelve\nwith shelve.open('s') as s:\n    s['a'] = True\n    print(s['a'])",
+]
+
+
+@pytest.mark.parametrize("code", ASKED)
+def test_what_libraries_ask_of_the_machine_is_answered(code: str) -> None:
+    outcome = play(code)
+    assert (outcome.stdout, outcome.error) == ("True\n", "")
+
+
+REFUSED = [
+    ("import multiprocessing\nmultiprocessing.Lock()", world.POOLS),
+    ("import socket\nsocket.create_connection(('192.0.2.1', 80))", world.NETWORK),
+    ("import asyncio\nasync def serve():\n    await asyncio.start_server(print, '127.0.0.1', 0)\n"
+     "asyncio.run(serve())", world.NETWORK),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "kept"), REFUSED)
+def test_what_this_tier_lacks_is_said_when_a_program_asks_for_it(code: str, kept: str) -> None:
+    outcome = play(code)
+    assert outcome.world == kept
+    assert outcome.error.endswith(f"({world.NOTES[kept]})")
+
+
+IDLE = """
+import errno, os, shutil, sys
+from pathlib import Path
+from mtchat.sandbox.inside.fence import PR_SET_NO_NEW_PRIVS, call, install
+from mtchat.sandbox.kernel import seccomp
+call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+install(seccomp.program(on_host=True, owner=True))
+before = os.stat("a")
+os.chmod("a", 0o600 if before.st_mode & 0o777 != 0o600 else 0o644)
+os.chown("a", os.getuid(), os.getgid())
+os.utime("a", (1, 1))
+Path("a").touch()
+shutil.copy2("a", "b")
+shutil.copytree("t", "u")
+assert (os.stat("a").st_mode, os.stat("a").st_mtime) == (before.st_mode, before.st_mtime)
+try:
+    os.setxattr("a", "user.x", b"")
+except OSError as error:
+    print(error.errno == errno.ENOTSUP, Path("b").read_text(), Path("u/c").read_text())
+"""
+
+
+def test_modes_and_times_of_an_owners_files_stay_as_they_are_and_copies_are_made(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("one")
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "c").write_text("two")
+    done = subprocess.run([sys.executable, "-c", IDLE], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("True one two\n", "")

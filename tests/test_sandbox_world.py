@@ -82,7 +82,7 @@ def test_what_the_sandbox_kept_from_a_program_is_known_and_named(code: str, kept
     outcome = play(code)
     assert (outcome.world, outcome.subject) == (kept, subject), outcome.error
     note = world.NOTES[kept]
-    assert outcome.error.endswith(f"({note})" if note else f"No module named '{subject}'")
+    assert outcome.error.endswith(f"{note})" if note else f"No module named '{subject}'")
 
 
 OWN = [

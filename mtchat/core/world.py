@@ -1,5 +1,6 @@
 """What the sandbox, and not the code, kept from a program: other code would fare no better."""
 
+POOLS = "pools"
 FILE, INPUT, ARGUMENTS, PACKAGE, NETWORK = "file", "input", "arguments", "package", "network"
 DISPLAY, TERMINAL, ENVIRONMENT, COMMAND, SYSTEM = "display", "terminal", "environment", "command", "system"
 GIVEN = "given"  # the subject of ARGUMENTS where there were some, but not the right ones
@@ -13,6 +14,7 @@ NOTES = {
     TERMINAL: "the sandbox has no terminal",
     ENVIRONMENT: "the sandbox has none of your environment variables",
     COMMAND: "the sandbox has no such program",
+    POOLS: "this reduced sandbox has no shared memory, which pools of processes need",
     SYSTEM: "the sandbox shows little of the system's files",
 }
 # What to install for a module, where the package has another name.

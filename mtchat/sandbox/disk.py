@@ -156,10 +156,13 @@ def measured(root: Path, most: int) -> tuple[int, int]:
     """Bytes on disk and entries under a folder that may change all the while; at most so many entries.
 
     Two descriptors at a time are open, however deep it goes: the way back leads through "..", and the walk
-    ends where that is no longer the folder it came from.
+    ends where that is no longer the folder it came from. A folder that a cleaner of old files took is empty.
     """
     size = entries = 0
-    here = os.open(root, FOLDER)
+    try:
+        here = os.open(root, FOLDER)
+    except FileNotFoundError:
+        return 0, 0
     above: list[tuple[tuple[int, int], list[str]]] = []
     try:
         names = os.listdir(here)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from mtchat.sandbox.inside.wire import PROCESSORS
+
 INSIDE = Path(__file__).with_name("inside")
 SYSTEM = (Path("/usr"), Path("/bin"), Path("/lib"), Path("/lib64"))
 WORK_FOLDERS = ("/work", "/sandbox", "/program")
@@ -137,6 +139,7 @@ def environment(home: str, scratch: str = "/tmp") -> dict[str, str]:
         "XDG_CONFIG_HOME": f"{scratch}/.config",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONHASHSEED": "0",
+        "PYTHON_CPU_COUNT": str(min(PROCESSORS, os.cpu_count() or 1)),
         "MPLBACKEND": "module://mtchat.sandbox.inside.figures",
         "MPLCONFIGDIR": f"{scratch}/.matplotlib",
         "XDG_RUNTIME_DIR": scratch,

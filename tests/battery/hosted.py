@@ -135,7 +135,6 @@ def masked_password_file(arena: Arena) -> None:
 
 def dies_with_its_host(arena: Arena) -> None:
     """A host is killed while a program of it runs; in tier 2 the run's folders on disk stay behind."""
-    before = left_folders()
     with started_anew(arena, "print('up')\nwhile True: pass") as host:
         assert host.stdout is not None
         assert host.stdout.readline() == "up\n"
@@ -149,16 +148,17 @@ def dies_with_its_host(arena: Arena) -> None:
         os.close(descriptor)
         with suppress(ChildProcessError):
             os.waitpid(pid, 0)
-    for folder in left_folders() - before:
+    for folder in left_folders(host.pid):
         assert arena.tier.name == "T2"
         disk.remove(folder)
 
 
-def left_folders() -> set[Path]:
+def left_folders(pid: int) -> set[Path]:
+    """What the runs of a process leave; other tests may run beside this one."""
     return {
         path
         for folder in {disk.FOR_ALL, os.environ.get("TMPDIR", "/tmp")}
-        for path in Path(folder).glob("mtchat-*")
+        for path in Path(folder).glob(f"mtchat-{pid}-*")
     }
 
 

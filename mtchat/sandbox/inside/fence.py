@@ -10,7 +10,8 @@ PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, PR_CAP_A
 SECCOMP_MODE_FILTER, PR_CAP_AMBIENT_RAISE = 2, 2
 CAP_DAC_READ_SEARCH = 2
 CAPABILITY_VERSION_3 = 0x20080522
-LANDLOCK_RESTRICT_SELF = 446
+LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 445, 446
+PATH_BENEATH, READ_FILE, READ_DIR = 1, 4, 8
 INSTRUCTION_BYTES = 8
 
 
@@ -40,6 +41,7 @@ def enclose(fence: Fence, parent: int) -> None:
     dumpable(1)
     call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if fence.ruleset >= 0:
+        let_in_itself(fence.ruleset)
         call("syscall", LANDLOCK_RESTRICT_SELF, fence.ruleset, 0)
         os.close(fence.ruleset)
     if fence.rules >= 0:
@@ -55,6 +57,14 @@ def become_reader(user: int) -> None:
     held = (1 << CAP_DAC_READ_SEARCH).to_bytes(4, sys.byteorder)
     call("capset", header, 3 * held + bytes(12))
     call("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_DAC_READ_SEARCH, 0, 0)
+
+
+def let_in_itself(ruleset: int) -> None:
+    """Reading what /proc tells of this process, which it may know."""
+    own = os.open(f"/proc/{os.getpid()}", os.O_PATH | os.O_CLOEXEC)
+    rule = (READ_FILE | READ_DIR).to_bytes(8, sys.byteorder) + own.to_bytes(4, sys.byteorder)
+    call("syscall", LANDLOCK_ADD_RULE, ruleset, PATH_BENEATH, rule, 0)
+    os.close(own)
 
 
 def die_with_parent(parent: int) -> None:

@@ -25,6 +25,7 @@ class AfterImport:
             "linecache": lambda module: fill(module.cache, sources),
             "matplotlib": keep_our_canvas,
             "matplotlib.pyplot": keep_our_switch,
+            "asyncio.base_events": refuse_deaf_servers,
             "socket": lambda module: note_hosts(asked),
             "multiprocessing.spawn": lambda module: give_main(module, sources),
             "tqdm.std": keep_to_one_thread,
@@ -62,6 +63,20 @@ def note_hosts(asked: list[str]) -> None:
                 asked.append(host)
 
     sys.addaudithook(hook)
+
+
+def refuse_deaf_servers(events: ModuleType) -> None:
+    """asyncio skips what it cannot open, so without sockets a server would claim to run and hear nothing."""
+    serve = events.BaseEventLoop.create_server
+
+    async def create_server(
+        loop: object, factory: object, host: object = None, port: object = None, **more: object
+    ) -> object:
+        if more.get("sock") is None:
+            events.socket.socket().close()
+        return await serve(loop, factory, host, port, **more)
+
+    events.BaseEventLoop.create_server = create_server
 
 
 def keep_our_canvas(matplotlib: ModuleType) -> None:

@@ -26,6 +26,7 @@ READERS = ("getpass", "prompt_toolkit", "readchar", "click")
 PARSERS = ("argparse", "optparse", "click", "typer", "docopt", "fire", "plac_core")
 WRITING = ("mkdir", "makedirs", "write_text", "write_bytes", "to_csv", "touch", "mkstemp", "symlink")
 SOCKET_CALLS = ("connect", "connect_ex", "bind", "listen", "sendto", "socket", "create_connection")
+SHARED_CALLS = ("SemLock", "_SemLock", "shm_open", "sem_open")
 SYSTEM = ("bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "proc", "run", "sbin", "sys", "usr")
 TTY = "/dev/tty"
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY")
@@ -131,7 +132,9 @@ def of_words(error: BaseException) -> list[str]:
         return ["network", ""]
     if isinstance(error, OSError) and number in UNREACHABLE:
         return ["network", ""]
-    if isinstance(error, PermissionError) and error.filename is None and name_of(call(error)) in SOCKET_CALLS:
+    if isinstance(error, PermissionError) and name_of(call(error)) in SHARED_CALLS:
+        return ["pools", ""]
+    if isinstance(error, PermissionError) and error.filename is None and is_of_sockets(error):
         return ["network", ""]
     return ["", ""]
 
@@ -219,6 +222,13 @@ def said(error: BaseException) -> str:
 
 def named(error: BaseException, *names: str) -> bool:
     return any(kind.__name__ in names for kind in type(error).__mro__)
+
+
+def is_of_sockets(error: BaseException) -> bool:
+    """Whether a socket was refused, or what it was to do."""
+    last = innermost(error)
+    inside = last is not None and within(last.tb_frame, ("socket", "ssl"))
+    return inside or name_of(call(error)) in SOCKET_CALLS
 
 
 def is_fork(error: BaseException) -> bool:

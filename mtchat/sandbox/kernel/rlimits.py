@@ -5,6 +5,7 @@ import os
 import resource
 
 from mtchat.core.settings import PROCESSES, Limits
+from mtchat.sandbox.inside.wire import PROCESSORS
 
 MIB = 1 << 20
 SPARE = 64 * MIB  # between soft and hard: room to tell of a MemoryError
@@ -12,15 +13,15 @@ OPEN_FILES = 256
 
 
 def rlimits(limits: Limits, states: int = 0) -> list[tuple[int, int, int]]:
-    """(resource, soft, hard). Address space is wider than data: libraries reserve more than they use.
+    """(resource, soft, hard). Address space has no bound: V8, LMDB and others reserve terabytes and use few.
 
-    `states` is how many processes beside the run's own are alive.
+    What is written counts as data, or is seen by who watches the memory. `states` is how many processes
+    beside the run's own are alive.
     """
     data = limits.memory_mib * MIB
-    cpu = math.ceil(limits.seconds * (os.cpu_count() or 1)) + 1
+    cpu = math.ceil(limits.seconds * min(os.cpu_count() or 1, PROCESSORS)) + 1
     wanted = {
         "RLIMIT_DATA": (data, data + SPARE),
-        "RLIMIT_AS": (4 * data, 4 * data + SPARE),
         "RLIMIT_CPU": (cpu, cpu + 1),
         "RLIMIT_FSIZE": (limits.disk_mib * MIB,) * 2,
         "RLIMIT_STACK": (8 * MIB,) * 2,

@@ -131,7 +131,7 @@ while True:
 RAISE = """\
 import resource
 infinite = resource.RLIM_INFINITY
-for name in ('NOFILE', 'NPROC', 'DATA', 'AS'):
+for name in ('NOFILE', 'NPROC', 'DATA'):
     number = getattr(resource, 'RLIMIT_' + name)
     hard = resource.getrlimit(number)[1]
     more = hard + 1 if name == 'NOFILE' else infinite
@@ -278,8 +278,8 @@ ROWS: tuple[Row, ...] = (
         29,
         "raise its own limits",
         RAISE,
-        says(*(f"{name}: ValueError" for name in ("NOFILE", "NPROC", "DATA", "AS"))),
-        control=Control(("(ESCAPED )?NOFILE.*", "(ESCAPED )?NPROC.*", "ESCAPED DATA", "ESCAPED AS")),
+        says(*(f"{name}: ValueError" for name in ("NOFILE", "NPROC", "DATA"))),
+        control=Control(("(ESCAPED )?NOFILE.*", "(ESCAPED )?NPROC.*", "ESCAPED DATA")),
     ),
     row(
         30,

@@ -46,7 +46,7 @@ def hide():
 attempt('memfd', hide)
 """
 
-RESERVE = "import mmap\nattempt('map', mmap.mmap, -1, 2 << 30)"
+RESERVE = "import mmap\neffort('map', mmap.mmap, -1, 2 << 30)"
 TOUCH = """\
 held = mmap.mmap(-1, 400 << 20)
 for at in range(0, len(held), 4096):
@@ -141,8 +141,10 @@ ROWS: tuple[Row, ...] = (
             70,
             "shared pages",
             RESERVE,
-            stopped("memory", "map: (ENOMEM|MemoryError)", told="ENOMEM, then killed at the memory limit"),
-            control=escapes("map", code=RESERVE),
+            stopped(
+                "memory", "map: done", told="reserved, then killed at the memory limit once it is written"
+            ),
+            control=Control(("map: done",), code=RESERVE),
             limits=TIGHT,
         ),
         turns=(RESERVE, TOUCH),
