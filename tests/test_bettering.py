@@ -17,7 +17,7 @@ from mtchat.core.turn import Turn
 from mtchat.errors import SandboxError
 from mtchat.prompting.families import instruct
 from mtchat.store import Log
-from mtchat.synthesis import Chose, Event, Made, Settled, Synthesizer, Weighing, policy
+from mtchat.synthesis import Chose, Event, Made, Run, Settled, Synthesizer, Weighing, policy
 from mtchat.synthesis.bettering import confidence
 from mtchat.synthesis.choice import Candidate, choose
 from mtchat.synthesis.policy import PLAIN, Policy
@@ -72,19 +72,20 @@ class Desk:
     model: Model
     policy: Policy
     events: list[Event] = field(default_factory=list)
+    running: Run | None = None
 
     def take(self, *instructions: str, session: Session | None = None) -> Session:
         session = session or Session()
         maker = Synthesizer(
             instruct,
             self.model.complete,
-            run,
+            self.running or run,
             CARD,
             "instruct",
             self.events.append,
             self.policy,
             self.model.candidates,
-            looked,
+            self.running or looked,
         )
         for instruction in instructions:
             session = maker.take(session, instruction, GREEDY)

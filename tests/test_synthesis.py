@@ -1,6 +1,7 @@
 """How a turn is made, run, mended and made again; the model is a table and the run a function."""
 
 import io
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
@@ -368,7 +369,7 @@ def test_a_failing_turn_is_mended_in_one_round():
 
 
 def test_a_question_asked_again_is_asked_warmer_and_from_another_seed():
-    model = Model([FAILS, FAILS, FAILS, MENDED])
+    model = Model([FAILS, FAILS, "total = 2 / 0\nprint(total)\n", MENDED])
     maker = bench(complete=model)
     fixed = maker.fix(taken(maker, "add up"), GREEDY)
     assert (fixed.rounds, fixed.reason) == (3, "the program runs")
@@ -388,13 +389,65 @@ def test_a_program_that_gets_further_is_kept_and_its_new_error_is_asked_about():
 
 
 def test_after_three_rounds_in_vain_the_program_is_as_it_was():
-    maker = bench(FAILS, FAILS, FAILS, FAILS)
+    maker = bench(FAILS, *(f"total = {number} / 0\nprint(total)\n" for number in (2, 3, 4)))
     failing = taken(maker, "add up")
     fixed = maker.fix(failing, GREEDY)
     assert (fixed.rounds, fixed.reason) == (3, "still failing after 3 rounds")
     assert fixed.session.head == failing.head
     assert fixed.session.outcome == failing.outcome
     assert not maker.complete.replies
+
+
+def test_mending_ends_where_the_model_writes_the_same_code_again():
+    maker = bench(FAILS, FAILS, FAILS, FAILS)
+    fixed = maker.fix(taken(maker, "add up"), GREEDY)
+    assert (fixed.rounds, fixed.reason) == (2, "the model writes the same code for turn 1 again")
+    assert maker.complete.replies == [FAILS]
+
+
+def deep(program: Program) -> Outcome:
+    """As `run`, with all frames of an error."""
+    outcome = run(program)
+    if outcome.ok:
+        return outcome
+    names: dict[str, object] = {}
+    try:
+        for chunk in program.chunks:
+            exec(compile(chunk.code, f"<{chunk.turn}>", "exec"), names)
+    except Exception as error:
+        found = [each for each in traceback.extract_tb(error.__traceback__) if each.filename[0] == "<"]
+        frames = [Frame(Place(int(each.filename[1:-1]), each.lineno or 1), each.name) for each in found]
+        outcome = replace(outcome, frames=tuple(frames))
+    return outcome
+
+
+def test_the_turn_that_has_the_failing_function_is_mended_and_not_the_one_that_calls_it():
+    define, call, mended = "def f(x):\n    return x / 0\n", "print(f(1))\n", "def f(x):\n    return x\n"
+    maker = bench(define, call, mended, run=deep)
+    failing = taken(maker, "make f", "show f(1)")
+    assert failing.outcome.turn == 2
+    fixed = maker.fix(failing, GREEDY)
+    assert (fixed.rounds, fixed.reason) == (1, "the program runs")
+    assert [turn.chunk for turn in fixed.session.path] == [mended.rstrip(), call.rstrip()]
+
+
+def test_where_mending_the_function_does_not_help_the_turn_that_calls_it_is_mended():
+    define, call, mended = "def f(x):\n    return 1 / x\n", "print(f(0))\n", "print(f(1))\n"
+    maker = bench(define, call, define, mended, run=deep)
+    fixed = maker.fix(taken(maker, "make f", "show f"), GREEDY)
+    assert (fixed.rounds, fixed.reason) == (2, "the program runs")
+    assert [turn.chunk for turn in fixed.session.path] == [define.rstrip(), mended.rstrip()]
+
+
+def test_what_the_world_kept_from_a_program_is_not_mended():
+    def run_without_files(program):
+        return Outcome("none", 1, error="turn 1, line 1: FileNotFoundError: a.csv", world="file")
+
+    maker = bench(FAILS, MENDED)
+    failing = replace(maker, run=run_without_files).take(Session(), "read a.csv", GREEDY)
+    with pytest.raises(MtchatError, match="other code would fare no better: turn 1"):
+        maker.fix(failing, GREEDY)
+    assert maker.complete.replies == [MENDED]
 
 
 def test_every_try_stays_in_the_tree_beside_the_turn_it_was_to_mend():
@@ -419,7 +472,7 @@ def test_a_chunk_that_gives_up_what_it_did_is_no_mending(loss: str):
     failing = taken(maker, "add up")
     fixed = maker.fix(failing, GREEDY)
     assert fixed.session.head == failing.head
-    assert fixed.reason == "still failing after 3 rounds"
+    assert fixed.reason == "the model writes the same code for turn 1 again"
 
 
 def test_a_mending_that_makes_another_turn_fail_earlier_is_not_kept():

@@ -40,11 +40,11 @@ from mtchat.synthesis import (
     Synthesizer,
     examined,
     failed,
+    mendable,
     policy,
     refine,
     stated,
     unended,
-    wrong,
 )
 from mtchat.synthesis.claim.stating import typed
 
@@ -195,7 +195,7 @@ class Player:
 
     def mended(self) -> bool:
         """Mends the program where that was asked for and is needed; False when the user stopped it."""
-        if not self.script.fix or not wrong(self.session.outcome):
+        if not self.script.fix or not mendable(self.session.outcome):
             return True
         fixed = self.maker.fix(self.session, self.script.settings.sampling)
         self.keep(fixed.session, "fix")

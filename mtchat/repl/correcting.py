@@ -3,7 +3,7 @@
 from mtchat.core.session import Session
 from mtchat.core.turn import INTERRUPTED, Turn
 from mtchat.repl.words import brief
-from mtchat.synthesis import Correcting, failed
+from mtchat.synthesis import Correcting, excused, failed
 
 NO_CHANGE = "/next TEXT takes TEXT as a new step"
 IN_REPL = "not meant so? /undo, then /next TEXT takes TEXT as a new step"
@@ -25,7 +25,7 @@ def ended(before: Session, after: Session, way_out: str = IN_REPL) -> str:
         return "the program is as it was; what was written is kept beside it"
     if after.head == before.head:
         return f"nothing is changed; say it in other words. {NO_CHANGE if way_out == IN_REPL else way_out}"
-    if failed(after.outcome) and not failed(before.outcome):
+    if failed(after.outcome) and not failed(before.outcome) and not excused(after.outcome):
         return "the program ran before this change: /undo takes it back, /fix asks the model to mend it"
     return way_out
 

@@ -20,7 +20,7 @@ from mtchat.repl import correcting
 from mtchat.repl.approval import Approval, follow
 from mtchat.repl.asking import Answer, asking, offered, picked
 from mtchat.repl.lesson.lesson import Lesson
-from mtchat.repl.remedy import in_repl
+from mtchat.repl.remedy import in_repl, next_step
 from mtchat.repl.view import Tail, View, shown
 from mtchat.repl.words import number, unrun
 from mtchat.repl.writing import Writing
@@ -248,8 +248,8 @@ class Desk:
             return
         if correcting.changed(before, session):
             self.view.note(correcting.ended(before, session))
-        elif wrong(session.outcome):
-            self.view.note("/explain says why in plain words, /fix asks the model to mend it")
+        elif session.outcome is not None and wrong(session.outcome):
+            self.view.note(next_step(session.outcome, len(session.path)))
 
     def fix(self, rounds: int) -> Fixed:
         """Mends the failing turn. Whatever ends it, the tries are kept and the live program is the best."""

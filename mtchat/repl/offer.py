@@ -6,7 +6,7 @@ from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.selection import SelectionState
 
 from mtchat.core.session import Session
-from mtchat.synthesis import failed
+from mtchat.synthesis import failed, mendable
 
 FIX = "/fix"
 
@@ -20,7 +20,7 @@ class Offer:
     def text(self, session: Session) -> str:
         """The text that the prompt begins with; "" where nothing is offered."""
         outcome = session.outcome
-        failure = outcome.error if outcome is not None and failed(outcome) else ""
+        failure = outcome.error if outcome is not None and mendable(outcome) and failed(outcome) else ""
         known, self.offered = self.offered, failure
         return FIX if failure not in ("", known) else ""
 

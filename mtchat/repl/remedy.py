@@ -9,6 +9,7 @@ from pathlib import Path
 from mtchat.core import world
 from mtchat.core.outcome import Outcome
 from mtchat.core.settings import BOUNDS, PROCESSES, Settings, show
+from mtchat.synthesis import excused, failed
 
 SETTING = {
     "seconds": "seconds",
@@ -107,3 +108,12 @@ def in_shell(
         settings,
         Ways(flagged, keyboard, "--attach", arguments, folder if folder is not None else Path()),
     )
+
+
+def next_step(outcome: Outcome, turns: int) -> str:
+    """What to do about a program of so many turns that goes wrong."""
+    if excused(outcome):
+        return "the code stays as it was written: what it asks for is not here"
+    failing = outcome.turn or turns
+    ways = "/explain says why in plain words, /fix asks the model to mend it"
+    return f"turn {failing} is what fails: {ways}" if failing < turns and failed(outcome) else ways

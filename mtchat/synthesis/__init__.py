@@ -24,7 +24,7 @@ from mtchat.synthesis.events import (
 )
 from mtchat.synthesis.filling.filling import filled
 from mtchat.synthesis.readings import Asking, Reading, Spread
-from mtchat.synthesis.running import Declined, Run, failed, tried, unended, wrong
+from mtchat.synthesis.running import Declined, Run, excused, failed, mendable, tried, unended, wrong
 from mtchat.synthesis.synthesizer import Difference, Fixed, Synthesizer
 from mtchat.synthesis.writing import Candidates, Complete, Written
 
@@ -60,8 +60,10 @@ __all__ = [
     "aimed",
     "correct",
     "examined",
+    "excused",
     "failed",
     "filled",
+    "mendable",
     "refine",
     "stated",
     "tried",

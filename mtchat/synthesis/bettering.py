@@ -20,8 +20,9 @@ from mtchat.synthesis.checks import Check, Checked, asserted, calls, functions, 
 from mtchat.synthesis.checks import code as code_of
 from mtchat.synthesis.choice import Candidate, Choice, choose, doubtful
 from mtchat.synthesis.events import Chose, Event, Made, Ran, Settled, Watch, Weighing
+from mtchat.synthesis.less import does_less
 from mtchat.synthesis.readings import CALLS, open_question, readings
-from mtchat.synthesis.running import Run, emptied, failed, unended
+from mtchat.synthesis.running import Run, emptied, excused, failed, unended
 from mtchat.synthesis.writing import Written, chunk_of, hotter, longer, one, several, whole
 
 if TYPE_CHECKING:
@@ -42,13 +43,24 @@ def bettered(
         return made
     failing = {made.path[-1].chunk} if failed(made.outcome) else set[str]()
     bettering = Bettering(maker, base, prompt, sampling, uninterrupted(look), made, failing)
+    if excused(made.outcome):
+        return made
     with suppress(KeyboardInterrupt, MtchatError):
-        bettering.select()
-        bettering.start_over()
-        bettering.look_back()
-        bettering.mend()
+        if blameless(made):
+            bettering.start_over()
+        else:
+            bettering.select()
+            bettering.start_over()
+            bettering.look_back()
+            bettering.mend()
     bettering.settle()
     return bettering.made
+
+
+def blameless(session: Session) -> bool:
+    """Whether an earlier turn than the last one fails: nothing that is tried for the last one can help."""
+    outcome = session.outcome
+    return failed(outcome) and outcome is not None and 0 < (outcome.turn or 0) < len(session.path)
 
 
 def uninterrupted(look: Run) -> Run:
@@ -93,8 +105,15 @@ class Bettering:
             return
         turns = self.drawn(count)
         candidates = self.candidates(turns, self.before(), examples, self.made_up())
+        candidates = [each for each in candidates if not self.less(each)]
         if not self.answered(candidates, len(turns)):
             self.take(choose(candidates, maker.policy), len(turns))
+
+    def less(self, candidate: Candidate) -> bool:
+        """Whether a candidate leaves out what the first try does: that it runs makes it no better."""
+        first, turn = self.made.path[-1], candidate.turn
+        before = self.base.program.source
+        return bool(does_less(turn.chunk, first.chunk, first.instruction, before))
 
     def drawn(self, count: int, draft: Turn | None = None) -> list[Turn]:
         """The turn and others for the same instruction, so many of them drawn together, like a draft."""
@@ -184,13 +203,21 @@ class Bettering:
         return emptied(base.undo(len(path) - outcome.turn + 1), path[outcome.turn - 1 :])
 
     def start_over(self) -> None:
-        """Write the whole program afresh where it still fails, or is seen not to do what was asked for."""
+        """Write the whole program afresh where it still fails, or is seen not to do what was asked for.
+
+        One that leaves out what a turn does is not taken.
+        """
         now = Candidate(self.made)
         if not self.maker.policy.afresh or len(self.made.path) < 2 or not (now.faults == 2 or now.unmet):
             return
         choice = self.choice(self.afresh(1), self.sound())
-        if (choice.winner.faults, choice.winner.unmet) < (now.faults, now.unmet):
+        winner = choice.winner
+        if (winner.faults, winner.unmet) < (now.faults, now.unmet) and self.whole(winner.turn.chunk):
             self.take(choice, 1)
+
+    def whole(self, code: str) -> bool:
+        """Whether a program that was written at once does what each of the turns does."""
+        return not any(does_less(code, turn.chunk, turn.instruction, "") for turn in self.made.path)
 
     def look_back(self) -> None:
         """Compare what the turn shows with what programs show that are written from all steps at once.
@@ -209,6 +236,8 @@ class Bettering:
         other = choice.winner
         if other.faults or other.unmet or other.ends_like(Candidate(self.made)):
             return
+        if not self.whole(other.turn.chunk):
+            return
         if choice.share > confidence(self.made):
             self.take(choice, count + 1)
 
@@ -219,10 +248,13 @@ class Bettering:
             return
         if not failed(outcome) and not Candidate(self.made).broken:
             return
+        if excused(outcome):
+            return
         if outcome.turn == PREAMBLE:
             return
         with self.telling() as watch:
-            self.made = replace(maker, watch=watch).fix(self.made, self.sampling, maker.policy.rounds).session
+            mender, rounds = replace(maker, watch=watch), maker.policy.rounds
+            self.made = mender.fix(self.made, self.sampling, rounds, last=True).session
 
     def settle(self) -> None:
         """Tell that nothing is right, where more was tried than the first completion."""

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from mtchat.core.claim import Finding
 from mtchat.core.names import bound, parses
 from mtchat.core.outcome import Outcome
-from mtchat.core.program import Program
+from mtchat.core.program import PREAMBLE, Program
 from mtchat.core.prompt import Usage
 from mtchat.core.session import Session
 from mtchat.core.turn import EDITED, INTERRUPTED, KEPT, Making, Turn
 from mtchat.errors import SandboxError
 from mtchat.synthesis.events import Ran, Running, Watch, unseen
+from mtchat.synthesis.less import does_less
 
 LONGEST_COMPLAINT = 800
 
@@ -62,9 +63,19 @@ def failed(outcome: Outcome | None) -> bool:
     return outcome is not None and not outcome.ok and not unended(outcome)
 
 
+def excused(outcome: Outcome | None) -> bool:
+    """Whether a program failed for what its world kept from it, as a file: its code is not to blame."""
+    return failed(outcome) and outcome is not None and bool(outcome.world)
+
+
 def wrong(outcome: Outcome | None) -> bool:
     """Whether there is something to mend: the program fails, or a claim does not hold."""
     return failed(outcome) or (outcome is not None and bool(outcome.broken))
+
+
+def mendable(outcome: Outcome | None) -> bool:
+    """Whether other code could mend what is wrong."""
+    return wrong(outcome) and not excused(outcome)
 
 
 def unended(outcome: Outcome | None) -> bool:
@@ -116,6 +127,14 @@ def trouble(outcome: Outcome) -> int | None:
     return finding.turn if finding else outcome.turn
 
 
+def suspects(outcome: Outcome) -> tuple[int, ...]:
+    """The turns that may be to blame, the likeliest first: the one that has the failing line, its callers."""
+    if first_broken(outcome) or not outcome.frames:
+        return tuple(filter(None, [trouble(outcome)]))
+    turns = [frame.place.turn for frame in reversed(outcome.frames)]
+    return tuple(dict.fromkeys(turn for turn in turns if turn > PREAMBLE))
+
+
 def reproach(outcome: Outcome) -> str:
     """What to tell the model that is to mend a program."""
     finding = first_broken(outcome)
@@ -126,10 +145,13 @@ def reproach(outcome: Outcome) -> str:
 
 
 def keeps(attempt: Session, than: Session) -> bool:
-    """Whether each turn still binds the names it bound, and still prints where it printed."""
-    for old, new in zip(than.path, attempt.path, strict=True):
+    """Whether each turn still binds the names it bound, prints where it printed, and does no less."""
+    for place, (old, new) in enumerate(zip(than.path, attempt.path, strict=True)):
         if old.chunk == new.chunk:
             continue
+        before = attempt.undo(len(attempt.path) - place).program.source
+        if does_less(new.chunk, old.chunk, old.instruction, before):
+            return False
         if not parses(new.chunk) or not bound(old.chunk) <= bound(new.chunk):
             return False
         if "print(" in old.chunk and "print(" not in new.chunk:

@@ -18,7 +18,17 @@ from mtchat.synthesis.events import Fitted, Made, Mending, Read, Watch, Wrote, u
 from mtchat.synthesis.fitting import Context, Count, Render, Room, fit
 from mtchat.synthesis.policy import PLAIN, Policy
 from mtchat.synthesis.readings import Asking, Spread
-from mtchat.synthesis.running import Run, better, complaint, kept, reproach, tried, trouble, unended
+from mtchat.synthesis.running import (
+    Run,
+    better,
+    complaint,
+    excused,
+    kept,
+    reproach,
+    suspects,
+    tried,
+    unended,
+)
 from mtchat.synthesis.spreading import spread
 from mtchat.synthesis.writing import (
     Candidates,
@@ -161,10 +171,12 @@ class Synthesizer:
     def tried(self, session: Session) -> Session:
         return tried(session, self.run, self.watch)
 
-    def fix(self, session: Session, sampling: Sampling, rounds: int = 3) -> Fixed:
+    def fix(self, session: Session, sampling: Sampling, rounds: int = 3, *, last: bool = False) -> Fixed:
         """Asks the model to mend the turn that goes wrong, at most `rounds` times; keeps the best program.
 
-        That is the first turn that fails, or about which a claim does not hold.
+        That is the turn with the line that fails, then, where mending it does not help, the one that calls
+        it; or the first about which a claim does not hold. With `last` no turn before the last is changed.
+        It ends early where the model writes the same code again.
 
         The mended chunk takes the failing one's place on a branch beside it; later turns keep their code.
         A round that does not get the program further, or that gives up names or output of the turn it
@@ -182,12 +194,25 @@ class Synthesizer:
             )
         if session.outcome.turn == PREAMBLE:
             raise MtchatError(f"only turns can be fixed, and the preamble fails: {session.outcome.error}")
-        best = session
+        if excused(session.outcome):
+            raise MtchatError(f"other code would fare no better: {session.outcome.error}")
+        best, same = session, 0
         for number in range(1, rounds + 1):
-            attempt, ended = self.mend(best, sampling, number, rounds)
+            assert best.outcome is not None
+            places = (len(best.path),) if last else suspects(best.outcome) or (len(best.path),)
+            place = places[(number - 1) % len(places)]
+            known = {turn.chunk for turn in best.turns}
+            attempt, ended = self.mend(best, sampling, number, rounds, place)
             best = best.beside(attempt)
             if not ended:
                 return Fixed(best, number, "interrupted")
+            if attempt.numbered(place).chunk in known:
+                same += 1
+                if same == len(places) + 1 or number == rounds:
+                    return Fixed(best, number, f"the model writes the same code for turn {place} again")
+                continue
+            if excused(attempt.outcome):
+                return Fixed(best, number, "what is left is not a fault of the code")
             if better(attempt, best):
                 best = attempt
             if best.outcome is not None and best.outcome.right:
@@ -195,11 +220,12 @@ class Synthesizer:
                 return Fixed(best, number, f"the program runs{held}")
         return Fixed(best, rounds, f"still failing after {rounds} rounds")
 
-    def mend(self, session: Session, sampling: Sampling, number: int, rounds: int) -> tuple[Session, bool]:
-        """One round: the failing turn written again and the program run, and whether it came to its end."""
+    def mend(
+        self, session: Session, sampling: Sampling, number: int, rounds: int, place: int
+    ) -> tuple[Session, bool]:
+        """One round: a turn written again and the program run, and whether it came to its end."""
         outcome = session.outcome
         assert outcome is not None
-        place = trouble(outcome) or len(session.path)
         failing, rest = session.numbered(place), session.path[place:]
         error = reproach(outcome)
         self.watch(Mending(number, rounds, place, outcome.error))

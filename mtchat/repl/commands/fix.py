@@ -1,8 +1,9 @@
 """Asks the model to mend the failing turn, in at most N rounds (3).
 
-A turn about which a check does not hold is mended in the same way (/check). Each round is shown,
-and the best program is kept: it is never worse than before. The first try and the rounds that were
-not kept stay in the session beside it.
+That is the turn with the line that fails, also where a later one calls it. A turn about which a check
+does not hold is mended in the same way (/check). Each round is shown, and the best program is kept: it is
+never worse than before. What fails for a missing file, keyboard or package is not for the model to mend. The
+first try and the rounds that were not kept stay in the session beside it.
 """
 
 from mtchat.errors import UsageError

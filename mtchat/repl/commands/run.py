@@ -10,6 +10,7 @@ it.
 
 from mtchat.errors import MtchatError, UsageError
 from mtchat.repl.desk import Desk
+from mtchat.repl.remedy import next_step
 from mtchat.repl.view import shown
 from mtchat.repl.words import redirected, regular, words
 from mtchat.synthesis import wrong
@@ -35,4 +36,4 @@ def do(desk: Desk, argument: str) -> None:
     desk.view.verdict(outcome, desk.hint(outcome, stdin))
     desk.view.files(outcome, shown(desk.place))
     if wrong(outcome) and not argument.strip():
-        desk.view.note("/explain says why in plain words, /fix asks the model to mend it")
+        desk.view.note(next_step(outcome, len(desk.session.path)))

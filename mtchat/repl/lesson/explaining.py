@@ -15,6 +15,7 @@ from mtchat.prompting import asking
 from mtchat.prompting.asking import Told, sentence
 from mtchat.repl.desk import Desk
 from mtchat.repl.lesson.speech import SIGN, Speech
+from mtchat.synthesis import excused
 from mtchat.synthesis.lesson.answering import LONGEST_LINE, spoken
 
 INDENT = "  "
@@ -79,7 +80,8 @@ def explain_error(desk: Desk) -> None:
         speak(desk, Speech(view), spoken(desk.complete, asking.failure(program.source, told), 2))
         view.note(LEGEND_OF_ERRORS)
     number = outcome.turn or len(desk.session.path)
-    steps = f"/fix asks the model to mend it, /edit {number} changes what turn {number} is asked for"
+    mends = "" if excused(outcome) else "/fix asks the model to mend it, "
+    steps = f"{mends}/edit {number} changes what turn {number} is asked for"
     view.note(f"{steps}, /undo takes the last turn back")
 
 

@@ -2,4 +2,4 @@
 
 from mtchat.synthesis.policy import Policy
 
-POLICY = Policy(guidance=("examples",), rules=True, samples=6, doubt=-0.08, afresh=1, rounds=1)
+POLICY = Policy(guidance=("examples",), rules=True, samples=6, doubt=-0.08, rounds=1)
