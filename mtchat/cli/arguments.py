@@ -167,7 +167,12 @@ def run() -> Parser:
         metavar="ARG",
         help="the program's; those that begin with a dash follow --",
     )
-    parser.add_argument("--files", type=Path, metavar="DIR", help="where files the program leaves are copied")
+    parser.add_argument(
+        "--files",
+        type=Path,
+        metavar="DIR",
+        help="where files the program leaves are copied; yours there stay",
+    )
     parser.add_argument("--stdin", metavar="FILE", help="what the program reads as keyboard input")
     attach_option(parser)
     for name in LIMITS:

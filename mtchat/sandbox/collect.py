@@ -1,32 +1,41 @@
 """Takes the files that a run left, out of a folder that the program had in its hands."""
 
+import json
 import os
-import secrets
-import shutil
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mtchat.core.given import Attached
 from mtchat.core.outcome import File
 from mtchat.errors import SandboxError
+from mtchat.sandbox.outbox import (
+    COPY_BYTES,
+    FOLDER,
+    KINDS,
+    READ,
+    WRITE,
+    ClosedError,
+    Outbox,
+    RefusedError,
+    StoppedError,
+)
 
 MAX_FILES, MAX_SEEN, MAX_DEPTH, MAX_SKIPPED = 1000, 20_000, 12, 100
-COPY_BYTES = 1 << 20
-READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-KINDS = {stat.S_IFLNK: "a link", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+GIVEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+MAX_PATH, SHOWN_PATH = 400, 80  # characters
+MAX_PATHS = 96 * 1024  # bytes of all paths together, as a session file has them
 
 
 @dataclass(frozen=True)
 class Harvest:
-    """The files that were found, and what was left aside, with why."""
+    """The files that were found, and what was left aside, with why; `stopped` by the user before the end."""
 
     files: tuple[File, ...] = ()
     skipped: tuple[str, ...] = ()
+    stopped: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,27 +45,39 @@ class Entry:
     folder: int
     name: str
     path: str
-    depth: int
-
-
-class RefusedError(Exception):
-    """This entry is not taken; the message says why."""
 
 
 def deliver(files: tuple[Attached, ...], work: int, user: int = 0) -> None:
     """Copy files of the user's into a work folder in which nothing runs yet; SandboxError if one fails."""
     for file in files:
         try:
-            with open(file.path, "rb") as source:
-                copy = os.open(file.name, WRITE, 0o644, dir_fd=work)
+            with open(os.open(file.path, GIVEN), "rb") as source:
+                left = size_of(source.fileno())
+                copy = os.open(plain(file.name), WRITE, 0o644, dir_fd=work)
                 with open(copy, "wb") as target:
-                    shutil.copyfileobj(source, target, COPY_BYTES)
+                    while data := source.read(min(left, COPY_BYTES)):
+                        left -= target.write(data)
                     target.flush()
                     os.utime(copy, ns=(os.fstat(source.fileno()).st_mtime_ns,) * 2)
                     if user:
                         os.fchown(copy, user, user)
         except OSError as error:
             raise SandboxError(f"cannot give the program {file.path}: {error.strerror}") from error
+
+
+def size_of(descriptor: int) -> int:
+    """The size of a file of the user's, which may have become a pipe or a device since it was attached."""
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(0, "it is not a regular file any more")
+    return status.st_size
+
+
+def plain(name: str) -> str:
+    """A name in the work folder itself; a session file from somebody else may say anything."""
+    if "/" in name or name in ("", ".", ".."):
+        raise OSError(0, f"{name!r} is not a plain name")
+    return name
 
 
 def unchanged(file: Attached, work: int) -> bool:
@@ -70,72 +91,123 @@ def unchanged(file: Attached, work: int) -> bool:
 
 
 def harvest(
-    work: int, largest: int, collect: Path | None = None, given: tuple[Attached, ...] = ()
+    work: int,
+    largest: int,
+    collect: Path | None = None,
+    given: tuple[Attached, ...] = (),
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Harvest:
     """List the regular files under an open folder and, when `collect` is given, copy them into it.
 
-    Nothing here follows a link, waits for a pipe, trusts a size, or descends without end. What was `given`
-    and is unchanged is left out.
+    Nothing here follows a link, waits for a pipe, trusts a size, descends without end, or takes more than
+    `largest` bytes in all. What was `given` and is unchanged is left out.
     """
-    files: list[File] = []
-    skipped: list[str] = []
-    known = {file.name for file in given if unchanged(file, work)}
-    for seen, entry in enumerate(each for each in walk(work, skipped) if each.path not in known):
-        if seen >= MAX_SEEN or len(files) >= MAX_FILES:
-            skipped.append(f"everything after {entry.path!r}: too many files")
-            break
-        try:
-            files.append(take(entry, largest, collect))
-        except RefusedError as refusal:
-            skipped.append(f"{entry.path!r}: {refusal}")
-        except OSError as error:
-            skipped.append(f"{entry.path!r}: {error.strerror}")
-    if len(skipped) > MAX_SKIPPED:
-        skipped = [*skipped[:MAX_SKIPPED], f"{len(skipped) - MAX_SKIPPED} more"]
-    return Harvest(tuple(files), tuple(skipped))
+    if collect is None:
+        return Harvester(work, largest, None, given, stopped).harvest()
+    with Outbox(collect, largest, stopped) as outbox:
+        return Harvester(work, largest, outbox, given, stopped).harvest()
 
 
-def walk(folder: int, skipped: list[str], prefix: str = "", depth: int = 0) -> Iterator[Entry]:
-    """Everything under a folder that is not a folder itself, in the order of names."""
-    with os.scandir(folder) as found:
-        names = sorted(entry.name for _, entry in zip(range(MAX_SEEN + 1), found, strict=False))
-    for name in names:
-        path = prefix + name
-        with suppress(OSError):
-            if not stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-                yield Entry(folder, name, path, depth)
+class Harvester:
+    """One such look through a folder: what has been found, and the room that is left."""
+
+    def __init__(
+        self,
+        work: int,
+        room: int,
+        outbox: Outbox | None,
+        given: tuple[Attached, ...],
+        stopped: Callable[[], bool],
+    ) -> None:
+        self.work, self.room, self.most, self.outbox, self.stopped = work, room, room, outbox, stopped
+        self.known = {file.name for file in given if unchanged(file, work)}
+        self.files: list[File] = []
+        self.skipped: list[str] = []
+        self.seen, self.paths = 0, 0
+
+    def harvest(self) -> Harvest:
+        """The files, in the order of names, as many as there is room for."""
+        halted = False
+        for entry in self.walk(self.work):
+            try:
+                if self.stopped():
+                    raise StoppedError
+                if entry.path not in self.known:
+                    self.files.append(self.take(entry))
+            except RefusedError as refusal:
+                self.skip(entry.path, str(refusal))
+            except OSError as error:
+                self.skip(entry.path, str(error.strerror))
+            except ClosedError as error:
+                self.skipped = [f"all files: {error}"]
+                break
+            except StoppedError:
+                self.skipped.append(f"everything from {shortened(entry.path)!r} on: stopped")
+                halted = True
+                break
+            if self.seen >= MAX_SEEN or len(self.files) >= MAX_FILES:
+                self.skipped.append(f"everything after {shortened(entry.path)!r}: too many files")
+                break
+        if len(self.skipped) > MAX_SKIPPED:
+            self.skipped = [*self.skipped[:MAX_SKIPPED], f"{len(self.skipped) - MAX_SKIPPED} more"]
+        return Harvest(tuple(self.files), tuple(self.skipped), halted)
+
+    def skip(self, path: str, why: str) -> None:
+        self.skipped.append(f"{shortened(path)!r}: {why}")
+
+    def walk(self, folder: int, prefix: str = "", depth: int = 0) -> Iterator[Entry]:
+        """Everything under a folder that is not a folder itself, in the order of names."""
+        with os.scandir(folder) as found:
+            names = sorted(entry.name for _, entry in zip(range(MAX_SEEN + 1), found, strict=False))
+        for name in names:
+            self.seen += 1
+            path = prefix + name
+            with suppress(OSError):
+                if not stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+                    yield Entry(folder, name, path)
+                    continue
+            if self.seen > MAX_SEEN or self.stopped():
+                return
+            if depth >= MAX_DEPTH:
+                self.skip(path, "too deep")
                 continue
-        if depth >= MAX_DEPTH:
-            skipped.append(f"{path!r}: too deep")
-            continue
+            try:
+                inner = os.open(name, FOLDER, dir_fd=folder)
+            except OSError as error:
+                self.skip(path, str(error.strerror))
+                continue
+            try:
+                yield from self.walk(inner, path + "/", depth + 1)
+            finally:
+                os.close(inner)
+
+    def take(self, entry: Entry) -> File:
+        """The file at an entry, copied when there is somewhere to copy it to."""
+        self.check_path(entry.path)
+        source = os.open(entry.name, READ, dir_fd=entry.folder) if is_file(entry) else -1
         try:
-            inner = os.open(name, FOLDER, dir_fd=folder)
-        except OSError as error:
-            skipped.append(f"{path!r}: {error.strerror}")
-            continue
-        try:
-            yield from walk(inner, skipped, path + "/", depth + 1)
+            status = os.fstat(source)
+            if not stat.S_ISREG(status.st_mode):
+                raise RefusedError("not a regular file")
+            if status.st_size > self.most:
+                raise RefusedError(f"{status.st_size} bytes are too large")
+            if status.st_size > self.room:
+                raise RefusedError(f"a run may leave {self.most >> 20} MiB of files in all")
+            if self.outbox is not None:
+                self.outbox.put(source, entry.path, status.st_size)
+            self.room -= status.st_size
+            self.paths += len(json.dumps(entry.path))
+            return File(entry.path, status.st_size)
         finally:
-            os.close(inner)
+            os.close(source)
 
-
-def take(entry: Entry, largest: int, collect: Path | None) -> File:
-    """The file at an entry, copied when there is somewhere to copy it to."""
-    if not entry.path.isprintable() or any("\ud800" <= sign <= "\udfff" for sign in entry.path):
-        raise RefusedError("a name with characters that cannot be shown")
-    source = os.open(entry.name, READ, dir_fd=entry.folder) if is_file(entry) else -1
-    try:
-        status = os.fstat(source)
-        if not stat.S_ISREG(status.st_mode):
-            raise RefusedError("not a regular file")
-        if status.st_size > largest:
-            raise RefusedError(f"{status.st_size} bytes are too large")
-        if collect is not None:
-            with target(collect, entry.path) as (folder, name):
-                write(source, folder, name, largest)
-        return File(entry.path, status.st_size)
-    finally:
-        os.close(source)
+    def check_path(self, path: str) -> None:
+        if not path.isprintable() or any("\ud800" <= sign <= "\udfff" for sign in path):
+            raise RefusedError("a name with characters that cannot be shown")
+        if len(path) > MAX_PATH:
+            raise RefusedError(f"a path of {len(path)} characters is too long")
+        if self.paths + len(json.dumps(path)) > MAX_PATHS:
+            raise RefusedError("too many long paths")
 
 
 def is_file(entry: Entry) -> bool:
@@ -145,37 +217,5 @@ def is_file(entry: Entry) -> bool:
     return True
 
 
-@contextmanager
-def target(collect: Path, path: str) -> Iterator[tuple[int, str]]:
-    """The folder under `collect` that a path belongs in, made when missing and opened without links."""
-    collect.mkdir(parents=True, exist_ok=True)
-    *folders, name = path.split("/")
-    opened = [os.open(collect, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)]
-    try:
-        for folder in folders:
-            with suppress(FileExistsError):
-                os.mkdir(folder, dir_fd=opened[-1])
-            opened.append(os.open(folder, FOLDER, dir_fd=opened[-1]))
-        yield opened[-1], name
-    finally:
-        for descriptor in opened:
-            os.close(descriptor)
-
-
-def write(source: int, folder: int, name: str, largest: int) -> None:
-    """Copy an open file into a folder: whole or not at all."""
-    temporary = f".{secrets.token_hex(8)}.part"
-    made = os.open(temporary, WRITE, 0o644, dir_fd=folder)
-    try:
-        with open(made, "wb") as file:
-            copied = 0
-            while data := os.read(source, COPY_BYTES):
-                copied += len(data)
-                if copied > largest:
-                    raise RefusedError("it grew while it was copied")
-                file.write(data)
-        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary, dir_fd=folder)
-        raise
+def shortened(path: str) -> str:
+    return path if len(path) <= SHOWN_PATH else path[: SHOWN_PATH - 1] + "…"

@@ -20,7 +20,7 @@ from mtchat.sandbox.inside.wire import Job
 from mtchat.sandbox.interpreter import INSIDE, interpreter
 from mtchat.sandbox.kernel.rlimits import rlimits
 from mtchat.sandbox.report import names
-from mtchat.sandbox.supervise import supervised
+from mtchat.sandbox.supervise import Ending, supervised
 from mtchat.sandbox.unsafe import LAST_RESORT
 from mtchat.sandbox.verdict import outcome
 from mtchat.sandbox.warm.states import MOST_STATES
@@ -106,13 +106,15 @@ def run_in(
         if not ending.started and not ending.limit:
             reason, fix = choice.backend.explain(ending.stderr)
             raise SandboxError(f"the sandbox did not start: {reason}; {fix}")
-        found = Harvest() if ending.work is None else gathered(ending.work, limits, given, collect)
+        found = gathered(ending, limits, given, collect)
         return outcome(program, limits, ending, choice.variant.tier, found)
 
 
-def gathered(work: int, limits: Limits, given: Given, collect: Path | None) -> Harvest:
+def gathered(ending: Ending, limits: Limits, given: Given, collect: Path | None) -> Harvest:
     """The files in the work folder, without those of the user's that are there unchanged."""
-    return harvest(work, limits.disk_mib << 20, collect, given.files)
+    if ending.work is None:
+        return Harvest()
+    return harvest(ending.work, limits.disk_mib << 20, collect, given.files, ending.stopped)
 
 
 def job_of(

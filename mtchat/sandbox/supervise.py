@@ -16,10 +16,10 @@ from pathlib import PurePath
 
 from mtchat.core.given import NOTHING, Given
 from mtchat.core.settings import Limits
-from mtchat.errors import SandboxError
 from mtchat.sandbox.backend import Backend, Box, Command, Variant
 from mtchat.sandbox.collect import deliver
 from mtchat.sandbox.inside.wire import HELLO, NUMBERS, SHARED_BYTES, Job
+from mtchat.sandbox.keyboard import keyboard
 from mtchat.sandbox.tree import children
 from mtchat.sandbox.watching import DRAIN_SECONDS, READ_BYTES, Watch, Watching
 
@@ -30,7 +30,8 @@ SETUP_SECONDS = 20.0
 class Ending:
     """How a run ended, as host and kernel saw it; `status` is None when pid 1 did not live to tell.
 
-    `started` says that the sandbox stood and the program could begin; `shared` is the program's own word.
+    `started` says that the sandbox stood and the program could begin; `shared` is the program's own word;
+    `stopped` asks whether the user has pressed Ctrl-C.
     """
 
     started: bool = False
@@ -43,6 +44,7 @@ class Ending:
     truncated: bool = False
     shared: bytes = b""
     work: int | None = None
+    stopped: Callable[[], bool] = lambda: False
 
 
 @contextmanager
@@ -79,7 +81,7 @@ def supervised(
         )
         run.spilled = command.spilled
         ending = run.end()
-        yield replace(ending, shared=os.pread(shared, SHARED_BYTES, 0))
+        yield replace(ending, shared=os.pread(shared, SHARED_BYTES, 0), stopped=stopped)
 
 
 def ends() -> tuple[socket.socket, socket.socket]:
@@ -92,11 +94,7 @@ def ends() -> tuple[socket.socket, socket.socket]:
 
 def started(command: Command, stdin: PurePath | None) -> "subprocess.Popen[bytes]":
     """The process that contains the rest; SandboxError where what it is to read cannot be opened."""
-    try:
-        source = os.open(stdin or os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise SandboxError(f"{stdin} cannot be read: {error.strerror}") from error
-    try:
+    with keyboard(stdin) as source:
         return subprocess.Popen(
             command.argv,
             stdin=source,
@@ -106,8 +104,6 @@ def started(command: Command, stdin: PurePath | None) -> "subprocess.Popen[bytes
             pass_fds=command.descriptors,
             env=dict(command.environ),
         )
-    finally:
-        os.close(source)
 
 
 @contextmanager

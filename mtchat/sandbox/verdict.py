@@ -32,7 +32,9 @@ SIGNALS = {
 
 
 def outcome(program: Program, limits: Limits, ending: Ending, tier: str, found: Harvest) -> Outcome:
-    """The outcome of a run that began."""
+    """The outcome of a run that began; copying its files is a part of it that the user may stop."""
+    if found.stopped:
+        ending = replace(ending, limit=ending.limit or INTERRUPTED)
     report = read(ending.shared, program)
     last = max((number for number, chunk in enumerate(program.chunks) if chunk.code.strip()), default=0)
     stopped = stopping_signal(ending)
