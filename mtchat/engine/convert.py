@@ -13,13 +13,17 @@ from typing import Any
 
 import numpy
 
-from mtchat.engine import lean
-from mtchat.engine.header import Header, Stored, read_gguf
+from mtchat.engine import keys, lean
+from mtchat.engine.header import ARCHITECTURE, Header, Stored, read_gguf
 from mtchat.errors import ModelError
 
 MARGIN = 64 << 20
 Report = Callable[[str, float | None], None]
 
+# what transformers raises where it cannot read a file's facts
+UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, AssertionError, NotImplementedError)
+# whose outputs transformers takes from the embedding, though files have them too
+OUTPUT, TIED = "output.weight", ("falcon", "bloom")
 NAMES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 
 
@@ -78,12 +82,17 @@ def fill(folder: Path, file: Path, precision: str, report: Report) -> None:
         }
         try:
             config = transformers.AutoConfig.from_pretrained(**place)
+            keys.check(header, keys.of_config(config.get_text_config(decoder=True)))
             tokenizer = transformers.AutoTokenizer.from_pretrained(**place)
             with torch.device("meta"):
                 model = transformers.AutoModelForCausalLM.from_config(config)
             targets = plan(model, header)
-        except (ValueError, KeyError, NotImplementedError) as error:
+        except UNREADABLE as error:
             raise ModelError(f"cannot read {file.name} as a causal language model: {error}") from error
+    used = {target.source for target in targets}
+    if config.tie_word_embeddings and header.facts[ARCHITECTURE] in TIED:
+        used.add(OUTPUT)
+    keys.check_tensors(header, used, lambda tensor: bool((dequantise(file, tensor) == 1).all()))
     reorder = processor(model, header).process
     arrays = (dequantise(file, header.tensors[target.source]) for target in targets)
     values = (

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy
 
+from mtchat.engine import keys
 from mtchat.engine.header import Header, Stored
 from mtchat.engine.native import bounds
 from mtchat.engine.native.blocks import KINDS, Q8_SCALED, READ, STRIP, from_floats, group_columns, laid_out
@@ -27,6 +28,7 @@ LAYER = {
     "value_bias": "attn_v.bias",
 }
 GATE, UP = "ffn_gate", "ffn_up"
+EPSILON = "attention.layer_norm_rms_epsilon"
 WORDS = "tokenizer.ggml.tokens"
 EMBEDDING, OUTPUT, NORM = "token_embd.weight", "output.weight", "output_norm.weight"
 
@@ -39,11 +41,6 @@ def obstacle(header: Header) -> str:
     name = str(header.facts.get("general.architecture"))
     if name != NAME:
         return f"the architecture {name}"
-    odd = [
-        key for key in header.facts if key.startswith((f"{name}.rope.scaling", f"{name}.attention.sliding"))
-    ]
-    if odd:
-        return f"the setting {odd[0]}"
     try:
         shape = shape_of(header)
         shape.check()
@@ -51,6 +48,7 @@ def obstacle(header: Header) -> str:
         return f"a file without {error.args[0]}"
     except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
         raise ModelError(f"the GGUF file tells sizes that no model has: {error}; fetch it again") from error
+    keys.check(header, computed(shape))
     if shape.layers > len(header.tensors):
         return f"a file without the weights of {shape.layers} layers"
     if shape.head % 64 or shape.head > 256:
@@ -60,6 +58,7 @@ def obstacle(header: Header) -> str:
     missing = [source for source in needed if source not in header.tensors]
     if missing:
         return f"a file without {missing[0]}"
+    keys.check_tensors(header, needed, lambda _: False)
     check_tensors(shape, header)
     for _, source in sources(shape, header):
         tensor = header.tensors[source]
@@ -70,6 +69,20 @@ def obstacle(header: Header) -> str:
         ):
             return f"a matrix of {tensor.shape[0]} by {tensor.shape[1]}"
     return ""
+
+
+def computed(shape: Shape) -> dict[str, object]:
+    """What the kernels compute with, by the keys of GGUF files."""
+    return {
+        keys.HEADS: shape.heads,
+        keys.KV_HEADS: shape.kv_heads,
+        keys.KEY: shape.head,
+        keys.VALUE: shape.head,
+        keys.ROTATED: shape.rotary,
+        keys.BASE: shape.theta,
+        keys.WINDOW: None,
+        EPSILON: shape.epsilon,
+    }
 
 
 def check_tensors(shape: Shape, header: Header) -> None:
@@ -114,7 +127,7 @@ def shape_of(header: Header) -> Shape:
         feed=int(fact("feed_forward_length")),
         vocabulary=header.tensors[EMBEDDING].shape[0],
         context=int(fact("context_length")),
-        epsilon=fact("attention.layer_norm_rms_epsilon"),
+        epsilon=fact(EPSILON),
         theta=fact("rope.freq_base"),
     )
 
