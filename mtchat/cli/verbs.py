@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mtchat import files, store
 from mtchat.cli import arguments, wiring
+from mtchat.cli.output import send
 from mtchat.cli.replay import replay
 from mtchat.cli.scripted import write
 from mtchat.core.given import Given
@@ -112,8 +113,11 @@ def export(args: argparse.Namespace) -> int:
     session = store.load(store.find(args.session, store.folder(args.sessions)))
     kind = args.to or ("py" if session.language.runs else CODE)
     if args.output is None or str(args.output) == "-":
-        sys.stdout.buffer.write(to_bytes(format_of(kind).write(session)))
-        sys.stdout.flush()
+        text = format_of(kind).write(session)
+        if sys.stdout.isatty():
+            write(sys.stdout, text)
+        else:
+            send(to_bytes(text))
     else:
         View.of(sys.stderr).line(f"wrote {shown(exporting.save(session, kind, args.output))}")
     return ExitCode.DONE

@@ -17,9 +17,11 @@ from mtchat.repl import checking, question, slash, toolbar
 from mtchat.repl.completion import Slash
 from mtchat.repl.desk import Desk, Leave
 from mtchat.repl.echo import forget_typed, silent
+from mtchat.repl.escape import escaped
 from mtchat.repl.keys import bindings
 from mtchat.repl.offer import Offer, select
 from mtchat.repl.stopping import hearing
+from mtchat.repl.typed import SignForSign
 from mtchat.repl.view import shown
 from mtchat.repl.words import sound, unrun, where
 from mtchat.synthesis import stated
@@ -63,6 +65,7 @@ def prompter(desk: Desk, history: Path | None) -> PromptSession[str]:
         history=kept(history),
         auto_suggest=AutoSuggestFromHistory(),
         completer=Slash(lambda: desk),
+        input_processors=[SignForSign()],
         key_bindings=bindings(),
         bottom_toolbar=lambda: toolbar.text(desk, prompt.output.get_size().columns),
         prompt_continuation=lambda width, number, wrapped: " " * width,
@@ -89,7 +92,7 @@ def kept(history: Path | None) -> History:
 def asked(prompt: PromptSession[str], label: str, text: str) -> str:
     """A line the user edits, outside the conversation; Ctrl-C and Ctrl-D leave it as it was."""
     try:
-        return prompt.prompt([("class:prompt", label)], default=text)
+        return prompt.prompt([("class:prompt", escaped(label))], default=text)
     except (KeyboardInterrupt, EOFError):
         return text
 
@@ -102,7 +105,7 @@ def answered(prompt: PromptSession[str], label: str) -> str | None:
     forget_typed()
     clear_typeahead(prompt.input)
     try:
-        return sound(prompt.prompt([("class:prompt", label)]))
+        return sound(prompt.prompt([("class:prompt", escaped(label))]))
     except (KeyboardInterrupt, EOFError):
         return None
 
@@ -114,7 +117,7 @@ def confirmer() -> Callable[[str], str]:
     def confirm(label: str) -> str:
         forget_typed()
         clear_typeahead(prompt.input)
-        return prompt.prompt([("class:prompt", label)])
+        return prompt.prompt([("class:prompt", escaped(label))])
 
     return confirm
 

@@ -11,19 +11,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mtchat.errors import MtchatError
+from mtchat.files import read
 from mtchat.repl.echo import audible
+from mtchat.repl.escape import named, unnamed
 
 
 def edited(text: str, suffix: str) -> str:
-    """The text as it is when the editor ends. The variable may hold arguments ("code --wait")."""
+    """The text as it is when the editor ends. The variable may hold arguments ("code --wait").
+
+    Signs that act on a terminal or cannot be seen stand there by their names, and come back as they were.
+    """
     words = command()
     with tempfile.TemporaryDirectory(prefix="mtchat-") as folder, interrupts_are_the_editors(), audible():
         path = Path(folder) / f"turn{suffix}"
         try:
-            path.write_text(text, encoding="utf-8", errors="replace")
+            path.write_text(named(text), encoding="utf-8")
             status = subprocess.call([*words, str(path)])
             if status == 0:
-                return path.read_text(encoding="utf-8", errors="replace")
+                back = unnamed(read(path).decode("utf-8", errors="replace"))
+                return back if "\r\n" in text else back.replace("\r\n", "\n")
         except (OSError, ValueError) as error:
             raise MtchatError(f"cannot edit with {words[0]!r}: {error}; set $EDITOR") from error
         raise MtchatError(f"the editor {words[0]!r} ended with {status}, so nothing is changed")
