@@ -39,7 +39,8 @@ class Outcome:
 
     `exit_code` is None when a signal ended it. `limit` names what stopped it: seconds, cpu, memory, output,
     disk or processes; "interrupted" by the user; "sandbox" when nothing could run. `outputs` is stdout
-    split by chunk, in order, so joined it is `stdout`; chunks that were not reached have none. `finished`
+    split by chunk, in order, so joined it is `stdout`, and `complaints` is stderr split so;
+    chunks that were not reached have none. `finished`
     says that the last chunk ran to its end. `error` is one line ("turn 2, line 1: ValueError: ..."), ""
     when all went well; `traceback` is the text to show, limited to frames of the program, innermost last.
     `skipped` names what was left but not collected, and why. `resumed` counts the turns at the beginning
@@ -59,6 +60,7 @@ class Outcome:
     stderr: str = ""
     truncated: bool = False
     outputs: tuple[str, ...] = ()
+    complaints: tuple[str, ...] = ()
     error: str = ""
     traceback: str = ""
     frames: tuple[Frame, ...] = ()

@@ -21,6 +21,7 @@ from mtchat.repl.approval import Approval, follow
 from mtchat.repl.asking import Answer, asking, offered, picked
 from mtchat.repl.lesson.lesson import Lesson
 from mtchat.repl.remedy import in_repl, next_step
+from mtchat.repl.retold import Retold
 from mtchat.repl.view import Tail, View, shown
 from mtchat.repl.words import number, unrun
 from mtchat.repl.writing import Writing
@@ -32,6 +33,7 @@ from mtchat.synthesis import (
     Fixed,
     Made,
     Run,
+    Settled,
     Synthesizer,
     Watch,
     correct,
@@ -132,6 +134,7 @@ class Desk:
     approval: Approval = field(init=False)
     session: Session = field(init=False)
     notices: tuple[str, ...] = field(init=False)
+    retold: Retold = field(init=False)
 
     def __post_init__(self) -> None:
         self.approval = Approval(self.view)
@@ -141,6 +144,9 @@ class Desk:
         """Makes what the session's file holds the live session."""
         self.session, notices = checked(self.log.session)
         self.notices = (*self.log.notices, *notices)
+        self.retold = Retold()
+        if self.session.outcome is not None:
+            self.retold.remember(self.session.program, self.session.outcome, self.place)
         self.speak(self.session.language.name)
 
     def speak(self, name: str) -> None:
@@ -320,9 +326,17 @@ class Desk:
         known yet.
         """
         ahead = int(bool(self.session.preamble.strip()))
-        show = Writing(self.view, before, shown(self.place), self.hint, ahead=ahead)
+        live = self.session
+
+        def news(outcome: Outcome) -> tuple[Outcome, str]:
+            return self.told(live.program, outcome)
+
+        show = Writing(self.view, before, shown(self.place), self.hint, ahead=ahead, news=news)
 
         def watch(event: Event) -> None:
+            nonlocal live
+            if isinstance(event, Made | Chose | Settled):
+                live = event.session
             if isinstance(event, Made | Chose):
                 made = event.session
                 if event.turn.making.mends or event.turn.making.corrects:
@@ -331,6 +345,13 @@ class Desk:
             show(event)
 
         return watch
+
+    def told(self, program: Program, outcome: Outcome) -> tuple[Outcome, str]:
+        """An outcome that is shown now: what is new in it, and what is not as it was shown before."""
+        news = self.retold.news(program, outcome, self.place)
+        changed = self.retold.changed(program, outcome)
+        self.retold.remember(program, outcome, self.place)
+        return news, changed
 
     def await_model(self) -> None:
         try:

@@ -29,7 +29,7 @@ DIM, RED, GREEN, YELLOW, BOLD, PLAIN = "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[
 ERASE = "\r\x1b[2K"
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 MOST_LINES = 20
-MOST_COMPLAINTS = 5  # lines of stderr after a turn; they are of the whole program
+MOST_COMPLAINTS = 5  # lines of stderr after a turn
 MOST_HEARD = 500
 MOST_COLUMNS = 1000  # of a row of output where there is no screen
 LONGEST_LINE = 10_000
@@ -173,15 +173,23 @@ class View:
             self.code(turn.chunk)
 
     def outcome(
-        self, outcome: Outcome, place: str = "", hint: str = "", printed: Mapping[int, str] | None = None
+        self,
+        outcome: Outcome,
+        place: str = "",
+        hint: str = "",
+        printed: Mapping[int, str] | None = None,
+        parts: int = 1,
     ) -> None:
-        """One line that says how a run ended, after what the last turn printed, or turns by their numbers."""
+        """One line that says how a run ended, after what the last turn printed, or turns by their numbers.
+
+        Of stderr so many of the last turns' parts are shown.
+        """
         if not printed:
             self.output("".join(outcome.outputs[-1:]))
         for number, text in (printed or {}).items():
             self.note(f"turn {number}:" if text.strip() else f"turn {number} prints nothing now")
             self.output(text)
-        self.complaints(outcome.stderr)
+        self.complaints("".join(outcome.complaints[-parts:]) if outcome.complaints else outcome.stderr)
         self.verdict(outcome, hint)
         self.files(outcome, place)
         if outcome.note:

@@ -48,6 +48,7 @@ class Writing:
     begins by repeating the program is held back until it says something new. `beside` says that the turn is
     not on the live path when it is interrupted. Where a turn in the middle is changed, `since` is its number:
     what that turn and the later ones print is shown, unless they are `known` to print it: it was shown.
+    `news` takes out of an outcome what was shown before, and says what is not as it was shown.
     `ahead` is 1 where a preamble stands before the turns. `correcting` says that a correction has begun, and
     `fixing` a mending that is shown.
     """
@@ -64,6 +65,7 @@ class Writing:
     ahead: int = 0
     fixing: bool = False
     held: Held = field(default_factory=Held)
+    news: Callable[[Outcome], tuple[Outcome, str]] = lambda outcome: (outcome, "")
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -198,7 +200,11 @@ class Writing:
         self.verdict(outcome)
 
     def verdict(self, outcome: Outcome) -> None:
-        self.view.outcome(outcome, self.place, self.hint(outcome), self.shown(outcome))
+        news, changed = self.news(outcome)
+        since = self.since or len(outcome.outputs) - self.ahead
+        parts = max(len(outcome.outputs) - self.ahead - since + 1, 1)
+        self.view.outcome(news, self.place, self.hint(outcome), self.shown(outcome), parts)
+        self.view.warning(changed)
         if self.beside:
             self.known = (*outcome.outputs, *self.known[len(outcome.outputs) :])
 

@@ -41,6 +41,7 @@ class Ending:
     memory_mib: float = 0.0
     stdout: tuple[str, ...] = ()
     stderr: str = ""
+    complaints: tuple[str, ...] = ()
     truncated: bool = False
     shared: bytes = b""
     work: int | None = None
@@ -227,6 +228,7 @@ class Run(Watching):
             memory_mib=self.peak_mib,
             stdout=merged(self.out.texts, count),
             stderr="".join(self.err.texts),
+            complaints=merged(self.err.texts, count),
             truncated=self.out.full or self.err.full,
             work=self.work,
         )

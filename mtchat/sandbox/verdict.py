@@ -53,6 +53,7 @@ def outcome(program: Program, limits: Limits, ending: Ending, tier: str, found: 
         stderr=ending.stderr,
         truncated=ending.truncated,
         outputs=ending.stdout,
+        complaints=ending.complaints,
         traceback=report.traceback,
         files=found.files,
         skipped=found.skipped,

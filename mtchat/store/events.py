@@ -206,19 +206,22 @@ def json_like(event: Event) -> Event:
 
 
 def bounded(outcome: Outcome) -> Outcome:
-    """An outcome with at most `KEPT` characters of each stream; the chunks' outputs are cut with stdout."""
-    streams = (outcome.stdout, outcome.stderr, outcome.traceback, "".join(outcome.outputs))
-    if all(len(stream) <= KEPT for stream in streams):
+    """An outcome with at most `KEPT` characters of each stream; the chunks' parts are cut with the whole."""
+    parts = ("".join(outcome.outputs), "".join(outcome.complaints))
+    if all(len(stream) <= KEPT for stream in (outcome.stdout, outcome.stderr, outcome.traceback, *parts)):
         return outcome
-    ends = accumulate((len(output) for output in outcome.outputs), initial=0)
-    outputs = tuple(
-        output[: max(0, KEPT - start)] for start, output in zip(ends, outcome.outputs, strict=False)
-    )
     return replace(
         outcome,
         stdout=outcome.stdout[:KEPT],
         stderr=outcome.stderr[:KEPT],
         traceback=outcome.traceback[:KEPT],
-        outputs=outputs,
+        outputs=cut(outcome.outputs),
+        complaints=cut(outcome.complaints),
         truncated=True,
     )
+
+
+def cut(parts: tuple[str, ...]) -> tuple[str, ...]:
+    """The parts of a stream, as far as their first `KEPT` characters go."""
+    ends = accumulate((len(part) for part in parts), initial=0)
+    return tuple(part[: max(0, KEPT - start)] for start, part in zip(ends, parts, strict=False))

@@ -35,5 +35,7 @@ def do(desk: Desk, argument: str) -> None:
         desk.view.line(outcome.traceback.rstrip("\n"))
     desk.view.verdict(outcome, desk.hint(outcome, stdin))
     desk.view.files(outcome, shown(desk.place))
+    if not argument.strip():
+        desk.view.warning(desk.told(desk.session.program, outcome)[1])
     if wrong(outcome) and not argument.strip():
         desk.view.note(next_step(outcome, len(desk.session.path)))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 ONLY_AST = 0x400
+STREAMS = ("stdout", "stderr", "__stdout__", "__stderr__")
 
 
 def play(job: Job, memory: mmap, shared: int) -> None:
@@ -203,8 +204,8 @@ def future_flags(code: CodeType) -> int:
     return sum({flag for flag in features if flag > 0xFFFF and flag & code.co_flags})
 
 
-def flush(names: tuple[str, ...] = ("stdout", "__stdout__")) -> None:
-    for name in names:
+def flush() -> None:
+    for name in STREAMS:
         try:
             getattr(sys, name).flush()
         except Exception:

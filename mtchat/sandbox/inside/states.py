@@ -36,7 +36,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-STREAMS = ("stdout", "stderr", "__stdout__", "__stderr__")
 WORD_BYTES = 16
 DESCRIPTORS = 5  # stdout, stderr, shared memory, the socket of the run, the work
 
@@ -156,7 +155,7 @@ class Run:
         """Leave a state behind if the host wants one. True in the state."""
         if not self.progress.ours:
             return False
-        flush(STREAMS)
+        flush()
         self.why = self.hindrance(index + 1)
         words = [
             STEP,

@@ -37,6 +37,7 @@ from mtchat.sandbox.inside.wire import (
     Job,
     Work,
 )
+from mtchat.sandbox.streams import Stream
 from mtchat.sandbox.supervise import (
     Ending,
     Message,
@@ -375,7 +376,8 @@ class Turn(Watching):
             ours.close()
             raise
         state = self.warm.met(key, ours)
-        state.outputs, state.stderr = self.outputs(), self.state.stderr + "".join(self.err.so_far)
+        state.outputs = self.after_state(self.state.outputs, self.out)
+        state.complaints = self.after_state(self.state.complaints, self.err)
         state.printed = (self.out.taken, self.err.taken)
         state.files, state.tree, state.seconds = files, tree, seconds
         self.left.append(state)
@@ -400,9 +402,9 @@ class Turn(Watching):
                 while not self.limit and waiting.select(0) and key.fd in self.selector.get_map():
                     self.read(key)
 
-    def outputs(self) -> tuple[str, ...]:
-        """What each chunk has printed, those before the state included."""
-        before, now = self.state.outputs, self.out.so_far
+    def after_state(self, before: tuple[str, ...], stream: Stream) -> tuple[str, ...]:
+        """What each chunk has printed to a stream, those before the state included."""
+        now = stream.so_far
         if len(before) > self.state.chunks:
             return (*before[:-1], before[-1] + now[0], *now[1:])
         return (*before, *now)
@@ -424,13 +426,15 @@ class Turn(Watching):
         seconds = self.follow()
         if not self.report:
             self.warm.lost = True
+        complaints = self.after_state(self.state.complaints, self.err)
         ending = Ending(
             started=self.begun,
             limit=self.limit,
             seconds=seconds,
             memory_mib=self.peak_mib,
-            stdout=merged(self.outputs(), len(self.plan.key)),
-            stderr=self.state.stderr + "".join(self.err.texts),
+            stdout=merged(self.after_state(self.state.outputs, self.out), len(self.plan.key)),
+            stderr="".join(complaints),
+            complaints=merged(complaints, len(self.plan.key)),
             truncated=self.out.full or self.err.full,
             shared=os.pread(self.shared, SHARED_BYTES, 0),
             work=self.warm.folders[0],

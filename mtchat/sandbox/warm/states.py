@@ -31,7 +31,8 @@ Key = tuple[Piece, ...]
 class State:
     """A process that holds what a prefix of a program left behind.
 
-    `outputs` is what each of its chunks printed, the last one perhaps in part; `printed` counts the bytes of
+    `outputs` is what each of its chunks printed, the last one perhaps in part,
+    `complaints` is the same of stderr; `printed` counts the bytes of
     both streams; `seconds` is what it took to get here from the state before; `files` numbers the copy of its
     folders, `tree` is their signature; `mib` is the memory it holds, with the pages that it shares.
     """
@@ -42,7 +43,7 @@ class State:
     link: socket.socket
     handle: int
     outputs: tuple[str, ...] = ()
-    stderr: str = ""
+    complaints: tuple[str, ...] = ()
     printed: tuple[int, int] = (0, 0)
     seconds: float = 0.0
     files: int = 0
