@@ -26,7 +26,7 @@ from mtchat.sandbox.backends import landlock
 from mtchat.sandbox.disk import Meter, clear_up, folders, measured, remove
 from mtchat.sandbox.interpreter import Interpreter, interpreter
 from mtchat.sandbox.kernel import ruleset
-from mtchat.sandbox.kernel.ruleset import READ_DIR, READING, Rule
+from mtchat.sandbox.kernel.ruleset import READING
 from mtchat.sandbox.kernel.users import USERS
 from mtchat.sandbox.sandbox import Choice, choose, run_in, unsafe_way
 from mtchat.sandbox.tree import children
@@ -567,18 +567,6 @@ def test_a_meter_is_full_by_size_or_by_number(tmp_path: Path) -> None:
     meter = Meter((tmp_path,), 4 << 20)
     assert not meter.full()
     assert meter.next > time.monotonic()
-
-
-def test_a_file_with_passwords_among_pythons_own_has_no_rule(tmp_path: Path) -> None:
-    for name in ("pip.conf", "lib", "bin"):
-        (tmp_path / name).mkdir() if name != "pip.conf" else (tmp_path / name).touch()
-    rules = landlock.without(tmp_path, (tmp_path / "pip.conf",))
-    assert set(rules) == {
-        Rule(tmp_path, READ_DIR),
-        Rule(tmp_path / "lib", READING),
-        Rule(tmp_path / "bin", READING),
-    }
-    assert landlock.without(tmp_path, ()) == [Rule(tmp_path, READING)]
 
 
 def test_nothing_of_the_host_may_be_written() -> None:

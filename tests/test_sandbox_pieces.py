@@ -17,7 +17,7 @@ from mtchat.sandbox.backend import Box, Command, Variant, backends
 from mtchat.sandbox.backends import bubblewrap
 from mtchat.sandbox.collect import harvest
 from mtchat.sandbox.inside.wire import FAULT_AT, REPORT_AT, SHARED_BYTES
-from mtchat.sandbox.interpreter import Interpreter, homes, interpreter
+from mtchat.sandbox.interpreter import LIBRARY, SYSTEM, Interpreter, homes, interpreter, parts
 from mtchat.sandbox.kernel import seccomp
 from mtchat.sandbox.outbox import LIST
 from mtchat.sandbox.report import read
@@ -296,9 +296,40 @@ def test_the_work_folder_hides_nothing_that_python_needs() -> None:
     assert Interpreter("", "", (Path("/work/x/.venv"), Path("/sandbox")), ()).work == "/program"
 
 
-def test_files_with_passwords_are_masked(tmp_path: Path) -> None:
-    (tmp_path / "pip.conf").write_text("[global]")
-    assert Interpreter("", "", (tmp_path, tmp_path / "none"), ()).masked == (tmp_path / "pip.conf",)
+@pytest.mark.parametrize("conda", [False, True])
+def test_of_an_environment_only_what_is_pythons_is_shown(tmp_path: Path, conda: bool) -> None:
+    """An environment may be made in a project's own folder."""
+    there = ["bin/python", f"lib/{LIBRARY}/site-packages/a.py", "lib/libpython3.so", "pyvenv.cfg"]
+    beside = [
+        ".env",
+        "pip.conf",
+        "sessions/a.jsonl",
+        "etc/keys",
+        "share/keyrings/k",
+        "notes.txt",
+        ".git/config",
+    ]
+    of_conda = ["lib/other/b.so", "share/proj/proj.db"]
+    for name in (*there, *beside, *of_conda):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    if conda:
+        (tmp_path / "conda-meta").mkdir()
+    shown = parts(tmp_path)
+    seen = {
+        name
+        for name in (*there, *beside, *of_conda)
+        if any((tmp_path / name).is_relative_to(part) for part in shown)
+    }
+    assert seen == {*there, *(("share/keyrings/k", *of_conda) if conda else ())}
+
+
+def test_what_python_needs_is_shown() -> None:
+    python = interpreter()
+    shown = (*python.roots, *SYSTEM)
+    for needed in (python.python, os.__file__, os.path.realpath(python.python), *python.folders):
+        assert any(Path(needed).is_relative_to(root) for root in shown), needed
+    assert Path(python.prefix) not in shown
 
 
 def test_a_tree_is_counted() -> None:

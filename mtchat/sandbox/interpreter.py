@@ -15,7 +15,14 @@ from mtchat.sandbox.inside.wire import PROCESSORS
 INSIDE = Path(__file__).with_name("inside")
 SYSTEM = (Path("/usr"), Path("/bin"), Path("/lib"), Path("/lib64"))
 WORK_FOLDERS = ("/work", "/sandbox", "/program")
-MASKED = ("pip.conf",)
+LIBRARY = Path(os.__file__).parent.name
+# Around an installation may lie a project, its keys, pip's passwords: only what is Python's is shown.
+PARTS = (
+    *("bin", "pyvenv.cfg", f"lib/{LIBRARY}", f"lib64/{LIBRARY}", "lib/lib*.so*", "lib/lib*.dylib"),
+    *("lib/tcl*", "lib/tk*", "share/zoneinfo", "share/terminfo", "openssl", "readline"),
+)
+PARTS_OF_CONDA = ("lib", "lib64", "libexec", "share", "ssl", "etc/fonts")
+PARTS_OF_FRAMEWORK = ("Python", "Resources")
 LAUNCHER = "mtchat.sandbox.inside.launcher"
 BOOT = """import sys
 sys.path.insert(0, {inside!r})
@@ -38,17 +45,12 @@ NO_DEVICES = {"TERM": "dumb", "SDL_AUDIODRIVER": "dummy", "PYGAME_HIDE_SUPPORT_P
 
 @dataclass(frozen=True)
 class Interpreter:
-    """The Python of this process: `roots` are the folders it needs, `folders` its installed modules."""
+    """The Python of this process: `roots` are the folders and files it needs, `folders` its modules."""
 
     python: str
     prefix: str
     roots: tuple[Path, ...]
     folders: tuple[str, ...]
-
-    @property
-    def masked(self) -> tuple[Path, ...]:
-        """Files in the roots that may hold passwords."""
-        return tuple(root / name for root in self.roots for name in MASKED if (root / name).is_file())
 
     @property
     def work(self) -> str:
@@ -92,14 +94,30 @@ def interpreter() -> Interpreter:
     if site.ENABLE_USER_SITE:
         folders.append(site.getusersitepackages())
     folders = [folder for folder in folders if os.path.isdir(folder)]
-    wanted = [Path(sys.base_prefix), Path(sys.prefix), *homes(Path(sys.executable)), *map(Path, folders)]
+    prefixes = [Path(sys.base_prefix), Path(sys.prefix), *homes(Path(sys.executable))]
+    places = {each for root in prefixes for each in (root, root.resolve())}
+    wanted = {part for place in places for part in parts(place)}
+    wanted |= {each for folder in folders for each in (Path(folder), Path(folder).resolve())}
+    known = any(Path(sys.executable).is_relative_to(part) for part in (*SYSTEM, *wanted))
+    python = sys.executable if known else os.path.realpath(sys.executable)
     roots: list[Path] = []
-    for path in sorted({each for root in wanted for each in (root, root.resolve())}):
+    for path in sorted(wanted | {Path(python)}):
         if not any(path.is_relative_to(known) for known in (*SYSTEM, *roots)):
             roots.append(path)
-    known = any(Path(sys.executable).is_relative_to(root) for root in (*SYSTEM, *roots))
-    python = sys.executable if known else os.path.realpath(sys.executable)
     return Interpreter(python, sys.prefix, tuple(roots), tuple(folders))
+
+
+def parts(prefix: Path) -> list[Path]:
+    """What of an installation's folder, or of a virtual environment's, is Python's own.
+
+    An environment may be made in a project's own folder, and an installation's prefix may be a home.
+    """
+    names = list(PARTS)
+    if (prefix / "conda-meta").is_dir():
+        names += PARTS_OF_CONDA
+    if prefix.parent.name == "Versions":
+        names += PARTS_OF_FRAMEWORK
+    return [path for name in names for path in prefix.glob(name) if path.exists()]
 
 
 def homes(python: Path) -> list[Path]:

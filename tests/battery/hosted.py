@@ -83,13 +83,14 @@ attempt('file', open, '{folder}/{mark}')
 attempt('list', lambda: os.listdir('/proc/{pid}/cwd/'))
 """
 
-READ_PASSWORDS = """\
-import errno, sys
-print(open(sys.prefix + '/beside.txt').read())
-try:
-    print('ESCAPED', len(open(sys.prefix + '/pip.conf').read()))
-except OSError as error:
-    print(errno.errorcode[error.errno])
+READ_PROJECT = """\
+import errno, os, sys
+print('prefix', open(sys.prefix + '/pyvenv.cfg').read()[:4])
+for name in ('pip.conf', '.env', 'sessions/mine.jsonl', 'lib/keys.txt'):
+    try:
+        print('ESCAPED', name, len(open(os.path.join(sys.prefix, name)).read()))
+    except OSError as error:
+        print(errno.errorcode[error.errno])
 """
 
 STARTER = """\
@@ -118,19 +119,23 @@ def started_anew(arena: Arena, code: str, python: str = sys.executable) -> "subp
     )
 
 
-def masked_password_file(arena: Arena) -> None:
-    """An environment of its own, with passwords in its pip.conf; it is Python's own link that says where."""
-    prefix = arena.folder / "environment"
-    (prefix / "bin").mkdir(parents=True)
+def project_around_the_environment(arena: Arena) -> None:
+    """An environment made in a project's own folder; it is Python's own link that says where."""
+    prefix = arena.folder / "project"
     base = Path(sys.executable).resolve()
+    secrets = ("pip.conf", ".env", "sessions/mine.jsonl", "lib/keys.txt")
+    for name in ("bin/python", *secrets):
+        (prefix / name).parent.mkdir(parents=True, exist_ok=True)
     (prefix / "bin" / "python").symlink_to(base)
     (prefix / "pyvenv.cfg").write_text(f"home = {base.parent}\n")
-    (prefix / "pip.conf").write_text(arena.bait.secret)
+    for name in secrets:
+        (prefix / name).write_text(arena.bait.secret)
     arena.folder.chmod(0o755)
-    (prefix / "beside.txt").write_text("open")
-    with started_anew(arena, READ_PASSWORDS, str(prefix / "bin" / "python")) as host:
+    with started_anew(arena, READ_PROJECT, str(prefix / "bin" / "python")) as host:
         said = host.communicate(timeout=30)[0].split()
-    assert said == ["open", "EACCES"]
+    assert said[:2] == ["prefix", "home"]
+    assert len(said) == 2 + len(secrets)
+    assert {*said[2:]} <= {"ENOENT", "EACCES"}
 
 
 def dies_with_its_host(arena: Arena) -> None:

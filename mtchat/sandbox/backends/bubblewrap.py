@@ -116,7 +116,6 @@ def arguments(variant: Variant, box: Box, rules: int) -> tuple[str, ...]:
     variables = [word for item in environment(python.work).items() for word in ("--setenv", *item)]
     roots = [word for root in python.roots for word in (*parents(root), "--ro-bind", str(root), str(root))]
     launcher = Path(MOUNTED, "mtchat/sandbox/inside")
-    masks = [word for path in python.masked for word in ("--ro-bind", "/dev/null", str(path))]
     return (
         str(variant.tool),
         *(AS_ROOT if USER_NAMESPACE in variant.without else AS_USER),
@@ -134,7 +133,6 @@ def arguments(variant: Variant, box: Box, rules: int) -> tuple[str, ...]:
         *sized(python.work, box.limits.disk_mib << 20),
         *(sized(STORE, (box.limits.disk_mib << 20) + 2 * SCRATCH_BYTES) if box.warm else ()),
         *roots,
-        *masks,
         *parents(launcher),
         *("--ro-bind", str(INSIDE), str(launcher)),
         # Without these two, /, /dev and /etc would be writable memory without a limit.

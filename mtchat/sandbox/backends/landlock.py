@@ -80,7 +80,7 @@ def allowed(where: unboxed.Ground, python: Interpreter) -> list[Rule]:
     reading = [*SYSTEM, *(Path("/etc", name) for name in ETC), where.folders.code, INSIDE]
     return [
         *(Rule(path, READING) for path in reading),
-        *(rule for root in python.roots for rule in without(root, python.masked)),
+        *(Rule(root, READING) for root in python.roots),
         *(Rule(Path("/proc", name), READ_FILE) for name in MACHINE),
         Rule(PROCESSORS, READ_FILE | READ_DIR),
         *(Rule(CONTROL / name, READ_FILE) for name in (*CONTROLS, *own_controls())),
@@ -97,13 +97,6 @@ def own_controls() -> Iterator[str]:
             kind, _, file = name.rpartition("/")
             if kind in kinds.split(",") and path != "/":
                 yield f"{kind}{path}/{file}".lstrip("/")
-
-
-def without(root: Path, masked: tuple[Path, ...]) -> list[Rule]:
-    """Reading a folder but for some files in it: all else there by name, since nothing can be taken back."""
-    if not any(path.parent == root for path in masked):
-        return [Rule(root, READING)]
-    return [Rule(root, READ_DIR), *(Rule(path, READING) for path in root.iterdir() if path not in masked)]
 
 
 def explain(wrote: str) -> tuple[str, str]:

@@ -80,7 +80,6 @@ def profile(python: Interpreter, made: Folders) -> str:
             f"(allow file-read* {paths('subpath', reading)})",
             f"(allow file-read* file-write* {paths('subpath', own)})",
             f"(allow file-read* file-write-data {paths('literal', list(DEVICES))})",
-            *(f"(deny file-read* {paths('literal', [str(path)])})" for path in python.masked),
             "(deny network*)",
         ]
     )

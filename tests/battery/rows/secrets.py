@@ -1,7 +1,7 @@
 """Cases 1-14: what a program could learn of the host."""
 
 from mtchat.sandbox.interpreter import environment
-from tests.battery.hosted import masked_password_file
+from tests.battery.hosted import project_around_the_environment
 from tests.battery.row import Control, Row, escapes, played, row, says
 
 NAMES = " ".join(sorted({*environment("/work"), "PWD"}))
@@ -178,8 +178,9 @@ ROWS: tuple[Row, ...] = (
     ),
     played(
         13,
-        "passwords in the environment's pip.conf",
-        masked_password_file,
+        "a project around its environment",
+        project_around_the_environment,
+        "ENOENT",
         "EACCES",
         without="the file is made for the case and is read by the host",
     ),
