@@ -47,6 +47,25 @@ class Entry:
     path: str
 
 
+@dataclass(frozen=True)
+class Own:
+    """The program's own file, which it finds where `__file__` says, by what was laid down there."""
+
+    name: str
+    contents: tuple[bytes, ...]
+
+    def is_in(self, work: int) -> bool:
+        """Whether it is there, unchanged."""
+        try:
+            there = os.open(self.name, READ, dir_fd=work)
+        except OSError:
+            return False
+        with open(there, "rb") as file:
+            if not stat.S_ISREG(os.fstat(there).st_mode):
+                return False
+            return file.read(max(map(len, self.contents), default=0) + 1) in self.contents
+
+
 def deliver(files: tuple[Attached, ...], work: int, user: int = 0) -> None:
     """Copy files of the user's into a work folder in which nothing runs yet; SandboxError if one fails."""
     for file in files:
@@ -96,16 +115,19 @@ def harvest(
     collect: Path | None = None,
     given: tuple[Attached, ...] = (),
     stopped: Callable[[], bool] = lambda: False,
+    own: Own | None = None,
 ) -> Harvest:
     """List the regular files under an open folder and, when `collect` is given, copy them into it.
 
     Nothing here follows a link, waits for a pipe, trusts a size, descends without end, or takes more than
-    `largest` bytes in all. What was `given` and is unchanged is left out.
+    `largest` bytes in all. What was `given` and is unchanged is left out, and so is the program's `own` file.
     """
+    known = {file.name for file in given if unchanged(file, work)}
+    known |= {own.name} if own is not None and own.is_in(work) else set()
     if collect is None:
-        return Harvester(work, largest, None, given, stopped).harvest()
+        return Harvester(work, largest, None, known, stopped).harvest()
     with Outbox(collect, largest, stopped) as outbox:
-        return Harvester(work, largest, outbox, given, stopped).harvest()
+        return Harvester(work, largest, outbox, known, stopped).harvest()
 
 
 class Harvester:
@@ -116,11 +138,11 @@ class Harvester:
         work: int,
         room: int,
         outbox: Outbox | None,
-        given: tuple[Attached, ...],
+        known: set[str],
         stopped: Callable[[], bool],
     ) -> None:
         self.work, self.room, self.most, self.outbox, self.stopped = work, room, room, outbox, stopped
-        self.known = {file.name for file in given if unchanged(file, work)}
+        self.known = known
         self.files: list[File] = []
         self.skipped: list[str] = []
         self.seen, self.paths = 0, 0

@@ -104,7 +104,23 @@ def interpreter() -> Interpreter:
     for path in sorted(wanted | {Path(python)}):
         if not any(path.is_relative_to(known) for known in (*SYSTEM, *roots)):
             roots.append(path)
-    return Interpreter(python, sys.prefix, tuple(roots), tuple(folders))
+    shown = (*SYSTEM, *roots)
+    folders += [path for folder in folders for path in beside(Path(folder), shown) if path not in folders]
+    return Interpreter(python, sys.prefix, tuple(roots), tuple(dict.fromkeys(folders)))
+
+
+def beside(folder: Path, shown: tuple[Path, ...]) -> list[str]:
+    """The folders that the .pth files of a folder of modules name, as far as a sandbox shows them.
+
+    What is installed as editable lies among the user's own files, which it does not.
+    """
+    found = []
+    for file in sorted(folder.glob("*.pth")):
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+            path = Path(os.path.normpath(folder / line.strip()))
+            if line.strip() and not line.startswith(("#", "import ", "import\t")) and path.is_dir():
+                found += [str(path)] if any(path.is_relative_to(root) for root in shown) else []
+    return found
 
 
 def parts(prefix: Path) -> list[Path]:
@@ -148,7 +164,7 @@ def environment(home: str, scratch: str = "/tmp") -> dict[str, str]:
         **zone(os.environ),
         **ONE_THREAD,
         **NO_DEVICES,
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "PATH": f"{os.path.dirname(interpreter().python)}:/usr/local/bin:/usr/bin:/bin",
         "HOME": home,
         "USER": "user",
         "LANG": "C.UTF-8",
@@ -158,6 +174,8 @@ def environment(home: str, scratch: str = "/tmp") -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONHASHSEED": "0",
         "PYTHON_CPU_COUNT": str(min(PROCESSORS, os.cpu_count() or 1)),
+        "HF_HUB_OFFLINE": "1",
+        "NUMBA_CACHE_DIR": f"{scratch}/.numba",
         "MPLBACKEND": "module://mtchat.sandbox.inside.figures",
         "MPLCONFIGDIR": f"{scratch}/.matplotlib",
         "XDG_RUNTIME_DIR": scratch,

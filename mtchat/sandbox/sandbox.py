@@ -15,7 +15,8 @@ from mtchat.core.settings import Limits
 from mtchat.errors import SandboxError
 from mtchat.sandbox import unsafe
 from mtchat.sandbox.backend import Backend, Variant, backends
-from mtchat.sandbox.collect import Harvest, harvest
+from mtchat.sandbox.collect import Harvest, Own, harvest
+from mtchat.sandbox.inside import script
 from mtchat.sandbox.inside.wire import Job
 from mtchat.sandbox.interpreter import INSIDE, interpreter
 from mtchat.sandbox.kernel.rlimits import rlimits
@@ -106,15 +107,19 @@ def run_in(
         if not ending.started and not ending.limit:
             reason, fix = choice.backend.explain(ending.stderr)
             raise SandboxError(f"the sandbox did not start: {reason}; {fix}")
-        found = gathered(ending, limits, given, collect)
+        found = gathered(ending, program, limits, given, collect)
         return outcome(program, limits, ending, choice.variant.tier, found)
 
 
-def gathered(ending: Ending, limits: Limits, given: Given, collect: Path | None) -> Harvest:
-    """The files in the work folder, without those of the user's that are there unchanged."""
+def gathered(ending: Ending, program: Program, limits: Limits, given: Given, collect: Path | None) -> Harvest:
+    """The files in the work folder, without those that were laid there and are unchanged."""
     if ending.work is None:
         return Harvest()
-    return harvest(ending.work, limits.disk_mib << 20, collect, given.files, ending.stopped)
+    called, sources = names(program), [chunk.code for chunk in program.chunks]
+    counts = range(1, len(sources) + 1) if script.content_of(called, sources) else ()
+    begun = {script.content_of(called[:count], sources[:count]) for count in counts} - {b""}
+    own = Own(script.name_of(called), tuple(begun))
+    return harvest(ending.work, limits.disk_mib << 20, collect, given.files, ending.stopped, own)
 
 
 def job_of(

@@ -8,7 +8,7 @@ import sys
 from mmap import mmap
 from types import CodeType, ModuleType
 
-from mtchat.sandbox.inside import account
+from mtchat.sandbox.inside import account, script
 from mtchat.sandbox.inside.progress import HIGH_FD, Progress
 from mtchat.sandbox.inside.touches import AfterImport
 from mtchat.sandbox.inside.wire import FAULT_AT, HEAD, PROCESSORS, REST, WHOLE, Job
@@ -81,6 +81,7 @@ class Player:
         self.sources: list[str] = []
         self.told: dict[str, str] = {}
         self.asked: list[str] = []
+        self.home, self.laid = os.getcwd(), b""
         self.flags = 0
         self.rlimits = job.rlimits
         self.main = furnish(job)
@@ -110,10 +111,21 @@ class Player:
         flush()
         if part != REST or not progress.begun:
             progress.begin(index)
+        self.lay_down(index)
         code = self.compiled(index)
         if part != WHOLE:
             code = self.cut(index, *((0, head) if part == HEAD else (head, None)))
         exec(code, vars(self.main))
+
+    def lay_down(self, index: int) -> None:
+        """The program's own file holds what has begun, so that a turn reads the same whatever comes after."""
+        try:
+            content = script.content_of(self.names[: index + 1], self.sources[: index + 1])
+            if content != self.laid:
+                script.lay_down(self.home, script.name_of(self.names), content, self.laid)
+                self.laid = content
+        except Exception:  # of a program that has put something else in the place of len or open
+            return
 
     def compiled(self, index: int) -> CodeType:
         source = self.sources[index]
@@ -174,12 +186,11 @@ def furnish(job: Job) -> ModuleType:
     vars(builtins).update(help=_sitebuiltins._Helper())
     sys.prefix = sys.exec_prefix = job.prefix
     sys.path += [folder for folder in (*job.folders, home, ours) if folder not in sys.path]
-    alone = len(job.names) == 1 and not job.names[0].startswith("<")
-    script = job.names[0] if alone else "main.py"
-    sys.argv[:] = [script, *job.arguments]
-    sys.orig_argv[:] = [sys.executable, script, *job.arguments]
+    name = script.name_of(job.names)
+    sys.argv[:] = [name, *job.arguments]
+    sys.orig_argv[:] = [sys.executable, name, *job.arguments]
     module = ModuleType("__main__")
-    vars(module).update(__builtins__=builtins, __file__=os.path.join(home, script))
+    vars(module).update(__builtins__=builtins, __file__=os.path.join(home, name))
     sys.modules["__main__"] = module
     for name in [name for name in sys.modules if name.split(".")[0] == "mtchat"]:
         del sys.modules[name]

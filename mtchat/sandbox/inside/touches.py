@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from importlib.machinery import ModuleSpec
+    from typing import Any
 
 MOST_HOSTS = 8
 OWN_HOSTS = ("", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::", "sbx")
@@ -28,6 +29,8 @@ class AfterImport:
             "asyncio.base_events": refuse_deaf_servers,
             "socket": lambda module: note_hosts(asked),
             "multiprocessing.spawn": lambda module: give_main(module, sources),
+            "subprocess": give_packages,
+            "numba.core.dispatcher": cache_only_files,
             "tqdm.std": keep_to_one_thread,
             **seeds.begin(),
         }
@@ -35,6 +38,8 @@ class AfterImport:
     def find_spec(
         self, name: str, path: "Sequence[str] | None" = None, target: ModuleType | None = None
     ) -> "ModuleSpec | None":
+        if name == "distutils" and sys.version_info >= (3, 12):
+            return its_shim(name, path, target)
         touch = self.touches.pop(name, None)
         if touch is None:
             return None
@@ -103,6 +108,37 @@ def keep_to_one_thread(std: ModuleType) -> None:
     """A bar without the thread that watches it and the lock that processes share: neither can be forked."""
     std.tqdm.monitor_interval = 0
     std.TqdmDefaultWriteLock.mp_lock = None
+
+
+def give_packages(subprocess: ModuleType) -> None:
+    """A Python that is started with the flags of this one finds the installed packages all the same."""
+    flags = subprocess._args_from_interpreter_flags
+
+    def _args_from_interpreter_flags() -> "list[str]":
+        return [flag for flag in flags() if flag != "-S"]
+
+    vars(subprocess).update(_args_from_interpreter_flags=_args_from_interpreter_flags)
+
+
+def cache_only_files(dispatcher: ModuleType) -> None:
+    """numba refuses to keep what it compiles from a turn, which has no file; then it stays in memory."""
+    enable = dispatcher.Dispatcher.enable_caching
+
+    def enable_caching(self: "Any") -> None:
+        if not self.py_func.__code__.co_filename.startswith("<"):
+            enable(self)
+
+    dispatcher.Dispatcher.enable_caching = enable_caching
+
+
+def its_shim(name: str, path: "Sequence[str] | None", target: ModuleType | None) -> "ModuleSpec | None":
+    """distutils as setuptools has it, which its .pth file would have seen to."""
+    try:
+        hack: Any = __import__("_distutils_hack")
+    except ImportError:
+        return None
+    found: ModuleSpec | None = hack.DistutilsMetaFinder().find_spec(name, path, target)
+    return found
 
 
 def give_main(spawn: ModuleType, sources: dict[str, str]) -> None:

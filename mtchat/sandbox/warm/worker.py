@@ -125,7 +125,7 @@ class Worker:
                 self.lose(state)
                 raise LostError("the run")
             assert choice.variant is not None
-            found = gathered(replace(ending, stopped=stopped), limits, given, collect)
+            found = gathered(replace(ending, stopped=stopped), program, limits, given, collect)
             result = outcome(program, limits, ending, choice.variant.tier, found)
         return replace(result, resumed=turns(program, state.chunks), note=self.note(program, wanted, state))
 
