@@ -409,3 +409,14 @@ def test_parts_that_the_kernels_would_leave_are_refused(
     bounds.check(good)
     with pytest.raises(ModelError, match="this model cannot be computed"):
         NativeModel(change(good), library.best(), 1, 64)
+
+
+def test_weights_that_are_no_numbers_end_in_a_model_error(good: Path, tmp_path: Path) -> None:
+    def damage(_: dict[str, Any], tensors: dict[str, Any]) -> None:
+        tensors["output_norm.weight"] = numpy.full(256, numpy.nan)
+
+    path = rewritten(good, tmp_path / "odd.gguf", damage)
+    engine = loader.load(path, "odd", cache=tmp_path / "cache", report=silent)
+    for sampling in (Sampling(max_tokens=3), Sampling(temperature=0.8, max_tokens=3)):
+        with pytest.raises(ModelError, match="its weights are damaged; fetch it again"):
+            list(engine.complete(Prompt("add"), sampling))

@@ -18,6 +18,7 @@ from mtchat.core.outcome import Outcome
 from mtchat.core.program import Chunk, Program
 from mtchat.core.session import Session, count
 from mtchat.core.settings import Settings
+from mtchat.engine import conversions
 from mtchat.engine.codegen import licences
 from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.export import file as exporting
@@ -26,7 +27,7 @@ from mtchat.export.format import load as format_of
 from mtchat.repl.remedy import in_shell
 from mtchat.repl.view import View, shown
 from mtchat.repl.words import home, regular, unrun
-from mtchat.starter import cache
+from mtchat.starter import cache, catalogue
 from mtchat.starter.progress import Progress, describe
 from mtchat.store import Log
 from mtchat.synthesis import examined
@@ -157,7 +158,9 @@ def models(args: argparse.Namespace) -> int:
             raise UsageError("remove which model? mtchat models lists them")
         for name in args.names:
             freed = cache.remove(name, cache.folder())
-            view.line(f"removed {name}: {freed / 2**20:.0f} MiB freed")
+            copies = conversions.remove(wiring.converted(), catalogue.find(name).sha256)
+            also = f", {copies / 2**20:.0f} MiB of them of its converted copy" if copies else ""
+            view.line(f"removed {name}: {(freed + copies) / 2**20:.0f} MiB freed{also}")
     else:
         for row in cache.status(cache.folder()):
             view.line(

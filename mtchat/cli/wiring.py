@@ -81,12 +81,17 @@ def engine(name: str, precision: str, report: Report, device: str = "cpu") -> En
         precision=precision,
         device=devices.chosen(device, precision),
         draft=helper(name),
-        cache=platformdirs.user_cache_path("mtchat", appauthor=False) / "converted",
+        cache=converted(),
         report=lambda stage, part: report(stage if part is None else f"{stage} {100 * part:.0f} %"),
     )
     if starter := catalogue.known(name):
         loaded.card = replace(loaded.card, licence=starter.licence)
     return loaded
+
+
+def converted() -> Path:
+    """The folder of the copies that are made of models."""
+    return platformdirs.user_cache_path("mtchat", appauthor=False) / "converted"
 
 
 def located(name: str, report: Report) -> tuple[str | Path, str]:

@@ -1,7 +1,5 @@
 """Turns a GGUF file, once, into a folder that loads by memory mapping: safetensors, config, tokenizer."""
 
-import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -13,8 +11,9 @@ from typing import Any
 
 import numpy
 
-from mtchat.engine import keys, lean
-from mtchat.engine.header import ARCHITECTURE, Header, Stored, read_gguf
+from mtchat.engine import conversions, keys, lean
+from mtchat.engine.conversions import lock, private
+from mtchat.engine.header import ARCHITECTURE, Header, Stored, read_gguf, read_safetensors
 from mtchat.errors import ModelError
 
 MARGIN = 64 << 20
@@ -24,6 +23,9 @@ Report = Callable[[str, float | None], None]
 UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, AssertionError, NotImplementedError)
 # whose outputs transformers takes from the embedding, though files have them too
 OUTPUT, TIED = "output.weight", ("falcon", "bloom")
+RULES = 1  # a change of what is refused or written is another number
+PACKAGES = ("transformers", "gguf")
+WEIGHTS = "model.safetensors"
 NAMES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 
 
@@ -38,8 +40,8 @@ class Target:
 
 def once(folder: Path, fill: Callable[[Path], None], report: Report) -> None:
     """Make a folder and fill it, all or nothing; a second process waits for the first."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with lock(folder.with_name(f".{folder.name}.lock"), report):
+    private(folder.parent)
+    with lock(folder, report):
         if folder.is_dir():
             return
         part = folder.with_name(f".{folder.name}.part")
@@ -53,20 +55,25 @@ def once(folder: Path, fill: Callable[[Path], None], report: Report) -> None:
 
 
 def convert(file: Path, folder: Path, precision: str, report: Report) -> None:
-    """Fill `folder` from a GGUF file with weights that transformers loads."""
-    once(folder, lambda part: fill(part, file, precision, report), report)
+    """Fill `folder` from a GGUF file with weights for transformers, where it is not there or not whole."""
+    made = conversions.recipe(file, folder.name, precision, RULES, PACKAGES)
+
+    def filled(part: Path) -> None:
+        fill(part, file, precision, report)
+        conversions.record(part, made)
+
+    conversions.clear(folder, made, sound, report)
+    once(folder, filled, report)
+    conversions.retire(folder, made)
 
 
-@contextlib.contextmanager
-def lock(path: Path, report: Report) -> Iterator[None]:
-    """One conversion at a time; the system lets go of the lock when its process ends, however it ends."""
-    with path.open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            report("waiting for another mtchat that converts this model", None)
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+def sound(folder: Path) -> bool:
+    """Whether a conversion is as long as its tables say."""
+    try:
+        entries = read_safetensors(folder / WEIGHTS)
+        return (folder / WEIGHTS).stat().st_size == max((each.end for each in entries.values()), default=0)
+    except (ModelError, OSError):
+        return False
 
 
 def fill(folder: Path, file: Path, precision: str, report: Report) -> None:
@@ -99,7 +106,7 @@ def fill(folder: Path, file: Path, precision: str, report: Report) -> None:
         reorder(weights=array, name=target.source, parsed_parameters={}).weights
         for target, array in zip(targets, arrays, strict=True)
     )
-    write_weights(folder / "model.safetensors", values, targets, precision, report)
+    write_weights(folder / WEIGHTS, values, targets, precision, report)
     config.architectures, config.dtype = [type(model).__name__], getattr(torch, precision)
     config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

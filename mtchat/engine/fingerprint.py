@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from mtchat.engine.conversions import own, private
+
 BLOCK = 1 << 22
 MEMORY = "fingerprints.json"
 
@@ -49,7 +51,8 @@ def recall(cache: Path) -> dict[str, str]:
 
 def remember(cache: Path, known: dict[str, str]) -> None:
     """Write the memory in one step: two processes at once lose at most a hash, never the file."""
-    cache.mkdir(parents=True, exist_ok=True)
+    private(cache)
     part = cache / f".{MEMORY}.{os.getpid()}"
-    part.write_text(json.dumps(known, indent=0), "utf-8")
+    with open(part, "w", encoding="utf-8", opener=own) as stream:
+        json.dump(known, stream, indent=0)
     part.replace(cache / MEMORY)

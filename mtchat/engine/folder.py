@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 DEFAULT_CONTEXT = 2048
 UNREADABLE = (OSError, ValueError, KeyError, RuntimeError)
+SETTINGS = ("*.json", "*.jinja", "*.txt", "*.model")  # what else is read of a folder
 PLACE = {"local_files_only": True, "trust_remote_code": False}
 
 Report = Callable[[str, float | None], None]
@@ -31,6 +32,8 @@ def weights(folder: Path) -> list[Path]:
         if files := sorted(folder.glob(pattern)):
             for file in files:
                 strange.refuse(file)
+            for setting in (each for pattern in SETTINGS for each in folder.glob(pattern)):
+                strange.beginning(setting)
             return files
     if found := sorted(folder.glob("*.gguf")):
         raise ModelError(f"{folder} holds GGUF files; give one of them: mtchat --model {found[0]}")

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from mtchat.core.settings import Sampling
 from mtchat.engine.decoder import Logits
+from mtchat.errors import ModelError
 
 
 class Chooser:
@@ -16,8 +17,11 @@ class Chooser:
 
     def choose(self, logits: Logits) -> int:
         """The next id after logits (V,); temperature 0 is greedy."""
+        best = int(logits.argmax())  # of NaN, where there is one
+        if not numpy.isfinite(logits[best]):
+            raise ModelError("the model computed no numbers (NaN): its weights are damaged; fetch it again")
         if self.sampling.temperature == 0:
-            return int(logits.argmax())
+            return best
         ids, shares = distribution(logits, self.sampling)
         return int(ids[numpy.searchsorted(shares.cumsum()[:-1], self.random.random(), side="right")])
 

@@ -4,9 +4,10 @@ C reads and writes by these sizes, whatever the parts are: each must be as large
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from mtchat.engine.native.blocks import BITS, BLOCK, STRIP, group_columns, strip_bytes
-from mtchat.engine.native.weights import FLOATS, OVERRUN, Part, Shape, Weights
+from mtchat.engine.native.weights import FLOATS, OVERRUN, Part, Shape, Weights, read
 from mtchat.errors import ModelError
 
 QWEN2, CODEGEN = "qwen2", "codegen"
@@ -69,6 +70,15 @@ def check(weights: Weights) -> None:
                 check_part(name, part, size, weights.data.size)
     except ValueError as error:
         raise ModelError(f"this model cannot be computed: {error}; fetch it again") from error
+
+
+def sound(folder: Path) -> bool:
+    """Whether a model that was laid out in a folder is whole."""
+    try:
+        check(read(folder))
+    except ModelError:
+        return False
+    return True
 
 
 def check_shape(architecture: str, shape: Shape) -> None:

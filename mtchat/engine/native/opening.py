@@ -8,14 +8,14 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from mtchat.core.prompt import ModelCard
-from mtchat.engine import lean
+from mtchat.engine import conversions, lean
 from mtchat.engine.codegen import licences, qkv
 from mtchat.engine.convert import need_space, once
 from mtchat.engine.facts import facts
 from mtchat.engine.fingerprint import fingerprint as hash_weights
 from mtchat.engine.folder import read_tokenizer, settings
 from mtchat.engine.header import read_gguf
-from mtchat.engine.native import codegen, library, qwen2, weights
+from mtchat.engine.native import bounds, codegen, library, qwen2, weights
 from mtchat.engine.native.cores import threads
 from mtchat.engine.native.tensors import tensors
 from mtchat.engine.precision import QUANTISED, machine_memory
@@ -125,6 +125,7 @@ def decoder_of(folder: Path, partner: "NativeDecoder | None" = None) -> "NativeD
 def laid_out(path: Path, files: Sequence[Path], fingerprint: str, cache: Path, report: Report) -> Path:
     """The folder of a model's tokenizer and its weights as the kernels read them; filled where it is new."""
     folder = cache / f"{identity(path, fingerprint)[:16]}-native-{weights.FORMAT}"
+    made = conversions.recipe(path, folder.name, "native", weights.FORMAT)
 
     def fill(part: Path) -> None:
         report("reading the model file", None)
@@ -137,10 +138,13 @@ def laid_out(path: Path, files: Sequence[Path], fingerprint: str, cache: Path, r
             contents = codegen.contents(config, tensors(files))
         need_space(part, weights.plan(contents)[1])
         weights.write(part, architecture, shape, contents, report)
+        conversions.record(part, made)
         report("reading the vocabulary, once", None)
         save_tokenizer(path, part, cache, report)
 
+    conversions.clear(folder, made, bounds.sound, report)
     once(folder, fill, report)
+    conversions.retire(folder, made)
     return folder
 
 
@@ -150,7 +154,7 @@ def identity(path: Path, fingerprint: str) -> str:
         return fingerprint
     settings = sorted({file for pattern in SETTINGS for file in path.glob(pattern)})
     known = [fingerprint.encode(), json.dumps(config_of(path)).encode()]
-    known += [file.name.encode() + file.read_bytes() for file in settings]
+    known += [file.name.encode() + file.read_bytes() for file in settings if file.is_file()]
     return hashlib.sha256(b"".join(known)).hexdigest()
 
 

@@ -3,15 +3,19 @@
 import contextlib
 import os
 import zipfile
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy
 
+from mtchat.engine.conversions import own
 from mtchat.engine.native.decoder import NativeDecoder
 from mtchat.engine.tree import Node
 
 MOST = 2048  # tokens: 59 MB of `starter`
 MOST_BYTES = 256 << 20  # 800 tokens of CodeGen 2B, whose heads each have keys of their own
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error)
 VERSION = 2  # what version 1 wrote may have tokens out of their place
 
 
@@ -28,7 +32,7 @@ def save(decoder: NativeDecoder, file: Path, most: int = MOST, size: int = MOST_
     slots = [node.slot for node in nodes]
     part = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        with part.open("wb") as stream:
+        with open(part, "wb", opener=own) as stream:  # what was typed can be read from it
             numpy.savez(
                 stream,
                 about=numpy.array(about(decoder)),
@@ -49,18 +53,34 @@ def restore(decoder: NativeDecoder, file: Path) -> int:
         with file.open("rb") as stream, numpy.load(stream) as stored:
             if stored["about"].tolist() != about(decoder):
                 return 0
-            ids, parents = stored["ids"].tolist(), stored["parents"].tolist()
-            keys, values = stored["keys"], stored["values"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            ids, parents, keys, values = (stored[name] for name in ("ids", "parents", "keys", "values"))
+            if not fits(decoder, ids, parents, keys, values):
+                return 0
+    except UNREADABLE:
         return 0
     tree, model = decoder.tree, decoder.model
     count = min(len(ids), tree.capacity)
     slots = tree.slots(count, [])
     model.keys[:, slots], model.values[:, slots] = keys[:, :count], values[:, :count]
     nodes: list[Node] = []
-    for id, parent, slot in zip(ids, parents, slots, strict=False):
+    for id, parent, slot in zip(ids.tolist(), parents.tolist(), slots, strict=False):
         nodes.append(tree.add(nodes[parent] if parent >= 0 else tree.root, id, slot))
     return count
+
+
+def fits(decoder: NativeDecoder, ids: Any, parents: Any, keys: Any, values: Any) -> bool:
+    """Whether arrays are such as `save` writes: ids with rows, parents before them, keys and values."""
+    model, count = decoder.model, ids.size
+    places = numpy.arange(count)
+    shape = (model.keys.shape[0], count, *model.keys.shape[2:])
+    return bool(
+        ids.shape == parents.shape == (count,)
+        and ids.dtype == parents.dtype == numpy.int32
+        and keys.dtype == values.dtype == model.keys.dtype
+        and keys.shape == values.shape == shape
+        and ((ids >= 0) & (ids < decoder.rows)).all()
+        and ((parents >= -1) & (parents < places)).all()
+    )
 
 
 def about(decoder: NativeDecoder) -> list[str]:
