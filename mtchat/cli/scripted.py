@@ -19,7 +19,8 @@ from mtchat.core.session import Session
 from mtchat.core.settings import Limits, Settings
 from mtchat.errors import ExitCode, MtchatError, SandboxError, UsageError
 from mtchat.prompting import family
-from mtchat.repl import difference
+from mtchat.repl import difference, own
+from mtchat.repl.commands import add
 from mtchat.repl.correcting import begun, changed, ended, interrupted
 from mtchat.repl.escape import escaped
 from mtchat.repl.remedy import in_shell
@@ -174,10 +175,14 @@ class Player:
             return change(self, self.script.edit, instruction)
         self.view.heading(f"{len(self.session.path) + 1}› {instruction}")
         before = self.session
+        word, *rest = instruction.split(maxsplit=1)
+        if word == "/add" or own.is_code(instruction, before):
+            return self.add("".join(rest) if word == "/add" else instruction)
         if before.language.runs and (claim := claimed(instruction, before)):
             return self.check(claim)
-        said = resolved(instruction, before)
-        step = partial(refine, self.maker) if self.corrects else self.maker.take
+        new = word == "/next" and bool(rest)
+        said = resolved(rest[0] if new else instruction, before)
+        step = partial(refine, self.maker) if self.corrects and not new else self.maker.take
         made = step(before, said.text, self.script.settings.sampling, typed=said.typed)
         if made is before:
             return False
@@ -187,6 +192,13 @@ class Player:
         if interrupted(before, made) or stopped(made.outcome):
             return False
         return self.mended()
+
+    def add(self, code: str) -> bool:
+        """A turn with code that the user wrote, as it is; False when the user stopped its run."""
+        turn = own.turn_of(add.given(code), self.session)
+        self.keep(self.session.add(turn), "turn")
+        self.keep(self.maker.tried(self.session), "turn")
+        return not stopped(self.session.outcome) and self.mended()
 
     @property
     def corrects(self) -> bool:

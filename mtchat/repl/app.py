@@ -13,7 +13,7 @@ from prompt_toolkit.styles import Style
 
 from mtchat import __version__, registry
 from mtchat.errors import MtchatError, UsageError
-from mtchat.repl import checking, question, slash, toolbar
+from mtchat.repl import checking, own, question, slash, toolbar
 from mtchat.repl.completion import Slash
 from mtchat.repl.desk import Desk, Leave
 from mtchat.repl.echo import forget_typed, silent
@@ -25,6 +25,7 @@ from mtchat.repl.typed import SignForSign
 from mtchat.repl.view import shown
 from mtchat.repl.words import sound, unrun, where
 from mtchat.synthesis import stated
+from mtchat.synthesis.correction.recognition import recognise
 
 STYLE = Style.from_dict(
     {
@@ -192,6 +193,10 @@ def meant(text: str) -> str:
 def instruct(desk: Desk, text: str) -> None:
     """What a text without a slash asks for: code, or what the program does, which needs no turn."""
     session = desk.session
+    if own.is_code(text, session) and not (desk.corrects and recognise(session.path, text)):
+        desk.view.note("taken as your own code, as it is; /next TEXT takes TEXT as an instruction")
+        desk.add(own.turn_of(text, session))
+        return
     about = question.asked(text, session) if session.language.runs else None
     if about is not None:
         desk.view.note(

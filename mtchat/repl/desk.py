@@ -14,6 +14,7 @@ from mtchat.core.prompt import ModelCard, Piece, Prompt
 from mtchat.core.reference import Said, resolved
 from mtchat.core.session import Session
 from mtchat.core.settings import ASK, OFF, ON, Limits, Sampling, Settings
+from mtchat.core.turn import Turn
 from mtchat.errors import ModelError, MtchatError, SandboxError
 from mtchat.prompting import family
 from mtchat.repl import correcting
@@ -40,6 +41,7 @@ from mtchat.synthesis import (
     examined,
     policy,
     refine,
+    tried,
     unended,
     unseen,
     wrong,
@@ -189,6 +191,14 @@ class Desk:
         grown = self.session.path[:-1] == before.path and bool(self.session.path)
         if self.settings.n > 1 and grown and not unended(self.session.outcome):
             self.compare(self.settings.n - 1)
+
+    def add(self, turn: Turn) -> None:
+        """A turn with code that the user wrote, run as any other; no model is asked for it."""
+        self.approval.reset()
+        before = self.session
+        made = before.add(turn)
+        self.keep(made, "turn")
+        self.finish(before, tried(made, self.runner(), self.watcher(before.program.source)), "turn")
 
     @property
     def corrects(self) -> bool:
