@@ -433,6 +433,11 @@ def test_ordinary_programs_work(name: str) -> None:
 
 
 PLOT = "import matplotlib.pyplot as plt\nplt.plot([1, 2])"
+FILM = (
+    "import matplotlib.pyplot as plt\nfrom matplotlib.animation import FuncAnimation\n"
+    "figure, axes = plt.subplots()\n(line,) = axes.plot([], [])\n"
+    "film = FuncAnimation(figure, lambda n: (line.set_data([0, n], [0, n]),), frames=3)"
+)
 PLOTS = {
     "shown": ((PLOT, "plt.show()"), ["figure-1.png"]),
     "left open": ((PLOT,), ["figure-1.png"]),
@@ -445,6 +450,46 @@ PLOTS = {
     ),
     "Agg asked for": (("import matplotlib\nmatplotlib.use('Agg')", PLOT, "plt.show()"), ["figure-1.png"]),
     "switched": ((PLOT, "plt.switch_backend('QtAgg')\nplt.plot([1])\nplt.show()"), ["figure-1.png"]),
+    "closed after a look": ((PLOT, "plt.show(block=False)\nplt.pause(0.01)\nplt.close()"), ["figure-1.png"]),
+    "closed after fig.show": ((PLOT, "plt.gcf().show()\nplt.close('all')"), ["figure-1.png"]),
+    "interactive": (
+        ("import matplotlib.pyplot as plt\nplt.ion()\nplt.plot([1])\nplt.close()",),
+        ["figure-1.png"],
+    ),
+    "each of a loop": (
+        (
+            "import matplotlib.pyplot as plt\nfor n in range(3):\n"
+            "    plt.plot([n])\n    plt.pause(0.01)\n    plt.close()",
+        ),
+        None,
+    ),
+    "never shown": ((f"{PLOT}\nplt.close()",), []),
+    "closed by a later turn": ((PLOT, "plt.close()"), ["figure-1.png"]),
+    "drawn on after it was saved": (
+        (PLOT, "plt.savefig('a.png')\nplt.plot([2, 1])\nplt.show()"),
+        ["a.png", "figure-1.png"],
+    ),
+    "drawn and redrawn after it was saved": (
+        (PLOT, "plt.savefig('a.png')\nplt.plot([2, 1])\nplt.draw()\nplt.show()"),
+        ["a.png", "figure-1.png"],
+    ),
+    "saved without a background": (
+        (PLOT, "plt.gcf().savefig('a.png', transparent=True)\nplt.show()"),
+        ["a.png"],
+    ),
+    "saved to an open file": ((PLOT, "plt.savefig(open('a.png', 'wb'))\nplt.show()"), ["a.png"]),
+    "saved to memory": ((PLOT, "import io\nplt.savefig(io.BytesIO())\nplt.show()"), ["figure-1.png"]),
+    "a film": ((FILM, "plt.show()"), ["figure-1.gif"]),
+    "a film left open": ((FILM,), ["figure-1.gif"]),
+    "a film saved by itself": ((FILM, "film.save('a.gif', writer='pillow')\nplt.show()"), ["a.gif"]),
+    "an image": (
+        ("from PIL import Image\nfor mode in ('RGB', 'CMYK', 'F'): Image.new(mode, (2, 2)).show()",),
+        None,
+    ),
+    "in the order of their numbers": (
+        ("for n in (2, 10, 1): open(f'figure-{n}.png', 'wb').write(b'\\x89PNG')",),
+        ["figure-1.png", "figure-2.png", "figure-10.png"],
+    ),
 }
 
 
@@ -452,11 +497,75 @@ PLOTS = {
 def test_figures_become_files_without_a_display(name: str, tmp_path: Path) -> None:
     codes, expected = PLOTS[name]
     outcome = play(*codes, limits=Limits(seconds=120.0), collect=tmp_path)
-    expected = expected or ["figure-1.png", "figure-2.png", "figure-3.png"]
+    expected = ["figure-1.png", "figure-2.png", "figure-3.png"] if expected is None else expected
     assert [file.path for file in outcome.files] == expected
     assert outcome.stderr == ""
     for name in expected:
-        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+        assert (tmp_path / name).read_bytes().startswith((b"\x89PNG", b"GIF8"))
+
+
+def test_a_warning_of_a_figure_names_the_line_of_the_program_once() -> None:
+    shown = play(PLOT, "plt.title('\\u65e5')\nplt.show()").stderr
+    assert shown.startswith("<turn 2>:2: UserWarning: Glyph 26085")
+    assert shown.count("Glyph") == 1
+    assert play(PLOT, "plt.title('\\u65e5')").stderr.startswith("<turn 1>:2: UserWarning: Glyph 26085")
+
+
+def test_labels_are_in_the_picture_and_a_text_astray_does_not_blow_it_up(tmp_path: Path) -> None:
+    code = (
+        f"{PLOT}\nplt.ylabel('y' * 9 + '\\n' * 9)\nplt.show()\nplt.text(9999, 9999, 'x')\nplt.show()\n"
+        "from PIL import Image\nfor n in (1, 2): print(*Image.open(f'figure-{n}.png').size)"
+    )
+    wide, astray = play(code, "").stdout.split("\n")[:2]
+    assert int(wide.split()[0]) > 640
+    assert astray == "640 480"
+
+
+def test_a_page_that_nothing_opens_is_kept_or_told() -> None:
+    pages = (
+        "import tempfile, webbrowser\npath = tempfile.mkdtemp() + '/a.html'\n"
+        "open(path, 'w').close()\nopen('b.html', 'w').close()\n"
+        "print(webbrowser.open('file://' + path), webbrowser.open_new_tab('b.html'))"
+    )
+    outcome = play(pages, "webbrowser.open('https://example.org')")
+    assert [file.path for file in outcome.files] == ["b.html", "figure-1.html"]
+    assert outcome.stdout == "False False\n"
+    assert outcome.stderr.startswith(
+        "<turn 2>:1: UserWarning: the sandbox has no browser, so https://example.org is not opened\n"
+    )
+
+
+WINDOWS = {
+    "plotly": ("import plotly.graph_objects as go\ngo.Figure(go.Bar(y=[1])).show()", ["figure-1.html"]),
+    "bokeh": (
+        "from bokeh.plotting import figure, show\np = figure()\np.line([1], [2])\nshow(p)",
+        ["figure-1.html"],
+    ),
+    "cv2": (
+        "import cv2, numpy\nfor n in range(3):\n    cv2.imshow('w', numpy.ones((9, 9)) / 2)\n"
+        "    cv2.waitKey(1)\ncv2.imshow('v', numpy.ones((9, 9), 'uint8'))\n"
+        "while cv2.waitKey(0) != 27: pass\ncv2.destroyAllWindows()\n"
+        "assert cv2.imread('figure-1.png').max() == 127",
+        ["figure-1.png", "figure-2.png"],
+    ),
+}
+
+
+WINDOWS["pygame"] = (
+    "import pygame\npygame.init()\nscreen = pygame.display.set_mode((40, 30))\n"
+    "for n in range(6):\n    screen.fill((n, 9, 9))\n    pygame.display.flip()\npygame.quit()\n"
+    "assert pygame.image.load('figure-1.png').get_at((0, 0))[0] == 5",
+    ["figure-1.png"],
+)
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_windows_of_other_packages_become_files(name: str) -> None:
+    pytest.importorskip(name)
+    code, expected = WINDOWS[name]
+    outcome = play(code, "", limits=Limits(seconds=120.0))
+    assert outcome.error == ""
+    assert [file.path for file in outcome.files] == expected
 
 
 def test_a_program_may_reserve_more_than_it_may_use() -> None:

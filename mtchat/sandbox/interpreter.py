@@ -40,7 +40,12 @@ ONE_THREAD = {
     "DASK_SCHEDULER": "synchronous",
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
-NO_DEVICES = {"TERM": "dumb", "SDL_AUDIODRIVER": "dummy", "PYGAME_HIDE_SUPPORT_PROMPT": "1"}
+NO_DEVICES = {
+    "TERM": "dumb",
+    "SDL_AUDIODRIVER": "dummy",
+    "SDL_VIDEODRIVER": "dummy",
+    "PYGAME_HIDE_SUPPORT_PROMPT": "1",
+}
 
 
 @dataclass(frozen=True)

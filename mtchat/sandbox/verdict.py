@@ -1,11 +1,12 @@
 """Turns how a run ended into an outcome, with its error as one line that names turn and line."""
 
 import os
+import re
 import signal
 from dataclasses import replace
 
 from mtchat.core import world
-from mtchat.core.outcome import Outcome
+from mtchat.core.outcome import File, Outcome
 from mtchat.core.program import Program
 from mtchat.core.settings import PROCESSES, Limits
 from mtchat.sandbox.collect import Harvest
@@ -55,7 +56,7 @@ def outcome(program: Program, limits: Limits, ending: Ending, tier: str, found: 
         outputs=ending.stdout,
         complaints=ending.complaints,
         traceback=report.traceback,
-        files=found.files,
+        files=tuple(sorted(found.files, key=in_order)),
         skipped=found.skipped,
         seconds=ending.seconds,
         memory_mib=ending.memory_mib,
@@ -67,6 +68,12 @@ def outcome(program: Program, limits: Limits, ending: Ending, tier: str, found: 
     if not error:
         return replace(bare, world="", subject="")
     return replace(bare, error=error, frames=report.frames or beginning(report.index, program))
+
+
+def in_order(file: File) -> list[tuple[int, int, str]]:
+    """Where a file stands in a list: figure-2 before figure-10, folders before what is in them."""
+    pieces = re.split(r"([0-9]+)", file.path)
+    return [(1, int(piece), piece) if piece.isdecimal() else (0, 0, piece) for piece in pieces]
 
 
 def stopping_signal(ending: Ending) -> int | None:

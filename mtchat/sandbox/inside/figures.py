@@ -2,58 +2,138 @@
 
 import atexit
 import os
-from itertools import count
+import sys
+import warnings
+from itertools import islice
 from typing import Any
 
+import matplotlib
 from matplotlib._pylab_helpers import Gcf
 from matplotlib.backend_bases import FigureManagerBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
+from mtchat.sandbox.inside.pictures import Place, free_name, place
 
-class FigureManager(FigureManagerBase):
-    """A figure without a window."""
+MOST_FRAMES = 60
+MOST_GROWTH = 2.0  # how far labels may reach beyond a figure before they are taken for astray
 
 
 class FigureCanvas(FigureCanvasAgg):
-    """An Agg canvas that knows whether the program itself saved its figure to a file."""
+    """An Agg canvas that knows what a window would have shown, and what the program itself saved to a file.
 
-    manager_class = FigureManager
-    saved = False
+    `saved` holds until the figure is drawn on; `place` is where the program made it.
+    """
 
-    def print_figure(self, filename: Any, *args: Any, **kwargs: Any) -> Any:
-        result = super().print_figure(filename, *args, **kwargs)
-        self.saved = self.saved or isinstance(filename, (str, bytes, os.PathLike))
-        return result
+    saved = shown = False
+    place: "Place | None" = None
+
+    def draw(self) -> None:
+        self.saved = self.saved and not self.figure.stale
+        super().draw()  # type: ignore[no-untyped-call]
+
+
+class FigureManager(FigureManagerBase):
+    """A figure without a window: closing one that was shown saves it, as it was seen last."""
+
+    def __init__(self, canvas: Any, num: int | str) -> None:
+        super().__init__(canvas, num)
+        canvas.place = place()
+
+    def show(self) -> None:
+        vars(self.canvas).update(shown=True)
+
+    def destroy(self) -> None:
+        """Also one of an earlier turn is saved, since it was seen as that turn ended."""
+        made, now = getattr(self.canvas, "place", None), place()
+        earlier = made is not None and now is not None and made[0] != now[0]
+        if getattr(self.canvas, "shown", False) or matplotlib.is_interactive() or earlier:
+            save(self)
+
+
+FigureCanvas.manager_class = FigureManager  # type: ignore[assignment]
 
 
 def show(block: bool | None = None) -> None:
     """Save every open figure and close it, as closing its window would; block=False leaves it open."""
-    if block is False:
+    managers = Gcf.get_all_fig_managers()
+    if block is False or (block is None and matplotlib.is_interactive()):
+        for manager in managers:
+            manager.show()
         return
-    for manager in Gcf.get_all_fig_managers():
+    for manager in managers:
         save(manager)
     Gcf.destroy_all()
 
 
 def save(manager: Any) -> None:
+    """Save a figure unless the program has saved it as it is; warnings name the program as their place."""
     canvas = manager.canvas
-    if not getattr(canvas, "saved", False):
-        canvas.print_figure(free_name(), dpi=canvas.figure.dpi)
+    if getattr(canvas, "saved", False) and not canvas.figure.stale:
+        return
+    with warnings.catch_warnings(record=True) as caught:
+        film = animation_of(canvas)
+        if film is not None:
+            save_film(film)
+        else:
+            canvas.print_figure(free_name(), dpi=canvas.figure.dpi, bbox_inches=bounds(canvas.figure))
+    canvas.saved, canvas.figure.stale = True, False
+    for each in {str(each.message): each for each in caught}.values():
+        if each.filename.startswith(os.path.dirname(__file__)):
+            name, line = place() or getattr(canvas, "place", None) or ("the program", 0)
+            warnings.warn_explicit(each.message, each.category, name, line)
+        else:
+            warnings.showwarning(each.message, each.category, each.filename, each.lineno)
 
 
-def free_name() -> str:
-    """The first figure-N.png that is not there yet; $HOME is the work folder."""
-    names = (os.path.join(os.environ.get("HOME", "."), f"figure-{number}.png") for number in count(1))
-    return next(name for name in names if not os.path.lexists(name))
+def bounds(figure: Any) -> str | None:
+    """Whether to save what reaches beyond the figure too, such as long labels, but no text far astray."""
+    box, size = figure.get_tightbbox(), figure.get_size_inches()
+    fits = all(inches <= MOST_GROWTH * most for inches, most in zip(box.size, size, strict=True))
+    return "tight" if fits and min(box.size) > 0 else None
 
 
+def animation_of(canvas: Any) -> Any:
+    """The animation that would begin with the first drawing of the figure; None where none waits for it."""
+    module = sys.modules.get("matplotlib.animation")
+    waiting = canvas.callbacks.callbacks.get("draw_event", {}).values() if module else ()
+    owners = [getattr(call(), "__self__", None) for call in waiting]
+    return next((each for each in owners if isinstance(each, module.Animation)), None) if module else None
+
+
+def save_film(film: Any) -> None:
+    """The first frames of an animation as a GIF."""
+    frames = film.new_saved_frame_seq
+    film.new_saved_frame_seq = lambda: islice(frames(), MOST_FRAMES)
+    try:
+        film.save(free_name("gif"), writer="pillow")
+    finally:
+        del film.new_saved_frame_seq
+
+
+save_figure = Figure.savefig
+
+
+def savefig(self: Figure, fname: Any, *args: Any, **kwargs: Any) -> None:
+    """Note that the figure is in a file as it is now."""
+    save_figure(self, fname, *args, **kwargs)
+    if isinstance(fname, (str, bytes, os.PathLike)) or is_file(fname):
+        self.canvas.saved, self.stale = True, False  # type: ignore[attr-defined]
+
+
+def is_file(target: Any) -> bool:
+    """Whether what a figure is written to is a file, and no buffer."""
+    return isinstance(getattr(target, "name", None), str) and os.path.isfile(target.name)
+
+
+Figure.savefig = savefig  # type: ignore[method-assign]
 owner = os.getpid()
 
 
 def finish() -> None:
     """Save what is open when the program ends; a process that it forked leaves that to the first one."""
     if os.getpid() == owner:
-        show()
+        show(block=True)
 
 
 atexit.register(finish)

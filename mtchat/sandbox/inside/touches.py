@@ -4,7 +4,7 @@ import os
 import sys
 from types import ModuleType
 
-from mtchat.sandbox.inside import seeds
+from mtchat.sandbox.inside import pictures, seeds
 from mtchat.sandbox.inside.account import fill
 
 TYPE_CHECKING = False
@@ -32,6 +32,7 @@ class AfterImport:
             "subprocess": give_packages,
             "numba.core.dispatcher": cache_only_files,
             "tqdm.std": keep_to_one_thread,
+            **pictures.TOUCHES,
             **seeds.begin(),
         }
 
