@@ -55,6 +55,8 @@ CHAT = [
         "\r",
         "\t",
     ),
+    *("<think>\n", "</think>\n", "<answer>\n", "</answer>\n", "<|im_end|>", "</s>", "[/INST]", "<"),
+    *("main.py\n", "python\n", "Step 1\n", "(1)\n", "x = 3 \u2212 1\n", "\u200b"),
 ]
 
 

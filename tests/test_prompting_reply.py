@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mtchat.core.language import named
 from mtchat.prompting import reply
 
 REPLIES = {
@@ -146,6 +147,46 @@ REPLIES = {
         'import re\nre.match("\\d", x) is 1',
         'import re\nre.match("\\d", x) is 1',
     ),
+    "a thought, then a block": (
+        "<think>\nMaybe:\n```python\ny = 2\n```\nNo, it isn't.\n</think>\n```python\nx = 1\n```",
+        "x = 1",
+    ),
+    "a thought that began before the reply": (
+        "Hmm, it's y.\n</think>\n\n```python\nx = 1\n```",
+        "x = 1",
+    ),
+    "an empty thought, then code": ("<think>\n\n</think>\nx = 1\n```", "x = 1"),
+    "a thought on the line of the code": ("<thinking>why</thinking>x = 1\n```", "x = 1"),
+    "a thought after a closing fence": ("```\n<think>\ny = 2\n</think>\n```python\nx = 1\n```", "x = 1"),
+    "a thought that never ends": ("<think>\nPerhaps:\n```python\ny = 2\n```\nor else", ""),
+    "a thought's tag in a string": ("x = '''\n</think>\n'''\ny = 1\n```", "x = '''\n</think>\n'''\ny = 1"),
+    "an answer in tags": ("<answer>\nx = 1\n</answer>\nDone.", "x = 1"),
+    "a block in tags": ("<answer>\n```python\nx = 1\n```\n</answer>", "x = 1"),
+    "a name alone, then an explanation": ("Result\n```\n\nThis shows it.\n", "Result"),
+    "a name, then a bare fence and code": ("main.py\n```\nx = 1\n```\n", "x = 1"),
+    "the language again": ("python\nx = 1\n```", "x = 1"),
+    "a minus sign": ("x = 3 \u2212 1\nprint(x)\n```", "x = 3 - 1\nprint(x)"),
+    "a sign without width": ("\u200bx = 1\n```", "x = 1"),
+    "a no-break space": ("x\u00a0= 1\n```", "x = 1"),
+    "brackets of full width": ("print\uff083\uff0c4\uff09\n```", "print(3,4)"),
+    "odd signs in a string": ("x = '\u2212\u200b' \u2212 1", "x = '\u2212\u200b' - 1"),
+    "a sign that could mean anything": ("x = [1, \u2026]\ny = 1\n```", "x = [1, \u2026]\ny = 1"),
+    "an arrow between names": ("a = x \u2192 y\n```", "a = x \u2192 y"),
+    "the end of a turn": ("x = 1[/INST]\nfoo", "x = 1"),
+    "the end of a turn, then another": ("x = 1\n<|eot_id|>user\nhi", "x = 1"),
+    "the beginning of a turn": ("<|im_start|>assistant\nx = 1\n<|im_end|>", "x = 1"),
+    "the end of a text": ("x = 1</s>", "x = 1"),
+    "an end of Gemma's": ("x = 1<end_of_turn>\n", "x = 1"),
+    "an end of DeepSeek's": ("x = 1<\uff5cend\u2581of\u2581sentence\uff5c>", "x = 1"),
+    "an end mark in a string": ("x = '<|im_end|>'\ny = 1\n```", "x = '<|im_end|>'\ny = 1"),
+    "prompts with tabs": (">>>\tx = 1\n>>>\ty = 2\n1", "x = 1\ny = 2"),
+    **{
+        f"{name!r} before a fence": (f"{name}\n```python\nx = 1\n```\n", "x = 1")
+        for name in (
+            *("main.py", "python", "app/main.py", "main.py:", "Solution", "code:", "Step 1", "(1)", "py"),
+            *("javascript", "src/my-app.py", "1.", "v1.2", "[main.py]", "Step 1\nmain.py"),
+        )
+    },
 }
 
 REPETITIONS = {
@@ -240,6 +281,48 @@ def inside_strings(code: str) -> set[int]:
 @pytest.mark.parametrize(("text", "code"), REPLIES.values(), ids=REPLIES.keys())
 def test_the_chunk_is_the_code_of_the_reply(text: str, code: str):
     assert reply.chunk(text, "") == code
+
+
+ELSEWHERE = [
+    ("bash", "cat <<'EOF' > README.md\n# T\n```bash\nit's\n```\nEOF\necho 1"),
+    ("bash", "cat <<-A <<B\n```\n\tA\n```\nB\necho $((1<<2)) <<<x  # it's"),
+    ("bash", 'echo "\n```bash\nls\n```\n" # it\'s'),
+    ("ruby", "text = <<~MD\n  # T\n```ruby\nputs 1\n```\nMD\nlist << item\nputs text"),
+    ("ruby", "=begin\n```\n=end\nputs 1"),
+    ("julia", '"""\n```julia\nf()\n```\n"""\nf(x) = x\''),
+    ("julia", "#= a #= b =#\n```\n=#\nx = 1"),
+    ("rust", "/* a /* b */\n```\n*/\nfn f<'a>(x: &'a str) {}"),
+    ("rust", 'let s = r#"\n```\n"\n"#;'),
+    ("java", 'String s = """\n```java\n```\n""" + \'"\';'),
+    ("kotlin", 'val s = """\n```\n""".trim()'),
+    ("csharp", 'var s = @"\n```\n";'),
+    ("swift", 'let s = """\n```\n"""'),
+    ("go", "s := `\nhere:\n` + x"),
+    ("javascript", "/*\n```js\nf()\n```\n*/\nfunction f() {}"),
+    ("typescript", "const s = `\n\\`\\`\\`\n`;"),
+    ("c", "/*\n```\n*/\nint x = '\"';"),
+    ("cpp", 'auto s = R"md(\n```\n)md";'),
+    ("sql", "-- it's\nselect 'a\n```\n''b';"),
+    ("lua", "--[[\n```\n]]\nlocal s = [==[\n```\n]==]"),
+    ("haskell", "{- a {- b -}\n```\n-}\nx' = 1"),
+    ("perl", "my $s = <<~'MD';\n```\n  MD\nprint $s;\n=pod\n```\n=cut\nprint 1;"),
+    ("r", "s <- r\"(\n```\n)\"\nx <- 'a\n```\n'"),
+    ("scala", 'val s = """\n```\n"""'),
+]
+
+
+@pytest.mark.parametrize(("name", "code"), ELSEWHERE)
+def test_fences_in_strings_and_comments_of_other_languages_are_their_own(name: str, code: str):
+    language = named(name)
+    for text in (f"{code}\n```\nDone.", f"Here it is:\n\n```{name}\n{code}\n```\nIt's done."):
+        cuts = [reply.cut(text[:end], language) for end in range(len(text) + 1)]
+        assert cuts[-1].finished
+        assert all(cut == cuts[-1] for cut in cuts if cut.finished)
+        assert reply.chunk(text, "", language) == code
+
+
+def test_what_only_looks_like_a_string_holds_nothing_up():
+    assert reply.chunk("x=$((1<<y))\n```\nDone.", "", named("bash")) == "x=$((1<<y))"
 
 
 @pytest.mark.parametrize(("before", "text", "code"), REPETITIONS.values(), ids=REPETITIONS.keys())

@@ -3,11 +3,15 @@
 import ast
 import keyword
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from mtchat.core.language import PYTHON, Language
 from mtchat.core.names import tree
+from mtchat.prompting import signs, spans
 from mtchat.prompting.family import Cut
+from mtchat.prompting.spans import START, State
 
 LITERAL = re.compile(
     r"""(?P<long>\"{3}|'{3})(?:\\.|(?!(?P=long)).)*+(?P=long)?   # to its end, or to the end of the text
@@ -19,7 +23,19 @@ LITERAL = re.compile(
 FENCE = re.compile(r"`{3,}|^[ \t>.]*~{3,}")
 OWN_LINE = re.compile(r"^[ \t>]*(?:`{3,}|~{3,})")  # a fence where the strings of a language are not known
 PYTHON_BLOCK = r"i?py"
-PROMPT = re.compile(r"[ \t]*(?:(?:>>>|\.\.\.)(?: |$))+")
+LABELS, LONGEST_LABEL = 3, 100
+NAME = re.compile(r"[\w./\\+#-]+:?|\w+ \d+[.:]?|\(\w+\)")  # of a file, a language or a step
+THINKS = r"(?:think|thinking|thoughts?|reasoning|reflection|scratchpad)"
+THOUGHTS = 8
+THOUGHT = re.compile(rf"^[ \t]*<({THINKS})>", re.MULTILINE)
+ANSWERS = r"(?:answer|output|response|solution|code)"
+MARK = (  # that a chat template puts around turns
+    r"<\|(?:im_start|start_header_id)\|>\w*|<\|[\w-]{2,40}\|>|<｜[^｜\n]{2,40}｜>|\[/?INST\]|</?s>|<</?SYS>>|<(?:start|end)_of_turn>"
+)
+TAGS = rf"(?P<thought></{THINKS}>)|(?P<mark>{MARK}|^[ \t]*(?:</ANY>|<{THINKS}>))|(?P<opens>^[ \t]*<ANY>)"
+TAG = re.compile(TAGS.replace("ANY", r"[A-Za-z][\w.-]*"))
+TAG_ELSEWHERE = re.compile(TAGS.replace("ANY", ANSWERS))
+PROMPT = re.compile(r"[ \t]*(?:(?:>>>|\.\.\.)(?:[ \t]|$))+")
 WORD = re.compile(r"\w+(?:['’]\w+)*|\S")
 GRAMMAR = {*keyword.kwlist, *keyword.softkwlist, "type"}
 PYTHON_2 = re.compile(r"^\s*(?:print|exec)\b")  # statements there, so for the run to complain of
@@ -36,29 +52,137 @@ SHAPE = re.compile(
 def cut(text: str, language: Language = PYTHON) -> Cut:
     """The first block in the language of a reply whose own opening fence is already in the context.
 
-    Until a fence comes, the text is code. The first fence ends it, unless no code stands before it: then
-    the fence opens the block. Blocks of other languages are passed over, and strings may hold fences.
+    Until a fence comes, the text is code. The first fence ends it, unless no code stands before it, or only a
+    name, as of a file: then the fence opens the block. Blocks of other languages are passed over, and strings
+    may hold fences. What a model thinks, its own tags and the marks of its turns are no part of the code.
     """
-    text = re.sub(r"\r\n?", "\n", text)
+    return reading(answered(re.sub(r"\r\n?", "\n", text), language), language).cut
+
+
+@dataclass
+class Reading:
+    """What has been read of a reply: `label` is code before a fence that may only have named what follows."""
+
+    code: list[str] = field(default_factory=list)
+    label: list[str] = field(default_factory=list)
+    state: State = START
+    found: bool = False
+    foreign: bool = False
+    finished: bool = False
+
+    @property
+    def cut(self) -> Cut:
+        return Cut("" if self.foreign else "\n".join(self.code or self.label), self.finished)
+
+    def begin(self, foreign: bool = False) -> None:
+        """What was read so far is not the code."""
+        self.code, self.label, self.found, self.foreign, self.state = [], [], False, foreign, START
+
+    def end(self, last: str = "") -> "Reading":
+        self.code, self.finished = self.label or [*self.code, last], True
+        return self
+
+
+def reading(text: str, language: Language, strings: bool = True) -> Reading:
+    """A reply read line by line, up to where its code ends; with or without other languages' `strings`."""
     fences, bares = (FENCE, masked(text)) if language.runs else (OWN_LINE, text)
+    tags = TAG if language.runs else TAG_ELSEWHERE
     lines = list(zip(text.split("\n"), bares.split("\n"), strict=True))
-    code: list[str] = []
-    found = foreign = False
+    now = Reading()
     for number, (line, bare) in enumerate(lines):
+        last = number == len(lines) - 1
+        if not now.foreign:
+            if strings and not language.runs and in_code(bare, now, language):
+                bare, now.state = spans.masked(bare, language, now.state)
+            bare, end = past_marks(bare, now, fences, tags, language)
+            line = line[len(line) - len(bare) :]
+            if end < len(bare):
+                return now.end(line[:end])
         fence = fences.search(bare)
         head = bare if fence is None else bare[: fence.start()]
-        found = found or is_code(head, language)
-        if fence is None:
-            code.append(line)
-        elif foreign:
-            found, foreign, code = False, False, []
-        elif found:
-            return Cut("\n".join([*code, line[: fence.start()]]), finished=True)
-        elif number == len(lines) - 1:
-            return Cut("", finished=False)
-        elif "`" not in bare[fence.end() :]:
-            foreign, code = not opens(bare[fence.end() :], language), []
-    return Cut("" if foreign else "\n".join(code), finished=False)
+        words = "" if fence is None else bare[fence.end() :].strip()
+        if now.foreign:
+            if fence is not None:
+                now.begin()
+        elif now.label:
+            if last or not (head + words).strip():
+                continue
+            if words and not head.strip():
+                now.begin(foreign=not opens(words, language))
+            elif is_code(head, language) and fence is None:
+                now.begin()
+                now.found, now.code = True, [line]
+            else:
+                return now.end()
+        elif fence is None:
+            if not (now.code or last) and head.strip().lower() in language.names:
+                continue  # the word that the fence has already
+            now.found = now.found or is_code(head, language)
+            now.code.append(line)
+        elif now.found or is_code(head, language):
+            code = [*now.code, line[: fence.start()]]
+            if not labels(code, language):
+                return now.end(line[: fence.start()])
+            now.begin(foreign=bool(words) and not opens(words, language) and not last)
+            if last or not words:
+                now.label = code
+        elif last:
+            now.begin()
+        elif "`" not in words:
+            now.begin(foreign=not opens(words, language))
+    return now
+
+
+def in_code(line: str, now: Reading, language: Language) -> bool:
+    """Whether strings and comments are looked for on a line: in prose an apostrophe opens none."""
+    if now.state.open:
+        return True
+    begins = now.found or is_code(line, language) or line.lstrip().startswith(language.sign)
+    return begins and OWN_LINE.match(line) is None
+
+
+def past_marks(
+    bare: str, now: Reading, fences: re.Pattern[str], tags: re.Pattern[str], language: Language
+) -> tuple[str, int]:
+    """What is of a masked line after the marks with no code before them, and where a mark ends the code.
+
+    Such are marks of the turn before, the tag that opens an answer, a thought that began in the context.
+    """
+    while True:
+        fence, mark = fences.search(bare), tags.search(bare)
+        if mark is None or (fence is not None and fence.start() < mark.start()):
+            return bare, len(bare)
+        if mark["thought"]:
+            now.begin()
+        elif now.found or now.label or is_code(bare[: mark.start()], language):
+            return bare, len(bare) if mark["opens"] else mark.start()
+        bare = bare[mark.end() :]
+
+
+def labels(code: Sequence[str], language: Language) -> bool:
+    """Whether lines of code only name what a fence below them opens: files, steps, languages."""
+    said = [line for line in code if line.strip()]
+    if len(said) > LABELS or any(len(line) > LONGEST_LABEL for line in said):
+        return False
+    if language.runs and tree("\n".join(code)) is not None:
+        return signs.inert("\n".join(code))
+    if language.runs:
+        return all(map(signs.inert, said))
+    return all(NAME.fullmatch(line.strip()) for line in said)
+
+
+def answered(text: str, language: Language) -> str:
+    """A reply without what its model thought before the code, in tags; a thought may never end."""
+    for _ in range(THOUGHTS):
+        opened = THOUGHT.search(text)
+        if opened is None:
+            break
+        before = text[: opened.start()]
+        if any(is_code(line, language) for line in masked(before).split("\n")):
+            break
+        ended = re.compile(rf"</{opened[1]}>[ \t]*\n?").search(text, opened.end())
+        text = before + (text[ended.end() :] if ended else "")
+    return text
 
 
 def opens(words: str, language: Language) -> bool:
@@ -72,17 +196,23 @@ def chunk(text: str, before: str, language: Language = PYTHON) -> str:
 
     A reply without code is kept as comments.
     """
-    lines = cut(text, language).code.split("\n")
+    text = answered(re.sub(r"\r\n?", "\n", text), language)
+    read = reading(text, language)
+    if read.state.open and not read.finished:  # a string without an end, or what only looked like one
+        read = reading(text, language, strings=False)
+    lines = read.cut.code.split("\n")
     while lines and lines[-1].strip() in ("", "`", "``", "~", "~~"):  # a fence that was being written
         lines.pop()
     code = "\n".join(lines)
     if not code.strip():
-        said = (line for line in text.splitlines() if FENCE.search(line) is None)
+        said = (line for line in text.split("\n") if FENCE.search(line) is None)
         code = "\n".join(comment(line, language.sign) for line in said)
     if not language.runs and not any(is_code(line, language) for line in code.split("\n")):
         code = "\n".join(comment(line, language.sign) for line in code.split("\n"))
     if language.runs and tree(code) is None:
-        code = dedented(commented(unprompted(code)))
+        code = mended(code)
+    if language.runs and tree(code) is None:
+        code = mended(dedented(commented(unprompted(code))))
     return without(before, code.strip("\n").rstrip(), language)
 
 
@@ -99,7 +229,7 @@ def is_code(bare: str, language: Language = PYTHON) -> bool:
     if not language.runs:
         line = bare.strip()
         return bool(line) and not line.startswith(language.sign) and SHAPE.fullmatch(line) is None
-    return bool(bare.strip(" \t#>")) and not is_prose(bare)
+    return bool(bare.strip(" \t\f\v#>")) and not is_prose(bare)
 
 
 def is_prose(bare: str) -> bool:
@@ -109,7 +239,9 @@ def is_prose(bare: str) -> bool:
     """
     plain = [word[0].isalpha() and word not in GRAMMAR for word in WORD.findall(PYTHON_2.sub("", bare))]
     beside = any(one and two for one, two in pairwise(plain))
-    return beside or bool(FOREIGN.search(bare) or SHAPE.fullmatch(bare.strip()))
+    if beside or SHAPE.fullmatch(bare.strip()):
+        return True
+    return FOREIGN.search(bare) is not None and not signs.acts(bare)
 
 
 def comment(line: str, sign: str = PYTHON.sign) -> str:
@@ -121,6 +253,13 @@ def commented(code: str) -> str:
     """Code with its lines of prose made comments."""
     lines = zip(code.split("\n"), masked(code).split("\n"), strict=True)
     return "\n".join(comment(line) if is_prose(bare) else line for line, bare in lines)
+
+
+def mended(code: str) -> str:
+    """Code with odd signs made those that they stand for; as it is where Python does not read it then."""
+    lines = zip(code.split("\n"), masked(code).split("\n"), strict=True)
+    text = "\n".join(signs.mended(line, bare) for line, bare in lines)
+    return code if tree(text) is None else text
 
 
 def unprompted(code: str) -> str:
