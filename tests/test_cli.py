@@ -21,6 +21,7 @@ from mtchat.core.turn import INTERRUPTED, Turn
 from mtchat.errors import ExitCode, ModelError, SandboxError
 from mtchat.repl.view import View
 from mtchat.sandbox import sandbox
+from mtchat.starter import catalogue
 from mtchat.store import Log, load
 from tests.shell import mtchat
 
@@ -471,3 +472,19 @@ def test_a_script_with_several_tries_takes_what_most_do_and_asks_nobody(
         settings = Settings(policy="plain", n=3, ask="always")
         assert play(Script(["say"], True, False, "", settings), log, model, REAL, view) == ExitCode.DONE
     assert capsys.readouterr().out == "1\n"
+
+
+def test_removing_a_starter_takes_its_converted_copy_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    models, converted = cache / "mtchat" / "models", cache / "mtchat" / "converted"
+    content = catalogue.find("starter-small").sha256[:16]
+    for folder in (models, converted / f"{content}-native-1", converted / f"{'0' * 16}-native-1"):
+        folder.mkdir(parents=True)
+        (folder / "weights.bin").write_bytes(bytes(3 << 20))
+    (converted / f"{content}-native-1.seen.npz").write_bytes(b"x")
+    ended = mtchat(tmp_path, "models", "remove", "starter-small")
+    assert ended.stdout == "removed starter-small and its converted copy: 3 MiB freed\n"
+    assert [each.name for each in converted.iterdir()] == [f"{'0' * 16}-native-1"]

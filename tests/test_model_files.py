@@ -324,7 +324,7 @@ def test_a_safetensors_table_that_is_not_true_is_refused(tmp_path: Path, table: 
     path = tmp_path / "model.safetensors"
     path.write_bytes(len(table).to_bytes(8, "little") + table.encode() + bytes(16))
     for read in (read_safetensors, parameters):
-        with pytest.raises(ModelError, match=r"model\.safetensors is not a safetensors file"):
+        with pytest.raises(ModelError, match=r"model\.safetensors (is not a safetensors file|ends before)"):
             read(path)
 
 

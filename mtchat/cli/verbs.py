@@ -159,8 +159,8 @@ def models(args: argparse.Namespace) -> int:
         for name in args.names:
             freed = cache.remove(name, cache.folder())
             copies = conversions.remove(wiring.converted(), catalogue.find(name).sha256)
-            also = f", {copies / 2**20:.0f} MiB of them of its converted copy" if copies else ""
-            view.line(f"removed {name}: {(freed + copies) / 2**20:.0f} MiB freed{also}")
+            also = " and its converted copy" if copies else ""
+            view.line(f"removed {name}{also}: {(freed + copies) / 2**20:.0f} MiB freed")
     else:
         for row in cache.status(cache.folder()):
             view.line(

@@ -229,6 +229,8 @@ def read_safetensors(file: Path) -> dict[str, Entry]:
         return {
             name: entry(name, each, 8 + size, whole) for name, each in table.items() if name != "__metadata__"
         }
+    except EOFError as error:
+        raise ModelError(f"{file} ends before its weights do; fetch it again") from error
     except (ValueError, RecursionError) as error:
         raise ModelError(
             f"{file} is not a safetensors file that can be read ({str(error)[:200]}); fetch it again"
@@ -236,16 +238,19 @@ def read_safetensors(file: Path) -> dict[str, Entry]:
 
 
 def entry(name: str, found: object, start: int, whole: int) -> Entry:
-    """An entry of the table of a file of so many bytes, whose tensors begin at `start`."""
+    """An entry of the table of a file of so many bytes, whose tensors begin at `start`.
+
+    ValueError where it is not true, EOFError where the file ends too early.
+    """
     facts = found if isinstance(found, dict) else {}
     kind, shape, places = facts.get("dtype"), numbers(facts.get("shape")), numbers(facts.get("data_offsets"))
     if not isinstance(kind, str) or shape is None or places is None or len(places) != 2:
         raise ValueError(f"the entry of {name[:80]!r} is damaged")
     first, last = places
-    if not first <= last <= whole - start:
-        raise ValueError(f"it ends before its weights do, in {name[:80]!r}")
+    if last > whole - start:
+        raise EOFError
     size = WIDTHS.get(kind, 0) * prod(shape)
-    if kind in WIDTHS and last - first != size:
+    if first > last or (kind in WIDTHS and last - first != size):
         raise ValueError(f"{name[:80]!r} has {last - first} bytes, and by its shape {size}")
     return Entry(kind, shape, start + first, start + last)
 

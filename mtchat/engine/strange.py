@@ -24,7 +24,7 @@ def refuse(file: Path, magic: bytes = b"") -> None:
     """ModelError where a file is not an ordinary one with weights; nothing is read from pipes and devices."""
     start = beginning(file)
     if not start:
-        raise ModelError(f"{file} is not a {kind(file)} file that can be read (it is empty); fetch it again")
+        raise ModelError(f"{file} is not a {kind(file)} that can be read (it is empty); fetch it again")
     if start.startswith(POINTER):
         raise ModelError(
             f"{file} is only a Git LFS pointer to the weights; run `git lfs pull` there, or fetch it again"
@@ -58,7 +58,7 @@ def beginning(file: Path) -> bytes:
 
 
 def kind(file: Path) -> str:
-    return {".gguf": "GGUF", ".safetensors": "safetensors"}.get(file.suffix, "weight")
+    return {".gguf": "GGUF file", ".safetensors": "safetensors file"}.get(file.suffix, "file of weights")
 
 
 def unfit(facts: Mapping[str, object]) -> str:

@@ -113,14 +113,17 @@ def contents(config: Mapping[str, object], tensors: Tensors) -> Mapping[str, Con
 
 def layer_of(shape: Shape, blocks: int, tensors: Tensors, name: str) -> dict[str, Content]:
     width, feed = shape.width, shape.feed
+    norm = {
+        "attention_norm": vector(tensors, f"{name}.ln_1.weight", width),
+        "attention_shift": vector(tensors, f"{name}.ln_1.bias", width),
+    }
     joint = reader(tensors, f"{name}.attn.qkv_proj.weight", (3 * width, width))
     attended = reader(tensors, f"{name}.attn.out_proj.weight", (width, width))
     fed = reader(tensors, f"{name}.mlp.fc_out.weight", (width, feed))
     parts = ("query", "key", "value")
     thirds = {part: quantised(width, width, partial(third, joint, blocks, part)) for part in parts}
     return {
-        "attention_norm": vector(tensors, f"{name}.ln_1.weight", width),
-        "attention_shift": vector(tensors, f"{name}.ln_1.bias", width),
+        **norm,
         **thirds,
         "up": matrix(tensors, f"{name}.mlp.fc_in.weight", feed, width),
         "up_bias": vector(tensors, f"{name}.mlp.fc_in.bias", feed),

@@ -86,7 +86,7 @@ def open_model(
         fingerprint=fingerprint,
         precision=QUANTISED,
         licence=licence,
-        notes=tuple(filter(None, (*notes, licences.note(licence)))),
+        notes=tuple(filter(None, (rounding(decoder), *notes, licences.note(licence)))),
         marks=frozenset(tokenizer.added_tokens_encoder),
     )
 
@@ -96,6 +96,12 @@ def open_model(
     guesser = drafter(draft, decoder, cache, report)
     configs = [SimpleNamespace(**facts(path / each)) for each in CONFIGS]
     return Engine(decoder, tokenizer, card, configs=configs, drafter=guesser, closing=close)
+
+
+def rounding(decoder: "NativeDecoder") -> str:
+    """What a user is told where weights are not computed as a file holds them."""
+    kinds = " and ".join(decoder.model.weights.rounded)
+    return kinds and f"its {kinds} weights are rounded to 8 bits; --precision float32 takes them as they are"
 
 
 def drafter(
@@ -132,12 +138,13 @@ def laid_out(path: Path, files: Sequence[Path], fingerprint: str, cache: Path, r
         if path.is_file():
             header = read_gguf(path)
             architecture, shape, contents = qwen2.NAME, qwen2.shape_of(header), qwen2.contents(path, header)
+            rounded = qwen2.rounded(header)
         else:
             config = config_of(path)
             architecture, shape = codegen.NAME, codegen.shape_of(config)
-            contents = codegen.contents(config, tensors(files))
+            contents, rounded = codegen.contents(config, tensors(files)), []
         need_space(part, weights.plan(contents)[1])
-        weights.write(part, architecture, shape, contents, report)
+        weights.write(part, architecture, shape, contents, report, rounded)
         conversions.record(part, made)
         report("reading the vocabulary, once", None)
         save_tokenizer(path, part, cache, report)

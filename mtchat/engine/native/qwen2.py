@@ -144,6 +144,13 @@ def sources(shape: Shape, header: Header) -> Iterator[tuple[str, str]]:
     yield "embedding", EMBEDDING
 
 
+def rounded(header: Header) -> list[str]:
+    """The types of the matrices that are not held as the file has them."""
+    used = {source for _, source in sources(shape_of(header), header)}
+    matrices = (header.tensors[name] for name in used if len(header.tensors[name].shape) == 2)
+    return sorted({type_name(each) for each in matrices if kind_of(each) != KINDS.get(type_name(each))})
+
+
 def contents(file: Path, header: Header) -> Mapping[str, Content]:
     """What is to be written for a GGUF file; what it has once is one content under two names."""
     raw = numpy.memmap(file, numpy.uint8, "r")

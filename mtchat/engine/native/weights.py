@@ -4,7 +4,7 @@ import json
 import math
 import mmap
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -66,12 +66,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Weights:
-    """A mapped model."""
+    """A mapped model; its weights of the types `rounded` are held as the nearest 8-bit values."""
 
     architecture: str
     shape: Shape
     parts: dict[str, Part]
     data: NDArray[numpy.uint8]
+    rounded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,12 @@ def plan(contents: Mapping[str, Content]) -> tuple[dict[Content, Part], int]:
 
 
 def write(
-    folder: Path, architecture: str, shape: Shape, contents: Mapping[str, Content], report: Report
+    folder: Path,
+    architecture: str,
+    shape: Shape,
+    contents: Mapping[str, Content],
+    report: Report,
+    rounded: Sequence[str] = (),
 ) -> None:
     """Lay weights out in a folder; a content under two names is there once."""
     placed, size = plan(contents)
@@ -118,6 +124,7 @@ def write(
         "format": FORMAT,
         "architecture": architecture,
         "shape": asdict(shape),
+        "rounded": list(rounded),
         "parts": {name: asdict(placed[content]) for name, content in contents.items()},
     }
     (folder / TABLE).write_text(json.dumps(table), "utf-8")
@@ -130,8 +137,9 @@ def read(folder: Path) -> Weights:
         parts = {name: Part(**part) for name, part in table["parts"].items()}
         sizes = {"rotary": table["shape"]["head"], **table["shape"]}  # older tables do not have it
         shape, architecture = Shape(**sizes), str(table["architecture"])
+        rounded = tuple(map(str, table.get("rounded", ())))
         with (folder / BYTES).open("rb") as stream:
             mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"the weights in {folder} are damaged ({error}); delete that folder") from error
-    return Weights(architecture, shape, parts, numpy.frombuffer(mapped, numpy.uint8))
+    return Weights(architecture, shape, parts, numpy.frombuffer(mapped, numpy.uint8), rounded)
