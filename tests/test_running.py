@@ -177,7 +177,7 @@ def test_a_reopened_session_says_what_is_not_attached_any_more(tmp_path: Path) -
     [
         ("nothing.csv", "cannot read .*nothing.csv"),
         ("*.nothing", r"no file matches \*.nothing"),
-        (".", "is a folder; attach the files in it"),
+        ("empty", "there is no file in .*empty"),
         ("'a", "no closing quotation"),
         ("-d", "let which file go"),
         ("-d x", "'x' is not attached; no file is"),
@@ -186,9 +186,25 @@ def test_a_reopened_session_says_what_is_not_attached_any_more(tmp_path: Path) -
 def test_what_cannot_be_attached_is_an_error_that_says_why(
     tmp_path: Path, argument: str, message: str
 ) -> None:
+    (tmp_path / "empty").mkdir()
     desk, _ = begun(tmp_path)
     with pytest.raises(UsageError, match=message):
         dispatch(desk, f"/attach {argument}")
+
+
+def test_an_attached_folder_is_shown_and_let_go_as_one(tmp_path: Path) -> None:
+    (tmp_path / "shapes" / "data").mkdir(parents=True)
+    (tmp_path / "shapes" / "area.py").write_text("x = 1\n")
+    (tmp_path / "shapes" / "data" / "sizes.csv").write_text("1,2\n")
+    desk, _ = begun(tmp_path)
+    dispatch(desk, "/attach shapes")
+    assert "shapes/, 2 files, 10 bytes: the program opens it as 'shapes/area.py'\n" in said(desk)
+    dispatch(desk, "/attach")
+    row = said(desk).splitlines()[-1].split()
+    assert row[:5] == ["shapes/", "2", "files,", "10", "bytes"]
+    assert row[-1].endswith("shapes")
+    dispatch(desk, "/attach -d shapes")
+    assert desk.session.attached == ()
 
 
 def left(desk: Desk) -> Outcome:

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from mtchat.core.given import Given
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Chunk, Program
+from mtchat.core.session import Session
 from mtchat.core.settings import Limits
 from mtchat.sandbox import sandbox
 from mtchat.sandbox.inside import script
 from mtchat.sandbox.interpreter import beside
 from mtchat.sandbox.warm.worker import Worker
+from mtchat.store import attach
 from tests.battery.tiers import tier
 
 LIMITS = Limits(seconds=20.0, memory_mib=512)
@@ -94,6 +97,29 @@ def test_a_python_that_a_program_starts_is_its_own_with_its_packages(call: str, 
     look = "LOOK = 'import sys; print(any(each.endswith(\"-packages\") for each in sys.path))'\n"
     outcome = play(file(f"import subprocess, sys\n{look}{call}"), kind)
     assert (outcome.stdout, outcome.error) == (f"{sys.prefix if said == 'prefix' else said}\n", "")
+
+
+@pytest.mark.parametrize("kind", ["T1", "T2"])
+def test_a_package_that_is_attached_keeps_its_layout(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "shapes" / "data").mkdir(parents=True)
+    (tmp_path / "shapes" / "__init__.py").write_text("")
+    (tmp_path / "shapes" / "area.py").write_text(
+        "from pathlib import Path\ndef side():\n    return (Path(__file__).parent / 'data/n').read_text()\n"
+    )
+    (tmp_path / "shapes" / "data" / "n").write_text("3")
+    given = Given(files=attach(Session(), [tmp_path / "shapes"], 1).attached)
+    where = tier(kind)
+    if where.choice is None:
+        pytest.skip(f"no {where.backend} here: {where.reason}")
+    code = "from shapes import area\nprint(area.side())\nopen('shapes/data/m', 'w').close()"
+    outcome = sandbox.run_in(where.choice, turns(code), LIMITS, given=given)
+    assert (outcome.stdout, outcome.error) == ("3\n", "")
+    assert [each.path for each in outcome.files] == ["shapes/data/m"]
+    if kind == "T1":
+        with Worker() as worker:
+            assert worker.run(turns(code), LIMITS, given=given).stdout == "3\n"
+            again = worker.run(turns(code, "print(area.side())"), LIMITS, given=given)
+        assert (again.outputs[-1], again.resumed) == ("3\n", 1)
 
 
 def test_a_pth_file_adds_the_folders_that_the_sandbox_shows(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ def play(*codes: str, given: Given | None = None, limits: Limits = LIMITS) -> Ou
     return sandbox.run(Program(chunks), limits, given=given or Given())
 
 
+HERE = Path(remedy.__file__).parents[1]
 PARSER = "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('n', type=int)\n"
 WRAPPED = """\
 class LibraryError(Exception):
@@ -185,4 +186,6 @@ def test_a_missing_package_is_installed_where_mtchat_runs_and_a_module_of_mine_i
     assert told["helper"] == "--attach helper.py gives it yours"
     assert told["parts"] == "--attach parts gives it yours"
     assert told["cv2"].endswith(" -m pip install opencv-python-headless installs it")
+    mine = remedy.in_shell(failed(world.PACKAGE, "mtchat"), settings, folder=tmp_path)
+    assert mine == f"it is installed from {HERE}, which programs do not see; --attach {HERE} gives a copy"
     assert told["winreg"] == "winreg is a part of Python that this Python was built without"

@@ -38,7 +38,6 @@ def test_one_that_is_attached_again_is_taken_as_it_is_now(data: Path) -> None:
     ("name", "message"),
     [
         ("missing.csv", "cannot read .*missing.csv: No such file"),
-        ("folder", "folder is a folder; attach the files in it"),
         ("pipe", "pipe is not a regular file"),
         ("nul\0", "cannot read .*null|embedded null"),
         ("folder/data.csv", "two files cannot both be 'data.csv' for the program"),
@@ -96,3 +95,61 @@ def test_a_session_file_of_somebody_else_gives_programs_none_of_my_files(data: P
     elsewhere = attach(Session(), [data], 1).attached[0]
     outside = replace(elsewhere, name="../../outside")
     assert [file.name for file in checked(Session(attached=(outside,)))[0].attached] == ["data.csv"]
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A package with parts, and beside them what no program is meant to get."""
+    folder = tmp_path / "shapes"
+    for path, text in {
+        "__init__.py": "from shapes.area import area\n",
+        "area.py": "def area(n):\n    return n * n\n",
+        "data/sizes.csv": "1,2\n",
+        "__pycache__/area.pyc": "x",
+        ".git/config": "x",
+        "env/pyvenv.cfg": "x",
+    }.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    (folder / "link").symlink_to("/etc/passwd")
+    os.mkfifo(folder / "pipe")
+    return folder
+
+
+INSIDE = ["shapes/__init__.py", "shapes/area.py", "shapes/data/sizes.csv"]
+
+
+def test_a_folder_is_attached_with_the_places_of_its_files_and_let_go_as_one(
+    package: Path, data: Path
+) -> None:
+    session = attach(Session(), [package, data], 1)
+    assert sorted(file.name for file in session.attached) == ["data.csv", *INSIDE]
+    assert [file.name for file in detach(session, ["shapes"]).attached] == ["data.csv"]
+    assert len(detach(session, ["shapes/area.py"]).attached) == 3
+    with pytest.raises(UsageError, match=r"'shape' is not attached; there are: shapes, data.csv"):
+        detach(session, ["shape"])
+
+
+def test_the_files_of_a_folder_keep_their_places_in_a_session_that_is_opened_again(package: Path) -> None:
+    path = package.parent / "one.jsonl"
+    with Log.open(path) as log:
+        log.write(attach(Session(), [package], 1), "attach")
+    again, notices = checked(load(path))
+    assert ([file.name for file in again.attached], notices) == (INSIDE, ())
+
+
+def test_a_name_that_is_not_the_files_own_is_not_taken_from_a_record(data: Path) -> None:
+    told = attach(Session(), [data], 1).attached[0]
+    for name in ("../data.csv", "other/data.csv", "/data.csv", ""):
+        session, _ = checked(Session(attached=(replace(told, name=name),)))
+        assert [file.name for file in session.attached] == ["data.csv"]
+
+
+def test_a_folder_without_files_or_with_too_many_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "many").mkdir()
+    for number in range(1001):
+        (tmp_path / "many" / str(number)).touch()
+    for name, message in (("empty", "no file in .*empty"), ("many", "more than 1000 files")):
+        with pytest.raises(UsageError, match=message):
+            attach(Session(), [tmp_path / name], 1)

@@ -150,7 +150,7 @@ def attach_option(parser: Parser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="give the program a copy of a file in its work folder",
+        help="give the program a copy of a file, or of a folder with its files, in its work folder",
     )
 
 

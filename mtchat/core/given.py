@@ -8,6 +8,7 @@ from pathlib import PurePath
 class Attached:
     """A file of the user's that runs get a copy of: its name in the work folder, and where it is.
 
+    The name of a file that came with its folder is a path that begins with the folder's, as in pkg/part.py.
     `size` in bytes and `sha256` are as they were when it was attached.
     """
 

@@ -1,5 +1,6 @@
 """What the user can do about a run that was stopped, or that asked for what it was not given."""
 
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -70,9 +71,24 @@ def package(module: str, ways: Ways) -> str:
     for name in (f"{module}.py", module):
         if (ways.folder / name).exists() and (ways.folder / name).resolve() != Path(sys.prefix):
             return f"{ways.attach} {name} gives it yours"
+    if editable := elsewhere(module):
+        where = f"it is installed from {editable}, which programs do not see"
+        return f"{where}; {ways.attach} {editable} gives a copy"
     if module in sys.stdlib_module_names:
         return f"{module} is a part of Python that this Python was built without"
     return f"{installer(ways.python)} {world.installs(module)} installs it"
+
+
+def elsewhere(module: str) -> str:
+    """Where a module lies that is installed as editable, among the user's own files."""
+    try:
+        spec = find_spec(module)
+    except (ImportError, ValueError):
+        return ""
+    if spec is None or not spec.origin or not Path(spec.origin).is_file():
+        return ""
+    path = Path(spec.origin)
+    return shlex.quote(str(path.parent if path.name == "__init__.py" else path))
 
 
 def installer(python: str) -> str:

@@ -4,7 +4,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +72,8 @@ def deliver(files: tuple[Attached, ...], work: int, user: int = 0) -> None:
         try:
             with open(os.open(file.path, GIVEN), "rb") as source:
                 left = size_of(source.fileno())
-                copy = os.open(plain(file.name), WRITE, 0o644, dir_fd=work)
+                with above(file.name, work, user) as (folder, name):
+                    copy = os.open(name, WRITE, 0o644, dir_fd=folder)
                 with open(copy, "wb") as target:
                     while data := source.read(min(left, COPY_BYTES)):
                         left -= target.write(data)
@@ -92,21 +93,50 @@ def size_of(descriptor: int) -> int:
     return status.st_size
 
 
-def plain(name: str) -> str:
-    """A name in the work folder itself; a session file from somebody else may say anything."""
-    if "/" in name or name in ("", ".", ".."):
-        raise OSError(0, f"{name!r} is not a plain name")
-    return name
+@contextmanager
+def above(path: str, work: int, user: int = 0) -> Iterator[tuple[int, str]]:
+    """The open folder that a path in the work folder leads to, made where it is missing, and the name in it.
+
+    A session file from somebody else may say anything, so no part of it may lead elsewhere.
+    """
+    *folders, name = plain(path).split("/")
+    here = os.dup(work)
+    try:
+        for folder in folders:
+            with suppress(FileExistsError):
+                os.mkdir(folder, 0o755, dir_fd=here)
+                if user:
+                    os.chown(folder, user, user, dir_fd=here, follow_symlinks=False)
+            there = os.open(folder, FOLDER, dir_fd=here)
+            os.close(here)
+            here = there
+        yield here, name
+    finally:
+        os.close(here)
+
+
+def plain(path: str) -> str:
+    """A path that stays in the work folder."""
+    if any(part in ("", ".", "..") for part in path.split("/")):
+        raise OSError(0, f"{path!r} is not a plain name")
+    return path
 
 
 def unchanged(file: Attached, work: int) -> bool:
     """Whether a file of the user's is still as it was delivered."""
+    *folders, name = file.name.split("/")
+    here = os.dup(work)
     try:
-        given = os.stat(file.path)
-        there = os.stat(file.name, dir_fd=work, follow_symlinks=False)
+        for folder in folders:
+            there = os.open(folder, FOLDER, dir_fd=here)
+            os.close(here)
+            here = there
+        given, now = os.stat(file.path), os.stat(name, dir_fd=here, follow_symlinks=False)
     except OSError:
         return False
-    return (given.st_size, given.st_mtime_ns) == (there.st_size, there.st_mtime_ns)
+    finally:
+        os.close(here)
+    return (given.st_size, given.st_mtime_ns) == (now.st_size, now.st_mtime_ns)
 
 
 def harvest(

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,30 +12,70 @@ from mtchat.core.session import Session
 from mtchat.errors import UsageError
 
 MIB = 2**20
+MOST_FILES = 1000  # of a folder
+MADE = ("__pycache__", "node_modules")
 
 
 def attach(session: Session, paths: Sequence[Path], disk_mib: int) -> Session:
     """The session with these files attached as well: all of them, or an error and none.
 
-    One that is attached already, by the same path, is taken as it is now.
+    A folder stands for the files in it, which keep their places below its name. One that is attached already,
+    by the same path, is taken as it is now.
     """
     files = {file.path: file for file in session.attached}
-    for path in (Path(os.path.abspath(each)) for each in paths):
-        files[path] = Attached(path.name, path, size_of(path))
+    for path, name in each_file(paths):
+        files[path] = Attached(name, path, size_of(path))
         check_name(files[path], tuple(files.values()))
         check_room(tuple(files.values()), disk_mib)
         files[path] = measured(files[path])
     return replace(session, attached=tuple(files.values()))
 
 
+def each_file(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    """Each file with the name that programs see; of a folder all that are below it."""
+    for path in (Path(os.path.abspath(each)) for each in paths):
+        if path.is_dir():
+            yield from files_of(path)
+        else:
+            yield path, path.name
+
+
+def files_of(folder: Path) -> list[tuple[Path, str]]:
+    """The regular files below a folder, in order, with their names; what is set aside or a link is not."""
+    found: list[tuple[Path, str]] = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not is_aside(Path(place, name)))
+        for path in (Path(place, name) for name in sorted(names)):
+            if not is_aside(path) and stat.S_ISREG(path.lstat().st_mode):
+                found.append((path, str(path.relative_to(folder.parent))))
+        if len(found) > MOST_FILES:
+            raise UsageError(
+                f"{folder} has more than {MOST_FILES} files; attach the folders in it that are needed"
+            )
+    if not found:
+        raise UsageError(f"there is no file in {folder}")
+    return found
+
+
+def is_aside(path: Path) -> bool:
+    """Whether it is hidden, made by a tool from the rest, or an environment with packages."""
+    return path.name.startswith(".") or path.name in MADE or (path / "pyvenv.cfg").exists()
+
+
 def detach(session: Session, names: Sequence[str]) -> Session:
-    """The session without the files that programs see under these names."""
-    known = [file.name for file in session.attached]
+    """The session without the files that programs see under these names, or below these folders."""
+    held = {name: [file for file in session.attached if is_of(file, name)] for name in names}
+    known = list(dict.fromkeys(file.name.partition("/")[0] for file in session.attached))
     for name in names:
-        if name not in known:
+        if not held[name]:
             there = f"there are: {', '.join(known)}" if known else "no file is"
             raise UsageError(f"{name!r} is not attached; {there}")
-    return replace(session, attached=tuple(file for file in session.attached if file.name not in names))
+    gone = {file.name for files in held.values() for file in files}
+    return replace(session, attached=tuple(file for file in session.attached if file.name not in gone))
+
+
+def is_of(file: Attached, name: str) -> bool:
+    return file.name == name or file.name.startswith(name.rstrip("/") + "/")
 
 
 def checked(session: Session) -> tuple[Session, tuple[str, ...]]:
@@ -48,7 +88,7 @@ def checked(session: Session) -> tuple[Session, tuple[str, ...]]:
     for file in session.attached:
         path = Path(file.path)
         try:
-            now = measured(Attached(path.name, path, size_of(path)))
+            now = measured(Attached(name_of(file), path, size_of(path)))
         except UsageError:
             notices.append(f"{file.name} is not attached any more: {path} is gone, or cannot be read")
             continue
@@ -59,6 +99,12 @@ def checked(session: Session) -> tuple[Session, tuple[str, ...]]:
                 f"{file.name} is not attached any more: {path} has changed; attach it again to use it"
             )
     return replace(session, attached=tuple(files)), tuple(notices)
+
+
+def name_of(file: Attached) -> str:
+    """The name that programs see: the end of the file's own path, as long as the record has it."""
+    parts = file.name.split("/")
+    return file.name if Path(file.path).parts[-len(parts) :] == tuple(parts) else Path(file.path).name
 
 
 def present(session: Session) -> tuple[Attached, ...]:
@@ -74,8 +120,6 @@ def size_of(path: Path) -> int:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     except ValueError as error:
         raise UsageError(f"cannot read {str(path)!r}: {error}") from None
-    if stat.S_ISDIR(status.st_mode):
-        raise UsageError(f"{path} is a folder; attach the files in it")
     if not stat.S_ISREG(status.st_mode):
         raise UsageError(f"{path} is not a regular file")
     return status.st_size
@@ -100,6 +144,8 @@ def check_name(file: Attached, files: Sequence[Attached]) -> None:
                 f"two files cannot both be {file.name!r} for the program: {other.path} and {file.path}; "
                 "rename one of them, or let the other go first"
             )
+        if is_of(file, other.name) != is_of(other, file.name) and other.name != file.name:
+            raise UsageError(f"{other.name} and {file.name} cannot both be there: one would be a folder")
 
 
 def check_room(files: Sequence[Attached], disk_mib: int) -> None:

@@ -1,12 +1,17 @@
 """Gives programs a copy of your files: each run finds them in its work folder.
 
-FILE may be a pattern such as data/*.csv. Programs see the name without its folder, and what they change is
-their copy. Without FILE the attached files are listed; -d NAME lets one go. The session keeps the list: a
-file that is gone or has changed when the session is opened again is let go, with a notice.
+FILE may be a pattern such as data/*.csv, or a folder, such as a package, whose files keep their places.
+Programs see the name without what is above it, and what they change is their copy. Without FILE the attached
+files are listed; -d NAME lets one go. The session keeps the list: a file that is gone or has changed when the
+session is opened again is let go, with a notice.
 """
 
+import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from mtchat.core.given import Attached
 from mtchat.errors import UsageError
 from mtchat.repl.desk import Desk
 from mtchat.repl.view import shown, size
@@ -31,9 +36,9 @@ def do(desk: Desk, argument: str) -> None:
         return
     paths = [path for name in names for path in matches(name)]
     desk.keep(attach(desk.session, paths, desk.settings.disk_mib), "attach")
-    for file in desk.session.attached:
-        if file.path.name in {path.name for path in paths}:
-            desk.view.say(f"{file.name}, {size(file)}: the program opens it as {file.name!r}")
+    for name, files in together(desk.session.attached).items():
+        if name.rstrip("/") in {Path(os.path.abspath(path)).name for path in paths}:
+            desk.view.say(f"{name}, {whole(files)}: the program opens it as {files[0].name!r}")
     if desk.session.path:
         desk.view.note("/run runs the program with it")
 
@@ -41,9 +46,27 @@ def do(desk: Desk, argument: str) -> None:
 def listing(desk: Desk) -> None:
     if not desk.session.attached:
         desk.view.say("no file is attached; /attach FILE gives programs a copy of one")
-    rows = [(file.name, size(file), shown(Path(file.path))) for file in desk.session.attached]
-    desk.view.table(rows, (40, 12))
+    rows = []
+    for name, files in together(desk.session.attached).items():
+        depth = files[0].name.count("/") if name.endswith("/") else 0
+        rows.append((name, whole(files), shown(Path(*Path(files[0].path).parts[: -depth or None]))))
+    desk.view.table(rows, (40, 22))
+
+
+def together(attached: Sequence[Attached]) -> dict[str, list[Attached]]:
+    """The attached files by name, those of a folder under the folder's, which ends in /."""
+    found: dict[str, list[Attached]] = {}
+    for file in attached:
+        first, slash, _ = file.name.partition("/")
+        found.setdefault(first + slash, []).append(file)
+    return found
+
+
+def whole(files: Sequence[Attached]) -> str:
+    """How much it is: a file's size, or how many files a folder has and theirs."""
+    room = size(replace(files[0], size=sum(file.size for file in files)))
+    return room if len(files) == 1 and "/" not in files[0].name else f"{len(files)} files, {room}"
 
 
 def complete(desk: Desk) -> list[tuple[str, str]]:
-    return [(f"-d {file.name}", "lets it go") for file in desk.session.attached]
+    return [(f"-d {name.rstrip('/')}", "lets it go") for name in together(desk.session.attached)]
