@@ -16,6 +16,7 @@ import pytest
 from mtchat.core.prompt import Prompt
 from mtchat.core.settings import Sampling
 from mtchat.engine import loader, strange
+from mtchat.engine.codegen import licences
 from mtchat.engine.engine import Engine
 from mtchat.engine.header import parameters, read_gguf, read_safetensors
 from mtchat.engine.native import bounds, library, qwen2, weights
@@ -140,6 +141,8 @@ MISFITS: list[tuple[Damage, str]] = [
     (fact("general.alignment", 0), r"alignment 0"),
     (fact("general.alignment", 48), r"alignment 48"),
     (fact("general.alignment", "x"), r"alignment x"),
+    (fact("qwen2.attention.scale\n\x1b[2J", 5), r"a name that is none: 'qwen2.attention.scale.n.x1b"),
+    (fact("general.architecture", "a\nb"), r"a name that is none: 'a.nb'"),
 ]
 
 
@@ -239,6 +242,7 @@ STRANGE = [
     (b"PK\x03\x04" + bytes(40), "zip archive"),
     (b"\x1f\x8b\x08" + bytes(40), "gzip archive"),
     (b"GGML" + bytes(40), "does not begin with GGUF"),
+    (b"{}", "does not begin with GGUF"),
 ]
 
 
@@ -268,6 +272,29 @@ def test_pipes_and_devices_are_not_read(tmp_path: Path, make: Callable[[Path], o
     place = path if path.suffix == ".gguf" else path.parent
     with pytest.raises(ModelError, match="not an ordinary file"):
         loader.load(place, "odd", cache=tmp_path / "cache", report=silent)
+
+
+@pytest.mark.parametrize("make", [make for _, make in ENDLESS], ids=[name for name, _ in ENDLESS])
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "modeling_codegen.py"])
+def test_no_file_beside_the_weights_is_waited_for(
+    tmp_path: Path, make: Callable[[Path], object], name: str
+) -> None:
+    table = b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}'
+    (tmp_path / "model.safetensors").write_bytes(len(table).to_bytes(8, "little") + table + bytes(4))
+    (tmp_path / "config.json").write_text(
+        '{"model_type": "codegen", "architectures": ["CodeGenForCausalLM"]}'
+    )
+    (tmp_path / name).unlink(missing_ok=True)
+    make(tmp_path / name)
+    said = "not an ordinary file" if name.endswith(".json") else "transformer.h.0.ln_1.weight"
+    with pytest.raises(ModelError, match=said):
+        loader.load(tmp_path, "odd", precision="quantised", cache=tmp_path / "cache", report=silent)
+
+
+@pytest.mark.parametrize("make", [make for _, make in ENDLESS], ids=[name for name, _ in ENDLESS])
+def test_a_readme_that_never_ends_names_no_licence(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    make(tmp_path / "README.md")
+    assert licences.licence(tmp_path, "odd") == ""
 
 
 UNFIT = [

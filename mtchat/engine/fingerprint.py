@@ -38,7 +38,7 @@ def sha256(file: Path, report: Callable[[str, float | None], None]) -> str:
 def identity(file: Path) -> str:
     """What must change when a file's content does."""
     status = file.stat()
-    return f"{file.resolve()}|{status.st_size}|{status.st_mtime_ns}"
+    return f"{file.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ctime_ns}"
 
 
 def recall(cache: Path) -> dict[str, str]:

@@ -39,6 +39,7 @@ NEEDED_BY = {
     "feed_forward_length": ".ffn_",
 }
 MOST = 1 << 31
+LONGEST = 200  # letters of a name
 LARGEST_TABLE = 100_000_000  # bytes, by the format of safetensors
 WIDTHS = {
     **dict.fromkeys(("F64", "I64", "U64"), 8),
@@ -201,6 +202,9 @@ def stored_size(name: str, shape: tuple[int, ...], kind: int) -> int:
 def check_sizes(header: Header) -> None:
     """ValueError where a number that tells a size cannot be one."""
     name = str(header.facts.get(ARCHITECTURE))
+    for each in (name, *header.facts, *header.lists, *header.tensors):
+        if not each.isprintable() or len(each) > LONGEST:
+            raise ValueError(f"a name that is none: {each[:40]!a}")
     for key, value in header.facts.items():
         if isinstance(value, float) and not math.isfinite(value) and key.startswith(f"{name}."):
             raise ValueError(f"{key} is {value}")

@@ -98,6 +98,8 @@ def refusal(what: str) -> ModelError:
 
 
 def shown(value: object) -> str:
+    if isinstance(value, str):
+        return value[:80] if value.isprintable() else ascii(value[:80])
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

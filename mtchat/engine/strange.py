@@ -64,7 +64,7 @@ def kind(file: Path) -> str:
 def unfit(facts: Mapping[str, object]) -> str:
     """Why a readable GGUF file is no model to compute, in words that follow its name; "" where it is one."""
     parts = facts.get("split.count", 1)
-    if parts not in (0, 1):
+    if isinstance(parts, int) and parts > 1:
         number = facts.get("split.no")
         which = f"part {number + 1}" if isinstance(number, int) else "one"
         return (

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from mtchat.engine.facts import text
+
 RESEARCH = "research only"
 # the names on the hub, and what their weights are under
 FAMILY = (
@@ -24,7 +26,7 @@ def licence(folder: Path, name: str) -> str:
 def stated(readme: Path) -> str:
     """What the front matter of a model's README says; where that is "other", the name it gives instead."""
     try:
-        front = FRONT.match(readme.read_text("utf-8", "replace").replace("\r\n", "\n"))
+        front = FRONT.match(text(readme, "replace").replace("\r\n", "\n"))
     except OSError:
         return ""
     entries = dict(ENTRY.findall(front[1])) if front else {}

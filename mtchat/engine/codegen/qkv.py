@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mtchat.engine.facts import text
 from mtchat.errors import ModelError
 
 BLOCKS = 4
@@ -71,7 +72,7 @@ def notes(folder: Path, config: dict[str, Any], name: str) -> tuple[str, ...]:
 def stated_in(source: Path) -> int:
     """The number of blocks that a model's own code assigns; it is read and never run. 0 where none is."""
     try:
-        tree = ast.parse(source.read_text("utf-8"))
+        tree = ast.parse(text(source))
     except (OSError, ValueError, SyntaxError, RecursionError):
         return 0
     found = {

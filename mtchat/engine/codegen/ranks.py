@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from mtchat.engine.facts import text
 from mtchat.errors import ModelError
 
 COUNT = 50256
@@ -15,7 +16,6 @@ COUNT = 50256
 SHA256 = "306cd27f03c1a714eca7108e03d66b7dc042abe8c258b44c199a7ed9838dd930"
 REPOSITORY = "openai-community/gpt2"
 FILES = ("vocab.json", "tokenizer.json")
-LARGEST = 32 << 20
 
 Ranks = dict[bytes, int]
 
@@ -62,12 +62,10 @@ def candidates(folder: Path, cache: Path) -> Iterator[Path]:
 def read(file: Path) -> Ranks:
     """The ranks in a vocab.json or tokenizer.json; {} where it is not there or not GPT-2's, to the byte."""
     try:
-        if file.stat().st_size > LARGEST:
-            return {}
-        table = json.loads(file.read_text("utf-8"))
+        table = json.loads(text(file))
         words = table["model"]["vocab"] if file.name == FILES[1] else table
         return verified(words)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
 

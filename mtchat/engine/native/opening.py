@@ -130,8 +130,9 @@ def decoder_of(folder: Path, partner: "NativeDecoder | None" = None) -> "NativeD
 
 def laid_out(path: Path, files: Sequence[Path], fingerprint: str, cache: Path, report: Report) -> Path:
     """The folder of a model's tokenizer and its weights as the kernels read them; filled where it is new."""
-    folder = cache / f"{identity(path, fingerprint)[:16]}-native-{weights.FORMAT}"
-    made = conversions.recipe(path, folder.name, "native", weights.FORMAT)
+    content = identity(path, fingerprint)
+    folder = cache / f"{content[: conversions.KEY]}-native-{weights.FORMAT}"
+    made = conversions.recipe(path, content, "native", weights.FORMAT)
 
     def fill(part: Path) -> None:
         report("reading the model file", None)
