@@ -318,6 +318,7 @@ def test_a_file_that_is_no_whole_model_says_what_to_do(
 def test_a_part_of_a_split_model_need_not_name_its_architecture() -> None:
     assert "part 2 of 3" in strange.unfit({"split.count": 3, "split.no": 1})
     assert "general.architecture" in strange.unfit({})
+    assert "experts" in strange.unfit({"general.architecture": "gpt-oss", "gpt-oss.expert_count": 32})
 
 
 def test_a_folder_of_gguf_files_names_one_of_them(good: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy
 import pytest
+import torch
 
 from mtchat.core.prompt import Prompt
 from mtchat.core.settings import Sampling
@@ -12,6 +13,7 @@ from mtchat.engine import keys, lean, loader
 from mtchat.engine.header import Header, read_gguf
 from mtchat.engine.native import library, qwen2
 from mtchat.errors import ModelError
+from tests import gguf_models
 from tests.engine_models import write_gguf
 from tests.test_model_files import rewritten
 from tests.test_native_engine import SIZES, silent
@@ -260,3 +262,48 @@ def test_a_file_whose_frequencies_are_stated_as_they_are_computed_gives_the_same
         engine = loader.load(each, "tiny", cache=tmp_path / "cache", report=silent)
         texts.append("".join(p.text for p in engine.complete(Prompt("def f(x):"), Sampling(max_tokens=8))))
     assert texts[0] == texts[1] != ""
+
+
+@pytest.mark.parametrize("kind", gguf_models.KINDS)
+def test_a_file_of_another_architecture_is_computed_as_its_model(kind: str, tmp_path: Path) -> None:
+    model = gguf_models.write(tmp_path / "it.gguf", kind)
+    engine = loader.load(
+        tmp_path / "it.gguf", kind, precision="float32", cache=tmp_path / "cache", report=silent
+    )
+    ids = engine.encode(Prompt("def add(a, b):"))
+    with torch.inference_mode():
+        expected = model(torch.tensor([ids])).logits[0, -1]
+    *_, found = engine.decoder.open(ids).read()
+    assert numpy.allclose(found, expected.numpy(), atol=1e-4)
+
+
+ONES, TURNS = numpy.ones(8), numpy.linspace(1, 8, 8)
+OTHERS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
+    ("llama", {}, {"rope_freqs.weight": TURNS}, "the tensor rope_freqs.weight"),
+    ("llama", {}, {"blk.0.attn_q.bias": numpy.ones(64)}, "the tensor blk.0.attn_q.bias"),
+    ("llama", {"rope.scaling.type": "linear", "rope.scaling.factor": 2.0}, {}, "llama.rope.scaling.type"),
+    ("phi3", {}, {"rope_factors_long.weight": TURNS}, "the tensor rope_factors_long.weight"),
+    ("phi3", {"attention.sliding_window": 64}, {}, "phi3.attention.sliding_window = 64"),
+    ("phi3", {"rope.dimension_count": 12}, {}, "phi3.rope.dimension_count = 12"),
+    ("starcoder2", {"rope.freq_base": 999999.0}, {}, "starcoder2.rope.freq_base = 999999"),
+    ("stablelm", {"rope.freq_base": 50000.0}, {}, "stablelm.rope.freq_base = 50000"),
+    ("stablelm", {"rope.dimension_count": 16}, {}, "stablelm.rope.dimension_count = 16"),
+    ("qwen3", {"attention.key_length": 64}, {}, "qwen3.attention.key_length = 64"),
+    ("llama", {"expert_count": 4, "expert_used_count": 2}, {}, "is a mixture of experts"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "facts", "tensors", "said"), OTHERS, ids=[row[3] for row in OTHERS])
+def test_what_transformers_would_leave_out_is_refused(
+    kind: str, facts: dict[str, Any], tensors: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    gguf_models.write(tmp_path / "odd.gguf", kind, facts, tensors)
+    with pytest.raises(ModelError, match=said):
+        loader.load(tmp_path / "odd.gguf", "odd", cache=tmp_path / "cache", report=silent)
+
+
+def test_frequency_factors_that_are_all_1_change_nothing(tmp_path: Path) -> None:
+    gguf_models.write(tmp_path / "it.gguf", "llama", tensors={"rope_freqs.weight": ONES})
+    assert (
+        loader.load(tmp_path / "it.gguf", "it", cache=tmp_path / "cache", report=silent).card.context == 160
+    )

@@ -79,7 +79,8 @@ def check(header: Header, computed: Computed) -> None:
         if key not in computed or not same(meant, computed[key]):
             raise refusal(f"{front}{key} = {shown(value)}")
     for key, default in absent(name, told).items():
-        if key not in told and key in computed and not same(default, computed[key]):
+        known = key in told or f"{front}{key}" in header.lists
+        if not known and key in computed and not same(default, computed[key]):
             raise refusal(f"no {front}{key}, which is then {shown(default)}")
 
 
