@@ -578,3 +578,9 @@ def test_a_program_sees_few_processors_so_that_its_libraries_start_few_threads()
     outcome = play("import os\nprint(os.cpu_count(), len(os.sched_getaffinity(0)))")
     seen, usable = map(int, outcome.stdout.split())
     assert 1 <= seen == usable <= 4
+
+
+def test_whoever_a_program_runs_as_has_a_name() -> None:
+    code = "import os, pwd\nfrom pathlib import Path\nopen('a', 'w').close()\n"
+    outcome = play(f"{code}print(pwd.getpwuid(os.getuid()).pw_name, Path('a').owner())")
+    assert (outcome.stdout, outcome.error) == ("user user\n", "")

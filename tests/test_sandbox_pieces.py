@@ -276,7 +276,9 @@ def test_versions_compare_as_numbers() -> None:
 
 
 def test_the_command_line_ends_with_the_read_only_root() -> None:
-    words = bubblewrap.arguments(Variant("bwrap", Path("/usr/bin/bwrap")), Box(3, 4, Limits(disk_mib=2)), 5)
+    words = bubblewrap.arguments(
+        Variant("bwrap", Path("/usr/bin/bwrap")), Box(3, 4, Limits(disk_mib=2)), 5, 6
+    )
     options = words[: words.index("--")]
     last_mount = max(
         at for at, word in enumerate(options) if word.endswith(("bind", "tmpfs", "symlink", "dev"))
@@ -288,7 +290,7 @@ def test_the_command_line_ends_with_the_read_only_root() -> None:
     )
     assert "--proc" in options
     masked = Variant("bwrap", Path("/usr/bin/bwrap"), without=frozenset({"/proc"}))
-    assert "--proc" not in bubblewrap.arguments(masked, Box(3, 4, Limits()), 5)
+    assert "--proc" not in bubblewrap.arguments(masked, Box(3, 4, Limits()), 5, 6)
 
 
 def test_the_work_folder_hides_nothing_that_python_needs() -> None:

@@ -240,7 +240,7 @@ def test_only_a_reader_is_given_the_right_to_read() -> None:
     ways: dict[bool, Sequence[str]] = {False: [bubblewrap.USER_NAMESPACE], True: bubblewrap_all()}
     for reads, without in ways.items():
         variant = Variant("bwrap", Path("/usr/bin/bwrap"), without=frozenset(without))
-        words = bubblewrap.arguments(variant, Box(3, 4, LIMITS), 5)
+        words = bubblewrap.arguments(variant, Box(3, 4, LIMITS), 5, 6)
         assert ("CAP_DAC_READ_SEARCH" in words) == reads
         assert ("--proc" in words) != reads
 

@@ -40,6 +40,11 @@ def table():
     except OSError:
         return []
 """
+ASKS = """\
+import subprocess, sys
+code = "import urllib.request as u; u.urlopen('http://example.org')"
+subprocess.run([sys.executable, '-c', code], check=True MORE)
+"""
 KEPT = [
     ("open('data.csv')", world.FILE, "data.csv"),
     ("open('sub/data.csv')", world.FILE, "sub/data.csv"),
@@ -53,6 +58,13 @@ KEPT = [
     ("input()", world.INPUT, ""),
     ("import getpass, warnings\nwarnings.simplefilter('ignore')\ngetpass.getpass()", world.INPUT, ""),
     ("import sys\nn = int(sys.stdin.readline())", world.INPUT, ""),
+    ("import sys\nline = sys.stdin.readline()\nprint(line.split()[0])", world.INPUT, ""),
+    ("import sys\na, b = map(int, sys.stdin.read().split())", world.INPUT, ""),
+    ("import subprocess\nsubprocess.run('no-such x', shell=True, check=True)", world.COMMAND, "no-such"),
+    (ASKS.replace("MORE", ""), world.NETWORK, ""),
+    (ASKS.replace("MORE", ", capture_output=True"), world.NETWORK, ""),
+    ("raise FileNotFoundError('not in the cache; check your internet connection')", world.NETWORK, ""),
+    ("for n in range(12):\n    open(f'/tmp/{n}', 'wb', 0).write(bytes(7 << 20))", world.SCRATCH, ""),
     ("import no_such_package", world.PACKAGE, "no_such_package"),
     ("from no_such_package.part import x", world.PACKAGE, "no_such_package"),
     (

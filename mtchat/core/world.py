@@ -1,6 +1,6 @@
 """What the sandbox, and not the code, kept from a program: other code would fare no better."""
 
-POOLS = "pools"
+POOLS, SCRATCH = "pools", "scratch"
 FILE, INPUT, ARGUMENTS, PACKAGE, NETWORK = "file", "input", "arguments", "package", "network"
 DISPLAY, TERMINAL, ENVIRONMENT, COMMAND, SYSTEM = "display", "terminal", "environment", "command", "system"
 GIVEN = "given"  # the subject of ARGUMENTS where there were some, but not the right ones
@@ -15,6 +15,7 @@ NOTES = {
     ENVIRONMENT: "the sandbox has none of your environment variables",
     COMMAND: "the sandbox has no such program",
     POOLS: "this reduced sandbox has no shared memory, which pools of processes need",
+    SCRATCH: "temporary files have 64 MiB in all; the work folder has more",
     SYSTEM: "the sandbox shows little of the system's files",
 }
 # What to install for a module, where the package has another name.

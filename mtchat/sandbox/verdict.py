@@ -12,12 +12,19 @@ from mtchat.core.settings import PROCESSES, Limits
 from mtchat.sandbox.collect import Harvest
 from mtchat.sandbox.inside import wire
 from mtchat.sandbox.inside.wire import DISK, EXITED, MEMORY, RAISED
-from mtchat.sandbox.inside.world import DISPLAY_WORDS, MEMORY_WORDS, TERMINAL_WORDS, THREAD_WORDS
+from mtchat.sandbox.inside.world import (
+    DISPLAY_WORDS,
+    MEMORY_WORDS,
+    NETWORK_WORDS,
+    TERMINAL_WORDS,
+    THREAD_WORDS,
+)
 from mtchat.sandbox.report import Report, beginning, read, variables
 from mtchat.sandbox.supervise import Ending
 from mtchat.sandbox.watching import INTERRUPTED
 
 LAST_WORDS = 4000  # characters of stderr that tell how a library ended the process
+CHILD_FAILED = "subprocess.CalledProcessError"
 NEARLY = 0.9  # of the memory that a run may take, from where on an abort is put down to it
 FATAL = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGTRAP, signal.SIGILL)
 SIGNALS = {
@@ -108,7 +115,9 @@ def died_of(ending: Ending, report: Report, limits: Limits, stopped: int | None)
 
 
 def unseen(ending: Ending, report: Report) -> str:
-    """What was kept from a program that a library ended."""
+    """What was kept from a program that a library ended, or from one that it started."""
+    if report.how == RAISED and report.headline.startswith(CHILD_FAILED):
+        return world.NETWORK if any(word in last_words(ending) for word in NETWORK_WORDS) else ""
     words = "" if report.how == RAISED or report.finished else last_words(ending)
     if any(word in words for word in TERMINAL_WORDS):
         return world.TERMINAL

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mtchat.errors import SandboxError
 from mtchat.sandbox.backend import Box, Command, Variant
-from mtchat.sandbox.inside.wire import STORE
+from mtchat.sandbox.inside.wire import SCRATCH_BYTES, STORE
 from mtchat.sandbox.interpreter import INSIDE, environment, interpreter
 from mtchat.sandbox.kernel import seccomp
 from mtchat.sandbox.kernel.users import passing
@@ -21,7 +21,6 @@ USER_NAMESPACE, MODES, PROC = "user namespace", "file modes", "/proc"
 # AppArmor profiles of bwrap are attached to this path.
 SYSTEM_BWRAP = Path("/usr/bin/bwrap")
 OLDEST = (0, 8)
-SCRATCH_BYTES = 64 << 20
 NO_CAPABILITIES = ("--cap-drop", "ALL")
 AS_USER = (
     *("--unshare-user", "--unshare-all", "--disable-userns"),
@@ -45,7 +44,7 @@ ETC_OF_HOST = (
     "fonts",
     "mime.types",
 )
-ETC_OF_OURS = ("passwd", "group", "hosts", "nsswitch.conf")
+ETC_OF_OURS = ("group", "hosts", "nsswitch.conf")
 
 
 def variants() -> tuple[Variant, ...]:
@@ -99,18 +98,27 @@ def numbers(version: str) -> tuple[int, ...]:
 @contextmanager
 def prepared(variant: Variant, box: Box) -> Iterator[Command]:
     """The command of one run; the filter travels in an anonymous file."""
-    rules = os.memfd_create("seccomp")
+    rules, known = os.memfd_create("seccomp"), os.memfd_create("passwd")
     try:
         os.write(rules, seccomp.program())
         os.lseek(rules, 0, os.SEEK_SET)
         user = passing() if USER_NAMESPACE in variant.without else 0
         reader = MODES in variant.without
-        yield Command(arguments(variant, box, rules), {}, (rules, box.control, box.shared), user, reader)
+        os.write(known, passwd(user).encode())
+        os.lseek(known, 0, os.SEEK_SET)
+        descriptors = (rules, known, box.control, box.shared)
+        yield Command(arguments(variant, box, rules, known), {}, descriptors, user, reader)
     finally:
         os.close(rules)
+        os.close(known)
 
 
-def arguments(variant: Variant, box: Box, rules: int) -> tuple[str, ...]:
+def passwd(user: int) -> str:
+    """The users of the sandbox, where whoever the program runs as has a name."""
+    return (SANDBOX / "etc" / "passwd").read_text().replace("1000:1000", f"{user or 1000}:{user or 1000}")
+
+
+def arguments(variant: Variant, box: Box, rules: int, known: int) -> tuple[str, ...]:
     """bwrap's whole command line. Its order matters: later mounts cover earlier ones."""
     python = interpreter()
     variables = [word for item in environment(python.work).items() for word in ("--setenv", *item)]
@@ -126,6 +134,7 @@ def arguments(variant: Variant, box: Box, rules: int) -> tuple[str, ...]:
         *top_level(),
         *parents(Path("/etc/ssl/certs")),
         *etc(),
+        *("--perms", "0644", "--ro-bind-data", str(known), "/etc/passwd"),
         *(() if PROC in variant.without else ("--proc", "/proc")),
         *("--dev", "/dev"),
         *sized("/dev/shm", SCRATCH_BYTES),

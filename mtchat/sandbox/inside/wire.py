@@ -16,6 +16,7 @@ WHOLE, HEAD, REST = 0, 1, 2  # of a chunk: all, the imports it begins with, what
 # Words between pid 1 and the host: one byte, then numbers of 8 bytes.
 WATCH, SPARE, DROP, SWEEP, SAVE, LOAD, FORGET = (bytes([number]) for number in range(1, 8))
 READY, PORTED, SWEPT = (bytes([number]) for number in range(8, 11))
+SCRATCH_BYTES = 64 << 20  # of temporary files, where they have a file system of their own
 PROCESSORS = 4  # of the machine that one run may use: libraries start a few threads for each
 STORE = "/run/mtchat-states"
 DEEPEST, MOST_FILES = 40, 4000  # of the files of a state

@@ -3,9 +3,10 @@
 import errno
 import os
 import resource
+import stat
 import sys
 
-from mtchat.sandbox.inside.wire import DISK, MEMORY, PROCESSES
+from mtchat.sandbox.inside.wire import DISK, MEMORY, PROCESSES, SCRATCH_BYTES
 
 TYPE_CHECKING = False  # as in typing, which would cost 12 ms
 if TYPE_CHECKING:
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 ONLY_AST = 0x400
-MOST_CAUSES = 40
+MOST_CAUSES, MOST_OUTPUT = 40, 4000
+NOT_FOUND = 127  # what a shell ends with where there is no such program
 FULL = (errno.EFBIG, errno.ENOSPC, errno.EDQUOT)
 UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNREFUSED, errno.ENETDOWN)
 # Errors that are the code's own, also while it deals with one of the world's.
@@ -43,6 +45,7 @@ NETWORK_WORDS = (
     *("name or service not known", "name resolution", "failed to resolve", "could not resolve"),
     *("network is unreachable", "connection refused", "cannot connect to host", "failed to lookup address"),
     *("dns error", "no address associated", "outgoing traffic has been disabled", "hf_hub_offline"),
+    *("internet connection", "connect to 'http", "to be a python package or a valid path", "[e050]"),
     *(".download(", "offline mode is enabled", "failed to establish a new connection"),
 )
 NETWORK_TYPES = ("gaierror", "URLError", "MaxRetryError", "ConnectError", "OfflineModeIsEnabled")
@@ -90,7 +93,7 @@ def bound(error: BaseException) -> str:
         ):
             return MEMORY
         if (isinstance(each, OSError) and number in FULL) or any(word in text for word in DISK_WORDS):
-            return DISK
+            return "" if is_scratch_full() else DISK
         if any(word in text for word in THREAD_WORDS) or is_fork(each):
             return PROCESSES
         if number == errno.ENOMEM or any(word in text for word in MEMORY_WORDS):
@@ -103,7 +106,8 @@ def bound(error: BaseException) -> str:
 def of_one(error: BaseException) -> list[str]:
     """The same for an error alone, without those that led to it."""
     if isinstance(error, FileNotFoundError):
-        return of_file(error)
+        found = of_words(error) if error.filename is None else ["", ""]
+        return found if found[0] else of_file(error)
     if isinstance(error, EOFError):
         read = str(error) == NO_INPUT or any(within(frame, READERS) for frame in frames(error))
         return ["input" if read else "", ""]
@@ -111,15 +115,19 @@ def of_one(error: BaseException) -> list[str]:
         return of_module(error)
     if isinstance(error, KeyError):
         return of_key(error)
-    if isinstance(error, IndexError):
-        return ["arguments" if "argv" in spoken_of(error) and len(sys.argv) < 2 else "", ""]
-    if isinstance(error, ValueError) and "stdin" in spoken_of(error):
+    if isinstance(error, IndexError) and "argv" in spoken_of(error) and len(sys.argv) < 2:
+        return ["arguments", ""]
+    if isinstance(error, IndexError | ValueError) and is_silent() and "stdin" in used(error):
         return ["input", ""]
+    if number_of(error) == NOT_FOUND:
+        return ["command", first_word(getattr(error, "cmd", ""))]
     return of_words(error)
 
 
 def of_words(error: BaseException) -> list[str]:
-    text, number = said(error), getattr(error, "errno", None)
+    text, number = said(error) + output_of(error), getattr(error, "errno", None)
+    if number in FULL and is_scratch_full():
+        return ["scratch", ""]
     if any(word in text for word in DISPLAY_WORDS) or named(
         error, "DisplayConnectionError", "DisplayNameError"
     ):
@@ -245,9 +253,17 @@ def is_fork(error: BaseException) -> bool:
 
 def is_full() -> bool:
     """Whether the work folder, where it is a file system of its own, has no room left."""
-    room = os.statvfs(os.environ.get("HOME", "."))
-    whole = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
-    return room.f_blocks * room.f_frsize == whole and room.f_bavail * 100 < room.f_blocks
+    return has_no_room(os.environ.get("HOME", "."), resource.getrlimit(resource.RLIMIT_FSIZE)[0])
+
+
+def is_scratch_full() -> bool:
+    """Whether it is the folder of temporary files that has none."""
+    return has_no_room(scratch(), SCRATCH_BYTES) and not is_full()
+
+
+def has_no_room(folder: str, size: int) -> bool:
+    room = os.statvfs(folder)
+    return room.f_blocks * room.f_frsize == size and room.f_bavail * 100 < room.f_blocks
 
 
 def scratch() -> str:
@@ -315,6 +331,35 @@ def writes(error: BaseException) -> bool:
         isinstance(mode, str) and len(mode) < 5 and set(mode) & set("wax") and set(mode) <= set("wxabt+")
         for mode in modes
     )
+
+
+def is_silent() -> bool:
+    """Whether nothing can come in place of a keyboard."""
+    return stat.S_ISCHR(os.fstat(0).st_mode)
+
+
+def used(error: BaseException) -> "list[str]":
+    """The names that the program's own code has which the error came up through."""
+    own = [frame for frame in frames(error) if within(frame, ("__main__",))]
+    return [name for frame in own for name in frame.f_code.co_names]
+
+
+def number_of(error: BaseException) -> int:
+    """The exit code of another program that the error is about; 0 for none."""
+    code = getattr(error, "returncode", 0)
+    return code if isinstance(code, int) else 0
+
+
+def first_word(command: object) -> str:
+    words = command.split() if isinstance(command, str) else command if isinstance(command, list) else []
+    return str(words[0]) if words else ""
+
+
+def output_of(error: BaseException) -> str:
+    """What another program said that the error is about."""
+    found = [getattr(error, name, "") for name in ("stderr", "output")] if number_of(error) else []
+    texts = [each.decode(errors="replace") if isinstance(each, bytes) else each for each in found]
+    return "".join(text[-MOST_OUTPUT:].lower() for text in texts if isinstance(text, str))
 
 
 def spoken_of(error: BaseException) -> str:
