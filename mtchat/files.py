@@ -13,7 +13,7 @@ MIB = 2**20
 MOST = 64 * MIB  # of a program, a notebook or a page of text
 CHUNK = 2**20
 FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-PRIVATE = 0o600
+PRIVATE, PRIVATE_FOLDER = 0o600, 0o700
 KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",

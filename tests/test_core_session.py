@@ -1,5 +1,7 @@
 """The session tree: a path for each head, nothing ever lost, undo and redo as inverses."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -256,3 +258,22 @@ def test_what_was_made_in_a_later_session_lies_beside_the_live_path_and_nothing_
     assert both.turns == made.turns
     assert both.outcomes == made.outcomes
     assert both.mark(made.head) == Mark(("x == 2",))
+
+
+def test_sessions_that_grow_out_of_each_other_know_their_own_turns_alone():
+    base = Session().extend(tuple(Turn(str(number), f"x = {number}") for number in range(3)))
+    left, right = base.add(Turn("l", "l", base.head)), base.add(Turn("r", "r", base.head))
+    longer = left.add(Turn("m", "m", left.head))
+    for session in (base, left, right, longer, base.undo(), left.undo(2).redo()):
+        assert dict(session.by_id) == {turn.id: turn for turn in session.turns}
+        assert session.path == replace(session).path
+        assert all(turn.id in session.by_id for turn in session.turns)
+    assert left.head not in base.by_id
+    assert left.head not in right.by_id
+    assert right.head not in longer.by_id
+
+
+def test_a_turn_is_added_to_a_long_session_without_looking_at_all_of_it():
+    base = Session().extend(tuple(Turn(str(number), "") for number in range(50)))
+    grown = base.add(Turn("one more", "", base.head))
+    assert grown.by_id.places is base.by_id.places

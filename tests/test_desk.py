@@ -13,9 +13,10 @@ from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program
 from mtchat.core.prompt import ModelCard, Piece, Prompt
 from mtchat.core.settings import Limits, Sampling, Settings
+from mtchat.core.turn import Turn
 from mtchat.errors import MtchatError
 from mtchat.repl import slash
-from mtchat.repl.app import dispatch
+from mtchat.repl.app import dispatch, leave
 from mtchat.repl.desk import Desk, Hear, Leave, Tools
 from mtchat.repl.view import View, broken, clipped
 from mtchat.repl.words import brief
@@ -357,3 +358,74 @@ def test_what_a_model_tells_is_said_once_and_its_licence_where_it_is_asked_for(t
     dispatch(desk, "/model other")
     dispatch(desk, "print x")
     assert said(desk).count("for research only") == 2
+
+
+def unsaved(folder: Path) -> Desk:
+    desk = desk_in(folder)
+    broken_log(desk)
+    dispatch(desk, "define x")
+    return desk
+
+
+def test_save_claims_nothing_that_is_not_on_the_disk(tmp_path: Path) -> None:
+    desk = unsaved(tmp_path)
+    for command in ("/save", "/save mine"):
+        with pytest.raises(MtchatError, match="cannot save to"):
+            dispatch(desk, command)
+    assert "saved in" not in said(desk)
+    assert "this session is now" not in said(desk)
+    (tmp_path / "a-file").unlink()
+    dispatch(desk, "/save")
+    assert "saved in" in said(desk)
+    assert [turn.chunk for turn in load(desk.log.path).path] == ["x = 1"]
+
+
+def test_a_whole_path_saves_a_session_that_its_own_folder_cannot_take(tmp_path: Path) -> None:
+    desk = unsaved(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    dispatch(desk, f"/save {tmp_path}/elsewhere/mine")
+    assert "this session is now" in said(desk)
+    dispatch(desk, "print x")
+    assert len(load(tmp_path / "elsewhere" / "mine.jsonl").path) == 2
+    assert desk.session.name == "mine"
+    assert not leave(desk)
+
+
+def test_turns_that_are_not_saved_are_not_left_for_another_session(tmp_path: Path) -> None:
+    with Log.open(tmp_path / "other.jsonl") as log:
+        log.write(log.session.extend((Turn("x", "x = 5"),)))
+    desk = unsaved(tmp_path)
+    with pytest.raises(MtchatError, match="has turns that are not saved; /save tries again"):
+        dispatch(desk, "/open other")
+    assert [turn.chunk for turn in desk.session.path] == ["x = 1"]
+
+
+def test_quit_tells_what_is_not_saved_in_its_place_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    desk = unsaved(tmp_path)
+    assert not leave(desk)
+    assert "not saved in its place: cannot save to" in said(desk)
+    [copy] = (tmp_path / "temporary").rglob("*.jsonl")
+    assert [turn.chunk for turn in load(copy).path] == ["x = 1"]
+    assert f"saved in {copy}" in said(desk)
+
+
+def test_quit_leaves_turns_that_can_be_saved_nowhere_only_when_it_is_typed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    desk = unsaved(tmp_path)
+    assert leave(desk)
+    assert "turns of this session are not saved; leave again to leave without them" in said(desk)
+    assert "saved in" not in said(desk)
+    assert not leave(desk)
+
+
+def test_what_could_not_be_saved_is_saved_on_leaving_where_that_can_be_done_then(tmp_path: Path) -> None:
+    desk = unsaved(tmp_path)
+    (tmp_path / "a-file").unlink()
+    assert not leave(desk)
+    assert [turn.chunk for turn in load(desk.log.path).path] == ["x = 1"]

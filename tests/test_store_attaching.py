@@ -1,6 +1,7 @@
 """Attached files: which can be, what the session's file keeps of them, and what a reopened session gets."""
 
 import os
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from mtchat.core.given import Attached
 from mtchat.core.session import Session
 from mtchat.errors import UsageError
-from mtchat.store import Log, attach, checked, detach, load, present
+from mtchat.store import Log, Owned, attach, below, checked, detach, load, present
 
 HELLO = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
 
@@ -141,6 +142,11 @@ def test_the_files_of_a_folder_keep_their_places_in_a_session_that_is_opened_aga
 def test_a_name_that_is_not_the_files_own_is_not_taken_from_a_record(data: Path) -> None:
     told = attach(Session(), [data], 1).attached[0]
     for name in ("../data.csv", "other/data.csv", "/data.csv", ""):
+        up = data.parent / "x" / ".." / "data.csv"
+        (data.parent / "x").mkdir(exist_ok=True)
+        for path in (data, up):
+            session, _ = checked(Session(attached=(replace(told, name=name, path=path),)))
+            assert [file.name for file in session.attached] == ["data.csv"]
         session, _ = checked(Session(attached=(replace(told, name=name),)))
         assert [file.name for file in session.attached] == ["data.csv"]
 
@@ -153,3 +159,39 @@ def test_a_folder_without_files_or_with_too_many_is_refused(tmp_path: Path) -> N
     for name, message in (("empty", "no file in .*empty"), ("many", "more than 1000 files")):
         with pytest.raises(UsageError, match=message):
             attach(Session(), [tmp_path / name], 1)
+
+
+def test_a_file_that_the_user_attached_is_taken_as_it_is_now_and_that_is_said(data: Path) -> None:
+    path, state = data.parent / "one.jsonl", data.parent / "state" / "attached"
+    session = attach(Session(), [data], 1)
+    Owned(state).add(path, [data])
+    data.write_text("hello, world")
+    again, notices = checked(session, lambda file: Owned(state).has(path, file))
+    assert [file.size for file in again.attached] == [12]
+    assert notices == ("data.csv has changed since it was attached; programs get it as it is now",)
+    assert checked(again, lambda file: Owned(state).has(path, file)) == (again, ())
+    assert checked(session, lambda file: Owned(state).has(data.parent / "two.jsonl", file))[0].attached == ()
+    assert stat.S_IMODE(state.stat().st_mode) == 0o600
+
+
+def test_a_file_of_another_size_is_not_read_through(data: Path) -> None:
+    with data.open("wb") as file:
+        file.truncate(2**40)
+    for size in (5, 2**40):
+        again, notices = checked(Session(attached=(Attached("data.csv", data, size, HELLO),)))
+        assert again.attached == ()
+        assert len(notices) == 1
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "pipe", "."])
+def test_what_is_no_file_is_let_go_at_once(data: Path, name: str) -> None:
+    os.mkfifo(data.parent / "pipe")
+    path = data.parent / name
+    size = path.stat().st_size
+    assert checked(Session(attached=(Attached("x", path, size, HELLO),)), lambda file: True)[0].attached == ()
+
+
+def test_of_a_folder_that_the_user_attached_each_file_is_known(package: Path, data: Path) -> None:
+    session = attach(Session(), [package, data], 1)
+    assert [str(path.relative_to(package.parent)) for path in below(session, [package])] == INSIDE
+    assert below(session, [data]) == (data,)

@@ -1,6 +1,7 @@
 """The folder of sessions: found by name, listed whatever it holds, named safely."""
 
 import os
+import stat
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from mtchat.core.session import Session
 from mtchat.core.turn import Turn
 from mtchat.errors import MtchatError, UsageError
-from mtchat.store import Log, check_name, find, folder, fresh, load, path_of, summaries
+from mtchat.store import Latest, Log, check_name, find, folder, fresh, load, path_of, summaries
 
 
 def keep(folder: Path, name: str, *instructions: str) -> Path:
@@ -105,3 +106,47 @@ def test_the_list_has_the_latest_first_and_says_what_cannot_be_read(tmp_path):
 
 def test_no_folder_is_an_empty_list(tmp_path):
     assert summaries(tmp_path / "none") == []
+
+
+def test_the_list_waits_for_no_pipe_and_reads_nothing_without_end(tmp_path):
+    keep(tmp_path, "good", "one", "two")
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    (tmp_path / "zero.jsonl").symlink_to("/dev/zero")
+    (tmp_path / "folder.jsonl").mkdir()
+    with (tmp_path / "large.jsonl").open("wb") as file:
+        file.truncate(2**31)
+    listed = {each.name: each for each in summaries(tmp_path)}
+    assert listed["good"].turns == 2
+    assert listed["good"].date == date.today().isoformat()
+    ends = {name: each.problem.partition(": ")[2] for name, each in listed.items()}
+    assert ends.pop("good") == ""
+    assert ends == {
+        "pipe": "it is a pipe",
+        "zero": "it is a device",
+        "folder": "it is a folder",
+        "large": "it has 2048 MiB, and at most 64 MiB are read",
+    }
+
+
+def test_a_name_with_other_signs_that_looks_the_same_is_told(tmp_path):
+    keep(tmp_path, "cafe\u0301", "one")
+    with pytest.raises(MtchatError, match="spelled with other signs that look the same; open it by"):
+        find("caf\u00e9", tmp_path)
+    with Log.open(tmp_path / "caf\u00e9.jsonl") as log:
+        assert "whose name only looks the same" in log.notices[0]
+    with Log.open(tmp_path / "cafe\u0301.jsonl") as log:
+        assert log.notices == ()
+
+
+def test_the_last_session_of_a_folder_is_known_the_next_time(tmp_path):
+    state = tmp_path / "state" / "latest"
+    assert Latest(state).session(tmp_path) is None
+    Latest(state).keep(tmp_path / "one.jsonl")
+    Latest(state).keep(tmp_path / "other" / "two.jsonl")
+    Latest(state).keep(tmp_path / "three.jsonl")
+    assert Latest(state).session(tmp_path) == tmp_path / "three.jsonl"
+    assert Latest(state).session(tmp_path / "other") == tmp_path / "other" / "two.jsonl"
+    assert stat.S_IMODE(state.stat().st_mode) == 0o600
+    for damaged in ("[]", "{", '{"x": 1}', f'{{"{tmp_path}": "../../x.jsonl"}}'):
+        state.write_text(damaged)
+        assert Latest(state).session(tmp_path) is None

@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -440,3 +441,80 @@ def test_a_session_can_be_named_before_it_is_written(tmp_path):
     log.write(story()[1][0])
     log.close()
     assert [path.name for path in tmp_path.iterdir()] == ["primes.jsonl"]
+
+
+def test_a_mark_that_an_editor_put_before_the_first_line_does_not_matter(path):
+    record(path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert load(path) == story()[-1][0]
+    with Log.open(path) as log:
+        assert log.notices == ()
+        log.write(log.session.extend((turn("more", "z = 3"),)))
+    assert [each.chunk for each in load(path).turns][-1] == "z = 3"
+    torn = path.read_bytes()[:-4]
+    path.write_bytes(torn)
+    with Log.open(path) as log:
+        log.write(log.session.extend((turn("again", "z = 4"),)))
+    assert [each.chunk for each in load(path).turns][-1] == "z = 4"
+
+
+def test_a_session_and_its_files_are_for_the_user_alone(tmp_path):
+    before = os.umask(0o022)
+    try:
+        with Log.open(tmp_path / "new" / "story.jsonl") as log:
+            log.write(story()[1][0])
+        assert stat.S_IMODE(log.path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(log.path.parent.stat().st_mode) == 0o700
+    finally:
+        os.umask(before)
+
+
+def test_a_rename_that_fails_leaves_the_file_and_its_folder_together(path, tmp_path):
+    record(path)
+    (tmp_path / "story.files").mkdir()
+    with Log.open(path) as log:
+        path.unlink()
+        with pytest.raises(MtchatError, match="cannot rename"):
+            log.rename("new")
+        assert log.path == path
+    assert os.listdir(tmp_path) == ["story.files"]
+
+
+def test_the_files_of_a_session_that_another_process_made_stay_with_it(path, tmp_path):
+    log = Log.open(path)
+    record(path)
+    (tmp_path / "story.files").mkdir()
+    log.rename("mine")
+    assert (tmp_path / "story.files").is_dir()
+
+
+def test_a_session_goes_on_in_another_folder_with_all_its_turns(path, tmp_path):
+    record(path)
+    (tmp_path / "elsewhere").mkdir()
+    target = tmp_path / "elsewhere" / "tale.jsonl"
+    with Log.open(path) as log:
+        log.move_to(target, log.session)
+        log.write(log.session.extend((turn("more", "z = 3"),)))
+        with pytest.raises(MtchatError, match="is there already"):
+            log.move_to(target, log.session)
+    assert load(path) == story()[-1][0]
+    assert load(target).turns == (*story()[-1][0].turns, load(target).turns[-1])
+    assert load(target).outcomes == story()[-1][0].outcomes
+
+
+@pytest.mark.parametrize("kind", ["pipe", "endless", "sparse"])
+def test_what_is_no_file_of_a_session_is_refused_at_once(kind, path):
+    odd(kind, path)
+    for opened in (Log.open, load):
+        with pytest.raises(MtchatError, match=r"story.jsonl: it (is a pipe|is a device|has 3072 MiB)"):
+            opened(path)
+
+
+def odd(kind, path):
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "endless":
+        path.symlink_to("/dev/zero")
+    else:
+        with path.open("wb") as file:
+            file.truncate(3 * 2**30)

@@ -5,6 +5,7 @@ import difflib
 import sys
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 from typing import TypeVar
 
 from mtchat import store
@@ -37,13 +38,14 @@ def replay(args: argparse.Namespace) -> int:
         raise UsageError(
             f"nothing is run again: {unrun(session, shell=True)}; --verify makes its turns again"
         )
-    return verify(session, args) if args.verify else play(session, wiring.Ground(args.unsafe))
+    return verify(session, args) if args.verify else play(path, session, wiring.Ground(args.unsafe))
 
 
-def play(session: Session, ground: wiring.Ground) -> int:
+def play(path: Path, session: Session, ground: wiring.Ground) -> int:
     view = View.of(sys.stdout)
     View.of(sys.stderr).warning(ground.notice())
-    session, notices = store.checked(session)
+    owned = wiring.owned()
+    session, notices = store.checked(session, lambda file: owned.has(path, file))
     for notice in notices:
         View.of(sys.stderr).note(notice)
     given = Given(files=session.attached)

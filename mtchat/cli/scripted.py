@@ -27,7 +27,7 @@ from mtchat.repl.remedy import in_shell
 from mtchat.repl.turns import fitting
 from mtchat.repl.view import View, cost, shown
 from mtchat.repl.words import unrun
-from mtchat.store import Log, attach, checked, files_of
+from mtchat.store import Log, Owned, attach, below, checked, files_of
 from mtchat.synthesis import (
     Chose,
     Corrected,
@@ -93,9 +93,12 @@ class Sandbox:
 class Player:
     """Takes the turns of one script. A write that fails is told, and the script goes on in memory."""
 
-    def __init__(self, script: Script, log: Log, model: Loading, sandbox: Sandbox, view: View) -> None:
+    def __init__(
+        self, script: Script, log: Log, model: Loading, sandbox: Sandbox, view: View, owned: Owned
+    ) -> None:
         self.script, self.log, self.sandbox, self.view = script, log, sandbox, view
-        self.session, notices = checked(log.session)
+        self.session, notices = checked(log.session, lambda file: owned.has(log.path, file))
+        self.owned = owned
         self.session = attach(script.spoken(self.session), script.attached, script.settings.limits.disk_mib)
         for notice in notices:
             view.note(notice)
@@ -164,6 +167,7 @@ class Player:
         try:
             self.log.write(session, why)
             self.saved = True
+            self.owned.add(self.log.path, below(session, self.script.attached))
         except MtchatError as error:
             self.view.error(str(error))
             self.saved = False
@@ -228,7 +232,9 @@ class Player:
         return self.mended()
 
 
-def play(script: Script, log: Log, model: Loading, sandbox: Sandbox, view: View) -> ExitCode:
+def play(
+    script: Script, log: Log, model: Loading, sandbox: Sandbox, view: View, owned: Owned | None = None
+) -> ExitCode:
     """Takes every turn, saving each; an interrupt ends it with what is there saved."""
     session = script.spoken(log.session)
     if not session.language.runs:
@@ -242,7 +248,7 @@ def play(script: Script, log: Log, model: Loading, sandbox: Sandbox, view: View)
     if session.language.runs:
         view.warning(sandbox.notice())
     wait_for(model, view)
-    player = Player(script, log, model, sandbox, view)
+    player = Player(script, log, model, sandbox, view, owned or Owned())
     for number, instruction in enumerate(script.instructions, start=1):
         if not player.turn(instruction):
             view.line(f"interrupted; {len(script.instructions) - number} instructions were not taken")

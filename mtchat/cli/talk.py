@@ -14,10 +14,11 @@ from mtchat import store
 from mtchat.cli import arguments, wiring
 from mtchat.cli.loading import Shelf
 from mtchat.core.language import named
-from mtchat.core.session import Session
+from mtchat.core.session import Session, count
 from mtchat.core.settings import Settings
 from mtchat.errors import ExitCode, UsageError
 from mtchat.prompting import family
+from mtchat.repl import words
 from mtchat.repl.words import home, sound
 from mtchat.store import Log
 from mtchat.synthesis import policy
@@ -61,7 +62,7 @@ def talk(args: argparse.Namespace) -> int:
             written=bool(code),
         )
         sandbox = Sandbox(ground.quietly, ground.trial, ground.refusal, ground.notice)
-        return play(script, log, shelf.get(args.model), sandbox, View.of(sys.stderr))
+        return play(script, log, shelf.get(args.model), sandbox, View.of(sys.stderr), wiring.owned())
 
 
 def guidance(args: argparse.Namespace, settings: Settings, session: Session) -> tuple[str, ...]:
@@ -117,7 +118,11 @@ def converse(
         refusal=ground.refusal,
         notice=ground.notice,
         warning=ground.warning(),
+        owned=wiring.owned(),
+        goes_on=lambda path: wiring.goes_on(path, args.sessions),
     )
+    state = platformdirs.user_state_path("mtchat", appauthor=False)
+    latest = store.Latest(state / "latest")
     desk = Desk(
         log,
         folder,
@@ -130,8 +135,23 @@ def converse(
     if args.set_language:
         desk.speak(args.set_language)
     desk.session = store.attach(desk.session, attached, desk.settings.disk_mib)
-    app.start(desk, platformdirs.user_state_path("mtchat", appauthor=False) / "history")
+    desk.own(attached)
+    if not desk.session.turns:
+        desk.notices = (*desk.notices, *earlier(latest.session(folder)))
+    app.start(desk, state / "history")
+    if desk.session.turns:
+        latest.keep(desk.log.path)
     return ExitCode.DONE
+
+
+def earlier(path: Path | None) -> Iterator[str]:
+    """What there is to say of the session that was open last, where a new one begins."""
+    if path is not None and path.exists() and (found := store.summary(path)).turns:
+        when = words.day(found.modified)
+        yield (
+            f"{when} you had {found.name}: {count(found.turns)}, {words.brief(found.instruction, 40)}; "
+            f"/open {found.name} goes on with it"
+        )
 
 
 @contextmanager

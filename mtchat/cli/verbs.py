@@ -22,7 +22,7 @@ from mtchat.engine import conversions
 from mtchat.engine.codegen import licences
 from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.export import file as exporting
-from mtchat.export.format import CODE, to_bytes, to_text
+from mtchat.export.format import CODE, readable, to_bytes, to_text
 from mtchat.export.format import load as format_of
 from mtchat.repl.remedy import in_shell
 from mtchat.repl.view import View, shown
@@ -31,6 +31,8 @@ from mtchat.starter import cache, catalogue
 from mtchat.starter.progress import Progress, describe
 from mtchat.store import Log
 from mtchat.synthesis import examined
+
+PROGRAMS = (".py", ".pyw")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -63,9 +65,11 @@ def run(args: argparse.Namespace) -> int:
 
 def given_to(session: Session, args: argparse.Namespace, settings: Settings, err: View) -> Given:
     """What the program gets: arguments, keyboard input, and the files of the session and of --attach."""
-    session, notices = store.checked(session)
-    for notice in notices:
-        err.note(notice)
+    if session.attached:
+        found, owned = store.find(args.session, store.folder(args.sessions)), wiring.owned()
+        session, notices = store.checked(session, lambda file: owned.has(found, file))
+        for notice in notices:
+            err.note(notice)
     paths = [home(name) for name in args.attach]
     session = store.attach(session, paths, settings.disk_mib)
     stdin = regular(args.stdin) if args.stdin else piped_input()
@@ -86,17 +90,32 @@ def piped_input() -> Path | None:
 def assembled(args: argparse.Namespace) -> tuple[Program, Path | None, Session]:
     """The program to run, where to copy the files it leaves, and the session it is of."""
     path = Path(args.session)
-    if path.suffix == ".py":
+    if path.suffix.lower() in PROGRAMS:
         try:
             source = to_text(files.read(path))
         except MtchatError as error:
             raise UsageError(str(error)) from None
         return Program((Chunk(1, source),), path.name), args.files or path.with_suffix(".files"), Session()
-    found = store.find(args.session, store.folder(args.sessions))
-    session = store.load(found)
+    try:
+        found = store.find(args.session, store.folder(args.sessions))
+        session = store.load(found)
+    except MtchatError as error:
+        raise UsageError(strange(path)) if stranger(path) else error from None
     if not session.language.runs:
         raise UsageError(unrun(session, shell=True))
     return session.program, args.files or store.files_of(found), session
+
+
+def stranger(path: Path) -> bool:
+    """Whether this is a file, but neither a session nor a program by its name."""
+    return os.path.isfile(path) and path.suffix != store.SUFFIX
+
+
+def strange(path: Path) -> str:
+    """What can be done with such a file in place of running it."""
+    if path.suffix.lower() in readable():
+        return f"{path} is not run as it is: mtchat import {shlex.quote(str(path))} makes a session of it"
+    return f"{path} is no session; a program in Python has a name that ends in .py"
 
 
 def status(outcome: Outcome) -> int:
@@ -143,7 +162,7 @@ def sessions(args: argparse.Namespace) -> int:
     view = View.of(sys.stdout)
     folder = store.folder(args.sessions)
     for each in store.summaries(folder):
-        view.line(f"{each.name:<24} {each.turns:>3} turns  {each.problem or each.instruction}")
+        view.line(f"{each.name:<24} {each.date}  {each.turns:>3} turns  {each.problem or each.instruction}")
     View.of(sys.stderr).note(f"in {shown(folder)}")
     return ExitCode.DONE
 

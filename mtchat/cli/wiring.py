@@ -1,6 +1,10 @@
 """Wires rooms together: models by name, the sandbox, the tools that the REPL is handed."""
 
+import os
 import re
+import shlex
+import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
+from mtchat import store
 from mtchat.cli.loading import Engine, Loading, Report, Shelf
 from mtchat.core.given import NOTHING, Given
 from mtchat.core.outcome import Outcome
@@ -19,9 +24,10 @@ from mtchat.core.program import Program
 from mtchat.core.settings import Limits, Sampling
 from mtchat.errors import ModelError, MtchatError
 from mtchat.prompting import family
-from mtchat.repl.view import View
+from mtchat.repl.view import View, shown
 from mtchat.starter import cache, catalogue
 from mtchat.starter.progress import Progress, describe
+from mtchat.store import Owned
 
 if TYPE_CHECKING:
     from mtchat.sandbox.sandbox import Choice
@@ -37,6 +43,30 @@ def shelf(precision: str = "auto", guidance: tuple[str, ...] = (), device: str =
     Each has then read the guidance that conversations begin with: the first turn does not wait for it.
     """
     return Shelf(lambda name, report: versed(engine(name, precision, report, device), guidance, report))
+
+
+def owned() -> Owned:
+    """Which files the user attached to which session on this machine."""
+    return Owned(platformdirs.user_state_path("mtchat", appauthor=False) / "attached")
+
+
+def goes_on(path: Path, folder: Path | None) -> str:
+    """The command that opens a session again, typed where this one was; `folder` was given by --sessions."""
+    if path.parent == (folder or store.folder()):
+        chosen = ["--sessions", str(folder)] if folder else []
+        return shlex.join([*command(), *chosen, path.stem])
+    return shlex.join([*command(), str(path)])
+
+
+def command() -> list[str]:
+    """How this program was started."""
+    started = Path(sys.argv[0])
+    if started.name == "__main__.py" or not os.access(started, os.X_OK):
+        return [Path(sys.executable).name, "-m", "mtchat"]
+    found = shutil.which(started.name)
+    if found and os.path.realpath(found) == os.path.realpath(started):
+        return [started.name]
+    return [shown(started)]
 
 
 def versed(engine: Engine, guidance: tuple[str, ...], report: Report) -> Engine:

@@ -1,8 +1,9 @@
 """The session: an immutable tree of turns with a head; every change gives a new session."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 from mtchat.core.claim import Claim
 from mtchat.core.given import Attached
@@ -14,6 +15,39 @@ from mtchat.core.turn import KEPT, Turn
 from mtchat.errors import MtchatError, UsageError
 
 ROOT = ""
+
+
+class Index(Mapping[str, Turn]):
+    """The turns of a session by their ids.
+
+    Sessions that grow out of each other share `places`, from ids to places in the turns; the first that
+    branches off takes a copy, so that adding a turn to a long session costs nothing like its length.
+    """
+
+    def __init__(self, turns: tuple[Turn, ...], places: dict[str, int] | None = None) -> None:
+        self.turns = turns
+        self.places = {turn.id: place for place, turn in enumerate(turns)} if places is None else places
+
+    def grown(self, turns: tuple[Turn, ...]) -> "Index":
+        """The index of these turns and one more at their end."""
+        if len(self.places) != len(turns) - 1:
+            return Index(turns)
+        self.places[turns[-1].id] = len(turns) - 1
+        return Index(turns, self.places)
+
+    def __contains__(self, turn: object) -> bool:
+        return isinstance(turn, str) and self.places.get(turn, len(self.turns)) < len(self.turns)
+
+    def __getitem__(self, turn: str) -> Turn:
+        if turn not in self:
+            raise KeyError(turn)
+        return self.turns[self.places[turn]]
+
+    def __iter__(self) -> Iterator[str]:
+        return (turn.id for turn in self.turns)
+
+    def __len__(self) -> int:
+        return len(self.turns)
 
 
 @dataclass(frozen=True)
@@ -40,10 +74,10 @@ class Session:
     language: Language = PYTHON
 
     @cached_property
-    def by_id(self) -> Mapping[str, Turn]:
-        return {turn.id: turn for turn in self.turns}
+    def by_id(self) -> Index:
+        return Index(self.turns)
 
-    @property
+    @cached_property
     def path(self) -> tuple[Turn, ...]:
         """The live conversation, root to head."""
         return self.path_to(self.head)
@@ -108,13 +142,32 @@ class Session:
         """This session with a turn added and the head on it; one that is there already is only moved to."""
         if turn.parent != ROOT:
             self.get(turn.parent)
-        grown = self if turn.id in self.by_id else replace(self, turns=(*self.turns, turn))
+        grown = self if turn.id in self.by_id else self.with_turn(turn)
         moved = grown.move(turn.id)
         if not self.branch:
             return moved
         if self.grows(self.branch, turn):
-            return replace(moved, branches={**self.branches, self.branch: turn.id})
-        return replace(moved, branch="")
+            return moved.having(branches={**self.branches, self.branch: turn.id})
+        return moved.having(branch="")
+
+    def with_turn(self, turn: Turn) -> "Session":
+        """This session with one more turn, where its head is."""
+        grown = replace(self, turns=(*self.turns, turn))
+        grown.keep(by_id=self.by_id.grown(grown.turns), path=self.path)
+        return grown
+
+    def having(self, **values: Any) -> "Session":
+        """This session with other values; what is known of its turns and its path stays known."""
+        new = replace(self, **values)
+        known: dict[str, Any] = {"by_id": self.by_id} if new.turns is self.turns else {}
+        if "path" in self.__dict__ and known and new.head == self.head:
+            known["path"] = self.path
+        new.keep(**known)
+        return new
+
+    def keep(self, **known: Any) -> None:
+        """What is known of this value already need not be found out when it is asked for."""
+        self.__dict__.update(known)
 
     def grows(self, branch: str, turn: Turn) -> bool:
         """Whether a turn belongs to a branch: it is at its end, or corrects or retries one of its turns."""
@@ -136,9 +189,14 @@ class Session:
 
     def move(self, head: str) -> "Session":
         """This session with its head on another turn; nothing is lost."""
-        path = self.path_to(head)
-        steps = {turn.parent: turn.id for turn in path}
-        return replace(self, head=head, visited={**self.visited, **steps})
+        if head != ROOT and self.get(head).parent == self.head:  # so the way to it is as it was
+            path, steps = (*self.path, self.get(head)), {self.head: head}
+        else:
+            path = self.path_to(head)
+            steps = {turn.parent: turn.id for turn in path}
+        moved = self.having(head=head, visited={**self.visited, **steps})
+        moved.keep(path=path)
+        return moved
 
     def undo(self, turns: int = 1) -> "Session":
         if not self.path:
@@ -147,7 +205,7 @@ class Session:
             raise MtchatError(
                 f"cannot undo {turns}: the program has {count(len(self.path))}; /undo takes back one"
             )
-        return replace(self, head=self.path[-turns].parent)
+        return self.having(head=self.path[-turns].parent)
 
     def redo(self, turns: int = 1) -> "Session":
         moved = self
@@ -160,7 +218,7 @@ class Session:
                 raise MtchatError(
                     "nothing to redo: no turn comes after this one; /redo brings back what /undo took"
                 )
-            moved = replace(moved, head=moved.visited[moved.head])
+            moved = moved.having(head=moved.visited[moved.head])
         return moved
 
     def mark(self, turn: str) -> Mark:
@@ -170,7 +228,7 @@ class Session:
     def with_mark(self, turn: str, mark: Mark) -> "Session":
         self.get(turn)
         marks = {each: known for each, known in self.marks.items() if each != turn}
-        return replace(self, marks=marks if mark == Mark() else {**marks, turn: mark})
+        return self.having(marks=marks if mark == Mark() else {**marks, turn: mark})
 
     def inherit(self, turn: str) -> "Session":
         """This session, where the last turn takes over what was laid down about the one it replaces."""
@@ -178,11 +236,11 @@ class Session:
 
     def beside(self, made: "Session") -> "Session":
         """This session with what was made in a later one beside its live path; nothing else moves."""
-        return replace(self, turns=made.turns, outcomes=made.outcomes, marks=made.marks)
+        return self.having(turns=made.turns, outcomes=made.outcomes, marks=made.marks)
 
     def name_branch(self, name: str) -> "Session":
         """This session with a name for the live branch, which grows with it from now on."""
-        return replace(self, branches={**self.branches, name: self.head}, branch=name)
+        return self.having(branches={**self.branches, name: self.head}, branch=name)
 
     def go_to_branch(self, name: str) -> "Session":
         if name not in self.branches:
@@ -196,11 +254,11 @@ class Session:
                 f"this session is written in {self.language.title}, and stays so; "
                 f"mtchat --language {language.name} begins a new one in {language.title}"
             )
-        return replace(self, language=language)
+        return self.having(language=language)
 
     def with_outcome(self, outcome: Outcome) -> "Session":
         """This session with what its live program did."""
-        return replace(self, outcomes={**self.outcomes, self.head: outcome})
+        return self.having(outcomes={**self.outcomes, self.head: outcome})
 
 
 def written(path: tuple[Turn, ...], number: int) -> int:

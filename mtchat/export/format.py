@@ -2,7 +2,7 @@
 
 import io
 import tokenize
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mtchat import registry
@@ -54,10 +54,15 @@ def load(name: str) -> Format:
 
 def reader(suffix: str) -> Callable[[str], Session]:
     """What reads files with this suffix, such as ".py"."""
-    readable = {each.suffix: each.read for each in map(load, names()) if each.read is not None}
-    if suffix.lower() not in readable:
-        raise UsageError(f"cannot import {suffix or 'a file without suffix'}; try: {', '.join(readable)}")
-    return readable[suffix.lower()]
+    known = readable()
+    if suffix.lower() not in known:
+        raise UsageError(f"cannot import {suffix or 'a file without suffix'}; try: {', '.join(known)}")
+    return known[suffix.lower()]
+
+
+def readable() -> Mapping[str, Callable[[str], Session]]:
+    """What reads files, by their suffixes."""
+    return {each.suffix: each.read for each in map(load, names()) if each.read is not None}
 
 
 def suffix(form: Format, session: Session) -> str:

@@ -1,7 +1,8 @@
 """The loop of the REPL: reads a line, does a command or takes a turn, and outlives every error."""
 
 import difflib
-import shlex
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from prompt_toolkit.styles import Style
 
 from mtchat import __version__, registry
 from mtchat.errors import MtchatError, UsageError
+from mtchat.files import PRIVATE, PRIVATE_FOLDER, regular
 from mtchat.repl import checking, own, question, slash, toolbar
 from mtchat.repl.completion import Slash
 from mtchat.repl.desk import Desk, Leave
@@ -83,8 +85,11 @@ def kept(history: Path | None) -> History:
     if history is None:
         return InMemoryHistory()
     try:
-        history.parent.mkdir(parents=True, exist_ok=True)
-        history.touch()
+        history.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        history.touch(PRIVATE)
+        opened = regular(history, os.O_RDWR)
+        os.fchmod(opened, PRIVATE)  # it was open to others in earlier versions
+        os.close(opened)
     except OSError:
         return InMemoryHistory()
     return FileHistory(str(history))
@@ -144,7 +149,9 @@ def step(desk: Desk, prompt: PromptSession[str], offer: Offer) -> bool:
     try:
         line = next_line(desk, prompt, offer)
     except KeyboardInterrupt:
-        desk.view.note("Ctrl-D or /quit leaves; everything is saved")
+        desk.view.note(
+            f"Ctrl-D or /quit leaves; {'turns are not saved' if desk.unsaved else 'everything is saved'}"
+        )
         return True
     except EOFError:
         return leave(desk)
@@ -178,10 +185,34 @@ def next_line(desk: Desk, prompt: PromptSession[str], offer: Offer) -> str:
 
 
 def leave(desk: Desk) -> bool:
+    """Says where the session is; False unless turns would be lost, which is said once."""
+    if desk.unsaved and not saved(desk):
+        if lost := desk.unsaved != desk.warned:
+            desk.view.error("turns of this session are not saved; leave again to leave without them")
+        desk.warned = desk.unsaved
+        return lost
     if desk.log.path.exists():
-        name = desk.session.name if desk.log.path.parent == desk.folder else shown(desk.log.path)
-        desk.view.note(f"saved in {shown(desk.log.path)}; mtchat {shlex.quote(name)} goes on with it")
+        desk.view.note(
+            f"saved in {shown(desk.log.path)}; {desk.tools.goes_on(desk.log.path)} goes on with it"
+        )
     return False
+
+
+def saved(desk: Desk) -> bool:
+    """Saves what is not saved yet: in its place, else in a folder of its own among the temporary files."""
+    why = desk.unsaved
+    try:
+        desk.log.write(desk.session, "save")
+    except MtchatError:
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="mtchat-"))
+            desk.log.move_to(folder / desk.log.path.name, desk.session)
+        except (MtchatError, OSError):
+            desk.view.error(why)
+            return False
+        desk.view.error(f"not saved in its place: {why.partition(';')[0]}")
+    desk.unsaved = ""
+    return True
 
 
 def meant(text: str) -> str:

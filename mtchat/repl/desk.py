@@ -1,6 +1,7 @@
 """The desk: what the commands of the REPL act on. It owns the live session and saves each change."""
 
-from collections.abc import Callable, Iterator
+import shlex
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ from mtchat.repl.retold import Retold
 from mtchat.repl.view import Tail, View, shown
 from mtchat.repl.words import number, unrun
 from mtchat.repl.writing import Writing
-from mtchat.store import Log, checked, files_of, present
+from mtchat.store import Log, Owned, below, checked, files_of, present
 from mtchat.synthesis import (
     Chose,
     Correction,
@@ -94,7 +95,8 @@ class Tools:
     to, and with its last argument looks at the variables. Both copy the program's files to the folder given.
     `tier` says how strong the sandbox is, once `begin` had time to find out, in capitals when there is none;
     `refusal` waits for that and says why nothing can be run, "" when it can. `notice` waits too: what to say
-    where programs are held less well than they could be; `warning` is what to say of that at once.
+    where programs are held less well than they could be; `warning` is what to say of that at once. `owned`
+    knows which files the user attached to which session, `goes_on` the command that opens a session again.
     """
 
     load: Callable[[str], Model]
@@ -106,6 +108,8 @@ class Tools:
     refusal: Callable[[], str]
     notice: Callable[[], str] = lambda: ""
     warning: str = ""
+    owned: Owned = field(default_factory=Owned)
+    goes_on: Callable[[Path], str] = lambda path: f"mtchat {shlex.quote(path.stem)}"
 
 
 @dataclass
@@ -114,7 +118,7 @@ class Desk:
 
     `ask` gives a text back as the user edited it, `answer` what they reply to a question, None after Ctrl-C;
     it is None where nobody can be asked. What they typed there that is no reply is done `later`, or is `held`
-    for them to change where they stop what comes before.
+    for them to change where they stop what comes before. `unsaved` says why turns are in memory alone.
     """
 
     log: Log
@@ -126,6 +130,8 @@ class Desk:
     answer: Answer | None = None
     settings: Settings = field(default_factory=Settings)
     chosen_family: str = ""
+    unsaved: str = ""
+    warned: str = ""
     announced: bool = False
     noted: Model | None = None
     unlearned: str = ""
@@ -144,7 +150,9 @@ class Desk:
 
     def take_up(self) -> None:
         """Makes what the session's file holds the live session."""
-        self.session, notices = checked(self.log.session)
+        self.session, notices = checked(
+            self.log.session, lambda file: self.tools.owned.has(self.log.path, file)
+        )
         self.notices = (*self.log.notices, *notices)
         self.retold = Retold()
         if self.session.outcome is not None:
@@ -158,6 +166,10 @@ class Desk:
         self.view.language = session.language
         if session != self.session:
             self.keep(session, "language")
+
+    def own(self, files: Sequence[Path]) -> None:
+        """Keeps that the user attached these files to this session."""
+        self.tools.owned.add(self.log.path, below(self.session, files))
 
     def begin(self) -> None:
         """Starts what takes its time and need not be waited for."""
@@ -175,8 +187,10 @@ class Desk:
         told = len(self.log.notices)
         try:
             self.log.write(session, why)
+            self.unsaved = ""
         except MtchatError as error:
-            self.view.error(str(error))
+            self.unsaved = str(error)
+            self.view.error(self.unsaved)
         for notice in self.log.notices[told:]:
             self.view.note(notice)
         self.session = replace(session, name=self.log.name)
@@ -462,7 +476,13 @@ class Desk:
         return chosen
 
     def reopen(self, log: Log) -> None:
-        """Another session's file in place of this one."""
+        """Another session's file in place of this one; an error where turns of this one would be lost."""
+        if self.unsaved:
+            log.close()
+            raise MtchatError(
+                f"{self.session.name} has turns that are not saved; /save tries again, "
+                "and /save with a whole path, such as /tmp/mine, saves it there"
+            )
         self.log.close()
         self.log, self.last = log, None
         self.take_up()

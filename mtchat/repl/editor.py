@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mtchat.errors import MtchatError
-from mtchat.files import read
+from mtchat.files import MOST, content, regular
 from mtchat.repl.echo import audible
 from mtchat.repl.escape import named, unnamed
 
@@ -28,11 +28,20 @@ def edited(text: str, suffix: str) -> str:
             path.write_text(named(text), encoding="utf-8")
             status = subprocess.call([*words, str(path)])
             if status == 0:
-                back = unnamed(read(path).decode("utf-8", errors="replace"))
+                back = unnamed(saved(path).decode("utf-8", errors="replace"))
                 return back if "\r\n" in text else back.replace("\r\n", "\n")
         except (OSError, ValueError) as error:
             raise MtchatError(f"cannot edit with {words[0]!r}: {error}; set $EDITOR") from error
         raise MtchatError(f"the editor {words[0]!r} ended with {status}, so nothing is changed")
+
+
+def saved(path: Path) -> bytes:
+    """What the editor left; OSError where that is no file any more."""
+    opened = regular(path)
+    try:
+        return content(opened, MOST)
+    finally:
+        os.close(opened)
 
 
 @contextmanager

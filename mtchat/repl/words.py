@@ -4,6 +4,7 @@ import glob
 import os
 import re
 import shlex
+from datetime import datetime
 from pathlib import Path
 
 from mtchat.core.session import Session
@@ -31,6 +32,13 @@ def brief(instruction: str, width: int = 70) -> str:
     """An instruction on one line; / stands where it had several."""
     text = " / ".join(" ".join(line.split()) for line in instruction.split("\n") if line.strip())
     return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def day(moment: datetime, now: datetime | None = None) -> str:
+    """The day of a moment, as people say it."""
+    here = moment.astimezone()
+    days = ((now or datetime.now().astimezone()).date() - here.date()).days
+    return {0: "today", 1: "yesterday"}.get(days, f"on {here.date().isoformat()}")
 
 
 def where(session: Session) -> str:

@@ -1,6 +1,7 @@
 """Sessions on disk: `sessions/<name>.jsonl`, one event a line, append-only, fsynced, locked while open."""
 
-from mtchat.store.attaching import attach, checked, detach, present
+from mtchat.store.attaching import attach, below, checked, detach, present
+from mtchat.store.latest import Latest
 from mtchat.store.listing import (
     SUFFIX,
     Summary,
@@ -12,16 +13,21 @@ from mtchat.store.listing import (
     path_of,
     paths,
     summaries,
+    summary,
 )
 from mtchat.store.log import Log
+from mtchat.store.owned import Owned
 from mtchat.store.reading import Reading, load, read
 
 __all__ = [
     "SUFFIX",
+    "Latest",
     "Log",
+    "Owned",
     "Reading",
     "Summary",
     "attach",
+    "below",
     "check_name",
     "checked",
     "detach",
@@ -35,4 +41,5 @@ __all__ = [
     "present",
     "read",
     "summaries",
+    "summary",
 ]

@@ -3,17 +3,19 @@
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from mtchat.core.given import Attached
 from mtchat.core.session import Session
 from mtchat.errors import UsageError
+from mtchat.files import CHUNK, MIB, plain, regular
 
-MIB = 2**20
 MOST_FILES = 1000  # of a folder
 MADE = ("__pycache__", "node_modules")
+MOST = 64 * 1024 * MIB  # a file that grows as fast as it is read has no end
+MOST_OF_OTHERS = 1024 * MIB  # that a session file of somebody else's may have looked at
 
 
 def attach(session: Session, paths: Sequence[Path], disk_mib: int) -> Session:
@@ -34,7 +36,7 @@ def attach(session: Session, paths: Sequence[Path], disk_mib: int) -> Session:
 def each_file(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
     """Each file with the name that programs see; of a folder all that are below it."""
     for path in (Path(os.path.abspath(each)) for each in paths):
-        if path.is_dir():
+        if os.path.isdir(path):
             yield from files_of(path)
         else:
             yield path, path.name
@@ -78,33 +80,46 @@ def is_of(file: Attached, name: str) -> bool:
     return file.name == name or file.name.startswith(name.rstrip("/") + "/")
 
 
-def checked(session: Session) -> tuple[Session, tuple[str, ...]]:
-    """The session with those of its files that are as they were attached, and what to say of the others.
+def checked(
+    session: Session, owned: Callable[[PurePath], bool] = lambda path: False
+) -> tuple[Session, tuple[str, ...]]:
+    """The session with those of its files that programs may have, and what to say of changes among them.
 
     A session file can come from somebody else, so that it names a file is not enough to give it to programs:
-    its content must be the one that was attached.
+    its content must be the one that was attached. What the user attached here is taken as it is now.
     """
     files, notices = [], []
     for file in session.attached:
         path = Path(file.path)
+        gone = f"{file.name} is not attached any more: {path}"
         try:
-            now = measured(Attached(name_of(file), path, size_of(path)))
+            now = Attached(name_of(file), path, size_of(path))
+            mine = owned(file.path)
+            if now.size == file.size or mine:
+                now = measured(now, MOST if mine else MOST_OF_OTHERS)
         except UsageError:
-            notices.append(f"{file.name} is not attached any more: {path} is gone, or cannot be read")
+            notices.append(f"{gone} is gone, or cannot be read")
             continue
-        if (now.size, now.sha256) == (file.size, file.sha256):
+        same = (now.size, now.sha256) == (file.size, file.sha256)
+        if same or mine:
             files.append(now)
-        else:
-            notices.append(
-                f"{file.name} is not attached any more: {path} has changed; attach it again to use it"
-            )
-    return replace(session, attached=tuple(files)), tuple(notices)
+        if not same:
+            changed = f"{file.name} has changed since it was attached; programs get it as it is now"
+            notices.append(changed if mine else f"{gone} has changed; attach it again to use it")
+    return session.having(attached=tuple(files)), tuple(notices)
 
 
 def name_of(file: Attached) -> str:
     """The name that programs see: the end of the file's own path, as long as the record has it."""
     parts = file.name.split("/")
-    return file.name if Path(file.path).parts[-len(parts) :] == tuple(parts) else Path(file.path).name
+    own = plain(file.name) and Path(file.path).parts[-len(parts) :] == tuple(parts)
+    return file.name if own else Path(file.path).name
+
+
+def below(session: Session, paths: Sequence[Path]) -> tuple[PurePath, ...]:
+    """The attached files that these paths stand for, each a file or a folder."""
+    chosen = {PurePath(os.path.abspath(path)) for path in paths}
+    return tuple(file.path for file in session.attached if chosen & {file.path, *file.path.parents})
 
 
 def present(session: Session) -> tuple[Attached, ...]:
@@ -125,14 +140,24 @@ def size_of(path: Path) -> int:
     return status.st_size
 
 
-def measured(file: Attached) -> Attached:
-    """A file with its content's size and hash."""
+def measured(file: Attached, most: int = MOST) -> Attached:
+    """A file with its content's size and hash; UsageError where it has more bytes than may be looked at."""
+    if file.size > most:
+        raise UsageError(f"cannot read {file.path}: it has more than {most // MIB} MiB")
     try:
-        with open(file.path, "rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
-            return replace(file, size=content.tell(), sha256=digest)
+        opened = regular(Path(file.path))
+        try:
+            digest, whole = hashlib.sha256(), 0
+            while part := os.pread(opened, CHUNK, whole):
+                digest.update(part)
+                whole += len(part)
+                if whole > most:
+                    raise UsageError(f"cannot read {file.path}: it has more than {most // MIB} MiB")
+        finally:
+            os.close(opened)
     except OSError as error:
         raise UsageError(f"cannot read {file.path}: {error.strerror}") from None
+    return replace(file, size=whole, sha256=digest.hexdigest())
 
 
 def check_name(file: Attached, files: Sequence[Attached]) -> None:

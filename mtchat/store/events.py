@@ -120,27 +120,27 @@ def apply(history: History, event: Event) -> History:
     match event["event"]:
         case "session":
             preamble = text(event, "preamble")
-            return History(replace(session, preamble=preamble, language=language(event)))
+            return History(session.having(preamble=preamble, language=language(event)))
         case "preamble":
-            session = replace(session, preamble=text(event, "preamble"))
+            session = session.having(preamble=text(event, "preamble"))
         case "language":
-            session = replace(session, language=language(event))
+            session = session.having(language=language(event))
         case "attach":
-            session = replace(session, attached=attached(event))
+            session = session.having(attached=attached(event))
         case "turn":
             return add(history, event)
         case "outcome":
             turn_id = known(session, history.id(text(event, "of")))
-            session = replace(session, outcomes={**session.outcomes, turn_id: rebuild(Outcome, event)})
+            session = session.having(outcomes={**session.outcomes, turn_id: rebuild(Outcome, event)})
         case "mark":
             session = session.with_mark(known(session, history.id(text(event, "of"))), rebuild(Mark, event))
         case "branches":
             found, on = named(history, event.get("named")), text(event, "on")
-            session = replace(session, branches=found, branch=on if on in found else "")
+            session = session.having(branches=found, branch=on if on in found else "")
         case "head":
             session = session.move(known(session, history.id(text(event, "to"))))
             if "visited" in event:
-                session = replace(session, visited=visited(history, event["visited"]))
+                session = session.having(visited=visited(history, event["visited"])).move(session.head)
     return replace(history, session=session, edited=False)
 
 

@@ -1,6 +1,7 @@
 """The folder of sessions: where it is, what is in it, and how a session may be called."""
 
 import os
+import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
@@ -10,7 +11,7 @@ from pathlib import Path
 import platformdirs
 
 from mtchat.errors import MtchatError, UsageError
-from mtchat.store.reading import load
+from mtchat.store.reading import outline
 
 SUFFIX = ".jsonl"
 FILES = ".files"
@@ -30,6 +31,11 @@ class Summary:
     turns: int = 0
     instruction: str = ""
     problem: str = ""
+
+    @property
+    def date(self) -> str:
+        """The day of the last change, where the user is."""
+        return self.modified.astimezone().date().isoformat()
 
 
 def folder(chosen: Path | None = None) -> Path:
@@ -73,19 +79,42 @@ def find(session: str, folder: Path) -> Path:
     else:
         candidates = [path for path in paths(folder) if path.stem == session]
     for path in candidates:
-        if os.path.isfile(path):
+        if os.path.isfile(path) or (path.suffix == SUFFIX and special(path)):
             return path
     if "/" in session:
         raise MtchatError(f"no session file {session}")
+    for path in paths(folder):
+        if normal(path.stem) == normal(session):
+            raise MtchatError(
+                f"{path.stem!r} is spelled with other signs that look the same; open it by {path}"
+            )
     near = get_close_matches(session, [path.stem for path in paths(folder)], n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else "`mtchat sessions` lists what there is"
     raise MtchatError(f"no session {session!r} in {folder}; {hint}")
+
+
+def special(path: Path) -> bool:
+    """Whether something else than a file has the name of a session; what it is, is told when it is opened."""
+    return os.path.exists(path) and not os.path.isdir(path)
 
 
 def fresh(folder: Path, today: date) -> str:
     """A name that is not taken yet, such as 2026-11-23-1."""
     names = (f"{today.isoformat()}-{number}" for number in count(1))
     return next(name for name in names if not taken(path_of(name, folder)))
+
+
+def normal(name: str) -> str:
+    """A name as it looks: é is one sign or two, as the keyboard or the file system has it."""
+    return unicodedata.normalize("NFC", name)
+
+
+def twin(path: Path) -> Path | None:
+    """Another session in the folder whose name looks the same."""
+    name = normal(path.stem)
+    return next(
+        (each for each in paths(path.parent) if each.stem != path.stem and normal(each.stem) == name), None
+    )
 
 
 def taken(path: Path) -> bool:
@@ -109,7 +138,7 @@ def summary(path: Path) -> Summary:
     except OSError as error:
         return Summary(path.stem, path, datetime.fromtimestamp(0, UTC), problem=error.strerror or str(error))
     try:
-        turns = load(path).path
+        turns = outline(path).path
     except MtchatError as error:
         return Summary(path.stem, path, modified, problem=str(error))
     return Summary(path.stem, path, modified, len(turns), turns[0].shown if turns else "")

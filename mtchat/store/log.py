@@ -9,12 +9,12 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from types import TracebackType
 
-from mtchat import __version__
+from mtchat import __version__, files
 from mtchat.core.session import Session
 from mtchat.errors import MtchatError
 from mtchat.store import listing
 from mtchat.store.events import changes, header, to_line
-from mtchat.store.reading import Reading, parse, read
+from mtchat.store.reading import MOST, Reading, parse, read
 
 
 def now() -> datetime:
@@ -52,8 +52,10 @@ class Log:
         """The log of a session file, which need not exist yet; an error when another process has it open."""
         log = cls(path, clock, program)
         try:
-            log._file = os.open(path, os.O_RDWR)
+            log._file = files.regular(path, os.O_RDWR)
         except FileNotFoundError:
+            if not os.path.lexists(path) and (twin := listing.twin(path)):
+                log.notices += (f"a new session; {twin} is another one, whose name only looks the same",)
             return log
         except OSError as error:
             log._take(read(path), path.stat().st_size)
@@ -61,7 +63,7 @@ class Log:
             return log
         try:
             log._lock()
-            data = content(log._file)
+            data = content(log._file, path)
             log._take(parse(data, path), len(data))
         except BaseException:
             log.close()
@@ -100,6 +102,10 @@ class Log:
                 "make the folder writable: the next turn saves all that is missing; /export saves the program"
             ) from None
 
+    def saves(self, session: Session) -> bool:
+        """Whether the file holds all of this session, as far as this log knows."""
+        return bool(self._end) and not self._missing(session, "") and self.path.exists()
+
     def rename(self, name: str) -> None:
         """Give the session another name: its file and its folder of files move; nothing is overwritten."""
         target = listing.path_of(name, self.path.parent)
@@ -107,12 +113,17 @@ class Log:
             return
         if listing.taken(target):
             raise MtchatError(f"there is a session {name!r} already; choose another name")
+        left = listing.files_of(self.path)
         try:
-            if self._file is not None or self._end:
-                move(self.path, target)
-            files = listing.files_of(self.path)
-            if files.exists():
-                os.rename(files, listing.files_of(target))
+            if os.path.lexists(left) and (self._end or not self.path.exists()):
+                os.rename(left, listing.files_of(target))
+            try:
+                if self._file is not None or self._end:
+                    move(self.path, target)
+            except OSError:
+                if os.path.lexists(listing.files_of(target)):  # the file and its folder stay together
+                    os.rename(listing.files_of(target), left)
+                raise
         except FileExistsError:
             raise MtchatError(f"there is a session {name!r} already; choose another name") from None
         except OSError as error:
@@ -120,6 +131,20 @@ class Log:
         self.path = target
         self.session = replace(self.session, name=name)
         self._another = None
+
+    def move_to(self, path: Path, session: Session) -> None:
+        """Go on in another file, where this session is written whole; nothing is overwritten.
+
+        The file so far stays as it is, as does the folder of its runs' files.
+        """
+        listing.check_name(path.stem)
+        if listing.taken(path):
+            raise MtchatError(f"{path} is there already; choose another name")
+        other = Log(path, self._clock, self._program)
+        other.write(session, "save")
+        self.close()
+        self.path, self.session, self._another = path, other.session, None
+        self._file, self._end, self._open_ended, self._size = other._file, other._end, False, other._size
 
     def close(self) -> None:
         """Let go of the file and its lock; a log that is written to again takes them again."""
@@ -158,7 +183,7 @@ class Log:
         """Have the file open, locked, and as we left it; make it where there is none."""
         if self._file is None and self._end:
             with suppress(FileNotFoundError):
-                self._file = os.open(self.path, os.O_RDWR)
+                self._file = files.regular(self.path, os.O_RDWR)
                 self._lock()
         if (self._end or self._file is not None) and not self.path.exists():
             self.close()
@@ -177,10 +202,11 @@ class Log:
         return not os.path.samestat(ours, self.path.stat()) or self._size not in (None, ours.st_size)
 
     def _create(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.parent.mkdir(mode=files.PRIVATE_FOLDER, parents=True, exist_ok=True)
         while self._file is None:
             try:
-                self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+                self._file = os.open(self.path, flags, files.PRIVATE)
             except FileExistsError:
                 if self._another is None:
                     raise MtchatError(
@@ -226,9 +252,11 @@ class Log:
         self._size = self._end
 
 
-def content(file: int) -> bytes:
-    with open(file, "rb", closefd=False) as stream:
-        return stream.read()
+def content(file: int, path: Path) -> bytes:
+    try:
+        return files.content(file, MOST)
+    except OSError as error:
+        raise MtchatError(f"cannot read {path}: {error.strerror}") from None
 
 
 def holder(file: int) -> str:

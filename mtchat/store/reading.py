@@ -3,9 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from mtchat import files
 from mtchat.core.session import Session
 from mtchat.errors import MtchatError
 from mtchat.store.events import START, VERSION, History, apply, to_event
+
+MOST = 512 * files.MIB  # of a session; one of 2000 turns has about 10
+MOST_LISTED = 64 * files.MIB
+OUTCOME = b'{"event":"outcome",'
+BOM = b"\xef\xbb\xbf"  # that some editors put before the first line
 
 
 @dataclass(frozen=True)
@@ -26,18 +32,22 @@ def load(path: Path) -> Session:
 
 def read(path: Path) -> Reading:
     """The session in a file, with what there is to say about it."""
-    try:
-        return parse(path.read_bytes(), path)
-    except OSError as error:
-        raise MtchatError(f"cannot read {path}: {error.strerror}") from None
+    return parse(files.read(path, MOST), path)
+
+
+def outline(path: Path) -> Session:
+    """The turns and the head of a session file, read as far as a list of sessions needs them."""
+    data = files.read(path, MOST_LISTED)
+    lines, _ = split(data.removeprefix(BOM))
+    return parse(b"".join(line + b"\n" for line in lines if not line.startswith(OUTCOME)), path).session
 
 
 def parse(data: bytes, path: Path) -> Reading:
     """The session in the bytes of a file; the name of a session is the name of its file."""
     session = Session(name=path.stem)
-    lines, torn = split(data)
+    lines, torn = split(data.removeprefix(BOM))
     if not lines:
-        if not matches_start(torn):
+        if not matches_start(torn) or (data and not torn):
             raise MtchatError(f"{path} is not a session file: it does not begin with a session event")
         return Reading(session, torn_notice(path, torn))
     check_header(lines[0], path)

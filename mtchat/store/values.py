@@ -33,6 +33,8 @@ def convert(kind: object, value: object, name: str) -> object:
     if get_origin(kind) is tuple:
         if not isinstance(value, list):
             raise ValueError(f"{name} is not a list")
+        if get_args(kind)[0] is str and all(type(each) is str for each in value):
+            return tuple(value)  # what a run printed, by turn: long in a long session
         return tuple(convert(get_args(kind)[0], each, name) for each in value)
     if is_dataclass(kind):
         return rebuild(cast(type[object], kind), value)

@@ -2,8 +2,8 @@
 
 FILE may be a pattern such as data/*.csv, or a folder, such as a package, whose files keep their places.
 Programs see the name without what is above it, and what they change is their copy. Without FILE the attached
-files are listed; -d NAME lets one go. The session keeps the list: a file that is gone or has changed when the
-session is opened again is let go, with a notice.
+files are listed; -d NAME lets one go. The session keeps the list: a file that has changed when you open the
+session again is taken as it is then, and one that is gone is let go, each with a notice.
 """
 
 import os
@@ -36,6 +36,7 @@ def do(desk: Desk, argument: str) -> None:
         return
     paths = [path for name in names for path in matches(name)]
     desk.keep(attach(desk.session, paths, desk.settings.disk_mib), "attach")
+    desk.own(paths)
     for name, files in together(desk.session.attached).items():
         if name.rstrip("/") in {Path(os.path.abspath(path)).name for path in paths}:
             desk.view.say(f"{name}, {whole(files)}: the program opens it as {files[0].name!r}")

@@ -1,4 +1,4 @@
-"""Lists the sessions in the sessions folder."""
+"""Lists the sessions in the sessions folder, the last one first, with the day of its last change."""
 
 from mtchat.repl.desk import Desk
 from mtchat.repl.view import shown
@@ -15,5 +15,6 @@ def do(desk: Desk, argument: str) -> None:
     for each in rows:
         mark = "*" if each.path == desk.log.path else " "
         desk.view.say(
-            f"{mark} {each.name:<24} {each.turns:>3} turns  {each.problem or brief(each.instruction, 50)}"
+            f"{mark} {each.name:<24} {each.date}  {each.turns:>3} turns  "
+            f"{each.problem or brief(each.instruction, 50)}"
         )
