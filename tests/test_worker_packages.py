@@ -10,6 +10,7 @@ from mtchat.core.program import Chunk, Program
 from mtchat.core.settings import Limits
 from mtchat.sandbox import sandbox
 from mtchat.sandbox.interpreter import environment, zone
+from mtchat.sandbox.warm import clocks
 from mtchat.sandbox.warm.worker import Worker
 
 pytestmark = pytest.mark.sandbox
@@ -40,6 +41,12 @@ def worker() -> Iterator[Worker]:
     [
         ("pyarrow", "import pyarrow as pa\ncolumn = pa.array([1, 2])", "print(column[1])"),
         ("pyarrow", "import pandas as pd\ntable = pd.DataFrame({'x': ['a']})", "print(table.x[0])"),
+        (
+            "pyarrow",
+            "import pandas as pd\npd.DataFrame({'x': [1, 2]}).to_parquet('a.parquet')\n"
+            "table = pd.read_parquet('a.parquet')",
+            "print(table.x.sum(), pd.read_parquet('a.parquet').x.sum())",
+        ),
         ("tqdm", "from tqdm import tqdm\ntotal = sum(tqdm(range(4)))", "print(total)"),
         (
             "sklearn",
@@ -116,7 +123,54 @@ def test_the_zone_of_the_host_is_the_programs_unless_it_is_a_path(name: str, kep
 
 
 def test_a_program_knows_its_machine_and_what_it_lacks(worker: Worker) -> None:
-    code = "import os, socket\nprint(socket.gethostbyname(socket.gethostname()))\nos.system('clear')"
+    code = (
+        "import os, pwd, socket\nprint(socket.gethostbyname(socket.gethostname()))\n"
+        "print(pwd.getpwuid(os.getuid()).pw_name, flush=True)\nos.system('clear')"
+    )
     met = worker.run(program(code), LIMITS)
-    assert (met.stdout.split("\n")[0], met.stderr) == ("127.0.0.1", "")
+    assert (met.stdout.split("\n")[:2], met.stderr) == (["127.0.0.1", "user"], "")
     assert environment("/work", "/tmp")["XDG_RUNTIME_DIR"] == "/tmp"
+
+
+CLOCK = "import time\nstart = time.perf_counter()"
+MEASURED = [
+    ([CLOCK], "print(time.perf_counter() - start)", "start is a time that turn 1 noted"),
+    ([CLOCK, "x = 1"], "took = time.perf_counter() - start", "start is a time that turn 1 noted"),
+    (
+        ["x = 1", "from datetime import datetime as d\nt = d.now()"],
+        "print(d.now() - t)",
+        "t is a time that turn 2",
+    ),
+    ([CLOCK], "start = time.perf_counter()\nprint(time.perf_counter() - start)", ""),
+    ([CLOCK, "start = 5"], "print(time.perf_counter() - start)", ""),
+    ([CLOCK], "print(start)", ""),
+    ([CLOCK], "print(start - 1)", ""),
+    (["start = 5"], "import time\nprint(time.time() - start)", ""),
+    ([CLOCK], "print(", ""),
+]
+
+
+@pytest.mark.parametrize(("kept", "new", "told"), MEASURED)
+def test_a_time_that_an_earlier_turn_noted_is_told(kept: list[str], new: str, told: str) -> None:
+    met = clocks.note(program(*kept, new), len(kept))
+    assert met.startswith(told)
+    assert bool(met) is bool(told)
+
+
+def test_a_measure_from_an_earlier_turn_is_told_after_the_turn(worker: Worker) -> None:
+    worker.run(program(CLOCK), LIMITS)
+    assert worker.run(program(CLOCK, "print(time.perf_counter() - start > 0)"), LIMITS).note == (
+        "start is a time that turn 1 noted: what is measured from it has the time between the turns"
+    )
+
+
+def test_values_that_answer_to_any_name_or_have_no_length_now_are_described(worker: Worker) -> None:
+    code = (
+        "class Soup:\n    def __getattr__(self, name): return None\n    def __repr__(self): return '<a>'\n"
+        "class Closed:\n    def __repr__(self): return '<c>'\n"
+        "    def __len__(self): raise ValueError('closed')\n"
+        "soup, closed = Soup(), Closed()"
+    )
+    met = worker.run(program(code), LIMITS, look=True)
+    found = {each.name: (each.shape, each.value) for each in met.variables}
+    assert (found["soup"], found["closed"]) == (("", "<a>"), ("", "<c>"))

@@ -6,6 +6,8 @@ import stat
 import sys
 import time
 
+from mtchat.sandbox.inside.pools import FORKABLE, TASKS
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,7 +60,7 @@ def of_tracing() -> str:
 def of_threads() -> str:
     """Threads and processes end where a copy is made; a copy cannot wait for the processes either."""
     for _ in range(LOOKS):
-        if len(posix.listdir("/proc/self/task")) == 1:
+        if len({*posix.listdir(TASKS)} - FORKABLE) == 1:
             break
         time.sleep(LOOK_SECONDS)  # a thread that was waited for may still be on its way out
     else:

@@ -4,7 +4,7 @@ import os
 import sys
 from types import ModuleType
 
-from mtchat.sandbox.inside import pictures, seeds
+from mtchat.sandbox.inside import pictures, pools, seeds
 from mtchat.sandbox.inside.account import fill
 
 TYPE_CHECKING = False
@@ -33,6 +33,7 @@ class AfterImport:
             "numba.core.dispatcher": cache_only_files,
             "tqdm.std": keep_to_one_thread,
             **pictures.TOUCHES,
+            **pools.TOUCHES,
             **seeds.begin(),
         }
 

@@ -20,17 +20,18 @@ def fields(namespace: "dict[str, Any]") -> list[str]:
     for name, value in list(namespace.items()):
         if name.startswith("__") or isinstance(value, ModuleType):
             continue
-        found += [name[:KIND_CHARS], kind(value), attempt(shape, value), attempt(short, value)]
+        found += [name[:KIND_CHARS], kind(value), attempt(shape, value, ""), attempt(short, value)]
         if len(found) >= 4 * MOST:
             break
     return found
 
 
-def attempt(describe: "Any", value: "Any") -> str:
+def attempt(describe: "Any", value: "Any", otherwise: str | None = None) -> str:
+    """What is said of a value; where asking is an error, as of a closed file, something else or that."""
     try:
         return str(describe(value))
     except Exception as error:
-        return f"<{type(error).__name__} when asked>"
+        return f"<{type(error).__name__} when asked>" if otherwise is None else otherwise
 
 
 def kind(value: "Any") -> str:
@@ -61,7 +62,7 @@ def shortened(value: "Any") -> str:
         return value.__qualname__
     if isinstance(value, int) and value.bit_length() > LONGEST_INT_BITS:
         return f"a number of {value.bit_length()} bits"
-    if hasattr(value, "dtype") and hasattr(value, "ravel"):
+    if callable(getattr(type(value), "ravel", None)) and hasattr(value, "dtype"):
         return of_array(value)
     return SHORT.repr(value)
 

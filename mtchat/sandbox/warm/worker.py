@@ -23,6 +23,7 @@ from mtchat.sandbox.sandbox import MARK_BYTES, Choice, gathered
 from mtchat.sandbox.supervise import interrupts
 from mtchat.sandbox.tree import memory
 from mtchat.sandbox.verdict import outcome
+from mtchat.sandbox.warm import clocks
 from mtchat.sandbox.warm.box import LostError, Turn, Warm
 from mtchat.sandbox.warm.imprint import UnportableError
 from mtchat.sandbox.warm.states import MOST_STATES, Key, Plan, State, States, plan
@@ -127,7 +128,9 @@ class Worker:
             assert choice.variant is not None
             found = gathered(replace(ending, stopped=stopped), program, limits, given, collect)
             result = outcome(program, limits, ending, choice.variant.tier, found)
-        return replace(result, resumed=turns(program, state.chunks), note=self.note(program, wanted, state))
+        notes = (self.note(program, wanted, state), clocks.note(program, state.chunks))
+        note = "\n".join(filter(None, notes))
+        return replace(result, resumed=turns(program, state.chunks), note=note)
 
     def ready(self, choice: Choice, limits: Limits, given: Given) -> Warm:
         """The sandbox; a new one where there is none, or where it was made for other limits or files."""
