@@ -10,7 +10,7 @@ from mtchat.core.program import Place
 from mtchat.core.session import Session
 from mtchat.core.turn import Turn
 from mtchat.repl.app import dispatch
-from mtchat.repl.question import asked, likely
+from mtchat.repl.question import asked
 from mtchat.store import load
 from tests.terminal import Terminal
 from tests.test_desk import Spoken, desk_in, said
@@ -183,33 +183,10 @@ def test_a_question_is_answered_and_the_program_is_as_it_was(tmp_path: Path) -> 
     desk = desk_in(tmp_path, Spoken("x = 1", "Sets x.", "Sets x.", "print(x)"))
     dispatch(desk, "define x")
     dispatch(desk, "what does this do?")
-    assert "taken as a question, which /explain answers; /next TEXT takes TEXT as an instruction" in said(
-        desk
-    )
+    assert "taken as a question, which adds nothing to the program" in said(desk)
+    assert "to make it a step: /next what does this do?" in said(desk)
     assert "Sets `x` to 1" in said(desk)
     assert [turn.chunk for turn in desk.session.path] == ["x = 1"]
-
-
-def test_what_may_be_a_question_becomes_a_turn_and_the_way_out_is_told(tmp_path: Path) -> None:
-    desk = desk_in(tmp_path, Spoken("x = 1", "print(x == 1)", "print(x)"))
-    dispatch(desk, "define x")
-    dispatch(desk, "is it right?")
-    assert len(desk.session.path) == 2
-    assert said(desk).endswith(
-        "was that a question? /undo takes the turn back, and /explain says what the program does\n"
-    )
-    dispatch(desk, "print x")
-    assert said(desk).count("was that a question?") == 1
-
-
-@pytest.mark.parametrize("text", ["is it right?", "does this code work?", "what does it print?"])
-def test_a_question_that_a_program_could_answer_may_be_one(text: str) -> None:
-    assert likely(text)
-
-
-@pytest.mark.parametrize("text", ["what is 3 + 4?", "can you print it?", "print it", "which is the largest?"])
-def test_an_instruction_in_the_form_of_a_question_is_left_alone(text: str) -> None:
-    assert not likely(text)
 
 
 def test_on_a_terminal_a_question_makes_no_turn(screen: Terminal, tmp_path: Path) -> None:

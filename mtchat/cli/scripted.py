@@ -23,10 +23,11 @@ from mtchat.repl import difference, own
 from mtchat.repl.commands import add
 from mtchat.repl.correcting import begun, changed, ended, interrupted
 from mtchat.repl.escape import escaped
+from mtchat.repl.inquiry import is_question
 from mtchat.repl.remedy import in_shell
 from mtchat.repl.turns import fitting
 from mtchat.repl.view import View, cost, shown
-from mtchat.repl.words import unrun
+from mtchat.repl.words import brief, unrun
 from mtchat.store import Log, Owned, attach, below, checked, files_of
 from mtchat.synthesis import (
     Chose,
@@ -185,6 +186,10 @@ class Player:
         if before.language.runs and (claim := claimed(instruction, before)):
             return self.check(claim)
         new = word == "/next" and bool(rest)
+        if is_question(instruction):
+            way = f"/next {brief(instruction, 40)} takes it as a step"
+            self.view.note(f"a question adds nothing to the program; {way}")
+            return True
         said = resolved(rest[0] if new else instruction, before)
         step = partial(refine, self.maker) if self.corrects and not new else self.maker.take
         made = step(before, said.text, self.script.settings.sampling, typed=said.typed)

@@ -90,6 +90,16 @@ def failure(program: str, facts: str) -> Prompt:
     return Prompt(messages=(Message("system", SYSTEM), Message("user", question)))
 
 
+def question(program: str, facts: Sequence[str], text: str) -> Prompt:
+    """Asks a question of the user's about a program; `facts` are what is known for certain."""
+    shown = f"The program:\n\n{fenced(program)}\n\n" if program.strip() else ""
+    known = (
+        "What is known for certain:\n" + "\n".join(f"- {each}" for each in facts) + "\n\n" if facts else ""
+    )
+    wish = f"{shown}{known}Answer in at most three short sentences, without code: {text}"
+    return Prompt(messages=(Message("system", SYSTEM), Message("user", wish)))
+
+
 def hint(goal: str, program: str, hints: Sequence[str]) -> Prompt:
     """Asks for a hint at the next step to a goal; each hint says more than the one before it."""
     known = f"The program so far:\n\n{fenced(program)}" if program.strip() else "There is no program yet."

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from prompt_toolkit.styles import Style
 from mtchat import __version__, registry
 from mtchat.errors import MtchatError, UsageError
 from mtchat.files import PRIVATE, PRIVATE_FOLDER, regular
-from mtchat.repl import checking, own, question, slash, toolbar
+from mtchat.repl import checking, inquiry, own, question, slash, toolbar
 from mtchat.repl.completion import Slash
 from mtchat.repl.desk import Desk, Leave
 from mtchat.repl.echo import forget_typed, silent
@@ -39,8 +40,11 @@ STYLE = Style.from_dict(
 
 
 FIRST = "print the numbers from 1 to 10"
-BARE = ("help", "undo", "redo", "quit", "retry", "tree", "explain")  # no piece of a program has such a name
-LEAVING = {"exit": "quit", "exit()": "quit", "quit()": "quit", "q": "quit"}
+BARE = ("undo", "redo", "retry", "tree", "explain")  # no piece of a program has such a name
+# What is typed at other prompts, and means the same here.
+LEAVING = ("quit", "exit", "bye", "q", "quit()", "exit()", ":q")
+HELPING, CLEARING = ("help", "help()", "?"), ("clear", "cls")
+DROP = re.compile(r"(?:please )?(?:delete|remove|drop) (?:step|turn) (?P<number>\d{1,9})[.!]?", re.IGNORECASE)
 
 
 def start(desk: Desk, history: Path | None) -> None:
@@ -217,8 +221,7 @@ def saved(desk: Desk) -> bool:
 
 def meant(text: str) -> str:
     """The command that a word alone is likely to mean, where its slash was left out; "" for all else."""
-    word = LEAVING.get(text.lower(), text.lower())
-    return f"/{word}" if word in BARE else ""
+    return f"/{text.lower()}" if text.lower() in BARE else ""
 
 
 def instruct(desk: Desk, text: str) -> None:
@@ -228,19 +231,21 @@ def instruct(desk: Desk, text: str) -> None:
         desk.view.note("taken as your own code, as it is; /next TEXT takes TEXT as an instruction")
         desk.add(own.turn_of(text, session))
         return
+    if number := dropping(text):
+        registry.load(slash.COMMANDS, "drop").do(desk, number)
+        return
+    corrects = desk.corrects and recognise(session.path, text) is not None
     about = question.asked(text, session) if session.language.runs else None
-    if about is not None:
-        desk.view.note(
-            f"taken as a question, which {f'/explain {about}'.rstrip()} answers; "
-            "/next TEXT takes TEXT as an instruction"
-        )
-        registry.load(slash.COMMANDS, "explain").do(desk, about)
+    if about is not None or (not corrects and inquiry.is_question(text)):
+        inquiry.answer(desk, text)
         return
     desk.take(text)
-    if question.likely(text) and session.path and desk.session.head != session.head:
-        desk.view.note(
-            "was that a question? /undo takes the turn back, and /explain says what the program does"
-        )
+
+
+def dropping(text: str) -> str:
+    """The number of the step that a text says is to be dropped; "" for all else."""
+    found = DROP.fullmatch(text)
+    return found["number"] if found else ""
 
 
 def dispatch(desk: Desk, line: str) -> None:
@@ -250,6 +255,14 @@ def dispatch(desk: Desk, line: str) -> None:
         return
     if text == "/":
         raise UsageError("/help lists the commands")
+    if text.lower() in LEAVING:
+        raise Leave
+    if text.lower() in HELPING:
+        registry.load(slash.COMMANDS, "help").do(desk, "")
+        return
+    if text.lower() in CLEARING:
+        desk.view.clear()
+        return
     if likely := meant(text):
         raise UsageError(f"did you mean {likely}? /next {text} takes it as an instruction")
     if not (text[0] == "/" and text[1:2].isalpha()):

@@ -58,11 +58,6 @@ COMMON = re.compile(  # words of a question with why, which are no names there
     r"|get|see|mean|work|code|program|script|function|loop|line|turn|step|output|error|result",
     re.IGNORECASE,
 )
-LIKELY = re.compile(
-    r"(?:is|are|was|does|do|did|has|what|how|which|where|who|when)\b.*"
-    r"\b(?:it|this|that|program|code|output|error|result)\b.*\?",
-    re.IGNORECASE,
-)
 TURN, LINE = re.compile(r"\b(?:turn|step) (\d+)", re.IGNORECASE), re.compile(r"\bline (\d+)", re.IGNORECASE)
 WORD = re.compile(r"\b(?!a [a-z])[A-Za-z_]\w*")  # and not the article
 
@@ -82,11 +77,6 @@ def asked(text: str, session: Session) -> str | None:
                 return "error"
             return place(wish, [name], session)
     return place(wish, named(wish), session) if wonders(wish) else None
-
-
-def likely(text: str) -> bool:
-    """Whether a text may be a question about the program, though it can be an instruction just as well."""
-    return len(text.split()) <= LONGEST and LIKELY.fullmatch(text.strip()) is not None
 
 
 def matches(pattern: str, text: str) -> re.Match[str] | None:

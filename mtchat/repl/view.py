@@ -106,6 +106,12 @@ class View:
             self.out.write(ERASE)
             self.out.flush()
 
+    def clear(self) -> None:
+        """An empty screen, where there is one."""
+        if self.live:
+            self.out.write("\x1b[H\x1b[2J")
+            self.out.flush()
+
     @contextmanager
     def waiting(self, what: Callable[[], str], news: Callable[[], str] = str) -> Iterator[None]:
         """A moving line with the seconds so far while something else works; `news` follow after a second."""
