@@ -17,7 +17,7 @@ VERBS = {
     "run": "run the assembled program of a session, or any .py file, in the sandbox",
     "replay": "play a session back, or make every turn again and compare",
     "export": "write a session as a program or a document",
-    "import": "make a session from a .py file",
+    "import": "make a session from a Python file or a notebook",
     "sessions": "list the sessions",
     "models": "list the models; get or remove one",
     "bench": "measure how fast it is, and how good",

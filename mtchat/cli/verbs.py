@@ -146,7 +146,8 @@ def export(args: argparse.Namespace) -> int:
 def bring(args: argparse.Namespace) -> int:
     """A session from a file; its name is the file's unless one is given, and no session is overwritten."""
     folder = store.folder(args.sessions)
-    session = exporting.read(args.file)
+    brought = exporting.read(args.file)
+    session = brought.session
     name = args.name or args.file.stem
     store.check_name(name)
     path = store.path_of(name, folder)
@@ -154,7 +155,11 @@ def bring(args: argparse.Namespace) -> int:
         raise UsageError(f"there is a session {shown(path)} already; choose another with --name")
     with Log.open(path) as log:
         log.write(session, "import")
-    View.of(sys.stderr).line(f"imported as {shown(path)}: {count(len(session.path))}; mtchat {name} opens it")
+    view = View.of(sys.stderr)
+    for notice in brought.notices:
+        view.note(notice)
+    opens = f"mtchat {shlex.quote(name)} opens it"
+    view.line(f"imported as {shown(path)}: {count(len(session.path))}; {opens}")
     return ExitCode.DONE
 
 

@@ -182,10 +182,20 @@ class Session:
 
     def extend(self, turns: tuple[Turn, ...]) -> "Session":
         """Turns added one below the other at the head, each given the parent it gets there."""
-        grown = self
+        if not turns:
+            return self
+        chain, head = list[Turn](), self.head
         for turn in turns:
-            grown = grown.add(replace(turn, parent=grown.head))
-        return grown
+            chain.append(replace(turn, parent=head))
+            head = chain[-1].id
+        if self.branch:
+            grown = self
+            for turn in chain:
+                grown = grown.add(turn)
+            return grown
+        known = self.by_id
+        fresh = (turn for turn in chain if turn.id not in known)
+        return replace(self, turns=(*self.turns, *fresh)).move(head)
 
     def move(self, head: str) -> "Session":
         """This session with its head on another turn; nothing is lost."""

@@ -6,8 +6,14 @@ import tokenize
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
-HEADING = re.compile(r"#[ \t]*%%")
+HEADING = re.compile(r"#[ \t]*%%+(?=[\s\[]|$)")  # a command such as "# %%time" is a comment in a cell
+KIND = re.compile(r"(?P<title>.*?)\[(?P<kind>markdown|md|raw|code)\](?P<rest>.*)")
+VALUE = r'(?:"(?:[^"\\]|\\.)*"|\[.*?\]|\{.*?\}+|true|false|null)'
+METADATA = re.compile(rf"(?:[\w.-]+={VALUE}\s*)*|\{{.*\}}")
+MOST_TOKENS = 400_000
+LONGEST_TITLE = 500
 OURS = re.compile(r"(preamble|turn \d+)(?: \(([^()]*)\))?")
 
 
@@ -56,12 +62,23 @@ def code_start(lines: Sequence[str], line: int = 0) -> int:
 
 
 def parse_heading(line: str) -> tuple[str, dict[str, str]]:
-    title = line.split("%%", 1)[1].strip()
+    title = line.split("%%", 1)[1].lstrip("%").strip()
     ours = OURS.fullmatch(title)
     if ours is None or ours[2] is None:
         return title, {}
     marks = (mark.strip().partition("=") for mark in ours[2].split(","))
     return ours[1], {name: value for name, _, value in marks}
+
+
+def titled(title: str) -> tuple[str, str]:
+    """The words of a heading as other tools write it, and its kind of cell, without the cell's metadata."""
+    kind = KIND.match(title)
+    words, rest = (kind["title"], kind["rest"]) if kind else ("", title)
+    for match in re.finditer(r"(?:^|(?<=\s))(?=\S)", rest[:LONGEST_TITLE]):
+        if METADATA.fullmatch(rest, match.start()):
+            rest = rest[: match.start()]
+            break
+    return f"{words.strip()} {rest.strip()}".strip(), kind["kind"] if kind else ""
 
 
 def headings(lines: Sequence[str]) -> list[int]:
@@ -71,9 +88,14 @@ def headings(lines: Sequence[str]) -> list[int]:
 def headings_outside_strings(lines: Sequence[str]) -> list[int]:
     """The headings that are comments to Python, where it can tell."""
     found = headings(lines)
+    if not found:
+        return found
     try:
         tokens = tokenize.generate_tokens(io.StringIO("\n".join(lines)).readline)
-        rows = {token.start[0] - 1 for token in tokens if token.type == tokenize.COMMENT}
+        few = islice(tokens, MOST_TOKENS)
+        rows = {token.start[0] - 1 for token in few if token.type == tokenize.COMMENT}
+        if next(tokens, None) is not None:
+            return found
     except (tokenize.TokenError, SyntaxError, ValueError):
         return found
     return [number for number in found if number in rows]

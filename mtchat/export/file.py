@@ -5,7 +5,9 @@ from pathlib import Path
 from mtchat import files
 from mtchat.core.session import Session
 from mtchat.errors import MtchatError
-from mtchat.export.format import load, reader, to_bytes, to_text
+from mtchat.export.format import Brought, load, reader, to_bytes, to_text
+
+MOST_CODE = 2 * files.MIB
 
 
 def save(session: Session, kind: str, path: Path) -> Path:
@@ -23,11 +25,14 @@ def save(session: Session, kind: str, path: Path) -> Path:
     return path
 
 
-def read(path: Path) -> Session:
+def read(path: Path) -> Brought:
     """The session in a file, by the format that its suffix names; it has no name yet."""
-    session_in = reader(path.suffix)
-    data = files.read(path)
+    bring = reader(path.suffix)
+    data = files.read(path, MOST_CODE if path.suffix.lower() == ".py" else files.MOST)
     try:
-        return session_in(to_text(data))
+        brought = bring(to_text(data))
     except MtchatError as error:
         raise MtchatError(f"{path}: {error}") from None
+    if not brought.session.program.source.strip():
+        raise MtchatError(f"{path} has no code, so there is no program to import")
+    return brought

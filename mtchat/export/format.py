@@ -1,5 +1,6 @@
 """The contract of an export format, and what the formats share."""
 
+import codecs
 import io
 import tokenize
 from collections.abc import Callable, Mapping
@@ -9,29 +10,44 @@ from mtchat import registry
 from mtchat.core.program import PREAMBLE
 from mtchat.core.session import Session
 from mtchat.core.turn import Turn
-from mtchat.errors import UsageError
+from mtchat.errors import MtchatError, UsageError
 
 CODE = "code"
+MOST_CELLS = 5_000
+MOST_NEWLINES = 10_000  # at the end of one piece of code
+NO_TEXT = ("idna", "punycode")  # which Python takes for encodings, and which read a long file for hours
 FORMATS = "mtchat.export.formats"
 
 # the instructions of code that comes without one
 BEGIN = "Begin with this program."
 GO_ON = "Go on with this code."
 
+# what becomes of things in a file that have no place in a session
+LEFT_OUT = "left out"
+COMMANDS = ("command", "to IPython or the shell made comments")
+
 
 @dataclass(frozen=True)
 class Format:
-    """What a file of formats/ defines: SUFFIX, `write`, and `read` where the text can come back.
+    """What a file of formats/ defines: SUFFIX, `write`, and `bring` where the text can come back.
 
-    A suffix of "" is that of the language. `read` gives a session without a name, or a MtchatError for a text
-    that is not of this format at all.
+    A suffix of "" is that of the language. `bring` gives a session without a name, or a MtchatError for
+    a text that is not of this format at all.
     """
 
     name: str
     help: str
     suffix: str
     write: Callable[[Session], str]
-    read: Callable[[str], Session] | None = None
+    bring: Callable[[str], "Brought"] | None = None
+
+
+@dataclass(frozen=True)
+class Brought:
+    """A session from a file, and what of the file is not in it as it was: a line for each kind."""
+
+    session: Session
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,10 +65,10 @@ def names() -> tuple[str, ...]:
 
 def load(name: str) -> Format:
     module = registry.load(FORMATS, name)
-    return Format(name, registry.summary(module), module.SUFFIX, module.write, getattr(module, "read", None))
+    return Format(name, registry.summary(module), module.SUFFIX, module.write, getattr(module, "bring", None))
 
 
-def reader(suffix: str) -> Callable[[str], Session]:
+def reader(suffix: str) -> Callable[[str], Brought]:
     """What reads files with this suffix, such as ".py"."""
     known = readable()
     if suffix.lower() not in known:
@@ -60,9 +76,9 @@ def reader(suffix: str) -> Callable[[str], Session]:
     return known[suffix.lower()]
 
 
-def readable() -> Mapping[str, Callable[[str], Session]]:
+def readable() -> Mapping[str, Callable[[str], Brought]]:
     """What reads files, by their suffixes."""
-    return {each.suffix: each.read for each in map(load, names()) if each.read is not None}
+    return {each.suffix: each.bring for each in map(load, names()) if each.bring is not None}
 
 
 def suffix(form: Format, session: Session) -> str:
@@ -89,8 +105,9 @@ def to_text(data: bytes) -> str:
     except UnicodeDecodeError:
         pass
     try:
-        return data.decode(tokenize.detect_encoding(io.BytesIO(data).readline)[0])
-    except (SyntaxError, UnicodeDecodeError):
+        name = codecs.lookup(tokenize.detect_encoding(io.BytesIO(data).readline)[0]).name
+        return data.decode(name if name not in NO_TEXT else "latin-1")
+    except (SyntaxError, LookupError, UnicodeError):
         return data.decode("latin-1")
 
 
@@ -112,3 +129,13 @@ def escape(sign: str) -> str:
     if ord(sign) >= 0xA0 and not 0xD800 <= ord(sign) < 0xE000:
         return sign
     return ascii(sign)[1:-1]
+
+
+def left(number: int, what: str, fate: str) -> tuple[str, ...]:
+    """What to say of things in a file that have no place in a session, where there are any."""
+    return (f"{number} {what}{'s' if number > 1 else ''} {fate}",) if number else ()
+
+
+def few(cells: int) -> None:
+    if cells > MOST_CELLS:
+        raise MtchatError(f"it has {cells} cells, and at most {MOST_CELLS} are imported; divide it")

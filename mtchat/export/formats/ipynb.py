@@ -1,18 +1,21 @@
 """A Jupyter notebook: each instruction is a text cell and its chunk a code cell; it can be imported again."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 
-from mtchat.core.language import LANGUAGES, PYTHON, Language
+from mtchat.core.language import PYTHON, Language, named
 from mtchat.core.session import Session
 from mtchat.core.turn import EDITED, INTERRUPTED, Turn
-from mtchat.errors import MtchatError
-from mtchat.export.format import GO_ON, Step, steps
+from mtchat.errors import MtchatError, UsageError
+from mtchat.export.format import COMMANDS, GO_ON, LEFT_OUT, MOST_NEWLINES, Brought, Step, few, left, steps
+from mtchat.export.magics import unmagicked
 
 SUFFIX = ".ipynb"
 
 Json = Mapping[str, object]
 
+KERNELS = {"ir": "r", "ijavascript": "javascript", "nodejs": "javascript", "tslab": "typescript"}
 NOTE = "*This turn was interrupted; its code may not be whole.*"
 METADATA: Json = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -69,13 +72,27 @@ def lines(text: str) -> list[str]:
 
 
 def read(text: str) -> Session:
-    """The session in any notebook of format 4: the text above a code cell is its instruction."""
+    return bring(text).session
+
+
+def bring(text: str) -> Brought:
+    """The session in any notebook: the text above a code cell is its instruction."""
+    notebook = notebook_of(text)
+    language = language_of(notebook)
     preamble = ""
     turns: list[Turn] = []
     said: list[str] = []
-    for cell in cells_of(text):
+    raw = commands = printed = 0
+    for cell in cells_of(notebook):
         ours = mapping(mapping(cell.get("metadata")).get("mtchat"))
         source = text_of(cell.get("source"))
+        if not ours:
+            source = re.sub(r"\r\n?", "\n", source)
+            raw += cell.get("cell_type") == "raw"
+            printed += bool(cell.get("outputs"))
+        if not ours and language.runs and cell.get("cell_type") == "code":
+            source, number = unmagicked(source)
+            commands += number
         if cell.get("cell_type") == "markdown" and not ours.get("note"):
             said.append(source)
         elif cell.get("cell_type") == "code":
@@ -86,29 +103,66 @@ def read(text: str) -> Session:
             status = INTERRUPTED if ours.get("status") == INTERRUPTED else EDITED
             turns.append(Turn("\n\n".join(said) if said else GO_ON, chunk, status=status))
             said = []
-    return Session(preamble=preamble, language=language_of(text)).extend(tuple(turns))
+    session = Session(preamble=preamble, language=language).extend(tuple(turns))
+    notices = (
+        *left(commands, *COMMANDS),
+        *left(raw, "raw cell", LEFT_OUT),
+        *left(len(said), "text cell", f"after the last code {LEFT_OUT}"),
+        *left(printed, "cell", "without its output, which a run shows again"),
+    )
+    return Brought(session, notices)
 
 
-def language_of(text: str) -> Language:
-    """The language that a notebook of ours names; Python where it names none that is known."""
-    name = mapping(mapping(mapping(json.loads(text)).get("metadata")).get("language_info")).get("name")
-    return next((each for each in LANGUAGES if each.name == name), PYTHON)
+def language_of(notebook: Json) -> Language:
+    """The language that a notebook names, for itself or for its kernel; Python where it names none."""
+    metadata = mapping(notebook.get("metadata"))
+    kernel = mapping(metadata.get("kernelspec"))
+    info = mapping(metadata.get("language_info"))
+    for name in (info.get("name"), kernel.get("language"), kernel.get("name")):
+        if isinstance(name, str) and name.strip():
+            if re.match(r"i?python|xpython|pyodide", name, re.IGNORECASE):
+                return PYTHON
+            try:
+                return named(KERNELS.get(name.lower(), name))
+            except UsageError:
+                raise MtchatError(f"its code is in {name[:40]!r}, which mtchat does not write") from None
+    return PYTHON
 
 
 def chunk_of(source: str, newlines: object) -> str:
     """The code of a cell: without newlines at its end, or with as many as its metadata says."""
-    return source.rstrip("\n") + "\n" * (newlines if isinstance(newlines, int) else 0)
+    count = newlines if isinstance(newlines, int) else 0
+    return source.rstrip("\n") + "\n" * min(max(count, 0), MOST_NEWLINES)
 
 
-def cells_of(text: str) -> list[Json]:
+def notebook_of(text: str) -> Json:
     try:
-        notebook = json.loads(text)
+        return mapping(json.loads(text))
     except (ValueError, RecursionError) as error:
         raise MtchatError(f"not a notebook: {error}") from None
-    cells = mapping(notebook).get("cells")
+
+
+def cells_of(notebook: Json) -> list[Json]:
+    """The cells; those of format 3 are in worksheets, and name their parts otherwise."""
+    cells, sheets = notebook.get("cells"), notebook.get("worksheets")
+    if not isinstance(cells, list) and isinstance(sheets, list):
+        theirs = [mapping(sheet).get("cells") for sheet in sheets]
+        cells = [older(mapping(cell)) for each in theirs if isinstance(each, list) for cell in each]
+        if not cells:
+            cells = None
     if not isinstance(cells, list):
-        raise MtchatError("not a notebook of format 4: it has no cells; Jupyter can convert older ones")
+        raise MtchatError("not a notebook: it has no cells")
+    few(len(cells))
     return [mapping(cell) for cell in cells]
+
+
+def older(cell: Json) -> Json:
+    """A cell of format 3 as one of format 4."""
+    if cell.get("cell_type") == "heading":
+        level = cell.get("level")
+        signs = "#" * (level if isinstance(level, int) and 1 <= level <= 6 else 1)
+        return {"cell_type": "markdown", "source": f"{signs} {text_of(cell.get('source'))}"}
+    return {**cell, "source": cell.get("input")} if cell.get("cell_type") == "code" else cell
 
 
 def mapping(value: object) -> Json:

@@ -26,8 +26,20 @@ from mtchat.export.cells import (
     headings,
     headings_outside_strings,
     number,
+    titled,
 )
-from mtchat.export.format import BEGIN, GO_ON, foreign
+from mtchat.export.format import (
+    BEGIN,
+    COMMANDS,
+    GO_ON,
+    LEFT_OUT,
+    MOST_NEWLINES,
+    Brought,
+    few,
+    foreign,
+    left,
+)
+from mtchat.export.magics import unmagicked
 
 SUFFIX = ".py"
 
@@ -40,7 +52,9 @@ TITLE = f"""\
 
 PREAMBLE = "preamble"
 QUOTED = "quoted"
-MARKDOWN = re.compile(r"\[(?:markdown|md)\](.*)")
+STRING = re.compile(r"[rR]?(?P<quote>\"{3}|'{3})(?P<text>.*)(?P=quote)", re.DOTALL)
+COMMAND = re.compile(r"#[ \t]*[%!]")
+ELSEWHERE = re.compile(r"(?<!\S)language=\"(?!i?python)", re.IGNORECASE)  # as jupytext has "%%bash"
 TOO_ODD = re.compile("[\0\r\ud800-\udfff]")
 
 
@@ -80,41 +94,82 @@ def split_end(code: str) -> tuple[str, int]:
 
 
 def read(text: str) -> Session:
+    return bring(text).session
+
+
+def bring(text: str) -> Brought:
     """The session in any Python file; one without cells is a single turn."""
     lines = text.split("\n")
     if lines[0].endswith("\r"):  # an editor or git has changed the line ends
         text = text.replace("\r\n", "\n")
         lines = text.split("\n")
     made_here = lines[0].startswith(MADE)
+    if not made_here:
+        lines = without_header(lines)
+        text = "\n".join(lines)
     starts = headings(lines) if made_here else headings_outside_strings(lines)
+    few(len(starts))
     before = lines[: starts[0] if starts else len(lines)]
     if made_here:
         before = before[comments(before) :]
     elif not starts:
-        return Session().extend((Turn(BEGIN, split_end(text)[0], status=EDITED),) if text.strip() else ())
+        code, commands = unmagicked(split_end(text)[0], commented=True)
+        alone = (Turn(BEGIN, code, status=EDITED),) if text.strip() else ()
+        return Brought(Session().extend(alone), left(commands, *COMMANDS))
     return session_of(trimmed(before), cells(lines, starts))
 
 
-def session_of(preamble: str, found: Sequence[Cell]) -> Session:
+def without_header(lines: list[str]) -> list[str]:
+    """The lines of a file, less what jupytext writes of its notebook."""
+    if lines[:1] == ["# ---"] and "# ---" in lines[1:]:
+        return lines[lines.index("# ---", 1) + 1 :]
+    return lines
+
+
+def session_of(preamble: str, found: Sequence[Cell]) -> Brought:
     """A session of cells; Markdown cells and comments at the top of a cell are its instruction."""
     turns: list[Turn] = []
     said: list[str] = []
+    raw = commands = texts = 0
     for each in found:
+        title, kind = titled(each.title)
         if each.title == PREAMBLE:
             code = code_of(each, each.lines[1:] if each.lines[:1] == [""] else each.lines)
             preamble = f"{preamble}\n\n{code}" if preamble else code
         elif each.ours:
             turns.append(turn_of(each))
-        elif markdown := MARKDOWN.fullmatch(each.title):
-            said += [markdown[1].strip(), *map(uncommented, each.lines)]
+        elif kind == "raw":
+            raw += 1
+        elif kind in ("markdown", "md"):
+            said += [title, *worded(each.lines)]
+            texts += 1
         else:
-            count = 0 if each.title or any(said) else comments(each.lines)
-            words = "\n".join([*said, each.title, *map(uncommented, each.lines[:count])]).strip()
-            code = trimmed(each.lines[count:])
-            said = []
+            elsewhere = ELSEWHERE.search(each.title) is not None
+            count = 0 if title or any(said) or elsewhere else commands_aside(each.lines)
+            words = "\n".join([*said, title, *map(uncommented, each.lines[:count])]).strip()
+            code, number = unmagicked(trimmed(each.lines[count:]), commented=True)
+            said, texts, commands = [], 0, commands + number + elsewhere
             if code or words:
                 turns.append(Turn(words or GO_ON, code, status=EDITED))
-    return Session(preamble=preamble).extend(tuple(turns))
+    notices = (
+        *left(commands, *COMMANDS),
+        *left(raw, "raw cell", LEFT_OUT),
+        *left(texts, "text cell", f"after the last code {LEFT_OUT}"),
+    )
+    return Brought(Session(preamble=preamble).extend(tuple(turns)), notices)
+
+
+def commands_aside(lines: Sequence[str]) -> int:
+    """How many comments at the top of a cell are words: none from the first command to IPython on."""
+    count = comments(lines)
+    return next((at for at, line in enumerate(lines[:count]) if COMMAND.match(line)), count)
+
+
+def worded(lines: Sequence[str]) -> list[str]:
+    """The text of a cell of words, which stands in comments or in a string."""
+    text = "\n".join(lines).strip()
+    string = STRING.fullmatch(text)
+    return string["text"].strip("\n").split("\n") if string else list(map(uncommented, lines))
 
 
 def turn_of(cell: Cell) -> Turn:
@@ -130,7 +185,7 @@ def code_of(cell: Cell, lines: Sequence[str]) -> str:
     body, _ = split_end("\n".join(lines))
     if cell.marks.get("code") == QUOTED:
         return unquoted(uncommented(body))
-    return body + "\n" * number(cell.marks.get("newlines"))
+    return body + "\n" * min(number(cell.marks.get("newlines")), MOST_NEWLINES)
 
 
 def uncommented(line: str) -> str:

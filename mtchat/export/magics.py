@@ -1,0 +1,63 @@
+"""What notebooks have and Python has not: commands to IPython and to the shell, kept as comments."""
+
+import re
+
+from mtchat.core.names import tree
+from mtchat.prompting.reply import masked
+
+LINE = re.compile(
+    r"(?P<margin>[ \t]*)(?:[%!?]{1,2}[A-Za-z_./~{]|[\w.]+\?{1,2}[ \t]*$|[\w ,.\[\]]+=[ \t]*[!%]{1,2}[ \t]*\w)"
+)
+SHELL = re.compile(r"[ \t]*!")
+TIMED = re.compile(r"(?P<margin>[ \t]*)%time[ \t]+(?P<code>.+)")
+CELL = re.compile(r"\s*%%(?P<name>[A-Za-z_][\w.]*)")
+COMMENTED = re.compile(r"\s*(?:#[ \t]*)?%%(?P<name>[A-Za-z_][\w.]*)")
+INDENTED = re.compile(r"^([ \t]+)(#[ \t]*[!%].*)", re.MULTILINE)
+COMMENTED_TIME = re.compile(r"^#[ \t]*%time[ \t]+(.+)", re.MULTILINE)
+PYTHONIC = {"time", "timeit", "capture", "prun", "python", "python3", "pypy", "memit", "snakeviz", "debug"}
+CONVERTED = re.compile(
+    r"(?P<margin>[ \t]*)(?:[\w ,.]+=[ \t]*)?"
+    r"get_ipython\(\)\.(?:run_line_magic|run_cell_magic|system|getoutput|magic)\("
+)
+BRACKETS = re.compile(r"[()\[\]{}]")
+
+
+def unmagicked(code: str, commented: bool = False) -> tuple[str, int]:
+    """The code of a cell with its commands as comments, and how many lines or cells those were.
+
+    A cell whose first line gives it to another program than Python is a comment as a whole; so it is where
+    that line is `commented`, as jupytext writes it. Where a command was all of a block, `pass` takes its
+    place. What `%time` times is code.
+    """
+    cell = (COMMENTED if commented else CELL).match(code)
+    if commented:
+        code = COMMENTED_TIME.sub(lambda each: each[1] if tree(each[1]) is not None else each[0], code)
+    if commented and not cell and tree(code) is None:
+        filled = INDENTED.sub(r"\1pass  \2", code)
+        if tree(filled) is not None:
+            return filled, 0
+    if cell and cell["name"] not in PYTHONIC:
+        return "\n".join(
+            line if line.startswith("#") else f"# {line}".rstrip() for line in code.split("\n")
+        ), 1
+    if "get_ipython" not in code and (not re.search("[%!?]", code) or tree(code) is not None):
+        return code, 0
+    count, depth, goes_on, found = 0, 0, False, list[str]()
+    broken = tree(code) is None
+    for line, bare in zip(code.split("\n"), masked(code).split("\n"), strict=True):
+        match = (broken and LINE.match(bare)) or CONVERTED.match(bare)
+        timed = TIMED.fullmatch(line)
+        if goes_on:
+            found.append(f"# {line}".rstrip())
+        elif timed and match and tree(timed["code"]) is not None:
+            found.append(timed["margin"] + timed["code"])
+            count += 1
+        elif match and not depth:
+            margin = match["margin"] or ""
+            found.append(f"{margin}{'pass  ' if margin else ''}# {line.strip()}")
+            count += 1
+        else:
+            found.append(line)
+            depth += sum(1 if each in "([{" else -1 for each in BRACKETS.findall(bare.partition("#")[0]))
+        goes_on = (goes_on or bool(match and not depth)) and line.endswith("\\")
+    return "\n".join(found), count
