@@ -242,6 +242,7 @@ STRANGE = [
     (b"PK\x03\x04" + bytes(40), "zip archive"),
     (b"\x1f\x8b\x08" + bytes(40), "gzip archive"),
     (b"GGML" + bytes(40), "does not begin with GGUF"),
+    (b"tjgg" + bytes(40), "GGML file, from before GGUF"),
     (b"{}", "does not begin with GGUF"),
 ]
 
@@ -313,6 +314,13 @@ def test_a_file_that_is_no_whole_model_says_what_to_do(
     path = rewritten(good, tmp_path / "odd.gguf", lambda known, _: known.update(facts))
     with pytest.raises(ModelError, match=said):
         loader.load(path, "odd", cache=tmp_path / "cache", report=silent)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin", "config.json"])
+def test_a_file_of_a_folder_leads_to_the_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"\x10" + bytes(40))
+    with pytest.raises(ModelError, match=f"give the folder: mtchat --model {tmp_path}"):
+        loader.load(tmp_path / name, "odd", cache=tmp_path / "cache", report=silent)
 
 
 def test_a_part_of_a_split_model_need_not_name_its_architecture() -> None:

@@ -11,6 +11,8 @@ START = 512
 POINTER = b"version https://git-lfs"
 MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<head")
 ARCHIVES = {b"PK\x03\x04": "a zip archive", b"\x1f\x8b": "a gzip archive", b"\xfd7zXZ": "an xz archive"}
+OLD = (b"lmgg", b"fmgg", b"tjgg")  # of 2023
+OF_FOLDERS = (".safetensors", ".bin", ".pt", ".pth", ".json", ".index")
 BIG_ENDIAN = (b"GGUF\0\0\0\x02", b"GGUF\0\0\0\x03")
 KINDS = {
     "adapter": "is a LoRA adapter and no whole model; give the model that it was made for",
@@ -38,6 +40,12 @@ def refuse(file: Path, magic: bytes = b"") -> None:
             f"{file} is a big-endian GGUF file, which mtchat does not read; get the little-endian one"
         )
     if magic and not start.startswith(magic):
+        if file.suffix in OF_FOLDERS:
+            raise ModelError(
+                f"{file} is one file of a model's folder; give the folder: mtchat --model {file.parent}"
+            )
+        if start.startswith(OLD):
+            raise ModelError(f"{file} is a GGML file, from before GGUF; get the model as a GGUF file")
         found = next((name for mark, name in ARCHIVES.items() if start.startswith(mark)), "")
         if found:
             raise ModelError(f"{file} is {found} and no GGUF file; unpack it first")
