@@ -335,6 +335,22 @@ def test_attached_files_go_with_a_script_and_then_with_its_session(
 
 
 @needs_sandbox
+def test_a_file_that_wants_arguments_or_a_package_of_mine_says_how_it_gets_them(tmp_path: Path) -> None:
+    (tmp_path / "shapes").mkdir()
+    (tmp_path / "shapes" / "area.py").write_text("def area(n):\n    return n * n\n")
+    (tmp_path / "square.py").write_text(
+        "import argparse\nfrom shapes.area import area\nparser = argparse.ArgumentParser()\n"
+        "parser.add_argument('n', type=int)\nprint(area(parser.parse_args().n))\n"
+    )
+    without = mtchat(tmp_path, "run", "square.py")
+    assert without.stderr.endswith("No module named 'shapes'; --attach shapes gives it yours\n")
+    unasked = mtchat(tmp_path, "run", "--attach", "shapes", "square.py")
+    assert "(the program got no arguments); give it some, as in: mtchat run square.py 3 4\n" in unasked.stderr
+    assert unasked.returncode == 2
+    assert mtchat(tmp_path, "run", "--attach", "shapes", "square.py", "7").stdout == "49\n"
+
+
+@needs_sandbox
 def test_a_script_says_how_a_program_gets_input(tmp_path: Path) -> None:
     _, said = played(tmp_path, ["ask"])
     assert "(the sandbox has no keyboard input); mtchat run SESSION < FILE gives it some" in said

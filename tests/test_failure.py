@@ -1,9 +1,11 @@
 """What is certainly true of a failing program."""
 
 import builtins
+from dataclasses import replace
 
 import pytest
 
+from mtchat.core import world
 from mtchat.core.outcome import Frame, Outcome, Variable
 from mtchat.core.plain import failure
 from mtchat.core.program import Chunk, Place, Program
@@ -78,3 +80,9 @@ def test_a_variable_is_described_in_a_line():
     assert failure.described(NAMES) == "`names` is ['Ada', 'Bob'] (a list of 2)"
     assert failure.described(Variable("age", "str", "2", "'42'")) == "`age` is '42' (text)"
     assert len(failure.described(Variable("x", "list", "900", "1, " * 50))) < 110
+
+
+def test_what_the_world_kept_from_a_program_is_its_meaning() -> None:
+    asked = Outcome(exit_code=1, error="turn 1, line 1: KeyError: 'TOKEN'", world=world.ENVIRONMENT)
+    assert "variable of your environment" in failure.meaning(asked)
+    assert "under a key" in failure.meaning(replace(asked, world=""))

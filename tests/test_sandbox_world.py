@@ -193,11 +193,11 @@ def test_a_missing_package_is_installed_where_mtchat_runs_and_a_module_of_mine_i
     (tmp_path / "parts").mkdir()
     told = {
         name: remedy.in_shell(failed(world.PACKAGE, name), settings, folder=tmp_path)
-        for name in ("helper", "parts", "cv2", "winreg")
+        for name in ("helper", "parts", "usb", "winreg")
     }
     assert told["helper"] == "--attach helper.py gives it yours"
     assert told["parts"] == "--attach parts gives it yours"
-    assert told["cv2"].endswith(" -m pip install opencv-python-headless installs it")
+    assert told["usb"].endswith(" -m pip install pyusb installs it")
     mine = remedy.in_shell(failed(world.PACKAGE, "mtchat"), settings, folder=tmp_path)
     assert mine == f"it is installed from {HERE}, which programs do not see; --attach {HERE} gives a copy"
     assert told["winreg"] == "winreg is a part of Python that this Python was built without"

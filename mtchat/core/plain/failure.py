@@ -5,6 +5,7 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from mtchat.core import world
 from mtchat.core.names import bound, tree
 from mtchat.core.outcome import Frame, Outcome, Variable
 from mtchat.core.program import Program
@@ -41,6 +42,16 @@ LIMITS: Mapping[str, str] = {
     "output": "It printed more than a run may; often a loop does not come to its end.",
     "processes": "It started more processes or threads than a run may.",
 }
+WORLDS: Mapping[str, str] = {
+    world.INPUT: "The program asks for keyboard input, and there is none.",
+    world.ARGUMENTS: "The program asks for words after its name, its arguments, and did not get those.",
+    world.NETWORK: "The program asks for something from the network, and a run has none.",
+    world.DISPLAY: "The program wants to open a window, and a run has no screen.",
+    world.TERMINAL: "The program wants to draw on a terminal, and a run has none.",
+    world.ENVIRONMENT: "The program asks for a variable of your environment, and a run does not see yours.",
+    world.COMMAND: "The program starts another program, and in a run that one is not there.",
+    world.SCRATCH: "The program wrote more temporary files than a run may.",
+}
 KIND = re.compile(r"(?:^|: )(?:\w+\.)*(\w*(?:Error|Exception|Iteration|Interrupt|Exit|Warning)\b)")
 UNKNOWN = re.compile(r"name '(\w+)' is not defined")
 MISSING = re.compile(r"has no attribute '(\w+)'")
@@ -57,7 +68,8 @@ def kind(outcome: Outcome) -> str:
 
 def meaning(outcome: Outcome) -> str:
     """What such an error means, in a sentence; "" where that is not known."""
-    return LIMITS.get(outcome.limit, "") or MEANINGS.get(kind(outcome), "")
+    told = LIMITS.get(outcome.limit, "") or WORLDS.get(outcome.world, "")
+    return told or MEANINGS.get(kind(outcome), "")
 
 
 def line(program: Program, frame: Frame) -> str:
