@@ -76,7 +76,7 @@ PRINTED = b"one" + MARK + MARK + "zwei é".encode() + MARK + b"0123" + MARK[:4]
 @pytest.mark.parametrize("size", range(1, len(PRINTED) + 1))
 def test_a_stream_is_split_at_marks_however_it_arrives(size: int) -> None:
     shown: list[str] = []
-    stream = Stream(MARK, 1000, shown.append)
+    stream = Stream(MARK, 1000, shown.append, 3)
     for at in range(0, len(PRINTED), size):
         stream.feed(PRINTED[at : at + size])
     stream.close()
@@ -84,8 +84,26 @@ def test_a_stream_is_split_at_marks_however_it_arrives(size: int) -> None:
     assert "".join(shown) == "onezwei é01230123"
 
 
+@pytest.mark.parametrize("size", [1, 7, 4096])
+def test_marks_beyond_those_that_are_due_are_output(size: int) -> None:
+    stream = Stream(MARK, 100, lambda text: None, 2)
+    data = b"a" + MARK * 100
+    for at in range(0, len(data), size):
+        stream.feed(data[at : at + size])
+    stream.close()
+    assert stream.full
+    assert [len(text) for text in stream.texts] == [1, 0, 99]
+
+
+def test_a_cap_below_what_was_printed_before_takes_nothing_more() -> None:
+    stream = Stream(MARK, 5, lambda text: None, 2)
+    stream.taken = 9
+    stream.feed(b"abcdefgh")
+    assert (stream.texts, stream.taken, stream.full) == (("",), 9, True)
+
+
 def test_a_stream_ends_at_its_cap() -> None:
-    stream = Stream(MARK, 5, lambda text: None)
+    stream = Stream(MARK, 5, lambda text: None, 9)
     stream.feed(b"abc" + MARK + b"def")
     stream.feed(b"ghi")
     stream.close()
@@ -93,7 +111,7 @@ def test_a_stream_ends_at_its_cap() -> None:
 
 
 def test_a_stream_that_fills_its_cap_exactly_is_whole() -> None:
-    stream = Stream(b"", 3, lambda text: None)
+    stream = Stream(b"", 3, lambda text: None, 9)
     stream.feed(b"abc")
     assert not stream.full
 
@@ -128,6 +146,27 @@ FORGERIES = [
 @pytest.mark.parametrize("fields", FORGERIES)
 def test_a_frame_that_is_none_of_ours_is_left_out(fields: tuple[str, ...]) -> None:
     assert [frame.place for frame in read(memory(*fields), TWO).frames] == [Place(1, 1)]
+
+
+def test_what_a_report_says_is_short_however_long_it_is() -> None:
+    frames = ("0", "1", "f" * 9000, "t" * 9000) * 3
+    said = memory("raised", "", "E" * 60_000, "line\n" * 900 + "l" * 60_000, "", "s" * 9000, *frames)
+    report = read(said, TWO)
+    assert (len(report.headline), len(report.subject)) == (400, 400)
+    assert len(report.traceback.splitlines()) <= 62
+    assert max(map(len, report.traceback.splitlines())) <= 240
+    assert [(len(frame.function), len(frame.text)) for frame in report.frames] == [(100, 240)] * 3
+
+
+@pytest.mark.parametrize("line", [3, 1 << 28])
+def test_a_frame_at_a_line_that_its_turn_does_not_have_is_left_out(line: int) -> None:
+    report = read(memory("raised", "", "E", "", "", "", "1", str(line), "f", "", began=2), TWO)
+    assert [frame.place for frame in report.frames] == [Place(2, 1)]
+
+
+@pytest.mark.parametrize(("began", "finished"), [(0, True), (1, False), (2, True), (9, True)])
+def test_a_program_is_finished_only_where_its_last_turn_began(began: int, finished: bool) -> None:
+    assert read(memory(began=began, finished=True), TWO).finished == finished
 
 
 @pytest.mark.parametrize("seed", range(20))

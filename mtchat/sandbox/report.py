@@ -7,6 +7,7 @@ from mtchat.core import world
 from mtchat.core.outcome import Frame, Variable
 from mtchat.core.program import Place, Program
 from mtchat.core.source import lines as lines_of
+from mtchat.sandbox.inside.account import LINE_CHARS, TRACEBACK_LINES, bounded, clipped
 from mtchat.sandbox.inside.wire import (
     ABOUT,
     FAULT_AT,
@@ -19,6 +20,7 @@ from mtchat.sandbox.inside.wire import (
 )
 
 MAX_FIELDS, MAX_VARIABLE_FIELDS, MAX_WORD = 200, 1200, 400
+MAX_NAME = 100
 FAULT_LINE = re.compile(r'  File "(.*)", line (\d+) in (.*)')
 
 
@@ -50,9 +52,16 @@ def read(shared: bytes, program: Program) -> Report:
     if how == RAISED and not frames:
         frames = beginning(index, program)
     kept = what if what in world.NOTES else ""
-    finished = shared[4:5] == b"\x01"
     return Report(
-        index, finished, how, kind, one_line(headline), traceback, kept, one_line(subject)[:MAX_WORD], frames
+        index,
+        shared[4:5] == b"\x01" and index in (None, len(program.chunks) - 1),
+        how,
+        kind,
+        short(headline, MAX_WORD),
+        bounded(traceback.splitlines(), TRACEBACK_LINES + 1),
+        kept,
+        short(subject, MAX_WORD),
+        frames,
     )
 
 
@@ -64,7 +73,7 @@ def beginning(index: int | None, program: Program) -> tuple[Frame, ...]:
 def variables(shared: bytes) -> tuple[Variable, ...]:
     """The variables that the program described, where it was asked to."""
     words = fields(shared, VARIABLES_AT, VARIABLES_BYTES, MAX_VARIABLE_FIELDS)
-    return tuple(Variable(*(one_line(word)[:MAX_WORD] for word in group)) for group in grouped(words))
+    return tuple(Variable(*(short(word, MAX_WORD) for word in group)) for group in grouped(words))
 
 
 def fields(shared: bytes, at: int = REPORT_AT, room: int = REPORT_BYTES, most: int = MAX_FIELDS) -> list[str]:
@@ -78,8 +87,9 @@ def fields(shared: bytes, at: int = REPORT_AT, room: int = REPORT_BYTES, most: i
     return found
 
 
-def one_line(text: str) -> str:
-    return " ".join(text.split())
+def short(text: str, most: int) -> str:
+    """A text of the program's own in one line of at most so many characters."""
+    return clipped(" ".join(text.split()), most)
 
 
 def grouped(words: list[str]) -> list[list[str]]:
@@ -93,7 +103,10 @@ def frame_of(words: list[str], program: Program) -> Frame | None:
         return None
     if int(index) >= len(program.chunks):
         return None
-    return Frame(Place(program.chunks[int(index)].turn, int(line)), function, text)
+    chunk = program.chunks[int(index)]
+    if int(line) > len(lines_of(chunk.code)) + 1:
+        return None
+    return Frame(Place(chunk.turn, int(line)), short(function, MAX_NAME), text[:LINE_CHARS])
 
 
 def faults(shared: bytes, program: Program) -> tuple[tuple[Frame, ...], str]:
@@ -108,6 +121,7 @@ def faults(shared: bytes, program: Program) -> tuple[tuple[Frame, ...], str]:
         chunk = program.chunks[chunks[name]]
         source = lines_of(chunk.code)[int(line) - 1 : int(line)] if len(line) < 10 else []
         shown = source[0].strip()[:240] if source else ""
+        function = short(function, MAX_NAME)
         frames.append(Frame(Place(chunk.turn, int(line[:9])), function, shown))
         lines.append(f'  File "{name}", line {line}, in {function}\n' + (f"    {shown}\n" if shown else ""))
     head = "Traceback (most recent call last):\n" if lines else ""

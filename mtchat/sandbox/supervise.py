@@ -1,7 +1,7 @@
 """Starts one contained run and watches it: wall clock, output, memory, Ctrl-C; leaves nothing behind."""
 
-import array
 import os
+import select
 import selectors
 import signal
 import socket
@@ -20,6 +20,7 @@ from mtchat.sandbox.backend import Backend, Box, Command, Variant
 from mtchat.sandbox.collect import deliver
 from mtchat.sandbox.inside.wire import HELLO, NUMBERS, SHARED_BYTES, Job
 from mtchat.sandbox.keyboard import keyboard
+from mtchat.sandbox.links import ends, hang_up, let_go, received, refuse_descriptors
 from mtchat.sandbox.tree import children
 from mtchat.sandbox.watching import DRAIN_SECONDS, READ_BYTES, Watch, Watching
 
@@ -61,7 +62,7 @@ def supervised(
     with ExitStack() as stack:
         stopped = stack.enter_context(interrupts())
         ours, theirs = ends()
-        stack.callback(ours.close)
+        stack.callback(hang_up, ours)
         with ExitStack() as starting:
             starting.callback(theirs.close)
             shared = shared_memory()
@@ -83,14 +84,6 @@ def supervised(
         run.spilled = command.spilled
         ending = run.end()
         yield replace(ending, shared=os.pread(shared, SHARED_BYTES, 0), stopped=stopped)
-
-
-def ends() -> tuple[socket.socket, socket.socket]:
-    """A connection to a launcher: our end, which learns from the kernel who is at the other, and theirs."""
-    ours, theirs = socket.socketpair()
-    if hasattr(socket, "SO_PASSCRED"):
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-    return ours, theirs
 
 
 def started(command: Command, stdin: PurePath | None) -> "subprocess.Popen[bytes]":
@@ -149,7 +142,7 @@ class Run(Watching):
         stopped: Callable[[], bool],
         given: Given,
     ) -> None:
-        super().__init__(process.pid, job.mark, limits, watch, stopped)
+        super().__init__(process.pid, job.mark, limits, watch, stopped, marks=max(len(job.names), 1))
         self.process, self.link, self.job, self.given = process, link, job, given
         self.work: int | None = None
         self.first: int | None = None
@@ -181,7 +174,7 @@ class Run(Watching):
         except ConnectionError:
             data = b""
         if data:
-            self.report += data
+            self.report = (self.report + data)[: len(HELLO) + 8 * NUMBERS]
         else:
             self.selector.unregister(self.link)
         if self.ended is None and (not data or len(self.report) >= len(HELLO) + 8 * NUMBERS):
@@ -196,6 +189,8 @@ class Run(Watching):
                 self.first = os.pidfd_open(self.first_pid)
         if greeting.fds:
             self.work = greeting.fds[0]
+            let_go(greeting.fds[1:])
+            refuse_descriptors(self.link)
             deliver(self.given.files, self.work, self.job.user)
             self.link.settimeout(SETUP_SECONDS)
             with suppress(OSError):
@@ -212,13 +207,17 @@ class Run(Watching):
             return True
         return False
 
+    def over(self) -> bool:
+        return self.process.poll() is not None or (self.first is not None and has_ended(self.first))
+
     def kill(self) -> None:
         """Kill pid 1, and with it the kernel kills everything inside; bwrap itself then reaps and ends."""
         end_sandbox(self.process, self.first)
 
     def end(self) -> Ending:
         """Follow the run; how it ended."""
-        seconds = self.follow()
+        with self.guarded():
+            seconds = self.follow()
         data = self.report[len(HELLO) :]
         count = len(self.job.names)
         ending = Ending(
@@ -250,28 +249,6 @@ def merged(parts: tuple[str, ...], count: int) -> tuple[str, ...]:
     return (*parts[: max(count, 1) - 1], "".join(parts[max(count, 1) - 1 :]))
 
 
-@dataclass(frozen=True)
-class Message:
-    """What came over a connection: bytes, descriptors, and the process that sent them (0 if unknown)."""
-
-    data: bytes
-    fds: tuple[int, ...] = ()
-    pid: int = 0
-
-
-def received(link: socket.socket, size: int) -> Message:
-    """The next message; BlockingIOError when there is none, ConnectionError when nobody can send one."""
-    room = socket.CMSG_SPACE(4 * 4) + socket.CMSG_SPACE(12)
-    data, extras, _, _ = link.recvmsg(size, room, getattr(socket, "MSG_CMSG_CLOEXEC", 0))
-    fds, pid = array.array("i"), 0
-    for level, kind, content in extras:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            fds.frombytes(content[: len(content) - len(content) % 4])
-        elif level == socket.SOL_SOCKET and kind == getattr(socket, "SCM_CREDENTIALS", None):
-            pid = array.array("i", content[:4])[0]
-    return Message(data, tuple(fds), pid)
-
-
 def end_sandbox(process: "subprocess.Popen[bytes]", first: int | None) -> None:
     """Kill pid 1 of a sandbox, or what was to start it, unless it has ended."""
     with suppress(ProcessLookupError):
@@ -279,6 +256,13 @@ def end_sandbox(process: "subprocess.Popen[bytes]", first: int | None) -> None:
             signal.pidfd_send_signal(first, signal.SIGKILL)
         elif process.poll() is None:
             process.kill()
+
+
+def has_ended(handle: int) -> bool:
+    """Whether the process of a descriptor has ended, reaped or not."""
+    waiting = select.poll()
+    waiting.register(handle, select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 def put_away(process: "subprocess.Popen[bytes]") -> None:

@@ -2,10 +2,11 @@
 
 import os
 import selectors
+import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Set
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Set
+from contextlib import contextmanager, suppress
 
 from mtchat.core.settings import PROCESSES, Limits
 from mtchat.sandbox.kernel.rlimits import MIB, SPARE
@@ -15,6 +16,8 @@ from mtchat.sandbox.tree import load
 DRAIN_SECONDS = 2.0
 LAST_WORD_SECONDS = 0.05
 TICK_SECONDS = 0.05
+STALL_SECONDS = 0.2
+SETTLED_SECONDS = 0.5
 READ_BYTES = 1 << 16
 INTERRUPTED = "interrupted"
 Watch = Callable[[str, str], None]
@@ -24,7 +27,10 @@ class Watching(ABC):
     """The loop around one run. Who starts it says what else to read, how to ask where it is, how to end it.
 
     `root` is the process whose descendants are counted, without those in `apart`; `begun` says that the
-    clock runs, which a subclass sets right when the program starts.
+    clock runs, which a subclass sets right when the program starts. `marks` is how many a stream may have.
+
+    The loop may be held up, by who is to show the output or by what it asks of a sandbox. Then a thread keeps
+    the limits, and ends the run without asking where it was.
     """
 
     setup_seconds = 20.0
@@ -37,11 +43,12 @@ class Watching(ABC):
         watch: Watch,
         stopped: Callable[[], bool],
         apart: Set[int] = frozenset(),
+        marks: int = 0,
     ) -> None:
         self.root, self.limits, self.stopped, self.apart = root, limits, stopped, apart
         cap = limits.output_kib * 1024
-        self.out = Stream(mark, cap, lambda text: watch("stdout", text))
-        self.err = Stream(mark, cap, lambda text: watch("stderr", text))
+        self.out = Stream(mark, cap, lambda text: watch("stdout", text), marks)
+        self.err = Stream(mark, cap, lambda text: watch("stderr", text), marks)
         self.spilled: Callable[[], bool] = lambda: False
         self.limit = ""
         self.begun = False
@@ -49,7 +56,10 @@ class Watching(ABC):
         self.ended: float | None = None
         self.peak_mib = 0.0
         self.measured = 0.0
+        self.late = 0.0
         self.selector = selectors.DefaultSelector()
+        self.pulse = time.monotonic()
+        self.relieved = threading.Event()
 
     @abstractmethod
     def heard(self, key: selectors.SelectorKey) -> None:
@@ -62,6 +72,35 @@ class Watching(ABC):
     @abstractmethod
     def kill(self) -> None:
         """End everything that the run started."""
+
+    def over(self) -> bool:
+        """Whether the program has ended, though nobody may have heard of it yet."""
+        return False
+
+    def kill_at_once(self) -> None:
+        """End everything that the run started, without a word with anything inside."""
+        self.kill()
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """The limits are kept inside, whatever the loop waits for."""
+        guard = threading.Thread(target=self.keep_limits, daemon=True, name="mtchat-limits")
+        guard.start()
+        try:
+            yield
+        finally:
+            self.relieved.set()
+            guard.join()
+
+    def keep_limits(self) -> None:
+        while not self.relieved.wait(TICK_SECONDS):
+            if time.monotonic() - self.pulse < STALL_SECONDS or self.ended is not None:
+                continue
+            found = self.limit or self.overrun()
+            if found and not self.relieved.is_set():
+                self.limit = self.limit or found
+                self.kill_at_once()
+                return
 
     def read_streams(self, out: int, err: int) -> None:
         for pipe, stream in ((out, self.out), (err, self.err)):
@@ -76,14 +115,17 @@ class Watching(ABC):
     def follow(self) -> float:
         """Watch until everything that could write is dead, or a limit is hit; the seconds it took."""
         try:
-            self.listen()
-        except KeyboardInterrupt:
-            self.limit = INTERRUPTED
-        seconds = (self.ended or time.monotonic()) - self.began
-        if self.limit:
-            with suppress(KeyboardInterrupt):
-                self.ask_where()
-            self.kill()
+            try:
+                self.listen()
+            except KeyboardInterrupt:
+                self.limit = INTERRUPTED
+            seconds = (self.ended or time.monotonic()) - self.began
+            if self.limit:
+                with suppress(KeyboardInterrupt):
+                    self.ask_where()
+                self.kill()
+        finally:
+            self.relieved.set()
         with suppress(KeyboardInterrupt):
             self.drain(DRAIN_SECONDS)
         for stream in (self.out, self.err):
@@ -93,10 +135,11 @@ class Watching(ABC):
 
     def listen(self) -> None:
         while not self.limit and self.selector.get_map():
+            self.pulse = time.monotonic()
             for key, _ in self.selector.select(self.patience()):
                 self.read(key)
             if not self.limit and self.ended is None:
-                self.limit = self.exceeded()
+                self.limit = self.overrun()
             if self.ended is not None and time.monotonic() - self.ended > DRAIN_SECONDS:
                 break
 
@@ -117,6 +160,7 @@ class Watching(ABC):
         """Take what is still in the pipes, up to the caps, until all that could write is dead."""
         until = time.monotonic() + seconds
         while self.selector.get_map() and time.monotonic() < until:
+            self.pulse = time.monotonic()
             for key, _ in self.selector.select(max(until - time.monotonic(), 0.0)):
                 self.read(key)
 
@@ -137,6 +181,14 @@ class Watching(ABC):
         if key.data.full and not self.limit:
             self.limit = "output"
 
+    def overrun(self) -> str:
+        """The limit that has been hit, unless the program has ended and only the news of it is late."""
+        found = self.exceeded()
+        if not found or not self.over():
+            return found
+        self.late = self.late or time.monotonic()
+        return found if time.monotonic() - self.late > DRAIN_SECONDS else ""
+
     def exceeded(self) -> str:
         """The limit that has been hit by now, if any."""
         if self.stopped():
@@ -144,7 +196,7 @@ class Watching(ABC):
         now = time.monotonic()
         if now - self.began >= (self.limits.seconds if self.begun else self.setup_seconds):
             return "seconds"
-        if not self.begun or now - self.measured < TICK_SECONDS:
+        if now - self.measured < TICK_SECONDS or not (self.begun or now - self.began > SETTLED_SECONDS):
             return ""
         self.measured = now
         return self.overloaded() or ("disk" if self.spilled() else "")

@@ -106,11 +106,11 @@ def keep_program(story: "TracebackException", names: list[str]) -> None:
         rest += [one for one in more if one is not None]
 
 
-def bounded(lines: list[str]) -> str:
-    """At most TRACEBACK_LINES lines, the middle left out, each of at most LINE_CHARS."""
-    extra = len(lines) - TRACEBACK_LINES
+def bounded(lines: list[str], most: int = TRACEBACK_LINES) -> str:
+    """At most so many lines and one for those of the middle that are left out, each of at most LINE_CHARS."""
+    extra = len(lines) - most
     if extra > 0:
-        head = TRACEBACK_LINES // 3
+        head = most // 3
         lines = [*lines[:head], f"  [{extra} lines left out]", *lines[head + extra :]]
     return "".join(clipped(line, LINE_CHARS) + "\n" for line in lines)
 

@@ -37,16 +37,25 @@ from mtchat.sandbox.inside.wire import (
     Job,
     Work,
 )
+from mtchat.sandbox.links import (
+    Message,
+    connection,
+    ends,
+    filled,
+    hang_up,
+    let_go,
+    pipe,
+    received,
+    refuse_descriptors,
+)
 from mtchat.sandbox.streams import Stream
 from mtchat.sandbox.supervise import (
     Ending,
-    Message,
     end_sandbox,
-    ends,
+    has_ended,
     measured,
     merged,
     put_away,
-    received,
     shared_memory,
     started,
 )
@@ -80,7 +89,7 @@ class Warm:
 
     def start(self, backend: Backend, variant: Variant, job: Job, limits: Limits) -> None:
         self.link, theirs = ends()
-        self.stack.callback(self.link.close)
+        self.stack.callback(hang_up, self.link)
         with ExitStack() as starting:
             starting.callback(theirs.close)
             shared = shared_memory()
@@ -99,6 +108,7 @@ class Warm:
         with blank:
             socket.send_fds(self.link, [b"\0"], [blank.fileno()])
         self.answer(READY)
+        refuse_descriptors(self.link)
         self.there = [set(os.listdir(folder)) for folder in self.folders]
         self.blank = self.met((), ours)
 
@@ -126,13 +136,12 @@ class Warm:
         try:
             link.settimeout(ANSWER_SECONDS)
             said = received(link, WORD_BYTES)
-            for fd in said.fds:
-                os.close(fd)
+            let_go(said.fds)
             if said.data != HELD or not said.pid:
                 raise LostError("a state")
             handle = os.pidfd_open(said.pid)
         except (OSError, LostError) as error:
-            link.close()
+            hang_up(link)
             raise LostError("a state") from error
         state = State(key, said.pid, inner(said.pid), link, handle)
         self.states.add(state.pid)
@@ -153,7 +162,7 @@ class Warm:
         self.states.discard(state.pid)
         with suppress(LostError):
             self.tell(DROP, state.inner)
-        state.link.close()
+        hang_up(state.link)
         os.close(state.handle)
 
     def deliver(self, files: tuple[Attached, ...]) -> None:
@@ -212,13 +221,6 @@ class Warm:
         self.stack.close()
 
 
-def connection() -> tuple[socket.socket, socket.socket]:
-    """Our end and a state's end of a connection whose messages stay apart."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-    return ours, theirs
-
-
 class Turn(Watching):
     """One run that goes on from a state, and leaves states behind where it is `keeping`."""
 
@@ -236,7 +238,8 @@ class Turn(Watching):
         keeping: bool,
     ) -> None:
         apart = frozenset(warm.states)
-        super().__init__(warm.process.pid, mark, limits, watch, stopped, apart)
+        marks = max(len(plan.key) - state.chunks, 1)
+        super().__init__(warm.process.pid, mark, limits, watch, stopped, apart, marks)
         self.out.taken, self.err.taken = state.printed
         self.warm, self.state, self.plan, self.mark, self.keeping = warm, state, plan, mark, keeping
         self.left: list[State] = []
@@ -249,6 +252,7 @@ class Turn(Watching):
         self.stack = ExitStack()
 
     def __enter__(self) -> "Turn":
+        self.stack.enter_context(self.guarded())
         return self
 
     def __exit__(self, *failure: object) -> None:
@@ -271,7 +275,7 @@ class Turn(Watching):
             look,
         )
         self.link, theirs = connection()
-        self.stack.callback(self.link.close)
+        self.stack.callback(hang_up, self.link)
         with ExitStack() as sending:
             sending.callback(theirs.close)
             out, err = pipe(self.stack, sending), pipe(self.stack, sending)
@@ -284,7 +288,9 @@ class Turn(Watching):
                 state.link.settimeout(ANSWER_SECONDS)
                 fds = [out[1], err[1], self.shared, theirs.fileno(), script]
                 socket.send_fds(state.link, [b"work"], fds)
-                if state.link.recv(WORD_BYTES) != HELD:
+                said = received(state.link, WORD_BYTES)
+                let_go(said.fds)
+                if said.data != HELD:
                     raise LostError("a state")
             except OSError as error:
                 raise LostError("a state") from error
@@ -320,8 +326,7 @@ class Turn(Watching):
     def hear_runner(self) -> None:
         """The run begins, or has finished a chunk and may leave a state behind."""
         said = received(self.link, WORD_BYTES)
-        for fd in said.fds:
-            os.close(fd)
+        let_go(said.fds)
         if not said.data:
             raise LostError("the run")
         if said.data == BUSY and not self.begun:
@@ -373,7 +378,7 @@ class Turn(Watching):
                 socket.send_fds(self.link, [KEEP], [theirs.fileno()])
             self.expect(ours)
         except (OSError, LostError):
-            ours.close()
+            hang_up(ours)
             raise
         state = self.warm.met(key, ours)
         state.outputs = self.after_state(self.state.outputs, self.out)
@@ -389,7 +394,7 @@ class Turn(Watching):
         waiting = select.poll()  # which, unlike select, takes descriptors beyond 1023
         waiting.register(link, select.POLLIN)
         while not waiting.poll(1000 * TICK_SECONDS):
-            self.limit = self.limit or self.exceeded()
+            self.limit = self.limit or self.overrun()
             if self.limit or time.monotonic() > until:
                 raise LostError("a state")
 
@@ -417,9 +422,17 @@ class Turn(Watching):
             return True
         return False
 
+    def over(self) -> bool:
+        return self.runner is not None and has_ended(self.runner)
+
     def kill(self) -> None:
         with suppress(LostError):
             self.warm.tell(SWEEP)
+
+    def kill_at_once(self) -> None:
+        """End the sandbox, since pid 1 itself may be waiting for something."""
+        self.warm.lost = True
+        end_sandbox(self.warm.process, self.warm.first)
 
     def end(self) -> Ending:
         """Follow the run; how it ended."""
@@ -440,18 +453,3 @@ class Turn(Watching):
             work=self.warm.folders[0],
         )
         return measured(ending, self.report) if self.report else ending
-
-
-def pipe(reading: ExitStack, writing: ExitStack) -> tuple[int, int]:
-    ends = os.pipe2(os.O_CLOEXEC)
-    reading.callback(os.close, ends[0])
-    writing.callback(os.close, ends[1])
-    return ends
-
-
-def filled(data: bytes) -> int:
-    """A file without a name that holds some bytes."""
-    file = os.memfd_create("mtchat-work", os.MFD_CLOEXEC)
-    with open(os.dup(file), "wb") as writer:
-        writer.write(data)
-    return file
