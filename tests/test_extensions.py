@@ -27,7 +27,7 @@ from mtchat.synthesis.policy import Policy
 HOUSE = Path(mtchat.__file__).parent
 CLOSED = {
     *("mtchat.bench.quality", "mtchat.bench.speed", "mtchat.engine.codegen", "mtchat.engine.native"),
-    *("mtchat.engine.gpu", "mtchat.engine.gpu.kernels"),
+    *("mtchat.engine.gpu", "mtchat.engine.gpu.kernels", "mtchat.engine.tokens"),
     *("mtchat.core.plain", "mtchat.repl.lesson", "mtchat.synthesis.claim", "mtchat.synthesis.correction"),
     *(
         "mtchat.synthesis.derivation",

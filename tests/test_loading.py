@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -131,3 +132,125 @@ def test_a_model_that_is_given_up_while_it_reads_is_closed() -> None:
     with pytest.raises(KeyboardInterrupt):
         wiring.versed(engine, ("examples",), give_up)  # type: ignore[arg-type]
     assert engine.closed
+
+
+class Failing(Small):
+    """An engine whose library raises something while it is asked."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__("failing")
+        self.error = error
+        self.closed = False
+
+    def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+        yield Piece("x", Usage())
+        raise self.error
+
+    def text(self, prompt: Prompt) -> str:
+        raise self.error
+
+    def close(self) -> None:
+        self.closed = True
+
+
+RAISED = [
+    TypeError("no len()"),
+    IndexError("0"),
+    AssertionError(),
+    MemoryError(),
+    KeyError("x"),
+    ImportError("y"),
+]
+
+
+@pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
+def test_whatever_loading_raises_is_a_line_that_names_it(error: Exception) -> None:
+    def load(report: Report) -> Engine:
+        raise error
+
+    with pytest.raises(ModelError, match=r"^cannot load one: ") as told:
+        Loading("one", load).ready(20)
+    assert "\n" not in str(told.value)
+    assert str(error) in str(told.value) or type(error).__name__ in str(told.value)
+    assert told.value.__cause__ is error
+    assert told.value.code == 3
+
+
+@pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
+def test_whatever_a_loaded_model_raises_is_a_line_too(error: Exception) -> None:
+    model = Loading("one", lambda report: Failing(error))  # type: ignore[arg-type, return-value]
+    with pytest.raises(ModelError, match="one failed while it was asked"):
+        list(model.complete(Prompt("x"), Sampling()))
+    with pytest.raises(ModelError, match="one failed while it was asked"):
+        model.text(Prompt("x"))
+
+
+def shelf_of(made: dict[str, list[Failing]], *bad: str, fits: bool = True) -> Shelf:
+    def load(name: str, report: Report) -> Engine:
+        if name in bad:
+            raise IndexError("list index out of range")
+        made.setdefault(name, []).append(Failing(ValueError()))
+        return made[name][-1]  # type: ignore[return-value]
+
+    return Shelf(load, lambda name: fits)
+
+
+def test_a_model_is_given_up_only_when_the_next_one_is_ready() -> None:
+    made: dict[str, list[Failing]] = {}
+    shelf = shelf_of(made, "bad", "worse")
+    old = shelf.get("old")
+    assert old.ready(20)
+    for name in ("bad", "worse"):
+        with pytest.raises(ModelError, match=f"cannot load {name}: IndexError"):
+            shelf.get(name).ready(20)
+        assert shelf.earlier() is old
+        assert old.ready(0)
+        assert not made["old"][0].closed
+    new = shelf.get("new")
+    assert new.ready(20)
+    assert made["old"][0].closed
+    assert shelf.earlier() is None
+    with pytest.raises(ModelError, match="old was given up"):
+        old.ready(0)
+    assert shelf.close()
+    assert made["new"][0].closed
+
+
+def test_a_model_whose_successor_failed_is_closed_in_the_end() -> None:
+    made: dict[str, list[Failing]] = {}
+    shelf = shelf_of(made, "bad")
+    assert shelf.get("old").ready(20)
+    with pytest.raises(ModelError):
+        shelf.get("bad").ready(20)
+    assert shelf.close()
+    assert made["old"][0].closed
+
+
+def test_a_model_that_stands_in_the_way_is_given_up_first_and_it_is_said() -> None:
+    made: dict[str, list[Failing]] = {}
+    shelf = shelf_of(made, "bad", fits=False)
+    assert shelf.get("old").ready(20)
+    with pytest.raises(ModelError, match="old was given up to make room"):
+        shelf.get("bad").ready(20)
+    assert made["old"][0].closed
+    assert shelf.earlier() is None
+
+
+def test_a_model_that_finds_no_memory_is_loaded_again_once_there_is_room() -> None:
+    old = Failing(ValueError())
+
+    def load(name: str, report: Report) -> Engine:
+        if name == "large" and not old.closed:
+            raise ModelError("it does not fit") from MemoryError()
+        return old if name == "old" else Small(name)  # type: ignore[return-value]
+
+    shelf = Shelf(load)
+    assert shelf.get("old").ready(20)
+    assert shelf.get("large").ready(20)
+    assert old.closed
+
+
+def test_what_is_free_is_read_from_the_system(tmp_path: Path) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:    2048 kB\n")
+    assert wiring.available(tmp_path / "meminfo") == 2 << 20
+    assert wiring.available(tmp_path / "none") == float("inf")

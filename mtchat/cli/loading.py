@@ -1,14 +1,20 @@
-"""A model that loads in the background while the prompt is already usable."""
+"""A model that loads in the background while the prompt is already usable.
 
+Another library can raise anything while a model is read or writes. Where it does, its user gets one line and
+goes on; MTCHAT_DEBUG in the environment shows the traceback as well.
+"""
+
+import contextlib
 import threading
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Generator, Iterator
+from typing import Protocol, TypeVar
 
 from mtchat.core.prompt import ModelCard, Piece, Prompt
 from mtchat.core.settings import Sampling
-from mtchat.errors import ModelError, MtchatError
+from mtchat.errors import ModelError, MtchatError, reason
 
 Report = Callable[[str], None]
+Heard = TypeVar("Heard")
 
 
 class Engine(Protocol):
@@ -35,13 +41,23 @@ class Stopped(BaseException):
 class Loading:
     """An engine on its way. `begin` starts a thread; whoever needs the model waits in `ready`.
 
-    A model that takes another's place lets that one stop first, so that only one loads at a time.
+    A model that takes another's place lets that one stop loading first, so that only one loads at a time. One
+    that can be asked already is kept until this one can be; where memory is short for both (`fits` says so,
+    or loading does), it is given up first.
     """
 
-    def __init__(self, name: str, load: Callable[[Report], Engine], after: "Loading | None" = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        load: Callable[[Report], Engine],
+        after: "Loading | None" = None,
+        fits: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.name = name
         self.load = load
         self.after = after
+        self.fits = fits
+        self.gone = ""
         self.cancelled = False
         self.at = "loading"
         self.engine: Engine | None = None
@@ -57,13 +73,43 @@ class Loading:
     def work(self) -> None:
         try:
             if self.after is not None:
+                self.after = self.after.settled()
+            if self.after is not None and not self.fits():
+                self.make_room()
+            try:
+                self.engine = self.load(self.report)
+            except Exception as error:
+                if self.after is None or not scarce(error):
+                    raise
+                self.make_room()
+                self.engine = self.load(self.report)
+            if self.after is not None:
                 self.after.stop()
                 self.after = None
-            self.engine = self.load(self.report)
         except BaseException as error:  # carried to whoever waits for the model
             self.failure = error
         finally:
             self.done.set()
+
+    def settled(self) -> "Loading | None":
+        """The model that can be asked once this one loads no more: this one, or the one before it."""
+        self.cancelled = True
+        if self.thread is not None:
+            self.thread.join()
+        return self if self.engine is not None else self.after
+
+    def make_room(self) -> None:
+        if self.after is not None:
+            self.gone = self.after.name
+            self.after.stop()
+            self.after = None
+            self.report(f"{self.gone} given up, as memory is short for both; loading")
+
+    @property
+    def earlier(self) -> "Loading | None":
+        """The model that can be asked in the place of this one, which could not be loaded."""
+        failed = self.done.is_set() and self.engine is None
+        return self.after if failed and self.after is not None and self.after.engine is not None else None
 
     def report(self, stage: str) -> None:
         if self.cancelled:
@@ -78,37 +124,53 @@ class Loading:
         if self.engine is not None:
             self.engine.close()
         self.engine = None
+        if self.after is not None and self.done.is_set():
+            self.after.stop(seconds)
         return self.thread is None or not self.thread.is_alive()
 
     def stage(self) -> str:
         if not self.done.is_set():
             return self.at
-        return "not loaded" if self.failure else ""
+        return "not loaded" if self.engine is None else ""
 
     def ready(self, seconds: float) -> bool:
         self.begin()
         if not self.done.wait(seconds):
             return False
-        if isinstance(self.failure, (MtchatError, Stopped)):
-            raise ModelError(str(self.failure) or f"{self.name} was given up") from self.failure
-        if self.failure is not None:
-            raise self.failure
+        failure = self.failure
+        if isinstance(failure, (MtchatError, Stopped)):
+            raise ModelError((str(failure) or f"{self.name} was given up") + self.lost) from failure
+        if isinstance(failure, Exception):
+            raise ModelError(f"cannot load {self.name}: {reason(failure)}{self.lost}") from failure
+        if failure is not None:
+            raise failure
+        if self.engine is None:
+            raise ModelError(f"{self.name} was given up")
         return True
+
+    @property
+    def lost(self) -> str:
+        """What to add where an earlier model was given up for nothing."""
+        return f"; {self.gone} was given up to make room, and loads again by its name" if self.gone else ""
 
     def card(self) -> ModelCard:
         return self.loaded().card
 
     def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
-        return self.loaded().complete(prompt, sampling)
+        with self.told():
+            return self.heard(self.loaded().complete(prompt, sampling))
 
     def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
-        return self.loaded().candidates(prompt, sampling, count)
+        with self.told():
+            return self.heard(self.loaded().candidates(prompt, sampling, count))
 
     def text(self, prompt: Prompt) -> str:
-        return self.loaded().text(prompt)
+        with self.told():
+            return self.loaded().text(prompt)
 
     def count(self, text: str) -> int:
-        return self.loaded().count(text)
+        with self.told():
+            return self.loaded().count(text)
 
     def loaded(self) -> Engine:
         while not self.ready(1.0):
@@ -116,19 +178,57 @@ class Loading:
         assert self.engine is not None
         return self.engine
 
+    def heard(self, stream: Iterator[Heard]) -> Generator[Heard]:
+        with self.told():
+            yield from stream
+
+    @contextlib.contextmanager
+    def told(self) -> Iterator[None]:
+        """What the model's library raises becomes a line that its user can act on."""
+        try:
+            yield
+        except MtchatError:
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"{self.name} failed while it was asked: {reason(error)}; another model, or another "
+                "precision (--precision), may do"
+            ) from error
+
+
+def scarce(error: BaseException | None) -> bool:
+    """Whether a failure is that memory was short, the machine's or a GPU's."""
+    while error is not None:
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            return True
+        error = error.__cause__
+    return False
+
 
 class Shelf:
-    """The models of one process: one at a time, the latest asked for."""
+    """The models of one process: the latest asked for, and until it can be asked the one before it.
 
-    def __init__(self, load: Callable[[str, Report], Engine]) -> None:
+    `fits` says whether a model is likely to find room beside another.
+    """
+
+    def __init__(
+        self, load: Callable[[str, Report], Engine], fits: Callable[[str], bool] = lambda name: True
+    ) -> None:
         self.load = load
+        self.fits = fits
         self.latest: Loading | None = None
 
     def get(self, name: str) -> Loading:
         if self.latest is not None:
             self.latest.cancelled = True
-        self.latest = Loading(name, lambda report: self.load(name, report), after=self.latest)
+        self.latest = Loading(
+            name, lambda report: self.load(name, report), after=self.latest, fits=lambda: self.fits(name)
+        )
         return self.latest
+
+    def earlier(self) -> Loading | None:
+        """The model that can be asked in the place of the latest, where that could not be loaded."""
+        return self.latest.earlier if self.latest is not None else None
 
     def close(self, seconds: float = 3.0) -> bool:
         """Gives the latest model up; whether no thread is left at work after so long."""

@@ -4,12 +4,13 @@ import argparse
 import io
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 
 from mtchat.cli import arguments
 from mtchat.cli.output import OutputError, guarded
-from mtchat.errors import ExitCode, MtchatError
+from mtchat.errors import DEBUG, ExitCode, MtchatError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,6 +32,8 @@ def answered(argv: Sequence[str] | None) -> int:
         lost()
         return told(str(error), error.code)
     except MtchatError as error:
+        if os.environ.get(DEBUG):
+            traceback.print_exception(error)
         return told(str(error), error.code)
     except KeyboardInterrupt:
         return told("interrupted", ExitCode.INTERRUPTED)

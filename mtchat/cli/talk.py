@@ -110,6 +110,7 @@ def converse(
     tier = wiring.Tier(ground)
     tools = Tools(
         load=shelf.get,
+        earlier=shelf.earlier,
         run=ground.run,
         resume=ground.resume,
         models=wiring.models,

@@ -1,5 +1,6 @@
 """Wires rooms together: models by name, the sandbox, the tools that the REPL is handed."""
 
+import math
 import os
 import re
 import shlex
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 Hear = Callable[[str, str], None]
 PATIENCE = 3.0  # seconds
+BESIDE = 1.5  # of a model's files: its weights, and keys and values
 
 
 def shelf(precision: str = "auto", guidance: tuple[str, ...] = (), device: str = "auto") -> Shelf:
@@ -42,7 +44,26 @@ def shelf(precision: str = "auto", guidance: tuple[str, ...] = (), device: str =
 
     Each has then read the guidance that conversations begin with: the first turn does not wait for it.
     """
-    return Shelf(lambda name, report: versed(engine(name, precision, report, device), guidance, report))
+    return Shelf(lambda name, report: versed(engine(name, precision, report, device), guidance, report), fits)
+
+
+def fits(name: str) -> bool:
+    """Whether a model is likely to find room in memory beside the one that is loaded already."""
+    starter = catalogue.known(name)
+    path = cache.locate(name, cache.folder()) if starter else Path(name).expanduser()
+    if path is None or not path.exists():
+        return True
+    files = [path] if path.is_file() else [*path.glob("*.safetensors"), *path.glob("*.bin")]
+    return sum(file.stat().st_size for file in files) * BESIDE < available(Path("/proc/meminfo"))
+
+
+def available(meminfo: Path) -> float:
+    """The bytes of memory that are free or can be had; infinite where the system does not say."""
+    try:
+        found = re.search(r"^MemAvailable:\s+(\d+) kB", meminfo.read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return 1024.0 * int(found[1]) if found else math.inf
 
 
 def owned() -> Owned:

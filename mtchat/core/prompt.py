@@ -1,6 +1,6 @@
 """What goes into a model and what comes out: prompt, pieces of text, token counts, the model's card."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -12,17 +12,36 @@ class Message:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """A mark of the model's own, such as that of a hole, where it is meant and not typed."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class Prompt:
     """A model's context: exact text for a base model, or messages that the model's own chat template joins.
 
     `opening` is how the reply begins; it is part of the context, and the model goes on from it. `begun` is
-    code that the text ends with and that belongs to what the model writes: the user has begun it.
+    code that the text ends with and that belongs to what the model writes: the user has begun it. `marks`
+    says where in the text a mark is meant, and which; all else is words, whatever it looks like.
     """
 
     text: str = ""
     messages: tuple[Message, ...] = ()
     opening: str = ""
     begun: str = ""
+    marks: tuple[tuple[int, str], ...] = field(default=(), compare=False)
+
+
+def woven(*parts: str | Mark) -> Prompt:
+    """The prompt of texts and marks in their order."""
+    text, marks = "", []
+    for part in parts:
+        if isinstance(part, Mark):
+            marks.append((len(text), part.name))
+        text += part.name if isinstance(part, Mark) else part
+    return Prompt(text, marks=tuple(marks))
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,6 @@ def fill(folder: Path, file: Path, precision: str, report: Report) -> None:
         try:
             config = transformers.AutoConfig.from_pretrained(**place)
             keys.check(header, keys.of_config(config.get_text_config(decoder=True)))
-            tokenizer = transformers.AutoTokenizer.from_pretrained(**place)
             with torch.device("meta"):
                 model = transformers.AutoModelForCausalLM.from_config(config)
             targets = plan(model, header)
@@ -109,7 +108,6 @@ def fill(folder: Path, file: Path, precision: str, report: Report) -> None:
     write_weights(folder / WEIGHTS, values, targets, precision, report)
     config.architectures, config.dtype = [type(model).__name__], getattr(torch, precision)
     config.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
 
 
 def plan(model: Any, header: Header) -> list[Target]:

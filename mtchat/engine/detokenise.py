@@ -1,13 +1,13 @@
 """Turns a stream of token ids into text, never half a character, whose sum is the text of all ids."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mtchat.engine.tokens.tokenizer import Tokenizer
+
 REPLACEMENT = "\ufffd"
 WINDOW = 16
-BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 
 
 @dataclass(frozen=True)
@@ -20,16 +20,15 @@ class Vocabulary:
 
 
 def vocabulary(tokenizer: Any) -> Vocabulary:
-    """That of a transformers tokenizer, without the special tokens and without its tidying of spaces."""
+    """That of a tokenizer, ours or one of transformers, without its hidden tokens."""
+    tokens = Tokenizer.of(tokenizer)
 
     def decode(ids: list[int]) -> str:
-        text: str = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text
+        return tokens.decode(ids, skip_special_tokens=True)
 
-    added = tokenizer.added_tokens_decoder
-    hidden = {number for number, token in added.items() if token.special} | set(tokenizer.all_special_ids)
-    pieces = {number for token, number in tokenizer.get_vocab().items() if BYTE.fullmatch(token)}
-    return Vocabulary(decode, frozenset(hidden), frozenset(pieces))
+    names = {form.format(byte) for byte in range(256) for form in ("<0x{:02X}>", "<0x{:02x}>")}
+    pieces = {id for name in names if (id := tokens.number(name)) is not None}
+    return Vocabulary(decode, tokens.hidden, frozenset(pieces))
 
 
 class Detokeniser:

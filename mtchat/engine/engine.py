@@ -12,12 +12,26 @@ from mtchat.engine.decoder import Decoder
 from mtchat.engine.detokenise import vocabulary
 from mtchat.engine.replies import Batch, Job, Reply, Stopwatch, Writers
 from mtchat.engine.speculate import Drafter
+from mtchat.engine.tokens.chat import Chat
+from mtchat.engine.tokens.tokenizer import Part, Tokenizer
 from mtchat.errors import ModelError, MtchatError
 
 # A GGUF file names one end only, while chat models end a reply in one way and a text in another.
 ENDS = ("<|im_end|>", "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "<|end|>", "<end_of_turn>", "</s>")
 # what a model writes where a hole is filled; special tokens have no text that could be cut at
 HOLES = re.compile(r"<eom>|<sep>|<mask_\d+>|<\|(?:fim_\w+|repo_name|file_sep)\|>")
+
+
+class Context(str):
+    """The exact text of a prompt, with which of its marks are meant."""
+
+    parts: tuple[Part, ...]
+
+    def __new__(cls, parts: Iterable[Part]) -> "Context":
+        known = tuple(parts)
+        made = super().__new__(cls, "".join(part.text for part in known))
+        made.parts = known
+        return made
 
 
 class Engine:
@@ -41,35 +55,46 @@ class Engine:
     ) -> None:
         self.decoder = decoder
         self.tokenizer = tokenizer
-        self.card = card
-        self.ends = ends(configs, tokenizer)
-        self.vocabulary = vocabulary(tokenizer)
+        self.tokens = Tokenizer.of(tokenizer)
+        self.tokens.within(decoder.rows)
+        self.chat = Chat(self.tokens, card.name) if card.chat else None
+        notes = (self.chat.note,) if self.chat and self.chat.note else ()
+        self.card = replace(card, notes=(*card.notes, *notes), marks=frozenset(self.tokens.ids_of))
+        self.ends = ends(configs, self.tokens)
+        self.vocabulary = vocabulary(self.tokens)
         self.drafter = drafter
         self.writers = writers(self) if writers else None
         self.close = closing
 
     def text(self, prompt: Prompt) -> str:
         """The exact context: plain text, or messages through the model's chat template; then the opening."""
+        return Context(self.parts(prompt))
+
+    def parts(self, prompt: Prompt) -> list[Part]:
+        """The context of a prompt, in which only the marks of its template and its own are marks."""
         if not prompt.messages:
-            return prompt.text + prompt.opening
-        if not self.card.chat:
+            found, end = [], 0
+            for at, name in prompt.marks:
+                found += [Part(prompt.text[end:at]), Part(name, mark=True)]
+                end = at + len(name)
+            return [*found, Part(prompt.text[end:] + prompt.opening)]
+        if self.chat is None:
             raise ModelError(
                 f"{self.card.name} has no chat template; prompt it as a base model (family codegen)"
             )
-        messages = [{"role": message.role, "content": message.content} for message in prompt.messages]
-        text: str = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-        return text + prompt.opening
+        return [*self.chat.parts(prompt.messages), Part(prompt.opening)]
 
     def encode(self, prompt: Prompt) -> list[int]:
         """The ids of `text(prompt)`; a chat template writes the special tokens itself."""
-        return self.ids(self.text(prompt), special=not prompt.messages)
+        return self.tokens.ids(self.parts(prompt), special=not prompt.messages)
 
     def count(self, text: str) -> int:
-        return len(self.ids(text, special=False))
+        """The tokens of a context, or of some text, in which marks are words."""
+        return len(self.tokens.ids(text.parts if isinstance(text, Context) else [Part(text)]))
 
     def ids(self, text: str, special: bool) -> list[int]:
-        found: list[int] = self.tokenizer.encode(text, add_special_tokens=special)
-        return found
+        """The ids of a text whose marks are all meant."""
+        return self.tokens.encode(text, special)
 
     def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
         """The reply in pieces: an empty one after each stretch of the prompt, one for each token, a last one.
@@ -105,7 +130,7 @@ class Engine:
             )
         if odd := next((id for id in ids if not 0 <= id < self.decoder.rows), None):
             raise ModelError(
-                f"the prompt holds {self.tokenizer.convert_ids_to_tokens(odd)!r}, which is token {odd}, and "
+                f"the prompt holds {self.tokens.name(odd)!r}, which is token {odd}, and "
                 f"{self.card.name} has rows for {self.decoder.rows}; say it in other words, or fetch the "
                 "model and its tokenizer again"
             )
@@ -181,13 +206,16 @@ def heard(
     yield from found
 
 
-def ends(configs: Iterable[Any], tokenizer: Any) -> frozenset[int]:
-    """Every id that ends a text: by the model's configs, the tokenizer, or its usual name."""
-    found = {tokenizer.eos_token_id}
+def ends(configs: Iterable[Any], tokenizer: Tokenizer) -> frozenset[int]:
+    """Every id that ends a text: by the model's configs, the tokenizer, or its usual name.
+
+    A name alone says nothing where it is a word of the vocabulary, as </s> of HTML can be.
+    """
+    found: set[int | None] = {*tokenizer.ends, tokenizer.eos}
     for config in configs:
         stated = getattr(config, "eos_token_id", None)
-        found |= set(stated) if isinstance(stated, list) else {stated}
-    known = tokenizer.added_tokens_encoder
-    found |= {known.get(name) for name in ENDS}
+        found |= set(stated) if isinstance(stated, list | tuple) else {stated}
+    known = tokenizer.ids_of
+    found |= {id for name in ENDS if (id := known.get(name)) in tokenizer.hidden}
     found |= {number for name, number in known.items() if HOLES.fullmatch(name)}
-    return frozenset(found - {None})
+    return frozenset(id for id in found if isinstance(id, int))

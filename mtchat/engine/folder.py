@@ -13,14 +13,15 @@ from mtchat.engine.devices import GPU
 from mtchat.engine.facts import facts
 from mtchat.engine.header import parameters
 from mtchat.engine.precision import BYTES
-from mtchat.errors import ModelError
+from mtchat.engine.tokens.tokenizer import Tokenizer
+from mtchat.errors import ModelError, MtchatError, reason
 
 if TYPE_CHECKING:
     from mtchat.engine.engine import Engine
 
 DEFAULT_CONTEXT = 2048
-UNREADABLE = (OSError, ValueError, KeyError, RuntimeError)
 SETTINGS = ("*.json", "*.jinja", "*.txt", "*.model")  # what else is read of a folder
+VOCABULARIES = ("tokenizer.json", "*vocab*", "*.model", "*.tiktoken", "tekken.json", "merges.txt", "*.spm")
 PLACE = {"local_files_only": True, "trust_remote_code": False}
 
 Report = Callable[[str, float | None], None]
@@ -44,6 +45,15 @@ def weights(folder: Path) -> list[Path]:
     )
 
 
+def lacking(folder: Path) -> str:
+    """What to say ahead where weights are stored in a way that needs a package of its own."""
+    quantised = settings(folder).get("quantization_config")
+    method = quantised.get("quant_method") if isinstance(quantised, dict) else None
+    if not method:
+        return "a package is missing, or this machine is not made for it: "
+    return f"its weights are quantised ({method}), which takes a package or a GPU that is not here: "
+
+
 def settings(folder: Path) -> dict[str, Any]:
     return facts(folder / "config.json")
 
@@ -63,22 +73,21 @@ def open_folder(
     cache: Path,
     report: Report,
     rounded: str = "",
+    tokenizer: Tokenizer | None = None,
 ) -> "Engine":
     """Memory-map the weights where they are stored as they are computed with.
 
-    On a GPU they can be `rounded` afterwards, to a format that is named by it.
-    The network is asked for nothing but what CodeGen2.5's folders lack.
+    On a GPU they can be `rounded` afterwards, to a format that is named by it. `tokenizer` is the model's
+    where the folder has none. The network is asked for nothing but what CodeGen2.5's folders lack.
     """
-    with lean.quickly(spared=device == "cpu") as transformers:
+    with lean.quickly() as transformers:
         import torch
-        from huggingface_hub.errors import StrictDataclassError
-        from safetensors import SafetensorError
 
         from mtchat.engine.decode import TorchDecoder
         from mtchat.engine.engine import Engine
 
         try:
-            tokenizer = read_tokenizer(transformers, folder, cache, report)
+            tokenizer = tokenizer or read_tokenizer(transformers, folder, cache, report)
             several = device == GPU and devices.spread(size(folder, precision))
             model = read_model(transformers, folder, getattr(torch, precision), several)
             notes = arrange(model, folder, name)
@@ -88,20 +97,24 @@ def open_folder(
             raise ModelError(devices.FULL.format(name)) from error
         except pickle.UnpicklingError as error:
             raise pickles.refusal(folder) from error
-        except (*UNREADABLE, StrictDataclassError, SafetensorError) as error:
-            reason = " ".join(str(error).split("\n")[:2]).strip()
-            raise ModelError(f"cannot load the model in {folder}: {reason}") from error
+        except MtchatError:
+            raise
+        except ImportError as error:
+            raise ModelError(
+                f"cannot load the model in {folder}: {lacking(folder)}{reason(error)}"
+            ) from error
+        except Exception as error:  # whatever transformers raises at a file that it cannot read
+            raise ModelError(f"cannot load the model in {folder}: {reason(error)}") from error
         licence = licences.licence(folder, name)
         card = ModelCard(
             name=name,
             architecture=type(model).__name__,
-            chat=bool(getattr(tokenizer, "chat_template", None)),
+            chat=bool(tokenizer.template),
             context=context(model.config),
             fingerprint=fingerprint,
             precision=rounded or precision,
             licence=licence,
             notes=tuple(filter(None, (*notes, licences.note(licence)))),
-            marks=frozenset(tokenizer.added_tokens_encoder),
         )
         if device == GPU:
             from mtchat.engine.gpu import opening
@@ -114,14 +127,16 @@ def open_folder(
         return Engine(TorchDecoder(model), tokenizer, card, configs=configs)
 
 
-def read_tokenizer(transformers: Any, folder: Path, cache: Path, report: Report) -> Any:
+def read_tokenizer(transformers: Any, folder: Path, cache: Path, report: Report) -> Tokenizer:
     if tokenizer25.wanted(folder):
         made = tokenizer25.made(folder, cache, report)
-        return transformers.PreTrainedTokenizerFast.from_pretrained(made, local_files_only=True)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **PLACE)
-    if not tokenizer.vocab_size:  # which transformers makes where there is none
+        return Tokenizer.of(transformers.PreTrainedTokenizerFast.from_pretrained(made, local_files_only=True))
+    if not any(file for pattern in VOCABULARIES for file in folder.glob(pattern)):
         raise ModelError(f"no tokenizer in {folder}; put the model's tokenizer.json or vocab.json there")
-    return tokenizer
+    found = Tokenizer.of(transformers.AutoTokenizer.from_pretrained(folder, **PLACE))
+    if not found.encode("print(1)"):  # it has no words, as transformers makes one where there is none
+        raise ModelError(f"no tokenizer in {folder}; put the model's tokenizer.json or vocab.json there")
+    return found
 
 
 def size(folder: Path, precision: str) -> int:

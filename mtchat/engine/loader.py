@@ -13,6 +13,8 @@ from mtchat.engine.folder import open_folder, stored, weights
 from mtchat.engine.header import parameters
 from mtchat.engine.native import opening
 from mtchat.engine.precision import AUTO, ON_GPU, QUANTISED, choose, machine_memory, of_gpu
+from mtchat.engine.tokens import building
+from mtchat.engine.tokens.keeping import kept
 from mtchat.errors import ModelError
 
 if TYPE_CHECKING:
@@ -62,12 +64,15 @@ def load(
             raise ModelError(f"cannot compute {name} with quantised weights: {why}; leave --precision out")
     chosen = choose(precision, sum(map(parameters, files)), machine_memory())
     known = fingerprint or hash_weights(files, cache, report)
+    tokenizer = None
     if path.is_file():
-        folder = cache / f"{known[:16]}-{chosen}"
-        convert(path, folder, chosen, report)
+        file, folder = path, cache / f"{known[:16]}-{chosen}"
+        tokenizer = kept(
+            folder, lambda: building.of_gguf(file), lambda: convert(file, folder, chosen, report), report
+        )
         path = folder
     report("loading the model", None)
-    return open_folder(path, name, known, chosen, device, cache, report, rounded)
+    return open_folder(path, name, known, chosen, device, cache, report, rounded, tokenizer)
 
 
 def fetch(name: str, report: Report) -> Path:

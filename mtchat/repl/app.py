@@ -4,6 +4,7 @@ import difflib
 import os
 import re
 import tempfile
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from prompt_toolkit.input.typeahead import clear_typeahead
 from prompt_toolkit.styles import Style
 
 from mtchat import __version__, registry
-from mtchat.errors import MtchatError, UsageError
+from mtchat.errors import DEBUG, MtchatError, UsageError
 from mtchat.files import PRIVATE, PRIVATE_FOLDER, regular
 from mtchat.repl import checking, inquiry, own, question, slash, toolbar
 from mtchat.repl.completion import Slash
@@ -166,6 +167,8 @@ def step(desk: Desk, prompt: PromptSession[str], offer: Offer) -> bool:
         return leave(desk)
     except MtchatError as error:
         desk.view.error(str(error))
+        if os.environ.get(DEBUG):
+            traceback.print_exception(error)
     except KeyboardInterrupt:
         desk.view.erase()
         desk.view.note(f"stopped; {where(desk.session)}")

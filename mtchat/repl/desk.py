@@ -97,6 +97,7 @@ class Tools:
     `refusal` waits for that and says why nothing can be run, "" when it can. `notice` waits too: what to say
     where programs are held less well than they could be; `warning` is what to say of that at once. `owned`
     knows which files the user attached to which session, `goes_on` the command that opens a session again.
+    `earlier` is the model that can be asked in the place of the latest, where that could not be loaded.
     """
 
     load: Callable[[str], Model]
@@ -110,6 +111,7 @@ class Tools:
     warning: str = ""
     owned: Owned = field(default_factory=Owned)
     goes_on: Callable[[Path], str] = lambda path: f"mtchat {shlex.quote(path.stem)}"
+    earlier: Callable[[], Model | None] = lambda: None
 
 
 @dataclass
@@ -383,7 +385,12 @@ class Desk:
                 while not self.model.ready(0.1):
                     pass
         except ModelError as error:
-            raise ModelError(f"{error}\n/model NAME goes on with another") from error
+            earlier = self.tools.earlier()
+            if earlier is None:
+                raise ModelError(f"{error}\n/model NAME goes on with another") from error
+            self.view.error(str(error))
+            self.view.note(f"{earlier.name} goes on; /model NAME takes another")
+            self.model = earlier
         if self.noted is not self.model:
             self.noted = self.model
             for note in self.model.card().notes:

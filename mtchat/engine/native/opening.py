@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mtchat.core.prompt import ModelCard
 from mtchat.engine import conversions, lean
@@ -19,7 +19,10 @@ from mtchat.engine.native import bounds, codegen, library, qwen2, weights
 from mtchat.engine.native.cores import threads
 from mtchat.engine.native.tensors import tensors
 from mtchat.engine.precision import QUANTISED, machine_memory
-from mtchat.errors import ModelError
+from mtchat.engine.tokens import building
+from mtchat.engine.tokens.keeping import kept
+from mtchat.engine.tokens.tokenizer import Tokenizer
+from mtchat.errors import ModelError, MtchatError, reason
 
 if TYPE_CHECKING:
     from mtchat.engine.engine import Engine
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
 ARCHITECTURES = {qwen2.NAME: "Qwen2ForCausalLM", codegen.NAME: "CodeGenForCausalLM"}
 CONFIGS = ("config.json", "generation_config.json")  # of a folder
-SETTINGS = ("*.json", "*.jinja", "*.txt")  # of a folder: all but its weights
+SETTINGS = ("*.json", "*.jinja", "*.txt", "*.model")  # of a folder: all but its weights
 Report = Callable[[str, float | None], None]
 
 
@@ -65,29 +68,31 @@ def open_model(
 ) -> "Engine":
     """The engine of a GGUF file, or of a folder with its weights in `files`; `draft` is the GGUF file of a
     smaller model with the same tokens, to guess ahead."""
-    from transformers import PreTrainedTokenizerFast
-
     from mtchat.engine.engine import Engine
     from mtchat.engine.native import warm
 
-    folder = laid_out(path, files, fingerprint, cache, report)
+    folder = folder_of(path, fingerprint, cache)
+    tokenizer = kept(
+        folder,
+        lambda: tokenizer_of(path, cache, report),
+        lambda: laid_out(path, files, fingerprint, cache, report),
+        report,
+    )
     report("loading the model", None)
     decoder = decoder_of(folder)
     memory = cache / f"{folder.name}.seen.npz"
     warm.restore(decoder, memory)
-    tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     licence = licences.licence(path, name) if path.is_dir() else ""
     notes = qkv.notes(path, settings(path), name) if path.is_dir() else ()
     card = ModelCard(
         name=name,
         architecture=ARCHITECTURES[decoder.model.weights.architecture],
-        chat=bool(getattr(tokenizer, "chat_template", None)),
+        chat=bool(tokenizer.template),
         context=min(decoder.model.shape.context, decoder.model.capacity),
         fingerprint=fingerprint,
         precision=QUANTISED,
         licence=licence,
         notes=tuple(filter(None, (rounding(decoder), *notes, licences.note(licence)))),
-        marks=frozenset(tokenizer.added_tokens_encoder),
     )
 
     def close() -> None:
@@ -128,10 +133,14 @@ def decoder_of(folder: Path, partner: "NativeDecoder | None" = None) -> "NativeD
     return NativeDecoder(NativeModel(found, library.best(), threads(), room, lender))
 
 
+def folder_of(path: Path, fingerprint: str, cache: Path) -> Path:
+    return cache / f"{identity(path, fingerprint)[:16]}-native-{weights.FORMAT}"
+
+
 def laid_out(path: Path, files: Sequence[Path], fingerprint: str, cache: Path, report: Report) -> Path:
-    """The folder of a model's tokenizer and its weights as the kernels read them; filled where it is new."""
+    """The folder of a model's weights as the kernels read them; filled where it is new."""
     content = identity(path, fingerprint)
-    folder = cache / f"{content[: conversions.KEY]}-native-{weights.FORMAT}"
+    folder = folder_of(path, fingerprint, cache)
     made = conversions.recipe(path, content, "native", weights.FORMAT)
 
     def fill(part: Path) -> None:
@@ -147,8 +156,6 @@ def laid_out(path: Path, files: Sequence[Path], fingerprint: str, cache: Path, r
         need_space(part, weights.plan(contents)[1])
         weights.write(part, architecture, shape, contents, report, rounded)
         conversions.record(part, made)
-        report("reading the vocabulary, once", None)
-        save_tokenizer(path, part, cache, report)
 
     conversions.clear(folder, made, bounds.sound, report)
     once(folder, fill, report)
@@ -166,16 +173,14 @@ def identity(path: Path, fingerprint: str) -> str:
     return hashlib.sha256(b"".join(known)).hexdigest()
 
 
-def save_tokenizer(path: Path, part: Path, cache: Path, report: Report) -> None:
+def tokenizer_of(path: Path, cache: Path, report: Report) -> Tokenizer:
+    """The tokenizer of a GGUF file by its own table, of a folder as transformers reads it."""
+    if path.is_file():
+        return building.of_gguf(path)
     with lean.quickly() as transformers:
         try:
-            if path.is_file():
-                tokenizer = transformers.AutoTokenizer.from_pretrained(
-                    path.parent, gguf_file=path.name, local_files_only=True
-                )
-            else:
-                tokenizer = read_tokenizer(transformers, path, cache, report)
-        except (OSError, ValueError, KeyError) as error:
-            reason = str(error).strip().split("\n")[0]
-            raise ModelError(f"cannot load the tokenizer in {path}: {reason}") from error
-    tokenizer.save_pretrained(part)
+            return read_tokenizer(transformers, path, cache, report)
+        except MtchatError:
+            raise
+        except Exception as error:  # whatever the library raises at a file that it cannot read
+            raise ModelError(f"cannot load the tokenizer in {path}: {reason(error)}") from error

@@ -5,7 +5,7 @@ Nijkamp et al. 2023, arXiv:2305.02309. What is written ends with <eom>.
 
 import re
 
-from mtchat.core.prompt import ModelCard, Prompt
+from mtchat.core.prompt import Mark, ModelCard, Prompt, woven
 from mtchat.prompting.family import Cut
 from mtchat.prompting.infill import until
 
@@ -18,7 +18,7 @@ def matches(card: ModelCard) -> bool:
 
 
 def render(prefix: str, suffix: str) -> Prompt:
-    return Prompt(text=f"{prefix}{MASK}{suffix}{END}{SEPARATOR}{MASK}")
+    return woven(prefix, Mark(MASK), suffix, Mark(END), Mark(SEPARATOR), Mark(MASK))
 
 
 def cut(text: str) -> Cut:

@@ -5,7 +5,7 @@ Hui et al. 2024, arXiv:2409.12186. The marks are written into plain text, also f
 
 import re
 
-from mtchat.core.prompt import ModelCard, Prompt
+from mtchat.core.prompt import Mark, ModelCard, Prompt, woven
 from mtchat.prompting.family import Cut
 from mtchat.prompting.infill import until
 
@@ -18,7 +18,7 @@ def matches(card: ModelCard) -> bool:
 
 
 def render(prefix: str, suffix: str) -> Prompt:
-    return Prompt(text=f"{PREFIX}{prefix}{SUFFIX}{suffix}{MIDDLE}")
+    return woven(Mark(PREFIX), prefix, Mark(SUFFIX), suffix, Mark(MIDDLE))
 
 
 def cut(text: str) -> Cut:

@@ -22,19 +22,20 @@ def version() -> str:
 
 def begin(setup: Setup, load: Load) -> Subject:
     engine = load("float32")
-    model, tokenizer = engine.decoder.model, engine.tokenizer
+    model = engine.decoder.model
 
     def run(ask: Ask, count: int, ahead: bool) -> Run:
         began = time.perf_counter()
-        ids = list(ask.ids) or tokenizer.encode(ask.text, add_special_tokens=False)
-        inputs = tokenizer.pad({"input_ids": [ids]}, padding=False, return_tensors="pt")
+        ids = list(ask.ids) or engine.ids(ask.text, special=False)
+        inputs = model.dummy_inputs["input_ids"].new_tensor([ids])
         marks = Marks()
         model.generate(
-            **inputs,
+            inputs,
+            attention_mask=inputs.new_ones(inputs.shape),
             max_new_tokens=count,
             min_new_tokens=count,
             do_sample=False,
-            pad_token_id=tokenizer.eos_token_id,
+            pad_token_id=engine.tokens.eos,
             streamer=marks,
         )
         first, *_, last = [*marks.times, marks.times[-1]]

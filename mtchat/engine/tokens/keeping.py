@@ -1,0 +1,26 @@
+"""Keeps the tokenizer of a model beside its weights: made once, read again without transformers."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mtchat.engine.convert import once
+from mtchat.engine.tokens.tokenizer import Tokenizer
+
+FORMAT = 1
+Report = Callable[[str, float | None], None]
+
+
+def kept(
+    folder: Path, make: Callable[[], Tokenizer], fill: Callable[[], object], report: Report
+) -> Tokenizer:
+    """The tokenizer that is kept in a folder of weights, which `fill` makes where it is not sound.
+
+    A tokenizer that cannot be made is told before the weights are converted, which takes its time.
+    """
+    place = folder / f"tokens-{FORMAT}"
+    made = None if place.is_dir() else make()
+    fill()
+    if not place.is_dir():
+        report("reading the vocabulary, once", None)
+        once(place, (made or make()).save, report)
+    return Tokenizer.load(place)
