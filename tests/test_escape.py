@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prompt_toolkit.history import FileHistory, InMemoryHistory
 
 from mtchat.cli.output import DRAWN, Output, drawn, guarded
 from mtchat.core.claim import Finding
 from mtchat.core.outcome import File, Outcome
 from mtchat.core.session import Session
 from mtchat.core.turn import Making, Turn
+from mtchat.export.file import save
+from mtchat.repl.app import kept
 from mtchat.repl.escape import ODD, escaped, held, named, unnamed
 from mtchat.repl.view import View
 from mtchat.store import Log
@@ -226,3 +229,36 @@ def test_the_repl_offers_and_edits_a_hostile_session_with_nothing_raw(hostile: P
         screen.ended()
         assert raw(screen.raw) == []
         assert "⟦U+001B⟧]0;t⟦U+0007⟧" in screen.text
+
+
+@pytest.mark.parametrize("history", [b"", b"\n# 2026-01-01\n+one\n" * 300_000, b"x" * 5_000_000])
+def test_a_history_that_has_grown_keeps_its_end_and_is_for_the_user_alone(
+    history: bytes, tmp_path: Path
+) -> None:
+    file = tmp_path / "state" / "history"
+    file.parent.mkdir()
+    file.write_bytes(history)
+    file.chmod(0o644)
+    assert isinstance(kept(file), FileHistory)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    left = file.read_bytes()
+    assert len(left) <= 2**20 + 1
+    assert history.endswith(left)
+    assert not left or left.startswith(b"\n# 2026") or b"#" not in history
+
+
+def test_a_history_that_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "history")
+    assert isinstance(kept(tmp_path / "history"), InMemoryHistory)
+    assert isinstance(kept(tmp_path / "new" / "history"), FileHistory)
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+
+
+def test_an_export_to_a_terminal_by_its_name_is_escaped_and_to_another_place_as_it_is(tmp_path: Path) -> None:
+    session = Session("evil").extend((Turn("x", f"s = '{HOSTILE}'"),))
+    main, side = os.openpty()
+    save(session, "code", Path(os.ttyname(side)), escaped)
+    assert raw(os.read(main, 10_000)) == []
+    assert HOSTILE in save(session, "code", tmp_path / "x.py", escaped).read_text("utf-8")
+    for each in (main, side):
+        os.close(each)

@@ -4,6 +4,7 @@ import argparse
 import difflib
 import sys
 from collections.abc import Iterator
+from dataclasses import astuple
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -14,7 +15,7 @@ from mtchat.core.given import Given
 from mtchat.core.outcome import Outcome, printed
 from mtchat.core.prompt import ModelCard
 from mtchat.core.session import Session
-from mtchat.core.settings import Limits
+from mtchat.core.settings import Limits, Sampling
 from mtchat.core.turn import Turn
 from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.prompting import family
@@ -97,6 +98,9 @@ def verify(session: Session, args: argparse.Namespace) -> int:
             f"{first.precision}; {model.name} has {model.card().fingerprint[:12]}, computed as "
             f"{model.card().precision}. Give the right one with --model"
         )
+    for turn in mine:
+        if not drawable(turn.making.sampling):
+            raise MtchatError(f"{session.name} names a seed or a temperature that no model takes")
     changed = 0
     for name in dict.fromkeys(turn.making.family for turn in mine):
         maker = Synthesizer(family.load(name, session.language), model.complete)
@@ -124,6 +128,11 @@ def progress(steps: Iterator[T], count: int, view: View) -> Iterator[T]:
         with view.waiting(told.__str__):
             found = list(islice(steps, 1))
         yield from found
+
+
+def drawable(sampling: Sampling) -> bool:
+    """Whether a model can draw by these numbers, which are any that a session file may hold."""
+    return all(-(2**62) < each < 2**62 for each in astuple(sampling))
 
 
 def made_by(turn: Turn, card: ModelCard) -> bool:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import platformdirs
 
-from mtchat import store
+from mtchat import files, store
 from mtchat.cli import arguments, wiring
 from mtchat.cli.loading import Shelf
 from mtchat.core.language import named
 from mtchat.core.session import Session, count
 from mtchat.core.settings import Settings
-from mtchat.errors import ExitCode, UsageError
+from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.prompting import family
 from mtchat.repl import words
 from mtchat.repl.words import home, sound
@@ -87,12 +87,20 @@ def coded(args: argparse.Namespace) -> str:
             "--code N FILE changes the code of turn N of a SESSION, N from 1, without -p and --edit"
         )
     try:
-        code = home(name).read_text(encoding="utf-8").rstrip()
-    except (OSError, UnicodeDecodeError) as error:
+        code = given(home(name)).decode("utf-8").rstrip()
+    except (MtchatError, OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {name}: {error}") from error
     if not code.strip():
         raise UsageError(f"{name} has no code in it")
     return code
+
+
+def given(path: Path) -> bytes:
+    """A file's content, or what a pipe gives that the user named, as in <(command)."""
+    if path.is_fifo():
+        with path.open("rb") as pipe:
+            return pipe.read(files.MOST)
+    return files.read(path)
 
 
 def converse(

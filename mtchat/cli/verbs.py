@@ -24,6 +24,7 @@ from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.export import file as exporting
 from mtchat.export.format import CODE, readable, to_bytes, to_text
 from mtchat.export.format import load as format_of
+from mtchat.repl.escape import escaped
 from mtchat.repl.remedy import in_shell
 from mtchat.repl.view import View, shown
 from mtchat.repl.words import home, regular, unrun
@@ -139,7 +140,7 @@ def export(args: argparse.Namespace) -> int:
         else:
             send(to_bytes(text))
     else:
-        View.of(sys.stderr).line(f"wrote {shown(exporting.save(session, kind, args.output))}")
+        View.of(sys.stderr).line(f"wrote {shown(exporting.save(session, kind, args.output, escaped))}")
     return ExitCode.DONE
 
 

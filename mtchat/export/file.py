@@ -1,5 +1,6 @@
 """Exported sessions as files: written whole or not at all, and read back."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from mtchat import files
@@ -10,15 +11,19 @@ from mtchat.export.format import Brought, load, reader, to_bytes, to_text
 MOST_CODE = 2 * files.MIB
 
 
-def save(session: Session, kind: str, path: Path) -> Path:
-    """Writes a session in a format; the file that was there stays when that fails."""
-    data = to_bytes(load(kind).write(session))
+def save(session: Session, kind: str, path: Path, on_screen: Callable[[str], str] = str) -> Path:
+    """Writes a session in a format; the file that was there stays when that fails.
+
+    A terminal, such as /dev/tty, gets the text as `on_screen` gives it.
+    """
+    text = load(kind).write(session)
     try:
         path = path.expanduser()
-        if path.exists() and not path.is_file():
-            path.write_bytes(data)  # such as /dev/stdout, which is not to be replaced
+        if path.exists() and not path.is_file():  # such as /dev/stdout, which is not to be replaced
+            with open(path, "wb") as device:
+                device.write(to_bytes(on_screen(text) if device.isatty() else text))
         else:
-            files.replace(path.resolve(), data)
+            files.replace(path.resolve(), to_bytes(text))
     except (OSError, ValueError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise MtchatError(f"cannot write {path}: {reason}; give another FILE") from None

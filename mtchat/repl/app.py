@@ -16,7 +16,7 @@ from prompt_toolkit.styles import Style
 
 from mtchat import __version__, registry
 from mtchat.errors import DEBUG, MtchatError, UsageError
-from mtchat.files import PRIVATE, PRIVATE_FOLDER, regular
+from mtchat.files import MIB, PRIVATE, PRIVATE_FOLDER, content, regular, replace
 from mtchat.repl import checking, inquiry, own, question, slash, toolbar
 from mtchat.repl.completion import Slash
 from mtchat.repl.desk import Desk, Leave
@@ -40,6 +40,7 @@ STYLE = Style.from_dict(
 )
 
 
+MOST_HISTORY = 4 * MIB  # what was typed; beyond that the oldest goes
 FIRST = "print the numbers from 1 to 10"
 BARE = ("undo", "redo", "retry", "tree", "explain")  # no piece of a program has such a name
 # What is typed at other prompts, and means the same here.
@@ -93,11 +94,21 @@ def kept(history: Path | None) -> History:
         history.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         history.touch(PRIVATE)
         opened = regular(history, os.O_RDWR)
-        os.fchmod(opened, PRIVATE)  # it was open to others in earlier versions
-        os.close(opened)
+        try:
+            os.fchmod(opened, PRIVATE)  # it was open to others in earlier versions
+            if os.fstat(opened).st_size > MOST_HISTORY:
+                replace(history, latest(content(opened, 100 * MOST_HISTORY)), PRIVATE)
+        finally:
+            os.close(opened)
     except OSError:
         return InMemoryHistory()
     return FileHistory(str(history))
+
+
+def latest(history: bytes) -> bytes:
+    """The end of a history, from the beginning of an entry on."""
+    end = history[-MOST_HISTORY // 4 :]
+    return end[max(end.find(b"\n# "), 0) :]
 
 
 def asked(prompt: PromptSession[str], label: str, text: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from mtchat.errors import UsageError
 from mtchat.export import file, format
 from mtchat.repl.desk import Desk
+from mtchat.repl.escape import escaped
 from mtchat.repl.view import shown
 
 USAGE = "FORMAT [FILE]"
@@ -25,7 +26,7 @@ def do(desk: Desk, argument: str) -> None:
     target = Path(rest[0].strip() if rest else f"{desk.session.name}{suffix}")
     if not rest and target.exists():
         raise UsageError(f"{target} is there already; /export {kind} {target} overwrites it")
-    desk.view.say(f"wrote {shown(file.save(desk.session, kind, target))}")
+    desk.view.say(f"wrote {shown(file.save(desk.session, kind, target, escaped))}")
 
 
 def complete(desk: Desk) -> list[tuple[str, str]]:
