@@ -75,6 +75,8 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
         "auto",
         lambda folder: changed(folder / TABLE, lambda table: table.update(shape={"head": 64})),
     ),
+    "the vocabulary is torn": ("auto", lambda folder: halved(folder / "tokens-1" / "tokenizer.json")),
+    "what is said of it is gone": ("auto", lambda folder: (folder / "tokens-1" / "about.json").unlink()),
     "converted weights are cut": ("float32", lambda folder: halved(folder / "model.safetensors")),
 }
 
@@ -85,11 +87,14 @@ def test_a_damaged_copy_is_made_again_and_it_is_said(file: Path, name: str) -> N
     expected = text(opened(file, [], precision))
     damage(copy(file))
     said: list[str] = []
-    assert text(opened(file, said, precision)) == expected
+    engine = opened(file, said, precision)
+    assert text(engine) == expected
     assert "the model's copy in the cache is damaged; making it again" in said
+    assert "its copy in the cache was damaged and has been made again" in engine.card.notes
     said.clear()
-    opened(file, said, precision)
+    engine = opened(file, said, precision)
     assert said == ["loading the model"]
+    assert not any("damaged" in note for note in engine.card.notes)
 
 
 @pytest.mark.parametrize("precision", ["auto", "float32"])
@@ -112,6 +117,17 @@ def test_the_copy_of_what_a_file_held_before_goes(file: Path, files: tuple[Path,
     assert len(first & second) == 1  # that in float32, until it is asked for
     opened(file, [], "float32")
     assert not first & {each.name for each in conversions.copies(file.parent / "cache")}
+
+
+def test_a_tokenizer_beside_a_file_does_not_speak_for_it(file: Path, files: tuple[Path, Path]) -> None:
+    plain = opened(files[0], [], "auto").encode(Prompt(TEXT))
+    (file.parent / "tokenizer.json").write_text(
+        '{"version": "1.0", "model": {"type": "BPE", "vocab": {"a": 0}}}'
+    )
+    (file.parent / "chat_template.jinja").write_text("other")
+    (file.parent / "tokenizer_config.json").write_text('{"tokenizer_class": "T5Tokenizer"}')
+    for precision in ("auto", "float32"):
+        assert opened(file, [], precision).encode(Prompt(TEXT)) == plain
 
 
 def modes(folder: Path) -> dict[str, int]:

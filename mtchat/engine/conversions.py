@@ -16,6 +16,8 @@ from mtchat.errors import ModelError
 
 RECORD = "made.json"
 SEEN = ".seen.npz"
+OLD = "the model's copy in the cache was made by another version; making it again"
+DAMAGED = "the model's copy in the cache is damaged; making it again"
 KEY = 16  # letters of what identifies the content, at the front of a copy's name
 Report = Callable[[str, float | None], None]
 
@@ -77,9 +79,9 @@ def clear(folder: Path, wanted: Recipe, sound: Callable[[Path], bool], report: R
     with lock(folder, report):
         made = facts(folder / RECORD) | {"source": wanted.source}  # one content may lie in two places
         if made != asdict(wanted):
-            report("the model's copy in the cache was made by another version; making it again", None)
+            report(OLD, None)
         elif not sound(folder):
-            report("the model's copy in the cache is damaged; making it again", None)
+            report(DAMAGED, None)
         else:
             return
         discard(folder)

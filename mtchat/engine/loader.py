@@ -2,10 +2,11 @@
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mtchat.engine import strange
+from mtchat.engine import conversions, strange
 from mtchat.engine.codegen import qkv
 from mtchat.engine.convert import convert
 from mtchat.engine.fingerprint import fingerprint as hash_weights
@@ -45,6 +46,29 @@ def load(
     smaller model with the same tokens, which can guess ahead. `report` hears what is done, and how much of
     it (None: not known).
     """
+    said: list[str] = []
+
+    def heard(stage: str, part: float | None) -> None:
+        said.append(stage)
+        report(stage, part)
+
+    engine = opened(source, name, fingerprint, precision, device, draft, cache, heard)
+    if conversions.DAMAGED in said:
+        again = "its copy in the cache was damaged and has been made again"
+        engine.card = replace(engine.card, notes=(*engine.card.notes, again))
+    return engine
+
+
+def opened(
+    source: str | Path,
+    name: str,
+    fingerprint: str,
+    precision: str,
+    device: str,
+    draft: Path | None,
+    cache: Path,
+    report: Report,
+) -> "Engine":
     path = Path(source).expanduser()
     if not path.exists():
         if path.suffix == ".gguf" or path.is_absolute() or str(source).startswith("."):

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from mtchat.engine import conversions
 from mtchat.engine.convert import once
 from mtchat.engine.tokens.tokenizer import Tokenizer
 
 FORMAT = 1
+PACKAGES = ("tokenizers", "transformers")
 Report = Callable[[str, float | None], None]
 
 
@@ -18,9 +20,20 @@ def kept(
     A tokenizer that cannot be made is told before the weights are converted, which takes its time.
     """
     place = folder / f"tokens-{FORMAT}"
+    wanted = conversions.recipe(folder, folder.name, "tokens", FORMAT, PACKAGES)
+    conversions.clear(place, wanted, lambda _: True, report)
     made = None if place.is_dir() else make()
     fill()
-    if not place.is_dir():
-        report("reading the vocabulary, once", None)
-        once(place, (made or make()).save, report)
+    if place.is_dir():
+        try:
+            return Tokenizer.load(place)
+        except Exception:  # tokenizers raises nothing narrower
+            conversions.clear(place, wanted, lambda _: False, report)
+
+    def save(part: Path) -> None:
+        (made or make()).save(part)
+        conversions.record(part, wanted)
+
+    report("reading the vocabulary, once", None)
+    once(place, save, report)
     return Tokenizer.load(place)
