@@ -200,11 +200,18 @@ class Run(Watching):
         return greeting.data
 
     def abort(self) -> bool:
+        """A number may by now be another's process, so it is looked for again once it is held fast."""
         if not self.first_pid:
             return False
-        with suppress(OSError, IndexError):
-            os.kill(children(self.first_pid)[0], signal.SIGABRT)
-            return True
+        with suppress(OSError, IndexError, AttributeError):
+            pid = children(self.first_pid)[0]
+            handle = os.pidfd_open(pid)
+            try:
+                if pid in children(self.first_pid):
+                    signal.pidfd_send_signal(handle, signal.SIGABRT)
+                    return True
+            finally:
+                os.close(handle)
         return False
 
     def over(self) -> bool:
