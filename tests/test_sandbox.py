@@ -511,6 +511,18 @@ def test_a_warning_of_a_figure_names_the_line_of_the_program_once() -> None:
     assert play(PLOT, "plt.title('\\u65e5')").stderr.startswith("<turn 1>:2: UserWarning: Glyph 26085")
 
 
+def test_nobody_is_waited_for_who_would_click() -> None:
+    outcome = play(PLOT, "print(plt.ginput(1), plt.waitforbuttonpress())")
+    assert (outcome.stdout, outcome.seconds < 15) == ("[] None\n", True)
+    assert outcome.stderr.startswith("<turn 2>:1: UserWarning: the sandbox has no window, so nobody clicks")
+
+
+def test_of_a_long_animation_the_first_frames_are_kept_and_that_is_told() -> None:
+    outcome = play(FILM.replace("frames=3", "frames=70").replace("subplots()", "subplots(figsize=(1, 1))"))
+    assert [file.path for file in outcome.files] == ["figure-1.gif"]
+    assert outcome.stderr.startswith("<turn 1>:3: UserWarning: figure-1.gif has the first 60 frames")
+
+
 def test_labels_are_in_the_picture_and_a_text_astray_does_not_blow_it_up(tmp_path: Path) -> None:
     code = (
         f"{PLOT}\nplt.ylabel('y' * 9 + '\\n' * 9)\nplt.show()\nplt.text(9999, 9999, 'x')\nplt.show()\n"

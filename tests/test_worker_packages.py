@@ -51,7 +51,8 @@ def worker() -> Iterator[Worker]:
         (
             "sklearn",
             "from sklearn.ensemble import ExtraTreesRegressor\n"
-            "model = ExtraTreesRegressor(3, n_jobs=-1).fit([[0], [1]], [0, 1])",
+            "from joblib import Parallel, delayed\nkept = Parallel(n_jobs=2)(delayed(abs)(n) for n in [0])\n"
+            "model = ExtraTreesRegressor(3, n_jobs=-1).fit([[0]], kept)",
             "print(model.predict([[1]]))",
         ),
         ("cv2", "import cv2, numpy\nimage = cv2.blur(numpy.ones((400, 400)), (3, 3))", "print(image[0, 0])"),

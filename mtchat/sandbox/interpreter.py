@@ -37,6 +37,7 @@ ONE_THREAD = {
     "MKL_NUM_THREADS": "1",
     "OPENCV_FOR_THREADS_NUM": "1",
     "LOKY_MAX_CPU_COUNT": "1",
+    "JOBLIB_MULTIPROCESSING": "0",
     "DASK_SCHEDULER": "synchronous",
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }

@@ -30,6 +30,7 @@ QUIET_TYPES = (
 QUIET_PACKAGES = {
     *("numpy", "pandas", "sklearn", "matplotlib", "datetime", "decimal", "fractions", "re", "math"),
     *("dataclasses", "typing", "_abc", "random", "pathlib", "scipy", "torch", "polars", "pyarrow"),
+    *("seaborn", "statsmodels", "lightgbm", "xgboost", "dask", "plotly", "sympy", "networkx", "PIL", "bs4"),
 }
 LOUD_MODULES = ("matplotlib.animation", "shelve")
 PROGRAM = ("__main__", "__mp_main__")  # multiprocessing has a name of its own for it

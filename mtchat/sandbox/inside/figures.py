@@ -4,16 +4,17 @@ import atexit
 import os
 import sys
 import warnings
-from itertools import islice
+from collections.abc import Iterator
 from typing import Any
 
 import matplotlib
+from matplotlib import _blocking_input
 from matplotlib._pylab_helpers import Gcf
 from matplotlib.backend_bases import FigureManagerBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mtchat.sandbox.inside.pictures import Place, free_name, place
+from mtchat.sandbox.inside.pictures import Place, free_name, place, warn
 
 MOST_FRAMES = 60
 MOST_GROWTH = 2.0  # how far labels may reach beyond a figure before they are taken for astray
@@ -103,12 +104,26 @@ def animation_of(canvas: Any) -> Any:
 
 def save_film(film: Any) -> None:
     """The first frames of an animation as a GIF."""
-    frames = film.new_saved_frame_seq
-    film.new_saved_frame_seq = lambda: islice(frames(), MOST_FRAMES)
+    frames, file, whole = film.new_saved_frame_seq, free_name("gif"), True
+
+    def first() -> Iterator[Any]:
+        nonlocal whole
+        for number, frame in enumerate(frames()):
+            whole = number < MOST_FRAMES
+            if not whole:
+                return
+            yield frame
+
+    film.new_saved_frame_seq = first
     try:
-        film.save(free_name("gif"), writer="pillow")
+        film.save(file, writer="pillow")
     finally:
         del film.new_saved_frame_seq
+    if not whole:
+        told = (
+            f"{os.path.basename(file)} has the first {MOST_FRAMES} frames; the animation's save() writes all"
+        )
+        warn(told, film._fig.canvas.place)
 
 
 save_figure = Figure.savefig
@@ -126,7 +141,13 @@ def is_file(target: Any) -> bool:
     return isinstance(getattr(target, "name", None), str) and os.path.isfile(target.name)
 
 
+def wait_for_nobody(figure: Figure, *args: Any, **kwargs: Any) -> None:
+    """What ginput() and waitforbuttonpress() wait with, for up to half a minute."""
+    warn("the sandbox has no window, so nobody clicks or presses a key in it")
+
+
 Figure.savefig = savefig  # type: ignore[method-assign]
+vars(_blocking_input).update(blocking_input_loop=wait_for_nobody)
 owner = os.getpid()
 
 

@@ -37,11 +37,11 @@ def place() -> "Place | None":
     return None
 
 
-def warn(message: str) -> None:
-    """A warning whose place is the program's line."""
+def warn(message: str, made: "Place | None" = None) -> None:
+    """A warning whose place is the program's line or, as it ends, where something was made."""
     import warnings
 
-    name, line = place() or ("the program", 0)
+    name, line = place() or made or ("the program", 0)
     warnings.warn_explicit(message, UserWarning, name, line)
 
 
