@@ -63,6 +63,14 @@ KEPT = [
     ("import subprocess\nsubprocess.run('no-such x', shell=True, check=True)", world.COMMAND, "no-such"),
     (ASKS.replace("MORE", ""), world.NETWORK, ""),
     (ASKS.replace("MORE", ", capture_output=True"), world.NETWORK, ""),
+    ("raise Exception('set it by the API_TOKEN environment variable')", world.ENVIRONMENT, "API_TOKEN"),
+    ("raise RuntimeError('No CUDA GPUs are available')", world.GPU, ""),
+    ("raise Exception('Gtk: cannot open display: ')", world.DISPLAY, ""),
+    ("import warnings\nwarnings.simplefilter('ignore')\nbreakpoint()", world.INPUT, ""),
+    ("open('/home/me/out.txt', 'w')", world.OUTSIDE, "/home/me/out.txt"),
+    ("open('/out.txt', 'w')", world.OUTSIDE, "/out.txt"),
+    ("try:\n    open('a.csv')\nexcept OSError:\n    raise SystemExit('no a.csv')", world.FILE, "a.csv"),
+    ("import sys\nprint('a.png: No such file or directory', file=sys.stderr)\nNone.shape", world.FILE, ""),
     ("raise FileNotFoundError('not in the cache; check your internet connection')", world.NETWORK, ""),
     ("for n in range(12):\n    open(f'/tmp/{n}', 'wb', 0).write(bytes(7 << 20))", world.SCRATCH, ""),
     ("import no_such_package", world.PACKAGE, "no_such_package"),
@@ -115,7 +123,6 @@ OWN = [
     f"{SWALLOWED}table()\n1 / 0",
     "try:\n    open('data.csv')\nexcept OSError:\n    undefined",
     "int('x')",
-    "import os\nos.chmod('/usr', 0)",
 ]
 
 

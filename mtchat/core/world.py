@@ -1,6 +1,6 @@
 """What the sandbox, and not the code, kept from a program: other code would fare no better."""
 
-POOLS, SCRATCH = "pools", "scratch"
+POOLS, SCRATCH, GPU, OUTSIDE = "pools", "scratch", "gpu", "outside"
 FILE, INPUT, ARGUMENTS, PACKAGE, NETWORK = "file", "input", "arguments", "package", "network"
 DISPLAY, TERMINAL, ENVIRONMENT, COMMAND, SYSTEM = "display", "terminal", "environment", "command", "system"
 GIVEN = "given"  # the subject of ARGUMENTS where there were some, but not the right ones
@@ -16,6 +16,8 @@ NOTES = {
     COMMAND: "the sandbox has no such program",
     POOLS: "this reduced sandbox has no shared memory, which pools of processes need",
     SCRATCH: "temporary files have 64 MiB in all; the work folder has more",
+    GPU: "the sandbox has no graphics processor",
+    OUTSIDE: "a program writes in its work folder only, by names without a / at the front",
     SYSTEM: "the sandbox shows little of the system's files",
 }
 # What to install for a module, where the package has another name.

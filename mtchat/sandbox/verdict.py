@@ -10,20 +10,14 @@ from mtchat.core.outcome import File, Outcome
 from mtchat.core.program import Program
 from mtchat.core.settings import PROCESSES, Limits
 from mtchat.sandbox.collect import Harvest
-from mtchat.sandbox.inside import wire
+from mtchat.sandbox.inside import complaints, wire
 from mtchat.sandbox.inside.wire import DISK, EXITED, MEMORY, RAISED
-from mtchat.sandbox.inside.world import (
-    DISPLAY_WORDS,
-    MEMORY_WORDS,
-    NETWORK_WORDS,
-    TERMINAL_WORDS,
-    THREAD_WORDS,
-)
 from mtchat.sandbox.report import Report, beginning, read, variables
 from mtchat.sandbox.supervise import Ending
 from mtchat.sandbox.watching import INTERRUPTED
 
 LAST_WORDS = 4000  # characters of stderr that tell how a library ended the process
+NOTHING_READ = "NoneType"  # what a library gives that warns of a missing file
 CHILD_FAILED = "subprocess.CalledProcessError"
 NEARLY = 0.9  # of the memory that a run may take, from where on an abort is put down to it
 FATAL = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGTRAP, signal.SIGILL)
@@ -106,10 +100,10 @@ def died_of(ending: Ending, report: Report, limits: Limits, stopped: int | None)
     if report.how or report.finished:
         return ""
     words = last_words(ending)
-    if any(word in words for word in THREAD_WORDS):
+    if any(word in words for word in complaints.THREAD):
         return wire.PROCESSES
     full = ending.memory_mib > NEARLY * limits.memory_mib
-    if any(word in words for word in MEMORY_WORDS) or (stopped in FATAL and full):
+    if any(word in words for word in complaints.MEMORY) or (stopped in FATAL and full):
         return MEMORY
     return ""
 
@@ -117,11 +111,13 @@ def died_of(ending: Ending, report: Report, limits: Limits, stopped: int | None)
 def unseen(ending: Ending, report: Report) -> str:
     """What was kept from a program that a library ended, or from one that it started."""
     if report.how == RAISED and report.headline.startswith(CHILD_FAILED):
-        return world.NETWORK if any(word in last_words(ending) for word in NETWORK_WORDS) else ""
+        return world.NETWORK if any(word in last_words(ending) for word in complaints.NETWORK) else ""
+    if report.how == RAISED and NOTHING_READ in report.headline:
+        return world.FILE if any(word in last_words(ending) for word in complaints.FILE) else ""
     words = "" if report.how == RAISED or report.finished else last_words(ending)
-    if any(word in words for word in TERMINAL_WORDS):
+    if any(word in words for word in complaints.TERMINAL):
         return world.TERMINAL
-    return world.DISPLAY if any(word in words for word in DISPLAY_WORDS) else ""
+    return world.DISPLAY if any(word in words for word in complaints.DISPLAY) else ""
 
 
 def last_words(ending: Ending) -> str:

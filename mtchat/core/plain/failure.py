@@ -50,6 +50,8 @@ WORLDS: Mapping[str, str] = {
     world.TERMINAL: "The program wants to draw on a terminal, and a run has none.",
     world.ENVIRONMENT: "The program asks for a variable of your environment, and a run does not see yours.",
     world.COMMAND: "The program starts another program, and in a run that one is not there.",
+    world.GPU: "The program wants to compute on a graphics processor, and a run has none.",
+    world.OUTSIDE: "The program writes to a place outside its work folder, and a run may not.",
     world.SCRATCH: "The program wrote more temporary files than a run may.",
 }
 KIND = re.compile(r"(?:^|: )(?:\w+\.)*(\w*(?:Error|Exception|Iteration|Interrupt|Exit|Warning)\b)")

@@ -6,6 +6,7 @@ import resource
 import stat
 import sys
 
+from mtchat.sandbox.inside import complaints as says
 from mtchat.sandbox.inside.wire import DISK, MEMORY, PROCESSES, SCRATCH_BYTES
 
 TYPE_CHECKING = False  # as in typing, which would cost 12 ms
@@ -31,38 +32,9 @@ SOCKET_CALLS = ("connect", "connect_ex", "bind", "listen", "sendto", "socket", "
 SHARED_CALLS = ("SemLock", "_SemLock", "shm_open", "sem_open")
 SYSTEM = ("bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "proc", "run", "sbin", "sys", "usr")
 TTY = "/dev/tty"
-DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY")
-MEMORY_WORDS = (
-    *("allocate memory", "out of memory", "memory allocation of", "insufficient memory", "bad_alloc"),
-    *("unable to allocate", "bad allocation", "failed to allocate", "can't allocate"),
-)
-THREAD_WORDS = (
-    *("start new thread", "wouldblock", "thread creation failed", "resource temporarily unavailable"),
-    *("failed to spawn thread", "pthread_create failed"),
-)
-DISK_WORDS = ("no space left on device", "file too large", "disk quota", "disk is full")
-NETWORK_WORDS = (
-    *("name or service not known", "name resolution", "failed to resolve", "could not resolve"),
-    *("network is unreachable", "connection refused", "cannot connect to host", "failed to lookup address"),
-    *("dns error", "no address associated", "outgoing traffic has been disabled", "hf_hub_offline"),
-    *("internet connection", "connect to 'http", "to be a python package or a valid path", "[e050]"),
-    *(".download(", "offline mode is enabled", "failed to establish a new connection"),
-)
-NETWORK_TYPES = ("gaierror", "URLError", "MaxRetryError", "ConnectError", "OfflineModeIsEnabled")
-DISPLAY_WORDS = (
-    *("$display", "connect to display", "no display", "display name", "video device", "runnable browser"),
-    *(
-        "copy/paste mechanism",
-        "'showimage",
-        "'cvshowimage",
-        "'cvnamedwindow",
-        "'namedwindow",
-        "'waitkey",
-        "video system not initialized",
-    ),
-)
-TERMINAL_WORDS = ("error opening terminal",)
+NO_TERMINAL = (errno.ENOTTY, errno.ENXIO)
 TERMINAL_MODULES = ("_curses", "curses", "termios")
+DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY")
 
 
 def world(error: BaseException, asked: "list[str] | None" = None) -> list[str]:
@@ -70,7 +42,7 @@ def world(error: BaseException, asked: "list[str] | None" = None) -> list[str]:
 
     `asked` are the hosts that the program tried to reach.
     """
-    if isinstance(error, SystemExit):
+    if isinstance(error, SystemExit) and of_exit(error)[0]:
         return of_exit(error)
     for each in chain(error):
         found = of_one(each)
@@ -92,11 +64,11 @@ def bound(error: BaseException) -> str:
             each, "MemoryError", "OutOfMemoryException", "OutOfMemoryError"
         ):
             return MEMORY
-        if (isinstance(each, OSError) and number in FULL) or any(word in text for word in DISK_WORDS):
+        if (isinstance(each, OSError) and number in FULL) or has(text, says.DISK):
             return "" if is_scratch_full() else DISK
-        if any(word in text for word in THREAD_WORDS) or is_fork(each):
+        if has(text, says.THREAD) or is_fork(each):
             return PROCESSES
-        if number == errno.ENOMEM or any(word in text for word in MEMORY_WORDS):
+        if number == errno.ENOMEM or has(text, says.MEMORY):
             return MEMORY
         if type(each).__module__ == "cv2" and getattr(each, "code", 0) == -4:
             return MEMORY
@@ -119,6 +91,8 @@ def of_one(error: BaseException) -> list[str]:
         return ["arguments", ""]
     if isinstance(error, IndexError | ValueError) and is_silent() and "stdin" in used(error):
         return ["input", ""]
+    if named(error, "BdbQuit"):
+        return ["input", ""]
     if number_of(error) == NOT_FOUND:
         return ["command", first_word(getattr(error, "cmd", ""))]
     return of_words(error)
@@ -128,23 +102,28 @@ def of_words(error: BaseException) -> list[str]:
     text, number = said(error) + output_of(error), getattr(error, "errno", None)
     if number in FULL and is_scratch_full():
         return ["scratch", ""]
-    if any(word in text for word in DISPLAY_WORDS) or named(
-        error, "DisplayConnectionError", "DisplayNameError"
-    ):
-        return ["display", ""]
-    if number == errno.ENOTTY or type(error).__module__ in TERMINAL_MODULES:
+    for kind, words in says.KINDS.items():
+        if has(text, words) or named(error, *says.TYPES.get(kind, ())):
+            return [kind, variable_in(str(error)) if kind == "environment" else ""]
+    if number in NO_TERMINAL or type(error).__module__ in TERMINAL_MODULES:
         return ["terminal", ""]
-    if isinstance(error, OSError) and number == errno.ENXIO and error.filename == TTY:
-        return ["terminal", ""]
-    if named(error, *NETWORK_TYPES) or any(word in text for word in NETWORK_WORDS):
-        return ["network", ""]
     if isinstance(error, OSError) and number in UNREACHABLE:
         return ["network", ""]
-    if isinstance(error, PermissionError) and name_of(call(error)) in SHARED_CALLS:
+    if number == errno.EROFS:
+        return ["outside", told_path(error)]
+    return of_refusal(error) if isinstance(error, PermissionError) else ["", ""]
+
+
+def of_refusal(error: PermissionError) -> list[str]:
+    """What the tier without namespaces forbids: shared memory, sockets, files outside the work folder."""
+    if name_of(call(error)) in SHARED_CALLS:
         return ["pools", ""]
-    if isinstance(error, PermissionError) and error.filename is None and is_of_sockets(error):
-        return ["network", ""]
-    return ["", ""]
+    if error.filename is None:
+        return ["network" if is_of_sockets(error) else "", ""]
+    path = told_path(error)
+    if not os.path.isabs(path) or path.startswith((home(), scratch(), TTY)):
+        return ["terminal" if path == TTY else "", ""]
+    return ["outside" if writes(error) else "", path]
 
 
 def of_exit(error: SystemExit) -> list[str]:
@@ -159,14 +138,16 @@ def of_exit(error: SystemExit) -> list[str]:
         return ["arguments", "given" if len(sys.argv) > 1 else ""]
     looked = [frame for frame in passed if frame.f_globals.get("__name__") == "__main__"]
     names = [name for frame in looked for name in frame.f_code.co_names]
-    return ["arguments" if len(sys.argv) < 2 and "argv" in names else "", ""]
+    if len(sys.argv) < 2 and "argv" in names:
+        return ["arguments", ""]
+    return of_words(error) if isinstance(error.code, str) else ["", ""]
 
 
 def of_file(error: FileNotFoundError) -> list[str]:
     """Whether it is a file of the user's that a program read: not one to write, nor a program to start."""
     if isinstance(error.filename, int):
         return ["", ""]
-    path = os.fsdecode(error.filename) if error.filename is not None else ""
+    path = told_path(error)
     last = innermost(error)
     if (
         last is not None
@@ -182,7 +163,9 @@ def of_file(error: FileNotFoundError) -> list[str]:
         os.path.isabs(path) and path.startswith(each) for each in (sys.prefix, sys.base_prefix, scratch())
     ):
         return ["", ""]
-    if path == vars(sys.modules.get("__main__", sys)).get("__file__") or writes(error):
+    if writes(error):
+        return ["outside" if os.path.isabs(path) and not path.startswith(home()) else "", path]
+    if path == vars(sys.modules.get("__main__", sys)).get("__file__"):
         return ["", ""]
     return ["file", path]
 
@@ -264,6 +247,26 @@ def is_scratch_full() -> bool:
 def has_no_room(folder: str, size: int) -> bool:
     room = os.statvfs(folder)
     return room.f_blocks * room.f_frsize == size and room.f_bavail * 100 < room.f_blocks
+
+
+def home() -> str:
+    """The work folder."""
+    return os.environ.get("HOME", "/work")
+
+
+def told_path(error: BaseException) -> str:
+    name = getattr(error, "filename", None)
+    return os.fsdecode(name) if isinstance(name, (str, bytes, os.PathLike)) else ""
+
+
+def has(text: str, words: "tuple[str, ...]") -> bool:
+    return any(word in text for word in words)
+
+
+def variable_in(text: str) -> str:
+    """The name of an environment variable that a sentence is about."""
+    words = [word.strip("'\"`.,:()") for word in text.split()]
+    return next((word for word in words if word.isupper() and len(word) > 2), "")
 
 
 def scratch() -> str:
