@@ -5,12 +5,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from mtchat.cli import wiring
 from mtchat.cli.loading import Loading
+from mtchat.cli.main import main
 from mtchat.cli.scripted import Sandbox, Script, play
 from mtchat.core.given import Given
 from mtchat.core.outcome import Outcome
@@ -504,3 +506,45 @@ def test_removing_a_starter_takes_its_converted_copy_and_says_so(
     ended = mtchat(tmp_path, "models", "remove", "starter-small")
     assert ended.stdout == "removed starter-small and its converted copy: 3 MiB freed\n"
     assert [each.name for each in converted.iterdir()] == [f"{'0' * 16}-native-1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "my book.ipynb",
+            "my book.ipynb is not run as it is: mtchat import 'my book.ipynb' makes a session of it",
+        ),
+        ("./my book.ipynb", "mtchat import 'my book.ipynb' makes a session of it"),
+        ("script", "script is no session; a program in Python has a name that ends in .py"),
+        ("data.csv", "data.csv is no session; a program in Python has a name that ends in .py"),
+        ("pipe.jsonl", "pipe.jsonl: it is a pipe"),
+    ],
+)
+def test_what_is_no_program_is_told_with_what_can_be_done(
+    name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for each in ("my book.ipynb", "script", "data.csv"):
+        Path(each).write_text("print(1)")
+    os.mkfifo("pipe.jsonl")
+    assert main(["run", name]) in (ExitCode.USAGE, ExitCode.FAILED)
+    assert said in capsys.readouterr().err
+
+
+@needs_sandbox
+@pytest.mark.parametrize("name", ["X.PY", "x.pyw"])
+def test_a_program_is_known_by_its_suffix_however_that_is_written(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text("print('ran')")
+    assert main(["run", name]) == ExitCode.DONE
+    assert capsys.readouterr().out == "ran\n"
+
+
+def test_the_list_of_sessions_has_dates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Log.open(tmp_path / "one.jsonl") as log:
+        log.write(log.session.extend((Turn("draw a line", "x = 1"),)))
+    assert main(["sessions", "--sessions", str(tmp_path)]) == ExitCode.DONE
+    assert f"{date.today().isoformat()}    1 turns  draw a line" in capsys.readouterr().out

@@ -210,5 +210,5 @@ def test_the_command_that_opens_an_import_can_be_typed(
     (tmp_path / "my prog.ipynb").write_text(notebook(code("!ls\nx = 1")))
     assert main(["import", str(tmp_path / "my prog.ipynb"), "--sessions", str(tmp_path)]) == 0
     said = capsys.readouterr().err
-    assert "mtchat 'my prog' opens it" in said
+    assert f" --sessions {tmp_path} 'my prog' opens it" in said
     assert "1 command to IPython or the shell made comments" in said

@@ -159,7 +159,7 @@ def bring(args: argparse.Namespace) -> int:
     view = View.of(sys.stderr)
     for notice in brought.notices:
         view.note(notice)
-    opens = f"mtchat {shlex.quote(name)} opens it"
+    opens = f"{wiring.goes_on(path, args.sessions)} opens it"
     view.line(f"imported as {shown(path)}: {count(len(session.path))}; {opens}")
     return ExitCode.DONE
 
