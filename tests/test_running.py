@@ -431,7 +431,7 @@ def test_a_program_that_asks_for_input_is_told_how_to_get_some(tmp_path: Path) -
     (tmp_path / "in.txt").write_text("")
     asked = Outcome("fake", 1, finished=False, error=KEYBOARD)
     desk, _ = begun(tmp_path, asked)
-    assert "(the sandbox has no keyboard input); /run < FILE gives it some\n" in said(desk)
+    assert "keyboard input); /run lets you type it, /run < FILE gives it some\n" in said(desk)
     dispatch(desk, "/run < in.txt")
     assert said(desk).endswith("; in.txt came to its end\n")
     assert remedy.in_shell(asked, SETTINGS) == "mtchat run SESSION < FILE gives it some"

@@ -5,6 +5,7 @@ import os
 import shlex
 import stat
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from mtchat.export import file as exporting
 from mtchat.export.format import CODE, readable, to_bytes, to_text
 from mtchat.export.format import load as format_of
 from mtchat.repl.escape import escaped
+from mtchat.repl.keyboard import passed_on, terminal
 from mtchat.repl.remedy import in_shell
 from mtchat.repl.view import View, shown
 from mtchat.repl.words import home, regular, unrun
@@ -47,8 +49,12 @@ def run(args: argparse.Namespace) -> int:
         view = err if stream == "stderr" else out
         write(view.out, text)
 
-    with wiring.Ground(args.unsafe) as ground:
+    typing = terminal() if given.stdin is None else None
+    with wiring.Ground(args.unsafe) as ground, ExitStack() as keyboard:
         err.warning(ground.notice())
+        if typing is not None:
+            board = keyboard.enter_context(passed_on(typing))
+            given = replace(given, stdin=board.path, live=True)
         outcome = ground.run(program, settings.limits, place, hear, given)
         again = replace(given, stdin=None) if given.stdin and Path(given.stdin).is_fifo() else given
         outcome = examined(program, outcome, lambda part: ground.trial(part, settings.limits, again))

@@ -20,11 +20,15 @@ class Attached:
 
 @dataclass(frozen=True)
 class Given:
-    """`arguments` follow the script in sys.argv; without `stdin`, asking for keyboard input is an error."""
+    """`arguments` follow the script in sys.argv; without `stdin`, asking for keyboard input is an error.
+
+    `live` says that somebody types it: the run may wait as long as they take, and its seconds are CPU time.
+    """
 
     arguments: tuple[str, ...] = ()
     stdin: PurePath | None = None
     files: tuple[Attached, ...] = ()
+    live: bool = False
 
 
 NOTHING = Given()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 from mtchat.core import language
 from mtchat.core.given import Given
@@ -19,6 +20,7 @@ from mtchat.prompting import family
 from mtchat.repl import correcting
 from mtchat.repl.approval import Approval, follow
 from mtchat.repl.asking import Answer, asking, offered, picked
+from mtchat.repl.keyboard import Keyboard, kept, reads
 from mtchat.repl.lesson.lesson import Lesson
 from mtchat.repl.remedy import in_repl, next_step
 from mtchat.repl.retold import Retold
@@ -82,6 +84,7 @@ class Desk:
     later: str = ""
     held: str = ""
     last: Outcome | None = None
+    typed: IO[bytes] | None = None
     lesson: Lesson | None = None
     approval: Approval = field(init=False)
     session: Session = field(init=False)
@@ -389,14 +392,21 @@ class Desk:
             self.hold_back()
         return outcome
 
-    def run_aloud(self, arguments: tuple[str, ...] = (), stdin: Path | None = None) -> Outcome:
+    def run_aloud(
+        self, arguments: tuple[str, ...] = (), stdin: Path | None = None, board: Keyboard | None = None
+    ) -> Outcome:
         """The whole program from the start, its output shown as it comes.
 
-        What it did is recorded where nothing was given to it that the next run will not have.
+        What it did is recorded where nothing was given to it that the next run will not have. What is typed
+        at the keyboard is given to later runs again.
         """
         self.announce()
         given, limits = self.given(arguments, stdin), self.settings.limits
-        self.last = self.tools.run(self.session.program, limits, self.place, self.view.hearing(), given)
+        live = replace(given, stdin=board.path, live=True) if board else given
+        self.last = self.tools.run(self.session.program, limits, self.place, self.view.hearing(), live)
+        if board is not None:
+            self.typed = kept(bytes(board.typed)) if board.typed else None
+            given = self.given(arguments)
         self.last = examined(self.session.program, self.last, lambda part: self.probe(part, given))
         if not arguments and stdin is None:
             self.keep(self.session.with_outcome(self.last), "run")
@@ -404,6 +414,8 @@ class Desk:
 
     def given(self, arguments: tuple[str, ...] = (), stdin: Path | None = None) -> Given:
         """What a run gets; says which of the attached files are gone."""
+        if stdin is None and self.typed is not None and reads(self.session.program.source, None):
+            stdin = Path(self.typed.name)
         files = present(self.session)
         for file in self.session.attached:
             if file not in files:

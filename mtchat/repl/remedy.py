@@ -108,7 +108,7 @@ def flagged(name: str, value: str) -> str:
 
 def in_repl(outcome: Outcome, settings: Settings, stdin: str = "") -> str:
     """What to type at the prompt; `stdin` is the file that stood for the keyboard."""
-    keyboard = f"{stdin} came to its end" if stdin else "/run < FILE gives it some"
+    keyboard = f"{stdin} came to its end" if stdin else "/run lets you type it, /run < FILE gives it some"
     return remedy(outcome, settings, Ways(typed, keyboard, "/attach", "/run 3 4"))
 
 
@@ -128,6 +128,9 @@ def in_shell(
 
 def next_step(outcome: Outcome, turns: int) -> str:
     """What to do about a program of so many turns that goes wrong."""
+    if excused(outcome) and outcome.world == world.INPUT:
+        where = f"turn {outcome.turn or turns}"
+        return f"{where} waits for the keyboard: what you type at /run is given to the runs after it, too"
     if excused(outcome):
         return "the code stays as it was written: what it asks for is not here"
     failing = outcome.turn or turns

@@ -25,6 +25,7 @@ from mtchat.sandbox.tree import children
 from mtchat.sandbox.watching import DRAIN_SECONDS, READ_BYTES, Watch, Watching
 
 SETUP_SECONDS = 20.0
+PATIENT_SECONDS = 365 * 86_400.0  # for somebody who types; the CPU time is bounded all the same
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def supervised(
                 process,
                 ours,
                 job.by(command.user, command.reader),
-                limits,
+                replace(limits, seconds=PATIENT_SECONDS) if given.live else limits,
                 watch or (lambda name, text: None),
                 stopped,
                 given,

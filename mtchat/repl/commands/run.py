@@ -1,5 +1,6 @@
 """Runs the whole program from the start, in the sandbox.
 
+A program that reads from the keyboard gets what you type: Ctrl-D ends that, and later runs get it again.
 The words after it are the program's arguments (sys.argv), and < FILE at the end gives it that file in place
 of a keyboard, as in: /run --fast "two words" < names.txt. What such a run did is shown, and not recorded.
 
@@ -8,8 +9,11 @@ there, and the figures it shows, are copied to the folder beside the session; /f
 it.
 """
 
+from mtchat.core.outcome import Outcome
 from mtchat.errors import MtchatError, UsageError
 from mtchat.repl.desk import Desk
+from mtchat.repl.echo import audible
+from mtchat.repl.keyboard import passed_on, reads, terminal
 from mtchat.repl.remedy import next_step
 from mtchat.repl.view import shown
 from mtchat.repl.words import redirected, regular, words
@@ -28,7 +32,7 @@ def do(desk: Desk, argument: str) -> None:
     if after and len(names) != 1:
         raise UsageError("one file follows <, at the end: /run ARG < FILE; in quotes, < is an argument")
     stdin = regular(names[0]) if names else None
-    outcome = desk.run_aloud(words(before), stdin)
+    outcome = typed_at(desk, words(before)) if stdin is None else desk.run_aloud(words(before), stdin)
     if not (outcome.stdout + outcome.stderr).endswith("\n") and outcome.stdout + outcome.stderr:
         desk.view.line()
     if outcome.traceback and not outcome.stopped:
@@ -39,3 +43,13 @@ def do(desk: Desk, argument: str) -> None:
         desk.view.warning(desk.told(desk.session.program, outcome)[1])
     if wrong(outcome) and not argument.strip():
         desk.view.note(next_step(outcome, len(desk.session.path)))
+
+
+def typed_at(desk: Desk, arguments: tuple[str, ...]) -> Outcome:
+    """A run, with the keyboard for a program that reads from it, where there is a terminal."""
+    descriptor = terminal()
+    if descriptor is None or not reads(desk.session.program.source, desk.session.outcome):
+        return desk.run_aloud(arguments)
+    desk.view.note("what you type goes to the program; Ctrl-D ends it, Ctrl-C stops the program")
+    with audible(), passed_on(descriptor) as board:
+        return desk.run_aloud(arguments, board=board)
