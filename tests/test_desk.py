@@ -242,7 +242,11 @@ def test_an_export_without_a_file_name_overwrites_nothing(
     dispatch(desk, "/export py")
     with pytest.raises(MtchatError, match="is there already"):
         dispatch(desk, "/export py")
-    dispatch(desk, "/export py one.py")
+    with pytest.raises(MtchatError, match="--force overwrites it"):
+        dispatch(desk, "/export py one.py")
+    dispatch(desk, "/export py one.py --force")
+    dispatch(desk, "/export one.ipynb")
+    assert (tmp_path / "one.ipynb").read_text().startswith("{")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Every format: its golden files, and that no session makes it fail."""
 
+import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -8,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mtchat.core.language import named
 from mtchat.core.outcome import Outcome
 from mtchat.core.session import Session
 from mtchat.core.turn import EDITED, INTERRUPTED, Turn
 from mtchat.errors import MtchatError, UsageError
 from mtchat.export.file import read, save
-from mtchat.export.format import GO_ON, load, names, reader, to_text, visible
+from mtchat.export.format import GO_ON, load, names, of_suffix, reader, to_text, visible
 from mtchat.export.formats import ipynb
 from mtchat.store import load as session_in
 
@@ -208,3 +211,44 @@ def test_a_link_stays_a_link(tmp_path):
     save(Session(), "py", tmp_path / "link.py")
     assert (tmp_path / "link.py").is_symlink()
     assert (tmp_path / "real.py").read_text() == load("py").write(Session())
+
+
+LIVE = "<script>alert(1)</script> ![a](http://x/y.png) [b](javascript:x) <img src=x> a\u202eb\u200b &lt;"
+
+
+@pytest.mark.parametrize("name", ["md", "ipynb", "html"])
+def test_nothing_live_or_unseen_stands_in_a_document(name):
+    session = Session(LIVE.replace("/", "")).extend((Turn(LIVE, "x = 1"), Turn("a", f"# {LIVE}")))
+    session = session.with_outcome(Outcome(stdout=LIVE, outputs=("\x1b]0;t\x07\x9b31m", LIVE)))
+    text = load(name).write(session)
+    words = re.sub(r"(?s)(`{3,}).*?\1|<style>.*?</style>", "", text)
+    if name == "ipynb":
+        cells = json.loads(text)["cells"]
+        words = "".join(part for cell in cells if cell["cell_type"] == "markdown" for part in cell["source"])
+        shown = str([cell.get("outputs") for cell in cells])
+        assert ipynb.read(text).path[0].instruction == LIVE
+        assert "\x1b" not in shown
+        assert "\u202e" not in words
+    else:
+        assert not {"\x1b", "\u202e", "\u200b"} & set(text)
+    live = r"<(?:script|img)" if name == "html" else r"<(?:script|img)|!\[|(?<!\\)\]\(|javascript:"
+    assert not re.search(live, words)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *(("x.py", "py"), ("x.IPYNB", "ipynb"), ("a.b.md", "md"), ("x.html", "html"), ("x", "py")),
+        ("x.mtpb.jsonl", "mtpb"),
+    ],
+)
+def test_the_suffix_of_a_file_says_its_format(name, kind):
+    assert of_suffix(name, Session()) == kind
+
+
+def test_the_suffix_of_a_language_is_that_of_its_code_and_an_unknown_one_is_said():
+    session = Session(language=named("javascript"))
+    assert of_suffix("x.js", session) == of_suffix("x", session) == "code"
+    for name in ("x.txt", "x.js"):
+        with pytest.raises(UsageError, match="no format has the suffix"):
+            of_suffix(name, Session())

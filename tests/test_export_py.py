@@ -1,16 +1,22 @@
 """The exported program runs as the session's does, and comes back as the session it was."""
 
+import __future__
+
+import contextlib
+import dataclasses
+import io
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from mtchat.core.given import Attached
 from mtchat.core.session import Session
 from mtchat.core.turn import EDITED, INTERRUPTED, Turn
-from mtchat.export.format import BEGIN, GO_ON, to_bytes, to_text
+from mtchat.export.format import BEGIN, GO_ON, load, to_bytes, to_text
 from mtchat.export.formats.py import read, write
 
 LINE = st.sampled_from(
@@ -111,6 +117,45 @@ def test_the_exported_program_does_what_the_sessions_program_does(preamble, turn
 def test_a_future_import_is_still_first_and_a_docstring_still_one(words):
     code = '"""What it is."""\nfrom __future__ import annotations\nx: unknown = 1\n'
     assert run(write(session_of("", [(words, code, False)]))) == run(code)
+
+
+LATER = [
+    ("xs = [1]", "from __future__ import annotations\ndef f(x: nope): pass\nprint(xs)"),
+    ("'''What it is.'''\nprint(__doc__)", "from __future__ import annotations; y = 2", "print(y)"),
+    ("x = 1", "from __future__ import (annotations,\n    generator_stop)\nprint(x)"),
+    ("from __future__ import division\nx = 1", "from __future__ import annotations\nprint(x)"),
+    ("x = 1", "global x\nx = 2\nprint(x)", "'global x'\nif x:\n    global y\n    y = 3; global z\nprint(y)"),
+    ("x = 1\ny: int = 2", "for i in [1]:\n    global x, y\nprint(x)\n'from here on'\nglobal y\n# global x"),
+    ("'from a'\nx = 1", "'global x'\nglobal x\n'global x'\nprint(x)"),
+]
+
+
+@pytest.mark.parametrize("codes", LATER)
+def test_what_only_a_beginning_may_say_is_said_there_and_comes_back(codes, tmp_path):
+    session = session_of("", [("do it", code, False) for code in codes])
+    outputs = set()
+    for form in ("py", "code"):
+        text = load(form).write(session)
+        done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=False)
+        assert done.stderr == ""
+        outputs.add(done.stdout)
+    flags, names, said = 0, {"__name__": "__main__", "__doc__": None}, io.StringIO()
+    with contextlib.redirect_stdout(said):
+        for code in codes:
+            made = compile(code, "turn", "exec", flags, dont_inherit=True)
+            flags |= made.co_flags & (__future__.annotations.compiler_flag | 0)
+            exec(made, names)
+    assert outputs == {said.getvalue()}
+    assert read(write(session)).path == session.path
+
+
+def test_an_export_names_the_packages_and_files_that_it_needs():
+    session = session_of("", [("do", "import os, numpy.linalg\nfrom sklearn import svm\nimport mine", False)])
+    given = (Attached("data\n.csv", PurePath("/x")), Attached("mine.py", PurePath("/y")))
+    text = write(dataclasses.replace(session, attached=given))
+    assert "# Packages that it imports: numpy, scikit-learn\n" in text
+    assert "# Files that it was given: data\\n.csv, mine.py\n" in text
+    assert read(text).path == session.path
 
 
 @pytest.mark.parametrize("name", ["coding: latin-1", "-*- coding: nope -*-"])

@@ -212,3 +212,19 @@ def test_the_command_that_opens_an_import_can_be_typed(
     said = capsys.readouterr().err
     assert f" --sessions {tmp_path} 'my prog' opens it" in said
     assert "1 command to IPython or the shell made comments" in said
+
+
+def test_an_export_has_the_format_of_its_suffix_and_overwrites_only_when_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, target = ["--sessions", str(tmp_path)], tmp_path / "out.ipynb"
+    (tmp_path / "a.py").write_text("x = 1")
+    assert main(["import", str(tmp_path / "a.py"), *folder]) == 0
+    assert main(["export", "a", "-o", str(target), *folder]) == 0
+    assert ipynb.read(target.read_text()).path[0].chunk == "x = 1"
+    assert main(["export", "a", "-o", str(target), *folder]) == 2
+    assert "--force overwrites it" in capsys.readouterr().err
+    assert main(["export", "a", "--to", "py", "-o", str(target), "--force", *folder]) == 0
+    assert py.read(target.read_text()).path[0].chunk == "x = 1"
+    assert main(["export", "a", "-o", str(tmp_path / "x.txt"), *folder]) == 2
+    assert "no format has the suffix .txt" in capsys.readouterr().err

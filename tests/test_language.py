@@ -17,7 +17,7 @@ from mtchat.core.prompt import ModelCard
 from mtchat.core.session import Session
 from mtchat.core.settings import Sampling, Settings
 from mtchat.core.turn import Turn
-from mtchat.errors import ExitCode, UsageError
+from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.export.format import load as format_of
 from mtchat.export.format import suffix
 from mtchat.prompting.families import codegen, instruct
@@ -283,11 +283,12 @@ def test_a_notebook_names_the_language_and_brings_it_back():
     form = format_of("ipynb")
     text = form.write(session())
     assert json.loads(text)["metadata"] == {"language_info": {"name": "javascript"}}
-    assert form.read is not None
-    back = form.read(text)
+    assert form.bring is not None
+    back = form.bring(text).session
     assert (back.language, [turn.chunk for turn in back.path]) == (JS, [ADD, "add(1, 2);"])
     strange = json.dumps({"cells": [], "metadata": {"language_info": {"name": "brainfuck"}}})
-    assert form.read(strange).language == PYTHON
+    with pytest.raises(MtchatError, match="'brainfuck'"):
+        form.bring(strange)
 
 
 @pytest.mark.parametrize("kind", ["py", "mtpb"])

@@ -196,9 +196,13 @@ def export() -> Parser:
     parser = verb("export")
     parser.add_argument("session", metavar="SESSION")
     parser.add_argument(
-        "--to", default="", metavar="FORMAT", help="py (at first), code, ipynb, md, html or mtpb"
+        "--to",
+        default="",
+        metavar="FORMAT",
+        help="py, code, ipynb, md, html or mtpb; without it, what the suffix of FILE says, or py",
     )
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="- or left out: standard output")
+    parser.add_argument("--force", action="store_true", help="overwrite FILE where it is there already")
     folder_option(parser)
     return parser
 

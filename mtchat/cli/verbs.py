@@ -23,8 +23,8 @@ from mtchat.engine import conversions
 from mtchat.engine.codegen import licences
 from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.export import file as exporting
-from mtchat.export.format import CODE, readable, to_bytes, to_text
 from mtchat.export.format import load as format_of
+from mtchat.export.format import of_suffix, readable, to_bytes, to_text
 from mtchat.repl.escape import escaped
 from mtchat.repl.keyboard import passed_on, terminal
 from mtchat.repl.remedy import in_shell
@@ -138,14 +138,17 @@ def status(outcome: Outcome) -> int:
 
 def export(args: argparse.Namespace) -> int:
     session = store.load(store.find(args.session, store.folder(args.sessions)))
-    kind = args.to or ("py" if session.language.runs else CODE)
-    if args.output is None or str(args.output) == "-":
+    aside = args.output is None or str(args.output) == "-"
+    kind = args.to or of_suffix("" if aside else args.output.name, session)
+    if aside:
         text = format_of(kind).write(session)
         if sys.stdout.isatty():
             write(sys.stdout, text)
         else:
             send(to_bytes(text))
     else:
+        if not args.force and exporting.taken(args.output):
+            raise UsageError(f"{shown(args.output)} is there already; --force overwrites it")
         View.of(sys.stderr).line(f"wrote {shown(exporting.save(session, kind, args.output, escaped))}")
     return ExitCode.DONE
 

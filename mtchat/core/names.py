@@ -30,6 +30,17 @@ def parses(code: str) -> bool:
     return symbols(code) is not None
 
 
+def compiles(code: str) -> bool:
+    """Whether Python takes the code as one file; unlike `parses`, it finds a `from __future__` too late."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            compile(code, "<chunk>", "exec", dont_inherit=True)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return False
+    return True
+
+
 def symbols(code: str) -> symtable.SymbolTable | None:
     """The compiler's table of a module; None where it does not parse, or is nested too deeply to."""
     with warnings.catch_warnings():

@@ -30,6 +30,14 @@ def save(session: Session, kind: str, path: Path, on_screen: Callable[[str], str
     return path
 
 
+def taken(path: Path) -> bool:
+    """Whether an export would overwrite a file."""
+    try:
+        return path.expanduser().is_file()
+    except (OSError, ValueError, RuntimeError):
+        return False  # which `save` tells of
+
+
 def read(path: Path) -> Brought:
     """The session in a file, by the format that its suffix names; it has no name yet."""
     bring = reader(path.suffix)

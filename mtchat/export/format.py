@@ -2,11 +2,14 @@
 
 import codecs
 import io
+import re
 import tokenize
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from mtchat import registry
+from mtchat.core.escape import escaped
 from mtchat.core.program import PREAMBLE
 from mtchat.core.session import Session
 from mtchat.core.turn import Turn
@@ -15,6 +18,9 @@ from mtchat.errors import MtchatError, UsageError
 CODE = "code"
 MOST_CELLS = 5_000
 MOST_NEWLINES = 10_000  # at the end of one piece of code
+TAG, ENTITY = re.compile(r"<(?=[A-Za-z/!?])"), re.compile(r"&(?=#?\w+;)(?!lt;)")
+LINK = re.compile(r"(?<=!)\[|\](?=[(\[:])")
+SCRIPT = re.compile(r"\b(javascript|vbscript|data):", re.IGNORECASE)
 NO_TEXT = ("idna", "punycode")  # which Python takes for encodings, and which read a long file for hours
 FORMATS = "mtchat.export.formats"
 
@@ -81,6 +87,21 @@ def readable() -> Mapping[str, Callable[[str], Brought]]:
     return {each.suffix: each.bring for each in map(load, names()) if each.bring is not None}
 
 
+def of_suffix(path: str, session: Session) -> str:
+    """The format of a file by its name; the program's own where the name has no suffix."""
+    kinds = {suffix(load(each), session): each for each in (CODE, *names())}
+    name = path.lower()
+    for end in sorted(kinds, key=len, reverse=True):
+        if name.endswith(end.lower()):
+            return kinds[end] if end != session.language.suffix or not session.language.runs else "py"
+    end = PurePath(path).suffix
+    if not end:
+        return "py" if session.language.runs else CODE
+    raise UsageError(
+        f"no format has the suffix {end}; there are {', '.join(kinds)}, or name one of the formats"
+    )
+
+
 def suffix(form: Format, session: Session) -> str:
     """How the name of an exported session ends; code has the suffix of its language."""
     return form.suffix or session.language.suffix
@@ -119,16 +140,14 @@ def steps(session: Session) -> tuple[Step, ...]:
 
 
 def visible(text: str) -> str:
-    """Text to read: line ends are newlines, and control characters are shown as escapes."""
-    text = text.replace("\r\n", "\n")
-    return "".join(sign if sign in "\n\t" or sign.isprintable() else escape(sign) for sign in text)
+    """Text to read: line ends are newlines; signs that act or cannot be seen are shown as escapes."""
+    return escaped(text)
 
 
-def escape(sign: str) -> str:
-    """A sign that is not printable; spaces and marks of other scripts stay as they are."""
-    if ord(sign) >= 0xA0 and not 0xD800 <= ord(sign) < 0xE000:
-        return sign
-    return ascii(sign)[1:-1]
+def worded(text: str) -> str:
+    """Words as Markdown that holds no tags, links, images or scripts; its other marks stay."""
+    text = ENTITY.sub("&amp;", TAG.sub("&lt;", visible(text)))
+    return SCRIPT.sub(r"\1&#58;", LINK.sub(r"\\\g<0>", text))
 
 
 def left(number: int, what: str, fate: str) -> tuple[str, ...]:

@@ -8,7 +8,19 @@ from mtchat.core.language import PYTHON, Language, named
 from mtchat.core.session import Session
 from mtchat.core.turn import EDITED, INTERRUPTED, Turn
 from mtchat.errors import MtchatError, UsageError
-from mtchat.export.format import COMMANDS, GO_ON, LEFT_OUT, MOST_NEWLINES, Brought, Step, few, left, steps
+from mtchat.export.format import (
+    COMMANDS,
+    GO_ON,
+    LEFT_OUT,
+    MOST_NEWLINES,
+    Brought,
+    Step,
+    few,
+    left,
+    steps,
+    visible,
+    worded,
+)
 from mtchat.export.magics import unmagicked
 
 SUFFIX = ".ipynb"
@@ -39,7 +51,9 @@ def metadata(language: Language) -> Json:
 
 def section(step: Step) -> Iterator[Json]:
     name = f"turn-{step.number}"
-    yield markdown(name, step.turn.instruction, {"turn": step.number})
+    words = worded(step.turn.instruction)
+    exact: Json = {"instruction": step.turn.instruction} if words != step.turn.instruction else {}
+    yield markdown(name, words, {"turn": step.number, **exact})
     if step.turn.status == INTERRUPTED:
         yield markdown(f"{name}-note", NOTE, {"note": True})
     yield code(f"{name}-code", step.turn.chunk, {"status": step.turn.status}, step.output)
@@ -54,7 +68,7 @@ def code(name: str, text: str, ours: Json, output: str = "") -> Json:
     source = text.rstrip("\n")
     if source != text:
         ours = {**ours, "newlines": len(text) - len(source)}
-    stream = {"name": "stdout", "output_type": "stream", "text": lines(output)}
+    stream = {"name": "stdout", "output_type": "stream", "text": lines(visible(output))}
     return {
         "cell_type": "code",
         "execution_count": None,
@@ -94,7 +108,8 @@ def bring(text: str) -> Brought:
             source, number = unmagicked(source)
             commands += number
         if cell.get("cell_type") == "markdown" and not ours.get("note"):
-            said.append(source)
+            exact = ours.get("instruction")
+            said.append(exact if isinstance(exact, str) and worded(exact) == source else source)
         elif cell.get("cell_type") == "code":
             chunk = chunk_of(source, ours.get("newlines"))
             if ours.get("preamble"):

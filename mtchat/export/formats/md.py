@@ -4,13 +4,13 @@ import re
 
 from mtchat.core.session import Session
 from mtchat.core.turn import INTERRUPTED
-from mtchat.export.format import Step, steps, visible
+from mtchat.export.format import Step, steps, visible, worded
 
 SUFFIX = ".md"
 
 
 def write(session: Session) -> str:
-    blocks = [f"# {visible(session.name) or 'A program'}", "Made with mtchat, one section for each turn."]
+    blocks = [f"# {worded(session.name) or 'A program'}", "Made with mtchat, one section for each turn."]
     if session.preamble.strip():
         blocks += ["## Preamble", fenced(session.language.name, session.preamble)]
     for step in steps(session):
@@ -23,7 +23,7 @@ def write(session: Session) -> str:
 def section(step: Step, language: str) -> list[str]:
     blocks = [f"## Turn {step.number}"]
     if step.turn.instruction:
-        blocks.append("\n".join(f"> {line}".rstrip() for line in visible(step.turn.instruction).split("\n")))
+        blocks.append("\n".join(f"> {line}".rstrip() for line in worded(step.turn.instruction).split("\n")))
     if step.turn.status == INTERRUPTED:
         blocks.append("*This turn was interrupted; its code may not be whole.*")
     if step.turn.chunk.strip():

@@ -8,14 +8,18 @@ it. What this form cannot say stands in the heading, as in "# %% turn 3 (interru
     newlines=2          the code ends in 2 newlines; otherwise it ends without one
     instruction=quoted  the comment is a Python string, for signs that a comment cannot hold
     code=quoted         so is the code, which is blank but not to Python
+    moved=0+2           so are the first and the third of its strings that read as a `from` or a `global`
 """
 
 import ast
 import re
+import sys
 from collections.abc import Sequence
 
+from mtchat.core.names import tree
 from mtchat.core.session import Session
 from mtchat.core.turn import EDITED, INTERRUPTED, Turn
+from mtchat.core.world import installs
 from mtchat.errors import UsageError
 from mtchat.export.cells import (
     HEADING,
@@ -40,6 +44,8 @@ from mtchat.export.format import (
     left,
 )
 from mtchat.export.magics import unmagicked
+from mtchat.export.whole import HOISTED, moved, whole
+from mtchat.export.whole import unquoted as unmoved
 
 SUFFIX = ".py"
 
@@ -61,13 +67,39 @@ TOO_ODD = re.compile("[\0\r\ud800-\udfff]")
 def write(session: Session) -> str:
     if not session.language.runs:
         raise UsageError(foreign(session, "a .py file"))
-    written = [cell(PREAMBLE, "", session.preamble)] if session.preamble else []
-    for count, turn in enumerate(session.path, start=1):
-        written.append(cell(f"turn {count}", turn.instruction, turn.chunk, turn.status == INTERRUPTED))
-    return "\n".join([TITLE, *written])
+    head, (preamble, *codes) = whole([session.preamble, *(turn.chunk for turn in session.path)])
+    written = [cell(PREAMBLE, "", preamble, exact=session.preamble)] if session.preamble else []
+    for count, (turn, code) in enumerate(zip(session.path, codes, strict=True), start=1):
+        cut = turn.status == INTERRUPTED
+        written.append(cell(f"turn {count}", turn.instruction, code, cut, turn.chunk))
+    return "\n".join([TITLE + needs(session), *(f"{line}\n" for line in head), *written])
 
 
-def cell(title: str, instruction: str, code: str, interrupted: bool = False) -> str:
+def needs(session: Session) -> str:
+    """Comments that name what the program wants beside Python: packages and the files that were attached."""
+    module = tree(session.program.source)
+    found = (each for node in (ast.walk(module) if module else ()) for each in modules(node))
+    own = {each.name.split("/")[0].removesuffix(".py") for each in session.attached}
+    packages = sorted({installs(each) for each in found if each not in sys.stdlib_module_names} - own)
+    lines = [f"# Packages that it imports: {', '.join(packages)}"] if packages else []
+    names = sorted(ascii(each.name)[1:-1] for each in session.attached)
+    lines += [f"# Files that it was given: {', '.join(names)}"] if names else []
+    return "".join(f"{line}\n" for line in lines)
+
+
+def modules(node: ast.AST) -> list[str]:
+    """The modules of their own that a statement imports."""
+    if isinstance(node, ast.Import):
+        return [each.name.split(".")[0] for each in node.names]
+    return (
+        [node.module.split(".")[0]]
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level
+        else []
+    )
+
+
+def cell(title: str, instruction: str, code: str, interrupted: bool = False, exact: str = "") -> str:
+    """A cell of the file; its code stands for the `exact` one."""
     marks = ["interrupted"] if interrupted else []
     comment = [f"# {line}" if line else "#" for line in instruction.split("\n")]
     if not instruction:
@@ -75,6 +107,8 @@ def cell(title: str, instruction: str, code: str, interrupted: bool = False) -> 
     elif TOO_ODD.search(instruction) or any(map(HEADING.match, comment)):
         marks.append(f"instruction={QUOTED}")
         comment = [f"# {instruction!r}"]
+    if code != exact and (places := moved(exact)):
+        marks.append(f"moved={'+'.join(map(str, places))}")
     body, newlines = split_end(code)
     if not code.strip() and code.strip(" \t\f\r\n"):
         marks.append(f"code={QUOTED}")
@@ -111,7 +145,7 @@ def bring(text: str) -> Brought:
     few(len(starts))
     before = lines[: starts[0] if starts else len(lines)]
     if made_here:
-        before = before[comments(before) :]
+        before = [line for line in before[comments(before) :] if not HOISTED.fullmatch(line)]
     elif not starts:
         code, commands = unmagicked(split_end(text)[0], commented=True)
         alone = (Turn(BEGIN, code, status=EDITED),) if text.strip() else ()
@@ -185,6 +219,8 @@ def code_of(cell: Cell, lines: Sequence[str]) -> str:
     body, _ = split_end("\n".join(lines))
     if cell.marks.get("code") == QUOTED:
         return unquoted(uncommented(body))
+    if places := re.fullmatch(r"\d{1,6}(?:\+\d{1,6})*", cell.marks.get("moved", "")):
+        body = unmoved(body, list(map(int, places[0].split("+"))))
     return body + "\n" * min(number(cell.marks.get("newlines")), MOST_NEWLINES)
 
 
