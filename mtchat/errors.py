@@ -26,6 +26,8 @@ class MtchatError(Exception):
 def reason(error: BaseException) -> str:
     """What another library's error says, in one line; with its kind where that says more than its words."""
     words = " ".join(" ".join(str(error).split("\n")[:2]).split())
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        words = f"{words} (pip install {error.name})"
     words = words if len(words) <= LONGEST else f"{words[:LONGEST]}…"
     if isinstance(error, OSError | ValueError | RuntimeError | ImportError) and words:
         return words
