@@ -152,6 +152,15 @@ def test_a_run_that_the_user_stops_ends_the_script(tmp_path: Path) -> None:
     assert len(load(tmp_path / "played.jsonl").path) == 1
 
 
+def test_a_turn_of_a_script_that_does_something_else_when_it_runs_again_is_told(tmp_path: Path) -> None:
+    def run(program: Program, limits: Limits, place: Path | None, given: Given) -> Outcome:
+        count = len(program.chunks)
+        return Outcome("fake", outputs=(f"{count} so far\n", *["\n"] * (count - 1)))
+
+    _, said = played(tmp_path, ["set", "show"], box=Sandbox(run, nothing, lambda: ""))
+    assert said.count("turn 1 ran again and printed something else: 1 so far became 2 so far\n") == 1
+
+
 @pytest.mark.parametrize("wish", ["run", "fix"])
 def test_where_nothing_can_be_run_a_script_that_needs_it_is_refused(tmp_path: Path, wish: str) -> None:
     box = Sandbox(lambda program, limits, place, given: Outcome(), nothing, lambda: "no sandbox; install one")
