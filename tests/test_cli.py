@@ -294,6 +294,32 @@ ECHO = "import sys\nprint(sys.argv[1:])\nprint(sys.stdin.read().upper())"
 
 
 @needs_sandbox
+@pytest.mark.parametrize("files", ["x.files", "out"])
+@pytest.mark.parametrize("kind", ["a link to a folder", "a file of yours"])
+def test_what_a_program_leaves_takes_no_file_of_the_users(tmp_path: Path, files: str, kind: str) -> None:
+    (tmp_path / "x.py").write_text("open('.profile', 'w').write('theirs')")
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".profile").write_text("mine")
+    (tmp_path / files).symlink_to(home) if kind == "a link to a folder" else home.rename(tmp_path / files)
+    more = ("--files", files) if files == "out" else ()
+    ended = mtchat(tmp_path, "run", *more, "x.py")
+    assert ended.returncode == 0
+    assert (tmp_path / files / ".profile").read_text() == "mine"
+    assert f"left behind: {'all files' if 'link' in kind else repr('.profile')}: " in ended.stderr
+    assert "move it away" in ended.stderr
+
+
+@needs_sandbox
+def test_a_forged_error_is_one_short_line(tmp_path: Path) -> None:
+    """The headline comes from the program's own process, which may put anything in its place."""
+    (tmp_path / "x.py").write_text("raise type('E' * 200_000, (Exception,), {})('m' * 200_000)")
+    ended = mtchat(tmp_path, "run", "x.py")
+    assert ended.returncode == 1
+    assert max(map(len, ended.stderr.splitlines())) < 600
+
+
+@needs_sandbox
 def test_run_hands_over_arguments_and_what_is_piped_in(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(ECHO)
     ended = mtchat(
