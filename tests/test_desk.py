@@ -15,7 +15,7 @@ from mtchat.core.prompt import ModelCard, Piece, Prompt
 from mtchat.core.settings import Limits, Sampling, Settings
 from mtchat.core.turn import Turn
 from mtchat.errors import ModelError, MtchatError
-from mtchat.repl import slash
+from mtchat.repl import slash, toolbar
 from mtchat.repl.app import dispatch, leave
 from mtchat.repl.desk import Desk, Hear, Leave, Tools
 from mtchat.repl.view import View, broken, clipped
@@ -402,6 +402,14 @@ def unsaved(folder: Path) -> Desk:
     broken_log(desk)
     dispatch(desk, "define x")
     return desk
+
+
+def test_the_toolbar_says_that_turns_are_not_saved_as_long_as_that_is_so(tmp_path: Path) -> None:
+    desk = unsaved(tmp_path)
+    assert ("class:warning", "NOT SAVED") in toolbar.text(desk, 120)
+    (tmp_path / "a-file").unlink()
+    dispatch(desk, "print x")
+    assert ("class:warning", "NOT SAVED") not in toolbar.text(desk, 120)
 
 
 def test_save_claims_nothing_that_is_not_on_the_disk(tmp_path: Path) -> None:
