@@ -21,7 +21,7 @@ from mtchat.engine.engine import Engine
 from mtchat.engine.header import parameters, read_gguf, read_safetensors
 from mtchat.engine.native import bounds, library, qwen2, weights
 from mtchat.engine.native.model import NativeModel
-from mtchat.errors import ModelError
+from mtchat.errors import ModelError, MtchatError
 from tests.engine_models import write_gguf
 from tests.test_native_engine import SIZES, silent
 
@@ -232,6 +232,26 @@ def test_random_changes_of_a_table_give_only_model_errors(good: Path, tmp_path: 
             refused += 1
     assert taken > 50
     assert refused > 50
+
+
+@pytest.mark.parametrize("precision", ["auto", "float32"])
+def test_a_file_with_random_changes_is_computed_or_refused(
+    good: Path, tmp_path: Path, precision: str
+) -> None:
+    data, path, chance = good.read_bytes(), tmp_path / "odd.gguf", random.Random(4)
+    end = min(each.start for each in read_gguf(good).tensors.values())
+    ends = set()
+    for _ in range(40):
+        odd = bytearray(data)
+        odd[chance.randrange(end)] = chance.randrange(256)
+        path.write_bytes(odd)
+        try:
+            engine = loader.load(path, "odd", precision=precision, cache=tmp_path / "cache", report=silent)
+            list(engine.complete(Prompt("x = 1"), Sampling(max_tokens=2)))
+            ends.add("computed")
+        except MtchatError as error:
+            ends.add("refused" if "\n" not in str(error) else str(error))
+    assert ends == {"computed", "refused"}
 
 
 STRANGE = [

@@ -14,13 +14,11 @@ import numpy
 from mtchat.engine import conversions, keys, lean
 from mtchat.engine.conversions import lock, private
 from mtchat.engine.header import ARCHITECTURE, Header, Stored, read_gguf, read_safetensors
-from mtchat.errors import ModelError
+from mtchat.errors import ModelError, MtchatError, reason
 
 MARGIN = 64 << 20
 Report = Callable[[str, float | None], None]
 
-# what transformers raises where it cannot read a file's facts
-UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, AssertionError, NotImplementedError)
 # whose outputs transformers takes from the embedding, though files have them too
 OUTPUT, TIED = "output.weight", ("falcon", "bloom")
 RULES = 1  # a change of what is refused or written is another number
@@ -93,8 +91,12 @@ def fill(folder: Path, file: Path, precision: str, report: Report) -> None:
             with torch.device("meta"):
                 model = transformers.AutoModelForCausalLM.from_config(config)
             targets = plan(model, header)
-        except UNREADABLE as error:
-            raise ModelError(f"cannot read {file.name} as a causal language model: {error}") from error
+        except MtchatError:
+            raise
+        except Exception as error:  # whatever transformers raises at a file that it cannot read
+            raise ModelError(
+                f"cannot read {file.name} as a causal language model: {reason(error)}"
+            ) from error
     used = {target.source for target in targets}
     if config.tie_word_embeddings and header.facts[ARCHITECTURE] in TIED:
         used.add(OUTPUT)
@@ -172,7 +174,8 @@ def dequantise(file: Path, tensor: Stored) -> Any:
         return raw.view(numpy.float32).reshape(tensor.shape)
     if kind == GGMLQuantizationType.F16:
         return raw.view(numpy.float16).reshape(tensor.shape).astype(numpy.float32)
-    return dequantize(raw.reshape(*tensor.shape[:-1], -1), kind).reshape(tensor.shape)
+    with numpy.errstate(all="ignore"):  # what is no number is seen in the first logits
+        return dequantize(raw.reshape(*tensor.shape[:-1], -1), kind).reshape(tensor.shape)
 
 
 def lay_out(targets: list[Target], kind: str, width: int) -> tuple[bytes, int]:

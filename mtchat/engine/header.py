@@ -10,6 +10,7 @@ import struct
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from math import prod
 from pathlib import Path
 from typing import TypeVar
@@ -187,16 +188,21 @@ def unique(pairs: list[tuple[str, Value]]) -> dict[str, Value]:
 
 def stored_size(name: str, shape: tuple[int, ...], kind: int) -> int:
     """The bytes that a tensor takes in the file; ValueError where its type or shape cannot be."""
-    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
-
-    known = {int(each): sizes for each, sizes in GGML_QUANT_SIZES.items()}
+    known = types()
     if kind not in known:
         raise ValueError(f"{name[:80]} has the type {kind}, which gguf does not know")
-    items, width = known[kind]
+    word, items, width = known[kind]
     if not prod(shape) or shape[-1] % items:
-        kind_name = GGMLQuantizationType(kind).name
-        raise ValueError(f"{name[:80]} has the shape {shape}, which {kind_name} cannot have")
+        raise ValueError(f"{name[:80]} has the shape {shape}, which {word} cannot have")
     return prod(shape) // items * width
+
+
+@cache
+def types() -> dict[int, tuple[str, int, int]]:
+    """The types of tensors by number: name, how many values a block has, and how many bytes."""
+    from gguf import GGML_QUANT_SIZES
+
+    return {int(each): (each.name, *sizes) for each, sizes in GGML_QUANT_SIZES.items()}
 
 
 def check_sizes(header: Header) -> None:

@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy
+from numpy.typing import NDArray
 
 from mtchat.engine import keys
 from mtchat.engine.header import Header, Stored
@@ -195,7 +197,7 @@ def type_name(tensor: Stored) -> str:
 
 def pieces(raw: Rows, tensor: Stored, kind: int) -> Iterator[Rows]:
     """The bytes of a part, some rows at a time."""
-    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, dequantize
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
     type_ = GGMLQuantizationType(tensor.kind)
     items, width = GGML_QUANT_SIZES[type_]
@@ -206,10 +208,19 @@ def pieces(raw: Rows, tensor: Stored, kind: int) -> Iterator[Rows]:
         start = tensor.start + first * stride
         some = numpy.asarray(raw[start : start + count * stride]).reshape(count, stride)
         if kind == FLOATS:
-            yield numpy.ascontiguousarray(dequantize(some, type_).astype(numpy.float32)).view(numpy.uint8)
+            yield numpy.ascontiguousarray(floats(some, type_)).view(numpy.uint8)
             continue
         if count % STRIP:  # the rows that a vocabulary lacks to whole strips are zeros
             some = numpy.pad(some, ((0, -count % STRIP), (0, 0)))
         exact = KINDS.get(type_.name) == kind
-        blocks = READ[type_.name](some) if exact else from_floats(dequantize(some, type_))
+        with numpy.errstate(all="ignore"):
+            blocks = READ[type_.name](some) if exact else from_floats(floats(some, type_))
         yield numpy.ascontiguousarray(laid_out(blocks))
+
+
+def floats(rows: Rows, kind: Any) -> NDArray[numpy.float32]:
+    """The values of rows of a type of gguf-py; what is no number is seen in the first logits."""
+    from gguf import dequantize
+
+    with numpy.errstate(all="ignore"):
+        return numpy.asarray(dequantize(rows, kind), numpy.float32)
