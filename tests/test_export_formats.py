@@ -2,6 +2,7 @@
 
 import json
 import re
+from base64 import b64encode
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtchat.core.language import named
-from mtchat.core.outcome import Outcome
+from mtchat.core.outcome import File, Outcome
 from mtchat.core.session import Session
 from mtchat.core.turn import EDITED, INTERRUPTED, Turn
 from mtchat.errors import MtchatError, UsageError
@@ -252,3 +253,24 @@ def test_the_suffix_of_a_language_is_that_of_its_code_and_an_unknown_one_is_said
     for name in ("x.txt", "x.js"):
         with pytest.raises(UsageError, match="no format has the suffix"):
             of_suffix(name, Session())
+
+
+def test_documents_show_the_pictures_that_the_last_run_left(tmp_path):
+    folder, png = tmp_path / "a b.files", b"\x89PNG\r\n\x1a\nrest"
+    folder.mkdir()
+    (folder / "figure-1.png").write_bytes(png)
+    (folder / "evil.svg").write_bytes(b"<svg onload='x'>")
+    (folder / "link.png").symlink_to(folder / "figure-1.png")
+    (tmp_path / "out.png").write_bytes(png)
+    names_left = ("figure-1.png", "evil.svg", "link.png", "../out.png", "gone.png")
+    outcome = Outcome(files=tuple(File(name, 1) for name in names_left))
+    session = Session().extend((Turn("draw", "draw()"),)).with_outcome(outcome)
+    written = {kind: save(session, kind, tmp_path / f"x.{kind}", str, folder).read_text() for kind in ALWAYS}
+    assert "![figure-1.png](a%20b.files/figure-1.png)" in written["md"]
+    data = b64encode(png).decode()
+    assert f'<img alt="figure-1.png" src="data:image/png;base64,{data}">' in written["html"]
+    nbformat.validate(nbformat.reads(written["ipynb"], as_version=4))
+    (shown,) = json.loads(written["ipynb"])["cells"][-1]["outputs"]
+    assert shown["data"]["image/png"] == data
+    assert all(text.count("figure-1.png") <= 2 and "out.png" not in text for text in written.values())
+    assert "svg" not in "".join(written.values())

@@ -25,6 +25,7 @@ from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.export import file as exporting
 from mtchat.export.format import load as format_of
 from mtchat.export.format import of_suffix, readable, to_bytes, to_text
+from mtchat.export.pictures import pictures
 from mtchat.repl.escape import escaped
 from mtchat.repl.keyboard import passed_on, terminal
 from mtchat.repl.remedy import in_shell
@@ -137,11 +138,13 @@ def status(outcome: Outcome) -> int:
 
 
 def export(args: argparse.Namespace) -> int:
-    session = store.load(store.find(args.session, store.folder(args.sessions)))
+    found = store.find(args.session, store.folder(args.sessions))
+    session = store.load(found)
     aside = args.output is None or str(args.output) == "-"
     kind = args.to or of_suffix("" if aside else args.output.name, session)
     if aside:
-        text = format_of(kind).write(session)
+        drawn = pictures(session, store.files_of(found), Path("x"))
+        text = format_of(kind).text(session, drawn)
         if sys.stdout.isatty():
             write(sys.stdout, text)
         else:
@@ -149,7 +152,8 @@ def export(args: argparse.Namespace) -> int:
     else:
         if not args.force and exporting.taken(args.output):
             raise UsageError(f"{shown(args.output)} is there already; --force overwrites it")
-        View.of(sys.stderr).line(f"wrote {shown(exporting.save(session, kind, args.output, escaped))}")
+        saved = exporting.save(session, kind, args.output, escaped, store.files_of(found))
+        View.of(sys.stderr).line(f"wrote {shown(saved)}")
     return ExitCode.DONE
 
 

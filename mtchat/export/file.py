@@ -7,16 +7,24 @@ from mtchat import files
 from mtchat.core.session import Session
 from mtchat.errors import MtchatError
 from mtchat.export.format import Brought, load, reader, to_bytes, to_text
+from mtchat.export.pictures import pictures
 
 MOST_CODE = 2 * files.MIB
 
 
-def save(session: Session, kind: str, path: Path, on_screen: Callable[[str], str] = str) -> Path:
+def save(
+    session: Session,
+    kind: str,
+    path: Path,
+    on_screen: Callable[[str], str] = str,
+    folder: Path | None = None,
+) -> Path:
     """Writes a session in a format; the file that was there stays when that fails.
 
-    A terminal, such as /dev/tty, gets the text as `on_screen` gives it.
+    A terminal, such as /dev/tty, gets the text as `on_screen` gives it. Pictures come from the `folder` where
+    the files of the session's runs are.
     """
-    text = load(kind).write(session)
+    text = load(kind).text(session, pictures(session, folder, path) if folder else ())
     try:
         path = path.expanduser()
         if path.exists() and not path.is_file():  # such as /dev/stdout, which is not to be replaced

@@ -4,7 +4,7 @@ import codecs
 import io
 import re
 import tokenize
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -14,6 +14,7 @@ from mtchat.core.program import PREAMBLE
 from mtchat.core.session import Session
 from mtchat.core.turn import Turn
 from mtchat.errors import MtchatError, UsageError
+from mtchat.export.pictures import Picture
 
 CODE = "code"
 MOST_CELLS = 5_000
@@ -35,7 +36,8 @@ COMMANDS = ("command", "to IPython or the shell made comments")
 
 @dataclass(frozen=True)
 class Format:
-    """What a file of formats/ defines: SUFFIX, `write`, and `bring` where the text can come back.
+    """What a file of formats/ defines: SUFFIX, `write`, and `bring` where the text can come back, and
+    `illustrate` where it can hold pictures.
 
     A suffix of "" is that of the language. `bring` gives a session without a name, or a MtchatError for
     a text that is not of this format at all.
@@ -46,6 +48,11 @@ class Format:
     suffix: str
     write: Callable[[Session], str]
     bring: Callable[[str], "Brought"] | None = None
+    illustrate: Callable[[Session, Sequence[Picture]], str] | None = None
+
+    def text(self, session: Session, pictures: Sequence[Picture] = ()) -> str:
+        """The session in this format, with its pictures where the format has room for them."""
+        return self.illustrate(session, pictures) if self.illustrate else self.write(session)
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,8 @@ def names() -> tuple[str, ...]:
 
 def load(name: str) -> Format:
     module = registry.load(FORMATS, name)
-    return Format(name, registry.summary(module), module.SUFFIX, module.write, getattr(module, "bring", None))
+    bring, illustrate = getattr(module, "bring", None), getattr(module, "illustrate", None)
+    return Format(name, registry.summary(module), module.SUFFIX, module.write, bring, illustrate)
 
 
 def reader(suffix: str) -> Callable[[str], Brought]:

@@ -1,11 +1,14 @@
 """A web page to read or print, in one file: each instruction with its code and what the code printed."""
 
+from base64 import b64encode
+from collections.abc import Sequence
 from html import escape
 
 from mtchat.core.language import PYTHON
 from mtchat.core.session import Session
 from mtchat.core.turn import INTERRUPTED
 from mtchat.export.format import Step, steps, visible
+from mtchat.export.pictures import Picture
 
 SUFFIX = ".html"
 
@@ -16,6 +19,7 @@ h2 { font-size: 1rem; color: #666; margin: 2rem 0 0; }
 p { margin: .25rem 0 .5rem; white-space: pre-wrap; overflow-wrap: anywhere; }
 pre { margin: .5rem 0; padding: .75rem; font: .875rem/1.45 monospace; white-space: pre-wrap;
   overflow-wrap: anywhere; background: #f5f5f5; border-left: 3px solid #36c; }
+img { display: block; max-width: 100%; margin: .5rem 0; }
 pre.output { background: none; border-color: #aaa; }
 .note { color: #a40; font-style: italic; }
 @media print { body { margin: 0; max-width: none; } h2, p { break-after: avoid; } }
@@ -23,6 +27,10 @@ pre.output { background: none; border-color: #aaa; }
 
 
 def write(session: Session) -> str:
+    return illustrate(session, ())
+
+
+def illustrate(session: Session, pictures: Sequence[Picture]) -> str:
     title = escape(visible(session.name)) or "A program"
     kind = "code" if session.language == PYTHON else f"code language-{session.language.name}"
     body = [f"<h1>{title}</h1>"]
@@ -30,6 +38,8 @@ def write(session: Session) -> str:
         body += ["<h2>Preamble</h2>", block(kind, session.preamble)]
     for step in steps(session):
         body += section(step, kind)
+    if pictures:
+        body += ["<h2>What it drew</h2>", *map(image, pictures)]
     if session.outcome and session.outcome.error:
         body.append(f'<p class="note">{escape(visible(session.outcome.error))}</p>')
     return page(title, "\n".join(body))
@@ -49,6 +59,12 @@ def section(step: Step, kind: str) -> list[str]:
     if step.output.strip():
         lines.append(block("output", step.output))
     return lines
+
+
+def image(picture: Picture) -> str:
+    """A picture in the page itself."""
+    data = b64encode(picture.data).decode()
+    return f'<img alt="{escape(visible(picture.name))}" src="data:{picture.kind};base64,{data}">'
 
 
 def block(kind: str, text: str) -> str:

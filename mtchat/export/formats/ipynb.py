@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
 
 from mtchat.core.language import PYTHON, Language, named
 from mtchat.core.session import Session
@@ -22,6 +23,7 @@ from mtchat.export.format import (
     worded,
 )
 from mtchat.export.magics import unmagicked
+from mtchat.export.pictures import Picture
 
 SUFFIX = ".ipynb"
 
@@ -37,11 +39,28 @@ METADATA: Json = {
 
 def write(session: Session) -> str:
     """Notebook format 4.5."""
+    return illustrate(session, ())
+
+
+def illustrate(session: Session, pictures: Sequence[Picture]) -> str:
+    """The notebook with the pictures below its last code."""
     cells = [code("preamble", session.preamble, {"preamble": True})] if session.preamble else []
     for step in steps(session):
         cells += section(step)
+    if cells and pictures:
+        cells[-1] = {**cells[-1], "outputs": [*outputs_of(cells[-1]), *map(display, pictures)]}
     notebook = {"cells": cells, "metadata": metadata(session.language), "nbformat": 4, "nbformat_minor": 5}
     return json.dumps(notebook, ensure_ascii=False, indent=1) + "\n"
+
+
+def outputs_of(cell: Json) -> list[object]:
+    found = cell["outputs"]
+    return found if isinstance(found, list) else []
+
+
+def display(picture: Picture) -> Json:
+    data = {picture.kind: b64encode(picture.data).decode(), "text/plain": [visible(picture.name)]}
+    return {"data": data, "metadata": {}, "output_type": "display_data"}
 
 
 def metadata(language: Language) -> Json:

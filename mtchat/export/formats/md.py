@@ -1,20 +1,28 @@
 """A Markdown document to read: each instruction with its code and what the code printed."""
 
 import re
+from collections.abc import Sequence
 
 from mtchat.core.session import Session
 from mtchat.core.turn import INTERRUPTED
 from mtchat.export.format import Step, steps, visible, worded
+from mtchat.export.pictures import Picture
 
 SUFFIX = ".md"
 
 
 def write(session: Session) -> str:
+    return illustrate(session, ())
+
+
+def illustrate(session: Session, pictures: Sequence[Picture]) -> str:
     blocks = [f"# {worded(session.name) or 'A program'}", "Made with mtchat, one section for each turn."]
     if session.preamble.strip():
         blocks += ["## Preamble", fenced(session.language.name, session.preamble)]
     for step in steps(session):
         blocks += section(step, session.language.name)
+    if pictures:
+        blocks += ["## What it drew", *(f"![{worded(each.name)}]({each.link})" for each in pictures)]
     if session.outcome and session.outcome.error:
         blocks += ["## How it ends", fenced("text", session.outcome.error)]
     return "\n\n".join(blocks) + "\n"

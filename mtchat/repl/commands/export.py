@@ -31,7 +31,7 @@ def do(desk: Desk, argument: str) -> None:
     target = Path(rest[0].strip() if rest else f"{desk.session.name}{suffix}")
     if not forced and file.taken(target):
         raise UsageError(f"{target} is there already; /export {kind} {target} --force overwrites it")
-    desk.view.say(f"wrote {shown(file.save(desk.session, kind, target, escaped))}")
+    desk.view.say(f"wrote {shown(file.save(desk.session, kind, target, escaped, desk.place))}")
 
 
 def complete(desk: Desk) -> list[tuple[str, str]]:
