@@ -8,15 +8,21 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 MODEL ?= starter
 KERNELS := mtchat/engine/native
 
-.PHONY: run install test docs lint clean
+# The starters and other GGUF files of Qwen2 models need no PyTorch, which is several GB where it brings CUDA.
+# It is installed where there is a GPU, and for other models.
+TORCH := $(if $(wildcard /dev/nvidiactl /dev/dxg)$(filter-out starter starter-small %.gguf,$(MODEL)),$(VENV)/installed-torch)
+
+.PHONY: run install torch test docs lint clean
 .DEFAULT_GOAL := run
 
 # Ctrl-C is for mtchat: the shell in between must survive it, as make does, which waits for its children.
 run: install
 	@trap : INT; $(BIN)/mtchat --model $(MODEL)
 
-install: $(VENV)/installed
+install: $(VENV)/installed $(TORCH)
 	@$(BIN)/mtchat models get $(MODEL)
+
+torch: $(VENV)/installed-torch
 
 test: $(VENV)/installed-test lint
 	@$(BIN)/mtchat models get starter-small || echo "starter-small is not here: its tests are skipped"
@@ -35,6 +41,10 @@ $(VENV)/installed: pyproject.toml constraints.txt setup.py $(wildcard $(KERNELS)
 	@test -n "$(PYTHON)" || { echo "mtchat needs Python 3.11 or newer: install it, or make run PYTHON=/path/to/python"; exit 1; }
 	$(PYTHON) -m venv $(VENV) || { echo "no venv module: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
 	$(PIP) install --constraint constraints.txt --editable '.[science]'
+	@touch $@
+
+$(VENV)/installed-torch: $(VENV)/installed
+	$(PIP) install --constraint constraints.txt --editable '.[science,torch]'
 	@touch $@
 
 $(VENV)/installed-test: $(VENV)/installed

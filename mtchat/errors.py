@@ -4,6 +4,11 @@ from enum import IntEnum
 
 DEBUG = "MTCHAT_DEBUG"  # in the environment: show where a failure came from
 LONGEST = 400  # characters of another library's words
+TORCH = ("torch", "transformers")
+NO_TORCH = (
+    "it is computed by PyTorch, which is not installed: `make torch` where mtchat was set up, or "
+    "`pip install torch transformers` into its environment; the starters need neither"
+)
 
 
 class ExitCode(IntEnum):
@@ -25,9 +30,9 @@ class MtchatError(Exception):
 
 def reason(error: BaseException) -> str:
     """What another library's error says, in one line; with its kind where that says more than its words."""
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in TORCH:
+        return NO_TORCH
     words = " ".join(" ".join(str(error).split("\n")[:2]).split())
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        words = f"{words} (pip install {error.name})"
     words = words if len(words) <= LONGEST else f"{words[:LONGEST]}…"
     if isinstance(error, OSError | ValueError | RuntimeError | ImportError) and words:
         return words

@@ -55,7 +55,10 @@ def torch() -> Iterator[Finding]:
         try:
             yield Finding(GOOD, name, importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
-            yield Finding(BAD, name, "not installed", "make install")
+            yield Finding(
+                *(POOR, name, "not installed: only GGUF files of Qwen2 models can be used, on the processor"),
+                "make torch",
+            )
 
 
 def kernels() -> Iterator[Finding]:
@@ -91,9 +94,12 @@ def memory() -> Iterator[Finding]:
 
 def gpu() -> Iterator[Finding]:
     try:
-        from mtchat.engine.devices import gpus
+        from mtchat.engine.devices import DRIVERS, gpus
 
-        yield Finding(GOOD, "GPU", ", ".join(gpus()) or "none; models run on the CPU")
+        if importlib.util.find_spec("torch") is None and any(map(Path.exists, DRIVERS)):
+            yield Finding(POOR, "GPU", "there, and not used: PyTorch is not installed", "make torch")
+        else:
+            yield Finding(GOOD, "GPU", ", ".join(gpus()) or "none; models run on the CPU")
     except ImportError as error:
         yield Finding(BAD, "GPU", f"torch cannot be imported: {error}", "make install")
 

@@ -1,5 +1,6 @@
 """The accelerators that torch can use here, and how many of them a model takes."""
 
+import importlib.util
 from pathlib import Path
 
 from mtchat.engine.precision import QUANTISED
@@ -12,7 +13,9 @@ SHARE = 0.85  # of a GPU's memory that weights may take: keys and values want so
 
 
 def gpus() -> tuple[str, ...]:
-    """Their names, in order; none on a machine without one."""
+    """Their names, in order; none on a machine without one, or where torch is not installed."""
+    if importlib.util.find_spec("torch") is None:
+        return ()
     import torch
 
     return tuple(torch.cuda.get_device_name(each) for each in range(torch.cuda.device_count()))
@@ -28,7 +31,7 @@ def chosen(wanted: str, precision: str) -> str:
     if wanted == GPU and precision == QUANTISED:
         raise UsageError("quantised weights are computed on the processor; leave --precision or --device out")
     if wanted == GPU and not gpus():
-        raise UsageError("no GPU is here that torch can use; leave --device out")
+        raise UsageError("no GPU is here that PyTorch can use (`make torch` installs it); leave --device out")
     return wanted
 
 

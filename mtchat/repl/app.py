@@ -3,7 +3,6 @@
 import difflib
 import os
 import re
-import shutil
 import tempfile
 import traceback
 from collections.abc import Callable
@@ -223,25 +222,14 @@ def saved(desk: Desk) -> bool:
     try:
         desk.log.write(desk.session, "save")
     except MtchatError:
-        if not rescued(desk):
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="mtchat-"))
+            desk.log.move_to(folder / desk.log.path.name, desk.session)
+        except (MtchatError, OSError):
             desk.view.error(why)
             return False
         desk.view.error(f"not saved in its place: {why.partition(';')[0]}")
     desk.unsaved = ""
-    return True
-
-
-def rescued(desk: Desk) -> bool:
-    """Whether the session could be saved among the temporary files, where it then goes on."""
-    try:
-        folder = Path(tempfile.mkdtemp(prefix="mtchat-"))
-    except OSError:
-        return False
-    try:
-        desk.log.move_to(folder / desk.log.path.name, desk.session)
-    except MtchatError:
-        shutil.rmtree(folder, ignore_errors=True)
-        return False
     return True
 
 
