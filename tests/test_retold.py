@@ -1,5 +1,6 @@
 """What is said again of a program that grows, and what is not; a turn that does something else is told."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from mtchat.core.outcome import File, Frame, Outcome
 from mtchat.core.program import Chunk, Place, Program
-from mtchat.repl.retold import Retold, difference
+from mtchat.repl.retold import Retold, difference, digest
 from tests.test_running import begun, dispatch, said
 
 
@@ -83,6 +84,26 @@ def test_files_and_warnings_are_told_once_unless_they_change(tmp_path: Path) -> 
     assert (news.files, news.complaints) == ((table,), ("", "said\nnow\n"))
     assert retold.news(program(A), first, tmp_path) == first
     assert retold.news(program(C, B), second, tmp_path) == second
+
+
+@pytest.mark.parametrize(
+    "path", ["../mine", "/dev/zero", "/etc/hostname", "link", "pipe", "sub/mine", "no\0name"]
+)
+def test_a_file_that_a_session_names_outside_its_folder_is_not_read(tmp_path: Path, path: str) -> None:
+    """A session may come from somebody else, and is remembered as it is opened."""
+    folder, mine = tmp_path / "s.files", tmp_path / "mine"
+    folder.mkdir()
+    mine.write_text("mine")
+    (folder / "link").symlink_to(mine)
+    (folder / "sub").symlink_to(tmp_path)
+    os.mkfifo(folder / "pipe")
+    assert digest(folder, File(path, 4)) == ""
+
+
+@pytest.mark.parametrize(("size", "read"), [(3, True), (4, True), (-1, False), (1 << 60, False)])
+def test_a_file_is_read_up_to_its_size_only(tmp_path: Path, size: int, read: bool) -> None:
+    (tmp_path / "a").write_text("long content")
+    assert bool(digest(tmp_path, File("a", size))) == read
 
 
 def test_the_screen_shows_what_is_new_of_a_turn_and_what_changed(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
 
+from mtchat import files
 from mtchat.core.outcome import File, Outcome
 from mtchat.core.program import Program
 
@@ -33,7 +34,7 @@ class Shown:
     def same(self, file: File, place: Path) -> bool:
         """Whether a file that is there now was shown, and holds what it held then."""
         held = self.files.get(file, "")
-        return bool(held) and held == digest(place / file.path, file.size)
+        return bool(held) and held == digest(place, file)
 
 
 @dataclass
@@ -51,8 +52,8 @@ class Retold:
         passed = [chunk for chunk in program.chunks if outcome.passed(chunk.turn)]
         outputs = () if outcome.truncated else outcome.outputs[: len(passed)]
         complaints = frozenset(line for part in outcome.complaints for line in part.split("\n"))
-        files = {file: digest(place / file.path, file.size) for file in outcome.files}
-        self.last = Shown(codes_of(program), outputs, complaints, files)
+        left = {file: digest(place, file) for file in outcome.files}
+        self.last = Shown(codes_of(program), outputs, complaints, left)
 
     def news(self, program: Program, outcome: Outcome, place: Path) -> Outcome:
         """The outcome without the files, and the warnings about earlier turns, that were shown before.
@@ -99,13 +100,17 @@ def codes_of(program: Program) -> Codes:
     return tuple(chunk.code for chunk in program.chunks)
 
 
-def digest(path: Path, size: int) -> str:
-    """What tells a file's content from another's; "" for a large file, or one that cannot be read."""
-    if size > LARGEST:
+def digest(place: Path, file: File) -> str:
+    """What tells a file's content from another's; "" for a large file, or one that cannot be read.
+
+    A session from somebody else may say which: only what lies in the folder is read, up to its size.
+    """
+    if not 0 <= file.size <= LARGEST:
         return ""
     try:
-        return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-    except OSError:
+        with open(files.below(place, file.path), "rb") as source:
+            return hashlib.blake2b(source.read(file.size + 1), digest_size=16).hexdigest()
+    except (OSError, ValueError):
         return ""
 
 
