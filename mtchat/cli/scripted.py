@@ -28,7 +28,7 @@ from mtchat.repl.remedy import in_shell
 from mtchat.repl.turns import fitting
 from mtchat.repl.view import View, cost, shown
 from mtchat.repl.words import brief, unrun
-from mtchat.store import Log, Owned, attach, below, checked, files_of
+from mtchat.store import Log, Owned, attach, below, checked, files_of, glance
 from mtchat.synthesis import (
     Chose,
     Corrected,
@@ -122,6 +122,7 @@ class Player:
             model.candidates,
             self.look if run else None,
             count=lambda prompt: model.count(model.text(prompt)),
+            files=glance(self.session.attached),
         )
 
     def run(self, program: Program) -> Outcome:

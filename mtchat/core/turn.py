@@ -13,7 +13,18 @@ INTERRUPTED = "interrupted"
 EDITED = "edited"
 KEPT = "kept"
 # of Making; turns from before they were there keep their ids
-LATER = ("guidance", "rules", "afresh", "folded", "forgotten", "asked", "goes_on", "corrects", "filled")
+LATER = (
+    "guidance",
+    "rules",
+    "afresh",
+    "folded",
+    "forgotten",
+    "asked",
+    "goes_on",
+    "corrects",
+    "filled",
+    "files",
+)
 STATUSES = (COMPLETE, INTERRUPTED, EDITED, KEPT)
 
 
@@ -29,7 +40,8 @@ class Making:
     not at all. `asked` is what the model was told to do with the code of the turn in `mends`, where that does
     not fail; `goes_on` that it was to go on from where that code ends. `corrects` is the id of the turn that
     this one takes the place of because the user wanted it changed; the instruction then ends with a line that
-    says how. `filled` names the model that wrote what the user left open in code of their own.
+    says how. `filled` names the model that wrote what the user left open in code of their own. `files` is
+    what the model was told of the files that were attached.
     """
 
     model: str = ""
@@ -48,6 +60,7 @@ class Making:
     goes_on: bool = False
     corrects: str = ""
     filled: str = ""
+    files: str = ""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from mtchat.repl.tools import Hear, Model, Tools
 from mtchat.repl.view import Tail, View, shown
 from mtchat.repl.words import number, unrun
 from mtchat.repl.writing import Writing
-from mtchat.store import Log, below, checked, files_of, present
+from mtchat.store import Log, below, checked, files_of, glance, present
 from mtchat.synthesis import (
     Chose,
     Correction,
@@ -261,6 +261,7 @@ class Desk:
             self.trial if freely else None,
             asking(self) if freely else None,
             count=lambda prompt: self.model.count(self.model.text(prompt)),
+            files=glance(present(self.session)),
         )
 
     def warn(self, unlearned: str) -> None:

@@ -1,6 +1,7 @@
 """Sessions on disk: `sessions/<name>.jsonl`, one event a line, append-only, fsynced, locked while open."""
 
 from mtchat.store.attaching import attach, below, checked, detach, present
+from mtchat.store.glance import glance
 from mtchat.store.latest import Latest
 from mtchat.store.listing import (
     SUFFIX,
@@ -35,6 +36,7 @@ __all__ = [
     "find",
     "folder",
     "fresh",
+    "glance",
     "load",
     "path_of",
     "paths",

@@ -31,6 +31,7 @@ def spread(maker: "Synthesizer", session: Session, sampling: Sampling, count: in
         error=complaint(base.outcome),
         guidance=guidance_for(last.instruction, maker.policy.guidance),
         rules=maker.policy.rules,
+        files=maker.files,
     )
     turns = bettering.drawn(count, replace(last, status=COMPLETE, meant="", making=making))
     candidates = bettering.candidates(turns, base, told(last.instruction), bettering.made_up())

@@ -67,7 +67,8 @@ class Synthesizer:
     `run` is None when nothing is to be run; `card` and `family_name` go into the record of each turn. What
     the `policy` asks for beyond that is done where there is a way: `candidates` writes several replies
     together, `look` runs a program as `run` does, but quietly, and tells its variables too, and `asking` asks
-    the user. Where `count` tells the tokens of a prompt, a context too long for the model is made to fit.
+    the user. `files` is what the model is told of the files that runs get. Where
+    `count` tells the tokens of a prompt, a context too long for the model is made to fit.
     """
 
     family: Family
@@ -81,6 +82,7 @@ class Synthesizer:
     look: Run | None = None
     asking: Asking | None = None
     count: Count | None = None
+    files: str = ""
 
     def prompt(self, session: Session, instruction: str) -> Prompt:
         """The context that the next turn would have if it fits."""
@@ -90,9 +92,10 @@ class Synthesizer:
         """The context that the next turn has, made to fit the model as far as it can be."""
         guidance = guidance_for(instruction, self.policy.guidance)
         error, preamble = complaint(session.outcome), session.preamble
+        asked = beside(self.files, instruction)
 
         def render(path: tuple[Turn, ...]) -> Prompt:
-            return self.family.render(path, instruction, preamble, error, guidance)
+            return self.family.render(path, asked, preamble, error, guidance)
 
         return fit(render, session.path, remembered(session, session.path), self.room(sampling))
 
@@ -294,6 +297,7 @@ class Synthesizer:
             guidance=guidance if mends or corrects else guidance_for(instruction, guidance),
             rules=rules,
             asked=asked,
+            files="" if mends or corrects or asked or start is not None else self.files,
             goes_on=start is not None,
             corrects=corrects,
         )
@@ -383,7 +387,8 @@ class Synthesizer:
             else:
                 error, guidance = turn.making.error, turn.making.guidance
                 path = told(base.path, memory)
-                prompt = self.family.render(path, turn.instruction, base.preamble, error, guidance)
+                asked = beside(turn.making.files, turn.instruction)
+                prompt = self.family.render(path, asked, base.preamble, error, guidance)
             written = self.write(prompt, turn.making.sampling, start)
             if written.usage.finish == "interrupted":
                 raise KeyboardInterrupt
@@ -401,3 +406,8 @@ class Synthesizer:
     def begins(self, text: str, turn: Turn, base: Session) -> bool:
         """Whether a completion begins with what gives the chunk of a turn."""
         return any(self.again(text[:end], base, turn) == turn.chunk for end in range(len(text), 0, -1))
+
+
+def beside(files: str, instruction: str) -> str:
+    """An instruction after what is said of the files that its code finds."""
+    return f"{files}\n\n{instruction}" if files else instruction
