@@ -13,7 +13,7 @@ from mtchat.prompting.families import codegen, instruct
 from mtchat.store.events import History, apply, changes, json_like
 from mtchat.synthesis import Corrected, Correcting, Event, refine
 from mtchat.synthesis.correction.recognition import recognise
-from mtchat.synthesis.correction.renaming import Rename, in_all
+from mtchat.synthesis.correction.renaming import Rename, in_all, renamable
 from mtchat.synthesis.correction.splicing import spliced
 from tests import corrections
 from tests.corrections import Case
@@ -85,6 +85,25 @@ RENAMED = [
     ("total = 1\nprint(f\"{'total'}{total}\")", "sums = 1\nprint(f\"{'total'}{sums}\")"),
     ("subtotal = 2\ntotal = subtotal", "subtotal = 2\nsums = subtotal"),
     ("print(dict(total=1))\ntotal = 2", "print(dict(total=1))\nsums = 2"),
+    (
+        "class A:\n    total = 1\nprint(getattr(A, 'total'), 'total', hasattr(A, \"total\"))",
+        "class A:\n    sums = 1\nprint(getattr(A, 'sums'), 'total', hasattr(A, \"sums\"))",
+    ),
+    ("total = 1\nprint(getattr(x, 'total'))", "sums = 1\nprint(getattr(x, 'total'))"),
+    (
+        "class A:\n    __slots__ = ('total', 'total_2')\n    def f(self):\n        self.total = 'total'",
+        "class A:\n    __slots__ = ('sums', 'total_2')\n    def f(self):\n        self.sums = 'total'",
+    ),
+    (
+        "total = 1\nprint('%(total)s of total %(total)05d' % locals())",
+        "sums = 1\nprint('%(sums)s of total %(sums)05d' % locals())",
+    ),
+    (
+        "total = 1\nprint('{total:>5} total {{total}}'.format(**locals()), '{total}'.format(total=3))",
+        "sums = 1\nprint('{sums:>5} total {{total}}'.format(**locals()), '{total}'.format(total=3))",
+    ),
+    ("total = 1\nprint(globals()['total'])", "sums = 1\nprint(globals()['sums'])"),
+    ("total = 1\nprint('{total}'.format_map(vars()))", "sums = 1\nprint('{sums}'.format_map(vars()))"),
 ]
 
 
@@ -108,6 +127,12 @@ def test_a_name_that_an_import_gives_is_left_to_the_model() -> None:
     found = recognise(session.path, "rename sqrt to root")
     assert found is not None
     assert found.rename is None
+
+
+def test_a_name_in_code_that_is_evaluated_is_left_to_the_model() -> None:
+    session = talk(("set it", "total = 1"), ("print it", "print(eval('total + 1'))"))
+    assert not renamable(Rename("total", "sums"), session.path)
+    assert renamable(Rename("total", "sums"), session.path[:1])
 
 
 def test_a_rename_reaches_every_turn_and_keeps_the_old_branch() -> None:

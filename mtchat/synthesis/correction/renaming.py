@@ -12,6 +12,7 @@ from mtchat.core.names import tree
 from mtchat.core.turn import Turn
 from mtchat.errors import MtchatError
 from mtchat.synthesis.correction.known import Known, known
+from mtchat.synthesis.correction.spelled import evaluated, respelled
 from mtchat.synthesis.rules import renamed
 
 FORMATTED = re.compile(
@@ -38,6 +39,8 @@ def renamable(rename: Rename, path: Sequence[Turn]) -> bool:
     turns = known(path)
     nodes = [node for each in turns for node in each.nodes]
     if not all(tree(each.turn.chunk) for each in turns) or imported(rename.old, nodes):
+        return False
+    if any(evaluated(each.turn.chunk, rename.old) for each in turns):
         return False
     owned = attribute(rename.old, nodes)
     if owned and any(hasattr(kind, rename.old) for kind in BUILT_IN):
@@ -125,6 +128,7 @@ def in_all(rename: Rename, path: Sequence[Turn]) -> tuple[str, ...]:
 
 
 def in_code(code: str, rename: Rename, owned: bool, named: bool) -> str:
+    code = respelled(code, rename.old, rename.new, owned)
     module = tree(code)
     if module is None or rename.old not in code:
         return code
