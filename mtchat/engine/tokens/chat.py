@@ -74,7 +74,10 @@ class Chat:
                     return form, *self.opened(form, text)
             except RefusalError as error:
                 why = str(error)
-        raise ModelError(f"cannot use the chat template of {self.name}: {why}; --family codegen needs none")
+        raise ModelError(
+            f"cannot use the chat template of {self.name}: {why}; use another model, or a copy of it "
+            "with another template"
+        )
 
     def opened(self, form: Form, text: str) -> tuple[str, str]:
         """What stands before a reply in the record of a conversation, beyond what the template opens it with.

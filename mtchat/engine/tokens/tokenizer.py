@@ -112,7 +112,8 @@ class Tokenizer:
         longest = sorted(marks, key=len, reverse=True)
         self.pattern = re.compile("|".join(map(re.escape, longest)) or r"(?!)")
         # those that are there stay as they are, but can be split from now on where they are text
-        self.backend.add_special_tokens([AddedToken(each, special=True) for each in longest])
+        told = [each for each in longest if not self.added[self.ids_of[each]].special]
+        self.backend.add_special_tokens([AddedToken(each, special=True) for each in told])
 
     def within(self, rows: int) -> None:
         """Fit it to a model with so many rows: added tokens that have none are never read out of text."""
