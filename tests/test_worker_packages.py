@@ -68,7 +68,8 @@ def test_a_package_keeps_its_state_between_turns(worker: Worker, package: str, c
 
 CHANCE = {
     "random": "import random\nprint(random.random(), random.Random().random())",
-    "random through another": "import tempfile\nprint(tempfile.mktemp())",
+    "generators of one's own": "import random, tempfile\nclass Dice(random.Random): ...\n"
+    "tempfile.mktemp()\nprint(Dice().random(), random.Random().random())",
     "numpy": "import numpy as np\nprint(np.random.rand(2), np.random.default_rng().random(2))",
     "a numpy generator": "from numpy.random import RandomState, default_rng\n"
     "print(RandomState().rand(), default_rng().random() == default_rng().random())",
@@ -92,6 +93,16 @@ def test_chance_repeats_itself_when_a_turn_runs_again_and_in_a_run_from_nothing(
     assert (shown.error, met.resumed) == ("", 0)
     assert "keeps a thread running" in met.note
     assert shown.stdout == met.outputs[0] == true.stdout
+
+
+def test_names_of_temporary_files_use_up_nothing_that_a_program_draws(worker: Worker) -> None:
+    codes = ("import random, tempfile", "a = tempfile.mkdtemp()", "b = tempfile.mkdtemp()")
+    draw = "print(random.Random().random(), random.random(), a != b)"
+    for turns in range(1, 4):
+        worker.run(program(*codes[:turns]), LIMITS)
+    met = worker.run(program(*codes, draw), LIMITS)
+    assert met.resumed == 3
+    assert met.stdout == sandbox.run(program(*codes, draw), LIMITS).stdout
 
 
 def test_it_is_as_if_the_program_began_with_a_seed_and_one_of_its_own_counts() -> None:

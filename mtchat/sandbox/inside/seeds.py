@@ -52,10 +52,18 @@ def seed_polars(polars: ModuleType) -> None:
     polars.set_random_seed(SEED)
 
 
+def leave_names(tempfile: ModuleType) -> None:
+    """Names of temporary files are new in each process, so they must not use up what programs draw."""
+    random = sys.modules["random"]
+    system = random.SystemRandom()
+    vars(tempfile).update(_Random=lambda: random.Random(system.getrandbits(DRAWN_BITS)))
+
+
 SEEDERS = {
     "random": seed_random,
     "numpy.random": seed_numpy,
     "numpy.random.bit_generator": seed_entropy,
+    "tempfile": leave_names,
     "torch": seed_torch,
     "polars": seed_polars,
 }
