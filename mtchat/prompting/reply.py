@@ -30,9 +30,9 @@ THOUGHTS = 8
 THOUGHT = re.compile(rf"^[ \t]*<({THINKS})>", re.MULTILINE)
 ANSWERS = r"(?:answer|output|response|solution|code)"
 MARK = (  # that a chat template puts around turns
-    r"<\|(?:im_start|start_header_id)\|>\w*|<\|[\w-]{2,40}\|>|<｜[^｜\n]{2,40}｜>|\[/?INST\]|</?s>|<</?SYS>>|<(?:start|end)_of_turn>"
+    r"<\|(?:im_start|start_header_id|channel)\|>\w*|<\|[\w-]{2,40}\|>|<｜[^｜\n]{2,40}｜>|\[/?INST\]|</?s>|<</?SYS>>|<(?:start|end)_of_turn>"
 )
-TAGS = rf"(?P<thought></{THINKS}>)|(?P<mark>{MARK}|^[ \t]*(?:</ANY>|<{THINKS}>))|(?P<opens>^[ \t]*<ANY>)"
+TAGS = rf"(?P<thought></{THINKS}>)|(?P<mark>{MARK}|</ANY>|^[ \t]*<{THINKS}>)|(?P<opens>^[ \t]*<ANY>)"
 TAG = re.compile(TAGS.replace("ANY", r"[A-Za-z][\w.-]*"))
 TAG_ELSEWHERE = re.compile(TAGS.replace("ANY", ANSWERS))
 PROMPT = re.compile(r"[ \t]*(?:(?:>>>|\.\.\.)(?:[ \t]|$))+")
@@ -109,7 +109,7 @@ def reading(text: str, language: Language, strings: bool = True) -> Reading:
                 continue
             if words and not head.strip():
                 now.begin(foreign=not opens(words, language))
-            elif is_code(head, language) and fence is None:
+            elif fence is None and acting(head, language):
                 now.begin()
                 now.found, now.code = True, [line]
             else:
@@ -157,6 +157,13 @@ def past_marks(
         elif now.found or now.label or is_code(bare[: mark.start()], language):
             return bare, len(bare) if mark["opens"] else mark.start()
         bare = bare[mark.end() :]
+
+
+def acting(line: str, language: Language) -> bool:
+    """Whether a line below a name and a fence is code, and not what a run of that name shows."""
+    if not is_code(line, language):
+        return False
+    return not language.runs or tree(line.strip()) is None or not signs.inert(line)
 
 
 def labels(code: Sequence[str], language: Language) -> bool:
