@@ -33,6 +33,8 @@ def reason(error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in TORCH:
         return NO_TORCH
     words = " ".join(" ".join(str(error).split("\n")[:2]).split())
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        words = f"{words} (pip install {error.name})"
     words = words if len(words) <= LONGEST else f"{words[:LONGEST]}…"
     if isinstance(error, OSError | ValueError | RuntimeError | ImportError) and words:
         return words

@@ -152,6 +152,15 @@ def test_a_run_that_the_user_stops_ends_the_script(tmp_path: Path) -> None:
     assert len(load(tmp_path / "played.jsonl").path) == 1
 
 
+def test_a_turn_of_a_script_that_does_something_else_when_it_runs_again_is_told(tmp_path: Path) -> None:
+    def run(program: Program, limits: Limits, place: Path | None, given: Given) -> Outcome:
+        count = len(program.chunks)
+        return Outcome("fake", outputs=(f"{count} so far\n", *["\n"] * (count - 1)))
+
+    _, said = played(tmp_path, ["set", "show"], box=Sandbox(run, nothing, lambda: ""))
+    assert said.count("turn 1 ran again and printed something else: 1 so far became 2 so far\n") == 1
+
+
 @pytest.mark.parametrize("wish", ["run", "fix"])
 def test_where_nothing_can_be_run_a_script_that_needs_it_is_refused(tmp_path: Path, wish: str) -> None:
     box = Sandbox(lambda program, limits, place, given: Outcome(), nothing, lambda: "no sandbox; install one")
@@ -282,6 +291,32 @@ def test_a_limit_and_missing_input_say_what_to_add_to_the_command_line(tmp_path:
 
 
 ECHO = "import sys\nprint(sys.argv[1:])\nprint(sys.stdin.read().upper())"
+
+
+@needs_sandbox
+@pytest.mark.parametrize("files", ["x.files", "out"])
+@pytest.mark.parametrize("kind", ["a link to a folder", "a file of yours"])
+def test_what_a_program_leaves_takes_no_file_of_the_users(tmp_path: Path, files: str, kind: str) -> None:
+    (tmp_path / "x.py").write_text("open('.profile', 'w').write('theirs')")
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".profile").write_text("mine")
+    (tmp_path / files).symlink_to(home) if kind == "a link to a folder" else home.rename(tmp_path / files)
+    more = ("--files", files) if files == "out" else ()
+    ended = mtchat(tmp_path, "run", *more, "x.py")
+    assert ended.returncode == 0
+    assert (tmp_path / files / ".profile").read_text() == "mine"
+    assert f"left behind: {'all files' if 'link' in kind else repr('.profile')}: " in ended.stderr
+    assert "move it away" in ended.stderr
+
+
+@needs_sandbox
+def test_a_forged_error_is_one_short_line(tmp_path: Path) -> None:
+    """The headline comes from the program's own process, which may put anything in its place."""
+    (tmp_path / "x.py").write_text("raise type('E' * 200_000, (Exception,), {})('m' * 200_000)")
+    ended = mtchat(tmp_path, "run", "x.py")
+    assert ended.returncode == 1
+    assert max(map(len, ended.stderr.splitlines())) < 600
 
 
 @needs_sandbox

@@ -14,8 +14,8 @@ from mtchat.core.program import Program
 from mtchat.core.prompt import ModelCard, Piece, Prompt
 from mtchat.core.settings import Limits, Sampling, Settings
 from mtchat.core.turn import Turn
-from mtchat.errors import MtchatError
-from mtchat.repl import slash
+from mtchat.errors import ModelError, MtchatError
+from mtchat.repl import slash, toolbar
 from mtchat.repl.app import dispatch, leave
 from mtchat.repl.desk import Desk, Hear, Leave, Tools
 from mtchat.repl.view import View, broken, clipped
@@ -362,11 +362,54 @@ def test_what_a_model_tells_is_said_once_and_its_licence_where_it_is_asked_for(t
     assert said(desk).count("for research only") == 2
 
 
+class Unloadable(Fake):
+    """A model that cannot be loaded."""
+
+    name = "broken"
+
+    def stage(self) -> str:
+        return "not loaded"
+
+    def ready(self, seconds: float) -> bool:
+        raise ModelError("cannot load broken: IndexError: list index out of range")
+
+
+def test_a_model_that_cannot_be_loaded_leaves_the_conversation_to_the_one_before(tmp_path: Path) -> None:
+    desk = desk_in(tmp_path)
+    dispatch(desk, "define x")
+    old = desk.model
+    desk.tools = replace(desk.tools, load=lambda name: Unloadable(), earlier=lambda: old)
+    dispatch(desk, "/model broken")
+    dispatch(desk, "print x")
+    assert desk.model is old
+    assert [turn.chunk for turn in desk.session.path] == ["x = 1", "print(x)"]
+    assert "cannot load broken: IndexError" in said(desk)
+    assert "fake goes on; /model NAME takes another" in said(desk)
+
+
+def test_a_first_model_that_cannot_be_loaded_is_an_error_and_not_the_end(tmp_path: Path) -> None:
+    desk = desk_in(tmp_path, Unloadable())
+    with pytest.raises(ModelError, match="/model NAME goes on with another"):
+        dispatch(desk, "define x")
+    desk.tools = replace(desk.tools, load=lambda name: Fake())
+    dispatch(desk, "/model fake")
+    dispatch(desk, "define x")
+    assert len(desk.session.path) == 1
+
+
 def unsaved(folder: Path) -> Desk:
     desk = desk_in(folder)
     broken_log(desk)
     dispatch(desk, "define x")
     return desk
+
+
+def test_the_toolbar_says_that_turns_are_not_saved_as_long_as_that_is_so(tmp_path: Path) -> None:
+    desk = unsaved(tmp_path)
+    assert ("class:warning", "NOT SAVED") in toolbar.text(desk, 120)
+    (tmp_path / "a-file").unlink()
+    dispatch(desk, "print x")
+    assert ("class:warning", "NOT SAVED") not in toolbar.text(desk, 120)
 
 
 def test_save_claims_nothing_that_is_not_on_the_disk(tmp_path: Path) -> None:

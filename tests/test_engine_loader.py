@@ -1,5 +1,7 @@
 """Loading: GGUF files are converted once and exactly, folders load as they are, failures say what to do."""
 
+import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -288,3 +290,80 @@ load({str(STARTER_SMALL)!r}, "starter-small", cache=Path({str(cache)!r}), report
     started = time.perf_counter()
     run(code)
     assert time.perf_counter() - started < 15  # 3 s on a machine that does nothing else
+
+
+QUANTISED = ["gptq", "awq", "bitsandbytes", "fp8", "compressed-tensors", "mxfp4", "hqq", "torchao"]
+BITS = {"bits": 4, "group_size": 32, "load_in_4bit": True}
+ODD_CONFIGS: list[dict[str, object]] = [
+    *({"quantization_config": {"quant_method": method} | BITS} for method in QUANTISED),
+    {"_attn_implementation": "flash_attention_2"},
+    {"hidden_act": "nothing"},
+    {"pad_token_id": 32000},
+    {"rope_parameters": {"rope_type": "nothing"}},
+    {"num_attention_heads": "x"},
+    {"model_type": "nothing"},
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("folders") / "tiny"
+    tokenizer = tiny_tokenizer()
+    random_model("qwen2", len(tokenizer)).save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+@pytest.mark.parametrize("odd", ODD_CONFIGS, ids=str)
+def test_whatever_transformers_raises_at_a_folder_is_one_line(
+    odd: dict[str, object], folder: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(folder, tmp_path / "it")
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | odd))
+    with pytest.raises(ModelError, match=r"cannot load the model in .*: \S") as told:
+        loader.load(copy, "it", precision="float32", cache=tmp_path / "cache", report=silent)
+    assert "\n" not in str(told.value)
+    if quantised := odd.get("quantization_config"):
+        assert str(quantised["quant_method"]) in str(told.value).lower()
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("tokenizer.json", "version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+        ("tokenizer.json", "{}", "cannot load the model in"),
+        ("tokenizer.json", None, "no tokenizer in"),
+        ("tokenizer_config.json", "[]", "cannot load the model in"),
+        ("chat_template.jinja", "{% for %}", "cannot read the chat template of it: line 1"),
+        ("chat_template.jinja", "{{ raise_exception('none') }}", "cannot use the chat template of it: none"),
+    ],
+)
+def test_a_tokenizer_or_template_that_is_not_right_is_one_line(
+    file: str, content: str | None, said: str, folder: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(folder, tmp_path / "it")
+    if content is None:
+        (copy / file).unlink()
+    else:
+        (copy / file).write_text(content)
+    with pytest.raises(ModelError, match=said) as told:
+        loader.load(copy, "it", precision="float32", cache=tmp_path / "cache", report=silent)
+    assert "\n" not in str(told.value)
+
+
+def test_a_default_model_is_loaded_without_transformers_and_torch(tmp_path: Path) -> None:
+    file = tmp_path / "tiny.gguf"
+    write_gguf(file, hidden_size=256, intermediate_size=512, max_position_embeddings=700)
+    code = f"""
+import sys
+from pathlib import Path
+from mtchat.core.prompt import Message, Prompt
+from mtchat.core.settings import Sampling
+from mtchat.engine.loader import load
+engine = load(Path({str(file)!r}), "tiny", precision="auto", cache=Path({str(tmp_path)!r}), report=print)
+list(engine.complete(Prompt(messages=(Message("user", "x"),)), Sampling(max_tokens=2)))
+print([name for name in ("torch", "transformers") if name in sys.modules])
+"""
+    assert run(code).endswith("\n[]\n")
+    assert run(code).endswith("\n[]\n")

@@ -5,22 +5,25 @@ import os
 import signal
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from mtchat.core.given import Attached
+from mtchat.core.given import NOTHING, Attached, Given
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Chunk, Program
 from mtchat.core.settings import Limits
 from mtchat.errors import SandboxError
 from mtchat.sandbox.collect import Harvest, deliver, harvest
 from mtchat.sandbox.outbox import LIST, TIMES
+from mtchat.sandbox.sandbox import run_in
+from mtchat.sandbox.warm.worker import Worker
 from tests.battery.tiers import BACKENDS, tier
 
 MIB = 1 << 20
+WAYS = ("T1", "T2", "warm")
 
 
 @contextmanager
@@ -224,30 +227,55 @@ def test_what_has_become_a_pipe_or_a_device_is_not_given(tmp_path: Path) -> None
                 deliver((Attached("a", path),), descriptor)
 
 
-def ran(name: str, code: str, limits: Limits, collect: Path) -> Outcome:
-    there = tier(name)
+def ran(name: str, code: str, limits: Limits, collect: Path, given: Given = NOTHING) -> Outcome:
+    there = tier("T1" if name == "warm" else name)
     if there.choice is None:
         pytest.skip(f"{name} does not work here: {there.reason}")
-    return there.run(Program((Chunk(1, code),)), limits, collect)
+    program = Program((Chunk(1, code),))
+    if name != "warm":
+        return run_in(there.choice, program, limits, collect, given=given)
+    with Worker(there.choice) as worker:
+        return worker.run(program, limits, collect=collect, given=given)
 
 
-@pytest.mark.sandbox
-@pytest.mark.parametrize("name", BACKENDS)
-def test_ctrl_c_stops_the_copying_of_what_a_run_left(name: str, tmp_path: Path) -> None:
-    code = "for n in range(16):\n    open(f'{n:02}', 'wb').truncate(64 << 20)"
+def interrupted_once(happened: Callable[[], object]) -> threading.Thread:
+    """A thread that presses Ctrl-C when something has happened."""
 
     def interrupt() -> None:
-        while not list(tmp_path.glob("out/*")):
+        while not happened():
             threading.Event().wait(0.01)
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
     thread.start()
+    return thread
+
+
+@pytest.mark.sandbox
+@pytest.mark.parametrize("name", WAYS)
+def test_ctrl_c_stops_the_copying_of_what_a_run_left(name: str, tmp_path: Path) -> None:
+    code = "for n in range(16):\n    open(f'{n:02}', 'wb').truncate(64 << 20)"
+    thread = interrupted_once(lambda: list(tmp_path.glob("out/*")))
     outcome = ran(name, code, Limits(disk_mib=1024), tmp_path / "out")
     thread.join()
     assert (outcome.limit, outcome.exit_code) == ("interrupted", 0)
     assert len(outcome.files) < 16
     assert "stopped" in outcome.skipped[-1]
+
+
+@pytest.mark.sandbox
+@pytest.mark.parametrize("name", WAYS)
+def test_ctrl_c_stops_the_copying_of_attached_files(name: str, tmp_path: Path) -> None:
+    """A file of a tebibyte that takes no disk; the program would print."""
+    mine = tmp_path / "mine"
+    with open(mine, "wb") as file:
+        file.truncate(1 << 40)
+    read = Path(f"/proc/{os.getpid()}/io")
+    began = int(read.read_text().split()[1])
+    thread = interrupted_once(lambda: int(read.read_text().split()[1]) > began + 20 * MIB)
+    outcome = ran(name, "print(1)", Limits(), tmp_path / "out", Given(files=(Attached("a", mine),)))
+    thread.join()
+    assert (outcome.limit, outcome.stdout) == ("interrupted", "")
 
 
 @pytest.mark.sandbox

@@ -20,6 +20,11 @@ def play(*codes: str, given: Given | None = None, limits: Limits = LIMITS) -> Ou
     return sandbox.run(Program(chunks), limits, given=given or Given())
 
 
+def library(code: str) -> str:
+    """A program that meets what a library raises."""
+    return f"exec({code!r}, {{'__name__': 'library'}})"
+
+
 HERE = Path(remedy.__file__).parents[1]
 PARSER = "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('n', type=int)\n"
 WRAPPED = """\
@@ -63,15 +68,23 @@ KEPT = [
     ("import subprocess\nsubprocess.run('no-such x', shell=True, check=True)", world.COMMAND, "no-such"),
     (ASKS.replace("MORE", ""), world.NETWORK, ""),
     (ASKS.replace("MORE", ", capture_output=True"), world.NETWORK, ""),
-    ("raise Exception('set it by the API_TOKEN environment variable')", world.ENVIRONMENT, "API_TOKEN"),
-    ("raise RuntimeError('No CUDA GPUs are available')", world.GPU, ""),
-    ("raise Exception('Gtk: cannot open display: ')", world.DISPLAY, ""),
+    (
+        library("raise Exception('set it by the API_TOKEN environment variable')"),
+        world.ENVIRONMENT,
+        "API_TOKEN",
+    ),
+    (library("raise RuntimeError('No CUDA GPUs are available')"), world.GPU, ""),
+    (library("raise Exception('Gtk: cannot open display: ')"), world.DISPLAY, ""),
     ("import warnings\nwarnings.simplefilter('ignore')\nbreakpoint()", world.INPUT, ""),
     ("open('/home/me/out.txt', 'w')", world.OUTSIDE, "/home/me/out.txt"),
     ("open('/out.txt', 'w')", world.OUTSIDE, "/out.txt"),
     ("try:\n    open('a.csv')\nexcept OSError:\n    raise SystemExit('no a.csv')", world.FILE, "a.csv"),
     ("import sys\nprint('a.png: No such file or directory', file=sys.stderr)\nNone.shape", world.FILE, ""),
-    ("raise FileNotFoundError('not in the cache; check your internet connection')", world.NETWORK, ""),
+    (
+        library("raise FileNotFoundError('not in the cache; check your internet connection')"),
+        world.NETWORK,
+        "",
+    ),
     ("for n in range(12):\n    open(f'/tmp/{n}', 'wb', 0).write(bytes(7 << 20))", world.SCRATCH, ""),
     ("import no_such_package", world.PACKAGE, "no_such_package"),
     ("from no_such_package.part import x", world.PACKAGE, "no_such_package"),
@@ -82,7 +95,7 @@ KEPT = [
     ),
     ("import os\nkey = os.environ['API_KEY']", world.ENVIRONMENT, "API_KEY"),
     ("import os\nos.environ['DISPLAY']", world.DISPLAY, "DISPLAY"),
-    ("raise RuntimeError('could not connect to display :0')", world.DISPLAY, ""),
+    (library("raise RuntimeError('could not connect to display :0')"), world.DISPLAY, ""),
     ("import os\nos.get_terminal_size()", world.TERMINAL, ""),
     ("import termios\ntermios.tcgetattr(0)", world.TERMINAL, ""),
     ("import curses\ncurses.wrapper(print)", world.TERMINAL, ""),
@@ -120,6 +133,8 @@ OWN = [
     "import pickle, io\npickle.load(io.BytesIO())",
     "raise EOFError('the archive is cut short')",
     "import sys\nsys.exit(3)",
+    "raise ValueError('failed to allocate the budget: out of memory, no display, connection refused')",
+    "def check():\n    raise ValueError('the $DISPLAY environment variable')\ncheck()",
     f"{SWALLOWED}table()\n1 / 0",
     "try:\n    open('data.csv')\nexcept OSError:\n    undefined",
     "int('x')",
@@ -135,16 +150,16 @@ def test_the_faults_of_code_are_not_put_down_to_the_sandbox(code: str) -> None:
 
 
 MET = [
-    ("raise RuntimeError('DefaultCPUAllocator: can\\'t allocate memory: you tried')", "memory"),
+    (library("raise RuntimeError('DefaultCPUAllocator: can\\'t allocate memory: you tried')"), "memory"),
     ("class OutOfMemoryException(Exception): pass\nraise OutOfMemoryException('x')", "memory"),
-    ("raise OSError(12, 'Cannot allocate memory')", "memory"),
+    (library("raise OSError(12, 'Cannot allocate memory')"), "memory"),
     ("import os, sys\nprint('memory allocation of 8 bytes failed', file=sys.stderr)\nos.abort()", "memory"),
     ("x = bytearray(245 << 20)\nimport os, time\ntime.sleep(0.2)\nos.abort()", "memory"),
-    ("raise OSError(28, 'No space left on device')", "disk"),
+    (library("raise OSError(28, 'No space left on device')"), "disk"),
     ("for n in range(9):\n    open(f'{n}', 'wb', 0).write(bytes(2**20))\nraise OSError('7 written')", "disk"),
     ("import threading, time\nwait = threading.Event()\nfor _ in range(90):\n"
      "    threading.Thread(target=wait.wait, daemon=True).start()", "processes"),
-    ("raise Exception('Os { code: 11, kind: WouldBlock, message: \"x\" }')", "processes"),
+    (library("raise Exception('Os { code: 11, kind: WouldBlock, message: \"x\" }')"), "processes"),
     ("import os, sys\nprint('libgomp: Thread creation failed: x', file=sys.stderr, flush=True)\nos._exit(1)",
      "processes"),
 ]  # fmt: skip

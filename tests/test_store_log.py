@@ -22,6 +22,7 @@ from mtchat.core.settings import Sampling
 from mtchat.core.turn import INTERRUPTED, Making, Turn
 from mtchat.errors import MtchatError, UsageError
 from mtchat.store import Log, load, read
+from mtchat.store.reading import Outline, outline
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 MAKING = Making("starter", "ab12", "float32", "instruct", Sampling(seed=3))
@@ -518,3 +519,42 @@ def odd(kind, path):
     else:
         with path.open("wb") as file:
             file.truncate(3 * 2**30)
+
+
+def test_a_list_says_of_every_step_of_a_session_what_the_session_is(path):
+    with Log.open(path) as log:
+        for session, why in story():
+            log.write(session, why)
+            turns = session.path
+            assert outline(path) == Outline(len(turns), turns[0].shown if turns else "")
+            assert outline(path).turns == len(load(path).path)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *('{"event":"turn","id":"a","parent":"b","instruction":"x"}', '{"event":"head","to":"gone"}', "{"),
+        *(
+            '{"event":"turn","id":1}',
+            '{"event":"turn","id":"a","instruction":"x","typed":3}',
+            '{"event":"head"}',
+        ),
+    ],
+)
+def test_a_list_says_which_line_of_a_session_is_damaged(line, path):
+    record(path)
+    path.write_text(path.read_text("utf-8", "surrogatepass") + line + "\n{}", "utf-8", "surrogatepass")
+    with pytest.raises(MtchatError, match=r"line [0-9]+ is damaged"):
+        outline(path)
+
+
+def test_turns_that_name_each_other_are_listed_once(path):
+    turns = [
+        '{"event":"turn","id":"a","instruction":"x"}',
+        '{"event":"turn","id":"b","parent":"a","instruction":"y"}',
+    ]
+    again = '{"event":"turn","id":"a","parent":"b","instruction":"z"}'
+    path.write_text(
+        "\n".join(['{"event":"session","version":1}', *turns, again, '{"event":"head","to":"b"}', ""])
+    )
+    assert outline(path) == Outline(2, "x")

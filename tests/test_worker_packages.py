@@ -66,6 +66,34 @@ def test_a_package_keeps_its_state_between_turns(worker: Worker, package: str, c
     assert met.outputs[1].strip()
 
 
+TABLE = "city,sales\\nRome,3.5\\nOslo,4.5\\nRome,7.0\\n"
+SESSION = (
+    f"open('sales.csv', 'w').write('{TABLE}')\nimport pandas as pd\ntable = pd.read_csv('sales.csv')",
+    "import numpy as np\ntable['noise'] = np.random.normal(size=len(table))\nprint(table.noise.tolist())",
+    "import matplotlib.pyplot as plt\ntable.plot(y='sales')\nplt.show()",
+    "table.to_parquet('out.parquet')\nback = pd.read_parquet('out.parquet')\nprint(len(back))",
+    "print(table.groupby('city').sales.sum().to_dict(), table.sample(1).city.tolist())",
+    "print(table.noise.tolist())",
+)
+CHANGED = (*SESSION[:4], "print(table.groupby('city').sales.mean().to_dict())", SESSION[5])
+
+
+def test_a_conversation_on_a_table_runs_each_turn_once_and_equals_a_run_from_nothing(worker: Worker) -> None:
+    for package in ("pandas", "pyarrow", "matplotlib"):
+        pytest.importorskip(package)
+    for turns in range(1, len(SESSION) + 1):
+        met = worker.run(program(*SESSION[:turns]), LIMITS)
+        assert (met.resumed, met.note, met.error, met.stderr) == (turns - 1, "", "", "")
+    assert met.outputs[5] == met.outputs[1]
+    changed = worker.run(program(*CHANGED), LIMITS)
+    assert (changed.resumed, changed.outputs[5]) == (4, met.outputs[1])
+    undone = worker.run(program(*SESSION[:5]), LIMITS)
+    assert undone.resumed == 5
+    true = sandbox.run(program(*CHANGED), LIMITS)
+    assert (true.outputs, true.files) == (changed.outputs, changed.files)
+    assert [file.path for file in true.files] == ["figure-1.png", "out.parquet", "sales.csv"]
+
+
 CHANCE = {
     "random": "import random\nprint(random.random(), random.Random().random())",
     "generators of one's own": "import random, tempfile\nclass Dice(random.Random): ...\n"

@@ -25,6 +25,7 @@ from mtchat.repl.correcting import begun, changed, ended, interrupted
 from mtchat.repl.escape import escaped
 from mtchat.repl.inquiry import is_question
 from mtchat.repl.remedy import in_shell
+from mtchat.repl.retold import Retold
 from mtchat.repl.turns import fitting
 from mtchat.repl.view import View, cost, shown
 from mtchat.repl.words import brief, unrun
@@ -103,6 +104,9 @@ class Player:
         self.session = attach(script.spoken(self.session), script.attached, script.settings.limits.disk_mib)
         for notice in notices:
             view.note(notice)
+        self.retold = Retold()
+        if self.session.outcome is not None:
+            self.retold.remember(self.session.program, self.session.outcome, files_of(log.path))
         self.saved = True
         self.live: Session | None = None
         card = model.card()
@@ -159,6 +163,8 @@ class Player:
                 self.view.verdict(outcome, in_shell(outcome, self.script.settings))
                 if outcome.note:
                     self.view.note(outcome.note)
+                self.view.warning(self.retold.changed(self.session.program, outcome))
+                self.retold.remember(self.session.program, outcome, files_of(self.log.path))
 
     def save(self, made: Session) -> None:
         """Saves what was made: as the live program, or beside one that stays live for now."""

@@ -131,7 +131,10 @@ def read_tokenizer(transformers: Any, folder: Path, cache: Path, report: Report)
     if tokenizer25.wanted(folder):
         made = tokenizer25.made(folder, cache, report)
         return Tokenizer.of(transformers.PreTrainedTokenizerFast.from_pretrained(made, local_files_only=True))
-    if not any(file for pattern in VOCABULARIES for file in folder.glob(pattern)):
+    files = [file for pattern in VOCABULARIES for file in folder.glob(pattern)]
+    for file in files:
+        strange.refuse(file)
+    if not files:
         raise ModelError(f"no tokenizer in {folder}; put the model's tokenizer.json or vocab.json there")
     found = Tokenizer.of(transformers.AutoTokenizer.from_pretrained(folder, **PLACE))
     if not found.encode("print(1)"):  # it has no words, as transformers makes one where there is none

@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+import shutil
 import tempfile
 import traceback
 from collections.abc import Callable
@@ -222,14 +223,25 @@ def saved(desk: Desk) -> bool:
     try:
         desk.log.write(desk.session, "save")
     except MtchatError:
-        try:
-            folder = Path(tempfile.mkdtemp(prefix="mtchat-"))
-            desk.log.move_to(folder / desk.log.path.name, desk.session)
-        except (MtchatError, OSError):
+        if not rescued(desk):
             desk.view.error(why)
             return False
         desk.view.error(f"not saved in its place: {why.partition(';')[0]}")
     desk.unsaved = ""
+    return True
+
+
+def rescued(desk: Desk) -> bool:
+    """Whether the session could be saved among the temporary files, where it then goes on."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="mtchat-"))
+    except OSError:
+        return False
+    try:
+        desk.log.move_to(folder / desk.log.path.name, desk.session)
+    except MtchatError:
+        shutil.rmtree(folder, ignore_errors=True)
+        return False
     return True
 
 

@@ -40,6 +40,7 @@ def parts(desk: Desk) -> list[Part]:
         Part(4, f"turn {len(desk.session.path) + 1}"),
         Part(7, context(desk)),
         Part(1, state(desk)),
+        Part(0, "NOT SAVED" if desk.unsaved else "", "class:warning"),
         tier(desk),
         Part(8, desk.session.name),
     ]

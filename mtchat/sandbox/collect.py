@@ -66,8 +66,13 @@ class Own:
             return file.read(max(map(len, self.contents), default=0) + 1) in self.contents
 
 
-def deliver(files: tuple[Attached, ...], work: int, user: int = 0) -> None:
-    """Copy files of the user's into a work folder in which nothing runs yet; SandboxError if one fails."""
+def deliver(
+    files: tuple[Attached, ...], work: int, user: int = 0, stopped: Callable[[], bool] = lambda: False
+) -> None:
+    """Copy files of the user's into a work folder in which nothing runs yet; SandboxError if one fails.
+
+    KeyboardInterrupt once it is `stopped`, which is asked for every piece.
+    """
     for file in files:
         try:
             with open(os.open(file.path, GIVEN), "rb") as source:
@@ -76,6 +81,8 @@ def deliver(files: tuple[Attached, ...], work: int, user: int = 0) -> None:
                     copy = os.open(name, WRITE, 0o644, dir_fd=folder)
                 with open(copy, "wb") as target:
                     while data := source.read(min(left, COPY_BYTES)):
+                        if stopped():
+                            raise KeyboardInterrupt
                         left -= target.write(data)
                     target.flush()
                     os.utime(copy, ns=(os.fstat(source.fileno()).st_mtime_ns,) * 2)

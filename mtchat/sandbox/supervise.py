@@ -192,13 +192,18 @@ class Run(Watching):
             self.work = greeting.fds[0]
             let_go(greeting.fds[1:])
             refuse_descriptors(self.link)
-            deliver(self.given.files, self.work, self.job.user)
+            deliver(self.given.files, self.work, self.job.user, self.halted)
             self.link.settimeout(SETUP_SECONDS)
             with suppress(OSError):
                 self.link.sendall(self.job.pack())
             self.link.setblocking(False)
             self.begin()
         return greeting.data
+
+    def halted(self) -> bool:
+        """As `stopped`, asked by what takes its time and is under way all the same."""
+        self.pulse = time.monotonic()
+        return self.stopped()
 
     def abort(self) -> bool:
         """A number may by now be another's process, so it is looked for again once it is held fast."""

@@ -138,7 +138,7 @@ def summary(path: Path) -> Summary:
     except OSError as error:
         return Summary(path.stem, path, datetime.fromtimestamp(0, UTC), problem=error.strerror or str(error))
     try:
-        turns = outline(path).path
+        found = outline(path)
     except MtchatError as error:
         return Summary(path.stem, path, modified, problem=str(error))
-    return Summary(path.stem, path, modified, len(turns), turns[0].shown if turns else "")
+    return Summary(path.stem, path, modified, found.turns, found.instruction)

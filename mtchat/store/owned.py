@@ -11,6 +11,8 @@ from pathlib import Path, PurePath
 from mtchat import files
 from mtchat.errors import MtchatError
 
+MOST = 10_000
+
 
 class Owned:
     """A file with a line for each session file and file attached to it; without one nothing is known."""
@@ -30,6 +32,8 @@ class Owned:
             return
         self.known = self.lines() | set(new)
         try:
+            if len(self.known) > MOST:  # what was attached long ago is asked for again
+                self.path.unlink(missing_ok=True)
             self.path.parent.mkdir(mode=files.PRIVATE_FOLDER, parents=True, exist_ok=True)
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             opened = os.open(self.path, flags, files.PRIVATE)

@@ -1,12 +1,15 @@
 """A session file read: whole lines are its history, a torn last line is dropped, damage is an error."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from mtchat import files
-from mtchat.core.session import Session
+from mtchat.core.session import ROOT, Session
 from mtchat.errors import MtchatError
-from mtchat.store.events import START, VERSION, History, apply, to_event
+from mtchat.store.events import START, VERSION, History, apply, text, to_event
+from mtchat.store.values import brief
 
 MOST = 512 * files.MIB  # of a session; one of 2000 turns has about 10
 MOST_LISTED = 64 * files.MIB
@@ -35,11 +38,44 @@ def read(path: Path) -> Reading:
     return parse(files.read(path, MOST), path)
 
 
-def outline(path: Path) -> Session:
-    """The turns and the head of a session file, read as far as a list of sessions needs them."""
+@dataclass(frozen=True)
+class Outline:
+    """What a list says of a session: the turns of its live path, and how the first was asked for."""
+
+    turns: int = 0
+    instruction: str = ""
+
+
+def outline(path: Path) -> Outline:
+    """As much of a session file as a list needs, in time that grows with its length alone."""
     data = files.read(path, MOST_LISTED)
     lines, _ = split(data.removeprefix(BOM))
-    return parse(b"".join(line + b"\n" for line in lines if not line.startswith(OUTCOME)), path).session
+    if not lines:
+        parse(data, path)
+        return Outline()
+    check_header(lines[0], path)
+    parents, asked, head = dict[str, str](), dict[str, str](), ROOT
+    for number, line in enumerate(lines, start=1):
+        if line.startswith(OUTCOME) or not line.strip():
+            continue
+        with damage(number, path):
+            event = to_event(line)
+            if event["event"] == "turn":
+                head = text(event, "id")
+                asked.setdefault(head, text({"typed": "", **event}, "typed") or text(event, "instruction"))
+                parents.setdefault(head, known(parents, text({"parent": ROOT, **event}, "parent")))
+            elif event["event"] == "head":
+                head = known(parents, text(event, "to"))
+    turns = [head] if head else []
+    while turns and parents[turns[-1]]:
+        turns.append(parents[turns[-1]])
+    return Outline(len(turns), asked[turns[-1]] if turns else "")
+
+
+def known(parents: Mapping[str, str], turn: str) -> str:
+    if turn != ROOT and turn not in parents:
+        raise ValueError(f"no turn {brief(turn)} before this line")
+    return turn
 
 
 def parse(data: bytes, path: Path) -> Reading:
@@ -113,8 +149,15 @@ def replay(lines: list[bytes], history: History, path: Path) -> tuple[History, l
 
 
 def step(history: History, line: bytes, number: int, path: Path) -> History:
-    try:
+    with damage(number, path):
         return apply(history, to_event(line))
+
+
+@contextmanager
+def damage(number: int, path: Path) -> Iterator[None]:
+    """What does not fit in a line is told with its number, and what can be done about it."""
+    try:
+        yield
     except (ValueError, TypeError) as error:
         raise MtchatError(
             f"{path}, line {number} is damaged ({error}); nothing was changed. Mend the line or restore the "

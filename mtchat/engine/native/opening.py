@@ -77,6 +77,7 @@ def open_model(
         lambda: tokenizer_of(path, cache, report),
         lambda: laid_out(path, files, fingerprint, cache, report),
         report,
+        first=path.is_file(),
     )
     report("loading the model", None)
     decoder = decoder_of(folder)

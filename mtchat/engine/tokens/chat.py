@@ -92,7 +92,7 @@ class Chat:
         at = record.find(ANSWER.content)
         if at >= 0 and record.startswith(text):
             between = record[len(text) : at]
-            return (between if between.strip() else ""), ""
+            return (between if unopened or between.strip() else ""), ""
         return "", UNOPENED.format(self.name) if unopened else ""
 
 

@@ -13,16 +13,20 @@ Report = Callable[[str, float | None], None]
 
 
 def kept(
-    folder: Path, make: Callable[[], Tokenizer], fill: Callable[[], object], report: Report
+    folder: Path,
+    make: Callable[[], Tokenizer],
+    fill: Callable[[], object],
+    report: Report,
+    first: bool = True,
 ) -> Tokenizer:
     """The tokenizer that is kept in a folder of weights, which `fill` makes where it is not sound.
 
-    A tokenizer that cannot be made is told before the weights are converted, which takes its time.
+    Made `first`, one that cannot be made is told before the weights are converted, which takes its time.
     """
     place = folder / f"tokens-{FORMAT}"
     wanted = conversions.recipe(folder, folder.name, "tokens", FORMAT, PACKAGES)
     conversions.clear(place, wanted, lambda _: True, report)
-    made = None if place.is_dir() else make()
+    made = make() if first and not place.is_dir() else None
     fill()
     if place.is_dir():
         try:

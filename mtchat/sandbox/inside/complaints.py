@@ -17,8 +17,13 @@ GPU = (
     "cuda_error_no_device",
 )
 DISPLAY = (
-    *("$display", "connect to display", "open display", "no display", "display name", "x display"),
-    *("display environment variable", "acquire x connection", "video device", "video system not init"),
+    *("$display", "connect to display", "open display", "access the x display"),
+    *(
+        "display environment variable",
+        "acquire x connection",
+        "no available video device",
+        "video system not init",
+    ),
     *("runnable browser", "copy/paste mechanism", "'showimage", "'cvshowimage", "'cvnamedwindow"),
     *("'namedwindow", "'waitkey"),
 )

@@ -60,8 +60,11 @@ def become_reader(user: int) -> None:
 
 
 def let_in_itself(ruleset: int) -> None:
-    """Reading what /proc tells of this process, which it may know."""
-    own = os.open(f"/proc/{os.getpid()}", os.O_PATH | os.O_CLOEXEC)
+    """Reading what /proc tells of this process, which it may know; a host may hide even that."""
+    try:
+        own = os.open(f"/proc/{os.getpid()}", os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return
     rule = (READ_FILE | READ_DIR).to_bytes(8, sys.byteorder) + own.to_bytes(4, sys.byteorder)
     call("syscall", LANDLOCK_ADD_RULE, ruleset, PATH_BENEATH, rule, 0)
     os.close(own)

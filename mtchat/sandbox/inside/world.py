@@ -204,11 +204,23 @@ def chain(error: BaseException) -> "Iterator[BaseException]":
 
 
 def said(error: BaseException) -> str:
-    """What it says, in small letters; its type's name stands for one that cannot say anything."""
+    """What it says, in small letters; nothing where the program itself chose the words."""
+    if is_own(error):
+        return ""
     try:
         return str(error).lower()[:4000]
     except Exception:
         return type(error).__name__.lower()
+
+
+def is_own(error: BaseException) -> bool:
+    """Whether a raise statement of the program's made it, and no library."""
+    from opcode import opmap
+
+    last = innermost(error)
+    if last is None or not within(last.tb_frame, ("__main__",)):
+        return False
+    return last.tb_frame.f_code.co_code[last.tb_lasti] == opmap["RAISE_VARARGS"]
 
 
 def named(error: BaseException, *names: str) -> bool:

@@ -165,9 +165,9 @@ class Warm:
         hang_up(state.link)
         os.close(state.handle)
 
-    def deliver(self, files: tuple[Attached, ...]) -> None:
+    def deliver(self, files: tuple[Attached, ...], stopped: Callable[[], bool]) -> None:
         """Copy the user's files into the work folder, as the first state has it."""
-        deliver(files, self.folders[0], self.user)
+        deliver(files, self.folders[0], self.user, stopped)
         self.blank.tree = self.signature()
         self.blank.files = self.save(self.blank.tree)
 

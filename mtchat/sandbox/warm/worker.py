@@ -30,6 +30,7 @@ from mtchat.sandbox.warm.states import MOST_STATES, Key, Plan, State, States, pl
 from mtchat.sandbox.watching import INTERRUPTED, Watch
 
 TRIES = 3
+INTERRUPTED_OUTCOME = Outcome(exit_code=None, limit=INTERRUPTED, finished=False, error=INTERRUPTED)
 
 
 class Worker:
@@ -102,7 +103,10 @@ class Worker:
         stopped: Callable[[], bool],
     ) -> Outcome:
         """One try; LostError when a process that it needs is gone."""
-        warm = self.ready(choice, limits, given)
+        try:
+            warm = self.ready(choice, limits, given, stopped)
+        except KeyboardInterrupt:
+            return INTERRUPTED_OUTCOME
         wanted = plan(program)
         state = self.states.longest(wanted)
         assert state is not None
@@ -132,8 +136,11 @@ class Worker:
         note = "\n".join(filter(None, notes))
         return replace(result, resumed=turns(program, state.chunks), note=note)
 
-    def ready(self, choice: Choice, limits: Limits, given: Given) -> Warm:
-        """The sandbox; a new one where there is none, or where it was made for other limits or files."""
+    def ready(self, choice: Choice, limits: Limits, given: Given, stopped: Callable[[], bool]) -> Warm:
+        """The sandbox; a new one where there is none, or where it was made for other limits or files.
+
+        KeyboardInterrupt where the user stops the copying of those.
+        """
         files = tuple((file, stamp(file.path)) for file in given.files)
         fits = (replace(limits, output_kib=0, seconds=0), files)
         # the wall clock is each run's own; what a sandbox is made for only bounds it
@@ -146,8 +153,9 @@ class Worker:
         job = sandbox.job_of(Program(), limits, warm=True)
         warm = Warm(choice.backend, choice.variant, job, limits)
         try:
-            warm.deliver(given.files)
+            warm.deliver(given.files, stopped)
         except BaseException:
+            warm.drop(warm.blank)
             warm.close()
             raise
         self.warm, self.fits, self.seconds, self.cap_mib = warm, fits, limits.seconds, limits.memory_mib
