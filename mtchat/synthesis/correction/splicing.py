@@ -14,6 +14,7 @@ BINDING = (
     | ast.ImportFrom
     | ast.Assign
     | ast.AnnAssign
+    | ast.AugAssign
 )
 DEFINING = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 IMPORTING = ast.Import | ast.ImportFrom
@@ -71,16 +72,53 @@ def partial(old: Sequence[ast.stmt], new: Sequence[ast.stmt]) -> bool:
     """Whether a reply has only some of the definitions of a chunk, each of which it has once."""
     if not all(isinstance(each, BINDING) for each in new):
         return False
-    names = [name for each in new for name in names_of(each) if not isinstance(each, IMPORTING)]
-    theirs = [name for each in old for name in names_of(each)]
+    mine = [
+        keys for each, keys in zip(new, keys_of(new, False), strict=True) if not isinstance(each, IMPORTING)
+    ]
+    names = [name for keys in mine for name in keys]
+    theirs = [name for keys in keys_of(old) for name in keys]
+    within = {
+        name
+        for each, keys in zip(old, keys_of(old), strict=True)
+        if isinstance(each, BINDING)
+        for name in keys
+    }
     once = len(set(names)) == len(names) and all(theirs.count(name) == 1 for name in names)
-    return once and len([each for each in new if not isinstance(each, IMPORTING)]) < len(
-        [each for each in old if not isinstance(each, IMPORTING)]
+    return (
+        once
+        and all(mine)
+        and within.issuperset(names)
+        and len([each for each in new if not isinstance(each, IMPORTING)])
+        < len([each for each in old if not isinstance(each, IMPORTING)])
     )
 
 
 def names_of(statement: ast.stmt) -> frozenset[str]:
     return bound(ast.unparse(statement))
+
+
+def keys_of(body: Sequence[ast.stmt], first: bool = True) -> list[frozenset[str]]:
+    """What each of some statements gives a value to: names, and attributes and parts as they are written.
+
+    One that changes a value, as `x += 1` does, gives it only where it is the `first` to name it.
+    """
+    given = [
+        frozenset() if isinstance(each, ast.AugAssign) else names_of(each) | places(each) for each in body
+    ]
+    known = frozenset[str]().union(*given)
+    found = []
+    for each, keys in zip(body, given, strict=True):
+        if isinstance(each, ast.AugAssign):
+            target = ast.unparse(each.target)
+            keys = frozenset([f"{target} {type(each.op).__name__}", *({target} - known if first else ())])
+        found.append(keys)
+    return found
+
+
+def places(statement: ast.stmt) -> frozenset[str]:
+    """The attributes and the parts of values that a statement assigns to."""
+    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+    return frozenset(ast.unparse(each) for each in targets if isinstance(each, ast.Attribute | ast.Subscript))
 
 
 def replaced(
@@ -91,7 +129,7 @@ def replaced(
     A statement that binds other names too stays, and the new one follows it.
     """
     texts = [text_of(new, said, each) for each in fresh]
-    theirs = {name: at for at, each in enumerate(fresh) for name in names_of(each)}
+    theirs = {name: at for at, keys in enumerate(keys_of(fresh, False)) for name in keys}
     imports = {ast.dump(each) for each in body if isinstance(each, IMPORTING)}
     head = [
         text
@@ -100,14 +138,14 @@ def replaced(
     ]
     changes: dict[int, list[str]] = {}
     used: set[int] = set()
-    for at, each in enumerate(body):
+    for at, (each, bind) in enumerate(zip(body, keys_of(body), strict=True)):
         if not isinstance(each, BINDING) or isinstance(each, IMPORTING):
             continue
-        bind = names_of(each)
         shared = sorted({theirs[name] for name in bind & theirs.keys()})
         shared = [place for place in shared if not isinstance(fresh[place], IMPORTING)]
         if shared:
-            stays = [] if bind <= theirs.keys() else [text_of(old, body, each)]
+            whole = isinstance(each, ast.AugAssign) or bind <= theirs.keys()
+            stays = [] if whole else [text_of(old, body, each)]
             changes[at] = [*stays, *(texts[place] for place in shared if place not in used)]
             used |= {*shared}
     return headed(rewritten(old, body, changes), head)
