@@ -6,7 +6,7 @@ from mtchat.core.claim import Finding, wording
 from mtchat.core.session import Session
 from mtchat.core.turn import Turn
 from mtchat.errors import MtchatError, UsageError
-from mtchat.synthesis.claim.stating import Stated, stated, typed
+from mtchat.synthesis.claim.stating import Stated, stated, typed, unread
 
 SESSION = Session().extend(
     (Turn("a", "total = 40\nitems = [1, 2]\nname = 'Bob'"), Turn("b", "rate = 1.5\nlist_of = items"))
@@ -124,3 +124,32 @@ def test_what_is_no_check_is_an_error_that_says_what_would_be(text: str, problem
 def test_a_check_is_told_in_words(code: str, words: str):
     assert wording(code) == words
     assert Finding(2, code, False, "x is 1").told == f"after turn 2, {words}, but x is 1"
+
+
+CURVE = Session().extend((Turn("fit it", "coefficients = [1, 2]"),))
+
+
+@pytest.mark.parametrize(
+    ("text", "way"),
+    [
+        ("after this coefficients must have 3 values", "/check len(coefficients) == 3"),
+        ("after turn 1, the coefficients should have exactly 3 entries", "/check len(coefficients) == 3"),
+        ("after this coefficients must look nice", "as in /check total == 42"),
+    ],
+)
+def test_a_check_that_cannot_be_read_is_said_and_never_becomes_code(text: str, way: str) -> None:
+    assert way in unread(text, CURVE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "after this coefficients must be 3",
+        "after this print the coefficients",
+        "after this the user must enter a name",
+        "coefficients must have 3 values",
+        "check that the list is sorted",
+    ],
+)
+def test_what_can_be_read_or_is_a_step_is_no_unread_check(text: str) -> None:
+    assert unread(text, CURVE) == ""

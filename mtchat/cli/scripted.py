@@ -48,6 +48,7 @@ from mtchat.synthesis import (
     refine,
     stated,
     unended,
+    unread,
 )
 from mtchat.synthesis.claim.stating import typed
 
@@ -192,6 +193,9 @@ class Player:
             return self.add("".join(rest) if word == "/add" else instruction)
         if before.language.runs and (claim := claimed(instruction, before)):
             return self.check(claim)
+        if before.language.runs and (why := unread(instruction, before)):
+            self.view.error(why)
+            return True
         new = word == "/next" and bool(rest)
         if is_question(instruction):
             way = f"/next {brief(instruction, 40)} takes it as a step"

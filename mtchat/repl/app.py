@@ -29,7 +29,7 @@ from mtchat.repl.stopping import hearing
 from mtchat.repl.typed import SignForSign
 from mtchat.repl.view import shown
 from mtchat.repl.words import sound, unrun, where
-from mtchat.synthesis import stated
+from mtchat.synthesis import stated, unread
 from mtchat.synthesis.correction.recognition import recognise
 
 STYLE = Style.from_dict(
@@ -293,6 +293,8 @@ def dispatch(desk: Desk, line: str) -> None:
         raise UsageError(f"did you mean {likely}? /next {text} takes it as an instruction")
     if not (text[0] == "/" and text[1:2].isalpha()):
         claim = stated(text, desk.session) if desk.session.language.runs else None
+        if claim is None and desk.session.language.runs and (why := unread(text, desk.session)):
+            raise UsageError(why)
         if claim is None:
             instruct(desk, text)
         else:

@@ -1,7 +1,7 @@
 """One turn of a conversation: made, run, chosen among candidates, mended."""
 
 from mtchat.synthesis.claim.holding import examined
-from mtchat.synthesis.claim.stating import Stated, stated
+from mtchat.synthesis.claim.stating import Stated, stated, unread
 from mtchat.synthesis.correction.recognition import Correction, aimed
 from mtchat.synthesis.correction.refining import correct, refine
 from mtchat.synthesis.events import (
@@ -68,6 +68,7 @@ __all__ = [
     "stated",
     "tried",
     "unended",
+    "unread",
     "unseen",
     "wrong",
 ]

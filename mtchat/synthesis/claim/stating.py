@@ -39,6 +39,8 @@ HOW = re.compile(
     )?\s*""",
     re.VERBOSE | re.IGNORECASE,
 )
+AFTER = re.compile(r"(?:please\s+)?(?:check\s+that\s+)?after\b", re.IGNORECASE)
+MUST = re.compile(r"\b(?:must|should|has\s+to|have\s+to|needs\s+to|need\s+to)\b", re.IGNORECASE)
 SIGNS = {"ge": ">=", "le": "<=", "gt": ">", "lt": "<", "in": "in", "eq": "=="}
 OPPOSITES = {">=": "<", "<=": ">", ">": "<=", "<": ">=", "in": "not in", "==": "!=", "is": "is not"}
 VALUES = {"true": "True", "false": "False", "none": "None"}
@@ -78,6 +80,28 @@ def stated(instruction: str, session: Session) -> Stated | None:
             session.numbered(number)
             return Stated(number, equated(code))
     return None
+
+
+def unread(instruction: str, session: Session) -> str:
+    """What to say of an instruction that is a check in words that cannot be read; "" for all others.
+
+    It names something of the program and says what that must do after a turn: no step does that.
+    """
+    match = OPENING.match(instruction)
+    if match is None or not AFTER.match(instruction) or not session.path or stated(instruction, session):
+        return ""
+    wish = instruction[match.end() :].strip()
+    found = MUST.search(wish)
+    if found is None:
+        return ""
+    known = bound(session.program.source)
+    words = re.findall(r"[A-Za-z_]\w*", wish[: found.start()])
+    name = next((word for word in words if word in known), "")
+    if not name:
+        return ""
+    number = re.match(r"\s*have\s+(?:exactly\s+)?(\d+)\b", wish[found.end() :], re.IGNORECASE)
+    way = f"/check len({name}) == {number[1]}" if number else f"as in {EXAMPLES}"
+    return f"that is a check, and not read as Python: {way}; /next TEXT takes it as a step"
 
 
 def equated(code: str) -> str:
