@@ -131,7 +131,7 @@ def check_header(line: bytes, path: Path) -> None:
         raise MtchatError(f"{path} is not a session file: line 1 is not a session event") from None
     if version > VERSION:
         raise MtchatError(
-            f"{path} was written by a newer mtchat (schema {version}); "
+            f"{path} was written by a newer mtchat (schema {brief(version)}); "
             f"this one reads up to {VERSION}: upgrade mtchat to open it"
         )
 

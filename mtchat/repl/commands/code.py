@@ -3,6 +3,7 @@
 Where the code that you save has a hole, <<fill>> or <<fill: compute the median>>, the model writes what
 fits between the code above and below. It stands for lines or for a part of one, and there can be several. Of
 some tries the first that runs is taken. Ctrl-C leaves the program as it was; /code N then opens your code.
+A sign that cannot be shown stands in the editor by its name, as ⟦U+001B⟧, and comes back as it was.
 Each later turn is kept if it still fits, else made again from its instruction, as /edit does. --ask asks for
 each of them; in its place, --keep keeps the code of all, and --all makes all again. /goto before-edit-N goes
 back to the program as it was.
