@@ -115,3 +115,11 @@ def test_in_a_terminal_a_program_is_typed_at(tmp_path: Path, keys: str, code: in
         screen.send(keys)
         screen.wait(sign)
         assert screen.ended() == code
+
+
+@needs_sandbox
+def test_in_a_terminal_the_time_of_a_program_that_reads_nothing_is_limited(tmp_path: Path) -> None:
+    (tmp_path / "idle.py").write_text("import threading\nthreading.Event().wait()", encoding="utf-8")
+    with terminal(["-m", "mtchat", "run", "idle.py", "--seconds", "0.5"], tmp_path) as screen:
+        screen.wait("stopped after 0.5 s")
+        assert screen.ended() == 1

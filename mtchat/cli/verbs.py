@@ -27,7 +27,7 @@ from mtchat.export.format import load as format_of
 from mtchat.export.format import of_suffix, readable, to_bytes, to_text
 from mtchat.export.pictures import pictures
 from mtchat.repl.escape import escaped
-from mtchat.repl.keyboard import passed_on, terminal
+from mtchat.repl.keyboard import passed_on, reads, terminal
 from mtchat.repl.remedy import in_shell
 from mtchat.repl.view import View, shown
 from mtchat.repl.words import home, regular, unrun
@@ -50,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
         view = err if stream == "stderr" else out
         write(view.out, text)
 
-    typing = terminal() if given.stdin is None else None
+    # The clock stands still for somebody who types, so only for a program that reads what is typed.
+    typing = terminal() if given.stdin is None and reads(program.source, session.outcome) else None
     with wiring.Ground(args.unsafe) as ground, ExitStack() as keyboard:
         err.warning(ground.notice())
         if typing is not None:
