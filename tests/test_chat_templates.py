@@ -25,6 +25,13 @@ PARTS = (
     "<|im_end|>\n{% endfor %}"
 )
 STRICT_PARTS = PARTS.replace("part.text", "part['text'] + ''")
+SYSTEM_LAST = (  # as Mistral's of 2024: the system speaks with the last message of the user
+    "{% if messages[0].role == 'system' %}{% set told = messages[0].content %}{% set rest = messages[1:] %}"
+    "{% else %}{% set told = '' %}{% set rest = messages %}{% endif %}{% for m in rest %}"
+    "{% if m.role == 'user' %}"
+    "[INST] {% if loop.last and told %}{{ told + '\n\n' }}{% endif %}{{ m.content }}[/INST]"
+    "{% else %} {{ m.content }}</s>{% endif %}{% endfor %}"
+)
 TALK = (Message("system", "Be brief."), Message("user", "hi"))
 LONG = (*TALK, Message("assistant", "x = 1"), Message("user", "more"))
 PLAIN = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
@@ -53,6 +60,7 @@ def shown(made: Chat, messages: tuple[Message, ...] = TALK) -> str:
         (STRICT_PARTS + OPEN, PLAIN),
         (REFUSED + PARTS + OPEN, FOLDED),
         (EACH, PLAIN),
+        (SYSTEM_LAST, "[INST] Be brief.\n\nhi[/INST] "),
         (EACH + "<|im_start|>assistant\n", PLAIN),
         ("{% generation %}" + EACH + "{% endgeneration %}" + OPEN, PLAIN),
         (EACH.replace("{% endfor", "{% if loop.index > 99 %}{% break %}{% endif %}{% endfor") + OPEN, PLAIN),
@@ -60,6 +68,7 @@ def shown(made: Chat, messages: tuple[Message, ...] = TALK) -> str:
     ],
     ids=(
         *("plain", "refused", "dropped", "alternating", "parts", "strict parts", "refused parts", "unopened"),
+        "system last",
         *("always opened", "generation", "break", "time"),
     ),
 )

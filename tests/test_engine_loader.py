@@ -367,3 +367,15 @@ print([name for name in ("torch", "transformers") if name in sys.modules])
 """
     assert run(code).endswith("\n[]\n")
     assert run(code).endswith("\n[]\n")
+
+
+def test_a_tokenizer_of_another_vocabulary_beside_a_gguf_file_is_not_taken(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "tiny.gguf", num_hidden_layers=1)
+    (tmp_path / "tokenizer.json").write_text(
+        '{"version": "1.0", "model": {"type": "WordLevel", "vocab": {}}}'
+    )
+    engine = loader.load(
+        tmp_path / "tiny.gguf", "tiny", precision="float32", cache=tmp_path / "cache", report=silent
+    )
+    text = "<|im_start|>user\nnaïve ☕ def add(a, b)"
+    assert engine.ids(text, special=False) == tiny_tokenizer().encode(text)

@@ -89,17 +89,19 @@ class Chat:
             unopened = self.template.render(form(PROBE), opened=False) == text
         except RefusalError:
             return "", ""
-        at = record.find(ANSWER.content)
-        if at >= 0 and record.startswith(text):
-            between = record[len(text) : at]
-            return (between if unopened or between.strip() else ""), ""
+        asked = PROBE[-1].content
+        tail = text.rpartition(asked)[2]
+        between, answered, _ = record.rpartition(asked)[2].partition(ANSWER.content)
+        if answered and between.startswith(tail):
+            rest = between.removeprefix(tail)
+            return (rest if unopened or rest.strip() else ""), ""
         return "", UNOPENED.format(self.name) if unopened else ""
 
 
 def said(text: str, messages: Sequence[Message]) -> bool:
-    """Whether a text holds what each message says, in their order."""
-    places = [text.find(message.content) for message in messages]
-    return -1 not in places and places == sorted(places)
+    """Whether a text holds what each message says, in their order; a system may speak anywhere."""
+    places = [text.find(message.content) for message in messages if message.role != "system"]
+    return all(message.content in text for message in messages) and places == sorted(places)
 
 
 def merged(messages: Sequence[Message]) -> list[Message]:
