@@ -200,6 +200,22 @@ def test_a_config_that_does_not_fit_is_a_clear_error(
         load(folder, tmp_path)
 
 
+ODD_SIZES: list[dict[str, Any]] = [
+    {name: value}
+    for name in ("n_layer", "n_embd", "n_head", "n_positions", "vocab_size", "rotary_dim")
+    for value in (0, -1, 2**31, 10**30)
+] + [{"architectures": 0.5, "n_layer": -1}, {"n_embd": {}, "n_layer": 2**31}]
+
+
+@pytest.mark.parametrize("entries", ODD_SIZES, ids=str)
+def test_a_config_with_sizes_that_no_model_has_is_refused_at_once(
+    entries: dict[str, Any], state: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    folder = write_codegen(tmp_path / "model", state, **entries)
+    with pytest.raises(ModelError):
+        load(folder, tmp_path)
+
+
 @pytest.mark.parametrize(
     "entries",
     [{"architectures": None}, {"model_type": "codegen2"}, {"model_type": "", "mp_num": True}],

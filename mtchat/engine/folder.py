@@ -11,7 +11,7 @@ from mtchat.engine import devices, lean, pickles, strange
 from mtchat.engine.codegen import licences, qkv, tokenizer25
 from mtchat.engine.devices import GPU
 from mtchat.engine.facts import facts
-from mtchat.engine.header import parameters
+from mtchat.engine.header import parameters, tensors
 from mtchat.engine.precision import BYTES
 from mtchat.engine.tokens.tokenizer import Tokenizer
 from mtchat.errors import ModelError, MtchatError, reason
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 DEFAULT_CONTEXT = 2048
 SETTINGS = ("*.json", "*.jinja", "*.txt", "*.model")  # what else is read of a folder
 VOCABULARIES = ("tokenizer.json", "*vocab*", "*.model", "*.tiktoken", "tekken.json", "merges.txt", "*.spm")
+LAYERS, FEW_LAYERS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers"), 256
+NEVER_0 = {
+    *("n_embd", "n_layer", "n_head", "n_positions", "rotary_dim"),
+    *("hidden_size", "num_hidden_layers", "vocab_size", "max_position_embeddings"),
+}
+LARGEST = 1 << 24  # of vocabularies, contexts and counts
 PLACE = {"local_files_only": True, "trust_remote_code": False}
 
 Report = Callable[[str, float | None], None]
@@ -147,6 +153,22 @@ def size(folder: Path, precision: str) -> int:
     return sum(map(parameters, weights(folder))) * BYTES[precision]
 
 
+def check_sizes(folder: Path) -> None:
+    """ModelError where a config asks for more than any model is: transformers would make all of it first."""
+    config = settings(folder)
+    inner = config.get("text_config")
+    for name, value in (config | (inner if isinstance(inner, dict) else {})).items():
+        if type(value) is not int:
+            continue
+        layers = name in LAYERS and value > FEW_LAYERS and value > sum(map(tensors, weights(folder)))
+        large = name.startswith(("n_", "num_", "max_position", "vocab_")) and value > LARGEST
+        if layers or large or (name in NEVER_0 and value < 1):
+            raise ModelError(
+                f"config.json in {folder} says {name} = {str(value)[:40]}, which its weights are not for; "
+                "fetch both again"
+            )
+
+
 def read_model(transformers: Any, folder: Path, dtype: Any, several: bool = False) -> Any:
     """A model with all of its weights: transformers would make up those that the files lack.
 
@@ -156,6 +178,7 @@ def read_model(transformers: Any, folder: Path, dtype: Any, several: bool = Fals
     if several and not importlib.util.find_spec("accelerate"):
         raise ModelError("this model needs several GPUs: pip install accelerate")
     spread = {"device_map": "balanced"} if several else {}
+    check_sizes(folder)
     ours = qkv.fits(settings(folder))
     kind = transformers.CodeGenForCausalLM if ours else transformers.AutoModelForCausalLM
     told = {"output_loading_info": True, "ignore_mismatched_sizes": True}

@@ -271,6 +271,11 @@ def numbers(value: object) -> tuple[int, ...] | None:
     return tuple(value) if fits and isinstance(value, list) else None
 
 
+def tensors(file: Path) -> int:
+    """How many tensors a file of a folder holds."""
+    return len(read_safetensors(file) if file.suffix == ".safetensors" else pickles.state(file))
+
+
 def parameters(file: Path) -> int:
     """How many weights a file holds."""
     if file.suffix == ".gguf":

@@ -19,6 +19,7 @@ SOURCE = "modeling_codegen.py"
 NUMBER = "mp_num"
 # width, layers and heads of the released models
 FOUR = {(1024, 20, 16), (2560, 32, 32), (4096, 33, 16), (6144, 34, 24), (4096, 32, 16)}
+SHAPE = ("n_embd", "n_layer", "n_head")
 EIGHT = {(2048, 16, 16), (4096, 16, 16)}
 # CTranslate2 4.8.5 tells models of 8 blocks by this entry, which only their configs have
 SIZE, SIZES = "head_dim", (128, 256)
@@ -35,7 +36,8 @@ class Layout:
 
 def fits(config: dict[str, Any]) -> bool:
     """Whether a config is that of a CodeGen or CodeGen2 model, though it may name code of its own."""
-    return ARCHITECTURE in (config.get("architectures") or []) or Path(SOURCE).stem in str(
+    named = config.get("architectures")
+    return (isinstance(named, list) and ARCHITECTURE in named) or Path(SOURCE).stem in str(
         config.get("auto_map")
     )
 
@@ -49,12 +51,12 @@ def layout(folder: Path, config: dict[str, Any], name: str) -> Layout:
         return Layout(stated, f"config.json says {NUMBER} = {stated}")
     if found := stated_in(folder / SOURCE):
         return Layout(found, f"{SOURCE} says {NUMBER} = {found}")
-    shape = (config.get("n_embd"), config.get("n_layer"), config.get("n_head"))
+    shape = tuple(each if isinstance(each := config.get(name), int) else 0 for name in SHAPE)
     if shape in EIGHT:
         return Layout(8, "its shape is that of codegen2-1B or codegen2-3_7B")
     if shape in FOUR:
         return Layout(BLOCKS, "its shape is that of a model with 4 blocks")
-    if config.get(SIZE) in SIZES:
+    if isinstance(config.get(SIZE), int) and config[SIZE] in SIZES:
         return Layout(8, f"config.json states {SIZE} = {config[SIZE]}")
     if NAME.search(name) or NAME.search(folder.name):
         return Layout(8, "its name is that of a model with 8 blocks")
