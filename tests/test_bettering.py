@@ -17,7 +17,7 @@ from mtchat.core.turn import Turn
 from mtchat.errors import SandboxError
 from mtchat.prompting.families import instruct
 from mtchat.store import Log
-from mtchat.synthesis import Chose, Event, Made, Run, Settled, Synthesizer, Weighing, policy
+from mtchat.synthesis import Chose, Event, Made, Run, Settled, Synthesizer, Weighed, Weighing, policy
 from mtchat.synthesis.bettering import confidence
 from mtchat.synthesis.choice import Candidate, choose
 from mtchat.synthesis.policy import PLAIN, Policy
@@ -121,6 +121,14 @@ def test_what_most_candidates_do_is_taken_however_they_are_written():
     assert session.outcome is not None
     assert session.outcome.agreed == pytest.approx(0.5)
     assert (one.heard(Weighing), one.heard(Chose)) == (1, 1)
+
+
+def test_weighing_tells_how_far_it_is():
+    one = desk(SELECT, set_x=["x = 3", "x = 2", "x = 1 + 1", "x = 4"])
+    one.take("set x")
+    told = [event for event in one.events if isinstance(event, Weighed)]
+    assert [(each.written, each.pieces) for each in told if each.pieces] == [(0, 1), (1, 2), (2, 3)]
+    assert [each.ran for each in told if not each.pieces] == [0, 1, 2, 3]
 
 
 def test_one_that_fails_is_not_taken_though_most_do_the_same():

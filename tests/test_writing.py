@@ -8,7 +8,7 @@ from mtchat.core.session import Session
 from mtchat.core.turn import Making, Turn
 from mtchat.repl.view import View
 from mtchat.repl.writing import Writing
-from mtchat.synthesis import Chose, Made, Mending, Ran, Settled
+from mtchat.synthesis import Chose, Made, Mending, Ran, Settled, Weighed
 
 FAILS = Outcome(finished=False, error="turn 1, line 1: ValueError: no")
 FURTHER = Outcome(finished=False, error="turn 1, line 2: ValueError: no")
@@ -76,3 +76,13 @@ def test_each_round_of_a_mending_that_was_asked_for_is_shown():
     lines = shown(Mending(1, 2, 1, FAILS.error), *round_of, Mending(2, 2, 1, FAILS.error), *round_of)
     assert lines.count("mended()") == 2
     assert lines.count("mending turn 1, round 2 of 2") == 1
+
+
+def test_weighing_shows_how_far_it_is_and_what_stops_it():
+    view = View(io.StringIO(), live=True, color=False)
+    show = Writing(view)
+    show(Weighed(2, 0, 6, pieces=214))
+    show(Weighed(6, 4, 6))
+    text = view.out.getvalue()
+    assert "weighing candidates: 2 of 6 written, 214 tokens… Ctrl-C keeps the first" in text
+    assert "weighing candidates: 6 of 6 written, 4 run… Ctrl-C keeps the first" in text

@@ -22,10 +22,13 @@ from mtchat.synthesis import (
     Read,
     Running,
     Settled,
+    Weighed,
     Weighing,
     Wrote,
     failed,
 )
+
+STOPS = "Ctrl-C keeps the first"
 
 
 @dataclass
@@ -88,7 +91,10 @@ class Writing:
                 self.view.erase()
                 self.ran(outcome)
             case Weighing(count, _):
-                self.view.transient(f"weighing {count} candidates…")
+                self.view.transient(f"weighing {count} candidates… {STOPS}")
+            case Weighed(written, ran, count, pieces):
+                done = f"{written} of {count} written" + (f", {pieces} tokens" if pieces else f", {ran} run")
+                self.view.transient(f"weighing candidates: {done}… {STOPS}")
             case Chose(_, turn, outcome, _) if self.held.failed and failed(outcome):
                 self.held.turns.append(turn)
             case Chose(_, turn, outcome, count):

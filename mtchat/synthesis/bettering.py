@@ -19,7 +19,7 @@ from mtchat.errors import MtchatError
 from mtchat.synthesis.checks import Check, Checked, asserted, calls, functions, read, told
 from mtchat.synthesis.checks import code as code_of
 from mtchat.synthesis.choice import Candidate, Choice, choose, doubtful
-from mtchat.synthesis.events import Chose, Event, Made, Ran, Settled, Watch, Weighing
+from mtchat.synthesis.events import Chose, Event, Made, Ran, Settled, Watch, Weighed, Weighing
 from mtchat.synthesis.less import does_less
 from mtchat.synthesis.readings import CALLS, open_question, readings
 from mtchat.synthesis.running import Run, emptied, excused, failed, unended
@@ -122,7 +122,11 @@ class Bettering:
         assert maker.candidates is not None
         maker.watch(Weighing(count + 1, len(self.made.path)))
         warm = hotter(self.sampling, 1, maker.policy.temperature)
-        drawn = several(maker.candidates, maker.family, self.prompt, warm, count)
+
+        def tell(written: int, pieces: int) -> None:
+            maker.watch(Weighed(written, 0, count, pieces))
+
+        drawn = several(maker.candidates, maker.family, self.prompt, warm, count, tell)
         return [last, *self.turns(draft, drawn, warm, self.base)]
 
     def answered(self, candidates: Sequence[Candidate], count: int) -> bool:
@@ -316,10 +320,11 @@ class Bettering:
         for turn in turns:
             trial = base.add(replace(turn, parent=base.head)).inherit(self.made.head)
             trials.setdefault(turn.chunk, trial)
-        found = [
-            self.weighed(trial.with_outcome(self.look(trial.program)), copies[chunk], examples, checks)
-            for chunk, trial in trials.items()
-        ]
+        found = []
+        for ran, (chunk, trial) in enumerate(trials.items()):
+            self.maker.watch(Weighed(len(trials), ran, len(trials)))
+            ended = trial.with_outcome(self.look(trial.program))
+            found.append(self.weighed(ended, copies[chunk], examples, checks))
         self.failing |= {each.turn.chunk for each in found if failed(each.session.outcome)}
         return found
 

@@ -98,6 +98,16 @@ class Weighing:
 
 
 @dataclass(frozen=True)
+class Weighed:
+    """So many of the candidates that are weighed are written, in so many pieces, and so many have run."""
+
+    written: int
+    ran: int
+    count: int
+    pieces: int = 0
+
+
+@dataclass(frozen=True)
 class Chose:
     """Another candidate than the first one is better; it has run, and so many were weighed."""
 
@@ -119,7 +129,7 @@ class Settled:
     unkept: frozenset[str] = frozenset()
 
 
-Choosing = Weighing | Chose | Settled
+Choosing = Weighing | Weighed | Chose | Settled
 Event = Fitted | Read | Wrote | Made | Running | Ran | Mending | Correcting | Corrected | Choosing
 Watch = Callable[[Event], None]
 

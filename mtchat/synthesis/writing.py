@@ -50,16 +50,25 @@ def one(complete: Complete, family: Ending, prompt: Prompt, sampling: Sampling) 
 
 
 def several(
-    candidates: Candidates, family: Ending, prompt: Prompt, sampling: Sampling, count: int
+    candidates: Candidates,
+    family: Ending,
+    prompt: Prompt,
+    sampling: Sampling,
+    count: int,
+    tell: Callable[[int, int], None] = lambda written, pieces: None,
 ) -> list[Written]:
-    """So many completions, each up to its cut; the writing ends when the last one has come to it."""
+    """So many completions, each up to its cut; the writing ends when the last one has come to it.
+
+    `tell` hears with each piece how many are written, and of the pieces so far.
+    """
     found = [Written(prompt.begun, Usage()) for _ in range(count)]
     writing = set(range(count))
     stream = candidates(prompt, sampling, count)
     try:
-        for number, piece in stream:
+        for pieces, (number, piece) in enumerate(stream, start=1):
             if number not in writing:
                 continue
+            tell(count - len(writing), pieces)
             found[number] = Written(found[number].text + piece.text, piece.usage)
             if piece.usage.finish or (piece.text and family.cut(found[number].text).finished):
                 writing.discard(number)
