@@ -324,6 +324,13 @@ def test_a_pattern_leaves_hidden_files_alone_and_their_names_bring_them(desk: De
         dispatch(desk, "/files *")
 
 
+def test_a_file_that_is_too_large_to_be_a_step_is_refused_at_once(desk: Desk, tmp_path: Path) -> None:
+    with (tmp_path / "large.py").open("wb") as file:
+        file.truncate(2**32)
+    with pytest.raises(MtchatError, match=r"large.py: it has 4096 MiB, and at most 64 MiB are read"):
+        dispatch(desk, "/add < large.py")
+
+
 def test_force_replaces_a_link_and_not_what_it_leads_to(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("mine")
     (tmp_path / "plot.png").symlink_to("precious")

@@ -5,6 +5,7 @@ it sees its own. /next TEXT takes such a text as an instruction all the same.
 """
 
 from mtchat.errors import UsageError
+from mtchat.files import read
 from mtchat.repl import own
 from mtchat.repl.desk import Desk
 from mtchat.repl.words import regular, words
@@ -26,6 +27,6 @@ def given(argument: str) -> str:
         raise UsageError("one file follows <, as in: /add < report.py")
     path = regular(names[0])
     try:
-        return path.read_text(encoding="utf-8")
+        return read(path).decode("utf-8")
     except UnicodeDecodeError:
         raise UsageError(f"{path} is no text in UTF-8") from None
