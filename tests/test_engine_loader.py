@@ -226,6 +226,24 @@ def test_a_hub_model_that_cannot_be_had_is_a_clear_error(name: str, tmp_path: Pa
     assert f"ModelError: cannot get {name!r} from the model hub" in done.stderr.splitlines()[-1]
 
 
+def test_of_a_hub_model_the_weights_are_fetched_once() -> None:
+    both = ["config.json", "model.safetensors", "pytorch_model.bin"]
+    assert loader.wanted("org/it", both) == loader.FILES
+    assert loader.wanted("org/it", ["config.json", "pytorch_model.bin"]) == [*loader.FILES, *loader.PICKLES]
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (["README.md", "b.gguf", "a.gguf"], r"GGUF files only; fetch one \(hf download org/it a\.gguf\)"),
+        (["adapter_config.json", "adapter_model.safetensors"], "org/it is a LoRA adapter and no whole model"),
+    ],
+)
+def test_a_hub_model_of_another_kind_says_what_to_do(files: list[str], said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        loader.wanted("org/it", files)
+
+
 @pytest.mark.parametrize("name", precision.ON_GPU)
 def test_what_only_a_gpu_computes_is_refused_on_the_processor(name: str) -> None:
     with pytest.raises(UsageError, match=f"{name} is computed on a GPU; .* --precision quantised"):

@@ -1,8 +1,9 @@
 """Loads a model from a GGUF file, a folder or the hub, and gives its engine."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +100,20 @@ def opened(
     return open_folder(path, name, known, chosen, device, cache, report, rounded, tokenizer)
 
 
+def wanted(name: str, files: Sequence[str]) -> list[str]:
+    """What to fetch of a hub model with these files: the same weights are often there twice."""
+    if any(each.endswith(".safetensors") for each in files):
+        if "adapter_config.json" in files and "config.json" not in files:
+            raise ModelError(f"{name} {strange.KINDS['adapter']}")
+        return FILES
+    ggufs = sorted(each for each in files if each.endswith(".gguf"))
+    if ggufs and not any(fnmatch(each, PICKLES[0]) for each in files):
+        raise ModelError(
+            f"{name} has GGUF files only; fetch one (hf download {name} {ggufs[0]}) and give its path"
+        )
+    return [*FILES, *PICKLES]
+
+
 def fetch(name: str, report: Report) -> Path:
     """The folder of a hub model: from the hub's local cache, else from the hub."""
     import huggingface_hub as hub
@@ -119,10 +134,8 @@ def fetch(name: str, report: Report) -> Path:
             return found
     report(f"fetching {name} from the model hub", None)
     try:
-        # the same weights are often there twice; the pickle only where it is all there is
-        names = hub.list_repo_files(name)
-        pickles = [] if any(each.endswith(".safetensors") for each in names) else PICKLES
-        return Path(hub.snapshot_download(name, allow_patterns=[*FILES, *pickles]))
+        patterns = wanted(name, hub.list_repo_files(name))
+        return Path(hub.snapshot_download(name, allow_patterns=patterns))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, HTTPError, OSError) as error:
         reason = str(error).strip().split("\n")[0]
         raise ModelError(
