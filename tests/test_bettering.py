@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mtchat.core.back import bring_back, take_back
 from mtchat.core.outcome import Outcome, Variable
 from mtchat.core.program import Program
 from mtchat.core.prompt import Piece, Prompt, Usage
@@ -332,6 +333,18 @@ def test_undoing_a_program_written_afresh_tells_the_left_out_step_again():
     one = Desk(Model({**replies, **wholes}), AFRESH)
     undone = one.take("set x", "set y", "show y").undo()
     assert instruct.render(undone.path, "show it", "", "").messages[-1].content == "set y\nshow it"
+
+
+def test_taking_a_program_written_afresh_back_leads_to_the_turns_as_they_were():
+    wrong, right = "y = x.no", "x = 1\ny = x\nprint(y)"
+    replies = {"set x": ["x = 1"], "set y": [wrong], "show y": ["print(y)"]}
+    wholes = {"set x\nset y": ["x = y = no"], "set x\nset y\nshow y": [right]}
+    one = Desk(Model({**replies, **wholes}), AFRESH)
+    session = one.take("set x", "set y", "show y")
+    back, left = take_back(session)
+    assert [turn.chunk for turn in left] == [right]
+    assert code(back) == ["x = 1", wrong]
+    assert bring_back(back)[0].head == session.head
 
 
 def stopped(limit: str):

@@ -36,8 +36,29 @@ def take_back(session: Session, steps: int = 1) -> tuple[Session, tuple[Turn, ..
                 at.undo()
             raise MtchatError(f"cannot undo {steps}: the program has {count(len(left))}")
         left.append(made)
-        at = uncorrected(at, made) if made.making.corrects and made == correction(at) else at.undo()
+        at = uncorrected(at, made) if made.making.corrects and made == correction(at) else undone(at)
     return at, tuple(left)
+
+
+def undone(session: Session) -> Session:
+    """The session without its last turn; where that had the code of turns before it, they have it again."""
+    last, base = session.path[-1], session.undo()
+    if not last.making.afresh:
+        return base
+    path = base.path
+    start = next((place for place, turn in enumerate(path) if turn.status == KEPT and not turn.chunk), None)
+    if start is None:
+        return base
+    parent = path[start].parent
+    for left in path[start:]:
+        own = [
+            each for each in session.children(parent) if each.instruction == left.instruction and each.chunk
+        ]
+        if not own:
+            return base
+        parent = own[-1].id
+    back = session.move(parent)
+    return replace(back, visited={**back.visited, parent: session.head})
 
 
 def uncorrected(session: Session, turn: Turn) -> Session:
