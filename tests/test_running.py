@@ -331,6 +331,12 @@ def test_a_file_that_is_too_large_to_be_a_step_is_refused_at_once(desk: Desk, tm
         dispatch(desk, "/add < large.py")
 
 
+def test_a_step_from_a_file_of_windows_has_the_lines_of_ours(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "step.py").write_bytes(b"\xef\xbb\xbfx = 1\r\nprint(x)\r\n")
+    dispatch(desk, "/add < step.py")
+    assert desk.session.path[-1].chunk == "x = 1\nprint(x)"
+
+
 def test_force_replaces_a_link_and_not_what_it_leads_to(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("mine")
     (tmp_path / "plot.png").symlink_to("precious")

@@ -27,6 +27,6 @@ def given(argument: str) -> str:
         raise UsageError("one file follows <, as in: /add < report.py")
     path = regular(names[0])
     try:
-        return read(path).decode("utf-8")
+        return read(path).decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError:
         raise UsageError(f"{path} is no text in UTF-8") from None
