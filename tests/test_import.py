@@ -36,7 +36,7 @@ def brought(name: str) -> Brought:
     return ipynb.bring(text) if "ipynb" in name else py.bring(text)
 
 
-@pytest.mark.parametrize("name", ["people.ipynb.txt", "people_percent.py.txt"])
+@pytest.mark.parametrize("name", ["people.ipynb.txt", "people_percent.py.txt", "people_nbconvert.py.txt"])
 def test_a_notebook_and_its_script_become_the_same_program(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -48,12 +48,12 @@ def test_a_notebook_and_its_script_become_the_same_program(
     ]
     exec(compile(made.session.program.source, name, "exec"), {})
     assert capsys.readouterr().out == "6\n2.4\n"
-    assert all(any(line in notice for notice in made.notices) for line in TOLD)
+    told = TOLD[1:] if "nbconvert" in name else TOLD  # which writes raw text into the code
+    assert all(any(line in notice for notice in made.notices) for line in told)
 
 
-@pytest.mark.parametrize("name", ["people_light.py.txt", "people_nbconvert.py.txt"])
-def test_a_script_of_no_cells_is_one_program(name: str) -> None:
-    (turn,) = brought(name).session.path
+def test_a_script_of_no_cells_is_one_program() -> None:
+    (turn,) = brought("people_light.py.txt").session.path
     assert "jupytext" not in turn.chunk
     assert "total = sum(range(4))" in turn.chunk
 

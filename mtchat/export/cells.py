@@ -12,6 +12,8 @@ HEADING = re.compile(r"#[ \t]*%%+(?=[\s\[]|$)")  # a command such as "# %%time" 
 KIND = re.compile(r"(?P<title>.*?)\[(?P<kind>markdown|md|raw|code)\](?P<rest>.*)")
 VALUE = r'(?:"(?:[^"\\]|\\.)*"|\[.*?\]|\{.*?\}+|true|false|null)'
 METADATA = re.compile(rf"(?:[\w.-]+={VALUE}\s*)*|\{{.*\}}")
+CONVERTED = re.compile(r"# In\[[ \d*]*\]:\s*")
+HEAD = re.compile(r"#!|# coding: ")
 MOST_TOKENS = 400_000
 LONGEST_TITLE = 500
 OURS = re.compile(r"(preamble|turn \d+)(?: \(([^()]*)\))?")
@@ -39,6 +41,25 @@ def cells(lines: Sequence[str], starts: Sequence[int]) -> list[Cell]:
             title, marks = parse_heading(lines[start])
             end = end_of(lines, starts, start, number(marks.get("lines")))
             found.append(Cell(title, marks, lines[start + 1 : end]))
+    return found
+
+
+def converted(lines: Sequence[str]) -> list[Cell]:
+    """The cells of a script as nbconvert writes it, words in comments and code below `# In[3]:`, if any."""
+    starts = [number for number, line in enumerate(lines) if CONVERTED.fullmatch(line)]
+    found = []
+    for start, end in zip([-1, *starts], [*starts, len(lines)], strict=True) if starts else ():
+        part = lines[start + 1 : end]
+        words = len(part)
+        while words and (not part[words - 1].strip() or part[words - 1].startswith("#")):
+            words -= 1
+        while words and words < len(part) and part[words].strip():
+            words += 1  # comments right below code are its own
+        said = [line for line in part[words:] if not HEAD.match(line)]
+        if start >= 0 or any(line.strip() for line in part[:words]):
+            found.append(Cell("", {}, ["", *part[:words]]))
+        if any(line.strip() for line in said):
+            found.append(Cell("[markdown]", {}, [line for line in said if line.strip()]))
     return found
 
 

@@ -27,6 +27,7 @@ from mtchat.export.cells import (
     cells,
     code_start,
     comments,
+    converted,
     headings,
     headings_outside_strings,
     number,
@@ -146,6 +147,9 @@ def bring(text: str) -> Brought:
     before = lines[: starts[0] if starts else len(lines)]
     if made_here:
         before = [line for line in before[comments(before) :] if not HOISTED.fullmatch(line)]
+    elif not starts and (found := converted(lines)):
+        few(len(found))
+        return session_of("", found)
     elif not starts:
         code, commands = unmagicked(split_end(text)[0], commented=True)
         alone = (Turn(BEGIN, code, status=EDITED),) if text.strip() else ()
