@@ -254,3 +254,14 @@ def test_what_is_free_is_read_from_the_system(tmp_path: Path) -> None:
     (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:    2048 kB\n")
     assert wiring.available(tmp_path / "meminfo") == 2 << 20
     assert wiring.available(tmp_path / "none") == float("inf")
+
+
+@pytest.mark.parametrize("name", ["~nobody-here/x", "a\0b", "x" * 5000, "org/model", "", "../none.gguf"])
+def test_a_name_of_no_file_is_left_to_loading_to_refuse(name: str) -> None:
+    assert wiring.fits(name)
+
+
+def test_a_model_larger_than_what_is_free_does_not_fit_beside_another(tmp_path: Path) -> None:
+    with (tmp_path / "large.gguf").open("wb") as stream:
+        stream.truncate(1 << 42)  # takes no room
+    assert not wiring.fits(str(tmp_path / "large.gguf"))

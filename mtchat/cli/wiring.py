@@ -50,11 +50,15 @@ def shelf(precision: str = "auto", guidance: tuple[str, ...] = (), device: str =
 def fits(name: str) -> bool:
     """Whether a model is likely to find room in memory beside the one that is loaded already."""
     starter = catalogue.known(name)
-    path = cache.locate(name, cache.folder()) if starter else Path(name).expanduser()
-    if path is None or not path.exists():
+    try:
+        path = cache.locate(name, cache.folder()) if starter else Path(name).expanduser()
+        if path is None or not path.exists():
+            return True
+        files = [path] if path.is_file() else [*path.glob("*.safetensors"), *path.glob("*.bin")]
+        size = sum(file.stat().st_size for file in files)
+    except (OSError, RuntimeError, ValueError):  # loading says what is wrong with the name
         return True
-    files = [path] if path.is_file() else [*path.glob("*.safetensors"), *path.glob("*.bin")]
-    return sum(file.stat().st_size for file in files) * BESIDE < available(Path("/proc/meminfo"))
+    return size * BESIDE < available(Path("/proc/meminfo"))
 
 
 def available(meminfo: Path) -> float:
