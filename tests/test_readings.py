@@ -176,6 +176,20 @@ OPENED = "with open('r.txt', 'w') as report:\n    report.write('a')"
             ),
         ),
         (
+            done(
+                "print how many letters name has",
+                "name = ask()",
+                "print(f'It has {len(name)}.')",
+                "It has 3.\n",
+            ),
+            done(
+                "print how many letters name has",
+                "name = ask()",
+                "print(len(name), 'of them')",
+                "3 of them\n",
+            ),
+        ),
+        (
             done("greet the user", "x = 1", "print('Hello there')", "Hello there\n"),
             done("greet the user", "x = 1", "print('Welcome, friend')", "Welcome, friend\n"),
         ),

@@ -92,7 +92,7 @@ def helps(text: str) -> Iterator[str]:
         yield f"{known[name].words}: {known[name].meaning}"
     named = words & known.keys()
     for each in known.values():
-        first = {word.lower() for word in WORD.findall(each.meaning)[:2]}
+        first = {word.lower() for word in WORD.findall(each.meaning)[:1]}
         if any(kin(word, other) for word in words - named for other in first if len(word) > 4):
             yield f"{each.words}: {each.meaning}"
 

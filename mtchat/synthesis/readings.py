@@ -5,6 +5,7 @@ arXiv:2310.10996).
 """
 
 import ast
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from mtchat.core.names import tree
 from mtchat.core.outcome import Variable
 from mtchat.core.session import Session
 from mtchat.synthesis.checks import functions, literal
-from mtchat.synthesis.choice import Candidate, plain_text
+from mtchat.synthesis.choice import Candidate, plain_text, plainly
 from mtchat.synthesis.madeup import Free, faceless, made_up, nowhere, same_but_numbers
 
 MOST = 4  # readings that are offered at once
@@ -140,8 +141,17 @@ def rows(variable: Variable) -> str:
 
 
 def worded_otherwise(one: Candidate, other: Candidate) -> bool:
-    """Whether two print the same, one with more words before it, or numbers and lists written otherwise."""
-    return bool(one.shows and other.shows) and (one.ends_like(other) or other.ends_like(one))
+    """Whether two print the same, one with more words around it, or numbers and lists written otherwise."""
+    if not one.shows or not other.shows:
+        return False
+    if one.ends_like(other) or other.ends_like(one):
+        return True
+    return numbers(one.shows) == numbers(other.shows) != []
+
+
+def numbers(shown: str) -> list[str]:
+    """The numbers among the words of what is shown."""
+    return [plainly(word) for word in re.findall(r"-?\d+(?:\.\d+)?", shown)]
 
 
 def only_data(chunk: str) -> bool:
