@@ -187,6 +187,15 @@ def test_removing_a_model_takes_its_copies_and_what_it_has_seen(file: Path) -> N
     assert [each.name for each in cache.iterdir()] == ["fingerprints.json"]
 
 
+def test_the_copies_of_a_file_go_without_it(file: Path) -> None:
+    cache = file.parent / "cache"
+    opened(file, [])
+    assert conversions.remove_of(cache, file.parent) == 0
+    assert conversions.remove_of(cache, file) > 1000
+    assert not list(conversions.copies(cache))
+    assert file.exists()
+
+
 def test_a_copy_that_is_being_made_is_not_removed(file: Path) -> None:
     engine = opened(file, [])
     with (

@@ -196,6 +196,10 @@ def models(args: argparse.Namespace) -> int:
         if not args.names:
             raise UsageError("remove which model? mtchat models lists them")
         for name in args.names:
+            if not catalogue.known(name) and Path(name).exists():
+                freed = conversions.remove_of(wiring.converted(), Path(name))
+                view.line(f"removed the converted copies of {name}: {freed / 2**20:.0f} MiB freed; it stays")
+                continue
             freed = cache.remove(name, cache.folder())
             copies = conversions.remove(wiring.converted(), catalogue.find(name).sha256)
             also = " and its converted copy" if copies else ""

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -97,16 +97,24 @@ def retire(folder: Path, made: Recipe) -> None:
 
 def remove(cache: Path, content: str) -> int:
     """Take away all copies of a content, and what was seen with it: how many bytes that freed."""
+    return taken(each for each in copies(cache) if each.name.startswith(f"{content[:KEY]}-"))
 
+
+def remove_of(cache: Path, source: Path) -> int:
+    """The same for the copies that were made of a file or folder, which stays."""
+    place = str(source.resolve())
+    return taken(each for each in copies(cache) if facts(each / RECORD).get("source") == place)
+
+
+def taken(folders: Iterable[Path]) -> int:
     def busy(stage: str, _: float | None) -> None:
         raise ModelError("another mtchat is converting this model; stop it first")
 
     freed = 0
-    for folder in copies(cache):
-        if folder.name.startswith(f"{content[:KEY]}-"):
-            with lock(folder, busy):
-                freed += discard(folder)
-                lock_of(folder).unlink(missing_ok=True)
+    for folder in folders:
+        with lock(folder, busy):
+            freed += discard(folder)
+            lock_of(folder).unlink(missing_ok=True)
     return freed
 
 
