@@ -62,7 +62,7 @@ def opening(stage: Path) -> str:
 @pytest.fixture
 def home() -> Iterator[Path]:
     """A folder of the user's own, at a place that every user may pass through."""
-    place = Path(tempfile.mkdtemp(prefix="mtchat-user-", dir="/tmp"))
+    place = Path(tempfile.mkdtemp(prefix="user-of-mtchat-", dir="/tmp"))
     os.chown(place, USER, USER)
     yield place
     shutil.rmtree(place)
