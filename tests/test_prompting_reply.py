@@ -24,6 +24,33 @@ REPLIES = {
     "code that shows its output": ("print(1)\n```\n\nOutput:\n```\n1\n```\n", "print(1)"),
     "two blocks": ("x = 1\n```\nThe whole program:\n```python\nx = 1\ny = 2\n```", "x = 1"),
     "a fence opened again": ("```python\nx = 1\n```\n", "x = 1"),
+    "a thought in brackets": ("[THINK]I need x.[/THINK]x = 1\n```", "x = 1"),
+    "lines of a thought in brackets, with code": ("[THINK]\ny = 3\n[/THINK]\n```python\nx = 1\n```", "x = 1"),
+    "a thought in brackets that began before": ("y = 3?\n[/THINK]\nx = 1\n```", "x = 1"),
+    "a thought in tags of a maker": ("<seed:think>\ny = 2\n</seed:think>\n```python\nx = 1\n```", "x = 1"),
+    "a thought in capitals": ("<Think>\ny = 2\n</Think>\nx = 1\n```", "x = 1"),
+    "a thought in a tag that says more": ('<think depth="1">\ny = 2\n</think>\nx = 1\n```', "x = 1"),
+    "a thought in marks": ("<|START_THINKING|>y = 2<|END_THINKING|><|START_RESPONSE|>x = 1\n```", "x = 1"),
+    "a channel of thoughts": (
+        "<|channel|>analysis<|message|>y = 2<|end|><|start|>assistant<|channel|>final<|message|>"
+        "x = 1<|return|>",
+        "x = 1",
+    ),
+    "a channel of thoughts, its start too": (
+        "<|start|>assistant<|channel|>analysis<|message|>y = 2\n<|end|>"
+        "<|start|>assistant<|channel|>final<|message|>"
+        "```python\nx = 1\n```",
+        "x = 1",
+    ),
+    "a channel of thoughts that closes itself": ("<|channel>thought\ny = 2\n<channel|>x = 1\n```", "x = 1"),
+    "a thought's marks in strings": (
+        "a = '[THINK]'\nb = '''\n[THINK]\n<|channel|>analysis\n[/THINK]\n'''\n```",
+        "a = '[THINK]'\nb = '''\n[THINK]\n<|channel|>analysis\n[/THINK]\n'''",
+    ),
+    "code in brackets": ("[PYTHON]\nx = [1]\n[/PYTHON]\n[TESTS]\nassert x\n[/TESTS]", "x = [1]"),
+    "code in a page's tags": ('<pre><code class="language-python">\nx = 1\n</code></pre>', "x = 1"),
+    "the name of a version": ("python3\nx = 1\n```", "x = 1"),
+    "the next turn of Granite": ("x = 1\n<|start_of_role|>user<|end_of_role|>more", "x = 1"),
     "a blank line and a fence opened again": ("\n```python\nx = 1\n```\n", "x = 1"),
     "a fence with a file name": ("```python:main.py\nx = 1\n```", "x = 1"),
     "a fence with attributes": ('```{.python title="main"}\nx = 1\n```', "x = 1"),

@@ -25,14 +25,26 @@ OWN_LINE = re.compile(r"^[ \t>]*(?:`{3,}|~{3,})")  # a fence where the strings o
 PYTHON_BLOCK = r"i?py"
 LABELS, LONGEST_LABEL = 3, 100
 NAME = re.compile(r"[\w./\\+#-]+:?|\w+ \d+[.:]?|\(\w+\)")  # of a file, a language or a step
-THINKS = r"(?:think|thinking|thoughts?|reasoning|reflection|scratchpad)"
+THINKS = r"(?i:(?:[a-z]+:|ant)?(?:think|thinking|thoughts?|reasoning|reflection|scratchpad))"
+CHANNEL = r"(?:<\|start\|>\w+)?<\|channel\|?>(?:analysis|commentary|thought)\b"
 THOUGHTS = 8
-THOUGHT = re.compile(rf"^[ \t]*<({THINKS})>", re.MULTILINE)
-ANSWERS = r"(?:answer|output|response|solution|code)"
-MARK = (  # that a chat template puts around turns
-    r"<\|(?:im_start|start_header_id|channel)\|>\w*|<\|[\w-]{2,40}\|>|<｜[^｜\n]{2,40}｜>|\[/?INST\]|</?s>|<</?SYS>>|<(?:start|end)_of_turn>"
+THOUGHT = re.compile(  # a line that begins with one: in angles, in brackets (Mistral), as a mark or a channel
+    rf"^[ \t]*(?:<{THINKS}(?:\s[^<>\n]*)?>|\[(?=[A-Z]){THINKS}\]|<\|START_{THINKS}\|>|{CHANNEL})",
+    re.MULTILINE,
 )
-TAGS = rf"(?P<thought></{THINKS}>)|(?P<mark>{MARK}|</ANY>|^[ \t]*<{THINKS}>)|(?P<opens>^[ \t]*<ANY>)"
+THOUGHT_ENDS = rf"</{THINKS}>|\[/{THINKS}\]|<\|END_{THINKS}\|>|<channel\|>"
+THOUGHT_END = re.compile(rf"(?:{THOUGHT_ENDS})[ \t]*\n?")
+CHANNEL_END = re.compile(r"(?:<\|end\|>|<channel\|>)[ \t]*\n?")
+ANSWERS = r"(?:answer|output|response|solution|code)"
+BLOCKS = r"(?:PYTHON|CODE|ANSWER)"  # in brackets, as Code Llama's
+MARK = (  # that a chat template puts around turns
+    r"<\|(?:im_start|start_header_id|start_of_role|start|channel)\|>\w*|<\|[\w-]{2,40}\|>|<｜[^｜\n]{2,40}｜>"
+    rf"|\[/?INST\]|\[/{BLOCKS}\]|</?s>|<</?SYS>>|<(?:start|end)_of_turn>"
+)
+TAGS = (
+    rf"(?P<thought>{THOUGHT_ENDS})|(?P<mark>{MARK}|</ANY>|^[ \t]*<{THINKS}>)"
+    rf"|(?P<opens>^[ \t]*(?:<ANY(?:\s+[\w-]+=[^<>]*)?>|\[{BLOCKS}\](?![\w.\[(])))"
+)
 TAG = re.compile(TAGS.replace("ANY", r"[A-Za-z][\w.-]*"))
 TAG_ELSEWHERE = re.compile(TAGS.replace("ANY", ANSWERS))
 PROMPT = re.compile(r"[ \t]*(?:(?:>>>|\.\.\.)(?:[ \t]|$))+")
@@ -115,7 +127,7 @@ def reading(text: str, language: Language, strings: bool = True) -> Reading:
             else:
                 return now.end()
         elif fence is None:
-            if not (now.code or last) and head.strip().lower() in language.names:
+            if not (now.code or last) and names(head.strip(), language):
                 continue  # the word that the fence has already
             now.found = now.found or is_code(head, language)
             now.code.append(line)
@@ -131,6 +143,12 @@ def reading(text: str, language: Language, strings: bool = True) -> Reading:
         elif "`" not in words:
             now.begin(foreign=not opens(words, language))
     return now
+
+
+def names(word: str, language: Language) -> bool:
+    """Whether a word is the language's name, which Python has with its version too."""
+    versions = language.runs and re.fullmatch(r"i?python[\d.]+", word, re.IGNORECASE) is not None
+    return versions or word.lower() in language.names
 
 
 def in_code(line: str, now: Reading, language: Language) -> bool:
@@ -187,7 +205,8 @@ def answered(text: str, language: Language) -> str:
         before = text[: opened.start()]
         if any(is_code(line, language) for line in masked(before).split("\n")):
             break
-        ended = re.compile(rf"</{opened[1]}>[ \t]*\n?").search(text, opened.end())
+        ends = CHANNEL_END if "channel" in opened[0] else THOUGHT_END
+        ended = ends.search(text, opened.end())
         text = before + (text[ended.end() :] if ended else "")
     return text
 
