@@ -149,6 +149,14 @@ def test_what_only_a_beginning_may_say_is_said_there_and_comes_back(codes, tmp_p
     assert read(write(session)).path == session.path
 
 
+def test_a_program_from_a_file_of_another_encoding_runs_as_utf_8():
+    session = session_of("# -*- coding: latin-1 -*-", [("do", "print(ascii('é'))", False)])
+    for form in ("py", "code"):
+        text = to_bytes(load(form).write(session))
+        done = subprocess.run([sys.executable, "-"], input=text, capture_output=True, check=False)
+        assert done.stdout == b"'\\xe9'\n"
+
+
 def test_an_export_names_the_packages_and_files_that_it_needs():
     session = session_of("", [("do", "import os, numpy.linalg\nfrom sklearn import svm\nimport mine", False)])
     given = (Attached("data\n.csv", PurePath("/x")), Attached("mine.py", PurePath("/y")))

@@ -1,11 +1,13 @@
 """The program alone, as a file of its language: program.py, or program.js for one in JavaScript."""
 
+import tokenize
 from dataclasses import replace
 
 from mtchat.core.session import Session
 from mtchat.export.whole import whole
 
 SUFFIX = ""
+ENCODED = "# -*- coding: utf-8 -*-"  # which the file is, whatever the one that it came from was
 
 
 def write(session: Session) -> str:
@@ -14,4 +16,5 @@ def write(session: Session) -> str:
         return program.source
     head, codes = whole([chunk.code for chunk in program.chunks])
     chunks = (replace(chunk, code=code) for chunk, code in zip(program.chunks, codes, strict=True))
-    return "".join(f"{line}\n" for line in head) + replace(program, chunks=tuple(chunks)).source
+    text = "".join(f"{line}\n" for line in head) + replace(program, chunks=tuple(chunks)).source
+    return f"{ENCODED}\n{text}" if any(map(tokenize.cookie_re.match, text.split("\n")[:2])) else text
