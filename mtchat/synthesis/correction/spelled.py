@@ -40,7 +40,7 @@ def respelled(code: str, old: str, new: str, owned: bool) -> str:
 
 
 def spellings(code: str) -> Iterator[Spelling]:
-    """The strings of some code that look names up: in a scope, of an object, in a format given one."""
+    """The strings of some code that look names up: in a scope, of an object, in a format, as types."""
     for node in ast.walk(tree(code) or ast.Module([], [])):
         match node:
             case ast.Call(func=ast.Name(id=function), args=[_, ast.Constant() as name, *_]):
@@ -65,6 +65,14 @@ def spellings(code: str) -> Iterator[Spelling]:
             ):
                 if is_scope(given_map):
                     yield from spelling(text, FIELD)
+            case (
+                ast.arg(annotation=ast.expr() as hint)
+                | ast.AnnAssign(annotation=hint)
+                | ast.FunctionDef(returns=ast.expr() as hint)
+                | ast.AsyncFunctionDef(returns=ast.expr() as hint)
+            ):
+                for each in hints(hint):
+                    yield from spelling(each, r"(?<![\w.])NAME")
             case ast.Subscript(value=space, slice=ast.Constant() as name) if is_scope(space):
                 yield from spelling(name, WHOLE)
             case ast.Subscript(value=ast.Attribute(attr="__dict__"), slice=ast.Constant() as name):
@@ -74,6 +82,22 @@ def spellings(code: str) -> Iterator[Spelling]:
 def spelling(node: ast.expr, field: str, attribute: bool = False) -> Iterator[Spelling]:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         yield Spelling(node, field, attribute)
+
+
+def hints(annotation: ast.expr) -> Iterator[ast.expr]:
+    """The strings in an annotation that name types: all that read as code, but none that is a value."""
+    match annotation:
+        case ast.Constant(value=str(text)):
+            if tree(text.strip()) is not None:
+                yield annotation
+        case ast.Subscript(
+            value=ast.Name(id="Literal" | "Annotated") | ast.Attribute(attr="Literal" | "Annotated")
+        ):
+            return
+        case _:
+            for each in ast.iter_child_nodes(annotation):
+                if isinstance(each, ast.expr):
+                    yield from hints(each)
 
 
 def is_scope(node: ast.expr) -> bool:
