@@ -102,6 +102,14 @@ RENAMED = [
         "total = 1\nprint('{total:>5} total {{total}}'.format(**locals()), '{total}'.format(total=3))",
         "sums = 1\nprint('{sums:>5} total {{total}}'.format(**locals()), '{total}'.format(total=3))",
     ),
+    (
+        "class total: pass\ndef f(x: 'list[total]', y: list['total']) -> 'total': pass\nz: 'm.total | total'",
+        "class sums: pass\ndef f(x: 'list[sums]', y: list['sums']) -> 'sums': pass\nz: 'm.total | sums'",
+    ),
+    (
+        "total = 1\ndef f(x: Literal['total'], y: 'the total'): return total",
+        "sums = 1\ndef f(x: Literal['total'], y: 'the total'): return sums",
+    ),
     ("total = 1\nprint(globals()['total'])", "sums = 1\nprint(globals()['sums'])"),
     ("total = 1\nprint('{total}'.format_map(vars()))", "sums = 1\nprint('{sums}'.format_map(vars()))"),
 ]
@@ -273,6 +281,22 @@ SPLICED = [
         "'What it is.'\nfrom __future__ import annotations\nimport os\na = os.x\nb = 2",
     ),
     ("import osx\na = 1\nb = 2", "import os\na = os.x", "import os\nimport osx\na = os.x\nb = 2"),
+    (
+        "class A:\n    x = 1  # one\n\n    @p\n    def f(self):\n        return 1\n\n"
+        "    # g\n    def g(self): pass\n\nA()",
+        "class A:\n    @q\n    def f(self):\n        return 2",
+        "class A:\n    x = 1  # one\n\n    @q\n    def f(self):\n        return 2\n\n"
+        "    # g\n    def g(self): pass\n\nA()",
+    ),
+    (
+        "class A(B):\n    'Say.'\n    x = 1\n    y = (\n1)\n    async def f(self): pass",
+        "class A(B):\n    'What.'\n    async def f(self): return 2",
+        "class A(B):\n    'Say.'\n    x = 1\n    y = (\n1)\n    async def f(self): return 2",
+    ),
+    ("class A:\n    x = 1\n    y = 2", "class A(B):\n    y = 3", "class A(B):\n    y = 3"),
+    ("class A:\n    x = 1\n    y = 2", "class A:\n    y = 3\n    z = 4", "class A:\n    y = 3\n    z = 4"),
+    ("class A:\n    x = 1; y = 2", "class A:\n    y = 3", "class A:\n    x = 1; y = 3"),
+    ("class A:\n    x = 1\n    y = 2", "class A:\n  y = 3", "class A:\n  y = 3"),
     ("a = (", "a = 2", "a = 2"),
     ("a = 1", "", ""),
 ]
@@ -285,6 +309,9 @@ def test_what_a_model_wrote_takes_the_place_of_what_it_means(old: str, new: str,
 
 def test_what_is_to_be_removed_is_not_put_back() -> None:
     assert spliced("x = 1\nprint(x)", "x = 1", "", whole=True) == "x = 1"
+    assert spliced("class A:\n    x = 1\n    y = 2", "class A:\n    x = 1", "", whole=True) == (
+        "class A:\n    x = 1"
+    )
 
 
 def corrected() -> Session:

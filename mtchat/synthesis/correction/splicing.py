@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator, Sequence
 
 from mtchat.core.names import bound, tree
-from mtchat.core.source import rewritten, text_of, without
+from mtchat.core.source import Edit, Source, rewritten, text_of, without
 
 BINDING = (
     ast.FunctionDef
@@ -25,11 +25,13 @@ def spliced(old: str, new: str, before: str, whole: bool) -> str:
 
     What repeats the program before goes, and so do calls at the end that only try the code out. A reply
     with nothing but some of the old chunk's definitions replaces those alone, unless it is meant to be
-    `whole`, as where something is to be removed.
+    `whole`, as where something is to be removed; so does a class with nothing but some of its members.
     """
     known, said = tree(old), tree(new)
     if known is None or said is None:
         return new
+    if not whole and (filled := completed(old, known.body, new, said.body)) != new:
+        return spliced(old, filled, before, whole)
     try:
         said_again = {ast.dump(each) for each in (tree(before) or ast.Module([], [])).body}
         mine = {ast.dump(each) for each in known.body}
@@ -44,6 +46,46 @@ def spliced(old: str, new: str, before: str, whole: bool) -> str:
     if not whole and partial(known.body, kept):
         return replaced(old, known.body, new, said.body, kept)
     return new if len(kept) == len(said.body) else without(new, said.body, kept).strip("\n").rstrip()
+
+
+def completed(old: str, body: Sequence[ast.stmt], new: str, said: Sequence[ast.stmt]) -> str:
+    """The new code, its classes with all members that they had where it has only some of these again."""
+    source, theirs = Source(new), {each.name: each for each in body if isinstance(each, ast.ClassDef)}
+    edits = [
+        Edit(source.start(each), source.end(each), text)
+        for each in said
+        if isinstance(each, ast.ClassDef)
+        and each.name in theirs
+        and (text := with_members(Source(old), theirs[each.name], source, each))
+    ]
+    made = source.changed(0, len(source.data), edits)
+    return new if tree(made) is None else made
+
+
+def with_members(old: Source, known: ast.ClassDef, new: Source, said: ast.ClassDef) -> str:
+    """The text of a class with some members as another one of its head has them; "" where others come."""
+    fresh = said.body[1:] if ast.get_docstring(said) is not None else said.body
+    if not fresh or heads(known) != heads(said) or said.body[0].col_offset != known.body[0].col_offset:
+        return ""
+    keys = keys_of(known.body)
+    edits = list[Edit]()
+    for each in fresh:
+        names = names_of(each) if isinstance(each, BINDING) else frozenset[str]()
+        places = [at for at, bind in enumerate(keys) if bind & names]
+        if len(places) != 1 or not isinstance(each, BINDING) or keys[places[0]] != names:
+            return ""
+        member = known.body[places[0]]
+        edits.append(Edit(old.start(member), old.end(member), new.text(new.start(each), new.end(each))))
+    starts = {edit.start for edit in edits}
+    if len(starts) < len(edits) or len(edits) == sum(isinstance(each, BINDING) for each in known.body):
+        return ""
+    edits.sort(key=lambda edit: edit.start)
+    return old.changed(old.start(known), old.end(known), edits)
+
+
+def heads(each: ast.ClassDef) -> list[str]:
+    """What a class is made from: its decorators, bases and keywords."""
+    return [ast.dump(part) for part in (*each.decorator_list, *each.bases, *each.keywords)]
 
 
 def idle(statement: ast.stmt, body: Sequence[ast.stmt]) -> bool:
