@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
@@ -431,6 +432,18 @@ def test_what_is_suggested_stays_within_the_bounds_of_the_setting() -> None:
     stopped = Outcome("fake", None, limit="seconds", error="stopped")
     assert remedy.in_repl(stopped, Settings(seconds=80_000.0)) == "/set seconds 86400 allows more"
     assert remedy.in_repl(stopped, Settings(seconds=86_400.0)) == ""
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["this.part", "..", ".", "/etc", "~", "a b; ls", "$(ls)", "x" * 5000, "a\0b", "\x1b]0;t\x07", "", "-r x"],
+)
+def test_a_module_that_a_program_names_is_a_name_and_nothing_of_it_is_run_here(word: str) -> None:
+    sys.modules.pop("this", None)
+    outcome = Outcome("fake", 1, finished=False, error="turn 1: no module", world="package", subject=word)
+    met = remedy.in_repl(outcome, SETTINGS)
+    assert "this" not in sys.modules
+    assert bool(met) is (word == "this.part")
 
 
 def test_the_line_of_a_limit_says_what_allows_more_after_a_turn_and_after_run(tmp_path: Path) -> None:

@@ -195,3 +195,16 @@ def test_of_a_folder_that_the_user_attached_each_file_is_known(package: Path, da
     session = attach(Session(), [package, data], 1)
     assert [str(path.relative_to(package.parent)) for path in below(session, [package])] == INSIDE
     assert below(session, [data]) == (data,)
+
+
+def test_a_part_of_a_folder_that_cannot_be_looked_at_is_told(tmp_path: Path) -> None:
+    here = os.open(tmp_path, os.O_DIRECTORY)
+    try:
+        for _ in range(20):  # longer than a path can be
+            os.mkdir("x" * 250, dir_fd=here)
+            here, above = os.open("x" * 250, os.O_DIRECTORY, dir_fd=here), here
+            os.close(above)
+    finally:
+        os.close(here)
+    with pytest.raises(UsageError, match="File name too long"):
+        attach(Session(), [tmp_path], 1)

@@ -1,5 +1,6 @@
 """What the user can do about a run that was stopped, or that asked for what it was not given."""
 
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -19,6 +20,7 @@ SETTING = {
     "disk": "disk_mib",
     "output": "output_kib",
 }
+LONGEST = 60  # signs of a module's name that is told
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,15 @@ def recorded(outcome: Outcome) -> str:
 
 
 def package(module: str, ways: Ways) -> str:
-    """How to get a module: the user's own is attached, another installed where mtchat runs."""
-    if not module:
+    """How to get a module: the user's own is attached, another installed where mtchat runs.
+
+    The name is a program's or a session file's word, so it is a name of Python or nothing is said.
+    """
+    module = module.partition(".")[0]
+    if not module.isidentifier() or len(module) > LONGEST:
         return ""
     for name in (f"{module}.py", module):
-        if (ways.folder / name).exists() and (ways.folder / name).resolve() != Path(sys.prefix):
+        if os.path.exists(ways.folder / name) and (ways.folder / name).resolve() != Path(sys.prefix):
             return f"{ways.attach} {name} gives it yours"
     if editable := elsewhere(module):
         where = f"it is installed from {editable}, which programs do not see"
@@ -80,7 +86,10 @@ def package(module: str, ways: Ways) -> str:
 
 
 def elsewhere(module: str) -> str:
-    """Where a module lies that is installed as editable, among the user's own files."""
+    """Where a module lies that is installed as editable, among the user's own files.
+
+    It is one name: to find a part of a package, Python would run the package here, with no sandbox around it.
+    """
     try:
         spec = find_spec(module)
     except (ImportError, ValueError):

@@ -99,7 +99,9 @@ def redirected(text: str) -> tuple[str, str]:
 
 
 def home(text: str) -> Path:
-    """A path as typed, where ~ is the user's home."""
+    """A path as typed, where ~ is the user's home; a name that is empty means no folder, least of all this one."""
+    if not text:
+        raise UsageError("a name is empty; . means this folder")
     return Path(os.path.expanduser(text))
 
 
@@ -124,6 +126,6 @@ def matches(text: str) -> list[Path]:
         found = [] if path.exists() else sorted(glob.glob(str(path)))
     except (OSError, ValueError):
         found = []
-    if not found and glob.has_magic(text) and not path.exists():
+    if not found and glob.has_magic(text) and not os.path.lexists(path):
         raise UsageError(f"no file matches {text}")
     return [Path(each) for each in found] or [path]

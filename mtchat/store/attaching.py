@@ -6,6 +6,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
+from typing import NoReturn
 
 from mtchat.core.given import Attached
 from mtchat.core.session import Session
@@ -45,10 +46,10 @@ def each_file(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
 def files_of(folder: Path) -> list[tuple[Path, str]]:
     """The regular files below a folder, in order, with their names; what is set aside or a link is not."""
     found: list[tuple[Path, str]] = []
-    for place, folders, names in os.walk(folder):
+    for place, folders, names in os.walk(folder, onerror=unread):
         folders[:] = sorted(name for name in folders if not is_aside(Path(place, name)))
         for path in (Path(place, name) for name in sorted(names)):
-            if not is_aside(path) and stat.S_ISREG(path.lstat().st_mode):
+            if not is_aside(path) and is_file(path):
                 found.append((path, str(path.relative_to(folder.parent))))
         if len(found) > MOST_FILES:
             raise UsageError(
@@ -61,7 +62,22 @@ def files_of(folder: Path) -> list[tuple[Path, str]]:
 
 def is_aside(path: Path) -> bool:
     """Whether it is hidden, made by a tool from the rest, or an environment with packages."""
-    return path.name.startswith(".") or path.name in MADE or (path / "pyvenv.cfg").exists()
+    return path.name.startswith(".") or path.name in MADE or os.path.exists(path / "pyvenv.cfg")
+
+
+def is_file(path: Path) -> bool:
+    """Whether it is a regular file, and no link to one."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:  # gone since its folder was listed
+        return False
+    except OSError as error:
+        unread(error)
+
+
+def unread(error: OSError) -> NoReturn:
+    """A part of a folder that cannot be looked at is told, and not left out in silence."""
+    raise UsageError(f"cannot read {error.filename}: {error.strerror}")
 
 
 def detach(session: Session, names: Sequence[str]) -> Session:
