@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, replace
@@ -16,6 +17,8 @@ from mtchat.bench.quality.report import comparison, summary, to_json
 from mtchat.bench.quality.runs import Header, Recorded, Writer, read
 from mtchat.bench.quality.statistics import VERDICTS, by_problem, compare, estimate, pass_at, rate
 from mtchat.bench.quality.suite import Row
+from mtchat.cli.arguments import parse
+from mtchat.cli.bench_report import bench_report
 from mtchat.errors import MtchatError
 from mtchat.store.values import rebuild
 
@@ -204,6 +207,57 @@ def test_a_path_that_cannot_be_a_run_says_so(tmp_path: Path, name: str) -> None:
         read(tmp_path / name)
     with pytest.raises(MtchatError, match="cannot write to"):
         Writer(tmp_path / name, HEADER)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "endless", "deep"])
+def test_what_is_no_file_of_a_run_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "run.jsonl"
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "endless":
+        file.symlink_to("/dev/zero")
+    else:
+        file.write_text('{"run": ' + "[" * 100_000 + "\n")
+    for tried in (read, lambda path: Writer(path, HEADER)):
+        with pytest.raises(MtchatError, match=r"it is a (pipe|device)|no header of a run"):
+            tried(file)
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "content", "said"),
+    [
+        ("--json", "mine.txt", b"precious", "holds no figures of a benchmark"),
+        ("--plot", "mine.png", b"precious", "is no such picture"),
+        ("--plot", "mine.txt", b"", "no suffix of a picture; there are .png"),
+        ("--json", "nowhere/x.json", None, "no folder"),
+        ("--json", "x" * 5000 + "/x.json", None, "no folder"),
+        *(("--json", "new.json", before, "") for before in (None, b"", to_json([Recorded(HEADER)]).encode())),
+        *(("--plot", "new.png", before, "") for before in (None, b"\x89PNG\r\n")),
+    ],
+)
+def test_figures_and_pictures_overwrite_nothing_else(
+    tmp_path: Path, option: str, name: str, content: bytes | None, said: str
+) -> None:
+    pytest.importorskip("matplotlib")
+    target = tmp_path / name
+    if content is not None:
+        target.write_bytes(content)
+    written(tmp_path / "run.jsonl")
+    args = parse(["bench", "report", str(tmp_path / "run.jsonl"), option, str(target)])
+    if said:
+        with pytest.raises(MtchatError, match=said):
+            bench_report(args)
+        assert content is None or target.read_bytes() == content
+    else:
+        bench_report(args)
+        assert target.read_bytes().startswith((b"\x89PNG\r\n\x1a\n", b'[\n {\n  "run": {'))
+
+
+def test_a_name_is_drawn_as_it_is_whatever_signs_it_has(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    odd = replace(HEADER, model="a$\\frac{$b\x1b]0;t\x07\ud800")
+    chart([Recorded(odd, ROWS)], tmp_path / "a.png", "a $\\frac{$ title\ud800")
+    assert (tmp_path / "a.png").stat().st_size > 1000
 
 
 def test_a_summary_tells_everything_of_a_run() -> None:

@@ -523,6 +523,20 @@ def test_of_a_long_animation_the_first_frames_are_kept_and_that_is_told() -> Non
     assert outcome.stderr.startswith("<turn 1>:3: UserWarning: figure-1.gif has the first 60 frames")
 
 
+@pytest.mark.parametrize("shown", [False, True])
+def test_a_figure_that_cannot_be_drawn_is_told_once_and_the_others_are_kept(shown: bool) -> None:
+    broken = "import matplotlib.pyplot as plt\nplt.title('$\\\\frac{$')\n"
+    outcome = play(broken + ("plt.show()" if shown else "plt.figure(); plt.plot([1])"))
+    assert "/mtchat/" not in outcome.stderr
+    assert "Exception ignored" not in outcome.stderr
+    if shown:
+        assert outcome.error.startswith("turn 1, line 3: ValueError:")
+    else:
+        assert outcome.ok
+        assert outcome.stderr.startswith("<turn 1>:2: UserWarning: a figure cannot be drawn: \\frac{")
+        assert len(outcome.files) == 1
+
+
 def test_labels_are_in_the_picture_and_a_text_astray_does_not_blow_it_up(tmp_path: Path) -> None:
     code = (
         f"{PLOT}\nplt.ylabel('y' * 9 + '\\n' * 9)\nplt.show()\nplt.text(9999, 9999, 'x')\nplt.show()\n"

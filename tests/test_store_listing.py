@@ -70,6 +70,12 @@ def test_a_session_that_is_not_there_is_an_error_with_the_near_names(tmp_path, a
         find(asked, tmp_path)
 
 
+def test_a_folder_whose_name_is_too_long_has_no_sessions():
+    endless = Path("x" * 5000)
+    assert summaries(endless) == []
+    assert fresh(endless, date(2026, 11, 23)) == "2026-11-23-1"
+
+
 def test_a_fresh_name_is_the_day_and_the_first_free_number(tmp_path):
     today = date(2026, 11, 23)
     assert fresh(tmp_path / "none", today) == "2026-11-23-1"

@@ -15,7 +15,8 @@ from mtchat.bench.speed import graphics
 from mtchat.bench.speed.graphics import DYNAMIC, OURS, STATIC, Difference, Player
 from mtchat.bench.speed.rows import Row, rows, to_json
 from mtchat.bench.speed.table import table
-from mtchat.cli.bench_model import progress, save
+from mtchat.cli.bench_model import progress
+from mtchat.cli.figures import check, save
 from mtchat.core.prompt import Piece
 from mtchat.core.settings import Sampling
 from mtchat.errors import MtchatError, UsageError
@@ -33,6 +34,7 @@ def bench_gpu(args: argparse.Namespace) -> None:
         raise UsageError("no GPU is here: `mtchat bench speed` measures the processor")
     from mtchat.engine.gpu import rival, shapes
 
+    check(args.json, None)
     names = [each for each in args.shapes.split(",") if each] or list(shapes.SHAPES)
     for name in names:
         if name not in shapes.SHAPES:

@@ -1,7 +1,6 @@
 """The model suite of mtchat bench speed: our engine and its peers, wired to what measures them."""
 
 import argparse
-import importlib.util
 import json
 import os
 import platform
@@ -27,10 +26,10 @@ from mtchat.bench.speed.serving import Work
 from mtchat.bench.speed.subject import QUICK, Sizes
 from mtchat.bench.speed.table import table
 from mtchat.cli import wiring
+from mtchat.cli.figures import check, save
 from mtchat.cli.measured import OURS
 from mtchat.core.settings import Sampling
 from mtchat.engine.native.cores import threads
-from mtchat.errors import MtchatError, UsageError
 from mtchat.prompting import family
 from mtchat.repl.view import View
 from mtchat.synthesis import Synthesizer
@@ -43,7 +42,7 @@ Say = Callable[[str], None]
 
 def bench_model(args: argparse.Namespace) -> None:
     """Prints a table; writes the rows and a picture where they are asked for."""
-    check(args)
+    check(args.json, args.plot)
     notes: list[str] = []
     others = Others()
     repeats = args.repeats or REPEATS
@@ -74,15 +73,6 @@ def bench_model(args: argparse.Namespace) -> None:
         save(args.json, lambda path: path.write_text(to_json(found), "utf-8"))
     if args.plot:
         save(args.plot, lambda path: plot(found, quantities, path, title))
-
-
-def check(args: argparse.Namespace) -> None:
-    """What would fail once all is measured fails now."""
-    if args.plot and not importlib.util.find_spec("matplotlib"):
-        raise MtchatError("--plot needs matplotlib: pip install matplotlib, or leave it out")
-    for path in (args.json, args.plot):
-        if path and not path.absolute().parent.is_dir():
-            raise UsageError(f"no folder {path.absolute().parent} to write {path.name} to")
 
 
 def peers(wanted: str, file: str, notes: list[str]) -> Iterator[tuple[str, Peer]]:
@@ -149,10 +139,3 @@ def processor() -> str:
         lines = []
     named = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     return next(named, platform.processor() or platform.machine())
-
-
-def save(path: Path, write: Callable[[Path], object]) -> None:
-    try:
-        write(path)
-    except OSError as error:
-        raise MtchatError(f"cannot write {path}: {error.strerror}") from None

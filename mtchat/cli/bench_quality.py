@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import hashlib
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -190,7 +191,7 @@ def check(args: argparse.Namespace) -> None:
         raise UsageError("--n, --limit, --inputs and --lanes are 1 or more")
     if args.n > 1 and args.temperature == 0:
         raise UsageError("--n samples differ only with a --temperature above 0")
-    if args.out and not args.out.absolute().parent.is_dir():
+    if args.out and not os.path.isdir(args.out.absolute().parent):
         raise UsageError(f"no folder {args.out.absolute().parent} to write {args.out.name} to")
 
 

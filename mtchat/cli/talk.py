@@ -155,7 +155,7 @@ def converse(
 
 def earlier(path: Path | None) -> Iterator[str]:
     """What there is to say of the session that was open last, where a new one begins."""
-    if path is not None and path.exists() and (found := store.summary(path)).turns:
+    if path is not None and os.path.exists(path) and (found := store.summary(path)).turns:
         when = words.day(found.modified)
         yield (
             f"{when} you had {found.name}: {count(found.turns)}, {words.brief(found.instruction, 40)}; "

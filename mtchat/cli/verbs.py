@@ -166,7 +166,7 @@ def bring(args: argparse.Namespace) -> int:
     name = args.name or args.file.stem
     store.check_name(name)
     path = store.path_of(name, folder)
-    if path.exists():
+    if os.path.exists(path):
         raise UsageError(f"there is a session {shown(path)} already; choose another with --name")
     with Log.open(path) as log:
         log.write(session, "import")
@@ -191,12 +191,12 @@ def models(args: argparse.Namespace) -> int:
     view = View.of(sys.stdout)
     if args.action == "get":
         for name in args.names or ["starter"]:
-            view.line(f"{name}: {name if Path(name).exists() else get(name)}")
+            view.line(f"{name}: {name if os.path.exists(name) else get(name)}")
     elif args.action == "remove":
         if not args.names:
             raise UsageError("remove which model? mtchat models lists them")
         for name in args.names:
-            if not catalogue.known(name) and Path(name).exists():
+            if not catalogue.known(name) and os.path.exists(name):
                 freed = conversions.remove_of(wiring.converted(), Path(name))
                 view.line(f"removed the converted copies of {name}: {freed / 2**20:.0f} MiB freed; it stays")
                 continue

@@ -5,6 +5,7 @@ that is run and forgotten; the rest are the model's words, marked as such.
 """
 
 import ast
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -102,7 +103,9 @@ def places(desk: Desk, text: str) -> Iterator[str]:
     outcome, words = desk.session.outcome, WORD.findall(text.lower())
     left = [desk.place / file.path for file in (outcome.files if outcome else ())]
     given = [(file.name, file.path) for file in desk.session.attached]
-    paths = [shown(path) for path in left if path.exists()] + [f"{name} is {path}" for name, path in given]
+    paths = [shown(path) for path in left if os.path.exists(path)] + [
+        f"{name} is {path}" for name, path in given
+    ]
     named = [
         path
         for path in paths

@@ -99,7 +99,7 @@ def redirected(text: str) -> tuple[str, str]:
 
 
 def home(text: str) -> Path:
-    """A path as typed, where ~ is the user's home; a name that is empty means no folder, least of all this one."""
+    """A path as typed, where ~ is the user's home; an empty name does not stand for the folder here."""
     if not text:
         raise UsageError("a name is empty; . means this folder")
     return Path(os.path.expanduser(text))

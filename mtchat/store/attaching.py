@@ -140,7 +140,7 @@ def below(session: Session, paths: Sequence[Path]) -> tuple[PurePath, ...]:
 
 def present(session: Session) -> tuple[Attached, ...]:
     """The attached files that are still where they were."""
-    return tuple(file for file in session.attached if Path(file.path).is_file())
+    return tuple(file for file in session.attached if os.path.isfile(file.path))
 
 
 def size_of(path: Path) -> int:

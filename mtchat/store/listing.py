@@ -118,12 +118,12 @@ def twin(path: Path) -> Path | None:
 
 
 def taken(path: Path) -> bool:
-    return path.exists() or path.is_symlink() or files_of(path).exists()
+    return os.path.lexists(path) or os.path.exists(files_of(path))
 
 
 def paths(folder: Path) -> list[Path]:
     """The session files of a folder, by name."""
-    return sorted(folder.glob(f"[!.]*{SUFFIX}")) if folder.is_dir() else []
+    return sorted(folder.glob(f"[!.]*{SUFFIX}")) if os.path.isdir(folder) else []
 
 
 def summaries(folder: Path) -> list[Summary]:

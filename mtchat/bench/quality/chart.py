@@ -11,6 +11,7 @@ from mtchat.bench.quality.report import what
 from mtchat.bench.quality.results import Result, result
 from mtchat.bench.quality.runs import Recorded
 from mtchat.bench.quality.statistics import VERDICTS
+from mtchat.core.escape import escaped
 
 COLOURS = dict(zip(VERDICTS, ("#1f6f8b", "#e0a458"), strict=True))
 BAR = 0.38
@@ -21,6 +22,13 @@ DASHED = "#6d597a"
 
 def chart(runs: Sequence[Recorded], path: Path, title: str) -> None:
     """A PNG with a panel for each suite, its runs in their order from the top."""
+    from matplotlib import rc_context
+
+    with rc_context({"text.parse_math": False}):  # a $ in a name is a $
+        drawn(runs, escaped(title)).savefig(path, dpi=150)
+
+
+def drawn(runs: Sequence[Recorded], title: str) -> Any:
     from matplotlib.figure import Figure
 
     results = [result(run) for run in runs]
@@ -33,14 +41,14 @@ def chart(runs: Sequence[Recorded], path: Path, title: str) -> None:
     for suite, panel, here in zip(suites, panels, axes, strict=True):
         draw(here, panel)
         mark(here, published.of(suite))
-        here.set_title(suite, loc="left", fontsize=11, fontweight="bold")
+        here.set_title(escaped(suite), loc="left", fontsize=11, fontweight="bold")
     axes[-1].set_xlabel("percent of conversations that pass, with 95 % intervals over problems", fontsize=9)
     handles, labels = max(
         (here.get_legend_handles_labels() for here in axes), key=lambda found: len(found[0])
     )
     figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), frameon=False, fontsize=9)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-    figure.savefig(path, dpi=150)
+    return figure
 
 
 def draw(here: Any, panel: Sequence[Result]) -> None:
@@ -68,7 +76,9 @@ def named(found: Result) -> str:
     header = found.header
     samples = f", n = {header.samples}" if header.samples > 1 else ""
     unfinished = " (unfinished)" if found.missing else ""
-    return f"{header.model} {header.precision}\n" + fill(f"{what(header)}{samples}{unfinished}", WIDE)
+    return escaped(
+        f"{header.model} {header.precision}\n" + fill(f"{what(header)}{samples}{unfinished}", WIDE)
+    )
 
 
 def mark(here: Any, known: Sequence[Published]) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ def read(path: Path, data: Data, build: Callable[[dict[str, Any]], Iterable[T]])
 
     Raises MtchatError with the line or item of the first bad problem.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise MtchatError(f"there is no {path}; {data.source}")
     found: list[T] = []
     seen: dict[str, str] = {}

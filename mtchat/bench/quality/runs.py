@@ -13,12 +13,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
+from mtchat import files
 from mtchat.bench.quality.suite import Row
 from mtchat.errors import MtchatError
 from mtchat.store.values import rebuild
 
 T = TypeVar("T")
 
+MOST = 512 * files.MIB  # of a run that is read
 FIRST = b'{"run": '  # how the file of a run begins
 
 
@@ -67,6 +69,8 @@ class Writer:
         """Makes the file or goes on with it; MtchatError where it is of another run or cannot be written."""
         self.path = path
         try:
+            if os.path.lexists(path):
+                files.kept(os.stat(path).st_mode)  # a pipe would be waited for, a device has no end
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
             raise unwritten(path, error) from None
@@ -126,9 +130,10 @@ class Writer:
 def read(path: Path) -> Recorded:
     """The run in a file; of rows for one sample the first counts. MtchatError says what is wrong with it."""
     try:
-        return parse(whole_lines(path.read_bytes()), path)
-    except OSError as error:
-        raise MtchatError(f"cannot read {path} ({error.strerror}); --out names the file of a run") from None
+        data = files.read(path, MOST)
+    except MtchatError as error:
+        raise MtchatError(f"{error}; --out names the file of a run") from None
+    return parse(whole_lines(data), path)
 
 
 def whole_lines(data: bytes) -> list[bytes]:
@@ -149,7 +154,7 @@ def parsed(kind: type[T], line: bytes, where: str, name: str = "") -> T:
     try:
         value = json.loads(line)
         return rebuild(kind, value[name] if name else value)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         what = kind.__name__.lower()
         raise MtchatError(f"{where}: no {what} of a run ({error}); choose another file") from None
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from mtchat.bench.speed.rows import Quantity, Row
 from mtchat.bench.speed.table import short
+from mtchat.core.escape import escaped
 
 COLOURS = ("#1f6f8b", "#e0a458", "#9aa5b1", "#b56576", "#6d597a")
 DRAWN = {"tok/s": "tokens per second", "s": "seconds", "MiB": "MiB"}  # ratios and limits are not
@@ -14,6 +15,13 @@ WIDEST = 6.0  # what is so many times smaller than the longest bar gets a panel 
 
 def plot(rows: Sequence[Row], quantities: Sequence[Quantity], path: Path, title: str) -> None:
     """A PNG with a panel for each group, and for those quantities of a group that are far smaller."""
+    from matplotlib import rc_context
+
+    with rc_context({"text.parse_math": False}):  # a $ in a name is a $
+        drawn(rows, quantities, escaped(title)).savefig(path, dpi=150)
+
+
+def drawn(rows: Sequence[Row], quantities: Sequence[Quantity], title: str) -> Any:
     from matplotlib.figure import Figure
 
     panels = list(split(rows, quantities))
@@ -29,7 +37,7 @@ def plot(rows: Sequence[Row], quantities: Sequence[Quantity], path: Path, title:
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=len(engines), frameon=False)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-    figure.savefig(path, dpi=150)
+    return figure
 
 
 def split(rows: Sequence[Row], quantities: Sequence[Quantity]) -> Iterator[list[Quantity]]:

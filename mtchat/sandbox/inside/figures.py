@@ -68,17 +68,22 @@ def show(block: bool | None = None) -> None:
 
 
 def save(manager: Any) -> None:
-    """Save a figure unless the program has saved it as it is; warnings name the program as their place."""
+    """Save a figure unless the program has saved it as it is; warnings name the program as their place.
+
+    One that cannot be drawn is not tried again before the program has drawn on it.
+    """
     canvas = manager.canvas
     if getattr(canvas, "saved", False) and not canvas.figure.stale:
         return
     with warnings.catch_warnings(record=True) as caught:
-        film = animation_of(canvas)
-        if film is not None:
-            save_film(film)
-        else:
-            canvas.print_figure(free_name(), dpi=canvas.figure.dpi, bbox_inches=bounds(canvas.figure))
-    canvas.saved, canvas.figure.stale = True, False
+        try:
+            film = animation_of(canvas)
+            if film is not None:
+                save_film(film)
+            else:
+                canvas.print_figure(free_name(), dpi=canvas.figure.dpi, bbox_inches=bounds(canvas.figure))
+        finally:
+            canvas.saved, canvas.figure.stale = True, False
     for each in {str(each.message): each for each in caught}.values():
         if each.filename.startswith(os.path.dirname(__file__)):
             name, line = place() or getattr(canvas, "place", None) or ("the program", 0)
@@ -153,8 +158,15 @@ owner = os.getpid()
 
 def finish() -> None:
     """Save what is open when the program ends; a process that it forked leaves that to the first one."""
-    if os.getpid() == owner:
-        show(block=True)
+    if os.getpid() != owner:
+        return
+    for manager in Gcf.get_all_fig_managers():
+        try:
+            save(manager)
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            warn(f"a figure cannot be drawn: {reason}", getattr(manager.canvas, "place", None))
+    Gcf.destroy_all()
 
 
 atexit.register(finish)
