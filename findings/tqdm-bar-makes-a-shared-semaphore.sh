@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # tqdm 4.70.1, Linux.
 # Guessed: a plain bar in a program of one process and one thread needs nothing that processes share.
-# Seen: the first bar imports multiprocessing and makes a semaphore in shared memory, which is still there after the bar.
+# Seen: the first bar imports multiprocessing and makes a semaphore in shared memory, which outlives the bar.
 # Output: pieces of shared memory before the first bar: 0; after it: 1
 set -euo pipefail
 folder=$(mktemp -d)
