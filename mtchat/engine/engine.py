@@ -33,6 +33,9 @@ class Context(str):
         made.parts = known
         return made
 
+    def __reduce__(self) -> "tuple[type[Context], tuple[tuple[Part, ...]]]":
+        return Context, (self.parts,)
+
 
 class Engine:
     """One model with all that it has seen; for one thread at a time.
