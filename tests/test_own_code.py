@@ -50,6 +50,8 @@ LONG = "import csv\nimport json\n\ndef f(a):\n    return a\n\nprint(f(1))"
         "    x = 1\n    y = 2",
         "x = 1\n    y = 2",
         "# the data\nprices = [1, 2]",
+        "match total:\n    case 1: pass",
+        "total in sorted(xs)",
     ],
 )
 def test_python_is_code(text: str) -> None:
@@ -69,6 +71,8 @@ def test_python_is_code(text: str) -> None:
         "left and right",
         "yes, no",
         "not now",
+        "print(total) in red",
+        "print(total) and stop",
         "import data",
         "raise prices",
         "assert dominance",

@@ -16,7 +16,10 @@ FENCED = re.compile(r"\s*```[ \t]*\w*\n(?P<code>.*?)\n?[ \t]*```\s*", re.DOTALL)
 PROMPT = re.compile(r"(?:>>>|\.\.\.|In \[\d+\]:)(?: |$)")
 INSTRUCTION, LONGEST = "add my own code: ", 60
 # Kinds of nodes that no English sentence has, whatever the names in it are.
-SIGNS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.For, ast.While, ast.If, ast.With, ast.Try)
+SIGNS = (
+    *(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.For, ast.AsyncFor, ast.While, ast.If),
+    *(ast.With, ast.AsyncWith, ast.Try, ast.TryStar, ast.Match),
+)
 VALUES = (ast.Assign, ast.AugAssign, ast.NamedExpr, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
@@ -46,7 +49,18 @@ def is_code(text: str, session: Session) -> bool:
     names = [each for each in ast.walk(module) if isinstance(each, ast.Name)]
     deleted = {each.id for each in names if isinstance(each.ctx, ast.Del)}
     known = set(dir(builtins)) | bound(session.program.source) | (bound(code_in(text)) - deleted)
+    if all(joins_words(each, known) for each in module.body):
+        return False
     return any(speaks_python(node, known) for node in ast.walk(module))
+
+
+def joins_words(statement: ast.stmt, known: set[str]) -> bool:
+    """Whether a statement only joins code and names that nothing has by words, as `print(total) in red`."""
+    match statement:
+        case ast.Expr(ast.Compare() | ast.BoolOp() | ast.UnaryOp(ast.Not()) as value):
+            parts = [each for each in ast.iter_child_nodes(value) if isinstance(each, ast.Name)]
+            return any(each.id not in known for each in parts)
+    return False
 
 
 def speaks_python(node: ast.AST, known: set[str]) -> bool:
