@@ -73,6 +73,10 @@ MAGICS = [
     ("x = (5\n%y)\n!ls", "x = (5\n%y)\n# !ls", 1),
     ("get_ipython().run_line_magic('cd', 'x')\ny = 1", "# get_ipython().run_line_magic('cd', 'x')\ny = 1", 1),
     ("x = (5\n%y)", "x = (5\n%y)", 0),
+    ("pip install numpy\nimport math", "# pip install numpy\nimport math", 1),
+    ("if a:\n    conda install -y numpy\n    x = 1", "if a:\n# conda install -y numpy\n    x = 1", 1),
+    ("df.head()?\nx = 1", "# df.head()?\nx = 1", 1),
+    (",f a b\nx = 1", "# ,f a b\nx = 1", 1),
     ("x = 5 != 3", "x = 5 != 3", 0),
 ]
 
@@ -100,6 +104,43 @@ TITLES = [
 @pytest.mark.parametrize(("title", "instruction"), TITLES)
 def test_the_metadata_in_a_heading_is_no_part_of_the_instruction(title: str, instruction: str) -> None:
     assert py.read(f"# %% {title}\nx = 1").path[0].instruction == instruction
+
+
+@pytest.mark.parametrize("text", ["print 'hi'\nx = 1", "only words here\nand more of them", "x = ("])
+def test_what_is_no_python_and_no_command_stays_as_it_is(text: str) -> None:
+    assert unmagicked(text) == (text, 0)
+
+
+def test_a_notebook_of_databricks_is_read_cell_by_cell() -> None:
+    text = """\
+# Databricks notebook source
+# MAGIC %md
+# MAGIC # Sums
+# MAGIC of numbers
+
+# COMMAND ----------
+
+x = 1
+
+# COMMAND ----------
+
+# MAGIC %sql
+# MAGIC select 1
+
+# COMMAND ----------
+
+# DBTITLE 1,Show it
+# comment
+print(x)
+"""
+    path = py.read(text).path
+    assert [turn.instruction for turn in path] == ["# Sums\nof numbers", GO_ON, "Show it"]
+    assert [turn.chunk for turn in path] == ["x = 1", "# MAGIC %sql\n# MAGIC select 1", "# comment\nprint(x)"]
+
+
+def test_words_under_a_bare_heading_are_words() -> None:
+    (turn,) = py.read("#%% md\n## Sums\nof numbers\n#%% raw\nthat\n#%%\nx = 1").path
+    assert (turn.instruction, turn.chunk) == ("# Sums\nof numbers", "x = 1")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,10 @@ HEADING = re.compile(r"#[ \t]*%%+(?=[\s\[]|$)")  # a command such as "# %%time" 
 KIND = re.compile(r"(?P<title>.*?)\[(?P<kind>markdown|md|raw|code)\](?P<rest>.*)")
 VALUE = r'(?:"(?:[^"\\]|\\.)*"|\[.*?\]|\{.*?\}+|true|false|null)'
 METADATA = re.compile(rf"(?:[\w.-]+={VALUE}\s*)*|\{{.*\}}")
+BARE_KIND = re.compile(r"(?P<title>)(?P<kind>markdown|md|raw)(?P<rest>)")  # as PyCharm's
 CONVERTED = re.compile(r"# In\[[ \d*]*\]:\s*")
+DATABRICKS, NEXT, MAGIC = "# Databricks notebook source", "# COMMAND ----------", "# MAGIC"
+NAMED = re.compile(r"# DBTITLE \d+,(.*)")
 HEAD = re.compile(r"#!|# coding: ")
 MOST_TOKENS = 400_000
 LONGEST_TITLE = 500
@@ -63,6 +66,27 @@ def converted(lines: Sequence[str]) -> list[Cell]:
     return found
 
 
+def of_databricks(lines: Sequence[str]) -> list[Cell]:
+    """The cells of a notebook as Databricks writes it, commands in comments; none of another file."""
+    found = list[Cell]()
+    ends = [number for number, line in enumerate(lines) if line.rstrip() == NEXT]
+    if not lines or lines[0].rstrip() != DATABRICKS:
+        return found
+    for start, end in zip([0, *ends], [*ends, len(lines)], strict=True):
+        part = list(lines[start + 1 : end])
+        while part and not part[0].strip():
+            del part[0]
+        name = NAMED.fullmatch(part[0]) if part else None
+        part = part[1:] if name else part
+        told = [line.removeprefix(MAGIC).strip() for line in part if line.startswith(MAGIC)]
+        if told and told[0].startswith("%md"):
+            words = [told[0].removeprefix("%md").strip(), *told[1:]]
+            found.append(Cell("[markdown]", {}, [f"# {line}" for line in words]))
+        elif any(line.strip() for line in part):
+            found.append(Cell(name[1] if name else "", {}, ["", *part]))
+    return found
+
+
 def end_of(lines: Sequence[str], starts: Sequence[int], start: int, count: int) -> int:
     """Where a cell ends: after `count` lines of code if only empty lines follow, else at the next heading."""
 
@@ -93,7 +117,7 @@ def parse_heading(line: str) -> tuple[str, dict[str, str]]:
 
 def titled(title: str) -> tuple[str, str]:
     """The words of a heading as other tools write it, and its kind of cell, without the cell's metadata."""
-    kind = KIND.match(title)
+    kind = KIND.match(title) or BARE_KIND.fullmatch(title.strip())
     words, rest = (kind["title"], kind["rest"]) if kind else ("", title)
     for match in re.finditer(r"(?:^|(?<=\s))(?=\S)", rest[:LONGEST_TITLE]):
         if METADATA.fullmatch(rest, match.start()):

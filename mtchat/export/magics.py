@@ -3,6 +3,7 @@
 import re
 
 from mtchat.core.names import tree
+from mtchat.prompting.reply import commented as without_words
 from mtchat.prompting.reply import masked
 
 LINE = re.compile(
@@ -40,7 +41,7 @@ def unmagicked(code: str, commented: bool = False) -> tuple[str, int]:
         return "\n".join(
             line if line.startswith("#") else f"# {line}".rstrip() for line in code.split("\n")
         ), 1
-    if "get_ipython" not in code and (not re.search("[%!?]", code) or tree(code) is not None):
+    if "get_ipython" not in code and tree(code) is not None:
         return code, 0
     count, depth, goes_on, found = 0, 0, False, list[str]()
     broken = tree(code) is None
@@ -60,4 +61,12 @@ def unmagicked(code: str, commented: bool = False) -> tuple[str, int]:
             found.append(line)
             depth += sum(1 if each in "([{" else -1 for each in BRACKETS.findall(bare.partition("#")[0]))
         goes_on = (goes_on or bool(match and not depth)) and line.endswith("\\")
-    return "\n".join(found), count
+    made = "\n".join(found)
+    if tree(made) is not None:
+        return made, count
+    kept = without_words(made)  # of what IPython takes for commands without their sign: pip install numpy
+    module = tree(kept)
+    if module is None or not module.body:
+        return made, count
+    pairs = zip(made.split("\n"), kept.split("\n"), strict=True)
+    return kept, count + sum(one != two for one, two in pairs)

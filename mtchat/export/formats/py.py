@@ -31,6 +31,7 @@ from mtchat.export.cells import (
     headings,
     headings_outside_strings,
     number,
+    of_databricks,
     titled,
 )
 from mtchat.export.format import (
@@ -147,7 +148,7 @@ def bring(text: str) -> Brought:
     before = lines[: starts[0] if starts else len(lines)]
     if made_here:
         before = [line for line in before[comments(before) :] if not HOISTED.fullmatch(line)]
-    elif not starts and (found := converted(lines)):
+    elif not starts and (found := of_databricks(lines) or converted(lines)):
         few(len(found))
         return session_of("", found)
     elif not starts:
