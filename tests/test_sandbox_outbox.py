@@ -227,15 +227,22 @@ def test_what_has_become_a_pipe_or_a_device_is_not_given(tmp_path: Path) -> None
                 deliver((Attached("a", path),), descriptor)
 
 
-def ran(name: str, code: str, limits: Limits, collect: Path, given: Given = NOTHING) -> Outcome:
+def ran(
+    name: str,
+    code: str,
+    limits: Limits,
+    collect: Path,
+    given: Given = NOTHING,
+    watch: Callable[[str, str], None] | None = None,
+) -> Outcome:
     there = tier("T1" if name == "warm" else name)
     if there.choice is None:
         pytest.skip(f"{name} does not work here: {there.reason}")
     program = Program((Chunk(1, code),))
     if name != "warm":
-        return run_in(there.choice, program, limits, collect, given=given)
+        return run_in(there.choice, program, limits, collect, watch, given)
     with Worker(there.choice) as worker:
-        return worker.run(program, limits, collect=collect, given=given)
+        return worker.run(program, limits, collect=collect, watch=watch, given=given)
 
 
 def interrupted_once(happened: Callable[[], object]) -> threading.Thread:
@@ -261,6 +268,19 @@ def test_ctrl_c_stops_the_copying_of_what_a_run_left(name: str, tmp_path: Path) 
     assert (outcome.limit, outcome.exit_code) == ("interrupted", 0)
     assert len(outcome.files) < 16
     assert "stopped" in outcome.skipped[-1]
+
+
+@pytest.mark.sandbox
+@pytest.mark.parametrize("name", WAYS)
+def test_what_a_run_left_before_ctrl_c_is_handed_back(name: str, tmp_path: Path) -> None:
+    code = "open('a.txt', 'w').write('so far')\nprint('x', flush=True)\nimport time\ntime.sleep(60)"
+    heard = threading.Event()
+    thread = interrupted_once(heard.is_set)
+    outcome = ran(name, code, Limits(), tmp_path / "out", watch=lambda stream, text: heard.set())
+    thread.join()
+    assert (outcome.limit, outcome.skipped) == ("interrupted", ())
+    assert [file.path for file in outcome.files] == ["a.txt"]
+    assert (tmp_path / "out" / "a.txt").read_text() == "so far"
 
 
 @pytest.mark.sandbox

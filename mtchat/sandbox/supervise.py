@@ -33,7 +33,7 @@ class Ending:
     """How a run ended, as host and kernel saw it; `status` is None when pid 1 did not live to tell.
 
     `started` says that the sandbox stood and the program could begin; `shared` is the program's own word;
-    `stopped` asks whether the user has pressed Ctrl-C.
+    `stopped` asks whether the user has pressed Ctrl-C since.
     """
 
     started: bool = False
@@ -84,7 +84,7 @@ def supervised(
         )
         run.spilled = command.spilled
         ending = run.end()
-        yield replace(ending, shared=os.pread(shared, SHARED_BYTES, 0), stopped=stopped)
+        yield replace(ending, shared=os.pread(shared, SHARED_BYTES, 0), stopped=stopped.again())
 
 
 def started(command: Command, stdin: PurePath | None) -> "subprocess.Popen[bytes]":
@@ -101,17 +101,32 @@ def started(command: Command, stdin: PurePath | None) -> "subprocess.Popen[bytes
         )
 
 
+class Interrupts:
+    """Whether Ctrl-C came, when called."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def __call__(self) -> bool:
+        return bool(self.seen)
+
+    def again(self) -> Callable[[], bool]:
+        """Whether it comes from now on: what has stopped a run does not stop the copying of what it left."""
+        before = len(self.seen)
+        return lambda: len(self.seen) > before
+
+
 @contextmanager
-def interrupts() -> Iterator[Callable[[], bool]]:
+def interrupts() -> Iterator[Interrupts]:
     """Whether Ctrl-C came. It is noted, not raised, so that it cannot tear the clean-up apart."""
-    seen: list[int] = []
+    found = Interrupts()
     handler = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
-        yield lambda: False
+        yield found
         return
-    signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
+    signal.signal(signal.SIGINT, lambda number, frame: found.seen.append(number))
     try:
-        yield lambda: bool(seen)
+        yield found
     finally:
         signal.signal(signal.SIGINT, handler)
 

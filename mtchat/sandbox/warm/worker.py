@@ -20,7 +20,7 @@ from mtchat.core.settings import Limits
 from mtchat.errors import SandboxError
 from mtchat.sandbox import sandbox
 from mtchat.sandbox.sandbox import MARK_BYTES, Choice, gathered
-from mtchat.sandbox.supervise import interrupts
+from mtchat.sandbox.supervise import Interrupts, interrupts
 from mtchat.sandbox.tree import memory
 from mtchat.sandbox.verdict import outcome
 from mtchat.sandbox.warm import clocks
@@ -100,7 +100,7 @@ class Worker:
         given: Given,
         look: bool,
         keep: bool,
-        stopped: Callable[[], bool],
+        stopped: Interrupts,
     ) -> Outcome:
         """One try; LostError when a process that it needs is gone."""
         try:
@@ -130,7 +130,7 @@ class Worker:
                 self.lose(state)
                 raise LostError("the run")
             assert choice.variant is not None
-            found = gathered(replace(ending, stopped=stopped), program, limits, given, collect)
+            found = gathered(replace(ending, stopped=stopped.again()), program, limits, given, collect)
             result = outcome(program, limits, ending, choice.variant.tier, found)
         notes = (self.note(program, wanted, state), clocks.note(program, state.chunks))
         note = "\n".join(filter(None, notes))
