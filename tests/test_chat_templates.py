@@ -64,12 +64,13 @@ def shown(made: Chat, messages: tuple[Message, ...] = TALK) -> str:
         (EACH + "<|im_start|>assistant\n", PLAIN),
         ("{% generation %}" + EACH + "{% endgeneration %}" + OPEN, PLAIN),
         (EACH.replace("{% endfor", "{% if loop.index > 99 %}{% break %}{% endif %}{% endfor") + OPEN, PLAIN),
+        ("{{ bos_token + unk_token }}" + EACH + OPEN, PLAIN),
         ("{{ strftime_now('') }}" + EACH.replace("m.content", "[m.content][0]") + OPEN, PLAIN),
     ],
     ids=(
         *("plain", "refused", "dropped", "alternating", "parts", "strict parts", "refused parts", "unopened"),
         "system last",
-        *("always opened", "generation", "break", "time"),
+        *("always opened", "generation", "break", "tokens", "time"),
     ),
 )
 def test_what_a_conversation_says_reaches_the_model_whatever_the_template(

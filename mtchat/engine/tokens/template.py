@@ -29,6 +29,9 @@ class Generation(jinja2.ext.Extension):
         return jinja2.nodes.Scope(body, lineno=line)
 
 
+TOKENS = dict.fromkeys(("bos_token", "eos_token", "unk_token", "pad_token"), "")  # of a model without them
+
+
 class Template:
     """A template with the names that it may use, such as bos_token."""
 
@@ -40,7 +43,7 @@ class Template:
     def render(self, turns: Turns, opened: bool = True) -> str:
         """A conversation as text; `opened` for the assistant to go on from."""
         told = {"messages": [dict(turn) for turn in turns], "tools": None, "documents": None}
-        known = {**UNTHINKING, **self.names, **told, "add_generation_prompt": opened}
+        known = {**UNTHINKING, **TOKENS, **self.names, **told, "add_generation_prompt": opened}
         return str(guarded(lambda: self.compiled.render(**known)))
 
 
