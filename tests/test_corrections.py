@@ -293,6 +293,11 @@ SPLICED = [
         "class A(B):\n    'What.'\n    async def f(self): return 2",
         "class A(B):\n    'Say.'\n    x = 1\n    y = (\n1)\n    async def f(self): return 2",
     ),
+    (
+        "# a\nclass A:\n    x = 1\n    y = 2\n\n# b",
+        "class A:\n    y = 3\n",
+        "# a\nclass A:\n    x = 1\n    y = 3\n\n# b",
+    ),
     ("class A:\n    x = 1\n    y = 2", "class A(B):\n    y = 3", "class A(B):\n    y = 3"),
     ("class A:\n    x = 1\n    y = 2", "class A:\n    y = 3\n    z = 4", "class A:\n    y = 3\n    z = 4"),
     ("class A:\n    x = 1; y = 2", "class A:\n    y = 3", "class A:\n    x = 1; y = 3"),

@@ -49,16 +49,25 @@ def spliced(old: str, new: str, before: str, whole: bool) -> str:
 
 
 def completed(old: str, body: Sequence[ast.stmt], new: str, said: Sequence[ast.stmt]) -> str:
-    """The new code, its classes with all members that they had where it has only some of these again."""
-    source, theirs = Source(new), {each.name: each for each in body if isinstance(each, ast.ClassDef)}
-    edits = [
-        Edit(source.start(each), source.end(each), text)
+    """The new code, its classes with all members that they had where it has only some of these again.
+
+    Where it has nothing else, it is the old code with those members in their place.
+    """
+    before, after = Source(old), Source(new)
+    theirs = {each.name: each for each in body if isinstance(each, ast.ClassDef)}
+    whole = [
+        (theirs[each.name], each, text)
         for each in said
         if isinstance(each, ast.ClassDef)
         and each.name in theirs
-        and (text := with_members(Source(old), theirs[each.name], source, each))
+        and (text := with_members(before, theirs[each.name], after, each))
     ]
-    made = source.changed(0, len(source.data), edits)
+    if whole and len(whole) == len(said):
+        places = sorted((before.start(known), before.end(known), text) for known, _, text in whole)
+        made = before.changed(0, len(before.data), [Edit(*place) for place in places])
+    else:
+        edits = [Edit(after.start(each), after.end(each), text) for _, each, text in whole]
+        made = after.changed(0, len(after.data), edits)
     return new if tree(made) is None else made
 
 
