@@ -47,6 +47,11 @@ REPLIES = {
         "a = '[THINK]'\nb = '''\n[THINK]\n<|channel|>analysis\n[/THINK]\n'''\n```",
         "a = '[THINK]'\nb = '''\n[THINK]\n<|channel|>analysis\n[/THINK]\n'''",
     ),
+    "a list with one name that is given a value": (
+        "[ANSWER] = [42]\n[THINK] = [1]\n```",
+        "[ANSWER] = [42]\n[THINK] = [1]",
+    ),
+    "a list with a name of thoughts": ("[THINK] = [1]\nprint(THINK)\n```", "[THINK] = [1]\nprint(THINK)"),
     "code in brackets": ("[PYTHON]\nx = [1]\n[/PYTHON]\n[TESTS]\nassert x\n[/TESTS]", "x = [1]"),
     "code in a page's tags": ('<pre><code class="language-python">\nx = 1\n</code></pre>', "x = 1"),
     "the name of a version": ("python3\nx = 1\n```", "x = 1"),

@@ -29,7 +29,7 @@ THINKS = r"(?i:(?:[a-z]+:|ant)?(?:think|thinking|thoughts?|reasoning|reflection|
 CHANNEL = r"(?:<\|start\|>\w+)?<\|channel\|?>(?:analysis|commentary|thought)\b"
 THOUGHTS = 8
 THOUGHT = re.compile(  # a line that begins with one: in angles, in brackets (Mistral), as a mark or a channel
-    rf"^[ \t]*(?:<{THINKS}(?:\s[^<>\n]*)?>|\[(?=[A-Z]){THINKS}\]|<\|START_{THINKS}\|>|{CHANNEL})",
+    rf"^[ \t]*(?:<{THINKS}(?:\s[^<>\n]*)?>|\[(?=[A-Z]){THINKS}\](?![ \t]*=)|<\|START_{THINKS}\|>|{CHANNEL})",
     re.MULTILINE,
 )
 THOUGHT_ENDS = rf"</{THINKS}>|\[/{THINKS}\]|<\|END_{THINKS}\|>|<channel\|>"
@@ -43,7 +43,7 @@ MARK = (  # that a chat template puts around turns
 )
 TAGS = (
     rf"(?P<thought>{THOUGHT_ENDS})|(?P<mark>{MARK}|</ANY>|^[ \t]*<{THINKS}>)"
-    rf"|(?P<opens>^[ \t]*(?:<ANY(?:\s+[\w-]+=[^<>]*)?>|\[{BLOCKS}\](?![\w.\[(])))"
+    rf"|(?P<opens>^[ \t]*(?:<ANY(?:\s+[\w-]+=[^<>]*)?>|\[{BLOCKS}\](?![\w.\[(]|[ \t]*=)))"
 )
 TAG = re.compile(TAGS.replace("ANY", r"[A-Za-z][\w.-]*"))
 TAG_ELSEWHERE = re.compile(TAGS.replace("ANY", ANSWERS))
