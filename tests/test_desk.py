@@ -436,6 +436,14 @@ def test_a_whole_path_saves_a_session_that_its_own_folder_cannot_take(tmp_path: 
     assert not leave(desk)
 
 
+@pytest.mark.parametrize("folder", ["/", "{}", "{}/"])
+def test_a_folder_is_no_name_to_save_by(tmp_path: Path, folder: str) -> None:
+    desk = unsaved(tmp_path)
+    with pytest.raises(MtchatError, match=r"is a folder; /save .*NAME saves in it"):
+        dispatch(desk, "/save " + folder.format(tmp_path))
+    assert not (tmp_path.parent / f"{tmp_path.name}.jsonl").exists()
+
+
 def test_turns_that_are_not_saved_are_not_left_for_another_session(tmp_path: Path) -> None:
     with Log.open(tmp_path / "other.jsonl") as log:
         log.write(log.session.extend((Turn("x", "x = 5"),)))

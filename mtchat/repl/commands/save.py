@@ -5,6 +5,7 @@ path, such as /tmp/primes, saves the session there, and it goes on there: for wh
 cannot be written.
 """
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,8 @@ def do(desk: Desk, argument: str) -> None:
     before, owned = desk.log.path, desk.tools.owned
     mine = [Path(file.path) for file in desk.session.attached if owned.has(before, file.path)]
     if (path := home(name)).is_absolute():
+        if os.path.isdir(path):
+            raise UsageError(f"{shown(path)} is a folder; /save {shown(path / 'NAME')} saves in it")
         desk.log.move_to(path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX), desk.session)
         desk.unsaved = ""
     else:
