@@ -97,6 +97,16 @@ def test_a_candidate_that_runs_and_leaves_something_out_does_not_take_the_place_
     assert one.heard(Weighing) == 1
 
 
+@pytest.mark.parametrize("text", [r"\nHello\tword", r"\u00e9t\u00e9 \nword"])
+def test_code_does_no_less_than_itself_whatever_signs_its_texts_have(text: str) -> None:
+    instruction = "store Hello, word and \u00e9t\u00e9 in text"
+    first = f'text = "{text}"\nprint(no)'
+    assert does_less(first, first, instruction, "") == ""
+    one = Desk(Model({instruction: [first, "text = 1", "print(1)"]}), Policy(samples=2))
+    assert code(one.take(instruction)) == [first]
+    assert one.heard(Weighing) == 1
+
+
 def test_a_mending_that_leaves_something_out_is_not_kept() -> None:
     first = Session().add(Turn("show the total", "print(no)"))
     less = Session().add(Turn("show the total", "total = 1"))

@@ -16,6 +16,7 @@ from mtchat.errors import SandboxError
 from mtchat.sandbox.backend import Box, Command, Variant, backends
 from mtchat.sandbox.backends import bubblewrap
 from mtchat.sandbox.collect import harvest
+from mtchat.sandbox.inside.chunks import few_of
 from mtchat.sandbox.inside.wire import FAULT_AT, REPORT_AT, SHARED_BYTES
 from mtchat.sandbox.interpreter import LIBRARY, SYSTEM, Interpreter, homes, interpreter, parts
 from mtchat.sandbox.kernel import seccomp
@@ -405,3 +406,11 @@ def test_an_interrupt_while_the_last_output_is_shown_does_not_escape() -> None:
     with watching.selector:
         watching.follow()
     assert watching.out.texts == ("1\n",)
+
+
+@pytest.mark.parametrize(
+    ("start", "few"), [(0, [0, 1, 2, 3]), (9, [1, 2, 3, 4]), (6, [0, 1, 6, 7]), (65535, [0, 1, 2, 7])]
+)
+def test_a_run_sees_four_processors_from_anywhere_on(start: int, few: list[int]) -> None:
+    assert few_of(list(range(8)), start) == few
+    assert few_of([3], start) == [3]

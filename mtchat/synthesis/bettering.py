@@ -105,7 +105,7 @@ class Bettering:
             return
         turns = self.drawn(count)
         candidates = self.candidates(turns, self.before(), examples, self.made_up())
-        candidates = [each for each in candidates if not self.less(each)]
+        candidates = [each for each in candidates if each.turn.chunk == draft.chunk or not self.less(each)]
         if not self.answered(candidates, len(turns)):
             self.take(choose(candidates, maker.policy), len(turns))
 

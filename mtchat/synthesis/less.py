@@ -117,8 +117,10 @@ def told_only(module: ast.Module) -> Iterator[ast.Constant]:
 
 
 def has(new: ast.Module, word: str) -> bool:
-    """Whether code has a word in any way."""
-    return any(kin(word, part) for part in pieces(ast.unparse(new)))
+    """Whether code has a word in any way, in texts as they read."""
+    texts = [each.value for each in ast.walk(new) if isinstance(each, ast.Constant)]
+    parts = pieces("\n".join([ast.unparse(new), *(each for each in texts if isinstance(each, str))]))
+    return any(kin(word, part) for part in parts)
 
 
 def words(instruction: str) -> frozenset[str]:

@@ -63,14 +63,24 @@ def watch_faults(shared: int) -> int:
 
 
 def confine(job: Job) -> None:
-    """Set the limits, and keep to a few processors: a library starts threads for each one that it sees."""
+    """Set the limits, and keep to a few processors: a library starts threads for each one that it sees.
+
+    They are others for each run, so that many runs at once are spread over all.
+    """
     if hasattr(os, "sched_setaffinity"):
-        few = sorted(os.sched_getaffinity(0))[-PROCESSORS:]
+        all_there = sorted(os.sched_getaffinity(0))
+        few = few_of(all_there, int.from_bytes(os.urandom(2)))
         os.sched_setaffinity(0, few)
         if sys.version_info < (3, 13):
             os.cpu_count = lambda: len(few)  # as PYTHON_CPU_COUNT does from 3.13 on
     for number, soft, hard in job.rlimits:
         resource.setrlimit(number, (soft, hard))
+
+
+def few_of(processors: list[int], start: int) -> list[int]:
+    """So many of some processors as a run is to see, from one of them on, round the end."""
+    start %= len(processors)
+    return sorted((processors[start:] + processors[:start])[:PROCESSORS])
 
 
 class Player:
