@@ -8,12 +8,11 @@ import ast
 import io
 import re
 import tokenize
-import warnings
 from collections.abc import Iterator
 from difflib import get_close_matches
 from textwrap import dedent
 
-from mtchat.core.names import bound, tree
+from mtchat.core.names import bound, compiles, tree
 from mtchat.synthesis.names import undefined
 
 IMPORTS = {
@@ -62,16 +61,6 @@ def repaired(code: str, before: str) -> str:
         if compiles(mended) and name not in undefined(before + "\n\n" + mended):
             code = mended
     return code
-
-
-def compiles(code: str) -> bool:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            compile(code, "<chunk>", "exec", dont_inherit=True)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return False
-    return True
 
 
 def readings(code: str) -> Iterator[str]:
