@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -102,7 +103,7 @@ def elsewhere(module: str) -> str:
 
 def installer(python: str) -> str:
     """The command that adds packages to the environment of a Python."""
-    if find_spec("pip") is None:
+    if PathFinder.find_spec("pip") is None:  # setuptools answers other finders with a warning
         return f"uv pip install --python {python}"
     return f"{python} -m pip install"
 
