@@ -1,13 +1,14 @@
 """Fixtures that several files of tests share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Program
 from mtchat.core.settings import Limits
-from mtchat.sandbox.sandbox import probe, run
+from mtchat.sandbox.sandbox import chosen, probe, run
+from mtchat.sandbox.warm.worker import Worker
 
 
 @pytest.fixture
@@ -16,3 +17,15 @@ def boxed() -> Callable[[Program], Outcome]:
     if not probe().ok:
         pytest.skip(f"no sandbox works here: {probe().reason}")
     return lambda program: run(program, Limits(seconds=20.0))
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[Worker]:
+    """Keeps the states of programs between runs; tests are skipped where nothing does."""
+    if not probe().ok:
+        pytest.skip(f"no sandbox works here: {probe().reason}")
+    variant = chosen().variant
+    if variant is None or not variant.warm:
+        pytest.skip(f"{probe().tier} keeps no states")
+    with Worker() as made:
+        yield made

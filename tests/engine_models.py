@@ -116,6 +116,21 @@ def random_model(kind: str, vocabulary: int, spread: float = 0.2, seed: int = 7,
     return model
 
 
+def write_vocabulary(out: Any) -> None:
+    """Writes the tokenizer of the toy models into a GGUF file."""
+    tokenizer = tiny_tokenizer()
+    words = json.loads(tokenizer.backend_tokenizer.to_str())
+    vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    out.add_tokenizer_model("gpt2")
+    out.add_tokenizer_pre("qwen2")
+    out.add_token_list([word for word, _ in vocabulary])
+    out.add_token_types([3 if word.startswith("<|") else 1 for word, _ in vocabulary])
+    out.add_token_merges([" ".join(pair) for pair in words["model"]["merges"]])
+    out.add_eos_token_id(2)
+    out.add_pad_token_id(0)
+    out.add_chat_template(TEMPLATE)
+
+
 def write_gguf(path: Path, matrices: str = "Q8_0", **changes: Any) -> Any:
     """A GGUF file of a random Qwen2, its matrices of one type; gives the model that it was made of."""
     tokenizer, kind = tiny_tokenizer(), gguf.GGMLQuantizationType[matrices]
@@ -133,16 +148,7 @@ def write_gguf(path: Path, matrices: str = "Q8_0", **changes: Any) -> Any:
     out.add_head_count_kv(config.num_key_value_heads)
     out.add_layer_norm_rms_eps(config.rms_norm_eps)
     out.add_rope_freq_base(10000.0)
-    words = json.loads(tokenizer.backend_tokenizer.to_str())
-    vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
-    out.add_tokenizer_model("gpt2")
-    out.add_tokenizer_pre("qwen2")
-    out.add_token_list([word for word, _ in vocabulary])
-    out.add_token_types([3 if word.startswith("<|") else 1 for word, _ in vocabulary])
-    out.add_token_merges([" ".join(pair) for pair in words["model"]["merges"]])
-    out.add_eos_token_id(2)
-    out.add_pad_token_id(0)
-    out.add_chat_template(TEMPLATE)
+    write_vocabulary(out)
     for name, values in model.state_dict().items():
         stem, suffix = name.rsplit(".", 1)
         array = values.numpy()

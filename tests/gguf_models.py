@@ -1,6 +1,5 @@
 """Small GGUF files of architectures that transformers computes, with the keys that llama.cpp writes."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import torch
 from mtchat.engine import lean
 from mtchat.engine.convert import processor
 from mtchat.engine.header import ARCHITECTURE, Header
-from tests.engine_models import TEMPLATE, tiny_tokenizer
+from tests.engine_models import write_vocabulary
 
 SIZES: dict[str, Any] = {
     "vocab_size": 315,
@@ -93,17 +92,3 @@ def write(
 def in_pairs(array: Any, head: int) -> Any:
     """The rows of heads as llama.cpp rotates them: side by side what transformers has half by half."""
     return array.reshape(-1, 2, head // 2, array.shape[1]).swapaxes(1, 2).reshape(array.shape)
-
-
-def write_vocabulary(out: gguf.GGUFWriter) -> None:
-    tokenizer = tiny_tokenizer()
-    words = json.loads(tokenizer.backend_tokenizer.to_str())
-    vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
-    out.add_tokenizer_model("gpt2")
-    out.add_tokenizer_pre("qwen2")
-    out.add_token_list([word for word, _ in vocabulary])
-    out.add_token_types([3 if word.startswith("<|") else 1 for word, _ in vocabulary])
-    out.add_token_merges([" ".join(pair) for pair in words["model"]["merges"]])
-    out.add_eos_token_id(2)
-    out.add_pad_token_id(0)
-    out.add_chat_template(TEMPLATE)

@@ -14,12 +14,12 @@ from prompt_toolkit.history import FileHistory, InMemoryHistory
 
 from mtchat.cli.output import DRAWN, Output, drawn, guarded
 from mtchat.core.claim import Finding
+from mtchat.core.escape import ODD, escaped, held, named, unnamed
 from mtchat.core.outcome import File, Outcome
 from mtchat.core.session import Session
 from mtchat.core.turn import Making, Turn
 from mtchat.export.file import save
 from mtchat.repl.app import kept
-from mtchat.repl.escape import ODD, escaped, held, named, unnamed
 from mtchat.repl.view import View
 from mtchat.store import Log
 from tests.terminal import CTRL_C, CTRL_D, ENTER, terminal

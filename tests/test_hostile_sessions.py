@@ -11,6 +11,7 @@ from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 
 from mtchat.core.claim import Finding
+from mtchat.core.escape import escaped
 from mtchat.core.mark import FOLDED, Mark
 from mtchat.core.outcome import File, Frame, Outcome, Variable
 from mtchat.core.program import Place
@@ -22,7 +23,6 @@ from mtchat.repl import toolbar
 from mtchat.repl.app import dispatch, greet
 from mtchat.repl.completion import Slash
 from mtchat.repl.desk import Desk
-from mtchat.repl.escape import escaped
 from mtchat.store import Log, summaries
 from tests.test_desk import desk_in, said
 

@@ -1,6 +1,5 @@
 """Packages as people use them: their state is kept between turns, and what they draw by chance repeats."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,17 +22,6 @@ THREAD = (
 
 def program(*codes: str) -> Program:
     return Program(tuple(Chunk(turn, code) for turn, code in enumerate(codes, start=1)))
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[Worker]:
-    if not sandbox.probe().ok:
-        pytest.skip(f"no sandbox works here: {sandbox.probe().reason}")
-    variant = sandbox.chosen().variant
-    if variant is None or not variant.warm:
-        pytest.skip(f"{sandbox.probe().tier} keeps no states")
-    with Worker() as made:
-        yield made
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import random
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,17 +93,6 @@ CHUNKS = [
     "try:\n    os.wait()\nexcept ChildProcessError:\n    print('no children')",
     "import os\nos.symlink('notes.txt', 'link{n}')",
 ]
-
-
-@pytest.fixture(scope="module")
-def worker() -> Iterator[Worker]:
-    if not sandbox.probe().ok:
-        pytest.skip(f"no sandbox works here: {sandbox.probe().reason}")
-    variant = sandbox.chosen().variant
-    if variant is None or not variant.warm:
-        pytest.skip(f"{sandbox.probe().tier} keeps no states")
-    with Worker() as made:
-        yield made
 
 
 def program(codes: list[str]) -> Program:

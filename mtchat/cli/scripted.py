@@ -10,6 +10,7 @@ from typing import TextIO
 from mtchat.cli.editing import edit, recode
 from mtchat.cli.loading import Loading
 from mtchat.cli.wiring import wait_for
+from mtchat.core.escape import escaped
 from mtchat.core.given import Given
 from mtchat.core.language import named, unlearned
 from mtchat.core.outcome import Outcome
@@ -22,7 +23,6 @@ from mtchat.prompting import family
 from mtchat.repl import difference, own
 from mtchat.repl.commands import add
 from mtchat.repl.correcting import begun, changed, ended, interrupted
-from mtchat.repl.escape import escaped
 from mtchat.repl.inquiry import is_question
 from mtchat.repl.remedy import in_shell
 from mtchat.repl.retold import Retold

@@ -14,6 +14,7 @@ from mtchat.cli import arguments, wiring
 from mtchat.cli.output import send
 from mtchat.cli.replay import replay
 from mtchat.cli.scripted import write
+from mtchat.core.escape import escaped
 from mtchat.core.given import Given
 from mtchat.core.outcome import Outcome
 from mtchat.core.program import Chunk, Program
@@ -26,7 +27,6 @@ from mtchat.export import file as exporting
 from mtchat.export.format import load as format_of
 from mtchat.export.format import of_suffix, readable, to_bytes, to_text
 from mtchat.export.pictures import pictures
-from mtchat.repl.escape import escaped
 from mtchat.repl.keyboard import passed_on, reads, terminal
 from mtchat.repl.remedy import in_shell
 from mtchat.repl.view import View, shown

@@ -16,13 +16,13 @@ from prompt_toolkit.input.typeahead import clear_typeahead
 from prompt_toolkit.styles import Style
 
 from mtchat import __version__, registry
+from mtchat.core.escape import escaped
 from mtchat.errors import DEBUG, MtchatError, UsageError
 from mtchat.files import MIB, PRIVATE, PRIVATE_FOLDER, content, regular, replace
 from mtchat.repl import checking, inquiry, own, question, slash, toolbar
 from mtchat.repl.completion import Slash
 from mtchat.repl.desk import Desk, Leave
 from mtchat.repl.echo import forget_typed, silent
-from mtchat.repl.escape import escaped
 from mtchat.repl.keys import bindings
 from mtchat.repl.offer import Offer, select
 from mtchat.repl.stopping import hearing

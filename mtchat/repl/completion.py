@@ -9,9 +9,9 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
 from mtchat import registry
+from mtchat.core.escape import escaped
 from mtchat.repl import slash
 from mtchat.repl.desk import Desk
-from mtchat.repl.escape import escaped
 
 LAST_WORD = re.compile(r"(?:[^\s\\<]|\\.)*$")
 MOST_FILES = 500

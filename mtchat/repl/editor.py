@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mtchat.core.escape import named, unnamed
 from mtchat.errors import MtchatError
 from mtchat.files import MOST, content, regular
 from mtchat.repl.echo import audible
-from mtchat.repl.escape import named, unnamed
 
 
 def edited(text: str, suffix: str) -> str:

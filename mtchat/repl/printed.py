@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from prompt_toolkit.utils import get_cwidth
 
-from mtchat.repl.escape import escaped
+from mtchat.core.escape import escaped
 
 MARK = "↳ "
 NARROWEST = 20  # columns under which nothing is folded

@@ -16,13 +16,13 @@ from typing import TextIO
 from prompt_toolkit.utils import get_cwidth
 
 from mtchat.core.claim import Finding
+from mtchat.core.escape import escaped
 from mtchat.core.given import Attached
 from mtchat.core.language import PYTHON, Language
 from mtchat.core.outcome import File, Outcome
 from mtchat.core.prompt import Usage
 from mtchat.core.turn import EDITED, INTERRUPTED, KEPT, Turn
 from mtchat.repl import highlight
-from mtchat.repl.escape import escaped
 from mtchat.repl.printed import clipped, excerpt, folded
 
 DIM, RED, GREEN, YELLOW, BOLD, PLAIN = "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[1m", "\x1b[0m"

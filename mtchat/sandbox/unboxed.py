@@ -1,7 +1,7 @@
 """Readies a run among the host's own files and processes, for the ways to contain one without namespaces."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +40,7 @@ def ground() -> Iterator[Ground]:
         yield Ground(user, made)
 
 
-def command(where: Ground, box: Box, walls: Walls, more_environ: Mapping[str, str] | None = None) -> Command:
+def command(where: Ground, box: Box, walls: Walls) -> Command:
     """The launcher, and a watch on the disk since no file system of its own limits the program."""
     python = interpreter()
     made = where.folders
@@ -50,7 +50,7 @@ def command(where: Ground, box: Box, walls: Walls, more_environ: Mapping[str, st
     descriptors = tuple(each for each in (walls.ruleset, walls.rules) if each >= 0)
     return Command(
         python.arguments(str(made.code), box.control, box.shared, GUARD, more),
-        {**environment(str(made.work), str(made.scratch)), **(more_environ or {})},
+        environment(str(made.work), str(made.scratch)),
         (*descriptors, box.control, box.shared),
         where.user,
         spilled=meter.full,

@@ -9,10 +9,10 @@ it. A file that is there already is overwritten with --force only.
 import re
 from pathlib import Path, PurePath
 
+from mtchat.core.escape import escaped
 from mtchat.errors import UsageError
 from mtchat.export import file, format
 from mtchat.repl.desk import Desk
-from mtchat.repl.escape import escaped
 from mtchat.repl.view import shown
 
 USAGE = "FORMAT [FILE] [--force]"

