@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 MODEL ?= starter
-KERNELS := mtchat/engine/native
+KERNELS := mtchat/inference/cpu
 
 # The starters and other GGUF files of Qwen2 models need no PyTorch, which is several GB where it brings CUDA.
 # It is installed where there is a GPU, and for other models.
@@ -30,7 +30,7 @@ test: $(VENV)/installed-test lint
 
 docs: $(VENV)/installed-test
 	$(BIN)/python -m tests.readme
-	$(BIN)/python -m tests.battery
+	$(BIN)/python -m tests.sandbox.battery
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

@@ -18,7 +18,7 @@ from setuptools.command.build_ext import build_ext
 Words = tuple[str, ...]
 Say = Callable[[str], object]
 
-FOLDER = Path("mtchat/engine/native")
+FOLDER = Path("mtchat/inference/cpu")
 COMMON = (
     *("-std=gnu11", "-O3", "-ffp-contract=off", "-Wall", "-Wextra", "-Wno-psabi"),
     *("-shared", "-fPIC", "-pthread"),

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from mtchat.core.outcome import Outcome
-from mtchat.core.program import Program
-from mtchat.core.settings import Limits
+from mtchat.sandbox.checkpoints.worker import Worker
 from mtchat.sandbox.sandbox import chosen, probe, run
-from mtchat.sandbox.warm.worker import Worker
+from mtchat.session.outcome import Outcome
+from mtchat.session.program import Program
+from mtchat.session.settings import Limits
 
 
 @pytest.fixture

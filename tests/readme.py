@@ -3,19 +3,18 @@
 import io
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
-from mtchat import registry
+from mtchat import plugins
 from mtchat.cli.arguments import VERBS
-from mtchat.core.outcome import printed
-from mtchat.core.settings import Settings
-from mtchat.repl.keys import KEYS
-from mtchat.repl.slash import commands as slash_commands
-from mtchat.repl.view import View
+from mtchat.console.key_list import KEYS
+from mtchat.console.slash import commands as slash_commands
+from mtchat.console.view import View
+from mtchat.generate.policy import POLICIES
+from mtchat.session.outcome import printed
+from mtchat.session.settings import Settings
 from mtchat.store import load
-from mtchat.synthesis.policy import POLICIES
+from tests import ROOT
 
-ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 STORY = ROOT / "sessions" / "linear-regression.jsonl"
 
@@ -59,8 +58,7 @@ def verbs() -> str:
 
 def policies() -> str:
     rows = [
-        f"| `{name}` | {registry.summary(registry.load(POLICIES, name))} |"
-        for name in registry.names(POLICIES)
+        f"| `{name}` | {plugins.summary(plugins.load(POLICIES, name))} |" for name in plugins.names(POLICIES)
     ]
     return "\n".join(["| policy | what is done |", "|---|---|", *rows])
 

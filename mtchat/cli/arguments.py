@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mtchat import __version__
-from mtchat.core.settings import HELP, Settings
 from mtchat.errors import UsageError
-from mtchat.synthesis import policy
+from mtchat.generate import policy
+from mtchat.session.settings import HELP, Settings
 
 TALK = "talk"
 LIMITS = ("seconds", "memory_mib", "disk_mib", "output_kib")

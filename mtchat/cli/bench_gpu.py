@@ -17,10 +17,10 @@ from mtchat.bench.speed.rows import Row, rows, to_json
 from mtchat.bench.speed.table import table
 from mtchat.cli.bench_model import progress
 from mtchat.cli.figures import check, save
-from mtchat.core.prompt import Piece
-from mtchat.core.settings import Sampling
+from mtchat.console.view import View
 from mtchat.errors import MtchatError, UsageError
-from mtchat.repl.view import View
+from mtchat.session.prompt import Piece
+from mtchat.session.settings import Sampling
 
 REPEATS = 5
 MOST = 1  # runs of generate
@@ -28,11 +28,11 @@ MOST = 1  # runs of generate
 
 def bench_gpu(args: argparse.Namespace) -> None:
     """A table for each shape, of random weights; writes the rows where they are asked for."""
-    from mtchat.engine import devices
+    from mtchat.inference import devices
 
     if not devices.gpus():
         raise UsageError("no GPU is here: `mtchat bench speed` measures the processor")
-    from mtchat.engine.gpu import rival, shapes
+    from mtchat.inference.cuda import rival, shapes
 
     check(args.json, None)
     names = [each for each in args.shapes.split(",") if each] or list(shapes.SHAPES)
@@ -54,7 +54,7 @@ def bench_gpu(args: argparse.Namespace) -> None:
 
 def shape(name: str, args: argparse.Namespace, say: Callable[[str], None]) -> list[Row]:
     """The rows of a shape, with their table: generate, then ours in each format, which consumes a model."""
-    from mtchat.engine.gpu import rival, shapes
+    from mtchat.inference.cuda import rival, shapes
 
     repeats = args.repeats or REPEATS
     say(f"{name}: random weights")
@@ -115,7 +115,7 @@ def generated(
     say: Callable[[str], None],
 ) -> dict[tuple[str, str], list[float]]:
     """What generate gives, by its name and the quantity."""
-    from mtchat.engine.gpu import rival
+    from mtchat.inference.cuda import rival
 
     samples: dict[tuple[str, str], list[float]] = {}
     peers = {DYNAMIC: rival.Generate(model)} | ({STATIC: rival.Generate(model, True)} if args.static else {})
@@ -133,7 +133,7 @@ def generated(
 
 
 def opened(name: str, model: Any, precision: str) -> "Ours":
-    from mtchat.engine.gpu import opening, shapes
+    from mtchat.inference.cuda import opening, shapes
 
     tokenizer = shapes.tokenizer(model.config.vocab_size)
     engine: Any = opening.engine(model, tokenizer, shapes.card(name, model, precision))

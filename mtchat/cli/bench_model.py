@@ -28,11 +28,11 @@ from mtchat.bench.speed.table import table
 from mtchat.cli import wiring
 from mtchat.cli.figures import check, save
 from mtchat.cli.measured import OURS
-from mtchat.core.settings import Sampling
-from mtchat.engine.native.cores import threads
-from mtchat.prompting import family
-from mtchat.repl.view import View
-from mtchat.synthesis import Synthesizer
+from mtchat.console.view import View
+from mtchat.generate.prompt import family
+from mtchat.generate.synthesizer import Synthesizer
+from mtchat.inference.cpu.cores import threads
+from mtchat.session.settings import Sampling
 
 REPEATS = 5
 LONGEST = 160  # tokens of a reply that is measured

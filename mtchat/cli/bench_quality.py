@@ -20,15 +20,16 @@ from mtchat.bench.quality.remembered import Remembered
 from mtchat.bench.quality.runs import Header, Writer
 from mtchat.bench.quality.suite import Row, Task
 from mtchat.cli import wiring
-from mtchat.core.given import NOTHING
-from mtchat.core.settings import Limits, Sampling
+from mtchat.console.view import View
 from mtchat.errors import SandboxError, UsageError
-from mtchat.prompting import family
-from mtchat.repl.view import View
-from mtchat.synthesis import Synthesizer, policy
+from mtchat.generate import policy
+from mtchat.generate.prompt import family
+from mtchat.generate.synthesizer import Synthesizer
+from mtchat.session.given import NOTHING
+from mtchat.session.settings import Limits, Sampling
 
 if TYPE_CHECKING:
-    from mtchat.engine.batching import Batcher
+    from mtchat.inference.batching import Batcher
 
 LIMITS = Limits(seconds=10.0)
 LANES = {"cpu": 8, "cuda": 256}
@@ -211,7 +212,7 @@ def digest(tasks: list[Task]) -> str:
 
 def served(args: argparse.Namespace, view: View) -> "tuple[Batcher, str]":
     """The model, for many conversations at once, and where it computes."""
-    from mtchat.engine import batching, devices
+    from mtchat.inference import batching, devices
 
     device = devices.chosen(args.device, args.precision)
     engine: Any = wiring.engine(
@@ -222,6 +223,6 @@ def served(args: argparse.Namespace, view: View) -> "tuple[Batcher, str]":
         return batching.serving(engine, args.lanes or LANES[device]), device
     if engine.writers:
         return batching.Batcher(engine, engine.writers), device
-    from mtchat.engine.gpu import padded
+    from mtchat.inference.cuda import padded
 
     return padded.serving(engine, 2 * (args.lanes or LANES[device])), device

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 
 from mtchat import __version__
 from mtchat.bench.speed.timing import Case, measure, table
-from mtchat.core.program import Chunk, Program
-from mtchat.core.settings import Limits
 from mtchat.errors import MtchatError, SandboxError
 from mtchat.sandbox import sandbox
+from mtchat.sandbox.checkpoints.worker import Worker
 from mtchat.sandbox.plain import bare
-from mtchat.sandbox.warm.worker import Worker
+from mtchat.session.program import Chunk, Program
+from mtchat.session.settings import Limits
 
 LIMITS = Limits(seconds=20.0)
 CANDIDATES = 8

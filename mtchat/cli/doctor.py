@@ -14,9 +14,9 @@ from pathlib import Path
 import platformdirs
 
 from mtchat import __version__
+from mtchat.bundled_models import cache
+from mtchat.console.view import GREEN, RED, YELLOW, View
 from mtchat.errors import ExitCode
-from mtchat.repl.view import GREEN, RED, YELLOW, View
-from mtchat.starter import cache
 
 SCIENCE = ("numpy", "pandas", "sklearn", "matplotlib")
 GOOD, POOR, BAD = "✓", "!", "✗"
@@ -62,7 +62,7 @@ def torch() -> Iterator[Finding]:
 
 
 def kernels() -> Iterator[Finding]:
-    from mtchat.engine.native import cores, library
+    from mtchat.inference.cpu import cores, library
 
     count = cores.threads()
     threads = f"{count} thread{'s' if count > 1 else ''}"
@@ -94,7 +94,7 @@ def memory() -> Iterator[Finding]:
 
 def gpu() -> Iterator[Finding]:
     try:
-        from mtchat.engine.devices import DRIVERS, gpus
+        from mtchat.inference.devices import DRIVERS, gpus
 
         if importlib.util.find_spec("torch") is None and any(map(Path.exists, DRIVERS)):
             yield Finding(POOR, "GPU", "there, and not used: PyTorch is not installed", "make torch")

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mtchat.core.dependencies import said
-from mtchat.core.hole import first_hole
-from mtchat.core.reference import resolved
-from mtchat.core.session import Session
-from mtchat.repl.difference import show
-from mtchat.repl.rederiving import report, told, with_name
-from mtchat.synthesis import filled
-from mtchat.synthesis.derivation.rederive import judged, never, rederive, stopped, written
+from mtchat.console.difference import show
+from mtchat.console.rederiving import report, told, with_name
+from mtchat.features.infill.filling import filled
+from mtchat.features.regenerate.rederive import judged, never, rederive, stopped, written
+from mtchat.session.dependencies import said
+from mtchat.session.hole import first_hole
+from mtchat.session.reference import resolved
+from mtchat.session.session import Session
 
 if TYPE_CHECKING:
     from mtchat.cli.scripted import Player

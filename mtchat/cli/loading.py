@@ -9,9 +9,9 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 from typing import Protocol, TypeVar
 
-from mtchat.core.prompt import ModelCard, Piece, Prompt
-from mtchat.core.settings import Sampling
 from mtchat.errors import ModelError, MtchatError, reason
+from mtchat.session.prompt import ModelCard, Piece, Prompt
+from mtchat.session.settings import Sampling
 
 Report = Callable[[str], None]
 Heard = TypeVar("Heard")

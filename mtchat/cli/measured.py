@@ -14,9 +14,9 @@ from mtchat.bench.speed.peer import Setup
 from mtchat.bench.speed.serving import serve
 from mtchat.bench.speed.subject import Ask, Run, Subject
 from mtchat.cli import wiring
-from mtchat.core.prompt import Piece
-from mtchat.core.settings import Sampling
 from mtchat.errors import MtchatError
+from mtchat.session.prompt import Piece
+from mtchat.session.settings import Sampling
 
 OURS = "mtchat"
 WARM = 0.8

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO, cast
 
-from mtchat.core.escape import escaped
 from mtchat.errors import MtchatError
+from mtchat.session.escape import escaped
 
 # what a view draws with: colours, but for hidden text, and the last line erased to be drawn again
 COLOUR = r"(?:[34]8;5;\d{1,3}|[34]8;2(?:;\d{1,3}){3}|(?!0*8[;m])\d{1,3})"

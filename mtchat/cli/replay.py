@@ -11,18 +11,19 @@ from typing import TypeVar
 
 from mtchat import store
 from mtchat.cli import wiring
-from mtchat.core.given import Given
-from mtchat.core.outcome import Outcome, printed
-from mtchat.core.prompt import ModelCard
-from mtchat.core.session import Session
-from mtchat.core.settings import Limits, Sampling
-from mtchat.core.turn import Turn
+from mtchat.console.view import View
+from mtchat.console.words import unrun
 from mtchat.errors import ExitCode, MtchatError, UsageError
-from mtchat.prompting import family
-from mtchat.repl.view import View
-from mtchat.repl.words import unrun
+from mtchat.generate.prompt import family
+from mtchat.generate.running import unended
+from mtchat.generate.synthesizer import Synthesizer
+from mtchat.session.given import Given
+from mtchat.session.outcome import Outcome, printed
+from mtchat.session.prompt import ModelCard
+from mtchat.session.session import Session
+from mtchat.session.settings import Limits, Sampling
+from mtchat.session.turn import Turn
 from mtchat.store.events import bounded
-from mtchat.synthesis import Synthesizer, unended
 
 LONGEST_SECONDS = 300.0
 

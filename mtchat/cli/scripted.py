@@ -10,47 +10,33 @@ from typing import TextIO
 from mtchat.cli.editing import edit, recode
 from mtchat.cli.loading import Loading
 from mtchat.cli.wiring import wait_for
-from mtchat.core.escape import escaped
-from mtchat.core.given import Given
-from mtchat.core.language import named, unlearned
-from mtchat.core.outcome import Outcome
-from mtchat.core.program import Program
-from mtchat.core.reference import resolved
-from mtchat.core.session import Session
-from mtchat.core.settings import Limits, Settings
+from mtchat.console import difference, own
+from mtchat.console.commands import add
+from mtchat.console.correcting import begun, changed, ended, interrupted
+from mtchat.console.inquiry import is_question
+from mtchat.console.remedy import in_shell
+from mtchat.console.retold import Retold
+from mtchat.console.turns import fitting
+from mtchat.console.view import View, cost, shown
+from mtchat.console.words import brief, unrun
 from mtchat.errors import ExitCode, MtchatError, SandboxError, UsageError
-from mtchat.prompting import family
-from mtchat.repl import difference, own
-from mtchat.repl.commands import add
-from mtchat.repl.correcting import begun, changed, ended, interrupted
-from mtchat.repl.inquiry import is_question
-from mtchat.repl.remedy import in_shell
-from mtchat.repl.retold import Retold
-from mtchat.repl.turns import fitting
-from mtchat.repl.view import View, cost, shown
-from mtchat.repl.words import brief, unrun
+from mtchat.features.checks.holding import examined
+from mtchat.features.checks.stating import Stated, stated, typed, unread
+from mtchat.features.correction.refining import refine
+from mtchat.generate import policy
+from mtchat.generate.events import Chose, Corrected, Correcting, Event, Fitted, Made, Mending, Ran
+from mtchat.generate.prompt import family
+from mtchat.generate.running import failed, mendable, unended
+from mtchat.generate.synthesizer import Synthesizer
+from mtchat.session.escape import escaped
+from mtchat.session.given import Given
+from mtchat.session.language import named, unlearned
+from mtchat.session.outcome import Outcome
+from mtchat.session.program import Program
+from mtchat.session.reference import resolved
+from mtchat.session.session import Session
+from mtchat.session.settings import Limits, Settings
 from mtchat.store import Log, Owned, attach, below, checked, files_of, glance
-from mtchat.synthesis import (
-    Chose,
-    Corrected,
-    Correcting,
-    Event,
-    Fitted,
-    Made,
-    Mending,
-    Ran,
-    Stated,
-    Synthesizer,
-    examined,
-    failed,
-    mendable,
-    policy,
-    refine,
-    stated,
-    unended,
-    unread,
-)
-from mtchat.synthesis.claim.stating import typed
 
 IN_SHELL = "--corrections off takes every instruction as a new step"
 

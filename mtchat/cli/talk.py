@@ -13,15 +13,15 @@ import platformdirs
 from mtchat import files, store
 from mtchat.cli import arguments, wiring
 from mtchat.cli.loading import Shelf
-from mtchat.core.language import named
-from mtchat.core.session import Session, count
-from mtchat.core.settings import Settings
+from mtchat.console import words
+from mtchat.console.words import home, sound
 from mtchat.errors import ExitCode, MtchatError, UsageError
-from mtchat.prompting import family
-from mtchat.repl import words
-from mtchat.repl.words import home, sound
+from mtchat.generate import policy
+from mtchat.generate.prompt import family
+from mtchat.session.language import named
+from mtchat.session.session import Session, count
+from mtchat.session.settings import Settings
 from mtchat.store import Log
-from mtchat.synthesis import policy
 
 
 def talk(args: argparse.Namespace) -> int:
@@ -47,7 +47,7 @@ def talk(args: argparse.Namespace) -> int:
         if not instructions:
             return converse(args, attached, log, folder, shelf, ground)
         from mtchat.cli.scripted import Sandbox, Script, play
-        from mtchat.repl.view import View
+        from mtchat.console.view import View
 
         edit = args.edit or (int(args.code[0]) if code else 0)
         script = Script(
@@ -111,9 +111,9 @@ def converse(
     shelf: Shelf,
     ground: wiring.Ground,
 ) -> ExitCode:
+    from mtchat.console.desk import Desk, Tools
+    from mtchat.console.view import View
     from mtchat.repl import app
-    from mtchat.repl.desk import Desk, Tools
-    from mtchat.repl.view import View
 
     tier = wiring.Tier(ground)
     tools = Tools(

@@ -10,31 +10,31 @@ from dataclasses import replace
 from pathlib import Path
 
 from mtchat import files, store
+from mtchat.bundled_models import cache, catalogue
+from mtchat.bundled_models.progress import Progress, describe
 from mtchat.cli import arguments, wiring
 from mtchat.cli.output import send
 from mtchat.cli.replay import replay
 from mtchat.cli.scripted import write
-from mtchat.core.escape import escaped
-from mtchat.core.given import Given
-from mtchat.core.outcome import Outcome
-from mtchat.core.program import Chunk, Program
-from mtchat.core.session import Session, count
-from mtchat.core.settings import Settings
-from mtchat.engine import conversions
-from mtchat.engine.codegen import licences
+from mtchat.console.keyboard import passed_on, reads, terminal
+from mtchat.console.remedy import in_shell
+from mtchat.console.view import View, shown
+from mtchat.console.words import home, regular, unrun
 from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.export import file as exporting
 from mtchat.export.format import load as format_of
 from mtchat.export.format import of_suffix, readable, to_bytes, to_text
 from mtchat.export.pictures import pictures
-from mtchat.repl.keyboard import passed_on, reads, terminal
-from mtchat.repl.remedy import in_shell
-from mtchat.repl.view import View, shown
-from mtchat.repl.words import home, regular, unrun
-from mtchat.starter import cache, catalogue
-from mtchat.starter.progress import Progress, describe
+from mtchat.features.checks.holding import examined
+from mtchat.inference import conversions
+from mtchat.inference.codegen import licences
+from mtchat.session.escape import escaped
+from mtchat.session.given import Given
+from mtchat.session.outcome import Outcome
+from mtchat.session.program import Chunk, Program
+from mtchat.session.session import Session, count
+from mtchat.session.settings import Settings
 from mtchat.store import Log
-from mtchat.synthesis import examined
 
 PROGRAMS = (".py", ".pyw")
 

@@ -18,21 +18,21 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from mtchat import store
+from mtchat.bundled_models import cache, catalogue
+from mtchat.bundled_models.progress import Progress, describe
 from mtchat.cli.loading import Engine, Loading, Report, Shelf
-from mtchat.core.given import NOTHING, Given
-from mtchat.core.outcome import Outcome
-from mtchat.core.program import Program
-from mtchat.core.settings import Limits, Sampling
+from mtchat.console.view import View, shown
 from mtchat.errors import ModelError, MtchatError
-from mtchat.prompting import family
-from mtchat.repl.view import View, shown
-from mtchat.starter import cache, catalogue
-from mtchat.starter.progress import Progress, describe
+from mtchat.generate.prompt import family
+from mtchat.session.given import NOTHING, Given
+from mtchat.session.outcome import Outcome
+from mtchat.session.program import Program
+from mtchat.session.settings import Limits, Sampling
 from mtchat.store import Owned
 
 if TYPE_CHECKING:
+    from mtchat.sandbox.checkpoints.worker import Worker
     from mtchat.sandbox.sandbox import Choice
-    from mtchat.sandbox.warm.worker import Worker
 
 Hear = Callable[[str, str], None]
 PATIENCE = 3.0  # seconds
@@ -127,7 +127,7 @@ def engine(name: str, precision: str, report: Report, device: str = "cpu") -> En
         raise ModelError(f"cannot use {name}: remote endpoints are not supported yet; give a local model")
     source, fingerprint = located(name, report)
     report("loading")
-    from mtchat.engine import devices, loader
+    from mtchat.inference import devices, loader
 
     loaded = loader.load(
         source,
@@ -177,7 +177,7 @@ def helper(name: str) -> Path | None:
 
 def fetched(name: str, report: Callable[[Progress, float], None]) -> Path:
     """The file of a starter; `report` gets the seconds since the present stage began."""
-    from mtchat.starter.fetch import fetch
+    from mtchat.bundled_models.fetch import fetch
 
     began: dict[tuple[str, str], float] = {}
 
@@ -227,7 +227,7 @@ class Ground:
         self, program: Program, limits: Limits, collect: Path | None, hear: Hear, given: Given, look: bool
     ) -> Outcome:
         """As `run`, from the last state that is alive; `look` gives the variables as well."""
-        from mtchat.sandbox.warm.worker import Worker
+        from mtchat.sandbox.checkpoints.worker import Worker
 
         if self.worker is None:
             self.worker = Worker(self.choice())

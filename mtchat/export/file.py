@@ -4,10 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mtchat import files
-from mtchat.core.session import Session
 from mtchat.errors import MtchatError
 from mtchat.export.format import Brought, load, reader, to_bytes, to_text
 from mtchat.export.pictures import pictures
+from mtchat.session.session import Session
 
 MOST_CODE = 2 * files.MIB
 

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from mtchat import registry
-from mtchat.core.escape import escaped
-from mtchat.core.program import PREAMBLE
-from mtchat.core.session import Session
-from mtchat.core.turn import Turn
+from mtchat import plugins
 from mtchat.errors import MtchatError, UsageError
 from mtchat.export.pictures import Picture
+from mtchat.session.escape import escaped
+from mtchat.session.program import PREAMBLE
+from mtchat.session.session import Session
+from mtchat.session.turn import Turn
 
 CODE = "code"
 MOST_CELLS = 5_000
@@ -73,13 +73,13 @@ class Step:
 
 
 def names() -> tuple[str, ...]:
-    return registry.names(FORMATS)
+    return plugins.names(FORMATS)
 
 
 def load(name: str) -> Format:
-    module = registry.load(FORMATS, name)
+    module = plugins.load(FORMATS, name)
     bring, illustrate = getattr(module, "bring", None), getattr(module, "illustrate", None)
-    return Format(name, registry.summary(module), module.SUFFIX, module.write, bring, illustrate)
+    return Format(name, plugins.summary(module), module.SUFFIX, module.write, bring, illustrate)
 
 
 def reader(suffix: str) -> Callable[[str], Brought]:

@@ -2,9 +2,9 @@
 
 import re
 
-from mtchat.core.names import tree
-from mtchat.prompting.reply import commented as without_words
-from mtchat.prompting.reply import masked
+from mtchat.generate.prompt.reply import commented as without_words
+from mtchat.generate.prompt.reply import masked
+from mtchat.session.names import tree
 
 LINE = re.compile(
     r"(?P<margin>[ \t]*)(?:[%!?]{1,2}[A-Za-z_./~{]|[\w.]+\?{1,2}[ \t]*$|[\w ,.\[\]]+=[ \t]*[!%]{1,2}[ \t]*\w)"

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from mtchat import files
-from mtchat.core.session import Session
+from mtchat.session.session import Session
 
 # no SVG, which can hold scripts
 KINDS = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}

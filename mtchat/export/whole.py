@@ -4,8 +4,8 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 
-from mtchat.core.names import compiles, tree
-from mtchat.core.source import Edit, Source
+from mtchat.session.names import compiles, tree
+from mtchat.session.source import Edit, Source
 
 HOISTED = re.compile(r"(?:from __future__ import [\w, ]+|__doc__ = .*)  # of a later cell")
 AFTER = "  # of a later cell"

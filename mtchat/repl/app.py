@@ -15,22 +15,23 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.input.typeahead import clear_typeahead
 from prompt_toolkit.styles import Style
 
-from mtchat import __version__, registry
-from mtchat.core.escape import escaped
+from mtchat import __version__, plugins
+from mtchat.console import checking, inquiry, own, question, slash
+from mtchat.console.desk import Desk, Leave
+from mtchat.console.echo import forget_typed, silent
+from mtchat.console.stopping import hearing
+from mtchat.console.view import shown
+from mtchat.console.words import sound, unrun, where
 from mtchat.errors import DEBUG, MtchatError, UsageError
+from mtchat.features.checks.stating import stated, unread
+from mtchat.features.correction.recognition import recognise
 from mtchat.files import MIB, PRIVATE, PRIVATE_FOLDER, content, regular, replace
-from mtchat.repl import checking, inquiry, own, question, slash, toolbar
+from mtchat.repl import toolbar
 from mtchat.repl.completion import Slash
-from mtchat.repl.desk import Desk, Leave
-from mtchat.repl.echo import forget_typed, silent
 from mtchat.repl.keys import bindings
 from mtchat.repl.offer import Offer, select
-from mtchat.repl.stopping import hearing
 from mtchat.repl.typed import SignForSign
-from mtchat.repl.view import shown
-from mtchat.repl.words import sound, unrun, where
-from mtchat.synthesis import stated, unread
-from mtchat.synthesis.correction.recognition import recognise
+from mtchat.session.escape import escaped
 
 STYLE = Style.from_dict(
     {
@@ -258,7 +259,7 @@ def instruct(desk: Desk, text: str) -> None:
         desk.add(own.turn_of(text, session))
         return
     if number := dropping(text):
-        registry.load(slash.COMMANDS, "drop").do(desk, number)
+        plugins.load(slash.COMMANDS, "drop").do(desk, number)
         return
     corrects = desk.corrects and recognise(session.path, text) is not None
     about = question.asked(text, session) if session.language.runs else None
@@ -284,7 +285,7 @@ def dispatch(desk: Desk, line: str) -> None:
     if text.lower() in LEAVING:
         raise Leave
     if text.lower() in HELPING:
-        registry.load(slash.COMMANDS, "help").do(desk, "")
+        plugins.load(slash.COMMANDS, "help").do(desk, "")
         return
     if text.lower() in CLEARING:
         desk.view.clear()
@@ -306,7 +307,7 @@ def dispatch(desk: Desk, line: str) -> None:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f" (did you mean /{near[0]}?)" if near else ""
         raise UsageError(f"no command /{name}{hint}; /help lists them")
-    command = registry.load(slash.COMMANDS, name)
+    command = plugins.load(slash.COMMANDS, name)
     if getattr(command, "PYTHON_ONLY", False) and not desk.session.language.runs:
         raise MtchatError(f"/{name} needs a program in Python: {unrun(desk.session)}")
     command.do(desk, rest[0] if rest else "")

@@ -8,10 +8,10 @@ from itertools import islice
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
-from mtchat import registry
-from mtchat.core.escape import escaped
-from mtchat.repl import slash
-from mtchat.repl.desk import Desk
+from mtchat import plugins
+from mtchat.console import slash
+from mtchat.console.desk import Desk
+from mtchat.session.escape import escaped
 
 LAST_WORD = re.compile(r"(?:[^\s\\<]|\\.)*$")
 MOST_FILES = 500
@@ -33,7 +33,7 @@ class Slash(Completer):
         if not space:
             yield from matching(((each.name, each.meaning) for each in slash.commands()), name)
         elif name in slash.names():
-            command = registry.load(slash.COMMANDS, name)
+            command = plugins.load(slash.COMMANDS, name)
             offered = getattr(command, "complete", None)
             if offered is not None and " " not in argument:
                 yield from matching(offered(self.desk()), argument)

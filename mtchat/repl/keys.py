@@ -6,16 +6,6 @@ from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.key_binding.key_processor import KeyPressEvent
 from prompt_toolkit.keys import Keys
 
-KEYS = (
-    ("Enter", "sends the instruction"),
-    ("Alt-Enter", "starts a new line; a pasted text stays one instruction"),
-    ("Ctrl-X Ctrl-E", "edits the instruction in $EDITOR"),
-    ("Up, Down, Ctrl-R", "earlier instructions; → takes the grey suggestion"),
-    ("Ctrl-C", "stops the model or the run, and keeps what is there"),
-    ("Ctrl-Z", "suspends mtchat; fg in the shell brings it back"),
-    ("Ctrl-D", "leaves; everything is saved"),
-)
-
 
 def bindings() -> KeyBindings:
     keys = KeyBindings()

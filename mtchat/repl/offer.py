@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.selection import SelectionState
 
-from mtchat.core.session import Session
-from mtchat.synthesis import failed, mendable
+from mtchat.generate.running import failed, mendable
+from mtchat.session.session import Session
 
 FIX = "/fix"
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.utils import get_cwidth
 
-from mtchat.core.escape import escaped
-from mtchat.repl.desk import Desk
+from mtchat.console.desk import Desk
+from mtchat.session.escape import escaped
 
 BETWEEN = " │ "
 MOST_TOKENS = 10**9  # what is more is a mistake in the file

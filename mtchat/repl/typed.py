@@ -3,7 +3,7 @@
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
 
-from mtchat.core.escape import held
+from mtchat.session.escape import held
 
 
 class SignForSign(Processor):

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast
 
-from mtchat import registry
-from mtchat.core.settings import Limits
+from mtchat import plugins
+from mtchat.session.settings import Limits
 
 PACKAGE = "mtchat.sandbox.backends"
 
@@ -75,5 +75,5 @@ class Backend(Protocol):
 
 def backends() -> tuple[Backend, ...]:
     """Every backend, the strongest first."""
-    loaded = (cast(Backend, registry.load(PACKAGE, name)) for name in registry.names(PACKAGE))
+    loaded = (cast(Backend, plugins.load(PACKAGE, name)) for name in plugins.names(PACKAGE))
     return tuple(sorted(loaded, key=lambda backend: backend.RANK))

@@ -8,8 +8,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtchat.core.given import Attached
-from mtchat.core.outcome import File
 from mtchat.errors import SandboxError
 from mtchat.sandbox.outbox import (
     COPY_BYTES,
@@ -22,6 +20,8 @@ from mtchat.sandbox.outbox import (
     RefusedError,
     StoppedError,
 )
+from mtchat.session.given import Attached
+from mtchat.session.outcome import File
 
 MAX_FILES, MAX_SEEN, MAX_DEPTH, MAX_SKIPPED = 1000, 20_000, 12, 100
 GIVEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC

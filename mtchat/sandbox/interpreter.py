@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from mtchat.sandbox.inside.wire import PROCESSORS
+from mtchat.sandbox.guest.wire import PROCESSORS
 
-INSIDE = Path(__file__).with_name("inside")
+INSIDE = Path(__file__).with_name("guest")
 SYSTEM = (Path("/usr"), Path("/bin"), Path("/lib"), Path("/lib64"))
 WORK_FOLDERS = ("/work", "/sandbox", "/program")
 LIBRARY = Path(os.__file__).parent.name
@@ -23,7 +23,7 @@ PARTS = (
 )
 PARTS_OF_CONDA = ("lib", "lib64", "libexec", "share", "ssl", "etc/fonts")
 PARTS_OF_FRAMEWORK = ("Python", "Resources")
-LAUNCHER = "mtchat.sandbox.inside.launcher"
+LAUNCHER = "mtchat.sandbox.guest.launcher"
 BOOT = """import sys
 sys.path.insert(0, {inside!r})
 from {launcher} import main

@@ -3,12 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from mtchat.core import world
-from mtchat.core.outcome import Frame, Variable
-from mtchat.core.program import Place, Program
-from mtchat.core.source import lines as lines_of
-from mtchat.sandbox.inside.account import LINE_CHARS, TRACEBACK_LINES, bounded, clipped
-from mtchat.sandbox.inside.wire import (
+from mtchat.sandbox.guest.account import LINE_CHARS, TRACEBACK_LINES, bounded, clipped
+from mtchat.sandbox.guest.wire import (
     ABOUT,
     FAULT_AT,
     FAULT_BYTES,
@@ -18,6 +14,10 @@ from mtchat.sandbox.inside.wire import (
     VARIABLES_AT,
     VARIABLES_BYTES,
 )
+from mtchat.session import world
+from mtchat.session.outcome import Frame, Variable
+from mtchat.session.program import Place, Program
+from mtchat.session.source import lines as lines_of
 
 MAX_FIELDS, MAX_VARIABLE_FIELDS, MAX_WORD = 200, 1200, 400
 MAX_NAME = 100

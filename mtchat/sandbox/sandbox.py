@@ -8,24 +8,24 @@ from functools import cache
 from pathlib import Path
 from typing import cast
 
-from mtchat.core.given import NOTHING, Given
-from mtchat.core.outcome import Outcome
-from mtchat.core.program import Program
-from mtchat.core.settings import Limits
 from mtchat.errors import SandboxError
 from mtchat.sandbox import unsafe
 from mtchat.sandbox.backend import Backend, Variant, backends
+from mtchat.sandbox.checkpoints.states import MOST_STATES
 from mtchat.sandbox.collect import Harvest, Own, harvest
-from mtchat.sandbox.inside import script
-from mtchat.sandbox.inside.wire import Job
+from mtchat.sandbox.guest import script
+from mtchat.sandbox.guest.wire import Job
 from mtchat.sandbox.interpreter import INSIDE, interpreter
-from mtchat.sandbox.kernel.rlimits import rlimits
+from mtchat.sandbox.policy.rlimits import rlimits
 from mtchat.sandbox.report import names
 from mtchat.sandbox.supervise import Ending, supervised
 from mtchat.sandbox.unsafe import LAST_RESORT
 from mtchat.sandbox.verdict import outcome
-from mtchat.sandbox.warm.states import MOST_STATES
 from mtchat.sandbox.watching import INTERRUPTED, Watch
+from mtchat.session.given import NOTHING, Given
+from mtchat.session.outcome import Outcome
+from mtchat.session.program import Program
+from mtchat.session.settings import Limits
 
 MARK_BYTES = 24
 PROBING = threading.Lock()

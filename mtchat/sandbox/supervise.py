@@ -14,15 +14,15 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
-from mtchat.core.given import NOTHING, Given
-from mtchat.core.settings import Limits
 from mtchat.sandbox.backend import Backend, Box, Command, Variant
 from mtchat.sandbox.collect import deliver
-from mtchat.sandbox.inside.wire import HELLO, NUMBERS, SHARED_BYTES, Job
+from mtchat.sandbox.guest.wire import HELLO, NUMBERS, SHARED_BYTES, Job
 from mtchat.sandbox.keyboard import keyboard
 from mtchat.sandbox.links import ends, hang_up, let_go, received, refuse_descriptors
 from mtchat.sandbox.tree import children
 from mtchat.sandbox.watching import DRAIN_SECONDS, READ_BYTES, Watch, Watching
+from mtchat.session.given import NOTHING, Given
+from mtchat.session.settings import Limits
 
 SETUP_SECONDS = 20.0
 PATIENT_SECONDS = 365 * 86_400.0  # for somebody who types; the CPU time is bounded all the same

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtchat.core.settings import PROCESSES
 from mtchat.sandbox.backend import Box, Command
 from mtchat.sandbox.disk import Folders, Meter, folders
 from mtchat.sandbox.interpreter import Interpreter, environment, interpreter
-from mtchat.sandbox.kernel.users import passing
+from mtchat.sandbox.policy.users import passing
+from mtchat.session.settings import PROCESSES
 
-GUARD = "mtchat.sandbox.inside.guard"
+GUARD = "mtchat.sandbox.guest.guard"
 CHILDREN = Path("/proc/thread-self/children")
 
 

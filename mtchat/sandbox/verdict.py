@@ -5,16 +5,16 @@ import re
 import signal
 from dataclasses import replace
 
-from mtchat.core import world
-from mtchat.core.outcome import File, Outcome
-from mtchat.core.program import Program
-from mtchat.core.settings import PROCESSES, Limits
 from mtchat.sandbox.collect import Harvest
-from mtchat.sandbox.inside import complaints, wire
-from mtchat.sandbox.inside.wire import DISK, EXITED, MEMORY, RAISED
+from mtchat.sandbox.guest import complaints, wire
+from mtchat.sandbox.guest.wire import DISK, EXITED, MEMORY, RAISED
 from mtchat.sandbox.report import Report, beginning, read, variables
 from mtchat.sandbox.supervise import Ending
 from mtchat.sandbox.watching import INTERRUPTED
+from mtchat.session import world
+from mtchat.session.outcome import File, Outcome
+from mtchat.session.program import Program
+from mtchat.session.settings import PROCESSES, Limits
 
 LAST_WORDS = 4000  # characters of stderr that tell how a library ended the process
 NOTHING_READ = "NoneType"  # what a library gives that warns of a missing file

@@ -8,10 +8,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager, suppress
 
-from mtchat.core.settings import PROCESSES, Limits
-from mtchat.sandbox.kernel.rlimits import MIB, SPARE
+from mtchat.sandbox.policy.rlimits import MIB, SPARE
 from mtchat.sandbox.streams import Stream
 from mtchat.sandbox.tree import load
+from mtchat.session.settings import PROCESSES, Limits
 
 DRAIN_SECONDS = 2.0
 LAST_WORD_SECONDS = 0.05

@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import NoReturn
 
-from mtchat.core.given import Attached
-from mtchat.core.session import Session
 from mtchat.errors import UsageError
 from mtchat.files import CHUNK, MIB, plain, regular
+from mtchat.session.given import Attached
+from mtchat.session.session import Session
 
 MOST_FILES = 1000  # of a folder
 MADE = ("__pycache__", "node_modules")

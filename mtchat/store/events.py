@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate
 
-from mtchat.core.given import Attached
-from mtchat.core.language import LANGUAGES, PYTHON, Language
-from mtchat.core.mark import Mark
-from mtchat.core.outcome import Outcome
-from mtchat.core.session import ROOT, Session
-from mtchat.core.turn import Turn
+from mtchat.session.given import Attached
+from mtchat.session.language import LANGUAGES, PYTHON, Language
+from mtchat.session.mark import Mark
+from mtchat.session.outcome import Outcome
+from mtchat.session.session import ROOT, Session
+from mtchat.session.turn import Turn
 from mtchat.store.values import brief, rebuild
 
 Event = Mapping[str, object]

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import PurePath
 
-from mtchat.core.given import Attached
 from mtchat.files import regular
+from mtchat.session.given import Attached
 
 READ_BYTES = 1 << 16
 MOST_JSON = 1 << 20

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 
 from mtchat import __version__, files
-from mtchat.core.session import Session
 from mtchat.errors import MtchatError
+from mtchat.session.session import Session
 from mtchat.store import listing
 from mtchat.store.events import changes, header, to_line
 from mtchat.store.reading import MOST, Reading, parse, read

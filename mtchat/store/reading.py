@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtchat import files
-from mtchat.core.session import ROOT, Session
 from mtchat.errors import MtchatError
+from mtchat.session.session import ROOT, Session
 from mtchat.store.events import START, VERSION, History, apply, text, to_event
 from mtchat.store.values import brief
 

@@ -11,7 +11,7 @@ from mtchat.bench.quality.report import what
 from mtchat.bench.quality.results import Result, result
 from mtchat.bench.quality.runs import Recorded
 from mtchat.bench.quality.statistics import VERDICTS
-from mtchat.core.escape import escaped
+from mtchat.session.escape import escaped
 
 COLOURS = dict(zip(VERDICTS, ("#1f6f8b", "#e0a458"), strict=True))
 BAR = 0.38

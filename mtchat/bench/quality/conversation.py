@@ -6,11 +6,14 @@ from dataclasses import dataclass, replace
 
 from mtchat.bench.quality.respondent import Respondent
 from mtchat.bench.quality.suite import Row, Scoring, Task
-from mtchat.core.prompt import Piece, Prompt, Usage
-from mtchat.core.session import Session
-from mtchat.core.settings import Sampling
 from mtchat.errors import MtchatError
-from mtchat.synthesis import Candidates, Chose, Complete, Event, Made, Run, Synthesizer, Weighing
+from mtchat.generate.events import Chose, Event, Made, Weighing
+from mtchat.generate.running import Run
+from mtchat.generate.synthesizer import Synthesizer
+from mtchat.generate.writing import Candidates, Complete
+from mtchat.session.prompt import Piece, Prompt, Usage
+from mtchat.session.session import Session
+from mtchat.session.settings import Sampling
 
 APART = 1000  # seeds between samples: a turn's candidates and retries take the next ones
 

@@ -2,7 +2,7 @@
 
 import re
 
-from mtchat.core.outcome import Outcome
+from mtchat.session.outcome import Outcome
 
 WRONG = "wrong"
 RAISED = re.compile(r"^[^:]*: (?:[\w<>]+\.)*([A-Za-z_]\w*)(?::|$)")

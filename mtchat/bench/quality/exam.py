@@ -2,7 +2,7 @@
 
 from mtchat.bench.quality.ending import ending
 from mtchat.bench.quality.suite import Run, Score
-from mtchat.core.program import PREAMBLE, Chunk, Program
+from mtchat.session.program import PREAMBLE, Chunk, Program
 
 # The references run a script with no name of its own, so that its main block stays out.
 NAMELESS = '__name__ = "builtins"'

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 
 from mtchat.bench.quality.suite import Run, Score, Scoring, Task
-from mtchat.core.outcome import Outcome
-from mtchat.core.program import Program
+from mtchat.session.outcome import Outcome
+from mtchat.session.program import Program
 
 CHANCE = re.compile("random|sample|sklearn|time|date|uuid|secrets|thread|process")
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mtchat.bench.quality.suite import Run, Scoring, Task
-from mtchat.synthesis import Asking, Reading
+from mtchat.generate.readings import Asking, Reading
 
 
 @dataclass

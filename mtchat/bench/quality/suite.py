@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from mtchat import registry
-from mtchat.core.outcome import Outcome
-from mtchat.core.program import Program
+from mtchat import plugins
+from mtchat.session.outcome import Outcome
+from mtchat.session.program import Program
 
 SUITES = "mtchat.bench.quality.suites"
 MULTI, SINGLE, COMPLETION = "multi", "single", "completion"
@@ -98,4 +98,4 @@ class Suite(Protocol):
 
 
 def load(name: str) -> Suite:
-    return cast(Suite, registry.load(SUITES, name))
+    return cast(Suite, plugins.load(SUITES, name))

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from itertools import cycle, islice
 
 from mtchat.bench.speed.subject import Ask
-from mtchat.core.prompt import Prompt
-from mtchat.core.turn import Turn
+from mtchat.session.prompt import Prompt
+from mtchat.session.turn import Turn
 
 TURNS = 20
 FORK = 10  # the turn after which another branch begins

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from mtchat import registry
+from mtchat import plugins
 from mtchat.bench.speed.conversation import Script
 from mtchat.bench.speed.rows import Quantity
 from mtchat.bench.speed.subject import Sizes, Subject
@@ -26,7 +26,7 @@ class Measure:
 
 def measures() -> tuple[Measure, ...]:
     """Those of all files, which are ordered by their `RANK`."""
-    loaded = sorted((registry.load(PACKAGE, name) for name in registry.names(PACKAGE)), key=rank)
+    loaded = sorted((plugins.load(PACKAGE, name) for name in plugins.names(PACKAGE)), key=rank)
     return tuple(measure for module in loaded for measure in module.MEASURES)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-from mtchat import registry
+from mtchat import plugins
 from mtchat.bench.speed.subject import Subject
 
 PACKAGE = "mtchat.bench.speed.peers"
@@ -41,4 +41,4 @@ class Peer(Protocol):
 
 def find(name: str) -> Peer:
     """By its name in full, or that of its file."""
-    return cast(Peer, registry.load(PACKAGE, name.replace(".", "_")))
+    return cast(Peer, plugins.load(PACKAGE, name.replace(".", "_")))

@@ -6,7 +6,7 @@ from typing import Any
 
 from mtchat.bench.speed.rows import Quantity, Row
 from mtchat.bench.speed.table import short
-from mtchat.core.escape import escaped
+from mtchat.session.escape import escaped
 
 COLOURS = ("#1f6f8b", "#e0a458", "#9aa5b1", "#b56576", "#6d597a")
 DRAWN = {"tok/s": "tokens per second", "s": "seconds", "MiB": "MiB"}  # ratios and limits are not

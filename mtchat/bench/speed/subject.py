@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mtchat.core.prompt import Prompt
+from mtchat.session.prompt import Prompt
 
 
 @dataclass(frozen=True)

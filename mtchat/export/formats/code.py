@@ -3,8 +3,8 @@
 import tokenize
 from dataclasses import replace
 
-from mtchat.core.session import Session
 from mtchat.export.whole import whole
+from mtchat.session.session import Session
 
 SUFFIX = ""
 ENCODED = "# -*- coding: utf-8 -*-"  # which the file is, whatever the one that it came from was

@@ -4,11 +4,11 @@ from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 
-from mtchat.core.language import PYTHON
-from mtchat.core.session import Session
-from mtchat.core.turn import INTERRUPTED
 from mtchat.export.format import Step, steps, visible
 from mtchat.export.pictures import Picture
+from mtchat.session.language import PYTHON
+from mtchat.session.session import Session
+from mtchat.session.turn import INTERRUPTED
 
 SUFFIX = ".html"
 

@@ -5,9 +5,6 @@ import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 
-from mtchat.core.language import PYTHON, Language, named
-from mtchat.core.session import Session
-from mtchat.core.turn import EDITED, INTERRUPTED, Turn
 from mtchat.errors import MtchatError, UsageError
 from mtchat.export.format import (
     COMMANDS,
@@ -24,6 +21,9 @@ from mtchat.export.format import (
 )
 from mtchat.export.magics import unmagicked
 from mtchat.export.pictures import Picture
+from mtchat.session.language import PYTHON, Language, named
+from mtchat.session.session import Session
+from mtchat.session.turn import EDITED, INTERRUPTED, Turn
 
 SUFFIX = ".ipynb"
 

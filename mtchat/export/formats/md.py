@@ -3,10 +3,10 @@
 import re
 from collections.abc import Sequence
 
-from mtchat.core.session import Session
-from mtchat.core.turn import INTERRUPTED
 from mtchat.export.format import Step, steps, visible, worded
 from mtchat.export.pictures import Picture
+from mtchat.session.session import Session
+from mtchat.session.turn import INTERRUPTED
 
 SUFFIX = ".md"
 

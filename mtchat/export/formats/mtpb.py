@@ -8,12 +8,12 @@ import ast
 import json
 from dataclasses import dataclass
 
-from mtchat.core.claim import expression
-from mtchat.core.names import tree
-from mtchat.core.outcome import printed
-from mtchat.core.session import Session
 from mtchat.errors import MtchatError, UsageError
 from mtchat.export.format import foreign
+from mtchat.session.claim import expression
+from mtchat.session.names import tree
+from mtchat.session.outcome import printed
+from mtchat.session.session import Session
 
 SUFFIX = ".mtpb.jsonl"
 LENGTH = 256  # tokens of a reply, as in the benchmark

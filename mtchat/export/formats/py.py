@@ -16,10 +16,6 @@ import re
 import sys
 from collections.abc import Sequence
 
-from mtchat.core.names import tree
-from mtchat.core.session import Session
-from mtchat.core.turn import EDITED, INTERRUPTED, Turn
-from mtchat.core.world import installs
 from mtchat.errors import UsageError
 from mtchat.export.cells import (
     HEADING,
@@ -48,6 +44,10 @@ from mtchat.export.format import (
 from mtchat.export.magics import unmagicked
 from mtchat.export.whole import HOISTED, moved, whole
 from mtchat.export.whole import unquoted as unmoved
+from mtchat.session.names import tree
+from mtchat.session.session import Session
+from mtchat.session.turn import EDITED, INTERRUPTED, Turn
+from mtchat.session.world import installs
 
 SUFFIX = ".py"
 

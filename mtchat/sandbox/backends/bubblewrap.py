@@ -10,10 +10,10 @@ from pathlib import Path
 
 from mtchat.errors import SandboxError
 from mtchat.sandbox.backend import Box, Command, Variant
-from mtchat.sandbox.inside.wire import SCRATCH_BYTES, STORE
+from mtchat.sandbox.guest.wire import SCRATCH_BYTES, STORE
 from mtchat.sandbox.interpreter import INSIDE, environment, interpreter
-from mtchat.sandbox.kernel import seccomp
-from mtchat.sandbox.kernel.users import passing
+from mtchat.sandbox.policy import seccomp
+from mtchat.sandbox.policy.users import passing
 
 RANK = 1
 TIER = "bwrap"
@@ -123,7 +123,7 @@ def arguments(variant: Variant, box: Box, rules: int, known: int) -> tuple[str, 
     python = interpreter()
     variables = [word for item in environment(python.work).items() for word in ("--setenv", *item)]
     roots = [word for root in python.roots for word in (*parents(root), "--ro-bind", str(root), str(root))]
-    launcher = Path(MOUNTED, "mtchat/sandbox/inside")
+    launcher = Path(MOUNTED, "mtchat/sandbox/guest")
     return (
         str(variant.tool),
         *(AS_ROOT if USER_NAMESPACE in variant.without else AS_USER),

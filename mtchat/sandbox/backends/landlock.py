@@ -15,8 +15,8 @@ from mtchat.errors import SandboxError
 from mtchat.sandbox import unboxed
 from mtchat.sandbox.backend import Box, Command, Variant
 from mtchat.sandbox.interpreter import INSIDE, SYSTEM, Interpreter, interpreter
-from mtchat.sandbox.kernel import ruleset, seccomp
-from mtchat.sandbox.kernel.ruleset import READ_DIR, READ_FILE, READING, TRUNCATE, WRITE_FILE, Rule
+from mtchat.sandbox.policy import ruleset, seccomp
+from mtchat.sandbox.policy.ruleset import READ_DIR, READ_FILE, READING, TRUNCATE, WRITE_FILE, Rule
 
 RANK = 2
 TIER = "landlock (reduced)"

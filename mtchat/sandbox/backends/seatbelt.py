@@ -30,7 +30,7 @@ READ = (
     "/private/etc/localtime",
 )
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
-LAUNCHER = "mtchat.sandbox.inside.session"
+LAUNCHER = "mtchat.sandbox.guest.session"
 FIX = "use Linux, where bubblewrap holds programs"
 
 

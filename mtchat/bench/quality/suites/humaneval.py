@@ -13,7 +13,7 @@ from typing import Any
 from mtchat.bench.quality.data import Data, read
 from mtchat.bench.quality.exam import examined
 from mtchat.bench.quality.suite import COMPLETION, SINGLE, Run, Score, Task
-from mtchat.core.names import bound
+from mtchat.session.names import bound
 
 TITLE = "HumanEval"
 MODES = (SINGLE, COMPLETION)

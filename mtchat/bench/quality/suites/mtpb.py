@@ -15,8 +15,8 @@ from mtchat.bench.quality import trial
 from mtchat.bench.quality.data import Data, read, texts
 from mtchat.bench.quality.ending import WRONG, ending
 from mtchat.bench.quality.suite import MULTI, SINGLE, Run, Score, Task
-from mtchat.core.outcome import Outcome
-from mtchat.core.program import PREAMBLE, Chunk, Program
+from mtchat.session.outcome import Outcome
+from mtchat.session.program import PREAMBLE, Chunk, Program
 
 TITLE = "MTPB"
 MODES = (MULTI, SINGLE)

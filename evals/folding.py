@@ -1,0 +1,119 @@
+"""What folding costs: MTPB with every turn folded in the context but the last, against all of it whole.
+
+    python -m evals.folding --data mtpb.jsonl [--model starter-small] [--problems 12] [--inputs 3]
+
+The problems are those whose programs come out longest when each is held once, with its first input. Measured
+with starter-small on 12 of 65 problems, three inputs each: 14 of 36 programs pass with all told whole, and 15
+with all but the last turn folded (3 differ), which reads 1434 and 1229 tokens a conversation.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from mtchat.bench.quality.conversation import Bench, hold
+from mtchat.bench.quality.suite import MULTI, Row, Run, Task
+from mtchat.bench.quality.suites import mtpb
+from mtchat.cli import wiring
+from mtchat.generate.prompt import family
+from mtchat.generate.prompt.family import Cut, Family
+from mtchat.generate.synthesizer import Synthesizer
+from mtchat.inference import batching
+from mtchat.session.given import NOTHING
+from mtchat.session.memory import Memory, told
+from mtchat.session.prompt import Prompt
+from mtchat.session.settings import Limits, Sampling
+from mtchat.session.turn import Turn
+
+LIMITS = Limits(seconds=10.0)
+LANES = 8
+
+
+@dataclass(frozen=True)
+class Folding:
+    """A family whose contexts have the turns folded, all but the last."""
+
+    family: Family
+
+    def matches(self, card: object) -> bool:
+        return False
+
+    def render(
+        self, path: Sequence[Turn], instruction: str, preamble: str, error: str, guidance: Sequence[str] = ()
+    ) -> Prompt:
+        return self.family.render(folded(path), instruction, preamble, error, guidance)
+
+    def mend(self, path: Sequence[Turn], preamble: str, error: str, guidance: Sequence[str] = ()) -> Prompt:
+        return self.family.mend(folded(path), preamble, error, guidance)
+
+    def cut(self, text: str) -> Cut:
+        return self.family.cut(text)
+
+    def chunk(self, text: str, before: str) -> str:
+        return self.family.chunk(text, before)
+
+
+def folded(path: Sequence[Turn]) -> tuple[Turn, ...]:
+    return told(path, Memory(tuple(range(1, len(path)))))
+
+
+def held(tasks: Sequence[Task], maker: Callable[[Run], Synthesizer]) -> list[Row]:
+    """The conversations of some tasks, so many at once."""
+    bench = Bench(mtpb.score, maker, Sampling())
+
+    def one(task: Task) -> Row:
+        with wiring.Ground() as ground:
+            return hold(
+                bench,
+                task,
+                0,
+                lambda program: ground.trial(program, LIMITS, NOTHING),
+                lambda program: ground.run(program, LIMITS, None),
+            )
+
+    with ThreadPoolExecutor(LANES) as pool:
+        return list(pool.map(one, tasks))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", default="starter-small")
+    parser.add_argument("--problems", type=int, default=12)
+    parser.add_argument("--inputs", type=int, default=3)
+    args = parser.parse_args()
+    tasks = mtpb.tasks(args.data, MULTI)
+    batcher = batching.serving(wiring.engine(args.model, "auto", lambda stage: None, "cpu"), LANES)
+    try:
+        kind = family.choose(batcher.card)
+        loaded = family.load(kind)
+
+        def arm(shape: Family) -> Callable[[Run], Synthesizer]:
+            return lambda run: Synthesizer(shape, batcher.complete, run, batcher.card, kind)
+
+        firsts = held([task for task in tasks if task.input == 0], arm(loaded))
+        firsts.sort(key=lambda row: len(row.program), reverse=True)
+        chosen = {row.problem for row in firsts[: args.problems]}
+        print(f"longest of {len(firsts)}: {', '.join(row.problem for row in firsts[: args.problems])}")
+        asked = [task for task in tasks if task.problem in chosen and task.input < args.inputs]
+        for name, shape in (("whole", loaded), ("folded", Folding(loaded))):
+            tell(name, held(asked, arm(shape)))
+    finally:
+        batcher.close()
+
+
+def tell(name: str, rows: Sequence[Row]) -> None:
+    read = sum(row.prompt_tokens for row in rows) / len(rows)
+    print(
+        f"{name}: {sum(row.compatible for row in rows)} of {len(rows)} pass as published, "
+        f"{sum(row.strict for row in rows)} strictly; {read:.0f} tokens read a conversation"
+    )
+    for row in rows:
+        print(f"  {row.problem}/{row.input} {row.strict} {row.error}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""Adds code that you wrote as the next step, as it is; /add < FILE takes it from a file.
+
+Text that can only be Python is taken so without the command, as when you paste it. The model sees the code as
+it sees its own. /next TEXT takes such a text as an instruction all the same.
+"""
+
+from mtchat.console import own
+from mtchat.console.desk import Desk
+from mtchat.console.words import regular, words
+from mtchat.errors import UsageError
+from mtchat.files import read
+
+USAGE = "CODE | < FILE"
+PATHS = "<"
+
+
+def do(desk: Desk, argument: str) -> None:
+    desk.add(own.turn_of(given(argument), desk.session))
+
+
+def given(argument: str) -> str:
+    """The code that is typed, or that is in the file that is named."""
+    if not argument.lstrip().startswith("<"):
+        return argument
+    names = words(argument.lstrip()[1:])
+    if len(names) != 1:
+        raise UsageError("one file follows <, as in: /add < report.py")
+    path = regular(names[0])
+    try:
+        return read(path).decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is no text in UTF-8") from None

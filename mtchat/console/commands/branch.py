@@ -1,0 +1,40 @@
+"""Gives the live branch a name, which goes along with its new turns; without NAME it lists the branches.
+
+/goto NAME comes back to it from anywhere.
+"""
+
+from mtchat.console.desk import Desk
+from mtchat.console.words import brief
+from mtchat.errors import UsageError
+from mtchat.session.outline import labels
+from mtchat.session.session import ROOT
+
+USAGE = "[NAME]"
+LONGEST = 40
+START = "start"
+
+
+def do(desk: Desk, argument: str) -> None:
+    name = argument.strip()
+    if not name:
+        listing(desk)
+        return
+    if not name[0].isalpha() or len(name.split()) > 1 or len(name) > LONGEST:
+        raise UsageError(f"the name of a branch is a word that begins with a letter, not {brief(name, 40)!r}")
+    if name == START:
+        raise UsageError(f"{START} is where every branch begins; give this one another name")
+    if name in desk.session.branches:
+        raise UsageError(f"there is a branch {name!r} already; /goto {name} goes to its end")
+    desk.keep(desk.session.name_branch(name), "branch")
+    desk.view.say(f"this branch is {name!r} now; /goto {name} comes back to its end")
+
+
+def listing(desk: Desk) -> None:
+    session = desk.session
+    if not session.branches:
+        desk.view.say("no branch has a name; /branch NAME names this one, /tree shows all")
+    known = {**labels(session), ROOT: "start"}
+    for name, end in session.branches.items():
+        mark = "*" if name == session.branch else " "
+        said = brief(session.get(end).instruction) if end else ""
+        desk.view.line(f"{mark} {name:<16} {known[end]:<5} {said}".rstrip())

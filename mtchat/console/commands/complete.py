@@ -1,0 +1,22 @@
+"""Finishes the code of turn N: one that was interrupted, or that left bodies open with pass, ... or TODO.
+
+What was interrupted goes on from its last whole line. The program is run with the finished code; where it ran
+before and would fail, or something is still open, the code is not taken. Later turns keep their code, and the
+old branch stays in the session.
+"""
+
+from mtchat.console.desk import Desk
+from mtchat.console.reworked import rework, show
+from mtchat.features.rework.reworking import finish
+
+USAGE = "[N]"
+PYTHON_ONLY = True
+
+
+def do(desk: Desk, argument: str) -> None:
+    number = desk.number(argument)
+    sampling = desk.settings.sampling
+    reworked = rework(desk, number, lambda maker, session: finish(maker, session, number, sampling))
+    show(desk, reworked, f"turn {number} is finished")
+    if not reworked.taken:
+        desk.view.note(f"/complete {number} asks again, /code {number} lets you finish it by hand")

@@ -1,0 +1,36 @@
+"""Explains in plain words what happened last, a turn, a line of it, or the error.
+
+/explain 3 explains turn 3 line by line, /explain 3:2 says more about its line 2, and /explain error why the
+program fails: what is certain first, then the model's words. The program is not changed; Ctrl-C stops it.
+"""
+
+from mtchat.console.desk import Desk
+from mtchat.console.lesson.explaining import explain_error, explain_line, explain_turn
+from mtchat.console.words import brief, number
+from mtchat.errors import UsageError
+from mtchat.generate.running import failed
+
+USAGE = "[N | N:LINE | error]"
+PYTHON_ONLY = True
+
+
+def do(desk: Desk, argument: str) -> None:
+    word = argument.strip()
+    last = desk.number("")
+    if word == "error" or (not word and failed(desk.session.outcome)):
+        explain_error(desk)
+        return
+    turn, colon, line = word.partition(":")
+    if word and not turn.strip().isdecimal():
+        ways = f"/explain {last} is turn {last}, /explain {last}:1 its first line, /explain error the error"
+        raise UsageError(f"explain what? not {brief(word, 40)!r}: {ways}")
+    chosen = desk.number(turn)
+    if colon:
+        explain_line(desk, chosen, number(line, "the number of a line"))
+    else:
+        explain_turn(desk, chosen)
+
+
+def complete(desk: Desk) -> list[tuple[str, str]]:
+    turns = [(str(at), brief(turn.instruction, 50)) for at, turn in enumerate(desk.session.path, start=1)]
+    return [*turns, ("error", "why the program fails")]

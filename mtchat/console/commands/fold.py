@@ -1,0 +1,30 @@
+"""Tells the model of turn K only imports, names, signatures and docstrings; the program keeps its code.
+
+K may be several turns, as in /fold 1-3 5. /unfold K tells all of it again.
+"""
+
+from mtchat.console import turns
+from mtchat.console.desk import Desk
+from mtchat.session.fold import folded
+from mtchat.session.mark import FOLDED
+from mtchat.session.memory import foldable
+from mtchat.session.names import parses
+
+USAGE = "K..."
+PYTHON_ONLY = True
+
+
+def do(desk: Desk, argument: str) -> None:
+    for number in turns.chosen(desk, argument, "fold"):
+        turn = desk.session.numbered(number)
+        if not foldable(turn):
+            why = "is short as it is" if parses(turn.chunk) else "is no whole Python"
+            desk.view.note(f"turn {number} {why}, so it cannot be folded; /forget {number} drops it")
+            continue
+        turns.tell(desk, number, FOLDED, "fold")
+        desk.view.say(f"turn {number} is folded; the program keeps its code, and the model sees this of it:")
+        desk.view.code(folded(turn.chunk))
+
+
+def complete(desk: Desk) -> list[tuple[str, str]]:
+    return turns.offered(desk)

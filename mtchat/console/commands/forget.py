@@ -1,0 +1,55 @@
+"""Tells the model nothing of turn K any more; the program keeps its code.
+
+K may be several turns, as in /forget 1-3 5. It says which later turns use names of K. /forget -d K, or
+/unfold K, tells the turn again.
+"""
+
+from mtchat.console import turns
+from mtchat.console.desk import Desk
+from mtchat.session.dependencies import said
+from mtchat.session.mark import FORGOTTEN, WHOLE
+from mtchat.session.names import bound
+
+USAGE = "[-d] K..."
+MOST = 8  # names that are told
+
+
+def do(desk: Desk, argument: str) -> None:
+    word, _, rest = argument.strip().partition(" ")
+    if word == "-d":
+        recall(desk, rest)
+        return
+    for number in turns.chosen(desk, argument, "forget"):
+        turns.tell(desk, number, FORGOTTEN, "forget")
+        desk.view.say(
+            f"turn {number} is forgotten: the program keeps its code, and the model sees nothing of it"
+        )
+        used(desk, number)
+
+
+def recall(desk: Desk, argument: str) -> None:
+    for number in turns.chosen(desk, argument, "tell again"):
+        if desk.session.mark(desk.session.numbered(number).id).context != FORGOTTEN:
+            desk.view.note(f"turn {number} is not forgotten")
+            continue
+        turns.tell(desk, number, WHOLE, "forget")
+        desk.view.say(f"turn {number} was forgotten; the model sees all of it again")
+
+
+def used(desk: Desk, number: int) -> None:
+    """Says what the model no longer knows, and where that is used."""
+    if uses := said(desk.session.path, number):
+        desk.view.note(f"{uses}, which the model no longer sees")
+    names = tuple(sorted(bound(desk.session.numbered(number).chunk)))
+    if names:
+        what = f"{listed(names)} {'is' if len(names) == 1 else 'are'}"
+        desk.view.note(f"tell a new turn that needs it what {what}; /unfold {number} tells all again")
+
+
+def listed(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
+    return ", ".join(names[:MOST]) + more
+
+
+def complete(desk: Desk) -> list[tuple[str, str]]:
+    return turns.offered(desk)

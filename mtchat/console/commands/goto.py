@@ -1,0 +1,53 @@
+"""Makes another turn the last one: N of this program, a label of /tree such as 3b, a branch, or start.
+
+Nothing is lost, and nothing is run or read again: /tree shows the way back.
+"""
+
+from dataclasses import replace
+
+from mtchat.console.desk import Desk
+from mtchat.console.words import brief, where
+from mtchat.errors import UsageError
+from mtchat.session.outline import labelled, labels
+from mtchat.session.session import ROOT, Session
+
+USAGE = "N|LABEL|BRANCH|start"
+START = "start"
+
+
+def do(desk: Desk, argument: str) -> None:
+    goal = argument.strip()
+    if not goal:
+        raise UsageError("go where? /tree shows the turns and their labels")
+    old = labels(desk.session).get(desk.session.head, START)
+    moved = target(desk.session, goal)
+    if moved.head == desk.session.head and moved.branch == desk.session.branch:
+        desk.view.note("that is where you are")
+        return
+    desk.keep(moved, "goto")
+    desk.view.say(where(desk.session))
+    desk.view.note(f"/goto {old} goes back")
+
+
+def target(session: Session, goal: str) -> Session:
+    """The session with its head where the user wants it."""
+    if goal in session.branches:
+        return session.go_to_branch(goal)
+    if goal == START:
+        return replace(session.move(ROOT), branch="")
+    if goal.isdecimal() and 1 <= int(goal[:9]) <= len(session.path):
+        return session.move(session.numbered(int(goal)).id)
+    if goal[0].isalpha():
+        return session.go_to_branch(goal)
+    return replace(session.move(labelled(session, goal).id), branch="")
+
+
+def complete(desk: Desk) -> list[tuple[str, str]]:
+    session = desk.session
+    named = [(name, "branch") for name in session.branches]
+    known = labels(session)
+    return [
+        *named,
+        *((known[turn.id], brief(turn.instruction)) for turn in session.turns),
+        (START, "before the first turn"),
+    ]

@@ -1,0 +1,12 @@
+"""Takes TEXT as a new step, also where it reads like a change of an earlier one."""
+
+from mtchat.console.desk import Desk
+from mtchat.errors import UsageError
+
+USAGE = "TEXT"
+
+
+def do(desk: Desk, argument: str) -> None:
+    if not argument.strip():
+        raise UsageError("what is the next step? as in: /next make it print twice")
+    desk.take(argument.strip(), new=True)

@@ -1,0 +1,24 @@
+"""Goes on with another session; this one is saved."""
+
+from mtchat.console.desk import Desk
+from mtchat.console.words import unrun, where
+from mtchat.errors import UsageError
+from mtchat.store import Log, find, paths
+
+USAGE = "NAME"
+
+
+def do(desk: Desk, argument: str) -> None:
+    if not argument.strip():
+        raise UsageError("open which session? /sessions lists them")
+    path = find(argument.strip(), desk.folder)
+    if path.resolve() == desk.log.path.resolve():
+        raise UsageError(f"{desk.session.name} is open already")
+    desk.reopen(Log.open(path))
+    desk.view.say(f"opened {desk.session.name}, {where(desk.session)}")
+    if not desk.session.language.runs:
+        desk.view.note(unrun(desk.session))
+
+
+def complete(desk: Desk) -> list[tuple[str, str]]:
+    return [(path.stem, "") for path in paths(desk.folder)]

@@ -1,0 +1,7 @@
+"""Leaves; everything is saved."""
+
+from mtchat.console.desk import Desk, Leave
+
+
+def do(desk: Desk, argument: str) -> None:
+    raise Leave

@@ -1,0 +1,25 @@
+"""Rewrites the code of turn N cleaner, without changing what the program does.
+
+WISH says how, as in: /refactor 2 use a list comprehension. The program is run before and after: what each
+turn prints, all variables, and what its functions give for simple values must agree, or the new code is not
+taken, and what differs is said. Files that it writes are not compared. The old branch stays in the session.
+"""
+
+from mtchat.console.desk import Desk
+from mtchat.console.reworked import rework, show
+from mtchat.features.rework.reworking import refactor
+
+USAGE = "[N] [WISH]"
+PYTHON_ONLY = True
+
+
+def do(desk: Desk, argument: str) -> None:
+    word, *rest = argument.split(maxsplit=1)[:2] or [""]
+    if word and not word.isdecimal():
+        word, rest = "", [argument]
+    number = desk.number(word)
+    wish, sampling = (rest[0].strip() if rest else ""), desk.settings.sampling
+    reworked = rework(desk, number, lambda maker, session: refactor(maker, session, number, wish, sampling))
+    show(desk, reworked, f"the program does the same: {reworked.compared} agree")
+    if not reworked.taken:
+        desk.view.note(f"/refactor {number} asks again, and with a wish behind it in another way")

@@ -1,0 +1,25 @@
+"""Asks the model for the last turn again, warmer so that it differs; with N, for so many tries.
+
+Those that do the same are shown as one, by what they print, change or fail with, and you choose by a number.
+Every try stays in the session: /pick shows them again.
+"""
+
+from mtchat.console.desk import Desk
+from mtchat.console.words import amount
+from mtchat.errors import UsageError
+
+USAGE = "[N]"
+MOST = 64
+
+
+def do(desk: Desk, argument: str) -> None:
+    count = amount(argument)
+    if count > MOST:
+        raise UsageError(f"at most {MOST} tries at once")
+    desk.number("")
+    if count > 1:
+        desk.compare(count)
+        return
+    maker = desk.maker(desk.session.undo().program.source)
+    before = desk.session
+    desk.finish(before, maker.retry(before, desk.settings.sampling), "retry")

@@ -1,0 +1,55 @@
+"""Runs the whole program from the start, in the sandbox.
+
+A program that reads from the keyboard gets what you type: Ctrl-D ends that, and later runs get it again.
+The words after it are the program's arguments (sys.argv), and < FILE at the end gives it that file in place
+of a keyboard, as in: /run --fast "two words" < names.txt. What such a run did is shown, and not recorded.
+
+It has no network and none of your files but those of /attach, only a private work folder. The files it leaves
+there, and the figures it shows, are copied to the folder beside the session; /files lists them. Ctrl-C stops
+it.
+"""
+
+from mtchat.console.desk import Desk
+from mtchat.console.echo import audible
+from mtchat.console.keyboard import passed_on, reads, terminal
+from mtchat.console.remedy import next_step
+from mtchat.console.view import shown
+from mtchat.console.words import redirected, regular, words
+from mtchat.errors import MtchatError, UsageError
+from mtchat.generate.running import wrong
+from mtchat.session.outcome import Outcome
+
+USAGE = "[ARG...] [< FILE]"
+PYTHON_ONLY = True
+PATHS = "<"
+
+
+def do(desk: Desk, argument: str) -> None:
+    if not desk.session.path:
+        raise MtchatError("there is no program yet; type an instruction")
+    before, after = redirected(argument)
+    names = words(after)
+    if after and len(names) != 1:
+        raise UsageError("one file follows <, at the end: /run ARG < FILE; in quotes, < is an argument")
+    stdin = regular(names[0]) if names else None
+    outcome = typed_at(desk, words(before)) if stdin is None else desk.run_aloud(words(before), stdin)
+    if not (outcome.stdout + outcome.stderr).endswith("\n") and outcome.stdout + outcome.stderr:
+        desk.view.line()
+    if outcome.traceback and not outcome.stopped:
+        desk.view.line(outcome.traceback.rstrip("\n"))
+    desk.view.verdict(outcome, desk.hint(outcome, stdin))
+    desk.view.files(outcome, shown(desk.place))
+    if not argument.strip():
+        desk.view.warning(desk.told(desk.session.program, outcome)[1])
+    if wrong(outcome) and not argument.strip():
+        desk.view.note(next_step(outcome, len(desk.session.path)))
+
+
+def typed_at(desk: Desk, arguments: tuple[str, ...]) -> Outcome:
+    """A run, with the keyboard for a program that reads from it, where there is a terminal."""
+    descriptor = terminal()
+    if descriptor is None or not reads(desk.session.program.source, desk.session.outcome):
+        return desk.run_aloud(arguments)
+    desk.view.note("what you type goes to the program; Ctrl-D ends it, Ctrl-C stops the program")
+    with audible(), passed_on(descriptor) as board:
+        return desk.run_aloud(arguments, board=board)

@@ -1,0 +1,45 @@
+"""Draws all turns of the session: the live conversation down the left side, and what else was tried.
+
+✓ ran, ✗ failed, ■ was interrupted, · was not run, alone or with later turns. Another try for the same
+instruction shows its code. (folded) and (forgotten) are what the model is told of a turn. /goto LABEL makes a
+turn the last one.
+"""
+
+import shutil
+
+from mtchat.console.desk import Desk
+from mtchat.console.view import BOLD
+from mtchat.console.words import brief, context_of, names_of, sign
+from mtchat.session.outline import outline
+from mtchat.session.session import ROOT, Session
+from mtchat.session.turn import Turn
+
+WIDTH, LEAST = 60, 16
+
+
+def do(desk: Desk, argument: str) -> None:
+    session = desk.session
+    if not session.turns:
+        desk.view.line("no turns yet; type an instruction")
+        return
+    start = names_of(session, ROOT)
+    if start or session.head == ROOT:
+        desk.view.line(f"(start){start}{here(desk, ROOT)}")
+    live = {turn.id for turn in session.path}
+    for row in outline(session):
+        turn = row.turn
+        begin = f"{row.lines}{sign(session, turn)} {row.label:<3} "
+        end = names_of(session, turn.id) + context_of(session, turn) + here(desk, turn.id)
+        room = shutil.get_terminal_size().columns - 1 - len(begin) - len(end)
+        said = brief(turn.chunk if another(session, turn) else turn.shown, max(min(room, WIDTH), LEAST))
+        desk.view.line(begin + said + end, BOLD if turn.id in live else "")
+
+
+def another(session: Session, turn: Turn) -> bool:
+    """Whether a turn is one more try for an instruction, which the one that is drawn last beside it has."""
+    beside = session.visited.get(turn.parent, turn.id)
+    return beside != turn.id and session.get(beside).instruction == turn.instruction and bool(turn.chunk)
+
+
+def here(desk: Desk, turn: str) -> str:
+    return "  ← now" if desk.session.head == turn else ""

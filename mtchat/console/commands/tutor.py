@@ -1,0 +1,37 @@
+"""Teaches: hints in words for what you want to do, the code only when you ask, questions about the program.
+
+/tutor TEXT says what you want to do and gives a hint at the next step; /tutor hint says more, /tutor code
+lets the model write it as a turn. /tutor ask asks what the program does, and checks your answer by running
+it. /tutor alone says where you are, /tutor off ends the lesson; the program stays.
+"""
+
+from mtchat.console.desk import Desk
+from mtchat.console.lesson import tutoring
+
+USAGE = "[TEXT | hint | code | ask | off]"
+PYTHON_ONLY = True
+DEEDS = {
+    "": tutoring.stand,
+    "hint": tutoring.hint,
+    "code": tutoring.write,
+    "ask": tutoring.ask,
+    "off": tutoring.end,
+}
+
+
+def do(desk: Desk, argument: str) -> None:
+    text = argument.strip()
+    deed = DEEDS.get(text.lower())
+    if deed is None:
+        tutoring.begin(desk, text)
+    else:
+        deed(desk)
+
+
+def complete(desk: Desk) -> list[tuple[str, str]]:
+    return [
+        ("hint", "says more about the next step"),
+        ("code", "lets the model write it"),
+        ("ask", "asks you what the program does"),
+        ("off", "ends the lesson"),
+    ]

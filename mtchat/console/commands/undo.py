@@ -1,0 +1,19 @@
+"""Takes back the last turn, or the last N; /redo brings them back.
+
+A correction is one step, too: the turns are then as they were before it.
+"""
+
+from mtchat.console.correcting import named
+from mtchat.console.desk import Desk
+from mtchat.console.words import amount, where
+from mtchat.session.back import take_back
+
+USAGE = "[N]"
+
+
+def do(desk: Desk, argument: str) -> None:
+    session, left = take_back(desk.session, amount(argument))
+    desk.keep(session, "undo")
+    for turn in reversed(left):
+        desk.view.say(f"took back: {named(turn)}")
+    desk.view.say(where(desk.session))

@@ -1,0 +1,49 @@
+"""Shows the variables of the program: their names, types, shapes or lengths, and short values.
+
+NAME, which may be a pattern such as train_*, shows those alone, with more of their values. They are described
+inside the sandbox; where the program fails, they are what it had by then.
+"""
+
+from fnmatch import fnmatchcase
+
+from mtchat.console.desk import Desk
+from mtchat.errors import MtchatError
+from mtchat.session.names import bound
+from mtchat.session.outcome import Variable
+
+USAGE = "[NAME]"
+PYTHON_ONLY = True
+WIDTHS = (24, 16, 12)
+
+
+def do(desk: Desk, argument: str) -> None:
+    if not desk.session.path:
+        raise MtchatError("there is no program yet; type an instruction")
+    outcome = desk.look()
+    wanted = argument.strip()
+    found = [each for each in outcome.variables if not wanted or fnmatchcase(each.name, wanted)]
+    if not outcome.ok:
+        desk.view.verdict(outcome, desk.hint(outcome))
+    if wanted and outcome.ok and not found:
+        raise MtchatError(f"the program has no variable {wanted!r}; /vars lists them")
+    if wanted:
+        for each in found:
+            whole(desk, each)
+    elif found:
+        rows = [(each.name, each.kind, each.shape, each.value) for each in found]
+        desk.view.table(rows, WIDTHS)
+    elif outcome.ok:
+        desk.view.line(
+            "the program has no variables yet; ask for one, as in: store the numbers 1 to 10 as numbers"
+        )
+
+
+def whole(desk: Desk, variable: Variable) -> None:
+    """One variable over several lines."""
+    shape = f" ({variable.shape})" if variable.shape else ""
+    desk.view.heading(f"{variable.name}: {variable.kind}{shape}")
+    desk.view.folded(variable.value)
+
+
+def complete(desk: Desk) -> list[tuple[str, str]]:
+    return [(name, "") for name in sorted(bound(desk.session.program.source))]

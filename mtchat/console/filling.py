@@ -1,0 +1,41 @@
+"""Fills the holes in code that the user wrote for a turn; the code with its holes is kept whatever comes."""
+
+from dataclasses import replace
+
+from mtchat.console import difference
+from mtchat.console.desk import Desk
+from mtchat.console.turns import fitting
+from mtchat.errors import MtchatError
+from mtchat.features.infill.filling import filled
+from mtchat.features.regenerate.rederive import written
+from mtchat.generate.events import Event, Fitted
+from mtchat.session.hole import first_hole
+from mtchat.session.session import Session
+
+AGAIN = "your code is kept with its hole; /code {number} opens it again"
+
+
+def draft(session: Session, number: int) -> str:
+    """The code with a hole that was written last for a turn, where nothing was put in its place since."""
+    turn = session.numbered(number)
+    latest = session.children(turn.parent)[-1]
+    return latest.chunk if latest.instruction == turn.instruction and first_hole(latest.chunk) else ""
+
+
+def fill(desk: Desk, number: int, code: str) -> str:
+    """The code with each hole filled, once the difference is shown; "" where the user stopped that."""
+    desk.keep(desk.session.beside(written(desk.session, number, code)), "edit")
+    seen: list[Event] = []
+    maker = replace(desk.maker(), watch=seen.append, complete=desk.model.complete)
+    try:
+        with desk.view.waiting(lambda: "filling the hole"):
+            new = filled(maker, desk.session, number, code, desk.settings.sampling)
+    except KeyboardInterrupt:
+        desk.view.note(f"stopped; the program is as it was, and {AGAIN.format(number=number)}")
+        return ""
+    except MtchatError as error:
+        raise type(error)(f"{error}\n{AGAIN.format(number=number)}") from error
+    for numbers in {event.folded for event in seen if isinstance(event, Fitted)}:
+        desk.view.note(fitting(numbers))
+    difference.show(desk.view, code, new)
+    return new

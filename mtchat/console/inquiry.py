@@ -1,0 +1,286 @@
+"""Answers a question below the conversation, without a turn: what is certain first, then what it takes.
+
+Certain is what the run, the program and the commands say. What a program can find out is found out by one
+that is run and forgotten; the rest are the model's words, marked as such.
+"""
+
+import ast
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from mtchat import plugins
+from mtchat.console import question, slash
+from mtchat.console.desk import Desk
+from mtchat.console.lesson.explaining import chats, speak
+from mtchat.console.lesson.speech import Speech
+from mtchat.console.view import shown
+from mtchat.console.words import brief
+from mtchat.errors import MtchatError
+from mtchat.features.explain.answering import spoken
+from mtchat.generate.events import unseen
+from mtchat.generate.less import kin
+from mtchat.generate.madeup import made_up
+from mtchat.generate.prompt import asking
+from mtchat.session.names import bound, tree
+from mtchat.session.outcome import Outcome, Variable
+from mtchat.session.program import Chunk, Program
+from mtchat.session.session import Session
+
+LONGEST = 30  # words
+MOST = 3  # facts of one kind
+REQUEST = re.compile(r"(?:please|(?:can|could|would|will) you|(?:how|what) about)\b", re.IGNORECASE)
+OPENS = re.compile(
+    r"(?:how (?:do|can|should) (?:i|we|you)|where (?:is|are|do|does|did|can)|what does)\b", re.IGNORECASE
+)
+HOW, WHERE = (
+    re.compile(r"how (?:do|can|should) (?:i|we|you)\b", re.IGNORECASE),
+    re.compile(r"where\b", re.IGNORECASE),
+)
+REASON = re.compile(r"(?:how (?:do|does|did|can|should|would)|why|where)\b", re.IGNORECASE)
+SENTENCES = re.compile(r"[.!?;\n]\s+\S")
+WORD = re.compile(r"[A-Za-z_]\w*")
+LEGEND = "the lines with ≈ are the model's words and may be wrong"
+
+
+def is_question(text: str) -> bool:
+    """Whether a text is one question, by its mark or its form, and not a request: can you sort it?"""
+    text = text.strip()
+    if REQUEST.match(text) or SENTENCES.search(text) or len(text.split()) > LONGEST:
+        return False
+    return bool(text.endswith("?") or (OPENS.match(text) and not question.DEMAND.search(text)))
+
+
+def answer(desk: Desk, text: str) -> None:
+    """The answer to a question on the screen; the program is as it was."""
+    desk.view.note("taken as a question, which adds nothing to the program")
+    about = question.asked(text, desk.session) if desk.session.language.runs else None
+    found = list(dict.fromkeys(facts(desk, text)))
+    for fact in found:
+        desk.view.folded(fact)
+    if about is not None:
+        plugins.load(slash.COMMANDS, "explain").do(desk, about)
+    elif not (found and settled(text, desk.session)) and not computed(desk, text):
+        in_words(desk, text, found)
+    desk.view.note(f"to make it a step: /next {brief(text, 40)}")
+
+
+def settled(text: str, session: Session) -> bool:
+    """Whether what is certain is all that was asked for: a way to do it, where a file is, what a name is."""
+    if HOW.match(text) or WHERE.match(text):
+        return True
+    names, calls = bound(session.program.source), called(session)
+    rest = [word for word in WORD.findall(text) if word not in names | calls.keys()]
+    return len(rest) <= 3
+
+
+def facts(desk: Desk, text: str) -> Iterator[str]:
+    """What is certain about what a question names."""
+    if HOW.match(text) or WHERE.match(text):
+        yield from helps(text)
+    if WHERE.match(text):
+        yield from places(desk, text)
+    if desk.session.path and desk.session.language.runs:
+        yield from of_names(desk, text)
+
+
+def helps(text: str) -> Iterator[str]:
+    """The commands that a question names, each with what it does."""
+    words = {word.lower() for word in WORD.findall(text)}
+    known = {each.name: each for each in slash.commands()}
+    for name in sorted(words & known.keys()):
+        yield f"{known[name].words}: {known[name].meaning}"
+    named = words & known.keys()
+    for each in known.values():
+        first = {word.lower() for word in WORD.findall(each.meaning)[:1]}
+        if any(kin(word, other) for word in words - named for other in first if len(word) > 4):
+            yield f"{each.words}: {each.meaning}"
+
+
+def places(desk: Desk, text: str) -> Iterator[str]:
+    """Where the files are that a question names; all of them where it names none."""
+    outcome, words = desk.session.outcome, WORD.findall(text.lower())
+    left = [desk.place / file.path for file in (outcome.files if outcome else ())]
+    given = [(file.name, file.path) for file in desk.session.attached]
+    paths = [shown(path) for path in left if os.path.exists(path)] + [
+        f"{name} is {path}" for name, path in given
+    ]
+    named = [
+        path
+        for path in paths
+        if any(kin(word, part) for word in words for part in WORD.findall(path.lower()))
+    ]
+    for path in named[:MOST] or paths[:MOST]:
+        yield f"{path}{'' if ' is ' in path else ': a file that the program left'}"
+    if not paths:
+        yield f"no file was left by the last run; what programs write is copied to {shown(desk.place)}"
+    yield f"this conversation is in {shown(desk.log.path)}"
+
+
+def of_names(desk: Desk, text: str) -> Iterator[str]:
+    """What the names in a question are, where they come from, and what they hold."""
+    session, words = desk.session, list(dict.fromkeys(WORD.findall(text)))
+    names = [
+        word
+        for word in words
+        if word in bound(session.program.source) and not question.COMMON.fullmatch(word)
+    ]
+    calls = called(session)
+    values = (
+        {each.name: each for each in looked(desk).variables} if names or calls.keys() & set(words) else {}
+    )
+    for name in names[:MOST]:
+        home = question.home(name, session)
+        if name in values:
+            yield f"{name} is {described(values[name])}; turn {home} made it"
+    for word in [each for each in words if each in calls and each not in names][:MOST]:
+        for target, line, number in calls[word][:MOST]:
+            yield f"turn {number}: {line}"
+            if target in values:
+                yield f"{target} is {described(values[target])}"
+        yield from documented(desk, word)
+    yield from held(desk, [word for word in words if word not in names and word not in calls])
+
+
+def described(variable: Variable) -> str:
+    shape = f" of {variable.shape}" if variable.shape else ""
+    return f"{variable.kind}{shape}: {variable.value}"
+
+
+def called(session: Session) -> dict[str, list[tuple[str, str, int]]]:
+    """What a program calls, by its last name: what the value is kept as, the line, and the turn."""
+    found: dict[str, list[tuple[str, str, int]]] = {}
+    for place, turn in enumerate(session.path, start=1):
+        module = tree(turn.chunk)
+        for statement in module.body if module else ():
+            match statement:
+                case ast.Assign([ast.Name(kept_as)], _):
+                    target = kept_as
+                case _:
+                    target = ""
+            for node in ast.walk(statement):
+                match node:
+                    case ast.Call(ast.Attribute(_, name)) | ast.Call(ast.Name(name)):
+                        line = ast.unparse(statement).split("\n")[0]
+                        found.setdefault(name, []).append((target, line, place))
+    return found
+
+
+def documented(desk: Desk, name: str) -> Iterator[str]:
+    """What a function that the program calls says that it does and returns."""
+    for turn in desk.session.path:
+        module = tree(turn.chunk)
+        for node in ast.walk(module) if module else ():
+            match node:
+                case ast.Call(ast.Attribute(_, last) | ast.Name(last) as function) if last == name:
+                    said = asked_of_run(desk, DOCUMENTED.format(function=ast.unparse(function)))
+                    yield from (f"{name}: {line}" for line in said[:MOST])
+                    return
+
+
+def held(desk: Desk, words: list[str]) -> Iterator[str]:
+    """What the program's tables and dictionaries have under a word."""
+    wanted = [word for word in words if not question.COMMON.fullmatch(word) and len(word) > 2]
+    text = ast.unparse(ast.parse(repr(wanted)))
+    strings = {
+        node.value.lower()
+        for turn in desk.session.path
+        for node in ast.walk(tree(turn.chunk) or ast.Module([], []))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    likely = desk.session.attached or strings & {word.lower() for word in wanted}
+    if wanted and likely:
+        yield from asked_of_run(desk, HELD.format(words=text))[: 2 * MOST]
+
+
+def asked_of_run(desk: Desk, code: str) -> list[str]:
+    """The lines that some code prints after the program, which is then forgotten."""
+    if not desk.looks:
+        return []
+    program = desk.session.program
+    number = len(desk.session.path) + 1
+    try:
+        outcome = desk.trial(Program((*program.chunks, Chunk(number, code))))
+    except MtchatError:
+        return []
+    reached = outcome.ok and len(outcome.outputs) > len(program.chunks)
+    return [line for line in outcome.outputs[-1].splitlines() if line.strip()] if reached else []
+
+
+def looked(desk: Desk) -> Outcome:
+    """The live program with its variables, where it may be run."""
+    return desk.look() if desk.looks else Outcome()
+
+
+def computed(desk: Desk, text: str) -> bool:
+    """Whether a program could answer, which was written for that, run, shown and forgotten."""
+    if not desk.looks or REASON.match(text) or not desk.session.language.runs:
+        return False
+    maker = desk.maker()
+    quiet = replace(maker, watch=unseen, policy=maker.policy.quiet, run=None, complete=desk.model.complete)
+    with desk.view.waiting(lambda: "working it out"):
+        made = quiet.take(desk.session, f"{text}\nPrint the answer.", desk.settings.sampling)
+    chunk = made.path[-1].chunk if made.head != desk.session.head else ""
+    before = desk.session.program.source
+    if not chunk.strip() or made_up(chunk, before, text).printed:  # which would show what nobody found out
+        return False
+    outcome = desk.trial(made.program)
+    if not outcome.ok or not outcome.outputs[-1].strip():
+        return False
+    desk.view.output(outcome.outputs[-1])
+    desk.view.note("which this code found, run on a copy of the program's state:")
+    desk.view.code(chunk)
+    return True
+
+
+def in_words(desk: Desk, text: str, found: list[str]) -> None:
+    """The model's words on a question, where it can chat."""
+    if not chats(desk):
+        return
+    prompt = asking.question(desk.session.program.source, found, text)
+    speak(desk, Speech(desk.view), spoken(desk.complete, prompt, 3))
+    desk.view.note(LEGEND)
+
+
+DOCUMENTED = """\
+def __said__(function):
+    import inspect
+    text = inspect.getdoc(function) or ""
+    lines = [line.strip() for line in text.splitlines()]
+    print(next((line for line in lines if line), ""))
+    for at, line in enumerate(lines):
+        if line.lower().rstrip(":") == "returns":
+            rest = [each for each in lines[at + 1 :] if each and set(each) != {{"-"}}]
+            print("returns " + " ".join(rest[:3])[:300])
+            break
+
+__said__({function})
+"""
+
+HELD = """\
+def __held__(words):
+    for name, value in list(globals().items()):
+        if name.startswith("__"):
+            continue
+        if hasattr(value, "columns") and hasattr(value, "loc"):
+            for word in words:
+                for column in value.columns:
+                    if str(column).lower() == word.lower():
+                        print(f"{{name}}[{{column!r}}] has {{len(value)}} values")
+                texts = value.astype(str).apply(lambda column: column.str.lower())
+                for row in value[(texts == word.lower()).any(axis=1)].head(5).to_dict("records"):
+                    print(f"{{name}}: {{row}}")
+        elif hasattr(value, "keys") and hasattr(value, "get"):
+            for key in list(value.keys()):
+                if str(key).lower() in [word.lower() for word in words]:
+                    print(f"{{name}}[{{key!r}}] is {{value[key]!r}}"[:300])
+        elif isinstance(value, (list, tuple)):
+            for each in value[:10000]:
+                parts = list(each.values()) if isinstance(each, dict) else each
+                if isinstance(parts, (list, tuple)):
+                    if any(str(part).lower() == word.lower() for part in parts for word in words):
+                        print(f"{{name}}: {{each!r}}"[:300])
+
+__held__({words})
+"""

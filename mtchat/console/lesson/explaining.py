@@ -1,0 +1,309 @@
+"""Explains turns, lines and errors: first what is certain, then the model's words where it can chat."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from mtchat.console.desk import Desk
+from mtchat.console.lesson.speech import SIGN, Speech
+from mtchat.errors import MtchatError
+from mtchat.features.explain.answering import LONGEST_LINE, spoken
+from mtchat.features.explain.plain import failure
+from mtchat.features.explain.plain.phrases import listed
+from mtchat.features.explain.plain.statements import Part, parts
+from mtchat.generate.prompt import asking
+from mtchat.generate.prompt.asking import Told, sentence
+from mtchat.generate.running import excused
+from mtchat.session import source
+from mtchat.session.outcome import Outcome, Variable
+from mtchat.session.program import Program, assemble
+from mtchat.session.prompt import Prompt
+
+INDENT = "  "
+PLAINEST = 130  # characters of certain words; the model says more simply what takes longer ones
+LONGEST_VALUE = 40
+PLAIN_KINDS = ("int", "float", "str", "bool", "list", "dict", "tuple", "set", "Counter", "defaultdict")
+LEGEND = (
+    f"lines with {SIGN.strip()} are the model's words and may be wrong; all others are read from the code"
+)
+
+LEGEND_OF_ERRORS = f"what follows {SIGN.strip()} are the model's words and may be wrong; the rest is certain"
+
+
+def explain_turn(desk: Desk, number: int) -> None:
+    """Every line of a turn with what it does under it."""
+    turn = desk.session.numbered(number)
+    desk.view.heading(f"{number}› {turn.instruction}")
+    if not turn.chunk.strip():
+        desk.view.say("this turn has no code, so there is nothing to explain; /retry asks the model again")
+        return
+    explaining = Explaining.of(desk, number)
+    explaining.lines()
+    explaining.summary()
+    explaining.farewell(f"/explain {number}:LINE says more about one line (they count from 1)")
+
+
+def explain_line(desk: Desk, number: int, line: int) -> None:
+    """One line of a turn, with what it belongs to and the values that it works with."""
+    lines = source.lines(desk.session.numbered(number).chunk)
+    if not 1 <= line <= len(lines):
+        last = f"/explain {number}:{len(lines)} is its last"
+        raise MtchatError(f"turn {number} has no line {line}; {last}")
+    if not lines[line - 1].strip() or lines[line - 1].lstrip().startswith("#"):
+        desk.view.code(lines[line - 1])
+        desk.view.say(f"{INDENT}Python passes over this line: it is empty, or a note for readers.")
+        return
+    explaining = Explaining.of(desk, number)
+    explaining.line(line)
+    explaining.farewell(f"/explain {number} explains the whole turn")
+
+
+def explain_error(desk: Desk) -> None:
+    """How the program fails, and what can be done."""
+    outcome = desk.session.outcome
+    if outcome is None:
+        raise MtchatError("the program has not run, so there is no error to explain; /run runs it")
+    if outcome.ok:
+        raise MtchatError("the program runs without an error; /explain explains its last turn")
+    if outcome.limit in ("interrupted", "sandbox"):
+        raise MtchatError("the last run did not come to its end; /run runs the program again")
+    program, view = desk.session.program, desk.view
+    variables = when_it_failed(desk, outcome)
+    facts = list(known(desk, program, outcome, variables))
+    where = place(program, outcome)
+    if where:
+        view.line(where)
+        view.code(INDENT + failure.line(program, outcome.frames[-1]).strip())
+    for fact in facts:
+        view.folded(fact)
+    if not failure.settled(program, outcome, variables) and chats(desk):
+        told = "\n".join(["- " + where, *(f"- {fact}" for fact in facts)])
+        speak(desk, Speech(view), spoken(desk.complete, asking.failure(program.source, told), 2))
+        view.note(LEGEND_OF_ERRORS)
+    number = outcome.turn or len(desk.session.path)
+    mends = "" if excused(outcome) else "/fix asks the model to mend it, "
+    steps = f"{mends}/edit {number} changes what turn {number} is asked for"
+    view.note(f"{steps}, /undo takes the last turn back")
+
+
+def known(desk: Desk, program: Program, outcome: Outcome, variables: Sequence[Variable]) -> Iterator[str]:
+    """What is certain of a failure, in sentences."""
+    yield f"Python says: {outcome.error.partition(': ')[2] or outcome.error}"
+    meaning = failure.meaning(outcome)
+    if meaning:
+        yield f"That means: {meaning}"
+    used = failure.values(program, outcome, variables)
+    if used:
+        yield f"At that moment {listed([failure.described(each) for each in used])}."
+    yield from failure.clues(program, outcome, variables)
+    remedy = desk.hint(outcome)
+    if remedy:
+        yield f"What helps: {remedy}."
+
+
+def when_it_failed(desk: Desk, outcome: Outcome) -> tuple[Variable, ...]:
+    """The variables that the failing program had by then; none where running it again is no way to tell."""
+    if outcome.limit or not desk.looks:
+        return ()
+    again = desk.look()
+    return again.variables if again.error == outcome.error else ()
+
+
+def place(program: Program, outcome: Outcome) -> str:
+    """Where it failed, and through which line of the program it came there."""
+    if not outcome.frames:
+        return ""
+    first, last = outcome.frames[0], outcome.frames[-1]
+    inner = f"{program.label(last.place.turn)}, line {last.place.line}"
+    if len(outcome.frames) == 1:
+        return f"The program stops in {inner}:"
+    outer = f"{program.label(first.place.turn)}, line {first.place.line}"
+    return f"The program stops in {inner}, in `{last.function}`, which {outer} calls:"
+
+
+def chats(desk: Desk) -> bool:
+    """Whether the model can answer in words; says so where it cannot."""
+    try:
+        desk.await_model()
+    except MtchatError as error:
+        desk.view.note(f"the model cannot be asked, so these are the facts alone: {error}")
+        return False
+    if not desk.model.card().chat:
+        desk.view.note(
+            f"{desk.model.name} continues code and cannot chat, so these are the facts alone; "
+            "/model starter goes on with one that can"
+        )
+        return False
+    return True
+
+
+def speak(desk: Desk, speech: Speech, words: Iterator[str]) -> str:
+    """The model's words as they come; where it cannot be asked, the reason."""
+    try:
+        return speech.say(words)
+    except MtchatError as error:
+        desk.view.note(f"the model could not answer: {error}")
+        return ""
+
+
+def bare(code: str) -> str:
+    """Code without its spaces, as it can be found in other code."""
+    return "".join(code.split()).replace('"', "'")
+
+
+def plain(words: str) -> bool:
+    """Whether certain words are easy to read: neither long nor with words in brackets within them."""
+    return len(words) <= PLAINEST and not any(sign in words for sign in ("(`", "(the ", "(what "))
+
+
+@dataclass
+class Explaining:
+    """One turn being explained: its parts, what its run showed, and what was said of it so far."""
+
+    desk: Desk
+    number: int
+    step: str
+    code: str
+    program: Program
+    parts: tuple[Part, ...]
+    outcome: Outcome | None
+    chats: bool
+    told: list[Told] = field(default_factory=list)
+    spoke: bool = False
+
+    @classmethod
+    def of(cls, desk: Desk, number: int) -> "Explaining":
+        session = desk.session
+        program = assemble(session.path[:number], session.preamble)
+        outcome = shown_by(desk, program)
+        turn = session.numbered(number)
+        found = parts(turn.chunk, program.source)
+        return cls(desk, number, turn.instruction, turn.chunk, program, found, outcome, chats(desk))
+
+    def lines(self) -> None:
+        """Each part of the code, with its words below it."""
+        rows = source.lines(self.code)
+        if not self.parts:
+            self.desk.view.code(self.code)
+            self.desk.view.say(f"{INDENT}Python cannot read this code; /explain error says where.")
+            return
+        shown = 0
+        for part in self.parts:
+            self.desk.view.code("\n".join(rows[shown : part.last]))
+            self.say(part, "\n".join(rows[part.first - 1 : part.last]))
+            shown = part.last
+        if any(row.strip() for row in rows[shown:]):
+            self.desk.view.code("\n".join(rows[shown:]))
+        said = self.outcome.outputs[-1] if self.outcome and self.reached() else ""
+        if said.strip():
+            self.desk.view.line("It printed:")
+            self.desk.view.output(said)
+
+    def line(self, number: int) -> None:
+        """The part that a line belongs to: certain words, values, and the model's words in any case."""
+        rows = source.lines(self.code)
+        part = next((each for each in self.parts if each.first <= number <= each.last), None)
+        if part is None:
+            self.desk.view.code(rows[number - 1])
+            self.desk.view.say(f"{INDENT}Python cannot read this line here; /explain error says why.")
+            return
+        code = "\n".join(rows[part.first - 1 : part.last])
+        self.desk.view.code(code)
+        self.certain(part)
+        used = failure.names(code) - set(part.names)
+        for each in self.outcome.variables if self.outcome else ():
+            if each.name in used and each.kind in PLAIN_KINDS:
+                self.desk.view.folded(f"After the turn {failure.described(each)}.")
+        if self.chats:
+            self.before(part)
+            prompt = asking.line(self.program.source, self.step, self.told, code)
+            words = speak(self.desk, Speech(self.desk.view, INDENT), spoken(self.desk.complete, prompt, 2))
+            self.spoke = bool(words)
+
+    def before(self, part: Part) -> None:
+        """Tells the model what the parts above are, as far as that is certain."""
+        rows = source.lines(self.code)
+        for each in self.parts:
+            if each.last < part.first and each.sure:
+                self.told.append(Told("\n".join(rows[each.first - 1 : each.last]), each.words))
+
+    def say(self, part: Part, code: str) -> None:
+        """What a part does: read from its tree where that says it all, in the model's words otherwise."""
+        words = part.words
+        if not self.chats or (part.sure and plain(part.words)):
+            self.certain(part)
+        else:
+            prompt = asking.line(self.program.source, self.step, self.told, code)
+            words = self.thought(prompt)
+            if words:
+                self.spoke = True
+                Speech(self.desk.view, INDENT).say(iter([sentence(words)]))
+                if value := self.value(part):
+                    self.desk.view.folded(sentence(value))
+            else:
+                words = part.words
+                self.certain(part)
+        self.told.append(Told(code, words))
+
+    def certain(self, part: Part) -> None:
+        value = self.value(part)
+        self.desk.view.folded(sentence(f"{part.words}{'; ' if value else ''}{value}"))
+
+    def value(self, part: Part) -> str:
+        """What a variable is after the turn, said once, where it is set last."""
+        if self.outcome is None or not self.outcome.ok:
+            return ""
+        rows = "\n".join(source.lines(self.code)[part.first - 1 : part.last])
+        later = {name for each in self.parts if each.first > part.first for name in each.names}
+        told = [
+            f"`{each.name}` is {each.value}"
+            for each in self.outcome.variables
+            if each.name in part.names and each.name not in later
+            if each.kind in PLAIN_KINDS and len(each.value) <= LONGEST_VALUE
+            if bare(each.value) not in bare(rows)
+        ]
+        return f"after the turn {' and '.join(told)}" if told else ""
+
+    def reached(self) -> bool:
+        """Whether the run came to this turn."""
+        return self.outcome is not None and len(self.outcome.outputs) == len(self.program.chunks)
+
+    def summary(self) -> None:
+        """One sentence about the turn as a whole."""
+        if self.chats and len(self.parts) > 1:
+            prompt = asking.summary(self.program.source, self.step, self.told)
+            words = self.thought(prompt)
+            if words:
+                self.spoke = True
+                Speech(self.desk.view).say(iter([f"In short: {asking.SUBJECT} {words}"]))
+
+    def thought(self, prompt: Prompt) -> str:
+        """The model's sentence; "" where it has none, or where a number in it is found nowhere."""
+        try:
+            with self.desk.view.waiting(lambda: "thinking"):
+                words = "".join(spoken(self.desk.model.complete, prompt, 1, LONGEST_LINE))
+        except MtchatError as error:
+            self.desk.view.note(f"the model could not answer, so the rest are the facts alone: {error}")
+            self.chats = False
+            return ""
+        return words if asking.founded(words, self.known()) else ""
+
+    def known(self) -> str:
+        """All that numbers can come from: the program, what it was asked for, what its run showed."""
+        outcome = self.outcome or Outcome()
+        values = " ".join(each.value for each in outcome.variables)
+        return f"{self.program.source} {self.step} {values} {''.join(outcome.outputs)}"
+
+    def farewell(self, step: str) -> None:
+        self.desk.view.note(LEGEND if self.spoke else "all of this is read from the code and its run")
+        self.desk.view.note(step)
+
+
+def shown_by(desk: Desk, program: Program) -> Outcome | None:
+    """What a program does, with its variables; None where programs are not run."""
+    if not desk.looks:
+        return None
+    with desk.view.waiting(lambda: "running"):
+        outcome = desk.trial(program)
+    if outcome.stopped:
+        raise KeyboardInterrupt
+    return outcome

@@ -1,0 +1,84 @@
+"""The meter: what each part of a context takes of what the model can see, and what would make it less."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from mtchat.console.desk import Desk
+from mtchat.generate.fitting import Context
+from mtchat.generate.running import complaint
+from mtchat.generate.synthesizer import Synthesizer
+from mtchat.generate.writing import guidance_for
+from mtchat.session.fold import folded
+from mtchat.session.memory import told
+from mtchat.session.prompt import Prompt
+from mtchat.session.turn import Turn
+
+NAMES, NUMBERS, SHARES = 22, 8, 8  # the most columns of each
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a context: what it is called, its tokens, and what the user can do about it."""
+
+    name: str
+    tokens: int
+    remedy: str = ""
+
+
+def show(desk: Desk, maker: Synthesizer, instruction: str, context: Context) -> None:
+    """A line for each part, with its share of what the model sees; the tokens add up to the context."""
+    whole = desk.model.card().context
+    found = list(parts(desk, maker, instruction, context))
+    used = sum(part.tokens for part in found)
+    room = min(desk.settings.max_tokens, whole // 2)
+    found.append(Part("room to reply", room, "/set max_tokens N changes it"))
+    found.append(Part("free", max(whole - used - room, 0)))
+    width = max(len(str(part.tokens)) for part in found)
+    rows = [
+        (part.name, f"{part.tokens:>{width}}", f"{100 * part.tokens / whole:>5.1f} %", part.remedy)
+        for part in found
+    ]
+    desk.view.table([("part", f"{'tokens':>{width}}", "share", ""), *rows], (NAMES, NUMBERS, SHARES))
+
+
+def parts(desk: Desk, maker: Synthesizer, instruction: str, context: Context) -> Iterator[Part]:
+    """The parts in the order of the context; each takes what the context is longer by with it."""
+    path, preamble, error = desk.session.path, desk.session.preamble, complaint(desk.session.outcome)
+    guidance = guidance_for(instruction, maker.policy.guidance)
+    render = maker.family.render
+    names = [
+        Part("how to answer", 0),
+        Part("worked examples", 0, f"of the policy {desk.settings.policy}"),
+        Part("preamble", 0),
+    ]
+    prompts = [render((), "", "", "", each) for each in ((), guidance)]
+    prompts.append(render((), "", preamble, "", guidance))
+    for number, turn in enumerate(path, start=1):
+        names.append(Part(f"turn {number}", 0, remedy(desk, number, turn, context)))
+        prompts.append(render(told(path[:number], context.memory), "", preamble, "", guidance))
+    names += [Part("the error", 0, "/fix mends it"), Part("instruction", 0)]
+    all_told = told(path, context.memory)
+    prompts += [render(all_told, "", preamble, error, guidance), context.prompt]
+    sizes = [0, *(size(desk, prompt) for prompt in prompts)]
+    for part, (before, after) in zip(names, pairwise(sizes), strict=True):
+        if after != before or part.name.startswith("turn"):
+            yield Part(part.name, after - before, part.remedy)
+
+
+def remedy(desk: Desk, number: int, turn: Turn, context: Context) -> str:
+    """What can be done about a turn, and about how many tokens it is worth."""
+    saved = desk.model.count(turn.chunk) - desk.model.count(folded(turn.chunk))
+    if number in context.memory.forgotten:
+        return f"forgotten; /unfold {number} tells it again"
+    if number in context.fitted:
+        return f"folded to fit, saves {saved}; or /forget {number}"
+    if number in context.memory.folded:
+        return f"folded, saves {saved}; /unfold {number} tells it all"
+    if saved > 0:
+        return f"/fold {number} saves about {saved}"
+    return f"/forget {number} drops it"
+
+
+def size(desk: Desk, prompt: Prompt) -> int:
+    return desk.model.count(desk.model.text(prompt))

@@ -1,0 +1,99 @@
+"""Tells Python that the user wrote from words for the model, and makes it a turn as it is."""
+
+import ast
+import builtins
+import re
+import sys
+from importlib.util import find_spec
+from textwrap import dedent
+
+from mtchat.errors import UsageError
+from mtchat.session.names import bound, tree
+from mtchat.session.session import Session
+from mtchat.session.turn import EDITED, Turn
+
+FENCED = re.compile(r"\s*```[ \t]*\w*\n(?P<code>.*?)\n?[ \t]*```\s*", re.DOTALL)
+PROMPT = re.compile(r"(?:>>>|\.\.\.|In \[\d+\]:)(?: |$)")
+INSTRUCTION, LONGEST = "add my own code: ", 60
+# Kinds of nodes that no English sentence has, whatever the names in it are.
+SIGNS = (
+    *(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.For, ast.AsyncFor, ast.While, ast.If),
+    *(ast.With, ast.AsyncWith, ast.Try, ast.TryStar, ast.Match),
+)
+VALUES = (ast.Assign, ast.AugAssign, ast.NamedExpr, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+def code_in(text: str) -> str:
+    """The code in a text, without a fence around it, without prompts before it and what they answered."""
+    text = text.strip("\n")
+    fence = FENCED.fullmatch(text)
+    code = dedent(fence["code"] if fence else text).rstrip()
+    lines = code.split("\n")
+    if PROMPT.match(lines[0]):
+        typed = [(PROMPT.match(line), line) for line in lines]
+        code = "\n".join(line[match.end() :] for match, line in typed if match).rstrip()
+    first, newline, rest = code.partition("\n")
+    if newline and tree(code) is None and tree(f"{first}\n{dedent(rest)}"):
+        code = f"{first}\n{dedent(rest)}"  # which lost the indent of its first line
+    return code
+
+
+def is_code(text: str, session: Session) -> bool:
+    """Whether a text can only be Python: it parses, and it is no words that happen to parse.
+
+    So a name that is called, or whose part is used, must be known: to Python, the program or the text itself.
+    """
+    module = tree(code_in(text))
+    if module is None or not module.body or not session.language.runs:
+        return False
+    names = [each for each in ast.walk(module) if isinstance(each, ast.Name)]
+    deleted = {each.id for each in names if isinstance(each.ctx, ast.Del)}
+    known = set(dir(builtins)) | bound(session.program.source) | (bound(code_in(text)) - deleted)
+    if all(joins_words(each, known) for each in module.body):
+        return False
+    return any(speaks_python(node, known) for node in ast.walk(module))
+
+
+def joins_words(statement: ast.stmt, known: set[str]) -> bool:
+    """Whether a statement only joins code and names that nothing has by words, as `print(total) in red`."""
+    match statement:
+        case ast.Expr(ast.Compare() | ast.BoolOp() | ast.UnaryOp(ast.Not()) as value):
+            parts = [each for each in ast.iter_child_nodes(value) if isinstance(each, ast.Name)]
+            return any(each.id not in known for each in parts)
+    return False
+
+
+def speaks_python(node: ast.AST, known: set[str]) -> bool:
+    match node:
+        case ast.Import(names):
+            return all(there(alias.name) or alias.asname for alias in names)
+        case ast.ImportFrom():
+            return True
+        case ast.AnnAssign(_, _, value):
+            return value is not None
+        case ast.Call(function) | ast.Attribute(function) | ast.Subscript(function):
+            return not isinstance(function, ast.Name) or function.id in known
+        case ast.BinOp(ast.Name(left), _, ast.Name(right)):
+            return {left, right} <= known
+        case ast.Delete() | ast.Assert() | ast.Raise():
+            return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)} <= known
+    return isinstance(node, (*SIGNS, *VALUES, ast.JoinedStr, ast.BinOp, ast.Lambda, ast.Dict))
+
+
+def there(module: str) -> bool:
+    """Whether there is a module of a name here; nothing of it is imported."""
+    root = module.split(".")[0]
+    try:
+        return root in sys.stdlib_module_names or find_spec(root) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def turn_of(code: str, session: Session) -> Turn:
+    """A turn with code that the user wrote, at the end of a session."""
+    code = code_in(code)
+    if not code.strip():
+        raise UsageError("add which code? as in: /add total = sum(prices), or /add < FILE.py")
+    first = next(line.strip() for line in code.split("\n") if line.strip())
+    wish = first if len(first) <= LONGEST else first[: LONGEST - 1] + "…"
+    return Turn(INSTRUCTION + wish, code, session.head, EDITED)

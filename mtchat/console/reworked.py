@@ -1,0 +1,55 @@
+"""Shows what came of reworking a turn, and makes it live where it was taken."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from mtchat.console import difference, slash
+from mtchat.console.desk import Desk
+from mtchat.console.view import GREEN, YELLOW
+from mtchat.errors import SandboxError, UsageError
+from mtchat.features.rework.reworking import Reworked
+from mtchat.generate.running import failed, unended, wrong
+from mtchat.generate.synthesizer import Synthesizer
+from mtchat.session.outcome import Outcome
+from mtchat.session.session import Session
+
+
+def rework(desk: Desk, number: int, do: Callable[[Synthesizer, Session], Reworked]) -> Reworked:
+    """Asks for a turn again and runs it, whatever is set; all that was written is kept beside the program."""
+    if desk.tools.refusal():
+        raise SandboxError(desk.tools.refusal())
+    if not desk.freely:
+        raise UsageError(
+            "new code is run here to be compared, without asking before; /set run on allows that"
+        )
+    source = desk.session.undo(len(desk.session.path) - number + 1).program.source
+    maker = replace(desk.maker(source), run=desk.run, look=desk.trial)
+    reworked = do(maker, desk.session)
+    desk.keep(reworked.session, "rework")
+    return reworked
+
+
+def show(desk: Desk, reworked: Reworked, same: str) -> None:
+    """The difference, and whether it was taken; `same` is said of code that was."""
+    view = desk.view
+    if reworked.new and reworked.new != reworked.old:
+        view.say(f"turn {reworked.number}, before (-) and after (+):")
+        difference.show(view, reworked.old, reworked.new)
+    if not reworked.taken:
+        view.say(f"not taken, the program is as it was: {'; '.join(reworked.reasons)}")
+        return
+    doubt = against(reworked.session.outcome)
+    view.say(f"{same}, but {doubt}" if doubt else f"✓ {same}", YELLOW if doubt else GREEN)
+    way = "; /tree shows it" if "tree" in slash.names() else ""
+    view.note(f"the old code stays in the session beside it{way}")
+    if wrong(reworked.session.outcome):
+        view.note("/explain says why in plain words, /fix asks the model to mend it")
+
+
+def against(outcome: Outcome | None) -> str:
+    """What speaks against the program as it ran last; "" where nothing does."""
+    if outcome is None or unended(outcome):
+        return "it has not run to its end"
+    if failed(outcome):
+        return "the program fails"
+    return "a check does not hold" if outcome.broken else ""

@@ -1,0 +1,382 @@
+"""What the user sees: code line by line as it is written, outcomes, notes; all of it escaped."""
+
+import os
+import re
+import shutil
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+from prompt_toolkit.utils import get_cwidth
+
+from mtchat.console import highlight
+from mtchat.console.printed import clipped, excerpt, folded
+from mtchat.session.claim import Finding
+from mtchat.session.escape import escaped
+from mtchat.session.given import Attached
+from mtchat.session.language import PYTHON, Language
+from mtchat.session.outcome import File, Outcome
+from mtchat.session.prompt import Usage
+from mtchat.session.turn import EDITED, INTERRUPTED, KEPT, Turn
+
+DIM, RED, GREEN, YELLOW, BOLD, PLAIN = "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[1m", "\x1b[0m"
+ERASE = "\r\x1b[2K"
+FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+MOST_LINES = 20
+MOST_COMPLAINTS = 5  # lines of stderr after a turn
+MOST_HEARD = 500
+MOST_COLUMNS = 1000  # of a row of output where there is no screen
+LONGEST_LINE = 10_000
+BAR = "│ "
+LONGEST_TAIL = 1000
+MOST_BYTES = 2**60
+MARKS = {INTERRUPTED: " (interrupted)", EDITED: " (edited)", KEPT: ""}
+
+
+@dataclass
+class View:
+    """A screen to write on. `live` is a terminal that can redraw its last line; `color` may still be off.
+
+    Code is shown as that of `language`.
+    """
+
+    out: TextIO = field(default_factory=lambda: sys.stdout)
+    live: bool = True
+    color: bool = True
+    language: Language = PYTHON
+
+    @classmethod
+    def of(cls, out: TextIO) -> "View":
+        """A view that suits a stream: no redrawing off a terminal; NO_COLOR and TERM=dumb are respected."""
+        live = out.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+        return cls(out, live, live and "NO_COLOR" not in os.environ)
+
+    def line(self, text: str = "", style: str = "") -> None:
+        text = escaped(text)
+        self.out.write(f"{style}{text}{PLAIN}\n" if style and self.color and text else text + "\n")
+        self.out.flush()
+
+    def row(self, name: str, meaning: str, indent: int = 26) -> None:
+        """A row of a table of two columns, the second folded to the width of the screen."""
+        width = shutil.get_terminal_size().columns - 1
+        if width < 2 * indent:
+            self.line(f"  {name}")
+            self.line(textwrap.fill(meaning, max(width, 20), initial_indent="    ", subsequent_indent="    "))
+            return
+        first = f"  {name:<{indent - 3}} "
+        self.line(textwrap.fill(meaning, width, initial_indent=first, subsequent_indent=" " * indent))
+
+    def say(self, text: str, style: str = "") -> None:
+        """Sentences, which break between words where the screen ends; off a terminal as they are."""
+        if self.live:
+            width = max(shutil.get_terminal_size().columns - 1, 20)
+            text = "\n".join(broken(escaped(line), width) for line in text.split("\n"))
+        self.line(text, style)
+
+    def note(self, text: str) -> None:
+        self.say(text, DIM)
+
+    def error(self, text: str) -> None:
+        self.say(text, RED)
+
+    def warning(self, text: str) -> None:
+        """Something the user should not miss; nothing when there is no text."""
+        if text:
+            self.say(text, YELLOW)
+
+    def heading(self, text: str) -> None:
+        self.say(text, BOLD)
+
+    def transient(self, text: str) -> None:
+        """A last line that the next text replaces; nothing where the screen cannot redraw."""
+        if self.live:
+            width = max(shutil.get_terminal_size().columns - 1, 10)
+            text = clipped(escaped(text).replace("\t", "    "), width)
+            self.out.write(f"{ERASE}{DIM}{text}{PLAIN}" if self.color else ERASE + text)
+            self.out.flush()
+
+    def erase(self) -> None:
+        if self.live:
+            self.out.write(ERASE)
+            self.out.flush()
+
+    def clear(self) -> None:
+        """An empty screen, where there is one."""
+        if self.live:
+            self.out.write("\x1b[H\x1b[2J")
+            self.out.flush()
+
+    @contextmanager
+    def waiting(self, what: Callable[[], str], news: Callable[[], str] = str) -> Iterator[None]:
+        """A moving line with the seconds so far while something else works; `news` follow after a second."""
+        if not self.live:
+            yield
+            return
+        done = threading.Event()
+        ticker = threading.Thread(target=self.tick, args=(what, news, done), daemon=True)
+        try:
+            ticker.start()
+            yield
+        finally:
+            done.set()
+            if ticker.ident is not None:
+                ticker.join()
+            self.erase()
+
+    def tick(self, what: Callable[[], str], news: Callable[[], str], done: threading.Event) -> None:
+        start = time.monotonic()
+        frame = 0
+        while not done.wait(0.1):
+            seconds = time.monotonic() - start
+            told = f" │ {news()}" if seconds >= 1 and news() else ""
+            self.transient(f"{FRAMES[frame % len(FRAMES)]} {what()} {seconds:.0f} s{told}")
+            frame += 1
+
+    def folded(self, text: str) -> None:
+        """A long text, indented, in as many lines as it takes."""
+        width = max(shutil.get_terminal_size().columns - 1, 20)
+        self.line(textwrap.fill(text, width, initial_indent="  ", subsequent_indent="  "))
+
+    def table(self, rows: Sequence[Sequence[str]], most: Sequence[int]) -> None:
+        """Rows of columns, each as wide as what is in it and at most so many; the last one has the rest."""
+        width = shutil.get_terminal_size().columns - 1
+        rows = [[escaped(cell).replace("\t", " ").replace("\n", " ") for cell in row] for row in rows]
+        widths = [
+            min(limit, max(get_cwidth(cell) for cell in column))
+            for limit, column in zip(most, zip(*rows, strict=True), strict=False)
+        ]
+        for row in rows:
+            cells = [padded(cell, limit) for cell, limit in zip(row, widths, strict=False)]
+            line = "  ".join(["", *cells])
+            room = max(width - get_cwidth(line) - 2, 10)
+            self.line(f"{line}  {shortened(row[-1], room)}" if row[-1] else line.rstrip())
+
+    def code(self, code: str) -> None:
+        """A whole chunk, highlighted."""
+        self.rows(self.highlighted(code))
+
+    def rows(self, lines: Iterable[str]) -> None:
+        """Lines of highlighted code; those that are too long for a screen are folded between words."""
+        width = shutil.get_terminal_size().columns - 1
+        for line in lines:
+            for row in folded(line, width) if self.live else [line]:
+                self.out.write(row + "\n")
+        self.out.flush()
+
+    def highlighted(self, code: str) -> list[str]:
+        return highlight.lines(escaped(code), self.language.name, color=self.color)
+
+    def turn(self, number: int, turn: Turn, context: str = "") -> None:
+        """One turn of the program: its instruction as a heading, with what is said of it, then its code."""
+        self.heading(f"{number}› {turn.shown}{mark(turn)}{context}")
+        if turn.chunk:
+            self.code(turn.chunk)
+
+    def outcome(
+        self,
+        outcome: Outcome,
+        place: str = "",
+        hint: str = "",
+        printed: Mapping[int, str] | None = None,
+        parts: int = 1,
+    ) -> None:
+        """One line that says how a run ended, after what the last turn printed, or turns by their numbers.
+
+        Of stderr so many of the last turns' parts are shown.
+        """
+        if not printed:
+            self.output("".join(outcome.outputs[-1:]))
+        for number, text in (printed or {}).items():
+            self.note(f"turn {number}:" if text.strip() else f"turn {number} prints nothing now")
+            self.output(text)
+        self.complaints("".join(outcome.complaints[-parts:]) if outcome.complaints else outcome.stderr)
+        self.verdict(outcome, hint)
+        self.files(outcome, place)
+        if outcome.note:
+            self.note(outcome.note)
+
+    def output(self, text: str, most: int = MOST_LINES) -> None:
+        """The beginning of what was printed, in so many rows at most."""
+        if text.strip():
+            found = excerpt(text, most, self.columns)
+            for line in found.lines:
+                self.out.write(self.styled(BAR, DIM) + line + "\n")
+            if found.rest:
+                self.note(f"{BAR}… {found.rest}; /run shows more")
+        self.out.flush()
+
+    def complaints(self, text: str) -> None:
+        """The last lines of what went to stderr."""
+        lines = text.rstrip("\n").split("\n") if text.strip() else []
+        for line in lines[-MOST_COMPLAINTS:]:
+            for row in excerpt(line, MOST_COMPLAINTS, self.columns).lines:
+                self.out.write(self.styled(BAR + row, YELLOW) + "\n")
+
+    @property
+    def columns(self) -> int:
+        """The columns beside the bar at which a program's output stands; many where there is no screen."""
+        return max(shutil.get_terminal_size().columns - 1 - len(BAR), 10) if self.live else MOST_COLUMNS
+
+    def hearing(self, most: int = MOST_HEARD) -> Callable[[str, str], None]:
+        """Shows output of a running program as it comes, up to so many rows."""
+        return Heard(self, most)
+
+    def verdict(self, outcome: Outcome, hint: str = "") -> None:
+        """How a run ended, and what can be done about it."""
+        if outcome.ok:
+            self.line(f"✓ ran in {outcome.seconds:.1f} s", GREEN)
+        elif outcome.stopped:
+            self.say("■ the run was stopped; /run runs the program again", YELLOW)
+        else:
+            self.say(f"✗ {outcome.error}{hint and '; ' + hint}", RED)
+        self.findings(outcome)
+
+    def findings(self, outcome: Outcome) -> None:
+        """What came of the checks: a line for each that does not hold, and one for those that do."""
+        for each in outcome.findings:
+            if not each.passed:
+                self.finding(each)
+        held = sum(each.passed is True for each in outcome.findings)
+        if held:
+            self.line(f"✓ {'a check holds' if held == 1 else f'{held} checks hold'}", GREEN)
+
+    def finding(self, finding: Finding, label: str = "") -> None:
+        """What came of one check, in a sentence."""
+        sign, style = {True: ("✓", GREEN), False: ("✗", RED), None: ("–", DIM)}[finding.passed]
+        self.say(f"{label}{sign} {finding.told}", style)
+
+    def files(self, outcome: Outcome, place: str) -> None:
+        for file in outcome.files:
+            self.line(f"  {os.path.join(place, file.path)} ({size(file)})", DIM)
+        for each in outcome.skipped:
+            self.note(f"  left behind: {each}")
+
+    def styled(self, text: str, style: str) -> str:
+        return f"{style}{text}{PLAIN}" if self.color else text
+
+
+@dataclass
+class Heard:
+    """Shows what a running program prints as it comes; stderr in another colour.
+
+    On a terminal the line that is not ended yet is written again where a carriage return changes it. After
+    `left` rows no more is shown.
+    """
+
+    view: View
+    left: int
+    unended: str = ""
+
+    def __call__(self, stream: str, text: str) -> None:
+        style = YELLOW if stream == "stderr" else ""
+        *whole, last = text.replace("\r\n", "\n").split("\n")
+        for line in whole:
+            self.write(line, style, "\n")
+        self.write(last, style, "")
+        self.view.out.flush()
+
+    def write(self, text: str, style: str, end: str) -> None:
+        """Goes on with the line that is not ended, and ends it with `end`."""
+        if self.left <= 0 or not (text or end):
+            return
+        before, line = self.unended, self.unended + text
+        self.unended = "" if end else line[-LONGEST_LINE:]
+        changed = self.view.live and "\r" in line.rstrip("\r")
+        if changed:
+            self.view.erase()
+        columns = shutil.get_terminal_size().columns if self.view.live else MOST_COLUMNS
+        found = excerpt(line if changed else text, self.left, columns)
+        shown = "".join(found.lines)
+        self.view.out.write((self.view.styled(shown, style) if style and shown else shown) + end)
+        if end or found.rest:
+            self.left -= max(-(-len(line if changed else before + shown) // columns), 1)
+        if self.left <= 0 or found.rest:
+            self.left = 0
+            self.view.note("\n… more is not shown here; mtchat run prints it all".lstrip("\n" if end else ""))
+
+
+@dataclass
+class Tail:
+    """Hears a running program, and knows the last line it printed; a carriage return begins it anew."""
+
+    heard: str = ""
+
+    def __call__(self, stream: str, text: str) -> None:
+        self.heard = (self.heard + text)[-LONGEST_TAIL:]
+
+    @property
+    def line(self) -> str:
+        lines = [line for line in re.split(r"[\r\n]", self.heard) if line.strip()]
+        return lines[-1] if lines else ""
+
+
+def mark(turn: Turn) -> str:
+    """What is said of a turn beside its instruction: that the model did not write all of it by itself."""
+    if turn.making.filled:
+        return f" (edited; {turn.making.filled} filled its holes)"
+    return MARKS.get(turn.status, "")
+
+
+def reading(usage: Usage) -> str:
+    return f"reading {usage.prompt} prompt tokens ({usage.reused} cached)"
+
+
+def cost(usage: Usage) -> str:
+    """How long a turn took to write; "" where the model wrote nothing."""
+    return f"written in {usage.prefill_seconds + usage.decode_seconds:.1f} s" if usage.written else ""
+
+
+def costs(usage: Usage) -> str:
+    """What a turn cost, in one line: its tokens and their rate, prompt tokens and how many were cached."""
+    rate = usage.written / usage.decode_seconds if usage.decode_seconds else 0.0
+    seconds = usage.prefill_seconds + usage.decode_seconds
+    return (
+        f"{usage.written} tokens in {seconds:.1f} s ({rate:.1f} tokens/s); "
+        f"{usage.prompt} prompt tokens ({usage.reused} cached)"
+    )
+
+
+def broken(text: str, width: int) -> str:
+    """A line in lines of so many columns at most, broken between words; a longer word stays whole."""
+    lines = [""]
+    for word in re.split(r"(?<=[^ ]) ", text):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if lines[-1] and get_cwidth(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return "\n".join(lines)
+
+
+def shortened(text: str, width: int) -> str:
+    """A text in so many columns, an ellipsis at its end where it is cut."""
+    return text if get_cwidth(text) <= width else clipped(text, width - 1) + "…"
+
+
+def padded(text: str, width: int) -> str:
+    text = shortened(text, width)
+    return text + " " * (width - get_cwidth(text))
+
+
+def size(file: File | Attached) -> str:
+    """The size of a file as people say it; a record can hold a number of any size."""
+    if file.size < 1024:
+        return f"{file.size} bytes" if file.size >= 0 else "of unknown size"
+    if file.size >= MOST_BYTES:
+        return "1 EiB or more"
+    kib = (file.size + 512) // 1024
+    return f"{kib} KiB" if kib < 10 * 1024 else f"{(kib + 512) // 1024} MiB"
+
+
+def shown(path: Path) -> str:
+    """A path as short as it can be said from here."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,257 @@
+"""Shows a turn while it is made: lines as they are finished, then how the program ran."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from mtchat.console import difference
+from mtchat.console.correcting import begun
+from mtchat.console.turns import fitting
+from mtchat.console.view import YELLOW, View, cost, reading
+from mtchat.generate.events import (
+    Chose,
+    Corrected,
+    Correcting,
+    Event,
+    Fitted,
+    Made,
+    Mending,
+    Ran,
+    Read,
+    Running,
+    Settled,
+    Weighed,
+    Weighing,
+    Wrote,
+)
+from mtchat.generate.running import failed
+from mtchat.session.names import parses
+from mtchat.session.outcome import Outcome
+from mtchat.session.turn import INTERRUPTED, Turn
+
+STOPS = "Ctrl-C keeps the first"
+
+
+@dataclass
+class Held:
+    """Tries that are held back: once what is shown has `failed`, only a try that works is shown at once.
+
+    `mending` tells of the round that is held back, "" where none is; the best of `turns` is shown at the end.
+    """
+
+    failed: bool = False
+    mending: str = ""
+    turns: list[Turn] = field(default_factory=list)
+
+
+@dataclass
+class Writing:
+    """Shows one turn while it is made: a watcher for the synthesizer.
+
+    Lines appear when they are whole; the one being written is a transient line below them. A reply that
+    begins by repeating the program is held back until it says something new. `beside` says that the turn is
+    not on the live path when it is interrupted. Where a turn in the middle is changed, `since` is its number:
+    what that turn and the later ones print is shown, unless they are `known` to print it: it was shown.
+    `news` takes out of an outcome what was shown before, and says what is not as it was shown.
+    `ahead` is 1 where a preamble stands before the turns. `correcting` says that a correction has begun, and
+    `fixing` a mending that is shown.
+    """
+
+    view: View
+    before: str = ""
+    place: str = ""
+    hint: Callable[[Outcome], str] = lambda outcome: ""
+    beside: bool = False
+    printed: list[str] = field(default_factory=list)
+    correcting: bool = False
+    since: int | None = None
+    known: tuple[str, ...] = ()
+    ahead: int = 0
+    fixing: bool = False
+    held: Held = field(default_factory=Held)
+    news: Callable[[Outcome], tuple[Outcome, str]] = lambda outcome: (outcome, "")
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Fitted(numbers):
+                self.view.note(fitting(numbers))
+            case Read(usage):
+                self.view.transient(reading(usage))
+            case Wrote(code):
+                self.wrote(code)
+            case Made(_, turn):
+                self.made(turn)
+            case Correcting():
+                self.correcting, self.since = True, event.number
+                self.view.note(begun(event))
+            case Corrected(_, changes):
+                difference.show_changes(self.view, changes)
+            case Running():
+                self.view.transient("running…")
+            case Ran(outcome, _):
+                self.view.erase()
+                self.ran(outcome)
+            case Weighing(count, _):
+                self.view.transient(f"weighing {count} candidates… {STOPS}")
+            case Weighed(written, ran, count, pieces):
+                done = f"{written} of {count} written" + (f", {pieces} tokens" if pieces else f", {ran} run")
+                self.view.transient(f"weighing candidates: {done}… {STOPS}")
+            case Chose(_, turn, outcome, _) if self.held.failed and failed(outcome):
+                self.held.turns.append(turn)
+            case Chose(_, turn, outcome, count):
+                self.chose(turn, count)
+                self.ran(outcome)
+            case Mending(round, rounds, number, _):
+                self.mend(number, f"mending turn {number}, round {round} of {rounds}")
+            case Settled():
+                self.settled(event)
+
+    def wrote(self, code: str) -> None:
+        code, known = code.lstrip("\n"), self.before.strip()
+        if known and known.startswith(code.rstrip()):
+            self.view.transient("…")
+            return
+        if known and code.startswith(known):
+            code = code[len(known) :].lstrip("\n")
+        whole, _, partial = code.rpartition("\n")
+        if self.correcting or self.held.mending:
+            self.view.transient(partial or whole.rpartition("\n")[2])
+            return
+        lines = whole.rstrip().split("\n") if whole.strip() else []
+        if lines[: len(self.printed)] == self.printed and len(lines) > len(self.printed):
+            self.view.erase()
+            self.print(lines)
+        self.view.transient(partial)
+
+    def print(self, lines: list[str]) -> None:
+        self.view.rows(self.view.highlighted("\n".join(lines))[len(self.printed) :])
+        self.printed = lines
+
+    def made(self, turn: Turn) -> None:
+        self.view.erase()
+        if self.correcting:
+            self.rewritten(turn)
+            return
+        if self.held.mending and turn.status != INTERRUPTED:
+            self.held.turns.append(turn)
+            return
+        lines = turn.chunk.split("\n") if turn.chunk else []
+        if lines[: len(self.printed)] != self.printed:
+            self.view.note("… kept as:")
+            self.printed = []
+        if lines:
+            self.print(lines)
+        else:
+            self.view.note("the model wrote no code; /retry asks again")
+        self.printed = []
+        if asks(turn.chunk, self.view.language.sign):
+            self.view.say("? the model asks back: type your answer, and the next turn knows both", YELLOW)
+        if cost(turn.usage):
+            self.view.note(cost(turn.usage))
+        if turn.status == INTERRUPTED and (turn.making.mends or turn.making.afresh or self.beside):
+            self.view.say("■ interrupted", YELLOW)
+        elif turn.status == INTERRUPTED and not self.view.language.runs:
+            self.view.say("■ interrupted; what was written is kept", YELLOW)
+            self.view.note("/code finishes it by hand, /retry asks again, /undo takes it back")
+        elif turn.status == INTERRUPTED:
+            broken = "" if parses(turn.chunk) else ", though it is not whole; /code finishes it by hand"
+            self.view.say(f"■ interrupted; what was written is kept{broken}", YELLOW)
+            self.view.note("/complete finishes it, /retry asks again, /undo takes it back")
+        elif turn.usage.finish == "length" and turn.usage.written < turn.making.sampling.max_tokens:
+            self.view.say("■ stopped where the context was full; /context says what makes room", YELLOW)
+        elif turn.usage.finish == "length" and not self.view.language.runs:
+            self.view.say("■ stopped at max_tokens; /set max_tokens N allows longer replies", YELLOW)
+        elif turn.usage.finish == "length":
+            self.view.say(
+                "■ stopped at max_tokens; /complete goes on with it, /set max_tokens N allows longer replies",
+                YELLOW,
+            )
+
+    def mend(self, number: int, told: str) -> None:
+        """A round of mending: shown from its beginning where that was asked for, else once it has helped."""
+        self.since = number
+        if self.held.failed:
+            self.held.mending = told
+            self.view.transient(told)
+        else:
+            self.fixing = True
+            self.view.note(told)
+
+    def settled(self, event: Settled) -> None:
+        """The best of what is not right, where another was shown last, and how many others fail."""
+        self.view.erase()
+        session, others = event.session, len(event.failing)
+        live = {turn.id for turn in session.path}
+        best = next((turn for turn in reversed(self.held.turns) if turn.id in live), None)
+        self.held.mending = ""
+        if event.unkept:
+            self.view.note("what runs there is not kept, for it is not all that was asked for; live is:")
+            best = best or session.numbered(self.since or len(session.path))
+        elif best is not None:
+            self.view.note("another try gets further:")
+        if best is not None and session.outcome is not None:
+            self.view.code(best.chunk)
+            self.verdict(session.outcome)
+        if others:
+            self.view.note("another try fails, too" if others == 1 else f"{others} other tries fail, too")
+
+    def ran(self, outcome: Outcome) -> None:
+        """How the program ran; of a try that is held only where it works."""
+        if self.held.mending and failed(outcome):
+            return
+        if self.held.mending and self.held.turns:
+            self.view.note(self.held.mending)
+            self.view.code(self.held.turns[-1].chunk)
+        self.held.mending = ""
+        self.held.failed = failed(outcome) and not self.fixing
+        self.verdict(outcome)
+
+    def verdict(self, outcome: Outcome) -> None:
+        news, changed = self.news(outcome)
+        since = self.since or len(outcome.outputs) - self.ahead
+        parts = max(len(outcome.outputs) - self.ahead - since + 1, 1)
+        self.view.outcome(news, self.place, self.hint(outcome), self.shown(outcome), parts)
+        self.view.warning(changed)
+        if self.beside:
+            self.known = (*outcome.outputs, *self.known[len(outcome.outputs) :])
+
+    def shown(self, outcome: Outcome) -> dict[int, str]:
+        """What turns printed that is to be shown, by their numbers; {} where that is the last one alone."""
+        last = len(outcome.outputs) - self.ahead
+        texts = dict(enumerate(outcome.outputs, start=1 - self.ahead))
+        known = dict(enumerate(self.known, start=1 - self.ahead))
+        first = last if self.since is None else self.since
+
+        def tells(number: int, text: str) -> bool:
+            if text.strip():
+                return number == last or text != known.get(number)
+            ended = number < last or not failed(outcome)
+            return ended and number > first and bool(known.get(number, "").strip())
+
+        found = {number: text for number, text in texts.items() if number >= first and tells(number, text)}
+        return {} if list(found) == [last] and found[last].strip() else found
+
+    def rewritten(self, turn: Turn) -> None:
+        """A chunk that takes the place of another: what changed is shown, and not all of it."""
+        if cost(turn.usage):
+            self.view.note(cost(turn.usage))
+        if turn.status == INTERRUPTED:
+            self.view.say("■ interrupted", YELLOW)
+
+    def chose(self, turn: Turn, count: int) -> None:
+        self.view.erase()
+        if turn.meant:
+            why = f"meant: {turn.meant}"
+        elif turn.making.afresh:
+            why = "the whole program, written afresh, does better:"
+        else:
+            why = f"the best of {count} candidates is another:"
+        self.view.note(why)
+        self.printed = []
+        self.print(turn.chunk.split("\n"))
+        self.printed = []
+
+
+def asks(chunk: str, sign: str = "#") -> bool:
+    """Whether a turn has no code but a question, which is kept as a comment."""
+    lines = [line for line in chunk.split("\n") if line.strip()]
+    return bool(lines) and all(line.startswith(sign) for line in lines) and lines[-1].rstrip().endswith("?")

@@ -1,0 +1,1 @@
+"""Features on top of a conversation: one package each, with its logic, its commands and its views."""

@@ -1,0 +1,210 @@
+"""Whether claims hold: each is looked at in the state that its turn left, by a program that is only tried."""
+
+import ast
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from itertools import groupby
+
+from mtchat.errors import SandboxError
+from mtchat.generate.running import Run, unended
+from mtchat.session.claim import Claim, Finding, called, expression
+from mtchat.session.names import bound
+from mtchat.session.outcome import Outcome
+from mtchat.session.program import Chunk, Program
+
+OPERATORS = {
+    ast.Eq: "__claims__['same'](a, b)",
+    ast.NotEq: "not __claims__['same'](a, b)",
+    ast.Lt: "a < b",
+    ast.LtE: "a <= b",
+    ast.Gt: "a > b",
+    ast.GtE: "a >= b",
+    ast.Is: "a is b",
+    ast.IsNot: "a is not b",
+    ast.In: "a in b",
+    ast.NotIn: "a not in b",
+}
+MOST_NAMES = 3  # whose values are told of a claim that is no comparison
+
+
+def held(run: Run, look: Run) -> Run:
+    """A way to run programs that also tells whether their claims hold; `look` runs what is only tried."""
+    return lambda program: examined(program, run(program), look)
+
+
+def examined(program: Program, outcome: Outcome, look: Run) -> Outcome:
+    """An outcome with what came of the program's claims, where the program was run at all.
+
+    Nothing that a claim does is kept: it works on a copy of the state that its turn left.
+    """
+    if not program.claims or unended(outcome):
+        return replace(outcome, findings=())
+    reached = outcome.outputs if outcome.ok else outcome.outputs[:-1]
+    done = {chunk.turn for chunk, _ in zip(program.chunks, reached, strict=False)}
+    found: list[Finding] = []
+    for at, group in groupby(sorted(program.claims, key=lambda each: each.at), key=lambda each: each.at):
+        claims = tuple(group)
+        found += looked_at(program, claims, look) if at in done else unknown(claims, failing(outcome))
+    return replace(outcome, findings=tuple(sorted(found, key=lambda each: each.turn)))
+
+
+def failing(outcome: Outcome) -> str:
+    return f"turn {outcome.turn} fails before" if outcome.turn else "the program did not come so far"
+
+
+def unknown(claims: Sequence[Claim], why: str) -> tuple[Finding, ...]:
+    return tuple(Finding(each.turn, each.code, None, why) for each in claims)
+
+
+def looked_at(program: Program, claims: Sequence[Claim], look: Run) -> tuple[Finding, ...]:
+    """What comes of the claims about one turn."""
+    at = claims[0].at
+    before = tuple(chunk for chunk in program.chunks if chunk.turn <= at)
+    known = bound(Program(before).source)
+    try:
+        outcome = look(Program((*before, Chunk(at + 1, code_of(claims)))))
+    except SandboxError as error:
+        return unknown(claims, str(error))
+    if unended(outcome):
+        return unknown(claims, "the look at it was stopped")
+    if len(outcome.outputs) <= len(before):
+        return unknown(claims, f"running it up to there once more fails: {outcome.error or outcome.limit}")
+    lines = outcome.outputs[-1].splitlines()
+    why = f"it ran into the limit on {outcome.limit}" if outcome.limit else "it ends the program"
+    return tuple(
+        finding(claim, lines[place] if place < len(lines) else "", why, known)
+        for place, claim in enumerate(claims)
+    )
+
+
+def finding(claim: Claim, line: str, why: str, known: frozenset[str]) -> Finding:
+    """What one line of the look tells of a claim."""
+    try:
+        told = json.loads(line)
+        passed, error, values = (
+            told["passed"] is True,
+            str(told["error"]),
+            [str(each) for each in told["values"]],
+        )
+        missing = str(told["missing"])
+    except (ValueError, TypeError, KeyError):
+        return Finding(claim.turn, claim.code, False, why)
+    if passed:
+        return Finding(claim.turn, claim.code, True)
+    if missing:
+        near = get_close_matches(missing, known, n=1)
+        error = f"there is no {missing}" + (f" (did you mean {near[0]}?)" if near else "")
+    return Finding(claim.turn, claim.code, False, error or instead(claim.code, values))
+
+
+def instead(code: str, values: Sequence[str]) -> str:
+    """What is the case where a claim does not hold: "total is 40"."""
+    shown = [
+        f"{spoken(label)} is {case}"
+        for label, case in zip(parts(code), values, strict=False)
+        if case and label != case and not literal(label)
+    ]
+    return " and ".join(shown) or "it does not"
+
+
+def spoken(label: str) -> str:
+    value = expression(label)
+    return called(value) if value else label
+
+
+def parts(code: str) -> tuple[str, ...]:
+    """What to tell the values of: the sides of a comparison, else the names in the claim."""
+    value = expression(code)
+    match value:
+        case ast.Compare(left, [relation], [right]) if type(relation) in OPERATORS:
+            return ast.unparse(left), ast.unparse(right)
+        case ast.UnaryOp(ast.Not(), ast.Name() | ast.Call() as inner):
+            return (ast.unparse(inner),)
+        case ast.Call():
+            return (ast.unparse(value),)
+    return tuple(dict.fromkeys(names(value)))[:MOST_NAMES] if value else ()
+
+
+def names(value: ast.expr) -> Iterator[str]:
+    """The names that an expression reads and does not only call."""
+    functions = {id(node.func) for node in ast.walk(value) if isinstance(node, ast.Call)}
+    own = {
+        node.id for node in ast.walk(value) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+    for node in ast.walk(value):
+        if isinstance(node, ast.Name) and id(node) not in functions and node.id not in own:
+            yield node.id
+
+
+def literal(code: str) -> bool:
+    try:
+        ast.literal_eval(code)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return False
+    return True
+
+
+def code_of(claims: Sequence[Claim]) -> str:
+    """A chunk that tells of each claim, on a line of JSON, whether it holds and what is the case."""
+    listed = "\n".join(f"__claims__['look']({asked(claim.code)})" for claim in claims)
+    return f"exec({LOOK!r}, __claims__ := {{}})\n{listed}\n"
+
+
+def asked(code: str) -> str:
+    """The arguments of `look` for a claim: what to work out, what must hold of that, what to tell."""
+    value = expression(code)
+    match value:
+        case ast.Compare(left, [relation], [right]) if type(relation) in OPERATORS:
+            sides = f"[lambda: ({ast.unparse(left)}), lambda: ({ast.unparse(right)})]"
+            return f"{sides}, lambda a, b: {OPERATORS[type(relation)]}, None"
+    told = ", ".join(f"lambda: ({part})" for part in parts(code))
+    return f"[lambda: ({code}\n)], lambda a: a, [{told}]"
+
+
+# Names of its own, in a space of its own: the program may have given print, list or sum another meaning.
+LOOK = """
+import contextlib, io, json, math, sys
+
+def same(a, b):
+    if isinstance(a, float) or isinstance(b, float):
+        try:
+            return math.isclose(a, b, abs_tol=1e-9)
+        except TypeError:
+            pass
+    return a == b
+
+def shown(value):
+    if callable(value) or type(value) is type(sys):
+        return ""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 200 else text[:120] + " … " + text[-60:]
+
+def settled(value):
+    for _ in range(3):  # of numpy or pandas
+        if isinstance(value, bool) or not hasattr(value, "all"):
+            break
+        value = value.all()
+    return bool(value)
+
+def fault(error):
+    text = " ".join(str(error).split())[:200]
+    return f"this fails: {type(error).__name__}" + (f": {text}" if text else "")
+
+def look(asked, holds, told):
+    passed, values, error, missing = False, [], "", ""
+    with contextlib.redirect_stdout(io.StringIO()):
+        try:
+            got = [each() for each in asked]
+            passed = settled(holds(*got))
+            if not passed:
+                values = [shown(each) for each in (got if told is None else [each() for each in told])]
+        except BaseException as problem:
+            error = fault(problem)
+            missing = isinstance(problem, NameError) and getattr(problem, "name", None) or ""
+    out = sys.__stdout__ or sys.stdout
+    told = {"passed": passed, "values": values, "error": error, "missing": missing}
+    out.write(json.dumps(told) + "\\n")
+    out.flush()
+"""

@@ -1,0 +1,283 @@
+"""Claims as they are typed: Python, or a sentence such as "after this total must be 42"."""
+
+import ast
+import builtins
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from mtchat.errors import MtchatError, UsageError
+from mtchat.session.claim import expression
+from mtchat.session.names import bound, tree
+from mtchat.session.program import assemble
+from mtchat.session.session import Session
+
+OPENING = re.compile(
+    r"""(?:please\s+)?(?:
+        (?:check\s+that\s+)?after\s+(?:(?:this|that)(?:\s+turn|\s+step)?|(?:turn|step)\s+(?P<turn>\d{1,9}))[\s,:]+
+      | check(?:\s+that\b|\s*:)\s*
+    )""",
+    re.VERBOSE | re.IGNORECASE,
+)
+NUMBERED = re.compile(r"(?:(?:turn|step)\s+)?(?P<turn>\d{1,9})\s*:\s*(?P<rest>.+)", re.IGNORECASE | re.DOTALL)
+SAYS = re.compile(
+    r"""\s+(?:
+        (?:must|should|has\s+to|have\s+to|needs\s+to)\s+(?P<never>not\s+)?(?:be|equal)\b
+      | (?P<holds>(?:(?:must|should|has\s+to)\s+)?contains?)\b
+      | (?:is|are|equals)\b
+    )\s*""",
+    re.VERBOSE | re.IGNORECASE,
+)
+HOW = re.compile(
+    r"""(?P<not>not\s+)?(?:
+        (?P<ge>at\s+least|not\s+less\s+than) | (?P<le>at\s+most|not\s+more\s+than)
+      | (?P<gt>(?:more|greater|larger|bigger|higher|longer)\s+than|above|over)
+      | (?P<lt>(?:less|smaller|lower|fewer|shorter)\s+than|below|under)
+      | (?P<in>(?:one\s+of|in|among))
+      | (?P<eq>equal\s+to|the\s+same\s+as|exactly)
+    )?\s*""",
+    re.VERBOSE | re.IGNORECASE,
+)
+AFTER = re.compile(r"(?:please\s+)?(?:check\s+that\s+)?after\b", re.IGNORECASE)
+MUST = re.compile(r"\b(?:must|should|has\s+to|have\s+to|needs\s+to|need\s+to)\b", re.IGNORECASE)
+SIGNS = {"ge": ">=", "le": "<=", "gt": ">", "lt": "<", "in": "in", "eq": "=="}
+OPPOSITES = {">=": "<", "<=": ">", ">": "<=", "<": ">=", "in": "not in", "==": "!=", "is": "is not"}
+VALUES = {"true": "True", "false": "False", "none": "None"}
+KINDS = {"empty": "len({}) == 0", "positive": "{} > 0", "negative": "{} < 0"}
+ARTICLES = re.compile(
+    r"(?:the\s+)?(?:(?:value|content|contents)\s+of\s+)?(?:the\s+)?(?:variable\s+)?", re.IGNORECASE
+)
+
+LENGTH = re.compile(r"(?:length|size|number\s+of\s+\w+)\s+(?:of|in)\s+(?P<of>.+)", re.IGNORECASE)
+LONGEST = 400  # characters of a check
+EXAMPLES = "/check total == 42, /check total is at least 40, /check 2: len(names) == 3"
+
+
+@dataclass(frozen=True)
+class Stated:
+    """A claim as it was typed: the turn that it is about, and its code."""
+
+    turn: int
+    code: str
+
+
+def stated(instruction: str, session: Session) -> Stated | None:
+    """The claim that an instruction is as a whole; None where it is for the model.
+
+    What it compares must be there after the turn: so "check that the list is sorted" is for the model.
+    """
+    match = OPENING.match(instruction)
+    if match is None or "\n" in instruction.strip() or len(instruction) > LONGEST or not session.path:
+        return None
+    number = int(match["turn"] or len(session.path))
+    path = session.path[:number]
+    known = bound(assemble(path, session.preamble).source)
+    wish = instruction[match.end() :].strip()
+    for code in (*worded(wish), *compared(wish)):
+        read = names(code)
+        if read & known and read <= known | set(dir(builtins)):
+            session.numbered(number)
+            return Stated(number, equated(code))
+    return None
+
+
+def unread(instruction: str, session: Session) -> str:
+    """What to say of an instruction that is a check in words that cannot be read; "" for all others.
+
+    It names something of the program and says what that must do after a turn: no step does that.
+    """
+    match = OPENING.match(instruction)
+    if match is None or not AFTER.match(instruction) or not session.path or stated(instruction, session):
+        return ""
+    wish = instruction[match.end() :].strip()
+    found = MUST.search(wish)
+    if found is None:
+        return ""
+    known = bound(session.program.source)
+    words = re.findall(r"[A-Za-z_]\w*", wish[: found.start()])
+    name = next((word for word in words if word in known), "")
+    if not name:
+        return ""
+    number = re.match(r"\s*have\s+(?:exactly\s+)?(\d+)\b", wish[found.end() :], re.IGNORECASE)
+    way = f"/check len({name}) == {number[1]}" if number else f"as in {EXAMPLES}"
+    return f"that is a check, and not read as Python: {way}; /next TEXT takes it as a step"
+
+
+def equated(code: str) -> str:
+    """The code with == where `is` compares with a value: total is 42."""
+    value = expression(code)
+    if not value or not any(isinstance(node, ast.Compare) and is_value(node) for node in ast.walk(value)):
+        return code
+    for node in ast.walk(value):
+        if isinstance(node, ast.Compare) and is_value(node):
+            node.ops = [ast.Eq() if isinstance(node.ops[0], ast.Is) else ast.NotEq()]
+    return ast.unparse(value)
+
+
+def is_value(node: ast.Compare) -> bool:
+    match node:
+        case ast.Compare(_, [ast.Is() | ast.IsNot()], [ast.Constant(value)]):
+            return value is not None and not isinstance(value, bool)
+    return False
+
+
+def typed(text: str, session: Session) -> Stated:
+    """The claim in the argument of /check; the error says what would have been right."""
+    text = text.strip()
+    if len(text) > LONGEST:
+        raise UsageError(f"a check has at most {LONGEST} characters; a function of the program can hold more")
+    if not session.path:
+        raise MtchatError("there is no turn to check yet; type an instruction")
+    number, wish = len(session.path), text
+    if match := OPENING.match(text):
+        number, wish = int(match["turn"] or number), text[match.end() :].strip()
+    elif (match := NUMBERED.fullmatch(text)) and expression(text) is None:
+        number, wish = int(match["turn"]), match["rest"].strip()
+    session.numbered(number)
+    found = [code for code in readings(wish) if not idle(code)]
+    if not found:
+        raise UsageError(problem(wish))
+    source = assemble(session.path[:number], session.preamble).source
+    if strange := strangers(found[0], source):
+        raise UsageError(unknown(strange[0], number, session))
+    return Stated(number, equated(found[0]))
+
+
+def readings(wish: str) -> Iterator[str]:
+    """What was typed as Python, then as a sentence; total is 42 is a sentence."""
+    code = sound(wish)
+    identity = isinstance(value := expression(code), ast.Compare) and isinstance(
+        value.ops[0], ast.Is | ast.IsNot
+    )
+    if code and not identity:
+        yield code
+    yield from worded(wish)
+    if code and identity:
+        yield code
+
+
+def idle(code: str) -> bool:
+    """Whether it says nothing of the program: 42, (total, 42), a text in quotes."""
+    displays = (ast.Tuple, ast.List, ast.Set, ast.Dict, ast.Lambda, ast.JoinedStr)
+    return isinstance(expression(code), displays) or bool(halves(code)) or not names(code)
+
+
+def halves(code: str) -> bool:
+    """Whether a part of an and, or an or, is a mere value: total == 42 or 43."""
+    value = expression(code)
+    return isinstance(value, ast.BoolOp) and any(isinstance(each, ast.Constant) for each in value.values)
+
+
+def compared(wish: str) -> Iterator[str]:
+    """A comparison in Python, as the end of a sentence."""
+    code = sound(wish.rstrip(". "))
+    value = expression(code) if code else None
+    if isinstance(value, ast.Compare | ast.BoolOp) and not halves(code):
+        yield code
+
+
+def worded(wish: str) -> Iterator[str]:
+    """What a sentence can mean in Python, the likeliest first."""
+    for says in SAYS.finditer(wish):
+        left = side(wish[: says.start()])
+        code = relation(left, says, wish[says.end() :].strip()) if left else ""
+        if code:
+            yield code
+
+
+def side(text: str) -> str:
+    """One side of a comparison in a sentence, as Python; "" where it is none."""
+    text = ARTICLES.sub("", text.strip(), count=1)
+    if match := LENGTH.fullmatch(text):
+        return f"len({match['of']})" if sound(match["of"]) else ""
+    loose = (ast.BoolOp, ast.Compare, ast.IfExp, ast.Lambda, ast.NamedExpr, ast.Starred)
+    return "" if isinstance(expression(text), loose) else sound(text)
+
+
+def relation(left: str, says: re.Match[str], rest: str) -> str:
+    """The comparison of a sentence; "" where it has none."""
+    how = HOW.match(rest)
+    assert how is not None  # it may be empty
+    sign = next((SIGNS[name] for name in SIGNS if how[name]), "==")
+    never = bool(says["never"]) != bool(how["not"])
+    word = rest[how.end() :].rstrip(". ").strip()
+    if word.lower() in KINDS and sign == "==":
+        claim = KINDS[word.lower()].format(left)
+        return f"not {claim}" if never else claim
+    right = VALUES.get(word.lower()) or side(word)
+    if not right:
+        return ""
+    if says["holds"]:
+        return f"{right} in {left}"
+    if right == "None" and sign == "==":
+        sign = "is"
+    return f"{left} {OPPOSITES[sign] if never else sign} {right}"
+
+
+def sound(code: str) -> str:
+    """The code where it is one expression that can be looked at; "" otherwise."""
+    value = expression(code) if code.strip() else None
+    if value is None or any(
+        isinstance(node, ast.Await | ast.Yield | ast.YieldFrom) for node in ast.walk(value)
+    ):
+        return ""
+    return code.strip()
+
+
+def names(code: str) -> frozenset[str]:
+    """The names that an expression reads from outside."""
+    value = expression(code)
+    nodes = list(ast.walk(value)) if value else []
+    own = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    own |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    return frozenset(node.id for node in nodes if isinstance(node, ast.Name)) - own
+
+
+def problem(wish: str) -> str:
+    """Why what was typed is no check, and what would be one."""
+    if not wish:
+        return f"check what? as in: {EXAMPLES}"
+    module = tree(wish)
+    match module.body if module else []:
+        case [ast.Assign([target], value)]:
+            right = f"{ast.unparse(target)} == {ast.unparse(value)}"
+            return f"= gives a value; a check compares with ==: /check {right}"
+        case [ast.Expr()] if expression(wish) is None:
+            return "that is nested too deeply for a check; a function of the program can hold it"
+        case [ast.Expr()] if halves(wish):
+            return f"each side of and, or compares: total == 42 or total == 43, not {wish}"
+        case [ast.Expr()]:
+            return f"{wish!r} does not depend on the program; a check compares, as in: {EXAMPLES}"
+        case [_, *_]:
+            return f"{wish!r} is a statement; a check is one expression, as in: {EXAMPLES}"
+    return f"{wish!r} cannot be read ({fault(wish)}); a check compares, as in: {EXAMPLES}"
+
+
+def fault(code: str) -> str:
+    """What Python has against the code."""
+    try:
+        compile(code, "<check>", "eval", dont_inherit=True)
+    except SyntaxError as error:
+        return error.msg
+    except (ValueError, RecursionError, MemoryError) as error:
+        return str(error) or "it is nested too deeply"
+    return "it waits for something"
+
+
+def strangers(code: str, source: str) -> tuple[str, ...]:
+    """The names in a claim that the program has nowhere; none where it may get names from elsewhere."""
+    module = tree(source)
+    if module is None or re.search(r"import\s*\*|\bexec\b|\bglobals\b|\bsetattr\b", source):
+        return ()
+    said = {each for node in ast.walk(module) if isinstance(node, ast.Global) for each in node.names}
+    return tuple(sorted(names(code) - bound(source) - said - set(dir(builtins))))
+
+
+def unknown(name: str, number: int, session: Session) -> str:
+    """Why a name cannot be in a claim about a turn."""
+    if name in bound(session.program.source):
+        return f"{name} is not there yet after turn {number}"
+    near = get_close_matches(name, bound(session.program.source), n=1)
+    hint = f"did you mean {near[0]}?" if near else f"a text goes in quotes: {name!r}"
+    return f"the program has no {name} after turn {number}; {hint}"

@@ -1,0 +1,139 @@
+"""What each turn of a conversation has that words can refer to: functions, names, literals, output."""
+
+import ast
+import keyword
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from mtchat.session.names import bound, tree
+from mtchat.session.turn import Turn
+
+FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
+KINDS: dict[str, tuple[type[ast.AST], ...]] = {
+    "function": (ast.FunctionDef, ast.AsyncFunctionDef),
+    "class": (ast.ClassDef,),
+    "loop": (ast.For, ast.While),
+    "comprehension": (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),
+    "condition": (ast.If, ast.IfExp),
+    "list": (ast.List, ast.ListComp),
+    "dictionary": (ast.Dict, ast.DictComp),
+    "dict": (ast.Dict, ast.DictComp),
+    "set": (ast.Set, ast.SetComp),
+    "tuple": (ast.Tuple,),
+    "lambda": (ast.Lambda,),
+}
+WORD = re.compile(r"[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True)
+class Known:
+    """One turn with code; `number` counts from 1 on the path."""
+
+    number: int
+    turn: Turn
+
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        module = tree(self.turn.chunk)
+        try:
+            return tuple(ast.walk(module)) if module else ()
+        except RecursionError:
+            return ()
+
+    @cached_property
+    def functions(self) -> frozenset[str]:
+        return frozenset(each.name for each in self.nodes if isinstance(each, FUNCTIONS))
+
+    @cached_property
+    def classes(self) -> frozenset[str]:
+        return frozenset(each.name for each in self.nodes if isinstance(each, ast.ClassDef))
+
+    @property
+    def defines(self) -> frozenset[str]:
+        return self.functions | self.classes
+
+    @cached_property
+    def binds(self) -> frozenset[str]:
+        return bound(self.turn.chunk)
+
+    @cached_property
+    def spells(self) -> frozenset[str]:
+        """Every identifier in the code, parameters and attributes too."""
+        return frozenset(WORD.findall(self.turn.chunk)).difference(keyword.kwlist)
+
+    @cached_property
+    def calls(self) -> frozenset[str]:
+        return frozenset(
+            each.func.id
+            for each in self.nodes
+            if isinstance(each, ast.Call) and isinstance(each.func, ast.Name)
+        )
+
+    @cached_property
+    def loads(self) -> frozenset[str]:
+        """Names that the code takes from elsewhere, or from itself."""
+        return frozenset(
+            each.id for each in self.nodes if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)
+        )
+
+    @property
+    def prints(self) -> bool:
+        return "print" in self.calls
+
+    @cached_property
+    def literals(self) -> frozenset[str]:
+        """Numbers and strings of the code, as text."""
+        values = (each.value for each in self.nodes if isinstance(each, ast.Constant))
+        return frozenset(
+            str(value).strip().lower() for value in values if isinstance(value, int | float | str)
+        )
+
+    @cached_property
+    def constants(self) -> frozenset[str]:
+        """Names that are bound to a literal."""
+        return frozenset(
+            target.id
+            for each in self.nodes
+            if isinstance(each, ast.Assign) and isinstance(each.value, ast.Constant)
+            for target in each.targets
+            if isinstance(target, ast.Name)
+        )
+
+    @cached_property
+    def nouns(self) -> frozenset[str]:
+        """Words of the instruction, and those that its names and texts are made of."""
+        words = WORD.findall(self.turn.instruction.lower())
+        texts = [word for text in self.literals for word in WORD.findall(text)]
+        parts = [part for name in self.spells for part in name.lower().split("_") if part]
+        return frozenset(stem(word) for word in (*words, *texts, *parts))
+
+    def hints(self, noun: str) -> bool:
+        """Whether the turn is about such a thing, by its words or by what a function is called."""
+        own = stem(noun)
+        named = any(part.lower().startswith(own) for name in self.defines for part in name.split("_"))
+        return own in self.nouns or (len(own) >= 4 and named)
+
+    def has(self, kind: str) -> bool:
+        return any(isinstance(each, KINDS[kind]) for each in self.nodes)
+
+
+def known(path: Sequence[Turn]) -> tuple[Known, ...]:
+    """The turns of a path that have code, in order."""
+    return tuple(Known(number, turn) for number, turn in enumerate(path, start=1) if turn.chunk.strip())
+
+
+def stem(word: str) -> str:
+    """A word without the endings that change with its use."""
+    word = word.lower()
+    for ending in ("ings", "ing", "ies", "ed", "es", "s", "e"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            return word[: -len(ending)]
+    return word
+
+
+def joined(words: Sequence[str]) -> tuple[str, ...]:
+    """Words, and what two or three of them that follow each other are as one name: tax_rate."""
+    several = ("_".join(words[at : at + count]) for count in (2, 3) for at in range(len(words) - count + 1))
+    return (*several, *words)

@@ -1,0 +1,343 @@
+"""Recognises an instruction that corrects an earlier turn, by its words and by what they refer to. Pure.
+
+An ordinary next step must never be taken for a correction, so what is in doubt is a next step.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from mtchat.errors import MtchatError
+from mtchat.features.correction.known import Known, joined, known, stem
+from mtchat.features.correction.referents import behaving, referent
+from mtchat.features.correction.renaming import Rename, renamable
+from mtchat.features.correction.wording import (
+    ADD,
+    ADVERBS,
+    ASKED,
+    AWAY,
+    BEHAVE,
+    CALL_IT,
+    CHANGE,
+    CODE_PARTS,
+    COURTESY,
+    CREATE,
+    DATA,
+    FAULT,
+    FRAGMENT,
+    INNER,
+    INSTEAD,
+    INTO,
+    LITERALS,
+    MAKE,
+    MEANT,
+    NEGATED,
+    NEW_THING,
+    PLACED,
+    PRONOUNS,
+    PROPERTIES,
+    PURPOSE,
+    QUESTION,
+    REFUSAL,
+    REMOVE,
+    RENAMES,
+    REPLACE,
+    REWRITE,
+    ROUND,
+    SHOULD,
+    SHOWN,
+    STRUCTURES,
+    SURE,
+    TOO,
+    TURN_INTO,
+    USE,
+    VERB,
+)
+from mtchat.session.turn import Turn
+
+LONGEST = 40  # words; a longer text describes something new
+
+
+@dataclass(frozen=True)
+class Correction:
+    """Turn `number` is to be changed as `wish` says; `rename` where that is all, and rules can do it."""
+
+    number: int
+    wish: str
+    rename: Rename | None = None
+
+
+def recognise(path: Sequence[Turn], instruction: str) -> Correction | None:
+    """The correction that an instruction is, None where it is a next step, or may be one."""
+    turns = known(path)
+    wish = plain(instruction)
+    if not turns or not wish or len(wish.split()) > LONGEST or "\n" in wish:
+        return None
+    rename = renaming(wish, turns)
+    if rename is not None:
+        return of_rename(rename, path, instruction)
+    if not corrects(wish, turns):
+        return None
+    return aimed(path, instruction)
+
+
+def aimed(path: Sequence[Turn], instruction: str, number: int = 0) -> Correction:
+    """The correction that an instruction is known to be, of turn `number` or of the one it refers to."""
+    turns, wish = known(path), plain(instruction)
+    if not turns:
+        raise MtchatError("no turn has code to change yet")
+    rename = renaming(wish, turns)
+    if rename is not None and not number:
+        return of_rename(rename, path, instruction)
+    return Correction(number or referent(REFUSAL.sub("", wish), turns), instruction)
+
+
+def wished(old: Turn, instruction: str) -> str:
+    """The correction in the instruction of a turn that corrects an old one."""
+    return instruction.removeprefix(f"{old.wish}\n")
+
+
+def takes_away(wish: str) -> bool:
+    """Whether a wish wants something gone, so that what a reply leaves out is left out on purpose."""
+    return bool(AWAY.search(wish))
+
+
+def of_rename(rename: Rename, path: Sequence[Turn], instruction: str) -> Correction:
+    first = next(each.number for each in known(path) if rename.old in each.spells)
+    return Correction(first, instruction, rename if renamable(rename, path) else None)
+
+
+def plain(instruction: str) -> str:
+    """An instruction without what is only said to be polite."""
+    if ASKED.match(instruction.strip()):
+        instruction = instruction.strip().removesuffix("?")
+    text = COURTESY.sub("", " ".join(instruction.split()) if "\n" not in instruction else instruction)
+    text = re.sub(r",? (?:please|thanks|thank you)[.!]*$", "", text, flags=re.IGNORECASE)
+    return text.strip().rstrip(".!")
+
+
+def renaming(wish: str, turns: Sequence[Known]) -> Rename | None:
+    """The names that a wish wants changed, where the program has the old one."""
+    text = COURTESY.sub("", REFUSAL.sub("", wish))
+    spelled = frozenset(name for each in turns for name in each.spells)
+    for pattern in RENAMES:
+        match = pattern.match(text)
+        if match and match["old"] in spelled and match["old"] != match["new"]:
+            if (
+                match["old"].lower() in PRONOUNS
+                or match["new"].lower() in ADVERBS
+                or bare(match["old"], turns)
+            ):
+                continue
+            return Rename(match["old"], match["new"])
+    match = CALL_IT.match(text)
+    if not match or match["new"].lower() in ADVERBS or match["new"] in spelled:
+        return None
+    last = turns[-1]
+    kind = match["kind"] or match["sort"]
+    if kind in ("function", "class"):
+        last = next((each for each in reversed(turns) if each.has(kind)), last)
+    owned = {"function": last.functions, "class": last.classes}.get(
+        kind, last.defines
+    ) & last.binds or last.binds
+    return Rename(next(iter(owned)), match["new"]) if len(owned) == 1 else None
+
+
+def bare(name: str, turns: Sequence[Known]) -> bool:
+    """Whether a word is in the program's texts and comments alone, and names nothing."""
+    used = (each.binds | each.defines | parts(each) for each in turns)
+    return not any(name in each for each in used)
+
+
+def parts(turn: Known) -> frozenset[str]:
+    """Parameters, local names and attributes of a turn."""
+    found = (
+        getattr(each, "arg", None) or getattr(each, "id", None) or getattr(each, "attr", None) or ""
+        for each in turn.nodes
+    )
+    return frozenset(name for name in found if isinstance(name, str))
+
+
+def corrects(wish: str, turns: Sequence[Known]) -> bool:
+    """Whether a wish can only be meant to change what is there."""
+    if REFUSAL.match(wish) and REFUSAL.sub("", wish):
+        return True
+    if MEANT.match(wish):
+        return True
+    if QUESTION.search(wish):
+        return False
+    if PLACED.search(wish):
+        return True
+    if CREATE.search(wish) and not ADD.match(wish) and not INTO.match(wish):
+        return bool(re.search(r"\binstead$", wish, re.IGNORECASE))
+    tests = (should, made, instead, changed, behaves, negated, removed, added, used, fragment, rounds)
+    return any(test(wish, turns) for test in tests)
+
+
+def refers(subject: str, turns: Sequence[Known]) -> bool:
+    """Whether a subject is something that an earlier turn made, and not a thing of the data."""
+    words = subject.lower().strip("`()").split()
+    if len(words) == 1:
+        name = subject.strip("`()")
+        return words[0] in PRONOUNS or any(name in each.defines or name in each.binds for each in turns)
+    noun = words[-1]
+    if noun in STRUCTURES | CODE_PARTS | PROPERTIES | {"program", "result", "game"}:
+        return True
+    if {*joined(words)} & {
+        name.lower() for each in turns for name in each.defines | each.binds if len(name) > 1
+    }:
+        return True
+    return noun not in DATA and any(each.hints(noun) for each in turns)
+
+
+def should(wish: str, turns: Sequence[Known]) -> bool:
+    """It should ..., the greeting must ..., the loop is too slow."""
+    match = SHOULD.match(wish) or FAULT.match(wish)
+    if match is None or SHOWN.search(wish):
+        return False
+    own = stem(match["subject"].split()[-1])
+    return refers(match["subject"], turns) or any(own in each.nouns for each in turns)
+
+
+def made(wish: str, turns: Sequence[Known]) -> bool:
+    """Make it ..., let the function ..., have count return ..."""
+    match = MAKE.match(wish)
+    if match is None or NEW_THING.match(match["rest"]):
+        return False
+    subject = match["subject"].lower().strip("`()")
+    if subject in PRONOUNS:
+        return True
+    if wish[:3].lower() in ("get", "hav") and not re.match(r"(?:return|ignore|accept|print)", match["rest"]):
+        return False
+    if subject.split()[-1] in DATA and not behaving(turns):
+        return False
+    name = match["subject"].strip("`()")
+    variable = any(name in each.binds for each in turns) and not any(name in each.defines for each in turns)
+    if variable:
+        return bool(
+            re.match(r"(?:be )?(?:an? |equal|default|\d|global|constant)", match["rest"], re.IGNORECASE)
+        )
+    return any(refers(each, turns) for each in longer(match["subject"], match["rest"]))
+
+
+def longer(subject: str, rest: str) -> Iterator[str]:
+    """A subject with no, one or two words of what follows: the upper limit, where a name may have several."""
+    words = rest.split()[:2] if subject.lower().startswith(("the ", "its ")) else []
+    yield from (" ".join([subject, *words[:count]]) for count in range(len(words) + 1))
+
+
+def instead(wish: str, turns: Sequence[Known]) -> bool:
+    """... instead, ... instead of what is there."""
+    return bool(INSTEAD.search(wish)) and not re.search(r"\breturns? \S+ instead of\b", wish)
+
+
+def changed(wish: str, turns: Sequence[Known]) -> bool:
+    """Change it to ..., replace the loop by ..., turn it into a function, rewrite ..."""
+    literal = LITERALS.match(wish)
+    if literal:
+        old = literal["old"].strip("\"'").lower()
+        return any(old in each.literals for each in turns) and not re.search(
+            r"\bin (?:the|my|all|each)\b", wish
+        )
+    match = CHANGE.match(wish)
+    if match:
+        return changeable(match["subject"], turns)
+    match = REWRITE.match(wish)
+    if match and (match["subject"].lower() in PRONOUNS or refers(match["subject"], turns)):
+        return True
+    match = TURN_INTO.match(wish)
+    if match:
+        return refers(match["subject"], turns) and bool({*match["what"].lower().split()} & STRUCTURES)
+    match = REPLACE.match(wish)
+    return match is not None and (
+        match["old"] is None or bool({*match["old"].lower().strip("`").split()} & (CODE_PARTS | STRUCTURES))
+    )
+
+
+def changeable(subject: str, turns: Sequence[Known]) -> bool:
+    """Whether changing this means the code: not a variable's value while the program runs."""
+    name = subject.strip("`()")
+    if name.lower() in PRONOUNS or any(name in each.defines or name in each.constants for each in turns):
+        return True
+    words = name.lower().split()
+    if len(words) < 2 or {*words} & {"first", "last", "second", "third", "element", "item", "key", "row"}:
+        return False
+    if any(word in each.constants for word in joined(words) for each in turns):
+        return True
+    return words[-1] not in DATA and refers(subject, turns)
+
+
+def behaves(wish: str, turns: Sequence[Known]) -> bool:
+    """Also handle ..., ignore case, return a list: what only a function can do, or does already."""
+    match = BEHAVE.match(wish)
+    function = behaving(turns)
+    if match is None or function is None:
+        return False
+    verb = match["verb"].lower()
+    if verb in SURE:
+        return verb != "return" or not turns[-1].prints or turns[-1] is function
+    also = bool(TOO.search(wish)) or match["also"] is not None
+    data = frozenset(name for each in turns for name in each.binds - each.defines)
+    return also and (stem(verb) in function.nouns or verb in INNER) and not data & {*wish.split()}
+
+
+def negated(wish: str, turns: Sequence[Known]) -> bool:
+    """Don't print the header, stop rounding."""
+    return bool(NEGATED.match(wish))
+
+
+def removed(wish: str, turns: Sequence[Known]) -> bool:
+    """Remove the docstring, drop the function f: parts of the code, where nothing says of which data."""
+    match = REMOVE.match(wish)
+    if match is None or re.search(
+        r"\bfrom (?:the|each|every|all|it|my|a) (?!program|code|function|output|class)", wish
+    ):
+        return False
+    words = [word.strip("`\"'()") for word in match["what"].split()]
+    named = any(word in each.defines for word in words[:3] for each in turns)
+    return named or bool({word.lower() for word in words[:3]} & CODE_PARTS)
+
+
+def added(wish: str, turns: Sequence[Known]) -> bool:
+    """Add a docstring, add a method to the class: what can only stand inside of what is there."""
+    into = INTO.match(wish)
+    if into and any(into["name"] in each.classes for each in turns):
+        return True
+    match = ADD.match(wish)
+    if match is None:
+        return False
+    what = match["what"].lower()
+    if what in ("method", "property", "attribute", "field") or what.startswith("__"):
+        return any(each.classes for each in turns)
+    return any(each.defines for each in turns) or what.startswith("comment")
+
+
+def used(wish: str, turns: Sequence[Known]) -> bool:
+    """Use recursion, use f-strings, use two decimals: how, and not what for."""
+    match = USE.match(wish)
+    if match is None or len(wish.split()) > 7 or PURPOSE.search(match["what"]):
+        return False
+    words = {word.lower().strip("`.,") for word in match["what"].split()}
+    manner = {
+        "f-string",
+        "f-strings",
+        "decimals",
+        "decimal",
+        "digits",
+        "quotes",
+        "spaces",
+        "tabs",
+        "while",
+        "for",
+    }
+    return bool(words & (STRUCTURES | manner)) or bool(words & {"list", "set", "tuple", "dict", "dictionary"})
+
+
+def fragment(wish: str, turns: Sequence[Known]) -> bool:
+    """Without the brackets, in descending order, two decimals: no sentence of its own."""
+    return bool(FRAGMENT.match(wish)) and len(wish.split()) <= 8 and not VERB.search(wish)
+
+
+def rounds(wish: str, turns: Sequence[Known]) -> bool:
+    """Round it to two decimals, after it was printed: printing it again was not asked for."""
+    return bool(ROUND.match(wish)) and (turns[-1].prints or turns[-1] is behaving(turns))

@@ -1,0 +1,149 @@
+"""One instruction of a conversation: a next step, or a correction that changes an earlier turn."""
+
+from dataclasses import replace
+
+from mtchat.features.correction.recognition import Correction, recognise
+from mtchat.features.correction.renaming import Rename, in_all
+from mtchat.features.correction.splicing import redefined, spliced
+from mtchat.generate.events import Change, Corrected, Correcting, Made
+from mtchat.generate.running import failed, kept, unended
+from mtchat.generate.synthesizer import Synthesizer
+from mtchat.generate.writing import hotter
+from mtchat.session.prompt import Usage
+from mtchat.session.session import Session
+from mtchat.session.settings import Sampling
+from mtchat.session.turn import COMPLETE, EDITED, INTERRUPTED, Making, Turn
+
+TRIES = 2
+BEST = (True, True)  # of what `rank` gives
+
+
+def refine(
+    maker: Synthesizer, session: Session, instruction: str, sampling: Sampling, *, typed: str = ""
+) -> Session:
+    """The session after an instruction in words, whatever it is: a correction, or else one more turn.
+
+    `typed` is the instruction as it was typed, where that is shorter.
+    """
+    correction = recognise(session.path, instruction)
+    if correction is None:
+        return in_place(maker, session, maker.take(session, instruction, sampling, typed=typed))
+    return correct(maker, session, correction, sampling)
+
+
+def correct(maker: Synthesizer, session: Session, correction: Correction, sampling: Sampling) -> Session:
+    """The session with a turn changed as the user says, on a branch beside it; later turns keep their code.
+
+    Where nothing comes of it, or it is interrupted, the program stays as it is, and what was written is
+    kept beside it.
+    """
+    if correction.rename is not None:
+        return renamed(maker, session, correction, correction.rename)
+    number, best, made = correction.number, session, session
+    old = session.numbered(number)
+    asked = sum(each.making.corrects == old.id for each in session.children(old.parent))
+    maker.watch(Correcting(number, old.instruction))
+    for tries in range(asked, asked + TRIES):
+        beside = replace(made, head=session.head, visited=session.visited)
+        made = maker.revise(beside, number, correction.wish, hotter(sampling, tries) if tries else sampling)
+        if made.head == session.head or made.numbered(number).status == INTERRUPTED:
+            best = session
+            break
+        maker.watch(Corrected(made, changes(session, made)))
+        made = maker.tried(made)
+        if made.outcome is not None and made.outcome.stopped:
+            best = session
+            break
+        if best is session or rank(made, session) > rank(best, session):
+            best = made
+        if rank(made, session) == BEST:
+            break
+    if best is session and made.turns == session.turns:
+        return session  # stopped before anything was written
+    if not changes(session, best):
+        return session.beside(made)
+    branches = {**made.branches, made.branch: best.head} if made.branch else made.branches
+    return replace(made, head=best.head, visited=best.visited, branches=branches)
+
+
+def rank(made: Session, before: Session) -> tuple[bool, bool]:
+    """How good a correction is: whether it changes anything, and whether the program still runs."""
+    return bool(changes(before, made)), not failed(made.outcome) or failed(before.outcome)
+
+
+def renamed(maker: Synthesizer, session: Session, correction: Correction, rename: Rename) -> Session:
+    """A name changed in all turns, which no model is asked for."""
+    path, codes = session.path, in_all(rename, session.path)
+    first = next(place for place, turn in enumerate(path) if turn.chunk != codes[place])
+    old, later = path[first], path[first + 1 :]
+    rest = [replace(turn, chunk=code) for turn, code in zip(later, codes[first + 1 :], strict=True)]
+    maker.watch(Correcting(first + 1, old.instruction, by_rule=True))
+    return put(maker, session, first, edited(old, correction.wish, codes[first]), tuple(rest))
+
+
+def edited(old: Turn, wish: str, code: str) -> Turn:
+    """A turn with code that no model was asked for, beside the one that it corrects."""
+    making = Making(corrects=old.id)
+    return replace(
+        old,
+        instruction=f"{old.wish}\n{wish}",
+        chunk=code,
+        status=EDITED,
+        making=making,
+        usage=Usage(),
+        meant="",
+    )
+
+
+def put(maker: Synthesizer, session: Session, place: int, turn: Turn, rest: tuple[Turn, ...]) -> Session:
+    """The session with a turn in the place, from 0, of one of its path, told and run; then the rest."""
+    path = session.path
+    made = session.undo(len(path) - place).add(turn).inherit(path[place].id)
+    for old, new in zip(path[place + 1 :], rest, strict=False):
+        made = kept(made, (new,)).inherit(old.id)
+    maker.watch(Made(made, turn))
+    maker.watch(Corrected(made, changes(session, made)))
+    return maker.tried(made)
+
+
+def in_place(maker: Synthesizer, before: Session, made: Session) -> Session:
+    """A session where a new turn only writes definitions again that an earlier turn has: changed there.
+
+    Where the program then fails, or that cannot be seen beforehand, the new turn stays.
+    """
+    last = made.path[-1] if made.path else None
+    if (
+        made is before
+        or last is None
+        or last.status != COMPLETE
+        or last.making.afresh
+        or failed(made.outcome)
+        or (maker.run is not None and (unended(made.outcome) or maker.look is None))
+    ):
+        return made
+    path = made.path[:-1]
+    place = redefined([turn.chunk for turn in path], last.chunk)
+    if place < 0:
+        return made
+    turn = edited(path[place], last.instruction, spliced(path[place].chunk, last.chunk, "", whole=False))
+    trial = put(
+        replace(maker, watch=lambda event: None, run=maker.look),
+        made,
+        place,
+        turn,
+        path[place + 1 :],
+    )
+    if failed(trial.outcome):
+        return made
+    maker.watch(Correcting(place + 1, path[place].instruction, by_rule=True))
+    return put(maker, made, place, turn, path[place + 1 :])
+
+
+def changes(before: Session, after: Session) -> tuple[Change, ...]:
+    """What the code of the turns has become, where it is another."""
+    pairs = zip(before.path, after.path, strict=False)
+    return tuple(
+        Change(number, old.chunk, new.chunk)
+        for number, (old, new) in enumerate(pairs, start=1)
+        if old.chunk != new.chunk
+    )

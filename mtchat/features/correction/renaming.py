@@ -1,0 +1,191 @@
+"""Gives a name of the program another one, in all turns and without a model."""
+
+import ast
+import builtins
+import keyword
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mtchat.errors import MtchatError
+from mtchat.features.correction.known import Known, known
+from mtchat.features.correction.spelled import evaluated, respelled
+from mtchat.generate.rules import renamed
+from mtchat.session.names import tree
+from mtchat.session.turn import Turn
+
+FORMATTED = re.compile(
+    r"""(?<![\w"'])(?:[fF][rR]?|[rR][fF])(?P<quote>"{3}|'{3}|"|')(?P<text>(?:\\.|(?!(?P=quote)).)*)(?P=quote)""",
+    re.DOTALL,
+)
+FIELD = re.compile(r"(?<!\{)(?:\{\{)*\{(?!\{)[^{}]*(?:\{[^{}]*\}[^{}]*)*\}")
+BUILT_IN = (str, bytes, int, float, list, tuple, dict, set)
+
+
+@dataclass(frozen=True)
+class Rename:
+    """One name to go by another."""
+
+    old: str
+    new: str
+
+
+def renamable(rename: Rename, path: Sequence[Turn]) -> bool:
+    """Whether rules alone can do it: the program itself binds the old name, and no import does.
+
+    An attribute that built-in values have too cannot be told from theirs.
+    """
+    turns = known(path)
+    nodes = [node for each in turns for node in each.nodes]
+    if not all(tree(each.turn.chunk) for each in turns) or imported(rename.old, nodes):
+        return False
+    if any(evaluated(each.turn.chunk, rename.old) for each in turns):
+        return False
+    owned = attribute(rename.old, nodes)
+    if owned and any(hasattr(kind, rename.old) for kind in BUILT_IN):
+        return False
+    return owned or rename.old in names(nodes)
+
+
+def checked(rename: Rename, path: Sequence[Turn]) -> None:
+    """Refuses a new name that is none, or that would be taken for something else."""
+    if not rename.new.isidentifier() or keyword.iskeyword(rename.new):
+        raise MtchatError(f"{rename.new!r} cannot be a name in Python; rename {rename.old} to another")
+    for each in known(path):
+        if rename.new in each.spells and rename.new not in words_only(each, rename.new):
+            raise MtchatError(
+                f"{rename.new} is used in turn {each.number} already; rename {rename.old} to another name"
+            )
+    if hasattr(builtins, rename.new):
+        raise MtchatError(f"{rename.new} is a name of Python's own; rename {rename.old} to another")
+
+
+def words_only(turn: Known, name: str) -> frozenset[str]:
+    """The name, where it stands in texts and comments alone."""
+    used = names(turn.nodes) | {each.attr for each in turn.nodes if isinstance(each, ast.Attribute)}
+    return frozenset() if name in used else frozenset([name])
+
+
+def names(nodes: Sequence[ast.AST]) -> frozenset[str]:
+    """All names of some code that stand for a value: variables, parameters, functions, classes."""
+    found = set[str]()
+    for each in nodes:
+        match each:
+            case ast.Name(id=name) | ast.arg(arg=name) | ast.alias(asname=str(name)):
+                found.add(name)
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                found.add(name)
+            case (
+                ast.ExceptHandler(name=str(name))
+                | ast.MatchAs(name=str(name))
+                | ast.MatchStar(name=str(name))
+            ):
+                found.add(name)
+    return frozenset(found)
+
+
+def imported(name: str, nodes: Sequence[ast.AST]) -> bool:
+    return any(
+        isinstance(each, ast.alias) and each.asname is None and each.name.split(".")[0] == name
+        for each in nodes
+    )
+
+
+def attribute(name: str, nodes: Sequence[ast.AST]) -> bool:
+    """Whether classes of the program have such an attribute or method."""
+    for each in nodes:
+        if isinstance(each, ast.Attribute) and isinstance(each.ctx, ast.Store) and each.attr == name:
+            return True
+        if isinstance(each, ast.ClassDef):
+            inside = (getattr(part, "name", "") for part in each.body)
+            fields = (
+                getattr(target, "id", "")
+                for part in each.body
+                if isinstance(part, ast.Assign | ast.AnnAssign)
+                for target in (part.targets if isinstance(part, ast.Assign) else [part.target])
+            )
+            if name in (*inside, *fields):
+                return True
+    return False
+
+
+def parameter(name: str, nodes: Sequence[ast.AST]) -> bool:
+    """Whether functions of the program take it, so that calls may name it."""
+    return any(isinstance(each, ast.arg) and each.arg == name for each in nodes)
+
+
+def in_all(rename: Rename, path: Sequence[Turn]) -> tuple[str, ...]:
+    """The chunks of a path with the name changed, spacing and comments as they were.
+
+    What the words of the code become is compared with what its tree becomes; where they differ, the code
+    is written anew from its tree.
+    """
+    checked(rename, path)
+    nodes = [node for each in known(path) for node in each.nodes]
+    owned, named = attribute(rename.old, nodes), parameter(rename.old, nodes) or attribute(rename.old, nodes)
+    return tuple(in_code(turn.chunk, rename, owned, named) for turn in path)
+
+
+def in_code(code: str, rename: Rename, owned: bool, named: bool) -> str:
+    code = respelled(code, rename.old, rename.new, owned)
+    module = tree(code)
+    if module is None or rename.old not in code:
+        return code
+    before = ast.dump(module)
+    wanted = Renaming(rename, owned, named).visit(module)
+    if ast.dump(wanted) == before:
+        return code
+    for text in (renamed(code, rename.old, rename.new), everywhere(code, rename)):
+        now = tree(in_texts(text, rename))
+        if now is not None and ast.dump(now) == ast.dump(wanted):
+            return in_texts(text, rename)
+    return ast.unparse(wanted)
+
+
+def everywhere(code: str, rename: Rename) -> str:
+    """The code with the name changed also where it is an attribute, or an argument's name."""
+    dotted = re.sub(rf"(?<=\.){rename.old}\b", rename.new, renamed(code, rename.old, rename.new))
+    return re.sub(rf"(?<=[(,\s]){rename.old}(?=\s*=[^=])", rename.new, dotted)
+
+
+def in_texts(code: str, rename: Rename) -> str:
+    """The code with the name changed in what formatted strings evaluate."""
+    word = re.compile(rf"(?<![\w.\"']){rename.old}\b(?![\"'])")
+    dotted = re.compile(rf"(?<=self\.){rename.old}\b")
+
+    def field(match: re.Match[str]) -> str:
+        return dotted.sub(rename.new, word.sub(rename.new, match[0]))
+
+    def text(match: re.Match[str]) -> str:
+        start, end = match.start("text") - match.start(), match.end("text") - match.start()
+        return match[0][:start] + FIELD.sub(field, match["text"]) + match[0][end:]
+
+    return FORMATTED.sub(text, code)
+
+
+@dataclass
+class Renaming(ast.NodeTransformer):
+    """A tree with one name changed: as an attribute where `owned`, as an argument's name where `named`."""
+
+    rename: Rename
+    owned: bool
+    named: bool
+
+    def visit(self, node: ast.AST) -> Any:
+        for field, value in ast.iter_fields(node):
+            if isinstance(value, str) and value == self.rename.old and self.is_name(node, field):
+                setattr(node, field, self.rename.new)
+            elif isinstance(node, ast.Global | ast.Nonlocal) and field == "names":
+                node.names = [self.rename.new if each == self.rename.old else each for each in node.names]
+        return self.generic_visit(node)
+
+    def is_name(self, node: ast.AST, field: str) -> bool:
+        if isinstance(node, ast.Attribute):
+            return self.owned
+        if isinstance(node, ast.keyword):
+            return self.named
+        return not isinstance(node, ast.Constant | ast.ImportFrom) and (field, type(node)) != (
+            "name",
+            ast.alias,
+        )

@@ -1,0 +1,241 @@
+"""Puts what a model wrote for a changed chunk in the place of the old one, statement by statement. Pure."""
+
+import ast
+from collections.abc import Iterator, Sequence
+
+from mtchat.session.names import bound, tree
+from mtchat.session.source import Edit, Source, rewritten, text_of, without
+
+BINDING = (
+    ast.FunctionDef
+    | ast.AsyncFunctionDef
+    | ast.ClassDef
+    | ast.Import
+    | ast.ImportFrom
+    | ast.Assign
+    | ast.AnnAssign
+    | ast.AugAssign
+)
+DEFINING = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+IMPORTING = ast.Import | ast.ImportFrom
+
+
+def spliced(old: str, new: str, before: str, whole: bool) -> str:
+    """The chunk that takes the place of `old`, on top of the program `before`.
+
+    What repeats the program before goes, and so do calls at the end that only try the code out. A reply
+    with nothing but some of the old chunk's definitions replaces those alone, unless it is meant to be
+    `whole`, as where something is to be removed; so does a class with nothing but some of its members.
+    """
+    known, said = tree(old), tree(new)
+    if known is None or said is None:
+        return new
+    if not whole and (filled := completed(old, known.body, new, said.body)) != new:
+        return spliced(old, filled, before, whole)
+    try:
+        said_again = {ast.dump(each) for each in (tree(before) or ast.Module([], [])).body}
+        mine = {ast.dump(each) for each in known.body}
+        kept = [each for each in said.body if ast.dump(each) in mine or ast.dump(each) not in said_again]
+    except RecursionError:
+        return new
+    kept = [each for each in kept if ast.dump(each) in mine or not idle(each, kept)]
+    if not any(isinstance(each, ast.Expr) for each in known.body):
+        kept = kept[: len(kept) - len(trials(kept))]
+    if not kept:
+        return new
+    if not whole and partial(known.body, kept):
+        return replaced(old, known.body, new, said.body, kept)
+    return new if len(kept) == len(said.body) else without(new, said.body, kept).strip("\n").rstrip()
+
+
+def completed(old: str, body: Sequence[ast.stmt], new: str, said: Sequence[ast.stmt]) -> str:
+    """The new code, its classes with all members that they had where it has only some of these again.
+
+    Where it has nothing else, it is the old code with those members in their place.
+    """
+    before, after = Source(old), Source(new)
+    theirs = {each.name: each for each in body if isinstance(each, ast.ClassDef)}
+    whole = [
+        (theirs[each.name], each, text)
+        for each in said
+        if isinstance(each, ast.ClassDef)
+        and each.name in theirs
+        and (text := with_members(before, theirs[each.name], after, each))
+    ]
+    if whole and len(whole) == len(said):
+        places = sorted((before.start(known), before.end(known), text) for known, _, text in whole)
+        made = before.changed(0, len(before.data), [Edit(*place) for place in places])
+    else:
+        edits = [Edit(after.start(each), after.end(each), text) for _, each, text in whole]
+        made = after.changed(0, len(after.data), edits)
+    return new if tree(made) is None else made
+
+
+def with_members(old: Source, known: ast.ClassDef, new: Source, said: ast.ClassDef) -> str:
+    """The text of a class with some members as another one of its head has them; "" where others come."""
+    fresh = said.body[1:] if ast.get_docstring(said) is not None else said.body
+    if not fresh or heads(known) != heads(said) or said.body[0].col_offset != known.body[0].col_offset:
+        return ""
+    keys = keys_of(known.body)
+    edits = list[Edit]()
+    for each in fresh:
+        names = names_of(each) if isinstance(each, BINDING) else frozenset[str]()
+        places = [at for at, bind in enumerate(keys) if bind & names]
+        if len(places) != 1 or not isinstance(each, BINDING) or keys[places[0]] != names:
+            return ""
+        member = known.body[places[0]]
+        edits.append(Edit(old.start(member), old.end(member), new.text(new.start(each), new.end(each))))
+    starts = {edit.start for edit in edits}
+    if len(starts) < len(edits) or len(edits) == sum(isinstance(each, BINDING) for each in known.body):
+        return ""
+    edits.sort(key=lambda edit: edit.start)
+    return old.changed(old.start(known), old.end(known), edits)
+
+
+def heads(each: ast.ClassDef) -> list[str]:
+    """What a class is made from: its decorators, bases and keywords."""
+    return [ast.dump(part) for part in (*each.decorator_list, *each.bases, *each.keywords)]
+
+
+def idle(statement: ast.stmt, body: Sequence[ast.stmt]) -> bool:
+    """Whether a statement only imports what none of the others uses."""
+    if not isinstance(statement, IMPORTING) or not names_of(statement):
+        return False
+    used = {node.id for each in body for node in ast.walk(each) if isinstance(node, ast.Name)}
+    return not used & names_of(statement)
+
+
+def trials(body: Sequence[ast.stmt]) -> list[ast.stmt]:
+    """Calls at the end of some code, where it begins with definitions."""
+    if not body or not isinstance(body[0], DEFINING | IMPORTING):
+        return []
+    end = len(body)
+    while end and isinstance(body[end - 1], ast.Expr) and isinstance(called(body[end - 1]), ast.Call):
+        end -= 1
+    return list(body[end:])
+
+
+def called(statement: ast.stmt) -> ast.expr | None:
+    return statement.value if isinstance(statement, ast.Expr) else None
+
+
+def partial(old: Sequence[ast.stmt], new: Sequence[ast.stmt]) -> bool:
+    """Whether a reply has only some of the definitions of a chunk, each of which it has once."""
+    if not all(isinstance(each, BINDING) for each in new):
+        return False
+    mine = [
+        keys for each, keys in zip(new, keys_of(new, False), strict=True) if not isinstance(each, IMPORTING)
+    ]
+    names = [name for keys in mine for name in keys]
+    theirs = [name for keys in keys_of(old) for name in keys]
+    within = {
+        name
+        for each, keys in zip(old, keys_of(old), strict=True)
+        if isinstance(each, BINDING)
+        for name in keys
+    }
+    once = len(set(names)) == len(names) and all(theirs.count(name) == 1 for name in names)
+    return (
+        once
+        and all(mine)
+        and within.issuperset(names)
+        and len([each for each in new if not isinstance(each, IMPORTING)])
+        < len([each for each in old if not isinstance(each, IMPORTING)])
+    )
+
+
+def names_of(statement: ast.stmt) -> frozenset[str]:
+    return bound(ast.unparse(statement))
+
+
+def keys_of(body: Sequence[ast.stmt], first: bool = True) -> list[frozenset[str]]:
+    """What each of some statements gives a value to: names, and attributes and parts as they are written.
+
+    One that changes a value, as `x += 1` does, gives it only where it is the `first` to name it.
+    """
+    given = [
+        frozenset() if isinstance(each, ast.AugAssign) else names_of(each) | places(each) for each in body
+    ]
+    known = frozenset[str]().union(*given)
+    found = []
+    for each, keys in zip(body, given, strict=True):
+        if isinstance(each, ast.AugAssign):
+            target = ast.unparse(each.target)
+            keys = frozenset([f"{target} {type(each.op).__name__}", *({target} - known if first else ())])
+        found.append(keys)
+    return found
+
+
+def places(statement: ast.stmt) -> frozenset[str]:
+    """The attributes and the parts of values that a statement assigns to."""
+    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+    return frozenset(ast.unparse(each) for each in targets if isinstance(each, ast.Attribute | ast.Subscript))
+
+
+def replaced(
+    old: str, body: Sequence[ast.stmt], new: str, said: Sequence[ast.stmt], fresh: Sequence[ast.stmt]
+) -> str:
+    """The old code with statements of the new in place of those that bind the same; new imports first.
+
+    A statement that binds other names too stays, and the new one follows it.
+    """
+    texts = [text_of(new, said, each) for each in fresh]
+    theirs = {name: at for at, keys in enumerate(keys_of(fresh, False)) for name in keys}
+    imports = {ast.dump(each) for each in body if isinstance(each, IMPORTING)}
+    head = [
+        text
+        for each, text in zip(fresh, texts, strict=True)
+        if isinstance(each, IMPORTING) and ast.dump(each) not in imports
+    ]
+    changes: dict[int, list[str]] = {}
+    used: set[int] = set()
+    for at, (each, bind) in enumerate(zip(body, keys_of(body), strict=True)):
+        if not isinstance(each, BINDING) or isinstance(each, IMPORTING):
+            continue
+        shared = sorted({theirs[name] for name in bind & theirs.keys()})
+        shared = [place for place in shared if not isinstance(fresh[place], IMPORTING)]
+        if shared:
+            whole = isinstance(each, ast.AugAssign) or bind <= theirs.keys()
+            stays = [] if whole else [text_of(old, body, each)]
+            changes[at] = [*stays, *(texts[place] for place in shared if place not in used)]
+            used |= {*shared}
+    return headed(rewritten(old, body, changes), head)
+
+
+def headed(code: str, head: Sequence[str]) -> str:
+    """Code with imports before it, but after a docstring and what it takes from `__future__`."""
+    module = tree(code)
+    body = module.body if module else []
+    first = 0
+    for each in body:
+        documents = first == 0 and isinstance(getattr(called(each), "value", None), str)
+        if not documents and getattr(each, "module", "") != "__future__":
+            break
+        first += 1
+    if not head or not first:
+        return "\n".join([*head, code])
+    return rewritten(code, body, {first - 1: [text_of(code, body, body[first - 1]), *head]})
+
+
+def redefined(path: Sequence[str], chunk: str) -> int:
+    """The place, from 0, of the one earlier chunk whose definitions a chunk writes again; -1 for none.
+
+    All that the chunk does must be that, imports aside.
+    """
+    module = tree(chunk)
+    if module is None or not all(isinstance(each, DEFINING | IMPORTING) for each in module.body):
+        return -1
+    names = {each.name for each in module.body if isinstance(each, DEFINING)}
+    places = {place for place, code in enumerate(path) if names & set(definitions(code))}
+    if not names or len(places) != 1:
+        return -1
+    place = places.pop()
+    return place if names <= set(definitions(path[place])) else -1
+
+
+def definitions(code: str) -> Iterator[str]:
+    """The functions and classes that some code has at its top level."""
+    module = tree(code)
+    for each in module.body if module else ():
+        if isinstance(each, DEFINING):
+            yield each.name

@@ -1,0 +1,315 @@
+"""What each line of some code does, in plain words read from its tree: true whatever the rest may be."""
+
+import ast
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from mtchat.features.explain.plain.phrases import Phrases, Unsaid, attempted, listed, unsaid
+from mtchat.session.names import tree
+
+CHANGES: Mapping[type[ast.operator], str] = {
+    ast.Add: "adds {value} to {name}",
+    ast.Sub: "takes {value} away from {name}",
+    ast.Mult: "multiplies {name} by {value}",
+    ast.Div: "divides {name} by {value}",
+}
+# methods that change what they belong to, by name and number of arguments
+DEEDS: Mapping[tuple[str, int], str] = {
+    ("append", 1): "puts {1} at the end of {0}",
+    ("extend", 1): "puts the items of {1} at the end of {0}",
+    ("insert", 2): "puts {2} into {0} at position {1}, counted from 0",
+    ("sort", 0): "sorts {0}",
+    ("reverse", 0): "turns the order of {0} around",
+    ("clear", 0): "empties {0}",
+    ("close", 0): "closes {0}",
+}
+WORDS = {
+    ast.Pass: "does nothing; code can be written here later",
+    ast.Break: "leaves the loop at once",
+    ast.Continue: "goes on with the next round of the loop",
+}
+ALWAYS = "whatever happened there, does the indented lines below it at the end"
+
+
+def otherwise(node: ast.stmt) -> str:
+    """What the else of a statement means."""
+    if isinstance(node, ast.For | ast.AsyncFor | ast.While):
+        return "when the loop came to its end and nothing left it early, does the indented lines below it"
+    if isinstance(node, ast.Try):
+        return "if no error happened there, does the indented lines below it"
+    return "otherwise, does the indented lines below it"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Lines of code that belong together, from 1: a statement, or the head of one that has a body.
+
+    `words` say what it does, as far as `sure`; otherwise they name it and leave the rest to its code.
+    `names` are what it gives values to.
+    """
+
+    first: int
+    last: int
+    words: str
+    sure: bool
+    names: tuple[str, ...] = ()
+
+
+def parts(code: str, program: str = "") -> tuple[Part, ...]:
+    """The parts of some code in their order; none where it is not Python. `program` is all there is of it."""
+    module = tree(code)
+    if module is None:
+        return ()
+    try:
+        return tuple(merged(list(walk(module.body, phrases_of(program or code)))))
+    except RecursionError:
+        return ()
+
+
+def merged(found: Sequence[Part]) -> Iterator[Part]:
+    """Parts in the order of their lines; those that share a line as one."""
+    pending: Part | None = None
+    for part in sorted(found, key=lambda part: part.first):
+        if pending is not None and part.first <= pending.last:
+            words = f"{pending.words.rstrip(':')}: {part.words}"
+            last = max(pending.last, part.last)
+            names = (*pending.names, *part.names)
+            pending = Part(pending.first, last, words, pending.sure and part.sure, names)
+            continue
+        if pending is not None:
+            yield pending
+        pending = part
+    if pending is not None:
+        yield pending
+
+
+def phrases_of(program: str) -> Phrases:
+    """The words for a program: they know its functions by their names where these mean nothing else."""
+    module = tree(program)
+    stored = [
+        node.id
+        for node in (ast.walk(module) if module else ())
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    ]
+    defined = [node.name for node in (module.body if module else ()) if isinstance(node, ast.FunctionDef)]
+    return Phrases(meanings(program), frozenset(defined) - frozenset(stored))
+
+
+def meanings(program: str) -> frozenset[str]:
+    """Every name that a program binds anywhere, with its functions' and its parameters'."""
+    module = tree(program)
+    found: set[str] = set()
+    for node in ast.walk(module) if module else ():
+        match node:
+            case ast.Name(name, ast.Store()) | ast.arg(name) | ast.alias(_, str(name)):
+                found.add(name)
+            case ast.alias(name, None):
+                found.add(name.partition(".")[0])
+            case ast.FunctionDef(name) | ast.AsyncFunctionDef(name) | ast.ClassDef(name):
+                found.add(name)
+    return frozenset(found)
+
+
+def walk(body: Sequence[ast.stmt], phrases: Phrases, alternative: bool = False) -> Iterator[Part]:
+    """The parts of some statements and of what is below them."""
+    for node in body:
+        blocks = dict(inner(node))
+        below = blocks.get("body", [])
+        starts = [node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))]
+        last = max(below[0].lineno - 1, node.lineno) if below else node.end_lineno or node.lineno
+        yield part(node, min(starts), last, phrases, alternative)
+        yield from walk(below, phrases)
+        for handler in getattr(node, "handlers", []):
+            yield caught(handler)
+            yield from walk(handler.body, phrases)
+        yield from alternatives(node, blocks, phrases)
+
+
+def alternatives(node: ast.stmt, blocks: Mapping[str, list[ast.stmt]], phrases: Phrases) -> Iterator[Part]:
+    """The parts of else and finally; an elif is an if of its own, in other words."""
+    before: Sequence[ast.stmt | ast.excepthandler] = getattr(node, "handlers", None) or blocks.get("body", [])
+    if other := blocks.get("orelse"):
+        if is_elif(node, other):
+            yield from walk(other, phrases, True)
+        else:
+            yield head(before, other, otherwise(node))
+            yield from walk(other, phrases)
+        before = other
+    if final := blocks.get("finalbody"):
+        yield head(before, final, ALWAYS)
+        yield from walk(final, phrases)
+
+
+def head(before: Sequence[ast.stmt | ast.excepthandler], body: Sequence[ast.stmt], words: str) -> Part:
+    """The line of an else or a finally: it is between the end of a block and the start of its own."""
+    first = (before[-1].end_lineno or before[-1].lineno) + 1
+    return Part(first, max(first, body[0].lineno - 1), words, True)
+
+
+def is_elif(node: ast.stmt, other: Sequence[ast.stmt]) -> bool:
+    one = isinstance(node, ast.If) and len(other) == 1 and isinstance(other[0], ast.If)
+    return one and other[0].col_offset == node.col_offset
+
+
+def inner(node: ast.stmt) -> Iterator[tuple[str, list[ast.stmt]]]:
+    for name in ("body", "orelse", "finalbody"):
+        block = getattr(node, name, [])
+        if isinstance(block, list) and block and isinstance(block[0], ast.stmt):
+            yield name, block
+
+
+def part(node: ast.stmt, first: int, last: int, phrases: Phrases, alternative: bool) -> Part:
+    words = attempted(lambda: said(node, phrases))
+    sure = words is not None
+    words = words or named(node)
+    if alternative:
+        words = f"otherwise, {words}"
+    return Part(first, last, words, sure, bound(node))
+
+
+def said(node: ast.stmt, phrases: Phrases) -> str:
+    """A statement, or the head of one, in words; Unsaid where there are none."""
+    match node:
+        case ast.Import() | ast.ImportFrom():
+            return imported(node)
+        case ast.Assign([target], value):
+            return assigned(target, value, phrases)
+        case ast.AnnAssign(target, _, ast.expr() as value):
+            return assigned(target, value, phrases)
+        case ast.AugAssign(target, operator, value) if type(operator) in CHANGES:
+            return CHANGES[type(operator)].format(name=phrases.name(target), value=phrases.part(value))
+        case ast.Expr(ast.Constant(str())):
+            return "a note for readers; Python passes over it"
+        case ast.Expr(ast.Yield(ast.expr() as value)):
+            return f"hands out {phrases.say(value)}, and goes on from here when the next value is asked for"
+        case ast.Expr(ast.Call(function, arguments, keywords)):
+            return called(function, arguments, keywords, phrases)
+        case ast.If(test):
+            return f"does the indented lines below it only if {phrases.condition(test)}"
+        case ast.While(ast.Constant(True)):
+            return "repeats the indented lines below it until something in them leaves the loop"
+        case ast.While(test):
+            return f"repeats the indented lines below it as long as {phrases.condition(test)}"
+        case ast.For(target, iterable):
+            return repeated(target, iterable, phrases)
+        case ast.FunctionDef():
+            return defined(node)
+        case ast.ClassDef(name):
+            return f"defines `{name}`, a new kind of thing; the indented lines say what it has and can do"
+        case ast.Return(None):
+            return "ends the function"
+        case ast.Return(ast.expr() as value):
+            return f"ends the function and gives back {phrases.say(value)}"
+        case ast.Try():
+            return "tries the indented lines below it; an error in them does not end the program at once"
+    return WORDS[type(node)] if type(node) in WORDS else unsaid()
+
+
+def imported(node: ast.Import | ast.ImportFrom) -> str:
+    names = [
+        f"`{each.name}`" + (f" (called `{each.asname}` here)" if each.asname else "") for each in node.names
+    ]
+    if isinstance(node, ast.Import):
+        return f"makes the module {listed(names)} available"
+    if names == ["`*`"]:
+        return f"makes everything of the module `{node.module}` available"
+    return f"makes {listed(names)} of the module `{node.module}` available" if node.module else unsaid()
+
+
+def assigned(target: ast.expr, value: ast.expr, phrases: Phrases) -> str:
+    match target:
+        case ast.Subscript(ast.Name() as whole, index):
+            return f"sets {phrases.entry(whole, index)} to {phrases.say(value)}"
+        case ast.Tuple(names) if isinstance(value, ast.Tuple) and len(names) == len(value.elts):
+            pairs = zip(names, value.elts, strict=True)
+            told = [f"{phrases.name(one)} to {phrases.say(other)}" for one, other in pairs]
+            return f"sets {listed(told)}, all at once"
+    if isinstance(target, ast.Tuple) and not isinstance(value, ast.Name | ast.Call):
+        return unsaid()
+    return f"sets {phrases.name(target)} to {phrases.say(value)}"
+
+
+def called(
+    function: ast.expr, arguments: list[ast.expr], keywords: list[ast.keyword], phrases: Phrases
+) -> str:
+    match function:
+        case ast.Name("print") if "print" not in phrases.taken and not keywords:
+            if not arguments:
+                return "shows an empty line"
+            return f"shows {listed([phrases.part(each) for each in arguments])}"
+        case ast.Name(name) if name in phrases.functions and not keywords:
+            return f"calls the function `{name}`{phrases.given(arguments)}"
+        case ast.Attribute(ast.Name() as owner, name) if name not in phrases.taken and not keywords:
+            words = DEEDS.get((name, len(arguments)))
+            return words.format(*map(phrases.part, [owner, *arguments])) if words else unsaid()
+    return unsaid()
+
+
+def repeated(target: ast.expr, iterable: ast.expr, phrases: Phrases) -> str:
+    name = phrases.name(target)
+    return f"does the indented lines below it once for each of {phrases.part(iterable)}, calling it {name}"
+
+
+def defined(node: ast.FunctionDef) -> str:
+    arguments = node.args
+    if arguments.vararg or arguments.kwarg:
+        raise Unsaid
+    given = [each.arg for each in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]]
+    given = [each for each in given if each != "self"]
+    what = f"is given {listed([f'`{each}`' for each in given])}" if given else "is given nothing"
+    return f"defines the function `{node.name}`, which {what}; the indented lines run when it is called"
+
+
+def caught(handler: ast.ExceptHandler) -> Part:
+    """The line of an except, which says after which errors its lines are done."""
+    what = "any error" if handler.type is None else "one of these errors"
+    if isinstance(handler.type, ast.Name):
+        what = f"the error {handler.type.id}"
+    words = f"if {what} happens there, does the indented lines below it"
+    return Part(handler.lineno, max(handler.body[0].lineno - 1, handler.lineno), words, True)
+
+
+def named(node: ast.stmt) -> str:
+    """What kind of statement it is, where its code has to say the rest."""
+    match node:
+        case ast.Assign() | ast.AnnAssign() | ast.AugAssign() if bound(node):
+            return f"sets {listed([f'`{each}`' for each in bound(node)])} to a value that the code works out"
+        case ast.Assign([ast.Subscript() | ast.Attribute() as target]) | ast.AugAssign(target):
+            return f"sets `{ast.unparse(target)}` to a value that the code works out"
+        case ast.If() | ast.While():
+            word = "repeats" if isinstance(node, ast.While) else "does"
+            again = "as long as" if isinstance(node, ast.While) else "only if"
+            return f"{word} the indented lines below it {again} `{ast.unparse(node.test)}` holds"
+        case ast.For():
+            return f"repeats the indented lines below it for `{ast.unparse(node.target)}`"
+        case ast.Expr(ast.Call(function)):
+            what = "shows something on the screen" if is_print(function) else "calls"
+            return what if is_print(function) else f"{what} `{ast.unparse(function)}`"
+        case ast.Return():
+            return "ends the function and gives back a value that the code works out"
+        case ast.FunctionDef(name) | ast.AsyncFunctionDef(name):
+            return f"defines the function `{name}`; the indented lines run when it is called"
+        case ast.With():
+            return "does the indented lines below it with something that is closed afterwards"
+        case ast.Raise():
+            return "reports an error"
+        case ast.Assert():
+            return "stops the program with an error unless this holds"
+    return "a step that its code says best"
+
+
+def is_print(function: ast.expr) -> bool:
+    return isinstance(function, ast.Name) and function.id == "print"
+
+
+def bound(node: ast.stmt) -> tuple[str, ...]:
+    """The names that a statement itself, not what is below it, gives values to."""
+    match node:
+        case ast.Assign(targets):
+            given: list[ast.expr] = targets
+        case ast.AnnAssign(target) | ast.AugAssign(target) | ast.For(target):
+            given = [target]
+        case _:
+            return ()
+    names = [each for target in given for each in ast.walk(target) if isinstance(each, ast.Name)]
+    return tuple(dict.fromkeys(each.id for each in names if isinstance(each.ctx, ast.Store)))

@@ -1,0 +1,136 @@
+"""Questions about what a program does, made from its code and its run, and the checking of answers.
+
+Nothing here is thought up: an answer is right when it is what the program itself does.
+"""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mtchat.generate.checks import Check, code, literal, parsed_expression, read
+from mtchat.session.names import bound, tree
+from mtchat.session.outcome import Outcome, printed
+from mtchat.session.program import Chunk, Program
+
+VALUE, PRINTS, LENGTH = "value", "prints", "length"
+LONGEST_ASKED = 60  # characters of a value or an output that can be asked for
+PLAIN_KINDS = ("int", "float", "str", "bool", "list", "dict", "tuple", "set")
+WORDS = {"true": "True", "yes": "True", "false": "False", "no": "False", "none": "None", "nothing": "None"}
+QUOTES = ("'", '"')
+WITH_LENGTH = ("list", "dict", "tuple", "set", "str")
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question about turn `turn`: of what `kind`, about which `name`, and the code that it is about.
+
+    `answer` is what the program printed, where it is about that; `sort` is the type of a variable's value.
+    """
+
+    kind: str
+    turn: int
+    name: str = ""
+    code: str = ""
+    answer: str = ""
+    sort: str = ""
+
+    @property
+    def text(self) -> str:
+        if self.kind == PRINTS:
+            return f"What does turn {self.turn} print?"
+        if self.kind == LENGTH:
+            return f"After turn {self.turn}, how many items (or letters) does `{self.name}` have?"
+        return f"After turn {self.turn}, what is `{self.name}`?"
+
+    @property
+    def expression(self) -> str:
+        """What to look at after the turn."""
+        return f"len({self.name})" if self.kind == LENGTH else self.name
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether an answer is right, and what the program really gives; `given` is "" where it cannot tell."""
+
+    right: bool
+    given: str
+
+
+def questions(number: int, before: Program, program: Program, outcome: Outcome) -> Iterator[Question]:
+    """What can be asked about the last turn of a program, whose run told its variables too.
+
+    `before` is the program without that turn.
+    """
+    chunk = program.chunks[-1].code
+    said = printed(program, outcome).get(number, "").strip()
+    if said and len(said) <= LONGEST_ASKED and "\n" not in said:
+        yield Question(PRINTS, number, code=chunk, answer=said)
+    changed = set(assigned(chunk))
+    for each in outcome.variables:
+        if each.name not in changed or each.kind not in PLAIN_KINDS or given_away(chunk, each.name):
+            continue
+        if len(each.value) <= LONGEST_ASKED and literally(each.value):
+            yield Question(VALUE, number, each.name, chunk, sort=each.kind)
+        elif each.kind in WITH_LENGTH and each.name not in bound(before.source):
+            yield Question(LENGTH, number, each.name, chunk)
+
+
+def assigned(chunk: str) -> Iterator[str]:
+    """The names that a chunk gives values to at its top level, loops and branches with it."""
+    module = tree(chunk)
+    todo: list[ast.AST] = list(module.body) if module else []
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        todo += ast.iter_child_nodes(node)
+
+
+def given_away(chunk: str, name: str) -> bool:
+    """Whether the code says a value outright, in its only line about the name, so that reading is enough."""
+    module = tree(chunk)
+    sets = [
+        node
+        for node in ast.walk(module or ast.Module([], []))
+        if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store)
+    ]
+    for node in module.body if module else ():
+        match node:
+            case ast.Assign([ast.Name(target)], value) if target == name:
+                return len(sets) == 1 and literal(value) and not isinstance(value, ast.List | ast.Dict)
+    return False
+
+
+def literally(text: str) -> bool:
+    value = parsed_expression(text)
+    return value is not None and literal(value)
+
+
+def wanted(question: Question, answer: str) -> Check:
+    """What to run to check an answer; words that are no value are taken as text."""
+    text = answer.strip()
+    value = parsed_expression(WORDS.get(text.lower(), text))
+    if value is None or not literal(value) or (question.sort == "str" and text[:1] not in QUOTES):
+        value = ast.Constant(text)
+    return Check(question.expression, ast.unparse(value))
+
+
+def checking(program: Program, number: int, check: Check) -> Program:
+    """A program that says after its last turn whether a check holds."""
+    return Program((*program.chunks, Chunk(number, code((check,)))))
+
+
+def checked(program: Program, outcome: Outcome) -> Verdict:
+    """What the run of a checking program of so many chunks says."""
+    said = outcome.outputs[-1] if len(outcome.outputs) == len(program.chunks) else ""
+    found = read(said, 1)
+    return Verdict(found.passed[0], found.given[0])
+
+
+def compared(question: Question, answer: str) -> Verdict:
+    """Whether an answer is what the turn printed; spaces and quotes around it do not count."""
+    same = " ".join(answer.split()) == " ".join(question.answer.split())
+    bare = answer.strip().strip("\"'") == question.answer.strip()
+    return Verdict(same or bare, question.answer)

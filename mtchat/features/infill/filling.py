@@ -1,0 +1,198 @@
+"""Fills the holes in the code of a turn: by what the model knows of holes, else by having it written again.
+
+Of some tries the first is taken with which the code parses and runs, else the one that gets furthest. Where
+there are several holes, that is seen once all of them are filled.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from mtchat.errors import MtchatError
+from mtchat.features.infill.placing import Middle, placings
+from mtchat.features.regenerate.rederive import written
+from mtchat.generate.bettering import uninterrupted
+from mtchat.generate.events import Fitted
+from mtchat.generate.fitting import Context, fit
+from mtchat.generate.prompt import infill
+from mtchat.generate.prompt.infill import Infill
+from mtchat.generate.running import kept, reach, tried
+from mtchat.generate.synthesizer import Synthesizer
+from mtchat.generate.writing import chunk_of, hotter, one
+from mtchat.session.hole import HOLE, Hole, first_hole, stood_in
+from mtchat.session.memory import remembered
+from mtchat.session.names import parses
+from mtchat.session.prompt import Prompt
+from mtchat.session.session import Session
+from mtchat.session.settings import Sampling
+from mtchat.session.turn import Turn
+
+TRIES = 4
+MISSING = "the missing code"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a hole is: in the code of turn `number` of a session."""
+
+    session: Session
+    number: int
+    hole: Hole
+
+    @property
+    def turn(self) -> Turn:
+        return self.session.numbered(self.number)
+
+    @property
+    def base(self) -> Session:
+        """The session before the turn."""
+        return self.session.undo(len(self.session.path) - self.number + 1)
+
+    @property
+    def sign(self) -> str:
+        """What begins a comment."""
+        return self.session.language.sign
+
+    @property
+    def later(self) -> tuple[Turn, ...]:
+        return self.session.path[self.number :]
+
+
+def filled(maker: Synthesizer, session: Session, number: int, code: str, sampling: Sampling) -> str:
+    """Code for turn `number` with each hole filled: of some tries the first that runs.
+
+    MtchatError where the model can fill none, or wrote nothing that fits. What the user stops raises
+    KeyboardInterrupt.
+    """
+    look = maker.look and uninterrupted(maker.look)
+    best, furthest = "", None
+    for whole in wholes(maker, session, number, code, sampling):
+        if look is None:
+            return whole
+        now = tried(kept(written(session, number, whole), session.path[number:]), look)
+        if now.outcome is not None and now.outcome.right:
+            return whole
+        if furthest is None or reach(now) > furthest:
+            best, furthest = whole, reach(now)
+    if not best:
+        raise MtchatError(
+            f"{maker.card.name or 'the model'} wrote nothing that fits the hole in turn {number}; "
+            "say what is to stand there, as in <<fill: compute the median>>, or write it by hand"
+        )
+    return best
+
+
+def wholes(maker: Synthesizer, session: Session, number: int, code: str, sampling: Sampling) -> Iterator[str]:
+    """The code with all its holes filled, in one way after the other: first other tries for the last hole.
+
+    Where another try goes into an earlier one, only the first way to fill those after it is taken: all ways
+    together are too many to be tried.
+    """
+    hole = first_hole(code)
+    if hole is None:
+        yield code
+        return
+    seen: set[str] = set()
+    for begun in ways(maker, Place(session, number, hole), sampling):
+        if begun in seen:
+            continue
+        found = 0
+        for whole in islice(wholes(maker, session, number, begun, sampling), 1 if seen else None):
+            found += 1
+            yield whole
+        if not (found or seen):
+            return
+        seen.add(begun)
+
+
+def ways(maker: Synthesizer, place: Place, sampling: Sampling) -> Iterator[str]:
+    """Code with the hole filled, try by try, warmer after the first; what does not parse is left out."""
+    name = infill.choose(maker.card)
+    if not name and not maker.card.chat:
+        raise MtchatError(
+            f"{maker.card.name or 'the model'} cannot fill a hole: it knows no marks for one. Write the code "
+            f"without <<fill>>, ask for the step anew (/edit {place.number} TEXT), or use a model that can: "
+            "starter, starter-small, or one of CodeGen2 or CodeGen2.5"
+        )
+    tries = [sampling, *(hotter(sampling, number) for number in range(1, TRIES))]
+    for chosen in tries if name else ():
+        yield from between(maker, place, infill.load(name), chosen)
+    for chosen in tries[: 1 if name else TRIES] if maker.card.chat else ():
+        yield from rewritten(maker, place, chosen)
+
+
+def between(maker: Synthesizer, place: Place, way: Infill, sampling: Sampling) -> Iterator[str]:
+    """The code with the hole filled by a model that is told what stands before and after it."""
+    context = asked(maker, place, way, sampling)
+    if context.problem:
+        raise MtchatError(context.problem)
+    if context.fitted:
+        maker.watch(Fitted(context.fitted))
+    suffix, language = after(place.hole, place.later, place.sign), place.session.language
+    made = one(maker.complete, Middle(way, place.hole, suffix, language), context.prompt, sampling)
+    if made.usage.finish != "length":  # what found no end is no middle
+        yield from islice(placings(way.cut(made.text).code, place.hole, suffix, language), 1)
+
+
+def asked(maker: Synthesizer, place: Place, way: Infill, sampling: Sampling) -> Context:
+    """The context of a hole: with the later turns where all fits so, else without them."""
+    base, room = place.base, maker.room(sampling)
+
+    def context(later: Sequence[Turn]) -> Context:
+        def render(path: tuple[Turn, ...]) -> Prompt:
+            return way.render(before(path, place, base.preamble), after(place.hole, later, place.sign))
+
+        return fit(render, base.path, remembered(base, base.path), room)
+
+    whole = context(place.later)
+    return context(()) if whole.fitted or whole.problem else whole
+
+
+def before(path: Sequence[Turn], place: Place, preamble: str) -> str:
+    """All that stands before a hole: the program, each turn under its instruction, and its own lines."""
+    hole = place.hole
+    parts = [f"{preamble.strip()}\n\n"] if preamble.strip() else []
+    parts += [
+        f"{commented(turn.wish, place.sign)}{turn.chunk.rstrip()}\n\n" for turn in path if turn.chunk.strip()
+    ]
+    hint = commented(hole.hint, place.sign, hole.margin[: len(hole.margin) - len(hole.margin.lstrip())])
+    own = "" if hole.alone else hole.margin
+    return "".join([*parts, commented(place.turn.wish, place.sign), hole.above, hint, own])
+
+
+def after(hole: Hole, later: Sequence[Turn], sign: str) -> str:
+    """All that stands after a hole: the rest of its code and, where they help, the later turns."""
+    rest = hole.after[len(hole.remainder) :] if hole.alone else hole.after
+    parts = [f"\n\n{commented(turn.wish, sign)}{turn.chunk.rstrip()}" for turn in later if turn.chunk.strip()]
+    return stood_in(rest.rstrip("\n")) + "".join(parts) + "\n"
+
+
+def commented(words: str, sign: str, margin: str = "") -> str:
+    return "".join(f"{margin}{sign} {line}".rstrip() + "\n" for line in words.split("\n")) if words else ""
+
+
+def rewritten(maker: Synthesizer, place: Place, sampling: Sampling) -> Iterator[str]:
+    """The code as a chat model writes it again, with what is missing in it, if it parses."""
+    base, family, guidance, hole = place.base, maker.family, maker.policy.guidance, place.hole
+    wanted, spoken = hole.hint or MISSING, place.session.language
+    mark = f"{place.sign} TODO: {wanted}"
+    holed = replace(place.turn, chunk=hole.filled(hole.margin + mark if hole.alone else "..."))
+    line = f"{hole.margin.strip()}...{hole.remainder.rstrip()}"
+    gap = f"the line `{mark}`" if hole.alone else f"the `...` in the line `{line}`"
+    wish = (
+        f"Code is missing where {gap} is. "
+        f"Put {wanted} in its place: real {spoken.title} that does what the step says."
+    )
+    context = maker.again_about(
+        base,
+        place.number,
+        (*base.path, holed),
+        lambda path: family.revise(path, base.preamble, wish, guidance),
+        sampling,
+    )
+    if context.problem:
+        raise MtchatError(context.problem)
+    text = one(maker.complete, family, context.prompt, sampling).text
+    code = chunk_of(family, text, base, False, context.memory)
+    if code.strip() and (parses(code) or not spoken.runs) and mark not in code and not HOLE.search(code):
+        yield code

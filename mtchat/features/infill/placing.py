@@ -1,0 +1,211 @@
+"""Puts what a model wrote for a hole into code: without what it repeats, as deep as the hole stands. Pure.
+
+Models that were trained to chat often go on after the hole and write again what follows it, or begin with
+what stands before it.
+"""
+
+import ast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from mtchat.generate.prompt.family import Cut
+from mtchat.generate.prompt.reply import masked
+from mtchat.generate.writing import Ending
+from mtchat.session.hole import STAND_IN, Hole, stood_in
+from mtchat.session.language import PYTHON, Language
+from mtchat.session.names import parses, tree
+
+CERTAIN = 2  # lines in a row that are those before the hole, so that they are no accident
+LEAST = 3  # characters of the rest of the hole's line that are no accident either
+FENCE = "```"
+LEAVING = ast.Return | ast.Raise | ast.Break | ast.Continue
+
+
+@dataclass(frozen=True)
+class Middle:
+    """Where what is written into a hole ends: by the model's own marks, or where it goes on behind the hole.
+
+    `suffix` is all that the model was told to stand after it.
+    """
+
+    ending: Ending
+    hole: Hole
+    suffix: str
+    language: Language = PYTHON
+
+    def cut(self, text: str) -> Cut:
+        found = self.ending.cut(text)
+        if found.finished:
+            return found
+        if not self.hole.alone:
+            return Cut(text, finished=value_end(text) < len(text.rstrip()))
+        whole = text.split("\n")[:-1]  # the last line may still grow
+        lines = placed(whole, self.hole.margin)
+        ended = fenced(lines) or repeats(lines, self.suffix) < len(lines)
+        ended = ended or leaves(lines, self.hole, self.language)
+        return Cut("\n".join(whole), finished=True) if ended else found
+
+
+def placings(text: str, hole: Hole, suffix: str, language: Language = PYTHON) -> Iterator[str]:
+    """The code with the hole filled, in the ways that what was written may be meant, the likeliest first.
+
+    All of them parse, with anything in the holes that are left, put something into this one, and do not keep
+    what follows it from being reached. Of a language that is not read here, what is put there closes what it
+    opens.
+    """
+    seen = set()
+    dead = unreachable(hole.filled(hole.margin + STAND_IN if hole.alone else STAND_IN))
+    for piece in pieces(unfenced(text).rstrip().split("\n"), hole, suffix):
+        code = hole.filled(piece)
+        fits = piece.strip() and piece not in seen and whole(piece, hole, language)
+        if fits and unreachable(code) <= dead:
+            yield code
+        seen.add(piece)
+
+
+def whole(piece: str, hole: Hole, language: Language) -> bool:
+    """Whether the code parses with this in the hole; as far as that can be told of the language."""
+    return parses(stood_in(hole.filled(piece))) if language.runs else balanced(piece, hole)
+
+
+def balanced(piece: str, hole: Hole) -> bool:
+    """Whether a piece closes each bracket that it opens, and does not bring the end of its line twice."""
+    depth = 0
+    for sign in masked(piece):
+        depth += (sign in "([{") - (sign in ")]}")
+        if depth < 0:
+            return False
+    rest = hole.remainder.strip()
+    return depth == 0 and not (rest and piece.rstrip().endswith(rest))
+
+
+def pieces(lines: Sequence[str], hole: Hole, suffix: str) -> Iterator[str]:
+    """What may be meant to stand in the hole; ever less of it, since the end may be missing or too much."""
+    if not hole.alone:
+        yield from within("\n".join(lines), hole)
+        lines = lines[: repeats(lines, suffix)]
+    else:
+        own, lines = list(lines), inner(placed(unspoken(lines, hole), hole.margin), hole)
+        theirs = [own[: repeats(own, suffix)], own] if misplaced(own, hole) else []
+        if hole.after[len(hole.remainder) :].strip("\n").startswith((" ", "\t")) and not hole.margin:
+            yield from map("\n".join, theirs)
+        yield "\n".join(lines[: repeats(lines, suffix)])
+        yield "\n".join(lines)
+        yield from map("\n".join, theirs)
+    for end in range(len(lines), 0, -1):
+        yield "\n".join(lines[:end])
+
+
+def within(text: str, hole: Hole) -> Iterator[str]:
+    """What may be meant within a line: without the rest of that line where the model wrote it too."""
+    value, rest = text[: value_end(text)].rstrip(), hole.remainder.strip()
+    least = max(value.rfind(rest), 0) if len(rest) >= LEAST else 0
+    if least:
+        yield value[:least].rstrip()
+    yield value
+    if rest and value.endswith(rest):
+        yield value.removesuffix(rest).rstrip()
+    yield text.partition("\n")[0]
+
+
+def value_end(text: str) -> int:
+    """Where a value ends: at a bracket that it did not open, a comment, or the end of its line."""
+    depth = 0
+    for place, sign in enumerate(masked(text)):
+        depth += (sign in "([{") - (sign in ")]}")
+        if depth < 0 or (depth == 0 and (sign == "#" or (sign == "\n" and text[:place].strip()))):
+            return place
+    return len(text)
+
+
+def unreachable(code: str) -> int:
+    """How many statements stand behind one that leaves their block."""
+    module = tree(stood_in(code))
+    blocks = [
+        block
+        for node in ast.walk(module or ast.Module([], []))
+        for name in ("body", "orelse", "finalbody")
+        if isinstance(block := getattr(node, name, None), list)
+    ]
+    return sum(isinstance(each, LEAVING) for block in blocks for each in block[:-1])
+
+
+def placed(lines: Sequence[str], margin: str) -> list[str]:
+    """Lines with the first as deep as the hole, and the others as deep below it as they were written."""
+    first = next((line for line in lines if line.strip()), "")
+    depth = len(first) - len(first.lstrip())
+    return [shifted(line, depth, margin) for line in lines]
+
+
+def shifted(line: str, depth: int, margin: str) -> str:
+    """A line that is as deep in relation to the margin as it was to a depth."""
+    own = len(line) - len(line.lstrip())
+    if not line.strip():
+        return ""
+    if own < depth:
+        return (margin[: max(len(margin) - depth + own, 0)] + line.lstrip()).rstrip()
+    return (margin + line[depth:]).rstrip()
+
+
+def unspoken(lines: Sequence[str], hole: Hole) -> Sequence[str]:
+    """The lines without those at the beginning that stand right before the hole."""
+    before = [line.rstrip() for line in hole.above.split("\n") if line.strip()]
+    said = [line.rstrip() for line in lines]
+    for count in range(min(len(before), len(said)), CERTAIN - 1, -1):
+        if before[-count:] == said[:count]:
+            return lines[count:]
+    return lines
+
+
+def repeats(lines: Sequence[str], suffix: str) -> int:
+    """Where lines begin that stand after the hole; the end where there are none.
+
+    One line alone must be the first after the hole, and the last of those that were written.
+    """
+    after = [line.rstrip() for line in suffix.split("\n") if line.strip()]
+    pairs = set(pairwise(after))
+    said = [(place, line.rstrip()) for place, line in enumerate(lines) if line.strip()]
+    for (place, line), (_, following) in pairwise(said):
+        if (line, following) in pairs:
+            return place
+    if after and len(said) > 1 and said[-1][1] == after[0]:
+        return said[-1][0]
+    return len(lines)
+
+
+def misplaced(lines: Sequence[str], hole: Hole) -> bool:
+    """Whether what was written begins at another depth than the hole has: the user may not have minded."""
+    first = next((line for line in lines if line.strip()), hole.margin)
+    return first[: len(first) - len(first.lstrip())] != hole.margin
+
+
+def inner(lines: Sequence[str], hole: Hole) -> Sequence[str]:
+    """The lines up to the first that is less deep than the hole."""
+    for place, line in enumerate(lines):
+        if line.strip() and not line.startswith(hole.margin):
+            return lines[:place]
+    return lines
+
+
+def leaves(lines: Sequence[str], hole: Hole, language: Language = PYTHON) -> bool:
+    """Whether lines leave the block that the hole stands in, where what they are before that is whole."""
+    if not hole.alone or not hole.margin:
+        return False
+    inside = inner(lines, hole)
+    text = "\n".join(inside)
+    return len(inside) < len(lines) and (language.runs or bool(text.strip())) and whole(text, hole, language)
+
+
+def fenced(lines: Sequence[str]) -> bool:
+    """Whether a block of Markdown has ended."""
+    marks = sum(line.lstrip().startswith(FENCE) for line in lines)
+    return marks > (1 if lines and lines[0].lstrip().startswith(FENCE) else 0)
+
+
+def unfenced(text: str) -> str:
+    """The code of what was written as a block of Markdown, or before one."""
+    head, mark, block = text.partition(FENCE)
+    if not mark or head.strip():
+        return head
+    return block.partition("\n")[2].partition(FENCE)[0]

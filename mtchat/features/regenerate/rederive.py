@@ -1,0 +1,189 @@
+"""Derives later turns again when one before them has changed: kept where they still fit, else made again."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from mtchat.features.regenerate.staleness import Change, Doubt, Scene, doubt
+from mtchat.generate.bettering import uninterrupted
+from mtchat.generate.choice import Candidate
+from mtchat.generate.running import Run, kept, tried
+from mtchat.session.outcome import Outcome
+from mtchat.session.prompt import Usage
+from mtchat.session.session import Session
+from mtchat.session.turn import EDITED, INTERRUPTED, Making, Turn
+
+Take = Callable[[Session, Turn], Session]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What becomes of a later turn: made `again`, or kept; `doubt` is what speaks against its code.
+
+    `worse` says that it was made again and is kept as it was all the same.
+    """
+
+    number: int
+    turn: Turn
+    again: bool = False
+    doubt: Doubt | None = None
+    worse: bool = False
+
+    @property
+    def reason(self) -> str:
+        return self.doubt.reason if self.doubt else ""
+
+
+Decide = Callable[[Step], bool]
+Tell = Callable[[Step, Session], None]
+
+
+@dataclass(frozen=True)
+class Derived:
+    """The session whose path ends with the last turn again, and what became of each later turn."""
+
+    session: Session
+    steps: tuple[Step, ...]
+
+    @property
+    def again(self) -> tuple[int, ...]:
+        """The numbers of the turns that were made again."""
+        return tuple(step.number for step in self.steps if step.again)
+
+
+def judged(step: Step) -> bool:
+    """Made again where something speaks against the code; what the user wrote only where it cannot stay."""
+    if step.doubt is None:
+        return False
+    return step.doubt.sure or step.turn.status != EDITED
+
+
+def always(step: Step) -> bool:
+    return True
+
+
+def never(step: Step) -> bool:
+    return False
+
+
+def untold(step: Step, session: Session) -> None:
+    """For those who only want the result."""
+
+
+def written(session: Session, number: int, code: str, filled: str = "") -> Session:
+    """The session up to turn `number`, which has code that the user wrote; it has not run yet.
+
+    `filled` names the model that filled the holes in it.
+    """
+    old = session.numbered(number)
+    turn = replace(old, chunk=code, status=EDITED, making=Making(filled=filled), usage=Usage())
+    return session.undo(len(session.path) - number + 1).add(turn).inherit(old.id)
+
+
+def rederive(
+    old: Session,
+    made: Session,
+    take: Take,
+    look: Run | None = None,
+    decide: Decide = judged,
+    tell: Tell = untold,
+) -> Derived:
+    """The turns that `old` has after the last one of `made`, each kept or taken again on the new prefix.
+
+    `made` is `old` with its path up to a turn that was replaced. `take` makes a turn like another, and
+    `look` runs a program quietly and tells its variables; without it only the code is judged. `tell` hears
+    of each turn before it is made, and again where it is kept after all. What the user stops raises
+    KeyboardInterrupt: what was made by then is in the sessions that the watcher of `take` heard of.
+    """
+    number = len(made.path)
+    made = made.inherit(old.numbered(number).id)
+    changes = [Change(number, old.numbered(number), made.numbered(number))]
+    derivation = Derivation(old, take, uninterrupted(look) if look else None, decide, tell, made, changes)
+    for turn in old.path[number:]:
+        derivation.follow(turn)
+    return Derived(derivation.now, tuple(derivation.steps))
+
+
+@dataclass
+class Derivation:
+    """Later turns that are derived again. `now` is the new branch as far as it has come."""
+
+    old: Session
+    take: Take
+    look: Run | None
+    decide: Decide
+    tell: Tell
+    now: Session
+    changes: list[Change]
+    steps: list[Step] = field(default_factory=list)
+    looked: dict[str, Outcome] = field(default_factory=dict)
+
+    def follow(self, turn: Turn) -> None:
+        """One later turn, on the new branch."""
+        number = len(self.now.path) + 1
+        trial = self.seen(kept(self.now, (turn,)))
+        read = self.old.language.runs  # doubts are about Python code
+        step = Step(number, turn, doubt=doubt(self.scene(trial, number)) if read else None)
+        step = replace(step, again=self.decide(step))
+        self.tell(step, self.now)
+        if step.again:
+            made = self.take(self.now, turn)
+            if stopped(made, self.now):
+                raise KeyboardInterrupt
+            made = made.inherit(turn.id)
+            if not self.regretted(step, made, trial):
+                self.advance(step, made)
+                return
+            step = replace(step, again=False, worse=True)
+            self.tell(step, self.now)
+            self.now = self.now.beside(made)
+        self.now = self.recorded(kept(self.now, (turn,)), trial.outcome)
+        self.steps.append(step)
+
+    def regretted(self, step: Step, made: Session, trial: Session) -> bool:
+        """Whether a turn is better kept after all; what the user has decided stands."""
+        sure = step.doubt is None or step.doubt.sure
+        return not sure and self.decide is judged and worse(made, trial)
+
+    def advance(self, step: Step, made: Session) -> None:
+        """Goes on from a turn that was made again."""
+        self.now = made
+        self.steps.append(step)
+        if made.path[-1].chunk != step.turn.chunk:
+            self.changes.append(Change(step.number, step.turn, made.path[-1]))
+
+    def scene(self, trial: Session, number: int) -> Scene:
+        """What is known of a later turn on both prefixes."""
+        was, before = (
+            self.seen(replace(self.old, head=self.old.path[place - 1].id)) for place in (number, number - 1)
+        )
+        return Scene(was, trial, before.outcome, self.seen(self.now).outcome, self.changes)
+
+    def seen(self, session: Session) -> Session:
+        """A session with what its program does when it is looked at; that is found out once."""
+        if self.look is None:
+            return session
+        if session.head not in self.looked:
+            outcome = tried(session, self.look).outcome
+            if outcome is None:
+                return session
+            self.looked[session.head] = outcome
+        return session.with_outcome(self.looked[session.head])
+
+    def recorded(self, session: Session, outcome: Outcome | None) -> Session:
+        """A session with an outcome to keep, which has no variables."""
+        return session if outcome is None else session.with_outcome(replace(outcome, variables=()))
+
+
+def stopped(made: Session, base: Session) -> bool:
+    """Whether the user stopped a turn while it was written or run."""
+    if made.head == base.head or made.path[-1].status == INTERRUPTED:
+        return True
+    return made.outcome is not None and made.outcome.stopped
+
+
+def worse(made: Session, trial: Session) -> bool:
+    """Whether a turn that was made again is seen to be worse than the code it had."""
+    if made.outcome is None or trial.outcome is None:
+        return False
+    new, old = Candidate(made), Candidate(trial)
+    return (new.faults, new.unmet) > (old.faults, old.unmet)

@@ -1,0 +1,55 @@
+"""Writes a whole program anew from all instructions at once, beside the one that grew turn by turn."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mtchat.errors import MtchatError
+from mtchat.generate.events import Made
+from mtchat.generate.running import emptied
+from mtchat.generate.writing import chunk_of, hotter, longer, whole
+from mtchat.session.prompt import Prompt
+from mtchat.session.session import ROOT, Session
+from mtchat.session.settings import Sampling
+from mtchat.session.turn import COMPLETE, INTERRUPTED, Turn
+
+if TYPE_CHECKING:
+    from mtchat.generate.synthesizer import Synthesizer
+
+
+def recapped(maker: "Synthesizer", session: Session, sampling: Sampling) -> Session:
+    """The session on a new branch, whose last turn has the whole program and whose others have no code.
+
+    It is not run yet. Asked again it is written warmer, so that it differs. Itself where nothing was written.
+    """
+    if not session.path:
+        raise MtchatError("there is no program yet; type an instruction")
+    *others, last = session.path
+    root = replace(session, head=ROOT, branch="")
+    base = emptied(root, tuple(others))
+    tries = sum(turn.making.afresh and turn.instruction == last.wish for turn in base.children(base.head))
+    sampling = longer(sampling, len(session.path))
+    sampling = hotter(sampling, tries) if tries else sampling
+    written = maker.write(request(maker, session, sampling), sampling)
+    stopped = written.usage.finish == "interrupted"
+    rules = maker.policy.rules and not stopped
+    chunk = chunk_of(maker.family, written.text, root, rules)
+    if not chunk.strip():
+        return session
+    making = replace(maker.making(sampling), rules=rules, afresh=True)
+    status = INTERRUPTED if stopped else COMPLETE
+    turn = Turn(last.wish, chunk, base.head, status, making, written.usage)
+    made = base.add(turn).inherit(last.id)
+    maker.watch(Made(made, turn))
+    return made
+
+
+def request(maker: "Synthesizer", session: Session, sampling: Sampling) -> Prompt:
+    """The context that asks for the whole program; MtchatError where it does not fit the model."""
+    prompt = whole(maker.family, session.path[:-1], session.path[-1].wish, session.preamble)
+    room = maker.room(sampling)
+    if room is not None and room.count(prompt) > room.most:
+        raise MtchatError(
+            f"all instructions together take {room.count(prompt)} tokens and {maker.card.name} sees "
+            f"{maker.card.context}: it cannot write this program at once"
+        )
+    return prompt

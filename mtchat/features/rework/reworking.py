@@ -1,0 +1,268 @@
+"""Reworks a turn whose code is not to be mended: finishes what is unfinished, or rewrites it cleaner.
+
+What is rewritten is run before and after, and taken only where nothing that can be seen has changed.
+"""
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from mtchat.errors import MtchatError
+from mtchat.features.explain.plain.phrases import listed, many
+from mtchat.features.rework.probes import probing
+from mtchat.generate.bettering import uninterrupted
+from mtchat.generate.checks import Check, calls, code, functions, read, told
+from mtchat.generate.running import Run, complaint
+from mtchat.generate.synthesizer import Synthesizer
+from mtchat.generate.writing import begun, earlier, hotter, reshaped
+from mtchat.session.names import bound, parses, tree
+from mtchat.session.outcome import Outcome, Variable
+from mtchat.session.program import Chunk, Program
+from mtchat.session.session import Session
+from mtchat.session.settings import Sampling
+from mtchat.session.turn import INTERRUPTED, Making, Turn
+
+CLEANER = (
+    "Write the code of this step again, cleaner and easier to read. It must do exactly the same: keep every "
+    "name that it defines, every value and everything that it prints."
+)
+FINISH = (
+    "The code of this step is not finished. Write all of it again with every function completed: no TODO, no "
+    "pass and no ... in the place of code. Keep the names that it defines."
+)
+TODO = re.compile(r"#.*\b(?:TODO|FIXME|XXX)\b|#\s*(?:your code|add code|implement)\b", re.IGNORECASE)
+ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+")
+LONGEST = 60  # characters of an output or a value that is told
+
+
+@dataclass(frozen=True)
+class Reworked:
+    """What came of reworking turn `number`: the session, the new code, and why it was not taken.
+
+    `reasons` are empty where it was; `compared` says what was found to be the same.
+    """
+
+    session: Session
+    number: int
+    old: str
+    new: str = ""
+    reasons: tuple[str, ...] = ()
+    compared: str = ""
+
+    @property
+    def taken(self) -> bool:
+        return not self.reasons
+
+
+def placeholders(chunk: str) -> tuple[str, ...]:
+    """What stands in a chunk where code is still to come: bodies of functions, and notes that say so."""
+    module = tree(chunk)
+    found = [line.strip() for line in chunk.split("\n") if TODO.search(line)]
+    for node in ast.walk(module) if module else ():
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and all(map(is_empty, node.body)):
+            found.append(f"{node.name}()")
+    if module and any(is_dots(node) for node in module.body):
+        found.append("...")
+    return tuple(found)
+
+
+def is_empty(node: ast.stmt) -> bool:
+    """Whether a statement of a function's body does nothing: pass, dots, a docstring, NotImplementedError."""
+    match node:
+        case ast.Pass() | ast.Expr(ast.Constant(str())):
+            return True
+        case ast.Raise(ast.Name("NotImplementedError") | ast.Call(ast.Name("NotImplementedError"))):
+            return True
+    return is_dots(node)
+
+
+def is_dots(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and node.value.value is ...
+
+
+def cut_short(turn: Turn) -> bool:
+    """Whether the writing of a turn ended before its code did."""
+    return turn.status == INTERRUPTED or turn.usage.finish == "length" or not parses(turn.chunk)
+
+
+def finish(maker: Synthesizer, session: Session, number: int, sampling: Sampling) -> Reworked:
+    """Turn `number` with its code finished: gone on with where it was cut short, else written again whole."""
+    turn = session.numbered(number)
+    short, open_places = cut_short(turn), placeholders(turn.chunk)
+    if not short and not open_places:
+        raise MtchatError(
+            f"turn {number} is finished, nothing in it is left open; /edit {number} changes what it is to do"
+        )
+    made = ask(maker, session, number, "" if short else FINISH, sampling)
+    if made is None:
+        return Reworked(session, number, turn.chunk, "", ("nothing was written",))
+    new = made.numbered(number)
+    reasons = list(unfinished(turn, new))
+    if reasons:
+        return beside(session, made, number, reasons)
+    tried = maker.tried(made)
+    was, now = session.outcome, tried.outcome
+    if was is not None and was.ok and now is not None and not now.ok:
+        return beside(session, tried, number, [f"the program ran before, and would fail: {now.error}"])
+    return Reworked(tried, number, turn.chunk, new.chunk)
+
+
+def unfinished(old: Turn, new: Turn) -> Iterator[str]:
+    """Why a turn that was to be finished is not, or has lost something."""
+    if cut_short(new):
+        yield "it came to no end" if new.status != INTERRUPTED else "it was interrupted"
+    left = placeholders(new.chunk)
+    if left and len(left) >= len(placeholders(old.chunk)):
+        yield f"it is still open: {', '.join(left)}"
+    lost = bound(old.chunk) - bound(new.chunk)
+    if lost:
+        yield f"it would lose {', '.join(sorted(lost))}"
+
+
+def refactor(maker: Synthesizer, session: Session, number: int, wish: str, sampling: Sampling) -> Reworked:
+    """Turn `number` written again as the wish says, where the program is seen to do the same with it."""
+    if maker.look is None:
+        raise MtchatError(
+            "new code is taken only where a run shows that it does the same; nothing is run here"
+        )
+    turn, look = session.numbered(number), uninterrupted(maker.look)
+    before = look(session.program)
+    if not before.ok:
+        raise MtchatError(f"the program does not run as it is, so nothing can be compared: {before.error}")
+    asked = f"{CLEANER} Also: {wish}" if wish else CLEANER
+    made = ask(maker, session, number, asked, sampling)
+    if made is None or made.numbered(number).status == INTERRUPTED:
+        kept = session if made is None else session.beside(made)
+        return Reworked(kept, number, turn.chunk, "", ("it was interrupted",))
+    new = made.numbered(number).chunk
+    if new.strip() == turn.chunk.strip():
+        return beside(session, made, number, ["the model would write it just as it is"])
+    after = look(made.program)
+    examples = calls(told(turn.instruction), functions(turn.chunk))
+    probes = (*examples, *probing(turn.chunk, session.program.source, before.variables))
+    reasons = [
+        *differences(session, made, number, before, after),
+        *(answers(look, session.program, made.program, probes) if after.ok else ()),
+    ]
+    if reasons:
+        return beside(session, made, number, reasons)
+    return Reworked(maker.tried(made), number, turn.chunk, new, compared=summed(before, probes))
+
+
+def ask(maker: Synthesizer, session: Session, number: int, asked: str, sampling: Sampling) -> Session | None:
+    """The session with turn `number` asked for again, without it having run; None where nothing was written.
+
+    The same question asked again is asked warmer.
+    """
+    turn, rest = session.numbered(number), session.path[number:]
+    base = session.undo(len(session.path) - number + 1)
+    times = sum(
+        (each.making.mends, each.making.asked) == (turn.id, asked) for each in session.children(turn.parent)
+    )
+    chosen = hotter(sampling, times) if times else sampling
+    error = "" if asked else complaint(base.outcome)
+    making = Making(error=error, guidance=maker.policy.guidance, asked=asked, goes_on=not asked)
+    context = maker.again_about(
+        session,
+        number,
+        earlier(base, turn, making),
+        lambda path: reshaped(maker.family, path, base.preamble, turn, making).prompt,
+        chosen,
+    )
+    made = maker.make(
+        base,
+        context,
+        turn.instruction,
+        chosen,
+        error=error,
+        mends=turn.id,
+        rest=rest,
+        asked=asked,
+        start=None if asked else begun(turn.chunk),
+    )
+    return None if made is base else made
+
+
+def beside(session: Session, made: Session, number: int, reasons: Sequence[str]) -> Reworked:
+    """The session as it was, with what was written kept beside it."""
+    kept = session.beside(made)
+    old, new = session.numbered(number).chunk, made.numbered(number).chunk
+    return Reworked(kept, number, old, new, tuple(reasons))
+
+
+def differences(
+    session: Session, made: Session, number: int, before: Outcome, after: Outcome
+) -> Iterator[str]:
+    """What the program does otherwise with a turn written again, in sentences."""
+    if not after.ok:
+        yield f"the program would fail: {after.error}"
+        return
+    for chunk, old, new in zip(session.program.chunks, before.outputs, after.outputs, strict=False):
+        if old != new:
+            yield f"turn {chunk.turn} would print {short(new)} and not {short(old)}"
+    old_values, new_values = values(before.variables), values(after.variables)
+    for name in sorted(old_values.keys() - new_values.keys() - leftovers(session, number)):
+        yield f"`{name}` would be gone"
+    for name, value in old_values.items():
+        if new_values.get(name, value) != value:
+            yield f"`{name}` would be {short(new_values[name][-1])} and not {short(value[-1])}"
+
+
+def values(variables: Sequence[Variable]) -> dict[str, tuple[str, ...]]:
+    """What each variable is; where in memory it lies is different in each run."""
+    return {each.name: (each.kind, each.shape, ADDRESS.sub("0x", each.value)) for each in variables}
+
+
+def leftovers(session: Session, number: int) -> frozenset[str]:
+    """Names that a turn only counts its loops with, and that no other turn uses."""
+    module = tree(session.numbered(number).chunk)
+    nodes = list(ast.walk(module)) if module else []
+    stored = [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    loops = [
+        each.id
+        for node in nodes
+        if isinstance(node, ast.For)
+        for each in ast.walk(node.target)
+        if isinstance(each, ast.Name)
+    ]
+    others = [turn.chunk for place, turn in enumerate(session.path, start=1) if place != number]
+    used = {
+        node.id
+        for chunk in others
+        for node in ast.walk(tree(chunk) or ast.Module([], []))
+        if isinstance(node, ast.Name)
+    }
+    return frozenset(name for name in loops if stored.count(name) == loops.count(name) and name not in used)
+
+
+def answers(look: Run, old: Program, new: Program, probes: Sequence[Check]) -> Iterator[str]:
+    """The calls that gave a value before, and would give another one."""
+    if not probes:
+        return
+    was, now = given(look, old, probes), given(look, new, probes)
+    for probe, one, other in zip(probes, was, now, strict=True):
+        failed = one == "" or one.endswith(("Error", "Exception", "Iteration", "Exit"))
+        if not failed and ADDRESS.sub("0x", one) != ADDRESS.sub("0x", other):
+            yield f"{probe.call} would give {short(other)} and not {short(one)}"
+
+
+def given(look: Run, program: Program, probes: Sequence[Check]) -> tuple[str, ...]:
+    """What each call gives in a run of its own after the program; "" where the run did not come to it."""
+    last = program.chunks[-1].turn
+    outcome = look(Program((*program.chunks, Chunk(last + 1, code(probes)))))
+    said = outcome.outputs[-1] if len(outcome.outputs) > len(program.chunks) else ""
+    return read(said, len(probes)).given
+
+
+def summed(before: Outcome, probes: Sequence[Check]) -> str:
+    """What was compared, in words."""
+    parts = [f"the output of {many(len(before.outputs), 'turn')}", many(len(before.variables), "variable")]
+    if probes:
+        parts.append(f"{many(len(probes), 'call')} of its functions")
+    return listed(parts)
+
+
+def short(text: str) -> str:
+    told = " ".join(text.split())
+    return repr(told if len(told) <= LONGEST else told[: LONGEST - 1] + "…")

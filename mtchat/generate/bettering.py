@@ -1,0 +1,399 @@
+"""Makes a turn better than its first completion: other candidates, the whole program afresh, mending."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import TYPE_CHECKING
+
+from mtchat.errors import MtchatError
+from mtchat.generate.checks import Check, Checked, asserted, calls, functions, read, told
+from mtchat.generate.checks import code as code_of
+from mtchat.generate.choice import Candidate, Choice, choose, doubtful
+from mtchat.generate.events import Chose, Event, Made, Ran, Settled, Watch, Weighed, Weighing
+from mtchat.generate.less import does_less
+from mtchat.generate.readings import CALLS, open_question, readings
+from mtchat.generate.running import Run, emptied, excused, failed, unended
+from mtchat.generate.writing import Written, chunk_of, hotter, longer, one, several, whole
+from mtchat.session.memory import recorded
+from mtchat.session.names import tree
+from mtchat.session.outcome import Outcome
+from mtchat.session.program import PREAMBLE, Chunk, Program
+from mtchat.session.prompt import Prompt
+from mtchat.session.session import ROOT, Session
+from mtchat.session.settings import Sampling
+from mtchat.session.turn import INTERRUPTED, Turn
+
+if TYPE_CHECKING:
+    from mtchat.generate.synthesizer import Synthesizer
+
+SLOW_SECONDS = 3.0  # of a turn that runs: trying out several more like it would keep the user waiting
+
+
+def bettered(
+    maker: "Synthesizer", base: Session, made: Session, prompt: Prompt, sampling: Sampling
+) -> Session:
+    """A session whose last turn was just made and run, with that turn as good as the policy makes it.
+
+    An interrupt, or what cannot be asked or run, leaves the best one found so far.
+    """
+    look = maker.look or maker.run
+    if look is None or made.path[-1].status == INTERRUPTED or unended(made.outcome):
+        return made
+    failing = {made.path[-1].chunk} if failed(made.outcome) else set[str]()
+    bettering = Bettering(maker, base, prompt, sampling, uninterrupted(look), made, failing)
+    if excused(made.outcome):
+        return made
+    with suppress(KeyboardInterrupt, MtchatError):
+        if blameless(made):
+            bettering.start_over()
+        else:
+            bettering.select()
+            bettering.start_over()
+            bettering.look_back()
+            bettering.mend()
+    bettering.settle()
+    return bettering.made
+
+
+def blameless(session: Session) -> bool:
+    """Whether an earlier turn than the last one fails: nothing that is tried for the last one can help."""
+    outcome = session.outcome
+    return failed(outcome) and outcome is not None and 0 < (outcome.turn or 0) < len(session.path)
+
+
+def uninterrupted(look: Run) -> Run:
+    """A way to run programs whose interrupt ends all that is tried, and not only one program."""
+
+    def run(program: Program) -> Outcome:
+        outcome = look(program)
+        if outcome.stopped:
+            raise KeyboardInterrupt
+        return outcome
+
+    return run
+
+
+@dataclass
+class Bettering:
+    """One turn that is made better. `made` is the best session so far; its last turn has run.
+
+    `failing` are the chunks that were tried and fail, `running` those that were to mend it and run.
+    """
+
+    maker: "Synthesizer"
+    base: Session
+    prompt: Prompt
+    sampling: Sampling
+    look: Run
+    made: Session
+    failing: set[str] = field(default_factory=set)
+    running: set[str] = field(default_factory=set)
+
+    def select(self) -> None:
+        """Weigh several candidates where the turn is in doubt."""
+        maker, count = self.maker, self.maker.policy.samples
+        if not count or maker.candidates is None:
+            return
+        draft, outcome = self.made.path[-1], self.made.outcome
+        if outcome is None or (outcome.ok and outcome.seconds > SLOW_SECONDS):
+            return
+        examples = told(draft.instruction)
+        always = maker.asking is not None and maker.asking.always
+        if not always and not doubtful(self.weighed(self.made, 1, examples), maker.policy):
+            return
+        turns = self.drawn(count)
+        candidates = self.candidates(turns, self.before(), examples, self.made_up())
+        candidates = [each for each in candidates if each.turn.chunk == draft.chunk or not self.less(each)]
+        if not self.answered(candidates, len(turns)):
+            self.take(choose(candidates, maker.policy), len(turns))
+
+    def less(self, candidate: Candidate) -> bool:
+        """Whether a candidate leaves out what the first try does: that it runs makes it no better."""
+        first, turn = self.made.path[-1], candidate.turn
+        before = self.base.program.source
+        return bool(does_less(turn.chunk, first.chunk, first.instruction, before))
+
+    def drawn(self, count: int, draft: Turn | None = None) -> list[Turn]:
+        """The turn and others for the same instruction, so many of them drawn together, like a draft."""
+        maker, last = self.maker, self.made.path[-1]
+        draft = draft or last
+        assert maker.candidates is not None
+        maker.watch(Weighing(count + 1, len(self.made.path)))
+        warm = hotter(self.sampling, 1, maker.policy.temperature)
+
+        def tell(written: int, pieces: int) -> None:
+            maker.watch(Weighed(written, 0, count, pieces))
+
+        drawn = several(maker.candidates, maker.family, self.prompt, warm, count, tell)
+        return [last, *self.turns(draft, drawn, warm, self.base)]
+
+    def answered(self, candidates: Sequence[Candidate], count: int) -> bool:
+        """Whether the user was asked which reading of the instruction is meant, and said it."""
+        asking = self.maker.asking
+        found = open_question(readings(candidates), asking) if asking else ()
+        if asking is None or not found:
+            return False
+        instruction = self.made.path[-1].instruction
+        answer = asking.ask(instruction, found)
+        if isinstance(answer, str):
+            self.say_again(answer)
+        elif answer is not None:
+            chosen = found[answer]
+            self.take(Choice(chosen.candidate, 1.0), count, chosen.told)
+        return answer is not None
+
+    def say_again(self, words: str) -> None:
+        """Make the turn from what the user says beside the instruction; what was tried stays in the tree."""
+        last, live = self.made.path[-1], self.made
+        typed = f"{last.typed}\n{words}" if last.typed else ""
+        with self.telling() as watch:
+            maker = replace(self.maker, asking=None, watch=watch)
+            made = maker.take(
+                self.before(),
+                f"{last.instruction}\n{words}",
+                self.sampling,
+                typed=typed,
+                replaces=last.id,
+            )
+            if made.head == self.base.head or made.path[-1].status == INTERRUPTED:
+                raise KeyboardInterrupt
+        if live.branch:
+            made = replace(made, branches={**live.branches, live.branch: made.head}, branch=live.branch)
+        self.made = made
+        if made.outcome is not None and made.outcome.stopped:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def telling(self) -> Iterator[Watch]:
+        """A watcher whose turns stay in the tree, whatever ends it: they may have been saved.
+
+        How their runs end is known when all is settled, which is told once.
+        """
+        told, turn = [self.made], self.made.path[-1]
+
+        def watch(event: Event) -> None:
+            nonlocal turn
+            match event:
+                case Made(session, turn) | Chose(session, turn, _, _):
+                    told.append(session)
+                case Ran(outcome, _) if failed(outcome):
+                    self.failing.add(turn.chunk)
+                case Ran(outcome, _) if outcome.ok and turn.making.mends:
+                    self.running.add(turn.chunk)
+                case Settled(_, failing, unkept):
+                    self.failing |= failing
+                    self.running |= unkept
+                    return
+            self.maker.watch(event)
+
+        try:
+            yield watch
+        except BaseException:
+            self.made = self.made.beside(max(told, key=lambda each: len(each.turns)))
+            raise
+
+    def before(self) -> Session:
+        """The session without its last turn, which all that was tried for it stays beside."""
+        return replace(self.made, head=self.base.head)
+
+    def sound(self) -> Session:
+        """The session without its last turn, and without the code of the turns from which on it fails."""
+        base, outcome = self.before(), self.base.outcome
+        if not failed(outcome) or outcome is None or not outcome.turn:
+            return base
+        path = base.path
+        return emptied(base.undo(len(path) - outcome.turn + 1), path[outcome.turn - 1 :])
+
+    def start_over(self) -> None:
+        """Write the whole program afresh where it still fails, or is seen not to do what was asked for.
+
+        One that leaves out what a turn does is not taken.
+        """
+        now = Candidate(self.made)
+        if not self.maker.policy.afresh or len(self.made.path) < 2 or not (now.faults == 2 or now.unmet):
+            return
+        choice = self.choice(self.afresh(1), self.sound())
+        winner = choice.winner
+        if (winner.faults, winner.unmet) < (now.faults, now.unmet) and self.whole(winner.turn.chunk):
+            self.take(choice, 1)
+
+    def whole(self, code: str) -> bool:
+        """Whether a program that was written at once does what each of the turns does."""
+        return not any(does_less(code, turn.chunk, turn.instruction, "") for turn in self.made.path)
+
+    def look_back(self) -> None:
+        """Compare what the turn shows with what programs show that are written from all steps at once.
+
+        Turns chosen one by one are right together only as far as each was agreed on, so the product of
+        their shares is set against the share of the whole programs that agree.
+        """
+        count, outcome = self.maker.policy.afresh - 1, self.made.outcome
+        if count < 1 or len(self.made.path) < 2 or outcome is None or not outcome.ok:
+            return
+        last = self.made.path[-1]
+        if last.making.afresh or last.meant or not Candidate(self.made).shows:
+            return
+        self.maker.watch(Weighing(count + 1, len(self.made.path)))
+        choice = self.choice(self.afresh(count + 1), self.sound())
+        other = choice.winner
+        if other.faults or other.unmet or other.ends_like(Candidate(self.made)):
+            return
+        if not self.whole(other.turn.chunk):
+            return
+        if choice.share > confidence(self.made):
+            self.take(choice, count + 1)
+
+    def mend(self) -> None:
+        """Show the model how the turn fails, if it still does."""
+        maker, outcome = self.maker, self.made.outcome
+        if not maker.policy.rounds or maker.run is None or outcome is None:
+            return
+        if not failed(outcome) and not Candidate(self.made).broken:
+            return
+        if excused(outcome):
+            return
+        if outcome.turn == PREAMBLE:
+            return
+        with self.telling() as watch:
+            mender, rounds = replace(maker, watch=watch), maker.policy.rounds
+            self.made = mender.fix(self.made, self.sampling, rounds, last=True).session
+
+    def settle(self) -> None:
+        """Tell that nothing is right, where more was tried than the first completion."""
+        live, fails = {turn.chunk for turn in self.made.path}, failed(self.made.outcome)
+        if not fails and not Candidate(self.made).broken:
+            return
+        others = frozenset(self.failing - live if fails else ())
+        unkept = frozenset(self.running - live)
+        if others or unkept:
+            self.maker.watch(Settled(self.made, others, unkept))
+
+    def afresh(self, count: int) -> list[Turn]:
+        """Turns that hold the whole program, the first of them the likeliest."""
+        maker, last = self.maker, self.made.path[-1]
+        root = replace(self.base, head=ROOT)
+        prompt = whole(maker.family, self.base.path, last.instruction, self.base.preamble)
+        sampling = longer(self.sampling, len(self.made.path))
+        making = replace(
+            last.making, afresh=True, guidance=(), error="", sampling=sampling, folded=(), forgotten=()
+        )
+        draft = replace(last, making=making)
+        first = one(maker.complete, maker.family, prompt, sampling)
+        turns = list(self.turns(draft, [first], sampling, root))
+        if count > 1 and maker.candidates is not None:
+            warm = hotter(sampling, 1, maker.policy.temperature)
+            drawn = several(maker.candidates, maker.family, prompt, warm, count - 1)
+            turns += self.turns(draft, drawn, warm, root)
+        return turns
+
+    def turns(
+        self, draft: Turn, drawn: Sequence[Written], sampling: Sampling, base: Session
+    ) -> Iterator[Turn]:
+        """Turns like a draft, of completions from one seed after the other; those with more than comments."""
+        maker, memory = self.maker, recorded(draft.making)
+        for number, written in enumerate(drawn):
+            chunk = chunk_of(maker.family, written.text, base, maker.policy.rules, memory)
+            making = replace(draft.making, sampling=replace(sampling, seed=sampling.seed + number))
+            module = tree(chunk)
+            if module is None or module.body:
+                yield replace(draft, chunk=chunk, making=making, usage=written.usage)
+
+    def choice(
+        self,
+        turns: Sequence[Turn],
+        base: Session,
+        examples: Sequence[Check] = (),
+        checks: Sequence[Check] = (),
+    ) -> Choice:
+        """The best of several turns, each run after those of a session; the draft where there are none."""
+        turns = turns or [self.made.path[-1]]
+        return choose(self.candidates(turns, base, examples, checks), self.maker.policy)
+
+    def candidates(
+        self, turns: Sequence[Turn], base: Session, examples: Sequence[Check], checks: Sequence[Check]
+    ) -> list[Candidate]:
+        """Turns, each code once, run after those of a session."""
+        copies = Counter(turn.chunk for turn in turns)
+        trials: dict[str, Session] = {}  # the first of those that are the same, in their order
+        for turn in turns:
+            trial = base.add(replace(turn, parent=base.head)).inherit(self.made.head)
+            trials.setdefault(turn.chunk, trial)
+        found = []
+        for ran, (chunk, trial) in enumerate(trials.items()):
+            self.maker.watch(Weighed(len(trials), ran, len(trials)))
+            ended = trial.with_outcome(self.look(trial.program))
+            found.append(self.weighed(ended, copies[chunk], examples, checks))
+        self.failing |= {each.turn.chunk for each in found if failed(each.session.outcome)}
+        return found
+
+    def take(self, choice: Choice, count: int, meant: str = "") -> None:
+        """Make the chosen turn the live one, with the share that agreed on it, or what the user meant."""
+        winner = choice.winner.session
+        turn, outcome = winner.path[-1], winner.outcome
+        assert outcome is not None
+        share = round(choice.share, 4)
+        if turn.chunk == self.made.path[-1].chunk:
+            assert self.made.outcome is not None
+            known = replace(self.made.outcome, agreed=share)
+            if meant:
+                last = self.made.path[-1]
+                self.made = self.before().add(replace(last, meant=meant)).inherit(last.id)
+            self.made = self.made.with_outcome(known)
+            return
+        if meant:
+            unsaid, turn = turn.id, replace(turn, meant=meant)
+            winner = winner.undo().add(turn).inherit(unsaid)
+        if self.maker.run is not None:  # for the files that it leaves: trials leave none
+            outcome = self.maker.run(winner.program)
+        outcome = replace(outcome, agreed=share)
+        self.made = winner.with_outcome(outcome)
+        self.maker.watch(Chose(self.made, turn, outcome, count))
+        if outcome.stopped:
+            raise KeyboardInterrupt
+
+    def weighed(
+        self, trial: Session, copies: int, examples: Sequence[Check], checks: Sequence[Check] = ()
+    ) -> Candidate:
+        """A candidate with what comes of the checks that can be made of its functions."""
+        names = functions(trial.path[-1].chunk)
+        mine = calls([*examples, *checks], names)
+        if not mine or trial.outcome is None or not trial.outcome.ok:
+            return Candidate(trial, copies)
+        program = trial.program
+        number = len(trial.path) + 1
+        outcome = self.look(Program((*program.chunks, Chunk(number, code_of(mine)))))
+        said = outcome.outputs[-1] if len(outcome.outputs) > len(program.chunks) else ""
+        checked = read(said, len(mine))
+        cut = len(calls(examples, names))
+        asked = tuple(check.call for check in mine)
+        return Candidate(
+            trial,
+            copies,
+            Checked(checked.given[:cut], checked.passed[:cut], asked[:cut]),
+            Checked(checked.given[cut:], checked.passed[cut:], asked[cut:]),
+        )
+
+    def made_up(self) -> tuple[Check, ...]:
+        """Checks that the model makes up for the functions of the last turn."""
+        maker, made = self.maker, self.made
+        names = functions(made.path[-1].chunk)
+        count = max(maker.policy.checks, CALLS if maker.asking else 0)
+        if not names or not count or failed(made.outcome):
+            return ()
+        wish = (
+            f"Write {count} different one-line assert statements that test "
+            f"{' and '.join(names)} with simple arguments, and nothing else."
+        )
+        prompt = maker.context(made, wish, self.sampling).prompt
+        text = one(maker.complete, maker.family, prompt, self.sampling).text
+        return calls(tuple(asserted(maker.family.chunk(text, ""))), names)
+
+
+def confidence(session: Session) -> float:
+    """How far its turns were agreed on: the product of their shares since it was last written as a whole."""
+    path = session.path
+    starts = [place for place, turn in enumerate(path) if turn.making.afresh]
+    outcomes = (session.outcomes.get(turn.id) for turn in path[starts[-1] if starts else 0 :])
+    return prod(outcome.agreed for outcome in outcomes if outcome)

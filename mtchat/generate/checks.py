@@ -1,0 +1,183 @@
+"""Checks of a function: assertions that an instruction gives or that the model makes up, as code to run.
+
+Those that the model makes up may be wrong; they only say which candidates agree with each other and with
+them: CodeT (Chen et al. 2022, arXiv:2207.10397).
+"""
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from mtchat.session.names import tree
+
+TYPED = re.compile(r"^[ \t]*>>> (?P<call>.+)\n[ \t]*(?P<value>(?!>>>).+)$", re.MULTILINE)
+CALL = re.compile(r"\b[A-Za-z_]\w*\(")
+EQUALS = re.compile(r"\s*(?:==|=>|->|=|➞|returns|gives|should\s+(?:return|be|give))\s*")
+MOST = 12  # checks of one turn
+LONGEST, LONGEST_VALUE = 400, 160  # characters of a call with its value, and of a value
+END = re.compile(r"\s*(?:$|[.,;)\]](?:\s|$)|(?:and|or|while|but|since|because)\b)")
+PASSES, FAILS = "True", "False"
+
+
+@dataclass(frozen=True)
+class Check:
+    """A call of a function, and the value it should give; both are expressions."""
+
+    call: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What came of some checks: for each what the call gave, whether that is the value, and the call."""
+
+    given: tuple[str, ...] = ()
+    passed: tuple[bool, ...] = ()
+    asked: tuple[str, ...] = ()
+
+
+def told(instruction: str) -> tuple[Check, ...]:
+    """The checks that an instruction gives: assertions, interpreter sessions, f(1) = 2 in a sentence."""
+    try:
+        found = dict.fromkeys([*asserted(instruction), *sessions(instruction), *inline(instruction)])
+    except RecursionError:  # of an expression that is nested too deeply to be written down
+        return ()
+    return tuple(each for each in found if compiles(each))[:MOST]
+
+
+def compiles(check: Check) -> bool:
+    """Whether a check can stand in a program beside others."""
+    return tree(f"lambda: ({check.call}, {check.value})") is not None and "await" not in check.call
+
+
+def asserted(text: str) -> Iterator[Check]:
+    """The assertions among the lines of a text that compare a call with a value."""
+    for line in text.splitlines():
+        module = tree(line.strip())
+        for statement in module.body if module else ():
+            match statement:
+                case ast.Assert(ast.Compare(ast.Call() as call, [ast.Eq()], [value])):
+                    yield Check(ast.unparse(call), ast.unparse(value))
+                case ast.Assert(ast.Compare(value, [ast.Eq()], [ast.Call() as call])) if literal(value):
+                    yield Check(ast.unparse(call), ast.unparse(value))
+                case ast.Assert(ast.Call() as call):
+                    yield Check(f"bool({ast.unparse(call)})", "True")
+                case ast.Assert(ast.UnaryOp(ast.Not(), ast.Call() as call)):
+                    yield Check(f"bool({ast.unparse(call)})", "False")
+
+
+def sessions(text: str) -> Iterator[Check]:
+    """What was typed at an interpreter's prompt, and what it answered in the next line."""
+    for match in TYPED.finditer(text):
+        call, value = parsed_expression(match["call"]), parsed_expression(match["value"])
+        if isinstance(call, ast.Call) and value is not None and literal(value):
+            yield Check(ast.unparse(call), ast.unparse(value))
+
+
+def inline(text: str) -> Iterator[Check]:
+    """Calls in a sentence that are said to equal a value."""
+    for match in islice(CALL.finditer(text), 4 * MOST):
+        rest = text[match.start() : match.start() + LONGEST]
+        for end in (place + 1 for place, letter in enumerate(rest) if letter == ")"):
+            call = parsed_expression(rest[:end])
+            if not isinstance(call, ast.Call):
+                continue
+            equals = EQUALS.match(rest, end)
+            value = leading_value(rest[equals.end() :]) if equals and simple(call) else None
+            if value is not None:
+                yield Check(ast.unparse(call), value)
+            break
+
+
+def leading_value(text: str) -> str | None:
+    """The longest beginning of a text's first line that is a literal, and not a part of more than that."""
+    line = text.split("\n")[0][:LONGEST_VALUE]
+    for end in range(len(line), 0, -1):
+        if not END.match(line, end):
+            continue
+        value = parsed_expression(line[:end].strip().rstrip(".,;"))
+        if value is not None and literal(value):
+            return ast.unparse(value)
+    return None
+
+
+def simple(call: ast.Call) -> bool:
+    """Whether all arguments of a call are literals: in f(x) = 3 nothing is called yet."""
+    return all(map(literal, [*call.args, *(each.value for each in call.keywords)]))
+
+
+def literal(value: ast.expr) -> bool:
+    try:
+        ast.literal_eval(value)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return False
+    return True
+
+
+def parsed_expression(code: str) -> ast.expr | None:
+    module = tree(code.strip())
+    match module.body if module else []:
+        case [ast.Expr(value)]:
+            return value
+    return None
+
+
+def functions(code: str) -> tuple[str, ...]:
+    """The names of the functions that a chunk defines at its top level."""
+    module = tree(code)
+    body = module.body if module else []
+    return tuple(each.name for each in body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def calls(checks: Sequence[Check], names: Sequence[str]) -> tuple[Check, ...]:
+    """The checks that call one of some functions."""
+    return tuple(
+        check
+        for check in checks
+        if any(
+            isinstance(node, ast.Name) and node.id in names
+            for node in ast.walk(ast.parse(check.call, mode="eval"))
+        )
+    )
+
+
+def code(checks: Sequence[Check]) -> str:
+    """A program that tells of each check what the call gives and whether that is the value, in two lines."""
+    pairs = [(f"lambda: {check.call}", f"lambda: {check.value}") for check in checks]
+    listed = ", ".join(f"({call}, {value})" for call, value in pairs)
+    return PROGRAM.format(checks=listed)
+
+
+PROGRAM = """\
+def __check__(call, value):
+    import contextlib, io, math
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            given = call()
+            told = repr(given)[:300].replace("\\n", " ")
+    except BaseException as error:
+        return type(error).__name__, False
+    try:  # the value may use what this program does not have
+        with contextlib.redirect_stdout(io.StringIO()):
+            wanted = value()
+            same = given == wanted
+            if isinstance(given, float) and isinstance(wanted, (int, float)):
+                same = math.isclose(given, wanted, abs_tol=1e-9)
+            return told, bool(same if isinstance(same, bool) else getattr(same, "all", lambda: same)())
+    except BaseException:
+        return told, False
+
+for __pair__ in [{checks}]:
+    print(*__check__(*__pair__), sep="\\n")
+"""
+
+
+def read(output: str, count: int) -> Checked:
+    """What the program of `code` told of so many checks; those that it did not come to have failed."""
+    lines = output.split("\n")[: 2 * count]
+    given = tuple(lines[at] for at in range(0, len(lines) - 1, 2))
+    passed = tuple(lines[at + 1] == PASSES for at in range(0, len(lines) - 1, 2))
+    missing = count - len(given)
+    return Checked((*given, *[""] * missing), (*passed, *[False] * missing))

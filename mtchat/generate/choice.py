@@ -1,0 +1,143 @@
+"""Chooses among candidates for a turn: by whether they run, what they do, and how likely they are."""
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from mtchat.generate.checks import Checked
+from mtchat.generate.madeup import faceless, nowhere
+from mtchat.generate.names import undefined
+from mtchat.generate.policy import Policy
+from mtchat.generate.wishes import unmet
+from mtchat.session.names import bound
+from mtchat.session.outcome import Variable
+from mtchat.session.session import Session
+from mtchat.session.turn import Turn
+
+Behaviour = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A session whose last turn is one of several for the same instruction, run; `copies` wrote the same.
+
+    `told` came of the checks that the instruction gives, `made` of those that the model made up.
+    """
+
+    session: Session
+    copies: int = 1
+    told: Checked = Checked()
+    made: Checked = Checked()
+
+    @property
+    def turn(self) -> Turn:
+        return self.session.path[-1]
+
+    @cached_property
+    def faults(self) -> int:
+        """How far from a working program: 2 where it fails, 1 where a name that nothing binds waits in it."""
+        outcome = self.session.outcome
+        if outcome is None or not outcome.ok:
+            return 2
+        return 1 if undefined(self.session.program.source) else 0
+
+    @cached_property
+    def unmet(self) -> int:
+        """How much of what was asked for it is seen not to do."""
+        turn, source = self.turn, self.session.program.source
+        wishes = unmet(turn.instruction, turn.chunk, source, self.session.outcome)
+        return len(wishes) + self.told.passed.count(False) + self.broken
+
+    @property
+    def broken(self) -> int:
+        """How many claims about the turn do not hold."""
+        outcome, number = self.session.outcome, len(self.session.path)
+        return sum(each.turn == number for each in outcome.broken) if outcome else 0
+
+    @cached_property
+    def behaviour(self) -> Behaviour:
+        """What the turn does: what it prints, and the variables that others can see, as they are after it.
+
+        Names of its own, which neither the instruction nor an earlier turn has, do not count.
+        """
+        outcome = self.session.outcome
+        if outcome is None or not outcome.ok:
+            return ("fails",)
+        seen = sorted((each.name, each.kind, each.shape, faceless(each.value)) for each in self.seen)
+        said = nowhere(outcome.outputs[-1].strip()) if outcome.outputs else ""
+        return (said, *seen, *self.told.given, *self.made.given)
+
+    @cached_property
+    def seen(self) -> tuple[Variable, ...]:
+        """The variables after it that others can see."""
+        outcome = self.session.outcome
+        known = bound(self.session.undo().program.source) | set(re.findall(r"\w+", self.turn.instruction))
+        return tuple(each for each in (outcome.variables if outcome else ()) if each.name in known)
+
+    @cached_property
+    def shows(self) -> str:
+        """What the turn prints, however numbers and lists are written."""
+        outcome = self.session.outcome
+        text = outcome.outputs[-1] if outcome and outcome.ok and outcome.outputs else ""
+        return plain_text(text)
+
+    def ends_like(self, other: "Candidate") -> bool:
+        """Whether what it prints ends with what another prints."""
+        return f" {self.shows}".endswith(f" {other.shows}")
+
+    @property
+    def likelihood(self) -> float:
+        """The geometric mean of the probabilities of its tokens."""
+        return math.exp(self.turn.usage.certainty)
+
+
+def plain_text(text: str) -> str:
+    """A text with numbers to six places, and without the signs that lists are written with."""
+    return " ".join(plainly(word) for word in re.sub(r"[\[\](),]", " ", text).split())
+
+
+def plainly(word: str) -> str:
+    """A word; a number to six places."""
+    try:
+        return f"{round(float(word), 6) + 0.0:g}"
+    except (ValueError, OverflowError):
+        return word
+
+
+def doubtful(candidate: Candidate, policy: Policy) -> bool:
+    """Whether the turn that was just made should not be taken as it is."""
+    unsure = policy.doubt is None or candidate.turn.usage.certainty < policy.doubt
+    return unsure or bool(candidate.faults or candidate.unmet)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The best of several candidates, and the share of all of them, by weight, that do what it does."""
+
+    winner: Candidate
+    share: float
+
+
+def choose(candidates: Sequence[Candidate], policy: Policy) -> Choice:
+    """The likeliest of the weightiest group that does the same, among those with the fewest faults.
+
+    Agreement by behaviour: Shi et al. 2022, arXiv:2204.11454; Li et al. 2022, arXiv:2203.07814.
+    """
+    least = min((each.faults, each.unmet) for each in candidates)
+    fit = [each for each in candidates if (each.faults, each.unmet) == least]
+    weights: dict[Behaviour, float] = defaultdict(float)
+    total = 0.0
+    for each in candidates:
+        weight = each.copies * (each.likelihood if policy.likelihood else 1)
+        total += weight
+        if each in fit:
+            weights[each.behaviour] += weight
+    shares = {behaviour: weight / total for behaviour, weight in weights.items()}
+    if policy.checks:
+        for each in {each.behaviour: each for each in fit}.values():
+            weights[each.behaviour] *= 1 + each.made.passed.count(True)
+    winner = max(fit, key=lambda each: (weights[each.behaviour], each.likelihood))
+    return Choice(winner, shares[winner.behaviour])

@@ -1,0 +1,94 @@
+"""Makes a context that fits the model: where it would not, the oldest turns are told folded."""
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from mtchat.session.memory import Memory, foldable, told
+from mtchat.session.prompt import ModelCard, Prompt
+from mtchat.session.turn import Turn
+
+EASE = 0.75  # of what fits is filled after folding: each time it folds, all of the context is read anew
+
+Count = Callable[[Prompt], int]
+Render = Callable[[tuple[Turn, ...]], Prompt]
+
+
+@dataclass(frozen=True)
+class Context:
+    """A prompt, and what it tells of the turns before; those in `fitted` are folded so that it fits.
+
+    `problem` says why it does not fit all the same, and what the user can do.
+    """
+
+    prompt: Prompt
+    memory: Memory = Memory()
+    fitted: tuple[int, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a model can read and write: `count` tells the tokens of a prompt, `reply` is max_tokens."""
+
+    count: Count
+    card: ModelCard
+    reply: int
+
+    @property
+    def most(self) -> int:
+        """The tokens that a prompt may have. A reply is promised half the context at most."""
+        return self.card.context - min(self.reply, self.card.context // 2)
+
+
+def fit(
+    render: Render, path: Sequence[Turn], wanted: Memory, room: Room | None, *, whole: int = 0
+) -> Context:
+    """The context of a path: as it is wanted where that fits, else with the oldest turns folded too.
+
+    Turns that the last turn's context held folded stay so, and when more must go, enough go to last for a
+    while. The turn of the number `whole` is not folded.
+    """
+    if room is None:
+        return Context(render(told(path, wanted)), wanted)
+
+    def attempt(numbers: Sequence[int]) -> Context:
+        memory = wanted.fold(numbers)
+        return Context(render(told(path, memory)), memory, tuple(numbers))
+
+    context = attempt([])
+    if room.count(context.prompt) <= room.most:
+        return context
+    left = [number for number in foldables(path, wanted) if number != whole]
+    context = attempt([number for number in left if number in path[-1].making.folded])
+    if room.count(context.prompt) <= room.most:
+        return context
+
+    def size(oldest: int) -> int:
+        return room.count(attempt(left[:oldest]).prompt)
+
+    for most in (int(EASE * room.most), room.most):
+        oldest = bisect_left(range(len(left) + 1), True, key=lambda oldest: size(oldest) <= most)
+        if oldest <= len(left):
+            return attempt(left[:oldest])
+    return replace(attempt(left), problem=excess(size(len(left)), room, bool(path)))
+
+
+def foldables(path: Sequence[Turn], memory: Memory) -> list[int]:
+    """The turns that are told whole, and would be shorter if they were not."""
+    known = {*memory.folded, *memory.forgotten}
+    return [number for number, turn in enumerate(path, start=1) if number not in known and foldable(turn)]
+
+
+def excess(tokens: int, room: Room, later: bool) -> str:
+    """What to say of a context that cannot be made to fit, and what the user can do."""
+    name, context = room.card.name or "the model", room.card.context
+    fitting = f"/set max_tokens {context - tokens} makes it fit, " if tokens < context else ""
+    how = "with every turn folded that can be, " if later else ""
+    remedies = (
+        "/context shows what takes it, /fold K and /forget K make it shorter, /recap writes the program anew"
+    )
+    return (
+        f"{how}the context takes {tokens} tokens and a reply up to {room.reply} (max_tokens), "
+        f"but {name} sees {context}: {fitting}{remedies if later else 'shorten the instruction'}"
+    )

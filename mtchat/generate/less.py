@@ -1,0 +1,153 @@
+"""Sees whether code does less than other code for the same step: leaving things out makes it no better."""
+
+import ast
+import builtins
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from mtchat.generate.wishes import FUNCTION, SPEAKS
+from mtchat.session.names import bound, tree
+
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+IMPORTS = (ast.Import, ast.ImportFrom)
+SHORTEST = 4  # letters of a word that an instruction and code are seen to share
+LONGEST = 4000  # characters of an instruction that are looked at
+
+
+def does_less(code: str, than: str, instruction: str, before: str) -> str:
+    """What code for a step leaves out that other code for it does; "" where nothing is seen.
+
+    `before` is the program that both go on from. Code that is no Python, or has no statements, does less than
+    any that has.
+    """
+    new, old = tree(code), tree(than)
+    if old is None or not old.body:
+        return ""
+    if new is None or not new.body:
+        return "has no code"
+    return next(left_out(new, old, instruction[:LONGEST], before), "")
+
+
+def left_out(new: ast.Module, old: ast.Module, instruction: str, before: str) -> Iterator[str]:
+    asks_function = FUNCTION.search(instruction) is not None
+    if SPEAKS.search(instruction) and prints(old) and not prints(new) and not asks_function:
+        yield "prints nothing"
+    if not asks_function:
+        if acts(old) and not acts(new):
+            yield "only defines or imports"
+        for name in sorted(called(old) - called(new)):
+            if name in bound(ast.unparse(new)) | bound(before):
+                yield f"does not call {name}"
+    if defined(old) - called(old) and not defined(new) and not called(new) & defined(old):
+        yield "defines nothing"
+    for word in sorted(kept_words(old, instruction, before)):
+        if not has(new, word):
+            yield f"has nothing of {word}"
+    again = repeated(new, before) - repeated(old, before)
+    if again.total() > 1 or any(isinstance(ast.parse(each).body[0], DEFINITIONS) for each in again):
+        yield "writes earlier turns again"
+
+
+def acts(module: ast.Module) -> bool:
+    """Whether a module does more than define and import."""
+    return any(not isinstance(node, (*DEFINITIONS, *IMPORTS, ast.Pass)) for node in spoken(module))
+
+
+def spoken(module: ast.Module) -> Iterator[ast.stmt]:
+    """The statements of a module, without texts that stand alone."""
+    for node in module.body:
+        if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+            yield node
+
+
+def prints(module: ast.Module) -> bool:
+    return any(
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+        for node in ast.walk(module)
+    )
+
+
+def called(module: ast.Module) -> frozenset[str]:
+    """The names that are called outside of the functions and classes of a module."""
+    found = set()
+    waiting: list[ast.AST] = list(module.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, DEFINITIONS):
+            continue
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            found.add(node.func.id)
+        waiting += ast.iter_child_nodes(node)
+    return frozenset(found)
+
+
+def defined(module: ast.Module) -> frozenset[str]:
+    return frozenset(node.name for node in module.body if isinstance(node, DEFINITIONS))
+
+
+def kept_words(old: ast.Module, instruction: str, before: str) -> frozenset[str]:
+    """The words of an instruction that code takes up: as keys, as other texts, as names of the program."""
+    state = bound(before) - set(dir(builtins))
+    labels = {
+        id(each)
+        for each in told_only(old)
+        if not str(each.value).strip() or str(each.value) not in instruction
+    }
+    parts: set[str] = set()
+    methods = {id(node.func) for node in ast.walk(old) if isinstance(node, ast.Call)}
+    for node in ast.walk(old):
+        match node:
+            case ast.Constant(str() as text) if len(text) < LONGEST and id(node) not in labels:
+                parts |= pieces(text)
+            case ast.Attribute(_, name) if id(node) not in methods:
+                parts |= pieces(name)
+            case ast.Name(name) if name in state:
+                parts |= pieces(name)
+    return frozenset(word for word in words(instruction) if any(kin(word, part) for part in parts))
+
+
+def told_only(module: ast.Module) -> Iterator[ast.Constant]:
+    """Texts that are only shown: within f-strings, and what calls for their effect are handed, as titles."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.JoinedStr | ast.Expr):
+            for each in ast.walk(node):
+                if isinstance(each, ast.Constant) and isinstance(each.value, str):
+                    yield each
+
+
+def has(new: ast.Module, word: str) -> bool:
+    """Whether code has a word in any way, in texts as they read."""
+    texts = [each.value for each in ast.walk(new) if isinstance(each, ast.Constant)]
+    parts = pieces("\n".join([ast.unparse(new), *(each for each in texts if isinstance(each, str))]))
+    return any(kin(word, part) for part in parts)
+
+
+def words(instruction: str) -> frozenset[str]:
+    return frozenset(each for each in pieces(instruction) if len(each) >= SHORTEST)
+
+
+def pieces(text: str) -> frozenset[str]:
+    """The words in a text or a name, in small letters."""
+    return frozenset(each.lower() for each in re.findall(r"[^\W_]+", text))
+
+
+def kin(word: str, part: str) -> bool:
+    """Whether one word begins with the other but for its ending, as monthly and month."""
+    short, long = sorted((word, part), key=len)
+    stem = short.removesuffix("s").removesuffix("e")
+    return len(stem) >= SHORTEST - 1 and long.startswith(stem)
+
+
+def repeated(module: ast.Module, before: str) -> Counter[str]:
+    """The statements of a module that the program before it has too, but for imports."""
+    earlier = tree(before)
+    known = {ast.unparse(node) for node in earlier.body} if earlier else set()
+    names = defined(earlier) if earlier else frozenset()
+    found: Counter[str] = Counter()
+    for node in spoken(module):
+        again = isinstance(node, DEFINITIONS) and node.name in names
+        text = ast.unparse(node)
+        if again or (text in known and not isinstance(node, (*IMPORTS, ast.Expr))):
+            found[text] += 1
+    return found

@@ -1,0 +1,224 @@
+"""Tells what in a chunk follows from data that nobody gave, from chance or the clock: it decides nothing.
+
+"Define x with sample data" means any data: two chunks that differ in the data alone are not two readings.
+"""
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from mtchat.session.names import bound, tree
+
+CHANCE = ("random", "secrets", "uuid")  # modules, and attributes of numpy, whose values nobody chooses
+CLOCK = ("now", "today", "utcnow", "time", "perf_counter", "monotonic")
+NEUTRAL = (0, 1, -1, "", None)  # what sums, counts and texts begin with; booleans equal two of them
+ADDRESS = re.compile(r"<[^<>]*\bat 0x[0-9a-fA-F]+[^<>]*>|0x[0-9a-fA-F]{6,}")
+OBJECT = re.compile(r"<(?P<kind>[\w.]+)\b.*>", re.DOTALL)
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+DISPLAYS = (ast.List, ast.Tuple, ast.Set, ast.Dict)
+
+
+@dataclass
+class Free:
+    """What of a chunk is made up: the names that hold it, and whether it is `printed`.
+
+    `loops` are the names that only count or go through something, and are left over when it ends. `given`
+    are the numbers and words that the instruction and the program before it have.
+    """
+
+    known: frozenset[str]
+    given: frozenset[str]
+    names: set[str] = field(default_factory=set)
+    loops: set[str] = field(default_factory=set)
+    printed: bool = False
+    chance: set[str] = field(default_factory=set)
+
+    def walk(self, body: Sequence[ast.stmt], decided: bool = False) -> None:
+        """Goes through statements in order; `decided` where a condition on what is known chose them."""
+        for statement in body:
+            self.statement(statement, decided)
+
+    def statement(self, node: ast.stmt, decided: bool) -> None:
+        match node:
+            case ast.Import() | ast.ImportFrom():
+                self.imported(node)
+            case ast.Assign(targets, value):
+                self.bind(targets, value, decided)
+            case ast.AnnAssign(target, _, ast.expr() as value) | ast.AugAssign(target, _, value):
+                self.bind([target], value, decided, adds=isinstance(node, ast.AugAssign))
+            case ast.For(target, over, body, rest) | ast.AsyncFor(target, over, body, rest):
+                self.loops |= loaded(target, ast.Store)
+                self.bind([target], over, decided)
+                self.walk([*body, *rest], decided)
+            case ast.If(test, body, rest) | ast.While(test, body, rest):
+                self.walk([*body, *rest], decided or not self.invented(test, decided))
+            case ast.With(items, body) | ast.AsyncWith(items, body):
+                for item in items:
+                    self.loops |= loaded(item.optional_vars, ast.Store) if item.optional_vars else set()
+                self.walk(body, decided)
+            case ast.Try(body, handlers, rest, final):
+                self.walk([*body, *rest, *final, *(each for one in handlers for each in one.body)], decided)
+            case ast.Expr(ast.Call() as call):
+                self.call(call, decided)
+
+    def imported(self, node: ast.Import | ast.ImportFrom) -> None:
+        module = getattr(node, "module", "") or ""
+        for alias in node.names:
+            if {*module.split("."), alias.name.split(".")[0]} & set(CHANCE):
+                self.chance.add(alias.asname or alias.name.split(".")[0])
+
+    def bind(self, targets: Sequence[ast.expr], value: ast.expr, decided: bool, adds: bool = False) -> None:
+        made_up = self.invented(value, decided) or (isinstance(value, DISPLAYS) and self.listed(value))
+        for target in targets:
+            if made_up:
+                self.names |= roots(target)
+            elif isinstance(target, ast.Name) and not adds:
+                self.names.discard(target.id)
+
+    def call(self, call: ast.Call, decided: bool) -> None:
+        """A call for its effect: it prints, or what it is called on, or is handed, may be other then."""
+        values = [*call.args, *(each.value for each in call.keywords)]
+        made_up = any(self.invented(value, decided) for value in values)
+        match call.func:
+            case ast.Name("print"):
+                self.printed = self.printed or made_up
+            case ast.Attribute(owner, _):
+                if made_up:
+                    self.names |= roots(owner)
+                if self.by_chance(call):
+                    self.names |= {name for value in values for name in roots(value)}
+            case ast.Name(name) if name in self.chance:
+                self.names |= {each for value in values for each in roots(value)}
+
+    def invented(self, value: ast.expr, decided: bool = False) -> bool:
+        """Whether a value depends on what was made up, here or in the names it uses."""
+        nodes = list(inner(value))
+        names = {node.id for node in nodes if isinstance(node, ast.Name)}
+        if names & self.names or any(isinstance(node, ast.Call) and self.by_chance(node) for node in nodes):
+            return True
+        slices = {id(node.slice) for node in nodes if isinstance(node, ast.Subscript)}
+        displays = [node for node in nodes if isinstance(node, DISPLAYS) and id(node) not in slices]
+        if any(self.listed(node, numbers=True) for node in displays):
+            return True
+        alone = not names & self.known
+        return alone and not decided and any(self.strange(node) for node in nodes)
+
+    def listed(self, node: ast.expr, numbers: bool = False) -> bool:
+        """Whether a list, set or dictionary is spelled out of values that nobody gave."""
+        values = [each for each in ast.walk(node) if isinstance(each, ast.Constant)]
+        kinds = (int, float) if numbers else (int, float, str)
+        plain = not any(isinstance(each, ast.Name | ast.Call) for each in ast.walk(node))
+        return plain and any(isinstance(each.value, kinds) and self.strange(each) for each in values)
+
+    def strange(self, node: ast.AST) -> bool:
+        """Whether a node is a value that nobody gave."""
+        if not isinstance(node, ast.Constant) or node.value in NEUTRAL or isinstance(node.value, bool):
+            return False
+        return str(node.value).lower() not in self.given
+
+    def by_chance(self, call: ast.Call) -> bool:
+        """Whether a call's value comes from chance or the clock, as far as its module's name shows it."""
+        if isinstance(call.func, ast.Name):
+            return call.func.id in self.chance
+        path = dotted(call.func)
+        drawn = bool({*CHANCE, *self.chance} & set(path[:-1]))
+        return drawn or (len(path) > 1 and path[-1] in CLOCK and path[-2] in ("time", "datetime", "date"))
+
+
+def made_up(chunk: str, before: str, instruction: str) -> Free:
+    """What a chunk makes up on top of a program, for an instruction."""
+    module = tree(chunk)
+    text = f"{instruction}\n{before}".lower()
+    given = frozenset([*re.findall(r"\d+(?:\.\d+)?|\w+", text), *re.findall(r"[\"']([^\"'\n]+)[\"']", text)])
+    here = bound(chunk) if module else frozenset()
+    found = Free(bound(before) | here, given)
+    if module is None:
+        return found
+    found.known -= modules(f"{before}\n{chunk}")
+    found.walk(module.body)
+    return found
+
+
+def same_but_numbers(one: str, other: str) -> bool:
+    """Whether two chunks are the same but for numbers that calls are given: a hundred points, or fifty."""
+    first, second = tree(one), tree(other)
+    if first is None or second is None:
+        return False
+    return ast.dump(Numberless().visit(first)) == ast.dump(Numberless().visit(second))
+
+
+class Numberless(ast.NodeTransformer):
+    """Puts one number in the place of all that calls are given; 0 and 1 stay, which often say how."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        node.args = [plain(each) for each in node.args]
+        for each in node.keywords:
+            each.value = plain(each.value)
+        return node
+
+
+def plain(value: ast.expr) -> ast.expr:
+    match value:
+        case ast.Constant(int() | float() as number) if number not in NEUTRAL:
+            return ast.Constant(2)
+    return value
+
+
+def faceless(text: str) -> str:
+    """A value as it is shown, without addresses; of an object that only says what it is, its kind."""
+    text = nowhere(text)
+    found = OBJECT.fullmatch(text.strip())
+    return f"<{found['kind']}>" if found else text
+
+
+def nowhere(text: str) -> str:
+    """A text without the addresses of objects in it."""
+    return ADDRESS.sub("<object>", text)
+
+
+def inner(value: ast.expr) -> Iterator[ast.AST]:
+    """The nodes of an expression, without texts around the values of an f-string, and without lambdas."""
+    waiting: list[ast.AST] = [value]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        children = list(ast.iter_child_nodes(node))
+        if isinstance(node, ast.JoinedStr):
+            children = [each for each in children if not isinstance(each, ast.Constant)] or children
+        if not isinstance(node, FUNCTIONS):
+            waiting += children
+
+
+def loaded(node: ast.AST, kind: type[ast.expr_context]) -> set[str]:
+    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, kind)}
+
+
+def roots(node: ast.expr) -> set[str]:
+    """The names that a target or an owner begins with: df of df.age[0]."""
+    while isinstance(node, ast.Attribute | ast.Subscript | ast.Starred | ast.Call):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    if isinstance(node, ast.Tuple | ast.List):
+        return {name for each in node.elts for name in roots(each)}
+    return {node.id} if isinstance(node, ast.Name) else set()
+
+
+def dotted(node: ast.expr) -> list[str]:
+    """The parts of a dotted name; [] for what is none."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.insert(0, node.attr)
+        node = node.value
+    return [node.id, *parts] if isinstance(node, ast.Name) else parts
+
+
+def modules(source: str) -> frozenset[str]:
+    """The names that hold modules, or what was imported from them."""
+    module = tree(source)
+    return frozenset(
+        alias.asname or alias.name.split(".")[0]
+        for node in (ast.walk(module) if module else ())
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    )

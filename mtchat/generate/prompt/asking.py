@@ -1,0 +1,214 @@
+"""Questions that a chat model answers in words: what lines do, why a program fails, what the next step is.
+
+The reply is opened for the model where its form matters: line by line, each after its code, so that no line
+is left out and none is invented. What is known for certain of a failure is in the question.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mtchat.session.names import tree
+from mtchat.session.prompt import Message, Prompt
+
+SYSTEM = (
+    "You explain Python to people who have never programmed. You use short, plain sentences and say only "
+    "what the code that you are given really does."
+)
+TUTOR = (
+    "You are a patient programming tutor. You never write code. You tell me in one or two short, plain "
+    "sentences what to do next, so that I can find the code myself."
+)
+EXAMPLE = (
+    Message(
+        "user",
+        "The program:\n\n```python\nnames = ['Ada', 'Bob']\nlengths = {n: len(n) for n in names}\n"
+        "print(max(lengths, key=lengths.get).upper())\n```\n\nIt was asked to: show the longest name\n\n"
+        "Say of each line what it does, in one short sentence of plain words.",
+    ),
+    Message(
+        "assistant",
+        "`names = ['Ada', 'Bob']`\n- Sets `names` to a list of 2 items.\n"
+        "`lengths = {n: len(n) for n in names}`\n- Makes a dictionary of how many letters each name "
+        "has.\n`print(max(lengths, key=lengths.get).upper())`\n- Finds the name with the most letters and "
+        "shows it in capital letters.\nIn short: The program shows the longest name in capital letters.",
+    ),
+)
+SUBJECT = "The program"
+LONGEST_PROGRAM = 6000  # characters; the end of a longer one is what matters
+SENTENCE = re.compile(r"(?<=[.!?])\s+")
+INLINE = re.compile(r"`+[^`\n]*`+")
+MARKS = re.compile(r"\*\*|__|^#+\s*|^\s*(?:[-*•]|\d+[.)])\s+", re.MULTILINE)
+LEAST_REPEATED = 12  # characters that a sentence has to have in common with an earlier one
+MARKER = re.compile(r"^(?:\d{1,2}[.)]?(?:\s+|$)|[-*•](?:\s+|$))")  # of a list, also while it is being written
+SHOWS = re.compile(r"\b(?:show|print|display)s?\b", re.IGNORECASE)
+NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+WINDOW = 6  # words that come up a third time when a model goes round in circles
+CODE = re.compile(
+    r"^\s*(?:>>>|def |class |import |from \w+ import|for .+:\s*$|while .+:\s*$|if .+:\s*$|return\b)"
+)
+
+
+@dataclass(frozen=True)
+class Told:
+    """Some code with what is said of it."""
+
+    code: str
+    words: str
+
+
+def line(program: str, step: str, told: Sequence[Told], code: str) -> Prompt:
+    """Asks what some lines of a program do; `told` is what was said of the lines before them.
+
+    Values are left out on purpose: small models give them for an explanation. The opening ends without a
+    space, as a word's first token has its own; after one, they begin with a number.
+    """
+    return Prompt(messages=about(program, step), opening=f"{sayings(told)}`{code.strip()}`\n-")
+
+
+def summary(program: str, step: str, told: Sequence[Told]) -> Prompt:
+    """Asks for one sentence about all that was said, as the program's: it goes on from SUBJECT."""
+    return Prompt(messages=about(program, step), opening=f"{sayings(told)}In short: {SUBJECT}")
+
+
+def about(program: str, step: str) -> tuple[Message, ...]:
+    wish = "Say of each line what it does, in one short sentence of plain words."
+    question = f"The program:\n\n{fenced(program)}\n\nIt was asked to: {step}\n\n{wish}"
+    return (Message("system", SYSTEM), *EXAMPLE, Message("user", question))
+
+
+def sayings(told: Sequence[Told]) -> str:
+    return "".join(f"`{each.code.strip()}`\n- {sentence(each.words)}\n" for each in told)
+
+
+def failure(program: str, facts: str) -> Prompt:
+    """Asks why a program fails, and what would mend it."""
+    question = (
+        f"The program:\n\n{fenced(program)}\n\nIt fails. What is known for certain:\n{facts}\n\n"
+        "Explain in two short sentences, without code, why this happens and what would have to change."
+    )
+    return Prompt(messages=(Message("system", SYSTEM), Message("user", question)))
+
+
+def question(program: str, facts: Sequence[str], text: str) -> Prompt:
+    """Asks a question of the user's about a program; `facts` are what is known for certain."""
+    shown = f"The program:\n\n{fenced(program)}\n\n" if program.strip() else ""
+    known = (
+        "What is known for certain:\n" + "\n".join(f"- {each}" for each in facts) + "\n\n" if facts else ""
+    )
+    wish = f"{shown}{known}Answer in at most three short sentences, without code: {text}"
+    return Prompt(messages=(Message("system", SYSTEM), Message("user", wish)))
+
+
+def hint(goal: str, program: str, hints: Sequence[str]) -> Prompt:
+    """Asks for a hint at the next step to a goal; each hint says more than the one before it."""
+    known = f"The program so far:\n\n{fenced(program)}" if program.strip() else "There is no program yet."
+    question = f"{known}\n\nI want to: {goal}\n\nGive me a hint at the next step. No code."
+    messages = [Message("system", TUTOR), Message("user", question)]
+    for number, each in enumerate(hints, start=1):
+        more = "Give me another hint that helps more: name the part of Python that I need. No code."
+        if number > 1:
+            more = "Give me another hint, as close to the solution as words can be. No code."
+        messages += [Message("assistant", each), Message("user", more)]
+    return Prompt(messages=tuple(messages))
+
+
+def fenced(program: str) -> str:
+    """A program as the model sees it; the end of one that is very long."""
+    code = program.strip("\n")
+    if len(code) > LONGEST_PROGRAM:
+        code = "# …\n" + code[-LONGEST_PROGRAM:].partition("\n")[2]
+    return f"```python\n{code}\n```"
+
+
+def sentence(words: str) -> str:
+    """Words as a sentence."""
+    words = words.strip()
+    first = words[:1].upper() + words[1:]
+    return first if first.endswith((".", "!", "?")) else f"{first}."
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What of a reply is fit to be shown so far, and whether nothing more of it will be."""
+
+    text: str
+    finished: bool
+
+
+def kept(text: str, sentences: int, whole: bool = False) -> Kept:
+    """So many sentences of a reply, up to code, a second paragraph, or where it begins to repeat itself.
+
+    Until the reply is `whole`, what may yet turn out to be one of these is held back.
+    """
+    text = MARKER.sub("", text.lstrip())
+    end = min((at for at in (text.find("```"), text.find("\n")) if at >= 0), default=len(text))
+    finished = end < len(text)
+    parts = SENTENCE.split(text[:end])
+    good: list[str] = []
+    for part in parts[:sentences]:
+        if repeats(part, good, exactly=finished or whole or part is not parts[-1]):
+            last = part is parts[-1] and not (finished or whole)
+            return Kept(" ".join(good), not last)
+        good.append(part)
+    said = " ".join(good)
+    if len(parts) > sentences or goes_round(said):
+        return Kept(said, True)
+    return Kept(said if finished or whole else said.rstrip("`"), finished)
+
+
+def repeats(part: str, before: Sequence[str], exactly: bool) -> bool:
+    """Whether a sentence is one from before, or, while it is being written, may become one."""
+    if exactly:
+        return part in before
+    return len(part) >= LEAST_REPEATED and any(each.startswith(part) for each in before)
+
+
+def founded(words: str, known: str) -> bool:
+    """Whether each number in some words is in what is known, and nothing is shown where nothing prints.
+
+    Small models make both up.
+    """
+    if SHOWS.search(words) and "print" not in known:
+        return False
+    return set(NUMBER.findall(words)) <= set(NUMBER.findall(known))
+
+
+def goes_round(text: str) -> bool:
+    """Whether the last words of a text have been there twice before."""
+    words = text.split()
+    tail = words[-WINDOW:]
+    if len(tail) < WINDOW:
+        return False
+    return sum(words[at : at + WINDOW] == tail for at in range(len(words) - WINDOW + 1)) > 2
+
+
+def in_words(reply: str, sentences: int) -> str:
+    """A reply without any code: blocks, lines of Python and longer pieces between backticks go."""
+    text = re.sub(r"```.*?(?:```|\Z)", "\n", reply, flags=re.DOTALL)
+    lines = [
+        line
+        for line in text.split("\n")
+        if line.strip() and not line.rstrip().endswith(":") and not is_code(line)
+    ]
+    plain = " ".join(MARKS.sub("", line).strip() for line in lines)
+    found: list[str] = []
+    for part in SENTENCE.split(plain):
+        shown = INLINE.sub(bare, part).strip()
+        if shown and not shown.endswith(":") and shown not in found:
+            found.append(shown)
+    return " ".join(found[:sentences])
+
+
+def is_code(line: str) -> bool:
+    """Whether a line is Python rather than words: a word or a number alone is no code."""
+    text = line.strip()
+    if CODE.match(line):
+        return True
+    return tree(text) is not None and re.fullmatch(r"[\w\s.,!?'’-]*", text) is None
+
+
+def bare(match: re.Match[str]) -> str:
+    """A name between backticks stays; code there becomes dots."""
+    inside = match[0].strip("`").strip()
+    return match[0] if re.fullmatch(r"[\w.]+(?:\(\))?", inside) else "…"

@@ -1,0 +1,141 @@
+"""Chat models: one user message per turn, the chunk as the assistant's fenced block.
+
+Measured on the Multi-Turn Programming Benchmark, this shape passes 68.5 % with Qwen2.5-Coder-1.5B-Instruct
+where comments in one growing program pass 50.6 %. The reply is opened for the model with a fence, so that
+it starts with code; a reply that talks all the same is taken apart by `cut` and `chunk`.
+"""
+
+from collections.abc import Sequence
+
+from mtchat.generate.prompt import reply
+from mtchat.generate.prompt.examples import EXAMPLES
+from mtchat.generate.prompt.family import WORKED, Cut
+from mtchat.session.language import PYTHON, Language
+from mtchat.session.memory import left_out
+from mtchat.session.prompt import Message, ModelCard, Prompt
+from mtchat.session.turn import Turn
+
+SYSTEM = (
+    "You are an expert {title} programmer. "
+    "You write one {title} program together with the user, step by step. "
+    "Reply to each step with only the new code of that step, in one ```{name} block. The code of the earlier "
+    "steps {state}: use its variables and functions by the same names, and do not repeat it."
+)
+
+
+def matches(card: ModelCard) -> bool:
+    return card.chat
+
+
+def render(
+    path: Sequence[Turn],
+    instruction: str,
+    preamble: str,
+    error: str,
+    guidance: Sequence[str] = (),
+    language: Language = PYTHON,
+) -> Prompt:
+    return request(path, preamble, asked(instruction, error), guidance, language)
+
+
+def mend(
+    path: Sequence[Turn],
+    preamble: str,
+    error: str,
+    guidance: Sequence[str] = (),
+    language: Language = PYTHON,
+) -> Prompt:
+    wish = (
+        f"That code fails:\n\n{error}\n\n"
+        f"Write the code of this step again, corrected so that it runs. The step was: {path[-1].wish}"
+    )
+    return request(path, preamble, wish, guidance, language)
+
+
+def revise(
+    path: Sequence[Turn],
+    preamble: str,
+    wish: str,
+    guidance: Sequence[str] = (),
+    language: Language = PYTHON,
+) -> Prompt:
+    last = path[-1]
+    change = (
+        f"Change the code of one step, which is:\n\n{fenced(last.chunk, language)}\n\n"
+        f"{wish}\n\nWrite all the code of that step again, with this change and no other."
+    )
+    return request(path, preamble, change, guidance, language)
+
+
+def cut(text: str, language: Language = PYTHON) -> Cut:
+    return reply.cut(text, language)
+
+
+def chunk(text: str, before: str, language: Language = PYTHON) -> str:
+    return reply.chunk(text, before, language)
+
+
+def request(
+    path: Sequence[Turn], preamble: str, wish: str, guidance: Sequence[str], language: Language
+) -> Prompt:
+    wish = "\n".join([*untold(path), wish])
+    messages = (*history(path, preamble, guidance, language), Message("user", wish))
+    return Prompt(messages=messages, opening=opening(language))
+
+
+def history(
+    path: Sequence[Turn], preamble: str, guidance: Sequence[str] = (), language: Language = PYTHON
+) -> tuple[Message, ...]:
+    """What was said before; worked examples are in Python, so that they go before Python alone."""
+    examples = WORKED in guidance and language == PYTHON
+    messages = [Message("system", system(language))]
+    if examples:
+        messages += worked()
+    if preamble.strip():
+        messages += [Message("user", "Begin the program."), Message("assistant", fenced(preamble, language))]
+    elif examples:
+        messages += [Message("user", "Begin the program."), Message("assistant", fenced("import sys"))]
+    open_steps: list[str] = []  # whose code a later turn has
+    for turn in path:
+        error = "" if turn.making.mends else turn.making.error
+        open_steps.append(asked(turn.wish, error))
+        if not left_out(turn):
+            messages += [
+                Message("user", "\n".join(open_steps)),
+                Message("assistant", fenced(turn.chunk, language)),
+            ]
+            open_steps = []
+    return tuple(messages)
+
+
+def untold(path: Sequence[Turn]) -> list[str]:
+    """The instructions of the last turns, as far as these left their code to a later one."""
+    last = next((at for at in range(len(path), 0, -1) if not left_out(path[at - 1])), 0)
+    return [turn.wish for turn in path[last:]]
+
+
+def worked() -> list[Message]:
+    """The worked examples as conversations that went before, each with a program of its own."""
+    messages: list[Message] = []
+    for steps in EXAMPLES:
+        messages += [Message("user", "Begin the program."), Message("assistant", fenced("import sys"))]
+        for step in steps:
+            messages += [Message("user", step.instruction), Message("assistant", fenced(step.code))]
+    return messages
+
+
+def asked(instruction: str, error: str) -> str:
+    return f"The program so far fails:\n\n{error}\n\n{instruction}" if error else instruction
+
+
+def system(language: Language) -> str:
+    state = "has already run" if language.runs else "is there already"
+    return SYSTEM.format(title=language.title, name=language.name, state=state)
+
+
+def opening(language: Language) -> str:
+    return f"```{language.name}\n"
+
+
+def fenced(code: str, language: Language = PYTHON) -> str:
+    return opening(language) + code.rstrip("\n") + "\n```"

@@ -1,0 +1,95 @@
+"""The contract of a model family, and the choice of one for a model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from inspect import isfunction, signature
+from types import SimpleNamespace
+from typing import Protocol, cast
+
+from mtchat import plugins
+from mtchat.session.language import PYTHON, Language
+from mtchat.session.prompt import ModelCard, Prompt
+from mtchat.session.turn import Turn
+
+FAMILIES = "mtchat.generate.prompt.families"
+WORKED = "examples"
+GUIDANCE = (WORKED,)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where a completion ends: the chunk so far, and whether nothing the model writes next can change it."""
+
+    code: str
+    finished: bool
+
+
+class Family(Protocol):
+    """What a file of families/ defines. All but `matches` are told the language of the program."""
+
+    def matches(self, card: ModelCard) -> bool:
+        """Whether this is the family of a model."""
+
+    def render(
+        self,
+        path: Sequence[Turn],
+        instruction: str,
+        preamble: str,
+        error: str,
+        guidance: Sequence[str] = (),
+        language: Language = PYTHON,
+    ) -> Prompt:
+        """The context for the next turn; `error` is how the program so far fails, "" when it runs.
+
+        `guidance` names what the context holds beside the conversation, of `GUIDANCE`; a family that has no
+        way to say it leaves it out.
+        """
+
+    def mend(
+        self,
+        path: Sequence[Turn],
+        preamble: str,
+        error: str,
+        guidance: Sequence[str] = (),
+        language: Language = PYTHON,
+    ) -> Prompt:
+        """The context that asks to write the path's last chunk again, because it fails with `error`."""
+
+    def revise(
+        self,
+        path: Sequence[Turn],
+        preamble: str,
+        wish: str,
+        guidance: Sequence[str] = (),
+        language: Language = PYTHON,
+    ) -> Prompt:
+        """The context that asks to write the path's last chunk again, changed as the user wishes."""
+
+    def cut(self, text: str, language: Language = PYTHON) -> Cut:
+        """The code in a completion, or in as much of it as has been written."""
+
+    def chunk(self, text: str, before: str, language: Language = PYTHON) -> str:
+        """The chunk that a whole completion gives, on top of the program `before`."""
+
+
+def load(name: str, language: Language = PYTHON) -> Family:
+    """A family by the name of its file; its functions are told the language where that is not Python."""
+    family = plugins.load(FAMILIES, name)
+    if language == PYTHON:
+        return cast(Family, family)
+    functions = {each: getattr(family, each) for each, kind in vars(Family).items() if isfunction(kind)}
+    told = {
+        each: partial(function, language=language)
+        for each, function in functions.items()
+        if not each.startswith("_") and "language" in signature(function).parameters
+    }
+    return cast(Family, SimpleNamespace(**{**functions, **told}))
+
+
+def choose(card: ModelCard) -> str:
+    """The family of a model: the first that claims it, in the order of their names."""
+    for name in plugins.names(FAMILIES):
+        if load(name).matches(card):
+            return name
+    return "codegen"

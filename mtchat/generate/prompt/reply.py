@@ -1,0 +1,339 @@
+"""Takes the code out of a chat model's reply: fences, prose, prompts and repetitions of the program go."""
+
+import ast
+import keyword
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from mtchat.generate.prompt import signs, spans
+from mtchat.generate.prompt.family import Cut
+from mtchat.generate.prompt.spans import START, State
+from mtchat.session.language import PYTHON, Language
+from mtchat.session.names import tree
+
+LITERAL = re.compile(
+    r"""(?P<long>\"{3}|'{3})(?:\\.|(?!(?P=long)).)*+(?P=long)?   # to its end, or to the end of the text
+    | (?P<short>\"|(?<!\w)'|(?<=\b[bfru])'|(?<=\b[bfr]{2})')     # an apostrophe opens no string
+      (?:\\[^\n]|(?!(?P=short))[^\n])*+(?P=short)?              # to its end, or to the end of the line
+    | \#[^\n]*""",
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
+)
+FENCE = re.compile(r"`{3,}|^[ \t>.]*~{3,}")
+OWN_LINE = re.compile(r"^[ \t>]*(?:`{3,}|~{3,})")  # a fence where the strings of a language are not known
+PYTHON_BLOCK = r"i?py"
+LABELS, LONGEST_LABEL = 3, 100
+NAME = re.compile(r"[\w./\\+#-]+:?|\w+ \d+[.:]?|\(\w+\)")  # of a file, a language or a step
+THINKS = r"(?i:(?:[a-z]+:|ant)?(?:think|thinking|thoughts?|reasoning|reflection|scratchpad))"
+CHANNEL = r"(?:<\|start\|>\w+)?<\|channel\|?>(?:analysis|commentary|thought)\b"
+THOUGHTS = 8
+THOUGHT = re.compile(  # a line that begins with one: in angles, in brackets (Mistral), as a mark or a channel
+    rf"^[ \t]*(?:<{THINKS}(?:\s[^<>\n]*)?>|\[(?=[A-Z]){THINKS}\](?![ \t]*=)|<\|START_{THINKS}\|>|{CHANNEL})",
+    re.MULTILINE,
+)
+THOUGHT_ENDS = rf"</{THINKS}>|\[/{THINKS}\]|<\|END_{THINKS}\|>|<channel\|>"
+THOUGHT_END = re.compile(rf"(?:{THOUGHT_ENDS})[ \t]*\n?")
+CHANNEL_END = re.compile(r"(?:<\|end\|>|<channel\|>)[ \t]*\n?")
+ANSWERS = r"(?:answer|output|response|solution|code)"
+BLOCKS = r"(?:PYTHON|CODE|ANSWER)"  # in brackets, as Code Llama's
+MARK = (  # that a chat template puts around turns
+    r"<\|(?:im_start|start_header_id|start_of_role|start|channel)\|>\w*|<\|[\w-]{2,40}\|>|<｜[^｜\n]{2,40}｜>"
+    rf"|\[/?INST\]|\[/{BLOCKS}\]|</?s>|<</?SYS>>|<(?:start|end)_of_turn>"
+)
+TAGS = (
+    rf"(?P<thought>{THOUGHT_ENDS})|(?P<mark>{MARK}|</ANY>|^[ \t]*<{THINKS}>)"
+    rf"|(?P<opens>^[ \t]*(?:<ANY(?:\s+[\w-]+=[^<>]*)?>|\[{BLOCKS}\](?![\w.\[(]|[ \t]*=)))"
+)
+TAG = re.compile(TAGS.replace("ANY", r"[A-Za-z][\w.-]*"))
+TAG_ELSEWHERE = re.compile(TAGS.replace("ANY", ANSWERS))
+PROMPT = re.compile(r"[ \t]*(?:(?:>>>|\.\.\.)(?:[ \t]|$))+")
+WORD = re.compile(r"\w+(?:['’]\w+)*|\S")
+GRAMMAR = {*keyword.kwlist, *keyword.softkwlist, "type"}
+PYTHON_2 = re.compile(r"^\s*(?:print|exec)\b")  # statements there, so for the run to complain of
+FOREIGN = re.compile(r"[?$`]|!(?!=)|[^\x00-\x7f\w\s‘’“”]")  # signs that Python has only in strings
+SHAPE = re.compile(
+    r"""(?:(?:\d+[.)]|[-*+•>])\s+)?                       # an item of a list, which is
+    (?: [^\W\d_a-z][\w\s,'’-]*[.:!?]                      # a sentence or its heading,
+      | \*\*\w[^*]*[\w:.!?]\*\*.* | -{3,} | ={3,}         # bold words, a rule,
+      | %%?[a-z]{2}.* )""",  # or a notebook's command
+    re.VERBOSE,
+)
+
+
+def cut(text: str, language: Language = PYTHON) -> Cut:
+    """The first block in the language of a reply whose own opening fence is already in the context.
+
+    Until a fence comes, the text is code. The first fence ends it, unless no code stands before it, or only a
+    name, as of a file: then the fence opens the block. Blocks of other languages are passed over, and strings
+    may hold fences. What a model thinks, its own tags and the marks of its turns are no part of the code.
+    """
+    return reading(answered(re.sub(r"\r\n?", "\n", text), language), language).cut
+
+
+@dataclass
+class Reading:
+    """What has been read of a reply: `label` is code before a fence that may only have named what follows."""
+
+    code: list[str] = field(default_factory=list)
+    label: list[str] = field(default_factory=list)
+    state: State = START
+    found: bool = False
+    foreign: bool = False
+    finished: bool = False
+
+    @property
+    def cut(self) -> Cut:
+        return Cut("" if self.foreign else "\n".join(self.code or self.label), self.finished)
+
+    def begin(self, foreign: bool = False) -> None:
+        """What was read so far is not the code."""
+        self.code, self.label, self.found, self.foreign, self.state = [], [], False, foreign, START
+
+    def end(self, last: str = "") -> "Reading":
+        self.code, self.finished = self.label or [*self.code, last], True
+        return self
+
+
+def reading(text: str, language: Language, strings: bool = True) -> Reading:
+    """A reply read line by line, up to where its code ends; with or without other languages' `strings`."""
+    fences, bares = (FENCE, masked(text)) if language.runs else (OWN_LINE, text)
+    tags = TAG if language.runs else TAG_ELSEWHERE
+    lines = list(zip(text.split("\n"), bares.split("\n"), strict=True))
+    now = Reading()
+    for number, (line, bare) in enumerate(lines):
+        last = number == len(lines) - 1
+        if not now.foreign:
+            if strings and not language.runs and in_code(bare, now, language):
+                bare, now.state = spans.masked(bare, language, now.state)
+            bare, end = past_marks(bare, now, fences, tags, language)
+            line = line[len(line) - len(bare) :]
+            if end < len(bare):
+                return now.end(line[:end])
+        fence = fences.search(bare)
+        head = bare if fence is None else bare[: fence.start()]
+        words = "" if fence is None else bare[fence.end() :].strip()
+        if now.foreign:
+            if fence is not None:
+                now.begin()
+        elif now.label:
+            if last or not (head + words).strip():
+                continue
+            if words and not head.strip():
+                now.begin(foreign=not opens(words, language))
+            elif fence is None and acting(head, language):
+                now.begin()
+                now.found, now.code = True, [line]
+            else:
+                return now.end()
+        elif fence is None:
+            if not (now.code or last) and names(head.strip(), language):
+                continue  # the word that the fence has already
+            now.found = now.found or is_code(head, language)
+            now.code.append(line)
+        elif now.found or is_code(head, language):
+            code = [*now.code, line[: fence.start()]]
+            if not labels(code, language):
+                return now.end(line[: fence.start()])
+            now.begin(foreign=bool(words) and not opens(words, language) and not last)
+            if last or not words:
+                now.label = code
+        elif last:
+            now.begin()
+        elif "`" not in words:
+            now.begin(foreign=not opens(words, language))
+    return now
+
+
+def names(word: str, language: Language) -> bool:
+    """Whether a word is the language's name, which Python has with its version too."""
+    versions = language.runs and re.fullmatch(r"i?python[\d.]+", word, re.IGNORECASE) is not None
+    return versions or word.lower() in language.names
+
+
+def in_code(line: str, now: Reading, language: Language) -> bool:
+    """Whether strings and comments are looked for on a line: in prose an apostrophe opens none."""
+    if now.state.open:
+        return True
+    begins = now.found or is_code(line, language) or line.lstrip().startswith(language.sign)
+    return begins and OWN_LINE.match(line) is None
+
+
+def past_marks(
+    bare: str, now: Reading, fences: re.Pattern[str], tags: re.Pattern[str], language: Language
+) -> tuple[str, int]:
+    """What is of a masked line after the marks with no code before them, and where a mark ends the code.
+
+    Such are marks of the turn before, the tag that opens an answer, a thought that began in the context.
+    """
+    while True:
+        fence, mark = fences.search(bare), tags.search(bare)
+        if mark is None or (fence is not None and fence.start() < mark.start()):
+            return bare, len(bare)
+        if mark["thought"]:
+            now.begin()
+        elif now.found or now.label or is_code(bare[: mark.start()], language):
+            return bare, len(bare) if mark["opens"] else mark.start()
+        bare = bare[mark.end() :]
+
+
+def acting(line: str, language: Language) -> bool:
+    """Whether a line below a name and a fence is code, and not what a run of that name shows."""
+    if not is_code(line, language):
+        return False
+    return not language.runs or tree(line.strip()) is None or not signs.inert(line)
+
+
+def labels(code: Sequence[str], language: Language) -> bool:
+    """Whether lines of code only name what a fence below them opens: files, steps, languages."""
+    said = [line for line in code if line.strip()]
+    if len(said) > LABELS or any(len(line) > LONGEST_LABEL for line in said):
+        return False
+    if language.runs and tree("\n".join(code)) is not None:
+        return signs.inert("\n".join(code))
+    if language.runs:
+        return all(map(signs.inert, said))
+    return all(NAME.fullmatch(line.strip()) for line in said)
+
+
+def answered(text: str, language: Language) -> str:
+    """A reply without what its model thought before the code, in tags; a thought may never end."""
+    for _ in range(THOUGHTS):
+        opened = THOUGHT.search(text)
+        if opened is None:
+            break
+        before = text[: opened.start()]
+        if any(is_code(line, language) for line in masked(before).split("\n")):
+            break
+        ends = CHANNEL_END if "channel" in opened[0] else THOUGHT_END
+        ended = ends.search(text, opened.end())
+        text = before + (text[ended.end() :] if ended else "")
+    return text
+
+
+def opens(words: str, language: Language) -> bool:
+    """Whether what follows a fence begins a block in a language; no word says nothing against it."""
+    names = PYTHON_BLOCK if language.runs else rf"(?:{'|'.join(map(re.escape, language.names))})(?![\w+#])"
+    return re.match(rf"[ \t{{.]*(?:{names}|$)", words, re.IGNORECASE) is not None
+
+
+def chunk(text: str, before: str, language: Language = PYTHON) -> str:
+    """The code of a whole reply: never Markdown, and less the program `before` where it is repeated.
+
+    A reply without code is kept as comments.
+    """
+    text = answered(re.sub(r"\r\n?", "\n", text), language)
+    read = reading(text, language)
+    if read.state.open and not read.finished:  # a string without an end, or what only looked like one
+        read = reading(text, language, strings=False)
+    lines = read.cut.code.split("\n")
+    while lines and lines[-1].strip() in ("", "`", "``", "~", "~~"):  # a fence that was being written
+        lines.pop()
+    code = "\n".join(lines)
+    if not code.strip():
+        said = (line for line in text.split("\n") if FENCE.search(line) is None)
+        code = "\n".join(comment(line, language.sign) for line in said)
+    if not language.runs and not any(is_code(line, language) for line in code.split("\n")):
+        code = "\n".join(comment(line, language.sign) for line in code.split("\n"))
+    if language.runs and tree(code) is None:
+        code = mended(code)
+    if language.runs and tree(code) is None:
+        code = mended(dedented(commented(unprompted(code))))
+    return without(before, code.strip("\n").rstrip(), language)
+
+
+def masked(text: str) -> str:
+    """The text with its strings made of quotes and its comments of hashes, each line as long as it was."""
+    return LITERAL.sub(lambda each: re.sub(".", "#" if each[0][0] == "#" else '"', each[0]), text)
+
+
+def is_code(bare: str, language: Language = PYTHON) -> bool:
+    """Whether a masked line holds code: it is neither blank nor a comment nor prose.
+
+    In other languages than Python, a line is prose where it reads like a sentence or its heading.
+    """
+    if not language.runs:
+        line = bare.strip()
+        return bool(line) and not line.startswith(language.sign) and SHAPE.fullmatch(line) is None
+    return bool(bare.strip(" \t\f\v#>")) and not is_prose(bare)
+
+
+def is_prose(bare: str) -> bool:
+    """Whether a masked line cannot be Python, but reads as prose or a shell's command.
+
+    In every language two words side by side are prose where neither of them belongs to Python's grammar.
+    """
+    plain = [word[0].isalpha() and word not in GRAMMAR for word in WORD.findall(PYTHON_2.sub("", bare))]
+    beside = any(one and two for one, two in pairwise(plain))
+    if beside or SHAPE.fullmatch(bare.strip()):
+        return True
+    return FOREIGN.search(bare) is not None and not signs.acts(bare)
+
+
+def comment(line: str, sign: str = PYTHON.sign) -> str:
+    text = line.strip()
+    return f"{sign} {text}" if text and not text.startswith(sign) else text
+
+
+def commented(code: str) -> str:
+    """Code with its lines of prose made comments."""
+    lines = zip(code.split("\n"), masked(code).split("\n"), strict=True)
+    return "\n".join(comment(line) if is_prose(bare) else line for line, bare in lines)
+
+
+def mended(code: str) -> str:
+    """Code with odd signs made those that they stand for; as it is where Python does not read it then."""
+    lines = zip(code.split("\n"), masked(code).split("\n"), strict=True)
+    text = "\n".join(signs.mended(line, bare) for line, bare in lines)
+    return code if tree(text) is None else text
+
+
+def unprompted(code: str) -> str:
+    """What was typed in an interpreter's session, without its prompts and what it answered."""
+    if not code.lstrip().startswith(">>>"):
+        return code
+    return "\n".join(PROMPT.sub("", line, count=1) for line in code.split("\n") if PROMPT.match(line))
+
+
+def dedented(code: str) -> str:
+    """Code without the indentation that all its lines share, comments aside."""
+    lines = code.split("\n")
+    margins = [len(line) - len(line.lstrip()) for line in lines if line.strip() and line.lstrip()[0] != "#"]
+    margin = min(margins, default=0)
+    return "\n".join(line[min(margin, len(line) - len(line.lstrip())) :] for line in lines)
+
+
+def without(before: str, code: str, language: Language = PYTHON) -> str:
+    """The code less a repetition of the whole program before it, statement by statement.
+
+    Only a whole repetition goes: leaving out a part could change what the rest means. In other languages than
+    Python it goes where it is repeated as it stands.
+    """
+    if not language.runs:
+        known = before.strip()
+        repeated = bool(known) and code.startswith(f"{known}\n")
+        return code[len(known) :].strip("\n") if repeated else code
+    old, said = tree(before), tree(code)
+    if old is None or said is None or not old.body or len(said.body) <= len(old.body):
+        return code
+    if not all(same(one, two) for one, two in zip(old.body, said.body, strict=False)):
+        return code
+    first = said.body[len(old.body)]
+    start = min([first.lineno, *(each.lineno for each in getattr(first, "decorator_list", []))])
+    return "\n".join(code.split("\n")[comment_above(code, start) - 1 :]).strip("\n")
+
+
+def same(old: ast.stmt, new: ast.stmt) -> bool:
+    """Whether two statements differ in spacing and comments only; no, where they are too deep to tell."""
+    try:
+        return ast.dump(old) == ast.dump(new)
+    except RecursionError:
+        return False
+
+
+def comment_above(code: str, line: int) -> int:
+    """Where the comment right above a line begins; the line itself when there is none."""
+    lines = code.split("\n")
+    while line > 1 and lines[line - 2].startswith("#"):
+        line -= 1
+    return line

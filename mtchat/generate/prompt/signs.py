@@ -1,0 +1,90 @@
+"""Signs that models write and Python does not read: mended where only one thing can have been meant."""
+
+import ast
+import re
+import unicodedata
+from functools import lru_cache
+
+from mtchat.session.names import tree
+
+MEANT = {
+    "\u2212": "-",  # minus sign
+    "\u2010": "-",
+    "\u2011": "-",
+    "\u2013": "-",
+    "\u00d7": "*",
+    "\u00f7": "/",
+    "\u2264": "<=",
+    "\u2265": ">=",
+    "\u2260": "!=",
+}
+ODD = re.compile(r"[^\x00-\x7f\w\s‘’“”]")
+BESIDE = re.compile(r"[^\x00-\x7f\w‘’“”]")  # odd signs, and spaces that are none to Python
+STRINGS = re.compile('"+')
+LONGEST = 400
+ACTS = (
+    *(ast.Assign, ast.AugAssign, ast.Import, ast.ImportFrom, ast.Return, ast.Delete, ast.Raise),
+    *(ast.Assert, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.If, ast.For, ast.While, ast.With),
+    *(ast.Try, ast.Match),
+)
+
+
+def mended(line: str, bare: str) -> str:
+    """A line with its odd signs as those that Python has, but in strings and comments, which `bare` hides."""
+    return "".join(
+        meant(sign) if sign == shown and BESIDE.match(sign) else sign
+        for sign, shown in zip(line, bare, strict=True)
+    )
+
+
+def meant(sign: str) -> str:
+    """What a sign stands for in code: what it looks like, a space, nothing if it has no width, or itself."""
+    if sign in MEANT:
+        return MEANT[sign]
+    if unicodedata.category(sign) == "Cf":
+        return ""
+    if unicodedata.category(sign) == "Zs":
+        return " "
+    plain = unicodedata.normalize("NFKC", sign)
+    return plain if len(plain) == 1 and plain.isascii() and plain.isprintable() else sign
+
+
+@lru_cache(maxsize=1024)
+def acts(bare: str) -> bool:
+    """Whether a masked line with odd signs is a statement that does something, whatever they mean."""
+    if len(bare) > LONGEST:
+        return False
+    text = STRINGS.sub("_", bare).strip()
+    if not ODD.search(text):
+        return False
+    readings = ("".join(map(meant, text)), ODD.sub(" + ", text), ODD.sub("_", text), ODD.sub("", text))
+    return any(active(reading.strip()) for reading in readings)
+
+
+def active(text: str) -> bool:
+    module = tree(f"{text}\n pass" if text.endswith(":") else text)
+    if module is None or not module.body:
+        return False
+    return all(isinstance(each, ACTS) or calls(each) for each in module.body)
+
+
+def calls(node: ast.stmt) -> bool:
+    """Whether a statement is a call of what has an English name: other scripts set words before brackets."""
+    call = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(call, ast.Call) and ast.unparse(call.func).isascii()
+
+
+def is_bare_annotation(node: ast.stmt) -> bool:
+    return isinstance(node, ast.AnnAssign) and node.value is None
+
+
+def inert(code: str) -> bool:
+    """Whether code does nothing by itself: a name, a path, a number, or nothing that Python reads."""
+    module = tree(code.strip())
+    if module is None:
+        return not acts(code)
+    return all(
+        is_bare_annotation(node)
+        or (isinstance(node, ast.Expr) and not any(isinstance(each, ast.Call) for each in ast.walk(node)))
+        for node in module.body
+    )

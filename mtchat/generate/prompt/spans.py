@@ -1,0 +1,175 @@
+"""Strings and comments that span lines in other languages than Python, read line by line as a lexer does."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
+
+from mtchat.session.language import Language
+
+
+@dataclass(frozen=True)
+class Span:
+    r"""A string or comment: `opens` and `closes` are patterns, of which `closes` may use \1 of the opening.
+
+    `escapes`: a backslash takes the sign after it along. `nests`: it may hold others of its own kind.
+    `line`: it does not go past the end of its line, and where it does not close there it is none.
+    `later`: what it holds begins with the next line, as in a here-document.
+    """
+
+    opens: str
+    closes: str
+    escapes: bool = False
+    nests: bool = False
+    line: bool = False
+    later: bool = False
+
+
+@dataclass(frozen=True)
+class State:
+    """What is open at the end of a line: a span, what closes it, how deep it nests; and what begins next."""
+
+    span: Span | None = None
+    closes: str = ""
+    depth: int = 0
+    later: tuple[tuple[Span, str], ...] = ()
+
+    @property
+    def open(self) -> bool:
+        return self.span is not None or bool(self.later)
+
+
+START = State()
+LONGEST = 4_000  # signs of a line that is read
+BLOCK = Span(r"/\*", r"\*/")
+NESTED = Span(r"/\*", r"\*/", nests=True)
+SHORT = (  # an apostrophe in a word opens nothing
+    Span(r'"', r'"', escapes=True, line=True),
+    Span(r"(?<!\w)'", "'", escapes=True, line=True),
+)
+LONG = (Span(r'"', r'"', escapes=True), Span(r"(?<!\w)'", "'", escapes=True))
+TEXT = Span(r'"""', r'"""', escapes=True)
+RAW_TEXT = Span(r'("{3,})', r"\1")
+TEMPLATE = Span("`", "`", escapes=True)
+CHARACTER = Span(r"'(?=(?:\\.|[^\\'])')", r"'", escapes=True, line=True)
+HERE = Span(r"""(?<!<)<<[-~]?[ \t]*(?P<q>["']?)\\?([A-Za-z_]\w*)(?P=q)""", r"^[ \t]*\2[ \t]*$", later=True)
+HERE_RUBY = Span(
+    r"""<<(?:[-~](?P<q>["'`]?)|(?P<r>["'`])|(?=[A-Z_]))(\w+)(?:(?P=q)|(?P=r)|)""", r"^[ \t]*\3$", later=True
+)
+
+
+def to_end(sign: str) -> Span:
+    """A comment that goes to the end of its line."""
+    return Span(sign, r"$", line=True)
+
+
+HASH = to_end(r"(?:^|(?<=[\s;]))\#")
+SLASHES = to_end("//")
+DASHES = to_end("--")
+C = (BLOCK, SLASHES, *SHORT)
+SPANS: dict[str, Sequence[Span]] = {
+    "javascript": (BLOCK, SLASHES, TEMPLATE, *SHORT),
+    "typescript": (BLOCK, SLASHES, TEMPLATE, *SHORT),
+    "java": (TEXT, *C),
+    "c": C,
+    "cpp": (Span(r'R"([^()\\\s]{0,16})\(', r'\)\1"'), *C),
+    "csharp": (RAW_TEXT, Span(r'(?:@\$?|\$@)"', r'"(?!")'), *C),
+    "go": (BLOCK, SLASHES, Span("`", "`"), *SHORT),
+    "rust": (
+        *(NESTED, SLASHES, Span(r'(?<![A-Za-z0-9_])b?r(\#*)"', r'"\1'), Span(r'"', r'"', escapes=True)),
+        CHARACTER,
+    ),
+    "kotlin": (Span('"""', '"""'), NESTED, SLASHES, *SHORT),
+    "swift": (Span(r'(\#*)"""', r'"""\1', escapes=True), NESTED, SLASHES, SHORT[0]),
+    "scala": (Span('"""', '"""'), NESTED, SLASHES, SHORT[0], CHARACTER),
+    "bash": (HASH, HERE, LONG[0], Span(r"(?<!\w)\$'", "'", escapes=True), Span(r"(?<![\w\\])'", "'")),
+    "ruby": (Span(r"^=begin\b", r"^=end\b"), HASH, HERE_RUBY, *LONG),
+    "perl": (Span(r"^=[a-z]\w*", r"^=cut\b"), HASH, HERE_RUBY, *LONG),
+    "r": (HASH, Span(r'(?<!\w)[rR]["\'](-*)\(', r'\)\1["\']'), *LONG),
+    "julia": (Span(r"\#=", r"=\#", nests=True), HASH, TEXT, LONG[0], CHARACTER),
+    "sql": (BLOCK, DASHES, Span(r"(?<!\w)'", "'")),
+    "lua": (Span(r"--\[(=*)\[", r"\]\1\]"), DASHES, Span(r"\[(=*)\[", r"\]\1\]"), *SHORT),
+    "haskell": (Span(r"\{-", r"-\}", nests=True), DASHES, SHORT[0], CHARACTER),
+}
+
+
+@cache
+def openings(language: str) -> tuple[tuple[Span, re.Pattern[str]], ...]:
+    return tuple((span, re.compile(span.opens)) for span in SPANS.get(language, ()))
+
+
+@lru_cache(maxsize=512)
+def compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
+
+def masked(line: str, language: Language, state: State) -> tuple[str, State]:
+    """A line with its strings and comments as quotes, as long as it was, and what is open at its end."""
+    if state.span is None and state.later:
+        (span, closes), *rest = state.later
+        state = State(span, closes, 1, tuple(rest))
+    if len(line) > LONGEST:
+        return line, state
+    place, parts = 0, list[str]()
+    while place < len(line):
+        if state.span is None:
+            place, state, text = opening(line, place, language, state)
+        else:
+            place, state, text = inside(line, place, state)
+        parts.append(text)
+    if not line and state.span and compiled(state.closes).search(line):
+        state = replace(state, span=None)
+    return "".join(parts), state
+
+
+def opening(line: str, place: int, language: Language, state: State) -> tuple[int, State, str]:
+    """What is up to the next string or comment, and that one's own beginning."""
+    best: tuple[int, int] | None = None
+    for number, (span, pattern) in enumerate(openings(language.name)):
+        match = pattern.search(line, place)
+        while match and span.line and closing(line, match.end(), span, ended(span, match)) < 0:
+            match = pattern.search(line, match.end() + (match.end() == match.start()))
+        if match and (best is None or match.start() < best[0]):
+            best, found = (match.start(), number), (span, match)
+    if best is None:
+        return len(line), state, line[place:]
+    span, match = found
+    closes = ended(span, match)
+    if span.later:
+        later = (*state.later, (span, closes))
+        return match.end(), replace(state, later=later), line[place : match.end()]
+    text = line[place : match.start()] + '"' * (match.end() - match.start())
+    return match.end(), replace(state, span=span, closes=closes, depth=1), text
+
+
+def ended(span: Span, match: re.Match[str]) -> str:
+    """The pattern that closes a span which has opened."""
+    return re.sub(r"\\([123])", lambda number: re.escape(match[int(number[1])] or ""), span.closes)
+
+
+def closing(line: str, place: int, span: Span, closes: str) -> int:
+    """Where a span that does not nest ends on a line; -1 where it does not.
+
+    Three backticks in a string are text to whoever wrote them, also where they would end it.
+    """
+    pattern = compiled(rf"(?:\\.|`{{3,}}|(?!{closes})[^\\])*+(?:{closes})" if span.escapes else closes)
+    match = pattern.match(line, place) if span.escapes else pattern.search(line, place)
+    return match.end() if match else -1
+
+
+def inside(line: str, place: int, state: State) -> tuple[int, State, str]:
+    """What is in an open span, up to its end or to that of the line."""
+    span = state.span
+    assert span is not None
+    if span.nests:
+        either = compiled(f"(?P<opens>{span.opens})|{state.closes}")
+        match = either.search(line, place)
+        if match is None:
+            return len(line), state, '"' * (len(line) - place)
+        depth = state.depth + (1 if match["opens"] else -1)
+        after = replace(state, depth=depth) if depth else replace(state, span=None)
+        return match.end(), after, '"' * (match.end() - place)
+    end = closing(line, place, span, state.closes)
+    if end < 0:
+        return len(line), state, '"' * (len(line) - place)
+    return end, replace(state, span=None), '"' * (end - place)

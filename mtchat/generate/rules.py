@@ -1,0 +1,136 @@
+"""Repairs of code that need no model: what goes wrong often, and can only have been meant in one way.
+
+After LlmFix (arXiv:2409.00676): indentation, a tail that was cut, missing imports; and names that an earlier
+turn spelled differently, and a `return` where no function is.
+"""
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from difflib import get_close_matches
+from textwrap import dedent
+
+from mtchat.generate.names import undefined
+from mtchat.session.names import bound, compiles, tree
+
+IMPORTS = {
+    **{name: f"import {name}" for name in ("collections", "itertools", "functools", "math", "random", "re")},
+    **{name: f"import {name}" for name in ("json", "os", "string", "statistics", "sys", "datetime", "time")},
+    **{name: f"import {name}" for name in ("operator", "heapq", "bisect", "hashlib", "numpy", "pandas")},
+    "np": "import numpy as np",
+    "pd": "import pandas as pd",
+    "plt": "import matplotlib.pyplot as plt",
+    **{
+        name: f"from collections import {name}"
+        for name in ("Counter", "defaultdict", "deque", "namedtuple", "OrderedDict")
+    },
+    **{
+        name: f"from itertools import {name}"
+        for name in ("accumulate", "combinations", "groupby", "permutations", "product")
+    },
+    **{name: f"from functools import {name}" for name in ("lru_cache", "partial", "reduce")},
+    **{name: f"from math import {name}" for name in ("ceil", "factorial", "floor", "gcd", "log", "sqrt")},
+    **{
+        name: f"from typing import {name}"
+        for name in ("Any", "Callable", "Dict", "Iterable", "List", "Optional", "Set", "Tuple", "Union")
+    },
+}
+CLOSE = 0.85  # how alike two names are, of 1, where one is taken for the other
+SHORTEST = 4  # letters of a name that can be misspelled
+
+
+def repaired(code: str, before: str) -> str:
+    """The code of a turn with what rules can mend, on top of the program `before`; else as it is."""
+    if not code.strip():
+        return code
+    if not compiles(code):
+        code = next((each for each in readings(code) if compiles(each)), code)
+    if not compiles(code):
+        return code
+    there = bound(before) | bound(code)
+    for name in undefined(before + "\n\n" + code):
+        if name in there:
+            continue  # bound in the wrong place, which no rule mends
+        if name in IMPORTS:
+            mended = f"{IMPORTS[name]}\n{code}"
+        else:
+            known = like(name, there)
+            mended = renamed(code, name, known) if known else code
+        if compiles(mended) and name not in undefined(before + "\n\n" + mended):
+            code = mended
+    return code
+
+
+def readings(code: str) -> Iterator[str]:
+    """What code that is no Python may have been meant to be, the likeliest first."""
+    straight = dedent(code.expandtabs(4))
+    yield straight
+    yield shown(straight)
+    lines = straight.split("\n")
+    least = (len(lines) + 2) // 3  # what loses more than that is no cut tail
+    while len(lines) > least:
+        lines.pop()
+        if lines[-1].strip():
+            yield "\n".join(lines)
+            yield shown("\n".join(lines))
+
+
+def shown(code: str) -> str:
+    """The code with each `return` outside of functions made a print of its value."""
+    module = tree(code)
+    if module is None or "\r" in code:
+        return code
+    try:
+        returns = list(outside(module))
+    except RecursionError:
+        return code
+    lines = code.encode().split(b"\n")
+    for each in sorted(returns, key=lambda each: (each.lineno, each.col_offset), reverse=True):
+        if each.value is None:
+            return code
+        end_line, end = each.value.end_lineno or 0, each.value.end_col_offset or 0
+        last = lines[end_line - 1]
+        lines[end_line - 1] = last[:end] + b")" + last[end:]
+        first, start = lines[each.lineno - 1], each.col_offset
+        lines[each.lineno - 1] = first[:start] + b"print(" + first[start:].removeprefix(b"return").lstrip()
+    return b"\n".join(lines).decode()
+
+
+def outside(node: ast.AST) -> Iterator[ast.Return]:
+    """The return statements that belong to no function."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Return):
+            yield child
+        elif not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from outside(child)
+
+
+def like(name: str, known: frozenset[str]) -> str:
+    """The one known name that this must be a misspelling of; "" where there is none, or more than one."""
+    if len(name) < SHORTEST:
+        return ""
+    same = [each for each in sorted(known) if plain(each) == plain(name)]
+    close = same or get_close_matches(name, sorted(known), n=2, cutoff=CLOSE)
+    return close[0] if len(close) == 1 else ""
+
+
+def plain(name: str) -> str:
+    return re.sub("_", "", name).lower().removesuffix("s")
+
+
+def renamed(code: str, old: str, new: str) -> str:
+    """The code with one name in place of another, but for attributes and keywords of calls."""
+    lines = io.StringIO(code).readlines()
+    try:
+        tokens = list(tokenize.generate_tokens(io.StringIO(code).readline))
+    except (tokenize.TokenError, SyntaxError):
+        return code
+    words = ["", *(token.string for token in tokens), ""]
+    for at, token in reversed(list(enumerate(tokens, start=1))):
+        keyword = words[at + 1] == "=" and words[at - 1] in ("(", ",")
+        if token.type == tokenize.NAME and token.string == old and words[at - 1] != "." and not keyword:
+            row, start, end = token.start[0] - 1, token.start[1], token.end[1]
+            lines[row] = lines[row][:start] + new + lines[row][end:]
+    return "".join(lines)

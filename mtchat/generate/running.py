@@ -1,0 +1,175 @@
+"""Runs what a session has become, and says how far its program gets."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from mtchat.errors import SandboxError
+from mtchat.generate.events import Ran, Running, Watch, unseen
+from mtchat.generate.less import does_less
+from mtchat.session.claim import Finding
+from mtchat.session.names import bound, parses
+from mtchat.session.outcome import Outcome
+from mtchat.session.program import PREAMBLE, Program
+from mtchat.session.prompt import Usage
+from mtchat.session.session import Session
+from mtchat.session.turn import EDITED, INTERRUPTED, KEPT, Making, Turn
+
+LONGEST_COMPLAINT = 800
+
+Run = Callable[[Program], Outcome]
+
+
+class Declined(Exception):  # noqa: N818 - not an error: the user does not want the code to run
+    """The user does not want the program to run."""
+
+
+def tried(session: Session, run: Run | None, watch: Watch = unseen) -> Session:
+    """The session with the outcome of its live program, where there is a way to run it, and it may run."""
+    turn = session.path[-1] if session.path else None
+    if run is None or turn is None or turn.status == INTERRUPTED:
+        return session
+    watch(Running(len(session.path)))
+    try:
+        outcome = run(session.program)
+    except Declined:
+        return session
+    except SandboxError as error:
+        outcome = Outcome("none", None, limit="sandbox", finished=False, error=str(error))
+    watch(Ran(outcome, len(session.path)))
+    return session.with_outcome(outcome)
+
+
+def kept(session: Session, rest: tuple[Turn, ...]) -> Session:
+    """The session with later turns carried over to its new branch, with what was laid down about them.
+
+    What the user wrote stays the user's.
+    """
+    for turn in rest:
+        status = EDITED if turn.status == EDITED else KEPT
+        again = replace(turn, status=status, making=Making(filled=turn.making.filled), usage=Usage())
+        session = session.extend((again,)).inherit(turn.id)
+    return session
+
+
+def emptied(session: Session, rest: tuple[Turn, ...]) -> Session:
+    """As `kept`, without their code, which another turn has."""
+    for turn in rest:
+        session = kept(session, (replace(turn, chunk=""),)).inherit(turn.id)
+    return session
+
+
+def failed(outcome: Outcome | None) -> bool:
+    """Whether the program ended by itself, and badly."""
+    return outcome is not None and not outcome.ok and not unended(outcome)
+
+
+def excused(outcome: Outcome | None) -> bool:
+    """Whether a program failed for what its world kept from it, as a file: its code is not to blame."""
+    return failed(outcome) and outcome is not None and bool(outcome.world)
+
+
+def wrong(outcome: Outcome | None) -> bool:
+    """Whether there is something to mend: the program fails, or a claim does not hold."""
+    return failed(outcome) or (outcome is not None and bool(outcome.broken))
+
+
+def mendable(outcome: Outcome | None) -> bool:
+    """Whether other code could mend what is wrong."""
+    return wrong(outcome) and not excused(outcome)
+
+
+def unended(outcome: Outcome | None) -> bool:
+    """Whether there is no run that the program itself ended, well or badly."""
+    return outcome is None or outcome.limit in ("interrupted", "sandbox")
+
+
+def better(attempt: Session, than: Session) -> bool:
+    """Whether a mended program is better: it gets further, and its turns still do what they did."""
+    return keeps(attempt, than) and reach(attempt) > reach(than)
+
+
+@dataclass(frozen=True, order=True)
+class Reach:
+    """How far a program gets: whether it is right, else the turn where it first goes wrong, and how far in.
+
+    `ran` says that this turn came to its end, and claims about it do not hold; `line` is the line where it
+    fails, or the number of the claims that hold.
+    """
+
+    right: bool = False
+    turn: int = 0
+    ran: bool = False
+    line: int = 0
+
+
+def reach(session: Session) -> Reach:
+    outcome = session.outcome
+    if outcome is None:
+        return Reach()
+    if finding := first_broken(outcome):
+        holding = sum(each.turn == finding.turn and each.passed is True for each in outcome.findings)
+        return Reach(False, finding.turn, True, holding)
+    if outcome.ok or not outcome.frames:
+        reached = session.program.chunks[: len(outcome.outputs)]
+        return Reach(outcome.ok, reached[-1].turn if reached else 0)
+    place = outcome.frames[0].place
+    return Reach(False, place.turn, False, place.line)
+
+
+def first_broken(outcome: Outcome) -> Finding | None:
+    """The first claim that does not hold; claims are looked at only where the program came to their turn."""
+    return outcome.broken[0] if outcome.broken else None
+
+
+def trouble(outcome: Outcome) -> int | None:
+    """The turn where a program first goes wrong: about which a claim does not hold, or that fails."""
+    finding = first_broken(outcome)
+    return finding.turn if finding else outcome.turn
+
+
+def suspects(outcome: Outcome) -> tuple[int, ...]:
+    """The turns that may be to blame, the likeliest first: the one that has the failing line, its callers."""
+    if first_broken(outcome) or not outcome.frames:
+        return tuple(filter(None, [trouble(outcome)]))
+    turns = [frame.place.turn for frame in reversed(outcome.frames)]
+    return tuple(dict.fromkeys(turn for turn in turns if turn > PREAMBLE))
+
+
+def reproach(outcome: Outcome) -> str:
+    """What to tell the model that is to mend a program."""
+    finding = first_broken(outcome)
+    if finding is None:
+        return complaint(outcome)
+    told = [f"after this step, {each.wish}" for each in outcome.broken if each.turn == finding.turn]
+    return "\n".join(told)[:LONGEST_COMPLAINT]
+
+
+def keeps(attempt: Session, than: Session) -> bool:
+    """Whether each turn still binds the names it bound, prints where it printed, and does no less."""
+    for place, (old, new) in enumerate(zip(than.path, attempt.path, strict=True)):
+        if old.chunk == new.chunk:
+            continue
+        before = attempt.undo(len(attempt.path) - place).program.source
+        if does_less(new.chunk, old.chunk, old.instruction, before):
+            return False
+        if not parses(new.chunk) or not bound(old.chunk) <= bound(new.chunk):
+            return False
+        if "print(" in old.chunk and "print(" not in new.chunk:
+            return False
+    return True
+
+
+def complaint(outcome: Outcome | None) -> str:
+    """What to tell the model about a failing program: the line, and all that the exception says.
+
+    "" when the program runs, or was stopped by choice.
+    """
+    if outcome is None or not failed(outcome):
+        return ""
+    lines = outcome.traceback.rstrip("\n").split("\n")
+    indented = [number for number, line in enumerate(lines) if line.startswith("  ")]
+    message = "\n".join(lines[indented[-1] + 1 :]) if indented else ""
+    if not message or not outcome.frames:
+        return outcome.error
+    frame = outcome.frames[-1]
+    return f"turn {frame.place.turn}, line {frame.place.line}: {frame.text}\n{message}"[:LONGEST_COMPLAINT]

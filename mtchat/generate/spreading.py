@@ -1,0 +1,43 @@
+"""Several tries for a turn side by side, told by what they do."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mtchat.errors import MtchatError
+from mtchat.generate.bettering import Bettering, uninterrupted
+from mtchat.generate.checks import told
+from mtchat.generate.readings import Spread, readings
+from mtchat.generate.running import complaint
+from mtchat.generate.writing import guidance_for
+from mtchat.session.session import Session
+from mtchat.session.settings import Sampling
+from mtchat.session.turn import COMPLETE
+
+if TYPE_CHECKING:
+    from mtchat.generate.synthesizer import Synthesizer
+
+
+def spread(maker: "Synthesizer", session: Session, sampling: Sampling, count: int) -> Spread:
+    """The last turn with so many others drawn beside it and run, each kept in the session; it stays live."""
+    look, last, base = maker.look or maker.run, session.path[-1], session.undo()
+    if look is None or maker.candidates is None:
+        raise MtchatError("tries are compared by what they do, and nothing is run here; /retry asks again")
+    tried = len(session.children(last.parent)) - 1
+    context = maker.context(base, last.instruction, sampling)
+    chosen = replace(sampling, seed=sampling.seed + tried)
+    bettering = Bettering(maker, base, context.prompt, chosen, uninterrupted(look), session)
+    making = replace(
+        maker.making(chosen, context.memory),
+        error=complaint(base.outcome),
+        guidance=guidance_for(last.instruction, maker.policy.guidance),
+        rules=maker.policy.rules,
+        files=maker.files,
+    )
+    turns = bettering.drawn(count, replace(last, status=COMPLETE, meant="", making=making))
+    candidates = bettering.candidates(turns, base, told(last.instruction), bettering.made_up())
+    grown = session
+    for each in candidates:
+        outcome = each.session.outcome
+        assert outcome is not None
+        grown = grown.undo().add(each.turn).inherit(last.id).with_outcome(replace(outcome, variables=()))
+    return Spread(session.beside(grown), readings(candidates))

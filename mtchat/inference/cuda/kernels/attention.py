@@ -1,0 +1,188 @@
+"""Attention of one token of each lane over its path, split into parts; the last part that is done joins them.
+
+The token's own key and value are turned, seen and put away in the same kernel.
+"""
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from mtchat.inference.cuda.kernels.launch import CHAINED, chained, multiprocessors, scratch
+from mtchat.inference.cuda.plain import Board
+from mtchat.inference.cuda.weights import Shape, Weights
+
+WAVES = 4  # programs for each multiprocessor
+MOST_PARTS = 16  # of one path
+
+
+@triton.jit
+def turned(base, d, at, cosines, sines, mask, D: tl.constexpr, R: tl.constexpr, INTERLEAVED: tl.constexpr):
+    """Numbers of heads, of which the first R turn by their position's angles; in float32."""
+    half: tl.constexpr = R // 2
+    turns = d < R
+    if INTERLEAVED:
+        angle = d // 2
+        other = d + 1 - 2 * (d % 2)
+        sign = tl.where(d % 2 == 0, -1.0, 1.0)
+    else:
+        angle = d % half
+        other = tl.where(d < half, d + half, d - half)
+        sign = tl.where(d < half, -1.0, 1.0)
+    values = tl.load(base + d, mask=mask, other=0.0).to(tl.float32)
+    pairs = tl.load(base + other, mask=mask & turns, other=0.0).to(tl.float32)
+    cosine = tl.load(cosines + at * half + angle, mask=turns, other=1.0)
+    sine = tl.load(sines + at * half + angle, mask=turns, other=0.0)
+    return values * cosine + sign * pairs * sine
+
+
+@triton.jit
+def attend_kernel(
+    inner, stride, keys, values, tables, width, lengths, cosines, sines, out, out_stride,
+    parts, tops, totals, counters, scale,
+    HEADS: tl.constexpr, KV: tl.constexpr, GROUP: tl.constexpr, PADDED: tl.constexpr, D: tl.constexpr,
+    DP: tl.constexpr, R: tl.constexpr, INTERLEAVED: tl.constexpr, PARTS: tl.constexpr, BLOCK: tl.constexpr,
+    CHAINED: tl.constexpr,
+):  # fmt: skip
+    """The heads of one lane that share a key head, over a part of its path; the last part done joins all."""
+    lane, kv, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    # what earlier steps have left is there; what this one's product gives is waited for
+    length = tl.load(lengths + lane)
+    chunk = tl.cdiv(tl.cdiv(length, PARTS), BLOCK) * BLOCK
+    active = tl.maximum(tl.cdiv(length, tl.maximum(chunk, 1)), 1)
+    if part >= active:
+        if CHAINED:
+            tl.extra.cuda.gdc_launch_dependents()
+        return
+    g, d = tl.arange(0, PADDED), tl.arange(0, DP)
+    heads = kv * GROUP + g
+    some = (g < GROUP)[:, None] & (d < D)[None, :]
+    begin = inner + lane * stride
+    dtype: tl.constexpr = keys.dtype.element_ty
+    table = tables + lane.to(tl.int64) * width
+    begun, end = part * chunk, tl.minimum((part + 1) * chunk, length)
+    n = begun + tl.arange(0, BLOCK)
+    slots = tl.load(table + n, mask=n < end, other=0).to(tl.int64)
+    places = (slots * KV + kv)[:, None] * D + d[None, :]
+    seen = (n < end)[:, None] & (d < D)[None, :]
+    key = tl.load(keys + places, mask=seen, other=0.0)
+    value = tl.load(values + places, mask=seen, other=0.0)
+    own_slot = tl.load(table + length).to(tl.int64)
+    if CHAINED:
+        tl.extra.cuda.gdc_wait()
+        tl.extra.cuda.gdc_launch_dependents()
+    queries = turned(
+        begin + heads[:, None] * D, d[None, :], length, cosines, sines, some, D, R, INTERLEAVED
+    ) * scale  # fmt: skip
+    most = tl.full((PADDED,), float("-inf"), tl.float32)
+    total = tl.zeros((PADDED,), tl.float32)
+    sums = tl.zeros((PADDED, DP), tl.float32)
+    for start in range(begun, end, BLOCK):
+        known = start + tl.arange(0, BLOCK) < end
+        if PADDED == 1:
+            scores = tl.sum(key.to(tl.float32) * queries, 1)[None, :]
+        else:
+            scores = tl.dot(queries.to(dtype), tl.trans(key))
+        scores = tl.where(known[None, :], scores, float("-inf"))
+        above = tl.maximum(most, tl.max(scores, 1))
+        shares = tl.exp(scores - above[:, None])
+        fade = tl.exp(most - above)
+        if PADDED == 1:
+            found = tl.sum(tl.trans(shares) * value.to(tl.float32), 0)[None, :]
+        else:
+            found = tl.dot(shares.to(dtype), value)
+        sums = sums * fade[:, None] + found
+        total = total * fade + tl.sum(shares, 1)
+        most = above
+        n = start + BLOCK + tl.arange(0, BLOCK)
+        slots = tl.load(table + n, mask=n < end, other=0).to(tl.int64)
+        places = (slots * KV + kv)[:, None] * D + d[None, :]
+        seen = (n < end)[:, None] & (d < D)[None, :]
+        key = tl.load(keys + places, mask=seen, other=0.0)
+        value = tl.load(values + places, mask=seen, other=0.0)
+    if part == 0:  # the token itself, whose key nobody else needs in this step
+        own = begin + HEADS * D + kv * D
+        own_key = turned(own, d, length, cosines, sines, d < D, D, R, INTERLEAVED).to(dtype)
+        own_value = tl.load(own + KV * D + d, mask=d < D, other=0.0)
+        tl.store(keys + (own_slot * KV + kv) * D + d, own_key, mask=d < D)
+        tl.store(values + (own_slot * KV + kv) * D + d, own_value, mask=d < D)
+        score = tl.sum(queries * own_key.to(tl.float32)[None, :], 1)
+        above = tl.maximum(most, score)
+        share, fade = tl.exp(score - above), tl.exp(most - above)
+        sums = sums * fade[:, None] + share[:, None] * own_value.to(tl.float32)[None, :]
+        total = total * fade + share
+        most = above
+    goal = out + lane * out_stride + heads[:, None] * D + d[None, :]
+    if active == 1:
+        tl.store(goal, (sums / total[:, None]).to(dtype), mask=some)
+        return
+    row = (lane * KV + kv) * PARTS
+    tl.store(tops + (row + part) * PADDED + g, most)
+    tl.store(totals + (row + part) * PADDED + g, total)
+    tl.store(parts + ((row + part) * PADDED + g)[:, None] * DP + d[None, :], sums)
+    tl.debug_barrier()
+    before = tl.atomic_add(counters + lane * KV + kv, 1, sem="acq_rel")
+    if before == active - 1:
+        most = tl.full((PADDED,), float("-inf"), tl.float32)
+        total = tl.zeros((PADDED,), tl.float32)
+        sums = tl.zeros((PADDED, DP), tl.float32)
+        for each in tl.static_range(PARTS):  # unrolled: all of it is fetched at once
+            there = g < tl.where(active > each, PADDED, 0)
+            at = (row + each) * PADDED + g
+            top = tl.load(tops + at, mask=there, other=float("-inf"), cache_modifier=".cg")
+            more = tl.load(totals + at, mask=there, other=0.0, cache_modifier=".cg")
+            next = tl.load(
+                parts + at[:, None] * DP + d[None, :], mask=there[:, None], other=0.0, cache_modifier=".cg"
+            )
+            above = tl.maximum(most, top)
+            fade, share = tl.exp(most - above), tl.exp(top - above)
+            sums = sums * fade[:, None] + next * share[:, None]
+            total = total * fade + more * share
+            most = above
+        tl.store(goal, (sums / total[:, None]).to(dtype), mask=some)
+        tl.store(counters + lane * KV + kv, 0)
+
+
+def attend(inner: Tensor, keys: Tensor, values: Tensor, place: Board, weights: Weights, out: Tensor) -> None:
+    """As `plain.attend`."""
+    shape, lanes = weights.shape, len(inner)
+    group = shape.heads // shape.kv_heads
+    padded = 1 if group == 1 else max(16, triton.next_power_of_2(group))
+    sizes = measures(shape)
+    deep = sizes["DP"]
+    block, warps = stretch(deep, padded)
+    parts = spread(lanes * shape.kv_heads)
+    rows = lanes * shape.kv_heads * parts
+    aside = scratch(inner.device, rows * padded * (deep + 2), lanes * shape.kv_heads)
+    cut = rows * padded
+    attend_kernel[(lanes, shape.kv_heads, parts)](
+        inner, inner.stride(0), keys, values, place.tables, place.tables.stride(0), place.lengths,
+        weights.cosines, weights.sines, out, out.stride(0),
+        aside[0][2 * cut :], aside[0][:cut], aside[0][cut : 2 * cut], aside[1], shape.width**-0.5,
+        **sizes, GROUP=group, PADDED=padded, PARTS=parts,
+        BLOCK=block, CHAINED=CHAINED, num_warps=warps, **chained(),
+    )  # fmt: skip
+
+
+def measures(shape: Shape) -> dict[str, int]:
+    """A model's shape as the kernels of attention take it: DP is what the width D is filled up to."""
+    return {
+        "HEADS": shape.heads,
+        "KV": shape.kv_heads,
+        "D": shape.width,
+        "DP": max(16, triton.next_power_of_2(shape.width)),
+        "R": shape.rotated,
+        "INTERLEAVED": shape.interleaved,
+    }
+
+
+def stretch(deep: int, padded: int) -> tuple[int, int]:
+    """Tokens of a path that a program of attention takes at a time, and its warps."""
+    if padded > 1:
+        return 128, 8
+    return (64, 2) if deep <= 64 else (32, 4)
+
+
+def spread(programs: int) -> int:
+    """How many parts a path is split into, so that all multiprocessors have work."""
+    wanted = WAVES * multiprocessors() // programs
+    return 1 << max(min(wanted, MOST_PARTS).bit_length() - 1, 0)

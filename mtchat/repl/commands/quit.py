@@ -1,7 +1,0 @@
-"""Leaves; everything is saved."""
-
-from mtchat.repl.desk import Desk, Leave
-
-
-def do(desk: Desk, argument: str) -> None:
-    raise Leave

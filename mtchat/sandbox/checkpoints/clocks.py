@@ -1,0 +1,79 @@
+"""Finds what a turn measures from a time that an earlier one noted: between them lies the user's thinking."""
+
+import ast
+import warnings
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+
+from mtchat.session.program import Program
+
+CLOCKS = {
+    *("time", "perf_counter", "monotonic", "default_timer", "now", "utcnow"),
+    *("time_ns", "perf_counter_ns", "monotonic_ns"),
+}
+
+
+def note(program: Program, resumed: int) -> str:
+    """Whose time the chunks after the first `resumed` measure from, in a sentence; "" where they do not."""
+    noted: dict[str, int] = {}
+    for chunk in program.chunks[:resumed]:
+        bound, kept, _ = readings(chunk.code)
+        noted = {name: turn for name, turn in noted.items() if name not in kept}
+        noted |= dict.fromkeys(bound, chunk.turn)
+    for chunk in program.chunks[resumed:]:
+        used = readings(chunk.code)[2]
+        for name in sorted(used & noted.keys()):
+            turn = program.label(noted[name])
+            return (
+                f"{name} is a time that {turn} noted: what is measured from it has the time between the turns"
+            )
+    return ""
+
+
+@lru_cache(maxsize=256)
+def readings(source: str) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """Names bound to what a clock says, all names bound, and those subtracted in code that asks a clock."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            nodes = list(ast.walk(ast.parse(source)))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return frozenset(), frozenset(), frozenset()
+    noted = frozenset(noting(nodes))
+    bound = frozenset(each.id for each in nodes if isinstance(each, ast.Name) and is_store(each))
+    if not any(is_clock(node) for node in nodes):
+        return noted, bound, frozenset()
+    sides = [
+        side
+        for node in nodes
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub)
+        for side in (node.left, node.right)
+    ]
+    used = frozenset(side.id for side in sides if isinstance(side, ast.Name))
+    return noted, bound, used - noted
+
+
+def noting(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    for node in nodes:
+        if isinstance(node, ast.Assign) and is_clock(node.value):
+            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+        elif (
+            isinstance(node, ast.AnnAssign | ast.NamedExpr)
+            and isinstance(node.target, ast.Name)
+            and node.value is not None
+            and is_clock(node.value)
+        ):
+            yield node.target.id
+
+
+def is_clock(node: ast.AST) -> bool:
+    """Whether an expression asks a clock: time.time(), perf_counter(), datetime.now()."""
+    if not isinstance(node, ast.Call):
+        return False
+    called = node.func
+    name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+    return name in CLOCKS
+
+
+def is_store(name: ast.Name) -> bool:
+    return isinstance(name.ctx, ast.Store)

@@ -1,0 +1,237 @@
+"""Runs programs that grow turn by turn: each run goes on from the longest prefix whose state is alive.
+
+The truth is `sandbox.run`, which starts from nothing; what a worker says must equal it. Where a state could
+not be kept whole, the turns after it run again from a state before it, and the outcome's note says so.
+"""
+
+import math
+import os
+import secrets
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path, PurePath
+
+from mtchat.errors import SandboxError
+from mtchat.sandbox import sandbox
+from mtchat.sandbox.checkpoints import clocks
+from mtchat.sandbox.checkpoints.box import LostError, Turn, Warm
+from mtchat.sandbox.checkpoints.imprint import UnportableError
+from mtchat.sandbox.checkpoints.states import MOST_STATES, Key, Plan, State, States, plan
+from mtchat.sandbox.sandbox import MARK_BYTES, Choice, gathered
+from mtchat.sandbox.supervise import Interrupts, interrupts
+from mtchat.sandbox.tree import memory
+from mtchat.sandbox.verdict import outcome
+from mtchat.sandbox.watching import INTERRUPTED, Watch
+from mtchat.session.given import NOTHING, Given
+from mtchat.session.outcome import Outcome
+from mtchat.session.program import PREAMBLE, Program
+from mtchat.session.settings import Limits
+
+TRIES = 3
+INTERRUPTED_OUTCOME = Outcome(exit_code=None, limit=INTERRUPTED, finished=False, error=INTERRUPTED)
+
+
+class Worker:
+    """One sandbox that is kept between runs, started when it is first needed. Close it when done.
+
+    Where no sandbox can be kept here, each run starts from nothing.
+    """
+
+    def __init__(self, choice: Choice | None = None) -> None:
+        self.choice = choice
+        self.warm: Warm | None = None
+        self.states = States()
+        self.fits: object = None
+        self.seconds = 0.0
+        self.cap_mib = 0.0
+        self.lock = threading.Lock()
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the sandbox and every state in it."""
+        with self.lock, interrupts():
+            self.discard()
+
+    def run(
+        self,
+        program: Program,
+        limits: Limits,
+        *,
+        collect: Path | None = None,
+        watch: Watch | None = None,
+        given: Given = NOTHING,
+        look: bool = False,
+        keep: bool = True,
+    ) -> Outcome:
+        """As `sandbox.run`, from the longest prefix that is alive; without `keep` no new state is left.
+
+        `watch` hears only what is printed anew. A run with arguments or keyboard input starts from nothing.
+        """
+        choice = self.choice or sandbox.chosen()
+        able = choice.variant is not None and choice.variant.warm
+
+        def fresh() -> Outcome:
+            return sandbox.run_in(choice, program, limits, collect, watch, given, look)
+
+        if not able or given.arguments or given.stdin or program.name:
+            return fresh()
+        with self.lock, interrupts() as stopped:
+            for _ in range(TRIES):
+                with suppress(LostError, UnportableError):
+                    return self.attempt(choice, program, limits, collect, watch, given, look, keep, stopped)
+                self.tidy(())
+            self.discard()
+        return fresh()
+
+    def attempt(
+        self,
+        choice: Choice,
+        program: Program,
+        limits: Limits,
+        collect: Path | None,
+        watch: Watch | None,
+        given: Given,
+        look: bool,
+        keep: bool,
+        stopped: Interrupts,
+    ) -> Outcome:
+        """One try; LostError when a process that it needs is gone."""
+        try:
+            warm = self.ready(choice, limits, given, stopped)
+        except KeyboardInterrupt:
+            return INTERRUPTED_OUTCOME
+        wanted = plan(program)
+        state = self.states.longest(wanted)
+        assert state is not None
+        self.states.use(state)
+        mark = secrets.token_bytes(MARK_BYTES)
+        hear = watch or (lambda name, text: None)
+        with Turn(warm, state, wanted, mark, limits, hear, stopped, keep) as turn:
+            try:
+                warm.restore(state)
+                turn.start(look)
+            except LostError:
+                self.lose(state)
+                raise
+            try:
+                ending = turn.end()
+            except BaseException:  # what hears the output failed, and nobody follows the run any more
+                self.abandon(turn)
+                raise
+            self.learn(turn, wanted)
+            if not ending.started and ending.limit != INTERRUPTED:
+                self.lose(state)
+                raise LostError("the run")
+            assert choice.variant is not None
+            found = gathered(replace(ending, stopped=stopped.again()), program, limits, given, collect)
+            result = outcome(program, limits, ending, choice.variant.tier, found)
+        notes = (self.note(program, wanted, state), clocks.note(program, state.chunks))
+        note = "\n".join(filter(None, notes))
+        return replace(result, resumed=turns(program, state.chunks), note=note)
+
+    def ready(self, choice: Choice, limits: Limits, given: Given, stopped: Callable[[], bool]) -> Warm:
+        """The sandbox; a new one where there is none, or where it was made for other limits or files.
+
+        KeyboardInterrupt where the user stops the copying of those.
+        """
+        files = tuple((file, stamp(file.path)) for file in given.files)
+        fits = (replace(limits, output_kib=0, seconds=0), files)
+        # the wall clock is each run's own; what a sandbox is made for only bounds it
+        enough = self.fits == fits and self.seconds >= limits.seconds
+        if self.warm is not None and self.warm.alive and enough and () in self.states.alive:
+            return self.warm
+        self.discard()
+        assert choice.backend is not None
+        assert choice.variant is not None
+        job = sandbox.job_of(Program(), limits, warm=True)
+        warm = Warm(choice.backend, choice.variant, job, limits)
+        try:
+            warm.deliver(given.files, stopped)
+        except BaseException:
+            warm.drop(warm.blank)
+            warm.close()
+            raise
+        self.warm, self.fits, self.seconds, self.cap_mib = warm, fits, limits.seconds, limits.memory_mib
+        self.states.add(warm.blank)
+        return warm
+
+    def discard(self) -> None:
+        """Give up the sandbox and every state in it."""
+        for state in list(self.states.alive.values()):
+            self.lose(state)
+        self.states = States()
+        if self.warm is not None:
+            self.warm.close()
+        self.warm = None
+
+    def abandon(self, turn: Turn) -> None:
+        """Give up the sandbox with a run that still goes on in it."""
+        for state in turn.left:
+            turn.warm.drop(state)
+        self.discard()
+
+    def lose(self, state: State) -> None:
+        if self.states.alive.get(state.key) is state:
+            del self.states.alive[state.key]
+        if self.warm is not None:
+            self.warm.drop(state)
+
+    def learn(self, turn: Turn, wanted: Plan) -> None:
+        """Take in the states that a run left, and give up what is too much."""
+        self.states.remember(turn.hindrances)
+        for state in turn.left:
+            state.mib = memory([state.pid], math.inf)
+            old = self.states.add(state)
+            if old is not None and self.warm is not None:
+                self.warm.drop(old)
+        self.tidy(wanted.key)
+
+    def tidy(self, live: Key) -> None:
+        """Keep the states few and small: together they may hold as much as one run."""
+        warm = self.warm
+        if warm is None or warm.lost:
+            return
+        while len(self.states.alive) > MOST_STATES or self.overfull(warm):
+            victim = self.states.least_useful(live)
+            if victim is None:
+                break
+            self.lose(victim)
+        with suppress(LostError):
+            warm.forget({state.files for state in self.states.alive.values()})
+
+    def overfull(self, warm: Warm) -> bool:
+        """Whether the states hold more memory than one run may; what they share is only looked into then."""
+        cap = self.cap_mib
+        total = sum(state.mib for state in self.states.alive.values())
+        # Only root may look into a state; others take what it seems to hold.
+        return total > cap and (memory(warm.states, cap) or total) > cap
+
+    def note(self, program: Program, wanted: Plan, state: State) -> str:
+        """Why turns that had run before ran again."""
+        again = [chunk.turn for chunk in program.chunks[state.chunks : -1] if chunk.code.strip()]
+        index, why = self.states.why(wanted, state.chunks)
+        if not again or not why:
+            return ""
+        which = f"turn {again[0]}" if len(again) == 1 else f"turns {again[0]}-{again[-1]}"
+        return f"{program.label(program.chunks[index].turn)} {why}, so {which} ran again"
+
+
+def turns(program: Program, chunks: int) -> int:
+    """How many of the first chunks are turns."""
+    return sum(chunk.turn != PREAMBLE for chunk in program.chunks[:chunks])
+
+
+def stamp(path: PurePath) -> tuple[int, int]:
+    """What tells a file from what it was before."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise SandboxError(f"cannot give the program {path}: {error.strerror}") from error
+    return status.st_size, status.st_mtime_ns

@@ -1,0 +1,113 @@
+"""What a run did: how it ended, what it printed, where it failed, which files it left."""
+
+from dataclasses import dataclass
+
+from mtchat.session.claim import Finding
+from mtchat.session.program import Place, Program
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One line of a traceback that lies in the program; `function` is "<module>" at top level."""
+
+    place: Place
+    function: str
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class File:
+    """A regular file that the run left in its work folder; `path` is relative to it, `size` in bytes."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable as a run left it: type, shape or length ("" where it has none), and a short value."""
+
+    name: str
+    kind: str
+    shape: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of running a program in a sandbox.
+
+    `exit_code` is None when a signal ended it. `limit` names what stopped it: seconds, cpu, memory, output,
+    disk or processes; "interrupted" by the user; "sandbox" when nothing could run. `outputs` is stdout
+    split by chunk, in order, so joined it is `stdout`, and `complaints` is stderr split so;
+    chunks that were not reached have none. `finished`
+    says that the last chunk ran to its end. `error` is one line ("turn 2, line 1: ValueError: ..."), ""
+    when all went well; `traceback` is the text to show, limited to frames of the program, innermost last.
+    `skipped` names what was left but not collected, and why. `resumed` counts the turns at the beginning
+    whose state was still alive, so that they did not run again; `note` says why an earlier one had to.
+    `variables` are there when they were asked for. `agreed` is the share, by likelihood, of the candidates
+    for the last turn that did the same; 1 where none were weighed. `findings` are what came of the claims.
+    `world` says, in words of session/world.py, what the sandbox kept from the program where that is why it
+    failed, so that other code would fare no better; `subject` is the name of the file, package or host.
+    """
+
+    tier: str = ""
+    exit_code: int | None = 0
+    signal: int | None = None
+    limit: str = ""
+    finished: bool = True
+    stdout: str = ""
+    stderr: str = ""
+    truncated: bool = False
+    outputs: tuple[str, ...] = ()
+    complaints: tuple[str, ...] = ()
+    error: str = ""
+    traceback: str = ""
+    frames: tuple[Frame, ...] = ()
+    files: tuple[File, ...] = ()
+    skipped: tuple[str, ...] = ()
+    seconds: float = 0.0
+    memory_mib: float = 0.0
+    resumed: int = 0
+    note: str = ""
+    variables: tuple[Variable, ...] = ()
+    agreed: float = 1.0
+    findings: tuple[Finding, ...] = ()
+    world: str = ""
+    subject: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """The whole program ran: to the end of its last turn, exit code 0, within its limits."""
+        return self.finished and self.exit_code == 0 and not self.limit and not self.error
+
+    @property
+    def stopped(self) -> bool:
+        """The user stopped the run with Ctrl-C."""
+        return self.limit == "interrupted"
+
+    @property
+    def broken(self) -> tuple[Finding, ...]:
+        """The claims that do not hold."""
+        return tuple(each for each in self.findings if each.passed is False)
+
+    @property
+    def right(self) -> bool:
+        """The whole program ran, and all claims hold."""
+        return self.ok and not self.broken
+
+    @property
+    def turn(self) -> int | None:
+        """The turn that failed: where the error surfaced at the program's top level."""
+        return self.frames[0].place.turn if self.frames else None
+
+    def passed(self, turn: int) -> bool | None:
+        """Whether the run came through a turn; None where that is not known."""
+        if self.ok:
+            return True
+        return None if self.turn is None or turn > self.turn else turn < self.turn
+
+
+def printed(program: Program, outcome: Outcome) -> dict[int, str]:
+    """What each turn of a program wrote to stdout in a run; turns that were not reached are left out."""
+    return dict(zip((chunk.turn for chunk in program.chunks), outcome.outputs, strict=False))

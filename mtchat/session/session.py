@@ -1,0 +1,283 @@
+"""The session: an immutable tree of turns with a head; every change gives a new session."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from mtchat.errors import MtchatError, UsageError
+from mtchat.session.claim import Claim
+from mtchat.session.given import Attached
+from mtchat.session.language import PYTHON, Language
+from mtchat.session.mark import Mark
+from mtchat.session.outcome import Outcome
+from mtchat.session.program import Program, assemble
+from mtchat.session.turn import KEPT, Turn
+
+ROOT = ""
+
+
+class Index(Mapping[str, Turn]):
+    """The turns of a session by their ids.
+
+    Sessions that grow out of each other share `places`, from ids to places in the turns; the first that
+    branches off takes a copy, so that adding a turn to a long session costs nothing like its length.
+    """
+
+    def __init__(self, turns: tuple[Turn, ...], places: dict[str, int] | None = None) -> None:
+        self.turns = turns
+        self.places = {turn.id: place for place, turn in enumerate(turns)} if places is None else places
+
+    def grown(self, turns: tuple[Turn, ...]) -> "Index":
+        """The index of these turns and one more at their end."""
+        if len(self.places) != len(turns) - 1:
+            return Index(turns)
+        self.places[turns[-1].id] = len(turns) - 1
+        return Index(turns, self.places)
+
+    def __contains__(self, turn: object) -> bool:
+        return isinstance(turn, str) and self.places.get(turn, len(self.turns)) < len(self.turns)
+
+    def __getitem__(self, turn: str) -> Turn:
+        if turn not in self:
+            raise KeyError(turn)
+        return self.turns[self.places[turn]]
+
+    def __iter__(self) -> Iterator[str]:
+        return (turn.id for turn in self.turns)
+
+    def __len__(self) -> int:
+        return len(self.turns)
+
+
+@dataclass(frozen=True)
+class Session:
+    """Turns in the order they were made, parents first. `head` is the id of the live turn, "" the root.
+
+    `visited` maps a turn to the child that was last on the live path, which is where redo goes.
+    `outcomes` holds, by turn id, what the program of the path up to that turn last did. `attached` are the
+    files of the user's that its runs get. `marks` holds, by turn id, what was laid down about a turn.
+    `branches` maps names to the last turn of each; the one that is called `branch` ("" for none) grows with
+    the turns that are added at its end. `language` is what all its turns are written in.
+    """
+
+    name: str = ""
+    preamble: str = ""
+    turns: tuple[Turn, ...] = ()
+    head: str = ROOT
+    visited: Mapping[str, str] = field(default_factory=dict)
+    outcomes: Mapping[str, Outcome] = field(default_factory=dict)
+    attached: tuple[Attached, ...] = ()
+    marks: Mapping[str, Mark] = field(default_factory=dict)
+    branches: Mapping[str, str] = field(default_factory=dict)
+    branch: str = ""
+    language: Language = PYTHON
+
+    @cached_property
+    def by_id(self) -> Index:
+        return Index(self.turns)
+
+    @cached_property
+    def path(self) -> tuple[Turn, ...]:
+        """The live conversation, root to head."""
+        return self.path_to(self.head)
+
+    @property
+    def program(self) -> Program:
+        return assemble(self.path, self.preamble, self.claims)
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """What must hold on the live path; after a later turn where that has the code of the claim's own."""
+        path = self.path
+        return tuple(
+            Claim(number, code, written(path, number))
+            for number, turn in enumerate(path, start=1)
+            for code in self.mark(turn.id).checks
+        )
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What the live program last did, None when it has not run."""
+        return self.outcomes.get(self.head)
+
+    def ran(self, turn: str) -> bool | None:
+        """Whether a turn went well at the end of its program, else in one with later turns that came to it.
+
+        None where none did. A turn that was kept when an earlier one changed has run with later ones alone.
+        """
+        if turn in self.outcomes:
+            return self.outcomes[turn].ok
+        for end, outcome in reversed(tuple(self.outcomes.items())):
+            path = self.path_to(end)
+            ids = [each.id for each in path]
+            if turn in ids and (known := outcome.passed(written(path, ids.index(turn) + 1))) is not None:
+                return known
+        return None
+
+    def path_to(self, turn: str) -> tuple[Turn, ...]:
+        steps = []
+        while turn != ROOT:
+            steps.append(self.get(turn))
+            turn = steps[-1].parent
+        return tuple(reversed(steps))
+
+    def get(self, turn: str) -> Turn:
+        if turn not in self.by_id:
+            raise MtchatError(f"no turn {turn!r} in this session")
+        return self.by_id[turn]
+
+    def numbered(self, number: int) -> Turn:
+        """Turn `number` of the live path, counted from 1."""
+        if not 1 <= number <= len(self.path):
+            raise MtchatError(
+                f"no turn {number}; the program has {count(len(self.path))}, and /show shows them"
+            )
+        return self.path[number - 1]
+
+    def children(self, turn: str) -> tuple[Turn, ...]:
+        return tuple(each for each in self.turns if each.parent == turn)
+
+    def add(self, turn: Turn) -> "Session":
+        """This session with a turn added and the head on it; one that is there already is only moved to."""
+        if turn.parent != ROOT:
+            self.get(turn.parent)
+        grown = self if turn.id in self.by_id else self.with_turn(turn)
+        moved = grown.move(turn.id)
+        if not self.branch:
+            return moved
+        if self.grows(self.branch, turn):
+            return moved.having(branches={**self.branches, self.branch: turn.id})
+        return moved.having(branch="")
+
+    def with_turn(self, turn: Turn) -> "Session":
+        """This session with one more turn, where its head is."""
+        grown = replace(self, turns=(*self.turns, turn))
+        grown.keep(by_id=self.by_id.grown(grown.turns), path=self.path)
+        return grown
+
+    def having(self, **values: Any) -> "Session":
+        """This session with other values; what is known of its turns and its path stays known."""
+        new = replace(self, **values)
+        known: dict[str, Any] = {"by_id": self.by_id} if new.turns is self.turns else {}
+        if "path" in self.__dict__ and known and new.head == self.head:
+            known["path"] = self.path
+        new.keep(**known)
+        return new
+
+    def keep(self, **known: Any) -> None:
+        """What is known of this value already need not be found out when it is asked for."""
+        self.__dict__.update(known)
+
+    def grows(self, branch: str, turn: Turn) -> bool:
+        """Whether a turn belongs to a branch: it is at its end, or corrects or retries one of its turns."""
+        end = self.branches[branch]
+        if end == turn.parent:
+            return True
+        here = (turn.parent, turn.instruction)
+        path = self.path_to(end)
+        return any(
+            each.id == turn.making.corrects or (each.parent, each.instruction) == here for each in path
+        )
+
+    def extend(self, turns: tuple[Turn, ...]) -> "Session":
+        """Turns added one below the other at the head, each given the parent it gets there."""
+        if not turns:
+            return self
+        chain, head = list[Turn](), self.head
+        for turn in turns:
+            chain.append(replace(turn, parent=head))
+            head = chain[-1].id
+        if self.branch:
+            grown = self
+            for turn in chain:
+                grown = grown.add(turn)
+            return grown
+        known = self.by_id
+        fresh = (turn for turn in chain if turn.id not in known)
+        return replace(self, turns=(*self.turns, *fresh)).move(head)
+
+    def move(self, head: str) -> "Session":
+        """This session with its head on another turn; nothing is lost."""
+        if head != ROOT and self.get(head).parent == self.head:  # so the way to it is as it was
+            path, steps = (*self.path, self.get(head)), {self.head: head}
+        else:
+            path = self.path_to(head)
+            steps = {turn.parent: turn.id for turn in path}
+        moved = self.having(head=head, visited={**self.visited, **steps})
+        moved.keep(path=path)
+        return moved
+
+    def undo(self, turns: int = 1) -> "Session":
+        if not self.path:
+            raise MtchatError("nothing to undo: the program has no turns yet; type an instruction to begin")
+        if not 1 <= turns <= len(self.path):
+            raise MtchatError(
+                f"cannot undo {turns}: the program has {count(len(self.path))}; /undo takes back one"
+            )
+        return self.having(head=self.path[-turns].parent)
+
+    def redo(self, turns: int = 1) -> "Session":
+        moved = self
+        for done in range(turns):
+            if moved.head not in moved.visited:
+                if done:
+                    raise MtchatError(
+                        f"cannot redo {turns}: only {done} can be brought back; /redo {done} does"
+                    )
+                raise MtchatError(
+                    "nothing to redo: no turn comes after this one; /redo brings back what /undo took"
+                )
+            moved = moved.having(head=moved.visited[moved.head])
+        return moved
+
+    def mark(self, turn: str) -> Mark:
+        """What was laid down about a turn."""
+        return self.marks.get(turn, Mark())
+
+    def with_mark(self, turn: str, mark: Mark) -> "Session":
+        self.get(turn)
+        marks = {each: known for each, known in self.marks.items() if each != turn}
+        return self.having(marks=marks if mark == Mark() else {**marks, turn: mark})
+
+    def inherit(self, turn: str) -> "Session":
+        """This session, where the last turn takes over what was laid down about the one it replaces."""
+        return self.with_mark(self.head, self.marks[turn]) if turn in self.marks and self.path else self
+
+    def beside(self, made: "Session") -> "Session":
+        """This session with what was made in a later one beside its live path; nothing else moves."""
+        return self.having(turns=made.turns, outcomes=made.outcomes, marks=made.marks)
+
+    def name_branch(self, name: str) -> "Session":
+        """This session with a name for the live branch, which grows with it from now on."""
+        return self.having(branches={**self.branches, name: self.head}, branch=name)
+
+    def go_to_branch(self, name: str) -> "Session":
+        if name not in self.branches:
+            raise MtchatError(f"no branch {name!r}; /tree shows them, /branch {name} makes one here")
+        return replace(self.move(self.branches[name]), branch=name)
+
+    def speak(self, language: Language) -> "Session":
+        """This session in a language, which it has from its first turn on."""
+        if language != self.language and (self.turns or self.preamble.strip()):
+            raise UsageError(
+                f"this session is written in {self.language.title}, and stays so; "
+                f"mtchat --language {language.name} begins a new one in {language.title}"
+            )
+        return self.having(language=language)
+
+    def with_outcome(self, outcome: Outcome) -> "Session":
+        """This session with what its live program did."""
+        return self.having(outcomes={**self.outcomes, self.head: outcome})
+
+
+def written(path: tuple[Turn, ...], number: int) -> int:
+    """The turn whose chunk has the code of a turn: its own, or a later one that has the program afresh."""
+    turn = path[number - 1]
+    if turn.chunk or turn.status != KEPT:
+        return number
+    return next((at for at, each in enumerate(path, start=1) if at > number and each.chunk), number)
+
+
+def count(turns: int) -> str:
+    return f"{turns} turn{'' if turns == 1 else 's'}"

@@ -1,0 +1,221 @@
+"""What a user can set: how the model samples, what a run may use, and how the session behaves."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from string import ascii_lowercase
+
+from mtchat.errors import UsageError
+from mtchat.session import language as languages
+
+PROCESSES = 64  # and threads, that one run may have; no setting changes it
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen; temperature 0 is greedy, top_k 0 and top_p 1 switch those filters off."""
+
+    temperature: float = 0.0
+    top_p: float = 0.95
+    top_k: int = 0
+    seed: int = 0
+    max_tokens: int = 512
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one run may use: wall clock, memory of a process, size of a stream and of the work folder."""
+
+    seconds: float = 30.0
+    memory_mib: int = 1024
+    output_kib: int = 1024
+    disk_mib: int = 256
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything /set knows, with the value a new session starts from."""
+
+    temperature: float = 0.0
+    top_p: float = 0.95
+    top_k: int = 0
+    seed: int = 0
+    max_tokens: int = 512
+    seconds: float = 30.0
+    memory_mib: int = 1024
+    disk_mib: int = 256
+    output_kib: int = 1024
+    run: str = "on"
+    policy: str = "default"
+    n: int = 1
+    ask: str = "auto"
+    corrections: bool = True
+    language: str = languages.PYTHON.name
+
+    @property
+    def sampling(self) -> Sampling:
+        return Sampling(self.temperature, self.top_p, self.top_k, self.seed, self.max_tokens)
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.seconds, self.memory_mib, self.output_kib, self.disk_mib)
+
+    def with_text(self, name: str, text: str) -> "Settings":
+        """These settings with one changed, its value given as the user typed it: "90", "90 s", "2min"."""
+        name = named(name)
+        if name not in HELP:
+            raise UsageError(f"no setting {name!r}; there are: {', '.join(HELP)}")
+        if name == "policy":
+            if not text.strip().isidentifier():
+                raise UsageError(f"policy is a name such as default, best or plain, not {text!r}")
+            return replace(self, policy=text.strip())
+        if name == "language":
+            return replace(self, language=languages.named(text).name)
+        if name in CHOICES:
+            return replace(self, **{name: chosen(name, text)})  # type: ignore[arg-type]
+        if name == "run":
+            return replace(self, run=when(text))
+        value = parse(name, text, type(getattr(self, name)))
+        low, high = BOUNDS.get(name, (float("-inf"), float("inf")))
+        if not low <= value <= high:
+            unit = unit_of(name)
+            raise UsageError(f"{name} must be between {show(low)}{unit} and {show(high)}{unit}, not {text}")
+        return replace(self, **{name: value})  # type: ignore[arg-type]
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """(name, value with its unit, meaning) of every setting, in order."""
+        return [(each.name, self.text(each.name), HELP[each.name]) for each in fields(self)]
+
+    def text(self, name: str) -> str:
+        """The value of a setting as it is shown, and can be typed: "30 s"."""
+        return show(getattr(self, name)) + unit_of(name)
+
+
+HELP = {
+    "temperature": "0 is greedy, the same answer each time; higher varies more",
+    "top_p": "sample from the smallest set of tokens that holds this probability",
+    "top_k": "sample from this many most likely tokens; 0 is all",
+    "seed": "where sampling starts; the same seed gives the same code",
+    "max_tokens": "the longest reply to one instruction",
+    "seconds": "wall clock that one run may take",
+    "memory_mib": "memory that one run may take",
+    "disk_mib": "what one run may write to files, with the attached ones",
+    "output_kib": "what one run may print",
+    "run": "on runs the program after each turn; ask asks before; off waits for /run",
+    "policy": "how turns are made better: default, best, plain and others",
+    "n": "tries for each turn: you choose among what they do, a script takes what most do",
+    "ask": "asks what you mean: auto where it is open, always where tries differ, never",
+    "corrections": "on changes the turn that an instruction corrects; off takes each as a new step",
+    "language": "what a new session is written in, such as javascript or go; only python is run here",
+}
+
+BOUNDS = {
+    "temperature": (0.0, 2.0),
+    "top_p": (0.01, 1.0),
+    "top_k": (0, 1_000_000),
+    "seed": (0, 2**63 - 1),
+    "max_tokens": (1, 100_000),
+    "seconds": (0.1, 86_400),
+    "memory_mib": (64, 1_048_576),
+    "disk_mib": (1, 1_048_576),
+    "output_kib": (1, 1_048_576),
+    "n": (1, 64),
+}
+CHOICES = {"ask": ("auto", "always", "never")}
+
+OTHER_NAMES = {"wall": "seconds", "memory": "memory_mib", "disk": "disk_mib", "output": "output_kib"}
+
+
+KIB, MIB, GIB, TIB = 2**10, 2**20, 2**30, 2**40
+BYTES = {"kib": KIB, "kb": KIB, "mib": MIB, "mb": MIB, "gib": GIB, "gb": GIB, "tib": TIB, "tb": TIB}
+TIMES = {"seconds": 1, "minutes": 60, "hours": 3600}
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The unit of a setting: how it is shown, the words that can be typed, and its own size among theirs."""
+
+    name: str
+    words: Mapping[str, int]
+    size: int
+    example: str
+
+    def factor(self, letters: str) -> float:
+        """How many of this unit are in the one that begins with these letters; ValueError if none does."""
+        if not letters:
+            return 1.0
+        for word, size in self.words.items():
+            if word.startswith(letters):
+                return size / self.size
+        raise ValueError(letters)
+
+
+UNITS = {
+    "seconds": Unit("s", TIMES, 1, "90, 90s or 2min"),
+    "memory_mib": Unit("MiB", BYTES, MIB, "512, 512M or 2 GiB"),
+    "disk_mib": Unit("MiB", BYTES, MIB, "512, 512M or 2 GiB"),
+    "output_kib": Unit("KiB", BYTES, KIB, "512, 512K or 2 MiB"),
+}
+
+ON, ASK, OFF = "on", "ask", "off"
+WORDS = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
+
+
+def parse(name: str, text: str, kind: type) -> bool | int | float:
+    """The value of a typed setting; the error says what would have been right."""
+    word = text.strip().lower()
+    if kind is bool:
+        if word not in WORDS:
+            raise UsageError(f"{name} is on or off, not {text!r}")
+        return WORDS[word]
+    try:
+        if name in UNITS:
+            return measured(word, UNITS[name], kind)
+        return int(word) if kind is int else float(word)
+    except ValueError:
+        what = "whole number" if kind is int else "number"
+        example = f" such as {UNITS[name].example}" if name in UNITS else ""
+        raise UsageError(f"{name} is a {what}{example}, not {text!r}") from None
+
+
+def chosen(name: str, text: str) -> str:
+    """The value of a setting that has a few words to choose from."""
+    word = text.strip().lower()
+    if word not in CHOICES[name]:
+        raise UsageError(f"{name} is one of {', '.join(CHOICES[name])}, not {text!r}")
+    return word
+
+
+def when(text: str) -> str:
+    """When the program runs, as typed."""
+    word = text.strip().lower()
+    if word == ASK:
+        return ASK
+    if word not in WORDS:
+        raise UsageError(f"run is on, ask or off, not {text!r}")
+    return show(WORDS[word])
+
+
+def measured(word: str, unit: Unit, kind: type) -> int | float:
+    """A number with a unit or without one, in the unit of the setting; ValueError when it is neither."""
+    number = word.rstrip(ascii_lowercase)
+    value = float(number) * unit.factor(word[len(number) :])
+    if kind is not int:
+        return value
+    if not value.is_integer():
+        raise ValueError(word)
+    return int(value)
+
+
+def named(name: str) -> str:
+    """A setting by the name that is typed for it."""
+    return OTHER_NAMES.get(name, name)
+
+
+def unit_of(name: str) -> str:
+    return f" {UNITS[name].name}" if name in UNITS else ""
+
+
+def show(value: bool | int | float | str) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) else str(value)

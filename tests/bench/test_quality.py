@@ -1,0 +1,316 @@
+"""Conversations of a benchmark: taken by the function that takes turns, many at once, and gone on with."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mtchat.bench.quality.conversation import Bench, first, hold
+from mtchat.bench.quality.runs import Header, Writer, read
+from mtchat.bench.quality.suite import Row, Run, Score, Task
+from mtchat.bundled_models import cache
+from mtchat.cli.bench_quality import duration, work
+from mtchat.console.view import View
+from mtchat.errors import MtchatError
+from mtchat.generate.policy import PLAIN, Policy
+from mtchat.generate.prompt.families import instruct
+from mtchat.generate.synthesizer import Synthesizer
+from mtchat.sandbox import sandbox
+from mtchat.session.given import Given
+from mtchat.session.outcome import Outcome
+from mtchat.session.program import Program
+from mtchat.session.prompt import Piece, Prompt, Usage
+from mtchat.session.settings import Limits, Sampling
+from tests.generate.test_turn import run as run_here
+from tests.support.shell import mtchat
+
+SAMPLING = Sampling(seed=5)
+HEADER = Header(
+    *("mtpb", "fake", "f", "float32", "cpu", "multi", "plain", 0.0, 0.95, 2, 0, "0", 3, "d"),
+)
+TASK = Task("7", 0, "math", ("set x", "show x"), 33, preamble="y = 0\n", facts="1")
+
+
+class Counting:
+    """A suite whose programs pass when they print 1."""
+
+    TITLE, MODES = "counting", ("multi",)
+
+    def tasks(self, data: Path | None, mode: str) -> Sequence[Task]:
+        return [replace(TASK, problem=str(number)) for number in range(3)]
+
+    def score(self, task: Task, chunks: Sequence[str], run: Run) -> Score:
+        said = "\n".join(chunks)
+        return Score("print" in said, "print" in said, "" if "print" in said else "wrong")
+
+
+def answers(prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+    wish = prompt.messages[-1].content if prompt.messages else ""
+    text = "x = 1\n```" if wish == "set x" else "print(x)\n```" if wish == "show x" else "a b STOP c"
+    yield Piece(text[:4], Usage(50, 0, 2))
+    yield Piece(text[4:], Usage(50, 0, 6, finish="stop", logprob=-3.0))
+
+
+def several(prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
+    for number in range(count):
+        for piece in answers(prompt, sampling):
+            yield number, piece
+
+
+def bench(policy: Policy = PLAIN, complete: Callable[..., Iterator[Piece]] = answers) -> Bench:
+    return Bench(
+        Counting().score,
+        lambda run: Synthesizer(instruct, complete, run, policy=policy, candidates=several),
+        SAMPLING,
+    )
+
+
+def test_a_conversation_is_one_row_with_what_it_took():
+    row = hold(bench(), TASK, 0, run_here, run_here)
+    assert (row.problem, row.input, row.sample, row.category, row.turns) == ("7", 0, 0, "math", 2)
+    assert row.chunks == ("x = 1", "print(x)")
+    assert row.program == "y = 0\n\nx = 1\n\nprint(x)\n"
+    assert (row.prompt_tokens, row.written, row.tried, row.mended) == (100, 12, 0, 0)
+    assert row.certainty == (-0.5, -0.5)
+    assert len(row.clock) == 2
+    assert (row.compatible, row.strict, row.error) == (True, True, "")
+
+
+def test_the_tokens_of_every_candidate_count():
+    row = hold(bench(Policy(samples=3)), TASK, 0, run_here, run_here)
+    assert (row.written, row.tried) == (2 * (6 + 3 * 6), 6)
+
+
+def test_samples_differ_in_their_seeds_and_a_reply_has_the_problems_length():
+    seen: list[Sampling] = []
+
+    def noting(prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+        seen.append(sampling)
+        return answers(prompt, sampling)
+
+    for sample in (0, 1):
+        hold(bench(complete=noting), TASK, sample, run_here, run_here)
+    assert [each.seed for each in seen] == [5, 5, 1005, 1005]
+    assert {each.max_tokens for each in seen} == {33}
+
+
+def test_a_text_is_gone_on_with_up_to_its_first_stop():
+    task = replace(TASK, instructions=(), prompt="def f():\n", stops=("STOP", "zzz"))
+    row = hold(bench(), task, 0, run_here, run_here)
+    assert row.chunks == ("a b ",)
+    assert first("abc", ("x",)) == 3
+
+
+class Here:
+    """A place where programs run right here; `judge` runs those that are scored."""
+
+    def __init__(self, judge: Run = run_here) -> None:
+        self.judge = judge
+
+    def __enter__(self) -> "Here":
+        return self
+
+    def __exit__(self, *failure: object) -> None: ...
+
+    def trial(self, program: Program, limits: Limits, given: Given) -> Outcome:
+        return run_here(program)
+
+    def run(self, program: Program, limits: Limits, collect: Path | None) -> Outcome:
+        return self.judge(program)
+
+
+def quiet() -> View:
+    return View(io.StringIO(), live=False, color=False)
+
+
+def held(path: Path, one: Bench, lanes: int = 2) -> None:
+    with Writer(path, HEADER) as writer:
+        work(one, list(Counting().tasks(None, "multi")), 2, writer, Here, lanes, quiet())  # type: ignore[arg-type]
+
+
+def test_a_run_holds_every_sample_of_every_conversation_once(tmp_path: Path):
+    held(tmp_path / "run.jsonl", bench())
+    rows = read(tmp_path / "run.jsonl").rows
+    assert sorted((row.problem, row.sample) for row in rows) == [(p, s) for p in "012" for s in (0, 1)]
+
+
+def test_a_run_that_fails_midway_goes_on_where_it_was(tmp_path: Path):
+    path, asked = tmp_path / "run.jsonl", []
+
+    def failing(prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+        asked.append(prompt)
+        if len(asked) == 7:
+            raise MtchatError("the model is gone")
+        return answers(prompt, sampling)
+
+    with pytest.raises(MtchatError, match="gone"):
+        held(path, bench(complete=failing), lanes=1)
+    done = read(path).rows
+    assert 0 < len(done) < 6
+    held(path, bench(), lanes=1)
+    rows = read(path).rows
+    assert rows[: len(done)] == done
+    assert len({(row.problem, row.sample) for row in rows}) == len(rows) == 6
+
+
+def test_an_interrupt_of_a_run_keeps_what_was_scored(tmp_path: Path):
+    def interrupted(program: Program) -> Outcome:
+        raise KeyboardInterrupt
+
+    path = tmp_path / "run.jsonl"
+    one = replace(bench(), scoring=Interrupting().score)
+    with Writer(path, HEADER) as writer, pytest.raises(KeyboardInterrupt):
+        work(one, list(Counting().tasks(None, "multi")), 1, writer, lambda: Here(interrupted), 1, quiet())  # type: ignore[arg-type]
+    assert {"0"} <= {row.problem for row in read(path).rows} <= {"0", "2"}
+
+
+def test_a_run_that_cannot_be_written_ends_at_once():
+    some, begun = threading.Event(), []
+
+    def counted(prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+        begun.append(prompt)
+        if len(begun) > 20:
+            some.set()
+        return answers(prompt, sampling)
+
+    class Full:
+        rows: tuple[Row, ...] = ()
+
+        def append(self, row: Row) -> None:
+            some.wait()  # for rows that are lost, too
+            raise MtchatError("the disk is full")
+
+    tasks = list(Counting().tasks(None, "multi"))
+    with pytest.raises(MtchatError, match="full"):
+        work(bench(complete=counted), tasks, 1000, Full(), Here, 1, quiet())  # type: ignore[arg-type]
+    for thread in threading.enumerate():
+        if thread.name.startswith("ThreadPoolExecutor"):
+            thread.join()
+    assert len(begun) < 3000
+
+
+class Interrupting(Counting):
+    """Passes the first program, and is interrupted while it scores the second."""
+
+    def score(self, task: Task, chunks: Sequence[str], run: Run) -> Score:
+        if task.problem == "1":
+            run(Program())
+        return Score(True, True)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(5.4, "5 s"), (65, "1 min 5 s"), (7260, "2 h 1 min")])
+def test_the_time_that_is_left_reads_well(seconds: float, text: str):
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["mtpb", "--n", "0"], "--n, --limit, --inputs and --lanes are 1 or more"),
+        (["mtpb", "--n", "5"], "--n samples differ only with a --temperature above 0"),
+        (["mtpb", "--mode", "completion"], "--mode of mtpb is multi or single, not 'completion'"),
+        (["mtpb", "--data", "nothing.jsonl"], "there is no nothing.jsonl"),
+        (["mtpb", "--policy", "worst"], "'worst' is none of the policies"),
+        (["mtpb", "--out", "no/such/folder/x.jsonl"], "no folder"),
+        (["report", "nothing.jsonl"], "cannot read nothing.jsonl"),
+        ([], "the following arguments are required: WHAT"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_a_model_is_loaded(
+    words: list[str], said: str, tmp_path: Path
+):
+    done = mtchat(tmp_path, "bench", *words)
+    assert done.returncode != 0
+    assert said in done.stderr
+
+
+PROBLEM = {
+    "id": "1",
+    "name": "sum",
+    "category": "math",
+    "max_gen_length": 24,
+    "prompts": ['Assign the number {a} to a variable named "x".', "Print x plus {b}."],
+    "inputs": [{"a": "3", "b": "4"}, {"a": "5", "b": "1"}],
+    "outputs": [7, 6],
+}
+needs_model = [
+    pytest.mark.model,
+    pytest.mark.skipif(
+        cache.locate("starter-small", cache.folder()) is None,
+        reason="starter-small is not here: mtchat models get starter-small",
+    ),
+    pytest.mark.skipif(not sandbox.probe().ok, reason=f"no sandbox: {sandbox.probe().reason}"),
+]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "two.jsonl"
+    path.write_text("".join(json.dumps({**PROBLEM, "id": name}) + "\n" for name in "12"))
+    return path
+
+
+def words(data: Path, out: Path) -> list[str]:
+    model = ["--model", "starter-small", "--policy", "plain", "--lanes", "2"]
+    return ["bench", "mtpb", "--data", str(data), *model, "--out", str(out)]
+
+
+@pytest.mark.parametrize("_", [pytest.param(None, marks=needs_model)])
+def test_a_real_run_that_is_killed_goes_on_and_comes_to_the_same(data: Path, tmp_path: Path, _: None):
+    out, whole = tmp_path / "run.jsonl", tmp_path / "whole.jsonl"
+    with subprocess.Popen(
+        [sys.executable, "-m", "mtchat", *words(data, out)],
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    ) as process:
+        until = time.monotonic() + 120
+        while time.monotonic() < until and (not out.exists() or out.read_bytes().count(b"\n") < 2):
+            time.sleep(0.05)
+        os.kill(process.pid, signal.SIGKILL)
+    done = read(out).rows
+    assert done
+    for path in (out, whole):
+        ended = mtchat(tmp_path, *words(data, path))
+        assert ended.returncode == 0, ended.stderr
+        assert "raw samples" in ended.stdout
+        assert "4 of 4 conversations about 2 problems" in ended.stdout
+    programs = [{(row.problem, row.input): row.program for row in read(path).rows} for path in (out, whole)]
+    assert programs[0] == programs[1]
+    assert len(programs[0]) == 4
+    assert read(out).rows[: len(done)] == done
+
+
+class Wanting(Counting):
+    """A suite whose programs pass when they print one more than x."""
+
+    def score(self, task: Task, chunks: Sequence[str], run: Run) -> Score:
+        passes = chunks[-1] == "print(x + 1)"
+        return Score(passes, passes, "" if passes else "wrong")
+
+
+def test_a_simulated_user_says_at_the_last_turn_what_is_meant_and_is_counted():
+    def varied(prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
+        for number in range(count):
+            said = f"print(x + {1 - number % 2})\n```"
+            yield number, Piece(said, Usage(50, 0, 6, finish="stop", logprob=-3.0))
+
+    def held(ask: bool) -> Row:
+        def maker(run: Run) -> Synthesizer:
+            return Synthesizer(instruct, answers, run, policy=Policy(samples=4), candidates=varied)
+
+        task = replace(TASK, instructions=("set x", "show x"))
+        return hold(Bench(Wanting().score, maker, SAMPLING, ask), task, 0, run_here, run_here)
+
+    asked, silent = held(True), held(False)
+    assert (asked.chunks[-1], asked.strict) == ("print(x + 1)", True)
+    assert (asked.asked, asked.answered, asked.needless) == (1, 1, 0)
+    assert (silent.strict, silent.asked) == (False, 0)

@@ -1,0 +1,88 @@
+"""What is shown of a turn while it is made: of tries that all fail one, the best, and how many others."""
+
+import io
+from dataclasses import replace
+
+from mtchat.console.view import View
+from mtchat.console.writing import Writing
+from mtchat.generate.events import Chose, Made, Mending, Ran, Settled, Weighed
+from mtchat.session.outcome import Outcome
+from mtchat.session.session import Session
+from mtchat.session.turn import Making, Turn
+
+FAILS = Outcome(finished=False, error="turn 1, line 1: ValueError: no")
+FURTHER = Outcome(finished=False, error="turn 1, line 2: ValueError: no")
+FIRST = Turn("do it", "first()")
+OTHER = Turn("do it", "other()")
+MENDED = Turn("do it", "mended()\nfirst()", making=Making(mends=FIRST.id))
+
+
+def of(turn: Turn, outcome: Outcome | None = None) -> Session:
+    session = Session().add(turn)
+    return session.with_outcome(outcome) if outcome else session
+
+
+def shown(*events) -> list[str]:
+    view = View(io.StringIO(), live=False, color=False)
+    show = Writing(view)
+    for event in events:
+        show(event)
+    return view.out.getvalue().splitlines()
+
+
+def test_the_best_of_tries_that_fail_is_shown_last_and_the_others_are_counted():
+    begun = [Made(of(FIRST), FIRST), Ran(FAILS, 1), Chose(of(OTHER, FAILS), OTHER, FAILS, 4)]
+    mended = [Mending(1, 1, 1, FAILS.error), Made(of(MENDED), MENDED), Ran(FURTHER, 1)]
+    assert shown(*begun, *mended, Settled(of(MENDED, FURTHER), frozenset({FIRST.chunk, OTHER.chunk}))) == [
+        "first()",
+        f"✗ {FAILS.error}",
+        "another try gets further:",
+        "mended()",
+        "first()",
+        f"✗ {FURTHER.error}",
+        "2 other tries fail, too",
+    ]
+
+
+def test_where_the_first_try_is_the_best_it_is_not_shown_again():
+    events = [Made(of(FIRST), FIRST), Ran(FAILS, 1), Mending(1, 1, 1, FAILS.error), Made(of(MENDED), MENDED)]
+    ended = [Ran(FAILS, 1), Settled(of(FIRST, FAILS), frozenset({MENDED.chunk}))]
+    assert shown(*events, *ended) == ["first()", f"✗ {FAILS.error}", "another try fails, too"]
+
+
+def test_where_a_mending_runs_and_is_not_kept_that_is_said_and_the_live_code_shown():
+    tried = [Made(of(FIRST), FIRST), Ran(FAILS, 1), Mending(1, 1, 1, FAILS.error), Made(of(MENDED), MENDED)]
+    ended = [Ran(Outcome(), 1), Settled(of(FIRST, FAILS), unkept=frozenset({MENDED.chunk}))]
+    lines = shown(*tried, *ended)
+    assert lines[2:5] == ["mending turn 1, round 1 of 1", "mended()", "first()"]
+    assert lines[-3:] == [
+        "what runs there is not kept, for it is not all that was asked for; live is:",
+        "first()",
+        f"✗ {FAILS.error}",
+    ]
+
+
+def test_what_a_try_prints_that_is_not_shown_is_not_known():
+    show = Writing(View(io.StringIO(), live=False, color=False), beside=True, since=1, known=("1\n",))
+    show(Made(of(FIRST), FIRST))
+    show(Ran(replace(FAILS, outputs=("2\n",)), 1))
+    assert show.known == ("2\n",)
+    show(Chose(of(OTHER), OTHER, replace(FAILS, outputs=("3\n",)), 4))
+    assert show.known == ("2\n",)
+
+
+def test_each_round_of_a_mending_that_was_asked_for_is_shown():
+    round_of = [Made(of(MENDED), MENDED), Ran(FAILS, 1)]
+    lines = shown(Mending(1, 2, 1, FAILS.error), *round_of, Mending(2, 2, 1, FAILS.error), *round_of)
+    assert lines.count("mended()") == 2
+    assert lines.count("mending turn 1, round 2 of 2") == 1
+
+
+def test_weighing_shows_how_far_it_is_and_what_stops_it():
+    view = View(io.StringIO(), live=True, color=False)
+    show = Writing(view)
+    show(Weighed(2, 0, 6, pieces=214))
+    show(Weighed(6, 4, 6))
+    text = view.out.getvalue()
+    assert "weighing candidates: 2 of 6 written, 214 tokens… Ctrl-C keeps the first" in text
+    assert "weighing candidates: 6 of 6 written, 4 run… Ctrl-C keeps the first" in text

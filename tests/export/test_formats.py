@@ -1,0 +1,277 @@
+"""Every format: its golden files, and that no session makes it fail."""
+
+import json
+import re
+from base64 import b64encode
+from html.parser import HTMLParser
+from pathlib import Path
+
+import nbformat
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mtchat.errors import MtchatError, UsageError
+from mtchat.export.file import read, save
+from mtchat.export.format import GO_ON, load, names, of_suffix, reader, to_text, visible
+from mtchat.export.formats import ipynb
+from mtchat.session.language import named
+from mtchat.session.outcome import File, Outcome
+from mtchat.session.session import Session
+from mtchat.session.turn import EDITED, INTERRUPTED, Turn
+from mtchat.store import load as session_in
+from tests import CASES
+
+EXPORTED = CASES / "export"
+TEXT = st.text(st.characters(exclude_categories=()), max_size=10) | st.sampled_from(
+    ["```\n````", "</pre><script>", "a\nb\n\n", "x = 1\r\n", "\x1b[2J", "# %%"]
+)
+ALWAYS = tuple(name for name in names() if name != "mtpb")  # which needs a program that ends well
+TURN = st.builds(Turn, TEXT, TEXT, status=st.sampled_from([EDITED, INTERRUPTED]))
+
+
+def sessions() -> list[Path]:
+    return sorted(EXPORTED.glob("*.jsonl"))
+
+
+def grown(preamble: str, turns: list[Turn], outputs: list[str]) -> Session:
+    session = Session("a <name>", preamble).extend(tuple(turns))
+    return session.with_outcome(Outcome(stdout="".join(outputs), outputs=tuple(outputs), error="turn 1: <b>"))
+
+
+def test_the_formats_are_the_files_of_the_folder():
+    assert names() == ("code", "html", "ipynb", "md", "mtpb", "py")
+    for name in names():
+        assert load(name).suffix == {"mtpb": ".mtpb.jsonl", "code": ""}.get(name, f".{name}")
+        assert load(name).help.endswith((".", "again."))
+
+
+@pytest.mark.parametrize("name", ALWAYS)
+@pytest.mark.parametrize("path", sessions(), ids=lambda path: path.stem)
+def test_a_session_is_exported_as_its_golden_file_says(path, name):
+    golden = path.with_name(f"{path.stem}.{name}.golden")
+    assert load(name).write(session_in(path)) == to_text(golden.read_bytes())
+
+
+@pytest.mark.parametrize("name", ALWAYS)
+@given(preamble=TEXT, turns=st.lists(TURN, max_size=3), outputs=st.lists(TEXT, max_size=5))
+def test_no_session_makes_a_format_fail(name, preamble, turns, outputs):
+    session = grown(preamble, turns, outputs)
+    bare = name == "code" and not session.program.source
+    assert bool(load(name).write(session)) == (not bare)
+    assert bool(load(name).write(Session())) == (name != "code")
+
+
+@pytest.mark.parametrize("path", sessions(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("name", [name for name in names() if load(name).bring])
+def test_what_can_be_imported_comes_back_as_an_equal_path(path, name):
+    session, form = session_in(path), load(name)
+    assert form.bring is not None
+    back = form.bring(form.write(session)).session
+    assert back.preamble == session.preamble
+    assert [(turn.instruction, turn.chunk) for turn in back.path] == [
+        (turn.instruction, turn.chunk) for turn in session.path
+    ]
+    assert back.program == session.program
+
+
+@given(preamble=TEXT, turns=st.lists(TURN, max_size=3), outputs=st.lists(TEXT, max_size=5))
+def test_a_notebook_is_valid_and_reads_back_as_an_equal_path(preamble, turns, outputs):
+    session = grown(preamble, turns, outputs)
+    text = ipynb.write(session)
+    nbformat.validate(nbformat.reads(text, as_version=4))
+    back = ipynb.read(text)
+    assert back.preamble == session.preamble
+    assert back.path == session.path
+
+
+def test_a_foreign_notebook_reads_as_a_session():
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [
+        nbformat.v4.new_markdown_cell("# Fit"),
+        nbformat.v4.new_markdown_cell("it"),
+        nbformat.v4.new_code_cell("fit()\n"),
+        nbformat.v4.new_raw_cell("raw"),
+        nbformat.v4.new_code_cell("plot()"),
+        nbformat.v4.new_markdown_cell("the end"),
+    ]
+    session = ipynb.read(nbformat.writes(notebook))
+    assert [(turn.instruction, turn.chunk) for turn in session.path] == [
+        ("# Fit\n\nit", "fit()"),
+        (GO_ON, "plot()"),
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "x = 1", "[]", "{}", '{"worksheets": []}', "[" * 100_000])
+def test_a_text_that_is_no_notebook_is_an_error_that_says_so(text):
+    with pytest.raises(MtchatError, match="not a notebook"):
+        ipynb.read(text)
+
+
+@pytest.mark.parametrize("cells", ["[1]", '[{"cell_type": "code"}]', '[{"metadata": 3, "source": [2]}]'])
+def test_odd_cells_do_no_harm(cells):
+    ipynb.read(f'{{"cells": {cells}}}')
+
+
+class Page(HTMLParser):
+    """The tags of a page, and the text in its code blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.code: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag != "meta":
+            self.open.append(tag)
+        if tag == "pre":
+            self.code.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] == ["pre"]:
+            self.code[-1] += data
+
+
+@given(turns=st.lists(TURN, max_size=3))
+def test_a_page_holds_the_code_and_no_tag_of_it(turns):
+    page = Page()
+    page.feed(load("html").write(grown("", turns, [])))
+    assert page.open == []
+    codes = [turn.chunk for turn in turns if turn.chunk.strip()]
+    assert page.code == ["\n" + visible(code).rstrip() for code in codes]
+
+
+def test_a_page_needs_nothing_from_elsewhere():
+    page = load("html").write(grown("", [Turn("do", "x = 1")], []))
+    assert "http" not in page
+    assert "src=" not in page
+
+
+@given(code=st.text("`x\n", min_size=1, max_size=12).filter(str.strip))
+def test_code_cannot_leave_its_fence(code):
+    text = load("md").write(Session().extend((Turn("do", code),)))
+    lines = text.split("\n")
+    start = next(number for number, line in enumerate(lines) if line.endswith("`python"))
+    end = lines.index(lines[start].removesuffix("python"), start)
+    assert "\n".join(lines[start + 1 : end]) == code.rstrip()
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("plain é 数 🙂\t\n", "plain é 数 🙂\t\n"),
+        ("\x1b[31mred\x07", "\\x1b[31mred\\x07"),
+        ("a\r\nb\rc\0", "a\nb\\rc\\x00"),
+        ("\x9b\ud800", "\\x9b\\ud800"),
+        ("family 👨\u200d👩", "family 👨\u200d👩"),
+    ],
+)
+def test_control_characters_are_shown_and_not_sent(text, seen):
+    assert visible(text) == seen
+
+
+def test_a_file_is_imported_by_its_suffix():
+    assert reader(".py") == load("py").bring
+    assert reader(".IPYNB") == ipynb.bring
+    with pytest.raises(UsageError, match=r"cannot import .md; try: .ipynb, .py"):
+        reader(".md")
+    with pytest.raises(UsageError, match="'pdf' is none of the formats: code, html, ipynb, md, mtpb, py"):
+        load("pdf")
+
+
+@pytest.mark.parametrize("kind", ["py", "ipynb"])
+def test_a_saved_file_is_read_again(tmp_path, kind):
+    session = Session().extend((Turn("say é", "print('é \ud800')\r\n", status=EDITED),))
+    path = save(session, kind, tmp_path / f"program.{kind}")
+    assert read(path).session == session
+
+
+def test_a_file_that_cannot_be_written_or_read_is_an_error_that_names_it(tmp_path):
+    (tmp_path / "full").write_text("")
+    with pytest.raises(MtchatError, match=r"cannot write .*full/x.py: .*; give another FILE"):
+        save(Session(), "py", tmp_path / "full" / "x.py")
+    with pytest.raises(MtchatError, match=r"cannot write .*: Is a directory"):
+        save(Session(), "py", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["full"]
+    with pytest.raises(MtchatError, match=r"cannot read .*x.py: No such file"):
+        read(tmp_path / "x.py")
+    (tmp_path / "x.ipynb").write_text("x = 1")
+    with pytest.raises(MtchatError, match=r"x.ipynb: not a notebook"):
+        read(tmp_path / "x.ipynb")
+
+
+def test_a_device_is_written_to_and_not_replaced():
+    save(Session(), "py", Path("/dev/null"))
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / "link.py").symlink_to("real.py")
+    save(Session(), "py", tmp_path / "link.py")
+    assert (tmp_path / "link.py").is_symlink()
+    assert (tmp_path / "real.py").read_text() == load("py").write(Session())
+
+
+LIVE = "<script>alert(1)</script> ![a](http://x/y.png) [b](javascript:x) <img src=x> a\u202eb\u200b &lt;"
+
+
+@pytest.mark.parametrize("name", ["md", "ipynb", "html"])
+def test_nothing_live_or_unseen_stands_in_a_document(name):
+    session = Session(LIVE.replace("/", "")).extend((Turn(LIVE, "x = 1"), Turn("a", f"# {LIVE}")))
+    session = session.with_outcome(Outcome(stdout=LIVE, outputs=("\x1b]0;t\x07\x9b31m", LIVE)))
+    text = load(name).write(session)
+    words = re.sub(r"(?s)(`{3,}).*?\1|<style>.*?</style>", "", text)
+    if name == "ipynb":
+        cells = json.loads(text)["cells"]
+        words = "".join(part for cell in cells if cell["cell_type"] == "markdown" for part in cell["source"])
+        shown = str([cell.get("outputs") for cell in cells])
+        assert ipynb.read(text).path[0].instruction == LIVE
+        assert "\x1b" not in shown
+        assert "\u202e" not in words
+    else:
+        assert not {"\x1b", "\u202e", "\u200b"} & set(text)
+    live = r"<(?:script|img)" if name == "html" else r"<(?:script|img)|!\[|(?<!\\)\]\(|javascript:"
+    assert not re.search(live, words)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *(("x.py", "py"), ("x.IPYNB", "ipynb"), ("a.b.md", "md"), ("x.html", "html"), ("x", "py")),
+        ("x.mtpb.jsonl", "mtpb"),
+    ],
+)
+def test_the_suffix_of_a_file_says_its_format(name, kind):
+    assert of_suffix(name, Session()) == kind
+
+
+def test_the_suffix_of_a_language_is_that_of_its_code_and_an_unknown_one_is_said():
+    session = Session(language=named("javascript"))
+    assert of_suffix("x.js", session) == of_suffix("x", session) == "code"
+    for name in ("x.txt", "x.js"):
+        with pytest.raises(UsageError, match="no format has the suffix"):
+            of_suffix(name, Session())
+
+
+def test_documents_show_the_pictures_that_the_last_run_left(tmp_path):
+    folder, png = tmp_path / "a b.files", b"\x89PNG\r\n\x1a\nrest"
+    folder.mkdir()
+    (folder / "figure-1.png").write_bytes(png)
+    (folder / "evil.svg").write_bytes(b"<svg onload='x'>")
+    (folder / "link.png").symlink_to(folder / "figure-1.png")
+    (tmp_path / "out.png").write_bytes(png)
+    names_left = ("figure-1.png", "evil.svg", "link.png", "../out.png", "gone.png")
+    outcome = Outcome(files=tuple(File(name, 1) for name in names_left))
+    session = Session().extend((Turn("draw", "draw()"),)).with_outcome(outcome)
+    written = {kind: save(session, kind, tmp_path / f"x.{kind}", str, folder).read_text() for kind in ALWAYS}
+    assert "![figure-1.png](a%20b.files/figure-1.png)" in written["md"]
+    data = b64encode(png).decode()
+    assert f'<img alt="figure-1.png" src="data:image/png;base64,{data}">' in written["html"]
+    nbformat.validate(nbformat.reads(written["ipynb"], as_version=4))
+    (shown,) = json.loads(written["ipynb"])["cells"][-1]["outputs"]
+    assert shown["data"]["image/png"] == data
+    assert all(text.count("figure-1.png") <= 2 and "out.png" not in text for text in written.values())
+    assert "svg" not in "".join(written.values())

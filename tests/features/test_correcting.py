@@ -1,0 +1,325 @@
+"""Corrections as the user meets them: at the desk, on a terminal, in scripts and with a real model."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from mtchat.bundled_models import cache
+from mtchat.errors import ExitCode, MtchatError
+from mtchat.repl.app import dispatch
+from mtchat.sandbox import sandbox
+from mtchat.session.prompt import Piece, Usage
+from mtchat.session.turn import EDITED, INTERRUPTED, KEPT
+from mtchat.store import load
+from tests.cli.test_cli import needs_sandbox, played
+from tests.repl.test_desk import Spoken, desk_in, said
+from tests.repl.test_repl import say, screen, session
+from tests.support.fake_repl import run
+from tests.support.shell import mtchat
+from tests.support.terminal import CTRL_C, CTRL_D, ENTER, PASTE, Terminal, terminal
+
+__all__ = ["screen"]  # a fixture
+
+COUNT = "def count(text):\n    return 1"
+OTHER = "def count(text):\n    return 2"
+UNTIL = 240
+
+
+def spoken(folder: Path, *replies: str):
+    return desk_in(folder, Spoken(*replies))
+
+
+def test_a_correction_changes_the_turn_and_shows_what_changed_and_the_way_out(tmp_path: Path) -> None:
+    desk = spoken(tmp_path, COUNT, "print(count(''))", OTHER)
+    for text in ("write count", "print it", "make it return 2"):
+        dispatch(desk, text)
+    assert [turn.chunk for turn in desk.session.path] == [OTHER, "print(count(''))"]
+    assert "changing turn 1: write count\n" in said(desk)
+    assert "  def count(text):\n-     return 1\n+     return 2\n" in said(desk)
+    assert "not meant so? /undo, then /next TEXT takes TEXT as a new step" in said(desk)
+    assert load(desk.log.path) == desk.session
+
+
+def test_what_all_turns_print_from_the_changed_one_on_is_shown(tmp_path: Path) -> None:
+    desk = spoken(tmp_path, "print(0)", "print(5)", "print(1)", "print(7)")
+    for text in ("print 0", "print 5", "print 1"):
+        dispatch(desk, text)
+    before = len(said(desk))
+    dispatch(desk, "/correct 2 make it 7")
+    assert said(desk)[before:].count("│ 1\n") == 2  # the run of these tests prints 1 for each print
+
+
+def test_undo_and_next_take_the_same_words_as_a_new_step(tmp_path: Path) -> None:
+    desk = spoken(tmp_path, COUNT, OTHER, "x = 3")
+    for text in ("write count", "make it return 2", "/undo", "/next make it return 2"):
+        dispatch(desk, text)
+    assert "took back: the change: make it return 2" in said(desk)
+    assert [turn.chunk for turn in desk.session.path] == [COUNT, "x = 3"]
+    assert desk.session.path[-1].instruction == "make it return 2"
+
+
+def test_a_correction_that_was_taken_back_can_be_said_again(tmp_path: Path) -> None:
+    desk = spoken(tmp_path, COUNT, OTHER, OTHER)
+    for text in ("write count", "make it return 2", "/undo", "make it return 2", "rename count to two"):
+        dispatch(desk, text)
+    for text in ("/undo", "rename count to two"):
+        dispatch(desk, text)
+    assert [turn.chunk for turn in desk.session.path] == [OTHER.replace("count", "two")]
+    assert said(desk).count("not meant so?") == 4
+    assert load(desk.log.path) == desk.session
+
+
+def test_correct_changes_the_turn_that_is_named_whatever_the_words(tmp_path: Path) -> None:
+    desk = spoken(tmp_path, "x = 1", "y = 1", "x = 5")
+    for text in ("set x", "set y", "/correct 1 five"):
+        dispatch(desk, text)
+    assert [turn.chunk for turn in desk.session.path] == ["x = 5", "y = 1"]
+    assert desk.session.path[0].instruction == "set x\nfive"
+    with pytest.raises(MtchatError, match="no turn 7"):
+        dispatch(desk, "/correct 7 five")
+    with pytest.raises(MtchatError, match="what should be changed"):
+        dispatch(desk, "/correct")
+
+
+@pytest.mark.parametrize("command", ["/correct it", "/correct 1 it"])
+def test_correct_where_there_is_nothing_to_change_says_so(command: str, tmp_path: Path) -> None:
+    with pytest.raises(MtchatError, match="no turns yet"):
+        dispatch(desk_in(tmp_path), command)
+    desk = spoken(tmp_path, "")
+    dispatch(desk, "think")
+    assert desk.session.path[0].chunk == ""
+    with pytest.raises(MtchatError, match="code to change yet"):
+        dispatch(desk, command)
+
+
+def test_corrections_can_be_switched_off(tmp_path: Path) -> None:
+    desk = spoken(tmp_path, COUNT, "x = 2")
+    dispatch(desk, "write count")
+    dispatch(desk, "/set corrections off")
+    dispatch(desk, "make it return 2")
+    assert [turn.chunk for turn in desk.session.path] == [COUNT, "x = 2"]
+
+
+def test_a_correction_that_breaks_the_program_says_so_and_offers_the_way_back(tmp_path: Path) -> None:
+    desk = spoken(tmp_path, "x = 1", "print(x)", "raise ValueError", "raise TypeError")
+    for text in ("set x", "print x", "make x a string"):
+        dispatch(desk, text)
+    assert "the program ran before this change: /undo takes it back, /fix asks the model" in said(desk)
+    dispatch(desk, "/undo")
+    assert [turn.chunk for turn in desk.session.path] == ["x = 1", "print(x)"]
+
+
+def test_a_correction_that_changes_nothing_says_so(tmp_path: Path) -> None:
+    desk = spoken(tmp_path, "x = 1", "x = 1", "x = 1")
+    dispatch(desk, "set x")
+    dispatch(desk, "make it better")
+    assert "the code came out the same" in said(desk)
+    assert "nothing is changed; say it in other words" in said(desk)
+    assert [turn.instruction for turn in desk.session.path] == ["set x"]
+
+
+def test_an_interrupted_correction_keeps_the_program_and_what_was_written(tmp_path: Path) -> None:
+    class Interrupted(Spoken):
+        def complete(self, prompt, sampling):
+            for piece in super().complete(prompt, sampling):
+                yield piece if len(self.asked) == 1 else type(piece)("half = 1\n")
+                if len(self.asked) > 1:
+                    raise KeyboardInterrupt
+
+    desk = desk_in(tmp_path, Interrupted("x = 1", "half = 1"))
+    dispatch(desk, "set x")
+    dispatch(desk, "make it better")
+    assert "the program is as it was; what was written is kept beside it" in said(desk)
+    assert load(desk.log.path).path[-1].chunk == "x = 1"
+    assert load(desk.log.path).turns[-1].status == INTERRUPTED
+
+
+def test_a_function_written_again_by_an_ordinary_turn_takes_the_old_one_s_place(tmp_path: Path) -> None:
+    desk = spoken(tmp_path, COUNT, OTHER)
+    dispatch(desk, "write count")
+    dispatch(desk, "write a count that gives 2")
+    assert [turn.chunk for turn in desk.session.path] == [OTHER]
+    assert "changing turn 1: write count" in said(desk)
+    dispatch(desk, "/undo")
+    assert [turn.chunk for turn in desk.session.path] == [COUNT]
+
+
+def test_a_rename_on_a_terminal_shows_each_turn_and_undo_brings_the_old_name_back(
+    screen: Terminal, tmp_path: Path
+) -> None:
+    screen.wait("1› ")
+    say(screen, "define x", "2› ")
+    say(screen, "print x", "3› ")
+    text = say(screen, "rename x to total", "not meant so?")
+    assert re_found(
+        text, ["turn 1", "- x = 1", "+ total = 1", "turn 2", "- print(x)", "+ print(total)", "✓ ran"]
+    )
+    assert [turn.status for turn in session(tmp_path).path] == [EDITED, KEPT]
+    say(screen, "/undo", "took back: the change: rename x to total")
+    assert [turn.chunk for turn in session(tmp_path).path] == ["x = 1", "print(x)"]
+    say(screen, "/redo", "brought back: the change: rename x to total")
+    assert [turn.chunk for turn in session(tmp_path).path] == ["total = 1", "print(total)"]
+
+
+def re_found(text: str, signs: list[str]) -> bool:
+    """Whether a text has these, in this order."""
+    at = 0
+    for sign in signs:
+        at = text.find(sign, at)
+        if at < 0:
+            return False
+    return True
+
+
+def test_after_a_failure_enter_mends_it(screen: Terminal, tmp_path: Path) -> None:
+    screen.wait("1› ")
+    say(screen, "fail", "2› /fix")
+    say(screen, "", "fix ended after round 1: the program runs")
+    assert [turn.chunk for turn in session(tmp_path).path] == ["z = 3"]
+
+
+@pytest.mark.parametrize(
+    "keys", ["define x", PASTE[0] + "define x" + PASTE[1], "\x7fdefine x", "\x15define x"]
+)
+def test_what_is_typed_or_pasted_after_a_failure_replaces_the_offer(
+    screen: Terminal, tmp_path: Path, keys: str
+) -> None:
+    screen.wait("1› ")
+    say(screen, "fail", "2› /fix")
+    say(screen, keys, "3› ")
+    assert [turn.instruction for turn in session(tmp_path).path] == ["fail", "define x"]
+
+
+def test_the_fix_is_offered_once_for_each_failure(screen: Terminal) -> None:
+    screen.wait("1› ")
+    say(screen, "fail", "2› /fix")
+    screen.send(CTRL_C)
+    screen.wait(lambda text: "2›" in text.partition("Ctrl-D or /quit leaves;")[2])
+    say(screen, "define x", "3› ")
+    assert "3› /fix" not in screen.text
+    say(screen, "/undo 2", "1› ")
+    say(screen, "fail", "2› ")
+
+
+def test_what_is_typed_after_ctrl_c_put_the_offer_away_is_all_there(screen: Terminal) -> None:
+    screen.wait("1› ")
+    say(screen, "fail", "2› /fix")
+    screen.send(CTRL_C + "/show 1")
+    screen.wait("2› /show 1")
+
+
+def test_ctrl_d_leaves_where_the_fix_is_offered(screen: Terminal) -> None:
+    screen.wait("1› ")
+    say(screen, "fail", "2› /fix")
+    screen.send(CTRL_D)
+    screen.wait("saved in")
+    assert screen.ended() == 0
+
+
+@needs_sandbox
+def test_a_script_takes_corrections_as_the_repl_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, err = played(tmp_path, ["set", "show", "rename x to total"], run=True)
+    assert code == ExitCode.DONE
+    assert capsys.readouterr().out == "noise\n42\n"
+    assert [turn.chunk for turn in load(tmp_path / "played.jsonl").path] == [
+        "total = 6\nprint('noise')",
+        "print(total * 7)",
+    ]
+    assert "changing turn 1: set" in err
+    assert "+ print(total * 7)" in err
+    assert "--corrections off" in err
+
+
+@pytest.mark.model
+@pytest.mark.skipif(
+    cache.locate("starter-small", cache.folder()) is None,
+    reason="starter-small is not here: mtchat models get starter-small",
+)
+@pytest.mark.skipif(not sandbox.probe().ok, reason=f"no sandbox: {sandbox.probe().reason}")
+def test_a_real_model_changes_what_it_wrote_and_verify_makes_it_again(tmp_path: Path) -> None:
+    (tmp_path / "sessions").mkdir()
+    words = ["-m", "mtchat", "--model", "starter-small", "--max-tokens", "48", "story"]
+    with terminal(words, tmp_path) as screen:
+        screen.wait("1› ", 30)
+        screen.send("Print the numbers from 1 to 5" + ENTER)
+        screen.wait("\n2› ", UNTIL)
+        screen.send("make it start at 3" + ENTER)
+        text = screen.wait("not meant so?", UNTIL)
+        assert "changing turn 1" in text
+        assert "\n│ 3\n│ 4\n│ 5\n✓ ran" in text
+        screen.send(CTRL_D)
+        assert screen.ended(30) == 0
+    (turn,) = load(tmp_path / "sessions" / "story.jsonl").path
+    assert turn.instruction == "Print the numbers from 1 to 5\nmake it start at 3"
+    same = mtchat(tmp_path, "replay", "story", "--verify")
+    assert "making turn 1 of" in same.stderr
+    assert "1 of 1 turns are the same, byte for byte" in same.stdout, same.stderr
+
+
+class Stopped(Spoken):
+    """A model whose last reply is stopped, or that is gone by then."""
+
+    def __init__(self, error: BaseException, *replies: str) -> None:
+        super().__init__(*replies)
+        self.error = error
+
+    def complete(self, prompt, sampling):
+        if not self.replies:
+            yield Piece("x", Usage(1, 0, 1))
+            raise self.error
+        yield from super().complete(prompt, sampling)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), MtchatError("model gone")])
+def test_a_correction_that_is_stopped_or_fails_leaves_the_program_as_it_was(
+    tmp_path: Path, error: BaseException
+) -> None:
+    desk = desk_in(tmp_path, Stopped(error, COUNT, "raise ValueError('no')"))
+    dispatch(desk, "write count")
+    with suppress(MtchatError):
+        dispatch(desk, "/correct 1 return 2")
+    assert [turn.chunk for turn in desk.session.path] == [COUNT]
+    assert [turn.chunk for turn in load(desk.log.path).path] == [COUNT]
+
+
+def test_a_correction_that_changes_nothing_leaves_the_branches(tmp_path: Path) -> None:
+    desk = desk_in(tmp_path, Spoken(COUNT, "print(count(''))", COUNT, COUNT))
+    for line in ("write count", "print it", "/branch main", "/undo", "/correct 1 make it nicer"):
+        dispatch(desk, line)
+    assert len(desk.session.path_to(desk.session.branches["main"])) == 2
+    assert "/next TEXT takes TEXT as a new step" in said(desk)
+
+
+def test_under_ask_a_function_written_again_is_asked_about_once(tmp_path: Path) -> None:
+    desk = desk_in(tmp_path, Spoken(COUNT, OTHER))
+    dispatch(desk, "write count")
+    questions: list[str] = []
+
+    def confirm(label: str) -> str:
+        questions.append(label)
+        raise KeyboardInterrupt
+
+    desk.approval.confirm = confirm
+    dispatch(desk, "/set run ask")
+    dispatch(desk, "/next write count so that it gives 2")
+    assert len(questions) == 1
+
+
+@pytest.mark.parametrize("when", ["ask", "off"])
+def test_a_list_of_checks_runs_nothing_that_was_not_approved(tmp_path: Path, when: str) -> None:
+    runs: list[str] = []
+
+    def counted(*args, **kwargs):
+        runs.append("ran")
+        return run(*args, **kwargs)
+
+    desk = desk_in(tmp_path, Spoken("x = 1"), runs=counted)
+    dispatch(desk, "set it")
+    dispatch(desk, f"/set run {when}")
+    runs.clear()
+    dispatch(desk, "/check x == 1")
+    dispatch(desk, "/check")
+    assert runs == []

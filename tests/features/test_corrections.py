@@ -1,0 +1,369 @@
+"""Corrections in words: which instructions are some, of which turn, and what becomes of the program."""
+
+from dataclasses import replace
+
+import pytest
+
+from evals import corrections
+from evals.corrections import Case
+from mtchat.errors import MtchatError
+from mtchat.features.correction.recognition import recognise
+from mtchat.features.correction.refining import refine
+from mtchat.features.correction.renaming import Rename, in_all, renamable
+from mtchat.features.correction.splicing import spliced
+from mtchat.generate.events import Corrected, Correcting, Event
+from mtchat.generate.prompt.families import codegen, instruct
+from mtchat.session.back import bring_back, correction, take_back
+from mtchat.session.mark import Mark
+from mtchat.session.session import Session
+from mtchat.session.turn import COMPLETE, EDITED, INTERRUPTED, KEPT, Turn
+from mtchat.store.events import History, apply, changes, json_like
+from tests.generate.test_turn import CTRL_C, GREEDY, bench, chunks, run, statuses
+
+CASES = corrections.cases("corrections")
+WORDINGS = corrections.cases("wordings")  # of programs that only the words are tried on
+STEPS = corrections.cases("steps")
+
+
+def talk(*turns: tuple[str, str]) -> Session:
+    return Session().extend(tuple(Turn(instruction, chunk) for instruction, chunk in turns))
+
+
+COUNTING = talk(
+    ("write count", "def count(text):\n    return text.count('a')"), ("print it", "print(count('aA'))")
+)
+
+
+@pytest.mark.parametrize("case", [*CASES, *WORDINGS], ids=lambda case: case.say)
+def test_a_correction_is_recognised_and_its_turn_found(case: Case) -> None:
+    found = recognise(case.session.path, case.say)
+    assert found is not None
+    assert found.number == case.turn
+    if case.kind != "unseen":
+        assert (found.rename is not None) == (case.kind == "rename")
+
+
+@pytest.mark.parametrize("case", STEPS, ids=lambda case: case.say)
+def test_an_ordinary_next_step_is_no_correction(case: Case) -> None:
+    assert recognise(case.session.path, case.say) is None
+
+
+@pytest.mark.parametrize("say", [case.say for case in CASES])
+def test_nothing_is_a_correction_where_there_is_no_code_yet(say: str) -> None:
+    assert recognise((), say) is None
+    assert recognise((Turn("think", ""),), say) is None
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.kind == "rename"], ids=lambda case: case.say)
+def test_a_rename_asks_no_model_and_the_program_does_what_it_did(case: Case) -> None:
+    maker = bench()
+    verdict = corrections.judged(case, maker)
+    assert verdict.good, verdict
+
+
+def test_the_set_is_as_large_as_is_said() -> None:
+    assert len({case.say for case in CASES}) >= 60
+    assert len({case.say for case in STEPS}) >= 25
+
+
+RENAMED = [
+    ("total = 1  # the total\nprint('total', total)", "sums = 1  # the total\nprint('total', sums)"),
+    (
+        "total = 1\nprint(f'total {total:>{total}} {{total}}')",
+        "sums = 1\nprint(f'total {sums:>{sums}} {{total}}')",
+    ),
+    ("def f(total):\n    return total\nf(total=2)", "def f(sums):\n    return sums\nf(sums=2)"),
+    (
+        "class A:\n    def total(self):\n        return self.total",
+        "class A:\n    def sums(self):\n        return self.sums",
+    ),
+    (
+        "total = 1\ndef f():\n    global total\n    total += 1",
+        "sums = 1\ndef f():\n    global sums\n    sums += 1",
+    ),
+    ("total = 1\nx = {'total': total}['total']", "sums = 1\nx = {'total': sums}['total']"),
+    ("import math as total\nprint(total.pi)", "import math as sums\nprint(sums.pi)"),
+    ("total = 1\nprint(f\"{'total'}{total}\")", "sums = 1\nprint(f\"{'total'}{sums}\")"),
+    ("subtotal = 2\ntotal = subtotal", "subtotal = 2\nsums = subtotal"),
+    ("print(dict(total=1))\ntotal = 2", "print(dict(total=1))\nsums = 2"),
+    (
+        "class A:\n    total = 1\nprint(getattr(A, 'total'), 'total', hasattr(A, \"total\"))",
+        "class A:\n    sums = 1\nprint(getattr(A, 'sums'), 'total', hasattr(A, \"sums\"))",
+    ),
+    ("total = 1\nprint(getattr(x, 'total'))", "sums = 1\nprint(getattr(x, 'total'))"),
+    (
+        "class A:\n    __slots__ = ('total', 'total_2')\n    def f(self):\n        self.total = 'total'",
+        "class A:\n    __slots__ = ('sums', 'total_2')\n    def f(self):\n        self.sums = 'total'",
+    ),
+    (
+        "total = 1\nprint('%(total)s of total %(total)05d' % locals())",
+        "sums = 1\nprint('%(sums)s of total %(sums)05d' % locals())",
+    ),
+    (
+        "total = 1\nprint('{total:>5} total {{total}}'.format(**locals()), '{total}'.format(total=3))",
+        "sums = 1\nprint('{sums:>5} total {{total}}'.format(**locals()), '{total}'.format(total=3))",
+    ),
+    (
+        "class total: pass\ndef f(x: 'list[total]', y: list['total']) -> 'total': pass\nz: 'm.total | total'",
+        "class sums: pass\ndef f(x: 'list[sums]', y: list['sums']) -> 'sums': pass\nz: 'm.total | sums'",
+    ),
+    (
+        "total = 1\ndef f(x: Literal['total'], y: 'the total'): return total",
+        "sums = 1\ndef f(x: Literal['total'], y: 'the total'): return sums",
+    ),
+    ("total = 1\nprint(globals()['total'])", "sums = 1\nprint(globals()['sums'])"),
+    ("total = 1\nprint('{total}'.format_map(vars()))", "sums = 1\nprint('{sums}'.format_map(vars()))"),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED)
+def test_a_rename_changes_the_name_and_nothing_that_is_only_spelled_like_it(old: str, new: str) -> None:
+    assert in_all(Rename("total", "sums"), (Turn("do it", old),)) == (new,)
+
+
+@pytest.mark.parametrize(
+    ("new", "sign"),
+    [("other", "used in turn 1 already"), ("class", "cannot be a name"), ("print", "Python's own")],
+)
+def test_a_rename_to_a_name_that_is_taken_or_none_is_refused(new: str, sign: str) -> None:
+    session = talk(("set both", "total = 1\nother = 2"))
+    with pytest.raises(MtchatError, match=sign):
+        refine(bench(), session, f"rename total to {new}", GREEDY)
+
+
+def test_a_name_that_an_import_gives_is_left_to_the_model() -> None:
+    session = talk(("import it", "from math import sqrt\nprint(sqrt(4))"))
+    found = recognise(session.path, "rename sqrt to root")
+    assert found is not None
+    assert found.rename is None
+
+
+def test_a_name_in_code_that_is_evaluated_is_left_to_the_model() -> None:
+    session = talk(("set it", "total = 1"), ("print it", "print(eval('total + 1'))"))
+    assert not renamable(Rename("total", "sums"), session.path)
+    assert renamable(Rename("total", "sums"), session.path[:1])
+
+
+def test_a_rename_reaches_every_turn_and_keeps_the_old_branch() -> None:
+    session = talk(("set it", "total = 1"), ("other", "x = 2"), ("print it", "print(total)"))
+    made = refine(bench(), session, "rename total to balance", GREEDY)
+    assert chunks(made) == ["balance = 1", "x = 2", "print(balance)"]
+    assert statuses(made) == [EDITED, KEPT, KEPT]
+    assert made.path[0].instruction == "set it\nrename total to balance"
+    assert made.path[0].making.corrects == session.path[0].id
+    assert chunks(made.move(session.head)) == chunks(session)
+
+
+def test_a_correction_takes_the_place_of_the_turn_and_later_turns_keep_their_code() -> None:
+    better = "def count(text):\n    return text.lower().count('a')"
+    events: list[Event] = []
+    made = refine(bench(better, watch=events.append), COUNTING, "make it case-insensitive", GREEDY)
+    assert chunks(made) == [better, "print(count('aA'))"]
+    assert statuses(made) == [COMPLETE, KEPT]
+    assert made.path[0].instruction == "write count\nmake it case-insensitive"
+    assert made.outcome is not None
+    assert made.outcome.stdout == "2\n"
+    assert [event.number for event in events if isinstance(event, Correcting)] == [1]
+    assert [len(event.changes) for event in events if isinstance(event, Corrected)] == [1]
+
+
+def test_marks_of_the_corrected_turn_and_of_later_ones_stay() -> None:
+    first, second = COUNTING.path
+    session = COUNTING.with_mark(first.id, Mark(("count('a') == 1",))).with_mark(
+        second.id, Mark(context="folded")
+    )
+    made = refine(bench("def count(text):\n    return 1"), session, "make it return 1", GREEDY)
+    assert [made.mark(turn.id) for turn in made.path] == [Mark(("count('a') == 1",)), Mark(context="folded")]
+
+
+def test_a_correction_that_changes_nothing_twice_leaves_the_program_as_it_is() -> None:
+    same = COUNTING.path[0].chunk
+    made = refine(bench(same, same), COUNTING, "make it better", GREEDY)
+    assert made.head == COUNTING.head
+    assert chunks(made) == chunks(COUNTING)
+
+
+def test_a_correction_that_breaks_the_program_is_tried_once_more() -> None:
+    session = bench().tried(COUNTING)
+    good = "def count(text):\n    return 7"
+    maker = bench("def count():\n    return 7", good)
+    made = refine(maker, session, "make it return 7", GREEDY)
+    assert chunks(made)[0] == good
+    assert made.path[0].making.sampling.temperature > 0
+    assert len(made.turns) == 6  # the first try is kept beside it
+
+
+def test_a_correction_that_breaks_the_program_twice_is_kept_for_the_user_to_judge() -> None:
+    session = bench().tried(COUNTING)
+    made = refine(
+        bench("def count():\n    return 7", "def count(): return 8"), session, "make it return 7", GREEDY
+    )
+    assert chunks(made)[0] == "def count():\n    return 7"
+    assert made.outcome is not None
+    assert not made.outcome.ok
+
+
+def test_a_named_branch_goes_along_with_a_correction_and_stays_where_nothing_came_of_it() -> None:
+    session = COUNTING.name_branch("main")
+    made = refine(bench("def count(text):\n    return 7"), session, "make it return 7", GREEDY)
+    assert made.branches == {"main": made.head}
+    same = COUNTING.path[0].chunk
+    assert refine(bench(same, same), session, "make it better", GREEDY).branches == {"main": COUNTING.head}
+
+
+@pytest.mark.parametrize("family", [codegen, instruct])
+def test_an_interrupted_correction_leaves_the_program_as_it_is_and_loses_nothing(family) -> None:
+    maker = bench(f"def count(text):\n    ret{CTRL_C}", family=family)
+    made = refine(maker, COUNTING, "make it case-insensitive", GREEDY)
+    assert made.head == COUNTING.head
+    assert any(turn.status == INTERRUPTED for turn in made.turns)
+    assert refine(bench(CTRL_C), COUNTING, "make it case-insensitive", GREEDY) is COUNTING
+
+
+@pytest.mark.parametrize("family", [codegen, instruct])
+def test_a_correction_is_made_again_byte_for_byte_by_verify(family) -> None:
+    reply = "def count(text):\n    return text.lower().count('a')\n\nprint(count('x'))"
+    maker = bench(reply, reply, family=family)
+    made = refine(maker, COUNTING, "make it case-insensitive", GREEDY)
+    assert list(maker.verify(made)) == [None]
+
+
+def test_a_turn_that_only_writes_a_function_again_changes_it_where_it_is() -> None:
+    again = "def count(text):\n    return 5"
+    made = refine(bench(again, look=run), COUNTING, "write a count that gives 5", GREEDY)
+    assert chunks(made) == [again, "print(count('aA'))"]
+    assert made.path[0].instruction == "write count\nwrite a count that gives 5"
+    assert any(turn.instruction == "write a count that gives 5" for turn in made.turns)
+
+
+@pytest.mark.parametrize(
+    "reply", ["def count(text):\n    return 5\nprint(count(''))", "def other():\n    pass"]
+)
+def test_a_turn_that_does_anything_else_as_well_stays_a_turn(reply: str) -> None:
+    made = refine(bench(reply, family=instruct), COUNTING, "write a thing", GREEDY)
+    assert len(made.path) == 3
+
+
+def test_a_function_written_again_that_earlier_turns_cannot_take_stays_a_turn() -> None:
+    again = "def count(text, letter):\n    return text.count(letter)"
+    made = refine(bench(again, look=run), COUNTING, "write a count of any letter", GREEDY)
+    assert chunks(made) == [*chunks(COUNTING), again]
+
+
+SPLICED = [
+    (
+        "def f():\n    return 1\n\nprint(f())",
+        "def f():\n    return 2",
+        "def f():\n    return 2\n\nprint(f())",
+    ),
+    ("def f():\n    return 1", "def f():\n    return 2\n\nprint(f())", "def f():\n    return 2"),
+    ("x = 1", "y = 5\nx = 2", "x = 2"),
+    ("x = 1", "x = 2\nprint(x)", "x = 2\nprint(x)"),
+    ("a = 1\nb = 2", "b = 3", "a = 1\nb = 3"),
+    ("a = 1", "import sys\na = 2", "a = 2"),
+    ("a = 1", "import sys\na = sys.maxsize", "import sys\na = sys.maxsize"),
+    ("def f(): pass\ndef g(): pass", "import os\ndef g(): os.x", "import os\ndef f(): pass\ndef g(): os.x"),
+    ("a = 1; b = 2", "a = 5", "a = 5; b = 2"),
+    ("a = 1; b = 2  # both", "b = 5", "a = 1; b = 5  # both"),
+    ("a = 1  # one\nprint(a)", "a = 5", "a = 5  # one\nprint(a)"),
+    ("a.x = 1; b = 2", "a.x = 5", "a.x = 5; b = 2"),
+    ("a['x'] = 1; a['y'] = 2", "a['y'] = 5", "a['x'] = 1; a['y'] = 5"),
+    ("a = 1; a += 1; b = 2", "a += 5", "a = 1; a += 5; b = 2"),
+    ("a = 1; a += 1; b = 2", "a = 5", "a = 5; a += 1; b = 2"),
+    ("a += 1; b = 2", "a = 5", "a = 5; b = 2"),
+    ("for i in b: a = i\nc = 2", "a = 5", "a = 5"),
+    ("a: int = 1; b = 2", "a: int = 5", "a: int = 5; b = 2"),
+    ("a, b = 1, 2\nprint(b)", "a = 5", "a, b = 1, 2\na = 5\nprint(b)"),
+    ("a, b = 1, 2\nprint(b)\nc = 3", "a = 5\nb = 6", "a = 5\nb = 6\nprint(b)\nc = 3"),
+    ("a = 1\nb = 2\nc = 3", "a, b = f()", "a, b = f()\nc = 3"),
+    (
+        "'What it is.'\nfrom __future__ import annotations\na = 1\nb = 2",
+        "import os\na = os.x",
+        "'What it is.'\nfrom __future__ import annotations\nimport os\na = os.x\nb = 2",
+    ),
+    ("import osx\na = 1\nb = 2", "import os\na = os.x", "import os\nimport osx\na = os.x\nb = 2"),
+    (
+        "class A:\n    x = 1  # one\n\n    @p\n    def f(self):\n        return 1\n\n"
+        "    # g\n    def g(self): pass\n\nA()",
+        "class A:\n    @q\n    def f(self):\n        return 2",
+        "class A:\n    x = 1  # one\n\n    @q\n    def f(self):\n        return 2\n\n"
+        "    # g\n    def g(self): pass\n\nA()",
+    ),
+    (
+        "class A(B):\n    'Say.'\n    x = 1\n    y = (\n1)\n    async def f(self): pass",
+        "class A(B):\n    'What.'\n    async def f(self): return 2",
+        "class A(B):\n    'Say.'\n    x = 1\n    y = (\n1)\n    async def f(self): return 2",
+    ),
+    (
+        "# a\nclass A:\n    x = 1\n    y = 2\n\n# b",
+        "class A:\n    y = 3\n",
+        "# a\nclass A:\n    x = 1\n    y = 3\n\n# b",
+    ),
+    ("class A:\n    x = 1\n    y = 2", "class A(B):\n    y = 3", "class A(B):\n    y = 3"),
+    ("class A:\n    x = 1\n    y = 2", "class A:\n    y = 3\n    z = 4", "class A:\n    y = 3\n    z = 4"),
+    ("class A:\n    x = 1; y = 2", "class A:\n    y = 3", "class A:\n    x = 1; y = 3"),
+    ("class A:\n    x = 1\n    y = 2", "class A:\n  y = 3", "class A:\n  y = 3"),
+    ("a = (", "a = 2", "a = 2"),
+    ("a = 1", "", ""),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "wanted"), SPLICED)
+def test_what_a_model_wrote_takes_the_place_of_what_it_means(old: str, new: str, wanted: str) -> None:
+    assert spliced(old, new, "y = 5\n", whole=False) == wanted
+
+
+def test_what_is_to_be_removed_is_not_put_back() -> None:
+    assert spliced("x = 1\nprint(x)", "x = 1", "", whole=True) == "x = 1"
+    assert spliced("class A:\n    x = 1\n    y = 2", "class A:\n    x = 1", "", whole=True) == (
+        "class A:\n    x = 1"
+    )
+
+
+def corrected() -> Session:
+    return refine(bench("def count(text):\n    return 9"), COUNTING, "make it return 9", GREEDY)
+
+
+def test_undo_of_a_correction_goes_back_to_the_turns_as_they_were_and_redo_brings_it_back() -> None:
+    made = corrected()
+    back, left = take_back(made)
+    assert back.head == COUNTING.head
+    assert [turn.instruction for turn in left] == ["write count\nmake it return 9"]
+    again, brought = bring_back(back)
+    assert again.head == made.head
+    assert brought == left
+    assert chunks(take_back(again)[0]) == chunks(COUNTING)
+
+
+def test_undo_of_a_turn_after_a_correction_takes_that_turn_alone() -> None:
+    made = bench("x = 1").take(corrected(), "set x", GREEDY)
+    assert chunks(take_back(made)[0]) == chunks(corrected())
+    assert chunks(take_back(made, 2)[0]) == chunks(COUNTING)
+    assert chunks(take_back(made, 3)[0]) == chunks(COUNTING)[:1]
+    assert bring_back(take_back(made, 2)[0], 2)[0].head == made.head
+
+
+@pytest.mark.parametrize("steps", [4, 9**9])
+def test_undo_of_more_steps_than_there_are_is_refused(steps: int) -> None:
+    with pytest.raises(MtchatError, match=f"cannot undo {steps}: the program has 3 turns"):
+        take_back(corrected(), steps)
+    with pytest.raises(MtchatError, match="nothing to undo"):
+        take_back(Session())
+
+
+def test_a_correction_comes_back_from_its_file_and_can_be_undone_then() -> None:
+    made = corrected()
+    undone = take_back(made)[0]
+    for before, after in [(Session(), made), (made, undone)]:
+        history = History(before)
+        for event in changes(before, after):
+            history = apply(history, json_like(event))
+        assert history.session == after
+        assert correction(history.session) == correction(after)
+
+
+def test_turns_from_before_corrections_keep_their_ids() -> None:
+    turn = Turn("set x", "x = 1")
+    making = replace(turn.making, corrects="other")
+    assert replace(turn, making=making).id != turn.id
+    assert turn.id == "6868e1f43ed0ef1fd3b878ec1b00e153"

@@ -1,0 +1,200 @@
+"""A question is answered below the conversation, from what is certain first, and is never a turn."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mtchat.cli import wiring
+from mtchat.console.commands.drop import dropped
+from mtchat.console.desk import Desk, Leave
+from mtchat.console.inquiry import is_question
+from mtchat.errors import ExitCode
+from mtchat.repl import app
+from mtchat.repl.app import dispatch
+from mtchat.session.session import Session
+from mtchat.session.turn import Turn
+from mtchat.store import load
+from tests import CASES, SESSIONS
+from tests.cli.test_cli import needs_sandbox, played
+from tests.features.test_own_code import RUN_NOWHERE
+from tests.repl.test_desk import Spoken, desk_in, said
+
+CORRECTIONS = CASES / "corrections"
+WRAP = "import textwrap\nlines = textwrap.wrap('aa bb', 2)"
+COSTS = "rows = [('groceries', 200), ('rent', 9), ('groceries', 35)]\ncosts = {'groceries': 235}"
+WRITE = "with open('report.txt', 'w') as out:\n    out.write('all')"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "what does polyfit return?",
+        "where is the report?",
+        "how do i save this program",
+        "where is my file",
+        "is it right?",
+        "what is total?",
+        "how many words are there?",
+        "which month was best?",
+        "what does it print?",
+        "why not use a set?",
+    ],
+)
+def test_what_ends_with_a_question_mark_or_has_the_form_of_a_question_is_one(text: str) -> None:
+    assert is_question(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "can you print the total?",
+        "could you sort it?",
+        "please sort it?",
+        "how about a pie chart?",
+        "what about bars?",
+        "print whether it is even. ok?",
+        "ask the user: how are you? then print the answer",
+        "how many words are there",
+        "print what it is",
+        "where possible use sets",
+    ],
+)
+def test_a_request_is_none(text: str) -> None:
+    assert not is_question(text)
+
+
+def test_without_its_mark_no_step_of_a_session_and_no_correction_is_taken_for_a_question() -> None:
+    cases = [
+        json.loads(line) for file in CORRECTIONS.glob("*.jsonl") for line in file.read_text().splitlines()
+    ]
+    turns = [turn for file in SESSIONS.glob("*.jsonl") for turn in load(file).turns]
+    texts = [each["say"] for each in cases] + [turn.instruction for turn in turns]
+    assert len(texts) > 250
+    assert [text for text in texts if is_question(text) and not text.endswith("?")] == []
+
+
+def asked(folder: Path, code: str, question: str, *replies: str) -> tuple[Desk, str]:
+    """A desk with a program that really ran, after a question, and what it said to that."""
+    with wiring.Ground() as ground:
+        desk = desk_in(folder, Spoken(code, *replies), runs=ground.resume)
+        dispatch(desk, "begin")
+        before = len(said(desk))
+        path = desk.session.path
+        dispatch(desk, question)
+        assert desk.session.path == path
+        assert load(desk.log.path).path == path
+        return desk, said(desk)[before:]
+
+
+@needs_sandbox
+@pytest.mark.parametrize(
+    ("code", "question", "facts"),
+    [
+        (
+            WRAP,
+            "what does wrap return?",
+            ["lines = textwrap.wrap('aa bb', 2)", "Wrap a"],
+        ),
+        (WRAP, "what is lines?", ["lines is list of 2: ['aa', 'bb']; turn 1 made it"]),
+        (WRITE, "where is the report?", ["one.files/report.txt: a file that the program left"]),
+        (WRITE, "where is my file", ["one.files/report.txt", "this conversation is in", "one.jsonl"]),
+        (COSTS, "what is groceries?", ["rows: ('groceries', 200)", "rows: ('groceries', 35)", "is 235"]),
+        ("x = 1", "how do i save this program", ["/save"]),
+        ("x = 1", "how can i undo the last step?", ["/undo [N]: Takes back the last turn"]),
+    ],
+)
+def test_what_the_run_and_the_program_know_is_the_answer(
+    tmp_path: Path, code: str, question: str, facts: list[str]
+) -> None:
+    _, told = asked(tmp_path, code, question)
+    text = " ".join(told.split())
+    assert [fact for fact in facts if fact not in text] == []
+    assert f"to make it a step: /next {question}" in text
+
+
+@needs_sandbox
+def test_what_a_program_can_find_out_is_found_out_and_forgotten(tmp_path: Path) -> None:
+    reply = "print(sum(prices) / len(prices))"
+    desk, told = asked(tmp_path, "prices = [2, 4, 9]", "what is the average of all prices?", reply)
+    assert "5.0" in told
+    assert reply in told
+    assert len(desk.session.turns) == 1
+
+
+@needs_sandbox
+def test_what_the_model_makes_up_is_not_shown_as_found_out(tmp_path: Path) -> None:
+    _, told = asked(
+        tmp_path, "x = 1", "what is the capital of France?", "print('London')", "It is Paris, surely."
+    )
+    assert "London" not in told
+    assert "≈ It is Paris, surely." in told
+    assert "the model's words and may be wrong" in told
+
+
+def test_a_question_before_there_is_a_program_is_no_turn(tmp_path: Path) -> None:
+    desk = desk_in(tmp_path, Spoken("pass", "I write Python step by step."))
+    dispatch(desk, "what can you do?")
+    assert desk.session.turns == ()
+    assert "≈ I write Python step by step." in said(desk)
+
+
+@pytest.mark.parametrize("word", ["exit", "bye", "quit", "Exit", "quit()", "q"])
+def test_a_word_that_leaves_other_prompts_leaves(tmp_path: Path, word: str) -> None:
+    with pytest.raises(Leave):
+        dispatch(desk_in(tmp_path), word)
+
+
+@pytest.mark.parametrize("word", ["help", "?", "help()"])
+def test_a_word_that_asks_for_help_gets_it(tmp_path: Path, word: str) -> None:
+    desk = desk_in(tmp_path)
+    dispatch(desk, word)
+    assert "/undo [N]" in said(desk)
+    assert desk.session.turns == ()
+
+
+def test_clear_empties_the_screen_and_is_no_turn(tmp_path: Path) -> None:
+    desk = desk_in(tmp_path)
+    desk.view.live = True
+    dispatch(desk, "clear")
+    assert said(desk).endswith("\x1b[H\x1b[2J")
+    assert desk.session.turns == ()
+
+
+def test_a_step_is_dropped_and_the_later_ones_keep_their_code(tmp_path: Path) -> None:
+    desk = desk_in(tmp_path, Spoken("x = 1", "y = 2", "print(x)"))
+    for text in ("define x", "define y", "print x"):
+        dispatch(desk, text)
+    end = desk.session.head
+    dispatch(desk, "delete step 2")
+    assert [turn.chunk for turn in load(desk.log.path).path] == ["x = 1", "print(x)"]
+    assert "dropped: define y" in said(desk)
+    dispatch(desk, "/goto before-drop-2")
+    assert desk.session.head == end
+
+
+def test_dropping_a_step_says_what_uses_it(tmp_path: Path) -> None:
+    desk = desk_in(tmp_path, Spoken("x = 1", "print(x)"))
+    dispatch(desk, "define x")
+    dispatch(desk, "print x")
+    dispatch(desk, "/drop 1")
+    assert "turn 2 uses `x` of it" in said(desk)
+
+
+def test_the_last_step_is_dropped_too() -> None:
+    session = Session().extend((Turn("a", "x = 1"), Turn("b", "y = 1")))
+    assert [turn.chunk for turn in dropped(session, 2).path] == ["x = 1"]
+
+
+@pytest.mark.parametrize("text", ["delete row 5", "delete step 5 of the list", "drop the column", "remove x"])
+def test_only_a_step_by_its_number_is_dropped(text: str) -> None:
+    assert app.dropping(text) == ""
+
+
+def test_a_script_says_that_a_question_adds_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, told = played(tmp_path, ["set", "what does set return?", "/next show"], box=RUN_NOWHERE)
+    assert code == ExitCode.DONE
+    assert capsys.readouterr().out == "x = 6\nprint('noise')\n\nprint(x * 7)\n"
+    assert "a question adds nothing to the program; /next what does set return? takes it as a step" in told

@@ -1,0 +1,489 @@
+"""How a turn is made better than its first completion; the model is a table, the run happens right here."""
+
+import io
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from mtchat.errors import SandboxError
+from mtchat.generate import policy
+from mtchat.generate.bettering import confidence
+from mtchat.generate.choice import Candidate, choose
+from mtchat.generate.events import Chose, Event, Made, Settled, Weighed, Weighing
+from mtchat.generate.policy import PLAIN, Policy
+from mtchat.generate.prompt.families import instruct
+from mtchat.generate.running import Run
+from mtchat.generate.synthesizer import Synthesizer
+from mtchat.session.back import bring_back, take_back
+from mtchat.session.outcome import Outcome, Variable
+from mtchat.session.program import Program
+from mtchat.session.prompt import Piece, Prompt, Usage
+from mtchat.session.session import Session
+from mtchat.session.settings import Sampling
+from mtchat.session.turn import Turn
+from mtchat.store import Log
+from tests.generate.test_turn import CARD, run
+
+GREEDY = Sampling(max_tokens=64)
+
+
+def looked(program: Program) -> Outcome:
+    """As `run`, with the variables that the program leaves, as far as they are numbers or text."""
+    outcome = run(program)
+    names: dict[str, object] = {}
+    if outcome.ok:
+        with redirect_stdout(io.StringIO()):
+            for chunk in program.chunks:
+                exec(chunk.code, names)
+    plain = {name: value for name, value in names.items() if isinstance(value, int | str | list)}
+    found = [Variable(name, type(value).__name__, "", repr(value)) for name, value in plain.items()]
+    return replace(outcome, variables=tuple(found))
+
+
+@dataclass
+class Model:
+    """Answers each wish with its first reply when greedy, and with the others, in turn, when warm."""
+
+    replies: dict[str, list[str]]
+    asked: list[tuple[str, Sampling]] = field(default_factory=list)
+    stops_at: str = ""
+
+    def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+        wish = prompt.messages[-1].content
+        self.asked.append((wish, sampling))
+        key = max((key for key in self.replies if key in wish), key=len)
+        several = self.replies[key]
+        reply = (
+            several[0] if not sampling.temperature else several[1:][(sampling.seed - 1) % len(several[1:])]
+        )
+        if self.stops_at and self.stops_at in wish and sampling.temperature:
+            raise KeyboardInterrupt
+        yield Piece(reply + "\n```\n", Usage(10, 0, 10, finish="stop", logprob=-1.0))
+
+    def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
+        for number in range(count):
+            for piece in self.complete(prompt, replace(sampling, seed=sampling.seed + number)):
+                yield number, piece
+
+
+@dataclass
+class Desk:
+    """A synthesizer of a policy over a model, with what it tells."""
+
+    model: Model
+    policy: Policy
+    events: list[Event] = field(default_factory=list)
+    running: Run | None = None
+
+    def take(self, *instructions: str, session: Session | None = None) -> Session:
+        session = session or Session()
+        maker = Synthesizer(
+            instruct,
+            self.model.complete,
+            self.running or run,
+            CARD,
+            "instruct",
+            self.events.append,
+            self.policy,
+            self.model.candidates,
+            self.running or looked,
+        )
+        for instruction in instructions:
+            session = maker.take(session, instruction, GREEDY)
+        return session
+
+    def heard(self, kind: type) -> int:
+        return sum(isinstance(event, kind) for event in self.events)
+
+
+def desk(policy: Policy, stops_at: str = "", **replies: list[str]) -> Desk:
+    return Desk(
+        Model({name.replace("_", " "): each for name, each in replies.items()}, stops_at=stops_at), policy
+    )
+
+
+def code(session: Session) -> list[str]:
+    return [turn.chunk for turn in session.path]
+
+
+SELECT = Policy(samples=3)
+
+
+def test_a_plain_policy_asks_once_and_takes_what_comes():
+    one = desk(PLAIN, set_x=["x = 1/0", "x = 1"])
+    assert code(one.take("set x")) == ["x = 1/0"]
+    assert len(one.model.asked) == 1
+
+
+def test_what_most_candidates_do_is_taken_however_they_are_written():
+    one = desk(SELECT, set_x=["x = 3", "x = 2", "x = 1 + 1", "x = 4"])
+    session = one.take("set x")
+    assert session.path[-1].chunk in ("x = 2", "x = 1 + 1")
+    assert session.outcome is not None
+    assert session.outcome.agreed == pytest.approx(0.5)
+    assert (one.heard(Weighing), one.heard(Chose)) == (1, 1)
+
+
+def test_weighing_tells_how_far_it_is():
+    one = desk(SELECT, set_x=["x = 3", "x = 2", "x = 1 + 1", "x = 4"])
+    one.take("set x")
+    told = [event for event in one.events if isinstance(event, Weighed)]
+    assert [(each.written, each.pieces) for each in told if each.pieces] == [(0, 1), (1, 2), (2, 3)]
+    assert [each.ran for each in told if not each.pieces] == [0, 1, 2, 3]
+
+
+def test_one_that_fails_is_not_taken_though_most_do_the_same():
+    one = desk(SELECT, show_x=["print(x)", "print(x)", "print(x)", "print(5)"])
+    assert code(one.take("show x")) == ["print(5)"]
+
+
+def test_comments_alone_are_not_taken_though_they_run():
+    one = desk(SELECT, show_x=["print(x)", "# x is shown", "# x is shown", "print(y)"])
+    assert code(one.take("show x")) == ["print(x)"]
+
+
+def test_where_nothing_works_it_is_told_how_many_others_fail_beside_the_best():
+    one = desk(Policy(samples=3, rounds=1), show_x=["print(x)", "print(y)", "print(y)", "1/0"])
+    session = one.take("show x")
+    others = frozenset({"print(x)", "print(y)", "1/0"} - {session.path[-1].chunk})
+    assert one.events[-1] == Settled(session, others)
+    works = desk(Policy(samples=3, rounds=1), show_x=["print(x)", "print(y)", "print(y)", "print(5)"])
+    works.take("show x")
+    assert works.heard(Settled) == 0
+
+
+def test_a_mending_that_runs_and_is_not_kept_is_no_try_that_fails():
+    one = desk(Policy(rounds=1), corrected=["x = 1"], show_x=["print(x)"])
+    session = one.take("show x")
+    assert code(session) == ["print(x)"]
+    assert one.events[-1] == Settled(session, unkept=frozenset({"x = 1"}))
+
+
+def test_a_mending_whose_run_is_stopped_is_no_try_that_fails():
+    def stopped_at_two(program: Program) -> Outcome:
+        outcome = run(program)
+        return replace(outcome, limit="interrupted") if "2" in program.source else outcome
+
+    one = desk(Policy(rounds=1), corrected=["print(x, 2)"], show_x=["print(x)"])
+    maker = Synthesizer(
+        instruct, one.model.complete, stopped_at_two, watch=one.events.append, policy=one.policy
+    )
+    assert code(maker.take(Session(), "show x", GREEDY)) == ["print(x)"]
+    assert one.heard(Settled) == 0
+
+
+def test_one_whose_names_are_bound_nowhere_is_not_taken_though_it_runs():
+    broken = "def f():\n    return missing"
+    one = desk(SELECT, define_f=[broken, broken, broken, "def f():\n    return 1"])
+    assert code(one.take("define f")) == ["def f():\n    return 1"]
+
+
+def test_the_first_try_stays_where_it_is_as_good_and_is_not_told_again():
+    one = desk(SELECT, set_x=["x = 1", "x = 1", "x = 1", "x = 2"])
+    session = one.take("set x")
+    assert code(session) == ["x = 1"]
+    assert one.heard(Chose) == 0
+    assert session.outcome is not None
+    assert session.outcome.agreed == pytest.approx(0.75)
+
+
+def test_the_draft_stays_in_the_tree_beside_what_was_chosen():
+    one = desk(SELECT, set_x=["x = 3", "x = 2", "x = 2", "x = 2"])
+    session = one.take("set x")
+    assert [turn.chunk for turn in session.children("")] == ["x = 3", "x = 2"]
+
+
+def test_a_chosen_turn_can_be_made_again_from_its_own_seed():
+    one = desk(SELECT, set_x=["x = 3", "x = 7", "x = 2", "x = 2"])
+    session = one.take("set x")
+    assert session.path[-1].making.sampling.seed == 2
+    maker = Synthesizer(instruct, one.model.complete, policy=PLAIN)
+    assert list(maker.verify(session)) == [None]
+
+
+SURE = replace(SELECT, doubt=-0.2)
+
+
+@pytest.mark.parametrize(
+    ("doubt", "reply", "instruction", "weighs"),
+    [
+        (-0.2, "x = 1", "set x", False),
+        (-0.05, "x = 1", "set x", True),
+        (-0.2, "x = 1/0", "set x", True),
+        (-0.2, "y = 1", 'set a variable "x"', True),
+        (-0.2, "def g():\n    return nothing_such", "set x", True),
+    ],
+    ids=["likely", "unlikely", "fails", "misses a name", "uses an unknown name"],
+)
+def test_candidates_are_drawn_only_in_doubt(doubt: float, reply: str, instruction: str, weighs: bool):
+    one = desk(replace(SELECT, doubt=doubt), set=[reply, "x = 1", "x = 1", "x = 1"])
+    one.take(instruction)
+    assert bool(one.heard(Weighing)) == weighs
+    assert len(one.model.asked) == (4 if weighs else 1)
+
+
+def test_an_interrupt_of_the_weighing_leaves_the_first_try():
+    one = desk(SELECT, stops_at="set x", set_x=["x = 3", "x = 2"])
+    session = one.take("set x")
+    assert code(session) == ["x = 3"]
+    assert session.outcome is not None
+
+
+def test_an_example_in_the_instruction_decides():
+    wish = "define f, where f(2) = 4"
+    one = desk(replace(SURE), define_f=["def f(n):\n    return n + 1", *["def f(n):\n    return n * n"] * 3])
+    assert code(one.take(wish)) == ["def f(n):\n    return n * n"]
+
+
+def test_made_up_checks_tell_functions_apart_that_else_look_the_same():
+    square, double = "def f(n):\n    return n * n", "def f(n):\n    return n + n"
+    asked = "define f"
+    made_up = ["assert f(3) == 9\nassert f(4) == 16"]
+    one = desk(
+        Policy(samples=3, checks=2), define_f=[double, double, square, square], assert_statements=made_up
+    )
+    assert code(one.take(asked)) == [square]
+
+
+AFRESH = Policy(afresh=1)
+
+
+def test_a_program_that_fails_is_written_afresh_from_all_instructions():
+    replies = {"make_f": ["def f(n):\n    return n.no"], "show_f": ["print(f(2))"]}
+    both = ["def f(n):\n    return n\n\nprint(f(2))"]
+    one = Desk(
+        Model({"make f\nshow f": both, **{k.replace("_", " "): v for k, v in replies.items()}}), AFRESH
+    )
+    session = one.take("make f", "show f")
+    assert code(session) == ["def f(n):\n    return n.no", both[0]]
+    assert session.outcome is not None
+    assert (session.outcome.ok, session.outcome.stdout) == (True, "2\n")
+    assert session.path[-1].making.afresh
+    assert session.path[-1].making.sampling.max_tokens == 128
+    assert list(Synthesizer(instruct, one.model.complete).verify(session)) == [None, None]
+
+
+def test_a_turn_that_fails_leaves_its_code_where_a_later_turn_has_the_whole_program():
+    wrong, right = "y = x.no", "x = 1\ny = x\nprint(y)"
+    replies = {"set x": ["x = 1"], "set y": [wrong], "show y": ["print(y)"]}
+    wholes = {"set x\nset y": ["x = y = no"], "set x\nset y\nshow y": [right]}
+    one = Desk(Model({**replies, **wholes}), AFRESH)
+    session = one.take("set x", "set y", "show y")
+    assert code(session) == ["x = 1", "", right]
+    assert session.outcome is not None
+    assert (session.outcome.ok, session.outcome.stdout) == (True, "1\n")
+    assert wrong in [turn.chunk for turn in session.turns]
+    context = instruct.render(session.path, "next", "", "").messages
+    assert [message.content for message in context[3:5]] == ["set y\nshow y", instruct.fenced(right)]
+    assert [turn.chunk for turn in session.undo().path] == ["x = 1", ""]
+
+
+def test_a_turn_that_leaves_out_what_was_asked_for_is_written_afresh_too():
+    replies = {"set k": ["k = 3"], "turn by k": ["x = [2, 1]"], "set k\nturn by k": ["k = 3\nx = [1] * k"]}
+    assert code(Desk(Model(replies), AFRESH).take("set k", "turn by k")) == ["k = 3", "k = 3\nx = [1] * k"]
+
+
+def test_what_is_written_afresh_and_fails_too_is_not_taken():
+    one = Desk(Model({"a\nb": ["1/0"], "a": ["x = 1"], "b": ["print(y)"]}), AFRESH)
+    assert code(one.take("a", "b")) == ["x = 1", "print(y)"]
+
+
+def test_the_first_turn_is_never_written_afresh():
+    one = Desk(Model({"a": ["1/0"]}), AFRESH)
+    one.take("a")
+    assert len(one.model.asked) == 1
+
+
+BACK = Policy(samples=3, afresh=4)
+
+
+def looking_back(wholes: list[str]) -> Session:
+    steps = {"set x": ["x = 1", "x = 2", "x = 2", "x = 5"], "print it": ["print(x)"] * 4}
+    return Desk(Model({"set x\nprint it": wholes, **steps}), BACK).take("set x", "print it")
+
+
+def test_programs_that_agree_more_than_the_turns_did_take_their_place():
+    session = looking_back(["x = 9\nprint(x)"] * 4)
+    assert session.path[-1].making.afresh
+    assert session.outcome is not None
+    assert session.outcome.stdout.endswith("9\n")
+    assert confidence(session) == 1
+
+
+@pytest.mark.parametrize(
+    "wholes",
+    [
+        ["x = 9\nprint(x)", "x = 8\nprint(x)", "x = 7\nprint(x)", "x = 6\nprint(x)"],
+        ["x = 9"] * 4,
+        ["x = 9\nprint(y)"] * 4,
+        ["x = 2\nprint(x)"] * 4,
+    ],
+    ids=["agree less", "show nothing", "fail", "say the same"],
+)
+def test_turns_stay_where_programs_written_at_once_say_no_better(wholes: list[str]):
+    session = looking_back(wholes)
+    assert code(session) == ["x = 2", "print(x)"]
+    assert confidence(session) == pytest.approx(0.5)
+
+
+def test_undoing_a_program_written_afresh_tells_the_left_out_step_again():
+    wrong, right = "y = x.no", "x = 1\ny = x\nprint(y)"
+    replies = {"set x": ["x = 1"], "set y": [wrong], "show y": ["print(y)"]}
+    wholes = {"set x\nset y": ["x = y = no"], "set x\nset y\nshow y": [right]}
+    one = Desk(Model({**replies, **wholes}), AFRESH)
+    undone = one.take("set x", "set y", "show y").undo()
+    assert instruct.render(undone.path, "show it", "", "").messages[-1].content == "set y\nshow it"
+
+
+def test_taking_a_program_written_afresh_back_leads_to_the_turns_as_they_were():
+    wrong, right = "y = x.no", "x = 1\ny = x\nprint(y)"
+    replies = {"set x": ["x = 1"], "set y": [wrong], "show y": ["print(y)"]}
+    wholes = {"set x\nset y": ["x = y = no"], "set x\nset y\nshow y": [right]}
+    one = Desk(Model({**replies, **wholes}), AFRESH)
+    session = one.take("set x", "set y", "show y")
+    back, left = take_back(session)
+    assert [turn.chunk for turn in left] == [right]
+    assert code(back) == ["x = 1", wrong]
+    assert bring_back(back)[0].head == session.head
+
+
+def stopped(limit: str):
+    """A run of which the first of a chunk that has a certain name ends by a limit."""
+
+    def run_or_stop(program: Program) -> Outcome:
+        outcome = looked(program)
+        return replace(outcome, limit=limit, finished=False) if "stop" in program.source else outcome
+
+    return run_or_stop
+
+
+def test_an_interrupt_of_a_run_ends_all_that_would_be_tried():
+    one = desk(SELECT, set_x=["x = 1", "x = 2", "stop = 2", "x = 2"], set_stop=["stop = 1", "x = 1"])
+    maker = Synthesizer(instruct, one.model.complete, run, policy=SELECT, candidates=one.model.candidates)
+    session = replace(maker, look=stopped("interrupted")).take(Session(), "set x", GREEDY)
+    assert code(session) == ["x = 1"]
+    session = replace(maker, run=stopped("interrupted")).take(Session(), "set stop", GREEDY)
+    assert len(one.model.asked) == 4 + 1
+
+
+def test_what_cannot_be_run_or_asked_leaves_the_turn_as_it_was():
+    def broken(program: Program) -> Outcome:
+        raise SandboxError("no sandbox")
+
+    one = desk(SELECT, set_x=["x = 1", "x = 2", "x = 2", "x = 2"])
+    maker = Synthesizer(instruct, one.model.complete, run, policy=SELECT, candidates=one.model.candidates)
+    session = replace(maker, look=broken).take(Session(), "set x", GREEDY)
+    assert code(session) == ["x = 1"]
+    assert session.outcome is not None
+    assert session.outcome.ok
+
+
+def test_a_turn_that_runs_long_and_well_is_not_weighed():
+    def slow(program: Program) -> Outcome:
+        return replace(run(program), seconds=12.0)
+
+    one = desk(SELECT, set_x=["x = 1", "x = 2", "x = 2", "x = 2"])
+    maker = Synthesizer(instruct, one.model.complete, slow, policy=SELECT, candidates=one.model.candidates)
+    assert code(maker.take(Session(), "set x", GREEDY)) == ["x = 1"]
+
+
+def test_the_files_of_what_is_chosen_are_those_of_a_real_run():
+    ran: list[str] = []
+
+    def noted(program: Program) -> Outcome:
+        ran.append(program.source)
+        return run(program)
+
+    one = desk(SELECT, set_x=["x = 3", "x = 2", "x = 2", "x = 2"])
+    maker = Synthesizer(
+        instruct, one.model.complete, noted, policy=SELECT, candidates=one.model.candidates, look=looked
+    )
+    maker.take(Session(), "set x", GREEDY)
+    assert ran == ["x = 3\n", "x = 2\n"]
+
+
+def test_an_interrupt_while_mending_keeps_what_was_told(tmp_path: Path):
+    runs: list[Program] = []
+
+    def run_once(program: Program) -> Outcome:
+        runs.append(program)
+        if len(runs) == 2:
+            raise KeyboardInterrupt
+        return run(program)
+
+    log = Log.open(tmp_path / "one.jsonl")
+    told: list[Session] = []
+
+    def watch(event: Event) -> None:
+        if isinstance(event, Made):
+            told.append(event.session)
+            log.write(event.session)
+
+    one = desk(PLAIN, corrected=["x = 1"], set_x=["x = 1/0"])
+    maker = Synthesizer(instruct, one.model.complete, run_once, watch=watch, policy=Policy(rounds=1))
+    session = maker.take(Session(name=log.name), "set x", GREEDY)
+    assert len(told) == 2
+    log.write(session)
+    assert code(session) == ["x = 1/0"]
+
+
+def test_a_retry_differs_from_what_was_weighed():
+    one = desk(SELECT, set_x=["x = 3", "x = 2", "x = 2", "x = 2", "x = 9"])
+    maker = Synthesizer(
+        instruct, one.model.complete, run, policy=SELECT, candidates=one.model.candidates, look=looked
+    )
+    session = maker.retry(maker.take(Session(), "set x", GREEDY), GREEDY)
+    assert code(session) == ["x = 9"]
+
+
+def test_mending_comes_last_and_counts_as_the_policys():
+    mended = {"corrected": ["print(5)"], "show": ["print(x)"]}
+    session = Desk(Model(mended), Policy(rounds=1)).take("show")
+    assert code(session) == ["print(5)"]
+    assert session.path[-1].making.mends
+
+
+def test_every_turn_that_becomes_live_is_told_before_it_does():
+    for one in (
+        desk(SELECT, set_x=["x = 3", "x = 2", "x = 2", "x = 2"]),
+        desk(Policy(rounds=1), corrected=["x = 1"], set_x=["x = 1/0"]),
+    ):
+        session = one.take("set x")
+        told = {event.turn.id for event in one.events if isinstance(event, Made | Chose)}
+        assert {turn.id for turn in session.turns} <= told
+
+
+@pytest.mark.parametrize("name", ["plain", "default", "best", "select", "repair", "afresh", "rules"])
+def test_a_policy_has_a_name(name: str):
+    assert isinstance(policy.load(name), Policy)
+
+
+def candidate(chunk: str, logprob: float, copies: int = 1) -> Candidate:
+    session = Session().add(Turn("set x", chunk, usage=Usage(written=10, logprob=logprob)))
+    return Candidate(session.with_outcome(looked(session.program)), copies)
+
+
+def test_likelihood_weighs_and_breaks_ties():
+    likely, unlikely = candidate("x = 1", -0.1), candidate("x = 2", -9.0, copies=2)
+    assert choose([unlikely, likely], Policy()).winner is likely
+    assert choose([unlikely, likely], Policy(likelihood=False)).winner is unlikely
+    tied = [candidate("x = 2", -3.0), candidate("x = 1 + 1", -2.0)]
+    assert choose(tied, Policy()).winner is tied[1]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ("print([3, 4])", "print('[3 4]')", True),
+        ("print(1.0)", "print(1)", True),
+        ("print(0.30000000000000004)", "print(0.3)", True),
+        ("print('a')\nprint('b')", "print('b')", True),
+        ("print('ab')", "print('b')", False),
+        ("print('b')", "print('a')", False),
+    ],
+)
+def test_what_is_shown_is_compared_however_it_is_written(one: str, other: str, alike: bool):
+    assert candidate(one, 0.0).ends_like(candidate(other, 0.0)) == alike

@@ -1,0 +1,329 @@
+"""Checks of turns: what a run finds of them, and what making, choosing and mending do about it."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mtchat.cli.wiring import Ground
+from mtchat.console.desk import Desk, Tools
+from mtchat.console.view import View
+from mtchat.errors import ExitCode, MtchatError, UsageError
+from mtchat.features.checks.holding import examined
+from mtchat.generate.policy import Policy
+from mtchat.generate.prompt.families import instruct
+from mtchat.generate.synthesizer import Synthesizer
+from mtchat.repl.app import dispatch
+from mtchat.sandbox import sandbox
+from mtchat.session.claim import Finding
+from mtchat.session.given import NOTHING
+from mtchat.session.mark import Mark
+from mtchat.session.outcome import Outcome
+from mtchat.session.program import Program
+from mtchat.session.session import Session
+from mtchat.session.settings import Limits, Settings
+from mtchat.session.turn import KEPT, Turn
+from mtchat.store import Log, load
+from tests.cli.test_cli import played
+from tests.generate.test_bettering import GREEDY, Model
+from tests.generate.test_turn import CARD
+from tests.repl.test_desk import Spoken, said
+from tests.support.fake_repl import Fake
+from tests.support.shell import mtchat
+
+pytestmark = [
+    pytest.mark.sandbox,
+    pytest.mark.skipif(not sandbox.probe().ok, reason=f"no sandbox: {sandbox.probe().reason}"),
+]
+
+
+@pytest.fixture(scope="module")
+def ground() -> Iterator[Ground]:
+    with Ground() as ground:
+        yield ground
+
+
+@pytest.fixture
+def desk(tmp_path: Path, ground: Ground) -> Desk:
+    return desk_with(tmp_path, ground, Fake())
+
+
+def desk_with(folder: Path, ground: Ground, model: Fake) -> Desk:
+    tools = Tools(
+        load=lambda name: model,
+        run=ground.run,
+        resume=ground.resume,
+        models=lambda: [],
+        begin=lambda: None,
+        tier=lambda: "bwrap",
+        refusal=lambda: "",
+    )
+    view = View(io.StringIO(), live=False, color=False)
+    return Desk(Log.open(folder / "one.jsonl"), folder, model, tools, view, settings=Settings(policy="plain"))
+
+
+def program(*chunks: str) -> Session:
+    return Session().extend(tuple(Turn(f"step {at}", chunk) for at, chunk in enumerate(chunks, start=1)))
+
+
+def claimed(session: Session, **checks: str) -> Session:
+    """A session with a check about each of some turns: turn_2="total == 42"."""
+    for name, code in checks.items():
+        turn = session.numbered(int(name.removeprefix("turn_"))).id
+        session = session.with_mark(turn, Mark((*session.mark(turn).checks, code)))
+    return session
+
+
+def found(ground: Ground, session: Session, seconds: float = 20.0) -> tuple[Finding, ...]:
+    limits = Limits(seconds=seconds)
+    outcome = ground.run(session.program, limits, None)
+    return examined(session.program, outcome, lambda part: probed(ground, part, limits)).findings
+
+
+def probed(ground: Ground, part: Program, limits: Limits) -> Outcome:
+    return ground.resume(part, limits, None, lambda stream, text: None, NOTHING, False)
+
+
+def test_a_check_is_looked_at_in_the_state_that_its_turn_left(ground: Ground):
+    session = claimed(program("x = 1", "x = 2", "x = 3"), turn_2="x == 2", turn_3="x == 2")
+    assert [(each.passed, each.told) for each in found(ground, session)] == [
+        (True, "after turn 2, x must be 2"),
+        (False, "after turn 3, x must be 2, but x is 3"),
+    ]
+
+
+def test_a_check_changes_nothing_of_the_program(ground: Ground):
+    session = claimed(program("xs = [1, 2]\nprint('made')", "print(xs)"), turn_1="xs.pop() == 2")
+    outcome = ground.run(session.program, Limits(), None)
+    outcome = examined(session.program, outcome, lambda part: probed(ground, part, Limits()))
+    assert outcome.findings == (Finding(1, "xs.pop() == 2", True),)
+    assert outcome.outputs == ("made\n", "[1, 2]\n")
+
+
+def test_a_program_that_gives_builtin_names_another_meaning_can_be_checked(ground: Ground):
+    chunk = "sum = 3\nlist = str = repr = bool = print = len = exit = None\nimport sys\nsys.stdout = None"
+    assert found(ground, claimed(program(chunk), turn_1="sum == 4")) == (
+        Finding(1, "sum == 4", False, "sum is 3"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("chunk", "code", "but"),
+    [
+        ("x = 0.1 + 0.2", "x == 0.3", None),
+        ("x = 0.1 + 0.2", "x != 0.3", "x is 0.30000000000000004"),
+        ("import numpy as np\nx = np.array([1, 2])", "x == np.array([1, 2])", None),
+        ("import numpy as np\nx = np.array([1, 2])", "x == np.array([1, 3])", "x is array([1, 2]) and"),
+        ("x = 3\ny = 4", "x == y", "x is 3 and y is 4"),
+        ("x = 3", "0 < x < 2", "x is 3"),
+        ("def f(n):\n    return n", "f(0)", "f(0) is 0"),
+        ("x = [1]", "len(x) == 2", "the length of x is 1"),
+        ("x = None", "x > 3", "this fails: TypeError: '>' not supported"),
+        ("total = 3", "totl == 3", "there is no totl (did you mean total?)"),
+        ("import sys\nx = 1", "sys.exit()", "this fails: SystemExit"),
+        ("import os\nx = 1", "os._exit(0)", "it ends the program"),
+        ("def f():\n    while True: pass", "f()", "it ran into the limit on"),
+        ("x = 'a' * 999", "x == ''", "x is 'aaaa"),
+        ("def f():\n    print('loud')\n    return 1", "f() == 1", None),
+        ("x = 5", "x == 5 and x == 6", "x is 5"),
+    ],
+)
+def test_a_check_that_fails_says_what_is_the_case_instead(
+    ground: Ground, chunk: str, code: str, but: str | None
+):
+    (finding,) = found(ground, claimed(program(chunk), turn_1=code), 2.0)
+    assert finding.passed is (but is None)
+    assert finding.but.startswith(but or "")
+    assert len(finding.but) < 400
+
+
+def test_a_turn_that_was_not_reached_is_not_judged(ground: Ground):
+    session = claimed(program("x = 1", "1 / 0", "x = 2"), turn_1="x == 1", turn_2="x == 1", turn_3="x == 2")
+    assert [(each.passed, each.but) for each in found(ground, session)] == [
+        (True, ""),
+        (None, "turn 2 fails before"),
+        (None, "turn 2 fails before"),
+    ]
+
+
+def test_a_turn_whose_code_a_later_one_has_is_checked_there(ground: Ground):
+    session = Session().extend((Turn("a", "", status=KEPT), Turn("b", "x = 1\ny = 2")))
+    assert found(ground, claimed(session, turn_1="x == 1")) == (Finding(1, "x == 1", True),)
+
+
+def test_checks_stay_with_their_turns_through_edits_saving_and_retries(desk: Desk, tmp_path: Path):
+    dispatch(desk, "define x")
+    dispatch(desk, "/check x == 1")
+    dispatch(desk, "print x")
+    dispatch(desk, "/edit 1 define x, please define x")
+    assert [each.code for each in desk.session.claims] == ["x == 1"]
+    again = load(desk.log.path)
+    assert again.claims == desk.session.claims
+    assert again.outcome is not None
+    assert again.outcome.findings == (Finding(1, "x == 1", True),)
+    dispatch(desk, "/undo")
+    dispatch(desk, "/retry")
+    assert [each.code for each in desk.session.claims] == ["x == 1"]
+
+
+def test_every_run_looks_again_and_says_so_in_words(desk: Desk):
+    dispatch(desk, "define x")
+    dispatch(desk, "after this x must be 2")
+    assert "✗ after turn 1, x must be 2, but x is 1" in said(desk)
+    assert [turn.instruction for turn in desk.session.path] == ["define x"]
+    dispatch(desk, "print x")
+    dispatch(desk, "/run")
+    assert said(desk).count("✗ after turn 1, x must be 2, but x is 1") == 3
+    assert "│ 1\n" in said(desk)
+
+
+def test_checks_are_listed_with_numbers_and_removed_by_them(desk: Desk):
+    dispatch(desk, "define x")
+    dispatch(desk, "/check x == 1")
+    dispatch(desk, "/check x == 1")
+    dispatch(desk, "/check x > 4")
+    dispatch(desk, "/check")
+    assert "that check is kept already" in said(desk)
+    assert "1  ✓ after turn 1, x must be 1\n2  ✗ after turn 1, x must be more than 4" in said(desk)
+    with pytest.raises(MtchatError, match="no check 3; there are 2"):
+        dispatch(desk, "/check -d 3")
+    with pytest.raises(UsageError, match="removes one check"):
+        dispatch(desk, "/check -d")
+    dispatch(desk, "/check -d 2")
+    assert "removed: after turn 1, x must be more than 4" in said(desk)
+    assert load(desk.log.path).claims == desk.session.claims
+    assert desk.session.outcome is not None
+    assert desk.session.outcome.right
+
+
+def test_fix_shows_the_model_the_failing_check_and_stops_when_it_holds(tmp_path: Path, ground: Ground):
+    model = Spoken("x = 1", "x = 0", "x = 2")
+    desk = desk_with(tmp_path, ground, model)
+    dispatch(desk, "set it")
+    dispatch(desk, "/check x == 2")
+    dispatch(desk, "/fix")
+    assert "after this step, x must be 2, but x is 1" in model.asked[1][0].messages[-1].content
+    assert "fix ended after round 2: the program runs, and all checks hold" in said(desk)
+    assert [turn.chunk for turn in desk.session.path] == ["x = 2"]
+    with pytest.raises(MtchatError, match="nothing to fix"):
+        dispatch(desk, "/fix")
+
+
+def test_fix_mends_the_turn_of_the_check_and_keeps_later_turns(tmp_path: Path, ground: Ground):
+    desk = desk_with(tmp_path, ground, Spoken("x = 1", "y = x + 1", "x = 2"))
+    dispatch(desk, "set it")
+    dispatch(desk, "/check x == 2")
+    dispatch(desk, "add one")
+    dispatch(desk, "/fix")
+    assert [turn.chunk for turn in desk.session.path] == ["x = 2", "y = x + 1"]
+
+
+def test_a_fix_that_breaks_the_program_or_another_check_is_not_kept(tmp_path: Path, ground: Ground):
+    desk = desk_with(tmp_path, ground, Spoken("x = 1\ny = 1", "x = 2\ny = 2", "x = y = 1 / 0", "x = y = 3"))
+    dispatch(desk, "set them")
+    dispatch(desk, "/check y == 1")
+    dispatch(desk, "/check x == 2")
+    dispatch(desk, "/fix")
+    assert "still failing after 3 rounds; the program is as it was" in said(desk)
+    assert [turn.chunk for turn in desk.session.path] == ["x = 1\ny = 1"]
+
+
+def making(ground: Ground, model: Model, policy: Policy) -> Synthesizer:
+    def look(part: Program) -> Outcome:
+        outcome = ground.trial(part, Limits(), NOTHING)
+        return examined(part, outcome, lambda each: probed(ground, each, Limits()))
+
+    return Synthesizer(
+        instruct,
+        model.complete,
+        look,
+        CARD,
+        "instruct",
+        policy=policy,
+        candidates=model.candidates,
+        look=look,
+    )
+
+
+def test_a_retry_takes_the_candidate_that_passes_though_most_do_otherwise(ground: Ground):
+    replies = {"add up": ["total = 40", "total = 40", "total = 42", "total = 40", "total = 40"]}
+    model = Model(replies)
+
+    maker = making(ground, model, Policy(samples=3))
+    before = maker.take(Session(), "add up", GREEDY)
+    assert before.path[-1].chunk == "total = 40"
+    after = maker.retry(claimed(before, turn_1="total == 42"), GREEDY)
+    assert after.path[-1].chunk == "total = 42"
+    assert after.outcome is not None
+    assert after.outcome.right
+
+
+@pytest.mark.parametrize("check", ["check that x is 6", "/check x == 6"])
+def test_a_script_keeps_checks_and_ends_well_where_they_hold(tmp_path: Path, check: str):
+    code, err = played(tmp_path, ["set", check, "show"])
+    assert code == ExitCode.DONE
+    assert "✓ a check holds" in err
+    assert [turn.instruction for turn in load(tmp_path / "played.jsonl").path] == ["set", "show"]
+
+
+@pytest.mark.parametrize("run", [True, False])
+def test_a_script_whose_check_fails_at_the_end_has_exit_code_one(tmp_path: Path, run: bool):
+    code, err = played(tmp_path, ["set", "after this x must be 7", "show"], run=run)
+    assert code == ExitCode.FAILED
+    assert "after turn 1, x must be 7, but x is 6" in err
+
+
+def test_a_script_mends_what_fails_a_check_where_that_is_asked_for(tmp_path: Path):
+    code, err = played(tmp_path, ["set", "fail", "check that x is 7"], fix=True)
+    assert code == ExitCode.FAILED
+    assert "mending turn 2, round 1 of 3" in err
+    assert [turn.chunk for turn in load(tmp_path / "played.jsonl").path][1] == "print(x)"
+
+
+def test_a_script_refers_to_what_ran(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    code, _ = played(tmp_path, ["set", "print {out 1}, then show"])
+    assert code == ExitCode.DONE
+    assert load(tmp_path / "played.jsonl").path[1].instruction == "print noise, then show"
+    with pytest.raises(MtchatError, match="no turn 9"):
+        played(tmp_path, ["show {code 9}"])
+    assert len(load(tmp_path / "played.jsonl").path) == 2
+
+
+def test_running_a_session_tells_of_its_checks_and_ends_badly_where_one_fails(tmp_path: Path):
+    session = claimed(program("x = 1", "print(x)"), turn_1="x == 1")
+    with Log.open(tmp_path / "good.jsonl") as log:
+        log.write(session)
+    good = mtchat(tmp_path, "run", "--sessions", ".", "good")
+    assert (good.returncode, good.stdout, good.stderr) == (0, "1\n", "✓ a check holds\n")
+    with Log.open(tmp_path / "bad.jsonl") as log:
+        log.write(claimed(session, turn_2="x == 2"))
+    bad = mtchat(tmp_path, "run", "--sessions", ".", "bad")
+    assert (bad.returncode, bad.stdout) == (1, "1\n")
+    assert "✗ after turn 2, x must be 2, but x is 1" in bad.stderr
+    asks = claimed(program("x = input()", "print(x)"), turn_2="x == 'a'")
+    with Log.open(tmp_path / "asks.jsonl") as log:
+        log.write(asks)
+    piped = mtchat(tmp_path, "run", "--sessions", ".", "asks", stdin="a")
+    assert (piped.returncode, piped.stdout) == (0, "a\n")
+    assert "– after turn 2, x must be 'a', but running it up to there once more fails" in piped.stderr
+    (tmp_path / "in.txt").write_text("b")
+    fed = mtchat(tmp_path, "run", "--sessions", ".", "asks", "--stdin", "in.txt")
+    assert "✗ after turn 2, x must be 'a', but x is 'b'" in fed.stderr
+    assert fed.returncode == 1
+
+
+def test_a_turn_that_leaves_its_code_to_a_program_written_afresh_keeps_its_checks(ground: Ground):
+    replies = {
+        "set x": ["x = 1"],
+        "bad y": ["y = x.no"],
+        "show y": ["print(y)"],
+        "set x\nbad y\nshow y": ["x = 1\ny = 2\nprint(y)"],
+    }
+    maker = making(ground, Model(replies), Policy(afresh=1))
+    session = making(ground, Model(replies), Policy()).take(Session(), "set x", GREEDY)
+    session = making(ground, Model(replies), Policy()).take(session, "bad y", GREEDY)
+    session = maker.take(claimed(session, turn_2="y == 2"), "show y", GREEDY)
+    assert [turn.chunk for turn in session.path] == ["x = 1", "", "x = 1\ny = 2\nprint(y)"]
+    assert session.outcome is not None
+    assert session.outcome.findings == (Finding(2, "y == 2", True),)

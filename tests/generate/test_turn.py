@@ -1,0 +1,669 @@
+"""How a turn is made, run, mended and made again; the model is a table and the run a function."""
+
+import io
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field, replace
+from itertools import groupby, pairwise
+
+import pytest
+
+from mtchat.errors import MtchatError
+from mtchat.features.regenerate.rederive import never, rederive, written
+from mtchat.generate.events import Event, Made, Mending, Ran, Read, Running, Wrote
+from mtchat.generate.prompt.families import codegen, instruct
+from mtchat.generate.prompt.family import Cut
+from mtchat.generate.synthesizer import Difference, Synthesizer
+from mtchat.session.outcome import Frame, Outcome
+from mtchat.session.program import Place, Program
+from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
+from mtchat.session.session import ROOT, Session
+from mtchat.session.settings import Sampling
+from mtchat.session.turn import COMPLETE, INTERRUPTED, KEPT
+
+CTRL_C = "\x03"
+GREEDY = Sampling()
+CARD = ModelCard("fake", "FakeForCausalLM", fingerprint="f" * 64, precision="float16")
+
+
+@dataclass
+class Model:
+    """Gives its replies in order, three characters a piece; asked the same again it says the same again.
+
+    A reply is interrupted where it holds CTRL_C, and is whole when it is asked for again.
+    """
+
+    replies: list[str]
+    asked: list[tuple[Prompt, Sampling]] = field(default_factory=list)
+    said: dict[tuple[Prompt, Sampling], str] = field(default_factory=dict)
+    closed: int = 0
+    finish: str = "stop"
+
+    def __call__(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+        self.asked.append((prompt, sampling))
+        reply = self.said.get((prompt, sampling)) or self.replies.pop(0)
+        self.said[prompt, sampling] = reply.replace(CTRL_C, "")
+        return self.stream(reply)
+
+    def stream(self, reply: str) -> Iterator[Piece]:
+        try:
+            for start in range(0, len(reply), 3):
+                text, stopped, _ = reply[start : start + 3].partition(CTRL_C)
+                if text:
+                    yield Piece(text, Usage(prompt=7, written=start + len(text)))
+                if stopped:
+                    raise KeyboardInterrupt
+            yield Piece("", Usage(prompt=7, written=len(reply), finish=self.finish))
+        finally:
+            self.closed += 1
+
+    @property
+    def contexts(self) -> list[str]:
+        """What the model read, each time."""
+        return [prompt.text or prompt.messages[-1].content for prompt, _ in self.asked]
+
+
+def run(program: Program) -> Outcome:
+    """What the program does, found by running it right here: its chunks are those of this file."""
+    names: dict[str, object] = {}
+    outputs: list[str] = []
+    for chunk in program.chunks:
+        said = io.StringIO()
+        try:
+            with redirect_stdout(said):
+                exec(compile(chunk.code, program.label(chunk.turn), "exec"), names)
+        except Exception as error:
+            trace = error.__traceback__
+            inner = trace.tb_next if trace else None
+            line = inner.tb_lineno if inner else getattr(error, "lineno", 1)
+            text = f"{program.label(chunk.turn)}, line {line}: {type(error).__name__}: {error}"
+            frames = (Frame(Place(chunk.turn, line), "<module>"),)
+            return Outcome(
+                exit_code=1,
+                finished=False,
+                outputs=(*outputs, said.getvalue()),
+                error=text,
+                frames=frames,
+            )
+        outputs.append(said.getvalue())
+    return Outcome(stdout="".join(outputs), outputs=tuple(outputs))
+
+
+def bench(*replies: str, **changes: object) -> Synthesizer:
+    """A synthesizer whose model gives these replies."""
+    made = Synthesizer(codegen, Model(list(replies)), run, CARD, "codegen")
+    return replace(made, **changes)
+
+
+def taken(bench: Synthesizer, *instructions: str, session: Session | None = None) -> Session:
+    session = session or Session()
+    for instruction in instructions:
+        session = bench.take(session, instruction, GREEDY)
+    return session
+
+
+def rewritten(session: Session, number: int, code: str, maker: Synthesizer) -> Session:
+    """A turn with code that the user wrote, run; the turns after it keep theirs."""
+    made = written(session, number, code)
+    return maker.tried(rederive(session, made, lambda on, turn: on, decide=never).session)
+
+
+def chunks(session: Session) -> list[str]:
+    return [turn.chunk for turn in session.path]
+
+
+def statuses(session: Session) -> list[str]:
+    return [turn.status for turn in session.path]
+
+
+def kinds(events: list[Event]) -> list[type]:
+    """The kinds of events, each row of the same kind once."""
+    return [kind for kind, _ in groupby(type(event) for event in events)]
+
+
+# Taking a turn
+
+
+def test_a_turn_is_written_and_run():
+    session = taken(bench("x = 6\nprint(x)\n"), "set x to 6 and print it")
+    (turn,) = session.path
+    assert turn.instruction == "set x to 6 and print it"
+    assert turn.chunk == "x = 6\nprint(x)"
+    assert turn.status == COMPLETE
+    assert session.outcome == Outcome(stdout="6\n", outputs=("6\n",))
+
+
+def test_a_turn_records_how_it_was_made():
+    sampling = Sampling(temperature=0.4, seed=5)
+    making = bench("x = 1\n").take(Session(), "set x", sampling).path[0].making
+    assert (making.model, making.fingerprint, making.precision) == ("fake", "f" * 64, "float16")
+    assert (making.family, making.sampling, making.error, making.mends) == ("codegen", sampling, "", "")
+
+
+def test_the_next_turn_reads_the_turns_before_it():
+    model = Model(["x = 1\n", "print(x)\n"])
+    taken(bench(complete=model), "set x", "print it")
+    assert model.contexts == ["# set x\n", "# set x\nx = 1\n\n# print it\n"]
+
+
+def test_the_prompt_is_what_the_next_turn_reads():
+    model = Model(["x = 1 / 0\n", "x = 2\n"])
+    maker = bench(complete=model)
+    session = taken(maker, "set x")
+    shown = maker.prompt(session, "again")
+    maker.take(session, "again", GREEDY)
+    assert model.asked[-1][0] == shown
+
+
+def test_the_error_of_the_program_is_carried_into_the_next_context():
+    model = Model(["x = 1 / 0\n", "x = 2\n"])
+    session = taken(bench(complete=model), "set x", "set it again")
+    assert (
+        "# Error so far: turn 1, line 1: ZeroDivisionError: division by zero\n# set it again\n"
+        in (model.contexts[-1])
+    )
+    assert session.path[1].making.error == "turn 1, line 1: ZeroDivisionError: division by zero"
+
+
+def test_a_run_that_was_interrupted_is_no_error_for_the_next_context():
+    stopped = Outcome(limit="interrupted", finished=False, exit_code=None, error="interrupted")
+    model = Model(["x = 1\n", "y = 2\n"])
+    taken(bench(complete=model, run=lambda program: stopped), "set x", "set y")
+    assert model.contexts[-1] == "# set x\nx = 1\n\n# set y\n"
+
+
+def test_without_a_way_to_run_a_turn_is_only_written():
+    session = taken(bench("x = 1\n", run=None), "set x")
+    assert chunks(session) == ["x = 1"]
+    assert session.outcome is None
+
+
+def test_a_preamble_is_read_and_run():
+    model = Model(["print(x)\n"])
+    session = bench(complete=model).take(Session(preamble="x = 3"), "print x", GREEDY)
+    assert model.contexts == ["x = 3\n\n# print x\n"]
+    assert session.outcome.outputs == ("", "3\n")
+
+
+def test_a_chat_model_is_taken_through_the_same_steps():
+    model = Model(["x = 1\n```\nThis sets x.", "Sure, here it is:\n```python\nx = 1\nprint(x)\n```\n"])
+    session = taken(bench(complete=model, family=instruct), "set x", "print it")
+    assert chunks(session) == ["x = 1", "print(x)"]
+    assert session.outcome.stdout == "1\n"
+
+
+def test_a_reply_without_text_is_a_turn_without_code():
+    session = taken(bench("\n"), "thanks")
+    assert chunks(session) == [""]
+    assert session.outcome.ok
+
+
+@pytest.mark.parametrize(
+    ("reply", "given", "finish"),
+    [
+        ("x = 1\n", "stop", "stop"),
+        ("x = 1\n", "length", "length"),
+        ("x = 1\n# and so on\ny = 2\n", "stop", "cut"),
+        (f"x = 1\n{CTRL_C}y = 2\n", "stop", "interrupted"),
+    ],
+)
+def test_a_turn_says_why_its_reply_ended(reply: str, given: str, finish: str):
+    (turn,) = taken(bench(complete=Model([reply], finish=given)), "set x").path
+    assert turn.usage.finish == finish
+    assert turn.usage.prompt == 7
+    assert 0 < turn.usage.written <= len(reply)
+
+
+def test_a_reply_is_not_read_past_its_cut():
+    model = Model(["x = 1\n# and so on\n" + "y = 2\n" * 100])
+    (turn,) = taken(bench(complete=model), "set x").path
+    assert turn.usage.written <= len("x = 1\n# a")
+    assert model.closed == 1
+
+
+@pytest.mark.parametrize("reply", ["x = 1\n", "x = 1\n#\n", f"x = 1{CTRL_C}", CTRL_C])
+def test_a_stream_is_always_closed(reply: str):
+    model = Model([reply])
+    taken(bench(complete=model), "set x")
+    assert model.closed == 1
+
+
+def test_a_failure_of_the_model_closes_the_stream_and_is_told():
+    closed = []
+
+    def broken(prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+        try:
+            yield Piece("x = 1")
+            raise MtchatError("the model is gone")
+        finally:
+            closed.append(True)
+
+    with pytest.raises(MtchatError, match="the model is gone"):
+        taken(bench(complete=broken), "set x")
+    assert closed == [True]
+
+
+def test_any_iterator_of_pieces_will_do():
+    session = taken(bench(complete=lambda prompt, sampling: iter([Piece("x = "), Piece("1\n")])), "set x")
+    assert chunks(session) == ["x = 1"]
+
+
+def test_a_taken_turn_tells_its_events_in_order():
+    events: list[Event] = []
+    session = taken(bench("x = 1\nprint(x)\n", watch=events.append), "set x")
+    assert kinds(events) == [Read, Wrote, Made, Running, Ran]
+    written = [event.code for event in events if isinstance(event, Wrote)]
+    assert all(later.startswith(earlier) for earlier, later in pairwise(written))
+    assert written[-1] == "x = 1\nprint(x)\n"
+    assert events[0] == Read(Usage(prompt=7, written=3))
+    assert events[-3:] == [
+        Made(replace(session, outcomes={}), session.path[0]),
+        Running(1),
+        Ran(session.outcome, 1),
+    ]
+
+
+# Interrupting
+
+
+def test_an_interrupt_keeps_what_was_written_marked_and_does_not_run_it():
+    events: list[Event] = []
+    session = taken(bench(f"x = 1\ny = {CTRL_C}2\n", watch=events.append), "set x and y")
+    assert chunks(session) == ["x = 1\ny ="]
+    assert statuses(session) == [INTERRUPTED]
+    assert session.outcome is None
+    assert kinds(events) == [Read, Wrote, Made]
+
+
+@pytest.mark.parametrize("reply", [CTRL_C, f"\n  {CTRL_C}"])
+def test_an_interrupt_before_any_code_changes_nothing(reply: str):
+    maker = bench("x = 1\n", reply)
+    session = taken(maker, "set x")
+    assert maker.take(session, "set y", GREEDY) is session
+
+
+def test_an_interrupt_while_the_model_is_waited_for_changes_nothing():
+    def waits(prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+        raise KeyboardInterrupt
+
+    session = Session()
+    assert bench(complete=waits).take(session, "set x", GREEDY) is session
+
+
+def test_a_turn_after_an_interrupted_one_is_run():
+    session = taken(bench(f"x = 1\n{CTRL_C}", "print(x)\n"), "set x", "print it")
+    assert statuses(session) == [INTERRUPTED, COMPLETE]
+    assert session.outcome.stdout == "1\n"
+
+
+# Making a turn again
+
+
+def test_a_retry_makes_a_sibling_from_another_seed_and_warm():
+    model = Model(["x = 1\n", "x = 2\n", "x = 3\n"])
+    maker = bench(complete=model)
+    first = taken(maker, "set x")
+    third = maker.retry(maker.retry(first, GREEDY), GREEDY)
+    assert [turn.chunk for turn in third.children(ROOT)] == ["x = 1", "x = 2", "x = 3"]
+    assert chunks(third) == ["x = 3"]
+    assert [sampling.seed for _, sampling in model.asked] == [0, 1, 2]
+    assert all(sampling.temperature > 0 for _, sampling in model.asked[1:])
+    assert len({prompt for prompt, _ in model.asked}) == 1
+
+
+def test_a_retry_of_a_warm_model_stays_as_warm_as_it_was():
+    model = Model(["x = 1\n", "x = 2\n"])
+    maker, warm = bench(complete=model), Sampling(temperature=0.9, seed=40)
+    maker.retry(maker.take(Session(), "set x", warm), warm)
+    assert model.asked[1][1] == replace(warm, seed=41)
+
+
+def test_a_retry_that_says_the_same_is_still_another_turn():
+    maker = bench("x = 1\n", "x = 1\n")
+    session = maker.retry(taken(maker, "set x"), GREEDY)
+    assert len(session.turns) == 2
+
+
+def test_a_retry_interrupted_at_once_leaves_the_first_try():
+    maker = bench("x = 1\n", CTRL_C)
+    session = taken(maker, "set x")
+    assert maker.retry(session, GREEDY) is session
+
+
+def test_a_retry_of_nothing_is_refused():
+    with pytest.raises(MtchatError, match="nothing to retry"):
+        bench().retry(Session(), GREEDY)
+
+
+# Mending
+
+FAILS = "total = 1 / 0\nprint(total)\n"
+FURTHER = "total = 1\nprint(total)\nother = 1 / 0\n"
+MENDED = "total = 1\nprint(total)\n"
+
+
+def test_a_failing_turn_is_mended_in_one_round():
+    model = Model([FAILS, MENDED])
+    maker = bench(complete=model)
+    failing = taken(maker, "add up")
+    fixed = maker.fix(failing, GREEDY)
+    assert (fixed.rounds, fixed.reason) == (1, "the program runs")
+    (turn,) = fixed.session.path
+    assert turn.chunk == MENDED.rstrip()
+    assert turn.instruction == "add up"
+    assert turn.making.mends == failing.head
+    assert turn.making.error == "turn 1, line 1: ZeroDivisionError: division by zero"
+    assert fixed.session.outcome.ok
+    assert "ZeroDivisionError" in model.contexts[-1]
+    assert failing.path[0].chunk in model.contexts[-1]
+
+
+def test_a_question_asked_again_is_asked_warmer_and_from_another_seed():
+    model = Model([FAILS, FAILS, "total = 2 / 0\nprint(total)\n", MENDED])
+    maker = bench(complete=model)
+    fixed = maker.fix(taken(maker, "add up"), GREEDY)
+    assert (fixed.rounds, fixed.reason) == (3, "the program runs")
+    samplings = [sampling for _, sampling in model.asked[1:]]
+    assert samplings[0] == GREEDY
+    assert all(sampling.temperature > 0 for sampling in samplings[1:])
+    assert len({sampling.seed for sampling in samplings}) == 3
+
+
+def test_a_program_that_gets_further_is_kept_and_its_new_error_is_asked_about():
+    model = Model([FAILS, FURTHER, MENDED + "other = 1\n"])
+    maker = bench(complete=model)
+    fixed = maker.fix(taken(maker, "add up"), GREEDY)
+    assert (fixed.rounds, fixed.session.outcome.ok) == (2, True)
+    assert "line 3: ZeroDivisionError" in model.contexts[-1]
+    assert model.asked[-1][1] == GREEDY
+
+
+def test_after_three_rounds_in_vain_the_program_is_as_it_was():
+    maker = bench(FAILS, *(f"total = {number} / 0\nprint(total)\n" for number in (2, 3, 4)))
+    failing = taken(maker, "add up")
+    fixed = maker.fix(failing, GREEDY)
+    assert (fixed.rounds, fixed.reason) == (3, "still failing after 3 rounds")
+    assert fixed.session.head == failing.head
+    assert fixed.session.outcome == failing.outcome
+    assert not maker.complete.replies
+
+
+def test_mending_ends_where_the_model_writes_the_same_code_again():
+    maker = bench(FAILS, FAILS, FAILS, FAILS)
+    fixed = maker.fix(taken(maker, "add up"), GREEDY)
+    assert (fixed.rounds, fixed.reason) == (2, "the model writes the same code for turn 1 again")
+    assert maker.complete.replies == [FAILS]
+
+
+def deep(program: Program) -> Outcome:
+    """As `run`, with all frames of an error."""
+    outcome = run(program)
+    if outcome.ok:
+        return outcome
+    names: dict[str, object] = {}
+    try:
+        for chunk in program.chunks:
+            exec(compile(chunk.code, f"<{chunk.turn}>", "exec"), names)
+    except Exception as error:
+        found = [each for each in traceback.extract_tb(error.__traceback__) if each.filename[0] == "<"]
+        frames = [Frame(Place(int(each.filename[1:-1]), each.lineno or 1), each.name) for each in found]
+        outcome = replace(outcome, frames=tuple(frames))
+    return outcome
+
+
+def test_the_turn_that_has_the_failing_function_is_mended_and_not_the_one_that_calls_it():
+    define, call, mended = "def f(x):\n    return x / 0\n", "print(f(1))\n", "def f(x):\n    return x\n"
+    maker = bench(define, call, mended, run=deep)
+    failing = taken(maker, "make f", "show f(1)")
+    assert failing.outcome.turn == 2
+    fixed = maker.fix(failing, GREEDY)
+    assert (fixed.rounds, fixed.reason) == (1, "the program runs")
+    assert [turn.chunk for turn in fixed.session.path] == [mended.rstrip(), call.rstrip()]
+
+
+def test_where_mending_the_function_does_not_help_the_turn_that_calls_it_is_mended():
+    define, call, mended = "def f(x):\n    return 1 / x\n", "print(f(0))\n", "print(f(1))\n"
+    maker = bench(define, call, define, mended, run=deep)
+    fixed = maker.fix(taken(maker, "make f", "show f"), GREEDY)
+    assert (fixed.rounds, fixed.reason) == (2, "the program runs")
+    assert [turn.chunk for turn in fixed.session.path] == [define.rstrip(), mended.rstrip()]
+
+
+def test_what_the_world_kept_from_a_program_is_not_mended():
+    def run_without_files(program):
+        return Outcome("none", 1, error="turn 1, line 1: FileNotFoundError: a.csv", world="file")
+
+    maker = bench(FAILS, MENDED)
+    failing = replace(maker, run=run_without_files).take(Session(), "read a.csv", GREEDY)
+    with pytest.raises(MtchatError, match="other code would fare no better: turn 1"):
+        maker.fix(failing, GREEDY)
+    assert maker.complete.replies == [MENDED]
+
+
+def test_every_try_stays_in_the_tree_beside_the_turn_it_was_to_mend():
+    maker = bench(FAILS, "total = 2 / 0\nprint(total)\n", "print(0)\n", MENDED)
+    fixed = maker.fix(taken(maker, "add up"), GREEDY)
+    assert len(fixed.session.children(ROOT)) == 4
+    assert all(turn.id in fixed.session.outcomes for turn in fixed.session.turns)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "print(0)\n",  # the name
+        "total = 0\n",  # the print
+        "pass\n",  # all of it
+        "\n",  # all of it
+        "total = (\nprint(total)\n",  # being Python
+    ],
+)
+def test_a_chunk_that_gives_up_what_it_did_is_no_mending(loss: str):
+    maker = bench(FAILS, loss, loss, loss)
+    failing = taken(maker, "add up")
+    fixed = maker.fix(failing, GREEDY)
+    assert fixed.session.head == failing.head
+    assert fixed.reason == "the model writes the same code for turn 1 again"
+
+
+def test_a_mending_that_makes_another_turn_fail_earlier_is_not_kept():
+    maker = bench("x = 1\n", "y = x / 0\n", "print(y)\n", "raise ValueError\ny = 1\n", "y = 1\n")
+    failing = taken(maker, "set x", "divide", "print it")
+    fixed = maker.fix(failing, GREEDY)
+    assert chunks(fixed.session) == ["x = 1", "y = 1", "print(y)"]
+    assert fixed.rounds == 2
+
+
+def test_a_turn_in_the_middle_is_mended_and_the_turns_after_it_keep_their_code():
+    events: list[Event] = []
+    model = Model(["x = 1\n", "y = x / 0\n", "print(y)\n", "y = x / 2\n"])
+    maker = bench(complete=model, watch=events.append)
+    failing = taken(maker, "set x", "divide", "print it")
+    fixed = maker.fix(failing, GREEDY)
+    assert chunks(fixed.session) == ["x = 1", "y = x / 2", "print(y)"]
+    assert statuses(fixed.session) == [COMPLETE, COMPLETE, KEPT]
+    assert fixed.session.path[1].making.mends == failing.path[1].id
+    assert "print(y)" not in model.contexts[-1]
+    assert fixed.session.outcome.stdout == "0.5\n"
+
+
+def test_an_error_without_a_place_is_the_last_turns():
+    late = Outcome(finished=False, limit="seconds", error="turn 2: stopped after 30 s", outputs=("", ""))
+    outcomes = [Outcome(), late, Outcome(outputs=("", "1\n"))]
+    maker = bench("x = 1\n", "while x: print(x)\n", "print(x)\n", run=lambda program: outcomes.pop(0))
+    fixed = maker.fix(taken(maker, "set x", "print it"), GREEDY)
+    assert chunks(fixed.session) == ["x = 1", "print(x)"]
+
+
+def test_a_program_that_is_stopped_where_another_fails_has_not_got_further():
+    """A preamble's output is no turn's: with it, two turns have three outputs."""
+    fails = Outcome(finished=False, error="turn 2, line 2: E", frames=(Frame(Place(2, 2), "<module>"),))
+    stopped = Outcome(finished=False, limit="seconds", error="turn 2: stopped", outputs=("", "", ""))
+    outcomes = [Outcome(), fails, stopped]
+    maker = bench("x = 1\n", "y = 2\n", "y = 3\n", run=lambda program: outcomes.pop(0))
+    failing = taken(maker, "set x", "set y", session=Session(preamble="import os"))
+    assert maker.fix(failing, GREEDY, rounds=1).session.head == failing.head
+
+
+@pytest.mark.parametrize("reply", [CTRL_C, f"total = 1\n{CTRL_C}"])
+def test_an_interrupt_in_the_midst_of_mending_keeps_the_best_program(reply: str):
+    maker = bench(FAILS, FURTHER, reply)
+    fixed = maker.fix(taken(maker, "add up"), GREEDY)
+    assert (fixed.rounds, fixed.reason) == (2, "interrupted")
+    assert chunks(fixed.session) == [FURTHER.rstrip()]
+
+
+def test_a_run_interrupted_in_the_midst_of_mending_keeps_the_best_program():
+    stopped = Outcome(limit="interrupted", finished=False, error="interrupted")
+    maker = bench(FAILS, MENDED)
+    failing = taken(maker, "add up")
+    fixed = replace(maker, run=lambda program: stopped).fix(failing, GREEDY)
+    assert (fixed.session.head, fixed.reason) == (failing.head, "interrupted")
+
+
+def test_mending_tells_its_events_in_order():
+    events: list[Event] = []
+    maker = bench(FAILS, FAILS, MENDED)
+    failing = taken(maker, "add up")
+    replace(maker, watch=events.append).fix(failing, GREEDY)
+    assert kinds(events) == [Mending, Read, Wrote, Made, Running, Ran] * 2
+    error = "turn 1, line 1: ZeroDivisionError: division by zero"
+    assert [event for event in events if isinstance(event, Mending)] == [
+        Mending(1, 3, 1, error),
+        Mending(2, 3, 1, error),
+    ]
+
+
+def test_a_program_that_has_not_run_is_run_before_it_is_mended():
+    maker = bench(FAILS, MENDED)
+    session = taken(replace(maker, run=None), "add up")
+    assert maker.fix(session, GREEDY).reason == "the program runs"
+
+
+def test_a_program_whose_run_was_interrupted_is_run_again_before_it_is_mended():
+    maker = bench(FAILS, MENDED)
+    stopped = Outcome(limit="interrupted", finished=False, error="interrupted")
+    session = taken(replace(maker, run=lambda program: stopped), "add up")
+    assert maker.fix(session, GREEDY).reason == "the program runs"
+    with pytest.raises(MtchatError, match="no run came to its end"):
+        replace(maker, run=lambda program: stopped).fix(session, GREEDY)
+
+
+@pytest.mark.parametrize(
+    ("replies", "changes", "reason"),
+    [
+        (["x = 1\n"], {}, "runs without an error"),
+        ([FAILS], {"run": None}, "nothing can be mended where nothing is run"),
+        ([f"x = 1\n{CTRL_C}"], {}, "no run came to its end"),
+    ],
+    ids=["it runs", "it cannot be run", "it was interrupted"],
+)
+def test_where_nothing_is_to_be_mended_it_says_so(replies: list[str], changes: dict, reason: str):
+    maker = bench(*replies, **changes)
+    session = taken(maker, "add up")
+    with pytest.raises(MtchatError, match=reason):
+        maker.fix(session, GREEDY)
+
+
+def test_an_empty_program_has_nothing_to_mend():
+    with pytest.raises(MtchatError, match="no run came to its end"):
+        bench().fix(Session(), GREEDY)
+
+
+def test_a_failing_preamble_is_not_a_turns_to_mend():
+    maker = bench("x = 1\n")
+    session = maker.take(Session(preamble="1 / 0"), "set x", GREEDY)
+    with pytest.raises(MtchatError, match="the preamble fails: preamble, line 1: ZeroDivisionError"):
+        maker.fix(session, GREEDY)
+
+
+# Making everything again
+
+
+@pytest.mark.parametrize("family", [codegen, instruct], ids=["codegen", "instruct"])
+def test_a_session_that_went_through_everything_is_made_again_byte_for_byte(family: object):
+    model = Model(
+        [
+            "x = 2\n",
+            "y = x / 0\nprint(y)\n",  # fails
+            "y = x / 0\nprint(y)\n",  # a first mending in vain
+            "y = x / 2\nprint(y)\n",  # and a second
+            f"This prints all\nz = [x, {CTRL_C}y]\n",
+            "z = [x, y]\nprint(z)\n",  # the retry
+            "print(len(z))\n",
+            "print(sum(z), w)\n",  # fails, and is the error of the next
+            "print(sum(z))\n",
+        ]
+    )
+    maker = bench(complete=model, family=family)
+    session = taken(maker, "set x", "divide")
+    session = maker.fix(session, GREEDY).session
+    interrupted = taken(maker, "list them", session=session)
+    session = maker.retry(interrupted, GREEDY)
+    session = taken(maker, "count them", "add them up", session=session)
+    edited = rewritten(session, 1, "x = 4", maker)
+    again = taken(maker, "add them up", session=edited)
+
+    assert model.replies == []
+    for head in (session.head, interrupted.head, again.head):
+        assert set(maker.verify(again.move(head))) == {None}
+    assert [len(list(maker.verify(each))) for each in (session, interrupted, edited, again)] == [5, 3, 0, 1]
+
+
+def test_an_interrupted_turn_is_the_same_when_it_is_how_the_reply_begins():
+    text = "Here you can see it:\nx = 1\nprint(x)\n```\n"
+    for end in range(len(text)):
+        maker = bench(f"{text[:end]}{CTRL_C}{text[end:]}", family=instruct)
+        session = taken(maker, "set x")
+        assert all(each is None for each in maker.verify(session)), end
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("x = 1\n", "x = 2\n"),
+        (f"x = 1\n{CTRL_C}", "x = 2\n"),
+        (f"x = 1\ny = 2\n{CTRL_C}", "x = 1\n"),
+    ],
+)
+def test_a_turn_that_comes_out_differently_is_reported(first: str, second: str):
+    session = taken(bench(first), "set x")
+    found = list(bench(second).verify(session))
+    assert found == [Difference(1, session.path[0], second.rstrip())]
+
+
+def test_turns_the_user_wrote_are_not_made_again():
+    maker = bench("x = 1\n", "print(x)\n")
+    session = rewritten(taken(maker, "set x", "print it"), 1, "x = 2", maker)
+    assert list(maker.verify(session)) == []
+
+
+def test_an_interrupt_ends_the_making_again():
+    session = taken(bench("x = 1\n"), "set x")
+    with pytest.raises(KeyboardInterrupt):
+        list(bench(f"x{CTRL_C}").verify(session))
+
+
+def test_a_family_may_be_any_object_with_the_five_functions():
+    @dataclass(frozen=True)
+    class Loud:
+        def matches(self, card: ModelCard) -> bool:
+            return False
+
+        def render(
+            self, path: object, instruction: str, preamble: str, error: str, guidance: Sequence[str] = ()
+        ) -> Prompt:
+            return Prompt(text=instruction.upper())
+
+        def mend(self, path: object, preamble: str, error: str, guidance: Sequence[str] = ()) -> Prompt:
+            return Prompt(text=error.upper())
+
+        def cut(self, text: str) -> Cut:
+            return Cut(text.lower(), finished=False)
+
+        def chunk(self, text: str, before: str) -> str:
+            return text.lower().strip()
+
+    model = Model(["X = 1\n"])
+    assert chunks(taken(bench(complete=model, family=Loud()), "set x")) == ["x = 1"]
+    assert model.contexts == ["SET X"]

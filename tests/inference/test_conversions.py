@@ -1,0 +1,206 @@
+"""Copies of models in the cache: closed to others, made again where they are not right, gone when old."""
+
+import json
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy
+import pytest
+
+from mtchat.errors import ModelError
+from mtchat.inference import conversions, loader
+from mtchat.inference.cpu import library, warm
+from mtchat.inference.cpu.weights import BYTES, TABLE
+from mtchat.inference.engine import Engine
+from mtchat.session.prompt import Prompt
+from mtchat.session.settings import Sampling
+from tests.inference.test_native_engine import SIZES
+from tests.support.engine_models import write_gguf
+
+pytestmark = pytest.mark.skipif(not library.builds(), reason="no kernels were built for this processor")
+TEXT = "def add(a, b):\n    return"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two models of one shape."""
+    folder = tmp_path_factory.mktemp("models")
+    for seed in (1, 2):
+        write_gguf(folder / f"{seed}.gguf", "Q8_0", **SIZES | {"num_hidden_layers": 1, "seed": seed})
+    return folder / "1.gguf", folder / "2.gguf"
+
+
+@pytest.fixture
+def file(files: tuple[Path, Path], tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.gguf"
+    path.write_bytes(files[0].read_bytes())
+    return path
+
+
+def opened(file: Path, said: list[str], precision: str = "auto") -> Engine:
+    cache = file.parent / "cache"
+    return loader.load(
+        file, "tiny", precision=precision, cache=cache, report=lambda stage, _: said.append(stage)
+    )
+
+
+def text(engine: Engine) -> str:
+    return "".join(piece.text for piece in engine.complete(Prompt(TEXT), Sampling(max_tokens=12)))
+
+
+def copy(file: Path) -> Path:
+    (found,) = conversions.copies(file.parent / "cache")
+    return found
+
+
+def halved(path: Path) -> None:
+    with path.open("r+b") as stream:
+        stream.truncate(path.stat().st_size // 2)
+
+
+def changed(path: Path, change: Callable[[dict[str, object]], object]) -> None:
+    table = json.loads(path.read_text())
+    change(table)
+    path.write_text(json.dumps(table))
+
+
+DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "the weights are cut": ("auto", lambda folder: halved(folder / BYTES)),
+    "the weights are gone": ("auto", lambda folder: (folder / BYTES).unlink()),
+    "the weights are empty": ("auto", lambda folder: (folder / BYTES).write_bytes(b"")),
+    "the table is torn": ("auto", lambda folder: halved(folder / TABLE)),
+    "the table is no object": ("auto", lambda folder: (folder / TABLE).write_text("[]")),
+    "the table says another shape": (
+        "auto",
+        lambda folder: changed(folder / TABLE, lambda table: table.update(shape={"head": 64})),
+    ),
+    "the vocabulary is torn": ("auto", lambda folder: halved(folder / "tokens-1" / "tokenizer.json")),
+    "what is said of it is gone": ("auto", lambda folder: (folder / "tokens-1" / "about.json").unlink()),
+    "converted weights are cut": ("float32", lambda folder: halved(folder / "model.safetensors")),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_copy_is_made_again_and_it_is_said(file: Path, name: str) -> None:
+    precision, damage = DAMAGES[name]
+    expected = text(opened(file, [], precision))
+    damage(copy(file))
+    said: list[str] = []
+    engine = opened(file, said, precision)
+    assert text(engine) == expected
+    assert "the model's copy in the cache is damaged; making it again" in said
+    assert "its copy in the cache was damaged and has been made again" in engine.card.notes
+    said.clear()
+    engine = opened(file, said, precision)
+    assert said == ["loading the model"]
+    assert not any("damaged" in note for note in engine.card.notes)
+
+
+@pytest.mark.parametrize("precision", ["auto", "float32"])
+def test_a_copy_made_by_other_rules_is_made_again(file: Path, precision: str) -> None:
+    opened(file, [], precision)
+    changed(copy(file) / conversions.RECORD, lambda made: made.update(rules=0, versions="transformers 1.0"))
+    said: list[str] = []
+    opened(file, said, precision)
+    assert "the model's copy in the cache was made by another version; making it again" in said
+
+
+def test_the_copy_of_what_a_file_held_before_goes(file: Path, files: tuple[Path, Path]) -> None:
+    opened(file, []).close()
+    opened(file, [], "float32")
+    first = {each.name for each in conversions.copies(file.parent / "cache")}
+    file.write_bytes(files[1].read_bytes())
+    opened(file, [])
+    second = {each.name for each in conversions.copies(file.parent / "cache")}
+    assert len(first) == len(second) == 2
+    assert len(first & second) == 1  # that in float32, until it is asked for
+    opened(file, [], "float32")
+    assert not first & {each.name for each in conversions.copies(file.parent / "cache")}
+
+
+def test_a_tokenizer_beside_a_file_does_not_speak_for_it(file: Path, files: tuple[Path, Path]) -> None:
+    plain = opened(files[0], [], "auto").encode(Prompt(TEXT))
+    (file.parent / "tokenizer.json").write_text(
+        '{"version": "1.0", "model": {"type": "BPE", "vocab": {"a": 0}}}'
+    )
+    (file.parent / "chat_template.jinja").write_text("other")
+    (file.parent / "tokenizer_config.json").write_text('{"tokenizer_class": "T5Tokenizer"}')
+    for precision in ("auto", "float32"):
+        assert opened(file, [], precision).encode(Prompt(TEXT)) == plain
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {each.name: stat.S_IMODE(each.stat().st_mode) for each in folder.iterdir()}
+
+
+def test_what_a_model_has_seen_is_closed_to_others(file: Path) -> None:
+    cache = file.parent / "cache"
+    cache.mkdir(mode=0o755)
+    engine = opened(file, [])
+    text(engine)
+    engine.close()
+    assert stat.S_IMODE(cache.stat().st_mode) == 0o700
+    found = modes(cache)
+    assert {mode for name, mode in found.items() if name.endswith((".npz", ".json"))} == {0o600}
+    assert any(name.endswith(conversions.SEEN) for name in found)
+
+
+WRONG: dict[str, Callable[[dict[str, numpy.ndarray]], object]] = {  # type: ignore[type-arg]
+    "an id without a row": lambda kept: kept["ids"].__setitem__(0, 315),
+    "a negative id": lambda kept: kept["ids"].__setitem__(0, -2),
+    "a parent that comes later": lambda kept: kept["parents"].__setitem__(0, 3),
+    "a parent that is nowhere": lambda kept: kept["parents"].__setitem__(1, -9),
+    "fewer ids": lambda kept: kept.update(ids=kept["ids"][:-1]),
+    "fewer keys": lambda kept: kept.update(keys=kept["keys"][:, :-1]),
+    "wider keys": lambda kept: kept.update(keys=kept["keys"].repeat(2, axis=2)),
+    "other numbers": lambda kept: kept.update(values=kept["values"].astype(float)),
+    "no list": lambda kept: kept.update(ids=kept["ids"].reshape(1, -1)),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_memory_that_does_not_fit_is_passed_over(file: Path, name: str) -> None:
+    engine = opened(file, [])
+    expected = text(engine)
+    engine.close()
+    seen = next((file.parent / "cache").glob(f"*{conversions.SEEN}"))
+    with numpy.load(seen) as stored:
+        kept = dict(stored)
+    WRONG[name](kept)
+    with seen.open("wb") as stream:
+        numpy.savez(stream, **kept)
+    again = opened(file, [])
+    assert warm.restore(again.decoder, seen) == len(again.decoder.tree) == 0
+    assert text(again) == expected
+
+
+def test_removing_a_model_takes_its_copies_and_what_it_has_seen(file: Path) -> None:
+    cache = file.parent / "cache"
+    engine = opened(file, [])
+    text(engine)
+    engine.close()
+    opened(file, [], "float32")
+    content = engine.card.fingerprint
+    assert conversions.remove(cache, "0" * 64) == 0
+    assert conversions.remove(cache, content) > 1000
+    assert [each.name for each in cache.iterdir()] == ["fingerprints.json"]
+
+
+def test_the_copies_of_a_file_go_without_it(file: Path) -> None:
+    cache = file.parent / "cache"
+    opened(file, [])
+    assert conversions.remove_of(cache, file.parent) == 0
+    assert conversions.remove_of(cache, file) > 1000
+    assert not list(conversions.copies(cache))
+    assert file.exists()
+
+
+def test_a_copy_that_is_being_made_is_not_removed(file: Path) -> None:
+    engine = opened(file, [])
+    with (
+        conversions.lock(copy(file), lambda *_: None),
+        pytest.raises(ModelError, match="another mtchat is converting this model"),
+    ):
+        conversions.remove(file.parent / "cache", engine.card.fingerprint)
+    assert copy(file).is_dir()

@@ -1,0 +1,218 @@
+"""The Triton kernels against the same steps in torch's words: on a GPU, or through Triton's interpreter.
+
+TRITON_INTERPRET=1 python -m pytest tests/inference/test_gpu_kernels.py
+"""
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from mtchat.inference.cuda import plain
+from mtchat.inference.cuda.model import LIKELIEST, GpuDecoder
+from mtchat.inference.cuda.rounding import in_4_bits, in_8_bits, rounded, whole
+from mtchat.inference.cuda.weights import Matrix, fused
+from tests.support.engine_models import random_model
+
+pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # of the interpreter
+ON = "cuda" if torch.cuda.is_available() else "cpu"
+if not importlib.util.find_spec("triton"):
+    pytest.skip("triton is not installed", allow_module_level=True)
+if ON == "cpu" and not os.environ.get("TRITON_INTERPRET"):
+    pytest.skip("no GPU is here, and TRITON_INTERPRET=1 is not set", allow_module_level=True)
+
+from mtchat.inference.cuda import kernels  # noqa: E402 - it cannot be imported where triton is not
+from mtchat.inference.cuda.kernels import vector  # noqa: E402
+from mtchat.inference.cuda.kernels.whole import given_back  # noqa: E402
+
+MODELS: dict[str, dict[str, Any]] = {
+    "codegen": {"n_embd": 64},
+    "qwen2": {},
+    "qwen2 of one key head a head": {"num_key_value_heads": 4},
+    "qwen2 of odd sizes": {"hidden_size": 60, "intermediate_size": 77, "num_attention_heads": 3,
+                           "num_key_value_heads": 1},
+}  # fmt: skip
+
+
+WAYS = {8: in_8_bits, 4: in_4_bits}
+
+
+@pytest.fixture(autouse=True)
+def inference(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    if ON == "cpu":  # the interpreter takes milliseconds for a program, whatever its size
+        monkeypatch.setattr(vector, "tile", lambda *sizes: (256, 32, 4))
+        monkeypatch.setattr(vector, "tile_4", lambda *sizes: (256, 2, 4))
+    with torch.inference_mode():
+        yield
+
+
+@pytest.fixture(params=MODELS)
+def model(request: pytest.FixtureRequest) -> Any:
+    return random_model(request.param.split()[0], 1100, **MODELS[request.param]).to(ON)
+
+
+def decoders(model: Any, bits: int) -> tuple[GpuDecoder, GpuDecoder]:
+    weights = fused(model) if bits == 32 else rounded(fused(model), WAYS[bits])
+    return GpuDecoder(weights, 600, kernels), GpuDecoder(weights, 600)
+
+
+def filled(decoder: GpuDecoder, lengths: list[int]) -> plain.Board:
+    """A board of lanes that have read so many tokens each, in slots here and there."""
+    place = decoder.board(len(lengths))
+    order = torch.randperm(600, generator=torch.Generator().manual_seed(1)).int()
+    for lane, length in enumerate(lengths):
+        slots = order[:150].roll(lane)
+        place.tables[lane, :150] = slots.to(ON)
+        place.lengths[lane] = length
+        place.ids[lane] = 17 + lane
+        if length:
+            decoder.forward([(list(range(lane, lane + length)), slots[:length].numpy())])
+        order = order[150:] if len(lengths) <= 4 else order
+    return place
+
+
+@pytest.mark.parametrize("bits", [32, 8, 4])
+@pytest.mark.parametrize("lengths", [[0], [1], [37], [140], [5, 120], [64, 1, 0, 100]])
+def test_a_step_is_the_plain_one(model: Any, lengths: list[int], bits: int) -> None:
+    ours, theirs = decoders(model, bits)
+    boards = [filled(each, lengths) for each in (ours, theirs)]
+    for _ in range(4):
+        for decoder, place in zip((ours, theirs), boards, strict=True):
+            decoder.write(place, LIKELIEST)
+        torch.testing.assert_close(boards[0].ids, boards[1].ids)
+        torch.testing.assert_close(boards[0].found[0, :, 1], boards[1].found[0, :, 1], atol=2e-2, rtol=1e-3)
+        torch.testing.assert_close(boards[0].lengths, boards[1].lengths)
+    torch.testing.assert_close(ours.keys, theirs.keys, atol=2e-2, rtol=1e-3)
+    torch.testing.assert_close(ours.values, theirs.values, atol=2e-2, rtol=1e-3)
+
+
+@pytest.mark.parametrize("bits", [32, 8])
+def test_columns_that_come_late_are_multiplied_like_the_others(bits: int) -> None:
+    weights = fused(random_model("codegen", 300, n_embd=96).to(ON))
+    layer = (weights if bits == 32 else rounded(weights, in_8_bits)).layers[0].outward
+    x, residual = torch.randn(1, layer.columns, device=ON), torch.randn(1, 96, device=ON)
+    ours = kernels.product(x, layer, residual, late=96)
+    torch.testing.assert_close(ours, plain.product(x, layer, residual), atol=2e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("counts", [[70], [3, 75], [1, 9, 2, 16]])
+def test_reading_is_the_plain_one(model: Any, counts: list[int]) -> None:
+    """Twice: prompts from their beginning, then more of each behind what is there."""
+    ours, theirs = decoders(model, 32)
+    found = []
+    for decoder in (ours, theirs):
+        paths = [decoder.open([row]) for row in range(len(counts))]
+        for turn in range(2):
+            parts = [
+                (path, [(turn + 7 * row + at) % 1100 for at in range(count)])
+                for row, (path, count) in enumerate(zip(paths, counts, strict=True))
+            ]
+            decoder.read(parts)
+        slots = [path.slots[: path.length].tolist() for path in paths]
+        assert [len(each) for each in slots] == [2 * count for count in counts]
+        found.append([torch.stack([decoder.keys[:, each], decoder.values[:, each]]) for each in slots])
+    torch.testing.assert_close(found[0], found[1], atol=2e-2, rtol=1e-3)
+
+
+@pytest.mark.parametrize("spread", [0.4, 3.0])
+@pytest.mark.parametrize("top_k", [0, 5])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_what_is_drawn_is_what_is_drawn_plainly(dtype: torch.dtype, top_k: int, spread: float) -> None:
+    """With a small spread the nucleus is larger than what is sorted, in 16 bits with many equals."""
+    lanes, generator = 5, torch.Generator().manual_seed(4)
+    logits = (torch.randn(lanes, 3001, generator=generator) * spread).to(ON, dtype)
+    boards = [plain.board(lanes, 8, torch.device(ON)) for _ in range(2)]
+    for place in boards:
+        place.heat[:] = torch.tensor([0.8, 0.0, 1.3, 0.5, 0.8])
+        place.top_p[:] = torch.tensor([0.9, 0.9, 0.95, 1.0, 0.3])
+        place.top_k[:] = top_k
+        place.chances[:, :8] = torch.rand(
+            lanes, 8, generator=torch.Generator().manual_seed(2), dtype=torch.float64
+        )
+    for _ in range(3):
+        kernels.choose(logits, boards[0], boards[0].found[1], sampled=True)
+        plain.choose(logits, boards[1], boards[1].found[1], sampled=True)
+        torch.testing.assert_close(boards[0].ids, boards[1].ids)
+        torch.testing.assert_close(boards[0].found, boards[1].found, atol=2e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_product_in_16_bits_is_nearer_the_truth_than_torchs(dtype: torch.dtype) -> None:
+    if ON == "cpu":
+        pytest.skip("what is rounded on the way is the GPU's")
+    weights = fused(random_model("codegen", 3000, spread=0.02).to(ON, dtype))
+    x = torch.randn(1, 32, device=ON, dtype=dtype)
+    for layer in weights.layers:
+        exact = plain.product(x.float(), floated(layer.inward), activation=plain.GELU, first=96)
+        ours = kernels.product(x, layer.inward, activation=plain.GELU, first=96).float()
+        theirs = plain.product(x, layer.inward, activation=plain.GELU, first=96).float()
+        assert (ours - exact).norm() <= 1.2 * (theirs - exact).norm()
+
+
+@pytest.mark.parametrize("bits", [16, 8, 4])
+@pytest.mark.parametrize("lanes", [1, 5, 20])
+@pytest.mark.parametrize("kind", ["codegen", "qwen2"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_products_of_few_lanes_are_the_plain_ones(
+    dtype: torch.dtype, kind: str, lanes: int, bits: int
+) -> None:
+    if ON == "cpu" and dtype == torch.bfloat16:
+        pytest.skip("Triton's interpreter multiplies the bits of bfloat16 as if they were whole numbers")
+    weights = fused(random_model(kind, 300, spread=0.05).to(ON, dtype))
+    weights = rounded(weights, WAYS[bits]) if bits < 16 else weights
+    layer = weights.layers[0]
+    width = layer.outward.weight.shape[0]
+    ways = {plain.GELU: layer.inward, plain.GATE: layer.gates, "": layer.outward, "head": weights.head}
+    for activation, each in ways.items():
+        if each is None:
+            continue
+        x = torch.randn(lanes, each.columns, device=ON, dtype=dtype)
+        how = {"activation": activation, "first": width} if activation != "head" else {}
+        residual = torch.randn(lanes, width, device=ON, dtype=dtype) if not activation else None
+        ours = kernels.product(x, each, residual, **how).float()
+        theirs = plain.product(
+            x.float(), floated(each), None if residual is None else residual.float(), **how
+        )
+        assert (ours - theirs).norm() <= 0.02 * theirs.norm(), activation
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("shape", [(7, 96), (130, 64)])
+def test_weights_in_4_bits_are_given_back_as_plainly(shape: tuple[int, int], dtype: torch.dtype) -> None:
+    rounded = in_4_bits(Matrix(torch.randn(shape, device=ON), None))
+    made = given_back(rounded, dtype)
+    assert made.groups is None
+    spacing = torch.finfo(dtype).eps
+    torch.testing.assert_close(made.weight, whole(rounded, dtype), rtol=spacing, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("shape", [(7, 96), (130, 64)])
+def test_numbers_of_8_bits_are_given_back_as_they_are(shape: tuple[int, int], dtype: torch.dtype) -> None:
+    rounded = in_8_bits(Matrix(torch.randn(shape, device=ON), None))
+    made = given_back(rounded, dtype)
+    assert made.scales is rounded.scales
+    assert torch.equal(made.weight, rounded.weight.to(dtype))
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_products_of_many_lanes_are_those_of_the_weights_given_back(bits: int) -> None:
+    layer = rounded(fused(random_model("codegen", 300, spread=0.05).to(ON)), WAYS[bits]).layers[0].inward
+    x = torch.randn(70, layer.columns, device=ON)
+    torch.testing.assert_close(
+        kernels.product(x, layer), plain.product(x, floated(layer)), rtol=2e-3, atol=2e-4
+    )
+
+
+def floated(matrix: Any) -> Any:
+    """The same layer with its weights as float32."""
+    from mtchat.inference.cuda.weights import Norm
+    from mtchat.inference.cuda.weights import matrix as made
+
+    old = matrix.norm
+    norm = old and Norm(old.weight.float(), None if old.bias is None else old.bias.float(), old.epsilon)
+    bias = None if matrix.bias is None else matrix.bias.float()
+    return made(whole(matrix, torch.float32), bias, norm)

@@ -1,0 +1,232 @@
+"""The open folders: each file keeps the contract of its folder, and a file dropped in is found as it is."""
+
+import inspect
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import get_type_hints
+
+import pytest
+
+import mtchat
+from mtchat import plugins
+from mtchat.bench.quality.suite import COMPLETION, MULTI, SINGLE, Suite
+from mtchat.bench.speed.measure import Measure
+from mtchat.bench.speed.peer import Peer
+from mtchat.console.desk import Desk
+from mtchat.errors import UsageError
+from mtchat.generate.policy import Policy
+from mtchat.generate.prompt.family import GUIDANCE, Family
+from mtchat.generate.prompt.infill import Infill
+from mtchat.sandbox.backend import Backend
+from mtchat.session.session import Session
+
+HOUSE = Path(mtchat.__file__).parent
+CLOSED = {
+    *("mtchat.bench.quality", "mtchat.bench.speed", "mtchat.inference.codegen", "mtchat.inference.cpu"),
+    *("mtchat.inference.cuda", "mtchat.inference.cuda.kernels", "mtchat.inference.tokens"),
+    *(
+        "mtchat.features.explain.plain",
+        "mtchat.console.lesson",
+        "mtchat.features.checks",
+        "mtchat.features.correction",
+    ),
+    *(
+        "mtchat.features.regenerate",
+        "mtchat.features.infill",
+        "mtchat.features.explain",
+        "mtchat.features.rework",
+    ),
+    "mtchat.generate.prompt",
+    *("mtchat.sandbox.guest", "mtchat.sandbox.policy", "mtchat.sandbox.checkpoints"),
+}
+
+
+def signature(function: Callable[..., object]) -> list[tuple[str, object]]:
+    """The names and types of what a function takes."""
+    hints = get_type_hints(function)
+    return [(name, hints.get(name)) for name in inspect.signature(function).parameters if name != "self"]
+
+
+def methods(contract: type) -> dict[str, Callable[..., object]]:
+    return {
+        name: each
+        for name, each in vars(contract).items()
+        if inspect.isfunction(each) and not name.startswith("_")
+    }
+
+
+def keeps(module: ModuleType, contract: type) -> None:
+    """Holds a file to the functions of a Protocol: the same names, and they take the same."""
+    for name, wanted in methods(contract).items():
+        assert signature(getattr(module, name)) == signature(wanted), f"{module.__name__}.{name}"
+
+
+def is_family(module: ModuleType) -> None:
+    keeps(module, Family)
+    for name, wanted in methods(Family).items():
+        assert get_type_hints(getattr(module, name))["return"] == get_type_hints(wanted)["return"]
+
+
+def is_infill(module: ModuleType) -> None:
+    keeps(module, Infill)
+    for name, wanted in methods(Infill).items():
+        assert get_type_hints(getattr(module, name))["return"] == get_type_hints(wanted)["return"]
+
+
+def is_backend(module: ModuleType) -> None:
+    keeps(module, Backend)
+    assert isinstance(module.RANK, int)
+    assert module.RANK >= 1
+
+
+def is_format(module: ModuleType) -> None:
+    assert module.SUFFIX.startswith(".") or module.SUFFIX == ""  # that of the language
+    assert [kind for _, kind in signature(module.write)] == [Session]
+    assert get_type_hints(module.write)["return"] is str
+    if hasattr(module, "read"):
+        assert [kind for _, kind in signature(module.read)] == [str]
+        assert get_type_hints(module.read)["return"] is Session
+
+
+def is_command(module: ModuleType) -> None:
+    assert signature(module.do) == [("desk", Desk), ("argument", str)]
+    assert get_type_hints(module.do)["return"] is type(None)
+    assert isinstance(getattr(module, "USAGE", ""), str)
+    assert isinstance(getattr(module, "PATHS", ""), str)
+    assert isinstance(getattr(module, "PYTHON_ONLY", False), bool)
+    if hasattr(module, "complete"):
+        assert [kind for _, kind in signature(module.complete)] == [Desk]
+
+
+def is_measure(module: ModuleType) -> None:
+    assert isinstance(module.RANK, int)
+    assert module.MEASURES
+    assert all(isinstance(measure, Measure) and measure.quantities for measure in module.MEASURES)
+
+
+def is_peer(module: ModuleType) -> None:
+    keeps(module, Peer)
+    assert module.TITLE.replace(".", "_") == module.__name__.rsplit(".", 1)[-1]
+    assert module.MOST >= 1
+
+
+def is_suite(module: ModuleType) -> None:
+    keeps(module, Suite)
+    for name, wanted in methods(Suite).items():
+        assert get_type_hints(getattr(module, name))["return"] == get_type_hints(wanted)["return"]
+    assert module.TITLE
+    assert Path(module.DATA).name == module.DATA
+    assert set(module.MODES) <= {MULTI, SINGLE, COMPLETION}
+    assert module.MODES
+
+
+def is_policy(module: ModuleType) -> None:
+    assert isinstance(module.POLICY, Policy)
+    assert set(module.POLICY.guidance) <= set(GUIDANCE)
+
+
+CONTRACTS = {
+    "mtchat.generate.policies": is_policy,
+    "mtchat.generate.prompt.families": is_family,
+    "mtchat.generate.prompt.infills": is_infill,
+    "mtchat.sandbox.backends": is_backend,
+    "mtchat.export.formats": is_format,
+    "mtchat.console.commands": is_command,
+    "mtchat.bench.quality.suites": is_suite,
+    "mtchat.bench.speed.measures": is_measure,
+    "mtchat.bench.speed.peers": is_peer,
+}
+EXTENSIONS = [(package, name) for package in CONTRACTS for name in plugins.names(package)]
+
+
+def test_every_open_folder_has_its_contract_here():
+    folders = {
+        ".".join(["mtchat", *path.parent.relative_to(HOUSE).parts])
+        for path in HOUSE.glob("*/*/**/__init__.py")
+    }
+    assert folders - CLOSED == set(CONTRACTS)
+
+
+@pytest.mark.parametrize("package", CONTRACTS)
+def test_an_open_folder_is_not_empty_and_says_what_it_holds(package: str):
+    assert plugins.names(package)
+    folder = sys.modules.get(package) or __import__(package, fromlist=["_"])
+    assert plugins.summary(folder)
+
+
+@pytest.mark.parametrize(("package", "name"), EXTENSIONS, ids=lambda text: text.rsplit(".", 1)[-1])
+def test_an_extension_keeps_the_contract_of_its_folder(package: str, name: str):
+    CONTRACTS[package](plugins.load(package, name))
+
+
+@pytest.mark.parametrize(("package", "name"), EXTENSIONS, ids=lambda text: text.rsplit(".", 1)[-1])
+def test_the_first_line_of_an_extension_is_its_help_in_one_sentence(package: str, name: str):
+    module = plugins.load(package, name)
+    first, _, rest = (module.__doc__ or "").strip().partition("\n")
+    assert first == plugins.summary(module)
+    assert first.endswith(".")
+    assert first[0].isupper()
+    assert rest == "" or rest.startswith("\n"), f"the first sentence of {name} is longer than its line"
+
+
+@pytest.mark.parametrize("package", CONTRACTS)
+def test_an_unknown_extension_is_refused_by_a_list_of_the_known_ones(package: str):
+    with pytest.raises(UsageError) as refusal:
+        plugins.load(package, "nothing_of_the_kind")
+    assert all(name in str(refusal.value) for name in plugins.names(package))
+
+
+@pytest.mark.parametrize("name", ["__init__", "_hidden", "../core", "os.path", ""])
+def test_only_what_is_listed_can_be_loaded(name: str):
+    with pytest.raises(UsageError):
+        plugins.load("mtchat.generate.prompt.families", name)
+
+
+ASKS = """
+import mtchat
+from mtchat import plugins
+from mtchat.bench.speed.measure import Measure
+from mtchat.bench.speed.peer import Peer
+from mtchat.session.prompt import ModelCard
+from mtchat.generate.prompt import family
+from mtchat.console import slash
+from mtchat.sandbox import backend
+
+print(mtchat.__file__)
+for package in {packages!r}:
+    print(package, plugins.summary(plugins.load(package, "hello")))
+print(family.choose(ModelCard("any", "HelloForCausalLM", chat=True)))
+print(len(backend.backends()))
+print([each.meaning for each in slash.commands() if each.name == "hello"])
+"""
+
+
+def test_a_file_dropped_into_an_open_folder_is_found_and_nothing_else_is_edited(tmp_path: Path):
+    copy = tmp_path / "mtchat"
+    shutil.copytree(HOUSE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    for package in CONTRACTS:
+        folder = copy.joinpath(*package.split(".")[1:])
+        like = folder / f"{plugins.names(package)[0]}.py"
+        text = like.read_text(encoding="utf-8").partition('"""\n')[2]
+        (folder / "hello.py").write_text(f'"""Says hello."""\n{text}', encoding="utf-8")
+    with open(copy / "generate" / "prompt" / "families" / "hello.py", "a", encoding="utf-8") as file:
+        file.write('\n\ndef matches(card: ModelCard) -> bool:\n    return "Hello" in card.architecture\n')
+
+    asks = ASKS.format(packages=tuple(CONTRACTS))
+    done = subprocess.run(
+        [sys.executable, "-c", asks], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == str(copy / "__init__.py")
+    count = len(CONTRACTS)
+    assert lines[1 : 1 + count] == [f"{package} Says hello." for package in CONTRACTS]
+    family, backends, commands = lines[1 + count :]
+    assert family == "hello"
+    assert int(backends) == 1 + len(plugins.names("mtchat.sandbox.backends"))
+    assert "Says hello." in commands

@@ -1,0 +1,271 @@
+"""The commands about what the model is told: the meter, folding, forgetting, and the program written anew."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mtchat.console.desk import Desk
+from mtchat.errors import MtchatError, UsageError
+from mtchat.repl.app import dispatch
+from mtchat.session.mark import FOLDED, FORGOTTEN
+from mtchat.session.outcome import Outcome
+from mtchat.session.prompt import ModelCard
+from mtchat.store import load
+from tests.repl.test_desk import Spoken, desk_in, said
+
+BODY = "\n".join(f"    step_{number} = x + {number}" for number in range(20))
+LONG = f"def grow(x):\n{BODY}\n    return x"
+TWO = "import sys\nx = 1\nprint(x)\ny = 2"
+
+
+class Seeing(Spoken):
+    """A model that gives its replies in order and sees so many words."""
+
+    def __init__(self, context: int, *replies: str) -> None:
+        super().__init__(*replies)
+        self.context = context
+
+    def card(self) -> ModelCard:
+        return replace(super().card(), context=self.context)
+
+
+def talked(folder: Path, *replies: str, context: int = 1000, more: tuple[str, ...] = ()) -> Desk:
+    """A desk whose session has a turn for each reply; `more` are what the model says after that."""
+    desk = desk_in(folder, Seeing(context, *replies, *more))
+    desk.settings = replace(desk.settings, corrections=False)  # the same code again is another turn here
+    for number in range(len(replies)):
+        dispatch(desk, f"step {number + 1}")
+    return desk
+
+
+def last(desk: Desk, line: str) -> str:
+    """What a command says."""
+    before = len(said(desk))
+    dispatch(desk, line)
+    return said(desk)[before:]
+
+
+def meter(text: str) -> dict[str, tuple[int, str]]:
+    """The tokens and the remedy of each part that the meter shows."""
+    rows = re.findall(r"^  (\S.*?)  +(\d+) +[\d.]+ %(?:  (.*))?$", text, re.MULTILINE)
+    return {name: (int(tokens), remedy) for name, tokens, remedy in rows}
+
+
+# The meter
+
+
+def test_the_meter_adds_up_to_the_context_and_has_a_remedy_for_each_turn(tmp_path: Path) -> None:
+    desk = talked(tmp_path, "x = 1", LONG, "raise ValueError")
+    text = last(desk, "/context now what")
+    rows = meter(text)
+    total = int(re.findall(r"^(\d+) of 1000 tokens; family instruct", text, re.MULTILINE)[0])
+    shown = {name: tokens for name, (tokens, _) in rows.items()}
+    assert sum(shown.values()) - shown["room to reply"] - shown["free"] == total
+    assert shown["room to reply"] == 500
+    saved = len(LONG.split()) - 3
+    assert rows["turn 1"][1] == "/forget 1 drops it"
+    assert rows["turn 2"][1] == f"/fold 2 saves about {saved}"
+    assert rows["the error"][1] == "/fix mends it"
+    last(desk, "/fold 2")
+    folded = meter(last(desk, "/context now what"))
+    assert folded["turn 2"] == (
+        shown["turn 2"] - saved,
+        f"folded, saves {saved}; /unfold 2 tells it all",
+    )
+    last(desk, "/forget 2")
+    assert meter(last(desk, "/context now what"))["turn 2"] == (0, "forgotten; /unfold 2 tells it again")
+
+
+def test_the_meter_shows_what_is_folded_to_fit_and_why_a_context_does_not_fit(tmp_path: Path) -> None:
+    desk = talked(tmp_path, LONG, "x = 1")
+    tokens = int(re.findall(r"^(\d+) of 1000 tokens", last(desk, "/context go on"), re.MULTILINE)[0])
+    desk.model.context = tokens
+    dispatch(desk, "/set max_tokens 10")
+    text = last(desk, "/context go on")
+    assert meter(text)["turn 1"][1].startswith("folded to fit, saves ")
+    assert "turn 1 is folded to fit" in text
+    desk.model.context = 50
+    text = last(desk, "/context go on")
+    assert "but fake sees 50: /context shows what takes it, /fold K and /forget K make it shorter" in text
+    assert meter(text)["turn 2"][1] == "/forget 2 drops it"
+
+
+# Folding and forgetting
+
+
+def test_a_turn_that_does_not_fit_whole_is_folded_said_and_on_disk(tmp_path: Path) -> None:
+    desk = talked(tmp_path, LONG, more=("y = 1", "z = 1"))
+    tokens = int(re.findall(r"^(\d+) of 1000 tokens", last(desk, "/context go on"), re.MULTILINE)[0])
+    desk.model.context = tokens
+    dispatch(desk, "/set max_tokens 10")
+    assert "turn 1 is folded to fit: the model sees imports, names and signatures" in last(desk, "go on")
+    assert "step_3" not in desk.model.text(desk.model.asked[-1][0])
+    assert load(desk.log.path).path[-1].making.folded == (1,)
+    desk.model.context = 30
+    with pytest.raises(MtchatError, match="/forget K"):
+        dispatch(desk, "go on")
+    assert len(load(desk.log.path).path) == 2
+
+
+def test_what_is_folded_or_forgotten_is_marked_where_turns_are_shown(tmp_path: Path) -> None:
+    desk = talked(tmp_path, LONG, "y = 2", "z = 3")
+    dispatch(desk, "/fold 1")
+    dispatch(desk, "/forget 2")
+    for command in ("/show", "/tree"):
+        text = last(desk, command)
+        assert re.findall(r"(step \d)  \((\w+)\)$", text, re.MULTILINE) == [
+            ("step 1", "folded"),
+            ("step 2", "forgotten"),
+        ]
+
+
+def test_folding_and_forgetting_change_what_is_asked_not_the_program_and_are_on_disk(tmp_path: Path) -> None:
+    desk = talked(tmp_path, LONG, "x = grow(1)\ny = x", "print(y)", more=("z = 1",))
+    source = desk.session.program.source
+    text = last(desk, "/fold 1")
+    assert "turn 1 is folded; the program keeps its code" in text
+    assert "def grow(x):\n    ..." in text
+    text = last(desk, "/forget 2")
+    assert "turn 3 uses `y`, which the model no longer sees" in text
+    assert "tell a new turn that needs it what x, y are" in text
+    assert desk.session.program.source == source
+    dispatch(desk, "go on")
+    asked = desk.model.text(desk.model.asked[-1][0])
+    assert "def grow(x):\n    ..." in asked
+    assert "step 2" not in asked
+    saved = load(desk.log.path)
+    assert [saved.mark(turn.id).context for turn in saved.path] == [FOLDED, FORGOTTEN, "", ""]
+    assert (saved.path[-1].making.folded, saved.path[-1].making.forgotten) == ((1,), (2,))
+    assert "turn 1 is not forgotten" in last(desk, "/forget -d 1")
+    assert "turn 2 was forgotten; the model sees all of it again" in last(desk, "/forget -d 2")
+    assert "turn 1 was folded; the model sees all of it again" in last(desk, "/unfold 1")
+    assert load(desk.log.path).marks == {}
+
+
+def test_what_cannot_be_folded_or_is_whole_already_says_so(tmp_path: Path) -> None:
+    desk = talked(tmp_path, "x = 1", "items = [")
+    assert "turn 1 is short as it is, so it cannot be folded; /forget 1 drops it" in last(desk, "/fold 1")
+    assert "turn 2 is no whole Python, so it cannot be folded" in last(desk, "/fold 2")
+    assert "turn 1 is told whole already" in last(desk, "/unfold 1")
+    assert desk.session.marks == {}
+
+
+def test_several_turns_are_named_at_once_and_none_or_wrong_ones_are_refused(tmp_path: Path) -> None:
+    desk = talked(tmp_path, LONG, LONG, "x = 1", LONG)
+    dispatch(desk, "/fold 1-2, 4")
+    assert [desk.session.mark(turn.id).context for turn in desk.session.path] == [FOLDED, FOLDED, "", FOLDED]
+    with pytest.raises(UsageError, match=r"fold which turn\? /context shows"):
+        dispatch(desk, "/fold")
+    with pytest.raises(UsageError, match="as in 1-3"):
+        dispatch(desk, "/forget 3-1")
+    with pytest.raises(MtchatError, match="no turn 9"):
+        dispatch(desk, "/unfold 9")
+
+
+# The program written anew
+
+
+def test_a_program_written_anew_is_compared_and_nothing_changes_where_nobody_can_be_asked(
+    tmp_path: Path,
+) -> None:
+    desk = talked(tmp_path, "x = 1", "print(x)", "y = 2", more=(TWO,))
+    before = desk.session
+    text = last(desk, "/recap")
+    assert "the new program (+) and the present one (-)" in text
+    assert "\n+ import sys\n" in text
+    assert "both print:\n│ 1\n✓ ran" in text
+    assert "the program is as it was; /goto recap goes to the new one" in text
+    assert desk.session.path == before.path
+    assert load(desk.log.path).path == before.path
+    asked = desk.model.text(desk.model.asked[-1][0])
+    assert "step 1\nstep 2\nstep 3" in asked
+    assert "x = 1" not in asked
+    dispatch(desk, "/goto recap")
+    assert desk.session.program.source == TWO + "\n"
+    assert desk.session.outcome is not None
+    assert desk.session.outcome.ok
+
+
+def test_the_new_program_that_is_chosen_goes_on_and_the_old_one_has_a_name(tmp_path: Path) -> None:
+    desk = talked(tmp_path, "x = 1", "print(x)", more=(TWO, "print(y)"))
+    dispatch(desk, "/branch mine")
+    old = desk.session.head
+    answers = ["what", "/show", "new"]
+    desk.answer = lambda label: answers.pop(0)
+    text = last(desk, "/recap")
+    assert "type new, or now, or Enter\n" in text
+    assert "type new, or now, or Enter; Ctrl-C keeps the present one, then commands work again\n" in text
+    assert "/goto before-recap goes back to the one before" in text
+    saved = load(desk.log.path)
+    assert saved.program.source == TWO + "\n"
+    assert saved.path[-1].making.afresh
+    assert saved.branches == {"mine": saved.head, "before-recap": old}
+    dispatch(desk, "step 3")
+    assert desk.session.program.source == f"{TWO}\n\nprint(y)\n"
+    dispatch(desk, "/goto before-recap")
+    assert desk.session.program.source == "x = 1\n\nprint(x)\n"
+
+
+@pytest.mark.parametrize("answer", ["", "now", None])
+def test_the_present_program_stays_unless_the_new_one_is_asked_for(
+    tmp_path: Path, answer: str | None
+) -> None:
+    desk = talked(tmp_path, "x = 1", more=("x = 2",))
+    desk.answer = lambda label: answer
+    dispatch(desk, "/recap")
+    assert desk.session.program.source == "x = 1\n"
+    assert set(desk.session.branches) == {"recap"}
+
+
+def test_recap_new_asks_nothing_and_anything_else_is_refused(tmp_path: Path) -> None:
+    desk = talked(tmp_path, "x = 1", more=("x = 2",))
+    with pytest.raises(UsageError, match="takes only new"):
+        dispatch(desk, "/recap old")
+    dispatch(desk, "/recap new")
+    assert load(desk.log.path).program.source == "x = 2\n"
+
+
+def test_what_the_two_programs_print_is_told_apart_with_how_they_end(tmp_path: Path) -> None:
+    desk = talked(tmp_path, "print(1)", more=("raise ValueError",))
+    text = last(desk, "/recap")
+    assert "the present one prints:\n│ 1\n✓ ran" in text
+    assert "the new one prints nothing\n✗ turn 1, line 1: ValueError: no" in text
+
+
+def test_the_same_program_again_is_said_to_be_the_same(tmp_path: Path) -> None:
+    desk = talked(tmp_path, "x = 1", more=("x = 1",))
+    assert "the new program is the present one, line by line" in last(desk, "/recap")
+    assert desk.session.program.source == "x = 1\n"
+
+
+def test_a_recap_that_is_interrupted_or_fails_leaves_the_program_and_what_was_written(tmp_path: Path) -> None:
+    def stopping(*words: object) -> Outcome:
+        raise KeyboardInterrupt
+
+    desk = talked(tmp_path, "x = 1", more=("x = 2",))
+    desk.tools = replace(desk.tools, resume=stopping)
+    with pytest.raises(KeyboardInterrupt):
+        dispatch(desk, "/recap")
+    saved = load(desk.log.path)
+    assert saved.program.source == "x = 1\n"
+    assert [turn.chunk for turn in saved.turns] == ["x = 1", "x = 2"]
+
+
+def test_asked_again_the_program_is_written_warmer(tmp_path: Path) -> None:
+    desk = talked(tmp_path, "x = 1", more=("x = 2", "x = 3"))
+    dispatch(desk, "/recap")
+    dispatch(desk, "/recap")
+    first, second = [sampling for _, sampling in desk.model.asked[1:]]
+    assert first.temperature == 0 < second.temperature
+    assert set(desk.session.branches) == {"recap", "recap-2"}
+
+
+def test_marks_go_along_to_the_new_program_and_stay_with_the_old_one(tmp_path: Path) -> None:
+    desk = talked(tmp_path, LONG, "x = 1", more=(LONG + "\nx = 1",))
+    dispatch(desk, "/fold 1")
+    dispatch(desk, "/recap new")
+    assert [desk.session.mark(turn.id).context for turn in desk.session.path] == [FOLDED, ""]
+    dispatch(desk, "/goto before-recap")
+    assert desk.session.mark(desk.session.path[0].id).context == FOLDED

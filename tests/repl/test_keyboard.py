@@ -1,0 +1,125 @@
+"""A program that is run in a terminal reads what is typed there, and never holds the terminal itself."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mtchat.cli import wiring
+from mtchat.console.keyboard import passed_on, reads
+from mtchat.repl.app import dispatch
+from mtchat.session.given import Given
+from mtchat.session.outcome import Outcome
+from mtchat.session.program import Chunk, Program
+from mtchat.session.settings import Limits
+from tests.cli.test_cli import needs_sandbox
+from tests.repl.test_desk import Spoken, desk_in, said
+from tests.support.terminal import CTRL_C, CTRL_D, ENTER, terminal
+
+GREET = "name = input('name? ')\nprint('hello', name)"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "x = input()",
+        "import sys\nfor line in sys.stdin: print(line)",
+        "from sys import stdin",
+        "from getpass import getpass",
+    ],
+)
+def test_a_program_that_asks_for_input_is_known_by_its_code(code: str) -> None:
+    assert reads(code, None)
+    assert not reads("print('input')", None)
+
+
+def test_it_is_known_by_its_last_run_too() -> None:
+    assert reads("ask()", Outcome(error="EOFError", world="input"))
+
+
+@needs_sandbox
+def test_what_is_typed_reaches_the_program_and_is_kept() -> None:
+    source, into = os.pipe()
+    os.write(into, b"Ann\n")
+    with wiring.Ground() as ground, passed_on(source) as board:
+        given = Given(stdin=board.path, live=True)
+        outcome = ground.run(Program((Chunk(1, GREET),)), Limits(), None, None, given)
+    os.close(into)
+    os.close(source)
+    assert (outcome.stdout, bytes(board.typed)) == ("name? hello Ann\n", b"Ann\n")
+
+
+@needs_sandbox
+def test_the_end_of_what_is_typed_is_the_end_of_the_input() -> None:
+    source, into = os.pipe()
+    os.close(into)
+    with wiring.Ground() as ground, passed_on(source) as board:
+        outcome = ground.run(
+            Program((Chunk(1, GREET),)), Limits(), None, None, Given(stdin=board.path, live=True)
+        )
+    os.close(source)
+    assert "EOFError" in outcome.error
+
+
+@needs_sandbox
+def test_waiting_for_somebody_who_types_does_not_count_and_a_loop_does() -> None:
+    source, into = os.pipe()
+    limits = replace(Limits(), seconds=0.3)
+    slow = "import time\ntime.sleep(0.6)\nprint('done')"
+    with wiring.Ground() as ground, passed_on(source) as board:
+        given = Given(stdin=board.path, live=True)
+        assert ground.run(Program((Chunk(1, slow),)), limits, None, None, given).stdout == "done\n"
+        assert ground.run(Program((Chunk(1, slow),)), limits, None, None).limit == "seconds"
+        assert ground.run(Program((Chunk(1, "while True: pass"),)), limits, None, None, given).limit == "cpu"
+    os.close(into)
+    os.close(source)
+
+
+@needs_sandbox
+def test_later_turns_get_what_was_typed_again(tmp_path: Path) -> None:
+    with wiring.Ground() as ground:
+        desk = desk_in(tmp_path, Spoken(GREET, "print(len(name))"), runs=ground.resume)
+        desk.tools = replace(desk.tools, run=ground.run)
+        dispatch(desk, "greet me")
+        assert desk.session.outcome is not None
+        assert desk.session.outcome.world == "input"
+        assert "turn 1 waits for the keyboard: what you type at /run is given to the runs after it" in said(
+            desk
+        )
+        source, into = os.pipe()
+        os.write(into, b"Ann\n")
+        with passed_on(source) as board:
+            desk.run_aloud(board=board)
+        os.close(into)
+        os.close(source)
+        assert desk.session.outcome.ok
+        dispatch(desk, "show its length")
+    assert desk.session.outcome.ok
+    assert desk.session.outcome.outputs[-1] == "3\n"
+
+
+@needs_sandbox
+@pytest.mark.parametrize(
+    ("keys", "code", "sign"),
+    [
+        (f"Ann{ENTER}", 0, "hello Ann"),
+        (CTRL_D, 1, "EOFError"),
+        (CTRL_C, 130, "stopped"),
+    ],
+)
+def test_in_a_terminal_a_program_is_typed_at(tmp_path: Path, keys: str, code: int, sign: str) -> None:
+    (tmp_path / "game.py").write_text(GREET, encoding="utf-8")
+    with terminal(["-m", "mtchat", "run", "game.py"], tmp_path) as screen:
+        screen.wait("name? ")
+        screen.send(keys)
+        screen.wait(sign)
+        assert screen.ended() == code
+
+
+@needs_sandbox
+def test_in_a_terminal_the_time_of_a_program_that_reads_nothing_is_limited(tmp_path: Path) -> None:
+    (tmp_path / "idle.py").write_text("import threading\nthreading.Event().wait()", encoding="utf-8")
+    with terminal(["-m", "mtchat", "run", "idle.py", "--seconds", "0.5"], tmp_path) as screen:
+        screen.wait("stopped after 0.5 s")
+        assert screen.ended() == 1

@@ -1,0 +1,28 @@
+"""Checks with a real model, in a real terminal: kept in words, and broken by an edit."""
+
+from pathlib import Path
+
+from mtchat.store import load
+from tests.repl import test_story
+from tests.support.terminal import CTRL_D, ENTER, terminal
+
+pytestmark = test_story.pytestmark
+
+
+def test_an_edit_that_breaks_a_check_of_a_later_turn_is_told_in_words(tmp_path: Path) -> None:
+    (tmp_path / "sessions").mkdir()
+    with terminal([*test_story.MODEL, "story"], tmp_path) as screen:
+        screen.wait("1› ", 30)
+        screen.send("Make a list numbers with 10, 12 and 20" + ENTER)
+        screen.wait("\n2› ", 180)
+        screen.send("Store the sum of the numbers in total" + ENTER)
+        screen.wait("\n3› ", 120)
+        screen.send("after this total must be 42" + ENTER)
+        screen.wait("✓ after turn 2, total must be 42")
+        screen.send("/edit 1 Make a list numbers with 10, 12 and 18" + ENTER)
+        screen.wait("✗ after turn 2, total must be 42, but total is 40", 120)
+        screen.send(CTRL_D)
+        assert screen.ended(30) == 0
+    session = load(tmp_path / "sessions" / "story.jsonl")
+    assert [(each.turn, each.code) for each in session.claims] == [(2, "total == 42")]
+    assert len(session.path) == 2

@@ -1,0 +1,212 @@
+"""What a worker says of a program equals what a run from nothing says, whatever came before."""
+
+import random
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mtchat.sandbox import sandbox
+from mtchat.sandbox.checkpoints.worker import Worker
+from mtchat.session.outcome import Outcome
+from mtchat.session.program import Chunk, Program
+from mtchat.session.settings import Limits
+
+pytestmark = pytest.mark.sandbox
+ADDRESS = re.compile("0x[0-9a-f]+|(started|stopped) [0-9]+|(parent|pid)=[0-9]+|^0[.][0-9]+$")
+SESSIONS, RUNS = 200, 5
+LIMITS = Limits(seconds=20.0, memory_mib=256, disk_mib=16)
+
+# CPython itself may count one frame more or less, so depths are compared in fives.
+# Each may follow any other: what it needs and does not find is an error, which is an outcome too.
+CHUNKS = [
+    "x = {n}",
+    "x = x + {n}\nprint(x)",
+    "print('n', {n}, end='')",
+    "print({n})\nprint()",
+    "",
+    "# nothing but a comment",
+    "import random\nrandom.seed({n})\nseeded = True",
+    "import random\nprint((random.random(), random.gauss(0, 1)) if seeded else 0)",
+    "print(random.randint(0, 10 ** 9) if seeded else 0)",
+    "import math\nprint(math.sqrt({n}))\ny = math.pi",
+    "import json, collections\ncounts = collections.Counter('abca' * {n})\nprint(json.dumps(counts))",
+    "counts['z'] += {n}",
+    "items = list(range({n}))",
+    "items.append(x)\nprint(items)",
+    "def double(value):\n    return 2 * value\nprint(double({n}))",
+    "print(double(x))",
+    "class Thing:\n    count = {n}\n    def __repr__(self):\n"
+    "        return f'Thing {{self.count}}'\nthing = Thing()",
+    "thing.count += 1\nprint(thing)",
+    "class Loud:\n    def __del__(self):\n        print('gone', {n})\nloud = Loud()",
+    "loud = None",
+    "def counter():\n    try:\n        yield from range({n})\n    finally:\n"
+    "        print('closed')\nsteps = counter()",
+    "print(next(steps))",
+    "with open('notes.txt', 'a') as file:\n    file.write('line {n}\\n')",
+    "print(open('notes.txt').read())",
+    "import os\nos.remove('notes.txt')",
+    "import os\nos.makedirs('deep/er', exist_ok=True)\nopen('deep/er/{n}.txt', 'w').write('x' * {n})",
+    "import os\nprint(sorted(os.listdir('.')), len(os.listdir('/tmp')))",
+    "import os\nos.chdir('deep')",
+    "import os\nprint(os.getcwd())\nos.umask(0o07{n})",
+    "import os\nos.environ['WORD'] = 'w{n}'",
+    "import os\nprint(os.environ.get('WORD'))",
+    "import tempfile\nprint(len(tempfile.mkdtemp()))",
+    "log = open('log.txt', 'w')\nlog.write('first {n}')",
+    "log.write('more')\nprint(log.tell())",
+    "log.close()",
+    "import sqlite3\nbase = sqlite3.connect('base.db')\nbase.execute('create table if not exists t (n)')",
+    "base.execute('insert into t values ({n})')\nbase.commit()\n"
+    "print(base.execute('select n from t').fetchall())",
+    "import threading\nstop = threading.Event()\nwatcher = threading.Thread(target=stop.wait, args=[0.2])\n"
+    "watcher.start()",
+    "stop.set()\nwatcher.join()\nprint('joined')",
+    "import subprocess, sys\n"
+    "child = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=-1, stderr=-3)",
+    "child.communicate(b'\\n')\nprint(child.returncode)",
+    "import atexit\natexit.register(print, 'bye', {n})",
+    "import sys\nprint('warned', {n}, file=sys.stderr)",
+    "import sys\nsys.exit({n} % 3)",
+    "raise ValueError('bad {n}')",
+    "def broken(:",
+    "from __future__ import annotations\ndef later(value: Missing) -> None: ...",
+    "import signal\nsignal.signal(signal.SIGUSR1, lambda number, frame: print('signal', {n}))",
+    "import signal, os\nos.kill(os.getpid(), signal.SIGUSR1)",
+    "import sys\nsys.setrecursionlimit(2{n}0)\nprint(sys.getrecursionlimit())",
+    "def depth(level=0):\n    try:\n        return depth(level + 1)\n    except RecursionError:\n"
+    "        return level\nprint(depth() // 5)",
+    "import mmap\nmemory = mmap.mmap(-1, 4096)\nmemory[0] = {n}",
+    "memory[0] += 1\nprint(memory[0])",
+    "import decimal\ndecimal.getcontext().prec = {n} + 1\nprint(decimal.Decimal(1) / 3)",
+    "print(len([name for name in globals() if not name.startswith('_')]), __name__, __doc__)",
+    "'a text {n}'\nprint(__doc__)",
+    "import os\nos.write(1, b'raw {n}\\n')",
+    "import io, sys\nsys.stdout = io.StringIO()",
+    "import sys\nsys.stdout = sys.__stdout__\nprint('back')",
+    "import numpy as np\na = np.arange({n} + 2).reshape(1, -1)\nprint(a @ a.T, np.__name__)",
+    "np.random.seed({n})\nb = np.random.rand(2)",
+    "print(b, np.random.rand())",
+    "import os\nprint(os.getppid(), os.getsid(0) == os.getpid())\nprint(open('/dev/null').fileno())",
+    "try:\n    os.wait()\nexcept ChildProcessError:\n    print('no children')",
+    "import os\nos.symlink('notes.txt', 'link{n}')",
+]
+
+
+def program(codes: list[str]) -> Program:
+    return Program(tuple(Chunk(turn, code) for turn, code in enumerate(codes, start=1)))
+
+
+def told(outcome: Outcome, folder: Path) -> tuple[object, ...]:
+    """All of an outcome that does not depend on the clock, and what the files hold."""
+    variables = tuple(replace(each, value=ADDRESS.sub("", each.value)) for each in outcome.variables)
+    same = replace(outcome, seconds=0.0, memory_mib=0.0, resumed=0, note="", files=(), variables=variables)
+    return same, {file.path: (folder / file.path).read_bytes() for file in outcome.files}
+
+
+def grown(codes: list[str], past: list[list[str]], chance: random.Random) -> list[str]:
+    """What a user makes of a program: one more turn, mostly; an edit, an undo, or back to another branch."""
+    new = chance.choice(CHUNKS).format(n=chance.randint(1, 6))
+    deed = chance.random()
+    if deed < 0.55 or not codes:
+        return [*codes, new]
+    if deed < 0.75:
+        at = chance.randrange(len(codes))
+        return [*codes[:at], new, *codes[at + 1 :]]
+    if deed < 0.9:
+        return codes[: chance.randint(1, len(codes))]
+    return chance.choice(past)
+
+
+@pytest.mark.parametrize("part", range(10))
+def test_random_sessions_equal_runs_from_nothing(worker: Worker, tmp_path: Path, part: int) -> None:
+    resumed = 0
+    for session in range(SESSIONS // 10):
+        chance = random.Random(f"{part} {session}")
+        codes = [
+            each.format(n=chance.randint(1, 6)) for each in chance.choices(CHUNKS, k=chance.randint(0, 5))
+        ]
+        past = [codes]
+        for run in range(RUNS):
+            codes = grown(codes, past, chance)
+            past.append(codes)
+            here, there = tmp_path / f"w{session}-{run}", tmp_path / f"t{session}-{run}"
+            kept = worker.run(program(codes), LIMITS, collect=here, look=True)
+            true = sandbox.run(program(codes), LIMITS, collect=there, look=True)
+            assert told(kept, here) == told(true, there), "\n---\n".join(codes)
+            resumed += kept.resumed
+    assert resumed > SESSIONS // 10
+
+
+# What turns did that a worker once told differently: programs one after the other.
+SEQUENCES = {
+    "a copy of stdout": [["import os\nsaved = os.dup(1)", "os.write(saved, b'hello\\n')"]],
+    "stderr to stdout": [["import os\nos.dup2(1, 2)", "import sys\nprint('x', file=sys.stderr)"]],
+    "a closed stdout": [["import os\nos.close(1)", "print('x')"]],
+    "buffered stdout of its own": [["out = open(1, 'w', closefd=False)\nout.write('hello')"]],
+    "a shelf": [["import shelve\ns = shelve.open('s', writeback=True)\ns['l'] = [1]", "s['l'].append(2)"]],
+    "a coroutine never awaited": [["async def main(): ...\nc = main()", "print(1)"]],
+    "a folder that was made anew": [
+        ["import os\nos.mkdir('deep')\nos.chdir('deep')"],
+        ["import os\nos.mkdir('deep')\nos.chdir('deep')", "open('g', 'w').close()"],
+        ["import os\nos.mkdir('deep')\nos.chdir('deep')", "open('f', 'w').close()\nprint(os.listdir())"],
+    ],
+    "files that look the same": [
+        [OLD := "import os\nopen('a', 'w').write('one')\nos.utime('a', (0, 0))"],
+        [OLD, "open('a', 'w').write('two')\nos.utime('a', (0, 0))"],
+        [OLD, "print(open('a').read())"],
+    ],
+    "the order of files": [
+        [NEW := "for name in 'abc': open(name, 'w').close()"],
+        [NEW, "open('b', 'a').write('x')"],
+        [NEW, "import os\nprint(os.listdir())"],
+    ],
+    "an orphan": [
+        ["import os, time\nos.system('(sleep 0.3; echo done > f) &')", "time.sleep(0.8)\nprint(os.listdir())"]
+    ],
+    "few descriptors": [
+        ["import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))", "print(1)"]
+    ],
+    "no processes": [["import resource\nresource.setrlimit(resource.RLIMIT_NPROC, (1, 1))", "print(1)"]],
+    "a patched fork": [["import os\nos.fork = lambda: 1", "print(1)"]],
+    "a process to start": [
+        ["import multiprocessing\np = multiprocessing.Process(target=print)", "p.start()\np.join()"]
+    ],
+    "a thread to start": [["import threading\nt = threading.Thread(target=print)", "t.start()\nt.join()"]],
+    "processor time": [
+        ["import time\nt = time.process_time()\nprint(t > 0)", "print(time.process_time() >= t)"]
+    ],
+    "bytes that are no text": [["import os\nos.write(1, b'\\xff' * 30000)", "print('x')"]],
+    "half a character": [["import os\nos.write(1, b'\\xc3')", "os.write(1, b'\\xa9')"]],
+    "waiting at the end": [["import atexit, os\natexit.register(lambda: print(os.fork() and os.wait()[1]))"]],
+    "warnings": [
+        ["import warnings\nwarnings.simplefilter('always')\nclass A:\n    def __del__(self): ...\na = A()"]
+    ],
+    "a module of its own": [
+        ["open('own.py', 'w').write('x = 1')", "import own\nprint(own.x)"],
+        ["open('own.py', 'w').write('x = 2')", "import own\nprint(own.x)"],
+    ],
+    "a patched open": [["import builtins\nbuiltins.open = None", "print(1)"]],
+    "a dropped turn in a spawned child": [
+        ["print('a')", "x = 1", "print('gone')"],
+        [
+            "print('a')",
+            "import multiprocessing as mp\nif __name__ == '__main__':\n"
+            "    p = mp.get_context('spawn').Process(target=print, args=('child',))\n"
+            "    p.start()\n    p.join()\n    del p",
+        ],
+    ],
+}
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_a_sequence_equals_runs_from_nothing(worker: Worker, tmp_path: Path, name: str) -> None:
+    for number, codes in enumerate(SEQUENCES[name]):
+        for length in range(1, len(codes) + 1):
+            here, there = tmp_path / f"w{number}-{length}", tmp_path / f"t{number}-{length}"
+            kept = worker.run(program(codes[:length]), LIMITS, collect=here, look=True)
+            true = sandbox.run(program(codes[:length]), LIMITS, collect=there, look=True)
+            assert told(kept, here) == told(true, there)
+            assert kept.seconds < 5

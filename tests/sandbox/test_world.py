@@ -1,0 +1,225 @@
+"""What a run says of itself when the sandbox, and not the code, is why it failed."""
+
+from pathlib import Path
+
+import pytest
+
+from mtchat.console import remedy
+from mtchat.sandbox import sandbox
+from mtchat.session import world
+from mtchat.session.given import Given
+from mtchat.session.outcome import Outcome
+from mtchat.session.program import Chunk, Program
+from mtchat.session.settings import Limits, Settings
+
+LIMITS = Limits(seconds=20.0, memory_mib=256, disk_mib=8)
+
+
+def play(*codes: str, given: Given | None = None, limits: Limits = LIMITS) -> Outcome:
+    chunks = tuple(Chunk(number, code) for number, code in enumerate(codes, start=1))
+    return sandbox.run(Program(chunks), limits, given=given or Given())
+
+
+def library(code: str) -> str:
+    """A program that meets what a library raises."""
+    return f"exec({code!r}, {{'__name__': 'library'}})"
+
+
+HERE = Path(remedy.__file__).parents[1]
+PARSER = "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('n', type=int)\n"
+WRAPPED = """\
+class LibraryError(Exception):
+    pass
+def fetch():
+    import socket
+    try:
+        socket.create_connection(('127.0.0.1', 9))
+    except OSError as error:
+        raise LibraryError(error) from None
+"""
+SWALLOWED = """\
+import socket
+def table():
+    try:
+        socket.getaddrinfo('data.example.org', 443)
+    except OSError:
+        return []
+"""
+ASKS = """\
+import subprocess, sys
+code = "import urllib.request as u; u.urlopen('http://example.org')"
+subprocess.run([sys.executable, '-c', code], check=True MORE)
+"""
+KEPT = [
+    ("open('data.csv')", world.FILE, "data.csv"),
+    ("open('sub/data.csv')", world.FILE, "sub/data.csv"),
+    ("open('/home/me/data.csv')", world.FILE, "/home/me/data.csv"),
+    ("import os\nos.listdir('photos')", world.FILE, "photos"),
+    ("import subprocess\nsubprocess.run(['./mine.sh'])", world.FILE, "./mine.sh"),
+    ("import subprocess\nsubprocess.run(['no-such-program', 'x'])", world.COMMAND, "no-such-program"),
+    ("import os\nos.execvp('no-such-program', ['no-such-program'])", world.COMMAND, ""),
+    ("open('/sys/class/power_supply/x')", world.SYSTEM, "/sys/class/power_supply/x"),
+    ("open('/etc/no-such-file')", world.SYSTEM, "/etc/no-such-file"),
+    ("input()", world.INPUT, ""),
+    ("import getpass, warnings\nwarnings.simplefilter('ignore')\ngetpass.getpass()", world.INPUT, ""),
+    ("import sys\nn = int(sys.stdin.readline())", world.INPUT, ""),
+    ("import sys\nline = sys.stdin.readline()\nprint(line.split()[0])", world.INPUT, ""),
+    ("import sys\na, b = map(int, sys.stdin.read().split())", world.INPUT, ""),
+    ("import subprocess\nsubprocess.run('no-such x', shell=True, check=True)", world.COMMAND, "no-such"),
+    (ASKS.replace("MORE", ""), world.NETWORK, ""),
+    (ASKS.replace("MORE", ", capture_output=True"), world.NETWORK, ""),
+    (
+        library("raise Exception('set it by the API_TOKEN environment variable')"),
+        world.ENVIRONMENT,
+        "API_TOKEN",
+    ),
+    (library("raise RuntimeError('No CUDA GPUs are available')"), world.GPU, ""),
+    (library("raise Exception('Gtk: cannot open display: ')"), world.DISPLAY, ""),
+    ("import warnings\nwarnings.simplefilter('ignore')\nbreakpoint()", world.INPUT, ""),
+    ("open('/home/me/out.txt', 'w')", world.OUTSIDE, "/home/me/out.txt"),
+    ("open('/out.txt', 'w')", world.OUTSIDE, "/out.txt"),
+    ("try:\n    open('a.csv')\nexcept OSError:\n    raise SystemExit('no a.csv')", world.FILE, "a.csv"),
+    ("import sys\nprint('a.png: No such file or directory', file=sys.stderr)\nNone.shape", world.FILE, ""),
+    (
+        library("raise FileNotFoundError('not in the cache; check your internet connection')"),
+        world.NETWORK,
+        "",
+    ),
+    ("for n in range(12):\n    open(f'/tmp/{n}', 'wb', 0).write(bytes(7 << 20))", world.SCRATCH, ""),
+    ("import no_such_package", world.PACKAGE, "no_such_package"),
+    ("from no_such_package.part import x", world.PACKAGE, "no_such_package"),
+    (
+        "try:\n    import no_such\nexcept ImportError as e:\n    raise ImportError(str(e)) from e",
+        world.PACKAGE,
+        "no_such",
+    ),
+    ("import os\nkey = os.environ['API_KEY']", world.ENVIRONMENT, "API_KEY"),
+    ("import os\nos.environ['DISPLAY']", world.DISPLAY, "DISPLAY"),
+    (library("raise RuntimeError('could not connect to display :0')"), world.DISPLAY, ""),
+    ("import os\nos.get_terminal_size()", world.TERMINAL, ""),
+    ("import termios\ntermios.tcgetattr(0)", world.TERMINAL, ""),
+    ("import curses\ncurses.wrapper(print)", world.TERMINAL, ""),
+    ("open('/dev/tty')", world.TERMINAL, ""),
+    ("import socket\nsocket.getaddrinfo('example.org', 80)", world.NETWORK, ""),
+    ("import socket\nsocket.create_connection(('192.0.2.1', 80))", world.NETWORK, ""),
+    ("import urllib.request as u\nu.urlopen('http://example.org')", world.NETWORK, ""),
+    (f"{WRAPPED}fetch()", world.NETWORK, ""),
+    (f"{SWALLOWED}table()[-1]", world.NETWORK, "data.example.org"),
+    (f"{PARSER}parser.parse_args()", world.ARGUMENTS, ""),
+    ("import sys\nprint(sys.argv[1])", world.ARGUMENTS, ""),
+    ("import sys\nif len(sys.argv) < 2:\n    sys.exit('usage: me FILE')", world.ARGUMENTS, ""),
+]
+
+
+@pytest.mark.parametrize(("code", "kept", "subject"), KEPT)
+def test_what_the_sandbox_kept_from_a_program_is_known_and_named(code: str, kept: str, subject: str) -> None:
+    outcome = play(code)
+    assert (outcome.world, outcome.subject) == (kept, subject), outcome.error
+    note = world.NOTES[kept]
+    assert outcome.error.endswith(f"{note})" if note else f"No module named '{subject}'")
+
+
+OWN = [
+    "1 / 0",
+    "[][0]",
+    "{}['key']",
+    "undefined",
+    "open('missing/out.txt', 'w')",
+    "open(file='missing/out.txt', mode='a')",
+    "from pathlib import Path\nPath('missing/out.txt').write_text('x')",
+    "import os\nos.mkdir('missing/folder')",
+    "import json.no_such_part",
+    "from json import no_such_name",
+    "import pickle, io\npickle.load(io.BytesIO())",
+    "raise EOFError('the archive is cut short')",
+    "import sys\nsys.exit(3)",
+    "raise ValueError('failed to allocate the budget: out of memory, no display, connection refused')",
+    "def check():\n    raise ValueError('the $DISPLAY environment variable')\ncheck()",
+    f"{SWALLOWED}table()\n1 / 0",
+    "try:\n    open('data.csv')\nexcept OSError:\n    undefined",
+    "int('x')",
+]
+
+
+@pytest.mark.parametrize("code", OWN)
+def test_the_faults_of_code_are_not_put_down_to_the_sandbox(code: str) -> None:
+    outcome = play(code)
+    assert not outcome.ok
+    assert (outcome.world, outcome.limit) == ("", "")
+    assert "the sandbox" not in outcome.error
+
+
+MET = [
+    (library("raise RuntimeError('DefaultCPUAllocator: can\\'t allocate memory: you tried')"), "memory"),
+    ("class OutOfMemoryException(Exception): pass\nraise OutOfMemoryException('x')", "memory"),
+    (library("raise OSError(12, 'Cannot allocate memory')"), "memory"),
+    ("import os, sys\nprint('memory allocation of 8 bytes failed', file=sys.stderr)\nos.abort()", "memory"),
+    ("x = bytearray(245 << 20)\nimport os, time\ntime.sleep(0.2)\nos.abort()", "memory"),
+    (library("raise OSError(28, 'No space left on device')"), "disk"),
+    ("for n in range(9):\n    open(f'{n}', 'wb', 0).write(bytes(2**20))\nraise OSError('7 written')", "disk"),
+    ("import threading, time\nwait = threading.Event()\nfor _ in range(90):\n"
+     "    threading.Thread(target=wait.wait, daemon=True).start()", "processes"),
+    (library("raise Exception('Os { code: 11, kind: WouldBlock, message: \"x\" }')"), "processes"),
+    ("import os, sys\nprint('libgomp: Thread creation failed: x', file=sys.stderr, flush=True)\nos._exit(1)",
+     "processes"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "limit"), MET)
+def test_a_limit_that_a_library_meets_is_named(code: str, limit: str) -> None:
+    outcome = play(code)
+    rooms = {
+        "memory": "(a run may take 256 MiB of memory)",
+        "disk": "(the work folder holds 8 MiB)",
+        "processes": "(a run may have 64 threads and processes)",
+    }
+    assert outcome.limit == limit
+    assert outcome.error.endswith(rooms[limit])
+
+
+def test_a_headline_is_the_first_line_that_says_something() -> None:
+    assert play("raise LookupError('\\n' + '*' * 70 + '\\n  Resource x not found.')").error == (
+        "turn 1, line 1: LookupError: Resource x not found."
+    )
+
+
+def test_wrong_arguments_are_not_called_none() -> None:
+    outcome = play(f"{PARSER}parser.parse_args()", given=Given(("--wrong",)))
+    assert (outcome.world, outcome.subject) == (world.ARGUMENTS, world.GIVEN)
+    assert outcome.error == "turn 1: the program ended with exit code 2"
+    assert (
+        remedy.in_shell(outcome, Settings(), name="sum.py") == "give it others, as in: mtchat run sum.py 3 4"
+    )
+
+
+def failed(kept: str, subject: str = "") -> Outcome:
+    return Outcome(exit_code=1, error=f"turn 1: it failed ({world.NOTES[kept]})", world=kept, subject=subject)
+
+
+def test_each_thing_that_can_be_given_says_how(tmp_path: Path) -> None:
+    settings = Settings()
+    assert remedy.in_repl(failed(world.ARGUMENTS), settings) == "give it some, as in: /run 3 4"
+    assert (
+        remedy.in_shell(failed(world.ARGUMENTS), settings, name="a.py")
+        == "give it some, as in: mtchat run a.py 3 4"
+    )
+    assert remedy.in_repl(failed(world.FILE), settings) == "/attach FILE gives it a copy"
+    assert remedy.in_repl(failed(world.DISPLAY), settings) == ""
+
+
+def test_a_missing_package_is_installed_where_mtchat_runs_and_a_module_of_mine_is_attached(
+    tmp_path: Path,
+) -> None:
+    settings = Settings()
+    (tmp_path / "helper.py").touch()
+    (tmp_path / "parts").mkdir()
+    told = {
+        name: remedy.in_shell(failed(world.PACKAGE, name), settings, folder=tmp_path)
+        for name in ("helper", "parts", "usb", "winreg")
+    }
+    assert told["helper"] == "--attach helper.py gives it yours"
+    assert told["parts"] == "--attach parts gives it yours"
+    assert told["usb"].endswith(" -m pip install pyusb installs it")
+    mine = remedy.in_shell(failed(world.PACKAGE, "mtchat"), settings, folder=tmp_path)
+    assert mine == f"it is installed from {HERE}, which programs do not see; --attach {HERE} gives a copy"
+    assert told["winreg"] == "winreg is a part of Python that this Python was built without"

@@ -1,0 +1,115 @@
+"""Settings as the user types them: values, bounds, and messages that say what would have been right."""
+
+from dataclasses import fields
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mtchat.errors import ExitCode, UsageError
+from mtchat.sandbox.policy import rlimits
+from mtchat.session.settings import BOUNDS, HELP, PROCESSES, Limits, Sampling, Settings, named
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("temperature", "0.7", 0.7),
+        ("temperature", " 1 ", 1.0),
+        ("top_p", "1", 1.0),
+        ("top_k", "40", 40),
+        ("seed", str(2**63 - 1), 2**63 - 1),
+        ("seconds", "1e3", 1000.0),
+        ("seconds", "60s", 60.0),
+        ("seconds", "2m", 120.0),
+        ("wall", "1.5 min", 90.0),
+        ("seconds", "1 hour", 3600.0),
+        ("memory_mib", "512", 512),
+        ("memory_mib", "512M", 512),
+        ("memory_mib", "1 GiB", 1024),
+        ("memory", "1.5g", 1536),
+        ("disk", "1 GB", 1024),
+        ("output_kib", "2 MiB", 2048),
+        ("output", "64k", 64),
+        ("run", "off", "off"),
+        ("run", "Yes", "on"),
+        ("run", "Ask", "ask"),
+    ],
+)
+def test_a_setting_takes_the_value_that_was_typed(name, text, value):
+    assert getattr(Settings().with_text(name, text), named(name)) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("temprature", "1", "no setting 'temprature'; there are: temperature, top_p"),
+        ("temperature", "hot", "temperature is a number, not 'hot'"),
+        ("temperature", "-0.1", "temperature must be between 0 and 2, not -0.1"),
+        ("temperature", "nan", "temperature must be between 0 and 2, not nan"),
+        ("temperature", "inf", "temperature must be between 0 and 2, not inf"),
+        ("top_p", "0", "top_p must be between 0.01 and 1, not 0"),
+        ("top_k", "1.5", "top_k is a whole number, not '1.5'"),
+        ("top_k", "", "top_k is a whole number, not ''"),
+        ("top_k", "9" * 9, "top_k must be between 0 and 1000000, not 999999999"),
+        ("seed", str(2**63), "seed must be between 0 and 9223372036854775807, not 9223372036854775808"),
+        ("seed", "9" * 5000, "seed is a whole number, not '9"),
+        ("memory_mib", "1", "memory_mib must be between 64 MiB and 1048576 MiB, not 1"),
+        ("memory_mib", "512k", "memory_mib is a whole number such as 512, 512M or 2 GiB, not '512k'"),
+        ("memory_mib", "1 GiB 2", "memory_mib is a whole number such as 512, 512M or 2 GiB, not '1 GiB 2'"),
+        ("seconds", "60 MiB", "seconds is a number such as 90, 90s or 2min, not '60 MiB'"),
+        ("seconds", "s", "seconds is a number such as 90, 90s or 2min, not 's'"),
+        ("seconds", "2 days", "seconds is a number such as 90, 90s or 2min, not '2 days'"),
+        ("seconds", "25h", "seconds must be between 0.1 s and 86400 s, not 25h"),
+        ("disk_mib", "0", "disk_mib must be between 1 MiB and 1048576 MiB, not 0"),
+        ("output_kib", "2 TiB", "output_kib must be between 1 KiB and 1048576 KiB, not 2 TiB"),
+        ("run", "0", "run is on, ask or off, not '0'"),
+        ("run", "maybe", "run is on, ask or off, not 'maybe'"),
+        ("policy", "the best", "policy is a name such as default, best or plain, not 'the best'"),
+    ],
+)
+def test_a_wrong_setting_is_a_usage_error_that_says_what_is_right(name, text, message):
+    with pytest.raises(UsageError) as caught:
+        Settings().with_text(name, text)
+    assert str(caught.value).startswith(message)
+    assert caught.value.code is ExitCode.USAGE
+
+
+def test_every_setting_has_a_meaning_and_its_default_is_within_bounds():
+    assert [each.name for each in fields(Settings)] == list(HELP)
+    assert all(low <= getattr(Settings(), name) <= high for name, (low, high) in BOUNDS.items())
+
+
+def test_what_is_shown_of_a_setting_can_be_typed_again():
+    for name, value, _ in Settings().rows():
+        assert Settings().with_text(name, value) == Settings()
+
+
+def test_sampling_and_limits_carry_what_was_set():
+    settings = Settings().with_text("seed", "7").with_text("seconds", "2").with_text("memory_mib", "128")
+    settings = settings.with_text("disk_mib", "3").with_text("output_kib", "4")
+    assert settings.sampling == Sampling(seed=7)
+    assert settings.limits == Limits(seconds=2.0, memory_mib=128, disk_mib=3, output_kib=4)
+
+
+def test_the_fixed_bound_of_processes_is_the_one_that_the_sandbox_keeps():
+    assert rlimits.PROCESSES == PROCESSES
+
+
+WORDS = st.sampled_from(
+    ["on", "FALSE", " ask ", "off", "Always", "never", "auto", "js", "C++", "default", "3", "x"]
+)
+
+
+@given(name=st.sampled_from(list(HELP)), text=st.text(max_size=8) | WORDS)
+def test_any_text_gives_a_value_within_bounds_or_a_usage_error(name, text):
+    try:
+        settings = Settings().with_text(name, text)
+    except UsageError:
+        return
+    if isinstance(value := getattr(settings, name), str):
+        assert value.isidentifier()
+        assert Settings().with_text(name, value) == settings
+        return
+    low, high = BOUNDS.get(name, (0, 1))
+    assert low <= value <= high

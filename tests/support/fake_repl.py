@@ -1,0 +1,130 @@
+"""A REPL with a model that answers from a table and a run that is a function, for tests on a terminal."""
+
+import sys
+import time
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+from mtchat.console.desk import Desk, Hear, Tools
+from mtchat.console.view import View
+from mtchat.repl import app
+from mtchat.session.given import Given
+from mtchat.session.outcome import Frame, Outcome, Variable
+from mtchat.session.program import Place, Program
+from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
+from mtchat.session.settings import Limits, Sampling, Settings
+from mtchat.store import Log
+
+REPLIES = {
+    "define x": "x = 1\n```\n",
+    "make x two": "x = 2\n```\n",
+    "print x": "print(x)\n```\n",
+    "fail": "raise ValueError('no')\n```\n",
+    "flaky": "raise ValueError('no')\n```\n",
+    "escape": "s = '\x1b[31mred\x1b]0;title\x07'\n```\n",
+    "talk": "Sure! Here is the code:\n\n```python\ny = 2\n```\nIt sets y.",
+    "two lines\nof text": "both = True\n```\n",
+    "stub": "def f():\n    ...\n```\n",
+    "the names that it defines.": "def f():\n    raise ValueError('no')\n```\n",  # asked to finish the stub
+    "define f": "function f() {\n  return 1;\n}\n```\n",
+}
+
+
+class Fake:
+    """A model that is always ready; "slowly" writes a line a tick until it is stopped, "briefly" twenty."""
+
+    name = "fake"
+
+    def begin(self) -> None: ...
+
+    def stage(self) -> str:
+        return ""
+
+    def ready(self, seconds: float) -> bool:
+        return True
+
+    def card(self) -> ModelCard:
+        return ModelCard("fake", chat=True, context=1000, fingerprint="f")
+
+    def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+        wish = prompt.messages[-1].content
+        if "corrected" in wish:
+            yield Piece("z = 3\n```\n", Usage(30, 20, 5))
+            return
+        if wish in ("slowly", "briefly"):
+            for number in range(1000 if wish == "slowly" else 20):
+                yield Piece(f"line_{number} = {number}\n", Usage(10, 0, number))
+                time.sleep(0.05)
+        if wish == "brackets":
+            yield Piece("items = [\n", Usage(10, 0, 1))
+            time.sleep(60)
+        if wish == "flaky" and sampling.temperature:
+            yield Piece("steady = 2\n```\n", Usage(30, 20, 5, finish="stop"))
+            return
+        if wish == "hopeless":
+            yield Piece(f"raise ValueError({sampling.temperature})\n```\n", Usage(30, 20, 5, finish="stop"))
+            return
+        if wish == "unclear":
+            code = "print(x)\nprint(x)" if sampling.temperature else "print(x)"
+            yield Piece(f"{code}\n```\n", Usage(30, 20, 5, finish="stop"))
+            return
+        text = next((reply for key, reply in REPLIES.items() if wish.endswith(key)), "pass\n```\n")
+        for start in range(0, len(text), 5):
+            yield Piece(text[start : start + 5], Usage(100, 60, start // 5 + 1, 0.1, 0.2))
+
+    def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
+        for number in range(count):
+            for piece in self.complete(prompt, sampling):
+                yield number, piece
+
+    def text(self, prompt: Prompt) -> str:
+        return "\n".join(f"<{each.role}> {each.content}" for each in prompt.messages) + prompt.opening
+
+    def close(self) -> None:
+        pass
+
+    def count(self, text: str) -> int:
+        return len(text.split())
+
+
+def run(
+    program: Program, limits: Limits, place: Path | None, hear: Hear, given: Given, look: bool = False
+) -> Outcome:
+    """Runs nothing: fails at the first `raise`, prints x for each print, and has a variable x."""
+    outputs, x = [], "1"
+    for chunk in program.chunks:
+        if "raise" in chunk.code:
+            error = f"turn {chunk.turn}, line 1: ValueError: no"
+            frames = (Frame(Place(chunk.turn, 1), "<module>"),)
+            return Outcome("fake", 1, finished=False, error=error, frames=frames, outputs=tuple(outputs))
+        x = "2" if chunk.code == "x = 2" else x
+        outputs.append(f"{x}\n" * chunk.code.count("print("))
+    text = "".join(outputs)
+    hear("stdout", text)
+    variables = (Variable("x", "int", "", "1"),) if look else ()
+    return Outcome("fake", stdout=text, outputs=tuple(outputs), seconds=0.1, variables=variables)
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    log = (
+        Log.open(folder / f"{sys.argv[2]}.jsonl")
+        if len(sys.argv) > 2
+        else Log.fresh(folder, date(2026, 1, 1))
+    )
+    tools = Tools(
+        load=lambda name: Fake(),
+        run=run,
+        resume=run,
+        models=lambda: [("fake", "a fake")],
+        begin=lambda: None,
+        tier=lambda: "fake",
+        refusal=lambda: "",
+    )
+    settings = Settings(policy="plain")
+    app.start(Desk(log, folder, Fake(), tools, View.of(sys.stdout), settings=settings), folder / "history")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Small GGUF files of architectures that transformers computes, with the keys that llama.cpp writes."""
+
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy
+import torch
+
+from mtchat.inference import lean
+from mtchat.inference.convert import processor
+from mtchat.inference.header import ARCHITECTURE, Header
+from tests.support.engine_models import write_vocabulary
+
+SIZES: dict[str, Any] = {
+    "vocab_size": 315,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 160,
+    "bos_token_id": None,
+    "eos_token_id": None,
+    "pad_token_id": 0,
+}
+COMMON = {
+    "context_length": 160,
+    "embedding_length": 64,
+    "block_count": 2,
+    "feed_forward_length": 96,
+    "attention.head_count": 4,
+    "attention.head_count_kv": 2,
+}
+ROOT, PLAIN = "attention.layer_norm_rms_epsilon", "attention.layer_norm_epsilon"
+# how transformers calls it, what its config is beside the common sizes, and its own keys
+KINDS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "llama": ("llama", {}, {ROOT: 1e-6, "rope.freq_base": 10000.0, "rope.dimension_count": 16}),
+    "qwen3": (
+        "qwen3",
+        {"head_dim": 128},
+        {ROOT: 1e-6, "rope.freq_base": 10000.0, "attention.key_length": 128, "attention.value_length": 128},
+    ),
+    "phi3": ("phi3", {}, {ROOT: 1e-5, "rope.freq_base": 10000.0, "rope.dimension_count": 16}),
+    "starcoder2": ("starcoder2", {}, {PLAIN: 1e-5, "rope.freq_base": 10000.0}),
+    "stablelm": ("stablelm", {}, {PLAIN: 1e-5, "rope.dimension_count": 4, "use_parallel_residual": False}),
+    "lfm2": (
+        "lfm2",
+        {"layer_types": ["conv", "full_attention"], "block_auto_adjust_ff_dim": False},
+        {
+            ROOT: 1e-5,
+            "rope.freq_base": 1000000.0,
+            "attention.head_count_kv": [0, 2],
+            "shortconv.l_cache": 3,
+        },
+    ),
+}
+
+
+def write(
+    path: Path, kind: str, facts: dict[str, Any] | None = None, tensors: dict[str, Any] | None = None
+) -> Any:
+    """A file of a random model, with more facts and tensors where they are given; gives the model."""
+    transformers = lean.load()
+    from transformers.modeling_gguf_pytorch_utils import get_gguf_hf_weights_map
+
+    name, changes, own = KINDS[kind]
+    torch.manual_seed(1)
+    model = transformers.AutoModelForCausalLM.from_config(
+        transformers.CONFIG_MAPPING[name](**SIZES | changes)
+    ).eval()
+    out = gguf.GGUFWriter(path, kind)
+    for key, value in (COMMON | own | (facts or {})).items():
+        add: Any = {bool: out.add_bool, int: out.add_uint32, float: out.add_float32, list: out.add_array}
+        add.get(type(value), out.add_string)(f"{kind}.{key}", value)
+    write_vocabulary(out)
+    names = get_gguf_hf_weights_map(model, processor(model, Header({ARCHITECTURE: kind}, {})))
+    state = model.state_dict()
+    for source, name in names.items():
+        if name in state and name not in model.all_tied_weights_keys:
+            array = state[name].float().numpy()
+            if kind == "llama" and source.endswith(("attn_q.weight", "attn_k.weight")):
+                array = in_pairs(array, 16)
+            out.add_tensor(source, numpy.ascontiguousarray(array[:, 0] if array.ndim == 3 else array))
+    for source, array in (tensors or {}).items():
+        out.add_tensor(source, array.astype(numpy.float32))
+    for act in (out.write_header_to_file, out.write_kv_data_to_file, out.write_tensors_to_file, out.close):
+        act()
+    return model
+
+
+def in_pairs(array: Any, head: int) -> Any:
+    """The rows of heads as llama.cpp rotates them: side by side what transformers has half by half."""
+    return array.reshape(-1, 2, head // 2, array.shape[1]).swapaxes(1, 2).reshape(array.shape)
