@@ -18,7 +18,7 @@ from pathlib import Path
 from mtchat.features.correction.recognition import recognise
 from mtchat.features.correction.refining import correct
 from mtchat.generate import policy
-from mtchat.generate.synthesizer import Synthesizer
+from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.session.program import Chunk, Program
 from mtchat.session.session import Session
 from mtchat.session.settings import Limits, Sampling
@@ -81,7 +81,7 @@ def once(program: Program) -> bool:
     return all(count == 1 for count in names.values())
 
 
-def judged(case: Case, maker: Synthesizer | None) -> Verdict:
+def judged(case: Case, maker: TurnGenerator | None) -> Verdict:
     """A verdict of a correction; without a model, of its recognition alone."""
     session = case.session
     found = recognise(session.path, case.say)
@@ -129,7 +129,7 @@ CLAIMS: dict[str, Callable[[Verdict], bool]] = {
 }
 
 
-def maker_of(name: str, chosen: str) -> Synthesizer:
+def maker_of(name: str, chosen: str) -> TurnGenerator:
     """A synthesizer as scripted mode has it."""
     from mtchat.cli import wiring
     from mtchat.console.view import View
@@ -140,7 +140,7 @@ def maker_of(name: str, chosen: str) -> Synthesizer:
     wiring.wait_for(model, View.of(sys.stderr))
     card = model.card()
     kind = family.choose(card)
-    return Synthesizer(
+    return TurnGenerator(
         family.load(kind),
         model.complete,
         lambda program: sandbox.run(program, LIMITS),

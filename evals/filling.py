@@ -23,8 +23,8 @@ from mtchat.cli import wiring
 from mtchat.errors import MtchatError
 from mtchat.features.infill.filling import Place, between, filled, rewritten
 from mtchat.generate.prompt import family, infill
-from mtchat.generate.synthesizer import Synthesizer
-from mtchat.session.given import NOTHING
+from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.session.given import NO_INPUTS
 from mtchat.session.hole import first_hole, stood_in
 from mtchat.session.names import tree
 from mtchat.session.outcome import Outcome
@@ -36,7 +36,7 @@ from mtchat.session.turn import Turn
 LIMITS = Limits(seconds=10.0)
 LONGEST = 4  # lines of a statement that is taken out
 STATEMENT, VALUE = "statement", "value"
-Way = Callable[[Synthesizer, Place], str]
+Way = Callable[[TurnGenerator, Place], str]
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ WAYS: dict[str, Way] = {
 }
 
 
-def judged(each: Holed, maker: Synthesizer, run: Callable[[Program], Outcome], ways: Sequence[str]) -> Row:
+def judged(each: Holed, maker: TurnGenerator, run: Callable[[Program], Outcome], ways: Sequence[str]) -> Row:
     hole = first_hole(each.code)
     assert hole is not None
     wish = each.task.instructions[0].split("\n")[0]
@@ -160,12 +160,12 @@ def main() -> None:
         def run(program: Program) -> Outcome:
             return ground.run(program, LIMITS, None)
 
-        maker = Synthesizer(
+        maker = TurnGenerator(
             family.load(kind),
             model.complete,
             card=model.card,
             family_name=kind,
-            look=lambda program: ground.trial(program, LIMITS, NOTHING),
+            look=lambda program: ground.trial(program, LIMITS, NO_INPUTS),
             count=lambda prompt: model.count(model.text(prompt)),
         )
         for each in holed(args.data):

@@ -20,10 +20,10 @@ from mtchat.bench.quality.suites import mtpb
 from mtchat.cli import wiring
 from mtchat.generate.prompt import family
 from mtchat.generate.prompt.family import Cut, Family
-from mtchat.generate.synthesizer import Synthesizer
+from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.inference import batching
-from mtchat.session.given import NOTHING
-from mtchat.session.memory import Memory, told
+from mtchat.session.given import NO_INPUTS
+from mtchat.session.memory import ContextPlan, visible_turns
 from mtchat.session.prompt import Prompt
 from mtchat.session.settings import Limits, Sampling
 from mtchat.session.turn import Turn
@@ -57,10 +57,10 @@ class Folding:
 
 
 def folded(path: Sequence[Turn]) -> tuple[Turn, ...]:
-    return told(path, Memory(tuple(range(1, len(path)))))
+    return visible_turns(path, ContextPlan(tuple(range(1, len(path)))))
 
 
-def held(tasks: Sequence[Task], maker: Callable[[Run], Synthesizer]) -> list[Row]:
+def held(tasks: Sequence[Task], maker: Callable[[Run], TurnGenerator]) -> list[Row]:
     """The conversations of some tasks, so many at once."""
     bench = Bench(mtpb.score, maker, Sampling())
 
@@ -70,7 +70,7 @@ def held(tasks: Sequence[Task], maker: Callable[[Run], Synthesizer]) -> list[Row
                 bench,
                 task,
                 0,
-                lambda program: ground.trial(program, LIMITS, NOTHING),
+                lambda program: ground.trial(program, LIMITS, NO_INPUTS),
                 lambda program: ground.run(program, LIMITS, None),
             )
 
@@ -91,8 +91,8 @@ def main() -> None:
         kind = family.choose(batcher.card)
         loaded = family.load(kind)
 
-        def arm(shape: Family) -> Callable[[Run], Synthesizer]:
-            return lambda run: Synthesizer(shape, batcher.complete, run, batcher.card, kind)
+        def arm(shape: Family) -> Callable[[Run], TurnGenerator]:
+            return lambda run: TurnGenerator(shape, batcher.complete, run, batcher.card, kind)
 
         firsts = held([task for task in tasks if task.input == 0], arm(loaded))
         firsts.sort(key=lambda row: len(row.program), reverse=True)

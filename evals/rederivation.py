@@ -36,8 +36,8 @@ from mtchat.features.regenerate.rederive import Decide, always, judged, never, r
 from mtchat.generate import policy, wishes
 from mtchat.generate.prompt import family
 from mtchat.generate.running import Run
-from mtchat.generate.synthesizer import Synthesizer
-from mtchat.session.given import NOTHING
+from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.session.given import NO_INPUTS
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
 from mtchat.session.turn import Turn
@@ -85,7 +85,7 @@ class Hand(Protocol):
 class Asked:
     """Turns that a model makes."""
 
-    maker: Callable[[Run], Synthesizer]
+    maker: Callable[[Run], TurnGenerator]
 
     def take(self, task: Task, session: Session, instruction: str, look: Run) -> Session:
         return self.maker(look).take(session, instruction, Sampling(max_tokens=task.length))
@@ -217,7 +217,7 @@ def measured(found: Sequence[Change], args: argparse.Namespace) -> Iterator[Resu
                 change,
                 mtpb,
                 hand,
-                lambda program: ground.trial(program, LIMITS, NOTHING),
+                lambda program: ground.trial(program, LIMITS, NO_INPUTS),
                 lambda program: ground.run(program, LIMITS, None),
             )
 
@@ -236,7 +236,7 @@ def opened(args: argparse.Namespace) -> Iterator[Hand]:
     kind = family.choose(card)
     try:
         yield Asked(
-            lambda look: Synthesizer(
+            lambda look: TurnGenerator(
                 family.load(kind),
                 batcher.complete,
                 look,

@@ -30,7 +30,7 @@ from mtchat.cli.figures import check, save
 from mtchat.cli.measured import OURS
 from mtchat.console.view import View
 from mtchat.generate.prompt import family
-from mtchat.generate.synthesizer import Synthesizer
+from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.inference.cpu.cores import threads
 from mtchat.session.settings import Sampling
 
@@ -89,7 +89,7 @@ def written(args: argparse.Namespace, sizes: Sizes, say: Say) -> tuple[Script, s
     """The texts to measure with, in this model's words, and how it computes."""
     engine: Any = wiring.engine(args.model, args.precision, lambda stage: say(f"{args.model}: {stage}"))
     kind = family.load(args.family or family.choose(engine.card))
-    maker = Synthesizer(kind, engine.complete)
+    maker = TurnGenerator(kind, engine.complete)
     writer = Writer(
         render=lambda path, instruction: kind.render(path, instruction, "", ""),
         text=engine.text,

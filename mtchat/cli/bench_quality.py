@@ -24,8 +24,8 @@ from mtchat.console.view import View
 from mtchat.errors import SandboxError, UsageError
 from mtchat.generate import policy
 from mtchat.generate.prompt import family
-from mtchat.generate.synthesizer import Synthesizer
-from mtchat.session.given import NOTHING
+from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.session.given import NO_INPUTS
 from mtchat.session.settings import Limits, Sampling
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def bench_quality(args: argparse.Namespace) -> None:
         )
         bench = Bench(
             Remembered(suite.score),
-            lambda run: Synthesizer(
+            lambda run: TurnGenerator(
                 family.load(kind),
                 batcher.complete,
                 run if args.run else None,
@@ -124,7 +124,7 @@ def work(
                 bench,
                 task,
                 sample,
-                lambda program: ground.trial(program, LIMITS, NOTHING),
+                lambda program: ground.trial(program, LIMITS, NO_INPUTS),
                 lambda program: ground.run(program, LIMITS, None),
             )
 

@@ -16,8 +16,8 @@ from mtchat.console.words import unrun
 from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.generate.prompt import family
 from mtchat.generate.running import unended
-from mtchat.generate.synthesizer import Synthesizer
-from mtchat.session.given import Given
+from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome, printed
 from mtchat.session.prompt import ModelCard
 from mtchat.session.session import Session
@@ -50,7 +50,7 @@ def play(path: Path, session: Session, ground: wiring.Ground) -> int:
     session, notices = store.checked(session, lambda file: owned.has(path, file))
     for notice in notices:
         View.of(sys.stderr).note(notice)
-    given = Given(files=session.attached)
+    given = RunInputs(files=session.attached)
     outcome = ground.run(session.program, Limits(seconds=LONGEST_SECONDS), None, given=given)
     outputs = printed(session.program, outcome)
     for number, turn in enumerate(session.path, start=1):
@@ -104,7 +104,7 @@ def verify(session: Session, args: argparse.Namespace) -> int:
             raise MtchatError(f"{session.name} names a seed or a temperature that no model takes")
     changed = 0
     for name in dict.fromkeys(turn.making.family for turn in mine):
-        maker = Synthesizer(family.load(name, session.language), model.complete)
+        maker = TurnGenerator(family.load(name, session.language), model.complete)
         wanted = {turn.id for turn in mine if turn.making.family == name}
         made = progress(maker.verify(session, wanted), len(wanted), errors)
         for difference in made:

@@ -21,15 +21,15 @@ from mtchat.console.view import View, cost, shown
 from mtchat.console.words import brief, unrun
 from mtchat.errors import ExitCode, MtchatError, SandboxError, UsageError
 from mtchat.features.checks.holding import examined
-from mtchat.features.checks.stating import Stated, stated, typed, unread
+from mtchat.features.checks.stating import ParsedCheck, stated, typed, unread
 from mtchat.features.correction.refining import refine
 from mtchat.generate import policy
 from mtchat.generate.events import Chose, Corrected, Correcting, Event, Fitted, Made, Mending, Ran
 from mtchat.generate.prompt import family
 from mtchat.generate.running import failed, mendable, unended
-from mtchat.generate.synthesizer import Synthesizer
+from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.session.escape import escaped
-from mtchat.session.given import Given
+from mtchat.session.given import RunInputs
 from mtchat.session.language import named, unlearned
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
@@ -73,8 +73,8 @@ class Sandbox:
     `notice` is what to say first where programs are held less well than they could be.
     """
 
-    run: Callable[[Program, Limits, Path, Given], Outcome]
-    look: Callable[[Program, Limits, Given], Outcome]
+    run: Callable[[Program, Limits, Path, RunInputs], Outcome]
+    look: Callable[[Program, Limits, RunInputs], Outcome]
     refusal: Callable[[], str]
     notice: Callable[[], str] = lambda: ""
 
@@ -102,7 +102,7 @@ class Player:
         view.warning(unlearned(card.name, spoken))
         run = self.run if spoken.runs and not sandbox.refusal() else None
         chosen = policy.fit(script.settings.policy, spoken)
-        self.maker = Synthesizer(
+        self.maker = TurnGenerator(
             family.load(name, spoken),
             model.complete,
             run,
@@ -117,7 +117,7 @@ class Player:
         )
 
     def run(self, program: Program) -> Outcome:
-        given = Given(files=self.session.attached)
+        given = RunInputs(files=self.session.attached)
         outcome = self.sandbox.run(program, self.script.settings.limits, files_of(self.log.path), given)
         return examined(program, outcome, self.probe)
 
@@ -125,7 +125,7 @@ class Player:
         return examined(program, self.probe(program), self.probe)
 
     def probe(self, program: Program) -> Outcome:
-        return self.sandbox.look(program, self.script.settings.limits, Given(files=self.session.attached))
+        return self.sandbox.look(program, self.script.settings.limits, RunInputs(files=self.session.attached))
 
     def watch(self, event: Event) -> None:
         """Saves each turn before it is run; one line on stderr for what is made, run or mended."""
@@ -220,7 +220,7 @@ class Player:
         self.view.line(f"fix ended after round {fixed.rounds}: {fixed.reason}")
         return fixed.reason != "interrupted"
 
-    def check(self, claim: Stated) -> bool:
+    def check(self, claim: ParsedCheck) -> bool:
         """Keeps a check with its turn, and looks at it where the program has run."""
         session, turn = self.session, self.session.numbered(claim.turn).id
         mark = session.mark(turn)
@@ -295,7 +295,7 @@ def write(out: TextIO, text: str) -> None:
     out.flush()
 
 
-def claimed(instruction: str, session: Session) -> Stated | None:
+def claimed(instruction: str, session: Session) -> ParsedCheck | None:
     """The check in an instruction, in words or after /check; None where it is for the model."""
     word, *rest = instruction.split(maxsplit=1)
     return typed(rest[0] if rest else "", session) if word == "/check" else stated(instruction, session)

@@ -29,7 +29,7 @@ from mtchat.features.checks.holding import examined
 from mtchat.inference import conversions
 from mtchat.inference.codegen import licences
 from mtchat.session.escape import escaped
-from mtchat.session.given import Given
+from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
 from mtchat.session.session import Session, count
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     return status(outcome) or (ExitCode.FAILED if outcome.broken else ExitCode.DONE)
 
 
-def given_to(session: Session, args: argparse.Namespace, settings: Settings, err: View) -> Given:
+def given_to(session: Session, args: argparse.Namespace, settings: Settings, err: View) -> RunInputs:
     """What the program gets: arguments, keyboard input, and the files of the session and of --attach."""
     if session.attached:
         found, owned = store.find(args.session, store.folder(args.sessions)), wiring.owned()
@@ -82,7 +82,7 @@ def given_to(session: Session, args: argparse.Namespace, settings: Settings, err
     paths = [home(name) for name in args.attach]
     session = store.attach(session, paths, settings.disk_mib)
     stdin = regular(args.stdin) if args.stdin else piped_input()
-    return Given(tuple(args.arguments), stdin, session.attached)
+    return RunInputs(tuple(args.arguments), stdin, session.attached)
 
 
 def piped_input() -> Path | None:

@@ -24,7 +24,7 @@ from mtchat.cli.loading import Engine, Loading, Report, Shelf
 from mtchat.console.view import View, shown
 from mtchat.errors import ModelError, MtchatError
 from mtchat.generate.prompt import family
-from mtchat.session.given import NOTHING, Given
+from mtchat.session.given import NO_INPUTS, RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.settings import Limits, Sampling
@@ -216,7 +216,7 @@ class Ground:
         limits: Limits,
         collect: Path | None,
         hear: Hear | None = None,
-        given: Given = NOTHING,
+        given: RunInputs = NO_INPUTS,
     ) -> Outcome:
         """SandboxError where nothing works."""
         from mtchat.sandbox import sandbox
@@ -224,7 +224,7 @@ class Ground:
         return sandbox.run_in(self.choice(), program, limits, collect, hear, given)
 
     def resume(
-        self, program: Program, limits: Limits, collect: Path | None, hear: Hear, given: Given, look: bool
+        self, program: Program, limits: Limits, collect: Path | None, hear: Hear, given: RunInputs, look: bool
     ) -> Outcome:
         """As `run`, from the last state that is alive; `look` gives the variables as well."""
         from mtchat.sandbox.checkpoints.worker import Worker
@@ -233,11 +233,11 @@ class Ground:
             self.worker = Worker(self.choice())
         return self.worker.run(program, limits, collect=collect, watch=hear, given=given, look=look)
 
-    def quietly(self, program: Program, limits: Limits, collect: Path, given: Given) -> Outcome:
+    def quietly(self, program: Program, limits: Limits, collect: Path, given: RunInputs) -> Outcome:
         """As `resume`, for output that is shown when the run has ended."""
         return self.resume(program, limits, collect, lambda stream, text: None, given, False)
 
-    def trial(self, program: Program, limits: Limits, given: Given) -> Outcome:
+    def trial(self, program: Program, limits: Limits, given: RunInputs) -> Outcome:
         """As `resume`, for a program that is only tried: its variables are told, its files stay."""
         return self.resume(program, limits, None, lambda stream, text: None, given, True)
 

@@ -11,7 +11,7 @@ from mtchat.console import slash
 from mtchat.console.view import View
 from mtchat.console.words import brief
 from mtchat.features.correction.wording import STEP
-from mtchat.generate.readings import COMPARABLE, Asking, Reading
+from mtchat.generate.readings import COMPARABLE, Asking, Interpretation
 
 if TYPE_CHECKING:
     from mtchat.console.desk import Desk
@@ -42,13 +42,13 @@ def asking(desk: "Desk") -> Asking | None:
         return None
     always = desk.settings.ask == ALWAYS
 
-    def ask(instruction: str, found: Sequence[Reading]) -> int | str | None:
+    def ask(instruction: str, found: Sequence[Interpretation]) -> int | str | None:
         return meant(desk, answer, found)
 
     return Asking(ask, 0.0 if always else COMPARABLE, always)
 
 
-def meant(desk: "Desk", answer: Answer, found: Sequence[Reading]) -> int | str | None:
+def meant(desk: "Desk", answer: Answer, found: Sequence[Interpretation]) -> int | str | None:
     """The place of the reading that the user means, or other words for it; None where they leave it open."""
     desk.view.erase()
     desk.view.heading("This can be meant in more than one way:")
@@ -66,7 +66,7 @@ def meant(desk: "Desk", answer: Answer, found: Sequence[Reading]) -> int | str |
     return choice
 
 
-def picked(desk: "Desk", answer: Answer, found: Sequence[Reading]) -> int | None:
+def picked(desk: "Desk", answer: Answer, found: Sequence[Interpretation]) -> int | None:
     """The place of the try that the user wants; None where the live one stays."""
     label = "which one? (Enter keeps the live one) "
     while isinstance(choice := chosen(desk.view, answer, label, len(found), None), str):
@@ -139,7 +139,7 @@ def postpone(desk: "Desk", words: str, why: str) -> None:
     desk.view.note(f"{why}; next comes: {brief(words)}")
 
 
-def offered(view: View, found: Sequence[Reading], live: str) -> None:
+def offered(view: View, found: Sequence[Interpretation], live: str) -> None:
     """What several tries do, each thing once, with the code of the likeliest try that does it."""
     for number, reading in enumerate(found, start=1):
         now = ", live" if reading.candidate.turn.chunk == live else ""

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 from mtchat.console.desk import Desk
 from mtchat.features.checks.holding import examined
-from mtchat.features.checks.stating import Stated
+from mtchat.features.checks.stating import ParsedCheck
 from mtchat.generate.running import unended
-from mtchat.session.claim import Claim, Finding
+from mtchat.session.claim import Check, CheckResult
 from mtchat.session.session import Session
 from mtchat.session.settings import ON
 
 
-def keep(desk: Desk, stated: Stated) -> None:
+def keep(desk: Desk, stated: ParsedCheck) -> None:
     """Lays a check down about a turn, and tells whether it holds now."""
     turn = desk.session.numbered(stated.turn).id
     mark = desk.session.mark(turn)
@@ -58,16 +58,16 @@ def look(desk: Desk) -> None:
         desk.keep(session.with_outcome(outcome), "check")
 
 
-def findings(session: Session) -> tuple[Finding, ...]:
+def findings(session: Session) -> tuple[CheckResult, ...]:
     """What is known of each check of the live path, in their order."""
     outcome = session.outcome
     known = {(each.turn, each.code): each for each in (outcome.findings if outcome else ())}
     return tuple(known.get((each.turn, each.code), unseen(each)) for each in session.claims)
 
 
-def unseen(claim: Claim) -> Finding:
-    return Finding(claim.turn, claim.code, None, "the program has not run since; /run runs it")
+def unseen(claim: Check) -> CheckResult:
+    return CheckResult(claim.turn, claim.code, None, "the program has not run since; /run runs it")
 
 
-def told(claim: Claim) -> str:
-    return Finding(claim.turn, claim.code).told
+def told(claim: Check) -> str:
+    return CheckResult(claim.turn, claim.code).told

@@ -25,9 +25,9 @@ from mtchat.generate import policy
 from mtchat.generate.events import Chose, Event, Made, Settled, Watch, unseen
 from mtchat.generate.prompt import family
 from mtchat.generate.running import Run, tried, unended, wrong
-from mtchat.generate.synthesizer import Fixed, Synthesizer
+from mtchat.generate.synthesizer import Fixed, TurnGenerator
 from mtchat.session import language
-from mtchat.session.given import Given
+from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.prompt import Piece, Prompt
@@ -227,7 +227,7 @@ class Desk:
         self.keep(fixed.session, "fix")
         return fixed
 
-    def maker(self, before: str = "") -> Synthesizer:
+    def maker(self, before: str = "") -> TurnGenerator:
         """What makes turns, once the model is ready; what it does is shown as it does it."""
         self.await_model()
         card = self.model.card()
@@ -237,7 +237,7 @@ class Desk:
         spoken = self.session.language
         chosen = policy.fit(self.settings.policy, spoken)
         self.warn(language.unlearned(card.name, spoken))
-        return Synthesizer(
+        return TurnGenerator(
             family.load(name, spoken),
             self.complete,
             run,
@@ -351,9 +351,9 @@ class Desk:
             self.approval.always, self.settings = False, replace(self.settings, run=ON)
         return self.run(program)
 
-    def probe(self, program: Program, given: Given | None = None) -> Outcome:
+    def probe(self, program: Program, given: RunInputs | None = None) -> Outcome:
         """A program that looks at the checks of another: nothing of it is shown or kept."""
-        given = given or Given(files=present(self.session))
+        given = given or RunInputs(files=present(self.session))
         with self.view.waiting(lambda: "checking"):
             return self.heard(self.tools.resume(program, self.settings.limits, None, Tail(), given, False))
 
@@ -401,7 +401,7 @@ class Desk:
             self.keep(self.session.with_outcome(self.last), "run")
         return self.last
 
-    def given(self, arguments: tuple[str, ...] = (), stdin: Path | None = None) -> Given:
+    def given(self, arguments: tuple[str, ...] = (), stdin: Path | None = None) -> RunInputs:
         """What a run gets; says which of the attached files are gone."""
         if stdin is None and self.typed is not None and reads(self.session.program.source, None):
             stdin = Path(self.typed.name)
@@ -409,7 +409,7 @@ class Desk:
         for file in self.session.attached:
             if file not in files:
                 self.view.warning(f"{shown(Path(file.path))} is gone: the program runs without {file.name}")
-        return Given(arguments, stdin, files)
+        return RunInputs(arguments, stdin, files)
 
     def hint(self, outcome: Outcome, stdin: Path | None = None) -> str:
         """What the user can do about how a run ended that had this file as its keyboard."""

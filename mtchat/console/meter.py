@@ -7,10 +7,10 @@ from itertools import pairwise
 from mtchat.console.desk import Desk
 from mtchat.generate.fitting import Context
 from mtchat.generate.running import complaint
-from mtchat.generate.synthesizer import Synthesizer
+from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.generate.writing import guidance_for
 from mtchat.session.fold import folded
-from mtchat.session.memory import told
+from mtchat.session.memory import visible_turns
 from mtchat.session.prompt import Prompt
 from mtchat.session.turn import Turn
 
@@ -26,7 +26,7 @@ class Part:
     remedy: str = ""
 
 
-def show(desk: Desk, maker: Synthesizer, instruction: str, context: Context) -> None:
+def show(desk: Desk, maker: TurnGenerator, instruction: str, context: Context) -> None:
     """A line for each part, with its share of what the model sees; the tokens add up to the context."""
     whole = desk.model.card().context
     found = list(parts(desk, maker, instruction, context))
@@ -42,7 +42,7 @@ def show(desk: Desk, maker: Synthesizer, instruction: str, context: Context) -> 
     desk.view.table([("part", f"{'tokens':>{width}}", "share", ""), *rows], (NAMES, NUMBERS, SHARES))
 
 
-def parts(desk: Desk, maker: Synthesizer, instruction: str, context: Context) -> Iterator[Part]:
+def parts(desk: Desk, maker: TurnGenerator, instruction: str, context: Context) -> Iterator[Part]:
     """The parts in the order of the context; each takes what the context is longer by with it."""
     path, preamble, error = desk.session.path, desk.session.preamble, complaint(desk.session.outcome)
     guidance = guidance_for(instruction, maker.policy.guidance)
@@ -56,9 +56,9 @@ def parts(desk: Desk, maker: Synthesizer, instruction: str, context: Context) ->
     prompts.append(render((), "", preamble, "", guidance))
     for number, turn in enumerate(path, start=1):
         names.append(Part(f"turn {number}", 0, remedy(desk, number, turn, context)))
-        prompts.append(render(told(path[:number], context.memory), "", preamble, "", guidance))
+        prompts.append(render(visible_turns(path[:number], context.memory), "", preamble, "", guidance))
     names += [Part("the error", 0, "/fix mends it"), Part("instruction", 0)]
-    all_told = told(path, context.memory)
+    all_told = visible_turns(path, context.memory)
     prompts += [render(all_told, "", preamble, error, guidance), context.prompt]
     sizes = [0, *(size(desk, prompt) for prompt in prompts)]
     for part, (before, after) in zip(names, pairwise(sizes), strict=True):

@@ -9,12 +9,12 @@ from mtchat.console.view import GREEN, YELLOW
 from mtchat.errors import SandboxError, UsageError
 from mtchat.features.rework.reworking import Reworked
 from mtchat.generate.running import failed, unended, wrong
-from mtchat.generate.synthesizer import Synthesizer
+from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.session.outcome import Outcome
 from mtchat.session.session import Session
 
 
-def rework(desk: Desk, number: int, do: Callable[[Synthesizer, Session], Reworked]) -> Reworked:
+def rework(desk: Desk, number: int, do: Callable[[TurnGenerator, Session], Reworked]) -> Reworked:
     """Asks for a turn again and runs it, whatever is set; all that was written is kept beside the program."""
     if desk.tools.refusal():
         raise SandboxError(desk.tools.refusal())

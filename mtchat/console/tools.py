@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from mtchat.session.given import Given
+from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.prompt import ModelCard, Piece, Prompt
@@ -14,8 +14,8 @@ from mtchat.session.settings import Limits, Sampling
 from mtchat.store import Owned
 
 Hear = Callable[[str, str], None]
-RunWhole = Callable[[Program, Limits, Path | None, Hear, Given], Outcome]
-Resume = Callable[[Program, Limits, Path | None, Hear, Given, bool], Outcome]
+RunWhole = Callable[[Program, Limits, Path | None, Hear, RunInputs], Outcome]
+Resume = Callable[[Program, Limits, Path | None, Hear, RunInputs, bool], Outcome]
 
 
 class Model(Protocol):

@@ -17,7 +17,7 @@ from prompt_toolkit.utils import get_cwidth
 
 from mtchat.console import highlight
 from mtchat.console.printed import clipped, excerpt, folded
-from mtchat.session.claim import Finding
+from mtchat.session.claim import CheckResult
 from mtchat.session.escape import escaped
 from mtchat.session.given import Attached
 from mtchat.session.language import PYTHON, Language
@@ -246,7 +246,7 @@ class View:
         if held:
             self.line(f"✓ {'a check holds' if held == 1 else f'{held} checks hold'}", GREEN)
 
-    def finding(self, finding: Finding, label: str = "") -> None:
+    def finding(self, finding: CheckResult, label: str = "") -> None:
         """What came of one check, in a sentence."""
         sign, style = {True: ("✓", GREEN), False: ("✗", RED), None: ("–", DIM)}[finding.passed]
         self.say(f"{label}{sign} {finding.told}", style)

@@ -16,7 +16,7 @@ from mtchat.generate.less import does_less
 from mtchat.generate.readings import CALLS, open_question, readings
 from mtchat.generate.running import Run, emptied, excused, failed, unended
 from mtchat.generate.writing import Written, chunk_of, hotter, longer, one, several, whole
-from mtchat.session.memory import recorded
+from mtchat.session.memory import plan_of
 from mtchat.session.names import tree
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import PREAMBLE, Chunk, Program
@@ -26,13 +26,13 @@ from mtchat.session.settings import Sampling
 from mtchat.session.turn import INTERRUPTED, Turn
 
 if TYPE_CHECKING:
-    from mtchat.generate.synthesizer import Synthesizer
+    from mtchat.generate.synthesizer import TurnGenerator
 
 SLOW_SECONDS = 3.0  # of a turn that runs: trying out several more like it would keep the user waiting
 
 
 def bettered(
-    maker: "Synthesizer", base: Session, made: Session, prompt: Prompt, sampling: Sampling
+    maker: "TurnGenerator", base: Session, made: Session, prompt: Prompt, sampling: Sampling
 ) -> Session:
     """A session whose last turn was just made and run, with that turn as good as the policy makes it.
 
@@ -42,7 +42,7 @@ def bettered(
     if look is None or made.path[-1].status == INTERRUPTED or unended(made.outcome):
         return made
     failing = {made.path[-1].chunk} if failed(made.outcome) else set[str]()
-    bettering = Bettering(maker, base, prompt, sampling, uninterrupted(look), made, failing)
+    bettering = Refinement(maker, base, prompt, sampling, uninterrupted(look), made, failing)
     if excused(made.outcome):
         return made
     with suppress(KeyboardInterrupt, MtchatError):
@@ -76,13 +76,13 @@ def uninterrupted(look: Run) -> Run:
 
 
 @dataclass
-class Bettering:
+class Refinement:
     """One turn that is made better. `made` is the best session so far; its last turn has run.
 
     `failing` are the chunks that were tried and fail, `running` those that were to mend it and run.
     """
 
-    maker: "Synthesizer"
+    maker: "TurnGenerator"
     base: Session
     prompt: Prompt
     sampling: Sampling
@@ -292,7 +292,7 @@ class Bettering:
         self, draft: Turn, drawn: Sequence[Written], sampling: Sampling, base: Session
     ) -> Iterator[Turn]:
         """Turns like a draft, of completions from one seed after the other; those with more than comments."""
-        maker, memory = self.maker, recorded(draft.making)
+        maker, memory = self.maker, plan_of(draft.making)
         for number, written in enumerate(drawn):
             chunk = chunk_of(maker.family, written.text, base, maker.policy.rules, memory)
             making = replace(draft.making, sampling=replace(sampling, seed=sampling.seed + number))

@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from mtchat.session.memory import Memory, foldable, told
+from mtchat.session.memory import ContextPlan, foldable, visible_turns
 from mtchat.session.prompt import ModelCard, Prompt
 from mtchat.session.turn import Turn
 
@@ -22,7 +22,7 @@ class Context:
     """
 
     prompt: Prompt
-    memory: Memory = Memory()
+    memory: ContextPlan = ContextPlan()
     fitted: tuple[int, ...] = ()
     problem: str = ""
 
@@ -42,7 +42,7 @@ class Room:
 
 
 def fit(
-    render: Render, path: Sequence[Turn], wanted: Memory, room: Room | None, *, whole: int = 0
+    render: Render, path: Sequence[Turn], wanted: ContextPlan, room: Room | None, *, whole: int = 0
 ) -> Context:
     """The context of a path: as it is wanted where that fits, else with the oldest turns folded too.
 
@@ -50,11 +50,11 @@ def fit(
     while. The turn of the number `whole` is not folded.
     """
     if room is None:
-        return Context(render(told(path, wanted)), wanted)
+        return Context(render(visible_turns(path, wanted)), wanted)
 
     def attempt(numbers: Sequence[int]) -> Context:
         memory = wanted.fold(numbers)
-        return Context(render(told(path, memory)), memory, tuple(numbers))
+        return Context(render(visible_turns(path, memory)), memory, tuple(numbers))
 
     context = attempt([])
     if room.count(context.prompt) <= room.most:
@@ -74,7 +74,7 @@ def fit(
     return replace(attempt(left), problem=excess(size(len(left)), room, bool(path)))
 
 
-def foldables(path: Sequence[Turn], memory: Memory) -> list[int]:
+def foldables(path: Sequence[Turn], memory: ContextPlan) -> list[int]:
     """The turns that are told whole, and would be shorter if they were not."""
     known = {*memory.folded, *memory.forgotten}
     return [number for number, turn in enumerate(path, start=1) if number not in known and foldable(turn)]

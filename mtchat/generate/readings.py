@@ -23,7 +23,7 @@ CALLS = 3  # made up to tell functions apart, where the user can be asked
 
 
 @dataclass(frozen=True)
-class Reading:
+class Interpretation:
     """Candidates that do the same: the likeliest of them, how many they are, and their share by weight.
 
     `told` is what it does that others do not, in a few words.
@@ -43,7 +43,7 @@ class Asking:
     to the tool. With `always` candidates are drawn for every turn.
     """
 
-    ask: Callable[[str, Sequence[Reading]], int | str | None]
+    ask: Callable[[str, Sequence[Interpretation]], int | str | None]
     comparable: float = COMPARABLE
     always: bool = False
 
@@ -53,17 +53,17 @@ class Spread:
     """A session with so many tries for its last turn beside it, and what they do."""
 
     session: Session
-    readings: tuple[Reading, ...]
+    readings: tuple[Interpretation, ...]
 
 
-def readings(candidates: Sequence[Candidate]) -> tuple[Reading, ...]:
+def readings(candidates: Sequence[Candidate]) -> tuple[Interpretation, ...]:
     """The different things that candidates do; first those with the fewest faults, then the weightiest."""
     groups: dict[tuple[object, ...], list[Candidate]] = {}
     for each in candidates:
         groups.setdefault((each.faults, each.unmet, failure(each), *each.behaviour), []).append(each)
     total = sum(map(weight, candidates)) or 1.0
     found = [
-        Reading(
+        Interpretation(
             max(group, key=lambda each: each.likelihood),
             sum(each.copies for each in group),
             sum(map(weight, group)) / total,
@@ -78,7 +78,7 @@ def weight(candidate: Candidate) -> float:
     return candidate.copies * candidate.likelihood
 
 
-def open_question(found: Sequence[Reading], asking: Asking) -> tuple[Reading, ...]:
+def open_question(found: Sequence[Interpretation], asking: Asking) -> tuple[Interpretation, ...]:
     """The readings to ask about: working ones of comparable weight; none where one is clearly the likeliest.
 
     Two readings that cannot be told apart in words are no question; neither is which data is made up, what
@@ -90,7 +90,7 @@ def open_question(found: Sequence[Reading], asking: Asking) -> tuple[Reading, ..
     if not asking.always and only_data(best.candidate.turn.chunk):
         return ()
     least = (best.candidate.faults, best.candidate.unmet)
-    rivals: list[Reading] = []
+    rivals: list[Interpretation] = []
     for each in found:
         candidate = each.candidate
         near = each.share >= asking.comparable * best.share
@@ -162,7 +162,9 @@ def only_data(chunk: str) -> bool:
     )
 
 
-def told_apart(found: Sequence[Reading], free: frozenset[str] = frozenset()) -> tuple[Reading, ...]:
+def told_apart(
+    found: Sequence[Interpretation], free: frozenset[str] = frozenset()
+) -> tuple[Interpretation, ...]:
     """Readings with what each of them does that not all of them do; of names in `free` nothing is said."""
     shown = [printed(each.candidate) for each in found]
     values = [{each.name: each for each in reading.candidate.seen} for reading in found]
@@ -173,13 +175,19 @@ def told_apart(found: Sequence[Reading], free: frozenset[str] = frozenset()) -> 
     ]
     calls = differing_calls(found)
     return tuple(
-        Reading(each.candidate, each.count, each.share, ", ".join(parts(each, text, known, names, calls)))
+        Interpretation(
+            each.candidate, each.count, each.share, ", ".join(parts(each, text, known, names, calls))
+        )
         for each, text, known in zip(found, shown, values, strict=True)
     )
 
 
 def parts(
-    reading: Reading, shown: str, known: dict[str, Variable], names: Sequence[str], calls: Sequence[int]
+    reading: Interpretation,
+    shown: str,
+    known: dict[str, Variable],
+    names: Sequence[str],
+    calls: Sequence[int],
 ) -> list[str]:
     """What one reading does: its error, what it prints, what its functions give, the variables it leaves."""
     candidate = reading.candidate
@@ -195,7 +203,7 @@ def parts(
     return [*([f"prints {shown}"] if shown else []), *said, *made][:3]
 
 
-def differing_calls(found: Sequence[Reading]) -> list[int]:
+def differing_calls(found: Sequence[Interpretation]) -> list[int]:
     """The places of the calls that do not give the same in all readings that work."""
     given = [
         (*each.candidate.told.given, *each.candidate.made.given)

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from mtchat.errors import SandboxError
 from mtchat.generate.events import Ran, Running, Watch, unseen
 from mtchat.generate.less import does_less
-from mtchat.session.claim import Finding
+from mtchat.session.claim import CheckResult
 from mtchat.session.names import bound, parses
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import PREAMBLE, Program
 from mtchat.session.prompt import Usage
 from mtchat.session.session import Session
-from mtchat.session.turn import EDITED, INTERRUPTED, KEPT, Making, Turn
+from mtchat.session.turn import EDITED, INTERRUPTED, KEPT, Provenance, Turn
 
 LONGEST_COMPLAINT = 800
 
@@ -46,7 +46,7 @@ def kept(session: Session, rest: tuple[Turn, ...]) -> Session:
     """
     for turn in rest:
         status = EDITED if turn.status == EDITED else KEPT
-        again = replace(turn, status=status, making=Making(filled=turn.making.filled), usage=Usage())
+        again = replace(turn, status=status, making=Provenance(filled=turn.making.filled), usage=Usage())
         session = session.extend((again,)).inherit(turn.id)
     return session
 
@@ -116,7 +116,7 @@ def reach(session: Session) -> Reach:
     return Reach(False, place.turn, False, place.line)
 
 
-def first_broken(outcome: Outcome) -> Finding | None:
+def first_broken(outcome: Outcome) -> CheckResult | None:
     """The first claim that does not hold; claims are looked at only where the program came to their turn."""
     return outcome.broken[0] if outcome.broken else None
 

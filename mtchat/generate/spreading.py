@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mtchat.errors import MtchatError
-from mtchat.generate.bettering import Bettering, uninterrupted
+from mtchat.generate.bettering import Refinement, uninterrupted
 from mtchat.generate.checks import told
 from mtchat.generate.readings import Spread, readings
 from mtchat.generate.running import complaint
@@ -14,10 +14,10 @@ from mtchat.session.settings import Sampling
 from mtchat.session.turn import COMPLETE
 
 if TYPE_CHECKING:
-    from mtchat.generate.synthesizer import Synthesizer
+    from mtchat.generate.synthesizer import TurnGenerator
 
 
-def spread(maker: "Synthesizer", session: Session, sampling: Sampling, count: int) -> Spread:
+def spread(maker: "TurnGenerator", session: Session, sampling: Sampling, count: int) -> Spread:
     """The last turn with so many others drawn beside it and run, each kept in the session; it stays live."""
     look, last, base = maker.look or maker.run, session.path[-1], session.undo()
     if look is None or maker.candidates is None:
@@ -25,7 +25,7 @@ def spread(maker: "Synthesizer", session: Session, sampling: Sampling, count: in
     tried = len(session.children(last.parent)) - 1
     context = maker.context(base, last.instruction, sampling)
     chosen = replace(sampling, seed=sampling.seed + tried)
-    bettering = Bettering(maker, base, context.prompt, chosen, uninterrupted(look), session)
+    bettering = Refinement(maker, base, context.prompt, chosen, uninterrupted(look), session)
     making = replace(
         maker.making(chosen, context.memory),
         error=complaint(base.outcome),

@@ -24,12 +24,12 @@ from mtchat.generate.writing import (
     reworked,
     whole,
 )
-from mtchat.session.memory import EVERYTHING, Memory, recorded, remembered, told
+from mtchat.session.memory import EVERYTHING, ContextPlan, plan_for, plan_of, visible_turns
 from mtchat.session.program import PREAMBLE
 from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.session.session import ROOT, Session
 from mtchat.session.settings import Sampling
-from mtchat.session.turn import COMPLETE, INTERRUPTED, Making, Turn
+from mtchat.session.turn import COMPLETE, INTERRUPTED, Provenance, Turn
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Synthesizer:
+class TurnGenerator:
     """Makes turns with one family, one model and one sandbox, each handed in as a function.
 
     `run` is None when nothing is to be run; `card` and `family_name` go into the record of each turn. What
@@ -87,7 +87,7 @@ class Synthesizer:
         def render(path: tuple[Turn, ...]) -> Prompt:
             return self.family.render(path, asked, preamble, error, guidance)
 
-        return fit(render, session.path, remembered(session, session.path), self.room(sampling))
+        return fit(render, session.path, plan_for(session, session.path), self.room(sampling))
 
     def again_about(
         self,
@@ -98,7 +98,7 @@ class Synthesizer:
         sampling: Sampling,
     ) -> Context:
         """The context that asks again for turn `number`, which is told whole; of a path, made to fit."""
-        memory = remembered(session, path).without(number)
+        memory = plan_for(session, path).without(number)
         return fit(render, path, memory, self.room(sampling), whole=number)
 
     def room(self, sampling: Sampling) -> Room | None:
@@ -297,10 +297,10 @@ class Synthesizer:
         self.watch(Made(made, turn))
         return made
 
-    def making(self, sampling: Sampling, memory: Memory = EVERYTHING) -> Making:
+    def making(self, sampling: Sampling, memory: ContextPlan = EVERYTHING) -> Provenance:
         """How this model makes a turn that is told so much of those before; the rest is left to be added."""
         card = self.card
-        return Making(
+        return Provenance(
             card.name,
             card.fingerprint,
             card.precision,
@@ -311,7 +311,7 @@ class Synthesizer:
         )
 
     def chunk(
-        self, text: str, base: Session, instruction: str, rules: bool, corrects: str, memory: Memory
+        self, text: str, base: Session, instruction: str, rules: bool, corrects: str, memory: ContextPlan
     ) -> str:
         """The chunk that a completion gives on a session; of a correction, in the place of the old one."""
         code = chunk_of(self.family, text, base, rules, memory)
@@ -359,7 +359,7 @@ class Synthesizer:
             if turn.status not in (COMPLETE, INTERRUPTED) or (only is not None and turn.id not in only):
                 continue
             base = replace(session, head=turn.parent)
-            memory, start = recorded(turn.making), ""
+            memory, start = plan_of(turn.making), ""
             if turn.making.afresh:
                 prompt = whole(self.family, base.path, turn.instruction, base.preamble)
             elif turn.making.asked or turn.making.goes_on:
@@ -367,16 +367,16 @@ class Synthesizer:
                 prompt, start = again.prompt, again.start
             elif turn.making.mends:
                 failing = session.get(turn.making.mends)
-                path = told((*base.path, failing), memory)
+                path = visible_turns((*base.path, failing), memory)
                 prompt = self.family.mend(path, base.preamble, turn.making.error, turn.making.guidance)
             elif turn.making.corrects:
                 old = session.get(turn.making.corrects)
                 wish, guidance = wished(old, turn.instruction), turn.making.guidance
-                path = told((*base.path, old), memory)
+                path = visible_turns((*base.path, old), memory)
                 prompt = self.family.revise(path, base.preamble, wish, guidance)
             else:
                 error, guidance = turn.making.error, turn.making.guidance
-                path = told(base.path, memory)
+                path = visible_turns(base.path, memory)
                 asked = beside(turn.making.files, turn.instruction)
                 prompt = self.family.render(path, asked, base.preamble, error, guidance)
             written = self.write(prompt, turn.making.sampling, start)
@@ -391,7 +391,7 @@ class Synthesizer:
     def again(self, text: str, base: Session, turn: Turn) -> str:
         """The chunk that a completion gives where it is made as a turn was."""
         making = turn.making
-        return self.chunk(text, base, turn.instruction, making.rules, making.corrects, recorded(making))
+        return self.chunk(text, base, turn.instruction, making.rules, making.corrects, plan_of(making))
 
     def begins(self, text: str, turn: Turn, base: Session) -> bool:
         """Whether a completion begins with what gives the chunk of a turn."""

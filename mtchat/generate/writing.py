@@ -8,15 +8,15 @@ from mtchat.generate.checks import told
 from mtchat.generate.prompt.family import WORKED, Cut, Family
 from mtchat.generate.rules import repaired
 from mtchat.session.fold import unrepeated
-from mtchat.session.memory import Memory, folds, recorded
-from mtchat.session.memory import told as told_of
+from mtchat.session.memory import ContextPlan, folds, plan_of
+from mtchat.session.memory import visible_turns as told_of
 from mtchat.session.prompt import Piece, Prompt, Usage
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
-from mtchat.session.turn import Making, Turn
+from mtchat.session.turn import Provenance, Turn
 
 RETRY_TEMPERATURE = 0.6
-WHOLE = Memory()
+WHOLE = ContextPlan()
 LONGEST = 1024  # tokens of a program that is written again as a whole, where a turn has fewer
 
 Complete = Callable[[Prompt, Sampling], Iterator[Piece]]
@@ -95,18 +95,18 @@ class Rework:
     start: str = ""
 
 
-def reworked(family: Family, base: Session, turn: Turn, making: Making) -> Rework:
+def reworked(family: Family, base: Session, turn: Turn, making: Provenance) -> Rework:
     """What a turn was asked for again as its making says; `base` is the session before it."""
-    path = told_of(earlier(base, turn, making), recorded(making))
+    path = told_of(earlier(base, turn, making), plan_of(making))
     return reshaped(family, path, base.preamble, turn, making)
 
 
-def earlier(base: Session, turn: Turn, making: Making) -> tuple[Turn, ...]:
+def earlier(base: Session, turn: Turn, making: Provenance) -> tuple[Turn, ...]:
     """The turns that come before what is asked again: the turn itself too, where it is not gone on with."""
     return base.path if making.goes_on else (*base.path, turn)
 
 
-def reshaped(family: Family, path: Sequence[Turn], preamble: str, turn: Turn, making: Making) -> Rework:
+def reshaped(family: Family, path: Sequence[Turn], preamble: str, turn: Turn, making: Provenance) -> Rework:
     """What a turn is asked for again, where the model is told this path."""
     if not making.goes_on:
         return Rework(family.render(path, making.asked, preamble, "", making.guidance))
@@ -140,7 +140,7 @@ def guidance_for(instruction: str, guidance: tuple[str, ...]) -> tuple[str, ...]
     return guidance
 
 
-def chunk_of(family: Family, text: str, base: Session, rules: bool, memory: Memory = WHOLE) -> str:
+def chunk_of(family: Family, text: str, base: Session, rules: bool, memory: ContextPlan = WHOLE) -> str:
     """The chunk that a completion gives on top of a session, repaired by rule where that is asked for.
 
     Where the model was told folded code, it is not taken for new code when the model says it again.

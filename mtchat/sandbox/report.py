@@ -16,7 +16,7 @@ from mtchat.sandbox.guest.wire import (
 )
 from mtchat.session import world
 from mtchat.session.outcome import Frame, Variable
-from mtchat.session.program import Place, Program
+from mtchat.session.program import Location, Program
 from mtchat.session.source import lines as lines_of
 
 MAX_FIELDS, MAX_VARIABLE_FIELDS, MAX_WORD = 200, 1200, 400
@@ -67,7 +67,7 @@ def read(shared: bytes, program: Program) -> Report:
 
 def beginning(index: int | None, program: Program) -> tuple[Frame, ...]:
     """The best guess at a place when only the chunk is known: its first line."""
-    return (Frame(Place(program.chunks[index].turn, 1), "<module>"),) if index is not None else ()
+    return (Frame(Location(program.chunks[index].turn, 1), "<module>"),) if index is not None else ()
 
 
 def variables(shared: bytes) -> tuple[Variable, ...]:
@@ -106,7 +106,7 @@ def frame_of(words: list[str], program: Program) -> Frame | None:
     chunk = program.chunks[int(index)]
     if int(line) > len(lines_of(chunk.code)) + 1:
         return None
-    return Frame(Place(chunk.turn, int(line)), short(function, MAX_NAME), text[:LINE_CHARS])
+    return Frame(Location(chunk.turn, int(line)), short(function, MAX_NAME), text[:LINE_CHARS])
 
 
 def faults(shared: bytes, program: Program) -> tuple[tuple[Frame, ...], str]:
@@ -122,7 +122,7 @@ def faults(shared: bytes, program: Program) -> tuple[tuple[Frame, ...], str]:
         source = lines_of(chunk.code)[int(line) - 1 : int(line)] if len(line) < 10 else []
         shown = source[0].strip()[:240] if source else ""
         function = short(function, MAX_NAME)
-        frames.append(Frame(Place(chunk.turn, int(line[:9])), function, shown))
+        frames.append(Frame(Location(chunk.turn, int(line[:9])), function, shown))
         lines.append(f'  File "{name}", line {line}, in {function}\n' + (f"    {shown}\n" if shown else ""))
     head = "Traceback (most recent call last):\n" if lines else ""
     return tuple(frames), head + "".join(lines)

@@ -22,7 +22,7 @@ from mtchat.sandbox.supervise import Ending, supervised
 from mtchat.sandbox.unsafe import LAST_RESORT
 from mtchat.sandbox.verdict import outcome
 from mtchat.sandbox.watching import INTERRUPTED, Watch
-from mtchat.session.given import NOTHING, Given
+from mtchat.session.given import NO_INPUTS, RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.settings import Limits
@@ -79,7 +79,7 @@ def run(
     *,
     collect: Path | None = None,
     watch: Watch | None = None,
-    given: Given = NOTHING,
+    given: RunInputs = NO_INPUTS,
     look: bool = False,
 ) -> Outcome:
     """Run a program from its start; SandboxError when it cannot be contained here.
@@ -96,7 +96,7 @@ def run_in(
     limits: Limits,
     collect: Path | None = None,
     watch: Watch | None = None,
-    given: Given = NOTHING,
+    given: RunInputs = NO_INPUTS,
     look: bool = False,
 ) -> Outcome:
     """Run a program in what a probe chose."""
@@ -111,7 +111,9 @@ def run_in(
         return outcome(program, limits, ending, choice.variant.tier, found)
 
 
-def gathered(ending: Ending, program: Program, limits: Limits, given: Given, collect: Path | None) -> Harvest:
+def gathered(
+    ending: Ending, program: Program, limits: Limits, given: RunInputs, collect: Path | None
+) -> Harvest:
     """The files in the work folder, without those that were laid there and are unchanged."""
     if ending.work is None:
         return Harvest()

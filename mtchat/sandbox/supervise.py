@@ -21,7 +21,7 @@ from mtchat.sandbox.keyboard import keyboard
 from mtchat.sandbox.links import ends, hang_up, let_go, received, refuse_descriptors
 from mtchat.sandbox.tree import children
 from mtchat.sandbox.watching import DRAIN_SECONDS, READ_BYTES, Watch, Watching
-from mtchat.session.given import NOTHING, Given
+from mtchat.session.given import NO_INPUTS, RunInputs
 from mtchat.session.settings import Limits
 
 SETUP_SECONDS = 20.0
@@ -57,7 +57,7 @@ def supervised(
     job: Job,
     limits: Limits,
     watch: Watch | None = None,
-    given: Given = NOTHING,
+    given: RunInputs = NO_INPUTS,
 ) -> Iterator[Ending]:
     """Run a job to its end; inside the `with`, `Ending.work` is an open descriptor of the work folder."""
     with ExitStack() as stack:
@@ -156,7 +156,7 @@ class Run(Watching):
         limits: Limits,
         watch: Watch,
         stopped: Callable[[], bool],
-        given: Given,
+        given: RunInputs,
     ) -> None:
         super().__init__(process.pid, job.mark, limits, watch, stopped, marks=max(len(job.names), 1))
         self.process, self.link, self.job, self.given = process, link, job, given

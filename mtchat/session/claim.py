@@ -20,7 +20,7 @@ RELATIONS = {
 
 
 @dataclass(frozen=True)
-class Claim:
+class Check:
     """A Python expression that must hold after a turn.
 
     `at` is the turn after which it is looked at: a later one where that has the code of the claim's turn.
@@ -32,7 +32,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """What came of a claim: `passed` is None where the program did not come so far; `but` says why not."""
 
     turn: int

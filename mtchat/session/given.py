@@ -19,7 +19,7 @@ class Attached:
 
 
 @dataclass(frozen=True)
-class Given:
+class RunInputs:
     """`arguments` follow the script in sys.argv; without `stdin`, asking for keyboard input is an error.
 
     `live` says that somebody types it: the run may wait as long as they take, and its seconds are CPU time.
@@ -31,4 +31,4 @@ class Given:
     live: bool = False
 
 
-NOTHING = Given()
+NO_INPUTS = RunInputs()

@@ -6,7 +6,7 @@ WHOLE, FOLDED, FORGOTTEN = "", "folded", "forgotten"
 
 
 @dataclass(frozen=True)
-class Mark:
+class TurnOptions:
     """`checks` are Python expressions that must hold after the turn; `context` says how the model sees it.
 
     WHOLE is as it stands, FOLDED as signatures and names alone, FORGOTTEN not at all; the program has its

@@ -7,31 +7,31 @@ from itertools import groupby
 from mtchat.session.fold import folded
 from mtchat.session.mark import FOLDED, FORGOTTEN
 from mtchat.session.session import Session
-from mtchat.session.turn import KEPT, Making, Turn
+from mtchat.session.turn import KEPT, Provenance, Turn
 
 
 @dataclass(frozen=True)
-class Memory:
+class ContextPlan:
     """The numbers of the turns of a path that are folded or forgotten, in order; the others are whole."""
 
     folded: tuple[int, ...] = ()
     forgotten: tuple[int, ...] = ()
 
-    def fold(self, numbers: Sequence[int]) -> "Memory":
+    def fold(self, numbers: Sequence[int]) -> "ContextPlan":
         """This memory with more turns folded, but for those that are forgotten."""
         more = {*self.folded, *numbers}.difference(self.forgotten)
         return replace(self, folded=tuple(sorted(more)))
 
-    def without(self, number: int) -> "Memory":
+    def without(self, number: int) -> "ContextPlan":
         """This memory where one turn is whole."""
         folded = tuple(each for each in self.folded if each != number)
-        return Memory(folded, tuple(each for each in self.forgotten if each != number))
+        return ContextPlan(folded, tuple(each for each in self.forgotten if each != number))
 
 
-EVERYTHING = Memory()
+EVERYTHING = ContextPlan()
 
 
-def remembered(session: Session, path: Sequence[Turn]) -> Memory:
+def plan_for(session: Session, path: Sequence[Turn]) -> ContextPlan:
     """What the user wants a model to be told of a path.
 
     With a forgotten turn go those right before it whose code it has.
@@ -46,15 +46,15 @@ def remembered(session: Session, path: Sequence[Turn]) -> Memory:
         elif context == FOLDED:
             folded.append(number)
         open_turns = [*open_turns, number] if left_out(turn) and context != FORGOTTEN else []
-    return Memory(tuple(folded), tuple(forgotten)).fold(())
+    return ContextPlan(tuple(folded), tuple(forgotten)).fold(())
 
 
-def recorded(making: Making) -> Memory:
+def plan_of(making: Provenance) -> ContextPlan:
     """What the context of a turn held of the turns before it."""
-    return Memory(making.folded, making.forgotten)
+    return ContextPlan(making.folded, making.forgotten)
 
 
-def told(path: Sequence[Turn], memory: Memory) -> tuple[Turn, ...]:
+def visible_turns(path: Sequence[Turn], memory: ContextPlan) -> tuple[Turn, ...]:
     """The path as a model is told it."""
     return tuple(
         replace(turn, chunk=folded(turn.chunk)) if number in memory.folded else turn
@@ -63,7 +63,7 @@ def told(path: Sequence[Turn], memory: Memory) -> tuple[Turn, ...]:
     )
 
 
-def folds(path: Sequence[Turn], memory: Memory) -> list[str]:
+def folds(path: Sequence[Turn], memory: ContextPlan) -> list[str]:
     """The codes of a path that are told folded, as they are told."""
     return [folded(turn.chunk) for number, turn in enumerate(path, start=1) if number in memory.folded]
 

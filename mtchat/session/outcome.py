@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
-from mtchat.session.claim import Finding
-from mtchat.session.program import Place, Program
+from mtchat.session.claim import CheckResult
+from mtchat.session.program import Location, Program
 
 
 @dataclass(frozen=True)
 class Frame:
     """One line of a traceback that lies in the program; `function` is "<module>" at top level."""
 
-    place: Place
+    place: Location
     function: str
     text: str = ""
 
@@ -72,7 +72,7 @@ class Outcome:
     note: str = ""
     variables: tuple[Variable, ...] = ()
     agreed: float = 1.0
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[CheckResult, ...] = ()
     world: str = ""
     subject: str = ""
 
@@ -87,7 +87,7 @@ class Outcome:
         return self.limit == "interrupted"
 
     @property
-    def broken(self) -> tuple[Finding, ...]:
+    def broken(self) -> tuple[CheckResult, ...]:
         """The claims that do not hold."""
         return tuple(each for each in self.findings if each.passed is False)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from mtchat.session.claim import Claim
+from mtchat.session.claim import Check
 from mtchat.session.turn import Turn
 
 PREAMBLE = 0
@@ -18,7 +18,7 @@ class Chunk:
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """A line of a turn; both count from 1 (turn 0 is the preamble)."""
 
     turn: int
@@ -35,7 +35,7 @@ class Program:
 
     chunks: tuple[Chunk, ...] = ()
     name: str = ""
-    claims: tuple[Claim, ...] = ()
+    claims: tuple[Check, ...] = ()
 
     def label(self, turn: int) -> str:
         """What to call a chunk when it fails: "turn 3", "preamble", or the file's name."""
@@ -48,20 +48,20 @@ class Program:
         return "\n\n".join(parts) + "\n" if parts else ""
 
     @cached_property
-    def places(self) -> tuple[Place | None, ...]:
+    def places(self) -> tuple[Location | None, ...]:
         """The turn and line behind each line of `source`; None for the blank lines between chunks."""
-        found: list[Place | None] = []
+        found: list[Location | None] = []
         for chunk in self.chunks:
             if not chunk.code.strip():
                 continue
             if found:
                 found.append(None)
             count = chunk.code.rstrip("\n").count("\n") + 1
-            found.extend(Place(chunk.turn, line) for line in range(1, count + 1))
+            found.extend(Location(chunk.turn, line) for line in range(1, count + 1))
         return tuple(found)
 
 
-def assemble(path: tuple[Turn, ...], preamble: str = "", claims: tuple[Claim, ...] = ()) -> Program:
+def assemble(path: tuple[Turn, ...], preamble: str = "", claims: tuple[Check, ...] = ()) -> Program:
     """The program of a path. A turn without code keeps its number."""
     first = (Chunk(PREAMBLE, preamble),) if preamble.strip() else ()
     chunks = (Chunk(number, turn.chunk) for number, turn in enumerate(path, start=1))

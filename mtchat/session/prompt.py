@@ -12,7 +12,7 @@ class Message:
 
 
 @dataclass(frozen=True)
-class Mark:
+class SpecialToken:
     """A mark of the model's own, such as that of a hole, where it is meant and not typed."""
 
     name: str
@@ -34,13 +34,13 @@ class Prompt:
     marks: tuple[tuple[int, str], ...] = field(default=(), compare=False)
 
 
-def woven(*parts: str | Mark) -> Prompt:
+def woven(*parts: str | SpecialToken) -> Prompt:
     """The prompt of texts and marks in their order."""
     text, marks = "", []
     for part in parts:
-        if isinstance(part, Mark):
+        if isinstance(part, SpecialToken):
             marks.append((len(text), part.name))
-        text += part.name if isinstance(part, Mark) else part
+        text += part.name if isinstance(part, SpecialToken) else part
     return Prompt(text, marks=tuple(marks))
 
 

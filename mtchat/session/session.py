@@ -6,10 +6,10 @@ from functools import cached_property
 from typing import Any
 
 from mtchat.errors import MtchatError, UsageError
-from mtchat.session.claim import Claim
+from mtchat.session.claim import Check
 from mtchat.session.given import Attached
 from mtchat.session.language import PYTHON, Language
-from mtchat.session.mark import Mark
+from mtchat.session.mark import TurnOptions
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program, assemble
 from mtchat.session.turn import KEPT, Turn
@@ -68,7 +68,7 @@ class Session:
     visited: Mapping[str, str] = field(default_factory=dict)
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
     attached: tuple[Attached, ...] = ()
-    marks: Mapping[str, Mark] = field(default_factory=dict)
+    marks: Mapping[str, TurnOptions] = field(default_factory=dict)
     branches: Mapping[str, str] = field(default_factory=dict)
     branch: str = ""
     language: Language = PYTHON
@@ -87,11 +87,11 @@ class Session:
         return assemble(self.path, self.preamble, self.claims)
 
     @property
-    def claims(self) -> tuple[Claim, ...]:
+    def claims(self) -> tuple[Check, ...]:
         """What must hold on the live path; after a later turn where that has the code of the claim's own."""
         path = self.path
         return tuple(
-            Claim(number, code, written(path, number))
+            Check(number, code, written(path, number))
             for number, turn in enumerate(path, start=1)
             for code in self.mark(turn.id).checks
         )
@@ -231,14 +231,14 @@ class Session:
             moved = moved.having(head=moved.visited[moved.head])
         return moved
 
-    def mark(self, turn: str) -> Mark:
+    def mark(self, turn: str) -> TurnOptions:
         """What was laid down about a turn."""
-        return self.marks.get(turn, Mark())
+        return self.marks.get(turn, TurnOptions())
 
-    def with_mark(self, turn: str, mark: Mark) -> "Session":
+    def with_mark(self, turn: str, mark: TurnOptions) -> "Session":
         self.get(turn)
         marks = {each: known for each, known in self.marks.items() if each != turn}
-        return self.having(marks=marks if mark == Mark() else {**marks, turn: mark})
+        return self.having(marks=marks if mark == TurnOptions() else {**marks, turn: mark})
 
     def inherit(self, turn: str) -> "Session":
         """This session, where the last turn takes over what was laid down about the one it replaces."""

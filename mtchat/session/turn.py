@@ -29,7 +29,7 @@ STATUSES = (COMPLETE, INTERRUPTED, EDITED, KEPT)
 
 
 @dataclass(frozen=True)
-class Making:
+class Provenance:
     """How a chunk was made: enough to make it again, byte for byte, on the same machine and build.
 
     `error` is the failure that the context carried ("" when the program ran); `mends` is the id of the
@@ -77,7 +77,7 @@ class Turn:
     chunk: str
     parent: str = ""
     status: str = COMPLETE
-    making: Making = Making()
+    making: Provenance = Provenance()
     usage: Usage = Usage()
     meant: str = ""
     typed: str = ""

@@ -7,7 +7,7 @@ from itertools import accumulate
 
 from mtchat.session.given import Attached
 from mtchat.session.language import LANGUAGES, PYTHON, Language
-from mtchat.session.mark import Mark
+from mtchat.session.mark import TurnOptions
 from mtchat.session.outcome import Outcome
 from mtchat.session.session import ROOT, Session
 from mtchat.session.turn import Turn
@@ -133,7 +133,9 @@ def apply(history: History, event: Event) -> History:
             turn_id = known(session, history.id(text(event, "of")))
             session = session.having(outcomes={**session.outcomes, turn_id: rebuild(Outcome, event)})
         case "mark":
-            session = session.with_mark(known(session, history.id(text(event, "of"))), rebuild(Mark, event))
+            session = session.with_mark(
+                known(session, history.id(text(event, "of"))), rebuild(TurnOptions, event)
+            )
         case "branches":
             found, on = named(history, event.get("named")), text(event, "on")
             session = session.having(branches=found, branch=on if on in found else "")

@@ -23,9 +23,9 @@ from mtchat.console.view import View
 from mtchat.errors import MtchatError
 from mtchat.generate.policy import PLAIN, Policy
 from mtchat.generate.prompt.families import instruct
-from mtchat.generate.synthesizer import Synthesizer
+from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.sandbox import sandbox
-from mtchat.session.given import Given
+from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.prompt import Piece, Prompt, Usage
@@ -69,7 +69,7 @@ def several(prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[in
 def bench(policy: Policy = PLAIN, complete: Callable[..., Iterator[Piece]] = answers) -> Bench:
     return Bench(
         Counting().score,
-        lambda run: Synthesizer(instruct, complete, run, policy=policy, candidates=several),
+        lambda run: TurnGenerator(instruct, complete, run, policy=policy, candidates=several),
         SAMPLING,
     )
 
@@ -121,7 +121,7 @@ class Here:
 
     def __exit__(self, *failure: object) -> None: ...
 
-    def trial(self, program: Program, limits: Limits, given: Given) -> Outcome:
+    def trial(self, program: Program, limits: Limits, given: RunInputs) -> Outcome:
         return run_here(program)
 
     def run(self, program: Program, limits: Limits, collect: Path | None) -> Outcome:
@@ -304,8 +304,8 @@ def test_a_simulated_user_says_at_the_last_turn_what_is_meant_and_is_counted():
             yield number, Piece(said, Usage(50, 0, 6, finish="stop", logprob=-3.0))
 
     def held(ask: bool) -> Row:
-        def maker(run: Run) -> Synthesizer:
-            return Synthesizer(instruct, answers, run, policy=Policy(samples=4), candidates=varied)
+        def maker(run: Run) -> TurnGenerator:
+            return TurnGenerator(instruct, answers, run, policy=Policy(samples=4), candidates=varied)
 
         task = replace(TASK, instructions=("set x", "show x"))
         return hold(Bench(Wanting().score, maker, SAMPLING, ask), task, 0, run_here, run_here)

@@ -18,7 +18,7 @@ from mtchat.cli.scripted import Sandbox, Script, play
 from mtchat.console.view import View
 from mtchat.errors import ExitCode, ModelError, SandboxError
 from mtchat.sandbox import sandbox
-from mtchat.session.given import Given
+from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
@@ -30,7 +30,7 @@ from tests.support.shell import mtchat
 needs_sandbox = pytest.mark.skipif(not sandbox.probe().ok, reason=f"no sandbox: {sandbox.probe().reason}")
 
 
-def nothing(program: Program, limits: Limits, given: Given) -> Outcome:
+def nothing(program: Program, limits: Limits, given: RunInputs) -> Outcome:
     """What trying a program out gives where nothing is."""
     return Outcome()
 
@@ -153,7 +153,7 @@ def test_a_run_that_the_user_stops_ends_the_script(tmp_path: Path) -> None:
 
 
 def test_a_turn_of_a_script_that_does_something_else_when_it_runs_again_is_told(tmp_path: Path) -> None:
-    def run(program: Program, limits: Limits, place: Path | None, given: Given) -> Outcome:
+    def run(program: Program, limits: Limits, place: Path | None, given: RunInputs) -> Outcome:
         count = len(program.chunks)
         return Outcome("fake", outputs=(f"{count} so far\n", *["\n"] * (count - 1)))
 

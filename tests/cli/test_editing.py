@@ -11,7 +11,7 @@ from mtchat.cli.loading import Loading
 from mtchat.cli.scripted import Sandbox, Script, play
 from mtchat.console.view import View
 from mtchat.errors import ExitCode, MtchatError
-from mtchat.session.given import Given
+from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.prompt import ModelCard, Piece, Prompt
@@ -47,7 +47,7 @@ class Pupil:
         pass
 
 
-def run(program: Program, limits: Limits, place: Path | None, given: Given) -> Outcome:
+def run(program: Program, limits: Limits, place: Path | None, given: RunInputs) -> Outcome:
     return Outcome(outputs=tuple("shown\n" if "print" in chunk.code else "" for chunk in program.chunks))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from mtchat.console.retold import Retold, difference, digest
 from mtchat.session.outcome import File, Frame, Outcome
-from mtchat.session.program import Chunk, Place, Program
+from mtchat.session.program import Chunk, Location, Program
 from tests.console.test_running import begun, dispatch, said
 
 
@@ -21,7 +21,7 @@ def ran(*outputs: str, **more: object) -> Outcome:
 
 
 def fails(turn: int, *outputs: str) -> Outcome:
-    frames = (Frame(Place(turn, 1), "<module>"),)
+    frames = (Frame(Location(turn, 1), "<module>"),)
     return ran(*outputs, finished=False, exit_code=1, error=f"turn {turn}, line 1: E", frames=frames)
 
 

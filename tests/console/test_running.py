@@ -17,9 +17,9 @@ from mtchat.console.words import redirected, words
 from mtchat.errors import MtchatError, UsageError
 from mtchat.repl.app import dispatch
 from mtchat.repl.completion import Slash
-from mtchat.session.given import Given
+from mtchat.session.given import RunInputs
 from mtchat.session.outcome import File, Frame, Outcome, Variable
-from mtchat.session.program import Place, Program
+from mtchat.session.program import Location, Program
 from mtchat.session.settings import Limits, Settings
 from mtchat.store import Log, load
 from tests.repl.test_desk import desk_in, said
@@ -32,7 +32,7 @@ class Runs:
 
     def __init__(self, *outcomes: Outcome) -> None:
         self.outcomes = list(outcomes) or [Outcome("fake")]
-        self.given: list[Given] = []
+        self.given: list[RunInputs] = []
         self.looks: list[bool] = []
 
     def __call__(
@@ -41,7 +41,7 @@ class Runs:
         limits: Limits,
         place: Path | None,
         hear: Hear,
-        given: Given,
+        given: RunInputs,
         look: bool = False,
     ) -> Outcome:
         self.given.append(given)
@@ -88,11 +88,11 @@ def test_run_hands_the_program_its_arguments_and_a_file_for_its_keyboard(tmp_pat
     (tmp_path / "some names.txt").write_text("Ada\n")
     desk, runs = begun(tmp_path)
     dispatch(desk, "/run --fast 'two words' < 'some names.txt'")
-    assert runs.given[-1] == Given(("--fast", "two words"), Path("some names.txt"))
+    assert runs.given[-1] == RunInputs(("--fast", "two words"), Path("some names.txt"))
 
 
 def test_a_run_that_was_given_something_is_shown_and_not_recorded(tmp_path: Path) -> None:
-    frames = (Frame(Place(1, 1), "<module>"),)
+    frames = (Frame(Location(1, 1), "<module>"),)
     desk, _ = begun(tmp_path, Outcome("fake"), Outcome("fake", 1, error="turn 1: no", frames=frames))
     dispatch(desk, "/run x")
     assert "✗ turn 1: no" in said(desk)

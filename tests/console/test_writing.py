@@ -8,13 +8,13 @@ from mtchat.console.writing import Writing
 from mtchat.generate.events import Chose, Made, Mending, Ran, Settled, Weighed
 from mtchat.session.outcome import Outcome
 from mtchat.session.session import Session
-from mtchat.session.turn import Making, Turn
+from mtchat.session.turn import Provenance, Turn
 
 FAILS = Outcome(finished=False, error="turn 1, line 1: ValueError: no")
 FURTHER = Outcome(finished=False, error="turn 1, line 2: ValueError: no")
 FIRST = Turn("do it", "first()")
 OTHER = Turn("do it", "other()")
-MENDED = Turn("do it", "mended()\nfirst()", making=Making(mends=FIRST.id))
+MENDED = Turn("do it", "mended()\nfirst()", making=Provenance(mends=FIRST.id))
 
 
 def of(turn: Turn, outcome: Outcome | None = None) -> Session:

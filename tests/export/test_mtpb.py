@@ -15,7 +15,7 @@ from mtchat.errors import MtchatError
 from mtchat.export import file
 from mtchat.export.formats.mtpb import value, write
 from mtchat.repl.app import dispatch
-from mtchat.session.mark import Mark
+from mtchat.session.mark import TurnOptions
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.session import Session
@@ -28,7 +28,7 @@ PASSES = Score(True, True)
 def session(*chunks: str, check: str = "") -> Session:
     path = tuple(Turn(f"do step {at}", chunk) for at, chunk in enumerate(chunks, start=1))
     made = Session(name="mine").extend(path)
-    return made.with_mark(made.head, Mark((check,))) if check else made
+    return made.with_mark(made.head, TurnOptions((check,))) if check else made
 
 
 @pytest.mark.sandbox

@@ -8,7 +8,7 @@ import pytest
 from mtchat.console.desk import Desk, Hear
 from mtchat.errors import MtchatError
 from mtchat.repl.app import dispatch
-from mtchat.session.given import Given
+from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
@@ -42,7 +42,7 @@ class Talking(Fake):
 
 
 def truly(
-    program: Program, limits: Limits, place: Path | None, hear: Hear, given: Given, look: bool = False
+    program: Program, limits: Limits, place: Path | None, hear: Hear, given: RunInputs, look: bool = False
 ) -> Outcome:
     """The program, run right here; its variables also where it fails."""
     return looked(program) if look else run(program)

@@ -3,8 +3,8 @@
 import pytest
 
 from mtchat.errors import MtchatError, UsageError
-from mtchat.features.checks.stating import Stated, stated, typed, unread
-from mtchat.session.claim import Finding, wording
+from mtchat.features.checks.stating import ParsedCheck, stated, typed, unread
+from mtchat.session.claim import CheckResult, wording
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
 
@@ -33,7 +33,7 @@ SESSION = Session().extend(
     ],
 )
 def test_an_instruction_that_is_a_check_is_kept_as_python(instruction: str, code: str):
-    assert stated(instruction, SESSION) == Stated(2, code)
+    assert stated(instruction, SESSION) == ParsedCheck(2, code)
 
 
 @pytest.mark.parametrize(
@@ -62,9 +62,9 @@ def test_a_session_without_turns_has_nothing_to_check():
 
 
 def test_a_check_can_be_about_an_earlier_turn():
-    assert stated("after turn 1, total must be 42", SESSION) == Stated(1, "total == 42")
-    assert typed("1: total == 42", SESSION) == Stated(1, "total == 42")
-    assert typed("after turn 1 total is 42", SESSION) == Stated(1, "total == 42")
+    assert stated("after turn 1, total must be 42", SESSION) == ParsedCheck(1, "total == 42")
+    assert typed("1: total == 42", SESSION) == ParsedCheck(1, "total == 42")
+    assert typed("after turn 1 total is 42", SESSION) == ParsedCheck(1, "total == 42")
     with pytest.raises(MtchatError, match="no turn 9; the program has 2 turns"):
         stated("after turn 9 total must be 42", SESSION)
 
@@ -81,7 +81,7 @@ def test_a_check_can_be_about_an_earlier_turn():
     ],
 )
 def test_the_command_takes_python_and_words(text: str, code: str):
-    assert typed(text, SESSION) == Stated(2, code)
+    assert typed(text, SESSION) == ParsedCheck(2, code)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_what_is_no_check_is_an_error_that_says_what_would_be(text: str, problem
 )
 def test_a_check_is_told_in_words(code: str, words: str):
     assert wording(code) == words
-    assert Finding(2, code, False, "x is 1").told == f"after turn 2, {words}, but x is 1"
+    assert CheckResult(2, code, False, "x is 1").told == f"after turn 2, {words}, but x is 1"
 
 
 CURVE = Session().extend((Turn("fit it", "coefficients = [1, 2]"),))

@@ -14,7 +14,7 @@ from mtchat.features.correction.splicing import spliced
 from mtchat.generate.events import Corrected, Correcting, Event
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.session.back import bring_back, correction, take_back
-from mtchat.session.mark import Mark
+from mtchat.session.mark import TurnOptions
 from mtchat.session.session import Session
 from mtchat.session.turn import COMPLETE, EDITED, INTERRUPTED, KEPT, Turn
 from mtchat.store.events import History, apply, changes, json_like
@@ -169,11 +169,14 @@ def test_a_correction_takes_the_place_of_the_turn_and_later_turns_keep_their_cod
 
 def test_marks_of_the_corrected_turn_and_of_later_ones_stay() -> None:
     first, second = COUNTING.path
-    session = COUNTING.with_mark(first.id, Mark(("count('a') == 1",))).with_mark(
-        second.id, Mark(context="folded")
+    session = COUNTING.with_mark(first.id, TurnOptions(("count('a') == 1",))).with_mark(
+        second.id, TurnOptions(context="folded")
     )
     made = refine(bench("def count(text):\n    return 1"), session, "make it return 1", GREEDY)
-    assert [made.mark(turn.id) for turn in made.path] == [Mark(("count('a') == 1",)), Mark(context="folded")]
+    assert [made.mark(turn.id) for turn in made.path] == [
+        TurnOptions(("count('a') == 1",)),
+        TurnOptions(context="folded"),
+    ]
 
 
 def test_a_correction_that_changes_nothing_twice_leaves_the_program_as_it_is() -> None:

@@ -8,7 +8,7 @@ import pytest
 from mtchat.features.explain.plain import failure
 from mtchat.session import world
 from mtchat.session.outcome import Frame, Outcome, Variable
-from mtchat.session.program import Chunk, Place, Program
+from mtchat.session.program import Chunk, Location, Program
 
 PRICES = Variable("prices", "dict", "2", "{'apple': 1, 'pear': 2}")
 NAMES = Variable("names", "list", "2", "['Ada', 'Bob']")
@@ -16,7 +16,7 @@ MEAN = Variable("mean", "function", "", "mean(numbers)")
 
 
 def failing(error: str, code: str, limit: str = "") -> tuple[Program, Outcome]:
-    frames = (Frame(Place(1, 1), "<module>"),)
+    frames = (Frame(Location(1, 1), "<module>"),)
     return Program((Chunk(1, code),)), Outcome(
         exit_code=1, finished=False, error=error, frames=frames, limit=limit
     )

@@ -13,7 +13,7 @@ from mtchat.features.infill.filling import filled
 from mtchat.features.infill.placing import Middle, placings
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.prompt.infills import qwen
-from mtchat.generate.synthesizer import Synthesizer
+from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.repl.app import dispatch
 from mtchat.session import language
 from mtchat.session.hole import Hole, first_hole
@@ -150,11 +150,11 @@ def test_a_hole_in_javascript_is_filled_and_its_model_told_in_comments_of_javasc
     ]
 
 
-def maker(*replies: str, card: ModelCard = KNOWS, family=instruct) -> Synthesizer:
-    return Synthesizer(family, Model(list(replies)), card=card, look=looked)
+def maker(*replies: str, card: ModelCard = KNOWS, family=instruct) -> TurnGenerator:
+    return TurnGenerator(family, Model(list(replies)), card=card, look=looked)
 
 
-def contexts(of: Synthesizer) -> list[str]:
+def contexts(of: TurnGenerator) -> list[str]:
     assert isinstance(of.complete, Model)
     return of.complete.contexts
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mtchat.generate.prompt.families import instruct
-from mtchat.generate.synthesizer import Synthesizer
+from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.repl.app import dispatch
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
@@ -104,11 +104,11 @@ def test_the_model_is_told_and_the_instruction_stays_as_it_was_typed(tmp_path: P
 
 
 def test_a_turn_that_was_told_of_files_can_be_made_again() -> None:
-    maker = Synthesizer(
+    maker = TurnGenerator(
         instruct, Model(["x = 1\n```\n", "y = 1\n```\n"]), None, CARD, "instruct", files="Files: a.csv"
     )
     session = maker.take(Session(), "load it", Sampling())
     session = maker.take(session, "go on", Sampling())
-    again = Synthesizer(instruct, maker.complete, None, CARD, "instruct")
+    again = TurnGenerator(instruct, maker.complete, None, CARD, "instruct")
     assert list(again.verify(session)) == [None, None]
     assert all("Files: a.csv" in prompt.messages[-1].content for prompt, _ in maker.complete.asked)

@@ -10,9 +10,9 @@ from mtchat.features.rework.reworking import finish
 from mtchat.generate.events import Event, Fitted
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.running import emptied
-from mtchat.generate.synthesizer import Synthesizer
-from mtchat.session.mark import FOLDED, FORGOTTEN, Mark
-from mtchat.session.memory import Memory, remembered, spans, told
+from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.session.mark import FOLDED, FORGOTTEN, TurnOptions
+from mtchat.session.memory import ContextPlan, plan_for, spans, visible_turns
 from mtchat.session.prompt import ModelCard, Prompt
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
@@ -35,11 +35,11 @@ def text(prompt: Prompt) -> str:
 
 def maker(
     *replies: str, family=codegen, context: int = 10_000, heard: list[Event] | None = None
-) -> Synthesizer:
+) -> TurnGenerator:
     """A synthesizer whose model sees so many words."""
     card = ModelCard("tiny", context=context, fingerprint="f" * 64)
     watch = (lambda event: None) if heard is None else heard.append
-    return Synthesizer(family, Model(list(replies)), run, card, "codegen", watch, count=words)
+    return TurnGenerator(family, Model(list(replies)), run, card, "codegen", watch, count=words)
 
 
 def grown(*chunks: str) -> Session:
@@ -51,7 +51,7 @@ def marked(session: Session, **contexts: str) -> Session:
     """A session with the context of turns set: `turn_2=FOLDED`."""
     for name, context in contexts.items():
         turn = session.numbered(int(name.removeprefix("turn_")))
-        session = session.with_mark(turn.id, Mark(("f_a(1) == 1",), context))
+        session = session.with_mark(turn.id, TurnOptions(("f_a(1) == 1",), context))
     return session
 
 
@@ -64,7 +64,7 @@ def contexts(session: Session) -> list[str]:
 
 def test_a_folded_turn_is_told_in_short_a_forgotten_one_not_at_all_and_the_program_has_both():
     session = marked(grown(*CHUNKS[:3]), turn_1=FOLDED, turn_2=FORGOTTEN)
-    path = told(session.path, remembered(session, session.path))
+    path = visible_turns(session.path, plan_for(session, session.path))
     assert [turn.chunk for turn in path] == ["def f_a(x):\n    ...", CHUNKS[2]]
     assert [chunk.code for chunk in session.program.chunks] == CHUNKS[:3]
 
@@ -73,9 +73,9 @@ def test_with_a_forgotten_turn_go_those_whose_code_it_has():
     kept = replace(Turn("set x", ""), status=KEPT)
     session = Session().extend((Turn("begin", "a = 1"), kept, Turn("all of it", "x = 1\nprint(x)")))
     session = marked(session, turn_3=FORGOTTEN)
-    memory = remembered(session, session.path)
-    assert memory == Memory(forgotten=(2, 3))
-    shown = text(instruct.render(told(session.path, memory), "next", "", ""))
+    memory = plan_for(session, session.path)
+    assert memory == ContextPlan(forgotten=(2, 3))
+    shown = text(instruct.render(visible_turns(session.path, memory), "next", "", ""))
     assert "begin" in shown
     assert "set x" not in shown
 
@@ -133,7 +133,7 @@ def test_with_a_model_that_sees_more_all_is_told_whole_again():
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_cannot_be_made_to_fit_is_refused_with_the_ways_out_and_nothing_is_asked(family):
     session = grown(*CHUNKS)
-    least = words(family.render(told(session.path, Memory((1, 2, 3, 4))), "go on", "", ""))
+    least = words(family.render(visible_turns(session.path, ContextPlan((1, 2, 3, 4))), "go on", "", ""))
     small = maker("y = 1\n", family=family, context=least + 10)
     with pytest.raises(MtchatError) as refusal:
         small.take(session, "go on", SMALL)
@@ -212,7 +212,7 @@ def test_edits_retries_branches_and_undo_keep_what_was_laid_down_about_turns():
 
 
 def test_a_card_of_a_model_that_nothing_is_known_of_still_takes_turns():
-    assert Synthesizer(codegen, Model(["x = 1\n"]), run, CARD).take(Session(), "set x", SMALL).path
+    assert TurnGenerator(codegen, Model(["x = 1\n"]), run, CARD).take(Session(), "set x", SMALL).path
 
 
 @pytest.mark.parametrize("family", FAMILIES)

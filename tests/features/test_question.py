@@ -8,7 +8,7 @@ import pytest
 from mtchat.console.question import asked
 from mtchat.repl.app import dispatch
 from mtchat.session.outcome import Frame, Outcome
-from mtchat.session.program import Place
+from mtchat.session.program import Location
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
 from mtchat.store import load
@@ -106,7 +106,7 @@ def test_a_name_that_is_asked_about_is_one() -> None:
 
 
 def test_a_line_of_no_turn_is_one_of_the_turn_that_fails() -> None:
-    failing = Outcome(error="turn 2, line 1: no", finished=False, frames=(Frame(Place(2, 1), "<module>"),))
+    failing = Outcome(error="turn 2, line 1: no", finished=False, frames=(Frame(Location(2, 1), "<module>"),))
     assert asked("what does line 1 do?", WORKS.with_outcome(failing)) == "2:1"
 
 

@@ -7,12 +7,12 @@ import pytest
 
 from mtchat.features.regenerate.rederive import Derived, Step, always, judged, never, rederive, written
 from mtchat.generate.events import Event, Made
-from mtchat.session.claim import Finding
-from mtchat.session.mark import Mark
+from mtchat.session.claim import CheckResult
+from mtchat.session.mark import TurnOptions
 from mtchat.session.outcome import Outcome, Variable
 from mtchat.session.program import Program
 from mtchat.session.session import Session
-from mtchat.session.turn import COMPLETE, EDITED, INTERRUPTED, KEPT, Making, Turn
+from mtchat.session.turn import COMPLETE, EDITED, INTERRUPTED, KEPT, Provenance, Turn
 from tests.generate.test_turn import CTRL_C, GREEDY, Model, bench, chunks, run, statuses
 
 HIDDEN = ("__builtins__",)
@@ -185,7 +185,7 @@ def test_a_change_goes_on_through_the_turns_that_are_made_again():
 def test_the_old_branch_and_what_was_laid_down_about_turns_stay():
     session = held(NUMBERS, ("double it", "m = 24"), ("print it", "print(m)"))
     for turn in session.path:
-        session = session.with_mark(turn.id, Mark((f"len('{turn.chunk}')",)))
+        session = session.with_mark(turn.id, TurnOptions((f"len('{turn.chunk}')",)))
     found = derived(session, changed(session, 1, "set n to 30", "n = 30"), "m = n * 2\n").session
     assert found.path_to(session.head) == session.path
     assert [found.mark(turn.id) for turn in found.path[1:]] == [
@@ -287,7 +287,7 @@ def test_whole_programs_and_turns_that_left_them_their_code_are_made_again():
     session = session.extend(
         (
             Turn("double it", "", status=KEPT),
-            Turn("print it", "n = 5\nm = n * 2\nprint(m)", making=Making(afresh=True)),
+            Turn("print it", "n = 5\nm = n * 2\nprint(m)", making=Provenance(afresh=True)),
         )
     )
     found = derived(session, changed(session, 1, "set n to 30", "n = 30"), "m = n * 2\n", "print(m)\n")
@@ -301,7 +301,7 @@ def test_whole_programs_and_turns_that_left_them_their_code_are_made_again():
 def test_a_check_that_does_not_hold_any_more_speaks_against_a_turn():
     def looked(program: Program) -> Outcome:
         holds = "n = 12" in program.source
-        return replace(look(program), findings=(Finding(2, "m == 24", holds, "m is 60"),))
+        return replace(look(program), findings=(CheckResult(2, "m == 24", holds, "m is 60"),))
 
     session = held(NUMBERS, ("double it", "m = n * 2"))
     made = changed(session, 1, *THIRTY)

@@ -8,9 +8,9 @@ import pytest
 
 from mtchat.errors import MtchatError
 from mtchat.repl.app import dispatch
-from mtchat.session.claim import Finding
+from mtchat.session.claim import CheckResult
 from mtchat.session.outcome import Frame, Outcome
-from mtchat.session.program import Place
+from mtchat.session.program import Location
 from mtchat.session.reference import MOST, resolved
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
@@ -24,7 +24,7 @@ FAILED = Outcome(
     stdout="one\n",
     outputs=("one\n", ""),
     error="turn 2, line 1: NameError: name 'y' is not defined",
-    frames=(Frame(Place(2, 1), "<module>", "print(y)"),),
+    frames=(Frame(Location(2, 1), "<module>", "print(y)"),),
 )
 BARE = Session().extend((Turn("a", "x = 1"), Turn("b", "print(y)\nprint(2)")))
 SESSION = BARE.with_outcome(RAN)
@@ -106,7 +106,7 @@ def test_a_long_text_is_cut_in_the_middle_with_a_mark():
 
 
 def test_an_error_can_be_a_check_that_fails():
-    broken = replace(RAN, findings=(Finding(1, "x == 2", False, "x is 1"),))
+    broken = replace(RAN, findings=(CheckResult(1, "x == 2", False, "x is 1"),))
     assert resolved("{err}", BARE.with_outcome(broken)).text == "after turn 1, x must be 2, but x is 1"
 
 

@@ -8,10 +8,10 @@ from mtchat.errors import MtchatError
 from mtchat.features.rework.probes import probing
 from mtchat.features.rework.reworking import finish, placeholders, refactor
 from mtchat.generate.prompt.families import codegen, instruct
-from mtchat.generate.synthesizer import Synthesizer
+from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
-from mtchat.session.turn import COMPLETE, INTERRUPTED, KEPT, Making, Turn
+from mtchat.session.turn import COMPLETE, INTERRUPTED, KEPT, Provenance, Turn
 from mtchat.store import Log
 from tests.generate.test_bettering import looked
 from tests.generate.test_turn import CARD, CTRL_C, GREEDY, Model, run
@@ -21,10 +21,10 @@ SUM = "numbers = [1, 2, 3]\ntotal = sum(numbers)\nprint(total)"
 DOUBLE = "def double(n):\n    result = n * 2\n    return result\nprint(double(4))"
 
 
-def maker(*replies: str, family=instruct) -> Synthesizer:
+def maker(*replies: str, family=instruct) -> TurnGenerator:
     model = Model([reply if family is codegen else f"{reply}\n```\n" for reply in replies])
     name = family.__name__.rpartition(".")[2]
-    return Synthesizer(family, model, run, CARD, name, look=looked)
+    return TurnGenerator(family, model, run, CARD, name, look=looked)
 
 
 def session(*turns: str | Turn) -> Session:
@@ -204,7 +204,7 @@ def test_reworked_turns_are_made_again_byte_for_byte_from_the_sessions_file(fami
 
 
 def test_a_turn_from_before_there_was_reworking_keeps_its_id():
-    turn = Turn("define x", "x = 1", making=Making("starter", "f" * 64))
+    turn = Turn("define x", "x = 1", making=Provenance("starter", "f" * 64))
     plain = replace(turn, making=replace(turn.making, asked="", goes_on=False))
     assert plain.id == turn.id
     assert replace(turn, making=replace(turn.making, goes_on=True)).id != turn.id

@@ -12,7 +12,7 @@ from mtchat.cli.loading import Loading
 from mtchat.cli.scripted import Sandbox, Script, play
 from mtchat.console.view import View
 from mtchat.generate.prompt.families import codegen
-from mtchat.generate.synthesizer import Synthesizer
+from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.generate.writing import reshaped
 from mtchat.inference import loader
 from mtchat.inference.engine import Engine
@@ -111,8 +111,8 @@ def body(prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
     yield Piece("\n# more", Usage(5, 0, 8))
 
 
-def maker(complete: Any = body) -> Synthesizer:
-    return Synthesizer(codegen, complete, None, ModelCard("base"), "codegen")
+def maker(complete: Any = body) -> TurnGenerator:
+    return TurnGenerator(codegen, complete, None, ModelCard("base"), "codegen")
 
 
 def test_code_that_is_begun_belongs_to_its_turn_and_is_told_once_later():

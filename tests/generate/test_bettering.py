@@ -16,7 +16,7 @@ from mtchat.generate.events import Chose, Event, Made, Settled, Weighed, Weighin
 from mtchat.generate.policy import PLAIN, Policy
 from mtchat.generate.prompt.families import instruct
 from mtchat.generate.running import Run
-from mtchat.generate.synthesizer import Synthesizer
+from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.session.back import bring_back, take_back
 from mtchat.session.outcome import Outcome, Variable
 from mtchat.session.program import Program
@@ -80,7 +80,7 @@ class Desk:
 
     def take(self, *instructions: str, session: Session | None = None) -> Session:
         session = session or Session()
-        maker = Synthesizer(
+        maker = TurnGenerator(
             instruct,
             self.model.complete,
             self.running or run,
@@ -168,7 +168,7 @@ def test_a_mending_whose_run_is_stopped_is_no_try_that_fails():
         return replace(outcome, limit="interrupted") if "2" in program.source else outcome
 
     one = desk(Policy(rounds=1), corrected=["print(x, 2)"], show_x=["print(x)"])
-    maker = Synthesizer(
+    maker = TurnGenerator(
         instruct, one.model.complete, stopped_at_two, watch=one.events.append, policy=one.policy
     )
     assert code(maker.take(Session(), "show x", GREEDY)) == ["print(x)"]
@@ -200,7 +200,7 @@ def test_a_chosen_turn_can_be_made_again_from_its_own_seed():
     one = desk(SELECT, set_x=["x = 3", "x = 7", "x = 2", "x = 2"])
     session = one.take("set x")
     assert session.path[-1].making.sampling.seed == 2
-    maker = Synthesizer(instruct, one.model.complete, policy=PLAIN)
+    maker = TurnGenerator(instruct, one.model.complete, policy=PLAIN)
     assert list(maker.verify(session)) == [None]
 
 
@@ -263,7 +263,7 @@ def test_a_program_that_fails_is_written_afresh_from_all_instructions():
     assert (session.outcome.ok, session.outcome.stdout) == (True, "2\n")
     assert session.path[-1].making.afresh
     assert session.path[-1].making.sampling.max_tokens == 128
-    assert list(Synthesizer(instruct, one.model.complete).verify(session)) == [None, None]
+    assert list(TurnGenerator(instruct, one.model.complete).verify(session)) == [None, None]
 
 
 def test_a_turn_that_fails_leaves_its_code_where_a_later_turn_has_the_whole_program():
@@ -362,7 +362,7 @@ def stopped(limit: str):
 
 def test_an_interrupt_of_a_run_ends_all_that_would_be_tried():
     one = desk(SELECT, set_x=["x = 1", "x = 2", "stop = 2", "x = 2"], set_stop=["stop = 1", "x = 1"])
-    maker = Synthesizer(instruct, one.model.complete, run, policy=SELECT, candidates=one.model.candidates)
+    maker = TurnGenerator(instruct, one.model.complete, run, policy=SELECT, candidates=one.model.candidates)
     session = replace(maker, look=stopped("interrupted")).take(Session(), "set x", GREEDY)
     assert code(session) == ["x = 1"]
     session = replace(maker, run=stopped("interrupted")).take(Session(), "set stop", GREEDY)
@@ -374,7 +374,7 @@ def test_what_cannot_be_run_or_asked_leaves_the_turn_as_it_was():
         raise SandboxError("no sandbox")
 
     one = desk(SELECT, set_x=["x = 1", "x = 2", "x = 2", "x = 2"])
-    maker = Synthesizer(instruct, one.model.complete, run, policy=SELECT, candidates=one.model.candidates)
+    maker = TurnGenerator(instruct, one.model.complete, run, policy=SELECT, candidates=one.model.candidates)
     session = replace(maker, look=broken).take(Session(), "set x", GREEDY)
     assert code(session) == ["x = 1"]
     assert session.outcome is not None
@@ -386,7 +386,7 @@ def test_a_turn_that_runs_long_and_well_is_not_weighed():
         return replace(run(program), seconds=12.0)
 
     one = desk(SELECT, set_x=["x = 1", "x = 2", "x = 2", "x = 2"])
-    maker = Synthesizer(instruct, one.model.complete, slow, policy=SELECT, candidates=one.model.candidates)
+    maker = TurnGenerator(instruct, one.model.complete, slow, policy=SELECT, candidates=one.model.candidates)
     assert code(maker.take(Session(), "set x", GREEDY)) == ["x = 1"]
 
 
@@ -398,7 +398,7 @@ def test_the_files_of_what_is_chosen_are_those_of_a_real_run():
         return run(program)
 
     one = desk(SELECT, set_x=["x = 3", "x = 2", "x = 2", "x = 2"])
-    maker = Synthesizer(
+    maker = TurnGenerator(
         instruct, one.model.complete, noted, policy=SELECT, candidates=one.model.candidates, look=looked
     )
     maker.take(Session(), "set x", GREEDY)
@@ -423,7 +423,7 @@ def test_an_interrupt_while_mending_keeps_what_was_told(tmp_path: Path):
             log.write(event.session)
 
     one = desk(PLAIN, corrected=["x = 1"], set_x=["x = 1/0"])
-    maker = Synthesizer(instruct, one.model.complete, run_once, watch=watch, policy=Policy(rounds=1))
+    maker = TurnGenerator(instruct, one.model.complete, run_once, watch=watch, policy=Policy(rounds=1))
     session = maker.take(Session(name=log.name), "set x", GREEDY)
     assert len(told) == 2
     log.write(session)
@@ -432,7 +432,7 @@ def test_an_interrupt_while_mending_keeps_what_was_told(tmp_path: Path):
 
 def test_a_retry_differs_from_what_was_weighed():
     one = desk(SELECT, set_x=["x = 3", "x = 2", "x = 2", "x = 2", "x = 9"])
-    maker = Synthesizer(
+    maker = TurnGenerator(
         instruct, one.model.complete, run, policy=SELECT, candidates=one.model.candidates, look=looked
     )
     session = maker.retry(maker.take(Session(), "set x", GREEDY), GREEDY)

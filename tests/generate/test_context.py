@@ -18,7 +18,7 @@ from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.prompt.family import FAMILIES, WORKED, choose, load
 from mtchat.session.language import named
 from mtchat.session.prompt import ModelCard, Prompt
-from mtchat.session.turn import KEPT, Making, Turn
+from mtchat.session.turn import KEPT, Provenance, Turn
 from tests import CASES
 
 CONTEXTS = CASES / "prompting"
@@ -35,7 +35,7 @@ def rendered(story: Path) -> Prompt:
         Turn(
             each["instruction"],
             each["chunk"],
-            making=Making(error=each.get("error", ""), mends=each.get("mends", "")),
+            making=Provenance(error=each.get("error", ""), mends=each.get("mends", "")),
         )
         for each in case["path"]
     )

@@ -13,12 +13,12 @@ from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.features.checks.holding import examined
 from mtchat.generate.policy import Policy
 from mtchat.generate.prompt.families import instruct
-from mtchat.generate.synthesizer import Synthesizer
+from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.repl.app import dispatch
 from mtchat.sandbox import sandbox
-from mtchat.session.claim import Finding
-from mtchat.session.given import NOTHING
-from mtchat.session.mark import Mark
+from mtchat.session.claim import CheckResult
+from mtchat.session.given import NO_INPUTS
+from mtchat.session.mark import TurnOptions
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.session import Session
@@ -71,18 +71,18 @@ def claimed(session: Session, **checks: str) -> Session:
     """A session with a check about each of some turns: turn_2="total == 42"."""
     for name, code in checks.items():
         turn = session.numbered(int(name.removeprefix("turn_"))).id
-        session = session.with_mark(turn, Mark((*session.mark(turn).checks, code)))
+        session = session.with_mark(turn, TurnOptions((*session.mark(turn).checks, code)))
     return session
 
 
-def found(ground: Ground, session: Session, seconds: float = 20.0) -> tuple[Finding, ...]:
+def found(ground: Ground, session: Session, seconds: float = 20.0) -> tuple[CheckResult, ...]:
     limits = Limits(seconds=seconds)
     outcome = ground.run(session.program, limits, None)
     return examined(session.program, outcome, lambda part: probed(ground, part, limits)).findings
 
 
 def probed(ground: Ground, part: Program, limits: Limits) -> Outcome:
-    return ground.resume(part, limits, None, lambda stream, text: None, NOTHING, False)
+    return ground.resume(part, limits, None, lambda stream, text: None, NO_INPUTS, False)
 
 
 def test_a_check_is_looked_at_in_the_state_that_its_turn_left(ground: Ground):
@@ -97,14 +97,14 @@ def test_a_check_changes_nothing_of_the_program(ground: Ground):
     session = claimed(program("xs = [1, 2]\nprint('made')", "print(xs)"), turn_1="xs.pop() == 2")
     outcome = ground.run(session.program, Limits(), None)
     outcome = examined(session.program, outcome, lambda part: probed(ground, part, Limits()))
-    assert outcome.findings == (Finding(1, "xs.pop() == 2", True),)
+    assert outcome.findings == (CheckResult(1, "xs.pop() == 2", True),)
     assert outcome.outputs == ("made\n", "[1, 2]\n")
 
 
 def test_a_program_that_gives_builtin_names_another_meaning_can_be_checked(ground: Ground):
     chunk = "sum = 3\nlist = str = repr = bool = print = len = exit = None\nimport sys\nsys.stdout = None"
     assert found(ground, claimed(program(chunk), turn_1="sum == 4")) == (
-        Finding(1, "sum == 4", False, "sum is 3"),
+        CheckResult(1, "sum == 4", False, "sum is 3"),
     )
 
 
@@ -149,7 +149,7 @@ def test_a_turn_that_was_not_reached_is_not_judged(ground: Ground):
 
 def test_a_turn_whose_code_a_later_one_has_is_checked_there(ground: Ground):
     session = Session().extend((Turn("a", "", status=KEPT), Turn("b", "x = 1\ny = 2")))
-    assert found(ground, claimed(session, turn_1="x == 1")) == (Finding(1, "x == 1", True),)
+    assert found(ground, claimed(session, turn_1="x == 1")) == (CheckResult(1, "x == 1", True),)
 
 
 def test_checks_stay_with_their_turns_through_edits_saving_and_retries(desk: Desk, tmp_path: Path):
@@ -161,7 +161,7 @@ def test_checks_stay_with_their_turns_through_edits_saving_and_retries(desk: Des
     again = load(desk.log.path)
     assert again.claims == desk.session.claims
     assert again.outcome is not None
-    assert again.outcome.findings == (Finding(1, "x == 1", True),)
+    assert again.outcome.findings == (CheckResult(1, "x == 1", True),)
     dispatch(desk, "/undo")
     dispatch(desk, "/retry")
     assert [each.code for each in desk.session.claims] == ["x == 1"]
@@ -229,12 +229,12 @@ def test_a_fix_that_breaks_the_program_or_another_check_is_not_kept(tmp_path: Pa
     assert [turn.chunk for turn in desk.session.path] == ["x = 1\ny = 1"]
 
 
-def making(ground: Ground, model: Model, policy: Policy) -> Synthesizer:
+def making(ground: Ground, model: Model, policy: Policy) -> TurnGenerator:
     def look(part: Program) -> Outcome:
-        outcome = ground.trial(part, Limits(), NOTHING)
+        outcome = ground.trial(part, Limits(), NO_INPUTS)
         return examined(part, outcome, lambda each: probed(ground, each, Limits()))
 
-    return Synthesizer(
+    return TurnGenerator(
         instruct,
         model.complete,
         look,
@@ -326,4 +326,4 @@ def test_a_turn_that_leaves_its_code_to_a_program_written_afresh_keeps_its_check
     session = maker.take(claimed(session, turn_2="y == 2"), "show y", GREEDY)
     assert [turn.chunk for turn in session.path] == ["x = 1", "", "x = 1\ny = 2\nprint(y)"]
     assert session.outcome is not None
-    assert session.outcome.findings == (Finding(2, "y == 2", True),)
+    assert session.outcome.findings == (CheckResult(2, "y == 2", True),)

@@ -9,7 +9,7 @@ from mtchat.generate.less import does_less
 from mtchat.generate.policy import Policy
 from mtchat.generate.running import better
 from mtchat.session.outcome import Frame, Outcome
-from mtchat.session.program import Place, Program
+from mtchat.session.program import Location, Program
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
 from tests.generate.test_bettering import Desk, Model, code, run
@@ -122,7 +122,7 @@ def kept_from(what: str):
     def look(program: Program) -> Outcome:
         for chunk in program.chunks:
             if "open(" in chunk.code:
-                place = Place(chunk.turn, 1)
+                place = Location(chunk.turn, 1)
                 error = f"turn {chunk.turn}, line 1: FileNotFoundError: sales.csv"
                 return Outcome("none", 1, error=error, world=what, frames=(Frame(place, "<module>"),))
         return run(program)

@@ -12,13 +12,13 @@ from mtchat.generate.events import Made, Settled
 from mtchat.generate.policy import Policy
 from mtchat.generate.prompt.families import instruct
 from mtchat.generate.readings import Asking, open_question, readings
-from mtchat.generate.synthesizer import Synthesizer
+from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.repl.app import dispatch
-from mtchat.session.mark import Mark
+from mtchat.session.mark import TurnOptions
 from mtchat.session.outcome import Outcome, Variable
 from mtchat.session.prompt import Piece, Usage
 from mtchat.session.session import Session
-from mtchat.session.turn import Making, Turn
+from mtchat.session.turn import Provenance, Turn
 from mtchat.store import load
 from tests.generate.test_bettering import CARD, GREEDY, Model, code, looked, run
 from tests.repl.test_desk import Spoken, desk_in, said
@@ -268,9 +268,9 @@ def test_always_asks_about_whatever_differs() -> None:
     )
 
 
-def maker(model: Model, asking: Asking | None, policy: Policy | None = None) -> Synthesizer:
+def maker(model: Model, asking: Asking | None, policy: Policy | None = None) -> TurnGenerator:
     chosen = policy or Policy(samples=3)
-    return Synthesizer(
+    return TurnGenerator(
         instruct,
         model.complete,
         run,
@@ -541,7 +541,7 @@ def test_a_stop_while_other_words_are_taken_keeps_the_turn_that_works_and_all_th
 def test_an_answer_keeps_the_checks_and_the_branch_of_the_turn(answer: int | str) -> None:
     first = Session().extend((Turn("begin", "x = 1"),)).name_branch("main")
     again = first.extend((Turn("print total: 1 or 2", "print(9)"),))
-    marked = again.with_mark(again.head, Mark(("x == 1",)))
+    marked = again.with_mark(again.head, TurnOptions(("x == 1",)))
     model = Model(
         {
             "print total": ["print(1)", "print(2)", "print(2)", "print(1)"],
@@ -558,7 +558,7 @@ def test_other_tries_for_a_turn_that_was_mended_are_made_from_the_plain_context(
     base = Session()
     failing = Turn("print total: 1 or 2", "raise ValueError")
     mended = Turn(
-        "print total: 1 or 2", "print(1)", making=Making(mends=failing.id, error="turn 1: ValueError")
+        "print total: 1 or 2", "print(1)", making=Provenance(mends=failing.id, error="turn 1: ValueError")
     )
     session = base.extend((failing,)).undo().extend((mended,)).with_outcome(Outcome())
     spread = maker(ambiguous(), None).spread(session, GREEDY, 3)

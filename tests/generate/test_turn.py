@@ -14,9 +14,9 @@ from mtchat.features.regenerate.rederive import never, rederive, written
 from mtchat.generate.events import Event, Made, Mending, Ran, Read, Running, Wrote
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.prompt.family import Cut
-from mtchat.generate.synthesizer import Difference, Synthesizer
+from mtchat.generate.synthesizer import Difference, TurnGenerator
 from mtchat.session.outcome import Frame, Outcome
-from mtchat.session.program import Place, Program
+from mtchat.session.program import Location, Program
 from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.session.session import ROOT, Session
 from mtchat.session.settings import Sampling
@@ -78,7 +78,7 @@ def run(program: Program) -> Outcome:
             inner = trace.tb_next if trace else None
             line = inner.tb_lineno if inner else getattr(error, "lineno", 1)
             text = f"{program.label(chunk.turn)}, line {line}: {type(error).__name__}: {error}"
-            frames = (Frame(Place(chunk.turn, line), "<module>"),)
+            frames = (Frame(Location(chunk.turn, line), "<module>"),)
             return Outcome(
                 exit_code=1,
                 finished=False,
@@ -90,20 +90,20 @@ def run(program: Program) -> Outcome:
     return Outcome(stdout="".join(outputs), outputs=tuple(outputs))
 
 
-def bench(*replies: str, **changes: object) -> Synthesizer:
+def bench(*replies: str, **changes: object) -> TurnGenerator:
     """A synthesizer whose model gives these replies."""
-    made = Synthesizer(codegen, Model(list(replies)), run, CARD, "codegen")
+    made = TurnGenerator(codegen, Model(list(replies)), run, CARD, "codegen")
     return replace(made, **changes)
 
 
-def taken(bench: Synthesizer, *instructions: str, session: Session | None = None) -> Session:
+def taken(bench: TurnGenerator, *instructions: str, session: Session | None = None) -> Session:
     session = session or Session()
     for instruction in instructions:
         session = bench.take(session, instruction, GREEDY)
     return session
 
 
-def rewritten(session: Session, number: int, code: str, maker: Synthesizer) -> Session:
+def rewritten(session: Session, number: int, code: str, maker: TurnGenerator) -> Session:
     """A turn with code that the user wrote, run; the turns after it keep theirs."""
     made = written(session, number, code)
     return maker.tried(rederive(session, made, lambda on, turn: on, decide=never).session)
@@ -407,7 +407,7 @@ def deep(program: Program) -> Outcome:
             exec(compile(chunk.code, f"<{chunk.turn}>", "exec"), names)
     except Exception as error:
         found = [each for each in traceback.extract_tb(error.__traceback__) if each.filename[0] == "<"]
-        frames = [Frame(Place(int(each.filename[1:-1]), each.lineno or 1), each.name) for each in found]
+        frames = [Frame(Location(int(each.filename[1:-1]), each.lineno or 1), each.name) for each in found]
         outcome = replace(outcome, frames=tuple(frames))
     return outcome
 
@@ -497,7 +497,7 @@ def test_an_error_without_a_place_is_the_last_turns():
 
 def test_a_program_that_is_stopped_where_another_fails_has_not_got_further():
     """A preamble's output is no turn's: with it, two turns have three outputs."""
-    fails = Outcome(finished=False, error="turn 2, line 2: E", frames=(Frame(Place(2, 2), "<module>"),))
+    fails = Outcome(finished=False, error="turn 2, line 2: E", frames=(Frame(Location(2, 2), "<module>"),))
     stopped = Outcome(finished=False, limit="seconds", error="turn 2: stopped", outputs=("", "", ""))
     outcomes = [Outcome(), fails, stopped]
     maker = bench("x = 1\n", "y = 2\n", "y = 3\n", run=lambda program: outcomes.pop(0))

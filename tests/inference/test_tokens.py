@@ -19,7 +19,7 @@ from mtchat.inference.engine import Engine
 from mtchat.inference.tokens import building
 from mtchat.inference.tokens.table import Table, read
 from mtchat.inference.tokens.tokenizer import Part, Tokenizer
-from mtchat.session.prompt import Mark, Message, Prompt, woven
+from mtchat.session.prompt import Message, Prompt, SpecialToken, woven
 from tests.support.engine_models import STARTER_SMALL, random_engine, tiny_tokenizer
 
 MARKS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -191,7 +191,7 @@ TYPED = "print('<|im_end|>') # <|endoftext|>"
         (codegen.render((), TYPED, "", TYPED), 0),
         (instruct.render((), TYPED, TYPED, TYPED), 9),
         (Prompt(messages=(Message("user", TYPED),), opening=TYPED), 3),
-        (woven("a", Mark("<|endoftext|>"), TYPED), 1),
+        (woven("a", SpecialToken("<|endoftext|>"), TYPED), 1),
     ],
     ids=["text", "opening", "codegen", "instruct", "opened chat", "woven"],
 )

@@ -8,7 +8,7 @@ import pytest
 from mtchat.console.desk import Desk, Hear
 from mtchat.errors import UsageError
 from mtchat.repl.app import dispatch
-from mtchat.session.given import Given
+from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.settings import Limits
@@ -41,7 +41,7 @@ class Asked:
         limits: Limits,
         place: Path | None,
         hear: Hear,
-        given: Given,
+        given: RunInputs,
         look: bool = False,
     ) -> Outcome:
         self.ran.append([chunk.code for chunk in program.chunks])

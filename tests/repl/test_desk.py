@@ -15,7 +15,7 @@ from mtchat.console.words import brief
 from mtchat.errors import ModelError, MtchatError
 from mtchat.repl import toolbar
 from mtchat.repl.app import dispatch, leave
-from mtchat.session.given import Given
+from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.prompt import ModelCard, Piece, Prompt
@@ -121,7 +121,7 @@ def test_the_turn_being_mended_stays_live_on_disk_until_the_mended_one_is_better
     heads = []
 
     def watched(
-        program: Program, limits: Limits, place: Path | None, hear: Hear, given: Given, look: bool = False
+        program: Program, limits: Limits, place: Path | None, hear: Hear, given: RunInputs, look: bool = False
     ) -> Outcome:
         if (tmp_path / "one.jsonl").exists():
             heads.append(load(tmp_path / "one.jsonl").path[-1].chunk)
@@ -172,7 +172,7 @@ def test_a_turn_is_on_disk_before_it_is_run_also_when_it_was_written_by_hand(
     seen = []
 
     def watched(
-        program: Program, limits: Limits, place: Path | None, hear: Hear, given: Given, look: bool = False
+        program: Program, limits: Limits, place: Path | None, hear: Hear, given: RunInputs, look: bool = False
     ) -> Outcome:
         seen.append([turn.chunk for turn in load(tmp_path / "one.jsonl").turns])
         return run(program, limits, place, hear, given, look)

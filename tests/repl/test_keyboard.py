@@ -9,7 +9,7 @@ import pytest
 from mtchat.cli import wiring
 from mtchat.console.keyboard import passed_on, reads
 from mtchat.repl.app import dispatch
-from mtchat.session.given import Given
+from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
 from mtchat.session.settings import Limits
@@ -43,7 +43,7 @@ def test_what_is_typed_reaches_the_program_and_is_kept() -> None:
     source, into = os.pipe()
     os.write(into, b"Ann\n")
     with wiring.Ground() as ground, passed_on(source) as board:
-        given = Given(stdin=board.path, live=True)
+        given = RunInputs(stdin=board.path, live=True)
         outcome = ground.run(Program((Chunk(1, GREET),)), Limits(), None, None, given)
     os.close(into)
     os.close(source)
@@ -56,7 +56,7 @@ def test_the_end_of_what_is_typed_is_the_end_of_the_input() -> None:
     os.close(into)
     with wiring.Ground() as ground, passed_on(source) as board:
         outcome = ground.run(
-            Program((Chunk(1, GREET),)), Limits(), None, None, Given(stdin=board.path, live=True)
+            Program((Chunk(1, GREET),)), Limits(), None, None, RunInputs(stdin=board.path, live=True)
         )
     os.close(source)
     assert "EOFError" in outcome.error
@@ -68,7 +68,7 @@ def test_waiting_for_somebody_who_types_does_not_count_and_a_loop_does() -> None
     limits = replace(Limits(), seconds=0.3)
     slow = "import time\ntime.sleep(0.6)\nprint('done')"
     with wiring.Ground() as ground, passed_on(source) as board:
-        given = Given(stdin=board.path, live=True)
+        given = RunInputs(stdin=board.path, live=True)
         assert ground.run(Program((Chunk(1, slow),)), limits, None, None, given).stdout == "done\n"
         assert ground.run(Program((Chunk(1, slow),)), limits, None, None).limit == "seconds"
         assert ground.run(Program((Chunk(1, "while True: pass"),)), limits, None, None, given).limit == "cpu"

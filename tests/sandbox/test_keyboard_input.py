@@ -9,7 +9,7 @@ import pytest
 from mtchat.errors import SandboxError
 from mtchat.sandbox.keyboard import keyboard
 from mtchat.sandbox.sandbox import run_in
-from mtchat.session.given import Given
+from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
 from mtchat.session.settings import Limits
@@ -94,7 +94,7 @@ def ran(name: str, code: str, stdin: Path) -> Outcome:
     there = tier(name)
     if there.choice is None:
         pytest.skip(f"{name} does not work here: {there.reason}")
-    return run_in(there.choice, Program((Chunk(1, code),)), Limits(), given=Given(stdin=stdin))
+    return run_in(there.choice, Program((Chunk(1, code),)), Limits(), given=RunInputs(stdin=stdin))
 
 
 @pytest.mark.sandbox

@@ -16,7 +16,7 @@ from mtchat.sandbox.checkpoints.worker import Worker
 from mtchat.sandbox.collect import Harvest, deliver, harvest
 from mtchat.sandbox.outbox import LIST, TIMES
 from mtchat.sandbox.sandbox import run_in
-from mtchat.session.given import NOTHING, Attached, Given
+from mtchat.session.given import NO_INPUTS, Attached, RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
 from mtchat.session.settings import Limits
@@ -232,7 +232,7 @@ def ran(
     code: str,
     limits: Limits,
     collect: Path,
-    given: Given = NOTHING,
+    given: RunInputs = NO_INPUTS,
     watch: Callable[[str, str], None] | None = None,
 ) -> Outcome:
     there = tier("T1" if name == "warm" else name)
@@ -293,7 +293,7 @@ def test_ctrl_c_stops_the_copying_of_attached_files(name: str, tmp_path: Path) -
     read = Path(f"/proc/{os.getpid()}/io")
     began = int(read.read_text().split()[1])
     thread = interrupted_once(lambda: int(read.read_text().split()[1]) > began + 20 * MIB)
-    outcome = ran(name, "print(1)", Limits(), tmp_path / "out", Given(files=(Attached("a", mine),)))
+    outcome = ran(name, "print(1)", Limits(), tmp_path / "out", RunInputs(files=(Attached("a", mine),)))
     thread.join()
     assert (outcome.limit, outcome.stdout) == ("interrupted", "")
 

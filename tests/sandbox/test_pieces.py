@@ -24,7 +24,7 @@ from mtchat.sandbox.sandbox import choose, run_in
 from mtchat.sandbox.streams import Stream
 from mtchat.sandbox.tree import load
 from mtchat.sandbox.watching import Watching
-from mtchat.session.program import Chunk, Place, Program
+from mtchat.session.program import Chunk, Location, Program
 from mtchat.session.settings import Limits
 from tests.sandbox.test_filter import judged
 
@@ -132,7 +132,7 @@ TWO = Program((Chunk(1, "x = 1"), Chunk(2, "f()")))
 def test_a_report_gives_headline_and_frames() -> None:
     report = read(memory("raised", "", "E: no\nreally", "T\n", "1", "1", "<module>", "f()", began=2), TWO)
     assert (report.index, report.how, report.headline) == (1, "raised", "E: no really")
-    assert [frame.place for frame in report.frames] == [Place(2, 1)]
+    assert [frame.place for frame in report.frames] == [Location(2, 1)]
 
 
 FORGERIES = [
@@ -146,7 +146,7 @@ FORGERIES = [
 
 @pytest.mark.parametrize("fields", FORGERIES)
 def test_a_frame_that_is_none_of_ours_is_left_out(fields: tuple[str, ...]) -> None:
-    assert [frame.place for frame in read(memory(*fields), TWO).frames] == [Place(1, 1)]
+    assert [frame.place for frame in read(memory(*fields), TWO).frames] == [Location(1, 1)]
 
 
 def test_what_a_report_says_is_short_however_long_it_is() -> None:
@@ -162,7 +162,7 @@ def test_what_a_report_says_is_short_however_long_it_is() -> None:
 @pytest.mark.parametrize("line", [3, 1 << 28])
 def test_a_frame_at_a_line_that_its_turn_does_not_have_is_left_out(line: int) -> None:
     report = read(memory("raised", "", "E", "", "", "", "1", str(line), "f", "", began=2), TWO)
-    assert [frame.place for frame in report.frames] == [Place(2, 1)]
+    assert [frame.place for frame in report.frames] == [Location(2, 1)]
 
 
 @pytest.mark.parametrize(("began", "finished"), [(0, True), (1, False), (2, True), (9, True)])

@@ -10,7 +10,7 @@ from mtchat.sandbox import sandbox
 from mtchat.sandbox.checkpoints.worker import Worker
 from mtchat.sandbox.guest import script
 from mtchat.sandbox.interpreter import beside
-from mtchat.session.given import Given
+from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
 from mtchat.session.session import Session
@@ -107,7 +107,7 @@ def test_a_package_that_is_attached_keeps_its_layout(kind: str, tmp_path: Path) 
         "from pathlib import Path\ndef side():\n    return (Path(__file__).parent / 'data/n').read_text()\n"
     )
     (tmp_path / "shapes" / "data" / "n").write_text("3")
-    given = Given(files=attach(Session(), [tmp_path / "shapes"], 1).attached)
+    given = RunInputs(files=attach(Session(), [tmp_path / "shapes"], 1).attached)
     where = tier(kind)
     if where.choice is None:
         pytest.skip(f"no {where.backend} here: {where.reason}")

@@ -16,7 +16,7 @@ from mtchat.sandbox.checkpoints.states import MOST_STATES, Piece, State, States,
 from mtchat.sandbox.checkpoints.worker import Worker
 from mtchat.sandbox.guest.porter import Copy
 from mtchat.sandbox.tree import children, descendants
-from mtchat.session.given import Attached, Given
+from mtchat.session.given import Attached, RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
 from mtchat.session.settings import Limits
@@ -181,7 +181,7 @@ def test_figures_left_open_are_saved_at_the_end_of_each_run(worker: Worker) -> N
 def test_attached_files_are_there_and_do_not_count_as_written(worker: Worker, tmp_path: Path) -> None:
     data = tmp_path / "data.csv"
     data.write_text("a,b\n1,2\n")
-    given = Given(files=(Attached("data.csv", data),))
+    given = RunInputs(files=(Attached("data.csv", data),))
     read = "print(open('data.csv').read())"
     assert worker.run(program(read), LIMITS, given=given).stdout == "a,b\n1,2\n\n"
     spoilt = worker.run(program(read, "open('data.csv', 'w').write('gone')"), LIMITS, given=given)
@@ -198,7 +198,9 @@ def test_attached_files_are_there_and_do_not_count_as_written(worker: Worker, tm
 def test_arguments_and_input_start_from_nothing(worker: Worker, tmp_path: Path) -> None:
     lines = tmp_path / "lines"
     lines.write_text("typed\n")
-    met = worker.run(program("import sys\nprint(sys.argv, input())"), LIMITS, given=Given(("a", "b"), lines))
+    met = worker.run(
+        program("import sys\nprint(sys.argv, input())"), LIMITS, given=RunInputs(("a", "b"), lines)
+    )
     assert met.stdout == "['main.py', 'a', 'b'] typed\n"
 
 

@@ -8,7 +8,7 @@ from mtchat.sandbox import sandbox
 from mtchat.sandbox.checkpoints import clocks
 from mtchat.sandbox.checkpoints.worker import Worker
 from mtchat.sandbox.interpreter import environment, zone
-from mtchat.session.given import Attached, Given
+from mtchat.session.given import Attached, RunInputs
 from mtchat.session.program import Chunk, Program
 from mtchat.session.settings import Limits
 
@@ -101,7 +101,7 @@ def test_chance_repeats_itself_when_a_turn_runs_again_and_in_a_run_from_nothing(
 ) -> None:
     pytest.importorskip(name.split()[-1] if name in ("pandas", "torch", "polars") else "numpy")
     (tmp_path / "threaded.py").write_text(THREAD)
-    given = Given(files=(Attached("threaded.py", tmp_path / "threaded.py"),))
+    given = RunInputs(files=(Attached("threaded.py", tmp_path / "threaded.py"),))
     again = f"import threaded\n{CHANCE[name]}"
     shown = worker.run(program(again), LIMITS, given=given)
     met = worker.run(program(again, "x = 1"), LIMITS, given=given)

@@ -7,7 +7,7 @@ import pytest
 from mtchat.console import remedy
 from mtchat.sandbox import sandbox
 from mtchat.session import world
-from mtchat.session.given import Given
+from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
 from mtchat.session.settings import Limits, Settings
@@ -15,9 +15,9 @@ from mtchat.session.settings import Limits, Settings
 LIMITS = Limits(seconds=20.0, memory_mib=256, disk_mib=8)
 
 
-def play(*codes: str, given: Given | None = None, limits: Limits = LIMITS) -> Outcome:
+def play(*codes: str, given: RunInputs | None = None, limits: Limits = LIMITS) -> Outcome:
     chunks = tuple(Chunk(number, code) for number, code in enumerate(codes, start=1))
-    return sandbox.run(Program(chunks), limits, given=given or Given())
+    return sandbox.run(Program(chunks), limits, given=given or RunInputs())
 
 
 def library(code: str) -> str:
@@ -184,7 +184,7 @@ def test_a_headline_is_the_first_line_that_says_something() -> None:
 
 
 def test_wrong_arguments_are_not_called_none() -> None:
-    outcome = play(f"{PARSER}parser.parse_args()", given=Given(("--wrong",)))
+    outcome = play(f"{PARSER}parser.parse_args()", given=RunInputs(("--wrong",)))
     assert (outcome.world, outcome.subject) == (world.ARGUMENTS, world.GIVEN)
     assert outcome.error == "turn 1: the program ended with exit code 2"
     assert (

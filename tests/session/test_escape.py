@@ -16,11 +16,11 @@ from mtchat.cli.output import DRAWN, Output, drawn, guarded
 from mtchat.console.view import View
 from mtchat.export.file import save
 from mtchat.repl.app import kept
-from mtchat.session.claim import Finding
+from mtchat.session.claim import CheckResult
 from mtchat.session.escape import ODD, escaped, held, named, unnamed
 from mtchat.session.outcome import File, Outcome
 from mtchat.session.session import Session
-from mtchat.session.turn import Making, Turn
+from mtchat.session.turn import Provenance, Turn
 from mtchat.store import Log
 from tests import FAKE_REPL
 from tests.support.terminal import CTRL_C, CTRL_D, ENTER, terminal
@@ -120,11 +120,11 @@ def test_a_view_says_nothing_raw_whatever_an_outcome_holds() -> None:
     screen = Screen()
     outcome = Outcome(
         HOSTILE, 1, error=HOSTILE, stdout=HOSTILE, stderr=HOSTILE, outputs=(HOSTILE,), note=HOSTILE,
-        files=(File(HOSTILE, 1),), skipped=(HOSTILE,), findings=(Finding(1, HOSTILE, False, HOSTILE),),
+        files=(File(HOSTILE, 1),), skipped=(HOSTILE,), findings=(CheckResult(1, HOSTILE, False, HOSTILE),),
     )  # fmt: skip
     view = View(screen, live=True, color=True)
     view.outcome(outcome, HOSTILE, HOSTILE)
-    view.turn(1, Turn(HOSTILE, HOSTILE, making=Making(filled=HOSTILE)), HOSTILE)
+    view.turn(1, Turn(HOSTILE, HOSTILE, making=Provenance(filled=HOSTILE)), HOSTILE)
     view.table([(HOSTILE, HOSTILE)], (40,))
     view.row(HOSTILE, HOSTILE)
     view.hearing()("stdout", HOSTILE)
@@ -135,7 +135,7 @@ def test_a_view_says_nothing_raw_whatever_an_outcome_holds() -> None:
 @pytest.fixture
 def hostile(tmp_path: Path) -> Path:
     """A folder with a session that has such signs in every field."""
-    making = Making("no-such-\x1b]0;t\x07model.gguf", "f", "float32", "instruct", error=HOSTILE)
+    making = Provenance("no-such-\x1b]0;t\x07model.gguf", "f", "float32", "instruct", error=HOSTILE)
     turn = Turn(HOSTILE, f"s = '''{HOSTILE}'''\n", making=making, typed=HOSTILE)
     session = Session("evil", f"# {HOSTILE}\n").extend((turn,))
     (tmp_path / "sessions").mkdir()

@@ -17,7 +17,7 @@ from mtchat.export.format import load as format_of
 from mtchat.export.format import suffix
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.prompt.family import load as family_of
-from mtchat.generate.synthesizer import Synthesizer
+from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.repl.app import dispatch
 from mtchat.session.language import LANGUAGES, PYTHON, Language, named, unlearned
 from mtchat.session.outcome import Outcome
@@ -257,7 +257,7 @@ def test_a_model_of_python_alone_is_noted_once_and_goes_on(tmp_path: Path):
 
 def test_turns_in_another_language_are_verified_in_it():
     family, table = family_of("instruct", JS), Table(REPLIES)
-    maker = Synthesizer(family, table.complete, card=table.card, family_name="instruct")
+    maker = TurnGenerator(family, table.complete, card=table.card, family_name="instruct")
     session = maker.take(Session(language=JS), "define add", Sampling())
     session = maker.retry(maker.take(session, "make it sum", Sampling()), Sampling())
     assert list(maker.verify(session)) == [None, None]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtchat.session.outcome import Frame, Outcome
-from mtchat.session.program import PREAMBLE, Chunk, Place, Program, assemble
+from mtchat.session.program import PREAMBLE, Chunk, Location, Program, assemble
 from mtchat.session.turn import Turn
 
 CODE = st.text(st.sampled_from("x =1\n\r\t\f#\u2028\\\"'"), max_size=12)
@@ -32,13 +32,13 @@ def test_the_source_is_the_chunks_with_one_blank_line_between(chunks, preamble, 
 
 
 def test_a_turn_without_code_keeps_its_number():
-    assert assemble(path("x = 1", "", "y = 2")).places == (Place(1, 1), None, Place(3, 1))
+    assert assemble(path("x = 1", "", "y = 2")).places == (Location(1, 1), None, Location(3, 1))
 
 
 def test_the_preamble_is_turn_zero():
     program = assemble(path("x = 1"), "import math")
     assert program.chunks == (Chunk(PREAMBLE, "import math"), Chunk(1, "x = 1"))
-    assert program.places[0] == Place(0, 1)
+    assert program.places[0] == Location(0, 1)
 
 
 @given(chunks=st.lists(CODE, max_size=5), preamble=CODE)
@@ -66,6 +66,6 @@ def test_an_outcome_is_good_only_when_the_whole_program_ran():
 
 
 def test_the_turn_that_failed_is_where_the_error_surfaced():
-    inner, outer = Frame(Place(1, 2), "f"), Frame(Place(3, 1), "<module>")
+    inner, outer = Frame(Location(1, 2), "f"), Frame(Location(3, 1), "<module>")
     assert Outcome(frames=(outer, inner)).turn == 3
     assert Outcome().turn is None

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from mtchat.errors import MtchatError
-from mtchat.session.mark import Mark
+from mtchat.session.mark import TurnOptions
 from mtchat.session.outcome import Frame, Outcome
-from mtchat.session.program import Place
+from mtchat.session.program import Location
 from mtchat.session.session import ROOT, Session
 from mtchat.session.turn import KEPT, Turn
 
@@ -21,7 +21,7 @@ def grown(*chunks: str) -> Session:
 
 def failing(turn: int) -> Outcome:
     error = f"turn {turn}, line 1: ValueError"
-    return Outcome(finished=False, error=error, frames=(Frame(Place(turn, 1), "<module>"),))
+    return Outcome(finished=False, error=error, frames=(Frame(Location(turn, 1), "<module>"),))
 
 
 def chunks(session: Session) -> str:
@@ -238,7 +238,7 @@ def test_an_unknown_branch_is_refused_with_a_way_on():
 
 def test_a_turn_takes_over_the_marks_of_the_one_it_replaces():
     session = grown("a")
-    marked = session.with_mark(session.head, Mark(("x == 1",)))
+    marked = session.with_mark(session.head, TurnOptions(("x == 1",)))
     replaced = marked.undo().extend((Turn("do b", "b"),)).inherit(session.head)
     assert replaced.mark(replaced.head).checks == ("x == 1",)
     assert replaced.mark(session.head).checks == ("x == 1",)
@@ -247,7 +247,7 @@ def test_a_turn_takes_over_the_marks_of_the_one_it_replaces():
 def test_what_was_made_in_a_later_session_lies_beside_the_live_path_and_nothing_moves():
     live = Session().add(Turn("a", "x = 1")).name_branch("main")
     made = live.undo().add(Turn("b", "x = 2")).with_outcome(Outcome())
-    made = made.with_mark(made.head, Mark(("x == 2",)))
+    made = made.with_mark(made.head, TurnOptions(("x == 2",)))
     both = live.beside(made)
     assert (both.head, both.visited, both.branches, both.branch) == (
         live.head,
@@ -257,7 +257,7 @@ def test_what_was_made_in_a_later_session_lies_beside_the_live_path_and_nothing_
     )
     assert both.turns == made.turns
     assert both.outcomes == made.outcomes
-    assert both.mark(made.head) == Mark(("x == 2",))
+    assert both.mark(made.head) == TurnOptions(("x == 2",))
 
 
 def test_sessions_that_grow_out_of_each_other_know_their_own_turns_alone():

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from mtchat.session.prompt import Usage
 from mtchat.session.settings import Sampling
-from mtchat.session.turn import EDITED, Making, Turn
+from mtchat.session.turn import EDITED, Provenance, Turn
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=6)
-TURN = Turn("add two numbers", "x = 1 + 2\n", making=Making(model="starter", sampling=Sampling(seed=7)))
+TURN = Turn("add two numbers", "x = 1 + 2\n", making=Provenance(model="starter", sampling=Sampling(seed=7)))
 
 
 def test_an_id_is_32_hex_digits_that_stay_the_same_from_run_to_run():

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtchat.session.given import Attached
-from mtchat.session.mark import FOLDED, FORGOTTEN, WHOLE, Mark
+from mtchat.session.mark import FOLDED, FORGOTTEN, WHOLE, TurnOptions
 from mtchat.session.outcome import File, Frame, Outcome
-from mtchat.session.program import Place
+from mtchat.session.program import Location
 from mtchat.session.prompt import Usage
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
-from mtchat.session.turn import STATUSES, Making, Turn
+from mtchat.session.turn import STATUSES, Provenance, Turn
 from mtchat.store.events import KEPT, History, apply, bounded, changes, to_event, to_line
 from mtchat.store.values import rebuild
 
@@ -24,7 +24,7 @@ ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=8) | st.sample
 )
 NUMBER = st.floats(allow_nan=False) | st.integers(-3, 3)
 MAKING = st.builds(
-    Making,
+    Provenance,
     model=ANY_TEXT,
     sampling=st.builds(Sampling, temperature=NUMBER, seed=st.integers(0, 2**63)),
     error=ANY_TEXT,
@@ -38,7 +38,7 @@ TURN = st.builds(
     usage=st.builds(Usage, prompt=st.integers(0), decode_seconds=NUMBER, finish=ANY_TEXT),
     meant=ANY_TEXT,
 )
-FRAME = st.builds(Frame, st.builds(Place, st.integers(0), st.integers(1)), ANY_TEXT, ANY_TEXT)
+FRAME = st.builds(Frame, st.builds(Location, st.integers(0), st.integers(1)), ANY_TEXT, ANY_TEXT)
 OUTCOME = st.builds(
     Outcome,
     exit_code=st.none() | st.integers(),
@@ -52,7 +52,9 @@ OUTCOME = st.builds(
     seconds=NUMBER,
 )
 
-MARK = st.builds(Mark, st.lists(ANY_TEXT, max_size=2).map(tuple), st.sampled_from([WHOLE, FOLDED, FORGOTTEN]))
+MARK = st.builds(
+    TurnOptions, st.lists(ANY_TEXT, max_size=2).map(tuple), st.sampled_from([WHOLE, FOLDED, FORGOTTEN])
+)
 STEPS = ("add", "add", "undo", "redo", "move", "outcome", "preamble", "attach", "mark", "branch")
 ATTACHED = st.builds(Attached, ANY_TEXT, ANY_TEXT.map(Path), st.integers(0), ANY_TEXT)
 
@@ -127,7 +129,7 @@ def test_an_event_of_an_unknown_kind_changes_nothing():
 
 def test_fields_that_are_unknown_are_ignored_and_absent_ones_take_their_defaults():
     event = json.loads('{"instruction": "do", "chunk": "x", "mood": 1, "making": {"model": "m", "luck": 2}}')
-    assert rebuild(Turn, event) == Turn("do", "x", making=Making(model="m"))
+    assert rebuild(Turn, event) == Turn("do", "x", making=Provenance(model="m"))
 
 
 @pytest.mark.parametrize(

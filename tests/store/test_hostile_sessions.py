@@ -15,14 +15,14 @@ from mtchat.errors import MtchatError
 from mtchat.repl import toolbar
 from mtchat.repl.app import dispatch, greet
 from mtchat.repl.completion import Slash
-from mtchat.session.claim import Finding
+from mtchat.session.claim import CheckResult
 from mtchat.session.escape import escaped
-from mtchat.session.mark import FOLDED, Mark
+from mtchat.session.mark import FOLDED, TurnOptions
 from mtchat.session.outcome import File, Frame, Outcome, Variable
-from mtchat.session.program import Place
+from mtchat.session.program import Location
 from mtchat.session.prompt import Usage
 from mtchat.session.session import Session
-from mtchat.session.turn import Making, Turn
+from mtchat.session.turn import Provenance, Turn
 from mtchat.store import Log, summaries
 from tests.repl.test_desk import desk_in, said
 
@@ -48,11 +48,13 @@ COMMANDS = (
 
 def story() -> Session:
     """A session in which every kind of event and every kind of field is there."""
-    first = Turn("read it", "x = 1\n", making=Making("m", "f", "float32", "instruct"), usage=Usage(9, 3, 4))
+    first = Turn(
+        "read it", "x = 1\n", making=Provenance("m", "f", "float32", "instruct"), usage=Usage(9, 3, 4)
+    )
     session = Session("one", "import math\n").extend(
         (first, Turn("fail", "1 / 0\n"), Turn("go on", "y = 2\n"))
     )
-    frame = Frame(Place(2, 1), "<module>", "1 / 0")
+    frame = Frame(Location(2, 1), "<module>", "1 / 0")
     outcome = Outcome(
         "bwrap",
         exit_code=1,
@@ -66,9 +68,9 @@ def story() -> Session:
         files=(File("a.txt", 5), File("b/c.png", 7)),
         skipped=("'l': a link",),
         variables=(Variable("x", "int", "", "1"),),
-        findings=(Finding(1, "x == 1"),),
+        findings=(CheckResult(1, "x == 1"),),
     )
-    session = session.with_outcome(outcome).with_mark(session.head, Mark(("y == 2",), FOLDED))
+    session = session.with_outcome(outcome).with_mark(session.head, TurnOptions(("y == 2",), FOLDED))
     return session.name_branch("tried").undo()
 
 

@@ -17,15 +17,15 @@ import pytest
 
 from mtchat.errors import MtchatError, UsageError
 from mtchat.session.outcome import File, Frame, Outcome
-from mtchat.session.program import Place
+from mtchat.session.program import Location
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
-from mtchat.session.turn import INTERRUPTED, Making, Turn
+from mtchat.session.turn import INTERRUPTED, Provenance, Turn
 from mtchat.store import Log, load, read
 from mtchat.store.reading import Outline, outline
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-MAKING = Making("starter", "ab12", "float32", "instruct", Sampling(seed=3))
+MAKING = Provenance("starter", "ab12", "float32", "instruct", Sampling(seed=3))
 
 
 def clock() -> datetime:
@@ -42,7 +42,7 @@ def story() -> list[tuple[Session, str]]:
     first = empty.extend((turn("Zähle bis drei — 数えて\u2028 🙂", "for i in range(3):\n    print(i)\n"),))
     ran = first.with_outcome(Outcome("bwrap", stdout="0\n1\n2\n", outputs=("", "0\n1\n2\n"), seconds=0.25))
     second = ran.extend((turn("teile durch null", "1 / 0\r\n\0\ud800", status=INTERRUPTED),))
-    frame = Frame(Place(2, 1), "<module>", "1 / 0")
+    frame = Frame(Location(2, 1), "<module>", "1 / 0")
     failed = second.with_outcome(
         Outcome(exit_code=1, finished=False, error="turn 2: ZeroDivisionError", frames=(frame,))
     )

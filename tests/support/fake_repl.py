@@ -9,9 +9,9 @@ from pathlib import Path
 from mtchat.console.desk import Desk, Hear, Tools
 from mtchat.console.view import View
 from mtchat.repl import app
-from mtchat.session.given import Given
+from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Frame, Outcome, Variable
-from mtchat.session.program import Place, Program
+from mtchat.session.program import Location, Program
 from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.session.settings import Limits, Sampling, Settings
 from mtchat.store import Log
@@ -89,14 +89,14 @@ class Fake:
 
 
 def run(
-    program: Program, limits: Limits, place: Path | None, hear: Hear, given: Given, look: bool = False
+    program: Program, limits: Limits, place: Path | None, hear: Hear, given: RunInputs, look: bool = False
 ) -> Outcome:
     """Runs nothing: fails at the first `raise`, prints x for each print, and has a variable x."""
     outputs, x = [], "1"
     for chunk in program.chunks:
         if "raise" in chunk.code:
             error = f"turn {chunk.turn}, line 1: ValueError: no"
-            frames = (Frame(Place(chunk.turn, 1), "<module>"),)
+            frames = (Frame(Location(chunk.turn, 1), "<module>"),)
             return Outcome("fake", 1, finished=False, error=error, frames=frames, outputs=tuple(outputs))
         x = "2" if chunk.code == "x = 2" else x
         outputs.append(f"{x}\n" * chunk.code.count("print("))

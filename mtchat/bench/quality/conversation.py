@@ -9,7 +9,7 @@ from mtchat.bench.quality.suite import Row, Scoring, Task
 from mtchat.errors import MtchatError
 from mtchat.generate.events import Chose, Event, Made, Weighing
 from mtchat.generate.running import Run
-from mtchat.generate.synthesizer import Synthesizer
+from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.generate.writing import Candidates, Complete
 from mtchat.session.prompt import Piece, Prompt, Usage
 from mtchat.session.session import Session
@@ -71,7 +71,7 @@ class Bench:
     """
 
     scoring: Scoring
-    maker: Callable[[Run], Synthesizer]
+    maker: Callable[[Run], TurnGenerator]
     sampling: Sampling
     ask: bool = False
 
@@ -129,7 +129,7 @@ def hold(bench: Bench, task: Task, sample: int, run: Run, judge: Run) -> Row:
     )
 
 
-def continued(maker: Synthesizer, task: Task, sampling: Sampling) -> str:
+def continued(maker: TurnGenerator, task: Task, sampling: Sampling) -> str:
     """How the model goes on with a text, up to the first of its stops."""
     text = ""
     stream = maker.complete(Prompt(text=task.prompt), sampling)

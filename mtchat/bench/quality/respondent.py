@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mtchat.bench.quality.suite import Run, Scoring, Task
-from mtchat.generate.readings import Asking, Reading
+from mtchat.generate.readings import Asking, Interpretation
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Respondent:
     def asking(self) -> Asking:
         return Asking(self.answer)
 
-    def answer(self, instruction: str, found: Sequence[Reading]) -> int | None:
+    def answer(self, instruction: str, found: Sequence[Interpretation]) -> int | None:
         self.asked += 1
         for place, reading in enumerate(found):
             path = reading.candidate.session.path

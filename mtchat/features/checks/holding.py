@@ -9,7 +9,7 @@ from itertools import groupby
 
 from mtchat.errors import SandboxError
 from mtchat.generate.running import Run, unended
-from mtchat.session.claim import Claim, Finding, called, expression
+from mtchat.session.claim import Check, CheckResult, called, expression
 from mtchat.session.names import bound
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
@@ -43,7 +43,7 @@ def examined(program: Program, outcome: Outcome, look: Run) -> Outcome:
         return replace(outcome, findings=())
     reached = outcome.outputs if outcome.ok else outcome.outputs[:-1]
     done = {chunk.turn for chunk, _ in zip(program.chunks, reached, strict=False)}
-    found: list[Finding] = []
+    found: list[CheckResult] = []
     for at, group in groupby(sorted(program.claims, key=lambda each: each.at), key=lambda each: each.at):
         claims = tuple(group)
         found += looked_at(program, claims, look) if at in done else unknown(claims, failing(outcome))
@@ -54,11 +54,11 @@ def failing(outcome: Outcome) -> str:
     return f"turn {outcome.turn} fails before" if outcome.turn else "the program did not come so far"
 
 
-def unknown(claims: Sequence[Claim], why: str) -> tuple[Finding, ...]:
-    return tuple(Finding(each.turn, each.code, None, why) for each in claims)
+def unknown(claims: Sequence[Check], why: str) -> tuple[CheckResult, ...]:
+    return tuple(CheckResult(each.turn, each.code, None, why) for each in claims)
 
 
-def looked_at(program: Program, claims: Sequence[Claim], look: Run) -> tuple[Finding, ...]:
+def looked_at(program: Program, claims: Sequence[Check], look: Run) -> tuple[CheckResult, ...]:
     """What comes of the claims about one turn."""
     at = claims[0].at
     before = tuple(chunk for chunk in program.chunks if chunk.turn <= at)
@@ -79,7 +79,7 @@ def looked_at(program: Program, claims: Sequence[Claim], look: Run) -> tuple[Fin
     )
 
 
-def finding(claim: Claim, line: str, why: str, known: frozenset[str]) -> Finding:
+def finding(claim: Check, line: str, why: str, known: frozenset[str]) -> CheckResult:
     """What one line of the look tells of a claim."""
     try:
         told = json.loads(line)
@@ -90,13 +90,13 @@ def finding(claim: Claim, line: str, why: str, known: frozenset[str]) -> Finding
         )
         missing = str(told["missing"])
     except (ValueError, TypeError, KeyError):
-        return Finding(claim.turn, claim.code, False, why)
+        return CheckResult(claim.turn, claim.code, False, why)
     if passed:
-        return Finding(claim.turn, claim.code, True)
+        return CheckResult(claim.turn, claim.code, True)
     if missing:
         near = get_close_matches(missing, known, n=1)
         error = f"there is no {missing}" + (f" (did you mean {near[0]}?)" if near else "")
-    return Finding(claim.turn, claim.code, False, error or instead(claim.code, values))
+    return CheckResult(claim.turn, claim.code, False, error or instead(claim.code, values))
 
 
 def instead(code: str, values: Sequence[str]) -> str:
@@ -146,7 +146,7 @@ def literal(code: str) -> bool:
     return True
 
 
-def code_of(claims: Sequence[Claim]) -> str:
+def code_of(claims: Sequence[Check]) -> str:
     """A chunk that tells of each claim, on a line of JSON, whether it holds and what is the case."""
     listed = "\n".join(f"__claims__['look']({asked(claim.code)})" for claim in claims)
     return f"exec({LOOK!r}, __claims__ := {{}})\n{listed}\n"

@@ -55,14 +55,14 @@ EXAMPLES = "/check total == 42, /check total is at least 40, /check 2: len(names
 
 
 @dataclass(frozen=True)
-class Stated:
+class ParsedCheck:
     """A claim as it was typed: the turn that it is about, and its code."""
 
     turn: int
     code: str
 
 
-def stated(instruction: str, session: Session) -> Stated | None:
+def stated(instruction: str, session: Session) -> ParsedCheck | None:
     """The claim that an instruction is as a whole; None where it is for the model.
 
     What it compares must be there after the turn: so "check that the list is sorted" is for the model.
@@ -78,7 +78,7 @@ def stated(instruction: str, session: Session) -> Stated | None:
         read = names(code)
         if read & known and read <= known | set(dir(builtins)):
             session.numbered(number)
-            return Stated(number, equated(code))
+            return ParsedCheck(number, equated(code))
     return None
 
 
@@ -122,7 +122,7 @@ def is_value(node: ast.Compare) -> bool:
     return False
 
 
-def typed(text: str, session: Session) -> Stated:
+def typed(text: str, session: Session) -> ParsedCheck:
     """The claim in the argument of /check; the error says what would have been right."""
     text = text.strip()
     if len(text) > LONGEST:
@@ -141,7 +141,7 @@ def typed(text: str, session: Session) -> Stated:
     source = assemble(session.path[:number], session.preamble).source
     if strange := strangers(found[0], source):
         raise UsageError(unknown(strange[0], number, session))
-    return Stated(number, equated(found[0]))
+    return ParsedCheck(number, equated(found[0]))
 
 
 def readings(wish: str) -> Iterator[str]:

@@ -7,19 +7,19 @@ from mtchat.features.correction.renaming import Rename, in_all
 from mtchat.features.correction.splicing import redefined, spliced
 from mtchat.generate.events import Change, Corrected, Correcting, Made
 from mtchat.generate.running import failed, kept, unended
-from mtchat.generate.synthesizer import Synthesizer
+from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.generate.writing import hotter
 from mtchat.session.prompt import Usage
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
-from mtchat.session.turn import COMPLETE, EDITED, INTERRUPTED, Making, Turn
+from mtchat.session.turn import COMPLETE, EDITED, INTERRUPTED, Provenance, Turn
 
 TRIES = 2
 BEST = (True, True)  # of what `rank` gives
 
 
 def refine(
-    maker: Synthesizer, session: Session, instruction: str, sampling: Sampling, *, typed: str = ""
+    maker: TurnGenerator, session: Session, instruction: str, sampling: Sampling, *, typed: str = ""
 ) -> Session:
     """The session after an instruction in words, whatever it is: a correction, or else one more turn.
 
@@ -31,7 +31,7 @@ def refine(
     return correct(maker, session, correction, sampling)
 
 
-def correct(maker: Synthesizer, session: Session, correction: Correction, sampling: Sampling) -> Session:
+def correct(maker: TurnGenerator, session: Session, correction: Correction, sampling: Sampling) -> Session:
     """The session with a turn changed as the user says, on a branch beside it; later turns keep their code.
 
     Where nothing comes of it, or it is interrupted, the program stays as it is, and what was written is
@@ -71,7 +71,7 @@ def rank(made: Session, before: Session) -> tuple[bool, bool]:
     return bool(changes(before, made)), not failed(made.outcome) or failed(before.outcome)
 
 
-def renamed(maker: Synthesizer, session: Session, correction: Correction, rename: Rename) -> Session:
+def renamed(maker: TurnGenerator, session: Session, correction: Correction, rename: Rename) -> Session:
     """A name changed in all turns, which no model is asked for."""
     path, codes = session.path, in_all(rename, session.path)
     first = next(place for place, turn in enumerate(path) if turn.chunk != codes[place])
@@ -83,7 +83,7 @@ def renamed(maker: Synthesizer, session: Session, correction: Correction, rename
 
 def edited(old: Turn, wish: str, code: str) -> Turn:
     """A turn with code that no model was asked for, beside the one that it corrects."""
-    making = Making(corrects=old.id)
+    making = Provenance(corrects=old.id)
     return replace(
         old,
         instruction=f"{old.wish}\n{wish}",
@@ -95,7 +95,7 @@ def edited(old: Turn, wish: str, code: str) -> Turn:
     )
 
 
-def put(maker: Synthesizer, session: Session, place: int, turn: Turn, rest: tuple[Turn, ...]) -> Session:
+def put(maker: TurnGenerator, session: Session, place: int, turn: Turn, rest: tuple[Turn, ...]) -> Session:
     """The session with a turn in the place, from 0, of one of its path, told and run; then the rest."""
     path = session.path
     made = session.undo(len(path) - place).add(turn).inherit(path[place].id)
@@ -106,7 +106,7 @@ def put(maker: Synthesizer, session: Session, place: int, turn: Turn, rest: tupl
     return maker.tried(made)
 
 
-def in_place(maker: Synthesizer, before: Session, made: Session) -> Session:
+def in_place(maker: TurnGenerator, before: Session, made: Session) -> Session:
     """A session where a new turn only writes definitions again that an earlier turn has: changed there.
 
     Where the program then fails, or that cannot be seen beforehand, the new turn stays.

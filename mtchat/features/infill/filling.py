@@ -17,10 +17,10 @@ from mtchat.generate.fitting import Context, fit
 from mtchat.generate.prompt import infill
 from mtchat.generate.prompt.infill import Infill
 from mtchat.generate.running import kept, reach, tried
-from mtchat.generate.synthesizer import Synthesizer
+from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.generate.writing import chunk_of, hotter, one
 from mtchat.session.hole import HOLE, Hole, first_hole, stood_in
-from mtchat.session.memory import remembered
+from mtchat.session.memory import plan_for
 from mtchat.session.names import parses
 from mtchat.session.prompt import Prompt
 from mtchat.session.session import Session
@@ -58,7 +58,7 @@ class Place:
         return self.session.path[self.number :]
 
 
-def filled(maker: Synthesizer, session: Session, number: int, code: str, sampling: Sampling) -> str:
+def filled(maker: TurnGenerator, session: Session, number: int, code: str, sampling: Sampling) -> str:
     """Code for turn `number` with each hole filled: of some tries the first that runs.
 
     MtchatError where the model can fill none, or wrote nothing that fits. What the user stops raises
@@ -82,7 +82,9 @@ def filled(maker: Synthesizer, session: Session, number: int, code: str, samplin
     return best
 
 
-def wholes(maker: Synthesizer, session: Session, number: int, code: str, sampling: Sampling) -> Iterator[str]:
+def wholes(
+    maker: TurnGenerator, session: Session, number: int, code: str, sampling: Sampling
+) -> Iterator[str]:
     """The code with all its holes filled, in one way after the other: first other tries for the last hole.
 
     Where another try goes into an earlier one, only the first way to fill those after it is taken: all ways
@@ -105,7 +107,7 @@ def wholes(maker: Synthesizer, session: Session, number: int, code: str, samplin
         seen.add(begun)
 
 
-def ways(maker: Synthesizer, place: Place, sampling: Sampling) -> Iterator[str]:
+def ways(maker: TurnGenerator, place: Place, sampling: Sampling) -> Iterator[str]:
     """Code with the hole filled, try by try, warmer after the first; what does not parse is left out."""
     name = infill.choose(maker.card)
     if not name and not maker.card.chat:
@@ -121,7 +123,7 @@ def ways(maker: Synthesizer, place: Place, sampling: Sampling) -> Iterator[str]:
         yield from rewritten(maker, place, chosen)
 
 
-def between(maker: Synthesizer, place: Place, way: Infill, sampling: Sampling) -> Iterator[str]:
+def between(maker: TurnGenerator, place: Place, way: Infill, sampling: Sampling) -> Iterator[str]:
     """The code with the hole filled by a model that is told what stands before and after it."""
     context = asked(maker, place, way, sampling)
     if context.problem:
@@ -134,7 +136,7 @@ def between(maker: Synthesizer, place: Place, way: Infill, sampling: Sampling) -
         yield from islice(placings(way.cut(made.text).code, place.hole, suffix, language), 1)
 
 
-def asked(maker: Synthesizer, place: Place, way: Infill, sampling: Sampling) -> Context:
+def asked(maker: TurnGenerator, place: Place, way: Infill, sampling: Sampling) -> Context:
     """The context of a hole: with the later turns where all fits so, else without them."""
     base, room = place.base, maker.room(sampling)
 
@@ -142,7 +144,7 @@ def asked(maker: Synthesizer, place: Place, way: Infill, sampling: Sampling) -> 
         def render(path: tuple[Turn, ...]) -> Prompt:
             return way.render(before(path, place, base.preamble), after(place.hole, later, place.sign))
 
-        return fit(render, base.path, remembered(base, base.path), room)
+        return fit(render, base.path, plan_for(base, base.path), room)
 
     whole = context(place.later)
     return context(()) if whole.fitted or whole.problem else whole
@@ -171,7 +173,7 @@ def commented(words: str, sign: str, margin: str = "") -> str:
     return "".join(f"{margin}{sign} {line}".rstrip() + "\n" for line in words.split("\n")) if words else ""
 
 
-def rewritten(maker: Synthesizer, place: Place, sampling: Sampling) -> Iterator[str]:
+def rewritten(maker: TurnGenerator, place: Place, sampling: Sampling) -> Iterator[str]:
     """The code as a chat model writes it again, with what is missing in it, if it parses."""
     base, family, guidance, hole = place.base, maker.family, maker.policy.guidance, place.hole
     wanted, spoken = hole.hint or MISSING, place.session.language

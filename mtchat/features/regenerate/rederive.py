@@ -10,7 +10,7 @@ from mtchat.generate.running import Run, kept, tried
 from mtchat.session.outcome import Outcome
 from mtchat.session.prompt import Usage
 from mtchat.session.session import Session
-from mtchat.session.turn import EDITED, INTERRUPTED, Making, Turn
+from mtchat.session.turn import EDITED, INTERRUPTED, Provenance, Turn
 
 Take = Callable[[Session, Turn], Session]
 
@@ -75,7 +75,7 @@ def written(session: Session, number: int, code: str, filled: str = "") -> Sessi
     `filled` names the model that filled the holes in it.
     """
     old = session.numbered(number)
-    turn = replace(old, chunk=code, status=EDITED, making=Making(filled=filled), usage=Usage())
+    turn = replace(old, chunk=code, status=EDITED, making=Provenance(filled=filled), usage=Usage())
     return session.undo(len(session.path) - number + 1).add(turn).inherit(old.id)
 
 

@@ -13,10 +13,10 @@ from mtchat.session.settings import Sampling
 from mtchat.session.turn import COMPLETE, INTERRUPTED, Turn
 
 if TYPE_CHECKING:
-    from mtchat.generate.synthesizer import Synthesizer
+    from mtchat.generate.synthesizer import TurnGenerator
 
 
-def recapped(maker: "Synthesizer", session: Session, sampling: Sampling) -> Session:
+def recapped(maker: "TurnGenerator", session: Session, sampling: Sampling) -> Session:
     """The session on a new branch, whose last turn has the whole program and whose others have no code.
 
     It is not run yet. Asked again it is written warmer, so that it differs. Itself where nothing was written.
@@ -43,7 +43,7 @@ def recapped(maker: "Synthesizer", session: Session, sampling: Sampling) -> Sess
     return made
 
 
-def request(maker: "Synthesizer", session: Session, sampling: Sampling) -> Prompt:
+def request(maker: "TurnGenerator", session: Session, sampling: Sampling) -> Prompt:
     """The context that asks for the whole program; MtchatError where it does not fit the model."""
     prompt = whole(maker.family, session.path[:-1], session.path[-1].wish, session.preamble)
     room = maker.room(sampling)

@@ -14,14 +14,14 @@ from mtchat.features.rework.probes import probing
 from mtchat.generate.bettering import uninterrupted
 from mtchat.generate.checks import Check, calls, code, functions, read, told
 from mtchat.generate.running import Run, complaint
-from mtchat.generate.synthesizer import Synthesizer
+from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.generate.writing import begun, earlier, hotter, reshaped
 from mtchat.session.names import bound, parses, tree
 from mtchat.session.outcome import Outcome, Variable
 from mtchat.session.program import Chunk, Program
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
-from mtchat.session.turn import INTERRUPTED, Making, Turn
+from mtchat.session.turn import INTERRUPTED, Provenance, Turn
 
 CLEANER = (
     "Write the code of this step again, cleaner and easier to read. It must do exactly the same: keep every "
@@ -86,7 +86,7 @@ def cut_short(turn: Turn) -> bool:
     return turn.status == INTERRUPTED or turn.usage.finish == "length" or not parses(turn.chunk)
 
 
-def finish(maker: Synthesizer, session: Session, number: int, sampling: Sampling) -> Reworked:
+def finish(maker: TurnGenerator, session: Session, number: int, sampling: Sampling) -> Reworked:
     """Turn `number` with its code finished: gone on with where it was cut short, else written again whole."""
     turn = session.numbered(number)
     short, open_places = cut_short(turn), placeholders(turn.chunk)
@@ -120,7 +120,7 @@ def unfinished(old: Turn, new: Turn) -> Iterator[str]:
         yield f"it would lose {', '.join(sorted(lost))}"
 
 
-def refactor(maker: Synthesizer, session: Session, number: int, wish: str, sampling: Sampling) -> Reworked:
+def refactor(maker: TurnGenerator, session: Session, number: int, wish: str, sampling: Sampling) -> Reworked:
     """Turn `number` written again as the wish says, where the program is seen to do the same with it."""
     if maker.look is None:
         raise MtchatError(
@@ -150,7 +150,9 @@ def refactor(maker: Synthesizer, session: Session, number: int, wish: str, sampl
     return Reworked(maker.tried(made), number, turn.chunk, new, compared=summed(before, probes))
 
 
-def ask(maker: Synthesizer, session: Session, number: int, asked: str, sampling: Sampling) -> Session | None:
+def ask(
+    maker: TurnGenerator, session: Session, number: int, asked: str, sampling: Sampling
+) -> Session | None:
     """The session with turn `number` asked for again, without it having run; None where nothing was written.
 
     The same question asked again is asked warmer.
@@ -162,7 +164,7 @@ def ask(maker: Synthesizer, session: Session, number: int, asked: str, sampling:
     )
     chosen = hotter(sampling, times) if times else sampling
     error = "" if asked else complaint(base.outcome)
-    making = Making(error=error, guidance=maker.policy.guidance, asked=asked, goes_on=not asked)
+    making = Provenance(error=error, guidance=maker.policy.guidance, asked=asked, goes_on=not asked)
     context = maker.again_about(
         session,
         number,

@@ -24,7 +24,7 @@ from mtchat.sandbox.supervise import Interrupts, interrupts
 from mtchat.sandbox.tree import memory
 from mtchat.sandbox.verdict import outcome
 from mtchat.sandbox.watching import INTERRUPTED, Watch
-from mtchat.session.given import NOTHING, Given
+from mtchat.session.given import NO_INPUTS, RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import PREAMBLE, Program
 from mtchat.session.settings import Limits
@@ -66,7 +66,7 @@ class Worker:
         *,
         collect: Path | None = None,
         watch: Watch | None = None,
-        given: Given = NOTHING,
+        given: RunInputs = NO_INPUTS,
         look: bool = False,
         keep: bool = True,
     ) -> Outcome:
@@ -97,7 +97,7 @@ class Worker:
         limits: Limits,
         collect: Path | None,
         watch: Watch | None,
-        given: Given,
+        given: RunInputs,
         look: bool,
         keep: bool,
         stopped: Interrupts,
@@ -136,7 +136,7 @@ class Worker:
         note = "\n".join(filter(None, notes))
         return replace(result, resumed=turns(program, state.chunks), note=note)
 
-    def ready(self, choice: Choice, limits: Limits, given: Given, stopped: Callable[[], bool]) -> Warm:
+    def ready(self, choice: Choice, limits: Limits, given: RunInputs, stopped: Callable[[], bool]) -> Warm:
         """The sandbox; a new one where there is none, or where it was made for other limits or files.
 
         KeyboardInterrupt where the user stops the copying of those.

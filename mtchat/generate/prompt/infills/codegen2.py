@@ -7,7 +7,7 @@ import re
 
 from mtchat.generate.prompt.family import Cut
 from mtchat.generate.prompt.infill import until
-from mtchat.session.prompt import Mark, ModelCard, Prompt, woven
+from mtchat.session.prompt import ModelCard, Prompt, SpecialToken, woven
 
 MASK, END, SEPARATOR, ENDED = "<mask_1>", "<|endoftext|>", "<sep>", "<eom>"
 ENDS = re.compile(r"<eom>|<mask_|<sep>|<\|endoftext\|>")
@@ -18,7 +18,9 @@ def matches(card: ModelCard) -> bool:
 
 
 def render(prefix: str, suffix: str) -> Prompt:
-    return woven(prefix, Mark(MASK), suffix, Mark(END), Mark(SEPARATOR), Mark(MASK))
+    return woven(
+        prefix, SpecialToken(MASK), suffix, SpecialToken(END), SpecialToken(SEPARATOR), SpecialToken(MASK)
+    )
 
 
 def cut(text: str) -> Cut:

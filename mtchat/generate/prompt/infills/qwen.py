@@ -7,7 +7,7 @@ import re
 
 from mtchat.generate.prompt.family import Cut
 from mtchat.generate.prompt.infill import until
-from mtchat.session.prompt import Mark, ModelCard, Prompt, woven
+from mtchat.session.prompt import ModelCard, Prompt, SpecialToken, woven
 
 PREFIX, SUFFIX, MIDDLE = "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"
 ENDS = re.compile(r"<\|(?:fim_(?:prefix|suffix|middle|pad)|repo_name|file_sep|endoftext|im_end)\|>")
@@ -18,7 +18,7 @@ def matches(card: ModelCard) -> bool:
 
 
 def render(prefix: str, suffix: str) -> Prompt:
-    return woven(Mark(PREFIX), prefix, Mark(SUFFIX), suffix, Mark(MIDDLE))
+    return woven(SpecialToken(PREFIX), prefix, SpecialToken(SUFFIX), suffix, SpecialToken(MIDDLE))
 
 
 def cut(text: str) -> Cut:
