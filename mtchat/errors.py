@@ -57,3 +57,7 @@ class SandboxError(MtchatError):
     """No sandbox works here, so nothing was run."""
 
     code = ExitCode.SANDBOX
+
+
+class PluginError(MtchatError):
+    """An extension from another package cannot be loaded or is not what its entry point promises."""
