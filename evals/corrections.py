@@ -81,17 +81,17 @@ def once(program: Program) -> bool:
     return all(count == 1 for count in names.values())
 
 
-def judged(case: Case, maker: TurnGenerator | None) -> Verdict:
+def judged(case: Case, generator: TurnGenerator | None) -> Verdict:
     """A verdict of a correction; without a model, of its recognition alone."""
     session = case.session
     found = recognise(session.path, case.say)
     verdict = Verdict(case.say, case.kind, found is not None, found is not None and found.number == case.turn)
-    if found is None or maker is None or maker.run is None:
+    if found is None or generator is None or generator.run is None:
         return verdict
-    made = correct(maker, session.with_outcome(maker.run(session.program)), found, Sampling())
+    made = correct(generator, session.with_outcome(generator.run(session.program)), found, Sampling())
     program = made.program
     last = len(made.path) + 1
-    outcome = maker.run(Program((*program.chunks, Chunk(last, case.check or "pass"))))
+    outcome = generator.run(Program((*program.chunks, Chunk(last, case.check or "pass"))))
     shown = "".join(outcome.outputs[: len(program.chunks)])
     seen = case.output is None or spaced(shown) == spaced(case.output)
     right = outcome.ok and seen and made.head != session.head
@@ -159,16 +159,16 @@ def main() -> None:
     parser.add_argument("--only", default="", help="only corrections with this in what is said")
     parser.add_argument("--out", type=Path, help="where each verdict is written")
     args = parser.parse_args()
-    maker = None if args.model == "none" else maker_of(args.model, args.policy)
+    generator = None if args.model == "none" else maker_of(args.model, args.policy)
     verdicts = []
     for case in cases(args.set):
         if args.only in case.say:
-            verdicts.append(judged(case, maker))
+            verdicts.append(judged(case, generator))
             if args.out:
                 with args.out.open("a") as out:
                     out.write(json.dumps(asdict(verdicts[-1])) + "\n")
     steps = [recognise(case.turns, case.say) is None for case in cases("steps")]
-    print("\n".join(report(verdicts, steps, ran=maker is not None)))
+    print("\n".join(report(verdicts, steps, ran=generator is not None)))
 
 
 if __name__ == "__main__":

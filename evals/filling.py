@@ -113,16 +113,20 @@ def at_once(ways: Iterator[str]) -> str:
 
 
 WAYS: dict[str, Way] = {
-    "nothing": lambda maker, place: stood_in(place.turn.chunk),
-    "infill": lambda maker, place: at_once(
-        between(maker, place, infill.load(infill.choose(maker.card)), Sampling())
+    "nothing": lambda generator, place: stood_in(place.turn.chunk),
+    "infill": lambda generator, place: at_once(
+        between(generator, place, infill.load(infill.choose(generator.card)), Sampling())
     ),
-    "rewritten": lambda maker, place: at_once(rewritten(maker, place, Sampling())),
-    "tries": lambda maker, place: filled(maker, place.session, place.number, place.turn.chunk, Sampling()),
+    "rewritten": lambda generator, place: at_once(rewritten(generator, place, Sampling())),
+    "tries": lambda generator, place: filled(
+        generator, place.session, place.number, place.turn.chunk, Sampling()
+    ),
 }
 
 
-def judged(each: Holed, maker: TurnGenerator, run: Callable[[Program], Outcome], ways: Sequence[str]) -> Row:
+def judged(
+    each: Holed, generator: TurnGenerator, run: Callable[[Program], Outcome], ways: Sequence[str]
+) -> Row:
     hole = first_hole(each.code)
     assert hole is not None
     wish = each.task.instructions[0].split("\n")[0]
@@ -130,7 +134,7 @@ def judged(each: Holed, maker: TurnGenerator, run: Callable[[Program], Outcome],
     row = Row(each.task.problem, each.kind, each.gone)
     for name in ways:
         try:
-            row.codes[name] = WAYS[name](maker, place)
+            row.codes[name] = WAYS[name](generator, place)
         except MtchatError:
             row.codes[name] = ""
         row.passed[name] = mbpp.score(each.task, (row.codes[name],), run).strict
@@ -160,7 +164,7 @@ def main() -> None:
         def run(program: Program) -> Outcome:
             return ground.run(program, LIMITS, None)
 
-        maker = TurnGenerator(
+        generator = TurnGenerator(
             family.load(kind),
             model.complete,
             card=model.card,
@@ -171,7 +175,7 @@ def main() -> None:
         for each in holed(args.data):
             if len(rows) == args.problems:
                 break
-            rows.append(judged(each, maker, run, args.ways.split(",")))
+            rows.append(judged(each, generator, run, args.ways.split(",")))
             print(rows[-1].problem, rows[-1].passed, file=sys.stderr)
             if args.out:
                 with args.out.open("a") as out:

@@ -60,9 +60,9 @@ def folded(path: Sequence[Turn]) -> tuple[Turn, ...]:
     return visible_turns(path, ContextPlan(tuple(range(1, len(path)))))
 
 
-def held(tasks: Sequence[Task], maker: Callable[[Run], TurnGenerator]) -> list[Row]:
+def held(tasks: Sequence[Task], generator: Callable[[Run], TurnGenerator]) -> list[Row]:
     """The conversations of some tasks, so many at once."""
-    bench = Bench(mtpb.score, maker, Sampling())
+    bench = Bench(mtpb.score, generator, Sampling())
 
     def one(task: Task) -> Row:
         with wiring.Ground() as ground:

@@ -85,10 +85,10 @@ class Hand(Protocol):
 class Asked:
     """Turns that a model makes."""
 
-    maker: Callable[[Run], TurnGenerator]
+    generator: Callable[[Run], TurnGenerator]
 
     def take(self, task: Task, session: Session, instruction: str, look: Run) -> Session:
-        return self.maker(look).take(session, instruction, Sampling(max_tokens=task.length))
+        return self.generator(look).take(session, instruction, Sampling(max_tokens=task.length))
 
 
 @dataclass(frozen=True)

@@ -89,12 +89,12 @@ def written(args: argparse.Namespace, sizes: Sizes, say: Say) -> tuple[Script, s
     """The texts to measure with, in this model's words, and how it computes."""
     engine: Any = wiring.engine(args.model, args.precision, lambda stage: say(f"{args.model}: {stage}"))
     kind = family.load(args.family or family.choose(engine.card))
-    maker = TurnGenerator(kind, engine.complete)
+    generator = TurnGenerator(kind, engine.complete)
     writer = Writer(
         render=lambda path, instruction: kind.render(path, instruction, "", ""),
         text=engine.text,
         ids=lambda text: engine.ids(text, special=False),
-        length=lambda prompt: maker.write(prompt, Sampling(max_tokens=LONGEST)).usage.written,
+        length=lambda prompt: generator.write(prompt, Sampling(max_tokens=LONGEST)).usage.written,
     )
     sessions = [store.load(path) for path in store.paths(store.folder(args.sessions))]
     say("the texts to measure with")

@@ -38,13 +38,13 @@ def recode(player: "Player", number: int, code: str) -> bool:
         new, filler = code, ""
         if first_hole(code):
             player.save(written(old, number, code))
-            maker = replace(player.maker, look=player.look if player.maker.run else None)
-            new = filled(maker, old, number, code, player.script.settings.sampling)
-            filler = maker.card.name
+            generator = replace(player.generator, look=player.look if player.generator.run else None)
+            new = filled(generator, old, number, code, player.script.settings.sampling)
+            filler = generator.card.name
             show(view, code, new)
         made = written(old.beside(player.session), number, new, filler)
         player.save(made)
-        made = player.maker.tried(made)
+        made = player.generator.tried(made)
         if stopped(made, base):
             raise KeyboardInterrupt
         return made
@@ -64,7 +64,7 @@ def replaced(player: "Player", number: int, change: Callable[[Session], Session]
     player.live = old
     try:
         made = change(base)
-        look = player.look if player.maker.run else None
+        look = player.look if player.generator.run else None
         derived = rederive(
             old,
             made,
@@ -75,7 +75,7 @@ def replaced(player: "Player", number: int, change: Callable[[Session], Session]
         )
         made = derived.session
         if derived.steps and not derived.steps[-1].again:
-            made = player.maker.tried(made)
+            made = player.generator.tried(made)
     except KeyboardInterrupt:
         return False
     finally:
@@ -93,7 +93,7 @@ def replaced(player: "Player", number: int, change: Callable[[Session], Session]
 def take(player: "Player", base: Session, instruction: str, typed: str, replaces: str) -> Session:
     """A turn; KeyboardInterrupt where the user stopped it."""
     sampling = player.script.settings.sampling
-    made = player.maker.take(base, instruction, sampling, typed=typed, replaces=replaces)
+    made = player.generator.take(base, instruction, sampling, typed=typed, replaces=replaces)
     if stopped(made, base):
         raise KeyboardInterrupt
     return made

@@ -104,9 +104,9 @@ def verify(session: Session, args: argparse.Namespace) -> int:
             raise MtchatError(f"{session.name} names a seed or a temperature that no model takes")
     changed = 0
     for name in dict.fromkeys(turn.making.family for turn in mine):
-        maker = TurnGenerator(family.load(name, session.language), model.complete)
+        generator = TurnGenerator(family.load(name, session.language), model.complete)
         wanted = {turn.id for turn in mine if turn.making.family == name}
-        made = progress(maker.verify(session, wanted), len(wanted), errors)
+        made = progress(generator.verify(session, wanted), len(wanted), errors)
         for difference in made:
             if difference is None:
                 continue

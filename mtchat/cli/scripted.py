@@ -24,7 +24,16 @@ from mtchat.features.checks.holding import examined
 from mtchat.features.checks.stating import ParsedCheck, stated, typed, unread
 from mtchat.features.correction.refining import refine
 from mtchat.generate import policy
-from mtchat.generate.events import Chose, Corrected, Correcting, Event, Fitted, Made, Mending, Ran
+from mtchat.generate.events import (
+    CandidateChosen,
+    ContextFitted,
+    CorrectionFinished,
+    CorrectionStarted,
+    Event,
+    RepairStarted,
+    RunFinished,
+    TurnWritten,
+)
 from mtchat.generate.prompt import family
 from mtchat.generate.running import failed, mendable, unended
 from mtchat.generate.synthesizer import TurnGenerator
@@ -102,7 +111,7 @@ class Player:
         view.warning(unlearned(card.name, spoken))
         run = self.run if spoken.runs and not sandbox.refusal() else None
         chosen = policy.fit(script.settings.policy, spoken)
-        self.maker = TurnGenerator(
+        self.generator = TurnGenerator(
             family.load(name, spoken),
             model.complete,
             run,
@@ -130,23 +139,23 @@ class Player:
     def watch(self, event: Event) -> None:
         """Saves each turn before it is run; one line on stderr for what is made, run or mended."""
         match event:
-            case Fitted(numbers):
+            case ContextFitted(numbers):
                 self.view.note(fitting(numbers))
-            case Made(session, turn):
+            case TurnWritten(session, turn):
                 if not (turn.making.mends or turn.making.corrects):
                     self.save(session)
                 self.view.note(cost(turn.usage) or "the model wrote no code")
-            case Chose(session, turn, outcome, count):
+            case CandidateChosen(session, turn, outcome, count):
                 self.save(session)
                 self.view.note(f"the best of {count} candidates is another")
                 self.view.verdict(outcome, in_shell(outcome, self.script.settings))
-            case Mending(round, rounds, number, _):
+            case RepairStarted(round, rounds, number, _):
                 self.view.note(f"mending turn {number}, round {round} of {rounds}")
-            case Correcting():
+            case CorrectionStarted():
                 self.view.note(begun(event))
-            case Corrected(_, changes):
+            case CorrectionFinished(_, changes):
                 difference.show_changes(self.view, changes)
-            case Ran(outcome, _):
+            case RunFinished(outcome, _):
                 self.view.verdict(outcome, in_shell(outcome, self.script.settings))
                 if outcome.note:
                     self.view.note(outcome.note)
@@ -188,7 +197,7 @@ class Player:
             self.view.note(f"a question adds nothing to the program; {way}")
             return True
         said = resolved(rest[0] if new else instruction, before)
-        step = partial(refine, self.maker) if self.corrects and not new else self.maker.take
+        step = partial(refine, self.generator) if self.corrects and not new else self.generator.take
         made = step(before, said.text, self.script.settings.sampling, typed=said.typed)
         if made is before:
             return False
@@ -203,7 +212,7 @@ class Player:
         """A turn with code that the user wrote, as it is; False when the user stopped its run."""
         turn = own.turn_of(add.given(code), self.session)
         self.keep(self.session.add(turn), "turn")
-        self.keep(self.maker.tried(self.session), "turn")
+        self.keep(self.generator.tried(self.session), "turn")
         return not stopped(self.session.outcome) and self.mended()
 
     @property
@@ -215,7 +224,7 @@ class Player:
         """Mends the program where that was asked for and is needed; False when the user stopped it."""
         if not self.script.fix or not mendable(self.session.outcome):
             return True
-        fixed = self.maker.fix(self.session, self.script.settings.sampling)
+        fixed = self.generator.fix(self.session, self.script.settings.sampling)
         self.keep(fixed.session, "fix")
         self.view.line(f"fix ended after round {fixed.rounds}: {fixed.reason}")
         return fixed.reason != "interrupted"
@@ -269,7 +278,7 @@ def finish(script: Script, player: Player) -> ExitCode:
         failing = (script.fix and failed(outcome)) or (outcome is not None and bool(outcome.broken))
         return ExitCode.FAILED if failing else ExitCode.DONE
     if unended(player.session.outcome):
-        player.keep(player.maker.tried(player.session), "run")
+        player.keep(player.generator.tried(player.session), "run")
     outcome = player.session.outcome
     if outcome is None:
         raise MtchatError("there is no program to run: no instruction was given")

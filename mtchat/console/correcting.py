@@ -1,7 +1,7 @@
 """What the REPL and scripted mode say of a correction: that it was taken for one, and what came of it."""
 
 from mtchat.console.words import brief
-from mtchat.generate.events import Correcting
+from mtchat.generate.events import CorrectionStarted
 from mtchat.generate.running import excused, failed
 from mtchat.session.session import Session
 from mtchat.session.turn import INTERRUPTED, Turn
@@ -10,7 +10,7 @@ NO_CHANGE = "/next TEXT takes TEXT as a new step"
 IN_REPL = "not meant so? /undo, then /next TEXT takes TEXT as a new step"
 
 
-def begun(event: Correcting) -> str:
+def begun(event: CorrectionStarted) -> str:
     return f"changing turn {event.number}: {brief(event.instruction.partition(chr(10))[0], 60)}"
 
 

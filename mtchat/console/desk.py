@@ -22,7 +22,14 @@ from mtchat.features.checks.holding import examined
 from mtchat.features.correction.recognition import Correction
 from mtchat.features.correction.refining import correct, refine
 from mtchat.generate import policy
-from mtchat.generate.events import Chose, Event, Made, Settled, Watch, unseen
+from mtchat.generate.events import (
+    AttemptsExhausted,
+    CandidateChosen,
+    Event,
+    EventHandler,
+    TurnWritten,
+    ignore,
+)
 from mtchat.generate.prompt import family
 from mtchat.generate.running import Run, tried, unended, wrong
 from mtchat.generate.synthesizer import Fixed, TurnGenerator
@@ -134,8 +141,8 @@ class Desk:
         """What an instruction asks for: a turn or, unless that is to be `new`, a change of earlier ones."""
         self.approval.reset()
         before, said = self.session, self.resolved(instruction)
-        maker = self.maker(before.program.source)
-        step = partial(refine, maker) if self.corrects and not new else maker.take
+        generator = self.generator(before.program.source)
+        step = partial(refine, generator) if self.corrects and not new else generator.take
         self.finish(before, step(before, said.text, self.settings.sampling, typed=said.typed), "turn")
         grown = self.session.path[:-1] == before.path and bool(self.session.path)
         if self.settings.n > 1 and grown and not unended(self.session.outcome):
@@ -163,7 +170,7 @@ class Desk:
         """A change of earlier turns."""
         self.approval.reset()
         before = self.session
-        made = correct(self.maker(before.program.source), before, correction, self.settings.sampling)
+        made = correct(self.generator(before.program.source), before, correction, self.settings.sampling)
         self.finish(before, made, "correction")
 
     def compare(self, count: int) -> None:
@@ -174,8 +181,8 @@ class Desk:
             self.view.note("others are run to be compared, and run is ask; /set run on allows that")
             return
         session = self.session
-        maker = self.maker(session.undo().program.source)
-        quiet = replace(maker, watch=unseen, complete=self.model.complete)
+        generator = self.generator(session.undo().program.source)
+        quiet = replace(generator, on_event=ignore, complete=self.model.complete)
         with self.view.waiting(lambda: f"trying {count} others"):
             spread = quiet.spread(session, self.settings.sampling, count)
         self.keep(spread.session, "retry")
@@ -221,13 +228,13 @@ class Desk:
         if self.tools.refusal():
             raise SandboxError(self.tools.refusal())
         run = self.asked if self.settings.run == ASK else self.run
-        maker = replace(self.maker(self.session.program.source), run=run)
-        fixed = maker.fix(self.session, self.settings.sampling, rounds)
+        generator = replace(self.generator(self.session.program.source), run=run)
+        fixed = generator.fix(self.session, self.settings.sampling, rounds)
         self.approval.reset()
         self.keep(fixed.session, "fix")
         return fixed
 
-    def maker(self, before: str = "") -> TurnGenerator:
+    def generator(self, before: str = "") -> TurnGenerator:
         """What makes turns, once the model is ready; what it does is shown as it does it."""
         self.await_model()
         card = self.model.card()
@@ -279,7 +286,7 @@ class Desk:
             self.view.warning(self.tools.notice())
         self.announced = True
 
-    def watcher(self, before: str) -> Watch:
+    def watcher(self, before: str) -> EventHandler:
         """Shows what happens, and has each turn on disk before it is run.
 
         A turn that is to mend or correct another is saved beside it: whether it becomes the live one is not
@@ -295,9 +302,9 @@ class Desk:
 
         def watch(event: Event) -> None:
             nonlocal live
-            if isinstance(event, Made | Chose | Settled):
+            if isinstance(event, TurnWritten | CandidateChosen | AttemptsExhausted):
                 live = event.session
-            if isinstance(event, Made | Chose):
+            if isinstance(event, TurnWritten | CandidateChosen):
                 made = event.session
                 if event.turn.making.mends or event.turn.making.corrects:
                     made = self.session.beside(made)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from difflib import unified_diff
 
 from mtchat.console.view import DIM, GREEN, RED, View
-from mtchat.generate.events import Change
+from mtchat.generate.events import ChunkChange
 
 AROUND = 2
 MOST = 60
@@ -30,7 +30,7 @@ def show(view: View, old: str, new: str, most: int = MOST) -> None:
         view.note(f"… {len(lines) - most} more lines; /show shows the program")
 
 
-def show_changes(view: View, changes: Sequence[Change]) -> None:
+def show_changes(view: View, changes: Sequence[ChunkChange]) -> None:
     """Each turn that changed, with its lines that went and that came."""
     for each in changes:
         if len(changes) > 1:

@@ -8,7 +8,7 @@ from mtchat.console.turns import fitting
 from mtchat.errors import MtchatError
 from mtchat.features.infill.filling import filled
 from mtchat.features.regenerate.rederive import written
-from mtchat.generate.events import Event, Fitted
+from mtchat.generate.events import ContextFitted, Event
 from mtchat.session.hole import first_hole
 from mtchat.session.session import Session
 
@@ -26,16 +26,16 @@ def fill(desk: Desk, number: int, code: str) -> str:
     """The code with each hole filled, once the difference is shown; "" where the user stopped that."""
     desk.keep(desk.session.beside(written(desk.session, number, code)), "edit")
     seen: list[Event] = []
-    maker = replace(desk.maker(), watch=seen.append, complete=desk.model.complete)
+    generator = replace(desk.generator(), on_event=seen.append, complete=desk.model.complete)
     try:
         with desk.view.waiting(lambda: "filling the hole"):
-            new = filled(maker, desk.session, number, code, desk.settings.sampling)
+            new = filled(generator, desk.session, number, code, desk.settings.sampling)
     except KeyboardInterrupt:
         desk.view.note(f"stopped; the program is as it was, and {AGAIN.format(number=number)}")
         return ""
     except MtchatError as error:
         raise type(error)(f"{error}\n{AGAIN.format(number=number)}") from error
-    for numbers in {event.folded for event in seen if isinstance(event, Fitted)}:
+    for numbers in {event.folded for event in seen if isinstance(event, ContextFitted)}:
         desk.view.note(fitting(numbers))
     difference.show(desk.view, code, new)
     return new

@@ -19,7 +19,7 @@ from mtchat.console.view import shown
 from mtchat.console.words import brief
 from mtchat.errors import MtchatError
 from mtchat.features.explain.answering import spoken
-from mtchat.generate.events import unseen
+from mtchat.generate.events import ignore
 from mtchat.generate.less import kin
 from mtchat.generate.madeup import made_up
 from mtchat.generate.prompt import asking
@@ -217,8 +217,10 @@ def computed(desk: Desk, text: str) -> bool:
     """Whether a program could answer, which was written for that, run, shown and forgotten."""
     if not desk.looks or REASON.match(text) or not desk.session.language.runs:
         return False
-    maker = desk.maker()
-    quiet = replace(maker, watch=unseen, policy=maker.policy.quiet, run=None, complete=desk.model.complete)
+    generator = desk.generator()
+    quiet = replace(
+        generator, on_event=ignore, policy=generator.policy.quiet, run=None, complete=desk.model.complete
+    )
     with desk.view.waiting(lambda: "working it out"):
         made = quiet.take(desk.session, f"{text}\nPrint the answer.", desk.settings.sampling)
     chunk = made.path[-1].chunk if made.head != desk.session.head else ""

@@ -26,10 +26,10 @@ class Part:
     remedy: str = ""
 
 
-def show(desk: Desk, maker: TurnGenerator, instruction: str, context: Context) -> None:
+def show(desk: Desk, generator: TurnGenerator, instruction: str, context: Context) -> None:
     """A line for each part, with its share of what the model sees; the tokens add up to the context."""
     whole = desk.model.card().context
-    found = list(parts(desk, maker, instruction, context))
+    found = list(parts(desk, generator, instruction, context))
     used = sum(part.tokens for part in found)
     room = min(desk.settings.max_tokens, whole // 2)
     found.append(Part("room to reply", room, "/set max_tokens N changes it"))
@@ -42,11 +42,11 @@ def show(desk: Desk, maker: TurnGenerator, instruction: str, context: Context) -
     desk.view.table([("part", f"{'tokens':>{width}}", "share", ""), *rows], (NAMES, NUMBERS, SHARES))
 
 
-def parts(desk: Desk, maker: TurnGenerator, instruction: str, context: Context) -> Iterator[Part]:
+def parts(desk: Desk, generator: TurnGenerator, instruction: str, context: Context) -> Iterator[Part]:
     """The parts in the order of the context; each takes what the context is longer by with it."""
     path, preamble, error = desk.session.path, desk.session.preamble, complaint(desk.session.outcome)
-    guidance = guidance_for(instruction, maker.policy.guidance)
-    render = maker.family.render
+    guidance = guidance_for(instruction, generator.policy.guidance)
+    render = generator.family.render
     names = [
         Part("how to answer", 0),
         Part("worked examples", 0, f"of the policy {desk.settings.policy}"),

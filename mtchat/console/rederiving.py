@@ -10,7 +10,7 @@ from mtchat.console.words import brief
 from mtchat.console.writing import Writing
 from mtchat.errors import UsageError
 from mtchat.features.regenerate.rederive import Step, always, judged, never, rederive, stopped, written
-from mtchat.generate.events import Chose, Event, Made
+from mtchat.generate.events import CandidateChosen, Event, TurnWritten
 from mtchat.generate.running import kept, tried
 from mtchat.session.dependencies import said as used
 from mtchat.session.outcome import Outcome
@@ -184,15 +184,15 @@ class Work:
         return self.take(base, turn.wish, turn.typed, turn.id)
 
     def take(self, base: Session, instruction: str, typed: str, replaces: str) -> Session:
-        maker = replace(self.desk.maker(), watch=self.watch)
+        generator = replace(self.desk.generator(), on_event=self.watch)
         self.begin(base, self.show.known)
         sampling = self.desk.settings.sampling
-        made = maker.take(base, instruction, sampling, typed=typed, replaces=replaces)
+        made = generator.take(base, instruction, sampling, typed=typed, replaces=replaces)
         self.desk.view.erase()
         return made
 
     def watch(self, event: Event) -> None:
-        if isinstance(event, Made | Chose):
+        if isinstance(event, TurnWritten | CandidateChosen):
             self.save(event.session)
         self.show(event)
 

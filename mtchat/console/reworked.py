@@ -23,8 +23,8 @@ def rework(desk: Desk, number: int, do: Callable[[TurnGenerator, Session], Rewor
             "new code is run here to be compared, without asking before; /set run on allows that"
         )
     source = desk.session.undo(len(desk.session.path) - number + 1).program.source
-    maker = replace(desk.maker(source), run=desk.run, look=desk.trial)
-    reworked = do(maker, desk.session)
+    generator = replace(desk.generator(source), run=desk.run, look=desk.trial)
+    reworked = do(generator, desk.session)
     desk.keep(reworked.session, "rework")
     return reworked
 

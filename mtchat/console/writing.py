@@ -8,20 +8,20 @@ from mtchat.console.correcting import begun
 from mtchat.console.turns import fitting
 from mtchat.console.view import YELLOW, View, cost, reading
 from mtchat.generate.events import (
-    Chose,
-    Corrected,
-    Correcting,
+    AttemptsExhausted,
+    CandidateChosen,
+    CandidateProgress,
+    CandidatesStarted,
+    CodeWritten,
+    ContextFitted,
+    CorrectionFinished,
+    CorrectionStarted,
     Event,
-    Fitted,
-    Made,
-    Mending,
-    Ran,
-    Read,
-    Running,
-    Settled,
-    Weighed,
-    Weighing,
-    Wrote,
+    PrefillFinished,
+    RepairStarted,
+    RunFinished,
+    RunStarted,
+    TurnWritten,
 )
 from mtchat.generate.running import failed
 from mtchat.session.names import parses
@@ -72,37 +72,37 @@ class Writing:
 
     def __call__(self, event: Event) -> None:
         match event:
-            case Fitted(numbers):
+            case ContextFitted(numbers):
                 self.view.note(fitting(numbers))
-            case Read(usage):
+            case PrefillFinished(usage):
                 self.view.transient(reading(usage))
-            case Wrote(code):
+            case CodeWritten(code):
                 self.wrote(code)
-            case Made(_, turn):
+            case TurnWritten(_, turn):
                 self.made(turn)
-            case Correcting():
+            case CorrectionStarted():
                 self.correcting, self.since = True, event.number
                 self.view.note(begun(event))
-            case Corrected(_, changes):
+            case CorrectionFinished(_, changes):
                 difference.show_changes(self.view, changes)
-            case Running():
+            case RunStarted():
                 self.view.transient("running…")
-            case Ran(outcome, _):
+            case RunFinished(outcome, _):
                 self.view.erase()
                 self.ran(outcome)
-            case Weighing(count, _):
+            case CandidatesStarted(count, _):
                 self.view.transient(f"weighing {count} candidates… {STOPS}")
-            case Weighed(written, ran, count, pieces):
+            case CandidateProgress(written, ran, count, pieces):
                 done = f"{written} of {count} written" + (f", {pieces} tokens" if pieces else f", {ran} run")
                 self.view.transient(f"weighing candidates: {done}… {STOPS}")
-            case Chose(_, turn, outcome, _) if self.held.failed and failed(outcome):
+            case CandidateChosen(_, turn, outcome, _) if self.held.failed and failed(outcome):
                 self.held.turns.append(turn)
-            case Chose(_, turn, outcome, count):
+            case CandidateChosen(_, turn, outcome, count):
                 self.chose(turn, count)
                 self.ran(outcome)
-            case Mending(round, rounds, number, _):
+            case RepairStarted(round, rounds, number, _):
                 self.mend(number, f"mending turn {number}, round {round} of {rounds}")
-            case Settled():
+            case AttemptsExhausted():
                 self.settled(event)
 
     def wrote(self, code: str) -> None:
@@ -176,14 +176,14 @@ class Writing:
             self.fixing = True
             self.view.note(told)
 
-    def settled(self, event: Settled) -> None:
+    def settled(self, event: AttemptsExhausted) -> None:
         """The best of what is not right, where another was shown last, and how many others fail."""
         self.view.erase()
         session, others = event.session, len(event.failing)
         live = {turn.id for turn in session.path}
         best = next((turn for turn in reversed(self.held.turns) if turn.id in live), None)
         self.held.mending = ""
-        if event.unkept:
+        if event.discarded:
             self.view.note("what runs there is not kept, for it is not all that was asked for; live is:")
             best = best or session.numbered(self.since or len(session.path))
         elif best is not None:

@@ -11,7 +11,16 @@ from mtchat.errors import MtchatError
 from mtchat.generate.checks import Check, Checked, asserted, calls, functions, read, told
 from mtchat.generate.checks import code as code_of
 from mtchat.generate.choice import Candidate, Choice, choose, doubtful
-from mtchat.generate.events import Chose, Event, Made, Ran, Settled, Watch, Weighed, Weighing
+from mtchat.generate.events import (
+    AttemptsExhausted,
+    CandidateChosen,
+    CandidateProgress,
+    CandidatesStarted,
+    Event,
+    EventHandler,
+    RunFinished,
+    TurnWritten,
+)
 from mtchat.generate.less import does_less
 from mtchat.generate.readings import CALLS, open_question, readings
 from mtchat.generate.running import Run, emptied, excused, failed, unended
@@ -32,17 +41,17 @@ SLOW_SECONDS = 3.0  # of a turn that runs: trying out several more like it would
 
 
 def bettered(
-    maker: "TurnGenerator", base: Session, made: Session, prompt: Prompt, sampling: Sampling
+    generator: "TurnGenerator", base: Session, made: Session, prompt: Prompt, sampling: Sampling
 ) -> Session:
     """A session whose last turn was just made and run, with that turn as good as the policy makes it.
 
     An interrupt, or what cannot be asked or run, leaves the best one found so far.
     """
-    look = maker.look or maker.run
+    look = generator.look or generator.run
     if look is None or made.path[-1].status == INTERRUPTED or unended(made.outcome):
         return made
     failing = {made.path[-1].chunk} if failed(made.outcome) else set[str]()
-    bettering = Refinement(maker, base, prompt, sampling, uninterrupted(look), made, failing)
+    bettering = Refinement(generator, base, prompt, sampling, uninterrupted(look), made, failing)
     if excused(made.outcome):
         return made
     with suppress(KeyboardInterrupt, MtchatError):
@@ -82,7 +91,7 @@ class Refinement:
     `failing` are the chunks that were tried and fail, `running` those that were to mend it and run.
     """
 
-    maker: "TurnGenerator"
+    generator: "TurnGenerator"
     base: Session
     prompt: Prompt
     sampling: Sampling
@@ -93,21 +102,21 @@ class Refinement:
 
     def select(self) -> None:
         """Weigh several candidates where the turn is in doubt."""
-        maker, count = self.maker, self.maker.policy.samples
-        if not count or maker.candidates is None:
+        generator, count = self.generator, self.generator.policy.samples
+        if not count or generator.candidates is None:
             return
         draft, outcome = self.made.path[-1], self.made.outcome
         if outcome is None or (outcome.ok and outcome.seconds > SLOW_SECONDS):
             return
         examples = told(draft.instruction)
-        always = maker.asking is not None and maker.asking.always
-        if not always and not doubtful(self.weighed(self.made, 1, examples), maker.policy):
+        always = generator.asking is not None and generator.asking.always
+        if not always and not doubtful(self.weighed(self.made, 1, examples), generator.policy):
             return
         turns = self.drawn(count)
         candidates = self.candidates(turns, self.before(), examples, self.made_up())
         candidates = [each for each in candidates if each.turn.chunk == draft.chunk or not self.less(each)]
         if not self.answered(candidates, len(turns)):
-            self.take(choose(candidates, maker.policy), len(turns))
+            self.take(choose(candidates, generator.policy), len(turns))
 
     def less(self, candidate: Candidate) -> bool:
         """Whether a candidate leaves out what the first try does: that it runs makes it no better."""
@@ -117,21 +126,21 @@ class Refinement:
 
     def drawn(self, count: int, draft: Turn | None = None) -> list[Turn]:
         """The turn and others for the same instruction, so many of them drawn together, like a draft."""
-        maker, last = self.maker, self.made.path[-1]
+        generator, last = self.generator, self.made.path[-1]
         draft = draft or last
-        assert maker.candidates is not None
-        maker.watch(Weighing(count + 1, len(self.made.path)))
-        warm = hotter(self.sampling, 1, maker.policy.temperature)
+        assert generator.candidates is not None
+        generator.on_event(CandidatesStarted(count + 1, len(self.made.path)))
+        warm = hotter(self.sampling, 1, generator.policy.temperature)
 
         def tell(written: int, pieces: int) -> None:
-            maker.watch(Weighed(written, 0, count, pieces))
+            generator.on_event(CandidateProgress(written, 0, count, pieces))
 
-        drawn = several(maker.candidates, maker.family, self.prompt, warm, count, tell)
+        drawn = several(generator.candidates, generator.family, self.prompt, warm, count, tell)
         return [last, *self.turns(draft, drawn, warm, self.base)]
 
     def answered(self, candidates: Sequence[Candidate], count: int) -> bool:
         """Whether the user was asked which reading of the instruction is meant, and said it."""
-        asking = self.maker.asking
+        asking = self.generator.asking
         found = open_question(readings(candidates), asking) if asking else ()
         if asking is None or not found:
             return False
@@ -148,9 +157,9 @@ class Refinement:
         """Make the turn from what the user says beside the instruction; what was tried stays in the tree."""
         last, live = self.made.path[-1], self.made
         typed = f"{last.typed}\n{words}" if last.typed else ""
-        with self.telling() as watch:
-            maker = replace(self.maker, asking=None, watch=watch)
-            made = maker.take(
+        with self.telling() as on_event:
+            generator = replace(self.generator, asking=None, on_event=on_event)
+            made = generator.take(
                 self.before(),
                 f"{last.instruction}\n{words}",
                 self.sampling,
@@ -166,30 +175,30 @@ class Refinement:
             raise KeyboardInterrupt
 
     @contextmanager
-    def telling(self) -> Iterator[Watch]:
+    def telling(self) -> Iterator[EventHandler]:
         """A watcher whose turns stay in the tree, whatever ends it: they may have been saved.
 
         How their runs end is known when all is settled, which is told once.
         """
         told, turn = [self.made], self.made.path[-1]
 
-        def watch(event: Event) -> None:
+        def on_event(event: Event) -> None:
             nonlocal turn
             match event:
-                case Made(session, turn) | Chose(session, turn, _, _):
+                case TurnWritten(session, turn) | CandidateChosen(session, turn, _, _):
                     told.append(session)
-                case Ran(outcome, _) if failed(outcome):
+                case RunFinished(outcome, _) if failed(outcome):
                     self.failing.add(turn.chunk)
-                case Ran(outcome, _) if outcome.ok and turn.making.mends:
+                case RunFinished(outcome, _) if outcome.ok and turn.making.mends:
                     self.running.add(turn.chunk)
-                case Settled(_, failing, unkept):
+                case AttemptsExhausted(_, failing, discarded):
                     self.failing |= failing
-                    self.running |= unkept
+                    self.running |= discarded
                     return
-            self.maker.watch(event)
+            self.generator.on_event(event)
 
         try:
-            yield watch
+            yield on_event
         except BaseException:
             self.made = self.made.beside(max(told, key=lambda each: len(each.turns)))
             raise
@@ -212,7 +221,7 @@ class Refinement:
         One that leaves out what a turn does is not taken.
         """
         now = Candidate(self.made)
-        if not self.maker.policy.afresh or len(self.made.path) < 2 or not (now.faults == 2 or now.unmet):
+        if not self.generator.policy.afresh or len(self.made.path) < 2 or not (now.faults == 2 or now.unmet):
             return
         choice = self.choice(self.afresh(1), self.sound())
         winner = choice.winner
@@ -229,13 +238,13 @@ class Refinement:
         Turns chosen one by one are right together only as far as each was agreed on, so the product of
         their shares is set against the share of the whole programs that agree.
         """
-        count, outcome = self.maker.policy.afresh - 1, self.made.outcome
+        count, outcome = self.generator.policy.afresh - 1, self.made.outcome
         if count < 1 or len(self.made.path) < 2 or outcome is None or not outcome.ok:
             return
         last = self.made.path[-1]
         if last.making.afresh or last.meant or not Candidate(self.made).shows:
             return
-        self.maker.watch(Weighing(count + 1, len(self.made.path)))
+        self.generator.on_event(CandidatesStarted(count + 1, len(self.made.path)))
         choice = self.choice(self.afresh(count + 1), self.sound())
         other = choice.winner
         if other.faults or other.unmet or other.ends_like(Candidate(self.made)):
@@ -247,8 +256,8 @@ class Refinement:
 
     def mend(self) -> None:
         """Show the model how the turn fails, if it still does."""
-        maker, outcome = self.maker, self.made.outcome
-        if not maker.policy.rounds or maker.run is None or outcome is None:
+        generator, outcome = self.generator, self.made.outcome
+        if not generator.policy.rounds or generator.run is None or outcome is None:
             return
         if not failed(outcome) and not Candidate(self.made).broken:
             return
@@ -256,8 +265,8 @@ class Refinement:
             return
         if outcome.turn == PREAMBLE:
             return
-        with self.telling() as watch:
-            mender, rounds = replace(maker, watch=watch), maker.policy.rounds
+        with self.telling() as on_event:
+            mender, rounds = replace(generator, on_event=on_event), generator.policy.rounds
             self.made = mender.fix(self.made, self.sampling, rounds, last=True).session
 
     def settle(self) -> None:
@@ -266,25 +275,25 @@ class Refinement:
         if not fails and not Candidate(self.made).broken:
             return
         others = frozenset(self.failing - live if fails else ())
-        unkept = frozenset(self.running - live)
-        if others or unkept:
-            self.maker.watch(Settled(self.made, others, unkept))
+        discarded = frozenset(self.running - live)
+        if others or discarded:
+            self.generator.on_event(AttemptsExhausted(self.made, others, discarded))
 
     def afresh(self, count: int) -> list[Turn]:
         """Turns that hold the whole program, the first of them the likeliest."""
-        maker, last = self.maker, self.made.path[-1]
+        generator, last = self.generator, self.made.path[-1]
         root = replace(self.base, head=ROOT)
-        prompt = whole(maker.family, self.base.path, last.instruction, self.base.preamble)
+        prompt = whole(generator.family, self.base.path, last.instruction, self.base.preamble)
         sampling = longer(self.sampling, len(self.made.path))
         making = replace(
             last.making, afresh=True, guidance=(), error="", sampling=sampling, folded=(), forgotten=()
         )
         draft = replace(last, making=making)
-        first = one(maker.complete, maker.family, prompt, sampling)
+        first = one(generator.complete, generator.family, prompt, sampling)
         turns = list(self.turns(draft, [first], sampling, root))
-        if count > 1 and maker.candidates is not None:
-            warm = hotter(sampling, 1, maker.policy.temperature)
-            drawn = several(maker.candidates, maker.family, prompt, warm, count - 1)
+        if count > 1 and generator.candidates is not None:
+            warm = hotter(sampling, 1, generator.policy.temperature)
+            drawn = several(generator.candidates, generator.family, prompt, warm, count - 1)
             turns += self.turns(draft, drawn, warm, root)
         return turns
 
@@ -292,9 +301,9 @@ class Refinement:
         self, draft: Turn, drawn: Sequence[Written], sampling: Sampling, base: Session
     ) -> Iterator[Turn]:
         """Turns like a draft, of completions from one seed after the other; those with more than comments."""
-        maker, memory = self.maker, plan_of(draft.making)
+        generator, memory = self.generator, plan_of(draft.making)
         for number, written in enumerate(drawn):
-            chunk = chunk_of(maker.family, written.text, base, maker.policy.rules, memory)
+            chunk = chunk_of(generator.family, written.text, base, generator.policy.rules, memory)
             making = replace(draft.making, sampling=replace(sampling, seed=sampling.seed + number))
             module = tree(chunk)
             if module is None or module.body:
@@ -309,7 +318,7 @@ class Refinement:
     ) -> Choice:
         """The best of several turns, each run after those of a session; the draft where there are none."""
         turns = turns or [self.made.path[-1]]
-        return choose(self.candidates(turns, base, examples, checks), self.maker.policy)
+        return choose(self.candidates(turns, base, examples, checks), self.generator.policy)
 
     def candidates(
         self, turns: Sequence[Turn], base: Session, examples: Sequence[Check], checks: Sequence[Check]
@@ -322,7 +331,7 @@ class Refinement:
             trials.setdefault(turn.chunk, trial)
         found = []
         for ran, (chunk, trial) in enumerate(trials.items()):
-            self.maker.watch(Weighed(len(trials), ran, len(trials)))
+            self.generator.on_event(CandidateProgress(len(trials), ran, len(trials)))
             ended = trial.with_outcome(self.look(trial.program))
             found.append(self.weighed(ended, copies[chunk], examples, checks))
         self.failing |= {each.turn.chunk for each in found if failed(each.session.outcome)}
@@ -345,11 +354,11 @@ class Refinement:
         if meant:
             unsaid, turn = turn.id, replace(turn, meant=meant)
             winner = winner.undo().add(turn).inherit(unsaid)
-        if self.maker.run is not None:  # for the files that it leaves: trials leave none
-            outcome = self.maker.run(winner.program)
+        if self.generator.run is not None:  # for the files that it leaves: trials leave none
+            outcome = self.generator.run(winner.program)
         outcome = replace(outcome, agreed=share)
         self.made = winner.with_outcome(outcome)
-        self.maker.watch(Chose(self.made, turn, outcome, count))
+        self.generator.on_event(CandidateChosen(self.made, turn, outcome, count))
         if outcome.stopped:
             raise KeyboardInterrupt
 
@@ -377,18 +386,18 @@ class Refinement:
 
     def made_up(self) -> tuple[Check, ...]:
         """Checks that the model makes up for the functions of the last turn."""
-        maker, made = self.maker, self.made
+        generator, made = self.generator, self.made
         names = functions(made.path[-1].chunk)
-        count = max(maker.policy.checks, CALLS if maker.asking else 0)
+        count = max(generator.policy.checks, CALLS if generator.asking else 0)
         if not names or not count or failed(made.outcome):
             return ()
         wish = (
             f"Write {count} different one-line assert statements that test "
             f"{' and '.join(names)} with simple arguments, and nothing else."
         )
-        prompt = maker.context(made, wish, self.sampling).prompt
-        text = one(maker.complete, maker.family, prompt, self.sampling).text
-        return calls(tuple(asserted(maker.family.chunk(text, ""))), names)
+        prompt = generator.context(made, wish, self.sampling).prompt
+        text = one(generator.complete, generator.family, prompt, self.sampling).text
+        return calls(tuple(asserted(generator.family.chunk(text, ""))), names)
 
 
 def confidence(session: Session) -> float:

@@ -1,4 +1,4 @@
-"""What happens while a turn is made, told to whoever shows it."""
+"""Events of a turn, sent in order to whoever shows or records it while it is generated, run and repaired."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,52 +10,52 @@ from mtchat.session.turn import Turn
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """The whole context would not fit the model, so in it the turns of these numbers are folded."""
+class ContextFitted:
+    """The context did not fit the model, so the turns with these numbers are folded in the prompt."""
 
     folded: tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Read:
-    """The prompt is prefilled; the model has begun to write."""
+class PrefillFinished:
+    """The prompt has been processed; the model starts to write."""
 
     usage: Usage
 
 
 @dataclass(frozen=True)
-class Wrote:
-    """The code of the turn as far as it has been written; the last line may still grow."""
+class CodeWritten:
+    """The code of the turn so far; its last line may still grow."""
 
     code: str
 
 
 @dataclass(frozen=True)
-class Made:
-    """A turn is finished, or was interrupted; the session that has it has not run yet."""
+class TurnWritten:
+    """The code of a turn is complete, or was interrupted; `session` contains it and has not run yet."""
 
     session: Session
     turn: Turn
 
 
 @dataclass(frozen=True)
-class Running:
-    """The program starts; its last turn has this number."""
+class RunStarted:
+    """The program starts; `number` is its last turn."""
 
     number: int
 
 
 @dataclass(frozen=True)
-class Ran:
-    """The program ended, on the path whose last turn has this number."""
+class RunFinished:
+    """The program has ended; `number` is its last turn."""
 
     outcome: Outcome
     number: int
 
 
 @dataclass(frozen=True)
-class Mending:
-    """One round of asking the model to mend a turn starts."""
+class RepairStarted:
+    """Round `round` of at most `rounds` starts: the model is asked to repair turn `number`."""
 
     round: int
     rounds: int
@@ -64,8 +64,8 @@ class Mending:
 
 
 @dataclass(frozen=True)
-class Correcting:
-    """A turn starts to be changed as the user said; `by_rule` where no model is asked."""
+class CorrectionStarted:
+    """Turn `number` is about to be changed as the user asked; `by_rule`: without asking the model."""
 
     number: int
     instruction: str
@@ -73,8 +73,8 @@ class Correcting:
 
 
 @dataclass(frozen=True)
-class Change:
-    """The code of a turn before and after a correction."""
+class ChunkChange:
+    """The code of turn `number` before and after a correction."""
 
     number: int
     old: str
@@ -82,24 +82,24 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Corrected:
-    """A correction is made and has not run; these chunks are other ones now, none where it is the same."""
+class CorrectionFinished:
+    """The correction is written and has not run yet; `changes` is empty if it changed no code."""
 
     session: Session
-    changes: tuple[Change, ...]
+    changes: tuple[ChunkChange, ...]
 
 
 @dataclass(frozen=True)
-class Weighing:
-    """So many candidates for the turn of this number are written and run, to choose the best."""
+class CandidatesStarted:
+    """`count` candidates for turn `number`, the current one included, are written and run for comparison."""
 
     count: int
     number: int
 
 
 @dataclass(frozen=True)
-class Weighed:
-    """So many of the candidates that are weighed are written, in so many pieces, and so many have run."""
+class CandidateProgress:
+    """Of `count` candidates, `written` are complete and `ran` have run; `pieces` of text have arrived."""
 
     written: int
     ran: int
@@ -108,8 +108,8 @@ class Weighed:
 
 
 @dataclass(frozen=True)
-class Chose:
-    """Another candidate than the first one is better; it has run, and so many were weighed."""
+class CandidateChosen:
+    """Another candidate than the first is better, of `count` compared; it replaces the turn and has run."""
 
     session: Session
     turn: Turn
@@ -118,21 +118,33 @@ class Chose:
 
 
 @dataclass(frozen=True)
-class Settled:
-    """Nothing that was tried for the last turn is right: the session has the best.
+class AttemptsExhausted:
+    """Every attempt at the last turn fails; `session` holds the best one.
 
-    `failing` is the code of other tries that fail, `unkept` that of mendings that run and are no better.
+    `failing` is the code of other attempts that fail, `discarded` the code of repairs that run but are no
+    better than what they repair.
     """
 
     session: Session
     failing: frozenset[str] = frozenset()
-    unkept: frozenset[str] = frozenset()
+    discarded: frozenset[str] = frozenset()
 
 
-Choosing = Weighing | Weighed | Chose | Settled
-Event = Fitted | Read | Wrote | Made | Running | Ran | Mending | Correcting | Corrected | Choosing
-Watch = Callable[[Event], None]
+ChoiceEvent = CandidatesStarted | CandidateProgress | CandidateChosen | AttemptsExhausted
+CorrectionEvent = CorrectionStarted | CorrectionFinished
+Event = (
+    ContextFitted
+    | PrefillFinished
+    | CodeWritten
+    | TurnWritten
+    | RunStarted
+    | RunFinished
+    | RepairStarted
+    | CorrectionEvent
+    | ChoiceEvent
+)
+EventHandler = Callable[[Event], None]
 
 
-def unseen(event: Event) -> None:
-    """A watcher for those who only want the result."""
+def ignore(event: Event) -> None:
+    """Do nothing: the handler for callers that only want the result."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from mtchat.errors import SandboxError
-from mtchat.generate.events import Ran, Running, Watch, unseen
+from mtchat.generate.events import EventHandler, RunFinished, RunStarted, ignore
 from mtchat.generate.less import does_less
 from mtchat.session.claim import CheckResult
 from mtchat.session.names import bound, parses
@@ -23,19 +23,19 @@ class Declined(Exception):  # noqa: N818 - not an error: the user does not want 
     """The user does not want the program to run."""
 
 
-def tried(session: Session, run: Run | None, watch: Watch = unseen) -> Session:
+def tried(session: Session, run: Run | None, on_event: EventHandler = ignore) -> Session:
     """The session with the outcome of its live program, where there is a way to run it, and it may run."""
     turn = session.path[-1] if session.path else None
     if run is None or turn is None or turn.status == INTERRUPTED:
         return session
-    watch(Running(len(session.path)))
+    on_event(RunStarted(len(session.path)))
     try:
         outcome = run(session.program)
     except Declined:
         return session
     except SandboxError as error:
         outcome = Outcome("none", None, limit="sandbox", finished=False, error=str(error))
-    watch(Ran(outcome, len(session.path)))
+    on_event(RunFinished(outcome, len(session.path)))
     return session.with_outcome(outcome)
 
 

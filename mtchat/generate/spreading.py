@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from mtchat.generate.synthesizer import TurnGenerator
 
 
-def spread(maker: "TurnGenerator", session: Session, sampling: Sampling, count: int) -> Spread:
+def spread(generator: "TurnGenerator", session: Session, sampling: Sampling, count: int) -> Spread:
     """The last turn with so many others drawn beside it and run, each kept in the session; it stays live."""
-    look, last, base = maker.look or maker.run, session.path[-1], session.undo()
-    if look is None or maker.candidates is None:
+    look, last, base = generator.look or generator.run, session.path[-1], session.undo()
+    if look is None or generator.candidates is None:
         raise MtchatError("tries are compared by what they do, and nothing is run here; /retry asks again")
     tried = len(session.children(last.parent)) - 1
-    context = maker.context(base, last.instruction, sampling)
+    context = generator.context(base, last.instruction, sampling)
     chosen = replace(sampling, seed=sampling.seed + tried)
-    bettering = Refinement(maker, base, context.prompt, chosen, uninterrupted(look), session)
+    bettering = Refinement(generator, base, context.prompt, chosen, uninterrupted(look), session)
     making = replace(
-        maker.making(chosen, context.memory),
+        generator.making(chosen, context.memory),
         error=complaint(base.outcome),
-        guidance=guidance_for(last.instruction, maker.policy.guidance),
-        rules=maker.policy.rules,
-        files=maker.files,
+        guidance=guidance_for(last.instruction, generator.policy.guidance),
+        rules=generator.policy.rules,
+        files=generator.files,
     )
     turns = bettering.drawn(count, replace(last, status=COMPLETE, meant="", making=making))
     candidates = bettering.candidates(turns, base, told(last.instruction), bettering.made_up())

@@ -7,7 +7,15 @@ from mtchat.errors import MtchatError
 from mtchat.features.correction.recognition import takes_away, wished
 from mtchat.features.correction.splicing import spliced
 from mtchat.generate.bettering import bettered
-from mtchat.generate.events import Fitted, Made, Mending, Read, Watch, Wrote, unseen
+from mtchat.generate.events import (
+    CodeWritten,
+    ContextFitted,
+    EventHandler,
+    PrefillFinished,
+    RepairStarted,
+    TurnWritten,
+    ignore,
+)
 from mtchat.generate.fitting import Context, Count, Render, Room, fit
 from mtchat.generate.policy import PLAIN, Policy
 from mtchat.generate.prompt.family import Family
@@ -66,7 +74,7 @@ class TurnGenerator:
     run: Run | None = None
     card: ModelCard = ModelCard("")
     family_name: str = ""
-    watch: Watch = field(default=unseen)
+    on_event: EventHandler = field(default=ignore)
     policy: Policy = PLAIN
     candidates: Candidates | None = None
     look: Run | None = None
@@ -162,7 +170,7 @@ class TurnGenerator:
         return session if made is base else made
 
     def tried(self, session: Session) -> Session:
-        return tried(session, self.run, self.watch)
+        return tried(session, self.run, self.on_event)
 
     def fix(self, session: Session, sampling: Sampling, rounds: int = 3, *, last: bool = False) -> Fixed:
         """Asks the model to mend the turn that goes wrong, at most `rounds` times; keeps the best program.
@@ -221,7 +229,7 @@ class TurnGenerator:
         assert outcome is not None
         failing, rest = session.numbered(place), session.path[place:]
         error = reproach(outcome)
-        self.watch(Mending(number, rounds, place, outcome.error))
+        self.on_event(RepairStarted(number, rounds, place, outcome.error))
         preamble, guidance = session.preamble, self.policy.guidance
         base = session.undo(len(session.path) - place + 1)
         asked = sum(each.making.mends == failing.id for each in session.children(failing.parent))
@@ -272,7 +280,7 @@ class TurnGenerator:
         if context.problem:
             raise MtchatError(context.problem)
         if context.fitted:
-            self.watch(Fitted(context.fitted))
+            self.on_event(ContextFitted(context.fitted))
         written = self.write(context.prompt, sampling, start or "")
         stopped = written.usage.finish == "interrupted"
         rules = self.policy.rules and not stopped  # what is not whole is not to be made whole by less of it
@@ -294,7 +302,7 @@ class TurnGenerator:
         status = INTERRUPTED if stopped else COMPLETE
         turn = Turn(instruction, chunk, session.head, status, making, written.usage, typed=typed)
         made = kept(session.add(turn).inherit(mends or replaces), rest)
-        self.watch(Made(made, turn))
+        self.on_event(TurnWritten(made, turn))
         return made
 
     def making(self, sampling: Sampling, memory: ContextPlan = EVERYTHING) -> Provenance:
@@ -333,10 +341,10 @@ class TurnGenerator:
                 text, usage = text + piece.text, piece.usage
                 if reading and (piece.text or usage.written):
                     reading = False
-                    self.watch(Read(usage))
+                    self.on_event(PrefillFinished(usage))
                 if piece.text:
                     cut = self.family.cut(text)
-                    self.watch(Wrote(cut.code))
+                    self.on_event(CodeWritten(cut.code))
                     if cut.finished:
                         return Written(text, replace(usage, finish="cut"))
         except KeyboardInterrupt:

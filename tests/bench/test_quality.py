@@ -304,11 +304,11 @@ def test_a_simulated_user_says_at_the_last_turn_what_is_meant_and_is_counted():
             yield number, Piece(said, Usage(50, 0, 6, finish="stop", logprob=-3.0))
 
     def held(ask: bool) -> Row:
-        def maker(run: Run) -> TurnGenerator:
+        def generator(run: Run) -> TurnGenerator:
             return TurnGenerator(instruct, answers, run, policy=Policy(samples=4), candidates=varied)
 
         task = replace(TASK, instructions=("set x", "show x"))
-        return hold(Bench(Wanting().score, maker, SAMPLING, ask), task, 0, run_here, run_here)
+        return hold(Bench(Wanting().score, generator, SAMPLING, ask), task, 0, run_here, run_here)
 
     asked, silent = held(True), held(False)
     assert (asked.chunks[-1], asked.strict) == ("print(x + 1)", True)

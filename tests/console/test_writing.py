@@ -5,7 +5,14 @@ from dataclasses import replace
 
 from mtchat.console.view import View
 from mtchat.console.writing import Writing
-from mtchat.generate.events import Chose, Made, Mending, Ran, Settled, Weighed
+from mtchat.generate.events import (
+    AttemptsExhausted,
+    CandidateChosen,
+    CandidateProgress,
+    RepairStarted,
+    RunFinished,
+    TurnWritten,
+)
 from mtchat.session.outcome import Outcome
 from mtchat.session.session import Session
 from mtchat.session.turn import Provenance, Turn
@@ -31,9 +38,15 @@ def shown(*events) -> list[str]:
 
 
 def test_the_best_of_tries_that_fail_is_shown_last_and_the_others_are_counted():
-    begun = [Made(of(FIRST), FIRST), Ran(FAILS, 1), Chose(of(OTHER, FAILS), OTHER, FAILS, 4)]
-    mended = [Mending(1, 1, 1, FAILS.error), Made(of(MENDED), MENDED), Ran(FURTHER, 1)]
-    assert shown(*begun, *mended, Settled(of(MENDED, FURTHER), frozenset({FIRST.chunk, OTHER.chunk}))) == [
+    begun = [
+        TurnWritten(of(FIRST), FIRST),
+        RunFinished(FAILS, 1),
+        CandidateChosen(of(OTHER, FAILS), OTHER, FAILS, 4),
+    ]
+    mended = [RepairStarted(1, 1, 1, FAILS.error), TurnWritten(of(MENDED), MENDED), RunFinished(FURTHER, 1)]
+    assert shown(
+        *begun, *mended, AttemptsExhausted(of(MENDED, FURTHER), frozenset({FIRST.chunk, OTHER.chunk}))
+    ) == [
         "first()",
         f"✗ {FAILS.error}",
         "another try gets further:",
@@ -45,14 +58,27 @@ def test_the_best_of_tries_that_fail_is_shown_last_and_the_others_are_counted():
 
 
 def test_where_the_first_try_is_the_best_it_is_not_shown_again():
-    events = [Made(of(FIRST), FIRST), Ran(FAILS, 1), Mending(1, 1, 1, FAILS.error), Made(of(MENDED), MENDED)]
-    ended = [Ran(FAILS, 1), Settled(of(FIRST, FAILS), frozenset({MENDED.chunk}))]
+    events = [
+        TurnWritten(of(FIRST), FIRST),
+        RunFinished(FAILS, 1),
+        RepairStarted(1, 1, 1, FAILS.error),
+        TurnWritten(of(MENDED), MENDED),
+    ]
+    ended = [RunFinished(FAILS, 1), AttemptsExhausted(of(FIRST, FAILS), frozenset({MENDED.chunk}))]
     assert shown(*events, *ended) == ["first()", f"✗ {FAILS.error}", "another try fails, too"]
 
 
 def test_where_a_mending_runs_and_is_not_kept_that_is_said_and_the_live_code_shown():
-    tried = [Made(of(FIRST), FIRST), Ran(FAILS, 1), Mending(1, 1, 1, FAILS.error), Made(of(MENDED), MENDED)]
-    ended = [Ran(Outcome(), 1), Settled(of(FIRST, FAILS), unkept=frozenset({MENDED.chunk}))]
+    tried = [
+        TurnWritten(of(FIRST), FIRST),
+        RunFinished(FAILS, 1),
+        RepairStarted(1, 1, 1, FAILS.error),
+        TurnWritten(of(MENDED), MENDED),
+    ]
+    ended = [
+        RunFinished(Outcome(), 1),
+        AttemptsExhausted(of(FIRST, FAILS), discarded=frozenset({MENDED.chunk})),
+    ]
     lines = shown(*tried, *ended)
     assert lines[2:5] == ["mending turn 1, round 1 of 1", "mended()", "first()"]
     assert lines[-3:] == [
@@ -64,16 +90,18 @@ def test_where_a_mending_runs_and_is_not_kept_that_is_said_and_the_live_code_sho
 
 def test_what_a_try_prints_that_is_not_shown_is_not_known():
     show = Writing(View(io.StringIO(), live=False, color=False), beside=True, since=1, known=("1\n",))
-    show(Made(of(FIRST), FIRST))
-    show(Ran(replace(FAILS, outputs=("2\n",)), 1))
+    show(TurnWritten(of(FIRST), FIRST))
+    show(RunFinished(replace(FAILS, outputs=("2\n",)), 1))
     assert show.known == ("2\n",)
-    show(Chose(of(OTHER), OTHER, replace(FAILS, outputs=("3\n",)), 4))
+    show(CandidateChosen(of(OTHER), OTHER, replace(FAILS, outputs=("3\n",)), 4))
     assert show.known == ("2\n",)
 
 
 def test_each_round_of_a_mending_that_was_asked_for_is_shown():
-    round_of = [Made(of(MENDED), MENDED), Ran(FAILS, 1)]
-    lines = shown(Mending(1, 2, 1, FAILS.error), *round_of, Mending(2, 2, 1, FAILS.error), *round_of)
+    round_of = [TurnWritten(of(MENDED), MENDED), RunFinished(FAILS, 1)]
+    lines = shown(
+        RepairStarted(1, 2, 1, FAILS.error), *round_of, RepairStarted(2, 2, 1, FAILS.error), *round_of
+    )
     assert lines.count("mended()") == 2
     assert lines.count("mending turn 1, round 2 of 2") == 1
 
@@ -81,8 +109,8 @@ def test_each_round_of_a_mending_that_was_asked_for_is_shown():
 def test_weighing_shows_how_far_it_is_and_what_stops_it():
     view = View(io.StringIO(), live=True, color=False)
     show = Writing(view)
-    show(Weighed(2, 0, 6, pieces=214))
-    show(Weighed(6, 4, 6))
+    show(CandidateProgress(2, 0, 6, pieces=214))
+    show(CandidateProgress(6, 4, 6))
     text = view.out.getvalue()
     assert "weighing candidates: 2 of 6 written, 214 tokens… Ctrl-C keeps the first" in text
     assert "weighing candidates: 6 of 6 written, 4 run… Ctrl-C keeps the first" in text

@@ -11,7 +11,7 @@ from mtchat.features.correction.recognition import recognise
 from mtchat.features.correction.refining import refine
 from mtchat.features.correction.renaming import Rename, in_all, renamable
 from mtchat.features.correction.splicing import spliced
-from mtchat.generate.events import Corrected, Correcting, Event
+from mtchat.generate.events import CorrectionFinished, CorrectionStarted, Event
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.session.back import bring_back, correction, take_back
 from mtchat.session.mark import TurnOptions
@@ -56,8 +56,8 @@ def test_nothing_is_a_correction_where_there_is_no_code_yet(say: str) -> None:
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.kind == "rename"], ids=lambda case: case.say)
 def test_a_rename_asks_no_model_and_the_program_does_what_it_did(case: Case) -> None:
-    maker = bench()
-    verdict = corrections.judged(case, maker)
+    generator = bench()
+    verdict = corrections.judged(case, generator)
     assert verdict.good, verdict
 
 
@@ -157,14 +157,14 @@ def test_a_rename_reaches_every_turn_and_keeps_the_old_branch() -> None:
 def test_a_correction_takes_the_place_of_the_turn_and_later_turns_keep_their_code() -> None:
     better = "def count(text):\n    return text.lower().count('a')"
     events: list[Event] = []
-    made = refine(bench(better, watch=events.append), COUNTING, "make it case-insensitive", GREEDY)
+    made = refine(bench(better, on_event=events.append), COUNTING, "make it case-insensitive", GREEDY)
     assert chunks(made) == [better, "print(count('aA'))"]
     assert statuses(made) == [COMPLETE, KEPT]
     assert made.path[0].instruction == "write count\nmake it case-insensitive"
     assert made.outcome is not None
     assert made.outcome.stdout == "2\n"
-    assert [event.number for event in events if isinstance(event, Correcting)] == [1]
-    assert [len(event.changes) for event in events if isinstance(event, Corrected)] == [1]
+    assert [event.number for event in events if isinstance(event, CorrectionStarted)] == [1]
+    assert [len(event.changes) for event in events if isinstance(event, CorrectionFinished)] == [1]
 
 
 def test_marks_of_the_corrected_turn_and_of_later_ones_stay() -> None:
@@ -189,8 +189,8 @@ def test_a_correction_that_changes_nothing_twice_leaves_the_program_as_it_is() -
 def test_a_correction_that_breaks_the_program_is_tried_once_more() -> None:
     session = bench().tried(COUNTING)
     good = "def count(text):\n    return 7"
-    maker = bench("def count():\n    return 7", good)
-    made = refine(maker, session, "make it return 7", GREEDY)
+    generator = bench("def count():\n    return 7", good)
+    made = refine(generator, session, "make it return 7", GREEDY)
     assert chunks(made)[0] == good
     assert made.path[0].making.sampling.temperature > 0
     assert len(made.turns) == 6  # the first try is kept beside it
@@ -216,8 +216,8 @@ def test_a_named_branch_goes_along_with_a_correction_and_stays_where_nothing_cam
 
 @pytest.mark.parametrize("family", [codegen, instruct])
 def test_an_interrupted_correction_leaves_the_program_as_it_is_and_loses_nothing(family) -> None:
-    maker = bench(f"def count(text):\n    ret{CTRL_C}", family=family)
-    made = refine(maker, COUNTING, "make it case-insensitive", GREEDY)
+    generator = bench(f"def count(text):\n    ret{CTRL_C}", family=family)
+    made = refine(generator, COUNTING, "make it case-insensitive", GREEDY)
     assert made.head == COUNTING.head
     assert any(turn.status == INTERRUPTED for turn in made.turns)
     assert refine(bench(CTRL_C), COUNTING, "make it case-insensitive", GREEDY) is COUNTING
@@ -226,9 +226,9 @@ def test_an_interrupted_correction_leaves_the_program_as_it_is_and_loses_nothing
 @pytest.mark.parametrize("family", [codegen, instruct])
 def test_a_correction_is_made_again_byte_for_byte_by_verify(family) -> None:
     reply = "def count(text):\n    return text.lower().count('a')\n\nprint(count('x'))"
-    maker = bench(reply, reply, family=family)
-    made = refine(maker, COUNTING, "make it case-insensitive", GREEDY)
-    assert list(maker.verify(made)) == [None]
+    generator = bench(reply, reply, family=family)
+    made = refine(generator, COUNTING, "make it case-insensitive", GREEDY)
+    assert list(generator.verify(made)) == [None]
 
 
 def test_a_turn_that_only_writes_a_function_again_changes_it_where_it_is() -> None:

@@ -104,11 +104,11 @@ def test_the_model_is_told_and_the_instruction_stays_as_it_was_typed(tmp_path: P
 
 
 def test_a_turn_that_was_told_of_files_can_be_made_again() -> None:
-    maker = TurnGenerator(
+    generator = TurnGenerator(
         instruct, Model(["x = 1\n```\n", "y = 1\n```\n"]), None, CARD, "instruct", files="Files: a.csv"
     )
-    session = maker.take(Session(), "load it", Sampling())
-    session = maker.take(session, "go on", Sampling())
-    again = TurnGenerator(instruct, maker.complete, None, CARD, "instruct")
+    session = generator.take(Session(), "load it", Sampling())
+    session = generator.take(session, "go on", Sampling())
+    again = TurnGenerator(instruct, generator.complete, None, CARD, "instruct")
     assert list(again.verify(session)) == [None, None]
-    assert all("Files: a.csv" in prompt.messages[-1].content for prompt, _ in maker.complete.asked)
+    assert all("Files: a.csv" in prompt.messages[-1].content for prompt, _ in generator.complete.asked)

@@ -7,7 +7,7 @@ import pytest
 from mtchat.errors import MtchatError
 from mtchat.features.regenerate.rederive import never, rederive, written
 from mtchat.features.rework.reworking import finish
-from mtchat.generate.events import Event, Fitted
+from mtchat.generate.events import ContextFitted, Event
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.running import emptied
 from mtchat.generate.synthesizer import TurnGenerator
@@ -33,13 +33,13 @@ def text(prompt: Prompt) -> str:
     return prompt.text + "\n".join(message.content for message in prompt.messages)
 
 
-def maker(
+def generator(
     *replies: str, family=codegen, context: int = 10_000, heard: list[Event] | None = None
 ) -> TurnGenerator:
     """A synthesizer whose model sees so many words."""
     card = ModelCard("tiny", context=context, fingerprint="f" * 64)
-    watch = (lambda event: None) if heard is None else heard.append
-    return TurnGenerator(family, Model(list(replies)), run, card, "codegen", watch, count=words)
+    on_event = (lambda event: None) if heard is None else heard.append
+    return TurnGenerator(family, Model(list(replies)), run, card, "codegen", on_event, count=words)
 
 
 def grown(*chunks: str) -> Session:
@@ -95,14 +95,14 @@ def test_numbers_of_turns_are_told_in_spans(numbers: tuple[int, ...], said: str)
 def test_where_all_does_not_fit_the_oldest_turns_are_folded_and_that_is_said(family):
     heard: list[Event] = []
     whole = words(family.render(grown(*CHUNKS).path, "go on", "", ""))
-    small = maker("y = 1\n", family=family, context=whole, heard=heard)
+    small = generator("y = 1\n", family=family, context=whole, heard=heard)
     session = small.take(grown(*CHUNKS), "go on", SMALL)
     (prompt, _), *_ = small.complete.asked
     assert words(prompt) + SMALL.max_tokens <= whole
     folded = session.path[-1].making.folded
     assert folded == tuple(range(1, len(folded) + 1))
     assert 1 <= len(folded) < len(CHUNKS)
-    assert heard[0] == Fitted(folded)
+    assert heard[0] == ContextFitted(folded)
     for number, chunk in enumerate(CHUNKS, start=1):
         assert (chunk in text(prompt)) == (number not in folded)
         assert chunk.split("\n")[0] in text(prompt)
@@ -110,14 +110,14 @@ def test_where_all_does_not_fit_the_oldest_turns_are_folded_and_that_is_said(fam
 
 def test_what_fits_is_told_whole_and_nothing_is_said():
     heard: list[Event] = []
-    session = maker("y = 1\n", heard=heard).take(grown(*CHUNKS), "go on", SMALL)
+    session = generator("y = 1\n", heard=heard).take(grown(*CHUNKS), "go on", SMALL)
     assert session.path[-1].making.folded == ()
-    assert not any(isinstance(event, Fitted) for event in heard)
+    assert not any(isinstance(event, ContextFitted) for event in heard)
 
 
 def test_what_was_folded_stays_so_and_the_next_context_goes_on_from_the_last():
     whole = words(codegen.render(grown(*CHUNKS).path, "go on", "", ""))
-    small = maker("y = 1\n", "z = 2\n", context=whole + 10)
+    small = generator("y = 1\n", "z = 2\n", context=whole + 10)
     session = small.take(small.take(grown(*CHUNKS), "go on", SMALL), "and on", SMALL)
     first, second = [prompt.text for prompt, _ in small.complete.asked]
     assert second.startswith(first)
@@ -126,15 +126,15 @@ def test_what_was_folded_stays_so_and_the_next_context_goes_on_from_the_last():
 
 def test_with_a_model_that_sees_more_all_is_told_whole_again():
     whole = words(codegen.render(grown(*CHUNKS).path, "go on", "", ""))
-    session = maker("y = 1\n", context=whole).take(grown(*CHUNKS), "go on", SMALL)
-    assert maker("z = 2\n").take(session, "go on", SMALL).path[-1].making.folded == ()
+    session = generator("y = 1\n", context=whole).take(grown(*CHUNKS), "go on", SMALL)
+    assert generator("z = 2\n").take(session, "go on", SMALL).path[-1].making.folded == ()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_cannot_be_made_to_fit_is_refused_with_the_ways_out_and_nothing_is_asked(family):
     session = grown(*CHUNKS)
     least = words(family.render(visible_turns(session.path, ContextPlan((1, 2, 3, 4))), "go on", "", ""))
-    small = maker("y = 1\n", family=family, context=least + 10)
+    small = generator("y = 1\n", family=family, context=least + 10)
     with pytest.raises(MtchatError) as refusal:
         small.take(session, "go on", SMALL)
     assert small.complete.asked == []
@@ -145,11 +145,11 @@ def test_what_cannot_be_made_to_fit_is_refused_with_the_ways_out_and_nothing_is_
 
 def test_an_instruction_that_is_too_long_alone_is_told_to_be_shortened():
     with pytest.raises(MtchatError, match="shorten the instruction"):
-        maker("y = 1\n", context=30).take(Session(), "word " * 40, SMALL)
+        generator("y = 1\n", context=30).take(Session(), "word " * 40, SMALL)
 
 
 def test_a_reply_that_may_be_longer_than_the_context_is_promised_half_of_it():
-    session = maker("y = 1\n", context=60).take(Session(), "go on", Sampling(max_tokens=100_000))
+    session = generator("y = 1\n", context=60).take(Session(), "go on", Sampling(max_tokens=100_000))
     assert session.path[-1].chunk == "y = 1"
 
 
@@ -158,7 +158,7 @@ def test_a_turn_that_is_mended_is_told_whole_though_it_is_folded_or_forgotten():
     for context in (FOLDED, FORGOTTEN):
         session = marked(grown(CHUNKS[2], failing), turn_1=FOLDED, turn_2=context)
         session = session.with_outcome(run(session.program))
-        bench = maker("y = 1\n")
+        bench = generator("y = 1\n")
         fixed = bench.fix(session, SMALL, rounds=1).session
         (prompt, _), *_ = bench.complete.asked
         assert failing in prompt.text
@@ -173,7 +173,7 @@ def test_a_turn_that_is_mended_is_told_whole_though_it_is_folded_or_forgotten():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_turn_is_made_again_from_what_was_told_whatever_is_laid_down_later(family):
-    bench = maker("y = 1\n", "z = 2\n", "v = 3\n", family=family)
+    bench = generator("y = 1\n", "z = 2\n", "v = 3\n", family=family)
     session = marked(grown(*CHUNKS[:3]), turn_1=FOLDED, turn_3=FORGOTTEN)
     session = bench.take(session, "go on", SMALL)
     session = bench.take(session, "go on", SMALL)
@@ -198,7 +198,7 @@ def test_what_was_told_of_the_turns_before_makes_another_turn():
 
 
 def test_edits_retries_branches_and_undo_keep_what_was_laid_down_about_turns():
-    bench = maker("y = 1\n", "v = 2\n", "w = 3\n")
+    bench = generator("y = 1\n", "v = 2\n", "w = 3\n")
     session = bench.take(marked(grown(*CHUNKS[:3]), turn_1=FOLDED, turn_2=FORGOTTEN), "go on", SMALL)
     session = marked(session, turn_4=FOLDED)
     laid = [FOLDED, FORGOTTEN, "", FOLDED]
@@ -218,7 +218,7 @@ def test_a_card_of_a_model_that_nothing_is_known_of_still_takes_turns():
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_model_that_says_folded_code_again_does_not_undo_it(family):
     brief = "def f_a(x):\n    ..."
-    bench = maker(f"{brief}\nprint(f_a(2))\n", family=family)
+    bench = generator(f"{brief}\nprint(f_a(2))\n", family=family)
     session = bench.take(marked(grown(CHUNKS[0]), turn_1=FOLDED), "show it", SMALL)
     assert session.path[-1].chunk == "print(f_a(2))"
     assert session.outcome is not None
@@ -241,7 +241,7 @@ def test_a_turn_that_is_reworked_is_told_what_is_laid_down_and_is_made_again(hal
     session = grown(*CHUNKS[:2]).extend((last,))
     session = marked(session, turn_1=FOLDED, turn_2=FORGOTTEN)
     session = session if half else session.with_outcome(run(session.program))
-    bench = replace(maker("def size():\n    return 1\n"), look=run)
+    bench = replace(generator("def size():\n    return 1\n"), look=run)
     finished = finish(bench, session, 3, SMALL).session
     (prompt, _), *_ = bench.complete.asked
     assert "def f_a(x):\n    ..." in prompt.text

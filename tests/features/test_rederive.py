@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from mtchat.features.regenerate.rederive import Derived, Step, always, judged, never, rederive, written
-from mtchat.generate.events import Event, Made
+from mtchat.generate.events import Event, TurnWritten
 from mtchat.session.claim import CheckResult
 from mtchat.session.mark import TurnOptions
 from mtchat.session.outcome import Outcome, Variable
@@ -52,8 +52,8 @@ def changed(session: Session, number: int, instruction: str, chunk: str) -> Sess
 
 
 def derived(session: Session, made: Session, *replies: str, **how: object) -> Derived:
-    maker = bench(*replies)
-    return rederive(session, made, lambda on, turn: maker.take(on, turn.wish, GREEDY), look, **how)
+    generator = bench(*replies)
+    return rederive(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY), look, **how)
 
 
 NUMBERS = ('Set "n" to 12.', "n = 12")
@@ -162,8 +162,8 @@ def test_a_turn_that_is_made_again_is_asked_for_by_its_instruction_on_the_new_pr
     session = held(NUMBERS, ("double it as m", "m = 24"), ("print m", "print(m)"))
     model = Model(["m = n * 2\n"])
     made = changed(session, 1, "set n to 30", "n = 30")
-    maker = bench(complete=model)
-    found = rederive(session, made, lambda on, turn: maker.take(on, turn.wish, GREEDY), look)
+    generator = bench(complete=model)
+    found = rederive(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY), look)
     assert model.contexts == ["# set n to 30\nn = 30\n\n# double it as m\n"]
     assert chunks(found.session) == ["n = 30", "m = n * 2", "print(m)"]
     assert statuses(found.session) == [COMPLETE, COMPLETE, KEPT]
@@ -238,10 +238,10 @@ def test_an_interrupt_ends_it_and_what_was_made_is_told(reply):
     events: list[Event] = []
     session = held(NUMBERS, ("double it", "m = 24"), ("print it", "print(m)"))
     made = changed(session, 1, "set k to 30", "k = 30")
-    maker = bench(reply, watch=events.append)
+    generator = bench(reply, on_event=events.append)
     with pytest.raises(KeyboardInterrupt):
-        rederive(session, made, lambda on, turn: maker.take(on, turn.wish, GREEDY), look, decide=always)
-    told = [event.session.path[-1].status for event in events if isinstance(event, Made)]
+        rederive(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY), look, decide=always)
+    told = [event.session.path[-1].status for event in events if isinstance(event, TurnWritten)]
     assert told == ([INTERRUPTED] if reply != CTRL_C else [])
 
 
@@ -254,9 +254,9 @@ def test_an_interrupted_look_ends_it():
 
 def test_where_nothing_is_run_the_code_alone_is_judged():
     session = held(NUMBERS, ("double it", "m = n * 2"), ("invert it", "i = 1 / n"), ("again", "k = 12"))
-    maker = bench("k = n\n", run=None)
+    generator = bench("k = n\n", run=None)
     made = changed(session, 1, "set n to 0", "n = 0")
-    found = rederive(session, made, lambda on, turn: maker.take(on, turn.wish, GREEDY))
+    found = rederive(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY))
     assert found.again == (4,)
     assert found.session.outcome is None
 
@@ -305,28 +305,28 @@ def test_a_check_that_does_not_hold_any_more_speaks_against_a_turn():
 
     session = held(NUMBERS, ("double it", "m = n * 2"))
     made = changed(session, 1, *THIRTY)
-    maker = bench("m = 24 + n - n\n")
-    found = rederive(session, made, lambda on, turn: maker.take(on, turn.wish, GREEDY), looked)
+    generator = bench("m = 24 + n - n\n")
+    found = rederive(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY), looked)
     assert [step.reason for step in found.steps] == ["its check m == 24 does not hold"]
 
 
 def test_what_a_user_said_was_meant_is_asked_for_too():
     session = held(NUMBERS).extend((Turn("double it", "m = 12", meant="m is 24"),))
     model = Model(["m = n * 2\n"])
-    maker = bench(complete=model)
+    generator = bench(complete=model)
     made = changed(session, 1, "set n to 30", "n = 30")
-    rederive(session, made, lambda on, turn: maker.take(on, turn.wish, GREEDY), look)
+    rederive(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY), look)
     assert model.contexts[-1].endswith("# double it\n# That is: m is 24\n")
 
 
 def test_turns_that_were_made_again_verify():
     model = Model(["n = 12\n", "m = 24\n", "print(m)\n", "n = 30\n", "m = n * 2\n"])
-    maker = bench(complete=model)
+    generator = bench(complete=model)
     session = Session()
     for instruction in ("set n", "double it", "print it"):
-        session = maker.take(session, instruction, GREEDY)
-    made = maker.take(session.undo(3), "set n to 30", GREEDY)
-    found = rederive(session, made, lambda on, turn: maker.take(on, turn.wish, GREEDY), look)
+        session = generator.take(session, instruction, GREEDY)
+    made = generator.take(session.undo(3), "set n to 30", GREEDY)
+    found = rederive(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY), look)
     assert found.again == (2,)
-    assert list(maker.verify(found.session)) == [None, None]
-    assert list(maker.verify(session)) == [None, None, None]
+    assert list(generator.verify(found.session)) == [None, None]
+    assert list(generator.verify(session)) == [None, None, None]

@@ -21,7 +21,7 @@ SUM = "numbers = [1, 2, 3]\ntotal = sum(numbers)\nprint(total)"
 DOUBLE = "def double(n):\n    result = n * 2\n    return result\nprint(double(4))"
 
 
-def maker(*replies: str, family=instruct) -> TurnGenerator:
+def generator(*replies: str, family=instruct) -> TurnGenerator:
     model = Model([reply if family is codegen else f"{reply}\n```\n" for reply in replies])
     name = family.__name__.rpartition(".")[2]
     return TurnGenerator(family, model, run, CARD, name, look=looked)
@@ -41,7 +41,7 @@ def chunks(of: Session) -> list[str]:
 
 def test_code_that_does_the_same_is_taken_and_the_old_stays_beside_it():
     before = session(LOOP, "print(total + 1)")
-    done = refactor(maker(SUM), before, 1, "", GREEDY)
+    done = refactor(generator(SUM), before, 1, "", GREEDY)
     assert done.taken
     assert chunks(done.session) == [SUM, "print(total + 1)"]
     assert done.session.path[1].status == KEPT
@@ -70,7 +70,7 @@ def test_code_that_does_otherwise_is_not_taken_and_what_differs_is_said(
     old: str, new: str, later: str, reason: str
 ):
     before = session(old, *([later] if later else []))
-    done = refactor(maker(new), before, 1, "", GREEDY)
+    done = refactor(generator(new), before, 1, "", GREEDY)
     assert any(each.startswith(reason) for each in done.reasons), done.reasons
     assert done.session.head == before.head
     assert new in [turn.chunk for turn in done.session.turns]
@@ -89,12 +89,12 @@ def test_a_function_is_tried_with_the_kinds_of_values_that_the_program_gives_it(
 def test_a_value_that_the_old_code_fails_for_does_not_count():
     old = "def first(x):\n    return x[0]"
     new = "def first(x):\n    return x[0] if len(x) else None"
-    assert refactor(maker(new), session(old), 1, "", GREEDY).taken
+    assert refactor(generator(new), session(old), 1, "", GREEDY).taken
 
 
 def test_the_wish_is_in_the_context_and_a_rewriting_is_asked_for_again_warmer():
     model = Model(["x = 1 + 1\n```\n", "x = 2\n```\n"])
-    asked = replace(maker(), complete=model)
+    asked = replace(generator(), complete=model)
     before = session("x = 1")
     once = refactor(asked, before, 1, "use a constant", GREEDY)
     assert not once.taken
@@ -105,17 +105,17 @@ def test_the_wish_is_in_the_context_and_a_rewriting_is_asked_for_again_warmer():
 
 def test_a_program_that_fails_cannot_be_compared():
     with pytest.raises(MtchatError, match="nothing can be compared: turn 1, line 1: NameError"):
-        refactor(maker(SUM), session("print(nothing)"), 1, "", GREEDY)
+        refactor(generator(SUM), session("print(nothing)"), 1, "", GREEDY)
     with pytest.raises(MtchatError, match="nothing is run here"):
-        refactor(replace(maker(SUM), look=None), session(LOOP), 1, "", GREEDY)
+        refactor(replace(generator(SUM), look=None), session(LOOP), 1, "", GREEDY)
 
 
 def test_a_rewriting_that_is_interrupted_leaves_the_program_as_it_was():
     before = session(LOOP)
-    done = refactor(maker(f"numbers = 1\n{CTRL_C}"), before, 1, "", GREEDY)
+    done = refactor(generator(f"numbers = 1\n{CTRL_C}"), before, 1, "", GREEDY)
     assert done.reasons == ("it was interrupted",)
     assert done.session.head == before.head
-    nothing = refactor(maker(CTRL_C), before, 1, "", GREEDY)
+    nothing = refactor(generator(CTRL_C), before, 1, "", GREEDY)
     assert nothing.session == before
 
 
@@ -124,7 +124,7 @@ HALF = Turn("make a list and show it", "x = [1]\nfor n in ra", status=INTERRUPTE
 
 @pytest.mark.parametrize("family", [instruct, codegen])
 def test_a_turn_that_was_interrupted_goes_on_from_its_last_whole_line(family):
-    asked = maker("for n in range(2):\n    x.append(n)\n", family=family)
+    asked = generator("for n in range(2):\n    x.append(n)\n", family=family)
     done = finish(asked, session(HALF, "print(x)"), 1, GREEDY)
     assert done.taken
     assert chunks(done.session) == ["x = [1]\nfor n in range(2):\n    x.append(n)", "print(x)"]
@@ -138,7 +138,7 @@ def test_a_turn_that_was_interrupted_goes_on_from_its_last_whole_line(family):
 def test_a_body_that_was_left_open_is_written():
     old = "def area(r):\n    pass  # TODO\n\nsize = 2"
     new = "def area(r):\n    return 3 * r * r\n\nsize = 2"
-    done = finish(maker(new), session(old), 1, GREEDY)
+    done = finish(generator(new), session(old), 1, GREEDY)
     assert done.taken
     assert chunks(done.session) == [new]
 
@@ -158,7 +158,7 @@ def test_a_body_that_was_left_open_is_written():
 )
 def test_what_is_not_finished_or_loses_something_is_not_taken(reply: str, reason: str):
     before = session("def area(r):\n    pass\n\nsize = 2")
-    done = finish(maker(reply), before, 1, GREEDY)
+    done = finish(generator(reply), before, 1, GREEDY)
     assert any(each.startswith(reason) for each in done.reasons), done.reasons
     assert done.session.head == before.head
 
@@ -182,12 +182,12 @@ def test_what_is_open_in_a_chunk_is_found(code: str, found: tuple[str, ...]):
 
 def test_a_turn_that_is_finished_is_left_alone():
     with pytest.raises(MtchatError, match="turn 1 is finished"):
-        finish(maker("x = 2"), session("x = 1"), 1, GREEDY)
+        finish(generator("x = 2"), session("x = 1"), 1, GREEDY)
 
 
 @pytest.mark.parametrize("family", [instruct, codegen])
 def test_reworked_turns_are_made_again_byte_for_byte_from_the_sessions_file(family, tmp_path):
-    asked = maker("for n in range(2):\n    x.append(n)\n", family=family)
+    asked = generator("for n in range(2):\n    x.append(n)\n", family=family)
     finished = finish(asked, session(HALF), 1, GREEDY).session
     with Log.open(tmp_path / "one.jsonl") as log:
         log.write(finished)
@@ -195,7 +195,7 @@ def test_reworked_turns_are_made_again_byte_for_byte_from_the_sessions_file(fami
     assert again.path[0].making.goes_on
     assert list(asked.verify(again)) == [None]
 
-    asked = maker(SUM, family=family)
+    asked = generator(SUM, family=family)
     rewritten = refactor(asked, session(LOOP), 1, "be short", Sampling(seed=3)).session
     assert rewritten.path[0].making.asked.endswith("be short")
     assert list(asked.verify(rewritten)) == [None]

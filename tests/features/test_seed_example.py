@@ -111,16 +111,16 @@ def body(prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
     yield Piece("\n# more", Usage(5, 0, 8))
 
 
-def maker(complete: Any = body) -> TurnGenerator:
+def generator(complete: Any = body) -> TurnGenerator:
     return TurnGenerator(codegen, complete, None, ModelCard("base"), "codegen")
 
 
 def test_code_that_is_begun_belongs_to_its_turn_and_is_told_once_later():
-    made = maker().take(Session(), "def hello():", Sampling())
+    made = generator().take(Session(), "def hello():", Sampling())
     assert made.path[0].chunk == "def hello():\n    print('hello')"
-    retried = maker().retry(made, Sampling())
+    retried = generator().retry(made, Sampling())
     assert retried.path[0].chunk == made.path[0].chunk
-    assert list(maker().verify(retried)) == [None]
+    assert list(generator().verify(retried)) == [None]
     assert codegen.render(retried.path, "call it", "", "").text == f"{made.path[0].chunk}\n\n# call it\n"
 
 
@@ -130,7 +130,7 @@ def test_code_that_is_begun_and_never_gone_on_with_makes_no_turn():
         yield
 
     session = Session().add(Turn("set x", "x = 1"))
-    assert maker(stopped).take(session, "def hello():", Sampling()) is session
+    assert generator(stopped).take(session, "def hello():", Sampling()) is session
 
 
 def test_code_that_was_begun_and_stopped_goes_on_from_what_was_written():

@@ -12,7 +12,14 @@ from mtchat.errors import SandboxError
 from mtchat.generate import policy
 from mtchat.generate.bettering import confidence
 from mtchat.generate.choice import Candidate, choose
-from mtchat.generate.events import Chose, Event, Made, Settled, Weighed, Weighing
+from mtchat.generate.events import (
+    AttemptsExhausted,
+    CandidateChosen,
+    CandidateProgress,
+    CandidatesStarted,
+    Event,
+    TurnWritten,
+)
 from mtchat.generate.policy import PLAIN, Policy
 from mtchat.generate.prompt.families import instruct
 from mtchat.generate.running import Run
@@ -80,7 +87,7 @@ class Desk:
 
     def take(self, *instructions: str, session: Session | None = None) -> Session:
         session = session or Session()
-        maker = TurnGenerator(
+        generator = TurnGenerator(
             instruct,
             self.model.complete,
             self.running or run,
@@ -92,7 +99,7 @@ class Desk:
             self.running or looked,
         )
         for instruction in instructions:
-            session = maker.take(session, instruction, GREEDY)
+            session = generator.take(session, instruction, GREEDY)
         return session
 
     def heard(self, kind: type) -> int:
@@ -124,13 +131,13 @@ def test_what_most_candidates_do_is_taken_however_they_are_written():
     assert session.path[-1].chunk in ("x = 2", "x = 1 + 1")
     assert session.outcome is not None
     assert session.outcome.agreed == pytest.approx(0.5)
-    assert (one.heard(Weighing), one.heard(Chose)) == (1, 1)
+    assert (one.heard(CandidatesStarted), one.heard(CandidateChosen)) == (1, 1)
 
 
 def test_weighing_tells_how_far_it_is():
     one = desk(SELECT, set_x=["x = 3", "x = 2", "x = 1 + 1", "x = 4"])
     one.take("set x")
-    told = [event for event in one.events if isinstance(event, Weighed)]
+    told = [event for event in one.events if isinstance(event, CandidateProgress)]
     assert [(each.written, each.pieces) for each in told if each.pieces] == [(0, 1), (1, 2), (2, 3)]
     assert [each.ran for each in told if not each.pieces] == [0, 1, 2, 3]
 
@@ -149,17 +156,17 @@ def test_where_nothing_works_it_is_told_how_many_others_fail_beside_the_best():
     one = desk(Policy(samples=3, rounds=1), show_x=["print(x)", "print(y)", "print(y)", "1/0"])
     session = one.take("show x")
     others = frozenset({"print(x)", "print(y)", "1/0"} - {session.path[-1].chunk})
-    assert one.events[-1] == Settled(session, others)
+    assert one.events[-1] == AttemptsExhausted(session, others)
     works = desk(Policy(samples=3, rounds=1), show_x=["print(x)", "print(y)", "print(y)", "print(5)"])
     works.take("show x")
-    assert works.heard(Settled) == 0
+    assert works.heard(AttemptsExhausted) == 0
 
 
 def test_a_mending_that_runs_and_is_not_kept_is_no_try_that_fails():
     one = desk(Policy(rounds=1), corrected=["x = 1"], show_x=["print(x)"])
     session = one.take("show x")
     assert code(session) == ["print(x)"]
-    assert one.events[-1] == Settled(session, unkept=frozenset({"x = 1"}))
+    assert one.events[-1] == AttemptsExhausted(session, discarded=frozenset({"x = 1"}))
 
 
 def test_a_mending_whose_run_is_stopped_is_no_try_that_fails():
@@ -168,11 +175,11 @@ def test_a_mending_whose_run_is_stopped_is_no_try_that_fails():
         return replace(outcome, limit="interrupted") if "2" in program.source else outcome
 
     one = desk(Policy(rounds=1), corrected=["print(x, 2)"], show_x=["print(x)"])
-    maker = TurnGenerator(
-        instruct, one.model.complete, stopped_at_two, watch=one.events.append, policy=one.policy
+    generator = TurnGenerator(
+        instruct, one.model.complete, stopped_at_two, on_event=one.events.append, policy=one.policy
     )
-    assert code(maker.take(Session(), "show x", GREEDY)) == ["print(x)"]
-    assert one.heard(Settled) == 0
+    assert code(generator.take(Session(), "show x", GREEDY)) == ["print(x)"]
+    assert one.heard(AttemptsExhausted) == 0
 
 
 def test_one_whose_names_are_bound_nowhere_is_not_taken_though_it_runs():
@@ -185,7 +192,7 @@ def test_the_first_try_stays_where_it_is_as_good_and_is_not_told_again():
     one = desk(SELECT, set_x=["x = 1", "x = 1", "x = 1", "x = 2"])
     session = one.take("set x")
     assert code(session) == ["x = 1"]
-    assert one.heard(Chose) == 0
+    assert one.heard(CandidateChosen) == 0
     assert session.outcome is not None
     assert session.outcome.agreed == pytest.approx(0.75)
 
@@ -200,8 +207,8 @@ def test_a_chosen_turn_can_be_made_again_from_its_own_seed():
     one = desk(SELECT, set_x=["x = 3", "x = 7", "x = 2", "x = 2"])
     session = one.take("set x")
     assert session.path[-1].making.sampling.seed == 2
-    maker = TurnGenerator(instruct, one.model.complete, policy=PLAIN)
-    assert list(maker.verify(session)) == [None]
+    generator = TurnGenerator(instruct, one.model.complete, policy=PLAIN)
+    assert list(generator.verify(session)) == [None]
 
 
 SURE = replace(SELECT, doubt=-0.2)
@@ -221,7 +228,7 @@ SURE = replace(SELECT, doubt=-0.2)
 def test_candidates_are_drawn_only_in_doubt(doubt: float, reply: str, instruction: str, weighs: bool):
     one = desk(replace(SELECT, doubt=doubt), set=[reply, "x = 1", "x = 1", "x = 1"])
     one.take(instruction)
-    assert bool(one.heard(Weighing)) == weighs
+    assert bool(one.heard(CandidatesStarted)) == weighs
     assert len(one.model.asked) == (4 if weighs else 1)
 
 
@@ -362,10 +369,12 @@ def stopped(limit: str):
 
 def test_an_interrupt_of_a_run_ends_all_that_would_be_tried():
     one = desk(SELECT, set_x=["x = 1", "x = 2", "stop = 2", "x = 2"], set_stop=["stop = 1", "x = 1"])
-    maker = TurnGenerator(instruct, one.model.complete, run, policy=SELECT, candidates=one.model.candidates)
-    session = replace(maker, look=stopped("interrupted")).take(Session(), "set x", GREEDY)
+    generator = TurnGenerator(
+        instruct, one.model.complete, run, policy=SELECT, candidates=one.model.candidates
+    )
+    session = replace(generator, look=stopped("interrupted")).take(Session(), "set x", GREEDY)
     assert code(session) == ["x = 1"]
-    session = replace(maker, run=stopped("interrupted")).take(Session(), "set stop", GREEDY)
+    session = replace(generator, run=stopped("interrupted")).take(Session(), "set stop", GREEDY)
     assert len(one.model.asked) == 4 + 1
 
 
@@ -374,8 +383,10 @@ def test_what_cannot_be_run_or_asked_leaves_the_turn_as_it_was():
         raise SandboxError("no sandbox")
 
     one = desk(SELECT, set_x=["x = 1", "x = 2", "x = 2", "x = 2"])
-    maker = TurnGenerator(instruct, one.model.complete, run, policy=SELECT, candidates=one.model.candidates)
-    session = replace(maker, look=broken).take(Session(), "set x", GREEDY)
+    generator = TurnGenerator(
+        instruct, one.model.complete, run, policy=SELECT, candidates=one.model.candidates
+    )
+    session = replace(generator, look=broken).take(Session(), "set x", GREEDY)
     assert code(session) == ["x = 1"]
     assert session.outcome is not None
     assert session.outcome.ok
@@ -386,8 +397,10 @@ def test_a_turn_that_runs_long_and_well_is_not_weighed():
         return replace(run(program), seconds=12.0)
 
     one = desk(SELECT, set_x=["x = 1", "x = 2", "x = 2", "x = 2"])
-    maker = TurnGenerator(instruct, one.model.complete, slow, policy=SELECT, candidates=one.model.candidates)
-    assert code(maker.take(Session(), "set x", GREEDY)) == ["x = 1"]
+    generator = TurnGenerator(
+        instruct, one.model.complete, slow, policy=SELECT, candidates=one.model.candidates
+    )
+    assert code(generator.take(Session(), "set x", GREEDY)) == ["x = 1"]
 
 
 def test_the_files_of_what_is_chosen_are_those_of_a_real_run():
@@ -398,10 +411,10 @@ def test_the_files_of_what_is_chosen_are_those_of_a_real_run():
         return run(program)
 
     one = desk(SELECT, set_x=["x = 3", "x = 2", "x = 2", "x = 2"])
-    maker = TurnGenerator(
+    generator = TurnGenerator(
         instruct, one.model.complete, noted, policy=SELECT, candidates=one.model.candidates, look=looked
     )
-    maker.take(Session(), "set x", GREEDY)
+    generator.take(Session(), "set x", GREEDY)
     assert ran == ["x = 3\n", "x = 2\n"]
 
 
@@ -417,14 +430,16 @@ def test_an_interrupt_while_mending_keeps_what_was_told(tmp_path: Path):
     log = Log.open(tmp_path / "one.jsonl")
     told: list[Session] = []
 
-    def watch(event: Event) -> None:
-        if isinstance(event, Made):
+    def on_event(event: Event) -> None:
+        if isinstance(event, TurnWritten):
             told.append(event.session)
             log.write(event.session)
 
     one = desk(PLAIN, corrected=["x = 1"], set_x=["x = 1/0"])
-    maker = TurnGenerator(instruct, one.model.complete, run_once, watch=watch, policy=Policy(rounds=1))
-    session = maker.take(Session(name=log.name), "set x", GREEDY)
+    generator = TurnGenerator(
+        instruct, one.model.complete, run_once, on_event=on_event, policy=Policy(rounds=1)
+    )
+    session = generator.take(Session(name=log.name), "set x", GREEDY)
     assert len(told) == 2
     log.write(session)
     assert code(session) == ["x = 1/0"]
@@ -432,10 +447,10 @@ def test_an_interrupt_while_mending_keeps_what_was_told(tmp_path: Path):
 
 def test_a_retry_differs_from_what_was_weighed():
     one = desk(SELECT, set_x=["x = 3", "x = 2", "x = 2", "x = 2", "x = 9"])
-    maker = TurnGenerator(
+    generator = TurnGenerator(
         instruct, one.model.complete, run, policy=SELECT, candidates=one.model.candidates, look=looked
     )
-    session = maker.retry(maker.take(Session(), "set x", GREEDY), GREEDY)
+    session = generator.retry(generator.take(Session(), "set x", GREEDY), GREEDY)
     assert code(session) == ["x = 9"]
 
 
@@ -452,7 +467,7 @@ def test_every_turn_that_becomes_live_is_told_before_it_does():
         desk(Policy(rounds=1), corrected=["x = 1"], set_x=["x = 1/0"]),
     ):
         session = one.take("set x")
-        told = {event.turn.id for event in one.events if isinstance(event, Made | Chose)}
+        told = {event.turn.id for event in one.events if isinstance(event, TurnWritten | CandidateChosen)}
         assert {turn.id for turn in session.turns} <= told
 
 

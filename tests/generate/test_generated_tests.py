@@ -250,10 +250,10 @@ def test_a_retry_takes_the_candidate_that_passes_though_most_do_otherwise(ground
     replies = {"add up": ["total = 40", "total = 40", "total = 42", "total = 40", "total = 40"]}
     model = Model(replies)
 
-    maker = making(ground, model, Policy(samples=3))
-    before = maker.take(Session(), "add up", GREEDY)
+    generator = making(ground, model, Policy(samples=3))
+    before = generator.take(Session(), "add up", GREEDY)
     assert before.path[-1].chunk == "total = 40"
-    after = maker.retry(claimed(before, turn_1="total == 42"), GREEDY)
+    after = generator.retry(claimed(before, turn_1="total == 42"), GREEDY)
     assert after.path[-1].chunk == "total = 42"
     assert after.outcome is not None
     assert after.outcome.right
@@ -320,10 +320,10 @@ def test_a_turn_that_leaves_its_code_to_a_program_written_afresh_keeps_its_check
         "show y": ["print(y)"],
         "set x\nbad y\nshow y": ["x = 1\ny = 2\nprint(y)"],
     }
-    maker = making(ground, Model(replies), Policy(afresh=1))
+    generator = making(ground, Model(replies), Policy(afresh=1))
     session = making(ground, Model(replies), Policy()).take(Session(), "set x", GREEDY)
     session = making(ground, Model(replies), Policy()).take(session, "bad y", GREEDY)
-    session = maker.take(claimed(session, turn_2="y == 2"), "show y", GREEDY)
+    session = generator.take(claimed(session, turn_2="y == 2"), "show y", GREEDY)
     assert [turn.chunk for turn in session.path] == ["x = 1", "", "x = 1\ny = 2\nprint(y)"]
     assert session.outcome is not None
     assert session.outcome.findings == (CheckResult(2, "y == 2", True),)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from mtchat.generate.events import Mending, Weighing
+from mtchat.generate.events import CandidatesStarted, RepairStarted
 from mtchat.generate.less import does_less
 from mtchat.generate.policy import Policy
 from mtchat.generate.running import better
@@ -94,7 +94,7 @@ def test_a_candidate_that_runs_and_leaves_something_out_does_not_take_the_place_
     tries = ["total = no\nprint(total)", *["total = 1"] * 3]
     one = Desk(Model({"show the total": tries}), Policy(samples=3))
     assert code(one.take("show the total")) == ["total = no\nprint(total)"]
-    assert one.heard(Weighing) == 1
+    assert one.heard(CandidatesStarted) == 1
 
 
 @pytest.mark.parametrize("text", [r"\nHello\tword", r"\u00e9t\u00e9 \nword"])
@@ -104,7 +104,7 @@ def test_code_does_no_less_than_itself_whatever_signs_its_texts_have(text: str) 
     assert does_less(first, first, instruction, "") == ""
     one = Desk(Model({instruction: [first, "text = 1", "print(1)"]}), Policy(samples=2))
     assert code(one.take(instruction)) == [first]
-    assert one.heard(Weighing) == 1
+    assert one.heard(CandidatesStarted) == 1
 
 
 def test_a_mending_that_leaves_something_out_is_not_kept() -> None:
@@ -139,7 +139,7 @@ def test_where_the_world_is_at_fault_the_code_stays_as_it_was_written(world: str
     session = one.take("load sales.csv")
     assert code(session) == tries[:1]
     assert [turn.chunk for turn in session.turns] == tries[:1]
-    assert one.heard(Weighing) == one.heard(Mending) == 0
+    assert one.heard(CandidatesStarted) == one.heard(RepairStarted) == 0
 
 
 def test_the_world_is_not_asked_about_a_fault_of_the_code() -> None:
@@ -152,4 +152,4 @@ def test_where_an_earlier_turn_fails_no_other_tries_are_written_for_the_last() -
     one = Desk(Model({"print x": ["print(x)"] * 4}), Policy(samples=3, rounds=2))
     session = one.take("print x", session=replace(broken.with_outcome(run(broken.program))))
     assert code(session) == ["x = no", "print(x)"]
-    assert one.heard(Weighing) == one.heard(Mending) == 0
+    assert one.heard(CandidatesStarted) == one.heard(RepairStarted) == 0

@@ -8,7 +8,7 @@ import pytest
 from mtchat.console.asking import meant, picked
 from mtchat.generate.checks import Checked
 from mtchat.generate.choice import Candidate
-from mtchat.generate.events import Made, Settled
+from mtchat.generate.events import AttemptsExhausted, TurnWritten
 from mtchat.generate.policy import Policy
 from mtchat.generate.prompt.families import instruct
 from mtchat.generate.readings import Asking, open_question, readings
@@ -268,7 +268,7 @@ def test_always_asks_about_whatever_differs() -> None:
     )
 
 
-def maker(model: Model, asking: Asking | None, policy: Policy | None = None) -> TurnGenerator:
+def generator(model: Model, asking: Asking | None, policy: Policy | None = None) -> TurnGenerator:
     chosen = policy or Policy(samples=3)
     return TurnGenerator(
         instruct,
@@ -296,15 +296,15 @@ def test_the_answer_is_taken_kept_with_the_turn_and_known_to_later_turns() -> No
         asked.append([each.told for each in found])
         return next(place for place, each in enumerate(found) if each.told == "prints 2")
 
-    session = maker(model, Asking(ask)).take(Session(), "print total: 1 or 2", GREEDY)
+    session = generator(model, Asking(ask)).take(Session(), "print total: 1 or 2", GREEDY)
     assert asked == [["prints 1", "prints 2"]]
     assert (session.path[-1].chunk, session.path[-1].meant) == ("print(2)", "prints 2")
-    prompt = maker(model, None).prompt(session, "go on")
+    prompt = generator(model, None).prompt(session, "go on")
     assert any("print total: 1 or 2\nThat is: prints 2" in each.content for each in prompt.messages)
 
 
 def test_an_answer_that_is_the_first_try_keeps_its_code_and_the_meaning() -> None:
-    session = maker(ambiguous(), Asking(lambda instruction, found: 0)).take(
+    session = generator(ambiguous(), Asking(lambda instruction, found: 0)).take(
         Session(), "print total: 1 or 2", GREEDY
     )
     assert (session.path[-1].chunk, session.path[-1].meant) == ("print(1)", "prints 1")
@@ -313,8 +313,8 @@ def test_an_answer_that_is_the_first_try_keeps_its_code_and_the_meaning() -> Non
 
 
 def test_a_question_left_open_chooses_as_without_it() -> None:
-    asked = maker(ambiguous(), ASK).take(Session(), "print total: 1 or 2", GREEDY)
-    silent = maker(ambiguous(), None).take(Session(), "print total: 1 or 2", GREEDY)
+    asked = generator(ambiguous(), ASK).take(Session(), "print total: 1 or 2", GREEDY)
+    silent = generator(ambiguous(), None).take(Session(), "print total: 1 or 2", GREEDY)
     assert code(asked) == code(silent)
     assert asked.path[-1].meant == ""
 
@@ -326,7 +326,7 @@ def test_other_words_make_the_turn_again() -> None:
             "as a nice list": ["print([1])", "print([1])"],
         }
     )
-    session = maker(model, Asking(lambda instruction, found: "as a nice list")).take(
+    session = generator(model, Asking(lambda instruction, found: "as a nice list")).take(
         Session(), "print total: 1 or 2", GREEDY
     )
     assert code(session) == ["print([1])"]
@@ -341,13 +341,13 @@ def test_a_turn_made_again_in_other_words_is_settled_once() -> None:
     }
     settled = []
 
-    def watch(event):
-        if isinstance(event, Settled):
+    def on_event(event):
+        if isinstance(event, AttemptsExhausted):
             settled.append(event)
 
     asking = Asking(lambda instruction, found: "as a nice list")
-    chosen = maker(Model(replies), asking, Policy(samples=3, rounds=1))
-    session = replace(chosen, watch=watch).take(Session(), "print total: 1 or 2", GREEDY)
+    chosen = generator(Model(replies), asking, Policy(samples=3, rounds=1))
+    session = replace(chosen, on_event=on_event).take(Session(), "print total: 1 or 2", GREEDY)
     tried = {f"print({name})" for name in "abcde"}
     assert [each.failing for each in settled] == [tried - {session.path[-1].chunk}]
     assert settled[0].session == session
@@ -358,7 +358,7 @@ def test_nobody_is_asked_about_a_turn_that_is_not_in_doubt() -> None:
         raise AssertionError("asked without need")
 
     sure = Policy(samples=3, doubt=-5.0)
-    session = maker(ambiguous(), Asking(ask), sure).take(Session(), "print total: 1 or 2", GREEDY)
+    session = generator(ambiguous(), Asking(ask), sure).take(Session(), "print total: 1 or 2", GREEDY)
     assert code(session) == ["print(1)"]
 
 
@@ -489,9 +489,9 @@ def test_the_setting_n_tries_each_turn_so_often(tmp_path: Path) -> None:
 def test_ask_never_and_a_word_that_is_none_of_its(tmp_path: Path) -> None:
     desk = desk_in(tmp_path)
     desk.answer = lambda label: "1"
-    assert desk.maker().asking is not None
+    assert desk.generator().asking is not None
     dispatch(desk, "/set ask never")
-    assert desk.maker().asking is None
+    assert desk.generator().asking is None
     with pytest.raises(Exception, match="ask is one of auto, always, never"):
         dispatch(desk, "/set ask maybe")
 
@@ -511,7 +511,7 @@ class Interrupted:
 
 def test_a_stop_while_the_chosen_candidate_runs_ends_it_there() -> None:
     running = Interrupted(2)
-    one = replace(maker(ambiguous(), Asking(lambda instruction, found: 1)), run=running)
+    one = replace(generator(ambiguous(), Asking(lambda instruction, found: 1)), run=running)
     one = replace(one, policy=Policy(samples=3, afresh=1, rounds=1))
     session = one.take(Session(), "print total: 1 or 2", GREEDY)
     assert running.runs == 2
@@ -529,11 +529,11 @@ def test_a_stop_while_other_words_are_taken_keeps_the_turn_that_works_and_all_th
             raise KeyboardInterrupt
         yield from ambiguous().complete(prompt, sampling)
 
-    one = maker(ambiguous(), Asking(lambda instruction, found: "as a nice list"))
-    one = replace(one, complete=complete, watch=told.append, policy=Policy(samples=3, afresh=1))
+    one = generator(ambiguous(), Asking(lambda instruction, found: "as a nice list"))
+    one = replace(one, complete=complete, on_event=told.append, policy=Policy(samples=3, afresh=1))
     session = one.take(Session(), "print total: 1 or 2", GREEDY)
     assert code(session) == ["print(1)"]
-    saved = [event.session.turns for event in told if isinstance(event, Made)]
+    saved = [event.session.turns for event in told if isinstance(event, TurnWritten)]
     assert all({turn.id for turn in turns} <= {turn.id for turn in session.turns} for turns in saved)
 
 
@@ -548,7 +548,7 @@ def test_an_answer_keeps_the_checks_and_the_branch_of_the_turn(answer: int | str
             "as a nice list": ["print([1])", "print([1])"],
         }
     )
-    one = maker(model, Asking(lambda instruction, found: answer))
+    one = generator(model, Asking(lambda instruction, found: answer))
     session = one.take(marked.undo(), "print total: 1 or 2", GREEDY, replaces=marked.head)
     assert session.mark(session.head).checks == ("x == 1",)
     assert (session.branch, session.branches) == ("main", {"main": session.head})
@@ -561,10 +561,10 @@ def test_other_tries_for_a_turn_that_was_mended_are_made_from_the_plain_context(
         "print total: 1 or 2", "print(1)", making=Provenance(mends=failing.id, error="turn 1: ValueError")
     )
     session = base.extend((failing,)).undo().extend((mended,)).with_outcome(Outcome())
-    spread = maker(ambiguous(), None).spread(session, GREEDY, 3)
+    spread = generator(ambiguous(), None).spread(session, GREEDY, 3)
     others = [turn for turn in spread.session.turns if turn.id not in session.by_id]
     assert others
     assert {(turn.making.mends, turn.making.error, turn.status) for turn in others} == {("", "", "complete")}
-    verified = maker(ambiguous(), None)
+    verified = generator(ambiguous(), None)
     for turn in others:
         assert list(verified.verify(replace(spread.session, head=turn.id))) == [None]

@@ -11,7 +11,15 @@ import pytest
 
 from mtchat.errors import MtchatError
 from mtchat.features.regenerate.rederive import never, rederive, written
-from mtchat.generate.events import Event, Made, Mending, Ran, Read, Running, Wrote
+from mtchat.generate.events import (
+    CodeWritten,
+    Event,
+    PrefillFinished,
+    RepairStarted,
+    RunFinished,
+    RunStarted,
+    TurnWritten,
+)
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.prompt.family import Cut
 from mtchat.generate.synthesizer import Difference, TurnGenerator
@@ -103,10 +111,10 @@ def taken(bench: TurnGenerator, *instructions: str, session: Session | None = No
     return session
 
 
-def rewritten(session: Session, number: int, code: str, maker: TurnGenerator) -> Session:
+def rewritten(session: Session, number: int, code: str, generator: TurnGenerator) -> Session:
     """A turn with code that the user wrote, run; the turns after it keep theirs."""
     made = written(session, number, code)
-    return maker.tried(rederive(session, made, lambda on, turn: on, decide=never).session)
+    return generator.tried(rederive(session, made, lambda on, turn: on, decide=never).session)
 
 
 def chunks(session: Session) -> list[str]:
@@ -149,10 +157,10 @@ def test_the_next_turn_reads_the_turns_before_it():
 
 def test_the_prompt_is_what_the_next_turn_reads():
     model = Model(["x = 1 / 0\n", "x = 2\n"])
-    maker = bench(complete=model)
-    session = taken(maker, "set x")
-    shown = maker.prompt(session, "again")
-    maker.take(session, "again", GREEDY)
+    generator = bench(complete=model)
+    session = taken(generator, "set x")
+    shown = generator.prompt(session, "again")
+    generator.take(session, "again", GREEDY)
     assert model.asked[-1][0] == shown
 
 
@@ -251,16 +259,16 @@ def test_any_iterator_of_pieces_will_do():
 
 def test_a_taken_turn_tells_its_events_in_order():
     events: list[Event] = []
-    session = taken(bench("x = 1\nprint(x)\n", watch=events.append), "set x")
-    assert kinds(events) == [Read, Wrote, Made, Running, Ran]
-    written = [event.code for event in events if isinstance(event, Wrote)]
+    session = taken(bench("x = 1\nprint(x)\n", on_event=events.append), "set x")
+    assert kinds(events) == [PrefillFinished, CodeWritten, TurnWritten, RunStarted, RunFinished]
+    written = [event.code for event in events if isinstance(event, CodeWritten)]
     assert all(later.startswith(earlier) for earlier, later in pairwise(written))
     assert written[-1] == "x = 1\nprint(x)\n"
-    assert events[0] == Read(Usage(prompt=7, written=3))
+    assert events[0] == PrefillFinished(Usage(prompt=7, written=3))
     assert events[-3:] == [
-        Made(replace(session, outcomes={}), session.path[0]),
-        Running(1),
-        Ran(session.outcome, 1),
+        TurnWritten(replace(session, outcomes={}), session.path[0]),
+        RunStarted(1),
+        RunFinished(session.outcome, 1),
     ]
 
 
@@ -269,18 +277,18 @@ def test_a_taken_turn_tells_its_events_in_order():
 
 def test_an_interrupt_keeps_what_was_written_marked_and_does_not_run_it():
     events: list[Event] = []
-    session = taken(bench(f"x = 1\ny = {CTRL_C}2\n", watch=events.append), "set x and y")
+    session = taken(bench(f"x = 1\ny = {CTRL_C}2\n", on_event=events.append), "set x and y")
     assert chunks(session) == ["x = 1\ny ="]
     assert statuses(session) == [INTERRUPTED]
     assert session.outcome is None
-    assert kinds(events) == [Read, Wrote, Made]
+    assert kinds(events) == [PrefillFinished, CodeWritten, TurnWritten]
 
 
 @pytest.mark.parametrize("reply", [CTRL_C, f"\n  {CTRL_C}"])
 def test_an_interrupt_before_any_code_changes_nothing(reply: str):
-    maker = bench("x = 1\n", reply)
-    session = taken(maker, "set x")
-    assert maker.take(session, "set y", GREEDY) is session
+    generator = bench("x = 1\n", reply)
+    session = taken(generator, "set x")
+    assert generator.take(session, "set y", GREEDY) is session
 
 
 def test_an_interrupt_while_the_model_is_waited_for_changes_nothing():
@@ -302,9 +310,9 @@ def test_a_turn_after_an_interrupted_one_is_run():
 
 def test_a_retry_makes_a_sibling_from_another_seed_and_warm():
     model = Model(["x = 1\n", "x = 2\n", "x = 3\n"])
-    maker = bench(complete=model)
-    first = taken(maker, "set x")
-    third = maker.retry(maker.retry(first, GREEDY), GREEDY)
+    generator = bench(complete=model)
+    first = taken(generator, "set x")
+    third = generator.retry(generator.retry(first, GREEDY), GREEDY)
     assert [turn.chunk for turn in third.children(ROOT)] == ["x = 1", "x = 2", "x = 3"]
     assert chunks(third) == ["x = 3"]
     assert [sampling.seed for _, sampling in model.asked] == [0, 1, 2]
@@ -314,21 +322,21 @@ def test_a_retry_makes_a_sibling_from_another_seed_and_warm():
 
 def test_a_retry_of_a_warm_model_stays_as_warm_as_it_was():
     model = Model(["x = 1\n", "x = 2\n"])
-    maker, warm = bench(complete=model), Sampling(temperature=0.9, seed=40)
-    maker.retry(maker.take(Session(), "set x", warm), warm)
+    generator, warm = bench(complete=model), Sampling(temperature=0.9, seed=40)
+    generator.retry(generator.take(Session(), "set x", warm), warm)
     assert model.asked[1][1] == replace(warm, seed=41)
 
 
 def test_a_retry_that_says_the_same_is_still_another_turn():
-    maker = bench("x = 1\n", "x = 1\n")
-    session = maker.retry(taken(maker, "set x"), GREEDY)
+    generator = bench("x = 1\n", "x = 1\n")
+    session = generator.retry(taken(generator, "set x"), GREEDY)
     assert len(session.turns) == 2
 
 
 def test_a_retry_interrupted_at_once_leaves_the_first_try():
-    maker = bench("x = 1\n", CTRL_C)
-    session = taken(maker, "set x")
-    assert maker.retry(session, GREEDY) is session
+    generator = bench("x = 1\n", CTRL_C)
+    session = taken(generator, "set x")
+    assert generator.retry(session, GREEDY) is session
 
 
 def test_a_retry_of_nothing_is_refused():
@@ -345,9 +353,9 @@ MENDED = "total = 1\nprint(total)\n"
 
 def test_a_failing_turn_is_mended_in_one_round():
     model = Model([FAILS, MENDED])
-    maker = bench(complete=model)
-    failing = taken(maker, "add up")
-    fixed = maker.fix(failing, GREEDY)
+    generator = bench(complete=model)
+    failing = taken(generator, "add up")
+    fixed = generator.fix(failing, GREEDY)
     assert (fixed.rounds, fixed.reason) == (1, "the program runs")
     (turn,) = fixed.session.path
     assert turn.chunk == MENDED.rstrip()
@@ -361,8 +369,8 @@ def test_a_failing_turn_is_mended_in_one_round():
 
 def test_a_question_asked_again_is_asked_warmer_and_from_another_seed():
     model = Model([FAILS, FAILS, "total = 2 / 0\nprint(total)\n", MENDED])
-    maker = bench(complete=model)
-    fixed = maker.fix(taken(maker, "add up"), GREEDY)
+    generator = bench(complete=model)
+    fixed = generator.fix(taken(generator, "add up"), GREEDY)
     assert (fixed.rounds, fixed.reason) == (3, "the program runs")
     samplings = [sampling for _, sampling in model.asked[1:]]
     assert samplings[0] == GREEDY
@@ -372,28 +380,28 @@ def test_a_question_asked_again_is_asked_warmer_and_from_another_seed():
 
 def test_a_program_that_gets_further_is_kept_and_its_new_error_is_asked_about():
     model = Model([FAILS, FURTHER, MENDED + "other = 1\n"])
-    maker = bench(complete=model)
-    fixed = maker.fix(taken(maker, "add up"), GREEDY)
+    generator = bench(complete=model)
+    fixed = generator.fix(taken(generator, "add up"), GREEDY)
     assert (fixed.rounds, fixed.session.outcome.ok) == (2, True)
     assert "line 3: ZeroDivisionError" in model.contexts[-1]
     assert model.asked[-1][1] == GREEDY
 
 
 def test_after_three_rounds_in_vain_the_program_is_as_it_was():
-    maker = bench(FAILS, *(f"total = {number} / 0\nprint(total)\n" for number in (2, 3, 4)))
-    failing = taken(maker, "add up")
-    fixed = maker.fix(failing, GREEDY)
+    generator = bench(FAILS, *(f"total = {number} / 0\nprint(total)\n" for number in (2, 3, 4)))
+    failing = taken(generator, "add up")
+    fixed = generator.fix(failing, GREEDY)
     assert (fixed.rounds, fixed.reason) == (3, "still failing after 3 rounds")
     assert fixed.session.head == failing.head
     assert fixed.session.outcome == failing.outcome
-    assert not maker.complete.replies
+    assert not generator.complete.replies
 
 
 def test_mending_ends_where_the_model_writes_the_same_code_again():
-    maker = bench(FAILS, FAILS, FAILS, FAILS)
-    fixed = maker.fix(taken(maker, "add up"), GREEDY)
+    generator = bench(FAILS, FAILS, FAILS, FAILS)
+    fixed = generator.fix(taken(generator, "add up"), GREEDY)
     assert (fixed.rounds, fixed.reason) == (2, "the model writes the same code for turn 1 again")
-    assert maker.complete.replies == [FAILS]
+    assert generator.complete.replies == [FAILS]
 
 
 def deep(program: Program) -> Outcome:
@@ -414,18 +422,18 @@ def deep(program: Program) -> Outcome:
 
 def test_the_turn_that_has_the_failing_function_is_mended_and_not_the_one_that_calls_it():
     define, call, mended = "def f(x):\n    return x / 0\n", "print(f(1))\n", "def f(x):\n    return x\n"
-    maker = bench(define, call, mended, run=deep)
-    failing = taken(maker, "make f", "show f(1)")
+    generator = bench(define, call, mended, run=deep)
+    failing = taken(generator, "make f", "show f(1)")
     assert failing.outcome.turn == 2
-    fixed = maker.fix(failing, GREEDY)
+    fixed = generator.fix(failing, GREEDY)
     assert (fixed.rounds, fixed.reason) == (1, "the program runs")
     assert [turn.chunk for turn in fixed.session.path] == [mended.rstrip(), call.rstrip()]
 
 
 def test_where_mending_the_function_does_not_help_the_turn_that_calls_it_is_mended():
     define, call, mended = "def f(x):\n    return 1 / x\n", "print(f(0))\n", "print(f(1))\n"
-    maker = bench(define, call, define, mended, run=deep)
-    fixed = maker.fix(taken(maker, "make f", "show f"), GREEDY)
+    generator = bench(define, call, define, mended, run=deep)
+    fixed = generator.fix(taken(generator, "make f", "show f"), GREEDY)
     assert (fixed.rounds, fixed.reason) == (2, "the program runs")
     assert [turn.chunk for turn in fixed.session.path] == [define.rstrip(), mended.rstrip()]
 
@@ -434,16 +442,16 @@ def test_what_the_world_kept_from_a_program_is_not_mended():
     def run_without_files(program):
         return Outcome("none", 1, error="turn 1, line 1: FileNotFoundError: a.csv", world="file")
 
-    maker = bench(FAILS, MENDED)
-    failing = replace(maker, run=run_without_files).take(Session(), "read a.csv", GREEDY)
+    generator = bench(FAILS, MENDED)
+    failing = replace(generator, run=run_without_files).take(Session(), "read a.csv", GREEDY)
     with pytest.raises(MtchatError, match="other code would fare no better: turn 1"):
-        maker.fix(failing, GREEDY)
-    assert maker.complete.replies == [MENDED]
+        generator.fix(failing, GREEDY)
+    assert generator.complete.replies == [MENDED]
 
 
 def test_every_try_stays_in_the_tree_beside_the_turn_it_was_to_mend():
-    maker = bench(FAILS, "total = 2 / 0\nprint(total)\n", "print(0)\n", MENDED)
-    fixed = maker.fix(taken(maker, "add up"), GREEDY)
+    generator = bench(FAILS, "total = 2 / 0\nprint(total)\n", "print(0)\n", MENDED)
+    fixed = generator.fix(taken(generator, "add up"), GREEDY)
     assert len(fixed.session.children(ROOT)) == 4
     assert all(turn.id in fixed.session.outcomes for turn in fixed.session.turns)
 
@@ -459,17 +467,17 @@ def test_every_try_stays_in_the_tree_beside_the_turn_it_was_to_mend():
     ],
 )
 def test_a_chunk_that_gives_up_what_it_did_is_no_mending(loss: str):
-    maker = bench(FAILS, loss, loss, loss)
-    failing = taken(maker, "add up")
-    fixed = maker.fix(failing, GREEDY)
+    generator = bench(FAILS, loss, loss, loss)
+    failing = taken(generator, "add up")
+    fixed = generator.fix(failing, GREEDY)
     assert fixed.session.head == failing.head
     assert fixed.reason == "the model writes the same code for turn 1 again"
 
 
 def test_a_mending_that_makes_another_turn_fail_earlier_is_not_kept():
-    maker = bench("x = 1\n", "y = x / 0\n", "print(y)\n", "raise ValueError\ny = 1\n", "y = 1\n")
-    failing = taken(maker, "set x", "divide", "print it")
-    fixed = maker.fix(failing, GREEDY)
+    generator = bench("x = 1\n", "y = x / 0\n", "print(y)\n", "raise ValueError\ny = 1\n", "y = 1\n")
+    failing = taken(generator, "set x", "divide", "print it")
+    fixed = generator.fix(failing, GREEDY)
     assert chunks(fixed.session) == ["x = 1", "y = 1", "print(y)"]
     assert fixed.rounds == 2
 
@@ -477,9 +485,9 @@ def test_a_mending_that_makes_another_turn_fail_earlier_is_not_kept():
 def test_a_turn_in_the_middle_is_mended_and_the_turns_after_it_keep_their_code():
     events: list[Event] = []
     model = Model(["x = 1\n", "y = x / 0\n", "print(y)\n", "y = x / 2\n"])
-    maker = bench(complete=model, watch=events.append)
-    failing = taken(maker, "set x", "divide", "print it")
-    fixed = maker.fix(failing, GREEDY)
+    generator = bench(complete=model, on_event=events.append)
+    failing = taken(generator, "set x", "divide", "print it")
+    fixed = generator.fix(failing, GREEDY)
     assert chunks(fixed.session) == ["x = 1", "y = x / 2", "print(y)"]
     assert statuses(fixed.session) == [COMPLETE, COMPLETE, KEPT]
     assert fixed.session.path[1].making.mends == failing.path[1].id
@@ -490,8 +498,8 @@ def test_a_turn_in_the_middle_is_mended_and_the_turns_after_it_keep_their_code()
 def test_an_error_without_a_place_is_the_last_turns():
     late = Outcome(finished=False, limit="seconds", error="turn 2: stopped after 30 s", outputs=("", ""))
     outcomes = [Outcome(), late, Outcome(outputs=("", "1\n"))]
-    maker = bench("x = 1\n", "while x: print(x)\n", "print(x)\n", run=lambda program: outcomes.pop(0))
-    fixed = maker.fix(taken(maker, "set x", "print it"), GREEDY)
+    generator = bench("x = 1\n", "while x: print(x)\n", "print(x)\n", run=lambda program: outcomes.pop(0))
+    fixed = generator.fix(taken(generator, "set x", "print it"), GREEDY)
     assert chunks(fixed.session) == ["x = 1", "print(x)"]
 
 
@@ -500,53 +508,56 @@ def test_a_program_that_is_stopped_where_another_fails_has_not_got_further():
     fails = Outcome(finished=False, error="turn 2, line 2: E", frames=(Frame(Location(2, 2), "<module>"),))
     stopped = Outcome(finished=False, limit="seconds", error="turn 2: stopped", outputs=("", "", ""))
     outcomes = [Outcome(), fails, stopped]
-    maker = bench("x = 1\n", "y = 2\n", "y = 3\n", run=lambda program: outcomes.pop(0))
-    failing = taken(maker, "set x", "set y", session=Session(preamble="import os"))
-    assert maker.fix(failing, GREEDY, rounds=1).session.head == failing.head
+    generator = bench("x = 1\n", "y = 2\n", "y = 3\n", run=lambda program: outcomes.pop(0))
+    failing = taken(generator, "set x", "set y", session=Session(preamble="import os"))
+    assert generator.fix(failing, GREEDY, rounds=1).session.head == failing.head
 
 
 @pytest.mark.parametrize("reply", [CTRL_C, f"total = 1\n{CTRL_C}"])
 def test_an_interrupt_in_the_midst_of_mending_keeps_the_best_program(reply: str):
-    maker = bench(FAILS, FURTHER, reply)
-    fixed = maker.fix(taken(maker, "add up"), GREEDY)
+    generator = bench(FAILS, FURTHER, reply)
+    fixed = generator.fix(taken(generator, "add up"), GREEDY)
     assert (fixed.rounds, fixed.reason) == (2, "interrupted")
     assert chunks(fixed.session) == [FURTHER.rstrip()]
 
 
 def test_a_run_interrupted_in_the_midst_of_mending_keeps_the_best_program():
     stopped = Outcome(limit="interrupted", finished=False, error="interrupted")
-    maker = bench(FAILS, MENDED)
-    failing = taken(maker, "add up")
-    fixed = replace(maker, run=lambda program: stopped).fix(failing, GREEDY)
+    generator = bench(FAILS, MENDED)
+    failing = taken(generator, "add up")
+    fixed = replace(generator, run=lambda program: stopped).fix(failing, GREEDY)
     assert (fixed.session.head, fixed.reason) == (failing.head, "interrupted")
 
 
 def test_mending_tells_its_events_in_order():
     events: list[Event] = []
-    maker = bench(FAILS, FAILS, MENDED)
-    failing = taken(maker, "add up")
-    replace(maker, watch=events.append).fix(failing, GREEDY)
-    assert kinds(events) == [Mending, Read, Wrote, Made, Running, Ran] * 2
+    generator = bench(FAILS, FAILS, MENDED)
+    failing = taken(generator, "add up")
+    replace(generator, on_event=events.append).fix(failing, GREEDY)
+    assert (
+        kinds(events)
+        == [RepairStarted, PrefillFinished, CodeWritten, TurnWritten, RunStarted, RunFinished] * 2
+    )
     error = "turn 1, line 1: ZeroDivisionError: division by zero"
-    assert [event for event in events if isinstance(event, Mending)] == [
-        Mending(1, 3, 1, error),
-        Mending(2, 3, 1, error),
+    assert [event for event in events if isinstance(event, RepairStarted)] == [
+        RepairStarted(1, 3, 1, error),
+        RepairStarted(2, 3, 1, error),
     ]
 
 
 def test_a_program_that_has_not_run_is_run_before_it_is_mended():
-    maker = bench(FAILS, MENDED)
-    session = taken(replace(maker, run=None), "add up")
-    assert maker.fix(session, GREEDY).reason == "the program runs"
+    generator = bench(FAILS, MENDED)
+    session = taken(replace(generator, run=None), "add up")
+    assert generator.fix(session, GREEDY).reason == "the program runs"
 
 
 def test_a_program_whose_run_was_interrupted_is_run_again_before_it_is_mended():
-    maker = bench(FAILS, MENDED)
+    generator = bench(FAILS, MENDED)
     stopped = Outcome(limit="interrupted", finished=False, error="interrupted")
-    session = taken(replace(maker, run=lambda program: stopped), "add up")
-    assert maker.fix(session, GREEDY).reason == "the program runs"
+    session = taken(replace(generator, run=lambda program: stopped), "add up")
+    assert generator.fix(session, GREEDY).reason == "the program runs"
     with pytest.raises(MtchatError, match="no run came to its end"):
-        replace(maker, run=lambda program: stopped).fix(session, GREEDY)
+        replace(generator, run=lambda program: stopped).fix(session, GREEDY)
 
 
 @pytest.mark.parametrize(
@@ -559,10 +570,10 @@ def test_a_program_whose_run_was_interrupted_is_run_again_before_it_is_mended():
     ids=["it runs", "it cannot be run", "it was interrupted"],
 )
 def test_where_nothing_is_to_be_mended_it_says_so(replies: list[str], changes: dict, reason: str):
-    maker = bench(*replies, **changes)
-    session = taken(maker, "add up")
+    generator = bench(*replies, **changes)
+    session = taken(generator, "add up")
     with pytest.raises(MtchatError, match=reason):
-        maker.fix(session, GREEDY)
+        generator.fix(session, GREEDY)
 
 
 def test_an_empty_program_has_nothing_to_mend():
@@ -571,10 +582,10 @@ def test_an_empty_program_has_nothing_to_mend():
 
 
 def test_a_failing_preamble_is_not_a_turns_to_mend():
-    maker = bench("x = 1\n")
-    session = maker.take(Session(preamble="1 / 0"), "set x", GREEDY)
+    generator = bench("x = 1\n")
+    session = generator.take(Session(preamble="1 / 0"), "set x", GREEDY)
     with pytest.raises(MtchatError, match="the preamble fails: preamble, line 1: ZeroDivisionError"):
-        maker.fix(session, GREEDY)
+        generator.fix(session, GREEDY)
 
 
 # Making everything again
@@ -595,27 +606,32 @@ def test_a_session_that_went_through_everything_is_made_again_byte_for_byte(fami
             "print(sum(z))\n",
         ]
     )
-    maker = bench(complete=model, family=family)
-    session = taken(maker, "set x", "divide")
-    session = maker.fix(session, GREEDY).session
-    interrupted = taken(maker, "list them", session=session)
-    session = maker.retry(interrupted, GREEDY)
-    session = taken(maker, "count them", "add them up", session=session)
-    edited = rewritten(session, 1, "x = 4", maker)
-    again = taken(maker, "add them up", session=edited)
+    generator = bench(complete=model, family=family)
+    session = taken(generator, "set x", "divide")
+    session = generator.fix(session, GREEDY).session
+    interrupted = taken(generator, "list them", session=session)
+    session = generator.retry(interrupted, GREEDY)
+    session = taken(generator, "count them", "add them up", session=session)
+    edited = rewritten(session, 1, "x = 4", generator)
+    again = taken(generator, "add them up", session=edited)
 
     assert model.replies == []
     for head in (session.head, interrupted.head, again.head):
-        assert set(maker.verify(again.move(head))) == {None}
-    assert [len(list(maker.verify(each))) for each in (session, interrupted, edited, again)] == [5, 3, 0, 1]
+        assert set(generator.verify(again.move(head))) == {None}
+    assert [len(list(generator.verify(each))) for each in (session, interrupted, edited, again)] == [
+        5,
+        3,
+        0,
+        1,
+    ]
 
 
 def test_an_interrupted_turn_is_the_same_when_it_is_how_the_reply_begins():
     text = "Here you can see it:\nx = 1\nprint(x)\n```\n"
     for end in range(len(text)):
-        maker = bench(f"{text[:end]}{CTRL_C}{text[end:]}", family=instruct)
-        session = taken(maker, "set x")
-        assert all(each is None for each in maker.verify(session)), end
+        generator = bench(f"{text[:end]}{CTRL_C}{text[end:]}", family=instruct)
+        session = taken(generator, "set x")
+        assert all(each is None for each in generator.verify(session)), end
 
 
 @pytest.mark.parametrize(
@@ -633,9 +649,9 @@ def test_a_turn_that_comes_out_differently_is_reported(first: str, second: str):
 
 
 def test_turns_the_user_wrote_are_not_made_again():
-    maker = bench("x = 1\n", "print(x)\n")
-    session = rewritten(taken(maker, "set x", "print it"), 1, "x = 2", maker)
-    assert list(maker.verify(session)) == []
+    generator = bench("x = 1\n", "print(x)\n")
+    session = rewritten(taken(generator, "set x", "print it"), 1, "x = 2", generator)
+    assert list(generator.verify(session)) == []
 
 
 def test_an_interrupt_ends_the_making_again():

@@ -257,10 +257,10 @@ def test_a_model_of_python_alone_is_noted_once_and_goes_on(tmp_path: Path):
 
 def test_turns_in_another_language_are_verified_in_it():
     family, table = family_of("instruct", JS), Table(REPLIES)
-    maker = TurnGenerator(family, table.complete, card=table.card, family_name="instruct")
-    session = maker.take(Session(language=JS), "define add", Sampling())
-    session = maker.retry(maker.take(session, "make it sum", Sampling()), Sampling())
-    assert list(maker.verify(session)) == [None, None]
+    generator = TurnGenerator(family, table.complete, card=table.card, family_name="instruct")
+    session = generator.take(Session(language=JS), "define add", Sampling())
+    session = generator.retry(generator.take(session, "make it sum", Sampling()), Sampling())
+    assert list(generator.verify(session)) == [None, None]
 
 
 def session() -> Session:

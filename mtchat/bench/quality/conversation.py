@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from mtchat.bench.quality.respondent import Respondent
 from mtchat.bench.quality.suite import Row, Scoring, Task
 from mtchat.errors import MtchatError
-from mtchat.generate.events import Chose, Event, Made, Weighing
+from mtchat.generate.events import CandidateChosen, CandidatesStarted, Event, TurnWritten
 from mtchat.generate.running import Run
 from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.generate.writing import Candidates, Complete
@@ -54,11 +54,11 @@ class Meter:
 
     def hear(self, event: Event) -> None:
         match event:
-            case Weighing(count, _):
+            case CandidatesStarted(count, _):
                 self.tried += count - 1
-            case Chose():
+            case CandidateChosen():
                 self.mended += 1
-            case Made(_, turn) if turn.making.mends:
+            case TurnWritten(_, turn) if turn.making.mends:
                 self.tried += 1
 
 
@@ -66,12 +66,12 @@ class Meter:
 class Bench:
     """What conversations are held with: how turns are made, and how a program is scored.
 
-    `maker` makes the turns of one conversation that are run with `run`; a model that goes on with a text
+    `generator` makes the turns of one conversation that are run with `run`; a model that goes on with a text
     itself is asked through `complete`. With `ask` a simulated user says what is meant where that is open.
     """
 
     scoring: Scoring
-    maker: Callable[[Run], TurnGenerator]
+    generator: Callable[[Run], TurnGenerator]
     sampling: Sampling
     ask: bool = False
 
@@ -79,24 +79,24 @@ class Bench:
 def hold(bench: Bench, task: Task, sample: int, run: Run, judge: Run) -> Row:
     """One sample of a conversation, scored; `run` runs its turns and `judge` the program for the score."""
     began = time.monotonic()
-    maker = bench.maker(run)
-    meter = Meter(maker.complete, maker.candidates)
-    several = meter.candidates if maker.candidates else None
-    maker = replace(maker, complete=meter.complete, candidates=several, watch=meter.hear)
+    generator = bench.generator(run)
+    meter = Meter(generator.complete, generator.candidates)
+    several = meter.candidates if generator.candidates else None
+    generator = replace(generator, complete=meter.complete, candidates=several, on_event=meter.hear)
     user = Respondent(bench.scoring, task, judge)
     if bench.ask:
-        maker = replace(maker, asking=user.asking)
+        generator = replace(generator, asking=user.asking)
     sampling = replace(bench.sampling, seed=bench.sampling.seed + APART * sample, max_tokens=task.length)
     clock: list[float] = []
     session = Session(preamble=task.preamble)
     if task.prompt:
-        program = continued(maker, task, sampling)
+        program = continued(generator, task, sampling)
         chunks: tuple[str, ...] = (program,)
     else:
         for instruction in task.instructions:
             start = time.monotonic()
             try:
-                session = maker.take(session, instruction, sampling)
+                session = generator.take(session, instruction, sampling)
             except MtchatError:
                 if not session.path:
                     raise
@@ -129,10 +129,10 @@ def hold(bench: Bench, task: Task, sample: int, run: Run, judge: Run) -> Row:
     )
 
 
-def continued(maker: TurnGenerator, task: Task, sampling: Sampling) -> str:
+def continued(generator: TurnGenerator, task: Task, sampling: Sampling) -> str:
     """How the model goes on with a text, up to the first of its stops."""
     text = ""
-    stream = maker.complete(Prompt(text=task.prompt), sampling)
+    stream = generator.complete(Prompt(text=task.prompt), sampling)
     for piece in stream:
         text += piece.text
         if (end := first(text, task.stops)) < len(text):

@@ -16,7 +16,7 @@ PYTHON_ONLY = True
 def do(desk: Desk, argument: str) -> None:
     number = desk.number(argument)
     sampling = desk.settings.sampling
-    reworked = rework(desk, number, lambda maker, session: finish(maker, session, number, sampling))
+    reworked = rework(desk, number, lambda generator, session: finish(generator, session, number, sampling))
     show(desk, reworked, f"turn {number} is finished")
     if not reworked.taken:
         desk.view.note(f"/complete {number} asks again, /code {number} lets you finish it by hand")

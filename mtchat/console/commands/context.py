@@ -13,14 +13,14 @@ USAGE = "[TEXT]"
 
 
 def do(desk: Desk, argument: str) -> None:
-    maker = desk.maker()
+    generator = desk.generator()
     instruction = desk.resolved(argument.strip()).text or "(your next instruction)"
-    context = maker.context(desk.session, instruction, desk.settings.sampling)
+    context = generator.context(desk.session, instruction, desk.settings.sampling)
     desk.view.line(desk.model.text(context.prompt).rstrip("\n"))
     desk.view.line()
-    meter.show(desk, maker, instruction, context)
+    meter.show(desk, generator, instruction, context)
     tokens, whole = meter.size(desk, context.prompt), desk.model.card().context
-    desk.view.note(f"{tokens} of {whole} tokens; family {maker.family_name}, model {desk.model.name}")
+    desk.view.note(f"{tokens} of {whole} tokens; family {generator.family_name}, model {desk.model.name}")
     path = desk.session.path
     if path and path[-1].usage.written:
         desk.view.note(f"turn {len(path)} was written with {costs(path[-1].usage)}")

@@ -14,7 +14,7 @@ from mtchat.console.words import where
 from mtchat.console.writing import Writing
 from mtchat.errors import UsageError
 from mtchat.features.rework.recap import recapped
-from mtchat.generate.events import Event, Made
+from mtchat.generate.events import Event, TurnWritten
 from mtchat.generate.running import unended
 from mtchat.session.outcome import Outcome
 from mtchat.session.session import Session
@@ -31,8 +31,8 @@ def do(desk: Desk, argument: str) -> None:
         raise UsageError(f"/recap takes only {NEW}, which goes on with the new program without asking")
     desk.number("")
     before = desk.session
-    maker = replace(desk.maker(), watch=Beside(desk))
-    made = recapped(maker, before, desk.settings.sampling)
+    generator = replace(desk.generator(), on_event=Beside(desk))
+    made = recapped(generator, before, desk.settings.sampling)
     if made is before:
         desk.view.say(f"nothing was written; {AS_IT_WAS}")
     elif made.path[-1].status == INTERRUPTED:
@@ -53,7 +53,7 @@ class Beside:
         self.show = Writing(desk.view, hint=desk.hint)
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, Made):
+        if isinstance(event, TurnWritten):
             self.desk.keep(beside(event.session, self.desk.session), "recap")
         self.show(event)
 

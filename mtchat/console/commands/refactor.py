@@ -19,7 +19,9 @@ def do(desk: Desk, argument: str) -> None:
         word, rest = "", [argument]
     number = desk.number(word)
     wish, sampling = (rest[0].strip() if rest else ""), desk.settings.sampling
-    reworked = rework(desk, number, lambda maker, session: refactor(maker, session, number, wish, sampling))
+    reworked = rework(
+        desk, number, lambda generator, session: refactor(generator, session, number, wish, sampling)
+    )
     show(desk, reworked, f"the program does the same: {reworked.compared} agree")
     if not reworked.taken:
         desk.view.note(f"/refactor {number} asks again, and with a wish behind it in another way")

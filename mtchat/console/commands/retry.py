@@ -20,6 +20,6 @@ def do(desk: Desk, argument: str) -> None:
     if count > 1:
         desk.compare(count)
         return
-    maker = desk.maker(desk.session.undo().program.source)
+    generator = desk.generator(desk.session.undo().program.source)
     before = desk.session
-    desk.finish(before, maker.retry(before, desk.settings.sampling), "retry")
+    desk.finish(before, generator.retry(before, desk.settings.sampling), "retry")

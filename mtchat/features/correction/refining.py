@@ -5,7 +5,7 @@ from dataclasses import replace
 from mtchat.features.correction.recognition import Correction, recognise
 from mtchat.features.correction.renaming import Rename, in_all
 from mtchat.features.correction.splicing import redefined, spliced
-from mtchat.generate.events import Change, Corrected, Correcting, Made
+from mtchat.generate.events import ChunkChange, CorrectionFinished, CorrectionStarted, TurnWritten
 from mtchat.generate.running import failed, kept, unended
 from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.generate.writing import hotter
@@ -19,7 +19,7 @@ BEST = (True, True)  # of what `rank` gives
 
 
 def refine(
-    maker: TurnGenerator, session: Session, instruction: str, sampling: Sampling, *, typed: str = ""
+    generator: TurnGenerator, session: Session, instruction: str, sampling: Sampling, *, typed: str = ""
 ) -> Session:
     """The session after an instruction in words, whatever it is: a correction, or else one more turn.
 
@@ -27,30 +27,34 @@ def refine(
     """
     correction = recognise(session.path, instruction)
     if correction is None:
-        return in_place(maker, session, maker.take(session, instruction, sampling, typed=typed))
-    return correct(maker, session, correction, sampling)
+        return in_place(generator, session, generator.take(session, instruction, sampling, typed=typed))
+    return correct(generator, session, correction, sampling)
 
 
-def correct(maker: TurnGenerator, session: Session, correction: Correction, sampling: Sampling) -> Session:
+def correct(
+    generator: TurnGenerator, session: Session, correction: Correction, sampling: Sampling
+) -> Session:
     """The session with a turn changed as the user says, on a branch beside it; later turns keep their code.
 
     Where nothing comes of it, or it is interrupted, the program stays as it is, and what was written is
     kept beside it.
     """
     if correction.rename is not None:
-        return renamed(maker, session, correction, correction.rename)
+        return renamed(generator, session, correction, correction.rename)
     number, best, made = correction.number, session, session
     old = session.numbered(number)
     asked = sum(each.making.corrects == old.id for each in session.children(old.parent))
-    maker.watch(Correcting(number, old.instruction))
+    generator.on_event(CorrectionStarted(number, old.instruction))
     for tries in range(asked, asked + TRIES):
         beside = replace(made, head=session.head, visited=session.visited)
-        made = maker.revise(beside, number, correction.wish, hotter(sampling, tries) if tries else sampling)
+        made = generator.revise(
+            beside, number, correction.wish, hotter(sampling, tries) if tries else sampling
+        )
         if made.head == session.head or made.numbered(number).status == INTERRUPTED:
             best = session
             break
-        maker.watch(Corrected(made, changes(session, made)))
-        made = maker.tried(made)
+        generator.on_event(CorrectionFinished(made, changes(session, made)))
+        made = generator.tried(made)
         if made.outcome is not None and made.outcome.stopped:
             best = session
             break
@@ -71,14 +75,14 @@ def rank(made: Session, before: Session) -> tuple[bool, bool]:
     return bool(changes(before, made)), not failed(made.outcome) or failed(before.outcome)
 
 
-def renamed(maker: TurnGenerator, session: Session, correction: Correction, rename: Rename) -> Session:
+def renamed(generator: TurnGenerator, session: Session, correction: Correction, rename: Rename) -> Session:
     """A name changed in all turns, which no model is asked for."""
     path, codes = session.path, in_all(rename, session.path)
     first = next(place for place, turn in enumerate(path) if turn.chunk != codes[place])
     old, later = path[first], path[first + 1 :]
     rest = [replace(turn, chunk=code) for turn, code in zip(later, codes[first + 1 :], strict=True)]
-    maker.watch(Correcting(first + 1, old.instruction, by_rule=True))
-    return put(maker, session, first, edited(old, correction.wish, codes[first]), tuple(rest))
+    generator.on_event(CorrectionStarted(first + 1, old.instruction, by_rule=True))
+    return put(generator, session, first, edited(old, correction.wish, codes[first]), tuple(rest))
 
 
 def edited(old: Turn, wish: str, code: str) -> Turn:
@@ -95,18 +99,20 @@ def edited(old: Turn, wish: str, code: str) -> Turn:
     )
 
 
-def put(maker: TurnGenerator, session: Session, place: int, turn: Turn, rest: tuple[Turn, ...]) -> Session:
+def put(
+    generator: TurnGenerator, session: Session, place: int, turn: Turn, rest: tuple[Turn, ...]
+) -> Session:
     """The session with a turn in the place, from 0, of one of its path, told and run; then the rest."""
     path = session.path
     made = session.undo(len(path) - place).add(turn).inherit(path[place].id)
     for old, new in zip(path[place + 1 :], rest, strict=False):
         made = kept(made, (new,)).inherit(old.id)
-    maker.watch(Made(made, turn))
-    maker.watch(Corrected(made, changes(session, made)))
-    return maker.tried(made)
+    generator.on_event(TurnWritten(made, turn))
+    generator.on_event(CorrectionFinished(made, changes(session, made)))
+    return generator.tried(made)
 
 
-def in_place(maker: TurnGenerator, before: Session, made: Session) -> Session:
+def in_place(generator: TurnGenerator, before: Session, made: Session) -> Session:
     """A session where a new turn only writes definitions again that an earlier turn has: changed there.
 
     Where the program then fails, or that cannot be seen beforehand, the new turn stays.
@@ -118,7 +124,7 @@ def in_place(maker: TurnGenerator, before: Session, made: Session) -> Session:
         or last.status != COMPLETE
         or last.making.afresh
         or failed(made.outcome)
-        or (maker.run is not None and (unended(made.outcome) or maker.look is None))
+        or (generator.run is not None and (unended(made.outcome) or generator.look is None))
     ):
         return made
     path = made.path[:-1]
@@ -127,7 +133,7 @@ def in_place(maker: TurnGenerator, before: Session, made: Session) -> Session:
         return made
     turn = edited(path[place], last.instruction, spliced(path[place].chunk, last.chunk, "", whole=False))
     trial = put(
-        replace(maker, watch=lambda event: None, run=maker.look),
+        replace(generator, on_event=lambda event: None, run=generator.look),
         made,
         place,
         turn,
@@ -135,15 +141,15 @@ def in_place(maker: TurnGenerator, before: Session, made: Session) -> Session:
     )
     if failed(trial.outcome):
         return made
-    maker.watch(Correcting(place + 1, path[place].instruction, by_rule=True))
-    return put(maker, made, place, turn, path[place + 1 :])
+    generator.on_event(CorrectionStarted(place + 1, path[place].instruction, by_rule=True))
+    return put(generator, made, place, turn, path[place + 1 :])
 
 
-def changes(before: Session, after: Session) -> tuple[Change, ...]:
+def changes(before: Session, after: Session) -> tuple[ChunkChange, ...]:
     """What the code of the turns has become, where it is another."""
     pairs = zip(before.path, after.path, strict=False)
     return tuple(
-        Change(number, old.chunk, new.chunk)
+        ChunkChange(number, old.chunk, new.chunk)
         for number, (old, new) in enumerate(pairs, start=1)
         if old.chunk != new.chunk
     )

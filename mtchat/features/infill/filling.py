@@ -12,7 +12,7 @@ from mtchat.errors import MtchatError
 from mtchat.features.infill.placing import Middle, placings
 from mtchat.features.regenerate.rederive import written
 from mtchat.generate.bettering import uninterrupted
-from mtchat.generate.events import Fitted
+from mtchat.generate.events import ContextFitted
 from mtchat.generate.fitting import Context, fit
 from mtchat.generate.prompt import infill
 from mtchat.generate.prompt.infill import Infill
@@ -58,15 +58,15 @@ class Place:
         return self.session.path[self.number :]
 
 
-def filled(maker: TurnGenerator, session: Session, number: int, code: str, sampling: Sampling) -> str:
+def filled(generator: TurnGenerator, session: Session, number: int, code: str, sampling: Sampling) -> str:
     """Code for turn `number` with each hole filled: of some tries the first that runs.
 
     MtchatError where the model can fill none, or wrote nothing that fits. What the user stops raises
     KeyboardInterrupt.
     """
-    look = maker.look and uninterrupted(maker.look)
+    look = generator.look and uninterrupted(generator.look)
     best, furthest = "", None
-    for whole in wholes(maker, session, number, code, sampling):
+    for whole in wholes(generator, session, number, code, sampling):
         if look is None:
             return whole
         now = tried(kept(written(session, number, whole), session.path[number:]), look)
@@ -76,14 +76,14 @@ def filled(maker: TurnGenerator, session: Session, number: int, code: str, sampl
             best, furthest = whole, reach(now)
     if not best:
         raise MtchatError(
-            f"{maker.card.name or 'the model'} wrote nothing that fits the hole in turn {number}; "
+            f"{generator.card.name or 'the model'} wrote nothing that fits the hole in turn {number}; "
             "say what is to stand there, as in <<fill: compute the median>>, or write it by hand"
         )
     return best
 
 
 def wholes(
-    maker: TurnGenerator, session: Session, number: int, code: str, sampling: Sampling
+    generator: TurnGenerator, session: Session, number: int, code: str, sampling: Sampling
 ) -> Iterator[str]:
     """The code with all its holes filled, in one way after the other: first other tries for the last hole.
 
@@ -95,11 +95,11 @@ def wholes(
         yield code
         return
     seen: set[str] = set()
-    for begun in ways(maker, Place(session, number, hole), sampling):
+    for begun in ways(generator, Place(session, number, hole), sampling):
         if begun in seen:
             continue
         found = 0
-        for whole in islice(wholes(maker, session, number, begun, sampling), 1 if seen else None):
+        for whole in islice(wholes(generator, session, number, begun, sampling), 1 if seen else None):
             found += 1
             yield whole
         if not (found or seen):
@@ -107,38 +107,38 @@ def wholes(
         seen.add(begun)
 
 
-def ways(maker: TurnGenerator, place: Place, sampling: Sampling) -> Iterator[str]:
+def ways(generator: TurnGenerator, place: Place, sampling: Sampling) -> Iterator[str]:
     """Code with the hole filled, try by try, warmer after the first; what does not parse is left out."""
-    name = infill.choose(maker.card)
-    if not name and not maker.card.chat:
+    name = infill.choose(generator.card)
+    if not name and not generator.card.chat:
         raise MtchatError(
-            f"{maker.card.name or 'the model'} cannot fill a hole: it knows no marks for one. Write the code "
-            f"without <<fill>>, ask for the step anew (/edit {place.number} TEXT), or use a model that can: "
-            "starter, starter-small, or one of CodeGen2 or CodeGen2.5"
+            f"{generator.card.name or 'the model'} cannot fill a hole: it knows no marks for one. "
+            f"Write the code without <<fill>>, ask for the step anew (/edit {place.number} TEXT), or use a "
+            "model that can: starter, starter-small, or one of CodeGen2 or CodeGen2.5"
         )
     tries = [sampling, *(hotter(sampling, number) for number in range(1, TRIES))]
     for chosen in tries if name else ():
-        yield from between(maker, place, infill.load(name), chosen)
-    for chosen in tries[: 1 if name else TRIES] if maker.card.chat else ():
-        yield from rewritten(maker, place, chosen)
+        yield from between(generator, place, infill.load(name), chosen)
+    for chosen in tries[: 1 if name else TRIES] if generator.card.chat else ():
+        yield from rewritten(generator, place, chosen)
 
 
-def between(maker: TurnGenerator, place: Place, way: Infill, sampling: Sampling) -> Iterator[str]:
+def between(generator: TurnGenerator, place: Place, way: Infill, sampling: Sampling) -> Iterator[str]:
     """The code with the hole filled by a model that is told what stands before and after it."""
-    context = asked(maker, place, way, sampling)
+    context = asked(generator, place, way, sampling)
     if context.problem:
         raise MtchatError(context.problem)
     if context.fitted:
-        maker.watch(Fitted(context.fitted))
+        generator.on_event(ContextFitted(context.fitted))
     suffix, language = after(place.hole, place.later, place.sign), place.session.language
-    made = one(maker.complete, Middle(way, place.hole, suffix, language), context.prompt, sampling)
+    made = one(generator.complete, Middle(way, place.hole, suffix, language), context.prompt, sampling)
     if made.usage.finish != "length":  # what found no end is no middle
         yield from islice(placings(way.cut(made.text).code, place.hole, suffix, language), 1)
 
 
-def asked(maker: TurnGenerator, place: Place, way: Infill, sampling: Sampling) -> Context:
+def asked(generator: TurnGenerator, place: Place, way: Infill, sampling: Sampling) -> Context:
     """The context of a hole: with the later turns where all fits so, else without them."""
-    base, room = place.base, maker.room(sampling)
+    base, room = place.base, generator.room(sampling)
 
     def context(later: Sequence[Turn]) -> Context:
         def render(path: tuple[Turn, ...]) -> Prompt:
@@ -173,9 +173,9 @@ def commented(words: str, sign: str, margin: str = "") -> str:
     return "".join(f"{margin}{sign} {line}".rstrip() + "\n" for line in words.split("\n")) if words else ""
 
 
-def rewritten(maker: TurnGenerator, place: Place, sampling: Sampling) -> Iterator[str]:
+def rewritten(generator: TurnGenerator, place: Place, sampling: Sampling) -> Iterator[str]:
     """The code as a chat model writes it again, with what is missing in it, if it parses."""
-    base, family, guidance, hole = place.base, maker.family, maker.policy.guidance, place.hole
+    base, family, guidance, hole = place.base, generator.family, generator.policy.guidance, place.hole
     wanted, spoken = hole.hint or MISSING, place.session.language
     mark = f"{place.sign} TODO: {wanted}"
     holed = replace(place.turn, chunk=hole.filled(hole.margin + mark if hole.alone else "..."))
@@ -185,7 +185,7 @@ def rewritten(maker: TurnGenerator, place: Place, sampling: Sampling) -> Iterato
         f"Code is missing where {gap} is. "
         f"Put {wanted} in its place: real {spoken.title} that does what the step says."
     )
-    context = maker.again_about(
+    context = generator.again_about(
         base,
         place.number,
         (*base.path, holed),
@@ -194,7 +194,7 @@ def rewritten(maker: TurnGenerator, place: Place, sampling: Sampling) -> Iterato
     )
     if context.problem:
         raise MtchatError(context.problem)
-    text = one(maker.complete, family, context.prompt, sampling).text
+    text = one(generator.complete, family, context.prompt, sampling).text
     code = chunk_of(family, text, base, False, context.memory)
     if code.strip() and (parses(code) or not spoken.runs) and mark not in code and not HOLE.search(code):
         yield code

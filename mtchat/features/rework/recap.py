@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mtchat.errors import MtchatError
-from mtchat.generate.events import Made
+from mtchat.generate.events import TurnWritten
 from mtchat.generate.running import emptied
 from mtchat.generate.writing import chunk_of, hotter, longer, whole
 from mtchat.session.prompt import Prompt
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mtchat.generate.synthesizer import TurnGenerator
 
 
-def recapped(maker: "TurnGenerator", session: Session, sampling: Sampling) -> Session:
+def recapped(generator: "TurnGenerator", session: Session, sampling: Sampling) -> Session:
     """The session on a new branch, whose last turn has the whole program and whose others have no code.
 
     It is not run yet. Asked again it is written warmer, so that it differs. Itself where nothing was written.
@@ -29,27 +29,27 @@ def recapped(maker: "TurnGenerator", session: Session, sampling: Sampling) -> Se
     tries = sum(turn.making.afresh and turn.instruction == last.wish for turn in base.children(base.head))
     sampling = longer(sampling, len(session.path))
     sampling = hotter(sampling, tries) if tries else sampling
-    written = maker.write(request(maker, session, sampling), sampling)
+    written = generator.write(request(generator, session, sampling), sampling)
     stopped = written.usage.finish == "interrupted"
-    rules = maker.policy.rules and not stopped
-    chunk = chunk_of(maker.family, written.text, root, rules)
+    rules = generator.policy.rules and not stopped
+    chunk = chunk_of(generator.family, written.text, root, rules)
     if not chunk.strip():
         return session
-    making = replace(maker.making(sampling), rules=rules, afresh=True)
+    making = replace(generator.making(sampling), rules=rules, afresh=True)
     status = INTERRUPTED if stopped else COMPLETE
     turn = Turn(last.wish, chunk, base.head, status, making, written.usage)
     made = base.add(turn).inherit(last.id)
-    maker.watch(Made(made, turn))
+    generator.on_event(TurnWritten(made, turn))
     return made
 
 
-def request(maker: "TurnGenerator", session: Session, sampling: Sampling) -> Prompt:
+def request(generator: "TurnGenerator", session: Session, sampling: Sampling) -> Prompt:
     """The context that asks for the whole program; MtchatError where it does not fit the model."""
-    prompt = whole(maker.family, session.path[:-1], session.path[-1].wish, session.preamble)
-    room = maker.room(sampling)
+    prompt = whole(generator.family, session.path[:-1], session.path[-1].wish, session.preamble)
+    room = generator.room(sampling)
     if room is not None and room.count(prompt) > room.most:
         raise MtchatError(
-            f"all instructions together take {room.count(prompt)} tokens and {maker.card.name} sees "
-            f"{maker.card.context}: it cannot write this program at once"
+            f"all instructions together take {room.count(prompt)} tokens and {generator.card.name} sees "
+            f"{generator.card.context}: it cannot write this program at once"
         )
     return prompt

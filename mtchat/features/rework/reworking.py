@@ -86,7 +86,7 @@ def cut_short(turn: Turn) -> bool:
     return turn.status == INTERRUPTED or turn.usage.finish == "length" or not parses(turn.chunk)
 
 
-def finish(maker: TurnGenerator, session: Session, number: int, sampling: Sampling) -> Reworked:
+def finish(generator: TurnGenerator, session: Session, number: int, sampling: Sampling) -> Reworked:
     """Turn `number` with its code finished: gone on with where it was cut short, else written again whole."""
     turn = session.numbered(number)
     short, open_places = cut_short(turn), placeholders(turn.chunk)
@@ -94,14 +94,14 @@ def finish(maker: TurnGenerator, session: Session, number: int, sampling: Sampli
         raise MtchatError(
             f"turn {number} is finished, nothing in it is left open; /edit {number} changes what it is to do"
         )
-    made = ask(maker, session, number, "" if short else FINISH, sampling)
+    made = ask(generator, session, number, "" if short else FINISH, sampling)
     if made is None:
         return Reworked(session, number, turn.chunk, "", ("nothing was written",))
     new = made.numbered(number)
     reasons = list(unfinished(turn, new))
     if reasons:
         return beside(session, made, number, reasons)
-    tried = maker.tried(made)
+    tried = generator.tried(made)
     was, now = session.outcome, tried.outcome
     if was is not None and was.ok and now is not None and not now.ok:
         return beside(session, tried, number, [f"the program ran before, and would fail: {now.error}"])
@@ -120,18 +120,20 @@ def unfinished(old: Turn, new: Turn) -> Iterator[str]:
         yield f"it would lose {', '.join(sorted(lost))}"
 
 
-def refactor(maker: TurnGenerator, session: Session, number: int, wish: str, sampling: Sampling) -> Reworked:
+def refactor(
+    generator: TurnGenerator, session: Session, number: int, wish: str, sampling: Sampling
+) -> Reworked:
     """Turn `number` written again as the wish says, where the program is seen to do the same with it."""
-    if maker.look is None:
+    if generator.look is None:
         raise MtchatError(
             "new code is taken only where a run shows that it does the same; nothing is run here"
         )
-    turn, look = session.numbered(number), uninterrupted(maker.look)
+    turn, look = session.numbered(number), uninterrupted(generator.look)
     before = look(session.program)
     if not before.ok:
         raise MtchatError(f"the program does not run as it is, so nothing can be compared: {before.error}")
     asked = f"{CLEANER} Also: {wish}" if wish else CLEANER
-    made = ask(maker, session, number, asked, sampling)
+    made = ask(generator, session, number, asked, sampling)
     if made is None or made.numbered(number).status == INTERRUPTED:
         kept = session if made is None else session.beside(made)
         return Reworked(kept, number, turn.chunk, "", ("it was interrupted",))
@@ -147,11 +149,11 @@ def refactor(maker: TurnGenerator, session: Session, number: int, wish: str, sam
     ]
     if reasons:
         return beside(session, made, number, reasons)
-    return Reworked(maker.tried(made), number, turn.chunk, new, compared=summed(before, probes))
+    return Reworked(generator.tried(made), number, turn.chunk, new, compared=summed(before, probes))
 
 
 def ask(
-    maker: TurnGenerator, session: Session, number: int, asked: str, sampling: Sampling
+    generator: TurnGenerator, session: Session, number: int, asked: str, sampling: Sampling
 ) -> Session | None:
     """The session with turn `number` asked for again, without it having run; None where nothing was written.
 
@@ -164,15 +166,15 @@ def ask(
     )
     chosen = hotter(sampling, times) if times else sampling
     error = "" if asked else complaint(base.outcome)
-    making = Provenance(error=error, guidance=maker.policy.guidance, asked=asked, goes_on=not asked)
-    context = maker.again_about(
+    making = Provenance(error=error, guidance=generator.policy.guidance, asked=asked, goes_on=not asked)
+    context = generator.again_about(
         session,
         number,
         earlier(base, turn, making),
-        lambda path: reshaped(maker.family, path, base.preamble, turn, making).prompt,
+        lambda path: reshaped(generator.family, path, base.preamble, turn, making).prompt,
         chosen,
     )
-    made = maker.make(
+    made = generator.make(
         base,
         context,
         turn.instruction,
