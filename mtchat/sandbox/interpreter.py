@@ -182,7 +182,7 @@ def environment(home: str, scratch: str = "/tmp") -> dict[str, str]:
         "PYTHON_CPU_COUNT": str(min(PROCESSORS, os.cpu_count() or 1)),
         "HF_HUB_OFFLINE": "1",
         "NUMBA_CACHE_DIR": f"{scratch}/.numba",
-        "MPLBACKEND": "module://mtchat.sandbox.inside.figures",
+        "MPLBACKEND": "module://mtchat.sandbox.guest.figures",
         "MPLCONFIGDIR": f"{scratch}/.matplotlib",
         "XDG_RUNTIME_DIR": scratch,
         "MALLOC_ARENA_MAX": "2",

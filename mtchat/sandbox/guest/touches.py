@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MOST_HOSTS = 8
 OWN_HOSTS = ("", "localhost", "127.0.0.1", "::1", "0.0.0.0", "::", "sbx")
-CANVAS = "module://mtchat.sandbox.inside.figures"
+CANVAS = "module://mtchat.sandbox.guest.figures"
 
 
 class AfterImport:
