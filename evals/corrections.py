@@ -19,6 +19,7 @@ from mtchat.features.correction.recognition import recognise
 from mtchat.features.correction.refining import correct
 from mtchat.generate import policy
 from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.models import loader
 from mtchat.session.program import Chunk, Program
 from mtchat.session.session import Session
 from mtchat.session.settings import Limits, Sampling
@@ -136,7 +137,7 @@ def maker_of(name: str, chosen: str) -> TurnGenerator:
     from mtchat.generate.prompt import family
     from mtchat.sandbox import sandbox
 
-    model = wiring.shelf().get(name)
+    model = loader.model_loader().get(name)
     wiring.wait_for(model, View.of(sys.stderr))
     card = model.card()
     kind = family.choose(card)

@@ -19,11 +19,12 @@ from pathlib import Path
 
 from mtchat.bench.quality.suite import SINGLE, Task
 from mtchat.bench.quality.suites import mbpp
-from mtchat.cli import wiring
 from mtchat.errors import MtchatError
 from mtchat.features.infill.filling import Place, between, filled, rewritten
 from mtchat.generate.prompt import family, infill
 from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.models import loader
+from mtchat.sandbox.runner import Sandbox
 from mtchat.session.given import NO_INPUTS
 from mtchat.session.hole import first_hole, stood_in
 from mtchat.session.names import tree
@@ -156,10 +157,10 @@ def main() -> None:
     parser.add_argument("--ways", default=",".join(WAYS), help=f"of {', '.join(WAYS)}")
     parser.add_argument("--out", type=Path, help="where each row is written")
     args = parser.parse_args()
-    model = wiring.engine(args.model, "auto", lambda stage: None)
+    model = loader.load(args.model, "auto", lambda stage: None)
     kind = family.choose(model.card)
     rows: list[Row] = []
-    with wiring.Ground() as ground:
+    with Sandbox() as ground:
 
         def run(program: Program) -> Outcome:
             return ground.run(program, LIMITS, None)

@@ -17,11 +17,12 @@ from pathlib import Path
 from mtchat.bench.quality.conversation import Bench, hold
 from mtchat.bench.quality.suite import MULTI, Row, Run, Task
 from mtchat.bench.quality.suites import mtpb
-from mtchat.cli import wiring
 from mtchat.generate.prompt import family
 from mtchat.generate.prompt.family import Cut, Family
 from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.inference import batching
+from mtchat.models import loader
+from mtchat.sandbox.runner import Sandbox
 from mtchat.session.given import NO_INPUTS
 from mtchat.session.memory import ContextPlan, visible_turns
 from mtchat.session.prompt import Prompt
@@ -65,7 +66,7 @@ def held(tasks: Sequence[Task], generator: Callable[[Run], TurnGenerator]) -> li
     bench = Bench(mtpb.score, generator, Sampling())
 
     def one(task: Task) -> Row:
-        with wiring.Ground() as ground:
+        with Sandbox() as ground:
             return hold(
                 bench,
                 task,
@@ -86,7 +87,7 @@ def main() -> None:
     parser.add_argument("--inputs", type=int, default=3)
     args = parser.parse_args()
     tasks = mtpb.tasks(args.data, MULTI)
-    batcher = batching.serving(wiring.engine(args.model, "auto", lambda stage: None, "cpu"), LANES)
+    batcher = batching.serving(loader.load(args.model, "auto", lambda stage: None, "cpu"), LANES)
     try:
         kind = family.choose(batcher.card)
         loaded = family.load(kind)

@@ -29,7 +29,6 @@ from mtchat.bench.quality.runs import read
 from mtchat.bench.quality.statistics import estimate
 from mtchat.bench.quality.suite import Suite, Task
 from mtchat.bench.quality.suites import mtpb
-from mtchat.cli import wiring
 from mtchat.cli.bench_quality import LIMITS, served
 from mtchat.console.view import View
 from mtchat.features.regenerate.rederive import Decide, always, judged, never, rederive
@@ -37,6 +36,7 @@ from mtchat.generate import policy, wishes
 from mtchat.generate.prompt import family
 from mtchat.generate.running import Run
 from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.sandbox.runner import Sandbox
 from mtchat.session.given import NO_INPUTS
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
@@ -212,7 +212,7 @@ def measured(found: Sequence[Change], args: argparse.Namespace) -> Iterator[Resu
     def one(hand: Hand, change: Change) -> Result | None:
         if time.monotonic() > end:
             return None
-        with wiring.Ground() as ground:
+        with Sandbox() as ground:
             return tried(
                 change,
                 mtpb,

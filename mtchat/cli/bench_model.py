@@ -25,13 +25,13 @@ from mtchat.bench.speed.rows import rows, to_json
 from mtchat.bench.speed.serving import Work
 from mtchat.bench.speed.subject import QUICK, Sizes
 from mtchat.bench.speed.table import table
-from mtchat.cli import wiring
 from mtchat.cli.figures import check, save
 from mtchat.cli.measured import OURS
 from mtchat.console.view import View
 from mtchat.generate.prompt import family
 from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.inference.cpu.cores import threads
+from mtchat.models import loader
 from mtchat.session.settings import Sampling
 
 REPEATS = 5
@@ -47,7 +47,7 @@ def bench_model(args: argparse.Namespace) -> None:
     others = Others()
     repeats = args.repeats or REPEATS
     with progress(View.of(sys.stderr)) as say:
-        file = wiring.located(args.model, say)[0]
+        file = loader.locate(args.model, say)[0]
         rivals = dict(peers(args.against, str(file), notes))
         sizes = QUICK if args.quick else Sizes()
         script, precision = written(args, sizes, say)
@@ -87,7 +87,7 @@ def peers(wanted: str, file: str, notes: list[str]) -> Iterator[tuple[str, Peer]
 
 def written(args: argparse.Namespace, sizes: Sizes, say: Say) -> tuple[Script, str]:
     """The texts to measure with, in this model's words, and how it computes."""
-    engine: Any = wiring.engine(args.model, args.precision, lambda stage: say(f"{args.model}: {stage}"))
+    engine: Any = loader.load(args.model, args.precision, lambda stage: say(f"{args.model}: {stage}"))
     kind = family.load(args.family or family.choose(engine.card))
     generator = TurnGenerator(kind, engine.complete)
     writer = Writer(

@@ -19,12 +19,13 @@ from mtchat.bench.quality.conversation import Bench, hold
 from mtchat.bench.quality.remembered import Remembered
 from mtchat.bench.quality.runs import Header, Writer
 from mtchat.bench.quality.suite import Row, Task
-from mtchat.cli import wiring
 from mtchat.console.view import View
 from mtchat.errors import SandboxError, UsageError
 from mtchat.generate import policy
 from mtchat.generate.prompt import family
 from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.models import loader
+from mtchat.sandbox.runner import Sandbox
 from mtchat.session.given import NO_INPUTS
 from mtchat.session.settings import Limits, Sampling
 
@@ -46,7 +47,7 @@ def bench_quality(args: argparse.Namespace) -> None:
     tasks = first(suite.tasks(args.data, mode), args.limit, args.inputs)
     sampling = Sampling(args.temperature, args.top_p, seed=args.seed)
     view = View.of(sys.stderr)
-    if refusal := wiring.Ground(args.unsafe).refusal():
+    if refusal := Sandbox(args.unsafe).refusal():
         raise SandboxError(f"nothing can be run here: {refusal}")
     batcher, device = served(args, view)
     try:
@@ -87,7 +88,7 @@ def bench_quality(args: argparse.Namespace) -> None:
         out = args.out or Path(f"{args.what}-{card.name}-{mode}-{args.policy}.jsonl".replace("/", "-"))
         with Writer(out, header) as writer:
             lanes = args.lanes or LANES[device]
-            work(bench, tasks, args.n, writer, lambda: wiring.Ground(args.unsafe), lanes, view)
+            work(bench, tasks, args.n, writer, lambda: Sandbox(args.unsafe), lanes, view)
     finally:
         batcher.close()
     from mtchat.bench.quality.report import summary
@@ -101,7 +102,7 @@ def work(
     tasks: list[Task],
     samples: int,
     writer: Writer,
-    place: Callable[[], wiring.Ground],
+    place: Callable[[], Sandbox],
     lanes: int,
     view: View,
 ) -> None:
@@ -215,7 +216,7 @@ def served(args: argparse.Namespace, view: View) -> "tuple[Batcher, str]":
     from mtchat.inference import batching, devices
 
     device = devices.chosen(args.device, args.precision)
-    engine: Any = wiring.engine(
+    engine: Any = loader.load(
         args.model, args.precision, lambda stage: view.transient(f"{args.model}: {stage}"), device
     )
     view.erase()

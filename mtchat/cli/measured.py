@@ -13,8 +13,8 @@ from mtchat.bench.speed import peer
 from mtchat.bench.speed.peer import Setup
 from mtchat.bench.speed.serving import serve
 from mtchat.bench.speed.subject import Ask, Run, Subject
-from mtchat.cli import wiring
 from mtchat.errors import MtchatError
+from mtchat.models import loader
 from mtchat.session.prompt import Piece
 from mtchat.session.settings import Sampling
 
@@ -42,7 +42,7 @@ def main(setup: Setup) -> None:
 
 def begin(setup: Setup) -> Subject:
     def load(precision: str) -> Any:
-        return wiring.engine(setup.model, precision, lambda stage: None)
+        return loader.load(setup.model, precision, lambda stage: None)
 
     if setup.engine == OURS:
         return Ours(load(setup.precision)).subject()

@@ -17,6 +17,8 @@ from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.generate.prompt import family
 from mtchat.generate.running import unended
 from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.models import loader
+from mtchat.sandbox.runner import Sandbox
 from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome, printed
 from mtchat.session.prompt import ModelCard
@@ -40,10 +42,10 @@ def replay(args: argparse.Namespace) -> int:
         raise UsageError(
             f"nothing is run again: {unrun(session, shell=True)}; --verify makes its turns again"
         )
-    return verify(session, args) if args.verify else play(path, session, wiring.Ground(args.unsafe))
+    return verify(session, args) if args.verify else play(path, session, Sandbox(args.unsafe))
 
 
-def play(path: Path, session: Session, ground: wiring.Ground) -> int:
+def play(path: Path, session: Session, ground: Sandbox) -> int:
     view = View.of(sys.stdout)
     View.of(sys.stderr).warning(ground.notice())
     owned = wiring.owned()
@@ -87,7 +89,7 @@ def verify(session: Session, args: argparse.Namespace) -> int:
     if not written:
         raise MtchatError(f"no turn of {session.name} was written by a model, so there is nothing to verify")
     first = written[0].making
-    model = wiring.shelf(first.precision or "auto").get(args.model or first.model)
+    model = loader.model_loader(first.precision or "auto").get(args.model or first.model)
     errors = View.of(sys.stderr)
     if first.precision:
         errors.note(f"computing as {first.precision}, as when the session was made; Ctrl-C stops it")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TextIO
 
 from mtchat.cli.editing import edit, recode
-from mtchat.cli.loading import Loading
 from mtchat.cli.wiring import wait_for
 from mtchat.console import difference, own
 from mtchat.console.commands import add
@@ -37,6 +36,7 @@ from mtchat.generate.events import (
 from mtchat.generate.prompt import family
 from mtchat.generate.running import failed, mendable, unended
 from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.models.loading import LoadingModel
 from mtchat.session.escape import escaped
 from mtchat.session.given import RunInputs
 from mtchat.session.language import named, unlearned
@@ -75,7 +75,7 @@ class Script:
 
 
 @dataclass(frozen=True)
-class Sandbox:
+class Handed:
     """How a program is run, its files copied to a folder; and why nothing can be run, "" when it can.
 
     `look` runs it too, and tells its variables; its files stay where they are.
@@ -92,7 +92,7 @@ class Player:
     """Takes the turns of one script. A write that fails is told, and the script goes on in memory."""
 
     def __init__(
-        self, script: Script, log: Log, model: Loading, sandbox: Sandbox, view: View, owned: Owned
+        self, script: Script, log: Log, model: LoadingModel, sandbox: Handed, view: View, owned: Owned
     ) -> None:
         self.script, self.log, self.sandbox, self.view = script, log, sandbox, view
         self.session, notices = checked(log.session, lambda file: owned.has(log.path, file))
@@ -244,7 +244,7 @@ class Player:
 
 
 def play(
-    script: Script, log: Log, model: Loading, sandbox: Sandbox, view: View, owned: Owned | None = None
+    script: Script, log: Log, model: LoadingModel, sandbox: Handed, view: View, owned: Owned | None = None
 ) -> ExitCode:
     """Takes every turn, saving each; an interrupt ends it with what is there saved."""
     session = script.spoken(log.session)

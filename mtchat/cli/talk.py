@@ -12,12 +12,14 @@ import platformdirs
 
 from mtchat import files, store
 from mtchat.cli import arguments, wiring
-from mtchat.cli.loading import Shelf
 from mtchat.console import words
 from mtchat.console.words import home, sound
 from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.generate import policy
 from mtchat.generate.prompt import family
+from mtchat.models import loader
+from mtchat.models.loading import ModelLoader
+from mtchat.sandbox.runner import Sandbox
 from mtchat.session.language import named
 from mtchat.session.session import Session, count
 from mtchat.session.settings import Settings
@@ -41,12 +43,14 @@ def talk(args: argparse.Namespace) -> int:
     store.attach(Session(), attached, settings.disk_mib)
     with (
         opened(args.session, folder) as log,
-        closing(wiring.shelf(args.precision, guidance(args, settings, log.session), args.device)) as shelf,
-        wiring.Ground(args.unsafe) as ground,
+        closing(
+            loader.model_loader(args.precision, guidance(args, settings, log.session), args.device)
+        ) as shelf,
+        Sandbox(args.unsafe) as ground,
     ):
         if not instructions:
             return converse(args, attached, log, folder, shelf, ground)
-        from mtchat.cli.scripted import Sandbox, Script, play
+        from mtchat.cli.scripted import Handed, Script, play
         from mtchat.console.view import View
 
         edit = args.edit or (int(args.code[0]) if code else 0)
@@ -61,7 +65,7 @@ def talk(args: argparse.Namespace) -> int:
             args.set_language or "",
             written=bool(code),
         )
-        sandbox = Sandbox(ground.quietly, ground.trial, ground.refusal, ground.notice)
+        sandbox = Handed(ground.quietly, ground.trial, ground.refusal, ground.notice)
         return play(script, log, shelf.get(args.model), sandbox, View.of(sys.stderr), wiring.owned())
 
 
@@ -108,8 +112,8 @@ def converse(
     attached: Sequence[Path],
     log: Log,
     folder: Path,
-    shelf: Shelf,
-    ground: wiring.Ground,
+    shelf: ModelLoader,
+    ground: Sandbox,
 ) -> ExitCode:
     from mtchat.console.desk import Desk, Tools
     from mtchat.console.view import View
@@ -121,7 +125,7 @@ def converse(
         earlier=shelf.earlier,
         run=ground.run,
         resume=ground.resume,
-        models=wiring.models,
+        models=loader.list_models,
         begin=tier.begin,
         tier=lambda: tier.word,
         refusal=ground.refusal,
@@ -164,7 +168,7 @@ def earlier(path: Path | None) -> Iterator[str]:
 
 
 @contextmanager
-def closing(shelf: Shelf) -> Iterator[Shelf]:
+def closing(shelf: ModelLoader) -> Iterator[ModelLoader]:
     """Ends the process at once where a model still loads when all is done or given up.
 
     Its thread would else be torn down in the middle of an import, with a crash for a farewell.

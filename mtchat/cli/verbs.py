@@ -28,6 +28,8 @@ from mtchat.export.pictures import pictures
 from mtchat.features.checks.holding import examined
 from mtchat.inference import conversions
 from mtchat.inference.codegen import licences
+from mtchat.models import loader
+from mtchat.sandbox.runner import Sandbox
 from mtchat.session.escape import escaped
 from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
@@ -52,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
     # The clock stands still for somebody who types, so only for a program that reads what is typed.
     typing = terminal() if given.stdin is None and reads(program.source, session.outcome) else None
-    with wiring.Ground(args.unsafe) as ground, ExitStack() as keyboard:
+    with Sandbox(args.unsafe) as ground, ExitStack() as keyboard:
         err.warning(ground.notice())
         if typing is not None:
             board = keyboard.enter_context(passed_on(typing))
@@ -197,11 +199,11 @@ def models(args: argparse.Namespace) -> int:
             raise UsageError("remove which model? mtchat models lists them")
         for name in args.names:
             if not catalogue.known(name) and os.path.exists(name):
-                freed = conversions.remove_of(wiring.converted(), Path(name))
+                freed = conversions.remove_of(loader.converted_folder(), Path(name))
                 view.line(f"removed the converted copies of {name}: {freed / 2**20:.0f} MiB freed; it stays")
                 continue
             freed = cache.remove(name, cache.folder())
-            copies = conversions.remove(wiring.converted(), catalogue.find(name).sha256)
+            copies = conversions.remove(loader.converted_folder(), catalogue.find(name).sha256)
             also = " and its converted copy" if copies else ""
             view.line(f"removed {name}{also}: {(freed + copies) / 2**20:.0f} MiB freed")
     else:
@@ -231,7 +233,7 @@ def get(name: str) -> Path:
             view.line(text)
 
     try:
-        return wiring.fetched(name, report)
+        return loader.fetch(name, report)
     finally:
         view.erase()
 

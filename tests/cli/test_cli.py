@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from mtchat.bundled_models import catalogue
-from mtchat.cli import wiring
-from mtchat.cli.loading import Loading
 from mtchat.cli.main import main
-from mtchat.cli.scripted import Sandbox, Script, play
+from mtchat.cli.scripted import Handed, Script, play
 from mtchat.console.view import View
 from mtchat.errors import ExitCode, ModelError, SandboxError
+from mtchat.models.loading import LoadingModel
 from mtchat.sandbox import sandbox
+from mtchat.sandbox.runner import Sandbox
 from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
@@ -65,7 +65,7 @@ class Table:
         return len(text)
 
 
-REAL = Sandbox(wiring.Ground().quietly, wiring.Ground().trial, wiring.Ground().refusal)
+REAL = Handed(Sandbox().quietly, Sandbox().trial, Sandbox().refusal)
 REPLIES = {
     "set": "x = 6\nprint('noise')",
     "show": "print(x * 7)",
@@ -82,12 +82,12 @@ def played(
     *,
     run: bool = False,
     fix: bool = False,
-    box: Sandbox = REAL,
+    box: Handed = REAL,
     attached: Sequence[Path] = (),
 ) -> tuple[int, str]:
     """The exit code of a script and what it said on stderr; the session is saved as `played`."""
     err = io.StringIO()
-    model = Loading("table", lambda report: Table(REPLIES))
+    model = LoadingModel("table", lambda report: Table(REPLIES))
     with Log.open(folder / "played.jsonl") as log:
         script = Script(words, run, fix, "", Settings(policy="plain"), attached)
         code = play(script, log, model, box, View(err, live=False, color=False))
@@ -145,7 +145,7 @@ def test_an_interrupt_saves_what_is_there(tmp_path: Path, capsys: pytest.Capture
 
 def test_a_run_that_the_user_stops_ends_the_script(tmp_path: Path) -> None:
     stopped = Outcome("fake", None, limit="interrupted", finished=False)
-    box = Sandbox(lambda program, limits, place, given: stopped, nothing, lambda: "")
+    box = Handed(lambda program, limits, place, given: stopped, nothing, lambda: "")
     code, said = played(tmp_path, ["set", "show"], box=box)
     assert code == ExitCode.INTERRUPTED
     assert "1 instructions were not taken" in said
@@ -157,13 +157,13 @@ def test_a_turn_of_a_script_that_does_something_else_when_it_runs_again_is_told(
         count = len(program.chunks)
         return Outcome("fake", outputs=(f"{count} so far\n", *["\n"] * (count - 1)))
 
-    _, said = played(tmp_path, ["set", "show"], box=Sandbox(run, nothing, lambda: ""))
+    _, said = played(tmp_path, ["set", "show"], box=Handed(run, nothing, lambda: ""))
     assert said.count("turn 1 ran again and printed something else: 1 so far became 2 so far\n") == 1
 
 
 @pytest.mark.parametrize("wish", ["run", "fix"])
 def test_where_nothing_can_be_run_a_script_that_needs_it_is_refused(tmp_path: Path, wish: str) -> None:
-    box = Sandbox(lambda program, limits, place, given: Outcome(), nothing, lambda: "no sandbox; install one")
+    box = Handed(lambda program, limits, place, given: Outcome(), nothing, lambda: "no sandbox; install one")
     with pytest.raises(SandboxError, match="no sandbox; install one"):
         played(tmp_path, ["set"], box=box, run=wish == "run", fix=wish == "fix")
     assert SandboxError.code == ExitCode.SANDBOX
@@ -172,7 +172,7 @@ def test_where_nothing_can_be_run_a_script_that_needs_it_is_refused(tmp_path: Pa
 def test_where_nothing_can_be_run_a_script_still_gives_code(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    box = Sandbox(lambda program, limits, place, given: Outcome(), nothing, lambda: "no sandbox; install one")
+    box = Handed(lambda program, limits, place, given: Outcome(), nothing, lambda: "no sandbox; install one")
     code, said = played(tmp_path, ["set"], box=box)
     assert code == ExitCode.DONE
     assert capsys.readouterr().out == "x = 6\nprint('noise')\n"
@@ -189,10 +189,10 @@ def test_a_script_that_cannot_be_saved_prints_its_program_and_fails(
         return Table(REPLIES)
 
     err = io.StringIO()
-    box = Sandbox(lambda program, limits, place, given: Outcome(), nothing, lambda: "")
+    box = Handed(lambda program, limits, place, given: Outcome(), nothing, lambda: "")
     with Log.open(folder / "x.jsonl") as log:
         script = Script(["set"], False, False, "", Settings())
-        code = play(script, log, Loading("table", load), box, View(err, live=False, color=False))
+        code = play(script, log, LoadingModel("table", load), box, View(err, live=False, color=False))
     assert code == ExitCode.FAILED
     assert capsys.readouterr().out == "x = 6\nprint('noise')\n"
     assert "cannot save to" in err.getvalue()
@@ -206,7 +206,7 @@ def test_a_model_that_cannot_be_loaded_is_a_model_error(tmp_path: Path) -> None:
         play(
             Script(["set"], False, False, "", Settings()),
             log,
-            Loading("x", load),
+            LoadingModel("x", load),
             REAL,
             View(io.StringIO(), False),
         )
@@ -477,7 +477,7 @@ def test_output_longer_than_the_record_keeps_is_no_difference(tmp_path: Path) ->
     (tmp_path / "sessions").mkdir()
     with Log.open(tmp_path / "sessions" / "long.jsonl") as log:
         program = log.session.add(Turn("much", "print('x' * 200_000)"))
-        log.write(program.with_outcome(wiring.Ground().run(program.program, Limits(), None)))
+        log.write(program.with_outcome(Sandbox().run(program.program, Limits(), None)))
     assert mtchat(tmp_path, "replay", "long").returncode == ExitCode.DONE
 
 
@@ -519,7 +519,7 @@ def test_a_script_with_several_tries_takes_what_most_do_and_asks_nobody(
             for number in range(count):
                 yield number, Piece("print(1)\n```\n", Usage(10, 5, 3, 0.1, 0.1, "stop"))
 
-    model = Loading("table", lambda report: Wavering({"say": "print(2)"}))
+    model = LoadingModel("table", lambda report: Wavering({"say": "print(2)"}))
     view = View(io.StringIO(), live=False, color=False)
     with Log.open(tmp_path / "played.jsonl") as log:
         settings = Settings(policy="plain", n=3, ask="always")

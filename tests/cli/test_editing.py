@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from mtchat.cli import main
-from mtchat.cli.loading import Loading
-from mtchat.cli.scripted import Sandbox, Script, play
+from mtchat.cli.scripted import Handed, Script, play
 from mtchat.console.view import View
 from mtchat.errors import ExitCode, MtchatError
+from mtchat.models.loading import LoadingModel
 from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
@@ -51,7 +51,7 @@ def run(program: Program, limits: Limits, place: Path | None, given: RunInputs) 
     return Outcome(outputs=tuple("shown\n" if "print" in chunk.code else "" for chunk in program.chunks))
 
 
-BOX = Sandbox(run, lambda program, limits, given: run(program, limits, None, given), lambda: "")
+BOX = Handed(run, lambda program, limits, given: run(program, limits, None, given), lambda: "")
 
 
 def played(
@@ -64,10 +64,10 @@ def played(
 ) -> tuple[int, str]:
     """The exit code of a script and what it said; the session is saved as `played`."""
     err = io.StringIO()
-    box = Sandbox(BOX.run, BOX.look, lambda: refusal)
+    box = Handed(BOX.run, BOX.look, lambda: refusal)
     with Log.open(folder / "played.jsonl") as log:
         script = Script(words, False, False, "", Settings(policy="plain"), edit=edit, written=written)
-        code = play(script, log, Loading("pupil", lambda report: model()), box, View(err, False, False))
+        code = play(script, log, LoadingModel("pupil", lambda report: model()), box, View(err, False, False))
     return code, err.getvalue()
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.cli import wiring
-from mtchat.cli.loading import Engine, Loading, Report, Shelf
 from mtchat.errors import ModelError
 from mtchat.generate.prompt.examples import EXAMPLES
+from mtchat.models import loader
+from mtchat.models.loading import LoadedModel, LoadingModel, ModelLoader, Report
 from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.session.settings import Sampling
 
@@ -24,13 +24,13 @@ class Small:
 def test_a_model_is_ready_once_it_is_loaded_and_says_meanwhile_what_it_does() -> None:
     told, go_on = threading.Event(), threading.Event()
 
-    def load(report: Report) -> Engine:
+    def load(report: Report) -> LoadedModel:
         report("converting 45 %")
         told.set()
         assert go_on.wait(20)
         return Small("one")  # type: ignore[return-value]
 
-    model = Loading("one", load)
+    model = LoadingModel("one", load)
     assert not model.ready(0.0)
     assert told.wait(20)
     assert model.stage() == "converting 45 %"
@@ -41,10 +41,10 @@ def test_a_model_is_ready_once_it_is_loaded_and_says_meanwhile_what_it_does() ->
 
 
 def test_a_failure_is_told_to_whoever_asks_the_model() -> None:
-    def load(report: Report) -> Engine:
+    def load(report: Report) -> LoadedModel:
         raise ModelError("no such file")
 
-    model = Loading("one", load)
+    model = LoadingModel("one", load)
     with pytest.raises(ModelError, match="no such file"):
         model.ready(20)
     assert model.stage() == "not loaded"
@@ -54,7 +54,7 @@ def test_another_model_begins_when_the_first_has_given_up() -> None:
     begun: list[str] = []
     first_began, go_on = threading.Event(), threading.Event()
 
-    def load(name: str, report: Report) -> Engine:
+    def load(name: str, report: Report) -> LoadedModel:
         begun.append(name)
         if name == "first":
             first_began.set()
@@ -63,7 +63,7 @@ def test_another_model_begins_when_the_first_has_given_up() -> None:
             raise AssertionError("it should have been stopped")
         return Small(name)  # type: ignore[return-value]
 
-    shelf = Shelf(load)
+    shelf = ModelLoader(load)
     first = shelf.get("first")
     first.begin()
     assert first_began.wait(20)
@@ -80,13 +80,13 @@ def test_another_model_begins_when_the_first_has_given_up() -> None:
 def test_a_shelf_says_whether_a_thread_is_still_at_work_when_it_closes() -> None:
     began, go_on = threading.Event(), threading.Event()
 
-    def load(name: str, report: Report) -> Engine:
+    def load(name: str, report: Report) -> LoadedModel:
         began.set()
         assert go_on.wait(20)
         report("on")
         return Small(name)  # type: ignore[return-value]
 
-    shelf = Shelf(load)
+    shelf = ModelLoader(load)
     assert shelf.close()
     shelf.get("slow").begin()
     assert began.wait(20)
@@ -113,14 +113,14 @@ class Reading(Small):
 
 def test_a_model_has_read_the_worked_examples_before_the_first_turn() -> None:
     engine, said = Reading("one"), list[str]()
-    assert wiring.versed(engine, ("examples",), said.append) is engine  # type: ignore[arg-type]
+    assert loader.warm_up(engine, ("examples",), said.append) is engine  # type: ignore[arg-type]
     assert any(EXAMPLES[0][0].instruction in each for each in engine.read)
     assert said == ["reading examples"] * 2
 
 
 def test_nothing_is_read_where_the_policy_has_no_guidance() -> None:
     engine = Reading("one")
-    wiring.versed(engine, (), lambda stage: None)  # type: ignore[arg-type]
+    loader.warm_up(engine, (), lambda stage: None)  # type: ignore[arg-type]
     assert engine.read == []
 
 
@@ -130,7 +130,7 @@ def test_a_model_that_is_given_up_while_it_reads_is_closed() -> None:
 
     engine = Reading("one")
     with pytest.raises(KeyboardInterrupt):
-        wiring.versed(engine, ("examples",), give_up)  # type: ignore[arg-type]
+        loader.warm_up(engine, ("examples",), give_up)  # type: ignore[arg-type]
     assert engine.closed
 
 
@@ -165,11 +165,11 @@ RAISED = [
 
 @pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
 def test_whatever_loading_raises_is_a_line_that_names_it(error: Exception) -> None:
-    def load(report: Report) -> Engine:
+    def load(report: Report) -> LoadedModel:
         raise error
 
     with pytest.raises(ModelError, match=r"^cannot load one: ") as told:
-        Loading("one", load).ready(20)
+        LoadingModel("one", load).ready(20)
     assert "\n" not in str(told.value)
     assert str(error) in str(told.value) or type(error).__name__ in str(told.value)
     assert told.value.__cause__ is error
@@ -178,21 +178,21 @@ def test_whatever_loading_raises_is_a_line_that_names_it(error: Exception) -> No
 
 @pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
 def test_whatever_a_loaded_model_raises_is_a_line_too(error: Exception) -> None:
-    model = Loading("one", lambda report: Failing(error))  # type: ignore[arg-type, return-value]
+    model = LoadingModel("one", lambda report: Failing(error))  # type: ignore[arg-type, return-value]
     with pytest.raises(ModelError, match="one failed while it was asked"):
         list(model.complete(Prompt("x"), Sampling()))
     with pytest.raises(ModelError, match="one failed while it was asked"):
         model.text(Prompt("x"))
 
 
-def shelf_of(made: dict[str, list[Failing]], *bad: str, fits: bool = True) -> Shelf:
-    def load(name: str, report: Report) -> Engine:
+def shelf_of(made: dict[str, list[Failing]], *bad: str, fits: bool = True) -> ModelLoader:
+    def load(name: str, report: Report) -> LoadedModel:
         if name in bad:
             raise IndexError("list index out of range")
         made.setdefault(name, []).append(Failing(ValueError()))
         return made[name][-1]  # type: ignore[return-value]
 
-    return Shelf(load, lambda name: fits)
+    return ModelLoader(load, lambda name: fits)
 
 
 def test_a_model_is_given_up_only_when_the_next_one_is_ready() -> None:
@@ -239,12 +239,12 @@ def test_a_model_that_stands_in_the_way_is_given_up_first_and_it_is_said() -> No
 def test_a_model_that_finds_no_memory_is_loaded_again_once_there_is_room() -> None:
     old = Failing(ValueError())
 
-    def load(name: str, report: Report) -> Engine:
+    def load(name: str, report: Report) -> LoadedModel:
         if name == "large" and not old.closed:
             raise ModelError("it does not fit") from MemoryError()
         return old if name == "old" else Small(name)  # type: ignore[return-value]
 
-    shelf = Shelf(load)
+    shelf = ModelLoader(load)
     assert shelf.get("old").ready(20)
     assert shelf.get("large").ready(20)
     assert old.closed
@@ -252,16 +252,16 @@ def test_a_model_that_finds_no_memory_is_loaded_again_once_there_is_room() -> No
 
 def test_what_is_free_is_read_from_the_system(tmp_path: Path) -> None:
     (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:    2048 kB\n")
-    assert wiring.available(tmp_path / "meminfo") == 2 << 20
-    assert wiring.available(tmp_path / "none") == float("inf")
+    assert loader.available_memory(tmp_path / "meminfo") == 2 << 20
+    assert loader.available_memory(tmp_path / "none") == float("inf")
 
 
 @pytest.mark.parametrize("name", ["~nobody-here/x", "a\0b", "x" * 5000, "org/model", "", "../none.gguf"])
 def test_a_name_of_no_file_is_left_to_loading_to_refuse(name: str) -> None:
-    assert wiring.fits(name)
+    assert loader.fits_in_memory(name)
 
 
 def test_a_model_larger_than_what_is_free_does_not_fit_beside_another(tmp_path: Path) -> None:
     with (tmp_path / "large.gguf").open("wb") as stream:
         stream.truncate(1 << 42)  # takes no room
-    assert not wiring.fits(str(tmp_path / "large.gguf"))
+    assert not loader.fits_in_memory(str(tmp_path / "large.gguf"))

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.cli.loading import Loading
-from mtchat.cli.scripted import Sandbox, Script, play
+from mtchat.cli.scripted import Handed, Script, play
 from mtchat.console.view import View
 from mtchat.errors import ExitCode, MtchatError
 from mtchat.generate.prompt.families import instruct
+from mtchat.models.loading import LoadingModel
 from mtchat.session.outcome import Outcome
 from mtchat.session.prompt import Prompt
 from mtchat.session.settings import Settings
@@ -20,7 +20,7 @@ from tests.cli.test_cli import Table, nothing
 BODY = "\n".join(f"    step_{number} = x + {number}" for number in range(20))
 LONG = f"def grow(x):\n{BODY}\n    return x"
 BASE = len(instruct.SYSTEM.split())
-BOX = Sandbox(lambda program, limits, place, given: Outcome(), nothing, lambda: "")
+BOX = Handed(lambda program, limits, place, given: Outcome(), nothing, lambda: "")
 
 
 class Seeing(Table):
@@ -40,7 +40,7 @@ class Seeing(Table):
 def said(folder: Path, *words: str, more: int) -> str:
     """What a script says on stderr."""
     err = io.StringIO()
-    model = Loading("table", lambda report: Seeing(more))
+    model = LoadingModel("table", lambda report: Seeing(more))
     settings = Settings(policy="plain", max_tokens=10)
     with Log.open(folder / "played.jsonl") as log:
         script = Script(words, False, False, "", settings)

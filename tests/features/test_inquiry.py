@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.cli import wiring
 from mtchat.console.commands.drop import dropped
 from mtchat.console.desk import Desk, Leave
 from mtchat.console.inquiry import is_question
 from mtchat.errors import ExitCode
 from mtchat.repl import app
 from mtchat.repl.app import dispatch
+from mtchat.sandbox.runner import Sandbox
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
 from mtchat.store import load
@@ -76,7 +76,7 @@ def test_without_its_mark_no_step_of_a_session_and_no_correction_is_taken_for_a_
 
 def asked(folder: Path, code: str, question: str, *replies: str) -> tuple[Desk, str]:
     """A desk with a program that really ran, after a question, and what it said to that."""
-    with wiring.Ground() as ground:
+    with Sandbox() as ground:
         desk = desk_in(folder, Spoken(code, *replies), runs=ground.resume)
         dispatch(desk, "begin")
         before = len(said(desk))

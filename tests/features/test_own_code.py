@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.cli.scripted import Sandbox
+from mtchat.cli.scripted import Handed
 from mtchat.console.own import code_in, is_code
 from mtchat.errors import ExitCode, UsageError
 from mtchat.repl.app import dispatch
@@ -16,7 +16,7 @@ from tests.cli.test_cli import played
 from tests.repl.test_desk import Spoken, desk_in, said
 
 TOTAL = Session().extend((Turn("begin", "total = 1\nxs = [1]\n\ndef mean(a):\n    return a"),))
-RUN_NOWHERE = Sandbox(lambda *words: Outcome(), lambda *words: Outcome(), lambda: "")
+RUN_NOWHERE = Handed(lambda *words: Outcome(), lambda *words: Outcome(), lambda: "")
 LONG = "import csv\nimport json\n\ndef f(a):\n    return a\n\nprint(f(1))"
 
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from mtchat.cli.loading import Loading
-from mtchat.cli.scripted import Sandbox, Script, play
+from mtchat.cli.scripted import Handed, Script, play
 from mtchat.console.view import View
 from mtchat.generate.prompt.families import codegen
 from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.generate.writing import reshaped
 from mtchat.inference import loader
 from mtchat.inference.engine import Engine
+from mtchat.models.loading import LoadingModel
 from mtchat.session.outcome import Outcome
 from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.session.session import Session
@@ -57,10 +57,10 @@ def test_what_codegens_readme_prompts_with_reaches_the_model_as_it_was_typed(tmp
         recorders.append(Recorder(engine.decoder))
         return Engine(recorders[0], engine.tokenizer, engine.card)
 
-    box = Sandbox(lambda *_: Outcome(), lambda *_: Outcome(), lambda: "no sandbox in this test")
+    box = Handed(lambda *_: Outcome(), lambda *_: Outcome(), lambda: "no sandbox in this test")
     with Log.open(tmp_path / "seed.jsonl") as log:
         script = Script([typed], False, False, "", Settings(max_tokens=4))
-        play(script, log, Loading("codegen", opened), box, View(io.StringIO(), live=False, color=False))
+        play(script, log, LoadingModel("codegen", opened), box, View(io.StringIO(), live=False, color=False))
 
     turn = load(tmp_path / "seed.jsonl").path[0]
     assert turn.making.family == "codegen"

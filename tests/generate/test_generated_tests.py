@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.cli.wiring import Ground
 from mtchat.console.desk import Desk, Tools
 from mtchat.console.view import View
 from mtchat.errors import ExitCode, MtchatError, UsageError
@@ -16,6 +15,7 @@ from mtchat.generate.prompt.families import instruct
 from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.repl.app import dispatch
 from mtchat.sandbox import sandbox
+from mtchat.sandbox.runner import Sandbox
 from mtchat.session.claim import CheckResult
 from mtchat.session.given import NO_INPUTS
 from mtchat.session.mark import TurnOptions
@@ -39,17 +39,17 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def ground() -> Iterator[Ground]:
-    with Ground() as ground:
+def ground() -> Iterator[Sandbox]:
+    with Sandbox() as ground:
         yield ground
 
 
 @pytest.fixture
-def desk(tmp_path: Path, ground: Ground) -> Desk:
+def desk(tmp_path: Path, ground: Sandbox) -> Desk:
     return desk_with(tmp_path, ground, Fake())
 
 
-def desk_with(folder: Path, ground: Ground, model: Fake) -> Desk:
+def desk_with(folder: Path, ground: Sandbox, model: Fake) -> Desk:
     tools = Tools(
         load=lambda name: model,
         run=ground.run,
@@ -75,17 +75,17 @@ def claimed(session: Session, **checks: str) -> Session:
     return session
 
 
-def found(ground: Ground, session: Session, seconds: float = 20.0) -> tuple[CheckResult, ...]:
+def found(ground: Sandbox, session: Session, seconds: float = 20.0) -> tuple[CheckResult, ...]:
     limits = Limits(seconds=seconds)
     outcome = ground.run(session.program, limits, None)
     return examined(session.program, outcome, lambda part: probed(ground, part, limits)).findings
 
 
-def probed(ground: Ground, part: Program, limits: Limits) -> Outcome:
+def probed(ground: Sandbox, part: Program, limits: Limits) -> Outcome:
     return ground.resume(part, limits, None, lambda stream, text: None, NO_INPUTS, False)
 
 
-def test_a_check_is_looked_at_in_the_state_that_its_turn_left(ground: Ground):
+def test_a_check_is_looked_at_in_the_state_that_its_turn_left(ground: Sandbox):
     session = claimed(program("x = 1", "x = 2", "x = 3"), turn_2="x == 2", turn_3="x == 2")
     assert [(each.passed, each.told) for each in found(ground, session)] == [
         (True, "after turn 2, x must be 2"),
@@ -93,7 +93,7 @@ def test_a_check_is_looked_at_in_the_state_that_its_turn_left(ground: Ground):
     ]
 
 
-def test_a_check_changes_nothing_of_the_program(ground: Ground):
+def test_a_check_changes_nothing_of_the_program(ground: Sandbox):
     session = claimed(program("xs = [1, 2]\nprint('made')", "print(xs)"), turn_1="xs.pop() == 2")
     outcome = ground.run(session.program, Limits(), None)
     outcome = examined(session.program, outcome, lambda part: probed(ground, part, Limits()))
@@ -101,7 +101,7 @@ def test_a_check_changes_nothing_of_the_program(ground: Ground):
     assert outcome.outputs == ("made\n", "[1, 2]\n")
 
 
-def test_a_program_that_gives_builtin_names_another_meaning_can_be_checked(ground: Ground):
+def test_a_program_that_gives_builtin_names_another_meaning_can_be_checked(ground: Sandbox):
     chunk = "sum = 3\nlist = str = repr = bool = print = len = exit = None\nimport sys\nsys.stdout = None"
     assert found(ground, claimed(program(chunk), turn_1="sum == 4")) == (
         CheckResult(1, "sum == 4", False, "sum is 3"),
@@ -130,7 +130,7 @@ def test_a_program_that_gives_builtin_names_another_meaning_can_be_checked(groun
     ],
 )
 def test_a_check_that_fails_says_what_is_the_case_instead(
-    ground: Ground, chunk: str, code: str, but: str | None
+    ground: Sandbox, chunk: str, code: str, but: str | None
 ):
     (finding,) = found(ground, claimed(program(chunk), turn_1=code), 2.0)
     assert finding.passed is (but is None)
@@ -138,7 +138,7 @@ def test_a_check_that_fails_says_what_is_the_case_instead(
     assert len(finding.but) < 400
 
 
-def test_a_turn_that_was_not_reached_is_not_judged(ground: Ground):
+def test_a_turn_that_was_not_reached_is_not_judged(ground: Sandbox):
     session = claimed(program("x = 1", "1 / 0", "x = 2"), turn_1="x == 1", turn_2="x == 1", turn_3="x == 2")
     assert [(each.passed, each.but) for each in found(ground, session)] == [
         (True, ""),
@@ -147,7 +147,7 @@ def test_a_turn_that_was_not_reached_is_not_judged(ground: Ground):
     ]
 
 
-def test_a_turn_whose_code_a_later_one_has_is_checked_there(ground: Ground):
+def test_a_turn_whose_code_a_later_one_has_is_checked_there(ground: Sandbox):
     session = Session().extend((Turn("a", "", status=KEPT), Turn("b", "x = 1\ny = 2")))
     assert found(ground, claimed(session, turn_1="x == 1")) == (CheckResult(1, "x == 1", True),)
 
@@ -197,7 +197,7 @@ def test_checks_are_listed_with_numbers_and_removed_by_them(desk: Desk):
     assert desk.session.outcome.right
 
 
-def test_fix_shows_the_model_the_failing_check_and_stops_when_it_holds(tmp_path: Path, ground: Ground):
+def test_fix_shows_the_model_the_failing_check_and_stops_when_it_holds(tmp_path: Path, ground: Sandbox):
     model = Spoken("x = 1", "x = 0", "x = 2")
     desk = desk_with(tmp_path, ground, model)
     dispatch(desk, "set it")
@@ -210,7 +210,7 @@ def test_fix_shows_the_model_the_failing_check_and_stops_when_it_holds(tmp_path:
         dispatch(desk, "/fix")
 
 
-def test_fix_mends_the_turn_of_the_check_and_keeps_later_turns(tmp_path: Path, ground: Ground):
+def test_fix_mends_the_turn_of_the_check_and_keeps_later_turns(tmp_path: Path, ground: Sandbox):
     desk = desk_with(tmp_path, ground, Spoken("x = 1", "y = x + 1", "x = 2"))
     dispatch(desk, "set it")
     dispatch(desk, "/check x == 2")
@@ -219,7 +219,7 @@ def test_fix_mends_the_turn_of_the_check_and_keeps_later_turns(tmp_path: Path, g
     assert [turn.chunk for turn in desk.session.path] == ["x = 2", "y = x + 1"]
 
 
-def test_a_fix_that_breaks_the_program_or_another_check_is_not_kept(tmp_path: Path, ground: Ground):
+def test_a_fix_that_breaks_the_program_or_another_check_is_not_kept(tmp_path: Path, ground: Sandbox):
     desk = desk_with(tmp_path, ground, Spoken("x = 1\ny = 1", "x = 2\ny = 2", "x = y = 1 / 0", "x = y = 3"))
     dispatch(desk, "set them")
     dispatch(desk, "/check y == 1")
@@ -229,7 +229,7 @@ def test_a_fix_that_breaks_the_program_or_another_check_is_not_kept(tmp_path: Pa
     assert [turn.chunk for turn in desk.session.path] == ["x = 1\ny = 1"]
 
 
-def making(ground: Ground, model: Model, policy: Policy) -> TurnGenerator:
+def making(ground: Sandbox, model: Model, policy: Policy) -> TurnGenerator:
     def look(part: Program) -> Outcome:
         outcome = ground.trial(part, Limits(), NO_INPUTS)
         return examined(part, outcome, lambda each: probed(ground, each, Limits()))
@@ -246,7 +246,7 @@ def making(ground: Ground, model: Model, policy: Policy) -> TurnGenerator:
     )
 
 
-def test_a_retry_takes_the_candidate_that_passes_though_most_do_otherwise(ground: Ground):
+def test_a_retry_takes_the_candidate_that_passes_though_most_do_otherwise(ground: Sandbox):
     replies = {"add up": ["total = 40", "total = 40", "total = 42", "total = 40", "total = 40"]}
     model = Model(replies)
 
@@ -313,7 +313,7 @@ def test_running_a_session_tells_of_its_checks_and_ends_badly_where_one_fails(tm
     assert fed.returncode == 1
 
 
-def test_a_turn_that_leaves_its_code_to_a_program_written_afresh_keeps_its_checks(ground: Ground):
+def test_a_turn_that_leaves_its_code_to_a_program_written_afresh_keeps_its_checks(ground: Sandbox):
     replies = {
         "set x": ["x = 1"],
         "bad y": ["y = x.no"],

@@ -6,6 +6,7 @@ import pytest
 
 from mtchat.generate.prompt import family, infill
 from mtchat.inference import lean, loader
+from mtchat.models import loader as models
 from mtchat.session.prompt import ModelCard, Prompt
 from mtchat.session.settings import Sampling
 from tests.support.engine_models import (
@@ -104,9 +105,8 @@ def test_a_model_that_is_loaded_says_which_marks_it_knows(tmp_path: Path) -> Non
 @pytest.mark.model
 @pytest.mark.skipif(not STARTER_SMALL.exists(), reason="starter-small is not here")
 def test_the_starters_marks_have_their_official_ids_and_end_with_them() -> None:
-    from mtchat.cli import wiring
 
-    engine = wiring.engine("starter-small", "auto", lambda stage: None)
+    engine = models.load("starter-small", "auto", lambda stage: None)
     assert infill.choose(engine.card) == "qwen"
     prompt = infill.load("qwen").render("x = ", "\n")
     ids = engine.encode(prompt)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.cli import wiring
 from mtchat.console.keyboard import passed_on, reads
 from mtchat.repl.app import dispatch
+from mtchat.sandbox.runner import Sandbox
 from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
@@ -42,7 +42,7 @@ def test_it_is_known_by_its_last_run_too() -> None:
 def test_what_is_typed_reaches_the_program_and_is_kept() -> None:
     source, into = os.pipe()
     os.write(into, b"Ann\n")
-    with wiring.Ground() as ground, passed_on(source) as board:
+    with Sandbox() as ground, passed_on(source) as board:
         given = RunInputs(stdin=board.path, live=True)
         outcome = ground.run(Program((Chunk(1, GREET),)), Limits(), None, None, given)
     os.close(into)
@@ -54,7 +54,7 @@ def test_what_is_typed_reaches_the_program_and_is_kept() -> None:
 def test_the_end_of_what_is_typed_is_the_end_of_the_input() -> None:
     source, into = os.pipe()
     os.close(into)
-    with wiring.Ground() as ground, passed_on(source) as board:
+    with Sandbox() as ground, passed_on(source) as board:
         outcome = ground.run(
             Program((Chunk(1, GREET),)), Limits(), None, None, RunInputs(stdin=board.path, live=True)
         )
@@ -67,7 +67,7 @@ def test_waiting_for_somebody_who_types_does_not_count_and_a_loop_does() -> None
     source, into = os.pipe()
     limits = replace(Limits(), seconds=0.3)
     slow = "import time\ntime.sleep(0.6)\nprint('done')"
-    with wiring.Ground() as ground, passed_on(source) as board:
+    with Sandbox() as ground, passed_on(source) as board:
         given = RunInputs(stdin=board.path, live=True)
         assert ground.run(Program((Chunk(1, slow),)), limits, None, None, given).stdout == "done\n"
         assert ground.run(Program((Chunk(1, slow),)), limits, None, None).limit == "seconds"
@@ -78,7 +78,7 @@ def test_waiting_for_somebody_who_types_does_not_count_and_a_loop_does() -> None
 
 @needs_sandbox
 def test_later_turns_get_what_was_typed_again(tmp_path: Path) -> None:
-    with wiring.Ground() as ground:
+    with Sandbox() as ground:
         desk = desk_in(tmp_path, Spoken(GREET, "print(len(name))"), runs=ground.resume)
         desk.tools = replace(desk.tools, run=ground.run)
         dispatch(desk, "greet me")

@@ -10,12 +10,13 @@ from prompt_toolkit.formatted_text import fragment_list_to_text
 
 from mtchat.cli import arguments, doctor, wiring
 from mtchat.cli.main import main
-from mtchat.cli.scripted import Sandbox
+from mtchat.cli.scripted import Handed
 from mtchat.console.desk import Desk
 from mtchat.errors import ExitCode
 from mtchat.repl import toolbar
 from mtchat.repl.app import STYLE, dispatch, greet
 from mtchat.sandbox import sandbox, unsafe
+from mtchat.sandbox.runner import Sandbox
 from mtchat.sandbox.sandbox import Choice, Probe
 from mtchat.session.outcome import Outcome
 from tests.cli.test_cli import played
@@ -102,7 +103,7 @@ def test_without_a_sandbox_the_first_screen_says_what_that_means(tmp_path: Path)
 def test_a_script_announces_a_reduced_sandbox_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    box = Sandbox(
+    box = Handed(
         lambda program, limits, place, given: Outcome(),
         lambda program, limits, given: Outcome(),
         lambda: "",
@@ -128,8 +129,8 @@ def test_the_flag_is_off_unless_it_is_typed(words: list[str]) -> None:
 
 
 def test_what_the_flag_means_is_known_at_once() -> None:
-    assert wiring.Ground().warning() == ""
-    assert wiring.Ground(unsafe=True).notice() == unsafe.MEANING
+    assert Sandbox().warning() == ""
+    assert Sandbox(unsafe=True).notice() == unsafe.MEANING
 
 
 @needs_proc
@@ -158,7 +159,7 @@ def test_where_nothing_works_and_the_flag_is_not_typed_a_run_is_refused_with_cod
 
 def test_the_tier_of_the_toolbar_is_found_in_the_background(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox, "chosen", lambda *, without_sandbox: Choice(WEAK))
-    tier = wiring.Tier(wiring.Ground())
+    tier = wiring.Tier(Sandbox())
     assert tier.word == "…"
     tier.begin()
     assert tier.thread is not None

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from pygments.lexers import get_lexer_by_name
 
-from mtchat.cli.loading import Loading
 from mtchat.cli.main import main
-from mtchat.cli.scripted import Sandbox, Script, play
+from mtchat.cli.scripted import Handed, Script, play
 from mtchat.console.view import View
 from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.export.format import load as format_of
@@ -18,6 +17,7 @@ from mtchat.export.format import suffix
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.prompt.family import load as family_of
 from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.models.loading import LoadingModel
 from mtchat.repl.app import dispatch
 from mtchat.session.language import LANGUAGES, PYTHON, Language, named, unlearned
 from mtchat.session.outcome import Outcome
@@ -198,7 +198,7 @@ def refused(*_: object) -> Outcome:
     raise AssertionError("something was run")
 
 
-BOX = Sandbox(refused, refused, lambda: "")
+BOX = Handed(refused, refused, lambda: "")
 REPLIES = {"define add": ADD, "make it sum": "const sum = add;", "this must be 42": "check(42);"}
 
 
@@ -210,7 +210,9 @@ def played(folder: Path, *words: str, name: str = "table", **options: object) ->
     with Log.open(folder / "js.jsonl") as log:
         script = Script(words, False, False, "", Settings(), language="javascript")
         script = script.__class__(**{**vars(script), **options})  # type: ignore[arg-type]
-        code = play(script, log, Loading(name, lambda report: table), BOX, View(err, live=False, color=False))
+        code = play(
+            script, log, LoadingModel(name, lambda report: table), BOX, View(err, live=False, color=False)
+        )
     return code, err.getvalue()
 
 

@@ -17,7 +17,7 @@ Report = Callable[[str], None]
 Heard = TypeVar("Heard")
 
 
-class Engine(Protocol):
+class LoadedModel(Protocol):
     """A loaded model, as the engine room gives it."""
 
     @property
@@ -35,10 +35,10 @@ class Engine(Protocol):
 
 
 class Stopped(BaseException):
-    """Loading was cancelled."""
+    """LoadingModel was cancelled."""
 
 
-class Loading:
+class LoadingModel:
     """An engine on its way. `begin` starts a thread; whoever needs the model waits in `ready`.
 
     A model that takes another's place lets that one stop loading first, so that only one loads at a time. One
@@ -49,8 +49,8 @@ class Loading:
     def __init__(
         self,
         name: str,
-        load: Callable[[Report], Engine],
-        after: "Loading | None" = None,
+        load: Callable[[Report], LoadedModel],
+        after: "LoadingModel | None" = None,
         fits: Callable[[], bool] = lambda: True,
     ) -> None:
         self.name = name
@@ -60,7 +60,7 @@ class Loading:
         self.gone = ""
         self.cancelled = False
         self.at = "loading"
-        self.engine: Engine | None = None
+        self.engine: LoadedModel | None = None
         self.failure: BaseException | None = None
         self.done = threading.Event()
         self.thread: threading.Thread | None = None
@@ -91,7 +91,7 @@ class Loading:
         finally:
             self.done.set()
 
-    def settled(self) -> "Loading | None":
+    def settled(self) -> "LoadingModel | None":
         """The model that can be asked once this one loads no more: this one, or the one before it."""
         self.cancelled = True
         if self.thread is not None:
@@ -106,7 +106,7 @@ class Loading:
             self.report(f"{self.gone} given up, as memory is short for both; loading")
 
     @property
-    def earlier(self) -> "Loading | None":
+    def earlier(self) -> "LoadingModel | None":
         """The model that can be asked in the place of this one, which could not be loaded."""
         failed = self.done.is_set() and self.engine is None
         return self.after if failed and self.after is not None and self.after.engine is not None else None
@@ -172,7 +172,7 @@ class Loading:
         with self.told():
             return self.loaded().count(text)
 
-    def loaded(self) -> Engine:
+    def loaded(self) -> LoadedModel:
         while not self.ready(1.0):
             pass
         assert self.engine is not None
@@ -205,28 +205,28 @@ def scarce(error: BaseException | None) -> bool:
     return False
 
 
-class Shelf:
+class ModelLoader:
     """The models of one process: the latest asked for, and until it can be asked the one before it.
 
     `fits` says whether a model is likely to find room beside another.
     """
 
     def __init__(
-        self, load: Callable[[str, Report], Engine], fits: Callable[[str], bool] = lambda name: True
+        self, load: Callable[[str, Report], LoadedModel], fits: Callable[[str], bool] = lambda name: True
     ) -> None:
         self.load = load
         self.fits = fits
-        self.latest: Loading | None = None
+        self.latest: LoadingModel | None = None
 
-    def get(self, name: str) -> Loading:
+    def get(self, name: str) -> LoadingModel:
         if self.latest is not None:
             self.latest.cancelled = True
-        self.latest = Loading(
+        self.latest = LoadingModel(
             name, lambda report: self.load(name, report), after=self.latest, fits=lambda: self.fits(name)
         )
         return self.latest
 
-    def earlier(self) -> Loading | None:
+    def earlier(self) -> LoadingModel | None:
         """The model that can be asked in the place of the latest, where that could not be loaded."""
         return self.latest.earlier if self.latest is not None else None
 

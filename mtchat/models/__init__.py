@@ -1,0 +1,1 @@
+"""Models by name: where they are, how they are loaded, and what a model is that is still loading."""

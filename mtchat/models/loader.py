@@ -1,0 +1,152 @@
+"""Loads a model by its name: a bundled one, a path, a hub id, or one that another package offers."""
+
+import math
+import re
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import cast
+
+import platformdirs
+
+from mtchat import plugins
+from mtchat.bundled_models import cache, catalogue
+from mtchat.bundled_models.progress import Progress, describe
+from mtchat.errors import ModelError, MtchatError
+from mtchat.generate.prompt import family
+from mtchat.models.loading import LoadedModel, ModelLoader, Report
+from mtchat.session.settings import Sampling
+
+HEADROOM = 1.5  # memory that a model takes, by the size of its files: weights, keys and values
+PLUGINS = "mtchat.models"  # the entry points of models from other packages
+
+
+def model_loader(
+    precision: str = "auto", guidance: tuple[str, ...] = (), device: str = "auto"
+) -> ModelLoader:
+    """Models by name; loading begins when one is first needed.
+
+    Each has then read the guidance that conversations begin with, so the first turn need not wait for it.
+    """
+    return ModelLoader(
+        lambda name, report: warm_up(load(name, precision, report, device), guidance, report), fits_in_memory
+    )
+
+
+def fits_in_memory(name: str) -> bool:
+    """Whether a model is likely to fit in memory beside the one that is loaded already."""
+    bundled = catalogue.known(name)
+    try:
+        path = cache.locate(name, cache.folder()) if bundled else Path(name).expanduser()
+        if path is None or not path.exists():
+            return True
+        files = [path] if path.is_file() else [*path.glob("*.safetensors"), *path.glob("*.bin")]
+        size = sum(file.stat().st_size for file in files)
+    except (OSError, RuntimeError, ValueError):  # loading says what is wrong with the name
+        return True
+    return size * HEADROOM < available_memory(Path("/proc/meminfo"))
+
+
+def available_memory(meminfo: Path) -> float:
+    """The available memory in bytes; infinite if the system does not say."""
+    try:
+        found = re.search(r"^MemAvailable:\s+(\d+) kB", meminfo.read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return 1024.0 * int(found[1]) if found else math.inf
+
+
+def warm_up(engine: LoadedModel, guidance: tuple[str, ...], report: Report) -> LoadedModel:
+    """The model, once the start of every conversation with this guidance is in its KV cache."""
+    if not guidance:
+        return engine
+    prompt = family.load(family.choose(engine.card)).render((), "", "", "", guidance)
+    try:
+        with suppress(MtchatError):
+            for _ in engine.complete(prompt, Sampling(max_tokens=1)):
+                report("reading examples")
+    except BaseException:
+        engine.close()
+        raise
+    return engine
+
+
+def load(name: str, precision: str, report: Report, device: str = "cpu") -> LoadedModel:
+    """Loads a model, fetching it first if need be. ModelError says why it cannot be had."""
+    if name.startswith("openai:"):
+        raise ModelError(f"cannot use {name}: remote endpoints are not supported yet; give a local model")
+    if offered := plugins.functions(PLUGINS).get(name):
+        return cast(LoadedModel, offered()(name, report))
+    source, fingerprint = locate(name, report)
+    report("loading")
+    from mtchat.inference import devices
+    from mtchat.inference import loader as inference
+
+    loaded = inference.load(
+        source,
+        name,
+        fingerprint=fingerprint,
+        precision=precision,
+        device=devices.chosen(device, precision),
+        draft=draft_model_path(name),
+        cache=converted_folder(),
+        report=lambda stage, part: report(stage if part is None else f"{stage} {100 * part:.0f} %"),
+    )
+    if bundled := catalogue.known(name):
+        loaded.card = replace(loaded.card, licence=bundled.licence)
+    return loaded
+
+
+def converted_folder() -> Path:
+    """Where copies of models lie that were converted for our kernels."""
+    return platformdirs.user_cache_path("mtchat", appauthor=False) / "converted"
+
+
+def locate(name: str, report: Report) -> tuple[str | Path, str]:
+    """The path or hub id of a model, and its fingerprint if known; a bundled model is fetched first."""
+    if bundled := catalogue.known(name):
+        here = cache.locate(name, cache.folder())
+        path = here or fetch(name, lambda progress, seconds: report(describe(progress, seconds)))
+        return path, bundled.sha256
+    try:
+        path = Path(name).expanduser()
+        if path.exists():
+            return path, ""
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ModelError(f"no model at {name[:80]!r}: {error}") from error
+    if name.endswith(".gguf") or name.startswith((".", "/", "~")):
+        raise ModelError(f"no model at {name}; mtchat models lists the models that have a name")
+    near = get_close_matches(name, [each.name for each in catalogue.load()], n=1, cutoff=0.8)
+    if near and "/" not in name:
+        raise ModelError(f"no model {name!r}: did you mean {near[0]}?")
+    return name, ""
+
+
+def draft_model_path(name: str) -> Path | None:
+    """The smaller bundled model that drafts tokens for a bundled one, if it has been fetched."""
+    small = catalogue.HELPERS.get(name)
+    return cache.locate(small, cache.folder()) if small else None
+
+
+def fetch(name: str, report: Callable[[Progress, float], None]) -> Path:
+    """Fetches a bundled model; `report` gets the seconds since the current stage began."""
+    from mtchat.bundled_models import fetch as fetching
+
+    began: dict[tuple[str, str], float] = {}
+
+    def timed(progress: Progress) -> None:
+        start = began.setdefault((progress.stage, progress.source), time.monotonic())
+        report(progress, time.monotonic() - start)
+
+    return fetching.fetch(name, cache.folder(), timed)
+
+
+def list_models() -> list[tuple[str, str]]:
+    """The bundled models and whether they are fetched, then those of other packages: (name, description)."""
+    bundled = [(row.name, f"{row.title}, {row.text}") for row in cache.status(cache.folder())]
+    return bundled + [
+        (name, f"from {plugins.source(found)}") for name, found in sorted(plugins.offered(PLUGINS).items())
+    ]

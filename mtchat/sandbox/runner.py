@@ -1,0 +1,105 @@
+"""The sandbox as one object: it runs programs, and keeps their states alive between runs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mtchat.session.given import NO_INPUTS, RunInputs
+from mtchat.session.outcome import Outcome
+from mtchat.session.program import Program
+from mtchat.session.settings import Limits
+
+if TYPE_CHECKING:
+    from mtchat.sandbox.checkpoints.worker import Worker
+    from mtchat.sandbox.sandbox import Choice
+
+Listen = Callable[[str, str], None]  # gets "stdout" or "stderr", and a piece of text
+
+
+def ignore(stream: str, text: str) -> None:
+    """Listens to nothing."""
+
+
+class Sandbox:
+    """Runs programs in the strongest sandbox that works on this machine; with `unsafe`, in none at all.
+
+    What a program leaves in memory is kept between runs, so that one with the same first turns resumes after
+    them. `close`, or leaving the `with`, ends those processes. Nothing is started before the first run.
+    """
+
+    def __init__(self, unsafe: bool = False) -> None:
+        self.unsafe = unsafe
+        self.worker: Worker | None = None
+
+    def __enter__(self) -> "Sandbox":
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the processes that hold the states of programs."""
+        if self.worker is not None:
+            self.worker.close()
+            self.worker = None
+
+    def run(
+        self,
+        program: Program,
+        limits: Limits,
+        collect: Path | None,
+        hear: Listen | None = None,
+        given: RunInputs = NO_INPUTS,
+    ) -> Outcome:
+        """Runs a program from its start; its files are copied to the folder `collect`, unless it is None.
+
+        SandboxError if no sandbox works here.
+        """
+        from mtchat.sandbox import sandbox
+
+        return sandbox.run_in(self.choice(), program, limits, collect, hear, given)
+
+    def resume(
+        self,
+        program: Program,
+        limits: Limits,
+        collect: Path | None,
+        hear: Listen,
+        given: RunInputs,
+        look: bool,
+    ) -> Outcome:
+        """As `run`, from the last state that is alive; with `look`, the outcome has the variables too."""
+        from mtchat.sandbox.checkpoints.worker import Worker
+
+        if self.worker is None:
+            self.worker = Worker(self.choice())
+        return self.worker.run(program, limits, collect=collect, watch=hear, given=given, look=look)
+
+    def quietly(self, program: Program, limits: Limits, collect: Path, given: RunInputs) -> Outcome:
+        """As `resume`, for output that is shown when the run has ended."""
+        return self.resume(program, limits, collect, ignore, given, False)
+
+    def trial(self, program: Program, limits: Limits, given: RunInputs) -> Outcome:
+        """As `resume`, for a program that is only tried out: with its variables, its files are not copied."""
+        return self.resume(program, limits, None, ignore, given, True)
+
+    def choice(self) -> "Choice":
+        from mtchat.sandbox import sandbox
+
+        return sandbox.chosen(without_sandbox=self.unsafe)
+
+    def refusal(self) -> str:
+        """Why nothing can be run on this machine; "" if programs can be run."""
+        return self.choice().probe.refusal
+
+    def notice(self) -> str:
+        """What to say before the first run; "" in the strongest sandbox, and if nothing can be run."""
+        return self.warning() or self.choice().probe.notice
+
+    def warning(self) -> str:
+        """What it means to run without a sandbox; "" with one."""
+        if not self.unsafe:
+            return ""
+        from mtchat.sandbox.unsafe import MEANING
+
+        return MEANING
