@@ -1,4 +1,4 @@
-# Two commands do everything: `make run` sets up and starts mtchat, `make test` checks it.
+# `make run` sets mtchat up and starts it; `make test` checks everything; `make unit` checks what needs no sandbox or model.
 
 PYTHON ?= $(shell for each in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$each && break; done)
@@ -12,7 +12,7 @@ KERNELS := mtchat/inference/cpu
 # It is installed where there is a GPU, and for other models.
 TORCH := $(if $(wildcard /dev/nvidiactl /dev/dxg)$(filter-out starter starter-small %.gguf,$(MODEL)),$(VENV)/installed-torch)
 
-.PHONY: run install torch test docs lint clean
+.PHONY: run install torch test unit coverage docs lint clean
 .DEFAULT_GOAL := run
 
 # Ctrl-C is for mtchat: the shell in between must survive it, as make does, which waits for its children.
@@ -27,6 +27,15 @@ torch: $(VENV)/installed-torch
 test: $(VENV)/installed-test lint
 	@$(BIN)/mtchat models get starter-small || echo "starter-small is not here: its tests are skipped"
 	$(BIN)/python -m pytest
+
+# The tests that need nothing but Python, on two processes.
+unit: $(VENV)/installed-test
+	$(BIN)/python -m pytest -n 2 -m unit
+
+# Which lines and branches of the pure rooms their tests run: at least 90 %.
+coverage: $(VENV)/installed-test
+	$(BIN)/coverage run -m pytest -q -m unit tests/session tests/generate tests/features tests/export tests/store
+	$(BIN)/coverage report --fail-under 90
 
 docs: $(VENV)/installed-test
 	$(BIN)/python -m tests.readme
@@ -52,4 +61,4 @@ $(VENV)/installed-test: $(VENV)/installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build $(KERNELS)/*.so
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage *.egg-info build dist $(KERNELS)/*.so

@@ -10,6 +10,20 @@ from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.settings import Limits
 
+KINDS = {"terminal", "sandbox", "model", "slow"}
+KIND_OF_FIXTURE = {"screen": "terminal", "boxed": "sandbox", "worker": "sandbox"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks tests by the fixtures they use, and as `unit` those that need nothing but Python."""
+    for item in items:
+        for name in getattr(item, "fixturenames", ()):
+            if name in KIND_OF_FIXTURE:
+                item.add_marker(KIND_OF_FIXTURE[name])
+        if not any(item.get_closest_marker(kind) for kind in KINDS):
+            item.add_marker("unit")
+
 
 @pytest.fixture
 def boxed() -> Callable[[Program], Outcome]:

@@ -233,6 +233,7 @@ def test_a_script_takes_corrections_as_the_repl_does(
     assert "--corrections off" in err
 
 
+@pytest.mark.terminal
 @pytest.mark.model
 @pytest.mark.skipif(
     cache.locate("starter-small", cache.folder()) is None,

@@ -21,6 +21,7 @@ print("said", input(), flush=True)
 """
 
 
+@pytest.mark.terminal
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_ctrl_c_under_make_run_stops_a_reply_and_not_the_program(tmp_path: Path) -> None:
     program = tmp_path / "mtchat"

@@ -12,6 +12,8 @@ from mtchat.store import Log, load
 from tests.repl.test_repl import REPL, say, session
 from tests.support.terminal import CTRL_C, CTRL_D, ENTER, Terminal, terminal
 
+pytestmark = pytest.mark.terminal
+
 
 @pytest.fixture
 def screen(tmp_path: Path) -> Iterator[Terminal]:

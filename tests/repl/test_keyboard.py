@@ -99,6 +99,7 @@ def test_later_turns_get_what_was_typed_again(tmp_path: Path) -> None:
     assert desk.session.outcome.outputs[-1] == "3\n"
 
 
+@pytest.mark.terminal
 @needs_sandbox
 @pytest.mark.parametrize(
     ("keys", "code", "sign"),
@@ -117,6 +118,7 @@ def test_in_a_terminal_a_program_is_typed_at(tmp_path: Path, keys: str, code: in
         assert screen.ended() == code
 
 
+@pytest.mark.terminal
 @needs_sandbox
 def test_in_a_terminal_the_time_of_a_program_that_reads_nothing_is_limited(tmp_path: Path) -> None:
     (tmp_path / "idle.py").write_text("import threading\nthreading.Event().wait()", encoding="utf-8")

@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from mtchat.store import load
 from tests.repl.test_repl import say, started
 from tests.support.terminal import ENTER
+
+pytestmark = pytest.mark.terminal
 
 
 def test_a_session_in_another_language_is_written_and_never_run(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from tests.repl.test_repl import say, session, started
 from tests.support.shell import mtchat
 from tests.support.terminal import CTRL_C, CTRL_D, ENTER, terminal
 
+pytestmark = pytest.mark.terminal
+
 MODEL = ["-m", "mtchat", "--model", "starter-small", "--max-tokens", "48"]
 
 

@@ -24,6 +24,8 @@ from tests.support.terminal import (
     terminal,
 )
 
+pytestmark = pytest.mark.terminal
+
 REPL = FAKE_REPL
 
 

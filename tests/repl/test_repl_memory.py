@@ -8,6 +8,8 @@ import pytest
 from tests.repl.test_repl import say, session, started
 from tests.support.terminal import CTRL_C, PASTE, Terminal
 
+pytestmark = pytest.mark.terminal
+
 
 @pytest.fixture
 def screen(tmp_path: Path) -> Iterator[Terminal]:

@@ -11,6 +11,7 @@ from mtchat.store import Log, load
 from tests.support.terminal import CTRL_C, CTRL_D, ENTER, TAB, Terminal, terminal
 
 pytestmark = [
+    pytest.mark.terminal,
     pytest.mark.sandbox,
     pytest.mark.skipif(not sandbox.probe().ok, reason=f"no sandbox: {sandbox.probe().reason}"),
 ]

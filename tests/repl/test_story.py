@@ -15,6 +15,7 @@ from tests.support.shell import mtchat
 from tests.support.terminal import CTRL_C, CTRL_D, ENTER, Terminal, terminal
 
 pytestmark = [
+    pytest.mark.terminal,
     pytest.mark.model,
     pytest.mark.skipif(
         cache.locate("starter-small", cache.folder()) is None,

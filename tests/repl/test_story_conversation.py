@@ -12,6 +12,7 @@ from mtchat.store import load
 from tests.support.terminal import CTRL_D, ENTER, Terminal, terminal
 
 pytestmark = [
+    pytest.mark.terminal,
     pytest.mark.model,
     pytest.mark.skipif(
         cache.locate("starter-small", cache.folder()) is None,

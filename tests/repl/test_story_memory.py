@@ -11,6 +11,7 @@ from tests.support.shell import mtchat
 from tests.support.terminal import CTRL_D, ENTER, terminal
 
 pytestmark = [
+    pytest.mark.terminal,
     pytest.mark.model,
     pytest.mark.skipif(
         cache.locate("starter-small", cache.folder()) is None,

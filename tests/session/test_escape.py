@@ -149,6 +149,7 @@ def raw(sent: bytes) -> list[bytes]:
     return [sign for sign in RAW if sign in sent]
 
 
+@pytest.mark.terminal
 @pytest.mark.parametrize(
     ("words", "sign"),
     [
@@ -211,6 +212,7 @@ def test_output_that_cannot_be_written_is_told_in_a_line(hostile: Path, words: l
     assert done.returncode == 1
 
 
+@pytest.mark.terminal
 def test_the_repl_offers_and_edits_a_hostile_session_with_nothing_raw(hostile: Path) -> None:
     editor = hostile / "editor"
     editor.write_text('#!/bin/sh\ncat "$1"\n')
