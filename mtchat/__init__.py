@@ -1,3 +1,5 @@
 """mtchat builds Python programs by conversation: multi-turn program synthesis in a terminal."""
 
-__version__ = "0.1.0"
+from mtchat.version import __version__
+
+__all__ = ["__version__"]

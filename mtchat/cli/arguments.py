@@ -6,10 +6,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mtchat import __version__
 from mtchat.errors import UsageError
 from mtchat.generate import policy
 from mtchat.session.settings import HELP, Settings
+from mtchat.version import __version__
 
 TALK = "talk"
 LIMITS = ("seconds", "memory_mib", "disk_mib", "output_kib")

@@ -10,7 +10,6 @@ from datetime import date
 from random import Random
 from typing import Any
 
-from mtchat import __version__
 from mtchat.bench.speed import graphics
 from mtchat.bench.speed.graphics import DYNAMIC, OURS, STATIC, Difference, Player
 from mtchat.bench.speed.rows import Row, rows, to_json
@@ -21,6 +20,7 @@ from mtchat.console.view import View
 from mtchat.errors import MtchatError, UsageError
 from mtchat.session.prompt import Piece
 from mtchat.session.settings import Sampling
+from mtchat.version import __version__
 
 REPEATS = 5
 MOST = 1  # runs of generate

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mtchat import __version__, store
+from mtchat import store
 from mtchat.bench.speed import measure, peer
 from mtchat.bench.speed.contest import LOAD, PEAK, Contender, Contest
 from mtchat.bench.speed.conversation import Script, Writer
@@ -33,6 +33,7 @@ from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.inference.cpu.cores import threads
 from mtchat.models import loader
 from mtchat.session.settings import Sampling
+from mtchat.version import __version__
 
 REPEATS = 5
 LONGEST = 160  # tokens of a reply that is measured

@@ -13,7 +13,6 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from mtchat import __version__
 from mtchat.bench.quality import suite as suites
 from mtchat.bench.quality.conversation import Bench, hold
 from mtchat.bench.quality.remembered import Remembered
@@ -28,6 +27,7 @@ from mtchat.models import loader
 from mtchat.sandbox.runner import Sandbox
 from mtchat.session.given import NO_INPUTS
 from mtchat.session.settings import Limits, Sampling
+from mtchat.version import __version__
 
 if TYPE_CHECKING:
     from mtchat.inference.batching import Batcher

@@ -3,11 +3,11 @@
 import argparse
 from datetime import date
 
-from mtchat import __version__
 from mtchat.bench.quality.chart import chart
 from mtchat.bench.quality.report import comparison, summary, to_json
 from mtchat.bench.quality.runs import read
 from mtchat.cli.figures import check, save
+from mtchat.version import __version__
 
 
 def bench_report(args: argparse.Namespace) -> None:

@@ -6,7 +6,6 @@ import platform
 import sys
 from collections.abc import Callable, Iterator
 
-from mtchat import __version__
 from mtchat.bench.speed.timing import Case, measure, table
 from mtchat.errors import MtchatError, SandboxError
 from mtchat.sandbox import sandbox
@@ -14,6 +13,7 @@ from mtchat.sandbox.checkpoints.worker import Worker
 from mtchat.sandbox.plain import bare
 from mtchat.session.program import Chunk, Program
 from mtchat.session.settings import Limits
+from mtchat.version import __version__
 
 LIMITS = Limits(seconds=20.0)
 CANDIDATES = 8

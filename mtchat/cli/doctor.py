@@ -13,10 +13,10 @@ from pathlib import Path
 
 import platformdirs
 
-from mtchat import __version__
 from mtchat.bundled_models import cache
 from mtchat.console.view import GREEN, RED, YELLOW, View
 from mtchat.errors import ExitCode
+from mtchat.version import __version__
 
 SCIENCE = ("numpy", "pandas", "sklearn", "matplotlib")
 GOOD, POOR, BAD = "✓", "!", "✗"

@@ -15,7 +15,7 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.input.typeahead import clear_typeahead
 from prompt_toolkit.styles import Style
 
-from mtchat import __version__, plugins
+from mtchat import plugins
 from mtchat.console import checking, inquiry, own, question, slash
 from mtchat.console.desk import Desk, Leave
 from mtchat.console.echo import forget_typed, silent
@@ -32,6 +32,7 @@ from mtchat.repl.keys import bindings
 from mtchat.repl.offer import Offer, select
 from mtchat.repl.typed import SignForSign
 from mtchat.session.escape import escaped
+from mtchat.version import __version__
 
 STYLE = Style.from_dict(
     {

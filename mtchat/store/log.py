@@ -9,12 +9,13 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from types import TracebackType
 
-from mtchat import __version__, files
+from mtchat import files
 from mtchat.errors import MtchatError
 from mtchat.session.session import Session
 from mtchat.store import listing
 from mtchat.store.events import changes, header, to_line
 from mtchat.store.reading import MOST, Reading, parse, read
+from mtchat.version import __version__
 
 
 def now() -> datetime:

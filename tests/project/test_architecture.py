@@ -21,10 +21,10 @@ FLOORS = {
     3: ("features", "export", "models"),
     2: ("generate", "store"),
     1: ("inference", "sandbox", "bundled_models"),
-    0: ("session", "errors", "files", "plugins", "__init__"),
+    0: ("session", "errors", "files", "plugins", "version", "__init__"),
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
-ANYONES = {"errors", "files", "__init__"}
+ANYONES = {"errors", "files", "version", "__init__"}
 
 # Which rooms may import a package that is not Python's own: one room each, but for the folders and the hub.
 OWNERS = {
