@@ -162,7 +162,7 @@ class Ours:
         times: list[float] = []
         for _, piece in self.pieces(ids, [Sampling(max_tokens=count)], count):
             text += piece.text
-            if piece.usage.written > len(times):
+            if piece.usage.completion_tokens > len(times):
                 times.append(time.perf_counter() - began)
         return [int(word[1:]) for word in text.split()], times[0], times[-1]
 

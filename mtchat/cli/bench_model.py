@@ -95,7 +95,7 @@ def written(args: argparse.Namespace, sizes: Sizes, say: Say) -> tuple[Script, s
         render=lambda path, instruction: kind.render(path, instruction, "", ""),
         text=engine.text,
         ids=lambda text: engine.ids(text, special=False),
-        length=lambda prompt: generator.write(prompt, Sampling(max_tokens=LONGEST)).usage.written,
+        length=lambda prompt: generator.write(prompt, Sampling(max_tokens=LONGEST)).usage.completion_tokens,
     )
     sessions = [store.load(path) for path in store.paths(store.folder(args.sessions))]
     say("the texts to measure with")

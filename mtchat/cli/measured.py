@@ -73,11 +73,13 @@ class Ours:
         began = time.perf_counter()
         times: list[float] = []
         for piece in self.pieces(ask, Sampling(max_tokens=count)):
-            if piece.usage.written > len(times):
+            if piece.usage.completion_tokens > len(times):
                 times.append(time.perf_counter())
         usage = piece.usage
-        read = usage.prompt - usage.reused
-        return Run(times[0] - began, read, usage.prefill_seconds, usage.written, times[-1] - times[0])
+        read = usage.prompt_tokens - usage.cached_tokens
+        return Run(
+            times[0] - began, read, usage.prefill_seconds, usage.completion_tokens, times[-1] - times[0]
+        )
 
     def pieces(self, ask: Ask, sampling: Sampling) -> Iterator[Piece]:
         """A prompt is taken as the REPL gives it: making its text and its ids is part of the time."""

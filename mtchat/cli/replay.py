@@ -85,10 +85,10 @@ def diff(old: str, new: str, old_name: str, new_name: str) -> list[str]:
 def verify(session: Session, args: argparse.Namespace) -> int:
     """Makes every turn again from its seed; a turn that comes out differently is shown as a diff."""
     view = View.of(sys.stdout)
-    written = [turn for turn in session.path if turn.making.model]
+    written = [turn for turn in session.path if turn.provenance.model]
     if not written:
         raise MtchatError(f"no turn of {session.name} was written by a model, so there is nothing to verify")
-    first = written[0].making
+    first = written[0].provenance
     model = loader.model_loader(first.precision or "auto").get(args.model or first.model)
     errors = View.of(sys.stderr)
     if first.precision:
@@ -102,12 +102,12 @@ def verify(session: Session, args: argparse.Namespace) -> int:
             f"{model.card().precision}. Give the right one with --model"
         )
     for turn in mine:
-        if not drawable(turn.making.sampling):
+        if not drawable(turn.provenance.sampling):
             raise MtchatError(f"{session.name} names a seed or a temperature that no model takes")
     changed = 0
-    for name in dict.fromkeys(turn.making.family for turn in mine):
+    for name in dict.fromkeys(turn.provenance.family for turn in mine):
         generator = TurnGenerator(family.load(name, session.language), model.complete)
-        wanted = {turn.id for turn in mine if turn.making.family == name}
+        wanted = {turn.id for turn in mine if turn.provenance.family == name}
         made = progress(generator.verify(session, wanted), len(wanted), errors)
         for difference in made:
             if difference is None:
@@ -139,4 +139,4 @@ def drawable(sampling: Sampling) -> bool:
 
 
 def made_by(turn: Turn, card: ModelCard) -> bool:
-    return (turn.making.fingerprint, turn.making.precision) == (card.fingerprint, card.precision)
+    return (turn.provenance.fingerprint, turn.provenance.precision) == (card.fingerprint, card.precision)

@@ -306,7 +306,7 @@ class Desk:
                 live = event.session
             if isinstance(event, TurnWritten | CandidateChosen):
                 made = event.session
-                if event.turn.making.mends or event.turn.making.corrects:
+                if event.turn.provenance.mends or event.turn.provenance.corrects:
                     made = self.session.beside(made)
                 self.keep(made, "turn")
             show(event)

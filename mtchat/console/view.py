@@ -318,27 +318,29 @@ class Tail:
 
 def mark(turn: Turn) -> str:
     """What is said of a turn beside its instruction: that the model did not write all of it by itself."""
-    if turn.making.filled:
-        return f" (edited; {turn.making.filled} filled its holes)"
+    if turn.provenance.filled:
+        return f" (edited; {turn.provenance.filled} filled its holes)"
     return MARKS.get(turn.status, "")
 
 
 def reading(usage: Usage) -> str:
-    return f"reading {usage.prompt} prompt tokens ({usage.reused} cached)"
+    return f"reading {usage.prompt_tokens} prompt tokens ({usage.cached_tokens} cached)"
 
 
 def cost(usage: Usage) -> str:
     """How long a turn took to write; "" where the model wrote nothing."""
-    return f"written in {usage.prefill_seconds + usage.decode_seconds:.1f} s" if usage.written else ""
+    return (
+        f"written in {usage.prefill_seconds + usage.decode_seconds:.1f} s" if usage.completion_tokens else ""
+    )
 
 
 def costs(usage: Usage) -> str:
     """What a turn cost, in one line: its tokens and their rate, prompt tokens and how many were cached."""
-    rate = usage.written / usage.decode_seconds if usage.decode_seconds else 0.0
+    rate = usage.completion_tokens / usage.decode_seconds if usage.decode_seconds else 0.0
     seconds = usage.prefill_seconds + usage.decode_seconds
     return (
-        f"{usage.written} tokens in {seconds:.1f} s ({rate:.1f} tokens/s); "
-        f"{usage.prompt} prompt tokens ({usage.reused} cached)"
+        f"{usage.completion_tokens} tokens in {seconds:.1f} s ({rate:.1f} tokens/s); "
+        f"{usage.prompt_tokens} prompt tokens ({usage.cached_tokens} cached)"
     )
 
 

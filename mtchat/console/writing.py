@@ -147,7 +147,7 @@ class Writing:
             self.view.say("? the model asks back: type your answer, and the next turn knows both", YELLOW)
         if cost(turn.usage):
             self.view.note(cost(turn.usage))
-        if turn.status == INTERRUPTED and (turn.making.mends or turn.making.afresh or self.beside):
+        if turn.status == INTERRUPTED and (turn.provenance.mends or turn.provenance.afresh or self.beside):
             self.view.say("■ interrupted", YELLOW)
         elif turn.status == INTERRUPTED and not self.view.language.runs:
             self.view.say("■ interrupted; what was written is kept", YELLOW)
@@ -156,7 +156,10 @@ class Writing:
             broken = "" if parses(turn.chunk) else ", though it is not whole; /code finishes it by hand"
             self.view.say(f"■ interrupted; what was written is kept{broken}", YELLOW)
             self.view.note("/complete finishes it, /retry asks again, /undo takes it back")
-        elif turn.usage.finish == "length" and turn.usage.written < turn.making.sampling.max_tokens:
+        elif (
+            turn.usage.finish == "length"
+            and turn.usage.completion_tokens < turn.provenance.sampling.max_tokens
+        ):
             self.view.say("■ stopped where the context was full; /context says what makes room", YELLOW)
         elif turn.usage.finish == "length" and not self.view.language.runs:
             self.view.say("■ stopped at max_tokens; /set max_tokens N allows longer replies", YELLOW)
@@ -241,7 +244,7 @@ class Writing:
         self.view.erase()
         if turn.meant:
             why = f"meant: {turn.meant}"
-        elif turn.making.afresh:
+        elif turn.provenance.afresh:
             why = "the whole program, written afresh, does better:"
         else:
             why = f"the best of {count} candidates is another:"

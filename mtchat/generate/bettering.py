@@ -189,7 +189,7 @@ class Refinement:
                     told.append(session)
                 case RunFinished(outcome, _) if failed(outcome):
                     self.failing.add(turn.chunk)
-                case RunFinished(outcome, _) if outcome.ok and turn.making.mends:
+                case RunFinished(outcome, _) if outcome.ok and turn.provenance.mends:
                     self.running.add(turn.chunk)
                 case AttemptsExhausted(_, failing, discarded):
                     self.failing |= failing
@@ -242,7 +242,7 @@ class Refinement:
         if count < 1 or len(self.made.path) < 2 or outcome is None or not outcome.ok:
             return
         last = self.made.path[-1]
-        if last.making.afresh or last.meant or not Candidate(self.made).shows:
+        if last.provenance.afresh or last.meant or not Candidate(self.made).shows:
             return
         self.generator.on_event(CandidatesStarted(count + 1, len(self.made.path)))
         choice = self.choice(self.afresh(count + 1), self.sound())
@@ -285,10 +285,10 @@ class Refinement:
         root = replace(self.base, head=ROOT)
         prompt = whole(generator.family, self.base.path, last.instruction, self.base.preamble)
         sampling = longer(self.sampling, len(self.made.path))
-        making = replace(
-            last.making, afresh=True, guidance=(), error="", sampling=sampling, folded=(), forgotten=()
+        provenance = replace(
+            last.provenance, afresh=True, guidance=(), error="", sampling=sampling, folded=(), forgotten=()
         )
-        draft = replace(last, making=making)
+        draft = replace(last, provenance=provenance)
         first = one(generator.complete, generator.family, prompt, sampling)
         turns = list(self.turns(draft, [first], sampling, root))
         if count > 1 and generator.candidates is not None:
@@ -301,13 +301,13 @@ class Refinement:
         self, draft: Turn, drawn: Sequence[Written], sampling: Sampling, base: Session
     ) -> Iterator[Turn]:
         """Turns like a draft, of completions from one seed after the other; those with more than comments."""
-        generator, memory = self.generator, plan_of(draft.making)
+        generator, memory = self.generator, plan_of(draft.provenance)
         for number, written in enumerate(drawn):
             chunk = chunk_of(generator.family, written.text, base, generator.policy.rules, memory)
-            making = replace(draft.making, sampling=replace(sampling, seed=sampling.seed + number))
+            provenance = replace(draft.provenance, sampling=replace(sampling, seed=sampling.seed + number))
             module = tree(chunk)
             if module is None or module.body:
-                yield replace(draft, chunk=chunk, making=making, usage=written.usage)
+                yield replace(draft, chunk=chunk, provenance=provenance, usage=written.usage)
 
     def choice(
         self,
@@ -403,6 +403,6 @@ class Refinement:
 def confidence(session: Session) -> float:
     """How far its turns were agreed on: the product of their shares since it was last written as a whole."""
     path = session.path
-    starts = [place for place, turn in enumerate(path) if turn.making.afresh]
+    starts = [place for place, turn in enumerate(path) if turn.provenance.afresh]
     outcomes = (session.outcomes.get(turn.id) for turn in path[starts[-1] if starts else 0 :])
     return prod(outcome.agreed for outcome in outcomes if outcome)

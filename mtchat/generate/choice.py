@@ -91,7 +91,7 @@ class Candidate:
     @property
     def likelihood(self) -> float:
         """The geometric mean of the probabilities of its tokens."""
-        return math.exp(self.turn.usage.certainty)
+        return math.exp(self.turn.usage.mean_logprob)
 
 
 def plain_text(text: str) -> str:
@@ -109,7 +109,7 @@ def plainly(word: str) -> str:
 
 def doubtful(candidate: Candidate, policy: Policy) -> bool:
     """Whether the turn that was just made should not be taken as it is."""
-    unsure = policy.doubt is None or candidate.turn.usage.certainty < policy.doubt
+    unsure = policy.doubt is None or candidate.turn.usage.mean_logprob < policy.doubt
     return unsure or bool(candidate.faults or candidate.unmet)
 
 

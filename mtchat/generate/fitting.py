@@ -60,7 +60,7 @@ def fit(
     if room.count(context.prompt) <= room.most:
         return context
     left = [number for number in foldables(path, wanted) if number != whole]
-    context = attempt([number for number in left if number in path[-1].making.folded])
+    context = attempt([number for number in left if number in path[-1].provenance.folded])
     if room.count(context.prompt) <= room.most:
         return context
 

@@ -46,7 +46,9 @@ def kept(session: Session, rest: tuple[Turn, ...]) -> Session:
     """
     for turn in rest:
         status = EDITED if turn.status == EDITED else KEPT
-        again = replace(turn, status=status, making=Provenance(filled=turn.making.filled), usage=Usage())
+        again = replace(
+            turn, status=status, provenance=Provenance(filled=turn.provenance.filled), usage=Usage()
+        )
         session = session.extend((again,)).inherit(turn.id)
     return session
 

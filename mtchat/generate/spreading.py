@@ -26,14 +26,14 @@ def spread(generator: "TurnGenerator", session: Session, sampling: Sampling, cou
     context = generator.context(base, last.instruction, sampling)
     chosen = replace(sampling, seed=sampling.seed + tried)
     bettering = Refinement(generator, base, context.prompt, chosen, uninterrupted(look), session)
-    making = replace(
-        generator.making(chosen, context.memory),
+    provenance = replace(
+        generator.provenance(chosen, context.memory),
         error=complaint(base.outcome),
         guidance=guidance_for(last.instruction, generator.policy.guidance),
         rules=generator.policy.rules,
         files=generator.files,
     )
-    turns = bettering.drawn(count, replace(last, status=COMPLETE, meant="", making=making))
+    turns = bettering.drawn(count, replace(last, status=COMPLETE, meant="", provenance=provenance))
     candidates = bettering.candidates(turns, base, told(last.instruction), bettering.made_up())
     grown = session
     for each in candidates:

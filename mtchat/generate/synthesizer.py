@@ -232,7 +232,7 @@ class TurnGenerator:
         self.on_event(RepairStarted(number, rounds, place, outcome.error))
         preamble, guidance = session.preamble, self.policy.guidance
         base = session.undo(len(session.path) - place + 1)
-        asked = sum(each.making.mends == failing.id for each in session.children(failing.parent))
+        asked = sum(each.provenance.mends == failing.id for each in session.children(failing.parent))
         chosen = hotter(sampling, asked) if asked else sampling
         context = self.again_about(
             session,
@@ -288,8 +288,8 @@ class TurnGenerator:
         if stopped and (not chunk.strip() or written.text == context.prompt.begun):
             return session
         guidance = self.policy.guidance
-        making = replace(
-            self.making(sampling, context.memory),
+        provenance = replace(
+            self.provenance(sampling, context.memory),
             error=error,
             mends=mends,
             guidance=guidance if mends or corrects else guidance_for(instruction, guidance),
@@ -300,12 +300,12 @@ class TurnGenerator:
             corrects=corrects,
         )
         status = INTERRUPTED if stopped else COMPLETE
-        turn = Turn(instruction, chunk, session.head, status, making, written.usage, typed=typed)
+        turn = Turn(instruction, chunk, session.head, status, provenance, written.usage, typed=typed)
         made = kept(session.add(turn).inherit(mends or replaces), rest)
         self.on_event(TurnWritten(made, turn))
         return made
 
-    def making(self, sampling: Sampling, memory: ContextPlan = EVERYTHING) -> Provenance:
+    def provenance(self, sampling: Sampling, memory: ContextPlan = EVERYTHING) -> Provenance:
         """How this model makes a turn that is told so much of those before; the rest is left to be added."""
         card = self.card
         return Provenance(
@@ -339,7 +339,7 @@ class TurnGenerator:
             stream = self.complete(prompt, sampling)
             for piece in stream:
                 text, usage = text + piece.text, piece.usage
-                if reading and (piece.text or usage.written):
+                if reading and (piece.text or usage.completion_tokens):
                     reading = False
                     self.on_event(PrefillFinished(usage))
                 if piece.text:
@@ -367,30 +367,32 @@ class TurnGenerator:
             if turn.status not in (COMPLETE, INTERRUPTED) or (only is not None and turn.id not in only):
                 continue
             base = replace(session, head=turn.parent)
-            memory, start = plan_of(turn.making), ""
-            if turn.making.afresh:
+            memory, start = plan_of(turn.provenance), ""
+            if turn.provenance.afresh:
                 prompt = whole(self.family, base.path, turn.instruction, base.preamble)
-            elif turn.making.asked or turn.making.goes_on:
-                again = reworked(self.family, base, session.get(turn.making.mends), turn.making)
+            elif turn.provenance.asked or turn.provenance.goes_on:
+                again = reworked(self.family, base, session.get(turn.provenance.mends), turn.provenance)
                 prompt, start = again.prompt, again.start
-            elif turn.making.mends:
-                failing = session.get(turn.making.mends)
+            elif turn.provenance.mends:
+                failing = session.get(turn.provenance.mends)
                 path = visible_turns((*base.path, failing), memory)
-                prompt = self.family.mend(path, base.preamble, turn.making.error, turn.making.guidance)
-            elif turn.making.corrects:
-                old = session.get(turn.making.corrects)
-                wish, guidance = wished(old, turn.instruction), turn.making.guidance
+                prompt = self.family.mend(
+                    path, base.preamble, turn.provenance.error, turn.provenance.guidance
+                )
+            elif turn.provenance.corrects:
+                old = session.get(turn.provenance.corrects)
+                wish, guidance = wished(old, turn.instruction), turn.provenance.guidance
                 path = visible_turns((*base.path, old), memory)
                 prompt = self.family.revise(path, base.preamble, wish, guidance)
             else:
-                error, guidance = turn.making.error, turn.making.guidance
+                error, guidance = turn.provenance.error, turn.provenance.guidance
                 path = visible_turns(base.path, memory)
-                asked = beside(turn.making.files, turn.instruction)
+                asked = beside(turn.provenance.files, turn.instruction)
                 prompt = self.family.render(path, asked, base.preamble, error, guidance)
-            written = self.write(prompt, turn.making.sampling, start)
+            written = self.write(prompt, turn.provenance.sampling, start)
             if written.usage.finish == "interrupted":
                 raise KeyboardInterrupt
-            if turn.making.afresh:
+            if turn.provenance.afresh:
                 base = replace(base, head=ROOT)
             code = self.again(written.text, base, turn)
             part = turn.status == INTERRUPTED and self.begins(written.text, turn, base)
@@ -398,8 +400,10 @@ class TurnGenerator:
 
     def again(self, text: str, base: Session, turn: Turn) -> str:
         """The chunk that a completion gives where it is made as a turn was."""
-        making = turn.making
-        return self.chunk(text, base, turn.instruction, making.rules, making.corrects, plan_of(making))
+        provenance = turn.provenance
+        return self.chunk(
+            text, base, turn.instruction, provenance.rules, provenance.corrects, plan_of(provenance)
+        )
 
     def begins(self, text: str, turn: Turn, base: Session) -> bool:
         """Whether a completion begins with what gives the chunk of a turn."""

@@ -95,23 +95,25 @@ class Rework:
     start: str = ""
 
 
-def reworked(family: Family, base: Session, turn: Turn, making: Provenance) -> Rework:
-    """What a turn was asked for again as its making says; `base` is the session before it."""
-    path = told_of(earlier(base, turn, making), plan_of(making))
-    return reshaped(family, path, base.preamble, turn, making)
+def reworked(family: Family, base: Session, turn: Turn, provenance: Provenance) -> Rework:
+    """What a turn was asked for again as its provenance says; `base` is the session before it."""
+    path = told_of(earlier(base, turn, provenance), plan_of(provenance))
+    return reshaped(family, path, base.preamble, turn, provenance)
 
 
-def earlier(base: Session, turn: Turn, making: Provenance) -> tuple[Turn, ...]:
+def earlier(base: Session, turn: Turn, provenance: Provenance) -> tuple[Turn, ...]:
     """The turns that come before what is asked again: the turn itself too, where it is not gone on with."""
-    return base.path if making.goes_on else (*base.path, turn)
+    return base.path if provenance.goes_on else (*base.path, turn)
 
 
-def reshaped(family: Family, path: Sequence[Turn], preamble: str, turn: Turn, making: Provenance) -> Rework:
+def reshaped(
+    family: Family, path: Sequence[Turn], preamble: str, turn: Turn, provenance: Provenance
+) -> Rework:
     """What a turn is asked for again, where the model is told this path."""
-    if not making.goes_on:
-        return Rework(family.render(path, making.asked, preamble, "", making.guidance))
+    if not provenance.goes_on:
+        return Rework(family.render(path, provenance.asked, preamble, "", provenance.guidance))
     start = begun(turn.chunk)
-    prompt = family.render(path, turn.wish, preamble, making.error, making.guidance)
+    prompt = family.render(path, turn.wish, preamble, provenance.error, provenance.guidance)
     if prompt.messages:
         return Rework(replace(prompt, opening=prompt.opening + start), start)
     text = prompt.text.removesuffix(prompt.begun) + start

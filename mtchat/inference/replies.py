@@ -157,9 +157,9 @@ class Reply:
         self.watch = watch
         self.written = 0
         self.finish = ""
-        self.usage = Usage(prompt=len(ids), reused=reused)
+        self.usage = Usage(prompt_tokens=len(ids), cached_tokens=reused)
         self.began = 0.0
-        self.logprob = self.least = 0.0
+        self.logprob = self.min_logprob = 0.0
 
     def read(self) -> Piece:
         """A stretch of the prompt has been read."""
@@ -185,7 +185,7 @@ class Reply:
     def take(self, id: int, logprob: float, written: int) -> bool:
         """Whether an id, chosen after so many, belongs to the text; `finish` is set where it ends there."""
         self.logprob += logprob
-        self.least = min(self.least, logprob)
+        self.min_logprob = min(self.min_logprob, logprob)
         if id in self.ends:
             self.finish = "stop"
             return False
@@ -204,10 +204,10 @@ class Reply:
     def cost(self) -> Usage:
         return replace(
             self.usage,
-            written=self.written,
+            completion_tokens=self.written,
             decode_seconds=self.watch.seconds() - self.began,
             logprob=round(self.logprob, 4),
-            least=round(self.least, 4),
+            min_logprob=round(self.min_logprob, 4),
         )
 
 

@@ -81,7 +81,7 @@ def language(desk: Desk) -> str:
 def context(desk: Desk) -> str:
     path = desk.session.path
     usage = path[-1].usage if path else None
-    used = usage.prompt + usage.written if usage else 0
+    used = usage.prompt_tokens + usage.completion_tokens if usage else 0
     if desk.model.stage() or not 0 < used < MOST_TOKENS:
         return ""
     whole = desk.model.card().context

@@ -49,9 +49,9 @@ def plan_for(session: Session, path: Sequence[Turn]) -> ContextPlan:
     return ContextPlan(tuple(folded), tuple(forgotten)).fold(())
 
 
-def plan_of(making: Provenance) -> ContextPlan:
+def plan_of(provenance: Provenance) -> ContextPlan:
     """What the context of a turn held of the turns before it."""
-    return ContextPlan(making.folded, making.forgotten)
+    return ContextPlan(provenance.folded, provenance.forgotten)
 
 
 def visible_turns(path: Sequence[Turn], memory: ContextPlan) -> tuple[Turn, ...]:

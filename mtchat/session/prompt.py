@@ -1,6 +1,15 @@
 """What goes into a model and what comes out: prompt, pieces of text, token counts, the model's card."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
+
+FILE_KEY: Final = "file key"
+
+
+def file_key(name: str) -> Mapping[str, str]:
+    """The metadata of a field that session files keep under another name."""
+    return {FILE_KEY: name}
 
 
 @dataclass(frozen=True)
@@ -48,25 +57,25 @@ def woven(*parts: str | SpecialToken) -> Prompt:
 class Usage:
     """What a completion cost so far: tokens and seconds.
 
-    `reused` of the `prompt` tokens were still in the key/value cache. `finish` is "" while the model
-    writes, then "stop" (it ended by itself), "length" (max_tokens, or the context is full), "cut" (the
-    family's cut rule ended it) or "interrupted" (the user did). `logprob` is the log-probability of what was
-    written, by the model itself whatever the sampling, and `least` that of its least likely token, in nats.
+    `cached_tokens` of the `prompt_tokens` came from the KV cache. `finish` is "" while the model writes, then
+    "stop" (it ended by itself), "length" (max_tokens, or the context is full), "cut" (the family's cut rule
+    ended it) or "interrupted" (the user stopped it). `logprob` is the log-probability of the completion under
+    the model itself, whatever the sampling, and `min_logprob` that of its least likely token, in nats.
     """
 
-    prompt: int = 0
-    reused: int = 0
-    written: int = 0
+    prompt_tokens: int = field(default=0, metadata=file_key("prompt"))
+    cached_tokens: int = field(default=0, metadata=file_key("reused"))
+    completion_tokens: int = field(default=0, metadata=file_key("written"))
     prefill_seconds: float = 0.0
     decode_seconds: float = 0.0
     finish: str = ""
     logprob: float = 0.0
-    least: float = 0.0
+    min_logprob: float = field(default=0.0, metadata=file_key("least"))
 
     @property
-    def certainty(self) -> float:
-        """The mean log-probability of what was written, a token, in nats."""
-        return self.logprob / max(self.written, 1)
+    def mean_logprob(self) -> float:
+        """The mean log-probability of a token of the completion, in nats."""
+        return self.logprob / max(self.completion_tokens, 1)
 
 
 @dataclass(frozen=True)

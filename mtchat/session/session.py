@@ -177,7 +177,7 @@ class Session:
         here = (turn.parent, turn.instruction)
         path = self.path_to(end)
         return any(
-            each.id == turn.making.corrects or (each.parent, each.instruction) == here for each in path
+            each.id == turn.provenance.corrects or (each.parent, each.instruction) == here for each in path
         )
 
     def extend(self, turns: tuple[Turn, ...]) -> "Session":

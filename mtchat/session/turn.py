@@ -1,11 +1,11 @@
 """One turn: an instruction, the chunk of code it gave, and how that chunk was made."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from hashlib import blake2b
 
-from mtchat.session.prompt import Usage
+from mtchat.session.prompt import Usage, file_key
 from mtchat.session.settings import Sampling
 
 COMPLETE = "complete"
@@ -77,7 +77,7 @@ class Turn:
     chunk: str
     parent: str = ""
     status: str = COMPLETE
-    making: Provenance = Provenance()
+    provenance: Provenance = field(default=Provenance(), metadata=file_key("making"))
     usage: Usage = Usage()
     meant: str = ""
     typed: str = ""
@@ -94,11 +94,13 @@ class Turn:
 
     @cached_property
     def id(self) -> str:
-        """BLAKE2b-128 of its values, those of `making` among them, as canonical JSON, in hex."""
-        making = {name: value for name, value in asdict(self.making).items() if value or name not in LATER}
+        """BLAKE2b-128 of its values, its provenance included, as canonical JSON, in hex."""
+        provenance = {
+            name: value for name, value in asdict(self.provenance).items() if value or name not in LATER
+        }
         typed = {"typed": self.typed} if self.typed else {}
         later = filter(None, [self.meant, typed])
-        parts = [self.parent, self.instruction, self.chunk, self.status, making, *later]
+        parts = [self.parent, self.instruction, self.chunk, self.status, provenance, *later]
         text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         # ASCII escapes would give two lone surrogates the id of the character they pair up to
         return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

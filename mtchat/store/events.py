@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
 from mtchat.session.given import Attached
@@ -11,7 +11,7 @@ from mtchat.session.mark import TurnOptions
 from mtchat.session.outcome import Outcome
 from mtchat.session.session import ROOT, Session
 from mtchat.session.turn import Turn
-from mtchat.store.values import brief, rebuild
+from mtchat.store.values import brief, rebuild, to_json
 
 Event = Mapping[str, object]
 
@@ -79,13 +79,13 @@ def changes(before: Session, after: Session, why: str = "") -> list[Event]:
     if after.attached != before.attached:
         events.append(attach(after.attached))
     for turn in after.turns[len(before.turns) :]:
-        events.append({"event": "turn", "id": turn.id, **asdict(turn)})
+        events.append({"event": "turn", "id": turn.id, **to_json(turn)})
     for turn_id, outcome in after.outcomes.items():
         if before.outcomes.get(turn_id) != outcome:
-            events.append({"event": "outcome", "of": turn_id, **asdict(bounded(outcome))})
+            events.append({"event": "outcome", "of": turn_id, **to_json(bounded(outcome))})
     for turn_id in {**before.marks, **after.marks}:
         if before.mark(turn_id) != after.mark(turn_id):
-            events.append({"event": "mark", "of": turn_id, **asdict(after.mark(turn_id))})
+            events.append({"event": "mark", "of": turn_id, **to_json(after.mark(turn_id))})
     reached = History(before)
     for event in events:
         reached = apply(reached, json_like(event))
@@ -97,7 +97,7 @@ def changes(before: Session, after: Session, why: str = "") -> list[Event]:
 
 def attach(files: tuple[Attached, ...]) -> Event:
     """All files that are attached from now on."""
-    return {"event": "attach", "files": [{**asdict(file), "path": str(file.path)} for file in files]}
+    return {"event": "attach", "files": [to_json(file) for file in files]}
 
 
 def move(reached: History, after: Session, why: str) -> Iterator[Event]:
@@ -151,9 +151,9 @@ def add(history: History, event: Event) -> History:
     recorded = text(event, "id")
     turn = rebuild(Turn, event)
     edited = turn.id != recorded
-    made = turn.making
-    making = replace(made, mends=history.id(made.mends), corrects=history.id(made.corrects))
-    turn = replace(turn, parent=known(history.session, history.id(turn.parent)), making=making)
+    made = turn.provenance
+    provenance = replace(made, mends=history.id(made.mends), corrects=history.id(made.corrects))
+    turn = replace(turn, parent=known(history.session, history.id(turn.parent)), provenance=provenance)
     ids = history.ids if turn.id == recorded else {**history.ids, recorded: turn.id}
     return History(history.session.add(turn), ids, edited)
 

@@ -1,11 +1,13 @@
-"""Frozen dataclasses from JSON values, checked against their own type hints."""
+"""Frozen dataclasses as JSON values and back, checked against their own type hints."""
 
 from collections.abc import Hashable, Mapping
-from dataclasses import is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import PurePath
 from types import UnionType
-from typing import TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
+
+from mtchat.session.prompt import FILE_KEY
 
 T = TypeVar("T")
 MOST = 10**300  # what a float holds, so that counts of any file can be divided and shown
@@ -20,7 +22,23 @@ def rebuild(kind: type[T], value: object) -> T:
     if not isinstance(value, dict):
         raise ValueError(f"{kind.__name__.lower()} is not a JSON object")
     known = hints(cast(Hashable, kind))
-    return kind(**{name: convert(known[name], each, name) for name, each in value.items() if name in known})
+    return kind(
+        **{
+            known[key].name: convert(known[key].kind, each, key)
+            for key, each in value.items()
+            if key in known
+        }
+    )
+
+
+def to_json(value: object) -> Any:
+    """A dataclass as what JSON can say: its fields under their file keys, tuples as lists."""
+    if is_dataclass(value):
+        known = hints(cast(Hashable, type(value)))
+        return {key: to_json(getattr(value, each.name)) for key, each in known.items()}
+    if isinstance(value, tuple):
+        return [to_json(each) for each in value]
+    return str(value) if isinstance(value, PurePath) else value
 
 
 def convert(kind: object, value: object, name: str) -> object:
@@ -54,6 +72,17 @@ def brief(value: object) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
+@dataclass(frozen=True)
+class Hint:
+    """A field of a dataclass: its name and its type."""
+
+    name: str
+    kind: object
+
+
 @cache
-def hints(kind: Hashable) -> Mapping[str, object]:
-    return get_type_hints(kind)
+def hints(kind: Hashable) -> Mapping[str, Hint]:
+    """The fields of a dataclass by their keys in session files."""
+    kinds = get_type_hints(kind)
+    found = fields(cast(Any, kind))
+    return {each.metadata.get(FILE_KEY, each.name): Hint(each.name, kinds[each.name]) for each in found}

@@ -21,7 +21,7 @@ FAILS = Outcome(finished=False, error="turn 1, line 1: ValueError: no")
 FURTHER = Outcome(finished=False, error="turn 1, line 2: ValueError: no")
 FIRST = Turn("do it", "first()")
 OTHER = Turn("do it", "other()")
-MENDED = Turn("do it", "mended()\nfirst()", making=Provenance(mends=FIRST.id))
+MENDED = Turn("do it", "mended()\nfirst()", provenance=Provenance(mends=FIRST.id))
 
 
 def of(turn: Turn, outcome: Outcome | None = None) -> Session:

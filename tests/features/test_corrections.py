@@ -150,7 +150,7 @@ def test_a_rename_reaches_every_turn_and_keeps_the_old_branch() -> None:
     assert chunks(made) == ["balance = 1", "x = 2", "print(balance)"]
     assert statuses(made) == [EDITED, KEPT, KEPT]
     assert made.path[0].instruction == "set it\nrename total to balance"
-    assert made.path[0].making.corrects == session.path[0].id
+    assert made.path[0].provenance.corrects == session.path[0].id
     assert chunks(made.move(session.head)) == chunks(session)
 
 
@@ -192,7 +192,7 @@ def test_a_correction_that_breaks_the_program_is_tried_once_more() -> None:
     generator = bench("def count():\n    return 7", good)
     made = refine(generator, session, "make it return 7", GREEDY)
     assert chunks(made)[0] == good
-    assert made.path[0].making.sampling.temperature > 0
+    assert made.path[0].provenance.sampling.temperature > 0
     assert len(made.turns) == 6  # the first try is kept beside it
 
 
@@ -367,6 +367,6 @@ def test_a_correction_comes_back_from_its_file_and_can_be_undone_then() -> None:
 
 def test_turns_from_before_corrections_keep_their_ids() -> None:
     turn = Turn("set x", "x = 1")
-    making = replace(turn.making, corrects="other")
-    assert replace(turn, making=making).id != turn.id
+    provenance = replace(turn.provenance, corrects="other")
+    assert replace(turn, provenance=provenance).id != turn.id
     assert turn.id == "6868e1f43ed0ef1fd3b878ec1b00e153"

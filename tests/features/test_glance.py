@@ -95,7 +95,7 @@ def test_the_model_is_told_and_the_instruction_stays_as_it_was_typed(tmp_path: P
     assert "- sales.csv, 94 bytes: columns month (text)" in wish
     assert wish.endswith("\n\nload the sales")
     (turn,) = load(desk.log.path).path
-    assert (turn.instruction, turn.making.files.split("\n")[0]) == (
+    assert (turn.instruction, turn.provenance.files.split("\n")[0]) == (
         "load the sales",
         "Files beside the program:",
     )

@@ -124,7 +124,7 @@ def test_pasted_code_becomes_a_turn_without_the_model_and_is_run(tmp_path: Path)
     desk = desk_in(tmp_path, Spoken("x = 3"))
     dispatch(desk, "x = 2\nprint(x)")
     (turn,) = desk.session.path
-    assert (turn.chunk, turn.status, turn.making.model) == ("x = 2\nprint(x)", EDITED, "")
+    assert (turn.chunk, turn.status, turn.provenance.model) == ("x = 2\nprint(x)", EDITED, "")
     assert turn.instruction == "add my own code: x = 2"
     assert desk.session.outcome is not None
     assert desk.session.outcome.ok

@@ -287,7 +287,7 @@ def test_whole_programs_and_turns_that_left_them_their_code_are_made_again():
     session = session.extend(
         (
             Turn("double it", "", status=KEPT),
-            Turn("print it", "n = 5\nm = n * 2\nprint(m)", making=Provenance(afresh=True)),
+            Turn("print it", "n = 5\nm = n * 2\nprint(m)", provenance=Provenance(afresh=True)),
         )
     )
     found = derived(session, changed(session, 1, "set n to 30", "n = 30"), "m = n * 2\n", "print(m)\n")

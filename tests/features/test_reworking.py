@@ -192,19 +192,19 @@ def test_reworked_turns_are_made_again_byte_for_byte_from_the_sessions_file(fami
     with Log.open(tmp_path / "one.jsonl") as log:
         log.write(finished)
     again = Log.open(tmp_path / "one.jsonl").session
-    assert again.path[0].making.goes_on
+    assert again.path[0].provenance.goes_on
     assert list(asked.verify(again)) == [None]
 
     asked = generator(SUM, family=family)
     rewritten = refactor(asked, session(LOOP), 1, "be short", Sampling(seed=3)).session
-    assert rewritten.path[0].making.asked.endswith("be short")
+    assert rewritten.path[0].provenance.asked.endswith("be short")
     assert list(asked.verify(rewritten)) == [None]
     other = replace(asked, complete=Model(["numbers = [9]\n", "numbers = [9]\n```\n"]))
     assert [difference.again for difference in other.verify(rewritten) if difference] == ["numbers = [9]"]
 
 
 def test_a_turn_from_before_there_was_reworking_keeps_its_id():
-    turn = Turn("define x", "x = 1", making=Provenance("starter", "f" * 64))
-    plain = replace(turn, making=replace(turn.making, asked="", goes_on=False))
+    turn = Turn("define x", "x = 1", provenance=Provenance("starter", "f" * 64))
+    plain = replace(turn, provenance=replace(turn.provenance, asked="", goes_on=False))
     assert plain.id == turn.id
-    assert replace(turn, making=replace(turn.making, goes_on=True)).id != turn.id
+    assert replace(turn, provenance=replace(turn.provenance, goes_on=True)).id != turn.id

@@ -63,7 +63,7 @@ def test_what_codegens_readme_prompts_with_reaches_the_model_as_it_was_typed(tmp
         play(script, log, LoadingModel("codegen", opened), box, View(io.StringIO(), live=False, color=False))
 
     turn = load(tmp_path / "seed.jsonl").path[0]
-    assert turn.making.family == "codegen"
+    assert turn.provenance.family == "codegen"
     assert recorders[0].prompts[0] == tokenizer(f"{typed}\n")["input_ids"]
     assert tokenizer.decode(recorders[0].prompts[0]) == f"{typed}\n"
 
@@ -135,6 +135,6 @@ def test_code_that_is_begun_and_never_gone_on_with_makes_no_turn():
 
 def test_code_that_was_begun_and_stopped_goes_on_from_what_was_written():
     turn = Turn("def hello():", "def hello():\n    x = 1\n    y =", status=INTERRUPTED)
-    again = reshaped(codegen, (), "", turn, replace(turn.making, goes_on=True))
+    again = reshaped(codegen, (), "", turn, replace(turn.provenance, goes_on=True))
     assert again.start == "def hello():\n    x = 1\n"
     assert (again.prompt.text, again.prompt.begun) == (again.start, "")

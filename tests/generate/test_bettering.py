@@ -206,7 +206,7 @@ def test_the_draft_stays_in_the_tree_beside_what_was_chosen():
 def test_a_chosen_turn_can_be_made_again_from_its_own_seed():
     one = desk(SELECT, set_x=["x = 3", "x = 7", "x = 2", "x = 2"])
     session = one.take("set x")
-    assert session.path[-1].making.sampling.seed == 2
+    assert session.path[-1].provenance.sampling.seed == 2
     generator = TurnGenerator(instruct, one.model.complete, policy=PLAIN)
     assert list(generator.verify(session)) == [None]
 
@@ -268,8 +268,8 @@ def test_a_program_that_fails_is_written_afresh_from_all_instructions():
     assert code(session) == ["def f(n):\n    return n.no", both[0]]
     assert session.outcome is not None
     assert (session.outcome.ok, session.outcome.stdout) == (True, "2\n")
-    assert session.path[-1].making.afresh
-    assert session.path[-1].making.sampling.max_tokens == 128
+    assert session.path[-1].provenance.afresh
+    assert session.path[-1].provenance.sampling.max_tokens == 128
     assert list(TurnGenerator(instruct, one.model.complete).verify(session)) == [None, None]
 
 
@@ -314,7 +314,7 @@ def looking_back(wholes: list[str]) -> Session:
 
 def test_programs_that_agree_more_than_the_turns_did_take_their_place():
     session = looking_back(["x = 9\nprint(x)"] * 4)
-    assert session.path[-1].making.afresh
+    assert session.path[-1].provenance.afresh
     assert session.outcome is not None
     assert session.outcome.stdout.endswith("9\n")
     assert confidence(session) == 1
@@ -458,7 +458,7 @@ def test_mending_comes_last_and_counts_as_the_policys():
     mended = {"corrected": ["print(5)"], "show": ["print(x)"]}
     session = Desk(Model(mended), Policy(rounds=1)).take("show")
     assert code(session) == ["print(5)"]
-    assert session.path[-1].making.mends
+    assert session.path[-1].provenance.mends
 
 
 def test_every_turn_that_becomes_live_is_told_before_it_does():
@@ -477,7 +477,7 @@ def test_a_policy_has_a_name(name: str):
 
 
 def candidate(chunk: str, logprob: float, copies: int = 1) -> Candidate:
-    session = Session().add(Turn("set x", chunk, usage=Usage(written=10, logprob=logprob)))
+    session = Session().add(Turn("set x", chunk, usage=Usage(completion_tokens=10, logprob=logprob)))
     return Candidate(session.with_outcome(looked(session.program)), copies)
 
 

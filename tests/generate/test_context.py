@@ -35,7 +35,7 @@ def rendered(story: Path) -> Prompt:
         Turn(
             each["instruction"],
             each["chunk"],
-            making=Provenance(error=each.get("error", ""), mends=each.get("mends", "")),
+            provenance=Provenance(error=each.get("error", ""), mends=each.get("mends", "")),
         )
         for each in case["path"]
     )

@@ -229,7 +229,7 @@ def test_a_fix_that_breaks_the_program_or_another_check_is_not_kept(tmp_path: Pa
     assert [turn.chunk for turn in desk.session.path] == ["x = 1\ny = 1"]
 
 
-def making(ground: Sandbox, model: Model, policy: Policy) -> TurnGenerator:
+def provenance(ground: Sandbox, model: Model, policy: Policy) -> TurnGenerator:
     def look(part: Program) -> Outcome:
         outcome = ground.trial(part, Limits(), NO_INPUTS)
         return examined(part, outcome, lambda each: probed(ground, each, Limits()))
@@ -250,7 +250,7 @@ def test_a_retry_takes_the_candidate_that_passes_though_most_do_otherwise(ground
     replies = {"add up": ["total = 40", "total = 40", "total = 42", "total = 40", "total = 40"]}
     model = Model(replies)
 
-    generator = making(ground, model, Policy(samples=3))
+    generator = provenance(ground, model, Policy(samples=3))
     before = generator.take(Session(), "add up", GREEDY)
     assert before.path[-1].chunk == "total = 40"
     after = generator.retry(claimed(before, turn_1="total == 42"), GREEDY)
@@ -320,9 +320,9 @@ def test_a_turn_that_leaves_its_code_to_a_program_written_afresh_keeps_its_check
         "show y": ["print(y)"],
         "set x\nbad y\nshow y": ["x = 1\ny = 2\nprint(y)"],
     }
-    generator = making(ground, Model(replies), Policy(afresh=1))
-    session = making(ground, Model(replies), Policy()).take(Session(), "set x", GREEDY)
-    session = making(ground, Model(replies), Policy()).take(session, "bad y", GREEDY)
+    generator = provenance(ground, Model(replies), Policy(afresh=1))
+    session = provenance(ground, Model(replies), Policy()).take(Session(), "set x", GREEDY)
+    session = provenance(ground, Model(replies), Policy()).take(session, "bad y", GREEDY)
     session = generator.take(claimed(session, turn_2="y == 2"), "show y", GREEDY)
     assert [turn.chunk for turn in session.path] == ["x = 1", "", "x = 1\ny = 2\nprint(y)"]
     assert session.outcome is not None

@@ -32,7 +32,7 @@ def tried(
 ) -> Candidate:
     found = tuple(Variable(name, "int", "", value) for name, value in variables.items())
     outcome = Outcome(outputs=(output,), stdout=output, variables=found, error=error, finished=not error)
-    usage = Usage(written=4, logprob=-0.4)
+    usage = Usage(completion_tokens=4, logprob=-0.4)
     session = Session().add(Turn("print total: 1 or 2", chunk, usage=usage)).with_outcome(outcome)
     return Candidate(session, copies, made=Checked(given, (True,) * len(given), ("f(2)",) * len(given)))
 
@@ -100,7 +100,7 @@ def done(
     )
     outcome = Outcome(outputs=("", output), stdout=output, variables=found)
     base = Session().add(Turn("begin", before))
-    turn = Turn(instruction, chunk, base.head, usage=Usage(written=4, logprob=-0.4))
+    turn = Turn(instruction, chunk, base.head, usage=Usage(completion_tokens=4, logprob=-0.4))
     return Candidate(base.add(turn).with_outcome(outcome))
 
 
@@ -558,13 +558,15 @@ def test_other_tries_for_a_turn_that_was_mended_are_made_from_the_plain_context(
     base = Session()
     failing = Turn("print total: 1 or 2", "raise ValueError")
     mended = Turn(
-        "print total: 1 or 2", "print(1)", making=Provenance(mends=failing.id, error="turn 1: ValueError")
+        "print total: 1 or 2", "print(1)", provenance=Provenance(mends=failing.id, error="turn 1: ValueError")
     )
     session = base.extend((failing,)).undo().extend((mended,)).with_outcome(Outcome())
     spread = generator(ambiguous(), None).spread(session, GREEDY, 3)
     others = [turn for turn in spread.session.turns if turn.id not in session.by_id]
     assert others
-    assert {(turn.making.mends, turn.making.error, turn.status) for turn in others} == {("", "", "complete")}
+    assert {(turn.provenance.mends, turn.provenance.error, turn.status) for turn in others} == {
+        ("", "", "complete")
+    }
     verified = generator(ambiguous(), None)
     for turn in others:
         assert list(verified.verify(replace(spread.session, head=turn.id))) == [None]

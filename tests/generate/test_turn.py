@@ -59,10 +59,10 @@ class Model:
             for start in range(0, len(reply), 3):
                 text, stopped, _ = reply[start : start + 3].partition(CTRL_C)
                 if text:
-                    yield Piece(text, Usage(prompt=7, written=start + len(text)))
+                    yield Piece(text, Usage(prompt_tokens=7, completion_tokens=start + len(text)))
                 if stopped:
                     raise KeyboardInterrupt
-            yield Piece("", Usage(prompt=7, written=len(reply), finish=self.finish))
+            yield Piece("", Usage(prompt_tokens=7, completion_tokens=len(reply), finish=self.finish))
         finally:
             self.closed += 1
 
@@ -144,9 +144,14 @@ def test_a_turn_is_written_and_run():
 
 def test_a_turn_records_how_it_was_made():
     sampling = Sampling(temperature=0.4, seed=5)
-    making = bench("x = 1\n").take(Session(), "set x", sampling).path[0].making
-    assert (making.model, making.fingerprint, making.precision) == ("fake", "f" * 64, "float16")
-    assert (making.family, making.sampling, making.error, making.mends) == ("codegen", sampling, "", "")
+    provenance = bench("x = 1\n").take(Session(), "set x", sampling).path[0].provenance
+    assert (provenance.model, provenance.fingerprint, provenance.precision) == ("fake", "f" * 64, "float16")
+    assert (provenance.family, provenance.sampling, provenance.error, provenance.mends) == (
+        "codegen",
+        sampling,
+        "",
+        "",
+    )
 
 
 def test_the_next_turn_reads_the_turns_before_it():
@@ -171,7 +176,7 @@ def test_the_error_of_the_program_is_carried_into_the_next_context():
         "# Error so far: turn 1, line 1: ZeroDivisionError: division by zero\n# set it again\n"
         in (model.contexts[-1])
     )
-    assert session.path[1].making.error == "turn 1, line 1: ZeroDivisionError: division by zero"
+    assert session.path[1].provenance.error == "turn 1, line 1: ZeroDivisionError: division by zero"
 
 
 def test_a_run_that_was_interrupted_is_no_error_for_the_next_context():
@@ -219,14 +224,14 @@ def test_a_reply_without_text_is_a_turn_without_code():
 def test_a_turn_says_why_its_reply_ended(reply: str, given: str, finish: str):
     (turn,) = taken(bench(complete=Model([reply], finish=given)), "set x").path
     assert turn.usage.finish == finish
-    assert turn.usage.prompt == 7
-    assert 0 < turn.usage.written <= len(reply)
+    assert turn.usage.prompt_tokens == 7
+    assert 0 < turn.usage.completion_tokens <= len(reply)
 
 
 def test_a_reply_is_not_read_past_its_cut():
     model = Model(["x = 1\n# and so on\n" + "y = 2\n" * 100])
     (turn,) = taken(bench(complete=model), "set x").path
-    assert turn.usage.written <= len("x = 1\n# a")
+    assert turn.usage.completion_tokens <= len("x = 1\n# a")
     assert model.closed == 1
 
 
@@ -264,7 +269,7 @@ def test_a_taken_turn_tells_its_events_in_order():
     written = [event.code for event in events if isinstance(event, CodeWritten)]
     assert all(later.startswith(earlier) for earlier, later in pairwise(written))
     assert written[-1] == "x = 1\nprint(x)\n"
-    assert events[0] == PrefillFinished(Usage(prompt=7, written=3))
+    assert events[0] == PrefillFinished(Usage(prompt_tokens=7, completion_tokens=3))
     assert events[-3:] == [
         TurnWritten(replace(session, outcomes={}), session.path[0]),
         RunStarted(1),
@@ -360,8 +365,8 @@ def test_a_failing_turn_is_mended_in_one_round():
     (turn,) = fixed.session.path
     assert turn.chunk == MENDED.rstrip()
     assert turn.instruction == "add up"
-    assert turn.making.mends == failing.head
-    assert turn.making.error == "turn 1, line 1: ZeroDivisionError: division by zero"
+    assert turn.provenance.mends == failing.head
+    assert turn.provenance.error == "turn 1, line 1: ZeroDivisionError: division by zero"
     assert fixed.session.outcome.ok
     assert "ZeroDivisionError" in model.contexts[-1]
     assert failing.path[0].chunk in model.contexts[-1]
@@ -490,7 +495,7 @@ def test_a_turn_in_the_middle_is_mended_and_the_turns_after_it_keep_their_code()
     fixed = generator.fix(failing, GREEDY)
     assert chunks(fixed.session) == ["x = 1", "y = x / 2", "print(y)"]
     assert statuses(fixed.session) == [COMPLETE, COMPLETE, KEPT]
-    assert fixed.session.path[1].making.mends == failing.path[1].id
+    assert fixed.session.path[1].provenance.mends == failing.path[1].id
     assert "print(y)" not in model.contexts[-1]
     assert fixed.session.outcome.stdout == "0.5\n"
 

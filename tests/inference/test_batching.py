@@ -48,13 +48,13 @@ def batcher(request: pytest.FixtureRequest) -> Iterator[Batcher]:
 def alone(text: str, sampling: Sampling) -> tuple[str, str, int]:
     pieces = list(random_engine("qwen2").complete(Prompt(text), sampling))
     last = pieces[-1].usage
-    return "".join(piece.text for piece in pieces), last.finish, last.written
+    return "".join(piece.text for piece in pieces), last.finish, last.completion_tokens
 
 
 def together(batcher: Batcher, text: str, sampling: Sampling) -> tuple[str, str, int]:
     pieces = list(batcher.complete(Prompt(text), sampling))
     last = pieces[-1].usage
-    return "".join(piece.text for piece in pieces), last.finish, last.written
+    return "".join(piece.text for piece in pieces), last.finish, last.completion_tokens
 
 
 def test_each_thread_gets_what_it_would_get_alone(batcher: Batcher) -> None:
@@ -77,8 +77,8 @@ def test_the_likelihood_of_a_reply_is_the_models_own(batcher: Batcher) -> None:
     *_, piece = batcher.complete(prompt, sampling)
     *_, expected = random_engine("qwen2").complete(prompt, sampling)
     assert piece.usage.logprob == pytest.approx(expected.usage.logprob, abs=1e-3)
-    assert piece.usage.least == pytest.approx(expected.usage.least, abs=1e-3)
-    assert piece.usage.logprob < piece.usage.least < 0
+    assert piece.usage.min_logprob == pytest.approx(expected.usage.min_logprob, abs=1e-3)
+    assert piece.usage.logprob < piece.usage.min_logprob < 0
 
 
 def test_who_stops_listening_does_not_hold_up_the_others(batcher: Batcher) -> None:
@@ -135,4 +135,4 @@ def test_a_failure_of_the_model_reaches_every_thread(
 def test_the_tokens_of_a_prompt_are_counted_as_they_are_read(batcher: Batcher) -> None:
     for text in PROMPTS:
         *_, last = batcher.complete(Prompt(text), Sampling(max_tokens=1))
-        assert batcher.count(Prompt(text)) == last.usage.prompt
+        assert batcher.count(Prompt(text)) == last.usage.prompt_tokens

@@ -340,7 +340,7 @@ def test_float16_weights_stay_as_they_were_released(state: dict[str, torch.Tenso
     folder = write_codegen(tmp_path / "model", halves, torch_dtype="float16")
     engine = load(folder, tmp_path, device="cpu:0")  # to be chosen for, as a GPU is, and not the plain "cpu"
     assert engine.card.precision == "float16"
-    assert list(engine.complete(Prompt(CODE), Sampling(max_tokens=2)))[-1].usage.written == 2
+    assert list(engine.complete(Prompt(CODE), Sampling(max_tokens=2)))[-1].usage.completion_tokens == 2
     for name, values in engine.decoder.model.state_dict().items():
         assert torch.equal(values, halves[name]), name
     assert load(folder, tmp_path).card.precision == "float32"

@@ -29,7 +29,7 @@ def ids(engine: Engine, prompt: Prompt, count: int = 12) -> list[int]:
     found: list[int] = []
     for usage in (piece.usage for piece in engine.complete(prompt, Sampling(max_tokens=count))):
         found = engine.decoder.prefix.ids[len(text) :]
-        assert usage.prompt == len(text)
+        assert usage.prompt_tokens == len(text)
     return found
 
 
@@ -57,7 +57,7 @@ def same_as_generate(engine: Engine, prompt: Prompt, count: int = 12) -> None:
     expected = [id for id in generated(engine, prompt, count) if id not in engine.ends]
     text, pieces = written(engine, prompt, Sampling(max_tokens=count))
     assert text == engine.vocabulary.decode(expected)
-    assert pieces[-1].usage.written == len(expected)
+    assert pieces[-1].usage.completion_tokens == len(expected)
 
 
 @pytest.mark.parametrize("text", [LONG, SHORT, "x"])
@@ -80,7 +80,7 @@ def test_a_reused_prefix_changes_nothing(engine: Engine, first: str, second: str
     before = list(engine.decoder.prefix.ids)
     same_as_generate(engine, Prompt(second))
     _, pieces = written(engine, Prompt(second), Sampling(max_tokens=1))
-    assert pieces[-1].usage.reused == len(engine.encode(Prompt(second))) - 1
+    assert pieces[-1].usage.cached_tokens == len(engine.encode(Prompt(second))) - 1
     assert before[:1] != []
     assert engine.decoder.prefix.ids[:3] == engine.encode(Prompt(second))[:3]
 
@@ -89,7 +89,7 @@ def test_what_is_shared_is_not_computed_again(engine: Engine) -> None:
     written(engine, Prompt(LONG), Sampling(max_tokens=4))
     usage = written(engine, Prompt(OTHER), Sampling(max_tokens=4))[1][0].usage
     pairs = zip(engine.encode(Prompt(LONG)), engine.encode(Prompt(OTHER)), strict=False)
-    assert usage.reused == len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))) > 0
+    assert usage.cached_tokens == len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))) > 0
 
 
 @pytest.mark.parametrize("layer", [0, 1, 2])
@@ -151,7 +151,7 @@ def test_a_prompt_longer_than_a_chunk_gives_the_same(engine: Engine, monkeypatch
     monkeypatch.setattr(decode, "CHUNK", 5)
     same_as_generate(engine, Prompt(LONG))
     _, pieces = written(engine, Prompt("y" + LONG), Sampling(max_tokens=1))
-    assert sum(piece.usage.written == 0 for piece in pieces) > 2
+    assert sum(piece.usage.completion_tokens == 0 for piece in pieces) > 2
 
 
 def test_a_sliding_window_forgets_the_same_as_generate() -> None:
@@ -188,10 +188,10 @@ def test_the_same_seed_gives_the_same_text(engine: Engine) -> None:
 def test_the_first_piece_tells_what_was_reused_and_the_last_why_it_ended(engine: Engine) -> None:
     _, pieces = written(engine, Prompt(LONG), Sampling(max_tokens=5))
     assert pieces[0].text == ""
-    assert pieces[0].usage.prompt == len(engine.encode(Prompt(LONG)))
+    assert pieces[0].usage.prompt_tokens == len(engine.encode(Prompt(LONG)))
     assert [piece.usage.finish for piece in pieces[:-1]] == [""] * (len(pieces) - 1)
     assert pieces[-1].usage.finish == "length"
-    assert pieces[-1].usage.written == 5
+    assert pieces[-1].usage.completion_tokens == 5
 
 
 def test_an_end_token_stops_and_is_not_written(engine: Engine) -> None:
@@ -200,7 +200,7 @@ def test_an_end_token_stops_and_is_not_written(engine: Engine) -> None:
     expected = generated(engine, Prompt(LONG)).index(second)
     _, pieces = written(engine, Prompt(LONG), Sampling(max_tokens=5))
     assert pieces[-1].usage.finish == "stop"
-    assert pieces[-1].usage.written == expected
+    assert pieces[-1].usage.completion_tokens == expected
 
 
 def test_a_full_context_ends_the_reply(engine: Engine) -> None:
@@ -209,7 +209,7 @@ def test_a_full_context_ends_the_reply(engine: Engine) -> None:
     _, pieces = written(engine, Prompt(text), Sampling(max_tokens=500))
     last = pieces[-1].usage
     assert last.finish == "length"
-    assert last.written == 160 - used
+    assert last.completion_tokens == 160 - used
 
 
 def test_a_prompt_beyond_the_context_is_an_error_with_both_numbers(engine: Engine) -> None:

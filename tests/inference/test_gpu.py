@@ -62,7 +62,7 @@ def test_what_was_seen_is_not_read_again(pair: tuple[Engine, Engine]) -> None:
     said(ours, TEXT, Sampling(max_tokens=20))
     for text in (TEXT, TEXT + "print(add(1, 2))", TEXT[:20]):
         *_, last = ours.complete(Prompt(text), Sampling(max_tokens=9))
-        assert last.usage.reused >= shared(ours.encode(Prompt(text)), ours.encode(Prompt(TEXT))) - 1
+        assert last.usage.cached_tokens >= shared(ours.encode(Prompt(text)), ours.encode(Prompt(TEXT))) - 1
         assert said(ours, text, Sampling(max_tokens=9)) == said(theirs, text, Sampling(max_tokens=9))
 
 

@@ -225,7 +225,7 @@ def test_what_was_seen_is_not_read_again_in_this_process_or_the_next(tmp_path: P
     for engine, text in itertools.product((first, loaded(tmp_path)), (LONG, OTHER, LONG + "x = 1\n")):
         again, pieces = written(engine, text)
         assert again in expected
-        assert pieces[0].usage.reused == pieces[0].usage.prompt - 1
+        assert pieces[0].usage.cached_tokens == pieces[0].usage.prompt_tokens - 1
 
 
 def test_what_is_kept_for_the_next_process_is_bounded_in_bytes(engine: Engine, tmp_path: Path) -> None:

@@ -254,7 +254,7 @@ def test_going_back_to_any_branch_reads_nothing_again(engine: Engine) -> None:
     for text, before in zip(prompts, expected, strict=True):
         again, pieces = written(engine, text)
         assert again == before
-        assert pieces[0].usage.reused == pieces[0].usage.prompt - 1
+        assert pieces[0].usage.cached_tokens == pieces[0].usage.prompt_tokens - 1
 
 
 def test_a_full_cache_forgets_and_goes_on(folder: Path) -> None:
@@ -297,7 +297,7 @@ def test_what_was_seen_last_is_known_after_a_restart(tmp_path: Path) -> None:
     for text, before in zip((LONG, OTHER), expected, strict=True):
         again, pieces = written(second, text)
         assert again == before
-        assert pieces[0].usage.reused == pieces[0].usage.prompt - 1
+        assert pieces[0].usage.cached_tokens == pieces[0].usage.prompt_tokens - 1
 
 
 @pytest.mark.parametrize("damage", ["torn", "empty", "of another build"])

@@ -178,7 +178,7 @@ def test_retry_keeps_the_first_try_beside_the_second(screen: Terminal, tmp_path:
     say(screen, "/retry", lambda text: text.count("\n2›") == 2)
     turns = session(tmp_path).turns
     assert [turn.parent for turn in turns] == ["", ""]
-    assert turns[0].making.sampling != turns[1].making.sampling
+    assert turns[0].provenance.sampling != turns[1].provenance.sampling
 
 
 def test_edit_brings_the_instruction_up_and_later_turns_keep_their_code(

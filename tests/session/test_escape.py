@@ -124,7 +124,7 @@ def test_a_view_says_nothing_raw_whatever_an_outcome_holds() -> None:
     )  # fmt: skip
     view = View(screen, live=True, color=True)
     view.outcome(outcome, HOSTILE, HOSTILE)
-    view.turn(1, Turn(HOSTILE, HOSTILE, making=Provenance(filled=HOSTILE)), HOSTILE)
+    view.turn(1, Turn(HOSTILE, HOSTILE, provenance=Provenance(filled=HOSTILE)), HOSTILE)
     view.table([(HOSTILE, HOSTILE)], (40,))
     view.row(HOSTILE, HOSTILE)
     view.hearing()("stdout", HOSTILE)
@@ -135,8 +135,8 @@ def test_a_view_says_nothing_raw_whatever_an_outcome_holds() -> None:
 @pytest.fixture
 def hostile(tmp_path: Path) -> Path:
     """A folder with a session that has such signs in every field."""
-    making = Provenance("no-such-\x1b]0;t\x07model.gguf", "f", "float32", "instruct", error=HOSTILE)
-    turn = Turn(HOSTILE, f"s = '''{HOSTILE}'''\n", making=making, typed=HOSTILE)
+    provenance = Provenance("no-such-\x1b]0;t\x07model.gguf", "f", "float32", "instruct", error=HOSTILE)
+    turn = Turn(HOSTILE, f"s = '''{HOSTILE}'''\n", provenance=provenance, typed=HOSTILE)
     session = Session("evil", f"# {HOSTILE}\n").extend((turn,))
     (tmp_path / "sessions").mkdir()
     (tmp_path / "x.py").write_text("print(1)")

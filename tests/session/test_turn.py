@@ -11,7 +11,9 @@ from mtchat.session.settings import Sampling
 from mtchat.session.turn import EDITED, Provenance, Turn
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=6)
-TURN = Turn("add two numbers", "x = 1 + 2\n", making=Provenance(model="starter", sampling=Sampling(seed=7)))
+TURN = Turn(
+    "add two numbers", "x = 1 + 2\n", provenance=Provenance(model="starter", sampling=Sampling(seed=7))
+)
 
 
 def test_an_id_is_32_hex_digits_that_stay_the_same_from_run_to_run():
@@ -26,9 +28,9 @@ def test_an_id_is_32_hex_digits_that_stay_the_same_from_run_to_run():
         replace(TURN, parent=TURN.id),
         replace(TURN, status=EDITED),
         replace(TURN, meant="it prints 3"),
-        replace(TURN, making=replace(TURN.making, model="starter-small")),
-        replace(TURN, making=replace(TURN.making, sampling=Sampling(seed=8))),
-        replace(TURN, making=replace(TURN.making, error="turn 1: NameError")),
+        replace(TURN, provenance=replace(TURN.provenance, model="starter-small")),
+        replace(TURN, provenance=replace(TURN.provenance, sampling=Sampling(seed=8))),
+        replace(TURN, provenance=replace(TURN.provenance, error="turn 1: NameError")),
     ],
 )
 def test_whatever_makes_another_turn_makes_another_id(other):
@@ -36,7 +38,7 @@ def test_whatever_makes_another_turn_makes_another_id(other):
 
 
 def test_what_a_turn_cost_does_not_change_its_id():
-    assert replace(TURN, usage=Usage(prompt=10, decode_seconds=1.5)).id == TURN.id
+    assert replace(TURN, usage=Usage(prompt_tokens=10, decode_seconds=1.5)).id == TURN.id
 
 
 @given(one=st.tuples(ANY_TEXT, ANY_TEXT), other=st.tuples(ANY_TEXT, ANY_TEXT))

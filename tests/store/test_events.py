@@ -34,8 +34,8 @@ TURN = st.builds(
     ANY_TEXT,
     ANY_TEXT,
     status=st.sampled_from(STATUSES),
-    making=MAKING,
-    usage=st.builds(Usage, prompt=st.integers(0), decode_seconds=NUMBER, finish=ANY_TEXT),
+    provenance=MAKING,
+    usage=st.builds(Usage, prompt_tokens=st.integers(0), decode_seconds=NUMBER, finish=ANY_TEXT),
     meant=ANY_TEXT,
 )
 FRAME = st.builds(Frame, st.builds(Location, st.integers(0), st.integers(1)), ANY_TEXT, ANY_TEXT)
@@ -129,7 +129,7 @@ def test_an_event_of_an_unknown_kind_changes_nothing():
 
 def test_fields_that_are_unknown_are_ignored_and_absent_ones_take_their_defaults():
     event = json.loads('{"instruction": "do", "chunk": "x", "mood": 1, "making": {"model": "m", "luck": 2}}')
-    assert rebuild(Turn, event) == Turn("do", "x", making=Provenance(model="m"))
+    assert rebuild(Turn, event) == Turn("do", "x", provenance=Provenance(model="m"))
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ COMMANDS = (
 def story() -> Session:
     """A session in which every kind of event and every kind of field is there."""
     first = Turn(
-        "read it", "x = 1\n", making=Provenance("m", "f", "float32", "instruct"), usage=Usage(9, 3, 4)
+        "read it", "x = 1\n", provenance=Provenance("m", "f", "float32", "instruct"), usage=Usage(9, 3, 4)
     )
     session = Session("one", "import math\n").extend(
         (first, Turn("fail", "1 / 0\n"), Turn("go on", "y = 2\n"))

@@ -33,7 +33,7 @@ def clock() -> datetime:
 
 
 def turn(instruction: str, chunk: str, **more: str) -> Turn:
-    return Turn(instruction, chunk, making=MAKING, **more)
+    return Turn(instruction, chunk, provenance=MAKING, **more)
 
 
 def story() -> list[tuple[Session, str]]:

@@ -28,10 +28,10 @@ def test_there_are_at_least_five() -> None:
 def test_a_session_is_whole_and_was_written_by_the_starter(path: Path) -> None:
     reading = read(path)
     assert reading.notices == ()
-    made = [turn.making for turn in reading.session.turns if turn.making.model]
+    made = [turn.provenance for turn in reading.session.turns if turn.provenance.model]
     assert made
-    assert {making.model for making in made} == {"starter"}
-    assert all(making.fingerprint for making in made)
+    assert {provenance.model for provenance in made} == {"starter"}
+    assert all(provenance.fingerprint for provenance in made)
 
 
 @needs_sandbox
@@ -114,12 +114,12 @@ def test_the_session_of_checks_keeps_what_must_hold_and_what_was_referred_to() -
 def test_the_session_of_a_context_has_a_folded_and_a_forgotten_turn_that_its_last_turns_record() -> None:
     session = recorded("context")
     assert [session.mark(turn.id).context for turn in session.path] == [FOLDED, FORGOTTEN, WHOLE, WHOLE]
-    assert (session.path[-1].making.folded, session.path[-1].making.forgotten) == ((1,), (2,))
+    assert (session.path[-1].provenance.folded, session.path[-1].provenance.forgotten) == ((1,), (2,))
 
 
 def test_the_session_of_a_refactoring_does_the_same_in_fewer_lines() -> None:
     session = recorded("refactor")
     new = session.path[-1]
-    old = session.get(new.making.mends)
-    assert "use sum and a generator" in new.making.asked
+    old = session.get(new.provenance.mends)
+    assert "use sum and a generator" in new.provenance.asked
     assert len(new.chunk.split("\n")) < len(old.chunk.split("\n"))

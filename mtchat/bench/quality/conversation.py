@@ -49,8 +49,8 @@ class Meter:
             self.count(last)
 
     def count(self, usages: dict[int, Usage]) -> None:
-        self.prompt_tokens += max((each.prompt for each in usages.values()), default=0)
-        self.written += sum(each.written for each in usages.values())
+        self.prompt_tokens += max((each.prompt_tokens for each in usages.values()), default=0)
+        self.written += sum(each.completion_tokens for each in usages.values())
 
     def hear(self, event: Event) -> None:
         match event:
@@ -58,7 +58,7 @@ class Meter:
                 self.tried += count - 1
             case CandidateChosen():
                 self.mended += 1
-            case TurnWritten(_, turn) if turn.making.mends:
+            case TurnWritten(_, turn) if turn.provenance.mends:
                 self.tried += 1
 
 
@@ -121,7 +121,7 @@ def hold(bench: Bench, task: Task, sample: int, run: Run, judge: Run) -> Row:
         compatible=score.compatible,
         strict=score.strict,
         error=score.error,
-        certainty=tuple(round(turn.usage.certainty, 4) for turn in session.path),
+        certainty=tuple(round(turn.usage.mean_logprob, 4) for turn in session.path),
         clock=tuple(clock),
         asked=user.asked,
         answered=user.answered,

@@ -22,7 +22,7 @@ def do(desk: Desk, argument: str) -> None:
     tokens, whole = meter.size(desk, context.prompt), desk.model.card().context
     desk.view.note(f"{tokens} of {whole} tokens; family {generator.family_name}, model {desk.model.name}")
     path = desk.session.path
-    if path and path[-1].usage.written:
+    if path and path[-1].usage.completion_tokens:
         desk.view.note(f"turn {len(path)} was written with {costs(path[-1].usage)}")
     if context.fitted:
         desk.view.note(fitting(context.fitted))

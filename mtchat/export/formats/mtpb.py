@@ -49,7 +49,7 @@ def write(session: Session) -> str:
         "prompts": [plain(prompt) for prompt in prompts],
         "inputs": [{}],
         "outputs": [wanted.value],
-        "max_gen_length": max(LENGTH, *(turn.usage.written for turn in session.path)),
+        "max_gen_length": max(LENGTH, *(turn.usage.completion_tokens for turn in session.path)),
         "category": "session",
         "name": session.name or "session",
         "description": session.path[0].shown.strip().split("\n")[0],

@@ -43,7 +43,7 @@ def correct(
         return renamed(generator, session, correction, correction.rename)
     number, best, made = correction.number, session, session
     old = session.numbered(number)
-    asked = sum(each.making.corrects == old.id for each in session.children(old.parent))
+    asked = sum(each.provenance.corrects == old.id for each in session.children(old.parent))
     generator.on_event(CorrectionStarted(number, old.instruction))
     for tries in range(asked, asked + TRIES):
         beside = replace(made, head=session.head, visited=session.visited)
@@ -87,13 +87,13 @@ def renamed(generator: TurnGenerator, session: Session, correction: Correction, 
 
 def edited(old: Turn, wish: str, code: str) -> Turn:
     """A turn with code that no model was asked for, beside the one that it corrects."""
-    making = Provenance(corrects=old.id)
+    provenance = Provenance(corrects=old.id)
     return replace(
         old,
         instruction=f"{old.wish}\n{wish}",
         chunk=code,
         status=EDITED,
-        making=making,
+        provenance=provenance,
         usage=Usage(),
         meant="",
     )
@@ -122,7 +122,7 @@ def in_place(generator: TurnGenerator, before: Session, made: Session) -> Sessio
         made is before
         or last is None
         or last.status != COMPLETE
-        or last.making.afresh
+        or last.provenance.afresh
         or failed(made.outcome)
         or (generator.run is not None and (unended(made.outcome) or generator.look is None))
     ):

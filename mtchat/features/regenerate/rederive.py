@@ -75,7 +75,7 @@ def written(session: Session, number: int, code: str, filled: str = "") -> Sessi
     `filled` names the model that filled the holes in it.
     """
     old = session.numbered(number)
-    turn = replace(old, chunk=code, status=EDITED, making=Provenance(filled=filled), usage=Usage())
+    turn = replace(old, chunk=code, status=EDITED, provenance=Provenance(filled=filled), usage=Usage())
     return session.undo(len(session.path) - number + 1).add(turn).inherit(old.id)
 
 

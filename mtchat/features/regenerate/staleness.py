@@ -81,7 +81,7 @@ def certain(scene: Scene) -> Iterator[str]:
         yield "it has no code of its own"
     if not parses(turn.chunk):
         yield "it is not whole"
-    if turn.making.afresh:
+    if turn.provenance.afresh:
         yield "it holds the code of the turns before it"
     old, new = scene.was.undo().program.source, now.undo().program.source
     gone = sorted(names(turn.chunk).reads & (bound(old) - bound(new)))

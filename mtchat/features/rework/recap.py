@@ -26,7 +26,7 @@ def recapped(generator: "TurnGenerator", session: Session, sampling: Sampling) -
     *others, last = session.path
     root = replace(session, head=ROOT, branch="")
     base = emptied(root, tuple(others))
-    tries = sum(turn.making.afresh and turn.instruction == last.wish for turn in base.children(base.head))
+    tries = sum(turn.provenance.afresh and turn.instruction == last.wish for turn in base.children(base.head))
     sampling = longer(sampling, len(session.path))
     sampling = hotter(sampling, tries) if tries else sampling
     written = generator.write(request(generator, session, sampling), sampling)
@@ -35,9 +35,9 @@ def recapped(generator: "TurnGenerator", session: Session, sampling: Sampling) -
     chunk = chunk_of(generator.family, written.text, root, rules)
     if not chunk.strip():
         return session
-    making = replace(generator.making(sampling), rules=rules, afresh=True)
+    provenance = replace(generator.provenance(sampling), rules=rules, afresh=True)
     status = INTERRUPTED if stopped else COMPLETE
-    turn = Turn(last.wish, chunk, base.head, status, making, written.usage)
+    turn = Turn(last.wish, chunk, base.head, status, provenance, written.usage)
     made = base.add(turn).inherit(last.id)
     generator.on_event(TurnWritten(made, turn))
     return made

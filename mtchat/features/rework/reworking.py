@@ -162,16 +162,17 @@ def ask(
     turn, rest = session.numbered(number), session.path[number:]
     base = session.undo(len(session.path) - number + 1)
     times = sum(
-        (each.making.mends, each.making.asked) == (turn.id, asked) for each in session.children(turn.parent)
+        (each.provenance.mends, each.provenance.asked) == (turn.id, asked)
+        for each in session.children(turn.parent)
     )
     chosen = hotter(sampling, times) if times else sampling
     error = "" if asked else complaint(base.outcome)
-    making = Provenance(error=error, guidance=generator.policy.guidance, asked=asked, goes_on=not asked)
+    provenance = Provenance(error=error, guidance=generator.policy.guidance, asked=asked, goes_on=not asked)
     context = generator.again_about(
         session,
         number,
-        earlier(base, turn, making),
-        lambda path: reshaped(generator.family, path, base.preamble, turn, making).prompt,
+        earlier(base, turn, provenance),
+        lambda path: reshaped(generator.family, path, base.preamble, turn, provenance).prompt,
         chosen,
     )
     made = generator.make(

@@ -104,7 +104,7 @@ def chunk(text: str, before: str, language: Language = PYTHON) -> str:
 def history(path: Sequence[Turn], preamble: str, language: Language = PYTHON) -> str:
     parts = [preamble.rstrip("\n") + "\n\n"] if preamble.strip() else []
     for turn in path:
-        error = "" if turn.making.mends else turn.making.error
+        error = "" if turn.provenance.mends else turn.provenance.error
         begun = beginning(turn.wish, language)
         inside = bool(begun) and f"{turn.chunk}\n".startswith(begun)
         said = began("", error, language) if inside else asked(turn.wish, error, language)

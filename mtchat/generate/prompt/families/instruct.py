@@ -97,7 +97,7 @@ def history(
         messages += [Message("user", "Begin the program."), Message("assistant", fenced("import sys"))]
     open_steps: list[str] = []  # whose code a later turn has
     for turn in path:
-        error = "" if turn.making.mends else turn.making.error
+        error = "" if turn.provenance.mends else turn.provenance.error
         open_steps.append(asked(turn.wish, error))
         if not left_out(turn):
             messages += [
