@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from mtchat.features.correction.recognition import recognise
-from mtchat.features.correction.refining import correct
+from mtchat.features.correction.apply import correct
+from mtchat.features.correction.detect import recognise
 from mtchat.generate import policy
 from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.models import loader

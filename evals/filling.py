@@ -20,7 +20,7 @@ from pathlib import Path
 from mtchat.bench.quality.suite import SINGLE, Task
 from mtchat.bench.quality.suites import mbpp
 from mtchat.errors import MtchatError
-from mtchat.features.infill.filling import Place, between, filled, rewritten
+from mtchat.features.infill.fill import Place, between, filled, rewritten
 from mtchat.generate.prompt import family, infill
 from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.models import loader

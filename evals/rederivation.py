@@ -31,7 +31,7 @@ from mtchat.bench.quality.suite import Suite, Task
 from mtchat.bench.quality.suites import mtpb
 from mtchat.cli.bench_quality import LIMITS, served
 from mtchat.console.view import View
-from mtchat.features.regenerate.rederive import Decide, always, judged, never, rederive
+from mtchat.features.regenerate.regenerate import Decide, always, judged, never, rederive
 from mtchat.generate import policy, wishes
 from mtchat.generate.prompt import family
 from mtchat.generate.running import Run

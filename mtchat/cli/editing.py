@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mtchat.console.difference import show
-from mtchat.console.rederiving import report, told, with_name
-from mtchat.features.infill.filling import filled
-from mtchat.features.regenerate.rederive import judged, never, rederive, stopped, written
+from mtchat.features.infill.fill import filled
+from mtchat.features.regenerate.regenerate import judged, never, rederive, stopped, written
+from mtchat.features.regenerate.view import report, told, with_name
 from mtchat.session.dependencies import said
 from mtchat.session.hole import first_hole
 from mtchat.session.reference import resolved

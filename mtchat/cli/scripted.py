@@ -9,19 +9,20 @@ from typing import TextIO
 
 from mtchat.cli.editing import edit, recode
 from mtchat.cli.wiring import wait_for
-from mtchat.console import difference, own
+from mtchat.console import difference
 from mtchat.console.commands import add
-from mtchat.console.correcting import begun, changed, ended, interrupted
-from mtchat.console.inquiry import is_question
 from mtchat.console.remedy import in_shell
 from mtchat.console.retold import Retold
-from mtchat.console.turns import fitting
 from mtchat.console.view import View, cost, shown
 from mtchat.console.words import brief, unrun
 from mtchat.errors import ExitCode, MtchatError, SandboxError, UsageError
-from mtchat.features.checks.holding import examined
-from mtchat.features.checks.stating import ParsedCheck, stated, typed, unread
-from mtchat.features.correction.refining import refine
+from mtchat.features.checks.evaluate import examined
+from mtchat.features.checks.parse import ParsedCheck, stated, typed, unread
+from mtchat.features.context.view import fitting
+from mtchat.features.correction.apply import refine
+from mtchat.features.correction.view import begun, changed, ended, interrupted
+from mtchat.features.explain.questions import is_question
+from mtchat.features.own_code.detect import is_code, turn_from_code
 from mtchat.generate import policy
 from mtchat.generate.events import (
     CandidateChosen,
@@ -184,7 +185,7 @@ class Player:
         self.view.heading(f"{len(self.session.path) + 1}› {instruction}")
         before = self.session
         word, *rest = instruction.split(maxsplit=1)
-        if word == "/add" or own.is_code(instruction, before):
+        if word == "/add" or is_code(instruction, before):
             return self.add("".join(rest) if word == "/add" else instruction)
         if before.language.runs and (claim := claimed(instruction, before)):
             return self.check(claim)
@@ -210,7 +211,7 @@ class Player:
 
     def add(self, code: str) -> bool:
         """A turn with code that the user wrote, as it is; False when the user stopped its run."""
-        turn = own.turn_of(add.given(code), self.session)
+        turn = turn_from_code(add.given(code), self.session)
         self.keep(self.session.add(turn), "turn")
         self.keep(self.generator.tried(self.session), "turn")
         return not stopped(self.session.outcome) and self.mended()

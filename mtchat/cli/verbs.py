@@ -25,7 +25,7 @@ from mtchat.export import file as exporting
 from mtchat.export.format import load as format_of
 from mtchat.export.format import of_suffix, readable, to_bytes, to_text
 from mtchat.export.pictures import pictures
-from mtchat.features.checks.holding import examined
+from mtchat.features.checks.evaluate import examined
 from mtchat.inference import conversions
 from mtchat.inference.codegen import licences
 from mtchat.models import loader

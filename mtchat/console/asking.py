@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mtchat.console import slash
 from mtchat.console.view import View
 from mtchat.console.words import brief
-from mtchat.features.correction.wording import STEP
+from mtchat.features.correction.patterns import STEP
 from mtchat.generate.readings import COMPARABLE, Asking, Interpretation
 
 if TYPE_CHECKING:

@@ -6,21 +6,22 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
-from mtchat.console import correcting
 from mtchat.console.approval import Approval, follow
 from mtchat.console.asking import Answer, asking, offered, picked
 from mtchat.console.keyboard import Keyboard, kept, reads
-from mtchat.console.lesson.lesson import Lesson
 from mtchat.console.remedy import in_repl, next_step
 from mtchat.console.retold import Retold
 from mtchat.console.tools import Hear, Model, Tools
 from mtchat.console.view import Tail, View, shown
-from mtchat.console.words import number, unrun
+from mtchat.console.words import unrun
 from mtchat.console.writing import Writing
 from mtchat.errors import ModelError, MtchatError, SandboxError
-from mtchat.features.checks.holding import examined
-from mtchat.features.correction.recognition import Correction
-from mtchat.features.correction.refining import correct, refine
+from mtchat.features.checks.evaluate import examined
+from mtchat.features.context.view import turn_number
+from mtchat.features.correction.apply import correct, refine
+from mtchat.features.correction.detect import Correction
+from mtchat.features.correction.view import changed, ended
+from mtchat.features.explain.quiz import Lesson
 from mtchat.generate import policy
 from mtchat.generate.events import (
     AttemptsExhausted,
@@ -218,8 +219,8 @@ class Desk:
         self.keep(session, why)
         if follow(self, before):
             return
-        if correcting.changed(before, session):
-            self.view.note(correcting.ended(before, session))
+        if changed(before, session):
+            self.view.note(ended(before, session))
         elif session.outcome is not None and wrong(session.outcome):
             self.view.note(next_step(session.outcome, len(session.path)))
 
@@ -424,13 +425,7 @@ class Desk:
 
     def number(self, text: str) -> int:
         """A turn's number as typed; the last turn when nothing is typed."""
-        if not self.session.path:
-            raise MtchatError("the program has no turns yet; type an instruction")
-        if not text.strip():
-            return len(self.session.path)
-        chosen = number(text, "the number of a turn; /show shows them")
-        self.session.numbered(chosen)
-        return chosen
+        return turn_number(self.session, text)
 
     def reopen(self, log: Log) -> None:
         """Another session's file in place of this one; an error where turns of this one would be lost."""

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mtchat.console import difference
-from mtchat.console.correcting import begun
-from mtchat.console.turns import fitting
 from mtchat.console.view import YELLOW, View, cost, reading
+from mtchat.features.context.view import fitting
+from mtchat.features.correction.view import begun
 from mtchat.generate.events import (
     AttemptsExhausted,
     CandidateChosen,

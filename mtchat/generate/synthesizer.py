@@ -4,7 +4,7 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass, field, replace
 
 from mtchat.errors import MtchatError
-from mtchat.features.correction.recognition import takes_away, wished
+from mtchat.features.correction.detect import takes_away, wished
 from mtchat.features.correction.splicing import spliced
 from mtchat.generate.bettering import bettered
 from mtchat.generate.events import (

@@ -16,15 +16,19 @@ from prompt_toolkit.input.typeahead import clear_typeahead
 from prompt_toolkit.styles import Style
 
 from mtchat import plugins
-from mtchat.console import checking, inquiry, own, question, slash
+from mtchat.console import slash
 from mtchat.console.desk import Desk, Leave
 from mtchat.console.echo import forget_typed, silent
 from mtchat.console.stopping import hearing
 from mtchat.console.view import shown
 from mtchat.console.words import sound, unrun, where
 from mtchat.errors import DEBUG, MtchatError, UsageError
-from mtchat.features.checks.stating import stated, unread
-from mtchat.features.correction.recognition import recognise
+from mtchat.features.checks.parse import stated, unread
+from mtchat.features.checks.view import keep_check
+from mtchat.features.correction.detect import recognise
+from mtchat.features.explain.inquiry_view import answer_question
+from mtchat.features.explain.questions import explain_target, is_question
+from mtchat.features.own_code.detect import is_code, turn_from_code
 from mtchat.files import MIB, PRIVATE, PRIVATE_FOLDER, content, regular, replace
 from mtchat.repl import toolbar
 from mtchat.repl.completion import Slash
@@ -255,17 +259,17 @@ def meant(text: str) -> str:
 def instruct(desk: Desk, text: str) -> None:
     """What a text without a slash asks for: code, or what the program does, which needs no turn."""
     session = desk.session
-    if own.is_code(text, session) and not (desk.corrects and recognise(session.path, text)):
+    if is_code(text, session) and not (desk.corrects and recognise(session.path, text)):
         desk.view.note("taken as your own code, as it is; /next TEXT takes TEXT as an instruction")
-        desk.add(own.turn_of(text, session))
+        desk.add(turn_from_code(text, session))
         return
     if number := dropping(text):
         plugins.load(slash.COMMANDS, "drop").do(desk, number)
         return
     corrects = desk.corrects and recognise(session.path, text) is not None
-    about = question.asked(text, session) if session.language.runs else None
-    if about is not None or (not corrects and inquiry.is_question(text)):
-        inquiry.answer(desk, text)
+    about = explain_target(text, session) if session.language.runs else None
+    if about is not None or (not corrects and is_question(text)):
+        answer_question(desk, text)
         return
     desk.take(text)
 
@@ -300,7 +304,7 @@ def dispatch(desk: Desk, line: str) -> None:
         if claim is None:
             instruct(desk, text)
         else:
-            checking.keep(desk, claim)
+            keep_check(desk, claim)
         return
     name, *rest = text[1:].split(maxsplit=1)
     known = slash.names()

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from mtchat.features.explain.answering import spoken
-from mtchat.generate.prompt import asking
-from mtchat.generate.prompt.asking import Told, in_words, kept
+from mtchat.features.explain import answers
+from mtchat.features.explain.answers import Told, in_words, kept, spoken
 from mtchat.session.prompt import Piece, Prompt, Usage
 from mtchat.session.settings import Sampling
 
@@ -102,7 +101,7 @@ def test_an_answer_that_was_cut_off_says_so():
     [("It gives 5.", True), ("It gives 5.50.", False), ("It shows all.", False), ("1 line is run.", False)],
 )
 def test_numbers_and_output_that_are_nowhere_in_the_program_or_its_run_are_made_up(words: str, right: bool):
-    assert asking.founded(words, "x = 2 + 3\n5\n") == right
+    assert answers.founded(words, "x = 2 + 3\n5\n") == right
 
 
 @pytest.mark.parametrize("reply", ["1.", "```python\nx = 1\n```", "54, 59, 49, 68", ""])
@@ -111,8 +110,8 @@ def test_an_answer_of_too_few_words_is_none(reply: str):
 
 
 def test_each_line_is_asked_for_after_those_that_were_said_so_that_the_cache_serves_them():
-    first = asking.line("x = 1\nprint(x)", "show one", [], "x = 1")
-    second = asking.line("x = 1\nprint(x)", "show one", [Told("x = 1", "sets it")], "print(x)")
+    first = answers.line("x = 1\nprint(x)", "show one", [], "x = 1")
+    second = answers.line("x = 1\nprint(x)", "show one", [Told("x = 1", "sets it")], "print(x)")
     assert second.messages == first.messages
     assert second.opening == "`x = 1`\n- Sets it.\n`print(x)`\n-"
     assert second.opening.startswith(first.opening)
@@ -121,14 +120,14 @@ def test_each_line_is_asked_for_after_those_that_were_said_so_that_the_cache_ser
 
 def test_only_the_end_of_a_very_long_program_is_shown_to_the_model():
     program = "".join(f"name_{number} = {number}\n" for number in range(2000))
-    shown = asking.fenced(program)
-    assert len(shown) < asking.LONGEST_PROGRAM + 40
+    shown = answers.fenced(program)
+    assert len(shown) < answers.LONGEST_PROGRAM + 40
     assert "name_1999 = 1999" in shown
     assert shown.startswith("```python\n# …\nname_")
 
 
 def test_a_further_hint_is_asked_for_with_the_hints_before_it():
-    prompt = asking.hint("add prices", "prices = [1]", ["Think of a loop."])
+    prompt = answers.hint("add prices", "prices = [1]", ["Think of a loop."])
     assert [each.role for each in prompt.messages] == ["system", "user", "assistant", "user"]
     assert prompt.messages[2].content == "Think of a loop."
     assert "add prices" in prompt.messages[1].content

@@ -3,7 +3,7 @@
 import pytest
 
 from mtchat.errors import MtchatError, UsageError
-from mtchat.features.checks.stating import ParsedCheck, stated, typed, unread
+from mtchat.features.checks.parse import ParsedCheck, stated, typed, unread
 from mtchat.session.claim import CheckResult, wording
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn

@@ -7,9 +7,9 @@ import pytest
 from evals import corrections
 from evals.corrections import Case
 from mtchat.errors import MtchatError
-from mtchat.features.correction.recognition import recognise
-from mtchat.features.correction.refining import refine
-from mtchat.features.correction.renaming import Rename, in_all, renamable
+from mtchat.features.correction.apply import refine
+from mtchat.features.correction.detect import recognise
+from mtchat.features.correction.rename import Rename, in_all, renamable
 from mtchat.features.correction.splicing import spliced
 from mtchat.generate.events import CorrectionFinished, CorrectionStarted, Event
 from mtchat.generate.prompt.families import codegen, instruct

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from mtchat.features.explain.plain import failure
+from mtchat.features.explain import failure
 from mtchat.session import world
 from mtchat.session.outcome import Frame, Outcome, Variable
 from mtchat.session.program import Chunk, Location, Program

@@ -9,8 +9,8 @@ import pytest
 
 from mtchat.cli import main
 from mtchat.errors import ExitCode, MtchatError
-from mtchat.features.infill.filling import filled
-from mtchat.features.infill.placing import Middle, placings
+from mtchat.features.infill.fill import filled
+from mtchat.features.infill.placement import Middle, placings
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.prompt.infills import qwen
 from mtchat.generate.synthesizer import TurnGenerator

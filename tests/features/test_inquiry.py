@@ -7,8 +7,8 @@ import pytest
 
 from mtchat.console.commands.drop import dropped
 from mtchat.console.desk import Desk, Leave
-from mtchat.console.inquiry import is_question
 from mtchat.errors import ExitCode
+from mtchat.features.explain.questions import is_question
 from mtchat.repl import app
 from mtchat.repl.app import dispatch
 from mtchat.sandbox.runner import Sandbox

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from mtchat.errors import MtchatError
-from mtchat.features.regenerate.rederive import never, rederive, written
-from mtchat.features.rework.reworking import finish
+from mtchat.features.regenerate.regenerate import never, rederive, written
+from mtchat.features.rework.rework import finish
 from mtchat.generate.events import ContextFitted, Event
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.running import emptied

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from mtchat.cli.scripted import Handed
-from mtchat.console.own import code_in, is_code
 from mtchat.errors import ExitCode, UsageError
+from mtchat.features.own_code.detect import code_in, is_code
 from mtchat.repl.app import dispatch
 from mtchat.session.outcome import Outcome
 from mtchat.session.session import Session

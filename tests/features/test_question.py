@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.console.question import asked
+from mtchat.features.explain.questions import explain_target
 from mtchat.repl.app import dispatch
 from mtchat.session.outcome import Frame, Outcome
 from mtchat.session.program import Location
@@ -74,13 +74,13 @@ WORKS = Session().extend((*TURNS, Turn("show it", "print(total)"))).with_outcome
     ],
 )
 def test_a_question_about_the_program_is_one_for_explain(text: str, about: str) -> None:
-    assert asked(text, WORKS) == about
+    assert explain_target(text, WORKS) == about
 
 
 def test_an_article_is_no_name() -> None:
     session = Session().extend((Turn("set a", "a = 2"), Turn("print it", "print([a])")))
-    assert asked("why is it a list?", session) == ""
-    assert asked("why is a 2?", session) == "1"
+    assert explain_target("why is it a list?", session) == ""
+    assert explain_target("why is a 2?", session) == "1"
 
 
 NAMED = Session().extend(
@@ -96,24 +96,24 @@ NAMED = Session().extend(
     "text", ["what does this mean?", "why do i get an error?", "explain the code", "why is the result 1?"]
 )
 def test_a_word_that_questions_have_anyway_is_no_name(text: str) -> None:
-    assert asked(text, NAMED) == ""
-    assert asked(text, NAMED.with_outcome(Outcome(error="no", finished=False))) == "error"
+    assert explain_target(text, NAMED) == ""
+    assert explain_target(text, NAMED.with_outcome(Outcome(error="no", finished=False))) == "error"
 
 
 def test_a_name_that_is_asked_about_is_one() -> None:
-    assert asked("what does mean do?", NAMED) == "1"
-    assert asked("explain code", NAMED) == "2"
+    assert explain_target("what does mean do?", NAMED) == "1"
+    assert explain_target("explain code", NAMED) == "2"
 
 
 def test_a_line_of_no_turn_is_one_of_the_turn_that_fails() -> None:
     failing = Outcome(error="turn 2, line 1: no", finished=False, frames=(Frame(Location(2, 1), "<module>"),))
-    assert asked("what does line 1 do?", WORKS.with_outcome(failing)) == "2:1"
+    assert explain_target("what does line 1 do?", WORKS.with_outcome(failing)) == "2:1"
 
 
 def test_a_question_about_a_failure_is_about_the_error_where_there_is_one() -> None:
     failing = WORKS.with_outcome(Outcome(error="turn 3, line 1: NameError", finished=False))
-    assert asked("why does it fail?", failing) == "error"
-    assert asked("what is wrong?", failing) == "error"
+    assert explain_target("why does it fail?", failing) == "error"
+    assert explain_target("what is wrong?", failing) == "error"
 
 
 @pytest.mark.parametrize(
@@ -164,11 +164,11 @@ def test_a_question_about_a_failure_is_about_the_error_where_there_is_one() -> N
     ],
 )
 def test_what_can_be_an_instruction_is_none(text: str) -> None:
-    assert asked(text, WORKS) is None
+    assert explain_target(text, WORKS) is None
 
 
 def test_before_there_is_a_program_nothing_is_a_question_about_it() -> None:
-    assert asked("what does this do?", Session()) is None
+    assert explain_target("what does this do?", Session()) is None
 
 
 def test_no_step_no_correction_and_no_instruction_of_a_session_is_taken_for_a_question() -> None:
@@ -178,7 +178,7 @@ def test_no_step_no_correction_and_no_instruction_of_a_session_is_taken_for_a_qu
     turns = [turn for file in SESSIONS.glob("*.jsonl") for turn in load(file).turns]
     texts = [each["say"] for each in cases] + [turn.instruction for turn in turns]
     assert len(texts) > 250
-    assert [text for text in texts if asked(text, WORKS) is not None] == []
+    assert [text for text in texts if explain_target(text, WORKS) is not None] == []
 
 
 def test_a_question_is_answered_and_the_program_is_as_it_was(tmp_path: Path) -> None:

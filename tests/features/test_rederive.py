@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from mtchat.features.regenerate.rederive import Derived, Step, always, judged, never, rederive, written
+from mtchat.features.regenerate.regenerate import Derived, Step, always, judged, never, rederive, written
 from mtchat.generate.events import Event, TurnWritten
 from mtchat.session.claim import CheckResult
 from mtchat.session.mark import TurnOptions

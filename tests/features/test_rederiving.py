@@ -7,8 +7,8 @@ import pytest
 
 from mtchat.console.desk import Desk
 from mtchat.console.difference import difference
-from mtchat.console.rederiving import Words, words
 from mtchat.errors import MtchatError
+from mtchat.features.regenerate.view import Words, words
 from mtchat.repl.app import dispatch
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program

@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 
 from mtchat.errors import MtchatError
-from mtchat.features.rework.probes import probing
-from mtchat.features.rework.reworking import finish, placeholders, refactor
+from mtchat.features.rework.rework import finish, placeholders, probing, refactor
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.session.session import Session

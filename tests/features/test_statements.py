@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import mtchat
-from mtchat.features.explain.plain.statements import parts
+from mtchat.features.explain.statements import parts
 from mtchat.session.names import tree
 
 FILES = sorted(Path(mtchat.__file__).parent.rglob("*.py"))

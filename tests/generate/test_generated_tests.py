@@ -9,7 +9,7 @@ import pytest
 from mtchat.console.desk import Desk, Tools
 from mtchat.console.view import View
 from mtchat.errors import ExitCode, MtchatError, UsageError
-from mtchat.features.checks.holding import examined
+from mtchat.features.checks.evaluate import examined
 from mtchat.generate.policy import Policy
 from mtchat.generate.prompt.families import instruct
 from mtchat.generate.synthesizer import TurnGenerator

@@ -10,7 +10,7 @@ from itertools import groupby, pairwise
 import pytest
 
 from mtchat.errors import MtchatError
-from mtchat.features.regenerate.rederive import never, rederive, written
+from mtchat.features.regenerate.regenerate import never, rederive, written
 from mtchat.generate.events import (
     CodeWritten,
     Event,

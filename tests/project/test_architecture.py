@@ -1,6 +1,7 @@
 """The floors of the house, read from every import: they point down, and each room keeps its own tools."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ FLOORS = {
     0: ("session", "errors", "files", "plugins", "version", "__init__"),
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
+# Of a feature, what is shown and typed stands on the console's floor; its logic knows no screen.
+VIEWS = re.compile(r"features/\w+/(?:\w+_)?(?:view|commands)\.py")
 ANYONES = {"errors", "files", "version", "__init__"}
 
 # Which rooms may import a package that is not Python's own: one room each, but for the folders and the hub.
@@ -70,7 +73,7 @@ class Import:
 
     @property
     def room(self) -> str:
-        return self.file.split("/")[0].removesuffix(".py")
+        return room_of(self.file)
 
     @property
     def top(self) -> str:
@@ -79,10 +82,17 @@ class Import:
     @property
     def target(self) -> str:
         """The room of mtchat that it imports; "" when it is none."""
-        return (self.module.split(".")[1:2] or ["__init__"])[0] if self.top == "mtchat" else ""
+        if self.top != "mtchat":
+            return ""
+        return room_of("/".join(self.module.split(".")[1:] or ["__init__"]) + ".py")
 
     def __str__(self) -> str:
         return f"mtchat/{self.file}:{self.line} imports {self.module}"
+
+
+def room_of(file: str) -> str:
+    """The room of a file, relative to the package; the views of features belong to the console."""
+    return "console" if VIEWS.fullmatch(file) else file.split("/")[0].removesuffix(".py")
 
 
 @cache

@@ -29,8 +29,8 @@ CLOSED = {
     *("mtchat.bench.quality", "mtchat.bench.speed", "mtchat.inference.codegen", "mtchat.inference.cpu"),
     *("mtchat.inference.cuda", "mtchat.inference.cuda.kernels", "mtchat.inference.tokens"),
     *(
-        "mtchat.features.explain.plain",
-        "mtchat.console.lesson",
+        "mtchat.features.context",
+        "mtchat.features.own_code",
         "mtchat.features.checks",
         "mtchat.features.correction",
     ),

@@ -4,10 +4,10 @@ Text that can only be Python is taken so without the command, as when you paste 
 it sees its own. /next TEXT takes such a text as an instruction all the same.
 """
 
-from mtchat.console import own
 from mtchat.console.desk import Desk
 from mtchat.console.words import regular, words
 from mtchat.errors import UsageError
+from mtchat.features.own_code.detect import turn_from_code
 from mtchat.files import read
 
 USAGE = "CODE | < FILE"
@@ -15,7 +15,7 @@ PATHS = "<"
 
 
 def do(desk: Desk, argument: str) -> None:
-    desk.add(own.turn_of(given(argument), desk.session))
+    desk.add(turn_from_code(given(argument), desk.session))
 
 
 def given(argument: str) -> str:

@@ -9,11 +9,11 @@ passes where there is one, and /fix goes on until all checks hold.
 Without anything it lists the checks; -d N removes the Nth of them.
 """
 
-from mtchat.console import checking
 from mtchat.console.desk import Desk
 from mtchat.console.words import number
 from mtchat.errors import MtchatError, UsageError
-from mtchat.features.checks.stating import typed
+from mtchat.features.checks.parse import typed
+from mtchat.features.checks.view import check_results, keep_check, refresh_checks, remove_check
 
 USAGE = "[EXPR | -d N]"
 PYTHON_ONLY = True
@@ -24,7 +24,7 @@ def do(desk: Desk, argument: str) -> None:
     if word == "-d":
         remove(desk, rest)
     elif word:
-        checking.keep(desk, typed(argument, desk.session))
+        keep_check(desk, typed(argument, desk.session))
     else:
         show(desk)
 
@@ -35,12 +35,12 @@ def remove(desk: Desk, words: list[str]) -> None:
     chosen, count = number(words[0], "the number of a check"), len(desk.session.claims)
     if chosen > count:
         raise MtchatError(f"no check {chosen}; there {'is' if count == 1 else 'are'} {count or 'none'}")
-    checking.remove(desk, chosen)
+    remove_check(desk, chosen)
 
 
 def show(desk: Desk) -> None:
-    checking.look(desk)
-    for place, finding in enumerate(checking.findings(desk.session), start=1):
+    refresh_checks(desk)
+    for place, finding in enumerate(check_results(desk.session), start=1):
         desk.view.finding(finding, f"{place}  ")
     if not desk.session.claims:
         desk.view.say("no checks yet; /check total == 42 keeps one with the last turn")

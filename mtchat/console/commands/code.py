@@ -11,8 +11,8 @@ back to the program as it was.
 
 from mtchat.console.desk import Desk
 from mtchat.console.editor import edited
-from mtchat.console.filling import draft, fill
-from mtchat.console.rederiving import FLAGS, recode, words
+from mtchat.features.infill.view import draft, fill
+from mtchat.features.regenerate.view import FLAGS, recode, words
 from mtchat.session.hole import first_hole
 
 USAGE = "[N] [--ask]"

@@ -6,8 +6,8 @@ old branch stays in the session.
 """
 
 from mtchat.console.desk import Desk
-from mtchat.console.reworked import rework, show
-from mtchat.features.rework.reworking import finish
+from mtchat.features.rework.rework import finish
+from mtchat.features.rework.view import rework, show
 
 USAGE = "[N]"
 PYTHON_ONLY = True

@@ -6,8 +6,8 @@ would not fit, the oldest turns are folded: of their code the model sees imports
 
 from mtchat.console import meter
 from mtchat.console.desk import Desk
-from mtchat.console.turns import fitting
 from mtchat.console.view import costs
+from mtchat.features.context.view import fitting
 
 USAGE = "[TEXT]"
 

@@ -6,7 +6,7 @@ for one without this command. /undo goes back to the turns as they were.
 
 from mtchat.console.desk import Desk
 from mtchat.errors import UsageError
-from mtchat.features.correction.recognition import aimed
+from mtchat.features.correction.detect import aimed
 
 USAGE = "[N] TEXT"
 PYTHON_ONLY = True

@@ -3,10 +3,10 @@
 So does an instruction such as: delete step 5. /goto before-drop-N goes back to the program with it.
 """
 
-from mtchat.console.correcting import named
 from mtchat.console.desk import Desk
-from mtchat.console.rederiving import with_name
 from mtchat.errors import UsageError
+from mtchat.features.correction.view import step_name
+from mtchat.features.regenerate.view import with_name
 from mtchat.generate.running import kept, tried
 from mtchat.session.dependencies import said
 from mtchat.session.session import Session
@@ -22,7 +22,7 @@ def do(desk: Desk, argument: str) -> None:
     desk.approval.reset()
     made, name = with_name(dropped(before, number), before.head, f"before-drop-{number}")
     desk.keep(made, "drop")
-    desk.view.say(f"dropped: {named(turn)}")
+    desk.view.say(f"dropped: {step_name(turn)}")
     if uses := said(before.path, number):
         desk.view.note(f"{uses} of it")
     if number <= len(made.path):
@@ -38,4 +38,4 @@ def dropped(session: Session, number: int) -> Session:
 
 
 def complete(desk: Desk) -> list[tuple[str, str]]:
-    return [(str(at), named(turn)) for at, turn in enumerate(desk.session.path, start=1)]
+    return [(str(at), step_name(turn)) for at, turn in enumerate(desk.session.path, start=1)]

@@ -8,7 +8,7 @@ was replaced. Else the model makes it again from its instruction. --ask asks for
 """
 
 from mtchat.console.desk import Desk
-from mtchat.console.rederiving import FLAGS, reword, words
+from mtchat.features.regenerate.view import FLAGS, reword, words
 
 USAGE = "[N] [--ask] [TEXT]"
 

@@ -5,9 +5,9 @@ program fails: what is certain first, then the model's words. The program is not
 """
 
 from mtchat.console.desk import Desk
-from mtchat.console.lesson.explaining import explain_error, explain_line, explain_turn
 from mtchat.console.words import brief, number
 from mtchat.errors import UsageError
+from mtchat.features.explain.view import explain_error, explain_line, explain_turn
 from mtchat.generate.running import failed
 
 USAGE = "[N | N:LINE | error]"

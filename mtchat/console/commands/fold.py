@@ -3,8 +3,8 @@
 K may be several turns, as in /fold 1-3 5. /unfold K tells all of it again.
 """
 
-from mtchat.console import turns
 from mtchat.console.desk import Desk
+from mtchat.features.context.view import parse_turns, set_context, turn_choices
 from mtchat.session.fold import folded
 from mtchat.session.mark import FOLDED
 from mtchat.session.memory import foldable
@@ -15,16 +15,16 @@ PYTHON_ONLY = True
 
 
 def do(desk: Desk, argument: str) -> None:
-    for number in turns.chosen(desk, argument, "fold"):
+    for number in parse_turns(desk.session, argument, "fold"):
         turn = desk.session.numbered(number)
         if not foldable(turn):
             why = "is short as it is" if parses(turn.chunk) else "is no whole Python"
             desk.view.note(f"turn {number} {why}, so it cannot be folded; /forget {number} drops it")
             continue
-        turns.tell(desk, number, FOLDED, "fold")
+        desk.keep(set_context(desk.session, number, FOLDED), "fold")
         desk.view.say(f"turn {number} is folded; the program keeps its code, and the model sees this of it:")
         desk.view.code(folded(turn.chunk))
 
 
 def complete(desk: Desk) -> list[tuple[str, str]]:
-    return turns.offered(desk)
+    return turn_choices(desk.session)

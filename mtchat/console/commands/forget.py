@@ -4,8 +4,8 @@ K may be several turns, as in /forget 1-3 5. It says which later turns use names
 /unfold K, tells the turn again.
 """
 
-from mtchat.console import turns
 from mtchat.console.desk import Desk
+from mtchat.features.context.view import parse_turns, set_context, turn_choices
 from mtchat.session.dependencies import said
 from mtchat.session.mark import FORGOTTEN, WHOLE
 from mtchat.session.names import bound
@@ -19,8 +19,8 @@ def do(desk: Desk, argument: str) -> None:
     if word == "-d":
         recall(desk, rest)
         return
-    for number in turns.chosen(desk, argument, "forget"):
-        turns.tell(desk, number, FORGOTTEN, "forget")
+    for number in parse_turns(desk.session, argument, "forget"):
+        desk.keep(set_context(desk.session, number, FORGOTTEN), "forget")
         desk.view.say(
             f"turn {number} is forgotten: the program keeps its code, and the model sees nothing of it"
         )
@@ -28,11 +28,11 @@ def do(desk: Desk, argument: str) -> None:
 
 
 def recall(desk: Desk, argument: str) -> None:
-    for number in turns.chosen(desk, argument, "tell again"):
+    for number in parse_turns(desk.session, argument, "tell again"):
         if desk.session.mark(desk.session.numbered(number).id).context != FORGOTTEN:
             desk.view.note(f"turn {number} is not forgotten")
             continue
-        turns.tell(desk, number, WHOLE, "forget")
+        desk.keep(set_context(desk.session, number, WHOLE), "forget")
         desk.view.say(f"turn {number} was forgotten; the model sees all of it again")
 
 
@@ -52,4 +52,4 @@ def listed(names: tuple[str, ...]) -> str:
 
 
 def complete(desk: Desk) -> list[tuple[str, str]]:
-    return turns.offered(desk)
+    return turn_choices(desk.session)

@@ -6,8 +6,8 @@ taken, and what differs is said. Files that it writes are not compared. The old 
 """
 
 from mtchat.console.desk import Desk
-from mtchat.console.reworked import rework, show
-from mtchat.features.rework.reworking import refactor
+from mtchat.features.rework.rework import refactor
+from mtchat.features.rework.view import rework, show
 
 USAGE = "[N] [WISH]"
 PYTHON_ONLY = True

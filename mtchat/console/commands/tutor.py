@@ -6,16 +6,16 @@ it. /tutor alone says where you are, /tutor off ends the lesson; the program sta
 """
 
 from mtchat.console.desk import Desk
-from mtchat.console.lesson import tutoring
+from mtchat.features.explain import tutor_view
 
 USAGE = "[TEXT | hint | code | ask | off]"
 PYTHON_ONLY = True
 DEEDS = {
-    "": tutoring.stand,
-    "hint": tutoring.hint,
-    "code": tutoring.write,
-    "ask": tutoring.ask,
-    "off": tutoring.end,
+    "": tutor_view.stand,
+    "hint": tutor_view.hint,
+    "code": tutor_view.write,
+    "ask": tutor_view.ask,
+    "off": tutor_view.end,
 }
 
 
@@ -23,7 +23,7 @@ def do(desk: Desk, argument: str) -> None:
     text = argument.strip()
     deed = DEEDS.get(text.lower())
     if deed is None:
-        tutoring.begin(desk, text)
+        tutor_view.begin(desk, text)
     else:
         deed(desk)
 

@@ -3,9 +3,9 @@
 A correction is one step, too: the turns are then as they were before it.
 """
 
-from mtchat.console.correcting import named
 from mtchat.console.desk import Desk
 from mtchat.console.words import amount, where
+from mtchat.features.correction.view import step_name
 from mtchat.session.back import take_back
 
 USAGE = "[N]"
@@ -15,5 +15,5 @@ def do(desk: Desk, argument: str) -> None:
     session, left = take_back(desk.session, amount(argument))
     desk.keep(session, "undo")
     for turn in reversed(left):
-        desk.view.say(f"took back: {named(turn)}")
+        desk.view.say(f"took back: {step_name(turn)}")
     desk.view.say(where(desk.session))

@@ -134,3 +134,17 @@ def compared(question: Question, answer: str) -> Verdict:
     same = " ".join(answer.split()) == " ".join(question.answer.split())
     bare = answer.strip().strip("\"'") == question.answer.strip()
     return Verdict(same or bare, question.answer)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """`hints` were given at the turn with the id `head`; each further one says more.
+
+    `asked` counts the questions that were answered, `right` those answered right.
+    """
+
+    goal: str = ""
+    hints: tuple[str, ...] = ()
+    head: str = ""
+    asked: int = 0
+    right: int = 0

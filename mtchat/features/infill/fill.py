@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from mtchat.errors import MtchatError
-from mtchat.features.infill.placing import Middle, placings
-from mtchat.features.regenerate.rederive import written
+from mtchat.features.infill.placement import Middle, placings
+from mtchat.features.regenerate.regenerate import written
 from mtchat.generate.bettering import uninterrupted
 from mtchat.generate.events import ContextFitted
 from mtchat.generate.fitting import Context, fit

@@ -14,7 +14,7 @@ def begun(event: CorrectionStarted) -> str:
     return f"changing turn {event.number}: {brief(event.instruction.partition(chr(10))[0], 60)}"
 
 
-def named(turn: Turn) -> str:
+def step_name(turn: Turn) -> str:
     """What the step that made a turn was: its instruction, or the correction that it ends with."""
     correction = turn.instruction.rpartition("\n")[2]
     return f"the change: {brief(correction)}" if turn.provenance.corrects else brief(turn.shown)

@@ -3,15 +3,15 @@
 from dataclasses import replace
 
 from mtchat.console.desk import Desk
-from mtchat.features.checks.holding import examined
-from mtchat.features.checks.stating import ParsedCheck
+from mtchat.features.checks.evaluate import examined
+from mtchat.features.checks.parse import ParsedCheck
 from mtchat.generate.running import unended
 from mtchat.session.claim import Check, CheckResult
 from mtchat.session.session import Session
 from mtchat.session.settings import ON
 
 
-def keep(desk: Desk, stated: ParsedCheck) -> None:
+def keep_check(desk: Desk, stated: ParsedCheck) -> None:
     """Lays a check down about a turn, and tells whether it holds now."""
     turn = desk.session.numbered(stated.turn).id
     mark = desk.session.mark(turn)
@@ -20,9 +20,9 @@ def keep(desk: Desk, stated: ParsedCheck) -> None:
     else:
         kept = desk.session.with_mark(turn, replace(mark, checks=(*mark.checks, stated.code)))
         desk.keep(kept, "check")
-    look(desk)
+    refresh_checks(desk)
     finding = next(
-        each for each in findings(desk.session) if (each.turn, each.code) == (stated.turn, stated.code)
+        each for each in check_results(desk.session) if (each.turn, each.code) == (stated.turn, stated.code)
     )
     desk.view.finding(finding)
     if finding.passed is False:
@@ -31,7 +31,7 @@ def keep(desk: Desk, stated: ParsedCheck) -> None:
         desk.view.note("it is looked at again with each run of the program; /check lists the checks")
 
 
-def remove(desk: Desk, number: int) -> None:
+def remove_check(desk: Desk, number: int) -> None:
     """Takes back the check of this number among those of the live path."""
     claim = desk.session.claims[number - 1]
     turn = desk.session.numbered(claim.turn).id
@@ -46,7 +46,7 @@ def remove(desk: Desk, number: int) -> None:
     desk.view.say(f"removed: {told(claim)}")
 
 
-def look(desk: Desk) -> None:
+def refresh_checks(desk: Desk) -> None:
     """Looks at the checks of the live program anew, where that was run and may be."""
     session = desk.session
     if desk.settings.run != ON or session.outcome is None or unended(session.outcome):
@@ -58,7 +58,7 @@ def look(desk: Desk) -> None:
         desk.keep(session.with_outcome(outcome), "check")
 
 
-def findings(session: Session) -> tuple[CheckResult, ...]:
+def check_results(session: Session) -> tuple[CheckResult, ...]:
     """What is known of each check of the live path, in their order."""
     outcome = session.outcome
     known = {(each.turn, each.code): each for each in (outcome.findings if outcome else ())}

@@ -2,23 +2,31 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from mtchat.console.words import brief
-from mtchat.errors import UsageError
+from mtchat.console.words import brief, number
+from mtchat.errors import MtchatError, UsageError
 from mtchat.session.memory import spans
-
-if TYPE_CHECKING:
-    from mtchat.console.desk import Desk
+from mtchat.session.session import Session
 
 
-def chosen(desk: "Desk", argument: str, verb: str) -> tuple[int, ...]:
+def turn_number(session: Session, text: str) -> int:
+    """A turn's number as typed; the last turn when nothing is typed."""
+    if not session.path:
+        raise MtchatError("the program has no turns yet; type an instruction")
+    if not text.strip():
+        return len(session.path)
+    chosen = number(text, "the number of a turn; /show shows them")
+    session.numbered(chosen)
+    return chosen
+
+
+def parse_turns(session: Session, argument: str, verb: str) -> tuple[int, ...]:
     """The numbers of turns as typed, in order, each once: "3", "1 4", "1-3, 5"."""
     found: set[int] = set()
     for word in argument.replace(",", " ").split():
         first, dash, last = word.partition("-")
-        start = desk.number(first or word)
-        end = desk.number(last or word) if dash else start
+        start = turn_number(session, first or word)
+        end = turn_number(session, last or word) if dash else start
         if end < start:
             raise UsageError(f"{word} has no turns in it; from the lower to the higher, as in {end}-{start}")
         found.update(range(start, end + 1))
@@ -27,16 +35,15 @@ def chosen(desk: "Desk", argument: str, verb: str) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def tell(desk: "Desk", number: int, context: str, why: str) -> None:
-    """Lays down how the model is told a turn from now on."""
-    turn = desk.session.numbered(number)
-    mark = replace(desk.session.mark(turn.id), context=context)
-    desk.keep(desk.session.with_mark(turn.id, mark), why)
+def set_context(session: Session, number: int, context: str) -> Session:
+    """The session where the model sees a turn as `context` says from now on."""
+    turn = session.numbered(number)
+    return session.with_mark(turn.id, replace(session.mark(turn.id), context=context))
 
 
-def offered(desk: "Desk") -> list[tuple[str, str]]:
+def turn_choices(session: Session) -> list[tuple[str, str]]:
     """The turns as completion offers them."""
-    return [(str(number), brief(turn.instruction, 40)) for number, turn in enumerate(desk.session.path, 1)]
+    return [(str(at), brief(turn.instruction, 40)) for at, turn in enumerate(session.path, 1)]
 
 
 def fitting(numbers: Sequence[int]) -> str:

@@ -1,23 +1,26 @@
 """Explains turns, lines and errors: first what is certain, then the model's words where it can chat."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from prompt_toolkit.utils import get_cwidth
+
 from mtchat.console.desk import Desk
-from mtchat.console.lesson.speech import SIGN, Speech
+from mtchat.console.view import View
 from mtchat.errors import MtchatError
-from mtchat.features.explain.answering import LONGEST_LINE, spoken
-from mtchat.features.explain.plain import failure
-from mtchat.features.explain.plain.phrases import listed
-from mtchat.features.explain.plain.statements import Part, parts
-from mtchat.generate.prompt import asking
-from mtchat.generate.prompt.asking import Told, sentence
+from mtchat.features.explain import answers, failure
+from mtchat.features.explain.answers import LONGEST_LINE, Told, sentence, spoken
+from mtchat.features.explain.phrases import listed
+from mtchat.features.explain.statements import Part, parts
 from mtchat.generate.running import excused
 from mtchat.session import source
+from mtchat.session.escape import escaped
 from mtchat.session.outcome import Outcome, Variable
 from mtchat.session.program import Program, assemble
 from mtchat.session.prompt import Prompt
 
+SIGN = "≈ "  # before words that may be wrong
 INDENT = "  "
 PLAINEST = 130  # characters of certain words; the model says more simply what takes longer ones
 LONGEST_VALUE = 40
@@ -27,6 +30,59 @@ LEGEND = (
 )
 
 LEGEND_OF_ERRORS = f"what follows {SIGN.strip()} are the model's words and may be wrong; the rest is certain"
+
+
+@dataclass
+class Speech:
+    """A paragraph that grows word by word; `said` is what it has become."""
+
+    view: View
+    indent: str = ""
+    column: int = 0
+    said: str = ""
+    pending: str = ""
+    width: int = field(default_factory=lambda: max(shutil.get_terminal_size().columns - 1, 20))
+
+    def say(self, pieces: Iterator[str]) -> str:
+        """Shows all pieces; what was shown stays where an interrupt ends them."""
+        try:
+            for piece in pieces:
+                self.hear(piece)
+        finally:
+            self.end()
+        return self.said
+
+    def hear(self, piece: str) -> None:
+        self.said += piece
+        *whole, self.pending = (self.pending + piece).split(" ")
+        for word in whole:
+            self.word(word)
+
+    def word(self, word: str) -> None:
+        word = escaped(word).replace("\n", " ")
+        if not word:
+            return
+        if not self.column:
+            self.put(self.indent + SIGN + word)
+        elif self.column + 1 + get_cwidth(word) > self.width:
+            self.view.out.write("\n")
+            self.column = 0
+            self.put(" " * (len(self.indent) + len(SIGN)) + word)
+        else:
+            self.put(f" {word}")
+        self.view.out.flush()
+
+    def put(self, text: str) -> None:
+        self.view.out.write(text)
+        self.column += get_cwidth(text)
+
+    def end(self) -> None:
+        self.word(self.pending)
+        self.pending = ""
+        if self.column:
+            self.view.out.write("\n")
+            self.view.out.flush()
+        self.column = 0
 
 
 def explain_turn(desk: Desk, number: int) -> None:
@@ -77,7 +133,7 @@ def explain_error(desk: Desk) -> None:
         view.folded(fact)
     if not failure.settled(program, outcome, variables) and chats(desk):
         told = "\n".join(["- " + where, *(f"- {fact}" for fact in facts)])
-        speak(desk, Speech(view), spoken(desk.complete, asking.failure(program.source, told), 2))
+        speak(desk, Speech(view), spoken(desk.complete, answers.failure(program.source, told), 2))
         view.note(LEGEND_OF_ERRORS)
     number = outcome.turn or len(desk.session.path)
     mends = "" if excused(outcome) else "/fix asks the model to mend it, "
@@ -215,7 +271,7 @@ class Explaining:
                 self.desk.view.folded(f"After the turn {failure.described(each)}.")
         if self.chats:
             self.before(part)
-            prompt = asking.line(self.program.source, self.step, self.told, code)
+            prompt = answers.line(self.program.source, self.step, self.told, code)
             words = speak(self.desk, Speech(self.desk.view, INDENT), spoken(self.desk.complete, prompt, 2))
             self.spoke = bool(words)
 
@@ -232,7 +288,7 @@ class Explaining:
         if not self.chats or (part.sure and plain(part.words)):
             self.certain(part)
         else:
-            prompt = asking.line(self.program.source, self.step, self.told, code)
+            prompt = answers.line(self.program.source, self.step, self.told, code)
             words = self.thought(prompt)
             if words:
                 self.spoke = True
@@ -270,11 +326,11 @@ class Explaining:
     def summary(self) -> None:
         """One sentence about the turn as a whole."""
         if self.chats and len(self.parts) > 1:
-            prompt = asking.summary(self.program.source, self.step, self.told)
+            prompt = answers.summary(self.program.source, self.step, self.told)
             words = self.thought(prompt)
             if words:
                 self.spoke = True
-                Speech(self.desk.view).say(iter([f"In short: {asking.SUBJECT} {words}"]))
+                Speech(self.desk.view).say(iter([f"In short: {answers.SUBJECT} {words}"]))
 
     def thought(self, prompt: Prompt) -> str:
         """The model's sentence; "" where it has none, or where a number in it is found nowhere."""
@@ -285,7 +341,7 @@ class Explaining:
             self.desk.view.note(f"the model could not answer, so the rest are the facts alone: {error}")
             self.chats = False
             return ""
-        return words if asking.founded(words, self.known()) else ""
+        return words if answers.founded(words, self.known()) else ""
 
     def known(self) -> str:
         """All that numbers can come from: the program, what it was asked for, what its run showed."""

@@ -1,15 +1,22 @@
-"""Questions that a chat model answers in words: what lines do, why a program fails, what the next step is.
+"""Asks a chat model to explain in words, and keeps of its reply what is fit to be shown.
 
 The reply is opened for the model where its form matters: line by line, each after its code, so that no line
-is left out and none is invented. What is known for certain of a failure is in the question.
+is left out and none is invented. What is certain is part of the question.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from mtchat.generate.writing import Complete
 from mtchat.session.names import tree
 from mtchat.session.prompt import Message, Prompt
+from mtchat.session.settings import Sampling
+
+LONGEST_ANSWER = 160  # tokens
+LONGEST_LINE = 64
+LEAST_WORDS = 3  # that an answer has; "1." explains nothing
+
 
 SYSTEM = (
     "You explain Python to people who have never programmed. You use short, plain sentences and say only "
@@ -47,6 +54,49 @@ WINDOW = 6  # words that come up a third time when a model goes round in circles
 CODE = re.compile(
     r"^\s*(?:>>>|def |class |import |from \w+ import|for .+:\s*$|while .+:\s*$|if .+:\s*$|return\b)"
 )
+
+
+def spoken(
+    complete: Complete, prompt: Prompt, sentences: int, max_tokens: int = LONGEST_ANSWER
+) -> Iterator[str]:
+    """The words of an answer as they come, the likeliest ones: so many sentences at most.
+
+    Nothing where the model has too few words to say.
+    """
+    text, shown, finish = "", 0, ""
+    stream = complete(prompt, Sampling(max_tokens=max_tokens))
+    try:
+        for piece in stream:
+            text, finish = text + piece.text, piece.usage.finish
+            good = kept(text, sentences)
+            if enough(good.text):
+                yield good.text[shown:]
+                shown = max(shown, len(good.text))
+            if good.finished:
+                return
+        good = kept(text, sentences, whole=True)
+        if enough(good.text):
+            yield good.text[shown:] + (" …" if finish == "length" and not good.finished else "")
+    finally:
+        close = getattr(stream, "close", None)
+        if close is not None:
+            close()
+
+
+def enough(text: str) -> bool:
+    words = [word for word in text.split() if any(sign.isalpha() for sign in word)]
+    return len(words) >= LEAST_WORDS
+
+
+def spoken_whole(complete: Complete, prompt: Prompt, max_tokens: int = LONGEST_ANSWER) -> str:
+    """All that is answered, as the model wrote it, for those who take it apart themselves."""
+    stream = complete(prompt, Sampling(max_tokens=max_tokens))
+    try:
+        return "".join(piece.text for piece in stream)
+    finally:
+        close = getattr(stream, "close", None)
+        if close is not None:
+            close()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,9 @@ from mtchat.generate.running import failed
 from mtchat.session.names import bound
 from mtchat.session.session import Session
 
-LONGEST = 12  # words
+LONGEST_QUESTION = 30  # words
+LONGEST = 12  # of those that /explain answers
+ANOTHER_SENTENCE = re.compile(r"[.!?;\n]\s+\S")
 SENTENCES = re.compile(r"[.!?;:,\n]\s*\S")
 NAME = r"`?(?P<name>[A-Za-z_]\w*)(?:\(\))?`?"
 PLACE = r"(?:(?:turn|step) \d{1,9}|line \d{1,9}(?: of (?:turn|step) \d{1,9})?)"
@@ -58,11 +60,23 @@ COMMON = re.compile(  # words of a question with why, which are no names there
     r"|get|see|mean|work|code|program|script|function|loop|line|turn|step|output|error|result",
     re.IGNORECASE,
 )
+REQUEST = re.compile(r"(?:please|(?:can|could|would|will) you|(?:how|what) about)\b", re.IGNORECASE)
+OPENS = re.compile(
+    r"(?:how (?:do|can|should) (?:i|we|you)|where (?:is|are|do|does|did|can)|what does)\b", re.IGNORECASE
+)
 TURN, LINE = re.compile(r"\b(?:turn|step) (\d+)", re.IGNORECASE), re.compile(r"\bline (\d+)", re.IGNORECASE)
 WORD = re.compile(r"\b(?!a [a-z])[A-Za-z_]\w*")  # and not the article
 
 
-def asked(text: str, session: Session) -> str | None:
+def is_question(text: str) -> bool:
+    """Whether a text is one question, by its mark or its form, and not a request: can you sort it?"""
+    text = text.strip()
+    if REQUEST.match(text) or ANOTHER_SENTENCE.search(text) or len(text.split()) > LONGEST_QUESTION:
+        return False
+    return bool(text.endswith("?") or (OPENS.match(text) and not DEMAND.search(text)))
+
+
+def explain_target(text: str, session: Session) -> str | None:
     """What /explain is to explain where a text is a question about the program; None for all else."""
     wish = text.replace("’", "'").strip().rstrip("?!. ")
     if not session.path or len(wish.split()) > LONGEST or SENTENCES.search(wish):
@@ -71,7 +85,7 @@ def asked(text: str, session: Session) -> str | None:
     for pattern in (*FAILURE, *ABOUT):
         if found := matches(pattern, wish):
             name = found.groupdict().get("name") or ""
-            if name and not home(name, session):
+            if name and not origin(name, session):
                 return None
             if fails and pattern in FAILURE:
                 return "error"
@@ -103,7 +117,7 @@ def named(wish: str) -> list[str]:
 def place(wish: str, names: list[str], session: Session) -> str:
     """What a question is about, as /explain takes it: "2", "2:3", "error", "" for what happened last."""
     turn, line = TURN.search(wish), LINE.search(wish)
-    number = turn[1] if turn else next(filter(None, (home(name, session) for name in names)), "")
+    number = turn[1] if turn else next(filter(None, (origin(name, session) for name in names)), "")
     outcome = session.outcome
     wrong = outcome.turn if outcome is not None and failed(outcome) else None
     if line:
@@ -111,7 +125,7 @@ def place(wish: str, names: list[str], session: Session) -> str:
     return number or ("error" if failed(outcome) else "")
 
 
-def home(name: str, session: Session) -> str:
+def origin(name: str, session: Session) -> str:
     """The number of the last turn that gives a name something; "" where none does."""
     turns = [number for number, turn in enumerate(session.path, start=1) if name in bound(turn.chunk)]
     return str(turns[-1]) if turns else ""

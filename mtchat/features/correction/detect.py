@@ -8,10 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mtchat.errors import MtchatError
-from mtchat.features.correction.known import Known, joined, known, stem
-from mtchat.features.correction.referents import behaving, referent
-from mtchat.features.correction.renaming import Rename, renamable
-from mtchat.features.correction.wording import (
+from mtchat.features.correction.facts import Known, joined, known, stem
+from mtchat.features.correction.patterns import (
     ADD,
     ADVERBS,
     ASKED,
@@ -53,6 +51,8 @@ from mtchat.features.correction.wording import (
     USE,
     VERB,
 )
+from mtchat.features.correction.rename import Rename, renamable
+from mtchat.features.correction.target import behaving, referent
 from mtchat.session.turn import Turn
 
 LONGEST = 40  # words; a longer text describes something new

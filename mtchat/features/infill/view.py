@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from mtchat.console import difference
 from mtchat.console.desk import Desk
-from mtchat.console.turns import fitting
 from mtchat.errors import MtchatError
-from mtchat.features.infill.filling import filled
-from mtchat.features.regenerate.rederive import written
+from mtchat.features.context.view import fitting
+from mtchat.features.infill.fill import filled
+from mtchat.features.regenerate.regenerate import written
 from mtchat.generate.events import ContextFitted, Event
 from mtchat.session.hole import first_hole
 from mtchat.session.session import Session

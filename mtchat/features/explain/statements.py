@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from mtchat.features.explain.plain.phrases import Phrases, Unsaid, attempted, listed, unsaid
+from mtchat.features.explain.phrases import Phrases, Unsaid, attempted, listed, unsaid
 from mtchat.session.names import tree
 
 CHANGES: Mapping[type[ast.operator], str] = {

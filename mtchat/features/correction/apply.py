@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from mtchat.features.correction.recognition import Correction, recognise
-from mtchat.features.correction.renaming import Rename, in_all
+from mtchat.features.correction.detect import Correction, recognise
+from mtchat.features.correction.rename import Rename, in_all
 from mtchat.features.correction.splicing import redefined, spliced
 from mtchat.generate.events import ChunkChange, CorrectionFinished, CorrectionStarted, TurnWritten
 from mtchat.generate.running import failed, kept, unended

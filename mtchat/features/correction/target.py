@@ -3,8 +3,8 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from mtchat.features.correction.known import KINDS, WORD, Known, joined, stem
-from mtchat.features.correction.wording import Said, words
+from mtchat.features.correction.facts import KINDS, WORD, Known, joined, stem
+from mtchat.features.correction.patterns import Said, words
 
 NUMBERED = Said(r"\b(?:turn|step|instruction) (?P<number>\d{1,4})\b")
 LITERAL = Said(

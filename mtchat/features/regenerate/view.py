@@ -9,7 +9,7 @@ from mtchat.console.view import View, shown
 from mtchat.console.words import brief
 from mtchat.console.writing import Writing
 from mtchat.errors import UsageError
-from mtchat.features.regenerate.rederive import Step, always, judged, never, rederive, stopped, written
+from mtchat.features.regenerate.regenerate import Step, always, judged, never, rederive, stopped, written
 from mtchat.generate.events import CandidateChosen, Event, TurnWritten
 from mtchat.generate.running import kept, tried
 from mtchat.session.dependencies import said as used

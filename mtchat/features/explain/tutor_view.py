@@ -4,14 +4,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from mtchat.console.desk import Desk
-from mtchat.console.lesson.explaining import chats, shown_by
-from mtchat.console.lesson.lesson import Lesson
-from mtchat.console.lesson.speech import Speech
 from mtchat.errors import MtchatError, SandboxError, UsageError
-from mtchat.features.explain import quiz
-from mtchat.features.explain.answering import spoken_whole
-from mtchat.features.explain.quiz import PRINTS, Question, Verdict
-from mtchat.generate.prompt import asking
+from mtchat.features.explain import answers, quiz
+from mtchat.features.explain.answers import spoken_whole
+from mtchat.features.explain.quiz import PRINTS, Lesson, Question, Verdict
+from mtchat.features.explain.view import Speech, chats, shown_by
 from mtchat.session.program import Program, assemble
 from mtchat.session.session import count
 
@@ -52,10 +49,10 @@ def hint(desk: Desk) -> None:
 
 def thought(desk: Desk, lesson: Lesson) -> str:
     """A hint of the model's without any code."""
-    prompt = asking.hint(lesson.goal, desk.session.program.source, lesson.hints)
+    prompt = answers.hint(lesson.goal, desk.session.program.source, lesson.hints)
     with desk.view.waiting(lambda: "thinking"):
         reply = spoken_whole(desk.model.complete, prompt)
-    return asking.in_words(reply, sentences=2)
+    return answers.in_words(reply, sentences=2)
 
 
 def write(desk: Desk) -> None:

@@ -11,51 +11,37 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from mtchat import plugins
-from mtchat.console import question, slash
+from mtchat.console import slash
 from mtchat.console.desk import Desk
-from mtchat.console.lesson.explaining import chats, speak
-from mtchat.console.lesson.speech import Speech
 from mtchat.console.view import shown
 from mtchat.console.words import brief
 from mtchat.errors import MtchatError
-from mtchat.features.explain.answering import spoken
+from mtchat.features.explain import answers
+from mtchat.features.explain.answers import spoken
+from mtchat.features.explain.questions import COMMON, explain_target, origin
+from mtchat.features.explain.view import Speech, chats, speak
 from mtchat.generate.events import ignore
 from mtchat.generate.less import kin
 from mtchat.generate.madeup import made_up
-from mtchat.generate.prompt import asking
 from mtchat.session.names import bound, tree
 from mtchat.session.outcome import Outcome, Variable
 from mtchat.session.program import Chunk, Program
 from mtchat.session.session import Session
 
-LONGEST = 30  # words
 MOST = 3  # facts of one kind
-REQUEST = re.compile(r"(?:please|(?:can|could|would|will) you|(?:how|what) about)\b", re.IGNORECASE)
-OPENS = re.compile(
-    r"(?:how (?:do|can|should) (?:i|we|you)|where (?:is|are|do|does|did|can)|what does)\b", re.IGNORECASE
-)
 HOW, WHERE = (
     re.compile(r"how (?:do|can|should) (?:i|we|you)\b", re.IGNORECASE),
     re.compile(r"where\b", re.IGNORECASE),
 )
 REASON = re.compile(r"(?:how (?:do|does|did|can|should|would)|why|where)\b", re.IGNORECASE)
-SENTENCES = re.compile(r"[.!?;\n]\s+\S")
 WORD = re.compile(r"[A-Za-z_]\w*")
 LEGEND = "the lines with ≈ are the model's words and may be wrong"
 
 
-def is_question(text: str) -> bool:
-    """Whether a text is one question, by its mark or its form, and not a request: can you sort it?"""
-    text = text.strip()
-    if REQUEST.match(text) or SENTENCES.search(text) or len(text.split()) > LONGEST:
-        return False
-    return bool(text.endswith("?") or (OPENS.match(text) and not question.DEMAND.search(text)))
-
-
-def answer(desk: Desk, text: str) -> None:
+def answer_question(desk: Desk, text: str) -> None:
     """The answer to a question on the screen; the program is as it was."""
     desk.view.note("taken as a question, which adds nothing to the program")
-    about = question.asked(text, desk.session) if desk.session.language.runs else None
+    about = explain_target(text, desk.session) if desk.session.language.runs else None
     found = list(dict.fromkeys(facts(desk, text)))
     for fact in found:
         desk.view.folded(fact)
@@ -121,17 +107,13 @@ def places(desk: Desk, text: str) -> Iterator[str]:
 def of_names(desk: Desk, text: str) -> Iterator[str]:
     """What the names in a question are, where they come from, and what they hold."""
     session, words = desk.session, list(dict.fromkeys(WORD.findall(text)))
-    names = [
-        word
-        for word in words
-        if word in bound(session.program.source) and not question.COMMON.fullmatch(word)
-    ]
+    names = [word for word in words if word in bound(session.program.source) and not COMMON.fullmatch(word)]
     calls = called(session)
     values = (
         {each.name: each for each in looked(desk).variables} if names or calls.keys() & set(words) else {}
     )
     for name in names[:MOST]:
-        home = question.home(name, session)
+        home = origin(name, session)
         if name in values:
             yield f"{name} is {described(values[name])}; turn {home} made it"
     for word in [each for each in words if each in calls and each not in names][:MOST]:
@@ -181,7 +163,7 @@ def documented(desk: Desk, name: str) -> Iterator[str]:
 
 def held(desk: Desk, words: list[str]) -> Iterator[str]:
     """What the program's tables and dictionaries have under a word."""
-    wanted = [word for word in words if not question.COMMON.fullmatch(word) and len(word) > 2]
+    wanted = [word for word in words if not COMMON.fullmatch(word) and len(word) > 2]
     text = ast.unparse(ast.parse(repr(wanted)))
     strings = {
         node.value.lower()
@@ -240,7 +222,7 @@ def in_words(desk: Desk, text: str, found: list[str]) -> None:
     """The model's words on a question, where it can chat."""
     if not chats(desk):
         return
-    prompt = asking.question(desk.session.program.source, found, text)
+    prompt = answers.question(desk.session.program.source, found, text)
     speak(desk, Speech(desk.view), spoken(desk.complete, prompt, 3))
     desk.view.note(LEGEND)
 

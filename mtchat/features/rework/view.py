@@ -7,7 +7,7 @@ from mtchat.console import difference, slash
 from mtchat.console.desk import Desk
 from mtchat.console.view import GREEN, YELLOW
 from mtchat.errors import SandboxError, UsageError
-from mtchat.features.rework.reworking import Reworked
+from mtchat.features.rework.rework import Reworked
 from mtchat.generate.running import failed, unended, wrong
 from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.session.outcome import Outcome

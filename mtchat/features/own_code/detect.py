@@ -89,7 +89,7 @@ def there(module: str) -> bool:
         return False
 
 
-def turn_of(code: str, session: Session) -> Turn:
+def turn_from_code(code: str, session: Session) -> Turn:
     """A turn with code that the user wrote, at the end of a session."""
     code = code_in(code)
     if not code.strip():

@@ -1,1 +1,0 @@
-"""Explanations and lessons on the screen."""
