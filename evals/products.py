@@ -20,10 +20,9 @@ import torch
 from platformdirs import user_cache_path
 
 from mtchat.bundled_models import cache, catalogue
-from mtchat.inference.cpu import library, weights
-from mtchat.inference.cpu.cores import threads
-from mtchat.inference.cpu.decoder import NativeDecoder
-from mtchat.inference.cpu.model import NativeModel
+from mtchat.inference.cpu import kernels, weights
+from mtchat.inference.cpu.decoder import NativeDecoder, NativeModel
+from mtchat.inference.cpu.kernels import threads
 
 CONVERTED = user_cache_path("mtchat", appauthor=False) / "converted"
 GROUP = 32
@@ -55,7 +54,7 @@ def native(name: str) -> NativeModel:
     path: Path | None = cache.locate(name, cache.folder())
     assert path, f"mtchat models get {name}"
     folder = CONVERTED / f"{catalogue.find(name).sha256[:16]}-native-{weights.FORMAT}"
-    return NativeModel(weights.read(folder), library.best(), threads(), 2048)
+    return NativeModel(weights.read(folder), kernels.best(), threads(), 2048)
 
 
 def interleaved(acts: dict[str, Act], repeats: int) -> dict[str, list[float]]:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
 from mtchat.generate.prompt.families import instruct
-from mtchat.inference import loader
 from mtchat.inference.decoder import Logits
 from mtchat.inference.engine import Engine
+from mtchat.inference.loaders import loader
 from mtchat.session.language import PYTHON
 from mtchat.session.prompt import Prompt
 from mtchat.store import load

@@ -157,3 +157,8 @@ def beside(path: Path, mode: int | None = None) -> Iterator[int]:
         with suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def open_private(path: str, flags: int) -> int:
+    """An `opener` for `open`: the file is the user's alone, and a link that somebody else left is refused."""
+    return os.open(path, flags | os.O_NOFOLLOW, PRIVATE)

@@ -28,7 +28,7 @@ MOST = 1  # runs of generate
 
 def bench_gpu(args: argparse.Namespace) -> None:
     """A table for each shape, of random weights; writes the rows where they are asked for."""
-    from mtchat.inference import devices
+    from mtchat.inference.loaders import devices
 
     if not devices.gpus():
         raise UsageError("no GPU is here: `mtchat bench speed` measures the processor")
@@ -133,10 +133,11 @@ def generated(
 
 
 def opened(name: str, model: Any, precision: str) -> "Ours":
-    from mtchat.inference.cuda import opening, shapes
+    from mtchat.inference.cuda import shapes
+    from mtchat.inference.loaders import cuda_loader
 
     tokenizer = shapes.tokenizer(model.config.vocab_size)
-    engine: Any = opening.engine(model, tokenizer, shapes.card(name, model, precision))
+    engine: Any = cuda_loader.engine(model, tokenizer, shapes.card(name, model, precision))
     if engine.writers is None:
         raise MtchatError("there is no Triton here, which computes on a GPU: pip install triton")
     engine.ends = frozenset()

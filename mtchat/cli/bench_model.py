@@ -30,7 +30,7 @@ from mtchat.cli.measured import OURS
 from mtchat.console.view import View
 from mtchat.generate.prompt import family
 from mtchat.generate.synthesizer import TurnGenerator
-from mtchat.inference.cpu.cores import threads
+from mtchat.inference.cpu.kernels import threads
 from mtchat.models import loader
 from mtchat.session.settings import Sampling
 from mtchat.version import __version__

@@ -213,7 +213,8 @@ def digest(tasks: list[Task]) -> str:
 
 def served(args: argparse.Namespace, view: View) -> "tuple[Batcher, str]":
     """The model, for many conversations at once, and where it computes."""
-    from mtchat.inference import batching, devices
+    from mtchat.inference import batching
+    from mtchat.inference.loaders import devices
 
     device = devices.chosen(args.device, args.precision)
     engine: Any = loader.load(
@@ -224,6 +225,6 @@ def served(args: argparse.Namespace, view: View) -> "tuple[Batcher, str]":
         return batching.serving(engine, args.lanes or LANES[device]), device
     if engine.writers:
         return batching.Batcher(engine, engine.writers), device
-    from mtchat.inference.cuda import padded
+    from mtchat.inference.hf import padded_scheduler
 
-    return padded.serving(engine, 2 * (args.lanes or LANES[device])), device
+    return padded_scheduler.serving(engine, 2 * (args.lanes or LANES[device])), device

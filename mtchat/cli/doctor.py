@@ -62,13 +62,13 @@ def torch() -> Iterator[Finding]:
 
 
 def kernels() -> Iterator[Finding]:
-    from mtchat.inference.cpu import cores, library
+    from mtchat.inference.cpu import kernels
 
-    count = cores.threads()
+    count = kernels.threads()
     threads = f"{count} thread{'s' if count > 1 else ''}"
-    if os.environ.get(cores.VARIABLE):
-        threads += f" ({cores.VARIABLE})"
-    if build := library.best():
+    if os.environ.get(kernels.VARIABLE):
+        threads += f" ({kernels.VARIABLE})"
+    if build := kernels.best():
         yield Finding(GOOD, "kernels", f"{build}, {threads}")
     else:
         yield Finding(
@@ -94,7 +94,7 @@ def memory() -> Iterator[Finding]:
 
 def gpu() -> Iterator[Finding]:
     try:
-        from mtchat.inference.devices import DRIVERS, gpus
+        from mtchat.inference.loaders.devices import DRIVERS, gpus
 
         if importlib.util.find_spec("torch") is None and any(map(Path.exists, DRIVERS)):
             yield Finding(POOR, "GPU", "there, and not used: PyTorch is not installed", "make torch")

@@ -26,8 +26,7 @@ from mtchat.export.format import load as format_of
 from mtchat.export.format import of_suffix, readable, to_bytes, to_text
 from mtchat.export.pictures import pictures
 from mtchat.features.checks.evaluate import examined
-from mtchat.inference import conversions
-from mtchat.inference.codegen import licences
+from mtchat.inference.loaders import licences, model_cache
 from mtchat.models import loader
 from mtchat.sandbox.runner import Sandbox
 from mtchat.session.escape import escaped
@@ -199,11 +198,11 @@ def models(args: argparse.Namespace) -> int:
             raise UsageError("remove which model? mtchat models lists them")
         for name in args.names:
             if not catalogue.known(name) and os.path.exists(name):
-                freed = conversions.remove_of(loader.converted_folder(), Path(name))
+                freed = model_cache.remove_of(loader.converted_folder(), Path(name))
                 view.line(f"removed the converted copies of {name}: {freed / 2**20:.0f} MiB freed; it stays")
                 continue
             freed = cache.remove(name, cache.folder())
-            copies = conversions.remove(loader.converted_folder(), catalogue.find(name).sha256)
+            copies = model_cache.remove(loader.converted_folder(), catalogue.find(name).sha256)
             also = " and its converted copy" if copies else ""
             view.line(f"removed {name}{also}: {(freed + copies) / 2**20:.0f} MiB freed")
     else:

@@ -8,10 +8,10 @@ from typing import Any
 
 from mtchat.errors import ModelError, MtchatError
 from mtchat.inference.decoder import Decoder
-from mtchat.inference.detokenise import vocabulary
+from mtchat.inference.detokenizer import vocabulary
 from mtchat.inference.replies import Batch, Job, Reply, Stopwatch, Writers
-from mtchat.inference.speculate import Drafter
-from mtchat.inference.tokens.chat import Chat
+from mtchat.inference.speculative import Drafter
+from mtchat.inference.tokens.chat_template import Chat
 from mtchat.inference.tokens.tokenizer import Part, Tokenizer
 from mtchat.session.prompt import ModelCard, Piece, Prompt
 from mtchat.session.settings import Sampling

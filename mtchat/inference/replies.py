@@ -7,8 +7,8 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mtchat.inference.decoder import Logits
-from mtchat.inference.detokenise import Detokeniser
-from mtchat.inference.sampling import Chooser, likelihood
+from mtchat.inference.detokenizer import Detokeniser
+from mtchat.inference.sampler import Chooser, likelihood
 from mtchat.session.prompt import Piece, Usage
 from mtchat.session.settings import Sampling
 

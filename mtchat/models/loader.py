@@ -82,8 +82,8 @@ def load(name: str, precision: str, report: Report, device: str = "cpu") -> Load
         return cast(LoadedModel, offered()(name, report))
     source, fingerprint = locate(name, report)
     report("loading")
-    from mtchat.inference import devices
-    from mtchat.inference import loader as inference
+    from mtchat.inference.loaders import devices
+    from mtchat.inference.loaders import loader as inference
 
     loaded = inference.load(
         source,

@@ -14,7 +14,7 @@ from mtchat.cli.bench_gpu import formats
 from mtchat.cli.main import main
 from mtchat.errors import UsageError
 from mtchat.inference.cuda import rival, shapes
-from mtchat.inference.cuda.weights import fused
+from mtchat.inference.loaders.cuda_loader import fused
 
 PARAMETERS = {  # in all, as the models' cards and papers name them, in millions
     "codegen-350M": 357,

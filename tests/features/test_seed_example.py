@@ -13,8 +13,8 @@ from mtchat.console.view import View
 from mtchat.generate.prompt.families import codegen
 from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.generate.writing import reshaped
-from mtchat.inference import loader
 from mtchat.inference.engine import Engine
+from mtchat.inference.loaders import loader
 from mtchat.models.loading import LoadingModel
 from mtchat.session.outcome import Outcome
 from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage

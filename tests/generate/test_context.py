@@ -68,7 +68,7 @@ def test_the_chat_of_the_golden_files_is_what_the_models_own_template_gives():
     gguf = cache / "models" / SMALL
     if not gguf.is_file():
         pytest.skip(f"no starter-small at {gguf}; mtchat models get starter-small fetches it")
-    from mtchat.inference import loader
+    from mtchat.inference.loaders import loader
 
     engine = loader.load(gguf, "starter-small", cache=cache / "converted", report=lambda stage, part: None)
     chats = [prompt for prompt in map(rendered, STORIES) if prompt.messages]

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from mtchat.generate.prompt import family, infill
-from mtchat.inference import lean, loader
+from mtchat.inference.hf import fast_import
+from mtchat.inference.loaders import loader
 from mtchat.models import loader as models
 from mtchat.session.prompt import ModelCard, Prompt
 from mtchat.session.settings import Sampling
@@ -67,7 +68,7 @@ def test_what_is_written_ends_at_the_first_mark(name: str, text: str, code: str,
 
 
 def marked(tokenizer, marks: list[str], special: bool):
-    added = [lean.load().AddedToken(each, special=special, normalized=False) for each in marks]
+    added = [fast_import.load().AddedToken(each, special=special, normalized=False) for each in marks]
     tokenizer.add_tokens(added, special_tokens=special)
     return tokenizer
 

@@ -9,9 +9,9 @@ import pytest
 
 from mtchat.errors import MtchatError
 from mtchat.inference.batching import Batcher, Closed, Steps
-from mtchat.inference.cuda.lanes import Lanes
-from mtchat.inference.cuda.padded import Padded
+from mtchat.inference.cuda.scheduler import Lanes
 from mtchat.inference.engine import Engine
+from mtchat.inference.hf.padded_scheduler import Padded
 from mtchat.session.prompt import Prompt
 from mtchat.session.settings import Sampling
 from tests.support.engine_models import gpu_engine, random_engine

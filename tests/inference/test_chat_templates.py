@@ -7,7 +7,7 @@ import pytest
 from mtchat.errors import ModelError
 from mtchat.generate.prompt.families import instruct
 from mtchat.inference.engine import Engine
-from mtchat.inference.tokens.chat import Chat
+from mtchat.inference.tokens.chat_template import Chat
 from mtchat.inference.tokens.tokenizer import Tokenizer
 from mtchat.session.prompt import Message, Prompt
 from tests.support.engine_models import TEMPLATE, random_engine, tiny_tokenizer

@@ -9,11 +9,10 @@ import pytest
 import torch
 
 from mtchat.errors import ModelError
-from mtchat.inference import folder as folders
-from mtchat.inference import loader, precision
-from mtchat.inference.codegen import licences, qkv
-from mtchat.inference.fingerprint import fingerprint
-from mtchat.inference.header import parameters
+from mtchat.inference.loaders import codegen_checkpoint, devices, licences, loader
+from mtchat.inference.loaders import hf_loader as folders
+from mtchat.inference.loaders.model_cache import fingerprint
+from mtchat.inference.loaders.tensor_files import count_parameters
 from mtchat.session.prompt import Prompt
 from mtchat.session.settings import Sampling
 from tests.support.codegen_models import KINDS, REMOTE, random_state, restated, write_codegen, write_weights
@@ -122,7 +121,7 @@ def shape(width: int, layers: int, heads: int, **more: object) -> dict[str, obje
     ],
 )
 def test_which_models_have_8_blocks(name: str, config: dict[str, Any], expected: int, tmp_path: Path) -> None:
-    found = qkv.layout(tmp_path, config, name)
+    found = codegen_checkpoint.layout(tmp_path, config, name)
     assert found.blocks == expected
     assert found.evidence
 
@@ -144,15 +143,15 @@ def test_the_number_of_blocks_is_read_from_code_that_is_never_run(
 ) -> None:
     file = tmp_path / "modeling_codegen.py"
     file.write_text(code)
-    assert qkv.stated_in(file) == expected
-    assert qkv.stated_in(tmp_path / "none") == 0
+    assert codegen_checkpoint.stated_in(file) == expected
+    assert codegen_checkpoint.stated_in(tmp_path / "none") == 0
 
 
 @pytest.mark.parametrize(("width", "count"), [(8, 2), (32, 8), (48, 1), (64, 16)])
 def test_rows_are_laid_out_anew_and_back(width: int, count: int) -> None:
-    there = qkv.order(width, count)
+    there = codegen_checkpoint.order(width, count)
     assert sorted(there.tolist()) == list(range(3 * width))
-    assert qkv.order(width, 4).tolist() == list(range(3 * width))
+    assert codegen_checkpoint.order(width, 4).tolist() == list(range(3 * width))
     # row r of block b is query r of all: the first third of each block
     third = width // count
     queries = [block * 3 * third + row for block in range(count) for row in range(third)]
@@ -311,7 +310,7 @@ def test_weights_are_counted_in_files_of_every_kind(
     kind: str, state: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:
     write_weights(tmp_path, state, kind)
-    count = sum(map(parameters, folders.weights(tmp_path)))
+    count = sum(map(count_parameters, folders.weights(tmp_path)))
     weights = sum(each.numel() for each in state.values() if each.is_floating_point())
     assert weights <= count <= sum(each.numel() for each in state.values())
     if "bin" in kind:
@@ -332,7 +331,7 @@ def test_weights_are_counted_in_files_of_every_kind(
 )
 def test_a_gpu_computes_in_the_16_bits_of_the_release(config: str, expected: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(config)
-    assert precision.of_gpu(folders.stored(tmp_path)) == expected
+    assert devices.of_gpu(folders.stored(tmp_path)) == expected
 
 
 def test_float16_weights_stay_as_they_were_released(state: dict[str, torch.Tensor], tmp_path: Path) -> None:

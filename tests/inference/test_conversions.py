@@ -9,16 +9,16 @@ import numpy
 import pytest
 
 from mtchat.errors import ModelError
-from mtchat.inference import conversions, loader
-from mtchat.inference.cpu import library, warm
+from mtchat.inference.cpu import kernels, kv_snapshot
 from mtchat.inference.cpu.weights import BYTES, TABLE
 from mtchat.inference.engine import Engine
+from mtchat.inference.loaders import loader, model_cache
 from mtchat.session.prompt import Prompt
 from mtchat.session.settings import Sampling
 from tests.inference.test_native_engine import SIZES
 from tests.support.engine_models import write_gguf
 
-pytestmark = pytest.mark.skipif(not library.builds(), reason="no kernels were built for this processor")
+pytestmark = pytest.mark.skipif(not kernels.builds(), reason="no kernels were built for this processor")
 TEXT = "def add(a, b):\n    return"
 
 
@@ -50,7 +50,7 @@ def text(engine: Engine) -> str:
 
 
 def copy(file: Path) -> Path:
-    (found,) = conversions.copies(file.parent / "cache")
+    (found,) = model_cache.copies(file.parent / "cache")
     return found
 
 
@@ -100,7 +100,7 @@ def test_a_damaged_copy_is_made_again_and_it_is_said(file: Path, name: str) -> N
 @pytest.mark.parametrize("precision", ["auto", "float32"])
 def test_a_copy_made_by_other_rules_is_made_again(file: Path, precision: str) -> None:
     opened(file, [], precision)
-    changed(copy(file) / conversions.RECORD, lambda made: made.update(rules=0, versions="transformers 1.0"))
+    changed(copy(file) / model_cache.RECORD, lambda made: made.update(rules=0, versions="transformers 1.0"))
     said: list[str] = []
     opened(file, said, precision)
     assert "the model's copy in the cache was made by another version; making it again" in said
@@ -109,14 +109,14 @@ def test_a_copy_made_by_other_rules_is_made_again(file: Path, precision: str) ->
 def test_the_copy_of_what_a_file_held_before_goes(file: Path, files: tuple[Path, Path]) -> None:
     opened(file, []).close()
     opened(file, [], "float32")
-    first = {each.name for each in conversions.copies(file.parent / "cache")}
+    first = {each.name for each in model_cache.copies(file.parent / "cache")}
     file.write_bytes(files[1].read_bytes())
     opened(file, [])
-    second = {each.name for each in conversions.copies(file.parent / "cache")}
+    second = {each.name for each in model_cache.copies(file.parent / "cache")}
     assert len(first) == len(second) == 2
     assert len(first & second) == 1  # that in float32, until it is asked for
     opened(file, [], "float32")
-    assert not first & {each.name for each in conversions.copies(file.parent / "cache")}
+    assert not first & {each.name for each in model_cache.copies(file.parent / "cache")}
 
 
 def test_a_tokenizer_beside_a_file_does_not_speak_for_it(file: Path, files: tuple[Path, Path]) -> None:
@@ -143,7 +143,7 @@ def test_what_a_model_has_seen_is_closed_to_others(file: Path) -> None:
     assert stat.S_IMODE(cache.stat().st_mode) == 0o700
     found = modes(cache)
     assert {mode for name, mode in found.items() if name.endswith((".npz", ".json"))} == {0o600}
-    assert any(name.endswith(conversions.SEEN) for name in found)
+    assert any(name.endswith(model_cache.SEEN) for name in found)
 
 
 WRONG: dict[str, Callable[[dict[str, numpy.ndarray]], object]] = {  # type: ignore[type-arg]
@@ -164,14 +164,14 @@ def test_a_memory_that_does_not_fit_is_passed_over(file: Path, name: str) -> Non
     engine = opened(file, [])
     expected = text(engine)
     engine.close()
-    seen = next((file.parent / "cache").glob(f"*{conversions.SEEN}"))
+    seen = next((file.parent / "cache").glob(f"*{model_cache.SEEN}"))
     with numpy.load(seen) as stored:
         kept = dict(stored)
     WRONG[name](kept)
     with seen.open("wb") as stream:
         numpy.savez(stream, **kept)
     again = opened(file, [])
-    assert warm.restore(again.decoder, seen) == len(again.decoder.tree) == 0
+    assert kv_snapshot.restore(again.decoder, seen) == len(again.decoder.tree) == 0
     assert text(again) == expected
 
 
@@ -182,25 +182,25 @@ def test_removing_a_model_takes_its_copies_and_what_it_has_seen(file: Path) -> N
     engine.close()
     opened(file, [], "float32")
     content = engine.card.fingerprint
-    assert conversions.remove(cache, "0" * 64) == 0
-    assert conversions.remove(cache, content) > 1000
+    assert model_cache.remove(cache, "0" * 64) == 0
+    assert model_cache.remove(cache, content) > 1000
     assert [each.name for each in cache.iterdir()] == ["fingerprints.json"]
 
 
 def test_the_copies_of_a_file_go_without_it(file: Path) -> None:
     cache = file.parent / "cache"
     opened(file, [])
-    assert conversions.remove_of(cache, file.parent) == 0
-    assert conversions.remove_of(cache, file) > 1000
-    assert not list(conversions.copies(cache))
+    assert model_cache.remove_of(cache, file.parent) == 0
+    assert model_cache.remove_of(cache, file) > 1000
+    assert not list(model_cache.copies(cache))
     assert file.exists()
 
 
 def test_a_copy_that_is_being_made_is_not_removed(file: Path) -> None:
     engine = opened(file, [])
     with (
-        conversions.lock(copy(file), lambda *_: None),
+        model_cache.lock(copy(file), lambda *_: None),
         pytest.raises(ModelError, match="another mtchat is converting this model"),
     ):
-        conversions.remove(file.parent / "cache", engine.card.fingerprint)
+        model_cache.remove(file.parent / "cache", engine.card.fingerprint)
     assert copy(file).is_dir()

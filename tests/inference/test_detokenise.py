@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mtchat.inference.detokenise import REPLACEMENT, Detokeniser, Vocabulary, vocabulary
+from mtchat.inference.detokenizer import REPLACEMENT, Detokeniser, Vocabulary, vocabulary
 from tests.support.engine_models import codegen_tokenizer, tiny_tokenizer
 
 PIECES = ["▁", "▁a", "b", "▁▁", "c▁d", "☕", *(f"<0x{byte:02X}>" for byte in (0xE2, 0x98, 0x95, 0x41, 0xFF))]

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from mtchat.errors import ModelError, MtchatError
-from mtchat.inference import decode
 from mtchat.inference.engine import Engine
+from mtchat.inference.hf import decoder
 from mtchat.session.prompt import Message, Piece, Prompt
 from mtchat.session.settings import Sampling
 from tests.support.engine_models import KINDS, STARTER_SMALL, codegen_tokenizer, interrupted, random_engine
@@ -148,7 +148,7 @@ def test_two_completions_at_once_do_not_mix(engine: Engine) -> None:
 
 
 def test_a_prompt_longer_than_a_chunk_gives_the_same(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode, "CHUNK", 5)
+    monkeypatch.setattr(decoder, "CHUNK", 5)
     same_as_generate(engine, Prompt(LONG))
     _, pieces = written(engine, Prompt("y" + LONG), Sampling(max_tokens=1))
     assert sum(piece.usage.completion_tokens == 0 for piece in pieces) > 2
@@ -254,7 +254,7 @@ def test_starter_small_writes_what_generate_does(starter_small: Engine) -> None:
 
 @pytest.fixture(scope="module")
 def starter_small() -> Engine:
-    from mtchat.inference.loader import load
+    from mtchat.inference.loaders.loader import load
 
     return load(
         STARTER_SMALL,

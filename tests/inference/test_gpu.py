@@ -8,16 +8,18 @@ import pytest
 import torch
 
 from mtchat.errors import ModelError
-from mtchat.inference.cuda import opening, plain
-from mtchat.inference.cuda.model import LIKELIEST, GpuDecoder
-from mtchat.inference.cuda.plain import RUN
-from mtchat.inference.cuda.rounding import in_4_bits, in_8_bits, rounded, whole
-from mtchat.inference.cuda.weights import Layer, Matrix, fused, matrices, matrix, norm_of, obstacle
+from mtchat.inference.cuda import reference
+from mtchat.inference.cuda.decoder import LIKELIEST, GpuDecoder
+from mtchat.inference.cuda.quantise import in_4_bits, in_8_bits, rounded, whole
+from mtchat.inference.cuda.reference import RUN
+from mtchat.inference.cuda.weights import Layer, Matrix, matrices, matrix
 from mtchat.inference.engine import Engine
-from mtchat.inference.precision import ON_GPU
-from mtchat.inference.prefix import shared
+from mtchat.inference.hf.decoder import shared
+from mtchat.inference.loaders import cuda_loader
+from mtchat.inference.loaders.cuda_loader import fused, norm_of, obstacle
+from mtchat.inference.loaders.devices import ON_GPU
 from mtchat.inference.replies import Job
-from mtchat.inference.sampling import Chooser
+from mtchat.inference.sampler import Chooser
 from mtchat.session.prompt import ModelCard, Prompt
 from mtchat.session.settings import Sampling
 from tests.support.engine_models import gpu_engine, interrupted, random_engine, random_model, tiny_tokenizer
@@ -100,7 +102,7 @@ def test_an_id_is_drawn_as_the_plain_chooser_draws_it(top_k: int) -> None:
     logits = torch.randn(40, 300, generator=generator) * 3
     sampling = Sampling(0.7, 0.9, top_k)
     chance = torch.rand(40, generator=generator, dtype=torch.float64)
-    drawn = plain.nucleus(
+    drawn = reference.nucleus(
         logits / sampling.temperature,
         torch.full((40,), sampling.top_p, dtype=torch.float64),
         torch.full((40,), top_k),
@@ -134,7 +136,7 @@ def test_a_product_needs_no_normalised_copy_of_its_input() -> None:
     mean, scale = x.mean(1), (x.var(1, unbiased=False) + module.eps).rsqrt()
     raw = (x * made.norm.weight) @ weight.T
     ours = scale[:, None] * (raw - mean[:, None] * made.lifted) + made.shift
-    torch.testing.assert_close(ours, plain.product(x, made), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(ours, reference.product(x, made), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["qwen2", "codegen"])
@@ -149,8 +151,8 @@ def test_weights_in_8_bits_are_near_the_whole_ones_and_computed_exactly(kind: st
         assert ((back - one.weight).abs() <= one.weight.abs().amax(1, keepdim=True) / 254 + 1e-6).all()
         if one.norm is None:
             continue
-        exact = plain.product(x, matrix(back, one.bias, one.norm))
-        torch.testing.assert_close(plain.product(x, other), exact, atol=1e-4, rtol=1e-4)
+        exact = reference.product(x, matrix(back, one.bias, one.norm))
+        torch.testing.assert_close(reference.product(x, other), exact, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(other.lifted, matrix(back, one.bias, one.norm).lifted)
         torch.testing.assert_close(other.shift, matrix(back, one.bias, one.norm).shift)
     assert small.bytes < whole.bytes / 3.5
@@ -179,7 +181,7 @@ def test_weights_in_4_bits_are_near_the_whole_ones_and_computed_exactly(kind: st
             assert (error <= spaced(one.weight.view(-1, 32))[1] + 1e-9).all()
         exact = matrix(back, one.bias, one.norm)
         vector = x[:, : one.columns]
-        torch.testing.assert_close(plain.product(vector, other), plain.product(vector, exact))
+        torch.testing.assert_close(reference.product(vector, other), reference.product(vector, exact))
         torch.testing.assert_close(other.lifted, exact.lifted)
         torch.testing.assert_close(other.shift, exact.shift)
 
@@ -255,7 +257,7 @@ def test_a_model_that_the_kernels_cannot_compute_is_known(changes: dict[str, Any
 def test_what_the_kernels_cannot_compute_is_not_rounded(name: str) -> None:
     card = ModelCard("tiny", "Lfm2ForCausalLM", precision=name)
     with pytest.raises(ModelError, match=f"cannot compute tiny in {name}: the architecture Lfm2"):
-        opening.engine(random_model("lfm2", 64), tiny_tokenizer(), card)
+        cuda_loader.engine(random_model("lfm2", 64), tiny_tokenizer(), card)
 
 
 def test_a_model_is_not_held_twice() -> None:

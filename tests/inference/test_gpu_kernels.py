@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from mtchat.inference.cuda import plain
-from mtchat.inference.cuda.model import LIKELIEST, GpuDecoder
-from mtchat.inference.cuda.rounding import in_4_bits, in_8_bits, rounded, whole
-from mtchat.inference.cuda.weights import Matrix, fused
+from mtchat.inference.cuda import reference
+from mtchat.inference.cuda.decoder import LIKELIEST, GpuDecoder
+from mtchat.inference.cuda.quantise import in_4_bits, in_8_bits, rounded, whole
+from mtchat.inference.cuda.weights import Matrix
+from mtchat.inference.loaders.cuda_loader import fused
 from tests.support.engine_models import random_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # of the interpreter
@@ -25,8 +26,8 @@ if ON == "cpu" and not os.environ.get("TRITON_INTERPRET"):
     pytest.skip("no GPU is here, and TRITON_INTERPRET=1 is not set", allow_module_level=True)
 
 from mtchat.inference.cuda import kernels  # noqa: E402 - it cannot be imported where triton is not
-from mtchat.inference.cuda.kernels import vector  # noqa: E402
-from mtchat.inference.cuda.kernels.whole import given_back  # noqa: E402
+from mtchat.inference.cuda.kernels import gemv  # noqa: E402
+from mtchat.inference.cuda.kernels.epilogue import given_back  # noqa: E402
 
 MODELS: dict[str, dict[str, Any]] = {
     "codegen": {"n_embd": 64},
@@ -43,8 +44,8 @@ WAYS = {8: in_8_bits, 4: in_4_bits}
 @pytest.fixture(autouse=True)
 def inference(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     if ON == "cpu":  # the interpreter takes milliseconds for a program, whatever its size
-        monkeypatch.setattr(vector, "tile", lambda *sizes: (256, 32, 4))
-        monkeypatch.setattr(vector, "tile_4", lambda *sizes: (256, 2, 4))
+        monkeypatch.setattr(gemv, "tile", lambda *sizes: (256, 32, 4))
+        monkeypatch.setattr(gemv, "tile_4", lambda *sizes: (256, 2, 4))
     with torch.inference_mode():
         yield
 
@@ -59,7 +60,7 @@ def decoders(model: Any, bits: int) -> tuple[GpuDecoder, GpuDecoder]:
     return GpuDecoder(weights, 600, kernels), GpuDecoder(weights, 600)
 
 
-def filled(decoder: GpuDecoder, lengths: list[int]) -> plain.Board:
+def filled(decoder: GpuDecoder, lengths: list[int]) -> reference.Board:
     """A board of lanes that have read so many tokens each, in slots here and there."""
     place = decoder.board(len(lengths))
     order = torch.randperm(600, generator=torch.Generator().manual_seed(1)).int()
@@ -95,7 +96,7 @@ def test_columns_that_come_late_are_multiplied_like_the_others(bits: int) -> Non
     layer = (weights if bits == 32 else rounded(weights, in_8_bits)).layers[0].outward
     x, residual = torch.randn(1, layer.columns, device=ON), torch.randn(1, 96, device=ON)
     ours = kernels.product(x, layer, residual, late=96)
-    torch.testing.assert_close(ours, plain.product(x, layer, residual), atol=2e-3, rtol=1e-3)
+    torch.testing.assert_close(ours, reference.product(x, layer, residual), atol=2e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("counts", [[70], [3, 75], [1, 9, 2, 16]])
@@ -124,7 +125,7 @@ def test_what_is_drawn_is_what_is_drawn_plainly(dtype: torch.dtype, top_k: int, 
     """With a small spread the nucleus is larger than what is sorted, in 16 bits with many equals."""
     lanes, generator = 5, torch.Generator().manual_seed(4)
     logits = (torch.randn(lanes, 3001, generator=generator) * spread).to(ON, dtype)
-    boards = [plain.board(lanes, 8, torch.device(ON)) for _ in range(2)]
+    boards = [reference.board(lanes, 8, torch.device(ON)) for _ in range(2)]
     for place in boards:
         place.heat[:] = torch.tensor([0.8, 0.0, 1.3, 0.5, 0.8])
         place.top_p[:] = torch.tensor([0.9, 0.9, 0.95, 1.0, 0.3])
@@ -134,7 +135,7 @@ def test_what_is_drawn_is_what_is_drawn_plainly(dtype: torch.dtype, top_k: int, 
         )
     for _ in range(3):
         kernels.choose(logits, boards[0], boards[0].found[1], sampled=True)
-        plain.choose(logits, boards[1], boards[1].found[1], sampled=True)
+        reference.choose(logits, boards[1], boards[1].found[1], sampled=True)
         torch.testing.assert_close(boards[0].ids, boards[1].ids)
         torch.testing.assert_close(boards[0].found, boards[1].found, atol=2e-3, rtol=1e-3)
 
@@ -146,9 +147,9 @@ def test_a_product_in_16_bits_is_nearer_the_truth_than_torchs(dtype: torch.dtype
     weights = fused(random_model("codegen", 3000, spread=0.02).to(ON, dtype))
     x = torch.randn(1, 32, device=ON, dtype=dtype)
     for layer in weights.layers:
-        exact = plain.product(x.float(), floated(layer.inward), activation=plain.GELU, first=96)
-        ours = kernels.product(x, layer.inward, activation=plain.GELU, first=96).float()
-        theirs = plain.product(x, layer.inward, activation=plain.GELU, first=96).float()
+        exact = reference.product(x.float(), floated(layer.inward), activation=reference.GELU, first=96)
+        ours = kernels.product(x, layer.inward, activation=reference.GELU, first=96).float()
+        theirs = reference.product(x, layer.inward, activation=reference.GELU, first=96).float()
         assert (ours - exact).norm() <= 1.2 * (theirs - exact).norm()
 
 
@@ -165,7 +166,12 @@ def test_products_of_few_lanes_are_the_plain_ones(
     weights = rounded(weights, WAYS[bits]) if bits < 16 else weights
     layer = weights.layers[0]
     width = layer.outward.weight.shape[0]
-    ways = {plain.GELU: layer.inward, plain.GATE: layer.gates, "": layer.outward, "head": weights.head}
+    ways = {
+        reference.GELU: layer.inward,
+        reference.GATE: layer.gates,
+        "": layer.outward,
+        "head": weights.head,
+    }
     for activation, each in ways.items():
         if each is None:
             continue
@@ -173,7 +179,7 @@ def test_products_of_few_lanes_are_the_plain_ones(
         how = {"activation": activation, "first": width} if activation != "head" else {}
         residual = torch.randn(lanes, width, device=ON, dtype=dtype) if not activation else None
         ours = kernels.product(x, each, residual, **how).float()
-        theirs = plain.product(
+        theirs = reference.product(
             x.float(), floated(each), None if residual is None else residual.float(), **how
         )
         assert (ours - theirs).norm() <= 0.02 * theirs.norm(), activation
@@ -203,7 +209,7 @@ def test_products_of_many_lanes_are_those_of_the_weights_given_back(bits: int) -
     layer = rounded(fused(random_model("codegen", 300, spread=0.05).to(ON)), WAYS[bits]).layers[0].inward
     x = torch.randn(70, layer.columns, device=ON)
     torch.testing.assert_close(
-        kernels.product(x, layer), plain.product(x, floated(layer)), rtol=2e-3, atol=2e-4
+        kernels.product(x, layer), reference.product(x, floated(layer)), rtol=2e-3, atol=2e-4
     )
 
 

@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from mtchat.errors import ModelError, UsageError
-from mtchat.inference import convert, fingerprint, loader, precision
-from mtchat.inference.header import parameters, read_gguf
+from mtchat.inference.loaders import devices, gguf_converter, loader, model_cache
+from mtchat.inference.loaders.gguf_reader import read_gguf
+from mtchat.inference.loaders.tensor_files import count_parameters
 from mtchat.session.prompt import Message, Prompt
 from mtchat.session.settings import Sampling
 from tests.support.engine_models import (
@@ -58,7 +59,7 @@ def test_a_gguf_file_brings_its_card_and_tokenizer(file: Path, tmp_path: Path) -
     card, tokenizer = engine.card, tiny_tokenizer()
     assert (card.name, card.architecture, card.chat, card.context) == ("tiny", "Qwen2ForCausalLM", True, 160)
     assert card.precision == "float32"
-    assert card.fingerprint == fingerprint.sha256(file, silent)
+    assert card.fingerprint == model_cache.sha256(file, silent)
     assert engine.ends == {0, 2}
     question = Prompt(messages=(Message("user", "hi ☕"),), opening="x")
     assert engine.encode(question) == tokenizer.encode(engine.text(question), add_special_tokens=False)
@@ -87,14 +88,14 @@ def test_a_conversion_interrupted_half_way_leaves_no_folder(file: Path, tmp_path
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        convert.convert(file, tmp_path / "it", "float32", report)
+        gguf_converter.convert(file, tmp_path / "it", "float32", report)
     assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
 
 
 def test_what_a_killed_conversion_left_is_replaced(file: Path, tmp_path: Path) -> None:
     (tmp_path / ".it.part").mkdir()
     (tmp_path / ".it.part" / "model.safetensors").write_bytes(b"half")
-    convert.convert(file, tmp_path / "it", "float32", silent)
+    gguf_converter.convert(file, tmp_path / "it", "float32", silent)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".it.lock", "it"]
 
 
@@ -109,20 +110,22 @@ def test_two_conversions_at_once_wait_for_one_another(file: Path, tmp_path: Path
     def first(stage: str, done: float | None) -> None:
         if not started and done is not None:
             started.append(
-                threading.Thread(target=convert.convert, args=(file, tmp_path / "it", "float32", second))
+                threading.Thread(
+                    target=gguf_converter.convert, args=(file, tmp_path / "it", "float32", second)
+                )
             )
             started[0].start()
             while not said:
                 pass
 
-    convert.convert(file, tmp_path / "it", "float32", first)
+    gguf_converter.convert(file, tmp_path / "it", "float32", first)
     started[0].join()
     assert said == ["waiting for another mtchat that converts this model"]
 
 
 def test_too_small_a_disk_is_said_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"takes 1000000\.0 GB .* XDG_CACHE_HOME"):
-        convert.need_space(tmp_path, 10**15)
+        gguf_converter.need_space(tmp_path, 10**15)
 
 
 def test_bfloat16_weights_are_half_as_large(file: Path, tmp_path: Path) -> None:
@@ -153,18 +156,18 @@ def test_a_hash_is_computed_once_for_a_file_that_stays_the_same(tmp_path: Path) 
     path, heard = tmp_path / "weights", []
     path.write_bytes(b"abc")
     for _ in range(2):
-        known = fingerprint.fingerprint([path], tmp_path / "cache", lambda *said: heard.append(said))
+        known = model_cache.fingerprint([path], tmp_path / "cache", lambda *said: heard.append(said))
     assert known == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert len(heard) == 1
     path.write_bytes(b"abcd")
-    assert fingerprint.fingerprint([path], tmp_path / "cache", silent) != known
+    assert model_cache.fingerprint([path], tmp_path / "cache", silent) != known
 
 
 def test_a_torn_memory_of_hashes_is_made_anew(tmp_path: Path) -> None:
-    (tmp_path / fingerprint.MEMORY).write_text('{"a": ')
+    (tmp_path / model_cache.MEMORY).write_text('{"a": ')
     path = tmp_path / "weights"
     path.write_bytes(b"abc")
-    assert fingerprint.fingerprint([path, path], tmp_path, silent) != fingerprint.fingerprint(
+    assert model_cache.fingerprint([path, path], tmp_path, silent) != model_cache.fingerprint(
         [path], tmp_path, silent
     )
 
@@ -180,7 +183,7 @@ def test_the_header_is_read_as_gguf_py_reads_it(file: Path) -> None:
             tensor.tensor_type,
             tensor.data_offset,
         )
-    assert parameters(file) == sum(tensor.n_elements for tensor in reader.tensors)
+    assert count_parameters(file) == sum(tensor.n_elements for tensor in reader.tensors)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +219,7 @@ def test_a_folder_without_weights_is_a_clear_error(tmp_path: Path) -> None:
 def test_a_hub_model_that_cannot_be_had_is_a_clear_error(name: str, tmp_path: Path) -> None:
     """In a process of its own: the hub's client reads its offline switch when it is imported."""
     code = (
-        "import sys; from pathlib import Path; from mtchat.inference.loader import load\n"
+        "import sys; from pathlib import Path; from mtchat.inference.loaders.loader import load\n"
         f"load({name!r}, 'x', cache=Path({str(tmp_path)!r}), report=lambda *_: None)"
     )
     environment = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PATH": ""}
@@ -244,21 +247,21 @@ def test_a_hub_model_of_another_kind_says_what_to_do(files: list[str], said: str
         loader.wanted("org/it", files)
 
 
-@pytest.mark.parametrize("name", precision.ON_GPU)
+@pytest.mark.parametrize("name", devices.ON_GPU)
 def test_what_only_a_gpu_computes_is_refused_on_the_processor(name: str) -> None:
     with pytest.raises(UsageError, match=f"{name} is computed on a GPU; .* --precision quantised"):
-        precision.choose(name, 10**6, 10**9)
+        devices.choose(name, 10**6, 10**9)
 
 
 def test_precision_is_float32_where_it_fits() -> None:
-    assert precision.choose("auto", 10**9, 16 * 10**9) == "float32"
-    assert precision.choose("auto", 10**9, 6 * 10**9) == "bfloat16"
-    assert precision.choose("float32", 10**9, 6 * 10**9) == "float32"
-    assert precision.machine_memory() > 10**8
+    assert devices.choose("auto", 10**9, 16 * 10**9) == "float32"
+    assert devices.choose("auto", 10**9, 6 * 10**9) == "bfloat16"
+    assert devices.choose("float32", 10**9, 6 * 10**9) == "float32"
+    assert devices.machine_memory() > 10**8
     with pytest.raises(ModelError, match=r"takes 2\.0 GB at least, and this machine has 1\.0 GB"):
-        precision.choose("auto", 10**9, 10**9)
+        devices.choose("auto", 10**9, 10**9)
     with pytest.raises(UsageError, match="auto, quantised, float32, bfloat16"):
-        precision.choose("int3", 10**9, 10**9)
+        devices.choose("int3", 10**9, 10**9)
 
 
 def run(code: str) -> str:
@@ -270,7 +273,7 @@ def run(code: str) -> str:
 
 def test_importing_the_room_does_not_import_torch() -> None:
     assert (
-        run("import sys, mtchat.inference, mtchat.inference.loader; print('torch' in sys.modules)")
+        run("import sys, mtchat.inference, mtchat.inference.loaders.loader; print('torch' in sys.modules)")
         == "False\n"
     )
 
@@ -285,7 +288,7 @@ from pathlib import Path
 import torch
 from mtchat.session.prompt import Prompt
 from mtchat.session.settings import Sampling
-from mtchat.inference.loader import load
+from mtchat.inference.loaders.loader import load
 before = torch.distributed.is_available
 engine = load({str(file)!r}, "tiny", cache=Path({str(tmp_path)!r}), report=lambda *_: None)
 list(engine.complete(Prompt("x"), Sampling(max_tokens=3)))
@@ -305,7 +308,7 @@ def test_starter_small_is_ready_soon_once_it_is_converted() -> None:
     loader.load(STARTER_SMALL, "starter-small", cache=cache, report=silent)
     code = f"""
 from pathlib import Path
-from mtchat.inference.loader import load
+from mtchat.inference.loaders.loader import load
 load({str(STARTER_SMALL)!r}, "starter-small", cache=Path({str(cache)!r}), report=lambda *_: None)
 """
     started = time.perf_counter()
@@ -381,7 +384,7 @@ import sys
 from pathlib import Path
 from mtchat.session.prompt import Message, Prompt
 from mtchat.session.settings import Sampling
-from mtchat.inference.loader import load
+from mtchat.inference.loaders.loader import load
 engine = load(Path({str(file)!r}), "tiny", precision="auto", cache=Path({str(tmp_path)!r}), report=print)
 list(engine.complete(Prompt(messages=(Message("user", "x"),)), Sampling(max_tokens=2)))
 print([name for name in ("torch", "transformers") if name in sys.modules])

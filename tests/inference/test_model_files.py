@@ -14,18 +14,18 @@ import numpy
 import pytest
 
 from mtchat.errors import ModelError, MtchatError
-from mtchat.inference import loader, strange
-from mtchat.inference.codegen import licences
-from mtchat.inference.cpu import bounds, library, qwen2, weights
-from mtchat.inference.cpu.model import NativeModel
+from mtchat.inference.cpu import kernels, weights
+from mtchat.inference.cpu.decoder import NativeModel
 from mtchat.inference.engine import Engine
-from mtchat.inference.header import parameters, read_gguf, read_safetensors
+from mtchat.inference.loaders import licences, loader, model_files, qwen2_weights
+from mtchat.inference.loaders.gguf_reader import read_gguf
+from mtchat.inference.loaders.tensor_files import count_parameters, read_safetensors
 from mtchat.session.prompt import Prompt
 from mtchat.session.settings import Sampling
 from tests.inference.test_native_engine import SIZES, silent
 from tests.support.engine_models import write_gguf
 
-KERNELS = pytest.mark.skipif(not library.builds(), reason="no kernels were built for this processor")
+KERNELS = pytest.mark.skipif(not kernels.builds(), reason="no kernels were built for this processor")
 Damage = Callable[[dict[str, Any], dict[str, Any]], object]
 
 
@@ -153,16 +153,16 @@ def test_a_file_whose_tensors_do_not_fit_its_sizes_is_refused(
     path = rewritten(good, tmp_path / "odd.gguf", damage)
     began = time.process_time()
     with pytest.raises(ModelError, match=said):
-        qwen2.obstacle(read_gguf(path))
+        qwen2_weights.obstacle(read_gguf(path))
     assert time.process_time() - began < 1
-    if library.builds():
+    if kernels.builds():
         with pytest.raises(ModelError, match=said):
             loader.load(path, "odd", cache=tmp_path / "cache", report=silent)
 
 
 def test_a_file_that_was_only_written_again_is_still_good(good: Path, tmp_path: Path) -> None:
     path = rewritten(good, tmp_path / "same.gguf", lambda facts, tensors: None)
-    assert qwen2.obstacle(read_gguf(path)) == ""
+    assert qwen2_weights.obstacle(read_gguf(path)) == ""
 
 
 def patched(good: Path, path: Path, at: int, form: str, value: int) -> Path:
@@ -202,7 +202,7 @@ def test_a_table_with_odd_numbers_is_refused_at_once(
 ) -> None:
     path = patched(good, tmp_path / "odd.gguf", at(good), form, value)
     began = time.process_time()
-    for read in (read_gguf, parameters):
+    for read in (read_gguf, count_parameters):
         with pytest.raises(ModelError, match=said):
             read(path)
     assert time.process_time() - began < 1
@@ -220,12 +220,12 @@ def test_random_changes_of_a_table_give_only_model_errors(good: Path, tmp_path: 
         path.write_bytes(odd)
         try:
             found = read_gguf(path)
-            if qwen2.obstacle(found) == "":
-                contents = qwen2.contents(path, found)
+            if qwen2_weights.obstacle(found) == "":
+                contents = qwen2_weights.contents(path, found)
                 placed, size = weights.plan(contents)
                 parts = {name: placed[content] for name, content in contents.items()}
                 room = numpy.broadcast_to(numpy.uint8(0), (size,))
-                bounds.check(weights.Weights("qwen2", qwen2.shape_of(found), parts, room))
+                weights.check(weights.Weights("qwen2", qwen2_weights.shape_of(found), parts, room))
             assert all(each.start + each.size <= len(odd) for each in found.tensors.values())
             taken += 1
         except ModelError:
@@ -344,9 +344,9 @@ def test_a_file_of_a_folder_leads_to_the_folder(tmp_path: Path, name: str) -> No
 
 
 def test_a_part_of_a_split_model_need_not_name_its_architecture() -> None:
-    assert "part 2 of 3" in strange.unfit({"split.count": 3, "split.no": 1})
-    assert "general.architecture" in strange.unfit({})
-    assert "experts" in strange.unfit({"general.architecture": "gpt-oss", "gpt-oss.expert_count": 32})
+    assert "part 2 of 3" in model_files.unfit({"split.count": 3, "split.no": 1})
+    assert "general.architecture" in model_files.unfit({})
+    assert "experts" in model_files.unfit({"general.architecture": "gpt-oss", "gpt-oss.expert_count": 32})
 
 
 def test_a_folder_of_gguf_files_names_one_of_them(good: Path, tmp_path: Path) -> None:
@@ -379,7 +379,7 @@ TABLES = [
 def test_a_safetensors_table_that_is_not_true_is_refused(tmp_path: Path, table: str) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(len(table).to_bytes(8, "little") + table.encode() + bytes(16))
-    for read in (read_safetensors, parameters):
+    for read in (read_safetensors, count_parameters):
         with pytest.raises(ModelError, match=r"model\.safetensors (is not a safetensors file|ends before)"):
             read(path)
 
@@ -390,7 +390,7 @@ def test_a_table_said_to_be_huge_is_not_read(tmp_path: Path) -> None:
         stream.write((2**62).to_bytes(8, "little"))
         stream.truncate(1 << 40)  # takes no room
     with pytest.raises(ModelError, match="a table of 4611686018427387904 bytes"):
-        parameters(path)
+        count_parameters(path)
 
 
 @KERNELS
@@ -462,9 +462,9 @@ def test_parts_that_the_kernels_would_leave_are_refused(
     engine: Engine, change: Callable[[weights.Weights], weights.Weights]
 ) -> None:
     good = engine.decoder.model.weights
-    bounds.check(good)
+    weights.check(good)
     with pytest.raises(ModelError, match="this model cannot be computed"):
-        NativeModel(change(good), library.best(), 1, 64)
+        NativeModel(change(good), kernels.best(), 1, 64)
 
 
 def test_weights_that_are_no_numbers_end_in_a_model_error(good: Path, tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from mtchat.errors import ModelError
-from mtchat.inference import keys, lean, loader
-from mtchat.inference.cpu import library, qwen2
-from mtchat.inference.header import Header, read_gguf
+from mtchat.inference.cpu import kernels
+from mtchat.inference.hf import fast_import
+from mtchat.inference.loaders import gguf_metadata, loader, qwen2_weights
+from mtchat.inference.loaders.gguf_reader import Header, read_gguf
 from mtchat.session.prompt import Prompt
 from mtchat.session.settings import Sampling
 from tests.inference.test_model_files import rewritten
@@ -66,7 +67,7 @@ SAME: list[dict[str, Any]] = [
 @pytest.mark.parametrize("facts", SAME, ids=[" ".join(each) for each in SAME])
 def test_a_key_that_changes_nothing_is_let_be(good: Path, tmp_path: Path, facts: dict[str, Any]) -> None:
     path = rewritten(good, tmp_path / "same.gguf", lambda known, _: known.update(facts))
-    assert qwen2.obstacle(read_gguf(path)) == ""
+    assert qwen2_weights.obstacle(read_gguf(path)) == ""
 
 
 @pytest.mark.parametrize("precision", ["auto", "float32"])
@@ -86,7 +87,7 @@ def header(name: str, told: dict[str, Any], lists: tuple[str, ...] = ()) -> Head
 
 
 def config(name: str, **changes: Any) -> Any:
-    return lean.load().CONFIG_MAPPING[name](**changes)
+    return fast_import.load().CONFIG_MAPPING[name](**changes)
 
 
 LLAMA = {
@@ -238,20 +239,22 @@ TOLD: list[tuple[str, dict[str, Any], str, dict[str, Any], str]] = [
 def test_what_a_file_tells_is_compared_with_what_transformers_computes(
     name: str, told: dict[str, Any], kind: str, changes: dict[str, Any], said: str
 ) -> None:
-    computed = keys.of_config(config(kind, **changes))
+    computed = gguf_metadata.of_config(config(kind, **changes))
     if not said:
-        keys.check(header(name, told), computed)
+        gguf_metadata.check(header(name, told), computed)
         return
     with pytest.raises(ModelError, match=said):
-        keys.check(header(name, told), computed)
+        gguf_metadata.check(header(name, told), computed)
 
 
 def test_a_list_where_a_number_is_due_is_refused() -> None:
     with pytest.raises(ModelError, match=r"llama\.attention\.head_count, a list"):
-        keys.check(header("llama", LLAMA, ("attention.head_count",)), keys.of_config(config("llama")))
+        gguf_metadata.check(
+            header("llama", LLAMA, ("attention.head_count",)), gguf_metadata.of_config(config("llama"))
+        )
 
 
-@pytest.mark.skipif(not library.builds(), reason="no kernels were built for this processor")
+@pytest.mark.skipif(not kernels.builds(), reason="no kernels were built for this processor")
 def test_a_file_whose_frequencies_are_stated_as_they_are_computed_gives_the_same_text(
     good: Path, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import setup
-from mtchat.inference.cpu import library
+from mtchat.inference.cpu import kernels
 
 FUNCTIONS = ("open", "close", "step", "read_row", "product")
 FAST = ("-mprefer-vector-width=512",)  # changes what is fast, not what can run
@@ -30,17 +30,17 @@ def has_all_functions(path: Path) -> bool:
 
 
 def test_every_build_has_its_flags_and_asks_of_the_processor_what_they_use() -> None:
-    assert list(setup.FLAGS) == list(library.NEEDS), "the fastest first, in both"
+    assert list(setup.FLAGS) == list(kernels.NEEDS), "the fastest first, in both"
     for build, flags in setup.FLAGS.items():
         used = {flag.removeprefix("-m") for flag in flags if flag not in FAST}
-        assert used == {need.replace("_", "") for need in library.NEEDS[build]}, build
+        assert used == {need.replace("_", "") for need in kernels.NEEDS[build]}, build
 
 
-@pytest.mark.parametrize("build", library.NEEDS)
+@pytest.mark.parametrize("build", kernels.NEEDS)
 def test_an_installed_build_loads_and_has_the_five_functions(build: str) -> None:
-    if not library.path(build).exists():
+    if not kernels.path(build).exists():
         pytest.skip(f"the build {build} is not here")
-    assert has_all_functions(library.path(build))
+    assert has_all_functions(kernels.path(build))
 
 
 def test_a_build_loads_from_wherever_it_is_put(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_build_loads_from_wherever_it_is_put(tmp_path: Path) -> None:
 
 
 def test_only_x86_has_builds_of_its_own() -> None:
-    assert list(setup.flags_for("x86_64")) == list(library.NEEDS)
+    assert list(setup.flags_for("x86_64")) == list(kernels.NEEDS)
     assert list(setup.flags_for("aarch64")) == ["any"]
 
 

@@ -15,14 +15,14 @@ import torch
 from safetensors.torch import save_file
 
 from mtchat.errors import ModelError
-from mtchat.inference import lean, loader
-from mtchat.inference.cpu import blocks, codegen, library, warm
-from mtchat.inference.cpu.decoder import NativeDecoder
-from mtchat.inference.cpu.model import NativeModel
+from mtchat.inference.cpu import kernels, kv_snapshot, repack
+from mtchat.inference.cpu.decoder import NativeDecoder, NativeModel
 from mtchat.inference.cpu.weights import read
 from mtchat.inference.engine import Engine
-from mtchat.inference.speculate import Lookup
-from mtchat.inference.tree import Tree
+from mtchat.inference.hf import fast_import
+from mtchat.inference.loaders import codegen_weights, loader
+from mtchat.inference.prefix_tree import Tree
+from mtchat.inference.speculative import Lookup
 from mtchat.session.prompt import Prompt
 from mtchat.session.settings import Sampling
 from tests.inference.test_native_engine import (
@@ -38,7 +38,7 @@ from tests.inference.test_native_engine import (
 from tests.inference.test_native_kernels import in_eight_bits
 from tests.support.engine_models import codegen_tokenizer, random_model, shuffle, tiny_tokenizer
 
-pytestmark = pytest.mark.skipif(not library.builds(), reason="no kernels were built for this processor")
+pytestmark = pytest.mark.skipif(not kernels.builds(), reason="no kernels were built for this processor")
 VOCABULARY = 402  # more than the tokenizer has, and no whole strips
 SIZES = {"n_positions": 700, "n_layer": 2}
 HEADS = {  # as in 350M, in 2B (80 columns, no whole blocks), small, and as in 6B
@@ -98,14 +98,14 @@ def as_rounded(model: Any) -> Any:
 
 
 def dequantised(values: Any) -> Any:
-    found = blocks.from_floats(values)
+    found = repack.from_floats(values)
     return (found.values.astype(numpy.float32) - 128) * found.halves[:, :, 0].repeat(32, axis=1)
 
 
 def halves() -> Any:
     """A cache of keys and values as the kernels have it."""
 
-    class Halves(lean.load().DynamicCache):  # type: ignore[misc]
+    class Halves(fast_import.load().DynamicCache):  # type: ignore[misc]
         def update(self, keys: Any, values: Any, layer: int, *rest: Any, **more: Any) -> Any:
             return super().update(keys.half().double(), values.half().double(), layer, *rest, **more)
 
@@ -158,11 +158,11 @@ def test_logits_are_near_those_of_float32_however_the_weights_are_stored(stored:
     assert (found.argmax(1) == expected.argmax(1)).mean() > 0.9
 
 
-@pytest.mark.parametrize("build", list(library.NEEDS))
+@pytest.mark.parametrize("build", list(kernels.NEEDS))
 def test_any_way_to_compute_gives_the_same_bits_in_every_build(
     build: str, folder: Path, engine: Engine
 ) -> None:
-    if build not in library.builds():
+    if build not in kernels.builds():
         pytest.skip(f"the build {build} is not here, or not for this processor")
     weights = read(next((folder / "cache").glob("[!.]*-native-*")))
     ids = numpy.random.default_rng(1).integers(3, 300, 70).tolist()
@@ -231,8 +231,8 @@ def test_what_was_seen_is_not_read_again_in_this_process_or_the_next(tmp_path: P
 def test_what_is_kept_for_the_next_process_is_bounded_in_bytes(engine: Engine, tmp_path: Path) -> None:
     written(engine, LONG)
     each = 2 * SIZES["n_layer"] * HEADS["80"]["n_embd"] * 2  # keys and values, as halves
-    warm.save(engine.decoder, tmp_path / "seen", size=5 * each)
-    assert warm.restore(NativeDecoder(engine.decoder.model), tmp_path / "seen") == 5
+    kv_snapshot.save(engine.decoder, tmp_path / "seen", size=5 * each)
+    assert kv_snapshot.restore(NativeDecoder(engine.decoder.model), tmp_path / "seen") == 5
 
 
 def test_ids_that_the_tokenizer_does_not_have_are_no_text(engine: Engine) -> None:
@@ -304,8 +304,8 @@ OBSTACLES = [
 @pytest.mark.parametrize(("change", "why"), OBSTACLES)
 def test_what_the_kernels_cannot_compute_is_said(change: dict[str, object], why: str) -> None:
     config = {"model_type": "codegen", **HEADS["64"]}
-    assert not codegen.obstacle(config)
-    assert codegen.obstacle(config | change) == why
+    assert not codegen_weights.obstacle(config)
+    assert codegen_weights.obstacle(config | change) == why
 
 
 def test_a_model_that_the_kernels_cannot_compute_is_left_to_transformers(tmp_path: Path) -> None:
@@ -359,7 +359,7 @@ import sys
 from pathlib import Path
 from mtchat.session.prompt import Prompt
 from mtchat.session.settings import Sampling
-from mtchat.inference.loader import load
+from mtchat.inference.loaders.loader import load
 folder = Path({str(folder)!r})
 engine = load(folder, "tiny", cache=folder / "cache", report=lambda *_: None)
 print(len(list(engine.complete(Prompt("x"), Sampling(max_tokens=3)))), "torch" in sys.modules)

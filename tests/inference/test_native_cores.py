@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.inference.cpu.cores import allowed, threads
+from mtchat.inference.cpu.kernels import allowed, threads
 
 
 def machine(folder: Path, siblings: dict[int, str]) -> Path:

@@ -9,23 +9,22 @@ import numpy
 import pytest
 
 from mtchat.errors import ModelError
-from mtchat.inference import loader
-from mtchat.inference.cpu import library, warm
-from mtchat.inference.cpu.decoder import NativeDecoder
-from mtchat.inference.cpu.model import NativeModel
-from mtchat.inference.cpu.qwen2 import obstacle
+from mtchat.inference.cpu import kernels, kv_snapshot
+from mtchat.inference.cpu.decoder import NativeDecoder, NativeModel
 from mtchat.inference.cpu.weights import read
 from mtchat.inference.decoder import Logits
 from mtchat.inference.engine import Engine
-from mtchat.inference.header import read_gguf
-from mtchat.inference.speculate import Draft, Lookup
-from mtchat.inference.tree import Tree, upwards
+from mtchat.inference.loaders import loader
+from mtchat.inference.loaders.gguf_reader import read_gguf
+from mtchat.inference.loaders.qwen2_weights import obstacle
+from mtchat.inference.prefix_tree import Tree, upwards
+from mtchat.inference.speculative import Draft, Lookup
 from mtchat.session.prompt import Message, Piece, Prompt
 from mtchat.session.settings import Sampling
 from tests.inference.test_native_kernels import in_eight_bits
 from tests.support.engine_models import STARTER_SMALL, interrupted, shuffle, write_gguf
 
-pytestmark = pytest.mark.skipif(not library.builds(), reason="no kernels were built for this processor")
+pytestmark = pytest.mark.skipif(not kernels.builds(), reason="no kernels were built for this processor")
 SIZES = {
     "hidden_size": 256,
     "intermediate_size": 512,
@@ -209,7 +208,7 @@ def test_guesses_leave_the_distribution_as_it_is(folder: Path) -> None:
     engine = loaded(folder)
     engine.drafter = Lookup
     sampling = Sampling(temperature=0.05, top_p=1.0, max_tokens=1)
-    from mtchat.inference.sampling import distribution
+    from mtchat.inference.sampler import distribution
 
     ids = engine.encode(Prompt(LONG))
     *_, logits = engine.decoder.open(ids).read()
@@ -321,9 +320,9 @@ def test_only_the_latest_tokens_are_kept_for_a_restart(tmp_path: Path, engine: E
     for text in (LONG, OTHER):
         written(engine, text)
     latest = engine.encode(Prompt(OTHER))
-    warm.save(engine.decoder, tmp_path / "seen", most=len(latest))
+    kv_snapshot.save(engine.decoder, tmp_path / "seen", most=len(latest))
     decoder = NativeDecoder(engine.decoder.model)
-    assert warm.restore(decoder, tmp_path / "seen") == len(latest)
+    assert kv_snapshot.restore(decoder, tmp_path / "seen") == len(latest)
     assert decoder.open(latest).reused == len(latest) - 1
 
 
@@ -334,9 +333,9 @@ def test_what_is_kept_for_a_restart_is_whole_where_replies_took_turns(tmp_path: 
         pass
     known = {tuple(node.id for node in upwards(each)) for each in engine.decoder.tree.walk()}
     for most in range(1, len(engine.decoder.tree)):
-        warm.save(engine.decoder, tmp_path / "seen", most=most)
+        kv_snapshot.save(engine.decoder, tmp_path / "seen", most=most)
         decoder = NativeDecoder(engine.decoder.model)
-        assert warm.restore(decoder, tmp_path / "seen") == most
+        assert kv_snapshot.restore(decoder, tmp_path / "seen") == most
         assert {tuple(node.id for node in upwards(each)) for each in decoder.tree.walk()} <= known
 
 
@@ -356,7 +355,7 @@ import sys
 from pathlib import Path
 from mtchat.session.prompt import Prompt
 from mtchat.session.settings import Sampling
-from mtchat.inference.loader import load
+from mtchat.inference.loaders.loader import load
 engine = load({str(folder / "tiny.gguf")!r}, "tiny", cache=Path({str(folder)!r}), report=lambda *_: None)
 print(len(list(engine.complete(Prompt("x"), Sampling(max_tokens=3)))), "torch" in sys.modules)
 """

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from mtchat.errors import ModelError
-from mtchat.inference.tree import Node, Tree
+from mtchat.inference.prefix_tree import Node, Tree
 
 
 def grown(tree: Tree, ids: list[int], live: list[Node] | None = None) -> list[Node]:

@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from mtchat.inference.sampling import Chooser, distribution
+from mtchat.inference.sampler import Chooser, distribution
 from mtchat.session.settings import Sampling
 
 SCORES = numpy.array([0.0, 1.0, 2.0, 3.0, -1.0, 0.5], numpy.float32)

@@ -1,6 +1,6 @@
 """Guesses: what is looked up, and that a reply is the same whether anything is guessed or not."""
 
-from mtchat.inference.speculate import Lookup
+from mtchat.inference.speculative import Lookup
 
 
 def test_what_followed_the_same_ids_is_guessed() -> None:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from mtchat.errors import ModelError
 from mtchat.generate.prompt import infill
 from mtchat.generate.prompt.families import codegen, instruct
-from mtchat.inference import lean
 from mtchat.inference.engine import Engine
-from mtchat.inference.tokens import building
-from mtchat.inference.tokens.table import Table, read
+from mtchat.inference.hf import fast_import
+from mtchat.inference.loaders import gguf_tokenizer
+from mtchat.inference.loaders.gguf_tokenizer import Table, read
 from mtchat.inference.tokens.tokenizer import Part, Tokenizer
 from mtchat.session.prompt import Message, Prompt, SpecialToken, woven
 from tests.support.engine_models import STARTER_SMALL, random_engine, tiny_tokenizer
@@ -57,8 +57,8 @@ def table(words: list[str] = [], **changes: Any) -> Table:  # noqa: B006 - never
 @pytest.mark.parametrize("mark", ["<｜User｜>", "<|im_end|>", "▁<EOT>", "[gMASK]", "<é>", "a b"])
 @pytest.mark.parametrize("kind", [3, 4])
 def test_a_mark_is_one_token_whatever_its_letters(mark: str, kind: int) -> None:
-    made = building.build(found := table([mark], kinds=[kind]), "x")
-    building.check(made, found, "x")
+    made = gguf_tokenizer.build(found := table([mark], kinds=[kind]), "x")
+    gguf_tokenizer.check(made, found, "x")
     id = len(found.tokens) - 1
     assert made.encode(f"a{mark}b") == [found.tokens.index("a"), id, found.tokens.index("b")]
     assert max(made.backend.get_vocab().values()) == id
@@ -66,20 +66,20 @@ def test_a_mark_is_one_token_whatever_its_letters(mark: str, kind: int) -> None:
 
 @pytest.mark.parametrize("kind", [1, 4])
 def test_a_control_mark_that_a_file_lists_as_a_word_is_a_mark_all_the_same(kind: int) -> None:
-    made = building.build(found := table(["<|im_end|>"], kinds=[kind]), "x")
+    made = gguf_tokenizer.build(found := table(["<|im_end|>"], kinds=[kind]), "x")
     assert made.encode("<|im_end|>") == [len(found.tokens) - 1]
     assert len(made.ids([Part("<|im_end|>")])) > 1
 
 
 def test_a_way_of_splitting_that_is_not_known_is_refused_by_its_name() -> None:
     with pytest.raises(ModelError, match="how 'klingon' splits text is not known"):
-        building.build(table(facts={"model": "gpt2", "pre": "klingon"}), "x")
+        gguf_tokenizer.build(table(facts={"model": "gpt2", "pre": "klingon"}), "x")
 
 
 @pytest.mark.parametrize("kind", ["bert", "t5", "rwkv", ""])
 def test_a_kind_of_vocabulary_that_is_not_read_is_refused_by_its_name(kind: str) -> None:
     with pytest.raises(ModelError, match=f"its kind is {kind!r}"):
-        building.build(table(facts={"model": kind}), "x")
+        gguf_tokenizer.build(table(facts={"model": kind}), "x")
 
 
 @pytest.mark.parametrize(
@@ -98,9 +98,9 @@ def test_text_is_split_as_the_file_says(pre: str, text: str, pieces: list[str] |
     source = table(facts={"model": "gpt2", "pre": pre})
     if pieces is None:
         with pytest.raises(ModelError, match="is not known"):
-            building.build(source, "x")
+            gguf_tokenizer.build(source, "x")
         return
-    backend = building.build(source, "x").backend
+    backend = gguf_tokenizer.build(source, "x").backend
     assert [piece for piece, _ in backend.pre_tokenizer.pre_tokenize_str(text)] == pieces
 
 
@@ -112,7 +112,7 @@ def test_a_text_is_opened_as_llama_cpp_opens_it(pre: str, flag: bool | None, ope
     facts = {"model": "gpt2", "pre": pre, "bos_token_id": 96}
     facts |= {} if flag is None else {"add_bos_token": flag}
     found = table(["<s>"], facts=facts)
-    made = building.build(found, "x")
+    made = gguf_tokenizer.build(found, "x")
     assert found.tokens[96] == "<s>"
     assert (made.encode("a", special=True)[0] == 96) is opened
 
@@ -122,7 +122,7 @@ def sentencepiece(**flags: Any) -> Tokenizer:
     kinds = [2, 3, 3, *[6] * 256, *[1] * 5]
     scores = (0.0,) * 259 + (-5.0, -6.0, -7.0, -1.0, -2.0)
     facts = {"model": "llama", **flags}
-    return building.build(Table(tuple(words), tuple(kinds), scores, (), facts), "x")
+    return gguf_tokenizer.build(Table(tuple(words), tuple(kinds), scores, (), facts), "x")
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_what_is_typed_is_words_in_every_family(prompt: Prompt, marks: int) -> N
 
 @pytest.mark.parametrize("name", ["qwen", "codegen2"])
 def test_marks_around_a_hole_are_marks_and_in_its_text_they_are_words(name: str) -> None:
-    transformers = lean.load()
+    transformers = fast_import.load()
     tokenizer = tiny_tokenizer()
     names = ["<mask_1>", "<sep>", "<eom>", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"]
     tokenizer.add_tokens([transformers.AddedToken(each, special=False, normalized=False) for each in names])
@@ -226,14 +226,14 @@ def test_marks_around_a_hole_are_marks_and_in_its_text_they_are_words(name: str)
 @pytest.mark.model
 @pytest.mark.skipif(not STARTER_SMALL.exists(), reason=f"starter-small is not at {STARTER_SMALL}")
 def test_the_starters_ids_are_those_of_transformers() -> None:
-    ours = building.of_gguf(STARTER_SMALL)
-    theirs = lean.load().AutoTokenizer.from_pretrained(
+    ours = gguf_tokenizer.of_gguf(STARTER_SMALL)
+    theirs = fast_import.load().AutoTokenizer.from_pretrained(
         STARTER_SMALL.parent, gguf_file=STARTER_SMALL.name, local_files_only=True
     )
     rng = random.Random(7)
     letters = [*range(9, 14), *range(32, 127), *range(0xA0, 0x3000, 7), *range(0x3000, 0xD7FF, 101), 0x1F389]
     texts = [*CORPUS, *("".join(chr(rng.choice(letters)) for _ in range(80)) for _ in range(200))]
-    texts += [path.read_text("utf-8") for path in sorted(Path(building.__file__).parent.glob("*.py"))]
+    texts += [path.read_text("utf-8") for path in sorted(Path(gguf_tokenizer.__file__).parent.glob("*.py"))]
     for text in texts:
         ids = ours.encode(text)
         assert ids == theirs.encode(text, add_special_tokens=False)
@@ -263,7 +263,7 @@ def test_a_file_without_tokens_says_so(tmp_path: Path) -> None:
 
 
 def test_tokens_past_the_rows_of_a_model_are_words_and_never_ids() -> None:
-    transformers = lean.load()
+    transformers = fast_import.load()
     tokenizer = tiny_tokenizer()
     tokenizer.add_tokens([transformers.AddedToken(f"numbers{number}") for number in range(5)])
     rows = len(tokenizer) - 2
@@ -277,7 +277,7 @@ def test_tokens_past_the_rows_of_a_model_are_words_and_never_ids() -> None:
 def test_an_end_is_what_the_model_ends_with_and_no_word_of_html() -> None:
     from mtchat.inference.engine import ends
 
-    transformers = lean.load()
+    transformers = fast_import.load()
     for special in (True, False):
         tokenizer = tiny_tokenizer()
         tokenizer.add_tokens([transformers.AddedToken("</s>", special=special, normalized=False)])

@@ -26,8 +26,9 @@ from mtchat.session.session import Session
 
 HOUSE = Path(mtchat.__file__).parent
 CLOSED = {
-    *("mtchat.bench.quality", "mtchat.bench.speed", "mtchat.inference.codegen", "mtchat.inference.cpu"),
+    *("mtchat.bench.quality", "mtchat.bench.speed", "mtchat.inference.loaders", "mtchat.inference.cpu"),
     *("mtchat.inference.cuda", "mtchat.inference.cuda.kernels", "mtchat.inference.tokens"),
+    "mtchat.inference.hf",
     *(
         "mtchat.features.context",
         "mtchat.features.own_code",

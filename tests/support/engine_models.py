@@ -14,13 +14,13 @@ import platformdirs
 import pytest
 import torch
 
-from mtchat.inference import lean
-from mtchat.inference.cuda.lanes import lanes
-from mtchat.inference.cuda.model import GpuDecoder
-from mtchat.inference.cuda.weights import fused
-from mtchat.inference.decode import TorchDecoder
+from mtchat.inference.cuda.decoder import GpuDecoder
+from mtchat.inference.cuda.scheduler import lanes
 from mtchat.inference.engine import Engine
-from mtchat.inference.tree import Tree
+from mtchat.inference.hf import fast_import
+from mtchat.inference.hf.decoder import TorchDecoder
+from mtchat.inference.loaders.cuda_loader import fused
+from mtchat.inference.prefix_tree import Tree
 from mtchat.session.prompt import ModelCard
 from tests import SHARED
 
@@ -43,7 +43,7 @@ def tiny_tokenizer() -> Any:
     """A byte-level BPE of 320 words with Qwen's special tokens and chat format."""
     import tokenizers
 
-    transformers = lean.load()
+    transformers = fast_import.load()
     backend = tokenizers.Tokenizer(tokenizers.models.BPE())
     backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = tokenizers.decoders.ByteLevel()
@@ -68,12 +68,12 @@ def codegen_files() -> list[Path]:
 
 def codegen_tokenizer() -> Any:
     codegen_files()
-    return lean.load().AutoTokenizer.from_pretrained(CODEGEN_TOKENIZER, local_files_only=True)
+    return fast_import.load().AutoTokenizer.from_pretrained(CODEGEN_TOKENIZER, local_files_only=True)
 
 
 def random_model(kind: str, vocabulary: int, spread: float = 0.2, seed: int = 7, **changes: Any) -> Any:
     """A causal model whose weights are large enough that its greedy text varies."""
-    transformers = lean.load()
+    transformers = fast_import.load()
     torch.manual_seed(seed)
     if kind == "codegen":
         sizes = {

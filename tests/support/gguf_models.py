@@ -7,9 +7,9 @@ import gguf
 import numpy
 import torch
 
-from mtchat.inference import lean
-from mtchat.inference.convert import processor
-from mtchat.inference.header import ARCHITECTURE, Header
+from mtchat.inference.hf import fast_import
+from mtchat.inference.loaders.gguf_converter import processor
+from mtchat.inference.loaders.gguf_reader import ARCHITECTURE, Header
 from tests.support.engine_models import write_vocabulary
 
 SIZES: dict[str, Any] = {
@@ -61,7 +61,7 @@ def write(
     path: Path, kind: str, facts: dict[str, Any] | None = None, tensors: dict[str, Any] | None = None
 ) -> Any:
     """A file of a random model, with more facts and tensors where they are given; gives the model."""
-    transformers = lean.load()
+    transformers = fast_import.load()
     from transformers.modeling_gguf_pytorch_utils import get_gguf_hf_weights_map
 
     name, changes, own = KINDS[kind]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mtchat.inference import lean
+from mtchat.inference.hf import fast_import
 from mtchat.session.prompt import ModelCard
 
 CODEGEN = {"vocab_size": 51200, "n_positions": 2048, "n_ctx": 2048}
@@ -46,7 +46,7 @@ def build(name: str, device: str, dtype: str, seed: int = 0) -> Any:
     import torch
 
     kind, sizes = SHAPES[name]
-    transformers = lean.load()
+    transformers = fast_import.load()
     config = getattr(transformers, kind)(**sizes, bos_token_id=None, eos_token_id=None)
     torch.manual_seed(seed)
     before = torch.get_default_dtype()
@@ -63,7 +63,7 @@ def tokenizer(words: int) -> Any:
     """One of so many words, that are their numbers."""
     import tokenizers
 
-    transformers = lean.load()
+    transformers = fast_import.load()
     vocabulary = {f"w{number}": number for number in range(words)}
     backend = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="w0"))
     backend.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()

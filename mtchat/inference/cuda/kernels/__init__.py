@@ -3,10 +3,9 @@
 Imports triton, which comes with torch for CUDA.
 """
 
-from mtchat.inference.cuda.kernels.attention import attend
-from mtchat.inference.cuda.kernels.choice import choose
-from mtchat.inference.cuda.kernels.embedding import embed
-from mtchat.inference.cuda.kernels.products import product
-from mtchat.inference.cuda.kernels.reading import attend_all
+from mtchat.inference.cuda.kernels.attention import attend, attend_all
+from mtchat.inference.cuda.kernels.launch import embed
+from mtchat.inference.cuda.kernels.linear import product
+from mtchat.inference.cuda.kernels.sampling import choose
 
 __all__ = ["attend", "attend_all", "choose", "embed", "product"]

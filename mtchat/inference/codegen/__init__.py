@@ -1,1 +1,0 @@
-"""What loading models of the CodeGen family takes beyond transformers: layouts, a tokenizer, licences."""

@@ -1,0 +1,150 @@
+"""The kernels as a library of functions: the fastest build that this processor can run."""
+
+import contextlib
+import ctypes
+import os
+import platform
+from collections.abc import Mapping
+from ctypes import POINTER, c_float, c_int32, c_int64, c_uint32, c_void_p
+from functools import cache
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+CPU = Path("/proc/cpuinfo")
+# what each build of setup.py needs, the fastest first; "any" is for every processor of its machine
+NEEDS = {
+    "avx512": {"avx512f", "avx512bw", "avx512vl", "avx512_vnni", "fma", "f16c"},
+    "avxvnni": {"avx2", "avx_vnni", "fma", "f16c"},
+    "avx2": {"avx2", "fma", "f16c"},
+    "any": set[str](),
+}
+
+
+class Matrix(ctypes.Structure):
+    _fields_ = (("data", c_void_p), ("rows", c_int32), ("columns", c_int32), ("kind", c_int32))
+
+
+ARCHITECTURES = ("qwen2", "codegen")  # by their numbers in layer.h
+MATRICES = ("query", "key", "value", "output", "gate_up", "up", "down")
+NORMS = ("attention_norm", "attention_shift", "feed_norm", "feed_shift")
+VECTORS = (*NORMS, "query_bias", "key_bias", "value_bias", "up_bias", "down_bias")
+
+
+class Layer(ctypes.Structure):
+    _fields_ = (*((name, Matrix) for name in MATRICES), *((name, c_void_p) for name in VECTORS))
+
+
+SIZES = ("layers", "width", "heads", "kv_heads", "head", "rotary", "feed", "vocabulary")
+
+
+class Model(ctypes.Structure):
+    _fields_ = (
+        ("architecture", c_int32),
+        *((name, c_int32) for name in SIZES),
+        ("capacity", c_int32),
+        ("epsilon", c_float),
+        ("embedding", Matrix),
+        ("output", Matrix),
+        ("norm", c_void_p),
+        ("shift", c_void_p),
+        ("output_bias", c_void_p),
+        ("layer", POINTER(Layer)),
+        ("keys", c_void_p),
+        ("values", c_void_p),
+    )
+
+
+class Batch(ctypes.Structure):
+    _fields_ = (
+        ("count", c_int32),
+        ("wanted", c_int32),
+        *((name, c_void_p) for name in ("tokens", "cosines", "sines", "slots", "paths", "lengths")),
+        ("rows", c_void_p),
+        ("logits", c_void_p),
+    )
+
+
+def builds() -> list[str]:
+    """The builds that are installed and that this processor can run, the fastest first."""
+    has = features()
+    return [name for name, needs in NEEDS.items() if needs <= has and path(name).exists()]
+
+
+@cache
+def best() -> str:
+    """The fastest build that loads; "" where none does."""
+    for build in builds():
+        with contextlib.suppress(OSError):
+            load(build)
+            return build
+    return ""
+
+
+def path(build: str) -> Path:
+    return FOLDER / f"kernels-{build}.so"
+
+
+def features() -> set[str]:
+    """What the processor can do, in Linux's words; nothing where Linux is not there to say it."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return set()
+    try:
+        lines = CPU.read_text().split("\n")
+    except OSError:
+        return set()
+    return next((set(line.split()) for line in lines if line.startswith("flags")), set())
+
+
+@cache
+def load(build: str) -> ctypes.CDLL:
+    """A build with its functions' types; OSError where it cannot be loaded."""
+    library = ctypes.CDLL(str(path(build)))
+    library.mtchat_open.restype = c_void_p
+    library.mtchat_open.argtypes = (POINTER(Model), c_void_p, c_int32, c_int32)
+    library.mtchat_close.argtypes = (c_void_p,)
+    library.mtchat_close.restype = None
+    library.mtchat_step.argtypes = (c_void_p, POINTER(Batch))
+    library.mtchat_step.restype = None
+    library.mtchat_read_row.argtypes = (POINTER(Matrix), c_int32, c_void_p)
+    library.mtchat_read_row.restype = None
+    library.mtchat_product.argtypes = (c_void_p, POINTER(Matrix), c_void_p, c_int32, c_void_p)
+    library.mtchat_product.restype = c_int32
+    library.mtchat_read_bytes.argtypes = (c_void_p, c_void_p, c_int64)
+    library.mtchat_read_bytes.restype = c_uint32
+    return library
+
+
+VARIABLE = "OMP_NUM_THREADS"  # what other libraries go by too
+TOPOLOGY = Path("/sys/devices/system/cpu")
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def threads(
+    environment: Mapping[str, str] = os.environ, topology: Path = TOPOLOGY, quota: Path = QUOTA
+) -> int:
+    """What OMP_NUM_THREADS says, else the cores, at least one; where none are told of, the processors."""
+    chosen = environment.get(VARIABLE, "")
+    if chosen.isdecimal() and int(chosen) > 0:
+        return int(chosen)
+    processors = (
+        os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    )
+    cores = {core(topology, each) for each in processors}
+    return max(min(len(cores), allowed(quota)), 1)
+
+
+def core(topology: Path, processor: int) -> str:
+    """What the threads of one core have in common."""
+    try:
+        return (topology / f"cpu{processor}" / "topology" / "thread_siblings_list").read_text().strip()
+    except OSError:
+        return str(processor)
+
+
+def allowed(quota: Path) -> int:
+    """The processors' worth of time that a container gives."""
+    try:
+        most, period = quota.read_text().split()
+        return -(-int(most) // int(period))
+    except (OSError, ValueError):
+        return os.cpu_count() or 1

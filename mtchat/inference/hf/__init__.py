@@ -1,0 +1,1 @@
+"""Decoding with transformers' own modules: any architecture and precision, on any device; the reference."""

@@ -1,0 +1,170 @@
+"""Finds GPT-2's vocabulary, which CodeGen2.5's folders lack: beside them, in the hub's cache, on the hub."""
+
+import base64
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from mtchat.errors import ModelError
+from mtchat.inference.loaders.model_cache import once
+from mtchat.inference.loaders.model_files import ProgressReport, facts, text
+
+COUNT = 50256
+# of the ranks, written as tiktoken writes them: tiktoken pins the same of its r50k_base.tiktoken
+SHA256 = "306cd27f03c1a714eca7108e03d66b7dc042abe8c258b44c199a7ed9838dd930"
+REPOSITORY = "openai-community/gpt2"
+FILES = ("vocab.json", "tokenizer.json")
+
+Ranks = dict[bytes, int]
+
+
+def find(folder: Path, cache: Path, fetch: Callable[[], Path | None]) -> Ranks:
+    """GPT-2's byte strings by their rank, from the first file that has them.
+
+    `folder` is the model's, `cache` the hub's; `fetch` asks the hub, last.
+    """
+    for file in candidates(folder, cache):
+        if ranks := read(file):
+            return ranks
+    if (found := fetch()) and (ranks := read(found)):
+        return ranks
+    raise ModelError(
+        f"CodeGen2.5 needs GPT-2's vocabulary, which is not here and cannot be fetched: put vocab.json of "
+        f"{REPOSITORY}, or tokenizer.json of a CodeGen model, into {folder}"
+    )
+
+
+def fetched() -> Path | None:
+    """GPT-2's own file from the hub; None where the hub does not give it."""
+    import huggingface_hub as hub
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[attr-defined]
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    disable_progress_bars()
+    with contextlib.suppress(HfHubHTTPError, HTTPError, OSError, ValueError):
+        return Path(hub.hf_hub_download(REPOSITORY, FILES[0]))
+    return None
+
+
+def candidates(folder: Path, cache: Path) -> Iterator[Path]:
+    """Files that may hold it: in the folder, in those beside it, of GPT-2 and CodeGen in the hub's cache."""
+    for name in FILES:
+        yield folder / name
+    for name in FILES:
+        yield from sorted(folder.absolute().parent.glob(f"*/{name}"))
+    for model in ("*gpt2", "*codegen*"):
+        for name in FILES:
+            yield from sorted(cache.glob(f"models--{model}/snapshots/*/{name}"))
+
+
+def read(file: Path) -> Ranks:
+    """The ranks in a vocab.json or tokenizer.json; {} where it is not there or not GPT-2's, to the byte."""
+    try:
+        table = json.loads(text(file))
+        words = table["model"]["vocab"] if file.name == FILES[1] else table
+        return verified(words)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
+def verified(words: dict[str, Any]) -> Ranks:
+    known = alphabet()
+    named = {
+        rank: bytes(known[letter] for letter in word)
+        for word, rank in words.items()
+        if isinstance(rank, int) and rank < COUNT
+    }
+    ordered = [named[rank] for rank in range(COUNT)]
+    lines = (b"%s %d\n" % (base64.b64encode(word), rank) for rank, word in enumerate(ordered))
+    if hashlib.sha256(b"".join(lines)).hexdigest() != SHA256:
+        return {}
+    return {word: rank for rank, word in enumerate(ordered)}
+
+
+def alphabet() -> dict[str, int]:
+    """The letters that byte-level vocabularies write bytes with: printable ones, and others from 256 on."""
+    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    other = [byte for byte in range(256) if byte not in plain]
+    return {chr(byte): byte for byte in plain} | {chr(256 + at): byte for at, byte in enumerate(other)}
+
+
+FORMAT = 1
+END = "<|endoftext|>"
+CLASS, SOURCE = "CodeGen25Tokenizer", "tokenization_codegen25"
+RUNS = [" " * count for count in range(31, 1, -1)] + ["\t" * count for count in range(9, 1, -1)]
+MARKS = [
+    *("<fim_prefix>", "<fim_middle>", "<fim_suffix>", "<fim_pad>", "<filename>", "<gh_stars>"),
+    *("<issue_start>", "<issue_comment>", "<issue_closed>", "<jupyter_start>", "<jupyter_text>"),
+    *("<jupyter_code>", "<jupyter_output>", "<empty_output>", "<commit_before>", "<commit_msg>"),
+    *("<commit_after>", "<reponame>", *(f"<dummy_{number}>" for number in range(4)), "<sep>", "<eom>"),
+    *(f"<mask_{number}>" for number in range(881, 0, -1)),
+]
+
+
+def wanted(folder: Path) -> bool:
+    """Whether a folder's tokenizer is CodeGen2.5's own, by what its config names."""
+    config = facts(folder / "tokenizer_config.json")
+    return str(config.get("tokenizer_class", "")).startswith(CLASS) or SOURCE in str(
+        config.get("auto_map", "")
+    )
+
+
+def made(folder: Path, cache: Path, report: ProgressReport) -> Path:
+    """The folder of a tokenizer that transformers loads; it is made once."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    place = cache / f"codegen25-tokenizer-{FORMAT}"
+
+    def fill(part: Path) -> None:
+        report("making the tokenizer, once", None)
+        build(find(folder, Path(HF_HUB_CACHE), fetched)).save_pretrained(part)
+
+    once(place, fill, report)
+    return place
+
+
+def extended(gpt2: Ranks) -> Ranks:
+    """The ranks with those of the runs, none of which has one in GPT-2."""
+    return gpt2 | {run.encode(): COUNT + 1 + at for at, run in enumerate(RUNS)}
+
+
+def marks() -> dict[str, int]:
+    """The special tokens by their ids."""
+    first = COUNT + 1 + len(RUNS)
+    return {END: COUNT} | {mark: first + at for at, mark in enumerate(MARKS)}
+
+
+def build(gpt2: Ranks) -> Any:
+    """A fast tokenizer that gives tiktoken's ids: a word with a rank is one token, else pairs are merged."""
+    from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
+    from tokenizers.models import BPE
+    from transformers import PreTrainedTokenizerFast
+
+    known, special = extended(gpt2), marks()
+    letters = {byte: letter for letter, byte in alphabet().items()}
+    names = {word: "".join(letters[byte] for byte in word) for word in known}
+    vocabulary = {names[word]: rank for word, rank in known.items()} | special
+    pairs = [(names[left], names[right]) for left, right in merges(known)]
+    backend = Tokenizer(BPE(vocabulary, pairs, ignore_merges=True))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    backend.add_special_tokens([AddedToken(each, normalized=False, special=True) for each in special])
+    fast: Any = PreTrainedTokenizerFast
+    return fast(
+        tokenizer_object=backend,
+        bos_token=END,
+        eos_token=END,
+        unk_token=END,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def merges(known: Ranks) -> Iterator[tuple[bytes, bytes]]:
+    """Each pair that makes a byte string with a rank, the lowest rank first."""
+    for word, _ in sorted(known.items(), key=lambda item: item[1]):
+        splits = [(word[:at], word[at:]) for at in range(1, len(word))]
+        found = [pair for pair in splits if pair[0] in known and pair[1] in known]
+        yield from sorted(found, key=lambda pair: (known[pair[0]], known[pair[1]]))

@@ -1,0 +1,114 @@
+"""The rows of CodeGen's fused query, key and value weights: in how many blocks a model was trained with them.
+
+The weights were laid out for so many accelerators: each block has some heads' queries, values and keys. In
+transformers there are always 4; codegen2-1B and codegen2-3_7B have 8, which else only their own code says.
+"""
+
+import ast
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mtchat.errors import ModelError
+from mtchat.inference.loaders.model_files import text
+
+BLOCKS = 4
+ARCHITECTURE = "CodeGenForCausalLM"
+SOURCE = "modeling_codegen.py"
+NUMBER = "mp_num"
+# width, layers and heads of the released models
+FOUR = {(1024, 20, 16), (2560, 32, 32), (4096, 33, 16), (6144, 34, 24), (4096, 32, 16)}
+SHAPE = ("n_embd", "n_layer", "n_head")
+EIGHT = {(2048, 16, 16), (4096, 16, 16)}
+# CTranslate2 4.8.5 tells models of 8 blocks by this entry, which only their configs have
+SIZE, SIZES = "head_dim", (128, 256)
+NAME = re.compile(r"codegen2-(1B|3[._]7B)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How many blocks there are, and what says so."""
+
+    blocks: int
+    evidence: str
+
+
+def fits(config: dict[str, Any]) -> bool:
+    """Whether a config is that of a CodeGen or CodeGen2 model, though it may name code of its own."""
+    named = config.get("architectures")
+    return (isinstance(named, list) and ARCHITECTURE in named) or Path(SOURCE).stem in str(
+        config.get("auto_map")
+    )
+
+
+def layout(folder: Path, config: dict[str, Any], name: str) -> Layout:
+    """That of a CodeGen model, by the first that says anything: what it states, its shape, its name.
+
+    A model whose weights were laid out anew says so with `"mp_num": 4` in its config.json.
+    """
+    if type(stated := config.get(NUMBER)) is int:
+        return Layout(stated, f"config.json says {NUMBER} = {stated}")
+    if found := stated_in(folder / SOURCE):
+        return Layout(found, f"{SOURCE} says {NUMBER} = {found}")
+    shape = tuple(each if isinstance(each := config.get(name), int) else 0 for name in SHAPE)
+    if shape in EIGHT:
+        return Layout(8, "its shape is that of codegen2-1B or codegen2-3_7B")
+    if shape in FOUR:
+        return Layout(BLOCKS, "its shape is that of a model with 4 blocks")
+    if isinstance(config.get(SIZE), int) and config[SIZE] in SIZES:
+        return Layout(8, f"config.json states {SIZE} = {config[SIZE]}")
+    if NAME.search(name) or NAME.search(folder.name):
+        return Layout(8, "its name is that of a model with 8 blocks")
+    return Layout(BLOCKS, "nothing says otherwise")
+
+
+def notes(folder: Path, config: dict[str, Any], name: str) -> tuple[str, ...]:
+    """What a user is told of a model whose layout is not the usual one."""
+    found = layout(folder, config, name) if fits(config) else None
+    if found is None or found.blocks == BLOCKS:
+        return ()
+    return (f"read as a CodeGen2 model with {found.blocks} blocks of attention weights: {found.evidence}",)
+
+
+def stated_in(source: Path) -> int:
+    """The number of blocks that a model's own code assigns; it is read and never run. 0 where none is."""
+    try:
+        tree = ast.parse(text(source))
+    except (OSError, ValueError, SyntaxError, RecursionError):
+        return 0
+    found = {
+        node.value.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Constant)
+        and type(node.value.value) is int
+        and [target.id for target in node.targets if isinstance(target, ast.Name)] == [NUMBER]
+    }
+    return found.pop() if len(found) == 1 else 0
+
+
+def rearrange(model: Any, blocks: int) -> None:
+    """Lay the rows out in 4 blocks, one layer after the other: no more than one is in memory twice."""
+    config = model.config
+    if blocks < 1 or config.n_head % blocks or config.n_head % BLOCKS:
+        raise ModelError(
+            f"this model has {config.n_head} heads, which cannot lie in {blocks} blocks; "
+            f'"{NUMBER}" in its config.json says how many there are'
+        )
+    rows = order(config.n_embd, blocks)
+    for layer in model.transformer.h:
+        weight = layer.attn.qkv_proj.weight
+        weight.data = weight.data[rows]
+
+
+def order(width: int, blocks: int) -> Any:
+    """Which row of weights in so many blocks is which of 4: (3 * width,) int64.
+
+    In each block stand the queries of some heads, then their values, then their keys.
+    """
+    import torch
+
+    split = torch.arange(3 * width).reshape(blocks, 3, width // blocks)
+    whole = split.transpose(0, 1).reshape(3, width)  # all queries, values, keys, in the order of heads
+    return whole.reshape(3, BLOCKS, width // BLOCKS).transpose(0, 1).reshape(-1)

@@ -1,0 +1,170 @@
+"""The weights of a CodeGen model in a folder, as the kernels read them: in 8 bits, a scale for each 32."""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+
+import numpy
+
+from mtchat.errors import ModelError
+from mtchat.inference.cpu.repack import BLOCK, Q8_SCALED, STRIP, from_floats, group_columns, laid_out
+from mtchat.inference.cpu.weights import FLOATS, ROWS, Content, Rows, Shape
+from mtchat.inference.loaders.tensor_files import Floats, Tensors
+
+NAME = "codegen"  # in config.json too
+# what transformers takes a config to say that does not say it
+DEFAULTS = {
+    "vocab_size": 50400,
+    "n_positions": 2048,
+    "n_embd": 4096,
+    "n_layer": 28,
+    "n_head": 16,
+    "rotary_dim": 64,
+    "n_inner": None,
+    "activation_function": "gelu_new",
+    "layer_norm_epsilon": 1e-5,
+    "tie_word_embeddings": False,
+    "mp_num": 4,  # which only the code of models with another number says
+}
+OTHER_NAMES = {
+    "n_positions": "max_position_embeddings",
+    "n_embd": "hidden_size",
+    "n_layer": "num_hidden_layers",
+    "n_head": "num_attention_heads",
+}
+ACTIVATION = "gelu_new"  # by way of tanh
+THETA = 10000.0
+WIDEST = 256
+JOINT = ("query", "value", "key")  # what each of the mp_num blocks of qkv_proj has of some heads
+EMBEDDING, OUTPUT = "transformer.wte.weight", "lm_head.weight"
+Read = Callable[[], Floats]
+
+
+def obstacle(config: Mapping[str, object]) -> str:
+    """Why the kernels cannot compute the model of a config; "" where they can."""
+    if config.get("model_type") != NAME:
+        return "only GGUF files and CodeGen models are read so"
+    try:
+        shape, blocks = shape_of(config), blocks_of(config)
+        shape.check()
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        return "a config.json whose sizes are not numbers"
+    activation = setting(config, "activation_function")
+    if activation != ACTIVATION:
+        return f"the activation {activation}"
+    if shape.head * shape.heads != shape.width:
+        return f"{shape.heads} attention heads in a width of {shape.width}"
+    if blocks < 1 or shape.heads % 2 or shape.heads % blocks:
+        return f"{shape.heads} attention heads in {blocks} blocks"
+    if shape.head % 16 or shape.head > WIDEST:
+        return f"attention heads of width {shape.head}"
+    if shape.rotary % 2 or not 0 < shape.rotary <= shape.head:
+        return f"heads of width {shape.head} of which {shape.rotary} columns are rotated"
+    columns = group_columns(Q8_SCALED)
+    if shape.width % columns or shape.feed % columns:
+        return f"a matrix of {shape.feed} by {shape.width}"
+    return ""
+
+
+def setting(config: Mapping[str, object], name: str) -> object:
+    other = OTHER_NAMES.get(name, name)
+    return config.get(name, config.get(other, DEFAULTS[name]))
+
+
+def shape_of(config: Mapping[str, object]) -> Shape:
+    def size(name: str) -> int:
+        return int(str(setting(config, name)))
+
+    return Shape(
+        layers=size("n_layer"),
+        width=size("n_embd"),
+        heads=size("n_head"),
+        kv_heads=size("n_head"),
+        head=size("n_embd") // size("n_head"),
+        rotary=size("rotary_dim"),
+        feed=4 * size("n_embd") if setting(config, "n_inner") is None else size("n_inner"),
+        vocabulary=size("vocab_size"),
+        context=size("n_positions"),
+        epsilon=float(str(setting(config, "layer_norm_epsilon"))),
+        theta=THETA,
+    )
+
+
+def blocks_of(config: Mapping[str, object]) -> int:
+    return int(str(setting(config, "mp_num")))
+
+
+def contents(config: Mapping[str, object], tensors: Tensors) -> Mapping[str, Content]:
+    """What is to be written for a model's tensors, in the order in which a step reads them."""
+    shape = shape_of(config)
+    found: dict[str, Content] = {}
+    for number in range(shape.layers):
+        layer = layer_of(shape, blocks_of(config), tensors, f"transformer.h.{number}")
+        found |= {f"{number}.{name}": content for name, content in layer.items()}
+    tied = setting(config, "tie_word_embeddings")
+    embedding = matrix(tensors, EMBEDDING, shape.vocabulary, shape.width)
+    return found | {
+        "norm": vector(tensors, "transformer.ln_f.weight", shape.width),
+        "shift": vector(tensors, "transformer.ln_f.bias", shape.width),
+        "output": embedding if tied else matrix(tensors, OUTPUT, shape.vocabulary, shape.width),
+        "output_bias": vector(tensors, "lm_head.bias", shape.vocabulary),
+        "embedding": embedding,
+    }
+
+
+def layer_of(shape: Shape, blocks: int, tensors: Tensors, name: str) -> dict[str, Content]:
+    width, feed = shape.width, shape.feed
+    norm = {
+        "attention_norm": vector(tensors, f"{name}.ln_1.weight", width),
+        "attention_shift": vector(tensors, f"{name}.ln_1.bias", width),
+    }
+    joint = reader(tensors, f"{name}.attn.qkv_proj.weight", (3 * width, width))
+    attended = reader(tensors, f"{name}.attn.out_proj.weight", (width, width))
+    fed = reader(tensors, f"{name}.mlp.fc_out.weight", (width, feed))
+    parts = ("query", "key", "value")
+    thirds = {part: quantised(width, width, partial(third, joint, blocks, part)) for part in parts}
+    return {
+        **norm,
+        **thirds,
+        "up": matrix(tensors, f"{name}.mlp.fc_in.weight", feed, width),
+        "up_bias": vector(tensors, f"{name}.mlp.fc_in.bias", feed),
+        "down": quantised(width, width + feed, lambda: numpy.concatenate([attended(), fed()], axis=1)),
+        "down_bias": vector(tensors, f"{name}.mlp.fc_out.bias", width),
+    }
+
+
+def third(joint: Read, blocks: int, part: str) -> Floats:
+    """The queries, keys or values of all heads: (3 W, W) -> (W, W)."""
+    values = joint()
+    width = values.shape[1]
+    return values.reshape(blocks, len(JOINT), -1, width)[:, JOINT.index(part)].reshape(width, width)
+
+
+def matrix(tensors: Tensors, name: str, rows: int, columns: int) -> Content:
+    return quantised(rows, columns, reader(tensors, name, (rows, columns)))
+
+
+def quantised(rows: int, columns: int, read: Read) -> Content:
+    return Content(Q8_SCALED, -(-rows // STRIP) * STRIP, columns, partial(pieces, read))
+
+
+def pieces(read: Read) -> Iterator[Rows]:
+    values = read()
+    for first in range(0, len(values), ROWS):
+        some = values[first : first + ROWS]
+        padded = numpy.pad(some, ((0, -len(some) % STRIP), (0, 0)))
+        yield numpy.ascontiguousarray(laid_out(from_floats(padded)))
+
+
+def vector(tensors: Tensors, name: str, columns: int) -> Content:
+    """Filled up with zeros, as the rows of its matrix are."""
+    read, size = reader(tensors, name, (columns,)), -(-columns // BLOCK) * BLOCK
+    return Content(FLOATS, 1, size, lambda: iter([numpy.pad(read(), (0, size - columns)).view(numpy.uint8)]))
+
+
+def reader(tensors: Tensors, name: str, shape: tuple[int, ...]) -> Read:
+    """Reads a tensor later, and says now where it is not there or does not fit."""
+    if name not in tensors:
+        raise ModelError(f"this CodeGen model has no weights called {name}; fetch its folder again")
+    if (found := tensors.shape(name)) != shape:
+        raise ModelError(f"{name} has the shape {found}, and by config.json {shape}; fetch both again")
+    return lambda: tensors[name]

@@ -1,0 +1,186 @@
+"""Turns a GGUF file, once, into a folder that loads by memory mapping: safetensors, config, tokenizer."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+from mtchat.errors import ModelError, MtchatError, reason
+from mtchat.inference.hf import fast_import
+from mtchat.inference.loaders import gguf_metadata, model_cache
+from mtchat.inference.loaders.gguf_reader import ARCHITECTURE, Header, Stored, read_gguf
+from mtchat.inference.loaders.model_cache import once
+from mtchat.inference.loaders.model_files import ProgressReport
+from mtchat.inference.loaders.tensor_files import read_safetensors
+
+MARGIN = 64 << 20
+
+# whose outputs transformers takes from the embedding, though files have them too
+OUTPUT, TIED = "output.weight", ("falcon", "bloom")
+RULES = 1  # a change of what is refused or written is another number
+PACKAGES = ("transformers", "gguf")
+WEIGHTS = "model.safetensors"
+NAMES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """A parameter of the model in the order it is written; `source` is its name in the GGUF file."""
+
+    name: str
+    source: str
+    shape: tuple[int, ...]
+
+
+def convert(file: Path, folder: Path, precision: str, report: ProgressReport) -> None:
+    """Fill `folder` from a GGUF file with weights for transformers, where it is not there or not whole."""
+    made = model_cache.recipe(file, folder.name, precision, RULES, PACKAGES)
+
+    def filled(part: Path) -> None:
+        fill(part, file, precision, report)
+        model_cache.record(part, made)
+
+    model_cache.clear(folder, made, sound, report)
+    once(folder, filled, report)
+    model_cache.retire(folder, made)
+
+
+def sound(folder: Path) -> bool:
+    """Whether a conversion is as long as its tables say."""
+    try:
+        entries = read_safetensors(folder / WEIGHTS)
+        return (folder / WEIGHTS).stat().st_size == max((each.end for each in entries.values()), default=0)
+    except (ModelError, OSError):
+        return False
+
+
+def fill(folder: Path, file: Path, precision: str, report: ProgressReport) -> None:
+    report("reading the model file", None)
+    header = read_gguf(file)
+    with fast_import.quickly() as transformers:
+        import torch
+
+        place = {
+            "pretrained_model_name_or_path": file.parent,
+            "gguf_file": file.name,
+            "local_files_only": True,
+        }
+        try:
+            config = transformers.AutoConfig.from_pretrained(**place)
+            gguf_metadata.check(header, gguf_metadata.of_config(config.get_text_config(decoder=True)))
+            with torch.device("meta"):
+                model = transformers.AutoModelForCausalLM.from_config(config)
+            targets = plan(model, header)
+        except MtchatError:
+            raise
+        except Exception as error:  # whatever transformers raises at a file that it cannot read
+            raise ModelError(
+                f"cannot read {file.name} as a causal language model: {reason(error)}"
+            ) from error
+    used = {target.source for target in targets}
+    if config.tie_word_embeddings and header.facts[ARCHITECTURE] in TIED:
+        used.add(OUTPUT)
+    gguf_metadata.check_tensors(header, used, lambda tensor: bool((dequantise(file, tensor) == 1).all()))
+    reorder = processor(model, header).process
+    arrays = (dequantise(file, header.tensors[target.source]) for target in targets)
+    values = (
+        reorder(weights=array, name=target.source, parsed_parameters={}).weights
+        for target, array in zip(targets, arrays, strict=True)
+    )
+    write_weights(folder / WEIGHTS, values, targets, precision, report)
+    config.architectures, config.dtype = [type(model).__name__], getattr(torch, precision)
+    config.save_pretrained(folder)
+
+
+def plan(model: Any, header: Header) -> list[Target]:
+    """Which tensor of the file fills which parameter; a parameter that none fills is an error."""
+    from transformers.modeling_gguf_pytorch_utils import get_gguf_hf_weights_map
+
+    sources = {
+        name: source for source, name in get_gguf_hf_weights_map(model, processor(model, header)).items()
+    }
+    targets = [
+        Target(name, sources.get(name, ""), tuple(parameter.shape))
+        for name, parameter in model.state_dict().items()
+        if name not in model.all_tied_weights_keys
+    ]
+    missing = [target.name for target in targets if target.source not in header.tensors]
+    if missing:
+        raise ModelError(
+            f"the GGUF file lacks {len(missing)} weights of {type(model).__name__}, {missing[0]} first; "
+            "give a folder with safetensors of this model"
+        )
+    return targets
+
+
+def processor(model: Any, header: Header) -> Any:
+    """What turns a tensor as llama.cpp lays it out into the one that transformers expects."""
+    from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorProcessor
+
+    kind: Any = TENSOR_PROCESSORS.get(str(header.facts["general.architecture"]), TensorProcessor)
+    return kind(config=model.config.to_dict())
+
+
+def write_weights(
+    path: Path, values: Iterator[Any], targets: list[Target], precision: str, report: ProgressReport
+) -> None:
+    """One safetensors file, tensor by tensor, so that no more than one of them is in memory."""
+    import torch
+
+    dtype = getattr(torch, precision)
+    table, size = lay_out(targets, NAMES[precision], dtype.itemsize)
+    need_space(path.parent, size)
+    done = 0
+    with path.open("wb") as stream:
+        stream.write(table)
+        for target, array in zip(targets, values, strict=True):
+            report("converting the model, once", done / size)
+            if array.shape != target.shape:
+                raise ModelError(f"{target.source} of the GGUF file is {array.shape} and not {target.shape}")
+            rounded = torch.from_numpy(numpy.ascontiguousarray(array)).to(dtype)
+            done += stream.write(rounded.view(torch.uint8).numpy().data)
+        report("writing the model to the disk", None)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def dequantise(file: Path, tensor: Stored) -> Any:
+    """The values of a tensor as float32, by gguf-py's own rules."""
+    from gguf import GGMLQuantizationType, dequantize
+
+    kind = GGMLQuantizationType(tensor.kind)
+    raw = numpy.fromfile(file, numpy.uint8, tensor.size, offset=tensor.start)
+    if kind == GGMLQuantizationType.F32:
+        return raw.view(numpy.float32).reshape(tensor.shape)
+    if kind == GGMLQuantizationType.F16:
+        return raw.view(numpy.float16).reshape(tensor.shape).astype(numpy.float32)
+    with numpy.errstate(all="ignore"):  # what is no number is seen in the first logits
+        return dequantize(raw.reshape(*tensor.shape[:-1], -1), kind).reshape(tensor.shape)
+
+
+def lay_out(targets: list[Target], kind: str, width: int) -> tuple[bytes, int]:
+    """The header of a safetensors file and the bytes that follow it; the data start on a multiple of 64."""
+    entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    start = 0
+    for target in targets:
+        size = width * prod(target.shape)
+        entries[target.name] = {"dtype": kind, "shape": target.shape, "data_offsets": [start, start + size]}
+        start += size
+    text = json.dumps(entries, separators=(",", ":")).encode()
+    text += b" " * (-(len(text) + 8) % 64)
+    return len(text).to_bytes(8, "little") + text, start
+
+
+def need_space(folder: Path, size: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < size + MARGIN:
+        raise ModelError(
+            f"converting this model takes {size / 1e9:.1f} GB in {folder.parent}; {free / 1e9:.1f} GB are "
+            "left; make room there, or set XDG_CACHE_HOME to a larger disk"
+        )

@@ -1,0 +1,182 @@
+"""Compares what a GGUF file tells of its computation with what is computed; what is not used is refused."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from mtchat.errors import ModelError
+from mtchat.inference.loaders.gguf_reader import ARCHITECTURE, Fact, Header, Stored
+
+# compared with the shapes of all tensors, or a limit only
+SHAPED = {
+    *("block_count", "context_length", "embedding_length", "feed_forward_length", "vocab_size"),
+    *("tensor_data_layout", "pooling_type"),
+}
+SCALING = "rope.scaling."
+KEY, VALUE, HEADS, KV_HEADS = (
+    f"attention.{each}" for each in ("key_length", "value_length", "head_count", "head_count_kv")
+)
+WINDOW, PATTERN = "attention.sliding_window", "attention.sliding_window_pattern"
+BASE, LOCAL_BASE, ROTATED = "rope.freq_base", "rope.freq_base_swa", "rope.dimension_count"
+PLAIN_BASE = 10000.0  # of a file that names none
+# which changes nothing
+NEUTRAL: dict[str, tuple[Fact, ...]] = {
+    "attention.causal": (True,),
+    "attention.scale": (0,),
+    "attention.clamp_kqv": (0,),
+    "attention.max_alibi_bias": (0,),
+    "expert_count": (0,),
+    "expert_used_count": (0,),
+    "logit_scale": (0, 1),
+    "residual_scale": (0, 1),
+    "embedding_scale": (0, 1),
+    "ssm.dt_b_c_rms": (False,),
+    f"{SCALING}attn_factor": (0, 1),
+    HEADS: (0,),
+    KV_HEADS: (0,),
+}
+# what a config calls it, in one architecture or another
+NAMES = {
+    HEADS: ("num_attention_heads", "n_head"),
+    KV_HEADS: ("num_key_value_heads", "num_kv_heads"),
+    "attention.layer_norm_rms_epsilon": ("rms_norm_eps", "norm_eps", "layer_norm_epsilon"),
+    "attention.layer_norm_epsilon": ("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "norm_eps"),
+    "attn_logit_softcapping": ("attn_logit_softcapping",),
+    "final_logit_softcapping": ("final_logit_softcapping",),
+    "use_parallel_residual": ("use_parallel_residual", "parallel_attn"),
+    "shortconv.l_cache": ("conv_L_cache",),
+    "ssm.conv_kernel": ("conv_kernel",),
+    "ssm.state_size": ("state_size",),
+    "ssm.time_step_rank": ("time_step_rank",),
+    "ssm.inner_size": ("intermediate_size",),
+}
+# llama.cpp's rule where no head's width but the width by the heads scales attention: by the number of layers
+BY_WIDTH = {"gemma2": 46, "gemma3": 62}
+SCALED = "query_pre_attn_scalar"
+GEMMA2_WINDOW = 4096  # of a file that names none
+LISTS = {("lfm2", KV_HEADS)}  # which transformers reads
+FACTORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
+
+Computed = Mapping[str, object]
+
+
+def check(header: Header, computed: Computed) -> None:
+    """ModelError where a file has another value of a key than is `computed` with, or a key that is not.
+
+    `computed` has the values by the keys' names behind the architecture's. A key that a file lacks has the
+    value that llama.cpp gives it.
+    """
+    name = str(header.facts[ARCHITECTURE])
+    front = f"{name}."
+    told = {key.removeprefix(front): each for key, each in header.facts.items() if key.startswith(front)}
+    for key in header.lists:
+        if key.startswith(front) and (name, key.removeprefix(front)) not in LISTS:
+            raise refusal(f"{key}, a list")
+    for key, value in told.items():
+        if key in SHAPED or value in NEUTRAL.get(key, ()) or (key.startswith(SCALING) and plain(key, told)):
+            continue
+        meant: object = window(value, told) if key == WINDOW else value
+        if key not in computed or not same(meant, computed[key]):
+            raise refusal(f"{front}{key} = {shown(value)}")
+    for key, default in absent(name, told).items():
+        known = key in told or f"{front}{key}" in header.lists
+        if not known and key in computed and not same(default, computed[key]):
+            raise refusal(f"no {front}{key}, which is then {shown(default)}")
+
+
+def check_tensors(header: Header, used: Iterable[str], ones: Callable[[Stored], bool]) -> None:
+    """ModelError where a tensor of a file is not used, but for factors of frequencies that are `ones`."""
+    for name in sorted(set(header.tensors) - set(used)):
+        if name not in FACTORS or not ones(header.tensors[name]):
+            raise refusal(f"the tensor {name}")
+
+
+def refusal(what: str) -> ModelError:
+    return ModelError(
+        f"the GGUF file has {what[:200]}, which mtchat does not compute with: its text would be wrong; "
+        "give a folder with safetensors of this model"
+    )
+
+
+def shown(value: object) -> str:
+    if isinstance(value, str):
+        return value[:80] if value.isprintable() else ascii(value[:80])
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def same(told: object, computed: object) -> bool:
+    """Files hold numbers with a point in 32 bits."""
+    if isinstance(told, (int, float)) and isinstance(computed, (int, float)):
+        return math.isclose(told, computed, rel_tol=1e-5)
+    return told == computed
+
+
+def plain(key: str, told: Mapping[str, Fact]) -> bool:
+    """Whether a setting of scaled rotary embeddings changes nothing: none are scaled, or by 1."""
+    kind, factor = told.get(f"{SCALING}type"), told.get(f"{SCALING}factor", 0)
+    scaled = factor not in (0, 1) if kind is None else kind != "none" and factor != 1
+    known = ("type", "factor", "finetuned", "original_context_length")
+    return not scaled and key.removeprefix(SCALING).startswith((*known, "yarn_"))
+
+
+def window(value: object, told: Mapping[str, Fact]) -> object:
+    """None where it is as wide as the context."""
+    context = told.get("context_length", 0)
+    wide = isinstance(value, int) and isinstance(context, int) and 0 < context <= value
+    return None if wide or not value else value
+
+
+def absent(name: str, told: Mapping[str, Fact]) -> dict[str, object]:
+    """What llama.cpp takes where a file does not say it."""
+    found: dict[str, object] = {BASE: PLAIN_BASE, WINDOW: GEMMA2_WINDOW if name == "gemma2" else None}
+    width, heads = told.get("embedding_length"), told.get(HEADS)
+    if isinstance(width, int) and isinstance(heads, int) and heads:
+        found[KEY] = told.get(KEY, width // heads)
+        found[ROTATED] = found[VALUE] = found[KEY]
+        found[KV_HEADS] = heads
+        by_width = told.get("block_count") == BY_WIDTH.get(name)
+        if name in BY_WIDTH:
+            found[SCALED] = width // heads if by_width else found[KEY]
+    return found
+
+
+def of_config(config: Any) -> dict[str, object]:
+    """What transformers computes with by a config."""
+    found = {
+        key: getattr(config, each)
+        for key, names in NAMES.items()
+        for each in reversed(names)
+        if hasattr(config, each)
+    }
+    heads = found.get(HEADS)
+    if heads:
+        found[KV_HEADS] = found.get(KV_HEADS) or heads
+        width = getattr(config, "head_dim", None) or config.hidden_size // heads
+        found |= {KEY: width, VALUE: width}
+        found |= rotary(config, width)
+    if (scale := getattr(config, SCALED, None)) is not None:
+        found[SCALED] = scale
+    kinds = getattr(config, "layer_types", None) or ()
+    size = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    limit = getattr(config, "max_position_embeddings", 0)
+    slides = size and size < limit and (not kinds or "sliding_attention" in kinds)
+    found[WINDOW] = size if slides else None
+    if kinds:
+        full = [at + 1 for at, kind in enumerate(kinds) if kind == "full_attention"]
+        every = full[0] if full else 0
+        regular = every and full == list(range(every, len(kinds) + 1, every))
+        found[PATTERN] = every if regular else None
+    return found
+
+
+def rotary(config: Any, width: int) -> dict[str, object]:
+    rope = getattr(config, "rope_parameters", None)
+    if not rope:
+        return {}
+    whole, local = rope.get("full_attention", rope), rope.get("sliding_attention", rope)
+    part = whole.get("partial_rotary_factor") or getattr(config, "partial_rotary_factor", None) or 1
+    return {
+        BASE: whole.get("rope_theta"),
+        LOCAL_BASE: local.get("rope_theta"),
+        ROTATED: int(width * part),
+    }

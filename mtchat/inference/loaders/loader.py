@@ -1,0 +1,143 @@
+"""Loads a model from a GGUF file, a folder or the hub, and gives its engine."""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mtchat.errors import ModelError
+from mtchat.inference.loaders import codegen_checkpoint, cpu_loader, gguf_tokenizer, model_cache, model_files
+from mtchat.inference.loaders.devices import AUTO, ON_GPU, QUANTISED, choose, machine_memory, of_gpu
+from mtchat.inference.loaders.gguf_converter import convert
+from mtchat.inference.loaders.hf_loader import open_folder, stored, weights
+from mtchat.inference.loaders.model_cache import fingerprint as hash_weights
+from mtchat.inference.loaders.model_cache import kept
+from mtchat.inference.loaders.model_files import ProgressReport
+from mtchat.inference.loaders.tensor_files import count_parameters
+
+if TYPE_CHECKING:
+    from mtchat.inference.engine import Engine
+
+# the README for its licence; CodeGen2's own code for a number that it states, never to be run
+FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "README.md", codegen_checkpoint.SOURCE]
+PICKLES = ["pytorch_model*.bin"]
+
+
+def load(
+    source: str | Path,
+    name: str,
+    *,
+    fingerprint: str = "",
+    precision: str = AUTO,
+    device: str = "cpu",
+    draft: Path | None = None,
+    cache: Path,
+    report: ProgressReport,
+) -> "Engine":
+    """The engine of a .gguf file, a folder in hub layout, or a hub id.
+
+    `cache` keeps converted GGUF files and the hashes of weights; `fingerprint` is the SHA-256 of the weights
+    where the caller knows it. `device` is where to compute, in torch's words. `draft` is the .gguf file of a
+    smaller model with the same tokens, which can guess ahead. `report` hears what is done, and how much of
+    it (None: not known).
+    """
+    said: list[str] = []
+
+    def heard(stage: str, part: float | None) -> None:
+        said.append(stage)
+        report(stage, part)
+
+    engine = opened(source, name, fingerprint, precision, device, draft, cache, heard)
+    if model_cache.DAMAGED in said:
+        again = "its copy in the cache was damaged and has been made again"
+        engine.card = replace(engine.card, notes=(*engine.card.notes, again))
+    return engine
+
+
+def opened(
+    source: str | Path,
+    name: str,
+    fingerprint: str,
+    precision: str,
+    device: str,
+    draft: Path | None,
+    cache: Path,
+    report: ProgressReport,
+) -> "Engine":
+    path = Path(source).expanduser()
+    if not path.exists():
+        if path.suffix == ".gguf" or path.is_absolute() or str(source).startswith("."):
+            raise ModelError(f"no model at {path}; `mtchat models` lists those that can be had")
+        path = fetch(str(source), report)
+    files = weights(path) if path.is_dir() else [path]
+    model_files.refuse(files[0])
+    rounded = precision if precision in ON_GPU and device != "cpu" else ""
+    if device != "cpu":
+        precision = of_gpu(stored(path)) if precision in (AUTO, QUANTISED, *ON_GPU) else precision
+    elif precision in (AUTO, QUANTISED):
+        why = cpu_loader.obstacle(path)
+        if not why:
+            known = fingerprint or hash_weights(files, cache, report)
+            return cpu_loader.open_model(path, files, name, known, draft, cache, report)
+        if precision == QUANTISED:
+            raise ModelError(f"cannot compute {name} with quantised weights: {why}; leave --precision out")
+    chosen = choose(precision, sum(map(count_parameters, files)), machine_memory())
+    known = fingerprint or hash_weights(files, cache, report)
+    tokenizer = None
+    if path.is_file():
+        file, folder = path, cache / f"{known[:16]}-{chosen}"
+        tokenizer = kept(
+            folder,
+            lambda: gguf_tokenizer.of_gguf(file),
+            lambda: convert(file, folder, chosen, report),
+            report,
+        )
+        path = folder
+    report("loading the model", None)
+    return open_folder(path, name, known, chosen, device, cache, report, rounded, tokenizer)
+
+
+def wanted(name: str, files: Sequence[str]) -> list[str]:
+    """What to fetch of a hub model with these files: the same weights are often there twice."""
+    if any(each.endswith(".safetensors") for each in files):
+        if "adapter_config.json" in files and "config.json" not in files:
+            raise ModelError(f"{name} {model_files.KINDS['adapter']}")
+        return FILES
+    ggufs = sorted(each for each in files if each.endswith(".gguf"))
+    if ggufs and not any(fnmatch(each, PICKLES[0]) for each in files):
+        raise ModelError(
+            f"{name} has GGUF files only; fetch one (hf download {name} {ggufs[0]}) and give its path"
+        )
+    return [*FILES, *PICKLES]
+
+
+def fetch(name: str, report: ProgressReport) -> Path:
+    """The folder of a hub model: from the hub's local cache, else from the hub."""
+    import huggingface_hub as hub
+    from huggingface_hub.errors import (  # type: ignore[attr-defined]
+        HfHubHTTPError,
+        HFValidationError,
+        HTTPError,  # of its own HTTP client, which changes with its versions
+        LocalEntryNotFoundError,
+    )
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    disable_progress_bars()
+    log: Any = hub.utils.logging
+    log.set_verbosity_error()
+    with contextlib.suppress(LocalEntryNotFoundError, HFValidationError):
+        found = Path(hub.snapshot_download(name, allow_patterns=[*FILES, *PICKLES], local_files_only=True))
+        if list(found.glob("*.safetensors")) or list(found.glob(PICKLES[0])):
+            return found
+    report(f"fetching {name} from the model hub", None)
+    try:
+        patterns = wanted(name, hub.list_repo_files(name))
+        return Path(hub.snapshot_download(name, allow_patterns=patterns))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, HTTPError, OSError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ModelError(
+            f"cannot get {name!r} from the model hub ({reason}); check the name and the network, "
+            "or give a local folder or .gguf file"
+        ) from error

@@ -1,0 +1,226 @@
+"""The weights of a Qwen2 model in a GGUF file, as the kernels read them."""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+from mtchat.errors import ModelError
+from mtchat.inference.cpu import weights
+from mtchat.inference.cpu.repack import KINDS, Q8_SCALED, READ, STRIP, from_floats, group_columns, laid_out
+from mtchat.inference.cpu.weights import FLOATS, ROWS, Content, Rows, Shape
+from mtchat.inference.loaders import gguf_metadata
+from mtchat.inference.loaders.gguf_reader import Header, Stored
+
+NAME = "qwen2"  # in GGUF files too
+LAYER = {
+    "query": "attn_q.weight",
+    "key": "attn_k.weight",
+    "value": "attn_v.weight",
+    "output": "attn_output.weight",
+    "gate_up": "ffn_gate.weight",
+    "down": "ffn_down.weight",
+    "attention_norm": "attn_norm.weight",
+    "feed_norm": "ffn_norm.weight",
+    "query_bias": "attn_q.bias",
+    "key_bias": "attn_k.bias",
+    "value_bias": "attn_v.bias",
+}
+GATE, UP = "ffn_gate", "ffn_up"
+EPSILON = "attention.layer_norm_rms_epsilon"
+WORDS = "tokenizer.ggml.tokens"
+EMBEDDING, OUTPUT, NORM = "token_embd.weight", "output.weight", "output_norm.weight"
+
+
+def obstacle(header: Header) -> str:
+    """Why the kernels cannot compute a model; "" when they can.
+
+    ModelError where the file contradicts itself: then nothing can compute it.
+    """
+    name = str(header.facts.get("general.architecture"))
+    if name != NAME:
+        return f"the architecture {name}"
+    try:
+        shape = shape_of(header)
+        shape.check()
+    except KeyError as error:
+        return f"a file without {error.args[0]}"
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
+        raise ModelError(f"the GGUF file tells sizes that no model has: {error}; fetch it again") from error
+    gguf_metadata.check(header, computed(shape))
+    if shape.layers > len(header.tensors):
+        return f"a file without the weights of {shape.layers} layers"
+    if shape.head % 64 or shape.head > 256:
+        return f"attention heads of width {shape.head}"
+    needed = [source for _, source in sources(shape, header)]
+    needed += [source.replace(GATE, UP) for source in needed if GATE in source]
+    missing = [source for source in needed if source not in header.tensors]
+    if missing:
+        return f"a file without {missing[0]}"
+    gguf_metadata.check_tensors(header, needed, lambda _: False)
+    check_tensors(shape, header)
+    for _, source in sources(shape, header):
+        tensor = header.tensors[source]
+        if GATE in source and tensor.kind != header.tensors[source.replace(GATE, UP)].kind:
+            return "gates and ups of two types"
+        if len(tensor.shape) == 2 and (
+            tensor.shape[1] % 64 or (tensor.shape[0] % STRIP and "blk." in source)
+        ):
+            return f"a matrix of {tensor.shape[0]} by {tensor.shape[1]}"
+    return ""
+
+
+def computed(shape: Shape) -> dict[str, object]:
+    """What the kernels compute with, by the keys of GGUF files."""
+    return {
+        gguf_metadata.HEADS: shape.heads,
+        gguf_metadata.KV_HEADS: shape.kv_heads,
+        gguf_metadata.KEY: shape.head,
+        gguf_metadata.VALUE: shape.head,
+        gguf_metadata.ROTATED: shape.rotary,
+        gguf_metadata.BASE: shape.theta,
+        gguf_metadata.WINDOW: None,
+        EPSILON: shape.epsilon,
+    }
+
+
+def check_tensors(shape: Shape, header: Header) -> None:
+    """ModelError where a tensor is not as large as the sizes of the model say."""
+    expected = dict(weights.sizes(NAME, shape))
+    for part, source in sources(shape, header):
+        size = expected[part]
+        pair = (source, source.replace(GATE, UP)) if GATE in source else (source,)
+        if GATE in source:
+            size = (size[0] // 2, *size[1:])
+        for each in pair:
+            found = header.tensors[each].shape
+            if found != size:
+                raise ModelError(
+                    f"{each} of the GGUF file is {found}, and by the sizes in it {size}; fetch it again"
+                )
+    words = header.lists.get(WORDS, 0)
+    if words > shape.vocabulary:
+        raise ModelError(
+            f"the GGUF file has {words} tokens, and {EMBEDDING} only {shape.vocabulary} rows; fetch it again"
+        )
+
+
+def shape_of(header: Header) -> Shape:
+    """From the facts of a GGUF file; KeyError where one is not there."""
+    name = str(header.facts["general.architecture"])
+
+    def fact(key: str) -> float:
+        found = header.facts[f"{name}.{key}"]
+        if isinstance(found, (str, bool)):
+            raise ValueError(f"{name}.{key} is {str(found)[:80]}")
+        return float(found)
+
+    width, heads = int(fact("embedding_length")), int(fact("attention.head_count"))
+    return Shape(
+        layers=int(fact("block_count")),
+        width=width,
+        heads=heads,
+        kv_heads=int(fact("attention.head_count_kv")),
+        head=(head := int(header.facts.get(f"{name}.attention.key_length", width // heads))),
+        rotary=head,
+        feed=int(fact("feed_forward_length")),
+        vocabulary=header.tensors[EMBEDDING].shape[0],
+        context=int(fact("context_length")),
+        epsilon=fact(EPSILON),
+        theta=fact("rope.freq_base"),
+    )
+
+
+def sources(shape: Shape, header: Header) -> Iterator[tuple[str, str]]:
+    """Each part's name and its name in the GGUF file, in the order in which a step reads them."""
+    for layer in range(shape.layers):
+        for part, source in LAYER.items():
+            name = f"blk.{layer}.{source}"
+            if name in header.tensors or not part.endswith("_bias"):
+                yield f"{layer}.{part}", name
+    yield "norm", NORM
+    yield "output", OUTPUT if OUTPUT in header.tensors else EMBEDDING
+    yield "embedding", EMBEDDING
+
+
+def rounded(header: Header) -> list[str]:
+    """The types of the matrices that are not held as the file has them."""
+    used = {source for _, source in sources(shape_of(header), header)}
+    matrices = (header.tensors[name] for name in used if len(header.tensors[name].shape) == 2)
+    return sorted({type_name(each) for each in matrices if kind_of(each) != KINDS.get(type_name(each))})
+
+
+def contents(file: Path, header: Header) -> Mapping[str, Content]:
+    """What is to be written for a GGUF file; what it has once is one content under two names."""
+    raw = numpy.memmap(file, numpy.uint8, "r")
+    found: dict[str, Content] = {}
+    named = list(sources(shape_of(header), header))
+    for _, source in named:
+        found.setdefault(source, content(raw, header, source))
+    return {name: found[source] for name, source in named}
+
+
+def content(raw: Rows, header: Header, source: str) -> Content:
+    tensor = header.tensors[source]
+    if len(tensor.shape) == 1:
+        return Content(FLOATS, 1, tensor.shape[0], partial(pieces, raw, tensor, FLOATS))
+    kind, copies = kind_of(tensor), 2 if GATE in source else 1
+    rows = copies * -(-tensor.shape[0] // STRIP) * STRIP
+    return Content(kind, rows, tensor.shape[1], partial(joined, raw, header, source, kind))
+
+
+def joined(raw: Rows, header: Header, source: str, kind: int) -> Iterator[Rows]:
+    """The bytes of a matrix; gates and ups take turns, two strips each, as one product reads them."""
+    here = pieces(raw, header.tensors[source], kind)
+    if GATE not in source:
+        yield from here
+        return
+    for gates, ups in zip(here, pieces(raw, header.tensors[source.replace(GATE, UP)], kind), strict=True):
+        pairs = [each.reshape(-1, 2, each.shape[-1]) for each in (gates, ups)]
+        yield numpy.ascontiguousarray(numpy.concatenate(pairs, axis=1))
+
+
+def kind_of(tensor: Stored) -> int:
+    """How a matrix is held: exactly as the file has it, or else as the nearest 8-bit values."""
+    kind = KINDS.get(type_name(tensor), Q8_SCALED)
+    return kind if tensor.shape[1] % group_columns(kind) == 0 else Q8_SCALED
+
+
+def type_name(tensor: Stored) -> str:
+    from gguf import GGMLQuantizationType
+
+    return GGMLQuantizationType(tensor.kind).name
+
+
+def pieces(raw: Rows, tensor: Stored, kind: int) -> Iterator[Rows]:
+    """The bytes of a part, some rows at a time."""
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+
+    type_ = GGMLQuantizationType(tensor.kind)
+    items, width = GGML_QUANT_SIZES[type_]
+    stride = tensor.shape[-1] // items * width
+    rows = tensor.shape[0] if kind != FLOATS else 1
+    for first in range(0, rows, ROWS):
+        count = min(ROWS, rows - first)
+        start = tensor.start + first * stride
+        some = numpy.asarray(raw[start : start + count * stride]).reshape(count, stride)
+        if kind == FLOATS:
+            yield numpy.ascontiguousarray(floats(some, type_)).view(numpy.uint8)
+            continue
+        if count % STRIP:  # the rows that a vocabulary lacks to whole strips are zeros
+            some = numpy.pad(some, ((0, -count % STRIP), (0, 0)))
+        exact = KINDS.get(type_.name) == kind
+        with numpy.errstate(all="ignore"):
+            blocks = READ[type_.name](some) if exact else from_floats(floats(some, type_))
+        yield numpy.ascontiguousarray(laid_out(blocks))
+
+
+def floats(rows: Rows, kind: Any) -> NDArray[numpy.float32]:
+    """The values of rows of a type of gguf-py; what is no number is seen in the first logits."""
+    from gguf import dequantize
+
+    with numpy.errstate(all="ignore"):
+        return numpy.asarray(dequantize(rows, kind), numpy.float32)

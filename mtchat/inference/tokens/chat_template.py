@@ -1,0 +1,237 @@
+"""Renders chat templates as transformers does: Jinja in a sandbox, with what templates may call."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import jinja2
+import jinja2.ext
+import jinja2.sandbox
+
+from mtchat.errors import ModelError
+from mtchat.inference.tokens.tokenizer import FIRST, LAST, Part, Tokenizer
+from mtchat.session.prompt import Message
+
+# each family of models has its own word for it; a template takes no notice of the others
+UNTHINKING = {"enable_thinking": False, "thinking": False, "thinking_budget": 0}
+Turns = Sequence[Mapping[str, object]]
+
+
+class RefusalError(Exception):
+    """A template cannot be read, or refuses a conversation; the words say why."""
+
+
+class Generation(jinja2.ext.Extension):
+    """`{% generation %}`, which marks what the assistant says: here it is what stands in it."""
+
+    tags = {"generation"}  # noqa: RUF012 - Jinja's own form
+
+    def parse(self, parser: Any) -> Any:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return jinja2.nodes.Scope(body, lineno=line)
+
+
+TOKENS = dict.fromkeys(("bos_token", "eos_token", "unk_token", "pad_token"), "")  # of a model without them
+
+
+class Template:
+    """A template with the names that it may use, such as bos_token."""
+
+    def __init__(self, source: str, names: Mapping[str, str]) -> None:
+        self.source = source
+        self.names = dict(names)
+        self.compiled: Any = guarded(lambda: environment().from_string(source))
+
+    def render(self, turns: Turns, opened: bool = True) -> str:
+        """A conversation as text; `opened` for the assistant to go on from."""
+        told = {"messages": [dict(turn) for turn in turns], "tools": None, "documents": None}
+        known = {**UNTHINKING, **TOKENS, **self.names, **told, "add_generation_prompt": opened}
+        return str(guarded(lambda: self.compiled.render(**known)))
+
+
+def guarded(act: Callable[[], Any]) -> Any:
+    """What a template gives; whatever it raises is a refusal: it is a program of the model's maker."""
+    try:
+        return act()
+    except jinja2.TemplateSyntaxError as error:
+        raise RefusalError(f"line {error.lineno}: {error.message}") from error
+    except jinja2.TemplateError as error:
+        raise RefusalError(str(error).strip() or type(error).__name__) from error
+    except Exception as error:
+        raise RefusalError(f"{type(error).__name__}: {error}".strip(": ")) from error
+
+
+def environment() -> Any:
+    made = jinja2.sandbox.ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols]
+    )
+    made.filters["tojson"] = tojson
+    made.globals |= {"raise_exception": refuse, "strftime_now": now}
+    return made
+
+
+def refuse(message: object) -> None:
+    raise jinja2.TemplateError(str(message))
+
+
+def now(form: str) -> str:
+    return datetime.now().strftime(form)
+
+
+def tojson(
+    value: object,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    """Without Jinja's escapes of HTML, which no model was trained on."""
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )
+
+
+PROBE = tuple(
+    Message(role, f"probe{number}word")
+    for number, role in enumerate(("system", "user", "assistant", "user"), start=1)
+)
+ANSWER = Message("assistant", "probe5word")
+TAG = r"think(?:ing)?|thought|reason(?:ing)?|seed:think"
+THOUGHT = re.compile(  # at the end of a context
+    rf"(?P<open><(?:{TAG})>|\[THINK\]|<\|begin_of_thought\|>|<\|START_THINKING\|>)\s*\Z", re.IGNORECASE
+)
+CLOSING = {
+    "[THINK]": "[/THINK]",
+    "<|begin_of_thought|>": "<|end_of_thought|>",
+    "<|START_THINKING|>": "<|END_THINKING|>",
+}
+TAGS = re.compile(rf"</?(?:{TAG})>|\[/?THINK\]", re.IGNORECASE)
+UNOPENED = "the chat template of {} does not open the reply: what it writes may begin with its own words"
+
+Form = Callable[[Sequence[Message]], Turns]
+
+
+class Chat:
+    """A template with the form of messages that it takes; ModelError where it takes none."""
+
+    def __init__(self, tokenizer: Tokenizer, name: str) -> None:
+        self.tokenizer = tokenizer
+        self.name = name
+        self.marked = re.compile(f"{tokenizer.pattern.pattern}|{TAGS.pattern}", re.IGNORECASE)
+        try:
+            self.template = Template(tokenizer.template, tokenizer.names)
+        except RefusalError as error:
+            raise ModelError(f"cannot read the chat template of {name}: {error}") from error
+        self.form, self.opening, self.note = self.probed()
+
+    def parts(self, messages: Sequence[Message]) -> list[Part]:
+        """The context of a conversation up to where the reply begins."""
+        said = "".join(message.content for message in messages)
+        letter = next(chr(code) for code in range(FIRST, LAST) if chr(code) not in said)
+        kept = [
+            Message(each.role, self.marked.sub(lambda match: letter.join(match[0]), each.content))
+            for each in messages
+        ]
+        try:
+            text = self.template.render(self.form(merged(kept)))
+        except RefusalError as error:
+            raise ModelError(
+                f"the chat template of {self.name} refuses this conversation: {error}; /undo a turn, "
+                "or use another model"
+            ) from error
+        text = closed(text + self.opening)
+        return [Part(part.text.replace(letter, ""), part.mark) for part in self.tokenizer.parts(text)]
+
+    def probed(self) -> tuple[Form, str, str]:
+        """The form of messages in which the template says all that a conversation holds; how the reply is
+        opened beside what the template writes; and what is to be known of that."""
+        why = "it leaves out what messages say"
+        for form in FORMS:
+            try:
+                text = self.template.render(form(PROBE))
+                if said(text, PROBE):
+                    return form, *self.opened(form, text)
+            except RefusalError as error:
+                why = str(error)
+        raise ModelError(
+            f"cannot use the chat template of {self.name}: {why}; use another model, or a copy of it "
+            "with another template"
+        )
+
+    def opened(self, form: Form, text: str) -> tuple[str, str]:
+        """What stands before a reply in the record of a conversation, beyond what the template opens it with.
+
+        There is such where it opens none, or where a thought or a channel would come first.
+        """
+        try:
+            record = self.template.render(form((*PROBE, ANSWER)), opened=False)
+            unopened = self.template.render(form(PROBE), opened=False) == text
+        except RefusalError:
+            return "", ""
+        asked = PROBE[-1].content
+        tail = text.rpartition(asked)[2]
+        between, answered, _ = record.rpartition(asked)[2].partition(ANSWER.content)
+        if answered and between.startswith(tail):
+            rest = between.removeprefix(tail)
+            return (rest if unopened or rest.strip() else ""), ""
+        return "", UNOPENED.format(self.name) if unopened else ""
+
+
+def said(text: str, messages: Sequence[Message]) -> bool:
+    """Whether a text holds what each message says, in their order; a system may speak anywhere."""
+    places = [text.find(message.content) for message in messages if message.role != "system"]
+    return all(message.content in text for message in messages) and places == sorted(places)
+
+
+def merged(messages: Sequence[Message]) -> list[Message]:
+    """Messages of one role that follow each other as one: many templates want the roles to alternate."""
+    found: list[Message] = []
+    for each in messages:
+        if found and found[-1].role == each.role:
+            found[-1] = Message(each.role, f"{found[-1].content}\n\n{each.content}")
+        else:
+            found.append(each)
+    return found
+
+
+def plain(messages: Sequence[Message]) -> Turns:
+    return [{"role": each.role, "content": each.content} for each in messages]
+
+
+def in_parts(messages: Sequence[Message]) -> Turns:
+    return [{"role": each.role, "content": [{"type": "text", "text": each.content}]} for each in messages]
+
+
+def folded(messages: Sequence[Message]) -> Iterator[Message]:
+    """What the system says, in front of what the user says first."""
+    ahead = ""
+    for each in messages:
+        if each.role == "system":
+            ahead += f"{each.content}\n\n"
+        elif ahead and each.role == "user":
+            yield Message("user", ahead + each.content)
+            ahead = ""
+        else:
+            yield each
+    if ahead:
+        yield Message("user", ahead.rstrip("\n"))
+
+
+FORMS: tuple[Form, ...] = (
+    plain,
+    lambda messages: plain(merged([*folded(messages)])),
+    in_parts,
+    lambda messages: in_parts(merged([*folded(messages)])),
+)
+
+
+def closed(text: str) -> str:
+    """A context whose end opens a thought, with the thought closed: what comes next is the reply."""
+    match = THOUGHT.search(text)
+    if match is None:
+        return text
+    tag = match["open"]
+    return f"{text.rstrip()}\n\n{CLOSING.get(tag, tag.replace('<', '</'))}\n\n"
