@@ -21,7 +21,7 @@ FLOORS = {
     4: ("console",),
     3: ("features", "export", "models"),
     2: ("generate", "store"),
-    1: ("inference", "sandbox", "bundled_models"),
+    1: ("inference", "sandbox", "bundled_models", "testing"),
     0: ("session", "errors", "files", "plugins", "version", "__init__"),
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
