@@ -37,7 +37,9 @@ class FakeModel:
         context: int = 4096,
         seconds: float = 0.0,
     ) -> None:
-        self.replies = {key: (each,) if isinstance(each, str) else tuple(each) for key, each in replies.items()}
+        self.replies = {
+            key: (each,) if isinstance(each, str) else tuple(each) for key, each in replies.items()
+        }
         self.default = default
         self.seconds = seconds
         self.card = ModelCard(name, chat=True, context=context, fingerprint="0" * 64)
