@@ -1,8 +1,8 @@
 """A model that answers from a script, to test programs that use mtchat without loading a real one.
 
-    model = FakeModel({"define x": "x = 1", "print x": "print(x)"})
-    with mtchat.Conversation(model) as chat:
-        assert chat.send("define x").code == "x = 1"
+model = FakeModel({"define x": "x = 1", "print x": "print(x)"})
+with mtchat.Conversation(model) as chat:
+    assert chat.send("define x").code == "x = 1"
 """
 
 import time
