@@ -30,7 +30,7 @@ from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.prompt import Piece, Prompt, Usage
 from mtchat.session.settings import Limits, Sampling
-from tests.generate.test_turn import run as run_here
+from tests.support.generate import run as run_here
 from tests.support.shell import mtchat
 
 SAMPLING = Sampling(seed=5)

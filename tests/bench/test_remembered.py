@@ -10,7 +10,7 @@ from mtchat.bench.quality.suite import Run, Score, Task
 from mtchat.bench.quality.suites import mtpb
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
-from tests.generate.test_turn import run as run_here
+from tests.support.generate import run as run_here
 
 TASK = Task("7", 0, "math", ("show 1",), 33, facts="1")
 

@@ -15,10 +15,9 @@ from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.session.settings import Limits, Sampling
 from mtchat.session.turn import INTERRUPTED, Turn
 from mtchat.store import load
-from tests.generate.test_bettering import looked
-from tests.generate.test_turn import run
 from tests.repl.test_desk import desk_in, said
 from tests.support.fake_repl import Fake
+from tests.support.generate import run, run_with_variables
 
 
 class Talking(Fake):
@@ -45,7 +44,7 @@ def truly(
     program: Program, limits: Limits, place: Path | None, hear: Hear, given: RunInputs, look: bool = False
 ) -> Outcome:
     """The program, run right here; its variables also where it fails."""
-    return looked(program) if look else run(program)
+    return run_with_variables(program) if look else run(program)
 
 
 def desk_with(folder: Path, *turns: str | Turn, chat: bool = True, **replies: str) -> Desk:

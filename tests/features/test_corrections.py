@@ -18,7 +18,7 @@ from mtchat.session.mark import TurnOptions
 from mtchat.session.session import Session
 from mtchat.session.turn import COMPLETE, EDITED, INTERRUPTED, KEPT, Turn
 from mtchat.store.events import History, apply, changes, json_like
-from tests.generate.test_turn import CTRL_C, GREEDY, bench, chunks, run, statuses
+from tests.support.generate import CTRL_C, GREEDY, chunks, run, scripted_generator, statuses
 
 CASES = corrections.cases("corrections")
 WORDINGS = corrections.cases("wordings")  # of programs that only the words are tried on
@@ -56,7 +56,7 @@ def test_nothing_is_a_correction_where_there_is_no_code_yet(say: str) -> None:
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.kind == "rename"], ids=lambda case: case.say)
 def test_a_rename_asks_no_model_and_the_program_does_what_it_did(case: Case) -> None:
-    generator = bench()
+    generator = scripted_generator()
     verdict = corrections.judged(case, generator)
     assert verdict.good, verdict
 
@@ -128,7 +128,7 @@ def test_a_rename_changes_the_name_and_nothing_that_is_only_spelled_like_it(old:
 def test_a_rename_to_a_name_that_is_taken_or_none_is_refused(new: str, sign: str) -> None:
     session = talk(("set both", "total = 1\nother = 2"))
     with pytest.raises(MtchatError, match=sign):
-        refine(bench(), session, f"rename total to {new}", GREEDY)
+        refine(scripted_generator(), session, f"rename total to {new}", GREEDY)
 
 
 def test_a_name_that_an_import_gives_is_left_to_the_model() -> None:
@@ -146,7 +146,7 @@ def test_a_name_in_code_that_is_evaluated_is_left_to_the_model() -> None:
 
 def test_a_rename_reaches_every_turn_and_keeps_the_old_branch() -> None:
     session = talk(("set it", "total = 1"), ("other", "x = 2"), ("print it", "print(total)"))
-    made = refine(bench(), session, "rename total to balance", GREEDY)
+    made = refine(scripted_generator(), session, "rename total to balance", GREEDY)
     assert chunks(made) == ["balance = 1", "x = 2", "print(balance)"]
     assert statuses(made) == [EDITED, KEPT, KEPT]
     assert made.path[0].instruction == "set it\nrename total to balance"
@@ -157,7 +157,9 @@ def test_a_rename_reaches_every_turn_and_keeps_the_old_branch() -> None:
 def test_a_correction_takes_the_place_of_the_turn_and_later_turns_keep_their_code() -> None:
     better = "def count(text):\n    return text.lower().count('a')"
     events: list[Event] = []
-    made = refine(bench(better, on_event=events.append), COUNTING, "make it case-insensitive", GREEDY)
+    made = refine(
+        scripted_generator(better, on_event=events.append), COUNTING, "make it case-insensitive", GREEDY
+    )
     assert chunks(made) == [better, "print(count('aA'))"]
     assert statuses(made) == [COMPLETE, KEPT]
     assert made.path[0].instruction == "write count\nmake it case-insensitive"
@@ -172,7 +174,7 @@ def test_marks_of_the_corrected_turn_and_of_later_ones_stay() -> None:
     session = COUNTING.with_mark(first.id, TurnOptions(("count('a') == 1",))).with_mark(
         second.id, TurnOptions(context="folded")
     )
-    made = refine(bench("def count(text):\n    return 1"), session, "make it return 1", GREEDY)
+    made = refine(scripted_generator("def count(text):\n    return 1"), session, "make it return 1", GREEDY)
     assert [made.mark(turn.id) for turn in made.path] == [
         TurnOptions(("count('a') == 1",)),
         TurnOptions(context="folded"),
@@ -181,15 +183,15 @@ def test_marks_of_the_corrected_turn_and_of_later_ones_stay() -> None:
 
 def test_a_correction_that_changes_nothing_twice_leaves_the_program_as_it_is() -> None:
     same = COUNTING.path[0].chunk
-    made = refine(bench(same, same), COUNTING, "make it better", GREEDY)
+    made = refine(scripted_generator(same, same), COUNTING, "make it better", GREEDY)
     assert made.head == COUNTING.head
     assert chunks(made) == chunks(COUNTING)
 
 
 def test_a_correction_that_breaks_the_program_is_tried_once_more() -> None:
-    session = bench().tried(COUNTING)
+    session = scripted_generator().tried(COUNTING)
     good = "def count(text):\n    return 7"
-    generator = bench("def count():\n    return 7", good)
+    generator = scripted_generator("def count():\n    return 7", good)
     made = refine(generator, session, "make it return 7", GREEDY)
     assert chunks(made)[0] == good
     assert made.path[0].provenance.sampling.temperature > 0
@@ -197,9 +199,12 @@ def test_a_correction_that_breaks_the_program_is_tried_once_more() -> None:
 
 
 def test_a_correction_that_breaks_the_program_twice_is_kept_for_the_user_to_judge() -> None:
-    session = bench().tried(COUNTING)
+    session = scripted_generator().tried(COUNTING)
     made = refine(
-        bench("def count():\n    return 7", "def count(): return 8"), session, "make it return 7", GREEDY
+        scripted_generator("def count():\n    return 7", "def count(): return 8"),
+        session,
+        "make it return 7",
+        GREEDY,
     )
     assert chunks(made)[0] == "def count():\n    return 7"
     assert made.outcome is not None
@@ -208,32 +213,34 @@ def test_a_correction_that_breaks_the_program_twice_is_kept_for_the_user_to_judg
 
 def test_a_named_branch_goes_along_with_a_correction_and_stays_where_nothing_came_of_it() -> None:
     session = COUNTING.name_branch("main")
-    made = refine(bench("def count(text):\n    return 7"), session, "make it return 7", GREEDY)
+    made = refine(scripted_generator("def count(text):\n    return 7"), session, "make it return 7", GREEDY)
     assert made.branches == {"main": made.head}
     same = COUNTING.path[0].chunk
-    assert refine(bench(same, same), session, "make it better", GREEDY).branches == {"main": COUNTING.head}
+    assert refine(scripted_generator(same, same), session, "make it better", GREEDY).branches == {
+        "main": COUNTING.head
+    }
 
 
 @pytest.mark.parametrize("family", [codegen, instruct])
 def test_an_interrupted_correction_leaves_the_program_as_it_is_and_loses_nothing(family) -> None:
-    generator = bench(f"def count(text):\n    ret{CTRL_C}", family=family)
+    generator = scripted_generator(f"def count(text):\n    ret{CTRL_C}", family=family)
     made = refine(generator, COUNTING, "make it case-insensitive", GREEDY)
     assert made.head == COUNTING.head
     assert any(turn.status == INTERRUPTED for turn in made.turns)
-    assert refine(bench(CTRL_C), COUNTING, "make it case-insensitive", GREEDY) is COUNTING
+    assert refine(scripted_generator(CTRL_C), COUNTING, "make it case-insensitive", GREEDY) is COUNTING
 
 
 @pytest.mark.parametrize("family", [codegen, instruct])
 def test_a_correction_is_made_again_byte_for_byte_by_verify(family) -> None:
     reply = "def count(text):\n    return text.lower().count('a')\n\nprint(count('x'))"
-    generator = bench(reply, reply, family=family)
+    generator = scripted_generator(reply, reply, family=family)
     made = refine(generator, COUNTING, "make it case-insensitive", GREEDY)
     assert list(generator.verify(made)) == [None]
 
 
 def test_a_turn_that_only_writes_a_function_again_changes_it_where_it_is() -> None:
     again = "def count(text):\n    return 5"
-    made = refine(bench(again, look=run), COUNTING, "write a count that gives 5", GREEDY)
+    made = refine(scripted_generator(again, look=run), COUNTING, "write a count that gives 5", GREEDY)
     assert chunks(made) == [again, "print(count('aA'))"]
     assert made.path[0].instruction == "write count\nwrite a count that gives 5"
     assert any(turn.instruction == "write a count that gives 5" for turn in made.turns)
@@ -243,13 +250,13 @@ def test_a_turn_that_only_writes_a_function_again_changes_it_where_it_is() -> No
     "reply", ["def count(text):\n    return 5\nprint(count(''))", "def other():\n    pass"]
 )
 def test_a_turn_that_does_anything_else_as_well_stays_a_turn(reply: str) -> None:
-    made = refine(bench(reply, family=instruct), COUNTING, "write a thing", GREEDY)
+    made = refine(scripted_generator(reply, family=instruct), COUNTING, "write a thing", GREEDY)
     assert len(made.path) == 3
 
 
 def test_a_function_written_again_that_earlier_turns_cannot_take_stays_a_turn() -> None:
     again = "def count(text, letter):\n    return text.count(letter)"
-    made = refine(bench(again, look=run), COUNTING, "write a count of any letter", GREEDY)
+    made = refine(scripted_generator(again, look=run), COUNTING, "write a count of any letter", GREEDY)
     assert chunks(made) == [*chunks(COUNTING), again]
 
 
@@ -324,7 +331,7 @@ def test_what_is_to_be_removed_is_not_put_back() -> None:
 
 
 def corrected() -> Session:
-    return refine(bench("def count(text):\n    return 9"), COUNTING, "make it return 9", GREEDY)
+    return refine(scripted_generator("def count(text):\n    return 9"), COUNTING, "make it return 9", GREEDY)
 
 
 def test_undo_of_a_correction_goes_back_to_the_turns_as_they_were_and_redo_brings_it_back() -> None:
@@ -339,7 +346,7 @@ def test_undo_of_a_correction_goes_back_to_the_turns_as_they_were_and_redo_bring
 
 
 def test_undo_of_a_turn_after_a_correction_takes_that_turn_alone() -> None:
-    made = bench("x = 1").take(corrected(), "set x", GREEDY)
+    made = scripted_generator("x = 1").take(corrected(), "set x", GREEDY)
     assert chunks(take_back(made)[0]) == chunks(corrected())
     assert chunks(take_back(made, 2)[0]) == chunks(COUNTING)
     assert chunks(take_back(made, 3)[0]) == chunks(COUNTING)[:1]

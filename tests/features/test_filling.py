@@ -25,9 +25,8 @@ from mtchat.session.settings import Sampling
 from mtchat.session.turn import EDITED, Turn
 from mtchat.store import load
 from tests.features.test_rederiving import editor
-from tests.generate.test_bettering import looked
-from tests.generate.test_turn import CTRL_C, Model
 from tests.repl.test_desk import Spoken, desk_in, said
+from tests.support.generate import CTRL_C, ScriptedModel, run_with_variables
 
 KNOWS = ModelCard("filler", chat=True, marks=frozenset([qwen.PREFIX, qwen.SUFFIX, qwen.MIDDLE]))
 GREEDY = Sampling()
@@ -151,11 +150,11 @@ def test_a_hole_in_javascript_is_filled_and_its_model_told_in_comments_of_javasc
 
 
 def generator(*replies: str, card: ModelCard = KNOWS, family=instruct) -> TurnGenerator:
-    return TurnGenerator(family, Model(list(replies)), card=card, look=looked)
+    return TurnGenerator(family, ScriptedModel(list(replies)), card=card, look=run_with_variables)
 
 
 def contexts(of: TurnGenerator) -> list[str]:
-    assert isinstance(of.complete, Model)
+    assert isinstance(of.complete, ScriptedModel)
     return of.complete.contexts
 
 
@@ -185,7 +184,7 @@ def test_several_holes_are_filled_one_after_the_other() -> None:
 def test_the_first_try_that_runs_is_taken_also_with_the_later_turns() -> None:
     of = generator("nowhere", "'4'", "n / 2", "n")
     assert filled(of, three(), 2, "m = <<fill>>", GREEDY) == "m = n / 2"
-    assert isinstance(of.complete, Model)
+    assert isinstance(of.complete, ScriptedModel)
     assert [sampling.seed for _, sampling in of.complete.asked] == [0, 1, 2]
     assert of.complete.asked[1][1].temperature > 0
 
@@ -222,7 +221,7 @@ def test_the_same_code_is_run_once_however_often_the_last_hole_is_filled_with_it
 
     def look(program: Program) -> Outcome:
         ran.append(program.chunks[1].code)
-        return looked(program)
+        return run_with_variables(program)
 
     of = replace(generator("nowhere", "nowhere", "nobody", "nowhere", "m = nobody\n```"), look=look)
     filled(of, three(), 2, "m = <<fill>>", GREEDY)

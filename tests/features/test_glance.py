@@ -11,8 +11,8 @@ from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
 from mtchat.store import attach, glance, load
 from mtchat.store.glance import FILE_CHARS, MOST_FILES
-from tests.generate.test_turn import CARD, Model
 from tests.repl.test_desk import Spoken, desk_in, said
+from tests.support.generate import CARD, ScriptedModel
 
 SALES = "month,region,revenue,when\nJan,north,10,2024-01-01\nFeb,south,12.5,2024-02-01\nMar,,7,2024-03-01\n"
 
@@ -105,7 +105,12 @@ def test_the_model_is_told_and_the_instruction_stays_as_it_was_typed(tmp_path: P
 
 def test_a_turn_that_was_told_of_files_can_be_made_again() -> None:
     generator = TurnGenerator(
-        instruct, Model(["x = 1\n```\n", "y = 1\n```\n"]), None, CARD, "instruct", files="Files: a.csv"
+        instruct,
+        ScriptedModel(["x = 1\n```\n", "y = 1\n```\n"]),
+        None,
+        CARD,
+        "instruct",
+        files="Files: a.csv",
     )
     session = generator.take(Session(), "load it", Sampling())
     session = generator.take(session, "go on", Sampling())

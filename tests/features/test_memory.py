@@ -17,7 +17,7 @@ from mtchat.session.prompt import ModelCard, Prompt
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
 from mtchat.session.turn import INTERRUPTED, KEPT, Turn
-from tests.generate.test_turn import CARD, Model, run
+from tests.support.generate import CARD, ScriptedModel, run
 
 BODY = "\n".join(f"    step_{number} = x + {number}" for number in range(20))
 CHUNKS = [f"def f_{letter}(x):\n{BODY}\n    return x" for letter in "abcd"]
@@ -39,7 +39,7 @@ def generator(
     """A synthesizer whose model sees so many words."""
     card = ModelCard("tiny", context=context, fingerprint="f" * 64)
     on_event = (lambda event: None) if heard is None else heard.append
-    return TurnGenerator(family, Model(list(replies)), run, card, "codegen", on_event, count=words)
+    return TurnGenerator(family, ScriptedModel(list(replies)), run, card, "codegen", on_event, count=words)
 
 
 def grown(*chunks: str) -> Session:
@@ -217,7 +217,7 @@ def test_edits_retries_branches_and_undo_keep_what_was_laid_down_about_turns():
 
 
 def test_a_card_of_a_model_that_nothing_is_known_of_still_takes_turns():
-    assert TurnGenerator(codegen, Model(["x = 1\n"]), run, CARD).take(Session(), "set x", SMALL).path
+    assert TurnGenerator(codegen, ScriptedModel(["x = 1\n"]), run, CARD).take(Session(), "set x", SMALL).path
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -5,7 +5,7 @@ import pytest
 from mtchat.features.explain import quiz
 from mtchat.features.explain.quiz import LENGTH, PRINTS, VALUE, Question
 from mtchat.session.program import Chunk, Program
-from tests.generate.test_bettering import looked
+from tests.support.generate import run_with_variables
 
 SHOP = (
     "prices = [2, 3]",
@@ -20,7 +20,7 @@ def program(*chunks: str) -> Program:
 
 def asked(*chunks: str) -> list[Question]:
     whole = program(*chunks)
-    return list(quiz.questions(len(chunks), program(*chunks[:-1]), whole, looked(whole)))
+    return list(quiz.questions(len(chunks), program(*chunks[:-1]), whole, run_with_variables(whole)))
 
 
 def test_a_question_is_about_what_the_turn_prints_and_what_it_sets():
@@ -63,7 +63,7 @@ def test_what_only_a_function_sets_is_not_asked():
 )
 def test_an_answer_is_right_where_a_run_says_so(question: Question, answer: str, right: bool):
     whole = quiz.checking(program(*SHOP[: question.turn]), 9, quiz.wanted(question, answer))
-    verdict = quiz.checked(whole, looked(whole))
+    verdict = quiz.checked(whole, run_with_variables(whole))
     assert verdict.right == right
     assert verdict.given in ("5", "[2, 3]", "'Ada L'", "99")
 
@@ -73,7 +73,7 @@ def test_a_text_of_digits_is_a_text_and_yes_is_true():
     for name, sort, answer in [("code", "str", "42"), ("big", "bool", "yes")]:
         wanted = quiz.wanted(Question(VALUE, 1, name, sort=sort), answer)
         checking = quiz.checking(whole, 2, wanted)
-        assert quiz.checked(checking, looked(checking)).right
+        assert quiz.checked(checking, run_with_variables(checking)).right
 
 
 @pytest.mark.parametrize(("answer", "right"), [("5 Ada L", True), ("'5 Ada L'", True), ("5", False)])

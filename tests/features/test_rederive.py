@@ -13,7 +13,7 @@ from mtchat.session.outcome import Outcome, Variable
 from mtchat.session.program import Program
 from mtchat.session.session import Session
 from mtchat.session.turn import COMPLETE, EDITED, INTERRUPTED, KEPT, Provenance, Turn
-from tests.generate.test_turn import CTRL_C, GREEDY, Model, bench, chunks, run, statuses
+from tests.support.generate import CTRL_C, GREEDY, ScriptedModel, chunks, run, scripted_generator, statuses
 
 HIDDEN = ("__builtins__",)
 
@@ -52,7 +52,7 @@ def changed(session: Session, number: int, instruction: str, chunk: str) -> Sess
 
 
 def derived(session: Session, made: Session, *replies: str, **how: object) -> Derived:
-    generator = bench(*replies)
+    generator = scripted_generator(*replies)
     return rederive(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY), look, **how)
 
 
@@ -160,9 +160,9 @@ def test_a_later_turn_is_kept_unless_something_speaks_against_its_code(first, th
 
 def test_a_turn_that_is_made_again_is_asked_for_by_its_instruction_on_the_new_prefix():
     session = held(NUMBERS, ("double it as m", "m = 24"), ("print m", "print(m)"))
-    model = Model(["m = n * 2\n"])
+    model = ScriptedModel(["m = n * 2\n"])
     made = changed(session, 1, "set n to 30", "n = 30")
-    generator = bench(complete=model)
+    generator = scripted_generator(complete=model)
     found = rederive(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY), look)
     assert model.contexts == ["# set n to 30\nn = 30\n\n# double it as m\n"]
     assert chunks(found.session) == ["n = 30", "m = n * 2", "print(m)"]
@@ -238,7 +238,7 @@ def test_an_interrupt_ends_it_and_what_was_made_is_told(reply):
     events: list[Event] = []
     session = held(NUMBERS, ("double it", "m = 24"), ("print it", "print(m)"))
     made = changed(session, 1, "set k to 30", "k = 30")
-    generator = bench(reply, on_event=events.append)
+    generator = scripted_generator(reply, on_event=events.append)
     with pytest.raises(KeyboardInterrupt):
         rederive(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY), look, decide=always)
     told = [event.session.path[-1].status for event in events if isinstance(event, TurnWritten)]
@@ -254,7 +254,7 @@ def test_an_interrupted_look_ends_it():
 
 def test_where_nothing_is_run_the_code_alone_is_judged():
     session = held(NUMBERS, ("double it", "m = n * 2"), ("invert it", "i = 1 / n"), ("again", "k = 12"))
-    generator = bench("k = n\n", run=None)
+    generator = scripted_generator("k = n\n", run=None)
     made = changed(session, 1, "set n to 0", "n = 0")
     found = rederive(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY))
     assert found.again == (4,)
@@ -305,23 +305,23 @@ def test_a_check_that_does_not_hold_any_more_speaks_against_a_turn():
 
     session = held(NUMBERS, ("double it", "m = n * 2"))
     made = changed(session, 1, *THIRTY)
-    generator = bench("m = 24 + n - n\n")
+    generator = scripted_generator("m = 24 + n - n\n")
     found = rederive(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY), looked)
     assert [step.reason for step in found.steps] == ["its check m == 24 does not hold"]
 
 
 def test_what_a_user_said_was_meant_is_asked_for_too():
     session = held(NUMBERS).extend((Turn("double it", "m = 12", meant="m is 24"),))
-    model = Model(["m = n * 2\n"])
-    generator = bench(complete=model)
+    model = ScriptedModel(["m = n * 2\n"])
+    generator = scripted_generator(complete=model)
     made = changed(session, 1, "set n to 30", "n = 30")
     rederive(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY), look)
     assert model.contexts[-1].endswith("# double it\n# That is: m is 24\n")
 
 
 def test_turns_that_were_made_again_verify():
-    model = Model(["n = 12\n", "m = 24\n", "print(m)\n", "n = 30\n", "m = n * 2\n"])
-    generator = bench(complete=model)
+    model = ScriptedModel(["n = 12\n", "m = 24\n", "print(m)\n", "n = 30\n", "m = n * 2\n"])
+    generator = scripted_generator(complete=model)
     session = Session()
     for instruction in ("set n", "double it", "print it"):
         session = generator.take(session, instruction, GREEDY)

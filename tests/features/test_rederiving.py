@@ -16,8 +16,8 @@ from mtchat.session.prompt import Piece, Prompt
 from mtchat.session.settings import Sampling
 from mtchat.session.turn import EDITED, INTERRUPTED, KEPT
 from mtchat.store import load
-from tests.generate.test_turn import run
 from tests.repl.test_desk import Spoken, desk_in, said
+from tests.support.generate import run
 
 REPLIES = ("n = 12", "m = n * 2", "print(m)")
 WISHES = ("set n to 12", "double it", "print it")

@@ -12,8 +12,7 @@ from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
 from mtchat.session.turn import COMPLETE, INTERRUPTED, KEPT, Provenance, Turn
 from mtchat.store import Log
-from tests.generate.test_bettering import looked
-from tests.generate.test_turn import CARD, CTRL_C, GREEDY, Model, run
+from tests.support.generate import CARD, CTRL_C, GREEDY, ScriptedModel, run, run_with_variables
 
 LOOP = "numbers = [1, 2, 3]\ntotal = 0\nfor n in numbers:\n    total += n\nprint(total)"
 SUM = "numbers = [1, 2, 3]\ntotal = sum(numbers)\nprint(total)"
@@ -21,9 +20,9 @@ DOUBLE = "def double(n):\n    result = n * 2\n    return result\nprint(double(4)
 
 
 def generator(*replies: str, family=instruct) -> TurnGenerator:
-    model = Model([reply if family is codegen else f"{reply}\n```\n" for reply in replies])
+    model = ScriptedModel([reply if family is codegen else f"{reply}\n```\n" for reply in replies])
     name = family.__name__.rpartition(".")[2]
-    return TurnGenerator(family, model, run, CARD, name, look=looked)
+    return TurnGenerator(family, model, run, CARD, name, look=run_with_variables)
 
 
 def session(*turns: str | Turn) -> Session:
@@ -77,7 +76,7 @@ def test_code_that_does_otherwise_is_not_taken_and_what_differs_is_said(
 
 def test_a_function_is_tried_with_the_kinds_of_values_that_the_program_gives_it():
     code = "def f(a, b: int, c=1):\n    return a\nf(word, 1)"
-    word = looked(session("word = 'x'").program).variables
+    word = run_with_variables(session("word = 'x'").program).variables
     (first, *rest) = probing(code, code, word)
     assert first.call == "f('', 1)"
     assert all(each.call.startswith("f('") for each in rest)
@@ -92,7 +91,7 @@ def test_a_value_that_the_old_code_fails_for_does_not_count():
 
 
 def test_the_wish_is_in_the_context_and_a_rewriting_is_asked_for_again_warmer():
-    model = Model(["x = 1 + 1\n```\n", "x = 2\n```\n"])
+    model = ScriptedModel(["x = 1 + 1\n```\n", "x = 2\n```\n"])
     asked = replace(generator(), complete=model)
     before = session("x = 1")
     once = refactor(asked, before, 1, "use a constant", GREEDY)
@@ -198,7 +197,7 @@ def test_reworked_turns_are_made_again_byte_for_byte_from_the_sessions_file(fami
     rewritten = refactor(asked, session(LOOP), 1, "be short", Sampling(seed=3)).session
     assert rewritten.path[0].provenance.asked.endswith("be short")
     assert list(asked.verify(rewritten)) == [None]
-    other = replace(asked, complete=Model(["numbers = [9]\n", "numbers = [9]\n```\n"]))
+    other = replace(asked, complete=ScriptedModel(["numbers = [9]\n", "numbers = [9]\n```\n"]))
     assert [difference.again for difference in other.verify(rewritten) if difference] == ["numbers = [9]"]
 
 

@@ -1,9 +1,6 @@
 """How a turn is made better than its first completion; the model is a table, the run happens right here."""
 
-import io
-from collections.abc import Iterator
-from contextlib import redirect_stdout
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,111 +19,35 @@ from mtchat.generate.events import (
 )
 from mtchat.generate.policy import PLAIN, Policy
 from mtchat.generate.prompt.families import instruct
-from mtchat.generate.running import Run
 from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.session.back import bring_back, take_back
-from mtchat.session.outcome import Outcome, Variable
+from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
-from mtchat.session.prompt import Piece, Prompt, Usage
+from mtchat.session.prompt import Usage
 from mtchat.session.session import Session
-from mtchat.session.settings import Sampling
 from mtchat.session.turn import Turn
 from mtchat.store import Log
-from tests.generate.test_turn import CARD, run
-
-GREEDY = Sampling(max_tokens=64)
-
-
-def looked(program: Program) -> Outcome:
-    """As `run`, with the variables that the program leaves, as far as they are numbers or text."""
-    outcome = run(program)
-    names: dict[str, object] = {}
-    if outcome.ok:
-        with redirect_stdout(io.StringIO()):
-            for chunk in program.chunks:
-                exec(chunk.code, names)
-    plain = {name: value for name, value in names.items() if isinstance(value, int | str | list)}
-    found = [Variable(name, type(value).__name__, "", repr(value)) for name, value in plain.items()]
-    return replace(outcome, variables=tuple(found))
-
-
-@dataclass
-class Model:
-    """Answers each wish with its first reply when greedy, and with the others, in turn, when warm."""
-
-    replies: dict[str, list[str]]
-    asked: list[tuple[str, Sampling]] = field(default_factory=list)
-    stops_at: str = ""
-
-    def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
-        wish = prompt.messages[-1].content
-        self.asked.append((wish, sampling))
-        key = max((key for key in self.replies if key in wish), key=len)
-        several = self.replies[key]
-        reply = (
-            several[0] if not sampling.temperature else several[1:][(sampling.seed - 1) % len(several[1:])]
-        )
-        if self.stops_at and self.stops_at in wish and sampling.temperature:
-            raise KeyboardInterrupt
-        yield Piece(reply + "\n```\n", Usage(10, 0, 10, finish="stop", logprob=-1.0))
-
-    def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
-        for number in range(count):
-            for piece in self.complete(prompt, replace(sampling, seed=sampling.seed + number)):
-                yield number, piece
-
-
-@dataclass
-class Desk:
-    """A synthesizer of a policy over a model, with what it tells."""
-
-    model: Model
-    policy: Policy
-    events: list[Event] = field(default_factory=list)
-    running: Run | None = None
-
-    def take(self, *instructions: str, session: Session | None = None) -> Session:
-        session = session or Session()
-        generator = TurnGenerator(
-            instruct,
-            self.model.complete,
-            self.running or run,
-            CARD,
-            "instruct",
-            self.events.append,
-            self.policy,
-            self.model.candidates,
-            self.running or looked,
-        )
-        for instruction in instructions:
-            session = generator.take(session, instruction, GREEDY)
-        return session
-
-    def heard(self, kind: type) -> int:
-        return sum(isinstance(event, kind) for event in self.events)
-
-
-def desk(policy: Policy, stops_at: str = "", **replies: list[str]) -> Desk:
-    return Desk(
-        Model({name.replace("_", " "): each for name, each in replies.items()}, stops_at=stops_at), policy
-    )
-
-
-def code(session: Session) -> list[str]:
-    return [turn.chunk for turn in session.path]
-
+from tests.support.generate import (
+    GREEDY_64,
+    KeyedModel,
+    ObservedGenerator,
+    chunks,
+    observed,
+    run,
+    run_with_variables,
+)
 
 SELECT = Policy(samples=3)
 
 
 def test_a_plain_policy_asks_once_and_takes_what_comes():
-    one = desk(PLAIN, set_x=["x = 1/0", "x = 1"])
-    assert code(one.take("set x")) == ["x = 1/0"]
+    one = observed(PLAIN, set_x=["x = 1/0", "x = 1"])
+    assert chunks(one.take("set x")) == ["x = 1/0"]
     assert len(one.model.asked) == 1
 
 
 def test_what_most_candidates_do_is_taken_however_they_are_written():
-    one = desk(SELECT, set_x=["x = 3", "x = 2", "x = 1 + 1", "x = 4"])
+    one = observed(SELECT, set_x=["x = 3", "x = 2", "x = 1 + 1", "x = 4"])
     session = one.take("set x")
     assert session.path[-1].chunk in ("x = 2", "x = 1 + 1")
     assert session.outcome is not None
@@ -135,7 +56,7 @@ def test_what_most_candidates_do_is_taken_however_they_are_written():
 
 
 def test_weighing_tells_how_far_it_is():
-    one = desk(SELECT, set_x=["x = 3", "x = 2", "x = 1 + 1", "x = 4"])
+    one = observed(SELECT, set_x=["x = 3", "x = 2", "x = 1 + 1", "x = 4"])
     one.take("set x")
     told = [event for event in one.events if isinstance(event, CandidateProgress)]
     assert [(each.written, each.pieces) for each in told if each.pieces] == [(0, 1), (1, 2), (2, 3)]
@@ -143,29 +64,29 @@ def test_weighing_tells_how_far_it_is():
 
 
 def test_one_that_fails_is_not_taken_though_most_do_the_same():
-    one = desk(SELECT, show_x=["print(x)", "print(x)", "print(x)", "print(5)"])
-    assert code(one.take("show x")) == ["print(5)"]
+    one = observed(SELECT, show_x=["print(x)", "print(x)", "print(x)", "print(5)"])
+    assert chunks(one.take("show x")) == ["print(5)"]
 
 
 def test_comments_alone_are_not_taken_though_they_run():
-    one = desk(SELECT, show_x=["print(x)", "# x is shown", "# x is shown", "print(y)"])
-    assert code(one.take("show x")) == ["print(x)"]
+    one = observed(SELECT, show_x=["print(x)", "# x is shown", "# x is shown", "print(y)"])
+    assert chunks(one.take("show x")) == ["print(x)"]
 
 
 def test_where_nothing_works_it_is_told_how_many_others_fail_beside_the_best():
-    one = desk(Policy(samples=3, rounds=1), show_x=["print(x)", "print(y)", "print(y)", "1/0"])
+    one = observed(Policy(samples=3, rounds=1), show_x=["print(x)", "print(y)", "print(y)", "1/0"])
     session = one.take("show x")
     others = frozenset({"print(x)", "print(y)", "1/0"} - {session.path[-1].chunk})
     assert one.events[-1] == AttemptsExhausted(session, others)
-    works = desk(Policy(samples=3, rounds=1), show_x=["print(x)", "print(y)", "print(y)", "print(5)"])
+    works = observed(Policy(samples=3, rounds=1), show_x=["print(x)", "print(y)", "print(y)", "print(5)"])
     works.take("show x")
     assert works.heard(AttemptsExhausted) == 0
 
 
 def test_a_mending_that_runs_and_is_not_kept_is_no_try_that_fails():
-    one = desk(Policy(rounds=1), corrected=["x = 1"], show_x=["print(x)"])
+    one = observed(Policy(rounds=1), corrected=["x = 1"], show_x=["print(x)"])
     session = one.take("show x")
-    assert code(session) == ["print(x)"]
+    assert chunks(session) == ["print(x)"]
     assert one.events[-1] == AttemptsExhausted(session, discarded=frozenset({"x = 1"}))
 
 
@@ -174,37 +95,37 @@ def test_a_mending_whose_run_is_stopped_is_no_try_that_fails():
         outcome = run(program)
         return replace(outcome, limit="interrupted") if "2" in program.source else outcome
 
-    one = desk(Policy(rounds=1), corrected=["print(x, 2)"], show_x=["print(x)"])
+    one = observed(Policy(rounds=1), corrected=["print(x, 2)"], show_x=["print(x)"])
     generator = TurnGenerator(
         instruct, one.model.complete, stopped_at_two, on_event=one.events.append, policy=one.policy
     )
-    assert code(generator.take(Session(), "show x", GREEDY)) == ["print(x)"]
+    assert chunks(generator.take(Session(), "show x", GREEDY_64)) == ["print(x)"]
     assert one.heard(AttemptsExhausted) == 0
 
 
 def test_one_whose_names_are_bound_nowhere_is_not_taken_though_it_runs():
     broken = "def f():\n    return missing"
-    one = desk(SELECT, define_f=[broken, broken, broken, "def f():\n    return 1"])
-    assert code(one.take("define f")) == ["def f():\n    return 1"]
+    one = observed(SELECT, define_f=[broken, broken, broken, "def f():\n    return 1"])
+    assert chunks(one.take("define f")) == ["def f():\n    return 1"]
 
 
 def test_the_first_try_stays_where_it_is_as_good_and_is_not_told_again():
-    one = desk(SELECT, set_x=["x = 1", "x = 1", "x = 1", "x = 2"])
+    one = observed(SELECT, set_x=["x = 1", "x = 1", "x = 1", "x = 2"])
     session = one.take("set x")
-    assert code(session) == ["x = 1"]
+    assert chunks(session) == ["x = 1"]
     assert one.heard(CandidateChosen) == 0
     assert session.outcome is not None
     assert session.outcome.agreed == pytest.approx(0.75)
 
 
 def test_the_draft_stays_in_the_tree_beside_what_was_chosen():
-    one = desk(SELECT, set_x=["x = 3", "x = 2", "x = 2", "x = 2"])
+    one = observed(SELECT, set_x=["x = 3", "x = 2", "x = 2", "x = 2"])
     session = one.take("set x")
     assert [turn.chunk for turn in session.children("")] == ["x = 3", "x = 2"]
 
 
 def test_a_chosen_turn_can_be_made_again_from_its_own_seed():
-    one = desk(SELECT, set_x=["x = 3", "x = 7", "x = 2", "x = 2"])
+    one = observed(SELECT, set_x=["x = 3", "x = 7", "x = 2", "x = 2"])
     session = one.take("set x")
     assert session.path[-1].provenance.sampling.seed == 2
     generator = TurnGenerator(instruct, one.model.complete, policy=PLAIN)
@@ -226,33 +147,35 @@ SURE = replace(SELECT, doubt=-0.2)
     ids=["likely", "unlikely", "fails", "misses a name", "uses an unknown name"],
 )
 def test_candidates_are_drawn_only_in_doubt(doubt: float, reply: str, instruction: str, weighs: bool):
-    one = desk(replace(SELECT, doubt=doubt), set=[reply, "x = 1", "x = 1", "x = 1"])
+    one = observed(replace(SELECT, doubt=doubt), set=[reply, "x = 1", "x = 1", "x = 1"])
     one.take(instruction)
     assert bool(one.heard(CandidatesStarted)) == weighs
     assert len(one.model.asked) == (4 if weighs else 1)
 
 
 def test_an_interrupt_of_the_weighing_leaves_the_first_try():
-    one = desk(SELECT, stops_at="set x", set_x=["x = 3", "x = 2"])
+    one = observed(SELECT, stops_at="set x", set_x=["x = 3", "x = 2"])
     session = one.take("set x")
-    assert code(session) == ["x = 3"]
+    assert chunks(session) == ["x = 3"]
     assert session.outcome is not None
 
 
 def test_an_example_in_the_instruction_decides():
     wish = "define f, where f(2) = 4"
-    one = desk(replace(SURE), define_f=["def f(n):\n    return n + 1", *["def f(n):\n    return n * n"] * 3])
-    assert code(one.take(wish)) == ["def f(n):\n    return n * n"]
+    one = observed(
+        replace(SURE), define_f=["def f(n):\n    return n + 1", *["def f(n):\n    return n * n"] * 3]
+    )
+    assert chunks(one.take(wish)) == ["def f(n):\n    return n * n"]
 
 
 def test_made_up_checks_tell_functions_apart_that_else_look_the_same():
     square, double = "def f(n):\n    return n * n", "def f(n):\n    return n + n"
     asked = "define f"
     made_up = ["assert f(3) == 9\nassert f(4) == 16"]
-    one = desk(
+    one = observed(
         Policy(samples=3, checks=2), define_f=[double, double, square, square], assert_statements=made_up
     )
-    assert code(one.take(asked)) == [square]
+    assert chunks(one.take(asked)) == [square]
 
 
 AFRESH = Policy(afresh=1)
@@ -261,11 +184,11 @@ AFRESH = Policy(afresh=1)
 def test_a_program_that_fails_is_written_afresh_from_all_instructions():
     replies = {"make_f": ["def f(n):\n    return n.no"], "show_f": ["print(f(2))"]}
     both = ["def f(n):\n    return n\n\nprint(f(2))"]
-    one = Desk(
-        Model({"make f\nshow f": both, **{k.replace("_", " "): v for k, v in replies.items()}}), AFRESH
+    one = ObservedGenerator(
+        KeyedModel({"make f\nshow f": both, **{k.replace("_", " "): v for k, v in replies.items()}}), AFRESH
     )
     session = one.take("make f", "show f")
-    assert code(session) == ["def f(n):\n    return n.no", both[0]]
+    assert chunks(session) == ["def f(n):\n    return n.no", both[0]]
     assert session.outcome is not None
     assert (session.outcome.ok, session.outcome.stdout) == (True, "2\n")
     assert session.path[-1].provenance.afresh
@@ -277,9 +200,9 @@ def test_a_turn_that_fails_leaves_its_code_where_a_later_turn_has_the_whole_prog
     wrong, right = "y = x.no", "x = 1\ny = x\nprint(y)"
     replies = {"set x": ["x = 1"], "set y": [wrong], "show y": ["print(y)"]}
     wholes = {"set x\nset y": ["x = y = no"], "set x\nset y\nshow y": [right]}
-    one = Desk(Model({**replies, **wholes}), AFRESH)
+    one = ObservedGenerator(KeyedModel({**replies, **wholes}), AFRESH)
     session = one.take("set x", "set y", "show y")
-    assert code(session) == ["x = 1", "", right]
+    assert chunks(session) == ["x = 1", "", right]
     assert session.outcome is not None
     assert (session.outcome.ok, session.outcome.stdout) == (True, "1\n")
     assert wrong in [turn.chunk for turn in session.turns]
@@ -290,16 +213,19 @@ def test_a_turn_that_fails_leaves_its_code_where_a_later_turn_has_the_whole_prog
 
 def test_a_turn_that_leaves_out_what_was_asked_for_is_written_afresh_too():
     replies = {"set k": ["k = 3"], "turn by k": ["x = [2, 1]"], "set k\nturn by k": ["k = 3\nx = [1] * k"]}
-    assert code(Desk(Model(replies), AFRESH).take("set k", "turn by k")) == ["k = 3", "k = 3\nx = [1] * k"]
+    assert chunks(ObservedGenerator(KeyedModel(replies), AFRESH).take("set k", "turn by k")) == [
+        "k = 3",
+        "k = 3\nx = [1] * k",
+    ]
 
 
 def test_what_is_written_afresh_and_fails_too_is_not_taken():
-    one = Desk(Model({"a\nb": ["1/0"], "a": ["x = 1"], "b": ["print(y)"]}), AFRESH)
-    assert code(one.take("a", "b")) == ["x = 1", "print(y)"]
+    one = ObservedGenerator(KeyedModel({"a\nb": ["1/0"], "a": ["x = 1"], "b": ["print(y)"]}), AFRESH)
+    assert chunks(one.take("a", "b")) == ["x = 1", "print(y)"]
 
 
 def test_the_first_turn_is_never_written_afresh():
-    one = Desk(Model({"a": ["1/0"]}), AFRESH)
+    one = ObservedGenerator(KeyedModel({"a": ["1/0"]}), AFRESH)
     one.take("a")
     assert len(one.model.asked) == 1
 
@@ -309,7 +235,7 @@ BACK = Policy(samples=3, afresh=4)
 
 def looking_back(wholes: list[str]) -> Session:
     steps = {"set x": ["x = 1", "x = 2", "x = 2", "x = 5"], "print it": ["print(x)"] * 4}
-    return Desk(Model({"set x\nprint it": wholes, **steps}), BACK).take("set x", "print it")
+    return ObservedGenerator(KeyedModel({"set x\nprint it": wholes, **steps}), BACK).take("set x", "print it")
 
 
 def test_programs_that_agree_more_than_the_turns_did_take_their_place():
@@ -332,7 +258,7 @@ def test_programs_that_agree_more_than_the_turns_did_take_their_place():
 )
 def test_turns_stay_where_programs_written_at_once_say_no_better(wholes: list[str]):
     session = looking_back(wholes)
-    assert code(session) == ["x = 2", "print(x)"]
+    assert chunks(session) == ["x = 2", "print(x)"]
     assert confidence(session) == pytest.approx(0.5)
 
 
@@ -340,7 +266,7 @@ def test_undoing_a_program_written_afresh_tells_the_left_out_step_again():
     wrong, right = "y = x.no", "x = 1\ny = x\nprint(y)"
     replies = {"set x": ["x = 1"], "set y": [wrong], "show y": ["print(y)"]}
     wholes = {"set x\nset y": ["x = y = no"], "set x\nset y\nshow y": [right]}
-    one = Desk(Model({**replies, **wholes}), AFRESH)
+    one = ObservedGenerator(KeyedModel({**replies, **wholes}), AFRESH)
     undone = one.take("set x", "set y", "show y").undo()
     assert instruct.render(undone.path, "show it", "", "").messages[-1].content == "set y\nshow it"
 
@@ -349,11 +275,11 @@ def test_taking_a_program_written_afresh_back_leads_to_the_turns_as_they_were():
     wrong, right = "y = x.no", "x = 1\ny = x\nprint(y)"
     replies = {"set x": ["x = 1"], "set y": [wrong], "show y": ["print(y)"]}
     wholes = {"set x\nset y": ["x = y = no"], "set x\nset y\nshow y": [right]}
-    one = Desk(Model({**replies, **wholes}), AFRESH)
+    one = ObservedGenerator(KeyedModel({**replies, **wholes}), AFRESH)
     session = one.take("set x", "set y", "show y")
     back, left = take_back(session)
     assert [turn.chunk for turn in left] == [right]
-    assert code(back) == ["x = 1", wrong]
+    assert chunks(back) == ["x = 1", wrong]
     assert bring_back(back)[0].head == session.head
 
 
@@ -361,20 +287,20 @@ def stopped(limit: str):
     """A run of which the first of a chunk that has a certain name ends by a limit."""
 
     def run_or_stop(program: Program) -> Outcome:
-        outcome = looked(program)
+        outcome = run_with_variables(program)
         return replace(outcome, limit=limit, finished=False) if "stop" in program.source else outcome
 
     return run_or_stop
 
 
 def test_an_interrupt_of_a_run_ends_all_that_would_be_tried():
-    one = desk(SELECT, set_x=["x = 1", "x = 2", "stop = 2", "x = 2"], set_stop=["stop = 1", "x = 1"])
+    one = observed(SELECT, set_x=["x = 1", "x = 2", "stop = 2", "x = 2"], set_stop=["stop = 1", "x = 1"])
     generator = TurnGenerator(
         instruct, one.model.complete, run, policy=SELECT, candidates=one.model.candidates
     )
-    session = replace(generator, look=stopped("interrupted")).take(Session(), "set x", GREEDY)
-    assert code(session) == ["x = 1"]
-    session = replace(generator, run=stopped("interrupted")).take(Session(), "set stop", GREEDY)
+    session = replace(generator, look=stopped("interrupted")).take(Session(), "set x", GREEDY_64)
+    assert chunks(session) == ["x = 1"]
+    session = replace(generator, run=stopped("interrupted")).take(Session(), "set stop", GREEDY_64)
     assert len(one.model.asked) == 4 + 1
 
 
@@ -382,12 +308,12 @@ def test_what_cannot_be_run_or_asked_leaves_the_turn_as_it_was():
     def broken(program: Program) -> Outcome:
         raise SandboxError("no sandbox")
 
-    one = desk(SELECT, set_x=["x = 1", "x = 2", "x = 2", "x = 2"])
+    one = observed(SELECT, set_x=["x = 1", "x = 2", "x = 2", "x = 2"])
     generator = TurnGenerator(
         instruct, one.model.complete, run, policy=SELECT, candidates=one.model.candidates
     )
-    session = replace(generator, look=broken).take(Session(), "set x", GREEDY)
-    assert code(session) == ["x = 1"]
+    session = replace(generator, look=broken).take(Session(), "set x", GREEDY_64)
+    assert chunks(session) == ["x = 1"]
     assert session.outcome is not None
     assert session.outcome.ok
 
@@ -396,11 +322,11 @@ def test_a_turn_that_runs_long_and_well_is_not_weighed():
     def slow(program: Program) -> Outcome:
         return replace(run(program), seconds=12.0)
 
-    one = desk(SELECT, set_x=["x = 1", "x = 2", "x = 2", "x = 2"])
+    one = observed(SELECT, set_x=["x = 1", "x = 2", "x = 2", "x = 2"])
     generator = TurnGenerator(
         instruct, one.model.complete, slow, policy=SELECT, candidates=one.model.candidates
     )
-    assert code(generator.take(Session(), "set x", GREEDY)) == ["x = 1"]
+    assert chunks(generator.take(Session(), "set x", GREEDY_64)) == ["x = 1"]
 
 
 def test_the_files_of_what_is_chosen_are_those_of_a_real_run():
@@ -410,11 +336,16 @@ def test_the_files_of_what_is_chosen_are_those_of_a_real_run():
         ran.append(program.source)
         return run(program)
 
-    one = desk(SELECT, set_x=["x = 3", "x = 2", "x = 2", "x = 2"])
+    one = observed(SELECT, set_x=["x = 3", "x = 2", "x = 2", "x = 2"])
     generator = TurnGenerator(
-        instruct, one.model.complete, noted, policy=SELECT, candidates=one.model.candidates, look=looked
+        instruct,
+        one.model.complete,
+        noted,
+        policy=SELECT,
+        candidates=one.model.candidates,
+        look=run_with_variables,
     )
-    generator.take(Session(), "set x", GREEDY)
+    generator.take(Session(), "set x", GREEDY_64)
     assert ran == ["x = 3\n", "x = 2\n"]
 
 
@@ -435,36 +366,41 @@ def test_an_interrupt_while_mending_keeps_what_was_told(tmp_path: Path):
             told.append(event.session)
             log.write(event.session)
 
-    one = desk(PLAIN, corrected=["x = 1"], set_x=["x = 1/0"])
+    one = observed(PLAIN, corrected=["x = 1"], set_x=["x = 1/0"])
     generator = TurnGenerator(
         instruct, one.model.complete, run_once, on_event=on_event, policy=Policy(rounds=1)
     )
-    session = generator.take(Session(name=log.name), "set x", GREEDY)
+    session = generator.take(Session(name=log.name), "set x", GREEDY_64)
     assert len(told) == 2
     log.write(session)
-    assert code(session) == ["x = 1/0"]
+    assert chunks(session) == ["x = 1/0"]
 
 
 def test_a_retry_differs_from_what_was_weighed():
-    one = desk(SELECT, set_x=["x = 3", "x = 2", "x = 2", "x = 2", "x = 9"])
+    one = observed(SELECT, set_x=["x = 3", "x = 2", "x = 2", "x = 2", "x = 9"])
     generator = TurnGenerator(
-        instruct, one.model.complete, run, policy=SELECT, candidates=one.model.candidates, look=looked
+        instruct,
+        one.model.complete,
+        run,
+        policy=SELECT,
+        candidates=one.model.candidates,
+        look=run_with_variables,
     )
-    session = generator.retry(generator.take(Session(), "set x", GREEDY), GREEDY)
-    assert code(session) == ["x = 9"]
+    session = generator.retry(generator.take(Session(), "set x", GREEDY_64), GREEDY_64)
+    assert chunks(session) == ["x = 9"]
 
 
 def test_mending_comes_last_and_counts_as_the_policys():
     mended = {"corrected": ["print(5)"], "show": ["print(x)"]}
-    session = Desk(Model(mended), Policy(rounds=1)).take("show")
-    assert code(session) == ["print(5)"]
+    session = ObservedGenerator(KeyedModel(mended), Policy(rounds=1)).take("show")
+    assert chunks(session) == ["print(5)"]
     assert session.path[-1].provenance.mends
 
 
 def test_every_turn_that_becomes_live_is_told_before_it_does():
     for one in (
-        desk(SELECT, set_x=["x = 3", "x = 2", "x = 2", "x = 2"]),
-        desk(Policy(rounds=1), corrected=["x = 1"], set_x=["x = 1/0"]),
+        observed(SELECT, set_x=["x = 3", "x = 2", "x = 2", "x = 2"]),
+        observed(Policy(rounds=1), corrected=["x = 1"], set_x=["x = 1/0"]),
     ):
         session = one.take("set x")
         told = {event.turn.id for event in one.events if isinstance(event, TurnWritten | CandidateChosen)}
@@ -478,7 +414,7 @@ def test_a_policy_has_a_name(name: str):
 
 def candidate(chunk: str, logprob: float, copies: int = 1) -> Candidate:
     session = Session().add(Turn("set x", chunk, usage=Usage(completion_tokens=10, logprob=logprob)))
-    return Candidate(session.with_outcome(looked(session.program)), copies)
+    return Candidate(session.with_outcome(run_with_variables(session.program)), copies)
 
 
 def test_likelihood_weighs_and_breaks_ties():

@@ -15,6 +15,7 @@ from mtchat import plugins
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.prompt.family import FAMILIES, Family, load
 from tests import SHARED
+from tests.support.generate import assert_cut_as_it_arrives
 
 DATA = Path(os.environ.get("MTCHAT_DATA", SHARED))
 SAMPLES = DATA / "codet" / "codegen16B_solutions.jsonl.gz"
@@ -75,12 +76,6 @@ def texts(fragments: list[str], count: int, seed: int) -> Iterator[str]:
     draw = random.Random(seed)
     for _ in range(count):
         yield "".join(draw.choices(fragments, k=draw.randint(1, 14)))
-
-
-def prefixes(text: str, draw: random.Random) -> list[str]:
-    """A text as it arrives: cut at some random points, whole at the end."""
-    points = sorted({draw.randrange(len(text) + 1) for _ in range(8)} | {len(text)})
-    return [text[:point] for point in points]
 
 
 @cache
@@ -181,17 +176,7 @@ def test_every_real_sample_of_codegen_16b_gives_a_chunk(family: Family):
 def test_a_reply_cut_as_it_arrives_gives_what_the_whole_gives(name: str, fragments: list[str]):
     family, draw = load(name), random.Random(19)
     for text in texts(fragments, 4_000, seed=20):
-        gives_what_the_whole_gives(family, text, draw)
-
-
-def gives_what_the_whole_gives(family: Family, text: str, draw: random.Random) -> None:
-    """A beginning of a reply that is finished is cut as all of it is, and gives the same chunk."""
-    whole, cuts = family.cut(text), [(part, family.cut(part)) for part in prefixes(text, draw)]
-    first = next(((part, cut) for part, cut in cuts if cut.finished), None)
-    assert (first is not None) == whole.finished, text
-    if first is not None:
-        assert first[1] == whole, text
-        assert family.chunk(first[0], "") == family.chunk(text, ""), text
+        assert_cut_as_it_arrives(family, text, draw)
 
 
 @pytest.mark.parametrize("name", plugins.names(FAMILIES))

@@ -26,10 +26,9 @@ from mtchat.session.settings import Limits, Settings
 from mtchat.session.turn import KEPT, Turn
 from mtchat.store import Log, load
 from tests.cli.test_cli import played
-from tests.generate.test_bettering import GREEDY, Model
-from tests.generate.test_turn import CARD
 from tests.repl.test_desk import Spoken, said
 from tests.support.fake_repl import Fake
+from tests.support.generate import CARD, GREEDY_64, KeyedModel
 from tests.support.shell import mtchat
 
 pytestmark = [
@@ -229,7 +228,7 @@ def test_a_fix_that_breaks_the_program_or_another_check_is_not_kept(tmp_path: Pa
     assert [turn.chunk for turn in desk.session.path] == ["x = 1\ny = 1"]
 
 
-def provenance(ground: Sandbox, model: Model, policy: Policy) -> TurnGenerator:
+def provenance(ground: Sandbox, model: KeyedModel, policy: Policy) -> TurnGenerator:
     def look(part: Program) -> Outcome:
         outcome = ground.trial(part, Limits(), NO_INPUTS)
         return examined(part, outcome, lambda each: probed(ground, each, Limits()))
@@ -248,12 +247,12 @@ def provenance(ground: Sandbox, model: Model, policy: Policy) -> TurnGenerator:
 
 def test_a_retry_takes_the_candidate_that_passes_though_most_do_otherwise(ground: Sandbox):
     replies = {"add up": ["total = 40", "total = 40", "total = 42", "total = 40", "total = 40"]}
-    model = Model(replies)
+    model = KeyedModel(replies)
 
     generator = provenance(ground, model, Policy(samples=3))
-    before = generator.take(Session(), "add up", GREEDY)
+    before = generator.take(Session(), "add up", GREEDY_64)
     assert before.path[-1].chunk == "total = 40"
-    after = generator.retry(claimed(before, turn_1="total == 42"), GREEDY)
+    after = generator.retry(claimed(before, turn_1="total == 42"), GREEDY_64)
     assert after.path[-1].chunk == "total = 42"
     assert after.outcome is not None
     assert after.outcome.right
@@ -320,10 +319,10 @@ def test_a_turn_that_leaves_its_code_to_a_program_written_afresh_keeps_its_check
         "show y": ["print(y)"],
         "set x\nbad y\nshow y": ["x = 1\ny = 2\nprint(y)"],
     }
-    generator = provenance(ground, Model(replies), Policy(afresh=1))
-    session = provenance(ground, Model(replies), Policy()).take(Session(), "set x", GREEDY)
-    session = provenance(ground, Model(replies), Policy()).take(session, "bad y", GREEDY)
-    session = generator.take(claimed(session, turn_2="y == 2"), "show y", GREEDY)
+    generator = provenance(ground, KeyedModel(replies), Policy(afresh=1))
+    session = provenance(ground, KeyedModel(replies), Policy()).take(Session(), "set x", GREEDY_64)
+    session = provenance(ground, KeyedModel(replies), Policy()).take(session, "bad y", GREEDY_64)
+    session = generator.take(claimed(session, turn_2="y == 2"), "show y", GREEDY_64)
     assert [turn.chunk for turn in session.path] == ["x = 1", "", "x = 1\ny = 2\nprint(y)"]
     assert session.outcome is not None
     assert session.outcome.findings == (CheckResult(2, "y == 2", True),)

@@ -12,7 +12,7 @@ from mtchat.session.outcome import Frame, Outcome
 from mtchat.session.program import Location, Program
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
-from tests.generate.test_bettering import Desk, Model, code, run
+from tests.support.generate import KeyedModel, ObservedGenerator, chunks, run
 
 LOAD = "import pandas as pd\n\ndf = load()"
 GAME = "board = [' '] * 9\n\ndef play():\n    while True:\n        input('move? ')"
@@ -92,8 +92,8 @@ def test_another_way_to_do_the_same_does_no_less(instruction: str, before: str, 
 
 def test_a_candidate_that_runs_and_leaves_something_out_does_not_take_the_place_of_the_first_try() -> None:
     tries = ["total = no\nprint(total)", *["total = 1"] * 3]
-    one = Desk(Model({"show the total": tries}), Policy(samples=3))
-    assert code(one.take("show the total")) == ["total = no\nprint(total)"]
+    one = ObservedGenerator(KeyedModel({"show the total": tries}), Policy(samples=3))
+    assert chunks(one.take("show the total")) == ["total = no\nprint(total)"]
     assert one.heard(CandidatesStarted) == 1
 
 
@@ -102,8 +102,8 @@ def test_code_does_no_less_than_itself_whatever_signs_its_texts_have(text: str) 
     instruction = "store Hello, word and \u00e9t\u00e9 in text"
     first = f'text = "{text}"\nprint(no)'
     assert does_less(first, first, instruction, "") == ""
-    one = Desk(Model({instruction: [first, "text = 1", "print(1)"]}), Policy(samples=2))
-    assert code(one.take(instruction)) == [first]
+    one = ObservedGenerator(KeyedModel({instruction: [first, "text = 1", "print(1)"]}), Policy(samples=2))
+    assert chunks(one.take(instruction)) == [first]
     assert one.heard(CandidatesStarted) == 1
 
 
@@ -133,23 +133,25 @@ def kept_from(what: str):
 @pytest.mark.parametrize("world", ["file", "input", "arguments", "package", "network", "display"])
 def test_where_the_world_is_at_fault_the_code_stays_as_it_was_written(world: str) -> None:
     tries = ["sales = open('sales.csv').read()", *["sales = ''"] * 3]
-    one = Desk(
-        Model({"load sales.csv": tries}), Policy(samples=3, rounds=2, afresh=1), running=kept_from(world)
+    one = ObservedGenerator(
+        KeyedModel({"load sales.csv": tries}), Policy(samples=3, rounds=2, afresh=1), running=kept_from(world)
     )
     session = one.take("load sales.csv")
-    assert code(session) == tries[:1]
+    assert chunks(session) == tries[:1]
     assert [turn.chunk for turn in session.turns] == tries[:1]
     assert one.heard(CandidatesStarted) == one.heard(RepairStarted) == 0
 
 
 def test_the_world_is_not_asked_about_a_fault_of_the_code() -> None:
-    one = Desk(Model({"set x": ["x = no", *["x = 1"] * 3]}), Policy(samples=3), running=kept_from("file"))
-    assert code(one.take("set x")) == ["x = 1"]
+    one = ObservedGenerator(
+        KeyedModel({"set x": ["x = no", *["x = 1"] * 3]}), Policy(samples=3), running=kept_from("file")
+    )
+    assert chunks(one.take("set x")) == ["x = 1"]
 
 
 def test_where_an_earlier_turn_fails_no_other_tries_are_written_for_the_last() -> None:
     broken = Session().add(Turn("set x", "x = no"))
-    one = Desk(Model({"print x": ["print(x)"] * 4}), Policy(samples=3, rounds=2))
+    one = ObservedGenerator(KeyedModel({"print x": ["print(x)"] * 4}), Policy(samples=3, rounds=2))
     session = one.take("print x", session=replace(broken.with_outcome(run(broken.program))))
-    assert code(session) == ["x = no", "print(x)"]
+    assert chunks(session) == ["x = no", "print(x)"]
     assert one.heard(CandidatesStarted) == one.heard(RepairStarted) == 0

@@ -20,8 +20,8 @@ from mtchat.session.prompt import Piece, Usage
 from mtchat.session.session import Session
 from mtchat.session.turn import Provenance, Turn
 from mtchat.store import load
-from tests.generate.test_bettering import CARD, GREEDY, Model, code, looked, run
 from tests.repl.test_desk import Spoken, desk_in, said
+from tests.support.generate import CARD, GREEDY_64, KeyedModel, chunks, run, run_with_variables
 
 UNDEFINED = "turn 1, line 1: NameError: x"
 ASK = Asking(lambda instruction, found: None)
@@ -268,7 +268,7 @@ def test_always_asks_about_whatever_differs() -> None:
     )
 
 
-def generator(model: Model, asking: Asking | None, policy: Policy | None = None) -> TurnGenerator:
+def generator(model: KeyedModel, asking: Asking | None, policy: Policy | None = None) -> TurnGenerator:
     chosen = policy or Policy(samples=3)
     return TurnGenerator(
         instruct,
@@ -278,13 +278,13 @@ def generator(model: Model, asking: Asking | None, policy: Policy | None = None)
         "instruct",
         policy=chosen,
         candidates=model.candidates,
-        look=looked,
+        look=run_with_variables,
         asking=asking,
     )
 
 
-def ambiguous() -> Model:
-    return Model(
+def ambiguous() -> KeyedModel:
+    return KeyedModel(
         {"print total": ["print(1)", "print(2)", "print(2)", "print(1)"], "go on": ["x = 1", "x = 1"]}
     )
 
@@ -296,7 +296,7 @@ def test_the_answer_is_taken_kept_with_the_turn_and_known_to_later_turns() -> No
         asked.append([each.told for each in found])
         return next(place for place, each in enumerate(found) if each.told == "prints 2")
 
-    session = generator(model, Asking(ask)).take(Session(), "print total: 1 or 2", GREEDY)
+    session = generator(model, Asking(ask)).take(Session(), "print total: 1 or 2", GREEDY_64)
     assert asked == [["prints 1", "prints 2"]]
     assert (session.path[-1].chunk, session.path[-1].meant) == ("print(2)", "prints 2")
     prompt = generator(model, None).prompt(session, "go on")
@@ -305,7 +305,7 @@ def test_the_answer_is_taken_kept_with_the_turn_and_known_to_later_turns() -> No
 
 def test_an_answer_that_is_the_first_try_keeps_its_code_and_the_meaning() -> None:
     session = generator(ambiguous(), Asking(lambda instruction, found: 0)).take(
-        Session(), "print total: 1 or 2", GREEDY
+        Session(), "print total: 1 or 2", GREEDY_64
     )
     assert (session.path[-1].chunk, session.path[-1].meant) == ("print(1)", "prints 1")
     assert session.outcome is not None
@@ -313,23 +313,23 @@ def test_an_answer_that_is_the_first_try_keeps_its_code_and_the_meaning() -> Non
 
 
 def test_a_question_left_open_chooses_as_without_it() -> None:
-    asked = generator(ambiguous(), ASK).take(Session(), "print total: 1 or 2", GREEDY)
-    silent = generator(ambiguous(), None).take(Session(), "print total: 1 or 2", GREEDY)
-    assert code(asked) == code(silent)
+    asked = generator(ambiguous(), ASK).take(Session(), "print total: 1 or 2", GREEDY_64)
+    silent = generator(ambiguous(), None).take(Session(), "print total: 1 or 2", GREEDY_64)
+    assert chunks(asked) == chunks(silent)
     assert asked.path[-1].meant == ""
 
 
 def test_other_words_make_the_turn_again() -> None:
-    model = Model(
+    model = KeyedModel(
         {
             "print total": ["print(1)", "print(2)", "print(2)", "print(1)"],
             "as a nice list": ["print([1])", "print([1])"],
         }
     )
     session = generator(model, Asking(lambda instruction, found: "as a nice list")).take(
-        Session(), "print total: 1 or 2", GREEDY
+        Session(), "print total: 1 or 2", GREEDY_64
     )
-    assert code(session) == ["print([1])"]
+    assert chunks(session) == ["print([1])"]
     assert session.path[-1].instruction == "print total: 1 or 2\nas a nice list"
 
 
@@ -346,8 +346,8 @@ def test_a_turn_made_again_in_other_words_is_settled_once() -> None:
             settled.append(event)
 
     asking = Asking(lambda instruction, found: "as a nice list")
-    chosen = generator(Model(replies), asking, Policy(samples=3, rounds=1))
-    session = replace(chosen, on_event=on_event).take(Session(), "print total: 1 or 2", GREEDY)
+    chosen = generator(KeyedModel(replies), asking, Policy(samples=3, rounds=1))
+    session = replace(chosen, on_event=on_event).take(Session(), "print total: 1 or 2", GREEDY_64)
     tried = {f"print({name})" for name in "abcde"}
     assert [each.failing for each in settled] == [tried - {session.path[-1].chunk}]
     assert settled[0].session == session
@@ -358,8 +358,8 @@ def test_nobody_is_asked_about_a_turn_that_is_not_in_doubt() -> None:
         raise AssertionError("asked without need")
 
     sure = Policy(samples=3, doubt=-5.0)
-    session = generator(ambiguous(), Asking(ask), sure).take(Session(), "print total: 1 or 2", GREEDY)
-    assert code(session) == ["print(1)"]
+    session = generator(ambiguous(), Asking(ask), sure).take(Session(), "print total: 1 or 2", GREEDY_64)
+    assert chunks(session) == ["print(1)"]
 
 
 @pytest.mark.parametrize(
@@ -464,17 +464,17 @@ def test_retry_with_a_number_shows_what_tries_do_and_takes_the_one_that_is_chose
     assert "1  prints nothing  (2 tries)" in shown
     assert "2  prints 1  (1 try, live)" in shown
     again = load(desk.log.path)
-    assert code(again) == ["print(x); print(x)"]
+    assert chunks(again) == ["print(x); print(x)"]
     assert {turn.chunk for turn in again.turns} == {"print(x)", "x = 2", "print(x); print(x)"}
     dispatch(desk, "/undo")
-    assert code(load(desk.log.path)) == []
+    assert chunks(load(desk.log.path)) == []
 
 
 def test_several_tries_without_anybody_to_ask_keep_the_live_one(tmp_path: Path) -> None:
     desk = desk_in(tmp_path, Varied("print(x)", "x = 2", "x = 3"))
     dispatch(desk, "say it")
     dispatch(desk, "/retry 2")
-    assert code(desk.session) == ["print(x)"]
+    assert chunks(desk.session) == ["print(x)"]
     assert "the live one stays; /pick K takes another later" in said(desk)
 
 
@@ -483,7 +483,7 @@ def test_the_setting_n_tries_each_turn_so_often(tmp_path: Path) -> None:
     desk.answer = lambda label: "1"
     dispatch(desk, "/set n 3")
     dispatch(desk, "say it")
-    assert code(desk.session) == ["x = 2"]
+    assert chunks(desk.session) == ["x = 2"]
 
 
 def test_ask_never_and_a_word_that_is_none_of_its(tmp_path: Path) -> None:
@@ -513,7 +513,7 @@ def test_a_stop_while_the_chosen_candidate_runs_ends_it_there() -> None:
     running = Interrupted(2)
     one = replace(generator(ambiguous(), Asking(lambda instruction, found: 1)), run=running)
     one = replace(one, policy=Policy(samples=3, afresh=1, rounds=1))
-    session = one.take(Session(), "print total: 1 or 2", GREEDY)
+    session = one.take(Session(), "print total: 1 or 2", GREEDY_64)
     assert running.runs == 2
     assert (session.path[-1].chunk, session.path[-1].meant) == ("print(2)", "prints 2")
     assert session.outcome is not None
@@ -531,8 +531,8 @@ def test_a_stop_while_other_words_are_taken_keeps_the_turn_that_works_and_all_th
 
     one = generator(ambiguous(), Asking(lambda instruction, found: "as a nice list"))
     one = replace(one, complete=complete, on_event=told.append, policy=Policy(samples=3, afresh=1))
-    session = one.take(Session(), "print total: 1 or 2", GREEDY)
-    assert code(session) == ["print(1)"]
+    session = one.take(Session(), "print total: 1 or 2", GREEDY_64)
+    assert chunks(session) == ["print(1)"]
     saved = [event.session.turns for event in told if isinstance(event, TurnWritten)]
     assert all({turn.id for turn in turns} <= {turn.id for turn in session.turns} for turns in saved)
 
@@ -542,14 +542,14 @@ def test_an_answer_keeps_the_checks_and_the_branch_of_the_turn(answer: int | str
     first = Session().extend((Turn("begin", "x = 1"),)).name_branch("main")
     again = first.extend((Turn("print total: 1 or 2", "print(9)"),))
     marked = again.with_mark(again.head, TurnOptions(("x == 1",)))
-    model = Model(
+    model = KeyedModel(
         {
             "print total": ["print(1)", "print(2)", "print(2)", "print(1)"],
             "as a nice list": ["print([1])", "print([1])"],
         }
     )
     one = generator(model, Asking(lambda instruction, found: answer))
-    session = one.take(marked.undo(), "print total: 1 or 2", GREEDY, replaces=marked.head)
+    session = one.take(marked.undo(), "print total: 1 or 2", GREEDY_64, replaces=marked.head)
     assert session.mark(session.head).checks == ("x == 1",)
     assert (session.branch, session.branches) == ("main", {"main": session.head})
 
@@ -561,7 +561,7 @@ def test_other_tries_for_a_turn_that_was_mended_are_made_from_the_plain_context(
         "print total: 1 or 2", "print(1)", provenance=Provenance(mends=failing.id, error="turn 1: ValueError")
     )
     session = base.extend((failing,)).undo().extend((mended,)).with_outcome(Outcome())
-    spread = generator(ambiguous(), None).spread(session, GREEDY, 3)
+    spread = generator(ambiguous(), None).spread(session, GREEDY_64, 3)
     others = [turn for turn in spread.session.turns if turn.id not in session.by_id]
     assert others
     assert {(turn.provenance.mends, turn.provenance.error, turn.status) for turn in others} == {

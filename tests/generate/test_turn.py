@@ -1,10 +1,8 @@
 """How a turn is made, run, mended and made again; the model is a table and the run a function."""
 
-import io
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import redirect_stdout
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
 import pytest
@@ -29,100 +27,22 @@ from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.session.session import ROOT, Session
 from mtchat.session.settings import Sampling
 from mtchat.session.turn import COMPLETE, INTERRUPTED, KEPT
-
-CTRL_C = "\x03"
-GREEDY = Sampling()
-CARD = ModelCard("fake", "FakeForCausalLM", fingerprint="f" * 64, precision="float16")
-
-
-@dataclass
-class Model:
-    """Gives its replies in order, three characters a piece; asked the same again it says the same again.
-
-    A reply is interrupted where it holds CTRL_C, and is whole when it is asked for again.
-    """
-
-    replies: list[str]
-    asked: list[tuple[Prompt, Sampling]] = field(default_factory=list)
-    said: dict[tuple[Prompt, Sampling], str] = field(default_factory=dict)
-    closed: int = 0
-    finish: str = "stop"
-
-    def __call__(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
-        self.asked.append((prompt, sampling))
-        reply = self.said.get((prompt, sampling)) or self.replies.pop(0)
-        self.said[prompt, sampling] = reply.replace(CTRL_C, "")
-        return self.stream(reply)
-
-    def stream(self, reply: str) -> Iterator[Piece]:
-        try:
-            for start in range(0, len(reply), 3):
-                text, stopped, _ = reply[start : start + 3].partition(CTRL_C)
-                if text:
-                    yield Piece(text, Usage(prompt_tokens=7, completion_tokens=start + len(text)))
-                if stopped:
-                    raise KeyboardInterrupt
-            yield Piece("", Usage(prompt_tokens=7, completion_tokens=len(reply), finish=self.finish))
-        finally:
-            self.closed += 1
-
-    @property
-    def contexts(self) -> list[str]:
-        """What the model read, each time."""
-        return [prompt.text or prompt.messages[-1].content for prompt, _ in self.asked]
-
-
-def run(program: Program) -> Outcome:
-    """What the program does, found by running it right here: its chunks are those of this file."""
-    names: dict[str, object] = {}
-    outputs: list[str] = []
-    for chunk in program.chunks:
-        said = io.StringIO()
-        try:
-            with redirect_stdout(said):
-                exec(compile(chunk.code, program.label(chunk.turn), "exec"), names)
-        except Exception as error:
-            trace = error.__traceback__
-            inner = trace.tb_next if trace else None
-            line = inner.tb_lineno if inner else getattr(error, "lineno", 1)
-            text = f"{program.label(chunk.turn)}, line {line}: {type(error).__name__}: {error}"
-            frames = (Frame(Location(chunk.turn, line), "<module>"),)
-            return Outcome(
-                exit_code=1,
-                finished=False,
-                outputs=(*outputs, said.getvalue()),
-                error=text,
-                frames=frames,
-            )
-        outputs.append(said.getvalue())
-    return Outcome(stdout="".join(outputs), outputs=tuple(outputs))
-
-
-def bench(*replies: str, **changes: object) -> TurnGenerator:
-    """A synthesizer whose model gives these replies."""
-    made = TurnGenerator(codegen, Model(list(replies)), run, CARD, "codegen")
-    return replace(made, **changes)
-
-
-def taken(bench: TurnGenerator, *instructions: str, session: Session | None = None) -> Session:
-    session = session or Session()
-    for instruction in instructions:
-        session = bench.take(session, instruction, GREEDY)
-    return session
+from tests.support.generate import (
+    CTRL_C,
+    GREEDY,
+    ScriptedModel,
+    chunks,
+    run,
+    scripted_generator,
+    statuses,
+    taken,
+)
 
 
 def rewritten(session: Session, number: int, code: str, generator: TurnGenerator) -> Session:
     """A turn with code that the user wrote, run; the turns after it keep theirs."""
     made = written(session, number, code)
     return generator.tried(rederive(session, made, lambda on, turn: on, decide=never).session)
-
-
-def chunks(session: Session) -> list[str]:
-    return [turn.chunk for turn in session.path]
-
-
-def statuses(session: Session) -> list[str]:
-    return [turn.status for turn in session.path]
 
 
 def kinds(events: list[Event]) -> list[type]:
@@ -134,7 +54,7 @@ def kinds(events: list[Event]) -> list[type]:
 
 
 def test_a_turn_is_written_and_run():
-    session = taken(bench("x = 6\nprint(x)\n"), "set x to 6 and print it")
+    session = taken(scripted_generator("x = 6\nprint(x)\n"), "set x to 6 and print it")
     (turn,) = session.path
     assert turn.instruction == "set x to 6 and print it"
     assert turn.chunk == "x = 6\nprint(x)"
@@ -144,7 +64,7 @@ def test_a_turn_is_written_and_run():
 
 def test_a_turn_records_how_it_was_made():
     sampling = Sampling(temperature=0.4, seed=5)
-    provenance = bench("x = 1\n").take(Session(), "set x", sampling).path[0].provenance
+    provenance = scripted_generator("x = 1\n").take(Session(), "set x", sampling).path[0].provenance
     assert (provenance.model, provenance.fingerprint, provenance.precision) == ("fake", "f" * 64, "float16")
     assert (provenance.family, provenance.sampling, provenance.error, provenance.mends) == (
         "codegen",
@@ -155,14 +75,14 @@ def test_a_turn_records_how_it_was_made():
 
 
 def test_the_next_turn_reads_the_turns_before_it():
-    model = Model(["x = 1\n", "print(x)\n"])
-    taken(bench(complete=model), "set x", "print it")
+    model = ScriptedModel(["x = 1\n", "print(x)\n"])
+    taken(scripted_generator(complete=model), "set x", "print it")
     assert model.contexts == ["# set x\n", "# set x\nx = 1\n\n# print it\n"]
 
 
 def test_the_prompt_is_what_the_next_turn_reads():
-    model = Model(["x = 1 / 0\n", "x = 2\n"])
-    generator = bench(complete=model)
+    model = ScriptedModel(["x = 1 / 0\n", "x = 2\n"])
+    generator = scripted_generator(complete=model)
     session = taken(generator, "set x")
     shown = generator.prompt(session, "again")
     generator.take(session, "again", GREEDY)
@@ -170,8 +90,8 @@ def test_the_prompt_is_what_the_next_turn_reads():
 
 
 def test_the_error_of_the_program_is_carried_into_the_next_context():
-    model = Model(["x = 1 / 0\n", "x = 2\n"])
-    session = taken(bench(complete=model), "set x", "set it again")
+    model = ScriptedModel(["x = 1 / 0\n", "x = 2\n"])
+    session = taken(scripted_generator(complete=model), "set x", "set it again")
     assert (
         "# Error so far: turn 1, line 1: ZeroDivisionError: division by zero\n# set it again\n"
         in (model.contexts[-1])
@@ -181,33 +101,35 @@ def test_the_error_of_the_program_is_carried_into_the_next_context():
 
 def test_a_run_that_was_interrupted_is_no_error_for_the_next_context():
     stopped = Outcome(limit="interrupted", finished=False, exit_code=None, error="interrupted")
-    model = Model(["x = 1\n", "y = 2\n"])
-    taken(bench(complete=model, run=lambda program: stopped), "set x", "set y")
+    model = ScriptedModel(["x = 1\n", "y = 2\n"])
+    taken(scripted_generator(complete=model, run=lambda program: stopped), "set x", "set y")
     assert model.contexts[-1] == "# set x\nx = 1\n\n# set y\n"
 
 
 def test_without_a_way_to_run_a_turn_is_only_written():
-    session = taken(bench("x = 1\n", run=None), "set x")
+    session = taken(scripted_generator("x = 1\n", run=None), "set x")
     assert chunks(session) == ["x = 1"]
     assert session.outcome is None
 
 
 def test_a_preamble_is_read_and_run():
-    model = Model(["print(x)\n"])
-    session = bench(complete=model).take(Session(preamble="x = 3"), "print x", GREEDY)
+    model = ScriptedModel(["print(x)\n"])
+    session = scripted_generator(complete=model).take(Session(preamble="x = 3"), "print x", GREEDY)
     assert model.contexts == ["x = 3\n\n# print x\n"]
     assert session.outcome.outputs == ("", "3\n")
 
 
 def test_a_chat_model_is_taken_through_the_same_steps():
-    model = Model(["x = 1\n```\nThis sets x.", "Sure, here it is:\n```python\nx = 1\nprint(x)\n```\n"])
-    session = taken(bench(complete=model, family=instruct), "set x", "print it")
+    model = ScriptedModel(
+        ["x = 1\n```\nThis sets x.", "Sure, here it is:\n```python\nx = 1\nprint(x)\n```\n"]
+    )
+    session = taken(scripted_generator(complete=model, family=instruct), "set x", "print it")
     assert chunks(session) == ["x = 1", "print(x)"]
     assert session.outcome.stdout == "1\n"
 
 
 def test_a_reply_without_text_is_a_turn_without_code():
-    session = taken(bench("\n"), "thanks")
+    session = taken(scripted_generator("\n"), "thanks")
     assert chunks(session) == [""]
     assert session.outcome.ok
 
@@ -222,23 +144,23 @@ def test_a_reply_without_text_is_a_turn_without_code():
     ],
 )
 def test_a_turn_says_why_its_reply_ended(reply: str, given: str, finish: str):
-    (turn,) = taken(bench(complete=Model([reply], finish=given)), "set x").path
+    (turn,) = taken(scripted_generator(complete=ScriptedModel([reply], finish=given)), "set x").path
     assert turn.usage.finish == finish
     assert turn.usage.prompt_tokens == 7
     assert 0 < turn.usage.completion_tokens <= len(reply)
 
 
 def test_a_reply_is_not_read_past_its_cut():
-    model = Model(["x = 1\n# and so on\n" + "y = 2\n" * 100])
-    (turn,) = taken(bench(complete=model), "set x").path
+    model = ScriptedModel(["x = 1\n# and so on\n" + "y = 2\n" * 100])
+    (turn,) = taken(scripted_generator(complete=model), "set x").path
     assert turn.usage.completion_tokens <= len("x = 1\n# a")
     assert model.closed == 1
 
 
 @pytest.mark.parametrize("reply", ["x = 1\n", "x = 1\n#\n", f"x = 1{CTRL_C}", CTRL_C])
 def test_a_stream_is_always_closed(reply: str):
-    model = Model([reply])
-    taken(bench(complete=model), "set x")
+    model = ScriptedModel([reply])
+    taken(scripted_generator(complete=model), "set x")
     assert model.closed == 1
 
 
@@ -253,18 +175,20 @@ def test_a_failure_of_the_model_closes_the_stream_and_is_told():
             closed.append(True)
 
     with pytest.raises(MtchatError, match="the model is gone"):
-        taken(bench(complete=broken), "set x")
+        taken(scripted_generator(complete=broken), "set x")
     assert closed == [True]
 
 
 def test_any_iterator_of_pieces_will_do():
-    session = taken(bench(complete=lambda prompt, sampling: iter([Piece("x = "), Piece("1\n")])), "set x")
+    session = taken(
+        scripted_generator(complete=lambda prompt, sampling: iter([Piece("x = "), Piece("1\n")])), "set x"
+    )
     assert chunks(session) == ["x = 1"]
 
 
 def test_a_taken_turn_tells_its_events_in_order():
     events: list[Event] = []
-    session = taken(bench("x = 1\nprint(x)\n", on_event=events.append), "set x")
+    session = taken(scripted_generator("x = 1\nprint(x)\n", on_event=events.append), "set x")
     assert kinds(events) == [PrefillFinished, CodeWritten, TurnWritten, RunStarted, RunFinished]
     written = [event.code for event in events if isinstance(event, CodeWritten)]
     assert all(later.startswith(earlier) for earlier, later in pairwise(written))
@@ -282,7 +206,7 @@ def test_a_taken_turn_tells_its_events_in_order():
 
 def test_an_interrupt_keeps_what_was_written_marked_and_does_not_run_it():
     events: list[Event] = []
-    session = taken(bench(f"x = 1\ny = {CTRL_C}2\n", on_event=events.append), "set x and y")
+    session = taken(scripted_generator(f"x = 1\ny = {CTRL_C}2\n", on_event=events.append), "set x and y")
     assert chunks(session) == ["x = 1\ny ="]
     assert statuses(session) == [INTERRUPTED]
     assert session.outcome is None
@@ -291,7 +215,7 @@ def test_an_interrupt_keeps_what_was_written_marked_and_does_not_run_it():
 
 @pytest.mark.parametrize("reply", [CTRL_C, f"\n  {CTRL_C}"])
 def test_an_interrupt_before_any_code_changes_nothing(reply: str):
-    generator = bench("x = 1\n", reply)
+    generator = scripted_generator("x = 1\n", reply)
     session = taken(generator, "set x")
     assert generator.take(session, "set y", GREEDY) is session
 
@@ -301,11 +225,11 @@ def test_an_interrupt_while_the_model_is_waited_for_changes_nothing():
         raise KeyboardInterrupt
 
     session = Session()
-    assert bench(complete=waits).take(session, "set x", GREEDY) is session
+    assert scripted_generator(complete=waits).take(session, "set x", GREEDY) is session
 
 
 def test_a_turn_after_an_interrupted_one_is_run():
-    session = taken(bench(f"x = 1\n{CTRL_C}", "print(x)\n"), "set x", "print it")
+    session = taken(scripted_generator(f"x = 1\n{CTRL_C}", "print(x)\n"), "set x", "print it")
     assert statuses(session) == [INTERRUPTED, COMPLETE]
     assert session.outcome.stdout == "1\n"
 
@@ -314,8 +238,8 @@ def test_a_turn_after_an_interrupted_one_is_run():
 
 
 def test_a_retry_makes_a_sibling_from_another_seed_and_warm():
-    model = Model(["x = 1\n", "x = 2\n", "x = 3\n"])
-    generator = bench(complete=model)
+    model = ScriptedModel(["x = 1\n", "x = 2\n", "x = 3\n"])
+    generator = scripted_generator(complete=model)
     first = taken(generator, "set x")
     third = generator.retry(generator.retry(first, GREEDY), GREEDY)
     assert [turn.chunk for turn in third.children(ROOT)] == ["x = 1", "x = 2", "x = 3"]
@@ -326,27 +250,27 @@ def test_a_retry_makes_a_sibling_from_another_seed_and_warm():
 
 
 def test_a_retry_of_a_warm_model_stays_as_warm_as_it_was():
-    model = Model(["x = 1\n", "x = 2\n"])
-    generator, warm = bench(complete=model), Sampling(temperature=0.9, seed=40)
+    model = ScriptedModel(["x = 1\n", "x = 2\n"])
+    generator, warm = scripted_generator(complete=model), Sampling(temperature=0.9, seed=40)
     generator.retry(generator.take(Session(), "set x", warm), warm)
     assert model.asked[1][1] == replace(warm, seed=41)
 
 
 def test_a_retry_that_says_the_same_is_still_another_turn():
-    generator = bench("x = 1\n", "x = 1\n")
+    generator = scripted_generator("x = 1\n", "x = 1\n")
     session = generator.retry(taken(generator, "set x"), GREEDY)
     assert len(session.turns) == 2
 
 
 def test_a_retry_interrupted_at_once_leaves_the_first_try():
-    generator = bench("x = 1\n", CTRL_C)
+    generator = scripted_generator("x = 1\n", CTRL_C)
     session = taken(generator, "set x")
     assert generator.retry(session, GREEDY) is session
 
 
 def test_a_retry_of_nothing_is_refused():
     with pytest.raises(MtchatError, match="nothing to retry"):
-        bench().retry(Session(), GREEDY)
+        scripted_generator().retry(Session(), GREEDY)
 
 
 # Mending
@@ -357,8 +281,8 @@ MENDED = "total = 1\nprint(total)\n"
 
 
 def test_a_failing_turn_is_mended_in_one_round():
-    model = Model([FAILS, MENDED])
-    generator = bench(complete=model)
+    model = ScriptedModel([FAILS, MENDED])
+    generator = scripted_generator(complete=model)
     failing = taken(generator, "add up")
     fixed = generator.fix(failing, GREEDY)
     assert (fixed.rounds, fixed.reason) == (1, "the program runs")
@@ -373,8 +297,8 @@ def test_a_failing_turn_is_mended_in_one_round():
 
 
 def test_a_question_asked_again_is_asked_warmer_and_from_another_seed():
-    model = Model([FAILS, FAILS, "total = 2 / 0\nprint(total)\n", MENDED])
-    generator = bench(complete=model)
+    model = ScriptedModel([FAILS, FAILS, "total = 2 / 0\nprint(total)\n", MENDED])
+    generator = scripted_generator(complete=model)
     fixed = generator.fix(taken(generator, "add up"), GREEDY)
     assert (fixed.rounds, fixed.reason) == (3, "the program runs")
     samplings = [sampling for _, sampling in model.asked[1:]]
@@ -384,8 +308,8 @@ def test_a_question_asked_again_is_asked_warmer_and_from_another_seed():
 
 
 def test_a_program_that_gets_further_is_kept_and_its_new_error_is_asked_about():
-    model = Model([FAILS, FURTHER, MENDED + "other = 1\n"])
-    generator = bench(complete=model)
+    model = ScriptedModel([FAILS, FURTHER, MENDED + "other = 1\n"])
+    generator = scripted_generator(complete=model)
     fixed = generator.fix(taken(generator, "add up"), GREEDY)
     assert (fixed.rounds, fixed.session.outcome.ok) == (2, True)
     assert "line 3: ZeroDivisionError" in model.contexts[-1]
@@ -393,7 +317,7 @@ def test_a_program_that_gets_further_is_kept_and_its_new_error_is_asked_about():
 
 
 def test_after_three_rounds_in_vain_the_program_is_as_it_was():
-    generator = bench(FAILS, *(f"total = {number} / 0\nprint(total)\n" for number in (2, 3, 4)))
+    generator = scripted_generator(FAILS, *(f"total = {number} / 0\nprint(total)\n" for number in (2, 3, 4)))
     failing = taken(generator, "add up")
     fixed = generator.fix(failing, GREEDY)
     assert (fixed.rounds, fixed.reason) == (3, "still failing after 3 rounds")
@@ -403,7 +327,7 @@ def test_after_three_rounds_in_vain_the_program_is_as_it_was():
 
 
 def test_mending_ends_where_the_model_writes_the_same_code_again():
-    generator = bench(FAILS, FAILS, FAILS, FAILS)
+    generator = scripted_generator(FAILS, FAILS, FAILS, FAILS)
     fixed = generator.fix(taken(generator, "add up"), GREEDY)
     assert (fixed.rounds, fixed.reason) == (2, "the model writes the same code for turn 1 again")
     assert generator.complete.replies == [FAILS]
@@ -427,7 +351,7 @@ def deep(program: Program) -> Outcome:
 
 def test_the_turn_that_has_the_failing_function_is_mended_and_not_the_one_that_calls_it():
     define, call, mended = "def f(x):\n    return x / 0\n", "print(f(1))\n", "def f(x):\n    return x\n"
-    generator = bench(define, call, mended, run=deep)
+    generator = scripted_generator(define, call, mended, run=deep)
     failing = taken(generator, "make f", "show f(1)")
     assert failing.outcome.turn == 2
     fixed = generator.fix(failing, GREEDY)
@@ -437,7 +361,7 @@ def test_the_turn_that_has_the_failing_function_is_mended_and_not_the_one_that_c
 
 def test_where_mending_the_function_does_not_help_the_turn_that_calls_it_is_mended():
     define, call, mended = "def f(x):\n    return 1 / x\n", "print(f(0))\n", "print(f(1))\n"
-    generator = bench(define, call, define, mended, run=deep)
+    generator = scripted_generator(define, call, define, mended, run=deep)
     fixed = generator.fix(taken(generator, "make f", "show f"), GREEDY)
     assert (fixed.rounds, fixed.reason) == (2, "the program runs")
     assert [turn.chunk for turn in fixed.session.path] == [define.rstrip(), mended.rstrip()]
@@ -447,7 +371,7 @@ def test_what_the_world_kept_from_a_program_is_not_mended():
     def run_without_files(program):
         return Outcome("none", 1, error="turn 1, line 1: FileNotFoundError: a.csv", world="file")
 
-    generator = bench(FAILS, MENDED)
+    generator = scripted_generator(FAILS, MENDED)
     failing = replace(generator, run=run_without_files).take(Session(), "read a.csv", GREEDY)
     with pytest.raises(MtchatError, match="other code would fare no better: turn 1"):
         generator.fix(failing, GREEDY)
@@ -455,7 +379,7 @@ def test_what_the_world_kept_from_a_program_is_not_mended():
 
 
 def test_every_try_stays_in_the_tree_beside_the_turn_it_was_to_mend():
-    generator = bench(FAILS, "total = 2 / 0\nprint(total)\n", "print(0)\n", MENDED)
+    generator = scripted_generator(FAILS, "total = 2 / 0\nprint(total)\n", "print(0)\n", MENDED)
     fixed = generator.fix(taken(generator, "add up"), GREEDY)
     assert len(fixed.session.children(ROOT)) == 4
     assert all(turn.id in fixed.session.outcomes for turn in fixed.session.turns)
@@ -472,7 +396,7 @@ def test_every_try_stays_in_the_tree_beside_the_turn_it_was_to_mend():
     ],
 )
 def test_a_chunk_that_gives_up_what_it_did_is_no_mending(loss: str):
-    generator = bench(FAILS, loss, loss, loss)
+    generator = scripted_generator(FAILS, loss, loss, loss)
     failing = taken(generator, "add up")
     fixed = generator.fix(failing, GREEDY)
     assert fixed.session.head == failing.head
@@ -480,7 +404,9 @@ def test_a_chunk_that_gives_up_what_it_did_is_no_mending(loss: str):
 
 
 def test_a_mending_that_makes_another_turn_fail_earlier_is_not_kept():
-    generator = bench("x = 1\n", "y = x / 0\n", "print(y)\n", "raise ValueError\ny = 1\n", "y = 1\n")
+    generator = scripted_generator(
+        "x = 1\n", "y = x / 0\n", "print(y)\n", "raise ValueError\ny = 1\n", "y = 1\n"
+    )
     failing = taken(generator, "set x", "divide", "print it")
     fixed = generator.fix(failing, GREEDY)
     assert chunks(fixed.session) == ["x = 1", "y = 1", "print(y)"]
@@ -489,8 +415,8 @@ def test_a_mending_that_makes_another_turn_fail_earlier_is_not_kept():
 
 def test_a_turn_in_the_middle_is_mended_and_the_turns_after_it_keep_their_code():
     events: list[Event] = []
-    model = Model(["x = 1\n", "y = x / 0\n", "print(y)\n", "y = x / 2\n"])
-    generator = bench(complete=model, on_event=events.append)
+    model = ScriptedModel(["x = 1\n", "y = x / 0\n", "print(y)\n", "y = x / 2\n"])
+    generator = scripted_generator(complete=model, on_event=events.append)
     failing = taken(generator, "set x", "divide", "print it")
     fixed = generator.fix(failing, GREEDY)
     assert chunks(fixed.session) == ["x = 1", "y = x / 2", "print(y)"]
@@ -503,7 +429,9 @@ def test_a_turn_in_the_middle_is_mended_and_the_turns_after_it_keep_their_code()
 def test_an_error_without_a_place_is_the_last_turns():
     late = Outcome(finished=False, limit="seconds", error="turn 2: stopped after 30 s", outputs=("", ""))
     outcomes = [Outcome(), late, Outcome(outputs=("", "1\n"))]
-    generator = bench("x = 1\n", "while x: print(x)\n", "print(x)\n", run=lambda program: outcomes.pop(0))
+    generator = scripted_generator(
+        "x = 1\n", "while x: print(x)\n", "print(x)\n", run=lambda program: outcomes.pop(0)
+    )
     fixed = generator.fix(taken(generator, "set x", "print it"), GREEDY)
     assert chunks(fixed.session) == ["x = 1", "print(x)"]
 
@@ -513,14 +441,14 @@ def test_a_program_that_is_stopped_where_another_fails_has_not_got_further():
     fails = Outcome(finished=False, error="turn 2, line 2: E", frames=(Frame(Location(2, 2), "<module>"),))
     stopped = Outcome(finished=False, limit="seconds", error="turn 2: stopped", outputs=("", "", ""))
     outcomes = [Outcome(), fails, stopped]
-    generator = bench("x = 1\n", "y = 2\n", "y = 3\n", run=lambda program: outcomes.pop(0))
+    generator = scripted_generator("x = 1\n", "y = 2\n", "y = 3\n", run=lambda program: outcomes.pop(0))
     failing = taken(generator, "set x", "set y", session=Session(preamble="import os"))
     assert generator.fix(failing, GREEDY, rounds=1).session.head == failing.head
 
 
 @pytest.mark.parametrize("reply", [CTRL_C, f"total = 1\n{CTRL_C}"])
 def test_an_interrupt_in_the_midst_of_mending_keeps_the_best_program(reply: str):
-    generator = bench(FAILS, FURTHER, reply)
+    generator = scripted_generator(FAILS, FURTHER, reply)
     fixed = generator.fix(taken(generator, "add up"), GREEDY)
     assert (fixed.rounds, fixed.reason) == (2, "interrupted")
     assert chunks(fixed.session) == [FURTHER.rstrip()]
@@ -528,7 +456,7 @@ def test_an_interrupt_in_the_midst_of_mending_keeps_the_best_program(reply: str)
 
 def test_a_run_interrupted_in_the_midst_of_mending_keeps_the_best_program():
     stopped = Outcome(limit="interrupted", finished=False, error="interrupted")
-    generator = bench(FAILS, MENDED)
+    generator = scripted_generator(FAILS, MENDED)
     failing = taken(generator, "add up")
     fixed = replace(generator, run=lambda program: stopped).fix(failing, GREEDY)
     assert (fixed.session.head, fixed.reason) == (failing.head, "interrupted")
@@ -536,7 +464,7 @@ def test_a_run_interrupted_in_the_midst_of_mending_keeps_the_best_program():
 
 def test_mending_tells_its_events_in_order():
     events: list[Event] = []
-    generator = bench(FAILS, FAILS, MENDED)
+    generator = scripted_generator(FAILS, FAILS, MENDED)
     failing = taken(generator, "add up")
     replace(generator, on_event=events.append).fix(failing, GREEDY)
     assert (
@@ -551,13 +479,13 @@ def test_mending_tells_its_events_in_order():
 
 
 def test_a_program_that_has_not_run_is_run_before_it_is_mended():
-    generator = bench(FAILS, MENDED)
+    generator = scripted_generator(FAILS, MENDED)
     session = taken(replace(generator, run=None), "add up")
     assert generator.fix(session, GREEDY).reason == "the program runs"
 
 
 def test_a_program_whose_run_was_interrupted_is_run_again_before_it_is_mended():
-    generator = bench(FAILS, MENDED)
+    generator = scripted_generator(FAILS, MENDED)
     stopped = Outcome(limit="interrupted", finished=False, error="interrupted")
     session = taken(replace(generator, run=lambda program: stopped), "add up")
     assert generator.fix(session, GREEDY).reason == "the program runs"
@@ -575,7 +503,7 @@ def test_a_program_whose_run_was_interrupted_is_run_again_before_it_is_mended():
     ids=["it runs", "it cannot be run", "it was interrupted"],
 )
 def test_where_nothing_is_to_be_mended_it_says_so(replies: list[str], changes: dict, reason: str):
-    generator = bench(*replies, **changes)
+    generator = scripted_generator(*replies, **changes)
     session = taken(generator, "add up")
     with pytest.raises(MtchatError, match=reason):
         generator.fix(session, GREEDY)
@@ -583,11 +511,11 @@ def test_where_nothing_is_to_be_mended_it_says_so(replies: list[str], changes: d
 
 def test_an_empty_program_has_nothing_to_mend():
     with pytest.raises(MtchatError, match="no run came to its end"):
-        bench().fix(Session(), GREEDY)
+        scripted_generator().fix(Session(), GREEDY)
 
 
 def test_a_failing_preamble_is_not_a_turns_to_mend():
-    generator = bench("x = 1\n")
+    generator = scripted_generator("x = 1\n")
     session = generator.take(Session(preamble="1 / 0"), "set x", GREEDY)
     with pytest.raises(MtchatError, match="the preamble fails: preamble, line 1: ZeroDivisionError"):
         generator.fix(session, GREEDY)
@@ -598,7 +526,7 @@ def test_a_failing_preamble_is_not_a_turns_to_mend():
 
 @pytest.mark.parametrize("family", [codegen, instruct], ids=["codegen", "instruct"])
 def test_a_session_that_went_through_everything_is_made_again_byte_for_byte(family: object):
-    model = Model(
+    model = ScriptedModel(
         [
             "x = 2\n",
             "y = x / 0\nprint(y)\n",  # fails
@@ -611,7 +539,7 @@ def test_a_session_that_went_through_everything_is_made_again_byte_for_byte(fami
             "print(sum(z))\n",
         ]
     )
-    generator = bench(complete=model, family=family)
+    generator = scripted_generator(complete=model, family=family)
     session = taken(generator, "set x", "divide")
     session = generator.fix(session, GREEDY).session
     interrupted = taken(generator, "list them", session=session)
@@ -634,7 +562,7 @@ def test_a_session_that_went_through_everything_is_made_again_byte_for_byte(fami
 def test_an_interrupted_turn_is_the_same_when_it_is_how_the_reply_begins():
     text = "Here you can see it:\nx = 1\nprint(x)\n```\n"
     for end in range(len(text)):
-        generator = bench(f"{text[:end]}{CTRL_C}{text[end:]}", family=instruct)
+        generator = scripted_generator(f"{text[:end]}{CTRL_C}{text[end:]}", family=instruct)
         session = taken(generator, "set x")
         assert all(each is None for each in generator.verify(session)), end
 
@@ -648,21 +576,21 @@ def test_an_interrupted_turn_is_the_same_when_it_is_how_the_reply_begins():
     ],
 )
 def test_a_turn_that_comes_out_differently_is_reported(first: str, second: str):
-    session = taken(bench(first), "set x")
-    found = list(bench(second).verify(session))
+    session = taken(scripted_generator(first), "set x")
+    found = list(scripted_generator(second).verify(session))
     assert found == [Difference(1, session.path[0], second.rstrip())]
 
 
 def test_turns_the_user_wrote_are_not_made_again():
-    generator = bench("x = 1\n", "print(x)\n")
+    generator = scripted_generator("x = 1\n", "print(x)\n")
     session = rewritten(taken(generator, "set x", "print it"), 1, "x = 2", generator)
     assert list(generator.verify(session)) == []
 
 
 def test_an_interrupt_ends_the_making_again():
-    session = taken(bench("x = 1\n"), "set x")
+    session = taken(scripted_generator("x = 1\n"), "set x")
     with pytest.raises(KeyboardInterrupt):
-        list(bench(f"x{CTRL_C}").verify(session))
+        list(scripted_generator(f"x{CTRL_C}").verify(session))
 
 
 def test_a_family_may_be_any_object_with_the_five_functions():
@@ -685,6 +613,6 @@ def test_a_family_may_be_any_object_with_the_five_functions():
         def chunk(self, text: str, before: str) -> str:
             return text.lower().strip()
 
-    model = Model(["X = 1\n"])
-    assert chunks(taken(bench(complete=model, family=Loud()), "set x")) == ["x = 1"]
+    model = ScriptedModel(["X = 1\n"])
+    assert chunks(taken(scripted_generator(complete=model, family=Loud()), "set x")) == ["x = 1"]
     assert model.contexts == ["SET X"]

@@ -27,8 +27,8 @@ from mtchat.session.settings import Sampling, Settings
 from mtchat.session.turn import Turn
 from mtchat.store import Log, load, paths
 from tests.cli.test_cli import Table
-from tests.generate.test_cut import gives_what_the_whole_gives
 from tests.repl.test_desk import Spoken, desk_in, said
+from tests.support.generate import assert_cut_as_it_arrives
 
 JS, GO = named("javascript"), named("go")
 OTHERS = [each for each in LANGUAGES if each != PYTHON]
@@ -118,7 +118,7 @@ def test_a_reply_cut_as_it_arrives_gives_what_the_whole_gives_in_every_language(
 ):
     family, draw = family_of(name, language), random.Random(3)
     for _ in range(150):
-        gives_what_the_whole_gives(family, "".join(draw.choices(FRAGMENTS, k=draw.randint(1, 12))), draw)
+        assert_cut_as_it_arrives(family, "".join(draw.choices(FRAGMENTS, k=draw.randint(1, 12))), draw)
 
 
 @pytest.mark.parametrize(
