@@ -20,7 +20,7 @@ from pathlib import Path
 from mtchat.bench.quality.suite import SINGLE, Task
 from mtchat.bench.quality.suites import mbpp
 from mtchat.errors import MtchatError
-from mtchat.features.infill.fill import Place, between, filled, rewritten
+from mtchat.features.infill.fill import HoleInTurn, fill_between, filled, rewrite_with_hole
 from mtchat.generate.prompt import family, infill
 from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.models import loader
@@ -37,7 +37,7 @@ from mtchat.session.turn import Turn
 LIMITS = Limits(seconds=10.0)
 LONGEST = 4  # lines of a statement that is taken out
 STATEMENT, VALUE = "statement", "value"
-Way = Callable[[TurnGenerator, Place], str]
+Way = Callable[[TurnGenerator, HoleInTurn], str]
 
 
 @dataclass(frozen=True)
@@ -116,9 +116,9 @@ def at_once(ways: Iterator[str]) -> str:
 WAYS: dict[str, Way] = {
     "nothing": lambda generator, place: stood_in(place.turn.chunk),
     "infill": lambda generator, place: at_once(
-        between(generator, place, infill.load(infill.choose(generator.card)), Sampling())
+        fill_between(generator, place, infill.load(infill.choose(generator.card)), Sampling())
     ),
-    "rewritten": lambda generator, place: at_once(rewritten(generator, place, Sampling())),
+    "rewritten": lambda generator, place: at_once(rewrite_with_hole(generator, place, Sampling())),
     "tries": lambda generator, place: filled(
         generator, place.session, place.number, place.turn.chunk, Sampling()
     ),
@@ -131,7 +131,7 @@ def judged(
     hole = first_hole(each.code)
     assert hole is not None
     wish = each.task.instructions[0].split("\n")[0]
-    place = Place(Session().extend((Turn(wish, each.code),)), 1, hole)
+    place = HoleInTurn(Session().extend((Turn(wish, each.code),)), 1, hole)
     row = Row(each.task.problem, each.kind, each.gone)
     for name in ways:
         try:

@@ -9,7 +9,7 @@ from evals.corrections import Case
 from mtchat.errors import MtchatError
 from mtchat.features.correction.apply import refine
 from mtchat.features.correction.detect import recognise
-from mtchat.features.correction.rename import Rename, in_all, renamable
+from mtchat.features.correction.rename import Rename, can_rename, rename_everywhere
 from mtchat.features.correction.splicing import spliced
 from mtchat.generate.events import CorrectionFinished, CorrectionStarted, Event
 from mtchat.generate.prompt.families import codegen, instruct
@@ -118,7 +118,7 @@ RENAMED = [
 
 @pytest.mark.parametrize(("old", "new"), RENAMED)
 def test_a_rename_changes_the_name_and_nothing_that_is_only_spelled_like_it(old: str, new: str) -> None:
-    assert in_all(Rename("total", "sums"), (Turn("do it", old),)) == (new,)
+    assert rename_everywhere(Rename("total", "sums"), (Turn("do it", old),)) == (new,)
 
 
 @pytest.mark.parametrize(
@@ -140,8 +140,8 @@ def test_a_name_that_an_import_gives_is_left_to_the_model() -> None:
 
 def test_a_name_in_code_that_is_evaluated_is_left_to_the_model() -> None:
     session = talk(("set it", "total = 1"), ("print it", "print(eval('total + 1'))"))
-    assert not renamable(Rename("total", "sums"), session.path)
-    assert renamable(Rename("total", "sums"), session.path[:1])
+    assert not can_rename(Rename("total", "sums"), session.path)
+    assert can_rename(Rename("total", "sums"), session.path[:1])
 
 
 def test_a_rename_reaches_every_turn_and_keeps_the_old_branch() -> None:

@@ -10,7 +10,7 @@ import pytest
 from mtchat.cli import main
 from mtchat.errors import ExitCode, MtchatError
 from mtchat.features.infill.fill import filled
-from mtchat.features.infill.placement import Middle, placings
+from mtchat.features.infill.placement import HoleEnding, place_in_hole
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.prompt.infills import qwen
 from mtchat.generate.synthesizer import TurnGenerator
@@ -64,7 +64,7 @@ def test_shifts_and_other_brackets_are_no_holes() -> None:
 
 def placed(code: str, text: str) -> str:
     at = hole(code)
-    return next(placings(text, at, at.after), "")
+    return next(place_in_hole(text, at, at.after), "")
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_what_is_repeated_goes_and_the_rest_stands_as_deep_as_the_hole(
 )
 def test_the_writing_ends_where_it_goes_on_behind_the_hole(code: str, text: str, finished: bool) -> None:
     at = hole(code)
-    assert Middle(qwen, at, at.after).cut(text).finished is finished
+    assert HoleEnding(qwen, at, at.after).cut(text).finished is finished
 
 
 TOTAL_JS = "function total(xs) {\n  <<fill: the sum>>\n}\n"
@@ -136,7 +136,7 @@ def test_in_a_language_that_is_not_read_what_fills_a_hole_closes_what_it_opens(
     code: str, text: str, result: str
 ) -> None:
     at = hole(code)
-    assert next(placings(text, at, at.after, JAVASCRIPT), "") == result
+    assert next(place_in_hole(text, at, at.after, JAVASCRIPT), "") == result
 
 
 def test_a_hole_in_javascript_is_filled_and_its_model_told_in_comments_of_javascript() -> None:

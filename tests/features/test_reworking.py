@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from mtchat.errors import MtchatError
-from mtchat.features.rework.rework import finish, placeholders, probing, refactor
+from mtchat.features.rework.rework import finish, placeholders, probe_calls, refactor
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.session.session import Session
@@ -77,11 +77,11 @@ def test_code_that_does_otherwise_is_not_taken_and_what_differs_is_said(
 def test_a_function_is_tried_with_the_kinds_of_values_that_the_program_gives_it():
     code = "def f(a, b: int, c=1):\n    return a\nf(word, 1)"
     word = run_with_variables(session("word = 'x'").program).variables
-    (first, *rest) = probing(code, code, word)
+    (first, *rest) = probe_calls(code, code, word)
     assert first.call == "f('', 1)"
     assert all(each.call.startswith("f('") for each in rest)
-    assert probing("def f(*a):\n    pass", "", ()) == ()
-    assert [each.call for each in probing("def f():\n    pass", "", ())] == ["f()"]
+    assert probe_calls("def f(*a):\n    pass", "", ()) == ()
+    assert [each.call for each in probe_calls("def f():\n    pass", "", ())] == ["f()"]
 
 
 def test_a_value_that_the_old_code_fails_for_does_not_count():

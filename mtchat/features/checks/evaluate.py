@@ -46,40 +46,46 @@ def examined(program: Program, outcome: Outcome, look: Run) -> Outcome:
     found: list[CheckResult] = []
     for at, group in groupby(sorted(program.claims, key=lambda each: each.at), key=lambda each: each.at):
         claims = tuple(group)
-        found += looked_at(program, claims, look) if at in done else unknown(claims, failing(outcome))
+        found += (
+            evaluate_group(program, claims, look)
+            if at in done
+            else mark_unknown(claims, reason_not_reached(outcome))
+        )
     return replace(outcome, findings=tuple(sorted(found, key=lambda each: each.turn)))
 
 
-def failing(outcome: Outcome) -> str:
+def reason_not_reached(outcome: Outcome) -> str:
     return f"turn {outcome.turn} fails before" if outcome.turn else "the program did not come so far"
 
 
-def unknown(claims: Sequence[Check], why: str) -> tuple[CheckResult, ...]:
+def mark_unknown(claims: Sequence[Check], why: str) -> tuple[CheckResult, ...]:
     return tuple(CheckResult(each.turn, each.code, None, why) for each in claims)
 
 
-def looked_at(program: Program, claims: Sequence[Check], look: Run) -> tuple[CheckResult, ...]:
+def evaluate_group(program: Program, claims: Sequence[Check], look: Run) -> tuple[CheckResult, ...]:
     """What comes of the claims about one turn."""
     at = claims[0].at
     before = tuple(chunk for chunk in program.chunks if chunk.turn <= at)
     known = bound(Program(before).source)
     try:
-        outcome = look(Program((*before, Chunk(at + 1, code_of(claims)))))
+        outcome = look(Program((*before, Chunk(at + 1, probe_code(claims)))))
     except SandboxError as error:
-        return unknown(claims, str(error))
+        return mark_unknown(claims, str(error))
     if unended(outcome):
-        return unknown(claims, "the look at it was stopped")
+        return mark_unknown(claims, "the look at it was stopped")
     if len(outcome.outputs) <= len(before):
-        return unknown(claims, f"running it up to there once more fails: {outcome.error or outcome.limit}")
+        return mark_unknown(
+            claims, f"running it up to there once more fails: {outcome.error or outcome.limit}"
+        )
     lines = outcome.outputs[-1].splitlines()
     why = f"it ran into the limit on {outcome.limit}" if outcome.limit else "it ends the program"
     return tuple(
-        finding(claim, lines[place] if place < len(lines) else "", why, known)
+        read_result(claim, lines[place] if place < len(lines) else "", why, known)
         for place, claim in enumerate(claims)
     )
 
 
-def finding(claim: Check, line: str, why: str, known: frozenset[str]) -> CheckResult:
+def read_result(claim: Check, line: str, why: str, known: frozenset[str]) -> CheckResult:
     """What one line of the look tells of a claim."""
     try:
         told = json.loads(line)
@@ -96,25 +102,25 @@ def finding(claim: Check, line: str, why: str, known: frozenset[str]) -> CheckRe
     if missing:
         near = get_close_matches(missing, known, n=1)
         error = f"there is no {missing}" + (f" (did you mean {near[0]}?)" if near else "")
-    return CheckResult(claim.turn, claim.code, False, error or instead(claim.code, values))
+    return CheckResult(claim.turn, claim.code, False, error or describe_actual(claim.code, values))
 
 
-def instead(code: str, values: Sequence[str]) -> str:
+def describe_actual(code: str, values: Sequence[str]) -> str:
     """What is the case where a claim does not hold: "total is 40"."""
     shown = [
-        f"{spoken(label)} is {case}"
-        for label, case in zip(parts(code), values, strict=False)
-        if case and label != case and not literal(label)
+        f"{side_name(label)} is {case}"
+        for label, case in zip(reported_parts(code), values, strict=False)
+        if case and label != case and not is_literal(label)
     ]
     return " and ".join(shown) or "it does not"
 
 
-def spoken(label: str) -> str:
+def side_name(label: str) -> str:
     value = expression(label)
     return called(value) if value else label
 
 
-def parts(code: str) -> tuple[str, ...]:
+def reported_parts(code: str) -> tuple[str, ...]:
     """What to tell the values of: the sides of a comparison, else the names in the claim."""
     value = expression(code)
     match value:
@@ -124,10 +130,10 @@ def parts(code: str) -> tuple[str, ...]:
             return (ast.unparse(inner),)
         case ast.Call():
             return (ast.unparse(value),)
-    return tuple(dict.fromkeys(names(value)))[:MOST_NAMES] if value else ()
+    return tuple(dict.fromkeys(names_read(value)))[:MOST_NAMES] if value else ()
 
 
-def names(value: ast.expr) -> Iterator[str]:
+def names_read(value: ast.expr) -> Iterator[str]:
     """The names that an expression reads and does not only call."""
     functions = {id(node.func) for node in ast.walk(value) if isinstance(node, ast.Call)}
     own = {
@@ -138,7 +144,7 @@ def names(value: ast.expr) -> Iterator[str]:
             yield node.id
 
 
-def literal(code: str) -> bool:
+def is_literal(code: str) -> bool:
     try:
         ast.literal_eval(code)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
@@ -146,20 +152,20 @@ def literal(code: str) -> bool:
     return True
 
 
-def code_of(claims: Sequence[Check]) -> str:
+def probe_code(claims: Sequence[Check]) -> str:
     """A chunk that tells of each claim, on a line of JSON, whether it holds and what is the case."""
-    listed = "\n".join(f"__claims__['look']({asked(claim.code)})" for claim in claims)
+    listed = "\n".join(f"__claims__['look']({look_arguments(claim.code)})" for claim in claims)
     return f"exec({LOOK!r}, __claims__ := {{}})\n{listed}\n"
 
 
-def asked(code: str) -> str:
+def look_arguments(code: str) -> str:
     """The arguments of `look` for a claim: what to work out, what must hold of that, what to tell."""
     value = expression(code)
     match value:
         case ast.Compare(left, [relation], [right]) if type(relation) in OPERATORS:
             sides = f"[lambda: ({ast.unparse(left)}), lambda: ({ast.unparse(right)})]"
             return f"{sides}, lambda a, b: {OPERATORS[type(relation)]}, None"
-    told = ", ".join(f"lambda: ({part})" for part in parts(code))
+    told = ", ".join(f"lambda: ({part})" for part in reported_parts(code))
     return f"[lambda: ({code}\n)], lambda a: a, [{told}]"
 
 

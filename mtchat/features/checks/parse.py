@@ -74,11 +74,11 @@ def stated(instruction: str, session: Session) -> ParsedCheck | None:
     path = session.path[:number]
     known = bound(assemble(path, session.preamble).source)
     wish = instruction[match.end() :].strip()
-    for code in (*worded(wish), *compared(wish)):
-        read = names(code)
+    for code in (*from_sentence(wish), *from_comparison(wish)):
+        read = names_in(code)
         if read & known and read <= known | set(dir(builtins)):
             session.numbered(number)
-            return ParsedCheck(number, equated(code))
+            return ParsedCheck(number, use_equality(code))
     return None
 
 
@@ -104,18 +104,20 @@ def unread(instruction: str, session: Session) -> str:
     return f"that is a check, and not read as Python: {way}; /next TEXT takes it as a step"
 
 
-def equated(code: str) -> str:
+def use_equality(code: str) -> str:
     """The code with == where `is` compares with a value: total is 42."""
     value = expression(code)
-    if not value or not any(isinstance(node, ast.Compare) and is_value(node) for node in ast.walk(value)):
+    if not value or not any(
+        isinstance(node, ast.Compare) and is_value_comparison(node) for node in ast.walk(value)
+    ):
         return code
     for node in ast.walk(value):
-        if isinstance(node, ast.Compare) and is_value(node):
+        if isinstance(node, ast.Compare) and is_value_comparison(node):
             node.ops = [ast.Eq() if isinstance(node.ops[0], ast.Is) else ast.NotEq()]
     return ast.unparse(value)
 
 
-def is_value(node: ast.Compare) -> bool:
+def is_value_comparison(node: ast.Compare) -> bool:
     match node:
         case ast.Compare(_, [ast.Is() | ast.IsNot()], [ast.Constant(value)]):
             return value is not None and not isinstance(value, bool)
@@ -135,67 +137,67 @@ def typed(text: str, session: Session) -> ParsedCheck:
     elif (match := NUMBERED.fullmatch(text)) and expression(text) is None:
         number, wish = int(match["turn"]), match["rest"].strip()
     session.numbered(number)
-    found = [code for code in readings(wish) if not idle(code)]
+    found = [code for code in candidate_expressions(wish) if not is_constant(code)]
     if not found:
-        raise UsageError(problem(wish))
+        raise UsageError(explain_problem(wish))
     source = assemble(session.path[:number], session.preamble).source
-    if strange := strangers(found[0], source):
-        raise UsageError(unknown(strange[0], number, session))
-    return ParsedCheck(number, equated(found[0]))
+    if strange := unknown_names(found[0], source):
+        raise UsageError(explain_unknown(strange[0], number, session))
+    return ParsedCheck(number, use_equality(found[0]))
 
 
-def readings(wish: str) -> Iterator[str]:
+def candidate_expressions(wish: str) -> Iterator[str]:
     """What was typed as Python, then as a sentence; total is 42 is a sentence."""
-    code = sound(wish)
+    code = valid_expression(wish)
     identity = isinstance(value := expression(code), ast.Compare) and isinstance(
         value.ops[0], ast.Is | ast.IsNot
     )
     if code and not identity:
         yield code
-    yield from worded(wish)
+    yield from from_sentence(wish)
     if code and identity:
         yield code
 
 
-def idle(code: str) -> bool:
+def is_constant(code: str) -> bool:
     """Whether it says nothing of the program: 42, (total, 42), a text in quotes."""
     displays = (ast.Tuple, ast.List, ast.Set, ast.Dict, ast.Lambda, ast.JoinedStr)
-    return isinstance(expression(code), displays) or bool(halves(code)) or not names(code)
+    return isinstance(expression(code), displays) or bool(has_bare_operands(code)) or not names_in(code)
 
 
-def halves(code: str) -> bool:
+def has_bare_operands(code: str) -> bool:
     """Whether a part of an and, or an or, is a mere value: total == 42 or 43."""
     value = expression(code)
     return isinstance(value, ast.BoolOp) and any(isinstance(each, ast.Constant) for each in value.values)
 
 
-def compared(wish: str) -> Iterator[str]:
+def from_comparison(wish: str) -> Iterator[str]:
     """A comparison in Python, as the end of a sentence."""
-    code = sound(wish.rstrip(". "))
+    code = valid_expression(wish.rstrip(". "))
     value = expression(code) if code else None
-    if isinstance(value, ast.Compare | ast.BoolOp) and not halves(code):
+    if isinstance(value, ast.Compare | ast.BoolOp) and not has_bare_operands(code):
         yield code
 
 
-def worded(wish: str) -> Iterator[str]:
+def from_sentence(wish: str) -> Iterator[str]:
     """What a sentence can mean in Python, the likeliest first."""
     for says in SAYS.finditer(wish):
-        left = side(wish[: says.start()])
-        code = relation(left, says, wish[says.end() :].strip()) if left else ""
+        left = parse_side(wish[: says.start()])
+        code = build_comparison(left, says, wish[says.end() :].strip()) if left else ""
         if code:
             yield code
 
 
-def side(text: str) -> str:
+def parse_side(text: str) -> str:
     """One side of a comparison in a sentence, as Python; "" where it is none."""
     text = ARTICLES.sub("", text.strip(), count=1)
     if match := LENGTH.fullmatch(text):
-        return f"len({match['of']})" if sound(match["of"]) else ""
+        return f"len({match['of']})" if valid_expression(match["of"]) else ""
     loose = (ast.BoolOp, ast.Compare, ast.IfExp, ast.Lambda, ast.NamedExpr, ast.Starred)
-    return "" if isinstance(expression(text), loose) else sound(text)
+    return "" if isinstance(expression(text), loose) else valid_expression(text)
 
 
-def relation(left: str, says: re.Match[str], rest: str) -> str:
+def build_comparison(left: str, says: re.Match[str], rest: str) -> str:
     """The comparison of a sentence; "" where it has none."""
     how = HOW.match(rest)
     assert how is not None  # it may be empty
@@ -205,7 +207,7 @@ def relation(left: str, says: re.Match[str], rest: str) -> str:
     if word.lower() in KINDS and sign == "==":
         claim = KINDS[word.lower()].format(left)
         return f"not {claim}" if never else claim
-    right = VALUES.get(word.lower()) or side(word)
+    right = VALUES.get(word.lower()) or parse_side(word)
     if not right:
         return ""
     if says["holds"]:
@@ -215,7 +217,7 @@ def relation(left: str, says: re.Match[str], rest: str) -> str:
     return f"{left} {OPPOSITES[sign] if never else sign} {right}"
 
 
-def sound(code: str) -> str:
+def valid_expression(code: str) -> str:
     """The code where it is one expression that can be looked at; "" otherwise."""
     value = expression(code) if code.strip() else None
     if value is None or any(
@@ -225,7 +227,7 @@ def sound(code: str) -> str:
     return code.strip()
 
 
-def names(code: str) -> frozenset[str]:
+def names_in(code: str) -> frozenset[str]:
     """The names that an expression reads from outside."""
     value = expression(code)
     nodes = list(ast.walk(value)) if value else []
@@ -234,7 +236,7 @@ def names(code: str) -> frozenset[str]:
     return frozenset(node.id for node in nodes if isinstance(node, ast.Name)) - own
 
 
-def problem(wish: str) -> str:
+def explain_problem(wish: str) -> str:
     """Why what was typed is no check, and what would be one."""
     if not wish:
         return f"check what? as in: {EXAMPLES}"
@@ -245,16 +247,16 @@ def problem(wish: str) -> str:
             return f"= gives a value; a check compares with ==: /check {right}"
         case [ast.Expr()] if expression(wish) is None:
             return "that is nested too deeply for a check; a function of the program can hold it"
-        case [ast.Expr()] if halves(wish):
+        case [ast.Expr()] if has_bare_operands(wish):
             return f"each side of and, or compares: total == 42 or total == 43, not {wish}"
         case [ast.Expr()]:
             return f"{wish!r} does not depend on the program; a check compares, as in: {EXAMPLES}"
         case [_, *_]:
             return f"{wish!r} is a statement; a check is one expression, as in: {EXAMPLES}"
-    return f"{wish!r} cannot be read ({fault(wish)}); a check compares, as in: {EXAMPLES}"
+    return f"{wish!r} cannot be read ({syntax_problem(wish)}); a check compares, as in: {EXAMPLES}"
 
 
-def fault(code: str) -> str:
+def syntax_problem(code: str) -> str:
     """What Python has against the code."""
     try:
         compile(code, "<check>", "eval", dont_inherit=True)
@@ -265,16 +267,16 @@ def fault(code: str) -> str:
     return "it waits for something"
 
 
-def strangers(code: str, source: str) -> tuple[str, ...]:
+def unknown_names(code: str, source: str) -> tuple[str, ...]:
     """The names in a claim that the program has nowhere; none where it may get names from elsewhere."""
     module = tree(source)
     if module is None or re.search(r"import\s*\*|\bexec\b|\bglobals\b|\bsetattr\b", source):
         return ()
     said = {each for node in ast.walk(module) if isinstance(node, ast.Global) for each in node.names}
-    return tuple(sorted(names(code) - bound(source) - said - set(dir(builtins))))
+    return tuple(sorted(names_in(code) - bound(source) - said - set(dir(builtins))))
 
 
-def unknown(name: str, number: int, session: Session) -> str:
+def explain_unknown(name: str, number: int, session: Session) -> str:
     """Why a name cannot be in a claim about a turn."""
     if name in bound(session.program.source):
         return f"{name} is not there yet after turn {number}"

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from mtchat.features.correction.detect import Correction, recognise
-from mtchat.features.correction.rename import Rename, in_all
+from mtchat.features.correction.rename import Rename, rename_everywhere
 from mtchat.features.correction.splicing import redefined, spliced
 from mtchat.generate.events import ChunkChange, CorrectionFinished, CorrectionStarted, TurnWritten
 from mtchat.generate.running import failed, kept, unended
@@ -15,7 +15,7 @@ from mtchat.session.settings import Sampling
 from mtchat.session.turn import COMPLETE, EDITED, INTERRUPTED, Provenance, Turn
 
 TRIES = 2
-BEST = (True, True)  # of what `rank` gives
+BEST = (True, True)  # of what `rate` gives
 
 
 def refine(
@@ -27,7 +27,9 @@ def refine(
     """
     correction = recognise(session.path, instruction)
     if correction is None:
-        return in_place(generator, session, generator.take(session, instruction, sampling, typed=typed))
+        return merge_redefinition(
+            generator, session, generator.take(session, instruction, sampling, typed=typed)
+        )
     return correct(generator, session, correction, sampling)
 
 
@@ -40,7 +42,7 @@ def correct(
     kept beside it.
     """
     if correction.rename is not None:
-        return renamed(generator, session, correction, correction.rename)
+        return apply_rename(generator, session, correction, correction.rename)
     number, best, made = correction.number, session, session
     old = session.numbered(number)
     asked = sum(each.provenance.corrects == old.id for each in session.children(old.parent))
@@ -53,39 +55,43 @@ def correct(
         if made.head == session.head or made.numbered(number).status == INTERRUPTED:
             best = session
             break
-        generator.on_event(CorrectionFinished(made, changes(session, made)))
+        generator.on_event(CorrectionFinished(made, chunk_changes(session, made)))
         made = generator.tried(made)
         if made.outcome is not None and made.outcome.stopped:
             best = session
             break
-        if best is session or rank(made, session) > rank(best, session):
+        if best is session or rate(made, session) > rate(best, session):
             best = made
-        if rank(made, session) == BEST:
+        if rate(made, session) == BEST:
             break
     if best is session and made.turns == session.turns:
         return session  # stopped before anything was written
-    if not changes(session, best):
+    if not chunk_changes(session, best):
         return session.beside(made)
     branches = {**made.branches, made.branch: best.head} if made.branch else made.branches
     return replace(made, head=best.head, visited=best.visited, branches=branches)
 
 
-def rank(made: Session, before: Session) -> tuple[bool, bool]:
+def rate(made: Session, before: Session) -> tuple[bool, bool]:
     """How good a correction is: whether it changes anything, and whether the program still runs."""
-    return bool(changes(before, made)), not failed(made.outcome) or failed(before.outcome)
+    return bool(chunk_changes(before, made)), not failed(made.outcome) or failed(before.outcome)
 
 
-def renamed(generator: TurnGenerator, session: Session, correction: Correction, rename: Rename) -> Session:
+def apply_rename(
+    generator: TurnGenerator, session: Session, correction: Correction, rename: Rename
+) -> Session:
     """A name changed in all turns, which no model is asked for."""
-    path, codes = session.path, in_all(rename, session.path)
+    path, codes = session.path, rename_everywhere(rename, session.path)
     first = next(place for place, turn in enumerate(path) if turn.chunk != codes[place])
     old, later = path[first], path[first + 1 :]
     rest = [replace(turn, chunk=code) for turn, code in zip(later, codes[first + 1 :], strict=True)]
     generator.on_event(CorrectionStarted(first + 1, old.instruction, by_rule=True))
-    return put(generator, session, first, edited(old, correction.wish, codes[first]), tuple(rest))
+    return replace_turn(
+        generator, session, first, edited_turn(old, correction.wish, codes[first]), tuple(rest)
+    )
 
 
-def edited(old: Turn, wish: str, code: str) -> Turn:
+def edited_turn(old: Turn, wish: str, code: str) -> Turn:
     """A turn with code that no model was asked for, beside the one that it corrects."""
     provenance = Provenance(corrects=old.id)
     return replace(
@@ -99,7 +105,7 @@ def edited(old: Turn, wish: str, code: str) -> Turn:
     )
 
 
-def put(
+def replace_turn(
     generator: TurnGenerator, session: Session, place: int, turn: Turn, rest: tuple[Turn, ...]
 ) -> Session:
     """The session with a turn in the place, from 0, of one of its path, told and run; then the rest."""
@@ -108,11 +114,11 @@ def put(
     for old, new in zip(path[place + 1 :], rest, strict=False):
         made = kept(made, (new,)).inherit(old.id)
     generator.on_event(TurnWritten(made, turn))
-    generator.on_event(CorrectionFinished(made, changes(session, made)))
+    generator.on_event(CorrectionFinished(made, chunk_changes(session, made)))
     return generator.tried(made)
 
 
-def in_place(generator: TurnGenerator, before: Session, made: Session) -> Session:
+def merge_redefinition(generator: TurnGenerator, before: Session, made: Session) -> Session:
     """A session where a new turn only writes definitions again that an earlier turn has: changed there.
 
     Where the program then fails, or that cannot be seen beforehand, the new turn stays.
@@ -131,8 +137,8 @@ def in_place(generator: TurnGenerator, before: Session, made: Session) -> Sessio
     place = redefined([turn.chunk for turn in path], last.chunk)
     if place < 0:
         return made
-    turn = edited(path[place], last.instruction, spliced(path[place].chunk, last.chunk, "", whole=False))
-    trial = put(
+    turn = edited_turn(path[place], last.instruction, spliced(path[place].chunk, last.chunk, "", whole=False))
+    trial = replace_turn(
         replace(generator, on_event=lambda event: None, run=generator.look),
         made,
         place,
@@ -142,10 +148,10 @@ def in_place(generator: TurnGenerator, before: Session, made: Session) -> Sessio
     if failed(trial.outcome):
         return made
     generator.on_event(CorrectionStarted(place + 1, path[place].instruction, by_rule=True))
-    return put(generator, made, place, turn, path[place + 1 :])
+    return replace_turn(generator, made, place, turn, path[place + 1 :])
 
 
-def changes(before: Session, after: Session) -> tuple[ChunkChange, ...]:
+def chunk_changes(before: Session, after: Session) -> tuple[ChunkChange, ...]:
     """What the code of the turns has become, where it is another."""
     pairs = zip(before.path, after.path, strict=False)
     return tuple(

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mtchat.errors import MtchatError
-from mtchat.features.correction.facts import Known, joined, known, stem
+from mtchat.features.correction.facts import TurnFacts, name_candidates, stem, turn_facts
 from mtchat.features.correction.patterns import (
     ADD,
     ADVERBS,
@@ -51,8 +51,8 @@ from mtchat.features.correction.patterns import (
     USE,
     VERB,
 )
-from mtchat.features.correction.rename import Rename, renamable
-from mtchat.features.correction.target import behaving, referent
+from mtchat.features.correction.rename import Rename, can_rename
+from mtchat.features.correction.target import deciding_turn, find_target
 from mtchat.session.turn import Turn
 
 LONGEST = 40  # words; a longer text describes something new
@@ -69,27 +69,27 @@ class Correction:
 
 def recognise(path: Sequence[Turn], instruction: str) -> Correction | None:
     """The correction that an instruction is, None where it is a next step, or may be one."""
-    turns = known(path)
-    wish = plain(instruction)
+    turns = turn_facts(path)
+    wish = strip_courtesy(instruction)
     if not turns or not wish or len(wish.split()) > LONGEST or "\n" in wish:
         return None
-    rename = renaming(wish, turns)
+    rename = find_rename(wish, turns)
     if rename is not None:
-        return of_rename(rename, path, instruction)
-    if not corrects(wish, turns):
+        return rename_correction(rename, path, instruction)
+    if not is_correction(wish, turns):
         return None
     return aimed(path, instruction)
 
 
 def aimed(path: Sequence[Turn], instruction: str, number: int = 0) -> Correction:
     """The correction that an instruction is known to be, of turn `number` or of the one it refers to."""
-    turns, wish = known(path), plain(instruction)
+    turns, wish = turn_facts(path), strip_courtesy(instruction)
     if not turns:
         raise MtchatError("no turn has code to change yet")
-    rename = renaming(wish, turns)
+    rename = find_rename(wish, turns)
     if rename is not None and not number:
-        return of_rename(rename, path, instruction)
-    return Correction(number or referent(REFUSAL.sub("", wish), turns), instruction)
+        return rename_correction(rename, path, instruction)
+    return Correction(number or find_target(REFUSAL.sub("", wish), turns), instruction)
 
 
 def wished(old: Turn, instruction: str) -> str:
@@ -102,12 +102,12 @@ def takes_away(wish: str) -> bool:
     return bool(AWAY.search(wish))
 
 
-def of_rename(rename: Rename, path: Sequence[Turn], instruction: str) -> Correction:
-    first = next(each.number for each in known(path) if rename.old in each.spells)
-    return Correction(first, instruction, rename if renamable(rename, path) else None)
+def rename_correction(rename: Rename, path: Sequence[Turn], instruction: str) -> Correction:
+    first = next(each.number for each in turn_facts(path) if rename.old in each.spells)
+    return Correction(first, instruction, rename if can_rename(rename, path) else None)
 
 
-def plain(instruction: str) -> str:
+def strip_courtesy(instruction: str) -> str:
     """An instruction without what is only said to be polite."""
     if ASKED.match(instruction.strip()):
         instruction = instruction.strip().removesuffix("?")
@@ -116,7 +116,7 @@ def plain(instruction: str) -> str:
     return text.strip().rstrip(".!")
 
 
-def renaming(wish: str, turns: Sequence[Known]) -> Rename | None:
+def find_rename(wish: str, turns: Sequence[TurnFacts]) -> Rename | None:
     """The names that a wish wants changed, where the program has the old one."""
     text = COURTESY.sub("", REFUSAL.sub("", wish))
     spelled = frozenset(name for each in turns for name in each.spells)
@@ -126,7 +126,7 @@ def renaming(wish: str, turns: Sequence[Known]) -> Rename | None:
             if (
                 match["old"].lower() in PRONOUNS
                 or match["new"].lower() in ADVERBS
-                or bare(match["old"], turns)
+                or only_in_texts(match["old"], turns)
             ):
                 continue
             return Rename(match["old"], match["new"])
@@ -143,13 +143,13 @@ def renaming(wish: str, turns: Sequence[Known]) -> Rename | None:
     return Rename(next(iter(owned)), match["new"]) if len(owned) == 1 else None
 
 
-def bare(name: str, turns: Sequence[Known]) -> bool:
+def only_in_texts(name: str, turns: Sequence[TurnFacts]) -> bool:
     """Whether a word is in the program's texts and comments alone, and names nothing."""
-    used = (each.binds | each.defines | parts(each) for each in turns)
+    used = (each.binds | each.defines | inner_names(each) for each in turns)
     return not any(name in each for each in used)
 
 
-def parts(turn: Known) -> frozenset[str]:
+def inner_names(turn: TurnFacts) -> frozenset[str]:
     """Parameters, local names and attributes of a turn."""
     found = (
         getattr(each, "arg", None) or getattr(each, "id", None) or getattr(each, "attr", None) or ""
@@ -158,7 +158,7 @@ def parts(turn: Known) -> frozenset[str]:
     return frozenset(name for name in found if isinstance(name, str))
 
 
-def corrects(wish: str, turns: Sequence[Known]) -> bool:
+def is_correction(wish: str, turns: Sequence[TurnFacts]) -> bool:
     """Whether a wish can only be meant to change what is there."""
     if REFUSAL.match(wish) and REFUSAL.sub("", wish):
         return True
@@ -170,11 +170,23 @@ def corrects(wish: str, turns: Sequence[Known]) -> bool:
         return True
     if CREATE.search(wish) and not ADD.match(wish) and not INTO.match(wish):
         return bool(re.search(r"\binstead$", wish, re.IGNORECASE))
-    tests = (should, made, instead, changed, behaves, negated, removed, added, used, fragment, rounds)
+    tests = (
+        says_should,
+        says_make,
+        says_instead,
+        says_change,
+        describes_behaviour,
+        is_negated,
+        says_remove,
+        says_add,
+        says_use,
+        is_fragment,
+        says_round,
+    )
     return any(test(wish, turns) for test in tests)
 
 
-def refers(subject: str, turns: Sequence[Known]) -> bool:
+def refers_to_code(subject: str, turns: Sequence[TurnFacts]) -> bool:
     """Whether a subject is something that an earlier turn made, and not a thing of the data."""
     words = subject.lower().strip("`()").split()
     if len(words) == 1:
@@ -183,23 +195,23 @@ def refers(subject: str, turns: Sequence[Known]) -> bool:
     noun = words[-1]
     if noun in STRUCTURES | CODE_PARTS | PROPERTIES | {"program", "result", "game"}:
         return True
-    if {*joined(words)} & {
+    if {*name_candidates(words)} & {
         name.lower() for each in turns for name in each.defines | each.binds if len(name) > 1
     }:
         return True
     return noun not in DATA and any(each.hints(noun) for each in turns)
 
 
-def should(wish: str, turns: Sequence[Known]) -> bool:
+def says_should(wish: str, turns: Sequence[TurnFacts]) -> bool:
     """It should ..., the greeting must ..., the loop is too slow."""
     match = SHOULD.match(wish) or FAULT.match(wish)
     if match is None or SHOWN.search(wish):
         return False
     own = stem(match["subject"].split()[-1])
-    return refers(match["subject"], turns) or any(own in each.nouns for each in turns)
+    return refers_to_code(match["subject"], turns) or any(own in each.nouns for each in turns)
 
 
-def made(wish: str, turns: Sequence[Known]) -> bool:
+def says_make(wish: str, turns: Sequence[TurnFacts]) -> bool:
     """Make it ..., let the function ..., have count return ..."""
     match = MAKE.match(wish)
     if match is None or NEW_THING.match(match["rest"]):
@@ -209,7 +221,7 @@ def made(wish: str, turns: Sequence[Known]) -> bool:
         return True
     if wish[:3].lower() in ("get", "hav") and not re.match(r"(?:return|ignore|accept|print)", match["rest"]):
         return False
-    if subject.split()[-1] in DATA and not behaving(turns):
+    if subject.split()[-1] in DATA and not deciding_turn(turns):
         return False
     name = match["subject"].strip("`()")
     variable = any(name in each.binds for each in turns) and not any(name in each.defines for each in turns)
@@ -217,21 +229,21 @@ def made(wish: str, turns: Sequence[Known]) -> bool:
         return bool(
             re.match(r"(?:be )?(?:an? |equal|default|\d|global|constant)", match["rest"], re.IGNORECASE)
         )
-    return any(refers(each, turns) for each in longer(match["subject"], match["rest"]))
+    return any(refers_to_code(each, turns) for each in extended_subjects(match["subject"], match["rest"]))
 
 
-def longer(subject: str, rest: str) -> Iterator[str]:
+def extended_subjects(subject: str, rest: str) -> Iterator[str]:
     """A subject with no, one or two words of what follows: the upper limit, where a name may have several."""
     words = rest.split()[:2] if subject.lower().startswith(("the ", "its ")) else []
     yield from (" ".join([subject, *words[:count]]) for count in range(len(words) + 1))
 
 
-def instead(wish: str, turns: Sequence[Known]) -> bool:
+def says_instead(wish: str, turns: Sequence[TurnFacts]) -> bool:
     """... instead, ... instead of what is there."""
     return bool(INSTEAD.search(wish)) and not re.search(r"\breturns? \S+ instead of\b", wish)
 
 
-def changed(wish: str, turns: Sequence[Known]) -> bool:
+def says_change(wish: str, turns: Sequence[TurnFacts]) -> bool:
     """Change it to ..., replace the loop by ..., turn it into a function, rewrite ..."""
     literal = LITERALS.match(wish)
     if literal:
@@ -241,20 +253,20 @@ def changed(wish: str, turns: Sequence[Known]) -> bool:
         )
     match = CHANGE.match(wish)
     if match:
-        return changeable(match["subject"], turns)
+        return is_changeable(match["subject"], turns)
     match = REWRITE.match(wish)
-    if match and (match["subject"].lower() in PRONOUNS or refers(match["subject"], turns)):
+    if match and (match["subject"].lower() in PRONOUNS or refers_to_code(match["subject"], turns)):
         return True
     match = TURN_INTO.match(wish)
     if match:
-        return refers(match["subject"], turns) and bool({*match["what"].lower().split()} & STRUCTURES)
+        return refers_to_code(match["subject"], turns) and bool({*match["what"].lower().split()} & STRUCTURES)
     match = REPLACE.match(wish)
     return match is not None and (
         match["old"] is None or bool({*match["old"].lower().strip("`").split()} & (CODE_PARTS | STRUCTURES))
     )
 
 
-def changeable(subject: str, turns: Sequence[Known]) -> bool:
+def is_changeable(subject: str, turns: Sequence[TurnFacts]) -> bool:
     """Whether changing this means the code: not a variable's value while the program runs."""
     name = subject.strip("`()")
     if name.lower() in PRONOUNS or any(name in each.defines or name in each.constants for each in turns):
@@ -262,15 +274,15 @@ def changeable(subject: str, turns: Sequence[Known]) -> bool:
     words = name.lower().split()
     if len(words) < 2 or {*words} & {"first", "last", "second", "third", "element", "item", "key", "row"}:
         return False
-    if any(word in each.constants for word in joined(words) for each in turns):
+    if any(word in each.constants for word in name_candidates(words) for each in turns):
         return True
-    return words[-1] not in DATA and refers(subject, turns)
+    return words[-1] not in DATA and refers_to_code(subject, turns)
 
 
-def behaves(wish: str, turns: Sequence[Known]) -> bool:
+def describes_behaviour(wish: str, turns: Sequence[TurnFacts]) -> bool:
     """Also handle ..., ignore case, return a list: what only a function can do, or does already."""
     match = BEHAVE.match(wish)
-    function = behaving(turns)
+    function = deciding_turn(turns)
     if match is None or function is None:
         return False
     verb = match["verb"].lower()
@@ -281,12 +293,12 @@ def behaves(wish: str, turns: Sequence[Known]) -> bool:
     return also and (stem(verb) in function.nouns or verb in INNER) and not data & {*wish.split()}
 
 
-def negated(wish: str, turns: Sequence[Known]) -> bool:
+def is_negated(wish: str, turns: Sequence[TurnFacts]) -> bool:
     """Don't print the header, stop rounding."""
     return bool(NEGATED.match(wish))
 
 
-def removed(wish: str, turns: Sequence[Known]) -> bool:
+def says_remove(wish: str, turns: Sequence[TurnFacts]) -> bool:
     """Remove the docstring, drop the function f: parts of the code, where nothing says of which data."""
     match = REMOVE.match(wish)
     if match is None or re.search(
@@ -298,7 +310,7 @@ def removed(wish: str, turns: Sequence[Known]) -> bool:
     return named or bool({word.lower() for word in words[:3]} & CODE_PARTS)
 
 
-def added(wish: str, turns: Sequence[Known]) -> bool:
+def says_add(wish: str, turns: Sequence[TurnFacts]) -> bool:
     """Add a docstring, add a method to the class: what can only stand inside of what is there."""
     into = INTO.match(wish)
     if into and any(into["name"] in each.classes for each in turns):
@@ -312,7 +324,7 @@ def added(wish: str, turns: Sequence[Known]) -> bool:
     return any(each.defines for each in turns) or what.startswith("comment")
 
 
-def used(wish: str, turns: Sequence[Known]) -> bool:
+def says_use(wish: str, turns: Sequence[TurnFacts]) -> bool:
     """Use recursion, use f-strings, use two decimals: how, and not what for."""
     match = USE.match(wish)
     if match is None or len(wish.split()) > 7 or PURPOSE.search(match["what"]):
@@ -333,11 +345,11 @@ def used(wish: str, turns: Sequence[Known]) -> bool:
     return bool(words & (STRUCTURES | manner)) or bool(words & {"list", "set", "tuple", "dict", "dictionary"})
 
 
-def fragment(wish: str, turns: Sequence[Known]) -> bool:
+def is_fragment(wish: str, turns: Sequence[TurnFacts]) -> bool:
     """Without the brackets, in descending order, two decimals: no sentence of its own."""
     return bool(FRAGMENT.match(wish)) and len(wish.split()) <= 8 and not VERB.search(wish)
 
 
-def rounds(wish: str, turns: Sequence[Known]) -> bool:
+def says_round(wish: str, turns: Sequence[TurnFacts]) -> bool:
     """Round it to two decimals, after it was printed: printing it again was not asked for."""
-    return bool(ROUND.match(wish)) and (turns[-1].prints or turns[-1] is behaving(turns))
+    return bool(ROUND.match(wish)) and (turns[-1].prints or turns[-1] is deciding_turn(turns))

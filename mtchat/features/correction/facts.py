@@ -28,7 +28,7 @@ WORD = re.compile(r"[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True)
-class Known:
+class TurnFacts:
     """One turn with code; `number` counts from 1 on the path."""
 
     number: int
@@ -119,9 +119,9 @@ class Known:
         return any(isinstance(each, KINDS[kind]) for each in self.nodes)
 
 
-def known(path: Sequence[Turn]) -> tuple[Known, ...]:
+def turn_facts(path: Sequence[Turn]) -> tuple[TurnFacts, ...]:
     """The turns of a path that have code, in order."""
-    return tuple(Known(number, turn) for number, turn in enumerate(path, start=1) if turn.chunk.strip())
+    return tuple(TurnFacts(number, turn) for number, turn in enumerate(path, start=1) if turn.chunk.strip())
 
 
 def stem(word: str) -> str:
@@ -133,7 +133,7 @@ def stem(word: str) -> str:
     return word
 
 
-def joined(words: Sequence[str]) -> tuple[str, ...]:
+def name_candidates(words: Sequence[str]) -> tuple[str, ...]:
     """Words, and what two or three of them that follow each other are as one name: tax_rate."""
     several = ("_".join(words[at : at + count]) for count in (2, 3) for at in range(len(words) - count + 1))
     return (*several, *words)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mtchat.errors import MtchatError
-from mtchat.features.correction.facts import Known, known
+from mtchat.features.correction.facts import TurnFacts, turn_facts
 from mtchat.generate.rules import renamed
 from mtchat.session.names import tree
 from mtchat.session.source import Edit, Source
@@ -35,29 +35,29 @@ class Rename:
     new: str
 
 
-def renamable(rename: Rename, path: Sequence[Turn]) -> bool:
+def can_rename(rename: Rename, path: Sequence[Turn]) -> bool:
     """Whether rules alone can do it: the program itself binds the old name, and no import does.
 
     An attribute that built-in values have too cannot be told from theirs.
     """
-    turns = known(path)
+    turns = turn_facts(path)
     nodes = [node for each in turns for node in each.nodes]
-    if not all(tree(each.turn.chunk) for each in turns) or imported(rename.old, nodes):
+    if not all(tree(each.turn.chunk) for each in turns) or is_imported(rename.old, nodes):
         return False
-    if any(evaluated(each.turn.chunk, rename.old) for each in turns):
+    if any(is_evaluated(each.turn.chunk, rename.old) for each in turns):
         return False
-    owned = attribute(rename.old, nodes)
+    owned = is_attribute(rename.old, nodes)
     if owned and any(hasattr(kind, rename.old) for kind in BUILT_IN):
         return False
-    return owned or rename.old in names(nodes)
+    return owned or rename.old in value_names(nodes)
 
 
-def checked(rename: Rename, path: Sequence[Turn]) -> None:
+def check_rename(rename: Rename, path: Sequence[Turn]) -> None:
     """Refuses a new name that is none, or that would be taken for something else."""
     if not rename.new.isidentifier() or keyword.iskeyword(rename.new):
         raise MtchatError(f"{rename.new!r} cannot be a name in Python; rename {rename.old} to another")
-    for each in known(path):
-        if rename.new in each.spells and rename.new not in words_only(each, rename.new):
+    for each in turn_facts(path):
+        if rename.new in each.spells and rename.new not in only_in_words(each, rename.new):
             raise MtchatError(
                 f"{rename.new} is used in turn {each.number} already; rename {rename.old} to another name"
             )
@@ -65,13 +65,13 @@ def checked(rename: Rename, path: Sequence[Turn]) -> None:
         raise MtchatError(f"{rename.new} is a name of Python's own; rename {rename.old} to another")
 
 
-def words_only(turn: Known, name: str) -> frozenset[str]:
+def only_in_words(turn: TurnFacts, name: str) -> frozenset[str]:
     """The name, where it stands in texts and comments alone."""
-    used = names(turn.nodes) | {each.attr for each in turn.nodes if isinstance(each, ast.Attribute)}
+    used = value_names(turn.nodes) | {each.attr for each in turn.nodes if isinstance(each, ast.Attribute)}
     return frozenset() if name in used else frozenset([name])
 
 
-def names(nodes: Sequence[ast.AST]) -> frozenset[str]:
+def value_names(nodes: Sequence[ast.AST]) -> frozenset[str]:
     """All names of some code that stand for a value: variables, parameters, functions, classes."""
     found = set[str]()
     for each in nodes:
@@ -89,14 +89,14 @@ def names(nodes: Sequence[ast.AST]) -> frozenset[str]:
     return frozenset(found)
 
 
-def imported(name: str, nodes: Sequence[ast.AST]) -> bool:
+def is_imported(name: str, nodes: Sequence[ast.AST]) -> bool:
     return any(
         isinstance(each, ast.alias) and each.asname is None and each.name.split(".")[0] == name
         for each in nodes
     )
 
 
-def attribute(name: str, nodes: Sequence[ast.AST]) -> bool:
+def is_attribute(name: str, nodes: Sequence[ast.AST]) -> bool:
     """Whether classes of the program have such an attribute or method."""
     for each in nodes:
         if isinstance(each, ast.Attribute) and isinstance(each.ctx, ast.Store) and each.attr == name:
@@ -114,46 +114,49 @@ def attribute(name: str, nodes: Sequence[ast.AST]) -> bool:
     return False
 
 
-def parameter(name: str, nodes: Sequence[ast.AST]) -> bool:
+def is_parameter(name: str, nodes: Sequence[ast.AST]) -> bool:
     """Whether functions of the program take it, so that calls may name it."""
     return any(isinstance(each, ast.arg) and each.arg == name for each in nodes)
 
 
-def in_all(rename: Rename, path: Sequence[Turn]) -> tuple[str, ...]:
+def rename_everywhere(rename: Rename, path: Sequence[Turn]) -> tuple[str, ...]:
     """The chunks of a path with the name changed, spacing and comments as they were.
 
     What the words of the code become is compared with what its tree becomes; where they differ, the code
     is written anew from its tree.
     """
-    checked(rename, path)
-    nodes = [node for each in known(path) for node in each.nodes]
-    owned, named = attribute(rename.old, nodes), parameter(rename.old, nodes) or attribute(rename.old, nodes)
-    return tuple(in_code(turn.chunk, rename, owned, named) for turn in path)
+    check_rename(rename, path)
+    nodes = [node for each in turn_facts(path) for node in each.nodes]
+    owned, named = (
+        is_attribute(rename.old, nodes),
+        is_parameter(rename.old, nodes) or is_attribute(rename.old, nodes),
+    )
+    return tuple(rename_in_code(turn.chunk, rename, owned, named) for turn in path)
 
 
-def in_code(code: str, rename: Rename, owned: bool, named: bool) -> str:
-    code = respelled(code, rename.old, rename.new, owned)
+def rename_in_code(code: str, rename: Rename, owned: bool, named: bool) -> str:
+    code = rename_in_strings(code, rename.old, rename.new, owned)
     module = tree(code)
     if module is None or rename.old not in code:
         return code
     before = ast.dump(module)
-    wanted = Renaming(rename, owned, named).visit(module)
+    wanted = RenameTransformer(rename, owned, named).visit(module)
     if ast.dump(wanted) == before:
         return code
-    for text in (renamed(code, rename.old, rename.new), everywhere(code, rename)):
-        now = tree(in_texts(text, rename))
+    for text in (renamed(code, rename.old, rename.new), rename_spelling(code, rename)):
+        now = tree(rename_in_fstrings(text, rename))
         if now is not None and ast.dump(now) == ast.dump(wanted):
-            return in_texts(text, rename)
+            return rename_in_fstrings(text, rename)
     return ast.unparse(wanted)
 
 
-def everywhere(code: str, rename: Rename) -> str:
+def rename_spelling(code: str, rename: Rename) -> str:
     """The code with the name changed also where it is an attribute, or an argument's name."""
     dotted = re.sub(rf"(?<=\.){rename.old}\b", rename.new, renamed(code, rename.old, rename.new))
     return re.sub(rf"(?<=[(,\s]){rename.old}(?=\s*=[^=])", rename.new, dotted)
 
 
-def in_texts(code: str, rename: Rename) -> str:
+def rename_in_fstrings(code: str, rename: Rename) -> str:
     """The code with the name changed in what formatted strings evaluate."""
     word = re.compile(rf"(?<![\w.\"']){rename.old}\b(?![\"'])")
     dotted = re.compile(rf"(?<=self\.){rename.old}\b")
@@ -169,7 +172,7 @@ def in_texts(code: str, rename: Rename) -> str:
 
 
 @dataclass
-class Renaming(ast.NodeTransformer):
+class RenameTransformer(ast.NodeTransformer):
     """A tree with one name changed: as an attribute where `owned`, as an argument's name where `named`."""
 
     rename: Rename
@@ -196,7 +199,7 @@ class Renaming(ast.NodeTransformer):
 
 
 @dataclass(frozen=True)
-class Spelling:
+class LookupString:
     """A string in which a name is looked up; `field` is the pattern of how the name stands in it."""
 
     node: ast.Constant
@@ -204,10 +207,10 @@ class Spelling:
     attribute: bool
 
 
-def respelled(code: str, old: str, new: str, owned: bool) -> str:
+def rename_in_strings(code: str, old: str, new: str, owned: bool) -> str:
     """The code with a name changed in strings that look it up, as an attribute only where it is `owned`."""
     source, edits = Source(code), list[Edit]()
-    for each in spellings(code):
+    for each in lookup_strings(code):
         if each.attribute and not owned:
             continue
         start, end = source.start(each.node), source.end(each.node)
@@ -220,52 +223,52 @@ def respelled(code: str, old: str, new: str, owned: bool) -> str:
     return code if tree(made) is None else made
 
 
-def spellings(code: str) -> Iterator[Spelling]:
+def lookup_strings(code: str) -> Iterator[LookupString]:
     """The strings of some code that look names up: in a scope, of an object, in a format, as types."""
     for node in ast.walk(tree(code) or ast.Module([], [])):
         match node:
             case ast.Call(func=ast.Name(id=function), args=[_, ast.Constant() as name, *_]):
                 if function in ATTRIBUTES:
-                    yield from spelling(name, WHOLE, attribute=True)
+                    yield from lookup_string(name, WHOLE, attribute=True)
             case ast.Call(
                 func=ast.Attribute(attr="attrgetter") | ast.Name(id="attrgetter"), args=list(found)
             ):
                 for each in found:
-                    yield from spelling(each, r"(?<=['\"])NAME(?=['\".])", attribute=True)
+                    yield from lookup_string(each, r"(?<=['\"])NAME(?=['\".])", attribute=True)
             case ast.Assign(targets=[ast.Name(id="__slots__")], value=value):
                 parts = value.elts if isinstance(value, ast.Tuple | ast.List | ast.Set) else [value]
                 for each in parts:
-                    yield from spelling(each, WHOLE, attribute=True)
+                    yield from lookup_string(each, WHOLE, attribute=True)
             case ast.BinOp(left=ast.Constant() as text, op=ast.Mod(), right=right) if is_scope(right):
-                yield from spelling(text, r"(?<=%\()NAME(?=\))")
+                yield from lookup_string(text, r"(?<=%\()NAME(?=\))")
             case ast.Call(func=ast.Attribute(value=ast.Constant() as text, attr="format"), keywords=given):
                 if any(each.arg is None and is_scope(each.value) for each in given):
-                    yield from spelling(text, FORMAT_FIELD)
+                    yield from lookup_string(text, FORMAT_FIELD)
             case ast.Call(
                 func=ast.Attribute(value=ast.Constant() as text, attr="format_map"), args=[given_map]
             ):
                 if is_scope(given_map):
-                    yield from spelling(text, FORMAT_FIELD)
+                    yield from lookup_string(text, FORMAT_FIELD)
             case (
                 ast.arg(annotation=ast.expr() as hint)
                 | ast.AnnAssign(annotation=hint)
                 | ast.FunctionDef(returns=ast.expr() as hint)
                 | ast.AsyncFunctionDef(returns=ast.expr() as hint)
             ):
-                for each in hints(hint):
-                    yield from spelling(each, r"(?<![\w.])NAME")
+                for each in type_hint_strings(hint):
+                    yield from lookup_string(each, r"(?<![\w.])NAME")
             case ast.Subscript(value=space, slice=ast.Constant() as name) if is_scope(space):
-                yield from spelling(name, WHOLE)
+                yield from lookup_string(name, WHOLE)
             case ast.Subscript(value=ast.Attribute(attr="__dict__"), slice=ast.Constant() as name):
-                yield from spelling(name, WHOLE, attribute=True)
+                yield from lookup_string(name, WHOLE, attribute=True)
 
 
-def spelling(node: ast.expr, field: str, attribute: bool = False) -> Iterator[Spelling]:
+def lookup_string(node: ast.expr, field: str, attribute: bool = False) -> Iterator[LookupString]:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        yield Spelling(node, field, attribute)
+        yield LookupString(node, field, attribute)
 
 
-def hints(annotation: ast.expr) -> Iterator[ast.expr]:
+def type_hint_strings(annotation: ast.expr) -> Iterator[ast.expr]:
     """The strings in an annotation that name types: all that read as code, but none that is a value."""
     match annotation:
         case ast.Constant(value=str(text)):
@@ -278,7 +281,7 @@ def hints(annotation: ast.expr) -> Iterator[ast.expr]:
         case _:
             for each in ast.iter_child_nodes(annotation):
                 if isinstance(each, ast.expr):
-                    yield from hints(each)
+                    yield from type_hint_strings(each)
 
 
 def is_scope(node: ast.expr) -> bool:
@@ -291,7 +294,7 @@ def is_scope(node: ast.expr) -> bool:
     )
 
 
-def evaluated(code: str, name: str) -> bool:
+def is_evaluated(code: str, name: str) -> bool:
     """Whether a name stands in what a program evaluates as code, which only running it can tell."""
     return any(
         isinstance(node, ast.Call)

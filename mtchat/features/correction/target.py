@@ -3,25 +3,25 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from mtchat.features.correction.facts import KINDS, WORD, Known, joined, stem
-from mtchat.features.correction.patterns import Said, words
+from mtchat.features.correction.facts import KINDS, WORD, TurnFacts, name_candidates, stem
+from mtchat.features.correction.patterns import LazyPattern, word_set
 
-NUMBERED = Said(r"\b(?:turn|step|instruction) (?P<number>\d{1,4})\b")
-LITERAL = Said(
+NUMBERED = LazyPattern(r"\b(?:turn|step|instruction) (?P<number>\d{1,4})\b")
+LITERAL = LazyPattern(
     r"(?:instead of|rather than|not|change|replace|from)\s+(?:the\s+)?(?P<text>\"[^\"]*\"|'[^']*'"
     r"|-?\d+(?:\.\d+)?)"
 )
-GIVES_WAY = Said(r"\b(?:instead of|rather than|not) (?:an? |the )?(?P<word>[a-z]\w*)")
-COUNT = Said(r"\b(?:\d+|one|two|three|four|five|six|seven|eight|nine|ten|twelve) (?P<thing>[a-z]\w+)")
-KIND = Said(rf"\b(?:the|this|that|your)\s+(?:\w+\s+)?(?P<kind>{'|'.join(KINDS)})\b")
-OUTPUT = Said(
+GIVES_WAY = LazyPattern(r"\b(?:instead of|rather than|not) (?:an? |the )?(?P<word>[a-z]\w*)")
+COUNT = LazyPattern(r"\b(?:\d+|one|two|three|four|five|six|seven|eight|nine|ten|twelve) (?P<thing>[a-z]\w+)")
+KIND = LazyPattern(rf"\b(?:the|this|that|your)\s+(?:\w+\s+)?(?P<kind>{'|'.join(KINDS)})\b")
+OUTPUT = LazyPattern(
     r"\b(?:print(?:ed|s|ing)?|show(?:n|s)?|display|output|decimals?|decimal places|line|lines|header"
     r"|message|label|"
     r"format|separated|brackets|comma|round(?:ed)?|percent(?:age)?|dollar|euro|sign|column|table|align\w*)\b"
 )
 COMMON = frozenset(
     stem(word)
-    for word in words(
+    for word in word_set(
         """
         a an the it this that they them to of in on with and or not no is be are as by for from make should
         also use instead must have has only too well change rename handle support return print show call
@@ -32,133 +32,142 @@ COMMON = frozenset(
 )
 
 
-def referent(wish: str, turns: Sequence[Known]) -> int:
+def find_target(wish: str, turns: Sequence[TurnFacts]) -> int:
     """The number of the turn that a wish is about; the last one with code where nothing tells."""
-    for find in (numbered, named, replaced, of_kind, counted, hinted, shown, about):
+    for find in (
+        by_number,
+        by_name,
+        by_replaced_value,
+        by_kind,
+        by_count,
+        by_related_name,
+        by_output,
+        by_topic,
+    ):
         found = find(wish, turns)
         if found is not None:
             return found.number
-    return (behaving(turns) or source(turns)).number
+    return (deciding_turn(turns) or source_turn(turns)).number
 
 
-def last(turns: Sequence[Known], claim: Callable[[Known], bool]) -> Known | None:
+def last_matching(turns: Sequence[TurnFacts], claim: Callable[[TurnFacts], bool]) -> TurnFacts | None:
     return next((each for each in reversed(turns) if claim(each)), None)
 
 
-def numbered(wish: str, turns: Sequence[Known]) -> Known | None:
+def by_number(wish: str, turns: Sequence[TurnFacts]) -> TurnFacts | None:
     match = NUMBERED.search(wish)
-    return last(turns, lambda each: each.number == int(match["number"])) if match else None
+    return last_matching(turns, lambda each: each.number == int(match["number"])) if match else None
 
 
-def named(wish: str, turns: Sequence[Known]) -> Known | None:
+def by_name(wish: str, turns: Sequence[TurnFacts]) -> TurnFacts | None:
     """The turn that defines, or else binds, a name of the wish; where several do, the first name's."""
-    said = joined(WORD.findall(wish))
+    said = name_candidates(WORD.findall(wish))
     for word in said:
-        found = last(turns, lambda each, word=word: word in each.defines)  # type: ignore[misc]
+        found = last_matching(turns, lambda each, word=word: word in each.defines)  # type: ignore[misc]
         if found is not None:
             return found
     for word in said:
         if OUTPUT.search(wish) and turns[-1].prints and "_" not in word:
             continue
         if (len(word) > 1 and stem(word) not in COMMON) or f"`{word}`" in wish:
-            found = last(turns, lambda each, word=word: word in each.binds)  # type: ignore[misc]
+            found = last_matching(turns, lambda each, word=word: word in each.binds)  # type: ignore[misc]
             if found is not None:
                 return found
     return None
 
 
-def replaced(wish: str, turns: Sequence[Known]) -> Known | None:
+def by_replaced_value(wish: str, turns: Sequence[TurnFacts]) -> TurnFacts | None:
     """The turn with the number or text that is to give way."""
     for match in LITERAL.finditer(wish):
         text = match["text"].strip("\"'").lower()
-        found = last(turns, lambda each, text=text: text in each.literals)  # type: ignore[misc]
+        found = last_matching(turns, lambda each, text=text: text in each.literals)  # type: ignore[misc]
         if found is not None:
             return found
     for match in GIVES_WAY.finditer(wish):
         word = stem(match["word"])
         if match["word"].lower() not in KINDS and word not in COMMON:
-            found = last(turns, lambda each, word=word: word in told(each))  # type: ignore[misc]
+            found = last_matching(turns, lambda each, word=word: word in instruction_stems(each))  # type: ignore[misc]
             if found is not None:
                 return found
     return None
 
 
-def told(turn: Known) -> frozenset[str]:
+def instruction_stems(turn: TurnFacts) -> frozenset[str]:
     """The words of a turn's instruction, as they are compared."""
     return frozenset(stem(word) for word in WORD.findall(turn.turn.instruction))
 
 
-def of_kind(wish: str, turns: Sequence[Known]) -> Known | None:
+def by_kind(wish: str, turns: Sequence[TurnFacts]) -> TurnFacts | None:
     match = KIND.search(wish)
     if match is None:
         return None
     kind = match["kind"].lower()
-    return last(turns, lambda each: each.has(kind))
+    return last_matching(turns, lambda each: each.has(kind))
 
 
-def counted(wish: str, turns: Sequence[Known]) -> Known | None:
+def by_count(wish: str, turns: Sequence[TurnFacts]) -> TurnFacts | None:
     """The turn that was asked for another number of the same: five dice, where it was three."""
     things = {match["thing"].lower() for match in COUNT.finditer(wish)}
-    return last(
+    return last_matching(
         turns,
         lambda each: any(match["thing"].lower() in things for match in COUNT.finditer(each.turn.instruction)),
     )
 
 
-def own_words(wish: str) -> frozenset[str]:
+def content_words(wish: str) -> frozenset[str]:
     """What a wish is about: its words, without those that any wish may have."""
     words = WORD.findall(re.sub(r"\w+'\w+", " ", wish))
     return frozenset(stem(word) for word in words) - COMMON
 
 
-def hinted(wish: str, turns: Sequence[Known]) -> Known | None:
+def by_related_name(wish: str, turns: Sequence[TurnFacts]) -> TurnFacts | None:
     """The turn that defines what a word comes from: the greeting, where there is a function greet."""
-    own = own_words(wish)
-    return last(
+    own = content_words(wish)
+    return last_matching(
         turns, lambda each: bool(own & {stem(part) for name in each.defines for part in name.split("_")})
     )
 
 
-def shown(wish: str, turns: Sequence[Known]) -> Known | None:
+def by_output(wish: str, turns: Sequence[TurnFacts]) -> TurnFacts | None:
     """The last turn that prints, where the wish is about what is seen; a function may do the printing."""
     if not OUTPUT.search(wish):
         return None
-    found = last(turns, lambda each: each.prints)
-    function = behaving(turns)
+    found = last_matching(turns, lambda each: each.prints)
+    function = deciding_turn(turns)
     if function is not None and function.prints:
         return function
     return found
 
 
-def about(wish: str, turns: Sequence[Known]) -> Known | None:
+def by_topic(wish: str, turns: Sequence[TurnFacts]) -> TurnFacts | None:
     """The turn with most of the wish's own words; None where no turn, or several, have most."""
-    own = own_words(wish)
+    own = content_words(wish)
     counts = [len(own & each.nouns) for each in turns]
     most = max(counts)
     best = [each for each, count in zip(turns, counts, strict=True) if count == most]
-    function = behaving(turns)
+    function = deciding_turn(turns)
     if not most or function in best:
         return function
     return best[-1] if len(best) == 1 and best[0].defines else None
 
 
-def behaving(turns: Sequence[Known]) -> Known | None:
+def deciding_turn(turns: Sequence[TurnFacts]) -> TurnFacts | None:
     """The turn whose function decides what the last turn does: its own, or one that its values come from."""
-    for each in traced(turns):
+    for each in trace_back(turns):
         if each.defines:
             return each
-        found = last(turns, lambda other, each=each: bool(other.defines & each.calls))  # type: ignore[misc]
+        found = last_matching(turns, lambda other, each=each: bool(other.defines & each.calls))  # type: ignore[misc]
         if found is not None:
             return found
     return None
 
 
-def source(turns: Sequence[Known]) -> Known:
+def source_turn(turns: Sequence[TurnFacts]) -> TurnFacts:
     """The last turn, or the one that makes what it only shows."""
-    return next((each for each in traced(turns) if each.binds or not each.loads - {"print"}), turns[-1])
+    return next((each for each in trace_back(turns) if each.binds or not each.loads - {"print"}), turns[-1])
 
 
-def traced(turns: Sequence[Known]) -> Iterator[Known]:
+def trace_back(turns: Sequence[TurnFacts]) -> Iterator[TurnFacts]:
     """The last turn, then the ones before it whose values it shows, each from the one before."""
     at = len(turns) - 1
     yield turns[at]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 LONGEST = 60  # characters of a text that is quoted
 
 
-class Unsaid(Exception):  # noqa: N818 - not an error: the code itself says it better
+class NoPlainWords(Exception):  # noqa: N818 - not an error: the code itself says it better
     """There are no plain words for this code that are certainly true."""
 
 
@@ -97,20 +97,20 @@ class Phrases:
         """The expression in words; Unsaid where there are none."""
         match node:
             case ast.Constant(value):
-                return constant(value)
+                return phrase_constant(value)
             case ast.Name(name):
                 return f"`{name}`"
             case ast.List(items) | ast.Tuple(items) | ast.Set(items):
                 return self.collection(node, items)
             case ast.Dict(keys, values):
                 if None in keys:
-                    raise Unsaid
+                    raise NoPlainWords
                 return f"a dictionary of {many(len(values), 'entry')}" if values else "an empty dictionary"
             case ast.JoinedStr(values):
                 return self.text(values)
             case ast.BinOp(left, operator, right) if type(operator) in OPERATORS:
                 if not isinstance(operator, ast.Add | ast.Mult) and (is_text(left) or is_text(right)):
-                    raise Unsaid  # "%d" % x and folder / "x" are no arithmetic
+                    raise NoPlainWords  # "%d" % x and folder / "x" are no arithmetic
                 return OPERATORS[type(operator)].format(self.part(left), self.part(right))
             case ast.UnaryOp(ast.Not(), operand):
                 return self.negation(operand)
@@ -131,7 +131,7 @@ class Phrases:
                 return f"{self.say(item)} for each {self.name(one.target)} of {self.say(one.iter)}" + (
                     "".join(f", only where {self.condition(test)}" for test in one.ifs)
                 )
-        return unsaid()
+        return no_words()
 
     def part(self, node: ast.expr) -> str:
         """An expression as a part of another one: in brackets, where it has parts itself."""
@@ -159,20 +159,20 @@ class Phrases:
                 return f"`{name}`"
             case ast.Tuple(items) if all(isinstance(each, ast.Name) for each in items):
                 return listed([f"`{each.id}`" for each in items if isinstance(each, ast.Name)])
-        return unsaid()
+        return no_words()
 
     def collection(self, node: ast.expr, items: list[ast.expr]) -> str:
         if not items:
             return EMPTY.get(type(node), "an empty collection")
         if any(isinstance(each, ast.Starred) for each in items):
-            return unsaid()
+            return no_words()
         return f"a {KINDS[type(node)]} of {many(len(items), 'item')}"
 
     def text(self, parts: list[ast.expr]) -> str:
         """A text with values in it, whose exact form is left to the code."""
         values = [part.value for part in parts if isinstance(part, ast.FormattedValue)]
         if not values:
-            return unsaid()
+            return no_words()
         return f"a text with {listed([self.part(each) for each in values])} filled in"
 
     def call(self, function: ast.expr, arguments: list[ast.expr]) -> str:
@@ -187,9 +187,9 @@ class Phrases:
             case ast.Attribute(ast.Name() | ast.Constant() as owner, name) if name not in self.taken:
                 table, given = METHODS, [owner, *arguments]
             case _:
-                return unsaid()
+                return no_words()
         words = table.get((name, len(arguments)))
-        return words.format(*map(self.part, given)) if words else unsaid()
+        return words.format(*map(self.part, given)) if words else no_words()
 
     def given(self, arguments: list[ast.expr]) -> str:
         """What a function of the program is called with."""
@@ -206,7 +206,7 @@ class Phrases:
                 return f"the {'longest' if name == 'max' else 'shortest'} item of {self.part(whole)}"
             case [ast.keyword("reverse", ast.Constant(True))] if name == "sorted":
                 return f"a sorted list of the items of {self.part(whole)}, the largest first"
-        return unsaid()
+        return no_words()
 
     def entry(self, whole: ast.Name, index: ast.expr) -> str:
         match index:
@@ -216,14 +216,14 @@ class Phrases:
                 return f"the entry `{name}` of `{whole.id}`"
             case ast.Constant(int() as at) if not isinstance(at, bool):
                 return f"the entry {at} of `{whole.id}`"
-        return unsaid()
+        return no_words()
 
 
 def is_text(node: ast.expr) -> bool:
     return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
 
 
-def constant(value: object) -> str:
+def phrase_constant(value: object) -> str:
     match value:
         case str() if len(value) <= LONGEST and "\n" not in value:
             return f'the text "{value}"' if value else "an empty text"
@@ -233,18 +233,18 @@ def constant(value: object) -> str:
             return "None (nothing)"
         case int() | float():
             return repr(value)
-    return unsaid()
+    return no_words()
 
 
-def unsaid() -> str:
-    raise Unsaid
+def no_words() -> str:
+    raise NoPlainWords
 
 
-def attempted(say: Callable[[], str]) -> str | None:
+def try_phrase(say: Callable[[], str]) -> str | None:
     """Words where there are some."""
     try:
         return say()
-    except (Unsaid, RecursionError):
+    except (NoPlainWords, RecursionError):
         return None
 
 

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from mtchat.features.explain.phrases import Phrases, Unsaid, attempted, listed, unsaid
+from mtchat.features.explain.phrases import NoPlainWords, Phrases, listed, no_words, try_phrase
 from mtchat.session.names import tree
 
 CHANGES: Mapping[type[ast.operator], str] = {
@@ -31,7 +31,7 @@ WORDS = {
 ALWAYS = "whatever happened there, does the indented lines below it at the end"
 
 
-def otherwise(node: ast.stmt) -> str:
+def else_words(node: ast.stmt) -> str:
     """What the else of a statement means."""
     if isinstance(node, ast.For | ast.AsyncFor | ast.While):
         return "when the loop came to its end and nothing left it early, does the indented lines below it"
@@ -61,12 +61,12 @@ def parts(code: str, program: str = "") -> tuple[Part, ...]:
     if module is None:
         return ()
     try:
-        return tuple(merged(list(walk(module.body, phrases_of(program or code)))))
+        return tuple(merge_parts(list(walk_parts(module.body, phrases_of(program or code)))))
     except RecursionError:
         return ()
 
 
-def merged(found: Sequence[Part]) -> Iterator[Part]:
+def merge_parts(found: Sequence[Part]) -> Iterator[Part]:
     """Parts in the order of their lines; those that share a line as one."""
     pending: Part | None = None
     for part in sorted(found, key=lambda part: part.first):
@@ -92,10 +92,10 @@ def phrases_of(program: str) -> Phrases:
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     ]
     defined = [node.name for node in (module.body if module else ()) if isinstance(node, ast.FunctionDef)]
-    return Phrases(meanings(program), frozenset(defined) - frozenset(stored))
+    return Phrases(bound_names(program), frozenset(defined) - frozenset(stored))
 
 
-def meanings(program: str) -> frozenset[str]:
+def bound_names(program: str) -> frozenset[str]:
     """Every name that a program binds anywhere, with its functions' and its parameters'."""
     module = tree(program)
     found: set[str] = set()
@@ -110,18 +110,18 @@ def meanings(program: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def walk(body: Sequence[ast.stmt], phrases: Phrases, alternative: bool = False) -> Iterator[Part]:
+def walk_parts(body: Sequence[ast.stmt], phrases: Phrases, alternative: bool = False) -> Iterator[Part]:
     """The parts of some statements and of what is below them."""
     for node in body:
-        blocks = dict(inner(node))
+        blocks = dict(blocks_of(node))
         below = blocks.get("body", [])
         starts = [node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))]
         last = max(below[0].lineno - 1, node.lineno) if below else node.end_lineno or node.lineno
-        yield part(node, min(starts), last, phrases, alternative)
-        yield from walk(below, phrases)
+        yield part_of(node, min(starts), last, phrases, alternative)
+        yield from walk_parts(below, phrases)
         for handler in getattr(node, "handlers", []):
-            yield caught(handler)
-            yield from walk(handler.body, phrases)
+            yield describe_handler(handler)
+            yield from walk_parts(handler.body, phrases)
         yield from alternatives(node, blocks, phrases)
 
 
@@ -130,17 +130,17 @@ def alternatives(node: ast.stmt, blocks: Mapping[str, list[ast.stmt]], phrases: 
     before: Sequence[ast.stmt | ast.excepthandler] = getattr(node, "handlers", None) or blocks.get("body", [])
     if other := blocks.get("orelse"):
         if is_elif(node, other):
-            yield from walk(other, phrases, True)
+            yield from walk_parts(other, phrases, True)
         else:
-            yield head(before, other, otherwise(node))
-            yield from walk(other, phrases)
+            yield clause_part(before, other, else_words(node))
+            yield from walk_parts(other, phrases)
         before = other
     if final := blocks.get("finalbody"):
-        yield head(before, final, ALWAYS)
-        yield from walk(final, phrases)
+        yield clause_part(before, final, ALWAYS)
+        yield from walk_parts(final, phrases)
 
 
-def head(before: Sequence[ast.stmt | ast.excepthandler], body: Sequence[ast.stmt], words: str) -> Part:
+def clause_part(before: Sequence[ast.stmt | ast.excepthandler], body: Sequence[ast.stmt], words: str) -> Part:
     """The line of an else or a finally: it is between the end of a block and the start of its own."""
     first = (before[-1].end_lineno or before[-1].lineno) + 1
     return Part(first, max(first, body[0].lineno - 1), words, True)
@@ -151,31 +151,31 @@ def is_elif(node: ast.stmt, other: Sequence[ast.stmt]) -> bool:
     return one and other[0].col_offset == node.col_offset
 
 
-def inner(node: ast.stmt) -> Iterator[tuple[str, list[ast.stmt]]]:
+def blocks_of(node: ast.stmt) -> Iterator[tuple[str, list[ast.stmt]]]:
     for name in ("body", "orelse", "finalbody"):
         block = getattr(node, name, [])
         if isinstance(block, list) and block and isinstance(block[0], ast.stmt):
             yield name, block
 
 
-def part(node: ast.stmt, first: int, last: int, phrases: Phrases, alternative: bool) -> Part:
-    words = attempted(lambda: said(node, phrases))
+def part_of(node: ast.stmt, first: int, last: int, phrases: Phrases, alternative: bool) -> Part:
+    words = try_phrase(lambda: describe(node, phrases))
     sure = words is not None
-    words = words or named(node)
+    words = words or describe_kind(node)
     if alternative:
         words = f"otherwise, {words}"
-    return Part(first, last, words, sure, bound(node))
+    return Part(first, last, words, sure, assigned_names(node))
 
 
-def said(node: ast.stmt, phrases: Phrases) -> str:
+def describe(node: ast.stmt, phrases: Phrases) -> str:
     """A statement, or the head of one, in words; Unsaid where there are none."""
     match node:
         case ast.Import() | ast.ImportFrom():
-            return imported(node)
+            return describe_import(node)
         case ast.Assign([target], value):
-            return assigned(target, value, phrases)
+            return describe_assignment(target, value, phrases)
         case ast.AnnAssign(target, _, ast.expr() as value):
-            return assigned(target, value, phrases)
+            return describe_assignment(target, value, phrases)
         case ast.AugAssign(target, operator, value) if type(operator) in CHANGES:
             return CHANGES[type(operator)].format(name=phrases.name(target), value=phrases.part(value))
         case ast.Expr(ast.Constant(str())):
@@ -183,7 +183,7 @@ def said(node: ast.stmt, phrases: Phrases) -> str:
         case ast.Expr(ast.Yield(ast.expr() as value)):
             return f"hands out {phrases.say(value)}, and goes on from here when the next value is asked for"
         case ast.Expr(ast.Call(function, arguments, keywords)):
-            return called(function, arguments, keywords, phrases)
+            return describe_call(function, arguments, keywords, phrases)
         case ast.If(test):
             return f"does the indented lines below it only if {phrases.condition(test)}"
         case ast.While(ast.Constant(True)):
@@ -191,9 +191,9 @@ def said(node: ast.stmt, phrases: Phrases) -> str:
         case ast.While(test):
             return f"repeats the indented lines below it as long as {phrases.condition(test)}"
         case ast.For(target, iterable):
-            return repeated(target, iterable, phrases)
+            return describe_loop(target, iterable, phrases)
         case ast.FunctionDef():
-            return defined(node)
+            return describe_function(node)
         case ast.ClassDef(name):
             return f"defines `{name}`, a new kind of thing; the indented lines say what it has and can do"
         case ast.Return(None):
@@ -202,10 +202,10 @@ def said(node: ast.stmt, phrases: Phrases) -> str:
             return f"ends the function and gives back {phrases.say(value)}"
         case ast.Try():
             return "tries the indented lines below it; an error in them does not end the program at once"
-    return WORDS[type(node)] if type(node) in WORDS else unsaid()
+    return WORDS[type(node)] if type(node) in WORDS else no_words()
 
 
-def imported(node: ast.Import | ast.ImportFrom) -> str:
+def describe_import(node: ast.Import | ast.ImportFrom) -> str:
     names = [
         f"`{each.name}`" + (f" (called `{each.asname}` here)" if each.asname else "") for each in node.names
     ]
@@ -213,10 +213,10 @@ def imported(node: ast.Import | ast.ImportFrom) -> str:
         return f"makes the module {listed(names)} available"
     if names == ["`*`"]:
         return f"makes everything of the module `{node.module}` available"
-    return f"makes {listed(names)} of the module `{node.module}` available" if node.module else unsaid()
+    return f"makes {listed(names)} of the module `{node.module}` available" if node.module else no_words()
 
 
-def assigned(target: ast.expr, value: ast.expr, phrases: Phrases) -> str:
+def describe_assignment(target: ast.expr, value: ast.expr, phrases: Phrases) -> str:
     match target:
         case ast.Subscript(ast.Name() as whole, index):
             return f"sets {phrases.entry(whole, index)} to {phrases.say(value)}"
@@ -225,11 +225,11 @@ def assigned(target: ast.expr, value: ast.expr, phrases: Phrases) -> str:
             told = [f"{phrases.name(one)} to {phrases.say(other)}" for one, other in pairs]
             return f"sets {listed(told)}, all at once"
     if isinstance(target, ast.Tuple) and not isinstance(value, ast.Name | ast.Call):
-        return unsaid()
+        return no_words()
     return f"sets {phrases.name(target)} to {phrases.say(value)}"
 
 
-def called(
+def describe_call(
     function: ast.expr, arguments: list[ast.expr], keywords: list[ast.keyword], phrases: Phrases
 ) -> str:
     match function:
@@ -241,26 +241,26 @@ def called(
             return f"calls the function `{name}`{phrases.given(arguments)}"
         case ast.Attribute(ast.Name() as owner, name) if name not in phrases.taken and not keywords:
             words = DEEDS.get((name, len(arguments)))
-            return words.format(*map(phrases.part, [owner, *arguments])) if words else unsaid()
-    return unsaid()
+            return words.format(*map(phrases.part, [owner, *arguments])) if words else no_words()
+    return no_words()
 
 
-def repeated(target: ast.expr, iterable: ast.expr, phrases: Phrases) -> str:
+def describe_loop(target: ast.expr, iterable: ast.expr, phrases: Phrases) -> str:
     name = phrases.name(target)
     return f"does the indented lines below it once for each of {phrases.part(iterable)}, calling it {name}"
 
 
-def defined(node: ast.FunctionDef) -> str:
+def describe_function(node: ast.FunctionDef) -> str:
     arguments = node.args
     if arguments.vararg or arguments.kwarg:
-        raise Unsaid
+        raise NoPlainWords
     given = [each.arg for each in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]]
     given = [each for each in given if each != "self"]
     what = f"is given {listed([f'`{each}`' for each in given])}" if given else "is given nothing"
     return f"defines the function `{node.name}`, which {what}; the indented lines run when it is called"
 
 
-def caught(handler: ast.ExceptHandler) -> Part:
+def describe_handler(handler: ast.ExceptHandler) -> Part:
     """The line of an except, which says after which errors its lines are done."""
     what = "any error" if handler.type is None else "one of these errors"
     if isinstance(handler.type, ast.Name):
@@ -269,11 +269,12 @@ def caught(handler: ast.ExceptHandler) -> Part:
     return Part(handler.lineno, max(handler.body[0].lineno - 1, handler.lineno), words, True)
 
 
-def named(node: ast.stmt) -> str:
+def describe_kind(node: ast.stmt) -> str:
     """What kind of statement it is, where its code has to say the rest."""
     match node:
-        case ast.Assign() | ast.AnnAssign() | ast.AugAssign() if bound(node):
-            return f"sets {listed([f'`{each}`' for each in bound(node)])} to a value that the code works out"
+        case ast.Assign() | ast.AnnAssign() | ast.AugAssign() if assigned_names(node):
+            names = listed([f"`{each}`" for each in assigned_names(node)])
+            return f"sets {names} to a value that the code works out"
         case ast.Assign([ast.Subscript() | ast.Attribute() as target]) | ast.AugAssign(target):
             return f"sets `{ast.unparse(target)}` to a value that the code works out"
         case ast.If() | ast.While():
@@ -302,7 +303,7 @@ def is_print(function: ast.expr) -> bool:
     return isinstance(function, ast.Name) and function.id == "print"
 
 
-def bound(node: ast.stmt) -> tuple[str, ...]:
+def assigned_names(node: ast.stmt) -> tuple[str, ...]:
     """The names that a statement itself, not what is below it, gives values to."""
     match node:
         case ast.Assign(targets):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from mtchat.errors import MtchatError
-from mtchat.features.infill.placement import Middle, placings
+from mtchat.features.infill.placement import HoleEnding, place_in_hole
 from mtchat.features.regenerate.regenerate import written
 from mtchat.generate.bettering import uninterrupted
 from mtchat.generate.events import ContextFitted
@@ -32,7 +32,7 @@ MISSING = "the missing code"
 
 
 @dataclass(frozen=True)
-class Place:
+class HoleInTurn:
     """Where a hole is: in the code of turn `number` of a session."""
 
     session: Session
@@ -66,7 +66,7 @@ def filled(generator: TurnGenerator, session: Session, number: int, code: str, s
     """
     look = generator.look and uninterrupted(generator.look)
     best, furthest = "", None
-    for whole in wholes(generator, session, number, code, sampling):
+    for whole in complete_codes(generator, session, number, code, sampling):
         if look is None:
             return whole
         now = tried(kept(written(session, number, whole), session.path[number:]), look)
@@ -82,7 +82,7 @@ def filled(generator: TurnGenerator, session: Session, number: int, code: str, s
     return best
 
 
-def wholes(
+def complete_codes(
     generator: TurnGenerator, session: Session, number: int, code: str, sampling: Sampling
 ) -> Iterator[str]:
     """The code with all its holes filled, in one way after the other: first other tries for the last hole.
@@ -95,11 +95,11 @@ def wholes(
         yield code
         return
     seen: set[str] = set()
-    for begun in ways(generator, Place(session, number, hole), sampling):
+    for begun in candidate_fills(generator, HoleInTurn(session, number, hole), sampling):
         if begun in seen:
             continue
         found = 0
-        for whole in islice(wholes(generator, session, number, begun, sampling), 1 if seen else None):
+        for whole in islice(complete_codes(generator, session, number, begun, sampling), 1 if seen else None):
             found += 1
             yield whole
         if not (found or seen):
@@ -107,7 +107,7 @@ def wholes(
         seen.add(begun)
 
 
-def ways(generator: TurnGenerator, place: Place, sampling: Sampling) -> Iterator[str]:
+def candidate_fills(generator: TurnGenerator, place: HoleInTurn, sampling: Sampling) -> Iterator[str]:
     """Code with the hole filled, try by try, warmer after the first; what does not parse is left out."""
     name = infill.choose(generator.card)
     if not name and not generator.card.chat:
@@ -118,31 +118,35 @@ def ways(generator: TurnGenerator, place: Place, sampling: Sampling) -> Iterator
         )
     tries = [sampling, *(hotter(sampling, number) for number in range(1, TRIES))]
     for chosen in tries if name else ():
-        yield from between(generator, place, infill.load(name), chosen)
+        yield from fill_between(generator, place, infill.load(name), chosen)
     for chosen in tries[: 1 if name else TRIES] if generator.card.chat else ():
-        yield from rewritten(generator, place, chosen)
+        yield from rewrite_with_hole(generator, place, chosen)
 
 
-def between(generator: TurnGenerator, place: Place, way: Infill, sampling: Sampling) -> Iterator[str]:
+def fill_between(
+    generator: TurnGenerator, place: HoleInTurn, way: Infill, sampling: Sampling
+) -> Iterator[str]:
     """The code with the hole filled by a model that is told what stands before and after it."""
-    context = asked(generator, place, way, sampling)
+    context = hole_context(generator, place, way, sampling)
     if context.problem:
         raise MtchatError(context.problem)
     if context.fitted:
         generator.on_event(ContextFitted(context.fitted))
-    suffix, language = after(place.hole, place.later, place.sign), place.session.language
-    made = one(generator.complete, Middle(way, place.hole, suffix, language), context.prompt, sampling)
+    suffix, language = text_after(place.hole, place.later, place.sign), place.session.language
+    made = one(generator.complete, HoleEnding(way, place.hole, suffix, language), context.prompt, sampling)
     if made.usage.finish != "length":  # what found no end is no middle
-        yield from islice(placings(way.cut(made.text).code, place.hole, suffix, language), 1)
+        yield from islice(place_in_hole(way.cut(made.text).code, place.hole, suffix, language), 1)
 
 
-def asked(generator: TurnGenerator, place: Place, way: Infill, sampling: Sampling) -> Context:
+def hole_context(generator: TurnGenerator, place: HoleInTurn, way: Infill, sampling: Sampling) -> Context:
     """The context of a hole: with the later turns where all fits so, else without them."""
     base, room = place.base, generator.room(sampling)
 
     def context(later: Sequence[Turn]) -> Context:
         def render(path: tuple[Turn, ...]) -> Prompt:
-            return way.render(before(path, place, base.preamble), after(place.hole, later, place.sign))
+            return way.render(
+                text_before(path, place, base.preamble), text_after(place.hole, later, place.sign)
+            )
 
         return fit(render, base.path, plan_for(base, base.path), room)
 
@@ -150,30 +154,32 @@ def asked(generator: TurnGenerator, place: Place, way: Infill, sampling: Samplin
     return context(()) if whole.fitted or whole.problem else whole
 
 
-def before(path: Sequence[Turn], place: Place, preamble: str) -> str:
+def text_before(path: Sequence[Turn], place: HoleInTurn, preamble: str) -> str:
     """All that stands before a hole: the program, each turn under its instruction, and its own lines."""
     hole = place.hole
     parts = [f"{preamble.strip()}\n\n"] if preamble.strip() else []
     parts += [
-        f"{commented(turn.wish, place.sign)}{turn.chunk.rstrip()}\n\n" for turn in path if turn.chunk.strip()
+        f"{as_comment(turn.wish, place.sign)}{turn.chunk.rstrip()}\n\n" for turn in path if turn.chunk.strip()
     ]
-    hint = commented(hole.hint, place.sign, hole.margin[: len(hole.margin) - len(hole.margin.lstrip())])
+    hint = as_comment(hole.hint, place.sign, hole.margin[: len(hole.margin) - len(hole.margin.lstrip())])
     own = "" if hole.alone else hole.margin
-    return "".join([*parts, commented(place.turn.wish, place.sign), hole.above, hint, own])
+    return "".join([*parts, as_comment(place.turn.wish, place.sign), hole.above, hint, own])
 
 
-def after(hole: Hole, later: Sequence[Turn], sign: str) -> str:
+def text_after(hole: Hole, later: Sequence[Turn], sign: str) -> str:
     """All that stands after a hole: the rest of its code and, where they help, the later turns."""
     rest = hole.after[len(hole.remainder) :] if hole.alone else hole.after
-    parts = [f"\n\n{commented(turn.wish, sign)}{turn.chunk.rstrip()}" for turn in later if turn.chunk.strip()]
+    parts = [
+        f"\n\n{as_comment(turn.wish, sign)}{turn.chunk.rstrip()}" for turn in later if turn.chunk.strip()
+    ]
     return stood_in(rest.rstrip("\n")) + "".join(parts) + "\n"
 
 
-def commented(words: str, sign: str, margin: str = "") -> str:
+def as_comment(words: str, sign: str, margin: str = "") -> str:
     return "".join(f"{margin}{sign} {line}".rstrip() + "\n" for line in words.split("\n")) if words else ""
 
 
-def rewritten(generator: TurnGenerator, place: Place, sampling: Sampling) -> Iterator[str]:
+def rewrite_with_hole(generator: TurnGenerator, place: HoleInTurn, sampling: Sampling) -> Iterator[str]:
     """The code as a chat model writes it again, with what is missing in it, if it parses."""
     base, family, guidance, hole = place.base, generator.family, generator.policy.guidance, place.hole
     wanted, spoken = hole.hint or MISSING, place.session.language

@@ -23,7 +23,7 @@ LEAVING = ast.Return | ast.Raise | ast.Break | ast.Continue
 
 
 @dataclass(frozen=True)
-class Middle:
+class HoleEnding:
     """Where what is written into a hole ends: by the model's own marks, or where it goes on behind the hole.
 
     `suffix` is all that the model was told to stand after it.
@@ -39,15 +39,15 @@ class Middle:
         if found.finished:
             return found
         if not self.hole.alone:
-            return Cut(text, finished=value_end(text) < len(text.rstrip()))
+            return Cut(text, finished=end_of_value(text) < len(text.rstrip()))
         whole = text.split("\n")[:-1]  # the last line may still grow
-        lines = placed(whole, self.hole.margin)
-        ended = fenced(lines) or repeats(lines, self.suffix) < len(lines)
-        ended = ended or leaves(lines, self.hole, self.language)
+        lines = indent_to(whole, self.hole.margin)
+        ended = is_fence_closed(lines) or start_of_repeat(lines, self.suffix) < len(lines)
+        ended = ended or leaves_block(lines, self.hole, self.language)
         return Cut("\n".join(whole), finished=True) if ended else found
 
 
-def placings(text: str, hole: Hole, suffix: str, language: Language = PYTHON) -> Iterator[str]:
+def place_in_hole(text: str, hole: Hole, suffix: str, language: Language = PYTHON) -> Iterator[str]:
     """The code with the hole filled, in the ways that what was written may be meant, the likeliest first.
 
     All of them parse, with anything in the holes that are left, put something into this one, and do not keep
@@ -55,21 +55,21 @@ def placings(text: str, hole: Hole, suffix: str, language: Language = PYTHON) ->
     opens.
     """
     seen = set()
-    dead = unreachable(hole.filled(hole.margin + STAND_IN if hole.alone else STAND_IN))
-    for piece in pieces(unfenced(text).rstrip().split("\n"), hole, suffix):
+    dead = count_unreachable(hole.filled(hole.margin + STAND_IN if hole.alone else STAND_IN))
+    for piece in candidate_pieces(strip_fence(text).rstrip().split("\n"), hole, suffix):
         code = hole.filled(piece)
-        fits = piece.strip() and piece not in seen and whole(piece, hole, language)
-        if fits and unreachable(code) <= dead:
+        fits = piece.strip() and piece not in seen and parses_with(piece, hole, language)
+        if fits and count_unreachable(code) <= dead:
             yield code
         seen.add(piece)
 
 
-def whole(piece: str, hole: Hole, language: Language) -> bool:
+def parses_with(piece: str, hole: Hole, language: Language) -> bool:
     """Whether the code parses with this in the hole; as far as that can be told of the language."""
-    return parses(stood_in(hole.filled(piece))) if language.runs else balanced(piece, hole)
+    return parses(stood_in(hole.filled(piece))) if language.runs else is_balanced(piece, hole)
 
 
-def balanced(piece: str, hole: Hole) -> bool:
+def is_balanced(piece: str, hole: Hole) -> bool:
     """Whether a piece closes each bracket that it opens, and does not bring the end of its line twice."""
     depth = 0
     for sign in masked(piece):
@@ -80,26 +80,26 @@ def balanced(piece: str, hole: Hole) -> bool:
     return depth == 0 and not (rest and piece.rstrip().endswith(rest))
 
 
-def pieces(lines: Sequence[str], hole: Hole, suffix: str) -> Iterator[str]:
+def candidate_pieces(lines: Sequence[str], hole: Hole, suffix: str) -> Iterator[str]:
     """What may be meant to stand in the hole; ever less of it, since the end may be missing or too much."""
     if not hole.alone:
-        yield from within("\n".join(lines), hole)
-        lines = lines[: repeats(lines, suffix)]
+        yield from pieces_within_line("\n".join(lines), hole)
+        lines = lines[: start_of_repeat(lines, suffix)]
     else:
-        own, lines = list(lines), inner(placed(unspoken(lines, hole), hole.margin), hole)
-        theirs = [own[: repeats(own, suffix)], own] if misplaced(own, hole) else []
+        own, lines = list(lines), lines_inside(indent_to(drop_repeated_start(lines, hole), hole.margin), hole)
+        theirs = [own[: start_of_repeat(own, suffix)], own] if is_misindented(own, hole) else []
         if hole.after[len(hole.remainder) :].strip("\n").startswith((" ", "\t")) and not hole.margin:
             yield from map("\n".join, theirs)
-        yield "\n".join(lines[: repeats(lines, suffix)])
+        yield "\n".join(lines[: start_of_repeat(lines, suffix)])
         yield "\n".join(lines)
         yield from map("\n".join, theirs)
     for end in range(len(lines), 0, -1):
         yield "\n".join(lines[:end])
 
 
-def within(text: str, hole: Hole) -> Iterator[str]:
+def pieces_within_line(text: str, hole: Hole) -> Iterator[str]:
     """What may be meant within a line: without the rest of that line where the model wrote it too."""
-    value, rest = text[: value_end(text)].rstrip(), hole.remainder.strip()
+    value, rest = text[: end_of_value(text)].rstrip(), hole.remainder.strip()
     least = max(value.rfind(rest), 0) if len(rest) >= LEAST else 0
     if least:
         yield value[:least].rstrip()
@@ -109,7 +109,7 @@ def within(text: str, hole: Hole) -> Iterator[str]:
     yield text.partition("\n")[0]
 
 
-def value_end(text: str) -> int:
+def end_of_value(text: str) -> int:
     """Where a value ends: at a bracket that it did not open, a comment, or the end of its line."""
     depth = 0
     for place, sign in enumerate(masked(text)):
@@ -119,7 +119,7 @@ def value_end(text: str) -> int:
     return len(text)
 
 
-def unreachable(code: str) -> int:
+def count_unreachable(code: str) -> int:
     """How many statements stand behind one that leaves their block."""
     module = tree(stood_in(code))
     blocks = [
@@ -131,14 +131,14 @@ def unreachable(code: str) -> int:
     return sum(isinstance(each, LEAVING) for block in blocks for each in block[:-1])
 
 
-def placed(lines: Sequence[str], margin: str) -> list[str]:
+def indent_to(lines: Sequence[str], margin: str) -> list[str]:
     """Lines with the first as deep as the hole, and the others as deep below it as they were written."""
     first = next((line for line in lines if line.strip()), "")
     depth = len(first) - len(first.lstrip())
-    return [shifted(line, depth, margin) for line in lines]
+    return [shift_line(line, depth, margin) for line in lines]
 
 
-def shifted(line: str, depth: int, margin: str) -> str:
+def shift_line(line: str, depth: int, margin: str) -> str:
     """A line that is as deep in relation to the margin as it was to a depth."""
     own = len(line) - len(line.lstrip())
     if not line.strip():
@@ -148,7 +148,7 @@ def shifted(line: str, depth: int, margin: str) -> str:
     return (margin + line[depth:]).rstrip()
 
 
-def unspoken(lines: Sequence[str], hole: Hole) -> Sequence[str]:
+def drop_repeated_start(lines: Sequence[str], hole: Hole) -> Sequence[str]:
     """The lines without those at the beginning that stand right before the hole."""
     before = [line.rstrip() for line in hole.above.split("\n") if line.strip()]
     said = [line.rstrip() for line in lines]
@@ -158,7 +158,7 @@ def unspoken(lines: Sequence[str], hole: Hole) -> Sequence[str]:
     return lines
 
 
-def repeats(lines: Sequence[str], suffix: str) -> int:
+def start_of_repeat(lines: Sequence[str], suffix: str) -> int:
     """Where lines begin that stand after the hole; the end where there are none.
 
     One line alone must be the first after the hole, and the last of those that were written.
@@ -174,13 +174,13 @@ def repeats(lines: Sequence[str], suffix: str) -> int:
     return len(lines)
 
 
-def misplaced(lines: Sequence[str], hole: Hole) -> bool:
+def is_misindented(lines: Sequence[str], hole: Hole) -> bool:
     """Whether what was written begins at another depth than the hole has: the user may not have minded."""
     first = next((line for line in lines if line.strip()), hole.margin)
     return first[: len(first) - len(first.lstrip())] != hole.margin
 
 
-def inner(lines: Sequence[str], hole: Hole) -> Sequence[str]:
+def lines_inside(lines: Sequence[str], hole: Hole) -> Sequence[str]:
     """The lines up to the first that is less deep than the hole."""
     for place, line in enumerate(lines):
         if line.strip() and not line.startswith(hole.margin):
@@ -188,22 +188,26 @@ def inner(lines: Sequence[str], hole: Hole) -> Sequence[str]:
     return lines
 
 
-def leaves(lines: Sequence[str], hole: Hole, language: Language = PYTHON) -> bool:
+def leaves_block(lines: Sequence[str], hole: Hole, language: Language = PYTHON) -> bool:
     """Whether lines leave the block that the hole stands in, where what they are before that is whole."""
     if not hole.alone or not hole.margin:
         return False
-    inside = inner(lines, hole)
+    inside = lines_inside(lines, hole)
     text = "\n".join(inside)
-    return len(inside) < len(lines) and (language.runs or bool(text.strip())) and whole(text, hole, language)
+    return (
+        len(inside) < len(lines)
+        and (language.runs or bool(text.strip()))
+        and parses_with(text, hole, language)
+    )
 
 
-def fenced(lines: Sequence[str]) -> bool:
+def is_fence_closed(lines: Sequence[str]) -> bool:
     """Whether a block of Markdown has ended."""
     marks = sum(line.lstrip().startswith(FENCE) for line in lines)
     return marks > (1 if lines and lines[0].lstrip().startswith(FENCE) else 0)
 
 
-def unfenced(text: str) -> str:
+def strip_fence(text: str) -> str:
     """The code of what was written as a block of Markdown, or before one."""
     head, mark, block = text.partition(FENCE)
     if not mark or head.strip():

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from mtchat.features.regenerate.staleness import Change, Doubt, Scene, doubt
+from mtchat.features.regenerate.staleness import PrefixComparison, Staleness, TurnChange, find_staleness
 from mtchat.generate.bettering import uninterrupted
 from mtchat.generate.choice import Candidate
 from mtchat.generate.running import Run, kept, tried
@@ -25,7 +25,7 @@ class Step:
     number: int
     turn: Turn
     again: bool = False
-    doubt: Doubt | None = None
+    doubt: Staleness | None = None
     worse: bool = False
 
     @property
@@ -96,7 +96,7 @@ def rederive(
     """
     number = len(made.path)
     made = made.inherit(old.numbered(number).id)
-    changes = [Change(number, old.numbered(number), made.numbered(number))]
+    changes = [TurnChange(number, old.numbered(number), made.numbered(number))]
     derivation = Derivation(old, take, uninterrupted(look) if look else None, decide, tell, made, changes)
     for turn in old.path[number:]:
         derivation.follow(turn)
@@ -113,7 +113,7 @@ class Derivation:
     decide: Decide
     tell: Tell
     now: Session
-    changes: list[Change]
+    changes: list[TurnChange]
     steps: list[Step] = field(default_factory=list)
     looked: dict[str, Outcome] = field(default_factory=dict)
 
@@ -122,7 +122,7 @@ class Derivation:
         number = len(self.now.path) + 1
         trial = self.seen(kept(self.now, (turn,)))
         read = self.old.language.runs  # doubts are about Python code
-        step = Step(number, turn, doubt=doubt(self.scene(trial, number)) if read else None)
+        step = Step(number, turn, doubt=find_staleness(self.scene(trial, number)) if read else None)
         step = replace(step, again=self.decide(step))
         self.tell(step, self.now)
         if step.again:
@@ -149,14 +149,14 @@ class Derivation:
         self.now = made
         self.steps.append(step)
         if made.path[-1].chunk != step.turn.chunk:
-            self.changes.append(Change(step.number, step.turn, made.path[-1]))
+            self.changes.append(TurnChange(step.number, step.turn, made.path[-1]))
 
-    def scene(self, trial: Session, number: int) -> Scene:
+    def scene(self, trial: Session, number: int) -> PrefixComparison:
         """What is known of a later turn on both prefixes."""
         was, before = (
             self.seen(replace(self.old, head=self.old.path[place - 1].id)) for place in (number, number - 1)
         )
-        return Scene(was, trial, before.outcome, self.seen(self.now).outcome, self.changes)
+        return PrefixComparison(was, trial, before.outcome, self.seen(self.now).outcome, self.changes)
 
     def seen(self, session: Session) -> Session:
         """A session with what its program does when it is looked at; that is found out once."""

@@ -27,7 +27,7 @@ NUMBERS = re.compile(r"u?int\d*|float\d*")  # Python's and numpy's
 
 
 @dataclass(frozen=True)
-class Change:
+class TurnChange:
     """A turn as it was and as it is now."""
 
     number: int
@@ -36,7 +36,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Doubt:
+class Staleness:
     """Why a chunk should be made again. One that is `sure` cannot stay; one that is not may be mistaken."""
 
     reason: str
@@ -44,7 +44,7 @@ class Doubt:
 
 
 @dataclass(frozen=True)
-class Scene:
+class PrefixComparison:
     """A later turn on its old prefix and on its new one.
 
     `was` and `now` are the sessions that end with it; `before` and `after` are the outcomes of the prefixes
@@ -55,7 +55,7 @@ class Scene:
     now: Session
     before: Outcome | None
     after: Outcome | None
-    changes: Sequence[Change]
+    changes: Sequence[TurnChange]
 
     @property
     def turn(self) -> Turn:
@@ -66,16 +66,16 @@ class Scene:
         return len(self.was.path)
 
 
-def doubt(scene: Scene) -> Doubt | None:
+def find_staleness(scene: PrefixComparison) -> Staleness | None:
     """The first that speaks against the chunk, what is sure before what is not; None where it can stay."""
-    for reason in certain(scene):
-        return Doubt(reason, sure=True)
-    for reason in suspected(scene):
-        return Doubt(reason)
+    for reason in certain_reasons(scene):
+        return Staleness(reason, sure=True)
+    for reason in possible_reasons(scene):
+        return Staleness(reason)
     return None
 
 
-def certain(scene: Scene) -> Iterator[str]:
+def certain_reasons(scene: PrefixComparison) -> Iterator[str]:
     turn, now = scene.turn, scene.now
     if turn.status == KEPT and not turn.chunk.strip():
         yield "it has no code of its own"
@@ -86,48 +86,54 @@ def certain(scene: Scene) -> Iterator[str]:
     old, new = scene.was.undo().program.source, now.undo().program.source
     gone = sorted(names(turn.chunk).reads & (bound(old) - bound(new)))
     if gone:
-        yield f"{quoted(gone)} {'is' if len(gone) == 1 else 'are'} not there any more"
+        yield f"{quote_names(gone)} {'is' if len(gone) == 1 else 'are'} not there any more"
     known = {*undefined(scene.was.program.source), *undefined(new)}  # the prefix has its own faults
     lurking = set(undefined(now.program.source)) - known
     if lurking:
-        yield f"{quoted(sorted(lurking))} would not be there"
-    if now.outcome and fails(scene):
+        yield f"{quote_names(sorted(lurking))} would not be there"
+    if now.outcome and newly_fails(scene):
         yield f"it fails: {now.outcome.error.partition(': ')[2] or now.outcome.error}"
 
 
-def fails(scene: Scene) -> bool:
+def newly_fails(scene: PrefixComparison) -> bool:
     """Whether the chunk ends badly where its prefix does not, and not by a limit that it met before too."""
     now, was = scene.now.outcome, scene.was.outcome
     slow = bool(now and now.limit and was and was.limit)
     return failed(now) and not failed(scene.after) and not slow
 
 
-def suspected(scene: Scene) -> Iterator[str]:
+def possible_reasons(scene: PrefixComparison) -> Iterator[str]:
     chunk, instruction = scene.turn.chunk, scene.turn.instruction
-    before, after = variables(scene.before), variables(scene.after)
-    if broken := sorted(unheld(scene.now.outcome, scene.number) - unheld(scene.was.outcome, scene.number)):
+    before, after = variables_by_name(scene.before), variables_by_name(scene.after)
+    if broken := sorted(
+        failing_checks(scene.now.outcome, scene.number) - failing_checks(scene.was.outcome, scene.number)
+    ):
         yield f"its check {broken[0]} does not hold"
     for name in sorted(names(chunk).reads & before.keys() & after.keys()):
-        if kind(before[name]) != kind(after[name]):
-            yield f"`{name}` is {kind(after[name])} now, not {kind(before[name])}"
+        if describe_kind(before[name]) != describe_kind(after[name]):
+            yield f"`{name}` is {describe_kind(after[name])} now, not {describe_kind(before[name])}"
     for change in scene.changes:
-        if repeated(change, chunk):
+        if repeats_old_code(change, chunk):
             yield f"it repeats code of the old turn {change.number}"
-        if held := sorted(written(chunk, instruction) & replaced(change), key=len):
+        if held := sorted(unrequested_values(chunk, instruction) & replaced_values(change), key=len):
             yield f"it has {held[-1]} of the old turn {change.number}"
-        if held := [value for value in values(change.old) - values(change.new) if says(instruction, value)]:
+        if held := [
+            value
+            for value in turn_values(change.old) - turn_values(change.new)
+            if mentions(instruction, value)
+        ]:
             yield f"its instruction has {max(held, key=len)} of the old turn {change.number}"
         lost = bound(change.old.chunk) - bound(change.new.chunk)
         if held := sorted(lost & set(WORD.findall(instruction))):
-            yield f"its instruction speaks of {quoted(held)}, which turn {change.number} had"
-    if held := sorted(written(chunk, instruction) & results(before, after), key=len):
+            yield f"its instruction speaks of {quote_names(held)}, which turn {change.number} had"
+    if held := sorted(unrequested_values(chunk, instruction) & vanished_results(before, after), key=len):
         yield f"it has {held[-1]}, which came of the old turns"
-    if missed := sorted(misses(scene.now) - misses(scene.was)):
+    if missed := sorted(missing_behaviour(scene.now) - missing_behaviour(scene.was)):
         yield f"it {missed[0]}"
-    yield from passed_over(scene)
+    yield from ignored_changes(scene)
 
 
-def passed_over(scene: Scene) -> Iterator[str]:
+def ignored_changes(scene: PrefixComparison) -> Iterator[str]:
     """Where the instruction is about something of other turns, and the code has nothing to do with them."""
     path, turn = scene.now.path, scene.turn
     if scene.number in reached(path, [change.number for change in scene.changes]):
@@ -135,14 +141,14 @@ def passed_over(scene: Scene) -> Iterator[str]:
     words = {word for word in WORD.findall(turn.instruction) if word not in ARTICLES}
     for change in scene.changes:
         if ignored := sorted(words & bound(change.new.chunk)):
-            yield f"it does not use {quoted(ignored)}"
+            yield f"it does not use {quote_names(ignored)}"
     alone = not names(turn.chunk).reads & bound(scene.now.undo().program.source)
-    values = {value for value in given(turn.chunk) if not says(turn.instruction, value)}
+    values = {value for value in plain_values(turn.chunk) if not mentions(turn.instruction, value)}
     if alone and values and BACK.search(turn.instruction):
         yield f"it has {max(values, key=len)}, which its instruction does not give"
 
 
-def misses(session: Session) -> set[str]:
+def missing_behaviour(session: Session) -> set[str]:
     """What its last turn is seen to be asked for and not to do."""
     turn, outcome = session.path[-1], session.outcome
     found = set(unmet(turn.instruction, turn.chunk, session.program.source, outcome))
@@ -150,16 +156,16 @@ def misses(session: Session) -> set[str]:
     return found - {SILENT} if empty else found  # a line without text is printed all the same
 
 
-def unheld(outcome: Outcome | None, number: int) -> set[str]:
+def failing_checks(outcome: Outcome | None, number: int) -> set[str]:
     """The checks of a turn that do not hold."""
     return {each.code for each in outcome.broken if each.turn == number} if outcome else set()
 
 
-def variables(outcome: Outcome | None) -> Mapping[str, Variable]:
+def variables_by_name(outcome: Outcome | None) -> Mapping[str, Variable]:
     return {each.name: each for each in outcome.variables} if outcome else {}
 
 
-def kind(variable: Variable) -> str:
+def describe_kind(variable: Variable) -> str:
     """What a variable is, as far as code that uses it depends on it."""
     if NUMBERS.fullmatch(variable.kind):
         return "a number"
@@ -171,52 +177,55 @@ def kind(variable: Variable) -> str:
     return f"{'an' if variable.kind[0] in 'aeiouAEIOU' else 'a'} {variable.kind}{dimensions}"
 
 
-def repeated(change: Change, chunk: str) -> bool:
+def repeats_old_code(change: TurnChange, chunk: str) -> bool:
     """Whether a chunk has a whole statement of the old turn that the new one does not have."""
-    return bool((statements(change.old.chunk) - statements(change.new.chunk)) & statements(chunk))
+    return bool(
+        (top_level_statements(change.old.chunk) - top_level_statements(change.new.chunk))
+        & top_level_statements(chunk)
+    )
 
 
-def statements(code: str) -> set[str]:
+def top_level_statements(code: str) -> set[str]:
     """The statements at top level, imports and bare expressions aside."""
     module = tree(code)
     plain = (ast.Import, ast.ImportFrom, ast.Expr, ast.Pass)
-    return {dumped(each) for each in module.body if not isinstance(each, plain)} if module else set()
+    return {dump(each) for each in module.body if not isinstance(each, plain)} if module else set()
 
 
-def replaced(change: Change) -> set[str]:
+def replaced_values(change: TurnChange) -> set[str]:
     """The values that the old turn had and the new one has not."""
-    return values(change.old) - values(change.new)
+    return turn_values(change.old) - turn_values(change.new)
 
 
-def values(turn: Turn) -> set[str]:
+def turn_values(turn: Turn) -> set[str]:
     """The values in a turn's instruction and code that can be known again, as Python writes them."""
-    return weighty(turn.chunk) | told(turn.instruction)
+    return distinctive_values(turn.chunk) | instruction_values(turn.instruction)
 
 
-def weighty(code: str) -> set[str]:
+def distinctive_values(code: str) -> set[str]:
     """The values in code that are not found everywhere."""
-    return {repr(value) for value, within in literals(code) if telling(value, within)}
+    return {repr(value) for value, within in literal_values(code) if is_distinctive(value, within)}
 
 
-def written(code: str, instruction: str) -> set[str]:
+def unrequested_values(code: str, instruction: str) -> set[str]:
     """The values in code that its own instruction does not ask for, and parts of its texts."""
-    found = {repr(value) for value, _ in literals(code)}
-    texts = [value for value, _ in literals(code) if isinstance(value, str)]
+    found = {repr(value) for value, _ in literal_values(code)}
+    texts = [value for value, _ in literal_values(code) if isinstance(value, str)]
     words = {repr(word) for text in texts for word in PART.findall(text)}
-    return {value for value in found | words if not says(instruction, value)}
+    return {value for value in found | words if not mentions(instruction, value)}
 
 
-def results(before: Mapping[str, Variable], after: Mapping[str, Variable]) -> set[str]:
+def vanished_results(before: Mapping[str, Variable], after: Mapping[str, Variable]) -> set[str]:
     """The values that variables had before the change and have no more, where they can be known again."""
     found = set()
     for name, variable in before.items():
-        value = parsed(variable.value)
-        if value is not None and telling(value, within=False) and variable != after.get(name):
+        value = literal_value(variable.value)
+        if value is not None and is_distinctive(value, within=False) and variable != after.get(name):
             found.add(repr(value))
-    return found - {repr(parsed(each.value)) for each in after.values()}
+    return found - {repr(literal_value(each.value)) for each in after.values()}
 
 
-def given(code: str) -> Iterator[str]:
+def plain_values(code: str) -> Iterator[str]:
     """The values that can be known again and that code does nothing with but name or print them."""
     module = tree(code)
     for statement in module.body if module else ():
@@ -227,10 +236,10 @@ def given(code: str) -> Iterator[str]:
                 whole = arguments
             case _:
                 whole = []
-        yield from (repr(each) for each in map(parsed, whole) if telling(each, within=False))
+        yield from (repr(each) for each in map(literal_value, whole) if is_distinctive(each, within=False))
 
 
-def literals(code: str) -> Iterator[tuple[object, bool]]:
+def literal_values(code: str) -> Iterator[tuple[object, bool]]:
     """Each value written down in code, and whether it is part of a larger one."""
     module = tree(code)
     if module is None:
@@ -239,24 +248,24 @@ def literals(code: str) -> Iterator[tuple[object, bool]]:
     for node in ast.walk(module):
         if not isinstance(node, ast.Constant | ast.List | ast.Tuple | ast.Set | ast.Dict | ast.UnaryOp):
             continue
-        value = parsed(node)
+        value = literal_value(node)
         if value is not None:
             yield value, id(node) in inside
             inside |= {id(each) for each in ast.walk(node)}
 
 
-def told(instruction: str) -> set[str]:
+def instruction_values(instruction: str) -> set[str]:
     """The texts in quotes and the numbers in an instruction that can be known again."""
     texts = [match["text"] for match in QUOTED.finditer(instruction)]
-    numbers = [parsed(match[0]) for match in NUMBER.finditer(QUOTED.sub(" ", instruction))]
+    numbers = [literal_value(match[0]) for match in NUMBER.finditer(QUOTED.sub(" ", instruction))]
     found = [each for each in texts if not each.isidentifier()]
     return {
-        *(repr(value) for value in found if telling(value, within=False)),
-        *(repr(value) for value in numbers if telling(value, within=len(numbers) > 1)),
+        *(repr(value) for value in found if is_distinctive(value, within=False)),
+        *(repr(value) for value in numbers if is_distinctive(value, within=len(numbers) > 1)),
     }
 
 
-def telling(value: object, within: bool) -> bool:
+def is_distinctive(value: object, within: bool) -> bool:
     """Whether a value is rare enough that code which has it means this one."""
     if value is None or isinstance(value, bool):
         return False
@@ -267,14 +276,14 @@ def telling(value: object, within: bool) -> bool:
     return bool(value)
 
 
-def says(instruction: str, value: str) -> bool:
+def mentions(instruction: str, value: str) -> bool:
     """Whether a value is in an instruction, however it is quoted."""
-    text = parsed(value)
+    text = literal_value(value)
     plain = re.escape(text if isinstance(text, str) else value)
     return re.search(rf"(?<!\w){plain}(?!\w)", instruction) is not None
 
 
-def parsed(code: str | ast.expr) -> object:
+def literal_value(code: str | ast.expr) -> object:
     """The value that some Python writes down; None where it is none."""
     try:
         value: object = ast.literal_eval(code)
@@ -283,12 +292,12 @@ def parsed(code: str | ast.expr) -> object:
     return value
 
 
-def dumped(statement: ast.stmt) -> str:
+def dump(statement: ast.stmt) -> str:
     try:
         return ast.dump(statement)
     except RecursionError:
         return f"nested too deeply: {id(statement)}"
 
 
-def quoted(found: Sequence[str]) -> str:
+def quote_names(found: Sequence[str]) -> str:
     return listed([f"`{name}`" for name in found])

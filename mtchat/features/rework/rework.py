@@ -73,24 +73,24 @@ def placeholders(chunk: str) -> tuple[str, ...]:
     module = tree(chunk)
     found = [line.strip() for line in chunk.split("\n") if TODO.search(line)]
     for node in ast.walk(module) if module else ():
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and all(map(is_empty, node.body)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and all(map(does_nothing, node.body)):
             found.append(f"{node.name}()")
-    if module and any(is_dots(node) for node in module.body):
+    if module and any(is_ellipsis(node) for node in module.body):
         found.append("...")
     return tuple(found)
 
 
-def is_empty(node: ast.stmt) -> bool:
+def does_nothing(node: ast.stmt) -> bool:
     """Whether a statement of a function's body does nothing: pass, dots, a docstring, NotImplementedError."""
     match node:
         case ast.Pass() | ast.Expr(ast.Constant(str())):
             return True
         case ast.Raise(ast.Name("NotImplementedError") | ast.Call(ast.Name("NotImplementedError"))):
             return True
-    return is_dots(node)
+    return is_ellipsis(node)
 
 
-def is_dots(node: ast.stmt) -> bool:
+def is_ellipsis(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and node.value.value is ...
 
 
@@ -111,7 +111,7 @@ def finish(generator: TurnGenerator, session: Session, number: int, sampling: Sa
     if made is None:
         return Reworked(session, number, turn.chunk, "", ("nothing was written",))
     new = made.numbered(number)
-    reasons = list(unfinished(turn, new))
+    reasons = list(unfinished_reasons(turn, new))
     if reasons:
         return beside(session, made, number, reasons)
     tried = generator.tried(made)
@@ -121,7 +121,7 @@ def finish(generator: TurnGenerator, session: Session, number: int, sampling: Sa
     return Reworked(tried, number, turn.chunk, new.chunk)
 
 
-def unfinished(old: Turn, new: Turn) -> Iterator[str]:
+def unfinished_reasons(old: Turn, new: Turn) -> Iterator[str]:
     """Why a turn that was to be finished is not, or has lost something."""
     if cut_short(new):
         yield "it came to no end" if new.status != INTERRUPTED else "it was interrupted"
@@ -155,14 +155,16 @@ def refactor(
         return beside(session, made, number, ["the model would write it just as it is"])
     after = look(made.program)
     examples = calls(told(turn.instruction), functions(turn.chunk))
-    probes = (*examples, *probing(turn.chunk, session.program.source, before.variables))
+    probes = (*examples, *probe_calls(turn.chunk, session.program.source, before.variables))
     reasons = [
-        *differences(session, made, number, before, after),
-        *(answers(look, session.program, made.program, probes) if after.ok else ()),
+        *behaviour_differences(session, made, number, before, after),
+        *(changed_answers(look, session.program, made.program, probes) if after.ok else ()),
     ]
     if reasons:
         return beside(session, made, number, reasons)
-    return Reworked(generator.tried(made), number, turn.chunk, new, compared=summed(before, probes))
+    return Reworked(
+        generator.tried(made), number, turn.chunk, new, compared=describe_comparison(before, probes)
+    )
 
 
 def ask(
@@ -209,7 +211,7 @@ def beside(session: Session, made: Session, number: int, reasons: Sequence[str])
     return Reworked(kept, number, old, new, tuple(reasons))
 
 
-def differences(
+def behaviour_differences(
     session: Session, made: Session, number: int, before: Outcome, after: Outcome
 ) -> Iterator[str]:
     """What the program does otherwise with a turn written again, in sentences."""
@@ -218,21 +220,21 @@ def differences(
         return
     for chunk, old, new in zip(session.program.chunks, before.outputs, after.outputs, strict=False):
         if old != new:
-            yield f"turn {chunk.turn} would print {short(new)} and not {short(old)}"
-    old_values, new_values = values(before.variables), values(after.variables)
-    for name in sorted(old_values.keys() - new_values.keys() - leftovers(session, number)):
+            yield f"turn {chunk.turn} would print {shorten(new)} and not {shorten(old)}"
+    old_values, new_values = values_by_name(before.variables), values_by_name(after.variables)
+    for name in sorted(old_values.keys() - new_values.keys() - unused_loop_names(session, number)):
         yield f"`{name}` would be gone"
     for name, value in old_values.items():
         if new_values.get(name, value) != value:
-            yield f"`{name}` would be {short(new_values[name][-1])} and not {short(value[-1])}"
+            yield f"`{name}` would be {shorten(new_values[name][-1])} and not {shorten(value[-1])}"
 
 
-def values(variables: Sequence[Variable]) -> dict[str, tuple[str, ...]]:
+def values_by_name(variables: Sequence[Variable]) -> dict[str, tuple[str, ...]]:
     """What each variable is; where in memory it lies is different in each run."""
     return {each.name: (each.kind, each.shape, ADDRESS.sub("0x", each.value)) for each in variables}
 
 
-def leftovers(session: Session, number: int) -> frozenset[str]:
+def unused_loop_names(session: Session, number: int) -> frozenset[str]:
     """Names that a turn only counts its loops with, and that no other turn uses."""
     module = tree(session.numbered(number).chunk)
     nodes = list(ast.walk(module)) if module else []
@@ -254,18 +256,18 @@ def leftovers(session: Session, number: int) -> frozenset[str]:
     return frozenset(name for name in loops if stored.count(name) == loops.count(name) and name not in used)
 
 
-def answers(look: Run, old: Program, new: Program, probes: Sequence[Check]) -> Iterator[str]:
+def changed_answers(look: Run, old: Program, new: Program, probes: Sequence[Check]) -> Iterator[str]:
     """The calls that gave a value before, and would give another one."""
     if not probes:
         return
-    was, now = given(look, old, probes), given(look, new, probes)
+    was, now = call_values(look, old, probes), call_values(look, new, probes)
     for probe, one, other in zip(probes, was, now, strict=True):
         failed = one == "" or one.endswith(("Error", "Exception", "Iteration", "Exit"))
         if not failed and ADDRESS.sub("0x", one) != ADDRESS.sub("0x", other):
-            yield f"{probe.call} would give {short(other)} and not {short(one)}"
+            yield f"{probe.call} would give {shorten(other)} and not {shorten(one)}"
 
 
-def given(look: Run, program: Program, probes: Sequence[Check]) -> tuple[str, ...]:
+def call_values(look: Run, program: Program, probes: Sequence[Check]) -> tuple[str, ...]:
     """What each call gives in a run of its own after the program; "" where the run did not come to it."""
     last = program.chunks[-1].turn
     outcome = look(Program((*program.chunks, Chunk(last + 1, code(probes)))))
@@ -273,7 +275,7 @@ def given(look: Run, program: Program, probes: Sequence[Check]) -> tuple[str, ..
     return read(said, len(probes)).given
 
 
-def summed(before: Outcome, probes: Sequence[Check]) -> str:
+def describe_comparison(before: Outcome, probes: Sequence[Check]) -> str:
     """What was compared, in words."""
     parts = [f"the output of {many(len(before.outputs), 'turn')}", many(len(before.variables), "variable")]
     if probes:
@@ -281,40 +283,47 @@ def summed(before: Outcome, probes: Sequence[Check]) -> str:
     return listed(parts)
 
 
-def short(text: str) -> str:
+def shorten(text: str) -> str:
     told = " ".join(text.split())
     return repr(told if len(told) <= LONGEST else told[: LONGEST - 1] + "…")
 
 
-def probing(chunk: str, program: str, variables: Sequence[Variable]) -> tuple[Check, ...]:
+def probe_calls(chunk: str, program: str, variables: Sequence[Variable]) -> tuple[Check, ...]:
     """Calls of each function that a chunk defines; what they should give is not known."""
     module, whole = tree(chunk), tree(program)
     known = {each.name: each.kind for each in variables}
     found: list[Check] = []
     for node in module.body if module else ():
-        if isinstance(node, Function) and simple(node):
+        if isinstance(node, Function) and is_simple(node):
             found += (
-                Check(f"{node.name}({', '.join(given)})", "None") for given in arguments(node, whole, known)
+                Check(f"{node.name}({', '.join(given)})", "None")
+                for given in call_arguments(node, whole, known)
             )
     return tuple(found)
 
 
-def simple(node: Function) -> bool:
+def is_simple(node: Function) -> bool:
     """Whether a function can be called with a few values in their order."""
-    return not (node.args.vararg or node.args.kwonlyargs) and len(needed(node)) <= MOST_PARAMETERS
+    return (
+        not (node.args.vararg or node.args.kwonlyargs) and len(required_parameters(node)) <= MOST_PARAMETERS
+    )
 
 
-def needed(node: Function) -> list[ast.arg]:
+def required_parameters(node: Function) -> list[ast.arg]:
     """The parameters that have no value of their own."""
     every = [*node.args.posonlyargs, *node.args.args]
     return every[: len(every) - len(node.args.defaults)]
 
 
-def arguments(node: Function, program: ast.Module | None, known: Mapping[str, str]) -> Iterator[list[str]]:
+def call_arguments(
+    node: Function, program: ast.Module | None, known: Mapping[str, str]
+) -> Iterator[list[str]]:
     """The values of each call."""
     choices = []
-    for place, parameter in enumerate(needed(node)):
-        kinds = annotated(parameter) or shown(node.name, place, program, known) or VALUES.keys()
+    for place, parameter in enumerate(required_parameters(node)):
+        kinds = (
+            annotated_kinds(parameter) or kinds_in_calls(node.name, place, program, known) or VALUES.keys()
+        )
         choices.append([value for kind in VALUES if kind in kinds for value in VALUES[kind]])
     most = min(MOST_CALLS, max((len(values) for values in choices), default=1) * max(len(choices), 1))
     for turn in range(most):
@@ -324,24 +333,24 @@ def arguments(node: Function, program: ast.Module | None, known: Mapping[str, st
         ]
 
 
-def annotated(parameter: ast.arg) -> set[str]:
+def annotated_kinds(parameter: ast.arg) -> set[str]:
     """The kind that a parameter says it is of."""
     note = parameter.annotation
     name = note.value if isinstance(note, ast.Subscript) else note
     return {name.id} & VALUES.keys() if isinstance(name, ast.Name) else set()
 
 
-def shown(name: str, place: int, program: ast.Module | None, known: Mapping[str, str]) -> set[str]:
+def kinds_in_calls(name: str, place: int, program: ast.Module | None, known: Mapping[str, str]) -> set[str]:
     """The kinds of the values that the program's own calls give at this place."""
     found = set()
     for node in ast.walk(program) if program else ():
         match node:
             case ast.Call(ast.Name(called), given) if called == name and place < len(given):
-                found.add(kind(given[place], known))
+                found.add(value_kind(given[place], known))
     return found & VALUES.keys()
 
 
-def kind(value: ast.expr, known: Mapping[str, str]) -> str:
+def value_kind(value: ast.expr, known: Mapping[str, str]) -> str:
     match value:
         case ast.Name(name):
             return known.get(name, "")
@@ -350,7 +359,7 @@ def kind(value: ast.expr, known: Mapping[str, str]) -> str:
         case ast.Dict():
             return "dict"
         case ast.UnaryOp(ast.USub(), operand):
-            return kind(operand, known)
+            return value_kind(operand, known)
         case ast.Constant(constant):
             return type(constant).__name__
         case ast.JoinedStr():
