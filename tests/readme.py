@@ -1,8 +1,9 @@
-"""Makes the parts of README.md that come from the code: transcript, commands, settings, command line."""
+"""Makes the parts of README.md and the manual that come from the code: transcript, commands, settings."""
 
 import io
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from mtchat import plugins
 from mtchat.cli.arguments import VERBS
@@ -16,6 +17,7 @@ from mtchat.store import load
 from tests import ROOT
 
 README = ROOT / "README.md"
+MANUAL = ROOT / "docs" / "manual.md"
 STORY = ROOT / "sessions" / "linear-regression.jsonl"
 
 
@@ -48,7 +50,7 @@ def keys() -> str:
 
 def settings() -> str:
     rows = [f"| `{name}` | {value} | {meaning} |" for name, value, meaning in Settings().rows()]
-    return "\n".join(["| setting | at first | meaning |", "|---|---|---|", *rows])
+    return "\n".join(["| setting | default | meaning |", "|---|---|---|", *rows])
 
 
 def verbs() -> str:
@@ -60,7 +62,7 @@ def policies() -> str:
     rows = [
         f"| `{name}` | {plugins.summary(plugins.load(POLICIES, name))} |" for name in plugins.names(POLICIES)
     ]
-    return "\n".join(["| policy | what is done |", "|---|---|", *rows])
+    return "\n".join(["| policy | what it does |", "|---|---|", *rows])
 
 
 PARTS: Mapping[str, Callable[[], str]] = {
@@ -73,15 +75,21 @@ PARTS: Mapping[str, Callable[[], str]] = {
 }
 
 
-def renewed(text: str) -> str:
-    """The README with every generated part made again."""
-    for name, make in PARTS.items():
+def place_of(part: str) -> Path:
+    """The document that holds a generated part."""
+    return README if part == "transcript" else MANUAL
+
+
+def renew(text: str, parts: Mapping[str, str]) -> str:
+    """A document with its generated parts replaced."""
+    for name, made in parts.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        assert len(pattern.findall(text)) == 1, f"README.md needs one part called {name}"
-        made = make()
+        assert len(pattern.findall(text)) == 1, f"the document needs one part called {name}"
         text = pattern.sub(lambda match, made=made: match[1] + made + "\n" + match[2], text)
     return text
 
 
 if __name__ == "__main__":
-    README.write_text(renewed(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for document in (README, MANUAL):
+        parts = {name: make() for name, make in PARTS.items() if place_of(name) == document}
+        document.write_text(renew(document.read_text(encoding="utf-8"), parts), encoding="utf-8")

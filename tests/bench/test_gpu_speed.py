@@ -86,6 +86,7 @@ def test_where_texts_part_is_said_with_how_near_both_ids_were() -> None:
     assert "first 1 of 3" in str(Difference(1, 3, 0.01, 0.01))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", shapes.SHAPES)
 def test_shapes_have_the_sizes_of_their_models(name: str) -> None:
     model = shapes.build(name, "meta", "bfloat16")
@@ -93,6 +94,7 @@ def test_shapes_have_the_sizes_of_their_models(name: str) -> None:
     assert count / 1e6 == pytest.approx(PARAMETERS[name], rel=0.02)
 
 
+@pytest.mark.slow
 def test_a_step_reads_all_weights_but_the_embedding() -> None:
     model = shapes.build("codegen-350M", "meta", "bfloat16")
     matrices = sum(each.numel() for each in model.parameters() if each.dim() == 2)

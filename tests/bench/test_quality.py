@@ -212,6 +212,7 @@ def test_the_time_that_is_left_reads_well(seconds: float, text: str):
     assert duration(seconds) == text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [

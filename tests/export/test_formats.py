@@ -53,6 +53,7 @@ def test_a_session_is_exported_as_its_golden_file_says(path, name):
     assert load(name).write(session_in(path)) == to_text(golden.read_bytes())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALWAYS)
 @given(preamble=TEXT, turns=st.lists(TURN, max_size=3), outputs=st.lists(TEXT, max_size=5))
 def test_no_session_makes_a_format_fail(name, preamble, turns, outputs):
@@ -75,6 +76,7 @@ def test_what_can_be_imported_comes_back_as_an_equal_path(path, name):
     assert back.program == session.program
 
 
+@pytest.mark.slow
 @given(preamble=TEXT, turns=st.lists(TURN, max_size=3), outputs=st.lists(TEXT, max_size=5))
 def test_a_notebook_is_valid_and_reads_back_as_an_equal_path(preamble, turns, outputs):
     session = grown(preamble, turns, outputs)

@@ -226,6 +226,7 @@ def test_a_coding_comment_that_is_no_text_is_no_error(codec: str) -> None:
     assert to_text(f"# coding: {codec}\nx = '".encode() + b"\xe9'" * 3).endswith("é'é'é'")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text", ["(" * 300_000 + "\n# %%", "# %%\n" * 4_999 + "x", "'" * 500_000 + "\n# %%\nx"]
 )

@@ -159,6 +159,7 @@ def test_the_repl_writes_it_under_a_name_of_its_own(tmp_path: Path, monkeypatch:
     assert json.loads((tmp_path / "one.mtpb.jsonl").read_text())["outputs"] == [1]
 
 
+@pytest.mark.slow
 @given(
     wishes=st.lists(st.text(max_size=20), min_size=1, max_size=3),
     chunk=st.text(max_size=20) | st.sampled_from(["print(x)", "print(x, y)", "x = 1"]),

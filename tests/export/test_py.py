@@ -84,6 +84,7 @@ def session_of(preamble: str, turns: list[tuple[str, str, bool]]) -> Session:
     return Session(preamble=preamble).extend(tuple(made))
 
 
+@pytest.mark.slow
 @given(preamble=TEXT, turns=TURNS)
 @example(preamble="", turns=[("do", "x = 1", False), ("", "", False), ("\n", "\n", True)])
 @example(preamble=" \n", turns=[("%% turn 1", "\n\n\n# %%\n# %% turn 2\n\n", False)])
@@ -107,12 +108,14 @@ def run(source: str) -> tuple[str, dict[str, object]]:
     return "", {name: value for name, value in names.items() if not callable(value)}
 
 
+@pytest.mark.slow
 @given(preamble=CODE, turns=st.lists(st.tuples(TEXT, CODE, st.booleans()), max_size=4))
 def test_the_exported_program_does_what_the_sessions_program_does(preamble, turns):
     session = session_of(preamble, turns)
     assert run(write(session)) == run(session.program.source)
 
 
+@pytest.mark.slow
 @given(words=TEXT)
 def test_a_future_import_is_still_first_and_a_docstring_still_one(words):
     code = '"""What it is."""\nfrom __future__ import annotations\nx: unknown = 1\n'
@@ -130,6 +133,7 @@ LATER = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codes", LATER)
 def test_what_only_a_beginning_may_say_is_said_there_and_comes_back(codes, tmp_path):
     session = session_of("", [("do it", code, False) for code in codes])
@@ -149,6 +153,7 @@ def test_what_only_a_beginning_may_say_is_said_there_and_comes_back(codes, tmp_p
     assert read(write(session)).path == session.path
 
 
+@pytest.mark.slow
 def test_a_program_from_a_file_of_another_encoding_runs_as_utf_8():
     session = session_of("# -*- coding: latin-1 -*-", [("do", "print(ascii('é'))", False)])
     for form in ("py", "code"):
@@ -166,6 +171,7 @@ def test_an_export_names_the_packages_and_files_that_it_needs():
     assert read(text).path == session.path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["coding: latin-1", "-*- coding: nope -*-"])
 def test_no_text_of_the_user_is_taken_for_the_encoding_of_the_file(tmp_path, name):
     path = tmp_path / "program.py"
@@ -229,6 +235,7 @@ def test_no_plain_file_fails(text):
     read(write(Session()) + text)
 
 
+@pytest.mark.slow
 def test_the_programs_of_the_standard_library_read_and_run_the_same():
     folder = Path(subprocess.__file__).parent
     for path in sorted(folder.glob("[a-d]*.py")):

@@ -217,6 +217,7 @@ def test_ctrl_d_leaves_where_the_fix_is_offered(screen: Terminal) -> None:
     assert screen.ended() == 0
 
 
+@pytest.mark.sandbox
 @needs_sandbox
 def test_a_script_takes_corrections_as_the_repl_does(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

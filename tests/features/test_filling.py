@@ -246,6 +246,7 @@ def test_where_nothing_fits_the_user_is_asked_for_a_hint() -> None:
         filled(generator(*["= ="] * 8), three(), 2, "m = <<fill>>", GREEDY)
 
 
+@pytest.mark.slow
 def test_turns_that_do_not_fit_the_context_are_left_out_or_folded() -> None:
     long = Turn("compute", "def f(x):\n" + "    x = x + 1\n" * 30 + "    return x")
     session = Session().extend((long, Turn("use it", "m = 0"), Turn("later", "y = 1\n" * 30)))

@@ -87,6 +87,7 @@ def asked(folder: Path, code: str, question: str, *replies: str) -> tuple[Desk, 
         return desk, said(desk)[before:]
 
 
+@pytest.mark.sandbox
 @needs_sandbox
 @pytest.mark.parametrize(
     ("code", "question", "facts"),
@@ -113,6 +114,7 @@ def test_what_the_run_and_the_program_know_is_the_answer(
     assert f"to make it a step: /next {question}" in text
 
 
+@pytest.mark.sandbox
 @needs_sandbox
 def test_what_a_program_can_find_out_is_found_out_and_forgotten(tmp_path: Path) -> None:
     reply = "print(sum(prices) / len(prices))"
@@ -122,6 +124,7 @@ def test_what_a_program_can_find_out_is_found_out_and_forgotten(tmp_path: Path) 
     assert len(desk.session.turns) == 1
 
 
+@pytest.mark.sandbox
 @needs_sandbox
 def test_what_the_model_makes_up_is_not_shown_as_found_out(tmp_path: Path) -> None:
     _, told = asked(

@@ -43,6 +43,7 @@ class Recorder:
         return getattr(self.decoder, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("typed", [COMMENT, "def hello():"])
 def test_what_codegens_readme_prompts_with_reaches_the_model_as_it_was_typed(tmp_path: Path, typed: str):
     tokenizer = codegen_tokenizer()

@@ -111,6 +111,7 @@ def test_a_completion_of_a_base_model_ends_where_codegen_ends_it(text: str, code
     assert codegen.cut(text).finished == (code != text)
 
 
+@pytest.mark.slow
 def test_the_cut_of_a_hundred_thousand_random_texts_is_that_of_the_restated_rule():
     for text in texts(CODE, 100_000, seed=16):
         cut = codegen.cut(text)
@@ -164,6 +165,7 @@ def test_every_real_sample_of_codegen_16b_is_cut_as_the_restated_rule_cuts_it():
         assert codegen.cut(sample).code == truncated(sample)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [codegen, instruct], ids=["codegen", "instruct"])
 def test_every_real_sample_of_codegen_16b_gives_a_chunk(family: Family):
     for sample in samples():
@@ -171,6 +173,7 @@ def test_every_real_sample_of_codegen_16b_gives_a_chunk(family: Family):
         assert chunk == chunk.strip("\n").rstrip()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", plugins.names(FAMILIES))
 @pytest.mark.parametrize("fragments", [CODE, CHAT], ids=["code", "chat"])
 def test_a_reply_cut_as_it_arrives_gives_what_the_whole_gives(name: str, fragments: list[str]):

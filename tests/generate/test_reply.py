@@ -372,6 +372,7 @@ def test_what_is_shown_of_a_reply_that_has_ended_does_not_change_any_more(text: 
     assert all(cut == cuts[-1] for cut in finished)
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from(LINES), min_size=1, max_size=8))
 def test_python_without_fences_comes_through_as_it_is(lines: list[str]):
     code = "\n".join(lines)
@@ -390,6 +391,7 @@ def test_a_module_of_the_standard_library_comes_through_as_it_is(name: str):
     assert reply.chunk(code, "") == code.strip("\n").rstrip()
 
 
+@pytest.mark.slow
 def test_no_statement_of_the_standard_library_is_taken_for_prose():
     for path in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("[a-d]*.py")):
         code = path.read_text(encoding="utf-8")
@@ -400,6 +402,7 @@ def test_no_statement_of_the_standard_library_is_taken_for_prose():
             assert number in doctests or not reply.is_prose(bare), f"{path.name}: {line}"
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=12).map("".join))
 @example(">>> x = 1\n>>> ```\n")
@@ -419,12 +422,14 @@ def test_a_chunk_is_its_own_chunk_and_holds_no_fence(text: str):
         assert fences <= inside_strings(code)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.text(), st.text())
 def test_no_reply_at_all_makes_it_fail(text: str, before: str):
     assert isinstance(reply.chunk(text, before), str)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "unit",
     [
@@ -476,6 +481,7 @@ def test_code_that_python_warns_of_is_read_without_a_word():
     assert said == []
 
 
+@pytest.mark.slow
 def test_a_repetition_of_a_random_program_is_left_out_however_it_is_spaced():
     draw = random.Random(22)
     for _ in range(300):

@@ -559,6 +559,7 @@ def test_a_session_that_went_through_everything_is_made_again_byte_for_byte(fami
     ]
 
 
+@pytest.mark.slow
 def test_an_interrupted_turn_is_the_same_when_it_is_how_the_reply_begins():
     text = "Here you can see it:\nx = 1\nprint(x)\n```\n"
     for end in range(len(text)):

@@ -16,6 +16,8 @@ from mtchat.session.prompt import Prompt
 from mtchat.session.settings import Sampling
 from tests.support.engine_models import gpu_engine, random_engine
 
+pytestmark = pytest.mark.slow
+
 PROMPTS = [
     "def add(a, b):\n    return a + b\n",
     "def add(a, b):\n    return a\n",

@@ -19,6 +19,8 @@ from tests.support.codegen_models import KINDS, REMOTE, random_state, restated, 
 from tests.support.engine_models import codegen_tokenizer
 from tests.support.shell import mtchat
 
+pytestmark = pytest.mark.slow
+
 CODE = "def fib(n):\n    a, b = 0, 1\n    for _ in range(n):\n        a, b = b, a + b\n    return a\n"
 REMOTE_CODE = """from pathlib import Path
 Path({trap!r}).write_text("this code was run")

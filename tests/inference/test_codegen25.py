@@ -78,6 +78,7 @@ def engine(models: Path) -> Any:
     return loader.load(models / "codegen25-7b-mono", "it", cache=models / "cache", report=silent)
 
 
+@pytest.mark.slow
 def test_a_folder_of_codegen25_loads_without_its_code(engine: Any, models: Path) -> None:
     assert not (models / "trap").exists()
     assert engine.card.architecture == "LlamaForCausalLM"

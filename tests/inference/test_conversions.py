@@ -81,6 +81,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DAMAGES)
 def test_a_damaged_copy_is_made_again_and_it_is_said(file: Path, name: str) -> None:
     precision, damage = DAMAGES[name]

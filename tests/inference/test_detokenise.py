@@ -60,6 +60,7 @@ def test_pieces_of_any_ids_join_to_the_text_of_all(
     assert "".join(stream(known, ids)) == known.decode(ids)
 
 
+@pytest.mark.slow
 @LENIENT
 @given(data=st.data())
 def test_text_goes_on_from_its_context(words: tuple[Vocabulary, int], data: st.DataObject) -> None:
@@ -72,6 +73,7 @@ def test_text_goes_on_from_its_context(words: tuple[Vocabulary, int], data: st.D
     assert known.decode(context) + "".join(stream(known, ids, tuple(context))) == known.decode(context + ids)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(text=st.text(max_size=80))
 def test_no_piece_ends_inside_a_character(text: str) -> None:

@@ -13,6 +13,8 @@ from mtchat.session.prompt import Message, Piece, Prompt
 from mtchat.session.settings import Sampling
 from tests.support.engine_models import KINDS, STARTER_SMALL, codegen_tokenizer, interrupted, random_engine
 
+pytestmark = pytest.mark.slow
+
 LONG = "def add(a, b):\n    return a + b\nprint(x.mean())\n"
 SHORT = LONG[:20]
 OTHER = LONG[:20] + "import numpy as np\n"

@@ -24,6 +24,8 @@ from mtchat.session.prompt import ModelCard, Prompt
 from mtchat.session.settings import Sampling
 from tests.support.engine_models import gpu_engine, interrupted, random_engine, random_model, tiny_tokenizer
 
+pytestmark = pytest.mark.slow
+
 KINDS = (("qwen2", 1), ("codegen", RUN))
 TEXT = "def add(a, b):\n    return a + b\n"
 WARM = Sampling(0.9, 0.9, 0, 5, 30)

@@ -18,7 +18,10 @@ from mtchat.inference.cuda.weights import Matrix
 from mtchat.inference.loaders.cuda_loader import fused
 from tests.support.engine_models import random_model
 
-pytestmark = pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # of the interpreter
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning"),
+]  # of the interpreter
 ON = "cuda" if torch.cuda.is_available() else "cpu"
 if not importlib.util.find_spec("triton"):
     pytest.skip("triton is not installed", allow_module_level=True)

@@ -28,6 +28,8 @@ from tests.support.engine_models import (
     write_gguf,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def silent(stage: str, done: float | None) -> None:
     assert stage

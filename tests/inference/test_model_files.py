@@ -208,6 +208,7 @@ def test_a_table_with_odd_numbers_is_refused_at_once(
     assert time.process_time() - began < 1
 
 
+@pytest.mark.slow
 def test_random_changes_of_a_table_give_only_model_errors(good: Path, tmp_path: Path) -> None:
     """Whatever is taken for good has its tensors inside the file, and parts that fit the kernels."""
     data, path, chance = good.read_bytes(), tmp_path / "odd.gguf", random.Random(11)
@@ -234,6 +235,7 @@ def test_random_changes_of_a_table_give_only_model_errors(good: Path, tmp_path: 
     assert refused > 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["auto", "float32"])
 def test_a_file_with_random_changes_is_computed_or_refused(
     good: Path, tmp_path: Path, precision: str

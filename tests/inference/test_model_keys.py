@@ -267,6 +267,7 @@ def test_a_file_whose_frequencies_are_stated_as_they_are_computed_gives_the_same
     assert texts[0] == texts[1] != ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", gguf_models.KINDS)
 def test_a_file_of_another_architecture_is_computed_as_its_model(kind: str, tmp_path: Path) -> None:
     model = gguf_models.write(tmp_path / "it.gguf", kind)

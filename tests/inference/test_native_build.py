@@ -10,6 +10,8 @@ import pytest
 import setup
 from mtchat.inference.cpu import kernels
 
+pytestmark = pytest.mark.slow
+
 FUNCTIONS = ("open", "close", "step", "read_row", "product")
 FAST = ("-mprefer-vector-width=512",)  # changes what is fast, not what can run
 

@@ -38,7 +38,10 @@ from tests.inference.test_native_engine import (
 from tests.inference.test_native_kernels import in_eight_bits
 from tests.support.engine_models import codegen_tokenizer, random_model, shuffle, tiny_tokenizer
 
-pytestmark = pytest.mark.skipif(not kernels.builds(), reason="no kernels were built for this processor")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not kernels.builds(), reason="no kernels were built for this processor"),
+]
 VOCABULARY = 402  # more than the tokenizer has, and no whole strips
 SIZES = {"n_positions": 700, "n_layer": 2}
 HEADS = {  # as in 350M, in 2B (80 columns, no whole blocks), small, and as in 6B

@@ -24,7 +24,10 @@ from mtchat.session.settings import Sampling
 from tests.inference.test_native_kernels import in_eight_bits
 from tests.support.engine_models import STARTER_SMALL, interrupted, shuffle, write_gguf
 
-pytestmark = pytest.mark.skipif(not kernels.builds(), reason="no kernels were built for this processor")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not kernels.builds(), reason="no kernels were built for this processor"),
+]
 SIZES = {
     "hidden_size": 256,
     "intermediate_size": 512,

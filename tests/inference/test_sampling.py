@@ -49,6 +49,7 @@ def test_temperature_zero_is_greedy() -> None:
     assert Chooser(Sampling()).choose(logits(4)) == logits(4).argmax()
 
 
+@pytest.mark.slow
 def test_drawn_tokens_follow_the_distribution() -> None:
     """Pearson's chi-squared over 40,000 draws stays under the 99.9 % point for its degrees of freedom."""
     chooser, draws = Chooser(Sampling(temperature=1.5, top_p=1.0, seed=1)), 40_000

@@ -10,6 +10,8 @@ from mtchat.bundled_models import cache
 from mtchat.sandbox import sandbox
 from tests.support.codegen_models import random_state, write_codegen
 
+pytestmark = pytest.mark.slow
+
 WITHOUT = """
 import sys
 

@@ -143,10 +143,12 @@ def told(wrong: list[Import]) -> str:
     return "\n".join(map(str, wrong))
 
 
+@pytest.mark.slow
 def test_every_room_has_its_floor():
     assert rooms() <= set(FLOOR), "a new room needs its floor here, in DESIGN.md and in the README"
 
 
+@pytest.mark.slow
 def test_imports_point_down_and_rooms_on_one_floor_do_not_know_each_other():
     wrong = [
         each
@@ -255,10 +257,12 @@ def loaded_by(code: str) -> set[str]:
     return set(done.stdout.rpartition("loaded:")[2].split())
 
 
+@pytest.mark.slow
 def test_the_watch_for_heavy_packages_sees_one():
     assert loaded_by("import numpy") == {"numpy"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "--help"]])
 def test_the_help_appears_without_torch(arguments: list[str]):
     if "cli" not in rooms():
@@ -267,6 +271,7 @@ def test_the_help_appears_without_torch(arguments: list[str]):
     assert loaded_by(asks) == set()
 
 
+@pytest.mark.slow
 def test_the_prompt_appears_without_torch():
     """Every module of the rooms that the prompt is made of, with all that they import at once."""
     needed = [

@@ -206,6 +206,7 @@ print([each.meaning for each in slash.commands() if each.name == "hello"])
 """
 
 
+@pytest.mark.slow
 def test_a_file_dropped_into_an_open_folder_is_found_and_nothing_else_is_edited(tmp_path: Path):
     copy = tmp_path / "mtchat"
     shutil.copytree(HOUSE, copy, ignore=shutil.ignore_patterns("__pycache__"))

@@ -1,25 +1,31 @@
-"""What the README says is so: generated parts are current, paths exist, commands parse."""
+"""What the documents say is so: generated parts are current, paths and links exist, commands parse."""
 
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mtchat.cli import arguments
-from tests.readme import PARTS, README, ROOT
+from tests.readme import MANUAL, PARTS, README, ROOT, place_of
 
-TEXT = README.read_text(encoding="utf-8")
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+
+
+def read(document: Path) -> str:
+    return document.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_generated_part_is_what_the_code_gives(part: str) -> None:
     made = PARTS[part]()
-    assert f"<!-- {part} -->\n{made}\n<!-- end -->" in TEXT, "make docs renews README.md"
+    assert f"<!-- {part} -->\n{made}\n<!-- end -->" in read(place_of(part)), "make docs renews it"
 
 
 def test_every_path_of_the_tree_exists_and_every_room_is_in_it() -> None:
-    block = re.search(r"```\nmtchat/\n(.*?)```", TEXT, re.DOTALL)
+    block = re.search(r"```\nmtchat/\n(.*?)```", read(ARCHITECTURE), re.DOTALL)
     assert block is not None
     named = set()
     for line in block[1].splitlines():
@@ -27,7 +33,7 @@ def test_every_path_of_the_tree_exists_and_every_room_is_in_it() -> None:
         if match is None:
             continue
         path = Path("mtchat", match[2]) if match[1] else Path(match[2])
-        assert (ROOT / path).exists(), f"the README's tree names {path}"
+        assert (ROOT / path).exists(), f"the tree names {path}"
         named.add(path)
     rooms = {
         path.relative_to(ROOT)
@@ -37,9 +43,39 @@ def test_every_path_of_the_tree_exists_and_every_room_is_in_it() -> None:
     assert rooms <= named
 
 
-def test_every_command_line_of_the_readme_parses() -> None:
-    blocks = re.findall(r"^```\n(mtchat .*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-    lines = [line.removeprefix("mtchat ") for block in blocks for line in block.splitlines()]
-    assert lines
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_between_documents_leads_somewhere(document: Path) -> None:
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", read(document)):
+        path = (document.parent / target).resolve() if target else document
+        assert path.exists(), f"{document.name} links to {target}"
+        if anchor:
+            assert anchor in anchors(read(path)), f"{document.name} links to {target}#{anchor}"
+
+
+def anchors(text: str) -> set[str]:
+    heads = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", head).lower().replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_file_that_a_document_names_exists(document: Path) -> None:
+    named = re.findall(r"`((?:mtchat|tests|docs|evals|sessions|findings)/[\w./-]+)`", read(document))
+    missing = [each for each in named if not (ROOT / each).exists() and "NAME" not in each]
+    assert not missing
+
+
+def command_lines() -> Iterator[str]:
+    for document in (README, MANUAL, ROOT / "docs" / "benchmarks.md"):
+        for block in re.findall(r"^```\n(mtchat .*?)^```", read(document), re.MULTILINE | re.DOTALL):
+            yield from block.splitlines()
+
+
+def test_every_command_line_of_the_documents_parses() -> None:
+    lines = list(command_lines())
+    assert len(lines) > 8
     for line in lines:
-        arguments.parse(shlex.split(re.split(" [<>] ", line)[0]))
+        arguments.parse(shlex.split(re.split(" [<>] ", line.removeprefix("mtchat "))[0]))
+
+
+def test_the_readme_is_read_in_one_sitting() -> None:
+    assert len(read(README).splitlines()) < 200

@@ -204,6 +204,7 @@ def test_an_editor_that_removes_the_file_or_cannot_be_read_is_an_error(
     assert [turn.chunk for turn in desk.session.path] == ["x = 1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", slash.names())
 def test_no_command_falls_over_an_odd_argument(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

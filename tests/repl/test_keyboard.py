@@ -38,6 +38,7 @@ def test_it_is_known_by_its_last_run_too() -> None:
     assert reads("ask()", Outcome(error="EOFError", world="input"))
 
 
+@pytest.mark.sandbox
 @needs_sandbox
 def test_what_is_typed_reaches_the_program_and_is_kept() -> None:
     source, into = os.pipe()
@@ -50,6 +51,7 @@ def test_what_is_typed_reaches_the_program_and_is_kept() -> None:
     assert (outcome.stdout, bytes(board.typed)) == ("name? hello Ann\n", b"Ann\n")
 
 
+@pytest.mark.sandbox
 @needs_sandbox
 def test_the_end_of_what_is_typed_is_the_end_of_the_input() -> None:
     source, into = os.pipe()
@@ -62,6 +64,7 @@ def test_the_end_of_what_is_typed_is_the_end_of_the_input() -> None:
     assert "EOFError" in outcome.error
 
 
+@pytest.mark.sandbox
 @needs_sandbox
 def test_waiting_for_somebody_who_types_does_not_count_and_a_loop_does() -> None:
     source, into = os.pipe()
@@ -76,6 +79,7 @@ def test_waiting_for_somebody_who_types_does_not_count_and_a_loop_does() -> None
     os.close(source)
 
 
+@pytest.mark.sandbox
 @needs_sandbox
 def test_later_turns_get_what_was_typed_again(tmp_path: Path) -> None:
     with Sandbox() as ground:

@@ -133,6 +133,7 @@ def test_what_the_flag_means_is_known_at_once() -> None:
     assert Sandbox(unsafe=True).notice() == unsafe.MEANING
 
 
+@pytest.mark.sandbox
 @needs_proc
 def test_a_run_without_a_sandbox_says_so_on_stderr_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

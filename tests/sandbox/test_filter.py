@@ -192,6 +192,7 @@ def test_on_the_host_no_process_may_hide_others_from_the_launcher(machine: str) 
     assert call(machine, "alone", prctl, 36) == seccomp.ALLOW
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("machine", MACHINES)
 def test_a_filter_is_short_enough_for_the_kernel(machine: str, kind: str) -> None:

@@ -269,6 +269,7 @@ class Absent(Broken):
         raise SandboxError("it is not here; fetch it")
 
 
+@pytest.mark.sandbox
 @pytest.mark.parametrize("words", ["echo no >&2", "echo no >&2; exec sleep 0", "echo no >&2; kill -9 $$"])
 def test_a_backend_that_fails_is_a_reason_and_a_fix(words: str) -> None:
     found = choose((Broken("/bin/sh", "-c", words),))

@@ -18,6 +18,8 @@ from mtchat.session.settings import Limits
 from mtchat.store import attach
 from tests.sandbox.battery.tiers import tier
 
+pytestmark = pytest.mark.sandbox
+
 LIMITS = Limits(seconds=20.0, memory_mib=512)
 
 

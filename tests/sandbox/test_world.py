@@ -12,6 +12,8 @@ from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
 from mtchat.session.settings import Limits, Settings
 
+pytestmark = pytest.mark.sandbox
+
 LIMITS = Limits(seconds=20.0, memory_mib=256, disk_mib=8)
 
 

@@ -170,6 +170,7 @@ def test_no_command_sends_anything_raw_to_a_terminal(hostile: Path, words: list[
         assert raw(screen.raw) == []
 
 
+@pytest.mark.slow
 def test_an_export_into_a_pipe_is_the_text_as_it_is(hostile: Path) -> None:
     argv = [
         sys.executable,
@@ -186,6 +187,7 @@ def test_an_export_into_a_pipe_is_the_text_as_it_is(hostile: Path) -> None:
     assert f"s = '''{HOSTILE}'''" in done.stdout.decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [

@@ -90,6 +90,7 @@ def block(head: str, body: list[str]) -> str:
 PARTS = st.recursive(LINES, lambda parts: st.builds(block, HEADS, st.lists(parts, max_size=3)), max_leaves=12)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(PARTS, max_size=6).map("\n".join))
 def test_folded_code_is_python_loses_no_name_and_folds_no_further(code: str):

@@ -88,6 +88,7 @@ def histories(draw: st.DrawFn) -> list[Session]:
     return found
 
 
+@pytest.mark.slow
 @given(sessions=histories(), steps=st.integers(1, 5))
 def test_the_changes_of_a_session_applied_in_order_give_it_back(sessions, steps):
     history, before = History(replace(sessions[0])), sessions[0]

@@ -116,6 +116,7 @@ def looked_at(desk: Desk) -> None:
             assert each.text == escaped(each.text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(0, ROUNDS, 30))
 def test_a_session_with_changed_fields_is_refused_in_a_sentence_or_every_view_stands_it(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

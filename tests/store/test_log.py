@@ -125,6 +125,7 @@ def test_writing_what_is_written_adds_nothing(path):
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_file_cut_at_any_byte_is_a_session_of_the_past_that_goes_on(path, tmp_path):
     record(path)
     whole = path.read_bytes()
@@ -250,6 +251,7 @@ with Log.open(Path(sys.argv[1])) as log:
 """
 
 
+@pytest.mark.slow
 def test_a_second_process_is_told_who_has_the_file_open(path):
     record(path)
     with subprocess.Popen(
@@ -297,6 +299,7 @@ with Log.open(Path(sys.argv[1])) as log:
 """
 
 
+@pytest.mark.slow
 def test_a_killed_writer_leaves_a_file_with_every_turn_it_confirmed(path):
     confirmed = -1
     for turns in (1, 7, 3, 12, 5):
