@@ -14,6 +14,10 @@ KINDS = {"terminal", "sandbox", "model", "slow"}
 KIND_OF_FIXTURE = {"screen": "terminal", "boxed": "sandbox", "worker": "sandbox"}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--accept", action="store_true", help="write golden screens as they are now")
+
+
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks tests by the fixtures they use, and as `unit` those that need nothing but Python."""
