@@ -26,7 +26,7 @@ from tests import SHARED
 
 CODET = SHARED / "codet"
 SOLUTIONS, CHECKS = CODET / "codegen16B_solutions.jsonl.gz", CODET / "codegen16B_tests.jsonl.gz"
-DRAWN = data.Data({"prompt": str, "samples": list}, "prompt", "it is CodeT's")
+DRAWN = data.DataFormat({"prompt": str, "samples": list}, "prompt", "it is CodeT's")
 STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")  # of Chen et al. 2021, arXiv:2107.03374
 FIRST_OF_SAMPLE = 5  # checks of one sample that are taken, as in CodeT
 LIMITS = Limits(seconds=10.0, memory_mib=512)

@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtchat.bench.quality.conversation import Bench, hold
-from mtchat.bench.quality.suite import MULTI, Row, Run, Task
+from mtchat.bench.quality.conversation import Evaluation, run_task
+from mtchat.bench.quality.suite import MULTI, RunProgram, ScoredSample, Task
 from mtchat.bench.quality.suites import mtpb
 from mtchat.generate.prompt import family
 from mtchat.generate.prompt.family import Cut, Family
@@ -61,13 +61,13 @@ def folded(path: Sequence[Turn]) -> tuple[Turn, ...]:
     return visible_turns(path, ContextPlan(tuple(range(1, len(path)))))
 
 
-def held(tasks: Sequence[Task], generator: Callable[[Run], TurnGenerator]) -> list[Row]:
+def held(tasks: Sequence[Task], generator: Callable[[RunProgram], TurnGenerator]) -> list[ScoredSample]:
     """The conversations of some tasks, so many at once."""
-    bench = Bench(mtpb.score, generator, Sampling())
+    bench = Evaluation(mtpb.score, generator, Sampling())
 
-    def one(task: Task) -> Row:
+    def one(task: Task) -> ScoredSample:
         with Sandbox() as ground:
-            return hold(
+            return run_task(
                 bench,
                 task,
                 0,
@@ -92,7 +92,7 @@ def main() -> None:
         kind = family.choose(batcher.card)
         loaded = family.load(kind)
 
-        def arm(shape: Family) -> Callable[[Run], TurnGenerator]:
+        def arm(shape: Family) -> Callable[[RunProgram], TurnGenerator]:
             return lambda run: TurnGenerator(shape, batcher.complete, run, batcher.card, kind)
 
         firsts = held([task for task in tasks if task.input == 0], arm(loaded))
@@ -106,7 +106,7 @@ def main() -> None:
         batcher.close()
 
 
-def tell(name: str, rows: Sequence[Row]) -> None:
+def tell(name: str, rows: Sequence[ScoredSample]) -> None:
     read = sum(row.prompt_tokens for row in rows) / len(rows)
     print(
         f"{name}: {sum(row.compatible for row in rows)} of {len(rows)} pass as published, "

@@ -25,11 +25,12 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from mtchat.bench.quality.runs import read
-from mtchat.bench.quality.statistics import estimate
+from mtchat.bench.quality.results import estimate
+from mtchat.bench.quality.run_file import read
 from mtchat.bench.quality.suite import Suite, Task
 from mtchat.bench.quality.suites import mtpb
-from mtchat.cli.bench_quality import LIMITS, served
+from mtchat.cli.bench import QUALITY_LIMITS as LIMITS
+from mtchat.cli.bench import load_batcher
 from mtchat.console.view import View
 from mtchat.features.regenerate.regenerate import Decide, always, judged, never, rederive
 from mtchat.generate import policy, wishes
@@ -188,7 +189,9 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=30, help="changes of this many problems")
     parser.add_argument("--inputs", type=int, default=1, help="other inputs of a problem")
     parser.add_argument("--seconds", type=float, default=3600.0, help="no problem is begun after so long")
-    parser.add_argument("--lanes", type=int, default=4, help="conversations at once")
+    parser.add_argument(
+        "--concurrency", type=int, default=4, help="number of conversations to run in parallel"
+    )
     parser.add_argument("--out", type=Path, help="a file for a line of JSON on each change")
     args = parser.parse_args()
     args.device = "cpu"
@@ -221,7 +224,7 @@ def measured(found: Sequence[Change], args: argparse.Namespace) -> Iterator[Resu
                 lambda program: ground.run(program, LIMITS, None),
             )
 
-    with opened(args) as hand, ThreadPoolExecutor(args.lanes) as pool:
+    with opened(args) as hand, ThreadPoolExecutor(args.concurrency) as pool:
         yield from filter(None, pool.map(partial(one, hand), found))
 
 
@@ -231,7 +234,7 @@ def opened(args: argparse.Namespace) -> Iterator[Hand]:
     if args.recorded:
         yield Remembered({(row.problem, row.input): row.chunks for row in read(args.recorded).rows})
         return
-    batcher, _ = served(args, View())
+    batcher, _ = load_batcher(args, View())
     card = batcher.card
     kind = family.choose(card)
     try:

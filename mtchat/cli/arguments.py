@@ -275,8 +275,11 @@ def quality(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="S")
     parser.add_argument("--limit", type=int, metavar="K", help="only the first so many problems")
     parser.add_argument("--inputs", type=int, metavar="K", help="only the first so many inputs of each")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the run's file; goes on where it is there")
-    parser.add_argument("--lanes", type=int, metavar="N", help="conversations held at once")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="results file; resumes if it exists")
+    parser.add_argument(
+        "--concurrency", type=int, metavar="N", help="number of conversations to run in parallel"
+    )
+    parser.add_argument("--lanes", type=int, dest="concurrency", help=argparse.SUPPRESS)  # its old name
     parser.add_argument("--no-run", dest="run", action="store_false", help="run nothing between the turns")
     parser.add_argument(
         "--ask", action="store_true", help="a simulated user says what is meant, from the wanted value"

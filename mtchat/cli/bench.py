@@ -1,8 +1,40 @@
-"""mtchat bench: what is measured."""
+"""mtchat bench: hands the model, the sandbox and the arguments to what measures them."""
 
 import argparse
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from mtchat.errors import ExitCode, UsageError
+from mtchat import store
+from mtchat.bench.output import Say, check_targets, progress, save
+from mtchat.console.view import View
+from mtchat.errors import ExitCode, SandboxError, UsageError
+from mtchat.generate import policy
+from mtchat.generate.prompt import family
+from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.models import loader
+from mtchat.sandbox.runner import Sandbox
+from mtchat.session.given import NO_INPUTS
+from mtchat.session.program import Program
+from mtchat.session.settings import Limits, Sampling
+from mtchat.version import __version__
+
+if TYPE_CHECKING:
+    from mtchat.bench.quality.evaluate import Runners
+    from mtchat.bench.speed.engine import Sizes
+    from mtchat.bench.speed.workload import Workload
+    from mtchat.inference.batching import Batcher
+    from mtchat.session.outcome import Outcome
+
+MODEL_REPEATS, SANDBOX_REPEATS = 5, 30
+LONGEST = 160  # tokens of a recorded reply that is measured
+SPEED_LIMITS, QUALITY_LIMITS = Limits(seconds=20.0), Limits(seconds=10.0)
+CONCURRENCY = {"cpu": 8, "cuda": 256}
 
 
 def bench(args: argparse.Namespace) -> int:
@@ -10,31 +42,233 @@ def bench(args: argparse.Namespace) -> int:
         case "speed":
             return speed(args)
         case "report":
-            from mtchat.cli.bench_report import bench_report
-
-            bench_report(args)
+            report(args)
         case _:
-            from mtchat.cli.bench_quality import bench_quality
-
-            bench_quality(args)
+            quality(args)
     return ExitCode.DONE
 
 
 def speed(args: argparse.Namespace) -> int:
-    """Fails when a target of the sandbox suite is missed and --strict is given."""
+    """Fails if a target of the sandbox suite is missed and --strict is given."""
     if args.repeats is not None and args.repeats < 1:
-        raise UsageError("--repeats is 1 or more")
+        raise UsageError("--repeats must be at least 1")
     met = True
     if args.suite in ("model", "all"):
-        from mtchat.cli.bench_model import bench_model
-
-        bench_model(args)
+        speed_of_model(args)
     if args.suite == "gpu":
-        from mtchat.cli.bench_gpu import bench_gpu
-
-        bench_gpu(args)
+        speed_of_gpu(args)
     if args.suite in ("sandbox", "all"):
-        from mtchat.cli.bench_sandbox import bench_sandbox
-
-        met = bench_sandbox(args)
+        met = speed_of_sandbox(args)
     return ExitCode.FAILED if args.strict and not met else ExitCode.DONE
+
+
+def speed_of_model(args: argparse.Namespace) -> None:
+    """Print a table; write the rows and a plot to files if asked."""
+    from mtchat.bench.speed import model
+    from mtchat.bench.speed.engine import OURS, QUICK, EngineSetup, Sizes
+    from mtchat.bench.speed.results import plot, to_json
+    from mtchat.inference.cpu.kernels import threads
+
+    check_targets(args.json, args.plot)
+    with progress(View.of(sys.stderr)) as say:
+        file = str(loader.locate(args.model, say)[0])
+        against = model.find_peers(args.against, file)
+        sizes = QUICK if args.quick else Sizes()
+        workload, precision = build_workload(args, sizes, say)
+        setup = EngineSetup(OURS, args.model, file, args.precision, threads())
+        command = (sys.executable, "-m", "mtchat.bench.speed.worker")
+        repeats = args.repeats or MODEL_REPEATS
+        found = model.compare(setup, precision, against, workload, sizes, repeats, command, say)
+    print(found)
+    if args.json:
+        save(args.json, lambda path: path.write_text(to_json(found.rows), "utf-8"))
+    if args.plot:
+        save(args.plot, lambda path: plot(found.rows, model.QUANTITIES, path, found.title))
+
+
+def build_workload(args: argparse.Namespace, sizes: "Sizes", say: Say) -> "tuple[Workload, str]":
+    """The texts to measure with, as prompts of this model, and the precision it computes in."""
+    from mtchat.bench.speed.workload import WorkloadBuilder
+
+    engine: Any = loader.load(args.model, args.precision, lambda stage: say(f"{args.model}: {stage}"))
+    kind = family.load(args.family or family.choose(engine.card))
+    generator = TurnGenerator(kind, engine.complete)
+    builder = WorkloadBuilder(
+        render=lambda path, instruction: kind.render(path, instruction, "", ""),
+        text=engine.text,
+        ids=lambda text: engine.ids(text, special=False),
+        length=lambda prompt: generator.write(prompt, Sampling(max_tokens=LONGEST)).usage.completion_tokens,
+    )
+    sessions = [store.load(path) for path in store.paths(store.folder(args.sessions))]
+    say("preparing the workload")
+    paths = [session.path for session in sessions if session.path]
+    return builder.build(paths, sizes.replies), engine.card.precision
+
+
+def speed_of_gpu(args: argparse.Namespace) -> None:
+    """Print a table for each shape; write the rows to a file if asked."""
+    from mtchat.inference.loaders import devices
+
+    if not devices.gpus():
+        raise UsageError("no GPU found; mtchat bench speed measures the CPU")
+    from mtchat.bench.speed.gpu import suite
+    from mtchat.bench.speed.results import Measurement, to_json
+
+    check_targets(args.json, None)
+    run = suite.choose(args.shapes, args.dtype, args.also, args.static, args.repeats)
+    print(suite.describe(run, devices.gpus()[0]))
+    rows: list[Measurement] = []
+    with progress(View.of(sys.stderr)) as say:
+        for name in run.shapes:
+            rows += suite.measure_shape(name, run, say, lambda text: print(text, flush=True))
+            suite.free_memory()
+    if args.json:
+        save(args.json, lambda path: path.write_text(to_json(rows), "utf-8"))
+
+
+def speed_of_sandbox(args: argparse.Namespace) -> bool:
+    """Print a table; whether every target was met."""
+    from mtchat.bench.speed import sandbox as suite
+    from mtchat.sandbox import sandbox
+    from mtchat.sandbox.checkpoints.worker import Worker
+
+    repeats = args.repeats or SANDBOX_REPEATS
+    found = sandbox.probe()
+    if not found.ok:
+        raise SandboxError(f"the sandbox suite needs a sandbox: {found.reason}; {found.fix}")
+    with Worker() as worker:
+        cases = suite.cases(
+            lambda program: sandbox.run(program, SPEED_LIMITS),
+            lambda program, keep: worker.run(program, SPEED_LIMITS, keep=keep),
+        )
+        timings = list(suite.measure(cases, repeats))
+    print(
+        f"mtchat {__version__}, Python {platform.python_version()}, {platform.machine()}, "
+        f"sandbox {found.tier}; medians of {repeats} runs, in milliseconds\n"
+    )
+    sys.stdout.write(suite.table(timings))
+    return all(timing.met is not False for timing in timings)
+
+
+def quality(args: argparse.Namespace) -> None:
+    """Run the conversations that the results file lacks, and print its summary."""
+    from mtchat.bench.quality import suite as suites
+    from mtchat.bench.quality.conversation import Evaluation, ScoreCache
+    from mtchat.bench.quality.evaluate import evaluate, hash_tasks, select_tasks
+    from mtchat.bench.quality.report import summary
+    from mtchat.bench.quality.run_file import RunFile, RunHeader, read
+
+    check_counts(args)
+    suite = suites.load(args.what)
+    mode = args.mode or suite.MODES[0]
+    if mode not in suite.MODES:
+        raise UsageError(f"--mode of {args.what} is {' or '.join(suite.MODES)}, not {mode!r}")
+    chosen = policy.load(args.policy)
+    tasks = select_tasks(suite.tasks(args.data, mode), args.limit, args.inputs)
+    view = View.of(sys.stderr)
+    if refusal := Sandbox(args.unsafe).refusal():
+        raise SandboxError(f"no program can be run here: {refusal}")
+    batcher, device = load_batcher(args, view)
+    try:
+        card = batcher.card
+        kind = args.family or family.choose(card)
+        header = RunHeader(
+            suite=args.what,
+            model=card.name,
+            fingerprint=card.fingerprint,
+            precision=card.precision,
+            device=device,
+            mode=mode,
+            policy=args.policy,
+            temperature=args.temperature,
+            top_p=args.top_p,
+            samples=args.n,
+            seed=args.seed,
+            version=__version__,
+            tasks=len(tasks),
+            data_sha256=hash_tasks(tasks),
+            ask=args.ask,
+        )
+        evaluation = Evaluation(
+            ScoreCache(suite.score),
+            lambda run: TurnGenerator(
+                family.load(kind),
+                batcher.complete,
+                run if args.run else None,
+                card,
+                kind,
+                policy=chosen,
+                candidates=batcher.candidates,
+                count=batcher.count,
+            ),
+            Sampling(args.temperature, args.top_p, seed=args.seed),
+            args.ask,
+        )
+        out = args.out or Path(f"{args.what}-{card.name}-{mode}-{args.policy}.jsonl".replace("/", "-"))
+        with RunFile(out, header) as file:
+            concurrency = args.concurrency or CONCURRENCY[device]
+            evaluate(evaluation, tasks, args.n, file, lambda: runners(args.unsafe), concurrency, view)
+    finally:
+        batcher.close()
+    print(summary(read(out)))
+
+
+@contextmanager
+def runners(unsafe: bool) -> "Iterator[Runners]":
+    """A sandbox of its own for each conversation."""
+    from mtchat.bench.quality.evaluate import Runners
+
+    def run(program: Program) -> "Outcome":
+        return sandbox.trial(program, QUALITY_LIMITS, NO_INPUTS)
+
+    def judge(program: Program) -> "Outcome":
+        return sandbox.run(program, QUALITY_LIMITS, None)
+
+    with Sandbox(unsafe) as sandbox:
+        yield Runners(run, judge)
+
+
+def check_counts(args: argparse.Namespace) -> None:
+    """What would fail late fails now."""
+    counts = (args.n, args.limit, args.inputs, args.concurrency)
+    if any(count is not None and count < 1 for count in counts):
+        raise UsageError("--n, --limit, --inputs and --concurrency must be at least 1")
+    if args.n > 1 and args.temperature == 0:
+        raise UsageError("--n above 1 needs a --temperature above 0: greedy samples are all the same")
+    if args.out and not os.path.isdir(args.out.absolute().parent):
+        raise UsageError(f"cannot write {args.out.name}: no folder {args.out.absolute().parent}")
+
+
+def load_batcher(args: argparse.Namespace, view: View) -> "tuple[Batcher, str]":
+    """The model, for many conversations at once, and its device."""
+    from mtchat.inference import batching
+    from mtchat.inference.loaders import devices
+
+    device = devices.chosen(args.device, args.precision)
+    engine: Any = loader.load(
+        args.model, args.precision, lambda stage: view.transient(f"{args.model}: {stage}"), device
+    )
+    view.erase()
+    concurrency = args.concurrency or CONCURRENCY[device]
+    if device == "cpu":
+        return batching.serving(engine, concurrency), device
+    if engine.writers:
+        return batching.Batcher(engine, engine.writers), device
+    from mtchat.inference.hf import padded_scheduler
+
+    return padded_scheduler.serving(engine, 2 * concurrency), device
+
+
+def report(args: argparse.Namespace) -> None:
+    """Print one run in full, or several as a table; write figures and a plot to files if asked."""
+    from mtchat.bench.quality.chart import chart
+    from mtchat.bench.quality.report import comparison, summary, to_json
+    from mtchat.bench.quality.run_file import read
+
+    check_targets(args.json, args.plot)
+    runs = [read(path) for path in args.runs]
+    print(summary(runs[0]) if len(runs) == 1 else comparison(runs), end="")
+    if args.json:
+        save(args.json, lambda path: path.write_text(to_json(runs), "utf-8"))
+    if args.plot:
+        save(args.plot, lambda path: chart(runs, path, f"mtchat {__version__}, {date.today()}"))

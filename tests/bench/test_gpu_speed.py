@@ -5,15 +5,13 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from mtchat.bench.speed import graphics
-from mtchat.bench.speed.graphics import OURS, Difference, Player
-from mtchat.bench.speed.rows import rows
-from mtchat.bench.speed.table import table
+from mtchat.bench.speed.engine import OURS
+from mtchat.bench.speed.gpu import hf_baseline, shapes, suite
+from mtchat.bench.speed.gpu.suite import GreedyDifference, TimedEngine, choose
+from mtchat.bench.speed.results import collect, table
 from mtchat.cli.arguments import parse
-from mtchat.cli.bench_gpu import formats
 from mtchat.cli.main import main
 from mtchat.errors import UsageError
-from mtchat.inference.cuda import rival, shapes
 from mtchat.inference.loaders.cuda_loader import fused
 
 PARAMETERS = {  # in all, as the models' cards and papers name them, in millions
@@ -27,7 +25,7 @@ PARAMETERS = {  # in all, as the models' cards and papers name them, in millions
 }
 
 
-def player(steps: list[int]) -> Player:
+def player(steps: list[int]) -> TimedEngine:
     """One whose first token takes 0.1 s a thousand tokens of context, and each other one 0.01 s."""
 
     def write(ids: Sequence[int], count: int) -> tuple[Sequence[int], float, float]:
@@ -35,55 +33,59 @@ def player(steps: list[int]) -> Player:
         first = len(ids) / 10_000
         return list(range(count)), first, first + 0.01 * (count - 1)
 
-    return Player(write, lambda ids, count, number: 0.01 * (count - 1))
+    return TimedEngine(write, lambda ids, count, number: 0.01 * (count - 1))
 
 
 def test_figures_are_those_of_the_times() -> None:
     steps: list[int] = []
-    found = graphics.played(player(steps), lambda length: [0] * length, 3)
+    found = suite.measure_engine(player(steps), lambda length: [0] * length, 3)
     assert found["decode"] == pytest.approx([100.0] * 3)
     assert found["decode_8"] == pytest.approx([800.0] * 3)
     assert found["first_1000"] == pytest.approx([100.0] * 3)
-    assert steps[0] < graphics.WRITTEN  # what comes first only warms up
-    assert set(found) | {"copy", "of_limit"} == {each.name for each in graphics.QUANTITIES}
+    assert steps[0] < suite.WRITTEN  # what comes first only warms up
+    assert set(found) | {"copy", "of_limit"} == {each.name for each in suite.QUANTITIES}
 
 
 def test_who_writes_alone_is_not_asked_for_several() -> None:
-    alone = Player(player([]).write, None)
-    assert "decode_8" not in graphics.played(alone, lambda length: [0] * length, 1)
+    alone = TimedEngine(player([]).write, None)
+    assert "decode_8" not in suite.measure_engine(alone, lambda length: [0] * length, 1)
 
 
 def test_other_formats_of_ours_are_measured_beside_one_generate() -> None:
     args = parse(["bench", "speed", "--suite", "gpu", "--dtype", "float16", "--also", "int8,int4"])
-    own = formats(args.dtype, args.also)
-    assert own == {OURS: "float16", "mtchat, 8 bits": "int8", "mtchat, 4 bits": "int4"}
+    own = choose(args.shapes, args.dtype, args.also, args.static, args.repeats).formats()
+    assert own == {OURS: "float16", "mtchat, int8": "int8", "mtchat, int4": "int4"}
     samples = {
         (engine, "decode"): [speed]
         for engine, speed in zip((*own, "generate"), (40, 60, 80, 10), strict=True)
     }
     head, _, line = table(
-        rows(samples, graphics.QUANTITIES, (*own, "generate"), "m"), graphics.QUANTITIES, own
+        collect(samples, suite.QUANTITIES, (*own, "generate"), "m"), suite.QUANTITIES, own
     ).splitlines()
     assert [cell.strip() for cell in head.split("|")[3:-1]] == [*own, "generate", "×"]
     assert [cell.strip() for cell in line.split("|")[3:-1]] == ["40", "60", "80", "10", "4.0"]
 
 
 def test_a_format_that_is_not_there_is_told_with_those_that_are() -> None:
-    with pytest.raises(UsageError, match="no format 'int3'; there are: int8, int4"):
-        formats("bfloat16", "int4,int3")
+    with pytest.raises(UsageError, match="no format 'int3'; choose from int8, int4"):
+        choose("", "bfloat16", "int4,int3", False, None)
 
 
 def test_the_fraction_is_of_weights_read_once_a_token() -> None:
-    assert graphics.fraction([100.0], 2_000, 400_000.0) == [0.5]
+    assert suite.fraction([100.0], 2_000, 400_000.0) == [0.5]
 
 
 def test_where_texts_part_is_said_with_how_near_both_ids_were() -> None:
     logits = torch.zeros(3, 5)
     logits[1, 2], logits[1, 4] = 1.0, 1.0078125
-    assert rival.parting(logits, torch.bfloat16, [1, 2, 3], [1, 4, 3]) == (1, 0.0078125, 1.0078125 / 128)
-    assert rival.parting(logits, torch.bfloat16, [1, 4, 3], [1, 4, 3]) == (3, 0.0, 0.0)
-    assert "first 3 ids are those" in str(Difference(3, 3))
-    assert "first 1 of 3" in str(Difference(1, 3, 0.01, 0.01))
+    assert hf_baseline.first_difference(logits, torch.bfloat16, [1, 2, 3], [1, 4, 3]) == (
+        1,
+        0.0078125,
+        1.0078125 / 128,
+    )
+    assert hf_baseline.first_difference(logits, torch.bfloat16, [1, 4, 3], [1, 4, 3]) == (3, 0.0, 0.0)
+    assert "first 3 ids match" in str(GreedyDifference(3, 3))
+    assert "first 1 of 3" in str(GreedyDifference(1, 3, 0.01, 0.01))
 
 
 @pytest.mark.slow

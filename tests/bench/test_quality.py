@@ -9,32 +9,32 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mtchat.bench.quality.conversation import Bench, first, hold
-from mtchat.bench.quality.runs import Header, Writer, read
-from mtchat.bench.quality.suite import Row, Run, Score, Task
+from mtchat.bench.quality.conversation import Evaluation, find_stop, run_task
+from mtchat.bench.quality.evaluate import Runners, evaluate, format_duration
+from mtchat.bench.quality.run_file import RunFile, RunHeader, read
+from mtchat.bench.quality.suite import RunProgram, Score, ScoredSample, Task
 from mtchat.bundled_models import cache
-from mtchat.cli.bench_quality import duration, work
 from mtchat.console.view import View
 from mtchat.errors import MtchatError
 from mtchat.generate.policy import PLAIN, Policy
 from mtchat.generate.prompt.families import instruct
 from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.sandbox import sandbox
-from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.prompt import Piece, Prompt, Usage
-from mtchat.session.settings import Limits, Sampling
+from mtchat.session.settings import Sampling
 from tests.support.generate import run as run_here
 from tests.support.shell import mtchat
 
 SAMPLING = Sampling(seed=5)
-HEADER = Header(
+HEADER = RunHeader(
     *("mtpb", "fake", "f", "float32", "cpu", "multi", "plain", 0.0, 0.95, 2, 0, "0", 3, "d"),
 )
 TASK = Task("7", 0, "math", ("set x", "show x"), 33, preamble="y = 0\n", facts="1")
@@ -48,7 +48,7 @@ class Counting:
     def tasks(self, data: Path | None, mode: str) -> Sequence[Task]:
         return [replace(TASK, problem=str(number)) for number in range(3)]
 
-    def score(self, task: Task, chunks: Sequence[str], run: Run) -> Score:
+    def score(self, task: Task, chunks: Sequence[str], run: RunProgram) -> Score:
         said = "\n".join(chunks)
         return Score("print" in said, "print" in said, "" if "print" in said else "wrong")
 
@@ -66,8 +66,8 @@ def several(prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[in
             yield number, piece
 
 
-def bench(policy: Policy = PLAIN, complete: Callable[..., Iterator[Piece]] = answers) -> Bench:
-    return Bench(
+def bench(policy: Policy = PLAIN, complete: Callable[..., Iterator[Piece]] = answers) -> Evaluation:
+    return Evaluation(
         Counting().score,
         lambda run: TurnGenerator(instruct, complete, run, policy=policy, candidates=several),
         SAMPLING,
@@ -75,7 +75,7 @@ def bench(policy: Policy = PLAIN, complete: Callable[..., Iterator[Piece]] = ans
 
 
 def test_a_conversation_is_one_row_with_what_it_took():
-    row = hold(bench(), TASK, 0, run_here, run_here)
+    row = run_task(bench(), TASK, 0, run_here, run_here)
     assert (row.problem, row.input, row.sample, row.category, row.turns) == ("7", 0, 0, "math", 2)
     assert row.chunks == ("x = 1", "print(x)")
     assert row.program == "y = 0\n\nx = 1\n\nprint(x)\n"
@@ -86,7 +86,7 @@ def test_a_conversation_is_one_row_with_what_it_took():
 
 
 def test_the_tokens_of_every_candidate_count():
-    row = hold(bench(Policy(samples=3)), TASK, 0, run_here, run_here)
+    row = run_task(bench(Policy(samples=3)), TASK, 0, run_here, run_here)
     assert (row.written, row.tried) == (2 * (6 + 3 * 6), 6)
 
 
@@ -98,43 +98,31 @@ def test_samples_differ_in_their_seeds_and_a_reply_has_the_problems_length():
         return answers(prompt, sampling)
 
     for sample in (0, 1):
-        hold(bench(complete=noting), TASK, sample, run_here, run_here)
+        run_task(bench(complete=noting), TASK, sample, run_here, run_here)
     assert [each.seed for each in seen] == [5, 5, 1005, 1005]
     assert {each.max_tokens for each in seen} == {33}
 
 
 def test_a_text_is_gone_on_with_up_to_its_first_stop():
     task = replace(TASK, instructions=(), prompt="def f():\n", stops=("STOP", "zzz"))
-    row = hold(bench(), task, 0, run_here, run_here)
+    row = run_task(bench(), task, 0, run_here, run_here)
     assert row.chunks == ("a b ",)
-    assert first("abc", ("x",)) == 3
+    assert find_stop("abc", ("x",)) == 3
 
 
-class Here:
-    """A place where programs run right here; `judge` runs those that are scored."""
-
-    def __init__(self, judge: Run = run_here) -> None:
-        self.judge = judge
-
-    def __enter__(self) -> "Here":
-        return self
-
-    def __exit__(self, *failure: object) -> None: ...
-
-    def trial(self, program: Program, limits: Limits, given: RunInputs) -> Outcome:
-        return run_here(program)
-
-    def run(self, program: Program, limits: Limits, collect: Path | None) -> Outcome:
-        return self.judge(program)
+@contextmanager
+def here(judge: RunProgram = run_here) -> Iterator[Runners]:
+    """Programs run right here; `judge` runs those that are scored."""
+    yield Runners(run_here, judge)
 
 
 def quiet() -> View:
     return View(io.StringIO(), live=False, color=False)
 
 
-def held(path: Path, one: Bench, lanes: int = 2) -> None:
-    with Writer(path, HEADER) as writer:
-        work(one, list(Counting().tasks(None, "multi")), 2, writer, Here, lanes, quiet())  # type: ignore[arg-type]
+def held(path: Path, one: Evaluation, lanes: int = 2) -> None:
+    with RunFile(path, HEADER) as writer:
+        evaluate(one, list(Counting().tasks(None, "multi")), 2, writer, here, lanes, quiet())
 
 
 def test_a_run_holds_every_sample_of_every_conversation_once(tmp_path: Path):
@@ -168,8 +156,8 @@ def test_an_interrupt_of_a_run_keeps_what_was_scored(tmp_path: Path):
 
     path = tmp_path / "run.jsonl"
     one = replace(bench(), scoring=Interrupting().score)
-    with Writer(path, HEADER) as writer, pytest.raises(KeyboardInterrupt):
-        work(one, list(Counting().tasks(None, "multi")), 1, writer, lambda: Here(interrupted), 1, quiet())  # type: ignore[arg-type]
+    with RunFile(path, HEADER) as writer, pytest.raises(KeyboardInterrupt):
+        evaluate(one, list(Counting().tasks(None, "multi")), 1, writer, lambda: here(interrupted), 1, quiet())
     assert {"0"} <= {row.problem for row in read(path).rows} <= {"0", "2"}
 
 
@@ -183,15 +171,15 @@ def test_a_run_that_cannot_be_written_ends_at_once():
         return answers(prompt, sampling)
 
     class Full:
-        rows: tuple[Row, ...] = ()
+        rows: tuple[ScoredSample, ...] = ()
 
-        def append(self, row: Row) -> None:
+        def append(self, row: ScoredSample) -> None:
             some.wait()  # for rows that are lost, too
             raise MtchatError("the disk is full")
 
     tasks = list(Counting().tasks(None, "multi"))
     with pytest.raises(MtchatError, match="full"):
-        work(bench(complete=counted), tasks, 1000, Full(), Here, 1, quiet())  # type: ignore[arg-type]
+        evaluate(bench(complete=counted), tasks, 1000, Full(), here, 1, quiet())  # type: ignore[arg-type]
     for thread in threading.enumerate():
         if thread.name.startswith("ThreadPoolExecutor"):
             thread.join()
@@ -201,7 +189,7 @@ def test_a_run_that_cannot_be_written_ends_at_once():
 class Interrupting(Counting):
     """Passes the first program, and is interrupted while it scores the second."""
 
-    def score(self, task: Task, chunks: Sequence[str], run: Run) -> Score:
+    def score(self, task: Task, chunks: Sequence[str], run: RunProgram) -> Score:
         if task.problem == "1":
             run(Program())
         return Score(True, True)
@@ -209,15 +197,15 @@ class Interrupting(Counting):
 
 @pytest.mark.parametrize(("seconds", "text"), [(5.4, "5 s"), (65, "1 min 5 s"), (7260, "2 h 1 min")])
 def test_the_time_that_is_left_reads_well(seconds: float, text: str):
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["mtpb", "--n", "0"], "--n, --limit, --inputs and --lanes are 1 or more"),
-        (["mtpb", "--n", "5"], "--n samples differ only with a --temperature above 0"),
+        (["mtpb", "--n", "0"], "--n, --limit, --inputs and --concurrency must be at least 1"),
+        (["mtpb", "--n", "5"], "--n above 1 needs a --temperature above 0"),
         (["mtpb", "--mode", "completion"], "--mode of mtpb is multi or single, not 'completion'"),
         (["mtpb", "--data", "nothing.jsonl"], "there is no nothing.jsonl"),
         (["mtpb", "--policy", "worst"], "'worst' is none of the policies"),
@@ -283,7 +271,7 @@ def test_a_real_run_that_is_killed_goes_on_and_comes_to_the_same(data: Path, tmp
         ended = mtchat(tmp_path, *words(data, path))
         assert ended.returncode == 0, ended.stderr
         assert "raw samples" in ended.stdout
-        assert "4 of 4 conversations about 2 problems" in ended.stdout
+        assert "4 of 4 conversations on 2 problems" in ended.stdout
     programs = [{(row.problem, row.input): row.program for row in read(path).rows} for path in (out, whole)]
     assert programs[0] == programs[1]
     assert len(programs[0]) == 4
@@ -293,7 +281,7 @@ def test_a_real_run_that_is_killed_goes_on_and_comes_to_the_same(data: Path, tmp
 class Wanting(Counting):
     """A suite whose programs pass when they print one more than x."""
 
-    def score(self, task: Task, chunks: Sequence[str], run: Run) -> Score:
+    def score(self, task: Task, chunks: Sequence[str], run: RunProgram) -> Score:
         passes = chunks[-1] == "print(x + 1)"
         return Score(passes, passes, "" if passes else "wrong")
 
@@ -304,12 +292,12 @@ def test_a_simulated_user_says_at_the_last_turn_what_is_meant_and_is_counted():
             said = f"print(x + {1 - number % 2})\n```"
             yield number, Piece(said, Usage(50, 0, 6, finish="stop", logprob=-3.0))
 
-    def held(ask: bool) -> Row:
-        def generator(run: Run) -> TurnGenerator:
+    def held(ask: bool) -> ScoredSample:
+        def generator(run: RunProgram) -> TurnGenerator:
             return TurnGenerator(instruct, answers, run, policy=Policy(samples=4), candidates=varied)
 
         task = replace(TASK, instructions=("set x", "show x"))
-        return hold(Bench(Wanting().score, generator, SAMPLING, ask), task, 0, run_here, run_here)
+        return run_task(Evaluation(Wanting().score, generator, SAMPLING, ask), task, 0, run_here, run_here)
 
     asked, silent = held(True), held(False)
     assert (asked.chunks[-1], asked.strict) == ("print(x + 1)", True)

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from mtchat.bench.quality.remembered import Remembered
-from mtchat.bench.quality.suite import Run, Score, Task
+from mtchat.bench.quality.conversation import ScoreCache
+from mtchat.bench.quality.suite import RunProgram, Score, Task
 from mtchat.bench.quality.suites import mtpb
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
@@ -18,7 +18,7 @@ TASK = Task("7", 0, "math", ("show 1",), 33, facts="1")
 class Runs:
     """Runs programs as `run` does, and counts them."""
 
-    def __init__(self, run: Run = run_here) -> None:
+    def __init__(self, run: RunProgram = run_here) -> None:
         self.run, self.count = run, 0
 
     def __call__(self, program: Program) -> Outcome:
@@ -26,7 +26,7 @@ class Runs:
         return self.run(program)
 
 
-def printed(task: Task, chunks: Sequence[str], run: Run) -> Score:
+def printed(task: Task, chunks: Sequence[str], run: RunProgram) -> Score:
     passes = run(Program((Chunk(1, "\n".join(chunks)),))).outputs[0].strip() == task.facts
     return Score(passes, passes, "" if passes else "wrong")
 
@@ -36,14 +36,14 @@ def limited(limit: str) -> Callable[[Program], Outcome]:
 
 
 def test_a_program_that_comes_again_has_the_score_it_had():
-    scoring, runs = Remembered(printed), Runs()
+    scoring, runs = ScoreCache(printed), Runs()
     assert [scoring(TASK, ["print(1)"], runs).strict for _ in range(3)] == [True] * 3
     assert [scoring(TASK, ("print(2)",), runs).error for _ in range(3)] == ["wrong"] * 3
     assert runs.count == 2
 
 
 def test_another_input_or_problem_is_scored_by_itself():
-    scoring, runs = Remembered(printed), Runs()
+    scoring, runs = ScoreCache(printed), Runs()
     told = [
         scoring(task, ["print(1)"], runs).strict
         for task in (TASK, replace(TASK, input=1, facts="2"), replace(TASK, problem="8", facts="3"))
@@ -52,7 +52,7 @@ def test_another_input_or_problem_is_scored_by_itself():
 
 
 def test_a_turn_taken_apart_otherwise_is_another_program():
-    scoring, runs = Remembered(printed), Runs()
+    scoring, runs = ScoreCache(printed), Runs()
     for chunks in (["x = 1", "print(x)"], ["x = 1\nprint(x)"]):
         assert scoring(TASK, chunks, runs).strict
     assert runs.count == 2
@@ -67,20 +67,20 @@ def test_a_turn_taken_apart_otherwise_is_another_program():
     ],
 )
 def test_what_asks_for_chance_or_the_time_is_run_each_time(code: str):
-    scoring, runs = Remembered(printed), Runs()
+    scoring, runs = ScoreCache(printed), Runs()
     assert all(scoring(TASK, [code], runs).strict for _ in range(3))
     assert runs.count == 3
 
 
 def test_tests_that_ask_for_chance_are_run_each_time_too():
-    scoring, runs = Remembered(lambda task, chunks, run: printed(TASK, chunks, run)), Runs()
+    scoring, runs = ScoreCache(lambda task, chunks, run: printed(TASK, chunks, run)), Runs()
     for _ in range(2):
         scoring(replace(TASK, facts={"test": "import random"}), ["print(1)"], runs)
     assert runs.count == 2
 
 
 def test_an_end_that_a_limit_brought_is_not_remembered():
-    scoring, runs = Remembered(printed), Runs(limited("seconds"))
+    scoring, runs = ScoreCache(printed), Runs(limited("seconds"))
     for _ in range(2):
         scoring(TASK, ["print(1)"], runs)
     runs.run = run_here
@@ -89,8 +89,8 @@ def test_an_end_that_a_limit_brought_is_not_remembered():
     assert runs.count == 3
 
 
-def test_scores_of_the_sandbox_are_those_without_memory(boxed: Run):
-    plain, scoring, runs = mtpb.score, Remembered(mtpb.score), Runs(boxed)
+def test_scores_of_the_sandbox_are_those_without_memory(boxed: RunProgram):
+    plain, scoring, runs = mtpb.score, ScoreCache(mtpb.score), Runs(boxed)
     task = replace(TASK, preamble=mtpb.BEGINNING, facts=6)
     for chunks in (["x = 6", "print(x)"], ["x = 5", "x"], ["x = ", "x"], ["print(6)", "print(nothing)"]):
         expected = plain(task, chunks, boxed)

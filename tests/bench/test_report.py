@@ -11,20 +11,20 @@ from random import Random
 
 import pytest
 
-from mtchat.bench.quality import published
+from mtchat.bench.quality import report
 from mtchat.bench.quality.chart import chart, spread_out
 from mtchat.bench.quality.report import comparison, summary, to_json
-from mtchat.bench.quality.runs import Header, Recorded, Writer, read
-from mtchat.bench.quality.statistics import VERDICTS, by_problem, compare, estimate, pass_at, rate
-from mtchat.bench.quality.suite import Row
+from mtchat.bench.quality.results import VERDICTS, by_problem, compare, estimate, pass_at, rate
+from mtchat.bench.quality.run_file import RecordedRun, RunFile, RunHeader, read
+from mtchat.bench.quality.suite import ScoredSample
 from mtchat.cli.arguments import parse
-from mtchat.cli.bench_report import bench_report
+from mtchat.cli.bench import bench
 from mtchat.errors import MtchatError
 from mtchat.store.values import rebuild
 from tests import CASES
 
 COMPATIBLE, STRICT = VERDICTS["compatible"], VERDICTS["strict"]
-HEADER = Header(
+HEADER = RunHeader(
     suite="mtpb",
     model="starter",
     fingerprint="1a2b3c4d",
@@ -42,8 +42,10 @@ HEADER = Header(
 )
 
 
-def row(problem: str, input: int, passed: bool = True, sample: int = 0, **changes: object) -> Row:
-    made = Row(problem, input, sample, "array", 3, ("x = 1",), "x = 1\n", 100, 20, 1.5, 1, 0, passed, passed)
+def row(problem: str, input: int, passed: bool = True, sample: int = 0, **changes: object) -> ScoredSample:
+    made = ScoredSample(
+        problem, input, sample, "array", 3, ("x = 1",), "x = 1\n", 100, 20, 1.5, 1, 0, passed, passed
+    )
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -117,8 +119,8 @@ def test_two_runs_are_compared_where_they_meet() -> None:
     assert pair.difference.low < 0 < pair.difference.high
 
 
-def written(path: Path, rows: Iterable[Row] = ROWS, header: Header = HEADER) -> bytes:
-    with Writer(path, header) as writer:
+def written(path: Path, rows: Iterable[ScoredSample] = ROWS, header: RunHeader = HEADER) -> bytes:
+    with RunFile(path, header) as writer:
         for each in rows:
             writer.append(each)
     return path.read_bytes()
@@ -128,8 +130,8 @@ def test_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:
     file = tmp_path / "run.jsonl"
     lines = written(file, [*ROWS, replace(ROWS[0], error="again")]).splitlines()
     assert json.loads(lines[0]) == {"run": asdict(HEADER)}
-    assert rebuild(Row, json.loads(lines[1])) == ROWS[0]
-    assert read(file) == Recorded(HEADER, ROWS)  # the first of two rows for one sample
+    assert rebuild(ScoredSample, json.loads(lines[1])) == ROWS[0]
+    assert read(file) == RecordedRun(HEADER, ROWS)  # the first of two rows for one sample
     assert read(file).missing == 0
 
 
@@ -143,8 +145,8 @@ def test_a_line_torn_at_any_byte_is_not_there_and_the_run_goes_on(tmp_path: Path
         file = tmp_path / "torn.jsonl"
         file.write_bytes(before + lines[whole][:cut])
         if whole:
-            assert read(file) == Recorded(HEADER, ROWS[: whole - 1])
-        with Writer(file, HEADER) as writer:
+            assert read(file) == RecordedRun(HEADER, ROWS[: whole - 1])
+        with RunFile(file, HEADER) as writer:
             assert writer.rows == ROWS[: max(whole - 1, 0)]
             if cut % 16 == 0:
                 for each in ROWS[len(writer.rows) :]:
@@ -155,7 +157,7 @@ def test_a_line_torn_at_any_byte_is_not_there_and_the_run_goes_on(tmp_path: Path
 
 def test_a_row_is_on_the_disk_before_the_next_is_made(tmp_path: Path) -> None:
     file = tmp_path / "run.jsonl"
-    with Writer(file, HEADER) as writer:
+    with RunFile(file, HEADER) as writer:
         for number, each in enumerate(ROWS):
             assert read(file).rows == ROWS[:number]
             writer.append(each)
@@ -165,7 +167,7 @@ def test_a_run_of_other_settings_is_refused_by_the_names_of_what_differs(tmp_pat
     file = tmp_path / "run.jsonl"
     data = written(file)
     with pytest.raises(MtchatError) as refused:
-        Writer(file, replace(HEADER, seed=7, policy="repair"))
+        RunFile(file, replace(HEADER, seed=7, policy="repair"))
     said = str(refused.value)
     assert "policy is 'plain' there and 'repair' here, seed is 0 there and 7 here" in said
     assert "choose another --out" in said
@@ -174,23 +176,23 @@ def test_a_run_of_other_settings_is_refused_by_the_names_of_what_differs(tmp_pat
 
 def test_two_writers_do_not_share_a_file(tmp_path: Path) -> None:
     file = tmp_path / "run.jsonl"
-    with Writer(file, HEADER), pytest.raises(MtchatError, match="another mtchat writes to"):
-        Writer(file, HEADER)
-    with Writer(file, HEADER) as writer:
+    with RunFile(file, HEADER), pytest.raises(MtchatError, match="another mtchat is writing to"):
+        RunFile(file, HEADER)
+    with RunFile(file, HEADER) as writer:
         assert writer.rows == ()
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "holds no run"),
-        (b'{"run": {}}\n', "line 1: no header of a run"),
-        (b'{"session": 1}\n', "line 1: no header of a run"),
-        (b"[]\n", "line 1: no header of a run"),
-        (b"a letter", "holds no run"),
-        (b"a letter\nof two lines", "line 1: no header of a run"),
-        (json.dumps({"run": asdict(HEADER)}).encode() + b"\n{}\n", "line 2: no row of a run"),
-        (json.dumps({"run": asdict(HEADER)}).encode() + b"\n\xff\n", "line 2: no row of a run"),
+        (b"", "is not a results file"),
+        (b'{"run": {}}\n', "line 1: not a valid run header"),
+        (b'{"session": 1}\n', "line 1: not a valid run header"),
+        (b"[]\n", "line 1: not a valid run header"),
+        (b"a letter", "is not a results file"),
+        (b"a letter\nof two lines", "line 1: not a valid run header"),
+        (json.dumps({"run": asdict(HEADER)}).encode() + b"\n{}\n", "line 2: not a valid sample"),
+        (json.dumps({"run": asdict(HEADER)}).encode() + b"\n\xff\n", "line 2: not a valid sample"),
     ],
 )
 def test_a_file_that_is_no_run_says_where(tmp_path: Path, content: bytes, said: str) -> None:
@@ -200,7 +202,7 @@ def test_a_file_that_is_no_run_says_where(tmp_path: Path, content: bytes, said: 
         read(file)
     if content:
         with pytest.raises(MtchatError, match=said):
-            Writer(file, HEADER)
+            RunFile(file, HEADER)
     assert file.read_bytes() == content
 
 
@@ -209,7 +211,7 @@ def test_a_path_that_cannot_be_a_run_says_so(tmp_path: Path, name: str) -> None:
     with pytest.raises(MtchatError, match="cannot read"):
         read(tmp_path / name)
     with pytest.raises(MtchatError, match="cannot write to"):
-        Writer(tmp_path / name, HEADER)
+        RunFile(tmp_path / name, HEADER)
 
 
 @pytest.mark.parametrize("kind", ["pipe", "endless", "deep"])
@@ -221,8 +223,8 @@ def test_what_is_no_file_of_a_run_is_refused_at_once(tmp_path: Path, kind: str) 
         file.symlink_to("/dev/zero")
     else:
         file.write_text('{"run": ' + "[" * 100_000 + "\n")
-    for tried in (read, lambda path: Writer(path, HEADER)):
-        with pytest.raises(MtchatError, match=r"it is a (pipe|device)|no header of a run"):
+    for tried in (read, lambda path: RunFile(path, HEADER)):
+        with pytest.raises(MtchatError, match=r"it is a (pipe|device)|not a valid run header"):
             tried(file)
 
 
@@ -230,12 +232,15 @@ def test_what_is_no_file_of_a_run_is_refused_at_once(tmp_path: Path, kind: str) 
 @pytest.mark.parametrize(
     ("option", "name", "content", "said"),
     [
-        ("--json", "mine.txt", b"precious", "holds no figures of a benchmark"),
-        ("--plot", "mine.png", b"precious", "is no such picture"),
-        ("--plot", "mine.txt", b"", "no suffix of a picture; there are .png"),
+        ("--json", "mine.txt", b"precious", "is not a file of benchmark figures"),
+        ("--plot", "mine.png", b"precious", "is not such an image"),
+        ("--plot", "mine.txt", b"", "unknown image format; use .png"),
         ("--json", "nowhere/x.json", None, "no folder"),
         ("--json", "x" * 5000 + "/x.json", None, "no folder"),
-        *(("--json", "new.json", before, "") for before in (None, b"", to_json([Recorded(HEADER)]).encode())),
+        *(
+            ("--json", "new.json", before, "")
+            for before in (None, b"", to_json([RecordedRun(HEADER)]).encode())
+        ),
         *(("--plot", "new.png", before, "") for before in (None, b"\x89PNG\r\n")),
     ],
 )
@@ -250,37 +255,37 @@ def test_figures_and_pictures_overwrite_nothing_else(
     args = parse(["bench", "report", str(tmp_path / "run.jsonl"), option, str(target)])
     if said:
         with pytest.raises(MtchatError, match=said):
-            bench_report(args)
+            bench(args)
         assert content is None or target.read_bytes() == content
     else:
-        bench_report(args)
+        bench(args)
         assert target.read_bytes().startswith((b"\x89PNG\r\n\x1a\n", b'[\n {\n  "run": {'))
 
 
 def test_a_name_is_drawn_as_it_is_whatever_signs_it_has(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     odd = replace(HEADER, model="a$\\frac{$b\x1b]0;t\x07\ud800")
-    chart([Recorded(odd, ROWS)], tmp_path / "a.png", "a $\\frac{$ title\ud800")
+    chart([RecordedRun(odd, ROWS)], tmp_path / "a.png", "a $\\frac{$ title\ud800")
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 
 def test_a_summary_tells_everything_of_a_run() -> None:
     expected = CASES / "bench" / "summary.md"
-    assert summary(Recorded(HEADER, ROWS)) == expected.read_text("utf-8")
+    assert summary(RecordedRun(HEADER, ROWS)) == expected.read_text("utf-8")
 
 
 def test_a_policy_and_samples_are_named_and_what_is_missing_is_told() -> None:
     header = replace(HEADER, policy="repair", samples=5, temperature=0.2, tasks=1)
-    said = summary(Recorded(header, tuple(row("1", 0, sample == 0, sample) for sample in range(4))))
-    assert "policy repair, temperature 0.2, top-p 0.95, 5 samples a task" in said
-    assert "4 of 5 conversations about 1 problems; unfinished, 1 are missing" in said
+    said = summary(RecordedRun(header, tuple(row("1", 0, sample == 0, sample) for sample in range(4))))
+    assert "policy repair, temperature 0.2, top-p 0.95, 5 samples per task" in said
+    assert "4 of 5 conversations on 1 problems (unfinished: 1 to go)" in said
     assert "| pass@1 after policy repair |" in said
     assert "|       25.0 |   25.0 |" in said
     assert "| pass@5                     |          |               |          – |      – |" in said
 
 
 def test_a_run_without_rows_says_nothing_of_rates() -> None:
-    said = summary(Recorded(HEADER))
+    said = summary(RecordedRun(HEADER))
     assert "0 of 4 conversations" in said
     assert "| pass rate   |        0 |             0 |          – |      – |" in said
 
@@ -293,11 +298,11 @@ def table_of(text: str, first: str) -> list[list[str]]:
 
 @pytest.mark.slow
 def test_runs_stand_beside_each_other_and_beside_what_is_published() -> None:
-    repaired = Recorded(replace(HEADER, policy="repair"), (*ROWS[:2], replace(ROWS[2], strict=True)))
-    evaluated = Recorded(replace(HEADER, suite="humaneval", tasks=1), (row("a", 0),))
-    said = comparison([Recorded(HEADER, ROWS), repaired, evaluated])
+    repaired = RecordedRun(replace(HEADER, policy="repair"), (*ROWS[:2], replace(ROWS[2], strict=True)))
+    evaluated = RecordedRun(replace(HEADER, suite="humaneval", tasks=1), (row("a", 0),))
+    said = comparison([RecordedRun(HEADER, ROWS), repaired, evaluated])
     cells = table_of(said, "model")
-    assert cells[0] == ["model", "what", "samples", "mtpb, compatible", "mtpb, strict",
+    assert cells[0] == ["model", "run", "samples", "mtpb, compatible", "mtpb, strict",
                         "humaneval, compatible", "humaneval, strict"]  # fmt: skip
     assert cells[2] == ["starter quantised", "multi, raw samples", "1", "75.0 (50.0–100.0)",
                         "50.0 (50.0–50.0)", "100.0", "100.0"]  # fmt: skip
@@ -306,7 +311,7 @@ def test_runs_stand_beside_each_other_and_beside_what_is_published() -> None:
     assert ["CodeGen-Mono 16.1B", "published", "", "47.34", "", "", ""] in cells
     assert ["Qwen2.5-Coder-1.5B-Instruct", "published", "", "", "", "70.7", ""] in cells
     assert "raw samples on all 115 problems, so not directly comparable" in said
-    assert "* is not finished" in said
+    assert "* unfinished" in said
     assert "mbpp" not in said
     flips = table_of(said, "suite and verdict")
     assert flips[0][3:] == ["pairs", "pass in both", "only first", "only second", "second − first"]
@@ -315,12 +320,12 @@ def test_runs_stand_beside_each_other_and_beside_what_is_published() -> None:
 
 
 def test_two_runs_of_one_kind_have_a_row_each() -> None:
-    said = comparison([Recorded(HEADER, ROWS), Recorded(HEADER, ROWS)])
+    said = comparison([RecordedRun(HEADER, ROWS), RecordedRun(HEADER, ROWS)])
     assert [line[0] for line in table_of(said, "model")].count("starter quantised") == 2
 
 
 def test_the_json_holds_the_header_and_all_rates() -> None:
-    (found,) = json.loads(to_json([Recorded(HEADER, ROWS)]))
+    (found,) = json.loads(to_json([RecordedRun(HEADER, ROWS)]))
     assert found["run"] == asdict(HEADER)
     assert found["measure"] == "raw samples"
     assert found["whole"]["rates"]["strict"]["value"] == 0.5
@@ -330,8 +335,8 @@ def test_the_json_holds_the_header_and_all_rates() -> None:
 
 
 def test_what_is_published_has_a_source() -> None:
-    assert {each.suite for each in published.PUBLISHED} == set(published.SOURCES)
-    assert all(0 < each.rate < 1 for each in published.PUBLISHED)
+    assert {each.suite for each in report.PUBLISHED} == set(report.SOURCES)
+    assert all(0 < each.rate < 1 for each in report.PUBLISHED)
 
 
 @pytest.mark.parametrize(
@@ -348,6 +353,6 @@ def test_names_of_lines_keep_apart(places: list[float], moved: list[float]) -> N
 @pytest.mark.slow
 def test_the_picture_is_written(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    runs = [Recorded(HEADER, ROWS), Recorded(replace(HEADER, policy="repair"), ROWS[:3])]
-    chart([*runs, Recorded(replace(HEADER, suite="own"), ROWS)], tmp_path / "runs.png", "title")
+    runs = [RecordedRun(HEADER, ROWS), RecordedRun(replace(HEADER, policy="repair"), ROWS[:3])]
+    chart([*runs, RecordedRun(replace(HEADER, suite="own"), ROWS)], tmp_path / "runs.png", "title")
     assert (tmp_path / "runs.png").read_bytes().startswith(b"\x89PNG")

@@ -13,25 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.bench.speed import measure as measuring
-from mtchat.bench.speed.contest import LOAD, PEAK, Contender, Contest
-from mtchat.bench.speed.conversation import TURNS, Script, Writer
-from mtchat.bench.speed.measure import Measure
-from mtchat.bench.speed.measures import decode
-from mtchat.bench.speed.others import Others
-from mtchat.bench.speed.peer import Setup
+from mtchat.bench.speed import measures as measuring
+from mtchat.bench.speed.comparison import LOAD, PEAK, BackgroundLoad, Comparison, Contender
+from mtchat.bench.speed.engine import QUICK, BenchPrompt, CompletionTiming, EngineSetup, MeasuredEngine
+from mtchat.bench.speed.measures import MEASURES, Measure
+from mtchat.bench.speed.model import find_peers
 from mtchat.bench.speed.peers import transformers
-from mtchat.bench.speed.plot import plot, split
-from mtchat.bench.speed.process import started
-from mtchat.bench.speed.rows import Quantity, Row, rows, to_json
-from mtchat.bench.speed.serving import Work, serve
-from mtchat.bench.speed.subject import QUICK, Ask, Run, Subject
-from mtchat.bench.speed.table import table
-from mtchat.bench.speed.timing import Case, Timing, measure
-from mtchat.bench.speed.timing import table as timings_table
+from mtchat.bench.speed.process import WorkloadRequest, answer_requests, start_engine
+from mtchat.bench.speed.results import Measurement, Quantity, collect, plot, split_panels, table, to_json
+from mtchat.bench.speed.sandbox import Case, CaseTiming, measure
+from mtchat.bench.speed.sandbox import table as timings_table
+from mtchat.bench.speed.workload import TURNS, Workload, WorkloadBuilder
 from mtchat.cli import arguments, main
 from mtchat.cli.bench import bench
-from mtchat.cli.bench_model import peers
 from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.generate.prompt.families import codegen
 from mtchat.sandbox import sandbox
@@ -72,11 +66,11 @@ def test_a_target_may_be_above_another_case() -> None:
     assert more.above is not None
     assert more.above == pytest.approx(more.median - base.median)
     assert more.met is False
-    assert Timing(Case("quick", print, 5.0), 4.0, 9.0).met is True
+    assert CaseTiming(Case("quick", print, 5.0), 4.0, 9.0).met is True
 
 
 def test_the_table_of_timings_says_what_was_missed() -> None:
-    timings = [Timing(Case("x", print, 5.0), 7.0, 9.0), Timing(Case("y", print), 1.0, 2.0)]
+    timings = [CaseTiming(Case("x", print, 5.0), 7.0, 9.0), CaseTiming(Case("y", print), 1.0, 2.0)]
     lines = timings_table(timings).splitlines()
     assert lines[2] == "| x | 7.0 | 9.0 |  | < 5 | missed |"
     assert lines[3] == "| y | 1.0 | 2.0 |  |  |  |"
@@ -99,13 +93,17 @@ def test_the_sandbox_suite_measures_every_case(capsys: pytest.CaptureFixture[str
     ("samples", "median"), [([4.0], 4.0), ([9.0, 1.0, 2.0], 2.0), ([1.0, 2.0, 3.0, 10.0], 2.5)]
 )
 def test_a_row_has_the_median_and_the_spread_of_its_samples(samples: list[float], median: float) -> None:
-    (row,) = rows({("mtchat", "wait"): samples}, [DECODE, WAIT], ["mtchat", "other"], "starter")
-    assert row == Row("mtchat", "starter", "wait", "s", median, min(samples), max(samples), len(samples))
+    (row,) = collect({("mtchat", "wait"): samples}, [DECODE, WAIT], ["mtchat", "other"], "starter")
+    assert row == Measurement(
+        "mtchat", "starter", "wait", "s", median, min(samples), max(samples), len(samples)
+    )
     assert row.median == statistics.median(samples)
 
 
 def test_the_json_is_a_list_of_flat_rows() -> None:
-    made = rows({("mtchat", "decode"): [3.0], ("other", "decode"): [1.0]}, [DECODE], ["mtchat", "other"], "m")
+    made = collect(
+        {("mtchat", "decode"): [3.0], ("other", "decode"): [1.0]}, [DECODE], ["mtchat", "other"], "m"
+    )
     written = json.loads(to_json(made))
     assert [list(row) for row in written] == [
         ["engine", "model", "name", "unit", "median", "min", "max", "runs"]
@@ -122,7 +120,7 @@ def test_the_table_tells_how_many_times_better_ours_is() -> None:
         ("mtchat", "ahead"): [81.0],
     }
     quantities = [DECODE, WAIT, AHEAD]
-    lines = table(rows(samples, quantities, ["mtchat", "other"], "m"), quantities).splitlines()
+    lines = table(collect(samples, quantities, ["mtchat", "other"], "m"), quantities).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert len({len(line) for line in lines}) == 1
     assert cells[0] == ["", "unit", "mtchat", "other", "×"]
@@ -138,8 +136,8 @@ def test_the_picture_has_a_panel_for_each_group_and_for_what_is_far_smaller(tmp_
     share = Quantity("share", "ratio", "writing", "")
     quantities = [DECODE, WAIT, tiny, share]
     samples = {("mtchat", each.name): [1.0, 2.0] for each in quantities} | {("mtchat", "tiny"): [0.1]}
-    made = rows(samples | {("other", "wait"): [3.0]}, quantities, ["mtchat", "other"], "m")
-    assert list(split(made, quantities)) == [[DECODE], [WAIT], [tiny]]
+    made = collect(samples | {("other", "wait"): [3.0]}, quantities, ["mtchat", "other"], "m")
+    assert list(split_panels(made, quantities)) == [[DECODE], [WAIT], [tiny]]
     pytest.importorskip("matplotlib")
     plot(made, quantities, tmp_path / "rows.png", "title")
     assert (tmp_path / "rows.png").read_bytes().startswith(b"\x89PNG")
@@ -180,8 +178,8 @@ def given(name: str, fresh: bool = False) -> Measure:
 def test_engines_take_turns_in_processes_of_their_own() -> None:
     order: list[str] = []
     said: list[str] = []
-    contest = Contest([contender("a", order), contender("b", order, most=1)], 2, said.append)
-    contest.hold([given("first", fresh=True), given("then"), given("more", fresh=True)])
+    comparison = Comparison([contender("a", order), contender("b", order, most=1)], 2, said.append)
+    comparison.run([given("first", fresh=True), given("then"), given("more", fresh=True)])
     assert order == [
         *("a starts", "a ends", "b starts", "b ends"),
         *("a starts", "a first 1", "a more 1", "a ends", "b starts", "b first 1", "b more 1", "b ends"),
@@ -189,7 +187,7 @@ def test_engines_take_turns_in_processes_of_their_own() -> None:
         *("a starts", "a then 0", "b starts", "b then 0"),
         *("a then 1", "b then 1", "a then 2", "b ends", "a ends"),
     ]
-    assert contest.samples == {
+    assert comparison.samples == {
         ("a", "load"): [2.0, 2.0],
         ("a", "first"): [1.0, 2.0],
         ("a", "peak_memory"): [200.0, 200.0],
@@ -206,35 +204,37 @@ def test_engines_take_turns_in_processes_of_their_own() -> None:
 
 def test_a_peer_that_fails_is_left_out_with_a_note() -> None:
     order: list[str] = []
-    contest = Contest([contender("a", order), contender("b", order, fails="first")], 2, lambda text: None)
-    contest.hold([given("first", fresh=True), given("then")])
-    assert contest.notes == ["b is left out from here on: out of memory"]
+    comparison = Comparison(
+        [contender("a", order), contender("b", order, fails="first")], 2, lambda text: None
+    )
+    comparison.run([given("first", fresh=True), given("then")])
+    assert comparison.notes == ["b failed and was dropped: out of memory"]
     assert "b then 0" not in order
-    assert contest.samples["a", "then"] == [1.0, 2.0]
+    assert comparison.samples["a", "then"] == [1.0, 2.0]
 
 
 def test_our_own_failure_ends_it() -> None:
-    contest = Contest([contender("a", [], fails="then"), contender("b", [])], 1, lambda text: None)
+    comparison = Comparison([contender("a", [], fails="then"), contender("b", [])], 1, lambda text: None)
     with pytest.raises(MtchatError, match="out of memory"):
-        contest.hold([given("then")])
+        comparison.run([given("then")])
 
 
-def script(*lengths: int) -> Script:
+def workload(*lengths: int) -> Workload:
     """Of sessions with so many turns, each character an id."""
     sessions = [
         [Turn(f"do {n}.{k}", f"x{n}{k} = {k}") for k in range(lengths[n])] for n in range(len(lengths))
     ]
-    writer = Writer(
+    builder = WorkloadBuilder(
         lambda path, instruction: codegen.render(path, instruction, "", ""),
         lambda prompt: prompt.text + prompt.opening,
         lambda text: [ord(sign) for sign in text],
         lambda prompt: 5,
     )
-    return writer.script(sessions, 4)
+    return builder.build(sessions, 4)
 
 
 def test_the_conversation_is_made_of_the_recorded_turns_until_there_are_enough() -> None:
-    made = script(3, 2)
+    made = workload(3, 2)
     assert len(made.steps) == TURNS
     assert made.steps[0].ask.text == "# do 0.0\n"
     assert made.steps[0].written.text == "# do 0.0\nx00 = 0"
@@ -249,50 +249,50 @@ def test_the_conversation_is_made_of_the_recorded_turns_until_there_are_enough()
         *("# do 0.0", "# do 0.1", "# do 0.2", "# do 1.0")
     ]
     assert made.replies[1].before == made.steps[0].written
-    assert made.replies[3].before == Ask()
+    assert made.replies[3].before == BenchPrompt()
     assert len(made.ids) >= 4000
 
 
 def test_the_conversation_survives_its_way_to_another_process() -> None:
-    work = Work(script(2), QUICK)
-    assert rebuild(Work, json.loads(json.dumps(asdict(work)))) == work
+    work = WorkloadRequest(workload(2), QUICK)
+    assert rebuild(WorkloadRequest, json.loads(json.dumps(asdict(work)))) == work
 
 
-def subject(**changes: object) -> Subject:
+def engine(**changes: object) -> MeasuredEngine:
     """An engine that reads 100 and writes 10 tokens in a second."""
 
-    def run(ask: Ask, count: int, ahead: bool) -> Run:
+    def run(ask: BenchPrompt, count: int, ahead: bool) -> CompletionTiming:
         read = len(ask.ids) or len(ask.text)
-        return Run(read / 100, read, read / 100, count, (count - 1) / 10)
+        return CompletionTiming(read / 100, read, read / 100, count, (count - 1) / 10)
 
     able: dict[str, object] = {"together": lambda ask, count, number, seed: 1.0 + number}
     able |= {"bandwidth": lambda size: 2e9, "weights": 10**8, "speculates": True}
-    return Subject(run, **(able | changes))  # type: ignore[arg-type]
+    return MeasuredEngine(run, **(able | changes))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("each", measuring.measures(), ids=lambda each: each.name)
+@pytest.mark.parametrize("each", MEASURES, ids=lambda each: each.name)
 def test_a_measure_gives_each_of_its_quantities(each: Measure) -> None:
-    values = each.take(subject(), script(3, 2), QUICK, 1)
+    values = each.take(engine(), workload(3, 2), QUICK, 1)
     assert set(values) == {quantity.name for quantity in each.quantities}
     assert all(value > 0 for value in values.values())
 
 
-@pytest.mark.parametrize("each", measuring.measures(), ids=lambda each: each.name)
+@pytest.mark.parametrize("each", MEASURES, ids=lambda each: each.name)
 def test_a_measure_gives_nothing_that_an_engine_does_not_have(each: Measure) -> None:
-    poor = subject(together=None, bandwidth=None, speculates=False, reuses=False)
-    values = each.take(poor, script(), QUICK, 1)
+    poor = engine(together=None, bandwidth=None, speculates=False, reuses=False)
+    values = each.take(poor, workload(), QUICK, 1)
     assert set(values) <= {"prefill", "decode", "decode_1000"}
 
 
 def test_a_context_that_an_engine_does_not_see_is_not_asked_of_it() -> None:
-    seen = subject(context=1000 + QUICK.written)
-    taken = [each.take(seen, script(3, 2), QUICK, 1) for each in decode.MEASURES]
+    seen = engine(context=1000 + QUICK.written)
+    taken = [each.take(seen, workload(3, 2), QUICK, 1) for each in MEASURES if each.name.startswith("decode")]
     assert [list(values) for values in taken] == [["decode"], ["decode_1000"], []]
 
 
 def test_the_measures_say_what_they_mean() -> None:
-    able, made = subject(), script(3, 2)
-    taken = {each.name: each.take(able, made, QUICK, 1) for each in measuring.measures()}
+    able, made = engine(), workload(3, 2)
+    taken = {each.name: each.take(able, made, QUICK, 1) for each in MEASURES}
     assert taken["prefill"] == {"prefill": pytest.approx(100.0)}
     assert taken["decode"] == {"decode": pytest.approx(10.0)}
     assert taken["replies"]["decode_session_plain"] == pytest.approx(10.0)
@@ -302,15 +302,15 @@ def test_the_measures_say_what_they_mean() -> None:
 
 
 def test_all_quantities_have_names_of_their_own() -> None:
-    quantities = (LOAD, *measuring.quantities(measuring.measures()), PEAK)
+    quantities = (LOAD, *measuring.quantities(MEASURES), PEAK)
     assert {quantity.name for quantity in quantities} == PROMISED
     assert len(quantities) == len(PROMISED)
 
 
 def test_a_process_answers_what_it_is_asked() -> None:
     answers: list[Mapping[str, object]] = []
-    work = json.dumps(asdict(Work(script(2), QUICK)))
-    serve(subject(), [work, '{"take": "decode", "number": 1}'], answers.append)
+    work = json.dumps(asdict(WorkloadRequest(workload(2), QUICK)))
+    answer_requests(engine(), [work, '{"take": "decode", "number": 1}'], answers.append)
     (answer,) = answers
     assert answer["values"] == {"decode": pytest.approx(10.0)}
     assert isinstance(answer["peak"], float)
@@ -333,7 +333,7 @@ for line in sys.stdin:
 
 @pytest.mark.slow
 def test_a_started_process_is_spoken_with_and_ends_with_its_block() -> None:
-    with started((sys.executable, "-c", ECHO), {}, "work") as process:
+    with start_engine((sys.executable, "-c", ECHO), {}, "work") as process:
         assert process.load > 0
         assert process.take("any", 3) == {"work": 3}
         assert process.peak == 5.0
@@ -346,12 +346,12 @@ def test_a_started_process_is_spoken_with_and_ends_with_its_block() -> None:
 def test_a_process_that_dies_says_why() -> None:
     with (
         pytest.raises(MtchatError, match="ValueError: no such luck"),
-        started((sys.executable, "-c", ECHO), {}, "work") as process,
+        start_engine((sys.executable, "-c", ECHO), {}, "work") as process,
     ):
         process.take("die", 1)
     with (
-        pytest.raises(MtchatError, match="ended with 7"),
-        started((sys.executable, "-c", "raise SystemExit(7)"), {}, "work"),
+        pytest.raises(MtchatError, match="exited with 7"),
+        start_engine((sys.executable, "-c", "raise SystemExit(7)"), {}, "work"),
     ):
         pass
 
@@ -360,38 +360,40 @@ def test_a_process_that_dies_says_why() -> None:
 def test_an_interrupt_ends_the_process_too() -> None:
     with (
         pytest.raises(KeyboardInterrupt),
-        started((sys.executable, "-c", ECHO), {}, "work") as process,
+        start_engine((sys.executable, "-c", ECHO), {}, "work") as process,
     ):
         raise KeyboardInterrupt
     assert process.process.poll() is not None
 
 
-@pytest.mark.parametrize(("jiffies", "own", "said"), [(1000, 0.5, "% of the processors"), (52, 0.5, "")])
+@pytest.mark.parametrize(("jiffies", "own", "said"), [(1000, 0.5, "% of the CPU"), (52, 0.5, "")])
 def test_other_programs_are_noticed(tmp_path: Path, jiffies: int, own: float, said: str) -> None:
     stat, times, mine = tmp_path / "stat", [100.0, 101.0], [7.0, 7.0 + own]
     stat.write_text("cpu  5 5 5 900 9 5 5 9 0 0\ncpu0 1\n")
-    others = Others(stat, lambda: times.pop(0), lambda: mine.pop(0))
+    others = BackgroundLoad(stat, lambda: times.pop(0), lambda: mine.pop(0))
     stat.write_text(f"cpu  {5 + jiffies} 5 5 990 99 5 5 99 0 0\n")
     note = others.note()
     assert said in note
     assert bool(said) == bool(note)
 
 
-def test_a_peer_that_is_not_here_gives_one_note() -> None:
-    notes: list[str] = []
-    assert [name for name, _ in peers("transformers, llama.cpp", "a/folder", notes)] == ["transformers"]
-    assert len(notes) == 1
-    assert notes[0].startswith("llama.cpp is not measured: ")
-    assert "\n" not in notes[0]
+def test_a_peer_that_is_not_installed_gives_one_note() -> None:
+    against = find_peers("transformers, llama.cpp", "a/folder")
+    assert list(against.peers) == ["transformers"]
+    (note,) = against.notes
+    assert note.startswith("llama.cpp is not measured: ")
+    assert "\n" not in note
     with pytest.raises(UsageError, match="llama_cpp"):
-        list(peers("vllm", "a/folder", notes))
+        find_peers("vllm", "a/folder")
 
 
 def test_transformers_reads_with_a_tokenizer_that_pads_with_nothing() -> None:
     engine = random_engine("codegen")
     engine.tokenizer.pad_token = None
-    rival = transformers.begin(Setup("transformers", "tiny", "tiny", "auto", 1), lambda precision: engine)
-    run = rival.run(Ask(ids=(5, 6, 7)), 4, False)
+    rival = transformers.begin(
+        EngineSetup("transformers", "tiny", "tiny", "auto", 1), lambda precision: engine
+    )
+    run = rival.run(BenchPrompt(ids=(5, 6, 7)), 4, False)
     assert (run.read, run.written, rival.context) == (3, 4, engine.card.context)
 
 

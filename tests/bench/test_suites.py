@@ -15,8 +15,7 @@ import pytest
 
 from mtchat.bench.quality import trial
 from mtchat.bench.quality.data import read
-from mtchat.bench.quality.ending import ending
-from mtchat.bench.quality.suite import COMPLETION, MULTI, SINGLE, Score, Suite, Task, load
+from mtchat.bench.quality.suite import COMPLETION, MULTI, SINGLE, Score, Suite, Task, load, name_failure
 from mtchat.bench.quality.suites import humaneval, mbpp, mtpb
 from mtchat.errors import MtchatError
 from mtchat.sandbox.sandbox import probe, run
@@ -455,7 +454,7 @@ def test_the_solutions_of_mbpp_pass(boxed):
     ],
 )
 def test_a_failure_has_one_word(outcome: Outcome, name: str):
-    assert ending(outcome) == name
+    assert name_failure(outcome) == name
 
 
 @pytest.mark.parametrize("name", ["mtpb", "humaneval", "mbpp"])

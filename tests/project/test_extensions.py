@@ -14,8 +14,7 @@ import pytest
 import mtchat
 from mtchat import plugins
 from mtchat.bench.quality.suite import COMPLETION, MULTI, SINGLE, Suite
-from mtchat.bench.speed.measure import Measure
-from mtchat.bench.speed.peer import Peer
+from mtchat.bench.speed.engine import Peer
 from mtchat.console.desk import Desk
 from mtchat.errors import UsageError
 from mtchat.generate.policy import Policy
@@ -26,6 +25,7 @@ from mtchat.session.session import Session
 
 HOUSE = Path(mtchat.__file__).parent
 CLOSED = {
+    "mtchat.bench.speed.gpu",
     *("mtchat.bench.quality", "mtchat.bench.speed", "mtchat.inference.loaders", "mtchat.inference.cpu"),
     *("mtchat.inference.cuda", "mtchat.inference.cuda.kernels", "mtchat.inference.tokens"),
     "mtchat.inference.hf",
@@ -103,12 +103,6 @@ def is_command(module: ModuleType) -> None:
         assert [kind for _, kind in signature(module.complete)] == [Desk]
 
 
-def is_measure(module: ModuleType) -> None:
-    assert isinstance(module.RANK, int)
-    assert module.MEASURES
-    assert all(isinstance(measure, Measure) and measure.quantities for measure in module.MEASURES)
-
-
 def is_peer(module: ModuleType) -> None:
     keeps(module, Peer)
     assert module.TITLE.replace(".", "_") == module.__name__.rsplit(".", 1)[-1]
@@ -138,7 +132,6 @@ CONTRACTS = {
     "mtchat.export.formats": is_format,
     "mtchat.console.commands": is_command,
     "mtchat.bench.quality.suites": is_suite,
-    "mtchat.bench.speed.measures": is_measure,
     "mtchat.bench.speed.peers": is_peer,
 }
 EXTENSIONS = [(package, name) for package in CONTRACTS for name in plugins.names(package)]
@@ -190,8 +183,7 @@ def test_only_what_is_listed_can_be_loaded(name: str):
 ASKS = """
 import mtchat
 from mtchat import plugins
-from mtchat.bench.speed.measure import Measure
-from mtchat.bench.speed.peer import Peer
+from mtchat.bench.speed.engine import Peer
 from mtchat.session.prompt import ModelCard
 from mtchat.generate.prompt import family
 from mtchat.console import slash

@@ -1,26 +1,29 @@
-"""Holds one conversation of a benchmark: its turns are taken by the function that takes them in the REPL."""
+"""One conversation of a benchmark: its turns are made as in the REPL, and its program is scored."""
 
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from mtchat.bench.quality.respondent import Respondent
-from mtchat.bench.quality.suite import Row, Scoring, Task
+from mtchat.bench.quality.suite import RunProgram, Score, ScoredSample, Scoring, Task
 from mtchat.errors import MtchatError
 from mtchat.generate.events import CandidateChosen, CandidatesStarted, Event, TurnWritten
+from mtchat.generate.readings import Asking, Interpretation
 from mtchat.generate.running import Run
 from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.generate.writing import Candidates, Complete
+from mtchat.session.outcome import Outcome
+from mtchat.session.program import Program
 from mtchat.session.prompt import Piece, Prompt, Usage
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
 
-APART = 1000  # seeds between samples: a turn's candidates and retries take the next ones
+SEED_STEP = 1000  # between samples: the candidates and retries of a turn use the seeds between
 
 
 @dataclass
-class Meter:
-    """A model whose tokens are counted, with the turns that a policy changed."""
+class UsageMeter:
+    """Counts the tokens of a model, and the turns that a policy changed."""
 
     model: Complete
     several: Candidates | None
@@ -63,34 +66,36 @@ class Meter:
 
 
 @dataclass(frozen=True)
-class Bench:
-    """What conversations are held with: how turns are made, and how a program is scored.
+class Evaluation:
+    """How turns are made and programs scored.
 
-    `generator` makes the turns of one conversation that are run with `run`; a model that goes on with a text
-    itself is asked through `complete`. With `ask` a simulated user says what is meant where that is open.
+    `generator` makes the turns of one conversation, given how to run a program. With `ask` a simulated user
+    answers the questions about ambiguous instructions.
     """
 
     scoring: Scoring
-    generator: Callable[[Run], TurnGenerator]
+    generator: Callable[[RunProgram], TurnGenerator]
     sampling: Sampling
     ask: bool = False
 
 
-def hold(bench: Bench, task: Task, sample: int, run: Run, judge: Run) -> Row:
-    """One sample of a conversation, scored; `run` runs its turns and `judge` the program for the score."""
+def run_task(evaluation: Evaluation, task: Task, sample: int, run: Run, judge: Run) -> ScoredSample:
+    """One sample of a conversation, scored; `run` runs its turns, and `judge` the program to be scored."""
     began = time.monotonic()
-    generator = bench.generator(run)
-    meter = Meter(generator.complete, generator.candidates)
+    generator = evaluation.generator(run)
+    meter = UsageMeter(generator.complete, generator.candidates)
     several = meter.candidates if generator.candidates else None
     generator = replace(generator, complete=meter.complete, candidates=several, on_event=meter.hear)
-    user = Respondent(bench.scoring, task, judge)
-    if bench.ask:
+    user = SimulatedUser(evaluation.scoring, task, judge)
+    if evaluation.ask:
         generator = replace(generator, asking=user.asking)
-    sampling = replace(bench.sampling, seed=bench.sampling.seed + APART * sample, max_tokens=task.length)
+    sampling = replace(
+        evaluation.sampling, seed=evaluation.sampling.seed + SEED_STEP * sample, max_tokens=task.length
+    )
     clock: list[float] = []
     session = Session(preamble=task.preamble)
     if task.prompt:
-        program = continued(generator, task, sampling)
+        program = continue_text(generator, task, sampling)
         chunks: tuple[str, ...] = (program,)
     else:
         for instruction in task.instructions:
@@ -100,12 +105,12 @@ def hold(bench: Bench, task: Task, sample: int, run: Run, judge: Run) -> Row:
             except MtchatError:
                 if not session.path:
                     raise
-                break  # the context is full: the program is what there is
+                break  # the context is full: score the program so far
             clock.append(round(time.monotonic() - start, 3))
         chunks = tuple(turn.chunk for turn in session.path)
         program = session.program.source
-    score = bench.scoring(task, chunks, judge)
-    return Row(
+    score = evaluation.scoring(task, chunks, judge)
+    return ScoredSample(
         problem=task.problem,
         input=task.input,
         sample=sample,
@@ -129,17 +134,84 @@ def hold(bench: Bench, task: Task, sample: int, run: Run, judge: Run) -> Row:
     )
 
 
-def continued(generator: TurnGenerator, task: Task, sampling: Sampling) -> str:
-    """How the model goes on with a text, up to the first of its stops."""
+def continue_text(generator: TurnGenerator, task: Task, sampling: Sampling) -> str:
+    """The model's continuation of a text, up to the first of its stops."""
     text = ""
     stream = generator.complete(Prompt(text=task.prompt), sampling)
     for piece in stream:
         text += piece.text
-        if (end := first(text, task.stops)) < len(text):
+        if (end := find_stop(text, task.stops)) < len(text):
             return text[:end]
     return text
 
 
-def first(text: str, stops: tuple[str, ...]) -> int:
-    """Where the first of some texts stands; the length where none does."""
+def find_stop(text: str, stops: tuple[str, ...]) -> int:
+    """The index of the first stop in a text; its length without any."""
     return min((place for place in map(text.find, stops) if place >= 0), default=len(text))
+
+
+NONDETERMINISTIC = re.compile("random|sample|sklearn|time|date|uuid|secrets|thread|process")
+
+
+class ScoreCache:
+    """Scores the same program on the same input only once: of 40 samples most end in a program seen before.
+
+    Programs run with a fixed hash seed and see only their own folder, so a program ends the same way each
+    time unless it uses randomness or the time. Runs stopped by a limit are not cached: that can depend on
+    the machine's load. Threads may share this; two may score the same program at once.
+    """
+
+    def __init__(self, scoring: Scoring) -> None:
+        self.scoring = scoring
+        self.known: dict[tuple[str, int, tuple[str, ...]], Score] = {}
+
+    def __call__(self, task: Task, chunks: Sequence[str], run: RunProgram) -> Score:
+        text = (task.problem, task.input, tuple(chunks))
+        if known := self.known.get(text):
+            return known
+        ended: list[Outcome] = []
+
+        def watched(program: Program) -> Outcome:
+            ended.append(run(program))
+            return ended[-1]
+
+        score = self.scoring(task, chunks, watched)
+        if not NONDETERMINISTIC.search("\n".join((*chunks, str(task.facts)))) and not any(
+            end.limit for end in ended
+        ):
+            self.known[text] = score
+        return score
+
+
+@dataclass
+class SimulatedUser:
+    """A simulated user, who picks the interpretation of an instruction that gives the wanted value.
+
+    The wanted value is known only for the last turn; earlier questions stay open. `asked` counts questions,
+    `answered` those with an interpretation that passes, and `needless` those of them whose first one does:
+    it would have been taken without asking. After TiCoder (Lahiri et al. 2022, arXiv:2208.05950) and
+    ClarifyGPT (Mu et al. 2023, arXiv:2310.10996).
+    """
+
+    scoring: Scoring
+    task: Task
+    judge: RunProgram
+    asked: int = 0
+    answered: int = 0
+    needless: int = 0
+
+    @property
+    def asking(self) -> Asking:
+        return Asking(self.answer)
+
+    def answer(self, instruction: str, found: Sequence[Interpretation]) -> int | None:
+        self.asked += 1
+        for place, reading in enumerate(found):
+            path = reading.candidate.session.path
+            if len(path) < len(self.task.instructions):
+                return None
+            if self.scoring(self.task, tuple(turn.chunk for turn in path), self.judge).strict:
+                self.answered += 1
+                self.needless += not place
+                return place
+        return None

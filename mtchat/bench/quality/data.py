@@ -25,7 +25,7 @@ NAMES: Mapping[type, str] = {
 
 
 @dataclass(frozen=True)
-class Data:
+class DataFormat:
     """What a suite wants of its data: the types of the fields that each problem must have, by name; which
     field tells problems apart; and where the data is to be had.
     """
@@ -35,7 +35,7 @@ class Data:
     source: str
 
 
-def read(path: Path, data: Data, build: Callable[[dict[str, Any]], Iterable[T]]) -> Sequence[T]:
+def read(path: Path, data: DataFormat, build: Callable[[dict[str, Any]], Iterable[T]]) -> Sequence[T]:
     """All that `build` makes of the problems in a file: JSON lines, or one JSON list; packed where its name
     ends in .gz. `build` raises a ValueError for a problem that cannot be used.
 

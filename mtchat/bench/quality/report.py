@@ -1,67 +1,107 @@
-"""Runs as text: one in full, several side by side and beside what others have published, and as JSON."""
+"""Runs as text: one in full, or several side by side and beside published rates; and as JSON."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
-from mtchat.bench.quality import published
-from mtchat.bench.quality.results import WRONG, Part, Result, measure, result
-from mtchat.bench.quality.runs import Header, Recorded
-from mtchat.bench.quality.statistics import VERDICTS, Estimate, compare
-from mtchat.bench.speed.table import aligned
+from mtchat.bench.output import markdown_table
+from mtchat.bench.quality.results import (
+    VERDICTS,
+    Estimate,
+    RunStatistics,
+    Subset,
+    analyse,
+    compare,
+    name_rate,
+)
+from mtchat.bench.quality.run_file import RecordedRun, RunHeader
+from mtchat.bench.quality.suite import WRONG
 
 UNKNOWN = "–"
 COLUMNS = ("problems", "conversations", *VERDICTS)
 FLIPS = ("pairs", "pass in both", "only first", "only second", "second − first")
 
 
-def summary(recorded: Recorded) -> str:
-    """All that is known of a run; Markdown, in percent, with 95 % intervals over problems."""
-    found = result(recorded)
+@dataclass(frozen=True)
+class PublishedRate:
+    """A model's rate on all problems of a suite, between 0 and 1; `short` is its name in plots."""
+
+    suite: str
+    model: str
+    short: str
+    rate: float
+
+
+PUBLISHED = (
+    PublishedRate("mtpb", "CodeGen-Mono 350M", "CodeGen 350M", 0.1698),
+    PublishedRate("mtpb", "CodeGen-Mono 2.7B", "CodeGen 2.7B", 0.3872),
+    PublishedRate("mtpb", "CodeGen-Mono 6.1B", "CodeGen 6.1B", 0.4352),
+    PublishedRate("mtpb", "CodeGen-Mono 16.1B", "CodeGen 16.1B", 0.4734),
+    PublishedRate("mtpb", "code-davinci-002", "davinci-002", 0.5986),
+    PublishedRate("humaneval", "Qwen2.5-Coder-0.5B-Instruct", "Qwen 0.5B bf16", 0.616),
+    PublishedRate("humaneval", "Qwen2.5-Coder-1.5B-Instruct", "Qwen 1.5B bf16", 0.707),
+    PublishedRate("mbpp", "Qwen2.5-Coder-0.5B-Instruct", "Qwen 0.5B bf16", 0.524),
+    PublishedRate("mbpp", "Qwen2.5-Coder-1.5B-Instruct", "Qwen 1.5B bf16", 0.692),
+)
+
+SOURCES: Mapping[str, str] = {
+    "mtpb": "CodeGen, Nijkamp et al. 2023, arXiv:2203.13474: raw samples on all 115 problems, so not "
+    "directly comparable with a run on other problems, such as the 65 for development",
+    "humaneval": "Qwen2.5-Coder, bfloat16, with the prompts of EvalPlus, on all 164 problems",
+    "mbpp": "Qwen2.5-Coder, bfloat16, with the prompts and base tests of EvalPlus on the problems that it "
+    "keeps, so not directly comparable",
+}
+
+
+def published_rates(suite: str) -> tuple[PublishedRate, ...]:
+    return tuple(each for each in PUBLISHED if each.suite == suite)
+
+
+def summary(recorded: RecordedRun) -> str:
+    """Everything known about a run; Markdown, in percent, with 95 % intervals over problems."""
+    found = analyse(recorded)
     header = found.header
-    rates = [[measure(header), *COLUMNS], ["pass rate", *cells(found.whole)]]
+    rates = [[name_rate(header), *COLUMNS], ["pass rate", *cells(found.whole)]]
     rates += [[f"pass@{k}", "", "", *map(percent, at.values())] for k, at in found.at.items() if k > 1]
-    parts = [settings(header) + "\n" + progress(found), aligned(rates, 1)]
+    parts = [settings(header) + "\n" + progress(found), markdown_table(rates, 1)]
     parts += table("category", found.categories)
     parts += table("turns", {str(turns): part for turns, part in found.turns.items()})
     return "\n".join([*parts, errors(found), costs(found)])
 
 
-def comparison(runs: Sequence[Recorded]) -> str:
+def comparison(runs: Sequence[RecordedRun]) -> str:
     """Runs beside each other and beside published rates, and what passes in only one of two; Markdown.
 
-    A run is compared with the first of its suite.
+    Each run is compared with the first of its suite.
     """
-    results = [result(run) for run in runs]
+    results = [analyse(run) for run in runs]
     suites = list(dict.fromkeys(each.header.suite for each in results))
-    head = ["model", "what", "samples", *(f"{suite}, {verdict}" for suite in suites for verdict in VERDICTS)]
+    head = ["model", "run", "samples", *(f"{suite}, {verdict}" for suite in suites for verdict in VERDICTS)]
     known = [[model, "published", "", *row] for model, row in published_rows(suites).items()]
-    parts = [aligned([head, *measured_rows(results, suites), *known])]
+    parts = [markdown_table([head, *measured_rows(results, suites), *known])]
     notes = [f"- {label(each.header)}: {progress(each)}" for each in results]
-    notes += [
-        f"- {suite}, published: {published.SOURCES[suite]}\n" for suite in suites if published.of(suite)
-    ]
-    unfinished = "; * is not finished" if any(each.missing for each in results) else ""
+    notes += [f"- {suite}, published: {SOURCES[suite]}\n" for suite in suites if published_rates(suite)]
+    unfinished = "; * unfinished" if any(each.missing for each in results) else ""
     parts.append(f"Percent, with 95 % intervals over problems{unfinished}:\n\n" + "".join(notes))
     if flips := list(flipped(runs)):
-        parts.append(aligned([["suite and verdict", "first", "second", *FLIPS], *flips], 3))
+        parts.append(markdown_table([["suite and verdict", "first", "second", *FLIPS], *flips], 3))
     return "\n".join(parts)
 
 
-def to_json(runs: Iterable[Recorded]) -> str:
-    """A list with an object for each run: `run` is its header, rates are in parts of one."""
-    return json.dumps([flat(result(run)) for run in runs], indent=1) + "\n"
+def to_json(runs: Iterable[RecordedRun]) -> str:
+    """A list with an object for each run: `run` is its header, rates are between 0 and 1."""
+    return json.dumps([flatten(analyse(run)) for run in runs], indent=1) + "\n"
 
 
-def flat(found: Result) -> dict[str, object]:
+def flatten(found: RunStatistics) -> dict[str, object]:
     values = asdict(found)
-    return {"run": values.pop("header"), "measure": measure(found.header), **values}
+    return {"run": values.pop("header"), "measure": name_rate(found.header), **values}
 
 
-def settings(header: Header) -> str:
-    """The title: everything that a run depends on."""
+def settings(header: RunHeader) -> str:
+    """The title: everything that determines the run."""
     drawn = f"temperature {header.temperature:g}, top-p {header.top_p:g}" if header.temperature else "greedy"
-    samples = f"{header.samples} sample{'s' * (header.samples != 1)} a task"
+    samples = f"{header.samples} sample{'s' * (header.samples != 1)} per task"
     return (
         f"{header.suite}, {header.mode}: {header.model} ({header.fingerprint}), {header.precision}, "
         f"{header.device}; policy {header.policy}, {drawn}, {samples}, seed {header.seed}; "
@@ -69,25 +109,25 @@ def settings(header: Header) -> str:
     )
 
 
-def progress(found: Result) -> str:
-    """How much of a run is done."""
+def progress(found: RunStatistics) -> str:
+    """How much of a run is finished."""
     done, asked = found.whole.conversations, found.header.tasks * found.header.samples
-    unfinished = f"; unfinished, {found.missing} are missing" if found.missing else ""
-    return f"{done} of {asked} conversations about {found.whole.problems} problems{unfinished}\n"
+    unfinished = f" (unfinished: {found.missing} to go)" if found.missing else ""
+    return f"{done} of {asked} conversations on {found.whole.problems} problems{unfinished}\n"
 
 
-def table(name: str, parts: Mapping[str, Part]) -> list[str]:
-    """A row for each part of a run; none where it has one part only, which is the whole."""
+def table(name: str, parts: Mapping[str, Subset]) -> list[str]:
+    """A row for each part of a run; no table if there is only one part."""
     rows = [[key or UNKNOWN, *cells(part)] for key, part in parts.items()]
-    return [aligned([[name, *COLUMNS], *rows], 1)] if len(rows) > 1 else []
+    return [markdown_table([[name, *COLUMNS], *rows], 1)] if len(rows) > 1 else []
 
 
-def cells(part: Part) -> list[str]:
+def cells(part: Subset) -> list[str]:
     return [str(part.problems), str(part.conversations), *map(percent, part.rates.values())]
 
 
 def percent(estimate: Estimate) -> str:
-    """A rate with its interval, which one problem does not give: "48.2 (39.1–57.4)"."""
+    """A rate with its interval, if there are several problems: "48.2 (39.1–57.4)"."""
     if estimate.problems < 2:
         return f"{100 * estimate.value:.1f}" if estimate.problems else UNKNOWN
     return f"{estimate.value:.1%} ({estimate.low:.1%}–{estimate.high:.1%})".replace("%", "")
@@ -101,47 +141,47 @@ def points(estimate: Estimate) -> str:
     return f"{value:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
-def errors(found: Result) -> str:
-    """What kept programs from passing strictly: values that are not the wanted ones, and errors by name."""
+def errors(found: RunStatistics) -> str:
+    """Why programs do not pass strictly: wrong values, and errors by name."""
     failed = sum(found.errors.values())
     named = ", ".join(f"{name or 'unnamed'} {count}" for name, count in found.errors.items() if name != WRONG)
     return (
-        f"not strict: {failed} of {found.whole.conversations}\n"
+        f"failed (strict): {failed} of {found.whole.conversations}\n"
         f"wrong value: {found.errors.get(WRONG, 0)}\n"
-        f"first errors: {named or 'none'}\n"
+        f"errors: {named or 'none'}\n"
         f"compatible but not strict: {found.only_compatible}\n"
     )
 
 
-def costs(found: Result) -> str:
+def costs(found: RunStatistics) -> str:
     took = found.costs
     each = f"; median turn {took.turn:.2f} s" if took.turn else ""
     questions = (
-        f"questions: {took.asked:,} asked, {took.answered:,} had a reading that passes, "
-        f"{took.needless:,} of these in the first place\n"
+        f"questions: {took.asked:,} asked; {took.answered:,} had an interpretation that passes "
+        f"(the first one in {took.needless:,} of them)\n"
     )
     return questions * bool(took.asked) + (
-        f"tokens: {took.prompt_tokens:,} read, {took.written:,} written; {took.seconds:,.1f} s{each}\n"
-        f"candidates tried: {took.tried:,}; turns mended: {took.mended:,}\n"
+        f"tokens: {took.prompt_tokens:,} prompt, {took.written:,} completion; {took.seconds:,.1f} s{each}\n"
+        f"extra candidates: {took.tried:,}; turns improved: {took.mended:,}\n"
     )
 
 
-def what(header: Header) -> str:
-    """How a run was made, without its model and suite."""
+def describe(header: RunHeader) -> str:
+    """How a run was made, apart from its model and suite."""
     drawn = f", temperature {header.temperature:g}, seed {header.seed}" if header.temperature else ""
-    return f"{header.mode}, {measure(header)}{drawn}"
+    return f"{header.mode}, {name_rate(header)}{drawn}"
 
 
-def label(header: Header) -> str:
-    return f"{header.suite}, {header.model} {header.precision}, {what(header)}"
+def label(header: RunHeader) -> str:
+    return f"{header.suite}, {header.model} {header.precision}, {describe(header)}"
 
 
-def measured_rows(results: Sequence[Result], suites: Sequence[str]) -> list[list[str]]:
-    """A row for each way of making runs, with its runs of the suites; a second run of one gets another."""
-    rows: dict[tuple[str, str, str, int], dict[str, Result]] = {}
+def measured_rows(results: Sequence[RunStatistics], suites: Sequence[str]) -> list[list[str]]:
+    """A row for each configuration with its runs of the suites; repeated runs get rows of their own."""
+    rows: dict[tuple[str, str, str, int], dict[str, RunStatistics]] = {}
     for each in results:
         header, again = each.header, 0
-        how = (f"{header.model} {header.precision}", what(header), str(header.samples))
+        how = (f"{header.model} {header.precision}", describe(header), str(header.samples))
         while header.suite in rows.setdefault((*how, again), {}):
             again += 1
         rows[*how, again][header.suite] = each
@@ -151,31 +191,33 @@ def measured_rows(results: Sequence[Result], suites: Sequence[str]) -> list[list
     ]
 
 
-def rate_cells(found: Result | None) -> list[str]:
-    """A rate for each verdict; a star says that the run is not finished."""
+def rate_cells(found: RunStatistics | None) -> list[str]:
+    """A rate for each verdict; a star marks an unfinished run."""
     if found is None:
         return [""] * len(VERDICTS)
     return [percent(rate) + "*" * bool(found.missing) for rate in found.whole.rates.values()]
 
 
 def published_rows(suites: Sequence[str]) -> dict[str, list[str]]:
-    """Each model's published rates under their suites, in the column of the published script's verdict."""
+    """Each model's published rates by suite, in the column of the published script's verdict."""
     rows: dict[str, list[str]] = {}
     for place, suite in enumerate(suites):
-        for each in published.of(suite):
+        for each in published_rates(suite):
             row = rows.setdefault(each.model, [""] * len(suites) * len(VERDICTS))
             row[place * len(VERDICTS)] = f"{100 * each.rate:.4g}"
     return rows
 
 
-def flipped(runs: Sequence[Recorded]) -> Iterator[list[str]]:
+def flipped(runs: Sequence[RecordedRun]) -> Iterator[list[str]]:
     """The first run of a suite against each other one of it, by each verdict."""
-    firsts: dict[str, Recorded] = {}
+    firsts: dict[str, RecordedRun] = {}
     for run in runs:
         first = firsts.setdefault(run.header.suite, run)
         if first is run:
             continue
-        names = [f"{each.header.model} {each.header.precision}, {what(each.header)}" for each in (first, run)]
+        names = [
+            f"{each.header.model} {each.header.precision}, {describe(each.header)}" for each in (first, run)
+        ]
         for name, verdict in VERDICTS.items():
             pair = compare(first.rows, run.rows, verdict)
             counts = (pair.conversations, pair.both, pair.only_first, pair.only_second)

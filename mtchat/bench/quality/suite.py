@@ -1,5 +1,6 @@
-"""The contract of a benchmark, and what is told of one conversation about one of its problems."""
+"""The contract of a benchmark suite, its tasks and scores, and what suites share to score a program."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,22 +8,28 @@ from typing import Any, Protocol, cast
 
 from mtchat import plugins
 from mtchat.session.outcome import Outcome
-from mtchat.session.program import Program
+from mtchat.session.program import PREAMBLE, Chunk, Program
 
 SUITES = "mtchat.bench.quality.suites"
 MULTI, SINGLE, COMPLETION = "multi", "single", "completion"
+WRONG = "wrong"
+RAISED = re.compile(r"^[^:]*: (?:[\w<>]+\.)*([A-Za-z_]\w*)(?::|$)")
+KILLED = re.compile(r"killed by (\w+)")
+# The references run a script under a name other than __main__, so that its main block does not run.
+NAMELESS = '__name__ = "builtins"'
+END = "pass"  # not reached if the program exits during its tests
 
 Tasks = Sequence["Task"]
-Run = Callable[[Program], Outcome]
+RunProgram = Callable[[Program], Outcome]
 
 
 @dataclass(frozen=True)
 class Task:
-    """One conversation to hold: what is said, in order, and what is needed to score its program.
+    """One conversation of a benchmark: the instructions in order, and what is needed to score the program.
 
-    `input` counts the inputs of a problem that has several; `length` is the most tokens of a reply. With
-    `prompt` the model goes on with this text itself, up to the first of `stops`, and nobody is spoken to.
-    `facts` are the suite's own, as JSON has them.
+    `input` numbers the inputs of a problem that has several; `length` is the token limit of a reply. With
+    `prompt` there is no conversation: the model continues this text up to the first of `stops`. `facts` are
+    the suite's own JSON values.
     """
 
     problem: str
@@ -38,9 +45,9 @@ class Task:
 
 @dataclass(frozen=True)
 class Score:
-    """How a program did. `compatible` is the published script's verdict; `strict` also wants that the
-    program ends without an error. `error` is "" where it passes strictly, else "wrong" for a value that is
-    not the wanted one, or the name of what stopped it: SyntaxError, NameError, seconds, ...
+    """How a program did. `compatible` is the verdict of the published script; `strict` also requires that
+    the program ends without an error. `error` is "" if it passes strictly, "wrong" for a wrong value, else
+    the name of what stopped it: SyntaxError, NameError, seconds, ...
     """
 
     compatible: bool
@@ -48,18 +55,18 @@ class Score:
     error: str = ""
 
 
-Scoring = Callable[[Task, Sequence[str], Run], Score]
+Scoring = Callable[[Task, Sequence[str], RunProgram], Score]
 
 
 @dataclass(frozen=True)
-class Row:
+class ScoredSample:
     """One line of a run's results: one sample of one conversation, scored.
 
-    `turns` counts the instructions; `written` tokens were generated for it in all its candidates, in
-    `seconds` of wall clock. `tried` counts the candidates and `mended` the turns that a policy changed;
-    `certainty` is the mean log-probability of a token of each turn, in nats, and `clock` the seconds of each.
-    A simulated user was `asked` so many questions, and `answered` those that had a reading that passes;
-    `needless` are those of these where the first reading did.
+    `turns` counts the instructions; `written` the tokens generated over all candidates, in `seconds` of wall
+    clock. `tried` counts the extra candidates and `mended` the turns that a policy changed; `certainty` is
+    the mean log-probability of a token of each turn, in nats, and `clock` the seconds of each turn. A
+    simulated user was `asked` questions, `answered` those for which some interpretation passes, and of these
+    `needless` counts those whose first interpretation passes.
     """
 
     problem: str
@@ -85,17 +92,37 @@ class Row:
 
 
 class Suite(Protocol):
-    """What a file of suites/ defines: TITLE is the benchmark's name, MODES what it has, the usual first."""
+    """What a file of suites/ defines: TITLE is the benchmark's name, MODES its modes, the default first."""
 
     TITLE: str
     MODES: tuple[str, ...]
 
     def tasks(self, data: Path | None, mode: str) -> Sequence[Task]:
-        """Every conversation of the benchmark; MtchatError says where the data is to be had."""
+        """Every conversation of the benchmark; MtchatError says where to get the data."""
 
-    def score(self, task: Task, chunks: Sequence[str], run: Run) -> Score:
+    def score(self, task: Task, chunks: Sequence[str], run: RunProgram) -> Score:
         """The verdicts on the chunks that the turns of a task gave; `run` runs a program in the sandbox."""
 
 
 def load(name: str) -> Suite:
     return cast(Suite, plugins.load(SUITES, name))
+
+
+def name_failure(outcome: Outcome) -> str:
+    """One word to count failures by: the limit that stopped a run, or the name of its exception or signal,
+    else "ended" if it exited early; "" if all went well. A failed assertion is a wrong value.
+    """
+    if outcome.ok:
+        return ""
+    if outcome.limit:
+        return outcome.limit
+    if found := RAISED.search(outcome.error) or KILLED.search(outcome.error):
+        return WRONG if found[1] == "AssertionError" else found[1]
+    return "ended"
+
+
+def run_tests(codes: tuple[str, ...], run: RunProgram) -> Score:
+    """Run codes one after another in one module, the tests last; any error fails the program."""
+    chunks = tuple(Chunk(turn, code) for turn, code in enumerate((NAMELESS, *codes, END), start=PREAMBLE))
+    outcome = run(Program(chunks))
+    return Score(outcome.ok, outcome.ok, name_failure(outcome))

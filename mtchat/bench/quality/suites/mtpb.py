@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from mtchat.bench.quality import trial
-from mtchat.bench.quality.data import Data, read, texts
-from mtchat.bench.quality.ending import WRONG, ending
-from mtchat.bench.quality.suite import MULTI, SINGLE, Run, Score, Task
+from mtchat.bench.quality.data import DataFormat, read, texts
+from mtchat.bench.quality.suite import MULTI, SINGLE, WRONG, RunProgram, Score, Task, name_failure
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import PREAMBLE, Chunk, Program
 
@@ -22,7 +21,7 @@ TITLE = "MTPB"
 MODES = (MULTI, SINGLE)
 DATA = "mtpb.jsonl"
 SOURCE = f"take codegen1/benchmark/{DATA} of github.com/salesforce/CodeGen, and --data FILE"
-NEEDED = Data({"id": (str, int), "prompts": list, "inputs": list, "outputs": list}, "id", SOURCE)
+NEEDED = DataFormat({"id": (str, int), "prompts": list, "inputs": list, "outputs": list}, "id", SOURCE)
 BEGINNING = "# Import libraries.\n\nimport numpy as np\n"
 LENGTH = 256  # where a problem does not say how long a reply may be
 LONGEST = 1024
@@ -36,7 +35,7 @@ PARTS = 3
 
 
 @dataclass(frozen=True)
-class Verdict:
+class TrialVerdict:
     """What the trial told: whether the value matches, and the name of the program's error."""
 
     matches: bool = False
@@ -93,10 +92,10 @@ def whole_number(problem: dict[str, Any], name: str) -> int:
     return value
 
 
-def score(task: Task, chunks: Sequence[str], run: Run) -> Score:
+def score(task: Task, chunks: Sequence[str], run: RunProgram) -> Score:
     outcome = run(judged(whole(task.preamble, chunks), task.facts))
     told = verdict(outcome)
-    error = outcome.limit or told.error or ending(outcome) or ("" if told.matches else WRONG)
+    error = outcome.limit or told.error or name_failure(outcome) or ("" if told.matches else WRONG)
     compatible = told.matches and not outcome.limit
     return Score(compatible, compatible and not error, error)
 
@@ -116,12 +115,12 @@ def judged(source: str, gold: Any) -> Program:
     return Program(tuple(Chunk(turn, code) for turn, code in enumerate(codes, start=PREAMBLE)))
 
 
-def verdict(outcome: Outcome) -> Verdict:
+def verdict(outcome: Outcome) -> TrialVerdict:
     """What was told where the program no longer runs; nothing where that was not reached."""
     if len(outcome.outputs) < PARTS:
-        return Verdict()
+        return TrialVerdict()
     try:
         told = json.loads(outcome.outputs[PARTS - 1].partition("\n")[0])
-        return Verdict(told["matches"] is True, str(told["error"]))
+        return TrialVerdict(told["matches"] is True, str(told["error"]))
     except (ValueError, TypeError, KeyError):
-        return Verdict()
+        return TrialVerdict()

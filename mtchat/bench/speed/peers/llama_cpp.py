@@ -6,8 +6,7 @@ import time
 from functools import cache
 from typing import Any
 
-from mtchat.bench.speed.peer import Load, Setup
-from mtchat.bench.speed.subject import Ask, Run, Subject
+from mtchat.bench.speed.engine import BenchPrompt, CompletionTiming, EngineSetup, LoadEngine, MeasuredEngine
 from mtchat.errors import MtchatError
 
 TITLE = "llama.cpp"
@@ -26,18 +25,18 @@ def version() -> str:
     return f"llama.cpp (xllamacpp {importlib.metadata.version('xllamacpp')})"
 
 
-def begin(setup: Setup, load: Load) -> Subject:
+def begin(setup: EngineSetup, load: LoadEngine) -> MeasuredEngine:
     server = start(setup, 1)
     wide = cache(lambda: start(setup, MOST_TOGETHER))
 
-    def run(ask: Ask, count: int, ahead: bool) -> Run:
+    def run(ask: BenchPrompt, count: int, ahead: bool) -> CompletionTiming:
         chunks: list[tuple[float, Any]] = []
         began = time.perf_counter()
         request = completion(ask, count) | {"temperature": 0.0, "stream": True}
         server.handle_completions(request, lambda chunk: chunks.append((time.perf_counter(), chunk)))
         checked(chunks[-1][1])
         took = chunks[-1][1]["timings"]
-        return Run(
+        return CompletionTiming(
             first=chunks[0][0] - began,
             read=took["prompt_n"],
             reading=took["prompt_ms"] / 1000,
@@ -45,16 +44,16 @@ def begin(setup: Setup, load: Load) -> Subject:
             rest=took["predicted_ms"] / 1000,
         )
 
-    def together(ask: Ask, count: int, number: int, seed: int) -> float:
+    def together(ask: BenchPrompt, count: int, number: int, seed: int) -> float:
         request = completion(ask, count) | {"temperature": 0.8, "n": number, "seed": seed}
         began = time.perf_counter()
         checked(wide().handle_completions(request))
         return time.perf_counter() - began
 
-    return Subject(run, together)
+    return MeasuredEngine(run, together)
 
 
-def start(setup: Setup, replies: int) -> Any:
+def start(setup: EngineSetup, replies: int) -> Any:
     """As it is by default, but for the threads, and the prompt's length that it has room for."""
     import xllamacpp
 
@@ -68,7 +67,7 @@ def start(setup: Setup, replies: int) -> Any:
     return xllamacpp.Server(wanted)
 
 
-def completion(ask: Ask, count: int) -> dict[str, object]:
+def completion(ask: BenchPrompt, count: int) -> dict[str, object]:
     prompt = list(ask.ids) or ask.text
     return {"prompt": prompt, "n_predict": count, "ignore_eos": True, "cache_prompt": True}
 

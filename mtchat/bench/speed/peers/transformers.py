@@ -5,8 +5,7 @@ import importlib.util
 import time
 from typing import Any
 
-from mtchat.bench.speed.peer import Load, Setup
-from mtchat.bench.speed.subject import Ask, Run, Subject
+from mtchat.bench.speed.engine import BenchPrompt, CompletionTiming, EngineSetup, LoadEngine, MeasuredEngine
 
 TITLE = "transformers"
 MOST = 2
@@ -20,15 +19,15 @@ def version() -> str:
     return f"transformers {importlib.metadata.version('transformers')}, float32"
 
 
-def begin(setup: Setup, load: Load) -> Subject:
+def begin(setup: EngineSetup, load: LoadEngine) -> MeasuredEngine:
     engine = load("float32")
     model = engine.decoder.model
 
-    def run(ask: Ask, count: int, ahead: bool) -> Run:
+    def run(ask: BenchPrompt, count: int, ahead: bool) -> CompletionTiming:
         began = time.perf_counter()
         ids = list(ask.ids) or engine.ids(ask.text, special=False)
         inputs = model.dummy_inputs["input_ids"].new_tensor([ids])
-        marks = Marks()
+        stream = TokenTimes()
         model.generate(
             inputs,
             attention_mask=inputs.new_ones(inputs.shape),
@@ -36,16 +35,16 @@ def begin(setup: Setup, load: Load) -> Subject:
             min_new_tokens=count,
             do_sample=False,
             pad_token_id=engine.tokens.eos,
-            streamer=marks,
+            streamer=stream,
         )
-        first, *_, last = [*marks.times, marks.times[-1]]
-        return Run(first - began, len(ids), first - began, len(marks.times), last - first)
+        first, *_, last = [*stream.times, stream.times[-1]]
+        return CompletionTiming(first - began, len(ids), first - began, len(stream.times), last - first)
 
-    return Subject(run, reuses=False, context=engine.card.context)
+    return MeasuredEngine(run, reuses=False, context=engine.card.context)
 
 
-class Marks:
-    """When each token came; what comes first is the prompt."""
+class TokenTimes:
+    """A streamer that notes when each token came; generate puts the prompt first."""
 
     def __init__(self) -> None:
         self.seen: list[float] = []
@@ -54,8 +53,12 @@ class Marks:
         self.seen.append(time.perf_counter())
 
     def end(self) -> None:
-        """Nothing is left to tell."""
+        """Generate calls this after the last token."""
 
     @property
     def times(self) -> list[float]:
         return self.seen[1:]
+
+    @property
+    def first(self) -> float:
+        return self.times[0]

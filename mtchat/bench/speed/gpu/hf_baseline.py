@@ -1,4 +1,4 @@
-"""What decoding here is measured against: transformers' generate, and how fast the memory can be copied."""
+"""The baselines on a GPU: transformers' generate, and how fast memory can be copied."""
 
 import time
 from collections.abc import Sequence
@@ -6,40 +6,28 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers.generation.streamers import BaseStreamer
 
-COPIED = 2 << 30
+from mtchat.bench.speed.peers.transformers import TokenTimes
+
+COPY_BYTES = 2 << 30
 WARM = {"do_sample": True, "temperature": 0.8, "top_p": 0.95, "top_k": 0}
 
 
-class Marks(BaseStreamer):
-    """The times at which ids come; the first are those of the prompt."""
-
-    def __init__(self) -> None:
-        self.times: list[float] = []
-
-    def put(self, value: Any) -> None:
-        self.times.append(time.perf_counter())
-
-    def end(self) -> None:
-        pass
-
-
 @dataclass(frozen=True)
-class Generate:
-    """transformers' generate with its growing cache, or its static one, for which it compiles by itself."""
+class HfGenerate:
+    """transformers' generate with a dynamic cache, or a static one, for which it compiles the model."""
 
     model: Any
     static: bool = False
 
     def write(self, ids: Sequence[int], count: int) -> tuple[Sequence[int], float, float]:
-        """The likeliest next ids, and the seconds to the first and to the last of them."""
-        began, marks = time.perf_counter(), Marks()
-        out = self.run(ids, count, do_sample=False, streamer=marks)
-        return out[0].tolist(), marks.times[1] - began, time.perf_counter() - began
+        """The greedy next ids, and the seconds to the first and to the last of them."""
+        began, times = time.perf_counter(), TokenTimes()
+        out = self.run(ids, count, do_sample=False, streamer=times)
+        return out[0].tolist(), times.first - began, time.perf_counter() - began
 
     def together(self, ids: Sequence[int], count: int, number: int) -> float:
-        """The seconds that so many sampled replies take from their first token on."""
+        """The seconds that `number` sampled completions take from their first token on."""
         began = time.perf_counter()
         self.run(ids, 1, num_return_sequences=number, **WARM)
         middle = time.perf_counter()
@@ -63,15 +51,17 @@ class Generate:
 
 
 @torch.inference_mode()
-def along(model: Any, context: Sequence[int], text: Sequence[int]) -> Any:
+def logits_along(model: Any, context: Sequence[int], text: Sequence[int]) -> Any:
     """The logits (T, V) after a context and each id of a text but the last, in one pass, as float32."""
     tokens = torch.tensor([[*context, *text]], device=model.device)
     return model(tokens, use_cache=False).logits[0, len(context) - 1 : -1].float().cpu()
 
 
-def parting(logits: Any, dtype: Any, mine: Sequence[int], theirs: Sequence[int]) -> tuple[int, float, float]:
-    """After how many ids two texts part; how far apart the logits of both ids then are; and the spacing of
-    numbers of the model's dtype at that height. `logits` (T, V) are those along their text."""
+def first_difference(
+    logits: Any, dtype: Any, mine: Sequence[int], theirs: Sequence[int]
+) -> tuple[int, float, float]:
+    """After how many ids two completions diverge, the gap of both ids' logits there, and the spacing of
+    numbers of the dtype at that size. `logits` (T, V) are those along `theirs`."""
     equal = next(
         (at for at, pair in enumerate(zip(mine, theirs, strict=False)) if len(set(pair)) > 1), len(theirs)
     )
@@ -82,9 +72,9 @@ def parting(logits: Any, dtype: Any, mine: Sequence[int], theirs: Sequence[int])
     return equal, abs(one - other), abs(other) * float(torch.finfo(dtype).eps)
 
 
-def copied() -> float:
-    """Bytes that a large copy on the GPU reads and writes in a second: the best of three."""
-    source = torch.empty(COPIED, dtype=torch.uint8, device="cuda").random_()
+def copy_rate() -> float:
+    """Bytes per second that a large copy on the GPU reads and writes, the best of three."""
+    source = torch.empty(COPY_BYTES, dtype=torch.uint8, device="cuda").random_()
     target = torch.empty_like(source)
     seconds = []
     for _ in range(4):
@@ -93,11 +83,11 @@ def copied() -> float:
         target.copy_(source)
         torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
-    return 2 * COPIED / min(seconds[1:])
+    return 2 * COPY_BYTES / min(seconds[1:])
 
 
-def release() -> None:
-    """Give back the memory of what is no longer used."""
+def empty_cache() -> None:
+    """Free the GPU memory that is no longer used."""
     torch.cuda.empty_cache()
 
 

@@ -1,0 +1,171 @@
+"""What is measured of an engine on a CPU: quantities that are taken together, and how."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from mtchat.bench.speed.engine import BenchPrompt, MeasuredEngine, Sizes
+from mtchat.bench.speed.results import Quantity
+from mtchat.bench.speed.workload import TURNS, Workload
+
+CONTEXT = 100  # tokens before the decode whose memory bandwidth is measured
+LONG = 2000  # a context that is too expensive to prefill again for every run
+BATCH = 8
+SHOWN = (1, 5, 10, TURNS)
+FIRST = "to the first token"
+
+TakeMeasure = Callable[[MeasuredEngine, Workload, Sizes, int], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """`take` gives one value for each quantity that an engine has; its number differs from round to round.
+
+    A `fresh` measure needs an engine that has just been loaded.
+    """
+
+    name: str
+    quantities: tuple[Quantity, ...]
+    take: TakeMeasure
+    fresh: bool = False
+
+
+TURN = {
+    turn: Quantity(
+        f"ttft_turn_{turn}", "s", FIRST, f"time to the first token at turn {turn} of a session", less=True
+    )
+    for turn in SHOWN
+}
+UNDO = Quantity("undo", "s", FIRST, "time to the first token after undoing the last turn", less=True)
+BRANCH = Quantity("branch", "s", FIRST, "time to the first token after returning to a branch", less=True)
+PREFILL = Quantity("prefill", "tok/s", "prefill", "prefill of a 512-token context")
+DECODE = {
+    100: Quantity("decode", "tok/s", "decode", "decode after a 100-token context, speculation off"),
+    1000: Quantity("decode_1000", "tok/s", "decode", "decode after a 1000-token context, speculation off"),
+    4000: Quantity("decode_4000", "tok/s", "decode", "decode after a 4000-token context, speculation off"),
+}
+SESSION_PLAIN = Quantity(
+    "decode_session_plain", "tok/s", "decode", "decode over recorded sessions, speculation off"
+)
+SESSION = Quantity(
+    "decode_session",
+    "tok/s",
+    "decode",
+    "decode over recorded sessions, speculation on (default)",
+    like=SESSION_PLAIN.name,
+)
+BATCH_RATIO = Quantity(
+    "candidates_8",
+    "ratio",
+    "decode",
+    "time for 8 completions of 64 tokens / time for 1, speculation off",
+    less=True,
+)
+BATCH_RATE = Quantity(
+    "candidates_8_rate", "tok/s", "decode of 8 completions", "tokens per second over all 8 completions"
+)
+BANDWIDTH = Quantity("bandwidth", "GB/s", "memory", "memory read bandwidth with the same threads")
+BANDWIDTH_FRACTION = Quantity(
+    "bandwidth_fraction", "ratio", "memory", "weight bytes read per second of decode / memory bandwidth"
+)
+
+
+def first_tokens(
+    engine: MeasuredEngine, workload: Workload, sizes: Sizes, number: int
+) -> Mapping[str, float]:
+    """Between two turns the engine prefills the recorded reply, as if it had written that reply itself."""
+    if not workload.steps:
+        return {}
+    values = {}
+    for turn, step in enumerate(workload.steps, start=1):
+        if not engine.reuses and turn not in (SHOWN[0], SHOWN[-1]):
+            continue
+        first = engine.run(step.ask, 1, True).first
+        if turn in SHOWN:
+            values[TURN[turn].name] = first
+        if engine.reuses:
+            engine.run(step.written, 1, True)
+    if engine.reuses:
+        values[UNDO.name] = engine.run(workload.undone, 1, True).first
+        for step in workload.branch:
+            engine.run(step.written, 1, True)
+        values[BRANCH.name] = engine.run(workload.returned, 1, True).first
+    return values
+
+
+def prefill(engine: MeasuredEngine, workload: Workload, sizes: Sizes, number: int) -> Mapping[str, float]:
+    """Each time with another first id, so that no cached prefix matches."""
+    other = max(workload.ids) - number
+    prompt = BenchPrompt(ids=(other, *workload.ids[1 : sizes.read]))
+    return {PREFILL.name: engine.run(prompt, 1, False).prefill}
+
+
+def decode_after(length: int) -> Measure:
+    quantity = DECODE[length]
+
+    def take(engine: MeasuredEngine, workload: Workload, sizes: Sizes, number: int) -> Mapping[str, float]:
+        count = sizes.tokens(engine)
+        if not engine.fits(length + count) or (length > LONG and not engine.reuses):
+            return {}
+        prompt = BenchPrompt(ids=workload.ids[:length])
+        return {quantity.name: engine.run(prompt, count, False).decode}
+
+    return Measure(quantity.name, (quantity,), take)
+
+
+def decode_sessions(
+    engine: MeasuredEngine, workload: Workload, sizes: Sizes, number: int
+) -> Mapping[str, float]:
+    if not workload.replies or not engine.reuses:
+        return {}
+    values = {SESSION_PLAIN.name: session_rate(engine, workload, False)}
+    return {SESSION.name: session_rate(engine, workload, True), **values} if engine.speculates else values
+
+
+def session_rate(engine: MeasuredEngine, workload: Workload, speculate: bool) -> float:
+    """Tokens per second, without the first token of each reply, which comes from the prefill.
+
+    The time includes what speculation prefills of a new turn, but not what was prefilled before.
+    """
+    runs = []
+    for reply in workload.replies:
+        if reply.before.text:
+            engine.run(reply.before, 2, speculate)
+        runs.append(engine.run(reply.ask, max(reply.tokens, 2), speculate))
+    return sum(run.written - 1 for run in runs) / sum(run.rest for run in runs)
+
+
+def batches(engine: MeasuredEngine, workload: Workload, sizes: Sizes, number: int) -> Mapping[str, float]:
+    """The context is prefilled before: only decode is compared."""
+    if engine.together is None:
+        return {}
+    engine.together(workload.single, 2, 1, 0)
+    one = engine.together(workload.single, sizes.written, 1, number)
+    eight = engine.together(workload.single, sizes.written, BATCH, number)
+    return {BATCH_RATIO.name: eight / one, BATCH_RATE.name: BATCH * sizes.written / eight}
+
+
+def bandwidth(engine: MeasuredEngine, workload: Workload, sizes: Sizes, number: int) -> Mapping[str, float]:
+    """How near decode comes to the memory bandwidth, which limits one token at a time."""
+    if engine.bandwidth is None:
+        return {}
+    decode = engine.run(BenchPrompt(ids=workload.ids[:CONTEXT]), sizes.written, False).decode
+    limit = engine.bandwidth(sizes.memory)
+    return {BANDWIDTH.name: limit / 1e9, BANDWIDTH_FRACTION.name: engine.weights * decode / limit}
+
+
+MEASURES = (
+    Measure("session", (*TURN.values(), UNDO, BRANCH), first_tokens, fresh=True),
+    Measure("prefill", (PREFILL,), prefill),
+    *(decode_after(length) for length in DECODE),
+    Measure("replies", (SESSION, SESSION_PLAIN), decode_sessions, fresh=True),
+    Measure("candidates", (BATCH_RATIO, BATCH_RATE), batches),
+    Measure("bandwidth", (BANDWIDTH, BANDWIDTH_FRACTION), bandwidth),
+)
+
+
+def find_measure(name: str) -> Measure:
+    return next(measure for measure in MEASURES if measure.name == name)
+
+
+def quantities(measures: Iterable[Measure]) -> tuple[Quantity, ...]:
+    return tuple(quantity for measure in measures for quantity in measure.quantities)
