@@ -5,6 +5,7 @@ import symtable
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from mtchat.session.english import join_words
 from mtchat.session.names import bound, symbols, tree
 from mtchat.session.turn import Turn
 
@@ -83,23 +84,18 @@ def said(path: Sequence[Turn], number: int) -> str:
     for name, turns in users(path, number).items():
         together.setdefault(turns, []).append(name)
     return "; ".join(
-        f"{numbered(turns)} use{'s' if len(turns) == 1 else ''} {listed(shortened(each))}"
+        f"{numbered(turns)} use{'s' if len(turns) == 1 else ''} {join_words(shortened(each))}"
         for turns, each in together.items()
     )
 
 
 def numbered(turns: Sequence[int]) -> str:
-    return f"turn{'' if len(turns) == 1 else 's'} {listed([str(turn) for turn in turns])}"
+    return f"turn{'' if len(turns) == 1 else 's'} {join_words([str(turn) for turn in turns])}"
 
 
 def shortened(each: Sequence[str]) -> list[str]:
     words = [f"`{name}`" for name in each]
     return words if len(words) <= MOST else [*words[: MOST - 1], f"{len(words) - MOST + 1} more names"]
-
-
-def listed(words: Sequence[str]) -> str:
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def late(code: str) -> set[str]:

@@ -87,7 +87,7 @@ def test_words_with_a_made_up_number_are_left_out(tmp_path: Path):
     desk = desk_with(tmp_path, PRICES, in_one_short_sentence="makes 99 of them.")
     screen = told(desk, "/explain")
     assert "99" not in screen
-    assert "Sets `total` to a value that the code works out; after the turn `total` is 5." in screen
+    assert "Sets `total` to a value that the code computes; after the turn `total` is 5." in screen
 
 
 def test_an_explanation_changes_neither_the_session_nor_its_file(tmp_path: Path):
@@ -103,7 +103,7 @@ def test_a_model_that_cannot_chat_is_not_asked_and_the_facts_are_given(tmp_path:
     desk = desk_with(tmp_path, PRICES, chat=False)
     screen = told(desk, "/explain")
     assert "fake continues code and cannot chat, so these are the facts alone; /model starter" in screen
-    assert "Sets `total` to a value that the code works out; after the turn `total` is 5.\n" in screen
+    assert "Sets `total` to a value that the code computes; after the turn `total` is 5.\n" in screen
     assert "≈" not in screen
     assert desk.model.asked == []  # type: ignore[attr-defined]
 
@@ -152,7 +152,7 @@ def test_an_error_is_explained_by_what_is_certain_first(tmp_path: Path):
     facts = [
         "The program stops in turn 2, line 1:\n  print(prices['a'])\n",
         "Python says: KeyError: 'a'",
-        "That means: An entry is asked for under a key that is not there.",
+        "That means: The code looks up a key that does not exist.",
         "≈ It is empty. Fill it.\n",
         "/fix asks the model to mend it, /edit 2 changes what turn 2 is asked for",
     ]
@@ -160,13 +160,13 @@ def test_an_error_is_explained_by_what_is_certain_first(tmp_path: Path):
     assert places == sorted(places)
     assert "More." not in screen
     question = desk.model.asked[0].messages[-1].content  # type: ignore[attr-defined]
-    assert "An entry is asked for under a key" in question
+    assert "The code looks up a key" in question
 
 
 def test_where_a_name_is_only_misspelt_the_facts_say_it_all(tmp_path: Path):
     desk = desk_with(tmp_path, "totals = 3", "print(total)", Explain_in_two="The name is new.")
     screen = told(desk, "/explain error")
-    assert "There is a `totals`; perhaps that is meant." in screen
+    assert "Did you mean `totals`?" in screen
     assert "≈" not in screen
     assert desk.model.asked == []  # type: ignore[attr-defined]
 
@@ -233,7 +233,7 @@ def test_where_nothing_is_run_no_question_is_asked_and_explanations_have_no_valu
     dispatch(desk, "/set run off")
     with pytest.raises(MtchatError, match="/set run on lets it run"):
         dispatch(desk, "/tutor ask")
-    assert "Sets `total` to a value that the code works out.\n" in told(desk, "/explain")
+    assert "Sets `total` to a value that the code computes.\n" in told(desk, "/explain")
 
 
 def test_no_answer_counts_for_nothing(tmp_path: Path):

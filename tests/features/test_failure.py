@@ -57,17 +57,17 @@ def test_the_names_of_the_head_of_a_statement_are_found(line: str):
 @pytest.mark.parametrize(
     ("error", "code", "clue"),
     [
-        ("NameError: name 'pries' is not defined", "print(pries)", "There is a `prices`; perhaps that is"),
+        ("NameError: name 'pries' is not defined", "print(pries)", "Did you mean `prices`?"),
         ("NameError: name 'zzz' is not defined", "print(zzz)", "No line of the program gives `zzz` a value."),
         (
             "NameError: name 'x' is not defined",
             "print(x)\nx = 1",
-            "`x` has no value here: it gets one only l",
+            "`x` has no value yet: it gets one l",
         ),
         (
             "IndexError: list index out of range",
             "names[2]",
-            "`names` has 2 entries, at the positions 0 to 1.",
+            "`names` has 2 items, at positions 0 to 1.",
         ),
     ],
 )
@@ -77,12 +77,12 @@ def test_a_clue_says_what_helps(error: str, code: str, clue: str):
 
 
 def test_a_variable_is_described_in_a_line():
-    assert failure.described(NAMES) == "`names` is ['Ada', 'Bob'] (a list of 2)"
+    assert failure.described(NAMES) == "`names` is ['Ada', 'Bob'] (a list with 2 items)"
     assert failure.described(Variable("age", "str", "2", "'42'")) == "`age` is '42' (text)"
     assert len(failure.described(Variable("x", "list", "900", "1, " * 50))) < 110
 
 
 def test_what_the_world_kept_from_a_program_is_its_meaning() -> None:
     asked = Outcome(exit_code=1, error="turn 1, line 1: KeyError: 'TOKEN'", world=world.ENVIRONMENT)
-    assert "variable of your environment" in failure.meaning(asked)
-    assert "under a key" in failure.meaning(replace(asked, world=""))
+    assert "your environment variables" in failure.meaning(asked)
+    assert "looks up a key" in failure.meaning(replace(asked, world=""))

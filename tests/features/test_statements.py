@@ -18,7 +18,7 @@ FILES = sorted(Path(mtchat.__file__).parent.rglob("*.py"))
         ("import math", "makes the module `math` available"),
         (
             "from os import path as p, sep",
-            "makes `path` (called `p` here) and `sep` of the module `os` available",
+            "makes `path` (called `p` here) and `sep` from the module `os` available",
         ),
         ("x = 3", "sets `x` to 3"),
         ("x = -3", "sets `x` to -3"),
@@ -26,41 +26,41 @@ FILES = sorted(Path(mtchat.__file__).parent.rglob("*.py"))
         ("x = [1]", "sets `x` to a list of 1 item"),
         ("x = {}", "sets `x` to an empty dictionary"),
         ("x = a - b * 2", "sets `x` to `a` minus (`b` times 2)"),
-        ("x = a % 2 == 0", "sets `x` to (what is left of `a` after dividing by 2) is equal to 0"),
+        ("x = a % 2 == 0", "sets `x` to (the remainder of `a` divided by 2) is equal to 0"),
         ("a, b = b, a + b", "sets `a` to `b` and `b` to `a` plus `b`, all at once"),
-        ("yield a", "hands out `a`, and goes on from here when the next value is asked for"),
+        ("yield a", "produces `a` and pauses here until the next value is needed"),
         ("x += 1", "adds 1 to `x`"),
         ("d['k'] = 1", 'sets the entry "k" of `d` to 1'),
         ("print()", "shows an empty line"),
-        ("print('a', len(x))", 'shows the text "a" and how many items `x` has'),
-        ("x.append(2)", "puts 2 at the end of `x`"),
+        ("print('a', len(x))", 'shows the text "a" and the number of items in `x`'),
+        ("x.append(2)", "adds 2 to the end of `x`"),
         (
             "for i in range(3): pass",
-            "does the indented lines below it once for each of the whole numbers from 0 up to, but not "
-            "including, 3, calling it `i`: does nothing; code can be written here later",
+            "runs the indented lines below once for each of the whole numbers from 0 up to, but not "
+            "including, 3, calling it `i`: does nothing; a placeholder for code to come",
         ),
         (
             "while True:\n    break",
-            "repeats the indented lines below it until something in them leaves the loop",
+            "repeats the indented lines below until something in them leaves the loop",
         ),
-        ("if x:\n    y = 1", "does the indented lines below it only if `x` is true (not False, 0 or empty)"),
+        ("if x:\n    y = 1", "runs the indented lines below only if `x` is true (not False, 0 or empty)"),
         (
             "if not x:\n    y = 1",
-            "does the indented lines below it only if `x` is not true (it is False, 0 or",
+            "runs the indented lines below only if `x` is not true (it is False, 0 or",
         ),
-        ("if not x > 1:\n    y = 1", "does the indented lines below it only if it is not so that `x` is gr"),
+        ("if not x > 1:\n    y = 1", "runs the indented lines below only if it is not true that `x` is gr"),
         (
             "x = [n * n for n in y if n > 1]",
             "sets `x` to `n` times `n` for each `n` of `y`, only where `n` is greater than 1",
         ),
         (
             "def f(a, b=1):\n    return a",
-            "defines the function `f`, which is given `a` and `b`; the indented lines",
+            "defines the function `f`, which takes `a` and `b`; the indented lines",
         ),
         ("x = max(d, key=d.get)", "sets `x` to the key of `d` whose value is the largest"),
         ("x = min(words, key=len)", "sets `x` to the shortest item of `words`"),
         ("x = sorted(y, reverse=True)", "sets `x` to a sorted list of the items of `y`, the largest first"),
-        ("x = ', '.join(y)", 'sets `x` to the items of `y` as one text, with the text ", " between'),
+        ("x = ', '.join(y)", 'sets `x` to the items of `y` joined into one text, with the text ", " between'),
     ],
 )
 def test_a_statement_is_said_in_words(code: str, words: str):
@@ -90,7 +90,7 @@ def test_what_words_could_get_wrong_is_left_to_the_code(code: str):
 def test_a_name_with_a_meaning_of_its_own_is_not_taken_for_pythons():
     assert parts("x = sum(y)")[0].sure
     own = parts("x = sum(y)", "def sum(y):\n    return 0\nx = sum(y)")[0].words
-    assert own == "sets `x` to what `sum` gives back for `y`"
+    assert own == "sets `x` to the result of calling `sum` with `y`"
     assert not parts("x = sum(y)", "sum = max\nx = sum(y)")[0].sure
     assert not parts("print(1)", "from shop import print\nprint(1)")[0].sure
 
@@ -98,16 +98,16 @@ def test_a_name_with_a_meaning_of_its_own_is_not_taken_for_pythons():
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("if a:\n    b = 1\nelse:\n    b = 2", "otherwise, does the indented lines below it"),
+        ("if a:\n    b = 1\nelse:\n    b = 2", "otherwise, runs the indented lines below"),
         (
             "for a in b:\n    c = 1\nelse:\n    c = 2",
-            "when the loop came to its end and nothing left it early",
+            "if nothing left the loop early",
         ),
-        ("try:\n    a = 1\nexcept E:\n    pass\nelse:\n    b = 2", "if no error happened there"),
-        ("try:\n    a = 1\nfinally:\n    b = 2", "whatever happened there"),
+        ("try:\n    a = 1\nexcept E:\n    pass\nelse:\n    b = 2", "if no error occurred there"),
+        ("try:\n    a = 1\nfinally:\n    b = 2", "in any case"),
         (
             "if a:\n    b = 1\nelif c > 2:\n    b = 2",
-            "otherwise, does the indented lines below it only if `c`",
+            "otherwise, runs the indented lines below only if `c`",
         ),
     ],
 )
@@ -120,8 +120,8 @@ def test_else_means_what_it_belongs_to(code: str, words: str):
 
 def test_a_function_of_the_program_is_known_by_its_name():
     program = "def area(r):\n    return r\n"
-    assert parts("print(area(2))", program)[0].words == "shows what `area` gives back for 2"
-    assert parts("area(x)", program)[0].words == "calls the function `area` for `x`"
+    assert parts("print(area(2))", program)[0].words == "shows the result of calling `area` with 2"
+    assert parts("area(x)", program)[0].words == "calls the function `area` with `x`"
     assert not parts("print(area(2))", f"{program}area = abs\n")[0].sure
 
 

@@ -1,4 +1,4 @@
-"""What is certainly true of how a program failed: where, what it means, and what was there at the time."""
+"""Facts about a failure in plain English: where it happened, what it means, which values were involved."""
 
 import ast
 import difflib
@@ -6,85 +6,86 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from mtchat.session import world
+from mtchat.session.english import quantity
 from mtchat.session.names import bound, tree
 from mtchat.session.outcome import Frame, Outcome, Variable
 from mtchat.session.program import Program
 from mtchat.session.source import lines
 
 MEANINGS: Mapping[str, str] = {
-    "ZeroDivisionError": "Something is divided by zero, which has no result.",
-    "NameError": "A name is used that has no value yet where this line runs.",
-    "UnboundLocalError": "A function uses a name before it gave it a value.",
-    "TypeError": "Something of one kind is used where Python needs another kind.",
-    "ValueError": "Something is of the right kind, but its value does not fit here.",
-    "IndexError": "An entry is asked for at a position that is not there.",
-    "KeyError": "An entry is asked for under a key that is not there.",
-    "AttributeError": "Something is asked for that this kind of thing does not have.",
-    "ModuleNotFoundError": "A module is asked for that is not installed here.",
-    "ImportError": "Something is asked for that the module does not have.",
-    "FileNotFoundError": "A file or folder is asked for that is not in the program's work folder.",
+    "ZeroDivisionError": "The code divides by zero, which has no result.",
+    "NameError": "This line uses a name that has no value yet.",
+    "UnboundLocalError": "A function uses a name before giving it a value.",
+    "TypeError": "A value of one type is used where Python needs another type.",
+    "ValueError": "The value has the right type, but it is not acceptable here.",
+    "IndexError": "The code asks for a position that does not exist.",
+    "KeyError": "The code looks up a key that does not exist.",
+    "AttributeError": "The code uses something that this kind of value does not have.",
+    "ModuleNotFoundError": "The code imports a module that is not installed here.",
+    "ImportError": "The code imports a name that the module does not have.",
+    "FileNotFoundError": "The file or folder is not in the program's work folder.",
     "PermissionError": "The program is not allowed to do this here.",
-    "EOFError": "The program asks for keyboard input, and there is none.",
-    "SyntaxError": "The code is not Python, so nothing of this turn ran.",
-    "IndentationError": "The lines are not indented as Python needs it, so nothing of this turn ran.",
-    "RecursionError": "A function calls itself again and again without an end.",
-    "MemoryError": "The program needs more memory than it may have.",
-    "AssertionError": "A check in the program does not hold.",
-    "OverflowError": "A number is too large to work with.",
-    "StopIteration": "Another item is asked for where there are no more.",
-    "UnicodeDecodeError": "Something is read as text that is not text of that kind.",
+    "EOFError": "The program waits for keyboard input, but there is none.",
+    "SyntaxError": "The code is not valid Python, so nothing in this turn ran.",
+    "IndentationError": "The indentation is not valid Python, so nothing in this turn ran.",
+    "RecursionError": "A function keeps calling itself and never stops.",
+    "MemoryError": "The program needs more memory than it is allowed to use.",
+    "AssertionError": "A check in the program failed.",
+    "OverflowError": "A number is too large to compute with.",
+    "StopIteration": "The code asks for another item when there are none left.",
+    "UnicodeDecodeError": "The code reads data as text, but it is not valid text in that encoding.",
 }
 LIMITS: Mapping[str, str] = {
-    "seconds": "It took longer than a run may take; often a loop does not come to its end.",
-    "cpu": "It worked longer than a run may; often a loop does not come to its end.",
-    "memory": "It needed more memory than a run may have.",
-    "disk": "It wrote more to files than a run may.",
-    "output": "It printed more than a run may; often a loop does not come to its end.",
-    "processes": "It started more processes or threads than a run may.",
+    "seconds": "It ran longer than the time limit, often because a loop never ends.",
+    "cpu": "It used more processor time than allowed, often because a loop never ends.",
+    "memory": "It used more memory than a run may use.",
+    "disk": "It wrote more data to files than a run may write.",
+    "output": "It printed more than a run may print, often because a loop never ends.",
+    "processes": "It started more processes or threads than a run may start.",
 }
 WORLDS: Mapping[str, str] = {
-    world.INPUT: "The program asks for keyboard input, and there is none.",
-    world.ARGUMENTS: "The program asks for words after its name, its arguments, and did not get those.",
-    world.NETWORK: "The program asks for something from the network, and a run has none.",
-    world.DISPLAY: "The program wants to open a window, and a run has no screen.",
-    world.TERMINAL: "The program wants to draw on a terminal, and a run has none.",
-    world.ENVIRONMENT: "The program asks for a variable of your environment, and a run does not see yours.",
-    world.COMMAND: "The program starts another program, and in a run that one is not there.",
-    world.GPU: "The program wants to compute on a graphics processor, and a run has none.",
-    world.OUTSIDE: "The program writes to a place outside its work folder, and a run may not.",
-    world.SCRATCH: "The program wrote more temporary files than a run may.",
+    world.INPUT: "The program waits for keyboard input, but there is none.",
+    world.ARGUMENTS: "The program needs words typed after its name (arguments), and they are missing.",
+    world.NETWORK: "The program needs the network, but programs run without network access.",
+    world.DISPLAY: "The program opens a window, but programs run without a screen.",
+    world.TERMINAL: "The program draws on a terminal, but programs run without one.",
+    world.ENVIRONMENT: "The program reads one of your environment variables, but programs cannot see them.",
+    world.COMMAND: "The program starts another program that is not available to it.",
+    world.GPU: "The program uses a graphics processor, but programs run without one.",
+    world.OUTSIDE: "The program writes outside its work folder, which it is not allowed to do.",
+    world.SCRATCH: "The program wrote more temporary files than it is allowed to write.",
 }
 KIND = re.compile(r"(?:^|: )(?:\w+\.)*(\w*(?:Error|Exception|Iteration|Interrupt|Exit|Warning)\b)")
 UNKNOWN = re.compile(r"name '(\w+)' is not defined")
 MISSING = re.compile(r"has no attribute '(\w+)'")
-NEARLY = "There is a "  # how a clue begins that names what was misspelt
+NEARLY = "Did you mean "  # begins a clue that names the correct spelling
 LONGEST_VALUE = 70
 CODE_KINDS = ("function", "type", "builtin_function_or_method", "method")
 
 
 def kind(outcome: Outcome) -> str:
-    """The name of the error, as "KeyError"; "" where the program was stopped from outside."""
+    """The name of the error, such as "KeyError"; "" if the program was stopped from outside."""
     found = KIND.search(outcome.error)
     return found[1] if found else ""
 
 
 def meaning(outcome: Outcome) -> str:
-    """What such an error means, in a sentence; "" where that is not known."""
+    """What such an error means, in one sentence; "" if unknown."""
     told = LIMITS.get(outcome.limit, "") or WORLDS.get(outcome.world, "")
     return told or MEANINGS.get(kind(outcome), "")
 
 
 def line(program: Program, frame: Frame) -> str:
-    """The line of the program that a frame points at."""
+    """The line of the program that a stack frame points at."""
     code = next((chunk.code for chunk in program.chunks if chunk.turn == frame.place.turn), "")
     rows = lines(code)
     return rows[frame.place.line - 1] if 1 <= frame.place.line <= len(rows) else frame.text
 
 
 def values(program: Program, outcome: Outcome, variables: Sequence[Variable]) -> tuple[Variable, ...]:
-    """The variables that the failing line of the top level uses, as they were when it failed.
+    """The variables that the failing top-level line uses, as they were when it failed.
 
-    What a function knew inside is not among them.
+    Local variables of functions are not included.
     """
     if not outcome.frames:
         return ()
@@ -93,7 +94,7 @@ def values(program: Program, outcome: Outcome, variables: Sequence[Variable]) ->
 
 
 def names(code: str) -> frozenset[str]:
-    """The names in a line, also in one that is only the head of a statement."""
+    """The names in a line, which may be only the head of a compound statement."""
     text = code.strip()
     head = f"{text}\n pass" if text.endswith(":") else text
     module = tree(head) or tree(re.sub(r"^el(?=if\b)", "", head)) or tree(f"{text} pass")
@@ -103,44 +104,50 @@ def names(code: str) -> frozenset[str]:
 
 
 def described(variable: Variable) -> str:
-    """A variable in one line: its value and what it is."""
+    """A variable in one line: its value and its type."""
     value = variable.value
     if len(value) > LONGEST_VALUE:
         value = value[: LONGEST_VALUE - 1] + "…"
     kinds = {"int": "a whole number", "float": "a number", "str": "text", "bool": "yes or no"}
     what = kinds.get(variable.kind, f"{'an' if variable.kind[:1] in 'aeiouAEIOU' else 'a'} {variable.kind}")
-    length = f" of {variable.shape}" if variable.shape and variable.kind not in ("str",) else ""
+    length = describe_size(variable.shape) if variable.kind != "str" else ""
     return f"`{variable.name}` is {value} ({what}{length})"
 
 
 def clues(program: Program, outcome: Outcome, variables: Sequence[Variable]) -> Iterator[str]:
-    """What else is certain, and helps: a name that is nearly the same, how long a list was."""
+    """Further facts that help: a similar name, the length of a list."""
     unknown = UNKNOWN.search(outcome.error)
     if unknown:
         known = bound(program.source) | {each.name for each in variables}
         near = difflib.get_close_matches(unknown[1], sorted(known - {unknown[1]}), n=1)
         if near:
-            yield f"{NEARLY}`{near[0]}`; perhaps that is meant."
+            yield f"{NEARLY}`{near[0]}`?"
         elif unknown[1] in known:
-            yield f"`{unknown[1]}` has no value here: it gets one only later, or on a line that did not run."
+            yield f"`{unknown[1]}` has no value yet: it gets one later, or on a line that did not run."
         else:
             yield f"No line of the program gives `{unknown[1]}` a value."
     if kind(outcome) == "IndexError":
         for each in values(program, outcome, variables):
             if each.shape.isdecimal():
-                places = positions(int(each.shape))
-                yield f"`{each.name}` has {each.shape} entries, at the positions {places}."
+                yield describe_positions(each.name, int(each.shape))
     missing = MISSING.search(outcome.error)
     if missing and any(each.value == "None" for each in values(program, outcome, variables)):
-        yield "One of them is None: the step that should have made it gave nothing back."
+        yield "One of these values is None: the step that should have produced it returned nothing."
+
+
+def describe_size(shape: str) -> str:
+    if not shape.isdecimal():
+        return f" of {shape}" if shape else ""
+    return f" with {quantity(int(shape), 'item')}"
 
 
 def settled(program: Program, outcome: Outcome, variables: Sequence[Variable]) -> bool:
-    """Whether the clues say all there is to say, so that more words could only confuse."""
+    """Whether the clues explain the failure completely, so that more words would only confuse."""
     return any(clue.startswith(NEARLY) for clue in clues(program, outcome, variables))
 
 
-def positions(count: int) -> str:
+def describe_positions(name: str, count: int) -> str:
     if count == 0:
-        return "of which there are none"
-    return "0" if count == 1 else f"0 to {count - 1}"
+        return f"`{name}` is empty."
+    places = "position 0" if count == 1 else f"positions 0 to {count - 1}"
+    return f"`{name}` has {quantity(count, 'item')}, at {places}."

@@ -1,14 +1,16 @@
-"""Expressions of Python in plain English, for those that can be said so and mean the same in any program."""
+"""Python expressions in plain English, as far as they mean the same in any program."""
 
 import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from mtchat.session.english import join_words, quantity
+
 LONGEST = 60  # characters of a text that is quoted
 
 
 class NoPlainWords(Exception):  # noqa: N818 - not an error: the code itself says it better
-    """There are no plain words for this code that are certainly true."""
+    """No plain words are certain to be true of this code."""
 
 
 OPERATORS: Mapping[type[ast.operator], str] = {
@@ -16,8 +18,8 @@ OPERATORS: Mapping[type[ast.operator], str] = {
     ast.Sub: "{} minus {}",
     ast.Mult: "{} times {}",
     ast.Div: "{} divided by {}",
-    ast.FloorDiv: "{} divided by {}, without the fraction",
-    ast.Mod: "what is left of {} after dividing by {}",
+    ast.FloorDiv: "{} divided by {}, rounded down",
+    ast.Mod: "the remainder of {} divided by {}",
     ast.Pow: "{} to the power of {}",
 }
 COMPARISONS: Mapping[type[ast.cmpop], str] = {
@@ -32,46 +34,46 @@ COMPARISONS: Mapping[type[ast.cmpop], str] = {
     ast.Is: "{} is {}",
     ast.IsNot: "{} is not {}",
 }
-# what the functions that Python has of itself give, by name and number of arguments
+# What built-in functions return, by name and number of arguments.
 FUNCTIONS: Mapping[tuple[str, int], str] = {
-    ("len", 1): "how many items {} has",
+    ("len", 1): "the number of items in {}",
     ("sum", 1): "the sum of {}",
     ("max", 1): "the largest item of {}",
     ("min", 1): "the smallest item of {}",
     ("max", 2): "the larger of {} and {}",
     ("min", 2): "the smaller of {} and {}",
     ("sorted", 1): "a sorted list of the items of {}",
-    ("reversed", 1): "the items of {}, last first",
-    ("abs", 1): "{} without its sign",
+    ("reversed", 1): "the items of {} in reverse order",
+    ("abs", 1): "the absolute value of {}",
     ("round", 1): "{} rounded to a whole number",
     ("round", 2): "{} rounded to {} decimal places",
     ("str", 1): "{} as text",
     ("int", 1): "{} as a whole number",
     ("float", 1): "{} as a number with a fraction",
     ("list", 1): "a list of the items of {}",
-    ("set", 1): "a set of the items of {}, each one once",
+    ("set", 1): "a set of the items of {} without duplicates",
     ("tuple", 1): "a tuple (a fixed list) of the items of {}",
     ("range", 1): "the whole numbers from 0 up to, but not including, {}",
     ("range", 2): "the whole numbers from {} up to, but not including, {}",
     ("range", 3): "the whole numbers from {}, up to but not including {}, in steps of {}",
-    ("enumerate", 1): "the items of {}, each with its position counted from 0",
-    ("enumerate", 2): "the items of {}, each with its position counted from {}",
+    ("enumerate", 1): "the items of {} with their positions, counting from 0",
+    ("enumerate", 2): "the items of {} with their positions, counting from {}",
     ("zip", 2): "the items of {} and {} in pairs",
     ("type", 1): "the type of {}",
-    ("input", 0): "what is typed on the keyboard",
-    ("input", 1): "what is typed on the keyboard after showing {}",
+    ("input", 0): "what the user types",
+    ("input", 1): "what the user types after seeing {}",
     ("list", 0): "an empty list",
     ("dict", 0): "an empty dictionary",
     ("set", 0): "an empty set",
 }
-# what methods give that only texts, lists and dictionaries have
+# What methods return that only texts and dictionaries have.
 METHODS: Mapping[tuple[str, int], str] = {
     ("upper", 0): "{} in capital letters",
-    ("lower", 0): "{} in small letters",
-    ("strip", 0): "{} without the blanks at its ends",
+    ("lower", 0): "{} in lowercase letters",
+    ("strip", 0): "{} without spaces at its start and end",
     ("title", 0): "{} with a capital letter at the start of each word",
     ("split", 0): "the words of {}",
-    ("split", 1): "the parts of {} between each {}",
+    ("split", 1): "the parts of {} when split at each {}",
     ("splitlines", 0): "the lines of {}",
     ("startswith", 1): "whether {} starts with {}",
     ("endswith", 1): "whether {} ends with {}",
@@ -85,16 +87,16 @@ KINDS: Mapping[type[ast.expr], str] = {ast.List: "list", ast.Tuple: "tuple (a fi
 
 @dataclass(frozen=True)
 class Phrases:
-    """Says expressions in words.
+    """Describes expressions in words.
 
-    `taken` are the names that a program gives a meaning of its own to, `functions` those of its functions.
+    `taken` are the names that the program redefines, `functions` the names of its own functions.
     """
 
     taken: frozenset[str] = frozenset()
     functions: frozenset[str] = frozenset()
 
     def say(self, node: ast.expr) -> str:
-        """The expression in words; Unsaid where there are none."""
+        """The expression in words; raises NoPlainWords if there are none."""
         match node:
             case ast.Constant(value):
                 return phrase_constant(value)
@@ -105,12 +107,14 @@ class Phrases:
             case ast.Dict(keys, values):
                 if None in keys:
                     raise NoPlainWords
-                return f"a dictionary of {many(len(values), 'entry')}" if values else "an empty dictionary"
+                return (
+                    f"a dictionary with {quantity(len(values), 'entry')}" if values else "an empty dictionary"
+                )
             case ast.JoinedStr(values):
                 return self.text(values)
             case ast.BinOp(left, operator, right) if type(operator) in OPERATORS:
                 if not isinstance(operator, ast.Add | ast.Mult) and (is_text(left) or is_text(right)):
-                    raise NoPlainWords  # "%d" % x and folder / "x" are no arithmetic
+                    raise NoPlainWords  # "%d" % x and folder / "x" are not arithmetic
                 return OPERATORS[type(operator)].format(self.part(left), self.part(right))
             case ast.UnaryOp(ast.Not(), operand):
                 return self.negation(operand)
@@ -134,13 +138,13 @@ class Phrases:
         return no_words()
 
     def part(self, node: ast.expr) -> str:
-        """An expression as a part of another one: in brackets, where it has parts itself."""
+        """An expression inside another one: in brackets if it has parts itself."""
         words = self.say(node)
         compound = isinstance(node, ast.BinOp | ast.BoolOp | ast.Compare | ast.ListComp | ast.GeneratorExp)
         return f"({words})" if compound else words
 
     def condition(self, node: ast.expr, within: bool = False) -> str:
-        """An expression that is asked whether it holds."""
+        """An expression used as a condition."""
         if isinstance(node, ast.Compare | ast.BoolOp) or (
             isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
         ):
@@ -149,16 +153,16 @@ class Phrases:
 
     def negation(self, node: ast.expr) -> str:
         if isinstance(node, ast.Compare | ast.BoolOp | ast.UnaryOp):
-            return f"it is not so that {self.condition(node)}"
+            return f"it is not true that {self.condition(node)}"
         return f"{self.part(node)} is not true (it is False, 0 or empty)"
 
     def name(self, target: ast.expr) -> str:
-        """What an assignment or a loop gives a value to."""
+        """The target of an assignment or a loop."""
         match target:
             case ast.Name(name):
                 return f"`{name}`"
             case ast.Tuple(items) if all(isinstance(each, ast.Name) for each in items):
-                return listed([f"`{each.id}`" for each in items if isinstance(each, ast.Name)])
+                return join_words([f"`{each.id}`" for each in items if isinstance(each, ast.Name)])
         return no_words()
 
     def collection(self, node: ast.expr, items: list[ast.expr]) -> str:
@@ -166,24 +170,27 @@ class Phrases:
             return EMPTY.get(type(node), "an empty collection")
         if any(isinstance(each, ast.Starred) for each in items):
             return no_words()
-        return f"a {KINDS[type(node)]} of {many(len(items), 'item')}"
+        return f"a {KINDS[type(node)]} of {quantity(len(items), 'item')}"
 
     def text(self, parts: list[ast.expr]) -> str:
-        """A text with values in it, whose exact form is left to the code."""
+        """An f-string: its values, without their exact format."""
         values = [part.value for part in parts if isinstance(part, ast.FormattedValue)]
         if not values:
             return no_words()
-        return f"a text with {listed([self.part(each) for each in values])} filled in"
+        return f"a text with {join_words([self.part(each) for each in values])} filled in"
 
     def call(self, function: ast.expr, arguments: list[ast.expr]) -> str:
         table: Mapping[tuple[str, int], str]
         match function:
             case ast.Name(name) if name in self.functions:
-                return f"what `{name}` gives back{self.given(arguments)}"
+                return f"the result of calling `{name}`{self.given(arguments)}"
             case ast.Name(name) if name not in self.taken:
                 table, given = FUNCTIONS, arguments
             case ast.Attribute(ast.Constant(str()) as between, "join") if len(arguments) == 1:
-                return f"the items of {self.part(arguments[0])} as one text, with {self.say(between)} between"
+                return (
+                    f"the items of {self.part(arguments[0])} joined into one text, "
+                    f"with {self.say(between)} between them"
+                )
             case ast.Attribute(ast.Name() | ast.Constant() as owner, name) if name not in self.taken:
                 table, given = METHODS, [owner, *arguments]
             case _:
@@ -192,11 +199,11 @@ class Phrases:
         return words.format(*map(self.part, given)) if words else no_words()
 
     def given(self, arguments: list[ast.expr]) -> str:
-        """What a function of the program is called with."""
-        return f" for {listed(list(map(self.part, arguments)))}" if arguments else ""
+        """The arguments of a call to a function of the program."""
+        return f" with {join_words(list(map(self.part, arguments)))}" if arguments else ""
 
     def chosen(self, name: str, whole: ast.expr, keywords: list[ast.keyword]) -> str:
-        """What max, min or sorted give where they are told how to compare."""
+        """The result of max, min or sorted when they are given a key or an order."""
         ends = {"max": "largest", "min": "smallest"}
         match keywords:
             case [ast.keyword("key", ast.Attribute(ast.Name(table), "get"))] if name in ends:
@@ -241,18 +248,8 @@ def no_words() -> str:
 
 
 def try_phrase(say: Callable[[], str]) -> str | None:
-    """Words where there are some."""
+    """The words if there are some, else None."""
     try:
         return say()
     except (NoPlainWords, RecursionError):
         return None
-
-
-def many(count: int, what: str) -> str:
-    plural = f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
-    return f"{count} {what if count == 1 else plural}"
-
-
-def listed(words: list[str]) -> str:
-    """a, b and c."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

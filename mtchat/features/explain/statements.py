@@ -1,51 +1,52 @@
-"""What each line of some code does, in plain words read from its tree: true whatever the rest may be."""
+"""What each line of code does, in plain English derived from its syntax tree, so that it is always true."""
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from mtchat.features.explain.phrases import NoPlainWords, Phrases, listed, no_words, try_phrase
+from mtchat.features.explain.phrases import NoPlainWords, Phrases, no_words, try_phrase
+from mtchat.session.english import join_words
 from mtchat.session.names import tree
 
 CHANGES: Mapping[type[ast.operator], str] = {
     ast.Add: "adds {value} to {name}",
-    ast.Sub: "takes {value} away from {name}",
+    ast.Sub: "subtracts {value} from {name}",
     ast.Mult: "multiplies {name} by {value}",
     ast.Div: "divides {name} by {value}",
 }
-# methods that change what they belong to, by name and number of arguments
+# Methods that change their object, by name and number of arguments.
 DEEDS: Mapping[tuple[str, int], str] = {
-    ("append", 1): "puts {1} at the end of {0}",
-    ("extend", 1): "puts the items of {1} at the end of {0}",
-    ("insert", 2): "puts {2} into {0} at position {1}, counted from 0",
+    ("append", 1): "adds {1} to the end of {0}",
+    ("extend", 1): "adds the items of {1} to the end of {0}",
+    ("insert", 2): "inserts {2} into {0} at position {1}, counting from 0",
     ("sort", 0): "sorts {0}",
-    ("reverse", 0): "turns the order of {0} around",
+    ("reverse", 0): "reverses the order of {0}",
     ("clear", 0): "empties {0}",
     ("close", 0): "closes {0}",
 }
 WORDS = {
-    ast.Pass: "does nothing; code can be written here later",
-    ast.Break: "leaves the loop at once",
-    ast.Continue: "goes on with the next round of the loop",
+    ast.Pass: "does nothing; a placeholder for code to come",
+    ast.Break: "leaves the loop immediately",
+    ast.Continue: "skips to the next round of the loop",
 }
-ALWAYS = "whatever happened there, does the indented lines below it at the end"
+ALWAYS = "in any case, runs the indented lines below at the end"
 
 
 def else_words(node: ast.stmt) -> str:
-    """What the else of a statement means."""
+    """What the else clause of a statement means."""
     if isinstance(node, ast.For | ast.AsyncFor | ast.While):
-        return "when the loop came to its end and nothing left it early, does the indented lines below it"
+        return "if nothing left the loop early, runs the indented lines below"
     if isinstance(node, ast.Try):
-        return "if no error happened there, does the indented lines below it"
-    return "otherwise, does the indented lines below it"
+        return "if no error occurred there, runs the indented lines below"
+    return "otherwise, runs the indented lines below"
 
 
 @dataclass(frozen=True)
 class Part:
-    """Lines of code that belong together, from 1: a statement, or the head of one that has a body.
+    """Lines of code that belong together, counted from 1: a statement, or the head of a compound one.
 
-    `words` say what it does, as far as `sure`; otherwise they name it and leave the rest to its code.
-    `names` are what it gives values to.
+    `words` describe it completely if `sure`; otherwise they only say what kind of statement it is.
+    `names` are the names that it assigns.
     """
 
     first: int
@@ -56,7 +57,7 @@ class Part:
 
 
 def parts(code: str, program: str = "") -> tuple[Part, ...]:
-    """The parts of some code in their order; none where it is not Python. `program` is all there is of it."""
+    """The parts of some code in order; none if it is not Python. `program` is the whole program."""
     module = tree(code)
     if module is None:
         return ()
@@ -67,7 +68,7 @@ def parts(code: str, program: str = "") -> tuple[Part, ...]:
 
 
 def merge_parts(found: Sequence[Part]) -> Iterator[Part]:
-    """Parts in the order of their lines; those that share a line as one."""
+    """Parts in the order of their lines; parts that share a line become one."""
     pending: Part | None = None
     for part in sorted(found, key=lambda part: part.first):
         if pending is not None and part.first <= pending.last:
@@ -84,7 +85,7 @@ def merge_parts(found: Sequence[Part]) -> Iterator[Part]:
 
 
 def phrases_of(program: str) -> Phrases:
-    """The words for a program: they know its functions by their names where these mean nothing else."""
+    """Phrases for a program, with the names of its functions unless they are reassigned."""
     module = tree(program)
     stored = [
         node.id
@@ -96,7 +97,7 @@ def phrases_of(program: str) -> Phrases:
 
 
 def bound_names(program: str) -> frozenset[str]:
-    """Every name that a program binds anywhere, with its functions' and its parameters'."""
+    """Every name that a program binds anywhere, functions and parameters included."""
     module = tree(program)
     found: set[str] = set()
     for node in ast.walk(module) if module else ():
@@ -111,7 +112,7 @@ def bound_names(program: str) -> frozenset[str]:
 
 
 def walk_parts(body: Sequence[ast.stmt], phrases: Phrases, alternative: bool = False) -> Iterator[Part]:
-    """The parts of some statements and of what is below them."""
+    """The parts of some statements and of the blocks in them."""
     for node in body:
         blocks = dict(blocks_of(node))
         below = blocks.get("body", [])
@@ -126,7 +127,7 @@ def walk_parts(body: Sequence[ast.stmt], phrases: Phrases, alternative: bool = F
 
 
 def alternatives(node: ast.stmt, blocks: Mapping[str, list[ast.stmt]], phrases: Phrases) -> Iterator[Part]:
-    """The parts of else and finally; an elif is an if of its own, in other words."""
+    """The parts of else and finally clauses; an elif is treated as an if."""
     before: Sequence[ast.stmt | ast.excepthandler] = getattr(node, "handlers", None) or blocks.get("body", [])
     if other := blocks.get("orelse"):
         if is_elif(node, other):
@@ -141,7 +142,7 @@ def alternatives(node: ast.stmt, blocks: Mapping[str, list[ast.stmt]], phrases: 
 
 
 def clause_part(before: Sequence[ast.stmt | ast.excepthandler], body: Sequence[ast.stmt], words: str) -> Part:
-    """The line of an else or a finally: it is between the end of a block and the start of its own."""
+    """The line of an else or finally: between the end of one block and the start of the next."""
     first = (before[-1].end_lineno or before[-1].lineno) + 1
     return Part(first, max(first, body[0].lineno - 1), words, True)
 
@@ -168,7 +169,7 @@ def part_of(node: ast.stmt, first: int, last: int, phrases: Phrases, alternative
 
 
 def describe(node: ast.stmt, phrases: Phrases) -> str:
-    """A statement, or the head of one, in words; Unsaid where there are none."""
+    """A statement, or the head of one, in words; raises NoPlainWords if there are none."""
     match node:
         case ast.Import() | ast.ImportFrom():
             return describe_import(node)
@@ -179,29 +180,30 @@ def describe(node: ast.stmt, phrases: Phrases) -> str:
         case ast.AugAssign(target, operator, value) if type(operator) in CHANGES:
             return CHANGES[type(operator)].format(name=phrases.name(target), value=phrases.part(value))
         case ast.Expr(ast.Constant(str())):
-            return "a note for readers; Python passes over it"
+            return "a note for readers, which Python ignores"
         case ast.Expr(ast.Yield(ast.expr() as value)):
-            return f"hands out {phrases.say(value)}, and goes on from here when the next value is asked for"
+            return f"produces {phrases.say(value)} and pauses here until the next value is needed"
         case ast.Expr(ast.Call(function, arguments, keywords)):
             return describe_call(function, arguments, keywords, phrases)
         case ast.If(test):
-            return f"does the indented lines below it only if {phrases.condition(test)}"
+            return f"runs the indented lines below only if {phrases.condition(test)}"
         case ast.While(ast.Constant(True)):
-            return "repeats the indented lines below it until something in them leaves the loop"
+            return "repeats the indented lines below until something in them leaves the loop"
         case ast.While(test):
-            return f"repeats the indented lines below it as long as {phrases.condition(test)}"
+            return f"repeats the indented lines below as long as {phrases.condition(test)}"
         case ast.For(target, iterable):
             return describe_loop(target, iterable, phrases)
         case ast.FunctionDef():
             return describe_function(node)
         case ast.ClassDef(name):
-            return f"defines `{name}`, a new kind of thing; the indented lines say what it has and can do"
+            meaning = "a new kind of object; the indented lines say what it has and can do"
+            return f"defines the class `{name}`, {meaning}"
         case ast.Return(None):
             return "ends the function"
         case ast.Return(ast.expr() as value):
-            return f"ends the function and gives back {phrases.say(value)}"
+            return f"ends the function and returns {phrases.say(value)}"
         case ast.Try():
-            return "tries the indented lines below it; an error in them does not end the program at once"
+            return "tries the indented lines below; an error in them does not stop the program at once"
     return WORDS[type(node)] if type(node) in WORDS else no_words()
 
 
@@ -210,10 +212,12 @@ def describe_import(node: ast.Import | ast.ImportFrom) -> str:
         f"`{each.name}`" + (f" (called `{each.asname}` here)" if each.asname else "") for each in node.names
     ]
     if isinstance(node, ast.Import):
-        return f"makes the module {listed(names)} available"
+        return f"makes the module {join_words(names)} available"
     if names == ["`*`"]:
-        return f"makes everything of the module `{node.module}` available"
-    return f"makes {listed(names)} of the module `{node.module}` available" if node.module else no_words()
+        return f"makes everything in the module `{node.module}` available"
+    return (
+        f"makes {join_words(names)} from the module `{node.module}` available" if node.module else no_words()
+    )
 
 
 def describe_assignment(target: ast.expr, value: ast.expr, phrases: Phrases) -> str:
@@ -223,7 +227,7 @@ def describe_assignment(target: ast.expr, value: ast.expr, phrases: Phrases) -> 
         case ast.Tuple(names) if isinstance(value, ast.Tuple) and len(names) == len(value.elts):
             pairs = zip(names, value.elts, strict=True)
             told = [f"{phrases.name(one)} to {phrases.say(other)}" for one, other in pairs]
-            return f"sets {listed(told)}, all at once"
+            return f"sets {join_words(told)}, all at once"
     if isinstance(target, ast.Tuple) and not isinstance(value, ast.Name | ast.Call):
         return no_words()
     return f"sets {phrases.name(target)} to {phrases.say(value)}"
@@ -236,7 +240,7 @@ def describe_call(
         case ast.Name("print") if "print" not in phrases.taken and not keywords:
             if not arguments:
                 return "shows an empty line"
-            return f"shows {listed([phrases.part(each) for each in arguments])}"
+            return f"shows {join_words([phrases.part(each) for each in arguments])}"
         case ast.Name(name) if name in phrases.functions and not keywords:
             return f"calls the function `{name}`{phrases.given(arguments)}"
         case ast.Attribute(ast.Name() as owner, name) if name not in phrases.taken and not keywords:
@@ -247,7 +251,7 @@ def describe_call(
 
 def describe_loop(target: ast.expr, iterable: ast.expr, phrases: Phrases) -> str:
     name = phrases.name(target)
-    return f"does the indented lines below it once for each of {phrases.part(iterable)}, calling it {name}"
+    return f"runs the indented lines below once for each of {phrases.part(iterable)}, calling it {name}"
 
 
 def describe_function(node: ast.FunctionDef) -> str:
@@ -256,47 +260,47 @@ def describe_function(node: ast.FunctionDef) -> str:
         raise NoPlainWords
     given = [each.arg for each in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]]
     given = [each for each in given if each != "self"]
-    what = f"is given {listed([f'`{each}`' for each in given])}" if given else "is given nothing"
+    what = f"takes {join_words([f'`{each}`' for each in given])}" if given else "takes no input"
     return f"defines the function `{node.name}`, which {what}; the indented lines run when it is called"
 
 
 def describe_handler(handler: ast.ExceptHandler) -> Part:
-    """The line of an except, which says after which errors its lines are done."""
+    """The line of an except clause, which says which errors it handles."""
     what = "any error" if handler.type is None else "one of these errors"
     if isinstance(handler.type, ast.Name):
         what = f"the error {handler.type.id}"
-    words = f"if {what} happens there, does the indented lines below it"
+    words = f"if {what} occurs there, runs the indented lines below"
     return Part(handler.lineno, max(handler.body[0].lineno - 1, handler.lineno), words, True)
 
 
 def describe_kind(node: ast.stmt) -> str:
-    """What kind of statement it is, where its code has to say the rest."""
+    """What kind of statement it is, for code that has no complete description."""
     match node:
         case ast.Assign() | ast.AnnAssign() | ast.AugAssign() if assigned_names(node):
-            names = listed([f"`{each}`" for each in assigned_names(node)])
-            return f"sets {names} to a value that the code works out"
+            names = join_words([f"`{each}`" for each in assigned_names(node)])
+            return f"sets {names} to a value that the code computes"
         case ast.Assign([ast.Subscript() | ast.Attribute() as target]) | ast.AugAssign(target):
-            return f"sets `{ast.unparse(target)}` to a value that the code works out"
+            return f"sets `{ast.unparse(target)}` to a value that the code computes"
         case ast.If() | ast.While():
-            word = "repeats" if isinstance(node, ast.While) else "does"
+            word = "repeats" if isinstance(node, ast.While) else "runs"
             again = "as long as" if isinstance(node, ast.While) else "only if"
-            return f"{word} the indented lines below it {again} `{ast.unparse(node.test)}` holds"
+            return f"{word} the indented lines below {again} `{ast.unparse(node.test)}` is true"
         case ast.For():
-            return f"repeats the indented lines below it for `{ast.unparse(node.target)}`"
+            return f"repeats the indented lines below for `{ast.unparse(node.target)}`"
         case ast.Expr(ast.Call(function)):
             what = "shows something on the screen" if is_print(function) else "calls"
             return what if is_print(function) else f"{what} `{ast.unparse(function)}`"
         case ast.Return():
-            return "ends the function and gives back a value that the code works out"
+            return "ends the function and returns a value that the code computes"
         case ast.FunctionDef(name) | ast.AsyncFunctionDef(name):
             return f"defines the function `{name}`; the indented lines run when it is called"
         case ast.With():
-            return "does the indented lines below it with something that is closed afterwards"
+            return "runs the indented lines below with something that is closed afterwards"
         case ast.Raise():
-            return "reports an error"
+            return "raises an error"
         case ast.Assert():
-            return "stops the program with an error unless this holds"
-    return "a step that its code says best"
+            return "stops the program with an error unless this is true"
+    return "a step best described by its code"
 
 
 def is_print(function: ast.expr) -> bool:
@@ -304,7 +308,7 @@ def is_print(function: ast.expr) -> bool:
 
 
 def assigned_names(node: ast.stmt) -> tuple[str, ...]:
-    """The names that a statement itself, not what is below it, gives values to."""
+    """The names that a statement itself assigns, without the blocks in it."""
     match node:
         case ast.Assign(targets):
             given: list[ast.expr] = targets

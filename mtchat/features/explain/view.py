@@ -11,10 +11,10 @@ from mtchat.console.view import View
 from mtchat.errors import MtchatError
 from mtchat.features.explain import answers, failure
 from mtchat.features.explain.answers import LONGEST_LINE, Told, sentence, spoken
-from mtchat.features.explain.phrases import listed
 from mtchat.features.explain.statements import Part, parts
 from mtchat.generate.running import excused
 from mtchat.session import source
+from mtchat.session.english import join_words
 from mtchat.session.escape import escaped
 from mtchat.session.outcome import Outcome, Variable
 from mtchat.session.program import Program, assemble
@@ -149,7 +149,7 @@ def known(desk: Desk, program: Program, outcome: Outcome, variables: Sequence[Va
         yield f"That means: {meaning}"
     used = failure.values(program, outcome, variables)
     if used:
-        yield f"At that moment {listed([failure.described(each) for each in used])}."
+        yield f"At that moment {join_words([failure.described(each) for each in used])}."
     yield from failure.clues(program, outcome, variables)
     remedy = desk.hint(outcome)
     if remedy:

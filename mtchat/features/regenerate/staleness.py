@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from mtchat.generate.names import undefined
 from mtchat.generate.running import failed
 from mtchat.generate.wishes import ARTICLES, unmet
-from mtchat.session.dependencies import listed, names, reached
+from mtchat.session.dependencies import names, reached
+from mtchat.session.english import join_words
 from mtchat.session.names import bound, parses, tree
 from mtchat.session.outcome import Outcome, Variable
 from mtchat.session.session import Session
@@ -300,4 +301,4 @@ def dump(statement: ast.stmt) -> str:
 
 
 def quote_names(found: Sequence[str]) -> str:
-    return listed([f"`{name}`" for name in found])
+    return join_words([f"`{name}`" for name in found])

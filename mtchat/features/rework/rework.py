@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mtchat.errors import MtchatError
-from mtchat.features.explain.phrases import listed, many
 from mtchat.generate.bettering import uninterrupted
 from mtchat.generate.checks import Check, calls, code, functions, read, told
 from mtchat.generate.running import Run, complaint
 from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.generate.writing import begun, earlier, hotter, reshaped
+from mtchat.session.english import join_words, quantity
 from mtchat.session.names import bound, parses, tree
 from mtchat.session.outcome import Outcome, Variable
 from mtchat.session.program import Chunk, Program
@@ -277,10 +277,13 @@ def call_values(look: Run, program: Program, probes: Sequence[Check]) -> tuple[s
 
 def describe_comparison(before: Outcome, probes: Sequence[Check]) -> str:
     """What was compared, in words."""
-    parts = [f"the output of {many(len(before.outputs), 'turn')}", many(len(before.variables), "variable")]
+    parts = [
+        f"the output of {quantity(len(before.outputs), 'turn')}",
+        quantity(len(before.variables), "variable"),
+    ]
     if probes:
-        parts.append(f"{many(len(probes), 'call')} of its functions")
-    return listed(parts)
+        parts.append(f"{quantity(len(probes), 'call')} of its functions")
+    return join_words(parts)
 
 
 def shorten(text: str) -> str:
