@@ -68,7 +68,7 @@ def summary(module: ModuleType) -> str:
 
 
 def group_of(package: str) -> str:
-    """The entry-point group that adds to an open folder: mtchat.policies for mtchat.generate.policies."""
+    """The entry-point group that adds to an open folder: mtchat.formats for mtchat.export.formats."""
     return f"mtchat.{package.rsplit('.', 1)[-1]}"
 
 

@@ -5,12 +5,11 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from mtchat import plugins
 from mtchat.cli.arguments import VERBS
 from mtchat.console.key_list import KEYS
 from mtchat.console.slash import commands as slash_commands
 from mtchat.console.view import View
-from mtchat.generate.policy import POLICIES
+from mtchat.generate import policy
 from mtchat.session.outcome import printed
 from mtchat.session.settings import Settings
 from mtchat.store import load
@@ -59,9 +58,7 @@ def verbs() -> str:
 
 
 def policies() -> str:
-    rows = [
-        f"| `{name}` | {plugins.summary(plugins.load(POLICIES, name))} |" for name in plugins.names(POLICIES)
-    ]
+    rows = [f"| `{name}` | {each.description} |" for name, each in policy.POLICIES.items()]
     return "\n".join(["| policy | what it does |", "|---|---|", *rows])
 
 

@@ -111,7 +111,7 @@ class Player:
         spoken = self.session.language
         view.warning(unlearned(card.name, spoken))
         run = self.run if spoken.runs and not sandbox.refusal() else None
-        chosen = policy.fit(script.settings.policy, spoken)
+        chosen = policy.for_language(script.settings.policy, spoken)
         self.generator = TurnGenerator(
             family.load(name, spoken),
             model.complete,
@@ -119,7 +119,7 @@ class Player:
             card,
             name,
             self.watch,
-            policy.drawing(chosen, script.settings.n),
+            policy.with_candidates(chosen, script.settings.n),
             model.candidates,
             self.look if run else None,
             count=lambda prompt: model.count(model.text(prompt)),

@@ -73,7 +73,7 @@ def guidance(args: argparse.Namespace, settings: Settings, session: Session) -> 
     """What the context holds beside the conversation, which is in Python; an error for another language
     than that of a session that has turns."""
     spoken = session.speak(named(settings.language)) if args.set_language else session
-    return policy.fit(settings.policy, spoken.language).guidance
+    return policy.for_language(settings.policy, spoken.language).guidance
 
 
 def coded(args: argparse.Namespace) -> str:

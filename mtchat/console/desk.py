@@ -243,7 +243,7 @@ class Desk:
         run = self.runner()
         freely = run is not None and self.freely
         spoken = self.session.language
-        chosen = policy.fit(self.settings.policy, spoken)
+        chosen = policy.for_language(self.settings.policy, spoken)
         self.warn(language.unlearned(card.name, spoken))
         return TurnGenerator(
             family.load(name, spoken),

@@ -221,7 +221,11 @@ class Refinement:
         One that leaves out what a turn does is not taken.
         """
         now = Candidate(self.made)
-        if not self.generator.policy.afresh or len(self.made.path) < 2 or not (now.faults == 2 or now.unmet):
+        if (
+            not self.generator.policy.rewrites
+            or len(self.made.path) < 2
+            or not (now.faults == 2 or now.unmet)
+        ):
             return
         choice = self.choice(self.afresh(1), self.sound())
         winner = choice.winner
@@ -238,7 +242,7 @@ class Refinement:
         Turns chosen one by one are right together only as far as each was agreed on, so the product of
         their shares is set against the share of the whole programs that agree.
         """
-        count, outcome = self.generator.policy.afresh - 1, self.made.outcome
+        count, outcome = self.generator.policy.rewrites - 1, self.made.outcome
         if count < 1 or len(self.made.path) < 2 or outcome is None or not outcome.ok:
             return
         last = self.made.path[-1]
@@ -257,7 +261,7 @@ class Refinement:
     def mend(self) -> None:
         """Show the model how the turn fails, if it still does."""
         generator, outcome = self.generator, self.made.outcome
-        if not generator.policy.rounds or generator.run is None or outcome is None:
+        if not generator.policy.repair_rounds or generator.run is None or outcome is None:
             return
         if not failed(outcome) and not Candidate(self.made).broken:
             return
@@ -266,7 +270,7 @@ class Refinement:
         if outcome.turn == PREAMBLE:
             return
         with self.telling() as on_event:
-            mender, rounds = replace(generator, on_event=on_event), generator.policy.rounds
+            mender, rounds = replace(generator, on_event=on_event), generator.policy.repair_rounds
             self.made = mender.fix(self.made, self.sampling, rounds, last=True).session
 
     def settle(self) -> None:
@@ -388,7 +392,7 @@ class Refinement:
         """Checks that the model makes up for the functions of the last turn."""
         generator, made = self.generator, self.made
         names = functions(made.path[-1].chunk)
-        count = max(generator.policy.checks, CALLS if generator.asking else 0)
+        count = max(generator.policy.generated_tests, CALLS if generator.asking else 0)
         if not names or not count or failed(made.outcome):
             return ()
         wish = (

@@ -109,7 +109,9 @@ def plainly(word: str) -> str:
 
 def doubtful(candidate: Candidate, policy: Policy) -> bool:
     """Whether the turn that was just made should not be taken as it is."""
-    unsure = policy.doubt is None or candidate.turn.usage.mean_logprob < policy.doubt
+    unsure = (
+        policy.confidence_threshold is None or candidate.turn.usage.mean_logprob < policy.confidence_threshold
+    )
     return unsure or bool(candidate.faults or candidate.unmet)
 
 
@@ -131,12 +133,12 @@ def choose(candidates: Sequence[Candidate], policy: Policy) -> Choice:
     weights: dict[Behaviour, float] = defaultdict(float)
     total = 0.0
     for each in candidates:
-        weight = each.copies * (each.likelihood if policy.likelihood else 1)
+        weight = each.copies * (each.likelihood if policy.weigh_by_likelihood else 1)
         total += weight
         if each in fit:
             weights[each.behaviour] += weight
     shares = {behaviour: weight / total for behaviour, weight in weights.items()}
-    if policy.checks:
+    if policy.generated_tests:
         for each in {each.behaviour: each for each in fit}.values():
             weights[each.behaviour] *= 1 + each.made.passed.count(True)
     winner = max(fit, key=lambda each: (weights[each.behaviour], each.likelihood))

@@ -1,54 +1,119 @@
-"""A policy: what is done to make a turn better than one plain completion."""
+"""Policies: what is done for a turn beyond one plain completion, by name in one table.
 
-from dataclasses import dataclass, replace
+Another package adds a policy with an entry point in the group `mtchat.policies` that names a `Policy`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from mtchat import plugins
+from mtchat.errors import UsageError
 from mtchat.session.language import Language
 
-POLICIES = "mtchat.generate.policies"
+GROUP = "mtchat.policies"
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What is done for each turn; the default is a plain completion.
+    """What is done for each turn; by default, one plain completion.
 
-    `guidance` names what the context holds beside the conversation. `rules` repairs code without the model.
-    `samples` candidates are drawn at `temperature` beside the first, where that one fails or is in doubt:
-    its mean log-probability a token is below `doubt` (nats; None: always). They are weighed by how many do
-    the same, each as likely as it is where `likelihood` is on; so many `checks` that the model makes up show
-    what functions do. `rounds` of mending follow where what was chosen still fails.
+    guidance: what the prompt holds beside the conversation, of `prompt.family.GUIDANCE`.
+    rules: repair the code by rule, without the model.
+    samples: candidates drawn at `temperature` beside the first completion if that one fails or its mean
+        log-probability per token is below `confidence_threshold` (nats; None: always). The behaviour that
+        most of them show wins; `weigh_by_likelihood` counts each by how likely its text is.
+    generated_tests: assertions that the model writes to tell candidate functions apart.
+    rewrites: programs written as a whole from all instructions: one if the program still fails, more to
+        cross-check what the turns print.
+    repair_rounds: times that the model is shown the error if the chosen code still fails.
+    description: one sentence for lists of policies.
     """
 
     guidance: tuple[str, ...] = ()
     rules: bool = False
     samples: int = 0
     temperature: float = 0.6
-    doubt: float | None = None
-    likelihood: bool = True
-    checks: int = 0
-    afresh: int = 0
-    rounds: int = 0
+    confidence_threshold: float | None = None
+    weigh_by_likelihood: bool = True
+    generated_tests: int = 0
+    rewrites: int = 0
+    repair_rounds: int = 0
+    description: str = field(default="", compare=False)
 
     @property
     def quiet(self) -> "Policy":
-        """This policy without all that runs programs that the user has not seen."""
-        return replace(self, samples=0, checks=0, afresh=0, rounds=0)
+        """This policy without the parts that run programs that the user has not seen."""
+        return replace(self, samples=0, generated_tests=0, rewrites=0, repair_rounds=0)
 
 
-PLAIN = Policy()
+PLAIN = Policy(description="One completion as it comes.")
+POLICIES: Mapping[str, Policy] = MappingProxyType(
+    {
+        "best": Policy(
+            guidance=("examples",),
+            rules=True,
+            samples=7,
+            rewrites=5,
+            repair_rounds=1,
+            description="Everything that helps, however long it takes.",
+        ),
+        "default": Policy(
+            guidance=("examples",),
+            rules=True,
+            samples=6,
+            confidence_threshold=-0.08,
+            repair_rounds=1,
+            description="One completion; candidates and a repair only if it fails or is in doubt.",
+        ),
+        "examples": Policy(
+            guidance=("examples",), description="Worked examples of turns precede the conversation."
+        ),
+        "plain": PLAIN,
+        "repair": Policy(
+            repair_rounds=2, description="The model is shown an error and asked to fix it, twice."
+        ),
+        "rewrite": Policy(
+            rewrites=1, description="A program that fails is written again as a whole, from all instructions."
+        ),
+        "rules": Policy(
+            rules=True, description="Repairs without the model: imports, names, indentation, a cut-off tail."
+        ),
+        "select": Policy(
+            samples=7, description="Several candidates are run; the most common behaviour wins."
+        ),
+        "tests": Policy(
+            samples=7,
+            generated_tests=5,
+            description="Candidate functions are compared by calls that the model writes.",
+        ),
+    }
+)
+FORMER_NAMES: Mapping[str, str] = MappingProxyType({"afresh": "rewrite", "checks": "tests"})
 
 
-def drawing(policy: Policy, tries: int) -> Policy:
-    """The policy where so many tries are made for each turn, also where the first is not in doubt."""
-    return policy if tries < 2 else replace(policy, samples=tries - 1, doubt=None)
-
-
-def fit(name: str, language: Language) -> Policy:
-    """The policy of a name; where nothing is run, and so nothing is known of a program, the plain one."""
-    return load(name) if language.runs else PLAIN
+def known() -> Mapping[str, Policy]:
+    """All policies by name, sorted: those of the table and those of other packages."""
+    offered = {name: policy for name, policy in plugins.values(GROUP, Policy).items() if name not in POLICIES}
+    return dict(sorted({**POLICIES, **offered}.items()))
 
 
 def load(name: str) -> Policy:
-    """A policy by the name of its file; an unknown one is a UsageError that lists those there are."""
-    found: Policy = plugins.load(POLICIES, name).POLICY
-    return found
+    """A policy by its name; an unknown name is a UsageError that lists the known ones."""
+    name = FORMER_NAMES.get(name, name)
+    if name in POLICIES:
+        return POLICIES[name]
+    policies = known()
+    if name not in policies:
+        raise UsageError(f"{name!r} is none of the policies: {', '.join(policies)}")
+    return policies[name]
+
+
+def for_language(name: str, language: Language) -> Policy:
+    """The policy of a name; the plain one for languages that are not run, since nothing can be compared."""
+    return load(name) if language.runs else PLAIN
+
+
+def with_candidates(policy: Policy, count: int) -> Policy:
+    """The policy with `count` candidates for every turn, also if the first is not in doubt."""
+    return policy if count < 2 else replace(policy, samples=count - 1, confidence_threshold=None)

@@ -136,8 +136,8 @@ class TurnGenerator:
         tries = sum(each.instruction == last.instruction for each in session.children(last.parent))
         policy = self.policy
         if not session.mark(last.id).checks:
-            policy = replace(policy, samples=0, afresh=0)  # which would agree on the same again
-        step = self.policy.samples + self.policy.afresh + 1
+            policy = replace(policy, samples=0, rewrites=0)  # which would agree on the same again
+        step = self.policy.samples + self.policy.rewrites + 1
         again = replace(self, policy=policy).take(
             session.undo(),
             last.instruction,

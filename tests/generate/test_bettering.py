@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from mtchat.errors import SandboxError
-from mtchat.generate import policy
 from mtchat.generate.bettering import confidence
 from mtchat.generate.choice import Candidate, choose
 from mtchat.generate.events import (
@@ -74,17 +73,19 @@ def test_comments_alone_are_not_taken_though_they_run():
 
 
 def test_where_nothing_works_it_is_told_how_many_others_fail_beside_the_best():
-    one = observed(Policy(samples=3, rounds=1), show_x=["print(x)", "print(y)", "print(y)", "1/0"])
+    one = observed(Policy(samples=3, repair_rounds=1), show_x=["print(x)", "print(y)", "print(y)", "1/0"])
     session = one.take("show x")
     others = frozenset({"print(x)", "print(y)", "1/0"} - {session.path[-1].chunk})
     assert one.events[-1] == AttemptsExhausted(session, others)
-    works = observed(Policy(samples=3, rounds=1), show_x=["print(x)", "print(y)", "print(y)", "print(5)"])
+    works = observed(
+        Policy(samples=3, repair_rounds=1), show_x=["print(x)", "print(y)", "print(y)", "print(5)"]
+    )
     works.take("show x")
     assert works.heard(AttemptsExhausted) == 0
 
 
 def test_a_mending_that_runs_and_is_not_kept_is_no_try_that_fails():
-    one = observed(Policy(rounds=1), corrected=["x = 1"], show_x=["print(x)"])
+    one = observed(Policy(repair_rounds=1), corrected=["x = 1"], show_x=["print(x)"])
     session = one.take("show x")
     assert chunks(session) == ["print(x)"]
     assert one.events[-1] == AttemptsExhausted(session, discarded=frozenset({"x = 1"}))
@@ -95,7 +96,7 @@ def test_a_mending_whose_run_is_stopped_is_no_try_that_fails():
         outcome = run(program)
         return replace(outcome, limit="interrupted") if "2" in program.source else outcome
 
-    one = observed(Policy(rounds=1), corrected=["print(x, 2)"], show_x=["print(x)"])
+    one = observed(Policy(repair_rounds=1), corrected=["print(x, 2)"], show_x=["print(x)"])
     generator = TurnGenerator(
         instruct, one.model.complete, stopped_at_two, on_event=one.events.append, policy=one.policy
     )
@@ -132,7 +133,7 @@ def test_a_chosen_turn_can_be_made_again_from_its_own_seed():
     assert list(generator.verify(session)) == [None]
 
 
-SURE = replace(SELECT, doubt=-0.2)
+SURE = replace(SELECT, confidence_threshold=-0.2)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +148,7 @@ SURE = replace(SELECT, doubt=-0.2)
     ids=["likely", "unlikely", "fails", "misses a name", "uses an unknown name"],
 )
 def test_candidates_are_drawn_only_in_doubt(doubt: float, reply: str, instruction: str, weighs: bool):
-    one = observed(replace(SELECT, doubt=doubt), set=[reply, "x = 1", "x = 1", "x = 1"])
+    one = observed(replace(SELECT, confidence_threshold=doubt), set=[reply, "x = 1", "x = 1", "x = 1"])
     one.take(instruction)
     assert bool(one.heard(CandidatesStarted)) == weighs
     assert len(one.model.asked) == (4 if weighs else 1)
@@ -173,12 +174,14 @@ def test_made_up_checks_tell_functions_apart_that_else_look_the_same():
     asked = "define f"
     made_up = ["assert f(3) == 9\nassert f(4) == 16"]
     one = observed(
-        Policy(samples=3, checks=2), define_f=[double, double, square, square], assert_statements=made_up
+        Policy(samples=3, generated_tests=2),
+        define_f=[double, double, square, square],
+        assert_statements=made_up,
     )
     assert chunks(one.take(asked)) == [square]
 
 
-AFRESH = Policy(afresh=1)
+AFRESH = Policy(rewrites=1)
 
 
 def test_a_program_that_fails_is_written_afresh_from_all_instructions():
@@ -230,7 +233,7 @@ def test_the_first_turn_is_never_written_afresh():
     assert len(one.model.asked) == 1
 
 
-BACK = Policy(samples=3, afresh=4)
+BACK = Policy(samples=3, rewrites=4)
 
 
 def looking_back(wholes: list[str]) -> Session:
@@ -368,7 +371,7 @@ def test_an_interrupt_while_mending_keeps_what_was_told(tmp_path: Path):
 
     one = observed(PLAIN, corrected=["x = 1"], set_x=["x = 1/0"])
     generator = TurnGenerator(
-        instruct, one.model.complete, run_once, on_event=on_event, policy=Policy(rounds=1)
+        instruct, one.model.complete, run_once, on_event=on_event, policy=Policy(repair_rounds=1)
     )
     session = generator.take(Session(name=log.name), "set x", GREEDY_64)
     assert len(told) == 2
@@ -392,7 +395,7 @@ def test_a_retry_differs_from_what_was_weighed():
 
 def test_mending_comes_last_and_counts_as_the_policys():
     mended = {"corrected": ["print(5)"], "show": ["print(x)"]}
-    session = ObservedGenerator(KeyedModel(mended), Policy(rounds=1)).take("show")
+    session = ObservedGenerator(KeyedModel(mended), Policy(repair_rounds=1)).take("show")
     assert chunks(session) == ["print(5)"]
     assert session.path[-1].provenance.mends
 
@@ -400,16 +403,11 @@ def test_mending_comes_last_and_counts_as_the_policys():
 def test_every_turn_that_becomes_live_is_told_before_it_does():
     for one in (
         observed(SELECT, set_x=["x = 3", "x = 2", "x = 2", "x = 2"]),
-        observed(Policy(rounds=1), corrected=["x = 1"], set_x=["x = 1/0"]),
+        observed(Policy(repair_rounds=1), corrected=["x = 1"], set_x=["x = 1/0"]),
     ):
         session = one.take("set x")
         told = {event.turn.id for event in one.events if isinstance(event, TurnWritten | CandidateChosen)}
         assert {turn.id for turn in session.turns} <= told
-
-
-@pytest.mark.parametrize("name", ["plain", "default", "best", "select", "repair", "afresh", "rules"])
-def test_a_policy_has_a_name(name: str):
-    assert isinstance(policy.load(name), Policy)
 
 
 def candidate(chunk: str, logprob: float, copies: int = 1) -> Candidate:
@@ -420,7 +418,7 @@ def candidate(chunk: str, logprob: float, copies: int = 1) -> Candidate:
 def test_likelihood_weighs_and_breaks_ties():
     likely, unlikely = candidate("x = 1", -0.1), candidate("x = 2", -9.0, copies=2)
     assert choose([unlikely, likely], Policy()).winner is likely
-    assert choose([unlikely, likely], Policy(likelihood=False)).winner is unlikely
+    assert choose([unlikely, likely], Policy(weigh_by_likelihood=False)).winner is unlikely
     tied = [candidate("x = 2", -3.0), candidate("x = 1 + 1", -2.0)]
     assert choose(tied, Policy()).winner is tied[1]
 

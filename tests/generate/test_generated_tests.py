@@ -319,7 +319,7 @@ def test_a_turn_that_leaves_its_code_to_a_program_written_afresh_keeps_its_check
         "show y": ["print(y)"],
         "set x\nbad y\nshow y": ["x = 1\ny = 2\nprint(y)"],
     }
-    generator = provenance(ground, KeyedModel(replies), Policy(afresh=1))
+    generator = provenance(ground, KeyedModel(replies), Policy(rewrites=1))
     session = provenance(ground, KeyedModel(replies), Policy()).take(Session(), "set x", GREEDY_64)
     session = provenance(ground, KeyedModel(replies), Policy()).take(session, "bad y", GREEDY_64)
     session = generator.take(claimed(session, turn_2="y == 2"), "show y", GREEDY_64)

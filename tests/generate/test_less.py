@@ -134,7 +134,9 @@ def kept_from(what: str):
 def test_where_the_world_is_at_fault_the_code_stays_as_it_was_written(world: str) -> None:
     tries = ["sales = open('sales.csv').read()", *["sales = ''"] * 3]
     one = ObservedGenerator(
-        KeyedModel({"load sales.csv": tries}), Policy(samples=3, rounds=2, afresh=1), running=kept_from(world)
+        KeyedModel({"load sales.csv": tries}),
+        Policy(samples=3, repair_rounds=2, rewrites=1),
+        running=kept_from(world),
     )
     session = one.take("load sales.csv")
     assert chunks(session) == tries[:1]
@@ -151,7 +153,7 @@ def test_the_world_is_not_asked_about_a_fault_of_the_code() -> None:
 
 def test_where_an_earlier_turn_fails_no_other_tries_are_written_for_the_last() -> None:
     broken = Session().add(Turn("set x", "x = no"))
-    one = ObservedGenerator(KeyedModel({"print x": ["print(x)"] * 4}), Policy(samples=3, rounds=2))
+    one = ObservedGenerator(KeyedModel({"print x": ["print(x)"] * 4}), Policy(samples=3, repair_rounds=2))
     session = one.take("print x", session=replace(broken.with_outcome(run(broken.program))))
     assert chunks(session) == ["x = no", "print(x)"]
     assert one.heard(CandidatesStarted) == one.heard(RepairStarted) == 0

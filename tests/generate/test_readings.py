@@ -346,7 +346,7 @@ def test_a_turn_made_again_in_other_words_is_settled_once() -> None:
             settled.append(event)
 
     asking = Asking(lambda instruction, found: "as a nice list")
-    chosen = generator(KeyedModel(replies), asking, Policy(samples=3, rounds=1))
+    chosen = generator(KeyedModel(replies), asking, Policy(samples=3, repair_rounds=1))
     session = replace(chosen, on_event=on_event).take(Session(), "print total: 1 or 2", GREEDY_64)
     tried = {f"print({name})" for name in "abcde"}
     assert [each.failing for each in settled] == [tried - {session.path[-1].chunk}]
@@ -357,7 +357,7 @@ def test_nobody_is_asked_about_a_turn_that_is_not_in_doubt() -> None:
     def ask(instruction, found):
         raise AssertionError("asked without need")
 
-    sure = Policy(samples=3, doubt=-5.0)
+    sure = Policy(samples=3, confidence_threshold=-5.0)
     session = generator(ambiguous(), Asking(ask), sure).take(Session(), "print total: 1 or 2", GREEDY_64)
     assert chunks(session) == ["print(1)"]
 
@@ -512,7 +512,7 @@ class Interrupted:
 def test_a_stop_while_the_chosen_candidate_runs_ends_it_there() -> None:
     running = Interrupted(2)
     one = replace(generator(ambiguous(), Asking(lambda instruction, found: 1)), run=running)
-    one = replace(one, policy=Policy(samples=3, afresh=1, rounds=1))
+    one = replace(one, policy=Policy(samples=3, rewrites=1, repair_rounds=1))
     session = one.take(Session(), "print total: 1 or 2", GREEDY_64)
     assert running.runs == 2
     assert (session.path[-1].chunk, session.path[-1].meant) == ("print(2)", "prints 2")
@@ -530,7 +530,7 @@ def test_a_stop_while_other_words_are_taken_keeps_the_turn_that_works_and_all_th
         yield from ambiguous().complete(prompt, sampling)
 
     one = generator(ambiguous(), Asking(lambda instruction, found: "as a nice list"))
-    one = replace(one, complete=complete, on_event=told.append, policy=Policy(samples=3, afresh=1))
+    one = replace(one, complete=complete, on_event=told.append, policy=Policy(samples=3, rewrites=1))
     session = one.take(Session(), "print total: 1 or 2", GREEDY_64)
     assert chunks(session) == ["print(1)"]
     saved = [event.session.turns for event in told if isinstance(event, TurnWritten)]

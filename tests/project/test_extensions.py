@@ -17,8 +17,7 @@ from mtchat.bench.quality.suite import COMPLETION, MULTI, SINGLE, Suite
 from mtchat.bench.speed.engine import Peer
 from mtchat.console.desk import Desk
 from mtchat.errors import UsageError
-from mtchat.generate.policy import Policy
-from mtchat.generate.prompt.family import GUIDANCE, Family
+from mtchat.generate.prompt.family import Family
 from mtchat.generate.prompt.infill import Infill
 from mtchat.sandbox.backend import Backend
 from mtchat.session.session import Session
@@ -119,13 +118,7 @@ def is_suite(module: ModuleType) -> None:
     assert module.MODES
 
 
-def is_policy(module: ModuleType) -> None:
-    assert isinstance(module.POLICY, Policy)
-    assert set(module.POLICY.guidance) <= set(GUIDANCE)
-
-
 CONTRACTS = {
-    "mtchat.generate.policies": is_policy,
     "mtchat.generate.prompt.families": is_family,
     "mtchat.generate.prompt.infills": is_infill,
     "mtchat.sandbox.backends": is_backend,
