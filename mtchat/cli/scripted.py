@@ -143,7 +143,7 @@ class Player:
             case ContextFitted(numbers):
                 self.view.note(fitting(numbers))
             case TurnWritten(session, turn):
-                if not (turn.provenance.mends or turn.provenance.corrects):
+                if not turn.replaces:
                     self.save(session)
                 self.view.note(cost(turn.usage) or "the model wrote no code")
             case CandidateChosen(session, turn, outcome, count):

@@ -307,7 +307,7 @@ class Desk:
                 live = event.session
             if isinstance(event, TurnWritten | CandidateChosen):
                 made = event.session
-                if event.turn.provenance.mends or event.turn.provenance.corrects:
+                if event.turn.replaces:
                     made = self.session.beside(made)
                 self.keep(made, "turn")
             show(event)

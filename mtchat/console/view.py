@@ -23,6 +23,7 @@ from mtchat.session.given import Attached
 from mtchat.session.language import PYTHON, Language
 from mtchat.session.outcome import File, Outcome
 from mtchat.session.prompt import Usage
+from mtchat.session.provenance import Fill
 from mtchat.session.turn import EDITED, INTERRUPTED, KEPT, Turn
 
 DIM, RED, GREEN, YELLOW, BOLD, PLAIN = "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[1m", "\x1b[0m"
@@ -318,8 +319,8 @@ class Tail:
 
 def mark(turn: Turn) -> str:
     """What is said of a turn beside its instruction: that the model did not write all of it by itself."""
-    if turn.provenance.filled:
-        return f" (edited; {turn.provenance.filled} filled its holes)"
+    if isinstance(turn.provenance, Fill):
+        return f" (edited; {turn.provenance.by} filled its holes)"
     return MARKS.get(turn.status, "")
 
 

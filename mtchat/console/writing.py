@@ -26,6 +26,7 @@ from mtchat.generate.events import (
 from mtchat.generate.running import failed
 from mtchat.session.names import parses
 from mtchat.session.outcome import Outcome
+from mtchat.session.provenance import Repair, Rework, Rewrite
 from mtchat.session.turn import INTERRUPTED, Turn
 
 STOPS = "Ctrl-C keeps the first"
@@ -147,7 +148,9 @@ class Writing:
             self.view.say("? the model asks back: type your answer, and the next turn knows both", YELLOW)
         if cost(turn.usage):
             self.view.note(cost(turn.usage))
-        if turn.status == INTERRUPTED and (turn.provenance.mends or turn.provenance.afresh or self.beside):
+        if turn.status == INTERRUPTED and (
+            isinstance(turn.provenance, Repair | Rework | Rewrite) or self.beside
+        ):
             self.view.say("■ interrupted", YELLOW)
         elif turn.status == INTERRUPTED and not self.view.language.runs:
             self.view.say("■ interrupted; what was written is kept", YELLOW)
@@ -244,7 +247,7 @@ class Writing:
         self.view.erase()
         if turn.meant:
             why = f"meant: {turn.meant}"
-        elif turn.provenance.afresh:
+        elif isinstance(turn.provenance, Rewrite):
             why = "the whole program, written afresh, does better:"
         else:
             why = f"the best of {count} candidates is another:"

@@ -23,13 +23,14 @@ from mtchat.generate.events import (
 )
 from mtchat.generate.less import does_less
 from mtchat.generate.readings import CALLS, open_question, readings
+from mtchat.generate.request import prompt_for
 from mtchat.generate.running import Run, emptied, excused, failed, unended
-from mtchat.generate.writing import Written, chunk_of, hotter, longer, one, several, whole
-from mtchat.session.memory import plan_of
+from mtchat.generate.writing import Written, chunk_of, hotter, longer, one, several
 from mtchat.session.names import tree
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import PREAMBLE, Chunk, Program
 from mtchat.session.prompt import Prompt
+from mtchat.session.provenance import Repair, Rewrite
 from mtchat.session.session import ROOT, Session
 from mtchat.session.settings import Sampling
 from mtchat.session.turn import INTERRUPTED, Turn
@@ -189,7 +190,7 @@ class Refinement:
                     told.append(session)
                 case RunFinished(outcome, _) if failed(outcome):
                     self.failing.add(turn.chunk)
-                case RunFinished(outcome, _) if outcome.ok and turn.provenance.mends:
+                case RunFinished(outcome, _) if outcome.ok and isinstance(turn.provenance, Repair):
                     self.running.add(turn.chunk)
                 case AttemptsExhausted(_, failing, discarded):
                     self.failing |= failing
@@ -246,7 +247,7 @@ class Refinement:
         if count < 1 or len(self.made.path) < 2 or outcome is None or not outcome.ok:
             return
         last = self.made.path[-1]
-        if last.provenance.afresh or last.meant or not Candidate(self.made).shows:
+        if isinstance(last.provenance, Rewrite) or last.meant or not Candidate(self.made).shows:
             return
         self.generator.on_event(CandidatesStarted(count + 1, len(self.made.path)))
         choice = self.choice(self.afresh(count + 1), self.sound())
@@ -287,11 +288,9 @@ class Refinement:
         """Turns that hold the whole program, the first of them the likeliest."""
         generator, last = self.generator, self.made.path[-1]
         root = replace(self.base, head=ROOT)
-        prompt = whole(generator.family, self.base.path, last.instruction, self.base.preamble)
         sampling = longer(self.sampling, len(self.made.path))
-        provenance = replace(
-            last.provenance, afresh=True, guidance=(), error="", sampling=sampling, folded=(), forgotten=()
-        )
+        provenance = generator.signed(Rewrite(rules=last.provenance.rules), sampling)
+        prompt = prompt_for(provenance, generator.family, self.base, last.instruction)
         draft = replace(last, provenance=provenance)
         first = one(generator.complete, generator.family, prompt, sampling)
         turns = list(self.turns(draft, [first], sampling, root))
@@ -305,7 +304,7 @@ class Refinement:
         self, draft: Turn, drawn: Sequence[Written], sampling: Sampling, base: Session
     ) -> Iterator[Turn]:
         """Turns like a draft, of completions from one seed after the other; those with more than comments."""
-        generator, memory = self.generator, plan_of(draft.provenance)
+        generator, memory = self.generator, draft.provenance.context
         for number, written in enumerate(drawn):
             chunk = chunk_of(generator.family, written.text, base, generator.policy.rules, memory)
             provenance = replace(draft.provenance, sampling=replace(sampling, seed=sampling.seed + number))
@@ -407,6 +406,6 @@ class Refinement:
 def confidence(session: Session) -> float:
     """How far its turns were agreed on: the product of their shares since it was last written as a whole."""
     path = session.path
-    starts = [place for place, turn in enumerate(path) if turn.provenance.afresh]
+    starts = [place for place, turn in enumerate(path) if isinstance(turn.provenance, Rewrite)]
     outcomes = (session.outcomes.get(turn.id) for turn in path[starts[-1] if starts else 0 :])
     return prod(outcome.agreed for outcome in outcomes if outcome)

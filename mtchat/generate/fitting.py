@@ -4,8 +4,9 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from mtchat.session.memory import ContextPlan, foldable, visible_turns
+from mtchat.session.memory import foldable, visible_turns
 from mtchat.session.prompt import ModelCard, Prompt
+from mtchat.session.provenance import ContextPlan
 from mtchat.session.turn import Turn
 
 EASE = 0.75  # of what fits is filled after folding: each time it folds, all of the context is read anew
@@ -60,7 +61,7 @@ def fit(
     if room.count(context.prompt) <= room.most:
         return context
     left = [number for number in foldables(path, wanted) if number != whole]
-    context = attempt([number for number in left if number in path[-1].provenance.folded])
+    context = attempt([number for number in left if number in path[-1].provenance.context.folded])
     if room.count(context.prompt) <= room.most:
         return context
 

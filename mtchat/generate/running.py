@@ -11,8 +11,9 @@ from mtchat.session.names import bound, parses
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import PREAMBLE, Program
 from mtchat.session.prompt import Usage
+from mtchat.session.provenance import BY_HAND, Fill
 from mtchat.session.session import Session
-from mtchat.session.turn import EDITED, INTERRUPTED, KEPT, Provenance, Turn
+from mtchat.session.turn import EDITED, INTERRUPTED, KEPT, Turn
 
 LONGEST_COMPLAINT = 800
 
@@ -46,9 +47,8 @@ def kept(session: Session, rest: tuple[Turn, ...]) -> Session:
     """
     for turn in rest:
         status = EDITED if turn.status == EDITED else KEPT
-        again = replace(
-            turn, status=status, provenance=Provenance(filled=turn.provenance.filled), usage=Usage()
-        )
+        own = Fill(by=turn.provenance.by) if isinstance(turn.provenance, Fill) else BY_HAND
+        again = replace(turn, status=status, provenance=own, usage=Usage())
         session = session.extend((again,)).inherit(turn.id)
     return session
 

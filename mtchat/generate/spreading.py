@@ -7,8 +7,6 @@ from mtchat.errors import MtchatError
 from mtchat.generate.bettering import Refinement, uninterrupted
 from mtchat.generate.checks import told
 from mtchat.generate.readings import Spread, readings
-from mtchat.generate.running import complaint
-from mtchat.generate.writing import guidance_for
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
 from mtchat.session.turn import COMPLETE
@@ -23,16 +21,11 @@ def spread(generator: "TurnGenerator", session: Session, sampling: Sampling, cou
     if look is None or generator.candidates is None:
         raise MtchatError("tries are compared by what they do, and nothing is run here; /retry asks again")
     tried = len(session.children(last.parent)) - 1
-    context = generator.context(base, last.instruction, sampling)
     chosen = replace(sampling, seed=sampling.seed + tried)
+    request = generator.step(base, last.instruction, chosen)
+    context = generator.fitted(request)
     bettering = Refinement(generator, base, context.prompt, chosen, uninterrupted(look), session)
-    provenance = replace(
-        generator.provenance(chosen, context.memory),
-        error=complaint(base.outcome),
-        guidance=guidance_for(last.instruction, generator.policy.guidance),
-        rules=generator.policy.rules,
-        files=generator.files,
-    )
+    provenance = replace(request.provenance, context=context.memory)
     turns = bettering.drawn(count, replace(last, status=COMPLETE, meant="", provenance=provenance))
     candidates = bettering.candidates(turns, base, told(last.instruction), bettering.made_up())
     grown = session

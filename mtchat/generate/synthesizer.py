@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from mtchat.errors import MtchatError
 from mtchat.features.correction.detect import takes_away, wished
@@ -20,6 +21,7 @@ from mtchat.generate.fitting import Context, Count, Render, Room, fit
 from mtchat.generate.policy import PLAIN, Policy
 from mtchat.generate.prompt.family import Family
 from mtchat.generate.readings import Asking, Spread
+from mtchat.generate.request import TurnRequest, program_before, prompt_for
 from mtchat.generate.running import Run, better, complaint, excused, kept, reproach, suspects, tried, unended
 from mtchat.generate.spreading import spread
 from mtchat.generate.writing import (
@@ -29,15 +31,24 @@ from mtchat.generate.writing import (
     chunk_of,
     guidance_for,
     hotter,
-    reworked,
-    whole,
 )
-from mtchat.session.memory import EVERYTHING, ContextPlan, plan_for, plan_of, visible_turns
+from mtchat.session.memory import plan_for
 from mtchat.session.program import PREAMBLE
 from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
-from mtchat.session.session import ROOT, Session
+from mtchat.session.provenance import (
+    Correction,
+    GenerationRecord,
+    Provenance,
+    Repair,
+    Replacement,
+    Rework,
+    Step,
+)
+from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
-from mtchat.session.turn import COMPLETE, INTERRUPTED, Provenance, Turn
+from mtchat.session.turn import COMPLETE, INTERRUPTED, Turn
+
+Kind = TypeVar("Kind", bound=GenerationRecord)
 
 
 @dataclass(frozen=True)
@@ -88,14 +99,54 @@ class TurnGenerator:
 
     def context(self, session: Session, instruction: str, sampling: Sampling) -> Context:
         """The context that the next turn has, made to fit the model as far as it can be."""
-        guidance = guidance_for(instruction, self.policy.guidance)
-        error, preamble = complaint(session.outcome), session.preamble
-        asked = beside(self.files, instruction)
+        return self.fitted(self.step(session, instruction, sampling))
 
-        def render(path: tuple[Turn, ...]) -> Prompt:
-            return self.family.render(path, asked, preamble, error, guidance)
+    def step(
+        self, session: Session, instruction: str, sampling: Sampling, *, typed: str = "", replaces: str = ""
+    ) -> TurnRequest:
+        """The request for the next turn of a session."""
+        provenance = Step(
+            guidance=guidance_for(instruction, self.policy.guidance),
+            rules=self.policy.rules,
+            error=complaint(session.outcome),
+            files=self.files,
+        )
+        return TurnRequest(session, instruction, self.signed(provenance, sampling), typed, replaces)
 
-        return fit(render, session.path, plan_for(session, session.path), self.room(sampling))
+    def request_again(
+        self,
+        session: Session,
+        number: int,
+        instruction: str,
+        provenance: Replacement,
+        sampling: Sampling,
+        *,
+        typed: str = "",
+    ) -> TurnRequest:
+        """The request for turn `number` once more, as a turn in its place; later turns keep their code."""
+        base, rest = session.undo(len(session.path) - number + 1), session.path[number:]
+        provenance = replace(provenance, guidance=self.policy.guidance, rules=self.policy.rules)
+        signed = self.signed(provenance, sampling)
+        return TurnRequest(base, instruction, signed, typed, provenance.of, rest)
+
+    def signed(self, provenance: Kind, sampling: Sampling) -> Kind:
+        """A provenance with what it records of this model, and with how tokens are sampled."""
+        card = self.card
+        return replace(
+            provenance,
+            model=card.name,
+            fingerprint=card.fingerprint,
+            precision=card.precision,
+            family=self.family_name,
+            sampling=sampling,
+        )
+
+    def fitted(self, request: TurnRequest) -> Context:
+        """The prompt of a request, made to fit the model as far as it can be."""
+        turns, whole = request.context, request.asks_again
+        plan = plan_for(request.base, turns).without(whole)
+        room = self.room(request.provenance.sampling)
+        return fit(lambda told: request.prompt(self.family, told), turns, plan, room, whole=whole)
 
     def again_about(
         self,
@@ -122,8 +173,9 @@ class TurnGenerator:
         An interrupted turn is kept, marked, and not run. An interrupt of what makes a turn better leaves the
         best one found so far.
         """
-        context, error = self.context(session, instruction, sampling), complaint(session.outcome)
-        made = self.make(session, context, instruction, sampling, error=error, typed=typed, replaces=replaces)
+        request = self.step(session, instruction, sampling, typed=typed, replaces=replaces)
+        context = self.fitted(request)
+        made = self.make(request, context)
         if made is session:
             return session
         return bettered(self, session, self.tried(made), context.prompt, sampling)
@@ -155,19 +207,10 @@ class TurnGenerator:
 
     def revise(self, session: Session, number: int, wish: str, sampling: Sampling) -> Session:
         """Turn `number` written again, changed as the user wishes; later turns keep their code."""
-        old, rest = session.numbered(number), session.path[number:]
-        base = session.undo(len(session.path) - number + 1)
-        preamble, guidance, path = base.preamble, self.policy.guidance, (*base.path, old)
-        context = self.again_about(
-            session,
-            number,
-            path,
-            lambda path: self.family.revise(path, preamble, wish, guidance),
-            sampling,
-        )
-        text = f"{old.wish}\n{wish}"
-        made = self.make(base, context, text, sampling, corrects=old.id, replaces=old.id, rest=rest)
-        return session if made is base else made
+        old = session.numbered(number)
+        request = self.request_again(session, number, f"{old.wish}\n{wish}", Correction(of=old.id), sampling)
+        made = self.make(request)
+        return session if made is request.base else made
 
     def tried(self, session: Session) -> Session:
         return tried(session, self.run, self.on_event)
@@ -227,113 +270,62 @@ class TurnGenerator:
         """One round: a turn written again and the program run, and whether it came to its end."""
         outcome = session.outcome
         assert outcome is not None
-        failing, rest = session.numbered(place), session.path[place:]
-        error = reproach(outcome)
+        failing = session.numbered(place)
         self.on_event(RepairStarted(number, rounds, place, outcome.error))
-        preamble, guidance = session.preamble, self.policy.guidance
-        base = session.undo(len(session.path) - place + 1)
-        asked = sum(each.provenance.mends == failing.id for each in session.children(failing.parent))
-        chosen = hotter(sampling, asked) if asked else sampling
-        context = self.again_about(
+        others = session.children(failing.parent)
+        asked = sum(
+            isinstance(each.provenance, Repair | Rework) and each.replaces == failing.id for each in others
+        )
+        request = self.request_again(
             session,
             place,
-            session.path[:place],
-            lambda path: self.family.mend(path, preamble, error, guidance),
-            chosen,
-        )
-        made = self.make(
-            base,
-            context,
             failing.instruction,
-            chosen,
-            error=error,
+            Repair(of=failing.id, error=reproach(outcome)),
+            hotter(sampling, asked) if asked else sampling,
             typed=failing.typed,
-            mends=failing.id,
-            rest=rest,
         )
-        if made is base or made.numbered(place).status == INTERRUPTED:
+        made = self.make(request)
+        if made is request.base or made.numbered(place).status == INTERRUPTED:
             return made, False
         run = self.tried(made)
         return run, not unended(run.outcome)
 
-    def make(
-        self,
-        session: Session,
-        context: Context,
-        instruction: str,
-        sampling: Sampling,
-        *,
-        error: str = "",
-        typed: str = "",
-        mends: str = "",
-        replaces: str = "",
-        corrects: str = "",
-        rest: tuple[Turn, ...] = (),
-        asked: str = "",
-        start: str | None = None,
-    ) -> Session:
-        """The session with a turn made from a context, then `rest`; itself where nothing was written.
-
-        The turn takes over the marks of the one that it mends or replaces. `asked` and `start` are those of
-        a turn that is reworked: what it was asked for, and what it goes on from.
-        """
+    def make(self, request: TurnRequest, context: Context | None = None) -> Session:
+        """The session with the requested turn and those that come after it; `request.base` itself where
+        nothing was written. `context` is that of the request, where it is known."""
+        context = context or self.fitted(request)
         if context.problem:
             raise MtchatError(context.problem)
         if context.fitted:
             self.on_event(ContextFitted(context.fitted))
-        written = self.write(context.prompt, sampling, start or "")
+        base, written = request.base, self.write(context.prompt, request.provenance.sampling)
         stopped = written.usage.finish == "interrupted"
-        rules = self.policy.rules and not stopped  # what is not whole is not to be made whole by less of it
-        chunk = self.chunk(written.text, session, instruction, rules, corrects, context.memory)
+        provenance = replace(request.provenance, context=context.memory)
+        if stopped:
+            provenance = replace(provenance, rules=False)  # rules make code whole by leaving out what is not
+        chunk = self.chunk(written.text, base, request.instruction, provenance)
         if stopped and (not chunk.strip() or written.text == context.prompt.begun):
-            return session
-        guidance = self.policy.guidance
-        provenance = replace(
-            self.provenance(sampling, context.memory),
-            error=error,
-            mends=mends,
-            guidance=guidance if mends or corrects else guidance_for(instruction, guidance),
-            rules=rules,
-            asked=asked,
-            files="" if mends or corrects or asked or start is not None else self.files,
-            goes_on=start is not None,
-            corrects=corrects,
-        )
+            return base
         status = INTERRUPTED if stopped else COMPLETE
-        turn = Turn(instruction, chunk, session.head, status, provenance, written.usage, typed=typed)
-        made = kept(session.add(turn).inherit(mends or replaces), rest)
+        turn = Turn(
+            request.instruction, chunk, base.head, status, provenance, written.usage, typed=request.typed
+        )
+        made = kept(base.add(turn).inherit(request.replaces), request.rest)
         self.on_event(TurnWritten(made, turn))
         return made
 
-    def provenance(self, sampling: Sampling, memory: ContextPlan = EVERYTHING) -> Provenance:
-        """How this model makes a turn that is told so much of those before; the rest is left to be added."""
-        card = self.card
-        return Provenance(
-            card.name,
-            card.fingerprint,
-            card.precision,
-            self.family_name,
-            sampling,
-            folded=memory.folded,
-            forgotten=memory.forgotten,
-        )
-
-    def chunk(
-        self, text: str, base: Session, instruction: str, rules: bool, corrects: str, memory: ContextPlan
-    ) -> str:
+    def chunk(self, text: str, base: Session, instruction: str, provenance: Provenance) -> str:
         """The chunk that a completion gives on a session; of a correction, in the place of the old one."""
-        code = chunk_of(self.family, text, base, rules, memory)
-        if not corrects or not base.language.runs:  # what is put in place is put there as Python reads it
-            return code
-        old = base.get(corrects)
+        base = program_before(provenance, base)
+        code = chunk_of(self.family, text, base, provenance.rules, provenance.context)
+        if not isinstance(provenance, Correction) or not base.language.runs:
+            return code  # only Python is put in its place, as Python reads it
+        old = base.get(provenance.of)
         return spliced(old.chunk, code, base.program.source, takes_away(wished(old, instruction)))
 
-    def write(self, prompt: Prompt, sampling: Sampling, start: str = "") -> Written:
-        """One completion, up to its cut. Ctrl-C ends it and keeps what was written.
-
-        `start` is code that the prompt ends with and that belongs to the completion.
-        """
-        text, usage, reading = start or prompt.begun, Usage(), True
+    def write(self, prompt: Prompt, sampling: Sampling) -> Written:
+        """One completion, up to its cut. Ctrl-C ends it and keeps what was written."""
+        text, usage, reading = prompt.begun, Usage(), True
         stream: Iterator[Piece] = iter(())
         try:
             stream = self.complete(prompt, sampling)
@@ -367,49 +359,18 @@ class TurnGenerator:
             if turn.status not in (COMPLETE, INTERRUPTED) or (only is not None and turn.id not in only):
                 continue
             base = replace(session, head=turn.parent)
-            memory, start = plan_of(turn.provenance), ""
-            if turn.provenance.afresh:
-                prompt = whole(self.family, base.path, turn.instruction, base.preamble)
-            elif turn.provenance.asked or turn.provenance.goes_on:
-                again = reworked(self.family, base, session.get(turn.provenance.mends), turn.provenance)
-                prompt, start = again.prompt, again.start
-            elif turn.provenance.mends:
-                failing = session.get(turn.provenance.mends)
-                path = visible_turns((*base.path, failing), memory)
-                prompt = self.family.mend(
-                    path, base.preamble, turn.provenance.error, turn.provenance.guidance
-                )
-            elif turn.provenance.corrects:
-                old = session.get(turn.provenance.corrects)
-                wish, guidance = wished(old, turn.instruction), turn.provenance.guidance
-                path = visible_turns((*base.path, old), memory)
-                prompt = self.family.revise(path, base.preamble, wish, guidance)
-            else:
-                error, guidance = turn.provenance.error, turn.provenance.guidance
-                path = visible_turns(base.path, memory)
-                asked = beside(turn.provenance.files, turn.instruction)
-                prompt = self.family.render(path, asked, base.preamble, error, guidance)
-            written = self.write(prompt, turn.provenance.sampling, start)
+            provenance = turn.provenance
+            prompt = prompt_for(provenance, self.family, base, turn.instruction)
+            written = self.write(prompt, provenance.sampling)
             if written.usage.finish == "interrupted":
                 raise KeyboardInterrupt
-            if turn.provenance.afresh:
-                base = replace(base, head=ROOT)
-            code = self.again(written.text, base, turn)
+            code = self.chunk(written.text, base, turn.instruction, provenance)
             part = turn.status == INTERRUPTED and self.begins(written.text, turn, base)
             yield None if code == turn.chunk or part else Difference(number, turn, code)
 
-    def again(self, text: str, base: Session, turn: Turn) -> str:
-        """The chunk that a completion gives where it is made as a turn was."""
-        provenance = turn.provenance
-        return self.chunk(
-            text, base, turn.instruction, provenance.rules, provenance.corrects, plan_of(provenance)
-        )
-
     def begins(self, text: str, turn: Turn, base: Session) -> bool:
         """Whether a completion begins with what gives the chunk of a turn."""
-        return any(self.again(text[:end], base, turn) == turn.chunk for end in range(len(text), 0, -1))
-
-
-def beside(files: str, instruction: str) -> str:
-    """An instruction after what is said of the files that its code finds."""
-    return f"{files}\n\n{instruction}" if files else instruction
+        starts = (text[:end] for end in range(len(text), 0, -1))
+        return any(
+            self.chunk(start, base, turn.instruction, turn.provenance) == turn.chunk for start in starts
+        )

@@ -1,6 +1,6 @@
 """What a model is asked for, what it wrote, and the chunk that this gives."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -8,12 +8,11 @@ from mtchat.generate.checks import told
 from mtchat.generate.prompt.family import WORKED, Cut, Family
 from mtchat.generate.rules import repaired
 from mtchat.session.fold import unrepeated
-from mtchat.session.memory import ContextPlan, folds, plan_of
-from mtchat.session.memory import visible_turns as told_of
+from mtchat.session.memory import folds
 from mtchat.session.prompt import Piece, Prompt, Usage
+from mtchat.session.provenance import ContextPlan
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
-from mtchat.session.turn import Provenance, Turn
 
 RETRY_TEMPERATURE = 0.6
 WHOLE = ContextPlan()
@@ -79,50 +78,6 @@ def several(
         if close is not None:
             close()
     return found
-
-
-def whole(family: Family, path: Sequence[Turn], instruction: str, preamble: str) -> Prompt:
-    """The context that asks for the program of all instructions at once, as if they were one."""
-    steps = [*(turn.wish for turn in path), instruction]
-    return family.render((), "\n".join(steps), preamble, "")
-
-
-@dataclass(frozen=True)
-class Rework:
-    """The context that asks for the code of a turn again, and the text that its reply begins with."""
-
-    prompt: Prompt
-    start: str = ""
-
-
-def reworked(family: Family, base: Session, turn: Turn, provenance: Provenance) -> Rework:
-    """What a turn was asked for again as its provenance says; `base` is the session before it."""
-    path = told_of(earlier(base, turn, provenance), plan_of(provenance))
-    return reshaped(family, path, base.preamble, turn, provenance)
-
-
-def earlier(base: Session, turn: Turn, provenance: Provenance) -> tuple[Turn, ...]:
-    """The turns that come before what is asked again: the turn itself too, where it is not gone on with."""
-    return base.path if provenance.goes_on else (*base.path, turn)
-
-
-def reshaped(
-    family: Family, path: Sequence[Turn], preamble: str, turn: Turn, provenance: Provenance
-) -> Rework:
-    """What a turn is asked for again, where the model is told this path."""
-    if not provenance.goes_on:
-        return Rework(family.render(path, provenance.asked, preamble, "", provenance.guidance))
-    start = begun(turn.chunk)
-    prompt = family.render(path, turn.wish, preamble, provenance.error, provenance.guidance)
-    if prompt.messages:
-        return Rework(replace(prompt, opening=prompt.opening + start), start)
-    text = prompt.text.removesuffix(prompt.begun) + start
-    return Rework(replace(prompt, text=text, begun=""), start)
-
-
-def begun(code: str) -> str:
-    """The whole lines of code that was not written to its end: its last line may be half a line."""
-    return "".join(code.splitlines(keepends=True)[:-1])
 
 
 def longer(sampling: Sampling, turns: int) -> Sampling:

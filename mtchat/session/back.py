@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from mtchat.errors import MtchatError
+from mtchat.session.provenance import Rewrite
 from mtchat.session.session import Session, count
 from mtchat.session.turn import KEPT, Turn
 
@@ -10,8 +11,8 @@ from mtchat.session.turn import KEPT, Turn
 def correction(session: Session) -> Turn | None:
     """The corrected turn, where a correction is the last thing on the live path."""
     for turn in reversed(session.path):
-        if turn.provenance.corrects:
-            return turn if turn.provenance.corrects in session.by_id else None
+        if turn.corrects:
+            return turn if turn.corrects in session.by_id else None
         if turn.status != KEPT:
             return None
     return None
@@ -36,14 +37,14 @@ def take_back(session: Session, steps: int = 1) -> tuple[Session, tuple[Turn, ..
                 at.undo()
             raise MtchatError(f"cannot undo {steps}: the program has {count(len(left))}")
         left.append(made)
-        at = uncorrected(at, made) if made.provenance.corrects and made == correction(at) else undone(at)
+        at = uncorrected(at, made) if made.corrects and made == correction(at) else undone(at)
     return at, tuple(left)
 
 
 def undone(session: Session) -> Session:
     """The session without its last turn; where that had the code of turns before it, they have it again."""
     last, base = session.path[-1], session.undo()
-    if not last.provenance.afresh:
+    if not isinstance(last.provenance, Rewrite):
         return base
     path = base.path
     start = next((place for place, turn in enumerate(path) if turn.status == KEPT and not turn.chunk), None)
@@ -64,7 +65,7 @@ def undone(session: Session) -> Session:
 def uncorrected(session: Session, turn: Turn) -> Session:
     """The session with its head where it was before the last step corrected a turn; redo leads back."""
     later = len(session.path) - len(session.path_to(turn.id))
-    back = session.move(followed(session, turn.provenance.corrects, later))
+    back = session.move(followed(session, turn.corrects, later))
     return replace(back, visited={**back.visited, back.head: session.head})
 
 

@@ -1,34 +1,14 @@
 """What a model is told of the turns before: whole, folded, or not at all."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 
 from mtchat.session.fold import folded
 from mtchat.session.mark import FOLDED, FORGOTTEN
+from mtchat.session.provenance import ContextPlan
 from mtchat.session.session import Session
-from mtchat.session.turn import KEPT, Provenance, Turn
-
-
-@dataclass(frozen=True)
-class ContextPlan:
-    """The numbers of the turns of a path that are folded or forgotten, in order; the others are whole."""
-
-    folded: tuple[int, ...] = ()
-    forgotten: tuple[int, ...] = ()
-
-    def fold(self, numbers: Sequence[int]) -> "ContextPlan":
-        """This memory with more turns folded, but for those that are forgotten."""
-        more = {*self.folded, *numbers}.difference(self.forgotten)
-        return replace(self, folded=tuple(sorted(more)))
-
-    def without(self, number: int) -> "ContextPlan":
-        """This memory where one turn is whole."""
-        folded = tuple(each for each in self.folded if each != number)
-        return ContextPlan(folded, tuple(each for each in self.forgotten if each != number))
-
-
-EVERYTHING = ContextPlan()
+from mtchat.session.turn import KEPT, Turn
 
 
 def plan_for(session: Session, path: Sequence[Turn]) -> ContextPlan:
@@ -47,11 +27,6 @@ def plan_for(session: Session, path: Sequence[Turn]) -> ContextPlan:
             folded.append(number)
         open_turns = [*open_turns, number] if left_out(turn) and context != FORGOTTEN else []
     return ContextPlan(tuple(folded), tuple(forgotten)).fold(())
-
-
-def plan_of(provenance: Provenance) -> ContextPlan:
-    """What the context of a turn held of the turns before it."""
-    return ContextPlan(provenance.folded, provenance.forgotten)
 
 
 def visible_turns(path: Sequence[Turn], memory: ContextPlan) -> tuple[Turn, ...]:

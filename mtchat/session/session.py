@@ -176,9 +176,7 @@ class Session:
             return True
         here = (turn.parent, turn.instruction)
         path = self.path_to(end)
-        return any(
-            each.id == turn.provenance.corrects or (each.parent, each.instruction) == here for each in path
-        )
+        return any(each.id == turn.corrects or (each.parent, each.instruction) == here for each in path)
 
     def extend(self, turns: tuple[Turn, ...]) -> "Session":
         """Turns added one below the other at the head, each given the parent it gets there."""

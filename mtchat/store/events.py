@@ -9,6 +9,7 @@ from mtchat.session.given import Attached
 from mtchat.session.language import LANGUAGES, PYTHON, Language
 from mtchat.session.mark import TurnOptions
 from mtchat.session.outcome import Outcome
+from mtchat.session.provenance import Replacement
 from mtchat.session.session import ROOT, Session
 from mtchat.session.turn import Turn
 from mtchat.store.values import brief, rebuild, to_json
@@ -151,8 +152,9 @@ def add(history: History, event: Event) -> History:
     recorded = text(event, "id")
     turn = rebuild(Turn, event)
     edited = turn.id != recorded
-    made = turn.provenance
-    provenance = replace(made, mends=history.id(made.mends), corrects=history.id(made.corrects))
+    provenance = turn.provenance
+    if isinstance(provenance, Replacement):
+        provenance = replace(provenance, of=history.id(provenance.of))
     turn = replace(turn, parent=known(history.session, history.id(turn.parent)), provenance=provenance)
     ids = history.ids if turn.id == recorded else {**history.ids, recorded: turn.id}
     return History(history.session.add(turn), ids, edited)

@@ -8,6 +8,7 @@ from types import UnionType
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from mtchat.session.prompt import FILE_KEY
+from mtchat.session.provenance import Provenance, ProvenanceRecord, as_json, provenance_of
 
 T = TypeVar("T")
 MOST = 10**300  # what a float holds, so that counts of any file can be divided and shown
@@ -33,6 +34,8 @@ def rebuild(kind: type[T], value: object) -> T:
 
 def to_json(value: object) -> Any:
     """A dataclass as what JSON can say: its fields under their file keys, tuples as lists."""
+    if isinstance(value, Provenance):
+        return as_json(value)
     if is_dataclass(value):
         known = hints(cast(Hashable, type(value)))
         return {key: to_json(getattr(value, each.name)) for key, each in known.items()}
@@ -44,8 +47,12 @@ def to_json(value: object) -> Any:
 def convert(kind: object, value: object, name: str) -> object:
     """A JSON value as what a type hint says.
 
-    That is str, int, float, bool, PurePath, X | None, tuple[X, ...] or a dataclass.
+    That is str, int, float, bool, PurePath, X | None, tuple[X, ...], a dataclass or a provenance.
     """
+    if kind == Provenance:
+        if not isinstance(value, dict):
+            raise ValueError(f"{name} is not a JSON object")
+        return provenance_of(rebuild(ProvenanceRecord, value))
     if isinstance(kind, UnionType):
         return None if value is None else convert(get_args(kind)[0], value, name)
     if get_origin(kind) is tuple:

@@ -51,7 +51,7 @@ def said(folder: Path, *words: str, more: int) -> str:
 def test_a_script_says_what_is_folded_to_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = said(tmp_path, "long", "set", more=60)
     assert told.count("turn 1 is folded to fit") == 1
-    assert load(tmp_path / "played.jsonl").path[-1].provenance.folded == (1,)
+    assert load(tmp_path / "played.jsonl").path[-1].provenance.context.folded == (1,)
     assert capsys.readouterr().out == f"{LONG}\n\nx = 6\n"
 
 

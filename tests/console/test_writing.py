@@ -14,14 +14,15 @@ from mtchat.generate.events import (
     TurnWritten,
 )
 from mtchat.session.outcome import Outcome
+from mtchat.session.provenance import Repair
 from mtchat.session.session import Session
-from mtchat.session.turn import Provenance, Turn
+from mtchat.session.turn import Turn
 
 FAILS = Outcome(finished=False, error="turn 1, line 1: ValueError: no")
 FURTHER = Outcome(finished=False, error="turn 1, line 2: ValueError: no")
 FIRST = Turn("do it", "first()")
 OTHER = Turn("do it", "other()")
-MENDED = Turn("do it", "mended()\nfirst()", provenance=Provenance(mends=FIRST.id))
+MENDED = Turn("do it", "mended()\nfirst()", provenance=Repair(of=FIRST.id))
 
 
 def of(turn: Turn, outcome: Outcome | None = None) -> Session:

@@ -261,7 +261,7 @@ def test_a_turn_is_rewritten_where_the_program_does_the_same(tmp_path: Path):
     assert "+ total = sum(prices)\n" in screen
     assert "✓ the program does the same: the output of 1 turn and 2 variables agree" in screen
     assert load(desk.log.path).path[0].chunk.endswith("total = sum(prices)\nprint(total)")
-    assert "use sum alone" in desk.session.path[0].provenance.asked
+    assert "use sum alone" in desk.session.path[0].provenance.wish
 
 
 def test_a_rewriting_that_does_otherwise_leaves_the_program_and_its_file(tmp_path: Path):

@@ -15,6 +15,7 @@ from mtchat.generate.events import CorrectionFinished, CorrectionStarted, Event
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.session.back import bring_back, correction, take_back
 from mtchat.session.mark import TurnOptions
+from mtchat.session.provenance import Correction as CorrectionRecord
 from mtchat.session.session import Session
 from mtchat.session.turn import COMPLETE, EDITED, INTERRUPTED, KEPT, Turn
 from mtchat.store.events import History, apply, changes, json_like
@@ -150,7 +151,7 @@ def test_a_rename_reaches_every_turn_and_keeps_the_old_branch() -> None:
     assert chunks(made) == ["balance = 1", "x = 2", "print(balance)"]
     assert statuses(made) == [EDITED, KEPT, KEPT]
     assert made.path[0].instruction == "set it\nrename total to balance"
-    assert made.path[0].provenance.corrects == session.path[0].id
+    assert made.path[0].corrects == session.path[0].id
     assert chunks(made.move(session.head)) == chunks(session)
 
 
@@ -374,6 +375,5 @@ def test_a_correction_comes_back_from_its_file_and_can_be_undone_then() -> None:
 
 def test_turns_from_before_corrections_keep_their_ids() -> None:
     turn = Turn("set x", "x = 1")
-    provenance = replace(turn.provenance, corrects="other")
-    assert replace(turn, provenance=provenance).id != turn.id
+    assert replace(turn, provenance=CorrectionRecord(of="other")).id != turn.id
     assert turn.id == "6868e1f43ed0ef1fd3b878ec1b00e153"

@@ -12,8 +12,9 @@ from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.running import emptied
 from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.session.mark import FOLDED, FORGOTTEN, TurnOptions
-from mtchat.session.memory import ContextPlan, plan_for, spans, visible_turns
+from mtchat.session.memory import plan_for, spans, visible_turns
 from mtchat.session.prompt import ModelCard, Prompt
+from mtchat.session.provenance import ContextPlan
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
 from mtchat.session.turn import INTERRUPTED, KEPT, Turn
@@ -99,7 +100,7 @@ def test_where_all_does_not_fit_the_oldest_turns_are_folded_and_that_is_said(fam
     session = small.take(grown(*CHUNKS), "go on", SMALL)
     (prompt, _), *_ = small.complete.asked
     assert words(prompt) + SMALL.max_tokens <= whole
-    folded = session.path[-1].provenance.folded
+    folded = session.path[-1].provenance.context.folded
     assert folded == tuple(range(1, len(folded) + 1))
     assert 1 <= len(folded) < len(CHUNKS)
     assert heard[0] == ContextFitted(folded)
@@ -111,7 +112,7 @@ def test_where_all_does_not_fit_the_oldest_turns_are_folded_and_that_is_said(fam
 def test_what_fits_is_told_whole_and_nothing_is_said():
     heard: list[Event] = []
     session = generator("y = 1\n", heard=heard).take(grown(*CHUNKS), "go on", SMALL)
-    assert session.path[-1].provenance.folded == ()
+    assert session.path[-1].provenance.context.folded == ()
     assert not any(isinstance(event, ContextFitted) for event in heard)
 
 
@@ -121,13 +122,13 @@ def test_what_was_folded_stays_so_and_the_next_context_goes_on_from_the_last():
     session = small.take(small.take(grown(*CHUNKS), "go on", SMALL), "and on", SMALL)
     first, second = [prompt.text for prompt, _ in small.complete.asked]
     assert second.startswith(first)
-    assert session.path[-1].provenance.folded == session.path[-2].provenance.folded != ()
+    assert session.path[-1].provenance.context.folded == session.path[-2].provenance.context.folded != ()
 
 
 def test_with_a_model_that_sees_more_all_is_told_whole_again():
     whole = words(codegen.render(grown(*CHUNKS).path, "go on", "", ""))
     session = generator("y = 1\n", context=whole).take(grown(*CHUNKS), "go on", SMALL)
-    assert generator("z = 2\n").take(session, "go on", SMALL).path[-1].provenance.folded == ()
+    assert generator("z = 2\n").take(session, "go on", SMALL).path[-1].provenance.context.folded == ()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -163,8 +164,8 @@ def test_a_turn_that_is_mended_is_told_whole_though_it_is_folded_or_forgotten():
         (prompt, _), *_ = bench.complete.asked
         assert failing in prompt.text
         assert CHUNKS[2] not in prompt.text
-        tried = next(turn for turn in fixed.turns if turn.provenance.mends)
-        assert (tried.provenance.folded, tried.provenance.forgotten) == ((1,), ())
+        tried = next(turn for turn in fixed.turns if turn.replaces)
+        assert (tried.provenance.context.folded, tried.provenance.context.forgotten) == ((1,), ())
         assert list(bench.verify(fixed.move(tried.id), {tried.id})) == [None]
 
 
@@ -177,9 +178,9 @@ def test_a_turn_is_made_again_from_what_was_told_whatever_is_laid_down_later(fam
     session = marked(grown(*CHUNKS[:3]), turn_1=FOLDED, turn_3=FORGOTTEN)
     session = bench.take(session, "go on", SMALL)
     session = bench.take(session, "go on", SMALL)
-    assert [(turn.provenance.folded, turn.provenance.forgotten) for turn in session.path[3:]] == 2 * [
-        ((1,), (3,))
-    ]
+    assert [
+        (turn.provenance.context.folded, turn.provenance.context.forgotten) for turn in session.path[3:]
+    ] == 2 * [((1,), (3,))]
     later = marked(session, turn_1="", turn_2=FOLDED, turn_3="", turn_4=FORGOTTEN)
     only = {turn.id for turn in session.path[3:]}
     assert list(bench.verify(later, only)) == [None, None]
@@ -192,9 +193,15 @@ def test_a_turn_with_all_told_keeps_the_id_it_had_before_there_was_folding():
 
 def test_what_was_told_of_the_turns_before_makes_another_turn():
     turn = Turn("do", "x = 1")
-    told_less = replace(turn, provenance=replace(turn.provenance, folded=(1,)))
+    told_less = replace(turn, provenance=replace(turn.provenance, context=ContextPlan((1,))))
     assert (
-        len({turn.id, told_less.id, replace(turn, provenance=replace(turn.provenance, forgotten=(1,))).id})
+        len(
+            {
+                turn.id,
+                told_less.id,
+                replace(turn, provenance=replace(turn.provenance, context=ContextPlan((), (1,)))).id,
+            }
+        )
         == 3
     )
 
@@ -251,6 +258,6 @@ def test_a_turn_that_is_reworked_is_told_what_is_laid_down_and_is_made_again(hal
     (prompt, _), *_ = bench.complete.asked
     assert "def f_a(x):\n    ..." in prompt.text
     assert "f_b" not in prompt.text
-    written = next(turn for turn in finished.turns if turn.provenance.mends)
-    assert (written.provenance.folded, written.provenance.forgotten) == ((1,), (2,))
+    written = next(turn for turn in finished.turns if turn.replaces)
+    assert (written.provenance.context.folded, written.provenance.context.forgotten) == ((1,), (2,))
     assert list(bench.verify(finished.move(written.id), {written.id})) == [None]

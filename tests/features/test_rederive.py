@@ -11,8 +11,9 @@ from mtchat.session.claim import CheckResult
 from mtchat.session.mark import TurnOptions
 from mtchat.session.outcome import Outcome, Variable
 from mtchat.session.program import Program
+from mtchat.session.provenance import Rewrite
 from mtchat.session.session import Session
-from mtchat.session.turn import COMPLETE, EDITED, INTERRUPTED, KEPT, Provenance, Turn
+from mtchat.session.turn import COMPLETE, EDITED, INTERRUPTED, KEPT, Turn
 from tests.support.generate import CTRL_C, GREEDY, ScriptedModel, chunks, run, scripted_generator, statuses
 
 HIDDEN = ("__builtins__",)
@@ -287,7 +288,7 @@ def test_whole_programs_and_turns_that_left_them_their_code_are_made_again():
     session = session.extend(
         (
             Turn("double it", "", status=KEPT),
-            Turn("print it", "n = 5\nm = n * 2\nprint(m)", provenance=Provenance(afresh=True)),
+            Turn("print it", "n = 5\nm = n * 2\nprint(m)", provenance=Rewrite()),
         )
     )
     found = derived(session, changed(session, 1, "set n to 30", "n = 30"), "m = n * 2\n", "print(m)\n")

@@ -8,9 +8,10 @@ from mtchat.errors import MtchatError
 from mtchat.features.rework.rework import finish, placeholders, probe_calls, refactor
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.session.provenance import Rework, Step, provenance_of, record_of
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
-from mtchat.session.turn import COMPLETE, INTERRUPTED, KEPT, Provenance, Turn
+from mtchat.session.turn import COMPLETE, INTERRUPTED, KEPT, Turn
 from mtchat.store import Log
 from tests.support.generate import CARD, CTRL_C, GREEDY, ScriptedModel, run, run_with_variables
 
@@ -190,19 +191,19 @@ def test_reworked_turns_are_made_again_byte_for_byte_from_the_sessions_file(fami
     with Log.open(tmp_path / "one.jsonl") as log:
         log.write(finished)
     again = Log.open(tmp_path / "one.jsonl").session
-    assert again.path[0].provenance.goes_on
+    assert again.path[0].provenance.continues
     assert list(asked.verify(again)) == [None]
 
     asked = generator(SUM, family=family)
     rewritten = refactor(asked, session(LOOP), 1, "be short", Sampling(seed=3)).session
-    assert rewritten.path[0].provenance.asked.endswith("be short")
+    assert rewritten.path[0].provenance.wish.endswith("be short")
     assert list(asked.verify(rewritten)) == [None]
     other = replace(asked, complete=ScriptedModel(["numbers = [9]\n", "numbers = [9]\n```\n"]))
     assert [difference.again for difference in other.verify(rewritten) if difference] == ["numbers = [9]"]
 
 
 def test_a_turn_from_before_there_was_reworking_keeps_its_id():
-    turn = Turn("define x", "x = 1", provenance=Provenance("starter", "f" * 64))
-    plain = replace(turn, provenance=replace(turn.provenance, asked="", goes_on=False))
+    turn = Turn("define x", "x = 1", provenance=Step("starter", "f" * 64))
+    plain = replace(turn, provenance=provenance_of(record_of(turn.provenance)))
     assert plain.id == turn.id
-    assert replace(turn, provenance=replace(turn.provenance, goes_on=True)).id != turn.id
+    assert replace(turn, provenance=Rework("starter", "f" * 64)).id != turn.id

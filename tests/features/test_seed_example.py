@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,14 @@ import pytest
 from mtchat.cli.scripted import Handed, Script, play
 from mtchat.console.view import View
 from mtchat.generate.prompt.families import codegen
+from mtchat.generate.request import prompt_for
 from mtchat.generate.synthesizer import TurnGenerator
-from mtchat.generate.writing import reshaped
 from mtchat.inference.engine import Engine
 from mtchat.inference.loaders import loader
 from mtchat.models.loading import LoadingModel
 from mtchat.session.outcome import Outcome
 from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
+from mtchat.session.provenance import Rework
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling, Settings
 from mtchat.session.turn import INTERRUPTED, Turn
@@ -136,6 +136,7 @@ def test_code_that_is_begun_and_never_gone_on_with_makes_no_turn():
 
 def test_code_that_was_begun_and_stopped_goes_on_from_what_was_written():
     turn = Turn("def hello():", "def hello():\n    x = 1\n    y =", status=INTERRUPTED)
-    again = reshaped(codegen, (), "", turn, replace(turn.provenance, goes_on=True))
-    assert again.start == "def hello():\n    x = 1\n"
-    assert (again.prompt.text, again.prompt.begun) == (again.start, "")
+    session = Session().add(turn)
+    again = prompt_for(Rework(of=turn.id), codegen, session.undo(), turn.instruction)
+    assert again.begun == "def hello():\n    x = 1\n"
+    assert again.text == again.begun

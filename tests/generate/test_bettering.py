@@ -23,6 +23,7 @@ from mtchat.session.back import bring_back, take_back
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.prompt import Usage
+from mtchat.session.provenance import Rewrite
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
 from mtchat.store import Log
@@ -194,7 +195,7 @@ def test_a_program_that_fails_is_written_afresh_from_all_instructions():
     assert chunks(session) == ["def f(n):\n    return n.no", both[0]]
     assert session.outcome is not None
     assert (session.outcome.ok, session.outcome.stdout) == (True, "2\n")
-    assert session.path[-1].provenance.afresh
+    assert isinstance(session.path[-1].provenance, Rewrite)
     assert session.path[-1].provenance.sampling.max_tokens == 128
     assert list(TurnGenerator(instruct, one.model.complete).verify(session)) == [None, None]
 
@@ -243,7 +244,7 @@ def looking_back(wholes: list[str]) -> Session:
 
 def test_programs_that_agree_more_than_the_turns_did_take_their_place():
     session = looking_back(["x = 9\nprint(x)"] * 4)
-    assert session.path[-1].provenance.afresh
+    assert isinstance(session.path[-1].provenance, Rewrite)
     assert session.outcome is not None
     assert session.outcome.stdout.endswith("9\n")
     assert confidence(session) == 1
@@ -397,7 +398,7 @@ def test_mending_comes_last_and_counts_as_the_policys():
     mended = {"corrected": ["print(5)"], "show": ["print(x)"]}
     session = ObservedGenerator(KeyedModel(mended), Policy(repair_rounds=1)).take("show")
     assert chunks(session) == ["print(5)"]
-    assert session.path[-1].provenance.mends
+    assert session.path[-1].replaces
 
 
 def test_every_turn_that_becomes_live_is_told_before_it_does():

@@ -18,7 +18,8 @@ from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.prompt.family import FAMILIES, WORKED, choose, load
 from mtchat.session.language import named
 from mtchat.session.prompt import ModelCard, Prompt
-from mtchat.session.turn import KEPT, Provenance, Turn
+from mtchat.session.provenance import ProvenanceRecord, provenance_of
+from mtchat.session.turn import KEPT, Turn
 from tests import CASES
 
 CONTEXTS = CASES / "prompting"
@@ -35,7 +36,9 @@ def rendered(story: Path) -> Prompt:
         Turn(
             each["instruction"],
             each["chunk"],
-            provenance=Provenance(error=each.get("error", ""), mends=each.get("mends", "")),
+            provenance=provenance_of(
+                ProvenanceRecord(error=each.get("error", ""), mends=each.get("mends", ""))
+            ),
         )
         for each in case["path"]
     )

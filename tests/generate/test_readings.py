@@ -17,8 +17,9 @@ from mtchat.repl.app import dispatch
 from mtchat.session.mark import TurnOptions
 from mtchat.session.outcome import Outcome, Variable
 from mtchat.session.prompt import Piece, Usage
+from mtchat.session.provenance import Repair
 from mtchat.session.session import Session
-from mtchat.session.turn import Provenance, Turn
+from mtchat.session.turn import Turn
 from mtchat.store import load
 from tests.repl.test_desk import Spoken, desk_in, said
 from tests.support.generate import CARD, GREEDY_64, KeyedModel, chunks, run, run_with_variables
@@ -558,15 +559,13 @@ def test_other_tries_for_a_turn_that_was_mended_are_made_from_the_plain_context(
     base = Session()
     failing = Turn("print total: 1 or 2", "raise ValueError")
     mended = Turn(
-        "print total: 1 or 2", "print(1)", provenance=Provenance(mends=failing.id, error="turn 1: ValueError")
+        "print total: 1 or 2", "print(1)", provenance=Repair(of=failing.id, error="turn 1: ValueError")
     )
     session = base.extend((failing,)).undo().extend((mended,)).with_outcome(Outcome())
     spread = generator(ambiguous(), None).spread(session, GREEDY_64, 3)
     others = [turn for turn in spread.session.turns if turn.id not in session.by_id]
     assert others
-    assert {(turn.provenance.mends, turn.provenance.error, turn.status) for turn in others} == {
-        ("", "", "complete")
-    }
+    assert {(turn.replaces, turn.provenance.error, turn.status) for turn in others} == {("", "", "complete")}
     verified = generator(ambiguous(), None)
     for turn in others:
         assert list(verified.verify(replace(spread.session, head=turn.id))) == [None]

@@ -24,6 +24,7 @@ from mtchat.generate.synthesizer import Difference, TurnGenerator
 from mtchat.session.outcome import Frame, Outcome
 from mtchat.session.program import Location, Program
 from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
+from mtchat.session.provenance import Step
 from mtchat.session.session import ROOT, Session
 from mtchat.session.settings import Sampling
 from mtchat.session.turn import COMPLETE, INTERRUPTED, KEPT
@@ -66,10 +67,10 @@ def test_a_turn_records_how_it_was_made():
     sampling = Sampling(temperature=0.4, seed=5)
     provenance = scripted_generator("x = 1\n").take(Session(), "set x", sampling).path[0].provenance
     assert (provenance.model, provenance.fingerprint, provenance.precision) == ("fake", "f" * 64, "float16")
-    assert (provenance.family, provenance.sampling, provenance.error, provenance.mends) == (
+    assert isinstance(provenance, Step)
+    assert (provenance.family, provenance.sampling, provenance.error) == (
         "codegen",
         sampling,
-        "",
         "",
     )
 
@@ -289,7 +290,7 @@ def test_a_failing_turn_is_mended_in_one_round():
     (turn,) = fixed.session.path
     assert turn.chunk == MENDED.rstrip()
     assert turn.instruction == "add up"
-    assert turn.provenance.mends == failing.head
+    assert turn.replaces == failing.head
     assert turn.provenance.error == "turn 1, line 1: ZeroDivisionError: division by zero"
     assert fixed.session.outcome.ok
     assert "ZeroDivisionError" in model.contexts[-1]
@@ -421,7 +422,7 @@ def test_a_turn_in_the_middle_is_mended_and_the_turns_after_it_keep_their_code()
     fixed = generator.fix(failing, GREEDY)
     assert chunks(fixed.session) == ["x = 1", "y = x / 2", "print(y)"]
     assert statuses(fixed.session) == [COMPLETE, COMPLETE, KEPT]
-    assert fixed.session.path[1].provenance.mends == failing.path[1].id
+    assert fixed.session.path[1].replaces == failing.path[1].id
     assert "print(y)" not in model.contexts[-1]
     assert fixed.session.outcome.stdout == "0.5\n"
 

@@ -12,6 +12,7 @@ from mtchat.repl.app import dispatch
 from mtchat.session.mark import FOLDED, FORGOTTEN
 from mtchat.session.outcome import Outcome
 from mtchat.session.prompt import ModelCard
+from mtchat.session.provenance import Rewrite
 from mtchat.store import load
 from tests.repl.test_desk import Spoken, desk_in, said
 
@@ -102,7 +103,7 @@ def test_a_turn_that_does_not_fit_whole_is_folded_said_and_on_disk(tmp_path: Pat
     dispatch(desk, "/set max_tokens 10")
     assert "turn 1 is folded to fit: the model sees imports, names and signatures" in last(desk, "go on")
     assert "step_3" not in desk.model.text(desk.model.asked[-1][0])
-    assert load(desk.log.path).path[-1].provenance.folded == (1,)
+    assert load(desk.log.path).path[-1].provenance.context.folded == (1,)
     desk.model.context = 30
     with pytest.raises(MtchatError, match="/forget K"):
         dispatch(desk, "go on")
@@ -137,7 +138,10 @@ def test_folding_and_forgetting_change_what_is_asked_not_the_program_and_are_on_
     assert "step 2" not in asked
     saved = load(desk.log.path)
     assert [saved.mark(turn.id).context for turn in saved.path] == [FOLDED, FORGOTTEN, "", ""]
-    assert (saved.path[-1].provenance.folded, saved.path[-1].provenance.forgotten) == ((1,), (2,))
+    assert (saved.path[-1].provenance.context.folded, saved.path[-1].provenance.context.forgotten) == (
+        (1,),
+        (2,),
+    )
     assert "turn 1 is not forgotten" in last(desk, "/forget -d 1")
     assert "turn 2 was forgotten; the model sees all of it again" in last(desk, "/forget -d 2")
     assert "turn 1 was folded; the model sees all of it again" in last(desk, "/unfold 1")
@@ -200,7 +204,7 @@ def test_the_new_program_that_is_chosen_goes_on_and_the_old_one_has_a_name(tmp_p
     assert "/goto before-recap goes back to the one before" in text
     saved = load(desk.log.path)
     assert saved.program.source == TWO + "\n"
-    assert saved.path[-1].provenance.afresh
+    assert isinstance(saved.path[-1].provenance, Rewrite)
     assert saved.branches == {"mine": saved.head, "before-recap": old}
     dispatch(desk, "step 3")
     assert desk.session.program.source == f"{TWO}\n\nprint(y)\n"

@@ -19,8 +19,9 @@ from mtchat.repl.app import kept
 from mtchat.session.claim import CheckResult
 from mtchat.session.escape import ODD, escaped, held, named, unnamed
 from mtchat.session.outcome import File, Outcome
+from mtchat.session.provenance import Fill, Step
 from mtchat.session.session import Session
-from mtchat.session.turn import Provenance, Turn
+from mtchat.session.turn import Turn
 from mtchat.store import Log
 from tests import FAKE_REPL
 from tests.support.terminal import CTRL_C, CTRL_D, ENTER, terminal
@@ -124,7 +125,7 @@ def test_a_view_says_nothing_raw_whatever_an_outcome_holds() -> None:
     )  # fmt: skip
     view = View(screen, live=True, color=True)
     view.outcome(outcome, HOSTILE, HOSTILE)
-    view.turn(1, Turn(HOSTILE, HOSTILE, provenance=Provenance(filled=HOSTILE)), HOSTILE)
+    view.turn(1, Turn(HOSTILE, HOSTILE, provenance=Fill(by=HOSTILE)), HOSTILE)
     view.table([(HOSTILE, HOSTILE)], (40,))
     view.row(HOSTILE, HOSTILE)
     view.hearing()("stdout", HOSTILE)
@@ -135,7 +136,7 @@ def test_a_view_says_nothing_raw_whatever_an_outcome_holds() -> None:
 @pytest.fixture
 def hostile(tmp_path: Path) -> Path:
     """A folder with a session that has such signs in every field."""
-    provenance = Provenance("no-such-\x1b]0;t\x07model.gguf", "f", "float32", "instruct", error=HOSTILE)
+    provenance = Step("no-such-\x1b]0;t\x07model.gguf", "f", "float32", "instruct", error=HOSTILE)
     turn = Turn(HOSTILE, f"s = '''{HOSTILE}'''\n", provenance=provenance, typed=HOSTILE)
     session = Session("evil", f"# {HOSTILE}\n").extend((turn,))
     (tmp_path / "sessions").mkdir()

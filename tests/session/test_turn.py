@@ -7,13 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtchat.session.prompt import Usage
+from mtchat.session.provenance import Step
 from mtchat.session.settings import Sampling
-from mtchat.session.turn import EDITED, Provenance, Turn
+from mtchat.session.turn import EDITED, Turn
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=6)
-TURN = Turn(
-    "add two numbers", "x = 1 + 2\n", provenance=Provenance(model="starter", sampling=Sampling(seed=7))
-)
+TURN = Turn("add two numbers", "x = 1 + 2\n", provenance=Step(model="starter", sampling=Sampling(seed=7)))
 
 
 def test_an_id_is_32_hex_digits_that_stay_the_same_from_run_to_run():

@@ -13,9 +13,10 @@ from mtchat.session.mark import FOLDED, FORGOTTEN, WHOLE, TurnOptions
 from mtchat.session.outcome import File, Frame, Outcome
 from mtchat.session.program import Location
 from mtchat.session.prompt import Usage
+from mtchat.session.provenance import Step
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
-from mtchat.session.turn import STATUSES, Provenance, Turn
+from mtchat.session.turn import STATUSES, Turn
 from mtchat.store.events import KEPT, History, apply, bounded, changes, to_event, to_line
 from mtchat.store.values import rebuild
 
@@ -24,7 +25,7 @@ ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=8) | st.sample
 )
 NUMBER = st.floats(allow_nan=False) | st.integers(-3, 3)
 MAKING = st.builds(
-    Provenance,
+    Step,
     model=ANY_TEXT,
     sampling=st.builds(Sampling, temperature=NUMBER, seed=st.integers(0, 2**63)),
     error=ANY_TEXT,
@@ -130,7 +131,7 @@ def test_an_event_of_an_unknown_kind_changes_nothing():
 
 def test_fields_that_are_unknown_are_ignored_and_absent_ones_take_their_defaults():
     event = json.loads('{"instruction": "do", "chunk": "x", "mood": 1, "making": {"model": "m", "luck": 2}}')
-    assert rebuild(Turn, event) == Turn("do", "x", provenance=Provenance(model="m"))
+    assert rebuild(Turn, event) == Turn("do", "x", provenance=Step(model="m"))
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,9 @@ from mtchat.session.mark import FOLDED, TurnOptions
 from mtchat.session.outcome import File, Frame, Outcome, Variable
 from mtchat.session.program import Location
 from mtchat.session.prompt import Usage
+from mtchat.session.provenance import Step
 from mtchat.session.session import Session
-from mtchat.session.turn import Provenance, Turn
+from mtchat.session.turn import Turn
 from mtchat.store import Log, summaries
 from tests.repl.test_desk import desk_in, said
 
@@ -48,9 +49,7 @@ COMMANDS = (
 
 def story() -> Session:
     """A session in which every kind of event and every kind of field is there."""
-    first = Turn(
-        "read it", "x = 1\n", provenance=Provenance("m", "f", "float32", "instruct"), usage=Usage(9, 3, 4)
-    )
+    first = Turn("read it", "x = 1\n", provenance=Step("m", "f", "float32", "instruct"), usage=Usage(9, 3, 4))
     session = Session("one", "import math\n").extend(
         (first, Turn("fail", "1 / 0\n"), Turn("go on", "y = 2\n"))
     )

@@ -18,14 +18,15 @@ import pytest
 from mtchat.errors import MtchatError, UsageError
 from mtchat.session.outcome import File, Frame, Outcome
 from mtchat.session.program import Location
+from mtchat.session.provenance import Step
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
-from mtchat.session.turn import INTERRUPTED, Provenance, Turn
+from mtchat.session.turn import INTERRUPTED, Turn
 from mtchat.store import Log, load, read
 from mtchat.store.reading import Outline, outline
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-MAKING = Provenance("starter", "ab12", "float32", "instruct", Sampling(seed=3))
+MAKING = Step("starter", "ab12", "float32", "instruct", Sampling(seed=3))
 
 
 def clock() -> datetime:

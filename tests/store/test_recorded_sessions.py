@@ -114,12 +114,15 @@ def test_the_session_of_checks_keeps_what_must_hold_and_what_was_referred_to() -
 def test_the_session_of_a_context_has_a_folded_and_a_forgotten_turn_that_its_last_turns_record() -> None:
     session = recorded("context")
     assert [session.mark(turn.id).context for turn in session.path] == [FOLDED, FORGOTTEN, WHOLE, WHOLE]
-    assert (session.path[-1].provenance.folded, session.path[-1].provenance.forgotten) == ((1,), (2,))
+    assert (session.path[-1].provenance.context.folded, session.path[-1].provenance.context.forgotten) == (
+        (1,),
+        (2,),
+    )
 
 
 def test_the_session_of_a_refactoring_does_the_same_in_fewer_lines() -> None:
     session = recorded("refactor")
     new = session.path[-1]
-    old = session.get(new.provenance.mends)
-    assert "use sum and a generator" in new.provenance.asked
+    old = session.get(new.replaces)
+    assert "use sum and a generator" in new.provenance.wish
     assert len(new.chunk.split("\n")) < len(old.chunk.split("\n"))

@@ -15,6 +15,7 @@ from mtchat.generate.writing import Candidates, Complete
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.prompt import Piece, Prompt, Usage
+from mtchat.session.provenance import Repair, Rework
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
 
@@ -61,7 +62,7 @@ class UsageMeter:
                 self.tried += count - 1
             case CandidateChosen():
                 self.mended += 1
-            case TurnWritten(_, turn) if turn.provenance.mends:
+            case TurnWritten(_, turn) if isinstance(turn.provenance, Repair | Rework):
                 self.tried += 1
 
 

@@ -10,9 +10,11 @@ from mtchat.generate.running import failed, kept, unended
 from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.generate.writing import hotter
 from mtchat.session.prompt import Usage
+from mtchat.session.provenance import Correction as CorrectionRecord
+from mtchat.session.provenance import Rewrite
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
-from mtchat.session.turn import COMPLETE, EDITED, INTERRUPTED, Provenance, Turn
+from mtchat.session.turn import COMPLETE, EDITED, INTERRUPTED, Turn
 
 TRIES = 2
 BEST = (True, True)  # of what `rate` gives
@@ -45,7 +47,7 @@ def correct(
         return apply_rename(generator, session, correction, correction.rename)
     number, best, made = correction.number, session, session
     old = session.numbered(number)
-    asked = sum(each.provenance.corrects == old.id for each in session.children(old.parent))
+    asked = sum(each.corrects == old.id for each in session.children(old.parent))
     generator.on_event(CorrectionStarted(number, old.instruction))
     for tries in range(asked, asked + TRIES):
         beside = replace(made, head=session.head, visited=session.visited)
@@ -93,13 +95,12 @@ def apply_rename(
 
 def edited_turn(old: Turn, wish: str, code: str) -> Turn:
     """A turn with code that no model was asked for, beside the one that it corrects."""
-    provenance = Provenance(corrects=old.id)
     return replace(
         old,
         instruction=f"{old.wish}\n{wish}",
         chunk=code,
         status=EDITED,
-        provenance=provenance,
+        provenance=CorrectionRecord(of=old.id),
         usage=Usage(),
         meant="",
     )
@@ -128,7 +129,7 @@ def merge_redefinition(generator: TurnGenerator, before: Session, made: Session)
         made is before
         or last is None
         or last.status != COMPLETE
-        or last.provenance.afresh
+        or isinstance(last.provenance, Rewrite)
         or failed(made.outcome)
         or (generator.run is not None and (unended(made.outcome) or generator.look is None))
     ):

@@ -17,7 +17,7 @@ def begun(event: CorrectionStarted) -> str:
 def step_name(turn: Turn) -> str:
     """What the step that made a turn was: its instruction, or the correction that it ends with."""
     correction = turn.instruction.rpartition("\n")[2]
-    return f"the change: {brief(correction)}" if turn.provenance.corrects else brief(turn.shown)
+    return f"the change: {brief(correction)}" if turn.corrects else brief(turn.shown)
 
 
 def ended(before: Session, after: Session, way_out: str = IN_REPL) -> str:
@@ -35,7 +35,7 @@ def changed(before: Session, after: Session) -> bool:
     """Whether what led from one session to the other was a correction."""
     path = {turn.id for turn in before.path}
     turns = (*fresh(before, after), *(turn for turn in after.path if turn.id not in path))
-    return any(turn.provenance.corrects for turn in turns)
+    return any(turn.corrects for turn in turns)
 
 
 def interrupted(before: Session, after: Session) -> bool:

@@ -9,8 +9,9 @@ from mtchat.generate.choice import Candidate
 from mtchat.generate.running import Run, kept, tried
 from mtchat.session.outcome import Outcome
 from mtchat.session.prompt import Usage
+from mtchat.session.provenance import BY_HAND, Fill
 from mtchat.session.session import Session
-from mtchat.session.turn import EDITED, INTERRUPTED, Provenance, Turn
+from mtchat.session.turn import EDITED, INTERRUPTED, Turn
 
 Take = Callable[[Session, Turn], Session]
 
@@ -75,7 +76,8 @@ def written(session: Session, number: int, code: str, filled: str = "") -> Sessi
     `filled` names the model that filled the holes in it.
     """
     old = session.numbered(number)
-    turn = replace(old, chunk=code, status=EDITED, provenance=Provenance(filled=filled), usage=Usage())
+    provenance = Fill(by=filled) if filled else BY_HAND
+    turn = replace(old, chunk=code, status=EDITED, provenance=provenance, usage=Usage())
     return session.undo(len(session.path) - number + 1).add(turn).inherit(old.id)
 
 

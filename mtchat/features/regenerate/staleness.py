@@ -12,6 +12,7 @@ from mtchat.session.dependencies import names, reached
 from mtchat.session.english import join_words
 from mtchat.session.names import bound, parses, tree
 from mtchat.session.outcome import Outcome, Variable
+from mtchat.session.provenance import Rewrite
 from mtchat.session.session import Session
 from mtchat.session.turn import KEPT, Turn
 
@@ -82,7 +83,7 @@ def certain_reasons(scene: PrefixComparison) -> Iterator[str]:
         yield "it has no code of its own"
     if not parses(turn.chunk):
         yield "it is not whole"
-    if turn.provenance.afresh:
+    if isinstance(turn.provenance, Rewrite):
         yield "it holds the code of the turns before it"
     old, new = scene.was.undo().program.source, now.undo().program.source
     gone = sorted(names(turn.chunk).reads & (bound(old) - bound(new)))

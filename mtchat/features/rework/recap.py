@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 
 from mtchat.errors import MtchatError
 from mtchat.generate.events import TurnWritten
+from mtchat.generate.request import TurnRequest
 from mtchat.generate.running import emptied
-from mtchat.generate.writing import chunk_of, hotter, longer, whole
+from mtchat.generate.writing import hotter, longer
 from mtchat.session.prompt import Prompt
+from mtchat.session.provenance import Rewrite
 from mtchat.session.session import ROOT, Session
 from mtchat.session.settings import Sampling
 from mtchat.session.turn import COMPLETE, INTERRUPTED, Turn
@@ -26,16 +28,19 @@ def recapped(generator: "TurnGenerator", session: Session, sampling: Sampling) -
     *others, last = session.path
     root = replace(session, head=ROOT, branch="")
     base = emptied(root, tuple(others))
-    tries = sum(turn.provenance.afresh and turn.instruction == last.wish for turn in base.children(base.head))
+    tries = sum(
+        isinstance(turn.provenance, Rewrite) and turn.instruction == last.wish
+        for turn in base.children(base.head)
+    )
     sampling = longer(sampling, len(session.path))
     sampling = hotter(sampling, tries) if tries else sampling
-    written = generator.write(request(generator, session, sampling), sampling)
+    request = TurnRequest(base, last.wish, generator.signed(Rewrite(rules=generator.policy.rules), sampling))
+    written = generator.write(prompt_that_fits(generator, request), sampling)
     stopped = written.usage.finish == "interrupted"
-    rules = generator.policy.rules and not stopped
-    chunk = chunk_of(generator.family, written.text, root, rules)
+    provenance = replace(request.provenance, rules=generator.policy.rules and not stopped)
+    chunk = generator.chunk(written.text, base, last.wish, provenance)
     if not chunk.strip():
         return session
-    provenance = replace(generator.provenance(sampling), rules=rules, afresh=True)
     status = INTERRUPTED if stopped else COMPLETE
     turn = Turn(last.wish, chunk, base.head, status, provenance, written.usage)
     made = base.add(turn).inherit(last.id)
@@ -43,9 +48,9 @@ def recapped(generator: "TurnGenerator", session: Session, sampling: Sampling) -
     return made
 
 
-def request(generator: "TurnGenerator", session: Session, sampling: Sampling) -> Prompt:
-    """The context that asks for the whole program; MtchatError where it does not fit the model."""
-    prompt = whole(generator.family, session.path[:-1], session.path[-1].wish, session.preamble)
+def prompt_that_fits(generator: "TurnGenerator", request: TurnRequest) -> Prompt:
+    """The prompt that asks for the whole program; MtchatError where it does not fit the model."""
+    prompt, sampling = request.prompt(generator.family, ()), request.provenance.sampling
     room = generator.room(sampling)
     if room is not None and room.count(prompt) > room.most:
         raise MtchatError(

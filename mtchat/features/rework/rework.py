@@ -14,14 +14,15 @@ from mtchat.generate.bettering import uninterrupted
 from mtchat.generate.checks import Check, calls, code, functions, read, told
 from mtchat.generate.running import Run, complaint
 from mtchat.generate.synthesizer import TurnGenerator
-from mtchat.generate.writing import begun, earlier, hotter, reshaped
+from mtchat.generate.writing import hotter
 from mtchat.session.english import join_words, quantity
 from mtchat.session.names import bound, parses, tree
 from mtchat.session.outcome import Outcome, Variable
 from mtchat.session.program import Chunk, Program
+from mtchat.session.provenance import Rework
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
-from mtchat.session.turn import INTERRUPTED, Provenance, Turn
+from mtchat.session.turn import INTERRUPTED, Turn
 
 VALUES: Mapping[str, tuple[str, ...]] = {
     "int": ("0", "1", "2", "-3", "10", "7", "100"),
@@ -174,34 +175,15 @@ def ask(
 
     The same question asked again is asked warmer.
     """
-    turn, rest = session.numbered(number), session.path[number:]
-    base = session.undo(len(session.path) - number + 1)
-    times = sum(
-        (each.provenance.mends, each.provenance.asked) == (turn.id, asked)
-        for each in session.children(turn.parent)
-    )
-    chosen = hotter(sampling, times) if times else sampling
+    turn, base = session.numbered(number), session.undo(len(session.path) - number + 1)
     error = "" if asked else complaint(base.outcome)
-    provenance = Provenance(error=error, guidance=generator.policy.guidance, asked=asked, goes_on=not asked)
-    context = generator.again_about(
-        session,
-        number,
-        earlier(base, turn, provenance),
-        lambda path: reshaped(generator.family, path, base.preamble, turn, provenance).prompt,
-        chosen,
-    )
-    made = generator.make(
-        base,
-        context,
-        turn.instruction,
-        chosen,
-        error=error,
-        mends=turn.id,
-        rest=rest,
-        asked=asked,
-        start=None if asked else begun(turn.chunk),
-    )
-    return None if made is base else made
+    provenance = Rework(of=turn.id, wish=asked, error=error)
+    others = [each.provenance for each in session.children(turn.parent)]
+    times = sum(isinstance(each, Rework) and (each.of, each.wish) == (turn.id, asked) for each in others)
+    chosen = hotter(sampling, times) if times else sampling
+    request = generator.request_again(session, number, turn.instruction, provenance, chosen)
+    made = generator.make(request)
+    return None if made is request.base else made
 
 
 def beside(session: Session, made: Session, number: int, reasons: Sequence[str]) -> Reworked:

@@ -22,6 +22,7 @@ from mtchat.generate.prompt import reply
 from mtchat.generate.prompt.family import Cut
 from mtchat.session.language import PYTHON, Language
 from mtchat.session.prompt import ModelCard, Prompt
+from mtchat.session.provenance import Step
 from mtchat.session.turn import Turn
 
 END_OF_TEXT = "<|endoftext|>"
@@ -104,7 +105,7 @@ def chunk(text: str, before: str, language: Language = PYTHON) -> str:
 def history(path: Sequence[Turn], preamble: str, language: Language = PYTHON) -> str:
     parts = [preamble.rstrip("\n") + "\n\n"] if preamble.strip() else []
     for turn in path:
-        error = "" if turn.provenance.mends else turn.provenance.error
+        error = turn.provenance.error if isinstance(turn.provenance, Step) else ""
         begun = beginning(turn.wish, language)
         inside = bool(begun) and f"{turn.chunk}\n".startswith(begun)
         said = began("", error, language) if inside else asked(turn.wish, error, language)

@@ -13,6 +13,7 @@ from mtchat.generate.prompt.family import WORKED, Cut
 from mtchat.session.language import PYTHON, Language
 from mtchat.session.memory import left_out
 from mtchat.session.prompt import Message, ModelCard, Prompt
+from mtchat.session.provenance import Step
 from mtchat.session.turn import Turn
 
 SYSTEM = (
@@ -97,7 +98,7 @@ def history(
         messages += [Message("user", "Begin the program."), Message("assistant", fenced("import sys"))]
     open_steps: list[str] = []  # whose code a later turn has
     for turn in path:
-        error = "" if turn.provenance.mends else turn.provenance.error
+        error = turn.provenance.error if isinstance(turn.provenance, Step) else ""
         open_steps.append(asked(turn.wish, error))
         if not left_out(turn):
             messages += [
