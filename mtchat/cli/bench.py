@@ -99,7 +99,7 @@ def build_workload(args: argparse.Namespace, sizes: "Sizes", say: Say) -> "tuple
         ids=lambda text: engine.ids(text, special=False),
         length=lambda prompt: generator.write(prompt, Sampling(max_tokens=LONGEST)).usage.completion_tokens,
     )
-    sessions = [store.load(path) for path in store.paths(store.folder(args.sessions))]
+    sessions = [store.load(path) for path in store.paths(store.recorded_folder(args.sessions))]
     say("preparing the workload")
     paths = [session.path for session in sessions if session.path]
     return builder.build(paths, sizes.replies), engine.card.precision

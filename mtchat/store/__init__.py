@@ -13,6 +13,7 @@ from mtchat.store.listing import (
     fresh,
     path_of,
     paths,
+    recorded_folder,
     summaries,
     summary,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "paths",
     "present",
     "read",
+    "recorded_folder",
     "summaries",
     "summary",
 ]

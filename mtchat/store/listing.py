@@ -14,6 +14,7 @@ from mtchat.errors import MtchatError, UsageError
 from mtchat.store.reading import outline
 
 SUFFIX = ".jsonl"
+EXAMPLES = ".examples"  # a file that marks a folder of recorded sessions
 FILES = ".files"
 
 # the first word of a command line is one of these or a session
@@ -39,11 +40,22 @@ class Summary:
 
 
 def folder(chosen: Path | None = None) -> Path:
-    """Where sessions are: the chosen folder, else `./sessions` where there is one, else the user's data."""
+    """Where the user's sessions are: the chosen folder, else `./sessions` if there, else their data folder.
+
+    A `./sessions` that holds recorded examples is not for sessions of the user's own.
+    """
     if chosen is not None:
         return chosen
     here = Path("sessions")
-    return here if here.is_dir() else platformdirs.user_data_path("mtchat", appauthor=False) / "sessions"
+    if here.is_dir() and not (here / EXAMPLES).exists():
+        return here
+    return platformdirs.user_data_path("mtchat", appauthor=False) / "sessions"
+
+
+def recorded_folder(chosen: Path | None = None) -> Path:
+    """Where sessions to measure with are: the chosen folder, else recorded examples, else the user's own."""
+    here = Path("sessions")
+    return here if chosen is None and (here / EXAMPLES).exists() else folder(chosen)
 
 
 def path_of(name: str, folder: Path) -> Path:

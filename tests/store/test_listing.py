@@ -11,7 +11,19 @@ import pytest
 from mtchat.errors import MtchatError, UsageError
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
-from mtchat.store import Latest, Log, check_name, find, folder, fresh, load, path_of, summaries
+from mtchat.store import (
+    Latest,
+    Log,
+    check_name,
+    find,
+    folder,
+    fresh,
+    load,
+    path_of,
+    recorded_folder,
+    summaries,
+)
+from tests import ROOT
 
 
 def keep(folder: Path, name: str, *instructions: str) -> Path:
@@ -88,8 +100,17 @@ def test_sessions_are_here_where_there_is_a_folder_for_them_else_with_the_users_
     monkeypatch.chdir(tmp_path)
     assert folder() == platformdirs.user_data_path("mtchat", appauthor=False) / "sessions"
     (tmp_path / "sessions").mkdir()
-    assert folder() == Path("sessions")
+    assert folder() == recorded_folder() == Path("sessions")
     assert folder(tmp_path / "mine") == tmp_path / "mine"
+
+
+def test_recorded_examples_are_measured_with_but_no_session_of_the_users_is_kept_among_them(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(ROOT)
+    assert folder() == platformdirs.user_data_path("mtchat", appauthor=False) / "sessions"
+    assert recorded_folder() == Path("sessions")
+    assert recorded_folder(tmp_path) == tmp_path
 
 
 def test_the_list_has_the_latest_first_and_says_what_cannot_be_read(tmp_path):
