@@ -19,7 +19,7 @@ from evals import agreement
 from evals.agreement import Group
 from mtchat.bench.quality import data
 from mtchat.bench.quality.suites import humaneval
-from mtchat.sandbox import sandbox
+from mtchat.sandbox.host import execute
 from mtchat.session.program import Chunk, Program
 from mtchat.session.settings import Limits
 from tests import SHARED
@@ -151,7 +151,7 @@ def calls(test: ast.expr, name: str) -> bool:
 def tried(problem: Problem, solution: str) -> str:
     """A sign for HumanEval's verdict and one for each check; what was not reached has none."""
     facts = f"SOLUTION, JUDGE, CHECKS = {solution!r}, {problem.judge!r}, {problem.checks!r}"
-    return sandbox.run(Program((Chunk(1, facts + PROBE),)), LIMITS).stdout
+    return execute.run(Program((Chunk(1, facts + PROBE),)), LIMITS).stdout
 
 
 def verdict(problem: Problem) -> Verdict:

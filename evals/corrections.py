@@ -135,7 +135,7 @@ def maker_of(name: str, chosen: str) -> TurnGenerator:
     from mtchat.cli import wiring
     from mtchat.console.view import View
     from mtchat.generate.prompt import family
-    from mtchat.sandbox import sandbox
+    from mtchat.sandbox.host import execute
 
     model = loader.model_loader().get(name)
     wiring.wait_for(model, View.of(sys.stderr))
@@ -144,7 +144,7 @@ def maker_of(name: str, chosen: str) -> TurnGenerator:
     return TurnGenerator(
         family.load(kind),
         model.complete,
-        lambda program: sandbox.run(program, LIMITS),
+        lambda program: execute.run(program, LIMITS),
         card,
         kind,
         policy=policy.load(chosen),

@@ -24,7 +24,7 @@ from mtchat.features.infill.fill import HoleInTurn, fill_between, filled, rewrit
 from mtchat.generate.prompt import family, infill
 from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.models import loader
-from mtchat.sandbox.runner import Sandbox
+from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.given import NO_INPUTS
 from mtchat.session.hole import first_hole, stood_in
 from mtchat.session.names import tree

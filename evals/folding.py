@@ -22,7 +22,7 @@ from mtchat.generate.prompt.family import Cut, Family
 from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.inference import batching
 from mtchat.models import loader
-from mtchat.sandbox.runner import Sandbox
+from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.given import NO_INPUTS
 from mtchat.session.memory import ContextPlan, visible_turns
 from mtchat.session.prompt import Prompt

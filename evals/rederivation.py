@@ -37,7 +37,7 @@ from mtchat.generate import policy, wishes
 from mtchat.generate.prompt import family
 from mtchat.generate.running import Run
 from mtchat.generate.synthesizer import TurnGenerator
-from mtchat.sandbox.runner import Sandbox
+from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.given import NO_INPUTS
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling

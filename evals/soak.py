@@ -17,11 +17,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 
-from mtchat.sandbox import sandbox
-from mtchat.sandbox.checkpoints.states import MOST_STATES
+from mtchat.sandbox.checkpoints.snapshots import MOST_STATES
 from mtchat.sandbox.checkpoints.worker import Worker
 from mtchat.sandbox.guest.wire import STORE
-from mtchat.sandbox.tree import children, descendants, field_kib, numbers_in
+from mtchat.sandbox.host import execute
+from mtchat.sandbox.host.monitor import list_children, list_descendants, read_numbers, sum_fields_kib
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import PREAMBLE, Chunk, Program
 from mtchat.session.settings import Limits
@@ -159,11 +159,11 @@ class Eye:
     def sandboxed(self) -> list[int]:
         """The processes of the worker's sandbox, the one that contains it first, pid 1 second."""
         warm = self.worker.warm
-        return [] if warm is None else descendants(warm.process.pid, MOST_PROCESSES)
+        return [] if warm is None else list_descendants(warm.process.pid, MOST_PROCESSES)
 
     def processes(self) -> tuple[list[int], list[int]]:
         """Processes that nobody should have left, and zombies. Orphans come to us, so none can hide."""
-        everything = set(descendants(os.getpid(), MOST_PROCESSES)) - {os.getpid(), self.bait.victim.pid}
+        everything = set(list_descendants(os.getpid(), MOST_PROCESSES)) - {os.getpid(), self.bait.victim.pid}
         zombies = [pid for pid in everything if zombie(pid) and not buried(pid)]
         return sorted(everything - set(self.sandboxed()) - set(zombies)), zombies
 
@@ -229,8 +229,8 @@ class Eye:
             len(self.worker.states.alive),
             entries(inside[1], f"root{STORE}") if inside[1:] else 0,
             entries(inside[1], "fd") if inside[1:] else 0,
-            sum(field_kib(pid, "status", ("RssAnon:",)) for pid in inside[1:2]) / 1024,
-            sum(field_kib(pid, "smaps_rollup", ("Pss:",)) for pid in inside) / 1024,
+            sum(sum_fields_kib(pid, "status", ("RssAnon:",)) for pid in inside[1:2]) / 1024,
+            sum(sum_fields_kib(pid, "smaps_rollup", ("Pss:",)) for pid in inside) / 1024,
         )
 
 
@@ -243,7 +243,7 @@ def zombie(pid: int) -> bool:
 
 def buried(pid: int) -> bool:
     """Bury pid 1 of a sandbox that came to us as the nearest reaper: elsewhere that is init's work."""
-    if len(numbers_in(pid, "NSpid:")) < 2 or pid not in children(os.getpid()):
+    if len(read_numbers(pid, "NSpid:")) < 2 or pid not in list_children(os.getpid()):
         return False
     return os.waitpid(pid, os.WNOHANG)[0] == pid
 
@@ -288,7 +288,7 @@ class Soak:
 
     def fresh(self) -> str:
         row = self.chance.choice(ATTACKS)
-        sandbox.run(self.program(*row.turns), shortened(row))
+        execute.run(self.program(*row.turns), shortened(row))
         return f"{row.number} {row.title}"
 
     def reduced(self) -> str:
@@ -348,7 +348,7 @@ class Soak:
         try:
             with self.bell.after(seconds):
                 if self.chance.random() < 0.3:
-                    sandbox.run(program, LIMITS)
+                    execute.run(program, LIMITS)
                 else:
                     self.worker.run(program, LIMITS)
         except KeyboardInterrupt:
@@ -369,11 +369,11 @@ class Soak:
         """Where two runs from nothing differ from each other, nothing can be said."""
         if any(chunk.code in DIFFERENT for chunk in program.chunks):
             return
-        true = sandbox.run(program, LIMITS)
+        true = execute.run(program, LIMITS)
         self.report.counts["compared"] += 1
         if told(ended) == told(true):
             return
-        if told(sandbox.run(program, LIMITS)) != told(true):
+        if told(execute.run(program, LIMITS)) != told(true):
             self.report.counts["unsteady"] += 1
             return
         text = "\n---\n".join(chunk.code for chunk in program.chunks[1:])
@@ -405,7 +405,7 @@ def soak(
     with ExitStack() as stack:
         bait = stack.enter_context(baited())
         bell = stack.enter_context(belled())
-        sandbox.probe()
+        execute.probe()
         tier("T2")
         worker = stack.enter_context(Worker())
         eye = Eye(worker, bait)
@@ -499,8 +499,8 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=100, help="runs between two lines of the table")
     parser.add_argument("--compare", type=int, default=50, help="worker runs between two comparisons")
     asked = parser.parse_args()
-    if not sandbox.probe().ok:
-        print(f"no sandbox works here: {sandbox.probe().reason}")
+    if not execute.probe().ok:
+        print(f"no sandbox works here: {execute.probe().reason}")
         return 1
     faulthandler.register(signal.SIGUSR1)
     began = time.monotonic()

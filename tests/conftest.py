@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from mtchat.sandbox.checkpoints.worker import Worker
-from mtchat.sandbox.sandbox import chosen, probe, run
+from mtchat.sandbox.host.execute import choose_backend, probe, run
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.settings import Limits
@@ -42,7 +42,7 @@ def worker() -> Iterator[Worker]:
     """Keeps the states of programs between runs; tests are skipped where nothing does."""
     if not probe().ok:
         pytest.skip(f"no sandbox works here: {probe().reason}")
-    variant = chosen().variant
+    variant = choose_backend().variant
     if variant is None or not variant.warm:
         pytest.skip(f"{probe().tier} keeps no states")
     with Worker() as made:

@@ -18,7 +18,7 @@ from mtchat.generate import policy
 from mtchat.generate.prompt import family
 from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.models import loader
-from mtchat.sandbox.runner import Sandbox
+from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.given import NO_INPUTS
 from mtchat.session.program import Program
 from mtchat.session.settings import Limits, Sampling
@@ -129,16 +129,16 @@ def speed_of_gpu(args: argparse.Namespace) -> None:
 def speed_of_sandbox(args: argparse.Namespace) -> bool:
     """Print a table; whether every target was met."""
     from mtchat.bench.speed import sandbox as suite
-    from mtchat.sandbox import sandbox
     from mtchat.sandbox.checkpoints.worker import Worker
+    from mtchat.sandbox.host import execute
 
     repeats = args.repeats or SANDBOX_REPEATS
-    found = sandbox.probe()
+    found = execute.probe()
     if not found.ok:
         raise SandboxError(f"the sandbox suite needs a sandbox: {found.reason}; {found.fix}")
     with Worker() as worker:
         cases = suite.cases(
-            lambda program: sandbox.run(program, SPEED_LIMITS),
+            lambda program: execute.run(program, SPEED_LIMITS),
             lambda program, keep: worker.run(program, SPEED_LIMITS, keep=keep),
         )
         timings = list(suite.measure(cases, repeats))

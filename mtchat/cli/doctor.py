@@ -105,7 +105,7 @@ def gpu() -> Iterator[Finding]:
 
 
 def sandbox() -> Iterator[Finding]:
-    from mtchat.sandbox import sandbox as room
+    from mtchat.sandbox.host import execute as room
 
     found = room.probe()
     if found.ok and not found.reason:

@@ -18,7 +18,7 @@ from mtchat.generate.prompt import family
 from mtchat.generate.running import unended
 from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.models import loader
-from mtchat.sandbox.runner import Sandbox
+from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome, printed
 from mtchat.session.prompt import ModelCard

@@ -19,7 +19,7 @@ from mtchat.generate import policy
 from mtchat.generate.prompt import family
 from mtchat.models import loader
 from mtchat.models.loading import ModelLoader
-from mtchat.sandbox.runner import Sandbox
+from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.language import named
 from mtchat.session.session import Session, count
 from mtchat.session.settings import Settings

@@ -28,7 +28,7 @@ from mtchat.export.pictures import pictures
 from mtchat.features.checks.evaluate import examined
 from mtchat.inference.loaders import licences, model_cache
 from mtchat.models import loader
-from mtchat.sandbox.runner import Sandbox
+from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.escape import escaped
 from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome

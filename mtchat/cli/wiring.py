@@ -14,7 +14,7 @@ import platformdirs
 from mtchat import store
 from mtchat.console.view import View, shown
 from mtchat.models.loading import LoadingModel
-from mtchat.sandbox.runner import Sandbox
+from mtchat.sandbox.sandbox import Sandbox
 from mtchat.store import Owned
 
 PATIENCE = 3.0  # seconds

@@ -27,7 +27,7 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Box:
+class LaunchRequest:
     """What to contain: the launcher, started with two inherited descriptors, and the limits of the run.
 
     A `warm` one needs room for the files of the states that it keeps.
@@ -40,7 +40,7 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Command:
+class LaunchCommand:
     """What to start: the program's whole environment is `environ`, it inherits only `descriptors`.
 
     The launcher becomes `user`, unless that is 0; a `reader` may then still read any file it can see.
@@ -68,7 +68,7 @@ class Backend(Protocol):
 
     def variants(self) -> tuple[Variant, ...]: ...
 
-    def prepared(self, variant: Variant, box: Box) -> AbstractContextManager[Command]: ...
+    def prepared(self, variant: Variant, box: LaunchRequest) -> AbstractContextManager[LaunchCommand]: ...
 
     def explain(self, wrote: str) -> tuple[str, str]: ...
 

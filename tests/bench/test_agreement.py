@@ -9,7 +9,7 @@ import pytest
 from evals.agreement import Group, choose, groups
 from evals.codet import CODET, Problem, asserts, cut, frequent, mean, problems, spread, verdict, verdicts
 from mtchat.bench.quality.suites import humaneval
-from mtchat.sandbox import sandbox
+from mtchat.sandbox.host import execute
 
 
 def sets(*passed: str) -> list[frozenset[str]]:
@@ -74,8 +74,8 @@ def test_a_sample_ends_before_its_next_top_level_statement() -> None:
 
 
 def need_sandbox() -> None:
-    if not sandbox.probe().ok:
-        pytest.skip(f"no sandbox works here: {sandbox.probe().reason}")
+    if not execute.probe().ok:
+        pytest.skip(f"no sandbox works here: {execute.probe().reason}")
 
 
 @pytest.mark.sandbox

@@ -25,7 +25,7 @@ from mtchat.errors import MtchatError
 from mtchat.generate.policy import PLAIN, Policy
 from mtchat.generate.prompt.families import instruct
 from mtchat.generate.synthesizer import TurnGenerator
-from mtchat.sandbox import sandbox
+from mtchat.sandbox.host import execute
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.prompt import Piece, Prompt, Usage
@@ -237,7 +237,7 @@ needs_model = [
         cache.locate("starter-small", cache.folder()) is None,
         reason="starter-small is not here: mtchat models get starter-small",
     ),
-    pytest.mark.skipif(not sandbox.probe().ok, reason=f"no sandbox: {sandbox.probe().reason}"),
+    pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}"),
 ]
 
 

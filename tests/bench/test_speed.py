@@ -28,7 +28,7 @@ from mtchat.cli import arguments, main
 from mtchat.cli.bench import bench
 from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.generate.prompt.families import codegen
-from mtchat.sandbox import sandbox
+from mtchat.sandbox.host import execute
 from mtchat.session.turn import Turn
 from mtchat.store.values import rebuild
 from tests import SESSIONS
@@ -80,7 +80,7 @@ def test_the_table_of_timings_says_what_was_missed() -> None:
 def test_the_sandbox_suite_measures_every_case(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("matplotlib")
     pytest.importorskip("pandas")
-    variant = sandbox.chosen().variant
+    variant = execute.choose_backend().variant
     if variant is None or not variant.warm:
         pytest.skip("no sandbox that keeps states works here")
     assert bench(arguments.parse(["bench", "speed", "--suite", "sandbox", "--repeats", "1"])) == 0

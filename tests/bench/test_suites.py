@@ -18,7 +18,7 @@ from mtchat.bench.quality.data import read
 from mtchat.bench.quality.suite import COMPLETION, MULTI, SINGLE, Score, Suite, Task, load, name_failure
 from mtchat.bench.quality.suites import humaneval, mbpp, mtpb
 from mtchat.errors import MtchatError
-from mtchat.sandbox.sandbox import probe, run
+from mtchat.sandbox.host.execute import probe, run
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.settings import Limits

@@ -16,8 +16,8 @@ from mtchat.cli.scripted import Handed, Script, play
 from mtchat.console.view import View
 from mtchat.errors import ExitCode, ModelError, SandboxError
 from mtchat.models.loading import LoadingModel
-from mtchat.sandbox import sandbox
-from mtchat.sandbox.runner import Sandbox
+from mtchat.sandbox.host import execute
+from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
@@ -27,7 +27,7 @@ from mtchat.session.turn import INTERRUPTED, Turn
 from mtchat.store import Log, load
 from tests.support.shell import mtchat
 
-needs_sandbox = pytest.mark.skipif(not sandbox.probe().ok, reason=f"no sandbox: {sandbox.probe().reason}")
+needs_sandbox = pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}")
 
 
 def nothing(program: Program, limits: Limits, given: RunInputs) -> Outcome:

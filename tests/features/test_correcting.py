@@ -8,7 +8,7 @@ import pytest
 from mtchat.bundled_models import cache
 from mtchat.errors import ExitCode, MtchatError
 from mtchat.repl.app import dispatch
-from mtchat.sandbox import sandbox
+from mtchat.sandbox.host import execute
 from mtchat.session.prompt import Piece, Usage
 from mtchat.session.turn import EDITED, INTERRUPTED, KEPT
 from mtchat.store import load
@@ -240,7 +240,7 @@ def test_a_script_takes_corrections_as_the_repl_does(
     cache.locate("starter-small", cache.folder()) is None,
     reason="starter-small is not here: mtchat models get starter-small",
 )
-@pytest.mark.skipif(not sandbox.probe().ok, reason=f"no sandbox: {sandbox.probe().reason}")
+@pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}")
 def test_a_real_model_changes_what_it_wrote_and_verify_makes_it_again(tmp_path: Path) -> None:
     (tmp_path / "sessions").mkdir()
     words = ["-m", "mtchat", "--model", "starter-small", "--max-tokens", "48", "story"]

@@ -11,7 +11,7 @@ from mtchat.errors import ExitCode
 from mtchat.features.explain.questions import is_question
 from mtchat.repl import app
 from mtchat.repl.app import dispatch
-from mtchat.sandbox.runner import Sandbox
+from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
 from mtchat.store import load

@@ -14,8 +14,8 @@ from mtchat.generate.policy import Policy
 from mtchat.generate.prompt.families import instruct
 from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.repl.app import dispatch
-from mtchat.sandbox import sandbox
-from mtchat.sandbox.runner import Sandbox
+from mtchat.sandbox.host import execute
+from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.claim import CheckResult
 from mtchat.session.given import NO_INPUTS
 from mtchat.session.mark import TurnOptions
@@ -33,7 +33,7 @@ from tests.support.shell import mtchat
 
 pytestmark = [
     pytest.mark.sandbox,
-    pytest.mark.skipif(not sandbox.probe().ok, reason=f"no sandbox: {sandbox.probe().reason}"),
+    pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}"),
 ]
 
 

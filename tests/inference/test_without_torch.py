@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mtchat.bundled_models import cache
-from mtchat.sandbox import sandbox
+from mtchat.sandbox.host import execute
 from tests.support.codegen_models import random_state, write_codegen
 
 pytestmark = pytest.mark.slow
@@ -39,7 +39,7 @@ def without(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     cache.locate("starter-small", cache.folder()) is None,
     reason="starter-small is not here: mtchat models get starter-small",
 )
-@pytest.mark.skipif(not sandbox.probe().ok, reason=f"no sandbox: {sandbox.probe().reason}")
+@pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}")
 def test_the_starters_need_no_pytorch(tmp_path: Path) -> None:
     done = without(tmp_path, "--model", "starter-small", "-p", "Print the numbers from 1 to 3", "--run")
     assert (done.stdout, done.returncode) == ("1\n2\n3\n", 0), done.stderr

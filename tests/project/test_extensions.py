@@ -41,7 +41,8 @@ CLOSED = {
         "mtchat.features.rework",
     ),
     "mtchat.generate.prompt",
-    *("mtchat.sandbox.guest", "mtchat.sandbox.policy", "mtchat.sandbox.checkpoints"),
+    *("mtchat.sandbox.host", "mtchat.sandbox.guest", "mtchat.sandbox.policy", "mtchat.sandbox.checkpoints"),
+    *(f"mtchat.sandbox.guest.{name}" for name in ("launch", "program", "fork", "patches")),
 }
 
 

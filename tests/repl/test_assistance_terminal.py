@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mtchat.bundled_models import cache
-from mtchat.sandbox import sandbox
+from mtchat.sandbox.host import execute
 from mtchat.session.turn import Turn
 from mtchat.store import Log, load
 from tests.repl.test_repl import REPL, say, session
@@ -67,7 +67,7 @@ def test_arguments_of_the_tutor_complete(screen: Terminal) -> None:
     cache.locate("starter-small", cache.folder()) is None,
     reason="starter-small is not here: mtchat models get starter-small",
 )
-@pytest.mark.skipif(not sandbox.probe().ok, reason=f"no sandbox: {sandbox.probe().reason}")
+@pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}")
 def test_a_real_model_explains_and_ctrl_c_stops_it_and_the_program_is_as_it_was(tmp_path: Path) -> None:
     code = "prices = {'pear': 2, 'fig': 1}\nbest = max(prices, key=prices.get)\nprint(best.upper())"
     with Log.open(tmp_path / "shop.jsonl") as log:

@@ -8,7 +8,7 @@ import pytest
 
 from mtchat.console.keyboard import passed_on, reads
 from mtchat.repl.app import dispatch
-from mtchat.sandbox.runner import Sandbox
+from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program

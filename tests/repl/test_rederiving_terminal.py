@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mtchat.bundled_models import cache
-from mtchat.sandbox import sandbox
+from mtchat.sandbox.host import execute
 from mtchat.session.turn import INTERRUPTED
 from mtchat.store import load
 from tests.repl.test_repl import say, session, started
@@ -68,7 +68,7 @@ def test_turns_that_print_otherwise_after_an_edit_show_it_under_their_numbers(tm
     cache.locate("starter-small", cache.folder()) is None,
     reason="starter-small is not here: mtchat models get starter-small",
 )
-@pytest.mark.skipif(not sandbox.probe().ok, reason=f"no sandbox: {sandbox.probe().reason}")
+@pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}")
 def test_a_real_model_makes_a_turn_again_whose_name_went_and_the_session_verifies(tmp_path: Path) -> None:
     (tmp_path / "sessions").mkdir()
     with terminal([*MODEL, "story"], tmp_path) as screen:

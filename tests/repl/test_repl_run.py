@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.sandbox import sandbox
+from mtchat.sandbox.host import execute
 from mtchat.session.turn import Turn
 from mtchat.store import Log, load
 from tests.support.terminal import CTRL_C, CTRL_D, ENTER, TAB, Terminal, terminal
@@ -13,7 +13,7 @@ from tests.support.terminal import CTRL_C, CTRL_D, ENTER, TAB, Terminal, termina
 pytestmark = [
     pytest.mark.terminal,
     pytest.mark.sandbox,
-    pytest.mark.skipif(not sandbox.probe().ok, reason=f"no sandbox: {sandbox.probe().reason}"),
+    pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}"),
 ]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mtchat.bundled_models import cache
-from mtchat.sandbox import sandbox
+from mtchat.sandbox.host import execute
 from mtchat.session.turn import INTERRUPTED
 from mtchat.store import load
 from tests.support.shell import mtchat
@@ -21,7 +21,7 @@ pytestmark = [
         cache.locate("starter-small", cache.folder()) is None,
         reason="starter-small is not here: mtchat models get starter-small",
     ),
-    pytest.mark.skipif(not sandbox.probe().ok, reason=f"no sandbox: {sandbox.probe().reason}"),
+    pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}"),
 ]
 MODEL = ["-m", "mtchat", "--model", "starter-small", "--max-tokens", "48"]
 

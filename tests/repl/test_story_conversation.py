@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mtchat.bundled_models import cache
-from mtchat.sandbox import sandbox
+from mtchat.sandbox.host import execute
 from mtchat.session.turn import EDITED, KEPT
 from mtchat.store import load
 from tests.support.terminal import CTRL_D, ENTER, Terminal, terminal
@@ -18,7 +18,7 @@ pytestmark = [
         cache.locate("starter-small", cache.folder()) is None,
         reason="starter-small is not here: mtchat models get starter-small",
     ),
-    pytest.mark.skipif(not sandbox.probe().ok, reason=f"no sandbox: {sandbox.probe().reason}"),
+    pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}"),
 ]
 MODEL = ["-m", "mtchat", "--model", "starter-small", "--max-tokens", "48", "--policy", "select"]
 BROKEN = "#!/bin/sh\nprintf 'print(scale * factr)\\n' > \"$1\"\n"

@@ -15,9 +15,9 @@ from mtchat.console.desk import Desk
 from mtchat.errors import ExitCode
 from mtchat.repl import toolbar
 from mtchat.repl.app import STYLE, dispatch, greet
-from mtchat.sandbox import sandbox, unsafe
-from mtchat.sandbox.runner import Sandbox
-from mtchat.sandbox.sandbox import Choice, Probe
+from mtchat.sandbox.host import execute
+from mtchat.sandbox.host.execute import BackendChoice, Probe
+from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.outcome import Outcome
 from tests.cli.test_cli import played
 from tests.repl.test_desk import desk_in, said
@@ -25,7 +25,7 @@ from tests.repl.test_desk import desk_in, said
 NOTICE = "programs run in a reduced sandbox, landlock (reduced): bwrap: no; to mend it: mend"
 WEAK = Probe("landlock (reduced)", True, "bwrap: no", "mend")
 NONE = Probe(reason="it is not here", fix="fetch it")
-WORKS = sandbox.chosen(without_sandbox=True).probe.ok
+WORKS = execute.choose_backend(without_sandbox=True).probe.ok
 needs_proc = pytest.mark.skipif(not WORKS, reason="programs cannot be run here even without a sandbox")
 
 
@@ -43,7 +43,7 @@ def test_the_toolbar_names_the_tier(tmp_path: Path, tier: str) -> None:
 
 
 def test_the_toolbar_warns_where_there_is_no_sandbox(tmp_path: Path) -> None:
-    shown = toolbar.text(told(tmp_path, unsafe.TIER), 100)
+    shown = toolbar.text(told(tmp_path, execute.NO_SANDBOX), 100)
     assert " │ NO SANDBOX │ " in fragment_list_to_text(shown)
     assert [text for style, text, *_ in shown if style == "class:warning"] == ["NO SANDBOX"]
     attributes = STYLE.get_attrs_for_style_str("class:bottom-toolbar class:bottom-toolbar.text class:warning")
@@ -73,7 +73,7 @@ def test_where_the_screen_is_narrow_the_toolbar_leaves_out_whole_parts(
 
 
 def test_a_narrow_toolbar_still_warns_where_there_is_no_sandbox(tmp_path: Path) -> None:
-    assert fragment_list_to_text(toolbar.text(told(tmp_path, unsafe.TIER), 12)) == " NO SANDBOX"
+    assert fragment_list_to_text(toolbar.text(told(tmp_path, execute.NO_SANDBOX), 12)) == " NO SANDBOX"
 
 
 def test_a_reduced_sandbox_is_announced_once_before_the_first_run(tmp_path: Path) -> None:
@@ -94,10 +94,10 @@ def test_a_reduced_sandbox_is_announced_before_run_too(tmp_path: Path) -> None:
 
 
 def test_without_a_sandbox_the_first_screen_says_what_that_means(tmp_path: Path) -> None:
-    desk = told(tmp_path, unsafe.TIER, unsafe.MEANING, unsafe.MEANING)
+    desk = told(tmp_path, execute.NO_SANDBOX, execute.NO_SANDBOX_WARNING, execute.NO_SANDBOX_WARNING)
     greet(desk)
     dispatch(desk, "define x")
-    assert said(desk).count(unsafe.MEANING) == 1
+    assert said(desk).count(execute.NO_SANDBOX_WARNING) == 1
 
 
 def test_a_script_announces_a_reduced_sandbox_once(
@@ -118,7 +118,7 @@ def test_a_script_announces_a_reduced_sandbox_once(
 def test_doctor_tells_why_the_sandbox_is_reduced(
     found: Probe, lines: list[tuple[str, str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sandbox, "probe", lambda: found)
+    monkeypatch.setattr(execute, "probe", lambda: found)
     assert [(each.mark, each.found, each.advice) for each in doctor.sandbox()] == lines
 
 
@@ -130,7 +130,7 @@ def test_the_flag_is_off_unless_it_is_typed(words: list[str]) -> None:
 
 def test_what_the_flag_means_is_known_at_once() -> None:
     assert Sandbox().warning() == ""
-    assert Sandbox(unsafe=True).notice() == unsafe.MEANING
+    assert Sandbox(unsafe=True).notice() == execute.NO_SANDBOX_WARNING
 
 
 @pytest.mark.sandbox
@@ -142,13 +142,13 @@ def test_a_run_without_a_sandbox_says_so_on_stderr_alone(
     assert main(["run", "--unsafe-no-sandbox", str(tmp_path / "program.py")]) == ExitCode.DONE
     out, err = capsys.readouterr()
     assert out == "True\n"
-    assert err.splitlines()[0] == unsafe.MEANING
+    assert err.splitlines()[0] == execute.NO_SANDBOX_WARNING
 
 
 def test_where_nothing_works_and_the_flag_is_not_typed_a_run_is_refused_with_code_4(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sandbox, "chosen", lambda *, without_sandbox: Choice(NONE))
+    monkeypatch.setattr(execute, "choose_backend", lambda *, without_sandbox: BackendChoice(NONE))
     (tmp_path / "program.py").write_text("print(1)")
     assert main(["run", str(tmp_path / "program.py")]) == ExitCode.SANDBOX
     out, err = capsys.readouterr()
@@ -159,7 +159,7 @@ def test_where_nothing_works_and_the_flag_is_not_typed_a_run_is_refused_with_cod
 
 
 def test_the_tier_of_the_toolbar_is_found_in_the_background(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sandbox, "chosen", lambda *, without_sandbox: Choice(WEAK))
+    monkeypatch.setattr(execute, "choose_backend", lambda *, without_sandbox: BackendChoice(WEAK))
     tier = wiring.Tier(Sandbox())
     assert tier.word == "…"
     tier.begin()

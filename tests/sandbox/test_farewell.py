@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mtchat.sandbox.guest.farewell import is_quiet
+from mtchat.sandbox.guest.fork.fast_exit import can_skip_finalizers
 
 
 def made(code: str) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def made(code: str) -> dict[str, Any]:
     ],
 )
 def test_plain_values_say_nothing_as_they_go(code: str) -> None:
-    assert is_quiet(made(code), {}, "/work")
+    assert can_skip_finalizers(made(code), {}, "/work")
 
 
 @pytest.mark.parametrize(
@@ -46,19 +46,19 @@ def test_plain_values_say_nothing_as_they_go(code: str) -> None:
 )
 def test_what_may_have_a_last_word_is_given_one(code: str) -> None:
     main = made(code)
-    assert not is_quiet(main, {}, "/work")
+    assert not can_skip_finalizers(main, {}, "/work")
     for value in main.values():
         getattr(value, "close", lambda: None)()
 
 
 def test_modules_of_the_program_itself_may_have_a_last_word() -> None:
-    assert not is_quiet({}, {"__main__": io, "io": io}, str(Path(io.__file__).parent))
-    assert is_quiet({}, {"__main__": io}, str(Path(io.__file__).parent))
-    assert not is_quiet({}, {"shelve": None}, "/work")
+    assert not can_skip_finalizers({}, {"__main__": io, "io": io}, str(Path(io.__file__).parent))
+    assert can_skip_finalizers({}, {"__main__": io}, str(Path(io.__file__).parent))
+    assert not can_skip_finalizers({}, {"shelve": None}, "/work")
 
 
 def test_multiprocessing_s_name_of_the_program_is_no_module_of_its_own() -> None:
-    assert is_quiet({}, {"__main__": io, "__mp_main__": io}, str(Path(io.__file__).parent))
+    assert can_skip_finalizers({}, {"__main__": io, "__mp_main__": io}, str(Path(io.__file__).parent))
 
 
 @pytest.mark.parametrize(
@@ -78,15 +78,15 @@ def test_asyncio_has_a_last_word_only_once_it_was_used(
         "asyncio.events": SimpleNamespace(**events),
         "asyncio.tasks": SimpleNamespace(**tasks),
     }
-    assert is_quiet({}, modules, "/work") is quiet
+    assert can_skip_finalizers({}, modules, "/work") is quiet
 
 
 def test_a_column_of_objects_is_looked_into_without_a_warning() -> None:
     pandas = pytest.importorskip("pandas")
-    assert is_quiet({"names": pandas.Series([Path("a"), None], dtype=object)}, {}, "/work")
-    assert not is_quiet({"files": pandas.Series([io.StringIO()], dtype=object)}, {}, "/work")
+    assert can_skip_finalizers({"names": pandas.Series([Path("a"), None], dtype=object)}, {}, "/work")
+    assert not can_skip_finalizers({"files": pandas.Series([io.StringIO()], dtype=object)}, {}, "/work")
 
 
 def test_a_container_of_another_kind_is_looked_into() -> None:
-    assert is_quiet({"counts": Counter("abc")}, {}, "/work")
-    assert not is_quiet({"files": Counter({io.StringIO(): 1})}, {}, "/work")
+    assert can_skip_finalizers({"counts": Counter("abc")}, {}, "/work")
+    assert not can_skip_finalizers({"files": Counter({io.StringIO(): 1})}, {}, "/work")

@@ -54,7 +54,7 @@ def judged(code: bytes, arch: int, number: int, *arguments: int) -> int:
 
 
 def call(machine: str, kind: str, number: int, *arguments: int) -> int:
-    code = seccomp.program(machine, **KINDS[kind])
+    code = seccomp.make_filter(machine, **KINDS[kind])
     return judged(code, seccomp.MACHINES[machine].audit, number, *arguments)
 
 
@@ -98,7 +98,7 @@ def test_every_call_of_the_tables_is_refused_and_others_are_not(machine: str, ki
         refusals |= {number: EOPNOTSUPP for number in numbers("LABELS", machine)}
     here = seccomp.MACHINES[machine]
     judge_by_argument = {here.socket, here.socketpair, here.ioprio_set}
-    code = seccomp.program(machine, **given)
+    code = seccomp.make_filter(machine, **given)
     for number in range(600):
         if number in refusals or number not in judge_by_argument:
             assert judged(code, here.audit, number) == refusals.get(number, seccomp.ALLOW), number
@@ -107,7 +107,7 @@ def test_every_call_of_the_tables_is_refused_and_others_are_not(machine: str, ki
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("machine", MACHINES)
 def test_another_architecture_is_killed_and_x32_is_missing(machine: str, kind: str) -> None:
-    code = seccomp.program(machine, **KINDS[kind])
+    code = seccomp.make_filter(machine, **KINDS[kind])
     for arch in {0x40000003, 0x40000028, *(each.audit for each in seccomp.MACHINES.values())}:
         if arch != seccomp.MACHINES[machine].audit:
             assert judged(code, arch, 1) == seccomp.KILL
@@ -196,6 +196,6 @@ def test_on_the_host_no_process_may_hide_others_from_the_launcher(machine: str) 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("machine", MACHINES)
 def test_a_filter_is_short_enough_for_the_kernel(machine: str, kind: str) -> None:
-    code = seccomp.program(machine, **KINDS[kind])
+    code = seccomp.make_filter(machine, **KINDS[kind])
     assert len(code) % 8 == 0
     assert len(code) // 8 <= 4096

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mtchat.errors import SandboxError
-from mtchat.sandbox.keyboard import keyboard
-from mtchat.sandbox.sandbox import run_in
+from mtchat.sandbox.host.channels import open_stdin
+from mtchat.sandbox.host.execute import run_in
 from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
@@ -49,7 +49,7 @@ def mine(tmp_path: Path) -> Path:
 
 
 def test_a_file_is_read_from_a_copy_that_nobody_can_change(mine: Path) -> None:
-    with keyboard(mine) as descriptor:
+    with open_stdin(mine) as descriptor:
         assert os.fstat(descriptor).st_ino != mine.stat().st_ino
         with pytest.raises(PermissionError):
             os.write(descriptor, b"theirs")
@@ -62,7 +62,7 @@ def test_a_file_is_read_from_a_copy_that_nobody_can_change(mine: Path) -> None:
 def test_what_is_too_long_for_memory_comes_through_a_pipe(tmp_path: Path) -> None:
     path = tmp_path / "long"
     path.write_bytes(bytes(range(256)) * 1000)
-    with keyboard(path, most_copied=100) as descriptor:
+    with open_stdin(path, most_copied=100) as descriptor:
         assert everything(descriptor) == path.read_bytes()
 
 
@@ -72,7 +72,7 @@ def test_a_pipe_is_passed_on_as_it_comes_and_let_go_when_nobody_reads(tmp_path: 
     writer: list[int] = []
     thread = threading.Thread(target=lambda: writer.append(os.open(path, os.O_WRONLY)))
     thread.start()
-    with keyboard(path) as descriptor:
+    with open_stdin(path) as descriptor:
         thread.join()
         for word in (b"one", b"two"):
             os.write(writer[0], word)
@@ -86,7 +86,7 @@ def test_a_pipe_is_passed_on_as_it_comes_and_let_go_when_nobody_reads(tmp_path: 
 
 
 def test_input_that_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(SandboxError, match="cannot be read"), keyboard(tmp_path / "none"):
+    with pytest.raises(SandboxError, match="cannot be read"), open_stdin(tmp_path / "none"):
         pass
 
 

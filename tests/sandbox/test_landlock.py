@@ -17,15 +17,15 @@ from pathlib import Path
 import pytest
 
 from mtchat.errors import SandboxError
-from mtchat.sandbox import unboxed
 from mtchat.sandbox.backends import landlock
-from mtchat.sandbox.disk import Meter, clear_up, folders, measured, remove
-from mtchat.sandbox.interpreter import Interpreter, interpreter
-from mtchat.sandbox.policy import ruleset
-from mtchat.sandbox.policy.ruleset import READING
-from mtchat.sandbox.policy.users import USERS
-from mtchat.sandbox.sandbox import Choice, choose, run_in, unsafe_way
-from mtchat.sandbox.tree import children
+from mtchat.sandbox.host import run_dir
+from mtchat.sandbox.host.execute import BackendChoice, NoSandbox, choose, run_in
+from mtchat.sandbox.host.interpreter import Interpreter, find_interpreter
+from mtchat.sandbox.host.monitor import list_children
+from mtchat.sandbox.host.run_dir import DiskMeter, make_folders, measure_disk, remove_abandoned, remove_tree
+from mtchat.sandbox.policy import landlock_rules
+from mtchat.sandbox.policy.landlock_rules import READING
+from mtchat.sandbox.policy.rlimits import USERS
 from mtchat.session import world
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
@@ -34,11 +34,13 @@ from mtchat.session.settings import Limits
 pytestmark = pytest.mark.sandbox
 LIMITS = Limits(seconds=20.0, memory_mib=256, output_kib=64, disk_mib=16)
 FOUND = choose((landlock,))  # type: ignore[arg-type]
-OPEN = choose((unsafe_way(),))
+OPEN = choose((NoSandbox(),))
 ROOT = os.geteuid() == 0
 
 
-def play(*codes: str, limits: Limits = LIMITS, collect: Path | None = None, where: Choice = FOUND) -> Outcome:
+def play(
+    *codes: str, limits: Limits = LIMITS, collect: Path | None = None, where: BackendChoice = FOUND
+) -> Outcome:
     chunks = (Chunk(turn, code) for turn, code in enumerate(codes, start=1))
     return run_in(where, Program(tuple(chunks)), limits, collect)
 
@@ -63,9 +65,9 @@ def descriptors() -> list[str]:
 def nothing_left() -> Iterator[None]:
     if not FOUND.probe.ok:
         pytest.skip(f"no Landlock here: {FOUND.probe.reason}")
-    before = children(os.getpid()), descriptors(), left()
+    before = list_children(os.getpid()), descriptors(), left()
     yield
-    assert (children(os.getpid()), descriptors(), left()) == before
+    assert (list_children(os.getpid()), descriptors(), left()) == before
 
 
 @dataclass(frozen=True)
@@ -329,7 +331,8 @@ def host_of(code: str) -> "subprocess.Popen[bytes]":
     """Another process that runs a program in the reduced sandbox, and prints a line once it prints."""
     asks = (
         "from mtchat.session.program import Chunk, Program\nfrom mtchat.session.settings import Limits\n"
-        "from mtchat.sandbox.backends import landlock\nfrom mtchat.sandbox.sandbox import choose, run_in\n"
+        "from mtchat.sandbox.backends import landlock\n"
+        "from mtchat.sandbox.host.execute import choose, run_in\n"
         f"program = Program((Chunk(1, {code!r}),))\n"
         "run_in(choose((landlock,)), program, Limits(60.0), watch=lambda *_: print(flush=True))"
     )
@@ -339,7 +342,7 @@ def host_of(code: str) -> "subprocess.Popen[bytes]":
 def tree(pid: int) -> list[int]:
     found = [pid]
     for each in found:
-        found += children(each)
+        found += list_children(each)
     return found[1:]
 
 
@@ -360,7 +363,7 @@ def test_all_of_a_run_dies_with_whoever_is_killed(whom: str) -> None:
     host.kill()
     host.communicate()
     for folder in left(host.pid):
-        remove(Path(folder))
+        remove_tree(Path(folder))
 
 
 LIMIT_ROWS = [
@@ -526,7 +529,7 @@ def test_what_a_killed_host_left_is_cleared_up_after_a_day(tmp_path: Path) -> No
         (tmp_path / name / "work").mkdir(parents=True)
         if name.endswith("old"):
             os.utime(tmp_path / name, (1, 1))
-    clear_up(str(tmp_path))
+    remove_abandoned(str(tmp_path))
     assert sorted(os.listdir(tmp_path)) == sorted(names[1:])
 
 
@@ -540,7 +543,7 @@ def test_removal_ends_at_links(tmp_path: Path) -> None:
         (place / "link").symlink_to(kept)
     (top / "moved-0").mkdir()
     (top / "a" / "b").chmod(0)
-    remove(top)
+    remove_tree(top)
     assert not top.exists()
     assert (kept / "f").read_text() == "f"
 
@@ -551,44 +554,44 @@ def test_the_size_of_folders_is_what_they_take_on_disk(tmp_path: Path) -> None:
     (tmp_path / "a" / "sparse").touch()
     os.truncate(tmp_path / "a" / "sparse", 1 << 40)
     (tmp_path / "root").symlink_to("/")
-    size, entries = measured(tmp_path, 100)
+    size, entries = measure_disk(tmp_path, 100)
     assert 1 << 20 <= size < 2 << 20
     assert entries == 5
-    assert measured(tmp_path, 3)[1] == 3
+    assert measure_disk(tmp_path, 3)[1] == 3
 
 
 def test_a_meter_is_full_by_size_or_by_number(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(bytes(1 << 20))
     for number in range(9):
         (tmp_path / str(number)).touch()
-    assert measured(tmp_path / "gone", 100) == (0, 0)
-    assert Meter((tmp_path,), 1 << 19).full()
-    assert Meter((tmp_path,), 4 << 20, 5).full()
-    meter = Meter((tmp_path,), 4 << 20)
+    assert measure_disk(tmp_path / "gone", 100) == (0, 0)
+    assert DiskMeter((tmp_path,), 1 << 19).full()
+    assert DiskMeter((tmp_path,), 4 << 20, 5).full()
+    meter = DiskMeter((tmp_path,), 4 << 20)
     assert not meter.full()
     assert meter.next > time.monotonic()
 
 
 def test_nothing_of_the_host_may_be_written() -> None:
-    with folders(0) as made:
-        rules = landlock.allowed(unboxed.Ground(0, made), interpreter())
-    writing = ruleset.rights().files & ~(READING | ruleset.IOCTL_DEV)
+    with make_folders(0) as made:
+        rules = landlock.allowed(run_dir.RunDir(0, made), find_interpreter())
+    writing = landlock_rules.kernel_rights().files & ~(READING | landlock_rules.IOCTL_DEV)
     able = {str(rule.path) for rule in rules if rule.rights & writing}
     assert able == {str(made.work), str(made.scratch), *(f"/dev/{name}" for name in landlock.DEVICES)}
 
 
 def test_every_right_that_the_kernel_knows_is_taken_away() -> None:
-    able = ruleset.rights()
+    able = landlock_rules.kernel_rights()
     assert able.files & 0x1FFF == 0x1FFF
     with pytest.raises(OSError, match=r"Invalid argument|Argument list too long"):
-        ruleset.create(able.files + 1, able.network, able.scopes)
+        landlock_rules.create_ruleset(able.files + 1, able.network, able.scopes)
     if able.version >= 6:
         assert able.scopes_signals
         assert (able.files, able.network, able.scopes) >= (0xFFFF, 3, 3)
 
 
 def test_a_kernel_that_lets_signals_through_is_refused_but_for_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ruleset, "rights", lambda: ruleset.Rights(5, 0xFFFF, 3, 0))
+    monkeypatch.setattr(landlock_rules, "kernel_rights", lambda: landlock_rules.Rights(5, 0xFFFF, 3, 0))
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(SandboxError, match=r"Landlock 5 lets programs send signals.*; use Linux 6.12"):
         landlock.variants()
@@ -597,12 +600,12 @@ def test_a_kernel_that_lets_signals_through_is_refused_but_for_root(monkeypatch:
 
 
 def test_a_kernel_without_landlock_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ruleset, "call", lambda number, *arguments: -38)
-    ruleset.rights.cache_clear()
+    monkeypatch.setattr(landlock_rules, "syscall", lambda number, *arguments: -38)
+    landlock_rules.kernel_rights.cache_clear()
     with pytest.raises(SandboxError, match=r"Landlock is not to be had here \(ENOSYS\); use Linux 5.13"):
         landlock.variants()
     monkeypatch.undo()
-    ruleset.rights.cache_clear()
+    landlock_rules.kernel_rights.cache_clear()
 
 
 def test_an_unreadable_python_needs_the_right_to_read(tmp_path: Path) -> None:
@@ -612,7 +615,7 @@ def test_an_unreadable_python_needs_the_right_to_read(tmp_path: Path) -> None:
     for mode, readable in ((0o755, True), (0o700, False)):
         (shut / "lib").chmod(mode)
         assert Interpreter("/usr/bin/env", "", (shut / "lib",), ()).readable == readable
-    assert not unboxed.for_all(python)
+    assert not run_dir.is_readable_by_all(python)
 
 
 def test_what_the_launcher_says_is_explained() -> None:
@@ -661,10 +664,10 @@ def test_what_this_tier_lacks_is_said_when_a_program_asks_for_it(code: str, kept
 IDLE = """
 import errno, os, shutil, sys
 from pathlib import Path
-from mtchat.sandbox.guest.fence import PR_SET_NO_NEW_PRIVS, call, install
+from mtchat.sandbox.guest.lockdown import PR_SET_NO_NEW_PRIVS, call_libc, install_filter
 from mtchat.sandbox.policy import seccomp
-call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-install(seccomp.program(on_host=True, owner=True))
+call_libc("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+install_filter(seccomp.make_filter(on_host=True, owner=True))
 before = os.stat("a")
 os.chmod("a", 0o600 if before.st_mode & 0o777 != 0o600 else 0o644)
 os.chown("a", os.getuid(), os.getgid())

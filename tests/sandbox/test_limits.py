@@ -12,16 +12,16 @@ from contextlib import closing, contextmanager, suppress
 import pytest
 
 from mtchat.sandbox.checkpoints.worker import Worker
-from mtchat.sandbox.links import (
+from mtchat.sandbox.host.channels import (
     MOST_DESCRIPTORS,
-    connection,
-    hang_up,
-    let_go,
-    received,
+    close_later,
+    close_link,
+    receive,
     refuses_descriptors,
+    server_link,
 )
-from mtchat.sandbox.sandbox import Choice, run_in
-from mtchat.sandbox.watching import Watch, Watching
+from mtchat.sandbox.host.execute import BackendChoice, run_in
+from mtchat.sandbox.host.monitor import OutputListener, RunMonitor
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
 from mtchat.session.settings import Limits
@@ -52,7 +52,7 @@ while True:
 FORKS = "import os\nfor _ in range(5):\n    if os.fork() == 0: break\n"
 
 
-def chosen(name: str) -> Choice:
+def chosen(name: str) -> BackendChoice:
     there = tier("T1" if name == "warm" else name)
     if there.choice is None:
         pytest.skip(f"{name} does not work here: {there.reason}")
@@ -60,7 +60,7 @@ def chosen(name: str) -> Choice:
 
 
 @contextmanager
-def runner(name: str, limits: Limits, watch: Watch | None = None) -> Iterator["Runs"]:
+def runner(name: str, limits: Limits, watch: OutputListener | None = None) -> Iterator["Runs"]:
     choice = chosen(name)
     if name != "warm":
         yield Runs(lambda program: run_in(choice, program, limits, watch=watch))
@@ -131,7 +131,7 @@ def test_a_program_that_has_ended_is_not_stopped_for_a_slow_reader(name: str) ->
 
 
 def test_the_end_of_a_state_takes_no_descriptors_where_the_kernel_can_refuse_them() -> None:
-    ours, theirs = connection()
+    ours, theirs = server_link()
     with closing(ours), closing(theirs):
         if not refuses_descriptors(ours):
             pytest.skip("this kernel has no SO_PASSRIGHTS")
@@ -139,7 +139,7 @@ def test_the_end_of_a_state_takes_no_descriptors_where_the_kernel_can_refuse_the
             socket.send_fds(theirs, [b"step"], [0])
         theirs.send(b"step")
         socket.send_fds(ours, [b"work"], [0])
-        assert received(ours, 10).data == b"step"
+        assert receive(ours, 10).data == b"step"
 
 
 def lingering() -> tuple[socket.socket, list[socket.socket]]:
@@ -163,10 +163,10 @@ def test_closing_what_a_program_sends_takes_none_of_our_time(read: bool) -> None
     os.close(end.detach())
     began = time.monotonic()
     if read:
-        said = received(ours, 10)
+        said = receive(ours, 10)
         assert (said.data, len(said.fds)) == (b"step", 1)
-        let_go(said.fds)
-    hang_up(ours)
+        close_later(said.fds)
+    close_link(ours)
     assert time.monotonic() - began < 1
     for each in (theirs, *others):
         each.close()
@@ -176,15 +176,15 @@ def test_every_descriptor_of_a_message_is_received_and_so_can_be_let_go() -> Non
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with closing(ours), closing(theirs):
         socket.send_fds(theirs, [b"step"], [0] * MOST_DESCRIPTORS)
-        said = received(ours, 10)
+        said = receive(ours, 10)
         assert len(said.fds) == MOST_DESCRIPTORS
-        let_go(said.fds)
+        close_later(said.fds)
 
 
 def test_a_run_that_is_not_looked_after_is_ended_once_by_whoever_keeps_its_limits() -> None:
     ended: list[str] = []
 
-    class Alone(Watching):
+    class Alone(RunMonitor):
         def heard(self, key: selectors.SelectorKey) -> None: ...
 
         def abort(self) -> bool:

@@ -13,9 +13,9 @@ import pytest
 
 from mtchat.errors import SandboxError
 from mtchat.sandbox.checkpoints.worker import Worker
-from mtchat.sandbox.collect import Harvest, deliver, harvest
-from mtchat.sandbox.outbox import LIST, TIMES
-from mtchat.sandbox.sandbox import run_in
+from mtchat.sandbox.host.collect import CollectedFiles, collect_files, deliver_files
+from mtchat.sandbox.host.execute import run_in
+from mtchat.sandbox.host.outbox import LIST, TIMES
 from mtchat.session.given import NO_INPUTS, Attached, RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
@@ -35,7 +35,7 @@ def opened(folder: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def left(folder: Path, out: Path, most: int = MIB, **files: str) -> Harvest:
+def left(folder: Path, out: Path, most: int = MIB, **files: str) -> CollectedFiles:
     """What is taken of a run that leaves these files and nothing else; __ in a name is a full stop."""
     work = folder / "work"
     work.mkdir(exist_ok=True)
@@ -44,7 +44,7 @@ def left(folder: Path, out: Path, most: int = MIB, **files: str) -> Harvest:
     for name, text in files.items():
         (work / name.replace("__", ".")).write_text(text)
     with opened(work) as descriptor:
-        return harvest(descriptor, most, out)
+        return collect_files(descriptor, most, out)
 
 
 @pytest.mark.parametrize("leads_to", ["folder", "nothing"])
@@ -142,7 +142,7 @@ def test_a_run_leaves_no_more_than_its_room_however_sparse_its_files(tmp_path: P
         with open(work / str(number), "wb") as file:
             file.truncate(MIB)
     with opened(work) as descriptor:
-        found = harvest(descriptor, 2 * MIB, tmp_path / "out")
+        found = collect_files(descriptor, 2 * MIB, tmp_path / "out")
     assert [file.path for file in found.files] == ["0", "1"]
     assert found.skipped[0] == "'2': a run may leave 2 MiB of files in all"
     assert sum(path.stat().st_size for path in (tmp_path / "out").glob("[0-9]")) == 2 * MIB
@@ -166,7 +166,7 @@ def test_the_paths_of_files_and_of_what_is_left_behind_stay_short(tmp_path: Path
     (work / ("c" * 250) / ("d" * 250)).mkdir(parents=True)
     (work / ("c" * 250) / ("d" * 250) / "e").touch()
     with opened(work) as descriptor:
-        found = harvest(descriptor, MIB)
+        found = collect_files(descriptor, MIB)
     assert 100 < len(found.files) < 200
     assert len(json.dumps([file.path for file in found.files])) < 128 * 1024
     assert any(reason.endswith("a path of 503 characters is too long") for reason in found.skipped)
@@ -178,7 +178,7 @@ def test_folders_without_files_are_counted_as_well(tmp_path: Path) -> None:
     (work / "a" / "b" / "c").mkdir(parents=True)
     seen: list[bool] = []
     with opened(work) as descriptor:
-        harvest(descriptor, MIB, stopped=lambda: bool(seen.append(True)))
+        collect_files(descriptor, MIB, stopped=lambda: bool(seen.append(True)))
     assert len(seen) >= 3
 
 
@@ -190,7 +190,7 @@ def test_copying_stops_when_asked_and_leaves_no_half_of_a_file(tmp_path: Path, a
         (work / name).write_bytes(bytes(4 * MIB))
     asked: list[None] = []
     with opened(work) as descriptor:
-        found = harvest(
+        found = collect_files(
             descriptor, 99 * MIB, out, stopped=lambda: asked.append(None) is None and len(asked) > after
         )
     assert found.stopped
@@ -215,7 +215,7 @@ def test_a_file_is_given_under_a_plain_name_only(tmp_path: Path, name: str) -> N
     work.mkdir()
     mine.write_text("mine")
     with opened(work) as descriptor, pytest.raises(SandboxError, match="not a plain name"):
-        deliver((Attached(name, mine),), descriptor)
+        deliver_files((Attached(name, mine),), descriptor)
     assert sorted(os.listdir(tmp_path)) == ["mine", "work"]
 
 
@@ -224,7 +224,7 @@ def test_what_has_become_a_pipe_or_a_device_is_not_given(tmp_path: Path) -> None
     with opened(tmp_path) as descriptor:
         for path in (tmp_path / "pipe", Path("/dev/zero")):
             with pytest.raises(SandboxError, match="not a regular file"):
-                deliver((Attached("a", path),), descriptor)
+                deliver_files((Attached("a", path),), descriptor)
 
 
 def ran(

@@ -11,19 +11,24 @@ from pathlib import Path
 import pytest
 
 from mtchat.errors import SandboxError
-from mtchat.sandbox.backend import Box, Command, Variant, backends
+from mtchat.sandbox.backend import LaunchCommand, LaunchRequest, Variant, backends
 from mtchat.sandbox.backends import bubblewrap
-from mtchat.sandbox.collect import harvest
-from mtchat.sandbox.guest.chunks import few_of
+from mtchat.sandbox.guest.program.chunks import choose_processors
 from mtchat.sandbox.guest.wire import FAULT_AT, REPORT_AT, SHARED_BYTES
-from mtchat.sandbox.interpreter import LIBRARY, SYSTEM, Interpreter, homes, interpreter, parts
-from mtchat.sandbox.outbox import LIST
+from mtchat.sandbox.host.collect import collect_files
+from mtchat.sandbox.host.execute import choose, run_in
+from mtchat.sandbox.host.interpreter import (
+    LIBRARY,
+    SYSTEM,
+    Interpreter,
+    find_interpreter,
+    link_homes,
+    python_parts,
+)
+from mtchat.sandbox.host.monitor import OutputStream, RunMonitor, measure_load
+from mtchat.sandbox.host.outbox import LIST
+from mtchat.sandbox.host.outcome import read_report
 from mtchat.sandbox.policy import seccomp
-from mtchat.sandbox.report import read
-from mtchat.sandbox.sandbox import choose, run_in
-from mtchat.sandbox.streams import Stream
-from mtchat.sandbox.tree import load
-from mtchat.sandbox.watching import Watching
 from mtchat.session.program import Chunk, Location, Program
 from mtchat.session.settings import Limits
 from tests.sandbox.test_filter import judged
@@ -63,12 +68,12 @@ CALLS = [
 
 @pytest.mark.parametrize(("machine", "arch", "call", "result"), CALLS)
 def test_the_filter_judges_calls(machine: str, arch: int, call: tuple[int, ...], result: int) -> None:
-    assert judged(seccomp.program(machine), arch, *call) == result
+    assert judged(seccomp.make_filter(machine), arch, *call) == result
 
 
 def test_an_unknown_machine_has_no_filter() -> None:
     with pytest.raises(SandboxError, match="no system call table for vax"):
-        seccomp.program("vax")
+        seccomp.make_filter("vax")
 
 
 PRINTED = b"one" + MARK + MARK + "zwei é".encode() + MARK + b"0123" + MARK[:4]
@@ -77,7 +82,7 @@ PRINTED = b"one" + MARK + MARK + "zwei é".encode() + MARK + b"0123" + MARK[:4]
 @pytest.mark.parametrize("size", range(1, len(PRINTED) + 1))
 def test_a_stream_is_split_at_marks_however_it_arrives(size: int) -> None:
     shown: list[str] = []
-    stream = Stream(MARK, 1000, shown.append, 3)
+    stream = OutputStream(MARK, 1000, shown.append, 3)
     for at in range(0, len(PRINTED), size):
         stream.feed(PRINTED[at : at + size])
     stream.close()
@@ -87,7 +92,7 @@ def test_a_stream_is_split_at_marks_however_it_arrives(size: int) -> None:
 
 @pytest.mark.parametrize("size", [1, 7, 4096])
 def test_marks_beyond_those_that_are_due_are_output(size: int) -> None:
-    stream = Stream(MARK, 100, lambda text: None, 2)
+    stream = OutputStream(MARK, 100, lambda text: None, 2)
     data = b"a" + MARK * 100
     for at in range(0, len(data), size):
         stream.feed(data[at : at + size])
@@ -97,14 +102,14 @@ def test_marks_beyond_those_that_are_due_are_output(size: int) -> None:
 
 
 def test_a_cap_below_what_was_printed_before_takes_nothing_more() -> None:
-    stream = Stream(MARK, 5, lambda text: None, 2)
+    stream = OutputStream(MARK, 5, lambda text: None, 2)
     stream.taken = 9
     stream.feed(b"abcdefgh")
     assert (stream.texts, stream.taken, stream.full) == (("",), 9, True)
 
 
 def test_a_stream_ends_at_its_cap() -> None:
-    stream = Stream(MARK, 5, lambda text: None, 9)
+    stream = OutputStream(MARK, 5, lambda text: None, 9)
     stream.feed(b"abc" + MARK + b"def")
     stream.feed(b"ghi")
     stream.close()
@@ -112,7 +117,7 @@ def test_a_stream_ends_at_its_cap() -> None:
 
 
 def test_a_stream_that_fills_its_cap_exactly_is_whole() -> None:
-    stream = Stream(b"", 3, lambda text: None, 9)
+    stream = OutputStream(b"", 3, lambda text: None, 9)
     stream.feed(b"abc")
     assert not stream.full
 
@@ -130,7 +135,9 @@ TWO = Program((Chunk(1, "x = 1"), Chunk(2, "f()")))
 
 
 def test_a_report_gives_headline_and_frames() -> None:
-    report = read(memory("raised", "", "E: no\nreally", "T\n", "1", "1", "<module>", "f()", began=2), TWO)
+    report = read_report(
+        memory("raised", "", "E: no\nreally", "T\n", "1", "1", "<module>", "f()", began=2), TWO
+    )
     assert (report.index, report.how, report.headline) == (1, "raised", "E: no really")
     assert [frame.place for frame in report.frames] == [Location(2, 1)]
 
@@ -146,13 +153,13 @@ FORGERIES = [
 
 @pytest.mark.parametrize("fields", FORGERIES)
 def test_a_frame_that_is_none_of_ours_is_left_out(fields: tuple[str, ...]) -> None:
-    assert [frame.place for frame in read(memory(*fields), TWO).frames] == [Location(1, 1)]
+    assert [frame.place for frame in read_report(memory(*fields), TWO).frames] == [Location(1, 1)]
 
 
 def test_what_a_report_says_is_short_however_long_it_is() -> None:
     frames = ("0", "1", "f" * 9000, "t" * 9000) * 3
     said = memory("raised", "", "E" * 60_000, "line\n" * 900 + "l" * 60_000, "", "s" * 9000, *frames)
-    report = read(said, TWO)
+    report = read_report(said, TWO)
     assert (len(report.headline), len(report.subject)) == (400, 400)
     assert len(report.traceback.splitlines()) <= 62
     assert max(map(len, report.traceback.splitlines())) <= 240
@@ -161,25 +168,25 @@ def test_what_a_report_says_is_short_however_long_it_is() -> None:
 
 @pytest.mark.parametrize("line", [3, 1 << 28])
 def test_a_frame_at_a_line_that_its_turn_does_not_have_is_left_out(line: int) -> None:
-    report = read(memory("raised", "", "E", "", "", "", "1", str(line), "f", "", began=2), TWO)
+    report = read_report(memory("raised", "", "E", "", "", "", "1", str(line), "f", "", began=2), TWO)
     assert [frame.place for frame in report.frames] == [Location(2, 1)]
 
 
 @pytest.mark.parametrize(("began", "finished"), [(0, True), (1, False), (2, True), (9, True)])
 def test_a_program_is_finished_only_where_its_last_turn_began(began: int, finished: bool) -> None:
-    assert read(memory(began=began, finished=True), TWO).finished == finished
+    assert read_report(memory(began=began, finished=True), TWO).finished == finished
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_noise_is_read_without_harm(seed: int) -> None:
     noise = bytes((seed * 7919 + at * at * 31) % 256 for at in range(4096)) * (SHARED_BYTES // 4096)
-    assert len(read(noise, TWO).frames) <= 50
+    assert len(read_report(noise, TWO).frames) <= 50
 
 
 def test_a_fault_gives_the_programs_frames_outermost_first() -> None:
     places = ('"/lib/x.py", line 3 in g', '"<turn 1>", line 1 in f', '"<turn 2>", line 1 in <module>')
     fault = "Fatal\n" + "".join(f"  File {place}\n" for place in places)
-    report = read(memory(began=2, fault=fault), TWO)
+    report = read_report(memory(began=2, fault=fault), TWO)
     assert [frame.place.turn for frame in report.frames] == [2, 1]
     assert report.traceback.splitlines()[1:3] == ['  File "<turn 2>", line 1, in <module>', "    f()"]
 
@@ -203,7 +210,7 @@ def left(tmp_path: Path) -> Iterator[int]:
 
 
 def test_only_regular_files_are_taken(left: int, tmp_path: Path) -> None:
-    found = harvest(left, 50, tmp_path / "out")
+    found = collect_files(left, 50, tmp_path / "out")
     assert [(file.path, file.size) for file in found.files] == [("a.txt", 1), ("sub/b.txt", 2)]
     assert found.skipped == (
         "'large': 100 bytes are too large",
@@ -217,7 +224,7 @@ def test_only_regular_files_are_taken(left: int, tmp_path: Path) -> None:
 
 
 def test_nothing_is_copied_without_a_place_for_it(left: int, tmp_path: Path) -> None:
-    assert len(harvest(left, 50).files) == 2
+    assert len(collect_files(left, 50).files) == 2
     assert os.listdir(tmp_path) == ["work"]
 
 
@@ -228,7 +235,7 @@ def test_links_in_the_place_for_copies_lead_nowhere(left: int, tmp_path: Path) -
     (aside / "kept").write_text("kept")
     (out / "a.txt").symlink_to(aside / "kept")
     (out / "sub").symlink_to(aside)
-    found = harvest(left, 50, out)
+    found = collect_files(left, 50, out)
     assert found.files == ()
     assert f"'a.txt': in {out} that is a link; move it away" in found.skipped
     assert "'sub/b.txt': Not a directory" in found.skipped
@@ -239,7 +246,7 @@ def test_links_in_the_place_for_copies_lead_nowhere(left: int, tmp_path: Path) -
 
 def test_a_second_run_replaces_what_the_first_left(left: int, tmp_path: Path) -> None:
     for _ in range(2):
-        harvest(left, 50, tmp_path / "out")
+        collect_files(left, 50, tmp_path / "out")
     assert (tmp_path / "out" / "a.txt").read_text() == "a"
 
 
@@ -255,8 +262,8 @@ class Broken:
         return (Variant("broken"),)
 
     @contextmanager
-    def prepared(self, variant: Variant, box: Box) -> Iterator[Command]:
-        yield Command(self.argv, {}, (box.control, box.shared))
+    def prepared(self, variant: Variant, box: LaunchRequest) -> Iterator[LaunchCommand]:
+        yield LaunchCommand(self.argv, {}, (box.control, box.shared))
 
     def explain(self, wrote: str) -> tuple[str, str]:
         return f"it wrote {wrote.strip()!r}", "mend it"
@@ -318,7 +325,7 @@ def test_versions_compare_as_numbers() -> None:
 
 def test_the_command_line_ends_with_the_read_only_root() -> None:
     words = bubblewrap.arguments(
-        Variant("bwrap", Path("/usr/bin/bwrap")), Box(3, 4, Limits(disk_mib=2)), 5, 6
+        Variant("bwrap", Path("/usr/bin/bwrap")), LaunchRequest(3, 4, Limits(disk_mib=2)), 5, 6
     )
     options = words[: words.index("--")]
     last_mount = max(
@@ -326,12 +333,12 @@ def test_the_command_line_ends_with_the_read_only_root() -> None:
     )
     assert options.index("--remount-ro") + 3 == len(options) - 6
     assert last_mount <= options.index("--remount-ro") + 1
-    assert ("--size", str(2 << 20), "--tmpfs", interpreter().work) in zip(
+    assert ("--size", str(2 << 20), "--tmpfs", find_interpreter().work) in zip(
         *(words[n:] for n in range(4)), strict=False
     )
     assert "--proc" in options
     masked = Variant("bwrap", Path("/usr/bin/bwrap"), without=frozenset({"/proc"}))
-    assert "--proc" not in bubblewrap.arguments(masked, Box(3, 4, Limits()), 5, 6)
+    assert "--proc" not in bubblewrap.arguments(masked, LaunchRequest(3, 4, Limits()), 5, 6)
 
 
 def test_the_work_folder_hides_nothing_that_python_needs() -> None:
@@ -358,7 +365,7 @@ def test_of_an_environment_only_what_is_pythons_is_shown(tmp_path: Path, conda: 
         (tmp_path / name).touch()
     if conda:
         (tmp_path / "conda-meta").mkdir()
-    shown = parts(tmp_path)
+    shown = python_parts(tmp_path)
     seen = {
         name
         for name in (*there, *beside, *of_conda)
@@ -368,7 +375,7 @@ def test_of_an_environment_only_what_is_pythons_is_shown(tmp_path: Path, conda: 
 
 
 def test_what_python_needs_is_shown() -> None:
-    python = interpreter()
+    python = find_interpreter()
     shown = (*python.roots, *SYSTEM)
     for needed in (python.python, os.__file__, os.path.realpath(python.python), *python.folders):
         assert any(Path(needed).is_relative_to(root) for root in shown), needed
@@ -376,7 +383,7 @@ def test_what_python_needs_is_shown() -> None:
 
 
 def test_a_tree_is_counted() -> None:
-    found = load(os.getpid(), 1e9, 100)
+    found = measure_load(os.getpid(), 1e9, 100)
     assert found.processes >= 1
     assert found.memory_mib > 1
 
@@ -385,15 +392,15 @@ def test_a_link_to_python_shows_nothing_of_the_folder_that_it_lies_in(tmp_path: 
     link = tmp_path / "bin" / "python"
     link.parent.mkdir()
     link.symlink_to(sys.executable)
-    assert tmp_path not in homes(link)
-    assert Path(sys.base_prefix) in [path.resolve() for path in homes(link)]
+    assert tmp_path not in link_homes(link)
+    assert Path(sys.base_prefix) in [path.resolve() for path in link_homes(link)]
 
 
 def test_an_interrupt_while_the_last_output_is_shown_does_not_escape() -> None:
     def shown(stream: str, text: str) -> None:
         raise KeyboardInterrupt
 
-    class Alone(Watching):
+    class Alone(RunMonitor):
         def heard(self, key: selectors.SelectorKey) -> None: ...
 
         def abort(self) -> bool:
@@ -413,5 +420,5 @@ def test_an_interrupt_while_the_last_output_is_shown_does_not_escape() -> None:
     ("start", "few"), [(0, [0, 1, 2, 3]), (9, [1, 2, 3, 4]), (6, [0, 1, 6, 7]), (65535, [0, 1, 2, 7])]
 )
 def test_a_run_sees_four_processors_from_anywhere_on(start: int, few: list[int]) -> None:
-    assert few_of(list(range(8)), start) == few
-    assert few_of([3], start) == [3]
+    assert choose_processors(list(range(8)), start) == few
+    assert choose_processors([3], start) == [3]

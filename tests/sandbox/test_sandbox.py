@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.sandbox.sandbox import chosen, probe, run, run_in
-from mtchat.sandbox.tree import children
+from mtchat.sandbox.host.execute import choose_backend, probe, run, run_in
+from mtchat.sandbox.host.monitor import list_children
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
 from mtchat.session.settings import Limits
@@ -32,7 +32,7 @@ def ours() -> tuple[list[int], list[str], list[str]]:
     """Our child processes, zombies too, our open files and the temporary files of this machine's /tmp."""
     handles = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if is_open(fd)]
     kept = [handle for handle in handles if "memfd" in handle or "socket" in handle or "pidfd" in handle]
-    return children(os.getpid()), sorted(kept), sorted(os.listdir("/dev/shm"))
+    return list_children(os.getpid()), sorted(kept), sorted(os.listdir("/dev/shm"))
 
 
 def is_open(fd: str) -> bool:
@@ -240,7 +240,7 @@ def test_an_error_while_output_is_shown_is_ours_and_leaves_nothing() -> None:
 
 
 def test_a_sandbox_without_proc_works_where_a_container_masks_it() -> None:
-    choice = chosen()
+    choice = choose_backend()
     assert choice.variant is not None
     bare = replace(choice, variant=replace(choice.variant, without=frozenset({"/proc"})))
     outcome = run_in(bare, program("import os\nprint(os.path.exists('/proc/self'))", "1 / 0"), LIMITS)

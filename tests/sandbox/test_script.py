@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.sandbox import sandbox
 from mtchat.sandbox.checkpoints.worker import Worker
-from mtchat.sandbox.guest import script
-from mtchat.sandbox.interpreter import beside
+from mtchat.sandbox.guest import source_file
+from mtchat.sandbox.host import execute
+from mtchat.sandbox.host.interpreter import pth_folders
 from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
@@ -61,7 +61,7 @@ def test_a_program_of_one_file_finds_it_where_it_runs(code: str, said: str, kind
 
 def test_the_turns_of_a_program_are_its_file_where_it_asks_for_one(tmp_path: Path) -> None:
     codes = ["import os\nx = 1", "print(open(__file__).read().count('\\n'))", "print(os.listdir())"]
-    truth = sandbox.run(turns(*codes), LIMITS, collect=tmp_path)
+    truth = execute.run(turns(*codes), LIMITS, collect=tmp_path)
     assert (truth.stdout, truth.files) == ("4\n['main.py']\n", ())
     with Worker() as worker:
         for count in range(1, 4):
@@ -70,20 +70,20 @@ def test_the_turns_of_a_program_are_its_file_where_it_asks_for_one(tmp_path: Pat
         assert outcome.stdout == truth.stdout
         assert outcome.outputs[2] == "['main.py']\n"
         undone = worker.run(turns(codes[0], "print(len(open(__file__).read()))"), LIMITS)
-    assert undone.stdout == f"{len(script.text_of([codes[0], 'print(len(open(__file__).read()))']))}\n"
-    assert sandbox.run(turns("import os\nprint(os.listdir())"), LIMITS).stdout == "[]\n"
+    assert undone.stdout == f"{len(source_file.text_of([codes[0], 'print(len(open(__file__).read()))']))}\n"
+    assert execute.run(turns("import os\nprint(os.listdir())"), LIMITS).stdout == "[]\n"
 
 
 def test_what_the_program_makes_of_its_file_is_its_own(tmp_path: Path) -> None:
-    changed = sandbox.run(file("with open(__file__, 'a') as f:\n    f.write('# more')"), LIMITS)
+    changed = execute.run(file("with open(__file__, 'a') as f:\n    f.write('# more')"), LIMITS)
     assert [each.path for each in changed.files] == ["prog.py"]
 
 
 @pytest.mark.parametrize("codec", ["utf-8", "latin-1", "cp1252"])
 def test_the_file_is_in_the_encoding_that_it_declares(codec: str) -> None:
     text = f"# -*- coding: {codec} -*-\nx = 'é'\n"
-    assert script.encoded(text) == text.encode(codec)
-    assert script.encoded("# coding: no-such\nx = 'é'") == "# coding: no-such\nx = 'é'".encode()
+    assert source_file.encode(text) == text.encode(codec)
+    assert source_file.encode("# coding: no-such\nx = 'é'") == "# coding: no-such\nx = 'é'".encode()
 
 
 STARTED = [
@@ -114,7 +114,7 @@ def test_a_package_that_is_attached_keeps_its_layout(kind: str, tmp_path: Path) 
     if where.choice is None:
         pytest.skip(f"no {where.backend} here: {where.reason}")
     code = "from shapes import area\nprint(area.side())\nopen('shapes/data/m', 'w').close()"
-    outcome = sandbox.run_in(where.choice, turns(code), LIMITS, given=given)
+    outcome = execute.run_in(where.choice, turns(code), LIMITS, given=given)
     assert (outcome.stdout, outcome.error) == ("3\n", "")
     assert [each.path for each in outcome.files] == ["shapes/data/m"]
     if kind == "T1":
@@ -129,4 +129,4 @@ def test_a_pth_file_adds_the_folders_that_the_sandbox_shows(tmp_path: Path) -> N
     for folder in (shown / "inner", hidden):
         folder.mkdir(parents=True)
     (shown / "some.pth").write_text(f"# words\n\ninner\n{hidden}\nimport os\nmissing\n")
-    assert beside(shown, (shown,)) == [os.fspath(shown / "inner")]
+    assert pth_folders(shown, (shown,)) == [os.fspath(shown / "inner")]

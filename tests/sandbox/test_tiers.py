@@ -13,12 +13,12 @@ from typing import cast
 import pytest
 
 from mtchat.errors import SandboxError
-from mtchat.sandbox import unboxed, unsafe
-from mtchat.sandbox.backend import Backend, Box, Command, Variant, backends
+from mtchat.sandbox.backend import Backend, LaunchCommand, LaunchRequest, Variant, backends
 from mtchat.sandbox.backends import bubblewrap, landlock, seatbelt
-from mtchat.sandbox.disk import Folders
-from mtchat.sandbox.interpreter import INSIDE, Interpreter, interpreter
-from mtchat.sandbox.sandbox import Choice, choose, run_in, unsafe_way
+from mtchat.sandbox.host import run_dir
+from mtchat.sandbox.host.execute import BackendChoice, NoSandbox, choose, run_in
+from mtchat.sandbox.host.interpreter import GUEST, Interpreter, find_interpreter
+from mtchat.sandbox.host.run_dir import RunFolders
 from mtchat.session.program import Chunk, Program
 from mtchat.session.settings import Limits
 
@@ -134,8 +134,8 @@ class Absent:
         raise SandboxError("it is not here; fetch it")
 
     @contextmanager
-    def prepared(self, variant: Variant, box: Box) -> Iterator[Command]:
-        yield Command(())
+    def prepared(self, variant: Variant, box: LaunchRequest) -> Iterator[LaunchCommand]:
+        yield LaunchCommand(())
 
     def explain(self, wrote: str) -> tuple[str, str]:
         return "", ""
@@ -152,20 +152,20 @@ def test_where_nothing_works_the_refusal_names_the_last_resort_and_nothing_runs(
 
 
 def test_nothing_is_unsafe_by_itself() -> None:
-    assert unsafe not in backends()
-    assert all(each.RANK < unsafe.RANK for each in backends())
+    assert not any(isinstance(each, NoSandbox) for each in backends())
+    assert all(each.RANK < NoSandbox.RANK for each in backends())
 
 
 @pytest.fixture
-def bare() -> Choice:
-    found = choose((unsafe_way(),))
+def bare() -> BackendChoice:
+    found = choose((NoSandbox(),))
     if not found.probe.ok:
         pytest.skip(f"programs cannot be run even without a sandbox: {found.probe.reason}")
     return found
 
 
 def test_without_a_sandbox_the_tier_says_so_and_limits_stay(
-    bare: Choice, monkeypatch: pytest.MonkeyPatch
+    bare: BackendChoice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BAIT_TOKEN", "bait")
     assert bare.probe.tier == "NO SANDBOX"
@@ -179,7 +179,7 @@ def test_without_a_sandbox_the_tier_says_so_and_limits_stay(
     assert run_in(bare, endless, Limits(seconds=0.5)).limit == "seconds"
 
 
-def test_without_a_sandbox_processes_are_counted_even_for_root(bare: Choice) -> None:
+def test_without_a_sandbox_processes_are_counted_even_for_root(bare: BackendChoice) -> None:
     """No bomb: forks that stop at 300 by themselves meet the limit first."""
     count = (
         "import os, signal\ncount = 0\nwhile count < 300:\n    try:\n"
@@ -202,7 +202,7 @@ def test_roots_programs_read_a_python_that_is_shut_to_others(
     asks = (
         "from mtchat.session.program import Chunk, Program\nfrom mtchat.session.settings import Limits\n"
         "from mtchat.sandbox.backends import bubblewrap, landlock\n"
-        "from mtchat.sandbox.sandbox import choose, run_in\n"
+        "from mtchat.sandbox.host.execute import choose, run_in\n"
         "code = 'import treasure, os\\nprint(treasure.x, os.getuid() > 0)\\n'\n"
         'code += \'for path in ("/root/.ssh", "/etc/shadow"):\\n\'\n'
         "code += '    try: open(path)\\n    except OSError: print(\"refused\")\\n'\n"
@@ -225,7 +225,7 @@ def test_a_python_that_all_may_read_needs_no_capability(monkeypatch: pytest.Monk
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     for readable, without in ((True, {bubblewrap.USER_NAMESPACE}), (False, {*bubblewrap_all()})):
         python = type("Python", (), {"readable": readable})
-        monkeypatch.setattr(bubblewrap, "interpreter", lambda python=python: python)
+        monkeypatch.setattr(bubblewrap, "find_interpreter", lambda python=python: python)
         first = bubblewrap.variants()[0]
         assert first.without == without
         assert first.warm == readable
@@ -240,13 +240,13 @@ def test_only_a_reader_is_given_the_right_to_read() -> None:
     ways: dict[bool, Sequence[str]] = {False: [bubblewrap.USER_NAMESPACE], True: bubblewrap_all()}
     for reads, without in ways.items():
         variant = Variant("bwrap", Path("/usr/bin/bwrap"), without=frozenset(without))
-        words = bubblewrap.arguments(variant, Box(3, 4, LIMITS), 5, 6)
+        words = bubblewrap.arguments(variant, LaunchRequest(3, 4, LIMITS), 5, 6)
         assert ("CAP_DAC_READ_SEARCH" in words) == reads
         assert ("--proc" in words) != reads
 
 
 PYTHON = Interpreter("/opt/py/bin/python3", "/opt/py", (Path('/opt/p"y'),), ())
-MADE = Folders(Path("/private/r/work"), Path("/private/r/tmp"), Path("/private/r/code"))
+MADE = RunFolders(Path("/private/r/work"), Path("/private/r/tmp"), Path("/private/r/code"))
 PROFILE = f"""(version 1)
 (deny default)
 (allow process-fork)
@@ -256,7 +256,7 @@ PROFILE = f"""(version 1)
 (allow file-read-metadata)
 (allow file-read* (subpath "/usr/lib") (subpath "/usr/bin") (subpath "/usr/share") (subpath "/bin") \
 (subpath "/System") (subpath "/Library/Frameworks") (subpath "/private/etc/localtime") \
-(subpath "/opt/p\\"y") (subpath "/private/r/code") (subpath "{INSIDE}"))
+(subpath "/opt/p\\"y") (subpath "/private/r/code") (subpath "{GUEST}"))
 (allow file-read* file-write* (subpath "/private/r/work") (subpath "/private/r/tmp"))
 (allow file-read* file-write-data (literal "/dev/null") (literal "/dev/zero") (literal "/dev/random") \
 (literal "/dev/urandom"))
@@ -268,10 +268,11 @@ def test_the_profile_for_macos_denies_all_but_this() -> None:
 
 
 def test_the_command_line_for_macos_starts_with_the_profile() -> None:
-    words = seatbelt.arguments(PYTHON, MADE, Box(3, 4, LIMITS))
+    words = seatbelt.arguments(PYTHON, MADE, LaunchRequest(3, 4, LIMITS))
     assert words[:3] == ("/usr/bin/sandbox-exec", "-p", PROFILE)
     assert words[3:7] == ("/opt/py/bin/python3", "-s", "-P", "-S")
-    assert "mtchat.sandbox.guest.session import main\nmain(3, 4, *('/private/r/work',))" in words[-1]
+    assert "from mtchat.sandbox.guest.launch.launcher import launch_in_session\n" in words[-1]
+    assert "launch_in_session(3, 4, *('/private/r/work',))" in words[-1]
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="what other systems say")
@@ -289,16 +290,16 @@ class Unheld:
         return (Variant("unheld"),)
 
     @contextmanager
-    def prepared(self, variant: Variant, box: Box) -> Iterator[Command]:
-        with unboxed.ground() as where:
-            words = interpreter().arguments(
+    def prepared(self, variant: Variant, box: LaunchRequest) -> Iterator[LaunchCommand]:
+        with run_dir.make_run_dir() as where:
+            words = find_interpreter().arguments(
                 str(where.folders.code),
                 box.control,
                 box.shared,
                 seatbelt.LAUNCHER,
                 (str(where.folders.work),),
             )
-            yield Command(words, {"HOME": str(where.folders.work)}, (box.control, box.shared))
+            yield LaunchCommand(words, {"HOME": str(where.folders.work)}, (box.control, box.shared))
 
     def explain(self, wrote: str) -> tuple[str, str]:
         return wrote, ""
@@ -334,7 +335,7 @@ def is_ours(pid: str) -> bool:
 
 
 def test_a_private_folder_is_private() -> None:
-    with unboxed.ground() as where:
+    with run_dir.make_run_dir() as where:
         modes = [stat.S_IMODE(path.stat().st_mode) for path in (where.folders.work, where.folders.scratch)]
         top = where.folders.work.parent.stat()
     assert modes == [0o700, 0o700]

@@ -10,12 +10,19 @@ from pathlib import Path
 import pytest
 
 from mtchat.errors import SandboxError
-from mtchat.sandbox import sandbox
-from mtchat.sandbox.checkpoints.imprint import signature
-from mtchat.sandbox.checkpoints.states import MOST_STATES, Piece, State, States, imports, plan
+from mtchat.sandbox.checkpoints.snapshots import (
+    MOST_STATES,
+    ChunkPiece,
+    Snapshot,
+    SnapshotCache,
+    leading_imports,
+    make_plan,
+)
+from mtchat.sandbox.checkpoints.workdir_fingerprint import fingerprint
 from mtchat.sandbox.checkpoints.worker import Worker
-from mtchat.sandbox.guest.porter import Copy
-from mtchat.sandbox.tree import children, descendants
+from mtchat.sandbox.guest.launch.workdir_copy import FolderCopy
+from mtchat.sandbox.host import execute
+from mtchat.sandbox.host.monitor import list_children, list_descendants
 from mtchat.session.given import Attached, RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
@@ -31,15 +38,15 @@ def program(*codes: str) -> Program:
 
 @pytest.fixture
 def worker() -> Iterator[Worker]:
-    if not sandbox.probe().ok:
-        pytest.skip(f"no sandbox works here: {sandbox.probe().reason}")
-    variant = sandbox.chosen().variant
+    if not execute.probe().ok:
+        pytest.skip(f"no sandbox works here: {execute.probe().reason}")
+    variant = execute.choose_backend().variant
     if variant is None or not variant.warm:
-        pytest.skip(f"{sandbox.probe().tier} keeps no states")
-    before, fds = children(os.getpid()), len(os.listdir("/proc/self/fd"))
+        pytest.skip(f"{execute.probe().tier} keeps no states")
+    before, fds = list_children(os.getpid()), len(os.listdir("/proc/self/fd"))
     with Worker() as made:
         yield made
-    assert children(os.getpid()) == before
+    assert list_children(os.getpid()) == before
     assert len(os.listdir("/proc/self/fd")) == fds
 
 
@@ -151,7 +158,7 @@ def test_what_cannot_be_forked_runs_again_and_is_named(
     limits = Limits(seconds=1.0, memory_mib=256, disk_mib=16)
     worker.run(program("x = 1", code), limits)
     met = worker.run(program("x = 1", code, after), limits)
-    true = sandbox.run(program("x = 1", code, after), limits)
+    true = execute.run(program("x = 1", code, after), limits)
     assert (met.stdout, met.error) == (true.stdout, true.error)
     assert met.note == f"turn 2 {why}, so turn 2 ran again"
     assert met.resumed == 1
@@ -245,9 +252,9 @@ def test_states_are_bounded_in_number_and_none_is_left_over(worker: Worker) -> N
     assert worker.warm is not None
     root, wanted = worker.warm.process.pid, 2 + len(worker.states.alive)  # bwrap, pid 1 and the states
     until = time.monotonic() + 5
-    while len(descendants(root, 100)) != wanted and time.monotonic() < until:
+    while len(list_descendants(root, 100)) != wanted and time.monotonic() < until:
         time.sleep(0.01)
-    assert len(descendants(root, 100)) == wanted
+    assert len(list_descendants(root, 100)) == wanted
 
 
 def test_states_are_bounded_in_memory(worker: Worker) -> None:
@@ -330,19 +337,19 @@ def test_ctrl_c_stops_only_the_program(worker: Worker) -> None:
 
 
 def test_imports_are_found_at_the_head_of_a_chunk_only() -> None:
-    assert imports("import a\nfrom b import c\nx = 1") == (2, "import a\nfrom b import c")
-    assert imports("import a") == (0, "")
-    assert imports("x = 1\nimport a") == (0, "")
-    assert imports("import a\n'a docstring if it came first'\nx = 1") == (0, "")
-    assert imports("import a\ndef broken(:") == (0, "")
+    assert leading_imports("import a\nfrom b import c\nx = 1") == (2, "import a\nfrom b import c")
+    assert leading_imports("import a") == (0, "")
+    assert leading_imports("x = 1\nimport a") == (0, "")
+    assert leading_imports("import a\n'a docstring if it came first'\nx = 1") == (0, "")
+    assert leading_imports("import a\ndef broken(:") == (0, "")
 
 
 def test_what_is_given_up_first() -> None:
-    def state(*texts: str, seconds: float) -> State:
-        key = tuple(Piece("", text) for text in texts)
-        return State(key, 0, 0, None, 0, seconds=seconds)  # type: ignore[arg-type]
+    def state(*texts: str, seconds: float) -> Snapshot:
+        key = tuple(ChunkPiece("", text) for text in texts)
+        return Snapshot(key, 0, 0, None, 0, seconds=seconds)  # type: ignore[arg-type]
 
-    states = States()
+    states = SnapshotCache()
     made = [
         state(seconds=0.0),
         state("a", seconds=2.0),
@@ -360,7 +367,7 @@ def test_what_is_given_up_first() -> None:
 
 
 def test_a_plan_prefers_the_longest_prefix() -> None:
-    wanted = plan(program("import a\nx = 1", "y = 2"))
+    wanted = make_plan(program("import a\nx = 1", "y = 2"))
     lengths = [[piece.whole for piece in key] for key in wanted.candidates()]
     assert lengths == [[True, True], [True], [False], []]
 
@@ -372,11 +379,11 @@ def test_what_was_in_a_folder_before_any_program_is_left_alone(tmp_path: Path) -
     (source / "mounted" / "theirs").touch()
     (source / "new").write_text("new")
     (target / "old").touch()
-    Copy({"mounted"}).make_equal(str(source), str(target))
+    FolderCopy({"mounted"}).make_equal(str(source), str(target))
     assert sorted(path.name for path in target.rglob("*")) == ["mounted", "new"]
     folder = os.open(source, os.O_RDONLY)
     try:
-        assert [entry[1] for entry in signature([folder], [{"mounted"}])] == ["new"]
-        assert len(signature([folder], [set()])) == 3
+        assert [entry[1] for entry in fingerprint([folder], [{"mounted"}])] == ["new"]
+        assert len(fingerprint([folder], [set()])) == 3
     finally:
         os.close(folder)

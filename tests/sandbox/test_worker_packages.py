@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.sandbox import sandbox
 from mtchat.sandbox.checkpoints import clocks
 from mtchat.sandbox.checkpoints.worker import Worker
-from mtchat.sandbox.interpreter import environment, zone
+from mtchat.sandbox.host import execute
+from mtchat.sandbox.host.interpreter import make_environment, time_zone
 from mtchat.session.given import Attached, RunInputs
 from mtchat.session.program import Chunk, Program
 from mtchat.session.settings import Limits
@@ -77,7 +77,7 @@ def test_a_conversation_on_a_table_runs_each_turn_once_and_equals_a_run_from_not
     assert (changed.resumed, changed.outputs[5]) == (4, met.outputs[1])
     undone = worker.run(program(*SESSION[:5]), LIMITS)
     assert undone.resumed == 5
-    true = sandbox.run(program(*CHANGED), LIMITS)
+    true = execute.run(program(*CHANGED), LIMITS)
     assert (true.outputs, true.files) == (changed.outputs, changed.files)
     assert [file.path for file in true.files] == ["figure-1.png", "out.parquet", "sales.csv"]
 
@@ -105,7 +105,7 @@ def test_chance_repeats_itself_when_a_turn_runs_again_and_in_a_run_from_nothing(
     again = f"import threaded\n{CHANCE[name]}"
     shown = worker.run(program(again), LIMITS, given=given)
     met = worker.run(program(again, "x = 1"), LIMITS, given=given)
-    true = sandbox.run(program(CHANCE[name]), LIMITS)
+    true = execute.run(program(CHANCE[name]), LIMITS)
     assert (shown.error, met.resumed) == ("", 0)
     assert "keeps a thread running" in met.note
     assert shown.stdout == met.outputs[0] == true.stdout
@@ -118,16 +118,16 @@ def test_names_of_temporary_files_use_up_nothing_that_a_program_draws(worker: Wo
         worker.run(program(*codes[:turns]), LIMITS)
     met = worker.run(program(*codes, draw), LIMITS)
     assert met.resumed == 3
-    assert met.stdout == sandbox.run(program(*codes, draw), LIMITS).stdout
+    assert met.stdout == execute.run(program(*codes, draw), LIMITS).stdout
 
 
 def test_it_is_as_if_the_program_began_with_a_seed_and_one_of_its_own_counts() -> None:
     pytest.importorskip("numpy")
     draws = "import random, numpy\nprint(random.random(), numpy.random.rand())"
     seeded = "import random, numpy\nrandom.seed({0})\nnumpy.random.seed({0})"
-    bare = sandbox.run(program("", draws), LIMITS).stdout
-    assert sandbox.run(program(seeded.format(0), draws), LIMITS).stdout == bare
-    assert sandbox.run(program(seeded.format(1), draws), LIMITS).stdout != bare
+    bare = execute.run(program("", draws), LIMITS).stdout
+    assert execute.run(program(seeded.format(0), draws), LIMITS).stdout == bare
+    assert execute.run(program(seeded.format(1), draws), LIMITS).stdout != bare
 
 
 def test_who_asks_the_system_for_chance_gets_it() -> None:
@@ -135,7 +135,7 @@ def test_who_asks_the_system_for_chance_gets_it() -> None:
         "import random, secrets, uuid\n"
         "print(secrets.token_hex(), uuid.uuid4(), random.SystemRandom().random())"
     )
-    assert sandbox.run(program(code), LIMITS).stdout != sandbox.run(program(code), LIMITS).stdout
+    assert execute.run(program(code), LIMITS).stdout != execute.run(program(code), LIMITS).stdout
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_who_asks_the_system_for_chance_gets_it() -> None:
     ],
 )
 def test_the_zone_of_the_host_is_the_programs_unless_it_is_a_path(name: str, kept: bool) -> None:
-    assert zone({"TZ": name}) == ({"TZ": name} if kept else {})
+    assert time_zone({"TZ": name}) == ({"TZ": name} if kept else {})
 
 
 def test_a_program_knows_its_machine_and_what_it_lacks(worker: Worker) -> None:
@@ -157,7 +157,7 @@ def test_a_program_knows_its_machine_and_what_it_lacks(worker: Worker) -> None:
     )
     met = worker.run(program(code), LIMITS)
     assert (met.stdout.split("\n")[:2], met.stderr) == (["127.0.0.1", "user"], "")
-    assert environment("/work", "/tmp")["XDG_RUNTIME_DIR"] == "/tmp"
+    assert make_environment("/work", "/tmp")["XDG_RUNTIME_DIR"] == "/tmp"
 
 
 CLOCK = "import time\nstart = time.perf_counter()"
@@ -180,7 +180,7 @@ MEASURED = [
 
 @pytest.mark.parametrize(("kept", "new", "told"), MEASURED)
 def test_a_time_that_an_earlier_turn_noted_is_told(kept: list[str], new: str, told: str) -> None:
-    met = clocks.note(program(*kept, new), len(kept))
+    met = clocks.clock_note(program(*kept, new), len(kept))
     assert met.startswith(told)
     assert bool(met) is bool(told)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.sandbox import sandbox
 from mtchat.sandbox.checkpoints.worker import Worker
+from mtchat.sandbox.host import execute
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
 from mtchat.session.settings import Limits
@@ -134,7 +134,7 @@ def test_random_sessions_equal_runs_from_nothing(worker: Worker, tmp_path: Path,
             past.append(codes)
             here, there = tmp_path / f"w{session}-{run}", tmp_path / f"t{session}-{run}"
             kept = worker.run(program(codes), LIMITS, collect=here, look=True)
-            true = sandbox.run(program(codes), LIMITS, collect=there, look=True)
+            true = execute.run(program(codes), LIMITS, collect=there, look=True)
             assert told(kept, here) == told(true, there), "\n---\n".join(codes)
             resumed += kept.resumed
     assert resumed > SESSIONS // 10
@@ -207,6 +207,6 @@ def test_a_sequence_equals_runs_from_nothing(worker: Worker, tmp_path: Path, nam
         for length in range(1, len(codes) + 1):
             here, there = tmp_path / f"w{number}-{length}", tmp_path / f"t{number}-{length}"
             kept = worker.run(program(codes[:length]), LIMITS, collect=here, look=True)
-            true = sandbox.run(program(codes[:length]), LIMITS, collect=there, look=True)
+            true = execute.run(program(codes[:length]), LIMITS, collect=there, look=True)
             assert told(kept, here) == told(true, there)
             assert kept.seconds < 5

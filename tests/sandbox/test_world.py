@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mtchat.console import remedy
-from mtchat.sandbox import sandbox
+from mtchat.sandbox.host import execute
 from mtchat.session import world
 from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
@@ -19,7 +19,7 @@ LIMITS = Limits(seconds=20.0, memory_mib=256, disk_mib=8)
 
 def play(*codes: str, given: RunInputs | None = None, limits: Limits = LIMITS) -> Outcome:
     chunks = tuple(Chunk(number, code) for number, code in enumerate(codes, start=1))
-    return sandbox.run(Program(chunks), limits, given=given or RunInputs())
+    return execute.run(Program(chunks), limits, given=given or RunInputs())
 
 
 def library(code: str) -> str:

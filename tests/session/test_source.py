@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtchat.sandbox.guest import account
+from mtchat.sandbox.guest import source_file
+from mtchat.sandbox.guest.program import report
 from mtchat.session.source import lines, rewritten
 
 SIMPLE = (
@@ -88,7 +89,7 @@ def test_code_without_changes_is_the_code(code: str) -> None:
     assert rewritten(code, ast.parse(code).body, {}) == code
 
 
-@pytest.mark.parametrize("split", [lines, account.lines])
+@pytest.mark.parametrize("split", [lines, source_file.split_lines])
 @pytest.mark.parametrize("odd", ["\x0c", "\x0b", "\x1c", "\x85", "\u2028"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_the_lines_of_code_are_those_that_python_counts(
@@ -103,8 +104,8 @@ def test_a_traceback_shows_the_line_that_failed_after_a_form_feed() -> None:
     code = "x = 1\n\x0cy = '\u2028'\n1 / 0\n"
     with pytest.raises(ZeroDivisionError) as caught:
         exec(compile(code, "<turn 1>", "exec"), {})
-    told = account.told_frames(caught.value, ["<turn 1>"], [code])
+    told = report.describe_frames(caught.value, ["<turn 1>"], [code])
     assert told == ["0", "3", "<module>", "1 / 0"]
     cache: dict[str, Any] = {}
-    account.fill(cache, {"<turn 1>": code})
+    source_file.fill_linecache(cache, {"<turn 1>": code})
     assert cache["<turn 1>"][2] == ["x = 1\n", "\x0cy = '\u2028'\n", "1 / 0\n"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mtchat.cli.replay import differences
-from mtchat.sandbox import sandbox
+from mtchat.sandbox.host import execute
 from mtchat.session.mark import FOLDED, FORGOTTEN, WHOLE
 from mtchat.session.session import Session
 from mtchat.session.settings import Limits
@@ -13,7 +13,7 @@ from mtchat.store import load, read
 from tests import SESSIONS
 
 RECORDED = sorted(SESSIONS.glob("*.jsonl"))
-needs_sandbox = pytest.mark.skipif(not sandbox.probe().ok, reason=f"no sandbox: {sandbox.probe().reason}")
+needs_sandbox = pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}")
 
 
 def names(path: Path) -> str:
@@ -41,7 +41,7 @@ def test_a_session_does_what_it_did_when_it_was_recorded(path: Path) -> None:
     session = load(path)
     assert session.outcome is not None
     assert session.outcome.ok
-    assert list(differences(session.outcome, sandbox.run(session.program, Limits(seconds=120)))) == []
+    assert list(differences(session.outcome, execute.run(session.program, Limits(seconds=120)))) == []
 
 
 @needs_sandbox
@@ -49,7 +49,7 @@ def test_a_session_does_what_it_did_when_it_was_recorded(path: Path) -> None:
 def test_the_story_of_linear_regression_ends_in_a_plot_of_points_and_a_line(tmp_path: Path) -> None:
     session = load(next(path for path in RECORDED if path.stem == "linear-regression"))
     assert len(session.path) == 3
-    outcome = sandbox.run(session.program, Limits(seconds=120), collect=tmp_path)
+    outcome = execute.run(session.program, Limits(seconds=120), collect=tmp_path)
     assert "oefficient" in outcome.stdout
     figure = tmp_path / "figure-1.png"
     assert figure.read_bytes().startswith(b"\x89PNG")

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mtchat.errors import SandboxError
-from mtchat.sandbox.backend import Box, Command, Variant
+from mtchat.sandbox.backend import LaunchCommand, LaunchRequest, Variant
 from mtchat.sandbox.guest.wire import SCRATCH_BYTES, STORE
-from mtchat.sandbox.interpreter import INSIDE, environment, interpreter
+from mtchat.sandbox.host.interpreter import GUEST, find_interpreter, make_environment
 from mtchat.sandbox.policy import seccomp
-from mtchat.sandbox.policy.users import passing
+from mtchat.sandbox.policy.rlimits import transient_user
 
 RANK = 1
 TIER = "bwrap"
@@ -63,7 +63,9 @@ def variants() -> tuple[Variant, ...]:
         )
     without = frozenset[str]()
     if os.geteuid() == 0:
-        without = frozenset({USER_NAMESPACE} if interpreter().readable else {USER_NAMESPACE, MODES, PROC})
+        without = frozenset(
+            {USER_NAMESPACE} if find_interpreter().readable else {USER_NAMESPACE, MODES, PROC}
+        )
     return tuple(
         Variant(TIER, path, version, each, warm=PROC not in each)
         for each in dict.fromkeys((without, without | {PROC}))
@@ -96,18 +98,18 @@ def numbers(version: str) -> tuple[int, ...]:
 
 
 @contextmanager
-def prepared(variant: Variant, box: Box) -> Iterator[Command]:
+def prepared(variant: Variant, box: LaunchRequest) -> Iterator[LaunchCommand]:
     """The command of one run; the filter travels in an anonymous file."""
     rules, known = os.memfd_create("seccomp"), os.memfd_create("passwd")
     try:
-        os.write(rules, seccomp.program())
+        os.write(rules, seccomp.make_filter())
         os.lseek(rules, 0, os.SEEK_SET)
-        user = passing() if USER_NAMESPACE in variant.without else 0
+        user = transient_user() if USER_NAMESPACE in variant.without else 0
         reader = MODES in variant.without
         os.write(known, passwd(user).encode())
         os.lseek(known, 0, os.SEEK_SET)
         descriptors = (rules, known, box.control, box.shared)
-        yield Command(arguments(variant, box, rules, known), {}, descriptors, user, reader)
+        yield LaunchCommand(arguments(variant, box, rules, known), {}, descriptors, user, reader)
     finally:
         os.close(rules)
         os.close(known)
@@ -118,10 +120,10 @@ def passwd(user: int) -> str:
     return (SANDBOX / "etc" / "passwd").read_text().replace("1000:1000", f"{user or 1000}:{user or 1000}")
 
 
-def arguments(variant: Variant, box: Box, rules: int, known: int) -> tuple[str, ...]:
+def arguments(variant: Variant, box: LaunchRequest, rules: int, known: int) -> tuple[str, ...]:
     """bwrap's whole command line. Its order matters: later mounts cover earlier ones."""
-    python = interpreter()
-    variables = [word for item in environment(python.work).items() for word in ("--setenv", *item)]
+    python = find_interpreter()
+    variables = [word for item in make_environment(python.work).items() for word in ("--setenv", *item)]
     roots = [word for root in python.roots for word in (*parents(root), "--ro-bind", str(root), str(root))]
     launcher = Path(MOUNTED, "mtchat/sandbox/guest")
     return (
@@ -143,7 +145,7 @@ def arguments(variant: Variant, box: Box, rules: int, known: int) -> tuple[str, 
         *(sized(STORE, (box.limits.disk_mib << 20) + 2 * SCRATCH_BYTES) if box.warm else ()),
         *roots,
         *parents(launcher),
-        *("--ro-bind", str(INSIDE), str(launcher)),
+        *("--ro-bind", str(GUEST), str(launcher)),
         # Without these two, /, /dev and /etc would be writable memory without a limit.
         *("--remount-ro", "/dev", "--remount-ro", "/"),
         *("--chdir", python.work, "--as-pid-1", "--seccomp", str(rules), "--"),

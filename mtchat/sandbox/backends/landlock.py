@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mtchat.errors import SandboxError
-from mtchat.sandbox import unboxed
-from mtchat.sandbox.backend import Box, Command, Variant
-from mtchat.sandbox.interpreter import INSIDE, SYSTEM, Interpreter, interpreter
-from mtchat.sandbox.policy import ruleset, seccomp
-from mtchat.sandbox.policy.ruleset import READ_DIR, READ_FILE, READING, TRUNCATE, WRITE_FILE, Rule
+from mtchat.sandbox.backend import LaunchCommand, LaunchRequest, Variant
+from mtchat.sandbox.host import run_dir
+from mtchat.sandbox.host.interpreter import GUEST, SYSTEM, Interpreter, find_interpreter
+from mtchat.sandbox.policy import landlock_rules, seccomp
+from mtchat.sandbox.policy.landlock_rules import READ_DIR, READ_FILE, READING, TRUNCATE, WRITE_FILE, Rule
 
 RANK = 2
 TIER = "landlock (reduced)"
@@ -42,40 +42,40 @@ def variants() -> tuple[Variant, ...]:
 
     Root's programs become a passing user, whose signals reach no one; others need Landlock to hold theirs.
     """
-    seccomp.program(on_host=True)
-    able = ruleset.rights()
+    seccomp.make_filter(on_host=True)
+    able = landlock_rules.kernel_rights()
     if os.geteuid() != 0 and not able.scopes_signals:
         raise SandboxError(
             f"Landlock {able.version} lets programs send signals to your others; use Linux 6.12, or {INSTALL}"
         )
-    if not unboxed.CHILDREN.exists():
+    if not run_dir.CHILDREN.exists():
         raise SandboxError(f"/proc does not list the children of a process; mount /proc, or {INSTALL}")
     return (Variant(TIER, version=str(able.version)),)
 
 
 @contextmanager
-def prepared(variant: Variant, box: Box) -> Iterator[Command]:
+def prepared(variant: Variant, box: LaunchRequest) -> Iterator[LaunchCommand]:
     """The command of one run; it is handed what to shut itself in with as open descriptors."""
-    with unboxed.ground() as where:
+    with run_dir.make_run_dir() as where:
         rules = os.memfd_create("seccomp")
         try:
-            os.write(rules, seccomp.program(on_host=True, owner=not where.user))
-            made = ruleset.ruleset(allowed(where, interpreter()))
+            os.write(rules, seccomp.make_filter(on_host=True, owner=not where.user))
+            made = landlock_rules.make_ruleset(allowed(where, find_interpreter()))
             try:
-                yield unboxed.command(where, box, unboxed.Walls(made, rules))
+                yield run_dir.launch_command(where, box, made, rules)
             finally:
                 os.close(made)
         finally:
             os.close(rules)
 
 
-def allowed(where: unboxed.Ground, python: Interpreter) -> list[Rule]:
+def allowed(where: run_dir.RunDir, python: Interpreter) -> list[Rule]:
     """Reading Python, the system's programs and the machine's size, writing in the run's own folders.
 
     The program's own process adds its folder in /proc, whose number is not known before.
     """
-    own = ruleset.rights().writing
-    reading = [*SYSTEM, *(Path("/etc", name) for name in ETC), where.folders.code, INSIDE]
+    own = landlock_rules.kernel_rights().writing
+    reading = [*SYSTEM, *(Path("/etc", name) for name in ETC), where.folders.code, GUEST]
     return [
         *(Rule(path, READING) for path in reading),
         *(Rule(root, READING) for root in python.roots),

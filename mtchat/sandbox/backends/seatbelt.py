@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mtchat.errors import SandboxError
-from mtchat.sandbox.backend import Box, Command, Variant
-from mtchat.sandbox.disk import Folders, Meter, folders
-from mtchat.sandbox.interpreter import INSIDE, Interpreter, environment, interpreter
+from mtchat.sandbox.backend import LaunchCommand, LaunchRequest, Variant
+from mtchat.sandbox.host.interpreter import GUEST, Interpreter, find_interpreter, make_environment
+from mtchat.sandbox.host.run_dir import DiskMeter, RunFolders, make_folders
 
 RANK = 3
 TIER = "sandbox-exec (reduced)"
@@ -30,7 +30,7 @@ READ = (
     "/private/etc/localtime",
 )
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
-LAUNCHER = "mtchat.sandbox.guest.session"
+LAUNCHER = "mtchat.sandbox.guest.launch.launcher:launch_in_session"
 FIX = "use Linux, where bubblewrap holds programs"
 
 
@@ -46,27 +46,27 @@ def variants() -> tuple[Variant, ...]:
 
 
 @contextmanager
-def prepared(variant: Variant, box: Box) -> Iterator[Command]:
+def prepared(variant: Variant, box: LaunchRequest) -> Iterator[LaunchCommand]:
     """The command of one run in private folders."""
-    with folders(0) as made:
-        meter = Meter((made.work, made.scratch), box.limits.disk_mib << 20)
-        yield Command(
-            arguments(interpreter(), made, box),
-            environment(str(made.work), str(made.scratch)),
+    with make_folders(0) as made:
+        meter = DiskMeter((made.work, made.scratch), box.limits.disk_mib << 20)
+        yield LaunchCommand(
+            arguments(find_interpreter(), made, box),
+            make_environment(str(made.work), str(made.scratch)),
             (box.control, box.shared),
             spilled=meter.full,
         )
 
 
-def arguments(python: Interpreter, made: Folders, box: Box) -> tuple[str, ...]:
+def arguments(python: Interpreter, made: RunFolders, box: LaunchRequest) -> tuple[str, ...]:
     """sandbox-exec's whole command line."""
     launcher = python.arguments(str(made.code), box.control, box.shared, LAUNCHER, (str(made.work),))
     return (str(TOOL), "-p", profile(python, made), *launcher)
 
 
-def profile(python: Interpreter, made: Folders) -> str:
+def profile(python: Interpreter, made: RunFolders) -> str:
     """What the program may do, in the words of the system's sandbox; later rules win."""
-    reading = [*READ, *map(str, python.roots), str(made.code), str(INSIDE)]
+    reading = [*READ, *map(str, python.roots), str(made.code), str(GUEST)]
     own = [str(path.resolve()) for path in (made.work, made.scratch)]
     return "\n".join(
         [

@@ -13,15 +13,15 @@ CLOCKS = {
 }
 
 
-def note(program: Program, resumed: int) -> str:
+def clock_note(program: Program, resumed: int) -> str:
     """Whose time the chunks after the first `resumed` measure from, in a sentence; "" where they do not."""
     noted: dict[str, int] = {}
     for chunk in program.chunks[:resumed]:
-        bound, kept, _ = readings(chunk.code)
+        bound, kept, _ = find_clock_names(chunk.code)
         noted = {name: turn for name, turn in noted.items() if name not in kept}
         noted |= dict.fromkeys(bound, chunk.turn)
     for chunk in program.chunks[resumed:]:
-        used = readings(chunk.code)[2]
+        used = find_clock_names(chunk.code)[2]
         for name in sorted(used & noted.keys()):
             turn = program.label(noted[name])
             return (
@@ -31,7 +31,7 @@ def note(program: Program, resumed: int) -> str:
 
 
 @lru_cache(maxsize=256)
-def readings(source: str) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+def find_clock_names(source: str) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
     """Names bound to what a clock says, all names bound, and those subtracted in code that asks a clock."""
     try:
         with warnings.catch_warnings():
@@ -39,7 +39,7 @@ def readings(source: str) -> tuple[frozenset[str], frozenset[str], frozenset[str
             nodes = list(ast.walk(ast.parse(source)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return frozenset(), frozenset(), frozenset()
-    noted = frozenset(noting(nodes))
+    noted = frozenset(clock_targets(nodes))
     bound = frozenset(each.id for each in nodes if isinstance(each, ast.Name) and is_store(each))
     if not any(is_clock(node) for node in nodes):
         return noted, bound, frozenset()
@@ -53,7 +53,7 @@ def readings(source: str) -> tuple[frozenset[str], frozenset[str], frozenset[str
     return noted, bound, used - noted
 
 
-def noting(nodes: Iterable[ast.AST]) -> Iterator[str]:
+def clock_targets(nodes: Iterable[ast.AST]) -> Iterator[str]:
     for node in nodes:
         if isinstance(node, ast.Assign) and is_clock(node.value):
             yield from (target.id for target in node.targets if isinstance(target, ast.Name))

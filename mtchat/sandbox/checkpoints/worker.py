@@ -14,16 +14,23 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 
 from mtchat.errors import SandboxError
-from mtchat.sandbox import sandbox
 from mtchat.sandbox.checkpoints import clocks
-from mtchat.sandbox.checkpoints.box import LostError, Turn, Warm
-from mtchat.sandbox.checkpoints.imprint import UnportableError
-from mtchat.sandbox.checkpoints.states import MOST_STATES, Key, Plan, State, States, plan
-from mtchat.sandbox.sandbox import MARK_BYTES, Choice, gathered
-from mtchat.sandbox.supervise import Interrupts, interrupts
-from mtchat.sandbox.tree import memory
-from mtchat.sandbox.verdict import outcome
-from mtchat.sandbox.watching import INTERRUPTED, Watch
+from mtchat.sandbox.checkpoints.checkpoint_sandbox import CheckpointSandbox, LostError
+from mtchat.sandbox.checkpoints.resumed_run import ResumedRun
+from mtchat.sandbox.checkpoints.snapshots import (
+    MOST_STATES,
+    Key,
+    ResumePlan,
+    Snapshot,
+    SnapshotCache,
+    make_plan,
+)
+from mtchat.sandbox.checkpoints.workdir_fingerprint import CannotCopyError
+from mtchat.sandbox.host import execute
+from mtchat.sandbox.host.execute import MARK_BYTES, BackendChoice, gather_files
+from mtchat.sandbox.host.monitor import INTERRUPTED, OutputListener, measure_memory
+from mtchat.sandbox.host.outcome import make_outcome
+from mtchat.sandbox.host.supervise import Interrupts, watch_interrupts
 from mtchat.session.given import NO_INPUTS, RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import PREAMBLE, Program
@@ -39,10 +46,10 @@ class Worker:
     Where no sandbox can be kept here, each run starts from nothing.
     """
 
-    def __init__(self, choice: Choice | None = None) -> None:
+    def __init__(self, choice: BackendChoice | None = None) -> None:
         self.choice = choice
-        self.warm: Warm | None = None
-        self.states = States()
+        self.warm: CheckpointSandbox | None = None
+        self.states = SnapshotCache()
         self.fits: object = None
         self.seconds = 0.0
         self.cap_mib = 0.0
@@ -56,7 +63,7 @@ class Worker:
 
     def close(self) -> None:
         """End the sandbox and every state in it."""
-        with self.lock, interrupts():
+        with self.lock, watch_interrupts():
             self.discard()
 
     def run(
@@ -65,7 +72,7 @@ class Worker:
         limits: Limits,
         *,
         collect: Path | None = None,
-        watch: Watch | None = None,
+        watch: OutputListener | None = None,
         given: RunInputs = NO_INPUTS,
         look: bool = False,
         keep: bool = True,
@@ -74,17 +81,17 @@ class Worker:
 
         `watch` hears only what is printed anew. A run with arguments or keyboard input starts from nothing.
         """
-        choice = self.choice or sandbox.chosen()
+        choice = self.choice or execute.choose_backend()
         able = choice.variant is not None and choice.variant.warm
 
         def fresh() -> Outcome:
-            return sandbox.run_in(choice, program, limits, collect, watch, given, look)
+            return execute.run_in(choice, program, limits, collect, watch, given, look)
 
         if not able or given.arguments or given.stdin or program.name:
             return fresh()
-        with self.lock, interrupts() as stopped:
+        with self.lock, watch_interrupts() as stopped:
             for _ in range(TRIES):
-                with suppress(LostError, UnportableError):
+                with suppress(LostError, CannotCopyError):
                     return self.attempt(choice, program, limits, collect, watch, given, look, keep, stopped)
                 self.tidy(())
             self.discard()
@@ -92,11 +99,11 @@ class Worker:
 
     def attempt(
         self,
-        choice: Choice,
+        choice: BackendChoice,
         program: Program,
         limits: Limits,
         collect: Path | None,
-        watch: Watch | None,
+        watch: OutputListener | None,
         given: RunInputs,
         look: bool,
         keep: bool,
@@ -107,13 +114,13 @@ class Worker:
             warm = self.ready(choice, limits, given, stopped)
         except KeyboardInterrupt:
             return INTERRUPTED_OUTCOME
-        wanted = plan(program)
+        wanted = make_plan(program)
         state = self.states.longest(wanted)
         assert state is not None
         self.states.use(state)
         mark = secrets.token_bytes(MARK_BYTES)
         hear = watch or (lambda name, text: None)
-        with Turn(warm, state, wanted, mark, limits, hear, stopped, keep) as turn:
+        with ResumedRun(warm, state, wanted, mark, limits, hear, stopped, keep) as turn:
             try:
                 warm.restore(state)
                 turn.start(look)
@@ -130,18 +137,20 @@ class Worker:
                 self.lose(state)
                 raise LostError("the run")
             assert choice.variant is not None
-            found = gathered(replace(ending, stopped=stopped.again()), program, limits, given, collect)
-            result = outcome(program, limits, ending, choice.variant.tier, found)
-        notes = (self.note(program, wanted, state), clocks.note(program, state.chunks))
+            found = gather_files(replace(ending, stopped=stopped.again()), program, limits, given, collect)
+            result = make_outcome(program, limits, ending, choice.variant.tier, found)
+        notes = (self.note(program, wanted, state), clocks.clock_note(program, state.chunks))
         note = "\n".join(filter(None, notes))
-        return replace(result, resumed=turns(program, state.chunks), note=note)
+        return replace(result, resumed=count_turns(program, state.chunks), note=note)
 
-    def ready(self, choice: Choice, limits: Limits, given: RunInputs, stopped: Callable[[], bool]) -> Warm:
+    def ready(
+        self, choice: BackendChoice, limits: Limits, given: RunInputs, stopped: Callable[[], bool]
+    ) -> CheckpointSandbox:
         """The sandbox; a new one where there is none, or where it was made for other limits or files.
 
         KeyboardInterrupt where the user stops the copying of those.
         """
-        files = tuple((file, stamp(file.path)) for file in given.files)
+        files = tuple((file, file_stamp(file.path)) for file in given.files)
         fits = (replace(limits, output_kib=0, seconds=0), files)
         # the wall clock is each run's own; what a sandbox is made for only bounds it
         enough = self.fits == fits and self.seconds >= limits.seconds
@@ -150,8 +159,8 @@ class Worker:
         self.discard()
         assert choice.backend is not None
         assert choice.variant is not None
-        job = sandbox.job_of(Program(), limits, warm=True)
-        warm = Warm(choice.backend, choice.variant, job, limits)
+        job = execute.make_job(Program(), limits, states=MOST_STATES)
+        warm = CheckpointSandbox(choice.backend, choice.variant, job, limits)
         try:
             warm.deliver(given.files, stopped)
         except BaseException:
@@ -166,28 +175,28 @@ class Worker:
         """Give up the sandbox and every state in it."""
         for state in list(self.states.alive.values()):
             self.lose(state)
-        self.states = States()
+        self.states = SnapshotCache()
         if self.warm is not None:
             self.warm.close()
         self.warm = None
 
-    def abandon(self, turn: Turn) -> None:
+    def abandon(self, turn: ResumedRun) -> None:
         """Give up the sandbox with a run that still goes on in it."""
         for state in turn.left:
             turn.warm.drop(state)
         self.discard()
 
-    def lose(self, state: State) -> None:
+    def lose(self, state: Snapshot) -> None:
         if self.states.alive.get(state.key) is state:
             del self.states.alive[state.key]
         if self.warm is not None:
             self.warm.drop(state)
 
-    def learn(self, turn: Turn, wanted: Plan) -> None:
+    def learn(self, turn: ResumedRun, wanted: ResumePlan) -> None:
         """Take in the states that a run left, and give up what is too much."""
         self.states.remember(turn.hindrances)
         for state in turn.left:
-            state.mib = memory([state.pid], math.inf)
+            state.mib = measure_memory([state.pid], math.inf)
             old = self.states.add(state)
             if old is not None and self.warm is not None:
                 self.warm.drop(old)
@@ -206,14 +215,14 @@ class Worker:
         with suppress(LostError):
             warm.forget({state.files for state in self.states.alive.values()})
 
-    def overfull(self, warm: Warm) -> bool:
+    def overfull(self, warm: CheckpointSandbox) -> bool:
         """Whether the states hold more memory than one run may; what they share is only looked into then."""
         cap = self.cap_mib
         total = sum(state.mib for state in self.states.alive.values())
         # Only root may look into a state; others take what it seems to hold.
-        return total > cap and (memory(warm.states, cap) or total) > cap
+        return total > cap and (measure_memory(warm.states, cap) or total) > cap
 
-    def note(self, program: Program, wanted: Plan, state: State) -> str:
+    def note(self, program: Program, wanted: ResumePlan, state: Snapshot) -> str:
         """Why turns that had run before ran again."""
         again = [chunk.turn for chunk in program.chunks[state.chunks : -1] if chunk.code.strip()]
         index, why = self.states.why(wanted, state.chunks)
@@ -223,12 +232,12 @@ class Worker:
         return f"{program.label(program.chunks[index].turn)} {why}, so {which} ran again"
 
 
-def turns(program: Program, chunks: int) -> int:
+def count_turns(program: Program, chunks: int) -> int:
     """How many of the first chunks are turns."""
     return sum(chunk.turn != PREAMBLE for chunk in program.chunks[:chunks])
 
 
-def stamp(path: PurePath) -> tuple[int, int]:
+def file_stamp(path: PurePath) -> tuple[int, int]:
     """What tells a file from what it was before."""
     try:
         status = os.stat(path)

@@ -2,6 +2,7 @@
 
 import math
 import os
+import random
 import resource
 
 from mtchat.sandbox.guest.wire import PROCESSORS
@@ -32,12 +33,21 @@ def rlimits(limits: Limits, states: int = 0) -> list[tuple[int, int, int]]:
         "RLIMIT_MSGQUEUE": (0, 0),
     }
     known = [(name, pair) for name, pair in wanted.items() if hasattr(resource, name)]
-    return [(getattr(resource, name), *within(getattr(resource, name), *pair)) for name, pair in known]
+    return [(getattr(resource, name), *cap_limits(getattr(resource, name), *pair)) for name, pair in known]
 
 
-def within(number: int, soft: int, hard: int) -> tuple[int, int]:
+def cap_limits(number: int, soft: int, hard: int) -> tuple[int, int]:
     """The limits, lowered to what this process may still set."""
     ceiling = resource.getrlimit(number)[1]
     if ceiling == resource.RLIM_INFINITY:
         return soft, hard
     return min(soft, ceiling), min(hard, ceiling)
+
+
+# The range that systemd keeps for passing users; a run of its own user has a process count of its own.
+USERS = range(61184, 65520)
+
+
+def transient_user() -> int:
+    """A user that nobody else is, for one run; the kernel counts processes against any user but root."""
+    return random.choice(USERS)

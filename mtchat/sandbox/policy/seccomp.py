@@ -169,7 +169,7 @@ MACHINES = {
 }
 
 
-def program(machine: str = "", *, on_host: bool = False, owner: bool = False) -> bytes:
+def make_filter(machine: str = "", *, on_host: bool = False, owner: bool = False) -> bytes:
     """The filter as an array of `struct sock_filter`; SandboxError for an architecture without a table.
 
     `on_host` is for a program that shares network and processes with the host: it gets no sockets but
@@ -182,55 +182,55 @@ def program(machine: str = "", *, on_host: bool = False, owner: bool = False) ->
     here = MACHINES[name]
     code = [
         *unless_equal(ARCH, here.audit, KILL),
-        step(LOAD, NUMBER),
-        step(AT_LEAST, X32_BIT, 0, 1),
-        step(RETURN, ERRNO | errno.ENOSYS),
+        instruction(LOAD, NUMBER),
+        instruction(AT_LEAST, X32_BIT, 0, 1),
+        instruction(RETURN, ERRNO | errno.ENOSYS),
     ]
-    code += refused(FORBIDDEN, here.column, errno.EPERM) + refused(MISSING, here.column, errno.ENOSYS)
+    code += refuse(FORBIDDEN, here.column, errno.EPERM) + refuse(MISSING, here.column, errno.ENOSYS)
     if owner:
-        code += refused(IDLE, here.column, NOTHING)
-        code += refused(LABELS, here.column, errno.EOPNOTSUPP)
-    code += when(here.clone, 0, ANY_BIT, (NEW_NAMESPACES,), errno.EPERM)
-    code += when(here.ioctl, 1, EQUAL, (TIOCSTI, TIOCLINUX), errno.EPERM)
+        code += refuse(IDLE, here.column, NOTHING)
+        code += refuse(LABELS, here.column, errno.EOPNOTSUPP)
+    code += refuse_if(here.clone, 0, ANY_BIT, (NEW_NAMESPACES,), errno.EPERM)
+    code += refuse_if(here.ioctl, 1, EQUAL, (TIOCSTI, TIOCLINUX), errno.EPERM)
     if on_host:
-        code += unshared(here)
+        code += restrict_host_access(here)
     else:
-        code += when_not(here.socket, 0, (AF_UNIX, AF_INET, AF_INET6), errno.EAFNOSUPPORT)
-    code += when_not(here.socketpair, 0, (AF_UNIX,), errno.EAFNOSUPPORT)
-    return b"".join([*code, step(RETURN, ALLOW)])
+        code += refuse_unless(here.socket, 0, (AF_UNIX, AF_INET, AF_INET6), errno.EAFNOSUPPORT)
+    code += refuse_unless(here.socketpair, 0, (AF_UNIX,), errno.EAFNOSUPPORT)
+    return b"".join([*code, instruction(RETURN, ALLOW)])
 
 
-def unshared(here: Machine) -> list[bytes]:
+def restrict_host_access(here: Machine) -> list[bytes]:
     """What keeps a program from the host's network and processes where no namespace does.
 
     A pair of datagram sockets could still send to any path. A subreaper of the program's own would hide
     processes from the launcher.
     """
-    code = refused(NETWORK, here.column, errno.EPERM)
-    code += when_not(here.socketpair, 1, (SOCK_STREAM,), errno.EPERM, SOCK_KINDS)
-    code += when(here.prctl, 0, EQUAL, (PR_SET_CHILD_SUBREAPER,), errno.EPERM)
+    code = refuse(NETWORK, here.column, errno.EPERM)
+    code += refuse_unless(here.socketpair, 1, (SOCK_STREAM,), errno.EPERM, SOCK_KINDS)
+    code += refuse_if(here.prctl, 0, EQUAL, (PR_SET_CHILD_SUBREAPER,), errno.EPERM)
     for numbers in OF_PROCESSES.values():
-        code += when_not(numbers[here.column], 0, (0,), errno.EPERM)
+        code += refuse_unless(numbers[here.column], 0, (0,), errno.EPERM)
     for number, own in ((here.setpriority, PRIO_PROCESS), (here.ioprio_set, IOPRIO_WHO_PROCESS)):
-        code += when_not(number, 0, (own,), errno.EPERM) + when_not(number, 1, (0,), errno.EPERM)
+        code += refuse_unless(number, 0, (own,), errno.EPERM) + refuse_unless(number, 1, (0,), errno.EPERM)
     return code
 
 
-def refused(calls: Mapping[str, tuple[int | None, int | None]], column: int, refusal: int) -> list[bytes]:
+def refuse(calls: Mapping[str, tuple[int | None, int | None]], column: int, refusal: int) -> list[bytes]:
     code = []
     for numbers in calls.values():
         number = numbers[column]
         if number is not None:
-            code += [step(EQUAL, number, 0, 1), step(RETURN, ERRNO | refusal)]
+            code += [instruction(EQUAL, number, 0, 1), instruction(RETURN, ERRNO | refusal)]
     return code
 
 
-def step(code: int, value: int, then: int = 0, otherwise: int = 0) -> bytes:
+def instruction(code: int, value: int, then: int = 0, otherwise: int = 0) -> bytes:
     return struct.pack("=HBBI", code, then, otherwise, value)
 
 
 def unless_equal(field: int, value: int, result: int) -> list[bytes]:
-    return [step(LOAD, field), step(EQUAL, value, 1, 0), step(RETURN, result)]
+    return [instruction(LOAD, field), instruction(EQUAL, value, 1, 0), instruction(RETURN, result)]
 
 
 def low_half(argument: int) -> int:
@@ -238,19 +238,19 @@ def low_half(argument: int) -> int:
     return ARGUMENT + 8 * argument
 
 
-def when(number: int, argument: int, test: int, values: tuple[int, ...], refusal: int) -> list[bytes]:
+def refuse_if(number: int, argument: int, test: int, values: tuple[int, ...], refusal: int) -> list[bytes]:
     """Refuse a call when its argument passes one of the tests; the number is loaded before and after."""
-    body = [step(LOAD, low_half(argument))]
+    body = [instruction(LOAD, low_half(argument))]
     for value in values:
-        body += [step(test, value, 0, 1), step(RETURN, ERRNO | refusal)]
-    return [step(EQUAL, number, 0, len(body) + 1), *body, step(LOAD, NUMBER)]
+        body += [instruction(test, value, 0, 1), instruction(RETURN, ERRNO | refusal)]
+    return [instruction(EQUAL, number, 0, len(body) + 1), *body, instruction(LOAD, NUMBER)]
 
 
-def when_not(
+def refuse_unless(
     number: int, argument: int, values: tuple[int, ...], refusal: int, bits: int = 0xFFFFFFFF
 ) -> list[bytes]:
     """Refuse a call unless these bits of its argument are one of the values; the number is loaded again."""
-    tests = [step(EQUAL, value, len(values) - index, 0) for index, value in enumerate(values)]
-    kept = [step(KEEP_BITS, bits)] if bits != 0xFFFFFFFF else []
-    body = [step(LOAD, low_half(argument)), *kept, *tests, step(RETURN, ERRNO | refusal)]
-    return [step(EQUAL, number, 0, len(body) + 1), *body, step(LOAD, NUMBER)]
+    tests = [instruction(EQUAL, value, len(values) - index, 0) for index, value in enumerate(values)]
+    kept = [instruction(KEEP_BITS, bits)] if bits != 0xFFFFFFFF else []
+    body = [instruction(LOAD, low_half(argument)), *kept, *tests, instruction(RETURN, ERRNO | refusal)]
+    return [instruction(EQUAL, number, 0, len(body) + 1), *body, instruction(LOAD, NUMBER)]

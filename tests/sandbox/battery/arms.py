@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from mtchat.sandbox.host.monitor import list_children
 from mtchat.sandbox.policy import seccomp
-from mtchat.sandbox.tree import children
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
 from tests.sandbox.battery.bait import SECRET_NAME, Bait
@@ -89,7 +89,7 @@ def bare(row: Row, bait: Bait, folder: Path) -> Bare:
     """Run an attack, or its bounded stand-in, as an ordinary child in a folder of its own."""
     control = row.control
     code = words(bait) + "\n" + (control.code or "\n".join(row.turns))
-    before = set(children(os.getpid()))
+    before = set(list_children(os.getpid()))
     subreaper(True)
     process = subprocess.Popen(
         [sys.executable, "-I", "-c", code],
@@ -130,7 +130,7 @@ def finish(known: set[int]) -> int:
     alive = 0
     time.sleep(GRACE_SECONDS)
     until = time.monotonic() + 5
-    while left := set(children(os.getpid())) - known:
+    while left := set(list_children(os.getpid())) - known:
         for pid in left:
             alive += state(pid) not in "ZX"
             with suppress(ProcessLookupError):

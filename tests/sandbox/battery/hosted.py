@@ -17,12 +17,12 @@ from typing import cast
 
 import mtchat
 from mtchat.console.view import View
-from mtchat.sandbox import disk
 from mtchat.sandbox.backend import Backend
 from mtchat.sandbox.backends import bubblewrap
-from mtchat.sandbox.collect import harvest
-from mtchat.sandbox.sandbox import choose, run_in
-from mtchat.sandbox.tree import descendants
+from mtchat.sandbox.host import run_dir
+from mtchat.sandbox.host.collect import collect_files
+from mtchat.sandbox.host.execute import choose, run_in
+from mtchat.sandbox.host.monitor import list_descendants
 from mtchat.session.program import Chunk, Program
 from mtchat.session.settings import Limits
 from tests.sandbox.battery import arms
@@ -97,7 +97,7 @@ STARTER = """\
 import sys
 from mtchat.session.program import Chunk, Program
 from mtchat.session.settings import Limits
-from mtchat.sandbox.sandbox import run_in
+from mtchat.sandbox.host.execute import run_in
 from tests.sandbox.battery.tiers import tier
 program = Program((Chunk(1, sys.argv[2]),))
 watch = lambda stream, text: print(text, flush=True)
@@ -143,7 +143,7 @@ def dies_with_its_host(arena: Arena) -> None:
     with started_anew(arena, "print('up')\nwhile True: pass") as host:
         assert host.stdout is not None
         assert host.stdout.readline() == "up\n"
-        inside = descendants(host.pid, 99)[1:]
+        inside = list_descendants(host.pid, 99)[1:]
         watched = [os.pidfd_open(pid) for pid in inside]
         host.kill()
         host.communicate()
@@ -155,14 +155,14 @@ def dies_with_its_host(arena: Arena) -> None:
             os.waitpid(pid, 0)
     for folder in left_folders(host.pid):
         assert arena.tier.name == "T2"
-        disk.remove(folder)
+        run_dir.remove_tree(folder)
 
 
 def left_folders(pid: int) -> set[Path]:
     """What the runs of a process leave; other tests may run beside this one."""
     return {
         path
-        for folder in {disk.FOR_ALL, os.environ.get("TMPDIR", "/tmp")}
+        for folder in {run_dir.FOR_ALL, os.environ.get("TMPDIR", "/tmp")}
         for path in Path(folder).glob(f"mtchat-{pid}-*")
     }
 
@@ -240,7 +240,7 @@ def traps_in_the_work_folder(arena: Arena) -> None:
         file.truncate(10 << 30)
     descriptor = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        found = harvest(descriptor, LIMITS.disk_mib << 20, arena.folder / "taken")
+        found = collect_files(descriptor, LIMITS.disk_mib << 20, arena.folder / "taken")
     finally:
         os.close(descriptor)
     assert found.files == ()
@@ -326,13 +326,13 @@ def two_at_once(arena: Arena) -> None:
         up.set()
 
     code = HOLD.format(mark=mark)
-    before = set(descendants(os.getpid(), 99))
+    before = set(list_descendants(os.getpid(), 99))
     first = threading.Thread(
         target=run_in, args=(choice, Program((Chunk(1, code),)), Limits(20.0), None, heard)
     )
     first.start()
     assert up.wait(20)
-    pid = max(set(descendants(os.getpid(), 99)) - before)
+    pid = max(set(list_descendants(os.getpid(), 99)) - before)
     folder = told[0].split()[1]
     words = arms.words(arena.bait)
     meeting = arena.play(MEET.format(pid=pid, folder=folder, mark=mark), words=words)

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtchat.sandbox.disk import FOR_ALL
-from mtchat.sandbox.tree import children
+from mtchat.sandbox.host.monitor import list_children
+from mtchat.sandbox.host.run_dir import FOR_ALL
 
 SET_CHILD_SUBREAPER = 36
 GROWTH_MIB = 48
@@ -29,7 +29,7 @@ class Holdings:
     def now(cls) -> "Holdings":
         temporary = frozenset(os.listdir(tempfile.gettempdir()))
         count = len(os.listdir("/proc/self/fd"))
-        return cls(frozenset(children(os.getpid())), count, temporary | abandoned())
+        return cls(frozenset(list_children(os.getpid())), count, temporary | abandoned())
 
     def beyond(self, before: "Holdings") -> list[str]:
         """What there is now and was not before."""

@@ -7,7 +7,7 @@ from typing import cast
 
 from mtchat import plugins
 from mtchat.sandbox.backend import PACKAGE, Backend
-from mtchat.sandbox.sandbox import Choice, choose, run_in
+from mtchat.sandbox.host.execute import BackendChoice, choose, run_in
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.settings import Limits
@@ -20,7 +20,7 @@ class Tier:
     """One tier: what runs programs in it, or why nothing does."""
 
     name: str
-    choice: Choice | None = None
+    choice: BackendChoice | None = None
     reason: str = ""
 
     def run(self, program: Program, limits: Limits, collect: Path | None = None) -> Outcome:

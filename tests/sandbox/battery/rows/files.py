@@ -4,7 +4,7 @@ import os
 import stat
 from pathlib import Path
 
-from mtchat.sandbox.collect import MAX_FILES
+from mtchat.sandbox.host.collect import MAX_FILES
 from mtchat.session.outcome import Outcome
 from tests.sandbox.battery.row import Control, Expect, Row, escapes, no_control, row, says, stopped
 

@@ -1,10 +1,10 @@
 """Cases 1-14: what a program could learn of the host."""
 
-from mtchat.sandbox.interpreter import environment
+from mtchat.sandbox.host.interpreter import make_environment
 from tests.sandbox.battery.hosted import project_around_the_environment
 from tests.sandbox.battery.row import Control, Row, escapes, played, row, says
 
-NAMES = " ".join(sorted({*environment("/work"), "PWD"}))
+NAMES = " ".join(sorted({*make_environment("/work"), "PWD"}))
 
 # What is listed besides the way to Python itself.
 HOMES = """\

@@ -1,0 +1,285 @@
+"""One run that goes on from a state of a sandbox that stays, and leaves states behind."""
+
+import os
+import select
+import selectors
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+
+from mtchat.sandbox.checkpoints.checkpoint_sandbox import (
+    ANSWER_SECONDS,
+    WORD_BYTES,
+    CheckpointSandbox,
+    LostError,
+)
+from mtchat.sandbox.checkpoints.snapshots import ChunkPiece, ResumePlan, Snapshot
+from mtchat.sandbox.checkpoints.workdir_fingerprint import CannotCopyError
+from mtchat.sandbox.guest.fork.fork_hazards import HAZARDS, HIDING, PROCESS
+from mtchat.sandbox.guest.wire import (
+    BUSY,
+    GO,
+    KEEP,
+    NUMBERS,
+    SERVING,
+    SHARED_BYTES,
+    STEP,
+    SWEEP,
+    SWEPT,
+    WATCH,
+    ResumeJob,
+)
+from mtchat.sandbox.host.channels import close_later, close_link, memory_file, open_pipe, receive, server_link
+from mtchat.sandbox.host.monitor import (
+    TICK_SECONDS,
+    OutputListener,
+    OutputStream,
+    RunMonitor,
+    inner_pid,
+    list_children,
+)
+from mtchat.sandbox.host.supervise import (
+    RunResult,
+    create_shared_memory,
+    has_ended,
+    kill_sandbox,
+    merge_last,
+    with_usage,
+)
+from mtchat.session.settings import Limits
+
+
+class ResumedRun(RunMonitor):
+    """One run that goes on from a state, and leaves states behind where it is `keeping`."""
+
+    setup_seconds = ANSWER_SECONDS
+
+    def __init__(
+        self,
+        warm: CheckpointSandbox,
+        state: Snapshot,
+        plan: ResumePlan,
+        mark: bytes,
+        limits: Limits,
+        watch: OutputListener,
+        stopped: Callable[[], bool],
+        keeping: bool,
+    ) -> None:
+        apart = frozenset(warm.states)
+        marks = max(len(plan.key) - state.chunks, 1)
+        super().__init__(warm.process.pid, mark, limits, watch, stopped, apart, marks)
+        self.out.taken, self.err.taken = state.printed
+        self.warm, self.state, self.plan, self.mark, self.keeping = warm, state, plan, mark, keeping
+        self.left: list[Snapshot] = []
+        self.hindrances: dict[tuple[ChunkPiece, ...], str] = {}
+        self.report = b""
+        self.reached = -1
+        self.pid = 0
+        self.runner: int | None = None
+        self.since = time.monotonic()
+        self.stack = ExitStack()
+
+    def __enter__(self) -> "ResumedRun":
+        self.stack.enter_context(self.guarded())
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.selector.close()
+        self.stack.close()
+
+    def start(self, look: bool) -> None:
+        """Hand the state its work; LostError when it cannot take it."""
+        state, first = self.state, self.state.chunks
+        begun = bool(state.key) and not state.key[-1].whole
+        rest = self.plan.key[first:]
+        heads = list(self.plan.heads[first:])
+        work = ResumeJob(
+            first,
+            [piece.name for piece in rest],
+            [piece.text for piece in rest],
+            heads,
+            begun,
+            self.mark,
+            look,
+        )
+        self.link, theirs = server_link()
+        self.stack.callback(close_link, self.link)
+        with ExitStack() as sending:
+            sending.callback(theirs.close)
+            out, err = open_pipe(self.stack, sending), open_pipe(self.stack, sending)
+            self.shared = create_shared_memory()
+            self.stack.callback(os.close, self.shared)
+            script = memory_file(work.pack())
+            sending.callback(os.close, script)
+            try:
+                signal.pidfd_send_signal(state.handle, signal.SIGCONT)
+                state.link.settimeout(ANSWER_SECONDS)
+                fds = [out[1], err[1], self.shared, theirs.fileno(), script]
+                socket.send_fds(state.link, [b"work"], fds)
+                said = receive(state.link, WORD_BYTES)
+                close_later(said.fds)
+                if said.data != SERVING:
+                    raise LostError("a state")
+            except OSError as error:
+                raise LostError("a state") from error
+        self.read_streams(out[0], err[0])
+        self.link.setblocking(False)  # a program may speak for the run and not listen
+        for connected in (self.link, self.warm.link):
+            self.selector.register(connected, selectors.EVENT_READ, connected)
+
+    def heard(self, key: selectors.SelectorKey) -> None:
+        try:
+            if key.data is self.link:
+                self.hear_runner()
+            else:
+                self.hear_keeper()
+        except (OSError, LostError):
+            self.selector.unregister(key.fileobj)
+            if key.data is self.warm.link:
+                self.warm.lost = True
+                self.end_now()
+
+    def hear_keeper(self) -> None:
+        """The kernel's word on how the run ended; by then all that it started is dead."""
+        self.report = self.warm.answer(SWEPT, 1 + 8 * NUMBERS).data[1:]
+        self.end_now()
+
+    def end_now(self) -> None:
+        if self.ended is None:
+            self.ended = time.monotonic()
+        for connected in (self.link, self.warm.link):
+            with suppress(KeyError, ValueError):
+                self.selector.unregister(connected)
+
+    def hear_runner(self) -> None:
+        """The run begins, or has finished a chunk and may leave a state behind."""
+        said = receive(self.link, WORD_BYTES)
+        close_later(said.fds)
+        if not said.data:
+            raise LostError("the run")
+        if said.data == BUSY and not self.begun:
+            self.pid, self.runner = said.pid, os.pidfd_open(said.pid)
+            self.stack.callback(os.close, self.runner)
+            self.warm.tell(WATCH, inner_pid(said.pid))
+            self.begin()
+            self.since = time.monotonic()
+        elif said.data.startswith(STEP):
+            self.step(said.data[len(STEP) :])
+        self.link.send(GO)
+
+    def step(self, said: bytes) -> None:
+        """What the run says of itself is the program's own word; it only decides about a state of its own."""
+        index, part, why = int.from_bytes(said[:4], "little"), said[4:5], said[5:].decode("utf-8", "replace")
+        step = 2 * index + (part != b"\1")
+        if not (self.state.chunks <= index < len(self.plan.key) and self.reached < step):
+            return
+        self.reached = step
+        head = self.plan.imports[index]
+        last = head if part == b"\1" and head is not None else self.plan.key[index]
+        key = (*self.plan.key[:index], last)
+        if why or self.has_orphans():
+            known = why if why in HAZARDS else HIDING
+            self.hindrances[key] = known if why else PROCESS
+        elif self.keeping:
+            try:
+                self.keep(key)
+            except CannotCopyError as error:
+                self.hindrances[key] = str(error)
+            except LostError:
+                if self.warm.lost:
+                    raise
+                self.hindrances[key] = HIDING
+
+    def has_orphans(self) -> bool:
+        """Whether a process that is no state any more has outlived what started it, beside the run itself."""
+        return bool({*list_children(self.warm.first_pid)} - self.warm.states - {self.pid})
+
+    def keep(self, key: tuple[ChunkPiece, ...]) -> None:
+        """Take the state that the run now has, with its files and what has been printed."""
+        seconds = time.monotonic() - self.since
+        tree = self.warm.fingerprint()
+        files = self.warm.save(tree)
+        self.take_output()
+        ours, theirs = server_link()
+        try:
+            with theirs:
+                socket.send_fds(self.link, [KEEP], [theirs.fileno()])
+            self.expect(ours)
+        except (OSError, LostError):
+            close_link(ours)
+            raise
+        state = self.warm.met(key, ours)
+        state.outputs = self.after_state(self.state.outputs, self.out)
+        state.complaints = self.after_state(self.state.complaints, self.err)
+        state.printed = (self.out.taken, self.err.taken)
+        state.files, state.tree, state.seconds = files, tree, seconds
+        self.left.append(state)
+        self.since = time.monotonic()
+
+    def expect(self, link: socket.socket) -> None:
+        """Wait until a state speaks; the limits of the run hold meanwhile."""
+        until = time.monotonic() + ANSWER_SECONDS
+        waiting = select.poll()  # which, unlike select, takes descriptors beyond 1023
+        waiting.register(link, select.POLLIN)
+        while not waiting.poll(1000 * TICK_SECONDS):
+            self.limit = self.limit or self.overrun()
+            if self.limit or time.monotonic() > until:
+                raise LostError("a state")
+
+    def take_output(self) -> None:
+        """Read what has been printed up to now, while the run waits."""
+        for key in [key for key in self.selector.get_map().values() if key.data in (self.out, self.err)]:
+            waiting = selectors.DefaultSelector()
+            with waiting:
+                waiting.register(key.fileobj, selectors.EVENT_READ)
+                while not self.limit and waiting.select(0) and key.fd in self.selector.get_map():
+                    self.read(key)
+
+    def after_state(self, before: tuple[str, ...], stream: OutputStream) -> tuple[str, ...]:
+        """What each chunk has printed to a stream, those before the state included."""
+        now = stream.so_far
+        if len(before) > self.state.chunks:
+            return (*before[:-1], before[-1] + now[0], *now[1:])
+        return (*before, *now)
+
+    def abort(self) -> bool:
+        if self.runner is None:
+            return False
+        with suppress(OSError):
+            signal.pidfd_send_signal(self.runner, signal.SIGABRT)
+            return True
+        return False
+
+    def over(self) -> bool:
+        return self.runner is not None and has_ended(self.runner)
+
+    def kill(self) -> None:
+        with suppress(LostError):
+            self.warm.tell(SWEEP)
+
+    def kill_at_once(self) -> None:
+        """End the sandbox, since pid 1 itself may be waiting for something."""
+        self.warm.lost = True
+        kill_sandbox(self.warm.process, self.warm.first)
+
+    def end(self) -> RunResult:
+        """Follow the run; how it ended."""
+        seconds = self.follow()
+        if not self.report:
+            self.warm.lost = True
+        complaints = self.after_state(self.state.complaints, self.err)
+        ending = RunResult(
+            started=self.begun,
+            limit=self.limit,
+            seconds=seconds,
+            memory_mib=self.peak_mib,
+            stdout=merge_last(self.after_state(self.state.outputs, self.out), len(self.plan.key)),
+            stderr="".join(complaints),
+            complaints=merge_last(complaints, len(self.plan.key)),
+            truncated=self.out.full or self.err.full,
+            shared=os.pread(self.shared, SHARED_BYTES, 0),
+            work=self.warm.folders[0],
+        )
+        return with_usage(ending, self.report) if self.report else ending

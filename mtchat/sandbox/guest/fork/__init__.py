@@ -1,0 +1,1 @@
+"""Checkpoints: processes that hold the state of a program and fork the runs that continue from it."""

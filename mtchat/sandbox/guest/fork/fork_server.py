@@ -1,0 +1,299 @@
+"""A process that holds a state of the program and forks whatever goes on from it.
+
+The state itself never runs on: a run is a fork, whose parent is pid 1, and when a chunk of it is finished
+that fork leaves a fork of its own behind, the next state. So a state is what it was for as long as it is
+alive, and any number of runs may begin from it.
+"""
+
+import _socket
+import fcntl
+import mmap
+import posix as os  # what a program makes of the names in `os` does not reach us
+import signal
+import sys
+import time
+
+from mtchat.sandbox.guest.fork import fast_exit, fork_hazards
+from mtchat.sandbox.guest.fork.fork_hazards import HIDING
+from mtchat.sandbox.guest.lockdown import set_dumpable
+from mtchat.sandbox.guest.program.chunks import (
+    HIGH_FD,
+    OwnDescriptor,
+    ProgramRunner,
+    ProgressReport,
+    flush,
+    identity,
+    raise_oom_score,
+    set_limits,
+    watch_faults,
+)
+from mtchat.sandbox.guest.wire import (
+    BUSY,
+    HEAD,
+    KEEP,
+    REST,
+    SERVING,
+    SHARED_BYTES,
+    STEP,
+    WHOLE,
+    WORTHWHILE_SECONDS,
+    LaunchJob,
+    ResumeJob,
+    receive_fds,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+WORD_BYTES = 16
+DESCRIPTORS = 5  # stdout, stderr, shared memory, the socket of the run, the work
+
+
+def first_server(job: LaunchJob, link: _socket.socket) -> "ForkServer":
+    """The state before the first chunk."""
+    os.setsid()
+    raise_oom_score()
+    set_limits(job)
+    state = ForkServer(job, move_high(link))
+    state.rest()
+    return state
+
+
+def split_parts(head: int, begun: bool) -> tuple[int, ...]:
+    """In what parts to run a chunk: one that begins with imports in two, so that they can be kept alone."""
+    if not head:
+        return (WHOLE,)
+    return (REST,) if begun else (HEAD, REST)
+
+
+def move_high(link: _socket.socket) -> _socket.socket:
+    """The same socket under a number that programs do not reach."""
+    high = fcntl.fcntl(link.fileno(), fcntl.F_DUPFD_CLOEXEC, HIGH_FD)
+    link.close()
+    return _socket.socket(fileno=high)
+
+
+class ForkServer:
+    """The process at rest: the program so far and the socket on which work comes."""
+
+    def __init__(self, job: LaunchJob, link: _socket.socket) -> None:
+        self.home = self.folder = os.getcwd()
+        self.player = ProgramRunner(job)
+        self.link = link
+
+    def rest(self) -> None:
+        """Keep no streams of a run open, let nobody look in, and tell the host that this state is ready."""
+        set_dumpable(0)
+        null = os.open("/dev/null", os.O_RDWR)
+        for fd in (1, 2):
+            os.dup2(null, fd)
+        os.close(null)
+        # What a state forks is not its own to wait for.
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        self.link.send(SERVING)
+
+    def wait(self) -> "ForkedRun":
+        """Wait for work, for ever; returns in a fork that does it."""
+        while True:
+            word, fds = receive_fds(self.link, WORD_BYTES, DESCRIPTORS)
+            if not word:
+                os._exit(0)
+            kept = random_state()
+            middle = os.fork()
+            if middle:
+                for fd in fds:
+                    os.close(fd)
+                self.link.send(SERVING)
+                continue
+            # The parent of a run is pid 1, as in any run, because the process between ends at once. Should
+            # the run be quicker, nobody may wait for it before pid 1.
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            if os.fork():
+                os._exit(0)
+            restore_random(kept)
+            self.link.close()
+            return ForkedRun(self, *fds)
+
+
+class ForkedRun:
+    """A fork of a state that goes on with the program."""
+
+    def __init__(self, state: ForkServer, out: int, err: int, shared: int, link: int, work: int) -> None:
+        os.setsid()
+        set_dumpable(1)
+        for fd, stream in ((out, 1), (err, 2)):
+            os.dup2(fd, stream)
+            os.close(fd)
+        change_folder(state.folder)
+        self.state, self.work, self.player = state, ResumeJob.unpack(read_all(work)), state.player
+        self.link = move_high(_socket.socket(fileno=link))
+        self.place = OwnDescriptor(self.link.fileno())
+        self.memory = mmap.mmap(shared, SHARED_BYTES)
+        self.shared = watch_faults(shared)
+        self.progress = ProgressReport(self.memory, self.work.mark)
+        self.why = ""
+
+    def play(self) -> bool:
+        """Run the chunks. True in the fork that is to be a state; the run itself never returns True."""
+        work, player = self.work, self.player
+        adopt_figures()
+        self.memory[0:4] = work.first.to_bytes(4, "little")
+        self.ask(BUSY)
+        player.learn(work.names, work.sources)
+        try:
+            for offset, head in enumerate(work.heads):
+                for part in split_parts(head, work.begun and offset == 0):
+                    began = time.monotonic()
+                    player.step(self.progress, work.first + offset, part, head)
+                    worth = part != HEAD or time.monotonic() - began > WORTHWHILE_SECONDS
+                    if worth and self.offer(work.first + offset, part):
+                        return True
+            player.finish(self.progress)
+        except BaseException as error:
+            self.why = "failed"
+            player.fail(error, self.progress)
+        finally:
+            if work.look:
+                player.look(self.progress)
+            if self.progress.ours:
+                self.link.detach()  # or Python might warn that it was never closed
+        self.end()
+        return False
+
+    def offer(self, index: int, part: int) -> bool:
+        """Leave a state behind if the host wants one. True in the state."""
+        if not self.progress.ours:
+            return False
+        flush()
+        self.why = self.hindrance(index + 1)
+        words = [
+            STEP,
+            index.to_bytes(4, "little"),
+            bytes([part == HEAD]),
+            self.why.encode("utf-8", "replace"),
+        ]
+        answer, fds = self.ask(b"".join(words))
+        if answer != KEEP or self.why or len(fds) != 1:
+            return False
+        kept, link = random_state(), _socket.socket(fileno=fds[0])
+        try:
+            link = move_high(link)
+            if self.forked(last=part != HEAD and index == len(self.player.names) - 1):
+                self.become_state(link)
+                self.player.forget(index if part == HEAD else index + 1)
+                restore_random(kept)
+                self.state.rest()
+                return True
+        except OSError:
+            self.why = HIDING  # the program left us no descriptors, or no processes
+        restore_random(kept)
+        link.close()
+        self.hear()
+        return False
+
+    def forked(self, last: bool) -> bool:
+        """Fork, True in the copy; the program, which may wait for its children, does not get one."""
+        middle = os.fork()
+        if last and not any("wait" in source for source in self.player.sources):
+            return middle == 0
+        if middle == 0:
+            if os.fork():
+                os._exit(0)
+            return True
+        os.waitpid(middle, 0)
+        return False
+
+    def hindrance(self, count: int) -> str:
+        out, err = self.progress.streams
+        known = {1: out.identity, 2: err.identity, out.fd: out.identity, err.fd: err.identity}
+        known |= {self.shared: identity(self.shared), self.place.fd: self.place.identity}
+        try:
+            return fork_hazards.find(self.player.sources[:count], known)
+        except Exception:
+            return HIDING
+
+    def become_state(self, link: _socket.socket) -> None:
+        import faulthandler
+
+        os.setsid()
+        faulthandler.disable()
+        self.progress.close()
+        self.link.close()
+        self.memory.close()
+        os.close(self.shared)
+        self.state.folder = os.getcwd()
+        self.state.link = link
+
+    def ask(self, word: bytes) -> tuple[bytes, list[int]]:
+        """Tell the host and wait for its answer; b"" where the program has closed our descriptors."""
+        if not self.place.there:
+            return b"", []
+        try:
+            self.link.send(word)
+        except OSError:
+            return b"", []
+        return self.hear()
+
+    def hear(self) -> tuple[bytes, list[int]]:
+        try:
+            return receive_fds(self.link, WORD_BYTES, 1) if self.place.there else (b"", [])
+        except OSError:
+            return b"", []
+
+    def end(self) -> None:
+        """End the process: the short way where nobody could tell the difference."""
+        if self.why or not self.progress.ours or not self.quiet():
+            return
+        import atexit
+
+        if "threading" in sys.modules:
+            sys.modules["threading"]._shutdown()
+        atexit._run_exitfuncs()
+        try:
+            sys.stdout.flush()
+        except BaseException:
+            os._exit(120)
+        os._exit(0)
+
+    def quiet(self) -> bool:
+        try:
+            return fast_exit.can_skip_finalizers(vars(self.player.main), sys.modules, self.state.home)
+        except Exception:
+            return False
+
+
+def read_all(fd: int) -> bytes:
+    """All that a file holds, which is closed."""
+    data = os.pread(fd, os.fstat(fd).st_size, 0)
+    os.close(fd)
+    return data
+
+
+def change_folder(folder: str) -> None:
+    """The folder of a state by its name: what had that name then may have been made anew since."""
+    try:
+        os.chdir(folder)
+    except OSError:
+        return
+
+
+def random_state() -> "Any":
+    """The state of `random`, which a fork would otherwise seed anew."""
+    module = sys.modules.get("random")
+    try:
+        return module and module._inst.getstate()
+    except Exception:
+        return None
+
+
+def restore_random(kept: "Any") -> None:
+    if kept:
+        sys.modules["random"]._inst.setstate(kept)
+
+
+def adopt_figures() -> None:
+    """Figures that are still open are saved by the process that ends the program."""
+    figures = sys.modules.get("mtchat.sandbox.guest.patches.figures")
+    if figures is not None:
+        figures.owner = os.getpid()  # type: ignore[attr-defined]

@@ -1,0 +1,1 @@
+"""Pid 1 of a run: starts the program's process, waits for it, and leaves nothing behind."""

@@ -1,0 +1,181 @@
+"""Pid 1 of a sandbox that stays: keeps the states, watches one run at a time, and moves their files.
+
+Between runs every state is stopped, so nothing here runs unwatched, not even a state that a program has
+made into something else.
+"""
+
+import _socket
+import os
+import resource
+import select
+import signal
+import time
+
+from mtchat.sandbox.guest.fork.fork_server import ForkServer, first_server
+from mtchat.sandbox.guest.lockdown import set_dumpable
+from mtchat.sandbox.guest.wire import (
+    COPIED,
+    DROP,
+    FORGET,
+    LOAD,
+    READY,
+    SAVE,
+    SPARE,
+    SWEEP,
+    SWEPT,
+    WATCH,
+    LaunchJob,
+    receive_exactly,
+    receive_fds,
+    send_fds,
+    send_result,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+PAUSE_SECONDS = 0.001
+
+
+def supervise(job: LaunchJob, link: _socket.socket) -> ForkServer:
+    """Serve the host until it goes away. Returns only in the process of the first state."""
+    _, fds = receive_fds(link, 1, 1)
+    if os.fork() == 0:
+        set_dumpable(1)
+        link.close()
+        return first_server(job, _socket.socket(fileno=fds[0]))
+    os.close(fds[0])
+    return Supervisor(link).serve()
+
+
+class Supervisor:
+    """What pid 1 knows: the states to spare and the run that is going on."""
+
+    def __init__(self, link: _socket.socket) -> None:
+        from mtchat.sandbox.guest.launch.workdir_copy import WorkdirCopier
+
+        self.link = link
+        self.porter = WorkdirCopier([os.getcwd(), os.environ.get("TMPDIR", "/tmp"), "/dev/shm"])
+        self.spared: set[int] = set()
+        self.watched = 0
+        self.began = 0.0
+        self.woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.set_wakeup_fd(wake)
+        folders = [os.open(root, os.O_RDONLY | os.O_DIRECTORY) for root in self.porter.roots[1:]]
+        send_fds(link, READY, folders)
+        for folder in folders:
+            os.close(folder)
+
+    def serve(self) -> "NoReturn":
+        poll = select.poll()
+        poll.register(self.link.fileno(), select.POLLIN)
+        poll.register(self.woken, select.POLLIN)
+        while True:
+            ready = [fd for fd, _ in poll.poll()]
+            if self.woken in ready:
+                self.drain()
+            if self.link.fileno() in ready:
+                self.obey()
+            self.reap()
+
+    def drain(self) -> None:
+        try:
+            while os.read(self.woken, 4096):
+                pass
+        except BlockingIOError:
+            return
+
+    def listen(self) -> None:
+        while select.select([self.link], [], [], 0)[0]:
+            self.obey()
+
+    def obey(self) -> None:
+        """One command of the host; without a host everything ends."""
+        word = self.link.recv(1)
+        if not word:
+            self.spared.clear()
+            self.sweep()
+            os._exit(0)
+        number = int.from_bytes(receive_exactly(self.link, 8), "little")
+        if word == WATCH:
+            self.watched, self.began = number, time.monotonic()
+        elif word == SPARE:
+            self.spared.add(number)
+        elif word == DROP:
+            self.drop(number)
+        elif word == SWEEP and self.watched:
+            self.sweep()
+        elif word in (SAVE, LOAD, FORGET):
+            self.link.sendall(COPIED + self.porter.do(word, number).to_bytes(8, "little"))
+
+    def drop(self, pid: int) -> None:
+        self.spared.discard(pid)
+        try:
+            os.kill(pid, 9)
+        except OSError:
+            return
+
+    def reap(self) -> None:
+        """Bury what has ended; when it is the run, everything that it started goes with it."""
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            # What the host said of this process before it could end has arrived by now.
+            self.listen()
+            self.spared.discard(pid)
+            if pid == self.watched:
+                self.close_run(status, usage)
+
+    def close_run(self, status: int, usage: resource.struct_rusage) -> None:
+        seconds = time.monotonic() - self.began
+        self.watched = 0
+        self.sweep()
+        send_result(self.link, status, seconds, usage, SWEPT)
+
+    def sweep(self) -> None:
+        """Stop all at once, so that none can escape by forking; then end all but the states."""
+        try:
+            os.kill(-1, signal.SIGSTOP)
+        except OSError:
+            return
+        while rest := [pid for pid in list_others() if pid not in self.spared and pid != self.watched]:
+            for pid in rest:
+                self.drop(pid)
+            if self.watched:
+                self.drop(self.watched)
+            if not self.bury() and all(is_dead(pid) for pid in rest):
+                return
+        if self.watched:
+            self.drop(self.watched)
+
+    def bury(self) -> bool:
+        """Reap what is dead, but leave the watched run to `reap`; whether there was anything."""
+        found = False
+        time.sleep(PAUSE_SECONDS)
+        for pid in list_others():
+            if pid != self.watched:
+                try:
+                    found = os.waitpid(pid, os.WNOHANG)[0] != 0 or found
+                except OSError:
+                    continue
+        return found
+
+
+def list_others() -> list[int]:
+    """Every process here but this one."""
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal() and name != "1"]
+
+
+def is_dead(pid: int) -> bool:
+    """Whether a process is gone, or a zombie that its stopped parent will bury later."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] == b"Z"
+    except OSError:
+        return True

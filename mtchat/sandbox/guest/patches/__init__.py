@@ -1,0 +1,1 @@
+"""Patches of libraries, applied when the program first imports them."""

@@ -1,0 +1,1 @@
+"""The program's own process: runs the chunks and reports how they ended."""

@@ -1,0 +1,438 @@
+"""Tells an error that the sandbox caused from one of the code: by where it was raised, then by its words."""
+
+import errno
+import os
+import resource
+import stat
+import sys
+
+from mtchat.sandbox.guest.wire import DISK, MEMORY, PROCESSES, SCRATCH_BYTES
+
+TYPE_CHECKING = False  # as in typing, which would cost 12 ms
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType, TracebackType
+    from typing import Any
+
+ONLY_AST = 0x400
+MOST_CAUSES, MOST_OUTPUT = 40, 4000
+NOT_FOUND = 127  # what a shell ends with where there is no such program
+FULL = (errno.EFBIG, errno.ENOSPC, errno.EDQUOT)
+UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNREFUSED, errno.ENETDOWN)
+# Errors that are the code's own, also while it deals with one of the world's.
+OF_CODE = (NameError, SyntaxError, ZeroDivisionError, AttributeError, TypeError, AssertionError)
+# What a program meets when data that it asked the network for is not there.
+OF_NO_DATA = (LookupError, AttributeError, TypeError, ValueError)
+NO_INPUT = "EOF when reading a line"
+READERS = ("getpass", "prompt_toolkit", "readchar", "click")
+PARSERS = ("argparse", "optparse", "click", "typer", "docopt", "fire", "plac_core")
+WRITING = ("mkdir", "makedirs", "write_text", "write_bytes", "to_csv", "touch", "mkstemp", "symlink")
+SOCKET_CALLS = ("connect", "connect_ex", "bind", "listen", "sendto", "socket", "create_connection")
+SHARED_CALLS = ("SemLock", "_SemLock", "shm_open", "sem_open")
+SYSTEM = ("bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "proc", "run", "sbin", "sys", "usr")
+TTY = "/dev/tty"
+NO_TERMINAL = (errno.ENOTTY, errno.ENXIO)
+TERMINAL_MODULES = ("_curses", "curses", "termios")
+DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY")
+# What libraries say, in small letters, when they meet a limit or miss something that the sandbox lacks.
+MEMORY_WORDS = (
+    *("allocate memory", "out of memory", "memory allocation of", "insufficient memory", "bad_alloc"),
+    *("unable to allocate", "bad allocation", "failed to allocate", "can't allocate"),
+)
+THREAD_WORDS = (
+    *("start new thread", "wouldblock", "thread creation failed", "resource temporarily unavailable"),
+    *("failed to spawn thread", "pthread_create failed"),
+)
+DISK_WORDS = ("no space left on device", "file too large", "disk quota", "disk is full")
+GPU_WORDS = (
+    "cuda gpus",
+    "nvidia driver",
+    "no cuda-capable device",
+    "torch not compiled with cuda",
+    "cuda_error_no_device",
+)
+DISPLAY_WORDS = (
+    *("$display", "connect to display", "open display", "access the x display"),
+    *(
+        "display environment variable",
+        "acquire x connection",
+        "no available video device",
+        "video system not init",
+    ),
+    *("runnable browser", "copy/paste mechanism", "'showimage", "'cvshowimage", "'cvnamedwindow"),
+    *("'namedwindow", "'waitkey"),
+)
+TERMINAL_WORDS = ("error opening terminal", "inappropriate ioctl for device")
+ENVIRONMENT_WORDS = ("environment variable", "declare it as envvar")
+NETWORK_WORDS = (
+    *("name or service not known", "name resolution", "failed to resolve", "could not resolve"),
+    *("network is unreachable", "connection refused", "cannot connect to host", "failed to lookup address"),
+    *("dns error", "no address associated", "outgoing traffic has been disabled", "hf_hub_offline"),
+    *("internet connection", "connect to 'http", "to be a python package or a valid path", "[e050]"),
+    *(".download(", "offline mode is enabled", "failed to establish a new connection"),
+)
+FILE_WORDS = ("no such file or directory", "no files found that match", "can't open/read file")
+# In the order in which they are looked for.
+WORDS_BY_REASON = {
+    "display": DISPLAY_WORDS,
+    "gpu": GPU_WORDS,
+    "environment": ENVIRONMENT_WORDS,
+    "terminal": TERMINAL_WORDS,
+    "network": NETWORK_WORDS,
+}
+TYPES_BY_REASON = {
+    "display": ("DisplayConnectionError", "DisplayNameError", "NoSuchDisplayException"),
+    "network": ("gaierror", "URLError", "MaxRetryError", "ConnectError", "OfflineModeIsEnabled"),
+}
+
+
+def find_reason(error: BaseException, asked: "list[str] | None" = None) -> list[str]:
+    """[world, subject] of an error: what was kept from the program, or "" where it is its own fault.
+
+    `asked` are the hosts that the program tried to reach.
+    """
+    if isinstance(error, SystemExit) and reason_of_exit(error)[0]:
+        return reason_of_exit(error)
+    for each in causes_of(error):
+        found = reason_of_one(each)
+        if found[0]:
+            return found
+    if asked and isinstance(error, OF_NO_DATA):
+        return ["network", asked[0]]
+    return ["", ""]
+
+
+def find_limit(error: BaseException) -> str:
+    """The limit that an error is due to: MEMORY, DISK or PROCESSES; "" for none of them.
+
+    A library that finds the work folder full may not say so, so that is looked at.
+    """
+    for each in causes_of(error):
+        text, number = message_of(each), getattr(each, "errno", None)
+        if isinstance(each, MemoryError) or named(
+            each, "MemoryError", "OutOfMemoryException", "OutOfMemoryError"
+        ):
+            return MEMORY
+        if (isinstance(each, OSError) and number in FULL) or has(text, DISK_WORDS):
+            return "" if is_scratch_full() else DISK
+        if has(text, THREAD_WORDS) or is_fork(each):
+            return PROCESSES
+        if number == errno.ENOMEM or has(text, MEMORY_WORDS):
+            return MEMORY
+        if type(each).__module__ == "cv2" and getattr(each, "code", 0) == -4:
+            return MEMORY
+    return DISK if isinstance(error, OSError | RuntimeError) and is_full() else ""
+
+
+def reason_of_one(error: BaseException) -> list[str]:
+    """The same for an error alone, without those that led to it."""
+    if isinstance(error, FileNotFoundError):
+        found = reason_of_words(error) if error.filename is None else ["", ""]
+        return found if found[0] else reason_of_file(error)
+    if isinstance(error, EOFError):
+        read = str(error) == NO_INPUT or any(within(frame, READERS) for frame in frames(error))
+        return ["input" if read else "", ""]
+    if isinstance(error, ModuleNotFoundError):
+        return reason_of_module(error)
+    if isinstance(error, KeyError):
+        return reason_of_key(error)
+    if isinstance(error, IndexError) and "argv" in failing_line(error) and len(sys.argv) < 2:
+        return ["arguments", ""]
+    if isinstance(error, IndexError | ValueError) and is_silent() and "stdin" in used_names(error):
+        return ["input", ""]
+    if named(error, "BdbQuit"):
+        return ["input", ""]
+    if number_of(error) == NOT_FOUND:
+        return ["command", first_word(getattr(error, "cmd", ""))]
+    return reason_of_words(error)
+
+
+def reason_of_words(error: BaseException) -> list[str]:
+    text, number = message_of(error) + output_of(error), getattr(error, "errno", None)
+    if number in FULL and is_scratch_full():
+        return ["scratch", ""]
+    for kind, words in WORDS_BY_REASON.items():
+        if has(text, words) or named(error, *TYPES_BY_REASON.get(kind, ())):
+            return [kind, variable_in(str(error)) if kind == "environment" else ""]
+    if number in NO_TERMINAL or type(error).__module__ in TERMINAL_MODULES:
+        return ["terminal", ""]
+    if isinstance(error, OSError) and number in UNREACHABLE:
+        return ["network", ""]
+    if number == errno.EROFS:
+        return ["outside", path_of(error)]
+    return reason_of_refusal(error) if isinstance(error, PermissionError) else ["", ""]
+
+
+def reason_of_refusal(error: PermissionError) -> list[str]:
+    """What the tier without namespaces forbids: shared memory, sockets, files outside the work folder."""
+    if name_of(failed_call(error)) in SHARED_CALLS:
+        return ["pools", ""]
+    if error.filename is None:
+        return ["network" if is_of_sockets(error) else "", ""]
+    path = path_of(error)
+    if not os.path.isabs(path) or path.startswith((home(), scratch(), TTY)):
+        return ["terminal" if path == TTY else "", ""]
+    return ["outside" if writes(error) else "", path]
+
+
+def reason_of_exit(error: SystemExit) -> list[str]:
+    """A program that ends for what its command line lacks, by a parser's word or its own look at argv.
+
+    The subject is "given" where it got arguments, but not the ones it wants.
+    """
+    if error.code in (0, None) or not isinstance(error.code, (int, str)):
+        return ["", ""]
+    passed = list(frames(error))
+    if error.code == 2 and any(within(frame, PARSERS) for frame in passed):
+        return ["arguments", "given" if len(sys.argv) > 1 else ""]
+    looked = [frame for frame in passed if frame.f_globals.get("__name__") == "__main__"]
+    names = [name for frame in looked for name in frame.f_code.co_names]
+    if len(sys.argv) < 2 and "argv" in names:
+        return ["arguments", ""]
+    return reason_of_words(error) if isinstance(error.code, str) else ["", ""]
+
+
+def reason_of_file(error: FileNotFoundError) -> list[str]:
+    """Whether it is a file of the user's that a program read: not one to write, nor a program to start."""
+    if isinstance(error.filename, int):
+        return ["", ""]
+    path = path_of(error)
+    last = innermost(error)
+    if (
+        last is not None
+        and within(last.tb_frame, ("subprocess",))
+        and last.tb_frame.f_code.co_name == "_execute_child"
+    ):
+        return ["file" if os.path.dirname(path) and not os.path.isabs(path) else "command", path]
+    if last is not None and last.tb_frame.f_code.co_name == "_execvpe":
+        return ["command", path]
+    if path.split("/")[1:2] and path.startswith("/") and path.split("/")[1] in SYSTEM:
+        return ["system", path]
+    if any(
+        os.path.isabs(path) and path.startswith(each) for each in (sys.prefix, sys.base_prefix, scratch())
+    ):
+        return ["", ""]
+    if writes(error):
+        return ["outside" if os.path.isabs(path) and not path.startswith(home()) else "", path]
+    if path == vars(sys.modules.get("__main__", sys)).get("__file__"):
+        return ["", ""]
+    return ["file", path]
+
+
+def reason_of_module(error: ModuleNotFoundError) -> list[str]:
+    """A package that is not there at all; a part that a package lacks is the code's mistake."""
+    top = (error.name or "").partition(".")[0]
+    if not top:
+        return ["", ""]
+    if top != error.name and top in sys.modules:
+        return ["", ""]
+    return ["package", top]
+
+
+def reason_of_key(error: KeyError) -> list[str]:
+    last = innermost(error)
+    if last is None or not within(last.tb_frame, ("os",)) or last.tb_frame.f_code.co_name != "__getitem__":
+        return ["", ""]
+    key = str(error.args[0]) if error.args else ""
+    return ["display" if key in DISPLAYS else "environment", key]
+
+
+def causes_of(error: BaseException) -> "Iterator[BaseException]":
+    """An error and what led to it, in whatever way a library wraps that: cause, context, argument, group."""
+    rest: list[object] = [error]
+    seen: list[BaseException] = []
+    while rest and len(seen) < MOST_CAUSES:
+        each = rest.pop(0)
+        if not isinstance(each, BaseException) or any(each is one for one in seen):
+            continue
+        seen.append(each)
+        yield each
+        rest += [each.__cause__, *each.args, getattr(each, "reason", None), *getattr(each, "exceptions", ())]
+        if not isinstance(each, OF_CODE):
+            rest.append(each.__context__)
+
+
+def message_of(error: BaseException) -> str:
+    """What it says, in small letters; nothing where the program itself chose the words."""
+    if is_own(error):
+        return ""
+    try:
+        return str(error).lower()[:4000]
+    except Exception:
+        return type(error).__name__.lower()
+
+
+def is_own(error: BaseException) -> bool:
+    """Whether a raise statement of the program's made it, and no library."""
+    from opcode import opmap
+
+    last = innermost(error)
+    if last is None or not within(last.tb_frame, ("__main__",)):
+        return False
+    return last.tb_frame.f_code.co_code[last.tb_lasti] == opmap["RAISE_VARARGS"]
+
+
+def named(error: BaseException, *names: str) -> bool:
+    return any(kind.__name__ in names for kind in type(error).__mro__)
+
+
+def is_of_sockets(error: BaseException) -> bool:
+    """Whether a socket was refused, or what it was to do."""
+    last = innermost(error)
+    inside = last is not None and within(last.tb_frame, ("socket", "ssl"))
+    return inside or name_of(failed_call(error)) in SOCKET_CALLS
+
+
+def is_fork(error: BaseException) -> bool:
+    """Whether a process could not be started for want of room."""
+    return (
+        isinstance(error, BlockingIOError)
+        and error.errno == errno.EAGAIN
+        and (
+            any(within(frame, ("subprocess", "multiprocessing")) for frame in frames(error))
+            or "fork" in name_of(failed_call(error))
+        )
+    )
+
+
+def is_full() -> bool:
+    """Whether the work folder, where it is a file system of its own, has no room left."""
+    return has_no_room(os.environ.get("HOME", "."), resource.getrlimit(resource.RLIMIT_FSIZE)[0])
+
+
+def is_scratch_full() -> bool:
+    """Whether it is the folder of temporary files that has none."""
+    return has_no_room(scratch(), SCRATCH_BYTES) and not is_full()
+
+
+def has_no_room(folder: str, size: int) -> bool:
+    room = os.statvfs(folder)
+    return room.f_blocks * room.f_frsize == size and room.f_bavail * 100 < room.f_blocks
+
+
+def home() -> str:
+    """The work folder."""
+    return os.environ.get("HOME", "/work")
+
+
+def path_of(error: BaseException) -> str:
+    name = getattr(error, "filename", None)
+    return os.fsdecode(name) if isinstance(name, (str, bytes, os.PathLike)) else ""
+
+
+def has(text: str, words: "tuple[str, ...]") -> bool:
+    return any(word in text for word in words)
+
+
+def variable_in(text: str) -> str:
+    """The name of an environment variable that a sentence is about."""
+    words = [word.strip("'\"`.,:()") for word in text.split()]
+    return next((word for word in words if word.isupper() and len(word) > 2), "")
+
+
+def scratch() -> str:
+    return os.environ.get("TMPDIR", "/tmp")
+
+
+def frames(error: BaseException) -> "Iterator[FrameType]":
+    step = error.__traceback__
+    while step is not None:
+        yield step.tb_frame
+        step = step.tb_next
+
+
+def innermost(error: BaseException) -> "TracebackType | None":
+    step = error.__traceback__
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    return step
+
+
+def within(frame: "FrameType", modules: "tuple[str, ...]") -> bool:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] in modules
+
+
+def failed_call(error: BaseException) -> "Any":
+    """The expression that failed, as a syntax tree; None where its source is not to be had."""
+    last = innermost(error)
+    return None if last is None else parse_expression(last)
+
+
+def parse_expression(step: "TracebackType") -> "Any":
+    import linecache
+
+    code = step.tb_frame.f_code
+    places = list(code.co_positions())
+    first, final, begin, end = places[step.tb_lasti // 2]
+    if first is None or final is None or begin is None or end is None:
+        return None
+    lines = [line.encode() for line in linecache.getlines(code.co_filename)[first - 1 : final]]
+    if not lines:
+        return None
+    lines[-1] = lines[-1][:end]
+    lines[0] = lines[0][begin:]
+    try:
+        return compile(b"(" + b"".join(lines) + b")", "", "eval", ONLY_AST).body
+    except (SyntaxError, ValueError):
+        return None
+
+
+def name_of(node: "Any") -> str:
+    """The name of the function that is called."""
+    function = getattr(node, "func", None)
+    return str(getattr(function, "attr", None) or getattr(function, "id", ""))
+
+
+def writes(error: BaseException) -> bool:
+    """Whether the program meant to write: into a folder that is not there, which is its own mistake."""
+    node = failed_call(error)
+    if name_of(node) in WRITING:
+        return True
+    given = [*getattr(node, "args", ()), *(word.value for word in getattr(node, "keywords", ()))]
+    modes = [getattr(each, "value", None) for each in given[:3]]
+    modes += [frame.f_locals.get("mode") for frame in frames(error) if not within(frame, ("__main__",))]
+    return any(
+        isinstance(mode, str) and len(mode) < 5 and set(mode) & set("wax") and set(mode) <= set("wxabt+")
+        for mode in modes
+    )
+
+
+def is_silent() -> bool:
+    """Whether nothing can come in place of a keyboard."""
+    return stat.S_ISCHR(os.fstat(0).st_mode)
+
+
+def used_names(error: BaseException) -> "list[str]":
+    """The names that the program's own code has which the error came up through."""
+    own = [frame for frame in frames(error) if within(frame, ("__main__",))]
+    return [name for frame in own for name in frame.f_code.co_names]
+
+
+def number_of(error: BaseException) -> int:
+    """The exit code of another program that the error is about; 0 for none."""
+    code = getattr(error, "returncode", 0)
+    return code if isinstance(code, int) else 0
+
+
+def first_word(command: object) -> str:
+    words = command.split() if isinstance(command, str) else command if isinstance(command, list) else []
+    return str(words[0]) if words else ""
+
+
+def output_of(error: BaseException) -> str:
+    """What another program said that the error is about."""
+    found = [getattr(error, name, "") for name in ("stderr", "output")] if number_of(error) else []
+    texts = [each.decode(errors="replace") if isinstance(each, bytes) else each for each in found]
+    return "".join(text[-MOST_OUTPUT:].lower() for text in texts if isinstance(text, str))
+
+
+def failing_line(error: BaseException) -> str:
+    """The line of the program that an error came up on."""
+    import linecache
+
+    step, line = error.__traceback__, ""
+    while step is not None:
+        if within(step.tb_frame, ("__main__",)):
+            line = linecache.getline(step.tb_frame.f_code.co_filename, step.tb_lineno)
+        step = step.tb_next
+    return line

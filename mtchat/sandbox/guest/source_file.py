@@ -1,0 +1,77 @@
+"""The program's own file: what `__file__` and `sys.argv[0]` name is there, and holds the source that runs."""
+
+import io
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+    from typing import Any
+
+TURNS = "main.py"  # what a program of turns is called
+# What a program of turns has to say before it gets a file, which it would otherwise find among its own.
+ASKING = ("__file__", "argv", "getsource", "inspect", "import main", "from main")
+
+
+def is_single_file(names: list[str]) -> bool:
+    """Whether the program is one file, and not a conversation."""
+    return len(names) == 1 and not names[0].startswith("<")
+
+
+def name_of(names: list[str]) -> str:
+    return names[0] if is_single_file(names) else TURNS
+
+
+def text_of(sources: list[str]) -> str:
+    """The chunks as one module."""
+    return "\n\n".join(sources) + ("\n" if len(sources) > 1 else "")
+
+
+def content_of(names: list[str], sources: list[str]) -> bytes:
+    """What is in the file; b"" where there is to be none."""
+    text = text_of(sources)
+    if not is_single_file(names) and not any(word in text for word in ASKING):
+        return b""
+    return encode(text)
+
+
+def encode(text: str) -> bytes:
+    """A source in the encoding that it declares, else in UTF-8."""
+    head = "\n".join(text.split("\n")[:2])
+    if "coding" in head:
+        import tokenize
+        from io import BytesIO
+
+        try:
+            encoding, _ = tokenize.detect_encoding(BytesIO(head.encode("utf-8", "replace")).readline)
+            return text.encode(encoding)
+        except (SyntaxError, UnicodeError):
+            pass
+    return text.encode("utf-8", "surrogatepass")
+
+
+def write_file(folder: str, name: str, content: bytes, before: bytes) -> None:
+    """Write the file, but over nothing except what we wrote there `before`."""
+    path = os.path.join(folder, name)
+    if not content or os.path.basename(name) != name:
+        return
+    try:
+        if os.path.lexists(path):
+            with open(path, "rb") as file:
+                if not before or file.read(len(before) + 1) != before:
+                    return
+        with open(path, "wb") as file:
+            file.write(content)
+    except OSError:
+        return
+
+
+def fill_linecache(cache: "MutableMapping[str, Any]", sources: dict[str, str]) -> None:
+    """Let `linecache` know the chunks, so that every traceback shows their lines."""
+    for name, source in sources.items():
+        cache[name] = (len(source), None, [line + "\n" for line in split_lines(source)], name)
+
+
+def split_lines(source: str) -> list[str]:
+    """The lines that Python's tokenizer sees: no form feed ends one, and no U+2028 in a string."""
+    return io.StringIO(source, newline=None).read().removesuffix("\n").split("\n")

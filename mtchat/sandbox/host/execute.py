@@ -1,0 +1,230 @@
+"""Runs a program in the strongest sandbox that works on this machine, or says why there is none."""
+
+import compileall
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from mtchat.errors import SandboxError
+from mtchat.sandbox.backend import Backend, LaunchCommand, LaunchRequest, Variant, backends
+from mtchat.sandbox.guest import source_file
+from mtchat.sandbox.guest.wire import LaunchJob
+from mtchat.sandbox.host import run_dir
+from mtchat.sandbox.host.collect import CollectedFiles, ProgramFile, collect_files
+from mtchat.sandbox.host.interpreter import GUEST, find_interpreter
+from mtchat.sandbox.host.monitor import INTERRUPTED, OutputListener
+from mtchat.sandbox.host.outcome import chunk_names, make_outcome
+from mtchat.sandbox.host.supervise import RunResult, supervise
+from mtchat.sandbox.policy.rlimits import rlimits
+from mtchat.session.given import NO_INPUTS, RunInputs
+from mtchat.session.outcome import Outcome
+from mtchat.session.program import Program
+from mtchat.session.settings import Limits
+
+MARK_BYTES = 24
+LAST_RESORT = "As a last resort, --unsafe-no-sandbox runs programs with nothing around them"
+NO_SANDBOX = "NO SANDBOX"
+NO_SANDBOX_WARNING = (
+    "NO SANDBOX: programs are run unchecked. They can read and change what you can, and use the network; "
+    "only time, output, memory and files are limited"
+)
+PROBING = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Whether programs can be run here: the tier shown to the user, or the reason why not and the fix.
+
+    Where only a weaker tier is ok, `reason` and `fix` are of the strongest one. `tool` is where what contains
+    programs was found, `version` its version.
+    """
+
+    tier: str = ""
+    ok: bool = False
+    reason: str = ""
+    fix: str = ""
+    version: str = ""
+    tool: Path | None = None
+
+    @property
+    def refusal(self) -> str:
+        """Why nothing can be run and what to do about it; "" when something can."""
+        return "" if self.ok else f"{self.reason}; {self.fix}. {LAST_RESORT}"
+
+    @property
+    def notice(self) -> str:
+        """What to say before the first run where programs are held less well than they could be."""
+        if not self.ok or not self.reason:
+            return ""
+        return f"programs run in a reduced sandbox, {self.tier}: {self.reason}; to mend it: {self.fix}"
+
+
+@dataclass(frozen=True)
+class BackendChoice:
+    """What a probe found: the probe to show and, when it is ok, what to run with."""
+
+    probe: Probe
+    backend: Backend | None = None
+    variant: Variant | None = None
+
+
+def probe() -> Probe:
+    """What contains programs on this machine, tried once with an empty program and the real flags."""
+    return choose_backend().probe
+
+
+def run(
+    program: Program,
+    limits: Limits,
+    *,
+    collect: Path | None = None,
+    watch: OutputListener | None = None,
+    given: RunInputs = NO_INPUTS,
+    look: bool = False,
+) -> Outcome:
+    """Run a program from its start; SandboxError when it cannot be contained here.
+
+    Files that it leaves are copied into `collect`; `watch("stdout"|"stderr", text)` is called with what it
+    prints, as it comes. `look` asks for its variables. Ctrl-C stops the program and gives an outcome.
+    """
+    return run_in(choose_backend(), program, limits, collect, watch, given, look)
+
+
+def run_in(
+    choice: BackendChoice,
+    program: Program,
+    limits: Limits,
+    collect: Path | None = None,
+    watch: OutputListener | None = None,
+    given: RunInputs = NO_INPUTS,
+    look: bool = False,
+) -> Outcome:
+    """Run a program in what a probe chose."""
+    if choice.backend is None or choice.variant is None:
+        raise SandboxError(f"no sandbox works here: {choice.probe.refusal}")
+    job = make_job(program, limits, given.arguments, look)
+    with supervise(choice.backend, choice.variant, job, limits, watch, given) as ending:
+        if not ending.started and not ending.limit:
+            reason, fix = choice.backend.explain(ending.stderr)
+            raise SandboxError(f"the sandbox did not start: {reason}; {fix}")
+        found = gather_files(ending, program, limits, given, collect)
+        return make_outcome(program, limits, ending, choice.variant.tier, found)
+
+
+def gather_files(
+    ending: RunResult, program: Program, limits: Limits, given: RunInputs, collect: Path | None
+) -> CollectedFiles:
+    """The files in the work folder, without those that were laid there and are unchanged."""
+    if ending.work is None:
+        return CollectedFiles()
+    called, sources = chunk_names(program), [chunk.code for chunk in program.chunks]
+    counts = range(1, len(sources) + 1) if source_file.content_of(called, sources) else ()
+    begun = {source_file.content_of(called[:count], sources[:count]) for count in counts} - {b""}
+    own = ProgramFile(source_file.name_of(called), tuple(begun))
+    return collect_files(ending.work, limits.disk_mib << 20, collect, given.files, ending.stopped, own)
+
+
+def make_job(
+    program: Program,
+    limits: Limits,
+    arguments: tuple[str, ...] = (),
+    look: bool = False,
+    states: int = 0,
+) -> LaunchJob:
+    """The launcher's job; with `states`, it keeps that many states alive instead of running the program."""
+    python = find_interpreter()
+    return LaunchJob(
+        chunk_names(program),
+        [chunk.code for chunk in program.chunks],
+        secrets.token_bytes(MARK_BYTES),
+        rlimits(limits, states),
+        list(python.folders),
+        python.prefix,
+        arguments=arguments,
+        look=look,
+        warm=states > 0,
+    )
+
+
+def choose_backend(*, without_sandbox: bool = False) -> BackendChoice:
+    """The strongest backend that works, found once, by whichever thread comes first.
+
+    `without_sandbox` is for a user who asked for that in so many words: then nothing is contained.
+    """
+    with PROBING:
+        return choose_once(without_sandbox)
+
+
+@cache
+def choose_once(without_sandbox: bool) -> BackendChoice:
+    # Runs only read this folder, so without this each would compile the launcher anew: 8 ms.
+    compileall.compile_dir(GUEST, quiet=2)
+    return choose((NoSandbox(),) if without_sandbox else backends())
+
+
+class NoSandbox:
+    """No sandbox at all, for users who pass --unsafe-no-sandbox; never chosen by itself.
+
+    Programs read and write what their user can and reach the network; limits, an empty environment and the
+    clean-up of processes remain. Programs started by root run as a transient user: the kernel does not
+    count root's processes, so a fork bomb would take the machine down.
+    """
+
+    RANK = 99
+
+    def variants(self) -> tuple[Variant, ...]:
+        """The only variant; SandboxError where leftover processes could not be found and ended."""
+        if not run_dir.CHILDREN.exists():
+            raise SandboxError("without a sandbox programs can only run on Linux with /proc; use Linux")
+        return (Variant(NO_SANDBOX),)
+
+    @contextmanager
+    def prepared(self, variant: Variant, box: LaunchRequest) -> Iterator[LaunchCommand]:
+        """The command of one run, with nothing around it."""
+        with run_dir.make_run_dir() as where:
+            yield run_dir.launch_command(where, box)
+
+    def explain(self, wrote: str) -> tuple[str, str]:
+        """(reason, fix) from what the launcher wrote when it failed."""
+        return (wrote.strip().splitlines() or ["the launcher failed without a message"])[-1][
+            :300
+        ], "mtchat doctor"
+
+
+def choose(candidates: tuple[Backend, ...]) -> BackendChoice:
+    """The first variant of the first backend that runs an empty program, with why stronger ones did not."""
+    failures: list[Probe] = []
+    for backend in candidates:
+        stronger = failures[0] if failures else Probe()
+        try:
+            variants = backend.variants()
+        except SandboxError as error:
+            reason, _, fix = str(error).partition("; ")
+            failures.append(Probe(reason=reason, fix=fix))
+            continue
+        for variant in variants:
+            found = try_variant(backend, variant)
+            if found.ok:
+                return BackendChoice(
+                    replace(found, reason=stronger.reason, fix=stronger.fix), backend, variant
+                )
+            failures.append(found)
+    return BackendChoice(
+        failures[0] if failures else Probe(reason="no backend is installed", fix="reinstall mtchat")
+    )
+
+
+def try_variant(backend: Backend, variant: Variant) -> Probe:
+    """Run an empty program: all flags, the launcher and the handing over of the work folder."""
+    limits = Limits(seconds=10.0)
+    with supervise(backend, variant, make_job(Program(), limits), limits) as ending:
+        if ending.started and ending.status == 0:
+            return Probe(variant.tier, True, version=variant.version, tool=variant.tool)
+        if ending.limit == INTERRUPTED:
+            raise KeyboardInterrupt  # and not remembered as a machine without a sandbox
+        reason, fix = backend.explain(ending.stderr)
+        return Probe(variant.tier, False, reason, fix, variant.version, variant.tool)

@@ -1,0 +1,345 @@
+"""Takes what a program prints: split by chunk, cut at a cap, decoded as it comes."""
+
+import codecs
+import io
+import os
+import selectors
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterator, Set
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from mtchat.sandbox.policy.rlimits import MIB, SPARE
+from mtchat.session.settings import PROCESSES, Limits
+
+ShowText = Callable[[str], None]
+
+
+class OutputStream:
+    """One output stream as it arrives; a mark in it says that the next chunk begins and is taken out.
+
+    A character that is cut by a mark or by the end becomes U+FFFD. A program may write marks, too: beyond the
+    `most` that are due, they are output like any other.
+    """
+
+    def __init__(self, mark: bytes, cap: int, show: ShowText, most: int) -> None:
+        self.mark, self.cap, self.show, self.most = mark, cap, show, most
+        self.parts = [io.StringIO()]
+        self.held = b""
+        self.taken = 0
+        self.full = False
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What each chunk printed, as many as began."""
+        return tuple(part.getvalue() for part in self.parts)
+
+    @property
+    def so_far(self) -> tuple[str, ...]:
+        """The same, with what at the end might have been the beginning of a mark, but is not."""
+        *before, last = self.texts
+        return (*before, last + (self.decoder.getstate()[0] + self.held).decode("utf-8", "replace"))
+
+    def feed(self, data: bytes) -> None:
+        due = self.most + 1 - len(self.parts) if self.mark else 0
+        pieces = (self.held + data).split(self.mark, due) if due else [self.held + data]
+        for piece in pieces[:-1]:
+            self.take(piece, final=True)
+            self.parts.append(io.StringIO())
+        keep = self.overlap(pieces[-1]) if len(self.parts) <= self.most else 0
+        self.held = pieces[-1][len(pieces[-1]) - keep :]
+        self.take(pieces[-1][: len(pieces[-1]) - keep])
+
+    def close(self) -> None:
+        self.take(self.held, final=True)
+        self.held = b""
+
+    def overlap(self, data: bytes) -> int:
+        """How many bytes at the end may be the beginning of a mark."""
+        lengths = range(min(len(self.mark) - 1, len(data)), 0, -1)
+        return next((length for length in lengths if data.endswith(self.mark[:length])), 0)
+
+    def take(self, data: bytes, final: bool = False) -> None:
+        room = max(self.cap - self.taken, 0)
+        self.full = self.full or len(data) > room
+        self.taken += min(len(data), room)
+        text = self.decoder.decode(data[:room], final)
+        if text:
+            self.parts[-1].write(text)
+            self.show(text)
+        if final:
+            self.decoder.reset()
+
+
+PROC = Path("/proc")
+
+
+@dataclass(frozen=True)
+class ProcessLoad:
+    """What a process tree holds now."""
+
+    processes: int = 0
+    memory_mib: float = 0.0
+
+
+def measure_load(root: int, cap_mib: float, limit: int, without: Set[int] = frozenset()) -> ProcessLoad:
+    """The load of a process and its descendants, which are not measured when more than `limit`.
+
+    Those in `without` do not count.
+
+    Pages that forked processes share are counted once for each, so near the cap their proportional share
+    is read instead, which costs more.
+    """
+    pids = [pid for pid in list_descendants(root, limit + len(without)) if pid not in without]
+    if len(pids) > limit:
+        return ProcessLoad(len(pids))
+    return ProcessLoad(len(pids), measure_memory(pids, cap_mib))
+
+
+def measure_memory(pids: Collection[int], cap_mib: float) -> float:
+    """The MiB that some processes hold together."""
+    total = sum(sum_fields_kib(pid, "status", ("RssAnon:", "RssShmem:")) for pid in pids) / 1024
+    if total > cap_mib:
+        total = sum(sum_fields_kib(pid, "smaps_rollup", ("Pss_Anon:", "Pss_Shmem:")) for pid in pids) / 1024
+    return total
+
+
+def list_descendants(root: int, limit: int) -> list[int]:
+    found = [root]
+    for pid in found:
+        if len(found) > limit:
+            break
+        found += list_children(pid)
+    return found
+
+
+def list_children(pid: int) -> list[int]:
+    """The children of every thread of a process; none once it is gone."""
+    try:
+        lists = [(task / "children").read_text() for task in (PROC / str(pid) / "task").iterdir()]
+    except OSError:
+        return []
+    return [int(child) for text in lists for child in text.split()]
+
+
+def inner_pid(pid: int) -> int:
+    """The number that a process has in its own namespace; 0 once it is gone."""
+    return read_numbers(pid, "NSpid:")[-1]
+
+
+def read_numbers(pid: int, name: str) -> list[int]:
+    try:
+        lines = (PROC / str(pid) / "status").read_text(errors="replace").splitlines()
+    except OSError:
+        return [0]
+    return next(([int(word) for word in line.split()[1:]] for line in lines if line.startswith(name)), [0])
+
+
+def sum_fields_kib(pid: int, file: str, names: tuple[str, ...]) -> int:
+    """The sum of some fields of a file in /proc; 0 for a process that is gone or closed to us."""
+    try:
+        lines = (PROC / str(pid) / file).read_text(errors="replace").splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith(names))
+
+
+DRAIN_SECONDS = 2.0
+LAST_WORD_SECONDS = 0.05
+TICK_SECONDS = 0.05
+STALL_SECONDS = 0.2
+SETTLED_SECONDS = 0.5
+READ_BYTES = 1 << 16
+INTERRUPTED = "interrupted"
+OutputListener = Callable[[str, str], None]
+
+
+class RunMonitor(ABC):
+    """The loop around one run. Who starts it says what else to read, how to ask where it is, how to end it.
+
+    `root` is the process whose descendants are counted, without those in `apart`; `begun` says that the
+    clock runs, which a subclass sets right when the program starts. `marks` is how many a stream may have.
+
+    The loop may be held up, by who is to show the output or by what it asks of a sandbox. Then a thread keeps
+    the limits, and ends the run without asking where it was.
+    """
+
+    setup_seconds = 20.0
+
+    def __init__(
+        self,
+        root: int,
+        mark: bytes,
+        limits: Limits,
+        watch: OutputListener,
+        stopped: Callable[[], bool],
+        apart: Set[int] = frozenset(),
+        marks: int = 0,
+    ) -> None:
+        self.root, self.limits, self.stopped, self.apart = root, limits, stopped, apart
+        cap = limits.output_kib * 1024
+        self.out = OutputStream(mark, cap, lambda text: watch("stdout", text), marks)
+        self.err = OutputStream(mark, cap, lambda text: watch("stderr", text), marks)
+        self.spilled: Callable[[], bool] = lambda: False
+        self.limit = ""
+        self.begun = False
+        self.began = time.monotonic()
+        self.ended: float | None = None
+        self.peak_mib = 0.0
+        self.measured = 0.0
+        self.late = 0.0
+        self.selector = selectors.DefaultSelector()
+        self.pulse = time.monotonic()
+        self.relieved = threading.Event()
+
+    @abstractmethod
+    def heard(self, key: selectors.SelectorKey) -> None:
+        """Something arrived that is not output."""
+
+    @abstractmethod
+    def abort(self) -> bool:
+        """Send the program SIGABRT; False where there is nobody to send it to."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """End everything that the run started."""
+
+    def over(self) -> bool:
+        """Whether the program has ended, though nobody may have heard of it yet."""
+        return False
+
+    def kill_at_once(self) -> None:
+        """End everything that the run started, without a word with anything inside."""
+        self.kill()
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """The limits are kept inside, whatever the loop waits for."""
+        guard = threading.Thread(target=self.keep_limits, daemon=True, name="mtchat-limits")
+        guard.start()
+        try:
+            yield
+        finally:
+            self.relieved.set()
+            guard.join()
+
+    def keep_limits(self) -> None:
+        while not self.relieved.wait(TICK_SECONDS):
+            if time.monotonic() - self.pulse < STALL_SECONDS or self.ended is not None:
+                continue
+            found = self.limit or self.overrun()
+            if found and not self.relieved.is_set():
+                self.limit = self.limit or found
+                self.kill_at_once()
+                return
+
+    def read_streams(self, out: int, err: int) -> None:
+        for pipe, stream in ((out, self.out), (err, self.err)):
+            os.set_blocking(pipe, False)
+            self.selector.register(pipe, selectors.EVENT_READ, stream)
+
+    def begin(self) -> None:
+        """The program starts now."""
+        self.begun = True
+        self.began = time.monotonic()
+
+    def follow(self) -> float:
+        """Watch until everything that could write is dead, or a limit is hit; the seconds it took."""
+        try:
+            try:
+                self.listen()
+            except KeyboardInterrupt:
+                self.limit = INTERRUPTED
+            seconds = (self.ended or time.monotonic()) - self.began
+            if self.limit:
+                with suppress(KeyboardInterrupt):
+                    self.ask_where()
+                self.kill()
+        finally:
+            self.relieved.set()
+        with suppress(KeyboardInterrupt):
+            self.drain(DRAIN_SECONDS)
+        for stream in (self.out, self.err):
+            with suppress(KeyboardInterrupt):
+                stream.close()
+        return seconds
+
+    def listen(self) -> None:
+        while not self.limit and self.selector.get_map():
+            self.pulse = time.monotonic()
+            for key, _ in self.selector.select(self.patience()):
+                self.read(key)
+            if not self.limit and self.ended is None:
+                self.limit = self.overrun()
+            if self.ended is not None and time.monotonic() - self.ended > DRAIN_SECONDS:
+                break
+
+    def patience(self) -> float:
+        """How long to wait for news: a tick, or less when the time of the run is up sooner."""
+        left = self.began + self.limits.seconds - time.monotonic()
+        return min(TICK_SECONDS, max(left, 0.001))
+
+    def ask_where(self) -> None:
+        """Abort the program, upon which faulthandler notes the line it is at and pid 1 sweeps up.
+
+        It may not oblige, so it gets a moment only.
+        """
+        if self.ended is None and self.limit != "processes" and self.abort():
+            self.drain(LAST_WORD_SECONDS)
+
+    def drain(self, seconds: float) -> None:
+        """Take what is still in the pipes, up to the caps, until all that could write is dead."""
+        until = time.monotonic() + seconds
+        while self.selector.get_map() and time.monotonic() < until:
+            self.pulse = time.monotonic()
+            for key, _ in self.selector.select(max(until - time.monotonic(), 0.0)):
+                self.read(key)
+
+    def read(self, key: selectors.SelectorKey) -> None:
+        if key.fd not in self.selector.get_map():
+            return  # what came before in the same batch has ended it
+        if not isinstance(key.data, OutputStream):
+            self.heard(key)
+            return
+        try:
+            data = os.read(key.fd, READ_BYTES)
+        except BlockingIOError:
+            return
+        if not data:
+            self.selector.unregister(key.fileobj)
+            return
+        key.data.feed(data)
+        if key.data.full and not self.limit:
+            self.limit = "output"
+
+    def overrun(self) -> str:
+        """The limit that has been hit, unless the program has ended and only the news of it is late."""
+        found = self.exceeded()
+        if not found or not self.over():
+            return found
+        self.late = self.late or time.monotonic()
+        return found if time.monotonic() - self.late > DRAIN_SECONDS else ""
+
+    def exceeded(self) -> str:
+        """The limit that has been hit by now, if any."""
+        if self.stopped():
+            return INTERRUPTED
+        now = time.monotonic()
+        if now - self.began >= (self.limits.seconds if self.begun else self.setup_seconds):
+            return "seconds"
+        if now - self.measured < TICK_SECONDS or not (self.begun or now - self.began > SETTLED_SECONDS):
+            return ""
+        self.measured = now
+        return self.overloaded() or ("disk" if self.spilled() else "")
+
+    def overloaded(self) -> str:
+        cap_mib = self.limits.memory_mib + SPARE / MIB
+        now = measure_load(self.root, cap_mib, 2 * PROCESSES, self.apart)
+        self.peak_mib = max(self.peak_mib, now.memory_mib)
+        if now.processes > 2 * PROCESSES:
+            return "processes"
+        return "memory" if now.memory_mib > cap_mib else ""

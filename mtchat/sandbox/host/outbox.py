@@ -1,0 +1,220 @@
+"""The folder that the files of runs are copied into: no link is followed, nothing of the user's overwritten.
+
+A list in the folder says what runs have left there, by size and hash. Any other file, or one that was changed
+since, is the user's and stays as it is.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+LIST = ".mtchat-files"
+MOST_LIST_BYTES, MOST_LEFT = 8 << 20, 10_000
+TIMES = 4  # what all runs may leave in a folder together, as a multiple of what one may
+COPY_BYTES = 1 << 20
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+KINDS = {
+    stat.S_IFLNK: "a link",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFDIR: "a folder",
+}
+FileRecord = tuple[int, str]  # size and SHA-256 of a file
+
+
+class RefusedError(Exception):
+    """This file is not taken; the message says why."""
+
+
+class ClosedError(Exception):
+    """No file can be copied to this folder; the message says why."""
+
+
+class CopyStoppedError(Exception):
+    """The user has stopped the copying."""
+
+
+class Outbox:
+    """Such a folder, made and opened when the first file comes; leaving the `with` renews its list."""
+
+    def __init__(self, folder: Path, most_bytes: int, stopped: Callable[[], bool] = lambda: False) -> None:
+        self.folder, self.most_bytes, self.stopped = folder, TIMES * most_bytes, stopped
+        self.descriptor: int | None = None
+        self.known: dict[str, FileRecord] = {}
+        self.fresh: dict[str, FileRecord] = {}
+        self.total = 0
+
+    def __enter__(self) -> "Outbox":
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        if self.descriptor is not None:
+            try:
+                if self.fresh:
+                    listed = {**still_there(self.descriptor, read_list(self.descriptor)), **self.fresh}
+                    write_list(self.descriptor, dict(list(listed.items())[-MOST_LEFT:]))
+            finally:
+                os.close(self.descriptor)
+
+    def put(self, source: int, path: str, size: int) -> None:
+        """Copy an open file of at most so many bytes under a plain relative path: whole or not at all."""
+        top = self.opened()
+        *folders, name = path.split("/")
+        if path.split("/")[0] == LIST:
+            raise RefusedError("mtchat keeps that name for itself")
+        before = self.known.get(path, (0, ""))[0]
+        if self.total - before + size > self.most_bytes or len(self.known) >= MOST_LEFT:
+            most = f"{self.most_bytes >> 20} MiB in {MOST_LEFT} files"
+            raise RefusedError(f"runs may leave {most} in {self.folder} together; delete old ones")
+        with open_below(top, folders) as folder:
+            left = self.written(source, folder, name, path, size)
+        if left is not None:
+            self.total += left[0] - before
+            self.known[path] = self.fresh[path] = left
+
+    def opened(self) -> int:
+        if self.descriptor is None:
+            self.descriptor = open_folder(self.folder)
+            self.known = still_there(self.descriptor, read_list(self.descriptor))
+            self.total = sum(size for size, _ in self.known.values())
+        return self.descriptor
+
+    def written(self, source: int, folder: int, name: str, path: str, size: int) -> FileRecord | None:
+        """What was written; None where a file of the user's is there that is the same already."""
+        temporary = f".{secrets.token_hex(8)}.part"
+        mode = 0o600 | (os.fstat(folder).st_mode & 0o044)
+        made = os.open(temporary, WRITE, mode, dir_fd=folder)
+        try:
+            with open(made, "wb") as target:
+                new = self.copied(source, target.write, size)
+            if self.is_free(folder, name, path, new):
+                os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+                return new
+            return None
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=folder)
+
+    def copied(self, source: int, write: Callable[[bytes], object], size: int) -> FileRecord:
+        digest, copied = hashlib.sha256(), 0
+        while data := os.read(source, COPY_BYTES):
+            if self.stopped():
+                raise CopyStoppedError
+            copied += len(data)
+            if copied > size:
+                raise RefusedError("it grew while it was copied")
+            digest.update(data)
+            write(data)
+        return copied, digest.hexdigest()
+
+    def is_free(self, folder: int, name: str, path: str, new: FileRecord) -> bool:
+        """Whether nothing has that name but what a run left and nobody changed; False where it is the same.
+
+        RefusedError where it is anything else.
+        """
+        try:
+            status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return True
+        if not stat.S_ISREG(status.st_mode):
+            kind = KINDS.get(stat.S_IFMT(status.st_mode), "a device")
+            raise RefusedError(f"in {self.folder} that is {kind}; move it away")
+        ours = self.known.get(path)
+        if status.st_size in (new[0], ours[0] if ours else -1):
+            source = os.open(name, READ, dir_fd=folder)
+            try:
+                old = self.copied(source, len, status.st_size)
+            finally:
+                os.close(source)
+            if old in (ours, new):
+                return old == ours
+        raise RefusedError(f"in {self.folder} that is a file of yours, or changed by you; move it away")
+
+
+def open_folder(folder: Path) -> int:
+    """A descriptor of the folder, which is made where it is missing, for the user alone."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            folder.mkdir(0o700)
+        if folder.is_symlink():
+            raise ClosedError(f"{folder} is a link, which is not followed; move it away")
+        return os.open(folder, FOLDER)
+    except OSError as error:
+        raise ClosedError(f"{folder}: {error.strerror}") from None
+
+
+@contextmanager
+def open_below(top: int, folders: Sequence[str]) -> Iterator[int]:
+    """A folder under an open one, made when missing and opened without links, as open to others as that."""
+    opened = [os.dup(top)]
+    mode = 0o700 | (os.fstat(top).st_mode & 0o055)
+    try:
+        for folder in folders:
+            with suppress(FileExistsError):
+                os.mkdir(folder, mode, dir_fd=opened[-1])
+            opened.append(os.open(folder, FOLDER, dir_fd=opened[-1]))
+        yield opened[-1]
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+
+
+def read_list(top: int) -> dict[str, FileRecord]:
+    """What the list in a folder says; whatever makes no sense in it is left out."""
+    try:
+        descriptor = os.open(LIST, READ, dir_fd=top)
+    except OSError:
+        return {}
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_LIST_BYTES:
+            return {}
+        try:
+            found = json.loads(file.read(MOST_LIST_BYTES))
+        except (ValueError, RecursionError):
+            return {}
+    return (
+        {path: (each[0], each[1]) for path, each in found.items() if is_left(each)} if is_list(found) else {}
+    )
+
+
+def is_list(found: object) -> bool:
+    return isinstance(found, dict)
+
+
+def is_left(each: object) -> bool:
+    return (
+        isinstance(each, list)
+        and len(each) == 2
+        and isinstance(each[0], int)
+        and each[0] >= 0
+        and isinstance(each[1], str)
+    )
+
+
+def still_there(top: int, listed: dict[str, FileRecord]) -> dict[str, FileRecord]:
+    """What of a list is still in the folder."""
+    return {path: left for path, left in listed.items() if is_there(top, path)}
+
+
+def is_there(top: int, path: str) -> bool:
+    try:
+        os.stat(path, dir_fd=top, follow_symlinks=False)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def write_list(top: int, left: dict[str, FileRecord]) -> None:
+    temporary = f".{secrets.token_hex(8)}.part"
+    with open(os.open(temporary, WRITE, 0o600, dir_fd=top), "w", encoding="utf-8") as file:
+        json.dump(left, file)
+    os.replace(temporary, LIST, src_dir_fd=top, dst_dir_fd=top)

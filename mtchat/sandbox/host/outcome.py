@@ -1,0 +1,351 @@
+"""Reads what the program's own process left in the shared memory; all of it is the program's word."""
+
+import os
+import re
+import signal
+from dataclasses import dataclass, replace
+
+from mtchat.sandbox.guest import wire
+from mtchat.sandbox.guest.program import world as guest_world
+from mtchat.sandbox.guest.program.report import LINE_CHARS, TRACEBACK_LINES, clip, limit_lines
+from mtchat.sandbox.guest.wire import (
+    ABOUT,
+    DISK,
+    EXITED,
+    FAULT_AT,
+    FAULT_BYTES,
+    MEMORY,
+    RAISED,
+    REPORT_AT,
+    REPORT_BYTES,
+    VARIABLES_AT,
+    VARIABLES_BYTES,
+)
+from mtchat.sandbox.host.collect import CollectedFiles
+from mtchat.sandbox.host.monitor import INTERRUPTED
+from mtchat.sandbox.host.supervise import RunResult
+from mtchat.session import world
+from mtchat.session.outcome import File, Frame, Outcome, Variable
+from mtchat.session.program import Location, Program
+from mtchat.session.settings import PROCESSES, Limits
+from mtchat.session.source import lines as lines_of
+
+MAX_FIELDS, MAX_VARIABLE_FIELDS, MAX_WORD = 200, 1200, 400
+MAX_NAME = 100
+FAULT_LINE = re.compile(r'  File "(.*)", line (\d+) in (.*)')
+
+
+@dataclass(frozen=True)
+class GuestReport:
+    """How the program says it ended: `how` is raised, exited or "" (it was not asked); `index` is the chunk
+    that ran last, None when none began."""
+
+    index: int | None = None
+    finished: bool = False
+    how: str = ""
+    kind: str = ""
+    headline: str = ""
+    traceback: str = ""
+    world: str = ""
+    subject: str = ""
+    frames: tuple[Frame, ...] = ()
+
+
+def read_report(shared: bytes, program: Program) -> GuestReport:
+    """The report in the shared memory; whatever makes no sense is left out."""
+    began = int.from_bytes(shared[0:4], "little")
+    index = min(began, len(program.chunks)) - 1 if began and program.chunks else None
+    words = read_fields(shared)
+    how, kind, headline, traceback, what, subject = (words + [""] * ABOUT)[:ABOUT]
+    frames = tuple(frame for group in group_fields(words[ABOUT:]) if (frame := parse_frame(group, program)))
+    if not how:
+        frames, traceback = read_fault(shared, program)
+    if how == RAISED and not frames:
+        frames = first_line_of(index, program)
+    kept = what if what in world.NOTES else ""
+    return GuestReport(
+        index,
+        shared[4:5] == b"\x01" and index in (None, len(program.chunks) - 1),
+        how,
+        kind,
+        one_line(headline, MAX_WORD),
+        limit_lines(traceback.splitlines(), TRACEBACK_LINES + 1),
+        kept,
+        one_line(subject, MAX_WORD),
+        frames,
+    )
+
+
+def first_line_of(index: int | None, program: Program) -> tuple[Frame, ...]:
+    """The best guess at a place when only the chunk is known: its first line."""
+    return (Frame(Location(program.chunks[index].turn, 1), "<module>"),) if index is not None else ()
+
+
+def read_variables(shared: bytes) -> tuple[Variable, ...]:
+    """The variables that the program described, where it was asked to."""
+    words = read_fields(shared, VARIABLES_AT, VARIABLES_BYTES, MAX_VARIABLE_FIELDS)
+    return tuple(Variable(*(one_line(word, MAX_WORD) for word in group)) for group in group_fields(words))
+
+
+def read_fields(
+    shared: bytes, at: int = REPORT_AT, room: int = REPORT_BYTES, most: int = MAX_FIELDS
+) -> list[str]:
+    size = min(int.from_bytes(shared[at : at + 4], "little"), room)
+    blob = shared[at + 4 : at + 4 + size]
+    found: list[str] = []
+    while len(blob) >= 4 and len(found) < most:
+        length = int.from_bytes(blob[:4], "little")
+        found.append(blob[4 : 4 + length].decode("utf-8", "replace"))
+        blob = blob[4 + length :]
+    return found
+
+
+def one_line(text: str, most: int) -> str:
+    """A text of the program's own in one line of at most so many characters."""
+    return clip(" ".join(text.split()), most)
+
+
+def group_fields(words: list[str]) -> list[list[str]]:
+    return [words[at : at + 4] for at in range(0, len(words) - 3, 4)]
+
+
+def parse_frame(words: list[str], program: Program) -> Frame | None:
+    """A frame from chunk, line, function and text; None when the numbers are none of ours."""
+    index, line, function, text = words
+    if not (index.isdecimal() and line.isdecimal() and len(index) < 10 and len(line) < 10):
+        return None
+    if int(index) >= len(program.chunks):
+        return None
+    chunk = program.chunks[int(index)]
+    if int(line) > len(lines_of(chunk.code)) + 1:
+        return None
+    return Frame(Location(chunk.turn, int(line)), one_line(function, MAX_NAME), text[:LINE_CHARS])
+
+
+def read_fault(shared: bytes, program: Program) -> tuple[tuple[Frame, ...], str]:
+    """The frames, outermost first, and the traceback that faulthandler wrote before a signal killed it."""
+    text = shared[FAULT_AT : FAULT_AT + FAULT_BYTES].split(b"\0", 1)[0].decode("utf-8", "replace")
+    chunks = {name: number for number, name in enumerate(chunk_names(program))}
+    frames, lines = [], []
+    for match in reversed(list(FAULT_LINE.finditer(text))):
+        name, line, function = match.groups()
+        if name not in chunks:
+            continue
+        chunk = program.chunks[chunks[name]]
+        source = lines_of(chunk.code)[int(line) - 1 : int(line)] if len(line) < 10 else []
+        shown = source[0].strip()[:240] if source else ""
+        function = one_line(function, MAX_NAME)
+        frames.append(Frame(Location(chunk.turn, int(line[:9])), function, shown))
+        lines.append(f'  File "{name}", line {line}, in {function}\n' + (f"    {shown}\n" if shown else ""))
+    head = "Traceback (most recent call last):\n" if lines else ""
+    return tuple(frames), head + "".join(lines)
+
+
+def chunk_names(program: Program) -> list[str]:
+    """The file name under which each chunk is compiled: "<turn 3>", or the file's own name."""
+    return [program.name or f"<{program.label(chunk.turn)}>" for chunk in program.chunks]
+
+
+LAST_WORDS = 4000  # characters of stderr that tell how a library ended the process
+NOTHING_READ = "NoneType"  # what a library gives that warns of a missing file
+CHILD_FAILED = "subprocess.CalledProcessError"
+NEARLY = 0.9  # of the memory that a run may take, from where on an abort is put down to it
+FATAL = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGTRAP, signal.SIGILL)
+SIGNALS = {
+    signal.SIGSEGV: "segmentation fault",
+    signal.SIGABRT: "abort",
+    signal.SIGFPE: "arithmetic fault",
+    signal.SIGBUS: "bus error",
+    signal.SIGILL: "illegal instruction",
+    signal.SIGTRAP: "a library gave up",
+    signal.SIGSYS: "a system call that the sandbox forbids",
+    signal.SIGKILL: "perhaps out of memory",
+}
+
+
+def make_outcome(
+    program: Program, limits: Limits, ending: RunResult, tier: str, found: CollectedFiles
+) -> Outcome:
+    """The outcome of a run that began; copying its files is a part of it that the user may stop."""
+    if found.stopped:
+        ending = replace(ending, limit=ending.limit or INTERRUPTED)
+    report = read_report(ending.shared, program)
+    last = max((number for number, chunk in enumerate(program.chunks) if chunk.code.strip()), default=0)
+    stopped = stopping_signal(ending)
+    exit_code = (
+        None if stopped is not None or ending.status is None else os.waitstatus_to_exitcode(ending.status)
+    )
+    limit = find_limit(ending, report, stopped) or guess_limit(ending, report, limits, stopped)
+    left = report.how == EXITED and exit_code == 0 and (report.index or 0) >= last
+    bare = Outcome(
+        tier=tier,
+        exit_code=exit_code,
+        signal=stopped,
+        limit=limit,
+        finished=report.finished or left,
+        stdout="".join(ending.stdout),
+        stderr=ending.stderr,
+        truncated=ending.truncated,
+        outputs=ending.stdout,
+        complaints=ending.complaints,
+        traceback=report.traceback,
+        files=tuple(sorted(found.files, key=natural_order)),
+        skipped=found.skipped,
+        seconds=ending.seconds,
+        memory_mib=ending.memory_mib,
+        variables=read_variables(ending.shared),
+        world=report.world or find_unreported_reason(ending, report),
+        subject=report.subject,
+    )
+    error = error_line(program, limits, report, bare, ending)
+    if not error:
+        return replace(bare, world="", subject="")
+    return replace(bare, error=error, frames=report.frames or first_line_of(report.index, program))
+
+
+def natural_order(file: File) -> list[tuple[int, int, str]]:
+    """Where a file stands in a list: figure-2 before figure-10, folders before what is in them."""
+    pieces = re.split(r"([0-9]+)", file.path)
+    return [(1, int(piece), piece) if piece.isdecimal() else (0, 0, piece) for piece in pieces]
+
+
+def stopping_signal(ending: RunResult) -> int | None:
+    """The signal that ended the program; SIGKILL when it was us who stopped it."""
+    if ending.status is None:
+        return int(signal.SIGKILL)
+    if not os.WIFSIGNALED(ending.status):
+        return None
+    return int(signal.SIGKILL) if ending.limit else os.WTERMSIG(ending.status)
+
+
+def find_limit(ending: RunResult, report: GuestReport, stopped: int | None) -> str:
+    if ending.limit:
+        return ending.limit
+    if stopped == signal.SIGXCPU:
+        return "cpu"
+    known = (MEMORY, DISK, wire.PROCESSES)
+    return report.kind if report.how == RAISED and report.kind in known else ""
+
+
+def guess_limit(ending: RunResult, report: GuestReport, limits: Limits, stopped: int | None) -> str:
+    """The limit that a library met which then ended the process, by its last words and by what it held."""
+    if report.how or report.finished:
+        return ""
+    words = last_words(ending)
+    if any(word in words for word in guest_world.THREAD_WORDS):
+        return wire.PROCESSES
+    full = ending.memory_mib > NEARLY * limits.memory_mib
+    if any(word in words for word in guest_world.MEMORY_WORDS) or (stopped in FATAL and full):
+        return MEMORY
+    return ""
+
+
+def find_unreported_reason(ending: RunResult, report: GuestReport) -> str:
+    """What was kept from a program that a library ended, or from one that it started."""
+    if report.how == RAISED and report.headline.startswith(CHILD_FAILED):
+        return world.NETWORK if any(word in last_words(ending) for word in guest_world.NETWORK_WORDS) else ""
+    if report.how == RAISED and NOTHING_READ in report.headline:
+        return world.FILE if any(word in last_words(ending) for word in guest_world.FILE_WORDS) else ""
+    words = "" if report.how == RAISED or report.finished else last_words(ending)
+    if any(word in words for word in guest_world.TERMINAL_WORDS):
+        return world.TERMINAL
+    return world.DISPLAY if any(word in words for word in guest_world.DISPLAY_WORDS) else ""
+
+
+def last_words(ending: RunResult) -> str:
+    return ending.stderr[-LAST_WORDS:].lower()
+
+
+def error_line(
+    program: Program, limits: Limits, report: GuestReport, outcome: Outcome, ending: RunResult
+) -> str:
+    """The one line; "" when all went well."""
+    told = report.how == RAISED and report.headline
+    place = locate(program, report)
+    if told:
+        room = describe_limit(outcome.limit, limits) or missing_note(outcome, report)
+        also = (
+            f" ({room})"
+            if room
+            else f" (and {describe_stop(outcome.limit, limits)})"
+            if outcome.limit
+            else ""
+        )
+        return f"{place}: {report.headline}{also}"
+    if outcome.limit and (outcome.limit == ending.limit or outcome.signal == signal.SIGXCPU):
+        return f"{place}: {describe_stop(outcome.limit, limits)}"
+    room = describe_limit(outcome.limit, limits) or missing_note(outcome, report)
+    also = f" ({room})" if room else ""
+    if outcome.signal is not None:
+        return f"{place}: killed by {signal_name(outcome.signal)}{also}"
+    if report.how == EXITED:
+        return "" if outcome.finished else explain_exit(program, report, outcome.exit_code) + also
+    if report.finished:
+        return "" if outcome.exit_code == 0 else f"the program ended with exit code {outcome.exit_code}"
+    code = outcome.exit_code
+    return (
+        f"{current_chunk(program, report)}: the program ended at once with exit code {code} (os._exit){also}"
+    )
+
+
+def missing_note(outcome: Outcome, report: GuestReport) -> str:
+    """What the sandbox lacks that the program asked for."""
+    note = world.NOTES.get(outcome.world, "")
+    if outcome.subject == world.GIVEN and outcome.world == world.ARGUMENTS:
+        return ""
+    host = outcome.subject if outcome.world == world.NETWORK else ""
+    return f"it asked for {host}, and {note}" if host and host not in report.headline else note
+
+
+def current_chunk(program: Program, report: GuestReport) -> str:
+    """The chunk that ran when the run ended."""
+    return program.label(program.chunks[report.index].turn) if report.index is not None else "the program"
+
+
+def locate(program: Program, report: GuestReport) -> str:
+    """Turn and line: the turn where the error surfaced at top level, the innermost line in that turn."""
+    if not report.frames:
+        return current_chunk(program, report)
+    turn = report.frames[0].place.turn
+    line = [frame.place.line for frame in report.frames if frame.place.turn == turn][-1]
+    return f"{program.label(turn)}, line {line}"
+
+
+def explain_exit(program: Program, report: GuestReport, code: int | None) -> str:
+    if code != 0 or report.index is None:
+        return f"{current_chunk(program, report)}: the program ended with exit code {code}"
+    rest = [chunk.turn for chunk in program.chunks[report.index + 1 :] if chunk.code.strip()]
+    missed = f"turn {rest[0]}" if len(rest) == 1 else f"turns {rest[0]}-{rest[-1]}"
+    return f"{current_chunk(program, report)} ended the program; {missed} did not run"
+
+
+def signal_name(number: int) -> str:
+    """A signal by its name, with what it usually means."""
+    try:
+        known = signal.Signals(number)
+    except ValueError:
+        return f"signal {number}"
+    return known.name + (f" ({SIGNALS[known]})" if known in SIGNALS else "")
+
+
+def describe_stop(limit: str, limits: Limits) -> str:
+    """What to say of a run that was stopped."""
+    return {
+        "seconds": f"stopped after {limits.seconds:g} s",
+        "cpu": "stopped after too much CPU time",
+        "memory": f"stopped at {limits.memory_mib} MiB of memory",
+        "output": f"stopped after {limits.output_kib} KiB of output",
+        "disk": f"stopped at {limits.disk_mib} MiB of files",
+        "processes": "stopped for starting too many processes",
+        INTERRUPTED: "interrupted",
+    }[limit]
+
+
+def describe_limit(limit: str, limits: Limits) -> str:
+    """The limit behind an error that the program itself met."""
+    rooms = {
+        MEMORY: f"a run may take {limits.memory_mib} MiB of memory",
+        DISK: f"the work folder holds {limits.disk_mib} MiB",
+        wire.PROCESSES: f"a run may have {PROCESSES} threads and processes",
+    }
+    return rooms.get(limit, "")
