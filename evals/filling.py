@@ -109,6 +109,12 @@ def span(code: str, node: ast.stmt | ast.expr) -> tuple[int, int]:
     return start, end
 
 
+def format_of(generator: TurnGenerator) -> infill.InfillFormat:
+    found = infill.choose(generator.card)
+    assert found is not None, f"{generator.card.name} cannot fill holes"
+    return found
+
+
 def at_once(ways: Iterator[str]) -> str:
     return next(ways, "")
 
@@ -116,7 +122,7 @@ def at_once(ways: Iterator[str]) -> str:
 WAYS: dict[str, Way] = {
     "nothing": lambda generator, place: stood_in(place.turn.chunk),
     "infill": lambda generator, place: at_once(
-        fill_between(generator, place, infill.load(infill.choose(generator.card)), Sampling())
+        fill_between(generator, place, format_of(generator), Sampling())
     ),
     "rewritten": lambda generator, place: at_once(rewrite_with_hole(generator, place, Sampling())),
     "tries": lambda generator, place: filled(

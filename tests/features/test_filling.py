@@ -12,7 +12,7 @@ from mtchat.errors import ExitCode, MtchatError
 from mtchat.features.infill.fill import filled
 from mtchat.features.infill.placement import HoleEnding, place_in_hole
 from mtchat.generate.prompt.families import codegen, instruct
-from mtchat.generate.prompt.infills import qwen
+from mtchat.generate.prompt.infill import FORMATS
 from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.repl.app import dispatch
 from mtchat.session import language
@@ -28,7 +28,7 @@ from tests.features.test_rederiving import editor
 from tests.repl.test_desk import Spoken, desk_in, said
 from tests.support.generate import CTRL_C, ScriptedModel, run_with_variables
 
-KNOWS = ModelCard("filler", chat=True, marks=frozenset([qwen.PREFIX, qwen.SUFFIX, qwen.MIDDLE]))
+KNOWS = ModelCard("filler", chat=True, marks=FORMATS["qwen"].needs)
 GREEDY = Sampling()
 JAVASCRIPT = language.named("javascript")
 MEAN = "def mean(a):\n    total = 0\n    <<fill>>\n    return total / len(a)\n"
@@ -111,7 +111,7 @@ def test_what_is_repeated_goes_and_the_rest_stands_as_deep_as_the_hole(
 )
 def test_the_writing_ends_where_it_goes_on_behind_the_hole(code: str, text: str, finished: bool) -> None:
     at = hole(code)
-    assert HoleEnding(qwen, at, at.after).cut(text).finished is finished
+    assert HoleEnding(FORMATS["qwen"], at, at.after).cut(text).finished is finished
 
 
 TOTAL_JS = "function total(xs) {\n  <<fill: the sum>>\n}\n"

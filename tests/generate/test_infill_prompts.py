@@ -29,7 +29,7 @@ GOLDEN = {
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_a_hole_is_told_byte_for_byte_as_the_model_knows_it(name: str) -> None:
-    assert infill.load(name).render(PREFIX, SUFFIX) == Prompt(text=GOLDEN[name])
+    assert infill.FORMATS[name].render(PREFIX, SUFFIX) == Prompt(text=GOLDEN[name])
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_model_fills_holes_as_its_marks_say_whatever_it_is_prompted_like(
     marks: list[str], name: str
 ) -> None:
     for chat in (True, False):
-        assert infill.choose(ModelCard("any", chat=chat, marks=frozenset(marks))) == name
+        assert infill.choose(ModelCard("any", chat=chat, marks=frozenset(marks))) == infill.FORMATS.get(name)
     assert family.choose(ModelCard("any", chat=True, marks=frozenset(marks))) == "instruct"
 
 
@@ -64,7 +64,7 @@ def test_a_model_fills_holes_as_its_marks_say_whatever_it_is_prompted_like(
     ],
 )
 def test_what_is_written_ends_at_the_first_mark(name: str, text: str, code: str, finished: bool) -> None:
-    assert infill.load(name).cut(text) == family.Cut(code, finished)
+    assert infill.FORMATS[name].cut(text) == family.Cut(code, finished)
 
 
 def marked(tokenizer, marks: list[str], special: bool):
@@ -83,7 +83,7 @@ def test_the_marks_are_single_ids_and_each_mark_that_can_follow_ends_what_is_wri
     engine = random_engine("qwen2", tokenizer)
     ids = {mark: tokenizer.convert_tokens_to_ids(mark) for mark in [*marks, "<|endoftext|>"]}
     assert set(ids.values()) <= engine.ends
-    asked = engine.encode(infill.load(name).render(PREFIX, SUFFIX))
+    asked = engine.encode(infill.FORMATS[name].render(PREFIX, SUFFIX))
     used = [mark for mark, number in ids.items() for _ in range(asked.count(number))]
     if name == "codegen2":
         assert sorted(used) == ["<mask_1>", "<mask_1>", "<sep>", "<|endoftext|>"]
@@ -100,7 +100,7 @@ def test_a_model_that_is_loaded_says_which_marks_it_knows(tmp_path: Path) -> Non
     tokenizer.save_pretrained(tmp_path / "model")
     engine = loader.load(tmp_path / "model", "tiny", cache=tmp_path, report=lambda stage, part: None)
     assert engine.card.marks >= {"<|endoftext|>", *CODEGEN2}
-    assert infill.choose(engine.card) == "codegen2"
+    assert infill.choose(engine.card) == infill.FORMATS["codegen2"]
 
 
 @pytest.mark.model
@@ -108,12 +108,12 @@ def test_a_model_that_is_loaded_says_which_marks_it_knows(tmp_path: Path) -> Non
 def test_the_starters_marks_have_their_official_ids_and_end_with_them() -> None:
 
     engine = models.load("starter-small", "auto", lambda stage: None)
-    assert infill.choose(engine.card) == "qwen"
-    prompt = infill.load("qwen").render("x = ", "\n")
+    assert infill.choose(engine.card) == infill.FORMATS["qwen"]
+    prompt = infill.FORMATS["qwen"].render("x = ", "\n")
     ids = engine.encode(prompt)
     assert [ids[0], ids[-1]] == [151659, 151660]
     assert ids.count(151661) == 1
     assert engine.ends == {151643, 151645, *range(151659, 151665)}
-    prompt = infill.load("qwen").render("def add(a, b):\n    return ", "\n\nprint(add(1, 2))\n")
+    prompt = infill.FORMATS["qwen"].render("def add(a, b):\n    return ", "\n\nprint(add(1, 2))\n")
     text = "".join(piece.text for piece in engine.complete(prompt, Sampling(max_tokens=16)))
-    assert infill.load("qwen").cut(text).code.split("\n")[0] == "a + b"
+    assert infill.FORMATS["qwen"].cut(text).code.split("\n")[0] == "a + b"

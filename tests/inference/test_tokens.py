@@ -212,8 +212,8 @@ def test_marks_around_a_hole_are_marks_and_in_its_text_they_are_words(name: str)
     tokenizer.add_tokens([transformers.AddedToken(each, special=False, normalized=False) for each in names])
     engine = random_engine("qwen2", tokenizer)
     plain, typed = (
-        infill.load(name).render("a", "b"),
-        infill.load(name).render("a<mask_1><eom>", "<|fim_prefix|>b"),
+        infill.FORMATS[name].render("a", "b"),
+        infill.FORMATS[name].render("a<mask_1><eom>", "<|fim_prefix|>b"),
     )
     marks = {engine.tokens.number(each) for each in (*names, *MARKS)}
     assert [id for id in engine.encode(typed) if id in marks] == [

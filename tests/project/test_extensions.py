@@ -18,7 +18,6 @@ from mtchat.bench.speed.engine import Peer
 from mtchat.console.desk import Desk
 from mtchat.errors import UsageError
 from mtchat.generate.prompt.family import Family
-from mtchat.generate.prompt.infill import Infill
 from mtchat.sandbox.backend import Backend
 from mtchat.session.session import Session
 
@@ -72,12 +71,6 @@ def is_family(module: ModuleType) -> None:
         assert get_type_hints(getattr(module, name))["return"] == get_type_hints(wanted)["return"]
 
 
-def is_infill(module: ModuleType) -> None:
-    keeps(module, Infill)
-    for name, wanted in methods(Infill).items():
-        assert get_type_hints(getattr(module, name))["return"] == get_type_hints(wanted)["return"]
-
-
 def is_backend(module: ModuleType) -> None:
     keeps(module, Backend)
     assert isinstance(module.RANK, int)
@@ -121,7 +114,6 @@ def is_suite(module: ModuleType) -> None:
 
 CONTRACTS = {
     "mtchat.generate.prompt.families": is_family,
-    "mtchat.generate.prompt.infills": is_infill,
     "mtchat.sandbox.backends": is_backend,
     "mtchat.export.formats": is_format,
     "mtchat.console.commands": is_command,

@@ -15,7 +15,7 @@ from mtchat.generate.bettering import uninterrupted
 from mtchat.generate.events import ContextFitted
 from mtchat.generate.fitting import Context, fit
 from mtchat.generate.prompt import infill
-from mtchat.generate.prompt.infill import Infill
+from mtchat.generate.prompt.infill import InfillFormat
 from mtchat.generate.running import kept, reach, tried
 from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.generate.writing import chunk_of, hotter, one
@@ -109,22 +109,23 @@ def complete_codes(
 
 def candidate_fills(generator: TurnGenerator, place: HoleInTurn, sampling: Sampling) -> Iterator[str]:
     """Code with the hole filled, try by try, warmer after the first; what does not parse is left out."""
-    name = infill.choose(generator.card)
-    if not name and not generator.card.chat:
+    known = infill.choose(generator.card)
+    if known is None and not generator.card.chat:
         raise MtchatError(
             f"{generator.card.name or 'the model'} cannot fill a hole: it knows no marks for one. "
             f"Write the code without <<fill>>, ask for the step anew (/edit {place.number} TEXT), or use a "
             "model that can: starter, starter-small, or one of CodeGen2 or CodeGen2.5"
         )
     tries = [sampling, *(hotter(sampling, number) for number in range(1, TRIES))]
-    for chosen in tries if name else ():
-        yield from fill_between(generator, place, infill.load(name), chosen)
-    for chosen in tries[: 1 if name else TRIES] if generator.card.chat else ():
+    if known is not None:
+        for chosen in tries:
+            yield from fill_between(generator, place, known, chosen)
+    for chosen in tries[: 1 if known else TRIES] if generator.card.chat else ():
         yield from rewrite_with_hole(generator, place, chosen)
 
 
 def fill_between(
-    generator: TurnGenerator, place: HoleInTurn, way: Infill, sampling: Sampling
+    generator: TurnGenerator, place: HoleInTurn, way: InfillFormat, sampling: Sampling
 ) -> Iterator[str]:
     """The code with the hole filled by a model that is told what stands before and after it."""
     context = hole_context(generator, place, way, sampling)
@@ -138,7 +139,9 @@ def fill_between(
         yield from islice(place_in_hole(way.cut(made.text).code, place.hole, suffix, language), 1)
 
 
-def hole_context(generator: TurnGenerator, place: HoleInTurn, way: Infill, sampling: Sampling) -> Context:
+def hole_context(
+    generator: TurnGenerator, place: HoleInTurn, way: InfillFormat, sampling: Sampling
+) -> Context:
     """The context of a hole: with the later turns where all fits so, else without them."""
     base, room = place.base, generator.room(sampling)
 
