@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mtchat.console.difference import show
 from mtchat.features.infill.fill import filled
 from mtchat.features.regenerate.regenerate import judged, never, rederive, stopped, written
 from mtchat.features.regenerate.view import report, told, with_name
@@ -41,7 +40,7 @@ def recode(player: "Player", number: int, code: str) -> bool:
             generator = replace(player.generator, look=player.look if player.generator.run else None)
             new = filled(generator, old, number, code, player.script.settings.sampling)
             filler = generator.card.name
-            show(view, code, new)
+            view.diff(code, new)
         made = written(old.beside(player.session), number, new, filler)
         player.save(made)
         made = player.generator.tried(made)

@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from mtchat import store
 from mtchat.cli import wiring
+from mtchat.console.captions import explain_not_run
 from mtchat.console.view import View
-from mtchat.console.words import unrun
 from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.generate.prompt import family
 from mtchat.generate.running import unended
@@ -40,7 +40,7 @@ def replay(args: argparse.Namespace) -> int:
         raise MtchatError(f"{session.name} has no turns")
     if not args.verify and not session.language.runs:
         raise UsageError(
-            f"nothing is run again: {unrun(session, shell=True)}; --verify makes its turns again"
+            f"nothing is run again: {explain_not_run(session, shell=True)}; --verify makes its turns again"
         )
     return verify(session, args) if args.verify else play(path, session, Sandbox(args.unsafe))
 

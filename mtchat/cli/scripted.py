@@ -9,12 +9,11 @@ from typing import TextIO
 
 from mtchat.cli.editing import edit, recode
 from mtchat.cli.wiring import wait_for
-from mtchat.console import difference
+from mtchat.console.captions import describe_time, explain_not_run, one_line, short_path
 from mtchat.console.commands import add
 from mtchat.console.remedy import in_shell
 from mtchat.console.retold import Retold
-from mtchat.console.view import View, cost, shown
-from mtchat.console.words import brief, unrun
+from mtchat.console.view import View
 from mtchat.errors import ExitCode, MtchatError, SandboxError, UsageError
 from mtchat.features.checks.evaluate import examined
 from mtchat.features.checks.parse import ParsedCheck, stated, typed, unread
@@ -145,7 +144,7 @@ class Player:
             case TurnWritten(session, turn):
                 if not turn.replaces:
                     self.save(session)
-                self.view.note(cost(turn.usage) or "the model wrote no code")
+                self.view.note(describe_time(turn.usage) or "the model wrote no code")
             case CandidateChosen(session, turn, outcome, count):
                 self.save(session)
                 self.view.note(f"the best of {count} candidates is another")
@@ -155,7 +154,7 @@ class Player:
             case CorrectionStarted():
                 self.view.note(begun(event))
             case CorrectionFinished(_, changes):
-                difference.show_changes(self.view, changes)
+                self.view.changes(changes)
             case RunFinished(outcome, _):
                 self.view.verdict(outcome, in_shell(outcome, self.script.settings))
                 if outcome.note:
@@ -194,7 +193,7 @@ class Player:
             return True
         new = word == "/next" and bool(rest)
         if is_question(instruction):
-            way = f"/next {brief(instruction, 40)} takes it as a step"
+            way = f"/next {one_line(instruction, 40)} takes it as a step"
             self.view.note(f"a question adds nothing to the program; {way}")
             return True
         said = resolved(rest[0] if new else instruction, before)
@@ -251,8 +250,8 @@ def play(
     session = script.spoken(log.session)
     if not session.language.runs:
         if script.run or script.fix:
-            raise UsageError(f"nothing can be run or mended: {unrun(session, shell=True)}")
-        view.note(unrun(session, shell=True))
+            raise UsageError(f"nothing can be run or mended: {explain_not_run(session, shell=True)}")
+        view.note(explain_not_run(session, shell=True))
     elif sandbox.refusal():
         if script.run or script.fix:
             raise SandboxError(f"nothing can be run here: {sandbox.refusal()}")
@@ -267,7 +266,7 @@ def play(
             return ExitCode.INTERRUPTED
     code = finish(script, player)
     if player.saved:
-        view.note(f"saved as {shown(log.path)}")
+        view.note(f"saved as {short_path(log.path)}")
     return code if player.saved else ExitCode.FAILED
 
 
@@ -291,7 +290,7 @@ def report(outcome: Outcome, view: View, place: Path, hint: str) -> ExitCode:
     if outcome.stderr or outcome.traceback:
         view.line((outcome.stderr + outcome.traceback).rstrip("\n"))
     view.verdict(outcome, hint)
-    view.files(outcome, shown(place))
+    view.files(outcome, short_path(place))
     if outcome.limit == "sandbox":
         return ExitCode.SANDBOX
     if stopped(outcome):

@@ -12,8 +12,8 @@ import platformdirs
 
 from mtchat import files, store
 from mtchat.cli import arguments, wiring
-from mtchat.console import words
-from mtchat.console.words import home, sound
+from mtchat.console import captions
+from mtchat.console.parsing import make_encodable, user_path
 from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.generate import policy
 from mtchat.generate.prompt import family
@@ -32,14 +32,16 @@ def talk(args: argparse.Namespace) -> int:
         family.load(args.family)
     folder = store.folder(args.sessions)
     code = coded(args)
-    instructions = [code] if code else [sound(text) for text in args.prompt if text.strip()] or piped()
+    instructions = (
+        [code] if code else [make_encodable(text) for text in args.prompt if text.strip()] or piped()
+    )
     if not instructions and (sys.stdin is None or not sys.stdin.isatty()):
         raise UsageError("no instructions: give -p TEXT, or one a line on standard input")
     if not instructions and not sys.stdout.isatty():
         raise UsageError("the conversation needs a terminal to show itself; -p TEXT works without one")
     if args.edit is not None and (args.session is None or len(instructions) != 1 or args.edit < 1):
         raise UsageError("--edit N changes turn N of a SESSION, N from 1, to the instruction of one -p TEXT")
-    attached = [home(name) for name in args.attach]
+    attached = [user_path(name) for name in args.attach]
     store.attach(Session(), attached, settings.disk_mib)
     with (
         opened(args.session, folder) as log,
@@ -91,7 +93,7 @@ def coded(args: argparse.Namespace) -> str:
             "--code N FILE changes the code of turn N of a SESSION, N from 1, without -p and --edit"
         )
     try:
-        code = given(home(name)).decode("utf-8").rstrip()
+        code = given(user_path(name)).decode("utf-8").rstrip()
     except (MtchatError, OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {name}: {error}") from error
     if not code.strip():
@@ -160,9 +162,9 @@ def converse(
 def earlier(path: Path | None) -> Iterator[str]:
     """What there is to say of the session that was open last, where a new one begins."""
     if path is not None and os.path.exists(path) and (found := store.summary(path)).turns:
-        when = words.day(found.modified)
+        when = captions.describe_day(found.modified)
         yield (
-            f"{when} you had {found.name}: {count(found.turns)}, {words.brief(found.instruction, 40)}; "
+            f"{when} you had {found.name}: {count(found.turns)}, {captions.one_line(found.instruction, 40)}; "
             f"/open {found.name} goes on with it"
         )
 
@@ -192,7 +194,7 @@ def piped() -> list[str]:
     if sys.stdin is None or sys.stdin.isatty():
         return []
     lines = sys.stdin.read().removeprefix("\ufeff").split("\n")  # Notepad's mark is no part of the first
-    return [sound(line.strip()) for line in lines if line.strip()]
+    return [make_encodable(line.strip()) for line in lines if line.strip()]
 
 
 def opened(name: str | None, folder: Path) -> Log:

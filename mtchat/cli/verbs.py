@@ -16,10 +16,11 @@ from mtchat.cli import arguments, wiring
 from mtchat.cli.output import send
 from mtchat.cli.replay import replay
 from mtchat.cli.scripted import write
+from mtchat.console.captions import explain_not_run, short_path
 from mtchat.console.keyboard import passed_on, reads, terminal
+from mtchat.console.parsing import readable_file, user_path
 from mtchat.console.remedy import in_shell
-from mtchat.console.view import View, shown
-from mtchat.console.words import home, regular, unrun
+from mtchat.console.view import View
 from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.export import file as exporting
 from mtchat.export.format import load as format_of
@@ -69,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         script = Path(args.session)
         fed, folder = given.stdin is not None, script.parent if script.suffix == ".py" else None
         err.verdict(outcome, in_shell(outcome, settings, fed, shlex.quote(args.session), folder))
-    err.files(outcome, shown(place) if place else "")
+    err.files(outcome, short_path(place) if place else "")
     return status(outcome) or (ExitCode.FAILED if outcome.broken else ExitCode.DONE)
 
 
@@ -80,9 +81,9 @@ def given_to(session: Session, args: argparse.Namespace, settings: Settings, err
         session, notices = store.checked(session, lambda file: owned.has(found, file))
         for notice in notices:
             err.note(notice)
-    paths = [home(name) for name in args.attach]
+    paths = [user_path(name) for name in args.attach]
     session = store.attach(session, paths, settings.disk_mib)
-    stdin = regular(args.stdin) if args.stdin else piped_input()
+    stdin = readable_file(args.stdin) if args.stdin else piped_input()
     return RunInputs(tuple(args.arguments), stdin, session.attached)
 
 
@@ -112,7 +113,7 @@ def assembled(args: argparse.Namespace) -> tuple[Program, Path | None, Session]:
     except MtchatError as error:
         raise UsageError(strange(path)) if stranger(path) else error from None
     if not session.language.runs:
-        raise UsageError(unrun(session, shell=True))
+        raise UsageError(explain_not_run(session, shell=True))
     return session.program, args.files or store.files_of(found), session
 
 
@@ -153,9 +154,9 @@ def export(args: argparse.Namespace) -> int:
             send(to_bytes(text))
     else:
         if not args.force and exporting.taken(args.output):
-            raise UsageError(f"{shown(args.output)} is there already; --force overwrites it")
+            raise UsageError(f"{short_path(args.output)} is there already; --force overwrites it")
         saved = exporting.save(session, kind, args.output, escaped, store.files_of(found))
-        View.of(sys.stderr).line(f"wrote {shown(saved)}")
+        View.of(sys.stderr).line(f"wrote {short_path(saved)}")
     return ExitCode.DONE
 
 
@@ -168,14 +169,14 @@ def bring(args: argparse.Namespace) -> int:
     store.check_name(name)
     path = store.path_of(name, folder)
     if os.path.exists(path):
-        raise UsageError(f"there is a session {shown(path)} already; choose another with --name")
+        raise UsageError(f"there is a session {short_path(path)} already; choose another with --name")
     with Log.open(path) as log:
         log.write(session, "import")
     view = View.of(sys.stderr)
     for notice in brought.notices:
         view.note(notice)
     opens = f"{wiring.goes_on(path, args.sessions)} opens it"
-    view.line(f"imported as {shown(path)}: {count(len(session.path))}; {opens}")
+    view.line(f"imported as {short_path(path)}: {count(len(session.path))}; {opens}")
     return ExitCode.DONE
 
 
@@ -184,7 +185,7 @@ def sessions(args: argparse.Namespace) -> int:
     folder = store.folder(args.sessions)
     for each in store.summaries(folder):
         view.line(f"{each.name:<24} {each.date}  {each.turns:>3} turns  {each.problem or each.instruction}")
-    View.of(sys.stderr).note(f"in {shown(folder)}")
+    View.of(sys.stderr).note(f"in {short_path(folder)}")
     return ExitCode.DONE
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import platformdirs
 
 from mtchat import store
-from mtchat.console.view import View, shown
+from mtchat.console.captions import short_path
+from mtchat.console.view import View
 from mtchat.models.loading import LoadingModel
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.store import Owned
@@ -41,7 +42,7 @@ def command() -> list[str]:
     found = shutil.which(started.name)
     if found and os.path.realpath(found) == os.path.realpath(started):
         return [started.name]
-    return [shown(started)]
+    return [short_path(started)]
 
 
 def wait_for(model: LoadingModel, view: View) -> None:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from mtchat import plugins
 from mtchat.console import slash
+from mtchat.console.captions import describe_position
 from mtchat.console.view import View
-from mtchat.console.words import where
 from mtchat.generate.running import Declined
 from mtchat.session.session import Session
 
@@ -95,7 +95,7 @@ def follow(desk: "Desk", before: Session) -> bool:
     number = next((place for place, turn in enumerate(path, start=1) if turn not in before.path), len(path))
     if chosen == "undo":
         desk.keep(desk.session.move(before.head), "undo")
-        desk.view.say(where(desk.session))
+        desk.view.say(describe_position(desk.session))
     elif chosen == "edit":
         plugins.load(slash.COMMANDS, "edit").do(desk, str(number))
     elif chosen == "retry" and number == len(path):

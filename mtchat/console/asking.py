@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from mtchat.console import slash
+from mtchat.console.captions import one_line
 from mtchat.console.view import View
-from mtchat.console.words import brief
 from mtchat.features.correction.patterns import STEP
 from mtchat.generate.readings import COMPARABLE, Asking, Interpretation
 
@@ -136,7 +136,7 @@ def is_command(words: str) -> bool:
 def postpone(desk: "Desk", words: str, why: str) -> None:
     """Keeps what was typed in place of an answer: it is done as soon as this turn is over."""
     desk.later = words
-    desk.view.note(f"{why}; next comes: {brief(words)}")
+    desk.view.note(f"{why}; next comes: {one_line(words)}")
 
 
 def offered(view: View, found: Sequence[Interpretation], live: str) -> None:

@@ -8,12 +8,12 @@ from typing import IO
 
 from mtchat.console.approval import Approval, follow
 from mtchat.console.asking import Answer, asking, offered, picked
+from mtchat.console.captions import explain_not_run, short_path
 from mtchat.console.keyboard import Keyboard, kept, reads
 from mtchat.console.remedy import in_repl, next_step
 from mtchat.console.retold import Retold
 from mtchat.console.tools import Hear, Model, Tools
-from mtchat.console.view import Tail, View, shown
-from mtchat.console.words import unrun
+from mtchat.console.view import Tail, View
 from mtchat.console.writing import Writing
 from mtchat.errors import ModelError, MtchatError, SandboxError
 from mtchat.features.checks.evaluate import examined
@@ -177,7 +177,7 @@ class Desk:
     def compare(self, count: int) -> None:
         """Draws so many other tries for the last turn, shows what they do, and lets the user choose."""
         if not self.session.language.runs:
-            raise MtchatError("tries are compared by running them: " + unrun(self.session))
+            raise MtchatError("tries are compared by running them: " + explain_not_run(self.session))
         if not self.freely:
             self.view.note("others are run to be compared, and run is ask; /set run on allows that")
             return
@@ -299,7 +299,7 @@ class Desk:
         def news(outcome: Outcome) -> tuple[Outcome, str]:
             return self.told(live.program, outcome)
 
-        show = Writing(self.view, before, shown(self.place), self.hint, ahead=ahead, news=news)
+        show = Writing(self.view, before, short_path(self.place), self.hint, ahead=ahead, news=news)
 
         def watch(event: Event) -> None:
             nonlocal live
@@ -416,12 +416,14 @@ class Desk:
         files = present(self.session)
         for file in self.session.attached:
             if file not in files:
-                self.view.warning(f"{shown(Path(file.path))} is gone: the program runs without {file.name}")
+                self.view.warning(
+                    f"{short_path(Path(file.path))} is gone: the program runs without {file.name}"
+                )
         return RunInputs(arguments, stdin, files)
 
     def hint(self, outcome: Outcome, stdin: Path | None = None) -> str:
         """What the user can do about how a run ended that had this file as its keyboard."""
-        return in_repl(outcome, self.settings, shown(stdin) if stdin else "")
+        return in_repl(outcome, self.settings, short_path(stdin) if stdin else "")
 
     def number(self, text: str) -> int:
         """A turn's number as typed; the last turn when nothing is typed."""

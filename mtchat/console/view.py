@@ -10,21 +10,17 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TextIO
 
-from prompt_toolkit.utils import get_cwidth
-
-from mtchat.console import highlight
-from mtchat.console.printed import clipped, excerpt, folded
+from mtchat.console.captions import describe_size, turn_mark
+from mtchat.console.code import diff_lines, highlight_lines, wrap_code
+from mtchat.console.text import clip, display_width, excerpt, pad, shorten, wrap
+from mtchat.generate.events import ChunkChange
 from mtchat.session.claim import CheckResult
 from mtchat.session.escape import escaped
-from mtchat.session.given import Attached
 from mtchat.session.language import PYTHON, Language
-from mtchat.session.outcome import File, Outcome
-from mtchat.session.prompt import Usage
-from mtchat.session.provenance import Fill
-from mtchat.session.turn import EDITED, INTERRUPTED, KEPT, Turn
+from mtchat.session.outcome import Outcome
+from mtchat.session.turn import Turn
 
 DIM, RED, GREEN, YELLOW, BOLD, PLAIN = "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[1m", "\x1b[0m"
 ERASE = "\r\x1b[2K"
@@ -35,9 +31,9 @@ MOST_HEARD = 500
 MOST_COLUMNS = 1000  # of a row of output where there is no screen
 LONGEST_LINE = 10_000
 BAR = "│ "
+MOST_DIFF = 60  # lines of a diff
+DIFF_STYLES = {"-": RED, "+": GREEN}
 LONGEST_TAIL = 1000
-MOST_BYTES = 2**60
-MARKS = {INTERRUPTED: " (interrupted)", EDITED: " (edited)", KEPT: ""}
 
 
 @dataclass
@@ -77,7 +73,7 @@ class View:
         """Sentences, which break between words where the screen ends; off a terminal as they are."""
         if self.live:
             width = max(shutil.get_terminal_size().columns - 1, 20)
-            text = "\n".join(broken(escaped(line), width) for line in text.split("\n"))
+            text = "\n".join(wrap(escaped(line), width) for line in text.split("\n"))
         self.line(text, style)
 
     def note(self, text: str) -> None:
@@ -98,7 +94,7 @@ class View:
         """A last line that the next text replaces; nothing where the screen cannot redraw."""
         if self.live:
             width = max(shutil.get_terminal_size().columns - 1, 10)
-            text = clipped(escaped(text).replace("\t", "    "), width)
+            text = clip(escaped(text).replace("\t", "    "), width)
             self.out.write(f"{ERASE}{DIM}{text}{PLAIN}" if self.color else ERASE + text)
             self.out.flush()
 
@@ -139,7 +135,7 @@ class View:
             self.transient(f"{FRAMES[frame % len(FRAMES)]} {what()} {seconds:.0f} s{told}")
             frame += 1
 
-    def folded(self, text: str) -> None:
+    def paragraph(self, text: str) -> None:
         """A long text, indented, in as many lines as it takes."""
         width = max(shutil.get_terminal_size().columns - 1, 20)
         self.line(textwrap.fill(text, width, initial_indent="  ", subsequent_indent="  "))
@@ -149,14 +145,14 @@ class View:
         width = shutil.get_terminal_size().columns - 1
         rows = [[escaped(cell).replace("\t", " ").replace("\n", " ") for cell in row] for row in rows]
         widths = [
-            min(limit, max(get_cwidth(cell) for cell in column))
+            min(limit, max(display_width(cell) for cell in column))
             for limit, column in zip(most, zip(*rows, strict=True), strict=False)
         ]
         for row in rows:
-            cells = [padded(cell, limit) for cell, limit in zip(row, widths, strict=False)]
+            cells = [pad(cell, limit) for cell, limit in zip(row, widths, strict=False)]
             line = "  ".join(["", *cells])
-            room = max(width - get_cwidth(line) - 2, 10)
-            self.line(f"{line}  {shortened(row[-1], room)}" if row[-1] else line.rstrip())
+            room = max(width - display_width(line) - 2, 10)
+            self.line(f"{line}  {shorten(row[-1], room)}" if row[-1] else line.rstrip())
 
     def code(self, code: str) -> None:
         """A whole chunk, highlighted."""
@@ -166,16 +162,33 @@ class View:
         """Lines of highlighted code; those that are too long for a screen are folded between words."""
         width = shutil.get_terminal_size().columns - 1
         for line in lines:
-            for row in folded(line, width) if self.live else [line]:
+            for row in wrap_code(line, width) if self.live else [line]:
                 self.out.write(row + "\n")
         self.out.flush()
 
     def highlighted(self, code: str) -> list[str]:
-        return highlight.lines(escaped(code), self.language.name, color=self.color)
+        return highlight_lines(escaped(code), self.language.name, color=self.color)
+
+    def diff(self, old: str, new: str, most: int = MOST_DIFF) -> None:
+        """The difference of two sources in colours, at most `most` lines of it."""
+        lines = diff_lines(old, new)
+        for line in lines[:most]:
+            self.line(line, DIFF_STYLES.get(line[:1], DIM))
+        if len(lines) > most:
+            self.note(f"… {len(lines) - most} more lines; /show shows the program")
+
+    def changes(self, changes: Sequence[ChunkChange]) -> None:
+        """A diff for each turn whose code changed."""
+        for each in changes:
+            if len(changes) > 1:
+                self.heading(f"turn {each.number}")
+            self.diff(each.old, each.new)
+        if not changes:
+            self.note("the new code is the same")
 
     def turn(self, number: int, turn: Turn, context: str = "") -> None:
         """One turn of the program: its instruction as a heading, with what is said of it, then its code."""
-        self.heading(f"{number}› {turn.shown}{mark(turn)}{context}")
+        self.heading(f"{number}› {turn.shown}{turn_mark(turn)}{context}")
         if turn.chunk:
             self.code(turn.chunk)
 
@@ -254,7 +267,7 @@ class View:
 
     def files(self, outcome: Outcome, place: str) -> None:
         for file in outcome.files:
-            self.line(f"  {os.path.join(place, file.path)} ({size(file)})", DIM)
+            self.line(f"  {os.path.join(place, file.path)} ({describe_size(file)})", DIM)
         for each in outcome.skipped:
             self.note(f"  left behind: {each}")
 
@@ -315,71 +328,3 @@ class Tail:
     def line(self) -> str:
         lines = [line for line in re.split(r"[\r\n]", self.heard) if line.strip()]
         return lines[-1] if lines else ""
-
-
-def mark(turn: Turn) -> str:
-    """What is said of a turn beside its instruction: that the model did not write all of it by itself."""
-    if isinstance(turn.provenance, Fill):
-        return f" (edited; {turn.provenance.by} filled its holes)"
-    return MARKS.get(turn.status, "")
-
-
-def reading(usage: Usage) -> str:
-    return f"reading {usage.prompt_tokens} prompt tokens ({usage.cached_tokens} cached)"
-
-
-def cost(usage: Usage) -> str:
-    """How long a turn took to write; "" where the model wrote nothing."""
-    return (
-        f"written in {usage.prefill_seconds + usage.decode_seconds:.1f} s" if usage.completion_tokens else ""
-    )
-
-
-def costs(usage: Usage) -> str:
-    """What a turn cost, in one line: its tokens and their rate, prompt tokens and how many were cached."""
-    rate = usage.completion_tokens / usage.decode_seconds if usage.decode_seconds else 0.0
-    seconds = usage.prefill_seconds + usage.decode_seconds
-    return (
-        f"{usage.completion_tokens} tokens in {seconds:.1f} s ({rate:.1f} tokens/s); "
-        f"{usage.prompt_tokens} prompt tokens ({usage.cached_tokens} cached)"
-    )
-
-
-def broken(text: str, width: int) -> str:
-    """A line in lines of so many columns at most, broken between words; a longer word stays whole."""
-    lines = [""]
-    for word in re.split(r"(?<=[^ ]) ", text):
-        longer = f"{lines[-1]} {word}" if lines[-1] else word
-        if lines[-1] and get_cwidth(longer) > width:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return "\n".join(lines)
-
-
-def shortened(text: str, width: int) -> str:
-    """A text in so many columns, an ellipsis at its end where it is cut."""
-    return text if get_cwidth(text) <= width else clipped(text, width - 1) + "…"
-
-
-def padded(text: str, width: int) -> str:
-    text = shortened(text, width)
-    return text + " " * (width - get_cwidth(text))
-
-
-def size(file: File | Attached) -> str:
-    """The size of a file as people say it; a record can hold a number of any size."""
-    if file.size < 1024:
-        return f"{file.size} bytes" if file.size >= 0 else "of unknown size"
-    if file.size >= MOST_BYTES:
-        return "1 EiB or more"
-    kib = (file.size + 512) // 1024
-    return f"{kib} KiB" if kib < 10 * 1024 else f"{(kib + 512) // 1024} MiB"
-
-
-def shown(path: Path) -> str:
-    """A path as short as it can be said from here."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)

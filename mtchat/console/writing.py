@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from mtchat.console import difference
-from mtchat.console.view import YELLOW, View, cost, reading
+from mtchat.console.captions import describe_prefill, describe_time
+from mtchat.console.view import YELLOW, View
 from mtchat.features.context.view import fitting
 from mtchat.features.correction.view import begun
 from mtchat.generate.events import (
@@ -76,7 +76,7 @@ class Writing:
             case ContextFitted(numbers):
                 self.view.note(fitting(numbers))
             case PrefillFinished(usage):
-                self.view.transient(reading(usage))
+                self.view.transient(describe_prefill(usage))
             case CodeWritten(code):
                 self.wrote(code)
             case TurnWritten(_, turn):
@@ -85,7 +85,7 @@ class Writing:
                 self.correcting, self.since = True, event.number
                 self.view.note(begun(event))
             case CorrectionFinished(_, changes):
-                difference.show_changes(self.view, changes)
+                self.view.changes(changes)
             case RunStarted():
                 self.view.transient("running…")
             case RunFinished(outcome, _):
@@ -146,8 +146,8 @@ class Writing:
         self.printed = []
         if asks(turn.chunk, self.view.language.sign):
             self.view.say("? the model asks back: type your answer, and the next turn knows both", YELLOW)
-        if cost(turn.usage):
-            self.view.note(cost(turn.usage))
+        if describe_time(turn.usage):
+            self.view.note(describe_time(turn.usage))
         if turn.status == INTERRUPTED and (
             isinstance(turn.provenance, Repair | Rework | Rewrite) or self.beside
         ):
@@ -238,8 +238,8 @@ class Writing:
 
     def rewritten(self, turn: Turn) -> None:
         """A chunk that takes the place of another: what changed is shown, and not all of it."""
-        if cost(turn.usage):
-            self.view.note(cost(turn.usage))
+        if describe_time(turn.usage):
+            self.view.note(describe_time(turn.usage))
         if turn.status == INTERRUPTED:
             self.view.say("■ interrupted", YELLOW)
 

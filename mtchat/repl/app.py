@@ -17,11 +17,11 @@ from prompt_toolkit.styles import Style
 
 from mtchat import plugins
 from mtchat.console import slash
+from mtchat.console.captions import describe_position, explain_not_run, short_path
 from mtchat.console.desk import Desk, Leave
 from mtchat.console.echo import forget_typed, silent
+from mtchat.console.parsing import make_encodable
 from mtchat.console.stopping import hearing
-from mtchat.console.view import shown
-from mtchat.console.words import sound, unrun, where
 from mtchat.errors import DEBUG, MtchatError, UsageError
 from mtchat.features.checks.parse import stated, unread
 from mtchat.features.checks.view import keep_check
@@ -134,7 +134,7 @@ def answered(prompt: PromptSession[str], label: str) -> str | None:
     forget_typed()
     clear_typeahead(prompt.input)
     try:
-        return sound(prompt.prompt([("class:prompt", escaped(label))]))
+        return make_encodable(prompt.prompt([("class:prompt", escaped(label))]))
     except (KeyboardInterrupt, EOFError):
         return None
 
@@ -160,11 +160,11 @@ def greet(desk: Desk) -> None:
     for notice in desk.notices:
         view.note(notice)
     if not desk.session.language.runs:
-        view.note(unrun(desk.session))
+        view.note(explain_not_run(desk.session))
     if not desk.session.turns:
         view.note(f"new session {desk.session.name}; try: {FIRST}")
     else:
-        view.say(f"{desk.session.name}: {where(desk.session)}; /show shows the program")
+        view.say(f"{desk.session.name}: {describe_position(desk.session)}; /show shows the program")
 
 
 def step(desk: Desk, prompt: PromptSession[str], offer: Offer) -> bool:
@@ -189,7 +189,7 @@ def step(desk: Desk, prompt: PromptSession[str], offer: Offer) -> bool:
             traceback.print_exception(error)
     except KeyboardInterrupt:
         desk.view.erase()
-        desk.view.note(f"stopped; {where(desk.session)}")
+        desk.view.note(f"stopped; {describe_position(desk.session)}")
     if line.strip():
         desk.view.line()
     return True
@@ -218,7 +218,7 @@ def leave(desk: Desk) -> bool:
         return lost
     if desk.log.path.exists():
         desk.view.note(
-            f"saved in {shown(desk.log.path)}; {desk.tools.goes_on(desk.log.path)} goes on with it"
+            f"saved in {short_path(desk.log.path)}; {desk.tools.goes_on(desk.log.path)} goes on with it"
         )
     return False
 
@@ -282,7 +282,7 @@ def dropping(text: str) -> str:
 
 def dispatch(desk: Desk, line: str) -> None:
     """A command when the line begins with a slash and a letter; an instruction otherwise."""
-    text = sound(line.strip())
+    text = make_encodable(line.strip())
     if not text:
         return
     if text == "/":
@@ -314,5 +314,5 @@ def dispatch(desk: Desk, line: str) -> None:
         raise UsageError(f"no command /{name}{hint}; /help lists them")
     command = plugins.load(slash.COMMANDS, name)
     if getattr(command, "PYTHON_ONLY", False) and not desk.session.language.runs:
-        raise MtchatError(f"/{name} needs a program in Python: {unrun(desk.session)}")
+        raise MtchatError(f"/{name} needs a program in Python: {explain_not_run(desk.session)}")
     command.do(desk, rest[0] if rest else "")

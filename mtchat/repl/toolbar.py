@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from prompt_toolkit.formatted_text import StyleAndTextTuples
-from prompt_toolkit.utils import get_cwidth
 
 from mtchat.console.desk import Desk
+from mtchat.console.text import display_width
 from mtchat.session.escape import escaped
 
 BETWEEN = " │ "
@@ -51,7 +51,7 @@ def fitting(found: Sequence[Part], width: int) -> list[Part]:
     """The parts that have room, each of them whole: first what ranks first."""
     kept: list[Part] = []
     for part in sorted(found, key=lambda part: part.rank):
-        if sum(get_cwidth(each.text + BETWEEN) for each in kept) + get_cwidth(part.text) <= width:
+        if sum(display_width(each.text + BETWEEN) for each in kept) + display_width(part.text) <= width:
             kept.append(part)
     return [part for part in found if part in kept]
 

@@ -11,9 +11,10 @@ import pytest
 from prompt_toolkit.document import Document
 
 from mtchat.console import remedy
+from mtchat.console.captions import describe_size
 from mtchat.console.desk import Desk, Hear
-from mtchat.console.view import Tail, View, size
-from mtchat.console.words import redirected, words
+from mtchat.console.parsing import split_redirect, split_words
+from mtchat.console.view import Tail, View
 from mtchat.errors import MtchatError, UsageError
 from mtchat.repl.app import dispatch
 from mtchat.repl.completion import Slash
@@ -79,9 +80,9 @@ def test_a_file_for_the_keyboard_follows_the_first_sign_that_is_not_in_quotes(
 ) -> None:
     if line == "'a < b":
         with pytest.raises(UsageError, match="no closing quotation in"):
-            words(redirected(line)[0])
+            split_words(split_redirect(line)[0])
         return
-    assert redirected(line) == (before, after)
+    assert split_redirect(line) == (before, after)
 
 
 def test_run_hands_the_program_its_arguments_and_a_file_for_its_keyboard(tmp_path: Path) -> None:
@@ -107,9 +108,9 @@ def test_a_run_that_was_given_something_is_shown_and_not_recorded(tmp_path: Path
     ("argument", "message"),
     [
         ("'a", "no closing quotation"),
-        ("<", "which file follows <"),
+        ("<", "no file after <"),
         ("< a b", "one file follows <, at the end"),
-        ("< missing.txt", "missing.txt is not there"),
+        ("< missing.txt", "missing.txt does not exist"),
         ("< .", "is a folder"),
         ("< /dev/null", "is not a regular file"),
         ("< 'a", "no closing quotation"),
@@ -364,7 +365,7 @@ def test_force_replaces_a_link_and_not_what_it_leads_to(desk: Desk, tmp_path: Pa
     ],
 )
 def test_the_size_of_a_file_is_told_whatever_number_a_record_has(bytes_: int, told: str) -> None:
-    assert size(File("x", bytes_)) == told
+    assert describe_size(File("x", bytes_)) == told
 
 
 VARIABLES = (
@@ -527,7 +528,7 @@ def test_paths_complete_where_a_command_takes_files(desk: Desk, tmp_path: Path) 
     assert completed(desk, "/run da") == []
     assert completed(desk, "/run x <da") == ["ta/"]
     assert completed(desk, "/attach nowhere/x") == []
-    assert words("data/a\\ b.csv") == ("data/a b.csv",)
+    assert split_words("data/a\\ b.csv") == ("data/a b.csv",)
 
 
 def test_files_and_variables_complete_by_name(desk: Desk) -> None:

@@ -114,7 +114,7 @@ def test_a_correction_that_changes_nothing_says_so(tmp_path: Path) -> None:
     desk = spoken(tmp_path, "x = 1", "x = 1", "x = 1")
     dispatch(desk, "set x")
     dispatch(desk, "make it better")
-    assert "the code came out the same" in said(desk)
+    assert "the new code is the same" in said(desk)
     assert "nothing is changed; say it in other words" in said(desk)
     assert [turn.instruction for turn in desk.session.path] == ["set x"]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from mtchat.console.code import diff_lines
 from mtchat.console.desk import Desk
-from mtchat.console.difference import difference
 from mtchat.errors import MtchatError
 from mtchat.features.regenerate.view import Words, words
 from mtchat.repl.app import dispatch
@@ -43,7 +43,7 @@ def editor(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("VISUAL", str(script))
 
 
-def test_an_edit_keeps_what_fits_makes_the_rest_again_and_says_so_with_a_difference(tmp_path: Path) -> None:
+def test_an_edit_keeps_what_fits_makes_the_rest_again_and_says_so_with_a_diff_lines(tmp_path: Path) -> None:
     desk = begun(tmp_path, "k = 30", "m = k * 2")
     old = desk.session
     dispatch(desk, "/edit 1 set k to 30")
@@ -295,4 +295,4 @@ def test_a_flag_that_is_none_is_refused_with_those_there_are(argument: str, tmp_
 def test_a_difference_has_the_lines_that_changed_and_a_few_around(
     old: str, new: str, lines: list[str]
 ) -> None:
-    assert difference(old, new) == lines
+    assert diff_lines(old, new) == lines

@@ -38,7 +38,7 @@ OWNERS = {
     "matplotlib": {"bench", "sandbox"},
     "numpy": {"inference"},
     "platformdirs": {"cli", "bundled_models", "models", "store"},
-    "prompt_toolkit": {"console", "repl"},
+    "prompt_toolkit": {"repl"},
     "pyflakes": {"generate"},
     "pygments": {"console"},
     "safetensors": {"inference"},
@@ -46,6 +46,7 @@ OWNERS = {
     "torch": {"inference", "bench/speed/gpu"},
     "transformers": {"inference", "bench/speed/gpu"},
     "triton": {"inference"},
+    "wcwidth": {"console"},
     "xllamacpp": {"bench"},
 }
 STARTERS_OF_PROCESSES = {

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from mtchat.console import slash
+from mtchat.console.captions import one_line
 from mtchat.console.desk import Desk, Hear, Leave, Tools
-from mtchat.console.view import View, broken, clipped
-from mtchat.console.words import brief
+from mtchat.console.text import clip, wrap
+from mtchat.console.view import View
 from mtchat.errors import ModelError, MtchatError
 from mtchat.repl import toolbar
 from mtchat.repl.app import dispatch, leave
@@ -255,7 +256,7 @@ def test_an_export_without_a_file_name_overwrites_nothing(
     ("text", "width", "kept"), [("abc", 2, "ab"), ("数据框", 4, "数据"), ("数据框", 5, "数据"), ("", 3, "")]
 )
 def test_a_transient_line_never_takes_more_columns_than_there_are(text: str, width: int, kept: str) -> None:
-    assert clipped(text, width) == kept
+    assert clip(text, width) == kept
 
 
 @pytest.mark.parametrize(
@@ -271,7 +272,7 @@ def test_a_transient_line_never_takes_more_columns_than_there_are(text: str, wid
 def test_a_sentence_breaks_between_words_where_the_screen_ends(
     text: str, width: int, lines: list[str]
 ) -> None:
-    assert broken(text, width).split("\n") == lines
+    assert wrap(text, width).split("\n") == lines
 
 
 def test_sentences_break_on_a_screen_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,8 +284,8 @@ def test_sentences_break_on_a_screen_alone(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_an_instruction_of_several_lines_shows_on_one_where_they_ended(tmp_path: Path) -> None:
-    assert brief("print the mean\n\n  no,  rounded") == "print the mean / no, rounded"
-    assert brief("print the mean\nrounded", 12) == "print the m…"
+    assert one_line("print the mean\n\n  no,  rounded") == "print the mean / no, rounded"
+    assert one_line("print the mean\nrounded", 12) == "print the m…"
 
 
 def test_help_on_a_command_does_not_keep_the_line_ends_of_its_file(tmp_path: Path) -> None:

@@ -16,11 +16,11 @@ def test_a_session_in_another_language_is_written_and_never_run(tmp_path: Path) 
         screen.wait("1› ")
         text = say(screen, "/set language js", "/export code writes")
         assert "language is javascript" in text
-        assert "only Python runs here, and this session is written in JavaScript" in text
+        assert "only Python can be run, and this session is in JavaScript" in text
         text = say(screen, "define f", "2› ")
         assert "function f() {" in text
         assert "✓" not in text
-        assert text.count("only Python runs here") == 1
+        assert text.count("only Python can be run") == 1
         assert b"\x1b[34mfunction\x1b[39" in screen.raw  # a keyword in JavaScript alone
         screen.wait("fake │ JavaScript │ turn 2")
         screen.wait("not run")
@@ -41,7 +41,7 @@ def test_a_session_in_another_language_is_written_and_never_run(tmp_path: Path) 
 
     with started(tmp_path, "2026-01-01-1") as screen:
         text = screen.wait("2› ")
-        assert "only Python runs here, and this session is written in JavaScript" in text
+        assert "only Python can be run, and this session is in JavaScript" in text
         text = say(screen, "/set language", "javascript")
         text = say(screen, "/edit 1 talk", "/goto before-edit-1")
         assert "Traceback" not in text

@@ -259,7 +259,7 @@ def test_a_reply_that_talks_gives_code_alone(screen: Terminal, tmp_path: Path) -
     [
         ("/rnu", "no command /rnu (did you mean /run?); /help lists them"),
         ("/undo", "nothing to undo: the program has no turns"),
-        ("/undo x", "'x' is not a number from 1"),
+        ("/undo x", "'x' is not a whole number of at least 1"),
         ("/show 3", "the program has no turns yet"),
         ("/set temperature hot", "temperature is a number, not 'hot'"),
         ("/set nothing 1", "no setting 'nothing'"),
@@ -269,7 +269,7 @@ def test_a_reply_that_talks_gives_code_alone(screen: Terminal, tmp_path: Path) -
         ("/retry", "the program has no turns yet"),
         ("/fix", "the program has no turns yet"),
         ("/fix 1000", "at most 9 rounds"),
-        ("/fix x", "'x' is not a number from 1"),
+        ("/fix x", "'x' is not a whole number of at least 1"),
     ],
 )
 def test_bad_input_is_an_error_that_says_what_to_do_and_the_session_goes_on(

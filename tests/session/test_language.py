@@ -222,7 +222,7 @@ def test_a_script_in_another_language_writes_the_program_and_runs_nothing(
     code, said = played(tmp_path, "define add", "make it sum", "after this, this must be 42")
     assert code == ExitCode.DONE
     assert capsys.readouterr().out == f"{ADD}\n\nconst sum = add;\n\ncheck(42);\n"
-    assert said.count("only Python runs here, and this session is written in JavaScript") == 1
+    assert said.count("only Python can be run, and this session is in JavaScript") == 1
     assert "mtchat export js -o js.js" in said
     session = load(tmp_path / "js.jsonl")
     assert (session.language, session.outcome, len(session.path)) == (JS, None, 3)
@@ -230,7 +230,7 @@ def test_a_script_in_another_language_writes_the_program_and_runs_nothing(
 
 
 def test_what_needs_a_run_is_refused_before_the_model_is_asked(tmp_path: Path):
-    with pytest.raises(UsageError, match="only Python runs here"):
+    with pytest.raises(UsageError, match="only Python can be run"):
         played(tmp_path, "define add", run=True)
     assert not (tmp_path / "js.jsonl").exists()
 
@@ -350,7 +350,7 @@ def test_another_session_that_is_opened_brings_its_language(tmp_path: Path):
         (["--language", "klingon", "-p", "x"], "language is one of python, javascript"),
         (["js", "--language", "go", "-p", "x"], "written in JavaScript, and stays so"),
         (["py", "--language", "go", "-p", "x"], "written in Python, and stays so"),
-        (["run", "js"], "only Python runs here"),
+        (["run", "js"], "only Python can be run"),
         (["replay", "js"], "--verify makes its turns again"),
         (["export", "js", "--to", "py"], "code writes it as it is"),
     ],

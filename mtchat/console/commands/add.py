@@ -5,7 +5,7 @@ it sees its own. /next TEXT takes such a text as an instruction all the same.
 """
 
 from mtchat.console.desk import Desk
-from mtchat.console.words import regular, words
+from mtchat.console.parsing import readable_file, split_words
 from mtchat.errors import UsageError
 from mtchat.features.own_code.detect import turn_from_code
 from mtchat.files import read
@@ -22,10 +22,10 @@ def given(argument: str) -> str:
     """The code that is typed, or that is in the file that is named."""
     if not argument.lstrip().startswith("<"):
         return argument
-    names = words(argument.lstrip()[1:])
+    names = split_words(argument.lstrip()[1:])
     if len(names) != 1:
         raise UsageError("one file follows <, as in: /add < report.py")
-    path = regular(names[0])
+    path = readable_file(names[0])
     try:
         return read(path).decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError:

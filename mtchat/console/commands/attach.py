@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mtchat.console.captions import describe_size, short_path
 from mtchat.console.desk import Desk
-from mtchat.console.view import shown, size
-from mtchat.console.words import matches, words
+from mtchat.console.parsing import match_files, split_words
 from mtchat.errors import UsageError
 from mtchat.session.given import Attached
 from mtchat.store import attach, detach
@@ -24,7 +24,7 @@ PATHS = ""
 
 
 def do(desk: Desk, argument: str) -> None:
-    names = words(argument)
+    names = split_words(argument)
     if names[:1] == ("-d",):
         if not names[1:]:
             raise UsageError("let which file go? /attach lists them")
@@ -34,7 +34,7 @@ def do(desk: Desk, argument: str) -> None:
     if not names:
         listing(desk)
         return
-    paths = [path for name in names for path in matches(name)]
+    paths = [path for name in names for path in match_files(name)]
     desk.keep(attach(desk.session, paths, desk.settings.disk_mib), "attach")
     desk.own(paths)
     for name, files in together(desk.session.attached).items():
@@ -50,7 +50,7 @@ def listing(desk: Desk) -> None:
     rows = []
     for name, files in together(desk.session.attached).items():
         depth = files[0].name.count("/") if name.endswith("/") else 0
-        rows.append((name, whole(files), shown(Path(*Path(files[0].path).parts[: -depth or None]))))
+        rows.append((name, whole(files), short_path(Path(*Path(files[0].path).parts[: -depth or None]))))
     desk.view.table(rows, (40, 22))
 
 
@@ -65,7 +65,7 @@ def together(attached: Sequence[Attached]) -> dict[str, list[Attached]]:
 
 def whole(files: Sequence[Attached]) -> str:
     """How much it is: a file's size, or how many files a folder has and theirs."""
-    room = size(replace(files[0], size=sum(file.size for file in files)))
+    room = describe_size(replace(files[0], size=sum(file.size for file in files)))
     return room if len(files) == 1 and "/" not in files[0].name else f"{len(files)} files, {room}"
 
 

@@ -3,8 +3,8 @@
 /goto NAME comes back to it from anywhere.
 """
 
+from mtchat.console.captions import one_line
 from mtchat.console.desk import Desk
-from mtchat.console.words import brief
 from mtchat.errors import UsageError
 from mtchat.session.outline import labels
 from mtchat.session.session import ROOT
@@ -20,7 +20,9 @@ def do(desk: Desk, argument: str) -> None:
         listing(desk)
         return
     if not name[0].isalpha() or len(name.split()) > 1 or len(name) > LONGEST:
-        raise UsageError(f"the name of a branch is a word that begins with a letter, not {brief(name, 40)!r}")
+        raise UsageError(
+            f"the name of a branch is a word that begins with a letter, not {one_line(name, 40)!r}"
+        )
     if name == START:
         raise UsageError(f"{START} is where every branch begins; give this one another name")
     if name in desk.session.branches:
@@ -36,5 +38,5 @@ def listing(desk: Desk) -> None:
     known = {**labels(session), ROOT: "start"}
     for name, end in session.branches.items():
         mark = "*" if name == session.branch else " "
-        said = brief(session.get(end).instruction) if end else ""
+        said = one_line(session.get(end).instruction) if end else ""
         desk.view.line(f"{mark} {name:<16} {known[end]:<5} {said}".rstrip())

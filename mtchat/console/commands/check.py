@@ -10,7 +10,7 @@ Without anything it lists the checks; -d N removes the Nth of them.
 """
 
 from mtchat.console.desk import Desk
-from mtchat.console.words import number
+from mtchat.console.parsing import parse_number
 from mtchat.errors import MtchatError, UsageError
 from mtchat.features.checks.parse import typed
 from mtchat.features.checks.view import check_results, keep_check, refresh_checks, remove_check
@@ -32,7 +32,7 @@ def do(desk: Desk, argument: str) -> None:
 def remove(desk: Desk, words: list[str]) -> None:
     if len(words) != 1:
         raise UsageError("/check -d N removes one check; /check lists them with their numbers")
-    chosen, count = number(words[0], "the number of a check"), len(desk.session.claims)
+    chosen, count = parse_number(words[0], "the number of a check"), len(desk.session.claims)
     if chosen > count:
         raise MtchatError(f"no check {chosen}; there {'is' if count == 1 else 'are'} {count or 'none'}")
     remove_check(desk, chosen)

@@ -5,8 +5,8 @@ would not fit, the oldest turns are folded: of their code the model sees imports
 """
 
 from mtchat.console import meter
+from mtchat.console.captions import describe_cost
 from mtchat.console.desk import Desk
-from mtchat.console.view import costs
 from mtchat.features.context.view import fitting
 
 USAGE = "[TEXT]"
@@ -23,7 +23,7 @@ def do(desk: Desk, argument: str) -> None:
     desk.view.note(f"{tokens} of {whole} tokens; family {generator.family_name}, model {desk.model.name}")
     path = desk.session.path
     if path and path[-1].usage.completion_tokens:
-        desk.view.note(f"turn {len(path)} was written with {costs(path[-1].usage)}")
+        desk.view.note(f"turn {len(path)} was written with {describe_cost(path[-1].usage)}")
     if context.fitted:
         desk.view.note(fitting(context.fitted))
     if context.problem:

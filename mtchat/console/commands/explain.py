@@ -4,8 +4,9 @@
 program fails: what is certain first, then the model's words. The program is not changed; Ctrl-C stops it.
 """
 
+from mtchat.console.captions import one_line
 from mtchat.console.desk import Desk
-from mtchat.console.words import brief, number
+from mtchat.console.parsing import parse_number
 from mtchat.errors import UsageError
 from mtchat.features.explain.view import explain_error, explain_line, explain_turn
 from mtchat.generate.running import failed
@@ -23,14 +24,14 @@ def do(desk: Desk, argument: str) -> None:
     turn, colon, line = word.partition(":")
     if word and not turn.strip().isdecimal():
         ways = f"/explain {last} is turn {last}, /explain {last}:1 its first line, /explain error the error"
-        raise UsageError(f"explain what? not {brief(word, 40)!r}: {ways}")
+        raise UsageError(f"explain what? not {one_line(word, 40)!r}: {ways}")
     chosen = desk.number(turn)
     if colon:
-        explain_line(desk, chosen, number(line, "the number of a line"))
+        explain_line(desk, chosen, parse_number(line, "the number of a line"))
     else:
         explain_turn(desk, chosen)
 
 
 def complete(desk: Desk) -> list[tuple[str, str]]:
-    turns = [(str(at), brief(turn.instruction, 50)) for at, turn in enumerate(desk.session.path, start=1)]
+    turns = [(str(at), one_line(turn.instruction, 50)) for at, turn in enumerate(desk.session.path, start=1)]
     return [*turns, ("error", "why the program fails")]

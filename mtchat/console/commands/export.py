@@ -9,8 +9,8 @@ it. A file that is there already is overwritten with --force only.
 import re
 from pathlib import Path, PurePath
 
+from mtchat.console.captions import short_path
 from mtchat.console.desk import Desk
-from mtchat.console.view import shown
 from mtchat.errors import UsageError
 from mtchat.export import file, format
 from mtchat.session.escape import escaped
@@ -31,7 +31,7 @@ def do(desk: Desk, argument: str) -> None:
     target = Path(rest[0].strip() if rest else f"{desk.session.name}{suffix}")
     if not forced and file.taken(target):
         raise UsageError(f"{target} is there already; /export {kind} {target} --force overwrites it")
-    desk.view.say(f"wrote {shown(file.save(desk.session, kind, target, escaped, desk.place))}")
+    desk.view.say(f"wrote {short_path(file.save(desk.session, kind, target, escaped, desk.place))}")
 
 
 def complete(desk: Desk) -> list[tuple[str, str]]:

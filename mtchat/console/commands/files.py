@@ -10,9 +10,9 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from mtchat.console.captions import describe_size, short_path
 from mtchat.console.desk import Desk
-from mtchat.console.view import shown, size
-from mtchat.console.words import home, words
+from mtchat.console.parsing import split_words, user_path
 from mtchat.errors import MtchatError, UsageError
 from mtchat.files import below, copy, plain
 from mtchat.session.outcome import File, Outcome
@@ -25,14 +25,14 @@ def do(desk: Desk, argument: str) -> None:
     outcome = desk.last or desk.session.outcome
     if outcome is None:
         raise MtchatError("the program has not run yet; /run runs it")
-    names = [name for name in words(argument) if name != "--force"]
+    names = [name for name in split_words(argument) if name != "--force"]
     target = Path()
     if "to" in names[-2:]:
         if names[-1] == "to" or len(names) < 3:
             raise UsageError("copy which files to where? /files NAME to DIR")
-        target, names = home(names[-1]), names[:-2]
+        target, names = user_path(names[-1]), names[:-2]
     if names:
-        fetch(desk, chosen(outcome, names), target, force="--force" in words(argument))
+        fetch(desk, chosen(outcome, names), target, force="--force" in split_words(argument))
     else:
         listing(desk, outcome)
 
@@ -40,7 +40,7 @@ def do(desk: Desk, argument: str) -> None:
 def listing(desk: Desk, outcome: Outcome) -> None:
     if not outcome.files and not outcome.skipped:
         desk.view.say("the last run left no files; ask for one, as in: save the table as table.csv")
-    rows = [(file.path, size(file), shown(desk.place / file.path)) for file in outcome.files]
+    rows = [(file.path, describe_size(file), short_path(desk.place / file.path)) for file in outcome.files]
     desk.view.table(rows, (40, 12))
     for each in outcome.skipped:
         desk.view.note(f"  left behind: {each}")
@@ -73,16 +73,20 @@ def fetch(desk: Desk, files: Sequence[File], target: Path, force: bool) -> None:
     """Copies files into a folder under their own names: none of them when one would overwrite another."""
     for file in files:
         if not plain(file.path):
-            raise MtchatError(f"{file.path!r} does not lie in {shown(desk.place)}, so nothing is copied")
+            raise MtchatError(f"{file.path!r} does not lie in {short_path(desk.place)}, so nothing is copied")
     goals = [target / Path(file.path).name for file in files]
     for goal in goals:
         if goals.count(goal) > 1:
-            raise MtchatError(f"two files would be {shown(goal)}; copy them one at a time, to two folders")
+            raise MtchatError(
+                f"two files would be {short_path(goal)}; copy them one at a time, to two folders"
+            )
         if os.path.lexists(goal) and not force:
-            raise MtchatError(f"{shown(goal)} is there already, so nothing is copied; --force overwrites it")
+            raise MtchatError(
+                f"{short_path(goal)} is there already, so nothing is copied; --force overwrites it"
+            )
     for file, goal in zip(files, goals, strict=True):
         copied = replace(file, size=bring(desk.place, file, goal, force))
-        desk.view.say(f"copied {file.path} to {os.path.join(target, goal.name)} ({size(copied)})")
+        desk.view.say(f"copied {file.path} to {os.path.join(target, goal.name)} ({describe_size(copied)})")
 
 
 def bring(place: Path, file: File, goal: Path, force: bool) -> int:
@@ -91,18 +95,18 @@ def bring(place: Path, file: File, goal: Path, force: bool) -> int:
     try:
         opened = below(place, file.path)
     except FileNotFoundError:
-        raise MtchatError(f"{shown(source)} is not there any more; /run makes it again") from None
+        raise MtchatError(f"{short_path(source)} is not there any more; /run makes it again") from None
     except OSError as error:
-        raise MtchatError(f"cannot copy {shown(source)}: {error.strerror}") from None
+        raise MtchatError(f"cannot copy {short_path(source)}: {error.strerror}") from None
     try:
         goal.parent.mkdir(parents=True, exist_ok=True)
         return copy(opened, goal, force)
     except OSError as error:
-        raise MtchatError(f"cannot copy to {shown(goal)}: {error.strerror}") from None
+        raise MtchatError(f"cannot copy to {short_path(goal)}: {error.strerror}") from None
     finally:
         os.close(opened)
 
 
 def complete(desk: Desk) -> list[tuple[str, str]]:
     outcome = desk.last or desk.session.outcome
-    return [(file.path, size(file)) for file in outcome.files] if outcome else []
+    return [(file.path, describe_size(file)) for file in outcome.files] if outcome else []

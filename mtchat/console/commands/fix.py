@@ -7,7 +7,7 @@ first try and the rounds that were not kept stay in the session beside it.
 """
 
 from mtchat.console.desk import Desk
-from mtchat.console.words import amount
+from mtchat.console.parsing import parse_count
 from mtchat.errors import UsageError
 from mtchat.generate.running import failed
 
@@ -17,7 +17,7 @@ MOST = 9
 
 
 def do(desk: Desk, argument: str) -> None:
-    rounds = amount(argument, default=3)
+    rounds = parse_count(argument, default=3)
     if rounds > MOST:
         raise UsageError(f"at most {MOST} rounds; /edit changes what the turn is asked for")
     desk.number("")

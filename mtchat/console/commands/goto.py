@@ -5,8 +5,8 @@ Nothing is lost, and nothing is run or read again: /tree shows the way back.
 
 from dataclasses import replace
 
+from mtchat.console.captions import describe_position, one_line
 from mtchat.console.desk import Desk
-from mtchat.console.words import brief, where
 from mtchat.errors import UsageError
 from mtchat.session.outline import labelled, labels
 from mtchat.session.session import ROOT, Session
@@ -25,7 +25,7 @@ def do(desk: Desk, argument: str) -> None:
         desk.view.note("that is where you are")
         return
     desk.keep(moved, "goto")
-    desk.view.say(where(desk.session))
+    desk.view.say(describe_position(desk.session))
     desk.view.note(f"/goto {old} goes back")
 
 
@@ -48,6 +48,6 @@ def complete(desk: Desk) -> list[tuple[str, str]]:
     known = labels(session)
     return [
         *named,
-        *((known[turn.id], brief(turn.instruction)) for turn in session.turns),
+        *((known[turn.id], one_line(turn.instruction)) for turn in session.turns),
         (START, "before the first turn"),
     ]

@@ -1,7 +1,7 @@
 """Goes on with another session; this one is saved."""
 
+from mtchat.console.captions import describe_position, explain_not_run
 from mtchat.console.desk import Desk
-from mtchat.console.words import unrun, where
 from mtchat.errors import UsageError
 from mtchat.store import Log, find, paths
 
@@ -15,9 +15,9 @@ def do(desk: Desk, argument: str) -> None:
     if path.resolve() == desk.log.path.resolve():
         raise UsageError(f"{desk.session.name} is open already")
     desk.reopen(Log.open(path))
-    desk.view.say(f"opened {desk.session.name}, {where(desk.session)}")
+    desk.view.say(f"opened {desk.session.name}, {describe_position(desk.session)}")
     if not desk.session.language.runs:
-        desk.view.note(unrun(desk.session))
+        desk.view.note(explain_not_run(desk.session))
 
 
 def complete(desk: Desk) -> list[tuple[str, str]]:

@@ -3,8 +3,9 @@
 Those with the same code are shown as one. Nothing is run or read again.
 """
 
+from mtchat.console.captions import describe_position, one_line, status_sign
 from mtchat.console.desk import Desk
-from mtchat.console.words import brief, number, sign, where
+from mtchat.console.parsing import parse_number
 from mtchat.errors import MtchatError, UsageError
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
@@ -20,12 +21,12 @@ def do(desk: Desk, argument: str) -> None:
     if not argument.strip():
         listing(desk, tries)
         return
-    chosen = number(argument, "the number of a try")
+    chosen = parse_number(argument, "the number of a try")
     if chosen > len(tries):
         raise UsageError(f"there are {len(tries)} tries; /pick shows them")
     desk.keep(desk.session.undo().add(tries[chosen - 1]), "pick")
     desk.view.turn(len(desk.session.path), tries[chosen - 1])
-    desk.view.say(where(desk.session))
+    desk.view.say(describe_position(desk.session))
 
 
 def alternatives(session: Session) -> list[Turn]:
@@ -41,7 +42,7 @@ def alternatives(session: Session) -> list[Turn]:
 def listing(desk: Desk, tries: list[Turn]) -> None:
     for place, turn in enumerate(tries, start=1):
         now = "  ← now" if turn.id == desk.session.head else ""
-        said = f"{sign(desk.session, turn)} {brief(turn.instruction, 60)}"
+        said = f"{status_sign(desk.session, turn)} {one_line(turn.instruction, 60)}"
         desk.view.heading(f"{place}  {said}{now}")
         desk.view.code(turn.chunk)
     desk.view.note("/pick K makes one of them the live one")
@@ -51,4 +52,4 @@ def complete(desk: Desk) -> list[tuple[str, str]]:
     if not desk.session.path:
         return []
     tries = enumerate(alternatives(desk.session), start=1)
-    return [(str(place), brief(turn.chunk.split("\n")[0])) for place, turn in tries]
+    return [(str(place), one_line(turn.chunk.split("\n")[0])) for place, turn in tries]

@@ -8,9 +8,8 @@ asked, the present one stays.
 import itertools
 from dataclasses import replace
 
-from mtchat.console import difference
+from mtchat.console.captions import describe_position
 from mtchat.console.desk import Desk
-from mtchat.console.words import where
 from mtchat.console.writing import Writing
 from mtchat.errors import UsageError
 from mtchat.features.rework.recap import recapped
@@ -76,7 +75,7 @@ def compared(desk: Desk, made: Session) -> bool:
             made = replace(made, outcomes={**made.outcomes, **ran(desk, live).outcomes})
         desk.keep(beside(made, live), "recap")
     desk.view.heading("the new program (+) and the present one (-)")
-    difference.show(desk.view, old, new)
+    desk.view.diff(old, new)
     outputs(desk, desk.session.outcome, made.outcome)
     return True
 
@@ -124,7 +123,7 @@ def take(desk: Desk, head: str) -> None:
     desk.keep(replace(old.move(head), branches=branches), "recap")
     if desk.freely and desk.runner() is not None:  # for the files that it leaves
         desk.keep(desk.session.with_outcome(desk.run(desk.session.program)), "recap")
-    desk.view.say(where(desk.session))
+    desk.view.say(describe_position(desk.session))
     desk.view.note(f"this turn has the whole program; /goto {name} goes back to the one before")
 
 

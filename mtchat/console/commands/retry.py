@@ -5,7 +5,7 @@ Every try stays in the session: /pick shows them again.
 """
 
 from mtchat.console.desk import Desk
-from mtchat.console.words import amount
+from mtchat.console.parsing import parse_count
 from mtchat.errors import UsageError
 
 USAGE = "[N]"
@@ -13,7 +13,7 @@ MOST = 64
 
 
 def do(desk: Desk, argument: str) -> None:
-    count = amount(argument)
+    count = parse_count(argument)
     if count > MOST:
         raise UsageError(f"at most {MOST} tries at once")
     desk.number("")

@@ -9,12 +9,12 @@ there, and the figures it shows, are copied to the folder beside the session; /f
 it.
 """
 
+from mtchat.console.captions import short_path
 from mtchat.console.desk import Desk
 from mtchat.console.echo import audible
 from mtchat.console.keyboard import passed_on, reads, terminal
+from mtchat.console.parsing import readable_file, split_redirect, split_words
 from mtchat.console.remedy import next_step
-from mtchat.console.view import shown
-from mtchat.console.words import redirected, regular, words
 from mtchat.errors import MtchatError, UsageError
 from mtchat.generate.running import wrong
 from mtchat.session.outcome import Outcome
@@ -27,18 +27,20 @@ PATHS = "<"
 def do(desk: Desk, argument: str) -> None:
     if not desk.session.path:
         raise MtchatError("there is no program yet; type an instruction")
-    before, after = redirected(argument)
-    names = words(after)
+    before, after = split_redirect(argument)
+    names = split_words(after)
     if after and len(names) != 1:
         raise UsageError("one file follows <, at the end: /run ARG < FILE; in quotes, < is an argument")
-    stdin = regular(names[0]) if names else None
-    outcome = typed_at(desk, words(before)) if stdin is None else desk.run_aloud(words(before), stdin)
+    stdin = readable_file(names[0]) if names else None
+    outcome = (
+        typed_at(desk, split_words(before)) if stdin is None else desk.run_aloud(split_words(before), stdin)
+    )
     if not (outcome.stdout + outcome.stderr).endswith("\n") and outcome.stdout + outcome.stderr:
         desk.view.line()
     if outcome.traceback and not outcome.stopped:
         desk.view.line(outcome.traceback.rstrip("\n"))
     desk.view.verdict(outcome, desk.hint(outcome, stdin))
-    desk.view.files(outcome, shown(desk.place))
+    desk.view.files(outcome, short_path(desk.place))
     if not argument.strip():
         desk.view.warning(desk.told(desk.session.program, outcome)[1])
     if wrong(outcome) and not argument.strip():

@@ -9,9 +9,9 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from mtchat.console.captions import short_path
 from mtchat.console.desk import Desk
-from mtchat.console.view import shown
-from mtchat.console.words import home
+from mtchat.console.parsing import user_path
 from mtchat.errors import MtchatError, UsageError
 from mtchat.store import SUFFIX
 
@@ -22,13 +22,13 @@ def do(desk: Desk, argument: str) -> None:
     name = argument.strip()
     if not name:
         again(desk)
-        desk.view.say(f"saved in {shown(desk.log.path)}; /save NAME gives it a name")
+        desk.view.say(f"saved in {short_path(desk.log.path)}; /save NAME gives it a name")
         return
     before, owned = desk.log.path, desk.tools.owned
     mine = [Path(file.path) for file in desk.session.attached if owned.has(before, file.path)]
-    if (path := home(name)).is_absolute():
+    if (path := user_path(name)).is_absolute():
         if os.path.isdir(path):
-            raise UsageError(f"{shown(path)} is a folder; /save {shown(path / 'NAME')} saves in it")
+            raise UsageError(f"{short_path(path)} is a folder; /save {short_path(path / 'NAME')} saves in it")
         desk.log.move_to(path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX), desk.session)
         desk.unsaved = ""
     else:
@@ -37,7 +37,7 @@ def do(desk: Desk, argument: str) -> None:
     desk.session = replace(desk.session, name=desk.log.name)
     if desk.unsaved:
         again(desk)
-    desk.view.say(f"this session is now {shown(desk.log.path)}")
+    desk.view.say(f"this session is now {short_path(desk.log.path)}")
 
 
 def again(desk: Desk) -> None:
@@ -48,4 +48,4 @@ def again(desk: Desk) -> None:
         desk.log.write(desk.session, "save")
     desk.unsaved = ""
     if not desk.log.path.exists():
-        raise MtchatError(f"{shown(desk.log.path)} is gone; the next turn writes it again in full")
+        raise MtchatError(f"{short_path(desk.log.path)} is gone; the next turn writes it again in full")

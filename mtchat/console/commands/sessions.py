@@ -1,8 +1,7 @@
 """Lists the sessions in the sessions folder, the last one first, with the day of its last change."""
 
+from mtchat.console.captions import one_line, short_path
 from mtchat.console.desk import Desk
-from mtchat.console.view import shown
-from mtchat.console.words import brief
 from mtchat.store import summaries
 
 
@@ -10,11 +9,11 @@ def do(desk: Desk, argument: str) -> None:
     rows = summaries(desk.folder)
     if not rows:
         desk.view.say(
-            f"no sessions in {shown(desk.folder)} yet; the first instruction begins one, and it is saved"
+            f"no sessions in {short_path(desk.folder)} yet; the first instruction begins one, and it is saved"
         )
     for each in rows:
         mark = "*" if each.path == desk.log.path else " "
         desk.view.say(
             f"{mark} {each.name:<24} {each.date}  {each.turns:>3} turns  "
-            f"{each.problem or brief(each.instruction, 50)}"
+            f"{each.problem or one_line(each.instruction, 50)}"
         )

@@ -3,8 +3,8 @@
 The language is the session's, from its first turn on: /set language javascript. Only Python is run.
 """
 
+from mtchat.console.captions import explain_not_run
 from mtchat.console.desk import Desk
-from mtchat.console.words import unrun
 from mtchat.errors import UsageError
 from mtchat.generate import policy
 from mtchat.session.settings import named
@@ -23,7 +23,7 @@ def do(desk: Desk, argument: str) -> None:
         desk.settings = changed
         desk.view.say(f"{name} is {desk.settings.text(name)}")
         if name == "language" and not desk.session.language.runs:
-            desk.view.note(unrun(desk.session))
+            desk.view.note(explain_not_run(desk.session))
         return
     rows = [row for row in desk.settings.rows() if not name or row[0] == name]
     if not rows:

@@ -1,7 +1,7 @@
 """Shows the program, or turn N of it, under its instructions."""
 
+from mtchat.console.captions import context_label
 from mtchat.console.desk import Desk
-from mtchat.console.words import context_of
 
 USAGE = "[N]"
 
@@ -14,6 +14,6 @@ def do(desk: Desk, argument: str) -> None:
         desk.view.line()
     for number, turn in enumerate(path, start=1):
         if chosen in (None, number):
-            desk.view.turn(number, turn, context_of(desk.session, turn))
+            desk.view.turn(number, turn, context_label(desk.session, turn))
             if number < len(path) and chosen is None:
                 desk.view.line()

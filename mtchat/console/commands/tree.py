@@ -7,9 +7,9 @@ turn the last one.
 
 import shutil
 
+from mtchat.console.captions import branch_labels, context_label, one_line, status_sign
 from mtchat.console.desk import Desk
 from mtchat.console.view import BOLD
-from mtchat.console.words import brief, context_of, names_of, sign
 from mtchat.session.outline import outline
 from mtchat.session.session import ROOT, Session
 from mtchat.session.turn import Turn
@@ -22,16 +22,16 @@ def do(desk: Desk, argument: str) -> None:
     if not session.turns:
         desk.view.line("no turns yet; type an instruction")
         return
-    start = names_of(session, ROOT)
+    start = branch_labels(session, ROOT)
     if start or session.head == ROOT:
         desk.view.line(f"(start){start}{here(desk, ROOT)}")
     live = {turn.id for turn in session.path}
     for row in outline(session):
         turn = row.turn
-        begin = f"{row.lines}{sign(session, turn)} {row.label:<3} "
-        end = names_of(session, turn.id) + context_of(session, turn) + here(desk, turn.id)
+        begin = f"{row.lines}{status_sign(session, turn)} {row.label:<3} "
+        end = branch_labels(session, turn.id) + context_label(session, turn) + here(desk, turn.id)
         room = shutil.get_terminal_size().columns - 1 - len(begin) - len(end)
-        said = brief(turn.chunk if another(session, turn) else turn.shown, max(min(room, WIDTH), LEAST))
+        said = one_line(turn.chunk if another(session, turn) else turn.shown, max(min(room, WIDTH), LEAST))
         desk.view.line(begin + said + end, BOLD if turn.id in live else "")
 
 

@@ -3,8 +3,9 @@
 A correction is one step, too: the turns are then as they were before it.
 """
 
+from mtchat.console.captions import describe_position
 from mtchat.console.desk import Desk
-from mtchat.console.words import amount, where
+from mtchat.console.parsing import parse_count
 from mtchat.features.correction.view import step_name
 from mtchat.session.back import take_back
 
@@ -12,8 +13,8 @@ USAGE = "[N]"
 
 
 def do(desk: Desk, argument: str) -> None:
-    session, left = take_back(desk.session, amount(argument))
+    session, left = take_back(desk.session, parse_count(argument))
     desk.keep(session, "undo")
     for turn in reversed(left):
         desk.view.say(f"took back: {step_name(turn)}")
-    desk.view.say(where(desk.session))
+    desk.view.say(describe_position(desk.session))

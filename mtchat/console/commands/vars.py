@@ -42,7 +42,7 @@ def whole(desk: Desk, variable: Variable) -> None:
     """One variable over several lines."""
     shape = f" ({variable.shape})" if variable.shape else ""
     desk.view.heading(f"{variable.name}: {variable.kind}{shape}")
-    desk.view.folded(variable.value)
+    desk.view.paragraph(variable.value)
 
 
 def complete(desk: Desk) -> list[tuple[str, str]]:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mtchat.console.words import brief, number
+from mtchat.console.captions import one_line
+from mtchat.console.parsing import parse_number
 from mtchat.errors import MtchatError, UsageError
 from mtchat.session.memory import spans
 from mtchat.session.session import Session
@@ -15,7 +16,7 @@ def turn_number(session: Session, text: str) -> int:
         raise MtchatError("the program has no turns yet; type an instruction")
     if not text.strip():
         return len(session.path)
-    chosen = number(text, "the number of a turn; /show shows them")
+    chosen = parse_number(text, "the number of a turn; /show shows them")
     session.numbered(chosen)
     return chosen
 
@@ -43,7 +44,7 @@ def set_context(session: Session, number: int, context: str) -> Session:
 
 def turn_choices(session: Session) -> list[tuple[str, str]]:
     """The turns as completion offers them."""
-    return [(str(at), brief(turn.instruction, 40)) for at, turn in enumerate(session.path, 1)]
+    return [(str(at), one_line(turn.instruction, 40)) for at, turn in enumerate(session.path, 1)]
 
 
 def fitting(numbers: Sequence[int]) -> str:

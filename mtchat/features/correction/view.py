@@ -1,6 +1,6 @@
 """What the REPL and scripted mode say of a correction: that it was taken for one, and what came of it."""
 
-from mtchat.console.words import brief
+from mtchat.console.captions import one_line
 from mtchat.generate.events import CorrectionStarted
 from mtchat.generate.running import excused, failed
 from mtchat.session.session import Session
@@ -11,13 +11,13 @@ IN_REPL = "not meant so? /undo, then /next TEXT takes TEXT as a new step"
 
 
 def begun(event: CorrectionStarted) -> str:
-    return f"changing turn {event.number}: {brief(event.instruction.partition(chr(10))[0], 60)}"
+    return f"changing turn {event.number}: {one_line(event.instruction.partition(chr(10))[0], 60)}"
 
 
 def step_name(turn: Turn) -> str:
     """What the step that made a turn was: its instruction, or the correction that it ends with."""
     correction = turn.instruction.rpartition("\n")[2]
-    return f"the change: {brief(correction)}" if turn.corrects else brief(turn.shown)
+    return f"the change: {one_line(correction)}" if turn.corrects else one_line(turn.shown)
 
 
 def ended(before: Session, after: Session, way_out: str = IN_REPL) -> str:

@@ -12,9 +12,8 @@ from dataclasses import replace
 
 from mtchat import plugins
 from mtchat.console import slash
+from mtchat.console.captions import one_line, short_path
 from mtchat.console.desk import Desk
-from mtchat.console.view import shown
-from mtchat.console.words import brief
 from mtchat.errors import MtchatError
 from mtchat.features.explain import answers
 from mtchat.features.explain.answers import spoken
@@ -44,12 +43,12 @@ def answer_question(desk: Desk, text: str) -> None:
     about = explain_target(text, desk.session) if desk.session.language.runs else None
     found = list(dict.fromkeys(facts(desk, text)))
     for fact in found:
-        desk.view.folded(fact)
+        desk.view.paragraph(fact)
     if about is not None:
         plugins.load(slash.COMMANDS, "explain").do(desk, about)
     elif not (found and settled(text, desk.session)) and not computed(desk, text):
         in_words(desk, text, found)
-    desk.view.note(f"to make it a step: /next {brief(text, 40)}")
+    desk.view.note(f"to make it a step: /next {one_line(text, 40)}")
 
 
 def settled(text: str, session: Session) -> bool:
@@ -89,7 +88,7 @@ def places(desk: Desk, text: str) -> Iterator[str]:
     outcome, words = desk.session.outcome, WORD.findall(text.lower())
     left = [desk.place / file.path for file in (outcome.files if outcome else ())]
     given = [(file.name, file.path) for file in desk.session.attached]
-    paths = [shown(path) for path in left if os.path.exists(path)] + [
+    paths = [short_path(path) for path in left if os.path.exists(path)] + [
         f"{name} is {path}" for name, path in given
     ]
     named = [
@@ -100,8 +99,8 @@ def places(desk: Desk, text: str) -> Iterator[str]:
     for path in named[:MOST] or paths[:MOST]:
         yield f"{path}{'' if ' is ' in path else ': a file that the program left'}"
     if not paths:
-        yield f"no file was left by the last run; what programs write is copied to {shown(desk.place)}"
-    yield f"this conversation is in {shown(desk.log.path)}"
+        yield f"no file was left by the last run; what programs write is copied to {short_path(desk.place)}"
+    yield f"this conversation is in {short_path(desk.log.path)}"
 
 
 def of_names(desk: Desk, text: str) -> Iterator[str]:

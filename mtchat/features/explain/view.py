@@ -4,9 +4,8 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from prompt_toolkit.utils import get_cwidth
-
 from mtchat.console.desk import Desk
+from mtchat.console.text import display_width
 from mtchat.console.view import View
 from mtchat.errors import MtchatError
 from mtchat.features.explain import answers, failure
@@ -64,7 +63,7 @@ class Speech:
             return
         if not self.column:
             self.put(self.indent + SIGN + word)
-        elif self.column + 1 + get_cwidth(word) > self.width:
+        elif self.column + 1 + display_width(word) > self.width:
             self.view.out.write("\n")
             self.column = 0
             self.put(" " * (len(self.indent) + len(SIGN)) + word)
@@ -74,7 +73,7 @@ class Speech:
 
     def put(self, text: str) -> None:
         self.view.out.write(text)
-        self.column += get_cwidth(text)
+        self.column += display_width(text)
 
     def end(self) -> None:
         self.word(self.pending)
@@ -130,7 +129,7 @@ def explain_error(desk: Desk) -> None:
         view.line(where)
         view.code(INDENT + failure.line(program, outcome.frames[-1]).strip())
     for fact in facts:
-        view.folded(fact)
+        view.paragraph(fact)
     if not failure.settled(program, outcome, variables) and chats(desk):
         told = "\n".join(["- " + where, *(f"- {fact}" for fact in facts)])
         speak(desk, Speech(view), spoken(desk.complete, answers.failure(program.source, told), 2))
@@ -268,7 +267,7 @@ class Explaining:
         used = failure.names(code) - set(part.names)
         for each in self.outcome.variables if self.outcome else ():
             if each.name in used and each.kind in PLAIN_KINDS:
-                self.desk.view.folded(f"After the turn {failure.described(each)}.")
+                self.desk.view.paragraph(f"After the turn {failure.described(each)}.")
         if self.chats:
             self.before(part)
             prompt = answers.line(self.program.source, self.step, self.told, code)
@@ -294,7 +293,7 @@ class Explaining:
                 self.spoke = True
                 Speech(self.desk.view, INDENT).say(iter([sentence(words)]))
                 if value := self.value(part):
-                    self.desk.view.folded(sentence(value))
+                    self.desk.view.paragraph(sentence(value))
             else:
                 words = part.words
                 self.certain(part)
@@ -302,7 +301,7 @@ class Explaining:
 
     def certain(self, part: Part) -> None:
         value = self.value(part)
-        self.desk.view.folded(sentence(f"{part.words}{'; ' if value else ''}{value}"))
+        self.desk.view.paragraph(sentence(f"{part.words}{'; ' if value else ''}{value}"))
 
     def value(self, part: Part) -> str:
         """What a variable is after the turn, said once, where it is set last."""

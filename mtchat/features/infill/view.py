@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from mtchat.console import difference
 from mtchat.console.desk import Desk
 from mtchat.errors import MtchatError
 from mtchat.features.context.view import fitting
@@ -37,5 +36,5 @@ def fill(desk: Desk, number: int, code: str) -> str:
         raise type(error)(f"{error}\n{AGAIN.format(number=number)}") from error
     for numbers in {event.folded for event in seen if isinstance(event, ContextFitted)}:
         desk.view.note(fitting(numbers))
-    difference.show(desk.view, code, new)
+    desk.view.diff(code, new)
     return new

@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from mtchat.console.captions import one_line, short_path
 from mtchat.console.desk import Desk
-from mtchat.console.difference import show
-from mtchat.console.view import View, shown
-from mtchat.console.words import brief
+from mtchat.console.view import View
 from mtchat.console.writing import Writing
 from mtchat.errors import UsageError
 from mtchat.features.regenerate.regenerate import Step, always, judged, never, rederive, stopped, written
@@ -149,7 +148,7 @@ def told(view: View, step: Step) -> None:
 
 def report(view: View, old: Session, made: Session, same: int, later: int) -> None:
     """How the program has changed, and how many of its later turns are kept."""
-    show(view, old.program.source, made.program.source)
+    view.diff(old.program.source, made.program.source)
     view.note(f"kept {same} of {later} later turn{'' if later == 1 else 's'}")
 
 
@@ -171,7 +170,7 @@ class Work:
         self.show = Writing(
             desk.view,
             base.program.source,
-            shown(desk.place),
+            short_path(desk.place),
             desk.hint,
             beside=True,
             since=self.number,
@@ -208,7 +207,7 @@ class Work:
         if self.desk.answer is None:
             return usual
         choice = f"[{AGAIN}] or {KEEP}" if usual else f"[{KEEP}] or {AGAIN}"
-        wish = brief(step.turn.shown, 40)
+        wish = one_line(step.turn.shown, 40)
         label = f"{step.number}› {wish}: {step.reason or 'it still fits'}. {choice}? "
         while (answer := self.desk.answer(label)) is not None:
             word = answer.strip().lower()

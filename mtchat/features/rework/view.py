@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from mtchat.console import difference, slash
+from mtchat.console import slash
 from mtchat.console.desk import Desk
 from mtchat.console.view import GREEN, YELLOW
 from mtchat.errors import SandboxError, UsageError
@@ -34,7 +34,7 @@ def show(desk: Desk, reworked: Reworked, same: str) -> None:
     view = desk.view
     if reworked.new and reworked.new != reworked.old:
         view.say(f"turn {reworked.number}, before (-) and after (+):")
-        difference.show(view, reworked.old, reworked.new)
+        view.diff(reworked.old, reworked.new)
     if not reworked.taken:
         view.say(f"not taken, the program is as it was: {'; '.join(reworked.reasons)}")
         return

@@ -10,11 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prompt_toolkit.utils import get_cwidth
 
-from mtchat.console import highlight
-from mtchat.console.printed import MARK, STYLED, excerpt, folded, returned
+from mtchat.console.code import COLOUR, CONTINUATION, highlight_lines, wrap_code
+from mtchat.console.text import apply_returns, display_width, excerpt
 from mtchat.console.view import View
 
 COLUMNS = 40
+
+
+@given(st.text())
+def test_the_width_of_a_text_is_what_the_prompt_takes_it_for(text: str):
+    assert display_width(text) == get_cwidth(text)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +34,7 @@ COLUMNS = 40
     ],
 )
 def test_a_line_is_shown_as_a_terminal_leaves_it(line: str, left: str):
-    assert returned(line) == left
+    assert apply_returns(line) == left
 
 
 @pytest.mark.parametrize(
@@ -55,14 +60,18 @@ CODE = "result = compute(alpha, beta)  # the values in descending order, the lar
 
 
 def test_a_long_line_of_code_breaks_between_words_and_says_so():
-    assert folded(CODE, 60) == [
+    assert wrap_code(CODE, 60) == [
         "result = compute(alpha, beta)  # the values in descending",
-        f"{MARK}order, the largest of them first of all",
+        f"{CONTINUATION}order, the largest of them first of all",
     ]
 
 
 def test_what_is_folded_keeps_its_indent_and_a_word_longer_than_the_row_is_cut():
-    assert folded("    x = " + "a" * 30, 24) == ["    x =", f"    {MARK}{'a' * 18}", f"    {MARK}{'a' * 12}"]
+    assert wrap_code("    x = " + "a" * 30, 24) == [
+        "    x =",
+        f"    {CONTINUATION}{'a' * 18}",
+        f"    {CONTINUATION}{'a' * 12}",
+    ]
 
 
 @given(
@@ -71,10 +80,10 @@ def test_what_is_folded_keeps_its_indent_and_a_word_longer_than_the_row_is_cut()
     st.booleans(),
 )
 def test_folding_drops_nothing_but_blanks_and_fits(text: str, columns: int, color: bool):
-    (line,) = highlight.lines(text, color=color)
-    rows = [STYLED.sub("", row) for row in folded(line, columns)]
+    (line,) = highlight_lines(text, color=color)
+    rows = [COLOUR.sub("", row) for row in wrap_code(line, columns)]
     assert all(get_cwidth(row) <= columns for row in rows)
-    joined = "".join(row.replace(MARK, "", 1) for row in rows)
+    joined = "".join(row.replace(CONTINUATION, "", 1) for row in rows)
     assert re.sub(r"\s", "", joined) == re.sub(r"\s", "", text)
 
 
