@@ -46,6 +46,23 @@ def doctor() -> int:
     return ExitCode.FAILED if worst else ExitCode.DONE
 
 
+def in_checkout() -> bool:
+    """Whether mtchat runs from a checkout, where make does what pip does elsewhere."""
+    return Path(__file__).parents[2].joinpath("Makefile").is_file()
+
+
+def how_to_install(extra: str) -> str:
+    if in_checkout():
+        return "make torch" if extra == "torch" else "make install"
+    return f"{sys.executable} -m pip install 'mtchat[{extra}]'"
+
+
+def how_to_build() -> str:
+    if in_checkout():
+        return "make clean install"
+    return f"{sys.executable} -m pip install --force-reinstall --no-binary mtchat mtchat"
+
+
 def python() -> Iterator[Finding]:
     yield Finding(GOOD, "mtchat", f"{__version__}, Python {platform.python_version()}, {platform.platform()}")
 
@@ -56,8 +73,8 @@ def torch() -> Iterator[Finding]:
             yield Finding(GOOD, name, importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
             yield Finding(
-                *(POOR, name, "not installed: only GGUF files of Qwen2 models can be used, on the processor"),
-                "make torch",
+                *(POOR, name, "not installed: only GGUF files of Qwen2 models can be used, on the CPU"),
+                how_to_install("torch"),
             )
 
 
@@ -75,7 +92,7 @@ def kernels() -> Iterator[Finding]:
             POOR,
             "kernels",
             f"none for this processor; models are slow, as float32 in torch, {threads}",
-            "install a C compiler (apt install gcc), then make clean install",
+            f"install a C compiler (apt install gcc), then {how_to_build()}",
         )
 
 
@@ -97,11 +114,13 @@ def gpu() -> Iterator[Finding]:
         from mtchat.inference.loaders.devices import DRIVERS, gpus
 
         if importlib.util.find_spec("torch") is None and any(map(Path.exists, DRIVERS)):
-            yield Finding(POOR, "GPU", "there, and not used: PyTorch is not installed", "make torch")
+            yield Finding(
+                POOR, "GPU", "found but not used: PyTorch is not installed", how_to_install("torch")
+            )
         else:
             yield Finding(GOOD, "GPU", ", ".join(gpus()) or "none; models run on the CPU")
     except ImportError as error:
-        yield Finding(BAD, "GPU", f"torch cannot be imported: {error}", "make install")
+        yield Finding(BAD, "GPU", f"torch cannot be imported: {error}", how_to_install("torch"))
 
 
 def sandbox() -> Iterator[Finding]:
@@ -148,6 +167,7 @@ def terminal() -> Iterator[Finding]:
 def science() -> Iterator[Finding]:
     missing = [name for name in SCIENCE if importlib.util.find_spec(name) is None]
     if missing:
-        yield Finding(POOR, "packages", f"programs cannot import {', '.join(missing)}", "make install")
+        found = f"programs cannot import {', '.join(missing)}"
+        yield Finding(POOR, "packages", found, how_to_install("science"))
     else:
         yield Finding(GOOD, "packages", f"programs can import {', '.join(SCIENCE)}")

@@ -14,6 +14,14 @@ pytestmark = pytest.mark.slow
 
 WITHOUT = """
 import sys
+from importlib import metadata
+
+def version(name, installed=metadata.version):
+    if name in ("torch", "transformers"):
+        raise metadata.PackageNotFoundError(name)
+    return installed(name)
+
+metadata.version = version
 
 class Without:
     def find_spec(self, name, path=None, target=None):

@@ -82,7 +82,10 @@ def chosen(wanted: str, precision: str) -> str:
     if wanted == GPU and precision == QUANTISED:
         raise UsageError("quantised weights are computed on the processor; leave --precision or --device out")
     if wanted == GPU and not gpus():
-        raise UsageError("no GPU is here that PyTorch can use (`make torch` installs it); leave --device out")
+        raise UsageError(
+            "PyTorch finds no GPU that it can use (`make torch` or `pip install 'mtchat[torch]'` installs "
+            "PyTorch); leave --device out to use the CPU"
+        )
     return wanted
 
 

@@ -36,8 +36,16 @@ class Recipe:
 
 
 def recipe(source: Path, content: str, kind: str, rules: int, packages: tuple[str, ...] = ()) -> Recipe:
-    versions = " ".join(f"{each} {metadata.version(each)}" for each in packages)
+    versions = " ".join(f"{each} {installed_version(each)}" for each in packages)
     return Recipe(str(source.resolve()), content, kind, rules, versions)
+
+
+def installed_version(package: str) -> str:
+    """The version of a package, or "-" if it is not installed: bundled models do not need transformers."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "-"
 
 
 def private(folder: Path) -> None:
