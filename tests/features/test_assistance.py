@@ -127,7 +127,7 @@ def test_one_line_is_explained_with_the_values_that_it_works_with(tmp_path: Path
         ("/explain error", "the program runs without an error; /explain explains its last turn"),
         ("/tutor hint", "a hint at what? /tutor TEXT says what you want to do"),
         ("/tutor code", "the code for what? /tutor TEXT says what you want to do"),
-        ("/complete", "turn 1 is finished, nothing in it is left open; /edit 1 changes"),
+        ("/complete", "turn 1 has nothing left to complete; /edit 1 changes"),
         ("/complete x", "'x' is not the number of a turn"),
         ("/refactor 7", "no turn 7"),
     ],
@@ -268,8 +268,8 @@ def test_a_rewriting_that_does_otherwise_leaves_the_program_and_its_file(tmp_pat
     desk = desk_with(tmp_path, PRICES, exactly_the_same="prices = [2, 4]\ntotal = 6\nprint(total)\n```\n")
     before = desk.session.head
     screen = told(desk, "/refactor")
-    assert "not taken, the program is as it was: turn 1 would print '6' and not '5'" in screen
-    assert "`prices` would be '[2, 4]' and not '[2, 3]'" in screen
+    assert "not taken, the program is as it was: turn 1 would print '6' instead of '5'" in screen
+    assert "`prices` would be '[2, 4]' instead of '[2, 3]'" in screen
     saved = load(desk.log.path)
     assert saved.head == before
     assert len(saved.turns) == 2

@@ -92,13 +92,13 @@ def test_the_command_takes_python_and_words(text: str, code: str):
         ("42", "does not depend on the program"),
         ("(total, 42)", "does not depend on the program"),
         ("'total == 42'", "does not depend on the program"),
-        ("total == 42 or 43", "each side of and, or compares"),
+        ("total == 42 or 43", "each side of 'and' and 'or' must compare"),
         ("x ==", "cannot be read .invalid syntax"),
         ("import os", "is a statement"),
         ("await total", "cannot be read|does not depend"),
-        ("totl == 3", "has no totl after turn 2; did you mean total?"),
-        ("name is Bob", "a text goes in quotes: 'Bob'"),
-        ("1: rate == 3", "rate is not there yet after turn 1"),
+        ("totl == 3", "totl is not defined after turn 2; did you mean total?"),
+        ("name is Bob", "text needs quotes: 'Bob'"),
+        ("1: rate == 3", "rate is not defined yet after turn 1"),
         ("(" * 300, "cannot be read"),
         ("x == " + "-" * 390 + "1", "nested too deeply"),
         ("total == " + "1" * 400, "at most 400 characters"),
@@ -134,7 +134,7 @@ CURVE = Session().extend((Turn("fit it", "coefficients = [1, 2]"),))
     [
         ("after this coefficients must have 3 values", "/check len(coefficients) == 3"),
         ("after turn 1, the coefficients should have exactly 3 entries", "/check len(coefficients) == 3"),
-        ("after this coefficients must look nice", "as in /check total == 42"),
+        ("after this coefficients must look nice", "try /check total == 42"),
     ],
 )
 def test_a_check_that_cannot_be_read_is_said_and_never_becomes_code(text: str, way: str) -> None:

@@ -124,7 +124,7 @@ def test_a_rename_changes_the_name_and_nothing_that_is_only_spelled_like_it(old:
 
 @pytest.mark.parametrize(
     ("new", "sign"),
-    [("other", "used in turn 1 already"), ("class", "cannot be a name"), ("print", "Python's own")],
+    [("other", "already used in turn 1"), ("class", "not a valid Python name"), ("print", "Python built-in")],
 )
 def test_a_rename_to_a_name_that_is_taken_or_none_is_refused(new: str, sign: str) -> None:
     session = talk(("set both", "total = 1\nother = 2"))

@@ -237,7 +237,7 @@ def test_a_chat_model_without_marks_writes_the_code_again() -> None:
 
 def test_a_base_model_without_marks_says_what_else_can_be_done() -> None:
     of = generator(card=ModelCard("Salesforce/codegen-350M-mono"), family=codegen)
-    with pytest.raises(MtchatError, match=r"codegen-350M-mono cannot fill a hole.*/edit 2 TEXT.*CodeGen2"):
+    with pytest.raises(MtchatError, match=r"codegen-350M-mono cannot fill holes.*/edit 2 TEXT.*CodeGen2"):
         filled(of, three(), 2, "m = <<fill>>", GREEDY)
 
 

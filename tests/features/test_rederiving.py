@@ -54,7 +54,7 @@ def test_an_edit_keeps_what_fits_makes_the_rest_again_and_says_so_with_a_diff_li
         "k = 30",
         "✓ ran in 0.1 s",
         "2› double it",
-        "made again: `n` is not there any more",
+        "made again: `n` no longer exists",
         "m = k * 2",
         "✓ ran in 0.1 s",
         "turn 3 is kept",
@@ -118,7 +118,7 @@ def test_a_turn_that_is_kept_before_one_made_again_shows_what_it_prints_once(tmp
     desk = desk_in(tmp_path, Spoken(*replies), runs=printing)
     for wish in ("set n and k", "print n", "print k", "/edit 1 set n to 5"):
         dispatch(desk, wish)
-    shown = said(desk).partition("made again: `k` is not there any more\n")[2]
+    shown = said(desk).partition("made again: `k` no longer exists\n")[2]
     assert shown.startswith("print(n * 3)\nturn 2:\n│ 5\nturn 3:\n│ 15\n✓ ran")
     assert shown.count("│ 5\n") == 1
 
@@ -223,7 +223,7 @@ def test_all_or_none_of_the_later_turns_can_be_made_again(tmp_path: Path) -> Non
     desk = begun(tmp_path, "k = 30", "k = 31", "m = k * 2", "print(m, k)")
     dispatch(desk, "/edit 1 --keep set k to 30")
     assert code(desk) == ["k = 30", "m = n * 2", "print(m)"]
-    assert "turn 2 is kept, though `n` is not there any more" in said(desk)
+    assert "turn 2 is kept, though `n` no longer exists" in said(desk)
     dispatch(desk, "/edit 1 --all set k to 31")
     assert code(desk) == ["k = 31", "m = k * 2", "print(m, k)"]
 

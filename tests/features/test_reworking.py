@@ -53,15 +53,15 @@ def test_code_that_does_the_same_is_taken_and_the_old_stays_beside_it():
 @pytest.mark.parametrize(
     ("old", "new", "later", "reason"),
     [
-        (LOOP, SUM.replace("sum(numbers)", "7"), "", "turn 1 would print '7' and not '6'"),
-        (LOOP, SUM.replace("total", "all_of_it"), "", "`total` would be gone"),
+        (LOOP, SUM.replace("sum(numbers)", "7"), "", "turn 1 would print '7' instead of '6'"),
+        (LOOP, SUM.replace("total", "all_of_it"), "", "`total` would no longer exist"),
         (LOOP, SUM, "print(n)", "the program would fail: turn 2, line 1: NameError"),
-        ("x = [3, 1]", "x = [1, 3]", "", "`x` would be '[1, 3]' and not '[3, 1]'"),
+        ("x = [3, 1]", "x = [1, 3]", "", "`x` would be '[1, 3]' instead of '[3, 1]'"),
         (
             DOUBLE,
             "def double(n):\n    return n ** 2 // 2\nprint(double(4))",
             "",
-            "double(1) would give '0' and not '2'",
+            "double(1) would return '0' instead of '2'",
         ),
     ],
 )
@@ -103,9 +103,9 @@ def test_the_wish_is_in_the_context_and_a_rewriting_is_asked_for_again_warmer():
 
 
 def test_a_program_that_fails_cannot_be_compared():
-    with pytest.raises(MtchatError, match="nothing can be compared: turn 1, line 1: NameError"):
+    with pytest.raises(MtchatError, match="there is no behaviour to compare: turn 1, line 1: NameError"):
         refactor(generator(SUM), session("print(nothing)"), 1, "", GREEDY)
-    with pytest.raises(MtchatError, match="nothing is run here"):
+    with pytest.raises(MtchatError, match="programs are not run here"):
         refactor(replace(generator(SUM), look=None), session(LOOP), 1, "", GREEDY)
 
 
@@ -145,13 +145,13 @@ def test_a_body_that_was_left_open_is_written():
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
-        ("def area(r):\n    ...\n\nsize = 2", "it is still open: area()"),
-        ("def area(r):\n    return 1", "it would lose size"),
+        ("def area(r):\n    ...\n\nsize = 2", "these parts are still missing: area()"),
+        ("def area(r):\n    return 1", "it would remove size"),
         (
             "def area(r):\n    return 1\nsize = 1 / 0",
-            "the program ran before, and would fail: turn 1, line 3",
+            "the program ran before and would now fail: turn 1, line 3",
         ),
-        ("def area(r:", "it came to no end"),
+        ("def area(r:", "it was cut short again"),
         (f"def area(r):\n    return 1\n{CTRL_C}", "it was interrupted"),
     ],
 )
@@ -180,7 +180,7 @@ def test_what_is_open_in_a_chunk_is_found(code: str, found: tuple[str, ...]):
 
 
 def test_a_turn_that_is_finished_is_left_alone():
-    with pytest.raises(MtchatError, match="turn 1 is finished"):
+    with pytest.raises(MtchatError, match="turn 1 has nothing left to complete"):
         finish(generator("x = 2"), session("x = 1"), 1, GREEDY)
 
 

@@ -81,7 +81,7 @@ def test_a_real_model_makes_a_turn_again_whose_name_went_and_the_session_verifie
         screen.send("/edit 1 Define a list costs with the values 1, 2 and 3" + ENTER)
         text = screen.wait("goes back to the program as it was", 60)
         assert "turn 2 uses `prices` of turn 1" in text
-        assert "made again: `prices` is not there any more" in text
+        assert "made again: `prices` no longer exists" in text
         assert "│ 6" in text
         assert "+ print(sum(costs))" in text
         screen.send(CTRL_D)

@@ -1,1 +1,1 @@
-"""Checks of turns: how they are said, and whether they hold."""
+"""Checks: what must hold after a turn, in Python or in a sentence, and whether it does."""

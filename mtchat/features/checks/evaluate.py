@@ -1,4 +1,4 @@
-"""Whether claims hold: each is looked at in the state that its turn left, by a program that is only tried."""
+"""Evaluates checks: each in the state after its turn, in a trial run whose effects are discarded."""
 
 import ast
 import json
@@ -15,8 +15,8 @@ from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
 
 OPERATORS = {
-    ast.Eq: "__claims__['same'](a, b)",
-    ast.NotEq: "not __claims__['same'](a, b)",
+    ast.Eq: "__checks__['same'](a, b)",
+    ast.NotEq: "not __checks__['same'](a, b)",
     ast.Lt: "a < b",
     ast.LtE: "a <= b",
     ast.Gt: "a > b",
@@ -26,18 +26,19 @@ OPERATORS = {
     ast.In: "a in b",
     ast.NotIn: "a not in b",
 }
-MOST_NAMES = 3  # whose values are told of a claim that is no comparison
+LIMITS = {"seconds": "time", "cpu": "CPU time"}
+MOST_NAMES = 3  # reported for a check that is not a comparison
 
 
 def held(run: Run, look: Run) -> Run:
-    """A way to run programs that also tells whether their claims hold; `look` runs what is only tried."""
+    """A runner that also evaluates checks; `look` runs programs for trial."""
     return lambda program: examined(program, run(program), look)
 
 
 def examined(program: Program, outcome: Outcome, look: Run) -> Outcome:
-    """An outcome with what came of the program's claims, where the program was run at all.
+    """The outcome with the results of the program's checks, if the program was run at all.
 
-    Nothing that a claim does is kept: it works on a copy of the state that its turn left.
+    Each check works on a copy of the state after its turn, so its side effects are discarded.
     """
     if not program.claims or unended(outcome):
         return replace(outcome, findings=())
@@ -55,7 +56,7 @@ def examined(program: Program, outcome: Outcome, look: Run) -> Outcome:
 
 
 def reason_not_reached(outcome: Outcome) -> str:
-    return f"turn {outcome.turn} fails before" if outcome.turn else "the program did not come so far"
+    return f"turn {outcome.turn} fails first" if outcome.turn else "the program did not get that far"
 
 
 def mark_unknown(claims: Sequence[Check], why: str) -> tuple[CheckResult, ...]:
@@ -63,7 +64,7 @@ def mark_unknown(claims: Sequence[Check], why: str) -> tuple[CheckResult, ...]:
 
 
 def evaluate_group(program: Program, claims: Sequence[Check], look: Run) -> tuple[CheckResult, ...]:
-    """What comes of the claims about one turn."""
+    """The results of the checks of one turn."""
     at = claims[0].at
     before = tuple(chunk for chunk in program.chunks if chunk.turn <= at)
     known = bound(Program(before).source)
@@ -72,13 +73,17 @@ def evaluate_group(program: Program, claims: Sequence[Check], look: Run) -> tupl
     except SandboxError as error:
         return mark_unknown(claims, str(error))
     if unended(outcome):
-        return mark_unknown(claims, "the look at it was stopped")
+        return mark_unknown(claims, "the check was interrupted")
     if len(outcome.outputs) <= len(before):
         return mark_unknown(
-            claims, f"running it up to there once more fails: {outcome.error or outcome.limit}"
+            claims, f"running the program up to that turn again failed: {outcome.error or outcome.limit}"
         )
     lines = outcome.outputs[-1].splitlines()
-    why = f"it ran into the limit on {outcome.limit}" if outcome.limit else "it ends the program"
+    why = (
+        f"it exceeded the {LIMITS.get(outcome.limit, outcome.limit)} limit"
+        if outcome.limit
+        else "it ends the program"
+    )
     return tuple(
         read_result(claim, lines[place] if place < len(lines) else "", why, known)
         for place, claim in enumerate(claims)
@@ -86,7 +91,7 @@ def evaluate_group(program: Program, claims: Sequence[Check], look: Run) -> tupl
 
 
 def read_result(claim: Check, line: str, why: str, known: frozenset[str]) -> CheckResult:
-    """What one line of the look tells of a claim."""
+    """The result of a check, read from one line of output of the trial run."""
     try:
         told = json.loads(line)
         passed, error, values = (
@@ -101,12 +106,12 @@ def read_result(claim: Check, line: str, why: str, known: frozenset[str]) -> Che
         return CheckResult(claim.turn, claim.code, True)
     if missing:
         near = get_close_matches(missing, known, n=1)
-        error = f"there is no {missing}" + (f" (did you mean {near[0]}?)" if near else "")
+        error = f"{missing} is not defined" + (f" (did you mean {near[0]}?)" if near else "")
     return CheckResult(claim.turn, claim.code, False, error or describe_actual(claim.code, values))
 
 
 def describe_actual(code: str, values: Sequence[str]) -> str:
-    """What is the case where a claim does not hold: "total is 40"."""
+    """What is true instead when a check fails: "total is 40"."""
     shown = [
         f"{side_name(label)} is {case}"
         for label, case in zip(reported_parts(code), values, strict=False)
@@ -121,7 +126,7 @@ def side_name(label: str) -> str:
 
 
 def reported_parts(code: str) -> tuple[str, ...]:
-    """What to tell the values of: the sides of a comparison, else the names in the claim."""
+    """The parts whose values are reported: the sides of a comparison, else the names in the check."""
     value = expression(code)
     match value:
         case ast.Compare(left, [relation], [right]) if type(relation) in OPERATORS:
@@ -134,7 +139,7 @@ def reported_parts(code: str) -> tuple[str, ...]:
 
 
 def names_read(value: ast.expr) -> Iterator[str]:
-    """The names that an expression reads and does not only call."""
+    """The names that an expression reads and does not just call."""
     functions = {id(node.func) for node in ast.walk(value) if isinstance(node, ast.Call)}
     own = {
         node.id for node in ast.walk(value) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
@@ -153,13 +158,13 @@ def is_literal(code: str) -> bool:
 
 
 def probe_code(claims: Sequence[Check]) -> str:
-    """A chunk that tells of each claim, on a line of JSON, whether it holds and what is the case."""
-    listed = "\n".join(f"__claims__['look']({look_arguments(claim.code)})" for claim in claims)
-    return f"exec({LOOK!r}, __claims__ := {{}})\n{listed}\n"
+    """A chunk that prints one line of JSON for each check: whether it holds, and the values."""
+    listed = "\n".join(f"__checks__['look']({look_arguments(claim.code)})" for claim in claims)
+    return f"exec({LOOK!r}, __checks__ := {{}})\n{listed}\n"
 
 
 def look_arguments(code: str) -> str:
-    """The arguments of `look` for a claim: what to work out, what must hold of that, what to tell."""
+    """The arguments of `look` for a check: what to evaluate, what must hold, what to report."""
     value = expression(code)
     match value:
         case ast.Compare(left, [relation], [right]) if type(relation) in OPERATORS:
@@ -169,7 +174,7 @@ def look_arguments(code: str) -> str:
     return f"[lambda: ({code}\n)], lambda a: a, [{told}]"
 
 
-# Names of its own, in a space of its own: the program may have given print, list or sum another meaning.
+# It runs in its own namespace: the program may have redefined print, list or sum.
 LOOK = """
 import contextlib, io, json, math, sys
 
@@ -188,7 +193,7 @@ def shown(value):
     return text if len(text) <= 200 else text[:120] + " … " + text[-60:]
 
 def settled(value):
-    for _ in range(3):  # of numpy or pandas
+    for _ in range(3):  # for numpy and pandas
         if isinstance(value, bool) or not hasattr(value, "all"):
             break
         value = value.all()
@@ -196,7 +201,7 @@ def settled(value):
 
 def fault(error):
     text = " ".join(str(error).split())[:200]
-    return f"this fails: {type(error).__name__}" + (f": {text}" if text else "")
+    return f"it raises {type(error).__name__}" + (f": {text}" if text else "")
 
 def look(asked, holds, told):
     passed, values, error, missing = False, [], "", ""

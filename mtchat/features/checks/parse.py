@@ -1,4 +1,4 @@
-"""Claims as they are typed: Python, or a sentence such as "after this total must be 42"."""
+"""Parses checks: Python, or a sentence such as "after this total must be 42"."""
 
 import ast
 import builtins
@@ -56,16 +56,16 @@ EXAMPLES = "/check total == 42, /check total is at least 40, /check 2: len(names
 
 @dataclass(frozen=True)
 class ParsedCheck:
-    """A claim as it was typed: the turn that it is about, and its code."""
+    """A check as the user typed it: its turn and its Python expression."""
 
     turn: int
     code: str
 
 
 def stated(instruction: str, session: Session) -> ParsedCheck | None:
-    """The claim that an instruction is as a whole; None where it is for the model.
+    """The check that an instruction states; None if the instruction is for the model.
 
-    What it compares must be there after the turn: so "check that the list is sorted" is for the model.
+    The names that it compares must exist after the turn, so "check that the list is sorted" is for the model.
     """
     match = OPENING.match(instruction)
     if match is None or "\n" in instruction.strip() or len(instruction) > LONGEST or not session.path:
@@ -83,9 +83,9 @@ def stated(instruction: str, session: Session) -> ParsedCheck | None:
 
 
 def unread(instruction: str, session: Session) -> str:
-    """What to say of an instruction that is a check in words that cannot be read; "" for all others.
+    """The error message for a check in words that cannot be parsed; "" for any other instruction.
 
-    It names something of the program and says what that must do after a turn: no step does that.
+    Such an instruction names something in the program and says what must be true of it after a turn.
     """
     match = OPENING.match(instruction)
     if match is None or not AFTER.match(instruction) or not session.path or stated(instruction, session):
@@ -100,12 +100,12 @@ def unread(instruction: str, session: Session) -> str:
     if not name:
         return ""
     number = re.match(r"\s*have\s+(?:exactly\s+)?(\d+)\b", wish[found.end() :], re.IGNORECASE)
-    way = f"/check len({name}) == {number[1]}" if number else f"as in {EXAMPLES}"
-    return f"that is a check, and not read as Python: {way}; /next TEXT takes it as a step"
+    way = f"/check len({name}) == {number[1]}" if number else EXAMPLES
+    return f"this looks like a check, but mtchat cannot read it; try {way}, or /next TEXT to make it a step"
 
 
 def use_equality(code: str) -> str:
-    """The code with == where `is` compares with a value: total is 42."""
+    """The code with == instead of `is` before a value, as in: total is 42."""
     value = expression(code)
     if not value or not any(
         isinstance(node, ast.Compare) and is_value_comparison(node) for node in ast.walk(value)
@@ -125,10 +125,12 @@ def is_value_comparison(node: ast.Compare) -> bool:
 
 
 def typed(text: str, session: Session) -> ParsedCheck:
-    """The claim in the argument of /check; the error says what would have been right."""
+    """The check in the argument of /check; the error says how to write it."""
     text = text.strip()
     if len(text) > LONGEST:
-        raise UsageError(f"a check has at most {LONGEST} characters; a function of the program can hold more")
+        raise UsageError(
+            f"a check can have at most {LONGEST} characters; write a function and check what it returns"
+        )
     if not session.path:
         raise MtchatError("there is no turn to check yet; type an instruction")
     number, wish = len(session.path), text
@@ -147,7 +149,7 @@ def typed(text: str, session: Session) -> ParsedCheck:
 
 
 def candidate_expressions(wish: str) -> Iterator[str]:
-    """What was typed as Python, then as a sentence; total is 42 is a sentence."""
+    """What the text can mean as Python, then as a sentence; "total is 42" is a sentence."""
     code = valid_expression(wish)
     identity = isinstance(value := expression(code), ast.Compare) and isinstance(
         value.ops[0], ast.Is | ast.IsNot
@@ -160,7 +162,7 @@ def candidate_expressions(wish: str) -> Iterator[str]:
 
 
 def is_constant(code: str) -> bool:
-    """Whether it says nothing of the program: 42, (total, 42), a text in quotes."""
+    """Whether it compares nothing: 42, (total, 42), a text in quotes."""
     displays = (ast.Tuple, ast.List, ast.Set, ast.Dict, ast.Lambda, ast.JoinedStr)
     return isinstance(expression(code), displays) or bool(has_bare_operands(code)) or not names_in(code)
 
@@ -180,7 +182,7 @@ def from_comparison(wish: str) -> Iterator[str]:
 
 
 def from_sentence(wish: str) -> Iterator[str]:
-    """What a sentence can mean in Python, the likeliest first."""
+    """What a sentence can mean in Python, most likely first."""
     for says in SAYS.finditer(wish):
         left = parse_side(wish[: says.start()])
         code = build_comparison(left, says, wish[says.end() :].strip()) if left else ""
@@ -189,7 +191,7 @@ def from_sentence(wish: str) -> Iterator[str]:
 
 
 def parse_side(text: str) -> str:
-    """One side of a comparison in a sentence, as Python; "" where it is none."""
+    """One side of a comparison in a sentence, as Python; "" if it is not one."""
     text = ARTICLES.sub("", text.strip(), count=1)
     if match := LENGTH.fullmatch(text):
         return f"len({match['of']})" if valid_expression(match["of"]) else ""
@@ -198,7 +200,7 @@ def parse_side(text: str) -> str:
 
 
 def build_comparison(left: str, says: re.Match[str], rest: str) -> str:
-    """The comparison of a sentence; "" where it has none."""
+    """The comparison in a sentence; "" if there is none."""
     how = HOW.match(rest)
     assert how is not None  # it may be empty
     sign = next((SIGNS[name] for name in SIGNS if how[name]), "==")
@@ -218,7 +220,7 @@ def build_comparison(left: str, says: re.Match[str], rest: str) -> str:
 
 
 def valid_expression(code: str) -> str:
-    """The code where it is one expression that can be looked at; "" otherwise."""
+    """The code if it is one expression that can be evaluated; "" otherwise."""
     value = expression(code) if code.strip() else None
     if value is None or any(
         isinstance(node, ast.Await | ast.Yield | ast.YieldFrom) for node in ast.walk(value)
@@ -228,7 +230,7 @@ def valid_expression(code: str) -> str:
 
 
 def names_in(code: str) -> frozenset[str]:
-    """The names that an expression reads from outside."""
+    """The free names of an expression."""
     value = expression(code)
     nodes = list(ast.walk(value)) if value else []
     own = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
@@ -237,38 +239,38 @@ def names_in(code: str) -> frozenset[str]:
 
 
 def explain_problem(wish: str) -> str:
-    """Why what was typed is no check, and what would be one."""
+    """Why the text is not a check, and what a check looks like."""
     if not wish:
-        return f"check what? as in: {EXAMPLES}"
+        return f"check what? For example: {EXAMPLES}"
     module = tree(wish)
     match module.body if module else []:
         case [ast.Assign([target], value)]:
             right = f"{ast.unparse(target)} == {ast.unparse(value)}"
-            return f"= gives a value; a check compares with ==: /check {right}"
+            return f"= assigns a value; a check compares with ==: /check {right}"
         case [ast.Expr()] if expression(wish) is None:
-            return "that is nested too deeply for a check; a function of the program can hold it"
+            return "this check is nested too deeply; write a function and check what it returns"
         case [ast.Expr()] if has_bare_operands(wish):
-            return f"each side of and, or compares: total == 42 or total == 43, not {wish}"
+            return f"each side of 'and' and 'or' must compare: total == 42 or total == 43, not {wish}"
         case [ast.Expr()]:
-            return f"{wish!r} does not depend on the program; a check compares, as in: {EXAMPLES}"
+            return f"{wish!r} does not depend on the program; a check compares, for example: {EXAMPLES}"
         case [_, *_]:
-            return f"{wish!r} is a statement; a check is one expression, as in: {EXAMPLES}"
-    return f"{wish!r} cannot be read ({syntax_problem(wish)}); a check compares, as in: {EXAMPLES}"
+            return f"{wish!r} is a statement; a check is one expression, for example: {EXAMPLES}"
+    return f"{wish!r} cannot be read ({syntax_problem(wish)}); a check compares, for example: {EXAMPLES}"
 
 
 def syntax_problem(code: str) -> str:
-    """What Python has against the code."""
+    """Why Python rejects the code."""
     try:
         compile(code, "<check>", "eval", dont_inherit=True)
     except SyntaxError as error:
         return error.msg
     except (ValueError, RecursionError, MemoryError) as error:
         return str(error) or "it is nested too deeply"
-    return "it waits for something"
+    return "it uses await or yield"
 
 
 def unknown_names(code: str, source: str) -> tuple[str, ...]:
-    """The names in a claim that the program has nowhere; none where it may get names from elsewhere."""
+    """The names in a check that the program never defines; none if it may define names dynamically."""
     module = tree(source)
     if module is None or re.search(r"import\s*\*|\bexec\b|\bglobals\b|\bsetattr\b", source):
         return ()
@@ -277,9 +279,9 @@ def unknown_names(code: str, source: str) -> tuple[str, ...]:
 
 
 def explain_unknown(name: str, number: int, session: Session) -> str:
-    """Why a name cannot be in a claim about a turn."""
+    """Why a name cannot be used in a check of a turn."""
     if name in bound(session.program.source):
-        return f"{name} is not there yet after turn {number}"
+        return f"{name} is not defined yet after turn {number}"
     near = get_close_matches(name, bound(session.program.source), n=1)
-    hint = f"did you mean {near[0]}?" if near else f"a text goes in quotes: {name!r}"
-    return f"the program has no {name} after turn {number}; {hint}"
+    hint = f"did you mean {near[0]}?" if near else f"text needs quotes: {name!r}"
+    return f"{name} is not defined after turn {number}; {hint}"

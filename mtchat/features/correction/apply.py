@@ -1,4 +1,4 @@
-"""One instruction of a conversation: a next step, or a correction that changes an earlier turn."""
+"""Applies an instruction: as the next step, or as a correction that changes an earlier turn."""
 
 from dataclasses import replace
 
@@ -17,15 +17,15 @@ from mtchat.session.settings import Sampling
 from mtchat.session.turn import COMPLETE, EDITED, INTERRUPTED, Turn
 
 TRIES = 2
-BEST = (True, True)  # of what `rate` gives
+BEST = (True, True)  # the best value of `rate`
 
 
 def refine(
     generator: TurnGenerator, session: Session, instruction: str, sampling: Sampling, *, typed: str = ""
 ) -> Session:
-    """The session after an instruction in words, whatever it is: a correction, or else one more turn.
+    """The session after an instruction: changed if it is a correction, else with one more turn.
 
-    `typed` is the instruction as it was typed, where that is shorter.
+    `typed` is the instruction as the user typed it, if that is shorter.
     """
     correction = recognise(session.path, instruction)
     if correction is None:
@@ -38,10 +38,10 @@ def refine(
 def correct(
     generator: TurnGenerator, session: Session, correction: Correction, sampling: Sampling
 ) -> Session:
-    """The session with a turn changed as the user says, on a branch beside it; later turns keep their code.
+    """The session with a turn changed as the user asks, on a new branch; later turns keep their code.
 
-    Where nothing comes of it, or it is interrupted, the program stays as it is, and what was written is
-    kept beside it.
+    If the attempt changes nothing or is interrupted, the program stays unchanged, and the attempt is kept
+    as a branch beside it.
     """
     if correction.rename is not None:
         return apply_rename(generator, session, correction, correction.rename)
@@ -67,7 +67,7 @@ def correct(
         if rate(made, session) == BEST:
             break
     if best is session and made.turns == session.turns:
-        return session  # stopped before anything was written
+        return session  # interrupted before anything was written
     if not chunk_changes(session, best):
         return session.beside(made)
     branches = {**made.branches, made.branch: best.head} if made.branch else made.branches
@@ -82,7 +82,7 @@ def rate(made: Session, before: Session) -> tuple[bool, bool]:
 def apply_rename(
     generator: TurnGenerator, session: Session, correction: Correction, rename: Rename
 ) -> Session:
-    """A name changed in all turns, which no model is asked for."""
+    """A name changed in all turns, without a model."""
     path, codes = session.path, rename_everywhere(rename, session.path)
     first = next(place for place, turn in enumerate(path) if turn.chunk != codes[place])
     old, later = path[first], path[first + 1 :]
@@ -94,7 +94,7 @@ def apply_rename(
 
 
 def edited_turn(old: Turn, wish: str, code: str) -> Turn:
-    """A turn with code that no model was asked for, beside the one that it corrects."""
+    """A turn with code changed by rules, beside the turn that it corrects."""
     return replace(
         old,
         instruction=f"{old.wish}\n{wish}",
@@ -109,7 +109,7 @@ def edited_turn(old: Turn, wish: str, code: str) -> Turn:
 def replace_turn(
     generator: TurnGenerator, session: Session, place: int, turn: Turn, rest: tuple[Turn, ...]
 ) -> Session:
-    """The session with a turn in the place, from 0, of one of its path, told and run; then the rest."""
+    """The session with another turn at a place of its path (from 0), then the rest; reported and run."""
     path = session.path
     made = session.undo(len(path) - place).add(turn).inherit(path[place].id)
     for old, new in zip(path[place + 1 :], rest, strict=False):
@@ -120,9 +120,9 @@ def replace_turn(
 
 
 def merge_redefinition(generator: TurnGenerator, before: Session, made: Session) -> Session:
-    """A session where a new turn only writes definitions again that an earlier turn has: changed there.
+    """The session with an earlier turn changed, if the new turn only redefines what that one defines.
 
-    Where the program then fails, or that cannot be seen beforehand, the new turn stays.
+    The new turn stays if the program would then fail, or if that cannot be tried beforehand.
     """
     last = made.path[-1] if made.path else None
     if (
@@ -153,7 +153,7 @@ def merge_redefinition(generator: TurnGenerator, before: Session, made: Session)
 
 
 def chunk_changes(before: Session, after: Session) -> tuple[ChunkChange, ...]:
-    """What the code of the turns has become, where it is another."""
+    """The turns whose code differs between two sessions."""
     pairs = zip(before.path, after.path, strict=False)
     return tuple(
         ChunkChange(number, old.chunk, new.chunk)

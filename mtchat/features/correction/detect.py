@@ -1,6 +1,6 @@
-"""Recognises an instruction that corrects an earlier turn, by its words and by what they refer to. Pure.
+"""Detects instructions that correct an earlier turn, by their words and by what they refer to.
 
-An ordinary next step must never be taken for a correction, so what is in doubt is a next step.
+An ordinary next step must never be treated as a correction, so in case of doubt it is a next step.
 """
 
 import re
@@ -60,7 +60,7 @@ LONGEST = 40  # words; a longer text describes something new
 
 @dataclass(frozen=True)
 class Correction:
-    """Turn `number` is to be changed as `wish` says; `rename` where that is all, and rules can do it."""
+    """A change of turn `number` as `wish` says; `rename` is set if rules can do it without a model."""
 
     number: int
     wish: str
@@ -68,7 +68,7 @@ class Correction:
 
 
 def recognise(path: Sequence[Turn], instruction: str) -> Correction | None:
-    """The correction that an instruction is, None where it is a next step, or may be one."""
+    """The correction that an instruction asks for; None if it is, or may be, a next step."""
     turns = turn_facts(path)
     wish = strip_courtesy(instruction)
     if not turns or not wish or len(wish.split()) > LONGEST or "\n" in wish:
@@ -82,7 +82,7 @@ def recognise(path: Sequence[Turn], instruction: str) -> Correction | None:
 
 
 def aimed(path: Sequence[Turn], instruction: str, number: int = 0) -> Correction:
-    """The correction that an instruction is known to be, of turn `number` or of the one it refers to."""
+    """The correction for an instruction known to be one: of turn `number`, or of the one it refers to."""
     turns, wish = turn_facts(path), strip_courtesy(instruction)
     if not turns:
         raise MtchatError("no turn has code to change yet")
@@ -108,7 +108,7 @@ def rename_correction(rename: Rename, path: Sequence[Turn], instruction: str) ->
 
 
 def strip_courtesy(instruction: str) -> str:
-    """An instruction without what is only said to be polite."""
+    """An instruction without polite phrases."""
     if ASKED.match(instruction.strip()):
         instruction = instruction.strip().removesuffix("?")
     text = COURTESY.sub("", " ".join(instruction.split()) if "\n" not in instruction else instruction)
@@ -117,7 +117,7 @@ def strip_courtesy(instruction: str) -> str:
 
 
 def find_rename(wish: str, turns: Sequence[TurnFacts]) -> Rename | None:
-    """The names that a wish wants changed, where the program has the old one."""
+    """The rename that a request asks for, if the program has the old name."""
     text = COURTESY.sub("", REFUSAL.sub("", wish))
     spelled = frozenset(name for each in turns for name in each.spells)
     for pattern in RENAMES:
@@ -144,7 +144,7 @@ def find_rename(wish: str, turns: Sequence[TurnFacts]) -> Rename | None:
 
 
 def only_in_texts(name: str, turns: Sequence[TurnFacts]) -> bool:
-    """Whether a word is in the program's texts and comments alone, and names nothing."""
+    """Whether a word occurs only in the program's texts and comments."""
     used = (each.binds | each.defines | inner_names(each) for each in turns)
     return not any(name in each for each in used)
 
@@ -159,7 +159,7 @@ def inner_names(turn: TurnFacts) -> frozenset[str]:
 
 
 def is_correction(wish: str, turns: Sequence[TurnFacts]) -> bool:
-    """Whether a wish can only be meant to change what is there."""
+    """Whether a request can only mean a change of existing code."""
     if REFUSAL.match(wish) and REFUSAL.sub("", wish):
         return True
     if MEANT.match(wish):
@@ -187,7 +187,7 @@ def is_correction(wish: str, turns: Sequence[TurnFacts]) -> bool:
 
 
 def refers_to_code(subject: str, turns: Sequence[TurnFacts]) -> bool:
-    """Whether a subject is something that an earlier turn made, and not a thing of the data."""
+    """Whether a subject is something that an earlier turn made, rather than part of the data."""
     words = subject.lower().strip("`()").split()
     if len(words) == 1:
         name = subject.strip("`()")
@@ -233,13 +233,13 @@ def says_make(wish: str, turns: Sequence[TurnFacts]) -> bool:
 
 
 def extended_subjects(subject: str, rest: str) -> Iterator[str]:
-    """A subject with no, one or two words of what follows: the upper limit, where a name may have several."""
+    """A subject with up to two words of what follows, since a name may have several: the upper limit."""
     words = rest.split()[:2] if subject.lower().startswith(("the ", "its ")) else []
     yield from (" ".join([subject, *words[:count]]) for count in range(len(words) + 1))
 
 
 def says_instead(wish: str, turns: Sequence[TurnFacts]) -> bool:
-    """... instead, ... instead of what is there."""
+    """... instead, ... instead of the existing code."""
     return bool(INSTEAD.search(wish)) and not re.search(r"\breturns? \S+ instead of\b", wish)
 
 
@@ -267,7 +267,7 @@ def says_change(wish: str, turns: Sequence[TurnFacts]) -> bool:
 
 
 def is_changeable(subject: str, turns: Sequence[TurnFacts]) -> bool:
-    """Whether changing this means the code: not a variable's value while the program runs."""
+    """Whether changing this means changing the code, not the value of a variable at run time."""
     name = subject.strip("`()")
     if name.lower() in PRONOUNS or any(name in each.defines or name in each.constants for each in turns):
         return True
@@ -280,7 +280,7 @@ def is_changeable(subject: str, turns: Sequence[TurnFacts]) -> bool:
 
 
 def describes_behaviour(wish: str, turns: Sequence[TurnFacts]) -> bool:
-    """Also handle ..., ignore case, return a list: what only a function can do, or does already."""
+    """Also handle ..., ignore case, return a list: what only a function can do, or already does."""
     match = BEHAVE.match(wish)
     function = deciding_turn(turns)
     if match is None or function is None:
@@ -299,7 +299,7 @@ def is_negated(wish: str, turns: Sequence[TurnFacts]) -> bool:
 
 
 def says_remove(wish: str, turns: Sequence[TurnFacts]) -> bool:
-    """Remove the docstring, drop the function f: parts of the code, where nothing says of which data."""
+    """Remove the docstring, drop the function f: parts of the code, not of the data."""
     match = REMOVE.match(wish)
     if match is None or re.search(
         r"\bfrom (?:the|each|every|all|it|my|a) (?!program|code|function|output|class)", wish
@@ -311,7 +311,7 @@ def says_remove(wish: str, turns: Sequence[TurnFacts]) -> bool:
 
 
 def says_add(wish: str, turns: Sequence[TurnFacts]) -> bool:
-    """Add a docstring, add a method to the class: what can only stand inside of what is there."""
+    """Add a docstring, add a method to the class: what can only go inside existing code."""
     into = INTO.match(wish)
     if into and any(into["name"] in each.classes for each in turns):
         return True
@@ -325,7 +325,7 @@ def says_add(wish: str, turns: Sequence[TurnFacts]) -> bool:
 
 
 def says_use(wish: str, turns: Sequence[TurnFacts]) -> bool:
-    """Use recursion, use f-strings, use two decimals: how, and not what for."""
+    """Use recursion, use f-strings, use two decimals: how to do something, not what for."""
     match = USE.match(wish)
     if match is None or len(wish.split()) > 7 or PURPOSE.search(match["what"]):
         return False
@@ -346,10 +346,10 @@ def says_use(wish: str, turns: Sequence[TurnFacts]) -> bool:
 
 
 def is_fragment(wish: str, turns: Sequence[TurnFacts]) -> bool:
-    """Without the brackets, in descending order, two decimals: no sentence of its own."""
+    """Without the brackets, in descending order, two decimals: a fragment of a sentence."""
     return bool(FRAGMENT.match(wish)) and len(wish.split()) <= 8 and not VERB.search(wish)
 
 
 def says_round(wish: str, turns: Sequence[TurnFacts]) -> bool:
-    """Round it to two decimals, after it was printed: printing it again was not asked for."""
+    """Round it to two decimals, after it was printed: it is not a request to print it again."""
     return bool(ROUND.match(wish)) and (turns[-1].prints or turns[-1] is deciding_turn(turns))

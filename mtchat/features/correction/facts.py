@@ -1,4 +1,4 @@
-"""What each turn of a conversation has that words can refer to: functions, names, literals, output."""
+"""What an instruction can refer to in each turn: functions, names, literals, output."""
 
 import ast
 import keyword
@@ -29,7 +29,7 @@ WORD = re.compile(r"[A-Za-z_]\w*")
 
 @dataclass(frozen=True)
 class TurnFacts:
-    """One turn with code; `number` counts from 1 on the path."""
+    """A turn with code; `number` counts from 1 along the path."""
 
     number: int
     turn: Turn
@@ -60,7 +60,7 @@ class TurnFacts:
 
     @cached_property
     def spells(self) -> frozenset[str]:
-        """Every identifier in the code, parameters and attributes too."""
+        """Every identifier in the code, parameters and attributes included."""
         return frozenset(WORD.findall(self.turn.chunk)).difference(keyword.kwlist)
 
     @cached_property
@@ -73,7 +73,7 @@ class TurnFacts:
 
     @cached_property
     def loads(self) -> frozenset[str]:
-        """Names that the code takes from elsewhere, or from itself."""
+        """Names that the code reads."""
         return frozenset(
             each.id for each in self.nodes if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)
         )
@@ -92,7 +92,7 @@ class TurnFacts:
 
     @cached_property
     def constants(self) -> frozenset[str]:
-        """Names that are bound to a literal."""
+        """Names that are assigned a literal."""
         return frozenset(
             target.id
             for each in self.nodes
@@ -103,14 +103,14 @@ class TurnFacts:
 
     @cached_property
     def nouns(self) -> frozenset[str]:
-        """Words of the instruction, and those that its names and texts are made of."""
+        """Word stems of the instruction, of the names in the code and of its texts."""
         words = WORD.findall(self.turn.instruction.lower())
         texts = [word for text in self.literals for word in WORD.findall(text)]
         parts = [part for name in self.spells for part in name.lower().split("_") if part]
         return frozenset(stem(word) for word in (*words, *texts, *parts))
 
     def hints(self, noun: str) -> bool:
-        """Whether the turn is about such a thing, by its words or by what a function is called."""
+        """Whether the turn is about such a thing, judging by its words and its function names."""
         own = stem(noun)
         named = any(part.lower().startswith(own) for name in self.defines for part in name.split("_"))
         return own in self.nouns or (len(own) >= 4 and named)
@@ -125,7 +125,7 @@ def turn_facts(path: Sequence[Turn]) -> tuple[TurnFacts, ...]:
 
 
 def stem(word: str) -> str:
-    """A word without the endings that change with its use."""
+    """A word without its grammatical ending."""
     word = word.lower()
     for ending in ("ings", "ing", "ies", "ed", "es", "s", "e"):
         if word.endswith(ending) and len(word) - len(ending) >= 3:
@@ -134,6 +134,6 @@ def stem(word: str) -> str:
 
 
 def name_candidates(words: Sequence[str]) -> tuple[str, ...]:
-    """Words, and what two or three of them that follow each other are as one name: tax_rate."""
+    """The words, and each two or three consecutive ones joined into a name: tax_rate."""
     several = ("_".join(words[at : at + count]) for count in (2, 3) for at in range(len(words) - count + 1))
     return (*several, *words)

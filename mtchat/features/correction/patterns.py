@@ -1,4 +1,4 @@
-"""The words by which an instruction shows that it corrects what is there, as patterns."""
+"""Patterns for the words by which an instruction shows that it corrects earlier code."""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from functools import cached_property
 
 @dataclass(frozen=True)
 class LazyPattern:
-    """A pattern that is compiled when it is first asked for, so that the prompt need not wait for it."""
+    """A pattern that is compiled on first use, so that the prompt appears without delay."""
 
     text: str
     flags: re.RegexFlag = re.IGNORECASE
@@ -110,7 +110,7 @@ BEHAVE = LazyPattern(
 )
 SURE = {"handle", "support", "accept", "allow", "ignore", "tolerate", "respect", "return", "raise", "reject"}
 SURE |= {"cope with", "deal with", "guard against", "treat", "preserve", "cache", "memoize", "memoise"}
-INNER = word_set("strip keep skip include exclude validate")  # what only what is there already can do more of
+INNER = word_set("strip keep skip include exclude validate")  # things that only existing code can do more of
 TOO = LazyPattern(r"\b(?:too|as well)[.!]?$|^(?:and )?also\b")
 NEGATED = LazyPattern(r"^(?:don'?t|do not|never(?! mind)|no longer|no need to|no more|stop \w+ing)\b")
 REMOVE = LazyPattern(
@@ -127,7 +127,7 @@ CODE_PARTS = word_set(
     f-string f-strings while
     """
 )
-# of what there is, and no value of the data
+# properties of the code, not of its data
 PROPERTIES = word_set("range limit threshold order size step maximum minimum wording sign unit units speed")
 DATA = word_set(
     """

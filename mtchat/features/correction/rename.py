@@ -1,4 +1,4 @@
-"""Gives a name of the program another one, in all turns and without a model."""
+"""Renames a name of the program in all turns, without a model."""
 
 import ast
 import builtins
@@ -29,16 +29,16 @@ BUILT_IN = (str, bytes, int, float, list, tuple, dict, set)
 
 @dataclass(frozen=True)
 class Rename:
-    """One name to go by another."""
+    """A name and its replacement."""
 
     old: str
     new: str
 
 
 def can_rename(rename: Rename, path: Sequence[Turn]) -> bool:
-    """Whether rules alone can do it: the program itself binds the old name, and no import does.
+    """Whether rules can do it: the program itself defines the old name, and it does not come from an import.
 
-    An attribute that built-in values have too cannot be told from theirs.
+    An attribute that built-in types also have cannot be distinguished from theirs.
     """
     turns = turn_facts(path)
     nodes = [node for each in turns for node in each.nodes]
@@ -53,26 +53,26 @@ def can_rename(rename: Rename, path: Sequence[Turn]) -> bool:
 
 
 def check_rename(rename: Rename, path: Sequence[Turn]) -> None:
-    """Refuses a new name that is none, or that would be taken for something else."""
+    """Raises MtchatError if the new name is invalid or already in use."""
     if not rename.new.isidentifier() or keyword.iskeyword(rename.new):
-        raise MtchatError(f"{rename.new!r} cannot be a name in Python; rename {rename.old} to another")
+        raise MtchatError(f"{rename.new!r} is not a valid Python name; choose another name for {rename.old}")
     for each in turn_facts(path):
         if rename.new in each.spells and rename.new not in only_in_words(each, rename.new):
             raise MtchatError(
-                f"{rename.new} is used in turn {each.number} already; rename {rename.old} to another name"
+                f"{rename.new} is already used in turn {each.number}; choose another name for {rename.old}"
             )
     if hasattr(builtins, rename.new):
-        raise MtchatError(f"{rename.new} is a name of Python's own; rename {rename.old} to another")
+        raise MtchatError(f"{rename.new} is a Python built-in; choose another name for {rename.old}")
 
 
 def only_in_words(turn: TurnFacts, name: str) -> frozenset[str]:
-    """The name, where it stands in texts and comments alone."""
+    """The name, if it occurs only in texts and comments."""
     used = value_names(turn.nodes) | {each.attr for each in turn.nodes if isinstance(each, ast.Attribute)}
     return frozenset() if name in used else frozenset([name])
 
 
 def value_names(nodes: Sequence[ast.AST]) -> frozenset[str]:
-    """All names of some code that stand for a value: variables, parameters, functions, classes."""
+    """All names in code that stand for a value: variables, parameters, functions, classes."""
     found = set[str]()
     for each in nodes:
         match each:
@@ -97,7 +97,7 @@ def is_imported(name: str, nodes: Sequence[ast.AST]) -> bool:
 
 
 def is_attribute(name: str, nodes: Sequence[ast.AST]) -> bool:
-    """Whether classes of the program have such an attribute or method."""
+    """Whether a class of the program has such an attribute or method."""
     for each in nodes:
         if isinstance(each, ast.Attribute) and isinstance(each.ctx, ast.Store) and each.attr == name:
             return True
@@ -115,15 +115,15 @@ def is_attribute(name: str, nodes: Sequence[ast.AST]) -> bool:
 
 
 def is_parameter(name: str, nodes: Sequence[ast.AST]) -> bool:
-    """Whether functions of the program take it, so that calls may name it."""
+    """Whether a function of the program has such a parameter, which calls may name."""
     return any(isinstance(each, ast.arg) and each.arg == name for each in nodes)
 
 
 def rename_everywhere(rename: Rename, path: Sequence[Turn]) -> tuple[str, ...]:
-    """The chunks of a path with the name changed, spacing and comments as they were.
+    """The chunks of a path with the name changed; spacing and comments stay.
 
-    What the words of the code become is compared with what its tree becomes; where they differ, the code
-    is written anew from its tree.
+    The edited text is compared with the edited syntax tree; if they differ, the code is generated from the
+    tree.
     """
     check_rename(rename, path)
     nodes = [node for each in turn_facts(path) for node in each.nodes]
@@ -151,13 +151,13 @@ def rename_in_code(code: str, rename: Rename, owned: bool, named: bool) -> str:
 
 
 def rename_spelling(code: str, rename: Rename) -> str:
-    """The code with the name changed also where it is an attribute, or an argument's name."""
+    """The code with the name changed in attributes and keyword arguments too."""
     dotted = re.sub(rf"(?<=\.){rename.old}\b", rename.new, renamed(code, rename.old, rename.new))
     return re.sub(rf"(?<=[(,\s]){rename.old}(?=\s*=[^=])", rename.new, dotted)
 
 
 def rename_in_fstrings(code: str, rename: Rename) -> str:
-    """The code with the name changed in what formatted strings evaluate."""
+    """The code with the name changed in the expressions of f-strings."""
     word = re.compile(rf"(?<![\w.\"']){rename.old}\b(?![\"'])")
     dotted = re.compile(rf"(?<=self\.){rename.old}\b")
 
@@ -173,7 +173,7 @@ def rename_in_fstrings(code: str, rename: Rename) -> str:
 
 @dataclass
 class RenameTransformer(ast.NodeTransformer):
-    """A tree with one name changed: as an attribute where `owned`, as an argument's name where `named`."""
+    """Changes a name in a tree: in attributes if `owned`, in keyword arguments if `named`."""
 
     rename: Rename
     owned: bool
@@ -200,7 +200,7 @@ class RenameTransformer(ast.NodeTransformer):
 
 @dataclass(frozen=True)
 class LookupString:
-    """A string in which a name is looked up; `field` is the pattern of how the name stands in it."""
+    """A string that looks up a name; `field` is the pattern of the name in it."""
 
     node: ast.Constant
     field: str
@@ -208,7 +208,7 @@ class LookupString:
 
 
 def rename_in_strings(code: str, old: str, new: str, owned: bool) -> str:
-    """The code with a name changed in strings that look it up, as an attribute only where it is `owned`."""
+    """The code with a name changed in strings that look it up; attributes only if `owned`."""
     source, edits = Source(code), list[Edit]()
     for each in lookup_strings(code):
         if each.attribute and not owned:
@@ -224,7 +224,7 @@ def rename_in_strings(code: str, old: str, new: str, owned: bool) -> str:
 
 
 def lookup_strings(code: str) -> Iterator[LookupString]:
-    """The strings of some code that look names up: in a scope, of an object, in a format, as types."""
+    """The strings in code that look up names: in a scope, an object, a format or a type hint."""
     for node in ast.walk(tree(code) or ast.Module([], [])):
         match node:
             case ast.Call(func=ast.Name(id=function), args=[_, ast.Constant() as name, *_]):
@@ -269,7 +269,7 @@ def lookup_string(node: ast.expr, field: str, attribute: bool = False) -> Iterat
 
 
 def type_hint_strings(annotation: ast.expr) -> Iterator[ast.expr]:
-    """The strings in an annotation that name types: all that read as code, but none that is a value."""
+    """The strings in an annotation that name types: those that parse, but not literal values."""
     match annotation:
         case ast.Constant(value=str(text)):
             if tree(text.strip()) is not None:
@@ -285,7 +285,7 @@ def type_hint_strings(annotation: ast.expr) -> Iterator[ast.expr]:
 
 
 def is_scope(node: ast.expr) -> bool:
-    """Whether this is a call that gives all names of a scope."""
+    """Whether this is a call of locals(), globals() or vars()."""
     return (
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
@@ -295,7 +295,7 @@ def is_scope(node: ast.expr) -> bool:
 
 
 def is_evaluated(code: str, name: str) -> bool:
-    """Whether a name stands in what a program evaluates as code, which only running it can tell."""
+    """Whether a name occurs in text that the program passes to eval or exec, which cannot be analysed."""
     return any(
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)

@@ -1,4 +1,4 @@
-"""Which turn a correction means: by its number, the names and literals it says, or what it is about."""
+"""Finds the turn that a correction refers to: by its number, by names and literals, or by its topic."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +33,7 @@ COMMON = frozenset(
 
 
 def find_target(wish: str, turns: Sequence[TurnFacts]) -> int:
-    """The number of the turn that a wish is about; the last one with code where nothing tells."""
+    """The number of the turn that a request refers to; by default the last one with code."""
     for find in (
         by_number,
         by_name,
@@ -60,7 +60,7 @@ def by_number(wish: str, turns: Sequence[TurnFacts]) -> TurnFacts | None:
 
 
 def by_name(wish: str, turns: Sequence[TurnFacts]) -> TurnFacts | None:
-    """The turn that defines, or else binds, a name of the wish; where several do, the first name's."""
+    """The turn that defines, or else assigns, a name in the request; the first such name decides."""
     said = name_candidates(WORD.findall(wish))
     for word in said:
         found = last_matching(turns, lambda each, word=word: word in each.defines)  # type: ignore[misc]
@@ -77,7 +77,7 @@ def by_name(wish: str, turns: Sequence[TurnFacts]) -> TurnFacts | None:
 
 
 def by_replaced_value(wish: str, turns: Sequence[TurnFacts]) -> TurnFacts | None:
-    """The turn with the number or text that is to give way."""
+    """The turn with the number or text that is to be replaced."""
     for match in LITERAL.finditer(wish):
         text = match["text"].strip("\"'").lower()
         found = last_matching(turns, lambda each, text=text: text in each.literals)  # type: ignore[misc]
@@ -93,7 +93,7 @@ def by_replaced_value(wish: str, turns: Sequence[TurnFacts]) -> TurnFacts | None
 
 
 def instruction_stems(turn: TurnFacts) -> frozenset[str]:
-    """The words of a turn's instruction, as they are compared."""
+    """The word stems of a turn's instruction."""
     return frozenset(stem(word) for word in WORD.findall(turn.turn.instruction))
 
 
@@ -106,7 +106,7 @@ def by_kind(wish: str, turns: Sequence[TurnFacts]) -> TurnFacts | None:
 
 
 def by_count(wish: str, turns: Sequence[TurnFacts]) -> TurnFacts | None:
-    """The turn that was asked for another number of the same: five dice, where it was three."""
+    """The turn that asked for another number of the same things: five dice instead of three."""
     things = {match["thing"].lower() for match in COUNT.finditer(wish)}
     return last_matching(
         turns,
@@ -115,13 +115,13 @@ def by_count(wish: str, turns: Sequence[TurnFacts]) -> TurnFacts | None:
 
 
 def content_words(wish: str) -> frozenset[str]:
-    """What a wish is about: its words, without those that any wish may have."""
+    """The word stems of a request, without common words."""
     words = WORD.findall(re.sub(r"\w+'\w+", " ", wish))
     return frozenset(stem(word) for word in words) - COMMON
 
 
 def by_related_name(wish: str, turns: Sequence[TurnFacts]) -> TurnFacts | None:
-    """The turn that defines what a word comes from: the greeting, where there is a function greet."""
+    """The turn that defines something with a related name: "the greeting" for a function greet."""
     own = content_words(wish)
     return last_matching(
         turns, lambda each: bool(own & {stem(part) for name in each.defines for part in name.split("_")})
@@ -129,7 +129,7 @@ def by_related_name(wish: str, turns: Sequence[TurnFacts]) -> TurnFacts | None:
 
 
 def by_output(wish: str, turns: Sequence[TurnFacts]) -> TurnFacts | None:
-    """The last turn that prints, where the wish is about what is seen; a function may do the printing."""
+    """The last turn that prints, if the request is about output; a function may do the printing."""
     if not OUTPUT.search(wish):
         return None
     found = last_matching(turns, lambda each: each.prints)
@@ -140,7 +140,7 @@ def by_output(wish: str, turns: Sequence[TurnFacts]) -> TurnFacts | None:
 
 
 def by_topic(wish: str, turns: Sequence[TurnFacts]) -> TurnFacts | None:
-    """The turn with most of the wish's own words; None where no turn, or several, have most."""
+    """The turn that shares most words with the request; None if there is no single best one."""
     own = content_words(wish)
     counts = [len(own & each.nouns) for each in turns]
     most = max(counts)
@@ -152,7 +152,7 @@ def by_topic(wish: str, turns: Sequence[TurnFacts]) -> TurnFacts | None:
 
 
 def deciding_turn(turns: Sequence[TurnFacts]) -> TurnFacts | None:
-    """The turn whose function decides what the last turn does: its own, or one that its values come from."""
+    """The turn whose function decides what the last turn does: its own, or one that provides its values."""
     for each in trace_back(turns):
         if each.defines:
             return each
@@ -163,12 +163,12 @@ def deciding_turn(turns: Sequence[TurnFacts]) -> TurnFacts | None:
 
 
 def source_turn(turns: Sequence[TurnFacts]) -> TurnFacts:
-    """The last turn, or the one that makes what it only shows."""
+    """The last turn, or the one that computes what the last turn only prints."""
     return next((each for each in trace_back(turns) if each.binds or not each.loads - {"print"}), turns[-1])
 
 
 def trace_back(turns: Sequence[TurnFacts]) -> Iterator[TurnFacts]:
-    """The last turn, then the ones before it whose values it shows, each from the one before."""
+    """The last turn, then the turns that its printed values come from, one by one."""
     at = len(turns) - 1
     yield turns[at]
     while not turns[at].binds:

@@ -1,7 +1,7 @@
-"""Fills the holes in the code of a turn: by what the model knows of holes, else by having it written again.
+"""Fills the holes in the code of a turn: by infilling (FIM) if the model can, else by rewriting the code.
 
-Of some tries the first is taken with which the code parses and runs, else the one that gets furthest. Where
-there are several holes, that is seen once all of them are filled.
+Of several attempts the first that parses and runs is used, else the one that gets furthest. With several
+holes, programs are run once all of them are filled.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,7 +33,7 @@ MISSING = "the missing code"
 
 @dataclass(frozen=True)
 class HoleInTurn:
-    """Where a hole is: in the code of turn `number` of a session."""
+    """A hole in the code of turn `number` of a session."""
 
     session: Session
     number: int
@@ -50,7 +50,7 @@ class HoleInTurn:
 
     @property
     def sign(self) -> str:
-        """What begins a comment."""
+        """The sign that begins a comment."""
         return self.session.language.sign
 
     @property
@@ -59,10 +59,9 @@ class HoleInTurn:
 
 
 def filled(generator: TurnGenerator, session: Session, number: int, code: str, sampling: Sampling) -> str:
-    """Code for turn `number` with each hole filled: of some tries the first that runs.
+    """The code for turn `number` with each hole filled, by the first attempt that runs.
 
-    MtchatError where the model can fill none, or wrote nothing that fits. What the user stops raises
-    KeyboardInterrupt.
+    MtchatError if the model cannot fill holes or wrote nothing that fits; KeyboardInterrupt if interrupted.
     """
     look = generator.look and uninterrupted(generator.look)
     best, furthest = "", None
@@ -77,7 +76,7 @@ def filled(generator: TurnGenerator, session: Session, number: int, code: str, s
     if not best:
         raise MtchatError(
             f"{generator.card.name or 'the model'} wrote nothing that fits the hole in turn {number}; "
-            "say what is to stand there, as in <<fill: compute the median>>, or write it by hand"
+            "describe the missing code, for example <<fill: compute the median>>, or write it yourself"
         )
     return best
 
@@ -85,10 +84,9 @@ def filled(generator: TurnGenerator, session: Session, number: int, code: str, s
 def complete_codes(
     generator: TurnGenerator, session: Session, number: int, code: str, sampling: Sampling
 ) -> Iterator[str]:
-    """The code with all its holes filled, in one way after the other: first other tries for the last hole.
+    """The code with all its holes filled, in one way after another: the last hole varies first.
 
-    Where another try goes into an earlier one, only the first way to fill those after it is taken: all ways
-    together are too many to be tried.
+    When an earlier hole varies, the holes after it are filled in only one way: all combinations are too many.
     """
     hole = first_hole(code)
     if hole is None:
@@ -108,13 +106,13 @@ def complete_codes(
 
 
 def candidate_fills(generator: TurnGenerator, place: HoleInTurn, sampling: Sampling) -> Iterator[str]:
-    """Code with the hole filled, try by try, warmer after the first; what does not parse is left out."""
+    """The code with the hole filled, attempt by attempt, at rising temperature; only code that parses."""
     known = infill.choose(generator.card)
     if known is None and not generator.card.chat:
         raise MtchatError(
-            f"{generator.card.name or 'the model'} cannot fill a hole: it knows no marks for one. "
-            f"Write the code without <<fill>>, ask for the step anew (/edit {place.number} TEXT), or use a "
-            "model that can: starter, starter-small, or one of CodeGen2 or CodeGen2.5"
+            f"{generator.card.name or 'the model'} cannot fill holes: it was not trained for it. "
+            f"Write the code without <<fill>>, change the instruction (/edit {place.number} TEXT), or use a "
+            "model that can fill holes: starter, starter-small, CodeGen2 or CodeGen2.5"
         )
     tries = [sampling, *(hotter(sampling, number) for number in range(1, TRIES))]
     if known is not None:
@@ -127,7 +125,7 @@ def candidate_fills(generator: TurnGenerator, place: HoleInTurn, sampling: Sampl
 def fill_between(
     generator: TurnGenerator, place: HoleInTurn, way: InfillFormat, sampling: Sampling
 ) -> Iterator[str]:
-    """The code with the hole filled by a model that is told what stands before and after it."""
+    """The code with the hole filled by a model that sees the code before and after it."""
     context = hole_context(generator, place, way, sampling)
     if context.problem:
         raise MtchatError(context.problem)
@@ -135,14 +133,14 @@ def fill_between(
         generator.on_event(ContextFitted(context.fitted))
     suffix, language = text_after(place.hole, place.later, place.sign), place.session.language
     made = one(generator.complete, HoleEnding(way, place.hole, suffix, language), context.prompt, sampling)
-    if made.usage.finish != "length":  # what found no end is no middle
+    if made.usage.finish != "length":  # a completion that was cut off cannot be placed
         yield from islice(place_in_hole(way.cut(made.text).code, place.hole, suffix, language), 1)
 
 
 def hole_context(
     generator: TurnGenerator, place: HoleInTurn, way: InfillFormat, sampling: Sampling
 ) -> Context:
-    """The context of a hole: with the later turns where all fits so, else without them."""
+    """The context for a hole, with the later turns if everything fits, else without them."""
     base, room = place.base, generator.room(sampling)
 
     def context(later: Sequence[Turn]) -> Context:
@@ -158,7 +156,7 @@ def hole_context(
 
 
 def text_before(path: Sequence[Turn], place: HoleInTurn, preamble: str) -> str:
-    """All that stands before a hole: the program, each turn under its instruction, and its own lines."""
+    """All code before a hole: the program, each turn under its instruction, and the lines above the hole."""
     hole = place.hole
     parts = [f"{preamble.strip()}\n\n"] if preamble.strip() else []
     parts += [
@@ -170,7 +168,7 @@ def text_before(path: Sequence[Turn], place: HoleInTurn, preamble: str) -> str:
 
 
 def text_after(hole: Hole, later: Sequence[Turn], sign: str) -> str:
-    """All that stands after a hole: the rest of its code and, where they help, the later turns."""
+    """All code after a hole: the rest of its turn and the later turns."""
     rest = hole.after[len(hole.remainder) :] if hole.alone else hole.after
     parts = [
         f"\n\n{as_comment(turn.wish, sign)}{turn.chunk.rstrip()}" for turn in later if turn.chunk.strip()
@@ -183,7 +181,7 @@ def as_comment(words: str, sign: str, margin: str = "") -> str:
 
 
 def rewrite_with_hole(generator: TurnGenerator, place: HoleInTurn, sampling: Sampling) -> Iterator[str]:
-    """The code as a chat model writes it again, with what is missing in it, if it parses."""
+    """The code as a chat model rewrites it with the missing part, if it parses."""
     base, family, guidance, hole = place.base, generator.family, generator.policy.guidance, place.hole
     wanted, spoken = hole.hint or MISSING, place.session.language
     mark = f"{place.sign} TODO: {wanted}"

@@ -1,7 +1,7 @@
-"""Puts what a model wrote for a hole into code: without what it repeats, as deep as the hole stands. Pure.
+"""Puts the code that a model wrote for a hole into place: without repeated lines, at the right indentation.
 
-Models that were trained to chat often go on after the hole and write again what follows it, or begin with
-what stands before it.
+Models that were trained to chat often continue past the hole and repeat the code after it, or begin by
+repeating the code before it.
 """
 
 import ast
@@ -16,17 +16,17 @@ from mtchat.session.hole import STAND_IN, Hole, stood_in
 from mtchat.session.language import PYTHON, Language
 from mtchat.session.names import parses, tree
 
-CERTAIN = 2  # lines in a row that are those before the hole, so that they are no accident
-LEAST = 3  # characters of the rest of the hole's line that are no accident either
+CERTAIN = 2  # consecutive lines that repeat the code before the hole: fewer may be a coincidence
+LEAST = 3  # characters that repeat the rest of the hole's line: fewer may be a coincidence
 FENCE = "```"
 LEAVING = ast.Return | ast.Raise | ast.Break | ast.Continue
 
 
 @dataclass(frozen=True)
 class HoleEnding:
-    """Where what is written into a hole ends: by the model's own marks, or where it goes on behind the hole.
+    """Where the completion of a hole ends: at the model's end token, or where it repeats the code after it.
 
-    `suffix` is all that the model was told to stand after it.
+    `suffix` is all the code that the model saw after the hole.
     """
 
     ending: Ending
@@ -40,7 +40,7 @@ class HoleEnding:
             return found
         if not self.hole.alone:
             return Cut(text, finished=end_of_value(text) < len(text.rstrip()))
-        whole = text.split("\n")[:-1]  # the last line may still grow
+        whole = text.split("\n")[:-1]  # the last line may be unfinished
         lines = indent_to(whole, self.hole.margin)
         ended = is_fence_closed(lines) or start_of_repeat(lines, self.suffix) < len(lines)
         ended = ended or leaves_block(lines, self.hole, self.language)
@@ -48,11 +48,10 @@ class HoleEnding:
 
 
 def place_in_hole(text: str, hole: Hole, suffix: str, language: Language = PYTHON) -> Iterator[str]:
-    """The code with the hole filled, in the ways that what was written may be meant, the likeliest first.
+    """The code with the hole filled, in each way that the completion can be meant, most likely first.
 
-    All of them parse, with anything in the holes that are left, put something into this one, and do not keep
-    what follows it from being reached. Of a language that is not read here, what is put there closes what it
-    opens.
+    Each of them parses, whatever fills the remaining holes, is not empty, and leaves the code after the hole
+    reachable. For languages other than Python, brackets must be balanced.
     """
     seen = set()
     dead = count_unreachable(hole.filled(hole.margin + STAND_IN if hole.alone else STAND_IN))
@@ -65,12 +64,12 @@ def place_in_hole(text: str, hole: Hole, suffix: str, language: Language = PYTHO
 
 
 def parses_with(piece: str, hole: Hole, language: Language) -> bool:
-    """Whether the code parses with this in the hole; as far as that can be told of the language."""
+    """Whether the code parses with this piece in the hole, as far as that can be known for the language."""
     return parses(stood_in(hole.filled(piece))) if language.runs else is_balanced(piece, hole)
 
 
 def is_balanced(piece: str, hole: Hole) -> bool:
-    """Whether a piece closes each bracket that it opens, and does not bring the end of its line twice."""
+    """Whether a piece closes each bracket that it opens and does not repeat the end of its line."""
     depth = 0
     for sign in masked(piece):
         depth += (sign in "([{") - (sign in ")]}")
@@ -81,7 +80,7 @@ def is_balanced(piece: str, hole: Hole) -> bool:
 
 
 def candidate_pieces(lines: Sequence[str], hole: Hole, suffix: str) -> Iterator[str]:
-    """What may be meant to stand in the hole; ever less of it, since the end may be missing or too much."""
+    """The candidates for the hole, ever shorter, since the completion may be cut off or too long."""
     if not hole.alone:
         yield from pieces_within_line("\n".join(lines), hole)
         lines = lines[: start_of_repeat(lines, suffix)]
@@ -98,7 +97,7 @@ def candidate_pieces(lines: Sequence[str], hole: Hole, suffix: str) -> Iterator[
 
 
 def pieces_within_line(text: str, hole: Hole) -> Iterator[str]:
-    """What may be meant within a line: without the rest of that line where the model wrote it too."""
+    """The candidates for a hole within a line, without the rest of that line if the model repeated it."""
     value, rest = text[: end_of_value(text)].rstrip(), hole.remainder.strip()
     least = max(value.rfind(rest), 0) if len(rest) >= LEAST else 0
     if least:
@@ -110,7 +109,7 @@ def pieces_within_line(text: str, hole: Hole) -> Iterator[str]:
 
 
 def end_of_value(text: str) -> int:
-    """Where a value ends: at a bracket that it did not open, a comment, or the end of its line."""
+    """Where a value ends: at an unmatched closing bracket, a comment, or the end of its line."""
     depth = 0
     for place, sign in enumerate(masked(text)):
         depth += (sign in "([{") - (sign in ")]}")
@@ -120,7 +119,7 @@ def end_of_value(text: str) -> int:
 
 
 def count_unreachable(code: str) -> int:
-    """How many statements stand behind one that leaves their block."""
+    """The number of statements that follow one that leaves their block."""
     module = tree(stood_in(code))
     blocks = [
         block
@@ -132,14 +131,14 @@ def count_unreachable(code: str) -> int:
 
 
 def indent_to(lines: Sequence[str], margin: str) -> list[str]:
-    """Lines with the first as deep as the hole, and the others as deep below it as they were written."""
+    """The lines indented to the hole, with their relative indentation kept."""
     first = next((line for line in lines if line.strip()), "")
     depth = len(first) - len(first.lstrip())
     return [shift_line(line, depth, margin) for line in lines]
 
 
 def shift_line(line: str, depth: int, margin: str) -> str:
-    """A line that is as deep in relation to the margin as it was to a depth."""
+    """A line with its indentation relative to `depth` moved to `margin`."""
     own = len(line) - len(line.lstrip())
     if not line.strip():
         return ""
@@ -149,7 +148,7 @@ def shift_line(line: str, depth: int, margin: str) -> str:
 
 
 def drop_repeated_start(lines: Sequence[str], hole: Hole) -> Sequence[str]:
-    """The lines without those at the beginning that stand right before the hole."""
+    """The lines without those at the start that repeat the code right before the hole."""
     before = [line.rstrip() for line in hole.above.split("\n") if line.strip()]
     said = [line.rstrip() for line in lines]
     for count in range(min(len(before), len(said)), CERTAIN - 1, -1):
@@ -159,9 +158,9 @@ def drop_repeated_start(lines: Sequence[str], hole: Hole) -> Sequence[str]:
 
 
 def start_of_repeat(lines: Sequence[str], suffix: str) -> int:
-    """Where lines begin that stand after the hole; the end where there are none.
+    """The index of the first line that repeats the code after the hole; the number of lines if none does.
 
-    One line alone must be the first after the hole, and the last of those that were written.
+    A single repeated line must be the first one after the hole and the last one written.
     """
     after = [line.rstrip() for line in suffix.split("\n") if line.strip()]
     pairs = set(pairwise(after))
@@ -175,13 +174,13 @@ def start_of_repeat(lines: Sequence[str], suffix: str) -> int:
 
 
 def is_misindented(lines: Sequence[str], hole: Hole) -> bool:
-    """Whether what was written begins at another depth than the hole has: the user may not have minded."""
+    """Whether the completion has another indentation than the hole: the user may not have been careful."""
     first = next((line for line in lines if line.strip()), hole.margin)
     return first[: len(first) - len(first.lstrip())] != hole.margin
 
 
 def lines_inside(lines: Sequence[str], hole: Hole) -> Sequence[str]:
-    """The lines up to the first that is less deep than the hole."""
+    """The lines up to the first that is indented less than the hole."""
     for place, line in enumerate(lines):
         if line.strip() and not line.startswith(hole.margin):
             return lines[:place]
@@ -189,7 +188,7 @@ def lines_inside(lines: Sequence[str], hole: Hole) -> Sequence[str]:
 
 
 def leaves_block(lines: Sequence[str], hole: Hole, language: Language = PYTHON) -> bool:
-    """Whether lines leave the block that the hole stands in, where what they are before that is whole."""
+    """Whether the lines leave the block of the hole after code that parses."""
     if not hole.alone or not hole.margin:
         return False
     inside = lines_inside(lines, hole)
@@ -202,13 +201,13 @@ def leaves_block(lines: Sequence[str], hole: Hole, language: Language = PYTHON) 
 
 
 def is_fence_closed(lines: Sequence[str]) -> bool:
-    """Whether a block of Markdown has ended."""
+    """Whether a Markdown code block has ended."""
     marks = sum(line.lstrip().startswith(FENCE) for line in lines)
     return marks > (1 if lines and lines[0].lstrip().startswith(FENCE) else 0)
 
 
 def strip_fence(text: str) -> str:
-    """The code of what was written as a block of Markdown, or before one."""
+    """The code in a Markdown code block, or before one."""
     head, mark, block = text.partition(FENCE)
     if not mark or head.strip():
         return head

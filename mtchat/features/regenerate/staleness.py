@@ -1,4 +1,4 @@
-"""Whether a chunk still means the same when turns before it have changed: what speaks against it."""
+"""Whether code still fits after turns before it have changed, and why not."""
 
 import ast
 import re
@@ -9,7 +9,7 @@ from mtchat.generate.names import undefined
 from mtchat.generate.running import failed
 from mtchat.generate.wishes import ARTICLES, unmet
 from mtchat.session.dependencies import names, reached
-from mtchat.session.english import join_words
+from mtchat.session.english import join_words, quantity
 from mtchat.session.names import bound, parses, tree
 from mtchat.session.outcome import Outcome, Variable
 from mtchat.session.provenance import Rewrite
@@ -20,17 +20,17 @@ QUOTED = re.compile(r"""(?<!\w)(["'`])(?P<text>(?:(?!\1).)+)\1(?!\w)""")
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w.]*\w)")
 WORD = re.compile(r"[A-Za-z_]\w*")
 BACK = re.compile(r"\b(?:it|its|this|that|them|their|these|those|each|result)\b", re.IGNORECASE)
-EVERYWHERE = (-1, 0, 1, 2)  # numbers that code is full of, whatever it is about
-SMALL = 10  # of numbers in a list: those up to it may stand for something else,
+EVERYWHERE = (-1, 0, 1, 2)  # too common to be telling
+SMALL = 10  # numbers in a list up to this one may mean something else,
 ROUND = (100, 1000)  # and so may these
-PART = re.compile(r"\w{4,}")  # of a text, which is long enough to be known again by itself
+PART = re.compile(r"\w{4,}")  # a word of a text that is long enough to be recognised alone
 SILENT = "prints nothing"
 NUMBERS = re.compile(r"u?int\d*|float\d*")  # Python's and numpy's
 
 
 @dataclass(frozen=True)
 class TurnChange:
-    """A turn as it was and as it is now."""
+    """A turn before and after a change."""
 
     number: int
     old: Turn
@@ -39,7 +39,7 @@ class TurnChange:
 
 @dataclass(frozen=True)
 class Staleness:
-    """Why a chunk should be made again. One that is `sure` cannot stay; one that is not may be mistaken."""
+    """Why code should be regenerated. If `sure`, it cannot stay; otherwise the reason may be wrong."""
 
     reason: str
     sure: bool = False
@@ -47,10 +47,10 @@ class Staleness:
 
 @dataclass(frozen=True)
 class PrefixComparison:
-    """A later turn on its old prefix and on its new one.
+    """A later turn after the old turns before it and after the new ones.
 
-    `was` and `now` are the sessions that end with it; `before` and `after` are the outcomes of the prefixes
-    without it, with their variables, None where nothing is run. `changes` are the earlier turns that differ.
+    `was` and `now` are the sessions that end with it; `before` and `after` are the outcomes of the programs
+    without it, variables included, or None if nothing is run. `changes` are the earlier turns that differ.
     """
 
     was: Session
@@ -69,7 +69,7 @@ class PrefixComparison:
 
 
 def find_staleness(scene: PrefixComparison) -> Staleness | None:
-    """The first that speaks against the chunk, what is sure before what is not; None where it can stay."""
+    """The first reason to regenerate the turn, certain reasons first; None if its code can stay."""
     for reason in certain_reasons(scene):
         return Staleness(reason, sure=True)
     for reason in possible_reasons(scene):
@@ -82,23 +82,26 @@ def certain_reasons(scene: PrefixComparison) -> Iterator[str]:
     if turn.status == KEPT and not turn.chunk.strip():
         yield "it has no code of its own"
     if not parses(turn.chunk):
-        yield "it is not whole"
+        yield "it is incomplete"
     if isinstance(turn.provenance, Rewrite):
-        yield "it holds the code of the turns before it"
+        yield "it contains the code of earlier turns"
     old, new = scene.was.undo().program.source, now.undo().program.source
     gone = sorted(names(turn.chunk).reads & (bound(old) - bound(new)))
     if gone:
-        yield f"{quote_names(gone)} {'is' if len(gone) == 1 else 'are'} not there any more"
-    known = {*undefined(scene.was.program.source), *undefined(new)}  # the prefix has its own faults
+        yield f"{quote_names(gone)} no longer exist{'s' if len(gone) == 1 else ''}"
+    known = {
+        *undefined(scene.was.program.source),
+        *undefined(new),
+    }  # the turns before it have their own faults
     lurking = set(undefined(now.program.source)) - known
     if lurking:
-        yield f"{quote_names(sorted(lurking))} would not be there"
+        yield f"{quote_names(sorted(lurking))} would be undefined"
     if now.outcome and newly_fails(scene):
         yield f"it fails: {now.outcome.error.partition(': ')[2] or now.outcome.error}"
 
 
 def newly_fails(scene: PrefixComparison) -> bool:
-    """Whether the chunk ends badly where its prefix does not, and not by a limit that it met before too."""
+    """Whether the turn fails although the turns before it run, except for a limit that it exceeded before."""
     now, was = scene.now.outcome, scene.was.outcome
     slow = bool(now and now.limit and was and was.limit)
     return failed(now) and not failed(scene.after) and not slow
@@ -110,33 +113,33 @@ def possible_reasons(scene: PrefixComparison) -> Iterator[str]:
     if broken := sorted(
         failing_checks(scene.now.outcome, scene.number) - failing_checks(scene.was.outcome, scene.number)
     ):
-        yield f"its check {broken[0]} does not hold"
+        yield f"its check {broken[0]} fails"
     for name in sorted(names(chunk).reads & before.keys() & after.keys()):
         if describe_kind(before[name]) != describe_kind(after[name]):
-            yield f"`{name}` is {describe_kind(after[name])} now, not {describe_kind(before[name])}"
+            yield f"`{name}` is now {describe_kind(after[name])}, not {describe_kind(before[name])}"
     for change in scene.changes:
         if repeats_old_code(change, chunk):
-            yield f"it repeats code of the old turn {change.number}"
+            yield f"it repeats code from the old turn {change.number}"
         if held := sorted(unrequested_values(chunk, instruction) & replaced_values(change), key=len):
-            yield f"it has {held[-1]} of the old turn {change.number}"
+            yield f"it contains {held[-1]} from the old turn {change.number}"
         if held := [
             value
             for value in turn_values(change.old) - turn_values(change.new)
             if mentions(instruction, value)
         ]:
-            yield f"its instruction has {max(held, key=len)} of the old turn {change.number}"
+            yield f"its instruction mentions {max(held, key=len)} from the old turn {change.number}"
         lost = bound(change.old.chunk) - bound(change.new.chunk)
         if held := sorted(lost & set(WORD.findall(instruction))):
-            yield f"its instruction speaks of {quote_names(held)}, which turn {change.number} had"
+            yield f"its instruction mentions {quote_names(held)}, no longer defined by turn {change.number}"
     if held := sorted(unrequested_values(chunk, instruction) & vanished_results(before, after), key=len):
-        yield f"it has {held[-1]}, which came of the old turns"
+        yield f"it contains {held[-1]}, a result of the old turns"
     if missed := sorted(missing_behaviour(scene.now) - missing_behaviour(scene.was)):
         yield f"it {missed[0]}"
     yield from ignored_changes(scene)
 
 
 def ignored_changes(scene: PrefixComparison) -> Iterator[str]:
-    """Where the instruction is about something of other turns, and the code has nothing to do with them."""
+    """Reasons to think that the code ignores changed turns that its instruction refers to."""
     path, turn = scene.now.path, scene.turn
     if scene.number in reached(path, [change.number for change in scene.changes]):
         return
@@ -147,19 +150,19 @@ def ignored_changes(scene: PrefixComparison) -> Iterator[str]:
     alone = not names(turn.chunk).reads & bound(scene.now.undo().program.source)
     values = {value for value in plain_values(turn.chunk) if not mentions(turn.instruction, value)}
     if alone and values and BACK.search(turn.instruction):
-        yield f"it has {max(values, key=len)}, which its instruction does not give"
+        yield f"it contains {max(values, key=len)}, which its instruction does not mention"
 
 
 def missing_behaviour(session: Session) -> set[str]:
-    """What its last turn is seen to be asked for and not to do."""
+    """What the last turn was asked to do and evidently does not."""
     turn, outcome = session.path[-1], session.outcome
     found = set(unmet(turn.instruction, turn.chunk, session.program.source, outcome))
     empty = outcome is not None and bool(outcome.outputs) and bool(outcome.outputs[-1])
-    return found - {SILENT} if empty else found  # a line without text is printed all the same
+    return found - {SILENT} if empty else found  # an empty line counts as output
 
 
 def failing_checks(outcome: Outcome | None, number: int) -> set[str]:
-    """The checks of a turn that do not hold."""
+    """The checks of a turn that fail."""
     return {each.code for each in outcome.broken if each.turn == number} if outcome else set()
 
 
@@ -168,19 +171,19 @@ def variables_by_name(outcome: Outcome | None) -> Mapping[str, Variable]:
 
 
 def describe_kind(variable: Variable) -> str:
-    """What a variable is, as far as code that uses it depends on it."""
+    """The type of a variable, as far as code that uses it depends on it."""
     if NUMBERS.fullmatch(variable.kind):
         return "a number"
     if variable.kind == "function":
         _, _, parameters = variable.value.partition("(")
         count = len(parameters.rstrip(")").split(", ")) if parameters.rstrip(")") else 0
-        return f"a function of {count} argument{'' if count == 1 else 's'}"
-    dimensions = f" of {variable.shape.count('x') + 1} dimensions" if "x" in variable.shape else ""
+        return f"a function with {quantity(count, 'argument')}"
+    dimensions = f" with {variable.shape.count('x') + 1} dimensions" if "x" in variable.shape else ""
     return f"{'an' if variable.kind[0] in 'aeiouAEIOU' else 'a'} {variable.kind}{dimensions}"
 
 
 def repeats_old_code(change: TurnChange, chunk: str) -> bool:
-    """Whether a chunk has a whole statement of the old turn that the new one does not have."""
+    """Whether a chunk repeats a whole statement of the old turn that the new one lacks."""
     return bool(
         (top_level_statements(change.old.chunk) - top_level_statements(change.new.chunk))
         & top_level_statements(chunk)
@@ -188,29 +191,29 @@ def repeats_old_code(change: TurnChange, chunk: str) -> bool:
 
 
 def top_level_statements(code: str) -> set[str]:
-    """The statements at top level, imports and bare expressions aside."""
+    """The top-level statements, without imports and bare expressions."""
     module = tree(code)
     plain = (ast.Import, ast.ImportFrom, ast.Expr, ast.Pass)
     return {dump(each) for each in module.body if not isinstance(each, plain)} if module else set()
 
 
 def replaced_values(change: TurnChange) -> set[str]:
-    """The values that the old turn had and the new one has not."""
+    """The values of the old turn that the new one lacks."""
     return turn_values(change.old) - turn_values(change.new)
 
 
 def turn_values(turn: Turn) -> set[str]:
-    """The values in a turn's instruction and code that can be known again, as Python writes them."""
+    """The distinctive values in a turn's instruction and code, as Python literals."""
     return distinctive_values(turn.chunk) | instruction_values(turn.instruction)
 
 
 def distinctive_values(code: str) -> set[str]:
-    """The values in code that are not found everywhere."""
+    """The values in code that are rare enough to be recognised."""
     return {repr(value) for value, within in literal_values(code) if is_distinctive(value, within)}
 
 
 def unrequested_values(code: str, instruction: str) -> set[str]:
-    """The values in code that its own instruction does not ask for, and parts of its texts."""
+    """The values in code that its own instruction does not mention, and words of its texts."""
     found = {repr(value) for value, _ in literal_values(code)}
     texts = [value for value, _ in literal_values(code) if isinstance(value, str)]
     words = {repr(word) for text in texts for word in PART.findall(text)}
@@ -218,7 +221,7 @@ def unrequested_values(code: str, instruction: str) -> set[str]:
 
 
 def vanished_results(before: Mapping[str, Variable], after: Mapping[str, Variable]) -> set[str]:
-    """The values that variables had before the change and have no more, where they can be known again."""
+    """Distinctive values that variables had before the change and no longer have."""
     found = set()
     for name, variable in before.items():
         value = literal_value(variable.value)
@@ -228,7 +231,7 @@ def vanished_results(before: Mapping[str, Variable], after: Mapping[str, Variabl
 
 
 def plain_values(code: str) -> Iterator[str]:
-    """The values that can be known again and that code does nothing with but name or print them."""
+    """The distinctive values that code only assigns or prints."""
     module = tree(code)
     for statement in module.body if module else ():
         match statement:
@@ -242,7 +245,7 @@ def plain_values(code: str) -> Iterator[str]:
 
 
 def literal_values(code: str) -> Iterator[tuple[object, bool]]:
-    """Each value written down in code, and whether it is part of a larger one."""
+    """Each literal in code, and whether it is part of a larger one."""
     module = tree(code)
     if module is None:
         return
@@ -257,7 +260,7 @@ def literal_values(code: str) -> Iterator[tuple[object, bool]]:
 
 
 def instruction_values(instruction: str) -> set[str]:
-    """The texts in quotes and the numbers in an instruction that can be known again."""
+    """The distinctive quoted texts and numbers in an instruction."""
     texts = [match["text"] for match in QUOTED.finditer(instruction)]
     numbers = [literal_value(match[0]) for match in NUMBER.finditer(QUOTED.sub(" ", instruction))]
     found = [each for each in texts if not each.isidentifier()]
@@ -268,7 +271,7 @@ def instruction_values(instruction: str) -> set[str]:
 
 
 def is_distinctive(value: object, within: bool) -> bool:
-    """Whether a value is rare enough that code which has it means this one."""
+    """Whether a value is rare enough to be recognised in other code."""
     if value is None or isinstance(value, bool):
         return False
     if isinstance(value, int):
@@ -279,14 +282,14 @@ def is_distinctive(value: object, within: bool) -> bool:
 
 
 def mentions(instruction: str, value: str) -> bool:
-    """Whether a value is in an instruction, however it is quoted."""
+    """Whether an instruction contains a value, however it is quoted."""
     text = literal_value(value)
     plain = re.escape(text if isinstance(text, str) else value)
     return re.search(rf"(?<!\w){plain}(?!\w)", instruction) is not None
 
 
 def literal_value(code: str | ast.expr) -> object:
-    """The value that some Python writes down; None where it is none."""
+    """The value of a Python literal; None if it is not a literal."""
     try:
         value: object = ast.literal_eval(code)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):

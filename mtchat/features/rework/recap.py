@@ -1,4 +1,4 @@
-"""Writes a whole program anew from all instructions at once, beside the one that grew turn by turn."""
+"""Writes the whole program again from all instructions at once, beside the one that grew turn by turn."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 
 def recapped(generator: "TurnGenerator", session: Session, sampling: Sampling) -> Session:
-    """The session on a new branch, whose last turn has the whole program and whose others have no code.
+    """The session on a new branch, whose last turn has the whole program and whose other turns have no code.
 
-    It is not run yet. Asked again it is written warmer, so that it differs. Itself where nothing was written.
+    The new program has not run yet. Asking again raises the temperature, so that the result differs. Returns
+    the same session if the model wrote nothing.
     """
     if not session.path:
         raise MtchatError("there is no program yet; type an instruction")
@@ -49,7 +50,7 @@ def recapped(generator: "TurnGenerator", session: Session, sampling: Sampling) -
 
 
 def prompt_that_fits(generator: "TurnGenerator", request: TurnRequest) -> Prompt:
-    """The prompt that asks for the whole program; MtchatError where it does not fit the model."""
+    """The prompt that asks for the whole program; MtchatError if it does not fit the model."""
     prompt, sampling = request.prompt(generator.family, ()), request.provenance.sampling
     room = generator.room(sampling)
     if room is not None and room.count(prompt) > room.most:

@@ -1,7 +1,7 @@
-"""Reworks a turn whose code is not to be mended: finishes what is unfinished, or rewrites it cleaner.
+"""Reworks the code of a turn: completes what is unfinished, or refactors it.
 
-What is rewritten is run before and after, and taken only where nothing that can be seen has changed. Its
-functions are also called with simple values, of the kinds that the program's own calls or annotations show.
+Refactored code is run before and after, and used only if its visible behaviour is the same. Its functions are
+also called with simple values, of the types that the program's own calls or annotations show.
 """
 
 import ast
@@ -47,14 +47,14 @@ FINISH = (
 )
 TODO = re.compile(r"#.*\b(?:TODO|FIXME|XXX)\b|#\s*(?:your code|add code|implement)\b", re.IGNORECASE)
 ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+")
-LONGEST = 60  # characters of an output or a value that is told
+LONGEST = 60  # characters of an output or a value in a message
 
 
 @dataclass(frozen=True)
 class Reworked:
-    """What came of reworking turn `number`: the session, the new code, and why it was not taken.
+    """The result of reworking turn `number`: the session, the new code, and why it was not used.
 
-    `reasons` are empty where it was; `compared` says what was found to be the same.
+    `reasons` are empty if it was used; `compared` says what was found to be the same.
     """
 
     session: Session
@@ -70,7 +70,7 @@ class Reworked:
 
 
 def placeholders(chunk: str) -> tuple[str, ...]:
-    """What stands in a chunk where code is still to come: bodies of functions, and notes that say so."""
+    """The placeholders in a chunk: empty function bodies, TODO comments and ellipses."""
     module = tree(chunk)
     found = [line.strip() for line in chunk.split("\n") if TODO.search(line)]
     for node in ast.walk(module) if module else ():
@@ -82,7 +82,7 @@ def placeholders(chunk: str) -> tuple[str, ...]:
 
 
 def does_nothing(node: ast.stmt) -> bool:
-    """Whether a statement of a function's body does nothing: pass, dots, a docstring, NotImplementedError."""
+    """Whether a statement in a function is a placeholder: pass, ..., a docstring, NotImplementedError."""
     match node:
         case ast.Pass() | ast.Expr(ast.Constant(str())):
             return True
@@ -96,21 +96,21 @@ def is_ellipsis(node: ast.stmt) -> bool:
 
 
 def cut_short(turn: Turn) -> bool:
-    """Whether the writing of a turn ended before its code did."""
+    """Whether generation of a turn stopped before its code was complete."""
     return turn.status == INTERRUPTED or turn.usage.finish == "length" or not parses(turn.chunk)
 
 
 def finish(generator: TurnGenerator, session: Session, number: int, sampling: Sampling) -> Reworked:
-    """Turn `number` with its code finished: gone on with where it was cut short, else written again whole."""
+    """Turn `number` completed: continued if it was cut short, else written again as a whole."""
     turn = session.numbered(number)
     short, open_places = cut_short(turn), placeholders(turn.chunk)
     if not short and not open_places:
         raise MtchatError(
-            f"turn {number} is finished, nothing in it is left open; /edit {number} changes what it is to do"
+            f"turn {number} has nothing left to complete; /edit {number} changes its instruction"
         )
     made = ask(generator, session, number, "" if short else FINISH, sampling)
     if made is None:
-        return Reworked(session, number, turn.chunk, "", ("nothing was written",))
+        return Reworked(session, number, turn.chunk, "", ("the model wrote nothing",))
     new = made.numbered(number)
     reasons = list(unfinished_reasons(turn, new))
     if reasons:
@@ -118,34 +118,34 @@ def finish(generator: TurnGenerator, session: Session, number: int, sampling: Sa
     tried = generator.tried(made)
     was, now = session.outcome, tried.outcome
     if was is not None and was.ok and now is not None and not now.ok:
-        return beside(session, tried, number, [f"the program ran before, and would fail: {now.error}"])
+        return beside(session, tried, number, [f"the program ran before and would now fail: {now.error}"])
     return Reworked(tried, number, turn.chunk, new.chunk)
 
 
 def unfinished_reasons(old: Turn, new: Turn) -> Iterator[str]:
-    """Why a turn that was to be finished is not, or has lost something."""
+    """Why a turn is still incomplete, or what it no longer defines."""
     if cut_short(new):
-        yield "it came to no end" if new.status != INTERRUPTED else "it was interrupted"
+        yield "it was cut short again" if new.status != INTERRUPTED else "it was interrupted"
     left = placeholders(new.chunk)
     if left and len(left) >= len(placeholders(old.chunk)):
-        yield f"it is still open: {', '.join(left)}"
+        yield f"these parts are still missing: {', '.join(left)}"
     lost = bound(old.chunk) - bound(new.chunk)
     if lost:
-        yield f"it would lose {', '.join(sorted(lost))}"
+        yield f"it would remove {', '.join(sorted(lost))}"
 
 
 def refactor(
     generator: TurnGenerator, session: Session, number: int, wish: str, sampling: Sampling
 ) -> Reworked:
-    """Turn `number` written again as the wish says, where the program is seen to do the same with it."""
+    """Turn `number` rewritten as the user wishes, used only if the program behaves the same."""
     if generator.look is None:
         raise MtchatError(
-            "new code is taken only where a run shows that it does the same; nothing is run here"
+            "refactored code is used only after a run shows the same behaviour, and programs are not run here"
         )
     turn, look = session.numbered(number), uninterrupted(generator.look)
     before = look(session.program)
     if not before.ok:
-        raise MtchatError(f"the program does not run as it is, so nothing can be compared: {before.error}")
+        raise MtchatError(f"the program already fails, so there is no behaviour to compare: {before.error}")
     asked = f"{CLEANER} Also: {wish}" if wish else CLEANER
     made = ask(generator, session, number, asked, sampling)
     if made is None or made.numbered(number).status == INTERRUPTED:
@@ -153,7 +153,7 @@ def refactor(
         return Reworked(kept, number, turn.chunk, "", ("it was interrupted",))
     new = made.numbered(number).chunk
     if new.strip() == turn.chunk.strip():
-        return beside(session, made, number, ["the model would write it just as it is"])
+        return beside(session, made, number, ["the model wrote the same code again"])
     after = look(made.program)
     examples = calls(told(turn.instruction), functions(turn.chunk))
     probes = (*examples, *probe_calls(turn.chunk, session.program.source, before.variables))
@@ -171,9 +171,9 @@ def refactor(
 def ask(
     generator: TurnGenerator, session: Session, number: int, asked: str, sampling: Sampling
 ) -> Session | None:
-    """The session with turn `number` asked for again, without it having run; None where nothing was written.
+    """The session with turn `number` generated again but not run; None if the model wrote nothing.
 
-    The same question asked again is asked warmer.
+    Asking the same thing again raises the temperature.
     """
     turn, base = session.numbered(number), session.undo(len(session.path) - number + 1)
     error = "" if asked else complaint(base.outcome)
@@ -187,7 +187,7 @@ def ask(
 
 
 def beside(session: Session, made: Session, number: int, reasons: Sequence[str]) -> Reworked:
-    """The session as it was, with what was written kept beside it."""
+    """The unchanged session, with the new code kept as a branch beside it."""
     kept = session.beside(made)
     old, new = session.numbered(number).chunk, made.numbered(number).chunk
     return Reworked(kept, number, old, new, tuple(reasons))
@@ -196,28 +196,28 @@ def beside(session: Session, made: Session, number: int, reasons: Sequence[str])
 def behaviour_differences(
     session: Session, made: Session, number: int, before: Outcome, after: Outcome
 ) -> Iterator[str]:
-    """What the program does otherwise with a turn written again, in sentences."""
+    """How the program behaves differently with the rewritten turn, in sentences."""
     if not after.ok:
         yield f"the program would fail: {after.error}"
         return
     for chunk, old, new in zip(session.program.chunks, before.outputs, after.outputs, strict=False):
         if old != new:
-            yield f"turn {chunk.turn} would print {shorten(new)} and not {shorten(old)}"
+            yield f"turn {chunk.turn} would print {shorten(new)} instead of {shorten(old)}"
     old_values, new_values = values_by_name(before.variables), values_by_name(after.variables)
     for name in sorted(old_values.keys() - new_values.keys() - unused_loop_names(session, number)):
-        yield f"`{name}` would be gone"
+        yield f"`{name}` would no longer exist"
     for name, value in old_values.items():
         if new_values.get(name, value) != value:
-            yield f"`{name}` would be {shorten(new_values[name][-1])} and not {shorten(value[-1])}"
+            yield f"`{name}` would be {shorten(new_values[name][-1])} instead of {shorten(value[-1])}"
 
 
 def values_by_name(variables: Sequence[Variable]) -> dict[str, tuple[str, ...]]:
-    """What each variable is; where in memory it lies is different in each run."""
+    """The type, shape and value of each variable, without memory addresses, which differ in each run."""
     return {each.name: (each.kind, each.shape, ADDRESS.sub("0x", each.value)) for each in variables}
 
 
 def unused_loop_names(session: Session, number: int) -> frozenset[str]:
-    """Names that a turn only counts its loops with, and that no other turn uses."""
+    """Loop variables of a turn that nothing else uses."""
     module = tree(session.numbered(number).chunk)
     nodes = list(ast.walk(module)) if module else []
     stored = [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
@@ -239,18 +239,18 @@ def unused_loop_names(session: Session, number: int) -> frozenset[str]:
 
 
 def changed_answers(look: Run, old: Program, new: Program, probes: Sequence[Check]) -> Iterator[str]:
-    """The calls that gave a value before, and would give another one."""
+    """The calls that would return another value than before."""
     if not probes:
         return
     was, now = call_values(look, old, probes), call_values(look, new, probes)
     for probe, one, other in zip(probes, was, now, strict=True):
         failed = one == "" or one.endswith(("Error", "Exception", "Iteration", "Exit"))
         if not failed and ADDRESS.sub("0x", one) != ADDRESS.sub("0x", other):
-            yield f"{probe.call} would give {shorten(other)} and not {shorten(one)}"
+            yield f"{probe.call} would return {shorten(other)} instead of {shorten(one)}"
 
 
 def call_values(look: Run, program: Program, probes: Sequence[Check]) -> tuple[str, ...]:
-    """What each call gives in a run of its own after the program; "" where the run did not come to it."""
+    """What each call returns after the program has run; "" if the run did not reach it."""
     last = program.chunks[-1].turn
     outcome = look(Program((*program.chunks, Chunk(last + 1, code(probes)))))
     said = outcome.outputs[-1] if len(outcome.outputs) > len(program.chunks) else ""
@@ -264,7 +264,7 @@ def describe_comparison(before: Outcome, probes: Sequence[Check]) -> str:
         quantity(len(before.variables), "variable"),
     ]
     if probes:
-        parts.append(f"{quantity(len(probes), 'call')} of its functions")
+        parts.append(quantity(len(probes), "function call"))
     return join_words(parts)
 
 
@@ -274,7 +274,7 @@ def shorten(text: str) -> str:
 
 
 def probe_calls(chunk: str, program: str, variables: Sequence[Variable]) -> tuple[Check, ...]:
-    """Calls of each function that a chunk defines; what they should give is not known."""
+    """Calls of each function that a chunk defines; their correct results are unknown."""
     module, whole = tree(chunk), tree(program)
     known = {each.name: each.kind for each in variables}
     found: list[Check] = []
@@ -288,14 +288,14 @@ def probe_calls(chunk: str, program: str, variables: Sequence[Variable]) -> tupl
 
 
 def is_simple(node: Function) -> bool:
-    """Whether a function can be called with a few values in their order."""
+    """Whether a function can be called with a few positional values."""
     return (
         not (node.args.vararg or node.args.kwonlyargs) and len(required_parameters(node)) <= MOST_PARAMETERS
     )
 
 
 def required_parameters(node: Function) -> list[ast.arg]:
-    """The parameters that have no value of their own."""
+    """The parameters without a default value."""
     every = [*node.args.posonlyargs, *node.args.args]
     return every[: len(every) - len(node.args.defaults)]
 
@@ -303,7 +303,7 @@ def required_parameters(node: Function) -> list[ast.arg]:
 def call_arguments(
     node: Function, program: ast.Module | None, known: Mapping[str, str]
 ) -> Iterator[list[str]]:
-    """The values of each call."""
+    """The arguments of each call."""
     choices = []
     for place, parameter in enumerate(required_parameters(node)):
         kinds = (
@@ -319,14 +319,14 @@ def call_arguments(
 
 
 def annotated_kinds(parameter: ast.arg) -> set[str]:
-    """The kind that a parameter says it is of."""
+    """The type in the annotation of a parameter."""
     note = parameter.annotation
     name = note.value if isinstance(note, ast.Subscript) else note
     return {name.id} & VALUES.keys() if isinstance(name, ast.Name) else set()
 
 
 def kinds_in_calls(name: str, place: int, program: ast.Module | None, known: Mapping[str, str]) -> set[str]:
-    """The kinds of the values that the program's own calls give at this place."""
+    """The types of the values that the program's own calls pass at this position."""
     found = set()
     for node in ast.walk(program) if program else ():
         match node:
