@@ -56,6 +56,14 @@ def read(path: Path | str, most: int = MOST) -> bytes:
         raise MtchatError(f"cannot read {path}: {error.strerror}") from None
 
 
+def short(path: Path) -> str:
+    """A path as short as it can be said from the working folder."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
 def plain(name: str) -> bool:
     """Whether a name is a way down from a folder and nothing else: relative, and never up."""
     parts = name.split("/")

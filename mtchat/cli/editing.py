@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mtchat.conversation.editing import name_branch
 from mtchat.features.infill.fill import filled
 from mtchat.features.regenerate.regenerate import judged, never, rederive, stopped, written
-from mtchat.features.regenerate.view import report, told, with_name
+from mtchat.features.regenerate.view import report, told
 from mtchat.session.dependencies import said
 from mtchat.session.hole import first_hole
 from mtchat.session.reference import resolved
@@ -81,7 +82,7 @@ def replaced(player: "Player", number: int, change: Callable[[Session], Session]
         player.live = None
     if made.outcome is not None and made.outcome.stopped:
         return False
-    named, name = with_name(made, old.head, f"before-edit-{number}")
+    named, name = name_branch(made, old.head, f"before-edit-{number}")
     player.keep(named, "edit")
     if derived.steps:
         report(view, old, made, len(derived.steps) - len(derived.again), len(derived.steps))

@@ -117,45 +117,40 @@ def converse(
     shelf: ModelLoader,
     ground: Sandbox,
 ) -> ExitCode:
-    from mtchat.console.desk import Desk, Tools
+    from mtchat.console.console import Console, Host
     from mtchat.console.view import View
+    from mtchat.conversation.conversation import Conversation
     from mtchat.repl import app
 
     tier = wiring.Tier(ground)
-    tools = Tools(
+    host = Host(
         load=shelf.get,
-        earlier=shelf.earlier,
-        run=ground.run,
-        resume=ground.resume,
         models=loader.list_models,
+        earlier=shelf.earlier,
         begin=tier.begin,
         tier=lambda: tier.word,
-        refusal=ground.refusal,
-        notice=ground.notice,
         warning=ground.warning(),
-        owned=wiring.owned(),
         goes_on=lambda path: wiring.goes_on(path, args.sessions),
     )
+    chat = Conversation(
+        shelf.get(args.model),
+        ground,
+        log=log,
+        settings=arguments.settings(args),
+        family=args.family,
+        owned=wiring.owned(),
+    )
+    console = Console(chat, folder, View.of(sys.stdout), host)
+    if args.set_language:
+        console.speak(args.set_language)
+    chat.attach(attached, save=False)
     state = platformdirs.user_state_path("mtchat", appauthor=False)
     latest = store.Latest(state / "latest")
-    desk = Desk(
-        log,
-        folder,
-        shelf.get(args.model),
-        tools,
-        View.of(sys.stdout),
-        settings=arguments.settings(args),
-        chosen_family=args.family,
-    )
-    if args.set_language:
-        desk.speak(args.set_language)
-    desk.session = store.attach(desk.session, attached, desk.settings.disk_mib)
-    desk.own(attached)
-    if not desk.session.turns:
-        desk.notices = (*desk.notices, *earlier(latest.session(folder)))
-    app.start(desk, state / "history")
-    if desk.session.turns:
-        latest.keep(desk.log.path)
+    if not chat.session.turns:
+        chat.notices = (*chat.notices, *earlier(latest.session(folder)))
+    app.start(console, state / "history")
+    if chat.session.turns:
+        latest.keep(console.log.path)
     return ExitCode.DONE
 
 

@@ -1,6 +1,5 @@
 """Passes what is typed in a terminal on to a program, through a pipe: the terminal itself stays with us."""
 
-import ast
 import os
 import select
 import sys
@@ -9,12 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from typing import IO
 
 from mtchat.session import world
-from mtchat.session.names import tree
 from mtchat.session.outcome import Outcome
+from mtchat.session.source import reads_keyboard
 
 PIECE_BYTES = 1 << 16
 MOST_KEPT = 1 << 20  # bytes that are kept to be given again
@@ -72,19 +69,4 @@ def terminal() -> int | None:
 
 def reads(source: str, outcome: Outcome | None) -> bool:
     """Whether a program reads from the keyboard, as far as its code or its last run shows it."""
-    if outcome is not None and outcome.world == world.INPUT:
-        return True
-    module = tree(source)
-    for node in ast.walk(module) if module else ():
-        match node:
-            case ast.Name("input") | ast.Attribute(_, "stdin") | ast.alias("stdin") | ast.alias("getpass"):
-                return True
-    return False
-
-
-def kept(typed: bytes) -> "IO[bytes]":
-    """A file with what was typed, which is gone when it is closed."""
-    file = NamedTemporaryFile(prefix="mtchat-typed-")  # noqa: SIM115 - it lives as long as its program
-    file.write(typed)
-    file.flush()
-    return file
+    return (outcome is not None and outcome.world == world.INPUT) or reads_keyboard(source)

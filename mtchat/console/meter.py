@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.generate.fitting import Context
 from mtchat.generate.running import complaint
 from mtchat.generate.synthesizer import TurnGenerator
@@ -26,12 +26,12 @@ class Part:
     remedy: str = ""
 
 
-def show(desk: Desk, generator: TurnGenerator, instruction: str, context: Context) -> None:
+def show(console: Console, generator: TurnGenerator, instruction: str, context: Context) -> None:
     """A line for each part, with its share of what the model sees; the tokens add up to the context."""
-    whole = desk.model.card().context
-    found = list(parts(desk, generator, instruction, context))
+    whole = console.chat.model.card().context
+    found = list(parts(console, generator, instruction, context))
     used = sum(part.tokens for part in found)
-    room = min(desk.settings.max_tokens, whole // 2)
+    room = min(console.chat.settings.max_tokens, whole // 2)
     found.append(Part("room to reply", room, "/set max_tokens N changes it"))
     found.append(Part("free", max(whole - used - room, 0)))
     width = max(len(str(part.tokens)) for part in found)
@@ -39,36 +39,40 @@ def show(desk: Desk, generator: TurnGenerator, instruction: str, context: Contex
         (part.name, f"{part.tokens:>{width}}", f"{100 * part.tokens / whole:>5.1f} %", part.remedy)
         for part in found
     ]
-    desk.view.table([("part", f"{'tokens':>{width}}", "share", ""), *rows], (NAMES, NUMBERS, SHARES))
+    console.view.table([("part", f"{'tokens':>{width}}", "share", ""), *rows], (NAMES, NUMBERS, SHARES))
 
 
-def parts(desk: Desk, generator: TurnGenerator, instruction: str, context: Context) -> Iterator[Part]:
+def parts(console: Console, generator: TurnGenerator, instruction: str, context: Context) -> Iterator[Part]:
     """The parts in the order of the context; each takes what the context is longer by with it."""
-    path, preamble, error = desk.session.path, desk.session.preamble, complaint(desk.session.outcome)
+    path, preamble, error = (
+        console.session.path,
+        console.session.preamble,
+        complaint(console.session.outcome),
+    )
     guidance = guidance_for(instruction, generator.policy.guidance)
     render = generator.family.render
     names = [
         Part("how to answer", 0),
-        Part("worked examples", 0, f"of the policy {desk.settings.policy}"),
+        Part("worked examples", 0, f"of the policy {console.chat.settings.policy}"),
         Part("preamble", 0),
     ]
     prompts = [render((), "", "", "", each) for each in ((), guidance)]
     prompts.append(render((), "", preamble, "", guidance))
     for number, turn in enumerate(path, start=1):
-        names.append(Part(f"turn {number}", 0, remedy(desk, number, turn, context)))
+        names.append(Part(f"turn {number}", 0, remedy(console, number, turn, context)))
         prompts.append(render(visible_turns(path[:number], context.memory), "", preamble, "", guidance))
     names += [Part("the error", 0, "/fix mends it"), Part("instruction", 0)]
     all_told = visible_turns(path, context.memory)
     prompts += [render(all_told, "", preamble, error, guidance), context.prompt]
-    sizes = [0, *(size(desk, prompt) for prompt in prompts)]
+    sizes = [0, *(size(console, prompt) for prompt in prompts)]
     for part, (before, after) in zip(names, pairwise(sizes), strict=True):
         if after != before or part.name.startswith("turn"):
             yield Part(part.name, after - before, part.remedy)
 
 
-def remedy(desk: Desk, number: int, turn: Turn, context: Context) -> str:
+def remedy(console: Console, number: int, turn: Turn, context: Context) -> str:
     """What can be done about a turn, and about how many tokens it is worth."""
-    saved = desk.model.count(turn.chunk) - desk.model.count(folded(turn.chunk))
+    saved = console.chat.model.count(turn.chunk) - console.chat.model.count(folded(turn.chunk))
     if number in context.memory.forgotten:
         return f"forgotten; /unfold {number} tells it again"
     if number in context.fitted:
@@ -80,5 +84,5 @@ def remedy(desk: Desk, number: int, turn: Turn, context: Context) -> str:
     return f"/forget {number} drops it"
 
 
-def size(desk: Desk, prompt: Prompt) -> int:
-    return desk.model.count(desk.model.text(prompt))
+def size(console: Console, prompt: Prompt) -> int:
+    return console.chat.model.count(console.chat.model.text(prompt))

@@ -130,6 +130,19 @@ class AttemptsExhausted:
     discarded: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True)
+class Notice:
+    """Something to say beside the turns: `level` is "note", "warning" or "error"."""
+
+    text: str
+    level: str = "note"
+
+
+@dataclass(frozen=True)
+class RunStopped:
+    """Ctrl-C stopped a program, whatever it was run for."""
+
+
 ChoiceEvent = CandidatesStarted | CandidateProgress | CandidateChosen | AttemptsExhausted
 CorrectionEvent = CorrectionStarted | CorrectionFinished
 Event = (
@@ -142,6 +155,8 @@ Event = (
     | RepairStarted
     | CorrectionEvent
     | ChoiceEvent
+    | Notice
+    | RunStopped
 )
 EventHandler = Callable[[Event], None]
 

@@ -1,6 +1,5 @@
 """The loop of the REPL: reads a line, does a command or takes a turn, and outlives every error."""
 
-import difflib
 import os
 import re
 import shutil
@@ -15,10 +14,9 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.input.typeahead import clear_typeahead
 from prompt_toolkit.styles import Style
 
-from mtchat import plugins
 from mtchat.console import slash
 from mtchat.console.captions import describe_position, explain_not_run, short_path
-from mtchat.console.desk import Desk, Leave
+from mtchat.console.console import Console, Leave
 from mtchat.console.echo import forget_typed, silent
 from mtchat.console.parsing import make_encodable
 from mtchat.console.stopping import hearing
@@ -28,7 +26,7 @@ from mtchat.features.checks.view import keep_check
 from mtchat.features.correction.detect import recognise
 from mtchat.features.explain.inquiry_view import answer_question
 from mtchat.features.explain.questions import explain_target, is_question
-from mtchat.features.own_code.detect import is_code, turn_from_code
+from mtchat.features.own_code.detect import is_code
 from mtchat.files import MIB, PRIVATE, PRIVATE_FOLDER, content, regular, replace
 from mtchat.repl import toolbar
 from mtchat.repl.completion import Slash
@@ -56,34 +54,34 @@ HELPING, CLEARING = ("help", "help()", "?"), ("clear", "cls")
 DROP = re.compile(r"(?:please )?(?:delete|remove|drop) (?:step|turn) (?P<number>\d{1,9})[.!]?", re.IGNORECASE)
 
 
-def start(desk: Desk, history: Path | None) -> None:
+def start(console: Console, history: Path | None) -> None:
     """Runs the REPL until the user leaves. The model starts to load once the prompt is on the screen."""
-    prompt = prompter(desk, history)
-    desk.ask = lambda label, text: asked(prompt, label, text)
+    prompt = prompter(console, history)
+    console.edit_line = lambda label, text: asked(prompt, label, text)
     questions: PromptSession[str] = PromptSession(style=STYLE)
-    desk.answer = lambda label: answered(questions, label)
-    desk.approval.confirm = confirmer()
-    prompt.app.after_render += lambda _: desk.begin()
-    greet(desk)
+    console.questions.answer = lambda label: answered(questions, label)
+    console.questions.confirm = confirmer()
+    prompt.app.after_render += lambda _: console.begin()
+    greet(console)
     offer, going = Offer(), True
-    with hearing(desk.hold_back):
+    with hearing(console.questions.hold_back):
         while going:
             try:
-                going = step(desk, prompt, offer)
+                going = step(console, prompt, offer)
             except KeyboardInterrupt:
-                desk.view.erase()
-    desk.log.close()
+                console.view.erase()
+    console.chat.close()
 
 
-def prompter(desk: Desk, history: Path | None) -> PromptSession[str]:
+def prompter(console: Console, history: Path | None) -> PromptSession[str]:
     prompt = PromptSession[str](
         multiline=True,
         history=kept(history),
         auto_suggest=AutoSuggestFromHistory(),
-        completer=Slash(lambda: desk),
+        completer=Slash(lambda: console),
         input_processors=[SignForSign()],
         key_bindings=bindings(),
-        bottom_toolbar=lambda: toolbar.text(desk, prompt.output.get_size().columns),
+        bottom_toolbar=lambda: toolbar.text(console, prompt.output.get_size().columns),
         prompt_continuation=lambda width, number, wrapped: " " * width,
         style=STYLE,
         refresh_interval=0.5,
@@ -151,100 +149,102 @@ def confirmer() -> Callable[[str], str]:
     return confirm
 
 
-def greet(desk: Desk) -> None:
-    view = desk.view
+def greet(console: Console) -> None:
+    view = console.view
     view.say(
         f"mtchat {__version__}: type an instruction, and the program grows by a piece. /help lists commands."
     )
-    view.warning(desk.tools.warning)
-    for notice in desk.notices:
+    view.warning(console.host.warning)
+    for notice in console.chat.notices:
         view.note(notice)
-    if not desk.session.language.runs:
-        view.note(explain_not_run(desk.session))
-    if not desk.session.turns:
-        view.note(f"new session {desk.session.name}; try: {FIRST}")
+    if not console.session.language.runs:
+        view.note(explain_not_run(console.session))
+    if not console.session.turns:
+        view.note(f"new session {console.session.name}; try: {FIRST}")
     else:
-        view.say(f"{desk.session.name}: {describe_position(desk.session)}; /show shows the program")
+        view.say(f"{console.session.name}: {describe_position(console.session)}; /show shows the program")
 
 
-def step(desk: Desk, prompt: PromptSession[str], offer: Offer) -> bool:
+def step(console: Console, prompt: PromptSession[str], offer: Offer) -> bool:
     """One line of input, done; False when the user leaves."""
     try:
-        line = next_line(desk, prompt, offer)
+        line = next_line(console, prompt, offer)
     except KeyboardInterrupt:
-        desk.view.note(
-            f"Ctrl-D or /quit leaves; {'turns are not saved' if desk.unsaved else 'everything is saved'}"
+        console.view.note(
+            "Ctrl-D or /quit leaves; "
+            + ("turns are not saved" if console.chat.unsaved else "everything is saved")
         )
         return True
     except EOFError:
-        return leave(desk)
+        return leave(console)
     try:
         with silent():
-            dispatch(desk, line)
+            dispatch(console, line)
     except Leave:
-        return leave(desk)
+        return leave(console)
     except MtchatError as error:
-        desk.view.error(str(error))
+        console.view.error(str(error))
         if os.environ.get(DEBUG):
             traceback.print_exception(error)
     except KeyboardInterrupt:
-        desk.view.erase()
-        desk.view.note(f"stopped; {describe_position(desk.session)}")
+        console.view.erase()
+        console.view.note(f"stopped; {describe_position(console.session)}")
     if line.strip():
-        desk.view.line()
+        console.view.line()
     return True
 
 
-def next_line(desk: Desk, prompt: PromptSession[str], offer: Offer) -> str:
+def next_line(console: Console, prompt: PromptSession[str], offer: Offer) -> str:
     """What was postponed, else what the user types, who may change what was held back."""
-    label = f"{len(desk.session.path) + 1}› "
-    if desk.later:
-        desk.view.heading(label + desk.later)
-        prompt.history.append_string(desk.later)
-        line, desk.later = desk.later, ""
+    label = f"{len(console.session.path) + 1}› "
+    if console.questions.later:
+        console.view.heading(label + console.questions.later)
+        prompt.history.append_string(console.questions.later)
+        line, console.questions.later = console.questions.later, ""
         return line
-    text, desk.held = desk.held or offer.text(desk.session), ""
+    text, console.questions.held = console.questions.held or offer.text(console.session), ""
     return prompt.prompt(
         [("class:prompt", label)], default=text, pre_run=lambda: select(prompt.default_buffer)
     )
 
 
-def leave(desk: Desk) -> bool:
+def leave(console: Console) -> bool:
     """Says where the session is; False unless turns would be lost, which is said once."""
-    if desk.unsaved and not saved(desk):
-        if lost := desk.unsaved != desk.warned:
-            desk.view.error("turns of this session are not saved; leave again to leave without them")
-        desk.warned = desk.unsaved
+    if console.chat.unsaved and not saved(console):
+        if lost := console.chat.unsaved != console.warned:
+            console.view.error("turns of this session are not saved; leave again to leave without them")
+        console.warned = console.chat.unsaved
         return lost
-    if desk.log.path.exists():
-        desk.view.note(
-            f"saved in {short_path(desk.log.path)}; {desk.tools.goes_on(desk.log.path)} goes on with it"
+    if console.log.path.exists():
+        console.view.note(
+            f"saved in {short_path(console.log.path)}; "
+            f"{console.host.goes_on(console.log.path)} goes on with it"
         )
     return False
 
 
-def saved(desk: Desk) -> bool:
+def saved(console: Console) -> bool:
     """Saves what is not saved yet: in its place, else in a folder of its own among the temporary files."""
-    why = desk.unsaved
+    why = console.chat.unsaved
     try:
-        desk.log.write(desk.session, "save")
+        console.log.write(console.session, "save")
     except MtchatError:
-        if not rescued(desk):
-            desk.view.error(why)
+        if not rescued(console):
+            console.view.error(why)
             return False
-        desk.view.error(f"not saved in its place: {why.partition(';')[0]}")
-    desk.unsaved = ""
+        console.view.error(f"not saved in its place: {why.partition(';')[0]}")
+    console.chat.unsaved = ""
     return True
 
 
-def rescued(desk: Desk) -> bool:
+def rescued(console: Console) -> bool:
     """Whether the session could be saved among the temporary files, where it then goes on."""
     try:
         folder = Path(tempfile.mkdtemp(prefix="mtchat-"))
     except OSError:
         return False
     try:
-        desk.log.move_to(folder / desk.log.path.name, desk.session)
+        console.log.move_to(folder / console.log.path.name, console.session)
     except MtchatError:
         shutil.rmtree(folder, ignore_errors=True)
         return False
@@ -256,22 +256,22 @@ def meant(text: str) -> str:
     return f"/{text.lower()}" if text.lower() in BARE else ""
 
 
-def instruct(desk: Desk, text: str) -> None:
+def instruct(console: Console, text: str) -> None:
     """What a text without a slash asks for: code, or what the program does, which needs no turn."""
-    session = desk.session
-    if is_code(text, session) and not (desk.corrects and recognise(session.path, text)):
-        desk.view.note("taken as your own code, as it is; /next TEXT takes TEXT as an instruction")
-        desk.add(turn_from_code(text, session))
+    session = console.session
+    if is_code(text, session) and not (console.chat.corrects and recognise(session.path, text)):
+        console.view.note("taken as your own code, as it is; /next TEXT takes TEXT as an instruction")
+        console.add(text)
         return
     if number := dropping(text):
-        plugins.load(slash.COMMANDS, "drop").do(desk, number)
+        slash.do(console, f"drop {number}")
         return
-    corrects = desk.corrects and recognise(session.path, text) is not None
+    corrects = console.chat.corrects and recognise(session.path, text) is not None
     about = explain_target(text, session) if session.language.runs else None
     if about is not None or (not corrects and is_question(text)):
-        answer_question(desk, text)
+        answer_question(console, text)
         return
-    desk.take(text)
+    console.take(text)
 
 
 def dropping(text: str) -> str:
@@ -280,9 +280,17 @@ def dropping(text: str) -> str:
     return found["number"] if found else ""
 
 
-def dispatch(desk: Desk, line: str) -> None:
+def dispatch(console: Console, line: str) -> None:
+    """Does what a line says, and then what the user chose in place of a run."""
+    do(console, line)
+    while command := console.next_command:
+        console.next_command = ""
+        do(console, command)
+
+
+def do(console: Console, line: str) -> None:
     """A command when the line begins with a slash and a letter; an instruction otherwise."""
-    text = make_encodable(line.strip())
+    text, session = make_encodable(line.strip()), console.session
     if not text:
         return
     if text == "/":
@@ -290,29 +298,16 @@ def dispatch(desk: Desk, line: str) -> None:
     if text.lower() in LEAVING:
         raise Leave
     if text.lower() in HELPING:
-        plugins.load(slash.COMMANDS, "help").do(desk, "")
-        return
-    if text.lower() in CLEARING:
-        desk.view.clear()
-        return
-    if likely := meant(text):
+        slash.do(console, "help")
+    elif text.lower() in CLEARING:
+        console.view.clear()
+    elif likely := meant(text):
         raise UsageError(f"did you mean {likely}? /next {text} takes it as an instruction")
-    if not (text[0] == "/" and text[1:2].isalpha()):
-        claim = stated(text, desk.session) if desk.session.language.runs else None
-        if claim is None and desk.session.language.runs and (why := unread(text, desk.session)):
-            raise UsageError(why)
-        if claim is None:
-            instruct(desk, text)
-        else:
-            keep_check(desk, claim)
-        return
-    name, *rest = text[1:].split(maxsplit=1)
-    known = slash.names()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f" (did you mean /{near[0]}?)" if near else ""
-        raise UsageError(f"no command /{name}{hint}; /help lists them")
-    command = plugins.load(slash.COMMANDS, name)
-    if getattr(command, "PYTHON_ONLY", False) and not desk.session.language.runs:
-        raise MtchatError(f"/{name} needs a program in Python: {explain_not_run(desk.session)}")
-    command.do(desk, rest[0] if rest else "")
+    elif slash.is_command(text):
+        slash.do(console, text[1:])
+    elif session.language.runs and (claim := stated(text, session)):
+        keep_check(console, claim)
+    elif session.language.runs and (why := unread(text, session)):
+        raise UsageError(why)
+    else:
+        instruct(console, text)

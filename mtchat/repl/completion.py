@@ -10,7 +10,7 @@ from prompt_toolkit.document import Document
 
 from mtchat import plugins
 from mtchat.console import slash
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.session.escape import escaped
 
 LAST_WORD = re.compile(r"(?:[^\s\\<]|\\.)*$")
@@ -22,8 +22,8 @@ Rows = Iterable[tuple[str, str]]
 class Slash(Completer):
     """Offers commands after a slash at the start of the input, then what the command's file offers."""
 
-    def __init__(self, desk: Callable[[], Desk]) -> None:
-        self.desk = desk
+    def __init__(self, console: Callable[[], Console]) -> None:
+        self.console = console
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         text = document.text_before_cursor
@@ -36,7 +36,7 @@ class Slash(Completer):
             command = plugins.load(slash.COMMANDS, name)
             offered = getattr(command, "complete", None)
             if offered is not None and " " not in argument:
-                yield from matching(offered(self.desk()), argument)
+                yield from matching(offered(self.console()), argument)
             sign = getattr(command, "PATHS", None)
             if sign is not None and sign in argument:
                 yield from paths(argument)

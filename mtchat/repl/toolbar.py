@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.console.text import display_width
 from mtchat.session.escape import escaped
 
@@ -22,27 +22,27 @@ class Part:
     style: str = ""
 
 
-def text(desk: Desk, width: int) -> StyleAndTextTuples:
+def text(console: Console, width: int) -> StyleAndTextTuples:
     """One line of so many columns; the tokens are those the last turn used of the model's context."""
     line: StyleAndTextTuples = [("", " ")]
-    for part in fitting(parts(desk), width - 1):
+    for part in fitting(parts(console), width - 1):
         line += [("", BETWEEN)] if len(line) > 1 else []
         line.append((part.style, part.text))
     return line
 
 
-def parts(desk: Desk) -> list[Part]:
+def parts(console: Console) -> list[Part]:
     """All that can be said, in its order on the screen."""
     found = [
-        Part(2, desk.model.name),
-        Part(3, desk.model.stage()),
-        Part(6, language(desk)),
-        Part(4, f"turn {len(desk.session.path) + 1}"),
-        Part(7, context(desk)),
-        Part(1, state(desk)),
-        Part(0, "NOT SAVED" if desk.unsaved else "", "class:warning"),
-        tier(desk),
-        Part(8, desk.session.name),
+        Part(2, console.chat.model.name),
+        Part(3, console.chat.model.stage()),
+        Part(6, language(console)),
+        Part(4, f"turn {len(console.session.path) + 1}"),
+        Part(7, context(console)),
+        Part(1, state(console)),
+        Part(0, "NOT SAVED" if console.chat.unsaved else "", "class:warning"),
+        tier(console),
+        Part(8, console.session.name),
     ]
     return [replace(part, text=escaped(part.text)) for part in found if part.text]
 
@@ -56,33 +56,33 @@ def fitting(found: Sequence[Part], width: int) -> list[Part]:
     return [part for part in found if part in kept]
 
 
-def tier(desk: Desk) -> Part:
+def tier(console: Console) -> Part:
     """What holds programs; where nothing does, that cannot be overlooked."""
-    word = desk.tools.tier()
+    word = console.host.tier()
     return Part(0, word, "class:warning") if word.isupper() else Part(5, f"sandbox {word}")
 
 
-def state(desk: Desk) -> str:
+def state(console: Console) -> str:
     """What the live program last did."""
-    outcome = desk.session.outcome
+    outcome = console.session.outcome
     if outcome is None:
-        return "not run" if desk.session.path else ""
+        return "not run" if console.session.path else ""
     if outcome.stopped:
         return "stopped"
     return ("check failed" if outcome.broken else "ok") if outcome.ok else "failed"
 
 
-def language(desk: Desk) -> str:
+def language(console: Console) -> str:
     """The language of the session where it is not the usual one."""
-    spoken = desk.session.language
+    spoken = console.session.language
     return "" if spoken.runs else spoken.title
 
 
-def context(desk: Desk) -> str:
-    path = desk.session.path
+def context(console: Console) -> str:
+    path = console.session.path
     usage = path[-1].usage if path else None
     used = usage.prompt_tokens + usage.completion_tokens if usage else 0
-    if desk.model.stage() or not 0 < used < MOST_TOKENS:
+    if console.chat.model.stage() or not 0 < used < MOST_TOKENS:
         return ""
-    whole = desk.model.card().context
+    whole = console.chat.model.card().context
     return f"{used}/{whole} tokens ({100 * used // whole} %)"

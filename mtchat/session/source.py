@@ -28,6 +28,16 @@ def lines(code: str) -> list[str]:
     return LINE_END.split(code)
 
 
+def reads_keyboard(code: str) -> bool:
+    """Whether a program reads from the keyboard, as far as its code shows it."""
+    module = tree(code)
+    for node in ast.walk(module) if module else ():
+        match node:
+            case ast.Name("input") | ast.Attribute(_, "stdin") | ast.alias("stdin") | ast.alias("getpass"):
+                return True
+    return False
+
+
 @dataclass(frozen=True)
 class Edit:
     """Bytes of a source, from `start` up to `end`, that something else stands for."""

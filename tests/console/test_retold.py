@@ -109,11 +109,11 @@ def test_a_file_is_read_up_to_its_size_only(tmp_path: Path, size: int, read: boo
 def test_the_screen_shows_what_is_new_of_a_turn_and_what_changed(tmp_path: Path) -> None:
     first = ran("one\n", complaints=("noise of the first\n",), stderr="noise of the first\n")
     second = ran("two\n", "", complaints=("noise of the first\n", "of the second\n"))
-    desk, _ = begun(tmp_path, first, second)
-    assert "noise of the first" in said(desk)
-    before = len(said(desk))
-    dispatch(desk, "print x")
-    shown = said(desk)[before:]
+    console, _ = begun(tmp_path, first, second)
+    assert "noise of the first" in said(console)
+    before = len(said(console))
+    dispatch(console, "print x")
+    shown = said(console)[before:]
     assert "noise of the first" not in shown
     assert "of the second" in shown
     assert shown.endswith("turn 1 ran again and printed something else: one became two\n")

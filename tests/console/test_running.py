@@ -12,9 +12,10 @@ from prompt_toolkit.document import Document
 
 from mtchat.console import remedy
 from mtchat.console.captions import describe_size
-from mtchat.console.desk import Desk, Hear
+from mtchat.console.console import Console
 from mtchat.console.parsing import split_redirect, split_words
 from mtchat.console.view import Tail, View
+from mtchat.conversation.interfaces import Hear
 from mtchat.errors import MtchatError, UsageError
 from mtchat.repl.app import dispatch
 from mtchat.repl.completion import Slash
@@ -23,7 +24,7 @@ from mtchat.session.outcome import File, Frame, Outcome, Variable
 from mtchat.session.program import Location, Program
 from mtchat.session.settings import Limits, Settings
 from mtchat.store import Log, load
-from tests.repl.test_desk import desk_in, said
+from tests.support.consoles import console_in, said
 
 KEYBOARD = "turn 1, line 1: EOFError: EOF when reading a line (the sandbox has no keyboard input)"
 
@@ -50,12 +51,12 @@ class Runs:
         return self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
 
 
-def begun(folder: Path, *outcomes: Outcome) -> tuple[Desk, Runs]:
-    """A desk with one turn, which has been run."""
+def begun(folder: Path, *outcomes: Outcome) -> tuple[Console, Runs]:
+    """A console with one turn, which has been run."""
     runs = Runs(*outcomes)
-    desk = desk_in(folder, runs=runs)
-    dispatch(desk, "define x")
-    return desk, runs
+    console = console_in(folder, runs=runs)
+    dispatch(console, "define x")
+    return console, runs
 
 
 @pytest.fixture(autouse=True)
@@ -87,21 +88,21 @@ def test_a_file_for_the_keyboard_follows_the_first_sign_that_is_not_in_quotes(
 
 def test_run_hands_the_program_its_arguments_and_a_file_for_its_keyboard(tmp_path: Path) -> None:
     (tmp_path / "some names.txt").write_text("Ada\n")
-    desk, runs = begun(tmp_path)
-    dispatch(desk, "/run --fast 'two words' < 'some names.txt'")
+    console, runs = begun(tmp_path)
+    dispatch(console, "/run --fast 'two words' < 'some names.txt'")
     assert runs.given[-1] == RunInputs(("--fast", "two words"), Path("some names.txt"))
 
 
 def test_a_run_that_was_given_something_is_shown_and_not_recorded(tmp_path: Path) -> None:
     frames = (Frame(Location(1, 1), "<module>"),)
-    desk, _ = begun(tmp_path, Outcome("fake"), Outcome("fake", 1, error="turn 1: no", frames=frames))
-    dispatch(desk, "/run x")
-    assert "✗ turn 1: no" in said(desk)
-    assert "/fix" not in said(desk)
-    assert desk.session.outcome == load(desk.log.path).outcome == Outcome("fake")
-    dispatch(desk, "/run")
-    assert "/fix" in said(desk)
-    assert load(desk.log.path).outcome == desk.last
+    console, _ = begun(tmp_path, Outcome("fake"), Outcome("fake", 1, error="turn 1: no", frames=frames))
+    dispatch(console, "/run x")
+    assert "✗ turn 1: no" in said(console)
+    assert "/fix" not in said(console)
+    assert console.session.outcome == load(console.log.path).outcome == Outcome("fake")
+    dispatch(console, "/run")
+    assert "/fix" in said(console)
+    assert load(console.log.path).outcome == console.chat.last_run
 
 
 @pytest.mark.parametrize(
@@ -117,58 +118,58 @@ def test_a_run_that_was_given_something_is_shown_and_not_recorded(tmp_path: Path
     ],
 )
 def test_a_wrong_run_says_what_is_wrong_and_runs_nothing(tmp_path: Path, argument: str, message: str) -> None:
-    desk, runs = begun(tmp_path)
+    console, runs = begun(tmp_path)
     with pytest.raises(UsageError, match=message):
-        dispatch(desk, f"/run {argument}")
+        dispatch(console, f"/run {argument}")
     assert len(runs.given) == 1
 
 
 def test_attached_files_go_into_every_run_and_stay_with_the_session(tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text("a,b\n")
     (tmp_path / "more.csv").write_text("1,2\n" * 1000)
-    desk, runs = begun(tmp_path)
-    dispatch(desk, "/attach *.csv")
-    assert "data.csv, 4 bytes: the program opens it as 'data.csv'" in said(desk)
-    assert "more.csv, 4 KiB: the program opens it as 'more.csv'" in said(desk)
-    dispatch(desk, "/run")
-    dispatch(desk, "print x")
-    dispatch(desk, "/vars")
+    console, runs = begun(tmp_path)
+    dispatch(console, "/attach *.csv")
+    assert "data.csv, 4 bytes: the program opens it as 'data.csv'" in said(console)
+    assert "more.csv, 4 KiB: the program opens it as 'more.csv'" in said(console)
+    dispatch(console, "/run")
+    dispatch(console, "print x")
+    dispatch(console, "/vars")
     assert [[file.name for file in given.files] for given in runs.given[1:]] == [["data.csv", "more.csv"]] * 3
-    dispatch(desk, "/attach -d more.csv")
-    desk.log.close()
-    again = desk_in(tmp_path)
+    dispatch(console, "/attach -d more.csv")
+    console.log.close()
+    again = console_in(tmp_path)
     assert [file.name for file in again.session.attached] == ["data.csv"]
-    assert again.notices == ()
+    assert again.chat.notices == ()
 
 
 def test_attach_alone_lists_what_is_attached(tmp_path: Path) -> None:
-    desk, _ = begun(tmp_path)
-    dispatch(desk, "/attach")
-    assert "no file is attached" in said(desk)
+    console, _ = begun(tmp_path)
+    dispatch(console, "/attach")
+    assert "no file is attached" in said(console)
     (tmp_path / "data.csv").write_text("a,b\n")
-    dispatch(desk, "/attach data.csv")
-    dispatch(desk, "/attach")
-    assert "\n  data.csv  4 bytes  data.csv\n" in said(desk)
+    dispatch(console, "/attach data.csv")
+    dispatch(console, "/attach")
+    assert "\n  data.csv  4 bytes  data.csv\n" in said(console)
 
 
 def test_an_attached_file_that_goes_away_is_told_and_programs_run_without_it(tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text("a,b\n")
-    desk, runs = begun(tmp_path)
-    dispatch(desk, "/attach data.csv")
+    console, runs = begun(tmp_path)
+    dispatch(console, "/attach data.csv")
     (tmp_path / "data.csv").unlink()
-    dispatch(desk, "/run")
-    assert "data.csv is gone: the program runs without data.csv" in said(desk)
+    dispatch(console, "/run")
+    assert "data.csv is gone: the program runs without data.csv" in said(console)
     assert runs.given[-1].files == ()
 
 
 def test_a_reopened_session_says_what_is_not_attached_any_more(tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text("a,b\n")
-    desk, _ = begun(tmp_path)
-    dispatch(desk, "/attach data.csv")
-    dispatch(desk, "/save first")
-    desk.log.close()
+    console, _ = begun(tmp_path)
+    dispatch(console, "/attach data.csv")
+    dispatch(console, "/save first")
+    console.log.close()
     (tmp_path / "data.csv").write_text("a,c\n")
-    other = desk_in(tmp_path)
+    other = console_in(tmp_path)
     dispatch(other, "/open first")
     assert "data.csv is not attached any more" in said(other)
     assert other.session.attached == ()
@@ -189,30 +190,30 @@ def test_what_cannot_be_attached_is_an_error_that_says_why(
     tmp_path: Path, argument: str, message: str
 ) -> None:
     (tmp_path / "empty").mkdir()
-    desk, _ = begun(tmp_path)
+    console, _ = begun(tmp_path)
     with pytest.raises(UsageError, match=message):
-        dispatch(desk, f"/attach {argument}")
+        dispatch(console, f"/attach {argument}")
 
 
 def test_an_attached_folder_is_shown_and_let_go_as_one(tmp_path: Path) -> None:
     (tmp_path / "shapes" / "data").mkdir(parents=True)
     (tmp_path / "shapes" / "area.py").write_text("x = 1\n")
     (tmp_path / "shapes" / "data" / "sizes.csv").write_text("1,2\n")
-    desk, _ = begun(tmp_path)
-    dispatch(desk, "/attach shapes")
-    assert "shapes/, 2 files, 10 bytes: the program opens it as 'shapes/area.py'\n" in said(desk)
-    dispatch(desk, "/attach")
-    row = said(desk).splitlines()[-1].split()
+    console, _ = begun(tmp_path)
+    dispatch(console, "/attach shapes")
+    assert "shapes/, 2 files, 10 bytes: the program opens it as 'shapes/area.py'\n" in said(console)
+    dispatch(console, "/attach")
+    row = said(console).splitlines()[-1].split()
     assert row[:5] == ["shapes/", "2", "files,", "10", "bytes"]
     assert row[-1].endswith("shapes")
-    dispatch(desk, "/attach -d shapes")
-    assert desk.session.attached == ()
+    dispatch(console, "/attach -d shapes")
+    assert console.session.attached == ()
 
 
-def left(desk: Desk) -> Outcome:
+def left(console: Console) -> Outcome:
     """What a run left in the folder beside the session."""
     for name, text in {"plot.png": "png", "out/table.csv": "1,2", "log.txt": "x" * 3000}.items():
-        path = desk.place / name
+        path = console.place / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     files = (File("log.txt", 3000), File("out/table.csv", 3), File("plot.png", 3))
@@ -220,33 +221,33 @@ def left(desk: Desk) -> Outcome:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    desk, _ = begun(tmp_path)
-    desk.last = left(desk)
-    return desk
+def console(tmp_path: Path) -> Console:
+    console, _ = begun(tmp_path)
+    console.chat.last_run = left(console)
+    return console
 
 
-def test_files_lists_what_the_last_run_left_and_what_it_did_not_take(desk: Desk) -> None:
-    dispatch(desk, "/files")
-    assert "  out/table.csv  3 bytes  one.files/out/table.csv\n" in said(desk)
-    assert "left behind: 'link': a link" in said(desk)
+def test_files_lists_what_the_last_run_left_and_what_it_did_not_take(console: Console) -> None:
+    dispatch(console, "/files")
+    assert "  out/table.csv  3 bytes  one.files/out/table.csv\n" in said(console)
+    assert "left behind: 'link': a link" in said(console)
 
 
-def test_files_copies_by_name_and_by_pattern(desk: Desk, tmp_path: Path) -> None:
-    dispatch(desk, "/files out/table.csv")
+def test_files_copies_by_name_and_by_pattern(console: Console, tmp_path: Path) -> None:
+    dispatch(console, "/files out/table.csv")
     assert (tmp_path / "table.csv").read_text() == "1,2"
-    dispatch(desk, "/files *.png log.txt to 'new folder'")
+    dispatch(console, "/files *.png log.txt to 'new folder'")
     assert (tmp_path / "new folder" / "plot.png").read_text() == "png"
-    assert "copied log.txt to new folder/log.txt (3 KiB)" in said(desk)
+    assert "copied log.txt to new folder/log.txt (3 KiB)" in said(console)
 
 
-def test_files_overwrites_only_by_force_and_else_copies_nothing(desk: Desk, tmp_path: Path) -> None:
+def test_files_overwrites_only_by_force_and_else_copies_nothing(console: Console, tmp_path: Path) -> None:
     (tmp_path / "plot.png").write_text("mine")
     with pytest.raises(MtchatError, match=r"plot.png is there already, so nothing is copied; --force"):
-        dispatch(desk, "/files log.txt plot.png")
+        dispatch(console, "/files log.txt plot.png")
     assert (tmp_path / "plot.png").read_text() == "mine"
     assert not (tmp_path / "log.txt").exists()
-    dispatch(desk, "/files log.txt plot.png --force")
+    dispatch(console, "/files log.txt plot.png --force")
     assert (tmp_path / "plot.png").read_text() == "png"
 
 
@@ -260,15 +261,17 @@ def test_files_overwrites_only_by_force_and_else_copies_nothing(desk: Desk, tmp_
         ("plot.png to one.files", "plot.png is there already"),
     ],
 )
-def test_what_cannot_be_copied_is_an_error_that_says_why(desk: Desk, argument: str, message: str) -> None:
+def test_what_cannot_be_copied_is_an_error_that_says_why(
+    console: Console, argument: str, message: str
+) -> None:
     with pytest.raises(MtchatError, match=message):
-        dispatch(desk, f"/files {argument}")
+        dispatch(console, f"/files {argument}")
 
 
-def test_a_copy_that_is_gone_says_how_to_get_it_again(desk: Desk) -> None:
-    (desk.place / "plot.png").unlink()
+def test_a_copy_that_is_gone_says_how_to_get_it_again(console: Console) -> None:
+    (console.place / "plot.png").unlink()
     with pytest.raises(MtchatError, match="is not there any more; /run makes it again"):
-        dispatch(desk, "/files plot.png")
+        dispatch(console, "/files plot.png")
 
 
 @pytest.mark.parametrize(
@@ -276,20 +279,20 @@ def test_a_copy_that_is_gone_says_how_to_get_it_again(desk: Desk) -> None:
 )
 @pytest.mark.parametrize("argument", ["*", "log.txt *ec* *out* *b*"])
 def test_a_record_that_names_a_file_elsewhere_brings_nothing(
-    desk: Desk, tmp_path: Path, name: str, argument: str
+    console: Console, tmp_path: Path, name: str, argument: str
 ) -> None:
     secret = tmp_path / "secret"
     secret.write_text("key")
     name = name.format(absolute=secret)
-    assert desk.last is not None
-    desk.last = replace(desk.last, files=(File("log.txt", 3000), File(name, 3)))
+    assert console.chat.last_run is not None
+    console.chat.last_run = replace(console.chat.last_run, files=(File("log.txt", 3000), File(name, 3)))
     with pytest.raises(MtchatError):
-        dispatch(desk, f"/files {argument} {quote(name)} to bag")
+        dispatch(console, f"/files {argument} {quote(name)} to bag")
     assert not (tmp_path / "bag").exists()
 
 
 @pytest.mark.parametrize("linked", ["one.files", "one.files/out", "one.files/plot.png"])
-def test_no_link_is_followed_to_what_a_run_left(desk: Desk, tmp_path: Path, linked: str) -> None:
+def test_no_link_is_followed_to_what_a_run_left(console: Console, tmp_path: Path, linked: str) -> None:
     home = tmp_path / "home"
     (home / "out").mkdir(parents=True)
     for name in ("plot.png", "out/table.csv"):
@@ -299,52 +302,56 @@ def test_no_link_is_followed_to_what_a_run_left(desk: Desk, tmp_path: Path, link
     link.symlink_to(home / linked.removeprefix("one.files").strip("/"))
     name = "out/table.csv" if "out" in linked else "plot.png"
     with pytest.raises(MtchatError, match=r"cannot copy one.files/"):
-        dispatch(desk, f"/files {name}")
+        dispatch(console, f"/files {name}")
     assert not (tmp_path / Path(name).name).exists()
 
 
-def test_a_pipe_in_the_place_of_what_a_run_left_is_not_waited_for(desk: Desk) -> None:
-    (desk.place / "plot.png").unlink()
-    os.mkfifo(desk.place / "plot.png")
+def test_a_pipe_in_the_place_of_what_a_run_left_is_not_waited_for(console: Console) -> None:
+    (console.place / "plot.png").unlink()
+    os.mkfifo(console.place / "plot.png")
     with pytest.raises(MtchatError, match=r"cannot copy one.files/plot.png: it is a pipe"):
-        dispatch(desk, "/files plot.png")
+        dispatch(console, "/files plot.png")
 
 
-def test_a_pattern_leaves_hidden_files_alone_and_their_names_bring_them(desk: Desk, tmp_path: Path) -> None:
+def test_a_pattern_leaves_hidden_files_alone_and_their_names_bring_them(
+    console: Console, tmp_path: Path
+) -> None:
     hidden = (".bash_profile", "out/.envrc", ".cache/data.csv")
     for name in hidden:
-        (desk.place / name).parent.mkdir(exist_ok=True)
-        (desk.place / name).write_text("theirs")
-    assert desk.last is not None
-    desk.last = replace(desk.last, files=(*desk.last.files, *(File(name, 6) for name in hidden)))
-    dispatch(desk, "/files * to bag")
+        (console.place / name).parent.mkdir(exist_ok=True)
+        (console.place / name).write_text("theirs")
+    assert console.chat.last_run is not None
+    console.chat.last_run = replace(
+        console.chat.last_run, files=(*console.chat.last_run.files, *(File(name, 6) for name in hidden))
+    )
+    dispatch(console, "/files * to bag")
     assert sorted(os.listdir(tmp_path / "bag")) == ["log.txt", "plot.png", "table.csv"]
-    dispatch(desk, "/files .bash* out/.envrc to hidden")
+    dispatch(console, "/files .bash* out/.envrc to hidden")
     assert sorted(os.listdir(tmp_path / "hidden")) == [".bash_profile", ".envrc"]
-    desk.last = replace(desk.last, files=(File(".envrc", 6),))
+    console.chat.last_run = replace(console.chat.last_run, files=(File(".envrc", 6),))
     with pytest.raises(UsageError, match=r"only hidden ones, which need their names: .envrc"):
-        dispatch(desk, "/files *")
+        dispatch(console, "/files *")
 
 
-def test_a_file_that_is_too_large_to_be_a_step_is_refused_at_once(desk: Desk, tmp_path: Path) -> None:
+def test_a_file_that_is_too_large_to_be_a_step_is_refused_at_once(console: Console, tmp_path: Path) -> None:
     with (tmp_path / "large.py").open("wb") as file:
         file.truncate(2**32)
     with pytest.raises(MtchatError, match=r"large.py: it has 4096 MiB, and at most 64 MiB are read"):
-        dispatch(desk, "/add < large.py")
+        dispatch(console, "/add < large.py")
 
 
-def test_a_step_from_a_file_of_windows_has_the_lines_of_ours(desk: Desk, tmp_path: Path) -> None:
+def test_a_step_from_a_file_of_windows_has_the_lines_of_ours(console: Console, tmp_path: Path) -> None:
     (tmp_path / "step.py").write_bytes(b"\xef\xbb\xbfx = 1\r\nprint(x)\r\n")
-    dispatch(desk, "/add < step.py")
-    assert desk.session.path[-1].chunk == "x = 1\nprint(x)"
+    dispatch(console, "/add < step.py")
+    assert console.session.path[-1].chunk == "x = 1\nprint(x)"
 
 
-def test_force_replaces_a_link_and_not_what_it_leads_to(desk: Desk, tmp_path: Path) -> None:
+def test_force_replaces_a_link_and_not_what_it_leads_to(console: Console, tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("mine")
     (tmp_path / "plot.png").symlink_to("precious")
     with pytest.raises(MtchatError, match=r"plot.png is there already"):
-        dispatch(desk, "/files plot.png")
-    dispatch(desk, "/files plot.png --force")
+        dispatch(console, "/files plot.png")
+    dispatch(console, "/files plot.png --force")
     assert (tmp_path / "precious").read_text() == "mine"
     assert (tmp_path / "plot.png").read_text() == "png"
     assert not (tmp_path / "plot.png").is_symlink()
@@ -379,11 +386,11 @@ def test_vars_is_a_table_that_fits_on_the_screen_and_sends_no_control_characters
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    desk, runs = begun(tmp_path, Outcome("fake", variables=VARIABLES))
-    start = len(said(desk))
-    dispatch(desk, "/vars")
+    console, runs = begun(tmp_path, Outcome("fake", variables=VARIABLES))
+    start = len(said(console))
+    dispatch(console, "/vars")
     assert runs.looks == [False, True]
-    lines = said(desk)[start:].splitlines()
+    lines = said(console)[start:].splitlines()
     assert lines[0] == "  x                         int                 1"
     assert lines[1].startswith("  a_name_that_is_rather_l…  DataFrame  150 x 5  sepal sepal ")
     assert lines[1].endswith("…")
@@ -392,19 +399,19 @@ def test_vars_is_a_table_that_fits_on_the_screen_and_sends_no_control_characters
 
 
 def test_vars_with_a_name_or_a_pattern_shows_the_whole_value(tmp_path: Path) -> None:
-    desk, _ = begun(tmp_path, Outcome("fake", variables=VARIABLES))
-    dispatch(desk, "/vars a_*")
-    assert "a_name_that_is_rather_long_indeed: DataFrame (150 x 5)\n" in said(desk)
-    assert said(desk).count("sepal") == 40
+    console, _ = begun(tmp_path, Outcome("fake", variables=VARIABLES))
+    dispatch(console, "/vars a_*")
+    assert "a_name_that_is_rather_long_indeed: DataFrame (150 x 5)\n" in said(console)
+    assert said(console).count("sepal") == 40
     with pytest.raises(MtchatError, match="no variable 'y'; /vars lists them"):
-        dispatch(desk, "/vars y")
+        dispatch(console, "/vars y")
 
 
 def test_vars_of_a_failing_program_are_what_it_had_by_then(tmp_path: Path) -> None:
     failed = Outcome("fake", 1, finished=False, error="turn 1, line 2: no", variables=VARIABLES[:1])
-    desk, _ = begun(tmp_path, failed)
-    dispatch(desk, "/vars")
-    assert said(desk).endswith("✗ turn 1, line 2: no\n  x  int    1\n")
+    console, _ = begun(tmp_path, failed)
+    dispatch(console, "/vars")
+    assert said(console).endswith("✗ turn 1, line 2: no\n  x  int    1\n")
 
 
 SETTINGS = Settings(seconds=10.0, memory_mib=1024, disk_mib=256, output_kib=1024)
@@ -449,31 +456,31 @@ def test_a_module_that_a_program_names_is_a_name_and_nothing_of_it_is_run_here(w
 
 def test_the_line_of_a_limit_says_what_allows_more_after_a_turn_and_after_run(tmp_path: Path) -> None:
     stopped = Outcome("fake", None, limit="seconds", finished=False, error="turn 1: stopped after 30 s")
-    desk, _ = begun(tmp_path, stopped)
-    dispatch(desk, "/run")
-    assert said(desk).count("✗ turn 1: stopped after 30 s; /set seconds 60 allows more\n") == 2
+    console, _ = begun(tmp_path, stopped)
+    dispatch(console, "/run")
+    assert said(console).count("✗ turn 1: stopped after 30 s; /set seconds 60 allows more\n") == 2
 
 
 def test_a_program_that_asks_for_input_is_told_how_to_get_some(tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("")
     asked = Outcome("fake", 1, finished=False, error=KEYBOARD)
-    desk, _ = begun(tmp_path, asked)
-    assert "keyboard input); /run lets you type it, /run < FILE gives it some\n" in said(desk)
-    dispatch(desk, "/run < in.txt")
-    assert said(desk).endswith("; in.txt came to its end\n")
+    console, _ = begun(tmp_path, asked)
+    assert "keyboard input); /run lets you type it, /run < FILE gives it some\n" in said(console)
+    dispatch(console, "/run < in.txt")
+    assert said(console).endswith("; in.txt came to its end\n")
     assert remedy.in_shell(asked, SETTINGS) == "mtchat run SESSION < FILE gives it some"
 
 
 def test_a_program_that_asks_for_a_file_of_mine_is_told_of_attach(tmp_path: Path) -> None:
     error = "turn 1, line 1: FileNotFoundError: 'data.csv' (the sandbox has none of your files)"
-    desk, _ = begun(tmp_path, Outcome("fake", 1, finished=False, error=error))
-    assert "; /attach FILE gives it a copy\n" in said(desk)
+    console, _ = begun(tmp_path, Outcome("fake", 1, finished=False, error=error))
+    assert "; /attach FILE gives it a copy\n" in said(console)
 
 
 def test_why_earlier_turns_ran_again_is_said_after_the_turn(tmp_path: Path) -> None:
     note = "turn 2 keeps a file open, so turns 2-4 ran again"
-    desk, _ = begun(tmp_path, Outcome("fake", note=note))
-    assert said(desk).endswith(f"✓ ran in 0.0 s\n{note}\n")
+    console, _ = begun(tmp_path, Outcome("fake", note=note))
+    assert said(console).endswith(f"✓ ran in 0.0 s\n{note}\n")
 
 
 @pytest.mark.parametrize(
@@ -511,42 +518,42 @@ def test_news_follow_the_moving_line_after_a_second_and_are_escaped(monkeypatch:
     assert len(second) == 59
 
 
-def completed(desk: Desk, text: str) -> list[str]:
-    found = Slash(lambda: desk).get_completions(Document(text), None)  # type: ignore[arg-type]
+def completed(console: Console, text: str) -> list[str]:
+    found = Slash(lambda: console).get_completions(Document(text), None)  # type: ignore[arg-type]
     return [each.text for each in found]
 
 
-def test_paths_complete_where_a_command_takes_files(desk: Desk, tmp_path: Path) -> None:
+def test_paths_complete_where_a_command_takes_files(console: Console, tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     (folder / "a b.csv").write_text("")
     (folder / ".hidden").write_text("")
-    assert completed(desk, "/attach one.csv da") == ["ta/"]
-    assert completed(desk, "/attach data/") == ["a\\ b.csv"]
-    assert completed(desk, "/attach data/a\\ b") == [".csv"]
-    assert completed(desk, "/attach data/.h") == ["idden"]
-    assert completed(desk, "/run da") == []
-    assert completed(desk, "/run x <da") == ["ta/"]
-    assert completed(desk, "/attach nowhere/x") == []
+    assert completed(console, "/attach one.csv da") == ["ta/"]
+    assert completed(console, "/attach data/") == ["a\\ b.csv"]
+    assert completed(console, "/attach data/a\\ b") == [".csv"]
+    assert completed(console, "/attach data/.h") == ["idden"]
+    assert completed(console, "/run da") == []
+    assert completed(console, "/run x <da") == ["ta/"]
+    assert completed(console, "/attach nowhere/x") == []
     assert split_words("data/a\\ b.csv") == ("data/a b.csv",)
 
 
-def test_files_and_variables_complete_by_name(desk: Desk) -> None:
-    assert completed(desk, "/files p") == ["plot.png"]
-    assert completed(desk, "/vars ") == ["x"]
+def test_files_and_variables_complete_by_name(console: Console) -> None:
+    assert completed(console, "/files p") == ["plot.png"]
+    assert completed(console, "/vars ") == ["x"]
 
 
-def test_set_knows_other_names_and_shows_units(desk: Desk) -> None:
-    dispatch(desk, "/set wall 2min")
-    assert said(desk).endswith("seconds is 120 s\n")
-    dispatch(desk, "/set memory")
-    assert said(desk).endswith("  memory_mib   1024 MiB   memory that one run may take\n")
+def test_set_knows_other_names_and_shows_units(console: Console) -> None:
+    dispatch(console, "/set wall 2min")
+    assert said(console).endswith("seconds is 120 s\n")
+    dispatch(console, "/set memory")
+    assert said(console).endswith("  memory_mib   1024 MiB   memory that one run may take\n")
 
 
 def test_an_attachment_alone_makes_a_session_file(tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text("a,b\n")
-    desk = desk_in(tmp_path)
-    dispatch(desk, "/attach data.csv")
-    desk.log.close()
+    console = console_in(tmp_path)
+    dispatch(console, "/attach data.csv")
+    console.log.close()
     with Log.open(tmp_path / "one.jsonl") as log:
         assert [file.name for file in log.session.attached] == ["data.csv"]

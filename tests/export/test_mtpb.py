@@ -20,7 +20,7 @@ from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
-from tests.repl.test_desk import desk_in, said
+from tests.support.consoles import console_in, said
 
 PASSES = Score(True, True)
 
@@ -151,11 +151,11 @@ def test_what_json_cannot_hold_is_compared_as_text(text: str, found: object):
 
 def test_the_repl_writes_it_under_a_name_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    desk = desk_in(tmp_path)
-    dispatch(desk, "define x")
-    dispatch(desk, "print x")
-    dispatch(desk, "/export mtpb")
-    assert "wrote one.mtpb.jsonl" in said(desk)
+    console = console_in(tmp_path)
+    dispatch(console, "define x")
+    dispatch(console, "print x")
+    dispatch(console, "/export mtpb")
+    assert "wrote one.mtpb.jsonl" in said(console)
     assert json.loads((tmp_path / "one.mtpb.jsonl").read_text())["outputs"] == [1]
 
 

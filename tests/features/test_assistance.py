@@ -1,11 +1,12 @@
-"""What helps a learner at the desk: /explain, /tutor, /complete and /refactor, with a model from a table."""
+"""What helps a learner in the REPL: /explain, /tutor, /complete and /refactor, with a model from a table."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from mtchat.console.desk import Desk, Hear
+from mtchat.console.console import Console
+from mtchat.conversation.interfaces import Hear
 from mtchat.errors import MtchatError
 from mtchat.repl.app import dispatch
 from mtchat.session.given import RunInputs
@@ -15,7 +16,7 @@ from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.session.settings import Limits, Sampling
 from mtchat.session.turn import INTERRUPTED, Turn
 from mtchat.store import load
-from tests.repl.test_desk import desk_in, said
+from tests.support.consoles import console_in, said
 from tests.support.fake_repl import Fake
 from tests.support.generate import run, run_with_variables
 
@@ -47,34 +48,34 @@ def truly(
     return run_with_variables(program) if look else run(program)
 
 
-def desk_with(folder: Path, *turns: str | Turn, chat: bool = True, **replies: str) -> Desk:
+def console_with(folder: Path, *turns: str | Turn, chat: bool = True, **replies: str) -> Console:
     model = Talking({key.replace("_", " "): reply for key, reply in replies.items()}, chat)
-    desk = desk_in(folder, model, runs=truly)
-    session = desk.session
+    console = console_in(folder, model, runs=truly)
+    session = console.session
     for number, turn in enumerate(turns, start=1):
         made = Turn(f"step {number}", turn) if isinstance(turn, str) else turn
         session = session.add(Turn(made.instruction, made.chunk, session.head, made.status))
-    desk.keep(session.with_outcome(run(session.program)) if turns else session)
-    return desk
+    console.chat.keep(session.with_outcome(run(session.program)) if turns else session)
+    return console
 
 
-def answering(desk: Desk, answer: str) -> None:
-    desk.ask = lambda label, text: answer
+def answering(console: Console, answer: str) -> None:
+    console.edit_line = lambda label, text: answer
 
 
-def told(desk: Desk, line: str) -> str:
+def told(console: Console, line: str) -> str:
     """What a line of input brings on the screen."""
-    before = len(said(desk))
-    dispatch(desk, line)
-    return said(desk)[before:]
+    before = len(said(console))
+    dispatch(console, line)
+    return said(console)[before:]
 
 
 PRICES = "prices = [2, 3]\ntotal = sum(map(abs, prices))\nprint(total)"
 
 
 def test_each_line_is_shown_with_what_it_does_below_it(tmp_path: Path):
-    desk = desk_with(tmp_path, PRICES, in_one_short_sentence="adds all of them.")
-    screen = told(desk, "/explain")
+    console = console_with(tmp_path, PRICES, in_one_short_sentence="adds all of them.")
+    screen = told(console, "/explain")
     assert "1› step 1\nprices = [2, 3]\n  Sets `prices` to a list of 2 items" in screen
     assert "total = sum(map(abs, prices))\n  ≈ Adds all of them.\n  After the turn `total` is 5.\n" in screen
     assert "print(total)\n  Shows `total`.\nIt printed:\n│ 5\n" in screen
@@ -84,33 +85,33 @@ def test_each_line_is_shown_with_what_it_does_below_it(tmp_path: Path):
 
 
 def test_words_with_a_made_up_number_are_left_out(tmp_path: Path):
-    desk = desk_with(tmp_path, PRICES, in_one_short_sentence="makes 99 of them.")
-    screen = told(desk, "/explain")
+    console = console_with(tmp_path, PRICES, in_one_short_sentence="makes 99 of them.")
+    screen = told(console, "/explain")
     assert "99" not in screen
     assert "Sets `total` to a value that the code computes; after the turn `total` is 5." in screen
 
 
 def test_an_explanation_changes_neither_the_session_nor_its_file(tmp_path: Path):
-    desk = desk_with(tmp_path, PRICES, in_one_short_sentence="adds all of them.")
-    before, file = desk.session, desk.log.path.read_bytes()
+    console = console_with(tmp_path, PRICES, in_one_short_sentence="adds all of them.")
+    before, file = console.session, console.log.path.read_bytes()
     for line in ("/explain", "/explain 1", "/explain 1:2"):
-        dispatch(desk, line)
-    assert desk.session == before
-    assert desk.log.path.read_bytes() == file
+        dispatch(console, line)
+    assert console.session == before
+    assert console.log.path.read_bytes() == file
 
 
 def test_a_model_that_cannot_chat_is_not_asked_and_the_facts_are_given(tmp_path: Path):
-    desk = desk_with(tmp_path, PRICES, chat=False)
-    screen = told(desk, "/explain")
+    console = console_with(tmp_path, PRICES, chat=False)
+    screen = told(console, "/explain")
     assert "fake continues code and cannot chat, so these are the facts alone; /model starter" in screen
     assert "Sets `total` to a value that the code computes; after the turn `total` is 5.\n" in screen
     assert "≈" not in screen
-    assert desk.model.asked == []  # type: ignore[attr-defined]
+    assert console.chat.model.asked == []  # type: ignore[attr-defined]
 
 
 def test_one_line_is_explained_with_the_values_that_it_works_with(tmp_path: Path):
-    desk = desk_with(tmp_path, PRICES, "prices.append(4)", in_one_short_sentence="Adds the prices.")
-    screen = told(desk, "/explain 1:2")
+    console = console_with(tmp_path, PRICES, "prices.append(4)", in_one_short_sentence="Adds the prices.")
+    screen = told(console, "/explain 1:2")
     assert screen.startswith("total = sum(map(abs, prices))\n")
     assert "After the turn `prices` is [2, 3]" in screen
     assert "≈ Adds the prices." in screen
@@ -134,21 +135,21 @@ def test_one_line_is_explained_with_the_values_that_it_works_with(tmp_path: Path
 )
 def test_bad_input_says_what_to_do(line: str, sign: str, tmp_path: Path):
     with pytest.raises(MtchatError) as refusal:
-        dispatch(desk_with(tmp_path, PRICES), line)
+        dispatch(console_with(tmp_path, PRICES), line)
     assert sign in str(refusal.value)
 
 
 @pytest.mark.parametrize("line", ["/explain", "/explain error", "/tutor ask", "/complete", "/refactor"])
 def test_where_there_is_no_program_it_says_to_type_an_instruction(line: str, tmp_path: Path):
     with pytest.raises(MtchatError, match="type an instruction"):
-        dispatch(desk_with(tmp_path), line)
+        dispatch(console_with(tmp_path), line)
 
 
 def test_an_error_is_explained_by_what_is_certain_first(tmp_path: Path):
-    desk = desk_with(
+    console = console_with(
         tmp_path, "prices = {}", "print(prices['a'])", Explain_in_two="It is empty. Fill it. More."
     )
-    screen = told(desk, "/explain")
+    screen = told(console, "/explain")
     facts = [
         "The program stops in turn 2, line 1:\n  print(prices['a'])\n",
         "Python says: KeyError: 'a'",
@@ -159,126 +160,128 @@ def test_an_error_is_explained_by_what_is_certain_first(tmp_path: Path):
     places = [screen.index(fact) for fact in facts]
     assert places == sorted(places)
     assert "More." not in screen
-    question = desk.model.asked[0].messages[-1].content  # type: ignore[attr-defined]
+    question = console.chat.model.asked[0].messages[-1].content  # type: ignore[attr-defined]
     assert "The code looks up a key" in question
 
 
 def test_where_a_name_is_only_misspelt_the_facts_say_it_all(tmp_path: Path):
-    desk = desk_with(tmp_path, "totals = 3", "print(total)", Explain_in_two="The name is new.")
-    screen = told(desk, "/explain error")
+    console = console_with(tmp_path, "totals = 3", "print(total)", Explain_in_two="The name is new.")
+    screen = told(console, "/explain error")
     assert "Did you mean `totals`?" in screen
     assert "≈" not in screen
-    assert desk.model.asked == []  # type: ignore[attr-defined]
+    assert console.chat.model.asked == []  # type: ignore[attr-defined]
 
 
 def test_ctrl_c_stops_an_explanation_and_keeps_what_was_said(tmp_path: Path):
-    desk = desk_with(tmp_path, PRICES, in_one_short_sentence="Adds ^C")
-    desk.model.replies = {"in one short sentence": "^C"}  # type: ignore[attr-defined]
-    before = desk.session
+    console = console_with(tmp_path, PRICES, in_one_short_sentence="Adds ^C")
+    console.chat.model.replies = {"in one short sentence": "^C"}  # type: ignore[attr-defined]
+    before = console.session
     with pytest.raises(KeyboardInterrupt):
-        dispatch(desk, "/explain")
-    assert "prices = [2, 3]" in said(desk)
-    assert desk.session == before
+        dispatch(console, "/explain")
+    assert "prices = [2, 3]" in said(console)
+    assert console.session == before
 
 
 def test_code_that_python_cannot_read_says_where_to_look(tmp_path: Path):
-    desk = desk_with(tmp_path, Turn("half", "for i in ra", status=INTERRUPTED))
-    assert "Python cannot read this code; /explain error says where." in told(desk, "/explain 1")
+    console = console_with(tmp_path, Turn("half", "for i in ra", status=INTERRUPTED))
+    assert "Python cannot read this code; /explain error says where." in told(console, "/explain 1")
 
 
 def test_a_hint_is_words_and_the_code_comes_only_when_asked_for(tmp_path: Path):
-    desk = desk_with(tmp_path)
-    desk.model.replies = {  # type: ignore[attr-defined]
+    console = console_with(tmp_path)
+    console.chat.model.replies = {  # type: ignore[attr-defined]
         "Give me another hint": "Use `sum()`.",
         "Give me a hint": "Think of a sum.\n```python\nx = 1\n```",
         "add": "total = 5\n```\n",
     }
-    screen = told(desk, "/tutor add 2 and 3")
+    screen = told(console, "/tutor add 2 and 3")
     assert "≈ Think of a sum.\n" in screen
     assert "x = 1" not in screen
     assert "/tutor hint says more, /tutor code lets the model write it" in screen
-    assert "≈ Use `sum()`." in told(desk, "/tutor hint")
-    assert "there is no further hint; /tutor code lets the model write it" in told(desk, "/tutor hint")
-    assert desk.session.path == ()
-    screen = told(desk, "/tutor code")
-    assert [(turn.instruction, turn.chunk) for turn in desk.session.path] == [("add 2 and 3", "total = 5")]
+    assert "≈ Use `sum()`." in told(console, "/tutor hint")
+    assert "there is no further hint; /tutor code lets the model write it" in told(console, "/tutor hint")
+    assert console.session.path == ()
+    screen = told(console, "/tutor code")
+    assert [(turn.instruction, turn.chunk) for turn in console.session.path] == [("add 2 and 3", "total = 5")]
     assert "/tutor ask asks you about it" in screen
-    assert "no goal is set" in told(desk, "/tutor")
-    assert "the lesson is over. The program has 1 turn and stays." in told(desk, "/tutor off")
-    assert "no lesson is on" in told(desk, "/tutor")
-    assert load(desk.log.path).path == desk.session.path
+    assert "no goal is set" in told(console, "/tutor")
+    assert "the lesson is over. The program has 1 turn and stays." in told(console, "/tutor off")
+    assert "no lesson is on" in told(console, "/tutor")
+    assert load(console.log.path).path == console.session.path
 
 
 def test_hints_need_a_model_that_can_chat_and_questions_do_not(tmp_path: Path):
-    desk = desk_with(tmp_path, PRICES, chat=False)
-    assert "hints need a model that can chat" in told(desk, "/tutor add")
-    answering(desk, "5")
-    assert "✓ right: turn 1 prints 5" in told(desk, "/tutor ask")
+    console = console_with(tmp_path, PRICES, chat=False)
+    assert "hints need a model that can chat" in told(console, "/tutor add")
+    answering(console, "5")
+    assert "✓ right: turn 1 prints 5" in told(console, "/tutor ask")
 
 
 def test_an_answer_is_checked_by_running_and_the_next_step_is_told(tmp_path: Path):
-    desk = desk_with(tmp_path, PRICES)
-    answering(desk, "6")
-    screen = told(desk, "/tutor ask")
+    console = console_with(tmp_path, PRICES)
+    answering(console, "6")
+    screen = told(console, "/tutor ask")
     assert "What does turn 1 print?" in screen
     assert "✗ not quite: turn 1 prints 5, and not 6" in screen
     assert "0 of 1 right; /explain 1 shows why, line by line; /tutor ask asks the next question" in screen
-    answering(desk, "[2, 3]")
-    screen = told(desk, "/tutor ask")
+    answering(console, "[2, 3]")
+    screen = told(console, "/tutor ask")
     assert "After turn 1, what is `prices`?" in screen or "After turn 1, what is `total`?" in screen
 
 
 def test_where_nothing_is_run_no_question_is_asked_and_explanations_have_no_values(tmp_path: Path):
-    desk = desk_with(tmp_path, PRICES, chat=False)
-    dispatch(desk, "/set run off")
+    console = console_with(tmp_path, PRICES, chat=False)
+    dispatch(console, "/set run off")
     with pytest.raises(MtchatError, match="/set run on lets it run"):
-        dispatch(desk, "/tutor ask")
-    assert "Sets `total` to a value that the code computes.\n" in told(desk, "/explain")
+        dispatch(console, "/tutor ask")
+    assert "Sets `total` to a value that the code computes.\n" in told(console, "/explain")
 
 
 def test_no_answer_counts_for_nothing(tmp_path: Path):
-    desk = desk_with(tmp_path, PRICES)
-    answering(desk, " ")
-    assert "no answer, so nothing is counted" in told(desk, "/tutor ask")
-    assert desk.lesson is None
+    console = console_with(tmp_path, PRICES)
+    answering(console, " ")
+    assert "no answer, so nothing is counted" in told(console, "/tutor ask")
+    assert console.lesson is None
 
 
 def test_questions_are_about_a_turn_as_it_was_then(tmp_path: Path):
-    desk = desk_with(tmp_path, "x = 1 + 1", "x = x * 5")
+    console = console_with(tmp_path, "x = 1 + 1", "x = x * 5")
     for answer in ("10", "2"):
-        answering(desk, answer)
-        assert f"✓ right: x is {answer}" in told(desk, "/tutor ask")
-    assert desk.lesson is not None
-    assert (desk.lesson.right, desk.lesson.asked) == (2, 2)
+        answering(console, answer)
+        assert f"✓ right: x is {answer}" in told(console, "/tutor ask")
+    assert console.lesson is not None
+    assert (console.lesson.right, console.lesson.asked) == (2, 2)
 
 
 def test_a_turn_is_rewritten_where_the_program_does_the_same(tmp_path: Path):
-    desk = desk_with(
+    console = console_with(
         tmp_path, PRICES, exactly_the_same="prices = [2, 3]\ntotal = sum(prices)\nprint(total)\n```\n"
     )
-    screen = told(desk, "/refactor use sum alone")
+    screen = told(console, "/refactor use sum alone")
     assert "turn 1, before (-) and after (+):\n  prices = [2, 3]\n- total = sum(map(abs, prices))\n" in screen
     assert "+ total = sum(prices)\n" in screen
     assert "✓ the program does the same: the output of 1 turn and 2 variables agree" in screen
-    assert load(desk.log.path).path[0].chunk.endswith("total = sum(prices)\nprint(total)")
-    assert "use sum alone" in desk.session.path[0].provenance.wish
+    assert load(console.log.path).path[0].chunk.endswith("total = sum(prices)\nprint(total)")
+    assert "use sum alone" in console.session.path[0].provenance.wish
 
 
 def test_a_rewriting_that_does_otherwise_leaves_the_program_and_its_file(tmp_path: Path):
-    desk = desk_with(tmp_path, PRICES, exactly_the_same="prices = [2, 4]\ntotal = 6\nprint(total)\n```\n")
-    before = desk.session.head
-    screen = told(desk, "/refactor")
+    console = console_with(
+        tmp_path, PRICES, exactly_the_same="prices = [2, 4]\ntotal = 6\nprint(total)\n```\n"
+    )
+    before = console.session.head
+    screen = told(console, "/refactor")
     assert "not taken, the program is as it was: turn 1 would print '6' instead of '5'" in screen
     assert "`prices` would be '[2, 4]' instead of '[2, 3]'" in screen
-    saved = load(desk.log.path)
+    saved = load(console.log.path)
     assert saved.head == before
     assert len(saved.turns) == 2
 
 
 def test_a_turn_that_is_finished_and_fails_is_not_told_as_a_success(tmp_path: Path):
     half = Turn("count", "n = 0\nfor i in ra", status=INTERRUPTED)
-    desk = desk_with(tmp_path, half, count="for i in range(m):\n    n += i\n```\n")
-    screen = told(desk, "/complete")
+    console = console_with(tmp_path, half, count="for i in range(m):\n    n += i\n```\n")
+    screen = told(console, "/complete")
     assert "\nturn 1 is finished, but the program fails\n" in screen
     assert "✓" not in screen
     assert "/fix asks the model to mend it" in screen
@@ -286,9 +289,9 @@ def test_a_turn_that_is_finished_and_fails_is_not_told_as_a_success(tmp_path: Pa
 
 def test_an_interrupted_turn_is_finished_and_shown_as_a_difference(tmp_path: Path):
     half = Turn("count", "n = 0\nfor i in ra", status=INTERRUPTED)
-    desk = desk_with(tmp_path, half, count="for i in range(3):\n    n += i\nprint(n)\n```\n")
-    screen = told(desk, "/complete")
+    console = console_with(tmp_path, half, count="for i in range(3):\n    n += i\nprint(n)\n```\n")
+    screen = told(console, "/complete")
     assert "- for i in ra\n+ for i in range(3):\n" in screen
     assert "✓ turn 1 is finished" in screen
-    assert desk.session.outcome is not None
-    assert desk.session.outcome.stdout == "3\n"
+    assert console.session.outcome is not None
+    assert console.session.outcome.stdout == "3\n"

@@ -1,4 +1,4 @@
-"""Corrections as the user meets them: at the desk, on a terminal, in scripts and with a real model."""
+"""Corrections as the user meets them: at the console, on a terminal, in scripts and with a real model."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -13,8 +13,8 @@ from mtchat.session.prompt import Piece, Usage
 from mtchat.session.turn import EDITED, INTERRUPTED, KEPT
 from mtchat.store import load
 from tests.cli.test_cli import needs_sandbox, played
-from tests.repl.test_desk import Spoken, desk_in, said
 from tests.repl.test_repl import say, screen, session
+from tests.support.consoles import Spoken, console_in, said
 from tests.support.fake_repl import run
 from tests.support.shell import mtchat
 from tests.support.terminal import CTRL_C, CTRL_D, ENTER, PASTE, Terminal, terminal
@@ -27,96 +27,96 @@ UNTIL = 240
 
 
 def spoken(folder: Path, *replies: str):
-    return desk_in(folder, Spoken(*replies))
+    return console_in(folder, Spoken(*replies))
 
 
 def test_a_correction_changes_the_turn_and_shows_what_changed_and_the_way_out(tmp_path: Path) -> None:
-    desk = spoken(tmp_path, COUNT, "print(count(''))", OTHER)
+    console = spoken(tmp_path, COUNT, "print(count(''))", OTHER)
     for text in ("write count", "print it", "make it return 2"):
-        dispatch(desk, text)
-    assert [turn.chunk for turn in desk.session.path] == [OTHER, "print(count(''))"]
-    assert "changing turn 1: write count\n" in said(desk)
-    assert "  def count(text):\n-     return 1\n+     return 2\n" in said(desk)
-    assert "not meant so? /undo, then /next TEXT takes TEXT as a new step" in said(desk)
-    assert load(desk.log.path) == desk.session
+        dispatch(console, text)
+    assert [turn.chunk for turn in console.session.path] == [OTHER, "print(count(''))"]
+    assert "changing turn 1: write count\n" in said(console)
+    assert "  def count(text):\n-     return 1\n+     return 2\n" in said(console)
+    assert "not meant so? /undo, then /next TEXT takes TEXT as a new step" in said(console)
+    assert load(console.log.path) == console.session
 
 
 def test_what_all_turns_print_from_the_changed_one_on_is_shown(tmp_path: Path) -> None:
-    desk = spoken(tmp_path, "print(0)", "print(5)", "print(1)", "print(7)")
+    console = spoken(tmp_path, "print(0)", "print(5)", "print(1)", "print(7)")
     for text in ("print 0", "print 5", "print 1"):
-        dispatch(desk, text)
-    before = len(said(desk))
-    dispatch(desk, "/correct 2 make it 7")
-    assert said(desk)[before:].count("│ 1\n") == 2  # the run of these tests prints 1 for each print
+        dispatch(console, text)
+    before = len(said(console))
+    dispatch(console, "/correct 2 make it 7")
+    assert said(console)[before:].count("│ 1\n") == 2  # the run of these tests prints 1 for each print
 
 
 def test_undo_and_next_take_the_same_words_as_a_new_step(tmp_path: Path) -> None:
-    desk = spoken(tmp_path, COUNT, OTHER, "x = 3")
+    console = spoken(tmp_path, COUNT, OTHER, "x = 3")
     for text in ("write count", "make it return 2", "/undo", "/next make it return 2"):
-        dispatch(desk, text)
-    assert "took back: the change: make it return 2" in said(desk)
-    assert [turn.chunk for turn in desk.session.path] == [COUNT, "x = 3"]
-    assert desk.session.path[-1].instruction == "make it return 2"
+        dispatch(console, text)
+    assert "took back: the change: make it return 2" in said(console)
+    assert [turn.chunk for turn in console.session.path] == [COUNT, "x = 3"]
+    assert console.session.path[-1].instruction == "make it return 2"
 
 
 def test_a_correction_that_was_taken_back_can_be_said_again(tmp_path: Path) -> None:
-    desk = spoken(tmp_path, COUNT, OTHER, OTHER)
+    console = spoken(tmp_path, COUNT, OTHER, OTHER)
     for text in ("write count", "make it return 2", "/undo", "make it return 2", "rename count to two"):
-        dispatch(desk, text)
+        dispatch(console, text)
     for text in ("/undo", "rename count to two"):
-        dispatch(desk, text)
-    assert [turn.chunk for turn in desk.session.path] == [OTHER.replace("count", "two")]
-    assert said(desk).count("not meant so?") == 4
-    assert load(desk.log.path) == desk.session
+        dispatch(console, text)
+    assert [turn.chunk for turn in console.session.path] == [OTHER.replace("count", "two")]
+    assert said(console).count("not meant so?") == 4
+    assert load(console.log.path) == console.session
 
 
 def test_correct_changes_the_turn_that_is_named_whatever_the_words(tmp_path: Path) -> None:
-    desk = spoken(tmp_path, "x = 1", "y = 1", "x = 5")
+    console = spoken(tmp_path, "x = 1", "y = 1", "x = 5")
     for text in ("set x", "set y", "/correct 1 five"):
-        dispatch(desk, text)
-    assert [turn.chunk for turn in desk.session.path] == ["x = 5", "y = 1"]
-    assert desk.session.path[0].instruction == "set x\nfive"
+        dispatch(console, text)
+    assert [turn.chunk for turn in console.session.path] == ["x = 5", "y = 1"]
+    assert console.session.path[0].instruction == "set x\nfive"
     with pytest.raises(MtchatError, match="no turn 7"):
-        dispatch(desk, "/correct 7 five")
+        dispatch(console, "/correct 7 five")
     with pytest.raises(MtchatError, match="what should be changed"):
-        dispatch(desk, "/correct")
+        dispatch(console, "/correct")
 
 
 @pytest.mark.parametrize("command", ["/correct it", "/correct 1 it"])
 def test_correct_where_there_is_nothing_to_change_says_so(command: str, tmp_path: Path) -> None:
     with pytest.raises(MtchatError, match="no turns yet"):
-        dispatch(desk_in(tmp_path), command)
-    desk = spoken(tmp_path, "")
-    dispatch(desk, "think")
-    assert desk.session.path[0].chunk == ""
+        dispatch(console_in(tmp_path), command)
+    console = spoken(tmp_path, "")
+    dispatch(console, "think")
+    assert console.session.path[0].chunk == ""
     with pytest.raises(MtchatError, match="code to change yet"):
-        dispatch(desk, command)
+        dispatch(console, command)
 
 
 def test_corrections_can_be_switched_off(tmp_path: Path) -> None:
-    desk = spoken(tmp_path, COUNT, "x = 2")
-    dispatch(desk, "write count")
-    dispatch(desk, "/set corrections off")
-    dispatch(desk, "make it return 2")
-    assert [turn.chunk for turn in desk.session.path] == [COUNT, "x = 2"]
+    console = spoken(tmp_path, COUNT, "x = 2")
+    dispatch(console, "write count")
+    dispatch(console, "/set corrections off")
+    dispatch(console, "make it return 2")
+    assert [turn.chunk for turn in console.session.path] == [COUNT, "x = 2"]
 
 
 def test_a_correction_that_breaks_the_program_says_so_and_offers_the_way_back(tmp_path: Path) -> None:
-    desk = spoken(tmp_path, "x = 1", "print(x)", "raise ValueError", "raise TypeError")
+    console = spoken(tmp_path, "x = 1", "print(x)", "raise ValueError", "raise TypeError")
     for text in ("set x", "print x", "make x a string"):
-        dispatch(desk, text)
-    assert "the program ran before this change: /undo takes it back, /fix asks the model" in said(desk)
-    dispatch(desk, "/undo")
-    assert [turn.chunk for turn in desk.session.path] == ["x = 1", "print(x)"]
+        dispatch(console, text)
+    assert "the program ran before this change: /undo takes it back, /fix asks the model" in said(console)
+    dispatch(console, "/undo")
+    assert [turn.chunk for turn in console.session.path] == ["x = 1", "print(x)"]
 
 
 def test_a_correction_that_changes_nothing_says_so(tmp_path: Path) -> None:
-    desk = spoken(tmp_path, "x = 1", "x = 1", "x = 1")
-    dispatch(desk, "set x")
-    dispatch(desk, "make it better")
-    assert "the new code is the same" in said(desk)
-    assert "nothing is changed; say it in other words" in said(desk)
-    assert [turn.instruction for turn in desk.session.path] == ["set x"]
+    console = spoken(tmp_path, "x = 1", "x = 1", "x = 1")
+    dispatch(console, "set x")
+    dispatch(console, "make it better")
+    assert "the new code is the same" in said(console)
+    assert "nothing is changed; say it in other words" in said(console)
+    assert [turn.instruction for turn in console.session.path] == ["set x"]
 
 
 def test_an_interrupted_correction_keeps_the_program_and_what_was_written(tmp_path: Path) -> None:
@@ -127,22 +127,22 @@ def test_an_interrupted_correction_keeps_the_program_and_what_was_written(tmp_pa
                 if len(self.asked) > 1:
                     raise KeyboardInterrupt
 
-    desk = desk_in(tmp_path, Interrupted("x = 1", "half = 1"))
-    dispatch(desk, "set x")
-    dispatch(desk, "make it better")
-    assert "the program is as it was; what was written is kept beside it" in said(desk)
-    assert load(desk.log.path).path[-1].chunk == "x = 1"
-    assert load(desk.log.path).turns[-1].status == INTERRUPTED
+    console = console_in(tmp_path, Interrupted("x = 1", "half = 1"))
+    dispatch(console, "set x")
+    dispatch(console, "make it better")
+    assert "the program is as it was; what was written is kept beside it" in said(console)
+    assert load(console.log.path).path[-1].chunk == "x = 1"
+    assert load(console.log.path).turns[-1].status == INTERRUPTED
 
 
 def test_a_function_written_again_by_an_ordinary_turn_takes_the_old_one_s_place(tmp_path: Path) -> None:
-    desk = spoken(tmp_path, COUNT, OTHER)
-    dispatch(desk, "write count")
-    dispatch(desk, "write a count that gives 2")
-    assert [turn.chunk for turn in desk.session.path] == [OTHER]
-    assert "changing turn 1: write count" in said(desk)
-    dispatch(desk, "/undo")
-    assert [turn.chunk for turn in desk.session.path] == [COUNT]
+    console = spoken(tmp_path, COUNT, OTHER)
+    dispatch(console, "write count")
+    dispatch(console, "write a count that gives 2")
+    assert [turn.chunk for turn in console.session.path] == [OTHER]
+    assert "changing turn 1: write count" in said(console)
+    dispatch(console, "/undo")
+    assert [turn.chunk for turn in console.session.path] == [COUNT]
 
 
 def test_a_rename_on_a_terminal_shows_each_turn_and_undo_brings_the_old_name_back(
@@ -279,34 +279,34 @@ class Stopped(Spoken):
 def test_a_correction_that_is_stopped_or_fails_leaves_the_program_as_it_was(
     tmp_path: Path, error: BaseException
 ) -> None:
-    desk = desk_in(tmp_path, Stopped(error, COUNT, "raise ValueError('no')"))
-    dispatch(desk, "write count")
+    console = console_in(tmp_path, Stopped(error, COUNT, "raise ValueError('no')"))
+    dispatch(console, "write count")
     with suppress(MtchatError):
-        dispatch(desk, "/correct 1 return 2")
-    assert [turn.chunk for turn in desk.session.path] == [COUNT]
-    assert [turn.chunk for turn in load(desk.log.path).path] == [COUNT]
+        dispatch(console, "/correct 1 return 2")
+    assert [turn.chunk for turn in console.session.path] == [COUNT]
+    assert [turn.chunk for turn in load(console.log.path).path] == [COUNT]
 
 
 def test_a_correction_that_changes_nothing_leaves_the_branches(tmp_path: Path) -> None:
-    desk = desk_in(tmp_path, Spoken(COUNT, "print(count(''))", COUNT, COUNT))
+    console = console_in(tmp_path, Spoken(COUNT, "print(count(''))", COUNT, COUNT))
     for line in ("write count", "print it", "/branch main", "/undo", "/correct 1 make it nicer"):
-        dispatch(desk, line)
-    assert len(desk.session.path_to(desk.session.branches["main"])) == 2
-    assert "/next TEXT takes TEXT as a new step" in said(desk)
+        dispatch(console, line)
+    assert len(console.session.path_to(console.session.branches["main"])) == 2
+    assert "/next TEXT takes TEXT as a new step" in said(console)
 
 
 def test_under_ask_a_function_written_again_is_asked_about_once(tmp_path: Path) -> None:
-    desk = desk_in(tmp_path, Spoken(COUNT, OTHER))
-    dispatch(desk, "write count")
+    console = console_in(tmp_path, Spoken(COUNT, OTHER))
+    dispatch(console, "write count")
     questions: list[str] = []
 
     def confirm(label: str) -> str:
         questions.append(label)
         raise KeyboardInterrupt
 
-    desk.approval.confirm = confirm
-    dispatch(desk, "/set run ask")
-    dispatch(desk, "/next write count so that it gives 2")
+    console.questions.confirm = confirm
+    dispatch(console, "/set run ask")
+    dispatch(console, "/next write count so that it gives 2")
     assert len(questions) == 1
 
 
@@ -318,10 +318,10 @@ def test_a_list_of_checks_runs_nothing_that_was_not_approved(tmp_path: Path, whe
         runs.append("ran")
         return run(*args, **kwargs)
 
-    desk = desk_in(tmp_path, Spoken("x = 1"), runs=counted)
-    dispatch(desk, "set it")
-    dispatch(desk, f"/set run {when}")
+    console = console_in(tmp_path, Spoken("x = 1"), runs=counted)
+    dispatch(console, "set it")
+    dispatch(console, f"/set run {when}")
     runs.clear()
-    dispatch(desk, "/check x == 1")
-    dispatch(desk, "/check")
+    dispatch(console, "/check x == 1")
+    dispatch(console, "/check")
     assert runs == []

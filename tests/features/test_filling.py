@@ -25,7 +25,7 @@ from mtchat.session.settings import Sampling
 from mtchat.session.turn import EDITED, Turn
 from mtchat.store import load
 from tests.features.test_rederiving import editor
-from tests.repl.test_desk import Spoken, desk_in, said
+from tests.support.consoles import Spoken, console_in, said
 from tests.support.generate import CTRL_C, ScriptedModel, run_with_variables
 
 KNOWS = ModelCard("filler", chat=True, marks=FORMATS["qwen"].needs)
@@ -277,74 +277,74 @@ class Filler(Spoken):
 def test_code_with_a_hole_is_filled_shown_and_gone_on_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk = desk_in(tmp_path, Filler("n = 12", "m = n * 2", "print(m)", "n * 3"))
+    console = console_in(tmp_path, Filler("n = 12", "m = n * 2", "print(m)", "n * 3"))
     for wish in ("set n to 12", "double it", "print it"):
-        dispatch(desk, wish)
+        dispatch(console, wish)
     editor(tmp_path, monkeypatch, "m = <<fill: three times n>>")
-    dispatch(desk, "/code 2")
-    assert [turn.chunk for turn in desk.session.path] == ["n = 12", "m = n * 3", "print(m)"]
-    assert desk.session.numbered(2).status == EDITED
+    dispatch(console, "/code 2")
+    assert [turn.chunk for turn in console.session.path] == ["n = 12", "m = n * 3", "print(m)"]
+    assert console.session.numbered(2).status == EDITED
     assert (
         "- m = <<fill: three times n>>\n+ m = n * 3\nturn 2 has your code now, its holes filled by filler"
-    ) in said(desk)
-    assert "kept 1 of 1 later turn" in said(desk)
-    desk.view.out = io.StringIO()
+    ) in said(console)
+    assert "kept 1 of 1 later turn" in said(console)
+    console.view.out = io.StringIO()
     (tmp_path / "editor").write_text('#!/bin/sh\necho n = 13 > "$1"\n')
-    dispatch(desk, "/code 1 --keep")
-    dispatch(desk, "/show 2")
-    assert "2› double it (edited; filler filled its holes)\nm = n * 3" in said(desk)
-    assert load(desk.log.path) == desk.session
+    dispatch(console, "/code 1 --keep")
+    dispatch(console, "/show 2")
+    assert "2› double it (edited; filler filled its holes)\nm = n * 3" in said(console)
+    assert load(console.log.path) == console.session
 
 
 @pytest.mark.parametrize("reply", [CTRL_C, "= ="])
 def test_a_hole_that_is_not_filled_changes_nothing_and_its_code_comes_up_again(
     reply: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk = desk_in(tmp_path, Filler("n = 12", *[reply] * (1 if reply == CTRL_C else 8), "7"))
-    dispatch(desk, "set n to 12")
-    path = desk.session.path
+    console = console_in(tmp_path, Filler("n = 12", *[reply] * (1 if reply == CTRL_C else 8), "7"))
+    dispatch(console, "set n to 12")
+    path = console.session.path
     editor(tmp_path, monkeypatch, "n = <<fill>>  # mine")
     told = ""
     try:
-        dispatch(desk, "/code 1")
+        dispatch(console, "/code 1")
     except MtchatError as error:
         told = str(error)
-    assert desk.session.path == path
-    assert "your code is kept with its hole; /code 1 opens it again" in said(desk) + told
-    assert load(desk.log.path) == desk.session
+    assert console.session.path == path
+    assert "your code is kept with its hole; /code 1 opens it again" in said(console) + told
+    assert load(console.log.path) == console.session
     (tmp_path / "editor").write_text('#!/bin/sh\ngrep -q mine "$1"\n')  # saves what came up, else fails
-    desk.model.replies = ["7"]
-    dispatch(desk, "/code 1")
-    assert desk.session.path[0].chunk == "n = 7  # mine"
+    console.chat.model.replies = ["7"]
+    dispatch(console, "/code 1")
+    assert console.session.path[0].chunk == "n = 7  # mine"
     (tmp_path / "editor").write_text('#!/bin/sh\ngrep -q "n = 7" "$1"\n')
-    dispatch(desk, "/code 1")
-    assert "the code is unchanged" in said(desk)
+    dispatch(console, "/code 1")
+    assert "the code is unchanged" in said(console)
 
 
 def test_code_with_a_hole_for_another_instruction_does_not_come_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk = desk_in(tmp_path, Filler("n = 12", "a = n", "b = n", CTRL_C))
+    console = console_in(tmp_path, Filler("n = 12", "a = n", "b = n", CTRL_C))
     for words in ("set n to 12", "two A", "/branch A", "/undo", "two B"):
-        dispatch(desk, words)
+        dispatch(console, words)
     editor(tmp_path, monkeypatch, "b = <<fill>>")
-    dispatch(desk, "/code 2")
-    dispatch(desk, "/goto A")
+    dispatch(console, "/code 2")
+    dispatch(console, "/goto A")
     (tmp_path / "editor").write_text('#!/bin/sh\ngrep -q "a = n" "$1"\n')
-    dispatch(desk, "/code 2")
-    assert "the code is unchanged" in said(desk)
+    dispatch(console, "/code 2")
+    assert "the code is unchanged" in said(console)
 
 
 def test_a_hole_in_another_language_is_filled_and_nothing_is_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk = desk_in(tmp_path, Filler("let x = 1;", "2"))
-    dispatch(desk, "/set language javascript")
-    dispatch(desk, "make x")
+    console = console_in(tmp_path, Filler("let x = 1;", "2"))
+    dispatch(console, "/set language javascript")
+    dispatch(console, "make x")
     editor(tmp_path, monkeypatch, "let x = <<fill>>;")
-    dispatch(desk, "/code 1")
-    assert desk.session.path[0].chunk == "let x = 2;"
-    assert desk.session.outcome is None
+    dispatch(console, "/code 1")
+    assert console.session.path[0].chunk == "let x = 2;"
+    assert console.session.outcome is None
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
 from mtchat.store import attach, glance, load
 from mtchat.store.glance import FILE_CHARS, MOST_FILES
-from tests.repl.test_desk import Spoken, desk_in, said
+from tests.support.consoles import Spoken, console_in, said
 from tests.support.generate import CARD, ScriptedModel
 
 SALES = "month,region,revenue,when\nJan,north,10,2024-01-01\nFeb,south,12.5,2024-02-01\nMar,,7,2024-03-01\n"
@@ -88,19 +88,19 @@ def test_of_many_files_some_are_told(tmp_path: Path) -> None:
 def test_the_model_is_told_and_the_instruction_stays_as_it_was_typed(tmp_path: Path) -> None:
     (tmp_path / "sales.csv").write_text(SALES)
     model = Spoken("x = 1", "y = 1")
-    desk = desk_in(tmp_path, model)
-    dispatch(desk, f"/attach {tmp_path / 'sales.csv'}")
-    dispatch(desk, "load the sales")
+    console = console_in(tmp_path, model)
+    dispatch(console, f"/attach {tmp_path / 'sales.csv'}")
+    dispatch(console, "load the sales")
     wish = model.asked[0][0].messages[-1].content
     assert "- sales.csv, 94 bytes: columns month (text)" in wish
     assert wish.endswith("\n\nload the sales")
-    (turn,) = load(desk.log.path).path
+    (turn,) = load(console.log.path).path
     assert (turn.instruction, turn.provenance.files.split("\n")[0]) == (
         "load the sales",
         "Files beside the program:",
     )
-    dispatch(desk, "/context show them")
-    assert "columns month (text)" in said(desk)
+    dispatch(console, "/context show them")
+    assert "columns month (text)" in said(console)
 
 
 def test_a_turn_that_was_told_of_files_can_be_made_again() -> None:

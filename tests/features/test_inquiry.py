@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.console.commands.drop import dropped
-from mtchat.console.desk import Desk, Leave
+from mtchat.console.console import Console, Leave
+from mtchat.conversation.editing import without
 from mtchat.errors import ExitCode
 from mtchat.features.explain.questions import is_question
 from mtchat.repl import app
@@ -18,7 +18,7 @@ from mtchat.store import load
 from tests import CASES, SESSIONS
 from tests.cli.test_cli import needs_sandbox, played
 from tests.features.test_own_code import RUN_NOWHERE
-from tests.repl.test_desk import Spoken, desk_in, said
+from tests.support.consoles import Spoken, console_in, said
 
 CORRECTIONS = CASES / "corrections"
 WRAP = "import textwrap\nlines = textwrap.wrap('aa bb', 2)"
@@ -74,17 +74,17 @@ def test_without_its_mark_no_step_of_a_session_and_no_correction_is_taken_for_a_
     assert [text for text in texts if is_question(text) and not text.endswith("?")] == []
 
 
-def asked(folder: Path, code: str, question: str, *replies: str) -> tuple[Desk, str]:
-    """A desk with a program that really ran, after a question, and what it said to that."""
+def asked(folder: Path, code: str, question: str, *replies: str) -> tuple[Console, str]:
+    """A console with a program that really ran, after a question, and what it said to that."""
     with Sandbox() as ground:
-        desk = desk_in(folder, Spoken(code, *replies), runs=ground.resume)
-        dispatch(desk, "begin")
-        before = len(said(desk))
-        path = desk.session.path
-        dispatch(desk, question)
-        assert desk.session.path == path
-        assert load(desk.log.path).path == path
-        return desk, said(desk)[before:]
+        console = console_in(folder, Spoken(code, *replies), runs=ground.resume)
+        dispatch(console, "begin")
+        before = len(said(console))
+        path = console.session.path
+        dispatch(console, question)
+        assert console.session.path == path
+        assert load(console.log.path).path == path
+        return console, said(console)[before:]
 
 
 @pytest.mark.sandbox
@@ -118,10 +118,10 @@ def test_what_the_run_and_the_program_know_is_the_answer(
 @needs_sandbox
 def test_what_a_program_can_find_out_is_found_out_and_forgotten(tmp_path: Path) -> None:
     reply = "print(sum(prices) / len(prices))"
-    desk, told = asked(tmp_path, "prices = [2, 4, 9]", "what is the average of all prices?", reply)
+    console, told = asked(tmp_path, "prices = [2, 4, 9]", "what is the average of all prices?", reply)
     assert "5.0" in told
     assert reply in told
-    assert len(desk.session.turns) == 1
+    assert len(console.session.turns) == 1
 
 
 @pytest.mark.sandbox
@@ -136,57 +136,57 @@ def test_what_the_model_makes_up_is_not_shown_as_found_out(tmp_path: Path) -> No
 
 
 def test_a_question_before_there_is_a_program_is_no_turn(tmp_path: Path) -> None:
-    desk = desk_in(tmp_path, Spoken("pass", "I write Python step by step."))
-    dispatch(desk, "what can you do?")
-    assert desk.session.turns == ()
-    assert "≈ I write Python step by step." in said(desk)
+    console = console_in(tmp_path, Spoken("pass", "I write Python step by step."))
+    dispatch(console, "what can you do?")
+    assert console.session.turns == ()
+    assert "≈ I write Python step by step." in said(console)
 
 
 @pytest.mark.parametrize("word", ["exit", "bye", "quit", "Exit", "quit()", "q"])
 def test_a_word_that_leaves_other_prompts_leaves(tmp_path: Path, word: str) -> None:
     with pytest.raises(Leave):
-        dispatch(desk_in(tmp_path), word)
+        dispatch(console_in(tmp_path), word)
 
 
 @pytest.mark.parametrize("word", ["help", "?", "help()"])
 def test_a_word_that_asks_for_help_gets_it(tmp_path: Path, word: str) -> None:
-    desk = desk_in(tmp_path)
-    dispatch(desk, word)
-    assert "/undo [N]" in said(desk)
-    assert desk.session.turns == ()
+    console = console_in(tmp_path)
+    dispatch(console, word)
+    assert "/undo [N]" in said(console)
+    assert console.session.turns == ()
 
 
 def test_clear_empties_the_screen_and_is_no_turn(tmp_path: Path) -> None:
-    desk = desk_in(tmp_path)
-    desk.view.live = True
-    dispatch(desk, "clear")
-    assert said(desk).endswith("\x1b[H\x1b[2J")
-    assert desk.session.turns == ()
+    console = console_in(tmp_path)
+    console.view.live = True
+    dispatch(console, "clear")
+    assert said(console).endswith("\x1b[H\x1b[2J")
+    assert console.session.turns == ()
 
 
 def test_a_step_is_dropped_and_the_later_ones_keep_their_code(tmp_path: Path) -> None:
-    desk = desk_in(tmp_path, Spoken("x = 1", "y = 2", "print(x)"))
+    console = console_in(tmp_path, Spoken("x = 1", "y = 2", "print(x)"))
     for text in ("define x", "define y", "print x"):
-        dispatch(desk, text)
-    end = desk.session.head
-    dispatch(desk, "delete step 2")
-    assert [turn.chunk for turn in load(desk.log.path).path] == ["x = 1", "print(x)"]
-    assert "dropped: define y" in said(desk)
-    dispatch(desk, "/goto before-drop-2")
-    assert desk.session.head == end
+        dispatch(console, text)
+    end = console.session.head
+    dispatch(console, "delete step 2")
+    assert [turn.chunk for turn in load(console.log.path).path] == ["x = 1", "print(x)"]
+    assert "dropped: define y" in said(console)
+    dispatch(console, "/goto before-drop-2")
+    assert console.session.head == end
 
 
 def test_dropping_a_step_says_what_uses_it(tmp_path: Path) -> None:
-    desk = desk_in(tmp_path, Spoken("x = 1", "print(x)"))
-    dispatch(desk, "define x")
-    dispatch(desk, "print x")
-    dispatch(desk, "/drop 1")
-    assert "turn 2 uses `x` of it" in said(desk)
+    console = console_in(tmp_path, Spoken("x = 1", "print(x)"))
+    dispatch(console, "define x")
+    dispatch(console, "print x")
+    dispatch(console, "/drop 1")
+    assert "turn 2 uses `x` of it" in said(console)
 
 
 def test_the_last_step_is_dropped_too() -> None:
     session = Session().extend((Turn("a", "x = 1"), Turn("b", "y = 1")))
-    assert [turn.chunk for turn in dropped(session, 2).path] == ["x = 1"]
+    assert [turn.chunk for turn in without(session, 2).path] == ["x = 1"]
 
 
 @pytest.mark.parametrize("text", ["delete row 5", "delete step 5 of the list", "drop the column", "remove x"])

@@ -13,7 +13,7 @@ from mtchat.session.session import Session
 from mtchat.session.turn import EDITED, Turn
 from mtchat.store import load
 from tests.cli.test_cli import played
-from tests.repl.test_desk import Spoken, desk_in, said
+from tests.support.consoles import Spoken, console_in, said
 
 TOTAL = Session().extend((Turn("begin", "total = 1\nxs = [1]\n\ndef mean(a):\n    return a"),))
 RUN_NOWHERE = Handed(lambda *words: Outcome(), lambda *words: Outcome(), lambda: "")
@@ -121,26 +121,26 @@ def test_code_is_kept_word_for_word_without_prompts_and_fences(typed: str, code:
 
 
 def test_pasted_code_becomes_a_turn_without_the_model_and_is_run(tmp_path: Path) -> None:
-    desk = desk_in(tmp_path, Spoken("x = 3"))
-    dispatch(desk, "x = 2\nprint(x)")
-    (turn,) = desk.session.path
+    console = console_in(tmp_path, Spoken("x = 3"))
+    dispatch(console, "x = 2\nprint(x)")
+    (turn,) = console.session.path
     assert (turn.chunk, turn.status, turn.provenance.model) == ("x = 2\nprint(x)", EDITED, "")
     assert turn.instruction == "add my own code: x = 2"
-    assert desk.session.outcome is not None
-    assert desk.session.outcome.ok
-    assert "taken as your own code, as it is; /next TEXT takes TEXT as an instruction" in said(desk)
-    assert load(desk.log.path).path == desk.session.path
-    dispatch(desk, "set x")
-    assert [each.chunk for each in desk.session.path] == ["x = 2\nprint(x)", "x = 3"]
+    assert console.session.outcome is not None
+    assert console.session.outcome.ok
+    assert "taken as your own code, as it is; /next TEXT takes TEXT as an instruction" in said(console)
+    assert load(console.log.path).path == console.session.path
+    dispatch(console, "set x")
+    assert [each.chunk for each in console.session.path] == ["x = 2\nprint(x)", "x = 3"]
 
 
 def test_a_command_adds_code_that_is_typed_or_in_a_file(tmp_path: Path) -> None:
-    desk, file = desk_in(tmp_path), tmp_path / "own.py"
+    console, file = console_in(tmp_path), tmp_path / "own.py"
     file.write_text("y = 1\nif y < 2:\n    print(y)\n", encoding="utf-8")
-    dispatch(desk, "/add clear")
-    dispatch(desk, f"/add < {file}")
-    dispatch(desk, "/add x < 3")
-    assert [turn.chunk for turn in desk.session.path] == [
+    dispatch(console, "/add clear")
+    dispatch(console, f"/add < {file}")
+    dispatch(console, "/add x < 3")
+    assert [turn.chunk for turn in console.session.path] == [
         "clear",
         "y = 1\nif y < 2:\n    print(y)",
         "x < 3",
@@ -150,7 +150,7 @@ def test_a_command_adds_code_that_is_typed_or_in_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("argument", ["", "   ", "< a b", "< nowhere.py"])
 def test_a_command_without_code_says_what_it_takes(tmp_path: Path, argument: str) -> None:
     with pytest.raises(UsageError, match=r"add which code|one file follows|does not exist"):
-        dispatch(desk_in(tmp_path), f"/add {argument}")
+        dispatch(console_in(tmp_path), f"/add {argument}")
 
 
 def test_a_script_takes_code_as_code_and_next_as_an_instruction(

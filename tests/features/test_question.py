@@ -13,8 +13,8 @@ from mtchat.session.session import Session
 from mtchat.session.turn import Turn
 from mtchat.store import load
 from tests import CASES, SESSIONS
-from tests.repl.test_desk import Spoken, desk_in, said
 from tests.repl.test_repl import say, screen, session
+from tests.support.consoles import Spoken, console_in, said
 from tests.support.terminal import Terminal
 
 __all__ = ["screen"]  # a fixture
@@ -182,13 +182,13 @@ def test_no_step_no_correction_and_no_instruction_of_a_session_is_taken_for_a_qu
 
 
 def test_a_question_is_answered_and_the_program_is_as_it_was(tmp_path: Path) -> None:
-    desk = desk_in(tmp_path, Spoken("x = 1", "Sets x.", "Sets x.", "print(x)"))
-    dispatch(desk, "define x")
-    dispatch(desk, "what does this do?")
-    assert "taken as a question, which adds nothing to the program" in said(desk)
-    assert "to make it a step: /next what does this do?" in said(desk)
-    assert "Sets `x` to 1" in said(desk)
-    assert [turn.chunk for turn in desk.session.path] == ["x = 1"]
+    console = console_in(tmp_path, Spoken("x = 1", "Sets x.", "Sets x.", "print(x)"))
+    dispatch(console, "define x")
+    dispatch(console, "what does this do?")
+    assert "taken as a question, which adds nothing to the program" in said(console)
+    assert "to make it a step: /next what does this do?" in said(console)
+    assert "Sets `x` to 1" in said(console)
+    assert [turn.chunk for turn in console.session.path] == ["x = 1"]
 
 
 def test_on_a_terminal_a_question_makes_no_turn(screen: Terminal, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Editing a turn in the middle at the desk: what is said, what is saved, what stays when it is stopped."""
+"""Editing a turn in the middle at the console: what is said, what is saved, what stays when it is stopped."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mtchat.console.code import diff_lines
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.errors import MtchatError
 from mtchat.features.regenerate.view import Words, words
 from mtchat.repl.app import dispatch
@@ -16,23 +16,23 @@ from mtchat.session.prompt import Piece, Prompt
 from mtchat.session.settings import Sampling
 from mtchat.session.turn import EDITED, INTERRUPTED, KEPT
 from mtchat.store import load
-from tests.repl.test_desk import Spoken, desk_in, said
+from tests.support.consoles import Spoken, console_in, said
 from tests.support.generate import run
 
 REPLIES = ("n = 12", "m = n * 2", "print(m)")
 WISHES = ("set n to 12", "double it", "print it")
 
 
-def begun(folder: Path, *replies: str) -> Desk:
-    """A desk with three turns, whose model has these replies left."""
-    desk = desk_in(folder, Spoken(*REPLIES, *replies))
+def begun(folder: Path, *replies: str) -> Console:
+    """A console with three turns, whose model has these replies left."""
+    console = console_in(folder, Spoken(*REPLIES, *replies))
     for wish in WISHES:
-        dispatch(desk, wish)
-    return desk
+        dispatch(console, wish)
+    return console
 
 
-def code(desk: Desk) -> list[str]:
-    return [turn.chunk for turn in desk.session.path]
+def code(console: Console) -> list[str]:
+    return [turn.chunk for turn in console.session.path]
 
 
 def editor(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
@@ -44,11 +44,11 @@ def editor(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 
 
 def test_an_edit_keeps_what_fits_makes_the_rest_again_and_says_so_with_a_diff_lines(tmp_path: Path) -> None:
-    desk = begun(tmp_path, "k = 30", "m = k * 2")
-    old = desk.session
-    dispatch(desk, "/edit 1 set k to 30")
-    assert code(desk) == ["k = 30", "m = k * 2", "print(m)"]
-    assert said(desk).partition("turn 2 uses")[2].splitlines() == [
+    console = begun(tmp_path, "k = 30", "m = k * 2")
+    old = console.session
+    dispatch(console, "/edit 1 set k to 30")
+    assert code(console) == ["k = 30", "m = k * 2", "print(m)"]
+    assert said(console).partition("turn 2 uses")[2].splitlines() == [
         " `n` of turn 1",
         "1› set k to 30",
         "k = 30",
@@ -71,9 +71,9 @@ def test_an_edit_keeps_what_fits_makes_the_rest_again_and_says_so_with_a_diff_li
         "kept 1 of 2 later turns",
         "/goto before-edit-1 goes back to the program as it was",
     ]
-    assert load(desk.log.path) == desk.session
-    dispatch(desk, "/goto before-edit-1")
-    assert desk.session.path == old.path
+    assert load(console.log.path) == console.session
+    dispatch(console, "/goto before-edit-1")
+    assert console.session.path == old.path
 
 
 def printing(program: Program, *given: object) -> Outcome:
@@ -82,43 +82,43 @@ def printing(program: Program, *given: object) -> Outcome:
 
 def test_what_turns_print_otherwise_after_an_edit_is_shown_under_their_numbers(tmp_path: Path) -> None:
     replies = ("n = 1", "print(n)", "print('so')", "print(n + 1)", "n = 5")
-    desk = desk_in(tmp_path, Spoken(*replies), runs=printing)
+    console = console_in(tmp_path, Spoken(*replies), runs=printing)
     for wish in ("set n to 1", "print n", "say so", "print one more", "/edit 1 set n to 5"):
-        dispatch(desk, wish)
-    shown = said(desk).partition("turn 4 is kept\n")[2]
+        dispatch(console, wish)
+    shown = said(console).partition("turn 4 is kept\n")[2]
     assert shown.startswith("turn 2:\n│ 5\nturn 4:\n│ 6\n✓ ran")
 
 
 def test_a_later_turn_that_prints_nothing_any_more_is_told(tmp_path: Path) -> None:
     show = "if n:\n    print(n)"
-    desk = desk_in(tmp_path, Spoken("n = 1", show, "k = 2", "n = 0", "n = 2"), runs=printing)
+    console = console_in(tmp_path, Spoken("n = 1", show, "k = 2", "n = 0", "n = 2"), runs=printing)
     for wish in ("set n to 1", "print n unless it is 0", "set k to 2", "/edit 1 --keep set n to 0"):
-        dispatch(desk, wish)
-    assert "turn 3 is kept\nturn 2 prints nothing now\n✓ ran" in said(desk)
-    dispatch(desk, "/edit 1 --keep set n to 2")
-    assert said(desk).count("prints nothing now") == 1
+        dispatch(console, wish)
+    assert "turn 3 is kept\nturn 2 prints nothing now\n✓ ran" in said(console)
+    dispatch(console, "/edit 1 --keep set n to 2")
+    assert said(console).count("prints nothing now") == 1
 
 
 def test_a_last_turn_that_prints_nothing_any_more_is_told(tmp_path: Path) -> None:
-    desk = desk_in(tmp_path, Spoken("n = 1", "if n:\n    print(n)", "n = 0"), runs=printing)
+    console = console_in(tmp_path, Spoken("n = 1", "if n:\n    print(n)", "n = 0"), runs=printing)
     for wish in ("set n to 1", "print n unless it is 0", "/edit 1 --keep set n to 0"):
-        dispatch(desk, wish)
-    assert "\nturn 2 prints nothing now\n✓ ran" in said(desk)
+        dispatch(console, wish)
+    assert "\nturn 2 prints nothing now\n✓ ran" in said(console)
 
 
 def test_what_an_earlier_turn_prints_is_not_taken_for_what_the_last_one_does(tmp_path: Path) -> None:
-    desk = desk_in(tmp_path, Spoken("n = 1", "print(n)", "k = 2", "n = 5"), runs=printing)
+    console = console_in(tmp_path, Spoken("n = 1", "print(n)", "k = 2", "n = 5"), runs=printing)
     for wish in ("set n to 1", "print n", "set k to 2", "/edit 1 set n to 5"):
-        dispatch(desk, wish)
-    assert "turn 3 is kept\nturn 2:\n│ 5\n✓ ran" in said(desk)
+        dispatch(console, wish)
+    assert "turn 3 is kept\nturn 2:\n│ 5\n✓ ran" in said(console)
 
 
 def test_a_turn_that_is_kept_before_one_made_again_shows_what_it_prints_once(tmp_path: Path) -> None:
     replies = ("n = 1\nk = 2", "print(n)", "print(k)", "n = 5", "print(n * 3)")
-    desk = desk_in(tmp_path, Spoken(*replies), runs=printing)
+    console = console_in(tmp_path, Spoken(*replies), runs=printing)
     for wish in ("set n and k", "print n", "print k", "/edit 1 set n to 5"):
-        dispatch(desk, wish)
-    shown = said(desk).partition("made again: `k` no longer exists\n")[2]
+        dispatch(console, wish)
+    shown = said(console).partition("made again: `k` no longer exists\n")[2]
     assert shown.startswith("print(n * 3)\nturn 2:\n│ 5\nturn 3:\n│ 15\n✓ ran")
     assert shown.count("│ 5\n") == 1
 
@@ -126,18 +126,18 @@ def test_a_turn_that_is_kept_before_one_made_again_shows_what_it_prints_once(tmp
 def test_code_of_the_users_goes_in_and_the_model_is_asked_only_for_what_does_not_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk = begun(tmp_path)
+    console = begun(tmp_path)
     editor(tmp_path, monkeypatch, "n = 5")
-    dispatch(desk, "/code 1")
-    assert code(desk) == ["n = 5", "m = n * 2", "print(m)"]
-    assert [turn.status for turn in desk.session.path] == [EDITED, KEPT, KEPT]
-    assert "kept 2 of 2 later turns" in said(desk)
+    dispatch(console, "/code 1")
+    assert code(console) == ["n = 5", "m = n * 2", "print(m)"]
+    assert [turn.status for turn in console.session.path] == [EDITED, KEPT, KEPT]
+    assert "kept 2 of 2 later turns" in said(console)
     editor(tmp_path, monkeypatch, "k = 5")
-    assert isinstance(desk.model, Spoken)
-    desk.model.replies = ["m = k * 2"]
-    dispatch(desk, "/code 1")
-    assert code(desk) == ["k = 5", "m = k * 2", "print(m)"]
-    assert load(desk.log.path) == desk.session
+    assert isinstance(console.chat.model, Spoken)
+    console.chat.model.replies = ["m = k * 2"]
+    dispatch(console, "/code 1")
+    assert code(console) == ["k = 5", "m = k * 2", "print(m)"]
+    assert load(console.log.path) == console.session
 
 
 class Stopping(Spoken):
@@ -161,21 +161,21 @@ class Stopping(Spoken):
 def test_a_stop_anywhere_leaves_the_program_live_and_what_was_made_in_the_tree(
     replies: tuple[str, ...], half: str, tmp_path: Path
 ) -> None:
-    desk = desk_in(tmp_path, Stopping(*REPLIES, *replies, written=half))
+    console = console_in(tmp_path, Stopping(*REPLIES, *replies, written=half))
     for wish in WISHES:
-        dispatch(desk, wish)
-    dispatch(desk, "/branch main")
-    old = desk.session
-    dispatch(desk, "/edit 1 set k to 30")
-    assert (desk.session.path, desk.session.outcome) == (old.path, old.outcome)
-    assert (desk.session.branches, desk.session.branch) == (old.branches, old.branch)
-    assert desk.session.visited == old.visited
-    made = desk.session.turns[len(old.turns) :]
+        dispatch(console, wish)
+    dispatch(console, "/branch main")
+    old = console.session
+    dispatch(console, "/edit 1 set k to 30")
+    assert (console.session.path, console.session.outcome) == (old.path, old.outcome)
+    assert (console.session.branches, console.session.branch) == (old.branches, old.branch)
+    assert console.session.visited == old.visited
+    made = console.session.turns[len(old.turns) :]
     assert [turn.chunk for turn in made] == [*replies, *filter(None, [half.strip()])]
     assert [turn.status for turn in made if turn.chunk == "half = 1"] == [INTERRUPTED] * bool(half)
-    assert "stopped; the program is as it was" in said(desk)
-    assert "/undo" not in said(desk)
-    assert load(desk.log.path) == desk.session
+    assert "stopped; the program is as it was" in said(console)
+    assert "/undo" not in said(console)
+    assert load(console.log.path) == console.session
 
 
 def test_an_error_in_the_middle_leaves_the_program_live(tmp_path: Path) -> None:
@@ -185,74 +185,74 @@ def test_an_error_in_the_middle_leaves_the_program_live(tmp_path: Path) -> None:
                 raise MtchatError("the context takes 9 tokens")
             yield from super().complete(prompt, sampling)
 
-    desk = desk_in(tmp_path, Failing(*REPLIES, "k = 30"))
+    console = console_in(tmp_path, Failing(*REPLIES, "k = 30"))
     for wish in WISHES:
-        dispatch(desk, wish)
-    old = desk.session
+        dispatch(console, wish)
+    old = console.session
     with pytest.raises(MtchatError, match="the context takes"):
-        dispatch(desk, "/edit 1 set k to 30")
-    assert desk.session.path == old.path
-    assert [turn.chunk for turn in load(desk.log.path).turns] == [*REPLIES, "k = 30"]
-    assert load(desk.log.path).head == old.head
+        dispatch(console, "/edit 1 set k to 30")
+    assert console.session.path == old.path
+    assert [turn.chunk for turn in load(console.log.path).turns] == [*REPLIES, "k = 30"]
+    assert load(console.log.path).head == old.head
 
 
 def test_asked_for_each_turn_the_user_keeps_makes_again_and_takes_what_is_proposed(tmp_path: Path) -> None:
     answers, asked = ["what?", "a", ""], []
-    desk = begun(tmp_path, "n = 30", "m = n + n")
-    desk.answer = lambda label: asked.append(label) or answers.pop(0)
-    dispatch(desk, "/edit 1 --ask set n to 30")
+    console = begun(tmp_path, "n = 30", "m = n + n")
+    console.questions.answer = lambda label: asked.append(label) or answers.pop(0)
+    dispatch(console, "/edit 1 --ask set n to 30")
     assert asked == [
         "2› double it: it still fits. [keep] or again? ",
         "2› double it: it still fits. [keep] or again? ",
         "3› print it: it still fits. [keep] or again? ",
     ]
-    assert code(desk) == ["n = 30", "m = n + n", "print(m)"]
-    assert "made again, though it still fits" in said(desk)
+    assert code(console) == ["n = 30", "m = n + n", "print(m)"]
+    assert "made again, though it still fits" in said(console)
 
 
 def test_ctrl_c_at_the_question_keeps_the_old_branch(tmp_path: Path) -> None:
-    desk = begun(tmp_path, "n = 30")
-    old = desk.session
-    desk.answer = lambda label: None
-    dispatch(desk, "/edit --ask 1 set n to 30")
-    assert desk.session.path == old.path
-    assert "stopped; the program is as it was" in said(desk)
+    console = begun(tmp_path, "n = 30")
+    old = console.session
+    console.questions.answer = lambda label: None
+    dispatch(console, "/edit --ask 1 set n to 30")
+    assert console.session.path == old.path
+    assert "stopped; the program is as it was" in said(console)
 
 
 def test_all_or_none_of_the_later_turns_can_be_made_again(tmp_path: Path) -> None:
-    desk = begun(tmp_path, "k = 30", "k = 31", "m = k * 2", "print(m, k)")
-    dispatch(desk, "/edit 1 --keep set k to 30")
-    assert code(desk) == ["k = 30", "m = n * 2", "print(m)"]
-    assert "turn 2 is kept, though `n` no longer exists" in said(desk)
-    dispatch(desk, "/edit 1 --all set k to 31")
-    assert code(desk) == ["k = 31", "m = k * 2", "print(m, k)"]
+    console = begun(tmp_path, "k = 30", "k = 31", "m = k * 2", "print(m, k)")
+    dispatch(console, "/edit 1 --keep set k to 30")
+    assert code(console) == ["k = 30", "m = n * 2", "print(m)"]
+    assert "turn 2 is kept, though `n` no longer exists" in said(console)
+    dispatch(console, "/edit 1 --all set k to 31")
+    assert code(console) == ["k = 31", "m = k * 2", "print(m, k)"]
 
 
 def test_a_branch_that_has_a_name_keeps_it_and_each_edit_gets_one_of_its_own(tmp_path: Path) -> None:
-    desk = begun(tmp_path, "n = 30", "n = 40", "n = 50")
-    dispatch(desk, "/branch first")
-    first = desk.session.head
-    dispatch(desk, "/edit 1 set n to 30")
-    assert "/goto first goes back to the program as it was" in said(desk)
-    dispatch(desk, "/edit 1 set n to 40")
-    dispatch(desk, "/edit 1 set n to 50")
-    assert list(desk.session.branches) == ["first", "before-edit-1", "before-edit-1-2"]
-    assert desk.session.branches["first"] == first
+    console = begun(tmp_path, "n = 30", "n = 40", "n = 50")
+    dispatch(console, "/branch first")
+    first = console.session.head
+    dispatch(console, "/edit 1 set n to 30")
+    assert "/goto first goes back to the program as it was" in said(console)
+    dispatch(console, "/edit 1 set n to 40")
+    dispatch(console, "/edit 1 set n to 50")
+    assert list(console.session.branches) == ["first", "before-edit-1", "before-edit-1-2"]
+    assert console.session.branches["first"] == first
 
 
 def test_an_edit_of_the_last_turn_shows_no_difference_and_names_the_old_one(tmp_path: Path) -> None:
-    desk = begun(tmp_path, "print(m + 1)")
-    dispatch(desk, "/edit print one more")
-    assert code(desk) == ["n = 12", "m = n * 2", "print(m + 1)"]
-    assert "@@" not in said(desk)
-    assert "/goto before-edit-3 goes back" in said(desk)
+    console = begun(tmp_path, "print(m + 1)")
+    dispatch(console, "/edit print one more")
+    assert code(console) == ["n = 12", "m = n * 2", "print(m + 1)"]
+    assert "@@" not in said(console)
+    assert "/goto before-edit-3 goes back" in said(console)
 
 
 def test_where_nothing_is_run_an_edit_works_too(tmp_path: Path) -> None:
-    desk = begun(tmp_path, "k = 30", "m = k * 2")
-    dispatch(desk, "/set run off")
-    dispatch(desk, "/edit 1 set k to 30")
-    assert code(desk) == ["k = 30", "m = k * 2", "print(m)"]
+    console = begun(tmp_path, "k = 30", "m = k * 2")
+    dispatch(console, "/set run off")
+    dispatch(console, "/edit 1 set k to 30")
+    assert code(console) == ["k = 30", "m = k * 2", "print(m)"]
 
 
 @pytest.mark.parametrize(
@@ -273,9 +273,9 @@ def test_a_flag_stands_before_or_after_the_number(argument: str, found: Words) -
 
 @pytest.mark.parametrize("argument", ["--axe 1", "1 --axe", "--"])
 def test_a_flag_that_is_none_is_refused_with_those_there_are(argument: str, tmp_path: Path) -> None:
-    desk = begun(tmp_path)
+    console = begun(tmp_path)
     with pytest.raises(MtchatError, match="--ask, --keep, --all"):
-        dispatch(desk, f"/edit {argument}")
+        dispatch(console, f"/edit {argument}")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from mtchat.session.reference import MOST, resolved
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
 from mtchat.store import load
-from tests.repl.test_desk import Spoken, desk_in, said
+from tests.support.consoles import Spoken, console_in, said
 
 RAN = Outcome(stdout="one\ntwo\n", outputs=("one\n", "two\n"))
 FAILED = Outcome(
@@ -112,41 +112,41 @@ def test_an_error_can_be_a_check_that_fails():
 
 def test_the_turn_has_the_text_and_is_shown_as_it_was_typed(tmp_path: Path):
     model = Spoken("x = 1", "raise ValueError", "x = 2", "x = 3")
-    desk = desk_in(tmp_path, model)
-    dispatch(desk, "set x")
-    dispatch(desk, "go on")
-    dispatch(desk, "mend {err} as in {code 1}")
+    console = console_in(tmp_path, model)
+    dispatch(console, "set x")
+    dispatch(console, "go on")
+    dispatch(console, "mend {err} as in {code 1}")
     wish = "mend turn 2, line 1: ValueError: no as in x = 1"
     assert wish in model.asked[-1][0].messages[-1].content
-    turn = load(desk.log.path).path[-1]
+    turn = load(console.log.path).path[-1]
     assert (turn.instruction, turn.typed) == (wish, "mend {err} as in {code 1}")
-    assert turn.id == desk.session.head
-    dispatch(desk, "/show")
-    assert "3› mend {err} as in {code 1}" in said(desk)
-    dispatch(desk, "/retry")
-    assert desk.session.path[-1].typed == turn.typed
-    assert desk.session.path[-1].instruction == wish
-    dispatch(desk, "/undo")
-    assert "took back: mend {err} as in {code 1}" in said(desk)
+    assert turn.id == console.session.head
+    dispatch(console, "/show")
+    assert "3› mend {err} as in {code 1}" in said(console)
+    dispatch(console, "/retry")
+    assert console.session.path[-1].typed == turn.typed
+    assert console.session.path[-1].instruction == wish
+    dispatch(console, "/undo")
+    assert "took back: mend {err} as in {code 1}" in said(console)
 
 
 def test_the_context_and_an_edit_resolve_references_too(tmp_path: Path):
-    desk = desk_in(tmp_path, Spoken("x = 1", "y = 1"))
-    dispatch(desk, "set x")
-    dispatch(desk, "/context do {code 1} again")
-    assert "do x = 1 again" in said(desk)
-    dispatch(desk, "/edit 1 write {code 1} with another name")
-    assert desk.session.path[0].instruction == "write x = 1 with another name"
-    assert desk.session.path[0].shown == "write {code 1} with another name"
+    console = console_in(tmp_path, Spoken("x = 1", "y = 1"))
+    dispatch(console, "set x")
+    dispatch(console, "/context do {code 1} again")
+    assert "do x = 1 again" in said(console)
+    dispatch(console, "/edit 1 write {code 1} with another name")
+    assert console.session.path[0].instruction == "write x = 1 with another name"
+    assert console.session.path[0].shown == "write {code 1} with another name"
 
 
 def test_a_reference_to_nothing_asks_the_model_nothing(tmp_path: Path):
     model = Spoken("x = 1")
-    desk = desk_in(tmp_path, model)
+    console = console_in(tmp_path, model)
     with pytest.raises(MtchatError, match="no turn 3"):
-        dispatch(desk, "do {code 3}")
+        dispatch(console, "do {code 3}")
     assert not model.asked
-    assert isinstance(desk.view.out, io.StringIO)
+    assert isinstance(console.view.out, io.StringIO)
 
 
 def test_turns_without_references_keep_their_ids():

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.console.desk import Desk, Tools
+from mtchat.console.console import Console, Host
 from mtchat.console.view import View
+from mtchat.conversation.conversation import Conversation
 from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.features.checks.evaluate import examined
 from mtchat.generate.policy import Policy
@@ -26,7 +27,7 @@ from mtchat.session.settings import Limits, Settings
 from mtchat.session.turn import KEPT, Turn
 from mtchat.store import Log, load
 from tests.cli.test_cli import played
-from tests.repl.test_desk import Spoken, said
+from tests.support.consoles import Spoken, said
 from tests.support.fake_repl import Fake
 from tests.support.generate import CARD, GREEDY_64, KeyedModel
 from tests.support.shell import mtchat
@@ -44,22 +45,15 @@ def ground() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, ground: Sandbox) -> Desk:
-    return desk_with(tmp_path, ground, Fake())
+def console(tmp_path: Path, ground: Sandbox) -> Console:
+    return console_with(tmp_path, ground, Fake())
 
 
-def desk_with(folder: Path, ground: Sandbox, model: Fake) -> Desk:
-    tools = Tools(
-        load=lambda name: model,
-        run=ground.run,
-        resume=ground.resume,
-        models=lambda: [],
-        begin=lambda: None,
-        tier=lambda: "bwrap",
-        refusal=lambda: "",
-    )
+def console_with(folder: Path, ground: Sandbox, model: Fake) -> Console:
+    settings = Settings(policy="plain")
+    chat = Conversation(model, ground, log=Log.open(folder / "one.jsonl"), settings=settings)
     view = View(io.StringIO(), live=False, color=False)
-    return Desk(Log.open(folder / "one.jsonl"), folder, model, tools, view, settings=Settings(policy="plain"))
+    return Console(chat, folder, view, Host(lambda name: model))
 
 
 def program(*chunks: str) -> Session:
@@ -151,81 +145,83 @@ def test_a_turn_whose_code_a_later_one_has_is_checked_there(ground: Sandbox):
     assert found(ground, claimed(session, turn_1="x == 1")) == (CheckResult(1, "x == 1", True),)
 
 
-def test_checks_stay_with_their_turns_through_edits_saving_and_retries(desk: Desk, tmp_path: Path):
-    dispatch(desk, "define x")
-    dispatch(desk, "/check x == 1")
-    dispatch(desk, "print x")
-    dispatch(desk, "/edit 1 define x, please define x")
-    assert [each.code for each in desk.session.claims] == ["x == 1"]
-    again = load(desk.log.path)
-    assert again.claims == desk.session.claims
+def test_checks_stay_with_their_turns_through_edits_saving_and_retries(console: Console, tmp_path: Path):
+    dispatch(console, "define x")
+    dispatch(console, "/check x == 1")
+    dispatch(console, "print x")
+    dispatch(console, "/edit 1 define x, please define x")
+    assert [each.code for each in console.session.claims] == ["x == 1"]
+    again = load(console.log.path)
+    assert again.claims == console.session.claims
     assert again.outcome is not None
     assert again.outcome.findings == (CheckResult(1, "x == 1", True),)
-    dispatch(desk, "/undo")
-    dispatch(desk, "/retry")
-    assert [each.code for each in desk.session.claims] == ["x == 1"]
+    dispatch(console, "/undo")
+    dispatch(console, "/retry")
+    assert [each.code for each in console.session.claims] == ["x == 1"]
 
 
-def test_every_run_looks_again_and_says_so_in_words(desk: Desk):
-    dispatch(desk, "define x")
-    dispatch(desk, "after this x must be 2")
-    assert "✗ after turn 1, x must be 2, but x is 1" in said(desk)
-    assert [turn.instruction for turn in desk.session.path] == ["define x"]
-    dispatch(desk, "print x")
-    dispatch(desk, "/run")
-    assert said(desk).count("✗ after turn 1, x must be 2, but x is 1") == 3
-    assert "│ 1\n" in said(desk)
+def test_every_run_looks_again_and_says_so_in_words(console: Console):
+    dispatch(console, "define x")
+    dispatch(console, "after this x must be 2")
+    assert "✗ after turn 1, x must be 2, but x is 1" in said(console)
+    assert [turn.instruction for turn in console.session.path] == ["define x"]
+    dispatch(console, "print x")
+    dispatch(console, "/run")
+    assert said(console).count("✗ after turn 1, x must be 2, but x is 1") == 3
+    assert "│ 1\n" in said(console)
 
 
-def test_checks_are_listed_with_numbers_and_removed_by_them(desk: Desk):
-    dispatch(desk, "define x")
-    dispatch(desk, "/check x == 1")
-    dispatch(desk, "/check x == 1")
-    dispatch(desk, "/check x > 4")
-    dispatch(desk, "/check")
-    assert "that check is kept already" in said(desk)
-    assert "1  ✓ after turn 1, x must be 1\n2  ✗ after turn 1, x must be more than 4" in said(desk)
+def test_checks_are_listed_with_numbers_and_removed_by_them(console: Console):
+    dispatch(console, "define x")
+    dispatch(console, "/check x == 1")
+    dispatch(console, "/check x == 1")
+    dispatch(console, "/check x > 4")
+    dispatch(console, "/check")
+    assert "that check is kept already" in said(console)
+    assert "1  ✓ after turn 1, x must be 1\n2  ✗ after turn 1, x must be more than 4" in said(console)
     with pytest.raises(MtchatError, match="no check 3; there are 2"):
-        dispatch(desk, "/check -d 3")
+        dispatch(console, "/check -d 3")
     with pytest.raises(UsageError, match="removes one check"):
-        dispatch(desk, "/check -d")
-    dispatch(desk, "/check -d 2")
-    assert "removed: after turn 1, x must be more than 4" in said(desk)
-    assert load(desk.log.path).claims == desk.session.claims
-    assert desk.session.outcome is not None
-    assert desk.session.outcome.right
+        dispatch(console, "/check -d")
+    dispatch(console, "/check -d 2")
+    assert "removed: after turn 1, x must be more than 4" in said(console)
+    assert load(console.log.path).claims == console.session.claims
+    assert console.session.outcome is not None
+    assert console.session.outcome.right
 
 
 def test_fix_shows_the_model_the_failing_check_and_stops_when_it_holds(tmp_path: Path, ground: Sandbox):
     model = Spoken("x = 1", "x = 0", "x = 2")
-    desk = desk_with(tmp_path, ground, model)
-    dispatch(desk, "set it")
-    dispatch(desk, "/check x == 2")
-    dispatch(desk, "/fix")
+    console = console_with(tmp_path, ground, model)
+    dispatch(console, "set it")
+    dispatch(console, "/check x == 2")
+    dispatch(console, "/fix")
     assert "after this step, x must be 2, but x is 1" in model.asked[1][0].messages[-1].content
-    assert "fix ended after round 2: the program runs, and all checks hold" in said(desk)
-    assert [turn.chunk for turn in desk.session.path] == ["x = 2"]
+    assert "fix ended after round 2: the program runs, and all checks hold" in said(console)
+    assert [turn.chunk for turn in console.session.path] == ["x = 2"]
     with pytest.raises(MtchatError, match="nothing to fix"):
-        dispatch(desk, "/fix")
+        dispatch(console, "/fix")
 
 
 def test_fix_mends_the_turn_of_the_check_and_keeps_later_turns(tmp_path: Path, ground: Sandbox):
-    desk = desk_with(tmp_path, ground, Spoken("x = 1", "y = x + 1", "x = 2"))
-    dispatch(desk, "set it")
-    dispatch(desk, "/check x == 2")
-    dispatch(desk, "add one")
-    dispatch(desk, "/fix")
-    assert [turn.chunk for turn in desk.session.path] == ["x = 2", "y = x + 1"]
+    console = console_with(tmp_path, ground, Spoken("x = 1", "y = x + 1", "x = 2"))
+    dispatch(console, "set it")
+    dispatch(console, "/check x == 2")
+    dispatch(console, "add one")
+    dispatch(console, "/fix")
+    assert [turn.chunk for turn in console.session.path] == ["x = 2", "y = x + 1"]
 
 
 def test_a_fix_that_breaks_the_program_or_another_check_is_not_kept(tmp_path: Path, ground: Sandbox):
-    desk = desk_with(tmp_path, ground, Spoken("x = 1\ny = 1", "x = 2\ny = 2", "x = y = 1 / 0", "x = y = 3"))
-    dispatch(desk, "set them")
-    dispatch(desk, "/check y == 1")
-    dispatch(desk, "/check x == 2")
-    dispatch(desk, "/fix")
-    assert "still failing after 3 rounds; the program is as it was" in said(desk)
-    assert [turn.chunk for turn in desk.session.path] == ["x = 1\ny = 1"]
+    console = console_with(
+        tmp_path, ground, Spoken("x = 1\ny = 1", "x = 2\ny = 2", "x = y = 1 / 0", "x = y = 3")
+    )
+    dispatch(console, "set them")
+    dispatch(console, "/check y == 1")
+    dispatch(console, "/check x == 2")
+    dispatch(console, "/fix")
+    assert "still failing after 3 rounds; the program is as it was" in said(console)
+    assert [turn.chunk for turn in console.session.path] == ["x = 1\ny = 1"]
 
 
 def provenance(ground: Sandbox, model: KeyedModel, policy: Policy) -> TurnGenerator:

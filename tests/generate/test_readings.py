@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.console.asking import meant, picked
 from mtchat.generate.checks import Checked
 from mtchat.generate.choice import Candidate
 from mtchat.generate.events import AttemptsExhausted, TurnWritten
@@ -21,7 +20,7 @@ from mtchat.session.provenance import Repair
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
 from mtchat.store import load
-from tests.repl.test_desk import Spoken, desk_in, said
+from tests.support.consoles import Spoken, console_in, said
 from tests.support.generate import CARD, GREEDY_64, KeyedModel, chunks, run, run_with_variables
 
 UNDEFINED = "turn 1, line 1: NameError: x"
@@ -387,9 +386,9 @@ def test_a_try_is_picked_by_its_number_and_nothing_else(
     tmp_path: Path, typed: list[str | None], place: int | None
 ) -> None:
     answers = list(typed)
-    desk = desk_in(tmp_path)
-    assert picked(desk, lambda label: answers.pop(0), TWO) == place
-    assert (answers, desk.later) == ([], "")
+    console = console_in(tmp_path)
+    assert console.questions.pick(lambda label: answers.pop(0), TWO) == place
+    assert (answers, console.questions.later) == ([], "")
 
 
 @pytest.mark.parametrize(
@@ -406,10 +405,10 @@ def test_a_try_is_picked_by_its_number_and_nothing_else(
 def test_what_is_typed_in_place_of_a_number_comes_next_and_the_live_try_stays(
     tmp_path: Path, text: str
 ) -> None:
-    desk = desk_in(tmp_path)
-    assert picked(desk, lambda label: text, TWO) is None
-    assert desk.later == text
-    assert f"next comes: {text}" in said(desk)
+    console = console_in(tmp_path)
+    assert console.questions.pick(lambda label: text, TWO) is None
+    assert console.questions.later == text
+    assert f"next comes: {text}" in said(console)
 
 
 @pytest.mark.parametrize(
@@ -434,17 +433,17 @@ def test_an_answer_is_a_number_or_other_words_and_a_next_step_is_not_taken_for_o
     tmp_path: Path, typed: list[str | None], answer: int | str | None, later: str
 ) -> None:
     answers = list(typed)
-    desk = desk_in(tmp_path)
-    assert meant(desk, lambda label: answers.pop(0), TWO) == answer
-    assert (answers, desk.later) == ([], later)
+    console = console_in(tmp_path)
+    assert console.questions.meant(lambda label: answers.pop(0), TWO) == answer
+    assert (answers, console.questions.later) == ([], later)
 
 
 def test_which_of_both_is_meant_tells_what_can_be_typed_and_a_command_leaves_it_open(tmp_path: Path) -> None:
     answers = ["print the sum", "perhaps", "/undo"]
-    desk = desk_in(tmp_path)
-    assert meant(desk, lambda label: answers.pop(0), TWO) is None
-    assert said(desk).count("type next or this;") == 1
-    assert (desk.later, desk.held) == ("/undo", "print the sum")
+    console = console_in(tmp_path)
+    assert console.questions.meant(lambda label: answers.pop(0), TWO) is None
+    assert said(console).count("type next or this;") == 1
+    assert (console.questions.later, console.questions.held) == ("/undo", "print the sum")
 
 
 class Varied(Spoken):
@@ -457,44 +456,44 @@ class Varied(Spoken):
 
 
 def test_retry_with_a_number_shows_what_tries_do_and_takes_the_one_that_is_chosen(tmp_path: Path) -> None:
-    desk = desk_in(tmp_path, Varied("print(x)", "x = 2", "print(x); print(x)", "x = 2"))
-    desk.answer = lambda label: "3"
-    dispatch(desk, "say it")
-    dispatch(desk, "/retry 3")
-    shown = said(desk)
+    console = console_in(tmp_path, Varied("print(x)", "x = 2", "print(x); print(x)", "x = 2"))
+    console.questions.answer = lambda label: "3"
+    dispatch(console, "say it")
+    dispatch(console, "/retry 3")
+    shown = said(console)
     assert "1  prints nothing  (2 tries)" in shown
     assert "2  prints 1  (1 try, live)" in shown
-    again = load(desk.log.path)
+    again = load(console.log.path)
     assert chunks(again) == ["print(x); print(x)"]
     assert {turn.chunk for turn in again.turns} == {"print(x)", "x = 2", "print(x); print(x)"}
-    dispatch(desk, "/undo")
-    assert chunks(load(desk.log.path)) == []
+    dispatch(console, "/undo")
+    assert chunks(load(console.log.path)) == []
 
 
 def test_several_tries_without_anybody_to_ask_keep_the_live_one(tmp_path: Path) -> None:
-    desk = desk_in(tmp_path, Varied("print(x)", "x = 2", "x = 3"))
-    dispatch(desk, "say it")
-    dispatch(desk, "/retry 2")
-    assert chunks(desk.session) == ["print(x)"]
-    assert "the live one stays; /pick K takes another later" in said(desk)
+    console = console_in(tmp_path, Varied("print(x)", "x = 2", "x = 3"))
+    dispatch(console, "say it")
+    dispatch(console, "/retry 2")
+    assert chunks(console.session) == ["print(x)"]
+    assert "the live one stays; /pick K takes another later" in said(console)
 
 
 def test_the_setting_n_tries_each_turn_so_often(tmp_path: Path) -> None:
-    desk = desk_in(tmp_path, Varied("print(x)", "x = 2", "x = 3"))
-    desk.answer = lambda label: "1"
-    dispatch(desk, "/set n 3")
-    dispatch(desk, "say it")
-    assert chunks(desk.session) == ["x = 2"]
+    console = console_in(tmp_path, Varied("print(x)", "x = 2", "x = 3"))
+    console.questions.answer = lambda label: "1"
+    dispatch(console, "/set n 3")
+    dispatch(console, "say it")
+    assert chunks(console.session) == ["x = 2"]
 
 
 def test_ask_never_and_a_word_that_is_none_of_its(tmp_path: Path) -> None:
-    desk = desk_in(tmp_path)
-    desk.answer = lambda label: "1"
-    assert desk.generator().asking is not None
-    dispatch(desk, "/set ask never")
-    assert desk.generator().asking is None
+    console = console_in(tmp_path)
+    console.questions.answer = lambda label: "1"
+    assert console.generator().asking is not None
+    dispatch(console, "/set ask never")
+    assert console.generator().asking is None
     with pytest.raises(Exception, match="ask is one of auto, always, never"):
-        dispatch(desk, "/set ask maybe")
+        dispatch(console, "/set ask maybe")
 
 
 class Interrupted:

@@ -15,10 +15,11 @@ import mtchat
 
 HOUSE = Path(mtchat.__file__).parent
 FLOORS = {
-    7: ("__main__",),
-    6: ("cli",),
-    5: ("repl", "bench"),
-    4: ("console",),
+    8: ("__main__",),
+    7: ("cli",),
+    6: ("repl", "bench"),
+    5: ("console",),
+    4: ("conversation",),
     3: ("features", "export", "models"),
     2: ("generate", "store"),
     1: ("inference", "sandbox", "bundled_models", "testing"),
@@ -165,7 +166,7 @@ def test_the_repl_and_the_benchmarks_are_handed_the_engine_and_the_sandbox():
     wrong = [
         each
         for each in imports()
-        if each.room in ("console", "features", "repl", "bench")
+        if each.room in ("console", "conversation", "features", "repl", "bench")
         and not each.file.startswith("bench/speed/gpu/")  # builds models of random weights to measure
         and each.target in ("inference", "sandbox", "bundled_models", "cli")
     ]
@@ -288,6 +289,7 @@ def test_the_prompt_appears_without_torch():
             "cli",
             "repl",
             "console",
+            "conversation",
             "features",
             "generate",
             "store",

@@ -15,7 +15,7 @@ import mtchat
 from mtchat import plugins
 from mtchat.bench.quality.suite import COMPLETION, MULTI, SINGLE, Suite
 from mtchat.bench.speed.engine import Peer
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.errors import UsageError
 from mtchat.generate.prompt.family import Family
 from mtchat.sandbox.backend import Backend
@@ -39,6 +39,7 @@ CLOSED = {
         "mtchat.features.explain",
         "mtchat.features.rework",
     ),
+    "mtchat.conversation",
     "mtchat.generate.prompt",
     *("mtchat.sandbox.host", "mtchat.sandbox.guest", "mtchat.sandbox.policy", "mtchat.sandbox.checkpoints"),
     *(f"mtchat.sandbox.guest.{name}" for name in ("launch", "program", "fork", "patches")),
@@ -87,13 +88,13 @@ def is_format(module: ModuleType) -> None:
 
 
 def is_command(module: ModuleType) -> None:
-    assert signature(module.do) == [("desk", Desk), ("argument", str)]
+    assert signature(module.do) == [("console", Console), ("argument", str)]
     assert get_type_hints(module.do)["return"] is type(None)
     assert isinstance(getattr(module, "USAGE", ""), str)
     assert isinstance(getattr(module, "PATHS", ""), str)
     assert isinstance(getattr(module, "PYTHON_ONLY", False), bool)
     if hasattr(module, "complete"):
-        assert [kind for _, kind in signature(module.complete)] == [Desk]
+        assert [kind for _, kind in signature(module.complete)] == [Console]
 
 
 def is_peer(module: ModuleType) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.console.desk import Desk, Hear
+from mtchat.console.console import Console
+from mtchat.conversation.interfaces import Hear
 from mtchat.errors import UsageError
 from mtchat.repl.app import dispatch
 from mtchat.session.given import RunInputs
@@ -13,20 +14,20 @@ from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.settings import Limits
 from mtchat.store import load
-from tests.repl.test_desk import Spoken, desk_in, said
 from tests.repl.test_repl import say, session, started
+from tests.support.consoles import Spoken, console_in, said
 from tests.support.fake_repl import Fake, run
 from tests.support.terminal import CTRL_C, ENTER, Terminal
 
 
 class Asked:
-    """A desk that asks before code runs, with the answers it gets and the programs that ran."""
+    """A console that asks before code runs, with the answers it gets and the programs that ran."""
 
     def __init__(self, folder: Path, *answers: str, model: Fake | None = None) -> None:
         self.answers, self.ran = list(answers), []
-        self.desk: Desk = desk_in(folder, model, runs=self.run)
-        self.desk.approval.confirm = self.confirm
-        dispatch(self.desk, "/set run ask")
+        self.console: Console = console_in(folder, model, runs=self.run)
+        self.console.questions.confirm = self.confirm
+        dispatch(self.console, "/set run ask")
 
     def confirm(self, label: str) -> str:
         assert label == "[Enter run, e edit, r retry, u undo, a auto] "
@@ -49,11 +50,11 @@ class Asked:
 
     def take(self, *lines: str) -> None:
         for line in lines:
-            dispatch(self.desk, line)
+            dispatch(self.console, line)
 
     @property
     def chunks(self) -> list[str]:
-        return [turn.chunk for turn in load(self.desk.log.path).path]
+        return [turn.chunk for turn in load(self.console.log.path).path]
 
 
 @pytest.fixture
@@ -73,8 +74,8 @@ def test_an_interrupt_runs_nothing_and_keeps_the_turn(asked: Callable[..., Asked
     one.take("define x")
     assert one.ran == []
     assert one.chunks == ["x = 1"]
-    assert one.desk.session.outcome is None
-    assert "not run; /run runs it" in said(one.desk)
+    assert one.console.session.outcome is None
+    assert "not run; /run runs it" in said(one.console)
     one.take("/run")
     assert one.ran == [["x = 1"]]
 
@@ -84,7 +85,7 @@ def test_undo_in_place_of_a_run_takes_the_turn_back(asked: Callable[..., Asked])
     one.take("define x", "fail")
     assert one.ran == [["x = 1"]]
     assert one.chunks == ["x = 1"]
-    assert "now at turn 1: define x" in said(one.desk)
+    assert "now at turn 1: define x" in said(one.console)
     one.take("/redo")
     assert one.chunks == ["x = 1", "raise ValueError('no')"]
 
@@ -105,16 +106,16 @@ def test_retry_in_place_of_a_run_asks_the_model_again(asked: Callable[..., Asked
 
 def test_edit_in_place_of_a_run_changes_the_instruction(asked: Callable[..., Asked]):
     one = asked("e", "")
-    one.desk.ask = lambda label, text: f"{text} and print x"
+    one.console.edit_line = lambda label, text: f"{text} and print x"
     one.take("define x")
     assert one.ran == [["print(x)"]]
-    assert [turn.instruction for turn in one.desk.session.path] == ["define x and print x"]
+    assert [turn.instruction for turn in one.console.session.path] == ["define x and print x"]
 
 
 def test_what_is_no_answer_is_explained_and_asked_again(asked: Callable[..., Asked]):
     one = asked("y", "a 0", "a five", "run", "e 3", "")
     one.take("define x")
-    assert said(one.desk).count("Enter runs the code") == 5
+    assert said(one.console).count("Enter runs the code") == 5
     assert len(one.ran) == 1
 
 
@@ -122,13 +123,13 @@ def test_auto_with_a_number_approves_so_many_turns_more(asked: Callable[..., Ask
     one = asked("a 2", CTRL_C)
     one.take("define x", "print x", "print x", "print x")
     assert len(one.ran) == 3
-    assert "this turn and the next 2 run without being asked about" in said(one.desk)
+    assert "this turn and the next 2 run without being asked about" in said(one.console)
 
 
 def test_auto_runs_all_from_now_on_until_ask_is_set_again(asked: Callable[..., Asked]):
     one = asked("A", CTRL_C)
     one.take("define x", "print x")
-    assert one.desk.settings.run == "on"
+    assert one.console.chat.settings.run == "on"
     one.take("/set run ask", "print x")
     assert len(one.ran) == 2
 
@@ -143,7 +144,7 @@ def test_a_fix_asks_before_each_run_and_no_ends_it(asked: Callable[..., Asked]):
     one = asked("", CTRL_C)
     one.take("fail", "/fix")
     assert len(one.ran) == 1
-    assert "fix ended after round 1: interrupted; the program is as it was" in said(one.desk)
+    assert "fix ended after round 1: interrupted; the program is as it was" in said(one.console)
     assert one.chunks == ["raise ValueError('no')"]
 
 
@@ -157,14 +158,14 @@ def test_a_fix_goes_on_where_the_run_is_approved(asked: Callable[..., Asked]):
 def test_a_failing_turn_that_was_approved_offers_the_fix(asked: Callable[..., Asked]):
     one = asked("")
     one.take("fail")
-    assert "/fix asks the model to mend it" in said(one.desk)
+    assert "/fix asks the model to mend it" in said(one.console)
 
 
 def test_tries_beside_a_turn_are_not_run_where_the_user_is_asked(asked: Callable[..., Asked]):
     one = asked("", "")
     one.take("/set n 3", "flaky")
     assert one.ran == [["raise ValueError('no')"]]
-    assert "others are run to be compared, and run is ask" in said(one.desk)
+    assert "others are run to be compared, and run is ask" in said(one.console)
 
 
 def test_rewritten_code_is_not_run_unasked(asked: Callable[..., Asked]):

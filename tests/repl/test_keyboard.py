@@ -14,7 +14,7 @@ from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
 from mtchat.session.settings import Limits
 from tests.cli.test_cli import needs_sandbox
-from tests.repl.test_desk import Spoken, desk_in, said
+from tests.support.consoles import Spoken, console_in, said
 from tests.support.terminal import CTRL_C, CTRL_D, ENTER, terminal
 
 GREET = "name = input('name? ')\nprint('hello', name)"
@@ -83,24 +83,24 @@ def test_waiting_for_somebody_who_types_does_not_count_and_a_loop_does() -> None
 @needs_sandbox
 def test_later_turns_get_what_was_typed_again(tmp_path: Path) -> None:
     with Sandbox() as ground:
-        desk = desk_in(tmp_path, Spoken(GREET, "print(len(name))"), runs=ground.resume)
-        desk.tools = replace(desk.tools, run=ground.run)
-        dispatch(desk, "greet me")
-        assert desk.session.outcome is not None
-        assert desk.session.outcome.world == "input"
+        console = console_in(tmp_path, Spoken(GREET, "print(len(name))"), runs=ground.resume)
+        console.chat.sandbox = replace(console.chat.sandbox, run=ground.run)
+        dispatch(console, "greet me")
+        assert console.session.outcome is not None
+        assert console.session.outcome.world == "input"
         assert "turn 1 waits for the keyboard: what you type at /run is given to the runs after it" in said(
-            desk
+            console
         )
         source, into = os.pipe()
         os.write(into, b"Ann\n")
         with passed_on(source) as board:
-            desk.run_aloud(board=board)
+            console.run_aloud(board=board)
         os.close(into)
         os.close(source)
-        assert desk.session.outcome.ok
-        dispatch(desk, "show its length")
-    assert desk.session.outcome.ok
-    assert desk.session.outcome.outputs[-1] == "3\n"
+        assert console.session.outcome.ok
+        dispatch(console, "show its length")
+    assert console.session.outcome.ok
+    assert console.session.outcome.outputs[-1] == "3\n"
 
 
 @pytest.mark.terminal

@@ -11,7 +11,7 @@ from prompt_toolkit.formatted_text import fragment_list_to_text
 from mtchat.cli import arguments, doctor, wiring
 from mtchat.cli.main import main
 from mtchat.cli.scripted import Handed
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.errors import ExitCode
 from mtchat.repl import toolbar
 from mtchat.repl.app import STYLE, dispatch, greet
@@ -20,7 +20,7 @@ from mtchat.sandbox.host.execute import BackendChoice, Probe
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.outcome import Outcome
 from tests.cli.test_cli import played
-from tests.repl.test_desk import desk_in, said
+from tests.support.consoles import console_in, said
 
 NOTICE = "programs run in a reduced sandbox, landlock (reduced): bwrap: no; to mend it: mend"
 WEAK = Probe("landlock (reduced)", True, "bwrap: no", "mend")
@@ -29,10 +29,11 @@ WORKS = execute.choose_backend(without_sandbox=True).probe.ok
 needs_proc = pytest.mark.skipif(not WORKS, reason="programs cannot be run here even without a sandbox")
 
 
-def told(folder: Path, tier: str = "bwrap", notice: str = "", warning: str = "") -> Desk:
-    desk = desk_in(folder)
-    desk.tools = replace(desk.tools, tier=lambda: tier, notice=lambda: notice, warning=warning)
-    return desk
+def told(folder: Path, tier: str = "bwrap", notice: str = "", warning: str = "") -> Console:
+    console = console_in(folder)
+    console.host = replace(console.host, tier=lambda: tier, warning=warning)
+    console.chat.sandbox = replace(console.chat.sandbox, notice=lambda: notice)
+    return console
 
 
 @pytest.mark.parametrize("tier", ["bwrap", "landlock (reduced)", "…", "none"])
@@ -66,10 +67,10 @@ def test_the_toolbar_warns_where_there_is_no_sandbox(tmp_path: Path) -> None:
 def test_where_the_screen_is_narrow_the_toolbar_leaves_out_whole_parts(
     tmp_path: Path, width: int, shown: str
 ) -> None:
-    desk = told(tmp_path)
-    dispatch(desk, "define x")
-    dispatch(desk, "/save numbers-one")
-    assert fragment_list_to_text(toolbar.text(desk, width)) == shown
+    console = told(tmp_path)
+    dispatch(console, "define x")
+    dispatch(console, "/save numbers-one")
+    assert fragment_list_to_text(toolbar.text(console, width)) == shown
 
 
 def test_a_narrow_toolbar_still_warns_where_there_is_no_sandbox(tmp_path: Path) -> None:
@@ -77,27 +78,27 @@ def test_a_narrow_toolbar_still_warns_where_there_is_no_sandbox(tmp_path: Path) 
 
 
 def test_a_reduced_sandbox_is_announced_once_before_the_first_run(tmp_path: Path) -> None:
-    desk = told(tmp_path, "landlock (reduced)", NOTICE)
+    console = told(tmp_path, "landlock (reduced)", NOTICE)
     for wish in ("define x", "print x", "/run"):
-        dispatch(desk, wish)
-    assert said(desk).count(NOTICE) == 1
-    assert said(desk).index(NOTICE) < said(desk).index("✓ ran")
+        dispatch(console, wish)
+    assert said(console).count(NOTICE) == 1
+    assert said(console).index(NOTICE) < said(console).index("✓ ran")
 
 
 def test_a_reduced_sandbox_is_announced_before_run_too(tmp_path: Path) -> None:
-    desk = told(tmp_path, "landlock (reduced)", NOTICE)
-    dispatch(desk, "/set run off")
-    dispatch(desk, "define x")
-    assert NOTICE not in said(desk)
-    dispatch(desk, "/run")
-    assert said(desk).count(NOTICE) == 1
+    console = told(tmp_path, "landlock (reduced)", NOTICE)
+    dispatch(console, "/set run off")
+    dispatch(console, "define x")
+    assert NOTICE not in said(console)
+    dispatch(console, "/run")
+    assert said(console).count(NOTICE) == 1
 
 
 def test_without_a_sandbox_the_first_screen_says_what_that_means(tmp_path: Path) -> None:
-    desk = told(tmp_path, execute.NO_SANDBOX, execute.NO_SANDBOX_WARNING, execute.NO_SANDBOX_WARNING)
-    greet(desk)
-    dispatch(desk, "define x")
-    assert said(desk).count(execute.NO_SANDBOX_WARNING) == 1
+    console = told(tmp_path, execute.NO_SANDBOX, execute.NO_SANDBOX_WARNING, execute.NO_SANDBOX_WARNING)
+    greet(console)
+    dispatch(console, "define x")
+    assert said(console).count(execute.NO_SANDBOX_WARNING) == 1
 
 
 def test_a_script_announces_a_reduced_sandbox_once(
@@ -169,9 +170,9 @@ def test_the_tier_of_the_toolbar_is_found_in_the_background(monkeypatch: pytest.
 
 
 def test_a_desk_says_nothing_more_where_all_is_well(tmp_path: Path) -> None:
-    desk = told(tmp_path)
-    assert isinstance(desk.view.out, io.StringIO)
-    before = desk.view.out.getvalue()
-    desk.announce()
-    assert desk.view.out.getvalue() == before
+    console = told(tmp_path)
+    assert isinstance(console.view.out, io.StringIO)
+    before = console.view.out.getvalue()
+    console.chat.announce()
+    assert console.view.out.getvalue() == before
     assert os.listdir(tmp_path) == []

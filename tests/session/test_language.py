@@ -27,7 +27,7 @@ from mtchat.session.settings import Sampling, Settings
 from mtchat.session.turn import Turn
 from mtchat.store import Log, load, paths
 from tests.cli.test_cli import Table
-from tests.repl.test_desk import Spoken, desk_in, said
+from tests.support.consoles import Spoken, console_in, said
 from tests.support.generate import assert_cut_as_it_arrives
 
 JS, GO = named("javascript"), named("go")
@@ -304,44 +304,44 @@ def test_the_repl_notes_a_model_of_python_alone_once_and_takes_no_corrections(tm
         def card(self) -> ModelCard:
             return ModelCard("codegen-350M-mono", chat=True, context=1000)
 
-    desk = desk_in(tmp_path, Mono(ADD, "const sum = add;", f"{ADD}\nadd(1, 2);"), runs=refused)
+    console = console_in(tmp_path, Mono(ADD, "const sum = add;", f"{ADD}\nadd(1, 2);"), runs=refused)
     for line in ("/set language javascript", "define add", "rename add to sum", "/recap new"):
-        dispatch(desk, line)
-    assert said(desk).count("codegen-350M-mono was trained on Python, not on JavaScript") == 1
-    assert desk.session.program.source == f"{ADD}\nadd(1, 2);\n"
-    assert "before-recap" in desk.session.branches
+        dispatch(console, line)
+    assert said(console).count("codegen-350M-mono was trained on Python, not on JavaScript") == 1
+    assert console.session.program.source == f"{ADD}\nadd(1, 2);\n"
+    assert "before-recap" in console.session.branches
     with pytest.raises(UsageError, match="stays so"):
-        dispatch(desk, "/set language python")
-    assert desk.settings.language == "javascript"
+        dispatch(console, "/set language python")
+    assert console.chat.settings.language == "javascript"
 
 
 def test_an_edit_in_the_repl_runs_nothing_of_another_language(tmp_path: Path):
-    desk = desk_in(tmp_path, Spoken("let x = 1;", "let y = x;", "let x = 2;"), runs=refused)
+    console = console_in(tmp_path, Spoken("let x = 1;", "let y = x;", "let x = 2;"), runs=refused)
     for words in ("/set language javascript", "make x", "make y", "/edit 1 make x two"):
-        dispatch(desk, words)
-    assert [turn.chunk for turn in desk.session.path] == ["let x = 2;", "let y = x;"]
-    assert desk.session.outcome is None
+        dispatch(console, words)
+    assert [turn.chunk for turn in console.session.path] == ["let x = 2;", "let y = x;"]
+    assert console.session.outcome is None
 
 
 def test_an_edit_in_the_repl_neither_runs_nor_doubts_another_language(tmp_path: Path):
-    desk = desk_in(tmp_path, Spoken(ADD, "add(1, 2) // 3", "function plus(a, b) {}"))
-    desk.speak("javascript")
+    console = console_in(tmp_path, Spoken(ADD, "add(1, 2) // 3", "function plus(a, b) {}"))
+    console.speak("javascript")
     for line in ("add two numbers", "call it", "/edit 1 call it plus"):
-        dispatch(desk, line)
-    assert "turn 2 is kept\n" in said(desk)
-    assert not desk.session.outcomes
-    assert "/fix" not in said(desk)
+        dispatch(console, line)
+    assert "turn 2 is kept\n" in said(console)
+    assert not console.session.outcomes
+    assert "/fix" not in said(console)
 
 
 def test_another_session_that_is_opened_brings_its_language(tmp_path: Path):
     for name, session in (("js", Session(language=JS)), ("py", Session())):
         with Log.open(tmp_path / f"{name}.jsonl") as log:
             log.write(session.add(Turn("begin", "x")))
-    desk = desk_in(tmp_path)
+    console = console_in(tmp_path)
     for name, language in (("js", JS), ("py", PYTHON), ("js", JS)):
-        dispatch(desk, f"/open {name}")
-        assert (desk.settings.language, desk.view.language) == (language.name, language)
-    desk.log.close()
+        dispatch(console, f"/open {name}")
+        assert (console.chat.settings.language, console.view.language) == (language.name, language)
+    console.log.close()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.errors import MtchatError
 from mtchat.repl import toolbar
 from mtchat.repl.app import dispatch, greet
@@ -25,7 +25,7 @@ from mtchat.session.provenance import Step
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
 from mtchat.store import Log, summaries
-from tests.repl.test_desk import desk_in, said
+from tests.support.consoles import console_in, said
 
 ROUNDS = 120
 HOSTILE = (
@@ -106,12 +106,12 @@ def damaged(path: Path, seed: int) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-def looked_at(desk: Desk) -> None:
+def looked_at(console: Console) -> None:
     """What is drawn and offered while somebody types."""
-    shown = "".join(text for _, text, *_ in toolbar.text(desk, 200))
+    shown = "".join(text for _, text, *_ in toolbar.text(console, 200))
     assert shown == escaped(shown)
     for typed in ("/files ", "/open ", "/goto ", "/vars ", "/attach "):
-        for each in Slash(lambda: desk).get_completions(Document(typed), CompleteEvent()):
+        for each in Slash(lambda: console).get_completions(Document(typed), CompleteEvent()):
             assert each.text == escaped(each.text)
 
 
@@ -128,17 +128,17 @@ def test_a_session_with_changed_fields_is_refused_in_a_sentence_or_every_view_st
         damaged(folder / "one.jsonl", number)
         summaries(folder)
         try:
-            desk = desk_in(folder)
+            console = console_in(folder)
         except MtchatError as error:
             refusals.append(str(error))
             continue
         opened += 1
-        greet(desk)
+        greet(console)
         for command in COMMANDS:
-            looked_at(desk)
+            looked_at(console)
             with suppress(MtchatError):
-                dispatch(desk, command)
-        desk.log.close()
-        assert said(desk) == escaped(said(desk))
+                dispatch(console, command)
+        console.log.close()
+        assert said(console) == escaped(said(console))
     assert opened > 10
     assert all(len(each) < 600 for each in refusals)

@@ -2,12 +2,15 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from mtchat.console.desk import Desk, Hear, Tools
+from mtchat.console.console import Console, Host
 from mtchat.console.view import View
+from mtchat.conversation.conversation import Conversation
+from mtchat.conversation.interfaces import Hear
 from mtchat.repl import app
 from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Frame, Outcome, Variable
@@ -106,6 +109,16 @@ def run(
     return Outcome("fake", stdout=text, outputs=tuple(outputs), seconds=0.1, variables=variables)
 
 
+@dataclass(frozen=True)
+class FakeSandbox:
+    """A sandbox made of functions."""
+
+    run: Callable[..., Outcome] = run
+    resume: Callable[..., Outcome] = run
+    refusal: Callable[[], str] = lambda: ""
+    notice: Callable[[], str] = lambda: ""
+
+
 def main() -> None:
     folder = Path(sys.argv[1])
     log = (
@@ -113,17 +126,9 @@ def main() -> None:
         if len(sys.argv) > 2
         else Log.fresh(folder, date(2026, 1, 1))
     )
-    tools = Tools(
-        load=lambda name: Fake(),
-        run=run,
-        resume=run,
-        models=lambda: [("fake", "a fake")],
-        begin=lambda: None,
-        tier=lambda: "fake",
-        refusal=lambda: "",
-    )
-    settings = Settings(policy="plain")
-    app.start(Desk(log, folder, Fake(), tools, View.of(sys.stdout), settings=settings), folder / "history")
+    chat = Conversation(Fake(), FakeSandbox(), log=log, settings=Settings(policy="plain"))
+    host = Host(lambda name: Fake(), lambda: [("fake", "a fake")], tier=lambda: "fake")
+    app.start(Console(chat, folder, View.of(sys.stdout), host), folder / "history")
 
 
 if __name__ == "__main__":

@@ -4,18 +4,17 @@ Text that can only be Python is taken so without the command, as when you paste 
 it sees its own. /next TEXT takes such a text as an instruction all the same.
 """
 
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.console.parsing import readable_file, split_words
 from mtchat.errors import UsageError
-from mtchat.features.own_code.detect import turn_from_code
 from mtchat.files import read
 
 USAGE = "CODE | < FILE"
 PATHS = "<"
 
 
-def do(desk: Desk, argument: str) -> None:
-    desk.add(turn_from_code(given(argument), desk.session))
+def do(console: Console, argument: str) -> None:
+    console.add(given(argument))
 
 
 def given(argument: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mtchat.console.captions import describe_size, short_path
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.console.parsing import match_files, split_words
 from mtchat.errors import UsageError
 from mtchat.session.given import Attached
@@ -23,35 +23,35 @@ PYTHON_ONLY = True
 PATHS = ""
 
 
-def do(desk: Desk, argument: str) -> None:
+def do(console: Console, argument: str) -> None:
     names = split_words(argument)
     if names[:1] == ("-d",):
         if not names[1:]:
             raise UsageError("let which file go? /attach lists them")
-        desk.keep(detach(desk.session, names[1:]), "attach")
-        desk.view.say(f"programs do not get {', '.join(names[1:])} any more")
+        console.chat.keep(detach(console.session, names[1:]), "attach")
+        console.view.say(f"programs do not get {', '.join(names[1:])} any more")
         return
     if not names:
-        listing(desk)
+        listing(console)
         return
     paths = [path for name in names for path in match_files(name)]
-    desk.keep(attach(desk.session, paths, desk.settings.disk_mib), "attach")
-    desk.own(paths)
-    for name, files in together(desk.session.attached).items():
+    console.chat.keep(attach(console.session, paths, console.chat.settings.disk_mib), "attach")
+    console.chat.own(paths)
+    for name, files in together(console.session.attached).items():
         if name.rstrip("/") in {Path(os.path.abspath(path)).name for path in paths}:
-            desk.view.say(f"{name}, {whole(files)}: the program opens it as {files[0].name!r}")
-    if desk.session.path:
-        desk.view.note("/run runs the program with it")
+            console.view.say(f"{name}, {whole(files)}: the program opens it as {files[0].name!r}")
+    if console.session.path:
+        console.view.note("/run runs the program with it")
 
 
-def listing(desk: Desk) -> None:
-    if not desk.session.attached:
-        desk.view.say("no file is attached; /attach FILE gives programs a copy of one")
+def listing(console: Console) -> None:
+    if not console.session.attached:
+        console.view.say("no file is attached; /attach FILE gives programs a copy of one")
     rows = []
-    for name, files in together(desk.session.attached).items():
+    for name, files in together(console.session.attached).items():
         depth = files[0].name.count("/") if name.endswith("/") else 0
         rows.append((name, whole(files), short_path(Path(*Path(files[0].path).parts[: -depth or None]))))
-    desk.view.table(rows, (40, 22))
+    console.view.table(rows, (40, 22))
 
 
 def together(attached: Sequence[Attached]) -> dict[str, list[Attached]]:
@@ -69,5 +69,5 @@ def whole(files: Sequence[Attached]) -> str:
     return room if len(files) == 1 and "/" not in files[0].name else f"{len(files)} files, {room}"
 
 
-def complete(desk: Desk) -> list[tuple[str, str]]:
-    return [(f"-d {name.rstrip('/')}", "lets it go") for name in together(desk.session.attached)]
+def complete(console: Console) -> list[tuple[str, str]]:
+    return [(f"-d {name.rstrip('/')}", "lets it go") for name in together(console.session.attached)]

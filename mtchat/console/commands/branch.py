@@ -4,7 +4,7 @@
 """
 
 from mtchat.console.captions import one_line
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.errors import UsageError
 from mtchat.session.outline import labels
 from mtchat.session.session import ROOT
@@ -14,10 +14,10 @@ LONGEST = 40
 START = "start"
 
 
-def do(desk: Desk, argument: str) -> None:
+def do(console: Console, argument: str) -> None:
     name = argument.strip()
     if not name:
-        listing(desk)
+        listing(console)
         return
     if not name[0].isalpha() or len(name.split()) > 1 or len(name) > LONGEST:
         raise UsageError(
@@ -25,18 +25,18 @@ def do(desk: Desk, argument: str) -> None:
         )
     if name == START:
         raise UsageError(f"{START} is where every branch begins; give this one another name")
-    if name in desk.session.branches:
+    if name in console.session.branches:
         raise UsageError(f"there is a branch {name!r} already; /goto {name} goes to its end")
-    desk.keep(desk.session.name_branch(name), "branch")
-    desk.view.say(f"this branch is {name!r} now; /goto {name} comes back to its end")
+    console.chat.keep(console.session.name_branch(name), "branch")
+    console.view.say(f"this branch is {name!r} now; /goto {name} comes back to its end")
 
 
-def listing(desk: Desk) -> None:
-    session = desk.session
+def listing(console: Console) -> None:
+    session = console.session
     if not session.branches:
-        desk.view.say("no branch has a name; /branch NAME names this one, /tree shows all")
+        console.view.say("no branch has a name; /branch NAME names this one, /tree shows all")
     known = {**labels(session), ROOT: "start"}
     for name, end in session.branches.items():
         mark = "*" if name == session.branch else " "
         said = one_line(session.get(end).instruction) if end else ""
-        desk.view.line(f"{mark} {name:<16} {known[end]:<5} {said}".rstrip())
+        console.view.line(f"{mark} {name:<16} {known[end]:<5} {said}".rstrip())

@@ -9,38 +9,40 @@ passes where there is one, and /fix goes on until all checks hold.
 Without anything it lists the checks; -d N removes the Nth of them.
 """
 
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.console.parsing import parse_number
+from mtchat.conversation import checking
 from mtchat.errors import MtchatError, UsageError
 from mtchat.features.checks.parse import typed
-from mtchat.features.checks.view import check_results, keep_check, refresh_checks, remove_check
+from mtchat.features.checks.view import keep_check
 
 USAGE = "[EXPR | -d N]"
 PYTHON_ONLY = True
 
 
-def do(desk: Desk, argument: str) -> None:
+def do(console: Console, argument: str) -> None:
     word, *rest = argument.split() or [""]
     if word == "-d":
-        remove(desk, rest)
+        remove(console, rest)
     elif word:
-        keep_check(desk, typed(argument, desk.session))
+        keep_check(console, typed(argument, console.session))
     else:
-        show(desk)
+        show(console)
 
 
-def remove(desk: Desk, words: list[str]) -> None:
+def remove(console: Console, words: list[str]) -> None:
     if len(words) != 1:
         raise UsageError("/check -d N removes one check; /check lists them with their numbers")
-    chosen, count = parse_number(words[0], "the number of a check"), len(desk.session.claims)
+    chosen, count = parse_number(words[0], "the number of a check"), len(console.session.claims)
     if chosen > count:
         raise MtchatError(f"no check {chosen}; there {'is' if count == 1 else 'are'} {count or 'none'}")
-    remove_check(desk, chosen)
+    removed = checking.remove(console.chat, chosen)
+    console.view.say(f"removed: {removed.told}")
 
 
-def show(desk: Desk) -> None:
-    refresh_checks(desk)
-    for place, finding in enumerate(check_results(desk.session), start=1):
-        desk.view.finding(finding, f"{place}  ")
-    if not desk.session.claims:
-        desk.view.say("no checks yet; /check total == 42 keeps one with the last turn")
+def show(console: Console) -> None:
+    checking.evaluate(console.chat)
+    for place, finding in enumerate(checking.results(console.session), start=1):
+        console.view.finding(finding, f"{place}  ")
+    if not console.session.claims:
+        console.view.say("no checks yet; /check total == 42 keeps one with the last turn")

@@ -9,7 +9,7 @@ each of them; in its place, --keep keeps the code of all, and --all makes all ag
 back to the program as it was.
 """
 
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.console.editor import edited
 from mtchat.features.infill.view import draft, fill
 from mtchat.features.regenerate.view import FLAGS, recode, words
@@ -18,24 +18,24 @@ from mtchat.session.hole import first_hole
 USAGE = "[N] [--ask]"
 
 
-def do(desk: Desk, argument: str) -> None:
+def do(console: Console, argument: str) -> None:
     given = words(argument)
-    number = desk.number(given.rest)
-    old = desk.session.numbered(number).chunk
-    new = edited((draft(desk.session, number) or old) + "\n", desk.session.language.suffix).rstrip()
+    number = console.number(given.rest)
+    old = console.session.numbered(number).chunk
+    new = edited((draft(console.session, number) or old) + "\n", console.session.language.suffix).rstrip()
     if new == old.rstrip():
-        desk.view.note(
+        console.view.note(
             f"the code is unchanged, so the program is too; /edit {number} changes what it is to do"
         )
         return
     filled = ""
     if first_hole(new):
-        if not (new := fill(desk, number, new)):
+        if not (new := fill(console, number, new)):
             return
-        filled = desk.model.card().name
-    desk.view.say(f"turn {number} has your code now{filled and f', its holes filled by {filled}'}")
-    recode(desk, number, new, given.flag, filled)
+        filled = console.chat.model.card().name
+    console.view.say(f"turn {number} has your code now{filled and f', its holes filled by {filled}'}")
+    recode(console, number, new, given.flag, filled)
 
 
-def complete(desk: Desk) -> list[tuple[str, str]]:
+def complete(console: Console) -> list[tuple[str, str]]:
     return [(flag, "") for flag in FLAGS]

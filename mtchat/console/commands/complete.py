@@ -5,7 +5,7 @@ before and would fail, or something is still open, the code is not taken. Later 
 old branch stays in the session.
 """
 
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.features.rework.rework import finish
 from mtchat.features.rework.view import rework, show
 
@@ -13,10 +13,12 @@ USAGE = "[N]"
 PYTHON_ONLY = True
 
 
-def do(desk: Desk, argument: str) -> None:
-    number = desk.number(argument)
-    sampling = desk.settings.sampling
-    reworked = rework(desk, number, lambda generator, session: finish(generator, session, number, sampling))
-    show(desk, reworked, f"turn {number} is finished")
+def do(console: Console, argument: str) -> None:
+    number = console.number(argument)
+    sampling = console.chat.settings.sampling
+    reworked = rework(
+        console, number, lambda generator, session: finish(generator, session, number, sampling)
+    )
+    show(console, reworked, f"turn {number} is finished")
     if not reworked.taken:
-        desk.view.note(f"/complete {number} asks again, /code {number} lets you finish it by hand")
+        console.view.note(f"/complete {number} asks again, /code {number} lets you finish it by hand")

@@ -4,7 +4,7 @@ An instruction that reads like a correction ("make it case-insensitive", "rename
 for one without this command. /undo goes back to the turns as they were.
 """
 
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.errors import UsageError
 from mtchat.features.correction.detect import aimed
 
@@ -12,13 +12,13 @@ USAGE = "[N] TEXT"
 PYTHON_ONLY = True
 
 
-def do(desk: Desk, argument: str) -> None:
-    desk.number("")
+def do(console: Console, argument: str) -> None:
+    console.number("")
     word, _, rest = argument.strip().partition(" ")
-    number = desk.number(word) if word.isdecimal() and rest.strip() else 0
+    number = console.number(word) if word.isdecimal() and rest.strip() else 0
     text = rest.strip() if number else argument.strip()
     if not text:
         raise UsageError("what should be changed? as in: /correct 2 make it case-insensitive")
-    if number and not desk.session.numbered(number).chunk.strip():
+    if number and not console.session.numbered(number).chunk.strip():
         raise UsageError(f"turn {number} has no code to change yet; /code {number} writes it by hand")
-    desk.correct(aimed(desk.session.path, text, number))
+    console.correct(aimed(console.session.path, text, number))

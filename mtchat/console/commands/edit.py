@@ -7,27 +7,27 @@ was replaced. Else the model makes it again from its instruction. --ask asks for
 /goto before-edit-N goes back to it.
 """
 
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.features.regenerate.view import FLAGS, reword, words
 
 USAGE = "[N] [--ask] [TEXT]"
 
 
-def do(desk: Desk, argument: str) -> None:
+def do(console: Console, argument: str) -> None:
     given = words(argument)
     word, *rest = given.rest.split(maxsplit=1)[:2] or [""]
     if word and not word.isdecimal():
         word, rest = "", [given.rest]
-    number = desk.number(word)
-    old = desk.session.numbered(number).shown
-    new = rest[0].strip() if rest else desk.ask(f"edit {number}› ", old).strip()
+    number = console.number(word)
+    old = console.session.numbered(number).shown
+    new = rest[0].strip() if rest else console.edit_line(f"edit {number}› ", old).strip()
     if not new or new == old:
-        desk.view.note(
+        console.view.note(
             "the instruction is unchanged, so nothing is asked; /retry asks for the last turn again"
         )
         return
-    reword(desk, number, new, given.flag)
+    reword(console, number, new, given.flag)
 
 
-def complete(desk: Desk) -> list[tuple[str, str]]:
+def complete(console: Console) -> list[tuple[str, str]]:
     return [(flag, "") for flag in FLAGS]

@@ -10,7 +10,7 @@ import re
 from pathlib import Path, PurePath
 
 from mtchat.console.captions import short_path
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.errors import UsageError
 from mtchat.export import file, format
 from mtchat.session.escape import escaped
@@ -18,21 +18,21 @@ from mtchat.session.escape import escaped
 USAGE = "FORMAT [FILE] [--force]"
 
 
-def do(desk: Desk, argument: str) -> None:
+def do(console: Console, argument: str) -> None:
     words, forced = re.subn(r"(?:^|\s+)--force$", "", argument.strip())
     kind, *rest = words.split(maxsplit=1)[:2] or [""]
     if not kind:
         raise UsageError(f"export to which format? there are: {', '.join(format.names())}")
-    if not desk.session.path:
+    if not console.session.path:
         raise UsageError("there is no program yet; type an instruction")
     if kind not in format.names() and PurePath(words).suffix:
-        kind, rest = format.of_suffix(words, desk.session), [words]
-    suffix = format.suffix(format.load(kind), desk.session)
-    target = Path(rest[0].strip() if rest else f"{desk.session.name}{suffix}")
+        kind, rest = format.of_suffix(words, console.session), [words]
+    suffix = format.suffix(format.load(kind), console.session)
+    target = Path(rest[0].strip() if rest else f"{console.session.name}{suffix}")
     if not forced and file.taken(target):
         raise UsageError(f"{target} is there already; /export {kind} {target} --force overwrites it")
-    desk.view.say(f"wrote {short_path(file.save(desk.session, kind, target, escaped, desk.place))}")
+    console.view.say(f"wrote {short_path(file.save(console.session, kind, target, escaped, console.place))}")
 
 
-def complete(desk: Desk) -> list[tuple[str, str]]:
+def complete(console: Console) -> list[tuple[str, str]]:
     return [(each, format.load(each).help) for each in format.names()]

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mtchat.console.captions import describe_size, short_path
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.console.parsing import split_words, user_path
 from mtchat.errors import MtchatError, UsageError
 from mtchat.files import below, copy, plain
@@ -21,8 +21,8 @@ USAGE = "[NAME... [to DIR] [--force]]"
 PYTHON_ONLY = True
 
 
-def do(desk: Desk, argument: str) -> None:
-    outcome = desk.last or desk.session.outcome
+def do(console: Console, argument: str) -> None:
+    outcome = console.chat.last_run or console.session.outcome
     if outcome is None:
         raise MtchatError("the program has not run yet; /run runs it")
     names = [name for name in split_words(argument) if name != "--force"]
@@ -32,18 +32,18 @@ def do(desk: Desk, argument: str) -> None:
             raise UsageError("copy which files to where? /files NAME to DIR")
         target, names = user_path(names[-1]), names[:-2]
     if names:
-        fetch(desk, chosen(outcome, names), target, force="--force" in split_words(argument))
+        fetch(console, chosen(outcome, names), target, force="--force" in split_words(argument))
     else:
-        listing(desk, outcome)
+        listing(console, outcome)
 
 
-def listing(desk: Desk, outcome: Outcome) -> None:
+def listing(console: Console, outcome: Outcome) -> None:
     if not outcome.files and not outcome.skipped:
-        desk.view.say("the last run left no files; ask for one, as in: save the table as table.csv")
-    rows = [(file.path, describe_size(file), short_path(desk.place / file.path)) for file in outcome.files]
-    desk.view.table(rows, (40, 12))
+        console.view.say("the last run left no files; ask for one, as in: save the table as table.csv")
+    rows = [(file.path, describe_size(file), short_path(console.place / file.path)) for file in outcome.files]
+    console.view.table(rows, (40, 12))
     for each in outcome.skipped:
-        desk.view.note(f"  left behind: {each}")
+        console.view.note(f"  left behind: {each}")
 
 
 def chosen(outcome: Outcome, names: Sequence[str]) -> list[File]:
@@ -69,11 +69,13 @@ def dots(path: str) -> int:
     return sum(part.startswith(".") for part in path.split("/"))
 
 
-def fetch(desk: Desk, files: Sequence[File], target: Path, force: bool) -> None:
+def fetch(console: Console, files: Sequence[File], target: Path, force: bool) -> None:
     """Copies files into a folder under their own names: none of them when one would overwrite another."""
     for file in files:
         if not plain(file.path):
-            raise MtchatError(f"{file.path!r} does not lie in {short_path(desk.place)}, so nothing is copied")
+            raise MtchatError(
+                f"{file.path!r} does not lie in {short_path(console.place)}, so nothing is copied"
+            )
     goals = [target / Path(file.path).name for file in files]
     for goal in goals:
         if goals.count(goal) > 1:
@@ -85,8 +87,8 @@ def fetch(desk: Desk, files: Sequence[File], target: Path, force: bool) -> None:
                 f"{short_path(goal)} is there already, so nothing is copied; --force overwrites it"
             )
     for file, goal in zip(files, goals, strict=True):
-        copied = replace(file, size=bring(desk.place, file, goal, force))
-        desk.view.say(f"copied {file.path} to {os.path.join(target, goal.name)} ({describe_size(copied)})")
+        copied = replace(file, size=bring(console.place, file, goal, force))
+        console.view.say(f"copied {file.path} to {os.path.join(target, goal.name)} ({describe_size(copied)})")
 
 
 def bring(place: Path, file: File, goal: Path, force: bool) -> int:
@@ -107,6 +109,6 @@ def bring(place: Path, file: File, goal: Path, force: bool) -> int:
         os.close(opened)
 
 
-def complete(desk: Desk) -> list[tuple[str, str]]:
-    outcome = desk.last or desk.session.outcome
+def complete(console: Console) -> list[tuple[str, str]]:
+    outcome = console.chat.last_run or console.session.outcome
     return [(file.path, describe_size(file)) for file in outcome.files] if outcome else []

@@ -6,7 +6,7 @@ never worse than before. What fails for a missing file, keyboard or package is n
 first try and the rounds that were not kept stay in the session beside it.
 """
 
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.console.parsing import parse_count
 from mtchat.errors import UsageError
 from mtchat.generate.running import failed
@@ -16,19 +16,19 @@ PYTHON_ONLY = True
 MOST = 9
 
 
-def do(desk: Desk, argument: str) -> None:
+def do(console: Console, argument: str) -> None:
     rounds = parse_count(argument, default=3)
     if rounds > MOST:
         raise UsageError(f"at most {MOST} rounds; /edit changes what the turn is asked for")
-    desk.number("")
-    before = desk.session.head
-    fixed = desk.fix(rounds)
+    console.number("")
+    before = console.session.head
+    fixed = console.fix(rounds)
     changed = "" if fixed.session.head != before else "; the program is as it was"
-    desk.view.say(f"fix ended after round {fixed.rounds}: {fixed.reason}{changed}")
+    console.view.say(f"fix ended after round {fixed.rounds}: {fixed.reason}{changed}")
     if failed(fixed.session.outcome):
         number = fixed.session.outcome.turn if fixed.session.outcome else None
         place = number or len(fixed.session.path)
-        desk.view.note(
+        console.view.note(
             f"/explain says why it fails, /edit {place} changes what turn {place} is asked for, "
             "/undo takes the last turn back"
         )

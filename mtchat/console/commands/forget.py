@@ -4,7 +4,7 @@ K may be several turns, as in /forget 1-3 5. It says which later turns use names
 /unfold K, tells the turn again.
 """
 
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.features.context.view import parse_turns, set_context, turn_choices
 from mtchat.session.dependencies import said
 from mtchat.session.mark import FORGOTTEN, WHOLE
@@ -14,36 +14,36 @@ USAGE = "[-d] K..."
 MOST = 8  # names that are told
 
 
-def do(desk: Desk, argument: str) -> None:
+def do(console: Console, argument: str) -> None:
     word, _, rest = argument.strip().partition(" ")
     if word == "-d":
-        recall(desk, rest)
+        recall(console, rest)
         return
-    for number in parse_turns(desk.session, argument, "forget"):
-        desk.keep(set_context(desk.session, number, FORGOTTEN), "forget")
-        desk.view.say(
+    for number in parse_turns(console.session, argument, "forget"):
+        console.chat.keep(set_context(console.session, number, FORGOTTEN), "forget")
+        console.view.say(
             f"turn {number} is forgotten: the program keeps its code, and the model sees nothing of it"
         )
-        used(desk, number)
+        used(console, number)
 
 
-def recall(desk: Desk, argument: str) -> None:
-    for number in parse_turns(desk.session, argument, "tell again"):
-        if desk.session.mark(desk.session.numbered(number).id).context != FORGOTTEN:
-            desk.view.note(f"turn {number} is not forgotten")
+def recall(console: Console, argument: str) -> None:
+    for number in parse_turns(console.session, argument, "tell again"):
+        if console.session.mark(console.session.numbered(number).id).context != FORGOTTEN:
+            console.view.note(f"turn {number} is not forgotten")
             continue
-        desk.keep(set_context(desk.session, number, WHOLE), "forget")
-        desk.view.say(f"turn {number} was forgotten; the model sees all of it again")
+        console.chat.keep(set_context(console.session, number, WHOLE), "forget")
+        console.view.say(f"turn {number} was forgotten; the model sees all of it again")
 
 
-def used(desk: Desk, number: int) -> None:
+def used(console: Console, number: int) -> None:
     """Says what the model no longer knows, and where that is used."""
-    if uses := said(desk.session.path, number):
-        desk.view.note(f"{uses}, which the model no longer sees")
-    names = tuple(sorted(bound(desk.session.numbered(number).chunk)))
+    if uses := said(console.session.path, number):
+        console.view.note(f"{uses}, which the model no longer sees")
+    names = tuple(sorted(bound(console.session.numbered(number).chunk)))
     if names:
         what = f"{listed(names)} {'is' if len(names) == 1 else 'are'}"
-        desk.view.note(f"tell a new turn that needs it what {what}; /unfold {number} tells all again")
+        console.view.note(f"tell a new turn that needs it what {what}; /unfold {number} tells all again")
 
 
 def listed(names: tuple[str, ...]) -> str:
@@ -51,5 +51,5 @@ def listed(names: tuple[str, ...]) -> str:
     return ", ".join(names[:MOST]) + more
 
 
-def complete(desk: Desk) -> list[tuple[str, str]]:
-    return turn_choices(desk.session)
+def complete(console: Console) -> list[tuple[str, str]]:
+    return turn_choices(console.session)

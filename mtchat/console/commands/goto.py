@@ -6,7 +6,7 @@ Nothing is lost, and nothing is run or read again: /tree shows the way back.
 from dataclasses import replace
 
 from mtchat.console.captions import describe_position, one_line
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.errors import UsageError
 from mtchat.session.outline import labelled, labels
 from mtchat.session.session import ROOT, Session
@@ -15,18 +15,18 @@ USAGE = "N|LABEL|BRANCH|start"
 START = "start"
 
 
-def do(desk: Desk, argument: str) -> None:
+def do(console: Console, argument: str) -> None:
     goal = argument.strip()
     if not goal:
         raise UsageError("go where? /tree shows the turns and their labels")
-    old = labels(desk.session).get(desk.session.head, START)
-    moved = target(desk.session, goal)
-    if moved.head == desk.session.head and moved.branch == desk.session.branch:
-        desk.view.note("that is where you are")
+    old = labels(console.session).get(console.session.head, START)
+    moved = target(console.session, goal)
+    if moved.head == console.session.head and moved.branch == console.session.branch:
+        console.view.note("that is where you are")
         return
-    desk.keep(moved, "goto")
-    desk.view.say(describe_position(desk.session))
-    desk.view.note(f"/goto {old} goes back")
+    console.chat.keep(moved, "goto")
+    console.view.say(describe_position(console.session))
+    console.view.note(f"/goto {old} goes back")
 
 
 def target(session: Session, goal: str) -> Session:
@@ -42,8 +42,8 @@ def target(session: Session, goal: str) -> Session:
     return replace(session.move(labelled(session, goal).id), branch="")
 
 
-def complete(desk: Desk) -> list[tuple[str, str]]:
-    session = desk.session
+def complete(console: Console) -> list[tuple[str, str]]:
+    session = console.session
     named = [(name, "branch") for name in session.branches]
     known = labels(session)
     return [

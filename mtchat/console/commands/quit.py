@@ -1,7 +1,7 @@
 """Leaves; everything is saved."""
 
-from mtchat.console.desk import Desk, Leave
+from mtchat.console.console import Console, Leave
 
 
-def do(desk: Desk, argument: str) -> None:
+def do(console: Console, argument: str) -> None:
     raise Leave

@@ -9,7 +9,7 @@ import itertools
 from dataclasses import replace
 
 from mtchat.console.captions import describe_position
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.console.writing import Writing
 from mtchat.errors import UsageError
 from mtchat.features.rework.recap import recapped
@@ -25,35 +25,35 @@ QUESTION = "which one goes on, new or now? (Enter keeps the present one) "
 AS_IT_WAS = "the program is as it was"
 
 
-def do(desk: Desk, argument: str) -> None:
+def do(console: Console, argument: str) -> None:
     if argument.strip() not in ("", NEW):
         raise UsageError(f"/recap takes only {NEW}, which goes on with the new program without asking")
-    desk.number("")
-    before = desk.session
-    generator = replace(desk.generator(), on_event=Beside(desk))
-    made = recapped(generator, before, desk.settings.sampling)
+    console.number("")
+    before = console.session
+    generator = replace(console.generator(), on_event=Beside(console))
+    made = recapped(generator, before, console.chat.settings.sampling)
     if made is before:
-        desk.view.say(f"nothing was written; {AS_IT_WAS}")
+        console.view.say(f"nothing was written; {AS_IT_WAS}")
     elif made.path[-1].status == INTERRUPTED:
-        desk.view.say(AS_IT_WAS)
-    elif not compared(desk, made):
-        desk.view.say("the new program is the present one, line by line")
-    elif argument.strip() == NEW or wanted(desk):
-        take(desk, made.head)
+        console.view.say(AS_IT_WAS)
+    elif not compared(console, made):
+        console.view.say("the new program is the present one, line by line")
+    elif argument.strip() == NEW or wanted(console):
+        take(console, made.head)
     else:
-        leave(desk, made.head)
+        leave(console, made.head)
 
 
 class Beside:
     """Shows a program while it is written, and has it in the session's file beside the live one."""
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
-        self.show = Writing(desk.view, hint=desk.hint)
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.show = Writing(console.view, hint=console.hint)
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, TurnWritten):
-            self.desk.keep(beside(event.session, self.desk.session), "recap")
+            self.console.chat.keep(beside(event.session, self.console.session), "recap")
         self.show(event)
 
 
@@ -63,75 +63,75 @@ def beside(made: Session, live: Session) -> Session:
     return replace(live.beside(made), visited=visited)
 
 
-def compared(desk: Desk, made: Session) -> bool:
+def compared(console: Console, made: Session) -> bool:
     """Runs the new program where programs are run, and shows how it differs; False where it does not."""
-    live = desk.session
+    live = console.session
     old, new = live.program.source, made.program.source
     if old == new:
         return False
-    if desk.freely and desk.runner() is not None:
-        made = ran(desk, made)
+    if console.chat.freely and console.chat.runner() is not None:
+        made = ran(console, made)
         if unended(live.outcome):
-            made = replace(made, outcomes={**made.outcomes, **ran(desk, live).outcomes})
-        desk.keep(beside(made, live), "recap")
-    desk.view.heading("the new program (+) and the present one (-)")
-    desk.view.diff(old, new)
-    outputs(desk, desk.session.outcome, made.outcome)
+            made = replace(made, outcomes={**made.outcomes, **ran(console, live).outcomes})
+        console.chat.keep(beside(made, live), "recap")
+    console.view.heading("the new program (+) and the present one (-)")
+    console.view.diff(old, new)
+    outputs(console, console.session.outcome, made.outcome)
     return True
 
 
-def ran(desk: Desk, session: Session) -> Session:
+def ran(console: Console, session: Session) -> Session:
     """A session with what its program does; the files that it leaves stay where they are."""
-    return session.with_outcome(desk.resume(session.program, None))
+    return session.with_outcome(console.chat.resume(session.program, None))
 
 
-def outputs(desk: Desk, old: Outcome | None, new: Outcome | None) -> None:
+def outputs(console: Console, old: Outcome | None, new: Outcome | None) -> None:
     """What each of the programs prints, and how it ends; once where that is the same."""
     if old is None or new is None:
-        desk.view.note("neither was run")
+        console.view.note("neither was run")
     elif (old.stdout, old.error) == (new.stdout, new.error):
-        output(desk, "both print", new)
+        output(console, "both print", new)
     else:
-        output(desk, "the present one prints", old)
-        output(desk, "the new one prints", new)
+        output(console, "the present one prints", old)
+        output(console, "the new one prints", new)
 
 
-def output(desk: Desk, words: str, outcome: Outcome) -> None:
-    desk.view.heading(f"{words}:" if outcome.stdout.strip() else f"{words} nothing")
-    desk.view.output(outcome.stdout)
-    desk.view.verdict(outcome, desk.hint(outcome))
+def output(console: Console, words: str, outcome: Outcome) -> None:
+    console.view.heading(f"{words}:" if outcome.stdout.strip() else f"{words} nothing")
+    console.view.output(outcome.stdout)
+    console.view.verdict(outcome, console.hint(outcome))
 
 
-def wanted(desk: Desk) -> bool:
+def wanted(console: Console) -> bool:
     """Whether the user goes on with the new program; not where nobody can be asked."""
-    while desk.answer is not None:
-        word = (desk.answer(QUESTION) or NOW).strip().lower()
+    while console.questions.answer is not None:
+        word = (console.questions.answer(QUESTION) or NOW).strip().lower()
         if word in (NEW, NOW, ""):
             return word == NEW
         wait = "; Ctrl-C keeps the present one, then commands work again" if word.startswith("/") else ""
-        desk.view.note(f"type {NEW}, or {NOW}, or Enter{wait}")
+        console.view.note(f"type {NEW}, or {NOW}, or Enter{wait}")
     return False
 
 
-def take(desk: Desk, head: str) -> None:
+def take(console: Console, head: str) -> None:
     """Goes on with the new program; the branch's name goes along, and the old end gets one of its own."""
-    old = desk.session
+    old = console.session
     name = free(old, "before-recap", old.head)
     branches = {**old.branches, name: old.head}
     if old.branch:
         branches[old.branch] = head
-    desk.keep(replace(old.move(head), branches=branches), "recap")
-    if desk.freely and desk.runner() is not None:  # for the files that it leaves
-        desk.keep(desk.session.with_outcome(desk.run(desk.session.program)), "recap")
-    desk.view.say(describe_position(desk.session))
-    desk.view.note(f"this turn has the whole program; /goto {name} goes back to the one before")
+    console.chat.keep(replace(old.move(head), branches=branches), "recap")
+    if console.chat.freely and console.chat.runner() is not None:  # for the files that it leaves
+        console.chat.keep(console.session.with_outcome(console.chat.run(console.session.program)), "recap")
+    console.view.say(describe_position(console.session))
+    console.view.note(f"this turn has the whole program; /goto {name} goes back to the one before")
 
 
-def leave(desk: Desk, head: str) -> None:
+def leave(console: Console, head: str) -> None:
     """Goes on with the present program; the new one gets a name."""
-    name = free(desk.session, "recap", head)
-    desk.keep(replace(desk.session, branches={**desk.session.branches, name: head}), "recap")
-    desk.view.say(f"{AS_IT_WAS}; /goto {name} goes to the new one")
+    name = free(console.session, "recap", head)
+    console.chat.keep(replace(console.session, branches={**console.session.branches, name: head}), "recap")
+    console.view.say(f"{AS_IT_WAS}; /goto {name} goes to the new one")
 
 
 def free(session: Session, name: str, end: str) -> str:
@@ -140,5 +140,5 @@ def free(session: Session, name: str, end: str) -> str:
     return next(each for each in names if session.branches.get(each, end) == end)
 
 
-def complete(desk: Desk) -> list[tuple[str, str]]:
+def complete(console: Console) -> list[tuple[str, str]]:
     return [(NEW, "goes on with the new program without asking")]

@@ -5,7 +5,7 @@ turn prints, all variables, and what its functions give for simple values must a
 taken, and what differs is said. Files that it writes are not compared. The old branch stays in the session.
 """
 
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.features.rework.rework import refactor
 from mtchat.features.rework.view import rework, show
 
@@ -13,15 +13,15 @@ USAGE = "[N] [WISH]"
 PYTHON_ONLY = True
 
 
-def do(desk: Desk, argument: str) -> None:
+def do(console: Console, argument: str) -> None:
     word, *rest = argument.split(maxsplit=1)[:2] or [""]
     if word and not word.isdecimal():
         word, rest = "", [argument]
-    number = desk.number(word)
-    wish, sampling = (rest[0].strip() if rest else ""), desk.settings.sampling
+    number = console.number(word)
+    wish, sampling = (rest[0].strip() if rest else ""), console.chat.settings.sampling
     reworked = rework(
-        desk, number, lambda generator, session: refactor(generator, session, number, wish, sampling)
+        console, number, lambda generator, session: refactor(generator, session, number, wish, sampling)
     )
-    show(desk, reworked, f"the program does the same: {reworked.compared} agree")
+    show(console, reworked, f"the program does the same: {reworked.compared} agree")
     if not reworked.taken:
-        desk.view.note(f"/refactor {number} asks again, and with a wish behind it in another way")
+        console.view.note(f"/refactor {number} asks again, and with a wish behind it in another way")

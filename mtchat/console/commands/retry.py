@@ -4,7 +4,7 @@ Those that do the same are shown as one, by what they print, change or fail with
 Every try stays in the session: /pick shows them again.
 """
 
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.console.parsing import parse_count
 from mtchat.errors import UsageError
 
@@ -12,14 +12,12 @@ USAGE = "[N]"
 MOST = 64
 
 
-def do(desk: Desk, argument: str) -> None:
+def do(console: Console, argument: str) -> None:
     count = parse_count(argument)
     if count > MOST:
         raise UsageError(f"at most {MOST} tries at once")
-    desk.number("")
+    console.number("")
     if count > 1:
-        desk.compare(count)
+        console.compare(count)
         return
-    generator = desk.generator(desk.session.undo().program.source)
-    before = desk.session
-    desk.finish(before, generator.retry(before, desk.settings.sampling), "retry")
+    console.retry()

@@ -10,7 +10,7 @@ it.
 """
 
 from mtchat.console.captions import short_path
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.console.echo import audible
 from mtchat.console.keyboard import passed_on, reads, terminal
 from mtchat.console.parsing import readable_file, split_redirect, split_words
@@ -24,8 +24,8 @@ PYTHON_ONLY = True
 PATHS = "<"
 
 
-def do(desk: Desk, argument: str) -> None:
-    if not desk.session.path:
+def do(console: Console, argument: str) -> None:
+    if not console.session.path:
         raise MtchatError("there is no program yet; type an instruction")
     before, after = split_redirect(argument)
     names = split_words(after)
@@ -33,25 +33,27 @@ def do(desk: Desk, argument: str) -> None:
         raise UsageError("one file follows <, at the end: /run ARG < FILE; in quotes, < is an argument")
     stdin = readable_file(names[0]) if names else None
     outcome = (
-        typed_at(desk, split_words(before)) if stdin is None else desk.run_aloud(split_words(before), stdin)
+        typed_at(console, split_words(before))
+        if stdin is None
+        else console.run_aloud(split_words(before), stdin)
     )
     if not (outcome.stdout + outcome.stderr).endswith("\n") and outcome.stdout + outcome.stderr:
-        desk.view.line()
+        console.view.line()
     if outcome.traceback and not outcome.stopped:
-        desk.view.line(outcome.traceback.rstrip("\n"))
-    desk.view.verdict(outcome, desk.hint(outcome, stdin))
-    desk.view.files(outcome, short_path(desk.place))
+        console.view.line(outcome.traceback.rstrip("\n"))
+    console.view.verdict(outcome, console.hint(outcome, stdin))
+    console.view.files(outcome, short_path(console.place))
     if not argument.strip():
-        desk.view.warning(desk.told(desk.session.program, outcome)[1])
+        console.view.warning(console.news(console.session.program, outcome)[1])
     if wrong(outcome) and not argument.strip():
-        desk.view.note(next_step(outcome, len(desk.session.path)))
+        console.view.note(next_step(outcome, len(console.session.path)))
 
 
-def typed_at(desk: Desk, arguments: tuple[str, ...]) -> Outcome:
+def typed_at(console: Console, arguments: tuple[str, ...]) -> Outcome:
     """A run, with the keyboard for a program that reads from it, where there is a terminal."""
     descriptor = terminal()
-    if descriptor is None or not reads(desk.session.program.source, desk.session.outcome):
-        return desk.run_aloud(arguments)
-    desk.view.note("what you type goes to the program; Ctrl-D ends it, Ctrl-C stops the program")
+    if descriptor is None or not reads(console.session.program.source, console.session.outcome):
+        return console.run_aloud(arguments)
+    console.view.note("what you type goes to the program; Ctrl-D ends it, Ctrl-C stops the program")
     with audible(), passed_on(descriptor) as board:
-        return desk.run_aloud(arguments, board=board)
+        return console.run_aloud(arguments, board=board)

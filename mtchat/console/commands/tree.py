@@ -8,7 +8,7 @@ turn the last one.
 import shutil
 
 from mtchat.console.captions import branch_labels, context_label, one_line, status_sign
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.console.view import BOLD
 from mtchat.session.outline import outline
 from mtchat.session.session import ROOT, Session
@@ -17,22 +17,22 @@ from mtchat.session.turn import Turn
 WIDTH, LEAST = 60, 16
 
 
-def do(desk: Desk, argument: str) -> None:
-    session = desk.session
+def do(console: Console, argument: str) -> None:
+    session = console.session
     if not session.turns:
-        desk.view.line("no turns yet; type an instruction")
+        console.view.line("no turns yet; type an instruction")
         return
     start = branch_labels(session, ROOT)
     if start or session.head == ROOT:
-        desk.view.line(f"(start){start}{here(desk, ROOT)}")
+        console.view.line(f"(start){start}{here(console, ROOT)}")
     live = {turn.id for turn in session.path}
     for row in outline(session):
         turn = row.turn
         begin = f"{row.lines}{status_sign(session, turn)} {row.label:<3} "
-        end = branch_labels(session, turn.id) + context_label(session, turn) + here(desk, turn.id)
+        end = branch_labels(session, turn.id) + context_label(session, turn) + here(console, turn.id)
         room = shutil.get_terminal_size().columns - 1 - len(begin) - len(end)
         said = one_line(turn.chunk if another(session, turn) else turn.shown, max(min(room, WIDTH), LEAST))
-        desk.view.line(begin + said + end, BOLD if turn.id in live else "")
+        console.view.line(begin + said + end, BOLD if turn.id in live else "")
 
 
 def another(session: Session, turn: Turn) -> bool:
@@ -41,5 +41,5 @@ def another(session: Session, turn: Turn) -> bool:
     return beside != turn.id and session.get(beside).instruction == turn.instruction and bool(turn.chunk)
 
 
-def here(desk: Desk, turn: str) -> str:
-    return "  ← now" if desk.session.head == turn else ""
+def here(console: Console, turn: str) -> str:
+    return "  ← now" if console.session.head == turn else ""

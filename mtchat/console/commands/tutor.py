@@ -5,7 +5,7 @@ lets the model write it as a turn. /tutor ask asks what the program does, and ch
 it. /tutor alone says where you are, /tutor off ends the lesson; the program stays.
 """
 
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.features.explain import tutor_view
 
 USAGE = "[TEXT | hint | code | ask | off]"
@@ -19,16 +19,16 @@ DEEDS = {
 }
 
 
-def do(desk: Desk, argument: str) -> None:
+def do(console: Console, argument: str) -> None:
     text = argument.strip()
     deed = DEEDS.get(text.lower())
     if deed is None:
-        tutor_view.begin(desk, text)
+        tutor_view.begin(console, text)
     else:
-        deed(desk)
+        deed(console)
 
 
-def complete(desk: Desk) -> list[tuple[str, str]]:
+def complete(console: Console) -> list[tuple[str, str]]:
     return [
         ("hint", "says more about the next step"),
         ("code", "lets the model write it"),

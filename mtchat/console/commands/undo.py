@@ -4,7 +4,7 @@ A correction is one step, too: the turns are then as they were before it.
 """
 
 from mtchat.console.captions import describe_position
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.console.parsing import parse_count
 from mtchat.features.correction.view import step_name
 from mtchat.session.back import take_back
@@ -12,9 +12,9 @@ from mtchat.session.back import take_back
 USAGE = "[N]"
 
 
-def do(desk: Desk, argument: str) -> None:
-    session, left = take_back(desk.session, parse_count(argument))
-    desk.keep(session, "undo")
+def do(console: Console, argument: str) -> None:
+    session, left = take_back(console.session, parse_count(argument))
+    console.chat.keep(session, "undo")
     for turn in reversed(left):
-        desk.view.say(f"took back: {step_name(turn)}")
-    desk.view.say(describe_position(desk.session))
+        console.view.say(f"took back: {step_name(turn)}")
+    console.view.say(describe_position(console.session))

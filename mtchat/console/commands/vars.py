@@ -6,7 +6,7 @@ inside the sandbox; where the program fails, they are what it had by then.
 
 from fnmatch import fnmatchcase
 
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.errors import MtchatError
 from mtchat.session.names import bound
 from mtchat.session.outcome import Variable
@@ -16,34 +16,34 @@ PYTHON_ONLY = True
 WIDTHS = (24, 16, 12)
 
 
-def do(desk: Desk, argument: str) -> None:
-    if not desk.session.path:
+def do(console: Console, argument: str) -> None:
+    if not console.session.path:
         raise MtchatError("there is no program yet; type an instruction")
-    outcome = desk.look()
+    outcome = console.chat.look()
     wanted = argument.strip()
     found = [each for each in outcome.variables if not wanted or fnmatchcase(each.name, wanted)]
     if not outcome.ok:
-        desk.view.verdict(outcome, desk.hint(outcome))
+        console.view.verdict(outcome, console.hint(outcome))
     if wanted and outcome.ok and not found:
         raise MtchatError(f"the program has no variable {wanted!r}; /vars lists them")
     if wanted:
         for each in found:
-            whole(desk, each)
+            whole(console, each)
     elif found:
         rows = [(each.name, each.kind, each.shape, each.value) for each in found]
-        desk.view.table(rows, WIDTHS)
+        console.view.table(rows, WIDTHS)
     elif outcome.ok:
-        desk.view.line(
+        console.view.line(
             "the program has no variables yet; ask for one, as in: store the numbers 1 to 10 as numbers"
         )
 
 
-def whole(desk: Desk, variable: Variable) -> None:
+def whole(console: Console, variable: Variable) -> None:
     """One variable over several lines."""
     shape = f" ({variable.shape})" if variable.shape else ""
-    desk.view.heading(f"{variable.name}: {variable.kind}{shape}")
-    desk.view.paragraph(variable.value)
+    console.view.heading(f"{variable.name}: {variable.kind}{shape}")
+    console.view.paragraph(variable.value)
 
 
-def complete(desk: Desk) -> list[tuple[str, str]]:
-    return [(name, "") for name in sorted(bound(desk.session.program.source))]
+def complete(console: Console) -> list[tuple[str, str]]:
+    return [(name, "") for name in sorted(bound(console.session.program.source))]

@@ -13,7 +13,7 @@ from dataclasses import replace
 from mtchat import plugins
 from mtchat.console import slash
 from mtchat.console.captions import one_line, short_path
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.errors import MtchatError
 from mtchat.features.explain import answers
 from mtchat.features.explain.answers import spoken
@@ -37,18 +37,18 @@ WORD = re.compile(r"[A-Za-z_]\w*")
 LEGEND = "the lines with ≈ are the model's words and may be wrong"
 
 
-def answer_question(desk: Desk, text: str) -> None:
+def answer_question(console: Console, text: str) -> None:
     """The answer to a question on the screen; the program is as it was."""
-    desk.view.note("taken as a question, which adds nothing to the program")
-    about = explain_target(text, desk.session) if desk.session.language.runs else None
-    found = list(dict.fromkeys(facts(desk, text)))
+    console.view.note("taken as a question, which adds nothing to the program")
+    about = explain_target(text, console.session) if console.session.language.runs else None
+    found = list(dict.fromkeys(facts(console, text)))
     for fact in found:
-        desk.view.paragraph(fact)
+        console.view.paragraph(fact)
     if about is not None:
-        plugins.load(slash.COMMANDS, "explain").do(desk, about)
-    elif not (found and settled(text, desk.session)) and not computed(desk, text):
-        in_words(desk, text, found)
-    desk.view.note(f"to make it a step: /next {one_line(text, 40)}")
+        plugins.load(slash.COMMANDS, "explain").do(console, about)
+    elif not (found and settled(text, console.session)) and not computed(console, text):
+        in_words(console, text, found)
+    console.view.note(f"to make it a step: /next {one_line(text, 40)}")
 
 
 def settled(text: str, session: Session) -> bool:
@@ -60,14 +60,14 @@ def settled(text: str, session: Session) -> bool:
     return len(rest) <= 3
 
 
-def facts(desk: Desk, text: str) -> Iterator[str]:
+def facts(console: Console, text: str) -> Iterator[str]:
     """What is certain about what a question names."""
     if HOW.match(text) or WHERE.match(text):
         yield from helps(text)
     if WHERE.match(text):
-        yield from places(desk, text)
-    if desk.session.path and desk.session.language.runs:
-        yield from of_names(desk, text)
+        yield from places(console, text)
+    if console.session.path and console.session.language.runs:
+        yield from of_names(console, text)
 
 
 def helps(text: str) -> Iterator[str]:
@@ -83,11 +83,11 @@ def helps(text: str) -> Iterator[str]:
             yield f"{each.words}: {each.meaning}"
 
 
-def places(desk: Desk, text: str) -> Iterator[str]:
+def places(console: Console, text: str) -> Iterator[str]:
     """Where the files are that a question names; all of them where it names none."""
-    outcome, words = desk.session.outcome, WORD.findall(text.lower())
-    left = [desk.place / file.path for file in (outcome.files if outcome else ())]
-    given = [(file.name, file.path) for file in desk.session.attached]
+    outcome, words = console.session.outcome, WORD.findall(text.lower())
+    left = [console.place / file.path for file in (outcome.files if outcome else ())]
+    given = [(file.name, file.path) for file in console.session.attached]
     paths = [short_path(path) for path in left if os.path.exists(path)] + [
         f"{name} is {path}" for name, path in given
     ]
@@ -99,17 +99,18 @@ def places(desk: Desk, text: str) -> Iterator[str]:
     for path in named[:MOST] or paths[:MOST]:
         yield f"{path}{'' if ' is ' in path else ': a file that the program left'}"
     if not paths:
-        yield f"no file was left by the last run; what programs write is copied to {short_path(desk.place)}"
-    yield f"this conversation is in {short_path(desk.log.path)}"
+        place = short_path(console.place)
+        yield f"no file was left by the last run; what programs write is copied to {place}"
+    yield f"this conversation is in {short_path(console.log.path)}"
 
 
-def of_names(desk: Desk, text: str) -> Iterator[str]:
+def of_names(console: Console, text: str) -> Iterator[str]:
     """What the names in a question are, where they come from, and what they hold."""
-    session, words = desk.session, list(dict.fromkeys(WORD.findall(text)))
+    session, words = console.session, list(dict.fromkeys(WORD.findall(text)))
     names = [word for word in words if word in bound(session.program.source) and not COMMON.fullmatch(word)]
     calls = called(session)
     values = (
-        {each.name: each for each in looked(desk).variables} if names or calls.keys() & set(words) else {}
+        {each.name: each for each in looked(console).variables} if names or calls.keys() & set(words) else {}
     )
     for name in names[:MOST]:
         home = origin(name, session)
@@ -120,8 +121,8 @@ def of_names(desk: Desk, text: str) -> Iterator[str]:
             yield f"turn {number}: {line}"
             if target in values:
                 yield f"{target} is {described(values[target])}"
-        yield from documented(desk, word)
-    yield from held(desk, [word for word in words if word not in names and word not in calls])
+        yield from documented(console, word)
+    yield from held(console, [word for word in words if word not in names and word not in calls])
 
 
 def described(variable: Variable) -> str:
@@ -148,82 +149,86 @@ def called(session: Session) -> dict[str, list[tuple[str, str, int]]]:
     return found
 
 
-def documented(desk: Desk, name: str) -> Iterator[str]:
+def documented(console: Console, name: str) -> Iterator[str]:
     """What a function that the program calls says that it does and returns."""
-    for turn in desk.session.path:
+    for turn in console.session.path:
         module = tree(turn.chunk)
         for node in ast.walk(module) if module else ():
             match node:
                 case ast.Call(ast.Attribute(_, last) | ast.Name(last) as function) if last == name:
-                    said = asked_of_run(desk, DOCUMENTED.format(function=ast.unparse(function)))
+                    said = asked_of_run(console, DOCUMENTED.format(function=ast.unparse(function)))
                     yield from (f"{name}: {line}" for line in said[:MOST])
                     return
 
 
-def held(desk: Desk, words: list[str]) -> Iterator[str]:
+def held(console: Console, words: list[str]) -> Iterator[str]:
     """What the program's tables and dictionaries have under a word."""
     wanted = [word for word in words if not COMMON.fullmatch(word) and len(word) > 2]
     text = ast.unparse(ast.parse(repr(wanted)))
     strings = {
         node.value.lower()
-        for turn in desk.session.path
+        for turn in console.session.path
         for node in ast.walk(tree(turn.chunk) or ast.Module([], []))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
-    likely = desk.session.attached or strings & {word.lower() for word in wanted}
+    likely = console.session.attached or strings & {word.lower() for word in wanted}
     if wanted and likely:
-        yield from asked_of_run(desk, HELD.format(words=text))[: 2 * MOST]
+        yield from asked_of_run(console, HELD.format(words=text))[: 2 * MOST]
 
 
-def asked_of_run(desk: Desk, code: str) -> list[str]:
+def asked_of_run(console: Console, code: str) -> list[str]:
     """The lines that some code prints after the program, which is then forgotten."""
-    if not desk.looks:
+    if not console.chat.looks:
         return []
-    program = desk.session.program
-    number = len(desk.session.path) + 1
+    program = console.session.program
+    number = len(console.session.path) + 1
     try:
-        outcome = desk.trial(Program((*program.chunks, Chunk(number, code))))
+        outcome = console.chat.trial(Program((*program.chunks, Chunk(number, code))))
     except MtchatError:
         return []
     reached = outcome.ok and len(outcome.outputs) > len(program.chunks)
     return [line for line in outcome.outputs[-1].splitlines() if line.strip()] if reached else []
 
 
-def looked(desk: Desk) -> Outcome:
+def looked(console: Console) -> Outcome:
     """The live program with its variables, where it may be run."""
-    return desk.look() if desk.looks else Outcome()
+    return console.chat.look() if console.chat.looks else Outcome()
 
 
-def computed(desk: Desk, text: str) -> bool:
+def computed(console: Console, text: str) -> bool:
     """Whether a program could answer, which was written for that, run, shown and forgotten."""
-    if not desk.looks or REASON.match(text) or not desk.session.language.runs:
+    if not console.chat.looks or REASON.match(text) or not console.session.language.runs:
         return False
-    generator = desk.generator()
+    generator = console.generator()
     quiet = replace(
-        generator, on_event=ignore, policy=generator.policy.quiet, run=None, complete=desk.model.complete
+        generator,
+        on_event=ignore,
+        policy=generator.policy.quiet,
+        run=None,
+        complete=console.chat.model.complete,
     )
-    with desk.view.waiting(lambda: "working it out"):
-        made = quiet.take(desk.session, f"{text}\nPrint the answer.", desk.settings.sampling)
-    chunk = made.path[-1].chunk if made.head != desk.session.head else ""
-    before = desk.session.program.source
+    with console.view.waiting(lambda: "working it out"):
+        made = quiet.take(console.session, f"{text}\nPrint the answer.", console.chat.settings.sampling)
+    chunk = made.path[-1].chunk if made.head != console.session.head else ""
+    before = console.session.program.source
     if not chunk.strip() or made_up(chunk, before, text).printed:  # which would show what nobody found out
         return False
-    outcome = desk.trial(made.program)
+    outcome = console.chat.trial(made.program)
     if not outcome.ok or not outcome.outputs[-1].strip():
         return False
-    desk.view.output(outcome.outputs[-1])
-    desk.view.note("which this code found, run on a copy of the program's state:")
-    desk.view.code(chunk)
+    console.view.output(outcome.outputs[-1])
+    console.view.note("which this code found, run on a copy of the program's state:")
+    console.view.code(chunk)
     return True
 
 
-def in_words(desk: Desk, text: str, found: list[str]) -> None:
+def in_words(console: Console, text: str, found: list[str]) -> None:
     """The model's words on a question, where it can chat."""
-    if not chats(desk):
+    if not chats(console):
         return
-    prompt = answers.question(desk.session.program.source, found, text)
-    speak(desk, Speech(desk.view), spoken(desk.complete, prompt, 3))
-    desk.view.note(LEGEND)
+    prompt = answers.question(console.session.program.source, found, text)
+    speak(console, Speech(console.view), spoken(console.chat.complete, prompt, 3))
+    console.view.note(LEGEND)
 
 
 DOCUMENTED = """\

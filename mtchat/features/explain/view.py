@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.console.text import display_width
 from mtchat.console.view import View
 from mtchat.errors import MtchatError
@@ -84,63 +84,65 @@ class Speech:
         self.column = 0
 
 
-def explain_turn(desk: Desk, number: int) -> None:
+def explain_turn(console: Console, number: int) -> None:
     """Every line of a turn with what it does under it."""
-    turn = desk.session.numbered(number)
-    desk.view.heading(f"{number}› {turn.instruction}")
+    turn = console.session.numbered(number)
+    console.view.heading(f"{number}› {turn.instruction}")
     if not turn.chunk.strip():
-        desk.view.say("this turn has no code, so there is nothing to explain; /retry asks the model again")
+        console.view.say("this turn has no code, so there is nothing to explain; /retry asks the model again")
         return
-    explaining = Explaining.of(desk, number)
+    explaining = Explaining.of(console, number)
     explaining.lines()
     explaining.summary()
     explaining.farewell(f"/explain {number}:LINE says more about one line (they count from 1)")
 
 
-def explain_line(desk: Desk, number: int, line: int) -> None:
+def explain_line(console: Console, number: int, line: int) -> None:
     """One line of a turn, with what it belongs to and the values that it works with."""
-    lines = source.lines(desk.session.numbered(number).chunk)
+    lines = source.lines(console.session.numbered(number).chunk)
     if not 1 <= line <= len(lines):
         last = f"/explain {number}:{len(lines)} is its last"
         raise MtchatError(f"turn {number} has no line {line}; {last}")
     if not lines[line - 1].strip() or lines[line - 1].lstrip().startswith("#"):
-        desk.view.code(lines[line - 1])
-        desk.view.say(f"{INDENT}Python passes over this line: it is empty, or a note for readers.")
+        console.view.code(lines[line - 1])
+        console.view.say(f"{INDENT}Python passes over this line: it is empty, or a note for readers.")
         return
-    explaining = Explaining.of(desk, number)
+    explaining = Explaining.of(console, number)
     explaining.line(line)
     explaining.farewell(f"/explain {number} explains the whole turn")
 
 
-def explain_error(desk: Desk) -> None:
+def explain_error(console: Console) -> None:
     """How the program fails, and what can be done."""
-    outcome = desk.session.outcome
+    outcome = console.session.outcome
     if outcome is None:
         raise MtchatError("the program has not run, so there is no error to explain; /run runs it")
     if outcome.ok:
         raise MtchatError("the program runs without an error; /explain explains its last turn")
     if outcome.limit in ("interrupted", "sandbox"):
         raise MtchatError("the last run did not come to its end; /run runs the program again")
-    program, view = desk.session.program, desk.view
-    variables = when_it_failed(desk, outcome)
-    facts = list(known(desk, program, outcome, variables))
+    program, view = console.session.program, console.view
+    variables = when_it_failed(console, outcome)
+    facts = list(known(console, program, outcome, variables))
     where = place(program, outcome)
     if where:
         view.line(where)
         view.code(INDENT + failure.line(program, outcome.frames[-1]).strip())
     for fact in facts:
         view.paragraph(fact)
-    if not failure.settled(program, outcome, variables) and chats(desk):
+    if not failure.settled(program, outcome, variables) and chats(console):
         told = "\n".join(["- " + where, *(f"- {fact}" for fact in facts)])
-        speak(desk, Speech(view), spoken(desk.complete, answers.failure(program.source, told), 2))
+        speak(console, Speech(view), spoken(console.chat.complete, answers.failure(program.source, told), 2))
         view.note(LEGEND_OF_ERRORS)
-    number = outcome.turn or len(desk.session.path)
+    number = outcome.turn or len(console.session.path)
     mends = "" if excused(outcome) else "/fix asks the model to mend it, "
     steps = f"{mends}/edit {number} changes what turn {number} is asked for"
     view.note(f"{steps}, /undo takes the last turn back")
 
 
-def known(desk: Desk, program: Program, outcome: Outcome, variables: Sequence[Variable]) -> Iterator[str]:
+def known(
+    console: Console, program: Program, outcome: Outcome, variables: Sequence[Variable]
+) -> Iterator[str]:
     """What is certain of a failure, in sentences."""
     yield f"Python says: {outcome.error.partition(': ')[2] or outcome.error}"
     meaning = failure.meaning(outcome)
@@ -150,16 +152,16 @@ def known(desk: Desk, program: Program, outcome: Outcome, variables: Sequence[Va
     if used:
         yield f"At that moment {join_words([failure.described(each) for each in used])}."
     yield from failure.clues(program, outcome, variables)
-    remedy = desk.hint(outcome)
+    remedy = console.hint(outcome)
     if remedy:
         yield f"What helps: {remedy}."
 
 
-def when_it_failed(desk: Desk, outcome: Outcome) -> tuple[Variable, ...]:
+def when_it_failed(console: Console, outcome: Outcome) -> tuple[Variable, ...]:
     """The variables that the failing program had by then; none where running it again is no way to tell."""
-    if outcome.limit or not desk.looks:
+    if outcome.limit or not console.chat.looks:
         return ()
-    again = desk.look()
+    again = console.chat.look()
     return again.variables if again.error == outcome.error else ()
 
 
@@ -175,28 +177,28 @@ def place(program: Program, outcome: Outcome) -> str:
     return f"The program stops in {inner}, in `{last.function}`, which {outer} calls:"
 
 
-def chats(desk: Desk) -> bool:
+def chats(console: Console) -> bool:
     """Whether the model can answer in words; says so where it cannot."""
     try:
-        desk.await_model()
+        console.chat.await_model()
     except MtchatError as error:
-        desk.view.note(f"the model cannot be asked, so these are the facts alone: {error}")
+        console.view.note(f"the model cannot be asked, so these are the facts alone: {error}")
         return False
-    if not desk.model.card().chat:
-        desk.view.note(
-            f"{desk.model.name} continues code and cannot chat, so these are the facts alone; "
+    if not console.chat.model.card().chat:
+        console.view.note(
+            f"{console.chat.model.name} continues code and cannot chat, so these are the facts alone; "
             "/model starter goes on with one that can"
         )
         return False
     return True
 
 
-def speak(desk: Desk, speech: Speech, words: Iterator[str]) -> str:
+def speak(console: Console, speech: Speech, words: Iterator[str]) -> str:
     """The model's words as they come; where it cannot be asked, the reason."""
     try:
         return speech.say(words)
     except MtchatError as error:
-        desk.view.note(f"the model could not answer: {error}")
+        console.view.note(f"the model could not answer: {error}")
         return ""
 
 
@@ -214,7 +216,7 @@ def plain(words: str) -> bool:
 class Explaining:
     """One turn being explained: its parts, what its run showed, and what was said of it so far."""
 
-    desk: Desk
+    console: Console
     number: int
     step: str
     code: str
@@ -226,52 +228,54 @@ class Explaining:
     spoke: bool = False
 
     @classmethod
-    def of(cls, desk: Desk, number: int) -> "Explaining":
-        session = desk.session
+    def of(cls, console: Console, number: int) -> "Explaining":
+        session = console.session
         program = assemble(session.path[:number], session.preamble)
-        outcome = shown_by(desk, program)
+        outcome = shown_by(console, program)
         turn = session.numbered(number)
         found = parts(turn.chunk, program.source)
-        return cls(desk, number, turn.instruction, turn.chunk, program, found, outcome, chats(desk))
+        return cls(console, number, turn.instruction, turn.chunk, program, found, outcome, chats(console))
 
     def lines(self) -> None:
         """Each part of the code, with its words below it."""
         rows = source.lines(self.code)
         if not self.parts:
-            self.desk.view.code(self.code)
-            self.desk.view.say(f"{INDENT}Python cannot read this code; /explain error says where.")
+            self.console.view.code(self.code)
+            self.console.view.say(f"{INDENT}Python cannot read this code; /explain error says where.")
             return
         shown = 0
         for part in self.parts:
-            self.desk.view.code("\n".join(rows[shown : part.last]))
+            self.console.view.code("\n".join(rows[shown : part.last]))
             self.say(part, "\n".join(rows[part.first - 1 : part.last]))
             shown = part.last
         if any(row.strip() for row in rows[shown:]):
-            self.desk.view.code("\n".join(rows[shown:]))
+            self.console.view.code("\n".join(rows[shown:]))
         said = self.outcome.outputs[-1] if self.outcome and self.reached() else ""
         if said.strip():
-            self.desk.view.line("It printed:")
-            self.desk.view.output(said)
+            self.console.view.line("It printed:")
+            self.console.view.output(said)
 
     def line(self, number: int) -> None:
         """The part that a line belongs to: certain words, values, and the model's words in any case."""
         rows = source.lines(self.code)
         part = next((each for each in self.parts if each.first <= number <= each.last), None)
         if part is None:
-            self.desk.view.code(rows[number - 1])
-            self.desk.view.say(f"{INDENT}Python cannot read this line here; /explain error says why.")
+            self.console.view.code(rows[number - 1])
+            self.console.view.say(f"{INDENT}Python cannot read this line here; /explain error says why.")
             return
         code = "\n".join(rows[part.first - 1 : part.last])
-        self.desk.view.code(code)
+        self.console.view.code(code)
         self.certain(part)
         used = failure.names(code) - set(part.names)
         for each in self.outcome.variables if self.outcome else ():
             if each.name in used and each.kind in PLAIN_KINDS:
-                self.desk.view.paragraph(f"After the turn {failure.described(each)}.")
+                self.console.view.paragraph(f"After the turn {failure.described(each)}.")
         if self.chats:
             self.before(part)
             prompt = answers.line(self.program.source, self.step, self.told, code)
-            words = speak(self.desk, Speech(self.desk.view, INDENT), spoken(self.desk.complete, prompt, 2))
+            words = speak(
+                self.console, Speech(self.console.view, INDENT), spoken(self.console.chat.complete, prompt, 2)
+            )
             self.spoke = bool(words)
 
     def before(self, part: Part) -> None:
@@ -291,9 +295,9 @@ class Explaining:
             words = self.thought(prompt)
             if words:
                 self.spoke = True
-                Speech(self.desk.view, INDENT).say(iter([sentence(words)]))
+                Speech(self.console.view, INDENT).say(iter([sentence(words)]))
                 if value := self.value(part):
-                    self.desk.view.paragraph(sentence(value))
+                    self.console.view.paragraph(sentence(value))
             else:
                 words = part.words
                 self.certain(part)
@@ -301,7 +305,7 @@ class Explaining:
 
     def certain(self, part: Part) -> None:
         value = self.value(part)
-        self.desk.view.paragraph(sentence(f"{part.words}{'; ' if value else ''}{value}"))
+        self.console.view.paragraph(sentence(f"{part.words}{'; ' if value else ''}{value}"))
 
     def value(self, part: Part) -> str:
         """What a variable is after the turn, said once, where it is set last."""
@@ -329,15 +333,15 @@ class Explaining:
             words = self.thought(prompt)
             if words:
                 self.spoke = True
-                Speech(self.desk.view).say(iter([f"In short: {answers.SUBJECT} {words}"]))
+                Speech(self.console.view).say(iter([f"In short: {answers.SUBJECT} {words}"]))
 
     def thought(self, prompt: Prompt) -> str:
         """The model's sentence; "" where it has none, or where a number in it is found nowhere."""
         try:
-            with self.desk.view.waiting(lambda: "thinking"):
-                words = "".join(spoken(self.desk.model.complete, prompt, 1, LONGEST_LINE))
+            with self.console.view.waiting(lambda: "thinking"):
+                words = "".join(spoken(self.console.chat.model.complete, prompt, 1, LONGEST_LINE))
         except MtchatError as error:
-            self.desk.view.note(f"the model could not answer, so the rest are the facts alone: {error}")
+            self.console.view.note(f"the model could not answer, so the rest are the facts alone: {error}")
             self.chats = False
             return ""
         return words if answers.founded(words, self.known()) else ""
@@ -349,16 +353,16 @@ class Explaining:
         return f"{self.program.source} {self.step} {values} {''.join(outcome.outputs)}"
 
     def farewell(self, step: str) -> None:
-        self.desk.view.note(LEGEND if self.spoke else "all of this is read from the code and its run")
-        self.desk.view.note(step)
+        self.console.view.note(LEGEND if self.spoke else "all of this is read from the code and its run")
+        self.console.view.note(step)
 
 
-def shown_by(desk: Desk, program: Program) -> Outcome | None:
+def shown_by(console: Console, program: Program) -> Outcome | None:
     """What a program does, with its variables; None where programs are not run."""
-    if not desk.looks:
+    if not console.chat.looks:
         return None
-    with desk.view.waiting(lambda: "running"):
-        outcome = desk.trial(program)
+    with console.view.waiting(lambda: "running"):
+        outcome = console.chat.trial(program)
     if outcome.stopped:
         raise KeyboardInterrupt
     return outcome

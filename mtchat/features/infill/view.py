@@ -1,13 +1,8 @@
 """Fills the holes in code that the user wrote for a turn; the code with its holes is kept whatever comes."""
 
-from dataclasses import replace
-
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
+from mtchat.conversation import editing
 from mtchat.errors import MtchatError
-from mtchat.features.context.view import fitting
-from mtchat.features.infill.fill import filled
-from mtchat.features.regenerate.regenerate import written
-from mtchat.generate.events import ContextFitted, Event
 from mtchat.session.hole import first_hole
 from mtchat.session.session import Session
 
@@ -21,20 +16,14 @@ def draft(session: Session, number: int) -> str:
     return latest.chunk if latest.instruction == turn.instruction and first_hole(latest.chunk) else ""
 
 
-def fill(desk: Desk, number: int, code: str) -> str:
+def fill(console: Console, number: int, code: str) -> str:
     """The code with each hole filled, once the difference is shown; "" where the user stopped that."""
-    desk.keep(desk.session.beside(written(desk.session, number, code)), "edit")
-    seen: list[Event] = []
-    generator = replace(desk.generator(), on_event=seen.append, complete=desk.model.complete)
     try:
-        with desk.view.waiting(lambda: "filling the hole"):
-            new = filled(generator, desk.session, number, code, desk.settings.sampling)
+        new = editing.fill(console.chat, number, code)
     except KeyboardInterrupt:
-        desk.view.note(f"stopped; the program is as it was, and {AGAIN.format(number=number)}")
+        console.view.note(f"stopped; the program is as it was, and {AGAIN.format(number=number)}")
         return ""
     except MtchatError as error:
         raise type(error)(f"{error}\n{AGAIN.format(number=number)}") from error
-    for numbers in {event.folded for event in seen if isinstance(event, ContextFitted)}:
-        desk.view.note(fitting(numbers))
-    desk.view.diff(code, new)
+    console.view.diff(code, new)
     return new

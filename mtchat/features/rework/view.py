@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mtchat.console import slash
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.console.view import GREEN, YELLOW
-from mtchat.errors import SandboxError, UsageError
+from mtchat.errors import UsageError
 from mtchat.features.rework.rework import Reworked
 from mtchat.generate.running import failed, unended, wrong
 from mtchat.generate.synthesizer import TurnGenerator
@@ -14,24 +14,23 @@ from mtchat.session.outcome import Outcome
 from mtchat.session.session import Session
 
 
-def rework(desk: Desk, number: int, do: Callable[[TurnGenerator, Session], Reworked]) -> Reworked:
+def rework(console: Console, number: int, do: Callable[[TurnGenerator, Session], Reworked]) -> Reworked:
     """Asks for a turn again and runs it, whatever is set; all that was written is kept beside the program."""
-    if desk.tools.refusal():
-        raise SandboxError(desk.tools.refusal())
-    if not desk.freely:
+    console.chat.demand_sandbox()
+    if not console.chat.freely:
         raise UsageError(
             "new code is run here to be compared, without asking before; /set run on allows that"
         )
-    source = desk.session.undo(len(desk.session.path) - number + 1).program.source
-    generator = replace(desk.generator(source), run=desk.run, look=desk.trial)
-    reworked = do(generator, desk.session)
-    desk.keep(reworked.session, "rework")
+    base = console.session.undo(len(console.session.path) - number + 1)
+    generator = replace(console.generator(base), run=console.chat.run, look=console.chat.trial)
+    reworked = do(generator, console.session)
+    console.chat.keep(reworked.session, "rework")
     return reworked
 
 
-def show(desk: Desk, reworked: Reworked, same: str) -> None:
+def show(console: Console, reworked: Reworked, same: str) -> None:
     """The difference, and whether it was taken; `same` is said of code that was."""
-    view = desk.view
+    view = console.view
     if reworked.new and reworked.new != reworked.old:
         view.say(f"turn {reworked.number}, before (-) and after (+):")
         view.diff(reworked.old, reworked.new)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.console.desk import Desk
+from mtchat.console.console import Console
 from mtchat.errors import MtchatError, UsageError
 from mtchat.repl.app import dispatch
 from mtchat.session.mark import FOLDED, FORGOTTEN
@@ -14,7 +14,7 @@ from mtchat.session.outcome import Outcome
 from mtchat.session.prompt import ModelCard
 from mtchat.session.provenance import Rewrite
 from mtchat.store import load
-from tests.repl.test_desk import Spoken, desk_in, said
+from tests.support.consoles import Spoken, console_in, said
 
 BODY = "\n".join(f"    step_{number} = x + {number}" for number in range(20))
 LONG = f"def grow(x):\n{BODY}\n    return x"
@@ -32,20 +32,22 @@ class Seeing(Spoken):
         return replace(super().card(), context=self.context)
 
 
-def talked(folder: Path, *replies: str, context: int = 1000, more: tuple[str, ...] = ()) -> Desk:
-    """A desk whose session has a turn for each reply; `more` are what the model says after that."""
-    desk = desk_in(folder, Seeing(context, *replies, *more))
-    desk.settings = replace(desk.settings, corrections=False)  # the same code again is another turn here
+def talked(folder: Path, *replies: str, context: int = 1000, more: tuple[str, ...] = ()) -> Console:
+    """A console whose session has a turn for each reply; `more` are what the model says after that."""
+    console = console_in(folder, Seeing(context, *replies, *more))
+    console.chat.settings = replace(
+        console.chat.settings, corrections=False
+    )  # the same code again is another turn here
     for number in range(len(replies)):
-        dispatch(desk, f"step {number + 1}")
-    return desk
+        dispatch(console, f"step {number + 1}")
+    return console
 
 
-def last(desk: Desk, line: str) -> str:
+def last(console: Console, line: str) -> str:
     """What a command says."""
-    before = len(said(desk))
-    dispatch(desk, line)
-    return said(desk)[before:]
+    before = len(said(console))
+    dispatch(console, line)
+    return said(console)[before:]
 
 
 def meter(text: str) -> dict[str, tuple[int, str]]:
@@ -58,8 +60,8 @@ def meter(text: str) -> dict[str, tuple[int, str]]:
 
 
 def test_the_meter_adds_up_to_the_context_and_has_a_remedy_for_each_turn(tmp_path: Path) -> None:
-    desk = talked(tmp_path, "x = 1", LONG, "raise ValueError")
-    text = last(desk, "/context now what")
+    console = talked(tmp_path, "x = 1", LONG, "raise ValueError")
+    text = last(console, "/context now what")
     rows = meter(text)
     total = int(re.findall(r"^(\d+) of 1000 tokens; family instruct", text, re.MULTILINE)[0])
     shown = {name: tokens for name, (tokens, _) in rows.items()}
@@ -69,26 +71,26 @@ def test_the_meter_adds_up_to_the_context_and_has_a_remedy_for_each_turn(tmp_pat
     assert rows["turn 1"][1] == "/forget 1 drops it"
     assert rows["turn 2"][1] == f"/fold 2 saves about {saved}"
     assert rows["the error"][1] == "/fix mends it"
-    last(desk, "/fold 2")
-    folded = meter(last(desk, "/context now what"))
+    last(console, "/fold 2")
+    folded = meter(last(console, "/context now what"))
     assert folded["turn 2"] == (
         shown["turn 2"] - saved,
         f"folded, saves {saved}; /unfold 2 tells it all",
     )
-    last(desk, "/forget 2")
-    assert meter(last(desk, "/context now what"))["turn 2"] == (0, "forgotten; /unfold 2 tells it again")
+    last(console, "/forget 2")
+    assert meter(last(console, "/context now what"))["turn 2"] == (0, "forgotten; /unfold 2 tells it again")
 
 
 def test_the_meter_shows_what_is_folded_to_fit_and_why_a_context_does_not_fit(tmp_path: Path) -> None:
-    desk = talked(tmp_path, LONG, "x = 1")
-    tokens = int(re.findall(r"^(\d+) of 1000 tokens", last(desk, "/context go on"), re.MULTILINE)[0])
-    desk.model.context = tokens
-    dispatch(desk, "/set max_tokens 10")
-    text = last(desk, "/context go on")
+    console = talked(tmp_path, LONG, "x = 1")
+    tokens = int(re.findall(r"^(\d+) of 1000 tokens", last(console, "/context go on"), re.MULTILINE)[0])
+    console.chat.model.context = tokens
+    dispatch(console, "/set max_tokens 10")
+    text = last(console, "/context go on")
     assert meter(text)["turn 1"][1].startswith("folded to fit, saves ")
     assert "turn 1 is folded to fit" in text
-    desk.model.context = 50
-    text = last(desk, "/context go on")
+    console.chat.model.context = 50
+    text = last(console, "/context go on")
     assert "but fake sees 50: /context shows what takes it, /fold K and /forget K make it shorter" in text
     assert meter(text)["turn 2"][1] == "/forget 2 drops it"
 
@@ -97,25 +99,25 @@ def test_the_meter_shows_what_is_folded_to_fit_and_why_a_context_does_not_fit(tm
 
 
 def test_a_turn_that_does_not_fit_whole_is_folded_said_and_on_disk(tmp_path: Path) -> None:
-    desk = talked(tmp_path, LONG, more=("y = 1", "z = 1"))
-    tokens = int(re.findall(r"^(\d+) of 1000 tokens", last(desk, "/context go on"), re.MULTILINE)[0])
-    desk.model.context = tokens
-    dispatch(desk, "/set max_tokens 10")
-    assert "turn 1 is folded to fit: the model sees imports, names and signatures" in last(desk, "go on")
-    assert "step_3" not in desk.model.text(desk.model.asked[-1][0])
-    assert load(desk.log.path).path[-1].provenance.context.folded == (1,)
-    desk.model.context = 30
+    console = talked(tmp_path, LONG, more=("y = 1", "z = 1"))
+    tokens = int(re.findall(r"^(\d+) of 1000 tokens", last(console, "/context go on"), re.MULTILINE)[0])
+    console.chat.model.context = tokens
+    dispatch(console, "/set max_tokens 10")
+    assert "turn 1 is folded to fit: the model sees imports, names and signatures" in last(console, "go on")
+    assert "step_3" not in console.chat.model.text(console.chat.model.asked[-1][0])
+    assert load(console.log.path).path[-1].provenance.context.folded == (1,)
+    console.chat.model.context = 30
     with pytest.raises(MtchatError, match="/forget K"):
-        dispatch(desk, "go on")
-    assert len(load(desk.log.path).path) == 2
+        dispatch(console, "go on")
+    assert len(load(console.log.path).path) == 2
 
 
 def test_what_is_folded_or_forgotten_is_marked_where_turns_are_shown(tmp_path: Path) -> None:
-    desk = talked(tmp_path, LONG, "y = 2", "z = 3")
-    dispatch(desk, "/fold 1")
-    dispatch(desk, "/forget 2")
+    console = talked(tmp_path, LONG, "y = 2", "z = 3")
+    dispatch(console, "/fold 1")
+    dispatch(console, "/forget 2")
     for command in ("/show", "/tree"):
-        text = last(desk, command)
+        text = last(console, command)
         assert re.findall(r"(step \d)  \((\w+)\)$", text, re.MULTILINE) == [
             ("step 1", "folded"),
             ("step 2", "forgotten"),
@@ -123,49 +125,54 @@ def test_what_is_folded_or_forgotten_is_marked_where_turns_are_shown(tmp_path: P
 
 
 def test_folding_and_forgetting_change_what_is_asked_not_the_program_and_are_on_disk(tmp_path: Path) -> None:
-    desk = talked(tmp_path, LONG, "x = grow(1)\ny = x", "print(y)", more=("z = 1",))
-    source = desk.session.program.source
-    text = last(desk, "/fold 1")
+    console = talked(tmp_path, LONG, "x = grow(1)\ny = x", "print(y)", more=("z = 1",))
+    source = console.session.program.source
+    text = last(console, "/fold 1")
     assert "turn 1 is folded; the program keeps its code" in text
     assert "def grow(x):\n    ..." in text
-    text = last(desk, "/forget 2")
+    text = last(console, "/forget 2")
     assert "turn 3 uses `y`, which the model no longer sees" in text
     assert "tell a new turn that needs it what x, y are" in text
-    assert desk.session.program.source == source
-    dispatch(desk, "go on")
-    asked = desk.model.text(desk.model.asked[-1][0])
+    assert console.session.program.source == source
+    dispatch(console, "go on")
+    asked = console.chat.model.text(console.chat.model.asked[-1][0])
     assert "def grow(x):\n    ..." in asked
     assert "step 2" not in asked
-    saved = load(desk.log.path)
+    saved = load(console.log.path)
     assert [saved.mark(turn.id).context for turn in saved.path] == [FOLDED, FORGOTTEN, "", ""]
     assert (saved.path[-1].provenance.context.folded, saved.path[-1].provenance.context.forgotten) == (
         (1,),
         (2,),
     )
-    assert "turn 1 is not forgotten" in last(desk, "/forget -d 1")
-    assert "turn 2 was forgotten; the model sees all of it again" in last(desk, "/forget -d 2")
-    assert "turn 1 was folded; the model sees all of it again" in last(desk, "/unfold 1")
-    assert load(desk.log.path).marks == {}
+    assert "turn 1 is not forgotten" in last(console, "/forget -d 1")
+    assert "turn 2 was forgotten; the model sees all of it again" in last(console, "/forget -d 2")
+    assert "turn 1 was folded; the model sees all of it again" in last(console, "/unfold 1")
+    assert load(console.log.path).marks == {}
 
 
 def test_what_cannot_be_folded_or_is_whole_already_says_so(tmp_path: Path) -> None:
-    desk = talked(tmp_path, "x = 1", "items = [")
-    assert "turn 1 is short as it is, so it cannot be folded; /forget 1 drops it" in last(desk, "/fold 1")
-    assert "turn 2 is no whole Python, so it cannot be folded" in last(desk, "/fold 2")
-    assert "turn 1 is told whole already" in last(desk, "/unfold 1")
-    assert desk.session.marks == {}
+    console = talked(tmp_path, "x = 1", "items = [")
+    assert "turn 1 is short as it is, so it cannot be folded; /forget 1 drops it" in last(console, "/fold 1")
+    assert "turn 2 is no whole Python, so it cannot be folded" in last(console, "/fold 2")
+    assert "turn 1 is told whole already" in last(console, "/unfold 1")
+    assert console.session.marks == {}
 
 
 def test_several_turns_are_named_at_once_and_none_or_wrong_ones_are_refused(tmp_path: Path) -> None:
-    desk = talked(tmp_path, LONG, LONG, "x = 1", LONG)
-    dispatch(desk, "/fold 1-2, 4")
-    assert [desk.session.mark(turn.id).context for turn in desk.session.path] == [FOLDED, FOLDED, "", FOLDED]
+    console = talked(tmp_path, LONG, LONG, "x = 1", LONG)
+    dispatch(console, "/fold 1-2, 4")
+    assert [console.session.mark(turn.id).context for turn in console.session.path] == [
+        FOLDED,
+        FOLDED,
+        "",
+        FOLDED,
+    ]
     with pytest.raises(UsageError, match=r"fold which turn\? /context shows"):
-        dispatch(desk, "/fold")
+        dispatch(console, "/fold")
     with pytest.raises(UsageError, match="as in 1-3"):
-        dispatch(desk, "/forget 3-1")
+        dispatch(console, "/forget 3-1")
     with pytest.raises(MtchatError, match="no turn 9"):
-        dispatch(desk, "/unfold 9")
+        dispatch(console, "/unfold 9")
 
 
 # The program written anew
@@ -174,102 +181,102 @@ def test_several_turns_are_named_at_once_and_none_or_wrong_ones_are_refused(tmp_
 def test_a_program_written_anew_is_compared_and_nothing_changes_where_nobody_can_be_asked(
     tmp_path: Path,
 ) -> None:
-    desk = talked(tmp_path, "x = 1", "print(x)", "y = 2", more=(TWO,))
-    before = desk.session
-    text = last(desk, "/recap")
+    console = talked(tmp_path, "x = 1", "print(x)", "y = 2", more=(TWO,))
+    before = console.session
+    text = last(console, "/recap")
     assert "the new program (+) and the present one (-)" in text
     assert "\n+ import sys\n" in text
     assert "both print:\n│ 1\n✓ ran" in text
     assert "the program is as it was; /goto recap goes to the new one" in text
-    assert desk.session.path == before.path
-    assert load(desk.log.path).path == before.path
-    asked = desk.model.text(desk.model.asked[-1][0])
+    assert console.session.path == before.path
+    assert load(console.log.path).path == before.path
+    asked = console.chat.model.text(console.chat.model.asked[-1][0])
     assert "step 1\nstep 2\nstep 3" in asked
     assert "x = 1" not in asked
-    dispatch(desk, "/goto recap")
-    assert desk.session.program.source == TWO + "\n"
-    assert desk.session.outcome is not None
-    assert desk.session.outcome.ok
+    dispatch(console, "/goto recap")
+    assert console.session.program.source == TWO + "\n"
+    assert console.session.outcome is not None
+    assert console.session.outcome.ok
 
 
 def test_the_new_program_that_is_chosen_goes_on_and_the_old_one_has_a_name(tmp_path: Path) -> None:
-    desk = talked(tmp_path, "x = 1", "print(x)", more=(TWO, "print(y)"))
-    dispatch(desk, "/branch mine")
-    old = desk.session.head
+    console = talked(tmp_path, "x = 1", "print(x)", more=(TWO, "print(y)"))
+    dispatch(console, "/branch mine")
+    old = console.session.head
     answers = ["what", "/show", "new"]
-    desk.answer = lambda label: answers.pop(0)
-    text = last(desk, "/recap")
+    console.questions.answer = lambda label: answers.pop(0)
+    text = last(console, "/recap")
     assert "type new, or now, or Enter\n" in text
     assert "type new, or now, or Enter; Ctrl-C keeps the present one, then commands work again\n" in text
     assert "/goto before-recap goes back to the one before" in text
-    saved = load(desk.log.path)
+    saved = load(console.log.path)
     assert saved.program.source == TWO + "\n"
     assert isinstance(saved.path[-1].provenance, Rewrite)
     assert saved.branches == {"mine": saved.head, "before-recap": old}
-    dispatch(desk, "step 3")
-    assert desk.session.program.source == f"{TWO}\n\nprint(y)\n"
-    dispatch(desk, "/goto before-recap")
-    assert desk.session.program.source == "x = 1\n\nprint(x)\n"
+    dispatch(console, "step 3")
+    assert console.session.program.source == f"{TWO}\n\nprint(y)\n"
+    dispatch(console, "/goto before-recap")
+    assert console.session.program.source == "x = 1\n\nprint(x)\n"
 
 
 @pytest.mark.parametrize("answer", ["", "now", None])
 def test_the_present_program_stays_unless_the_new_one_is_asked_for(
     tmp_path: Path, answer: str | None
 ) -> None:
-    desk = talked(tmp_path, "x = 1", more=("x = 2",))
-    desk.answer = lambda label: answer
-    dispatch(desk, "/recap")
-    assert desk.session.program.source == "x = 1\n"
-    assert set(desk.session.branches) == {"recap"}
+    console = talked(tmp_path, "x = 1", more=("x = 2",))
+    console.questions.answer = lambda label: answer
+    dispatch(console, "/recap")
+    assert console.session.program.source == "x = 1\n"
+    assert set(console.session.branches) == {"recap"}
 
 
 def test_recap_new_asks_nothing_and_anything_else_is_refused(tmp_path: Path) -> None:
-    desk = talked(tmp_path, "x = 1", more=("x = 2",))
+    console = talked(tmp_path, "x = 1", more=("x = 2",))
     with pytest.raises(UsageError, match="takes only new"):
-        dispatch(desk, "/recap old")
-    dispatch(desk, "/recap new")
-    assert load(desk.log.path).program.source == "x = 2\n"
+        dispatch(console, "/recap old")
+    dispatch(console, "/recap new")
+    assert load(console.log.path).program.source == "x = 2\n"
 
 
 def test_what_the_two_programs_print_is_told_apart_with_how_they_end(tmp_path: Path) -> None:
-    desk = talked(tmp_path, "print(1)", more=("raise ValueError",))
-    text = last(desk, "/recap")
+    console = talked(tmp_path, "print(1)", more=("raise ValueError",))
+    text = last(console, "/recap")
     assert "the present one prints:\n│ 1\n✓ ran" in text
     assert "the new one prints nothing\n✗ turn 1, line 1: ValueError: no" in text
 
 
 def test_the_same_program_again_is_said_to_be_the_same(tmp_path: Path) -> None:
-    desk = talked(tmp_path, "x = 1", more=("x = 1",))
-    assert "the new program is the present one, line by line" in last(desk, "/recap")
-    assert desk.session.program.source == "x = 1\n"
+    console = talked(tmp_path, "x = 1", more=("x = 1",))
+    assert "the new program is the present one, line by line" in last(console, "/recap")
+    assert console.session.program.source == "x = 1\n"
 
 
 def test_a_recap_that_is_interrupted_or_fails_leaves_the_program_and_what_was_written(tmp_path: Path) -> None:
     def stopping(*words: object) -> Outcome:
         raise KeyboardInterrupt
 
-    desk = talked(tmp_path, "x = 1", more=("x = 2",))
-    desk.tools = replace(desk.tools, resume=stopping)
+    console = talked(tmp_path, "x = 1", more=("x = 2",))
+    console.chat.sandbox = replace(console.chat.sandbox, resume=stopping)
     with pytest.raises(KeyboardInterrupt):
-        dispatch(desk, "/recap")
-    saved = load(desk.log.path)
+        dispatch(console, "/recap")
+    saved = load(console.log.path)
     assert saved.program.source == "x = 1\n"
     assert [turn.chunk for turn in saved.turns] == ["x = 1", "x = 2"]
 
 
 def test_asked_again_the_program_is_written_warmer(tmp_path: Path) -> None:
-    desk = talked(tmp_path, "x = 1", more=("x = 2", "x = 3"))
-    dispatch(desk, "/recap")
-    dispatch(desk, "/recap")
-    first, second = [sampling for _, sampling in desk.model.asked[1:]]
+    console = talked(tmp_path, "x = 1", more=("x = 2", "x = 3"))
+    dispatch(console, "/recap")
+    dispatch(console, "/recap")
+    first, second = [sampling for _, sampling in console.chat.model.asked[1:]]
     assert first.temperature == 0 < second.temperature
-    assert set(desk.session.branches) == {"recap", "recap-2"}
+    assert set(console.session.branches) == {"recap", "recap-2"}
 
 
 def test_marks_go_along_to_the_new_program_and_stay_with_the_old_one(tmp_path: Path) -> None:
-    desk = talked(tmp_path, LONG, "x = 1", more=(LONG + "\nx = 1",))
-    dispatch(desk, "/fold 1")
-    dispatch(desk, "/recap new")
-    assert [desk.session.mark(turn.id).context for turn in desk.session.path] == [FOLDED, ""]
-    dispatch(desk, "/goto before-recap")
-    assert desk.session.mark(desk.session.path[0].id).context == FOLDED
+    console = talked(tmp_path, LONG, "x = 1", more=(LONG + "\nx = 1",))
+    dispatch(console, "/fold 1")
+    dispatch(console, "/recap new")
+    assert [console.session.mark(turn.id).context for turn in console.session.path] == [FOLDED, ""]
+    dispatch(console, "/goto before-recap")
+    assert console.session.mark(console.session.path[0].id).context == FOLDED

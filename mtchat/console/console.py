@@ -1,0 +1,330 @@
+"""The console: a conversation on a screen. It shows what happens, and asks where the user has to decide."""
+
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mtchat.console.captions import describe_position, explain_not_run, short_path
+from mtchat.console.keyboard import Keyboard
+from mtchat.console.parsing import parse_number
+from mtchat.console.questions import UserQuestions
+from mtchat.console.remedy import in_repl, next_step
+from mtchat.console.retold import Retold
+from mtchat.console.view import View
+from mtchat.console.writing import Writing
+from mtchat.conversation.conversation import Conversation
+from mtchat.conversation.interfaces import Model
+from mtchat.errors import ModelError, MtchatError
+from mtchat.features.correction.detect import Correction
+from mtchat.features.correction.view import changed, ended
+from mtchat.features.explain.quiz import Lesson
+from mtchat.generate.events import (
+    AttemptsExhausted,
+    CandidateChosen,
+    Event,
+    EventHandler,
+    Notice,
+    RunStopped,
+    TurnWritten,
+    ignore,
+)
+from mtchat.generate.readings import Asking, Interpretation
+from mtchat.generate.running import unended, wrong
+from mtchat.generate.synthesizer import Fixed, TurnGenerator
+from mtchat.session.outcome import Outcome
+from mtchat.session.program import Program
+from mtchat.session.session import Session
+from mtchat.session.settings import ON
+from mtchat.store import Log
+
+__all__ = ["Console", "Host", "Leave"]
+
+
+class Leave(Exception):  # noqa: N818 - not an error: the user wants to go
+    """The user leaves the REPL."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """What the command line knows of this machine.
+
+    `load` gets a model by name, `models` lists those that have one, and `earlier` gives the model that can be
+    asked if the latest could not be loaded. `tier` says how strong the sandbox is, in capitals if there is
+    none, once `begin` had time to find out; `warning` is what to say of that at once. `goes_on` is the
+    command that opens a session again.
+    """
+
+    load: Callable[[str], Model]
+    models: Callable[[], list[tuple[str, str]]] = list
+    earlier: Callable[[], Model | None] = lambda: None
+    begin: Callable[[], None] = lambda: None
+    tier: Callable[[], str] = lambda: ""
+    warning: str = ""
+    goes_on: Callable[[Path], str] = lambda path: f"mtchat {shlex.quote(path.stem)}"
+
+
+@dataclass
+class Console:
+    """A conversation with its screen. `show` shows what happens, `edit_line` gives a text back as the user
+    edited it. `next_command` is what the user chose in place of a run, and `warned` which loss was announced.
+    """
+
+    chat: Conversation
+    folder: Path
+    view: View
+    host: Host
+    edit_line: Callable[[str, str], str] = lambda label, text: text
+    warned: str = ""
+    next_command: str = ""
+    lesson: Lesson | None = None
+    show: EventHandler = ignore
+    live: Session = field(init=False)
+    questions: UserQuestions = field(init=False)
+    retold: Retold = field(init=False)
+
+    def __post_init__(self) -> None:
+        chat = self.chat
+        self.questions = UserQuestions(self.view, lambda: chat.settings.ask)
+        chat.questions, chat.on_event, chat.waiting = self, self.on_event, self.view.waiting
+        chat.substitute = self.substitute  # type: ignore[method-assign]
+        self.take_up()
+
+    def take_up(self) -> None:
+        """Shows the conversation's session from now on."""
+        session = self.live = self.session
+        self.retold = Retold()
+        if session.outcome is not None:
+            self.retold.remember(session.program, session.outcome, self.place)
+        self.view.language = session.language
+
+    def begin(self) -> None:
+        """Starts what takes its time and need not be waited for."""
+        self.host.begin()
+        self.chat.model.begin()
+
+    @property
+    def session(self) -> Session:
+        """The live session."""
+        return self.chat.session
+
+    @property
+    def log(self) -> Log:
+        if self.chat.log is None:
+            raise MtchatError("this conversation is in memory alone; open it with a session's file")
+        return self.chat.log
+
+    @property
+    def place(self) -> Path:
+        """The folder beside the session's file where the files that runs leave are copied."""
+        return self.chat.place or Path()
+
+    def speak(self, name: str) -> None:
+        """Sets the language of the session; an error if it has turns in another."""
+        self.chat.speak(name)
+        self.view.language = self.session.language
+
+    def reopen(self, log: Log) -> None:
+        """Continues with another session's file; an error if turns of this one would be lost."""
+        self.chat.reopen(log)
+        self.take_up()
+        for notice in self.chat.notices:
+            self.view.note(notice)
+
+    # What happens, shown
+
+    def on_event(self, event: Event) -> None:
+        match event:
+            case Notice(text, "error"):
+                self.view.error(text)
+            case Notice(text, "warning"):
+                if text != self.host.warning:  # which was said at the start
+                    self.view.warning(text)
+            case Notice(text, _):
+                self.view.note(text)
+            case RunStopped():
+                self.questions.hold_back()
+            case _:
+                if isinstance(event, TurnWritten | CandidateChosen | AttemptsExhausted):
+                    self.live = event.session
+                self.show(event)
+
+    def show_turns(self, base: Session | None = None, **options: Any) -> Writing:
+        """From now on shows what is made on top of a session, the live one if none is given."""
+        self.live = self.session
+        base = base or self.live
+        ahead = int(bool(base.preamble.strip()))
+        options = {"news": lambda outcome: self.news(self.live.program, outcome), **options}
+        place = short_path(self.place)
+        writing = Writing(self.view, base.program.source, place, self.hint, ahead=ahead, **options)
+        self.show = writing
+        return writing
+
+    def news(self, program: Program, outcome: Outcome) -> tuple[Outcome, str]:
+        """An outcome that is shown now: what is new in it, and what is not as it was shown before."""
+        news = self.retold.news(program, outcome, self.place)
+        changed = self.retold.changed(program, outcome)
+        self.retold.remember(program, outcome, self.place)
+        return news, changed
+
+    def hint(self, outcome: Outcome, stdin: Path | None = None) -> str:
+        """What the user can do about how a run ended that had this file as its keyboard."""
+        return in_repl(outcome, self.chat.settings, short_path(stdin) if stdin else "")
+
+    def generator(self, base: Session | None = None) -> TurnGenerator:
+        """What makes turns on top of a session, shown as they are made."""
+        self.show_turns(base)
+        return self.chat.generator()
+
+    def substitute(self, error: ModelError) -> Model:
+        """The earlier model if the latest cannot be loaded."""
+        earlier = self.host.earlier()
+        if earlier is None:
+            raise ModelError(f"{error}\n/model NAME goes on with another") from error
+        self.view.error(str(error))
+        self.view.note(f"{earlier.name} goes on; /model NAME takes another")
+        return earlier
+
+    # What the user does
+
+    def take(self, instruction: str, new: bool = False) -> None:
+        """What an instruction asks for: a turn or, unless that is to be `new`, a change of earlier ones."""
+        self.prepare()
+        before = self.session
+        self.chat.take(instruction, new=new)
+        self.finish(before)
+        now = self.session
+        grown = now.path[:-1] == before.path and bool(now.path)
+        if self.chat.settings.n > 1 and grown and not unended(now.outcome):
+            self.compare(self.chat.settings.n - 1)
+
+    def add(self, code: str) -> None:
+        """A turn with code that the user wrote, run as any other; no model is asked for it."""
+        self.prepare()
+        before = self.session
+        self.chat.add(code)
+        self.finish(before)
+
+    def correct(self, correction: Correction) -> None:
+        """A change of earlier turns."""
+        self.prepare()
+        before = self.session
+        self.chat.correct(correction)
+        self.finish(before)
+
+    def retry(self) -> None:
+        """The last turn asked for again."""
+        self.prepare(self.session.undo())
+        before = self.session
+        self.chat.retry()
+        self.finish(before)
+
+    def compare(self, count: int) -> None:
+        """Draws so many other tries for the last turn, shows what they do, and lets the user choose."""
+        session = self.session
+        if not session.language.runs:
+            raise MtchatError("tries are compared by running them: " + explain_not_run(session))
+        if not self.chat.freely:
+            self.view.note("others are run to be compared, and run is ask; /set run on allows that")
+            return
+        found, live = self.chat.compare(count).readings, session.path[-1].chunk
+        if len(found) < 2:
+            self.view.note(f"all {count + 1} tries do the same")
+            return
+        place = self.questions.choose(found, live)
+        if place is None or found[place].candidate.turn.chunk == live:
+            self.view.note("the live one stays; /pick K takes another later")
+            return
+        self.chat.keep(self.session.undo().add(found[place].candidate.turn), "pick")
+        self.view.note(f"now it is number {place + 1}; /pick shows the others")
+
+    def fix(self, rounds: int) -> Fixed:
+        """Repairs the failing turn; the live program is the best one found."""
+        self.show_turns()
+        fixed = self.chat.fix(rounds)
+        self.questions.reset()
+        return fixed
+
+    def prepare(self, base: Session | None = None) -> None:
+        """Forgets earlier answers, and shows what is made from now on."""
+        self.questions.reset()
+        self.show_turns(base)
+
+    def finish(self, before: Session) -> None:
+        """Says what came of something that may have made a turn, and what can be done next."""
+        session = self.session
+        self.view.erase()  # what was weighed and changed nothing
+        if session is before:
+            self.view.note(
+                "stopped before anything was written; nothing is changed, so you can type another instruction"
+            )
+            return
+        if self.questions.declined:
+            self.follow(before)
+        elif changed(before, session):
+            self.view.note(ended(before, session))
+        elif session.outcome is not None and wrong(session.outcome):
+            self.view.note(next_step(session.outcome, len(session.path)))
+
+    def follow(self, before: Session) -> None:
+        """Does, or leaves to be done next, what the user wanted in place of a run."""
+        chosen, path = self.questions.chosen, self.session.path
+        self.questions.reset()
+        number = next((at for at, turn in enumerate(path, start=1) if turn not in before.path), len(path))
+        if chosen == "undo":
+            self.chat.keep(self.session.move(before.head), "undo")
+            self.view.say(describe_position(self.session))
+        elif chosen == "edit":
+            self.next_command = f"/edit {number}"
+        elif chosen == "retry" and number == len(path):
+            self.next_command = "/retry"
+        else:
+            hint = "; the last turn alone can be asked for again, /edit changes others" if chosen else ""
+            self.view.note(f"not run; /run runs it{hint}")
+
+    def run_aloud(
+        self, arguments: tuple[str, ...] = (), stdin: Path | None = None, board: Keyboard | None = None
+    ) -> Outcome:
+        """The whole program from the start, its output shown as it comes.
+
+        What is typed at the keyboard is given to later runs again.
+        """
+        chat = self.chat
+        chat.run_whole(arguments, stdin, self.view.hearing(), board.path if board else None)
+        if board is not None:
+            chat.type_again(bytes(board.typed))
+        return chat.record(arguments, stdin)
+
+    def number(self, text: str) -> int:
+        """A turn's number as typed; the last turn when nothing is typed."""
+        if not self.session.path:
+            raise MtchatError("the program has no turns yet; type an instruction")
+        if not text.strip():
+            return len(self.session.path)
+        chosen = parse_number(text, "the number of a turn; /show shows them")
+        self.session.numbered(chosen)
+        return chosen
+
+    # Questions of the conversation
+
+    @property
+    def declined(self) -> bool:
+        return self.questions.declined
+
+    @property
+    def chooses(self) -> bool:
+        return self.questions.chooses
+
+    def asking(self) -> Asking | None:
+        return self.questions.asking()
+
+    def choose(self, found: Sequence[Interpretation], live: str) -> int | None:
+        return self.questions.choose(found, live)
+
+    def approve(self) -> None:
+        """Asks whether the program may run; "auto" sets that programs run without being asked about."""
+        self.questions.approve()
+        if self.questions.always:
+            self.questions.always = False
+            self.chat.settings = replace(self.chat.settings, run=ON)

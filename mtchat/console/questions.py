@@ -1,0 +1,233 @@
+"""Questions to the user: whether code may run, what an instruction means, which candidate to keep.
+
+A command or a next step that is typed in place of an answer is none, and is done next.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from mtchat.console import slash
+from mtchat.console.captions import one_line
+from mtchat.console.view import View
+from mtchat.features.correction.patterns import STEP
+from mtchat.generate.readings import COMPARABLE, Asking, Interpretation
+from mtchat.generate.running import Declined
+
+Answer = Callable[[str], str | None]
+
+CHOICES = "[Enter run, e edit, r retry, u undo, a auto] "
+EXPLAINED = (
+    "Enter runs the code; e changes the instruction, r asks the model again, u takes the turn back, "
+    "a runs all code from now on, a 5 that of this and the next 5 turns; Ctrl-C runs nothing"
+)
+COMMANDS = {"e": "edit", "edit": "edit", "r": "retry", "retry": "retry", "u": "undo", "undo": "undo"}
+
+AUTO, ALWAYS, NEVER = "auto", "always", "never"
+NEXT, THIS = "next", "this"
+WHICH = f"is that the next step, or what this one means? [{NEXT}] or {THIS}: "
+EITHER = (
+    f"type {NEXT} or {THIS}; a command leaves the question open, and Ctrl-C asks again which one is meant"
+)
+WAYS = "type its number, or say in other words what you mean; Enter takes 1, Ctrl-C leaves it open"
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+CHOICE = re.compile(
+    r"(?:please )?"
+    r"(?:(?:i(?:'d)? (?:want|take|prefer|like)|use|take|pick|choose|keep|make|try|show(?: me)?) )?"
+    r"(?:the )?(?:number |try |one )?"
+    rf"(?:(?P<number>\d{{1,9}})(?:st|nd|rd|th)?|(?P<ordinal>{'|'.join(ORDINALS)}|last))"
+    r"(?: one| try)?(?: live)?(?:,? please)?[.!]?",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+def enter(label: str) -> str:
+    """The answer where nobody can be asked."""
+    return ""
+
+
+@dataclass
+class UserQuestions:
+    """Asks on a screen. `confirm` asks whether code may run: an interrupt is a no. `answer` asks all else,
+    and gives None after Ctrl-C; it is None where nobody can be asked.
+
+    `left` turns run without being asked about, all of them where `always` is on. `declined` says that the
+    last answer was no; `chosen` is what the user wanted in place of a run, of edit, retry and undo. What
+    they typed in place of an answer is done `later`, or is `held` for them to change where they stop what
+    comes before. `when` says when they want to be asked what is meant.
+    """
+
+    view: View
+    when: Callable[[], str] = lambda: AUTO
+    confirm: Callable[[str], str] = enter
+    answer: Answer | None = None
+    left: int = 0
+    always: bool = False
+    declined: bool = False
+    chosen: str = ""
+    later: str = ""
+    held: str = ""
+    chooses: bool = True
+
+    def hold_back(self) -> None:
+        """What was to be done later is not done unasked: the next prompt begins with it."""
+        if self.later:
+            self.held, self.later = self.later, ""
+
+    # Whether code may run
+
+    def approve(self) -> None:
+        """Comes back where the code may run, and raises Declined where it may not."""
+        self.reset()
+        if self.always:
+            return
+        if self.left:
+            self.left -= 1
+            return
+        self.view.erase()
+        try:
+            while not self.settled(self.confirm(CHOICES)):
+                self.view.note(EXPLAINED)
+        except (KeyboardInterrupt, EOFError):
+            self.view.erase()
+            self.declined = True
+            raise Declined from None
+        if self.chosen:
+            self.declined = True
+            raise Declined
+
+    def reset(self) -> None:
+        self.declined, self.chosen = False, ""
+
+    def settled(self, answer: str) -> bool:
+        """Takes an answer; whether it is one."""
+        word, *rest = answer.lower().removeprefix("/").split() or [""]
+        if word in COMMANDS and not rest:
+            self.chosen = COMMANDS[word]
+        elif word in ("a", "auto") and not rest:
+            self.always = True
+            self.view.note("run is on: code runs without being asked about; /set run ask asks again")
+        elif word in ("a", "auto") and len(rest) == 1 and is_count(rest[0]):
+            self.left = int(rest[0])
+            self.view.note(f"this turn and the next {self.left} run without being asked about")
+        else:
+            return not word
+        return True
+
+    # What is meant
+
+    def asking(self) -> Asking | None:
+        """How the user is asked what an instruction means; None where that is off or nobody is there."""
+        answer = self.answer
+        if answer is None or self.when() == NEVER:
+            return None
+        always = self.when() == ALWAYS
+
+        def ask(instruction: str, found: Sequence[Interpretation]) -> int | str | None:
+            return self.meant(answer, found)
+
+        return Asking(ask, 0.0 if always else COMPARABLE, always)
+
+    def meant(self, answer: Answer, found: Sequence[Interpretation]) -> int | str | None:
+        """The place of the reading that is meant, or other words for it; None where that is left open."""
+        self.view.erase()
+        self.view.heading("This can be meant in more than one way:")
+        for number, each in enumerate(found, start=1):
+            self.view.say(f"  {number}  {each.told}")
+        self.view.note(WAYS)
+        while isinstance(choice := place_typed(self.view, answer, "which one? ", len(found), 0), str):
+            later = self.follows(answer, choice)
+            if later:
+                self.postpone(later, "the question is left open")
+                return None
+            if later is not None:
+                return choice
+            self.view.note(WAYS)
+        return choice
+
+    def choose(self, found: Sequence[Interpretation], live: str) -> int | None:
+        """The place of the try that the user wants; None where the live one stays."""
+        offer(self.view, found, live)
+        return None if self.answer is None else self.pick(self.answer, found)
+
+    def pick(self, answer: Answer, found: Sequence[Interpretation]) -> int | None:
+        label = "which one? (Enter keeps the live one) "
+        while isinstance(choice := place_typed(self.view, answer, label, len(found), None), str):
+            place = numbered(choice, len(found))
+            if place is not None and place < len(found):
+                return place
+            if place is None and (is_command(choice) or STEP.match(choice)):
+                self.postpone(choice, "that is no number")
+                return None
+            self.view.note(f"type a number from 1 to {len(found)}, or Enter")
+        return choice
+
+    def follows(self, answer: Answer, words: str) -> str | None:
+        """What words say to do next; "" if they say what this step means; None if neither."""
+        if is_command(words):
+            return words
+        if words.startswith("/") or words.endswith("?"):
+            return None
+        if not STEP.match(words):
+            return ""
+        while (text := answer(WHICH)) is not None:
+            word = text.strip()
+            if is_command(word):
+                self.held = words  # which nobody has said what to do with
+                return word
+            if NEXT.startswith(word.lower()):
+                return words
+            if THIS.startswith(word.lower()):
+                return ""
+            self.view.note(EITHER)
+        return None
+
+    def postpone(self, words: str, why: str) -> None:
+        """Keeps what was typed in place of an answer: it is done as soon as this turn is over."""
+        self.later = words
+        self.view.note(f"{why}; next comes: {one_line(words)}")
+
+
+def is_count(word: str) -> bool:
+    return word.isascii() and word.isdecimal() and len(word) < 5 and int(word) >= 1
+
+
+def place_typed(view: View, answer: Answer, label: str, most: int, default: int | None) -> int | str | None:
+    """A place as typed, the default where nothing is typed; other words as they are; None after Ctrl-C."""
+    while True:
+        text = answer(label)
+        if text is None:
+            return None
+        word = text.strip()
+        if not word:
+            return default
+        if not (word.isascii() and word.isdecimal()):
+            return word
+        if 1 <= int(word[:9]) <= most:
+            return int(word) - 1
+        view.note(f"there are {most}; type a number from 1 to {most}")
+
+
+def numbered(words: str, most: int) -> int | None:
+    """The place, from 0, that words such as "use the second one" choose, which may be none of so many."""
+    found = CHOICE.fullmatch(words)
+    if found is None:
+        return None
+    ordinal = (found["ordinal"] or "").lower()
+    if ordinal == "last":
+        return most - 1
+    number = ORDINALS.index(ordinal) + 1 if ordinal else int(found["number"])
+    return number - 1 if number else most
+
+
+def is_command(words: str) -> bool:
+    return words.startswith("/") and words[1:].partition(" ")[0] in slash.names()
+
+
+def offer(view: View, found: Sequence[Interpretation], live: str) -> None:
+    """What several candidates do, each thing once, with the code of the likeliest one that does it."""
+    for number, each in enumerate(found, start=1):
+        now = ", live" if each.candidate.turn.chunk == live else ""
+        tries = f"{each.count} {'try' if each.count == 1 else 'tries'}"
+        view.heading(f"{number}  {each.told}  ({tries}{now})")
+        view.code(each.candidate.turn.chunk)

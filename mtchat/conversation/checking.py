@@ -1,0 +1,66 @@
+"""Checks of the live program: kept with their turn, evaluated at once, removed again."""
+
+from dataclasses import replace
+
+from mtchat.conversation.live import LiveSession
+from mtchat.features.checks.evaluate import examined
+from mtchat.features.checks.parse import ParsedCheck
+from mtchat.generate.running import unended
+from mtchat.session.claim import Check, CheckResult
+from mtchat.session.session import Session
+from mtchat.session.settings import ON
+
+
+def add(live: LiveSession, stated: ParsedCheck) -> CheckResult:
+    """Keeps a check with its turn, and says whether it holds now."""
+    turn = live.session.numbered(stated.turn).id
+    options = live.session.mark(turn)
+    if stated.code not in options.checks:
+        checks = (*options.checks, stated.code)
+        live.keep(live.session.with_mark(turn, replace(options, checks=checks)), "check")
+    evaluate(live)
+    return next(
+        each for each in results(live.session) if (each.turn, each.code) == (stated.turn, stated.code)
+    )
+
+
+def is_kept(session: Session, stated: ParsedCheck) -> bool:
+    return stated.code in session.mark(session.numbered(stated.turn).id).checks
+
+
+def remove(live: LiveSession, number: int) -> CheckResult:
+    """Removes the check of this number among those of the live path."""
+    check = live.session.claims[number - 1]
+    turn = live.session.numbered(check.turn).id
+    options = live.session.mark(turn)
+    left = tuple(each for each in options.checks if each != check.code)
+    session = live.session.with_mark(turn, replace(options, checks=left))
+    if session.outcome is not None:
+        gone = (check.turn, check.code)
+        there = tuple(each for each in session.outcome.findings if (each.turn, each.code) != gone)
+        session = session.with_outcome(replace(session.outcome, findings=there))
+    live.keep(session, "check")
+    return CheckResult(check.turn, check.code)
+
+
+def evaluate(live: LiveSession) -> None:
+    """Evaluates the checks of the live program again if that has run, and may run."""
+    session = live.session
+    if live.settings.run != ON or session.outcome is None or unended(session.outcome):
+        return
+    if live.sandbox.refusal():
+        return
+    outcome = examined(session.program, session.outcome, live.probe)
+    if outcome != session.outcome:
+        live.keep(session.with_outcome(outcome), "check")
+
+
+def results(session: Session) -> tuple[CheckResult, ...]:
+    """What is known of each check of the live path, in their order."""
+    outcome = session.outcome
+    known = {(each.turn, each.code): each for each in (outcome.findings if outcome else ())}
+    return tuple(known.get((each.turn, each.code), unseen(each)) for each in session.claims)
+
+
+def unseen(check: Check) -> CheckResult:
+    return CheckResult(check.turn, check.code, None, "the program has not run since; /run runs it")

@@ -1,0 +1,304 @@
+"""The conversation: all that can be done with a session, a model and a sandbox, by programs and people."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+from types import TracebackType
+from typing import Self
+
+from mtchat.conversation import checking, editing
+from mtchat.conversation.interfaces import Hear, unheard
+from mtchat.conversation.live import LiveSession
+from mtchat.errors import MtchatError, UsageError
+from mtchat.export import format
+from mtchat.features.checks.parse import typed
+from mtchat.features.correction.apply import correct, refine
+from mtchat.features.correction.detect import Correction, aimed
+from mtchat.features.explain.statements import parts
+from mtchat.features.own_code.detect import turn_from_code
+from mtchat.generate.events import Event
+from mtchat.generate.readings import Spread
+from mtchat.generate.running import unended
+from mtchat.generate.synthesizer import Fixed
+from mtchat.session.back import bring_back, take_back
+from mtchat.session.claim import CheckResult
+from mtchat.session.hole import first_hole
+from mtchat.session.navigation import moved_to, named
+from mtchat.session.outcome import Outcome, Variable
+from mtchat.session.prompt import Usage
+from mtchat.session.session import Session
+from mtchat.session.settings import ASK
+from mtchat.session.turn import Turn
+from mtchat.store import attach
+
+
+@dataclass(frozen=True)
+class TurnResult:
+    """A turn of the live program, its number from 1, and what the program did with it; None if not run."""
+
+    number: int
+    turn: Turn
+    outcome: Outcome | None
+
+    @property
+    def instruction(self) -> str:
+        return self.turn.shown
+
+    @property
+    def code(self) -> str:
+        return self.turn.chunk
+
+    @property
+    def usage(self) -> Usage:
+        return self.turn.usage
+
+    @property
+    def ok(self) -> bool:
+        """Whether the program ran to its end without an error, and no check failed."""
+        return self.outcome is not None and self.outcome.right
+
+
+class Conversation(LiveSession):
+    """A program that grows by instructions, with a model that writes it and a sandbox that runs it.
+
+    Every method works without a terminal. As a context manager it saves what is unsaved and closes the
+    session's file at the end. What the user can act on is raised as a MtchatError; a KeyboardInterrupt keeps
+    what was written, marked as interrupted, and is raised only if nothing was.
+    """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self.unsaved and self.log is not None:
+                self.log.write(self.session, "save")
+        finally:
+            self.close()
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What the live program last did; None if it has not run."""
+        return self.session.outcome
+
+    def turn(self, number: int = 0) -> TurnResult:
+        """Turn `number` of the live program; 0 is the last one."""
+        if not self.session.path:
+            raise MtchatError("the program has no turns yet; type an instruction")
+        number = number or len(self.session.path)
+        return TurnResult(number, self.session.numbered(number), self.outcome)
+
+    # Turns
+
+    def take(self, instruction: str, *, new: bool = False) -> bool:
+        """Does what an instruction asks for; False if the user stopped that before anything was written."""
+        before, said = self.session, self.resolved(instruction)
+        generator = self.generator()
+        step = partial(refine, generator) if self.corrects and not new else generator.take
+        return self.settle(before, step(before, said.text, self.settings.sampling, typed=said.typed), "turn")
+
+    def settle(self, before: Session, made: Session, why: str) -> bool:
+        """Keeps what was made; False if that is nothing."""
+        if made is not before:
+            self.keep(made, why)
+        return made is not before
+
+    def send(self, instruction: str, *, new: bool = False) -> TurnResult:
+        """Takes a turn, or changes an earlier one if the instruction is a correction and not `new`."""
+        before = self.session.path
+        if not self.take(instruction, new=new):
+            raise KeyboardInterrupt
+        path = self.session.path
+        changed = (at for at, turn in enumerate(path, start=1) if at > len(before) or turn != before[at - 1])
+        return self.turn(next(changed, len(path)))
+
+    def stream(self, instruction: str, *, new: bool = False) -> Iterator[Event]:
+        """As `send`, giving the events as they happen.
+
+        Closing the iterator acts as Ctrl-C does: it ends generation, and keeps what was written.
+        """
+        events: SimpleQueue[Event | None] = SimpleQueue()
+        failed: list[BaseException] = []
+        watch, self.stopping = self.on_event, False
+
+        def heard(event: Event) -> None:
+            watch(event)
+            events.put(event)
+
+        def work() -> None:
+            try:
+                self.send(instruction, new=new)
+            except BaseException as error:  # raised again where the events are read
+                failed.append(error)
+            finally:
+                events.put(None)
+
+        self.on_event = heard
+        worker = Thread(target=work, name="turn", daemon=True)
+        worker.start()
+        try:
+            while (event := events.get()) is not None:
+                yield event
+        except BaseException:
+            self.stopping = True
+            raise
+        finally:
+            worker.join()
+            self.on_event, self.stopping = watch, False
+        if failed:
+            raise failed[0]
+
+    def add(self, code: str) -> TurnResult:
+        """A turn with code that the user wrote, run as any other; no model is asked for it."""
+        self.keep(self.session.add(turn_from_code(code, self.session)), "turn")
+        self.keep(self.tried(self.session), "turn")
+        return self.turn()
+
+    def correct(self, correction: str | Correction, number: int = 0) -> bool:
+        """Changes turn `number`, or the one that the words are about; later turns keep their code.
+
+        False if that was stopped before anything was written.
+        """
+        before = self.session
+        if isinstance(correction, str):
+            correction = aimed(before.path, correction, number)
+        made = correct(self.generator(), before, correction, self.settings.sampling)
+        return self.settle(before, made, "correction")
+
+    def retry(self) -> bool:
+        """Asks for the last turn again, at a higher temperature; False if nothing was written."""
+        before = self.session
+        return self.settle(before, self.generator().retry(before, self.settings.sampling), "retry")
+
+    def compare(self, count: int) -> Spread:
+        """Draws `count` other candidates for the last turn and groups them by what they do; it stays live."""
+        if not self.freely:
+            raise UsageError("candidates are run to be compared, and run is ask; /set run on allows that")
+        generator = self.quiet()
+        with self.waiting(lambda: f"trying {count} others", str):
+            spread = generator.spread(self.session, self.settings.sampling, count)
+        self.keep(spread.session, "retry")
+        return spread
+
+    def alternatives(self) -> tuple[Turn, ...]:
+        """All candidates for the last turn, each code once, in the order they were made."""
+        last = self.turn().turn
+        found = {last.chunk: last}
+        for turn in self.session.children(last.parent):
+            found.setdefault(turn.chunk, turn)
+        order = {turn.id: place for place, turn in enumerate(self.session.turns)}
+        return tuple(sorted(found.values(), key=lambda turn: order[turn.id]))
+
+    def pick(self, number: int) -> TurnResult:
+        """Makes one of the `alternatives` the last turn, by its number from 1."""
+        tries = self.alternatives()
+        if not 1 <= number <= len(tries):
+            raise UsageError(f"there are {len(tries)} tries; /pick shows them")
+        self.keep(self.session.undo().add(tries[number - 1]), "pick")
+        return self.turn()
+
+    def edit(self, number: int, instruction: str) -> editing.EditResult:
+        """Turn `number` generated from another instruction, and the later ones that no longer fit."""
+        return self.editor().reword(number, instruction)
+
+    def recode(self, number: int, code: str) -> editing.EditResult:
+        """Turn `number` with this code, whose holes (<<fill>>) the model fills; then the later ones."""
+        filler = ""
+        if first_hole(code):
+            code = editing.fill(self, number, code)
+            filler = self.model.card().name
+        return self.editor().recode(number, code, filler)
+
+    def editor(self) -> editing.TurnEditor:
+        return editing.TurnEditor(self, look=self.trial if self.looks else None)
+
+    def drop(self, number: int) -> editing.EditResult:
+        """Takes turn `number` out of the program and runs it; the later turns keep their code."""
+        edit = editing.drop(self, number)
+        if number <= len(edit.after.path):
+            self.keep(self.tried(self.session), "drop")
+        return replace(edit, after=self.session)
+
+    def fix(self, rounds: int = 3) -> Fixed:
+        """Asks the model to repair the turn that fails. However it ends, the best program is the live one."""
+        self.demand_sandbox()
+        run = self.run_if_approved if self.settings.run == ASK else self.run
+        fixed = replace(self.generator(), run=run).fix(self.session, self.settings.sampling, rounds)
+        self.keep(fixed.session, "fix")
+        return fixed
+
+    # The tree of turns
+
+    def undo(self, steps: int = 1) -> tuple[Turn, ...]:
+        """Takes back the last steps, a turn or a correction each; gives what they had made, last first."""
+        session, left = take_back(self.session, steps)
+        self.keep(session, "undo")
+        return left
+
+    def redo(self, steps: int = 1) -> tuple[Turn, ...]:
+        """Brings back what `undo` took back."""
+        session, back = bring_back(self.session, steps)
+        self.keep(session, "redo")
+        return back
+
+    def branch(self, name: str) -> None:
+        """Gives the live branch a name, which moves along with its new turns."""
+        self.keep(named(self.session, name), "branch")
+
+    def goto(self, goal: str | int) -> None:
+        """Makes another turn the last one: a number, a label of /tree, a branch, or "start"."""
+        self.keep(moved_to(self.session, str(goal)), "goto")
+
+    # The program
+
+    def check(self, text: str) -> CheckResult:
+        """Keeps a check with its turn, as in "total == 42" or "2: len(names) == 3", and evaluates it."""
+        return checking.add(self, typed(text, self.session))
+
+    def explain(self, number: int = 0) -> str:
+        """What each line of a turn does, as far as the code alone tells."""
+        turn = self.turn(number)
+        lines = turn.code.split("\n")
+        before = replace(self.session, head=turn.turn.id).program.source
+        told: Iterator[Sequence[str]] = (
+            (*lines[part.first - 1 : part.last], f"    {part.words}") for part in parts(turn.code, before)
+        )
+        return "\n".join(itertools.chain.from_iterable(told))
+
+    def execute(
+        self, arguments: Sequence[str] = (), stdin: Path | None = None, hear: Hear = unheard
+    ) -> Outcome:
+        """Runs the whole program from its first line; recorded if it was given no arguments and no input."""
+        self.turn()
+        self.demand_sandbox()
+        self.run_whole(tuple(arguments), stdin, hear)
+        return self.record(tuple(arguments), stdin)
+
+    def variables(self) -> tuple[Variable, ...]:
+        """The variables that the program has at its end, or where it fails."""
+        self.turn()
+        return self.look().variables
+
+    def attach(self, paths: Sequence[Path], *, save: bool = True) -> None:
+        """Gives programs copies of files and folders; without `save`, that is saved with the next turn."""
+        session = attach(self.session, paths, self.settings.disk_mib)
+        if save:
+            self.keep(session, "attach")
+        else:
+            self.session = session
+        self.own(paths)
+
+    def export(self, kind: str = "py") -> str:
+        """The program in a format such as "py", "ipynb" or "md"."""
+        return format.load(kind).text(self.session)
+
+    @property
+    def ran(self) -> bool:
+        """Whether the live program has been run to its end, well or badly."""
+        return not unended(self.outcome)

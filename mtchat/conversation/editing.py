@@ -1,0 +1,163 @@
+"""Replaces a turn in the middle and regenerates the later ones; the old program stays beside the new one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from mtchat.conversation.live import LiveSession
+from mtchat.features.infill.fill import filled
+from mtchat.features.regenerate.regenerate import (
+    Decide,
+    Tell,
+    judged,
+    never,
+    rederive,
+    stopped,
+    untold,
+    written,
+)
+from mtchat.generate.events import ContextFitted, Event
+from mtchat.generate.running import Run, kept
+from mtchat.session.session import Session
+from mtchat.session.turn import INTERRUPTED, Turn
+
+MakeTurn = Callable[[Session], Session]
+Begin = Callable[[Session], None]
+
+
+@dataclass(frozen=True)
+class EditResult:
+    """What came of a change: the session before and after it, and how many `later` turns were `same`.
+
+    `branch` is the name of the program as it was; "" if the user did not let the new turn run, so that the
+    later turns were carried over unchanged.
+    """
+
+    before: Session
+    after: Session
+    later: int
+    same: int
+    branch: str
+
+
+@dataclass
+class TurnEditor:
+    """Makes turns beside the live program. `begin` hears of the session that each one is built on.
+
+    `look` runs a program quietly to see whether a later turn still fits; without it only the code is judged.
+    """
+
+    live: LiveSession
+    begin: Begin = lambda base: None
+    tell: Tell = untold
+    decide: Decide | None = None
+    look: Run | None = None
+
+    def reword(self, number: int, instruction: str) -> EditResult:
+        """Turn `number` generated from another instruction, then the later ones."""
+        said = self.live.resolved(instruction)
+        turn = self.live.session.numbered(number).id
+        return self.replace_turn(number, lambda base: self.take(base, said.text, said.typed, turn))
+
+    def recode(self, number: int, code: str, filler: str = "") -> EditResult:
+        """Turn `number` with code that the user wrote, its holes filled by `filler`; then the rest."""
+        old = self.live.session
+
+        def change(base: Session) -> Session:
+            made = written(old, number, code, filler)
+            self.live.save_turn(made)
+            return self.live.tried(made)
+
+        return self.replace_turn(number, change)
+
+    def replace_turn(self, number: int, change: MakeTurn) -> EditResult:
+        """Another turn in the place of one, and what becomes of the later ones.
+
+        KeyboardInterrupt if the user stops that: the program is as it was.
+        """
+        live, old = self.live, self.live.session
+        later = len(old.path) - number
+        with live.beside(old):
+            base = old.undo(later + 1)
+            self.begin(base)
+            made = change(base)
+            if stopped(made, base) and (later or not is_whole(made, base)):
+                raise KeyboardInterrupt
+            if live.questions is not None and live.questions.declined:  # nothing is built on what may not run
+                return self.finish(EditResult(old, kept(made, old.path[number:]), later, later, ""))
+            made, same = self.regenerate(old, made) if later else (made, 0)
+        named, name = name_branch(made, old.head, f"before-edit-{number}")
+        return self.finish(EditResult(old, named, later, same, name))
+
+    def finish(self, edit: EditResult) -> EditResult:
+        self.live.keep(edit.after, "edit")
+        return edit
+
+    def regenerate(self, old: Session, made: Session) -> tuple[Session, int]:
+        """The session with the later turns, each kept or generated again, and how many were kept."""
+        usual = judged if old.language.runs else never  # whether code still fits is told by Python's names
+        found = rederive(old, made, self.again, self.look, self.decide or usual, self.tell)
+        session = found.session
+        if found.steps and not found.steps[-1].again:
+            session = self.live.tried(session)
+        if session.outcome is not None and session.outcome.stopped:
+            raise KeyboardInterrupt
+        return session, len(found.steps) - len(found.again)
+
+    def again(self, base: Session, turn: Turn) -> Session:
+        """A turn with the instruction of another, whose checks hold for it from the start."""
+        self.begin(base)
+        return self.take(base, turn.wish, turn.typed, turn.id)
+
+    def take(self, base: Session, instruction: str, typed: str, replaces: str) -> Session:
+        sampling = self.live.settings.sampling
+        return self.live.generator().take(base, instruction, sampling, typed=typed, replaces=replaces)
+
+
+def is_whole(made: Session, base: Session) -> bool:
+    """Whether a turn was written to its end: as with any last turn, only its run was stopped then."""
+    return made.head != base.head and made.path[-1].status != INTERRUPTED
+
+
+def drop(live: LiveSession, number: int) -> EditResult:
+    """The program without a turn: the later ones keep their code. It has not run yet."""
+    old = live.session
+    later = len(old.path) - number
+    made, name = name_branch(without(old, number), old.head, f"before-drop-{number}")
+    live.keep(made, "drop")
+    return EditResult(old, made, later, later, name)
+
+
+def without(session: Session, number: int) -> Session:
+    """The session without a turn; the later ones keep their code."""
+    return kept(session.undo(len(session.path) - number + 1), session.path[number:])
+
+
+def fill(live: LiveSession, number: int, code: str) -> str:
+    """The code for a turn with each hole filled; the code with its holes is kept whatever comes.
+
+    Which turns are folded so that the context fits is told once.
+    """
+    live.keep(live.session.beside(written(live.session, number, code)), "edit")
+    seen: list[ContextFitted] = []
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, ContextFitted) and event not in seen:
+            seen.append(event)
+
+    generator = replace(live.generator(on_event), complete=live.model.complete)
+    with live.waiting(lambda: "filling the hole", str):
+        code = filled(generator, live.session, number, code, live.settings.sampling)
+    for event in seen:
+        live.on_event(event)
+    return code
+
+
+def name_branch(session: Session, end: str, stem: str) -> tuple[Session, str]:
+    """The session with a name for the branch that ends at a turn, and that name; an old name stays."""
+    for name, known_end in session.branches.items():
+        if known_end == end:
+            return session, name
+    number = 1
+    while (name := stem if number == 1 else f"{stem}-{number}") in session.branches:
+        number += 1
+    return replace(session, branches={**session.branches, name: end}), name

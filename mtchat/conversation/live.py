@@ -1,0 +1,402 @@
+"""The live session with its file, model and sandbox: the only place that makes turns and runs programs."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import mkstemp
+from weakref import finalize
+
+from mtchat.conversation.interfaces import Hear, Model, Questions, Runner, Waiting, at_once, unheard
+from mtchat.errors import ModelError, MtchatError, SandboxError
+from mtchat.features.checks.evaluate import examined
+from mtchat.files import short
+from mtchat.generate import policy
+from mtchat.generate.events import (
+    CandidateChosen,
+    Event,
+    EventHandler,
+    Notice,
+    RunStopped,
+    TurnWritten,
+    ignore,
+)
+from mtchat.generate.prompt import family
+from mtchat.generate.running import Declined, Run, tried
+from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.session import language
+from mtchat.session.given import RunInputs
+from mtchat.session.outcome import Outcome
+from mtchat.session.program import Program
+from mtchat.session.prompt import Piece, Prompt
+from mtchat.session.reference import Said, resolved
+from mtchat.session.session import Session
+from mtchat.session.settings import ASK, OFF, ON, Sampling, Settings
+from mtchat.session.source import reads_keyboard
+from mtchat.store import Log, Owned, below, checked, files_of, glance, present
+
+TRIAL_SECONDS = 10.0
+LONGEST_TAIL = 4000
+
+
+class LiveSession:
+    """A session that grows. `session` is replaced, never changed; `keep` makes another one live and saves it.
+
+    Without a `log` it lives in memory. `on_event` hears of all that happens, `waiting` shows that something
+    is waited for, and `questions` knows who can be asked; without it nobody is. `substitute` gives another
+    model if the chosen one cannot be loaded. `last_run` is the latest outcome, recorded or not, `unsaved` the
+    reason why turns are in memory alone, and `notices` what opening the file has turned up.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        sandbox: Runner,
+        *,
+        log: Log | None = None,
+        settings: Settings | None = None,
+        family: str = "",
+        on_event: EventHandler = ignore,
+        waiting: Waiting = at_once,
+        questions: Questions | None = None,
+        owned: Owned | None = None,
+    ) -> None:
+        self.model, self.sandbox, self.log = model, sandbox, log
+        self.settings = settings or Settings()
+        self.family, self.on_event, self.waiting, self.questions = family, on_event, waiting, questions
+        self.owned = owned or Owned()
+        self.unsaved = ""
+        self.notices: tuple[str, ...] = ()
+        self.last_run: Outcome | None = None
+        self.keyboard: Path | None = None
+        self._forget_typed: Callable[[], object] = lambda: None
+        self.stopping = False
+        self._replaced: Session | None = None
+        self._announced = False
+        self._noted: Model | None = None
+        self._unlearned = ""
+        self.session = Session()
+        self.take_up()
+
+    # The session and its file
+
+    def take_up(self) -> None:
+        """Makes what the file holds the live session, in its own language."""
+        if log := self.log:
+            self.session, notices = checked(log.session, lambda file: self.owned.has(log.path, file))
+            self.notices = (*log.notices, *notices)
+        self.settings = replace(self.settings, language=self.session.language.name)
+
+    def reopen(self, log: Log) -> None:
+        """Continues with another file; an error if turns of this session would be lost."""
+        if self.unsaved:
+            log.close()
+            raise MtchatError(
+                f"{self.session.name} has turns that are not saved; /save tries again, "
+                "and /save with a whole path, such as /tmp/mine, saves it there"
+            )
+        self.close()
+        self.log, self.last_run = log, None
+        self.take_up()
+
+    def close(self) -> None:
+        if self.log is not None:
+            self.log.close()
+        self.type_again(b"")
+
+    def speak(self, name: str) -> None:
+        """Sets the language of the session; an error if it has turns in another."""
+        session = self.session.speak(language.named(name))
+        self.settings = replace(self.settings, language=session.language.name)
+        if session != self.session:
+            self.keep(session, "language")
+
+    def own(self, files: Sequence[Path]) -> None:
+        """Remembers that the user attached these files to this session."""
+        if self.log is not None:
+            self.owned.add(self.log.path, below(self.session, files))
+
+    def keep(self, session: Session, why: str = "") -> None:
+        """Makes a session the live one and saves what is new in it; it is live even if saving fails."""
+        self.session = session
+        if self.log is None:
+            return
+        known = len(self.log.notices)
+        try:
+            self.log.write(session, why)
+            self.unsaved = ""
+        except MtchatError as error:
+            self.unsaved = str(error)
+            self.tell(self.unsaved, "error")
+        for notice in self.log.notices[known:]:
+            self.tell(notice)
+        self.session = replace(session, name=self.log.name)
+
+    @contextmanager
+    def beside(self, live: Session) -> Iterator[None]:
+        """Meanwhile what is made is kept beside a session that stays live."""
+        self._replaced = live
+        try:
+            yield
+        finally:
+            self._replaced = None
+
+    def save_turn(self, made: Session, aside: bool = False) -> None:
+        """Has a new turn on disk before it is run; `aside` says that it may not become the live one."""
+        live = self._replaced or (self.session if aside else None)
+        self.keep(live.beside(made) if live else made, "turn")
+
+    @property
+    def place(self) -> Path | None:
+        """The folder for the files that runs leave, beside the session's file."""
+        return files_of(self.log.path) if self.log else None
+
+    # What happens, told
+
+    def tell(self, text: str, level: str = "note") -> None:
+        if text:
+            self.on_event(Notice(text, level))
+
+    def hear(self, event: Event) -> None:
+        """Saves each turn before it is run, and passes on what happens."""
+        if self.stopping:
+            raise KeyboardInterrupt
+        if isinstance(event, TurnWritten | CandidateChosen):
+            self.save_turn(event.session, aside=bool(event.turn.replaces))
+        self.on_event(event)
+
+    # The model
+
+    def generator(self, on_event: EventHandler | None = None) -> TurnGenerator:
+        """What makes turns, once the model is ready."""
+        self.await_model()
+        card, spoken, ask = self.model.card(), self.session.language, self.questions
+        name = self.family or family.choose(card)
+        run = self.runner()
+        freely = run is not None and self.freely
+        self.warn(language.unlearned(card.name, spoken))
+        chosen = policy.for_language(self.settings.policy, spoken)
+        if ask is None or not ask.chooses:
+            chosen = policy.with_candidates(chosen, self.settings.n)
+        return TurnGenerator(
+            family.load(name, spoken),
+            self.complete,
+            run,
+            card,
+            name,
+            on_event or self.hear,
+            chosen if freely else chosen.quiet,
+            self.model.candidates,
+            self.trial if freely else None,
+            ask.asking() if ask and freely else None,
+            count=self.count,
+            files=glance(present(self.session)),
+        )
+
+    def quiet(self) -> TurnGenerator:
+        """A generator for what is not shown while it is written."""
+        return replace(self.generator(ignore), complete=self.model.complete)
+
+    def count(self, prompt: Prompt) -> int:
+        """The tokens of a prompt."""
+        return self.model.count(self.model.text(prompt))
+
+    def substitute(self, error: ModelError) -> Model:
+        """Another model if this one cannot be loaded; the error if there is none."""
+        raise error
+
+    def await_model(self) -> None:
+        """Waits until the model can be asked; what it has to say for itself is said once."""
+        try:
+            with self.waiting(lambda: self.model.stage() or f"loading {self.model.name}", str):
+                while not self.model.ready(0.1):
+                    pass
+        except ModelError as error:
+            self.model = self.substitute(error)
+        if self._noted is not self.model:
+            self._noted = self.model
+            for note in self.model.card().notes:
+                self.tell(note)
+
+    def warn(self, unlearned: str) -> None:
+        """Says once that a model does not know the language."""
+        if unlearned != self._unlearned:
+            self.tell(unlearned, "warning")
+        self._unlearned = unlearned
+
+    def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+        """The model's pieces; prefill is shown as waiting."""
+        stream = self.interruptible(self.model.complete(prompt, sampling))
+        with self.waiting(lambda: "reading", str):
+            first = next((piece for piece in stream if piece.text or piece.usage.finish), None)
+        if first is not None:
+            yield first
+            yield from stream
+
+    def interruptible(self, stream: Iterator[Piece]) -> Iterator[Piece]:
+        for piece in stream:
+            if self.stopping:
+                raise KeyboardInterrupt
+            yield piece
+
+    def resolved(self, instruction: str) -> Said:
+        """An instruction with what it refers to in its place."""
+        return resolved(instruction, self.session, self.last_run)
+
+    # Runs
+
+    @property
+    def corrects(self) -> bool:
+        """Whether instructions may be taken for corrections, which are recognised by names in Python code."""
+        return self.settings.corrections and self.session.language.runs
+
+    @property
+    def freely(self) -> bool:
+        """Whether programs may run that the user has not seen."""
+        return self.settings.run != ASK
+
+    @property
+    def looks(self) -> bool:
+        """Whether programs run unasked, as far as the user, the language and the machine let them."""
+        return self.settings.run == ON and self.session.language.runs and not self.sandbox.refusal()
+
+    def runner(self) -> Run | None:
+        """How turns are run; None if the user, the machine or the language does not let them."""
+        if self.settings.run == OFF or not self.session.language.runs:
+            return None
+        if refusal := self.sandbox.refusal():
+            self.tell(f"programs are not run: {refusal}; mtchat doctor says more", "error")
+            return None
+        self.announce()
+        return self.run_if_approved if self.settings.run == ASK else self.run
+
+    def demand_sandbox(self) -> None:
+        """SandboxError if nothing can be run here."""
+        if refusal := self.sandbox.refusal():
+            raise SandboxError(refusal)
+
+    def announce(self) -> None:
+        """Says before the first run that programs are confined less strictly than they could be."""
+        if not self._announced:
+            self._announced = True
+            self.tell(self.sandbox.notice(), "warning")
+
+    def tried(self, session: Session) -> Session:
+        """A session with what its program does, as far as it may run."""
+        return tried(session, self.runner(), self.hear)
+
+    def run(self, program: Program) -> Outcome:
+        """The program after a change, with its checks."""
+        self.last_run = examined(program, self.resume(program, self.place), self.probe)
+        return self.last_run
+
+    def run_if_approved(self, program: Program) -> Outcome:
+        if self.questions is None:
+            raise Declined
+        self.questions.approve()
+        return self.run(program)
+
+    def probe(self, program: Program, inputs: RunInputs | None = None) -> Outcome:
+        """A program that evaluates the checks of another; its files are not kept."""
+        inputs = inputs or RunInputs(files=present(self.session))
+        limits = self.settings.limits
+        with self.waiting(lambda: "checking", str):
+            return self.heard(self.sandbox.resume(program, limits, None, self.listener(), inputs, False))
+
+    def trial(self, program: Program) -> Outcome:
+        """A dry run of a program, with its variables; its files are not kept."""
+        limits = replace(self.settings.limits, seconds=min(self.settings.seconds, TRIAL_SECONDS))
+        given = self.inputs()
+        outcome = self.heard(self.sandbox.resume(program, limits, None, self.listener(), given, True))
+        return examined(program, outcome, self.probe)
+
+    def look(self) -> Outcome:
+        """The live program with its variables; its files are not kept."""
+        self.demand_sandbox()
+        self.announce()
+        return self.resume(self.session.program, None, look=True)
+
+    def resume(self, program: Program, place: Path | None, look: bool = False) -> Outcome:
+        """A run from the latest checkpoint that fits, its last line of output shown meanwhile."""
+        inputs, tail = self.inputs(), self.listener()
+        with self.waiting(lambda: "running", tail.line):
+            return self.heard(self.sandbox.resume(program, self.settings.limits, place, tail, inputs, look))
+
+    def run_whole(
+        self,
+        arguments: tuple[str, ...] = (),
+        stdin: Path | None = None,
+        hear: Hear = unheard,
+        terminal: Path | None = None,
+    ) -> Outcome:
+        """The live program from its first line, its output heard as it comes.
+
+        `terminal` is a pipe that gives it what is typed meanwhile. What it did is recorded if it was given
+        nothing that the next run will not have.
+        """
+        self.announce()
+        program, inputs = self.session.program, self.inputs(arguments, stdin)
+        if terminal is not None:
+            inputs = replace(inputs, stdin=terminal, live=True)
+        self.last_run = self.sandbox.run(program, self.settings.limits, self.place, hear, inputs)
+        return self.last_run
+
+    def record(self, arguments: tuple[str, ...] = (), stdin: Path | None = None) -> Outcome:
+        """The outcome of the last whole run with its checks; recorded if the next run is given the same."""
+        assert self.last_run is not None
+        inputs = self.inputs(arguments, stdin, tell=False)
+        self.last_run = examined(self.session.program, self.last_run, lambda part: self.probe(part, inputs))
+        if not arguments and stdin is None:
+            self.keep(self.session.with_outcome(self.last_run), "run")
+        return self.last_run
+
+    def type_again(self, typed: bytes) -> None:
+        """Gives later runs what was typed at the keyboard of one; nothing any more if it is empty."""
+        self._forget_typed()
+        self.keyboard = None
+        if typed:
+            descriptor, name = mkstemp(prefix="mtchat-typed-")
+            self.keyboard = Path(name)
+            self._forget_typed = finalize(self, self.keyboard.unlink, missing_ok=True)
+            with open(descriptor, "wb") as file:
+                file.write(typed)
+
+    def inputs(
+        self, arguments: tuple[str, ...] = (), stdin: Path | None = None, tell: bool = True
+    ) -> RunInputs:
+        """What a run is given; attached files that are gone are named."""
+        if stdin is None and self.keyboard is not None and reads_keyboard(self.session.program.source):
+            stdin = self.keyboard
+        files = present(self.session)
+        for file in self.session.attached:
+            if tell and file not in files:
+                self.tell(
+                    f"{short(Path(file.path))} is gone: the program runs without {file.name}", "warning"
+                )
+        return RunInputs(arguments, stdin, files)
+
+    def heard(self, outcome: Outcome) -> Outcome:
+        """An outcome; a run that was stopped has had the Ctrl-C to itself."""
+        if outcome.stopped:
+            self.on_event(RunStopped())
+        return outcome
+
+    def listener(self) -> "LastLine":
+        return LastLine(self)
+
+
+@dataclass
+class LastLine:
+    """Hears a running program, and knows the last line it printed; a carriage return begins it again."""
+
+    live: LiveSession
+    text: str = ""
+
+    def __call__(self, stream: str, text: str) -> None:
+        if self.live.stopping:
+            raise KeyboardInterrupt
+        self.text = (self.text + text)[-LONGEST_TAIL:]
+
+    def line(self) -> str:
+        lines = [line for line in self.text.replace("\r", "\n").split("\n") if line.strip()]
+        return lines[-1] if lines else ""
