@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("--inputs", type=int, default=3)
     args = parser.parse_args()
     tasks = mtpb.tasks(args.data, MULTI)
-    batcher = batching.serving(loader.load(args.model, "auto", lambda stage: None, "cpu"), LANES)
+    batcher = batching.start_batcher(loader.load(args.model, "auto", lambda stage: None, "cpu"), LANES)
     try:
         kind = family.choose(batcher.card)
         loaded = family.load(kind)

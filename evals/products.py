@@ -21,8 +21,8 @@ from platformdirs import user_cache_path
 
 from mtchat.bundled_models import cache, catalogue
 from mtchat.inference.cpu import kernels, weights
-from mtchat.inference.cpu.decoder import NativeDecoder, NativeModel
-from mtchat.inference.cpu.kernels import threads
+from mtchat.inference.cpu.decoder import CpuDecoder, CpuModel
+from mtchat.inference.cpu.kernels import thread_count
 
 CONVERTED = user_cache_path("mtchat", appauthor=False) / "converted"
 GROUP = 32
@@ -36,10 +36,10 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=12, help="layers' worth of weights")
     args = parser.parse_args()
     warnings.filterwarnings("ignore")
-    torch.set_num_threads(threads())
+    torch.set_num_threads(thread_count())
     model = native(args.model)
     columns, rows = model.shape.width, 2 * model.shape.feed
-    print(f"{args.model}: 1 x {columns} by {rows}, {args.copies} copies, {threads()} threads")
+    print(f"{args.model}: 1 x {columns} by {rows}, {args.copies} copies, {thread_count()} threads")
     acts = dict(candidates(model, rows, columns, args.copies))
     times = interleaved(acts, args.repeats)
     ours = statistics.median(times["our kernels"])
@@ -50,11 +50,11 @@ def main() -> None:
     gap(model, args.repeats)
 
 
-def native(name: str) -> NativeModel:
+def native(name: str) -> CpuModel:
     path: Path | None = cache.locate(name, cache.folder())
     assert path, f"mtchat models get {name}"
     folder = CONVERTED / f"{catalogue.find(name).sha256[:16]}-native-{weights.FORMAT}"
-    return NativeModel(weights.read(folder), kernels.best(), threads(), 2048)
+    return CpuModel(weights.read_weights(folder), kernels.best_build(), thread_count(), 2048)
 
 
 def interleaved(acts: dict[str, Act], repeats: int) -> dict[str, list[float]]:
@@ -69,7 +69,7 @@ def interleaved(acts: dict[str, Act], repeats: int) -> dict[str, list[float]]:
     return times
 
 
-def candidates(model: NativeModel, rows: int, columns: int, copies: int) -> Iterator[tuple[str, Act]]:
+def candidates(model: CpuModel, rows: int, columns: int, copies: int) -> Iterator[tuple[str, Act]]:
     x = torch.randn(1, columns)
     names = [f"{layer}.gate_up" for layer in range(min(copies, model.shape.layers))]
     names += names[: copies - len(names)]
@@ -149,22 +149,22 @@ def of_torchao(rows: int, columns: int, copies: int, x: torch.Tensor) -> Iterato
         yield f"torchao {name}", each(list(layers), x)
 
 
-def product(model: NativeModel, name: str, x: Any) -> None:
+def product(model: CpuModel, name: str, x: Any) -> None:
     matrix = model.matrix(name)
     out = numpy.empty((1, matrix.rows), numpy.float32)
     model.library.mtchat_product(model.state, byref(matrix), x.ctypes.data, 1, out.ctypes.data)
 
 
-def gap(model: NativeModel, repeats: int) -> None:
+def gap(model: CpuModel, repeats: int) -> None:
     """How much of a step is not products: all of a step's products one after another, against the step."""
-    path = NativeDecoder(model).open([5] * 100)
-    list(path.read())
+    path = CpuDecoder(model).open([5] * 100)
+    list(path.prefill())
     wide = {part.columns for part in model.weights.parts.values()}
     rows = {columns: numpy.random.rand(1, columns).astype(numpy.float32) for columns in wide}
     names = [name for name, part in model.weights.parts.items() if part.kind >= 0 and name != "embedding"]
 
     def step() -> None:
-        path.follow([7])
+        path.forward([7])
 
     def products() -> None:
         for name in names:

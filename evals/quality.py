@@ -74,11 +74,11 @@ def kl(model: str) -> None:
 def pieces(engine: Engine, ids: Sequence[int]) -> Iterator[Logits]:
     """The logits (T, V) after every token, some at a time."""
     path = engine.decoder.open(ids[:1])
-    yield from (logits[None] for logits in path.read())
+    yield from (logits[None] for logits in path.prefill())
     for first in range(1, len(ids), PIECE):
         some = ids[first : first + PIECE]
-        yield path.follow(some).reshape(len(some), -1)
-        path.keep(len(some))
+        yield path.forward(some).reshape(len(some), -1)
+        path.commit(len(some))
 
 
 def divergence(true: Logits, other: Logits) -> NDArray[numpy.float64]:

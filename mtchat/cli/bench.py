@@ -67,7 +67,7 @@ def speed_of_model(args: argparse.Namespace) -> None:
     from mtchat.bench.speed import model
     from mtchat.bench.speed.engine import OURS, QUICK, EngineSetup, Sizes
     from mtchat.bench.speed.results import plot, to_json
-    from mtchat.inference.cpu.kernels import threads
+    from mtchat.inference.cpu.kernels import thread_count
 
     check_targets(args.json, args.plot)
     with progress(View.of(sys.stderr)) as say:
@@ -75,7 +75,7 @@ def speed_of_model(args: argparse.Namespace) -> None:
         against = model.find_peers(args.against, file)
         sizes = QUICK if args.quick else Sizes()
         workload, precision = build_workload(args, sizes, say)
-        setup = EngineSetup(OURS, args.model, file, args.precision, threads())
+        setup = EngineSetup(OURS, args.model, file, args.precision, thread_count())
         command = (sys.executable, "-m", "mtchat.bench.speed.worker")
         repeats = args.repeats or MODEL_REPEATS
         found = model.compare(setup, precision, against, workload, sizes, repeats, command, say)
@@ -109,14 +109,14 @@ def speed_of_gpu(args: argparse.Namespace) -> None:
     """Print a table for each shape; write the rows to a file if asked."""
     from mtchat.inference.loaders import devices
 
-    if not devices.gpus():
+    if not devices.list_gpus():
         raise UsageError("no GPU found; mtchat bench speed measures the CPU")
     from mtchat.bench.speed.gpu import suite
     from mtchat.bench.speed.results import Measurement, to_json
 
     check_targets(args.json, None)
     run = suite.choose(args.shapes, args.dtype, args.also, args.static, args.repeats)
-    print(suite.describe(run, devices.gpus()[0]))
+    print(suite.describe(run, devices.list_gpus()[0]))
     rows: list[Measurement] = []
     with progress(View.of(sys.stderr)) as say:
         for name in run.shapes:
@@ -244,19 +244,19 @@ def load_batcher(args: argparse.Namespace, view: View) -> "tuple[Batcher, str]":
     from mtchat.inference import batching
     from mtchat.inference.loaders import devices
 
-    device = devices.chosen(args.device, args.precision)
+    device = devices.choose_device(args.device, args.precision)
     engine: Any = loader.load(
         args.model, args.precision, lambda stage: view.transient(f"{args.model}: {stage}"), device
     )
     view.erase()
     concurrency = args.concurrency or CONCURRENCY[device]
     if device == "cpu":
-        return batching.serving(engine, concurrency), device
-    if engine.writers:
-        return batching.Batcher(engine, engine.writers), device
+        return batching.start_batcher(engine, concurrency), device
+    if engine.scheduler:
+        return batching.Batcher(engine, engine.scheduler), device
     from mtchat.inference.hf import padded_scheduler
 
-    return padded_scheduler.serving(engine, 2 * concurrency), device
+    return padded_scheduler.start_padded_batcher(engine, 2 * concurrency), device
 
 
 def report(args: argparse.Namespace) -> None:

@@ -81,11 +81,11 @@ def torch() -> Iterator[Finding]:
 def kernels() -> Iterator[Finding]:
     from mtchat.inference.cpu import kernels
 
-    count = kernels.threads()
+    count = kernels.thread_count()
     threads = f"{count} thread{'s' if count > 1 else ''}"
     if os.environ.get(kernels.VARIABLE):
         threads += f" ({kernels.VARIABLE})"
-    if build := kernels.best():
+    if build := kernels.best_build():
         yield Finding(GOOD, "kernels", f"{build}, {threads}")
     else:
         yield Finding(
@@ -111,14 +111,14 @@ def memory() -> Iterator[Finding]:
 
 def gpu() -> Iterator[Finding]:
     try:
-        from mtchat.inference.loaders.devices import DRIVERS, gpus
+        from mtchat.inference.loaders.devices import DRIVERS, list_gpus
 
         if importlib.util.find_spec("torch") is None and any(map(Path.exists, DRIVERS)):
             yield Finding(
                 POOR, "GPU", "found but not used: PyTorch is not installed", how_to_install("torch")
             )
         else:
-            yield Finding(GOOD, "GPU", ", ".join(gpus()) or "none; models run on the CPU")
+            yield Finding(GOOD, "GPU", ", ".join(list_gpus()) or "none; models run on the CPU")
     except ImportError as error:
         yield Finding(BAD, "GPU", f"torch cannot be imported: {error}", how_to_install("torch"))
 

@@ -199,11 +199,11 @@ def models(args: argparse.Namespace) -> int:
             raise UsageError("remove which model? mtchat models lists them")
         for name in args.names:
             if not catalogue.known(name) and os.path.exists(name):
-                freed = model_cache.remove_of(loader.converted_folder(), Path(name))
+                freed = model_cache.remove_copies_of(loader.converted_folder(), Path(name))
                 view.line(f"removed the converted copies of {name}: {freed / 2**20:.0f} MiB freed; it stays")
                 continue
             freed = cache.remove(name, cache.folder())
-            copies = model_cache.remove(loader.converted_folder(), catalogue.find(name).sha256)
+            copies = model_cache.remove_copies(loader.converted_folder(), catalogue.find(name).sha256)
             also = " and its converted copy" if copies else ""
             view.line(f"removed {name}{also}: {(freed + copies) / 2**20:.0f} MiB freed")
     else:

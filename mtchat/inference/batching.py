@@ -1,8 +1,4 @@
-"""Serves many threads with one engine: what they ask for is written together, a token of each in a step.
-
-Continuous batching, as Yu et al. 2022 (Orca) have it: a reply joins when it is asked for, and leaves when it
-ends. `gpu.lanes` and `gpu.padded` do the same on a GPU.
-"""
+"""Serves many threads with one engine: their requests are batched, and each thread gets its own pieces."""
 
 import contextlib
 import queue
@@ -11,160 +7,126 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from mtchat.inference.engine import Engine
-from mtchat.inference.replies import Batch, Job, Writers
+from mtchat.inference.request import Request
+from mtchat.inference.scheduler import CpuScheduler, Scheduler
 from mtchat.session.prompt import Piece, Prompt
 from mtchat.session.settings import Sampling
 
-PATIENCE = 0.05
-EVERY = 8  # steps after which those who wait for a GPU are let in
-BURST = 16  # tokens of a reply that are told at once where many are written
+StreamItem = tuple[int, Piece] | BaseException
+Submission = tuple[Request, "queue.SimpleQueue[StreamItem]"]
 
 
-class Steps:
-    """Replies of any decoder, each joining at once: at most so many together."""
-
-    patience: float = 0.0
-
-    def __init__(self, engine: Engine, most: int) -> None:
-        self.batch = Batch(engine)
-        self.most = most
-
-    def takes(self, job: Job) -> bool:
-        return self.idle or len(self.batch.rows) + len(job.samplings) <= self.most
-
-    def add(self, job: Job) -> None:
-        for _ in self.batch.read(job):
-            pass
-
-    def step(self) -> None:
-        for _ in self.batch.step():
-            pass
-
-    def clear(self) -> None:
-        self.batch = Batch(self.batch.engine)
-
-    @property
-    def idle(self) -> bool:
-        return not self.batch.rows
-
-
-Heard = tuple[int, Piece] | BaseException
-Request = tuple[Job, "queue.SimpleQueue[Heard]"]
-
-
-class Closed(Exception):  # noqa: N818 - whoever closed it knows
-    """The batcher was closed while a reply was still wanted."""
+class BatcherClosed(Exception):  # noqa: N818 - not an error: the caller closed it
+    """The batcher was closed while a completion was still wanted."""
 
 
 class Batcher:
-    """An engine for many threads at once. Close it when done: what is still being written ends there."""
+    """An engine for many threads at once. `close` ends what is still being generated."""
 
-    def __init__(self, engine: Engine, writers: Writers) -> None:
+    def __init__(self, engine: Engine, scheduler: Scheduler) -> None:
         self.engine = engine
         self.card = engine.card
-        self.writers = writers
-        self.asked: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
-        self.waiting: Request | None = None
-        self.sinks: list[Request] = []
+        self.scheduler = scheduler
+        self.inbox: queue.SimpleQueue[Submission | None] = queue.SimpleQueue()
+        self.next: Submission | None = None
+        self.admitted: list[Submission] = []
         self.closing = threading.Lock()
         self.closed: BaseException | None = None
         self.encoding = threading.Lock()
-        self.thread = threading.Thread(target=self.serve, name="batching", daemon=True)
+        self.thread = threading.Thread(target=self.run, name="batching", daemon=True)
         self.thread.start()
 
     def close(self) -> None:
-        self.asked.put(None)
+        self.inbox.put(None)
         self.thread.join()
         self.engine.close()
 
     def count(self, prompt: Prompt) -> int:
-        """The tokens of a prompt."""
+        """The number of tokens of a prompt."""
         with self.encoding:
             return len(self.engine.encode(prompt))
 
     def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
         """As `Engine.complete`."""
-        return (piece for _, piece in self.pieces(prompt, [sampling]))
+        return (piece for _, piece in self.stream(prompt, [sampling]))
 
     def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
         """As `Engine.candidates`."""
-        return self.pieces(
+        return self.stream(
             prompt, [replace(sampling, seed=sampling.seed + number) for number in range(count)]
         )
 
-    def pieces(self, prompt: Prompt, samplings: Sequence[Sampling]) -> Iterator[tuple[int, Piece]]:
+    def stream(self, prompt: Prompt, samplings: Sequence[Sampling]) -> Iterator[tuple[int, Piece]]:
+        """The pieces of one completion for each sampling, each piece with the number of its completion."""
         with self.encoding:  # a tokenizer is for one thread at a time
-            ids = self.engine.checked(self.engine.encode(prompt))
-        heard: queue.SimpleQueue[Heard] = queue.SimpleQueue()
-        room = self.engine.room(ids, samplings[0])
-        job = Job(ids, list(samplings), room, lambda number, piece: heard.put((number, piece)))
+            ids = self.engine.check_prompt(self.engine.encode(prompt))
+        items: queue.SimpleQueue[StreamItem] = queue.SimpleQueue()
+        max_tokens = self.engine.max_new_tokens(ids, samplings[0])
+        request = Request(ids, list(samplings), max_tokens, lambda number, piece: items.put((number, piece)))
         with self.closing:
             if self.closed is not None:
                 raise self.closed
-            self.asked.put((job, heard))
+            self.inbox.put((request, items))
         left = len(samplings)
         try:
             while left:
-                said = heard.get()
-                if isinstance(said, BaseException):
-                    raise said
-                left -= bool(said[1].usage.finish)
-                yield said
+                item = items.get()
+                if isinstance(item, BaseException):
+                    raise item
+                left -= bool(item[1].usage.finish)
+                yield item
         finally:
-            job.closed = True
+            request.cancelled = True
 
-    def serve(self) -> None:
-        """Write until it is closed; whoever still waits for a reply then is told why none comes."""
-        reason: BaseException = Closed("no more replies are written")
+    def run(self) -> None:
+        """Step until closed, or until the model fails; then every waiting thread gets the reason."""
+        reason: BaseException = BatcherClosed("the batcher was closed")
         try:
             while self.admit():
-                self.writers.step()
+                self.scheduler.step()
         except BaseException as error:
             reason = error
         with self.closing:
             self.closed = reason
-            for _, heard in self.sinks:
-                heard.put(reason)
+            for _, items in self.admitted:
+                items.put(reason)
             with contextlib.suppress(queue.Empty):
                 while True:
-                    if request := self.asked.get_nowait():
-                        request[1].put(reason)
+                    if submission := self.inbox.get_nowait():
+                        submission[1].put(reason)
 
     def admit(self) -> bool:
-        """Take in what was asked for, as far as there is room; waits where there is nothing to write.
-
-        False when it is closed.
-        """
+        """Add requests while the scheduler has room, waiting for one if it is idle; False once closed."""
         while True:
-            if self.waiting is None:
+            if self.next is None:
                 try:
-                    self.waiting = self.asked.get(block=self.writers.idle)
+                    self.next = self.inbox.get(block=self.scheduler.idle)
                 except queue.Empty:
                     return True
-                if self.waiting is None:
+                if self.next is None:
                     return False
-                self.sinks = [each for each in self.sinks if not each[0].closed]
-                self.sinks.append(self.waiting)
-            if not self.writers.takes(self.waiting[0]):
+                self.admitted = [each for each in self.admitted if not each[0].cancelled]
+                self.admitted.append(self.next)
+            if not self.scheduler.has_room(self.next[0]):
                 return True
-            self.writers.add(self.waiting[0])
-            self.waiting = None
-            if self.writers.patience and not self.more():
+            self.scheduler.add(self.next[0])
+            self.next = None
+            if self.scheduler.patience and not self.wait_for_another():
                 return True
 
-    def more(self) -> bool:
-        """Whether something else is asked for soon; it is then the next to be taken in."""
+    def wait_for_another(self) -> bool:
+        """Whether another request arrives within the scheduler's patience; it becomes the next one."""
         try:
-            self.waiting = self.asked.get(timeout=self.writers.patience)
+            self.next = self.inbox.get(timeout=self.scheduler.patience)
         except queue.Empty:
             return False
-        if self.waiting is None:
-            self.asked.put(None)
+        if self.next is None:
+            self.inbox.put(None)
             return False
-        self.sinks.append(self.waiting)
+        self.admitted.append(self.next)
         return True
 
 
-def serving(engine: Engine, most: int) -> Batcher:
-    """A batcher that writes at most so many replies at once."""
-    return Batcher(engine, Steps(engine, most))
+def start_batcher(engine: Engine, max_sequences: int) -> Batcher:
+    """A batcher over the CPU scheduler, for at most `max_sequences` completions at once."""
+    return Batcher(engine, CpuScheduler(engine.decoder, engine.vocabulary, max_sequences))

@@ -1,4 +1,4 @@
-"""What an engine asks of a model, whoever computes it: paths of tokens, and the logits after them."""
+"""The interface of a model that decodes, on any device: token sequences, and the logits after them."""
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol, Self, TypeVar
@@ -9,56 +9,59 @@ from numpy.typing import NDArray
 from mtchat.errors import ModelError
 
 Logits = NDArray[numpy.float32]
-P = TypeVar("P")
+S = TypeVar("S")
 
 
-class Path(Protocol):
-    """One sequence of tokens on its way. What it shares with any other that was seen is not computed again.
+class TokenSequence(Protocol):
+    """One sequence of tokens being decoded. A prefix that it shares with an earlier one is not recomputed.
 
-    `reused` tokens of the prompt were known. Between `follow` and `keep` no other path may follow.
+    `cached` tokens of the prompt came from the KV cache. Between `forward` and `commit`, no other sequence
+    of the decoder may call `forward`.
     """
 
-    reused: int
+    cached: int
 
-    def read(self) -> Iterator[Logits]:
-        """Compute what is left of the prompt, in stretches: the logits (V,) after each."""
+    def prefill(self) -> Iterator[Logits]:
+        """Compute the rest of the prompt, in chunks: the logits (V,) after each chunk."""
         ...
 
     def extend(self, ids: Sequence[int]) -> None:
-        """The prompt goes on with these, which `read` computes."""
+        """Append ids to the prompt; the next `prefill` computes them."""
         ...
 
-    def follow(self, ids: Sequence[int]) -> Logits:
-        """The logits (T, V) after each of the next ids, none of which counts before `keep`."""
+    def forward(self, ids: Sequence[int]) -> Logits:
+        """Forward pass over the next ids: the logits (T, V) after each; uncommitted until `commit`."""
         ...
 
-    def keep(self, count: int) -> None:
-        """The first `count` of the ids that were followed belong to the sequence; the others do not."""
+    def commit(self, count: int) -> None:
+        """Append the first `count` ids of the last `forward` to the sequence and drop the others."""
         ...
 
     def fork(self) -> Self:
-        """The same sequence once more, to go on in another way."""
+        """A copy of the sequence that goes on separately."""
         ...
 
 
-class Decoder(Protocol[P]):
-    """A model that opens paths; for one thread at a time. It has embeddings for the ids below `rows`."""
+class Decoder(Protocol[S]):
+    """A model that opens sequences; for one thread at a time. It has embeddings for ids below `rows`."""
 
     @property
     def rows(self) -> int: ...
 
-    def open(self, ids: Sequence[int]) -> P: ...
+    def open(self, ids: Sequence[int]) -> S:
+        """A sequence whose prompt is `ids`; nothing is computed before `prefill`."""
+        ...
 
-    def follow_each(self, paths: Sequence[P], ids: Sequence[int]) -> Logits:
-        """The logits (B, V) after one more id on each path; `keep(1)` makes it part of that path."""
+    def forward_each(self, sequences: Sequence[S], ids: Sequence[int]) -> Logits:
+        """One more id for each sequence: the logits (B, V) after it; `commit(1)` appends the id."""
         ...
 
 
 def check_ids(ids: Sequence[int], rows: int) -> None:
-    """ModelError where an id has no row in the embedding: reading there would be reading other memory."""
+    """ModelError if an id has no row in the embedding: looking it up would read foreign memory."""
     odd = next((id for id in ids if not 0 <= id < rows), None)
     if odd is not None:
         raise ModelError(
-            f"the model has no row for token {odd}, only for those below {rows}; its tokenizer is another "
-            "model's: fetch both again"
+            f"token {odd} is outside the model's {rows} embedding rows: its tokenizer belongs to another "
+            "model; download both again"
         )

@@ -1,4 +1,4 @@
-"""A loaded model: makes the exact context of a prompt and completes it, piece by piece."""
+"""A loaded local model: turns a prompt into its exact context and completes it, piece by piece."""
 
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -8,41 +8,49 @@ from typing import Any
 
 from mtchat.errors import ModelError, MtchatError
 from mtchat.inference.decoder import Decoder
-from mtchat.inference.detokenizer import vocabulary
-from mtchat.inference.replies import Batch, Job, Reply, Stopwatch, Writers
+from mtchat.inference.detokenizer import vocabulary_of
+from mtchat.inference.request import GenerationState, Request, Stopwatch
+from mtchat.inference.scheduler import CpuScheduler, Scheduler
 from mtchat.inference.speculative import Drafter
-from mtchat.inference.tokens.chat_template import Chat
-from mtchat.inference.tokens.tokenizer import Part, Tokenizer
+from mtchat.inference.tokens.chat_template import ChatFormat
+from mtchat.inference.tokens.tokenizer import TextPart, Tokenizer
 from mtchat.session.prompt import ModelCard, Piece, Prompt
 from mtchat.session.settings import Sampling
 
-# A GGUF file names one end only, while chat models end a reply in one way and a text in another.
-ENDS = ("<|im_end|>", "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "<|end|>", "<end_of_turn>", "</s>")
-# what a model writes where a hole is filled; special tokens have no text that could be cut at
-HOLES = re.compile(r"<eom>|<sep>|<mask_\d+>|<\|(?:fim_\w+|repo_name|file_sep)\|>")
+# A GGUF file names one stop token only; chat models have one that ends a reply and one that ends a text.
+STOP_TOKENS = (
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<|eot_id|>",
+    "<|end|>",
+    "<end_of_turn>",
+    "</s>",
+)
+# what a model writes at the end of an infill; special tokens have no text that a cut rule could find
+INFILL_TOKENS = re.compile(r"<eom>|<sep>|<mask_\d+>|<\|(?:fim_\w+|repo_name|file_sep)\|>")
 
 
-class Context(str):
-    """The exact text of a prompt, with which of its marks are meant."""
+class PromptText(str):
+    """The exact text of a prompt, and which parts of it are special tokens."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[TextPart, ...]
 
-    def __new__(cls, parts: Iterable[Part]) -> "Context":
+    def __new__(cls, parts: Iterable[TextPart]) -> "PromptText":
         known = tuple(parts)
         made = super().__new__(cls, "".join(part.text for part in known))
         made.parts = known
         return made
 
-    def __reduce__(self) -> "tuple[type[Context], tuple[tuple[Part, ...]]]":
-        return Context, (self.parts,)
+    def __reduce__(self) -> "tuple[type[PromptText], tuple[tuple[TextPart, ...]]]":
+        return PromptText, (self.parts,)
 
 
 class Engine:
-    """One model with all that it has seen; for one thread at a time.
+    """One model with its KV cache; for one thread at a time. Call `close` when the program ends.
 
-    `drafter` makes, of the ids of a prompt, what guesses ahead; it changes no text, only the time it takes.
-    `writers` is what writes the replies where the decoder chooses by itself.
-    `close` comes when the program ends.
+    `drafter` makes the drafter of a prompt's ids for speculative decoding, which changes the time that a
+    completion takes and never its text. `scheduler` is for decoders that sample on the device.
     """
 
     def __init__(
@@ -53,172 +61,192 @@ class Engine:
         *,
         configs: Iterable[Any] = (),
         drafter: Callable[[Sequence[int]], Drafter] | None = None,
-        writers: "Callable[[Engine], Writers] | None" = None,
+        scheduler: "Callable[[Engine], Scheduler] | None" = None,
         closing: Callable[[], None] = lambda: None,
     ) -> None:
         self.decoder = decoder
         self.tokenizer = tokenizer
         self.tokens = Tokenizer.of(tokenizer)
-        self.tokens.within(decoder.rows)
-        self.chat = Chat(self.tokens, card.name) if card.chat else None
+        self.tokens.limit_to(decoder.rows)
+        self.chat = ChatFormat(self.tokens, card.name) if card.chat else None
         notes = (self.chat.note,) if self.chat and self.chat.note else ()
         self.card = replace(card, notes=(*card.notes, *notes), marks=frozenset(self.tokens.ids_of))
-        self.ends = ends(configs, self.tokens)
-        self.vocabulary = vocabulary(self.tokens)
+        self.vocabulary = vocabulary_of(self.tokens, find_stop_ids(configs, self.tokens))
         self.drafter = drafter
-        self.writers = writers(self) if writers else None
+        self.scheduler = scheduler(self) if scheduler else None
         self.close = closing
 
-    def text(self, prompt: Prompt) -> str:
-        """The exact context: plain text, or messages through the model's chat template; then the opening."""
-        return Context(self.parts(prompt))
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        """The ids that end a completion."""
+        return self.vocabulary.stop_ids
 
-    def parts(self, prompt: Prompt) -> list[Part]:
-        """The context of a prompt, in which only the marks of its template and its own are marks."""
+    def ignore_stop_tokens(self) -> None:
+        """Let every completion run to its `max_tokens`, as benchmarks need."""
+        self.vocabulary = replace(self.vocabulary, stop_ids=frozenset())
+
+    def text(self, prompt: Prompt) -> str:
+        """The exact context: plain text, or messages through the chat template; then the opening."""
+        return PromptText(self.parts(prompt))
+
+    def parts(self, prompt: Prompt) -> list[TextPart]:
+        """The context in parts; special tokens are those of the template and of `prompt.marks`."""
         if not prompt.messages:
             found, end = [], 0
             for at, name in prompt.marks:
-                found += [Part(prompt.text[end:at]), Part(name, mark=True)]
+                found += [TextPart(prompt.text[end:at]), TextPart(name, special=True)]
                 end = at + len(name)
-            return [*found, Part(prompt.text[end:] + prompt.opening)]
+            return [*found, TextPart(prompt.text[end:] + prompt.opening)]
         if self.chat is None:
             raise ModelError(
                 f"{self.card.name} has no chat template; prompt it as a base model (family codegen)"
             )
-        return [*self.chat.parts(prompt.messages), Part(prompt.opening)]
+        return [*self.chat.parts(prompt.messages), TextPart(prompt.opening)]
 
     def encode(self, prompt: Prompt) -> list[int]:
         """The ids of `text(prompt)`; a chat template writes the special tokens itself."""
-        return self.tokens.ids(self.parts(prompt), special=not prompt.messages)
+        return self.tokens.encode_parts(self.parts(prompt), special=not prompt.messages)
 
     def count(self, text: str) -> int:
-        """The tokens of a context, or of some text, in which marks are words."""
-        return len(self.tokens.ids(text.parts if isinstance(text, Context) else [Part(text)]))
+        """The number of tokens of a `PromptText`, or of a text in which special tokens are plain words."""
+        return len(self.tokens.encode_parts(text.parts if isinstance(text, PromptText) else [TextPart(text)]))
 
     def ids(self, text: str, special: bool) -> list[int]:
-        """The ids of a text whose marks are all meant."""
+        """The ids of a text in which every special token is meant as one."""
         return self.tokens.encode(text, special)
 
     def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
-        """The reply in pieces: an empty one after each stretch of the prompt, one for each token, a last one.
+        """The completion in pieces: an empty one after each prefill chunk, one for each token, a last one.
 
-        Closing it, or an interrupt anywhere inside, leaves the engine ready for the next prompt.
+        Closing the iterator, or an interrupt anywhere inside, leaves the engine ready for the next prompt.
         """
-        ids = self.checked(self.encode(prompt))
-        if self.writers:
-            replies = self.written(self.writers, ids, [sampling], self.room(ids, sampling))
-            return (piece for _, piece in replies)
-        return self.pieces(ids, sampling, self.room(ids, sampling))
+        ids = self.check_prompt(self.encode(prompt))
+        max_tokens = self.max_new_tokens(ids, sampling)
+        if self.scheduler:
+            pieces = self.run_scheduler(self.scheduler, ids, [sampling], max_tokens)
+            return (piece for _, piece in pieces)
+        return self.generate(ids, sampling, max_tokens)
 
     def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
-        """So many replies to one prompt, written together, each piece with the number of its reply.
+        """`count` completions of one prompt in one batch, each piece with the number of its completion.
 
-        Reply k is what `complete` gives with the seed k higher (on a GPU, as 16 bits let it). Each ends
-        by itself; the prompt is read once.
+        Completion k is what `complete` gives with seed + k (on a GPU, as far as 16-bit arithmetic allows).
+        Each ends by itself; the prompt is computed once.
         """
-        ids = self.checked(self.encode(prompt))
-        seeds = [replace(sampling, seed=sampling.seed + number) for number in range(count)]
-        if self.writers:
-            return self.written(self.writers, ids, seeds, self.room(ids, sampling))
-        return self.together(ids, seeds, self.room(ids, sampling))
+        ids = self.check_prompt(self.encode(prompt))
+        max_tokens = self.max_new_tokens(ids, sampling)
+        samplings = [replace(sampling, seed=sampling.seed + number) for number in range(count)]
+        if self.scheduler:
+            return self.run_scheduler(self.scheduler, ids, samplings, max_tokens)
+        return self.generate_batch(ids, samplings, max_tokens)
 
-    def checked(self, ids: list[int]) -> list[int]:
-        """The ids of a prompt that the model can read."""
+    def check_prompt(self, ids: list[int]) -> list[int]:
+        """The ids of a prompt; an error if it is empty, too long, or has tokens that the model lacks."""
         if not ids:
-            raise MtchatError("the prompt is empty; give the model some text to go on from")
+            raise MtchatError("the prompt is empty; give the model some text to continue")
         if len(ids) >= self.card.context:
             raise MtchatError(
-                f"the context takes {len(ids)} tokens and {self.card.name} sees {self.card.context}; "
-                "shorten the instruction, /undo some turns, start a new session, or use one that sees more"
+                f"the prompt has {len(ids)} tokens and the context of {self.card.name} is "
+                f"{self.card.context}; shorten the instruction, /undo some turns, start a new session, or "
+                "use a model with a longer context"
             )
         if odd := next((id for id in ids if not 0 <= id < self.decoder.rows), None):
             raise ModelError(
-                f"the prompt holds {self.tokens.name(odd)!r}, which is token {odd}, and "
-                f"{self.card.name} has rows for {self.decoder.rows}; say it in other words, or fetch the "
+                f"the prompt contains {self.tokens.name(odd)!r}, which is token {odd}, and "
+                f"{self.card.name} has only {self.decoder.rows} embedding rows; rephrase it, or download the "
                 "model and its tokenizer again"
             )
         return ids
 
-    def room(self, ids: list[int], sampling: Sampling) -> int:
+    def max_new_tokens(self, ids: list[int], sampling: Sampling) -> int:
+        """The most tokens that a completion of a prompt can have."""
         return min(sampling.max_tokens, self.card.context - len(ids))
 
-    def pieces(self, ids: list[int], sampling: Sampling, room: int) -> Iterator[Piece]:
-        watch = Stopwatch()
-        path = self.decoder.open(ids)
-        reply = Reply(self, ids, sampling, room, path.reused, watch)
-        for logits in path.read():
+    def generate(self, ids: list[int], sampling: Sampling, max_tokens: int) -> Iterator[Piece]:
+        """One completion: prefill, then decode with draft tokens where there is a drafter."""
+        stopwatch = Stopwatch()
+        sequence = self.decoder.open(ids)
+        state = GenerationState(self.vocabulary, ids, sampling, max_tokens, sequence.cached, stopwatch)
+        for logits in sequence.prefill():
             rows = [logits]
-            yield reply.read()
-            watch.resume()
-        reply.begin()
+            yield state.report_prefill()
+            stopwatch.resume()
+        state.begin_decode()
         drafter = self.drafter(ids) if self.drafter else None
-        guess: list[int] = []
+        draft: list[int] = []
         while True:
-            chosen = reply.choose(rows, guess)
-            # the id that was followed, and the guesses that came true: the last chosen is not one of them,
-            # but where the end was chosen
-            path.keep(len(chosen) + (reply.finish == "stop"))
-            for id in chosen:
-                yield reply.write(id)
-                watch.resume()
-            if reply.finish:
+            sampled = state.sample(rows, draft)
+            # the last sampled id was not computed yet, but the id before the draft was; a stop id that was
+            # sampled is not among `sampled`
+            sequence.commit(len(sampled) + (state.finish == "stop"))
+            for id in sampled:
+                yield state.write(id)
+                stopwatch.resume()
+            if state.finish:
                 break
             if drafter:
-                drafter.push(chosen)
-                guess = drafter.guess(room - reply.written - 1)
-            rows = list(path.follow([chosen[-1], *guess]))
-        yield reply.end()
+                drafter.extend(sampled)
+                draft = drafter.propose(max_tokens - state.tokens - 1)
+            rows = list(sequence.forward([sampled[-1], *draft]))
+        yield state.end()
 
-    def written(
-        self, writers: Writers, ids: list[int], samplings: list[Sampling], room: int
+    def run_scheduler(
+        self, scheduler: Scheduler, ids: list[int], samplings: list[Sampling], max_tokens: int
     ) -> Iterator[tuple[int, Piece]]:
-        """Replies of some writers, which nobody else uses meanwhile."""
+        """The completions of one request by a scheduler that has no other."""
 
-        def steps(job: Job) -> Generator[None]:
+        def steps(request: Request) -> Generator[None]:
             try:
-                writers.add(job)
-                while not writers.idle:
-                    writers.step()
+                scheduler.add(request)
+                while not scheduler.idle:
+                    scheduler.step()
                     yield
             finally:
-                writers.clear()
+                scheduler.clear()
 
-        return heard(ids, samplings, room, steps)
+        return emitted_pieces(ids, samplings, max_tokens, steps)
 
-    def together(self, ids: list[int], samplings: list[Sampling], room: int) -> Iterator[tuple[int, Piece]]:
-        def steps(job: Job) -> Generator[None]:
-            batch = Batch(self)
-            yield from batch.read(job)
-            while batch.rows:
-                yield from batch.step()
+    def generate_batch(
+        self, ids: list[int], samplings: list[Sampling], max_tokens: int
+    ) -> Iterator[tuple[int, Piece]]:
+        """The completions of one request, with a pause after each chunk and each token."""
 
-        return heard(ids, samplings, room, steps)
+        def steps(request: Request) -> Generator[None]:
+            scheduler = CpuScheduler(self.decoder, self.vocabulary, len(samplings))
+            yield from scheduler.prefill(request)
+            while not scheduler.idle:
+                yield from scheduler.decode()
+
+        return emitted_pieces(ids, samplings, max_tokens, steps)
 
 
-def heard(
-    ids: list[int], samplings: list[Sampling], room: int, steps: Callable[[Job], Generator[None]]
+def emitted_pieces(
+    ids: list[int],
+    samplings: list[Sampling],
+    max_tokens: int,
+    steps: Callable[[Request], Generator[None]],
 ) -> Iterator[tuple[int, Piece]]:
-    """The pieces of some replies with the number of each, while `steps` writes them."""
+    """The pieces of a request and the number of each, while `steps` computes it."""
     found: list[tuple[int, Piece]] = []
-    job = Job(ids, samplings, room, lambda number, piece: found.append((number, piece)))
-    with closing(steps(job)) as writing:
-        for _ in writing:
+    request = Request(ids, samplings, max_tokens, lambda number, piece: found.append((number, piece)))
+    with closing(steps(request)) as running:
+        for _ in running:
             yield from found
             found.clear()
-            job.watch.resume()
+            request.stopwatch.resume()
     yield from found
 
 
-def ends(configs: Iterable[Any], tokenizer: Tokenizer) -> frozenset[int]:
-    """Every id that ends a text: by the model's configs, the tokenizer, or its usual name.
+def find_stop_ids(configs: Iterable[Any], tokenizer: Tokenizer) -> frozenset[int]:
+    """Every id that ends a text: by the model's configs, by the tokenizer, or by its usual name.
 
-    A name alone says nothing where it is a word of the vocabulary, as </s> of HTML can be.
+    A name alone says nothing if it is an ordinary word of the vocabulary, as </s> of HTML can be.
     """
-    found: set[int | None] = {*tokenizer.ends, tokenizer.eos}
+    found: set[int | None] = {*tokenizer.stop_ids, tokenizer.eos}
     for config in configs:
         stated = getattr(config, "eos_token_id", None)
         found |= set(stated) if isinstance(stated, list | tuple) else {stated}
     known = tokenizer.ids_of
-    found |= {id for name in ENDS if (id := known.get(name)) in tokenizer.hidden}
-    found |= {number for name, number in known.items() if HOLES.fullmatch(name)}
+    found |= {id for name in STOP_TOKENS if (id := known.get(name)) in tokenizer.hidden}
+    found |= {number for name, number in known.items() if INFILL_TOKENS.fullmatch(name)}
     return frozenset(id for id in found if isinstance(id, int))

@@ -1,4 +1,4 @@
-"""Paths of tokens through a tree of keys and values, each token in a slot of its own, on any device."""
+"""Token sequences over a prefix tree: each token has a KV slot of its own, on any device."""
 
 import weakref
 from abc import ABC, abstractmethod
@@ -9,58 +9,62 @@ import numpy
 from numpy.typing import NDArray
 
 from mtchat.inference.decoder import Logits
-from mtchat.inference.prefix_tree import Tree
+from mtchat.inference.prefix_tree import PrefixTree
 
-GROWTH = 256
+GROWTH = 256  # slots that the slot table grows by
 Ints = NDArray[numpy.int32]
 
 
-class TreePath:
-    """A sequence whose tokens are nodes of the tree; `slots` are theirs, then those of the ids followed."""
+class CachedSequence:
+    """A sequence whose tokens are nodes of the prefix tree.
 
-    def __init__(self, decoder: "TreeDecoder", ids: Sequence[int]) -> None:
+    `slots` (capacity,) holds the slots of its `length` committed tokens, then those of the uncommitted ones;
+    `pending` are prompt ids that are not computed yet.
+    """
+
+    def __init__(self, decoder: "CachedDecoder", ids: Sequence[int]) -> None:
         self.decoder = decoder
-        nodes = decoder.tree.match(ids[:-1])
-        self.reused = len(nodes)
+        nodes = decoder.tree.match_prefix(ids[:-1])
+        self.cached = len(nodes)
         self.last = nodes[-1] if nodes else decoder.tree.root
         self.slots: Ints = numpy.empty(len(ids) + GROWTH, numpy.int32)
         self.slots[: len(nodes)] = [node.slot for node in nodes]
         self.length = len(nodes)
-        self.rest = list(ids[len(nodes) :])
-        self.followed: list[int] = []
+        self.pending = list(ids[len(nodes) :])
+        self.uncommitted: list[int] = []
         decoder.live.add(self)
 
-    def read(self) -> Iterator[Logits]:
-        while self.rest:
-            some = self.rest[: self.decoder.most]
-            logits = self.decoder.compute([(self, some)], [len(some) - 1])
-            self.keep(len(some))
-            self.rest = self.rest[self.decoder.most :]
+    def prefill(self) -> Iterator[Logits]:
+        while self.pending:
+            chunk = self.pending[: self.decoder.max_step_tokens]
+            logits = self.decoder.compute([(self, chunk)], [len(chunk) - 1])
+            self.commit(len(chunk))
+            self.pending = self.pending[self.decoder.max_step_tokens :]
             yield logits[0]
 
     def extend(self, ids: Sequence[int]) -> None:
-        self.rest += ids
+        self.pending += ids
 
-    def follow(self, ids: Sequence[int]) -> Logits:
+    def forward(self, ids: Sequence[int]) -> Logits:
         return self.decoder.compute([(self, ids)], range(len(ids)))
 
-    def keep(self, count: int) -> None:
-        for id in self.followed[:count]:
-            self.last = self.decoder.tree.add(self.last, id, int(self.slots[self.length]))
+    def commit(self, count: int) -> None:
+        for id in self.uncommitted[:count]:
+            self.last = self.decoder.tree.insert(self.last, id, int(self.slots[self.length]))
             self.slots[self.length] = self.last.slot
             self.length += 1
-        self.followed = []
+        self.uncommitted = []
 
-    def fork(self) -> "TreePath":
-        twin: TreePath = object.__new__(TreePath)
-        twin.decoder, twin.reused, twin.last = self.decoder, self.reused, self.last
+    def fork(self) -> "CachedSequence":
+        twin: CachedSequence = object.__new__(CachedSequence)
+        twin.decoder, twin.cached, twin.last = self.decoder, self.cached, self.last
         twin.slots, twin.length = self.slots.copy(), self.length
-        twin.rest, twin.followed = list(self.rest), []
+        twin.pending, twin.uncommitted = list(self.pending), []
         self.decoder.live.add(twin)
         return twin
 
-    def ahead(self, slots: Sequence[int]) -> Ints:
-        """Put slots behind the sequence for now: all that its last token then sees."""
+    def reserve(self, slots: Sequence[int]) -> Ints:
+        """Append slots for uncommitted tokens: the slots (length + N,) that the last of these sees."""
         end = self.length + len(slots)
         if end > len(self.slots):
             self.slots = numpy.concatenate([self.slots, numpy.empty(len(slots) + GROWTH, numpy.int32)])
@@ -68,56 +72,61 @@ class TreePath:
         return self.slots[:end]
 
 
-class TreeDecoder(ABC):
-    """A model with a tree of all that it has seen; `most` tokens are computed in a step."""
+class CachedDecoder(ABC):
+    """A model with a prefix tree of its KV cache; one step computes at most `max_step_tokens` tokens."""
 
-    most: ClassVar[int]
+    max_step_tokens: ClassVar[int]
 
     def __init__(self, capacity: int) -> None:
-        self.tree = Tree(capacity)
-        self.live: weakref.WeakSet[TreePath] = weakref.WeakSet()
+        self.tree = PrefixTree(capacity)
+        self.live: weakref.WeakSet[CachedSequence] = weakref.WeakSet()
 
-    def open(self, ids: Sequence[int]) -> TreePath:
-        return TreePath(self, ids)
+    def open(self, ids: Sequence[int]) -> CachedSequence:
+        return CachedSequence(self, ids)
 
-    def follow_each(self, paths: Sequence[TreePath], ids: Sequence[int]) -> Logits:
+    def forward_each(self, sequences: Sequence[CachedSequence], ids: Sequence[int]) -> Logits:
         parts = [
-            self.compute([(path, [id]) for path, id in some], range(len(some)))
-            for some in chunks(list(zip(paths, ids, strict=True)), self.most)
+            self.compute([(sequence, [id]) for sequence, id in some], range(len(some)))
+            for some in chunks(list(zip(sequences, ids, strict=True)), self.max_step_tokens)
         ]
         return parts[0] if len(parts) == 1 else numpy.concatenate(parts)
 
-    def compute(self, parts: Sequence[tuple[TreePath, Sequence[int]]], wanted: Sequence[int]) -> Logits:
-        """Follow paths with ids that do not count before `keep`: the logits after those that are wanted."""
-        return self.step(self.placed(parts), wanted)
+    def compute(self, parts: Sequence[tuple[CachedSequence, Sequence[int]]], wanted: Sequence[int]) -> Logits:
+        """Forward pass over the next ids of some sequences; they stay uncommitted until `commit`.
 
-    def placed(self, parts: Sequence[tuple[TreePath, Sequence[int]]]) -> list[tuple[Sequence[int], Ints]]:
-        """The ids that follow each path, with the slots of the whole sequence, theirs at its end."""
-        slots = self.free(sum(len(ids) for _, ids in parts))
+        The logits (W, V) are those after the tokens with the indices `wanted`, counted over all parts.
+        """
+        return self.step(self.assign_slots(parts), wanted)
+
+    def assign_slots(
+        self, parts: Sequence[tuple[CachedSequence, Sequence[int]]]
+    ) -> list[tuple[Sequence[int], Ints]]:
+        """The next ids of each sequence, with the slots of the whole sequence, theirs at its end."""
+        slots = self.free_slots(sum(len(ids) for _, ids in parts))
         rows: list[tuple[Sequence[int], Ints]] = []
-        for path, ids in parts:
-            rows.append((ids, path.ahead(slots[: len(ids)])))
-            path.followed = list(ids)
+        for sequence, ids in parts:
+            rows.append((ids, sequence.reserve(slots[: len(ids)])))
+            sequence.uncommitted = list(ids)
             slots = slots[len(ids) :]
         return rows
 
-    def free(self, count: int) -> list[int]:
-        """Slots that no path needs, still free until a path keeps a token in them."""
-        return self.tree.slots(count, [path.last for path in self.live])
+    def free_slots(self, count: int) -> list[int]:
+        """Slots that no open sequence needs; they stay free until a sequence commits a token to them."""
+        return self.tree.allocate(count, [sequence.last for sequence in self.live])
 
     @property
     @abstractmethod
     def rows(self) -> int:
-        """The ids below it have embeddings."""
+        """The rows of the embedding: ids below it are valid."""
 
     @abstractmethod
     def step(self, rows: Sequence[tuple[Sequence[int], Ints]], wanted: Sequence[int]) -> Logits:
-        """The logits (W, V) of those tokens, of T in all, whose places are `wanted`.
+        """The logits (W, V) after the tokens with the indices `wanted`, counted over all rows.
 
-        A row has the next ids of a sequence, and the slots of the whole sequence with them at its end.
+        A row is the next ids of a sequence, and the slots of the whole sequence with theirs at its end.
         """
 
 
-def chunks(pairs: list[tuple[TreePath, int]], most: int) -> Iterator[list[tuple[TreePath, int]]]:
+def chunks(pairs: list[tuple[CachedSequence, int]], most: int) -> Iterator[list[tuple[CachedSequence, int]]]:
     for first in range(0, len(pairs), most):
         yield pairs[first : first + most]

@@ -1,4 +1,4 @@
-"""Guesses what comes next, to be checked in one step; a guess counts only where it is chosen anyway."""
+"""Speculative decoding: draft tokens are verified in one step and kept only where sampling agrees."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -7,83 +7,87 @@ import numpy
 
 from mtchat.inference.decoder import Decoder
 
-LONGEST = 4  # ids that are looked up
-# how far a guess goes that so many ids speak for: a step of 8 tokens takes half as long again as one of 1
-REACH = {4: 7, 3: 7, 2: 4, 1: 2}
-CERTAIN = 3  # ids that speak for a guess more than a small model does
-SURE = 0.6  # the least probability at which a small model's guess is tried
+MAX_NGRAM = 4  # ids of the longest n-gram that is looked up
+# draft tokens for a match of n ids: a step of 8 tokens takes half as long again as a step of 1
+DRAFT_TOKENS = {4: 7, 3: 7, 2: 4, 1: 2}
+TRUSTED_NGRAM = 3  # a match of that many ids is a better draft than a small model's
+MIN_PROBABILITY = 0.6  # below it a draft model's token is not proposed
 
 
 class Drafter(Protocol):
-    """Follows a sequence and guesses how it goes on."""
+    """Follows one sequence and proposes how it goes on."""
 
-    def guess(self, most: int) -> list[int]:
-        """At most so many ids that may come next."""
+    def propose(self, most: int) -> list[int]:
+        """Up to `most` draft tokens."""
         ...
 
-    def push(self, ids: Sequence[int]) -> None:
-        """The sequence has gone on with these."""
+    def extend(self, ids: Sequence[int]) -> None:
+        """Append the ids that were generated."""
         ...
 
 
-class Lookup:
-    """What followed the last time that the last ids stood in the sequence: program text repeats itself.
+class NgramDrafter:
+    """Proposes what followed the last occurrence of the latest ids: program text repeats itself.
 
-    Prompt lookup decoding, as transformers and llama.cpp have it.
+    Prompt lookup decoding, as in transformers and llama.cpp.
     """
 
     def __init__(self, ids: Sequence[int]) -> None:
         self.ids: list[int] = []
-        self.seen: dict[tuple[int, ...], int] = {}  # a run of ids: where what followed it stands
-        self.push(ids)
+        self.seen: dict[tuple[int, ...], int] = {}  # an n-gram: the index of what followed it
+        self.extend(ids)
 
-    def push(self, ids: Sequence[int]) -> None:
+    def extend(self, ids: Sequence[int]) -> None:
         for id in ids:
             end = len(self.ids)
-            for length in range(1, min(LONGEST, end) + 1):
+            for length in range(1, min(MAX_NGRAM, end) + 1):
                 self.seen[tuple(self.ids[end - length :])] = end
             self.ids.append(id)
 
-    def guess(self, most: int, least: int = 1) -> list[int]:
-        """At most so many ids, where `least` of the last ids at least stood together before."""
-        for length in range(min(LONGEST, len(self.ids)), least - 1, -1):
-            place = self.seen.get(tuple(self.ids[-length:]))
-            if place is not None:
-                return self.ids[place : place + min(most, REACH[length])]
+    def propose(self, most: int, least: int = 1) -> list[int]:
+        """Up to `most` ids, by the longest n-gram of `least` ids or more that occurred before."""
+        for length in range(min(MAX_NGRAM, len(self.ids)), least - 1, -1):
+            index = self.seen.get(tuple(self.ids[-length:]))
+            if index is not None:
+                return self.ids[index : index + min(most, DRAFT_TOKENS[length])]
         return []
 
 
-class Draft:
-    """What a smaller model with the same tokens writes, as long as it is sure; what is looked up goes first.
+class DraftModel:
+    """Proposes what a smaller model with the same vocabulary generates while it is confident.
 
-    Speculative decoding: Leviathan et al. 2023, arXiv:2211.17192. A guess is one id and not a distribution,
-    so taking it where the larger model draws it is exact.
+    A long n-gram match goes first. Speculative decoding: Leviathan et al. 2023, arXiv:2211.17192. A draft is
+    one id and not a distribution, so accepting it where the larger model samples the same id is exact.
     """
 
     def __init__(
-        self, decoder: "Decoder[Any]", ids: Sequence[int], sure: float = SURE, reach: int = 4
+        self,
+        decoder: "Decoder[Any]",
+        ids: Sequence[int],
+        min_probability: float = MIN_PROBABILITY,
+        max_tokens: int = 4,
     ) -> None:
-        self.path = decoder.open(ids)
-        self.lookup = Lookup(ids)
-        self.sure = sure
-        self.reach = reach
+        self.sequence = decoder.open(ids)
+        self.ngrams = NgramDrafter(ids)
+        self.min_probability = min_probability
+        self.max_tokens = max_tokens
 
-    def push(self, ids: Sequence[int]) -> None:
-        self.path.extend(ids)
-        self.lookup.push(ids)
+    def extend(self, ids: Sequence[int]) -> None:
+        self.sequence.extend(ids)
+        self.ngrams.extend(ids)
 
-    def guess(self, most: int) -> list[int]:
-        if known := self.lookup.guess(most, least=CERTAIN):
-            return known
-        *_, logits = self.path.read()
+    def propose(self, most: int) -> list[int]:
+        if matched := self.ngrams.propose(most, least=TRUSTED_NGRAM):
+            return matched
+        *_, logits = self.sequence.prefill()
         found: list[int] = []
-        ahead = self.path.fork()
-        while len(found) < min(most, self.reach):
+        ahead = self.sequence.fork()
+        while len(found) < min(most, self.max_tokens):
             best = int(logits.argmax())
-            if 1 / float(numpy.exp(logits - logits[best]).sum()) < self.sure:
+            if 1 / float(numpy.exp(logits - logits[best]).sum()) < self.min_probability:
                 break
             found.append(best)
-            if len(found) < min(most, self.reach):
-                logits = ahead.follow([best])[0]
-                ahead.keep(1)
+            if len(found) < min(most, self.max_tokens):
+                logits = ahead.forward([best])[0]
+                ahead.commit(1)
         return found

@@ -90,7 +90,7 @@ def load(name: str, precision: str, report: Report, device: str = "cpu") -> Load
         name,
         fingerprint=fingerprint,
         precision=precision,
-        device=devices.chosen(device, precision),
+        device=devices.choose_device(device, precision),
         draft=draft_model_path(name),
         cache=converted_folder(),
         report=lambda stage, part: report(stage if part is None else f"{stage} {100 * part:.0f} %"),

@@ -12,7 +12,7 @@ from mtchat.bench.speed.results import collect, table
 from mtchat.cli.arguments import parse
 from mtchat.cli.main import main
 from mtchat.errors import UsageError
-from mtchat.inference.loaders.cuda_loader import fused
+from mtchat.inference.loaders.cuda_loader import fuse
 
 PARAMETERS = {  # in all, as the models' cards and papers name them, in millions
     "codegen-350M": 357,
@@ -101,7 +101,7 @@ def test_a_step_reads_all_weights_but_the_embedding() -> None:
     model = shapes.build("codegen-350M", "meta", "bfloat16")
     matrices = sum(each.numel() for each in model.parameters() if each.dim() == 2)
     embedding = model.transformer.wte.weight.numel()
-    assert fused(model.to_empty(device="cpu")).bytes == 2 * (matrices - embedding)
+    assert fuse(model.to_empty(device="cpu")).bytes == 2 * (matrices - embedding)
 
 
 def test_ids_can_be_read_off_the_words_of_the_stand_in() -> None:

@@ -68,7 +68,10 @@ def test_what_is_written_ends_at_the_first_mark(name: str, text: str, code: str,
 
 
 def marked(tokenizer, marks: list[str], special: bool):
-    added = [fast_import.load().AddedToken(each, special=special, normalized=False) for each in marks]
+    added = [
+        fast_import.import_transformers().AddedToken(each, special=special, normalized=False)
+        for each in marks
+    ]
     tokenizer.add_tokens(added, special_tokens=special)
     return tokenizer
 
@@ -82,7 +85,7 @@ def test_the_marks_are_single_ids_and_each_mark_that_can_follow_ends_what_is_wri
     tokenizer = marked(codegen_tokenizer() if name == "codegen2" else tiny_tokenizer(), marks, special)
     engine = random_engine("qwen2", tokenizer)
     ids = {mark: tokenizer.convert_tokens_to_ids(mark) for mark in [*marks, "<|endoftext|>"]}
-    assert set(ids.values()) <= engine.ends
+    assert set(ids.values()) <= engine.stop_ids
     asked = engine.encode(infill.FORMATS[name].render(PREFIX, SUFFIX))
     used = [mark for mark, number in ids.items() for _ in range(asked.count(number))]
     if name == "codegen2":
@@ -113,7 +116,7 @@ def test_the_starters_marks_have_their_official_ids_and_end_with_them() -> None:
     ids = engine.encode(prompt)
     assert [ids[0], ids[-1]] == [151659, 151660]
     assert ids.count(151661) == 1
-    assert engine.ends == {151643, 151645, *range(151659, 151665)}
+    assert engine.stop_ids == {151643, 151645, *range(151659, 151665)}
     prompt = infill.FORMATS["qwen"].render("def add(a, b):\n    return ", "\n\nprint(add(1, 2))\n")
     text = "".join(piece.text for piece in engine.complete(prompt, Sampling(max_tokens=16)))
     assert infill.FORMATS["qwen"].cut(text).code.split("\n")[0] == "a + b"

@@ -8,10 +8,10 @@ from contextlib import closing
 import pytest
 
 from mtchat.errors import MtchatError
-from mtchat.inference.batching import Batcher, Closed, Steps
-from mtchat.inference.cuda.scheduler import Lanes
+from mtchat.inference.batching import Batcher, BatcherClosed, CpuScheduler
+from mtchat.inference.cuda.scheduler import GpuScheduler
 from mtchat.inference.engine import Engine
-from mtchat.inference.hf.padded_scheduler import Padded
+from mtchat.inference.hf.padded_scheduler import PaddedScheduler
 from mtchat.session.prompt import Prompt
 from mtchat.session.settings import Sampling
 from tests.support.engine_models import gpu_engine, random_engine
@@ -32,18 +32,18 @@ SAMPLINGS = [
     Sampling(1.3, 0.5, 0, 11, 1),
 ]
 ASKED = [(prompt, sampling) for prompt in PROMPTS for sampling in SAMPLINGS]
-WRITERS: dict[str, Callable[[Engine], Batcher]] = {
-    "steps": lambda engine: Batcher(engine, Steps(engine, 3)),
-    "padded": lambda engine: Batcher(engine, Padded(engine, 64, 100_000)),
-    "padded, few at once": lambda engine: Batcher(engine, Padded(engine, 3, 400)),
-    "lanes": lambda _: Batcher(made := gpu_engine("qwen2"), Lanes(made, 64)),
-    "lanes, few at once": lambda _: Batcher(made := gpu_engine("qwen2", slots=400), Lanes(made, 3)),
+SCHEDULERS: dict[str, Callable[[Engine], Batcher]] = {
+    "steps": lambda engine: Batcher(engine, CpuScheduler(engine.decoder, engine.vocabulary, 3)),
+    "padded": lambda engine: Batcher(engine, PaddedScheduler(engine, 64, 100_000)),
+    "padded, few at once": lambda engine: Batcher(engine, PaddedScheduler(engine, 3, 400)),
+    "lanes": lambda _: Batcher(made := gpu_engine("qwen2"), GpuScheduler(made, 64)),
+    "lanes, few at once": lambda _: Batcher(made := gpu_engine("qwen2", slots=400), GpuScheduler(made, 3)),
 }
 
 
-@pytest.fixture(params=WRITERS)
+@pytest.fixture(params=SCHEDULERS)
 def batcher(request: pytest.FixtureRequest) -> Iterator[Batcher]:
-    with closing(WRITERS[request.param](random_engine("qwen2"))) as made:
+    with closing(SCHEDULERS[request.param](random_engine("qwen2"))) as made:
         yield made
 
 
@@ -97,9 +97,9 @@ def test_a_prompt_that_is_refused_is_refused_to_the_one_who_asked(batcher: Batch
     assert together(batcher, *ASKED[0]) == alone(*ASKED[0])
 
 
-@pytest.mark.parametrize("writers", WRITERS)
-def test_closing_tells_whoever_still_waits(writers: str) -> None:
-    batcher = WRITERS[writers](random_engine("qwen2"))
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_closing_tells_whoever_still_waits(scheduler: str) -> None:
+    batcher = SCHEDULERS[scheduler](random_engine("qwen2"))
     heard: list[BaseException] = []
     begun = threading.Event()
 
@@ -108,7 +108,7 @@ def test_closing_tells_whoever_still_waits(writers: str) -> None:
             for sampling in [Sampling(max_tokens=100, temperature=2.0, top_p=1.0)] * 1000:
                 for _ in batcher.complete(Prompt(PROMPTS[0]), sampling):
                     begun.set()
-        except Closed as error:
+        except BatcherClosed as error:
             heard.append(error)
 
     threads = [threading.Thread(target=wait) for _ in range(4)]
@@ -128,7 +128,7 @@ def test_a_failure_of_the_model_reaches_every_thread(
     def fail() -> None:
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(batcher.writers, "step", fail)
+    monkeypatch.setattr(batcher.scheduler, "step", fail)
     for _ in range(2):
         with pytest.raises(RuntimeError, match="out of memory"):
             list(batcher.complete(Prompt(PROMPTS[0]), SAMPLINGS[0]))

@@ -7,7 +7,7 @@ import pytest
 from mtchat.errors import ModelError
 from mtchat.generate.prompt.families import instruct
 from mtchat.inference.engine import Engine
-from mtchat.inference.tokens.chat_template import Chat
+from mtchat.inference.tokens.chat_template import ChatFormat
 from mtchat.inference.tokens.tokenizer import Tokenizer
 from mtchat.session.prompt import Message, Prompt
 from tests.support.engine_models import TEMPLATE, random_engine, tiny_tokenizer
@@ -38,14 +38,14 @@ PLAIN = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nhi<|im_end|>
 FOLDED = "<|im_start|>user\nBe brief.\n\nhi<|im_end|>\n<|im_start|>assistant\n"
 
 
-def chat(template: str, words: tuple[str, ...] = ()) -> Chat:
+def chat(template: str, words: tuple[str, ...] = ()) -> ChatFormat:
     tokenizer: Any = tiny_tokenizer()
     tokenizer.add_tokens(list(words))
     tokenizer.chat_template = template
-    return Chat(Tokenizer.of(tokenizer), "tiny")
+    return ChatFormat(Tokenizer.of(tokenizer), "tiny")
 
 
-def shown(made: Chat, messages: tuple[Message, ...] = TALK) -> str:
+def shown(made: ChatFormat, messages: tuple[Message, ...] = TALK) -> str:
     return "".join(part.text for part in made.parts(messages))
 
 
@@ -158,9 +158,9 @@ def test_marks_in_what_is_typed_are_words_whatever_the_form(template: str) -> No
     plain = made.parts(
         (Message("system", "s"), Message("user", "u"), Message("assistant", "a"), Message("user", "x"))
     )
-    assert [part.text for part in parts if part.mark] == [part.text for part in plain if part.mark]
+    assert [part.text for part in parts if part.special] == [part.text for part in plain if part.special]
     assert "".join(part.text for part in parts).count(SLY) == 3
-    ids = made.tokenizer.ids(parts)
+    ids = made.tokenizer.encode_parts(parts)
     assert made.tokenizer.decode(ids) == "".join(part.text for part in parts)
 
 

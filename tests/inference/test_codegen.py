@@ -11,7 +11,7 @@ import torch
 from mtchat.errors import ModelError
 from mtchat.inference.loaders import codegen_checkpoint, devices, licences, loader
 from mtchat.inference.loaders import hf_loader as folders
-from mtchat.inference.loaders.model_cache import fingerprint
+from mtchat.inference.loaders.model_cache import hash_weights
 from mtchat.inference.loaders.tensor_files import count_parameters
 from mtchat.session.prompt import Prompt
 from mtchat.session.settings import Sampling
@@ -75,7 +75,7 @@ def test_a_model_of_8_blocks_gives_the_logits_of_its_own_code_from_files_of_ever
     assert engine.card.notes == (
         "read as a CodeGen2 model with 8 blocks of attention weights: modeling_codegen.py says mp_num = 8",
     )
-    assert engine.card.fingerprint == fingerprint(folders.weights(folder), tmp_path, silent)
+    assert engine.card.fingerprint == hash_weights(folders.weight_files(folder), tmp_path, silent)
     greedy = [piece.text for piece in engine.complete(Prompt(CODE), Sampling(max_tokens=1))]
     assert "".join(greedy) == engine.vocabulary.decode([int(expected[8][-1].argmax())])
 
@@ -123,7 +123,7 @@ def shape(width: int, layers: int, heads: int, **more: object) -> dict[str, obje
     ],
 )
 def test_which_models_have_8_blocks(name: str, config: dict[str, Any], expected: int, tmp_path: Path) -> None:
-    found = codegen_checkpoint.layout(tmp_path, config, name)
+    found = codegen_checkpoint.find_layout(tmp_path, config, name)
     assert found.blocks == expected
     assert found.evidence
 
@@ -145,15 +145,15 @@ def test_the_number_of_blocks_is_read_from_code_that_is_never_run(
 ) -> None:
     file = tmp_path / "modeling_codegen.py"
     file.write_text(code)
-    assert codegen_checkpoint.stated_in(file) == expected
-    assert codegen_checkpoint.stated_in(tmp_path / "none") == 0
+    assert codegen_checkpoint.read_block_count(file) == expected
+    assert codegen_checkpoint.read_block_count(tmp_path / "none") == 0
 
 
 @pytest.mark.parametrize(("width", "count"), [(8, 2), (32, 8), (48, 1), (64, 16)])
 def test_rows_are_laid_out_anew_and_back(width: int, count: int) -> None:
-    there = codegen_checkpoint.order(width, count)
+    there = codegen_checkpoint.row_order(width, count)
     assert sorted(there.tolist()) == list(range(3 * width))
-    assert codegen_checkpoint.order(width, 4).tolist() == list(range(3 * width))
+    assert codegen_checkpoint.row_order(width, 4).tolist() == list(range(3 * width))
     # row r of block b is query r of all: the first third of each block
     third = width // count
     queries = [block * 3 * third + row for block in range(count) for row in range(third)]
@@ -246,7 +246,7 @@ def test_a_file_cut_short_is_a_clear_error(
     kind: str, reader: dict[str, Any], state: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:
     folder = write_codegen(tmp_path / "model", state, kind, **reader)
-    (file,) = folders.weights(folder)
+    (file,) = folders.weight_files(folder)
     file.write_bytes(file.read_bytes()[:100_000])
     with pytest.raises(ModelError, match=r"cannot load the model|is not a file of weights|ends before"):
         load(folder, tmp_path)
@@ -312,7 +312,7 @@ def test_weights_are_counted_in_files_of_every_kind(
     kind: str, state: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:
     write_weights(tmp_path, state, kind)
-    count = sum(map(count_parameters, folders.weights(tmp_path)))
+    count = sum(map(count_parameters, folders.weight_files(tmp_path)))
     weights = sum(each.numel() for each in state.values() if each.is_floating_point())
     assert weights <= count <= sum(each.numel() for each in state.values())
     if "bin" in kind:
@@ -333,7 +333,7 @@ def test_weights_are_counted_in_files_of_every_kind(
 )
 def test_a_gpu_computes_in_the_16_bits_of_the_release(config: str, expected: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(config)
-    assert devices.of_gpu(folders.stored(tmp_path)) == expected
+    assert devices.gpu_precision(folders.stored_dtype(tmp_path)) == expected
 
 
 def test_float16_weights_stay_as_they_were_released(state: dict[str, torch.Tensor], tmp_path: Path) -> None:
@@ -368,7 +368,7 @@ def test_a_licence_is_that_of_the_folder_else_that_of_the_name(
 ) -> None:
     if readme:
         (tmp_path / "README.md").write_bytes(readme.encode())
-    assert licences.licence(tmp_path, name) == expected
+    assert licences.find_licence(tmp_path, name) == expected
 
 
 @pytest.mark.parametrize(
@@ -383,7 +383,7 @@ def test_a_licence_is_that_of_the_folder_else_that_of_the_name(
     ],
 )
 def test_only_a_licence_that_leaves_out_uses_is_told(licence: str, said: str) -> None:
-    note = licences.note(licence)
+    note = licences.licence_note(licence)
     assert said in note
     assert bool(note) == bool(said)
 

@@ -53,14 +53,14 @@ def nowhere() -> None:
 @pytest.fixture(scope="module")
 def gpt2() -> codegen25_tokenizer.Ranks:
     codegen_files()
-    return codegen25_tokenizer.read(CODEGEN_TOKENIZER / "tokenizer.json")
+    return codegen25_tokenizer.read_ranks(CODEGEN_TOKENIZER / "tokenizer.json")
 
 
 @pytest.fixture(scope="module")
 def models(gpt2: codegen25_tokenizer.Ranks, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny CodeGen2.5 as it is released, with a CodeGen1's vocabulary beside it, and a cache."""
     place = tmp_path_factory.mktemp("models")
-    transformers = fast_import.load()
+    transformers = fast_import.import_transformers()
     sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
     config = transformers.LlamaConfig(vocab_size=51200, bos_token_id=50256, eos_token_id=50256, **sizes)
     folder = place / "codegen25-7b-mono"
@@ -144,7 +144,7 @@ def restated(text: str, known: dict[bytes, int], special: dict[str, int]) -> Ite
 
 @pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
 def test_ids_are_those_of_tiktokens_rule(text: str, engine: Any, gpt2: codegen25_tokenizer.Ranks) -> None:
-    expected = restated(text, codegen25_tokenizer.extended(gpt2), codegen25_tokenizer.marks())
+    expected = restated(text, codegen25_tokenizer.add_runs(gpt2), codegen25_tokenizer.special_ids())
     assert engine.tokenizer.encode(text) == list(expected)
 
 
@@ -155,8 +155,8 @@ def test_ids_are_those_of_tiktoken_itself(engine: Any, gpt2: codegen25_tokenizer
     released = tiktoken.Encoding(
         "codegen25",
         pat_str=PATTERN,
-        mergeable_ranks=codegen25_tokenizer.extended(gpt2),
-        special_tokens=codegen25_tokenizer.marks(),
+        mergeable_ranks=codegen25_tokenizer.add_runs(gpt2),
+        special_tokens=codegen25_tokenizer.special_ids(),
     )
     for text in TEXTS:
         assert engine.tokenizer.encode(text) == released.encode(text, allowed_special="all"), text
@@ -177,11 +177,11 @@ def test_ids_are_those_of_tiktoken_itself(engine: Any, gpt2: codegen25_tokenizer
 def test_which_folders_have_codegen25s_tokenizer(config: Any, expected: bool, tmp_path: Path) -> None:
     if config is not None:
         (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
-    assert codegen25_tokenizer.wanted(tmp_path) is expected
+    assert codegen25_tokenizer.is_codegen25(tmp_path) is expected
 
 
 def vocabulary(gpt2: codegen25_tokenizer.Ranks) -> dict[str, int]:
-    letters = {byte: letter for letter, byte in codegen25_tokenizer.alphabet().items()}
+    letters = {byte: letter for letter, byte in codegen25_tokenizer.byte_alphabet().items()}
     return {"".join(letters[byte] for byte in word): rank for word, rank in gpt2.items()} | {
         "<|endoftext|>": 50256
     }
@@ -206,14 +206,14 @@ def test_gpt2s_vocabulary_is_found_where_it_may_be(
     file.parent.mkdir(parents=True, exist_ok=True)
     words = vocabulary(gpt2)
     file.write_text(json.dumps({"model": {"vocab": words}} if file.name == "tokenizer.json" else words))
-    assert codegen25_tokenizer.find(folder, tmp_path / "hub", nowhere) == gpt2
+    assert codegen25_tokenizer.find_ranks(folder, tmp_path / "hub", nowhere) == gpt2
 
 
 def test_gpt2s_vocabulary_is_asked_of_the_hub_last(gpt2: codegen25_tokenizer.Ranks, tmp_path: Path) -> None:
     file = tmp_path / "fetched" / "vocab.json"
     file.parent.mkdir()
     file.write_text(json.dumps(vocabulary(gpt2)))
-    assert codegen25_tokenizer.find(tmp_path / "a" / "b", tmp_path / "hub", lambda: file) == gpt2
+    assert codegen25_tokenizer.find_ranks(tmp_path / "a" / "b", tmp_path / "hub", lambda: file) == gpt2
 
 
 def test_no_vocabulary_is_a_clear_error_and_leaves_nothing(
@@ -224,7 +224,7 @@ def test_no_vocabulary_is_a_clear_error_and_leaves_nothing(
     (tmp_path / "vocab.json").write_text(json.dumps(words))
     (tmp_path / "tokenizer.json").write_text("{")
     with pytest.raises(ModelError, match=r"put vocab\.json of openai-community/gpt2, or .* into .*"):
-        codegen25_tokenizer.find(tmp_path, tmp_path / "hub", nowhere)
+        codegen25_tokenizer.find_ranks(tmp_path, tmp_path / "hub", nowhere)
 
 
 def test_the_tokenizer_is_made_once(engine: Any, models: Path, tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ from mtchat.session.settings import Sampling
 from tests.inference.test_native_engine import SIZES
 from tests.support.engine_models import write_gguf
 
-pytestmark = pytest.mark.skipif(not kernels.builds(), reason="no kernels were built for this processor")
+pytestmark = pytest.mark.skipif(
+    not kernels.usable_builds(), reason="no kernels were built for this processor"
+)
 TEXT = "def add(a, b):\n    return"
 
 
@@ -50,7 +52,7 @@ def text(engine: Engine) -> str:
 
 
 def copy(file: Path) -> Path:
-    (found,) = model_cache.copies(file.parent / "cache")
+    (found,) = model_cache.list_copies(file.parent / "cache")
     return found
 
 
@@ -110,14 +112,14 @@ def test_a_copy_made_by_other_rules_is_made_again(file: Path, precision: str) ->
 def test_the_copy_of_what_a_file_held_before_goes(file: Path, files: tuple[Path, Path]) -> None:
     opened(file, []).close()
     opened(file, [], "float32")
-    first = {each.name for each in model_cache.copies(file.parent / "cache")}
+    first = {each.name for each in model_cache.list_copies(file.parent / "cache")}
     file.write_bytes(files[1].read_bytes())
     opened(file, [])
-    second = {each.name for each in model_cache.copies(file.parent / "cache")}
+    second = {each.name for each in model_cache.list_copies(file.parent / "cache")}
     assert len(first) == len(second) == 2
     assert len(first & second) == 1  # that in float32, until it is asked for
     opened(file, [], "float32")
-    assert not first & {each.name for each in model_cache.copies(file.parent / "cache")}
+    assert not first & {each.name for each in model_cache.list_copies(file.parent / "cache")}
 
 
 def test_a_tokenizer_beside_a_file_does_not_speak_for_it(file: Path, files: tuple[Path, Path]) -> None:
@@ -183,25 +185,25 @@ def test_removing_a_model_takes_its_copies_and_what_it_has_seen(file: Path) -> N
     engine.close()
     opened(file, [], "float32")
     content = engine.card.fingerprint
-    assert model_cache.remove(cache, "0" * 64) == 0
-    assert model_cache.remove(cache, content) > 1000
+    assert model_cache.remove_copies(cache, "0" * 64) == 0
+    assert model_cache.remove_copies(cache, content) > 1000
     assert [each.name for each in cache.iterdir()] == ["fingerprints.json"]
 
 
 def test_the_copies_of_a_file_go_without_it(file: Path) -> None:
     cache = file.parent / "cache"
     opened(file, [])
-    assert model_cache.remove_of(cache, file.parent) == 0
-    assert model_cache.remove_of(cache, file) > 1000
-    assert not list(model_cache.copies(cache))
+    assert model_cache.remove_copies_of(cache, file.parent) == 0
+    assert model_cache.remove_copies_of(cache, file) > 1000
+    assert not list(model_cache.list_copies(cache))
     assert file.exists()
 
 
 def test_a_copy_that_is_being_made_is_not_removed(file: Path) -> None:
     engine = opened(file, [])
     with (
-        model_cache.lock(copy(file), lambda *_: None),
+        model_cache.lock_folder(copy(file), lambda *_: None),
         pytest.raises(ModelError, match="another mtchat is converting this model"),
     ):
-        model_cache.remove(file.parent / "cache", engine.card.fingerprint)
+        model_cache.remove_copies(file.parent / "cache", engine.card.fingerprint)
     assert copy(file).is_dir()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mtchat.inference.detokenizer import REPLACEMENT, Detokeniser, Vocabulary, vocabulary
+from mtchat.inference.detokenizer import REPLACEMENT, Detokenizer, Vocabulary, vocabulary_of
 from tests.support.engine_models import codegen_tokenizer, tiny_tokenizer
 
 PIECES = ["▁", "▁a", "b", "▁▁", "c▁d", "☕", *(f"<0x{byte:02X}>" for byte in (0xE2, 0x98, 0x95, 0x41, 0xFF))]
@@ -37,11 +37,11 @@ def sentencepiece() -> Any:
 def words(request: pytest.FixtureRequest) -> tuple[Vocabulary, int]:
     made = {"codegen": codegen_tokenizer, "tiny": tiny_tokenizer, "sentencepiece": sentencepiece}
     tokenizer = made[request.param]()
-    return vocabulary(tokenizer), len(tokenizer)
+    return vocabulary_of(tokenizer), len(tokenizer)
 
 
 def stream(words: Vocabulary, ids: list[int], context: tuple[int, ...] = ()) -> list[str]:
-    detokeniser = Detokeniser(words, context)
+    detokeniser = Detokenizer(words, context)
     return [*(detokeniser.push(id) for id in ids), detokeniser.finish()]
 
 
@@ -65,7 +65,7 @@ def test_pieces_of_any_ids_join_to_the_text_of_all(
 @given(data=st.data())
 def test_text_goes_on_from_its_context(words: tuple[Vocabulary, int], data: st.DataObject) -> None:
     known, size = words
-    visible = st.integers(0, size - 1).filter(lambda id: id not in known.hidden | known.pieces)
+    visible = st.integers(0, size - 1).filter(lambda id: id not in known.hidden | known.byte_pieces)
     context = data.draw(
         st.lists(visible, min_size=1, max_size=40).filter(lambda ids: REPLACEMENT not in known.decode(ids))
     )
@@ -79,7 +79,7 @@ def test_text_goes_on_from_its_context(words: tuple[Vocabulary, int], data: st.D
 def test_no_piece_ends_inside_a_character(text: str) -> None:
     tokenizer = tiny_tokenizer_once()
     ids = tokenizer.encode(text.replace("<|", "<"), add_special_tokens=False)
-    pieces = stream(vocabulary(tokenizer), ids)
+    pieces = stream(vocabulary_of(tokenizer), ids)
     assert "".join(pieces) == text.replace("<|", "<")
     assert REPLACEMENT in text or not any(REPLACEMENT in piece for piece in pieces)
 
@@ -94,7 +94,7 @@ def tiny_tokenizer_once() -> Any:
 )
 def test_text_survives_the_codegen_tokenizer(text: str) -> None:
     tokenizer = codegen_tokenizer()
-    assert "".join(stream(vocabulary(tokenizer), tokenizer.encode(text))) == text
+    assert "".join(stream(vocabulary_of(tokenizer), tokenizer.encode(text))) == text
 
 
 def test_a_character_split_over_tokens_comes_whole() -> None:
@@ -104,7 +104,7 @@ def test_a_character_split_over_tokens_comes_whole() -> None:
         tokenizer.convert_tokens_to_ids(token) for id in ids for token in tokenizer.convert_ids_to_tokens(id)
     ]
     assert len(split) == 3
-    assert stream(vocabulary(tokenizer), split) == ["", "", "☕", ""]
+    assert stream(vocabulary_of(tokenizer), split) == ["", "", "☕", ""]
 
 
 def test_special_tokens_have_no_text() -> None:
@@ -115,4 +115,4 @@ def test_special_tokens_have_no_text() -> None:
         end,
         *tokenizer.encode(" b", add_special_tokens=False),
     ]
-    assert "".join(stream(vocabulary(tokenizer), ids)) == "a b"
+    assert "".join(stream(vocabulary_of(tokenizer), ids)) == "a b"

@@ -1,6 +1,7 @@
 """The engine against transformers' own generation, with every way a prefix can be reused or interrupted."""
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,7 +31,7 @@ def ids(engine: Engine, prompt: Prompt, count: int = 12) -> list[int]:
     text = engine.encode(prompt)
     found: list[int] = []
     for usage in (piece.usage for piece in engine.complete(prompt, Sampling(max_tokens=count))):
-        found = engine.decoder.prefix.ids[len(text) :]
+        found = engine.decoder.cache.ids[len(text) :]
         assert usage.prompt_tokens == len(text)
     return found
 
@@ -43,7 +44,7 @@ def generated(engine: Engine, prompt: Prompt, count: int = 12) -> list[int]:
         attention_mask=torch.ones_like(text),
         max_new_tokens=count,
         do_sample=False,
-        eos_token_id=sorted(engine.ends),
+        eos_token_id=sorted(engine.stop_ids),
         pad_token_id=0,
     )
     new: list[int] = output[0, text.shape[1] :].tolist()
@@ -56,7 +57,7 @@ def written(engine: Engine, prompt: Prompt, sampling: Sampling) -> tuple[str, li
 
 
 def same_as_generate(engine: Engine, prompt: Prompt, count: int = 12) -> None:
-    expected = [id for id in generated(engine, prompt, count) if id not in engine.ends]
+    expected = [id for id in generated(engine, prompt, count) if id not in engine.stop_ids]
     text, pieces = written(engine, prompt, Sampling(max_tokens=count))
     assert text == engine.vocabulary.decode(expected)
     assert pieces[-1].usage.completion_tokens == len(expected)
@@ -79,12 +80,12 @@ def test_greedy_ids_are_those_of_generate(engine: Engine) -> None:
 )
 def test_a_reused_prefix_changes_nothing(engine: Engine, first: str, second: str) -> None:
     written(engine, Prompt(first), Sampling(max_tokens=9))
-    before = list(engine.decoder.prefix.ids)
+    before = list(engine.decoder.cache.ids)
     same_as_generate(engine, Prompt(second))
     _, pieces = written(engine, Prompt(second), Sampling(max_tokens=1))
     assert pieces[-1].usage.cached_tokens == len(engine.encode(Prompt(second))) - 1
     assert before[:1] != []
-    assert engine.decoder.prefix.ids[:3] == engine.encode(Prompt(second))[:3]
+    assert engine.decoder.cache.ids[:3] == engine.encode(Prompt(second))[:3]
 
 
 def test_what_is_shared_is_not_computed_again(engine: Engine) -> None:
@@ -110,7 +111,7 @@ def test_an_interrupt_inside_a_layer_leaves_the_prefix_whole(engine: Engine, lay
     with pytest.raises(KeyboardInterrupt):
         list(pieces)
     hook.remove()
-    lengths = {each.length for each in engine.decoder.prefix.layers}
+    lengths = {each.length for each in engine.decoder.cache.layers}
     assert len(lengths) == (1 if layer == 2 else 2)
     same_as_generate(engine, prompt)
     same_as_generate(engine, Prompt(OTHER))
@@ -121,7 +122,7 @@ def test_an_interrupt_at_any_line_leaves_the_prefix_whole() -> None:
     engine = random_engine("qwen2")
     expected = written(engine, Prompt(OTHER), Sampling(max_tokens=3))[0]
     for count in itertools.count():
-        engine.decoder.prefix.keep(engine.encode(Prompt(SHORT)))
+        engine.decoder.cache.truncate_to(engine.encode(Prompt(SHORT)))
         finished = not interrupted(count, lambda: written(engine, Prompt(LONG), Sampling(max_tokens=2)))
         assert written(engine, Prompt(OTHER), Sampling(max_tokens=3))[0] == expected
         if finished:
@@ -133,9 +134,9 @@ def test_closing_stops_and_the_next_prompt_goes_on(engine: Engine) -> None:
     pieces = engine.complete(Prompt(LONG), Sampling(max_tokens=50))
     for _ in range(4):
         next(pieces)
-    held = len(engine.decoder.prefix.ids)
+    held = len(engine.decoder.cache.ids)
     pieces.close()  # type: ignore[attr-defined]
-    assert len(engine.decoder.prefix.ids) == held
+    assert len(engine.decoder.cache.ids) == held
     same_as_generate(engine, Prompt(LONG))
 
 
@@ -198,7 +199,7 @@ def test_the_first_piece_tells_what_was_reused_and_the_last_why_it_ended(engine:
 
 def test_an_end_token_stops_and_is_not_written(engine: Engine) -> None:
     second = generated(engine, Prompt(LONG))[1]
-    engine.ends = frozenset({second})
+    engine.vocabulary = replace(engine.vocabulary, stop_ids=frozenset({second}))
     expected = generated(engine, Prompt(LONG)).index(second)
     _, pieces = written(engine, Prompt(LONG), Sampling(max_tokens=5))
     assert pieces[-1].usage.finish == "stop"

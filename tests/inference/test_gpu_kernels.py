@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from mtchat.inference.cuda import reference
-from mtchat.inference.cuda.decoder import LIKELIEST, GpuDecoder
-from mtchat.inference.cuda.quantise import in_4_bits, in_8_bits, rounded, whole
-from mtchat.inference.cuda.weights import Matrix
-from mtchat.inference.loaders.cuda_loader import fused
+from mtchat.inference.cuda.decoder import GREEDY, GpuDecoder
+from mtchat.inference.cuda.quantise import dequantise, quantise_int4, quantise_int8, quantise_weights
+from mtchat.inference.cuda.weights import LinearWeights
+from mtchat.inference.loaders.cuda_loader import fuse
 from tests.support.engine_models import random_model
 
 pytestmark = [
@@ -30,7 +30,7 @@ if ON == "cpu" and not os.environ.get("TRITON_INTERPRET"):
 
 from mtchat.inference.cuda import kernels  # noqa: E402 - it cannot be imported where triton is not
 from mtchat.inference.cuda.kernels import gemv  # noqa: E402
-from mtchat.inference.cuda.kernels.epilogue import given_back  # noqa: E402
+from mtchat.inference.cuda.kernels.epilogue import dequantise_for_torch  # noqa: E402
 
 MODELS: dict[str, dict[str, Any]] = {
     "codegen": {"n_embd": 64},
@@ -41,7 +41,7 @@ MODELS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-WAYS = {8: in_8_bits, 4: in_4_bits}
+WAYS = {8: quantise_int8, 4: quantise_int4}
 
 
 @pytest.fixture(autouse=True)
@@ -59,17 +59,17 @@ def model(request: pytest.FixtureRequest) -> Any:
 
 
 def decoders(model: Any, bits: int) -> tuple[GpuDecoder, GpuDecoder]:
-    weights = fused(model) if bits == 32 else rounded(fused(model), WAYS[bits])
+    weights = fuse(model) if bits == 32 else quantise_weights(fuse(model), WAYS[bits])
     return GpuDecoder(weights, 600, kernels), GpuDecoder(weights, 600)
 
 
-def filled(decoder: GpuDecoder, lengths: list[int]) -> reference.Board:
+def filled(decoder: GpuDecoder, lengths: list[int]) -> reference.DecodeInputs:
     """A board of lanes that have read so many tokens each, in slots here and there."""
-    place = decoder.board(len(lengths))
+    place = decoder.decode_inputs(len(lengths))
     order = torch.randperm(600, generator=torch.Generator().manual_seed(1)).int()
     for lane, length in enumerate(lengths):
         slots = order[:150].roll(lane)
-        place.tables[lane, :150] = slots.to(ON)
+        place.slot_tables[lane, :150] = slots.to(ON)
         place.lengths[lane] = length
         place.ids[lane] = 17 + lane
         if length:
@@ -85,9 +85,9 @@ def test_a_step_is_the_plain_one(model: Any, lengths: list[int], bits: int) -> N
     boards = [filled(each, lengths) for each in (ours, theirs)]
     for _ in range(4):
         for decoder, place in zip((ours, theirs), boards, strict=True):
-            decoder.write(place, LIKELIEST)
+            decoder.decode_step(place, GREEDY)
         torch.testing.assert_close(boards[0].ids, boards[1].ids)
-        torch.testing.assert_close(boards[0].found[0, :, 1], boards[1].found[0, :, 1], atol=2e-2, rtol=1e-3)
+        torch.testing.assert_close(boards[0].output[0, :, 1], boards[1].output[0, :, 1], atol=2e-2, rtol=1e-3)
         torch.testing.assert_close(boards[0].lengths, boards[1].lengths)
     torch.testing.assert_close(ours.keys, theirs.keys, atol=2e-2, rtol=1e-3)
     torch.testing.assert_close(ours.values, theirs.values, atol=2e-2, rtol=1e-3)
@@ -95,11 +95,11 @@ def test_a_step_is_the_plain_one(model: Any, lengths: list[int], bits: int) -> N
 
 @pytest.mark.parametrize("bits", [32, 8])
 def test_columns_that_come_late_are_multiplied_like_the_others(bits: int) -> None:
-    weights = fused(random_model("codegen", 300, n_embd=96).to(ON))
-    layer = (weights if bits == 32 else rounded(weights, in_8_bits)).layers[0].outward
+    weights = fuse(random_model("codegen", 300, n_embd=96).to(ON))
+    layer = (weights if bits == 32 else quantise_weights(weights, quantise_int8)).layers[0].output_proj
     x, residual = torch.randn(1, layer.columns, device=ON), torch.randn(1, 96, device=ON)
-    ours = kernels.product(x, layer, residual, late=96)
-    torch.testing.assert_close(ours, reference.product(x, layer, residual), atol=2e-3, rtol=1e-3)
+    ours = kernels.linear(x, layer, residual, late=96)
+    torch.testing.assert_close(ours, reference.linear(x, layer, residual), atol=2e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("counts", [[70], [3, 75], [1, 9, 2, 16]])
@@ -128,17 +128,17 @@ def test_what_is_drawn_is_what_is_drawn_plainly(dtype: torch.dtype, top_k: int, 
     """With a small spread the nucleus is larger than what is sorted, in 16 bits with many equals."""
     lanes, generator = 5, torch.Generator().manual_seed(4)
     logits = (torch.randn(lanes, 3001, generator=generator) * spread).to(ON, dtype)
-    boards = [reference.board(lanes, 8, torch.device(ON)) for _ in range(2)]
+    boards = [reference.decode_inputs(lanes, 8, torch.device(ON)) for _ in range(2)]
     for place in boards:
-        place.heat[:] = torch.tensor([0.8, 0.0, 1.3, 0.5, 0.8])
+        place.temperature[:] = torch.tensor([0.8, 0.0, 1.3, 0.5, 0.8])
         place.top_p[:] = torch.tensor([0.9, 0.9, 0.95, 1.0, 0.3])
         place.top_k[:] = top_k
-        place.chances[:, :8] = torch.rand(
+        place.uniforms[:, :8] = torch.rand(
             lanes, 8, generator=torch.Generator().manual_seed(2), dtype=torch.float64
         )
     for _ in range(3):
-        kernels.choose(logits, boards[0], boards[0].found[1], sampled=True)
-        reference.choose(logits, boards[1], boards[1].found[1], sampled=True)
+        kernels.sample(logits, boards[0], boards[0].output[1], sampled=True)
+        reference.sample(logits, boards[1], boards[1].output[1], sampled=True)
         torch.testing.assert_close(boards[0].ids, boards[1].ids)
         torch.testing.assert_close(boards[0].found, boards[1].found, atol=2e-3, rtol=1e-3)
 
@@ -147,12 +147,12 @@ def test_what_is_drawn_is_what_is_drawn_plainly(dtype: torch.dtype, top_k: int, 
 def test_a_product_in_16_bits_is_nearer_the_truth_than_torchs(dtype: torch.dtype) -> None:
     if ON == "cpu":
         pytest.skip("what is rounded on the way is the GPU's")
-    weights = fused(random_model("codegen", 3000, spread=0.02).to(ON, dtype))
+    weights = fuse(random_model("codegen", 3000, spread=0.02).to(ON, dtype))
     x = torch.randn(1, 32, device=ON, dtype=dtype)
     for layer in weights.layers:
-        exact = reference.product(x.float(), floated(layer.inward), activation=reference.GELU, first=96)
-        ours = kernels.product(x, layer.inward, activation=reference.GELU, first=96).float()
-        theirs = reference.product(x, layer.inward, activation=reference.GELU, first=96).float()
+        exact = reference.linear(x.float(), floated(layer.input_proj), activation=reference.GELU, first=96)
+        ours = kernels.linear(x, layer.input_proj, activation=reference.GELU, first=96).float()
+        theirs = reference.linear(x, layer.input_proj, activation=reference.GELU, first=96).float()
         assert (ours - exact).norm() <= 1.2 * (theirs - exact).norm()
 
 
@@ -165,14 +165,14 @@ def test_products_of_few_lanes_are_the_plain_ones(
 ) -> None:
     if ON == "cpu" and dtype == torch.bfloat16:
         pytest.skip("Triton's interpreter multiplies the bits of bfloat16 as if they were whole numbers")
-    weights = fused(random_model(kind, 300, spread=0.05).to(ON, dtype))
-    weights = rounded(weights, WAYS[bits]) if bits < 16 else weights
+    weights = fuse(random_model(kind, 300, spread=0.05).to(ON, dtype))
+    weights = quantise_weights(weights, WAYS[bits]) if bits < 16 else weights
     layer = weights.layers[0]
-    width = layer.outward.weight.shape[0]
+    width = layer.output_proj.weight.shape[0]
     ways = {
-        reference.GELU: layer.inward,
+        reference.GELU: layer.input_proj,
         reference.GATE: layer.gates,
-        "": layer.outward,
+        "": layer.output_proj,
         "head": weights.head,
     }
     for activation, each in ways.items():
@@ -181,8 +181,8 @@ def test_products_of_few_lanes_are_the_plain_ones(
         x = torch.randn(lanes, each.columns, device=ON, dtype=dtype)
         how = {"activation": activation, "first": width} if activation != "head" else {}
         residual = torch.randn(lanes, width, device=ON, dtype=dtype) if not activation else None
-        ours = kernels.product(x, each, residual, **how).float()
-        theirs = reference.product(
+        ours = kernels.linear(x, each, residual, **how).float()
+        theirs = reference.linear(
             x.float(), floated(each), None if residual is None else residual.float(), **how
         )
         assert (ours - theirs).norm() <= 0.02 * theirs.norm(), activation
@@ -191,37 +191,43 @@ def test_products_of_few_lanes_are_the_plain_ones(
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("shape", [(7, 96), (130, 64)])
 def test_weights_in_4_bits_are_given_back_as_plainly(shape: tuple[int, int], dtype: torch.dtype) -> None:
-    rounded = in_4_bits(Matrix(torch.randn(shape, device=ON), None))
-    made = given_back(rounded, dtype)
+    rounded = quantise_int4(LinearWeights(torch.randn(shape, device=ON), None))
+    made = dequantise_for_torch(rounded, dtype)
     assert made.groups is None
     spacing = torch.finfo(dtype).eps
-    torch.testing.assert_close(made.weight, whole(rounded, dtype), rtol=spacing, atol=1e-6)
+    torch.testing.assert_close(made.weight, dequantise(rounded, dtype), rtol=spacing, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("shape", [(7, 96), (130, 64)])
 def test_numbers_of_8_bits_are_given_back_as_they_are(shape: tuple[int, int], dtype: torch.dtype) -> None:
-    rounded = in_8_bits(Matrix(torch.randn(shape, device=ON), None))
-    made = given_back(rounded, dtype)
+    rounded = quantise_int8(LinearWeights(torch.randn(shape, device=ON), None))
+    made = dequantise_for_torch(rounded, dtype)
     assert made.scales is rounded.scales
     assert torch.equal(made.weight, rounded.weight.to(dtype))
 
 
 @pytest.mark.parametrize("bits", [8, 4])
 def test_products_of_many_lanes_are_those_of_the_weights_given_back(bits: int) -> None:
-    layer = rounded(fused(random_model("codegen", 300, spread=0.05).to(ON)), WAYS[bits]).layers[0].inward
+    layer = (
+        quantise_weights(fuse(random_model("codegen", 300, spread=0.05).to(ON)), WAYS[bits])
+        .layers[0]
+        .input_proj
+    )
     x = torch.randn(70, layer.columns, device=ON)
     torch.testing.assert_close(
-        kernels.product(x, layer), reference.product(x, floated(layer)), rtol=2e-3, atol=2e-4
+        kernels.linear(x, layer), reference.linear(x, floated(layer)), rtol=2e-3, atol=2e-4
     )
 
 
 def floated(matrix: Any) -> Any:
     """The same layer with its weights as float32."""
-    from mtchat.inference.cuda.weights import Norm
-    from mtchat.inference.cuda.weights import matrix as made
+    from mtchat.inference.cuda.weights import NormWeights
+    from mtchat.inference.cuda.weights import linear_weights as made
 
     old = matrix.norm
-    norm = old and Norm(old.weight.float(), None if old.bias is None else old.bias.float(), old.epsilon)
+    norm = old and NormWeights(
+        old.weight.float(), None if old.bias is None else old.bias.float(), old.epsilon
+    )
     bias = None if matrix.bias is None else matrix.bias.float()
-    return made(whole(matrix, torch.float32), bias, norm)
+    return made(dequantise(matrix, torch.float32), bias, norm)

@@ -61,7 +61,7 @@ def test_a_gguf_file_brings_its_card_and_tokenizer(file: Path, tmp_path: Path) -
     card, tokenizer = engine.card, tiny_tokenizer()
     assert (card.name, card.architecture, card.chat, card.context) == ("tiny", "Qwen2ForCausalLM", True, 160)
     assert card.precision == "float32"
-    assert card.fingerprint == model_cache.sha256(file, silent)
+    assert card.fingerprint == model_cache.hash_file(file, silent)
     assert engine.ends == {0, 2}
     question = Prompt(messages=(Message("user", "hi ☕"),), opening="x")
     assert engine.encode(question) == tokenizer.encode(engine.text(question), add_special_tokens=False)
@@ -127,7 +127,7 @@ def test_two_conversions_at_once_wait_for_one_another(file: Path, tmp_path: Path
 
 def test_too_small_a_disk_is_said_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"takes 1000000\.0 GB .* XDG_CACHE_HOME"):
-        gguf_converter.need_space(tmp_path, 10**15)
+        gguf_converter.check_space(tmp_path, 10**15)
 
 
 def test_bfloat16_weights_are_half_as_large(file: Path, tmp_path: Path) -> None:
@@ -158,18 +158,18 @@ def test_a_hash_is_computed_once_for_a_file_that_stays_the_same(tmp_path: Path) 
     path, heard = tmp_path / "weights", []
     path.write_bytes(b"abc")
     for _ in range(2):
-        known = model_cache.fingerprint([path], tmp_path / "cache", lambda *said: heard.append(said))
+        known = model_cache.hash_weights([path], tmp_path / "cache", lambda *said: heard.append(said))
     assert known == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert len(heard) == 1
     path.write_bytes(b"abcd")
-    assert model_cache.fingerprint([path], tmp_path / "cache", silent) != known
+    assert model_cache.hash_weights([path], tmp_path / "cache", silent) != known
 
 
 def test_a_torn_memory_of_hashes_is_made_anew(tmp_path: Path) -> None:
-    (tmp_path / model_cache.MEMORY).write_text('{"a": ')
+    (tmp_path / model_cache.HASHES).write_text('{"a": ')
     path = tmp_path / "weights"
     path.write_bytes(b"abc")
-    assert model_cache.fingerprint([path, path], tmp_path, silent) != model_cache.fingerprint(
+    assert model_cache.hash_weights([path, path], tmp_path, silent) != model_cache.hash_weights(
         [path], tmp_path, silent
     )
 
@@ -233,8 +233,11 @@ def test_a_hub_model_that_cannot_be_had_is_a_clear_error(name: str, tmp_path: Pa
 
 def test_of_a_hub_model_the_weights_are_fetched_once() -> None:
     both = ["config.json", "model.safetensors", "pytorch_model.bin"]
-    assert loader.wanted("org/it", both) == loader.FILES
-    assert loader.wanted("org/it", ["config.json", "pytorch_model.bin"]) == [*loader.FILES, *loader.PICKLES]
+    assert loader.hub_patterns("org/it", both) == loader.FILES
+    assert loader.hub_patterns("org/it", ["config.json", "pytorch_model.bin"]) == [
+        *loader.FILES,
+        *loader.PICKLES,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -246,24 +249,24 @@ def test_of_a_hub_model_the_weights_are_fetched_once() -> None:
 )
 def test_a_hub_model_of_another_kind_says_what_to_do(files: list[str], said: str) -> None:
     with pytest.raises(ModelError, match=said):
-        loader.wanted("org/it", files)
+        loader.hub_patterns("org/it", files)
 
 
-@pytest.mark.parametrize("name", devices.ON_GPU)
+@pytest.mark.parametrize("name", devices.GPU_PRECISIONS)
 def test_what_only_a_gpu_computes_is_refused_on_the_processor(name: str) -> None:
     with pytest.raises(UsageError, match=f"{name} is computed on a GPU; .* --precision quantised"):
-        devices.choose(name, 10**6, 10**9)
+        devices.choose_precision(name, 10**6, 10**9)
 
 
 def test_precision_is_float32_where_it_fits() -> None:
-    assert devices.choose("auto", 10**9, 16 * 10**9) == "float32"
-    assert devices.choose("auto", 10**9, 6 * 10**9) == "bfloat16"
-    assert devices.choose("float32", 10**9, 6 * 10**9) == "float32"
+    assert devices.choose_precision("auto", 10**9, 16 * 10**9) == "float32"
+    assert devices.choose_precision("auto", 10**9, 6 * 10**9) == "bfloat16"
+    assert devices.choose_precision("float32", 10**9, 6 * 10**9) == "float32"
     assert devices.machine_memory() > 10**8
     with pytest.raises(ModelError, match=r"takes 2\.0 GB at least, and this machine has 1\.0 GB"):
-        devices.choose("auto", 10**9, 10**9)
+        devices.choose_precision("auto", 10**9, 10**9)
     with pytest.raises(UsageError, match="auto, quantised, float32, bfloat16"):
-        devices.choose("int3", 10**9, 10**9)
+        devices.choose_precision("int3", 10**9, 10**9)
 
 
 def run(code: str) -> str:

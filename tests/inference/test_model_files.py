@@ -15,7 +15,7 @@ import pytest
 
 from mtchat.errors import ModelError, MtchatError
 from mtchat.inference.cpu import kernels, weights
-from mtchat.inference.cpu.decoder import NativeModel
+from mtchat.inference.cpu.decoder import CpuModel
 from mtchat.inference.engine import Engine
 from mtchat.inference.loaders import licences, loader, model_files, qwen2_weights
 from mtchat.inference.loaders.gguf_reader import read_gguf
@@ -25,7 +25,7 @@ from mtchat.session.settings import Sampling
 from tests.inference.test_native_engine import SIZES, silent
 from tests.support.engine_models import write_gguf
 
-KERNELS = pytest.mark.skipif(not kernels.builds(), reason="no kernels were built for this processor")
+KERNELS = pytest.mark.skipif(not kernels.usable_builds(), reason="no kernels were built for this processor")
 Damage = Callable[[dict[str, Any], dict[str, Any]], object]
 
 
@@ -153,16 +153,16 @@ def test_a_file_whose_tensors_do_not_fit_its_sizes_is_refused(
     path = rewritten(good, tmp_path / "odd.gguf", damage)
     began = time.process_time()
     with pytest.raises(ModelError, match=said):
-        qwen2_weights.obstacle(read_gguf(path))
+        qwen2_weights.unsupported_reason(read_gguf(path))
     assert time.process_time() - began < 1
-    if kernels.builds():
+    if kernels.usable_builds():
         with pytest.raises(ModelError, match=said):
             loader.load(path, "odd", cache=tmp_path / "cache", report=silent)
 
 
 def test_a_file_that_was_only_written_again_is_still_good(good: Path, tmp_path: Path) -> None:
     path = rewritten(good, tmp_path / "same.gguf", lambda facts, tensors: None)
-    assert qwen2_weights.obstacle(read_gguf(path)) == ""
+    assert qwen2_weights.unsupported_reason(read_gguf(path)) == ""
 
 
 def patched(good: Path, path: Path, at: int, form: str, value: int) -> Path:
@@ -221,12 +221,14 @@ def test_random_changes_of_a_table_give_only_model_errors(good: Path, tmp_path: 
         path.write_bytes(odd)
         try:
             found = read_gguf(path)
-            if qwen2_weights.obstacle(found) == "":
-                contents = qwen2_weights.contents(path, found)
-                placed, size = weights.plan(contents)
+            if qwen2_weights.unsupported_reason(found) == "":
+                contents = qwen2_weights.part_sources(path, found)
+                placed, size = weights.plan_file(contents)
                 parts = {name: placed[content] for name, content in contents.items()}
                 room = numpy.broadcast_to(numpy.uint8(0), (size,))
-                weights.check(weights.Weights("qwen2", qwen2_weights.shape_of(found), parts, room))
+                weights.check_weights(
+                    weights.CpuWeights("qwen2", qwen2_weights.read_shape(found), parts, room)
+                )
             assert all(each.start + each.size <= len(odd) for each in found.tensors.values())
             taken += 1
         except ModelError:
@@ -317,7 +319,7 @@ def test_no_file_beside_the_weights_is_waited_for(
 @pytest.mark.parametrize("make", [make for _, make in ENDLESS], ids=[name for name, _ in ENDLESS])
 def test_a_readme_that_never_ends_names_no_licence(tmp_path: Path, make: Callable[[Path], object]) -> None:
     make(tmp_path / "README.md")
-    assert licences.licence(tmp_path, "odd") == ""
+    assert licences.find_licence(tmp_path, "odd") == ""
 
 
 UNFIT = [
@@ -346,9 +348,11 @@ def test_a_file_of_a_folder_leads_to_the_folder(tmp_path: Path, name: str) -> No
 
 
 def test_a_part_of_a_split_model_need_not_name_its_architecture() -> None:
-    assert "part 2 of 3" in model_files.unfit({"split.count": 3, "split.no": 1})
-    assert "general.architecture" in model_files.unfit({})
-    assert "experts" in model_files.unfit({"general.architecture": "gpt-oss", "gpt-oss.expert_count": 32})
+    assert "part 2 of 3" in model_files.unsupported_reason({"split.count": 3, "split.no": 1})
+    assert "general.architecture" in model_files.unsupported_reason({})
+    assert "experts" in model_files.unsupported_reason(
+        {"general.architecture": "gpt-oss", "gpt-oss.expert_count": 32}
+    )
 
 
 def test_a_folder_of_gguf_files_names_one_of_them(good: Path, tmp_path: Path) -> None:
@@ -401,7 +405,7 @@ def test_an_id_without_a_row_never_reaches_the_kernels(engine: Engine, id: int) 
     rows = engine.decoder.rows
     assert rows <= 315
     with pytest.raises(ModelError, match=f"no row for token {id}, only for those below {rows}"):
-        engine.decoder.open([1]).follow([id])
+        engine.decoder.open([1]).forward([id])
 
 
 @pytest.mark.parametrize("precision", ["auto", "float32"])
@@ -413,18 +417,18 @@ def test_a_token_without_a_row_is_named(good: Path, precision: str) -> None:
     assert list(engine.complete(Prompt("add"), Sampling(max_tokens=2)))
 
 
-def part(name: str, **changes: Any) -> Callable[[weights.Weights], weights.Weights]:
-    def change(found: weights.Weights) -> weights.Weights:
+def part(name: str, **changes: Any) -> Callable[[weights.CpuWeights], weights.CpuWeights]:
+    def change(found: weights.CpuWeights) -> weights.CpuWeights:
         return replace(found, parts=found.parts | {name: replace(found.parts[name], **changes)})
 
     return change
 
 
-def without(name: str) -> Callable[[weights.Weights], weights.Weights]:
+def without(name: str) -> Callable[[weights.CpuWeights], weights.CpuWeights]:
     return lambda found: replace(found, parts={key: each for key, each in found.parts.items() if key != name})
 
 
-def shape(**changes: Any) -> Callable[[weights.Weights], weights.Weights]:
+def shape(**changes: Any) -> Callable[[weights.CpuWeights], weights.CpuWeights]:
     return lambda found: replace(found, shape=replace(found.shape, **changes))
 
 
@@ -461,12 +465,12 @@ OUTSIDE = [
 @KERNELS
 @pytest.mark.parametrize("change", OUTSIDE)
 def test_parts_that_the_kernels_would_leave_are_refused(
-    engine: Engine, change: Callable[[weights.Weights], weights.Weights]
+    engine: Engine, change: Callable[[weights.CpuWeights], weights.CpuWeights]
 ) -> None:
     good = engine.decoder.model.weights
-    weights.check(good)
+    weights.check_weights(good)
     with pytest.raises(ModelError, match="this model cannot be computed"):
-        NativeModel(change(good), kernels.best(), 1, 64)
+        CpuModel(change(good), kernels.best_build(), 1, 64)
 
 
 def test_weights_that_are_no_numbers_end_in_a_model_error(good: Path, tmp_path: Path) -> None:

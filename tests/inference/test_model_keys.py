@@ -11,7 +11,7 @@ from mtchat.errors import ModelError
 from mtchat.inference.cpu import kernels
 from mtchat.inference.hf import fast_import
 from mtchat.inference.loaders import gguf_metadata, loader, qwen2_weights
-from mtchat.inference.loaders.gguf_reader import Header, read_gguf
+from mtchat.inference.loaders.gguf_reader import GgufHeader, read_gguf
 from mtchat.session.prompt import Prompt
 from mtchat.session.settings import Sampling
 from tests.inference.test_model_files import rewritten
@@ -67,7 +67,7 @@ SAME: list[dict[str, Any]] = [
 @pytest.mark.parametrize("facts", SAME, ids=[" ".join(each) for each in SAME])
 def test_a_key_that_changes_nothing_is_let_be(good: Path, tmp_path: Path, facts: dict[str, Any]) -> None:
     path = rewritten(good, tmp_path / "same.gguf", lambda known, _: known.update(facts))
-    assert qwen2_weights.obstacle(read_gguf(path)) == ""
+    assert qwen2_weights.unsupported_reason(read_gguf(path)) == ""
 
 
 @pytest.mark.parametrize("precision", ["auto", "float32"])
@@ -81,13 +81,13 @@ def test_a_tensor_that_is_not_used_is_refused_by_its_name(
         loader.load(path, "odd", precision=precision, cache=tmp_path / "cache", report=silent)
 
 
-def header(name: str, told: dict[str, Any], lists: tuple[str, ...] = ()) -> Header:
+def header(name: str, told: dict[str, Any], lists: tuple[str, ...] = ()) -> GgufHeader:
     facts = {"general.architecture": name} | {f"{name}.{key}": value for key, value in told.items()}
-    return Header(facts, {}, {f"{name}.{key}": 3 for key in lists})
+    return GgufHeader(facts, {}, {f"{name}.{key}": 3 for key in lists})
 
 
 def config(name: str, **changes: Any) -> Any:
-    return fast_import.load().CONFIG_MAPPING[name](**changes)
+    return fast_import.import_transformers().CONFIG_MAPPING[name](**changes)
 
 
 LLAMA = {
@@ -239,22 +239,22 @@ TOLD: list[tuple[str, dict[str, Any], str, dict[str, Any], str]] = [
 def test_what_a_file_tells_is_compared_with_what_transformers_computes(
     name: str, told: dict[str, Any], kind: str, changes: dict[str, Any], said: str
 ) -> None:
-    computed = gguf_metadata.of_config(config(kind, **changes))
+    computed = gguf_metadata.config_metadata(config(kind, **changes))
     if not said:
-        gguf_metadata.check(header(name, told), computed)
+        gguf_metadata.check_metadata(header(name, told), computed)
         return
     with pytest.raises(ModelError, match=said):
-        gguf_metadata.check(header(name, told), computed)
+        gguf_metadata.check_metadata(header(name, told), computed)
 
 
 def test_a_list_where_a_number_is_due_is_refused() -> None:
     with pytest.raises(ModelError, match=r"llama\.attention\.head_count, a list"):
-        gguf_metadata.check(
-            header("llama", LLAMA, ("attention.head_count",)), gguf_metadata.of_config(config("llama"))
+        gguf_metadata.check_metadata(
+            header("llama", LLAMA, ("attention.head_count",)), gguf_metadata.config_metadata(config("llama"))
         )
 
 
-@pytest.mark.skipif(not kernels.builds(), reason="no kernels were built for this processor")
+@pytest.mark.skipif(not kernels.usable_builds(), reason="no kernels were built for this processor")
 def test_a_file_whose_frequencies_are_stated_as_they_are_computed_gives_the_same_text(
     good: Path, tmp_path: Path
 ) -> None:
@@ -277,7 +277,7 @@ def test_a_file_of_another_architecture_is_computed_as_its_model(kind: str, tmp_
     ids = engine.encode(Prompt("def add(a, b):"))
     with torch.inference_mode():
         expected = model(torch.tensor([ids])).logits[0, -1]
-    *_, found = engine.decoder.open(ids).read()
+    *_, found = engine.decoder.open(ids).prefill()
     assert numpy.allclose(found, expected.numpy(), atol=1e-4)
 
 

@@ -40,9 +40,9 @@ def test_every_build_has_its_flags_and_asks_of_the_processor_what_they_use() -> 
 
 @pytest.mark.parametrize("build", kernels.NEEDS)
 def test_an_installed_build_loads_and_has_the_five_functions(build: str) -> None:
-    if not kernels.path(build).exists():
+    if not kernels.library_path(build).exists():
         pytest.skip(f"the build {build} is not here")
-    assert has_all_functions(kernels.path(build))
+    assert has_all_functions(kernels.library_path(build))
 
 
 def test_a_build_loads_from_wherever_it_is_put(tmp_path: Path) -> None:

@@ -16,13 +16,13 @@ from safetensors.torch import save_file
 
 from mtchat.errors import ModelError
 from mtchat.inference.cpu import kernels, kv_snapshot, repack
-from mtchat.inference.cpu.decoder import NativeDecoder, NativeModel
-from mtchat.inference.cpu.weights import read
+from mtchat.inference.cpu.decoder import CpuDecoder, CpuModel
+from mtchat.inference.cpu.weights import read_weights
 from mtchat.inference.engine import Engine
 from mtchat.inference.hf import fast_import
 from mtchat.inference.loaders import codegen_weights, loader
-from mtchat.inference.prefix_tree import Tree
-from mtchat.inference.speculative import Lookup
+from mtchat.inference.prefix_tree import PrefixTree
+from mtchat.inference.speculative import NgramDrafter
 from mtchat.session.prompt import Prompt
 from mtchat.session.settings import Sampling
 from tests.inference.test_native_engine import (
@@ -40,7 +40,7 @@ from tests.support.engine_models import codegen_tokenizer, random_model, shuffle
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not kernels.builds(), reason="no kernels were built for this processor"),
+    pytest.mark.skipif(not kernels.usable_builds(), reason="no kernels were built for this processor"),
 ]
 VOCABULARY = 402  # more than the tokenizer has, and no whole strips
 SIZES = {"n_positions": 700, "n_layer": 2}
@@ -101,14 +101,14 @@ def as_rounded(model: Any) -> Any:
 
 
 def dequantised(values: Any) -> Any:
-    found = repack.from_floats(values)
+    found = repack.quantise_q8(values)
     return (found.values.astype(numpy.float32) - 128) * found.halves[:, :, 0].repeat(32, axis=1)
 
 
 def halves() -> Any:
     """A cache of keys and values as the kernels have it."""
 
-    class Halves(fast_import.load().DynamicCache):  # type: ignore[misc]
+    class Halves(fast_import.import_transformers().DynamicCache):  # type: ignore[misc]
         def update(self, keys: Any, values: Any, layer: int, *rest: Any, **more: Any) -> Any:
             return super().update(keys.half().double(), values.half().double(), layer, *rest, **more)
 
@@ -165,15 +165,15 @@ def test_logits_are_near_those_of_float32_however_the_weights_are_stored(stored:
 def test_any_way_to_compute_gives_the_same_bits_in_every_build(
     build: str, folder: Path, engine: Engine
 ) -> None:
-    if build not in kernels.builds():
+    if build not in kernels.usable_builds():
         pytest.skip(f"the build {build} is not here, or not for this processor")
-    weights = read(next((folder / "cache").glob("[!.]*-native-*")))
+    weights = read_weights(next((folder / "cache").glob("[!.]*-native-*")))
     ids = numpy.random.default_rng(1).integers(3, 300, 70).tolist()
     reference = teacher_forced(engine, ids, 64)
     expected = None
     for number, width in enumerate((64, 1, 3, 8)):
-        model = NativeModel(weights, build, 1 + number % 3, 200)
-        engine.decoder = NativeDecoder(model)
+        model = CpuModel(weights, build, 1 + number % 3, 200)
+        engine.decoder = CpuDecoder(model)
         shuffle(engine.decoder.tree, number)
         found = teacher_forced(engine, ids, width)
         expected = found if expected is None else expected
@@ -197,19 +197,19 @@ def test_greedy_text_is_that_of_computing_all_again_for_each_token(engine: Engin
     ids = engine.encode(Prompt(LONG))
     chosen: list[int] = []
     while len(chosen) < SHORT.max_tokens:
-        engine.decoder.tree = Tree(engine.decoder.model.capacity)
-        *_, logits = engine.decoder.open(ids + chosen).read()
+        engine.decoder.tree = PrefixTree(engine.decoder.model.capacity)
+        *_, logits = engine.decoder.open(ids + chosen).prefill()
         chosen.append(int(logits.argmax()))
-        if chosen[-1] in engine.ends:
+        if chosen[-1] in engine.stop_ids:
             break
     assert len(set(chosen)) > 5
-    assert text == engine.vocabulary.decode([id for id in chosen if id not in engine.ends])
+    assert text == engine.vocabulary.decode([id for id in chosen if id not in engine.stop_ids])
 
 
 @pytest.mark.parametrize("sampling", [SHORT, WARM], ids=["greedy", "sampled"])
 def test_guesses_and_candidates_change_no_text(folder: Path, sampling: Sampling) -> None:
     plain, guessing = loaded(folder), loaded(folder)
-    plain.drafter, guessing.drafter = None, Lookup
+    plain.drafter, guessing.drafter = None, NgramDrafter
     for text in (LONG, LONG + LONG[:30], OTHER * 3):
         expected = written(plain, text, sampling)[0]
         assert expected
@@ -235,12 +235,12 @@ def test_what_is_kept_for_the_next_process_is_bounded_in_bytes(engine: Engine, t
     written(engine, LONG)
     each = 2 * SIZES["n_layer"] * HEADS["80"]["n_embd"] * 2  # keys and values, as halves
     kv_snapshot.save(engine.decoder, tmp_path / "seen", size=5 * each)
-    assert kv_snapshot.restore(NativeDecoder(engine.decoder.model), tmp_path / "seen") == 5
+    assert kv_snapshot.restore(CpuDecoder(engine.decoder.model), tmp_path / "seen") == 5
 
 
 def test_ids_that_the_tokenizer_does_not_have_are_no_text(engine: Engine) -> None:
     path = start(engine.decoder)
-    assert numpy.isfinite(path.follow([VOCABULARY - 1])).all()
+    assert numpy.isfinite(path.forward([VOCABULARY - 1])).all()
     assert engine.vocabulary.decode([VOCABULARY - 1]) == ""
 
 
@@ -258,7 +258,7 @@ def test_the_end_that_a_config_names_ends_a_text(tmp_path: Path) -> None:
     model = random_codegen("16")
     model.config.eos_token_id = model.generation_config.eos_token_id = 77
     save(model, tmp_path)
-    assert 77 in loaded(tmp_path).ends
+    assert 77 in loaded(tmp_path).stop_ids
 
 
 def test_weights_in_eight_blocks_are_those_of_four(tmp_path: Path) -> None:
@@ -307,8 +307,8 @@ OBSTACLES = [
 @pytest.mark.parametrize(("change", "why"), OBSTACLES)
 def test_what_the_kernels_cannot_compute_is_said(change: dict[str, object], why: str) -> None:
     config = {"model_type": "codegen", **HEADS["64"]}
-    assert not codegen_weights.obstacle(config)
-    assert codegen_weights.obstacle(config | change) == why
+    assert not codegen_weights.unsupported_reason(config)
+    assert codegen_weights.unsupported_reason(config | change) == why
 
 
 def test_a_model_that_the_kernels_cannot_compute_is_left_to_transformers(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.inference.cpu.kernels import allowed, threads
+from mtchat.inference.cpu.kernels import cpu_quota, thread_count
 
 
 def machine(folder: Path, siblings: dict[int, str]) -> Path:
@@ -19,11 +19,11 @@ def machine(folder: Path, siblings: dict[int, str]) -> Path:
 def test_the_two_threads_of_a_core_count_once(tmp_path: Path) -> None:
     mine = sorted(os.sched_getaffinity(0))
     topology = machine(tmp_path, dict.fromkeys(mine, "0-63"))
-    assert threads({}, topology, tmp_path / "none") == 1
+    assert thread_count({}, topology, tmp_path / "none") == 1
 
 
 def test_cores_that_are_not_told_of_count_each(tmp_path: Path) -> None:
-    assert threads({}, tmp_path, tmp_path / "none") == len(os.sched_getaffinity(0))
+    assert thread_count({}, tmp_path, tmp_path / "none") == len(os.sched_getaffinity(0))
 
 
 @pytest.mark.parametrize(
@@ -32,10 +32,10 @@ def test_cores_that_are_not_told_of_count_each(tmp_path: Path) -> None:
 def test_a_container_gives_a_share(tmp_path: Path, text: str, count: int | None) -> None:
     quota = tmp_path / "cpu.max"
     quota.write_text(text)
-    assert allowed(quota) == (count or os.cpu_count())
+    assert cpu_quota(quota) == (count or os.cpu_count())
 
 
 @pytest.mark.parametrize(("chosen", "count"), [("3", 3), ("1", 1), ("0", None), ("many", None), ("", None)])
 def test_what_the_user_says_goes_first(tmp_path: Path, chosen: str, count: int | None) -> None:
-    by_itself = threads({}, tmp_path, tmp_path / "none")
-    assert threads({"OMP_NUM_THREADS": chosen}, tmp_path, tmp_path / "none") == (count or by_itself)
+    by_itself = thread_count({}, tmp_path, tmp_path / "none")
+    assert thread_count({"OMP_NUM_THREADS": chosen}, tmp_path, tmp_path / "none") == (count or by_itself)

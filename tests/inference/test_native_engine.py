@@ -10,15 +10,15 @@ import pytest
 
 from mtchat.errors import ModelError
 from mtchat.inference.cpu import kernels, kv_snapshot
-from mtchat.inference.cpu.decoder import NativeDecoder, NativeModel
-from mtchat.inference.cpu.weights import read
+from mtchat.inference.cpu.decoder import CpuDecoder, CpuModel
+from mtchat.inference.cpu.weights import read_weights
 from mtchat.inference.decoder import Logits
 from mtchat.inference.engine import Engine
 from mtchat.inference.loaders import loader
 from mtchat.inference.loaders.gguf_reader import read_gguf
-from mtchat.inference.loaders.qwen2_weights import obstacle
-from mtchat.inference.prefix_tree import Tree, upwards
-from mtchat.inference.speculative import Draft, Lookup
+from mtchat.inference.loaders.qwen2_weights import unsupported_reason
+from mtchat.inference.prefix_tree import PrefixTree, ancestors
+from mtchat.inference.speculative import DraftModel, NgramDrafter
 from mtchat.session.prompt import Message, Piece, Prompt
 from mtchat.session.settings import Sampling
 from tests.inference.test_native_kernels import in_eight_bits
@@ -26,7 +26,7 @@ from tests.support.engine_models import STARTER_SMALL, interrupted, shuffle, wri
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not kernels.builds(), reason="no kernels were built for this processor"),
+    pytest.mark.skipif(not kernels.usable_builds(), reason="no kernels were built for this processor"),
 ]
 SIZES = {
     "hidden_size": 256,
@@ -55,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def loaded(folder: Path, precision: str = "auto", capacity: int = 0) -> Engine:
     engine = loader.load(folder / "tiny.gguf", "tiny", precision=precision, cache=folder, report=silent)
     if capacity:
-        engine.decoder.tree = Tree(capacity)
+        engine.decoder.tree = PrefixTree(capacity)
     return engine
 
 
@@ -72,7 +72,7 @@ def written(engine: Engine, text: str, sampling: Sampling = SHORT) -> tuple[str,
 def start(decoder: Any) -> Any:
     """A path with nothing on it."""
     path = decoder.open([0])
-    path.rest = []
+    path.pending = []
     return path
 
 
@@ -82,8 +82,8 @@ def teacher_forced(engine: Engine, ids: list[int], width: int) -> Logits:
     rows = []
     for first in range(0, len(ids), width):
         some = ids[first : first + width]
-        rows.append(path.follow(some))
-        path.keep(len(some))
+        rows.append(path.forward(some))
+        path.commit(len(some))
     return numpy.concatenate(rows)
 
 
@@ -100,7 +100,7 @@ def test_logits_are_near_those_of_float32(matrices: str, tmp_path: Path) -> None
     ours, reference = loaded(tmp_path), loaded(tmp_path, "float32")
     ids = numpy.random.default_rng(0).integers(3, 300, 90).tolist()
     found = teacher_forced(ours, ids, 64)[1:]
-    expected = reference.decoder.open(ids[:1]).follow(ids[1:])
+    expected = reference.decoder.open(ids[:1]).forward(ids[1:])
     assert any("rounded to 8 bits" in note for note in ours.card.notes) == (matrices == "F16")
     assert abs(found - expected).mean() < 0.04 * expected.std()
     assert (found.argmax(1) == expected.argmax(1)).mean() > 0.9
@@ -173,13 +173,13 @@ def test_any_way_to_compute_gives_the_same_bits(folder: Path) -> None:
 def test_threads_and_slots_change_no_bit(folder: Path, engine: Engine) -> None:
     ids = numpy.random.default_rng(2).integers(3, 300, 80).tolist()
     expected = teacher_forced(engine, ids, 16)
-    weights = read(next(folder.glob("[!.]*-native-*")))
+    weights = read_weights(next(folder.glob("[!.]*-native-*")))
     for threads in (1, 2, 3, 5):
-        model = NativeModel(weights, engine.decoder.model.build, threads, 200)
-        decoder = NativeDecoder(model)
+        model = CpuModel(weights, engine.decoder.model.build, threads, 200)
+        decoder = CpuDecoder(model)
         shuffle(decoder.tree, threads)
         path = start(decoder)
-        assert numpy.array_equal(path.follow(ids[:64]), expected[:64])
+        assert numpy.array_equal(path.forward(ids[:64]), expected[:64])
         model.close()
 
 
@@ -187,8 +187,8 @@ def test_threads_and_slots_change_no_bit(folder: Path, engine: Engine) -> None:
 def test_guesses_change_no_text(folder: Path, sampling: Sampling) -> None:
     plain, guessing, drafted = loaded(folder), loaded(folder), loaded(folder)
     small = loaded(folder).decoder
-    plain.drafter, guessing.drafter = None, Lookup
-    drafted.drafter = lambda ids: Draft(small, ids, sure=0.01)
+    plain.drafter, guessing.drafter = None, NgramDrafter
+    drafted.drafter = lambda ids: DraftModel(small, ids, min_probability=0.01)
     for text in (LONG, LONG + LONG[:30], OTHER * 3):
         expected = written(plain, text, sampling)[0]
         assert expected
@@ -197,8 +197,8 @@ def test_guesses_change_no_text(folder: Path, sampling: Sampling) -> None:
 
 
 def test_wrong_guesses_change_no_text(folder: Path) -> None:
-    class Wild(Lookup):
-        def guess(self, most: int) -> list[int]:
+    class Wild(NgramDrafter):
+        def propose(self, most: int) -> list[int]:
             return [(7 * len(self.ids) + each) % 300 for each in range(min(most, 5))]
 
     plain, guessing = loaded(folder), loaded(folder)
@@ -209,12 +209,12 @@ def test_wrong_guesses_change_no_text(folder: Path) -> None:
 def test_guesses_leave_the_distribution_as_it_is(folder: Path) -> None:
     """Pearson's chi-squared of the second token, over 600 seeds, against its exact probabilities."""
     engine = loaded(folder)
-    engine.drafter = Lookup
+    engine.drafter = NgramDrafter
     sampling = Sampling(temperature=0.05, top_p=1.0, max_tokens=1)
     from mtchat.inference.sampler import distribution
 
     ids = engine.encode(Prompt(LONG))
-    *_, logits = engine.decoder.open(ids).read()
+    *_, logits = engine.decoder.open(ids).prefill()
     found, shares = distribution(logits, sampling)
     texts = [written(engine, LONG, Sampling(0.05, 1.0, 0, seed, 1))[0] for seed in range(600)]
     likely = [
@@ -246,8 +246,8 @@ def test_a_candidate_that_is_taken_is_not_read_again(engine: Engine) -> None:
     leaves = [node for node in engine.decoder.tree.walk() if not node.children]
     assert len(leaves) > 1
     for leaf in leaves:
-        ids = [node.id for node in upwards(leaf)][-2::-1]
-        assert engine.decoder.open([*ids, 5]).reused == len(ids) > len(engine.encode(Prompt(LONG)))
+        ids = [node.id for node in ancestors(leaf)][-2::-1]
+        assert engine.decoder.open([*ids, 5]).cached == len(ids) > len(engine.encode(Prompt(LONG)))
 
 
 def test_going_back_to_any_branch_reads_nothing_again(engine: Engine) -> None:
@@ -279,7 +279,7 @@ def test_two_completions_at_once_do_not_mix(engine: Engine, folder: Path) -> Non
 def test_an_interrupt_at_any_line_leaves_the_tree_true(engine: Engine) -> None:
     expected = written(engine, OTHER, Sampling(max_tokens=4))[0]
     for count in itertools.count(0, 3):
-        engine.decoder.tree = Tree(engine.decoder.model.capacity)
+        engine.decoder.tree = PrefixTree(engine.decoder.model.capacity)
         finished = not interrupted(count, lambda: written(engine, LONG, Sampling(max_tokens=3)))
         taken = [node.slot for node in engine.decoder.tree.walk()]
         assert len(set(taken)) == len(taken)
@@ -324,9 +324,9 @@ def test_only_the_latest_tokens_are_kept_for_a_restart(tmp_path: Path, engine: E
         written(engine, text)
     latest = engine.encode(Prompt(OTHER))
     kv_snapshot.save(engine.decoder, tmp_path / "seen", most=len(latest))
-    decoder = NativeDecoder(engine.decoder.model)
+    decoder = CpuDecoder(engine.decoder.model)
     assert kv_snapshot.restore(decoder, tmp_path / "seen") == len(latest)
-    assert decoder.open(latest).reused == len(latest) - 1
+    assert decoder.open(latest).cached == len(latest) - 1
 
 
 def test_what_is_kept_for_a_restart_is_whole_where_replies_took_turns(tmp_path: Path, engine: Engine) -> None:
@@ -334,17 +334,17 @@ def test_what_is_kept_for_a_restart_is_whole_where_replies_took_turns(tmp_path: 
     streams = [engine.complete(Prompt(text), SHORT) for text in (LONG, OTHER)]
     for _ in itertools.zip_longest(*streams):
         pass
-    known = {tuple(node.id for node in upwards(each)) for each in engine.decoder.tree.walk()}
+    known = {tuple(node.id for node in ancestors(each)) for each in engine.decoder.tree.walk()}
     for most in range(1, len(engine.decoder.tree)):
         kv_snapshot.save(engine.decoder, tmp_path / "seen", most=most)
-        decoder = NativeDecoder(engine.decoder.model)
+        decoder = CpuDecoder(engine.decoder.model)
         assert kv_snapshot.restore(decoder, tmp_path / "seen") == most
-        assert {tuple(node.id for node in upwards(each)) for each in decoder.tree.walk()} <= known
+        assert {tuple(node.id for node in ancestors(each)) for each in decoder.tree.walk()} <= known
 
 
 def test_a_model_that_the_kernels_cannot_compute_says_why(tmp_path: Path) -> None:
     write_gguf(tmp_path / "tiny.gguf")
-    assert obstacle(read_gguf(tmp_path / "tiny.gguf")) == "attention heads of width 16"
+    assert unsupported_reason(read_gguf(tmp_path / "tiny.gguf")) == "attention heads of width 16"
     with pytest.raises(ModelError, match="attention heads of width 16; leave --precision out"):
         loaded(tmp_path, "quantised")
     assert loaded(tmp_path).card.precision == "float32"
@@ -376,7 +376,7 @@ def test_starter_small_writes_the_same_with_guesses_and_without() -> None:
     prompt = Prompt(messages=(Message("user", question),), opening="```python\n")
     for sampling in (Sampling(max_tokens=60), Sampling(0.8, 0.95, 0, 3, 60)):
         texts = []
-        for drafter in (None, Lookup):
+        for drafter in (None, NgramDrafter):
             engine.drafter = drafter
             texts.append("".join(piece.text for piece in engine.complete(prompt, sampling)))
         assert texts[0] == texts[1]

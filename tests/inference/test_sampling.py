@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from mtchat.inference.sampler import Chooser, distribution
+from mtchat.inference.sampler import Sampler, distribution
 from mtchat.session.settings import Sampling
 
 SCORES = numpy.array([0.0, 1.0, 2.0, 3.0, -1.0, 0.5], numpy.float32)
@@ -46,26 +46,26 @@ def test_what_can_be_drawn_is_what_transformers_would_draw(seed: int, k: int, p:
 
 
 def test_temperature_zero_is_greedy() -> None:
-    assert Chooser(Sampling()).choose(logits(4)) == logits(4).argmax()
+    assert Sampler(Sampling()).sample(logits(4)) == logits(4).argmax()
 
 
 @pytest.mark.slow
 def test_drawn_tokens_follow_the_distribution() -> None:
     """Pearson's chi-squared over 40,000 draws stays under the 99.9 % point for its degrees of freedom."""
-    chooser, draws = Chooser(Sampling(temperature=1.5, top_p=1.0, seed=1)), 40_000
-    counts = numpy.bincount([chooser.choose(SCORES) for _ in range(draws)], minlength=6)
+    sampler, draws = Sampler(Sampling(temperature=1.5, top_p=1.0, seed=1)), 40_000
+    counts = numpy.bincount([sampler.sample(SCORES) for _ in range(draws)], minlength=6)
     expected = filtered(SCORES, Sampling(temperature=1.5, top_p=1.0)) * draws
     assert ((counts - expected) ** 2 / expected).sum() < 20.52
 
 
 def test_a_seed_draws_the_same_again_and_another_seed_differs() -> None:
     def drawn(seed: int) -> list[int]:
-        chooser = Chooser(Sampling(temperature=1.0, seed=seed))
-        return [chooser.choose(logits(each)) for each in range(30)]
+        sampler = Sampler(Sampling(temperature=1.0, seed=seed))
+        return [sampler.sample(logits(each)) for each in range(30)]
 
     assert drawn(3) == drawn(3) != drawn(4)
 
 
 def test_dropped_tokens_are_never_drawn() -> None:
-    chooser = Chooser(Sampling(temperature=1.0, top_p=0.8, seed=2))
-    assert {chooser.choose(SCORES) for _ in range(5000)} == {2, 3}
+    sampler = Sampler(Sampling(temperature=1.0, top_p=0.8, seed=2))
+    assert {sampler.sample(SCORES) for _ in range(5000)} == {2, 3}

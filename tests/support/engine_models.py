@@ -15,12 +15,12 @@ import pytest
 import torch
 
 from mtchat.inference.cuda.decoder import GpuDecoder
-from mtchat.inference.cuda.scheduler import lanes
+from mtchat.inference.cuda.scheduler import gpu_scheduler
 from mtchat.inference.engine import Engine
 from mtchat.inference.hf import fast_import
 from mtchat.inference.hf.decoder import TorchDecoder
-from mtchat.inference.loaders.cuda_loader import fused
-from mtchat.inference.prefix_tree import Tree
+from mtchat.inference.loaders.cuda_loader import fuse
+from mtchat.inference.prefix_tree import PrefixTree
 from mtchat.session.prompt import ModelCard
 from tests import SHARED
 
@@ -43,7 +43,7 @@ def tiny_tokenizer() -> Any:
     """A byte-level BPE of 320 words with Qwen's special tokens and chat format."""
     import tokenizers
 
-    transformers = fast_import.load()
+    transformers = fast_import.import_transformers()
     backend = tokenizers.Tokenizer(tokenizers.models.BPE())
     backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = tokenizers.decoders.ByteLevel()
@@ -68,12 +68,14 @@ def codegen_files() -> list[Path]:
 
 def codegen_tokenizer() -> Any:
     codegen_files()
-    return fast_import.load().AutoTokenizer.from_pretrained(CODEGEN_TOKENIZER, local_files_only=True)
+    return fast_import.import_transformers().AutoTokenizer.from_pretrained(
+        CODEGEN_TOKENIZER, local_files_only=True
+    )
 
 
 def random_model(kind: str, vocabulary: int, spread: float = 0.2, seed: int = 7, **changes: Any) -> Any:
     """A causal model whose weights are large enough that its greedy text varies."""
-    transformers = fast_import.load()
+    transformers = fast_import.import_transformers()
     torch.manual_seed(seed)
     if kind == "codegen":
         sizes = {
@@ -170,21 +172,27 @@ def random_engine(kind: str, tokenizer: Any = None, **changes: Any) -> Engine:
     return Engine(TorchDecoder(model), tokenizer, card, configs=(model.generation_config, model.config))
 
 
-def shuffle(tree: Tree, seed: int) -> None:
+def shuffle(tree: PrefixTree, seed: int) -> None:
     """Let slots be taken in another order."""
     slots = list(tree.free)
     numpy.random.default_rng(seed).shuffle(slots)
     tree.free = dict.fromkeys(slots)
 
 
-def gpu_engine(kind: str, tokenizer: Any = None, slots: int = 2000, run: int = 1, **changes: Any) -> Engine:
+def gpu_engine(
+    kind: str, tokenizer: Any = None, slots: int = 2000, steps_per_launch: int = 1, **changes: Any
+) -> Engine:
     """The same as a GPU computes it, in torch's own words and on the CPU."""
     plain = random_engine(kind, tokenizer, **changes)
     assert isinstance(plain.decoder, TorchDecoder)
     model = plain.decoder.model
     configs = (model.generation_config, model.config)
     return Engine(
-        GpuDecoder(fused(model), slots, run=run), plain.tokenizer, plain.card, configs=configs, writers=lanes
+        GpuDecoder(fuse(model), slots, steps_per_launch=steps_per_launch),
+        plain.tokenizer,
+        plain.card,
+        configs=configs,
+        scheduler=gpu_scheduler,
     )
 
 

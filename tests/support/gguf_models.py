@@ -8,8 +8,8 @@ import numpy
 import torch
 
 from mtchat.inference.hf import fast_import
-from mtchat.inference.loaders.gguf_converter import processor
-from mtchat.inference.loaders.gguf_reader import ARCHITECTURE, Header
+from mtchat.inference.loaders.gguf_converter import tensor_processor
+from mtchat.inference.loaders.gguf_reader import ARCHITECTURE, GgufHeader
 from tests.support.engine_models import write_vocabulary
 
 SIZES: dict[str, Any] = {
@@ -61,7 +61,7 @@ def write(
     path: Path, kind: str, facts: dict[str, Any] | None = None, tensors: dict[str, Any] | None = None
 ) -> Any:
     """A file of a random model, with more facts and tensors where they are given; gives the model."""
-    transformers = fast_import.load()
+    transformers = fast_import.import_transformers()
     from transformers.modeling_gguf_pytorch_utils import get_gguf_hf_weights_map
 
     name, changes, own = KINDS[kind]
@@ -74,7 +74,7 @@ def write(
         add: Any = {bool: out.add_bool, int: out.add_uint32, float: out.add_float32, list: out.add_array}
         add.get(type(value), out.add_string)(f"{kind}.{key}", value)
     write_vocabulary(out)
-    names = get_gguf_hf_weights_map(model, processor(model, Header({ARCHITECTURE: kind}, {})))
+    names = get_gguf_hf_weights_map(model, tensor_processor(model, GgufHeader({ARCHITECTURE: kind}, {})))
     state = model.state_dict()
     for source, name in names.items():
         if name in state and name not in model.all_tied_weights_keys:

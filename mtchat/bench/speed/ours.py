@@ -20,7 +20,7 @@ class OurEngine:
     def __init__(self, engine: Any) -> None:
         self.engine = engine
         self.drafter = engine.drafter
-        engine.ends = frozenset()
+        engine.ignore_stop_tokens()
         if tree := getattr(engine.decoder, "tree", None):
             tree.evict(tree.capacity, [])  # what earlier sessions left on the disk
 
@@ -50,8 +50,8 @@ class OurEngine:
         if not prompt.ids:
             yield from self.engine.complete(prompt.prompt, sampling)
             return
-        ids = self.engine.checked(list(prompt.ids))
-        yield from self.engine.pieces(ids, sampling, self.engine.room(ids, sampling))
+        ids = self.engine.check_prompt(list(prompt.ids))
+        yield from self.engine.generate(ids, sampling, self.engine.max_new_tokens(ids, sampling))
 
     def together(self, prompt: BenchPrompt, count: int, number: int, seed: int) -> float:
         self.engine.drafter = None

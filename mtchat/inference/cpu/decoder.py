@@ -1,4 +1,4 @@
-"""A model whose steps the kernels compute; each token sees the keys of its own path and no others."""
+"""A model that our C kernels compute; each token sees the keys of its own sequence only."""
 
 import weakref
 from collections.abc import Sequence
@@ -8,33 +8,39 @@ import numpy
 
 from mtchat.errors import ModelError
 from mtchat.inference.cpu import kernels
-from mtchat.inference.cpu.weights import FLOATS, Part, Shape, Weights, check
+from mtchat.inference.cpu.weights import FLOATS, CpuShape, CpuWeights, PackedPart, check_weights
 from mtchat.inference.decoder import Logits, check_ids
-from mtchat.inference.sequence import Ints, TreeDecoder
+from mtchat.inference.sequence import CachedDecoder, Ints
 
-MOST = 64  # tokens in one step
-CACHE_SHARE, MOST_CACHE = 8, 2 << 30  # of the machine's memory, and bytes at most
-LEAST = 4096  # tokens, however small the machine
+MAX_STEP_TOKENS = 64
+CACHE_SHARE, MAX_CACHE_BYTES = 8, 2 << 30  # the KV cache takes 1/8 of the memory, and 2 GiB at most
+MIN_CAPACITY = 4096  # tokens, however small the memory
 
 
-def capacity(shape: Shape, memory: int) -> int:
-    """How many tokens' keys and values are kept in a share of so many bytes of memory."""
+def kv_capacity(shape: CpuShape, memory: int) -> int:
+    """The tokens of the KV cache on a machine with `memory` bytes."""
     each = 4 * shape.layers * shape.kv_heads * shape.head
-    budget = min(memory // CACHE_SHARE, MOST_CACHE)
-    return int(max(min(budget // each, 2 * shape.context), min(LEAST, shape.context)))
+    budget = min(memory // CACHE_SHARE, MAX_CACHE_BYTES)
+    return int(max(min(budget // each, 2 * shape.context), min(MIN_CAPACITY, shape.context)))
 
 
-class NativeModel:
-    """Quantised weights on some threads, with room for the keys and values of `capacity` tokens.
+class CpuModel:
+    """Quantised weights on some threads, with KV slots for `kv_capacity` tokens.
 
-    Every number depends on a token's own path only, never on what is computed beside it: a step of one
-    token, of eight candidates and of a whole prompt give the same bits.
+    Every number depends on a token's own sequence only, never on what is computed beside it: steps of one
+    token, of eight candidates and of a whole prompt give the same bits. `pool_owner` is a model that
+    computes at other times; this one then uses its threads.
     """
 
     def __init__(
-        self, weights: Weights, build: str, threads: int, capacity: int, partner: "NativeModel | None" = None
+        self,
+        weights: CpuWeights,
+        build: str,
+        threads: int,
+        capacity: int,
+        pool_owner: "CpuModel | None" = None,
     ) -> None:
-        check(weights)
+        check_weights(weights)
         self.weights = weights
         self.shape = weights.shape
         self.build = build
@@ -42,77 +48,79 @@ class NativeModel:
         self.capacity = capacity
         self.library = kernels.load(build)
         row = self.shape.kv_heads * self.shape.head
-        # memory that is not touched is not taken
+        # memory that is never touched is never allocated
         self.keys = numpy.empty((self.shape.layers, capacity, row), numpy.float16)
         self.values = numpy.empty_like(self.keys)
-        self.layers = (kernels.Layer * self.shape.layers)(*map(self.layer, range(self.shape.layers)))
-        self.model = self.described()
-        self.partner = partner  # a model that computes at other times, and lends its threads
-        lent = partner.state if partner else None
-        self.state: int | None = self.library.mtchat_open(byref(self.model), lent, threads, MOST)
+        self.layers = (kernels.LayerStruct * self.shape.layers)(
+            *map(self.layer_struct, range(self.shape.layers))
+        )
+        self.model = self.model_struct()
+        self.pool_owner = pool_owner  # keeps its threads alive
+        lender = pool_owner.state if pool_owner else None
+        self.state: int | None = self.library.mtchat_open(byref(self.model), lender, threads, MAX_STEP_TOKENS)
         if not self.state:
             raise ModelError("there is not enough memory for this model; use a smaller one")
         self.close = weakref.finalize(self, self.library.mtchat_close, self.state)  # ends its threads
-        self.rotations = Rotations(self.shape.rotary, self.shape.theta)
+        self.rotary = RotaryTable(self.shape.rotary, self.shape.theta)
 
-    def described(self) -> kernels.Model:
-        return kernels.Model(
+    def model_struct(self) -> kernels.ModelStruct:
+        return kernels.ModelStruct(
             architecture=kernels.ARCHITECTURES.index(self.weights.architecture),
             **{name: getattr(self.shape, name) for name in kernels.SIZES},
             capacity=self.capacity,
             epsilon=self.shape.epsilon,
-            embedding=self.matrix("embedding"),
-            output=self.matrix("output"),
+            embedding=self.matrix_struct("embedding"),
+            output=self.matrix_struct("output"),
             **self.vectors("", ("norm", "shift", "output_bias")),
             layer=self.layers,
             keys=self.keys.ctypes.data,
             values=self.values.ctypes.data,
         )
 
-    def layer(self, number: int) -> kernels.Layer:
-        """What an architecture does not have is left out."""
+    def layer_struct(self, number: int) -> kernels.LayerStruct:
+        """The parts of a layer; those that an architecture lacks stay empty."""
         names = [name for name in kernels.MATRICES if f"{number}.{name}" in self.weights.parts]
-        matrices = {name: self.matrix(f"{number}.{name}") for name in names}
-        return kernels.Layer(**matrices, **self.vectors(f"{number}.", kernels.VECTORS))
+        matrices = {name: self.matrix_struct(f"{number}.{name}") for name in names}
+        return kernels.LayerStruct(**matrices, **self.vectors(f"{number}.", kernels.VECTORS))
 
     def vectors(self, prefix: str, names: Sequence[str]) -> dict[str, int]:
-        """The addresses of those that are there."""
+        """The addresses of the vectors that the model has."""
         parts = self.weights.parts
         return {name: self.address(parts[prefix + name]) for name in names if prefix + name in parts}
 
-    def matrix(self, name: str) -> kernels.Matrix:
+    def matrix_struct(self, name: str) -> kernels.MatrixStruct:
         part = self.weights.parts[name]
         assert part.kind != FLOATS
-        return kernels.Matrix(self.address(part), part.rows, part.columns, part.kind)
+        return kernels.MatrixStruct(self.address(part), part.rows, part.columns, part.kind)
 
-    def address(self, part: Part) -> int:
+    def address(self, part: PackedPart) -> int:
         return int(self.weights.data.ctypes.data) + part.start
 
     def step(
-        self, tokens: Sequence[int], slots: Sequence[int], paths: Sequence[Ints], wanted: Sequence[int]
+        self, tokens: Sequence[int], slots: Sequence[int], visible: Sequence[Ints], wanted: Sequence[int]
     ) -> Logits:
-        """Compute T <= MOST tokens; the logits (W, V) after those whose places are `wanted`.
+        """Compute T <= MAX_STEP_TOKENS tokens: the logits (W, V) after those with the indices `wanted`.
 
-        `paths[t]` has the slots that token t sees, in order, its own last: its position is their number
+        `visible[t]` has the slots that token t sees, in order, its own last: its position is their number
         less one. The keys and values of token t go to `slots[t]`.
         """
         count, wants = len(tokens), len(wanted)
-        assert count <= MOST
+        assert count <= MAX_STEP_TOKENS
         check_ids(tokens, self.shape.vocabulary)
         assert self.close.alive
-        lengths = numpy.array([len(path) for path in paths], numpy.int32)
-        cosines, sines = self.rotations.of(lengths - 1)
-        places = numpy.array([path.ctypes.data for path in paths], numpy.uint64)
+        lengths = numpy.array([len(each) for each in visible], numpy.int32)
+        cosines, sines = self.rotary.at(lengths - 1)
+        addresses = numpy.array([each.ctypes.data for each in visible], numpy.uint64)
         logits = numpy.empty((wants, self.weights.parts["output"].rows), numpy.float32)
         arrays = [numpy.array(each, numpy.int32) for each in (tokens, slots, wanted)]
-        batch = kernels.Batch(
+        batch = kernels.BatchStruct(
             count=count,
             wanted=wants,
             tokens=arrays[0].ctypes.data,
             cosines=cosines.ctypes.data,
             sines=sines.ctypes.data,
             slots=arrays[1].ctypes.data,
-            paths=places.ctypes.data,
+            paths=addresses.ctypes.data,
             lengths=lengths.ctypes.data,
             rows=arrays[2].ctypes.data,
             logits=logits.ctypes.data,
@@ -121,7 +129,7 @@ class NativeModel:
         return logits[:, : self.shape.vocabulary]
 
 
-class Rotations:
+class RotaryTable:
     """The cosines and sines of rotary embeddings, as transformers computes them: angles in float32."""
 
     def __init__(self, columns: int, theta: float) -> None:
@@ -129,8 +137,8 @@ class Rotations:
         self.frequencies = (1.0 / numpy.float32(theta) ** powers).astype(numpy.float32)
         self.table = numpy.empty((2, 0, columns // 2), numpy.float32)
 
-    def of(self, positions: Ints) -> tuple[Logits, Logits]:
-        """Those of some positions (T,): twice (T, columns / 2)."""
+    def at(self, positions: Ints) -> tuple[Logits, Logits]:
+        """Cosines and sines (T, columns / 2) of some positions (T,)."""
         last = int(positions.max(initial=0))
         if last >= self.table.shape[1]:
             angles = numpy.arange(2 * last + 1024, dtype=numpy.float32)[:, None] * self.frequencies
@@ -138,12 +146,12 @@ class Rotations:
         return self.table[0, positions], self.table[1, positions]
 
 
-class NativeDecoder(TreeDecoder):
-    """The kernels' model with its tree."""
+class CpuDecoder(CachedDecoder):
+    """A model of the C kernels with its prefix tree."""
 
-    most = MOST
+    max_step_tokens = MAX_STEP_TOKENS
 
-    def __init__(self, model: NativeModel) -> None:
+    def __init__(self, model: CpuModel) -> None:
         super().__init__(model.capacity)
         self.model = model
 
@@ -153,5 +161,5 @@ class NativeDecoder(TreeDecoder):
 
     def step(self, rows: Sequence[tuple[Sequence[int], Ints]], wanted: Sequence[int]) -> Logits:
         tokens = [id for ids, _ in rows for id in ids]
-        paths = [slots[: len(slots) - left] for ids, slots in rows for left in range(len(ids) - 1, -1, -1)]
-        return self.model.step(tokens, [int(path[-1]) for path in paths], paths, wanted)
+        visible = [slots[: len(slots) - left] for ids, slots in rows for left in range(len(ids) - 1, -1, -1)]
+        return self.model.step(tokens, [int(each[-1]) for each in visible], visible, wanted)

@@ -20,7 +20,7 @@ NEEDS = {
 }
 
 
-class Matrix(ctypes.Structure):
+class MatrixStruct(ctypes.Structure):
     _fields_ = (("data", c_void_p), ("rows", c_int32), ("columns", c_int32), ("kind", c_int32))
 
 
@@ -30,31 +30,31 @@ NORMS = ("attention_norm", "attention_shift", "feed_norm", "feed_shift")
 VECTORS = (*NORMS, "query_bias", "key_bias", "value_bias", "up_bias", "down_bias")
 
 
-class Layer(ctypes.Structure):
-    _fields_ = (*((name, Matrix) for name in MATRICES), *((name, c_void_p) for name in VECTORS))
+class LayerStruct(ctypes.Structure):
+    _fields_ = (*((name, MatrixStruct) for name in MATRICES), *((name, c_void_p) for name in VECTORS))
 
 
 SIZES = ("layers", "width", "heads", "kv_heads", "head", "rotary", "feed", "vocabulary")
 
 
-class Model(ctypes.Structure):
+class ModelStruct(ctypes.Structure):
     _fields_ = (
         ("architecture", c_int32),
         *((name, c_int32) for name in SIZES),
         ("capacity", c_int32),
         ("epsilon", c_float),
-        ("embedding", Matrix),
-        ("output", Matrix),
+        ("embedding", MatrixStruct),
+        ("output", MatrixStruct),
         ("norm", c_void_p),
         ("shift", c_void_p),
         ("output_bias", c_void_p),
-        ("layer", POINTER(Layer)),
+        ("layer", POINTER(LayerStruct)),
         ("keys", c_void_p),
         ("values", c_void_p),
     )
 
 
-class Batch(ctypes.Structure):
+class BatchStruct(ctypes.Structure):
     _fields_ = (
         ("count", c_int32),
         ("wanted", c_int32),
@@ -64,27 +64,27 @@ class Batch(ctypes.Structure):
     )
 
 
-def builds() -> list[str]:
+def usable_builds() -> list[str]:
     """The builds that are installed and that this processor can run, the fastest first."""
-    has = features()
-    return [name for name, needs in NEEDS.items() if needs <= has and path(name).exists()]
+    has = cpu_features()
+    return [name for name, needs in NEEDS.items() if needs <= has and library_path(name).exists()]
 
 
 @cache
-def best() -> str:
+def best_build() -> str:
     """The fastest build that loads; "" where none does."""
-    for build in builds():
+    for build in usable_builds():
         with contextlib.suppress(OSError):
             load(build)
             return build
     return ""
 
 
-def path(build: str) -> Path:
+def library_path(build: str) -> Path:
     return FOLDER / f"kernels-{build}.so"
 
 
-def features() -> set[str]:
+def cpu_features() -> set[str]:
     """What the processor can do, in Linux's words; nothing where Linux is not there to say it."""
     if platform.machine() not in ("x86_64", "AMD64"):
         return set()
@@ -98,16 +98,16 @@ def features() -> set[str]:
 @cache
 def load(build: str) -> ctypes.CDLL:
     """A build with its functions' types; OSError where it cannot be loaded."""
-    library = ctypes.CDLL(str(path(build)))
+    library = ctypes.CDLL(str(library_path(build)))
     library.mtchat_open.restype = c_void_p
-    library.mtchat_open.argtypes = (POINTER(Model), c_void_p, c_int32, c_int32)
+    library.mtchat_open.argtypes = (POINTER(ModelStruct), c_void_p, c_int32, c_int32)
     library.mtchat_close.argtypes = (c_void_p,)
     library.mtchat_close.restype = None
-    library.mtchat_step.argtypes = (c_void_p, POINTER(Batch))
+    library.mtchat_step.argtypes = (c_void_p, POINTER(BatchStruct))
     library.mtchat_step.restype = None
-    library.mtchat_read_row.argtypes = (POINTER(Matrix), c_int32, c_void_p)
+    library.mtchat_read_row.argtypes = (POINTER(MatrixStruct), c_int32, c_void_p)
     library.mtchat_read_row.restype = None
-    library.mtchat_product.argtypes = (c_void_p, POINTER(Matrix), c_void_p, c_int32, c_void_p)
+    library.mtchat_product.argtypes = (c_void_p, POINTER(MatrixStruct), c_void_p, c_int32, c_void_p)
     library.mtchat_product.restype = c_int32
     library.mtchat_read_bytes.argtypes = (c_void_p, c_void_p, c_int64)
     library.mtchat_read_bytes.restype = c_uint32
@@ -119,7 +119,7 @@ TOPOLOGY = Path("/sys/devices/system/cpu")
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
-def threads(
+def thread_count(
     environment: Mapping[str, str] = os.environ, topology: Path = TOPOLOGY, quota: Path = QUOTA
 ) -> int:
     """What OMP_NUM_THREADS says, else the cores, at least one; where none are told of, the processors."""
@@ -129,11 +129,11 @@ def threads(
     processors = (
         os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
     )
-    cores = {core(topology, each) for each in processors}
-    return max(min(len(cores), allowed(quota)), 1)
+    cores = {core_id(topology, each) for each in processors}
+    return max(min(len(cores), cpu_quota(quota)), 1)
 
 
-def core(topology: Path, processor: int) -> str:
+def core_id(topology: Path, processor: int) -> str:
     """What the threads of one core have in common."""
     try:
         return (topology / f"cpu{processor}" / "topology" / "thread_siblings_list").read_text().strip()
@@ -141,7 +141,7 @@ def core(topology: Path, processor: int) -> str:
         return str(processor)
 
 
-def allowed(quota: Path) -> int:
+def cpu_quota(quota: Path) -> int:
     """The processors' worth of time that a container gives."""
     try:
         most, period = quota.read_text().split()

@@ -1,4 +1,4 @@
-"""Keeps on disk what a model has seen last, so that a session that is opened again need not be read again."""
+"""Saves the most recently used part of the KV cache on disk, so that a resumed session needs no prefill."""
 
 import contextlib
 import os
@@ -10,32 +10,32 @@ from typing import Any
 import numpy
 
 from mtchat.files import open_private
-from mtchat.inference.cpu.decoder import NativeDecoder
-from mtchat.inference.prefix_tree import Node
+from mtchat.inference.cpu.decoder import CpuDecoder
+from mtchat.inference.prefix_tree import TreeNode
 
-MOST = 2048  # tokens: 59 MB of `starter`
-MOST_BYTES = 256 << 20  # 800 tokens of CodeGen 2B, whose heads each have keys of their own
+MAX_TOKENS = 2048  # 59 MB for `starter`
+MAX_BYTES = 256 << 20  # 800 tokens of CodeGen 2B, which has one KV head per head
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error)
-VERSION = 2  # what version 1 wrote may have tokens out of their place
+VERSION = 2  # version 1 could save tokens without their parents
 
 
-def save(decoder: NativeDecoder, file: Path, most: int = MOST, size: int = MOST_BYTES) -> None:
-    """Write the keys and values of the tokens that were used last; a disk that refuses is no harm."""
+def save(decoder: CpuDecoder, file: Path, most: int = MAX_TOKENS, size: int = MAX_BYTES) -> None:
+    """Write the keys and values of the most recently used tokens; a failing disk is ignored."""
     if not decoder.tree.clock:
-        return  # nothing was read since the start, so what is there is the latest
+        return  # nothing was computed since the start: the snapshot on disk is the latest
     model = decoder.model
     each = model.keys[:, 0].nbytes + model.values[:, 0].nbytes
     most = min(most, size // each)
-    nodes = sorted(decoder.tree.walk(), key=lambda node: (-node.used, node.depth))[:most]
-    nodes.sort(key=lambda node: node.depth)  # a token's ids come before it
+    nodes = sorted(decoder.tree.walk(), key=lambda node: (-node.last_used, node.depth))[:most]
+    nodes.sort(key=lambda node: node.depth)  # parents before their children
     places = {id(node): place for place, node in enumerate(nodes)}
     slots = [node.slot for node in nodes]
     part = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        with open(part, "wb", opener=open_private) as stream:  # what was typed can be read from it
+        with open(part, "wb", opener=open_private) as stream:  # it reveals what the user typed
             numpy.savez(
                 stream,
-                about=numpy.array(about(decoder)),
+                about=numpy.array(fingerprint_of(decoder)),
                 ids=numpy.array([node.id for node in nodes], numpy.int32),
                 parents=numpy.array([places.get(id(node.parent), -1) for node in nodes], numpy.int32),
                 keys=model.keys[:, slots],
@@ -47,11 +47,11 @@ def save(decoder: NativeDecoder, file: Path, most: int = MOST, size: int = MOST_
             part.unlink(missing_ok=True)
 
 
-def restore(decoder: NativeDecoder, file: Path) -> int:
-    """Take up what `save` wrote with the same build; how many tokens, 0 where nothing is of use."""
+def restore(decoder: CpuDecoder, file: Path) -> int:
+    """Load a snapshot that the same build wrote: the number of tokens, 0 if it is missing or unusable."""
     try:
         with file.open("rb") as stream, numpy.load(stream) as stored:
-            if stored["about"].tolist() != about(decoder):
+            if stored["about"].tolist() != fingerprint_of(decoder):
                 return 0
             ids, parents, keys, values = (stored[name] for name in ("ids", "parents", "keys", "values"))
             if not fits(decoder, ids, parents, keys, values):
@@ -60,16 +60,16 @@ def restore(decoder: NativeDecoder, file: Path) -> int:
         return 0
     tree, model = decoder.tree, decoder.model
     count = min(len(ids), tree.capacity)
-    slots = tree.slots(count, [])
+    slots = tree.allocate(count, [])
     model.keys[:, slots], model.values[:, slots] = keys[:, :count], values[:, :count]
-    nodes: list[Node] = []
+    nodes: list[TreeNode] = []
     for id, parent, slot in zip(ids.tolist(), parents.tolist(), slots, strict=False):
-        nodes.append(tree.add(nodes[parent] if parent >= 0 else tree.root, id, slot))
+        nodes.append(tree.insert(nodes[parent] if parent >= 0 else tree.root, id, slot))
     return count
 
 
-def fits(decoder: NativeDecoder, ids: Any, parents: Any, keys: Any, values: Any) -> bool:
-    """Whether arrays are such as `save` writes: ids with rows, parents before them, keys and values."""
+def fits(decoder: CpuDecoder, ids: Any, parents: Any, keys: Any, values: Any) -> bool:
+    """Whether arrays fit this model: valid ids, parents before children, keys and values of its shape."""
     model, count = decoder.model, ids.size
     places = numpy.arange(count)
     shape = (model.keys.shape[0], count, *model.keys.shape[2:])
@@ -83,8 +83,8 @@ def fits(decoder: NativeDecoder, ids: Any, parents: Any, keys: Any, values: Any)
     )
 
 
-def about(decoder: NativeDecoder) -> list[str]:
-    """What must be the same for the numbers to be: other kernels round in other places."""
+def fingerprint_of(decoder: CpuDecoder) -> list[str]:
+    """What must be equal for a snapshot to be usable: other kernels round differently."""
     model = decoder.model
     library = (model.library._name, os.path.getmtime(model.library._name))
     return [str(VERSION), model.build, *map(str, library), *map(str, model.keys.shape[::2])]

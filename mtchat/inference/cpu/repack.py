@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 Q4_MINIMA, Q5_MINIMA, Q4_SCALED, Q5_SCALED, Q8_SCALED, Q6_SIGNED = range(6)  # the kinds of matrix.h
 STRIP, BLOCK, QUADS = 16, 32, 8
-SUPER = 256  # columns of a block of the K kinds
-BITS = {Q4_MINIMA: 4, Q5_MINIMA: 5, Q4_SCALED: 4, Q5_SCALED: 5, Q8_SCALED: 8, Q6_SIGNED: 6}
+SUPERBLOCK = 256  # columns of a block of the K kinds
+BITS_OF_KIND = {Q4_MINIMA: 4, Q5_MINIMA: 5, Q4_SCALED: 4, Q5_SCALED: 5, Q8_SCALED: 8, Q6_SIGNED: 6}
 SCALED = (Q4_SCALED, Q5_SCALED, Q8_SCALED)
 
 Bytes = NDArray[uint8]
@@ -18,7 +18,7 @@ Halves = NDArray[numpy.float16]
 
 
 @dataclass(frozen=True)
-class Blocks:
+class QuantBlocks:
     """Rows of a matrix: `values` (R, C) unsigned; of `halves` (R, C / 32 or C / 256, 1 or 2) the scale and
     the scale of the minima; of `small` (R, C / 32, 2) a scale and a minimum, or two signed scales."""
 
@@ -30,30 +30,30 @@ class Blocks:
 
 def group_columns(kind: int) -> int:
     """What the number of columns must be a multiple of."""
-    return 2 * BLOCK if kind in SCALED else SUPER
+    return 2 * BLOCK if kind in SCALED else SUPERBLOCK
 
 
 def strip_bytes(kind: int, columns: int) -> int:
     """What 16 rows take."""
     blocks = group_columns(kind) // BLOCK
     head = 64 if kind in SCALED else 320
-    return columns // (BLOCK * blocks) * (head + blocks * BLOCK * STRIP * BITS[kind] // 8)
+    return columns // (BLOCK * blocks) * (head + blocks * BLOCK * STRIP * BITS_OF_KIND[kind] // 8)
 
 
-def laid_out(rows: Blocks) -> Bytes:
+def repack(rows: QuantBlocks) -> Bytes:
     """The bytes of these rows, 16 of which are a strip: (R / 16, strip_bytes)."""
     kind, count = rows.kind, rows.values.shape[0] // STRIP
     values = rows.values.reshape(count, STRIP, -1, QUADS, 4).transpose(0, 2, 3, 1, 4)
     values = values.reshape(count, -1, QUADS, 4 * STRIP)  # (strip, block, quad, row and column)
-    quants = join(values, BITS[kind])
+    quants = pack_bits(values, BITS_OF_KIND[kind])
     blocks = group_columns(kind) // BLOCK
     groups = quants.shape[1] // blocks
-    head = heads(rows, count, groups)
+    head = group_headers(rows, count, groups)
     body = quants.reshape(count, groups, -1)
     return numpy.concatenate([head, body], axis=2).reshape(count, -1)
 
 
-def join(values: Bytes, bits: int) -> Bytes:
+def pack_bits(values: Bytes, bits: int) -> Bytes:
     """The bits of each block: (S, B, 8, 64) -> (S, B, bytes)."""
     count, blocks = values.shape[:2]
     if bits == 8:
@@ -61,13 +61,13 @@ def join(values: Bytes, bits: int) -> Bytes:
     parts = [(values[:, :, :4] & uint8(15)) | (values[:, :, 4:] << uint8(4))]
     upper = values >> uint8(4)
     if bits == 5:
-        parts.append(sum_shifted(upper, 1))
+        parts.append(pack_planes(upper, 1))
     elif bits == 6:
-        parts += [sum_shifted(upper[:, :, :4], 2), sum_shifted(upper[:, :, 4:], 2)]
+        parts += [pack_planes(upper[:, :, :4], 2), pack_planes(upper[:, :, 4:], 2)]
     return numpy.concatenate([part.reshape(count, blocks, -1) for part in parts], axis=2)
 
 
-def sum_shifted(upper: Bytes, bits: int) -> Bytes:
+def pack_planes(upper: Bytes, bits: int) -> Bytes:
     """Words over each other in one: word f in the bits from f * bits."""
     total = numpy.zeros_like(upper[:, :, 0])
     for place in range(upper.shape[2]):
@@ -75,7 +75,7 @@ def sum_shifted(upper: Bytes, bits: int) -> Bytes:
     return total
 
 
-def heads(rows: Blocks, count: int, groups: int) -> Bytes:
+def group_headers(rows: QuantBlocks, count: int, groups: int) -> Bytes:
     """The scales that stand before the blocks of a group: (S, G, 64 or 320)."""
     halves = rows.halves.reshape(count, STRIP, groups, -1).transpose(0, 2, 3, 1)  # (S, G, halves, row)
     scales = numpy.ascontiguousarray(halves).view(uint8).reshape(count, groups, -1)
@@ -83,12 +83,12 @@ def heads(rows: Blocks, count: int, groups: int) -> Bytes:
         return scales
     front = numpy.zeros((count, groups, 64), uint8)
     front[:, :, : scales.shape[2]] = scales
-    small = rows.small.reshape(count, STRIP, groups, SUPER // BLOCK, 2)
+    small = rows.small.reshape(count, STRIP, groups, SUPERBLOCK // BLOCK, 2)
     order = (0, 2, 3, 4, 1) if rows.kind == Q6_SIGNED else (0, 2, 4, 3, 1)
     return numpy.concatenate([front, small.transpose(order).reshape(count, groups, -1)], axis=2)
 
 
-def halves_of(raw: Bytes) -> Halves:
+def as_float16(raw: Bytes) -> Halves:
     """Pairs of bytes as numbers: (..., 2 n) -> (..., n)."""
     return numpy.ascontiguousarray(raw).view(numpy.float16)
 
@@ -99,69 +99,69 @@ def nibbles(raw: Bytes, width: int) -> Bytes:
     return numpy.stack([runs & uint8(15), runs >> uint8(4)], axis=-2).reshape(*raw.shape[:-1], -1)
 
 
-def read_q4_0(raw: Bytes) -> Blocks:
+def read_q4_0(raw: Bytes) -> QuantBlocks:
     blocks = raw.reshape(raw.shape[0], -1, 18)
-    return scaled(Q4_SCALED, nibbles(blocks[:, :, 2:], 16), blocks)
+    return scaled_blocks(Q4_SCALED, nibbles(blocks[:, :, 2:], 16), blocks)
 
 
-def read_q5_0(raw: Bytes) -> Blocks:
+def read_q5_0(raw: Bytes) -> QuantBlocks:
     blocks = raw.reshape(raw.shape[0], -1, 22)
     fifth = numpy.unpackbits(blocks[:, :, 2:6], axis=-1, bitorder="little")
-    return scaled(Q5_SCALED, nibbles(blocks[:, :, 6:], 16) | (fifth << uint8(4)), blocks)
+    return scaled_blocks(Q5_SCALED, nibbles(blocks[:, :, 6:], 16) | (fifth << uint8(4)), blocks)
 
 
-def read_q8_0(raw: Bytes) -> Blocks:
+def read_q8_0(raw: Bytes) -> QuantBlocks:
     blocks = raw.reshape(raw.shape[0], -1, 34)
-    return scaled(Q8_SCALED, blocks[:, :, 2:] ^ uint8(0x80), blocks)
+    return scaled_blocks(Q8_SCALED, blocks[:, :, 2:] ^ uint8(0x80), blocks)
 
 
-def scaled(kind: int, values: Bytes, blocks: Bytes) -> Blocks:
-    return Blocks(kind, values.reshape(values.shape[0], -1), halves_of(blocks[:, :, :2]))
+def scaled_blocks(kind: int, values: Bytes, blocks: Bytes) -> QuantBlocks:
+    return QuantBlocks(kind, values.reshape(values.shape[0], -1), as_float16(blocks[:, :, :2]))
 
 
-def read_q4_k(raw: Bytes) -> Blocks:
+def read_q4_k(raw: Bytes) -> QuantBlocks:
     blocks = raw.reshape(raw.shape[0], -1, 144)
-    return with_minima(Q4_MINIMA, nibbles(blocks[:, :, 16:], 32), blocks)
+    return k_blocks(Q4_MINIMA, nibbles(blocks[:, :, 16:], 32), blocks)
 
 
-def read_q5_k(raw: Bytes) -> Blocks:
+def read_q5_k(raw: Bytes) -> QuantBlocks:
     blocks = raw.reshape(raw.shape[0], -1, 176)
     planes = blocks[:, :, None, 16:48] >> numpy.arange(8, dtype=uint8)[:, None]  # (R, B, 8, 32)
     fifth = (planes & uint8(1)).reshape(*blocks.shape[:2], -1)
-    return with_minima(Q5_MINIMA, nibbles(blocks[:, :, 48:], 32) | (fifth << uint8(4)), blocks)
+    return k_blocks(Q5_MINIMA, nibbles(blocks[:, :, 48:], 32) | (fifth << uint8(4)), blocks)
 
 
-def with_minima(kind: int, values: Bytes, blocks: Bytes) -> Blocks:
+def k_blocks(kind: int, values: Bytes, blocks: Bytes) -> QuantBlocks:
     """The 8 scales and minima of 6 bits are packed into 12 bytes."""
     six, four = uint8(63), uint8(4)
     low, middle, high = (blocks[:, :, 4 + 4 * part : 8 + 4 * part] for part in range(3))
     scales = numpy.concatenate([low & six, (high & uint8(15)) | ((low >> uint8(6)) << four)], axis=2)
     minima = numpy.concatenate([middle & six, (high >> four) | ((middle >> uint8(6)) << four)], axis=2)
     small = numpy.stack([scales, minima], axis=3)
-    return Blocks(kind, values.reshape(values.shape[0], -1), halves_of(blocks[:, :, :4]), small)
+    return QuantBlocks(kind, values.reshape(values.shape[0], -1), as_float16(blocks[:, :, :4]), small)
 
 
-def read_q6_k(raw: Bytes) -> Blocks:
+def read_q6_k(raw: Bytes) -> QuantBlocks:
     blocks = raw.reshape(raw.shape[0], -1, 210)
     count = blocks.shape[:2]
     lower = nibbles(blocks[:, :, :128], 64)
     upper = blocks[:, :, 128:192].reshape(*count, 2, 1, 32) >> numpy.array([0, 2, 4, 6], uint8)[:, None]
     values = lower.reshape(*count, 2, 4, 32) | ((upper & uint8(3)) << uint8(4))
     small = blocks[:, :, 192:208].reshape(*count, 8, 2)
-    return Blocks(Q6_SIGNED, values.reshape(count[0], -1), halves_of(blocks[:, :, 208:]), small)
+    return QuantBlocks(Q6_SIGNED, values.reshape(count[0], -1), as_float16(blocks[:, :, 208:]), small)
 
 
-def from_floats(values: NDArray[numpy.float32]) -> Blocks:
+def quantise_q8(values: NDArray[numpy.float32]) -> QuantBlocks:
     """The nearest 8-bit values, for matrices that the file holds in another way."""
     blocks = values.reshape(values.shape[0], -1, BLOCK)
     halves = (abs(blocks).max(axis=2, keepdims=True) / 127).astype(numpy.float16)
     scale = halves.astype(numpy.float32)
     ratios = numpy.divide(blocks, scale, out=numpy.zeros_like(blocks), where=scale > 0)
     signed = numpy.rint(ratios).clip(-127, 127).astype(numpy.int8)
-    return Blocks(Q8_SCALED, signed.view(uint8).reshape(values.shape) ^ uint8(0x80), halves)
+    return QuantBlocks(Q8_SCALED, signed.view(uint8).reshape(values.shape) ^ uint8(0x80), halves)
 
 
-READ: dict[str, Callable[[Bytes], Blocks]] = {
+READERS: dict[str, Callable[[Bytes], QuantBlocks]] = {
     "Q4_0": read_q4_0,
     "Q5_0": read_q5_0,
     "Q8_0": read_q8_0,
@@ -169,7 +169,7 @@ READ: dict[str, Callable[[Bytes], Blocks]] = {
     "Q5_K": read_q5_k,
     "Q6_K": read_q6_k,
 }
-KINDS = {
+KIND_OF_TYPE = {
     "Q4_0": Q4_SCALED,
     "Q5_0": Q5_SCALED,
     "Q8_0": Q8_SCALED,

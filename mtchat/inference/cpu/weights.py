@@ -12,20 +12,20 @@ import numpy
 from numpy.typing import NDArray
 
 from mtchat.errors import ModelError
-from mtchat.inference.cpu.repack import BITS, BLOCK, STRIP, group_columns, strip_bytes
+from mtchat.inference.cpu.repack import BITS_OF_KIND, BLOCK, STRIP, group_columns, strip_bytes
 
 FORMAT = 1  # a change of the layout is another format, in another folder
 TABLE, BYTES = "native.json", "weights.bin"
 ALIGNMENT = 64
 OVERRUN = 8192  # the kernels fetch ahead of what they read
-ROWS = 2048  # laid out at a time
+CHUNK_ROWS = 2048  # laid out at a time
 FLOATS = -1  # the kind of a vector
-MOST = 1 << 31  # of any size: C counts in 32 bits
-Rows = NDArray[numpy.uint8]
+MAX_SIZE = 1 << 31  # of any size: C counts in 32 bits
+ByteRows = NDArray[numpy.uint8]
 
 
 @dataclass(frozen=True)
-class Shape:
+class CpuShape:
     """The sizes of a model; `head` is the width of one attention head, of which `rotary` is rotated."""
 
     layers: int
@@ -46,14 +46,14 @@ class Shape:
             if name in ("epsilon", "theta"):
                 if not (math.isfinite(value) and value >= 0):
                     raise ValueError(f"{name} is {value}")
-            elif not (type(value) is int and 0 < value < MOST):
+            elif not (type(value) is int and 0 < value < MAX_SIZE):
                 raise ValueError(f"{name} is {value}")
         if not self.theta or self.heads % self.kv_heads:
             raise ValueError(f"{self.heads} heads of {self.head} with {self.kv_heads} heads of keys")
 
 
 @dataclass(frozen=True)
-class Part:
+class PackedPart:
     """A matrix or vector in the file: its kind, its shape (rows: whole strips), and where its bytes start."""
 
     kind: int
@@ -64,33 +64,33 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Weights:
+class CpuWeights:
     """A mapped model; its weights of the types `rounded` are held as the nearest 8-bit values."""
 
     architecture: str
-    shape: Shape
-    parts: dict[str, Part]
+    shape: CpuShape
+    parts: dict[str, PackedPart]
     data: NDArray[numpy.uint8]
     rounded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Content:
+class PartSource:
     """What becomes a part: its kind and shape (rows: whole strips), and its bytes, some rows at a time."""
 
     kind: int
     rows: int
     columns: int
-    pieces: Callable[[], Iterator[Rows]]
+    pieces: Callable[[], Iterator[ByteRows]]
 
-    def part(self, start: int) -> Part:
+    def part(self, start: int) -> PackedPart:
         rows = self.rows // STRIP * strip_bytes(self.kind, self.columns) if self.kind != FLOATS else 0
-        return Part(self.kind, self.rows, self.columns, start, rows or 4 * self.columns)
+        return PackedPart(self.kind, self.rows, self.columns, start, rows or 4 * self.columns)
 
 
-def plan(contents: Mapping[str, Content]) -> tuple[dict[Content, Part], int]:
+def plan_file(contents: Mapping[str, PartSource]) -> tuple[dict[PartSource, PackedPart], int]:
     """Where each content goes, in the order in which a step reads them, and the bytes of all."""
-    placed: dict[Content, Part] = {}
+    placed: dict[PartSource, PackedPart] = {}
     end = 0
     for content in contents.values():
         if content not in placed:
@@ -99,16 +99,16 @@ def plan(contents: Mapping[str, Content]) -> tuple[dict[Content, Part], int]:
     return placed, end + OVERRUN
 
 
-def write(
+def write_weights(
     folder: Path,
     architecture: str,
-    shape: Shape,
-    contents: Mapping[str, Content],
+    shape: CpuShape,
+    contents: Mapping[str, PartSource],
     report: Callable[[str, float | None], None],
     rounded: Sequence[str] = (),
 ) -> None:
     """Lay weights out in a folder; a content under two names is there once."""
-    placed, size = plan(contents)
+    placed, size = plan_file(contents)
     with (folder / BYTES).open("wb") as stream:
         for content, part in placed.items():
             report("laying the weights out, once", part.start / size)
@@ -129,30 +129,30 @@ def write(
     (folder / TABLE).write_text(json.dumps(table), "utf-8")
 
 
-def read(folder: Path) -> Weights:
-    """The model that `write` laid out, mapped and not copied; ModelError where it is damaged."""
+def read_weights(folder: Path) -> CpuWeights:
+    """The model that `write_weights` laid out, mapped and not copied; ModelError where it is damaged."""
     try:
         table = json.loads((folder / TABLE).read_text("utf-8"))
-        parts = {name: Part(**part) for name, part in table["parts"].items()}
+        parts = {name: PackedPart(**part) for name, part in table["parts"].items()}
         sizes = {"rotary": table["shape"]["head"], **table["shape"]}  # older tables do not have it
-        shape, architecture = Shape(**sizes), str(table["architecture"])
+        shape, architecture = CpuShape(**sizes), str(table["architecture"])
         rounded = tuple(map(str, table.get("rounded", ())))
         with (folder / BYTES).open("rb") as stream:
             mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"the weights in {folder} are damaged ({error}); delete that folder") from error
-    return Weights(architecture, shape, parts, numpy.frombuffer(mapped, numpy.uint8), rounded)
+    return CpuWeights(architecture, shape, parts, numpy.frombuffer(mapped, numpy.uint8), rounded)
 
 
 QWEN2, CODEGEN = "qwen2", "codegen"
 OPTIONAL = ("query_bias", "key_bias", "value_bias")
-LANES = 16  # numbers in a register, at most
-WIDEST_HEAD = 256
-WIDEST = 1 << 24  # of a row of activations: 64 of them are counted in 32 bits
-Size = tuple[int, ...]
+REGISTER_LANES = 16  # numbers in a register, at most
+MAX_HEAD_WIDTH = 256
+MAX_ROW_WIDTH = 1 << 24  # of a row of activations: 64 of them are counted in 32 bits
+PartShape = tuple[int, ...]
 
 
-def layer_sizes(architecture: str, shape: Shape) -> dict[str, Size]:
+def layer_sizes(architecture: str, shape: CpuShape) -> dict[str, PartShape]:
     """The shape of each part of a layer: (rows, columns) of a matrix, (numbers,) of a vector."""
     width, feed, queries, keys = (
         shape.width,
@@ -181,7 +181,7 @@ def layer_sizes(architecture: str, shape: Shape) -> dict[str, Size]:
     }
 
 
-def sizes(architecture: str, shape: Shape) -> Iterator[tuple[str, Size]]:
+def part_sizes(architecture: str, shape: CpuShape) -> Iterator[tuple[str, PartShape]]:
     """The shape of every part."""
     layer = layer_sizes(architecture, shape)
     for number in range(shape.layers):
@@ -192,11 +192,11 @@ def sizes(architecture: str, shape: Shape) -> Iterator[tuple[str, Size]]:
         yield from (("shift", (shape.width,)), ("output_bias", (shape.vocabulary,)))
 
 
-def check(weights: Weights) -> None:
+def check_weights(weights: CpuWeights) -> None:
     """ModelError where the kernels would read or write outside."""
     try:
         check_shape(weights.architecture, weights.shape)
-        for name, size in sizes(weights.architecture, weights.shape):
+        for name, size in part_sizes(weights.architecture, weights.shape):
             part = weights.parts.get(name)
             if part is None and name.rsplit(".", 1)[-1] not in OPTIONAL:
                 raise ValueError(f"{name} is not there")
@@ -206,22 +206,22 @@ def check(weights: Weights) -> None:
         raise ModelError(f"this model cannot be computed: {error}; fetch it again") from error
 
 
-def sound(folder: Path) -> bool:
+def is_intact(folder: Path) -> bool:
     """Whether a model that was laid out in a folder is whole."""
     try:
-        check(read(folder))
+        check_weights(read_weights(folder))
     except ModelError:
         return False
     return True
 
 
-def check_shape(architecture: str, shape: Shape) -> None:
+def check_shape(architecture: str, shape: CpuShape) -> None:
     """ValueError where the kernels have no room for heads, rows or columns of this size."""
     shape.check()
-    step = 4 * LANES if architecture == QWEN2 else LANES
+    step = 4 * REGISTER_LANES if architecture == QWEN2 else REGISTER_LANES
     if architecture not in (QWEN2, CODEGEN):
         raise ValueError(f"the architecture {architecture[:40]}")
-    if shape.head % step or shape.head > WIDEST_HEAD:
+    if shape.head % step or shape.head > MAX_HEAD_WIDTH:
         raise ValueError(f"heads of width {shape.head}")
     if (
         shape.rotary % 2
@@ -232,11 +232,11 @@ def check_shape(architecture: str, shape: Shape) -> None:
     if architecture == CODEGEN and (shape.heads % 2 or shape.heads != shape.kv_heads):
         raise ValueError(f"{shape.heads} heads")
     for size in (shape.width, shape.feed, shape.heads * shape.head):
-        if size % BLOCK or size > WIDEST:
+        if size % BLOCK or size > MAX_ROW_WIDTH:
             raise ValueError(f"a row of {size}")
 
 
-def check_part(name: str, part: Part, size: Size, room: int) -> None:
+def check_part(name: str, part: PackedPart, size: PartShape, room: int) -> None:
     """ValueError where a part is not of this shape, or not in a file of so many bytes."""
     for value in (part.kind, part.rows, part.columns, part.start, part.size):
         if type(value) is not int:
@@ -247,7 +247,7 @@ def check_part(name: str, part: Part, size: Size, room: int) -> None:
         taken = 4 * part.columns
     else:
         needed = -(-size[0] // STRIP) * STRIP
-        fits = part.kind in BITS and (part.rows, part.columns) == (needed, size[1])
+        fits = part.kind in BITS_OF_KIND and (part.rows, part.columns) == (needed, size[1])
         fits = fits and part.columns % group_columns(part.kind) == 0
         taken = part.rows // STRIP * strip_bytes(part.kind, part.columns) if fits else 0
     if not fits:

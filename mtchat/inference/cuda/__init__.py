@@ -1,1 +1,1 @@
-"""Decoding at the memory's speed: fused weights, few kernels for a token, recorded as one CUDA graph."""
+"""Decoding on a GPU at the speed of its memory: fused weights, few kernels per token, CUDA graphs."""

@@ -1,4 +1,4 @@
-"""A model on one GPU: reads prompts into slots of keys and values, and writes a token of each lane a step."""
+"""A model on one GPU: prefills prompts into KV slots, and decodes one token of each batch slot per step."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -9,64 +9,67 @@ import torch
 from torch import Tensor
 
 from mtchat.inference.cuda import reference
-from mtchat.inference.cuda.reference import BLOCK, GATE, GELU, Board, Page
-from mtchat.inference.cuda.weights import Layer, Weights
+from mtchat.inference.cuda.reference import BLOCK, GATE, GELU, DecodeInputs, PrefillInputs
+from mtchat.inference.cuda.weights import FusedLayer, FusedWeights
 from mtchat.inference.decoder import Logits
-from mtchat.inference.sequence import Ints, TreeDecoder, TreePath
+from mtchat.inference.sequence import CachedDecoder, CachedSequence, Ints
 
-SIZES = (1, 2, 4, 6, 8, 12, 16, 24, 32, 40, 48, 64, 96, 128, 160, 192, 256)  # lanes of a step
+BATCH_SIZES = (1, 2, 4, 6, 8, 12, 16, 24, 32, 40, 48, 64, 96, 128, 160, 192, 256)
 MOST_SLOTS = 1 << 18
 LEAST_SLOTS = 2  # contexts
-SHORT = (16, 32, 64, 128, 256)  # tokens of a pass that is recorded: more take longer than to start it
-FEW_ROWS = 8  # sequences of one that is recorded
-LIKELIEST, DRAWN, SORTED = range(3)  # how a step chooses: SORTED where top_k is above SORTABLE
+CAPTURED_SIZES = (16, 32, 64, 128, 256)  # tokens of a captured prefill: longer ones outlast their launches
+CAPTURED_ROWS = 8  # sequences of a captured prefill
+GREEDY, SAMPLED, SAMPLED_SORTED = range(3)  # sampling methods; SAMPLED_SORTED where top_k is above MAX_TOP_K
 
-Place = TypeVar("Place", Board, Page)
+Inputs = TypeVar("Inputs", DecodeInputs, PrefillInputs)
 
 
-class Recorded:
-    """Steps of so many lanes, or a pass over so many tokens: recorded once, played with a single launch."""
+class CudaGraph:
+    """Decode steps, or a prefill, captured once and replayed with a single launch."""
 
-    def __init__(self, place: Place, step: Callable[[Place], Any], pool: Any) -> None:
+    def __init__(self, inputs: Inputs, step: Callable[[Inputs], Any], pool: Any) -> None:
         stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
-        try:  # kernels are compiled, and libraries set up, before the recording
+        try:  # kernels are compiled, and libraries set up, before the capture
             with torch.cuda.stream(stream):
                 for _ in range(2):
-                    step(place)
-        finally:  # an interrupt too leaves nothing under way beside what comes next
+                    step(inputs)
+        finally:  # even an interrupt leaves nothing running beside what comes next
             torch.cuda.current_stream().wait_stream(stream)
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph, pool=pool):
-            step(place)
+            step(inputs)
 
-    def __call__(self) -> None:
+    def replay(self) -> None:
         self.graph.replay()
 
 
-class GpuDecoder(TreeDecoder):
-    """Fused weights with their tree of keys and values, (layers, slots, kv heads, width) each.
+class GpuDecoder(CachedDecoder):
+    """Fused weights with their KV cache: keys and values, (layers, slots + 1, kv heads, width) each.
 
-    `ops` are the kernels, or `plain`, which computes on any device without recording. The last slot is
-    nobody's: what idle lanes write goes there. A `run` of steps is started at once where there are few lanes.
+    `ops` are the kernels, or `reference`, which computes on any device without CUDA graphs. Unused batch
+    slots write into the last KV slot. Small batches launch `steps_per_launch` decode steps at once.
     """
 
-    most = 4096
+    max_step_tokens = 4096
 
-    def __init__(self, weights: Weights, slots: int, ops: Any = reference, run: int = 1) -> None:
+    def __init__(
+        self, weights: FusedWeights, slots: int, ops: Any = reference, steps_per_launch: int = 1
+    ) -> None:
         super().__init__(slots)
-        self.run = run
+        self.steps_per_launch = steps_per_launch
         shape = weights.shape
         self.weights = weights
         self.ops = ops
         self.device = weights.embedding.device
-        self.records = self.device.type == "cuda" and ops is not reference  # plain asks the host
+        # the reference synchronises with the host, which a graph cannot
+        self.captures = self.device.type == "cuda" and ops is not reference
         size = (len(weights.layers), slots + 1, shape.kv_heads, shape.width)
         self.keys = torch.zeros(size, dtype=weights.embedding.dtype, device=self.device)
         self.values = torch.zeros_like(self.keys)
-        self.steps: dict[tuple[int, int, int], Callable[[], None]] = {}
-        self.boards: dict[int, Board] = {}
-        self.readers: dict[int, tuple[Page, Callable[[], None]]] = {}
+        self.launchers: dict[tuple[int, int, int], Callable[[], None]] = {}
+        self.inputs: dict[int, DecodeInputs] = {}
+        self.prefills: dict[int, tuple[PrefillInputs, CudaGraph]] = {}
         self.pool: Any = None
 
     @property
@@ -76,150 +79,157 @@ class GpuDecoder(TreeDecoder):
     @torch.inference_mode()
     def step(self, rows: Sequence[tuple[Sequence[int], Ints]], wanted: Sequence[int]) -> Logits:
         hidden = self.forward(rows)[torch.tensor(list(wanted), device=self.device)]
-        logits: Logits = reference.product(hidden, self.weights.head).float().cpu().numpy()
+        logits: Logits = reference.linear(hidden, self.weights.head).float().cpu().numpy()
         return logits
 
-    def read(self, parts: Sequence[tuple[TreePath, Sequence[int]]]) -> None:
-        """Take the next ids into some paths, all together and without their logits."""
-        rows = self.placed(parts)
-        size = next((each for each in SHORT if each >= sum(len(ids) for ids, _ in rows)), 0)
-        if self.records and size and len(rows) <= FEW_ROWS:
-            self.read_again(rows, size)
+    def prefill(self, parts: Sequence[tuple[CachedSequence, Sequence[int]]]) -> None:
+        """Compute and commit the next ids of some sequences, all together and without logits."""
+        rows = self.assign_slots(parts)
+        size = next((each for each in CAPTURED_SIZES if each >= sum(len(ids) for ids, _ in rows)), 0)
+        if self.captures and size and len(rows) <= CAPTURED_ROWS:
+            self.replay_prefill(rows, size)
         else:
             self.forward(rows)
-        for path, ids in parts:
-            path.keep(len(ids))
+        for sequence, ids in parts:
+            sequence.commit(len(ids))
 
     @torch.inference_mode()
     def forward(self, rows: Sequence[tuple[Sequence[int], Ints]]) -> Tensor:
-        """Read the next ids of some sequences, each with the slots of all of it: hidden states (T, E)."""
-        return self.pass_over(paged(rows, self.tree.capacity).to(self.device))
+        """The hidden states (T, E) of the next ids of some sequences, each with the slots of all of it."""
+        return self.prefill_pass(prefill_inputs(rows, self.tree.capacity).to(self.device))
 
     @torch.inference_mode()
-    def read_again(self, rows: Sequence[tuple[Sequence[int], Ints]], size: int) -> None:
-        """Read few tokens as so many: the pass is recorded when it is first met."""
-        if size not in self.readers:
-            blocks = numpy.zeros((size // BLOCK + FEW_ROWS, 4), numpy.int64)
-            tables = numpy.full((FEW_ROWS, self.weights.shape.context), self.tree.capacity, numpy.int32)
+    def replay_prefill(self, rows: Sequence[tuple[Sequence[int], Ints]], size: int) -> None:
+        """Prefill few tokens, padded to `size`, by a CUDA graph; it is captured on first use."""
+        if size not in self.prefills:
+            blocks = numpy.zeros((size // BLOCK + CAPTURED_ROWS, 4), numpy.int64)
+            tables = numpy.full((CAPTURED_ROWS, self.weights.shape.context), self.tree.capacity, numpy.int32)
             ids = numpy.zeros(size, numpy.int64)
-            empty = Page(*map(torch.from_numpy, (ids, ids, ids + self.tree.capacity, tables, blocks)))
-            place = empty.to(self.device)
-            self.readers[size] = place, self.recorded(place, self.pass_over)
-        place, player = self.readers[size]
-        place.take(paged(rows, self.tree.capacity, size, len(place.blocks)))
-        player()
+            empty = PrefillInputs(
+                *map(torch.from_numpy, (ids, ids, ids + self.tree.capacity, tables, blocks))
+            )
+            inputs = empty.to(self.device)
+            self.prefills[size] = inputs, self.capture(inputs, self.prefill_pass)
+        inputs, graph = self.prefills[size]
+        inputs.copy_from(prefill_inputs(rows, self.tree.capacity, size, len(inputs.blocks)))
+        graph.replay()
 
-    def recorded(self, place: Place, step: Callable[[Place], Any]) -> Recorded:
-        """Steps, or a pass, whose memory is that of all recordings: they are played one after the other."""
+    def capture(self, inputs: Inputs, step: Callable[[Inputs], Any]) -> CudaGraph:
+        """A CUDA graph; all graphs share one memory pool, since they are replayed one after the other."""
         self.pool = self.pool or torch.cuda.graph_pool_handle()
-        return Recorded(place, step, self.pool)
+        return CudaGraph(inputs, step, self.pool)
 
-    def pass_over(self, page: Page) -> Tensor:
-        return self.layers(self.ops.embed(self.weights.embedding, page.ids), self.ops.attend_all, page)
+    def prefill_pass(self, inputs: PrefillInputs) -> Tensor:
+        x = self.ops.embed(self.weights.embedding, inputs.ids)
+        return self.run_layers(x, self.ops.attend_prefill, inputs)
 
-    def layers(self, x: Tensor, attention: Callable[..., None], place: Board | Page) -> Tensor:
-        """Hidden states (T, E) through all layers, with what `attention` needs to know of their tokens."""
+    def run_layers(
+        self, x: Tensor, attention: Callable[..., None], inputs: DecodeInputs | PrefillInputs
+    ) -> Tensor:
+        """Hidden states (T, E) through all layers; `attention` takes the tokens' slots from `inputs`."""
         weights, width = self.weights, self.weights.shape.heads * self.weights.shape.width
 
         def attend(number: int, inner: Tensor) -> Tensor:
-            # a parallel layer's attention takes the place of its values, before the feed-forward's inside
+            # a parallel layer's attention replaces its values, in front of the feed-forward's hidden columns
             parallel = weights.layers[number].gates is None
             out = inner[:, 2 * width : 3 * width] if parallel else inner.new_empty(len(inner), width)
-            attention(inner, self.keys[number], self.values[number], place, weights, out)
+            attention(inner, self.keys[number], self.values[number], inputs, weights, out)
             return out
 
         for number, layer in enumerate(weights.layers):
-            x = through(layer, x, number, attend, self.ops.product)
+            x = layer_forward(layer, x, number, attend, self.ops.linear)
         return x
 
     @torch.inference_mode()
-    def write(self, place: Board, choice: int, at: int = 0) -> None:
-        """One more token of each lane of a board, as step `at` of a run."""
-        x = self.layers(self.ops.embed(self.weights.embedding, place.ids), self.ops.attend, place)
-        choose = reference.choose if choice == SORTED else self.ops.choose
-        choose(self.ops.product(x, self.weights.head), place, place.found[at], choice != LIKELIEST)
+    def decode_step(self, inputs: DecodeInputs, method: int, step: int = 0) -> None:
+        """Compute and sample one more token of each batch slot, as number `step` of a launch."""
+        x = self.run_layers(self.ops.embed(self.weights.embedding, inputs.ids), self.ops.attend, inputs)
+        sample = reference.sample if method == SAMPLED_SORTED else self.ops.sample
+        sample(self.ops.linear(x, self.weights.head), inputs, inputs.output[step], method != GREEDY)
 
-    def board(self, lanes: int) -> Board:
-        """That of the least size that has room for so many lanes."""
-        size = next((each for each in SIZES if each >= lanes), lanes)
-        if size not in self.boards:
+    def decode_inputs(self, count: int) -> DecodeInputs:
+        """The buffers of the smallest batch size with room for `count` completions."""
+        size = next((each for each in BATCH_SIZES if each >= count), count)
+        if size not in self.inputs:
             with torch.inference_mode():
-                place = reference.board(size, self.weights.shape.context, self.device)
-                place.tables.fill_(self.tree.capacity)
-            self.boards[size] = place
-        return self.boards[size]
+                inputs = reference.decode_inputs(size, self.weights.shape.context, self.device)
+                inputs.slot_tables.fill_(self.tree.capacity)
+            self.inputs[size] = inputs
+        return self.inputs[size]
 
-    def player(self, place: Board, choice: int, count: int) -> Callable[[], None]:
-        """What writes so many more tokens of each lane of a board; whatever is on the board now is lost."""
+    def decode_launcher(self, inputs: DecodeInputs, method: int, count: int) -> Callable[[], None]:
+        """A function that starts `count` decode steps; making it may overwrite `inputs`."""
 
-        def run(board: Board) -> None:
-            for at in range(count):
-                self.write(board, choice, at)
+        def run(inputs: DecodeInputs) -> None:
+            for step in range(count):
+                self.decode_step(inputs, method, step)
 
-        key = (len(place.ids), choice, count)
-        if key not in self.steps:
-            if self.records:
-                idle(place, self.tree.capacity)
-                self.steps[key] = self.recorded(place, run)
+        key = (len(inputs.ids), method, count)
+        if key not in self.launchers:
+            if self.captures:
+                reset(inputs, self.tree.capacity)
+                self.launchers[key] = self.capture(inputs, run).replay
             else:
-                self.steps[key] = lambda: run(place)
-        return self.steps[key]
+                self.launchers[key] = lambda: run(inputs)
+        return self.launchers[key]
 
 
-def through(
-    layer: Layer,
+def layer_forward(
+    layer: FusedLayer,
     x: Tensor,
     number: int,
     attend: Callable[[int, Tensor], Tensor],
-    product: Callable[..., Tensor],
+    linear: Callable[..., Tensor],
 ) -> Tensor:
     """Hidden states (T, E) through one layer."""
     if layer.gates is None or layer.down is None:
-        width = layer.outward.weight.shape[0]
-        inner = product(x, layer.inward, activation=GELU, first=3 * width)
+        width = layer.output_proj.weight.shape[0]
+        inner = linear(x, layer.input_proj, activation=GELU, first=3 * width)
         attended = attend(number, inner)
         both = inner[:, 2 * width :]
         if attended.data_ptr() != both.data_ptr():
             both[:, :width] = attended
-        return product(both, layer.outward, residual=x, late=width)
-    attended = attend(number, product(x, layer.inward))
-    x = product(attended, layer.outward, residual=x)
-    return product(product(x, layer.gates, activation=GATE), layer.down, residual=x)
+        return linear(both, layer.output_proj, residual=x, late=width)
+    attended = attend(number, linear(x, layer.input_proj))
+    x = linear(attended, layer.output_proj, residual=x)
+    return linear(linear(x, layer.gates, activation=GATE), layer.down, residual=x)
 
 
-def paged(rows: Sequence[tuple[Sequence[int], Ints]], nowhere: int, tokens: int = 0, blocks: int = 0) -> Page:
+def prefill_inputs(
+    rows: Sequence[tuple[Sequence[int], Ints]], unused_slot: int, tokens: int = 0, blocks: int = 0
+) -> PrefillInputs:
     """The next ids of some sequences, each with the slots of all of it, on the host.
 
-    There are so many tokens and blocks at least: the rest are nobody's.
+    Padded to `tokens` and `blocks`; padding writes into `unused_slot`.
     """
     count, longest = sum(len(ids) for ids, _ in rows), max(len(slots) for _, slots in rows)
     size = max(count, tokens)
     ids, positions = numpy.zeros(size, numpy.int64), numpy.zeros(size, numpy.int64)
-    slots = numpy.full(size, nowhere, numpy.int64)
-    tables = numpy.full((len(rows), longest), nowhere, numpy.int32)
+    slots = numpy.full(size, unused_slot, numpy.int64)
+    tables = numpy.full((len(rows), longest), unused_slot, numpy.int32)
     cuts: list[tuple[int, int, int, int]] = []
     begin = 0
-    for row, (some, path) in enumerate(rows):
-        first, end = len(path) - len(some), begin + len(some)
-        ids[begin:end], positions[begin:end] = some, range(first, len(path))
-        slots[begin:end], tables[row, : len(path)] = path[first:], path
+    for row, (some, table) in enumerate(rows):
+        first, end = len(table) - len(some), begin + len(some)
+        ids[begin:end], positions[begin:end] = some, range(first, len(table))
+        slots[begin:end], tables[row, : len(table)] = table[first:], table
         for at in range(0, len(some), BLOCK):
             cuts.append((row, begin + at, min(BLOCK, len(some) - at), first + at))
         begin = end
     cuts += [(0, 0, 0, 0)] * (blocks - len(cuts))
-    return Page(*map(torch.from_numpy, (ids, positions, slots, tables, numpy.array(cuts))))
+    return PrefillInputs(*map(torch.from_numpy, (ids, positions, slots, tables, numpy.array(cuts))))
 
 
 @torch.inference_mode()
-def idle(place: Board, nowhere: int) -> None:
-    """Clear a board: all lanes at the first position, writing into a slot that is nobody's."""
-    for each in fields(place):
-        getattr(place, each.name).zero_()
-    place.tables.fill_(nowhere)
+def reset(inputs: DecodeInputs, unused_slot: int) -> None:
+    """Clear the buffers of a batch: every slot at the first position, writing into the unused KV slot."""
+    for each in fields(inputs):
+        getattr(inputs, each.name).zero_()
+    inputs.slot_tables.fill_(unused_slot)
 
 
-def slots(weights: Weights, free: int) -> int:
-    """How many tokens' keys and values so many bytes hold; of few contexts at least, of many at most."""
+def slot_count(weights: FusedWeights, free: int) -> int:
+    """How many KV slots fit in `free` bytes; a few contexts at least, MOST_SLOTS at most."""
     shape = weights.shape
     each = 2 * len(weights.layers) * shape.kv_heads * shape.width * weights.embedding.element_size()
     return max(min(free // each, MOST_SLOTS), LEAST_SLOTS * min(shape.context, 4096))

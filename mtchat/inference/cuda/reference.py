@@ -1,4 +1,4 @@
-"""The steps of a layer in torch's own words: what the kernels must give, and what computes many tokens."""
+"""The steps of a layer as torch operations: the reference for the kernels, also used for large batches."""
 
 from dataclasses import dataclass, fields
 
@@ -6,85 +6,86 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mtchat.inference.cuda.quantise import whole
-from mtchat.inference.cuda.weights import Matrix, Norm, Shape, Weights
+from mtchat.inference.cuda.quantise import dequantise
+from mtchat.inference.cuda.weights import FusedWeights, GpuShape, LinearWeights, NormWeights
 
 GELU, GATE = "gelu", "gate"
-RESERVED = 128  # steps that a board is filled for at most
-RUN = 4  # steps at most that are started together
-SORTABLE = 256  # the largest top_k that the kernels draw with
-BLOCK = 64  # tokens of a sequence that are read together
+MAX_STEPS = 128  # the most steps that inputs are filled for
+STEPS_PER_LAUNCH = 4  # the most steps of one launch
+MAX_TOP_K = 256  # the largest top_k of the sampling kernel
+BLOCK = 64  # tokens of a sequence that one prefill program computes
 
 
 @dataclass(frozen=True)
-class Board:
-    """What a step of B lanes reads and leaves for the next; all of it on the device, of fixed shapes.
+class DecodeInputs:
+    """The buffers of a decode batch of B sequences, on the device, of fixed shapes; each step updates them.
 
-    `ids` (B,) come next, at the positions `lengths` (B,); `tables` (B, P) has the slot of each position.
-    `heat`, `top_p` and `top_k` (B,) are the samplings, a heat of 0 being greedy; `chances` (B, RESERVED) the
-    numbers in [0, 1) that are drawn with, of which `drawn` (B,) are used. `found` (RUN, B, 2) is what was
-    chosen in each step of a run: the id, and its log-probability.
+    `ids` (B,) come next, at positions `lengths` (B,); `slot_tables` (B, P) has the slot of each position.
+    `temperature` (0 is greedy), `top_p` and `top_k` (B,) are the sampling settings; `uniforms` (B, MAX_STEPS)
+    are random numbers in [0, 1), of which `rng_step` (B,) are used. `output` (STEPS_PER_LAUNCH, B, 2) is what
+    each step of a launch sampled: the id and its log-probability.
     """
 
     ids: Tensor
     lengths: Tensor
-    tables: Tensor
-    heat: Tensor
+    slot_tables: Tensor
+    temperature: Tensor
     top_p: Tensor
     top_k: Tensor
-    chances: Tensor
-    drawn: Tensor
-    found: Tensor
+    uniforms: Tensor
+    rng_step: Tensor
+    output: Tensor
 
 
 @dataclass(frozen=True)
-class Page:
-    """What T tokens of R sequences are read with, all in one pass; tensors on one device.
+class PrefillInputs:
+    """The inputs of a prefill of T tokens of R sequences in one pass; tensors on one device.
 
-    `ids` (T,) stand at `positions` (T,), and their keys and values go into `slots` (T,); `tables` (R, P) has
+    `ids` (T,) are at `positions` (T,), and their keys and values go to `slots` (T,); `slot_tables` (R, P) has
     the slot of each position of a sequence. Each of the `blocks` (N, 4) is up to BLOCK tokens of one
-    sequence: its row, its first token, how many they are, and the position of the first.
+    sequence: its row, its first token, the number of tokens, and the position of the first.
     """
 
     ids: Tensor
     positions: Tensor
     slots: Tensor
-    tables: Tensor
+    slot_tables: Tensor
     blocks: Tensor
 
-    def to(self, device: torch.device) -> "Page":
-        return Page(*(getattr(self, each.name).to(device) for each in fields(self)))
+    def to(self, device: torch.device) -> "PrefillInputs":
+        return PrefillInputs(*(getattr(self, each.name).to(device) for each in fields(self)))
 
-    def take(self, page: "Page") -> None:
-        """Copy a page that is no larger into this one, whose rest stays."""
+    def copy_from(self, inputs: "PrefillInputs") -> None:
+        """Copy inputs that are no larger into these; the rest stays as it is."""
         for each in fields(self):
-            mine, theirs = getattr(self, each.name), getattr(page, each.name)
+            mine, theirs = getattr(self, each.name), getattr(inputs, each.name)
             mine[tuple(slice(size) for size in theirs.shape)].copy_(theirs)
 
 
-def board(lanes: int, context: int, device: torch.device) -> Board:
+def decode_inputs(size: int, context: int, device: torch.device) -> DecodeInputs:
     def zeros(*shape: int, dtype: torch.dtype) -> Tensor:
         return torch.zeros(shape, dtype=dtype, device=device)
 
-    return Board(
-        ids=zeros(lanes, dtype=torch.long),
-        lengths=zeros(lanes, dtype=torch.int32),
-        tables=zeros(lanes, context, dtype=torch.int32),
-        heat=zeros(lanes, dtype=torch.float32),
-        top_p=zeros(lanes, dtype=torch.float64),
-        top_k=zeros(lanes, dtype=torch.int32),
-        chances=zeros(lanes, RESERVED, dtype=torch.float64),
-        drawn=zeros(lanes, dtype=torch.long),
-        found=zeros(RUN, lanes, 2, dtype=torch.float32),
+    return DecodeInputs(
+        ids=zeros(size, dtype=torch.long),
+        lengths=zeros(size, dtype=torch.int32),
+        slot_tables=zeros(size, context, dtype=torch.int32),
+        temperature=zeros(size, dtype=torch.float32),
+        top_p=zeros(size, dtype=torch.float64),
+        top_k=zeros(size, dtype=torch.int32),
+        uniforms=zeros(size, MAX_STEPS, dtype=torch.float64),
+        rng_step=zeros(size, dtype=torch.long),
+        output=zeros(STEPS_PER_LAUNCH, size, 2, dtype=torch.float32),
     )
 
 
 def embed(table: Tensor, ids: Tensor) -> Tensor:
-    """The rows (B, E) of ids (B,)."""
+    """The embeddings (B, E) of ids (B,)."""
     return functional.embedding(ids, table)
 
 
-def normalised(x: Tensor, norm: Norm | None) -> Tensor:
+def apply_norm(x: Tensor, norm: NormWeights | None) -> Tensor:
+    """LayerNorm if there is a bias, else RMSNorm."""
     if norm is None:
         return x
     if norm.bias is None:
@@ -92,23 +93,23 @@ def normalised(x: Tensor, norm: Norm | None) -> Tensor:
     return functional.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, norm.epsilon)
 
 
-def product(
+def linear(
     x: Tensor,
-    matrix: Matrix,
+    matrix: LinearWeights,
     residual: Tensor | None = None,
     activation: str = "",
     first: int = 0,
     late: int = 0,
 ) -> Tensor:
-    """x (B, K) through a layer (N, K), with its normalisation before it: (B, N).
+    """x (B, K) through the norm and the weight (N, K) of a linear layer, and the epilogue: (B, N).
 
-    `activation` is none, GELU of the columns from the `first` on, or GATE: the upper half of the columns are
-    gates of the lower, and (B, N / 2) come out. Where `late` is not 0, all but so many of the first columns
-    of x are older than what was computed last: a kernel can take them before that is done.
+    `activation` is none, GELU of the columns from `first` on, or GATE: SiLU of the lower half of the columns
+    times the upper half, (B, N / 2). With `late`, only the first `late` columns of x come from the kernel
+    just before this one: a kernel can load the others before that one is done.
     """
-    x = normalised(x, matrix.norm)
+    x = apply_norm(x, matrix.norm)
     if matrix.scales is None:
-        out = functional.linear(x, whole(matrix, x.dtype), matrix.bias)
+        out = functional.linear(x, dequantise(matrix, x.dtype), matrix.bias)
     else:
         sums = functional.linear(x, matrix.weight.to(x.dtype)).float() * matrix.scales
         out = (sums if matrix.bias is None else sums + matrix.bias).to(x.dtype)
@@ -120,9 +121,9 @@ def product(
     return out if residual is None else out + residual
 
 
-def turned(x: Tensor, cosines: Tensor, sines: Tensor, shape: Shape) -> Tensor:
-    """Heads (T, H, D) with their first `rotated` numbers turned by the angles (T, rotated / 2)."""
-    some, rest = x[..., : shape.rotated].float(), x[..., shape.rotated :]
+def apply_rope(x: Tensor, cosines: Tensor, sines: Tensor, shape: GpuShape) -> Tensor:
+    """Rotary embedding: heads (T, H, D), the first `rotary_columns` of each rotated by (T, columns / 2)."""
+    some, rest = x[..., : shape.rotary_columns].float(), x[..., shape.rotary_columns :]
     cosines, sines = cosines[:, None], sines[:, None]
     if shape.interleaved:
         left, right = some[..., ::2], some[..., 1::2]
@@ -133,8 +134,8 @@ def turned(x: Tensor, cosines: Tensor, sines: Tensor, shape: Shape) -> Tensor:
     return torch.cat([mixed.to(x.dtype), rest], -1)
 
 
-def split(inner: Tensor, shape: Shape) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries (T, H, D), keys and values (T, KV, D) of what a layer's first product gave."""
+def split(inner: Tensor, shape: GpuShape) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries (T, H, D), keys and values (T, KV, D) from the output of a layer's input projection."""
     ends = [shape.heads * shape.width, (shape.heads + shape.kv_heads) * shape.width]
     last = ends[1] + shape.kv_heads * shape.width
     parts = (inner[:, : ends[0]], inner[:, ends[0] : ends[1]], inner[:, ends[1] : last])
@@ -142,21 +143,23 @@ def split(inner: Tensor, shape: Shape) -> tuple[Tensor, Tensor, Tensor]:
     return queries, keys, values
 
 
-def attend(inner: Tensor, keys: Tensor, values: Tensor, place: Board, weights: Weights, out: Tensor) -> None:
-    """Attention of one token of each lane over its path, itself included: to `out` (B, H * D).
+def attend(
+    inner: Tensor, keys: Tensor, values: Tensor, inputs: DecodeInputs, weights: FusedWeights, out: Tensor
+) -> None:
+    """Attention of one token of each sequence over the sequence, itself included: into `out` (B, H * D).
 
-    `inner` (B, N) begins with the token's query, key and value; `keys` and `values` (C, KV, D) are the slots
-    of this layer, into which the token's own are put.
+    `inner` (B, N) begins with the token's query, key and value; `keys` and `values` (C, KV, D) are this
+    layer's KV cache, to which the token's own are added.
     """
     shape = weights.shape
-    at = place.lengths.long()
+    at = inputs.lengths.long()
     cosines, sines = weights.cosines[at], weights.sines[at]
     query, key, value = split(inner, shape)
-    query, key = turned(query, cosines, sines, shape), turned(key, cosines, sines, shape)
-    slots = place.tables.gather(1, at[:, None])[:, 0].long()
+    query, key = apply_rope(query, cosines, sines, shape), apply_rope(key, cosines, sines, shape)
+    slots = inputs.slot_tables.gather(1, at[:, None])[:, 0].long()
     keys[slots], values[slots] = key, value
     longest = int(at.max()) + 1
-    table = place.tables[:, :longest].long()
+    table = inputs.slot_tables[:, :longest].long()
     seen = torch.arange(longest, device=at.device) <= at[:, None]
     out.copy_(
         functional.scaled_dot_product_attention(
@@ -169,18 +172,20 @@ def attend(inner: Tensor, keys: Tensor, values: Tensor, place: Board, weights: W
     )
 
 
-def attend_all(
-    inner: Tensor, keys: Tensor, values: Tensor, page: Page, weights: Weights, out: Tensor
+def attend_prefill(
+    inner: Tensor, keys: Tensor, values: Tensor, inputs: PrefillInputs, weights: FusedWeights, out: Tensor
 ) -> None:
-    """As `attend`, of all tokens of a page: each sees its sequence up to itself."""
+    """As `attend`, for all tokens of a prefill: each sees its sequence up to itself."""
     shape = weights.shape
-    cosines, sines = weights.cosines[page.positions], weights.sines[page.positions]
+    cosines, sines = weights.cosines[inputs.positions], weights.sines[inputs.positions]
     query, key, value = split(inner, shape)
-    query, key = turned(query, cosines, sines, shape), turned(key, cosines, sines, shape)
-    keys[page.slots], values[page.slots] = key, value
-    for row, first, count, start in page.blocks.tolist():
-        path = page.tables[row, : start + count]
-        seen = torch.arange(start + count, device=inner.device) <= page.positions[first : first + count, None]
+    query, key = apply_rope(query, cosines, sines, shape), apply_rope(key, cosines, sines, shape)
+    keys[inputs.slots], values[inputs.slots] = key, value
+    for row, first, count, start in inputs.blocks.tolist():
+        path = inputs.slot_tables[row, : start + count]
+        seen = (
+            torch.arange(start + count, device=inner.device) <= inputs.positions[first : first + count, None]
+        )
         out[first : first + count] = (
             functional.scaled_dot_product_attention(
                 query[first : first + count].transpose(0, 1),
@@ -194,33 +199,33 @@ def attend_all(
         )
 
 
-def choose(logits: Tensor, place: Board, found: Tensor, sampled: bool) -> None:
-    """Take the next id of each lane after logits (B, V), tell it in `found` (B, 2), and step on."""
+def sample(logits: Tensor, inputs: DecodeInputs, output: Tensor, sampled: bool) -> None:
+    """Sample the next id of each sequence after logits (B, V) into `output` (B, 2), and advance `inputs`."""
     logits = logits.float()
     ids = logits.argmax(1)
     if sampled:
-        chance = place.chances.gather(1, place.drawn[:, None])[:, 0]
-        heat = place.heat.where(place.heat > 0, 1)
-        drawn = nucleus(logits / heat[:, None], place.top_p, place.top_k, chance)
-        ids = drawn.where(place.heat > 0, ids)
-    found[:, 0] = ids.float()  # exact: a vocabulary has less than 2**24 words
-    found[:, 1] = logits.gather(1, ids[:, None])[:, 0] - logits.logsumexp(1)
-    place.ids.copy_(ids)
-    place.lengths.add_(1)
-    place.drawn.add_(1)
+        uniform = inputs.uniforms.gather(1, inputs.rng_step[:, None])[:, 0]
+        temperature = inputs.temperature.where(inputs.temperature > 0, 1)
+        drawn = sample_nucleus(logits / temperature[:, None], inputs.top_p, inputs.top_k, uniform)
+        ids = drawn.where(inputs.temperature > 0, ids)
+    output[:, 0] = ids.float()  # exact: a vocabulary has less than 2**24 words
+    output[:, 1] = logits.gather(1, ids[:, None])[:, 0] - logits.logsumexp(1)
+    inputs.ids.copy_(ids)
+    inputs.lengths.add_(1)
+    inputs.rng_step.add_(1)
 
 
-def nucleus(scaled: Tensor, top_p: Tensor, top_k: Tensor, chance: Tensor) -> Tensor:
-    """One id of each row (B, V), by a number in [0, 1) each: as `sampling.Chooser` draws it."""
+def sample_nucleus(scaled: Tensor, top_p: Tensor, top_k: Tensor, uniform: Tensor) -> Tensor:
+    """One id of each row (B, V), by one number in [0, 1) each: as `sampler.Sampler` draws it."""
     weights = scaled.sub(scaled.amax(1, keepdim=True)).exp()
     ordered, order = weights.sort(dim=1, descending=True, stable=True)
-    return drawn_of(ordered, order, weights.sum(1, dtype=torch.float64), top_p, top_k, chance)
+    return draw_sorted(ordered, order, weights.sum(1, dtype=torch.float64), top_p, top_k, uniform)
 
 
-def drawn_of(
-    ordered: Tensor, order: Tensor, whole: Tensor, top_p: Tensor, top_k: Tensor, chance: Tensor
+def draw_sorted(
+    ordered: Tensor, order: Tensor, whole: Tensor, top_p: Tensor, top_k: Tensor, uniform: Tensor
 ) -> Tensor:
-    """The id that a chance falls on, of ids `order` (B, K) whose weights descend, of a `whole` (B,)."""
+    """The drawn id of `order` (B, K), sorted by descending weight; `whole` (B,) is the sum of all weights."""
     shares = ordered.double()
     rank = torch.arange(shares.shape[1], device=shares.device)
     limit = top_k.where(top_k > 0, shares.shape[1])
@@ -228,5 +233,5 @@ def drawn_of(
     wanted = top_p * whole.where(top_k == 0, shares.sum(1))
     shares = shares.where(shares.cumsum(1) - shares < wanted[:, None], 0)
     sums = shares.cumsum(1)
-    place = torch.searchsorted(sums, (chance * sums[:, -1])[:, None], right=True)[:, 0]
-    return order.gather(1, place.clamp(max=order.shape[1] - 1)[:, None])[:, 0]
+    index = torch.searchsorted(sums, (uniform * sums[:, -1])[:, None], right=True)[:, 0]
+    return order.gather(1, index.clamp(max=order.shape[1] - 1)[:, None])[:, 0]

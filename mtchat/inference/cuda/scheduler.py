@@ -1,7 +1,7 @@
-"""Writes replies together on a GPU, which chooses by itself and runs ahead of what is told.
+"""The GPU scheduler: continuous batching with sampling on the device, which runs ahead of the host.
 
-A step feeds each lane the id that the step before it chose, so that the next one can start before the first
-is read here; a reply's text is made meanwhile. What was written past a reply's end is left out.
+A step feeds each batch slot the id that the step before it sampled, so that the next step can start before
+the host has read the first; the text is made meanwhile. Tokens after the end of a completion are dropped.
 """
 
 from collections import deque
@@ -14,47 +14,50 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mtchat.inference.batching import BURST, EVERY
-from mtchat.inference.cuda.decoder import DRAWN, LIKELIEST, SIZES, SORTED, GpuDecoder
-from mtchat.inference.cuda.reference import RESERVED, SORTABLE, Board
+from mtchat.inference.cuda.decoder import BATCH_SIZES, GREEDY, SAMPLED, SAMPLED_SORTED, GpuDecoder
+from mtchat.inference.cuda.reference import MAX_STEPS, MAX_TOP_K, DecodeInputs
 from mtchat.inference.engine import Engine
-from mtchat.inference.replies import Job, Lane, begun
-from mtchat.inference.sequence import TreePath
+from mtchat.inference.request import BatchSlot, Request, start_states
+from mtchat.inference.scheduler import ADMIT_EVERY, BURST
+from mtchat.inference.sequence import CachedSequence
 
-AHEAD = 3  # steps that are started before the first of them is read
-RESERVE = 16  # one in so many slots is put on a board for what comes next, of which most is not needed
-LEAST = 16  # steps that a board is filled for, or to the end of a reply, however few slots there are
-FEW = 4  # lanes whose tokens are told one by one
+MAX_IN_FLIGHT = 3  # steps that are submitted before the first of them is collected
+RESERVED_SHARE = 16  # 1/16 of all KV slots is reserved for the next tokens, most of which is not needed
+MIN_STEPS = 16  # steps that inputs are filled for, or to the end of a completion, however few slots there are
+SMALL_BATCH = 4  # completions whose tokens are emitted one by one
 NONE: NDArray[numpy.float64] = numpy.empty(0)
 
 
 @dataclass
-class Running(Lane):
-    """A reply on its way: `id` is the last of its sequence, which the next step feeds."""
+class GpuSlot(BatchSlot):
+    """A running completion: `id` is the last of its sequence, which the next step feeds.
 
-    path: TreePath
+    `uniforms` are numbers in [0, 1), one for each of its tokens.
+    """
+
+    sequence: CachedSequence
     id: int
-    chances: NDArray[numpy.float64]
+    uniforms: NDArray[numpy.float64]
 
     def take(self, id: int, logprob: float, burst: int) -> None:
-        self.path.followed = [self.id]
-        self.path.keep(1)
+        self.sequence.uncommitted = [self.id]
+        self.sequence.commit(1)
         self.id = id
         super().take(id, logprob, burst)
 
 
-class Result:
-    """What some steps chose for each lane, (steps, B, 2), on its way to the host."""
+class PendingTokens:
+    """What some steps sampled for each slot, (steps, B, 2), on its way to the host."""
 
-    def __init__(self, found: Tensor) -> None:
+    def __init__(self, output: Tensor) -> None:
         self.event: Any = None
-        if found.device.type == "cuda":
-            self.values = torch.empty(found.shape, dtype=found.dtype, pin_memory=True)
-            self.values.copy_(found, non_blocking=True)
+        if output.device.type == "cuda":
+            self.values = torch.empty(output.shape, dtype=output.dtype, pin_memory=True)
+            self.values.copy_(output, non_blocking=True)
             self.event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self.event.record()
         else:
-            self.values = found.clone()
+            self.values = output.clone()
 
     def read(self) -> list[list[list[float]]]:
         if self.event is not None:
@@ -63,157 +66,160 @@ class Result:
         return steps
 
 
-class Lanes:
-    """Replies of a model on a GPU, at most so many at once."""
+class GpuScheduler:
+    """Completions of a model on a GPU, at most `max_sequences` at once."""
 
     patience = 0.0
 
-    def __init__(self, engine: Engine, most: int) -> None:
+    def __init__(self, engine: Engine, max_sequences: int) -> None:
         assert isinstance(engine.decoder, GpuDecoder)
         self.engine, self.decoder = engine, engine.decoder
-        self.most = most
+        self.max_sequences = max_sequences
         self.clear()
 
     def clear(self) -> None:
-        """Forget all replies, wherever an interrupt came; what the device still writes is in free slots."""
-        self.waiting: list[Job] = []
-        self.lanes: list[Running] = []
-        self.flight: deque[Result] = deque()
-        self.place: Board | None = None
-        self.left = self.steps = 0
+        """Drop all requests, wherever an interrupt came; what the device still writes is in free slots."""
+        self.waiting: list[Request] = []
+        self.running: list[GpuSlot] = []
+        self.in_flight: deque[PendingTokens] = deque()
+        self.inputs: DecodeInputs | None = None
+        self.steps_left = self.steps_taken = 0
 
     @property
     def idle(self) -> bool:
-        return not self.lanes and not self.waiting
+        return not self.running and not self.waiting
 
-    def takes(self, job: Job) -> bool:
-        """Whether there is room for it, however long its replies get."""
-        jobs = [*self.waiting, job]
-        count = len(self.lanes) + sum(len(each.samplings) for each in jobs)
-        tokens = sum(lane.path.length + lane.left for lane in self.lanes)
-        tokens += sum(len(each.ids) + each.room * len(each.samplings) for each in jobs)
-        return self.idle or (count <= self.most and tokens <= self.decoder.tree.capacity)
+    def has_room(self, request: Request) -> bool:
+        """Whether all its completions fit, however long they become."""
+        requests = [*self.waiting, request]
+        count = len(self.running) + sum(len(each.samplings) for each in requests)
+        tokens = sum(slot.sequence.length + slot.remaining for slot in self.running)
+        tokens += sum(len(each.ids) + each.max_tokens * len(each.samplings) for each in requests)
+        return self.idle or (count <= self.max_sequences and tokens <= self.decoder.tree.capacity)
 
-    def add(self, job: Job) -> None:
-        self.waiting.append(job)
+    def add(self, request: Request) -> None:
+        self.waiting.append(request)
 
     def step(self) -> None:
-        """Tell one more token of each reply; now and then, let in those who wait and those who ended out."""
-        self.steps += 1
-        if self.waiting and (not self.lanes or self.steps >= EVERY):
-            self.settle()
-            jobs, self.waiting, self.steps = self.waiting, [], 0
-            self.join(jobs)
-        if self.place is None and self.lanes:
-            self.load()
-        while self.left and len(self.flight) < AHEAD:
-            self.launch()
-        if self.flight:
-            self.land()
-        going = [lane for lane in self.lanes if not lane.done]
-        if not going or (not self.left and not self.flight) or len(going) <= len(self.lanes) // 2:
-            self.settle()
+        """Collect the oldest step in flight; now and then admit waiting requests and remove ended ones."""
+        self.steps_taken += 1
+        if self.waiting and (not self.running or self.steps_taken >= ADMIT_EVERY):
+            self.flush()
+            requests, self.waiting, self.steps_taken = self.waiting, [], 0
+            self.admit(requests)
+        if self.inputs is None and self.running:
+            self.fill_inputs()
+        while self.steps_left and len(self.in_flight) < MAX_IN_FLIGHT:
+            self.submit()
+        if self.in_flight:
+            self.collect()
+        going = [slot for slot in self.running if not slot.done]
+        if not going or (not self.steps_left and not self.in_flight) or len(going) <= len(self.running) // 2:
+            self.flush()
 
-    def join(self, jobs: Sequence[Job]) -> None:
-        """Read prompts but for their last tokens, which are the first to be fed: some together.
+    def admit(self, requests: Sequence[Request]) -> None:
+        """Prefill some prompts together, all but their last tokens, which the first step feeds.
 
-        What the first of them share is read once more for each, and known to the later ones.
+        What the first prompts share is computed for each of them; later ones find it in the prefix tree.
         """
-        jobs = sorted(jobs, key=lambda job: len(job.ids))
-        while jobs:
-            group: list[tuple[Job, TreePath]] = []
+        requests = sorted(requests, key=lambda request: len(request.ids))
+        while requests:
+            group: list[tuple[Request, CachedSequence]] = []
             tokens = 0
-            for job in jobs:
-                path = self.decoder.open(job.ids)
-                tokens += len(path.rest) - 1
-                if group and tokens > self.decoder.most:
+            for request in requests:
+                sequence = self.decoder.open(request.ids)
+                tokens += len(sequence.pending) - 1
+                if group and tokens > self.decoder.max_step_tokens:
                     break
-                group.append((job, path))
-            jobs = jobs[len(group) :]
-            self.read([(path, path.rest[:-1]) for _, path in group])
-            for job, path in group:
-                self.begin(job, path)
+                group.append((request, sequence))
+            requests = requests[len(group) :]
+            self.prefill([(sequence, sequence.pending[:-1]) for _, sequence in group])
+            for request, sequence in group:
+                self.start(request, sequence)
 
-    def read(self, parts: Sequence[tuple[TreePath, Sequence[int]]]) -> None:
-        most = self.decoder.most
-        while parts := [(path, ids) for path, ids in parts if ids]:
-            self.decoder.read([(path, ids[:most]) for path, ids in parts])
-            parts = [(path, ids[most:]) for path, ids in parts]
+    def prefill(self, parts: Sequence[tuple[CachedSequence, Sequence[int]]]) -> None:
+        most = self.decoder.max_step_tokens
+        while parts := [(sequence, ids) for sequence, ids in parts if ids]:
+            self.decoder.prefill([(sequence, ids[:most]) for sequence, ids in parts])
+            parts = [(sequence, ids[most:]) for sequence, ids in parts]
 
-    def begin(self, job: Job, path: TreePath) -> None:
-        for number, reply in begun(self.engine, job, path.reused):
-            warm = reply.chooser.sampling.temperature > 0
-            chances = reply.chooser.random.random(job.room) if warm else NONE
-            self.lanes.append(Running(job, number, reply, path.fork(), job.ids[-1], chances))
+    def start(self, request: Request, sequence: CachedSequence) -> None:
+        for number, state in start_states(self.engine.vocabulary, request, sequence.cached):
+            sampled = state.sampler.sampling.temperature > 0
+            uniforms = state.sampler.random.random(request.max_tokens) if sampled else NONE
+            self.running.append(GpuSlot(request, number, state, sequence.fork(), request.ids[-1], uniforms))
 
-    def load(self) -> None:
-        """Put the lanes on a board, with slots for what comes next."""
-        # none may go beyond its context, though it has ended: the others' steps are its steps too
+    def fill_inputs(self) -> None:
+        """Copy the running completions to the device, with KV slots for their next tokens."""
+        # none may exceed its context, even if it has ended: the others' steps are its steps too
         context = self.decoder.weights.shape.context
-        share = self.decoder.tree.capacity // RESERVE // len(self.lanes)
+        share = self.decoder.tree.capacity // RESERVED_SHARE // len(self.running)
         count = min(
-            max(min(RESERVED, share), LEAST),
-            max(lane.left for lane in self.lanes),
-            *(context - lane.path.length for lane in self.lanes),
+            max(min(MAX_STEPS, share), MIN_STEPS),
+            max(slot.remaining for slot in self.running),
+            *(context - slot.sequence.length for slot in self.running),
         )
-        room = [min(count, lane.left) for lane in self.lanes]
-        free = self.decoder.free(sum(room))
-        warm = [each for lane in self.lanes if (each := lane.reply.chooser.sampling).temperature]
-        choice = LIKELIEST if not warm else DRAWN if all(each.top_k <= SORTABLE for each in warm) else SORTED
-        self.place = self.decoder.board(len(self.lanes))
-        run = self.decoder.run if len(self.lanes) <= FEW else 1
+        reserved = [min(count, slot.remaining) for slot in self.running]
+        free = self.decoder.free_slots(sum(reserved))
+        samplings = [each for slot in self.running if (each := slot.state.sampler.sampling).temperature]
+        method = GREEDY
+        if samplings:
+            method = SAMPLED if all(each.top_k <= MAX_TOP_K for each in samplings) else SAMPLED_SORTED
+        self.inputs = self.decoder.decode_inputs(len(self.running))
+        run = self.decoder.steps_per_launch if len(self.running) <= SMALL_BATCH else 1
         counts = [each for each in (run, 1) if count >= run and (each == run or count % run)] or [1]
-        self.players = {each: self.decoder.player(self.place, choice, each) for each in counts}
-        size, nowhere = len(self.place.ids), self.decoder.tree.capacity
-        width = max(lane.path.length for lane in self.lanes) + count
+        self.launchers = {each: self.decoder.decode_launcher(self.inputs, method, each) for each in counts}
+        size, unused_slot = len(self.inputs.ids), self.decoder.tree.capacity
+        width = max(slot.sequence.length for slot in self.running) + count
         host: dict[str, NDArray[Any]] = {
             "ids": numpy.zeros(size, numpy.int64),
             "lengths": numpy.zeros(size, numpy.int32),
-            "tables": numpy.full((size, width), nowhere, numpy.int32),
-            "heat": numpy.zeros(size, numpy.float32),
+            "slot_tables": numpy.full((size, width), unused_slot, numpy.int32),
+            "temperature": numpy.zeros(size, numpy.float32),
             "top_p": numpy.ones(size),
             "top_k": numpy.zeros(size, numpy.int32),
-            "chances": numpy.zeros((size, count)),
+            "uniforms": numpy.zeros((size, count)),
         }
-        for row, (lane, some) in enumerate(zip(self.lanes, room, strict=True)):
-            slots = lane.path.ahead(free[:some])
+        for row, (slot, some) in enumerate(zip(self.running, reserved, strict=True)):
+            slots = slot.sequence.reserve(free[:some])
             free = free[some:]
-            sampling, written = lane.reply.chooser.sampling, lane.written
-            host["ids"][row], host["lengths"][row] = lane.id, lane.path.length
-            host["tables"][row, : len(slots)] = slots
-            host["heat"][row], host["top_p"][row] = sampling.temperature, sampling.top_p
+            sampling, tokens = slot.state.sampler.sampling, slot.tokens
+            host["ids"][row], host["lengths"][row] = slot.id, slot.sequence.length
+            host["slot_tables"][row, : len(slots)] = slots
+            host["temperature"][row], host["top_p"][row] = sampling.temperature, sampling.top_p
             host["top_k"][row] = sampling.top_k
-            drawn = lane.chances[written : written + count]
-            host["chances"][row, : len(drawn)] = drawn
+            uniforms = slot.uniforms[tokens : tokens + count]
+            host["uniforms"][row, : len(uniforms)] = uniforms
         with torch.inference_mode():
             for name, values in host.items():
-                place = getattr(self.place, name)
-                (place[:, : values.shape[1]] if values.ndim == 2 else place).copy_(torch.from_numpy(values))
-            self.place.drawn.zero_()
-        self.left = count
+                target = getattr(self.inputs, name)
+                (target[:, : values.shape[1]] if values.ndim == 2 else target).copy_(torch.from_numpy(values))
+            self.inputs.rng_step.zero_()
+        self.steps_left = count
 
-    def launch(self) -> None:
-        assert self.place is not None
-        count = max(each for each in self.players if each <= self.left)
-        self.players[count]()
-        self.flight.append(Result(self.place.found[:count]))
-        self.left -= count
+    def submit(self) -> None:
+        """Start the next steps on the device."""
+        assert self.inputs is not None
+        count = max(each for each in self.launchers if each <= self.steps_left)
+        self.launchers[count]()
+        self.in_flight.append(PendingTokens(self.inputs.output[:count]))
+        self.steps_left -= count
 
-    def land(self) -> None:
-        """Take what the oldest steps chose into the replies."""
-        burst = 1 if len(self.lanes) <= FEW else BURST
-        for step in self.flight.popleft().read():
-            for lane, (id, logprob) in zip(self.lanes, step, strict=False):
-                if not lane.done:
-                    lane.take(int(id), logprob, burst)
+    def collect(self) -> None:
+        """Wait for the oldest steps in flight, and take what they sampled into the completions."""
+        burst = 1 if len(self.running) <= SMALL_BATCH else BURST
+        for step in self.in_flight.popleft().read():
+            for slot, (id, logprob) in zip(self.running, step, strict=False):
+                if not slot.done:
+                    slot.take(int(id), logprob, burst)
 
-    def settle(self) -> None:
-        """Take in all that was started, and let those who ended go: the lanes are as the device has them."""
-        while self.flight:
-            self.land()
-        self.lanes = [lane for lane in self.lanes if not lane.done]
-        self.place, self.left = None, 0
+    def flush(self) -> None:
+        """Collect all steps in flight and remove ended completions: the host is as far as the device."""
+        while self.in_flight:
+            self.collect()
+        self.running = [slot for slot in self.running if not slot.done]
+        self.inputs, self.steps_left = None, 0
 
 
-def lanes(engine: Engine) -> Lanes:
-    return Lanes(engine, SIZES[-1])
+def gpu_scheduler(engine: Engine) -> GpuScheduler:
+    return GpuScheduler(engine, BATCH_SIZES[-1])

@@ -1,4 +1,7 @@
-"""The key/value cache of one token sequence: what a new sequence shares with it at the front is kept."""
+"""Decoding with transformers' own modules, in any precision and on any device; the reference for the kernels.
+
+Each open sequence has a KV cache of its own; a prefix that it shares with an earlier sequence is reused.
+"""
 
 import contextlib
 import weakref
@@ -13,11 +16,12 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 from mtchat.inference.decoder import Logits, check_ids
 
 CROPPABLE = {"full_attention", "sliding_attention"}
-SEQUENCES = 4  # kept besides those that are open
-LOSS = 32  # tokens that are sooner computed again than copied
+SPARE_CACHES = 4  # caches that are kept besides those of the open sequences
+COPY_THRESHOLD = 32  # tokens that are sooner computed again than copied
+CHUNK = 256  # tokens of one forward pass
 
 
-class Layer(DynamicLayer):  # type: ignore[no-untyped-call]
+class KVLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """Keys and values of one layer, (1, H, capacity, D), of which the first `length` positions are filled.
 
     transformers' own layer copies all of them for every token; this one writes the new one in place.
@@ -42,20 +46,20 @@ class Layer(DynamicLayer):  # type: ignore[no-untyped-call]
         assert self.keys is not None
         assert self.values is not None
         end = self.length + key_states.shape[-2]
-        self.keys = put(self.keys, key_states, self.length)
-        self.values = put(self.values, value_states, self.length)
+        self.keys = write_at(self.keys, key_states, self.length)
+        self.values = write_at(self.values, value_states, self.length)
         self.length = end
         return self.keys[:, :, :end], self.values[:, :, :end]
 
     def get_seq_length(self) -> int:
         return self.length
 
-    def keep(self, length: int) -> None:
+    def truncate(self, length: int) -> None:
         self.length = min(self.length, length)
 
 
-def put(buffer: Tensor, new: Tensor, start: int) -> Tensor:
-    """`buffer` with `new` written at position `start`, in a buffer of twice the size when it is full."""
+def write_at(buffer: Tensor, new: Tensor, start: int) -> Tensor:
+    """`buffer` with `new` written at position `start`; a full buffer is replaced by one of twice the size."""
     end = start + new.shape[-2]
     if end > buffer.shape[-2]:
         wider = new.new_empty(*new.shape[:2], max(2 * buffer.shape[-2], end, 256), new.shape[-1])
@@ -65,37 +69,40 @@ def put(buffer: Tensor, new: Tensor, start: int) -> Tensor:
     return buffer
 
 
-class Prefix:
-    """What the model has seen. `ids` is the truth: a layer that an interrupt left ahead of it is cut back."""
+class KVCache:
+    """The keys and values of one sequence. `ids` is the truth: layers left ahead by an interrupt are cut."""
 
     def __init__(self, config: Any) -> None:
         text = config.get_text_config(decoder=True)
         types = set(getattr(text, "layer_types", None) or ())
         self.config = text
         self.croppable = types <= CROPPABLE
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         self.ids: list[int] = []
         self.whole = True
-        self.layers = [Layer() for _ in range(self.config.num_hidden_layers)] if self.croppable else []
-        # recurrent layers cannot go back, so their models start anew unless a sequence only grows
+        self.layers = [KVLayer() for _ in range(self.config.num_hidden_layers)] if self.croppable else []
+        # recurrent layers cannot go back: their models start again unless a sequence only grows
         self.cache: Any = Cache(layers=[*self.layers]) if self.layers else DynamicCache(config=self.config)
 
-    def keep(self, ids: Sequence[int]) -> int:
-        """Cut back to what `ids` shares, but for its last id, whose logits are wanted; how many are left."""
-        length = min(shared(self.ids, ids), len(ids) - 1)
+    def truncate_to(self, ids: Sequence[int]) -> int:
+        """Cut the cache to its common prefix with `ids`, without their last; the number of cached ids.
+
+        The last id is always computed, because its logits are wanted.
+        """
+        length = min(common_prefix_length(self.ids, ids), len(ids) - 1)
         if self.croppable:
             del self.ids[length:]
             for layer in self.layers:
-                layer.keep(length)
+                layer.truncate(length)
         elif length < len(self.ids) or not self.whole:
-            self.forget()
+            self.reset()
         return len(self.ids)
 
-    def copy(self, length: int) -> "Prefix":
-        """A cache of its own for the first `length` positions."""
-        twin = Prefix(self.config)
+    def copy(self, length: int) -> "KVCache":
+        """A separate cache with the first `length` positions."""
+        twin = KVCache(self.config)
         for mine, other in zip(self.layers, twin.layers, strict=True):
             if mine.keys is not None and mine.values is not None and length:
                 other.update(mine.keys[:, :, :length], mine.values[:, :, :length])
@@ -104,133 +111,134 @@ class Prefix:
 
     @contextlib.contextmanager
     def extending(self, ids: Sequence[int]) -> Iterator[Any]:
-        """The cache for a forward pass over `ids`, which count as seen when it has ended in every layer."""
+        """The cache for a forward pass over `ids`, which count as cached once every layer has them."""
         self.whole = False
         yield self.cache
         self.ids.extend(ids)
         self.whole = True
 
 
-class Forest:
+class KVCachePool:
     """The caches of several sequences, so that going back to an earlier one computes nothing again.
 
-    Each is a whole copy, so there are few: enough for the sequences that are open, and some more.
+    Each is a whole copy, so there are few: enough for the open sequences and a few more.
     """
 
     def __init__(self, config: Any) -> None:
         self.config = config
-        self.prefixes = [Prefix(config)]  # the latest used is the last
-        self.most = SEQUENCES
+        self.caches = [KVCache(config)]  # the most recently used is the last
+        self.spare = SPARE_CACHES
 
     @property
-    def latest(self) -> Prefix:
-        return self.prefixes[-1]
+    def latest(self) -> KVCache:
+        return self.caches[-1]
 
-    def best(self, ids: Sequence[int], others: Sequence[Sequence[int]]) -> Prefix:
-        """The cache that shares most with `ids`, to be cut back to it; a copy where much would be lost."""
-        prefix = max(reversed(self.prefixes), key=lambda each: shared(each.ids, ids))
-        length = shared(prefix.ids, ids)
-        wanted = any(shared(prefix.ids, other) > length for other in others)
-        rest = [each for each in self.prefixes if each is not prefix]
-        if prefix.croppable and (wanted or len(prefix.ids) - length > LOSS):
-            kept = max(self.most, len(others) + 1)
-            rest, prefix = [*rest, prefix][-kept + 1 :], prefix.copy(length)
-        self.prefixes = [*rest, prefix]
-        return prefix
+    def select(self, ids: Sequence[int], others: Sequence[Sequence[int]]) -> KVCache:
+        """The cache that shares most with `ids`, to be truncated; a copy if much of it would be lost.
+
+        `others` are the ids of the other open sequences, whose caches are not cut.
+        """
+        cache = max(reversed(self.caches), key=lambda each: common_prefix_length(each.ids, ids))
+        length = common_prefix_length(cache.ids, ids)
+        wanted = any(common_prefix_length(cache.ids, other) > length for other in others)
+        rest = [each for each in self.caches if each is not cache]
+        if cache.croppable and (wanted or len(cache.ids) - length > COPY_THRESHOLD):
+            kept = max(self.spare, len(others) + 1)
+            rest, cache = [*rest, cache][-kept + 1 :], cache.copy(length)
+        self.caches = [*rest, cache]
+        return cache
 
 
-def shared(left: Sequence[int], right: Sequence[int]) -> int:
-    """The length of the longest common prefix."""
+def common_prefix_length(left: Sequence[int], right: Sequence[int]) -> int:
     length = min(len(left), len(right))
     if left[:length] == right[:length]:
         return length
     return next(at for at, (one, other) in enumerate(zip(left, right, strict=False)) if one != other)
 
 
-CHUNK = 256
-
-
-class TorchPath:
-    """A sequence by its ids; the cache that has it may meanwhile serve another."""
+class TorchSequence:
+    """A sequence by its ids; its KV cache may serve another sequence in between."""
 
     def __init__(self, decoder: "TorchDecoder", ids: Sequence[int]) -> None:
         self.decoder = decoder
         self.ids = list(ids)
-        self.followed: list[int] = []
+        self.uncommitted: list[int] = []
         decoder.live.add(self)
-        self.reused = self.prefix().keep(ids)
+        self.cached = self.select_cache().truncate_to(ids)
 
-    def prefix(self) -> Prefix:
-        return self.decoder.forest.best(
+    def select_cache(self) -> KVCache:
+        return self.decoder.pool.select(
             self.ids, [each.ids for each in self.decoder.live if each is not self]
         )
 
-    def read(self) -> Iterator[Logits]:
+    def prefill(self) -> Iterator[Logits]:
         check_ids(self.ids, self.decoder.rows)
         yield from self.compute(self.ids, 1)
 
     def extend(self, ids: Sequence[int]) -> None:
         self.ids += ids
 
-    def follow(self, ids: Sequence[int]) -> Logits:
-        self.followed = list(ids)
+    def forward(self, ids: Sequence[int]) -> Logits:
+        self.uncommitted = list(ids)
         check_ids(ids, self.decoder.rows)
         *_, logits = self.compute([*self.ids, *ids], len(ids))
         return logits.reshape(len(ids), -1)
 
-    def keep(self, count: int) -> None:
-        self.ids += self.followed[:count]
-        self.followed = []
+    def commit(self, count: int) -> None:
+        self.ids += self.uncommitted[:count]
+        self.uncommitted = []
 
-    def fork(self) -> "TorchPath":
-        return TorchPath(self.decoder, self.ids)
+    def fork(self) -> "TorchSequence":
+        return TorchSequence(self.decoder, self.ids)
 
     def compute(self, ids: Sequence[int], wanted: int) -> Iterator[Logits]:
-        """Run what is not cached, in chunks; after each its last logits, of the last one `wanted` of them."""
-        prefix = self.prefix()
-        start = min(prefix.keep(ids), len(ids) - wanted)
-        prefix.keep(ids[: start + 1])
+        """Compute what is not cached, in chunks: the last logits of each, `wanted` of the last chunk."""
+        cache = self.select_cache()
+        start = min(cache.truncate_to(ids), len(ids) - wanted)
+        cache.truncate_to(ids[: start + 1])
         for first in range(start, len(ids), CHUNK):
             some = ids[first : first + CHUNK]
             rows = wanted if first + CHUNK >= len(ids) else 1
-            yield forward(self.decoder.model, prefix, some, min(rows, len(some)))
+            yield forward(self.decoder.model, cache, some, min(rows, len(some)))
 
 
 class TorchDecoder:
-    """A causal language model of transformers with the caches of several sequences."""
+    """A causal language model of transformers with the KV caches of several sequences."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self.forest = Forest(model.config)
-        self.live: weakref.WeakSet[TorchPath] = weakref.WeakSet()
+        self.pool = KVCachePool(model.config)
+        self.live: weakref.WeakSet[TorchSequence] = weakref.WeakSet()
 
     @property
     def rows(self) -> int:
         return int(self.model.get_input_embeddings().weight.shape[0])
 
     @property
-    def prefix(self) -> Prefix:
+    def cache(self) -> KVCache:
         """The cache that was used last."""
-        return self.forest.latest
+        return self.pool.latest
 
-    def open(self, ids: Sequence[int]) -> TorchPath:
-        return TorchPath(self, ids)
+    def open(self, ids: Sequence[int]) -> TorchSequence:
+        return TorchSequence(self, ids)
 
-    def follow_each(self, paths: Sequence[TorchPath], ids: Sequence[int]) -> Logits:
-        return numpy.concatenate([path.follow([id]) for path, id in zip(paths, ids, strict=True)])
+    def forward_each(self, sequences: Sequence[TorchSequence], ids: Sequence[int]) -> Logits:
+        return numpy.concatenate(
+            [sequence.forward([id]) for sequence, id in zip(sequences, ids, strict=True)]
+        )
 
 
 @torch.inference_mode()
-def forward(model: Any, prefix: Prefix, ids: Sequence[int], wanted: int) -> Logits:
+def forward(model: Any, cache: KVCache, ids: Sequence[int], wanted: int) -> Logits:
     """The logits after the last ids: (V,) of one, (wanted, V) of more."""
-    start = len(prefix.ids)
+    start = len(cache.ids)
     tokens = torch.tensor([list(ids)], device=model.device)  # (1, T)
     positions = torch.arange(start, start + len(ids), device=model.device)[None]  # (1, T)
-    with prefix.extending(ids) as cache:
+    with cache.extending(ids) as past:
         output = model(
             input_ids=tokens,
             position_ids=positions,
-            past_key_values=cache,
+            past_key_values=past,
             use_cache=True,
             logits_to_keep=wanted,
         )

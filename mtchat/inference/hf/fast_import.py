@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 
 
-def load() -> Any:
+def import_transformers() -> Any:
     """transformers, silent, with the modules of causal language models imported."""
-    with quickly() as transformers:
+    with fast_transformers() as transformers:
         return transformers
 
 
 @contextlib.contextmanager
-def quickly() -> Iterator[Any]:
+def fast_transformers() -> Iterator[Any]:
     """The same, for a block that loads a model."""
-    with collecting_nothing():
+    with garbage_collection_paused():
         import transformers
         import transformers.models.auto.modeling_auto
 
@@ -26,7 +26,7 @@ def quickly() -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def collecting_nothing() -> Iterator[None]:
+def garbage_collection_paused() -> Iterator[None]:
     """No cyclic garbage collection meanwhile: it would walk half a million fresh objects again and again."""
     enabled = gc.isenabled()
     gc.disable()

@@ -1,7 +1,7 @@
-"""Writes many replies of models that `lanes` cannot: as one batch of transformers', padded on the left.
+"""The scheduler for transformers models that our GPU kernels cannot compute: one batch, padded on the left.
 
-Prompts that come while others are written are read together, every few steps, and join the batch; the prefix
-that they share is read once for all of them. A reply that ends leaves.
+Prompts that arrive while others are decoded are prefilled together, every few steps, and join the batch; the
+prefix that they share is computed once. A completion that ends leaves.
 """
 
 from collections.abc import Sequence
@@ -12,53 +12,54 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from mtchat.inference.batching import BURST, EVERY, PATIENCE, Batcher
+from mtchat.inference.batching import Batcher
 from mtchat.inference.cuda import reference
 from mtchat.inference.engine import Engine
-from mtchat.inference.hf.decoder import TorchDecoder, shared
-from mtchat.inference.replies import Job, Lane, Reply, begun
+from mtchat.inference.hf.decoder import TorchDecoder, common_prefix_length
+from mtchat.inference.request import BatchSlot, GenerationState, Request, start_states
+from mtchat.inference.scheduler import ADMIT_EVERY, ADMIT_PATIENCE, BURST
 
-LONGEST = 800  # tokens of a reply's context and text, as a rule
-HEADS = 512  # of the likeliest tokens that are sorted first; all are where those hold too little
+TYPICAL_TOKENS = 800  # of a prompt and its completion
+TOP_CANDIDATES = 512  # of the most likely tokens that are sorted; all are where those hold too little
 
 
 @dataclass
-class Rows:
-    """Replies with what the model knows of them: a cache of S positions, of which `seen` (B, S) count.
+class PaddedBatch:
+    """Completions and their KV cache of S positions, of which `mask` (B, S) says which are filled.
 
     `position` (B,) is that of the last token; `ids` (B,) come next.
     """
 
-    lanes: list[Lane]
+    slots: list[BatchSlot]
     cache: Any
-    seen: Tensor
+    mask: Tensor
     position: Tensor
     ids: Tensor
 
-    def keep(self, rows: Sequence[int]) -> None:
-        """Leave out all other rows, and the positions that then no row has."""
+    def select(self, rows: Sequence[int]) -> None:
+        """Keep these rows only, and drop the positions that none of them fills."""
         kept = torch.tensor(rows, device=self.ids.device, dtype=torch.long)
-        self.lanes = [self.lanes[row] for row in rows]
-        self.seen, self.position, self.ids = self.seen[kept], self.position[kept], self.ids[kept]
-        first = int(self.seen.any(0).int().argmax()) if rows else 0
-        self.seen = self.seen[:, first:]
+        self.slots = [self.slots[row] for row in rows]
+        self.mask, self.position, self.ids = self.mask[kept], self.position[kept], self.ids[kept]
+        first = int(self.mask.any(0).int().argmax()) if rows else 0
+        self.mask = self.mask[:, first:]
         for layer in self.cache.layers:
             layer.keys, layer.values = layer.keys[kept, :, first:], layer.values[kept, :, first:]
 
-    def join(self, others: "Rows") -> None:
-        """Take other rows in; the shorter ones are padded on the left."""
-        width = max(self.seen.shape[1], others.seen.shape[1])
+    def append(self, others: "PaddedBatch") -> None:
+        """Add the rows of another batch; the shorter ones are padded on the left."""
+        width = max(self.mask.shape[1], others.mask.shape[1])
         for mine, other in zip(self.cache.layers, others.cache.layers, strict=True):
-            mine.keys = torch.cat([widened(mine.keys, width, 2), widened(other.keys, width, 2)])
-            mine.values = torch.cat([widened(mine.values, width, 2), widened(other.values, width, 2)])
-        self.seen = torch.cat([widened(self.seen, width, 1), widened(others.seen, width, 1)])
+            mine.keys = torch.cat([pad_left(mine.keys, width, 2), pad_left(other.keys, width, 2)])
+            mine.values = torch.cat([pad_left(mine.values, width, 2), pad_left(other.values, width, 2)])
+        self.mask = torch.cat([pad_left(self.mask, width, 1), pad_left(others.mask, width, 1)])
         self.position = torch.cat([self.position, others.position])
         self.ids = torch.cat([self.ids, others.ids])
-        self.lanes += others.lanes
+        self.slots += others.slots
 
 
-def widened(values: Tensor, width: int, dim: int) -> Tensor:
-    """The values with zeros before them along a dimension, up to a width."""
+def pad_left(values: Tensor, width: int, dim: int) -> Tensor:
+    """The values with zeros in front along a dimension, up to a width."""
     if values.shape[dim] == width:
         return values
     shape = list(values.shape)
@@ -66,61 +67,63 @@ def widened(values: Tensor, width: int, dim: int) -> Tensor:
     return torch.cat([values.new_zeros(shape), values], dim)
 
 
-class Padded:
-    """Replies of a transformers model, at most so many, and so many tokens of keys and values."""
+class PaddedScheduler:
+    """Completions of a transformers model: at most `max_sequences`, and `max_tokens` of keys and values."""
 
-    def __init__(self, engine: Engine, most: int, tokens: int) -> None:
+    def __init__(self, engine: Engine, max_sequences: int, max_tokens: int) -> None:
         assert isinstance(engine.decoder, TorchDecoder)
         self.engine, self.model = engine, engine.decoder.model
-        self.most, self.tokens = most, tokens
-        self.waiting: list[Job] = []
-        self.rows: Rows | None = None
+        self.max_sequences, self.max_tokens = max_sequences, max_tokens
+        self.waiting: list[Request] = []
+        self.batch: PaddedBatch | None = None
         self.steps = 0
 
     def clear(self) -> None:
-        self.waiting, self.rows = [], None
+        self.waiting, self.batch = [], None
 
     @property
     def idle(self) -> bool:
-        return self.rows is None and not self.waiting
+        return self.batch is None and not self.waiting
 
     @property
     def patience(self) -> float:
-        return 0.0 if self.rows else PATIENCE
+        return 0.0 if self.batch else ADMIT_PATIENCE
 
-    def takes(self, job: Job) -> bool:
+    def has_room(self, request: Request) -> bool:
         if self.idle:
             return True
-        jobs = [*self.waiting, job]
-        count = sum(len(each.samplings) for each in jobs)
-        longest = max(len(each.ids) + each.room for each in jobs)
-        if self.rows:
-            count += len(self.rows.lanes)
-            longest = max(longest, self.rows.seen.shape[1] + max(lane.left for lane in self.rows.lanes))
-        return count <= self.most and count * longest <= self.tokens
+        requests = [*self.waiting, request]
+        count = sum(len(each.samplings) for each in requests)
+        longest = max(len(each.ids) + each.max_tokens for each in requests)
+        if self.batch:
+            count += len(self.batch.slots)
+            longest = max(
+                longest, self.batch.mask.shape[1] + max(slot.remaining for slot in self.batch.slots)
+            )
+        return count <= self.max_sequences and count * longest <= self.max_tokens
 
-    def add(self, job: Job) -> None:
-        self.waiting.append(job)
+    def add(self, request: Request) -> None:
+        self.waiting.append(request)
 
     @torch.inference_mode()
     def step(self) -> None:
         self.steps += 1
-        if self.waiting and (self.rows is None or self.steps >= EVERY):
-            jobs, self.waiting, self.steps = self.waiting, [], 0
-            rows, logits = self.read(jobs)
-            chosen = choose(rows, logits)
-            if self.rows is None:
-                self.rows = chosen
-            elif chosen:
-                self.rows.join(chosen)
-        elif self.rows:
-            self.rows = choose(self.rows, self.follow(self.rows))
+        if self.waiting and (self.batch is None or self.steps >= ADMIT_EVERY):
+            requests, self.waiting, self.steps = self.waiting, [], 0
+            batch, logits = self.prefill(requests)
+            started = sample(batch, logits)
+            if self.batch is None:
+                self.batch = started
+            elif started:
+                self.batch.append(started)
+        elif self.batch:
+            self.batch = sample(self.batch, self.forward(self.batch))
 
-    def read(self, jobs: Sequence[Job]) -> tuple[Rows, Tensor]:
-        """Read prompts: a row for each reply, and the logits (B, V) after its prompt."""
-        prompts = [job.ids for job in jobs]
+    def prefill(self, requests: Sequence[Request]) -> tuple[PaddedBatch, Tensor]:
+        """Compute prompts: a batch of all their completions, and the logits (B, V) after their prompts."""
+        prompts = [request.ids for request in requests]
         device = self.model.device
-        common = min(shared(prompts[0], ids) for ids in prompts)
+        common = min(common_prefix_length(prompts[0], ids) for ids in prompts)
         common = min(common, min(map(len, prompts)) - 1)
         cache: Any = DynamicCache(config=self.model.config)
         if common:
@@ -137,81 +140,85 @@ class Padded:
         ids = torch.tensor(
             [[0] * pad + rest for pad, rest in zip(pads, rests, strict=True)], device=device
         )  # (P, T)
-        seen = torch.tensor(
+        mask = torch.tensor(
             [[1] * common + [0] * pad + [1] * (width - pad) for pad in pads], device=device
         )  # (P, S)
-        positions = (seen.cumsum(1) - 1).clamp(min=0)
+        positions = (mask.cumsum(1) - 1).clamp(min=0)
         logits: Tensor = self.model(
             input_ids=ids,
-            attention_mask=seen,
+            attention_mask=mask,
             position_ids=positions[:, common:],
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]
-        order = [row for row, job in enumerate(jobs) for _ in job.samplings]
-        lanes = [Lane(job, *each) for job in jobs for each in begun(self.engine, job, 0)]
-        rows = Rows([], cache, seen, positions[:, -1], ids[:, -1])
-        rows.lanes = [lanes[0]] * len(jobs)
-        rows.keep(order)
-        rows.lanes = lanes
-        return rows, logits[torch.tensor(order, device=device)]
+        order = [row for row, request in enumerate(requests) for _ in request.samplings]
+        slots = [
+            BatchSlot(request, *each)
+            for request in requests
+            for each in start_states(self.engine.vocabulary, request, 0)
+        ]
+        batch = PaddedBatch([], cache, mask, positions[:, -1], ids[:, -1])
+        batch.slots = [slots[0]] * len(requests)
+        batch.select(order)
+        batch.slots = slots
+        return batch, logits[torch.tensor(order, device=device)]
 
-    def follow(self, rows: Rows) -> Tensor:
-        """The logits (B, V) after the last ids, which count from now on."""
-        rows.seen = torch.cat([rows.seen, rows.seen.new_ones(len(rows.seen), 1)], 1)
-        rows.position = rows.position + 1
-        found: Tensor = self.model(
-            input_ids=rows.ids[:, None],
-            attention_mask=rows.seen,
-            position_ids=rows.position[:, None],
-            past_key_values=rows.cache,
+    def forward(self, batch: PaddedBatch) -> Tensor:
+        """The logits (B, V) after the last ids, which are appended to the cache."""
+        batch.mask = torch.cat([batch.mask, batch.mask.new_ones(len(batch.mask), 1)], 1)
+        batch.position = batch.position + 1
+        logits: Tensor = self.model(
+            input_ids=batch.ids[:, None],
+            attention_mask=batch.mask,
+            position_ids=batch.position[:, None],
+            past_key_values=batch.cache,
             use_cache=True,
         ).logits[:, -1]
-        return found
+        return logits
 
 
-def choose(rows: Rows, logits: Tensor) -> Rows | None:
-    """The rows with the next id of each reply; those that end leave, and None is left when all have."""
+def sample(batch: PaddedBatch, logits: Tensor) -> PaddedBatch | None:
+    """The batch with the next id of each completion; ended ones leave, and None is left when all have."""
     logits = logits.float()
-    rows.ids = draw(logits, [lane.reply for lane in rows.lanes])
-    taken = logits.gather(1, rows.ids[:, None])[:, 0] - logits.logsumexp(1)
-    for lane, id, logprob in zip(rows.lanes, rows.ids.tolist(), taken.tolist(), strict=True):
-        lane.take(id, logprob, BURST)
-    going = [row for row, lane in enumerate(rows.lanes) if not lane.done]
+    batch.ids = draw(logits, [slot.state for slot in batch.slots])
+    logprobs = logits.gather(1, batch.ids[:, None])[:, 0] - logits.logsumexp(1)
+    for slot, id, logprob in zip(batch.slots, batch.ids.tolist(), logprobs.tolist(), strict=True):
+        slot.take(id, logprob, BURST)
+    going = [row for row, slot in enumerate(batch.slots) if not slot.done]
     if not going:
         return None
-    if len(going) < len(rows.lanes):
-        rows.keep(going)
-    return rows
+    if len(going) < len(batch.slots):
+        batch.select(going)
+    return batch
 
 
-def draw(logits: Tensor, replies: Sequence[Reply]) -> Tensor:
-    """The next ids (B,) after logits (B, V): as `sampling.Chooser` draws them, many at once."""
+def draw(logits: Tensor, states: Sequence[GenerationState]) -> Tensor:
+    """The next ids (B,) after logits (B, V): as `sampler.Sampler` draws them, many at once."""
     ids = logits.argmax(1)
-    rows = [row for row, reply in enumerate(replies) if reply.chooser.sampling.temperature]
+    rows = [row for row, state in enumerate(states) if state.sampler.sampling.temperature]
     if not rows:
         return ids
-    samplings = [replies[row].chooser.sampling for row in rows]
+    samplings = [states[row].sampler.sampling for row in rows]
     double: dict[str, Any] = {"device": logits.device, "dtype": torch.float64}
     at = torch.tensor(rows, device=logits.device)
-    heat = torch.tensor([each.temperature for each in samplings], device=logits.device)
+    temperature = torch.tensor([each.temperature for each in samplings], device=logits.device)
     top_k = torch.tensor([each.top_k for each in samplings], device=logits.device)
     top_p = torch.tensor([each.top_p for each in samplings], **double)
-    chance = torch.tensor([replies[row].chooser.random.random() for row in rows], **double)
-    scaled = logits[at] / heat[:, None]
+    uniform = torch.tensor([states[row].sampler.random.random() for row in rows], **double)
+    scaled = logits[at] / temperature[:, None]
     weights = scaled.sub(scaled.amax(1, keepdim=True)).exp()
     whole = weights.sum(1, dtype=torch.float64)
-    heads = min(max([HEADS, *(each.top_k for each in samplings)]), weights.shape[1])
-    ordered, order = weights.topk(heads, dim=1)
+    count = min(max([TOP_CANDIDATES, *(each.top_k for each in samplings)]), weights.shape[1])
+    ordered, order = weights.topk(count, dim=1)
     if bool((ordered.sum(1, dtype=torch.float64) < top_p * whole).any()):
         ordered, order = weights.sort(dim=1, descending=True, stable=True)
-    ids[at] = reference.drawn_of(ordered, order, whole, top_p, top_k, chance)
+    ids[at] = reference.draw_sorted(ordered, order, whole, top_p, top_k, uniform)
     return ids
 
 
-def serving(engine: Engine, most: int = 512, share: float = 0.7) -> Batcher:
-    """A batcher for a model on a GPU that takes so much of the memory that is free."""
+def start_padded_batcher(engine: Engine, max_sequences: int = 512, share: float = 0.7) -> Batcher:
+    """A batcher for a model on a GPU whose KV cache may take a share of the free memory."""
     assert isinstance(engine.decoder, TorchDecoder)
     config = engine.decoder.model.config
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
@@ -219,4 +226,5 @@ def serving(engine: Engine, most: int = 512, share: float = 0.7) -> Batcher:
     size = torch.finfo(engine.decoder.model.dtype).bits // 8
     token = 2 * config.num_hidden_layers * heads * width * size
     free, _ = torch.cuda.mem_get_info(engine.decoder.model.device)
-    return Batcher(engine, Padded(engine, most, min(int(share * free / token), most * LONGEST)))
+    max_tokens = min(int(share * free / token), max_sequences * TYPICAL_TOKENS)
+    return Batcher(engine, PaddedScheduler(engine, max_sequences, max_tokens))

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mtchat.errors import ModelError
-from mtchat.inference.loaders.model_cache import once
-from mtchat.inference.loaders.model_files import ProgressReport, facts, text
+from mtchat.inference.loaders.model_cache import make_once
+from mtchat.inference.loaders.model_files import ProgressReport, read_config, read_text
 
 COUNT = 50256
 # of the ranks, written as tiktoken writes them: tiktoken pins the same of its r50k_base.tiktoken
@@ -21,15 +21,15 @@ FILES = ("vocab.json", "tokenizer.json")
 Ranks = dict[bytes, int]
 
 
-def find(folder: Path, cache: Path, fetch: Callable[[], Path | None]) -> Ranks:
+def find_ranks(folder: Path, cache: Path, fetch: Callable[[], Path | None]) -> Ranks:
     """GPT-2's byte strings by their rank, from the first file that has them.
 
     `folder` is the model's, `cache` the hub's; `fetch` asks the hub, last.
     """
-    for file in candidates(folder, cache):
-        if ranks := read(file):
+    for file in candidate_files(folder, cache):
+        if ranks := read_ranks(file):
             return ranks
-    if (found := fetch()) and (ranks := read(found)):
+    if (found := fetch()) and (ranks := read_ranks(found)):
         return ranks
     raise ModelError(
         f"CodeGen2.5 needs GPT-2's vocabulary, which is not here and cannot be fetched: put vocab.json of "
@@ -37,7 +37,7 @@ def find(folder: Path, cache: Path, fetch: Callable[[], Path | None]) -> Ranks:
     )
 
 
-def fetched() -> Path | None:
+def fetch_vocabulary() -> Path | None:
     """GPT-2's own file from the hub; None where the hub does not give it."""
     import huggingface_hub as hub
     from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[attr-defined]
@@ -49,7 +49,7 @@ def fetched() -> Path | None:
     return None
 
 
-def candidates(folder: Path, cache: Path) -> Iterator[Path]:
+def candidate_files(folder: Path, cache: Path) -> Iterator[Path]:
     """Files that may hold it: in the folder, in those beside it, of GPT-2 and CodeGen in the hub's cache."""
     for name in FILES:
         yield folder / name
@@ -60,18 +60,18 @@ def candidates(folder: Path, cache: Path) -> Iterator[Path]:
             yield from sorted(cache.glob(f"models--{model}/snapshots/*/{name}"))
 
 
-def read(file: Path) -> Ranks:
+def read_ranks(file: Path) -> Ranks:
     """The ranks in a vocab.json or tokenizer.json; {} where it is not there or not GPT-2's, to the byte."""
     try:
-        table = json.loads(text(file))
+        table = json.loads(read_text(file))
         words = table["model"]["vocab"] if file.name == FILES[1] else table
-        return verified(words)
+        return verify_ranks(words)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
 
-def verified(words: dict[str, Any]) -> Ranks:
-    known = alphabet()
+def verify_ranks(words: dict[str, Any]) -> Ranks:
+    known = byte_alphabet()
     named = {
         rank: bytes(known[letter] for letter in word)
         for word, rank in words.items()
@@ -84,7 +84,7 @@ def verified(words: dict[str, Any]) -> Ranks:
     return {word: rank for rank, word in enumerate(ordered)}
 
 
-def alphabet() -> dict[str, int]:
+def byte_alphabet() -> dict[str, int]:
     """The letters that byte-level vocabularies write bytes with: printable ones, and others from 256 on."""
     plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     other = [byte for byte in range(256) if byte not in plain]
@@ -104,15 +104,15 @@ MARKS = [
 ]
 
 
-def wanted(folder: Path) -> bool:
+def is_codegen25(folder: Path) -> bool:
     """Whether a folder's tokenizer is CodeGen2.5's own, by what its config names."""
-    config = facts(folder / "tokenizer_config.json")
+    config = read_config(folder / "tokenizer_config.json")
     return str(config.get("tokenizer_class", "")).startswith(CLASS) or SOURCE in str(
         config.get("auto_map", "")
     )
 
 
-def made(folder: Path, cache: Path, report: ProgressReport) -> Path:
+def make_tokenizer(folder: Path, cache: Path, report: ProgressReport) -> Path:
     """The folder of a tokenizer that transformers loads; it is made once."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
@@ -120,34 +120,34 @@ def made(folder: Path, cache: Path, report: ProgressReport) -> Path:
 
     def fill(part: Path) -> None:
         report("making the tokenizer, once", None)
-        build(find(folder, Path(HF_HUB_CACHE), fetched)).save_pretrained(part)
+        build_tokenizer(find_ranks(folder, Path(HF_HUB_CACHE), fetch_vocabulary)).save_pretrained(part)
 
-    once(place, fill, report)
+    make_once(place, fill, report)
     return place
 
 
-def extended(gpt2: Ranks) -> Ranks:
+def add_runs(gpt2: Ranks) -> Ranks:
     """The ranks with those of the runs, none of which has one in GPT-2."""
     return gpt2 | {run.encode(): COUNT + 1 + at for at, run in enumerate(RUNS)}
 
 
-def marks() -> dict[str, int]:
+def special_ids() -> dict[str, int]:
     """The special tokens by their ids."""
     first = COUNT + 1 + len(RUNS)
     return {END: COUNT} | {mark: first + at for at, mark in enumerate(MARKS)}
 
 
-def build(gpt2: Ranks) -> Any:
+def build_tokenizer(gpt2: Ranks) -> Any:
     """A fast tokenizer that gives tiktoken's ids: a word with a rank is one token, else pairs are merged."""
     from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
     from tokenizers.models import BPE
     from transformers import PreTrainedTokenizerFast
 
-    known, special = extended(gpt2), marks()
-    letters = {byte: letter for letter, byte in alphabet().items()}
+    known, special = add_runs(gpt2), special_ids()
+    letters = {byte: letter for letter, byte in byte_alphabet().items()}
     names = {word: "".join(letters[byte] for byte in word) for word in known}
     vocabulary = {names[word]: rank for word, rank in known.items()} | special
-    pairs = [(names[left], names[right]) for left, right in merges(known)]
+    pairs = [(names[left], names[right]) for left, right in merge_pairs(known)]
     backend = Tokenizer(BPE(vocabulary, pairs, ignore_merges=True))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
@@ -162,7 +162,7 @@ def build(gpt2: Ranks) -> Any:
     )
 
 
-def merges(known: Ranks) -> Iterator[tuple[bytes, bytes]]:
+def merge_pairs(known: Ranks) -> Iterator[tuple[bytes, bytes]]:
     """Each pair that makes a byte string with a rank, the lowest rank first."""
     for word, _ in sorted(known.items(), key=lambda item: item[1]):
         splits = [(word[:at], word[at:]) for at in range(1, len(word))]

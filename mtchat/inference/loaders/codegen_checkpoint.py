@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mtchat.errors import ModelError
-from mtchat.inference.loaders.model_files import text
+from mtchat.inference.loaders.model_files import read_text
 
 BLOCKS = 4
 ARCHITECTURE = "CodeGenForCausalLM"
@@ -27,14 +27,14 @@ NAME = re.compile(r"codegen2-(1B|3[._]7B)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Layout:
+class QkvLayout:
     """How many blocks there are, and what says so."""
 
     blocks: int
     evidence: str
 
 
-def fits(config: dict[str, Any]) -> bool:
+def is_codegen(config: dict[str, Any]) -> bool:
     """Whether a config is that of a CodeGen or CodeGen2 model, though it may name code of its own."""
     named = config.get("architectures")
     return (isinstance(named, list) and ARCHITECTURE in named) or Path(SOURCE).stem in str(
@@ -42,39 +42,39 @@ def fits(config: dict[str, Any]) -> bool:
     )
 
 
-def layout(folder: Path, config: dict[str, Any], name: str) -> Layout:
+def find_layout(folder: Path, config: dict[str, Any], name: str) -> QkvLayout:
     """That of a CodeGen model, by the first that says anything: what it states, its shape, its name.
 
     A model whose weights were laid out anew says so with `"mp_num": 4` in its config.json.
     """
     if type(stated := config.get(NUMBER)) is int:
-        return Layout(stated, f"config.json says {NUMBER} = {stated}")
-    if found := stated_in(folder / SOURCE):
-        return Layout(found, f"{SOURCE} says {NUMBER} = {found}")
+        return QkvLayout(stated, f"config.json says {NUMBER} = {stated}")
+    if found := read_block_count(folder / SOURCE):
+        return QkvLayout(found, f"{SOURCE} says {NUMBER} = {found}")
     shape = tuple(each if isinstance(each := config.get(name), int) else 0 for name in SHAPE)
     if shape in EIGHT:
-        return Layout(8, "its shape is that of codegen2-1B or codegen2-3_7B")
+        return QkvLayout(8, "its shape is that of codegen2-1B or codegen2-3_7B")
     if shape in FOUR:
-        return Layout(BLOCKS, "its shape is that of a model with 4 blocks")
+        return QkvLayout(BLOCKS, "its shape is that of a model with 4 blocks")
     if isinstance(config.get(SIZE), int) and config[SIZE] in SIZES:
-        return Layout(8, f"config.json states {SIZE} = {config[SIZE]}")
+        return QkvLayout(8, f"config.json states {SIZE} = {config[SIZE]}")
     if NAME.search(name) or NAME.search(folder.name):
-        return Layout(8, "its name is that of a model with 8 blocks")
-    return Layout(BLOCKS, "nothing says otherwise")
+        return QkvLayout(8, "its name is that of a model with 8 blocks")
+    return QkvLayout(BLOCKS, "nothing says otherwise")
 
 
-def notes(folder: Path, config: dict[str, Any], name: str) -> tuple[str, ...]:
+def layout_notes(folder: Path, config: dict[str, Any], name: str) -> tuple[str, ...]:
     """What a user is told of a model whose layout is not the usual one."""
-    found = layout(folder, config, name) if fits(config) else None
+    found = find_layout(folder, config, name) if is_codegen(config) else None
     if found is None or found.blocks == BLOCKS:
         return ()
     return (f"read as a CodeGen2 model with {found.blocks} blocks of attention weights: {found.evidence}",)
 
 
-def stated_in(source: Path) -> int:
+def read_block_count(source: Path) -> int:
     """The number of blocks that a model's own code assigns; it is read and never run. 0 where none is."""
     try:
-        tree = ast.parse(text(source))
+        tree = ast.parse(read_text(source))
     except (OSError, ValueError, SyntaxError, RecursionError):
         return 0
     found = {
@@ -88,7 +88,7 @@ def stated_in(source: Path) -> int:
     return found.pop() if len(found) == 1 else 0
 
 
-def rearrange(model: Any, blocks: int) -> None:
+def rearrange_qkv(model: Any, blocks: int) -> None:
     """Lay the rows out in 4 blocks, one layer after the other: no more than one is in memory twice."""
     config = model.config
     if blocks < 1 or config.n_head % blocks or config.n_head % BLOCKS:
@@ -96,13 +96,13 @@ def rearrange(model: Any, blocks: int) -> None:
             f"this model has {config.n_head} heads, which cannot lie in {blocks} blocks; "
             f'"{NUMBER}" in its config.json says how many there are'
         )
-    rows = order(config.n_embd, blocks)
+    rows = row_order(config.n_embd, blocks)
     for layer in model.transformer.h:
         weight = layer.attn.qkv_proj.weight
         weight.data = weight.data[rows]
 
 
-def order(width: int, blocks: int) -> Any:
+def row_order(width: int, blocks: int) -> Any:
     """Which row of weights in so many blocks is which of 4: (3 * width,) int64.
 
     In each block stand the queries of some heads, then their values, then their keys.

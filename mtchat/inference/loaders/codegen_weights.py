@@ -6,9 +6,9 @@ from functools import partial
 import numpy
 
 from mtchat.errors import ModelError
-from mtchat.inference.cpu.repack import BLOCK, Q8_SCALED, STRIP, from_floats, group_columns, laid_out
-from mtchat.inference.cpu.weights import FLOATS, ROWS, Content, Rows, Shape
-from mtchat.inference.loaders.tensor_files import Floats, Tensors
+from mtchat.inference.cpu.repack import BLOCK, Q8_SCALED, STRIP, group_columns, quantise_q8, repack
+from mtchat.inference.cpu.weights import CHUNK_ROWS, FLOATS, ByteRows, CpuShape, PartSource
+from mtchat.inference.loaders.tensor_files import Floats, TensorFiles
 
 NAME = "codegen"  # in config.json too
 # what transformers takes a config to say that does not say it
@@ -36,15 +36,15 @@ THETA = 10000.0
 WIDEST = 256
 JOINT = ("query", "value", "key")  # what each of the mp_num blocks of qkv_proj has of some heads
 EMBEDDING, OUTPUT = "transformer.wte.weight", "lm_head.weight"
-Read = Callable[[], Floats]
+ReadTensor = Callable[[], Floats]
 
 
-def obstacle(config: Mapping[str, object]) -> str:
+def unsupported_reason(config: Mapping[str, object]) -> str:
     """Why the kernels cannot compute the model of a config; "" where they can."""
     if config.get("model_type") != NAME:
         return "only GGUF files and CodeGen models are read so"
     try:
-        shape, blocks = shape_of(config), blocks_of(config)
+        shape, blocks = read_shape(config), block_count(config)
         shape.check()
     except (TypeError, ValueError, ZeroDivisionError, OverflowError):
         return "a config.json whose sizes are not numbers"
@@ -70,11 +70,11 @@ def setting(config: Mapping[str, object], name: str) -> object:
     return config.get(name, config.get(other, DEFAULTS[name]))
 
 
-def shape_of(config: Mapping[str, object]) -> Shape:
+def read_shape(config: Mapping[str, object]) -> CpuShape:
     def size(name: str) -> int:
         return int(str(setting(config, name)))
 
-    return Shape(
+    return CpuShape(
         layers=size("n_layer"),
         width=size("n_embd"),
         heads=size("n_head"),
@@ -89,79 +89,81 @@ def shape_of(config: Mapping[str, object]) -> Shape:
     )
 
 
-def blocks_of(config: Mapping[str, object]) -> int:
+def block_count(config: Mapping[str, object]) -> int:
     return int(str(setting(config, "mp_num")))
 
 
-def contents(config: Mapping[str, object], tensors: Tensors) -> Mapping[str, Content]:
+def part_sources(config: Mapping[str, object], tensors: TensorFiles) -> Mapping[str, PartSource]:
     """What is to be written for a model's tensors, in the order in which a step reads them."""
-    shape = shape_of(config)
-    found: dict[str, Content] = {}
+    shape = read_shape(config)
+    found: dict[str, PartSource] = {}
     for number in range(shape.layers):
-        layer = layer_of(shape, blocks_of(config), tensors, f"transformer.h.{number}")
+        layer = layer_sources(shape, block_count(config), tensors, f"transformer.h.{number}")
         found |= {f"{number}.{name}": content for name, content in layer.items()}
     tied = setting(config, "tie_word_embeddings")
-    embedding = matrix(tensors, EMBEDDING, shape.vocabulary, shape.width)
+    embedding = matrix_source(tensors, EMBEDDING, shape.vocabulary, shape.width)
     return found | {
-        "norm": vector(tensors, "transformer.ln_f.weight", shape.width),
-        "shift": vector(tensors, "transformer.ln_f.bias", shape.width),
-        "output": embedding if tied else matrix(tensors, OUTPUT, shape.vocabulary, shape.width),
-        "output_bias": vector(tensors, "lm_head.bias", shape.vocabulary),
+        "norm": vector_source(tensors, "transformer.ln_f.weight", shape.width),
+        "shift": vector_source(tensors, "transformer.ln_f.bias", shape.width),
+        "output": embedding if tied else matrix_source(tensors, OUTPUT, shape.vocabulary, shape.width),
+        "output_bias": vector_source(tensors, "lm_head.bias", shape.vocabulary),
         "embedding": embedding,
     }
 
 
-def layer_of(shape: Shape, blocks: int, tensors: Tensors, name: str) -> dict[str, Content]:
+def layer_sources(shape: CpuShape, blocks: int, tensors: TensorFiles, name: str) -> dict[str, PartSource]:
     width, feed = shape.width, shape.feed
     norm = {
-        "attention_norm": vector(tensors, f"{name}.ln_1.weight", width),
-        "attention_shift": vector(tensors, f"{name}.ln_1.bias", width),
+        "attention_norm": vector_source(tensors, f"{name}.ln_1.weight", width),
+        "attention_shift": vector_source(tensors, f"{name}.ln_1.bias", width),
     }
-    joint = reader(tensors, f"{name}.attn.qkv_proj.weight", (3 * width, width))
-    attended = reader(tensors, f"{name}.attn.out_proj.weight", (width, width))
-    fed = reader(tensors, f"{name}.mlp.fc_out.weight", (width, feed))
+    joint = tensor_reader(tensors, f"{name}.attn.qkv_proj.weight", (3 * width, width))
+    attended = tensor_reader(tensors, f"{name}.attn.out_proj.weight", (width, width))
+    fed = tensor_reader(tensors, f"{name}.mlp.fc_out.weight", (width, feed))
     parts = ("query", "key", "value")
-    thirds = {part: quantised(width, width, partial(third, joint, blocks, part)) for part in parts}
+    thirds = {part: quantised_source(width, width, partial(qkv_part, joint, blocks, part)) for part in parts}
     return {
         **norm,
         **thirds,
-        "up": matrix(tensors, f"{name}.mlp.fc_in.weight", feed, width),
-        "up_bias": vector(tensors, f"{name}.mlp.fc_in.bias", feed),
-        "down": quantised(width, width + feed, lambda: numpy.concatenate([attended(), fed()], axis=1)),
-        "down_bias": vector(tensors, f"{name}.mlp.fc_out.bias", width),
+        "up": matrix_source(tensors, f"{name}.mlp.fc_in.weight", feed, width),
+        "up_bias": vector_source(tensors, f"{name}.mlp.fc_in.bias", feed),
+        "down": quantised_source(width, width + feed, lambda: numpy.concatenate([attended(), fed()], axis=1)),
+        "down_bias": vector_source(tensors, f"{name}.mlp.fc_out.bias", width),
     }
 
 
-def third(joint: Read, blocks: int, part: str) -> Floats:
+def qkv_part(joint: ReadTensor, blocks: int, part: str) -> Floats:
     """The queries, keys or values of all heads: (3 W, W) -> (W, W)."""
     values = joint()
     width = values.shape[1]
     return values.reshape(blocks, len(JOINT), -1, width)[:, JOINT.index(part)].reshape(width, width)
 
 
-def matrix(tensors: Tensors, name: str, rows: int, columns: int) -> Content:
-    return quantised(rows, columns, reader(tensors, name, (rows, columns)))
+def matrix_source(tensors: TensorFiles, name: str, rows: int, columns: int) -> PartSource:
+    return quantised_source(rows, columns, tensor_reader(tensors, name, (rows, columns)))
 
 
-def quantised(rows: int, columns: int, read: Read) -> Content:
-    return Content(Q8_SCALED, -(-rows // STRIP) * STRIP, columns, partial(pieces, read))
+def quantised_source(rows: int, columns: int, read: ReadTensor) -> PartSource:
+    return PartSource(Q8_SCALED, -(-rows // STRIP) * STRIP, columns, partial(row_chunks, read))
 
 
-def pieces(read: Read) -> Iterator[Rows]:
+def row_chunks(read: ReadTensor) -> Iterator[ByteRows]:
     values = read()
-    for first in range(0, len(values), ROWS):
-        some = values[first : first + ROWS]
+    for first in range(0, len(values), CHUNK_ROWS):
+        some = values[first : first + CHUNK_ROWS]
         padded = numpy.pad(some, ((0, -len(some) % STRIP), (0, 0)))
-        yield numpy.ascontiguousarray(laid_out(from_floats(padded)))
+        yield numpy.ascontiguousarray(repack(quantise_q8(padded)))
 
 
-def vector(tensors: Tensors, name: str, columns: int) -> Content:
+def vector_source(tensors: TensorFiles, name: str, columns: int) -> PartSource:
     """Filled up with zeros, as the rows of its matrix are."""
-    read, size = reader(tensors, name, (columns,)), -(-columns // BLOCK) * BLOCK
-    return Content(FLOATS, 1, size, lambda: iter([numpy.pad(read(), (0, size - columns)).view(numpy.uint8)]))
+    read, size = tensor_reader(tensors, name, (columns,)), -(-columns // BLOCK) * BLOCK
+    return PartSource(
+        FLOATS, 1, size, lambda: iter([numpy.pad(read(), (0, size - columns)).view(numpy.uint8)])
+    )
 
 
-def reader(tensors: Tensors, name: str, shape: tuple[int, ...]) -> Read:
+def tensor_reader(tensors: TensorFiles, name: str, shape: tuple[int, ...]) -> ReadTensor:
     """Reads a tensor later, and says now where it is not there or does not fit."""
     if name not in tensors:
         raise ModelError(f"this CodeGen model has no weights called {name}; fetch its folder again")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mtchat.errors import ModelError, MtchatError, reason
 from mtchat.inference.cpu import kernels, weights
-from mtchat.inference.cpu.kernels import threads
+from mtchat.inference.cpu.kernels import thread_count
 from mtchat.inference.hf import fast_import
 from mtchat.inference.loaders import (
     codegen_checkpoint,
@@ -20,18 +20,18 @@ from mtchat.inference.loaders import (
     qwen2_weights,
 )
 from mtchat.inference.loaders.devices import QUANTISED, machine_memory
-from mtchat.inference.loaders.gguf_converter import need_space
+from mtchat.inference.loaders.gguf_converter import check_space
 from mtchat.inference.loaders.gguf_reader import read_gguf
-from mtchat.inference.loaders.hf_loader import read_tokenizer, settings
-from mtchat.inference.loaders.model_cache import fingerprint as hash_weights
-from mtchat.inference.loaders.model_cache import kept, once
-from mtchat.inference.loaders.model_files import ProgressReport, facts
+from mtchat.inference.loaders.hf_loader import read_folder_config, read_tokenizer
+from mtchat.inference.loaders.model_cache import cached_tokenizer, make_once
+from mtchat.inference.loaders.model_cache import hash_weights as hash_weights
+from mtchat.inference.loaders.model_files import ProgressReport, read_config
 from mtchat.inference.loaders.tensor_files import open_tensors
 from mtchat.inference.tokens.tokenizer import Tokenizer
 from mtchat.session.prompt import ModelCard
 
 if TYPE_CHECKING:
-    from mtchat.inference.cpu.decoder import NativeDecoder
+    from mtchat.inference.cpu.decoder import CpuDecoder
     from mtchat.inference.engine import Engine
     from mtchat.inference.speculative import Drafter
 
@@ -40,29 +40,29 @@ CONFIGS = ("config.json", "generation_config.json")  # of a folder
 SETTINGS = ("*.json", "*.jinja", "*.txt", "*.model")  # of a folder: all but its weights
 
 
-def obstacle(path: Path) -> str:
+def unsupported_reason(path: Path) -> str:
     """Why the kernels cannot compute the model of a file or folder; "" where they can."""
-    if not kernels.best():
+    if not kernels.best_build():
         return "no kernels for this processor were built when mtchat was installed"
     if path.is_file():
-        return qwen2_weights.obstacle(read_gguf(path))
-    return codegen_weights.obstacle(config_of(path))
+        return qwen2_weights.unsupported_reason(read_gguf(path))
+    return codegen_weights.unsupported_reason(folder_config(path))
 
 
-def config_of(path: Path) -> dict[str, object]:
+def folder_config(path: Path) -> dict[str, object]:
     """The config of a folder, with how its attention weights are laid out; nothing for a file."""
-    config = settings(path)
-    if not codegen_checkpoint.fits(config):
+    config = read_folder_config(path)
+    if not codegen_checkpoint.is_codegen(config):
         return config
-    return config | {"mp_num": codegen_checkpoint.layout(path, config, named(path)).blocks}
+    return config | {"mp_num": codegen_checkpoint.find_layout(path, config, hub_name(path)).blocks}
 
 
-def named(folder: Path) -> str:
+def hub_name(folder: Path) -> str:
     """The hub's name of a folder in its cache, else the folder's own."""
     return folder.parents[1].name if folder.parent.name == "snapshots" else folder.name
 
 
-def open_model(
+def load_cpu_model(
     path: Path,
     files: Sequence[Path],
     name: str,
@@ -76,20 +76,20 @@ def open_model(
     from mtchat.inference.cpu import kv_snapshot
     from mtchat.inference.engine import Engine
 
-    folder = folder_of(path, fingerprint, cache)
-    tokenizer = kept(
+    folder = repacked_path(path, fingerprint, cache)
+    tokenizer = cached_tokenizer(
         folder,
-        lambda: tokenizer_of(path, cache, report),
-        lambda: laid_out(path, files, fingerprint, cache, report),
+        lambda: make_tokenizer(path, cache, report),
+        lambda: repack_once(path, files, fingerprint, cache, report),
         report,
         first=path.is_file(),
     )
     report("loading the model", None)
-    decoder = decoder_of(folder)
+    decoder = make_decoder(folder)
     memory = cache / f"{folder.name}.seen.npz"
     kv_snapshot.restore(decoder, memory)
-    licence = licences.licence(path, name) if path.is_dir() else ""
-    notes = codegen_checkpoint.notes(path, settings(path), name) if path.is_dir() else ()
+    licence = licences.find_licence(path, name) if path.is_dir() else ""
+    notes = codegen_checkpoint.layout_notes(path, read_folder_config(path), name) if path.is_dir() else ()
     card = ModelCard(
         name=name,
         architecture=ARCHITECTURES[decoder.model.weights.architecture],
@@ -98,57 +98,59 @@ def open_model(
         fingerprint=fingerprint,
         precision=QUANTISED,
         licence=licence,
-        notes=tuple(filter(None, (rounding(decoder), *notes, licences.note(licence)))),
+        notes=tuple(filter(None, (rounding_note(decoder), *notes, licences.licence_note(licence)))),
     )
 
     def close() -> None:
         kv_snapshot.save(decoder, memory)
 
-    guesser = drafter(draft, decoder, cache, report)
-    configs = [SimpleNamespace(**facts(path / each)) for each in CONFIGS]
+    guesser = make_drafter(draft, decoder, cache, report)
+    configs = [SimpleNamespace(**read_config(path / each)) for each in CONFIGS]
     return Engine(decoder, tokenizer, card, configs=configs, drafter=guesser, closing=close)
 
 
-def rounding(decoder: "NativeDecoder") -> str:
+def rounding_note(decoder: "CpuDecoder") -> str:
     """What a user is told where weights are not computed as a file holds them."""
     kinds = " and ".join(decoder.model.weights.rounded)
     return kinds and f"its {kinds} weights are rounded to 8 bits; --precision float32 takes them as they are"
 
 
-def drafter(
-    draft: Path | None, decoder: "NativeDecoder", cache: Path, report: ProgressReport
+def make_drafter(
+    draft: Path | None, decoder: "CpuDecoder", cache: Path, report: ProgressReport
 ) -> "Callable[[Sequence[int]], Drafter]":
     """What guesses ahead: a smaller model where there is one that fits, and in any case the text itself."""
-    from mtchat.inference.speculative import Draft, Lookup
+    from mtchat.inference.speculative import DraftModel, NgramDrafter
 
-    if draft is None or obstacle(draft):
-        return Lookup
-    small = decoder_of(laid_out(draft, [draft], hash_weights([draft], cache, report), cache, report), decoder)
+    if draft is None or unsupported_reason(draft):
+        return NgramDrafter
+    small = make_decoder(
+        repack_once(draft, [draft], hash_weights([draft], cache, report), cache, report), decoder
+    )
     if small.model.shape.vocabulary != decoder.model.shape.vocabulary:
-        return Lookup
-    return lambda ids: Draft(small, ids)
+        return NgramDrafter
+    return lambda ids: DraftModel(small, ids)
 
 
-def decoder_of(folder: Path, partner: "NativeDecoder | None" = None) -> "NativeDecoder":
-    from mtchat.inference.cpu.decoder import NativeDecoder, NativeModel, capacity
+def make_decoder(folder: Path, partner: "CpuDecoder | None" = None) -> "CpuDecoder":
+    from mtchat.inference.cpu.decoder import CpuDecoder, CpuModel, kv_capacity
 
-    found = weights.read(folder)
-    room = capacity(found.shape, machine_memory())
+    found = weights.read_weights(folder)
+    room = kv_capacity(found.shape, machine_memory())
     lender = partner.model if partner else None
-    return NativeDecoder(NativeModel(found, kernels.best(), threads(), room, lender))
+    return CpuDecoder(CpuModel(found, kernels.best_build(), thread_count(), room, lender))
 
 
-def folder_of(path: Path, fingerprint: str, cache: Path) -> Path:
-    return cache / f"{identity(path, fingerprint)[:16]}-native-{weights.FORMAT}"
+def repacked_path(path: Path, fingerprint: str, cache: Path) -> Path:
+    return cache / f"{content_hash(path, fingerprint)[:16]}-native-{weights.FORMAT}"
 
 
-def laid_out(
+def repack_once(
     path: Path, files: Sequence[Path], fingerprint: str, cache: Path, report: ProgressReport
 ) -> Path:
     """The folder of a model's weights as the kernels read them; filled where it is new."""
-    content = identity(path, fingerprint)
-    folder = folder_of(path, fingerprint, cache)
-    made = model_cache.recipe(path, content, "native", weights.FORMAT)
+    content = content_hash(path, fingerprint)
+    folder = repacked_path(path, fingerprint, cache)
+    made = model_cache.make_recipe(path, content, "native", weights.FORMAT)
 
     def fill(part: Path) -> None:
         report("reading the model file", None)
@@ -156,39 +158,39 @@ def laid_out(
             header = read_gguf(path)
             architecture, shape, contents = (
                 qwen2_weights.NAME,
-                qwen2_weights.shape_of(header),
-                qwen2_weights.contents(path, header),
+                qwen2_weights.read_shape(header),
+                qwen2_weights.part_sources(path, header),
             )
-            rounded = qwen2_weights.rounded(header)
+            rounded = qwen2_weights.rounded_types(header)
         else:
-            config = config_of(path)
-            architecture, shape = codegen_weights.NAME, codegen_weights.shape_of(config)
-            contents, rounded = codegen_weights.contents(config, open_tensors(files)), []
-        need_space(part, weights.plan(contents)[1])
-        weights.write(part, architecture, shape, contents, report, rounded)
-        model_cache.record(part, made)
+            config = folder_config(path)
+            architecture, shape = codegen_weights.NAME, codegen_weights.read_shape(config)
+            contents, rounded = codegen_weights.part_sources(config, open_tensors(files)), []
+        check_space(part, weights.plan_file(contents)[1])
+        weights.write_weights(part, architecture, shape, contents, report, rounded)
+        model_cache.write_record(part, made)
 
-    model_cache.clear(folder, made, weights.sound, report)
-    once(folder, fill, report)
-    model_cache.retire(folder, made)
+    model_cache.discard_stale(folder, made, weights.is_intact, report)
+    make_once(folder, fill, report)
+    model_cache.discard_superseded(folder, made)
     return folder
 
 
-def identity(path: Path, fingerprint: str) -> str:
+def content_hash(path: Path, fingerprint: str) -> str:
     """What must change when what is laid out does: a folder's settings can change without its weights."""
     if path.is_file():
         return fingerprint
     settings = sorted({file for pattern in SETTINGS for file in path.glob(pattern)})
-    known = [fingerprint.encode(), json.dumps(config_of(path)).encode()]
+    known = [fingerprint.encode(), json.dumps(folder_config(path)).encode()]
     known += [file.name.encode() + file.read_bytes() for file in settings if file.is_file()]
     return hashlib.sha256(b"".join(known)).hexdigest()
 
 
-def tokenizer_of(path: Path, cache: Path, report: ProgressReport) -> Tokenizer:
+def make_tokenizer(path: Path, cache: Path, report: ProgressReport) -> Tokenizer:
     """The tokenizer of a GGUF file by its own table, of a folder as transformers reads it."""
     if path.is_file():
-        return gguf_tokenizer.of_gguf(path)
-    with fast_import.quickly() as transformers:
+        return gguf_tokenizer.read_tokenizer(path)
+    with fast_import.fast_transformers() as transformers:
         try:
             return read_tokenizer(transformers, path, cache, report)
         except MtchatError:

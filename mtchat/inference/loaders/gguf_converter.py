@@ -14,8 +14,8 @@ import numpy
 from mtchat.errors import ModelError, MtchatError, reason
 from mtchat.inference.hf import fast_import
 from mtchat.inference.loaders import gguf_metadata, model_cache
-from mtchat.inference.loaders.gguf_reader import ARCHITECTURE, Header, Stored, read_gguf
-from mtchat.inference.loaders.model_cache import once
+from mtchat.inference.loaders.gguf_reader import ARCHITECTURE, GgufHeader, GgufTensor, read_gguf
+from mtchat.inference.loaders.model_cache import make_once
 from mtchat.inference.loaders.model_files import ProgressReport
 from mtchat.inference.loaders.tensor_files import read_safetensors
 
@@ -30,7 +30,7 @@ NAMES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 
 
 @dataclass(frozen=True)
-class Target:
+class ParameterSource:
     """A parameter of the model in the order it is written; `source` is its name in the GGUF file."""
 
     name: str
@@ -40,18 +40,18 @@ class Target:
 
 def convert(file: Path, folder: Path, precision: str, report: ProgressReport) -> None:
     """Fill `folder` from a GGUF file with weights for transformers, where it is not there or not whole."""
-    made = model_cache.recipe(file, folder.name, precision, RULES, PACKAGES)
+    made = model_cache.make_recipe(file, folder.name, precision, RULES, PACKAGES)
 
     def filled(part: Path) -> None:
-        fill(part, file, precision, report)
-        model_cache.record(part, made)
+        write_folder(part, file, precision, report)
+        model_cache.write_record(part, made)
 
-    model_cache.clear(folder, made, sound, report)
-    once(folder, filled, report)
-    model_cache.retire(folder, made)
+    model_cache.discard_stale(folder, made, is_whole, report)
+    make_once(folder, filled, report)
+    model_cache.discard_superseded(folder, made)
 
 
-def sound(folder: Path) -> bool:
+def is_whole(folder: Path) -> bool:
     """Whether a conversion is as long as its tables say."""
     try:
         entries = read_safetensors(folder / WEIGHTS)
@@ -60,10 +60,10 @@ def sound(folder: Path) -> bool:
         return False
 
 
-def fill(folder: Path, file: Path, precision: str, report: ProgressReport) -> None:
+def write_folder(folder: Path, file: Path, precision: str, report: ProgressReport) -> None:
     report("reading the model file", None)
     header = read_gguf(file)
-    with fast_import.quickly() as transformers:
+    with fast_import.fast_transformers() as transformers:
         import torch
 
         place = {
@@ -73,10 +73,12 @@ def fill(folder: Path, file: Path, precision: str, report: ProgressReport) -> No
         }
         try:
             config = transformers.AutoConfig.from_pretrained(**place)
-            gguf_metadata.check(header, gguf_metadata.of_config(config.get_text_config(decoder=True)))
+            gguf_metadata.check_metadata(
+                header, gguf_metadata.config_metadata(config.get_text_config(decoder=True))
+            )
             with torch.device("meta"):
                 model = transformers.AutoModelForCausalLM.from_config(config)
-            targets = plan(model, header)
+            targets = plan_targets(model, header)
         except MtchatError:
             raise
         except Exception as error:  # whatever transformers raises at a file that it cannot read
@@ -86,9 +88,11 @@ def fill(folder: Path, file: Path, precision: str, report: ProgressReport) -> No
     used = {target.source for target in targets}
     if config.tie_word_embeddings and header.facts[ARCHITECTURE] in TIED:
         used.add(OUTPUT)
-    gguf_metadata.check_tensors(header, used, lambda tensor: bool((dequantise(file, tensor) == 1).all()))
-    reorder = processor(model, header).process
-    arrays = (dequantise(file, header.tensors[target.source]) for target in targets)
+    gguf_metadata.check_tensors(
+        header, used, lambda tensor: bool((dequantise_tensor(file, tensor) == 1).all())
+    )
+    reorder = tensor_processor(model, header).process
+    arrays = (dequantise_tensor(file, header.tensors[target.source]) for target in targets)
     values = (
         reorder(weights=array, name=target.source, parsed_parameters={}).weights
         for target, array in zip(targets, arrays, strict=True)
@@ -98,15 +102,16 @@ def fill(folder: Path, file: Path, precision: str, report: ProgressReport) -> No
     config.save_pretrained(folder)
 
 
-def plan(model: Any, header: Header) -> list[Target]:
+def plan_targets(model: Any, header: GgufHeader) -> list[ParameterSource]:
     """Which tensor of the file fills which parameter; a parameter that none fills is an error."""
     from transformers.modeling_gguf_pytorch_utils import get_gguf_hf_weights_map
 
     sources = {
-        name: source for source, name in get_gguf_hf_weights_map(model, processor(model, header)).items()
+        name: source
+        for source, name in get_gguf_hf_weights_map(model, tensor_processor(model, header)).items()
     }
     targets = [
-        Target(name, sources.get(name, ""), tuple(parameter.shape))
+        ParameterSource(name, sources.get(name, ""), tuple(parameter.shape))
         for name, parameter in model.state_dict().items()
         if name not in model.all_tied_weights_keys
     ]
@@ -119,7 +124,7 @@ def plan(model: Any, header: Header) -> list[Target]:
     return targets
 
 
-def processor(model: Any, header: Header) -> Any:
+def tensor_processor(model: Any, header: GgufHeader) -> Any:
     """What turns a tensor as llama.cpp lays it out into the one that transformers expects."""
     from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorProcessor
 
@@ -128,14 +133,14 @@ def processor(model: Any, header: Header) -> Any:
 
 
 def write_weights(
-    path: Path, values: Iterator[Any], targets: list[Target], precision: str, report: ProgressReport
+    path: Path, values: Iterator[Any], targets: list[ParameterSource], precision: str, report: ProgressReport
 ) -> None:
     """One safetensors file, tensor by tensor, so that no more than one of them is in memory."""
     import torch
 
     dtype = getattr(torch, precision)
-    table, size = lay_out(targets, NAMES[precision], dtype.itemsize)
-    need_space(path.parent, size)
+    table, size = safetensors_header(targets, NAMES[precision], dtype.itemsize)
+    check_space(path.parent, size)
     done = 0
     with path.open("wb") as stream:
         stream.write(table)
@@ -150,7 +155,7 @@ def write_weights(
         os.fsync(stream.fileno())
 
 
-def dequantise(file: Path, tensor: Stored) -> Any:
+def dequantise_tensor(file: Path, tensor: GgufTensor) -> Any:
     """The values of a tensor as float32, by gguf-py's own rules."""
     from gguf import GGMLQuantizationType, dequantize
 
@@ -164,7 +169,7 @@ def dequantise(file: Path, tensor: Stored) -> Any:
         return dequantize(raw.reshape(*tensor.shape[:-1], -1), kind).reshape(tensor.shape)
 
 
-def lay_out(targets: list[Target], kind: str, width: int) -> tuple[bytes, int]:
+def safetensors_header(targets: list[ParameterSource], kind: str, width: int) -> tuple[bytes, int]:
     """The header of a safetensors file and the bytes that follow it; the data start on a multiple of 64."""
     entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
     start = 0
@@ -177,7 +182,7 @@ def lay_out(targets: list[Target], kind: str, width: int) -> tuple[bytes, int]:
     return len(text).to_bytes(8, "little") + text, start
 
 
-def need_space(folder: Path, size: int) -> None:
+def check_space(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < size + MARGIN:
         raise ModelError(

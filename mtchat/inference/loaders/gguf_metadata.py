@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from mtchat.errors import ModelError
-from mtchat.inference.loaders.gguf_reader import ARCHITECTURE, Fact, Header, Stored
+from mtchat.inference.loaders.gguf_reader import ARCHITECTURE, GgufHeader, GgufTensor, MetadataValue
 
 # compared with the shapes of all tensors, or a limit only
 SHAPED = {
@@ -20,7 +20,7 @@ WINDOW, PATTERN = "attention.sliding_window", "attention.sliding_window_pattern"
 BASE, LOCAL_BASE, ROTATED = "rope.freq_base", "rope.freq_base_swa", "rope.dimension_count"
 PLAIN_BASE = 10000.0  # of a file that names none
 # which changes nothing
-NEUTRAL: dict[str, tuple[Fact, ...]] = {
+NEUTRAL: dict[str, tuple[MetadataValue, ...]] = {
     "attention.causal": (True,),
     "attention.scale": (0,),
     "attention.clamp_kqv": (0,),
@@ -60,7 +60,7 @@ FACTORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.
 Computed = Mapping[str, object]
 
 
-def check(header: Header, computed: Computed) -> None:
+def check_metadata(header: GgufHeader, computed: Computed) -> None:
     """ModelError where a file has another value of a key than is `computed` with, or a key that is not.
 
     `computed` has the values by the keys' names behind the architecture's. A key that a file lacks has the
@@ -71,47 +71,51 @@ def check(header: Header, computed: Computed) -> None:
     told = {key.removeprefix(front): each for key, each in header.facts.items() if key.startswith(front)}
     for key in header.lists:
         if key.startswith(front) and (name, key.removeprefix(front)) not in LISTS:
-            raise refusal(f"{key}, a list")
+            raise not_computed(f"{key}, a list")
     for key, value in told.items():
-        if key in SHAPED or value in NEUTRAL.get(key, ()) or (key.startswith(SCALING) and plain(key, told)):
+        if (
+            key in SHAPED
+            or value in NEUTRAL.get(key, ())
+            or (key.startswith(SCALING) and is_plain_scaling(key, told))
+        ):
             continue
-        meant: object = window(value, told) if key == WINDOW else value
-        if key not in computed or not same(meant, computed[key]):
-            raise refusal(f"{front}{key} = {shown(value)}")
-    for key, default in absent(name, told).items():
+        meant: object = window_size(value, told) if key == WINDOW else value
+        if key not in computed or not is_same(meant, computed[key]):
+            raise not_computed(f"{front}{key} = {format_value(value)}")
+    for key, default in default_metadata(name, told).items():
         known = key in told or f"{front}{key}" in header.lists
-        if not known and key in computed and not same(default, computed[key]):
-            raise refusal(f"no {front}{key}, which is then {shown(default)}")
+        if not known and key in computed and not is_same(default, computed[key]):
+            raise not_computed(f"no {front}{key}, which is then {format_value(default)}")
 
 
-def check_tensors(header: Header, used: Iterable[str], ones: Callable[[Stored], bool]) -> None:
+def check_tensors(header: GgufHeader, used: Iterable[str], ones: Callable[[GgufTensor], bool]) -> None:
     """ModelError where a tensor of a file is not used, but for factors of frequencies that are `ones`."""
     for name in sorted(set(header.tensors) - set(used)):
         if name not in FACTORS or not ones(header.tensors[name]):
-            raise refusal(f"the tensor {name}")
+            raise not_computed(f"the tensor {name}")
 
 
-def refusal(what: str) -> ModelError:
+def not_computed(what: str) -> ModelError:
     return ModelError(
         f"the GGUF file has {what[:200]}, which mtchat does not compute with: its text would be wrong; "
         "give a folder with safetensors of this model"
     )
 
 
-def shown(value: object) -> str:
+def format_value(value: object) -> str:
     if isinstance(value, str):
         return value[:80] if value.isprintable() else ascii(value[:80])
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def same(told: object, computed: object) -> bool:
+def is_same(told: object, computed: object) -> bool:
     """Files hold numbers with a point in 32 bits."""
     if isinstance(told, (int, float)) and isinstance(computed, (int, float)):
         return math.isclose(told, computed, rel_tol=1e-5)
     return told == computed
 
 
-def plain(key: str, told: Mapping[str, Fact]) -> bool:
+def is_plain_scaling(key: str, told: Mapping[str, MetadataValue]) -> bool:
     """Whether a setting of scaled rotary embeddings changes nothing: none are scaled, or by 1."""
     kind, factor = told.get(f"{SCALING}type"), told.get(f"{SCALING}factor", 0)
     scaled = factor not in (0, 1) if kind is None else kind != "none" and factor != 1
@@ -119,14 +123,14 @@ def plain(key: str, told: Mapping[str, Fact]) -> bool:
     return not scaled and key.removeprefix(SCALING).startswith((*known, "yarn_"))
 
 
-def window(value: object, told: Mapping[str, Fact]) -> object:
+def window_size(value: object, told: Mapping[str, MetadataValue]) -> object:
     """None where it is as wide as the context."""
     context = told.get("context_length", 0)
     wide = isinstance(value, int) and isinstance(context, int) and 0 < context <= value
     return None if wide or not value else value
 
 
-def absent(name: str, told: Mapping[str, Fact]) -> dict[str, object]:
+def default_metadata(name: str, told: Mapping[str, MetadataValue]) -> dict[str, object]:
     """What llama.cpp takes where a file does not say it."""
     found: dict[str, object] = {BASE: PLAIN_BASE, WINDOW: GEMMA2_WINDOW if name == "gemma2" else None}
     width, heads = told.get("embedding_length"), told.get(HEADS)
@@ -140,7 +144,7 @@ def absent(name: str, told: Mapping[str, Fact]) -> dict[str, object]:
     return found
 
 
-def of_config(config: Any) -> dict[str, object]:
+def config_metadata(config: Any) -> dict[str, object]:
     """What transformers computes with by a config."""
     found = {
         key: getattr(config, each)
@@ -153,7 +157,7 @@ def of_config(config: Any) -> dict[str, object]:
         found[KV_HEADS] = found.get(KV_HEADS) or heads
         width = getattr(config, "head_dim", None) or config.hidden_size // heads
         found |= {KEY: width, VALUE: width}
-        found |= rotary(config, width)
+        found |= rope_metadata(config, width)
     if (scale := getattr(config, SCALED, None)) is not None:
         found[SCALED] = scale
     kinds = getattr(config, "layer_types", None) or ()
@@ -169,7 +173,7 @@ def of_config(config: Any) -> dict[str, object]:
     return found
 
 
-def rotary(config: Any, width: int) -> dict[str, object]:
+def rope_metadata(config: Any, width: int) -> dict[str, object]:
     rope = getattr(config, "rope_parameters", None)
     if not rope:
         return {}

@@ -38,15 +38,15 @@ NEEDED_BY = {
     "attention.head_count_kv": ".attn_q",
     "feed_forward_length": ".ffn_",
 }
-MOST = 1 << 31
-LONGEST = 200  # letters of a name
+MAX_SIZE = 1 << 31
+MAX_NAME = 200  # letters of a name
 
-Fact = str | int | float | bool
-Value = TypeVar("Value")
+MetadataValue = str | int | float | bool
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
-class Stored:
+class GgufTensor:
     """A tensor of a GGUF file: its shape as torch has it, its ggml type, where its bytes are and how many."""
 
     name: str
@@ -57,35 +57,37 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Header:
+class GgufHeader:
     """A GGUF file's facts that are numbers or texts, its tensors by name, and the lengths of its lists."""
 
-    facts: dict[str, Fact]
-    tensors: dict[str, Stored]
+    facts: dict[str, MetadataValue]
+    tensors: dict[str, GgufTensor]
     lists: dict[str, int] = field(default_factory=dict)
 
 
-def read_gguf(file: Path) -> Header:
+def read_gguf(file: Path) -> GgufHeader:
     """The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, versions 2 and 3.
 
     ModelError where it is damaged, or is no model that can be computed by itself.
     """
-    model_files.refuse(file, MAGIC)
+    model_files.refuse_unsupported(file, MAGIC)
     try:
         with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            header = Reader(data).header()
+            header = GgufReader(data).header()
             check_sizes(header)
     except (ValueError, struct.error, LookupError, OverflowError) as error:
         raise ModelError(f"{file} is not a GGUF file that can be read ({error}); fetch it again") from error
     size = file.stat().st_size
     if any(tensor.start + tensor.size > size for tensor in header.tensors.values()):
         raise ModelError(f"{file} ends before its weights do; fetch it again")
-    if reason := model_files.unfit(header.facts) or ("" if header.tensors else model_files.KINDS["vocab"]):
+    if reason := model_files.unsupported_reason(header.facts) or (
+        "" if header.tensors else model_files.KINDS["vocab"]
+    ):
         raise ModelError(f"{file} {reason}")
     return header
 
 
-class Reader:
+class GgufReader:
     """Walks over the header of a GGUF file; ValueError, struct.error and kin where it is damaged."""
 
     def __init__(self, data: mmap.mmap) -> None:
@@ -93,7 +95,7 @@ class Reader:
         self.at = 0
         self.lists: dict[str, int] = {}
 
-    def header(self) -> Header:
+    def header(self) -> GgufHeader:
         if self.data[: len(MAGIC)] != MAGIC:
             raise ValueError("it does not begin with GGUF")
         self.at = len(MAGIC)
@@ -102,17 +104,17 @@ class Reader:
             raise ValueError(f"version {version}")
         if tensors > len(self.data) // LEAST_TENSOR:
             raise ValueError(f"{tensors} tensors in {len(self.data)} bytes")
-        found = unique(list(self.facts(facts)))
+        found = dict_of_unique(list(self.facts(facts)))
         infos = [self.tensor() for _ in range(tensors)]
         step = found.get(ALIGNMENT, 32)
         if type(step) is not int or step < 1 or step & (step - 1):
             raise ValueError(f"{ALIGNMENT} {step}")
         start = -(-self.at // step) * step
         stored = [
-            Stored(name, shape, kind, start + offset, stored_size(name, shape, kind))
+            GgufTensor(name, shape, kind, start + offset, tensor_bytes(name, shape, kind))
             for name, shape, kind, offset in infos
         ]
-        return Header(found, unique([(each.name, each) for each in stored]), self.lists)
+        return GgufHeader(found, dict_of_unique([(each.name, each) for each in stored]), self.lists)
 
     def take(self, form: str) -> tuple[int, ...]:
         values = struct.unpack_from(f"<{form}", self.data, self.at)
@@ -126,7 +128,7 @@ class Reader:
         self.at += length
         return self.data[self.at - length : self.at].decode("utf-8", "replace")
 
-    def facts(self, count: int) -> Iterator[tuple[str, Fact]]:
+    def facts(self, count: int) -> Iterator[tuple[str, MetadataValue]]:
         for _ in range(count):
             name = self.text()
             (kind,) = self.take("I")
@@ -159,7 +161,7 @@ class Reader:
         return name, shape[::-1], kind, offset
 
 
-def unique(pairs: list[tuple[str, Value]]) -> dict[str, Value]:
+def dict_of_unique(pairs: list[tuple[str, V]]) -> dict[str, V]:
     """Two readers of one file would not take the same of two values."""
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -168,9 +170,9 @@ def unique(pairs: list[tuple[str, Value]]) -> dict[str, Value]:
     return found
 
 
-def stored_size(name: str, shape: tuple[int, ...], kind: int) -> int:
+def tensor_bytes(name: str, shape: tuple[int, ...], kind: int) -> int:
     """The bytes that a tensor takes in the file; ValueError where its type or shape cannot be."""
-    known = types()
+    known = tensor_types()
     if kind not in known:
         raise ValueError(f"{name[:80]} has the type {kind}, which gguf does not know")
     word, items, width = known[kind]
@@ -180,18 +182,18 @@ def stored_size(name: str, shape: tuple[int, ...], kind: int) -> int:
 
 
 @cache
-def types() -> dict[int, tuple[str, int, int]]:
+def tensor_types() -> dict[int, tuple[str, int, int]]:
     """The types of tensors by number: name, how many values a block has, and how many bytes."""
     from gguf import GGML_QUANT_SIZES
 
     return {int(each): (each.name, *sizes) for each, sizes in GGML_QUANT_SIZES.items()}
 
 
-def check_sizes(header: Header) -> None:
+def check_sizes(header: GgufHeader) -> None:
     """ValueError where a number that tells a size cannot be one."""
     name = str(header.facts.get(ARCHITECTURE))
     for each in (name, *header.facts, *header.lists, *header.tensors):
-        if not each.isprintable() or len(each) > LONGEST:
+        if not each.isprintable() or len(each) > MAX_NAME:
             raise ValueError(f"a name that is none: {each[:40]!a}")
     for key, value in header.facts.items():
         if isinstance(value, float) and not math.isfinite(value) and key.startswith(f"{name}."):
@@ -199,7 +201,7 @@ def check_sizes(header: Header) -> None:
     for size in SIZES:
         value = header.facts.get(f"{name}.{size}", 1)
         least = 1 if any(NEEDED_BY.get(size, "") in each for each in header.tensors) else 0
-        if type(value) is not int or not least <= value < MOST:
+        if type(value) is not int or not least <= value < MAX_SIZE:
             raise ValueError(f"{name}.{size} is {str(value)[:80]}")
     layers = header.facts.get(f"{name}.block_count", 0)
     if header.tensors and int(layers) > len(header.tensors):

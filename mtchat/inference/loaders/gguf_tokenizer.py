@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mtchat.errors import ModelError
-from mtchat.inference.loaders.gguf_reader import ARRAY, SCALARS, STRING, Reader, read_gguf
+from mtchat.inference.loaders.gguf_reader import ARRAY, SCALARS, STRING, GgufReader, read_gguf
 from mtchat.inference.tokens.tokenizer import Tokenizer
 
 SHORT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -41,7 +41,7 @@ HAN = r"[一-龥ࠀ-一가-퟿]+"
 
 
 @dataclass(frozen=True)
-class Split:
+class SplitRule:
     """Patterns in their order; a `whole` piece that is a token is not merged; `bos` opens each text."""
 
     patterns: tuple[str, ...]
@@ -49,31 +49,31 @@ class Split:
     bos: bool = False
 
 
-DEFAULT = Split((r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", "[0-9][0-9][0-9]"))
-DIGITS = Split((r"\p{N}", GPT2))
-PLAIN = Split((GPT2,))
+DEFAULT = SplitRule((r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", "[0-9][0-9][0-9]"))
+DIGITS = SplitRule((r"\p{N}", GPT2))
+PLAIN = SplitRule((GPT2,))
 
-SPLITS = {
+SPLIT_RULES = {
     "default": DEFAULT,
     **dict.fromkeys(("gpt-2", "phi-2", "mpt", "olmo", "jais", "trillion", "granite-docling"), PLAIN),
     **dict.fromkeys(("gigachat", "a.x-4.0", "mellum", "exaone4"), PLAIN),
     **dict.fromkeys(("starcoder", "refact", "command-r", "smollm", "codeshell", "exaone"), DIGITS),
     "minerva-7b": DIGITS,
-    **dict.fromkeys(("qwen2", "deepseek-r1-qwen", "kormo", "megrez", "stablelm2"), Split((QWEN2,))),
-    **dict.fromkeys(("hunyuan", "grok-2"), Split((QWEN2,))),
-    "qwen35": Split((QWEN35,)),
+    **dict.fromkeys(("qwen2", "deepseek-r1-qwen", "kormo", "megrez", "stablelm2"), SplitRule((QWEN2,))),
+    **dict.fromkeys(("hunyuan", "grok-2"), SplitRule((QWEN2,))),
+    "qwen35": SplitRule((QWEN35,)),
     **dict.fromkeys(
         ("llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2"),
-        Split((LLAMA3,), whole=True, bos=True),
+        SplitRule((LLAMA3,), whole=True, bos=True),
     ),
-    **dict.fromkeys(("dbrx", "smaug-bpe", "glm4", "chatglm-bpe"), Split((LLAMA3,))),
-    "tekken": Split((TEKKEN,), whole=True, bos=True),
-    **dict.fromkeys(("gpt-4o", "llama4", "kanana2"), Split((GPT4O,))),
-    "seed-coder": Split((SEED,)),
-    **dict.fromkeys(("bailingmoe", "bailingmoe2", "llada-moe"), Split((BAILING,))),
-    "falcon": Split((r"[\p{P}\$\+<=>\^~\|`]+", GPT2, "[0-9][0-9][0-9]")),
-    "deepseek-coder": Split((r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", HAN, r"\p{N}")),
-    **dict.fromkeys(("deepseek-v3", "hunyuan-dense"), Split((r"\p{N}{1,3}", CJK, DEEPSEEK3))),
+    **dict.fromkeys(("dbrx", "smaug-bpe", "glm4", "chatglm-bpe"), SplitRule((LLAMA3,))),
+    "tekken": SplitRule((TEKKEN,), whole=True, bos=True),
+    **dict.fromkeys(("gpt-4o", "llama4", "kanana2"), SplitRule((GPT4O,))),
+    "seed-coder": SplitRule((SEED,)),
+    **dict.fromkeys(("bailingmoe", "bailingmoe2", "llada-moe"), SplitRule((BAILING,))),
+    "falcon": SplitRule((r"[\p{P}\$\+<=>\^~\|`]+", GPT2, "[0-9][0-9][0-9]")),
+    "deepseek-coder": SplitRule((r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", HAN, r"\p{N}")),
+    **dict.fromkeys(("deepseek-v3", "hunyuan-dense"), SplitRule((r"\p{N}{1,3}", CJK, DEEPSEEK3))),
 }
 
 
@@ -87,7 +87,7 @@ Value = str | int | float | bool
 
 
 @dataclass(frozen=True)
-class Table:
+class GgufVocabulary:
     """A vocabulary: `tokens`, `types` and `scores` are by id; `facts` are its other keys."""
 
     tokens: tuple[str, ...]
@@ -107,11 +107,11 @@ class Table:
         return bool(self.facts.get(fact, default))
 
 
-def read(file: Path) -> Table:
+def read_vocabulary(file: Path) -> GgufVocabulary:
     """The table of a GGUF file; ModelError where it has none or where its parts do not fit."""
     try:
         with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            reader = TableReader(data)
+            reader = VocabularyReader(data)
             facts = reader.header().facts
     except (ValueError, struct.error, LookupError, OverflowError) as error:
         raise ModelError(f"{file} is not a GGUF file that can be read ({error}); fetch it again") from error
@@ -127,10 +127,12 @@ def read(file: Path) -> Table:
         )
     own = {name.removeprefix(PREFIX): fact for name, fact in facts.items() if name.startswith(PREFIX)}
     template = str(facts.get(TEMPLATE, ""))
-    return Table(tokens, types, scores, texts.get("merges", ()), own, str(facts.get(NAME, "")), template)
+    return GgufVocabulary(
+        tokens, types, scores, texts.get("merges", ()), own, str(facts.get(NAME, "")), template
+    )
 
 
-class TableReader(Reader):
+class VocabularyReader(GgufReader):
     """Walks over the header of a GGUF file, and keeps the arrays of its vocabulary."""
 
     def __init__(self, data: mmap.mmap) -> None:
@@ -194,21 +196,21 @@ NAMES = {"bos": "bos_token", "eos": "eos_token", "unknown": "unk_token", "paddin
 SPACE = "▁"
 
 
-def of_gguf(file: Path) -> Tokenizer:
+def read_tokenizer(file: Path) -> Tokenizer:
     """The tokenizer of a file, whose tokens all have a row in its embedding."""
     embedding = read_gguf(file).tensors.get("token_embd.weight")
-    table = read(file)
+    table = read_vocabulary(file)
     rows = embedding.shape[0] if embedding and embedding.shape else len(table.tokens)
     if len(table.tokens) > rows:
         raise ModelError(
             f"{file} lists {len(table.tokens)} tokens and its model has rows for {rows}; get another copy"
         )
-    made = build(table, str(file))
-    check(made, table, str(file))
+    made = build_tokenizer(table, str(file))
+    check_tokenizer(made, table, str(file))
     return made
 
 
-def build(table: Table, place: str) -> Tokenizer:
+def build_tokenizer(table: GgufVocabulary, place: str) -> Tokenizer:
     kind = str(table.facts.get("model", ""))
     makers = {"gpt2": byte_level, "llama": sentencepiece}
     if kind not in makers:
@@ -217,32 +219,34 @@ def build(table: Table, place: str) -> Tokenizer:
             f"{', '.join(makers)}; give a folder with safetensors and tokenizer.json of this model"
         )
     backend, bos = makers[kind](table, place)
-    marks(backend, table)
+    add_special_tokens(backend, table)
     numbers = {name: table.number(f"{name}_token_id") for name in NAMES}
     if kind == "llama":  # whose usual numbers are these where the file is silent
         usual = {"bos": 1, "eos": 2, "unknown": 0}
         numbers |= {name: usual[name] for name in usual if numbers[name] is None and len(table.tokens) > 2}
     names = {NAMES[name]: table.tokens[number] for name, number in numbers.items() if number is not None}
     if table.flag("add_bos_token", bos) and (first := names.get("bos_token")):
-        opened(backend, first)
+        add_bos(backend, first)
     ends = frozenset(each for each in (numbers["eos"], *map(table.number, ENDS)) if each is not None)
     return Tokenizer(backend, names, table.template, ends)
 
 
-def byte_level(table: Table, place: str) -> tuple[Any, bool]:
+def byte_level(table: GgufVocabulary, place: str) -> tuple[Any, bool]:
     """As GPT-2: text becomes letters that stand for bytes, and pairs of these are merged."""
     from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers
     from tokenizers.models import BPE
 
     name = str(table.facts.get("pre", "")) or "default"
-    if name not in SPLITS:
+    if name not in SPLIT_RULES:
         raise ModelError(
             f"cannot read the vocabulary of {place}: how {name!r} splits text is not known here; "
             "give a folder with safetensors and tokenizer.json of this model"
         )
-    split = SPLITS[name]
+    split = SPLIT_RULES[name]
     words = {word: id for id, word in enumerate(table.tokens) if word}
-    pairs = [pair for pair in map(halves, table.merges) if "".join(pair) in words and words.keys() >= {*pair}]
+    pairs = [
+        pair for pair in map(split_merge, table.merges) if "".join(pair) in words and words.keys() >= {*pair}
+    ]
     backend = Tokenizer(BPE(words, pairs, ignore_merges=split.whole))
     steps = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in split.patterns]
     bytes_ = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -251,20 +255,20 @@ def byte_level(table: Table, place: str) -> tuple[Any, bool]:
     return backend, split.bos
 
 
-def halves(merge: str) -> tuple[str, str]:
+def split_merge(merge: str) -> tuple[str, str]:
     """The two sides of a merge, which is written with a space between them; the left may begin with one."""
     at = merge.find(" ", 1)
     return (merge[:at], merge[at + 1 :]) if at > 0 else ("", "")
 
 
-def sentencepiece(table: Table, place: str) -> tuple[Any, bool]:
+def sentencepiece(table: GgufVocabulary, place: str) -> tuple[Any, bool]:
     """As SentencePiece's BPE: the pair whose word has the best score is merged first; bytes for the rest."""
     from tokenizers import Tokenizer, decoders, normalizers
     from tokenizers.models import BPE
 
     words = {word: id for id, word in enumerate(table.tokens) if word}
     unknown = table.number("unknown_token_id") or 0
-    model = BPE(words, list(merges(words, table)), unk_token=table.tokens[unknown], fuse_unk=True)
+    model = BPE(words, list(merge_pairs(words, table)), unk_token=table.tokens[unknown], fuse_unk=True)
     model.byte_fallback = True
     backend = Tokenizer(model)
     spaced = table.flag("add_space_prefix", True)
@@ -276,7 +280,7 @@ def sentencepiece(table: Table, place: str) -> tuple[Any, bool]:
     return backend, True
 
 
-def merges(words: dict[str, int], table: Table) -> Iterator[tuple[str, str]]:
+def merge_pairs(words: dict[str, int], table: GgufVocabulary) -> Iterator[tuple[str, str]]:
     """Each pair of words that makes a word, the best score first."""
     found = []
     words = {word: id for word, id in words.items() if table.types[id] == NORMAL}
@@ -289,7 +293,7 @@ def merges(words: dict[str, int], table: Table) -> Iterator[tuple[str, str]]:
     return ((left, right) for *_, left, right in found)
 
 
-def marks(backend: Any, table: Table) -> None:
+def add_special_tokens(backend: Any, table: GgufVocabulary) -> None:
     """Marks are whole whatever their letters: control tokens are no text, those that a user defined are."""
     from tokenizers import AddedToken
 
@@ -314,7 +318,7 @@ def marks(backend: Any, table: Table) -> None:
     backend.add_tokens([AddedToken(table.tokens[id], normalized=False) for id in defined])
 
 
-def opened(backend: Any, first: str) -> None:
+def add_bos(backend: Any, first: str) -> None:
     """Let each text begin with a mark, where marks are asked for."""
     from tokenizers.processors import TemplateProcessing
 
@@ -324,7 +328,7 @@ def opened(backend: Any, first: str) -> None:
     )
 
 
-def check(made: Tokenizer, table: Table, place: str) -> None:
+def check_tokenizer(made: Tokenizer, table: GgufVocabulary, place: str) -> None:
     """No id past the table's end, the table's ids, and each mark one token: else no prompt would be right."""
     highest = max(made.backend.get_vocab(with_added_tokens=True).values())
     if highest >= len(table.tokens):

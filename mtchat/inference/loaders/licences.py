@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from mtchat.inference.loaders.model_files import text
+from mtchat.inference.loaders.model_files import read_text
 
 RESEARCH = "research only"
 # the names on the hub, and what their weights are under
@@ -18,15 +18,18 @@ FRONT = re.compile(r"\A---\n(.*?)\n---", re.DOTALL)
 ENTRY = re.compile(r"""^(license(?:_name)?):\s*(?:-\s*)?["']?([^\s"'#\[\]]+)""", re.MULTILINE)
 
 
-def licence(folder: Path, name: str) -> str:
+def find_licence(folder: Path, name: str) -> str:
     """That of the model in a folder; "" where nothing says one."""
-    return next(filter(None, (stated(folder / "README.md"), known(name), known(folder.name))), "")
+    return next(
+        filter(None, (read_licence(folder / "README.md"), known_licence(name), known_licence(folder.name))),
+        "",
+    )
 
 
-def stated(readme: Path) -> str:
+def read_licence(readme: Path) -> str:
     """What the front matter of a model's README says; where that is "other", the name it gives instead."""
     try:
-        front = FRONT.match(text(readme, "replace").replace("\r\n", "\n"))
+        front = FRONT.match(read_text(readme, "replace").replace("\r\n", "\n"))
     except OSError:
         return ""
     entries = dict(ENTRY.findall(front[1])) if front else {}
@@ -36,7 +39,7 @@ def stated(readme: Path) -> str:
     return SPELLED.get(word.lower(), word)
 
 
-def known(name: str) -> str:
+def known_licence(name: str) -> str:
     """That of a released model by its name, with the hub's _P at its end or without."""
     last = name.rstrip("/").rsplit("/", 1)[-1].removesuffix("_P")
     for names, found in FAMILY:
@@ -50,7 +53,7 @@ def known(name: str) -> str:
     return ""
 
 
-def note(licence: str) -> str:
+def licence_note(licence: str) -> str:
     """What to say of a licence that leaves out some uses; "" of any other."""
     if licence == RESEARCH:
         return "the licence of this model allows research only"

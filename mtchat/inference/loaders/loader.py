@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from mtchat.errors import ModelError
 from mtchat.inference.loaders import codegen_checkpoint, cpu_loader, gguf_tokenizer, model_cache, model_files
-from mtchat.inference.loaders.devices import AUTO, ON_GPU, QUANTISED, choose, machine_memory, of_gpu
+from mtchat.inference.loaders.devices import (
+    AUTO,
+    GPU_PRECISIONS,
+    QUANTISED,
+    choose_precision,
+    gpu_precision,
+    machine_memory,
+)
 from mtchat.inference.loaders.gguf_converter import convert
-from mtchat.inference.loaders.hf_loader import open_folder, stored, weights
-from mtchat.inference.loaders.model_cache import fingerprint as hash_weights
-from mtchat.inference.loaders.model_cache import kept
+from mtchat.inference.loaders.hf_loader import load_hf_folder, stored_dtype, weight_files
+from mtchat.inference.loaders.model_cache import cached_tokenizer
+from mtchat.inference.loaders.model_cache import hash_weights as hash_weights
 from mtchat.inference.loaders.model_files import ProgressReport
 from mtchat.inference.loaders.tensor_files import count_parameters
 
@@ -49,14 +56,14 @@ def load(
         said.append(stage)
         report(stage, part)
 
-    engine = opened(source, name, fingerprint, precision, device, draft, cache, heard)
+    engine = load_engine(source, name, fingerprint, precision, device, draft, cache, heard)
     if model_cache.DAMAGED in said:
         again = "its copy in the cache was damaged and has been made again"
         engine.card = replace(engine.card, notes=(*engine.card.notes, again))
     return engine
 
 
-def opened(
+def load_engine(
     source: str | Path,
     name: str,
     fingerprint: str,
@@ -70,36 +77,40 @@ def opened(
     if not path.exists():
         if path.suffix == ".gguf" or path.is_absolute() or str(source).startswith("."):
             raise ModelError(f"no model at {path}; `mtchat models` lists those that can be had")
-        path = fetch(str(source), report)
-    files = weights(path) if path.is_dir() else [path]
-    model_files.refuse(files[0])
-    rounded = precision if precision in ON_GPU and device != "cpu" else ""
+        path = fetch_from_hub(str(source), report)
+    files = weight_files(path) if path.is_dir() else [path]
+    model_files.refuse_unsupported(files[0])
+    rounded = precision if precision in GPU_PRECISIONS and device != "cpu" else ""
     if device != "cpu":
-        precision = of_gpu(stored(path)) if precision in (AUTO, QUANTISED, *ON_GPU) else precision
+        precision = (
+            gpu_precision(stored_dtype(path))
+            if precision in (AUTO, QUANTISED, *GPU_PRECISIONS)
+            else precision
+        )
     elif precision in (AUTO, QUANTISED):
-        why = cpu_loader.obstacle(path)
+        why = cpu_loader.unsupported_reason(path)
         if not why:
             known = fingerprint or hash_weights(files, cache, report)
-            return cpu_loader.open_model(path, files, name, known, draft, cache, report)
+            return cpu_loader.load_cpu_model(path, files, name, known, draft, cache, report)
         if precision == QUANTISED:
             raise ModelError(f"cannot compute {name} with quantised weights: {why}; leave --precision out")
-    chosen = choose(precision, sum(map(count_parameters, files)), machine_memory())
+    chosen = choose_precision(precision, sum(map(count_parameters, files)), machine_memory())
     known = fingerprint or hash_weights(files, cache, report)
     tokenizer = None
     if path.is_file():
         file, folder = path, cache / f"{known[:16]}-{chosen}"
-        tokenizer = kept(
+        tokenizer = cached_tokenizer(
             folder,
-            lambda: gguf_tokenizer.of_gguf(file),
+            lambda: gguf_tokenizer.read_tokenizer(file),
             lambda: convert(file, folder, chosen, report),
             report,
         )
         path = folder
     report("loading the model", None)
-    return open_folder(path, name, known, chosen, device, cache, report, rounded, tokenizer)
+    return load_hf_folder(path, name, known, chosen, device, cache, report, rounded, tokenizer)
 
 
-def wanted(name: str, files: Sequence[str]) -> list[str]:
+def hub_patterns(name: str, files: Sequence[str]) -> list[str]:
     """What to fetch of a hub model with these files: the same weights are often there twice."""
     if any(each.endswith(".safetensors") for each in files):
         if "adapter_config.json" in files and "config.json" not in files:
@@ -113,7 +124,7 @@ def wanted(name: str, files: Sequence[str]) -> list[str]:
     return [*FILES, *PICKLES]
 
 
-def fetch(name: str, report: ProgressReport) -> Path:
+def fetch_from_hub(name: str, report: ProgressReport) -> Path:
     """The folder of a hub model: from the hub's local cache, else from the hub."""
     import huggingface_hub as hub
     from huggingface_hub.errors import (  # type: ignore[attr-defined]
@@ -133,7 +144,7 @@ def fetch(name: str, report: ProgressReport) -> Path:
             return found
     report(f"fetching {name} from the model hub", None)
     try:
-        patterns = wanted(name, hub.list_repo_files(name))
+        patterns = hub_patterns(name, hub.list_repo_files(name))
         return Path(hub.snapshot_download(name, allow_patterns=patterns))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, HTTPError, OSError) as error:
         reason = str(error).strip().split("\n")[0]

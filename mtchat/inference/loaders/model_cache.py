@@ -14,14 +14,14 @@ from pathlib import Path
 
 from mtchat.errors import ModelError
 from mtchat.files import open_private
-from mtchat.inference.loaders.model_files import ProgressReport, facts
+from mtchat.inference.loaders.model_files import ProgressReport, read_config
 from mtchat.inference.tokens.tokenizer import Tokenizer
 
 RECORD = "made.json"
 SEEN = ".seen.npz"
-OLD = "the model's copy in the cache was made by another version; making it again"
+OUTDATED = "the model's copy in the cache was made by another version; making it again"
 DAMAGED = "the model's copy in the cache is damaged; making it again"
-KEY = 16  # letters of what identifies the content, at the front of a copy's name
+KEY_LENGTH = 16  # letters of what identifies the content, at the front of a copy's name
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Recipe:
     versions: str = ""
 
 
-def recipe(source: Path, content: str, kind: str, rules: int, packages: tuple[str, ...] = ()) -> Recipe:
+def make_recipe(source: Path, content: str, kind: str, rules: int, packages: tuple[str, ...] = ()) -> Recipe:
     versions = " ".join(f"{each} {installed_version(each)}" for each in packages)
     return Recipe(str(source.resolve()), content, kind, rules, versions)
 
@@ -48,7 +48,7 @@ def installed_version(package: str) -> str:
         return "-"
 
 
-def private(folder: Path) -> None:
+def make_private(folder: Path) -> None:
     """Make a folder that is closed to others, or close it: what is kept there tells what was typed."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.stat()
@@ -56,15 +56,15 @@ def private(folder: Path) -> None:
         folder.chmod(stat.S_IMODE(found.st_mode) & 0o700)
 
 
-def record(folder: Path, made: Recipe) -> None:
+def write_record(folder: Path, made: Recipe) -> None:
     with open(folder / RECORD, "w", encoding="utf-8", opener=open_private) as stream:
         json.dump(asdict(made), stream)
 
 
 @contextlib.contextmanager
-def lock(folder: Path, report: ProgressReport) -> Iterator[None]:
+def lock_folder(folder: Path, report: ProgressReport) -> Iterator[None]:
     """One conversion at a time; the system lets go of the lock when its process ends, however it ends."""
-    with open(lock_of(folder), "w", opener=open_private) as stream:
+    with open(lock_path(folder), "w", opener=open_private) as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -73,10 +73,10 @@ def lock(folder: Path, report: ProgressReport) -> Iterator[None]:
         yield
 
 
-def once(folder: Path, fill: Callable[[Path], None], report: ProgressReport) -> None:
+def make_once(folder: Path, fill: Callable[[Path], None], report: ProgressReport) -> None:
     """Make a folder and fill it, all or nothing; a second process waits for the first."""
-    private(folder.parent)
-    with lock(folder, report):
+    make_private(folder.parent)
+    with lock_folder(folder, report):
         if folder.is_dir():
             return
         part = folder.with_name(f".{folder.name}.part")
@@ -89,18 +89,20 @@ def once(folder: Path, fill: Callable[[Path], None], report: ProgressReport) -> 
             shutil.rmtree(part, ignore_errors=True)
 
 
-def lock_of(folder: Path) -> Path:
+def lock_path(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.lock")
 
 
-def clear(folder: Path, wanted: Recipe, sound: Callable[[Path], bool], report: ProgressReport) -> None:
+def discard_stale(
+    folder: Path, wanted: Recipe, sound: Callable[[Path], bool], report: ProgressReport
+) -> None:
     """Take away a copy that is damaged or was made in another way, so that it is made again."""
     if not folder.is_dir():
         return
-    with lock(folder, report):
-        made = facts(folder / RECORD) | {"source": wanted.source}  # one content may lie in two places
+    with lock_folder(folder, report):
+        made = read_config(folder / RECORD) | {"source": wanted.source}  # one content may lie in two places
         if made != asdict(wanted):
-            report(OLD, None)
+            report(OUTDATED, None)
         elif not sound(folder):
             report(DAMAGED, None)
         else:
@@ -108,38 +110,42 @@ def clear(folder: Path, wanted: Recipe, sound: Callable[[Path], bool], report: P
         discard(folder)
 
 
-def retire(folder: Path, made: Recipe) -> None:
+def discard_superseded(folder: Path, made: Recipe) -> None:
     """Take away the copies that were made of what the source held before."""
-    for other in copies(folder.parent):
-        told = facts(other / RECORD)
+    for other in list_copies(folder.parent):
+        told = read_config(other / RECORD)
         if other != folder and (told.get("source"), told.get("kind")) == (made.source, made.kind):
             discard(other)
 
 
-def remove(cache: Path, content: str) -> int:
+def remove_copies(cache: Path, content: str) -> int:
     """Take away all copies of a content, and what was seen with it: how many bytes that freed."""
-    return taken(each for each in copies(cache) if each.name.startswith(f"{content[:KEY]}-"))
+    return remove_folders(
+        each for each in list_copies(cache) if each.name.startswith(f"{content[:KEY_LENGTH]}-")
+    )
 
 
-def remove_of(cache: Path, source: Path) -> int:
+def remove_copies_of(cache: Path, source: Path) -> int:
     """The same for the copies that were made of a file or folder, which stays."""
     place = str(source.resolve())
-    return taken(each for each in copies(cache) if facts(each / RECORD).get("source") == place)
+    return remove_folders(
+        each for each in list_copies(cache) if read_config(each / RECORD).get("source") == place
+    )
 
 
-def taken(folders: Iterable[Path]) -> int:
+def remove_folders(folders: Iterable[Path]) -> int:
     def busy(stage: str, _: float | None) -> None:
         raise ModelError("another mtchat is converting this model; stop it first")
 
     freed = 0
     for folder in folders:
-        with lock(folder, busy):
+        with lock_folder(folder, busy):
             freed += discard(folder)
-            lock_of(folder).unlink(missing_ok=True)
+            lock_path(folder).unlink(missing_ok=True)
     return freed
 
 
-def copies(cache: Path) -> Iterator[Path]:
+def list_copies(cache: Path) -> Iterator[Path]:
     if cache.is_dir():
         yield from sorted(each for each in cache.iterdir() if each.is_dir() and not each.name.startswith("."))
 
@@ -157,23 +163,23 @@ def discard(folder: Path) -> int:
 
 
 BLOCK = 1 << 22
-MEMORY = "fingerprints.json"
+HASHES = "fingerprints.json"
 
 
-def fingerprint(files: Sequence[Path], cache: Path, report: Callable[[str, float | None], None]) -> str:
+def hash_weights(files: Sequence[Path], cache: Path, report: Callable[[str, float | None], None]) -> str:
     """The SHA-256 of a file; of several (shards), that of their own hashes, joined in the given order."""
-    known = recall(cache)
+    known = read_hashes(cache)
     hashes = []
     for file in files:
-        key = identity(file)
+        key = file_identity(file)
         if key not in known:
-            known[key] = sha256(file, report)
-            remember(cache, known)
+            known[key] = hash_file(file, report)
+            write_hashes(cache, known)
         hashes.append(known[key])
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
-def sha256(file: Path, report: Callable[[str, float | None], None]) -> str:
+def hash_file(file: Path, report: Callable[[str, float | None], None]) -> str:
     digest, done, size = hashlib.sha256(), 0, max(file.stat().st_size, 1)
     with file.open("rb") as stream:
         while block := stream.read(BLOCK):
@@ -183,34 +189,34 @@ def sha256(file: Path, report: Callable[[str, float | None], None]) -> str:
     return digest.hexdigest()
 
 
-def identity(file: Path) -> str:
+def file_identity(file: Path) -> str:
     """What must change when a file's content does."""
     status = file.stat()
     return f"{file.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ctime_ns}"
 
 
-def recall(cache: Path) -> dict[str, str]:
+def read_hashes(cache: Path) -> dict[str, str]:
     try:
-        known = json.loads((cache / MEMORY).read_text("utf-8"))
+        known = json.loads((cache / HASHES).read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}
 
 
-def remember(cache: Path, known: dict[str, str]) -> None:
+def write_hashes(cache: Path, known: dict[str, str]) -> None:
     """Write the memory in one step: two processes at once lose at most a hash, never the file."""
-    private(cache)
-    part = cache / f".{MEMORY}.{os.getpid()}"
+    make_private(cache)
+    part = cache / f".{HASHES}.{os.getpid()}"
     with open(part, "w", encoding="utf-8", opener=open_private) as stream:
         json.dump(known, stream, indent=0)
-    part.replace(cache / MEMORY)
+    part.replace(cache / HASHES)
 
 
 TOKENS_FORMAT = 1
 TOKENS_PACKAGES = ("tokenizers", "transformers")
 
 
-def kept(
+def cached_tokenizer(
     folder: Path,
     make: Callable[[], Tokenizer],
     fill: Callable[[], object],
@@ -222,20 +228,20 @@ def kept(
     Made `first`, one that cannot be made is told before the weights are converted, which takes its time.
     """
     place = folder / f"tokens-{TOKENS_FORMAT}"
-    wanted = recipe(folder, folder.name, "tokens", TOKENS_FORMAT, TOKENS_PACKAGES)
-    clear(place, wanted, lambda _: True, report)
+    wanted = make_recipe(folder, folder.name, "tokens", TOKENS_FORMAT, TOKENS_PACKAGES)
+    discard_stale(place, wanted, lambda _: True, report)
     made = make() if first and not place.is_dir() else None
     fill()
     if place.is_dir():
         try:
             return Tokenizer.load(place)
         except Exception:  # tokenizers raises nothing narrower
-            clear(place, wanted, lambda _: False, report)
+            discard_stale(place, wanted, lambda _: False, report)
 
     def save(part: Path) -> None:
         (made or make()).save(part)
-        record(part, wanted)
+        write_record(part, wanted)
 
     report("reading the vocabulary, once", None)
-    once(place, save, report)
+    make_once(place, save, report)
     return Tokenizer.load(place)

@@ -11,11 +11,11 @@ from mtchat.errors import ModelError
 
 ProgressReport = Callable[[str, float | None], None]
 START = 512
-POINTER = b"version https://git-lfs"
+LFS_POINTER = b"version https://git-lfs"
 MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<head")
 ARCHIVES = {b"PK\x03\x04": "a zip archive", b"\x1f\x8b": "a gzip archive", b"\xfd7zXZ": "an xz archive"}
-OLD = (b"lmgg", b"fmgg", b"tjgg")  # of 2023
-OF_FOLDERS = (".safetensors", ".bin", ".pt", ".pth", ".json", ".index")
+GGML_MAGICS = (b"lmgg", b"fmgg", b"tjgg")  # of 2023
+FOLDER_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".json", ".index")
 BIG_ENDIAN = (b"GGUF\0\0\0\x02", b"GGUF\0\0\0\x03")
 KINDS = {
     "adapter": "is a LoRA adapter and no whole model; give the model that it was made for",
@@ -25,12 +25,12 @@ KINDS = {
 }
 
 
-def refuse(file: Path, magic: bytes = b"") -> None:
+def refuse_unsupported(file: Path, magic: bytes = b"") -> None:
     """ModelError where a file is not an ordinary one with weights; nothing is read from pipes and devices."""
-    start = beginning(file)
+    start = read_start(file)
     if not start:
-        raise ModelError(f"{file} is not a {kind(file)} that can be read (it is empty); fetch it again")
-    if start.startswith(POINTER):
+        raise ModelError(f"{file} is not a {file_kind(file)} that can be read (it is empty); fetch it again")
+    if start.startswith(LFS_POINTER):
         raise ModelError(
             f"{file} is only a Git LFS pointer to the weights; run `git lfs pull` there, or fetch it again"
         )
@@ -43,18 +43,18 @@ def refuse(file: Path, magic: bytes = b"") -> None:
             f"{file} is a big-endian GGUF file, which mtchat does not read; get the little-endian one"
         )
     if magic and not start.startswith(magic):
-        if file.suffix in OF_FOLDERS:
+        if file.suffix in FOLDER_SUFFIXES:
             raise ModelError(
                 f"{file} is one file of a model's folder; give the folder: mtchat --model {file.parent}"
             )
-        if start.startswith(OLD):
+        if start.startswith(GGML_MAGICS):
             raise ModelError(f"{file} is a GGML file, from before GGUF; get the model as a GGUF file")
         found = next((name for mark, name in ARCHIVES.items() if start.startswith(mark)), "")
         if found:
             raise ModelError(f"{file} is {found} and no GGUF file; unpack it first")
 
 
-def beginning(file: Path) -> bytes:
+def read_start(file: Path) -> bytes:
     """The first bytes of an ordinary file."""
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would wait
@@ -68,11 +68,11 @@ def beginning(file: Path) -> bytes:
         raise ModelError(f"cannot read {file}: {error.strerror}") from error
 
 
-def kind(file: Path) -> str:
+def file_kind(file: Path) -> str:
     return {".gguf": "GGUF file", ".safetensors": "safetensors file"}.get(file.suffix, "file of weights")
 
 
-def unfit(facts: Mapping[str, object]) -> str:
+def unsupported_reason(facts: Mapping[str, object]) -> str:
     """Why a readable GGUF file is no model to compute, in words that follow its name; "" where it is one."""
     parts = facts.get("split.count", 1)
     if isinstance(parts, int) and parts > 1:
@@ -102,16 +102,16 @@ def unfit(facts: Mapping[str, object]) -> str:
 LARGEST = 32 << 20  # bytes; a tokenizer takes some millions
 
 
-def facts(file: Path) -> dict[str, Any]:
+def read_config(file: Path) -> dict[str, Any]:
     """Its entries; {} where it cannot be read: whoever needs one of them says what is wrong."""
     try:
-        found = json.loads(text(file))
+        found = json.loads(read_text(file))
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
-def text(file: Path, errors: str = "strict") -> str:
+def read_text(file: Path, errors: str = "strict") -> str:
     """What a small file says; OSError where it is none: a pipe would wait, a device never end."""
     if not file.is_file() or file.stat().st_size > LARGEST:
         raise OSError(f"{file} is not an ordinary file, or too large")

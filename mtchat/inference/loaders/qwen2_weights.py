@@ -10,10 +10,18 @@ from numpy.typing import NDArray
 
 from mtchat.errors import ModelError
 from mtchat.inference.cpu import weights
-from mtchat.inference.cpu.repack import KINDS, Q8_SCALED, READ, STRIP, from_floats, group_columns, laid_out
-from mtchat.inference.cpu.weights import FLOATS, ROWS, Content, Rows, Shape
+from mtchat.inference.cpu.repack import (
+    KIND_OF_TYPE,
+    Q8_SCALED,
+    READERS,
+    STRIP,
+    group_columns,
+    quantise_q8,
+    repack,
+)
+from mtchat.inference.cpu.weights import CHUNK_ROWS, FLOATS, ByteRows, CpuShape, PartSource
 from mtchat.inference.loaders import gguf_metadata
-from mtchat.inference.loaders.gguf_reader import Header, Stored
+from mtchat.inference.loaders.gguf_reader import GgufHeader, GgufTensor
 
 NAME = "qwen2"  # in GGUF files too
 LAYER = {
@@ -35,7 +43,7 @@ WORDS = "tokenizer.ggml.tokens"
 EMBEDDING, OUTPUT, NORM = "token_embd.weight", "output.weight", "output_norm.weight"
 
 
-def obstacle(header: Header) -> str:
+def unsupported_reason(header: GgufHeader) -> str:
     """Why the kernels cannot compute a model; "" when they can.
 
     ModelError where the file contradicts itself: then nothing can compute it.
@@ -44,25 +52,25 @@ def obstacle(header: Header) -> str:
     if name != NAME:
         return f"the architecture {name}"
     try:
-        shape = shape_of(header)
+        shape = read_shape(header)
         shape.check()
     except KeyError as error:
         return f"a file without {error.args[0]}"
     except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
         raise ModelError(f"the GGUF file tells sizes that no model has: {error}; fetch it again") from error
-    gguf_metadata.check(header, computed(shape))
+    gguf_metadata.check_metadata(header, computed_metadata(shape))
     if shape.layers > len(header.tensors):
         return f"a file without the weights of {shape.layers} layers"
     if shape.head % 64 or shape.head > 256:
         return f"attention heads of width {shape.head}"
-    needed = [source for _, source in sources(shape, header)]
+    needed = [source for _, source in source_names(shape, header)]
     needed += [source.replace(GATE, UP) for source in needed if GATE in source]
     missing = [source for source in needed if source not in header.tensors]
     if missing:
         return f"a file without {missing[0]}"
     gguf_metadata.check_tensors(header, needed, lambda _: False)
-    check_tensors(shape, header)
-    for _, source in sources(shape, header):
+    check_tensor_shapes(shape, header)
+    for _, source in source_names(shape, header):
         tensor = header.tensors[source]
         if GATE in source and tensor.kind != header.tensors[source.replace(GATE, UP)].kind:
             return "gates and ups of two types"
@@ -73,7 +81,7 @@ def obstacle(header: Header) -> str:
     return ""
 
 
-def computed(shape: Shape) -> dict[str, object]:
+def computed_metadata(shape: CpuShape) -> dict[str, object]:
     """What the kernels compute with, by the keys of GGUF files."""
     return {
         gguf_metadata.HEADS: shape.heads,
@@ -87,10 +95,10 @@ def computed(shape: Shape) -> dict[str, object]:
     }
 
 
-def check_tensors(shape: Shape, header: Header) -> None:
+def check_tensor_shapes(shape: CpuShape, header: GgufHeader) -> None:
     """ModelError where a tensor is not as large as the sizes of the model say."""
-    expected = dict(weights.sizes(NAME, shape))
-    for part, source in sources(shape, header):
+    expected = dict(weights.part_sizes(NAME, shape))
+    for part, source in source_names(shape, header):
         size = expected[part]
         pair = (source, source.replace(GATE, UP)) if GATE in source else (source,)
         if GATE in source:
@@ -108,7 +116,7 @@ def check_tensors(shape: Shape, header: Header) -> None:
         )
 
 
-def shape_of(header: Header) -> Shape:
+def read_shape(header: GgufHeader) -> CpuShape:
     """From the facts of a GGUF file; KeyError where one is not there."""
     name = str(header.facts["general.architecture"])
 
@@ -119,7 +127,7 @@ def shape_of(header: Header) -> Shape:
         return float(found)
 
     width, heads = int(fact("embedding_length")), int(fact("attention.head_count"))
-    return Shape(
+    return CpuShape(
         layers=int(fact("block_count")),
         width=width,
         heads=heads,
@@ -134,7 +142,7 @@ def shape_of(header: Header) -> Shape:
     )
 
 
-def sources(shape: Shape, header: Header) -> Iterator[tuple[str, str]]:
+def source_names(shape: CpuShape, header: GgufHeader) -> Iterator[tuple[str, str]]:
     """Each part's name and its name in the GGUF file, in the order in which a step reads them."""
     for layer in range(shape.layers):
         for part, source in LAYER.items():
@@ -146,56 +154,58 @@ def sources(shape: Shape, header: Header) -> Iterator[tuple[str, str]]:
     yield "embedding", EMBEDDING
 
 
-def rounded(header: Header) -> list[str]:
+def rounded_types(header: GgufHeader) -> list[str]:
     """The types of the matrices that are not held as the file has them."""
-    used = {source for _, source in sources(shape_of(header), header)}
+    used = {source for _, source in source_names(read_shape(header), header)}
     matrices = (header.tensors[name] for name in used if len(header.tensors[name].shape) == 2)
-    return sorted({type_name(each) for each in matrices if kind_of(each) != KINDS.get(type_name(each))})
+    return sorted(
+        {type_name(each) for each in matrices if packed_kind(each) != KIND_OF_TYPE.get(type_name(each))}
+    )
 
 
-def contents(file: Path, header: Header) -> Mapping[str, Content]:
+def part_sources(file: Path, header: GgufHeader) -> Mapping[str, PartSource]:
     """What is to be written for a GGUF file; what it has once is one content under two names."""
     raw = numpy.memmap(file, numpy.uint8, "r")
-    found: dict[str, Content] = {}
-    named = list(sources(shape_of(header), header))
+    found: dict[str, PartSource] = {}
+    named = list(source_names(read_shape(header), header))
     for _, source in named:
-        found.setdefault(source, content(raw, header, source))
+        found.setdefault(source, part_source(raw, header, source))
     return {name: found[source] for name, source in named}
 
 
-def content(raw: Rows, header: Header, source: str) -> Content:
+def part_source(raw: ByteRows, header: GgufHeader, source: str) -> PartSource:
     tensor = header.tensors[source]
     if len(tensor.shape) == 1:
-        return Content(FLOATS, 1, tensor.shape[0], partial(pieces, raw, tensor, FLOATS))
-    kind, copies = kind_of(tensor), 2 if GATE in source else 1
+        return PartSource(FLOATS, 1, tensor.shape[0], partial(row_chunks, raw, tensor, FLOATS))
+    kind, copies = packed_kind(tensor), 2 if GATE in source else 1
     rows = copies * -(-tensor.shape[0] // STRIP) * STRIP
-    return Content(kind, rows, tensor.shape[1], partial(joined, raw, header, source, kind))
+    return PartSource(kind, rows, tensor.shape[1], partial(gate_up_chunks, raw, header, source, kind))
 
 
-def joined(raw: Rows, header: Header, source: str, kind: int) -> Iterator[Rows]:
+def gate_up_chunks(raw: ByteRows, header: GgufHeader, source: str, kind: int) -> Iterator[ByteRows]:
     """The bytes of a matrix; gates and ups take turns, two strips each, as one product reads them."""
-    here = pieces(raw, header.tensors[source], kind)
+    here = row_chunks(raw, header.tensors[source], kind)
     if GATE not in source:
         yield from here
         return
-    for gates, ups in zip(here, pieces(raw, header.tensors[source.replace(GATE, UP)], kind), strict=True):
+    for gates, ups in zip(here, row_chunks(raw, header.tensors[source.replace(GATE, UP)], kind), strict=True):
         pairs = [each.reshape(-1, 2, each.shape[-1]) for each in (gates, ups)]
         yield numpy.ascontiguousarray(numpy.concatenate(pairs, axis=1))
 
 
-def kind_of(tensor: Stored) -> int:
+def packed_kind(tensor: GgufTensor) -> int:
     """How a matrix is held: exactly as the file has it, or else as the nearest 8-bit values."""
-    kind = KINDS.get(type_name(tensor), Q8_SCALED)
+    kind = KIND_OF_TYPE.get(type_name(tensor), Q8_SCALED)
     return kind if tensor.shape[1] % group_columns(kind) == 0 else Q8_SCALED
 
 
-def type_name(tensor: Stored) -> str:
+def type_name(tensor: GgufTensor) -> str:
     from gguf import GGMLQuantizationType
 
     return GGMLQuantizationType(tensor.kind).name
 
 
-def pieces(raw: Rows, tensor: Stored, kind: int) -> Iterator[Rows]:
+def row_chunks(raw: ByteRows, tensor: GgufTensor, kind: int) -> Iterator[ByteRows]:
     """The bytes of a part, some rows at a time."""
     from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
@@ -203,22 +213,22 @@ def pieces(raw: Rows, tensor: Stored, kind: int) -> Iterator[Rows]:
     items, width = GGML_QUANT_SIZES[type_]
     stride = tensor.shape[-1] // items * width
     rows = tensor.shape[0] if kind != FLOATS else 1
-    for first in range(0, rows, ROWS):
-        count = min(ROWS, rows - first)
+    for first in range(0, rows, CHUNK_ROWS):
+        count = min(CHUNK_ROWS, rows - first)
         start = tensor.start + first * stride
         some = numpy.asarray(raw[start : start + count * stride]).reshape(count, stride)
         if kind == FLOATS:
-            yield numpy.ascontiguousarray(floats(some, type_)).view(numpy.uint8)
+            yield numpy.ascontiguousarray(dequantise_rows(some, type_)).view(numpy.uint8)
             continue
         if count % STRIP:  # the rows that a vocabulary lacks to whole strips are zeros
             some = numpy.pad(some, ((0, -count % STRIP), (0, 0)))
-        exact = KINDS.get(type_.name) == kind
+        exact = KIND_OF_TYPE.get(type_.name) == kind
         with numpy.errstate(all="ignore"):
-            blocks = READ[type_.name](some) if exact else from_floats(floats(some, type_))
-        yield numpy.ascontiguousarray(laid_out(blocks))
+            blocks = READERS[type_.name](some) if exact else quantise_q8(dequantise_rows(some, type_))
+        yield numpy.ascontiguousarray(repack(blocks))
 
 
-def floats(rows: Rows, kind: Any) -> NDArray[numpy.float32]:
+def dequantise_rows(rows: ByteRows, kind: Any) -> NDArray[numpy.float32]:
     """The values of rows of a type of gguf-py; what is no number is seen in the first logits."""
     from gguf import dequantize
 

@@ -30,7 +30,7 @@ WIDTHS = {
 
 
 @dataclass(frozen=True)
-class Entry:
+class SafetensorsEntry:
     """A tensor of a safetensors file, whose bytes are from `start` to `end` of the file."""
 
     kind: str
@@ -47,8 +47,8 @@ class LazyTensor:
     read: Callable[[], Floats]
 
 
-class Tensors(Mapping[str, Floats]):
-    """Tensors by name, as float32."""
+class TensorFiles(Mapping[str, Floats]):
+    """TensorFiles by name, as float32."""
 
     def __init__(self, readers: Mapping[str, LazyTensor]) -> None:
         self.readers = readers
@@ -66,43 +66,44 @@ class Tensors(Mapping[str, Floats]):
         return len(self.readers)
 
 
-def open_tensors(files: Sequence[Path]) -> Tensors:
+def open_tensors(files: Sequence[Path]) -> TensorFiles:
     """Those of all files: safetensors, or PyTorch's pickles, of which nothing but weights is unpickled."""
     readers: dict[str, LazyTensor] = {}
     for file in files:
-        readers |= safetensors(file) if file.suffix == ".safetensors" else pickled(file)
-    return Tensors(readers)
+        readers |= open_safetensors(file) if file.suffix == ".safetensors" else open_pickle(file)
+    return TensorFiles(readers)
 
 
-def safetensors(file: Path) -> dict[str, LazyTensor]:
-    """Tensors that are not floats are left out."""
+def open_safetensors(file: Path) -> dict[str, LazyTensor]:
+    """TensorFiles that are not floats are left out."""
     entries = read_safetensors(file)
     raw = numpy.memmap(file, numpy.uint8, "r")
     return {
-        name: LazyTensor(each.shape, partial(floats, raw, each))
+        name: LazyTensor(each.shape, partial(to_float32, raw, each))
         for name, each in entries.items()
         if each.kind in STORED
     }
 
 
-def floats(raw: NDArray[numpy.uint8], entry: Entry) -> Floats:
+def to_float32(raw: NDArray[numpy.uint8], entry: SafetensorsEntry) -> Floats:
     values = raw[entry.start : entry.end].view(STORED[entry.kind]).reshape(entry.shape)
     if entry.kind == "BF16":  # the upper halves of float32
         return (values.astype(numpy.uint32) << numpy.uint32(16)).view(numpy.float32)
     return numpy.asarray(values, numpy.float32)
 
 
-def pickled(file: Path) -> dict[str, LazyTensor]:
+def open_pickle(file: Path) -> dict[str, LazyTensor]:
     def read(tensor: Any) -> Floats:
         found: Floats = tensor.float().numpy()
         return found
 
     return {
-        name: LazyTensor(tuple(tensor.shape), partial(read, tensor)) for name, tensor in state(file).items()
+        name: LazyTensor(tuple(tensor.shape), partial(read, tensor))
+        for name, tensor in read_pickle(file).items()
     }
 
 
-def state(file: Path) -> dict[str, Any]:
+def read_pickle(file: Path) -> dict[str, Any]:
     """The weights of a file by name: mapped and not read, but for a file of before torch 1.6.
 
     What is no number with a point is a mask or a table of old versions, and is left out.
@@ -113,7 +114,7 @@ def state(file: Path) -> dict[str, Any]:
         with warnings.catch_warnings(action="ignore"):  # about the age of a file, which is its own affair
             found = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
     except pickle.UnpicklingError as error:
-        raise refusal(file) from error
+        raise pickle_refusal(file) from error
     except (OSError, RuntimeError, ValueError, EOFError, LookupError) as error:
         reason = str(error).strip().split("\n")[0] or "it ends too early"
         raise ModelError(f"{file} is not a file of weights that can be read ({reason})") from error
@@ -126,16 +127,16 @@ def state(file: Path) -> dict[str, Any]:
     }
 
 
-def refusal(place: Path) -> ModelError:
+def pickle_refusal(place: Path) -> ModelError:
     return ModelError(
         f"refused {place}: it holds more than weights, and reading it could run a program; nothing was run. "
         "Use the model's safetensors, or get it from a source that you trust"
     )
 
 
-def read_safetensors(file: Path) -> dict[str, Entry]:
+def read_safetensors(file: Path) -> dict[str, SafetensorsEntry]:
     """The format: https://huggingface.co/docs/safetensors."""
-    model_files.refuse(file)
+    model_files.refuse_unsupported(file)
     whole = file.stat().st_size
     try:
         with file.open("rb") as stream:
@@ -146,7 +147,9 @@ def read_safetensors(file: Path) -> dict[str, Entry]:
         if not isinstance(table, dict):
             raise ValueError("its table is no object")
         return {
-            name: entry(name, each, 8 + size, whole) for name, each in table.items() if name != "__metadata__"
+            name: parse_entry(name, each, 8 + size, whole)
+            for name, each in table.items()
+            if name != "__metadata__"
         }
     except EOFError as error:
         raise ModelError(f"{file} ends before its weights do; fetch it again") from error
@@ -156,13 +159,17 @@ def read_safetensors(file: Path) -> dict[str, Entry]:
         ) from error
 
 
-def entry(name: str, found: object, start: int, whole: int) -> Entry:
+def parse_entry(name: str, found: object, start: int, whole: int) -> SafetensorsEntry:
     """An entry of the table of a file of so many bytes, whose tensors begin at `start`.
 
     ValueError where it is not true, EOFError where the file ends too early.
     """
     facts = found if isinstance(found, dict) else {}
-    kind, shape, places = facts.get("dtype"), numbers(facts.get("shape")), numbers(facts.get("data_offsets"))
+    kind, shape, places = (
+        facts.get("dtype"),
+        int_tuple(facts.get("shape")),
+        int_tuple(facts.get("data_offsets")),
+    )
     if not isinstance(kind, str) or shape is None or places is None or len(places) != 2:
         raise ValueError(f"the entry of {name[:80]!r} is damaged")
     first, last = places
@@ -171,10 +178,10 @@ def entry(name: str, found: object, start: int, whole: int) -> Entry:
     size = WIDTHS.get(kind, 0) * prod(shape)
     if first > last or (kind in WIDTHS and last - first != size):
         raise ValueError(f"{name[:80]!r} has {last - first} bytes, and by its shape {size}")
-    return Entry(kind, shape, start + first, start + last)
+    return SafetensorsEntry(kind, shape, start + first, start + last)
 
 
-def numbers(value: object) -> tuple[int, ...] | None:
+def int_tuple(value: object) -> tuple[int, ...] | None:
     """A list of whole numbers from 0 on; None where it is something else."""
     fits = isinstance(value, list) and all(type(each) is int and each >= 0 for each in value)
     return tuple(value) if fits and isinstance(value, list) else None
@@ -182,7 +189,7 @@ def numbers(value: object) -> tuple[int, ...] | None:
 
 def count_tensors(file: Path) -> int:
     """How many tensors a file of a folder holds."""
-    return len(read_safetensors(file) if file.suffix == ".safetensors" else state(file))
+    return len(read_safetensors(file) if file.suffix == ".safetensors" else read_pickle(file))
 
 
 def count_parameters(file: Path) -> int:
@@ -190,5 +197,5 @@ def count_parameters(file: Path) -> int:
     if file.suffix == ".gguf":
         return sum(prod(tensor.shape) for tensor in read_gguf(file).tensors.values())
     if file.suffix != ".safetensors":
-        return sum(each.numel() for each in state(file).values())
+        return sum(each.numel() for each in read_pickle(file).values())
     return sum(prod(each.shape) for each in read_safetensors(file).values())

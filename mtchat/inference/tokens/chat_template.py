@@ -11,19 +11,19 @@ import jinja2.ext
 import jinja2.sandbox
 
 from mtchat.errors import ModelError
-from mtchat.inference.tokens.tokenizer import FIRST, LAST, Part, Tokenizer
+from mtchat.inference.tokens.tokenizer import FIRST_PRIVATE, LAST_PRIVATE, TextPart, Tokenizer
 from mtchat.session.prompt import Message
 
 # each family of models has its own word for it; a template takes no notice of the others
 UNTHINKING = {"enable_thinking": False, "thinking": False, "thinking_budget": 0}
-Turns = Sequence[Mapping[str, object]]
+TemplateMessages = Sequence[Mapping[str, object]]
 
 
-class RefusalError(Exception):
+class TemplateRefusedError(Exception):
     """A template cannot be read, or refuses a conversation; the words say why."""
 
 
-class Generation(jinja2.ext.Extension):
+class GenerationTag(jinja2.ext.Extension):
     """`{% generation %}`, which marks what the assistant says: here it is what stands in it."""
 
     tags = {"generation"}  # noqa: RUF012 - Jinja's own form
@@ -37,36 +37,36 @@ class Generation(jinja2.ext.Extension):
 TOKENS = dict.fromkeys(("bos_token", "eos_token", "unk_token", "pad_token"), "")  # of a model without them
 
 
-class Template:
+class ChatTemplate:
     """A template with the names that it may use, such as bos_token."""
 
     def __init__(self, source: str, names: Mapping[str, str]) -> None:
         self.source = source
         self.names = dict(names)
-        self.compiled: Any = guarded(lambda: environment().from_string(source))
+        self.compiled: Any = guard(lambda: environment().from_string(source))
 
-    def render(self, turns: Turns, opened: bool = True) -> str:
+    def render(self, turns: TemplateMessages, opened: bool = True) -> str:
         """A conversation as text; `opened` for the assistant to go on from."""
         told = {"messages": [dict(turn) for turn in turns], "tools": None, "documents": None}
         known = {**UNTHINKING, **TOKENS, **self.names, **told, "add_generation_prompt": opened}
-        return str(guarded(lambda: self.compiled.render(**known)))
+        return str(guard(lambda: self.compiled.render(**known)))
 
 
-def guarded(act: Callable[[], Any]) -> Any:
+def guard(act: Callable[[], Any]) -> Any:
     """What a template gives; whatever it raises is a refusal: it is a program of the model's maker."""
     try:
         return act()
     except jinja2.TemplateSyntaxError as error:
-        raise RefusalError(f"line {error.lineno}: {error.message}") from error
+        raise TemplateRefusedError(f"line {error.lineno}: {error.message}") from error
     except jinja2.TemplateError as error:
-        raise RefusalError(str(error).strip() or type(error).__name__) from error
+        raise TemplateRefusedError(str(error).strip() or type(error).__name__) from error
     except Exception as error:
-        raise RefusalError(f"{type(error).__name__}: {error}".strip(": ")) from error
+        raise TemplateRefusedError(f"{type(error).__name__}: {error}".strip(": ")) from error
 
 
 def environment() -> Any:
     made = jinja2.sandbox.ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols]
+        trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, jinja2.ext.loopcontrols]
     )
     made.filters["tojson"] = tojson
     made.globals |= {"raise_exception": refuse, "strftime_now": now}
@@ -111,10 +111,10 @@ CLOSING = {
 TAGS = re.compile(rf"</?(?:{TAG})>|\[/?THINK\]", re.IGNORECASE)
 UNOPENED = "the chat template of {} does not open the reply: what it writes may begin with its own words"
 
-Form = Callable[[Sequence[Message]], Turns]
+Form = Callable[[Sequence[Message]], TemplateMessages]
 
 
-class Chat:
+class ChatFormat:
     """A template with the form of messages that it takes; ModelError where it takes none."""
 
     def __init__(self, tokenizer: Tokenizer, name: str) -> None:
@@ -122,28 +122,31 @@ class Chat:
         self.name = name
         self.marked = re.compile(f"{tokenizer.pattern.pattern}|{TAGS.pattern}", re.IGNORECASE)
         try:
-            self.template = Template(tokenizer.template, tokenizer.names)
-        except RefusalError as error:
+            self.template = ChatTemplate(tokenizer.template, tokenizer.names)
+        except TemplateRefusedError as error:
             raise ModelError(f"cannot read the chat template of {name}: {error}") from error
         self.form, self.opening, self.note = self.probed()
 
-    def parts(self, messages: Sequence[Message]) -> list[Part]:
+    def parts(self, messages: Sequence[Message]) -> list[TextPart]:
         """The context of a conversation up to where the reply begins."""
         said = "".join(message.content for message in messages)
-        letter = next(chr(code) for code in range(FIRST, LAST) if chr(code) not in said)
+        letter = next(chr(code) for code in range(FIRST_PRIVATE, LAST_PRIVATE) if chr(code) not in said)
         kept = [
             Message(each.role, self.marked.sub(lambda match: letter.join(match[0]), each.content))
             for each in messages
         ]
         try:
-            text = self.template.render(self.form(merged(kept)))
-        except RefusalError as error:
+            text = self.template.render(self.form(merge_roles(kept)))
+        except TemplateRefusedError as error:
             raise ModelError(
                 f"the chat template of {self.name} refuses this conversation: {error}; /undo a turn, "
                 "or use another model"
             ) from error
-        text = closed(text + self.opening)
-        return [Part(part.text.replace(letter, ""), part.mark) for part in self.tokenizer.parts(text)]
+        text = close_thought(text + self.opening)
+        return [
+            TextPart(part.text.replace(letter, ""), part.special)
+            for part in self.tokenizer.split_special(text)
+        ]
 
     def probed(self) -> tuple[Form, str, str]:
         """The form of messages in which the template says all that a conversation holds; how the reply is
@@ -152,9 +155,9 @@ class Chat:
         for form in FORMS:
             try:
                 text = self.template.render(form(PROBE))
-                if said(text, PROBE):
+                if says_all(text, PROBE):
                     return form, *self.opened(form, text)
-            except RefusalError as error:
+            except TemplateRefusedError as error:
                 why = str(error)
         raise ModelError(
             f"cannot use the chat template of {self.name}: {why}; use another model, or a copy of it "
@@ -169,7 +172,7 @@ class Chat:
         try:
             record = self.template.render(form((*PROBE, ANSWER)), opened=False)
             unopened = self.template.render(form(PROBE), opened=False) == text
-        except RefusalError:
+        except TemplateRefusedError:
             return "", ""
         asked = PROBE[-1].content
         tail = text.rpartition(asked)[2]
@@ -180,13 +183,13 @@ class Chat:
         return "", UNOPENED.format(self.name) if unopened else ""
 
 
-def said(text: str, messages: Sequence[Message]) -> bool:
+def says_all(text: str, messages: Sequence[Message]) -> bool:
     """Whether a text holds what each message says, in their order; a system may speak anywhere."""
     places = [text.find(message.content) for message in messages if message.role != "system"]
     return all(message.content in text for message in messages) and places == sorted(places)
 
 
-def merged(messages: Sequence[Message]) -> list[Message]:
+def merge_roles(messages: Sequence[Message]) -> list[Message]:
     """Messages of one role that follow each other as one: many templates want the roles to alternate."""
     found: list[Message] = []
     for each in messages:
@@ -197,15 +200,15 @@ def merged(messages: Sequence[Message]) -> list[Message]:
     return found
 
 
-def plain(messages: Sequence[Message]) -> Turns:
+def as_text(messages: Sequence[Message]) -> TemplateMessages:
     return [{"role": each.role, "content": each.content} for each in messages]
 
 
-def in_parts(messages: Sequence[Message]) -> Turns:
+def as_text_parts(messages: Sequence[Message]) -> TemplateMessages:
     return [{"role": each.role, "content": [{"type": "text", "text": each.content}]} for each in messages]
 
 
-def folded(messages: Sequence[Message]) -> Iterator[Message]:
+def fold_system(messages: Sequence[Message]) -> Iterator[Message]:
     """What the system says, in front of what the user says first."""
     ahead = ""
     for each in messages:
@@ -221,14 +224,14 @@ def folded(messages: Sequence[Message]) -> Iterator[Message]:
 
 
 FORMS: tuple[Form, ...] = (
-    plain,
-    lambda messages: plain(merged([*folded(messages)])),
-    in_parts,
-    lambda messages: in_parts(merged([*folded(messages)])),
+    as_text,
+    lambda messages: as_text(merge_roles([*fold_system(messages)])),
+    as_text_parts,
+    lambda messages: as_text_parts(merge_roles([*fold_system(messages)])),
 )
 
 
-def closed(text: str) -> str:
+def close_thought(text: str) -> str:
     """A context whose end opens a thought, with the thought closed: what comes next is the reply."""
     match = THOUGHT.search(text)
     if match is None:

@@ -46,7 +46,7 @@ def build(name: str, device: str, dtype: str, seed: int = 0) -> Any:
     import torch
 
     kind, sizes = SHAPES[name]
-    transformers = fast_import.load()
+    transformers = fast_import.import_transformers()
     config = getattr(transformers, kind)(**sizes, bos_token_id=None, eos_token_id=None)
     torch.manual_seed(seed)
     before = torch.get_default_dtype()
@@ -63,7 +63,7 @@ def tokenizer(words: int) -> Any:
     """One of so many words, that are their numbers."""
     import tokenizers
 
-    transformers = fast_import.load()
+    transformers = fast_import.import_transformers()
     vocabulary = {f"w{number}": number for number in range(words)}
     backend = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="w0"))
     backend.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()

@@ -226,10 +226,10 @@ def free_memory() -> None:
 
 def load_ours(name: str, model: Any, precision: str) -> "OurGpuEngine":
     tokenizer = shapes.tokenizer(model.config.vocab_size)
-    engine: Any = cuda_loader.engine(model, tokenizer, shapes.card(name, model, precision))
-    if engine.writers is None:
+    engine: Any = cuda_loader.gpu_engine(model, tokenizer, shapes.card(name, model, precision))
+    if engine.scheduler is None:
         raise MtchatError("Triton, which computes on a GPU, is not installed: pip install triton")
-    engine.ends = frozenset()
+    engine.ignore_stop_tokens()
     return OurGpuEngine(engine)
 
 
@@ -242,8 +242,8 @@ class OurGpuEngine:
     def pieces(
         self, ids: Sequence[int], samplings: list[Sampling], count: int
     ) -> Iterator[tuple[int, Piece]]:
-        pieces: Iterator[tuple[int, Piece]] = self.engine.written(
-            self.engine.writers, list(ids), samplings, count
+        pieces: Iterator[tuple[int, Piece]] = self.engine.run_scheduler(
+            self.engine.scheduler, list(ids), samplings, count
         )
         return pieces
 

@@ -1,23 +1,27 @@
-"""Attention of one token of each lane over its path, split into parts; the last part that is done joins them.
+"""Attention over KV slots: of one token per sequence (decode), and of many tokens at once (prefill).
 
-The token's own key and value are turned, seen and put away in the same kernel.
+Decode attention is split into parts of the sequence, which the last part to finish merges; the same kernel
+rotates and stores the token's own key. Prefill never writes the scores to memory: FlashAttention, Dao et al.
+2022, arXiv:2205.14135.
 """
 
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from mtchat.inference.cuda.kernels.launch import CHAINED, chained, multiprocessors, scratch
-from mtchat.inference.cuda.reference import BLOCK, Board, Page
-from mtchat.inference.cuda.weights import Shape, Weights
+from mtchat.inference.cuda.kernels.launch import PDL, multiprocessors, pdl_options, scratch
+from mtchat.inference.cuda.reference import BLOCK, DecodeInputs, PrefillInputs
+from mtchat.inference.cuda.weights import FusedWeights, GpuShape
 
 WAVES = 4  # programs for each multiprocessor
-MOST_PARTS = 16  # of one path
+MOST_PARTS = 16  # of one sequence
 
 
 @triton.jit
-def turned(base, d, at, cosines, sines, mask, D: tl.constexpr, R: tl.constexpr, INTERLEAVED: tl.constexpr):
-    """Numbers of heads, of which the first R turn by their position's angles; in float32."""
+def apply_rope(
+    base, d, at, cosines, sines, mask, D: tl.constexpr, R: tl.constexpr, INTERLEAVED: tl.constexpr
+):
+    """Columns of heads in float32, the first R of each rotated by the angles of their positions."""
     half: tl.constexpr = R // 2
     turns = d < R
     if INTERLEAVED:
@@ -37,20 +41,20 @@ def turned(base, d, at, cosines, sines, mask, D: tl.constexpr, R: tl.constexpr, 
 
 @triton.jit
 def attend_kernel(
-    inner, stride, keys, values, tables, width, lengths, cosines, sines, out, out_stride,
+    inner, stride, keys, values, slot_tables, width, lengths, cosines, sines, out, out_stride,
     parts, tops, totals, counters, scale,
     HEADS: tl.constexpr, KV: tl.constexpr, GROUP: tl.constexpr, PADDED: tl.constexpr, D: tl.constexpr,
     DP: tl.constexpr, R: tl.constexpr, INTERLEAVED: tl.constexpr, PARTS: tl.constexpr, BLOCK: tl.constexpr,
-    CHAINED: tl.constexpr,
+    PDL: tl.constexpr,
 ):  # fmt: skip
-    """The heads of one lane that share a key head, over a part of its path; the last part done joins all."""
+    """The heads of one token that share a KV head, over a part of its sequence; the last part merges all."""
     lane, kv, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    # what earlier steps have left is there; what this one's product gives is waited for
+    # results of earlier steps are complete; the output of this step's projection is waited for
     length = tl.load(lengths + lane)
     chunk = tl.cdiv(tl.cdiv(length, PARTS), BLOCK) * BLOCK
     active = tl.maximum(tl.cdiv(length, tl.maximum(chunk, 1)), 1)
     if part >= active:
-        if CHAINED:
+        if PDL:
             tl.extra.cuda.gdc_launch_dependents()
         return
     g, d = tl.arange(0, PADDED), tl.arange(0, DP)
@@ -58,7 +62,7 @@ def attend_kernel(
     some = (g < GROUP)[:, None] & (d < D)[None, :]
     begin = inner + lane * stride
     dtype: tl.constexpr = keys.dtype.element_ty
-    table = tables + lane.to(tl.int64) * width
+    table = slot_tables + lane.to(tl.int64) * width
     begun, end = part * chunk, tl.minimum((part + 1) * chunk, length)
     n = begun + tl.arange(0, BLOCK)
     slots = tl.load(table + n, mask=n < end, other=0).to(tl.int64)
@@ -67,10 +71,10 @@ def attend_kernel(
     key = tl.load(keys + places, mask=seen, other=0.0)
     value = tl.load(values + places, mask=seen, other=0.0)
     own_slot = tl.load(table + length).to(tl.int64)
-    if CHAINED:
+    if PDL:
         tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()
-    queries = turned(
+    queries = apply_rope(
         begin + heads[:, None] * D, d[None, :], length, cosines, sines, some, D, R, INTERLEAVED
     ) * scale  # fmt: skip
     most = tl.full((PADDED,), float("-inf"), tl.float32)
@@ -99,9 +103,9 @@ def attend_kernel(
         seen = (n < end)[:, None] & (d < D)[None, :]
         key = tl.load(keys + places, mask=seen, other=0.0)
         value = tl.load(values + places, mask=seen, other=0.0)
-    if part == 0:  # the token itself, whose key nobody else needs in this step
+    if part == 0:  # the token itself, whose key no other program needs in this step
         own = begin + HEADS * D + kv * D
-        own_key = turned(own, d, length, cosines, sines, d < D, D, R, INTERLEAVED).to(dtype)
+        own_key = apply_rope(own, d, length, cosines, sines, d < D, D, R, INTERLEAVED).to(dtype)
         own_value = tl.load(own + KV * D + d, mask=d < D, other=0.0)
         tl.store(keys + (own_slot * KV + kv) * D + d, own_key, mask=d < D)
         tl.store(values + (own_slot * KV + kv) * D + d, own_value, mask=d < D)
@@ -125,7 +129,7 @@ def attend_kernel(
         most = tl.full((PADDED,), float("-inf"), tl.float32)
         total = tl.zeros((PADDED,), tl.float32)
         sums = tl.zeros((PADDED, DP), tl.float32)
-        for each in tl.static_range(PARTS):  # unrolled: all of it is fetched at once
+        for each in tl.static_range(PARTS):  # unrolled, so that all loads are issued at once
             there = g < tl.where(active > each, PADDED, 0)
             at = (row + each) * PADDED + g
             top = tl.load(tops + at, mask=there, other=float("-inf"), cache_modifier=".cg")
@@ -142,66 +146,68 @@ def attend_kernel(
         tl.store(counters + lane * KV + kv, 0)
 
 
-def attend(inner: Tensor, keys: Tensor, values: Tensor, place: Board, weights: Weights, out: Tensor) -> None:
-    """As `plain.attend`."""
+def attend(
+    inner: Tensor, keys: Tensor, values: Tensor, place: DecodeInputs, weights: FusedWeights, out: Tensor
+) -> None:
+    """As `reference.attend`."""
     shape, lanes = weights.shape, len(inner)
     group = shape.heads // shape.kv_heads
     padded = 1 if group == 1 else max(16, triton.next_power_of_2(group))
-    sizes = measures(shape)
+    sizes = shape_constants(shape)
     deep = sizes["DP"]
-    block, warps = stretch(deep, padded)
-    parts = spread(lanes * shape.kv_heads)
+    block, warps = tile_shape(deep, padded)
+    parts = split_count(lanes * shape.kv_heads)
     rows = lanes * shape.kv_heads * parts
     aside = scratch(inner.device, rows * padded * (deep + 2), lanes * shape.kv_heads)
     cut = rows * padded
     attend_kernel[(lanes, shape.kv_heads, parts)](
-        inner, inner.stride(0), keys, values, place.tables, place.tables.stride(0), place.lengths,
+        inner, inner.stride(0), keys, values, place.slot_tables, place.slot_tables.stride(0), place.lengths,
         weights.cosines, weights.sines, out, out.stride(0),
         aside[0][2 * cut :], aside[0][:cut], aside[0][cut : 2 * cut], aside[1], shape.width**-0.5,
         **sizes, GROUP=group, PADDED=padded, PARTS=parts,
-        BLOCK=block, CHAINED=CHAINED, num_warps=warps, **chained(),
+        BLOCK=block, PDL=PDL, num_warps=warps, **pdl_options(),
     )  # fmt: skip
 
 
-def measures(shape: Shape) -> dict[str, int]:
-    """A model's shape as the kernels of attention take it: DP is what the width D is filled up to."""
+def shape_constants(shape: GpuShape) -> dict[str, int]:
+    """A model's shape as constants of the attention kernels: DP is the head width D, padded."""
     return {
         "HEADS": shape.heads,
         "KV": shape.kv_heads,
         "D": shape.width,
         "DP": max(16, triton.next_power_of_2(shape.width)),
-        "R": shape.rotated,
+        "R": shape.rotary_columns,
         "INTERLEAVED": shape.interleaved,
     }
 
 
-def stretch(deep: int, padded: int) -> tuple[int, int]:
-    """Tokens of a path that a program of attention takes at a time, and its warps."""
+def tile_shape(deep: int, padded: int) -> tuple[int, int]:
+    """Tokens that a program of decode attention takes at a time, and its warps."""
     if padded > 1:
         return 128, 8
     return (64, 2) if deep <= 64 else (32, 4)
 
 
-def spread(programs: int) -> int:
-    """How many parts a path is split into, so that all multiprocessors have work."""
+def split_count(programs: int) -> int:
+    """How many parts a sequence is split into, so that all multiprocessors have work."""
     wanted = WAVES * multiprocessors() // programs
     return 1 << max(min(wanted, MOST_PARTS).bit_length() - 1, 0)
 
 
 @triton.jit(do_not_specialize=["count"])
-def put_kernel(
+def store_kv_kernel(
     inner, stride, keys, values, slots, positions, cosines, sines, count,
     HEADS: tl.constexpr, KV: tl.constexpr, D: tl.constexpr, DP: tl.constexpr, R: tl.constexpr,
     INTERLEAVED: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Turn one key head of some tokens, and put it and its values away."""
+    """Rotate and store one key head of some tokens, and store its values."""
     token, kv = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.program_id(1)
     d = tl.arange(0, DP)[None, :]
     there = token < count
     some = there[:, None] & (d < D)
     at = tl.load(positions + token, mask=there, other=0)
     own = inner + token.to(tl.int64)[:, None] * stride + (HEADS + kv) * D
-    key = turned(own, d, at[:, None], cosines, sines, some, D, R, INTERLEAVED)
+    key = apply_rope(own, d, at[:, None], cosines, sines, some, D, R, INTERLEAVED)
     value = tl.load(own + KV * D + d, mask=some, other=0.0)
     slot = tl.load(slots + token, mask=there, other=0).to(tl.int64)
     place = (slot * KV + kv)[:, None] * D + d
@@ -210,12 +216,12 @@ def put_kernel(
 
 
 @triton.jit(do_not_specialize=["width"])
-def read_kernel(
-    inner, stride, keys, values, tables, width, blocks, cosines, sines, out, out_stride, scale,
+def prefill_kernel(
+    inner, stride, keys, values, slot_tables, width, blocks, cosines, sines, out, out_stride, scale,
     HEADS: tl.constexpr, KV: tl.constexpr, D: tl.constexpr, DP: tl.constexpr, R: tl.constexpr,
     INTERLEAVED: tl.constexpr, QUERIES: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One head of a block of tokens over all that they see."""
+    """One head of a block of tokens over all that they attend to."""
     block, head = blocks + 4 * tl.program_id(0), tl.program_id(1)
     row, first = tl.load(block), tl.load(block + 1)
     count, start = tl.load(block + 2), tl.load(block + 3)
@@ -228,8 +234,8 @@ def read_kernel(
     some = (m < count)[:, None] & (d < D)
     token = (first + m).to(tl.int64)[:, None]
     own = inner + token * stride + head * D
-    queries = turned(own, d, at[:, None], cosines, sines, some, D, R, INTERLEAVED).to(dtype)
-    table = tables + row.to(tl.int64) * width
+    queries = apply_rope(own, d, at[:, None], cosines, sines, some, D, R, INTERLEAVED).to(dtype)
+    table = slot_tables + row.to(tl.int64) * width
     most = tl.full((QUERIES,), float("-inf"), tl.float32)
     total = tl.zeros((QUERIES,), tl.float32)
     sums = tl.zeros((QUERIES, DP), tl.float32)
@@ -253,19 +259,19 @@ def read_kernel(
     tl.store(goal, (sums / total[:, None]).to(dtype), mask=some)
 
 
-def attend_all(
-    inner: Tensor, keys: Tensor, values: Tensor, page: Page, weights: Weights, out: Tensor
+def attend_prefill(
+    inner: Tensor, keys: Tensor, values: Tensor, inputs: PrefillInputs, weights: FusedWeights, out: Tensor
 ) -> None:
-    """As `plain.attend_all`."""
+    """As `reference.attend_prefill`."""
     shape, count = weights.shape, len(inner)
-    sizes = measures(shape)
-    put_kernel[(triton.cdiv(count, 16), shape.kv_heads)](
-        inner, inner.stride(0), keys, values, page.slots, page.positions, weights.cosines, weights.sines,
+    sizes = shape_constants(shape)
+    store_kv_kernel[(triton.cdiv(count, 16), shape.kv_heads)](
+        inner, inner.stride(0), keys, values, inputs.slots, inputs.positions, weights.cosines, weights.sines,
         count, **sizes, BLOCK=16,
     )  # fmt: skip
     block, warps = (64, 4) if sizes["DP"] <= 128 else (32, 8)
-    read_kernel[(len(page.blocks), shape.heads)](
-        inner, inner.stride(0), keys, values, page.tables, page.tables.stride(0), page.blocks,
+    prefill_kernel[(len(inputs.blocks), shape.heads)](
+        inner, inner.stride(0), keys, values, inputs.slot_tables, inputs.slot_tables.stride(0), inputs.blocks,
         weights.cosines, weights.sines, out, out.stride(0), shape.width**-0.5,
         **sizes, QUERIES=BLOCK, BLOCK=block, num_warps=warps,
     )  # fmt: skip

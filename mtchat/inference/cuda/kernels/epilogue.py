@@ -1,4 +1,4 @@
-"""What products begin and end with, whatever their weights are stored in: pieces of kernels."""
+"""Parts of the linear kernels: unpacking int4, the norm, and the epilogue; dequantisation for torch."""
 
 from dataclasses import replace
 
@@ -6,28 +6,29 @@ import torch
 import triton
 import triton.language as tl
 
-from mtchat.inference.cuda.kernels.launch import CHAINED, chained
-from mtchat.inference.cuda.weights import Matrix
+from mtchat.inference.cuda.kernels.launch import PDL, pdl_options
+from mtchat.inference.cuda.weights import LinearWeights
 
-# 256.0 and 16.0 for `numbers`: what a kernel is given when it starts is put into words by the instruction
-# that masks them, and what it knows when it is compiled by a second one
+# 256.0 and 16.0 for `unpack_int4`: as kernel arguments, they are merged by the instruction that masks the
+# words; as compile-time constants they would take a second instruction
 BITS = (0x43800000, 0x41800000)
 
 
 @triton.jit
-def normalised(
-    found, raised, total, squares, lifted, rows, inside, epsilon, K: tl.constexpr, NORM: tl.constexpr
+def apply_norm(
+    found, raised, total, squares, weight_sums, rows, inside, epsilon, K: tl.constexpr, NORM: tl.constexpr
 ):  # fmt: skip
-    """Products with a vector as it is made those with its norm: NORM is 0, 1 for LayerNorm, 2 without mean.
+    """Turn products with a raw vector into products with the normalised one.
 
-    `total` and `squares` are the sums of the vector and of its squares.
+    NORM is 0 for none, 1 for LayerNorm, 2 for RMSNorm; `total` and `squares` are the sums of the vector and
+    of its squares.
     """
     if NORM:
         square = squares / K
         if NORM == 1:
             mean = total / K
             square -= mean * mean
-            found -= mean * tl.load(lifted + rows, mask=inside, other=0.0)
+            found -= mean * tl.load(weight_sums + rows, mask=inside, other=0.0)
         scale = 1 / tl.sqrt(square + epsilon)
         found *= scale
         raised *= scale
@@ -35,11 +36,11 @@ def normalised(
 
 
 @triton.jit
-def ended(
+def epilogue(
     found, raised, bias, residual, out, rows, inside, cells, both, first,
     BIAS: tl.constexpr, RESIDUAL: tl.constexpr, GELU: tl.constexpr, GATE: tl.constexpr,
 ):  # fmt: skip
-    """Bias, activation and residual, and away with it: `rows` of the layer, `cells` of the output, masks."""
+    """Bias, activation and residual, and the store: `rows` of the layer, `cells` of the output, masks."""
     if BIAS:
         found += tl.load(bias + rows, mask=inside, other=0.0).to(tl.float32)
     if GELU:
@@ -54,19 +55,19 @@ def ended(
 
 
 @triton.jit
-def step_and_least(pair):
-    """The two float16 numbers that lie in one of 32 bits."""
+def unpack_group(pair):
+    """The scale and minimum, two float16 numbers, of a 32-bit word."""
     step = (pair & 0xFFFF).to(tl.uint16).to(tl.float16, bitcast=True)
     least = (pair >> 16).to(tl.uint16).to(tl.float16, bitcast=True)
     return step.to(tl.float32), least.to(tl.float32)
 
 
 @triton.jit
-def numbers(words, bits_256, bits_16, PLACE: tl.constexpr):
-    """The PLACE-th four bits of words; 256 is added to those of even places, and 16 to those of odd ones.
+def unpack_int4(words, bits_256, bits_16, PLACE: tl.constexpr):
+    """Number PLACE of each word, plus 256 in even places and plus 16 in odd ones.
 
-    They are moved into the fraction of 256.0 or 16.0, where they count one each: no conversion is needed, and
-    two places lie where they should after one shift.
+    The four bits are moved into the fraction of 256.0 or 16.0, where each counts one: no conversion is
+    needed, and one shift serves two places.
     """
     shift: tl.constexpr = PLACE // 2 * 8 - 15
     moved = words >> shift if shift > 0 else words << -shift
@@ -78,16 +79,18 @@ BLOCK = 2048
 
 
 @triton.jit
-def whole_kernel(weight, groups, out, count, GROUP: tl.constexpr, BLOCK: tl.constexpr, CHAINED: tl.constexpr):
-    """The weights one after the other: a row ends where a group does, so that rows need not be known."""
+def dequantise_kernel(
+    weight, groups, out, count, GROUP: tl.constexpr, BLOCK: tl.constexpr, PDL: tl.constexpr
+):
+    """Dequantise weights as one flat array: rows end where groups do, so row boundaries do not matter."""
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < count
-    if CHAINED:
+    if PDL:
         tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()
     if GROUP:
         words = tl.load(weight + (at // 32 * 4 + at % 4), mask=inside, other=0)
-        step, least = step_and_least(tl.load(groups + at // GROUP, mask=inside, other=0))
+        step, least = unpack_group(tl.load(groups + at // GROUP, mask=inside, other=0))
         number = (words >> (at % 32 // 4 * 4).to(tl.int32)) & 15
         values = number.to(tl.float32) * step + least
     else:
@@ -95,16 +98,16 @@ def whole_kernel(weight, groups, out, count, GROUP: tl.constexpr, BLOCK: tl.cons
     tl.store(out + at, values.to(out.dtype.element_ty), mask=inside)
 
 
-def given_back(matrix: Matrix, dtype: torch.dtype) -> Matrix:
-    """A matrix whose weight is floats: of 4 bits the weights, of 8 the whole numbers, beside their scales.
+def dequantise_for_torch(matrix: LinearWeights, dtype: torch.dtype) -> LinearWeights:
+    """A layer whose weight torch can multiply: int4 dequantised, int8 as floats that still need their scales.
 
-    torch's own way from 8 to 16 bits took 2.4 times as long on an H100.
+    torch's own conversion from 8 to 16 bits took 2.4 times as long on an H100.
     """
     if matrix.groups is None and matrix.scales is None:
         return matrix
     out = matrix.weight.new_empty(len(matrix.weight), matrix.columns, dtype=dtype)
-    whole_kernel[(triton.cdiv(out.numel(), BLOCK),)](
-        matrix.weight, matrix.pairs, out, out.numel(),
-        GROUP=matrix.group, BLOCK=BLOCK, CHAINED=CHAINED, **chained(),
+    dequantise_kernel[(triton.cdiv(out.numel(), BLOCK),)](
+        matrix.weight, matrix.packed_groups, out, out.numel(),
+        GROUP=matrix.group, BLOCK=BLOCK, PDL=PDL, **pdl_options(),
     )  # fmt: skip
     return replace(matrix, weight=out, groups=None)

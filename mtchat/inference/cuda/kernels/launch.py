@@ -1,4 +1,4 @@
-"""What kernels are started with: how they overlap, and the memory that their parts share."""
+"""How kernels are launched: overlap, scratch memory, and the first kernel of a step, the embedding."""
 
 from typing import Any
 
@@ -7,13 +7,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-CHAINED = torch.cuda.is_available() and torch.cuda.get_device_capability()[0] >= 9
-LEAST = 1 << 20  # numbers of scratch memory at first
+PDL = torch.cuda.is_available() and torch.cuda.get_device_capability()[0] >= 9
+LEAST = 1 << 20  # elements of scratch memory that are allocated at least
 
 
-def chained() -> dict[str, bool]:
-    """Lets a kernel begin while the one before it ends (programmatic dependent launch)."""
-    return {"launch_pdl": True} if CHAINED else {}
+def pdl_options() -> dict[str, bool]:
+    """Let a kernel begin while the previous one ends (programmatic dependent launch)."""
+    return {"launch_pdl": True} if PDL else {}
 
 
 def multiprocessors() -> int:
@@ -26,9 +26,9 @@ SCRATCH: dict[Any, list[tuple[Tensor, Tensor]]] = {}
 
 
 def scratch(device: torch.device, floats: int, counters: int) -> tuple[Tensor, Tensor]:
-    """Room for what the parts of a kernel leave each other; the kernels of a device run one after the other.
+    """Scratch memory and counters for the parts of a kernel; all kernels of a device share them in turn.
 
-    What was given once is never let go: a recording goes on using it.
+    Old buffers are never freed: captured CUDA graphs go on using them.
     """
     known = SCRATCH.setdefault(device, [])
     if not known or known[-1][0].numel() < floats or known[-1][1].numel() < counters:
@@ -44,11 +44,11 @@ def scratch(device: torch.device, floats: int, counters: int) -> tuple[Tensor, T
 
 
 @triton.jit
-def embed_kernel(table, ids, out, E: tl.constexpr, BLOCK: tl.constexpr, CHAINED: tl.constexpr):
-    """The row of a lane's id."""
+def embed_kernel(table, ids, out, E: tl.constexpr, BLOCK: tl.constexpr, PDL: tl.constexpr):
+    """The embedding of one id."""
     lane = tl.program_id(0)
     columns = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    if CHAINED:
+    if PDL:
         tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()
     row = tl.load(ids + lane)
@@ -56,10 +56,10 @@ def embed_kernel(table, ids, out, E: tl.constexpr, BLOCK: tl.constexpr, CHAINED:
 
 
 def embed(table: Tensor, ids: Tensor) -> Tensor:
-    """As `plain.embed`."""
+    """As `reference.embed`."""
     width = table.shape[1]
     out = table.new_empty(len(ids), width)
     embed_kernel[(len(ids), triton.cdiv(width, 1024))](
-        table, ids, out, E=width, BLOCK=1024, CHAINED=CHAINED, **chained()
+        table, ids, out, E=width, BLOCK=1024, PDL=PDL, **pdl_options()
     )
     return out

@@ -1,26 +1,32 @@
-"""The next id of each lane: the likeliest, or one drawn from the nucleus as `sampling.Chooser` draws it."""
+"""The next id of each sequence: the most likely, or one drawn as `sampler.Sampler` draws it."""
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from mtchat.inference.cuda.kernels.launch import CHAINED, chained
-from mtchat.inference.cuda.reference import SORTABLE, Board
+from mtchat.inference.cuda.kernels.launch import PDL, pdl_options
+from mtchat.inference.cuda.reference import MAX_TOP_K, DecodeInputs
 
-HEADS = SORTABLE  # of the likeliest tokens that are sorted; where those hold too little, all are searched
-LOWEST = {torch.bfloat16: 16, torch.float16: 13, torch.float32: 0}  # bits of a float32 that are 0 in these
+CANDIDATES = (
+    MAX_TOP_K  # of the likeliest tokens that are sorted; where those hold too little, all are searched
+)
+LOWEST = {
+    torch.bfloat16: 16,
+    torch.float16: 13,
+    torch.float32: 0,
+}  # low bits of a float32 that are 0 in these types
 
 
 @triton.jit
-def peak_kernel(
-    logits, stride, heat, tops, ids, totals, warm,
-    V: tl.constexpr, BLOCKS: tl.constexpr, BLOCK: tl.constexpr, SAMPLED: tl.constexpr, CHAINED: tl.constexpr,
+def max_kernel(
+    logits, stride, temperature, tops, ids, totals, tempered,
+    V: tl.constexpr, BLOCKS: tl.constexpr, BLOCK: tl.constexpr, SAMPLED: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
     """The highest logit of a block of the vocabulary, its id (the first of equals), and its sums."""
     lane, block = tl.program_id(0), tl.program_id(1)
     columns = block * BLOCK + tl.arange(0, BLOCK)
-    if CHAINED:
+    if PDL:
         tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()
     values = tl.load(logits + lane * stride + columns, mask=columns < V, other=float("-inf")).to(tl.float32)
@@ -31,64 +37,66 @@ def peak_kernel(
     tl.store(ids + at, first)
     tl.store(totals + at, tl.sum(tl.exp(values - top), 0))
     if SAMPLED:
-        degree = tl.load(heat + lane)
-        tl.store(warm + at, tl.sum(tl.exp((values - top) / tl.where(degree > 0, degree, 1.0)), 0))
+        degree = tl.load(temperature + lane)
+        tl.store(tempered + at, tl.sum(tl.exp((values - top) / tl.where(degree > 0, degree, 1.0)), 0))
 
 
 @triton.jit
-def ordered(values):
-    """Whole numbers, not negative, in the order of floats."""
+def sortable_bits(values):
+    """Non-negative integers in the order of floats."""
     bits = values.to(tl.int32, bitcast=True)
     return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).to(tl.int64) + 2147483648
 
 
 @triton.jit
-def value_of(key):
-    """The float of an ordered number."""
+def float_of_bits(key):
+    """The float of a sortable integer."""
     bits = (key - 2147483648).to(tl.int32)
     return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).to(tl.float32, bitcast=True)
 
 
 @triton.jit
-def mass(logits, key, highest, degree, V: tl.constexpr, BLOCK: tl.constexpr):
-    """The weight of all logits that are not below an ordered number."""
+def weight_from(logits, key, highest, degree, V: tl.constexpr, BLOCK: tl.constexpr):
+    """The sum of weights of all logits from a sortable integer up."""
     sums = tl.zeros((BLOCK,), tl.float32)
     for start in range(0, V, BLOCK):
         columns = start + tl.arange(0, BLOCK)
         values = tl.load(logits + columns, mask=columns < V, other=float("-inf")).to(tl.float32)
-        sums += tl.where(ordered(values) >= key, tl.exp((values - highest) / degree), 0.0)
+        sums += tl.where(sortable_bits(values) >= key, tl.exp((values - highest) / degree), 0.0)
     return tl.sum(sums.to(tl.float64), 0)
 
 
 @triton.jit
-def searched(
-    logits, wanted, chance, highest, degree, V: tl.constexpr, BLOCK: tl.constexpr, LOW: tl.constexpr
+def search_nucleus(
+    logits, wanted, uniform, highest, degree, V: tl.constexpr, BLOCK: tl.constexpr, LOW: tl.constexpr
 ):  # fmt: skip
-    """The id on which a chance falls, found by halving: for a nucleus larger than what was sorted."""
+    """The drawn id, found by bisection: for a nucleus that is larger than the sorted candidates."""
     unit: tl.constexpr = 1 << LOW
     edge = tl.zeros((), tl.int64)  # the least that belongs to the nucleus
-    wanted = tl.minimum(wanted, mass(logits, edge, highest, degree, V, BLOCK))  # of sums rounded otherwise
+    wanted = tl.minimum(
+        wanted, weight_from(logits, edge, highest, degree, V, BLOCK)
+    )  # the sums are rounded differently
     for bit in range(31, LOW - 1, -1):
         higher = edge + (tl.full((), 1, tl.int64) << bit)
-        edge = tl.where(mass(logits, higher, highest, degree, V, BLOCK) >= wanted, higher, edge)
+        edge = tl.where(weight_from(logits, higher, highest, degree, V, BLOCK) >= wanted, higher, edge)
     edge += tl.where(edge < 2147483648, unit - 1, 0)  # the low bits of a negative number are turned
-    above = mass(logits, edge + 1, highest, degree, V, BLOCK)
-    each = tl.exp((value_of(edge) - highest) / degree).to(tl.float64)
+    above = weight_from(logits, edge + 1, highest, degree, V, BLOCK)
+    each = tl.exp((float_of_bits(edge) - highest) / degree).to(tl.float64)
     whole = above + tl.ceil((wanted - above) / each) * each
-    goal = chance * whole
+    goal = uniform * whole
     edge = tl.zeros((), tl.int64)  # the one drawn, or its equals
     for bit in range(31, LOW - 1, -1):
         higher = edge + (tl.full((), 1, tl.int64) << bit)
-        edge = tl.where(mass(logits, higher, highest, degree, V, BLOCK) > goal, higher, edge)
+        edge = tl.where(weight_from(logits, higher, highest, degree, V, BLOCK) > goal, higher, edge)
     edge += tl.where(edge < 2147483648, unit - 1, 0)  # the low bits of a negative number are turned
-    above = mass(logits, edge + 1, highest, degree, V, BLOCK)
-    each = tl.exp((value_of(edge) - highest) / degree).to(tl.float64)
-    return nth(logits, value_of(edge), tl.floor((goal - above) / each).to(tl.int32), V, BLOCK)
+    above = weight_from(logits, edge + 1, highest, degree, V, BLOCK)
+    each = tl.exp((float_of_bits(edge) - highest) / degree).to(tl.float64)
+    return nth_equal(logits, float_of_bits(edge), tl.floor((goal - above) / each).to(tl.int32), V, BLOCK)
 
 
 @triton.jit
-def nth(logits, value, place, V: tl.constexpr, BLOCK: tl.constexpr):
-    """The id of the logit that equals a value, after so many others that do."""
+def nth_equal(logits, value, place, V: tl.constexpr, BLOCK: tl.constexpr):
+    """The id of a logit that equals a value, the one with number `place` of them."""
     passed = tl.zeros((), tl.int32)
     id = tl.zeros((), tl.int32)
     for start in range(0, V, BLOCK):
@@ -103,52 +111,54 @@ def nth(logits, value, place, V: tl.constexpr, BLOCK: tl.constexpr):
 
 @triton.jit
 def draw_kernel(
-    heads, logits, stride, tops, warm, heat, top_p, top_k, chances, width, drawn, picked,
-    V: tl.constexpr, BLOCKS: tl.constexpr, PADDED: tl.constexpr, HEADS: tl.constexpr, BLOCK: tl.constexpr,
+    candidates, logits, stride, tops, tempered, temperature, top_p, top_k, uniforms, width, rng_step, picked,
+    V: tl.constexpr, BLOCKS: tl.constexpr, PADDED: tl.constexpr, CANDIDATES: tl.constexpr,
+    BLOCK: tl.constexpr,
     LOW: tl.constexpr,
 ):  # fmt: skip
-    """Draw an id for a lane, of its HEADS highest logits where they hold the nucleus."""
+    """Draw an id for a sequence, from its CANDIDATES highest logits if they hold the nucleus."""
     lane = tl.program_id(0)
-    degree = tl.load(heat + lane)
+    degree = tl.load(temperature + lane)
     if degree <= 0:
         return
-    chance = tl.load(chances + lane * width + tl.load(drawn + lane))
+    uniform = tl.load(uniforms + lane * width + tl.load(rng_step + lane))
     limit = tl.load(top_k + lane)
     blocks = tl.arange(0, PADDED)
     top = tl.load(tops + lane * BLOCKS + blocks, mask=blocks < BLOCKS, other=float("-inf"))
-    part = tl.load(warm + lane * BLOCKS + blocks, mask=blocks < BLOCKS, other=0.0)
+    part = tl.load(tempered + lane * BLOCKS + blocks, mask=blocks < BLOCKS, other=0.0)
     highest = tl.max(top, 0)
     whole = tl.sum((part * tl.exp((top - highest) / degree)).to(tl.float64), 0)
-    rank = tl.arange(0, HEADS)
-    some = tl.load(heads + lane * HEADS + rank).to(tl.float32)
+    rank = tl.arange(0, CANDIDATES)
+    some = tl.load(candidates + lane * CANDIDATES + rank).to(tl.float32)
     shares = tl.exp((some - highest) / degree).to(tl.float64)
     shares = tl.where((limit <= 0) | (rank < limit), shares, 0.0)
     held = tl.sum(shares, 0)
     wanted = tl.load(top_p + lane) * tl.where(limit > 0, held, whole)
     if (limit <= 0) & (held < wanted):
         tl.store(
-            picked + lane, searched(logits + lane * stride, wanted, chance, highest, degree, V, BLOCK, LOW)
+            picked + lane,
+            search_nucleus(logits + lane * stride, wanted, uniform, highest, degree, V, BLOCK, LOW),
         )
     else:
         kept = tl.where(tl.cumsum(shares, 0) - shares < wanted, shares, 0.0)
-        goal = chance * tl.sum(kept, 0)
-        place = tl.minimum(tl.sum((tl.cumsum(kept, 0) <= goal).to(tl.int32), 0), HEADS - 1)
-        value = tl.load(heads + lane * HEADS + place).to(tl.float32)
+        goal = uniform * tl.sum(kept, 0)
+        place = tl.minimum(tl.sum((tl.cumsum(kept, 0) <= goal).to(tl.int32), 0), CANDIDATES - 1)
+        value = tl.load(candidates + lane * CANDIDATES + place).to(tl.float32)
         before = place - tl.sum((some > value).to(tl.int32), 0)  # equals come in the order of their ids
-        tl.store(picked + lane, nth(logits + lane * stride, value, before, V, BLOCK))
+        tl.store(picked + lane, nth_equal(logits + lane * stride, value, before, V, BLOCK))
 
 
 @triton.jit
 def step_kernel(
-    tops, firsts, totals, logits, stride, picked, heat, ids, lengths, drawn, found,
+    tops, firsts, totals, logits, stride, picked, temperature, ids, lengths, rng_step, found,
     V: tl.constexpr, BLOCKS: tl.constexpr, PADDED: tl.constexpr, SAMPLED: tl.constexpr,
-    CHAINED: tl.constexpr,
+    PDL: tl.constexpr,
 ):  # fmt: skip
-    """Take a lane's next id, the likeliest or the one that was drawn, and step on."""
+    """Store a sequence's next id, the most likely or the drawn one, and advance its inputs."""
     lane = tl.program_id(0)
     blocks = tl.arange(0, PADDED)
     mask = blocks < BLOCKS
-    if CHAINED:
+    if PDL:
         tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()
     top = tl.load(tops + lane * BLOCKS + blocks, mask=mask, other=float("-inf"))
@@ -159,40 +169,40 @@ def step_kernel(
     whole = tl.sum(sums * tl.exp(top - highest), 0)
     logit = highest
     if SAMPLED:  # noqa: SIM102 - known when this is compiled, the other is not
-        if tl.load(heat + lane) > 0:
+        if tl.load(temperature + lane) > 0:
             id = tl.load(picked + lane)
             logit = tl.load(logits + lane * stride + id).to(tl.float32)
     tl.store(ids + lane, id.to(tl.int64))
     tl.store(lengths + lane, tl.load(lengths + lane) + 1)
-    tl.store(drawn + lane, tl.load(drawn + lane) + 1)
+    tl.store(rng_step + lane, tl.load(rng_step + lane) + 1)
     tl.store(found + 2 * lane, id.to(tl.float32))
     tl.store(found + 2 * lane + 1, logit - highest - tl.log(whole))
 
 
-def choose(logits: Tensor, place: Board, found: Tensor, sampled: bool) -> None:
-    """As `plain.choose`, for a top_k of SORTABLE at most."""
+def sample(logits: Tensor, place: DecodeInputs, found: Tensor, sampled: bool) -> None:
+    """As `reference.sample`, for a top_k up to MAX_TOP_K."""
     lanes, words = logits.shape
     block = 1024
     blocks = triton.cdiv(words, block)
     tops = logits.new_empty(lanes, blocks, dtype=torch.float32)
-    totals, warm = torch.empty_like(tops), torch.empty_like(tops)
+    totals, tempered = torch.empty_like(tops), torch.empty_like(tops)
     firsts = torch.empty_like(tops, dtype=torch.int32)
-    peak_kernel[(lanes, blocks)](
-        logits, logits.stride(0), place.heat, tops, firsts, totals, warm,
-        V=words, BLOCKS=blocks, BLOCK=block, SAMPLED=sampled, CHAINED=CHAINED, **chained(),
+    max_kernel[(lanes, blocks)](
+        logits, logits.stride(0), place.temperature, tops, firsts, totals, tempered,
+        V=words, BLOCKS=blocks, BLOCK=block, SAMPLED=sampled, PDL=PDL, **pdl_options(),
     )  # fmt: skip
     picked = torch.empty_like(place.ids, dtype=torch.int32)
     padded = triton.next_power_of_2(blocks)
     if sampled:
-        heads = logits.topk(HEADS, dim=1).values
+        candidates = logits.topk(CANDIDATES, dim=1).values
         draw_kernel[(lanes,)](
-            heads, logits, logits.stride(0), tops, warm, place.heat, place.top_p, place.top_k,
-            place.chances, place.chances.stride(0), place.drawn, picked,
-            V=words, BLOCKS=blocks, PADDED=padded, HEADS=HEADS, BLOCK=8192, LOW=LOWEST[logits.dtype],
-            num_warps=16,
+            candidates, logits, logits.stride(0), tops, tempered, place.temperature, place.top_p, place.top_k,
+            place.uniforms, place.uniforms.stride(0), place.rng_step, picked,
+            V=words, BLOCKS=blocks, PADDED=padded, CANDIDATES=CANDIDATES, BLOCK=8192,
+            LOW=LOWEST[logits.dtype], num_warps=16,
         )  # fmt: skip
     step_kernel[(lanes,)](
-        tops, firsts, totals, logits, logits.stride(0), picked, place.heat, place.ids, place.lengths,
-        place.drawn, found, V=words, BLOCKS=blocks, PADDED=padded, SAMPLED=sampled, CHAINED=CHAINED,
-        **chained(),
+        tops, firsts, totals, logits, logits.stride(0), picked, place.temperature, place.ids, place.lengths,
+        place.rng_step, found, V=words, BLOCKS=blocks, PADDED=padded, SAMPLED=sampled, PDL=PDL,
+        **pdl_options(),
     )  # fmt: skip
