@@ -56,8 +56,8 @@ class CpuModel:
         )
         self.model = self.model_struct()
         self.pool_owner = pool_owner  # keeps its threads alive
-        lender = pool_owner.state if pool_owner else None
-        self.state: int | None = self.library.mtchat_open(byref(self.model), lender, threads, MAX_STEP_TOKENS)
+        shared = pool_owner.state if pool_owner else None
+        self.state: int | None = self.library.mtchat_open(byref(self.model), shared, threads, MAX_STEP_TOKENS)
         if not self.state:
             raise ModelError("there is not enough memory for this model; use a smaller one")
         self.close = weakref.finalize(self, self.library.mtchat_close, self.state)  # ends its threads

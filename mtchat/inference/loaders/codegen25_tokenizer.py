@@ -10,7 +10,7 @@ from typing import Any
 
 from mtchat.errors import ModelError
 from mtchat.inference.loaders.model_cache import make_once
-from mtchat.inference.loaders.model_files import ProgressReport, read_config, read_text
+from mtchat.inference.loaders.model_files import OnProgress, read_config, read_text
 
 COUNT = 50256
 # of the ranks, written as tiktoken writes them: tiktoken pins the same of its r50k_base.tiktoken
@@ -112,7 +112,7 @@ def is_codegen25(folder: Path) -> bool:
     )
 
 
-def make_tokenizer(folder: Path, cache: Path, report: ProgressReport) -> Path:
+def make_tokenizer(folder: Path, cache: Path, report: OnProgress) -> Path:
     """The folder of a tokenizer that transformers loads; it is made once."""
     from huggingface_hub.constants import HF_HUB_CACHE
 

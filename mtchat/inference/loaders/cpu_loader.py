@@ -25,7 +25,7 @@ from mtchat.inference.loaders.gguf_reader import read_gguf
 from mtchat.inference.loaders.hf_loader import read_folder_config, read_tokenizer
 from mtchat.inference.loaders.model_cache import cached_tokenizer, make_once
 from mtchat.inference.loaders.model_cache import hash_weights as hash_weights
-from mtchat.inference.loaders.model_files import ProgressReport, read_config
+from mtchat.inference.loaders.model_files import OnProgress, read_config
 from mtchat.inference.loaders.tensor_files import open_tensors
 from mtchat.inference.tokens.tokenizer import Tokenizer
 from mtchat.session.prompt import ModelCard
@@ -69,7 +69,7 @@ def load_cpu_model(
     fingerprint: str,
     draft: Path | None,
     cache: Path,
-    report: ProgressReport,
+    report: OnProgress,
 ) -> "Engine":
     """The engine of a GGUF file, or of a folder with its weights in `files`; `draft` is the GGUF file of a
     smaller model with the same tokens, to guess ahead."""
@@ -116,7 +116,7 @@ def rounding_note(decoder: "CpuDecoder") -> str:
 
 
 def make_drafter(
-    draft: Path | None, decoder: "CpuDecoder", cache: Path, report: ProgressReport
+    draft: Path | None, decoder: "CpuDecoder", cache: Path, report: OnProgress
 ) -> "Callable[[Sequence[int]], Drafter]":
     """What guesses ahead: a smaller model where there is one that fits, and in any case the text itself."""
     from mtchat.inference.speculative import DraftModel, NgramDrafter
@@ -131,22 +131,20 @@ def make_drafter(
     return lambda ids: DraftModel(small, ids)
 
 
-def make_decoder(folder: Path, partner: "CpuDecoder | None" = None) -> "CpuDecoder":
+def make_decoder(folder: Path, pool_owner: "CpuDecoder | None" = None) -> "CpuDecoder":
     from mtchat.inference.cpu.decoder import CpuDecoder, CpuModel, kv_capacity
 
     found = weights.read_weights(folder)
     room = kv_capacity(found.shape, machine_memory())
-    lender = partner.model if partner else None
-    return CpuDecoder(CpuModel(found, kernels.best_build(), thread_count(), room, lender))
+    owner = pool_owner.model if pool_owner else None
+    return CpuDecoder(CpuModel(found, kernels.best_build(), thread_count(), room, owner))
 
 
 def repacked_path(path: Path, fingerprint: str, cache: Path) -> Path:
     return cache / f"{content_hash(path, fingerprint)[:16]}-native-{weights.FORMAT}"
 
 
-def repack_once(
-    path: Path, files: Sequence[Path], fingerprint: str, cache: Path, report: ProgressReport
-) -> Path:
+def repack_once(path: Path, files: Sequence[Path], fingerprint: str, cache: Path, report: OnProgress) -> Path:
     """The folder of a model's weights as the kernels read them; filled where it is new."""
     content = content_hash(path, fingerprint)
     folder = repacked_path(path, fingerprint, cache)
@@ -186,7 +184,7 @@ def content_hash(path: Path, fingerprint: str) -> str:
     return hashlib.sha256(b"".join(known)).hexdigest()
 
 
-def make_tokenizer(path: Path, cache: Path, report: ProgressReport) -> Tokenizer:
+def make_tokenizer(path: Path, cache: Path, report: OnProgress) -> Tokenizer:
     """The tokenizer of a GGUF file by its own table, of a folder as transformers reads it."""
     if path.is_file():
         return gguf_tokenizer.read_tokenizer(path)

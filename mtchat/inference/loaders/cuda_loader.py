@@ -30,10 +30,10 @@ QUANTISERS = {INT8: quantise_int8, INT4: quantise_int4}
 
 
 def gpu_engine(model: Any, tokenizer: Any, card: ModelCard) -> Engine:
-    """The engine of a model that is on a GPU, or spread over some; it is not to be used otherwise then."""
+    """The engine of a model that is on one GPU or several; the model itself cannot be used afterwards."""
     configs = (model.generation_config, model.config)
-    spread = len({each.device for each in model.parameters()}) > 1
-    why = "several GPUs" if spread else unsupported_reason(model.config, type(model).__name__)
+    several_gpus = len({each.device for each in model.parameters()}) > 1
+    why = "several GPUs" if several_gpus else unsupported_reason(model.config, type(model).__name__)
     if why or not importlib.util.find_spec("triton"):
         if card.precision in QUANTISERS:
             reason = why or "no Triton is here"

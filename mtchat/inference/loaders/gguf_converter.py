@@ -16,7 +16,7 @@ from mtchat.inference.hf import fast_import
 from mtchat.inference.loaders import gguf_metadata, model_cache
 from mtchat.inference.loaders.gguf_reader import ARCHITECTURE, GgufHeader, GgufTensor, read_gguf
 from mtchat.inference.loaders.model_cache import make_once
-from mtchat.inference.loaders.model_files import ProgressReport
+from mtchat.inference.loaders.model_files import OnProgress
 from mtchat.inference.loaders.tensor_files import read_safetensors
 
 MARGIN = 64 << 20
@@ -38,7 +38,7 @@ class ParameterSource:
     shape: tuple[int, ...]
 
 
-def convert(file: Path, folder: Path, precision: str, report: ProgressReport) -> None:
+def convert(file: Path, folder: Path, precision: str, report: OnProgress) -> None:
     """Fill `folder` from a GGUF file with weights for transformers, where it is not there or not whole."""
     made = model_cache.make_recipe(file, folder.name, precision, RULES, PACKAGES)
 
@@ -60,7 +60,7 @@ def is_whole(folder: Path) -> bool:
         return False
 
 
-def write_folder(folder: Path, file: Path, precision: str, report: ProgressReport) -> None:
+def write_folder(folder: Path, file: Path, precision: str, report: OnProgress) -> None:
     report("reading the model file", None)
     header = read_gguf(file)
     with fast_import.fast_transformers() as transformers:
@@ -133,7 +133,7 @@ def tensor_processor(model: Any, header: GgufHeader) -> Any:
 
 
 def write_weights(
-    path: Path, values: Iterator[Any], targets: list[ParameterSource], precision: str, report: ProgressReport
+    path: Path, values: Iterator[Any], targets: list[ParameterSource], precision: str, report: OnProgress
 ) -> None:
     """One safetensors file, tensor by tensor, so that no more than one of them is in memory."""
     import torch

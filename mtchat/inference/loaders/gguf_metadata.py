@@ -68,22 +68,22 @@ def check_metadata(header: GgufHeader, computed: Computed) -> None:
     """
     name = str(header.facts[ARCHITECTURE])
     front = f"{name}."
-    told = {key.removeprefix(front): each for key, each in header.facts.items() if key.startswith(front)}
+    stated = {key.removeprefix(front): each for key, each in header.facts.items() if key.startswith(front)}
     for key in header.lists:
         if key.startswith(front) and (name, key.removeprefix(front)) not in LISTS:
             raise not_computed(f"{key}, a list")
-    for key, value in told.items():
+    for key, value in stated.items():
         if (
             key in SHAPED
             or value in NEUTRAL.get(key, ())
-            or (key.startswith(SCALING) and is_plain_scaling(key, told))
+            or (key.startswith(SCALING) and is_plain_scaling(key, stated))
         ):
             continue
-        meant: object = window_size(value, told) if key == WINDOW else value
+        meant: object = window_size(value, stated) if key == WINDOW else value
         if key not in computed or not is_same(meant, computed[key]):
             raise not_computed(f"{front}{key} = {format_value(value)}")
-    for key, default in default_metadata(name, told).items():
-        known = key in told or f"{front}{key}" in header.lists
+    for key, default in default_metadata(name, stated).items():
+        known = key in stated or f"{front}{key}" in header.lists
         if not known and key in computed and not is_same(default, computed[key]):
             raise not_computed(f"no {front}{key}, which is then {format_value(default)}")
 
@@ -108,37 +108,37 @@ def format_value(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def is_same(told: object, computed: object) -> bool:
+def is_same(stated: object, computed: object) -> bool:
     """Files hold numbers with a point in 32 bits."""
-    if isinstance(told, (int, float)) and isinstance(computed, (int, float)):
-        return math.isclose(told, computed, rel_tol=1e-5)
-    return told == computed
+    if isinstance(stated, (int, float)) and isinstance(computed, (int, float)):
+        return math.isclose(stated, computed, rel_tol=1e-5)
+    return stated == computed
 
 
-def is_plain_scaling(key: str, told: Mapping[str, MetadataValue]) -> bool:
+def is_plain_scaling(key: str, stated: Mapping[str, MetadataValue]) -> bool:
     """Whether a setting of scaled rotary embeddings changes nothing: none are scaled, or by 1."""
-    kind, factor = told.get(f"{SCALING}type"), told.get(f"{SCALING}factor", 0)
+    kind, factor = stated.get(f"{SCALING}type"), stated.get(f"{SCALING}factor", 0)
     scaled = factor not in (0, 1) if kind is None else kind != "none" and factor != 1
     known = ("type", "factor", "finetuned", "original_context_length")
     return not scaled and key.removeprefix(SCALING).startswith((*known, "yarn_"))
 
 
-def window_size(value: object, told: Mapping[str, MetadataValue]) -> object:
+def window_size(value: object, stated: Mapping[str, MetadataValue]) -> object:
     """None where it is as wide as the context."""
-    context = told.get("context_length", 0)
+    context = stated.get("context_length", 0)
     wide = isinstance(value, int) and isinstance(context, int) and 0 < context <= value
     return None if wide or not value else value
 
 
-def default_metadata(name: str, told: Mapping[str, MetadataValue]) -> dict[str, object]:
+def default_metadata(name: str, stated: Mapping[str, MetadataValue]) -> dict[str, object]:
     """What llama.cpp takes where a file does not say it."""
     found: dict[str, object] = {BASE: PLAIN_BASE, WINDOW: GEMMA2_WINDOW if name == "gemma2" else None}
-    width, heads = told.get("embedding_length"), told.get(HEADS)
+    width, heads = stated.get("embedding_length"), stated.get(HEADS)
     if isinstance(width, int) and isinstance(heads, int) and heads:
-        found[KEY] = told.get(KEY, width // heads)
+        found[KEY] = stated.get(KEY, width // heads)
         found[ROTATED] = found[VALUE] = found[KEY]
         found[KV_HEADS] = heads
-        by_width = told.get("block_count") == BY_WIDTH.get(name)
+        by_width = stated.get("block_count") == BY_WIDTH.get(name)
         if name in BY_WIDTH:
             found[SCALED] = width // heads if by_width else found[KEY]
     return found

@@ -16,7 +16,7 @@ from mtchat.inference.loaders import (
     tensor_files,
 )
 from mtchat.inference.loaders.devices import BYTES, GPU
-from mtchat.inference.loaders.model_files import ProgressReport, read_config
+from mtchat.inference.loaders.model_files import OnProgress, read_config
 from mtchat.inference.loaders.tensor_files import count_parameters, count_tensors
 from mtchat.inference.tokens.tokenizer import Tokenizer
 from mtchat.session.prompt import ModelCard
@@ -80,7 +80,7 @@ def load_hf_folder(
     precision: str,
     device: str,
     cache: Path,
-    report: ProgressReport,
+    report: OnProgress,
     rounded: str = "",
     tokenizer: Tokenizer | None = None,
 ) -> "Engine":
@@ -136,7 +136,7 @@ def load_hf_folder(
         return Engine(TorchDecoder(model), tokenizer, card, configs=configs)
 
 
-def read_tokenizer(transformers: Any, folder: Path, cache: Path, report: ProgressReport) -> Tokenizer:
+def read_tokenizer(transformers: Any, folder: Path, cache: Path, report: OnProgress) -> Tokenizer:
     if codegen25_tokenizer.is_codegen25(folder):
         made = codegen25_tokenizer.make_tokenizer(folder, cache, report)
         return Tokenizer.of(transformers.PreTrainedTokenizerFast.from_pretrained(made, local_files_only=True))
@@ -182,12 +182,12 @@ def read_model(transformers: Any, folder: Path, dtype: Any, several: bool = Fals
     """
     if several and not importlib.util.find_spec("accelerate"):
         raise ModelError("this model needs several GPUs: pip install accelerate")
-    spread = {"device_map": "balanced"} if several else {}
+    placement = {"device_map": "balanced"} if several else {}
     check_config(folder)
     ours = codegen_checkpoint.is_codegen(read_folder_config(folder))
     kind = transformers.CodeGenForCausalLM if ours else transformers.AutoModelForCausalLM
-    told = {"output_loading_info": True, "ignore_mismatched_sizes": True}
-    model, found = kind.from_pretrained(folder, dtype=dtype, **told, **spread, **LOCAL_ONLY)
+    options = {"output_loading_info": True, "ignore_mismatched_sizes": True}
+    model, found = kind.from_pretrained(folder, dtype=dtype, **options, **placement, **LOCAL_ONLY)
     if found["mismatched_keys"]:
         name, stored, expected = sorted(found["mismatched_keys"])[0]
         raise ModelError(

@@ -21,7 +21,7 @@ from mtchat.inference.loaders.gguf_converter import convert
 from mtchat.inference.loaders.hf_loader import load_hf_folder, stored_dtype, weight_files
 from mtchat.inference.loaders.model_cache import cached_tokenizer
 from mtchat.inference.loaders.model_cache import hash_weights as hash_weights
-from mtchat.inference.loaders.model_files import ProgressReport
+from mtchat.inference.loaders.model_files import OnProgress
 from mtchat.inference.loaders.tensor_files import count_parameters
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def load(
     device: str = "cpu",
     draft: Path | None = None,
     cache: Path,
-    report: ProgressReport,
+    report: OnProgress,
 ) -> "Engine":
     """The engine of a .gguf file, a folder in hub layout, or a hub id.
 
@@ -71,7 +71,7 @@ def load_engine(
     device: str,
     draft: Path | None,
     cache: Path,
-    report: ProgressReport,
+    report: OnProgress,
 ) -> "Engine":
     path = Path(source).expanduser()
     if not path.exists():
@@ -124,7 +124,7 @@ def hub_patterns(name: str, files: Sequence[str]) -> list[str]:
     return [*FILES, *PICKLES]
 
 
-def fetch_from_hub(name: str, report: ProgressReport) -> Path:
+def fetch_from_hub(name: str, report: OnProgress) -> Path:
     """The folder of a hub model: from the hub's local cache, else from the hub."""
     import huggingface_hub as hub
     from huggingface_hub.errors import (  # type: ignore[attr-defined]

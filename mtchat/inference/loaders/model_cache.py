@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mtchat.errors import ModelError
 from mtchat.files import open_private
-from mtchat.inference.loaders.model_files import ProgressReport, read_config
+from mtchat.inference.loaders.model_files import OnProgress, read_config
 from mtchat.inference.tokens.tokenizer import Tokenizer
 
 RECORD = "made.json"
@@ -62,7 +62,7 @@ def write_record(folder: Path, made: Recipe) -> None:
 
 
 @contextlib.contextmanager
-def lock_folder(folder: Path, report: ProgressReport) -> Iterator[None]:
+def lock_folder(folder: Path, report: OnProgress) -> Iterator[None]:
     """One conversion at a time; the system lets go of the lock when its process ends, however it ends."""
     with open(lock_path(folder), "w", opener=open_private) as stream:
         try:
@@ -73,7 +73,7 @@ def lock_folder(folder: Path, report: ProgressReport) -> Iterator[None]:
         yield
 
 
-def make_once(folder: Path, fill: Callable[[Path], None], report: ProgressReport) -> None:
+def make_once(folder: Path, fill: Callable[[Path], None], report: OnProgress) -> None:
     """Make a folder and fill it, all or nothing; a second process waits for the first."""
     make_private(folder.parent)
     with lock_folder(folder, report):
@@ -93,9 +93,7 @@ def lock_path(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.lock")
 
 
-def discard_stale(
-    folder: Path, wanted: Recipe, sound: Callable[[Path], bool], report: ProgressReport
-) -> None:
+def discard_stale(folder: Path, wanted: Recipe, sound: Callable[[Path], bool], report: OnProgress) -> None:
     """Take away a copy that is damaged or was made in another way, so that it is made again."""
     if not folder.is_dir():
         return
@@ -113,8 +111,8 @@ def discard_stale(
 def discard_superseded(folder: Path, made: Recipe) -> None:
     """Take away the copies that were made of what the source held before."""
     for other in list_copies(folder.parent):
-        told = read_config(other / RECORD)
-        if other != folder and (told.get("source"), told.get("kind")) == (made.source, made.kind):
+        recipe = read_config(other / RECORD)
+        if other != folder and (recipe.get("source"), recipe.get("kind")) == (made.source, made.kind):
             discard(other)
 
 
@@ -220,7 +218,7 @@ def cached_tokenizer(
     folder: Path,
     make: Callable[[], Tokenizer],
     fill: Callable[[], object],
-    report: ProgressReport,
+    report: OnProgress,
     first: bool = True,
 ) -> Tokenizer:
     """The tokenizer that is kept in a folder of weights, which `fill` makes where it is not sound.

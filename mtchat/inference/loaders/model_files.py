@@ -9,7 +9,7 @@ from typing import Any
 
 from mtchat.errors import ModelError
 
-ProgressReport = Callable[[str, float | None], None]
+OnProgress = Callable[[str, float | None], None]
 START = 512
 LFS_POINTER = b"version https://git-lfs"
 MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<head")

@@ -47,8 +47,8 @@ class ChatTemplate:
 
     def render(self, turns: TemplateMessages, opened: bool = True) -> str:
         """A conversation as text; `opened` for the assistant to go on from."""
-        told = {"messages": [dict(turn) for turn in turns], "tools": None, "documents": None}
-        known = {**UNTHINKING, **TOKENS, **self.names, **told, "add_generation_prompt": opened}
+        given = {"messages": [dict(turn) for turn in turns], "tools": None, "documents": None}
+        known = {**UNTHINKING, **TOKENS, **self.names, **given, "add_generation_prompt": opened}
         return str(guard(lambda: self.compiled.render(**known)))
 
 
