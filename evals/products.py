@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def native(name: str) -> CpuModel:
-    path: Path | None = cache.locate(name, cache.folder())
+    path: Path | None = cache.locate(name, cache.models_folder())
     assert path, f"mtchat models get {name}"
     folder = CONVERTED / f"{catalogue.find(name).sha256[:16]}-native-{weights.FORMAT}"
     return CpuModel(weights.read_weights(folder), kernels.best_build(), thread_count(), 2048)

@@ -1,1 +1,1 @@
-"""The starter models: where they come from, how their bytes are verified, where they lie on disk."""
+"""The bundled models (starter, starter-small): downloads, verifies and caches them."""

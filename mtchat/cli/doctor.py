@@ -136,9 +136,9 @@ def sandbox() -> Iterator[Finding]:
 
 
 def models() -> Iterator[Finding]:
-    for row in cache.status(cache.folder()):
-        advice = "" if row.state == cache.HERE else f"mtchat models get {row.name}"
-        yield Finding(GOOD if row.state == cache.HERE else POOR, row.name, row.text, advice)
+    for row in cache.list_models(cache.models_folder()):
+        advice = "" if row.state == cache.PRESENT else f"mtchat models get {row.name}"
+        yield Finding(GOOD if row.state == cache.PRESENT else POOR, row.name, row.text, advice)
 
 
 def disk() -> Iterator[Finding]:

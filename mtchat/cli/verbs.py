@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mtchat import files, store
 from mtchat.bundled_models import cache, catalogue
-from mtchat.bundled_models.progress import Progress, describe
+from mtchat.bundled_models.fetch import FetchProgress, describe_progress
 from mtchat.cli import arguments, wiring
 from mtchat.cli.output import send
 from mtchat.cli.replay import replay
@@ -198,16 +198,16 @@ def models(args: argparse.Namespace) -> int:
         if not args.names:
             raise UsageError("remove which model? mtchat models lists them")
         for name in args.names:
-            if not catalogue.known(name) and os.path.exists(name):
+            if not catalogue.find_or_none(name) and os.path.exists(name):
                 freed = model_cache.remove_copies_of(loader.converted_folder(), Path(name))
                 view.line(f"removed the converted copies of {name}: {freed / 2**20:.0f} MiB freed; it stays")
                 continue
-            freed = cache.remove(name, cache.folder())
+            freed = cache.remove(name, cache.models_folder())
             copies = model_cache.remove_copies(loader.converted_folder(), catalogue.find(name).sha256)
             also = " and its converted copy" if copies else ""
             view.line(f"removed {name}{also}: {(freed + copies) / 2**20:.0f} MiB freed")
     else:
-        for row in cache.status(cache.folder()):
+        for row in cache.list_models(cache.models_folder()):
             view.line(
                 f"{row.name:<14} {row.bytes / 2**20:>6.0f} MiB  {row.text:<24} {row.title}, {row.licence}"
             )
@@ -224,8 +224,8 @@ def get(name: str) -> Path:
     view = View.of(sys.stderr)
     said = [-1]
 
-    def report(progress: Progress, seconds: float) -> None:
-        text = describe(progress, seconds)
+    def report(progress: FetchProgress, seconds: float) -> None:
+        text = describe_progress(progress, seconds)
         if view.live:
             view.transient(bar(progress) + " " + text)
         elif progress.piece != said[0]:
@@ -238,7 +238,7 @@ def get(name: str) -> Path:
         view.erase()
 
 
-def bar(progress: Progress, width: int = 24) -> str:
+def bar(progress: FetchProgress, width: int = 24) -> str:
     filled = width * progress.done // progress.total if progress.total else 0
     return "█" * filled + "░" * (width - filled)
 

@@ -14,7 +14,7 @@ import platformdirs
 
 from mtchat import plugins
 from mtchat.bundled_models import cache, catalogue
-from mtchat.bundled_models.progress import Progress, describe
+from mtchat.bundled_models.fetch import FetchProgress, describe_progress
 from mtchat.errors import ModelError, MtchatError
 from mtchat.generate.prompt import family
 from mtchat.models.loading import LoadedModel, ModelLoader, Report
@@ -38,9 +38,9 @@ def model_loader(
 
 def fits_in_memory(name: str) -> bool:
     """Whether a model is likely to fit in memory beside the one that is loaded already."""
-    bundled = catalogue.known(name)
+    bundled = catalogue.find_or_none(name)
     try:
-        path = cache.locate(name, cache.folder()) if bundled else Path(name).expanduser()
+        path = cache.locate(name, cache.models_folder()) if bundled else Path(name).expanduser()
         if path is None or not path.exists():
             return True
         files = [path] if path.is_file() else [*path.glob("*.safetensors"), *path.glob("*.bin")]
@@ -95,7 +95,7 @@ def load(name: str, precision: str, report: Report, device: str = "cpu") -> Load
         cache=converted_folder(),
         report=lambda stage, part: report(stage if part is None else f"{stage} {100 * part:.0f} %"),
     )
-    if bundled := catalogue.known(name):
+    if bundled := catalogue.find_or_none(name):
         loaded.card = replace(loaded.card, licence=bundled.licence)
     return loaded
 
@@ -107,9 +107,9 @@ def converted_folder() -> Path:
 
 def locate(name: str, report: Report) -> tuple[str | Path, str]:
     """The path or hub id of a model, and its fingerprint if known; a bundled model is fetched first."""
-    if bundled := catalogue.known(name):
-        here = cache.locate(name, cache.folder())
-        path = here or fetch(name, lambda progress, seconds: report(describe(progress, seconds)))
+    if bundled := catalogue.find_or_none(name):
+        here = cache.locate(name, cache.models_folder())
+        path = here or fetch(name, lambda progress, seconds: report(describe_progress(progress, seconds)))
         return path, bundled.sha256
     try:
         path = Path(name).expanduser()
@@ -119,7 +119,7 @@ def locate(name: str, report: Report) -> tuple[str | Path, str]:
         raise ModelError(f"no model at {name[:80]!r}: {error}") from error
     if name.endswith(".gguf") or name.startswith((".", "/", "~")):
         raise ModelError(f"no model at {name}; mtchat models lists the models that have a name")
-    near = get_close_matches(name, [each.name for each in catalogue.load()], n=1, cutoff=0.8)
+    near = get_close_matches(name, [each.name for each in catalogue.load_catalogue()], n=1, cutoff=0.8)
     if near and "/" not in name:
         raise ModelError(f"no model {name!r}: did you mean {near[0]}?")
     return name, ""
@@ -127,26 +127,26 @@ def locate(name: str, report: Report) -> tuple[str | Path, str]:
 
 def draft_model_path(name: str) -> Path | None:
     """The smaller bundled model that drafts tokens for a bundled one, if it has been fetched."""
-    small = catalogue.HELPERS.get(name)
-    return cache.locate(small, cache.folder()) if small else None
+    small = catalogue.DRAFT_MODELS.get(name)
+    return cache.locate(small, cache.models_folder()) if small else None
 
 
-def fetch(name: str, report: Callable[[Progress, float], None]) -> Path:
+def fetch(name: str, report: Callable[[FetchProgress, float], None]) -> Path:
     """Fetches a bundled model; `report` gets the seconds since the current stage began."""
     from mtchat.bundled_models import fetch as fetching
 
     began: dict[tuple[str, str], float] = {}
 
-    def timed(progress: Progress) -> None:
+    def timed(progress: FetchProgress) -> None:
         start = began.setdefault((progress.stage, progress.source), time.monotonic())
         report(progress, time.monotonic() - start)
 
-    return fetching.fetch(name, cache.folder(), timed)
+    return fetching.fetch(name, cache.models_folder(), timed)
 
 
 def list_models() -> list[tuple[str, str]]:
     """The bundled models and whether they are fetched, then those of other packages: (name, description)."""
-    bundled = [(row.name, f"{row.title}, {row.text}") for row in cache.status(cache.folder())]
+    bundled = [(row.name, f"{row.title}, {row.text}") for row in cache.list_models(cache.models_folder())]
     return bundled + [
         (name, f"from {plugins.source(found)}") for name, found in sorted(plugins.offered(PLUGINS).items())
     ]

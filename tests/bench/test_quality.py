@@ -234,7 +234,7 @@ PROBLEM = {
 needs_model = [
     pytest.mark.model,
     pytest.mark.skipif(
-        cache.locate("starter-small", cache.folder()) is None,
+        cache.locate("starter-small", cache.models_folder()) is None,
         reason="starter-small is not here: mtchat models get starter-small",
     ),
     pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}"),

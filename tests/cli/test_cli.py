@@ -238,7 +238,7 @@ def test_a_model_that_cannot_be_loaded_is_a_model_error(tmp_path: Path) -> None:
         (["replay", "nothing"], ExitCode.FAILED, "no session 'nothing'"),
         (["export", "nothing", "--to", "py"], ExitCode.FAILED, "no session 'nothing'"),
         (["import", "nothing.py"], ExitCode.FAILED, "cannot read nothing.py"),
-        (["models", "get", "huge"], ExitCode.MODEL, "no starter model called 'huge'"),
+        (["models", "get", "huge"], ExitCode.MODEL, "no bundled model is called 'huge'"),
         (["models", "remove"], ExitCode.USAGE, "remove which model?"),
     ],
 )

@@ -55,7 +55,7 @@ STARTERS_OF_PROCESSES = {
     "bench/speed/process.py",
     "bench/speed/sandbox.py",
     "console/editor.py",
-    "bundled_models/packages.py",
+    "bundled_models/sources.py",
 }
 PURE = ("session", "generate")
 IMPURE = {

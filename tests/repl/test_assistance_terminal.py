@@ -64,7 +64,7 @@ def test_arguments_of_the_tutor_complete(screen: Terminal) -> None:
 @pytest.mark.model
 @pytest.mark.sandbox
 @pytest.mark.skipif(
-    cache.locate("starter-small", cache.folder()) is None,
+    cache.locate("starter-small", cache.models_folder()) is None,
     reason="starter-small is not here: mtchat models get starter-small",
 )
 @pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}")

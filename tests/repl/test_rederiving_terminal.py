@@ -65,7 +65,7 @@ def test_turns_that_print_otherwise_after_an_edit_show_it_under_their_numbers(tm
 
 @pytest.mark.model
 @pytest.mark.skipif(
-    cache.locate("starter-small", cache.folder()) is None,
+    cache.locate("starter-small", cache.models_folder()) is None,
     reason="starter-small is not here: mtchat models get starter-small",
 )
 @pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}")

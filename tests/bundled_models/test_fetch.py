@@ -15,13 +15,17 @@ from pathlib import Path
 import pytest
 
 from mtchat.bundled_models import cache, catalogue
-from mtchat.bundled_models.catalogue import Hub, Model, Wheel
-from mtchat.bundled_models.fetch import fetch
-from mtchat.bundled_models.hub import hub
-from mtchat.bundled_models.packages import packages, telling
-from mtchat.bundled_models.partial import Partial
-from mtchat.bundled_models.progress import Progress, describe
-from mtchat.bundled_models.source import Source, SourceError, Watch
+from mtchat.bundled_models.catalogue import BundledModel, HubRepository, Wheel
+from mtchat.bundled_models.fetch import FetchProgress, describe_progress, fetch
+from mtchat.bundled_models.partial import PartialFile
+from mtchat.bundled_models.sources import (
+    ModelSource,
+    OnBytes,
+    SourceError,
+    explain_pip,
+    hub_source,
+    package_source,
+)
 from mtchat.errors import ModelError
 from tests import ROOT
 
@@ -55,20 +59,27 @@ def make_wheel(folder: Path, piece: int, data: bytes) -> Path:
     return path
 
 
-def table(hashes: list[str]) -> Model:
+def table(hashes: list[str]) -> BundledModel:
     wheels = tuple(
         Wheel(distribution(piece), "1.0", hashes[piece], member(piece), len(data))
         for piece, data in enumerate(PIECES)
     )
-    return Model(
-        "tiny", "A tiny model", "MIT", "tiny.gguf", len(WHOLE), sha256(WHOLE), Hub("us/tiny", "abc"), wheels
+    return BundledModel(
+        "tiny",
+        "A tiny model",
+        "MIT",
+        "tiny.gguf",
+        len(WHOLE),
+        sha256(WHOLE),
+        HubRepository("us/tiny", "abc"),
+        wheels,
     )
 
 
 TINY = table(["" for _ in PIECES])
 
 
-def plain(model: Model, piece: int, scratch: Path, watch: Watch) -> Generator[bytes, None, None]:
+def plain(model: BundledModel, piece: int, scratch: Path, watch: OnBytes) -> Generator[bytes, None, None]:
     """A source's pieces, in blocks small enough to be interrupted between."""
     data = PIECES[piece]
     for start in range(0, len(data), 512):
@@ -77,27 +88,29 @@ def plain(model: Model, piece: int, scratch: Path, watch: Watch) -> Generator[by
 
 
 def source(
-    blocks: Callable[[Model, int, Path, Watch], Generator[bytes, None, None]] = plain,
-    ready: Callable[[Model], None] = lambda model: None,
+    blocks: Callable[[BundledModel, int, Path, OnBytes], Generator[bytes, None, None]] = plain,
+    ready: Callable[[BundledModel], None] = lambda model: None,
     name: str = "packages",
     workers: int = 1,
-) -> Source:
-    return Source(name, ready, blocks, workers)
+) -> ModelSource:
+    return ModelSource(name, ready, blocks, workers)
 
 
-def refuse(model: Model) -> None:
+def refuse(model: BundledModel) -> None:
     raise SourceError("no answer in 5 s")
 
 
-def fails(model: Model, piece: int, scratch: Path, watch: Watch) -> Generator[bytes, None, None]:
+def fails(model: BundledModel, piece: int, scratch: Path, watch: OnBytes) -> Generator[bytes, None, None]:
     raise SourceError("Connection refused")
     yield b""
 
 
-def until(piece: int, block: int, error: BaseException) -> Source:
+def until(piece: int, block: int, error: BaseException) -> ModelSource:
     """A source that breaks in a piece, after so many blocks of it."""
 
-    def blocks(model: Model, asked: int, scratch: Path, watch: Watch) -> Generator[bytes, None, None]:
+    def blocks(
+        model: BundledModel, asked: int, scratch: Path, watch: OnBytes
+    ) -> Generator[bytes, None, None]:
         for count, data in enumerate(plain(model, asked, scratch, watch)):
             if (asked, count) == (piece, block):
                 raise error
@@ -106,10 +119,12 @@ def until(piece: int, block: int, error: BaseException) -> Source:
     return source(blocks)
 
 
-def asks(log: list[int]) -> Source:
+def asks(log: list[int]) -> ModelSource:
     """A source that notes which pieces it was asked for."""
 
-    def blocks(model: Model, piece: int, scratch: Path, watch: Watch) -> Generator[bytes, None, None]:
+    def blocks(
+        model: BundledModel, piece: int, scratch: Path, watch: OnBytes
+    ) -> Generator[bytes, None, None]:
         log.append(piece)
         yield from plain(model, piece, scratch, watch)
 
@@ -120,7 +135,7 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def get(folder: Path, *sources: Source, model: Model = TINY) -> Path:
+def get(folder: Path, *sources: ModelSource, model: BundledModel = TINY) -> Path:
     return fetch("tiny", folder, models=[model], sources=sources)
 
 
@@ -128,7 +143,7 @@ def get(folder: Path, *sources: Source, model: Model = TINY) -> Path:
 
 
 def test_the_packaged_table_adds_up() -> None:
-    models = catalogue.load()
+    models = catalogue.load_catalogue()
     assert [model.name for model in models] == ["starter", "starter-small"]
     for model in models:
         assert sum(wheel.bytes for wheel in model.wheels) == model.bytes
@@ -138,7 +153,9 @@ def test_the_packaged_table_adds_up() -> None:
 
 
 def test_an_unknown_model_is_an_error_that_lists_the_known_ones() -> None:
-    with pytest.raises(ModelError, match="no starter model called 'big'; there are: starter, starter-small"):
+    with pytest.raises(
+        ModelError, match="no bundled model is called 'big'; choose from: starter, starter-small"
+    ):
         catalogue.find("big")
 
 
@@ -182,11 +199,13 @@ def test_an_interrupt_anywhere_keeps_the_whole_pieces(tmp_path: Path, piece: int
 
 
 def test_an_interrupt_while_the_caller_draws_progress_ends_the_workers(tmp_path: Path) -> None:
-    def report(progress: Progress) -> None:
+    def report(progress: FetchProgress) -> None:
         if progress.piece > 2:
             raise KeyboardInterrupt
 
-    def blocks(model: Model, piece: int, scratch: Path, watch: Watch) -> Generator[bytes, None, None]:
+    def blocks(
+        model: BundledModel, piece: int, scratch: Path, watch: OnBytes
+    ) -> Generator[bytes, None, None]:
         yield from plain(model, piece, scratch, watch)
         while piece == 2:
             watch(0)
@@ -195,7 +214,7 @@ def test_an_interrupt_while_the_caller_draws_progress_ends_the_workers(tmp_path:
     with pytest.raises(KeyboardInterrupt):
         fetch("tiny", tmp_path, report, models=[TINY], sources=[source(blocks)])
     assert threading.active_count() == before
-    assert len(Partial(TINY, tmp_path).kept()) == 2
+    assert len(PartialFile(TINY, tmp_path).kept()) == 2
 
 
 def test_a_fetch_interrupted_before_the_first_piece_leaves_nothing(tmp_path: Path) -> None:
@@ -234,19 +253,19 @@ def test_a_truncated_part_file_is_cut_to_its_whole_pieces(tmp_path: Path) -> Non
 
 
 def test_a_wrong_final_hash_is_an_error_that_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(
-        ModelError, match="not the official file, and nothing of it was kept: the joined file"
-    ):
+    with pytest.raises(ModelError, match="not the official file and was deleted: the joined file"):
         get(tmp_path, source(), model=replace(TINY, sha256="0" * 64))
     assert names(tmp_path) == set()
 
 
 @pytest.mark.parametrize("change", [b"", b"more"])
 def test_a_piece_of_the_wrong_length_is_a_wrong_hash(tmp_path: Path, change: bytes) -> None:
-    def blocks(model: Model, piece: int, scratch: Path, watch: Watch) -> Generator[bytes, None, None]:
+    def blocks(
+        model: BundledModel, piece: int, scratch: Path, watch: OnBytes
+    ) -> Generator[bytes, None, None]:
         yield PIECES[piece] + change if change else PIECES[piece][:-1]
 
-    with pytest.raises(ModelError, match="piece 1 is longer or shorter than in the table"):
+    with pytest.raises(ModelError, match="piece 1 is longer or shorter than in the catalogue"):
         get(tmp_path, source(blocks))
     assert names(tmp_path) == set()
 
@@ -255,11 +274,11 @@ def test_without_a_network_each_source_says_how_it_failed(tmp_path: Path) -> Non
     with pytest.raises(ModelError) as caught:
         get(tmp_path, source(ready=refuse, name="hub"), source(fails))
     assert str(caught.value).splitlines() == [
-        "tiny could not be fetched:",
+        "cannot download tiny:",
         "  hub: no answer in 5 s",
         "  packages: Connection refused",
-        "Check the connection and the proxy, and run again: 0 of 4 pieces are kept. "
-        "Or give a local file with --model PATH.gguf",
+        "Check the connection and the proxy, then try again: 0 of 4 pieces are kept. "
+        "Or use a local file with --model PATH.gguf",
     ]
     assert names(tmp_path) == set()
 
@@ -272,7 +291,9 @@ def test_a_network_lost_on_the_way_keeps_the_pieces_and_says_how_many(tmp_path: 
 def test_a_source_that_has_given_something_gets_a_second_try(tmp_path: Path) -> None:
     tries: list[int] = []
 
-    def blocks(model: Model, piece: int, scratch: Path, watch: Watch) -> Generator[bytes, None, None]:
+    def blocks(
+        model: BundledModel, piece: int, scratch: Path, watch: OnBytes
+    ) -> Generator[bytes, None, None]:
         tries.append(piece)
         if tries.count(piece) == 1 and piece == 2:
             raise SourceError("a hiccup")
@@ -296,7 +317,7 @@ def test_a_hub_that_breaks_off_is_continued_by_the_packages(tmp_path: Path) -> N
 
 def test_a_disk_too_small_is_refused_before_anything_is_fetched(tmp_path: Path) -> None:
     log: list[int] = []
-    with pytest.raises(ModelError, match=r"tiny needs 1 MiB in .*, and 0 MiB are free there; make room"):
+    with pytest.raises(ModelError, match=r"tiny needs 1 MiB in .*, but only 0 MiB are free; free some"):
         fetch("tiny", tmp_path, models=[TINY], sources=[asks(log)], room=lambda folder: 0)
     assert log == []
     assert names(tmp_path) == set()
@@ -305,27 +326,29 @@ def test_a_disk_too_small_is_refused_before_anything_is_fetched(tmp_path: Path) 
 def test_a_disk_that_fills_up_on_the_way_keeps_the_pieces(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"cannot write tiny to .*: No space left on device"):
         get(tmp_path, until(2, 0, OSError(28, "No space left on device")))
-    assert len(Partial(TINY, tmp_path).kept()) == 2
+    assert len(PartialFile(TINY, tmp_path).kept()) == 2
 
 
 def test_progress_moves_within_a_piece_and_ends_with_the_whole_verified(tmp_path: Path) -> None:
-    seen: list[Progress] = []
+    seen: list[FetchProgress] = []
     gate = threading.Event()
 
-    def report(progress: Progress) -> None:
+    def report(progress: FetchProgress) -> None:
         seen.append(progress)
         if progress.done == 1000:
             gate.set()
 
-    def blocks(model: Model, piece: int, scratch: Path, watch: Watch) -> Generator[bytes, None, None]:
+    def blocks(
+        model: BundledModel, piece: int, scratch: Path, watch: OnBytes
+    ) -> Generator[bytes, None, None]:
         watch(1000)
         gate.wait(10)
         yield PIECES[piece]
 
     fetch("tiny", tmp_path, report, models=[TINY], sources=[source(blocks)])
     assert gate.is_set()
-    assert seen[0] == Progress("tiny", "download", "packages", 1, 4, 0, len(WHOLE))
-    assert seen[-1] == Progress("tiny", "verify", "", 4, 4, len(WHOLE), len(WHOLE))
+    assert seen[0] == FetchProgress("tiny", "download", "packages", 1, 4, 0, len(WHOLE))
+    assert seen[-1] == FetchProgress("tiny", "verify", "", 4, 4, len(WHOLE), len(WHOLE))
 
 
 # --- two processes ---
@@ -334,12 +357,12 @@ KILLED = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from tests.bundled_models.test_starter import TINY, plain, source
+from tests.bundled_models.test_fetch import TINY, plain, source
 from mtchat.bundled_models.fetch import fetch
-from mtchat.bundled_models.partial import Partial
+from mtchat.bundled_models.partial import PartialFile
 def blocks(model, piece, scratch, watch):
     if piece == 2:
-        while len(Partial(model, scratch.parent).kept()) < 2:
+        while len(PartialFile(model, scratch.parent).kept()) < 2:
             pass
         (scratch / "half.whl").write_bytes(b"half")
         print("here", flush=True)
@@ -375,9 +398,9 @@ def test_a_killed_fetch_is_picked_up_where_it_was(tmp_path: Path, other: "subpro
 def test_a_second_process_waits_and_then_has_the_file(
     tmp_path: Path, other: "subprocess.Popen[bytes]"
 ) -> None:
-    seen: list[Progress] = []
+    seen: list[FetchProgress] = []
 
-    def report(progress: Progress) -> None:
+    def report(progress: FetchProgress) -> None:
         seen.append(progress)
         if other.stdin and not other.stdin.closed:
             other.stdin.close()
@@ -394,7 +417,7 @@ def test_a_second_process_waits_and_then_has_the_file(
 def test_a_model_that_is_being_fetched_is_not_removed(
     tmp_path: Path, other: "subprocess.Popen[bytes]"
 ) -> None:
-    with pytest.raises(ModelError, match="another mtchat is fetching tiny"):
+    with pytest.raises(ModelError, match="another mtchat is downloading tiny"):
         cache.remove("tiny", tmp_path, [TINY])
 
 
@@ -416,7 +439,7 @@ def offline(wheels: Path) -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith("PIP_")} | ours
 
 
-def model_of(wheels: Path) -> Model:
+def model_of(wheels: Path) -> BundledModel:
     return table(
         [
             sha256((wheels / f"tiny_part{piece + 1}-1.0-py3-none-any.whl").read_bytes())
@@ -428,7 +451,7 @@ def model_of(wheels: Path) -> Model:
 @pytest.mark.slow
 def test_wheels_are_downloaded_by_pip_and_joined(tmp_path: Path, wheels: Path) -> None:
     folder = tmp_path / "models"
-    assert get(folder, packages(offline(wheels)), model=model_of(wheels)).read_bytes() == WHOLE
+    assert get(folder, package_source(offline(wheels)), model=model_of(wheels)).read_bytes() == WHOLE
     assert names(folder) == {"tiny.gguf", "tiny.gguf.verified.json"}
 
 
@@ -437,8 +460,10 @@ def test_a_wheel_with_a_wrong_hash_is_an_error_that_leaves_nothing(tmp_path: Pat
     model = model_of(wheels)
     make_wheel(wheels, 2, PIECES[2][::-1])
     folder = tmp_path / "models"
-    with pytest.raises(ModelError, match=r"nothing of it was kept: tiny_part3-1.0-py3-none-any.whl has SHA"):
-        get(folder, packages(offline(wheels)), model=model)
+    with pytest.raises(
+        ModelError, match=r"official file and was deleted: tiny_part3-1.0-py3-none-any.whl has SHA"
+    ):
+        get(folder, package_source(offline(wheels)), model=model)
     assert names(folder) == set()
 
 
@@ -447,7 +472,7 @@ def test_a_missing_wheel_is_told_in_the_words_of_pip(tmp_path: Path, wheels: Pat
     model = model_of(wheels)
     (wheels / "tiny_part1-1.0-py3-none-any.whl").unlink()
     with pytest.raises(ModelError, match=r"packages: No matching distribution found for tiny-part1==1.0"):
-        get(tmp_path / "models", packages(offline(wheels)), model=model)
+        get(tmp_path / "models", package_source(offline(wheels)), model=model)
 
 
 @pytest.mark.slow
@@ -458,7 +483,7 @@ def test_a_source_package_is_never_built(tmp_path: Path, wheels: Path) -> None:
     with zipfile.ZipFile(wheels / "tiny-part1-1.0.zip", "w") as archive:
         archive.writestr("tiny-part1-1.0/setup.py", f"open({str(proof)!r}, 'w')")
     with pytest.raises(ModelError, match="No matching distribution"):
-        get(tmp_path / "models", packages(offline(wheels)), model=model)
+        get(tmp_path / "models", package_source(offline(wheels)), model=model)
     assert not proof.exists()
 
 
@@ -480,11 +505,11 @@ def ended(pid: int) -> bool:
 
 @pytest.mark.slow
 def test_an_interrupt_ends_pip_too(tmp_path: Path) -> None:
-    def report(progress: Progress) -> None:
+    def report(progress: FetchProgress) -> None:
         if (tmp_path / "pids").exists() and (tmp_path / "pids").read_text().count("\n") == 2:
             raise KeyboardInterrupt
 
-    pip = packages(python=asleep(tmp_path))
+    pip = package_source(python=asleep(tmp_path))
     with pytest.raises(KeyboardInterrupt):
         fetch("tiny", tmp_path / "models", report, models=[TINY], sources=[pip])
     assert all(ended(int(pid)) for pid in (tmp_path / "pids").read_text().split())
@@ -493,8 +518,8 @@ def test_an_interrupt_ends_pip_too(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_pip_that_hangs_is_given_up(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"packages: no byte came for 0.1 s"):
-        get(tmp_path / "models", packages(python=asleep(tmp_path), seconds=0.1))
+    with pytest.raises(ModelError, match=r"packages: no data received for 0.1 s"):
+        get(tmp_path / "models", package_source(python=asleep(tmp_path), seconds=0.1))
 
 
 RETRY = (
@@ -523,11 +548,11 @@ NONE = "ERROR: No matching distribution found for tiny-part1==1.0\n"
             f"this Python has no pip; `{sys.executable} -m ensurepip` installs it",
         ),
         ("WARNING: only this\n", "WARNING: only this"),
-        ("", "pip failed and did not say why"),
+        ("", "pip failed without a message"),
     ],
 )
 def test_the_telling_line_of_pip_is_found(log: str, line: str) -> None:
-    assert telling(log) == line
+    assert explain_pip(log) == line
 
 
 # --- the hub, served from this machine ---
@@ -567,26 +592,28 @@ def endpoint() -> Iterator[str]:
 
 
 def test_the_hub_gives_the_pieces_as_ranges_of_the_file(tmp_path: Path, endpoint: str) -> None:
-    assert get(tmp_path, hub(endpoint)).read_bytes() == WHOLE
+    assert get(tmp_path, hub_source(endpoint)).read_bytes() == WHOLE
 
 
 @pytest.mark.parametrize(
     ("model", "line"),
     [
-        (replace(TINY, hub=Hub("us/other", "abc")), "hub: it answers 404 Not Found"),
-        (replace(TINY, bytes=len(WHOLE) + 1), "hub: it answers, but not with this file"),
+        (replace(TINY, hub=HubRepository("us/other", "abc")), "hub: the server answered 404 Not Found"),
+        (replace(TINY, bytes=len(WHOLE) + 1), "hub: the server answered, but not with this file"),
     ],
 )
-def test_a_hub_without_the_file_says_so(tmp_path: Path, endpoint: str, model: Model, line: str) -> None:
+def test_a_hub_without_the_file_says_so(
+    tmp_path: Path, endpoint: str, model: BundledModel, line: str
+) -> None:
     with pytest.raises(ModelError, match=line):
-        get(tmp_path, hub(endpoint), model=model)
+        get(tmp_path, hub_source(endpoint), model=model)
 
 
 def test_a_hub_that_refuses_is_told_in_one_line(tmp_path: Path) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Shelf) as server:
         closed = f"http://127.0.0.1:{server.server_port}"
     with pytest.raises(ModelError, match=r"hub: .*Connection refused"):
-        get(tmp_path, hub(closed))
+        get(tmp_path, hub_source(closed))
 
 
 # --- the folder ---
@@ -627,22 +654,22 @@ def test_a_mark_that_is_damaged_is_made_again(tmp_path: Path) -> None:
 
 def test_status_says_how_much_of_a_model_is_here(tmp_path: Path) -> None:
     def state() -> str:
-        (row,) = cache.status(tmp_path, [TINY])
+        (row,) = cache.list_models(tmp_path, [TINY])
         return row.text
 
-    assert state() == "not here"
+    assert state() == "not downloaded"
     with pytest.raises(KeyboardInterrupt):
         get(tmp_path, until(2, 0, KeyboardInterrupt()))
     assert state() == "partial, 2 of 4 pieces"
     path = get(tmp_path, source())
-    assert state() == "here"
+    assert state() == "downloaded"
     path.write_bytes(b"")
     assert state() == "damaged"
 
 
 def test_status_of_a_folder_that_does_not_exist_creates_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "absent"
-    assert [row.text for row in cache.status(folder)] == ["not here", "not here"]
+    assert [row.text for row in cache.list_models(folder)] == ["not downloaded", "not downloaded"]
     assert not folder.exists()
 
 
@@ -660,7 +687,7 @@ def test_remove_takes_out_a_model_whole_or_partial(tmp_path: Path, piece: int | 
 
 # --- the line of text ---
 
-PROGRESS = Progress("starter", "download", "packages", 7, 22, 340 * MIB, 1066 * MIB)
+PROGRESS = FetchProgress("starter", "download", "packages", 7, 22, 340 * MIB, 1066 * MIB)
 
 
 @pytest.mark.parametrize(
@@ -676,8 +703,8 @@ PROGRESS = Progress("starter", "download", "packages", 7, 22, 340 * MIB, 1066 * 
         ),
         (PROGRESS, 3400.0, "starter: piece 7 of 22, 340 of 1,066 MiB, 102 KiB/s, 2 h 1 min left"),
         (replace(PROGRESS, stage="verify", source=""), 1.0, "starter: verifying, 340 of 1,066 MiB"),
-        (replace(PROGRESS, stage="wait"), 1.0, "starter: another mtchat is fetching it, 340 of 1,066 MiB"),
+        (replace(PROGRESS, stage="wait"), 1.0, "starter: another mtchat is downloading it, 340 of 1,066 MiB"),
     ],
 )
-def test_progress_is_described_in_one_line(progress: Progress, seconds: float, line: str) -> None:
-    assert describe(progress, seconds) == line
+def test_progress_is_described_in_one_line(progress: FetchProgress, seconds: float, line: str) -> None:
+    assert describe_progress(progress, seconds) == line
