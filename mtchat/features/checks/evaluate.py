@@ -201,7 +201,7 @@ def settled(value):
 
 def fault(error):
     text = " ".join(str(error).split())[:200]
-    return f"it raises {type(error).__name__}" + (f": {text}" if text else "")
+    return f"it fails with {type(error).__name__}" + (f": {text}" if text else "")
 
 def look(asked, holds, told):
     passed, values, error, missing = False, [], "", ""
