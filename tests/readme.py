@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mtchat.cli.arguments import VERBS
-from mtchat.console.key_list import KEYS
 from mtchat.console.slash import commands as slash_commands
+from mtchat.console.terminal import KEYS
 from mtchat.console.view import View
 from mtchat.generate import policy
 from mtchat.session.outcome import printed

@@ -11,8 +11,8 @@ from mtchat.cli.editing import edit, recode
 from mtchat.cli.wiring import wait_for
 from mtchat.console.captions import describe_time, explain_not_run, one_line, short_path
 from mtchat.console.commands import add
-from mtchat.console.remedy import in_shell
-from mtchat.console.retold import Retold
+from mtchat.console.repeat_filter import RepeatFilter
+from mtchat.console.run_hints import hint_in_shell
 from mtchat.console.view import View
 from mtchat.errors import ExitCode, MtchatError, SandboxError, UsageError
 from mtchat.features.checks.evaluate import examined
@@ -100,7 +100,7 @@ class Player:
         self.session = attach(script.spoken(self.session), script.attached, script.settings.limits.disk_mib)
         for notice in notices:
             view.note(notice)
-        self.retold = Retold()
+        self.retold = RepeatFilter()
         if self.session.outcome is not None:
             self.retold.remember(self.session.program, self.session.outcome, files_of(log.path))
         self.saved = True
@@ -148,7 +148,7 @@ class Player:
             case CandidateChosen(session, turn, outcome, count):
                 self.save(session)
                 self.view.note(f"the best of {count} candidates is another")
-                self.view.verdict(outcome, in_shell(outcome, self.script.settings))
+                self.view.verdict(outcome, hint_in_shell(outcome, self.script.settings))
             case RepairStarted(round, rounds, number, _):
                 self.view.note(f"mending turn {number}, round {round} of {rounds}")
             case CorrectionStarted():
@@ -156,7 +156,7 @@ class Player:
             case CorrectionFinished(_, changes):
                 self.view.changes(changes)
             case RunFinished(outcome, _):
-                self.view.verdict(outcome, in_shell(outcome, self.script.settings))
+                self.view.verdict(outcome, hint_in_shell(outcome, self.script.settings))
                 if outcome.note:
                     self.view.note(outcome.note)
                 self.view.warning(self.retold.changed(self.session.program, outcome))
@@ -282,7 +282,7 @@ def finish(script: Script, player: Player) -> ExitCode:
     outcome = player.session.outcome
     if outcome is None:
         raise MtchatError("there is no program to run: no instruction was given")
-    return report(outcome, player.view, files_of(player.log.path), in_shell(outcome, script.settings))
+    return report(outcome, player.view, files_of(player.log.path), hint_in_shell(outcome, script.settings))
 
 
 def report(outcome: Outcome, view: View, place: Path, hint: str) -> ExitCode:

@@ -17,9 +17,9 @@ from mtchat.cli.output import send
 from mtchat.cli.replay import replay
 from mtchat.cli.scripted import write
 from mtchat.console.captions import explain_not_run, short_path
-from mtchat.console.keyboard import passed_on, reads, terminal
 from mtchat.console.parsing import readable_file, user_path
-from mtchat.console.remedy import in_shell
+from mtchat.console.run_hints import hint_in_shell
+from mtchat.console.terminal import asks_for_input, forward_keyboard, terminal_descriptor
 from mtchat.console.view import View
 from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.export import file as exporting
@@ -53,11 +53,15 @@ def run(args: argparse.Namespace) -> int:
         write(view.out, text)
 
     # The clock stands still for somebody who types, so only for a program that reads what is typed.
-    typing = terminal() if given.stdin is None and reads(program.source, session.outcome) else None
+    typing = (
+        terminal_descriptor()
+        if given.stdin is None and asks_for_input(program.source, session.outcome)
+        else None
+    )
     with Sandbox(args.unsafe) as ground, ExitStack() as keyboard:
         err.warning(ground.notice())
         if typing is not None:
-            board = keyboard.enter_context(passed_on(typing))
+            board = keyboard.enter_context(forward_keyboard(typing))
             given = replace(given, stdin=board.path, live=True)
         outcome = ground.run(program, settings.limits, place, hear, given)
         again = replace(given, stdin=None) if given.stdin and Path(given.stdin).is_fifo() else given
@@ -69,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         script = Path(args.session)
         fed, folder = given.stdin is not None, script.parent if script.suffix == ".py" else None
-        err.verdict(outcome, in_shell(outcome, settings, fed, shlex.quote(args.session), folder))
+        err.verdict(outcome, hint_in_shell(outcome, settings, fed, shlex.quote(args.session), folder))
     err.files(outcome, short_path(place) if place else "")
     return status(outcome) or (ExitCode.FAILED if outcome.broken else ExitCode.DONE)
 

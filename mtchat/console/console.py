@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from mtchat.console.captions import describe_position, explain_not_run, short_path
-from mtchat.console.keyboard import Keyboard
 from mtchat.console.parsing import parse_number
 from mtchat.console.questions import UserQuestions
-from mtchat.console.remedy import in_repl, next_step
-from mtchat.console.retold import Retold
+from mtchat.console.repeat_filter import RepeatFilter
+from mtchat.console.run_hints import hint_in_repl, next_step
+from mtchat.console.terminal import Keyboard
+from mtchat.console.turn_view import TurnView
 from mtchat.console.view import View
-from mtchat.console.writing import Writing
 from mtchat.conversation.conversation import Conversation
 from mtchat.conversation.interfaces import Model
 from mtchat.errors import ModelError, MtchatError
@@ -82,7 +82,7 @@ class Console:
     show: EventHandler = ignore
     live: Session = field(init=False)
     questions: UserQuestions = field(init=False)
-    retold: Retold = field(init=False)
+    retold: RepeatFilter = field(init=False)
 
     def __post_init__(self) -> None:
         chat = self.chat
@@ -94,7 +94,7 @@ class Console:
     def take_up(self) -> None:
         """Shows the conversation's session from now on."""
         session = self.live = self.session
-        self.retold = Retold()
+        self.retold = RepeatFilter()
         if session.outcome is not None:
             self.retold.remember(session.program, session.outcome, self.place)
         self.view.language = session.language
@@ -150,14 +150,14 @@ class Console:
                     self.live = event.session
                 self.show(event)
 
-    def show_turns(self, base: Session | None = None, **options: Any) -> Writing:
+    def show_turns(self, base: Session | None = None, **options: Any) -> TurnView:
         """From now on shows what is made on top of a session, the live one if none is given."""
         self.live = self.session
         base = base or self.live
         ahead = int(bool(base.preamble.strip()))
         options = {"news": lambda outcome: self.news(self.live.program, outcome), **options}
         place = short_path(self.place)
-        writing = Writing(self.view, base.program.source, place, self.hint, ahead=ahead, **options)
+        writing = TurnView(self.view, base.program.source, place, self.hint, ahead=ahead, **options)
         self.show = writing
         return writing
 
@@ -170,7 +170,7 @@ class Console:
 
     def hint(self, outcome: Outcome, stdin: Path | None = None) -> str:
         """What the user can do about how a run ended that had this file as its keyboard."""
-        return in_repl(outcome, self.chat.settings, short_path(stdin) if stdin else "")
+        return hint_in_repl(outcome, self.chat.settings, short_path(stdin) if stdin else "")
 
     def generator(self, base: Session | None = None) -> TurnGenerator:
         """What makes turns on top of a session, shown as they are made."""

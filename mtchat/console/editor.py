@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mtchat.console.echo import audible
+from mtchat.console.terminal import show_typing
 from mtchat.errors import MtchatError
 from mtchat.files import MOST, content, regular
 from mtchat.session.escape import named, unnamed
@@ -22,7 +22,7 @@ def edited(text: str, suffix: str) -> str:
     Signs that act on a terminal or cannot be seen stand there by their names, and come back as they were.
     """
     words = command()
-    with tempfile.TemporaryDirectory(prefix="mtchat-") as folder, interrupts_are_the_editors(), audible():
+    with tempfile.TemporaryDirectory(prefix="mtchat-") as folder, interrupts_are_the_editors(), show_typing():
         path = Path(folder) / f"turn{suffix}"
         try:
             path.write_text(named(text), encoding="utf-8")

@@ -239,7 +239,7 @@ class View:
 
     def hearing(self, most: int = MOST_HEARD) -> Callable[[str, str], None]:
         """Shows output of a running program as it comes, up to so many rows."""
-        return Heard(self, most)
+        return LiveOutput(self, most)
 
     def verdict(self, outcome: Outcome, hint: str = "") -> None:
         """How a run ended, and what can be done about it."""
@@ -276,7 +276,7 @@ class View:
 
 
 @dataclass
-class Heard:
+class LiveOutput:
     """Shows what a running program prints as it comes; stderr in another colour.
 
     On a terminal the line that is not ended yet is written again where a carriage return changes it. After
@@ -316,7 +316,7 @@ class Heard:
 
 
 @dataclass
-class Tail:
+class LastLine:
     """Hears a running program, and knows the last line it printed; a carriage return begins it anew."""
 
     heard: str = ""

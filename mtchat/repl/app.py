@@ -17,9 +17,8 @@ from prompt_toolkit.styles import Style
 from mtchat.console import slash
 from mtchat.console.captions import describe_position, explain_not_run, short_path
 from mtchat.console.console import Console, Leave
-from mtchat.console.echo import forget_typed, silent
 from mtchat.console.parsing import make_encodable
-from mtchat.console.stopping import hearing
+from mtchat.console.terminal import discard_typed, hide_typing, on_interrupt
 from mtchat.errors import DEBUG, MtchatError, UsageError
 from mtchat.features.checks.parse import stated, unread
 from mtchat.features.checks.view import keep_check
@@ -29,10 +28,8 @@ from mtchat.features.explain.questions import explain_target, is_question
 from mtchat.features.own_code.detect import is_code
 from mtchat.files import MIB, PRIVATE, PRIVATE_FOLDER, content, regular, replace
 from mtchat.repl import toolbar
-from mtchat.repl.completion import Slash
-from mtchat.repl.keys import bindings
-from mtchat.repl.offer import Offer, select
-from mtchat.repl.typed import SignForSign
+from mtchat.repl.completion import SlashCompleter
+from mtchat.repl.input_line import EscapedInput, FixSuggestion, bindings, select
 from mtchat.session.escape import escaped
 from mtchat.version import __version__
 
@@ -63,8 +60,8 @@ def start(console: Console, history: Path | None) -> None:
     console.questions.confirm = confirmer()
     prompt.app.after_render += lambda _: console.begin()
     greet(console)
-    offer, going = Offer(), True
-    with hearing(console.questions.hold_back):
+    offer, going = FixSuggestion(), True
+    with on_interrupt(console.questions.hold_back):
         while going:
             try:
                 going = step(console, prompt, offer)
@@ -78,8 +75,8 @@ def prompter(console: Console, history: Path | None) -> PromptSession[str]:
         multiline=True,
         history=kept(history),
         auto_suggest=AutoSuggestFromHistory(),
-        completer=Slash(lambda: console),
-        input_processors=[SignForSign()],
+        completer=SlashCompleter(lambda: console),
+        input_processors=[EscapedInput()],
         key_bindings=bindings(),
         bottom_toolbar=lambda: toolbar.text(console, prompt.output.get_size().columns),
         prompt_continuation=lambda width, number, wrapped: " " * width,
@@ -129,7 +126,7 @@ def answered(prompt: PromptSession[str], label: str) -> str | None:
 
     What was typed before it was asked is no answer.
     """
-    forget_typed()
+    discard_typed()
     clear_typeahead(prompt.input)
     try:
         return make_encodable(prompt.prompt([("class:prompt", escaped(label))]))
@@ -142,7 +139,7 @@ def confirmer() -> Callable[[str], str]:
     prompt = PromptSession[str](style=STYLE)
 
     def confirm(label: str) -> str:
-        forget_typed()
+        discard_typed()
         clear_typeahead(prompt.input)
         return prompt.prompt([("class:prompt", escaped(label))])
 
@@ -165,7 +162,7 @@ def greet(console: Console) -> None:
         view.say(f"{console.session.name}: {describe_position(console.session)}; /show shows the program")
 
 
-def step(console: Console, prompt: PromptSession[str], offer: Offer) -> bool:
+def step(console: Console, prompt: PromptSession[str], offer: FixSuggestion) -> bool:
     """One line of input, done; False when the user leaves."""
     try:
         line = next_line(console, prompt, offer)
@@ -178,7 +175,7 @@ def step(console: Console, prompt: PromptSession[str], offer: Offer) -> bool:
     except EOFError:
         return leave(console)
     try:
-        with silent():
+        with hide_typing():
             dispatch(console, line)
     except Leave:
         return leave(console)
@@ -194,7 +191,7 @@ def step(console: Console, prompt: PromptSession[str], offer: Offer) -> bool:
     return True
 
 
-def next_line(console: Console, prompt: PromptSession[str], offer: Offer) -> str:
+def next_line(console: Console, prompt: PromptSession[str], offer: FixSuggestion) -> str:
     """What was postponed, else what the user types, who may change what was held back."""
     label = f"{len(console.session.path) + 1}› "
     if console.questions.later:

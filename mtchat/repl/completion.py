@@ -16,10 +16,10 @@ from mtchat.session.escape import escaped
 LAST_WORD = re.compile(r"(?:[^\s\\<]|\\.)*$")
 MOST_FILES = 500
 
-Rows = Iterable[tuple[str, str]]
+Choices = Iterable[tuple[str, str]]
 
 
-class Slash(Completer):
+class SlashCompleter(Completer):
     """Offers commands after a slash at the start of the input, then what the command's file offers."""
 
     def __init__(self, console: Callable[[], Console]) -> None:
@@ -42,7 +42,7 @@ class Slash(Completer):
                 yield from paths(argument)
 
 
-def matching(rows: Rows, start: str) -> Iterable[Completion]:
+def matching(rows: Choices, start: str) -> Iterable[Completion]:
     """What can be typed; a name with signs that cannot be shown is not offered, as it would be sent raw."""
     for text, meaning in rows:
         if text.startswith(start) and text == escaped(text):

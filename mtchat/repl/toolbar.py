@@ -14,7 +14,7 @@ MOST_TOKENS = 10**9  # what is more is a mistake in the file
 
 
 @dataclass(frozen=True)
-class Part:
+class ToolbarPart:
     """A piece of the toolbar; those of the lowest `rank` go last where the screen is narrow."""
 
     rank: int
@@ -31,35 +31,35 @@ def text(console: Console, width: int) -> StyleAndTextTuples:
     return line
 
 
-def parts(console: Console) -> list[Part]:
+def parts(console: Console) -> list[ToolbarPart]:
     """All that can be said, in its order on the screen."""
     found = [
-        Part(2, console.chat.model.name),
-        Part(3, console.chat.model.stage()),
-        Part(6, language(console)),
-        Part(4, f"turn {len(console.session.path) + 1}"),
-        Part(7, context(console)),
-        Part(1, state(console)),
-        Part(0, "NOT SAVED" if console.chat.unsaved else "", "class:warning"),
+        ToolbarPart(2, console.chat.model.name),
+        ToolbarPart(3, console.chat.model.stage()),
+        ToolbarPart(6, language(console)),
+        ToolbarPart(4, f"turn {len(console.session.path) + 1}"),
+        ToolbarPart(7, context(console)),
+        ToolbarPart(1, state(console)),
+        ToolbarPart(0, "NOT SAVED" if console.chat.unsaved else "", "class:warning"),
         tier(console),
-        Part(8, console.session.name),
+        ToolbarPart(8, console.session.name),
     ]
     return [replace(part, text=escaped(part.text)) for part in found if part.text]
 
 
-def fitting(found: Sequence[Part], width: int) -> list[Part]:
+def fitting(found: Sequence[ToolbarPart], width: int) -> list[ToolbarPart]:
     """The parts that have room, each of them whole: first what ranks first."""
-    kept: list[Part] = []
+    kept: list[ToolbarPart] = []
     for part in sorted(found, key=lambda part: part.rank):
         if sum(display_width(each.text + BETWEEN) for each in kept) + display_width(part.text) <= width:
             kept.append(part)
     return [part for part in found if part in kept]
 
 
-def tier(console: Console) -> Part:
+def tier(console: Console) -> ToolbarPart:
     """What holds programs; where nothing does, that cannot be overlooked."""
     word = console.host.tier()
-    return Part(0, word, "class:warning") if word.isupper() else Part(5, f"sandbox {word}")
+    return ToolbarPart(0, word, "class:warning") if word.isupper() else ToolbarPart(5, f"sandbox {word}")
 
 
 def state(console: Console) -> str:

@@ -10,15 +10,15 @@ from shlex import quote
 import pytest
 from prompt_toolkit.document import Document
 
-from mtchat.console import remedy
+from mtchat.console import run_hints
 from mtchat.console.captions import describe_size
 from mtchat.console.console import Console
 from mtchat.console.parsing import split_redirect, split_words
-from mtchat.console.view import Tail, View
+from mtchat.console.view import LastLine, View
 from mtchat.conversation.interfaces import Hear
 from mtchat.errors import MtchatError, UsageError
 from mtchat.repl.app import dispatch
-from mtchat.repl.completion import Slash
+from mtchat.repl.completion import SlashCompleter
 from mtchat.session.given import RunInputs
 from mtchat.session.outcome import File, Frame, Outcome, Variable
 from mtchat.session.program import Location, Program
@@ -432,14 +432,14 @@ SETTINGS = Settings(seconds=10.0, memory_mib=1024, disk_mib=256, output_kib=1024
 )
 def test_each_limit_says_what_allows_more(limit: str, in_repl: str, in_shell: str | None) -> None:
     outcome = Outcome("fake", None, limit=limit, error="turn 1: stopped")
-    assert remedy.in_repl(outcome, SETTINGS) == in_repl
-    assert remedy.in_shell(outcome, SETTINGS) == (in_repl if in_shell is None else in_shell)
+    assert run_hints.hint_in_repl(outcome, SETTINGS) == in_repl
+    assert run_hints.hint_in_shell(outcome, SETTINGS) == (in_repl if in_shell is None else in_shell)
 
 
 def test_what_is_suggested_stays_within_the_bounds_of_the_setting() -> None:
     stopped = Outcome("fake", None, limit="seconds", error="stopped")
-    assert remedy.in_repl(stopped, Settings(seconds=80_000.0)) == "/set seconds 86400 allows more"
-    assert remedy.in_repl(stopped, Settings(seconds=86_400.0)) == ""
+    assert run_hints.hint_in_repl(stopped, Settings(seconds=80_000.0)) == "/set seconds 86400 allows more"
+    assert run_hints.hint_in_repl(stopped, Settings(seconds=86_400.0)) == ""
 
 
 @pytest.mark.parametrize(
@@ -449,7 +449,7 @@ def test_what_is_suggested_stays_within_the_bounds_of_the_setting() -> None:
 def test_a_module_that_a_program_names_is_a_name_and_nothing_of_it_is_run_here(word: str) -> None:
     sys.modules.pop("this", None)
     outcome = Outcome("fake", 1, finished=False, error="turn 1: no module", world="package", subject=word)
-    met = remedy.in_repl(outcome, SETTINGS)
+    met = run_hints.hint_in_repl(outcome, SETTINGS)
     assert "this" not in sys.modules
     assert bool(met) is (word == "this.part")
 
@@ -468,7 +468,7 @@ def test_a_program_that_asks_for_input_is_told_how_to_get_some(tmp_path: Path) -
     assert "keyboard input); /run lets you type it, /run < FILE gives it some\n" in said(console)
     dispatch(console, "/run < in.txt")
     assert said(console).endswith("; in.txt came to its end\n")
-    assert remedy.in_shell(asked, SETTINGS) == "mtchat run SESSION < FILE gives it some"
+    assert run_hints.hint_in_shell(asked, SETTINGS) == "mtchat run SESSION < FILE gives it some"
 
 
 def test_a_program_that_asks_for_a_file_of_mine_is_told_of_attach(tmp_path: Path) -> None:
@@ -494,7 +494,7 @@ def test_why_earlier_turns_ran_again_is_said_after_the_turn(tmp_path: Path) -> N
     ],
 )
 def test_the_news_of_a_running_program_are_its_last_line(heard: list[str], line: str) -> None:
-    tail = Tail()
+    tail = LastLine()
     for text in heard:
         tail("stdout", text)
     assert tail.line == line
@@ -519,7 +519,7 @@ def test_news_follow_the_moving_line_after_a_second_and_are_escaped(monkeypatch:
 
 
 def completed(console: Console, text: str) -> list[str]:
-    found = Slash(lambda: console).get_completions(Document(text), None)  # type: ignore[arg-type]
+    found = SlashCompleter(lambda: console).get_completions(Document(text), None)  # type: ignore[arg-type]
     return [each.text for each in found]
 
 

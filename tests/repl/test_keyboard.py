@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.console.keyboard import passed_on, reads
+from mtchat.console.terminal import asks_for_input, forward_keyboard
 from mtchat.repl.app import dispatch
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.given import RunInputs
@@ -30,12 +30,12 @@ GREET = "name = input('name? ')\nprint('hello', name)"
     ],
 )
 def test_a_program_that_asks_for_input_is_known_by_its_code(code: str) -> None:
-    assert reads(code, None)
-    assert not reads("print('input')", None)
+    assert asks_for_input(code, None)
+    assert not asks_for_input("print('input')", None)
 
 
 def test_it_is_known_by_its_last_run_too() -> None:
-    assert reads("ask()", Outcome(error="EOFError", world="input"))
+    assert asks_for_input("ask()", Outcome(error="EOFError", world="input"))
 
 
 @pytest.mark.sandbox
@@ -43,7 +43,7 @@ def test_it_is_known_by_its_last_run_too() -> None:
 def test_what_is_typed_reaches_the_program_and_is_kept() -> None:
     source, into = os.pipe()
     os.write(into, b"Ann\n")
-    with Sandbox() as ground, passed_on(source) as board:
+    with Sandbox() as ground, forward_keyboard(source) as board:
         given = RunInputs(stdin=board.path, live=True)
         outcome = ground.run(Program((Chunk(1, GREET),)), Limits(), None, None, given)
     os.close(into)
@@ -56,7 +56,7 @@ def test_what_is_typed_reaches_the_program_and_is_kept() -> None:
 def test_the_end_of_what_is_typed_is_the_end_of_the_input() -> None:
     source, into = os.pipe()
     os.close(into)
-    with Sandbox() as ground, passed_on(source) as board:
+    with Sandbox() as ground, forward_keyboard(source) as board:
         outcome = ground.run(
             Program((Chunk(1, GREET),)), Limits(), None, None, RunInputs(stdin=board.path, live=True)
         )
@@ -70,7 +70,7 @@ def test_waiting_for_somebody_who_types_does_not_count_and_a_loop_does() -> None
     source, into = os.pipe()
     limits = replace(Limits(), seconds=0.3)
     slow = "import time\ntime.sleep(0.6)\nprint('done')"
-    with Sandbox() as ground, passed_on(source) as board:
+    with Sandbox() as ground, forward_keyboard(source) as board:
         given = RunInputs(stdin=board.path, live=True)
         assert ground.run(Program((Chunk(1, slow),)), limits, None, None, given).stdout == "done\n"
         assert ground.run(Program((Chunk(1, slow),)), limits, None, None).limit == "seconds"
@@ -93,7 +93,7 @@ def test_later_turns_get_what_was_typed_again(tmp_path: Path) -> None:
         )
         source, into = os.pipe()
         os.write(into, b"Ann\n")
-        with passed_on(source) as board:
+        with forward_keyboard(source) as board:
             console.run_aloud(board=board)
         os.close(into)
         os.close(source)

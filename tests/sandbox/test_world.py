@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.console import remedy
+from mtchat.console import run_hints
 from mtchat.sandbox.host import execute
 from mtchat.session import world
 from mtchat.session.given import RunInputs
@@ -27,7 +27,7 @@ def library(code: str) -> str:
     return f"exec({code!r}, {{'__name__': 'library'}})"
 
 
-HERE = Path(remedy.__file__).parents[1]
+HERE = Path(run_hints.__file__).parents[1]
 PARSER = "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('n', type=int)\n"
 WRAPPED = """\
 class LibraryError(Exception):
@@ -190,7 +190,8 @@ def test_wrong_arguments_are_not_called_none() -> None:
     assert (outcome.world, outcome.subject) == (world.ARGUMENTS, world.GIVEN)
     assert outcome.error == "turn 1: the program ended with exit code 2"
     assert (
-        remedy.in_shell(outcome, Settings(), name="sum.py") == "give it others, as in: mtchat run sum.py 3 4"
+        run_hints.hint_in_shell(outcome, Settings(), name="sum.py")
+        == "give it others, as in: mtchat run sum.py 3 4"
     )
 
 
@@ -200,13 +201,13 @@ def failed(kept: str, subject: str = "") -> Outcome:
 
 def test_each_thing_that_can_be_given_says_how(tmp_path: Path) -> None:
     settings = Settings()
-    assert remedy.in_repl(failed(world.ARGUMENTS), settings) == "give it some, as in: /run 3 4"
+    assert run_hints.hint_in_repl(failed(world.ARGUMENTS), settings) == "give it some, as in: /run 3 4"
     assert (
-        remedy.in_shell(failed(world.ARGUMENTS), settings, name="a.py")
+        run_hints.hint_in_shell(failed(world.ARGUMENTS), settings, name="a.py")
         == "give it some, as in: mtchat run a.py 3 4"
     )
-    assert remedy.in_repl(failed(world.FILE), settings) == "/attach FILE gives it a copy"
-    assert remedy.in_repl(failed(world.DISPLAY), settings) == ""
+    assert run_hints.hint_in_repl(failed(world.FILE), settings) == "/attach FILE gives it a copy"
+    assert run_hints.hint_in_repl(failed(world.DISPLAY), settings) == ""
 
 
 def test_a_missing_package_is_installed_where_mtchat_runs_and_a_module_of_mine_is_attached(
@@ -216,12 +217,12 @@ def test_a_missing_package_is_installed_where_mtchat_runs_and_a_module_of_mine_i
     (tmp_path / "helper.py").touch()
     (tmp_path / "parts").mkdir()
     told = {
-        name: remedy.in_shell(failed(world.PACKAGE, name), settings, folder=tmp_path)
+        name: run_hints.hint_in_shell(failed(world.PACKAGE, name), settings, folder=tmp_path)
         for name in ("helper", "parts", "usb", "winreg")
     }
     assert told["helper"] == "--attach helper.py gives it yours"
     assert told["parts"] == "--attach parts gives it yours"
     assert told["usb"].endswith(" -m pip install pyusb installs it")
-    mine = remedy.in_shell(failed(world.PACKAGE, "mtchat"), settings, folder=tmp_path)
+    mine = run_hints.hint_in_shell(failed(world.PACKAGE, "mtchat"), settings, folder=tmp_path)
     assert mine == f"it is installed from {HERE}, which programs do not see; --attach {HERE} gives a copy"
     assert told["winreg"] == "winreg is a part of Python that this Python was built without"

@@ -14,7 +14,7 @@ from mtchat.console.console import Console
 from mtchat.errors import MtchatError
 from mtchat.repl import toolbar
 from mtchat.repl.app import dispatch, greet
-from mtchat.repl.completion import Slash
+from mtchat.repl.completion import SlashCompleter
 from mtchat.session.claim import CheckResult
 from mtchat.session.escape import escaped
 from mtchat.session.mark import FOLDED, TurnOptions
@@ -111,7 +111,7 @@ def looked_at(console: Console) -> None:
     shown = "".join(text for _, text, *_ in toolbar.text(console, 200))
     assert shown == escaped(shown)
     for typed in ("/files ", "/open ", "/goto ", "/vars ", "/attach "):
-        for each in Slash(lambda: console).get_completions(Document(typed), CompleteEvent()):
+        for each in SlashCompleter(lambda: console).get_completions(Document(typed), CompleteEvent()):
             assert each.text == escaped(each.text)
 
 

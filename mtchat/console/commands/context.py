@@ -4,9 +4,9 @@ The parts come with their tokens, their share of what the model can see, and wha
 would not fit, the oldest turns are folded: of their code the model sees imports, names and signatures.
 """
 
-from mtchat.console import meter
 from mtchat.console.captions import describe_cost
 from mtchat.console.console import Console
+from mtchat.features.context import usage_view
 from mtchat.features.context.view import fitting
 
 USAGE = "[TEXT]"
@@ -18,8 +18,8 @@ def do(console: Console, argument: str) -> None:
     context = generator.context(console.session, instruction, console.chat.settings.sampling)
     console.view.line(console.chat.model.text(context.prompt).rstrip("\n"))
     console.view.line()
-    meter.show(console, generator, instruction, context)
-    tokens, whole = meter.size(console, context.prompt), console.chat.model.card().context
+    usage_view.show(console, generator, instruction, context)
+    tokens, whole = usage_view.size(console, context.prompt), console.chat.model.card().context
     console.view.note(
         f"{tokens} of {whole} tokens; family {generator.family_name}, model {console.chat.model.name}"
     )

@@ -5,7 +5,7 @@ import inspect
 from mtchat import plugins
 from mtchat.console import slash
 from mtchat.console.console import Console
-from mtchat.console.key_list import KEYS
+from mtchat.console.terminal import KEYS
 
 USAGE = "[COMMAND]"
 

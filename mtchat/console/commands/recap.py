@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from mtchat.console.captions import describe_position
 from mtchat.console.console import Console
-from mtchat.console.writing import Writing
+from mtchat.console.turn_view import TurnView
 from mtchat.errors import UsageError
 from mtchat.features.rework.recap import recapped
 from mtchat.generate.events import Event, TurnWritten
@@ -49,7 +49,7 @@ class Beside:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.show = Writing(console.view, hint=console.hint)
+        self.show = TurnView(console.view, hint=console.hint)
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, TurnWritten):

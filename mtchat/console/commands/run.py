@@ -11,10 +11,9 @@ it.
 
 from mtchat.console.captions import short_path
 from mtchat.console.console import Console
-from mtchat.console.echo import audible
-from mtchat.console.keyboard import passed_on, reads, terminal
 from mtchat.console.parsing import readable_file, split_redirect, split_words
-from mtchat.console.remedy import next_step
+from mtchat.console.run_hints import next_step
+from mtchat.console.terminal import asks_for_input, forward_keyboard, show_typing, terminal_descriptor
 from mtchat.errors import MtchatError, UsageError
 from mtchat.generate.running import wrong
 from mtchat.session.outcome import Outcome
@@ -51,9 +50,9 @@ def do(console: Console, argument: str) -> None:
 
 def typed_at(console: Console, arguments: tuple[str, ...]) -> Outcome:
     """A run, with the keyboard for a program that reads from it, where there is a terminal."""
-    descriptor = terminal()
-    if descriptor is None or not reads(console.session.program.source, console.session.outcome):
+    descriptor = terminal_descriptor()
+    if descriptor is None or not asks_for_input(console.session.program.source, console.session.outcome):
         return console.run_aloud(arguments)
     console.view.note("what you type goes to the program; Ctrl-D ends it, Ctrl-C stops the program")
-    with audible(), passed_on(descriptor) as board:
+    with show_typing(), forward_keyboard(descriptor) as board:
         return console.run_aloud(arguments, board=board)

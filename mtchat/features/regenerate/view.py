@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from mtchat.console.captions import one_line
 from mtchat.console.console import Console
+from mtchat.console.turn_view import TurnView
 from mtchat.console.view import View
-from mtchat.console.writing import Writing
 from mtchat.conversation.editing import EditResult, TurnEditor
 from mtchat.errors import UsageError
 from mtchat.features.regenerate.regenerate import Step, always, judged, never
@@ -79,7 +79,7 @@ def replace_turn(
     if heading:
         console.view.heading(heading)
     known = old.outcome.outputs if old.outcome else ()
-    writing: Writing | None = None
+    writing: TurnView | None = None
 
     def begin(base: Session) -> None:
         nonlocal writing

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.console.retold import Retold, difference, digest
+from mtchat.console.repeat_filter import RepeatFilter, difference, digest
 from mtchat.session.outcome import File, Frame, Outcome
 from mtchat.session.program import Chunk, Location, Program
 from tests.console.test_running import begun, dispatch, said
@@ -47,7 +47,7 @@ CHANGES = [
 def test_a_turn_that_does_something_else_is_told(
     old: Program, shown: Outcome, new: Program, outcome: Outcome, told: str, tmp_path: Path
 ) -> None:
-    retold = Retold()
+    retold = RepeatFilter()
     retold.remember(old, shown, tmp_path)
     line = retold.changed(new, outcome)
     assert line.endswith(told)
@@ -56,7 +56,7 @@ def test_a_turn_that_does_something_else_is_told(
 
 
 def test_it_is_told_once(tmp_path: Path) -> None:
-    retold = Retold()
+    retold = RepeatFilter()
     told = []
     for number, codes in enumerate([(A,), (A, B), (A, B, C)]):
         outcome = ran(f"at {number}\n", *["" for _ in codes[1:]])
@@ -74,7 +74,7 @@ def test_files_and_warnings_are_told_once_unless_they_change(tmp_path: Path) -> 
     warned = "<turn 1>:2: UserWarning: Glyph\n  plt.show()\n"
     (tmp_path / "figure-1.png").write_bytes(b"one")
     (tmp_path / "a.csv").write_bytes(b"ab")
-    retold = Retold()
+    retold = RepeatFilter()
     first = ran("", files=(figure, table), complaints=(warned,))
     assert retold.news(program(A), first, tmp_path) == first
     retold.remember(program(A), first, tmp_path)

@@ -25,7 +25,7 @@ LONGEST = 60  # signs of a module's name that is told
 
 
 @dataclass(frozen=True)
-class Ways:
+class HintTexts:
     """How a place is told what to do: `say` names a setting with a value that allows more, `keyboard` is said
     of missing input, `attach` is the way to give files, `arguments` the way to give words; `folder` is where
     the user's modules may lie, `python` what runs mtchat."""
@@ -38,7 +38,7 @@ class Ways:
     python: str = sys.executable
 
 
-def remedy(outcome: Outcome, settings: Settings, ways: Ways) -> str:
+def remedy(outcome: Outcome, settings: Settings, ways: HintTexts) -> str:
     """What to do, "" where there is nothing to say."""
     kept = outcome.world or recorded(outcome)
     if kept == world.INPUT:
@@ -67,7 +67,7 @@ def recorded(outcome: Outcome) -> str:
     return next(ends, "")
 
 
-def package(module: str, ways: Ways) -> str:
+def package(module: str, ways: HintTexts) -> str:
     """How to get a module: the user's own is attached, another installed where mtchat runs.
 
     The name is a program's or a session file's word, so it is a name of Python or nothing is said.
@@ -116,13 +116,13 @@ def flagged(name: str, value: str) -> str:
     return f"--{name.replace('_', '-')} {value} allows more"
 
 
-def in_repl(outcome: Outcome, settings: Settings, stdin: str = "") -> str:
+def hint_in_repl(outcome: Outcome, settings: Settings, stdin: str = "") -> str:
     """What to type at the prompt; `stdin` is the file that stood for the keyboard."""
     keyboard = f"{stdin} came to its end" if stdin else "/run lets you type it, /run < FILE gives it some"
-    return remedy(outcome, settings, Ways(typed, keyboard, "/attach", "/run 3 4"))
+    return remedy(outcome, settings, HintTexts(typed, keyboard, "/attach", "/run 3 4"))
 
 
-def in_shell(
+def hint_in_shell(
     outcome: Outcome, settings: Settings, fed: bool = False, name: str = "SESSION", folder: Path | None = None
 ) -> str:
     """What to add to the command line; `fed` says that the run had keyboard input, `name` is what was run,
@@ -132,7 +132,7 @@ def in_shell(
     return remedy(
         outcome,
         settings,
-        Ways(flagged, keyboard, "--attach", arguments, folder if folder is not None else Path()),
+        HintTexts(flagged, keyboard, "--attach", arguments, folder if folder is not None else Path()),
     )
 
 

@@ -33,7 +33,7 @@ STOPS = "Ctrl-C keeps the first"
 
 
 @dataclass
-class Held:
+class HeldAttempts:
     """Tries that are held back: once what is shown has `failed`, only a try that works is shown at once.
 
     `mending` tells of the round that is held back, "" where none is; the best of `turns` is shown at the end.
@@ -45,7 +45,7 @@ class Held:
 
 
 @dataclass
-class Writing:
+class TurnView:
     """Shows one turn while it is made: a watcher for the synthesizer.
 
     Lines appear when they are whole; the one being written is a transient line below them. A reply that
@@ -68,7 +68,7 @@ class Writing:
     known: tuple[str, ...] = ()
     ahead: int = 0
     fixing: bool = False
-    held: Held = field(default_factory=Held)
+    held: HeldAttempts = field(default_factory=HeldAttempts)
     news: Callable[[Outcome], tuple[Outcome, str]] = lambda outcome: (outcome, "")
 
     def __call__(self, event: Event) -> None:

@@ -3,8 +3,8 @@
 import io
 from dataclasses import replace
 
+from mtchat.console.turn_view import TurnView
 from mtchat.console.view import View
-from mtchat.console.writing import Writing
 from mtchat.generate.events import (
     AttemptsExhausted,
     CandidateChosen,
@@ -32,7 +32,7 @@ def of(turn: Turn, outcome: Outcome | None = None) -> Session:
 
 def shown(*events) -> list[str]:
     view = View(io.StringIO(), live=False, color=False)
-    show = Writing(view)
+    show = TurnView(view)
     for event in events:
         show(event)
     return view.out.getvalue().splitlines()
@@ -90,7 +90,7 @@ def test_where_a_mending_runs_and_is_not_kept_that_is_said_and_the_live_code_sho
 
 
 def test_what_a_try_prints_that_is_not_shown_is_not_known():
-    show = Writing(View(io.StringIO(), live=False, color=False), beside=True, since=1, known=("1\n",))
+    show = TurnView(View(io.StringIO(), live=False, color=False), beside=True, since=1, known=("1\n",))
     show(TurnWritten(of(FIRST), FIRST))
     show(RunFinished(replace(FAILS, outputs=("2\n",)), 1))
     assert show.known == ("2\n",)
@@ -109,7 +109,7 @@ def test_each_round_of_a_mending_that_was_asked_for_is_shown():
 
 def test_weighing_shows_how_far_it_is_and_what_stops_it():
     view = View(io.StringIO(), live=True, color=False)
-    show = Writing(view)
+    show = TurnView(view)
     show(CandidateProgress(2, 0, 6, pieces=214))
     show(CandidateProgress(6, 4, 6))
     text = view.out.getvalue()

@@ -10,14 +10,14 @@ from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
 from mtchat.console.console import Console
-from mtchat.console.stopping import hearing
+from mtchat.console.terminal import on_interrupt
 from mtchat.repl.app import dispatch, prompter, step
-from mtchat.repl.offer import Offer
+from mtchat.repl.input_line import FixSuggestion
 from tests.support.consoles import Spoken, console_in, said
 from tests.support.fake_repl import run
 
 
-def steps(console: Console, keys: str, offer: Offer, count: int = 1) -> None:
+def steps(console: Console, keys: str, offer: FixSuggestion, count: int = 1) -> None:
     """So many lines of the REPL, with all keys typed at once."""
     with create_pipe_input() as pipe, create_app_session(pipe, DummyOutput()):
         prompt = prompter(console, None)
@@ -30,7 +30,7 @@ def test_what_is_done_later_needs_no_keys_and_those_typed_are_for_the_next_promp
     console = console_in(tmp_path, Spoken("x = 1", "print(x)"))
     dispatch(console, "define x")
     console.questions.later = "/undo"
-    steps(console, "print x\r", Offer(), count=2)
+    steps(console, "print x\r", FixSuggestion(), count=2)
     assert "2› /undo\n" in said(console)
     assert [turn.instruction for turn in console.session.path] == ["print x"]
 
@@ -40,7 +40,7 @@ def test_the_prompt_begins_with_what_was_held_back_and_it_can_be_changed(tmp_pat
     console.questions.later = "define"
     console.questions.hold_back()
     assert (console.questions.later, console.questions.held) == ("", "define")
-    steps(console, " x\r", Offer())
+    steps(console, " x\r", FixSuggestion())
     assert [turn.instruction for turn in console.session.path] == ["define x"]
     assert console.questions.held == ""
 
@@ -49,7 +49,7 @@ def test_the_prompt_begins_with_what_was_held_back_and_it_can_be_changed(tmp_pat
 def test_an_offer_waits_where_the_prompt_has_something_else(later: str, held: str, tmp_path: Path) -> None:
     console = console_in(tmp_path, Spoken("raise ValueError"))
     dispatch(console, "fail")
-    console.questions.later, console.questions.held, offer = later, held, Offer()
+    console.questions.later, console.questions.held, offer = later, held, FixSuggestion()
     steps(console, "\r", offer)
     assert offer.text(console.session) == "/fix"
 
@@ -57,7 +57,7 @@ def test_an_offer_waits_where_the_prompt_has_something_else(later: str, held: st
 def test_ctrl_c_holds_back_what_was_to_be_done_later_whoever_ends_it(tmp_path: Path) -> None:
     console = console_in(tmp_path)
     console.questions.later = "/undo"
-    with hearing(console.questions.hold_back), pytest.raises(KeyboardInterrupt):
+    with on_interrupt(console.questions.hold_back), pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
     assert (console.questions.later, console.questions.held) == ("", "/undo")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -18,7 +18,7 @@ NAMES, NUMBERS, SHARES = 22, 8, 8  # the most columns of each
 
 
 @dataclass(frozen=True)
-class Part:
+class ContextPart:
     """One part of a context: what it is called, its tokens, and what the user can do about it."""
 
     name: str
@@ -32,8 +32,8 @@ def show(console: Console, generator: TurnGenerator, instruction: str, context: 
     found = list(parts(console, generator, instruction, context))
     used = sum(part.tokens for part in found)
     room = min(console.chat.settings.max_tokens, whole // 2)
-    found.append(Part("room to reply", room, "/set max_tokens N changes it"))
-    found.append(Part("free", max(whole - used - room, 0)))
+    found.append(ContextPart("room to reply", room, "/set max_tokens N changes it"))
+    found.append(ContextPart("free", max(whole - used - room, 0)))
     width = max(len(str(part.tokens)) for part in found)
     rows = [
         (part.name, f"{part.tokens:>{width}}", f"{100 * part.tokens / whole:>5.1f} %", part.remedy)
@@ -42,7 +42,9 @@ def show(console: Console, generator: TurnGenerator, instruction: str, context: 
     console.view.table([("part", f"{'tokens':>{width}}", "share", ""), *rows], (NAMES, NUMBERS, SHARES))
 
 
-def parts(console: Console, generator: TurnGenerator, instruction: str, context: Context) -> Iterator[Part]:
+def parts(
+    console: Console, generator: TurnGenerator, instruction: str, context: Context
+) -> Iterator[ContextPart]:
     """The parts in the order of the context; each takes what the context is longer by with it."""
     path, preamble, error = (
         console.session.path,
@@ -52,22 +54,22 @@ def parts(console: Console, generator: TurnGenerator, instruction: str, context:
     guidance = guidance_for(instruction, generator.policy.guidance)
     render = generator.family.render
     names = [
-        Part("how to answer", 0),
-        Part("worked examples", 0, f"of the policy {console.chat.settings.policy}"),
-        Part("preamble", 0),
+        ContextPart("how to answer", 0),
+        ContextPart("worked examples", 0, f"of the policy {console.chat.settings.policy}"),
+        ContextPart("preamble", 0),
     ]
     prompts = [render((), "", "", "", each) for each in ((), guidance)]
     prompts.append(render((), "", preamble, "", guidance))
     for number, turn in enumerate(path, start=1):
-        names.append(Part(f"turn {number}", 0, remedy(console, number, turn, context)))
+        names.append(ContextPart(f"turn {number}", 0, remedy(console, number, turn, context)))
         prompts.append(render(visible_turns(path[:number], context.memory), "", preamble, "", guidance))
-    names += [Part("the error", 0, "/fix mends it"), Part("instruction", 0)]
+    names += [ContextPart("the error", 0, "/fix mends it"), ContextPart("instruction", 0)]
     all_told = visible_turns(path, context.memory)
     prompts += [render(all_told, "", preamble, error, guidance), context.prompt]
     sizes = [0, *(size(console, prompt) for prompt in prompts)]
     for part, (before, after) in zip(names, pairwise(sizes), strict=True):
         if after != before or part.name.startswith("turn"):
-            yield Part(part.name, after - before, part.remedy)
+            yield ContextPart(part.name, after - before, part.remedy)
 
 
 def remedy(console: Console, number: int, turn: Turn, context: Context) -> str:

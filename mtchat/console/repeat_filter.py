@@ -22,7 +22,7 @@ LONGEST = 60
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownProgram:
     """A program as its outcome was shown: the code of its chunks, what those printed that came to their end,
     what it complained of, and the files that it left, with what they held."""
 
@@ -38,13 +38,13 @@ class Shown:
 
 
 @dataclass
-class Retold:
+class RepeatFilter:
     """Knows what was shown last, and leaves out of an outcome what was shown before.
 
     `told` are the programs whose last turn was said to do something else when it ran again.
     """
 
-    last: Shown = field(default_factory=Shown)
+    last: ShownProgram = field(default_factory=ShownProgram)
     told: set[Codes] = field(default_factory=set)
 
     def remember(self, program: Program, outcome: Outcome, place: Path) -> None:
@@ -53,7 +53,7 @@ class Retold:
         outputs = () if outcome.truncated else outcome.outputs[: len(passed)]
         complaints = frozenset(line for part in outcome.complaints for line in part.split("\n"))
         left = {file: digest(place, file) for file in outcome.files}
-        self.last = Shown(codes_of(program), outputs, complaints, left)
+        self.last = ShownProgram(codes_of(program), outputs, complaints, left)
 
     def news(self, program: Program, outcome: Outcome, place: Path) -> Outcome:
         """The outcome without the files, and the warnings about earlier turns, that were shown before.
