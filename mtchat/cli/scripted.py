@@ -42,6 +42,7 @@ from mtchat.session.given import RunInputs
 from mtchat.session.language import named, unlearned
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
+from mtchat.session.reason import Reason
 from mtchat.session.reference import resolved
 from mtchat.session.session import Session
 from mtchat.session.settings import Limits, Settings
@@ -291,7 +292,7 @@ def report(outcome: Outcome, view: View, place: Path, hint: str) -> ExitCode:
         view.line((outcome.stderr + outcome.traceback).rstrip("\n"))
     view.verdict(outcome, hint)
     view.files(outcome, short_path(place))
-    if outcome.limit == "sandbox":
+    if outcome.reason is Reason.SANDBOX:
         return ExitCode.SANDBOX
     if stopped(outcome):
         return ExitCode.INTERRUPTED

@@ -10,16 +10,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mtchat.generate.running import excused, failed
-from mtchat.session import world
 from mtchat.session.outcome import Outcome
-from mtchat.session.settings import BOUNDS, PROCESSES, Settings, show
+from mtchat.session.reason import GIVEN, Reason, installs
+from mtchat.session.settings import BOUNDS, Settings, show
 
 SETTING = {
-    "seconds": "seconds",
-    "cpu": "seconds",
-    "memory": "memory_mib",
-    "disk": "disk_mib",
-    "output": "output_kib",
+    Reason.SECONDS: "seconds",
+    Reason.CPU: "seconds",
+    Reason.MEMORY: "memory_mib",
+    Reason.DISK: "disk_mib",
+    Reason.OUTPUT: "output_kib",
 }
 LONGEST = 60  # signs of a module's name that is told
 
@@ -40,31 +40,23 @@ class HintTexts:
 
 def remedy(outcome: Outcome, settings: Settings, ways: HintTexts) -> str:
     """What to do, "" where there is nothing to say."""
-    kept = outcome.world or recorded(outcome)
-    if kept == world.INPUT:
+    kept = outcome.missing
+    if kept == Reason.INPUT:
         return ways.keyboard
-    if kept == world.FILE:
+    if kept == Reason.FILE:
         return f"{ways.attach} FILE gives it a copy"
-    if kept == world.ARGUMENTS:
-        some = "others" if outcome.subject == world.GIVEN else "some"
+    if kept == Reason.ARGUMENTS:
+        some = "others" if outcome.subject == GIVEN else "some"
         return f"give it {some}, as in: {ways.arguments}"
-    if kept == world.PACKAGE:
+    if kept == Reason.PACKAGE:
         return package(outcome.subject, ways)
-    if outcome.limit == "processes" and f"may have {PROCESSES}" in outcome.error:
-        return ""
-    if outcome.limit == "processes":
-        return f"a run may have {PROCESSES} processes and threads; that bound is fixed"
-    name = SETTING.get(outcome.limit)
+    if outcome.reason is Reason.PROCESSES:
+        return "that limit is fixed"
+    name = SETTING.get(outcome.reason)
     if name is None:
         return ""
     now, most = getattr(settings, name), BOUNDS[name][1]
     return ways.say(name, show(min(2 * now, most))) if now < most else ""
-
-
-def recorded(outcome: Outcome) -> str:
-    """What the sandbox kept from a run whose record says so in its error only."""
-    ends = (kind for kind, note in world.NOTES.items() if note and outcome.error.endswith(f"({note})"))
-    return next(ends, "")
 
 
 def package(module: str, ways: HintTexts) -> str:
@@ -83,7 +75,7 @@ def package(module: str, ways: HintTexts) -> str:
         return f"{where}; {ways.attach} {editable} gives a copy"
     if module in sys.stdlib_module_names:
         return f"{module} is a part of Python that this Python was built without"
-    return f"{installer(ways.python)} {world.installs(module)} installs it"
+    return f"{installer(ways.python)} {installs(module)} installs it"
 
 
 def elsewhere(module: str) -> str:
@@ -138,7 +130,7 @@ def hint_in_shell(
 
 def next_step(outcome: Outcome, turns: int) -> str:
     """What to do about a program of so many turns that goes wrong."""
-    if excused(outcome) and outcome.world == world.INPUT:
+    if excused(outcome) and outcome.missing == Reason.INPUT:
         where = f"turn {outcome.turn or turns}"
         return f"{where} waits for the keyboard: what you type at /run is given to the runs after it, too"
     if excused(outcome):

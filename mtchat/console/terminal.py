@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from mtchat.session import world
 from mtchat.session.outcome import Outcome
+from mtchat.session.reason import Reason
 from mtchat.session.source import reads_keyboard
 
 # the keys of the prompt, for /help and the manual
@@ -146,4 +146,4 @@ def terminal_descriptor() -> int | None:
 
 def asks_for_input(source: str, outcome: Outcome | None) -> bool:
     """Whether a program reads from the keyboard, judging by its code and its last run."""
-    return (outcome is not None and outcome.world == world.INPUT) or reads_keyboard(source)
+    return (outcome is not None and outcome.missing == Reason.INPUT) or reads_keyboard(source)

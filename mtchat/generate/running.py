@@ -12,6 +12,7 @@ from mtchat.session.outcome import Outcome
 from mtchat.session.program import PREAMBLE, Program
 from mtchat.session.prompt import Usage
 from mtchat.session.provenance import BY_HAND, Fill
+from mtchat.session.reason import Reason
 from mtchat.session.session import Session
 from mtchat.session.turn import EDITED, INTERRUPTED, KEPT, Turn
 
@@ -35,7 +36,7 @@ def tried(session: Session, run: Run | None, on_event: EventHandler = ignore) ->
     except Declined:
         return session
     except SandboxError as error:
-        outcome = Outcome("none", None, limit="sandbox", finished=False, error=str(error))
+        outcome = Outcome("none", None, reason=Reason.SANDBOX, finished=False, error=str(error))
     on_event(RunFinished(outcome, len(session.path)))
     return session.with_outcome(outcome)
 
@@ -67,7 +68,7 @@ def failed(outcome: Outcome | None) -> bool:
 
 def excused(outcome: Outcome | None) -> bool:
     """Whether a program failed for what its world kept from it, as a file: its code is not to blame."""
-    return failed(outcome) and outcome is not None and bool(outcome.world)
+    return failed(outcome) and outcome is not None and bool(outcome.missing)
 
 
 def wrong(outcome: Outcome | None) -> bool:
@@ -82,7 +83,7 @@ def mendable(outcome: Outcome | None) -> bool:
 
 def unended(outcome: Outcome | None) -> bool:
     """Whether there is no run that the program itself ended, well or badly."""
-    return outcome is None or outcome.limit in ("interrupted", "sandbox")
+    return outcome is None or outcome.reason in (Reason.INTERRUPTED, Reason.SANDBOX)
 
 
 def better(attempt: Session, than: Session) -> bool:

@@ -1,9 +1,13 @@
 """What a run did: how it ended, what it printed, where it failed, which files it left."""
 
+import re
 from dataclasses import dataclass
 
 from mtchat.session.claim import CheckResult
 from mtchat.session.program import Location, Program
+from mtchat.session.reason import Reason
+
+EXCEPTION = re.compile(r"(?:^|: )(?:\w+\.)*(\w*(?:Error|Exception|Iteration|Interrupt|Exit|Warning)\b)")
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,8 @@ class Variable:
 class Outcome:
     """The result of running a program in a sandbox.
 
-    `exit_code` is None when a signal ended it. `limit` names what stopped it: seconds, cpu, memory, output,
-    disk or processes; "interrupted" by the user; "sandbox" when nothing could run. `outputs` is stdout
+    `exit_code` is None when a signal ended it. `reason` says what stopped it, or what the sandbox lacks that
+    it asked for, and `subject` names that: the file, package or host. `outputs` is stdout
     split by chunk, in order, so joined it is `stdout`, and `complaints` is stderr split so;
     chunks that were not reached have none. `finished`
     says that the last chunk ran to its end. `error` is one line ("turn 2, line 1: ValueError: ..."), ""
@@ -47,14 +51,12 @@ class Outcome:
     whose state was still alive, so that they did not run again; `note` says why an earlier one had to.
     `variables` are there when they were asked for. `agreed` is the share, by likelihood, of the candidates
     for the last turn that did the same; 1 where none were weighed. `findings` are what came of the claims.
-    `world` says, in words of session/world.py, what the sandbox kept from the program where that is why it
-    failed, so that other code would fare no better; `subject` is the name of the file, package or host.
     """
 
     tier: str = ""
     exit_code: int | None = 0
     signal: int | None = None
-    limit: str = ""
+    reason: Reason = Reason.NONE
     finished: bool = True
     stdout: str = ""
     stderr: str = ""
@@ -73,8 +75,23 @@ class Outcome:
     variables: tuple[Variable, ...] = ()
     agreed: float = 1.0
     findings: tuple[CheckResult, ...] = ()
-    world: str = ""
     subject: str = ""
+
+    @property
+    def limit(self) -> Reason:
+        """What stopped the run: a limit, the user, or that nothing could run; NONE if nothing did."""
+        return self.reason if self.reason.is_stop else Reason.NONE
+
+    @property
+    def missing(self) -> Reason:
+        """What the program asked for and the sandbox lacks, so that other code fails as well; or NONE."""
+        return self.reason if self.reason.is_missing else Reason.NONE
+
+    @property
+    def exception(self) -> str:
+        """The name of the exception in `error`, such as "KeyError"; "" if no exception ended the run."""
+        found = EXCEPTION.search(self.error)
+        return found[1] if found else ""
 
     @property
     def ok(self) -> bool:
@@ -84,7 +101,7 @@ class Outcome:
     @property
     def stopped(self) -> bool:
         """The user stopped the run with Ctrl-C."""
-        return self.limit == "interrupted"
+        return self.reason is Reason.INTERRUPTED
 
     @property
     def broken(self) -> tuple[CheckResult, ...]:

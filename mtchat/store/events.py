@@ -10,6 +10,7 @@ from mtchat.session.language import LANGUAGES, PYTHON, Language
 from mtchat.session.mark import TurnOptions
 from mtchat.session.outcome import Outcome
 from mtchat.session.provenance import Replacement
+from mtchat.session.reason import NOTES, Reason
 from mtchat.session.session import ROOT, Session
 from mtchat.session.turn import Turn
 from mtchat.store.values import brief, rebuild, to_json
@@ -83,7 +84,7 @@ def changes(before: Session, after: Session, why: str = "") -> list[Event]:
         events.append({"event": "turn", "id": turn.id, **to_json(turn)})
     for turn_id, outcome in after.outcomes.items():
         if before.outcomes.get(turn_id) != outcome:
-            events.append({"event": "outcome", "of": turn_id, **to_json(bounded(outcome))})
+            events.append({"event": "outcome", "of": turn_id, **outcome_fields(outcome)})
     for turn_id in {**before.marks, **after.marks}:
         if before.mark(turn_id) != after.mark(turn_id):
             events.append({"event": "mark", "of": turn_id, **to_json(after.mark(turn_id))})
@@ -132,7 +133,7 @@ def apply(history: History, event: Event) -> History:
             return add(history, event)
         case "outcome":
             turn_id = known(session, history.id(text(event, "of")))
-            session = session.having(outcomes={**session.outcomes, turn_id: rebuild(Outcome, event)})
+            session = session.having(outcomes={**session.outcomes, turn_id: outcome_of(event)})
         case "mark":
             session = session.with_mark(
                 known(session, history.id(text(event, "of"))), rebuild(TurnOptions, event)
@@ -207,6 +208,28 @@ def text(event: Event, key: str) -> str:
 def json_like(event: Event) -> Event:
     """An event as it will be read back: tuples are lists there."""
     return to_event(to_line(event))
+
+
+def outcome_fields(outcome: Outcome) -> Mapping[str, object]:
+    """An outcome as session files keep it: its reason is a `limit`, or what the `world` around it lacks."""
+    fields = to_json(bounded(outcome))
+    del fields["reason"]
+    return {**fields, "limit": outcome.limit, "world": outcome.missing}
+
+
+def outcome_of(event: Event) -> Outcome:
+    """The outcome in an event. Old files say only in `error` what the sandbox lacked."""
+    limit, missing = text({"limit": "", **event}, "limit"), text({"world": "", **event}, "world")
+    found = rebuild(Outcome, {name: value for name, value in event.items() if name != "reason"})
+    if not limit and "world" not in event:
+        ends = (reason for reason, note in NOTES.items() if note and found.error.endswith(f"({note})"))
+        missing = next(ends, "")
+    return replace(found, reason=reason_of(limit or missing))
+
+
+def reason_of(name: str) -> Reason:
+    """The reason that a file names; a newer mtchat may know others."""
+    return Reason(name) if name in set(Reason) else Reason.OTHER
 
 
 def bounded(outcome: Outcome) -> Outcome:

@@ -10,6 +10,7 @@ from mtchat.bench.quality.suite import RunProgram, Score, Task
 from mtchat.bench.quality.suites import mtpb
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
+from mtchat.session.reason import Reason
 from tests.support.generate import run as run_here
 
 TASK = Task("7", 0, "math", ("show 1",), 33, facts="1")
@@ -32,7 +33,7 @@ def printed(task: Task, chunks: Sequence[str], run: RunProgram) -> Score:
 
 
 def limited(limit: str) -> Callable[[Program], Outcome]:
-    return lambda program: replace(run_here(program), limit=limit)
+    return lambda program: replace(run_here(program), reason=Reason(limit))
 
 
 def test_a_program_that_comes_again_has_the_score_it_had():

@@ -21,6 +21,7 @@ from mtchat.errors import MtchatError
 from mtchat.sandbox.host.execute import probe, run
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
+from mtchat.session.reason import Reason
 from mtchat.session.settings import Limits
 from tests import SHARED
 
@@ -245,7 +246,7 @@ def test_a_program_that_never_ends_is_stopped_though_it_has_shown_the_wanted_val
         (Outcome(outputs=("", "", '{"matches": false, "error": ""}\n')), WRONG),
         (Outcome(outputs=("", "", "[1]\n")), WRONG),
         (
-            Outcome(outputs=("", "", '{"matches": true, "error": ""}\n'), limit="seconds"),
+            Outcome(outputs=("", "", '{"matches": true, "error": ""}\n'), reason=Reason.SECONDS),
             Score(False, False, "seconds"),
         ),
         (
@@ -444,7 +445,7 @@ def test_the_solutions_of_mbpp_pass(boxed):
     ("outcome", "name"),
     [
         (Outcome(), ""),
-        (Outcome(limit="seconds", error="turn 1: stopped after 20 s"), "seconds"),
+        (Outcome(reason=Reason.SECONDS, error="turn 1: stopped after 20 s"), "seconds"),
         (Outcome(error="turn 1, line 2: a.b.Odd: text: more"), "Odd"),
         (Outcome(error="turn 1, line 1: KeyboardInterrupt"), "KeyboardInterrupt"),
         (Outcome(error="turn 2, line 1: killed by SIGSEGV (segmentation fault)"), "SIGSEGV"),

@@ -22,6 +22,7 @@ from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
+from mtchat.session.reason import Reason
 from mtchat.session.settings import Limits, Sampling, Settings
 from mtchat.session.turn import INTERRUPTED, Turn
 from mtchat.store import Log, load
@@ -145,7 +146,7 @@ def test_an_interrupt_saves_what_is_there(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_a_run_that_the_user_stops_ends_the_script(tmp_path: Path) -> None:
-    stopped = Outcome("fake", None, limit="interrupted", finished=False)
+    stopped = Outcome("fake", None, reason=Reason.INTERRUPTED, finished=False)
     box = Handed(lambda program, limits, place, given: stopped, nothing, lambda: "")
     code, said = played(tmp_path, ["set", "show"], box=box)
     assert code == ExitCode.INTERRUPTED

@@ -13,6 +13,7 @@ from mtchat.console.console import Console
 from mtchat.console.terminal import on_interrupt
 from mtchat.repl.app import dispatch, prompter, step
 from mtchat.repl.input_line import FixSuggestion
+from mtchat.session.reason import Reason
 from tests.support.consoles import Spoken, console_in, said
 from tests.support.fake_repl import run
 
@@ -67,7 +68,7 @@ def test_a_run_that_is_stopped_holds_it_back_too(tmp_path: Path) -> None:
     console = console_in(
         tmp_path,
         Spoken("x = 1"),
-        runs=lambda *given: replace(run(*given), limit="interrupted", finished=False),
+        runs=lambda *given: replace(run(*given), reason=Reason.INTERRUPTED, finished=False),
     )
     console.questions.later = "/undo"
     dispatch(console, "define x")

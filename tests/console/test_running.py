@@ -22,6 +22,7 @@ from mtchat.repl.completion import SlashCompleter
 from mtchat.session.given import RunInputs
 from mtchat.session.outcome import File, Frame, Outcome, Variable
 from mtchat.session.program import Location, Program
+from mtchat.session.reason import Reason
 from mtchat.session.settings import Limits, Settings
 from mtchat.store import Log, load
 from tests.support.consoles import console_in, said
@@ -425,19 +426,19 @@ SETTINGS = Settings(seconds=10.0, memory_mib=1024, disk_mib=256, output_kib=1024
         ("memory", "/set memory_mib 2048 allows more", "--memory-mib 2048 allows more"),
         ("disk", "/set disk_mib 512 allows more", "--disk-mib 512 allows more"),
         ("output", "/set output_kib 2048 allows more", "--output-kib 2048 allows more"),
-        ("processes", "a run may have 64 processes and threads; that bound is fixed", None),
+        ("processes", "that limit is fixed", None),
         ("interrupted", "", ""),
         ("", "", ""),
     ],
 )
 def test_each_limit_says_what_allows_more(limit: str, in_repl: str, in_shell: str | None) -> None:
-    outcome = Outcome("fake", None, limit=limit, error="turn 1: stopped")
+    outcome = Outcome("fake", None, reason=Reason(limit), error="turn 1: stopped")
     assert run_hints.hint_in_repl(outcome, SETTINGS) == in_repl
     assert run_hints.hint_in_shell(outcome, SETTINGS) == (in_repl if in_shell is None else in_shell)
 
 
 def test_what_is_suggested_stays_within_the_bounds_of_the_setting() -> None:
-    stopped = Outcome("fake", None, limit="seconds", error="stopped")
+    stopped = Outcome("fake", None, reason=Reason.SECONDS, error="stopped")
     assert run_hints.hint_in_repl(stopped, Settings(seconds=80_000.0)) == "/set seconds 86400 allows more"
     assert run_hints.hint_in_repl(stopped, Settings(seconds=86_400.0)) == ""
 
@@ -448,14 +449,16 @@ def test_what_is_suggested_stays_within_the_bounds_of_the_setting() -> None:
 )
 def test_a_module_that_a_program_names_is_a_name_and_nothing_of_it_is_run_here(word: str) -> None:
     sys.modules.pop("this", None)
-    outcome = Outcome("fake", 1, finished=False, error="turn 1: no module", world="package", subject=word)
+    outcome = Outcome(
+        "fake", 1, finished=False, error="turn 1: no module", reason=Reason.PACKAGE, subject=word
+    )
     met = run_hints.hint_in_repl(outcome, SETTINGS)
     assert "this" not in sys.modules
     assert bool(met) is (word == "this.part")
 
 
 def test_the_line_of_a_limit_says_what_allows_more_after_a_turn_and_after_run(tmp_path: Path) -> None:
-    stopped = Outcome("fake", None, limit="seconds", finished=False, error="turn 1: stopped after 30 s")
+    stopped = Outcome("fake", None, reason=Reason.SECONDS, finished=False, error="turn 1: stopped after 30 s")
     console, _ = begun(tmp_path, stopped)
     dispatch(console, "/run")
     assert said(console).count("✗ turn 1: stopped after 30 s; /set seconds 60 allows more\n") == 2
@@ -463,7 +466,7 @@ def test_the_line_of_a_limit_says_what_allows_more_after_a_turn_and_after_run(tm
 
 def test_a_program_that_asks_for_input_is_told_how_to_get_some(tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("")
-    asked = Outcome("fake", 1, finished=False, error=KEYBOARD)
+    asked = Outcome("fake", 1, finished=False, error=KEYBOARD, reason=Reason.INPUT)
     console, _ = begun(tmp_path, asked)
     assert "keyboard input); /run lets you type it, /run < FILE gives it some\n" in said(console)
     dispatch(console, "/run < in.txt")
@@ -473,7 +476,7 @@ def test_a_program_that_asks_for_input_is_told_how_to_get_some(tmp_path: Path) -
 
 def test_a_program_that_asks_for_a_file_of_mine_is_told_of_attach(tmp_path: Path) -> None:
     error = "turn 1, line 1: FileNotFoundError: 'data.csv' (the sandbox has none of your files)"
-    console, _ = begun(tmp_path, Outcome("fake", 1, finished=False, error=error))
+    console, _ = begun(tmp_path, Outcome("fake", 1, finished=False, error=error, reason=Reason.FILE))
     assert "; /attach FILE gives it a copy\n" in said(console)
 
 

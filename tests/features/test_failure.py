@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from mtchat.features.explain import failure
-from mtchat.session import world
 from mtchat.session.outcome import Frame, Outcome, Variable
 from mtchat.session.program import Chunk, Location, Program
+from mtchat.session.reason import Reason
 
 PRICES = Variable("prices", "dict", "2", "{'apple': 1, 'pear': 2}")
 NAMES = Variable("names", "list", "2", "['Ada', 'Bob']")
@@ -18,7 +18,7 @@ MEAN = Variable("mean", "function", "", "mean(numbers)")
 def failing(error: str, code: str, limit: str = "") -> tuple[Program, Outcome]:
     frames = (Frame(Location(1, 1), "<module>"),)
     return Program((Chunk(1, code),)), Outcome(
-        exit_code=1, finished=False, error=error, frames=frames, limit=limit
+        exit_code=1, finished=False, error=error, frames=frames, reason=Reason(limit)
     )
 
 
@@ -32,7 +32,7 @@ def failing(error: str, code: str, limit: str = "") -> tuple[Program, Outcome]:
     ],
 )
 def test_the_kind_of_an_error_is_read_from_its_line(error: str, kind: str):
-    assert failure.kind(failing(error, "x")[1]) == kind
+    assert failing(error, "x")[1].exception == kind
 
 
 def test_every_error_that_has_a_meaning_is_one_of_pythons():
@@ -83,6 +83,6 @@ def test_a_variable_is_described_in_a_line():
 
 
 def test_what_the_world_kept_from_a_program_is_its_meaning() -> None:
-    asked = Outcome(exit_code=1, error="turn 1, line 1: KeyError: 'TOKEN'", world=world.ENVIRONMENT)
+    asked = Outcome(exit_code=1, error="turn 1, line 1: KeyError: 'TOKEN'", reason=Reason.ENVIRONMENT)
     assert "your environment variables" in failure.meaning(asked)
-    assert "looks up a key" in failure.meaning(replace(asked, world=""))
+    assert "looks up a key" in failure.meaning(replace(asked, reason=Reason.NONE))

@@ -12,6 +12,7 @@ from mtchat.session.mark import TurnOptions
 from mtchat.session.outcome import Outcome, Variable
 from mtchat.session.program import Program
 from mtchat.session.provenance import Rewrite
+from mtchat.session.reason import Reason
 from mtchat.session.session import Session
 from mtchat.session.turn import COMPLETE, EDITED, INTERRUPTED, KEPT, Turn
 from tests.support.generate import CTRL_C, GREEDY, ScriptedModel, chunks, run, scripted_generator, statuses
@@ -253,7 +254,7 @@ def test_an_interrupt_ends_it_and_what_was_made_is_told(reply):
 
 def test_an_interrupted_look_ends_it():
     session = held(NUMBERS, ("double it", "m = n * 2"))
-    stopped = Outcome(limit="interrupted", finished=False, exit_code=None)
+    stopped = Outcome(reason=Reason.INTERRUPTED, finished=False, exit_code=None)
     with pytest.raises(KeyboardInterrupt):
         rederive(session, changed(session, 1, "", "n = 30"), lambda on, turn: on, lambda program: stopped)
 
@@ -280,7 +281,7 @@ def test_a_name_that_the_changed_turn_lacks_is_no_fault_of_later_turns():
 
 
 def test_a_run_that_is_stopped_by_a_limit_with_and_without_the_change_says_nothing():
-    slow = Outcome(limit="seconds", finished=False, exit_code=None, error="stopped after 10 s")
+    slow = Outcome(reason=Reason.SECONDS, finished=False, exit_code=None, error="stopped after 10 s")
     session = held(NUMBERS, ("double it", "m = n * 2"))
     quick = Outcome()
     made = changed(session, 1, "set n to 30", "n = 30")

@@ -24,6 +24,7 @@ from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.prompt import Usage
 from mtchat.session.provenance import Rewrite
+from mtchat.session.reason import Reason
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
 from mtchat.store import Log
@@ -95,7 +96,7 @@ def test_a_mending_that_runs_and_is_not_kept_is_no_try_that_fails():
 def test_a_mending_whose_run_is_stopped_is_no_try_that_fails():
     def stopped_at_two(program: Program) -> Outcome:
         outcome = run(program)
-        return replace(outcome, limit="interrupted") if "2" in program.source else outcome
+        return replace(outcome, reason=Reason.INTERRUPTED) if "2" in program.source else outcome
 
     one = observed(Policy(repair_rounds=1), corrected=["print(x, 2)"], show_x=["print(x)"])
     generator = TurnGenerator(
@@ -292,7 +293,7 @@ def stopped(limit: str):
 
     def run_or_stop(program: Program) -> Outcome:
         outcome = run_with_variables(program)
-        return replace(outcome, limit=limit, finished=False) if "stop" in program.source else outcome
+        return replace(outcome, reason=Reason(limit), finished=False) if "stop" in program.source else outcome
 
     return run_or_stop
 

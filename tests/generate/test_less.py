@@ -10,6 +10,7 @@ from mtchat.generate.policy import Policy
 from mtchat.generate.running import better
 from mtchat.session.outcome import Frame, Outcome
 from mtchat.session.program import Location, Program
+from mtchat.session.reason import Reason
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
 from tests.support.generate import KeyedModel, ObservedGenerator, chunks, run
@@ -124,7 +125,9 @@ def kept_from(what: str):
             if "open(" in chunk.code:
                 place = Location(chunk.turn, 1)
                 error = f"turn {chunk.turn}, line 1: FileNotFoundError: sales.csv"
-                return Outcome("none", 1, error=error, world=what, frames=(Frame(place, "<module>"),))
+                return Outcome(
+                    "none", 1, error=error, reason=Reason(what), frames=(Frame(place, "<module>"),)
+                )
         return run(program)
 
     return look

@@ -17,6 +17,7 @@ from mtchat.session.mark import TurnOptions
 from mtchat.session.outcome import Outcome, Variable
 from mtchat.session.prompt import Piece, Usage
 from mtchat.session.provenance import Repair
+from mtchat.session.reason import Reason
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
 from mtchat.store import load
@@ -505,7 +506,7 @@ class Interrupted:
     def __call__(self, program):
         self.runs += 1
         if self.runs == self.at:
-            return Outcome(limit="interrupted", finished=False)
+            return Outcome(reason=Reason.INTERRUPTED, finished=False)
         return run(program)
 
 

@@ -25,6 +25,7 @@ from mtchat.session.outcome import Frame, Outcome
 from mtchat.session.program import Location, Program
 from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.session.provenance import Step
+from mtchat.session.reason import Reason
 from mtchat.session.session import ROOT, Session
 from mtchat.session.settings import Sampling
 from mtchat.session.turn import COMPLETE, INTERRUPTED, KEPT
@@ -101,7 +102,7 @@ def test_the_error_of_the_program_is_carried_into_the_next_context():
 
 
 def test_a_run_that_was_interrupted_is_no_error_for_the_next_context():
-    stopped = Outcome(limit="interrupted", finished=False, exit_code=None, error="interrupted")
+    stopped = Outcome(reason=Reason.INTERRUPTED, finished=False, exit_code=None, error="interrupted")
     model = ScriptedModel(["x = 1\n", "y = 2\n"])
     taken(scripted_generator(complete=model, run=lambda program: stopped), "set x", "set y")
     assert model.contexts[-1] == "# set x\nx = 1\n\n# set y\n"
@@ -370,7 +371,7 @@ def test_where_mending_the_function_does_not_help_the_turn_that_calls_it_is_mend
 
 def test_what_the_world_kept_from_a_program_is_not_mended():
     def run_without_files(program):
-        return Outcome("none", 1, error="turn 1, line 1: FileNotFoundError: a.csv", world="file")
+        return Outcome("none", 1, error="turn 1, line 1: FileNotFoundError: a.csv", reason=Reason.FILE)
 
     generator = scripted_generator(FAILS, MENDED)
     failing = replace(generator, run=run_without_files).take(Session(), "read a.csv", GREEDY)
@@ -428,7 +429,9 @@ def test_a_turn_in_the_middle_is_mended_and_the_turns_after_it_keep_their_code()
 
 
 def test_an_error_without_a_place_is_the_last_turns():
-    late = Outcome(finished=False, limit="seconds", error="turn 2: stopped after 30 s", outputs=("", ""))
+    late = Outcome(
+        finished=False, reason=Reason.SECONDS, error="turn 2: stopped after 30 s", outputs=("", "")
+    )
     outcomes = [Outcome(), late, Outcome(outputs=("", "1\n"))]
     generator = scripted_generator(
         "x = 1\n", "while x: print(x)\n", "print(x)\n", run=lambda program: outcomes.pop(0)
@@ -440,7 +443,7 @@ def test_an_error_without_a_place_is_the_last_turns():
 def test_a_program_that_is_stopped_where_another_fails_has_not_got_further():
     """A preamble's output is no turn's: with it, two turns have three outputs."""
     fails = Outcome(finished=False, error="turn 2, line 2: E", frames=(Frame(Location(2, 2), "<module>"),))
-    stopped = Outcome(finished=False, limit="seconds", error="turn 2: stopped", outputs=("", "", ""))
+    stopped = Outcome(finished=False, reason=Reason.SECONDS, error="turn 2: stopped", outputs=("", "", ""))
     outcomes = [Outcome(), fails, stopped]
     generator = scripted_generator("x = 1\n", "y = 2\n", "y = 3\n", run=lambda program: outcomes.pop(0))
     failing = taken(generator, "set x", "set y", session=Session(preamble="import os"))
@@ -456,7 +459,7 @@ def test_an_interrupt_in_the_midst_of_mending_keeps_the_best_program(reply: str)
 
 
 def test_a_run_interrupted_in_the_midst_of_mending_keeps_the_best_program():
-    stopped = Outcome(limit="interrupted", finished=False, error="interrupted")
+    stopped = Outcome(reason=Reason.INTERRUPTED, finished=False, error="interrupted")
     generator = scripted_generator(FAILS, MENDED)
     failing = taken(generator, "add up")
     fixed = replace(generator, run=lambda program: stopped).fix(failing, GREEDY)
@@ -487,7 +490,7 @@ def test_a_program_that_has_not_run_is_run_before_it_is_mended():
 
 def test_a_program_whose_run_was_interrupted_is_run_again_before_it_is_mended():
     generator = scripted_generator(FAILS, MENDED)
-    stopped = Outcome(limit="interrupted", finished=False, error="interrupted")
+    stopped = Outcome(reason=Reason.INTERRUPTED, finished=False, error="interrupted")
     session = taken(replace(generator, run=lambda program: stopped), "add up")
     assert generator.fix(session, GREEDY).reason == "the program runs"
     with pytest.raises(MtchatError, match="no run came to its end"):

@@ -12,6 +12,7 @@ from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
+from mtchat.session.reason import Reason
 from mtchat.session.settings import Limits
 from tests.cli.test_cli import needs_sandbox
 from tests.support.consoles import Spoken, console_in, said
@@ -35,7 +36,7 @@ def test_a_program_that_asks_for_input_is_known_by_its_code(code: str) -> None:
 
 
 def test_it_is_known_by_its_last_run_too() -> None:
-    assert asks_for_input("ask()", Outcome(error="EOFError", world="input"))
+    assert asks_for_input("ask()", Outcome(error="EOFError", reason=Reason.INPUT))
 
 
 @pytest.mark.sandbox
@@ -87,7 +88,7 @@ def test_later_turns_get_what_was_typed_again(tmp_path: Path) -> None:
         console.chat.sandbox = replace(console.chat.sandbox, run=ground.run)
         dispatch(console, "greet me")
         assert console.session.outcome is not None
-        assert console.session.outcome.world == "input"
+        assert console.session.outcome.missing == "input"
         assert "turn 1 waits for the keyboard: what you type at /run is given to the runs after it" in said(
             console
         )

@@ -26,9 +26,9 @@ from mtchat.sandbox.host.run_dir import DiskMeter, make_folders, measure_disk, r
 from mtchat.sandbox.policy import landlock_rules
 from mtchat.sandbox.policy.landlock_rules import READING
 from mtchat.sandbox.policy.rlimits import USERS
-from mtchat.session import world
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
+from mtchat.session.reason import NOTES, Reason
 from mtchat.session.settings import Limits
 
 pytestmark = pytest.mark.sandbox
@@ -647,18 +647,18 @@ def test_what_libraries_ask_of_the_machine_is_answered(code: str) -> None:
 
 
 REFUSED = [
-    ("import multiprocessing\nmultiprocessing.Lock()", world.POOLS),
-    ("import socket\nsocket.create_connection(('192.0.2.1', 80))", world.NETWORK),
+    ("import multiprocessing\nmultiprocessing.Lock()", Reason.POOLS),
+    ("import socket\nsocket.create_connection(('192.0.2.1', 80))", Reason.NETWORK),
     ("import asyncio\nasync def serve():\n    await asyncio.start_server(print, '127.0.0.1', 0)\n"
-     "asyncio.run(serve())", world.NETWORK),
+     "asyncio.run(serve())", Reason.NETWORK),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("code", "kept"), REFUSED)
 def test_what_this_tier_lacks_is_said_when_a_program_asks_for_it(code: str, kept: str) -> None:
     outcome = play(code)
-    assert outcome.world == kept
-    assert outcome.error.endswith(f"({world.NOTES[kept]})")
+    assert outcome.missing == kept
+    assert outcome.error.endswith(f"({NOTES[kept]})")
 
 
 IDLE = """

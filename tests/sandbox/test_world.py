@@ -6,10 +6,10 @@ import pytest
 
 from mtchat.console import run_hints
 from mtchat.sandbox.host import execute
-from mtchat.session import world
 from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
+from mtchat.session.reason import GIVEN, NOTES, Reason
 from mtchat.session.settings import Limits, Settings
 
 pytestmark = pytest.mark.sandbox
@@ -53,71 +53,71 @@ code = "import urllib.request as u; u.urlopen('http://example.org')"
 subprocess.run([sys.executable, '-c', code], check=True MORE)
 """
 KEPT = [
-    ("open('data.csv')", world.FILE, "data.csv"),
-    ("open('sub/data.csv')", world.FILE, "sub/data.csv"),
-    ("open('/home/me/data.csv')", world.FILE, "/home/me/data.csv"),
-    ("import os\nos.listdir('photos')", world.FILE, "photos"),
-    ("import subprocess\nsubprocess.run(['./mine.sh'])", world.FILE, "./mine.sh"),
-    ("import subprocess\nsubprocess.run(['no-such-program', 'x'])", world.COMMAND, "no-such-program"),
-    ("import os\nos.execvp('no-such-program', ['no-such-program'])", world.COMMAND, ""),
-    ("open('/sys/class/power_supply/x')", world.SYSTEM, "/sys/class/power_supply/x"),
-    ("open('/etc/no-such-file')", world.SYSTEM, "/etc/no-such-file"),
-    ("input()", world.INPUT, ""),
-    ("import getpass, warnings\nwarnings.simplefilter('ignore')\ngetpass.getpass()", world.INPUT, ""),
-    ("import sys\nn = int(sys.stdin.readline())", world.INPUT, ""),
-    ("import sys\nline = sys.stdin.readline()\nprint(line.split()[0])", world.INPUT, ""),
-    ("import sys\na, b = map(int, sys.stdin.read().split())", world.INPUT, ""),
-    ("import subprocess\nsubprocess.run('no-such x', shell=True, check=True)", world.COMMAND, "no-such"),
-    (ASKS.replace("MORE", ""), world.NETWORK, ""),
-    (ASKS.replace("MORE", ", capture_output=True"), world.NETWORK, ""),
+    ("open('data.csv')", Reason.FILE, "data.csv"),
+    ("open('sub/data.csv')", Reason.FILE, "sub/data.csv"),
+    ("open('/home/me/data.csv')", Reason.FILE, "/home/me/data.csv"),
+    ("import os\nos.listdir('photos')", Reason.FILE, "photos"),
+    ("import subprocess\nsubprocess.run(['./mine.sh'])", Reason.FILE, "./mine.sh"),
+    ("import subprocess\nsubprocess.run(['no-such-program', 'x'])", Reason.COMMAND, "no-such-program"),
+    ("import os\nos.execvp('no-such-program', ['no-such-program'])", Reason.COMMAND, ""),
+    ("open('/sys/class/power_supply/x')", Reason.SYSTEM, "/sys/class/power_supply/x"),
+    ("open('/etc/no-such-file')", Reason.SYSTEM, "/etc/no-such-file"),
+    ("input()", Reason.INPUT, ""),
+    ("import getpass, warnings\nwarnings.simplefilter('ignore')\ngetpass.getpass()", Reason.INPUT, ""),
+    ("import sys\nn = int(sys.stdin.readline())", Reason.INPUT, ""),
+    ("import sys\nline = sys.stdin.readline()\nprint(line.split()[0])", Reason.INPUT, ""),
+    ("import sys\na, b = map(int, sys.stdin.read().split())", Reason.INPUT, ""),
+    ("import subprocess\nsubprocess.run('no-such x', shell=True, check=True)", Reason.COMMAND, "no-such"),
+    (ASKS.replace("MORE", ""), Reason.NETWORK, ""),
+    (ASKS.replace("MORE", ", capture_output=True"), Reason.NETWORK, ""),
     (
         library("raise Exception('set it by the API_TOKEN environment variable')"),
-        world.ENVIRONMENT,
+        Reason.ENVIRONMENT,
         "API_TOKEN",
     ),
-    (library("raise RuntimeError('No CUDA GPUs are available')"), world.GPU, ""),
-    (library("raise Exception('Gtk: cannot open display: ')"), world.DISPLAY, ""),
-    ("import warnings\nwarnings.simplefilter('ignore')\nbreakpoint()", world.INPUT, ""),
-    ("open('/home/me/out.txt', 'w')", world.OUTSIDE, "/home/me/out.txt"),
-    ("open('/out.txt', 'w')", world.OUTSIDE, "/out.txt"),
-    ("try:\n    open('a.csv')\nexcept OSError:\n    raise SystemExit('no a.csv')", world.FILE, "a.csv"),
-    ("import sys\nprint('a.png: No such file or directory', file=sys.stderr)\nNone.shape", world.FILE, ""),
+    (library("raise RuntimeError('No CUDA GPUs are available')"), Reason.GPU, ""),
+    (library("raise Exception('Gtk: cannot open display: ')"), Reason.DISPLAY, ""),
+    ("import warnings\nwarnings.simplefilter('ignore')\nbreakpoint()", Reason.INPUT, ""),
+    ("open('/home/me/out.txt', 'w')", Reason.OUTSIDE, "/home/me/out.txt"),
+    ("open('/out.txt', 'w')", Reason.OUTSIDE, "/out.txt"),
+    ("try:\n    open('a.csv')\nexcept OSError:\n    raise SystemExit('no a.csv')", Reason.FILE, "a.csv"),
+    ("import sys\nprint('a.png: No such file or directory', file=sys.stderr)\nNone.shape", Reason.FILE, ""),
     (
         library("raise FileNotFoundError('not in the cache; check your internet connection')"),
-        world.NETWORK,
+        Reason.NETWORK,
         "",
     ),
-    ("for n in range(12):\n    open(f'/tmp/{n}', 'wb', 0).write(bytes(7 << 20))", world.SCRATCH, ""),
-    ("import no_such_package", world.PACKAGE, "no_such_package"),
-    ("from no_such_package.part import x", world.PACKAGE, "no_such_package"),
+    ("for n in range(12):\n    open(f'/tmp/{n}', 'wb', 0).write(bytes(7 << 20))", Reason.SCRATCH, ""),
+    ("import no_such_package", Reason.PACKAGE, "no_such_package"),
+    ("from no_such_package.part import x", Reason.PACKAGE, "no_such_package"),
     (
         "try:\n    import no_such\nexcept ImportError as e:\n    raise ImportError(str(e)) from e",
-        world.PACKAGE,
+        Reason.PACKAGE,
         "no_such",
     ),
-    ("import os\nkey = os.environ['API_KEY']", world.ENVIRONMENT, "API_KEY"),
-    ("import os\nos.environ['DISPLAY']", world.DISPLAY, "DISPLAY"),
-    (library("raise RuntimeError('could not connect to display :0')"), world.DISPLAY, ""),
-    ("import os\nos.get_terminal_size()", world.TERMINAL, ""),
-    ("import termios\ntermios.tcgetattr(0)", world.TERMINAL, ""),
-    ("import curses\ncurses.wrapper(print)", world.TERMINAL, ""),
-    ("open('/dev/tty')", world.TERMINAL, ""),
-    ("import socket\nsocket.getaddrinfo('example.org', 80)", world.NETWORK, ""),
-    ("import socket\nsocket.create_connection(('192.0.2.1', 80))", world.NETWORK, ""),
-    ("import urllib.request as u\nu.urlopen('http://example.org')", world.NETWORK, ""),
-    (f"{WRAPPED}fetch()", world.NETWORK, ""),
-    (f"{SWALLOWED}table()[-1]", world.NETWORK, "data.example.org"),
-    (f"{PARSER}parser.parse_args()", world.ARGUMENTS, ""),
-    ("import sys\nprint(sys.argv[1])", world.ARGUMENTS, ""),
-    ("import sys\nif len(sys.argv) < 2:\n    sys.exit('usage: me FILE')", world.ARGUMENTS, ""),
+    ("import os\nkey = os.environ['API_KEY']", Reason.ENVIRONMENT, "API_KEY"),
+    ("import os\nos.environ['DISPLAY']", Reason.DISPLAY, "DISPLAY"),
+    (library("raise RuntimeError('could not connect to display :0')"), Reason.DISPLAY, ""),
+    ("import os\nos.get_terminal_size()", Reason.TERMINAL, ""),
+    ("import termios\ntermios.tcgetattr(0)", Reason.TERMINAL, ""),
+    ("import curses\ncurses.wrapper(print)", Reason.TERMINAL, ""),
+    ("open('/dev/tty')", Reason.TERMINAL, ""),
+    ("import socket\nsocket.getaddrinfo('example.org', 80)", Reason.NETWORK, ""),
+    ("import socket\nsocket.create_connection(('192.0.2.1', 80))", Reason.NETWORK, ""),
+    ("import urllib.request as u\nu.urlopen('http://example.org')", Reason.NETWORK, ""),
+    (f"{WRAPPED}fetch()", Reason.NETWORK, ""),
+    (f"{SWALLOWED}table()[-1]", Reason.NETWORK, "data.example.org"),
+    (f"{PARSER}parser.parse_args()", Reason.ARGUMENTS, ""),
+    ("import sys\nprint(sys.argv[1])", Reason.ARGUMENTS, ""),
+    ("import sys\nif len(sys.argv) < 2:\n    sys.exit('usage: me FILE')", Reason.ARGUMENTS, ""),
 ]
 
 
 @pytest.mark.parametrize(("code", "kept", "subject"), KEPT)
 def test_what_the_sandbox_kept_from_a_program_is_known_and_named(code: str, kept: str, subject: str) -> None:
     outcome = play(code)
-    assert (outcome.world, outcome.subject) == (kept, subject), outcome.error
-    note = world.NOTES[kept]
+    assert (outcome.missing, outcome.subject) == (kept, subject), outcome.error
+    note = NOTES[kept]
     assert outcome.error.endswith(f"{note})" if note else f"No module named '{subject}'")
 
 
@@ -147,7 +147,7 @@ OWN = [
 def test_the_faults_of_code_are_not_put_down_to_the_sandbox(code: str) -> None:
     outcome = play(code)
     assert not outcome.ok
-    assert (outcome.world, outcome.limit) == ("", "")
+    assert (outcome.missing, outcome.limit) == ("", "")
     assert "the sandbox" not in outcome.error
 
 
@@ -187,7 +187,7 @@ def test_a_headline_is_the_first_line_that_says_something() -> None:
 
 def test_wrong_arguments_are_not_called_none() -> None:
     outcome = play(f"{PARSER}parser.parse_args()", given=RunInputs(("--wrong",)))
-    assert (outcome.world, outcome.subject) == (world.ARGUMENTS, world.GIVEN)
+    assert (outcome.missing, outcome.subject) == (Reason.ARGUMENTS, GIVEN)
     assert outcome.error == "turn 1: the program ended with exit code 2"
     assert (
         run_hints.hint_in_shell(outcome, Settings(), name="sum.py")
@@ -196,18 +196,18 @@ def test_wrong_arguments_are_not_called_none() -> None:
 
 
 def failed(kept: str, subject: str = "") -> Outcome:
-    return Outcome(exit_code=1, error=f"turn 1: it failed ({world.NOTES[kept]})", world=kept, subject=subject)
+    return Outcome(exit_code=1, error=f"turn 1: it failed ({NOTES[kept]})", reason=kept, subject=subject)
 
 
 def test_each_thing_that_can_be_given_says_how(tmp_path: Path) -> None:
     settings = Settings()
-    assert run_hints.hint_in_repl(failed(world.ARGUMENTS), settings) == "give it some, as in: /run 3 4"
+    assert run_hints.hint_in_repl(failed(Reason.ARGUMENTS), settings) == "give it some, as in: /run 3 4"
     assert (
-        run_hints.hint_in_shell(failed(world.ARGUMENTS), settings, name="a.py")
+        run_hints.hint_in_shell(failed(Reason.ARGUMENTS), settings, name="a.py")
         == "give it some, as in: mtchat run a.py 3 4"
     )
-    assert run_hints.hint_in_repl(failed(world.FILE), settings) == "/attach FILE gives it a copy"
-    assert run_hints.hint_in_repl(failed(world.DISPLAY), settings) == ""
+    assert run_hints.hint_in_repl(failed(Reason.FILE), settings) == "/attach FILE gives it a copy"
+    assert run_hints.hint_in_repl(failed(Reason.DISPLAY), settings) == ""
 
 
 def test_a_missing_package_is_installed_where_mtchat_runs_and_a_module_of_mine_is_attached(
@@ -217,12 +217,12 @@ def test_a_missing_package_is_installed_where_mtchat_runs_and_a_module_of_mine_i
     (tmp_path / "helper.py").touch()
     (tmp_path / "parts").mkdir()
     told = {
-        name: run_hints.hint_in_shell(failed(world.PACKAGE, name), settings, folder=tmp_path)
+        name: run_hints.hint_in_shell(failed(Reason.PACKAGE, name), settings, folder=tmp_path)
         for name in ("helper", "parts", "usb", "winreg")
     }
     assert told["helper"] == "--attach helper.py gives it yours"
     assert told["parts"] == "--attach parts gives it yours"
     assert told["usb"].endswith(" -m pip install pyusb installs it")
-    mine = run_hints.hint_in_shell(failed(world.PACKAGE, "mtchat"), settings, folder=tmp_path)
+    mine = run_hints.hint_in_shell(failed(Reason.PACKAGE, "mtchat"), settings, folder=tmp_path)
     assert mine == f"it is installed from {HERE}, which programs do not see; --attach {HERE} gives a copy"
     assert told["winreg"] == "winreg is a part of Python that this Python was built without"

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from mtchat.session.outcome import Frame, Outcome
 from mtchat.session.program import PREAMBLE, Chunk, Location, Program, assemble
+from mtchat.session.reason import Reason
 from mtchat.session.turn import Turn
 
 CODE = st.text(st.sampled_from("x =1\n\r\t\f#\u2028\\\"'"), max_size=12)
@@ -61,7 +62,7 @@ def test_an_outcome_is_good_only_when_the_whole_program_ran():
     assert not Outcome(finished=False).ok
     assert not Outcome(exit_code=1).ok
     assert not Outcome(exit_code=None, signal=9).ok
-    assert not Outcome(limit="seconds").ok
+    assert not Outcome(reason=Reason.SECONDS).ok
     assert not Outcome(error="turn 1, line 1: ValueError").ok
 
 

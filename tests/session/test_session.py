@@ -11,6 +11,7 @@ from mtchat.errors import MtchatError
 from mtchat.session.mark import TurnOptions
 from mtchat.session.outcome import Frame, Outcome
 from mtchat.session.program import Location
+from mtchat.session.reason import Reason
 from mtchat.session.session import ROOT, Session
 from mtchat.session.turn import KEPT, Turn
 
@@ -66,7 +67,7 @@ def test_a_change_gives_a_new_session_and_leaves_the_old_one():
         (Outcome(), [True, True, True]),
         (failing(2), [True, False, False]),
         (failing(3), [True, True, False]),
-        (Outcome(limit="seconds", finished=False), [None, None, False]),
+        (Outcome(reason=Reason.SECONDS, finished=False), [None, None, False]),
     ],
 )
 def test_a_turn_ran_where_a_program_came_through_it_also_with_later_turns(

@@ -14,10 +14,22 @@ from mtchat.session.outcome import File, Frame, Outcome
 from mtchat.session.program import Location
 from mtchat.session.prompt import Usage
 from mtchat.session.provenance import Step
+from mtchat.session.reason import Reason
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
 from mtchat.session.turn import STATUSES, Turn
-from mtchat.store.events import KEPT, History, apply, bounded, changes, to_event, to_line
+from mtchat.store.events import (
+    KEPT,
+    History,
+    apply,
+    bounded,
+    changes,
+    json_like,
+    outcome_fields,
+    outcome_of,
+    to_event,
+    to_line,
+)
 from mtchat.store.values import rebuild
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=8) | st.sampled_from(
@@ -175,3 +187,27 @@ def test_a_turn_edited_in_the_file_is_found_and_its_children_stay_below_it():
     history = apply(history, outcome)
     assert [turn.chunk for turn in history.session.path] == ["x = 11", "y = 2"]
     assert history.session.outcome == Outcome(stdout="2")
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"limit": "seconds", "world": ""}, Reason.SECONDS),
+        ({"limit": "", "world": "file"}, Reason.FILE),
+        ({"limit": "", "world": ""}, Reason.NONE),
+        ({"limit": "patience", "world": ""}, Reason.OTHER),
+        ({"error": "turn 1: OSError: x (the sandbox has no network)"}, Reason.NETWORK),
+    ],
+)
+def test_the_reason_of_an_outcome_is_read_from_the_keys_that_files_have(
+    fields: dict[str, str], reason: Reason
+) -> None:
+    assert outcome_of({"event": "outcome", **fields}).reason is reason
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_the_reason_of_an_outcome_is_written_under_the_keys_that_files_have(reason: Reason) -> None:
+    fields = outcome_fields(Outcome(reason=reason))
+    assert "reason" not in fields
+    assert {fields["limit"], fields["world"]} == {"", reason.value}
+    assert outcome_of(json_like({"event": "outcome", **fields})).reason is reason

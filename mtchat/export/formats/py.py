@@ -45,9 +45,9 @@ from mtchat.export.magics import unmagicked
 from mtchat.export.whole import HOISTED, moved, whole
 from mtchat.export.whole import unquoted as unmoved
 from mtchat.session.names import tree
+from mtchat.session.reason import installs
 from mtchat.session.session import Session
 from mtchat.session.turn import EDITED, INTERRUPTED, Turn
-from mtchat.session.world import installs
 
 SUFFIX = ".py"
 

@@ -5,11 +5,11 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from mtchat.session import world
 from mtchat.session.english import quantity
 from mtchat.session.names import bound, tree
 from mtchat.session.outcome import Frame, Outcome, Variable
 from mtchat.session.program import Program
+from mtchat.session.reason import Reason
 from mtchat.session.source import lines
 
 MEANINGS: Mapping[str, str] = {
@@ -35,27 +35,24 @@ MEANINGS: Mapping[str, str] = {
     "StopIteration": "The code asks for another item when there are none left.",
     "UnicodeDecodeError": "The code reads data as text, but it is not valid text in that encoding.",
 }
-LIMITS: Mapping[str, str] = {
-    "seconds": "It ran longer than the time limit, often because a loop never ends.",
-    "cpu": "It used more processor time than allowed, often because a loop never ends.",
-    "memory": "It used more memory than a run may use.",
-    "disk": "It wrote more data to files than a run may write.",
-    "output": "It printed more than a run may print, often because a loop never ends.",
-    "processes": "It started more processes or threads than a run may start.",
+REASONS: Mapping[Reason, str] = {
+    Reason.SECONDS: "It ran longer than the time limit, often because a loop never ends.",
+    Reason.CPU: "It used more processor time than allowed, often because a loop never ends.",
+    Reason.MEMORY: "It used more memory than a run may use.",
+    Reason.DISK: "It wrote more data to files than a run may write.",
+    Reason.OUTPUT: "It printed more than a run may print, often because a loop never ends.",
+    Reason.PROCESSES: "It started more processes or threads than a run may start.",
+    Reason.INPUT: "The program waits for keyboard input, but there is none.",
+    Reason.ARGUMENTS: "The program needs words typed after its name (arguments), and they are missing.",
+    Reason.NETWORK: "The program needs the network, but programs run without network access.",
+    Reason.DISPLAY: "The program opens a window, but programs run without a screen.",
+    Reason.TERMINAL: "The program draws on a terminal, but programs run without one.",
+    Reason.ENVIRONMENT: "The program reads one of your environment variables, but programs cannot see them.",
+    Reason.COMMAND: "The program starts another program that is not available to it.",
+    Reason.GPU: "The program uses a graphics processor, but programs run without one.",
+    Reason.OUTSIDE: "The program writes outside its work folder, which it is not allowed to do.",
+    Reason.SCRATCH: "The program wrote more temporary files than it is allowed to write.",
 }
-WORLDS: Mapping[str, str] = {
-    world.INPUT: "The program waits for keyboard input, but there is none.",
-    world.ARGUMENTS: "The program needs words typed after its name (arguments), and they are missing.",
-    world.NETWORK: "The program needs the network, but programs run without network access.",
-    world.DISPLAY: "The program opens a window, but programs run without a screen.",
-    world.TERMINAL: "The program draws on a terminal, but programs run without one.",
-    world.ENVIRONMENT: "The program reads one of your environment variables, but programs cannot see them.",
-    world.COMMAND: "The program starts another program that is not available to it.",
-    world.GPU: "The program uses a graphics processor, but programs run without one.",
-    world.OUTSIDE: "The program writes outside its work folder, which it is not allowed to do.",
-    world.SCRATCH: "The program wrote more temporary files than it is allowed to write.",
-}
-KIND = re.compile(r"(?:^|: )(?:\w+\.)*(\w*(?:Error|Exception|Iteration|Interrupt|Exit|Warning)\b)")
 UNKNOWN = re.compile(r"name '(\w+)' is not defined")
 MISSING = re.compile(r"has no attribute '(\w+)'")
 NEARLY = "Did you mean "  # begins a clue that names the correct spelling
@@ -63,16 +60,10 @@ LONGEST_VALUE = 70
 CODE_KINDS = ("function", "type", "builtin_function_or_method", "method")
 
 
-def kind(outcome: Outcome) -> str:
-    """The name of the error, such as "KeyError"; "" if the program was stopped from outside."""
-    found = KIND.search(outcome.error)
-    return found[1] if found else ""
-
-
 def meaning(outcome: Outcome) -> str:
     """What such an error means, in one sentence; "" if unknown."""
-    told = LIMITS.get(outcome.limit, "") or WORLDS.get(outcome.world, "")
-    return told or MEANINGS.get(kind(outcome), "")
+    told = REASONS.get(outcome.reason, "")
+    return told or MEANINGS.get(outcome.exception, "")
 
 
 def line(program: Program, frame: Frame) -> str:
@@ -126,7 +117,7 @@ def clues(program: Program, outcome: Outcome, variables: Sequence[Variable]) -> 
             yield f"`{unknown[1]}` has no value yet: it gets one later, or on a line that did not run."
         else:
             yield f"No line of the program gives `{unknown[1]}` a value."
-    if kind(outcome) == "IndexError":
+    if outcome.exception == "IndexError":
         for each in values(program, outcome, variables):
             if each.shape.isdecimal():
                 yield describe_positions(each.name, int(each.shape))

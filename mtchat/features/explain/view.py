@@ -18,6 +18,7 @@ from mtchat.session.escape import escaped
 from mtchat.session.outcome import Outcome, Variable
 from mtchat.session.program import Program, assemble
 from mtchat.session.prompt import Prompt
+from mtchat.session.reason import Reason
 
 SIGN = "≈ "  # before words that may be wrong
 INDENT = "  "
@@ -119,7 +120,7 @@ def explain_error(console: Console) -> None:
         raise MtchatError("the program has not run, so there is no error to explain; /run runs it")
     if outcome.ok:
         raise MtchatError("the program runs without an error; /explain explains its last turn")
-    if outcome.limit in ("interrupted", "sandbox"):
+    if outcome.reason in (Reason.INTERRUPTED, Reason.SANDBOX):
         raise MtchatError("the last run did not come to its end; /run runs the program again")
     program, view = console.session.program, console.view
     variables = when_it_failed(console, outcome)

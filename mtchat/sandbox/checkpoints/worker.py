@@ -34,10 +34,11 @@ from mtchat.sandbox.host.supervise import Interrupts, watch_interrupts
 from mtchat.session.given import NO_INPUTS, RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import PREAMBLE, Program
+from mtchat.session.reason import Reason
 from mtchat.session.settings import Limits
 
 TRIES = 3
-INTERRUPTED_OUTCOME = Outcome(exit_code=None, limit=INTERRUPTED, finished=False, error=INTERRUPTED)
+INTERRUPTED_OUTCOME = Outcome(exit_code=None, reason=Reason.INTERRUPTED, finished=False, error=INTERRUPTED)
 
 
 class Worker:

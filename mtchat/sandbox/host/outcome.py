@@ -24,9 +24,9 @@ from mtchat.sandbox.guest.wire import (
 from mtchat.sandbox.host.collect import CollectedFiles
 from mtchat.sandbox.host.monitor import INTERRUPTED
 from mtchat.sandbox.host.supervise import RunResult
-from mtchat.session import world
 from mtchat.session.outcome import File, Frame, Outcome, Variable
 from mtchat.session.program import Location, Program
+from mtchat.session.reason import GIVEN, NOTES, Reason
 from mtchat.session.settings import PROCESSES, Limits
 from mtchat.session.source import lines as lines_of
 
@@ -46,7 +46,7 @@ class GuestReport:
     kind: str = ""
     headline: str = ""
     traceback: str = ""
-    world: str = ""
+    missing: Reason = Reason.NONE
     subject: str = ""
     frames: tuple[Frame, ...] = ()
 
@@ -62,7 +62,7 @@ def read_report(shared: bytes, program: Program) -> GuestReport:
         frames, traceback = read_fault(shared, program)
     if how == RAISED and not frames:
         frames = first_line_of(index, program)
-    kept = what if what in world.NOTES else ""
+    missing = Reason(what) if what in NOTES else Reason.NONE
     return GuestReport(
         index,
         shared[4:5] == b"\x01" and index in (None, len(program.chunks) - 1),
@@ -70,7 +70,7 @@ def read_report(shared: bytes, program: Program) -> GuestReport:
         kind,
         one_line(headline, MAX_WORD),
         limit_lines(traceback.splitlines(), TRACEBACK_LINES + 1),
-        kept,
+        missing,
         one_line(subject, MAX_WORD),
         frames,
     )
@@ -176,12 +176,13 @@ def make_outcome(
         None if stopped is not None or ending.status is None else os.waitstatus_to_exitcode(ending.status)
     )
     limit = find_limit(ending, report, stopped) or guess_limit(ending, report, limits, stopped)
+    missing = report.missing or find_unreported_reason(ending, report)
     left = report.how == EXITED and exit_code == 0 and (report.index or 0) >= last
     bare = Outcome(
         tier=tier,
         exit_code=exit_code,
         signal=stopped,
-        limit=limit,
+        reason=Reason(limit or missing),
         finished=report.finished or left,
         stdout="".join(ending.stdout),
         stderr=ending.stderr,
@@ -194,12 +195,11 @@ def make_outcome(
         seconds=ending.seconds,
         memory_mib=ending.memory_mib,
         variables=read_variables(ending.shared),
-        world=report.world or find_unreported_reason(ending, report),
         subject=report.subject,
     )
-    error = error_line(program, limits, report, bare, ending)
+    error = error_line(program, limits, report, bare, ending, missing)
     if not error:
-        return replace(bare, world="", subject="")
+        return replace(bare, reason=Reason(limit), subject="")
     return replace(bare, error=error, frames=report.frames or first_line_of(report.index, program))
 
 
@@ -240,16 +240,22 @@ def guess_limit(ending: RunResult, report: GuestReport, limits: Limits, stopped:
     return ""
 
 
-def find_unreported_reason(ending: RunResult, report: GuestReport) -> str:
+def find_unreported_reason(ending: RunResult, report: GuestReport) -> Reason:
     """What was kept from a program that a library ended, or from one that it started."""
     if report.how == RAISED and report.headline.startswith(CHILD_FAILED):
-        return world.NETWORK if any(word in last_words(ending) for word in guest_world.NETWORK_WORDS) else ""
+        return (
+            Reason.NETWORK
+            if any(word in last_words(ending) for word in guest_world.NETWORK_WORDS)
+            else Reason.NONE
+        )
     if report.how == RAISED and NOTHING_READ in report.headline:
-        return world.FILE if any(word in last_words(ending) for word in guest_world.FILE_WORDS) else ""
+        return (
+            Reason.FILE if any(word in last_words(ending) for word in guest_world.FILE_WORDS) else Reason.NONE
+        )
     words = "" if report.how == RAISED or report.finished else last_words(ending)
     if any(word in words for word in guest_world.TERMINAL_WORDS):
-        return world.TERMINAL
-    return world.DISPLAY if any(word in words for word in guest_world.DISPLAY_WORDS) else ""
+        return Reason.TERMINAL
+    return Reason.DISPLAY if any(word in words for word in guest_world.DISPLAY_WORDS) else Reason.NONE
 
 
 def last_words(ending: RunResult) -> str:
@@ -257,13 +263,18 @@ def last_words(ending: RunResult) -> str:
 
 
 def error_line(
-    program: Program, limits: Limits, report: GuestReport, outcome: Outcome, ending: RunResult
+    program: Program,
+    limits: Limits,
+    report: GuestReport,
+    outcome: Outcome,
+    ending: RunResult,
+    missing: Reason,
 ) -> str:
     """The one line; "" when all went well."""
     told = report.how == RAISED and report.headline
     place = locate(program, report)
     if told:
-        room = describe_limit(outcome.limit, limits) or missing_note(outcome, report)
+        room = describe_limit(outcome.limit, limits) or missing_note(missing, report)
         also = (
             f" ({room})"
             if room
@@ -274,7 +285,7 @@ def error_line(
         return f"{place}: {report.headline}{also}"
     if outcome.limit and (outcome.limit == ending.limit or outcome.signal == signal.SIGXCPU):
         return f"{place}: {describe_stop(outcome.limit, limits)}"
-    room = describe_limit(outcome.limit, limits) or missing_note(outcome, report)
+    room = describe_limit(outcome.limit, limits) or missing_note(missing, report)
     also = f" ({room})" if room else ""
     if outcome.signal is not None:
         return f"{place}: killed by {signal_name(outcome.signal)}{also}"
@@ -288,12 +299,12 @@ def error_line(
     )
 
 
-def missing_note(outcome: Outcome, report: GuestReport) -> str:
+def missing_note(missing: Reason, report: GuestReport) -> str:
     """What the sandbox lacks that the program asked for."""
-    note = world.NOTES.get(outcome.world, "")
-    if outcome.subject == world.GIVEN and outcome.world == world.ARGUMENTS:
+    note = NOTES.get(missing, "")
+    if report.subject == GIVEN and missing is Reason.ARGUMENTS:
         return ""
-    host = outcome.subject if outcome.world == world.NETWORK else ""
+    host = report.subject if missing is Reason.NETWORK else ""
     return f"it asked for {host}, and {note}" if host and host not in report.headline else note
 
 
@@ -336,7 +347,7 @@ def describe_stop(limit: str, limits: Limits) -> str:
         "memory": f"stopped at {limits.memory_mib} MiB of memory",
         "output": f"stopped after {limits.output_kib} KiB of output",
         "disk": f"stopped at {limits.disk_mib} MiB of files",
-        "processes": "stopped for starting too many processes",
+        "processes": f"stopped for starting more than {PROCESSES} processes and threads",
         INTERRUPTED: "interrupted",
     }[limit]
 
