@@ -94,6 +94,8 @@ def verify(session: Session, args: argparse.Namespace) -> int:
     if first.precision:
         errors.note(f"computing as {first.precision}, as when the session was made; Ctrl-C stops it")
     wiring.wait_for(model, errors)
+    for note in model.card().notes:
+        errors.note(note)
     mine = [turn for turn in written if made_by(turn, model.card())]
     if not mine:
         raise MtchatError(

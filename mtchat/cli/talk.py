@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 
@@ -24,6 +25,9 @@ from mtchat.session.language import named
 from mtchat.session.session import Session, count
 from mtchat.session.settings import Settings
 from mtchat.store import Log
+
+if TYPE_CHECKING:
+    from mtchat.console.console import Host
 
 
 def talk(args: argparse.Namespace) -> int:
@@ -52,7 +56,7 @@ def talk(args: argparse.Namespace) -> int:
     ):
         if not instructions:
             return converse(args, attached, log, folder, shelf, ground)
-        from mtchat.cli.scripted import Handed, Script, play
+        from mtchat.cli.scripted import Script, play
         from mtchat.console.view import View
 
         edit = args.edit or (int(args.code[0]) if code else 0)
@@ -67,8 +71,8 @@ def talk(args: argparse.Namespace) -> int:
             args.set_language or "",
             written=bool(code),
         )
-        sandbox = Handed(ground.quietly, ground.trial, ground.refusal, ground.notice)
-        return play(script, log, shelf.get(args.model), sandbox, View.of(sys.stderr), wiring.owned())
+        model, view = shelf.get(args.model), View.of(sys.stderr)
+        return play(script, log, model, ground, view, wiring.owned(), host_of(args, shelf, ground), folder)
 
 
 def guidance(args: argparse.Namespace, settings: Settings, session: Session) -> tuple[str, ...]:
@@ -117,21 +121,12 @@ def converse(
     shelf: ModelLoader,
     ground: Sandbox,
 ) -> ExitCode:
-    from mtchat.console.console import Console, Host
+    from mtchat.console.console import Console
     from mtchat.console.view import View
     from mtchat.conversation.conversation import Conversation
     from mtchat.repl import app
 
-    tier = wiring.Tier(ground)
-    host = Host(
-        load=shelf.get,
-        models=loader.list_models,
-        earlier=shelf.earlier,
-        begin=tier.begin,
-        tier=lambda: tier.word,
-        warning=ground.warning(),
-        goes_on=lambda path: wiring.goes_on(path, args.sessions),
-    )
+    host = host_of(args, shelf, ground)
     chat = Conversation(
         shelf.get(args.model),
         ground,
@@ -152,6 +147,22 @@ def converse(
     if chat.session.turns:
         latest.keep(console.log.path)
     return ExitCode.DONE
+
+
+def host_of(args: argparse.Namespace, shelf: ModelLoader, ground: Sandbox) -> "Host":
+    """What a console is told of this machine."""
+    from mtchat.console.console import Host
+
+    tier = wiring.Tier(ground)
+    return Host(
+        load=shelf.get,
+        models=loader.list_models,
+        earlier=shelf.earlier,
+        begin=tier.begin,
+        tier=lambda: tier.word,
+        warning=ground.warning(),
+        goes_on=lambda path: wiring.goes_on(path, args.sessions),
+    )
 
 
 def earlier(path: Path | None) -> Iterator[str]:

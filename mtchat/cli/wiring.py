@@ -8,15 +8,18 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 
 from mtchat import store
 from mtchat.console.captions import short_path
 from mtchat.console.view import View
-from mtchat.models.loading import LoadingModel
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.store import Owned
+
+if TYPE_CHECKING:
+    from mtchat.conversation.interfaces import Model
 
 PATIENCE = 3.0  # seconds
 
@@ -45,7 +48,7 @@ def command() -> list[str]:
     return [short_path(started)]
 
 
-def wait_for(model: LoadingModel, view: View) -> None:
+def wait_for(model: "Model", view: View) -> None:
     """Waits for a model where nothing else can be done; what takes long is told once, off a terminal too."""
     begun, told = time.monotonic(), ""
     with view.waiting(lambda: f"{model.name}: {model.stage()}"):
@@ -54,8 +57,6 @@ def wait_for(model: LoadingModel, view: View) -> None:
             if not view.live and stage != told and time.monotonic() - begun > PATIENCE:
                 told = stage
                 view.note(f"{model.name}: {stage}")
-    for note in model.card().notes:
-        view.note(note)
 
 
 class Tier:

@@ -12,8 +12,9 @@ import pytest
 
 from mtchat.bundled_models import catalogue
 from mtchat.cli.main import main
-from mtchat.cli.scripted import Handed, Script, play
+from mtchat.cli.scripted import Script, play
 from mtchat.console.view import View
+from mtchat.conversation.interfaces import Runner
 from mtchat.errors import ExitCode, ModelError, SandboxError
 from mtchat.models.loading import LoadingModel
 from mtchat.sandbox.host import execute
@@ -26,6 +27,7 @@ from mtchat.session.reason import Reason
 from mtchat.session.settings import Limits, Sampling, Settings
 from mtchat.session.turn import INTERRUPTED, Turn
 from mtchat.store import Log, load
+from tests.support.consoles import handed
 from tests.support.shell import mtchat
 
 needs_sandbox = pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}")
@@ -66,7 +68,7 @@ class Table:
         return len(text)
 
 
-REAL = Handed(Sandbox().quietly, Sandbox().trial, Sandbox().refusal)
+REAL = Sandbox()
 REPLIES = {
     "set": "x = 6\nprint('noise')",
     "show": "print(x * 7)",
@@ -83,7 +85,7 @@ def played(
     *,
     run: bool = False,
     fix: bool = False,
-    box: Handed = REAL,
+    box: Runner = REAL,
     attached: Sequence[Path] = (),
 ) -> tuple[int, str]:
     """The exit code of a script and what it said on stderr; the session is saved as `played`."""
@@ -147,7 +149,7 @@ def test_an_interrupt_saves_what_is_there(tmp_path: Path, capsys: pytest.Capture
 
 def test_a_run_that_the_user_stops_ends_the_script(tmp_path: Path) -> None:
     stopped = Outcome("fake", None, reason=Reason.INTERRUPTED, finished=False)
-    box = Handed(lambda program, limits, place, given: stopped, nothing, lambda: "")
+    box = handed(lambda program, limits, place, given: stopped, nothing, lambda: "")
     code, said = played(tmp_path, ["set", "show"], box=box)
     assert code == ExitCode.INTERRUPTED
     assert "1 instructions were not taken" in said
@@ -159,13 +161,13 @@ def test_a_turn_of_a_script_that_does_something_else_when_it_runs_again_is_told(
         count = len(program.chunks)
         return Outcome("fake", outputs=(f"{count} so far\n", *["\n"] * (count - 1)))
 
-    _, said = played(tmp_path, ["set", "show"], box=Handed(run, nothing, lambda: ""))
+    _, said = played(tmp_path, ["set", "show"], box=handed(run, nothing, lambda: ""))
     assert said.count("turn 1 ran again and printed something else: 1 so far became 2 so far\n") == 1
 
 
 @pytest.mark.parametrize("wish", ["run", "fix"])
 def test_where_nothing_can_be_run_a_script_that_needs_it_is_refused(tmp_path: Path, wish: str) -> None:
-    box = Handed(lambda program, limits, place, given: Outcome(), nothing, lambda: "no sandbox; install one")
+    box = handed(lambda program, limits, place, given: Outcome(), nothing, lambda: "no sandbox; install one")
     with pytest.raises(SandboxError, match="no sandbox; install one"):
         played(tmp_path, ["set"], box=box, run=wish == "run", fix=wish == "fix")
     assert SandboxError.code == ExitCode.SANDBOX
@@ -174,7 +176,7 @@ def test_where_nothing_can_be_run_a_script_that_needs_it_is_refused(tmp_path: Pa
 def test_where_nothing_can_be_run_a_script_still_gives_code(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    box = Handed(lambda program, limits, place, given: Outcome(), nothing, lambda: "no sandbox; install one")
+    box = handed(lambda program, limits, place, given: Outcome(), nothing, lambda: "no sandbox; install one")
     code, said = played(tmp_path, ["set"], box=box)
     assert code == ExitCode.DONE
     assert capsys.readouterr().out == "x = 6\nprint('noise')\n"
@@ -191,7 +193,7 @@ def test_a_script_that_cannot_be_saved_prints_its_program_and_fails(
         return Table(REPLIES)
 
     err = io.StringIO()
-    box = Handed(lambda program, limits, place, given: Outcome(), nothing, lambda: "")
+    box = handed(lambda program, limits, place, given: Outcome(), nothing, lambda: "")
     with Log.open(folder / "x.jsonl") as log:
         script = Script(["set"], False, False, "", Settings())
         code = play(script, log, LoadingModel("table", load), box, View(err, live=False, color=False))
@@ -233,7 +235,7 @@ def test_a_model_that_cannot_be_loaded_is_a_model_error(tmp_path: Path) -> None:
         ),
         (["run"], ExitCode.USAGE, "which program? give mtchat run a SESSION or a FILE.py"),
         (["run", "--seconds", "5"], ExitCode.USAGE, "which program? give mtchat run a SESSION or a FILE.py"),
-        (["run", __file__, "--stdin", "nothing"], ExitCode.USAGE, "nothing is not there"),
+        (["run", __file__, "--stdin", "nothing"], ExitCode.USAGE, "nothing does not exist"),
         (["run", __file__, "--attach", "nothing"], ExitCode.USAGE, "No such file"),
         (["-p", "x", "--model", "./no.gguf", "--attach", "nothing"], ExitCode.USAGE, "No such file"),
         (["replay", "nothing"], ExitCode.FAILED, "no session 'nothing'"),

@@ -2,12 +2,13 @@
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mtchat.cli import main
-from mtchat.cli.scripted import Handed, Script, play
+from mtchat.cli.scripted import Script, play
 from mtchat.console.view import View
 from mtchat.errors import ExitCode, MtchatError
 from mtchat.models.loading import LoadingModel
@@ -18,6 +19,7 @@ from mtchat.session.prompt import ModelCard, Piece, Prompt
 from mtchat.session.session import Session
 from mtchat.session.settings import Limits, Sampling, Settings
 from mtchat.store import Log, load
+from tests.support.consoles import handed
 
 
 class Pupil:
@@ -51,7 +53,7 @@ def run(program: Program, limits: Limits, place: Path | None, given: RunInputs) 
     return Outcome(outputs=tuple("shown\n" if "print" in chunk.code else "" for chunk in program.chunks))
 
 
-BOX = Handed(run, lambda program, limits, given: run(program, limits, None, given), lambda: "")
+BOX = handed(run, lambda program, limits, given: run(program, limits, None, given), lambda: "")
 
 
 def played(
@@ -64,7 +66,7 @@ def played(
 ) -> tuple[int, str]:
     """The exit code of a script and what it said; the session is saved as `played`."""
     err = io.StringIO()
-    box = Handed(BOX.run, BOX.look, lambda: refusal)
+    box = replace(BOX, refusal=lambda: refusal)
     with Log.open(folder / "played.jsonl") as log:
         script = Script(words, False, False, "", Settings(policy="plain"), edit=edit, written=written)
         code = play(script, log, LoadingModel("pupil", lambda report: model()), box, View(err, False, False))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.cli.scripted import Handed, Script, play
+from mtchat.cli.scripted import Script, play
 from mtchat.console.view import View
 from mtchat.errors import ExitCode, MtchatError
 from mtchat.generate.prompt.families import instruct
@@ -16,11 +16,12 @@ from mtchat.session.prompt import Prompt
 from mtchat.session.settings import Settings
 from mtchat.store import Log, load
 from tests.cli.test_cli import Table, nothing
+from tests.support.consoles import handed
 
 BODY = "\n".join(f"    step_{number} = x + {number}" for number in range(20))
 LONG = f"def grow(x):\n{BODY}\n    return x"
 BASE = len(instruct.SYSTEM.split())
-BOX = Handed(lambda program, limits, place, given: Outcome(), nothing, lambda: "")
+BOX = handed(lambda program, limits, place, given: Outcome(), nothing, lambda: "")
 
 
 class Seeing(Table):

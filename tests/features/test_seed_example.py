@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mtchat.cli.scripted import Handed, Script, play
+from mtchat.cli.scripted import Script, play
 from mtchat.console.view import View
 from mtchat.generate.prompt.families import codegen
 from mtchat.generate.request import prompt_for
@@ -22,6 +22,7 @@ from mtchat.session.session import Session
 from mtchat.session.settings import Sampling, Settings
 from mtchat.session.turn import INTERRUPTED, Turn
 from mtchat.store import Log, load
+from tests.support.consoles import handed
 from tests.support.engine_models import STARTER_SMALL, codegen_tokenizer, random_model
 from tests.support.shell import mtchat
 
@@ -58,7 +59,7 @@ def test_what_codegens_readme_prompts_with_reaches_the_model_as_it_was_typed(tmp
         recorders.append(Recorder(engine.decoder))
         return Engine(recorders[0], engine.tokenizer, engine.card)
 
-    box = Handed(lambda *_: Outcome(), lambda *_: Outcome(), lambda: "no sandbox in this test")
+    box = handed(lambda *_: Outcome(), lambda *_: Outcome(), lambda: "no sandbox in this test")
     with Log.open(tmp_path / "seed.jsonl") as log:
         script = Script([typed], False, False, "", Settings(max_tokens=4))
         play(script, log, LoadingModel("codegen", opened), box, View(io.StringIO(), live=False, color=False))

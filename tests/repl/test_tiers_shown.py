@@ -10,7 +10,6 @@ from prompt_toolkit.formatted_text import fragment_list_to_text
 
 from mtchat.cli import arguments, doctor, wiring
 from mtchat.cli.main import main
-from mtchat.cli.scripted import Handed
 from mtchat.console.console import Console
 from mtchat.errors import ExitCode
 from mtchat.repl import toolbar
@@ -20,7 +19,7 @@ from mtchat.sandbox.host.execute import BackendChoice, Probe
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.outcome import Outcome
 from tests.cli.test_cli import played
-from tests.support.consoles import console_in, said
+from tests.support.consoles import console_in, handed, said
 
 NOTICE = "programs run in a reduced sandbox, landlock (reduced): bwrap: no; to mend it: mend"
 WEAK = Probe("landlock (reduced)", True, "bwrap: no", "mend")
@@ -104,7 +103,7 @@ def test_without_a_sandbox_the_first_screen_says_what_that_means(tmp_path: Path)
 def test_a_script_announces_a_reduced_sandbox_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    box = Handed(
+    box = handed(
         lambda program, limits, place, given: Outcome(),
         lambda program, limits, given: Outcome(),
         lambda: "",

@@ -9,7 +9,7 @@ import pytest
 from pygments.lexers import get_lexer_by_name
 
 from mtchat.cli.main import main
-from mtchat.cli.scripted import Handed, Script, play
+from mtchat.cli.scripted import Script, play
 from mtchat.console.view import View
 from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.export.format import load as format_of
@@ -27,7 +27,7 @@ from mtchat.session.settings import Sampling, Settings
 from mtchat.session.turn import Turn
 from mtchat.store import Log, load, paths
 from tests.cli.test_cli import Table
-from tests.support.consoles import Spoken, console_in, said
+from tests.support.consoles import Spoken, console_in, handed, said
 from tests.support.generate import assert_cut_as_it_arrives
 
 JS, GO = named("javascript"), named("go")
@@ -198,7 +198,7 @@ def refused(*_: object) -> Outcome:
     raise AssertionError("something was run")
 
 
-BOX = Handed(refused, refused, lambda: "")
+BOX = handed(refused, refused, lambda: "")
 REPLIES = {"define add": ADD, "make it sum": "const sum = add;", "this must be 42": "check(42);"}
 
 

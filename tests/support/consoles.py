@@ -7,9 +7,12 @@ from pathlib import Path
 from mtchat.console.console import Console, Host
 from mtchat.console.view import View
 from mtchat.conversation.conversation import Conversation
+from mtchat.conversation.interfaces import Hear
+from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
+from mtchat.session.program import Program
 from mtchat.session.prompt import Piece, Prompt
-from mtchat.session.settings import Sampling, Settings
+from mtchat.session.settings import Limits, Sampling, Settings
 from mtchat.store import Log
 from tests.support.fake_repl import Fake, FakeSandbox, run
 
@@ -50,3 +53,19 @@ def broken_log(console: Console) -> None:
     """From now on the session's file cannot be written: its folder is a file."""
     console.chat.log = Log.open(console.folder / "a-file" / "one.jsonl")
     (console.folder / "a-file").write_text("")
+
+
+def handed(
+    run: Callable[..., Outcome],
+    look: Callable[..., Outcome],
+    refusal: Callable[[], str] = lambda: "",
+    notice: Callable[[], str] = lambda: "",
+) -> FakeSandbox:
+    """A sandbox of run(program, limits, folder, inputs) and look(program, limits, inputs)."""
+
+    def resume(
+        program: Program, limits: Limits, place: Path | None, hear: Hear, given: RunInputs, tells: bool
+    ) -> Outcome:
+        return look(program, limits, given) if tells else run(program, limits, place, given)
+
+    return FakeSandbox(run, resume, refusal, notice)
