@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from mtchat.features.correction.apply import correct
-from mtchat.features.correction.detect import recognise
+from mtchat.features.correction.apply import apply_correction
+from mtchat.features.correction.detect import detect_correction
 from mtchat.generate import policy
 from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.models import loader
@@ -85,11 +85,13 @@ def once(program: Program) -> bool:
 def judged(case: Case, generator: TurnGenerator | None) -> Verdict:
     """A verdict of a correction; without a model, of its recognition alone."""
     session = case.session
-    found = recognise(session.path, case.say)
+    found = detect_correction(session.path, case.say)
     verdict = Verdict(case.say, case.kind, found is not None, found is not None and found.number == case.turn)
     if found is None or generator is None or generator.run is None:
         return verdict
-    made = correct(generator, session.with_outcome(generator.run(session.program)), found, Sampling())
+    made = apply_correction(
+        generator, session.with_outcome(generator.run(session.program)), found, Sampling()
+    )
     program = made.program
     last = len(made.path) + 1
     outcome = generator.run(Program((*program.chunks, Chunk(last, case.check or "pass"))))
@@ -168,7 +170,7 @@ def main() -> None:
             if args.out:
                 with args.out.open("a") as out:
                     out.write(json.dumps(asdict(verdicts[-1])) + "\n")
-    steps = [recognise(case.turns, case.say) is None for case in cases("steps")]
+    steps = [detect_correction(case.turns, case.say) is None for case in cases("steps")]
     print("\n".join(report(verdicts, steps, ran=generator is not None)))
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from mtchat.bench.quality.suite import SINGLE, Task
 from mtchat.bench.quality.suites import mbpp
 from mtchat.errors import MtchatError
-from mtchat.features.infill.fill import HoleInTurn, fill_between, filled, rewrite_with_hole
+from mtchat.features.infill.fill import HoleInTurn, fill_between, fill_holes, rewrite_with_hole
 from mtchat.generate.prompt import family, infill
 from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.models import loader
@@ -125,7 +125,7 @@ WAYS: dict[str, Way] = {
         fill_between(generator, place, format_of(generator), Sampling())
     ),
     "rewritten": lambda generator, place: at_once(rewrite_with_hole(generator, place, Sampling())),
-    "tries": lambda generator, place: filled(
+    "tries": lambda generator, place: fill_holes(
         generator, place.session, place.number, place.turn.chunk, Sampling()
     ),
 }

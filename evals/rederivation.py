@@ -32,7 +32,7 @@ from mtchat.bench.quality.suites import mtpb
 from mtchat.cli.bench import QUALITY_LIMITS as LIMITS
 from mtchat.cli.bench import load_batcher
 from mtchat.console.view import View
-from mtchat.features.regenerate.regenerate import Decide, always, judged, never, rederive
+from mtchat.features.regenerate.regenerate import Decide, always, never, regenerate, when_stale
 from mtchat.generate import policy, wishes
 from mtchat.generate.prompt import family
 from mtchat.generate.running import Run
@@ -43,7 +43,7 @@ from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
 from mtchat.session.turn import Turn
 
-WAYS: Mapping[str, Decide] = {"keep": never, "derive": judged, "all": always}
+WAYS: Mapping[str, Decide] = {"keep": never, "derive": when_stale, "all": always}
 CONSTANT, NAME = "constant", "name"
 NEW = "given_{}"
 
@@ -149,12 +149,12 @@ def tried(change: Change, suite: Suite, hand: Hand, look: Run, judge: Run) -> Re
     if held:
         made = hand.take(then, session.undo(later + 1), then.instructions[change.number - 1], look)
         for way, decide in WAYS.items():
-            derived = rederive(
+            derived = regenerate(
                 session, made, lambda on, turn: hand.take(then, on, turn.wish, look), look, decide
             )
             right[way] = passes(suite, then, derived.session, judge)
             kept[way] = later - len(derived.again)
-            if decide is judged:
+            if decide is when_stale:
                 reasons = [f"{step.number}: {step.reason}" for step in derived.steps if step.reason]
     seconds = round(time.monotonic() - began, 1)
     return Result(first.problem, then.input, change.number, later, held, right, kept, reasons, seconds)

@@ -18,12 +18,17 @@ from mtchat.conversation import checking, editing
 from mtchat.conversation.conversation import Conversation
 from mtchat.conversation.interfaces import Model, Runner
 from mtchat.errors import ExitCode, MtchatError, SandboxError, UsageError
-from mtchat.features.checks.parse import ParsedCheck, stated, typed, unread
-from mtchat.features.context.view import fitting
-from mtchat.features.correction.view import begun, changed, ended, interrupted
+from mtchat.features.checks.parse import ParsedCheck, explain_unreadable, find_check, parse_check
+from mtchat.features.context.view import folded_note
+from mtchat.features.correction.view import (
+    describe_correction,
+    describe_result,
+    was_corrected,
+    was_interrupted,
+)
 from mtchat.features.explain.questions import is_question
 from mtchat.features.own_code.detect import is_code
-from mtchat.features.regenerate.view import report, told
+from mtchat.features.regenerate.view import report_changes, show_step
 from mtchat.generate.events import (
     CandidateChosen,
     ContextFitted,
@@ -91,14 +96,14 @@ class ScriptConsole(Console):
         return hint_in_shell(outcome, self.chat.settings)
 
     def finish(self, before: Session) -> None:
-        if changed(before, self.session):
-            self.view.note(ended(before, self.session, IN_SHELL))
+        if was_corrected(before, self.session):
+            self.view.note(describe_result(before, self.session, IN_SHELL))
 
     def tell(self, event: Event) -> None:
         """One line for what is written, run or repaired."""
         match event:
             case ContextFitted(numbers):
-                self.view.note(fitting(numbers))
+                self.view.note(folded_note(numbers))
             case TurnWritten(_, turn):
                 self.view.note(describe_time(turn.usage) or "the model wrote no code")
             case CandidateChosen(_, _, outcome, count):
@@ -107,7 +112,7 @@ class ScriptConsole(Console):
             case RepairStarted(round, rounds, number, _):
                 self.view.note(f"mending turn {number}, round {round} of {rounds}")
             case CorrectionStarted():
-                self.view.note(begun(event))
+                self.view.note(describe_correction(event))
             case CorrectionFinished(_, changes):
                 self.view.changes(changes)
             case RunFinished(outcome, _):
@@ -184,7 +189,7 @@ def step(console: ScriptConsole, script: Script, text: str) -> bool:
         if chat.ran and chat.outcome is not None:
             view.findings(chat.outcome)
         return repaired(console, script)
-    if before.language.runs and (why := unread(text, before)):
+    if before.language.runs and (why := explain_unreadable(text, before)):
         view.error(why)
         return True
     if slash.is_command(text) and not new:
@@ -196,7 +201,7 @@ def step(console: ScriptConsole, script: Script, text: str) -> bool:
     if not chat.take(rest[0] if new else text, new=new):
         return False
     console.finish(before)
-    if interrupted(before, console.session) or stopped(chat.outcome):
+    if was_interrupted(before, console.session) or stopped(chat.outcome):
         return False
     return repaired(console, script)
 
@@ -216,7 +221,7 @@ def edit(console: ScriptConsole, number: int, text: str, written: bool) -> bool:
     if uses := said(old.path, number):
         view.note(f"{uses} of turn {number}")
     look = chat.trial if old.language.runs and not chat.sandbox.refusal() else None
-    editor = editing.TurnEditor(chat, tell=lambda step, base: told(view, step), look=look)
+    editor = editing.TurnEditor(chat, tell=lambda step, base: show_step(view, step), look=look)
     try:
         if written:
             code, filler = text, ""
@@ -232,7 +237,7 @@ def edit(console: ScriptConsole, number: int, text: str, written: bool) -> bool:
     if stopped(done.after.outcome):
         return False
     if done.later:
-        report(view, old, done.after, done.same, done.later)
+        report_changes(view, old, done.after, done.same, done.later)
     view.note(f"the program as it was is branch {done.branch}")
     return True
 
@@ -286,8 +291,8 @@ def claimed(instruction: str, session: Session) -> ParsedCheck | None:
     """The check in an instruction, in words or after /check; None where it is none."""
     word, *rest = instruction.split(maxsplit=1)
     if word != "/check":
-        return stated(instruction, session)
-    return typed(rest[0], session) if rest and not rest[0].startswith("-d") else None
+        return find_check(instruction, session)
+    return parse_check(rest[0], session) if rest and not rest[0].startswith("-d") else None
 
 
 def stopped(outcome: Outcome | None) -> bool:

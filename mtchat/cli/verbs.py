@@ -26,7 +26,7 @@ from mtchat.export import file as exporting
 from mtchat.export.format import load as format_of
 from mtchat.export.format import of_suffix, readable, to_bytes, to_text
 from mtchat.export.pictures import pictures
-from mtchat.features.checks.evaluate import examined
+from mtchat.features.checks.evaluate import evaluate_checks
 from mtchat.inference.loaders import licences, model_cache
 from mtchat.models import loader
 from mtchat.sandbox.sandbox import Sandbox
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
             given = replace(given, stdin=board.path, live=True)
         outcome = ground.run(program, settings.limits, place, hear, given)
         again = replace(given, stdin=None) if given.stdin and Path(given.stdin).is_fifo() else given
-        outcome = examined(program, outcome, lambda part: ground.trial(part, settings.limits, again))
+        outcome = evaluate_checks(program, outcome, lambda part: ground.trial(part, settings.limits, again))
     if outcome.traceback:
         err.line(outcome.traceback.rstrip("\n"))
     if outcome.ok:

@@ -17,9 +17,9 @@ from mtchat.console.view import View
 from mtchat.conversation.conversation import Conversation
 from mtchat.conversation.interfaces import Model
 from mtchat.errors import ModelError, MtchatError
-from mtchat.features.correction.detect import Correction
-from mtchat.features.correction.view import changed, ended
-from mtchat.features.explain.quiz import Lesson
+from mtchat.features.correction.detect import DetectedCorrection
+from mtchat.features.correction.view import describe_result, was_corrected
+from mtchat.features.explain.quiz import TutorLesson
 from mtchat.generate.events import (
     AttemptsExhausted,
     CandidateChosen,
@@ -78,7 +78,7 @@ class Console:
     edit_line: Callable[[str, str], str] = lambda label, text: text
     warned: str = ""
     next_command: str = ""
-    lesson: Lesson | None = None
+    lesson: TutorLesson | None = None
     show: EventHandler = ignore
     live: Session = field(init=False)
     questions: UserQuestions = field(init=False)
@@ -206,7 +206,7 @@ class Console:
         self.chat.add(code)
         self.finish(before)
 
-    def correct(self, correction: Correction) -> None:
+    def correct(self, correction: DetectedCorrection) -> None:
         """A change of earlier turns."""
         self.prepare()
         before = self.session
@@ -262,8 +262,8 @@ class Console:
             return
         if self.questions.declined:
             self.follow(before)
-        elif changed(before, session):
-            self.view.note(ended(before, session))
+        elif was_corrected(before, session):
+            self.view.note(describe_result(before, session))
         elif session.outcome is not None and wrong(session.outcome):
             self.view.note(next_step(session.outcome, len(session.path)))
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from mtchat.console.captions import describe_prefill, describe_time
 from mtchat.console.view import YELLOW, View
-from mtchat.features.context.view import fitting
-from mtchat.features.correction.view import begun
+from mtchat.features.context.view import folded_note
+from mtchat.features.correction.view import describe_correction
 from mtchat.generate.events import (
     AttemptsExhausted,
     CandidateChosen,
@@ -74,7 +74,7 @@ class TurnView:
     def __call__(self, event: Event) -> None:
         match event:
             case ContextFitted(numbers):
-                self.view.note(fitting(numbers))
+                self.view.note(folded_note(numbers))
             case PrefillFinished(usage):
                 self.view.transient(describe_prefill(usage))
             case CodeWritten(code):
@@ -83,7 +83,7 @@ class TurnView:
                 self.made(turn)
             case CorrectionStarted():
                 self.correcting, self.since = True, event.number
-                self.view.note(begun(event))
+                self.view.note(describe_correction(event))
             case CorrectionFinished(_, changes):
                 self.view.changes(changes)
             case RunStarted():

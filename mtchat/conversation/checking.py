@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from mtchat.conversation.live import LiveSession
-from mtchat.features.checks.evaluate import examined
+from mtchat.features.checks.evaluate import evaluate_checks
 from mtchat.features.checks.parse import ParsedCheck
 from mtchat.generate.running import unended
 from mtchat.session.claim import Check, CheckResult
@@ -50,7 +50,7 @@ def evaluate(live: LiveSession) -> None:
         return
     if live.sandbox.refusal():
         return
-    outcome = examined(session.program, session.outcome, live.probe)
+    outcome = evaluate_checks(session.program, session.outcome, live.probe)
     if outcome != session.outcome:
         live.keep(session.with_outcome(outcome), "check")
 

@@ -15,10 +15,10 @@ from mtchat.conversation.interfaces import Hear, unheard
 from mtchat.conversation.live import LiveSession
 from mtchat.errors import MtchatError, UsageError
 from mtchat.export import format
-from mtchat.features.checks.parse import typed
-from mtchat.features.correction.apply import correct, refine
-from mtchat.features.correction.detect import Correction, aimed
-from mtchat.features.explain.statements import parts
+from mtchat.features.checks.parse import parse_check
+from mtchat.features.correction.apply import apply_correction, take_or_correct
+from mtchat.features.correction.detect import DetectedCorrection, target_correction
+from mtchat.features.explain.statements import code_parts
 from mtchat.features.own_code.detect import turn_from_code
 from mtchat.generate.events import Event
 from mtchat.generate.readings import Spread
@@ -100,7 +100,7 @@ class Conversation(LiveSession):
         """Does what an instruction asks for; False if the user stopped that before anything was written."""
         before, said = self.session, self.resolved(instruction)
         generator = self.generator()
-        step = partial(refine, generator) if self.corrects and not new else generator.take
+        step = partial(take_or_correct, generator) if self.corrects and not new else generator.take
         return self.settle(before, step(before, said.text, self.settings.sampling, typed=said.typed), "turn")
 
     def settle(self, before: Session, made: Session, why: str) -> bool:
@@ -160,15 +160,15 @@ class Conversation(LiveSession):
         self.keep(self.tried(self.session), "turn")
         return self.turn()
 
-    def correct(self, correction: str | Correction, number: int = 0) -> bool:
+    def correct(self, correction: str | DetectedCorrection, number: int = 0) -> bool:
         """Changes turn `number`, or the one that the words are about; later turns keep their code.
 
         False if that was stopped before anything was written.
         """
         before = self.session
         if isinstance(correction, str):
-            correction = aimed(before.path, correction, number)
-        made = correct(self.generator(), before, correction, self.settings.sampling)
+            correction = target_correction(before.path, correction, number)
+        made = apply_correction(self.generator(), before, correction, self.settings.sampling)
         return self.settle(before, made, "correction")
 
     def retry(self) -> bool:
@@ -259,7 +259,7 @@ class Conversation(LiveSession):
 
     def check(self, text: str) -> CheckResult:
         """Keeps a check with its turn, as in "total == 42" or "2: len(names) == 3", and evaluates it."""
-        return checking.add(self, typed(text, self.session))
+        return checking.add(self, parse_check(text, self.session))
 
     def explain(self, number: int = 0) -> str:
         """What each line of a turn does, as far as the code alone tells."""
@@ -267,7 +267,8 @@ class Conversation(LiveSession):
         lines = turn.code.split("\n")
         before = replace(self.session, head=turn.turn.id).program.source
         told: Iterator[Sequence[str]] = (
-            (*lines[part.first - 1 : part.last], f"    {part.words}") for part in parts(turn.code, before)
+            (*lines[part.first - 1 : part.last], f"    {part.words}")
+            for part in code_parts(turn.code, before)
         )
         return "\n".join(itertools.chain.from_iterable(told))
 

@@ -4,16 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from mtchat.conversation.live import LiveSession
-from mtchat.features.infill.fill import filled
+from mtchat.features.infill.fill import fill_holes
 from mtchat.features.regenerate.regenerate import (
     Decide,
-    Tell,
-    judged,
+    OnStep,
+    ignore_step,
     never,
-    rederive,
-    stopped,
-    untold,
-    written,
+    regenerate,
+    was_stopped,
+    when_stale,
+    with_user_code,
 )
 from mtchat.generate.events import ContextFitted, Event
 from mtchat.generate.running import Run, kept
@@ -48,7 +48,7 @@ class TurnEditor:
 
     live: LiveSession
     begin: Begin = lambda base: None
-    tell: Tell = untold
+    tell: OnStep = ignore_step
     decide: Decide | None = None
     look: Run | None = None
 
@@ -63,7 +63,7 @@ class TurnEditor:
         old = self.live.session
 
         def change(base: Session) -> Session:
-            made = written(old, number, code, filler)
+            made = with_user_code(old, number, code, filler)
             self.live.save_turn(made)
             return self.live.tried(made)
 
@@ -80,7 +80,7 @@ class TurnEditor:
             base = old.undo(later + 1)
             self.begin(base)
             made = change(base)
-            if stopped(made, base) and (later or not is_whole(made, base)):
+            if was_stopped(made, base) and (later or not is_whole(made, base)):
                 raise KeyboardInterrupt
             if live.questions is not None and live.questions.declined:  # nothing is built on what may not run
                 return self.finish(EditResult(old, kept(made, old.path[number:]), later, later, ""))
@@ -94,8 +94,10 @@ class TurnEditor:
 
     def regenerate(self, old: Session, made: Session) -> tuple[Session, int]:
         """The session with the later turns, each kept or generated again, and how many were kept."""
-        usual = judged if old.language.runs else never  # whether code still fits is told by Python's names
-        found = rederive(old, made, self.again, self.look, self.decide or usual, self.tell)
+        usual = (
+            when_stale if old.language.runs else never
+        )  # whether code still fits is told by Python's names
+        found = regenerate(old, made, self.again, self.look, self.decide or usual, self.tell)
         session = found.session
         if found.steps and not found.steps[-1].again:
             session = self.live.tried(session)
@@ -137,7 +139,7 @@ def fill(live: LiveSession, number: int, code: str) -> str:
 
     Which turns are folded so that the context fits is told once.
     """
-    live.keep(live.session.beside(written(live.session, number, code)), "edit")
+    live.keep(live.session.beside(with_user_code(live.session, number, code)), "edit")
     seen: list[ContextFitted] = []
 
     def on_event(event: Event) -> None:
@@ -146,7 +148,7 @@ def fill(live: LiveSession, number: int, code: str) -> str:
 
     generator = replace(live.generator(on_event), complete=live.model.complete)
     with live.waiting(lambda: "filling the hole", str):
-        code = filled(generator, live.session, number, code, live.settings.sampling)
+        code = fill_holes(generator, live.session, number, code, live.settings.sampling)
     for event in seen:
         live.on_event(event)
     return code

@@ -9,7 +9,7 @@ from weakref import finalize
 
 from mtchat.conversation.interfaces import Hear, Model, Questions, Runner, Waiting, at_once, unheard
 from mtchat.errors import ModelError, MtchatError, SandboxError
-from mtchat.features.checks.evaluate import examined
+from mtchat.features.checks.evaluate import evaluate_checks
 from mtchat.files import short
 from mtchat.generate import policy
 from mtchat.generate.events import (
@@ -287,7 +287,7 @@ class LiveSession:
 
     def run(self, program: Program) -> Outcome:
         """The program after a change, with its checks."""
-        self.last_run = examined(program, self.resume(program, self.place), self.probe)
+        self.last_run = evaluate_checks(program, self.resume(program, self.place), self.probe)
         return self.last_run
 
     def run_if_approved(self, program: Program) -> Outcome:
@@ -308,7 +308,7 @@ class LiveSession:
         limits = replace(self.settings.limits, seconds=min(self.settings.seconds, TRIAL_SECONDS))
         given = self.inputs()
         outcome = self.heard(self.sandbox.resume(program, limits, None, self.listener(), given, True))
-        return examined(program, outcome, self.probe)
+        return evaluate_checks(program, outcome, self.probe)
 
     def look(self) -> Outcome:
         """The live program with its variables; its files are not kept."""
@@ -345,7 +345,9 @@ class LiveSession:
         """The outcome of the last whole run with its checks; recorded if the next run is given the same."""
         assert self.last_run is not None
         inputs = self.inputs(arguments, stdin, tell=False)
-        self.last_run = examined(self.session.program, self.last_run, lambda part: self.probe(part, inputs))
+        self.last_run = evaluate_checks(
+            self.session.program, self.last_run, lambda part: self.probe(part, inputs)
+        )
         if not arguments and stdin is None:
             self.keep(self.session.with_outcome(self.last_run), "run")
         return self.last_run

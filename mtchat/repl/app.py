@@ -20,9 +20,9 @@ from mtchat.console.console import Console, Leave
 from mtchat.console.parsing import make_encodable
 from mtchat.console.terminal import discard_typed, hide_typing, on_interrupt
 from mtchat.errors import DEBUG, MtchatError, UsageError
-from mtchat.features.checks.parse import stated, unread
+from mtchat.features.checks.parse import explain_unreadable, find_check
 from mtchat.features.checks.view import keep_check
-from mtchat.features.correction.detect import recognise
+from mtchat.features.correction.detect import detect_correction
 from mtchat.features.explain.inquiry_view import answer_question
 from mtchat.features.explain.questions import explain_target, is_question
 from mtchat.features.own_code.detect import is_code
@@ -256,14 +256,14 @@ def meant(text: str) -> str:
 def instruct(console: Console, text: str) -> None:
     """What a text without a slash asks for: code, or what the program does, which needs no turn."""
     session = console.session
-    if is_code(text, session) and not (console.chat.corrects and recognise(session.path, text)):
+    if is_code(text, session) and not (console.chat.corrects and detect_correction(session.path, text)):
         console.view.note("taken as your own code, as it is; /next TEXT takes TEXT as an instruction")
         console.add(text)
         return
     if number := dropping(text):
         slash.do(console, f"drop {number}")
         return
-    corrects = console.chat.corrects and recognise(session.path, text) is not None
+    corrects = console.chat.corrects and detect_correction(session.path, text) is not None
     about = explain_target(text, session) if session.language.runs else None
     if about is not None or (not corrects and is_question(text)):
         answer_question(console, text)
@@ -302,9 +302,9 @@ def do(console: Console, line: str) -> None:
         raise UsageError(f"did you mean {likely}? /next {text} takes it as an instruction")
     elif slash.is_command(text):
         slash.do(console, text[1:])
-    elif session.language.runs and (claim := stated(text, session)):
+    elif session.language.runs and (claim := find_check(text, session)):
         keep_check(console, claim)
-    elif session.language.runs and (why := unread(text, session)):
+    elif session.language.runs and (why := explain_unreadable(text, session)):
         raise UsageError(why)
     else:
         instruct(console, text)

@@ -3,7 +3,7 @@
 import pytest
 
 from mtchat.errors import MtchatError, UsageError
-from mtchat.features.checks.parse import ParsedCheck, stated, typed, unread
+from mtchat.features.checks.parse import ParsedCheck, explain_unreadable, find_check, parse_check
 from mtchat.session.claim import CheckResult, wording
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
@@ -33,7 +33,7 @@ SESSION = Session().extend(
     ],
 )
 def test_an_instruction_that_is_a_check_is_kept_as_python(instruction: str, code: str):
-    assert stated(instruction, SESSION) == ParsedCheck(2, code)
+    assert find_check(instruction, SESSION) == ParsedCheck(2, code)
 
 
 @pytest.mark.parametrize(
@@ -52,21 +52,21 @@ def test_an_instruction_that_is_a_check_is_kept_as_python(instruction: str, code
     ],
 )
 def test_what_is_no_check_of_names_that_are_there_is_for_the_model(instruction: str):
-    assert stated(instruction, SESSION) is None
+    assert find_check(instruction, SESSION) is None
 
 
 def test_a_session_without_turns_has_nothing_to_check():
-    assert stated("check that total is 42", Session()) is None
+    assert find_check("check that total is 42", Session()) is None
     with pytest.raises(MtchatError, match="no turn to check yet"):
-        typed("total == 42", Session())
+        parse_check("total == 42", Session())
 
 
 def test_a_check_can_be_about_an_earlier_turn():
-    assert stated("after turn 1, total must be 42", SESSION) == ParsedCheck(1, "total == 42")
-    assert typed("1: total == 42", SESSION) == ParsedCheck(1, "total == 42")
-    assert typed("after turn 1 total is 42", SESSION) == ParsedCheck(1, "total == 42")
+    assert find_check("after turn 1, total must be 42", SESSION) == ParsedCheck(1, "total == 42")
+    assert parse_check("1: total == 42", SESSION) == ParsedCheck(1, "total == 42")
+    assert parse_check("after turn 1 total is 42", SESSION) == ParsedCheck(1, "total == 42")
     with pytest.raises(MtchatError, match="no turn 9; the program has 2 turns"):
-        stated("after turn 9 total must be 42", SESSION)
+        find_check("after turn 9 total must be 42", SESSION)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_check_can_be_about_an_earlier_turn():
     ],
 )
 def test_the_command_takes_python_and_words(text: str, code: str):
-    assert typed(text, SESSION) == ParsedCheck(2, code)
+    assert parse_check(text, SESSION) == ParsedCheck(2, code)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_the_command_takes_python_and_words(text: str, code: str):
 )
 def test_what_is_no_check_is_an_error_that_says_what_would_be(text: str, problem: str):
     with pytest.raises(UsageError, match=problem):
-        typed(text, SESSION)
+        parse_check(text, SESSION)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ CURVE = Session().extend((Turn("fit it", "coefficients = [1, 2]"),))
     ],
 )
 def test_a_check_that_cannot_be_read_is_said_and_never_becomes_code(text: str, way: str) -> None:
-    assert way in unread(text, CURVE)
+    assert way in explain_unreadable(text, CURVE)
 
 
 @pytest.mark.parametrize(
@@ -152,4 +152,4 @@ def test_a_check_that_cannot_be_read_is_said_and_never_becomes_code(text: str, w
     ],
 )
 def test_what_can_be_read_or_is_a_step_is_no_unread_check(text: str) -> None:
-    assert unread(text, CURVE) == ""
+    assert explain_unreadable(text, CURVE) == ""

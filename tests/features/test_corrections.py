@@ -7,8 +7,8 @@ import pytest
 from evals import corrections
 from evals.corrections import Case
 from mtchat.errors import MtchatError
-from mtchat.features.correction.apply import refine
-from mtchat.features.correction.detect import recognise
+from mtchat.features.correction.apply import take_or_correct
+from mtchat.features.correction.detect import detect_correction
 from mtchat.features.correction.rename import Rename, can_rename, rename_everywhere
 from mtchat.features.correction.splicing import spliced
 from mtchat.generate.events import CorrectionFinished, CorrectionStarted, Event
@@ -37,7 +37,7 @@ COUNTING = talk(
 
 @pytest.mark.parametrize("case", [*CASES, *WORDINGS], ids=lambda case: case.say)
 def test_a_correction_is_recognised_and_its_turn_found(case: Case) -> None:
-    found = recognise(case.session.path, case.say)
+    found = detect_correction(case.session.path, case.say)
     assert found is not None
     assert found.number == case.turn
     if case.kind != "unseen":
@@ -46,13 +46,13 @@ def test_a_correction_is_recognised_and_its_turn_found(case: Case) -> None:
 
 @pytest.mark.parametrize("case", STEPS, ids=lambda case: case.say)
 def test_an_ordinary_next_step_is_no_correction(case: Case) -> None:
-    assert recognise(case.session.path, case.say) is None
+    assert detect_correction(case.session.path, case.say) is None
 
 
 @pytest.mark.parametrize("say", [case.say for case in CASES])
 def test_nothing_is_a_correction_where_there_is_no_code_yet(say: str) -> None:
-    assert recognise((), say) is None
-    assert recognise((Turn("think", ""),), say) is None
+    assert detect_correction((), say) is None
+    assert detect_correction((Turn("think", ""),), say) is None
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.kind == "rename"], ids=lambda case: case.say)
@@ -129,12 +129,12 @@ def test_a_rename_changes_the_name_and_nothing_that_is_only_spelled_like_it(old:
 def test_a_rename_to_a_name_that_is_taken_or_none_is_refused(new: str, sign: str) -> None:
     session = talk(("set both", "total = 1\nother = 2"))
     with pytest.raises(MtchatError, match=sign):
-        refine(scripted_generator(), session, f"rename total to {new}", GREEDY)
+        take_or_correct(scripted_generator(), session, f"rename total to {new}", GREEDY)
 
 
 def test_a_name_that_an_import_gives_is_left_to_the_model() -> None:
     session = talk(("import it", "from math import sqrt\nprint(sqrt(4))"))
-    found = recognise(session.path, "rename sqrt to root")
+    found = detect_correction(session.path, "rename sqrt to root")
     assert found is not None
     assert found.rename is None
 
@@ -147,7 +147,7 @@ def test_a_name_in_code_that_is_evaluated_is_left_to_the_model() -> None:
 
 def test_a_rename_reaches_every_turn_and_keeps_the_old_branch() -> None:
     session = talk(("set it", "total = 1"), ("other", "x = 2"), ("print it", "print(total)"))
-    made = refine(scripted_generator(), session, "rename total to balance", GREEDY)
+    made = take_or_correct(scripted_generator(), session, "rename total to balance", GREEDY)
     assert chunks(made) == ["balance = 1", "x = 2", "print(balance)"]
     assert statuses(made) == [EDITED, KEPT, KEPT]
     assert made.path[0].instruction == "set it\nrename total to balance"
@@ -158,7 +158,7 @@ def test_a_rename_reaches_every_turn_and_keeps_the_old_branch() -> None:
 def test_a_correction_takes_the_place_of_the_turn_and_later_turns_keep_their_code() -> None:
     better = "def count(text):\n    return text.lower().count('a')"
     events: list[Event] = []
-    made = refine(
+    made = take_or_correct(
         scripted_generator(better, on_event=events.append), COUNTING, "make it case-insensitive", GREEDY
     )
     assert chunks(made) == [better, "print(count('aA'))"]
@@ -175,7 +175,9 @@ def test_marks_of_the_corrected_turn_and_of_later_ones_stay() -> None:
     session = COUNTING.with_mark(first.id, TurnOptions(("count('a') == 1",))).with_mark(
         second.id, TurnOptions(context="folded")
     )
-    made = refine(scripted_generator("def count(text):\n    return 1"), session, "make it return 1", GREEDY)
+    made = take_or_correct(
+        scripted_generator("def count(text):\n    return 1"), session, "make it return 1", GREEDY
+    )
     assert [made.mark(turn.id) for turn in made.path] == [
         TurnOptions(("count('a') == 1",)),
         TurnOptions(context="folded"),
@@ -184,7 +186,7 @@ def test_marks_of_the_corrected_turn_and_of_later_ones_stay() -> None:
 
 def test_a_correction_that_changes_nothing_twice_leaves_the_program_as_it_is() -> None:
     same = COUNTING.path[0].chunk
-    made = refine(scripted_generator(same, same), COUNTING, "make it better", GREEDY)
+    made = take_or_correct(scripted_generator(same, same), COUNTING, "make it better", GREEDY)
     assert made.head == COUNTING.head
     assert chunks(made) == chunks(COUNTING)
 
@@ -193,7 +195,7 @@ def test_a_correction_that_breaks_the_program_is_tried_once_more() -> None:
     session = scripted_generator().tried(COUNTING)
     good = "def count(text):\n    return 7"
     generator = scripted_generator("def count():\n    return 7", good)
-    made = refine(generator, session, "make it return 7", GREEDY)
+    made = take_or_correct(generator, session, "make it return 7", GREEDY)
     assert chunks(made)[0] == good
     assert made.path[0].provenance.sampling.temperature > 0
     assert len(made.turns) == 6  # the first try is kept beside it
@@ -201,7 +203,7 @@ def test_a_correction_that_breaks_the_program_is_tried_once_more() -> None:
 
 def test_a_correction_that_breaks_the_program_twice_is_kept_for_the_user_to_judge() -> None:
     session = scripted_generator().tried(COUNTING)
-    made = refine(
+    made = take_or_correct(
         scripted_generator("def count():\n    return 7", "def count(): return 8"),
         session,
         "make it return 7",
@@ -214,10 +216,12 @@ def test_a_correction_that_breaks_the_program_twice_is_kept_for_the_user_to_judg
 
 def test_a_named_branch_goes_along_with_a_correction_and_stays_where_nothing_came_of_it() -> None:
     session = COUNTING.name_branch("main")
-    made = refine(scripted_generator("def count(text):\n    return 7"), session, "make it return 7", GREEDY)
+    made = take_or_correct(
+        scripted_generator("def count(text):\n    return 7"), session, "make it return 7", GREEDY
+    )
     assert made.branches == {"main": made.head}
     same = COUNTING.path[0].chunk
-    assert refine(scripted_generator(same, same), session, "make it better", GREEDY).branches == {
+    assert take_or_correct(scripted_generator(same, same), session, "make it better", GREEDY).branches == {
         "main": COUNTING.head
     }
 
@@ -225,23 +229,27 @@ def test_a_named_branch_goes_along_with_a_correction_and_stays_where_nothing_cam
 @pytest.mark.parametrize("family", [codegen, instruct])
 def test_an_interrupted_correction_leaves_the_program_as_it_is_and_loses_nothing(family) -> None:
     generator = scripted_generator(f"def count(text):\n    ret{CTRL_C}", family=family)
-    made = refine(generator, COUNTING, "make it case-insensitive", GREEDY)
+    made = take_or_correct(generator, COUNTING, "make it case-insensitive", GREEDY)
     assert made.head == COUNTING.head
     assert any(turn.status == INTERRUPTED for turn in made.turns)
-    assert refine(scripted_generator(CTRL_C), COUNTING, "make it case-insensitive", GREEDY) is COUNTING
+    assert (
+        take_or_correct(scripted_generator(CTRL_C), COUNTING, "make it case-insensitive", GREEDY) is COUNTING
+    )
 
 
 @pytest.mark.parametrize("family", [codegen, instruct])
 def test_a_correction_is_made_again_byte_for_byte_by_verify(family) -> None:
     reply = "def count(text):\n    return text.lower().count('a')\n\nprint(count('x'))"
     generator = scripted_generator(reply, reply, family=family)
-    made = refine(generator, COUNTING, "make it case-insensitive", GREEDY)
+    made = take_or_correct(generator, COUNTING, "make it case-insensitive", GREEDY)
     assert list(generator.verify(made)) == [None]
 
 
 def test_a_turn_that_only_writes_a_function_again_changes_it_where_it_is() -> None:
     again = "def count(text):\n    return 5"
-    made = refine(scripted_generator(again, look=run), COUNTING, "write a count that gives 5", GREEDY)
+    made = take_or_correct(
+        scripted_generator(again, look=run), COUNTING, "write a count that gives 5", GREEDY
+    )
     assert chunks(made) == [again, "print(count('aA'))"]
     assert made.path[0].instruction == "write count\nwrite a count that gives 5"
     assert any(turn.instruction == "write a count that gives 5" for turn in made.turns)
@@ -251,13 +259,15 @@ def test_a_turn_that_only_writes_a_function_again_changes_it_where_it_is() -> No
     "reply", ["def count(text):\n    return 5\nprint(count(''))", "def other():\n    pass"]
 )
 def test_a_turn_that_does_anything_else_as_well_stays_a_turn(reply: str) -> None:
-    made = refine(scripted_generator(reply, family=instruct), COUNTING, "write a thing", GREEDY)
+    made = take_or_correct(scripted_generator(reply, family=instruct), COUNTING, "write a thing", GREEDY)
     assert len(made.path) == 3
 
 
 def test_a_function_written_again_that_earlier_turns_cannot_take_stays_a_turn() -> None:
     again = "def count(text, letter):\n    return text.count(letter)"
-    made = refine(scripted_generator(again, look=run), COUNTING, "write a count of any letter", GREEDY)
+    made = take_or_correct(
+        scripted_generator(again, look=run), COUNTING, "write a count of any letter", GREEDY
+    )
     assert chunks(made) == [*chunks(COUNTING), again]
 
 
@@ -332,7 +342,9 @@ def test_what_is_to_be_removed_is_not_put_back() -> None:
 
 
 def corrected() -> Session:
-    return refine(scripted_generator("def count(text):\n    return 9"), COUNTING, "make it return 9", GREEDY)
+    return take_or_correct(
+        scripted_generator("def count(text):\n    return 9"), COUNTING, "make it return 9", GREEDY
+    )
 
 
 def test_undo_of_a_correction_goes_back_to_the_turns_as_they_were_and_redo_brings_it_back() -> None:

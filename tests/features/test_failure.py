@@ -41,17 +41,17 @@ def test_every_error_that_has_a_meaning_is_one_of_pythons():
 
 
 def test_a_limit_has_a_meaning_of_its_own():
-    assert "loop" in failure.meaning(failing("turn 1: stopped after 30 s", "x", "seconds")[1])
+    assert "loop" in failure.error_meaning(failing("turn 1: stopped after 30 s", "x", "seconds")[1])
 
 
 def test_the_values_are_those_that_the_failing_line_uses():
     program, outcome = failing("turn 1, line 1: KeyError: 'x'", "print(mean(prices['x']))")
-    assert failure.values(program, outcome, (PRICES, NAMES, MEAN)) == (PRICES,)
+    assert failure.failing_values(program, outcome, (PRICES, NAMES, MEAN)) == (PRICES,)
 
 
 @pytest.mark.parametrize("line", ["if prices > names:", "elif prices > names:", "for n in prices + names:"])
 def test_the_names_of_the_head_of_a_statement_are_found(line: str):
-    assert failure.names(line) >= {"prices", "names"}
+    assert failure.names_in_line(line) >= {"prices", "names"}
 
 
 @pytest.mark.parametrize(
@@ -73,16 +73,16 @@ def test_the_names_of_the_head_of_a_statement_are_found(line: str):
 )
 def test_a_clue_says_what_helps(error: str, code: str, clue: str):
     program, outcome = failing(f"turn 1, line 1: {error}", code)
-    assert [each for each in failure.clues(program, outcome, (PRICES, NAMES)) if each.startswith(clue)]
+    assert [each for each in failure.find_clues(program, outcome, (PRICES, NAMES)) if each.startswith(clue)]
 
 
 def test_a_variable_is_described_in_a_line():
-    assert failure.described(NAMES) == "`names` is ['Ada', 'Bob'] (a list with 2 items)"
-    assert failure.described(Variable("age", "str", "2", "'42'")) == "`age` is '42' (text)"
-    assert len(failure.described(Variable("x", "list", "900", "1, " * 50))) < 110
+    assert failure.describe_variable(NAMES) == "`names` is ['Ada', 'Bob'] (a list with 2 items)"
+    assert failure.describe_variable(Variable("age", "str", "2", "'42'")) == "`age` is '42' (text)"
+    assert len(failure.describe_variable(Variable("x", "list", "900", "1, " * 50))) < 110
 
 
 def test_what_the_world_kept_from_a_program_is_its_meaning() -> None:
     asked = Outcome(exit_code=1, error="turn 1, line 1: KeyError: 'TOKEN'", reason=Reason.ENVIRONMENT)
-    assert "your environment variables" in failure.meaning(asked)
-    assert "looks up a key" in failure.meaning(replace(asked, reason=Reason.NONE))
+    assert "your environment variables" in failure.error_meaning(asked)
+    assert "looks up a key" in failure.error_meaning(replace(asked, reason=Reason.NONE))

@@ -9,7 +9,7 @@ import pytest
 
 from mtchat.cli import main
 from mtchat.errors import ExitCode, MtchatError
-from mtchat.features.infill.fill import filled
+from mtchat.features.infill.fill import fill_holes
 from mtchat.features.infill.placement import HoleEnding, place_in_hole
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.prompt.infill import FORMATS
@@ -142,7 +142,7 @@ def test_in_a_language_that_is_not_read_what_fills_a_hole_closes_what_it_opens(
 def test_a_hole_in_javascript_is_filled_and_its_model_told_in_comments_of_javascript() -> None:
     session = Session(language=JAVASCRIPT).extend((Turn("sum up", "let t = 0;"), Turn("show", "log(t);")))
     of = replace(generator(SUM_JS + "\n}\n\nlog("), look=None)
-    assert filled(of, session, 1, TOTAL_JS, GREEDY) == TOTAL_JS.replace("  <<fill: the sum>>", SUM_JS)
+    assert fill_holes(of, session, 1, TOTAL_JS, GREEDY) == TOTAL_JS.replace("  <<fill: the sum>>", SUM_JS)
     assert contexts(of) == [
         "<|fim_prefix|>// sum up\nfunction total(xs) {\n  // the sum\n<|fim_suffix|>\n}\n\n// show\nlog(t);\n"
         "<|fim_middle|>"
@@ -166,7 +166,7 @@ def three() -> Session:
 def test_the_model_is_told_the_program_before_the_hint_and_what_comes_after() -> None:
     of = generator("    print(i)\n")
     code = "for i in range(n):\n    <<fill: count on>>\nm = i"
-    assert filled(of, three(), 2, code, GREEDY) == "for i in range(n):\n    print(i)\nm = i"
+    assert fill_holes(of, three(), 2, code, GREEDY) == "for i in range(n):\n    print(i)\nm = i"
     assert contexts(of) == [
         "<|fim_prefix|># set n\nn = 4\n\n# the mean\nfor i in range(n):\n    # count on\n"
         "<|fim_suffix|>\nm = i\n\n# show it\nprint(m + n)\n<|fim_middle|>"
@@ -175,7 +175,9 @@ def test_the_model_is_told_the_program_before_the_hint_and_what_comes_after() ->
 
 def test_several_holes_are_filled_one_after_the_other() -> None:
     of = generator("n * 2", "k + 1")
-    assert filled(of, three(), 2, "k = <<fill>>\nm = <<fill: one more>>", GREEDY) == "k = n * 2\nm = k + 1"
+    assert (
+        fill_holes(of, three(), 2, "k = <<fill>>\nm = <<fill: one more>>", GREEDY) == "k = n * 2\nm = k + 1"
+    )
     first, second = contexts(of)
     assert "k = <|fim_suffix|>\nm = ...\n" in first
     assert "k = n * 2\n# one more\nm = <|fim_suffix|>" in second
@@ -183,7 +185,7 @@ def test_several_holes_are_filled_one_after_the_other() -> None:
 
 def test_the_first_try_that_runs_is_taken_also_with_the_later_turns() -> None:
     of = generator("nowhere", "'4'", "n / 2", "n")
-    assert filled(of, three(), 2, "m = <<fill>>", GREEDY) == "m = n / 2"
+    assert fill_holes(of, three(), 2, "m = <<fill>>", GREEDY) == "m = n / 2"
     assert isinstance(of.complete, ScriptedModel)
     assert [sampling.seed for _, sampling in of.complete.asked] == [0, 1, 2]
     assert of.complete.asked[1][1].temperature > 0
@@ -192,14 +194,14 @@ def test_the_first_try_that_runs_is_taken_also_with_the_later_turns() -> None:
 def test_where_no_try_for_the_last_hole_runs_another_goes_into_the_first() -> None:
     of = generator("'4'", "1", "2", "3", "5", "m = wrong\n```", "'4'", "n", "1")
     code = "k = <<fill>>\nm = k + <<fill>>"
-    assert filled(of, three(), 2, code, GREEDY) == "k = n\nm = k + 1"
+    assert fill_holes(of, three(), 2, code, GREEDY) == "k = n\nm = k + 1"
     assert len(contexts(of)) == 9
 
 
 def test_where_nothing_fits_a_later_hole_no_other_try_is_made_for_the_first() -> None:
     of = generator("n", *["= ="] * 5)
     with pytest.raises(MtchatError, match="nothing that fits the hole in turn 2"):
-        filled(of, three(), 2, "k = <<fill>>\nm = <<fill>>", GREEDY)
+        fill_holes(of, three(), 2, "k = <<fill>>\nm = <<fill>>", GREEDY)
     assert len(contexts(of)) == 6
 
 
@@ -207,12 +209,12 @@ def test_of_several_holes_the_program_that_gets_furthest_is_taken_where_none_run
     last = ["m = wrong\n```"]
     of = generator("'4'", *["1"] * 4, *last, "n", "1", "n", "n", *last)
     code = "k = <<fill>>\nm = k + <<fill>>\nx = y"
-    assert filled(of, three(), 2, code, GREEDY) == "k = n\nm = k + 1\nx = y"
+    assert fill_holes(of, three(), 2, code, GREEDY) == "k = n\nm = k + 1\nx = y"
 
 
 def test_where_no_try_runs_the_one_is_taken_that_gets_furthest_and_there_are_few() -> None:
     of = generator("nowhere", "'4'", "nobody", "gone", "m = wrong\n```")
-    assert filled(of, three(), 2, "m = <<fill>>", GREEDY) == "m = '4'"
+    assert fill_holes(of, three(), 2, "m = <<fill>>", GREEDY) == "m = '4'"
     assert len(contexts(of)) == 5
 
 
@@ -224,13 +226,13 @@ def test_the_same_code_is_run_once_however_often_the_last_hole_is_filled_with_it
         return run_with_variables(program)
 
     of = replace(generator("nowhere", "nowhere", "nobody", "nowhere", "m = nobody\n```"), look=look)
-    filled(of, three(), 2, "m = <<fill>>", GREEDY)
+    fill_holes(of, three(), 2, "m = <<fill>>", GREEDY)
     assert [code.strip() for code in ran] == ["m = nowhere", "m = nobody"]
 
 
 def test_a_chat_model_without_marks_writes_the_code_again() -> None:
     of = generator("m = n\n```", card=replace(KNOWS, marks=frozenset()))
-    assert filled(of, three(), 2, "m = <<fill: the last n>>", GREEDY) == "m = n"
+    assert fill_holes(of, three(), 2, "m = <<fill: the last n>>", GREEDY) == "m = n"
     assert "Put the last n in its place" in contexts(of)[0]
     assert "m = ...\n" in contexts(of)[0]
 
@@ -238,12 +240,12 @@ def test_a_chat_model_without_marks_writes_the_code_again() -> None:
 def test_a_base_model_without_marks_says_what_else_can_be_done() -> None:
     of = generator(card=ModelCard("Salesforce/codegen-350M-mono"), family=codegen)
     with pytest.raises(MtchatError, match=r"codegen-350M-mono cannot fill holes.*/edit 2 TEXT.*CodeGen2"):
-        filled(of, three(), 2, "m = <<fill>>", GREEDY)
+        fill_holes(of, three(), 2, "m = <<fill>>", GREEDY)
 
 
 def test_where_nothing_fits_the_user_is_asked_for_a_hint() -> None:
     with pytest.raises(MtchatError, match=r"nothing that fits the hole in turn 2; .*<<fill: compute"):
-        filled(generator(*["= ="] * 8), three(), 2, "m = <<fill>>", GREEDY)
+        fill_holes(generator(*["= ="] * 8), three(), 2, "m = <<fill>>", GREEDY)
 
 
 @pytest.mark.slow
@@ -253,7 +255,7 @@ def test_turns_that_do_not_fit_the_context_are_left_out_or_folded() -> None:
     of = replace(
         generator("f(1)"), card=replace(KNOWS, context=120), count=lambda prompt: len(prompt.text.split())
     )
-    assert filled(of, session, 2, "m = <<fill>>", replace(GREEDY, max_tokens=40)) == "m = f(1)"
+    assert fill_holes(of, session, 2, "m = <<fill>>", replace(GREEDY, max_tokens=40)) == "m = f(1)"
     (context,) = contexts(of)
     assert "y = 1" not in context
     assert "def f(x):" in context

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from mtchat.errors import MtchatError
-from mtchat.features.regenerate.regenerate import never, rederive, written
-from mtchat.features.rework.rework import finish
+from mtchat.features.regenerate.regenerate import never, regenerate, with_user_code
+from mtchat.features.rework.rework import complete_turn
 from mtchat.generate.events import ContextFitted, Event
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.running import emptied
@@ -217,8 +217,8 @@ def test_edits_retries_branches_and_undo_keep_what_was_laid_down_about_turns():
     assert contexts(session) == laid
     assert contexts(session.undo(2).redo(2)) == laid
     assert contexts(bench.retry(session, SMALL)) == laid
-    for made in (bench.take(session.undo(3), "another", SMALL), written(session, 1, "f_a = abs")):
-        derived = rederive(session, made, lambda on, turn: on, decide=never)
+    for made in (bench.take(session.undo(3), "another", SMALL), with_user_code(session, 1, "f_a = abs")):
+        derived = regenerate(session, made, lambda on, turn: on, decide=never)
         assert contexts(derived.session) == laid
     assert contexts(session.name_branch("one").undo().extend((Turn("other", "x = 1"),))) == [*laid[:3], ""]
 
@@ -254,7 +254,7 @@ def test_a_turn_that_is_reworked_is_told_what_is_laid_down_and_is_made_again(hal
     session = marked(session, turn_1=FOLDED, turn_2=FORGOTTEN)
     session = session if half else session.with_outcome(run(session.program))
     bench = replace(generator("def size():\n    return 1\n"), look=run)
-    finished = finish(bench, session, 3, SMALL).session
+    finished = complete_turn(bench, session, 3, SMALL).session
     (prompt, _), *_ = bench.complete.asked
     assert "def f_a(x):\n    ..." in prompt.text
     assert "f_b" not in prompt.text

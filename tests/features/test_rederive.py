@@ -5,7 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from mtchat.features.regenerate.regenerate import Derived, Step, always, judged, never, rederive, written
+from mtchat.features.regenerate.regenerate import (
+    Regeneration,
+    RegenerationStep,
+    always,
+    never,
+    regenerate,
+    when_stale,
+    with_user_code,
+)
 from mtchat.generate.events import Event, TurnWritten
 from mtchat.session.claim import CheckResult
 from mtchat.session.mark import TurnOptions
@@ -53,9 +61,9 @@ def changed(session: Session, number: int, instruction: str, chunk: str) -> Sess
     return session.undo(len(session.path) - number + 1).add(turn)
 
 
-def derived(session: Session, made: Session, *replies: str, **how: object) -> Derived:
+def derived(session: Session, made: Session, *replies: str, **how: object) -> Regeneration:
     generator = scripted_generator(*replies)
-    return rederive(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY), look, **how)
+    return regenerate(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY), look, **how)
 
 
 NUMBERS = ('Set "n" to 12.', "n = 12")
@@ -170,7 +178,7 @@ def test_a_turn_that_is_made_again_is_asked_for_by_its_instruction_on_the_new_pr
     model = ScriptedModel(["m = n * 2\n"])
     made = changed(session, 1, "set n to 30", "n = 30")
     generator = scripted_generator(complete=model)
-    found = rederive(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY), look)
+    found = regenerate(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY), look)
     assert model.contexts == ["# set n to 30\nn = 30\n\n# double it as m\n"]
     assert chunks(found.session) == ["n = 30", "m = n * 2", "print(m)"]
     assert statuses(found.session) == [COMPLETE, COMPLETE, KEPT]
@@ -200,7 +208,7 @@ def test_the_old_branch_and_what_was_laid_down_about_turns_stay():
     ]
 
 
-@pytest.mark.parametrize(("decide", "again"), [(always, (2, 3)), (never, ()), (judged, (2,))])
+@pytest.mark.parametrize(("decide", "again"), [(always, (2, 3)), (never, ()), (when_stale, (2,))])
 def test_it_can_be_decided_for_each_turn(decide, again):
     session = held(NUMBERS, ("double it", "m = 24"), ("print it", "print(m)"))
     made = changed(session, 1, "set n to 30", "n = 30")
@@ -211,7 +219,7 @@ def test_it_can_be_decided_for_each_turn(decide, again):
 
 def test_what_the_user_wrote_is_made_again_only_where_it_cannot_stay():
     session = held(NUMBERS, ("double it", ""), ("halve it", ""))
-    session = written(session, 2, "m = 12 * 2").extend((Turn("halve it", "h = n / 2", status=EDITED),))
+    session = with_user_code(session, 2, "m = 12 * 2").extend((Turn("halve it", "h = n / 2", status=EDITED),))
     kept = derived(session, changed(session, 1, "set n to 30", "n = 30"))
     assert kept.again == ()
     assert kept.steps[0].reason == "it contains 12 from the old turn 1"
@@ -221,7 +229,7 @@ def test_what_the_user_wrote_is_made_again_only_where_it_cannot_stay():
 
 
 def test_a_turn_that_comes_out_worse_than_it_was_is_kept():
-    told: list[Step] = []
+    told: list[RegenerationStep] = []
     session = held(NUMBERS, ("double it", "m = 12 * 2"))
     made = changed(session, 1, "set n to 30", "n = 30")
     found = derived(session, made, "m = n / 0\n", tell=lambda step, on: told.append(step))
@@ -247,7 +255,7 @@ def test_an_interrupt_ends_it_and_what_was_made_is_told(reply):
     made = changed(session, 1, "set k to 30", "k = 30")
     generator = scripted_generator(reply, on_event=events.append)
     with pytest.raises(KeyboardInterrupt):
-        rederive(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY), look, decide=always)
+        regenerate(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY), look, decide=always)
     told = [event.session.path[-1].status for event in events if isinstance(event, TurnWritten)]
     assert told == ([INTERRUPTED] if reply != CTRL_C else [])
 
@@ -256,14 +264,14 @@ def test_an_interrupted_look_ends_it():
     session = held(NUMBERS, ("double it", "m = n * 2"))
     stopped = Outcome(reason=Reason.INTERRUPTED, finished=False, exit_code=None)
     with pytest.raises(KeyboardInterrupt):
-        rederive(session, changed(session, 1, "", "n = 30"), lambda on, turn: on, lambda program: stopped)
+        regenerate(session, changed(session, 1, "", "n = 30"), lambda on, turn: on, lambda program: stopped)
 
 
 def test_where_nothing_is_run_the_code_alone_is_judged():
     session = held(NUMBERS, ("double it", "m = n * 2"), ("invert it", "i = 1 / n"), ("again", "k = 12"))
     generator = scripted_generator("k = n\n", run=None)
     made = changed(session, 1, "set n to 0", "n = 0")
-    found = rederive(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY))
+    found = regenerate(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY))
     assert found.again == (4,)
     assert found.session.outcome is None
 
@@ -285,7 +293,7 @@ def test_a_run_that_is_stopped_by_a_limit_with_and_without_the_change_says_nothi
     session = held(NUMBERS, ("double it", "m = n * 2"))
     quick = Outcome()
     made = changed(session, 1, "set n to 30", "n = 30")
-    found = rederive(session, made, lambda on, turn: on, lambda on: slow if "m" in on.source else quick)
+    found = regenerate(session, made, lambda on, turn: on, lambda on: slow if "m" in on.source else quick)
     assert found.again == ()
 
 
@@ -313,7 +321,7 @@ def test_a_check_that_does_not_hold_any_more_speaks_against_a_turn():
     session = held(NUMBERS, ("double it", "m = n * 2"))
     made = changed(session, 1, *THIRTY)
     generator = scripted_generator("m = 24 + n - n\n")
-    found = rederive(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY), looked)
+    found = regenerate(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY), looked)
     assert [step.reason for step in found.steps] == ["its check m == 24 fails"]
 
 
@@ -322,7 +330,7 @@ def test_what_a_user_said_was_meant_is_asked_for_too():
     model = ScriptedModel(["m = n * 2\n"])
     generator = scripted_generator(complete=model)
     made = changed(session, 1, "set n to 30", "n = 30")
-    rederive(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY), look)
+    regenerate(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY), look)
     assert model.contexts[-1].endswith("# double it\n# That is: m is 24\n")
 
 
@@ -333,7 +341,7 @@ def test_turns_that_were_made_again_verify():
     for instruction in ("set n", "double it", "print it"):
         session = generator.take(session, instruction, GREEDY)
     made = generator.take(session.undo(3), "set n to 30", GREEDY)
-    found = rederive(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY), look)
+    found = regenerate(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY), look)
     assert found.again == (2,)
     assert list(generator.verify(found.session)) == [None, None]
     assert list(generator.verify(session)) == [None, None, None]

@@ -8,7 +8,7 @@ import pytest
 from mtchat.console.code import diff_lines
 from mtchat.console.console import Console
 from mtchat.errors import MtchatError
-from mtchat.features.regenerate.view import Words, words
+from mtchat.features.regenerate.view import FlaggedArgument, parse_flag
 from mtchat.repl.app import dispatch
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
@@ -258,17 +258,17 @@ def test_where_nothing_is_run_an_edit_works_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argument", "found"),
     [
-        ("3 --ask print  all", Words("--ask", "3 print  all")),
-        ("--all 3 print all", Words("--all", "3 print all")),
-        ("3 --keep", Words("--keep", "3")),
-        ("--ask", Words("--ask", "")),
-        ("3 add a --ask flag", Words("", "3 add a --ask flag")),
-        ("add --ask", Words("", "add --ask")),
-        ("", Words("", "")),
+        ("3 --ask print  all", FlaggedArgument("--ask", "3 print  all")),
+        ("--all 3 print all", FlaggedArgument("--all", "3 print all")),
+        ("3 --keep", FlaggedArgument("--keep", "3")),
+        ("--ask", FlaggedArgument("--ask", "")),
+        ("3 add a --ask flag", FlaggedArgument("", "3 add a --ask flag")),
+        ("add --ask", FlaggedArgument("", "add --ask")),
+        ("", FlaggedArgument("", "")),
     ],
 )
-def test_a_flag_stands_before_or_after_the_number(argument: str, found: Words) -> None:
-    assert words(argument) == found
+def test_a_flag_stands_before_or_after_the_number(argument: str, found: FlaggedArgument) -> None:
+    assert parse_flag(argument) == found
 
 
 @pytest.mark.parametrize("argument", ["--axe 1", "1 --axe", "--"])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from mtchat.errors import MtchatError
-from mtchat.features.rework.rework import finish, placeholders, probe_calls, refactor
+from mtchat.features.rework.rework import complete_turn, placeholders, probe_calls, refactor_turn
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.session.provenance import Rework, Step, provenance_of, record_of
@@ -40,7 +40,7 @@ def chunks(of: Session) -> list[str]:
 
 def test_code_that_does_the_same_is_taken_and_the_old_stays_beside_it():
     before = session(LOOP, "print(total + 1)")
-    done = refactor(generator(SUM), before, 1, "", GREEDY)
+    done = refactor_turn(generator(SUM), before, 1, "", GREEDY)
     assert done.taken
     assert chunks(done.session) == [SUM, "print(total + 1)"]
     assert done.session.path[1].status == KEPT
@@ -69,7 +69,7 @@ def test_code_that_does_otherwise_is_not_taken_and_what_differs_is_said(
     old: str, new: str, later: str, reason: str
 ):
     before = session(old, *([later] if later else []))
-    done = refactor(generator(new), before, 1, "", GREEDY)
+    done = refactor_turn(generator(new), before, 1, "", GREEDY)
     assert any(each.startswith(reason) for each in done.reasons), done.reasons
     assert done.session.head == before.head
     assert new in [turn.chunk for turn in done.session.turns]
@@ -88,33 +88,33 @@ def test_a_function_is_tried_with_the_kinds_of_values_that_the_program_gives_it(
 def test_a_value_that_the_old_code_fails_for_does_not_count():
     old = "def first(x):\n    return x[0]"
     new = "def first(x):\n    return x[0] if len(x) else None"
-    assert refactor(generator(new), session(old), 1, "", GREEDY).taken
+    assert refactor_turn(generator(new), session(old), 1, "", GREEDY).taken
 
 
 def test_the_wish_is_in_the_context_and_a_rewriting_is_asked_for_again_warmer():
     model = ScriptedModel(["x = 1 + 1\n```\n", "x = 2\n```\n"])
     asked = replace(generator(), complete=model)
     before = session("x = 1")
-    once = refactor(asked, before, 1, "use a constant", GREEDY)
+    once = refactor_turn(asked, before, 1, "use a constant", GREEDY)
     assert not once.taken
     assert "use a constant" in model.contexts[0]
-    refactor(asked, once.session, 1, "use a constant", GREEDY)
+    refactor_turn(asked, once.session, 1, "use a constant", GREEDY)
     assert [sampling.temperature for _, sampling in model.asked] == [0.0, 0.6]
 
 
 def test_a_program_that_fails_cannot_be_compared():
     with pytest.raises(MtchatError, match="there is no behaviour to compare: turn 1, line 1: NameError"):
-        refactor(generator(SUM), session("print(nothing)"), 1, "", GREEDY)
+        refactor_turn(generator(SUM), session("print(nothing)"), 1, "", GREEDY)
     with pytest.raises(MtchatError, match="programs are not run here"):
-        refactor(replace(generator(SUM), look=None), session(LOOP), 1, "", GREEDY)
+        refactor_turn(replace(generator(SUM), look=None), session(LOOP), 1, "", GREEDY)
 
 
 def test_a_rewriting_that_is_interrupted_leaves_the_program_as_it_was():
     before = session(LOOP)
-    done = refactor(generator(f"numbers = 1\n{CTRL_C}"), before, 1, "", GREEDY)
+    done = refactor_turn(generator(f"numbers = 1\n{CTRL_C}"), before, 1, "", GREEDY)
     assert done.reasons == ("it was interrupted",)
     assert done.session.head == before.head
-    nothing = refactor(generator(CTRL_C), before, 1, "", GREEDY)
+    nothing = refactor_turn(generator(CTRL_C), before, 1, "", GREEDY)
     assert nothing.session == before
 
 
@@ -124,7 +124,7 @@ HALF = Turn("make a list and show it", "x = [1]\nfor n in ra", status=INTERRUPTE
 @pytest.mark.parametrize("family", [instruct, codegen])
 def test_a_turn_that_was_interrupted_goes_on_from_its_last_whole_line(family):
     asked = generator("for n in range(2):\n    x.append(n)\n", family=family)
-    done = finish(asked, session(HALF, "print(x)"), 1, GREEDY)
+    done = complete_turn(asked, session(HALF, "print(x)"), 1, GREEDY)
     assert done.taken
     assert chunks(done.session) == ["x = [1]\nfor n in range(2):\n    x.append(n)", "print(x)"]
     assert done.session.path[0].status == COMPLETE
@@ -137,7 +137,7 @@ def test_a_turn_that_was_interrupted_goes_on_from_its_last_whole_line(family):
 def test_a_body_that_was_left_open_is_written():
     old = "def area(r):\n    pass  # TODO\n\nsize = 2"
     new = "def area(r):\n    return 3 * r * r\n\nsize = 2"
-    done = finish(generator(new), session(old), 1, GREEDY)
+    done = complete_turn(generator(new), session(old), 1, GREEDY)
     assert done.taken
     assert chunks(done.session) == [new]
 
@@ -157,7 +157,7 @@ def test_a_body_that_was_left_open_is_written():
 )
 def test_what_is_not_finished_or_loses_something_is_not_taken(reply: str, reason: str):
     before = session("def area(r):\n    pass\n\nsize = 2")
-    done = finish(generator(reply), before, 1, GREEDY)
+    done = complete_turn(generator(reply), before, 1, GREEDY)
     assert any(each.startswith(reason) for each in done.reasons), done.reasons
     assert done.session.head == before.head
 
@@ -181,13 +181,13 @@ def test_what_is_open_in_a_chunk_is_found(code: str, found: tuple[str, ...]):
 
 def test_a_turn_that_is_finished_is_left_alone():
     with pytest.raises(MtchatError, match="turn 1 has nothing left to complete"):
-        finish(generator("x = 2"), session("x = 1"), 1, GREEDY)
+        complete_turn(generator("x = 2"), session("x = 1"), 1, GREEDY)
 
 
 @pytest.mark.parametrize("family", [instruct, codegen])
 def test_reworked_turns_are_made_again_byte_for_byte_from_the_sessions_file(family, tmp_path):
     asked = generator("for n in range(2):\n    x.append(n)\n", family=family)
-    finished = finish(asked, session(HALF), 1, GREEDY).session
+    finished = complete_turn(asked, session(HALF), 1, GREEDY).session
     with Log.open(tmp_path / "one.jsonl") as log:
         log.write(finished)
     again = Log.open(tmp_path / "one.jsonl").session
@@ -195,7 +195,7 @@ def test_reworked_turns_are_made_again_byte_for_byte_from_the_sessions_file(fami
     assert list(asked.verify(again)) == [None]
 
     asked = generator(SUM, family=family)
-    rewritten = refactor(asked, session(LOOP), 1, "be short", Sampling(seed=3)).session
+    rewritten = refactor_turn(asked, session(LOOP), 1, "be short", Sampling(seed=3)).session
     assert rewritten.path[0].provenance.wish.endswith("be short")
     assert list(asked.verify(rewritten)) == [None]
     other = replace(asked, complete=ScriptedModel(["numbers = [9]\n", "numbers = [9]\n```\n"]))

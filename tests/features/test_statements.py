@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import mtchat
-from mtchat.features.explain.statements import parts
+from mtchat.features.explain.statements import code_parts
 from mtchat.session.names import tree
 
 FILES = sorted(Path(mtchat.__file__).parent.rglob("*.py"))
@@ -64,7 +64,7 @@ FILES = sorted(Path(mtchat.__file__).parent.rglob("*.py"))
     ],
 )
 def test_a_statement_is_said_in_words(code: str, words: str):
-    first = parts(code)[0]
+    first = code_parts(code)[0]
     assert first.words.startswith(words)
     assert first.sure
 
@@ -84,15 +84,15 @@ def test_a_statement_is_said_in_words(code: str, words: str):
     ],
 )
 def test_what_words_could_get_wrong_is_left_to_the_code(code: str):
-    assert not parts(code)[0].sure
+    assert not code_parts(code)[0].sure
 
 
 def test_a_name_with_a_meaning_of_its_own_is_not_taken_for_pythons():
-    assert parts("x = sum(y)")[0].sure
-    own = parts("x = sum(y)", "def sum(y):\n    return 0\nx = sum(y)")[0].words
+    assert code_parts("x = sum(y)")[0].sure
+    own = code_parts("x = sum(y)", "def sum(y):\n    return 0\nx = sum(y)")[0].words
     assert own == "sets `x` to the result of calling `sum` with `y`"
-    assert not parts("x = sum(y)", "sum = max\nx = sum(y)")[0].sure
-    assert not parts("print(1)", "from shop import print\nprint(1)")[0].sure
+    assert not code_parts("x = sum(y)", "sum = max\nx = sum(y)")[0].sure
+    assert not code_parts("print(1)", "from shop import print\nprint(1)")[0].sure
 
 
 @pytest.mark.parametrize(
@@ -114,19 +114,19 @@ def test_a_name_with_a_meaning_of_its_own_is_not_taken_for_pythons():
 def test_else_means_what_it_belongs_to(code: str, words: str):
     lines = code.split("\n")
     at = next(number for number, line in enumerate(lines, start=1) if line.startswith(("el", "finally")))
-    (found,) = [part for part in parts(code) if part.first == at]
+    (found,) = [part for part in code_parts(code) if part.first == at]
     assert found.words.startswith(words)
 
 
 def test_a_function_of_the_program_is_known_by_its_name():
     program = "def area(r):\n    return r\n"
-    assert parts("print(area(2))", program)[0].words == "shows the result of calling `area` with 2"
-    assert parts("area(x)", program)[0].words == "calls the function `area` with `x`"
-    assert not parts("print(area(2))", f"{program}area = abs\n")[0].sure
+    assert code_parts("print(area(2))", program)[0].words == "shows the result of calling `area` with 2"
+    assert code_parts("area(x)", program)[0].words == "calls the function `area` with `x`"
+    assert not code_parts("print(area(2))", f"{program}area = abs\n")[0].sure
 
 
 def test_the_names_of_a_part_are_those_that_it_gives_values_to():
-    assert [part.names for part in parts("a = 1\nb.c = 2\nd, e = f\ng += a\nfor h in a: pass")] == [
+    assert [part.names for part in code_parts("a = 1\nb.c = 2\nd, e = f\ng += a\nfor h in a: pass")] == [
         ("a",),
         (),
         ("d", "e"),
@@ -138,7 +138,7 @@ def test_the_names_of_a_part_are_those_that_it_gives_values_to():
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_line_of_any_code_is_in_one_part_and_in_their_order(path: Path):
     code = path.read_text(encoding="utf-8")
-    found = parts(code)
+    found = code_parts(code)
     assert all(one.last < other.first for one, other in pairwise(found))
     covered = {line for part in found for line in range(part.first, part.last + 1)}
     bare = [
@@ -152,5 +152,5 @@ def test_every_line_of_any_code_is_in_one_part_and_in_their_order(path: Path):
 
 def test_what_is_not_python_has_no_parts():
     assert tree("for i in ra") is None
-    assert parts("for i in ra") == ()
-    assert parts("x = " + "(" * 5000 + ")" * 5000) == ()
+    assert code_parts("for i in ra") == ()
+    assert code_parts("x = " + "(" * 5000 + ")" * 5000) == ()

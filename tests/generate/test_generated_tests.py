@@ -10,7 +10,7 @@ from mtchat.console.console import Console, Host
 from mtchat.console.view import View
 from mtchat.conversation.conversation import Conversation
 from mtchat.errors import ExitCode, MtchatError, UsageError
-from mtchat.features.checks.evaluate import examined
+from mtchat.features.checks.evaluate import evaluate_checks
 from mtchat.generate.policy import Policy
 from mtchat.generate.prompt.families import instruct
 from mtchat.generate.synthesizer import TurnGenerator
@@ -71,7 +71,7 @@ def claimed(session: Session, **checks: str) -> Session:
 def found(ground: Sandbox, session: Session, seconds: float = 20.0) -> tuple[CheckResult, ...]:
     limits = Limits(seconds=seconds)
     outcome = ground.run(session.program, limits, None)
-    return examined(session.program, outcome, lambda part: probed(ground, part, limits)).findings
+    return evaluate_checks(session.program, outcome, lambda part: probed(ground, part, limits)).findings
 
 
 def probed(ground: Sandbox, part: Program, limits: Limits) -> Outcome:
@@ -89,7 +89,7 @@ def test_a_check_is_looked_at_in_the_state_that_its_turn_left(ground: Sandbox):
 def test_a_check_changes_nothing_of_the_program(ground: Sandbox):
     session = claimed(program("xs = [1, 2]\nprint('made')", "print(xs)"), turn_1="xs.pop() == 2")
     outcome = ground.run(session.program, Limits(), None)
-    outcome = examined(session.program, outcome, lambda part: probed(ground, part, Limits()))
+    outcome = evaluate_checks(session.program, outcome, lambda part: probed(ground, part, Limits()))
     assert outcome.findings == (CheckResult(1, "xs.pop() == 2", True),)
     assert outcome.outputs == ("made\n", "[1, 2]\n")
 
@@ -227,7 +227,7 @@ def test_a_fix_that_breaks_the_program_or_another_check_is_not_kept(tmp_path: Pa
 def provenance(ground: Sandbox, model: KeyedModel, policy: Policy) -> TurnGenerator:
     def look(part: Program) -> Outcome:
         outcome = ground.trial(part, Limits(), NO_INPUTS)
-        return examined(part, outcome, lambda each: probed(ground, each, Limits()))
+        return evaluate_checks(part, outcome, lambda each: probed(ground, each, Limits()))
 
     return TurnGenerator(
         instruct,

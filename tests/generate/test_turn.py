@@ -8,7 +8,7 @@ from itertools import groupby, pairwise
 import pytest
 
 from mtchat.errors import MtchatError
-from mtchat.features.regenerate.regenerate import never, rederive, written
+from mtchat.features.regenerate.regenerate import never, regenerate, with_user_code
 from mtchat.generate.events import (
     CodeWritten,
     Event,
@@ -43,8 +43,8 @@ from tests.support.generate import (
 
 def rewritten(session: Session, number: int, code: str, generator: TurnGenerator) -> Session:
     """A turn with code that the user wrote, run; the turns after it keep theirs."""
-    made = written(session, number, code)
-    return generator.tried(rederive(session, made, lambda on, turn: on, decide=never).session)
+    made = with_user_code(session, number, code)
+    return generator.tried(regenerate(session, made, lambda on, turn: on, decide=never).session)
 
 
 def kinds(events: list[Event]) -> list[type]:

@@ -13,7 +13,7 @@ from mtchat.console.console import Console
 from mtchat.console.parsing import parse_number
 from mtchat.conversation import checking
 from mtchat.errors import MtchatError, UsageError
-from mtchat.features.checks.parse import typed
+from mtchat.features.checks.parse import parse_check
 from mtchat.features.checks.view import keep_check
 
 USAGE = "[EXPR | -d N]"
@@ -25,7 +25,7 @@ def do(console: Console, argument: str) -> None:
     if word == "-d":
         remove(console, rest)
     elif word:
-        keep_check(console, typed(argument, console.session))
+        keep_check(console, parse_check(argument, console.session))
     else:
         show(console)
 

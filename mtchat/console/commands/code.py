@@ -11,18 +11,20 @@ back to the program as it was.
 
 from mtchat.console.console import Console
 from mtchat.console.editor import edited
-from mtchat.features.infill.view import draft, fill
-from mtchat.features.regenerate.view import FLAGS, recode, words
+from mtchat.features.infill.view import fill_and_show, unfinished_code
+from mtchat.features.regenerate.view import FLAGS, parse_flag, recode
 from mtchat.session.hole import first_hole
 
 USAGE = "[N] [--ask]"
 
 
 def do(console: Console, argument: str) -> None:
-    given = words(argument)
+    given = parse_flag(argument)
     number = console.number(given.rest)
     old = console.session.numbered(number).chunk
-    new = edited((draft(console.session, number) or old) + "\n", console.session.language.suffix).rstrip()
+    new = edited(
+        (unfinished_code(console.session, number) or old) + "\n", console.session.language.suffix
+    ).rstrip()
     if new == old.rstrip():
         console.view.note(
             f"the code is unchanged, so the program is too; /edit {number} changes what it is to do"
@@ -30,7 +32,7 @@ def do(console: Console, argument: str) -> None:
         return
     filled = ""
     if first_hole(new):
-        if not (new := fill(console, number, new)):
+        if not (new := fill_and_show(console, number, new)):
             return
         filled = console.chat.model.card().name
     console.view.say(f"turn {number} has your code now{filled and f', its holes filled by {filled}'}")

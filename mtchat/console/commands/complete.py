@@ -6,8 +6,8 @@ old branch stays in the session.
 """
 
 from mtchat.console.console import Console
-from mtchat.features.rework.rework import finish
-from mtchat.features.rework.view import rework, show
+from mtchat.features.rework.rework import complete_turn
+from mtchat.features.rework.view import run_rework, show_result
 
 USAGE = "[N]"
 PYTHON_ONLY = True
@@ -16,9 +16,9 @@ PYTHON_ONLY = True
 def do(console: Console, argument: str) -> None:
     number = console.number(argument)
     sampling = console.chat.settings.sampling
-    reworked = rework(
-        console, number, lambda generator, session: finish(generator, session, number, sampling)
+    reworked = run_rework(
+        console, number, lambda generator, session: complete_turn(generator, session, number, sampling)
     )
-    show(console, reworked, f"turn {number} is finished")
+    show_result(console, reworked, f"turn {number} is finished")
     if not reworked.taken:
         console.view.note(f"/complete {number} asks again, /code {number} lets you finish it by hand")

@@ -7,7 +7,7 @@ would not fit, the oldest turns are folded: of their code the model sees imports
 from mtchat.console.captions import describe_cost
 from mtchat.console.console import Console
 from mtchat.features.context import usage_view
-from mtchat.features.context.view import fitting
+from mtchat.features.context.view import folded_note
 
 USAGE = "[TEXT]"
 
@@ -27,6 +27,6 @@ def do(console: Console, argument: str) -> None:
     if path and path[-1].usage.completion_tokens:
         console.view.note(f"turn {len(path)} was written with {describe_cost(path[-1].usage)}")
     if context.fitted:
-        console.view.note(fitting(context.fitted))
+        console.view.note(folded_note(context.fitted))
     if context.problem:
         console.view.error(context.problem)

@@ -6,7 +6,7 @@ for one without this command. /undo goes back to the turns as they were.
 
 from mtchat.console.console import Console
 from mtchat.errors import UsageError
-from mtchat.features.correction.detect import aimed
+from mtchat.features.correction.detect import target_correction
 
 USAGE = "[N] TEXT"
 PYTHON_ONLY = True
@@ -21,4 +21,4 @@ def do(console: Console, argument: str) -> None:
         raise UsageError("what should be changed? as in: /correct 2 make it case-insensitive")
     if number and not console.session.numbered(number).chunk.strip():
         raise UsageError(f"turn {number} has no code to change yet; /code {number} writes it by hand")
-    console.correct(aimed(console.session.path, text, number))
+    console.correct(target_correction(console.session.path, text, number))

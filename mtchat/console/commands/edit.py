@@ -8,13 +8,13 @@ was replaced. Else the model makes it again from its instruction. --ask asks for
 """
 
 from mtchat.console.console import Console
-from mtchat.features.regenerate.view import FLAGS, reword, words
+from mtchat.features.regenerate.view import FLAGS, parse_flag, reword
 
 USAGE = "[N] [--ask] [TEXT]"
 
 
 def do(console: Console, argument: str) -> None:
-    given = words(argument)
+    given = parse_flag(argument)
     word, *rest = given.rest.split(maxsplit=1)[:2] or [""]
     if word and not word.isdecimal():
         word, rest = "", [given.rest]

@@ -12,7 +12,7 @@ from mtchat.console.captions import describe_position
 from mtchat.console.console import Console
 from mtchat.console.turn_view import TurnView
 from mtchat.errors import UsageError
-from mtchat.features.rework.recap import recapped
+from mtchat.features.rework.recap import write_recap
 from mtchat.generate.events import Event, TurnWritten
 from mtchat.generate.running import unended
 from mtchat.session.outcome import Outcome
@@ -31,7 +31,7 @@ def do(console: Console, argument: str) -> None:
     console.number("")
     before = console.session
     generator = replace(console.generator(), on_event=Beside(console))
-    made = recapped(generator, before, console.chat.settings.sampling)
+    made = write_recap(generator, before, console.chat.settings.sampling)
     if made is before:
         console.view.say(f"nothing was written; {AS_IT_WAS}")
     elif made.path[-1].status == INTERRUPTED:

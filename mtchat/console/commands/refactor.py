@@ -6,8 +6,8 @@ taken, and what differs is said. Files that it writes are not compared. The old 
 """
 
 from mtchat.console.console import Console
-from mtchat.features.rework.rework import refactor
-from mtchat.features.rework.view import rework, show
+from mtchat.features.rework.rework import refactor_turn
+from mtchat.features.rework.view import run_rework, show_result
 
 USAGE = "[N] [WISH]"
 PYTHON_ONLY = True
@@ -19,9 +19,9 @@ def do(console: Console, argument: str) -> None:
         word, rest = "", [argument]
     number = console.number(word)
     wish, sampling = (rest[0].strip() if rest else ""), console.chat.settings.sampling
-    reworked = rework(
-        console, number, lambda generator, session: refactor(generator, session, number, wish, sampling)
+    reworked = run_rework(
+        console, number, lambda generator, session: refactor_turn(generator, session, number, wish, sampling)
     )
-    show(console, reworked, f"the program does the same: {reworked.compared} agree")
+    show_result(console, reworked, f"the program does the same: {reworked.compared} agree")
     if not reworked.taken:
         console.view.note(f"/refactor {number} asks again, and with a wish behind it in another way")

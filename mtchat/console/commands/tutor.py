@@ -11,11 +11,11 @@ from mtchat.features.explain import tutor_view
 USAGE = "[TEXT | hint | code | ask | off]"
 PYTHON_ONLY = True
 DEEDS = {
-    "": tutor_view.stand,
-    "hint": tutor_view.hint,
-    "code": tutor_view.write,
-    "ask": tutor_view.ask,
-    "off": tutor_view.end,
+    "": tutor_view.show_lesson,
+    "hint": tutor_view.give_hint,
+    "code": tutor_view.write_goal,
+    "ask": tutor_view.ask_question,
+    "off": tutor_view.end_lesson,
 }
 
 
@@ -23,7 +23,7 @@ def do(console: Console, argument: str) -> None:
     text = argument.strip()
     deed = DEEDS.get(text.lower())
     if deed is None:
-        tutor_view.begin(console, text)
+        tutor_view.begin_lesson(console, text)
     else:
         deed(console)
 

@@ -30,12 +30,12 @@ LIMITS = {"seconds": "time", "cpu": "CPU time"}
 MOST_NAMES = 3  # reported for a check that is not a comparison
 
 
-def held(run: Run, look: Run) -> Run:
+def with_checks(run: Run, look: Run) -> Run:
     """A runner that also evaluates checks; `look` runs programs for trial."""
-    return lambda program: examined(program, run(program), look)
+    return lambda program: evaluate_checks(program, run(program), look)
 
 
-def examined(program: Program, outcome: Outcome, look: Run) -> Outcome:
+def evaluate_checks(program: Program, outcome: Outcome, look: Run) -> Outcome:
     """The outcome with the results of the program's checks, if the program was run at all.
 
     Each check works on a copy of the state after its turn, so its side effects are discarded.

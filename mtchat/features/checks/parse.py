@@ -62,7 +62,7 @@ class ParsedCheck:
     code: str
 
 
-def stated(instruction: str, session: Session) -> ParsedCheck | None:
+def find_check(instruction: str, session: Session) -> ParsedCheck | None:
     """The check that an instruction states; None if the instruction is for the model.
 
     The names that it compares must exist after the turn, so "check that the list is sorted" is for the model.
@@ -82,13 +82,13 @@ def stated(instruction: str, session: Session) -> ParsedCheck | None:
     return None
 
 
-def unread(instruction: str, session: Session) -> str:
+def explain_unreadable(instruction: str, session: Session) -> str:
     """The error message for a check in words that cannot be parsed; "" for any other instruction.
 
     Such an instruction names something in the program and says what must be true of it after a turn.
     """
     match = OPENING.match(instruction)
-    if match is None or not AFTER.match(instruction) or not session.path or stated(instruction, session):
+    if match is None or not AFTER.match(instruction) or not session.path or find_check(instruction, session):
         return ""
     wish = instruction[match.end() :].strip()
     found = MUST.search(wish)
@@ -124,7 +124,7 @@ def is_value_comparison(node: ast.Compare) -> bool:
     return False
 
 
-def typed(text: str, session: Session) -> ParsedCheck:
+def parse_check(text: str, session: Session) -> ParsedCheck:
     """The check in the argument of /check; the error says how to write it."""
     text = text.strip()
     if len(text) > LONGEST:

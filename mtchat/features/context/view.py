@@ -47,11 +47,11 @@ def turn_choices(session: Session) -> list[tuple[str, str]]:
     return [(str(at), one_line(turn.instruction, 40)) for at, turn in enumerate(session.path, 1)]
 
 
-def fitting(numbers: Sequence[int]) -> str:
+def folded_note(numbers: Sequence[int]) -> str:
     """What to say where turns are folded so that the context fits the model."""
-    return f"{are(numbers)} folded to fit: the model sees imports, names and signatures of that code"
+    return f"{turns_are(numbers)} folded to fit: the model sees imports, names and signatures of that code"
 
 
-def are(numbers: Sequence[int]) -> str:
+def turns_are(numbers: Sequence[int]) -> str:
     """Turns with their verb: "turn 2 is", "turns 1-3 are"."""
     return f"{spans(numbers)} {'is' if len(numbers) == 1 else 'are'}"

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from mtchat.features.correction.detect import Correction, recognise
+from mtchat.features.correction.detect import DetectedCorrection, detect_correction
 from mtchat.features.correction.rename import Rename, rename_everywhere
 from mtchat.features.correction.splicing import redefined, spliced
 from mtchat.generate.events import ChunkChange, CorrectionFinished, CorrectionStarted, TurnWritten
@@ -20,23 +20,23 @@ TRIES = 2
 BEST = (True, True)  # the best value of `rate`
 
 
-def refine(
+def take_or_correct(
     generator: TurnGenerator, session: Session, instruction: str, sampling: Sampling, *, typed: str = ""
 ) -> Session:
     """The session after an instruction: changed if it is a correction, else with one more turn.
 
     `typed` is the instruction as the user typed it, if that is shorter.
     """
-    correction = recognise(session.path, instruction)
+    correction = detect_correction(session.path, instruction)
     if correction is None:
         return merge_redefinition(
             generator, session, generator.take(session, instruction, sampling, typed=typed)
         )
-    return correct(generator, session, correction, sampling)
+    return apply_correction(generator, session, correction, sampling)
 
 
-def correct(
-    generator: TurnGenerator, session: Session, correction: Correction, sampling: Sampling
+def apply_correction(
+    generator: TurnGenerator, session: Session, correction: DetectedCorrection, sampling: Sampling
 ) -> Session:
     """The session with a turn changed as the user asks, on a new branch; later turns keep their code.
 
@@ -80,7 +80,7 @@ def rate(made: Session, before: Session) -> tuple[bool, bool]:
 
 
 def apply_rename(
-    generator: TurnGenerator, session: Session, correction: Correction, rename: Rename
+    generator: TurnGenerator, session: Session, correction: DetectedCorrection, rename: Rename
 ) -> Session:
     """A name changed in all turns, without a model."""
     path, codes = session.path, rename_everywhere(rename, session.path)

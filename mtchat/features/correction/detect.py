@@ -59,7 +59,7 @@ LONGEST = 40  # words; a longer text describes something new
 
 
 @dataclass(frozen=True)
-class Correction:
+class DetectedCorrection:
     """A change of turn `number` as `wish` says; `rename` is set if rules can do it without a model."""
 
     number: int
@@ -67,7 +67,7 @@ class Correction:
     rename: Rename | None = None
 
 
-def recognise(path: Sequence[Turn], instruction: str) -> Correction | None:
+def detect_correction(path: Sequence[Turn], instruction: str) -> DetectedCorrection | None:
     """The correction that an instruction asks for; None if it is, or may be, a next step."""
     turns = turn_facts(path)
     wish = strip_courtesy(instruction)
@@ -78,10 +78,10 @@ def recognise(path: Sequence[Turn], instruction: str) -> Correction | None:
         return rename_correction(rename, path, instruction)
     if not is_correction(wish, turns):
         return None
-    return aimed(path, instruction)
+    return target_correction(path, instruction)
 
 
-def aimed(path: Sequence[Turn], instruction: str, number: int = 0) -> Correction:
+def target_correction(path: Sequence[Turn], instruction: str, number: int = 0) -> DetectedCorrection:
     """The correction for an instruction known to be one: of turn `number`, or of the one it refers to."""
     turns, wish = turn_facts(path), strip_courtesy(instruction)
     if not turns:
@@ -89,7 +89,7 @@ def aimed(path: Sequence[Turn], instruction: str, number: int = 0) -> Correction
     rename = find_rename(wish, turns)
     if rename is not None and not number:
         return rename_correction(rename, path, instruction)
-    return Correction(number or find_target(REFUSAL.sub("", wish), turns), instruction)
+    return DetectedCorrection(number or find_target(REFUSAL.sub("", wish), turns), instruction)
 
 
 def wished(old: Turn, instruction: str) -> str:
@@ -102,9 +102,9 @@ def takes_away(wish: str) -> bool:
     return bool(AWAY.search(wish))
 
 
-def rename_correction(rename: Rename, path: Sequence[Turn], instruction: str) -> Correction:
+def rename_correction(rename: Rename, path: Sequence[Turn], instruction: str) -> DetectedCorrection:
     first = next(each.number for each in turn_facts(path) if rename.old in each.spells)
-    return Correction(first, instruction, rename if can_rename(rename, path) else None)
+    return DetectedCorrection(first, instruction, rename if can_rename(rename, path) else None)
 
 
 def strip_courtesy(instruction: str) -> str:

@@ -10,7 +10,7 @@ NO_CHANGE = "/next TEXT takes TEXT as a new step"
 IN_REPL = "not meant so? /undo, then /next TEXT takes TEXT as a new step"
 
 
-def begun(event: CorrectionStarted) -> str:
+def describe_correction(event: CorrectionStarted) -> str:
     return f"changing turn {event.number}: {one_line(event.instruction.partition(chr(10))[0], 60)}"
 
 
@@ -20,9 +20,9 @@ def step_name(turn: Turn) -> str:
     return f"the change: {one_line(correction)}" if turn.corrects else one_line(turn.shown)
 
 
-def ended(before: Session, after: Session, way_out: str = IN_REPL) -> str:
+def describe_result(before: Session, after: Session, way_out: str = IN_REPL) -> str:
     """What the user should know of where a correction led, and what can be done about it."""
-    if interrupted(before, after):
+    if was_interrupted(before, after):
         return "the program is as it was; what was written is kept beside it"
     if after.head == before.head:
         return f"nothing is changed; say it in other words. {NO_CHANGE if way_out == IN_REPL else way_out}"
@@ -31,18 +31,18 @@ def ended(before: Session, after: Session, way_out: str = IN_REPL) -> str:
     return way_out
 
 
-def changed(before: Session, after: Session) -> bool:
+def was_corrected(before: Session, after: Session) -> bool:
     """Whether what led from one session to the other was a correction."""
     path = {turn.id for turn in before.path}
-    turns = (*fresh(before, after), *(turn for turn in after.path if turn.id not in path))
+    turns = (*new_turns(before, after), *(turn for turn in after.path if turn.id not in path))
     return any(turn.corrects for turn in turns)
 
 
-def interrupted(before: Session, after: Session) -> bool:
+def was_interrupted(before: Session, after: Session) -> bool:
     """Whether the last turn that was made since was stopped while it was written."""
-    made = fresh(before, after)
+    made = new_turns(before, after)
     return bool(made) and any(turn.status == INTERRUPTED for turn in made)
 
 
-def fresh(before: Session, after: Session) -> tuple[Turn, ...]:
+def new_turns(before: Session, after: Session) -> tuple[Turn, ...]:
     return after.turns[len(before.turns) :]

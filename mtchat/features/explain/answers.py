@@ -56,7 +56,7 @@ CODE = re.compile(
 )
 
 
-def spoken(
+def stream_answer(
     complete: Complete, prompt: Prompt, sentences: int, max_tokens: int = LONGEST_ANSWER
 ) -> Iterator[str]:
     """The words of an answer as they come, the likeliest ones: so many sentences at most.
@@ -68,14 +68,14 @@ def spoken(
     try:
         for piece in stream:
             text, finish = text + piece.text, piece.usage.finish
-            good = kept(text, sentences)
-            if enough(good.text):
+            good = trim_reply(text, sentences)
+            if has_enough_words(good.text):
                 yield good.text[shown:]
                 shown = max(shown, len(good.text))
             if good.finished:
                 return
-        good = kept(text, sentences, whole=True)
-        if enough(good.text):
+        good = trim_reply(text, sentences, whole=True)
+        if has_enough_words(good.text):
             yield good.text[shown:] + (" …" if finish == "length" and not good.finished else "")
     finally:
         close = getattr(stream, "close", None)
@@ -83,12 +83,12 @@ def spoken(
             close()
 
 
-def enough(text: str) -> bool:
+def has_enough_words(text: str) -> bool:
     words = [word for word in text.split() if any(sign.isalpha() for sign in word)]
     return len(words) >= LEAST_WORDS
 
 
-def spoken_whole(complete: Complete, prompt: Prompt, max_tokens: int = LONGEST_ANSWER) -> str:
+def read_answer(complete: Complete, prompt: Prompt, max_tokens: int = LONGEST_ANSWER) -> str:
     """All that is answered, as the model wrote it, for those who take it apart themselves."""
     stream = complete(prompt, Sampling(max_tokens=max_tokens))
     try:
@@ -100,49 +100,53 @@ def spoken_whole(complete: Complete, prompt: Prompt, max_tokens: int = LONGEST_A
 
 
 @dataclass(frozen=True)
-class Told:
+class Explanation:
     """Some code with what is said of it."""
 
     code: str
     words: str
 
 
-def line(program: str, step: str, told: Sequence[Told], code: str) -> Prompt:
+def line_prompt(program: str, step: str, told: Sequence[Explanation], code: str) -> Prompt:
     """Asks what some lines of a program do; `told` is what was said of the lines before them.
 
     Values are left out on purpose: small models give them for an explanation. The opening ends without a
     space, as a word's first token has its own; after one, they begin with a number.
     """
-    return Prompt(messages=about(program, step), opening=f"{sayings(told)}`{code.strip()}`\n-")
+    return Prompt(
+        messages=explain_messages(program, step), opening=f"{join_explanations(told)}`{code.strip()}`\n-"
+    )
 
 
-def summary(program: str, step: str, told: Sequence[Told]) -> Prompt:
+def summary_prompt(program: str, step: str, told: Sequence[Explanation]) -> Prompt:
     """Asks for one sentence about all that was said, as the program's: it goes on from SUBJECT."""
-    return Prompt(messages=about(program, step), opening=f"{sayings(told)}In short: {SUBJECT}")
+    return Prompt(
+        messages=explain_messages(program, step), opening=f"{join_explanations(told)}In short: {SUBJECT}"
+    )
 
 
-def about(program: str, step: str) -> tuple[Message, ...]:
+def explain_messages(program: str, step: str) -> tuple[Message, ...]:
     wish = "Say of each line what it does, in one short sentence of plain words."
-    question = f"The program:\n\n{fenced(program)}\n\nIt was asked to: {step}\n\n{wish}"
+    question = f"The program:\n\n{fence_program(program)}\n\nIt was asked to: {step}\n\n{wish}"
     return (Message("system", SYSTEM), *EXAMPLE, Message("user", question))
 
 
-def sayings(told: Sequence[Told]) -> str:
-    return "".join(f"`{each.code.strip()}`\n- {sentence(each.words)}\n" for each in told)
+def join_explanations(told: Sequence[Explanation]) -> str:
+    return "".join(f"`{each.code.strip()}`\n- {as_sentence(each.words)}\n" for each in told)
 
 
-def failure(program: str, facts: str) -> Prompt:
+def failure_prompt(program: str, facts: str) -> Prompt:
     """Asks why a program fails, and what would mend it."""
     question = (
-        f"The program:\n\n{fenced(program)}\n\nIt fails. What is known for certain:\n{facts}\n\n"
+        f"The program:\n\n{fence_program(program)}\n\nIt fails. What is known for certain:\n{facts}\n\n"
         "Explain in two short sentences, without code, why this happens and what would have to change."
     )
     return Prompt(messages=(Message("system", SYSTEM), Message("user", question)))
 
 
-def question(program: str, facts: Sequence[str], text: str) -> Prompt:
+def question_prompt(program: str, facts: Sequence[str], text: str) -> Prompt:
     """Asks a question of the user's about a program; `facts` are what is known for certain."""
-    shown = f"The program:\n\n{fenced(program)}\n\n" if program.strip() else ""
+    shown = f"The program:\n\n{fence_program(program)}\n\n" if program.strip() else ""
     known = (
         "What is known for certain:\n" + "\n".join(f"- {each}" for each in facts) + "\n\n" if facts else ""
     )
@@ -150,9 +154,11 @@ def question(program: str, facts: Sequence[str], text: str) -> Prompt:
     return Prompt(messages=(Message("system", SYSTEM), Message("user", wish)))
 
 
-def hint(goal: str, program: str, hints: Sequence[str]) -> Prompt:
+def hint_prompt(goal: str, program: str, hints: Sequence[str]) -> Prompt:
     """Asks for a hint at the next step to a goal; each hint says more than the one before it."""
-    known = f"The program so far:\n\n{fenced(program)}" if program.strip() else "There is no program yet."
+    known = (
+        f"The program so far:\n\n{fence_program(program)}" if program.strip() else "There is no program yet."
+    )
     question = f"{known}\n\nI want to: {goal}\n\nGive me a hint at the next step. No code."
     messages = [Message("system", TUTOR), Message("user", question)]
     for number, each in enumerate(hints, start=1):
@@ -163,7 +169,7 @@ def hint(goal: str, program: str, hints: Sequence[str]) -> Prompt:
     return Prompt(messages=tuple(messages))
 
 
-def fenced(program: str) -> str:
+def fence_program(program: str) -> str:
     """A program as the model sees it; the end of one that is very long."""
     code = program.strip("\n")
     if len(code) > LONGEST_PROGRAM:
@@ -171,7 +177,7 @@ def fenced(program: str) -> str:
     return f"```python\n{code}\n```"
 
 
-def sentence(words: str) -> str:
+def as_sentence(words: str) -> str:
     """Words as a sentence."""
     words = words.strip()
     first = words[:1].upper() + words[1:]
@@ -179,14 +185,14 @@ def sentence(words: str) -> str:
 
 
 @dataclass(frozen=True)
-class Kept:
+class TrimmedReply:
     """What of a reply is fit to be shown so far, and whether nothing more of it will be."""
 
     text: str
     finished: bool
 
 
-def kept(text: str, sentences: int, whole: bool = False) -> Kept:
+def trim_reply(text: str, sentences: int, whole: bool = False) -> TrimmedReply:
     """So many sentences of a reply, up to code, a second paragraph, or where it begins to repeat itself.
 
     Until the reply is `whole`, what may yet turn out to be one of these is held back.
@@ -197,24 +203,24 @@ def kept(text: str, sentences: int, whole: bool = False) -> Kept:
     parts = SENTENCE.split(text[:end])
     good: list[str] = []
     for part in parts[:sentences]:
-        if repeats(part, good, exactly=finished or whole or part is not parts[-1]):
+        if is_repeated(part, good, exactly=finished or whole or part is not parts[-1]):
             last = part is parts[-1] and not (finished or whole)
-            return Kept(" ".join(good), not last)
+            return TrimmedReply(" ".join(good), not last)
         good.append(part)
     said = " ".join(good)
-    if len(parts) > sentences or goes_round(said):
-        return Kept(said, True)
-    return Kept(said if finished or whole else said.rstrip("`"), finished)
+    if len(parts) > sentences or is_looping(said):
+        return TrimmedReply(said, True)
+    return TrimmedReply(said if finished or whole else said.rstrip("`"), finished)
 
 
-def repeats(part: str, before: Sequence[str], exactly: bool) -> bool:
+def is_repeated(part: str, before: Sequence[str], exactly: bool) -> bool:
     """Whether a sentence is one from before, or, while it is being written, may become one."""
     if exactly:
         return part in before
     return len(part) >= LEAST_REPEATED and any(each.startswith(part) for each in before)
 
 
-def founded(words: str, known: str) -> bool:
+def is_grounded(words: str, known: str) -> bool:
     """Whether each number in some words is in what is known, and nothing is shown where nothing prints.
 
     Small models make both up.
@@ -224,7 +230,7 @@ def founded(words: str, known: str) -> bool:
     return set(NUMBER.findall(words)) <= set(NUMBER.findall(known))
 
 
-def goes_round(text: str) -> bool:
+def is_looping(text: str) -> bool:
     """Whether the last words of a text have been there twice before."""
     words = text.split()
     tail = words[-WINDOW:]
@@ -233,7 +239,7 @@ def goes_round(text: str) -> bool:
     return sum(words[at : at + WINDOW] == tail for at in range(len(words) - WINDOW + 1)) > 2
 
 
-def in_words(reply: str, sentences: int) -> str:
+def strip_code(reply: str, sentences: int) -> str:
     """A reply without any code: blocks, lines of Python and longer pieces between backticks go."""
     text = re.sub(r"```.*?(?:```|\Z)", "\n", reply, flags=re.DOTALL)
     lines = [
@@ -244,7 +250,7 @@ def in_words(reply: str, sentences: int) -> str:
     plain = " ".join(MARKS.sub("", line).strip() for line in lines)
     found: list[str] = []
     for part in SENTENCE.split(plain):
-        shown = INLINE.sub(bare, part).strip()
+        shown = INLINE.sub(shorten_code, part).strip()
         if shown and not shown.endswith(":") and shown not in found:
             found.append(shown)
     return " ".join(found[:sentences])
@@ -258,7 +264,7 @@ def is_code(line: str) -> bool:
     return tree(text) is not None and re.fullmatch(r"[\w\s.,!?'’-]*", text) is None
 
 
-def bare(match: re.Match[str]) -> str:
+def shorten_code(match: re.Match[str]) -> str:
     """A name between backticks stays; code there becomes dots."""
     inside = match[0].strip("`").strip()
     return match[0] if re.fullmatch(r"[\w.]+(?:\(\))?", inside) else "…"

@@ -60,31 +60,31 @@ LONGEST_VALUE = 70
 CODE_KINDS = ("function", "type", "builtin_function_or_method", "method")
 
 
-def meaning(outcome: Outcome) -> str:
+def error_meaning(outcome: Outcome) -> str:
     """What such an error means, in one sentence; "" if unknown."""
     told = REASONS.get(outcome.reason, "")
     return told or MEANINGS.get(outcome.exception, "")
 
 
-def line(program: Program, frame: Frame) -> str:
+def failing_line(program: Program, frame: Frame) -> str:
     """The line of the program that a stack frame points at."""
     code = next((chunk.code for chunk in program.chunks if chunk.turn == frame.place.turn), "")
     rows = lines(code)
     return rows[frame.place.line - 1] if 1 <= frame.place.line <= len(rows) else frame.text
 
 
-def values(program: Program, outcome: Outcome, variables: Sequence[Variable]) -> tuple[Variable, ...]:
+def failing_values(program: Program, outcome: Outcome, variables: Sequence[Variable]) -> tuple[Variable, ...]:
     """The variables that the failing top-level line uses, as they were when it failed.
 
     Local variables of functions are not included.
     """
     if not outcome.frames:
         return ()
-    used = names(line(program, outcome.frames[0]))
+    used = names_in_line(failing_line(program, outcome.frames[0]))
     return tuple(each for each in variables if each.name in used and each.kind not in CODE_KINDS)
 
 
-def names(code: str) -> frozenset[str]:
+def names_in_line(code: str) -> frozenset[str]:
     """The names in a line, which may be only the head of a compound statement."""
     text = code.strip()
     head = f"{text}\n pass" if text.endswith(":") else text
@@ -94,7 +94,7 @@ def names(code: str) -> frozenset[str]:
     return frozenset(node.id for node in ast.walk(module) if isinstance(node, ast.Name))
 
 
-def described(variable: Variable) -> str:
+def describe_variable(variable: Variable) -> str:
     """A variable in one line: its value and its type."""
     value = variable.value
     if len(value) > LONGEST_VALUE:
@@ -105,7 +105,7 @@ def described(variable: Variable) -> str:
     return f"`{variable.name}` is {value} ({what}{length})"
 
 
-def clues(program: Program, outcome: Outcome, variables: Sequence[Variable]) -> Iterator[str]:
+def find_clues(program: Program, outcome: Outcome, variables: Sequence[Variable]) -> Iterator[str]:
     """Further facts that help: a similar name, the length of a list."""
     unknown = UNKNOWN.search(outcome.error)
     if unknown:
@@ -118,11 +118,11 @@ def clues(program: Program, outcome: Outcome, variables: Sequence[Variable]) -> 
         else:
             yield f"No line of the program gives `{unknown[1]}` a value."
     if outcome.exception == "IndexError":
-        for each in values(program, outcome, variables):
+        for each in failing_values(program, outcome, variables):
             if each.shape.isdecimal():
                 yield describe_positions(each.name, int(each.shape))
     missing = MISSING.search(outcome.error)
-    if missing and any(each.value == "None" for each in values(program, outcome, variables)):
+    if missing and any(each.value == "None" for each in failing_values(program, outcome, variables)):
         yield "One of these values is None: the step that should have produced it returned nothing."
 
 
@@ -132,9 +132,9 @@ def describe_size(shape: str) -> str:
     return f" with {quantity(int(shape), 'item')}"
 
 
-def settled(program: Program, outcome: Outcome, variables: Sequence[Variable]) -> bool:
+def is_settled(program: Program, outcome: Outcome, variables: Sequence[Variable]) -> bool:
     """Whether the clues explain the failure completely, so that more words would only confuse."""
-    return any(clue.startswith(NEARLY) for clue in clues(program, outcome, variables))
+    return any(clue.startswith(NEARLY) for clue in find_clues(program, outcome, variables))
 
 
 def describe_positions(name: str, count: int) -> str:

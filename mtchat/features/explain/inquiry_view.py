@@ -16,9 +16,9 @@ from mtchat.console.captions import one_line, short_path
 from mtchat.console.console import Console
 from mtchat.errors import MtchatError
 from mtchat.features.explain import answers
-from mtchat.features.explain.answers import spoken
+from mtchat.features.explain.answers import stream_answer
 from mtchat.features.explain.questions import COMMON, explain_target, origin
-from mtchat.features.explain.view import Speech, chats, speak
+from mtchat.features.explain.view import StreamedParagraph, can_chat, show_answer
 from mtchat.generate.events import ignore
 from mtchat.generate.less import kin
 from mtchat.generate.madeup import made_up
@@ -41,36 +41,36 @@ def answer_question(console: Console, text: str) -> None:
     """The answer to a question on the screen; the program is as it was."""
     console.view.note("taken as a question, which adds nothing to the program")
     about = explain_target(text, console.session) if console.session.language.runs else None
-    found = list(dict.fromkeys(facts(console, text)))
+    found = list(dict.fromkeys(find_facts(console, text)))
     for fact in found:
         console.view.paragraph(fact)
     if about is not None:
         plugins.load(slash.COMMANDS, "explain").do(console, about)
-    elif not (found and settled(text, console.session)) and not computed(console, text):
-        in_words(console, text, found)
+    elif not (found and is_fully_answered(text, console.session)) and not compute_answer(console, text):
+        answer_in_words(console, text, found)
     console.view.note(f"to make it a step: /next {one_line(text, 40)}")
 
 
-def settled(text: str, session: Session) -> bool:
+def is_fully_answered(text: str, session: Session) -> bool:
     """Whether what is certain is all that was asked for: a way to do it, where a file is, what a name is."""
     if HOW.match(text) or WHERE.match(text):
         return True
-    names, calls = bound(session.program.source), called(session)
+    names, calls = bound(session.program.source), find_calls(session)
     rest = [word for word in WORD.findall(text) if word not in names | calls.keys()]
     return len(rest) <= 3
 
 
-def facts(console: Console, text: str) -> Iterator[str]:
+def find_facts(console: Console, text: str) -> Iterator[str]:
     """What is certain about what a question names."""
     if HOW.match(text) or WHERE.match(text):
-        yield from helps(text)
+        yield from matching_commands(text)
     if WHERE.match(text):
-        yield from places(console, text)
+        yield from file_places(console, text)
     if console.session.path and console.session.language.runs:
-        yield from of_names(console, text)
+        yield from name_facts(console, text)
 
 
-def helps(text: str) -> Iterator[str]:
+def matching_commands(text: str) -> Iterator[str]:
     """The commands that a question names, each with what it does."""
     words = {word.lower() for word in WORD.findall(text)}
     known = {each.name: each for each in slash.commands()}
@@ -83,7 +83,7 @@ def helps(text: str) -> Iterator[str]:
             yield f"{each.words}: {each.meaning}"
 
 
-def places(console: Console, text: str) -> Iterator[str]:
+def file_places(console: Console, text: str) -> Iterator[str]:
     """Where the files are that a question names; all of them where it names none."""
     outcome, words = console.session.outcome, WORD.findall(text.lower())
     left = [console.place / file.path for file in (outcome.files if outcome else ())]
@@ -104,33 +104,35 @@ def places(console: Console, text: str) -> Iterator[str]:
     yield f"this conversation is in {short_path(console.log.path)}"
 
 
-def of_names(console: Console, text: str) -> Iterator[str]:
+def name_facts(console: Console, text: str) -> Iterator[str]:
     """What the names in a question are, where they come from, and what they hold."""
     session, words = console.session, list(dict.fromkeys(WORD.findall(text)))
     names = [word for word in words if word in bound(session.program.source) and not COMMON.fullmatch(word)]
-    calls = called(session)
+    calls = find_calls(session)
     values = (
-        {each.name: each for each in looked(console).variables} if names or calls.keys() & set(words) else {}
+        {each.name: each for each in run_with_variables(console).variables}
+        if names or calls.keys() & set(words)
+        else {}
     )
     for name in names[:MOST]:
         home = origin(name, session)
         if name in values:
-            yield f"{name} is {described(values[name])}; turn {home} made it"
+            yield f"{name} is {describe_value(values[name])}; turn {home} made it"
     for word in [each for each in words if each in calls and each not in names][:MOST]:
         for target, line, number in calls[word][:MOST]:
             yield f"turn {number}: {line}"
             if target in values:
-                yield f"{target} is {described(values[target])}"
-        yield from documented(console, word)
-    yield from held(console, [word for word in words if word not in names and word not in calls])
+                yield f"{target} is {describe_value(values[target])}"
+        yield from docstring_facts(console, word)
+    yield from data_facts(console, [word for word in words if word not in names and word not in calls])
 
 
-def described(variable: Variable) -> str:
+def describe_value(variable: Variable) -> str:
     shape = f" of {variable.shape}" if variable.shape else ""
     return f"{variable.kind}{shape}: {variable.value}"
 
 
-def called(session: Session) -> dict[str, list[tuple[str, str, int]]]:
+def find_calls(session: Session) -> dict[str, list[tuple[str, str, int]]]:
     """What a program calls, by its last name: what the value is kept as, the line, and the turn."""
     found: dict[str, list[tuple[str, str, int]]] = {}
     for place, turn in enumerate(session.path, start=1):
@@ -149,19 +151,19 @@ def called(session: Session) -> dict[str, list[tuple[str, str, int]]]:
     return found
 
 
-def documented(console: Console, name: str) -> Iterator[str]:
+def docstring_facts(console: Console, name: str) -> Iterator[str]:
     """What a function that the program calls says that it does and returns."""
     for turn in console.session.path:
         module = tree(turn.chunk)
         for node in ast.walk(module) if module else ():
             match node:
                 case ast.Call(ast.Attribute(_, last) | ast.Name(last) as function) if last == name:
-                    said = asked_of_run(console, DOCUMENTED.format(function=ast.unparse(function)))
+                    said = printed_lines(console, DOCUMENTED.format(function=ast.unparse(function)))
                     yield from (f"{name}: {line}" for line in said[:MOST])
                     return
 
 
-def held(console: Console, words: list[str]) -> Iterator[str]:
+def data_facts(console: Console, words: list[str]) -> Iterator[str]:
     """What the program's tables and dictionaries have under a word."""
     wanted = [word for word in words if not COMMON.fullmatch(word) and len(word) > 2]
     text = ast.unparse(ast.parse(repr(wanted)))
@@ -173,10 +175,10 @@ def held(console: Console, words: list[str]) -> Iterator[str]:
     }
     likely = console.session.attached or strings & {word.lower() for word in wanted}
     if wanted and likely:
-        yield from asked_of_run(console, HELD.format(words=text))[: 2 * MOST]
+        yield from printed_lines(console, HELD.format(words=text))[: 2 * MOST]
 
 
-def asked_of_run(console: Console, code: str) -> list[str]:
+def printed_lines(console: Console, code: str) -> list[str]:
     """The lines that some code prints after the program, which is then forgotten."""
     if not console.chat.looks:
         return []
@@ -190,12 +192,12 @@ def asked_of_run(console: Console, code: str) -> list[str]:
     return [line for line in outcome.outputs[-1].splitlines() if line.strip()] if reached else []
 
 
-def looked(console: Console) -> Outcome:
+def run_with_variables(console: Console) -> Outcome:
     """The live program with its variables, where it may be run."""
     return console.chat.look() if console.chat.looks else Outcome()
 
 
-def computed(console: Console, text: str) -> bool:
+def compute_answer(console: Console, text: str) -> bool:
     """Whether a program could answer, which was written for that, run, shown and forgotten."""
     if not console.chat.looks or REASON.match(text) or not console.session.language.runs:
         return False
@@ -222,12 +224,12 @@ def computed(console: Console, text: str) -> bool:
     return True
 
 
-def in_words(console: Console, text: str, found: list[str]) -> None:
+def answer_in_words(console: Console, text: str, found: list[str]) -> None:
     """The model's words on a question, where it can chat."""
-    if not chats(console):
+    if not can_chat(console):
         return
-    prompt = answers.question(console.session.program.source, found, text)
-    speak(console, Speech(console.view), spoken(console.chat.complete, prompt, 3))
+    prompt = answers.question_prompt(console.session.program.source, found, text)
+    show_answer(console, StreamedParagraph(console.view), stream_answer(console.chat.complete, prompt, 3))
     console.view.note(LEGEND)
 
 

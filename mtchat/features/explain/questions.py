@@ -83,38 +83,38 @@ def explain_target(text: str, session: Session) -> str | None:
         return None
     fails = failed(session.outcome)
     for pattern in (*FAILURE, *ABOUT):
-        if found := matches(pattern, wish):
+        if found := full_match(pattern, wish):
             name = found.groupdict().get("name") or ""
             if name and not origin(name, session):
                 return None
             if fails and pattern in FAILURE:
                 return "error"
-            return place(wish, [name], session)
-    return place(wish, named(wish), session) if wonders(wish) else None
+            return explain_argument(wish, [name], session)
+    return explain_argument(wish, possible_names(wish), session) if asks_why(wish) else None
 
 
-def matches(pattern: str, text: str) -> re.Match[str] | None:
+def full_match(pattern: str, text: str) -> re.Match[str] | None:
     return re.fullmatch(pattern, text, re.IGNORECASE)
 
 
-def wonders(wish: str) -> bool:
+def asks_why(wish: str) -> bool:
     """Whether a wish asks why, and nothing in it says what is to be done.
 
     So it has no word that demands, no second sentence, and what it says is done is done by its subject.
     """
-    found = matches(WHY, wish)
+    found = full_match(WHY, wish)
     if found is None or DEMAND.search(wish):
         return False
-    rest, does = found["rest"] or "", matches(DO, found["verb"] or "") is not None
+    rest, does = found["rest"] or "", full_match(DO, found["verb"] or "") is not None
     return not ANOTHER.search(rest) and len(DOING.findall(rest)) <= does
 
 
-def named(wish: str) -> list[str]:
+def possible_names(wish: str) -> list[str]:
     """The words of a question with why that can be meant as names of the program."""
     return [word for word in WORD.findall(wish) if not COMMON.fullmatch(word)]
 
 
-def place(wish: str, names: list[str], session: Session) -> str:
+def explain_argument(wish: str, names: list[str], session: Session) -> str:
     """What a question is about, as /explain takes it: "2", "2:3", "error", "" for what happened last."""
     turn, line = TURN.search(wish), LINE.search(wish)
     number = turn[1] if turn else next(filter(None, (origin(name, session) for name in names)), "")

@@ -21,7 +21,7 @@ WITH_LENGTH = ("list", "dict", "tuple", "set", "str")
 
 
 @dataclass(frozen=True)
-class Question:
+class QuizQuestion:
     """A question about turn `turn`: of what `kind`, about which `name`, and the code that it is about.
 
     `answer` is what the program printed, where it is about that; `sort` is the type of a variable's value.
@@ -49,14 +49,16 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class QuizVerdict:
     """Whether an answer is right, and what the program really gives; `given` is "" where it cannot tell."""
 
     right: bool
     given: str
 
 
-def questions(number: int, before: Program, program: Program, outcome: Outcome) -> Iterator[Question]:
+def make_questions(
+    number: int, before: Program, program: Program, outcome: Outcome
+) -> Iterator[QuizQuestion]:
     """What can be asked about the last turn of a program, whose run told its variables too.
 
     `before` is the program without that turn.
@@ -64,18 +66,18 @@ def questions(number: int, before: Program, program: Program, outcome: Outcome) 
     chunk = program.chunks[-1].code
     said = printed(program, outcome).get(number, "").strip()
     if said and len(said) <= LONGEST_ASKED and "\n" not in said:
-        yield Question(PRINTS, number, code=chunk, answer=said)
-    changed = set(assigned(chunk))
+        yield QuizQuestion(PRINTS, number, code=chunk, answer=said)
+    changed = set(assigned_names(chunk))
     for each in outcome.variables:
-        if each.name not in changed or each.kind not in PLAIN_KINDS or given_away(chunk, each.name):
+        if each.name not in changed or each.kind not in PLAIN_KINDS or is_obvious(chunk, each.name):
             continue
-        if len(each.value) <= LONGEST_ASKED and literally(each.value):
-            yield Question(VALUE, number, each.name, chunk, sort=each.kind)
+        if len(each.value) <= LONGEST_ASKED and is_literal_text(each.value):
+            yield QuizQuestion(VALUE, number, each.name, chunk, sort=each.kind)
         elif each.kind in WITH_LENGTH and each.name not in bound(before.source):
-            yield Question(LENGTH, number, each.name, chunk)
+            yield QuizQuestion(LENGTH, number, each.name, chunk)
 
 
-def assigned(chunk: str) -> Iterator[str]:
+def assigned_names(chunk: str) -> Iterator[str]:
     """The names that a chunk gives values to at its top level, loops and branches with it."""
     module = tree(chunk)
     todo: list[ast.AST] = list(module.body) if module else []
@@ -88,7 +90,7 @@ def assigned(chunk: str) -> Iterator[str]:
         todo += ast.iter_child_nodes(node)
 
 
-def given_away(chunk: str, name: str) -> bool:
+def is_obvious(chunk: str, name: str) -> bool:
     """Whether the code says a value outright, in its only line about the name, so that reading is enough."""
     module = tree(chunk)
     sets = [
@@ -103,12 +105,12 @@ def given_away(chunk: str, name: str) -> bool:
     return False
 
 
-def literally(text: str) -> bool:
+def is_literal_text(text: str) -> bool:
     value = parsed_expression(text)
     return value is not None and literal(value)
 
 
-def wanted(question: Question, answer: str) -> Check:
+def answer_check(question: QuizQuestion, answer: str) -> Check:
     """What to run to check an answer; words that are no value are taken as text."""
     text = answer.strip()
     value = parsed_expression(WORDS.get(text.lower(), text))
@@ -117,27 +119,27 @@ def wanted(question: Question, answer: str) -> Check:
     return Check(question.expression, ast.unparse(value))
 
 
-def checking(program: Program, number: int, check: Check) -> Program:
+def checking_program(program: Program, number: int, check: Check) -> Program:
     """A program that says after its last turn whether a check holds."""
     return Program((*program.chunks, Chunk(number, code((check,)))))
 
 
-def checked(program: Program, outcome: Outcome) -> Verdict:
+def read_verdict(program: Program, outcome: Outcome) -> QuizVerdict:
     """What the run of a checking program of so many chunks says."""
     said = outcome.outputs[-1] if len(outcome.outputs) == len(program.chunks) else ""
     found = read(said, 1)
-    return Verdict(found.passed[0], found.given[0])
+    return QuizVerdict(found.passed[0], found.given[0])
 
 
-def compared(question: Question, answer: str) -> Verdict:
+def compare_output(question: QuizQuestion, answer: str) -> QuizVerdict:
     """Whether an answer is what the turn printed; spaces and quotes around it do not count."""
     same = " ".join(answer.split()) == " ".join(question.answer.split())
     bare = answer.strip().strip("\"'") == question.answer.strip()
-    return Verdict(same or bare, question.answer)
+    return QuizVerdict(same or bare, question.answer)
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TutorLesson:
     """`hints` were given at the turn with the id `head`; each further one says more.
 
     `asked` counts the questions that were answered, `right` those answered right.

@@ -42,7 +42,7 @@ def else_words(node: ast.stmt) -> str:
 
 
 @dataclass(frozen=True)
-class Part:
+class CodePart:
     """Lines of code that belong together, counted from 1: a statement, or the head of a compound one.
 
     `words` describe it completely if `sure`; otherwise they only say what kind of statement it is.
@@ -56,7 +56,7 @@ class Part:
     names: tuple[str, ...] = ()
 
 
-def parts(code: str, program: str = "") -> tuple[Part, ...]:
+def code_parts(code: str, program: str = "") -> tuple[CodePart, ...]:
     """The parts of some code in order; none if it is not Python. `program` is the whole program."""
     module = tree(code)
     if module is None:
@@ -67,15 +67,15 @@ def parts(code: str, program: str = "") -> tuple[Part, ...]:
         return ()
 
 
-def merge_parts(found: Sequence[Part]) -> Iterator[Part]:
+def merge_parts(found: Sequence[CodePart]) -> Iterator[CodePart]:
     """Parts in the order of their lines; parts that share a line become one."""
-    pending: Part | None = None
+    pending: CodePart | None = None
     for part in sorted(found, key=lambda part: part.first):
         if pending is not None and part.first <= pending.last:
             words = f"{pending.words.rstrip(':')}: {part.words}"
             last = max(pending.last, part.last)
             names = (*pending.names, *part.names)
-            pending = Part(pending.first, last, words, pending.sure and part.sure, names)
+            pending = CodePart(pending.first, last, words, pending.sure and part.sure, names)
             continue
         if pending is not None:
             yield pending
@@ -111,7 +111,7 @@ def bound_names(program: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def walk_parts(body: Sequence[ast.stmt], phrases: Phrases, alternative: bool = False) -> Iterator[Part]:
+def walk_parts(body: Sequence[ast.stmt], phrases: Phrases, alternative: bool = False) -> Iterator[CodePart]:
     """The parts of some statements and of the blocks in them."""
     for node in body:
         blocks = dict(blocks_of(node))
@@ -126,7 +126,9 @@ def walk_parts(body: Sequence[ast.stmt], phrases: Phrases, alternative: bool = F
         yield from alternatives(node, blocks, phrases)
 
 
-def alternatives(node: ast.stmt, blocks: Mapping[str, list[ast.stmt]], phrases: Phrases) -> Iterator[Part]:
+def alternatives(
+    node: ast.stmt, blocks: Mapping[str, list[ast.stmt]], phrases: Phrases
+) -> Iterator[CodePart]:
     """The parts of else and finally clauses; an elif is treated as an if."""
     before: Sequence[ast.stmt | ast.excepthandler] = getattr(node, "handlers", None) or blocks.get("body", [])
     if other := blocks.get("orelse"):
@@ -141,10 +143,12 @@ def alternatives(node: ast.stmt, blocks: Mapping[str, list[ast.stmt]], phrases: 
         yield from walk_parts(final, phrases)
 
 
-def clause_part(before: Sequence[ast.stmt | ast.excepthandler], body: Sequence[ast.stmt], words: str) -> Part:
+def clause_part(
+    before: Sequence[ast.stmt | ast.excepthandler], body: Sequence[ast.stmt], words: str
+) -> CodePart:
     """The line of an else or finally: between the end of one block and the start of the next."""
     first = (before[-1].end_lineno or before[-1].lineno) + 1
-    return Part(first, max(first, body[0].lineno - 1), words, True)
+    return CodePart(first, max(first, body[0].lineno - 1), words, True)
 
 
 def is_elif(node: ast.stmt, other: Sequence[ast.stmt]) -> bool:
@@ -159,13 +163,13 @@ def blocks_of(node: ast.stmt) -> Iterator[tuple[str, list[ast.stmt]]]:
             yield name, block
 
 
-def part_of(node: ast.stmt, first: int, last: int, phrases: Phrases, alternative: bool) -> Part:
+def part_of(node: ast.stmt, first: int, last: int, phrases: Phrases, alternative: bool) -> CodePart:
     words = try_phrase(lambda: describe(node, phrases))
     sure = words is not None
     words = words or describe_kind(node)
     if alternative:
         words = f"otherwise, {words}"
-    return Part(first, last, words, sure, assigned_names(node))
+    return CodePart(first, last, words, sure, assigned_names(node))
 
 
 def describe(node: ast.stmt, phrases: Phrases) -> str:
@@ -264,13 +268,13 @@ def describe_function(node: ast.FunctionDef) -> str:
     return f"defines the function `{node.name}`, which {what}; the indented lines run when it is called"
 
 
-def describe_handler(handler: ast.ExceptHandler) -> Part:
+def describe_handler(handler: ast.ExceptHandler) -> CodePart:
     """The line of an except clause, which says which errors it handles."""
     what = "any error" if handler.type is None else "one of these errors"
     if isinstance(handler.type, ast.Name):
         what = f"the error {handler.type.id}"
     words = f"if {what} occurs there, runs the indented lines below"
-    return Part(handler.lineno, max(handler.body[0].lineno - 1, handler.lineno), words, True)
+    return CodePart(handler.lineno, max(handler.body[0].lineno - 1, handler.lineno), words, True)
 
 
 def describe_kind(node: ast.stmt) -> str:

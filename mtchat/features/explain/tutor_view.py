@@ -6,9 +6,9 @@ from dataclasses import replace
 from mtchat.console.console import Console
 from mtchat.errors import MtchatError, SandboxError, UsageError
 from mtchat.features.explain import answers, quiz
-from mtchat.features.explain.answers import spoken_whole
-from mtchat.features.explain.quiz import PRINTS, Lesson, Question, Verdict
-from mtchat.features.explain.view import Speech, chats, shown_by
+from mtchat.features.explain.answers import read_answer
+from mtchat.features.explain.quiz import PRINTS, QuizQuestion, QuizVerdict, TutorLesson
+from mtchat.features.explain.view import StreamedParagraph, can_chat, dry_run
 from mtchat.session.program import Program, assemble
 from mtchat.session.session import count
 
@@ -18,44 +18,44 @@ MOST_LINES = 15
 WAYS = "/tutor hint says more, /tutor code lets the model write it, or type an instruction of your own"
 
 
-def begin(console: Console, goal: str) -> None:
+def begin_lesson(console: Console, goal: str) -> None:
     """A lesson with a goal, and its first hint."""
-    kept = console.lesson or Lesson()
+    kept = console.lesson or TutorLesson()
     console.lesson = replace(kept, goal=goal, hints=(), head=console.session.head)
-    hint(console)
+    give_hint(console)
 
 
-def hint(console: Console) -> None:
+def give_hint(console: Console) -> None:
     """The next hint. Where the program has grown since the last one, hints begin anew."""
     lesson = console.lesson
     if lesson is None or not lesson.goal:
         raise UsageError("a hint at what? /tutor TEXT says what you want to do, in your own words")
     if lesson.head != console.session.head:
         lesson = replace(lesson, hints=(), head=console.session.head)
-    if not chats(console):
+    if not can_chat(console):
         console.lesson = lesson
         console.view.say("hints need a model that can chat; /tutor code and /tutor ask work with any")
         return
-    text = "" if len(lesson.hints) >= MOST_HINTS else thought(console, lesson)
+    text = "" if len(lesson.hints) >= MOST_HINTS else hint_text(console, lesson)
     if not text or text in lesson.hints:
         console.view.say(
             "there is no further hint; /tutor code lets the model write it, and /explain explains it then"
         )
         return
-    Speech(console.view).say(iter([text]))
+    StreamedParagraph(console.view).say(iter([text]))
     console.lesson = replace(lesson, hints=(*lesson.hints, text))
     console.view.note(WAYS)
 
 
-def thought(console: Console, lesson: Lesson) -> str:
+def hint_text(console: Console, lesson: TutorLesson) -> str:
     """A hint of the model's without any code."""
-    prompt = answers.hint(lesson.goal, console.session.program.source, lesson.hints)
+    prompt = answers.hint_prompt(lesson.goal, console.session.program.source, lesson.hints)
     with console.view.waiting(lambda: "thinking"):
-        reply = spoken_whole(console.chat.model.complete, prompt)
-    return answers.in_words(reply, sentences=2)
+        reply = read_answer(console.chat.model.complete, prompt)
+    return answers.strip_code(reply, sentences=2)
 
 
-def write(console: Console) -> None:
+def write_goal(console: Console) -> None:
     """The goal as an instruction: a turn as any other."""
     lesson = console.lesson
     if lesson is None or not lesson.goal:
@@ -69,47 +69,47 @@ def write(console: Console) -> None:
         )
 
 
-def ask(console: Console) -> None:
+def ask_question(console: Console) -> None:
     """A question about the program, and whether the answer is what the program does."""
     if not console.session.path:
         raise MtchatError("there is no program to ask about yet; type an instruction, or /tutor TEXT")
-    lesson = console.lesson or Lesson()
-    found = list(questions(console))
+    lesson = console.lesson or TutorLesson()
+    found = list(find_questions(console))
     if not found:
         if console.session.outcome is not None and console.session.outcome.error:
             raise MtchatError("the program fails, so there is little to ask about; /explain error says why")
         raise MtchatError("no turn sets a value or prints one line, so there is nothing to ask about yet")
     question = found[lesson.asked % len(found)]
-    show(console, question)
+    show_question(console, question)
     answer = console.edit_line("your answer› ", "").strip()
     if not answer:
         console.view.note("no answer, so nothing is counted; /tutor ask asks again")
         return
-    verdict = check(console, question, answer)
+    verdict = check_answer(console, question, answer)
     console.lesson = replace(lesson, asked=lesson.asked + 1, right=lesson.right + verdict.right)
-    tell(console, question, answer, verdict)
+    show_verdict(console, question, answer, verdict)
 
 
-def questions(console: Console) -> Iterator[Question]:
+def find_questions(console: Console) -> Iterator[QuizQuestion]:
     """What can be asked about the turns of the program, the last turn first."""
     if console.chat.sandbox.refusal():
         raise SandboxError(f"questions are checked by running the program: {console.chat.sandbox.refusal()}")
     console.chat.announce()
     last = len(console.session.path)
     for number in range(last, max(last - MOST_TURNS, 0), -1):
-        program = upto(console, number)
-        outcome = shown_by(console, program)
+        program = program_up_to(console, number)
+        outcome = dry_run(console, program)
         if outcome is None:
             raise MtchatError("questions are checked by running the program; /set run on lets it run")
         if outcome.ok:
-            yield from quiz.questions(number, upto(console, number - 1), program, outcome)
+            yield from quiz.make_questions(number, program_up_to(console, number - 1), program, outcome)
 
 
-def upto(console: Console, number: int) -> Program:
+def program_up_to(console: Console, number: int) -> Program:
     return assemble(console.session.path[:number], console.session.preamble)
 
 
-def show(console: Console, question: Question) -> None:
+def show_question(console: Console, question: QuizQuestion) -> None:
     console.view.heading(question.text)
     if question.code.count("\n") < MOST_LINES:
         console.view.code(question.code)
@@ -118,19 +118,21 @@ def show(console: Console, question: Question) -> None:
     console.view.note("answer with the value, such as 42, Ada or [1, 2]; an empty line gives no answer")
 
 
-def check(console: Console, question: Question, answer: str) -> Verdict:
+def check_answer(console: Console, question: QuizQuestion, answer: str) -> QuizVerdict:
     """Whether the answer is what the program gives, found out by running it."""
     if question.kind == PRINTS:
-        return quiz.compared(question, answer)
-    wanted = quiz.wanted(question, answer)
-    program = quiz.checking(upto(console, question.turn), len(console.session.path) + 1, wanted)
-    outcome = shown_by(console, program)
+        return quiz.compare_output(question, answer)
+    wanted = quiz.answer_check(question, answer)
+    program = quiz.checking_program(
+        program_up_to(console, question.turn), len(console.session.path) + 1, wanted
+    )
+    outcome = dry_run(console, program)
     if outcome is None or not outcome.ok:
         raise MtchatError("the program did not run to its end this time, so your answer was not checked")
-    return quiz.checked(program, outcome)
+    return quiz.read_verdict(program, outcome)
 
 
-def tell(console: Console, question: Question, answer: str, verdict: Verdict) -> None:
+def show_verdict(console: Console, question: QuizQuestion, answer: str, verdict: QuizVerdict) -> None:
     lesson = console.lesson
     assert lesson is not None
     subject = f"turn {question.turn} prints" if question.kind == PRINTS else f"{question.expression} is"
@@ -143,7 +145,7 @@ def tell(console: Console, question: Question, answer: str, verdict: Verdict) ->
     console.view.note(f"{score}; {more}/tutor ask asks the next question")
 
 
-def stand(console: Console) -> None:
+def show_lesson(console: Console) -> None:
     """Where the lesson is, and what can be done."""
     lesson = console.lesson
     if lesson is None:
@@ -155,7 +157,7 @@ def stand(console: Console) -> None:
         console.view.say(f"the goal: {lesson.goal}")
         hints = lesson.hints if lesson.head == console.session.head else ()
         for each in hints:
-            Speech(console.view).say(iter([each]))
+            StreamedParagraph(console.view).say(iter([each]))
         console.view.note(WAYS)
     else:
         console.view.say("no goal is set; /tutor TEXT sets the next one, /tutor ask asks a question")
@@ -163,7 +165,7 @@ def stand(console: Console) -> None:
         console.view.note(f"questions: {lesson.right} of {lesson.asked} right")
 
 
-def end(console: Console) -> None:
+def end_lesson(console: Console) -> None:
     lesson = console.lesson
     console.lesson = None
     if lesson is None:

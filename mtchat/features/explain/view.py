@@ -9,8 +9,8 @@ from mtchat.console.text import display_width
 from mtchat.console.view import View
 from mtchat.errors import MtchatError
 from mtchat.features.explain import answers, failure
-from mtchat.features.explain.answers import LONGEST_LINE, Told, sentence, spoken
-from mtchat.features.explain.statements import Part, parts
+from mtchat.features.explain.answers import LONGEST_LINE, Explanation, as_sentence, stream_answer
+from mtchat.features.explain.statements import CodePart, code_parts
 from mtchat.generate.running import excused
 from mtchat.session import source
 from mtchat.session.english import join_words
@@ -33,7 +33,7 @@ LEGEND_OF_ERRORS = f"what follows {SIGN.strip()} are the model's words and may b
 
 
 @dataclass
-class Speech:
+class StreamedParagraph:
     """A paragraph that grows word by word; `said` is what it has become."""
 
     view: View
@@ -92,7 +92,7 @@ def explain_turn(console: Console, number: int) -> None:
     if not turn.chunk.strip():
         console.view.say("this turn has no code, so there is nothing to explain; /retry asks the model again")
         return
-    explaining = Explaining.of(console, number)
+    explaining = TurnExplainer.of(console, number)
     explaining.lines()
     explaining.summary()
     explaining.farewell(f"/explain {number}:LINE says more about one line (they count from 1)")
@@ -108,7 +108,7 @@ def explain_line(console: Console, number: int, line: int) -> None:
         console.view.code(lines[line - 1])
         console.view.say(f"{INDENT}Python passes over this line: it is empty, or a note for readers.")
         return
-    explaining = Explaining.of(console, number)
+    explaining = TurnExplainer.of(console, number)
     explaining.line(line)
     explaining.farewell(f"/explain {number} explains the whole turn")
 
@@ -123,17 +123,21 @@ def explain_error(console: Console) -> None:
     if outcome.reason in (Reason.INTERRUPTED, Reason.SANDBOX):
         raise MtchatError("the last run did not come to its end; /run runs the program again")
     program, view = console.session.program, console.view
-    variables = when_it_failed(console, outcome)
-    facts = list(known(console, program, outcome, variables))
-    where = place(program, outcome)
+    variables = variables_at_failure(console, outcome)
+    facts = list(failure_facts(console, program, outcome, variables))
+    where = describe_place(program, outcome)
     if where:
         view.line(where)
-        view.code(INDENT + failure.line(program, outcome.frames[-1]).strip())
+        view.code(INDENT + failure.failing_line(program, outcome.frames[-1]).strip())
     for fact in facts:
         view.paragraph(fact)
-    if not failure.settled(program, outcome, variables) and chats(console):
+    if not failure.is_settled(program, outcome, variables) and can_chat(console):
         told = "\n".join(["- " + where, *(f"- {fact}" for fact in facts)])
-        speak(console, Speech(view), spoken(console.chat.complete, answers.failure(program.source, told), 2))
+        show_answer(
+            console,
+            StreamedParagraph(view),
+            stream_answer(console.chat.complete, answers.failure_prompt(program.source, told), 2),
+        )
         view.note(LEGEND_OF_ERRORS)
     number = outcome.turn or len(console.session.path)
     mends = "" if excused(outcome) else "/fix asks the model to mend it, "
@@ -141,24 +145,24 @@ def explain_error(console: Console) -> None:
     view.note(f"{steps}, /undo takes the last turn back")
 
 
-def known(
+def failure_facts(
     console: Console, program: Program, outcome: Outcome, variables: Sequence[Variable]
 ) -> Iterator[str]:
     """What is certain of a failure, in sentences."""
     yield f"Python says: {outcome.error.partition(': ')[2] or outcome.error}"
-    meaning = failure.meaning(outcome)
+    meaning = failure.error_meaning(outcome)
     if meaning:
         yield f"That means: {meaning}"
-    used = failure.values(program, outcome, variables)
+    used = failure.failing_values(program, outcome, variables)
     if used:
-        yield f"At that moment {join_words([failure.described(each) for each in used])}."
-    yield from failure.clues(program, outcome, variables)
+        yield f"At that moment {join_words([failure.describe_variable(each) for each in used])}."
+    yield from failure.find_clues(program, outcome, variables)
     remedy = console.hint(outcome)
     if remedy:
         yield f"What helps: {remedy}."
 
 
-def when_it_failed(console: Console, outcome: Outcome) -> tuple[Variable, ...]:
+def variables_at_failure(console: Console, outcome: Outcome) -> tuple[Variable, ...]:
     """The variables that the failing program had by then; none where running it again is no way to tell."""
     if outcome.limit or not console.chat.looks:
         return ()
@@ -166,7 +170,7 @@ def when_it_failed(console: Console, outcome: Outcome) -> tuple[Variable, ...]:
     return again.variables if again.error == outcome.error else ()
 
 
-def place(program: Program, outcome: Outcome) -> str:
+def describe_place(program: Program, outcome: Outcome) -> str:
     """Where it failed, and through which line of the program it came there."""
     if not outcome.frames:
         return ""
@@ -178,7 +182,7 @@ def place(program: Program, outcome: Outcome) -> str:
     return f"The program stops in {inner}, in `{last.function}`, which {outer} calls:"
 
 
-def chats(console: Console) -> bool:
+def can_chat(console: Console) -> bool:
     """Whether the model can answer in words; says so where it cannot."""
     try:
         console.chat.await_model()
@@ -194,7 +198,7 @@ def chats(console: Console) -> bool:
     return True
 
 
-def speak(console: Console, speech: Speech, words: Iterator[str]) -> str:
+def show_answer(console: Console, speech: StreamedParagraph, words: Iterator[str]) -> str:
     """The model's words as they come; where it cannot be asked, the reason."""
     try:
         return speech.say(words)
@@ -203,18 +207,18 @@ def speak(console: Console, speech: Speech, words: Iterator[str]) -> str:
         return ""
 
 
-def bare(code: str) -> str:
+def normalise_code(code: str) -> str:
     """Code without its spaces, as it can be found in other code."""
     return "".join(code.split()).replace('"', "'")
 
 
-def plain(words: str) -> bool:
+def is_plain(words: str) -> bool:
     """Whether certain words are easy to read: neither long nor with words in brackets within them."""
     return len(words) <= PLAINEST and not any(sign in words for sign in ("(`", "(the ", "(what "))
 
 
 @dataclass
-class Explaining:
+class TurnExplainer:
     """One turn being explained: its parts, what its run showed, and what was said of it so far."""
 
     console: Console
@@ -222,20 +226,20 @@ class Explaining:
     step: str
     code: str
     program: Program
-    parts: tuple[Part, ...]
+    parts: tuple[CodePart, ...]
     outcome: Outcome | None
     chats: bool
-    told: list[Told] = field(default_factory=list)
+    told: list[Explanation] = field(default_factory=list)
     spoke: bool = False
 
     @classmethod
-    def of(cls, console: Console, number: int) -> "Explaining":
+    def of(cls, console: Console, number: int) -> "TurnExplainer":
         session = console.session
         program = assemble(session.path[:number], session.preamble)
-        outcome = shown_by(console, program)
+        outcome = dry_run(console, program)
         turn = session.numbered(number)
-        found = parts(turn.chunk, program.source)
-        return cls(console, number, turn.instruction, turn.chunk, program, found, outcome, chats(console))
+        found = code_parts(turn.chunk, program.source)
+        return cls(console, number, turn.instruction, turn.chunk, program, found, outcome, can_chat(console))
 
     def lines(self) -> None:
         """Each part of the code, with its words below it."""
@@ -267,48 +271,50 @@ class Explaining:
         code = "\n".join(rows[part.first - 1 : part.last])
         self.console.view.code(code)
         self.certain(part)
-        used = failure.names(code) - set(part.names)
+        used = failure.names_in_line(code) - set(part.names)
         for each in self.outcome.variables if self.outcome else ():
             if each.name in used and each.kind in PLAIN_KINDS:
-                self.console.view.paragraph(f"After the turn {failure.described(each)}.")
+                self.console.view.paragraph(f"After the turn {failure.describe_variable(each)}.")
         if self.chats:
             self.before(part)
-            prompt = answers.line(self.program.source, self.step, self.told, code)
-            words = speak(
-                self.console, Speech(self.console.view, INDENT), spoken(self.console.chat.complete, prompt, 2)
+            prompt = answers.line_prompt(self.program.source, self.step, self.told, code)
+            words = show_answer(
+                self.console,
+                StreamedParagraph(self.console.view, INDENT),
+                stream_answer(self.console.chat.complete, prompt, 2),
             )
             self.spoke = bool(words)
 
-    def before(self, part: Part) -> None:
+    def before(self, part: CodePart) -> None:
         """Tells the model what the parts above are, as far as that is certain."""
         rows = source.lines(self.code)
         for each in self.parts:
             if each.last < part.first and each.sure:
-                self.told.append(Told("\n".join(rows[each.first - 1 : each.last]), each.words))
+                self.told.append(Explanation("\n".join(rows[each.first - 1 : each.last]), each.words))
 
-    def say(self, part: Part, code: str) -> None:
+    def say(self, part: CodePart, code: str) -> None:
         """What a part does: read from its tree where that says it all, in the model's words otherwise."""
         words = part.words
-        if not self.chats or (part.sure and plain(part.words)):
+        if not self.chats or (part.sure and is_plain(part.words)):
             self.certain(part)
         else:
-            prompt = answers.line(self.program.source, self.step, self.told, code)
+            prompt = answers.line_prompt(self.program.source, self.step, self.told, code)
             words = self.thought(prompt)
             if words:
                 self.spoke = True
-                Speech(self.console.view, INDENT).say(iter([sentence(words)]))
+                StreamedParagraph(self.console.view, INDENT).say(iter([as_sentence(words)]))
                 if value := self.value(part):
-                    self.console.view.paragraph(sentence(value))
+                    self.console.view.paragraph(as_sentence(value))
             else:
                 words = part.words
                 self.certain(part)
-        self.told.append(Told(code, words))
+        self.told.append(Explanation(code, words))
 
-    def certain(self, part: Part) -> None:
+    def certain(self, part: CodePart) -> None:
         value = self.value(part)
-        self.console.view.paragraph(sentence(f"{part.words}{'; ' if value else ''}{value}"))
+        self.console.view.paragraph(as_sentence(f"{part.words}{'; ' if value else ''}{value}"))
 
-    def value(self, part: Part) -> str:
+    def value(self, part: CodePart) -> str:
         """What a variable is after the turn, said once, where it is set last."""
         if self.outcome is None or not self.outcome.ok:
             return ""
@@ -319,7 +325,7 @@ class Explaining:
             for each in self.outcome.variables
             if each.name in part.names and each.name not in later
             if each.kind in PLAIN_KINDS and len(each.value) <= LONGEST_VALUE
-            if bare(each.value) not in bare(rows)
+            if normalise_code(each.value) not in normalise_code(rows)
         ]
         return f"after the turn {' and '.join(told)}" if told else ""
 
@@ -330,22 +336,22 @@ class Explaining:
     def summary(self) -> None:
         """One sentence about the turn as a whole."""
         if self.chats and len(self.parts) > 1:
-            prompt = answers.summary(self.program.source, self.step, self.told)
+            prompt = answers.summary_prompt(self.program.source, self.step, self.told)
             words = self.thought(prompt)
             if words:
                 self.spoke = True
-                Speech(self.console.view).say(iter([f"In short: {answers.SUBJECT} {words}"]))
+                StreamedParagraph(self.console.view).say(iter([f"In short: {answers.SUBJECT} {words}"]))
 
     def thought(self, prompt: Prompt) -> str:
         """The model's sentence; "" where it has none, or where a number in it is found nowhere."""
         try:
             with self.console.view.waiting(lambda: "thinking"):
-                words = "".join(spoken(self.console.chat.model.complete, prompt, 1, LONGEST_LINE))
+                words = "".join(stream_answer(self.console.chat.model.complete, prompt, 1, LONGEST_LINE))
         except MtchatError as error:
             self.console.view.note(f"the model could not answer, so the rest are the facts alone: {error}")
             self.chats = False
             return ""
-        return words if answers.founded(words, self.known()) else ""
+        return words if answers.is_grounded(words, self.known()) else ""
 
     def known(self) -> str:
         """All that numbers can come from: the program, what it was asked for, what its run showed."""
@@ -358,7 +364,7 @@ class Explaining:
         self.console.view.note(step)
 
 
-def shown_by(console: Console, program: Program) -> Outcome | None:
+def dry_run(console: Console, program: Program) -> Outcome | None:
     """What a program does, with its variables; None where programs are not run."""
     if not console.chat.looks:
         return None

@@ -10,7 +10,7 @@ from itertools import islice
 
 from mtchat.errors import MtchatError
 from mtchat.features.infill.placement import HoleEnding, place_in_hole
-from mtchat.features.regenerate.regenerate import written
+from mtchat.features.regenerate.regenerate import with_user_code
 from mtchat.generate.bettering import uninterrupted
 from mtchat.generate.events import ContextFitted
 from mtchat.generate.fitting import Context, fit
@@ -58,7 +58,7 @@ class HoleInTurn:
         return self.session.path[self.number :]
 
 
-def filled(generator: TurnGenerator, session: Session, number: int, code: str, sampling: Sampling) -> str:
+def fill_holes(generator: TurnGenerator, session: Session, number: int, code: str, sampling: Sampling) -> str:
     """The code for turn `number` with each hole filled, by the first attempt that runs.
 
     MtchatError if the model cannot fill holes or wrote nothing that fits; KeyboardInterrupt if interrupted.
@@ -68,7 +68,7 @@ def filled(generator: TurnGenerator, session: Session, number: int, code: str, s
     for whole in complete_codes(generator, session, number, code, sampling):
         if look is None:
             return whole
-        now = tried(kept(written(session, number, whole), session.path[number:]), look)
+        now = tried(kept(with_user_code(session, number, whole), session.path[number:]), look)
         if now.outcome is not None and now.outcome.right:
             return whole
         if furthest is None or reach(now) > furthest:

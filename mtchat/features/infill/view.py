@@ -9,14 +9,14 @@ from mtchat.session.session import Session
 AGAIN = "your code is kept with its hole; /code {number} opens it again"
 
 
-def draft(session: Session, number: int) -> str:
+def unfinished_code(session: Session, number: int) -> str:
     """The code with a hole that was written last for a turn, where nothing was put in its place since."""
     turn = session.numbered(number)
     latest = session.children(turn.parent)[-1]
     return latest.chunk if latest.instruction == turn.instruction and first_hole(latest.chunk) else ""
 
 
-def fill(console: Console, number: int, code: str) -> str:
+def fill_and_show(console: Console, number: int, code: str) -> str:
     """The code with each hole filled, once the difference is shown; "" where the user stopped that."""
     try:
         new = editing.fill(console.chat, number, code)

@@ -49,12 +49,12 @@ def is_code(text: str, session: Session) -> bool:
     names = [each for each in ast.walk(module) if isinstance(each, ast.Name)]
     deleted = {each.id for each in names if isinstance(each.ctx, ast.Del)}
     known = set(dir(builtins)) | bound(session.program.source) | (bound(code_in(text)) - deleted)
-    if all(joins_words(each, known) for each in module.body):
+    if all(is_words(each, known) for each in module.body):
         return False
-    return any(speaks_python(node, known) for node in ast.walk(module))
+    return any(is_python_node(node, known) for node in ast.walk(module))
 
 
-def joins_words(statement: ast.stmt, known: set[str]) -> bool:
+def is_words(statement: ast.stmt, known: set[str]) -> bool:
     """Whether a statement only joins code and names that nothing has by words, as `print(total) in red`."""
     match statement:
         case ast.Expr(ast.Compare() | ast.BoolOp() | ast.UnaryOp(ast.Not()) as value):
@@ -63,10 +63,10 @@ def joins_words(statement: ast.stmt, known: set[str]) -> bool:
     return False
 
 
-def speaks_python(node: ast.AST, known: set[str]) -> bool:
+def is_python_node(node: ast.AST, known: set[str]) -> bool:
     match node:
         case ast.Import(names):
-            return all(there(alias.name) or alias.asname for alias in names)
+            return all(module_exists(alias.name) or alias.asname for alias in names)
         case ast.ImportFrom():
             return True
         case ast.AnnAssign(_, _, value):
@@ -80,7 +80,7 @@ def speaks_python(node: ast.AST, known: set[str]) -> bool:
     return isinstance(node, (*SIGNS, *VALUES, ast.JoinedStr, ast.BinOp, ast.Lambda, ast.Dict))
 
 
-def there(module: str) -> bool:
+def module_exists(module: str) -> bool:
     """Whether there is a module of a name here; nothing of it is imported."""
     root = module.split(".")[0]
     try:

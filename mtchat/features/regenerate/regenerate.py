@@ -13,14 +13,14 @@ from mtchat.session.provenance import BY_HAND, Fill
 from mtchat.session.session import Session
 from mtchat.session.turn import EDITED, INTERRUPTED, Turn
 
-Take = Callable[[Session, Turn], Session]
+TakeTurn = Callable[[Session, Turn], Session]
 
 
 @dataclass(frozen=True)
-class Step:
+class RegenerationStep:
     """What becomes of a later turn: made `again`, or kept; `doubt` is what speaks against its code.
 
-    `worse` says that it was made again and is kept as it was all the same.
+    `is_worse` says that it was made again and is kept as it was all the same.
     """
 
     number: int
@@ -34,16 +34,16 @@ class Step:
         return self.doubt.reason if self.doubt else ""
 
 
-Decide = Callable[[Step], bool]
-Tell = Callable[[Step, Session], None]
+Decide = Callable[[RegenerationStep], bool]
+OnStep = Callable[[RegenerationStep, Session], None]
 
 
 @dataclass(frozen=True)
-class Derived:
+class Regeneration:
     """The session whose path ends with the last turn again, and what became of each later turn."""
 
     session: Session
-    steps: tuple[Step, ...]
+    steps: tuple[RegenerationStep, ...]
 
     @property
     def again(self) -> tuple[int, ...]:
@@ -51,26 +51,26 @@ class Derived:
         return tuple(step.number for step in self.steps if step.again)
 
 
-def judged(step: Step) -> bool:
+def when_stale(step: RegenerationStep) -> bool:
     """Made again where something speaks against the code; what the user wrote only where it cannot stay."""
     if step.doubt is None:
         return False
     return step.doubt.sure or step.turn.status != EDITED
 
 
-def always(step: Step) -> bool:
+def always(step: RegenerationStep) -> bool:
     return True
 
 
-def never(step: Step) -> bool:
+def never(step: RegenerationStep) -> bool:
     return False
 
 
-def untold(step: Step, session: Session) -> None:
+def ignore_step(step: RegenerationStep, session: Session) -> None:
     """For those who only want the result."""
 
 
-def written(session: Session, number: int, code: str, filled: str = "") -> Session:
+def with_user_code(session: Session, number: int, code: str, filled: str = "") -> Session:
     """The session up to turn `number`, which has code that the user wrote; it has not run yet.
 
     `filled` names the model that filled the holes in it.
@@ -81,14 +81,14 @@ def written(session: Session, number: int, code: str, filled: str = "") -> Sessi
     return session.undo(len(session.path) - number + 1).add(turn).inherit(old.id)
 
 
-def rederive(
+def regenerate(
     old: Session,
     made: Session,
-    take: Take,
+    take: TakeTurn,
     look: Run | None = None,
-    decide: Decide = judged,
-    tell: Tell = untold,
-) -> Derived:
+    decide: Decide = when_stale,
+    tell: OnStep = ignore_step,
+) -> Regeneration:
     """The turns that `old` has after the last one of `made`, each kept or taken again on the new prefix.
 
     `made` is `old` with its path up to a turn that was replaced. `take` makes a turn like another, and
@@ -99,24 +99,24 @@ def rederive(
     number = len(made.path)
     made = made.inherit(old.numbered(number).id)
     changes = [TurnChange(number, old.numbered(number), made.numbered(number))]
-    derivation = Derivation(old, take, uninterrupted(look) if look else None, decide, tell, made, changes)
+    derivation = Regenerator(old, take, uninterrupted(look) if look else None, decide, tell, made, changes)
     for turn in old.path[number:]:
         derivation.follow(turn)
-    return Derived(derivation.now, tuple(derivation.steps))
+    return Regeneration(derivation.now, tuple(derivation.steps))
 
 
 @dataclass
-class Derivation:
+class Regenerator:
     """Later turns that are derived again. `now` is the new branch as far as it has come."""
 
     old: Session
-    take: Take
+    take: TakeTurn
     look: Run | None
     decide: Decide
-    tell: Tell
+    tell: OnStep
     now: Session
     changes: list[TurnChange]
-    steps: list[Step] = field(default_factory=list)
+    steps: list[RegenerationStep] = field(default_factory=list)
     looked: dict[str, Outcome] = field(default_factory=dict)
 
     def follow(self, turn: Turn) -> None:
@@ -124,12 +124,14 @@ class Derivation:
         number = len(self.now.path) + 1
         trial = self.seen(kept(self.now, (turn,)))
         read = self.old.language.runs  # doubts are about Python code
-        step = Step(number, turn, doubt=find_staleness(self.scene(trial, number)) if read else None)
+        step = RegenerationStep(
+            number, turn, doubt=find_staleness(self.scene(trial, number)) if read else None
+        )
         step = replace(step, again=self.decide(step))
         self.tell(step, self.now)
         if step.again:
             made = self.take(self.now, turn)
-            if stopped(made, self.now):
+            if was_stopped(made, self.now):
                 raise KeyboardInterrupt
             made = made.inherit(turn.id)
             if not self.regretted(step, made, trial):
@@ -141,12 +143,12 @@ class Derivation:
         self.now = self.recorded(kept(self.now, (turn,)), trial.outcome)
         self.steps.append(step)
 
-    def regretted(self, step: Step, made: Session, trial: Session) -> bool:
+    def regretted(self, step: RegenerationStep, made: Session, trial: Session) -> bool:
         """Whether a turn is better kept after all; what the user has decided stands."""
         sure = step.doubt is None or step.doubt.sure
-        return not sure and self.decide is judged and worse(made, trial)
+        return not sure and self.decide is when_stale and is_worse(made, trial)
 
-    def advance(self, step: Step, made: Session) -> None:
+    def advance(self, step: RegenerationStep, made: Session) -> None:
         """Goes on from a turn that was made again."""
         self.now = made
         self.steps.append(step)
@@ -176,14 +178,14 @@ class Derivation:
         return session if outcome is None else session.with_outcome(replace(outcome, variables=()))
 
 
-def stopped(made: Session, base: Session) -> bool:
+def was_stopped(made: Session, base: Session) -> bool:
     """Whether the user stopped a turn while it was written or run."""
     if made.head == base.head or made.path[-1].status == INTERRUPTED:
         return True
     return made.outcome is not None and made.outcome.stopped
 
 
-def worse(made: Session, trial: Session) -> bool:
+def is_worse(made: Session, trial: Session) -> bool:
     """Whether a turn that was made again is seen to be worse than the code it had."""
     if made.outcome is None or trial.outcome is None:
         return False

@@ -9,7 +9,7 @@ from mtchat.console.turn_view import TurnView
 from mtchat.console.view import View
 from mtchat.conversation.editing import EditResult, TurnEditor
 from mtchat.errors import UsageError
-from mtchat.features.regenerate.regenerate import Step, always, judged, never
+from mtchat.features.regenerate.regenerate import RegenerationStep, always, never, when_stale
 from mtchat.session.dependencies import said as used
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
@@ -22,25 +22,25 @@ KEEP, AGAIN = "keep", "again"
 
 
 @dataclass(frozen=True)
-class Words:
+class FlaggedArgument:
     """What a command was given: a flag, "" for none, and the rest of the line."""
 
     flag: str
     rest: str
 
 
-def words(argument: str) -> Words:
+def parse_flag(argument: str) -> FlaggedArgument:
     """Takes the flag out of a command's argument: it stands before or after the number of the turn."""
     first, *others = argument.split(maxsplit=1) or [""]
     if first.startswith("--"):
-        return Words(known(first), "".join(others))
+        return FlaggedArgument(check_flag(first), "".join(others))
     second, *rest = "".join(others).split(maxsplit=1) or [""]
     if first.isdecimal() and second.startswith("--"):
-        return Words(known(second), " ".join([first, *rest]))
-    return Words("", argument)
+        return FlaggedArgument(check_flag(second), " ".join([first, *rest]))
+    return FlaggedArgument("", argument)
 
 
-def known(flag: str) -> str:
+def check_flag(flag: str) -> str:
     if flag not in FLAGS:
         raise UsageError(f"no {flag[:40]!r}; there are {', '.join(FLAGS)}")
     return flag
@@ -91,15 +91,15 @@ def replace_turn(
         with console.view.waiting(lambda: "looking at the later turns"):
             return chat.trial(program)
 
-    def tell(step: Step, base: Session) -> None:
+    def tell(step: RegenerationStep, base: Session) -> None:
         console.view.erase()
-        told(console.view, step)
+        show_step(console.view, step)
 
     editor = TurnEditor(
         chat,
         begin,
         tell,
-        (lambda step: asked(console, step)) if flag == ASK else WAYS.get(flag),
+        (lambda step: ask_decision(console, step)) if flag == ASK else WAYS.get(flag),
         look if chat.looks else None,
     )
     try:
@@ -114,7 +114,7 @@ def replace_turn(
         return
     if edit.later:
         console.view.line()
-        report(console.view, old, edit.after, edit.same, edit.later)
+        report_changes(console.view, old, edit.after, edit.same, edit.later)
     console.view.note(f"/goto {edit.branch} goes back to the program as it was")
 
 
@@ -123,7 +123,7 @@ def plainly(outcome: Outcome) -> tuple[Outcome, str]:
     return outcome, ""
 
 
-def told(view: View, step: Step) -> None:
+def show_step(view: View, step: RegenerationStep) -> None:
     """One line for a turn that is kept; the instruction of one that is made again, and why it is."""
     if step.worse:
         view.note(f"turn {step.number} is kept as it was after all: that is worse")
@@ -134,15 +134,15 @@ def told(view: View, step: Step) -> None:
         view.note(f"turn {step.number} is kept" + (f", though {step.reason}" if step.reason else ""))
 
 
-def report(view: View, old: Session, made: Session, same: int, later: int) -> None:
+def report_changes(view: View, old: Session, made: Session, same: int, later: int) -> None:
     """How the program has changed, and how many of its later turns are kept."""
     view.diff(old.program.source, made.program.source)
     view.note(f"kept {same} of {later} later turn{'' if later == 1 else 's'}")
 
 
-def asked(console: Console, step: Step) -> bool:
+def ask_decision(console: Console, step: RegenerationStep) -> bool:
     """What the user says; Enter leaves it at what would be done unasked, which is told first."""
-    usual, answer = judged(step), console.questions.answer
+    usual, answer = when_stale(step), console.questions.answer
     if answer is None:
         return usual
     choice = f"[{AGAIN}] or {KEEP}" if usual else f"[{KEEP}] or {AGAIN}"

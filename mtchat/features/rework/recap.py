@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mtchat.generate.synthesizer import TurnGenerator
 
 
-def recapped(generator: "TurnGenerator", session: Session, sampling: Sampling) -> Session:
+def write_recap(generator: "TurnGenerator", session: Session, sampling: Sampling) -> Session:
     """The session on a new branch, whose last turn has the whole program and whose other turns have no code.
 
     The new program has not run yet. Asking again raises the temperature, so that the result differs. Returns

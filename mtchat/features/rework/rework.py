@@ -51,7 +51,7 @@ LONGEST = 60  # characters of an output or a value in a message
 
 
 @dataclass(frozen=True)
-class Reworked:
+class ReworkResult:
     """The result of reworking turn `number`: the session, the new code, and why it was not used.
 
     `reasons` are empty if it was used; `compared` says what was found to be the same.
@@ -95,36 +95,38 @@ def is_ellipsis(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and node.value.value is ...
 
 
-def cut_short(turn: Turn) -> bool:
+def was_cut_short(turn: Turn) -> bool:
     """Whether generation of a turn stopped before its code was complete."""
     return turn.status == INTERRUPTED or turn.usage.finish == "length" or not parses(turn.chunk)
 
 
-def finish(generator: TurnGenerator, session: Session, number: int, sampling: Sampling) -> Reworked:
+def complete_turn(
+    generator: TurnGenerator, session: Session, number: int, sampling: Sampling
+) -> ReworkResult:
     """Turn `number` completed: continued if it was cut short, else written again as a whole."""
     turn = session.numbered(number)
-    short, open_places = cut_short(turn), placeholders(turn.chunk)
+    short, open_places = was_cut_short(turn), placeholders(turn.chunk)
     if not short and not open_places:
         raise MtchatError(
             f"turn {number} has nothing left to complete; /edit {number} changes its instruction"
         )
-    made = ask(generator, session, number, "" if short else FINISH, sampling)
+    made = ask_again(generator, session, number, "" if short else FINISH, sampling)
     if made is None:
-        return Reworked(session, number, turn.chunk, "", ("the model wrote nothing",))
+        return ReworkResult(session, number, turn.chunk, "", ("the model wrote nothing",))
     new = made.numbered(number)
     reasons = list(unfinished_reasons(turn, new))
     if reasons:
-        return beside(session, made, number, reasons)
+        return keep_aside(session, made, number, reasons)
     tried = generator.tried(made)
     was, now = session.outcome, tried.outcome
     if was is not None and was.ok and now is not None and not now.ok:
-        return beside(session, tried, number, [f"the program ran before and would now fail: {now.error}"])
-    return Reworked(tried, number, turn.chunk, new.chunk)
+        return keep_aside(session, tried, number, [f"the program ran before and would now fail: {now.error}"])
+    return ReworkResult(tried, number, turn.chunk, new.chunk)
 
 
 def unfinished_reasons(old: Turn, new: Turn) -> Iterator[str]:
     """Why a turn is still incomplete, or what it no longer defines."""
-    if cut_short(new):
+    if was_cut_short(new):
         yield "it was cut short again" if new.status != INTERRUPTED else "it was interrupted"
     left = placeholders(new.chunk)
     if left and len(left) >= len(placeholders(old.chunk)):
@@ -134,9 +136,9 @@ def unfinished_reasons(old: Turn, new: Turn) -> Iterator[str]:
         yield f"it would remove {', '.join(sorted(lost))}"
 
 
-def refactor(
+def refactor_turn(
     generator: TurnGenerator, session: Session, number: int, wish: str, sampling: Sampling
-) -> Reworked:
+) -> ReworkResult:
     """Turn `number` rewritten as the user wishes, used only if the program behaves the same."""
     if generator.look is None:
         raise MtchatError(
@@ -147,13 +149,13 @@ def refactor(
     if not before.ok:
         raise MtchatError(f"the program already fails, so there is no behaviour to compare: {before.error}")
     asked = f"{CLEANER} Also: {wish}" if wish else CLEANER
-    made = ask(generator, session, number, asked, sampling)
+    made = ask_again(generator, session, number, asked, sampling)
     if made is None or made.numbered(number).status == INTERRUPTED:
         kept = session if made is None else session.beside(made)
-        return Reworked(kept, number, turn.chunk, "", ("it was interrupted",))
+        return ReworkResult(kept, number, turn.chunk, "", ("it was interrupted",))
     new = made.numbered(number).chunk
     if new.strip() == turn.chunk.strip():
-        return beside(session, made, number, ["the model wrote the same code again"])
+        return keep_aside(session, made, number, ["the model wrote the same code again"])
     after = look(made.program)
     examples = calls(told(turn.instruction), functions(turn.chunk))
     probes = (*examples, *probe_calls(turn.chunk, session.program.source, before.variables))
@@ -162,13 +164,13 @@ def refactor(
         *(changed_answers(look, session.program, made.program, probes) if after.ok else ()),
     ]
     if reasons:
-        return beside(session, made, number, reasons)
-    return Reworked(
+        return keep_aside(session, made, number, reasons)
+    return ReworkResult(
         generator.tried(made), number, turn.chunk, new, compared=describe_comparison(before, probes)
     )
 
 
-def ask(
+def ask_again(
     generator: TurnGenerator, session: Session, number: int, asked: str, sampling: Sampling
 ) -> Session | None:
     """The session with turn `number` generated again but not run; None if the model wrote nothing.
@@ -186,11 +188,11 @@ def ask(
     return None if made is request.base else made
 
 
-def beside(session: Session, made: Session, number: int, reasons: Sequence[str]) -> Reworked:
+def keep_aside(session: Session, made: Session, number: int, reasons: Sequence[str]) -> ReworkResult:
     """The unchanged session, with the new code kept as a branch beside it."""
     kept = session.beside(made)
     old, new = session.numbered(number).chunk, made.numbered(number).chunk
-    return Reworked(kept, number, old, new, tuple(reasons))
+    return ReworkResult(kept, number, old, new, tuple(reasons))
 
 
 def behaviour_differences(

@@ -7,14 +7,16 @@ from mtchat.console import slash
 from mtchat.console.console import Console
 from mtchat.console.view import GREEN, YELLOW
 from mtchat.errors import UsageError
-from mtchat.features.rework.rework import Reworked
+from mtchat.features.rework.rework import ReworkResult
 from mtchat.generate.running import failed, unended, wrong
 from mtchat.generate.synthesizer import TurnGenerator
 from mtchat.session.outcome import Outcome
 from mtchat.session.session import Session
 
 
-def rework(console: Console, number: int, do: Callable[[TurnGenerator, Session], Reworked]) -> Reworked:
+def run_rework(
+    console: Console, number: int, do: Callable[[TurnGenerator, Session], ReworkResult]
+) -> ReworkResult:
     """Asks for a turn again and runs it, whatever is set; all that was written is kept beside the program."""
     console.chat.demand_sandbox()
     if not console.chat.freely:
@@ -28,7 +30,7 @@ def rework(console: Console, number: int, do: Callable[[TurnGenerator, Session],
     return reworked
 
 
-def show(console: Console, reworked: Reworked, same: str) -> None:
+def show_result(console: Console, reworked: ReworkResult, same: str) -> None:
     """The difference, and whether it was taken; `same` is said of code that was."""
     view = console.view
     if reworked.new and reworked.new != reworked.old:
@@ -37,7 +39,7 @@ def show(console: Console, reworked: Reworked, same: str) -> None:
     if not reworked.taken:
         view.say(f"not taken, the program is as it was: {'; '.join(reworked.reasons)}")
         return
-    doubt = against(reworked.session.outcome)
+    doubt = remaining_problem(reworked.session.outcome)
     view.say(f"{same}, but {doubt}" if doubt else f"✓ {same}", YELLOW if doubt else GREEN)
     way = "; /tree shows it" if "tree" in slash.names() else ""
     view.note(f"the old code stays in the session beside it{way}")
@@ -45,7 +47,7 @@ def show(console: Console, reworked: Reworked, same: str) -> None:
         view.note("/explain says why in plain words, /fix asks the model to mend it")
 
 
-def against(outcome: Outcome | None) -> str:
+def remaining_problem(outcome: Outcome | None) -> str:
     """What speaks against the program as it ran last; "" where nothing does."""
     if outcome is None or unended(outcome):
         return "it has not run to its end"
