@@ -158,7 +158,7 @@ class Eye:
 
     def sandboxed(self) -> list[int]:
         """The processes of the worker's sandbox, the one that contains it first, pid 1 second."""
-        warm = self.worker.warm
+        warm = self.worker.sandbox
         return [] if warm is None else list_descendants(warm.process.pid, MOST_PROCESSES)
 
     def processes(self) -> tuple[list[int], list[int]]:
@@ -169,7 +169,7 @@ class Eye:
 
     def descriptors(self) -> int:
         """Those that are open, without what a sandbox that is kept and its states need."""
-        warm = self.worker.warm
+        warm = self.worker.sandbox
         count = len(os.listdir("/proc/self/fd")) - self.fds
         if warm is None:
             return count
@@ -191,7 +191,7 @@ class Eye:
 
     def left_inside(self) -> list[str]:
         """What the sandbox that is kept has beyond its states: bwrap and pid 1 are two more."""
-        inside, states, warm = self.sandboxed(), self.worker.states.alive, self.worker.warm
+        inside, states, warm = self.sandboxed(), self.worker.states.alive, self.worker.sandbox
         if warm is None:
             return [f"{len(states)} states without a sandbox"] if states else []
         left = []

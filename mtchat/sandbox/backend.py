@@ -1,4 +1,4 @@
-"""What a way of containing programs must offer, so that one file in backends/ adds it."""
+"""The contract of a sandbox backend; one file in backends/, or an entry point mtchat.backends, adds one."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -14,37 +14,38 @@ PACKAGE = "mtchat.sandbox.backends"
 
 @dataclass(frozen=True)
 class Variant:
-    """One way a backend may work on this machine: the tool it found, its version, and what it leaves out.
+    """One way in which a backend may work on this machine: the tool, its version, and features left out.
 
-    `warm` says that its launcher is alone with the program, so that it can keep states and end the rest.
+    With `checkpoints` the launcher is alone with the program in a process namespace, so it can keep fork
+    servers and end everything else.
     """
 
     tier: str
     tool: Path | None = None
     version: str = ""
     without: frozenset[str] = frozenset()
-    warm: bool = False
+    checkpoints: bool = False
 
 
 @dataclass(frozen=True)
 class LaunchRequest:
     """What to contain: the launcher, started with two inherited descriptors, and the limits of the run.
 
-    A `warm` one needs room for the files of the states that it keeps.
+    With `checkpoints` it needs space for copies of the work folder.
     """
 
     control: int
     shared: int
     limits: Limits
-    warm: bool = False
+    checkpoints: bool = False
 
 
 @dataclass(frozen=True)
 class LaunchCommand:
-    """What to start: the program's whole environment is `environ`, it inherits only `descriptors`.
+    """What to start; `environ` is the whole environment, and only `descriptors` are inherited.
 
-    The launcher becomes `user`, unless that is 0; a `reader` may then still read any file it can see.
-    `spilled` says whether the run has filled its folders, where no file system of its own keeps it from that.
+    The launcher becomes `user` unless that is 0; a `reader` may then still read any file it can see.
+    `spilled` says whether the run has filled its folders, if no file system of its own prevents that.
     """
 
     argv: tuple[str, ...]
@@ -56,12 +57,12 @@ class LaunchCommand:
 
 
 class Backend(Protocol):
-    """A file in backends/; its name is the backend's.
+    """A way to contain programs, as a module with these functions; the module's name is the backend's name.
 
-    `RANK` orders them, the strongest first (1). `variants` lists what to try on this machine, best first; it
-    raises SandboxError with the reason and the fix where there is nothing to try. `prepared` readies one
-    run, and cleans up after it. `explain` reads what a variant that failed wrote: (reason, fix). The
-    command's working folder is the work folder; the launcher opens it there and hands it to the host.
+    `RANK` orders backends, the strongest first (1). `variants` lists what to try on this machine, best first;
+    it raises SandboxError with the reason and the fix if there is nothing to try. `prepared` sets up one
+    run and cleans up after it. `explain` turns the error output of a failed start into (reason, fix). The
+    command starts in the work folder; the launcher opens it and hands it to the host.
     """
 
     RANK: int
@@ -74,6 +75,6 @@ class Backend(Protocol):
 
 
 def backends() -> tuple[Backend, ...]:
-    """Every backend, the strongest first."""
+    """All backends, the strongest first."""
     loaded = (cast(Backend, plugins.load(PACKAGE, name)) for name in plugins.names(PACKAGE))
     return tuple(sorted(loaded, key=lambda backend: backend.RANK))

@@ -27,7 +27,7 @@ from mtchat.session.program import Chunk, Program
 from mtchat.session.settings import Limits
 from tests.sandbox.battery.tiers import tier
 
-WAYS = ("T1", "T2", "warm")
+WAYS = ("T1", "T2", "checkpoints")
 LINGER = b"\x01\0\0\0\x02\0\0\0"  # on, 2 s
 # The program finds the mark in its own memory: it is in the frame that runs it, or on the heap.
 FLOOD = """
@@ -53,7 +53,7 @@ FORKS = "import os\nfor _ in range(5):\n    if os.fork() == 0: break\n"
 
 
 def chosen(name: str) -> BackendChoice:
-    there = tier("T1" if name == "warm" else name)
+    there = tier("T1" if name == "checkpoints" else name)
     if there.choice is None:
         pytest.skip(f"{name} does not work here: {there.reason}")
     return there.choice
@@ -62,7 +62,7 @@ def chosen(name: str) -> BackendChoice:
 @contextmanager
 def runner(name: str, limits: Limits, watch: OutputListener | None = None) -> Iterator["Runs"]:
     choice = chosen(name)
-    if name != "warm":
+    if name != "checkpoints":
         yield Runs(lambda program: run_in(choice, program, limits, watch=watch))
         return
     with Worker(choice) as worker:
@@ -185,7 +185,7 @@ def test_a_run_that_is_not_looked_after_is_ended_once_by_whoever_keeps_its_limit
     ended: list[str] = []
 
     class Alone(RunMonitor):
-        def heard(self, key: selectors.SelectorKey) -> None: ...
+        def on_message(self, key: selectors.SelectorKey) -> None: ...
 
         def abort(self) -> bool:
             return False
@@ -195,7 +195,7 @@ def test_a_run_that_is_not_looked_after_is_ended_once_by_whoever_keeps_its_limit
 
     watching = Alone(os.getpid(), b"mark", Limits(seconds=0.01), lambda name, text: None, lambda: False)
     watching.begin()
-    with watching.guarded():
+    with watching.enforce_limits():
         [guard] = [each for each in threading.enumerate() if each.name == "mtchat-limits"]
         guard.join(5)
     assert ended == ["seconds"]

@@ -23,7 +23,7 @@ from mtchat.session.settings import Limits
 from tests.sandbox.battery.tiers import BACKENDS, tier
 
 MIB = 1 << 20
-WAYS = ("T1", "T2", "warm")
+WAYS = ("T1", "T2", "checkpoints")
 
 
 @contextmanager
@@ -235,11 +235,11 @@ def ran(
     given: RunInputs = NO_INPUTS,
     watch: Callable[[str, str], None] | None = None,
 ) -> Outcome:
-    there = tier("T1" if name == "warm" else name)
+    there = tier("T1" if name == "checkpoints" else name)
     if there.choice is None:
         pytest.skip(f"{name} does not work here: {there.reason}")
     program = Program((Chunk(1, code),))
-    if name != "warm":
+    if name != "checkpoints":
         return run_in(there.choice, program, limits, collect, watch, given)
     with Worker(there.choice) as worker:
         return worker.run(program, limits, collect=collect, watch=watch, given=given)

@@ -401,7 +401,7 @@ def test_an_interrupt_while_the_last_output_is_shown_does_not_escape() -> None:
         raise KeyboardInterrupt
 
     class Alone(RunMonitor):
-        def heard(self, key: selectors.SelectorKey) -> None: ...
+        def on_message(self, key: selectors.SelectorKey) -> None: ...
 
         def abort(self) -> bool:
             return False

@@ -115,7 +115,7 @@ def test_a_masked_proc_is_done_without_and_is_no_lesser_tier(
     assert (found.probe.ok, found.probe.tier, found.probe.notice) == (True, "bwrap", "")
     assert found.variant is not None
     assert bubblewrap.PROC in found.variant.without
-    assert not found.variant.warm
+    assert not found.variant.checkpoints
     outcome = run_in(found, Program((Chunk(1, "import os\nprint(os.path.exists('/proc/self'))"),)), LIMITS)
     assert (outcome.stdout, outcome.error) == ("False\n", "")
 
@@ -228,7 +228,7 @@ def test_a_python_that_all_may_read_needs_no_capability(monkeypatch: pytest.Monk
         monkeypatch.setattr(bubblewrap, "find_interpreter", lambda python=python: python)
         first = bubblewrap.variants()[0]
         assert first.without == without
-        assert first.warm == readable
+        assert first.checkpoints == readable
     assert len(bubblewrap.variants()) == 1
 
 

@@ -41,7 +41,7 @@ def worker() -> Iterator[Worker]:
     if not execute.probe().ok:
         pytest.skip(f"no sandbox works here: {execute.probe().reason}")
     variant = execute.choose_backend().variant
-    if variant is None or not variant.warm:
+    if variant is None or not variant.checkpoints:
         pytest.skip(f"{execute.probe().tier} keeps no states")
     before, fds = list_children(os.getpid()), len(os.listdir("/proc/self/fd"))
     with Worker() as made:
@@ -79,8 +79,8 @@ def test_imports_at_the_head_of_a_chunk_are_kept_alone(worker: Worker) -> None:
     slow = "import numpy\nx = {}\nprint(x, numpy.pi > 3)"
     pytest.importorskip("numpy")
     worker.run(program(slow.format(1)), LIMITS)
-    warm = worker.warm
-    assert warm is not None
+    sandbox = worker.sandbox
+    assert sandbox is not None
     heads = [key for key in worker.states.alive if key and not key[-1].whole]
     assert [key[-1].text for key in heads] == ["import numpy"]
     started = time.perf_counter()
@@ -249,8 +249,8 @@ def test_states_are_bounded_in_number_and_none_is_left_over(worker: Worker) -> N
     for number in range(2 * MOST_STATES):
         assert worker.run(program("x = 1", f"y = {number}"), LIMITS).ok
     assert len(worker.states.alive) <= MOST_STATES
-    assert worker.warm is not None
-    root, wanted = worker.warm.process.pid, 2 + len(worker.states.alive)  # bwrap, pid 1 and the states
+    assert worker.sandbox is not None
+    root, wanted = worker.sandbox.process.pid, 2 + len(worker.states.alive)  # bwrap, pid 1 and the states
     until = time.monotonic() + 5
     while len(list_descendants(root, 100)) != wanted and time.monotonic() < until:
         time.sleep(0.01)
@@ -274,9 +274,9 @@ def test_another_limit_makes_another_sandbox(worker: Worker) -> None:
 
 def test_a_killed_sandbox_is_started_again(worker: Worker) -> None:
     worker.run(program("x = 1"), LIMITS)
-    assert worker.warm is not None
-    worker.warm.process.kill()
-    worker.warm.process.wait()
+    assert worker.sandbox is not None
+    worker.sandbox.process.kill()
+    worker.sandbox.process.wait()
     met = worker.run(program("x = 1", "print(x)"), LIMITS)
     assert (met.stdout, met.resumed) == ("1\n", 0)
 
@@ -292,11 +292,11 @@ def test_a_killed_state_is_replaced(worker: Worker) -> None:
 
 def test_between_runs_no_state_uses_the_processor(worker: Worker) -> None:
     worker.run(program("x = 1", "y = 2"), LIMITS)
-    assert worker.warm is not None
+    assert worker.sandbox is not None
     until = time.monotonic() + 5
-    while set(map(kind, worker.warm.states)) != {"T"} and time.monotonic() < until:
+    while set(map(kind, worker.sandbox.states)) != {"T"} and time.monotonic() < until:
         time.sleep(0.01)
-    assert set(map(kind, worker.warm.states)) == {"T"}
+    assert set(map(kind, worker.sandbox.states)) == {"T"}
 
 
 def kind(pid: int) -> str:

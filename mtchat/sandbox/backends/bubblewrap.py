@@ -67,7 +67,7 @@ def variants() -> tuple[Variant, ...]:
             {USER_NAMESPACE} if find_interpreter().readable else {USER_NAMESPACE, MODES, PROC}
         )
     return tuple(
-        Variant(TIER, path, version, each, warm=PROC not in each)
+        Variant(TIER, path, version, each, checkpoints=PROC not in each)
         for each in dict.fromkeys((without, without | {PROC}))
         for path, version in usable
     )
@@ -142,7 +142,7 @@ def arguments(variant: Variant, box: LaunchRequest, rules: int, known: int) -> t
         *sized("/dev/shm", SCRATCH_BYTES),
         *sized("/tmp", SCRATCH_BYTES),
         *sized(python.work, box.limits.disk_mib << 20),
-        *(sized(STORE, (box.limits.disk_mib << 20) + 2 * SCRATCH_BYTES) if box.warm else ()),
+        *(sized(STORE, (box.limits.disk_mib << 20) + 2 * SCRATCH_BYTES) if box.checkpoints else ()),
         *roots,
         *parents(launcher),
         *("--ro-bind", str(GUEST), str(launcher)),

@@ -66,29 +66,29 @@ class CheckpointSandbox:
             starting.callback(theirs.close)
             shared = create_shared_memory()
             starting.callback(os.close, shared)
-            box = LaunchRequest(theirs.fileno(), shared, limits, warm=True)
+            box = LaunchRequest(theirs.fileno(), shared, limits, checkpoints=True)
             command = self.stack.enter_context(backend.prepared(variant, box))
             self.process = start_process(command, None)
-        self.first: int | None = None
+        self.init_fd: int | None = None
         self.stack.callback(self.end)
         self.link.settimeout(ANSWER_SECONDS)
-        hello = self.answer(HELLO)
-        self.first, self.first_pid = os.pidfd_open(hello.pid), hello.pid
+        hello = self.receive_answer(HELLO)
+        self.init_fd, self.init_pid = os.pidfd_open(hello.pid), hello.pid
         self.user = command.user
         self.link.sendall(job.by(command.user).pack())
         ours, blank = server_link()
         with blank:
             socket.send_fds(self.link, [b"\0"], [blank.fileno()])
-        self.answer(READY)
+        self.receive_answer(READY)
         refuse_descriptors(self.link)
-        self.there = [set(os.listdir(folder)) for folder in self.folders]
-        self.blank = self.met((), ours)
+        self.preexisting = [set(os.listdir(folder)) for folder in self.folders]
+        self.empty_snapshot = self.accept_snapshot((), ours)
 
     @property
     def alive(self) -> bool:
         return not self.lost and self.process.poll() is None
 
-    def answer(self, word: bytes, size: int = 0) -> LinkMessage:
+    def receive_answer(self, word: bytes, size: int = 0) -> LinkMessage:
         """What pid 1 says next; its descriptors are kept."""
         try:
             message = receive(self.link, size or len(word))
@@ -103,7 +103,7 @@ class CheckpointSandbox:
             raise LostError("pid 1")
         return message
 
-    def met(self, key: tuple[ChunkPiece, ...], link: socket.socket) -> Snapshot:
+    def accept_snapshot(self, key: tuple[ChunkPiece, ...], link: socket.socket) -> Snapshot:
         """A state that has introduced itself."""
         try:
             link.settimeout(ANSWER_SECONDS)
@@ -117,10 +117,10 @@ class CheckpointSandbox:
             raise LostError("a state") from error
         state = Snapshot(key, said.pid, inner_pid(said.pid), link, handle)
         self.states.add(state.pid)
-        self.tell(SPARE, state.inner)
+        self.send_command(SPARE, state.inner)
         return state
 
-    def tell(self, word: bytes, number: int = 0) -> None:
+    def send_command(self, word: bytes, number: int = 0) -> None:
         try:
             self.link.sendall(word + number.to_bytes(8, "little"))
         except OSError as error:
@@ -133,26 +133,26 @@ class CheckpointSandbox:
             return
         self.states.discard(state.pid)
         with suppress(LostError):
-            self.tell(DROP, state.inner)
+            self.send_command(DROP, state.inner)
         close_link(state.link)
         os.close(state.handle)
 
     def deliver(self, files: tuple[Attached, ...], stopped: Callable[[], bool]) -> None:
         """Copy the user's files into the work folder, as the first state has it."""
         deliver_files(files, self.folders[0], self.user, stopped)
-        self.blank.tree = self.fingerprint()
-        self.blank.files = self.save(self.blank.tree)
+        self.empty_snapshot.tree = self.fingerprint()
+        self.empty_snapshot.files = self.save(self.empty_snapshot.tree)
 
     def fingerprint(self) -> Fingerprint:
         """What the folders hold that was not there before any program."""
-        return fingerprint(self.folders, self.there)
+        return fingerprint(self.folders, self.preexisting)
 
     def save(self, tree: Fingerprint) -> int:
         """The number of a copy of the folders as they are; UnportableError where they cannot be copied."""
         if tree not in self.saved:
             number = max(self.saved.values(), default=0) + 1
-            if not self.port(SAVE, number):
-                self.port(FORGET, number)
+            if not self.copy_files(SAVE, number):
+                self.copy_files(FORGET, number)
                 raise CannotCopyError("leaves files that cannot be copied")
             self.saved[tree] = number
         return self.saved[tree]
@@ -163,7 +163,7 @@ class CheckpointSandbox:
             if self.fingerprint() == state.tree:
                 return
         try:
-            if not self.port(LOAD, state.files):
+            if not self.copy_files(LOAD, state.files):
                 raise CannotCopyError
             state.tree = self.fingerprint()
         except CannotCopyError:
@@ -174,17 +174,17 @@ class CheckpointSandbox:
     def forget(self, needed: set[int]) -> None:
         """Delete the copies of folders that no state needs."""
         for number in {*self.saved.values()} - needed:
-            self.port(FORGET, number)
+            self.copy_files(FORGET, number)
         self.saved = {tree: number for tree, number in self.saved.items() if number in needed}
 
-    def port(self, word: bytes, number: int) -> bool:
-        self.tell(word, number)
-        return self.answer(COPIED, 9).data[1:] == bytes(8)
+    def copy_files(self, word: bytes, number: int) -> bool:
+        self.send_command(word, number)
+        return self.receive_answer(COPIED, 9).data[1:] == bytes(8)
 
     def end(self) -> None:
-        kill_sandbox(self.process, self.first)
+        kill_sandbox(self.process, self.init_fd)
         close_process(self.process)
-        for descriptor in (*self.folders, self.first):
+        for descriptor in (*self.folders, self.init_fd):
             if descriptor is not None:
                 os.close(descriptor)
 

@@ -58,7 +58,7 @@ class ResumedRun(RunMonitor):
 
     def __init__(
         self,
-        warm: CheckpointSandbox,
+        sandbox: CheckpointSandbox,
         state: Snapshot,
         plan: ResumePlan,
         mark: bytes,
@@ -67,13 +67,13 @@ class ResumedRun(RunMonitor):
         stopped: Callable[[], bool],
         keeping: bool,
     ) -> None:
-        apart = frozenset(warm.states)
+        apart = frozenset(sandbox.states)
         marks = max(len(plan.key) - state.chunks, 1)
-        super().__init__(warm.process.pid, mark, limits, watch, stopped, apart, marks)
+        super().__init__(sandbox.process.pid, mark, limits, watch, stopped, apart, marks)
         self.out.taken, self.err.taken = state.printed
-        self.warm, self.state, self.plan, self.mark, self.keeping = warm, state, plan, mark, keeping
-        self.left: list[Snapshot] = []
-        self.hindrances: dict[tuple[ChunkPiece, ...], str] = {}
+        self.sandbox, self.state, self.plan, self.mark, self.keeping = sandbox, state, plan, mark, keeping
+        self.snapshots: list[Snapshot] = []
+        self.hazards: dict[tuple[ChunkPiece, ...], str] = {}
         self.report = b""
         self.reached = -1
         self.pid = 0
@@ -82,7 +82,7 @@ class ResumedRun(RunMonitor):
         self.stack = ExitStack()
 
     def __enter__(self) -> "ResumedRun":
-        self.stack.enter_context(self.guarded())
+        self.stack.enter_context(self.enforce_limits())
         return self
 
     def __exit__(self, *failure: object) -> None:
@@ -126,34 +126,34 @@ class ResumedRun(RunMonitor):
                 raise LostError("a state") from error
         self.read_streams(out[0], err[0])
         self.link.setblocking(False)  # a program may speak for the run and not listen
-        for connected in (self.link, self.warm.link):
+        for connected in (self.link, self.sandbox.link):
             self.selector.register(connected, selectors.EVENT_READ, connected)
 
-    def heard(self, key: selectors.SelectorKey) -> None:
+    def on_message(self, key: selectors.SelectorKey) -> None:
         try:
             if key.data is self.link:
-                self.hear_runner()
+                self.on_runner()
             else:
-                self.hear_keeper()
+                self.on_supervisor()
         except (OSError, LostError):
             self.selector.unregister(key.fileobj)
-            if key.data is self.warm.link:
-                self.warm.lost = True
+            if key.data is self.sandbox.link:
+                self.sandbox.lost = True
                 self.end_now()
 
-    def hear_keeper(self) -> None:
+    def on_supervisor(self) -> None:
         """The kernel's word on how the run ended; by then all that it started is dead."""
-        self.report = self.warm.answer(SWEPT, 1 + 8 * NUMBERS).data[1:]
+        self.report = self.sandbox.receive_answer(SWEPT, 1 + 8 * NUMBERS).data[1:]
         self.end_now()
 
     def end_now(self) -> None:
         if self.ended is None:
             self.ended = time.monotonic()
-        for connected in (self.link, self.warm.link):
+        for connected in (self.link, self.sandbox.link):
             with suppress(KeyError, ValueError):
                 self.selector.unregister(connected)
 
-    def hear_runner(self) -> None:
+    def on_runner(self) -> None:
         """The run begins, or has finished a chunk and may leave a state behind."""
         said = receive(self.link, WORD_BYTES)
         close_later(said.fds)
@@ -162,7 +162,7 @@ class ResumedRun(RunMonitor):
         if said.data == BUSY and not self.begun:
             self.pid, self.runner = said.pid, os.pidfd_open(said.pid)
             self.stack.callback(os.close, self.runner)
-            self.warm.tell(WATCH, inner_pid(said.pid))
+            self.sandbox.send_command(WATCH, inner_pid(said.pid))
             self.begin()
             self.since = time.monotonic()
         elif said.data.startswith(STEP):
@@ -181,26 +181,26 @@ class ResumedRun(RunMonitor):
         key = (*self.plan.key[:index], last)
         if why or self.has_orphans():
             known = why if why in HAZARDS else HIDING
-            self.hindrances[key] = known if why else PROCESS
+            self.hazards[key] = known if why else PROCESS
         elif self.keeping:
             try:
                 self.keep(key)
             except CannotCopyError as error:
-                self.hindrances[key] = str(error)
+                self.hazards[key] = str(error)
             except LostError:
-                if self.warm.lost:
+                if self.sandbox.lost:
                     raise
-                self.hindrances[key] = HIDING
+                self.hazards[key] = HIDING
 
     def has_orphans(self) -> bool:
         """Whether a process that is no state any more has outlived what started it, beside the run itself."""
-        return bool({*list_children(self.warm.first_pid)} - self.warm.states - {self.pid})
+        return bool({*list_children(self.sandbox.init_pid)} - self.sandbox.states - {self.pid})
 
     def keep(self, key: tuple[ChunkPiece, ...]) -> None:
         """Take the state that the run now has, with its files and what has been printed."""
         seconds = time.monotonic() - self.since
-        tree = self.warm.fingerprint()
-        files = self.warm.save(tree)
+        tree = self.sandbox.fingerprint()
+        files = self.sandbox.save(tree)
         self.take_output()
         ours, theirs = server_link()
         try:
@@ -210,12 +210,12 @@ class ResumedRun(RunMonitor):
         except (OSError, LostError):
             close_link(ours)
             raise
-        state = self.warm.met(key, ours)
+        state = self.sandbox.accept_snapshot(key, ours)
         state.outputs = self.after_state(self.state.outputs, self.out)
         state.complaints = self.after_state(self.state.complaints, self.err)
         state.printed = (self.out.taken, self.err.taken)
         state.files, state.tree, state.seconds = files, tree, seconds
-        self.left.append(state)
+        self.snapshots.append(state)
         self.since = time.monotonic()
 
     def expect(self, link: socket.socket) -> None:
@@ -224,7 +224,7 @@ class ResumedRun(RunMonitor):
         waiting = select.poll()  # which, unlike select, takes descriptors beyond 1023
         waiting.register(link, select.POLLIN)
         while not waiting.poll(1000 * TICK_SECONDS):
-            self.limit = self.limit or self.overrun()
+            self.limit = self.limit or self.confirmed_limit()
             if self.limit or time.monotonic() > until:
                 raise LostError("a state")
 
@@ -239,7 +239,7 @@ class ResumedRun(RunMonitor):
 
     def after_state(self, before: tuple[str, ...], stream: OutputStream) -> tuple[str, ...]:
         """What each chunk has printed to a stream, those before the state included."""
-        now = stream.so_far
+        now = stream.texts_so_far
         if len(before) > self.state.chunks:
             return (*before[:-1], before[-1] + now[0], *now[1:])
         return (*before, *now)
@@ -257,18 +257,18 @@ class ResumedRun(RunMonitor):
 
     def kill(self) -> None:
         with suppress(LostError):
-            self.warm.tell(SWEEP)
+            self.sandbox.send_command(SWEEP)
 
-    def kill_at_once(self) -> None:
+    def kill_now(self) -> None:
         """End the sandbox, since pid 1 itself may be waiting for something."""
-        self.warm.lost = True
-        kill_sandbox(self.warm.process, self.warm.first)
+        self.sandbox.lost = True
+        kill_sandbox(self.sandbox.process, self.sandbox.init_fd)
 
     def end(self) -> RunResult:
         """Follow the run; how it ended."""
         seconds = self.follow()
         if not self.report:
-            self.warm.lost = True
+            self.sandbox.lost = True
         complaints = self.after_state(self.state.complaints, self.err)
         ending = RunResult(
             started=self.begun,
@@ -280,6 +280,6 @@ class ResumedRun(RunMonitor):
             complaints=merge_last(complaints, len(self.plan.key)),
             truncated=self.out.full or self.err.full,
             shared=os.pread(self.shared, SHARED_BYTES, 0),
-            work=self.warm.folders[0],
+            work=self.sandbox.folders[0],
         )
         return with_usage(ending, self.report) if self.report else ending

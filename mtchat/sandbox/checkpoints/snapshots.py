@@ -116,7 +116,7 @@ class SnapshotCache:
     """The states that are alive. The one before the first chunk is never given up."""
 
     alive: dict[Key, Snapshot] = field(default_factory=dict)
-    hindrances: dict[Key, str] = field(default_factory=dict)
+    hazards: dict[Key, str] = field(default_factory=dict)
     clock: int = 0
 
     def add(self, state: Snapshot) -> Snapshot | None:
@@ -126,13 +126,13 @@ class SnapshotCache:
         self.alive[state.key] = state
         return old
 
-    def remember(self, hindrances: dict[Key, str]) -> None:
+    def remember(self, hazards: dict[Key, str]) -> None:
         """Why programs could not be kept; the oldest are forgotten, since a worker may live for long."""
-        for key in hindrances:
-            self.hindrances.pop(key, None)
-        self.hindrances.update(hindrances)
-        for key in list(self.hindrances)[:-MOST_HAZARDS]:
-            del self.hindrances[key]
+        for key in hazards:
+            self.hazards.pop(key, None)
+        self.hazards.update(hazards)
+        for key in list(self.hazards)[:-MOST_HAZARDS]:
+            del self.hazards[key]
 
     def use(self, state: Snapshot) -> None:
         self.clock += 1
@@ -150,8 +150,8 @@ class SnapshotCache:
     def why(self, wanted: ResumePlan, resumed: int) -> tuple[int, str]:
         """The chunk, and what it did, for which the chunks between a state and the last had to run again."""
         for index in range(resumed, len(wanted.key) - 1):
-            if hindrance := self.hindrances.get(wanted.key[: index + 1], ""):
-                return index, hindrance
+            if hazard := self.hazards.get(wanted.key[: index + 1], ""):
+                return index, hazard
         return 0, ""
 
 

@@ -49,7 +49,7 @@ class Worker:
 
     def __init__(self, choice: BackendChoice | None = None) -> None:
         self.choice = choice
-        self.warm: CheckpointSandbox | None = None
+        self.sandbox: CheckpointSandbox | None = None
         self.states = SnapshotCache()
         self.fits: object = None
         self.seconds = 0.0
@@ -83,7 +83,7 @@ class Worker:
         `watch` hears only what is printed anew. A run with arguments or keyboard input starts from nothing.
         """
         choice = self.choice or execute.choose_backend()
-        able = choice.variant is not None and choice.variant.warm
+        able = choice.variant is not None and choice.variant.checkpoints
 
         def fresh() -> Outcome:
             return execute.run_in(choice, program, limits, collect, watch, given, look)
@@ -112,7 +112,7 @@ class Worker:
     ) -> Outcome:
         """One try; LostError when a process that it needs is gone."""
         try:
-            warm = self.ready(choice, limits, given, stopped)
+            sandbox = self.ready(choice, limits, given, stopped)
         except KeyboardInterrupt:
             return INTERRUPTED_OUTCOME
         wanted = make_plan(program)
@@ -121,19 +121,19 @@ class Worker:
         self.states.use(state)
         mark = secrets.token_bytes(MARK_BYTES)
         hear = watch or (lambda name, text: None)
-        with ResumedRun(warm, state, wanted, mark, limits, hear, stopped, keep) as turn:
+        with ResumedRun(sandbox, state, wanted, mark, limits, hear, stopped, keep) as resumed:
             try:
-                warm.restore(state)
-                turn.start(look)
+                sandbox.restore(state)
+                resumed.start(look)
             except LostError:
                 self.lose(state)
                 raise
             try:
-                ending = turn.end()
+                ending = resumed.end()
             except BaseException:  # what hears the output failed, and nobody follows the run any more
-                self.abandon(turn)
+                self.abandon(resumed)
                 raise
-            self.learn(turn, wanted)
+            self.store_snapshots(resumed, wanted)
             if not ending.started and ending.limit != INTERRUPTED:
                 self.lose(state)
                 raise LostError("the run")
@@ -155,73 +155,73 @@ class Worker:
         fits = (replace(limits, output_kib=0, seconds=0), files)
         # the wall clock is each run's own; what a sandbox is made for only bounds it
         enough = self.fits == fits and self.seconds >= limits.seconds
-        if self.warm is not None and self.warm.alive and enough and () in self.states.alive:
-            return self.warm
+        if self.sandbox is not None and self.sandbox.alive and enough and () in self.states.alive:
+            return self.sandbox
         self.discard()
         assert choice.backend is not None
         assert choice.variant is not None
         job = execute.make_job(Program(), limits, states=MOST_STATES)
-        warm = CheckpointSandbox(choice.backend, choice.variant, job, limits)
+        sandbox = CheckpointSandbox(choice.backend, choice.variant, job, limits)
         try:
-            warm.deliver(given.files, stopped)
+            sandbox.deliver(given.files, stopped)
         except BaseException:
-            warm.drop(warm.blank)
-            warm.close()
+            sandbox.drop(sandbox.empty_snapshot)
+            sandbox.close()
             raise
-        self.warm, self.fits, self.seconds, self.cap_mib = warm, fits, limits.seconds, limits.memory_mib
-        self.states.add(warm.blank)
-        return warm
+        self.sandbox, self.fits, self.seconds, self.cap_mib = sandbox, fits, limits.seconds, limits.memory_mib
+        self.states.add(sandbox.empty_snapshot)
+        return sandbox
 
     def discard(self) -> None:
         """Give up the sandbox and every state in it."""
         for state in list(self.states.alive.values()):
             self.lose(state)
         self.states = SnapshotCache()
-        if self.warm is not None:
-            self.warm.close()
-        self.warm = None
+        if self.sandbox is not None:
+            self.sandbox.close()
+        self.sandbox = None
 
-    def abandon(self, turn: ResumedRun) -> None:
+    def abandon(self, resumed: ResumedRun) -> None:
         """Give up the sandbox with a run that still goes on in it."""
-        for state in turn.left:
-            turn.warm.drop(state)
+        for state in resumed.snapshots:
+            resumed.sandbox.drop(state)
         self.discard()
 
     def lose(self, state: Snapshot) -> None:
         if self.states.alive.get(state.key) is state:
             del self.states.alive[state.key]
-        if self.warm is not None:
-            self.warm.drop(state)
+        if self.sandbox is not None:
+            self.sandbox.drop(state)
 
-    def learn(self, turn: ResumedRun, wanted: ResumePlan) -> None:
+    def store_snapshots(self, resumed: ResumedRun, wanted: ResumePlan) -> None:
         """Take in the states that a run left, and give up what is too much."""
-        self.states.remember(turn.hindrances)
-        for state in turn.left:
+        self.states.remember(resumed.hazards)
+        for state in resumed.snapshots:
             state.mib = measure_memory([state.pid], math.inf)
             old = self.states.add(state)
-            if old is not None and self.warm is not None:
-                self.warm.drop(old)
+            if old is not None and self.sandbox is not None:
+                self.sandbox.drop(old)
         self.tidy(wanted.key)
 
     def tidy(self, live: Key) -> None:
         """Keep the states few and small: together they may hold as much as one run."""
-        warm = self.warm
-        if warm is None or warm.lost:
+        sandbox = self.sandbox
+        if sandbox is None or sandbox.lost:
             return
-        while len(self.states.alive) > MOST_STATES or self.overfull(warm):
+        while len(self.states.alive) > MOST_STATES or self.overfull(sandbox):
             victim = self.states.least_useful(live)
             if victim is None:
                 break
             self.lose(victim)
         with suppress(LostError):
-            warm.forget({state.files for state in self.states.alive.values()})
+            sandbox.forget({state.files for state in self.states.alive.values()})
 
-    def overfull(self, warm: CheckpointSandbox) -> bool:
+    def overfull(self, sandbox: CheckpointSandbox) -> bool:
         """Whether the states hold more memory than one run may; what they share is only looked into then."""
         cap = self.cap_mib
         total = sum(state.mib for state in self.states.alive.values())
         # Only root may look into a state; others take what it seems to hold.
-        return total > cap and (measure_memory(warm.states, cap) or total) > cap
+        return total > cap and (measure_memory(sandbox.states, cap) or total) > cap
 
     def note(self, program: Program, wanted: ResumePlan, state: Snapshot) -> str:
         """Why turns that had run before ran again."""

@@ -29,18 +29,25 @@ STORE = "/run/mtchat-states"
 DEEPEST_FOLDER, MOST_STATE_FILES = 40, 4000  # of the files of a state
 RAISED, EXITED = "raised", "exited"
 MEMORY, DISK, PROCESSES = "memory", "disk", "processes"
+# What the sandbox kept from a program that failed; the host knows the same words.
+POOLS, SCRATCH, GPU, OUTSIDE = "pools", "scratch", "gpu", "outside"
+FILE, INPUT, ARGUMENTS, PACKAGE, NETWORK = "file", "input", "arguments", "package", "network"
+DISPLAY, TERMINAL, ENVIRONMENT, COMMAND, SYSTEM = "display", "terminal", "environment", "command", "system"
+GIVEN = "given"  # the subject of ARGUMENTS where there were some, but not the right ones
+# What only the host can tell, by what was printed: another program failed, or a library read nothing.
+CHILD_FAILED, NOTHING_READ = "child failed", "nothing read"
 CLOSE_ON_EXEC = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
-ABOUT = 6  # fields of a report before its frames: how, limit, headline, traceback, world, subject
+ABOUT = 6  # fields of a report before its frames: how, limit, headline, traceback, reason, subject
 
 
 class LaunchJob:
-    """What the launcher has to do; a plain class, since `dataclasses` would cost 12 ms.
+    """What the launcher has to do; a plain class, because importing `dataclasses` would take 12 ms.
 
-    `names` and `sources` are of the chunks, `mark` goes to both streams between them, `rlimits` are
-    (resource, soft, hard), `folders` hold installed modules, `prefix` is the environment they belong to;
-    `user` is whom to become, 0 for no one else, and a `reader` may then read all files; `arguments` follow
-    the script in sys.argv; `look` asks for the variables at the end. A `warm` launcher runs no chunks of its
-    own, it keeps states for `Work`.
+    `names` and `sources` belong to the chunks; `mark` is written to both streams between them; `rlimits` are
+    (resource, soft, hard); `folders` hold installed modules, `prefix` is their environment; `user` is the
+    user to become, 0 for no change; a `reader` may still read all files; `arguments` follow the script in
+    sys.argv; `look` asks for the variables at the end. With `checkpoints` the launcher runs no chunks itself:
+    it keeps fork servers, which take each `ResumeJob`.
     """
 
     def __init__(
@@ -54,12 +61,12 @@ class LaunchJob:
         user: int = 0,
         arguments: tuple[str, ...] = (),
         look: bool = False,
-        warm: bool = False,
+        checkpoints: bool = False,
         reader: bool = False,
     ) -> None:
         self.names, self.sources, self.mark = names, sources, mark
         self.rlimits, self.folders, self.prefix, self.user = rlimits, folders, prefix, user
-        self.arguments, self.look, self.warm, self.reader = arguments, look, warm, reader
+        self.arguments, self.look, self.checkpoints, self.reader = arguments, look, checkpoints, reader
 
     def by(self, user: int, reader: bool = False) -> "LaunchJob":
         return LaunchJob(**{**vars(self), "user": user, "reader": reader})

@@ -146,7 +146,7 @@ def make_job(
         python.prefix,
         arguments=arguments,
         look=look,
-        warm=states > 0,
+        checkpoints=states > 0,
     )
 
 

@@ -39,7 +39,7 @@ class OutputStream:
         return tuple(part.getvalue() for part in self.parts)
 
     @property
-    def so_far(self) -> tuple[str, ...]:
+    def texts_so_far(self) -> tuple[str, ...]:
         """The same, with what at the end might have been the beginning of a mark, but is not."""
         *before, last = self.texts
         return (*before, last + (self.decoder.getstate()[0] + self.held).decode("utf-8", "replace"))
@@ -193,11 +193,11 @@ class RunMonitor(ABC):
         self.measured = 0.0
         self.late = 0.0
         self.selector = selectors.DefaultSelector()
-        self.pulse = time.monotonic()
-        self.relieved = threading.Event()
+        self.last_active = time.monotonic()
+        self.finished = threading.Event()
 
     @abstractmethod
-    def heard(self, key: selectors.SelectorKey) -> None:
+    def on_message(self, key: selectors.SelectorKey) -> None:
         """Something arrived that is not output."""
 
     @abstractmethod
@@ -212,29 +212,29 @@ class RunMonitor(ABC):
         """Whether the program has ended, though nobody may have heard of it yet."""
         return False
 
-    def kill_at_once(self) -> None:
+    def kill_now(self) -> None:
         """End everything that the run started, without a word with anything inside."""
         self.kill()
 
     @contextmanager
-    def guarded(self) -> Iterator[None]:
+    def enforce_limits(self) -> Iterator[None]:
         """The limits are kept inside, whatever the loop waits for."""
-        guard = threading.Thread(target=self.keep_limits, daemon=True, name="mtchat-limits")
+        guard = threading.Thread(target=self.check_limits, daemon=True, name="mtchat-limits")
         guard.start()
         try:
             yield
         finally:
-            self.relieved.set()
+            self.finished.set()
             guard.join()
 
-    def keep_limits(self) -> None:
-        while not self.relieved.wait(TICK_SECONDS):
-            if time.monotonic() - self.pulse < STALL_SECONDS or self.ended is not None:
+    def check_limits(self) -> None:
+        while not self.finished.wait(TICK_SECONDS):
+            if time.monotonic() - self.last_active < STALL_SECONDS or self.ended is not None:
                 continue
-            found = self.limit or self.overrun()
-            if found and not self.relieved.is_set():
+            found = self.limit or self.confirmed_limit()
+            if found and not self.finished.is_set():
                 self.limit = self.limit or found
-                self.kill_at_once()
+                self.kill_now()
                 return
 
     def read_streams(self, out: int, err: int) -> None:
@@ -251,16 +251,16 @@ class RunMonitor(ABC):
         """Watch until everything that could write is dead, or a limit is hit; the seconds it took."""
         try:
             try:
-                self.listen()
+                self.follow_output()
             except KeyboardInterrupt:
                 self.limit = INTERRUPTED
             seconds = (self.ended or time.monotonic()) - self.began
             if self.limit:
                 with suppress(KeyboardInterrupt):
-                    self.ask_where()
+                    self.request_traceback()
                 self.kill()
         finally:
-            self.relieved.set()
+            self.finished.set()
         with suppress(KeyboardInterrupt):
             self.drain(DRAIN_SECONDS)
         for stream in (self.out, self.err):
@@ -268,22 +268,22 @@ class RunMonitor(ABC):
                 stream.close()
         return seconds
 
-    def listen(self) -> None:
+    def follow_output(self) -> None:
         while not self.limit and self.selector.get_map():
-            self.pulse = time.monotonic()
-            for key, _ in self.selector.select(self.patience()):
+            self.last_active = time.monotonic()
+            for key, _ in self.selector.select(self.wait_seconds()):
                 self.read(key)
             if not self.limit and self.ended is None:
-                self.limit = self.overrun()
+                self.limit = self.confirmed_limit()
             if self.ended is not None and time.monotonic() - self.ended > DRAIN_SECONDS:
                 break
 
-    def patience(self) -> float:
+    def wait_seconds(self) -> float:
         """How long to wait for news: a tick, or less when the time of the run is up sooner."""
         left = self.began + self.limits.seconds - time.monotonic()
         return min(TICK_SECONDS, max(left, 0.001))
 
-    def ask_where(self) -> None:
+    def request_traceback(self) -> None:
         """Abort the program, upon which faulthandler notes the line it is at and pid 1 sweeps up.
 
         It may not oblige, so it gets a moment only.
@@ -295,7 +295,7 @@ class RunMonitor(ABC):
         """Take what is still in the pipes, up to the caps, until all that could write is dead."""
         until = time.monotonic() + seconds
         while self.selector.get_map() and time.monotonic() < until:
-            self.pulse = time.monotonic()
+            self.last_active = time.monotonic()
             for key, _ in self.selector.select(max(until - time.monotonic(), 0.0)):
                 self.read(key)
 
@@ -303,7 +303,7 @@ class RunMonitor(ABC):
         if key.fd not in self.selector.get_map():
             return  # what came before in the same batch has ended it
         if not isinstance(key.data, OutputStream):
-            self.heard(key)
+            self.on_message(key)
             return
         try:
             data = os.read(key.fd, READ_BYTES)
@@ -316,15 +316,15 @@ class RunMonitor(ABC):
         if key.data.full and not self.limit:
             self.limit = "output"
 
-    def overrun(self) -> str:
+    def confirmed_limit(self) -> str:
         """The limit that has been hit, unless the program has ended and only the news of it is late."""
-        found = self.exceeded()
+        found = self.exceeded_limit()
         if not found or not self.over():
             return found
         self.late = self.late or time.monotonic()
         return found if time.monotonic() - self.late > DRAIN_SECONDS else ""
 
-    def exceeded(self) -> str:
+    def exceeded_limit(self) -> str:
         """The limit that has been hit by now, if any."""
         if self.stopped():
             return INTERRUPTED
@@ -334,9 +334,9 @@ class RunMonitor(ABC):
         if now - self.measured < TICK_SECONDS or not (self.begun or now - self.began > SETTLED_SECONDS):
             return ""
         self.measured = now
-        return self.overloaded() or ("disk" if self.spilled() else "")
+        return self.exceeded_load() or ("disk" if self.spilled() else "")
 
-    def overloaded(self) -> str:
+    def exceeded_load(self) -> str:
         cap_mib = self.limits.memory_mib + SPARE / MIB
         now = measure_load(self.root, cap_mib, 2 * PROCESSES, self.apart)
         self.peak_mib = max(self.peak_mib, now.memory_mib)

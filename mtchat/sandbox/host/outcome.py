@@ -6,7 +6,7 @@ import signal
 from dataclasses import dataclass, replace
 
 from mtchat.sandbox.guest import wire
-from mtchat.sandbox.guest.program import world as guest_world
+from mtchat.sandbox.guest.program import failure_reason
 from mtchat.sandbox.guest.program.report import LINE_CHARS, TRACEBACK_LINES, clip, limit_lines
 from mtchat.sandbox.guest.wire import (
     ABOUT,
@@ -43,10 +43,10 @@ class GuestReport:
     index: int | None = None
     finished: bool = False
     how: str = ""
-    kind: str = ""
+    limit: str = ""
     headline: str = ""
     traceback: str = ""
-    missing: Reason = Reason.NONE
+    reason: str = ""
     subject: str = ""
     frames: tuple[Frame, ...] = ()
 
@@ -62,7 +62,7 @@ def read_report(shared: bytes, program: Program) -> GuestReport:
         frames, traceback = read_fault(shared, program)
     if how == RAISED and not frames:
         frames = first_line_of(index, program)
-    missing = Reason(what) if what in NOTES else Reason.NONE
+    known = (*NOTES, wire.CHILD_FAILED, wire.NOTHING_READ)
     return GuestReport(
         index,
         shared[4:5] == b"\x01" and index in (None, len(program.chunks) - 1),
@@ -70,7 +70,7 @@ def read_report(shared: bytes, program: Program) -> GuestReport:
         kind,
         one_line(headline, MAX_WORD),
         limit_lines(traceback.splitlines(), TRACEBACK_LINES + 1),
-        missing,
+        what if what in known else "",
         one_line(subject, MAX_WORD),
         frames,
     )
@@ -147,8 +147,6 @@ def chunk_names(program: Program) -> list[str]:
 
 
 LAST_WORDS = 4000  # characters of stderr that tell how a library ended the process
-NOTHING_READ = "NoneType"  # what a library gives that warns of a missing file
-CHILD_FAILED = "subprocess.CalledProcessError"
 NEARLY = 0.9  # of the memory that a run may take, from where on an abort is put down to it
 FATAL = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGTRAP, signal.SIGILL)
 SIGNALS = {
@@ -176,7 +174,7 @@ def make_outcome(
         None if stopped is not None or ending.status is None else os.waitstatus_to_exitcode(ending.status)
     )
     limit = find_limit(ending, report, stopped) or guess_limit(ending, report, limits, stopped)
-    missing = report.missing or find_unreported_reason(ending, report)
+    missing = find_missing(ending, report)
     left = report.how == EXITED and exit_code == 0 and (report.index or 0) >= last
     bare = Outcome(
         tier=tier,
@@ -224,7 +222,7 @@ def find_limit(ending: RunResult, report: GuestReport, stopped: int | None) -> s
     if stopped == signal.SIGXCPU:
         return "cpu"
     known = (MEMORY, DISK, wire.PROCESSES)
-    return report.kind if report.how == RAISED and report.kind in known else ""
+    return report.limit if report.how == RAISED and report.limit in known else ""
 
 
 def guess_limit(ending: RunResult, report: GuestReport, limits: Limits, stopped: int | None) -> str:
@@ -232,30 +230,30 @@ def guess_limit(ending: RunResult, report: GuestReport, limits: Limits, stopped:
     if report.how or report.finished:
         return ""
     words = last_words(ending)
-    if any(word in words for word in guest_world.THREAD_WORDS):
+    if has_any(words, failure_reason.THREAD_WORDS):
         return wire.PROCESSES
     full = ending.memory_mib > NEARLY * limits.memory_mib
-    if any(word in words for word in guest_world.MEMORY_WORDS) or (stopped in FATAL and full):
+    if has_any(words, failure_reason.MEMORY_WORDS) or (stopped in FATAL and full):
         return MEMORY
     return ""
 
 
-def find_unreported_reason(ending: RunResult, report: GuestReport) -> Reason:
-    """What was kept from a program that a library ended, or from one that it started."""
-    if report.how == RAISED and report.headline.startswith(CHILD_FAILED):
-        return (
-            Reason.NETWORK
-            if any(word in last_words(ending) for word in guest_world.NETWORK_WORDS)
-            else Reason.NONE
-        )
-    if report.how == RAISED and NOTHING_READ in report.headline:
-        return (
-            Reason.FILE if any(word in last_words(ending) for word in guest_world.FILE_WORDS) else Reason.NONE
-        )
-    words = "" if report.how == RAISED or report.finished else last_words(ending)
-    if any(word in words for word in guest_world.TERMINAL_WORDS):
+def find_missing(ending: RunResult, report: GuestReport) -> Reason:
+    """What the sandbox lacks that the program asked for: its own word, or what a library has printed."""
+    words = last_words(ending)
+    if report.reason == wire.CHILD_FAILED:
+        return Reason.NETWORK if has_any(words, failure_reason.NETWORK_WORDS) else Reason.NONE
+    if report.reason == wire.NOTHING_READ:
+        return Reason.FILE if has_any(words, failure_reason.FILE_WORDS) else Reason.NONE
+    if report.reason or report.how == RAISED or report.finished:
+        return Reason(report.reason)
+    if has_any(words, failure_reason.TERMINAL_WORDS):
         return Reason.TERMINAL
-    return Reason.DISPLAY if any(word in words for word in guest_world.DISPLAY_WORDS) else Reason.NONE
+    return Reason.DISPLAY if has_any(words, failure_reason.DISPLAY_WORDS) else Reason.NONE
+
+
+def has_any(text: str, words: tuple[str, ...]) -> bool:
+    return any(word in text for word in words)
 
 
 def last_words(ending: RunResult) -> str:

@@ -166,8 +166,8 @@ class SandboxedRun(RunMonitor):
         super().__init__(process.pid, job.mark, limits, watch, stopped, marks=max(len(job.names), 1))
         self.process, self.link, self.job, self.given = process, link, job, given
         self.work: int | None = None
-        self.first: int | None = None
-        self.first_pid = 0
+        self.init_fd: int | None = None
+        self.init_pid = 0
         self.report = b""
 
     def __enter__(self) -> "SandboxedRun":
@@ -182,14 +182,14 @@ class SandboxedRun(RunMonitor):
         self.kill()
         close_process(self.process)
         self.selector.close()
-        for descriptor in (self.work, self.first):
+        for descriptor in (self.work, self.init_fd):
             if descriptor is not None:
                 os.close(descriptor)
 
-    def heard(self, key: selectors.SelectorKey) -> None:
+    def on_message(self, key: selectors.SelectorKey) -> None:
         """Pid 1's own words: first the work folder, with its process id, then the report."""
         try:
-            data = self.hear() if self.work is None else self.link.recv(READ_BYTES)
+            data = self.receive_greeting() if self.work is None else self.link.recv(READ_BYTES)
         except BlockingIOError:
             return
         except ConnectionError:
@@ -201,18 +201,18 @@ class SandboxedRun(RunMonitor):
         if self.ended is None and (not data or len(self.report) >= len(HELLO) + 8 * NUMBERS):
             self.ended = time.monotonic()
 
-    def hear(self) -> bytes:
+    def receive_greeting(self) -> bytes:
         """The greeting, after which the job is sent and the clock starts."""
         greeting = receive(self.link, len(HELLO))
         if greeting.pid:
-            self.first_pid = greeting.pid
+            self.init_pid = greeting.pid
             with suppress(OSError, AttributeError):
-                self.first = os.pidfd_open(self.first_pid)
+                self.init_fd = os.pidfd_open(self.init_pid)
         if greeting.fds:
             self.work = greeting.fds[0]
             close_later(greeting.fds[1:])
             refuse_descriptors(self.link)
-            deliver_files(self.given.files, self.work, self.job.user, self.halted)
+            deliver_files(self.given.files, self.work, self.job.user, self.copy_stopped)
             self.link.settimeout(SETUP_SECONDS)
             with suppress(OSError):
                 self.link.sendall(self.job.pack())
@@ -220,20 +220,20 @@ class SandboxedRun(RunMonitor):
             self.begin()
         return greeting.data
 
-    def halted(self) -> bool:
+    def copy_stopped(self) -> bool:
         """As `stopped`, asked by what takes its time and is under way all the same."""
-        self.pulse = time.monotonic()
+        self.last_active = time.monotonic()
         return self.stopped()
 
     def abort(self) -> bool:
         """A number may by now be another's process, so it is looked for again once it is held fast."""
-        if not self.first_pid:
+        if not self.init_pid:
             return False
         with suppress(OSError, IndexError, AttributeError):
-            pid = list_children(self.first_pid)[0]
+            pid = list_children(self.init_pid)[0]
             handle = os.pidfd_open(pid)
             try:
-                if pid in list_children(self.first_pid):
+                if pid in list_children(self.init_pid):
                     signal.pidfd_send_signal(handle, signal.SIGABRT)
                     return True
             finally:
@@ -241,15 +241,15 @@ class SandboxedRun(RunMonitor):
         return False
 
     def over(self) -> bool:
-        return self.process.poll() is not None or (self.first is not None and has_ended(self.first))
+        return self.process.poll() is not None or (self.init_fd is not None and has_ended(self.init_fd))
 
     def kill(self) -> None:
         """Kill pid 1, and with it the kernel kills everything inside; bwrap itself then reaps and ends."""
-        kill_sandbox(self.process, self.first)
+        kill_sandbox(self.process, self.init_fd)
 
     def end(self) -> RunResult:
         """Follow the run; how it ended."""
-        with self.guarded():
+        with self.enforce_limits():
             seconds = self.follow()
         data = self.report[len(HELLO) :]
         count = len(self.job.names)

@@ -79,7 +79,7 @@ class ForkServer:
 
     def __init__(self, job: LaunchJob, link: _socket.socket) -> None:
         self.home = self.folder = os.getcwd()
-        self.player = ProgramRunner(job)
+        self.runner = ProgramRunner(job)
         self.link = link
 
     def rest(self) -> None:
@@ -126,9 +126,9 @@ class ForkedRun:
             os.dup2(fd, stream)
             os.close(fd)
         change_folder(state.folder)
-        self.state, self.work, self.player = state, ResumeJob.unpack(read_all(work)), state.player
+        self.state, self.work, self.runner = state, ResumeJob.unpack(read_all(work)), state.runner
         self.link = move_high(_socket.socket(fileno=link))
-        self.place = OwnDescriptor(self.link.fileno())
+        self.link_descriptor = OwnDescriptor(self.link.fileno())
         self.memory = mmap.mmap(shared, SHARED_BYTES)
         self.shared = watch_faults(shared)
         self.progress = ProgressReport(self.memory, self.work.mark)
@@ -136,52 +136,52 @@ class ForkedRun:
 
     def play(self) -> bool:
         """Run the chunks. True in the fork that is to be a state; the run itself never returns True."""
-        work, player = self.work, self.player
+        work, runner = self.work, self.runner
         adopt_figures()
         self.memory[0:4] = work.first.to_bytes(4, "little")
-        self.ask(BUSY)
-        player.learn(work.names, work.sources)
+        self.request(BUSY)
+        runner.add_chunks(work.names, work.sources)
         try:
             for offset, head in enumerate(work.heads):
                 for part in split_parts(head, work.begun and offset == 0):
                     began = time.monotonic()
-                    player.step(self.progress, work.first + offset, part, head)
+                    runner.step(self.progress, work.first + offset, part, head)
                     worth = part != HEAD or time.monotonic() - began > WORTHWHILE_SECONDS
-                    if worth and self.offer(work.first + offset, part):
+                    if worth and self.leave_snapshot(work.first + offset, part):
                         return True
-            player.finish(self.progress)
+            runner.finish(self.progress)
         except BaseException as error:
             self.why = "failed"
-            player.fail(error, self.progress)
+            runner.fail(error, self.progress)
         finally:
             if work.look:
-                player.look(self.progress)
+                runner.look(self.progress)
             if self.progress.ours:
                 self.link.detach()  # or Python might warn that it was never closed
         self.end()
         return False
 
-    def offer(self, index: int, part: int) -> bool:
+    def leave_snapshot(self, index: int, part: int) -> bool:
         """Leave a state behind if the host wants one. True in the state."""
         if not self.progress.ours:
             return False
         flush()
-        self.why = self.hindrance(index + 1)
+        self.why = self.find_hazard(index + 1)
         words = [
             STEP,
             index.to_bytes(4, "little"),
             bytes([part == HEAD]),
             self.why.encode("utf-8", "replace"),
         ]
-        answer, fds = self.ask(b"".join(words))
+        answer, fds = self.request(b"".join(words))
         if answer != KEEP or self.why or len(fds) != 1:
             return False
         kept, link = random_state(), _socket.socket(fileno=fds[0])
         try:
             link = move_high(link)
-            if self.forked(last=part != HEAD and index == len(self.player.names) - 1):
+            if self.forked(last=part != HEAD and index == len(self.runner.names) - 1):
                 self.become_state(link)
-                self.player.forget(index if part == HEAD else index + 1)
+                self.runner.forget(index if part == HEAD else index + 1)
                 restore_random(kept)
                 self.state.rest()
                 return True
@@ -189,13 +189,13 @@ class ForkedRun:
             self.why = HIDING  # the program left us no descriptors, or no processes
         restore_random(kept)
         link.close()
-        self.hear()
+        self.receive_answer()
         return False
 
     def forked(self, last: bool) -> bool:
         """Fork, True in the copy; the program, which may wait for its children, does not get one."""
         middle = os.fork()
-        if last and not any("wait" in source for source in self.player.sources):
+        if last and not any("wait" in source for source in self.runner.sources):
             return middle == 0
         if middle == 0:
             if os.fork():
@@ -204,12 +204,12 @@ class ForkedRun:
         os.waitpid(middle, 0)
         return False
 
-    def hindrance(self, count: int) -> str:
+    def find_hazard(self, count: int) -> str:
         out, err = self.progress.streams
         known = {1: out.identity, 2: err.identity, out.fd: out.identity, err.fd: err.identity}
-        known |= {self.shared: identity(self.shared), self.place.fd: self.place.identity}
+        known |= {self.shared: identity(self.shared), self.link_descriptor.fd: self.link_descriptor.identity}
         try:
-            return fork_hazards.find(self.player.sources[:count], known)
+            return fork_hazards.find(self.runner.sources[:count], known)
         except Exception:
             return HIDING
 
@@ -225,25 +225,25 @@ class ForkedRun:
         self.state.folder = os.getcwd()
         self.state.link = link
 
-    def ask(self, word: bytes) -> tuple[bytes, list[int]]:
+    def request(self, word: bytes) -> tuple[bytes, list[int]]:
         """Tell the host and wait for its answer; b"" where the program has closed our descriptors."""
-        if not self.place.there:
+        if not self.link_descriptor.there:
             return b"", []
         try:
             self.link.send(word)
         except OSError:
             return b"", []
-        return self.hear()
+        return self.receive_answer()
 
-    def hear(self) -> tuple[bytes, list[int]]:
+    def receive_answer(self) -> tuple[bytes, list[int]]:
         try:
-            return receive_fds(self.link, WORD_BYTES, 1) if self.place.there else (b"", [])
+            return receive_fds(self.link, WORD_BYTES, 1) if self.link_descriptor.there else (b"", [])
         except OSError:
             return b"", []
 
     def end(self) -> None:
         """End the process: the short way where nobody could tell the difference."""
-        if self.why or not self.progress.ours or not self.quiet():
+        if self.why or not self.progress.ours or not self.can_exit_fast():
             return
         import atexit
 
@@ -256,9 +256,9 @@ class ForkedRun:
             os._exit(120)
         os._exit(0)
 
-    def quiet(self) -> bool:
+    def can_exit_fast(self) -> bool:
         try:
-            return fast_exit.can_skip_finalizers(vars(self.player.main), sys.modules, self.state.home)
+            return fast_exit.can_skip_finalizers(vars(self.runner.main), sys.modules, self.state.home)
         except Exception:
             return False
 

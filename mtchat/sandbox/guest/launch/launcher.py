@@ -31,7 +31,7 @@ def main(control: int, shared: int) -> None:
     elif job.user:
         become_user(job.user)
     set_dumpable(0)
-    if job.warm:
+    if job.checkpoints:
         from mtchat.sandbox.guest.launch.supervisor import supervise
 
         os.close(shared)

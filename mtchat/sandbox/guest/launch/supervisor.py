@@ -56,14 +56,14 @@ class Supervisor:
         from mtchat.sandbox.guest.launch.workdir_copy import WorkdirCopier
 
         self.link = link
-        self.porter = WorkdirCopier([os.getcwd(), os.environ.get("TMPDIR", "/tmp"), "/dev/shm"])
-        self.spared: set[int] = set()
+        self.copier = WorkdirCopier([os.getcwd(), os.environ.get("TMPDIR", "/tmp"), "/dev/shm"])
+        self.kept: set[int] = set()
         self.watched = 0
         self.began = 0.0
         self.woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal.set_wakeup_fd(wake)
-        folders = [os.open(root, os.O_RDONLY | os.O_DIRECTORY) for root in self.porter.roots[1:]]
+        folders = [os.open(root, os.O_RDONLY | os.O_DIRECTORY) for root in self.copier.roots[1:]]
         send_fds(link, READY, folders)
         for folder in folders:
             os.close(folder)
@@ -77,7 +77,7 @@ class Supervisor:
             if self.woken in ready:
                 self.drain()
             if self.link.fileno() in ready:
-                self.obey()
+                self.handle_command()
             self.reap()
 
     def drain(self) -> None:
@@ -87,31 +87,31 @@ class Supervisor:
         except BlockingIOError:
             return
 
-    def listen(self) -> None:
+    def handle_pending(self) -> None:
         while select.select([self.link], [], [], 0)[0]:
-            self.obey()
+            self.handle_command()
 
-    def obey(self) -> None:
+    def handle_command(self) -> None:
         """One command of the host; without a host everything ends."""
         word = self.link.recv(1)
         if not word:
-            self.spared.clear()
+            self.kept.clear()
             self.sweep()
             os._exit(0)
         number = int.from_bytes(receive_exactly(self.link, 8), "little")
         if word == WATCH:
             self.watched, self.began = number, time.monotonic()
         elif word == SPARE:
-            self.spared.add(number)
+            self.kept.add(number)
         elif word == DROP:
             self.drop(number)
         elif word == SWEEP and self.watched:
             self.sweep()
         elif word in (SAVE, LOAD, FORGET):
-            self.link.sendall(COPIED + self.porter.do(word, number).to_bytes(8, "little"))
+            self.link.sendall(COPIED + self.copier.do(word, number).to_bytes(8, "little"))
 
     def drop(self, pid: int) -> None:
-        self.spared.discard(pid)
+        self.kept.discard(pid)
         try:
             os.kill(pid, 9)
         except OSError:
@@ -127,8 +127,8 @@ class Supervisor:
             if pid == 0:
                 return
             # What the host said of this process before it could end has arrived by now.
-            self.listen()
-            self.spared.discard(pid)
+            self.handle_pending()
+            self.kept.discard(pid)
             if pid == self.watched:
                 self.close_run(status, usage)
 
@@ -144,17 +144,17 @@ class Supervisor:
             os.kill(-1, signal.SIGSTOP)
         except OSError:
             return
-        while rest := [pid for pid in list_others() if pid not in self.spared and pid != self.watched]:
+        while rest := [pid for pid in list_others() if pid not in self.kept and pid != self.watched]:
             for pid in rest:
                 self.drop(pid)
             if self.watched:
                 self.drop(self.watched)
-            if not self.bury() and all(is_dead(pid) for pid in rest):
+            if not self.reap_dead() and all(is_dead(pid) for pid in rest):
                 return
         if self.watched:
             self.drop(self.watched)
 
-    def bury(self) -> bool:
+    def reap_dead(self) -> bool:
         """Reap what is dead, but leave the watched run to `reap`; whether there was anything."""
         found = False
         time.sleep(PAUSE_SECONDS)

@@ -22,13 +22,13 @@ class WorkdirCopier:
         child = os.fork()
         if child == 0:
             try:
-                self.errand(word, number)
+                self.run(word, number)
                 os._exit(DONE)
             except BaseException:
                 os._exit(FAILED)
         return DONE if os.waitpid(child, 0)[1] == 0 else FAILED
 
-    def errand(self, word: bytes, number: int) -> None:
+    def run(self, word: bytes, number: int) -> None:
         store = os.path.join(STORE, str(number))
         if word == SAVE:
             os.mkdir(store)

@@ -129,7 +129,7 @@ class PatchFinder:
     """A finder that finds nothing itself: it lets the usual one find a module, and has a last word on it."""
 
     def __init__(self, sources: dict[str, str], asked: list[str]) -> None:
-        self.touches: dict[str, Callable[[ModuleType], None]] = {
+        self.patches: dict[str, Callable[[ModuleType], None]] = {
             "linecache": lambda module: fill_linecache(module.cache, sources),
             "matplotlib": keep_our_canvas,
             "matplotlib.pyplot": keep_our_switch,
@@ -149,7 +149,7 @@ class PatchFinder:
     ) -> "ModuleSpec | None":
         if name == "distutils" and sys.version_info >= (3, 12):
             return its_shim(name, path, target)
-        touch = self.touches.pop(name, None)
+        touch = self.patches.pop(name, None)
         if touch is None:
             return None
         from importlib.machinery import PathFinder

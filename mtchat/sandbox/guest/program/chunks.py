@@ -121,7 +121,7 @@ def run_program(job: LaunchJob, memory: mmap, shared: int) -> None:
     raise_oom_score()
     watch_faults(shared)
     player = ProgramRunner(job)
-    player.learn(job.names, job.sources)
+    player.add_chunks(job.names, job.sources)
     set_limits(job)
     progress = ProgressReport(memory, job.mark)
     try:
@@ -183,27 +183,27 @@ class ProgramRunner:
     def __init__(self, job: LaunchJob) -> None:
         self.names: list[str] = []
         self.sources: list[str] = []
-        self.told: dict[str, str] = {}
-        self.asked: list[str] = []
-        self.home, self.laid = os.getcwd(), b""
+        self.source_by_name: dict[str, str] = {}
+        self.requested_hosts: list[str] = []
+        self.home, self.written_source = os.getcwd(), b""
         self.flags = 0
         self.rlimits = job.rlimits
         self.main = prepare_main(job)
         self.known = dict(vars(builtins))
-        sys.meta_path.insert(0, PatchFinder(self.told, self.asked))
+        sys.meta_path.insert(0, PatchFinder(self.source_by_name, self.requested_hosts))
 
-    def learn(self, names: list[str], sources: list[str]) -> None:
+    def add_chunks(self, names: list[str], sources: list[str]) -> None:
         """The chunks that come next, so that every traceback shows their lines."""
         self.names += names
         self.sources += sources
-        self.told.update(zip(names, sources, strict=True))
+        self.source_by_name.update(zip(names, sources, strict=True))
         if "linecache" in sys.modules:
             source_file.fill_linecache(sys.modules["linecache"].cache, dict(zip(names, sources, strict=True)))
 
     def forget(self, count: int) -> None:
         """Only the first chunks have been run."""
         for name in self.names[count:]:
-            self.told.pop(name, None)
+            self.source_by_name.pop(name, None)
             getattr(sys.modules.get("linecache"), "cache", {}).pop(name, None)
         del self.names[count:], self.sources[count:]
 
@@ -215,19 +215,21 @@ class ProgramRunner:
         flush()
         if part != REST or not progress.begun:
             progress.begin(index)
-        self.lay_down(index)
+        self.write_source(index)
         code = self.compiled(index)
         if part != WHOLE:
             code = self.cut(index, *((0, head) if part == HEAD else (head, None)))
         exec(code, vars(self.main))
 
-    def lay_down(self, index: int) -> None:
+    def write_source(self, index: int) -> None:
         """The program's own file holds what has begun, so that a turn reads the same whatever comes after."""
         try:
             content = source_file.content_of(self.names[: index + 1], self.sources[: index + 1])
-            if content != self.laid:
-                source_file.write_file(self.home, source_file.name_of(self.names), content, self.laid)
-                self.laid = content
+            if content != self.written_source:
+                source_file.write_file(
+                    self.home, source_file.name_of(self.names), content, self.written_source
+                )
+                self.written_source = content
         except Exception:  # of a program that has put something else in the place of len or open
             return
 
@@ -255,13 +257,13 @@ class ProgramRunner:
         vars(builtins).update(self.known)
         if isinstance(error, SystemExit):
             if progress.ours:
-                progress.tell(report.describe_error(error, self.names, self.sources, self.asked))
+                progress.tell(report.describe_error(error, self.names, self.sources, self.requested_hosts))
             raise error
         for number, _, hard in self.rlimits:
             if number == resource.RLIMIT_DATA:
                 resource.setrlimit(number, (hard, hard))
         if progress.ours:
-            progress.tell(report.describe_error(error, self.names, self.sources, self.asked))
+            progress.tell(report.describe_error(error, self.names, self.sources, self.requested_hosts))
         # The report stands for Python's own traceback, not for a hook that the program put there.
         if not progress.ours or sys.excepthook is not sys.__excepthook__:
             call_excepthook(error, self.names)

@@ -2,7 +2,7 @@
 
 from types import BuiltinFunctionType, FunctionType, ModuleType, TracebackType
 
-from mtchat.sandbox.guest.program import world
+from mtchat.sandbox.guest.program import failure_reason
 from mtchat.sandbox.guest.source_file import fill_linecache, split_lines
 from mtchat.sandbox.guest.wire import EXITED, RAISED
 
@@ -33,7 +33,7 @@ def describe_error(error: BaseException, names: list[str], sources: list[str], a
 def find_limit(error: BaseException) -> str:
     """The limit that an error is due to; objects of the program's may refuse to be asked."""
     try:
-        return world.find_limit(error)
+        return failure_reason.find_limit(error)
     except BaseException:
         return ""
 
@@ -41,7 +41,7 @@ def find_limit(error: BaseException) -> str:
 def find_reason(error: BaseException, asked: list[str]) -> list[str]:
     """What the sandbox kept from the program, and its name."""
     try:
-        what, subject = world.find_reason(error, asked)
+        what, subject = failure_reason.find_reason(error, asked)
         return [what, clip(subject, LINE_CHARS)]
     except BaseException:
         return ["", ""]
@@ -54,12 +54,14 @@ def describe_traceback(
     import traceback
 
     fill_linecache(linecache.cache, dict(zip(names, sources, strict=True)))
-    blamed = find_reason(error, asked)
+    reason, subject = find_reason(error, asked)
     trace = skip_launcher(error, names)
     story = traceback.TracebackException(type(error), error, trace, limit=-500, compact=True)
     drop_library_frames(story, names)
     text = limit_lines("".join(story.format()).rstrip("\n").split("\n"))
-    return [headline(error, str(story)), text, *blamed, *describe_frames(error, names, sources)]
+    first = headline(error, str(story))
+    reason = reason or failure_reason.clue_for_host(error, first)
+    return [first, text, reason, subject, *describe_frames(error, names, sources)]
 
 
 def describe_frames(error: BaseException, names: list[str], sources: list[str]) -> list[str]:

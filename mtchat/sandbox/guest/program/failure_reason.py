@@ -6,7 +6,29 @@ import resource
 import stat
 import sys
 
-from mtchat.sandbox.guest.wire import DISK, MEMORY, PROCESSES, SCRATCH_BYTES
+from mtchat.sandbox.guest.wire import (
+    ARGUMENTS,
+    CHILD_FAILED,
+    COMMAND,
+    DISK,
+    DISPLAY,
+    ENVIRONMENT,
+    FILE,
+    GIVEN,
+    GPU,
+    INPUT,
+    MEMORY,
+    NETWORK,
+    NOTHING_READ,
+    OUTSIDE,
+    PACKAGE,
+    POOLS,
+    PROCESSES,
+    SCRATCH,
+    SCRATCH_BYTES,
+    SYSTEM,
+    TERMINAL,
+)
 
 TYPE_CHECKING = False  # as in typing, which would cost 12 ms
 if TYPE_CHECKING:
@@ -29,7 +51,7 @@ PARSERS = ("argparse", "optparse", "click", "typer", "docopt", "fire", "plac_cor
 WRITING = ("mkdir", "makedirs", "write_text", "write_bytes", "to_csv", "touch", "mkstemp", "symlink")
 SOCKET_CALLS = ("connect", "connect_ex", "bind", "listen", "sendto", "socket", "create_connection")
 SHARED_CALLS = ("SemLock", "_SemLock", "shm_open", "sem_open")
-SYSTEM = ("bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "proc", "run", "sbin", "sys", "usr")
+SYSTEM_FOLDERS = ("bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "proc", "run", "sbin", "sys", "usr")
 TTY = "/dev/tty"
 NO_TERMINAL = (errno.ENOTTY, errno.ENXIO)
 TERMINAL_MODULES = ("_curses", "curses", "termios")
@@ -74,15 +96,15 @@ NETWORK_WORDS = (
 FILE_WORDS = ("no such file or directory", "no files found that match", "can't open/read file")
 # In the order in which they are looked for.
 WORDS_BY_REASON = {
-    "display": DISPLAY_WORDS,
-    "gpu": GPU_WORDS,
-    "environment": ENVIRONMENT_WORDS,
-    "terminal": TERMINAL_WORDS,
-    "network": NETWORK_WORDS,
+    DISPLAY: DISPLAY_WORDS,
+    GPU: GPU_WORDS,
+    ENVIRONMENT: ENVIRONMENT_WORDS,
+    TERMINAL: TERMINAL_WORDS,
+    NETWORK: NETWORK_WORDS,
 }
 TYPES_BY_REASON = {
-    "display": ("DisplayConnectionError", "DisplayNameError", "NoSuchDisplayException"),
-    "network": ("gaierror", "URLError", "MaxRetryError", "ConnectError", "OfflineModeIsEnabled"),
+    DISPLAY: ("DisplayConnectionError", "DisplayNameError", "NoSuchDisplayException"),
+    NETWORK: ("gaierror", "URLError", "MaxRetryError", "ConnectError", "OfflineModeIsEnabled"),
 }
 
 
@@ -98,8 +120,16 @@ def find_reason(error: BaseException, asked: "list[str] | None" = None) -> list[
         if found[0]:
             return found
     if asked and isinstance(error, OF_NO_DATA):
-        return ["network", asked[0]]
+        return [NETWORK, asked[0]]
     return ["", ""]
+
+
+def clue_for_host(error: BaseException, headline: str) -> str:
+    """A reason that only the host can confirm, by what another program or a library printed; "" for none."""
+    kind = type(error)
+    if (kind.__module__, kind.__qualname__) == ("subprocess", "CalledProcessError"):
+        return CHILD_FAILED
+    return NOTHING_READ if "NoneType" in headline else ""
 
 
 def find_limit(error: BaseException) -> str:
@@ -131,48 +161,48 @@ def reason_of_one(error: BaseException) -> list[str]:
         return found if found[0] else reason_of_file(error)
     if isinstance(error, EOFError):
         read = str(error) == NO_INPUT or any(within(frame, READERS) for frame in frames(error))
-        return ["input" if read else "", ""]
+        return [INPUT if read else "", ""]
     if isinstance(error, ModuleNotFoundError):
         return reason_of_module(error)
     if isinstance(error, KeyError):
         return reason_of_key(error)
     if isinstance(error, IndexError) and "argv" in failing_line(error) and len(sys.argv) < 2:
-        return ["arguments", ""]
+        return [ARGUMENTS, ""]
     if isinstance(error, IndexError | ValueError) and is_silent() and "stdin" in used_names(error):
-        return ["input", ""]
+        return [INPUT, ""]
     if named(error, "BdbQuit"):
-        return ["input", ""]
+        return [INPUT, ""]
     if number_of(error) == NOT_FOUND:
-        return ["command", first_word(getattr(error, "cmd", ""))]
+        return [COMMAND, first_word(getattr(error, "cmd", ""))]
     return reason_of_words(error)
 
 
 def reason_of_words(error: BaseException) -> list[str]:
     text, number = message_of(error) + output_of(error), getattr(error, "errno", None)
     if number in FULL and is_scratch_full():
-        return ["scratch", ""]
+        return [SCRATCH, ""]
     for kind, words in WORDS_BY_REASON.items():
         if has(text, words) or named(error, *TYPES_BY_REASON.get(kind, ())):
-            return [kind, variable_in(str(error)) if kind == "environment" else ""]
+            return [kind, variable_in(str(error)) if kind == ENVIRONMENT else ""]
     if number in NO_TERMINAL or type(error).__module__ in TERMINAL_MODULES:
-        return ["terminal", ""]
+        return [TERMINAL, ""]
     if isinstance(error, OSError) and number in UNREACHABLE:
-        return ["network", ""]
+        return [NETWORK, ""]
     if number == errno.EROFS:
-        return ["outside", path_of(error)]
+        return [OUTSIDE, path_of(error)]
     return reason_of_refusal(error) if isinstance(error, PermissionError) else ["", ""]
 
 
 def reason_of_refusal(error: PermissionError) -> list[str]:
     """What the tier without namespaces forbids: shared memory, sockets, files outside the work folder."""
     if name_of(failed_call(error)) in SHARED_CALLS:
-        return ["pools", ""]
+        return [POOLS, ""]
     if error.filename is None:
-        return ["network" if is_of_sockets(error) else "", ""]
+        return [NETWORK if is_of_sockets(error) else "", ""]
     path = path_of(error)
     if not os.path.isabs(path) or path.startswith((home(), scratch(), TTY)):
-        return ["terminal" if path == TTY else "", ""]
-    return ["outside" if writes(error) else "", path]
+        return [TERMINAL if path == TTY else "", ""]
+    return [OUTSIDE if writes(error) else "", path]
 
 
 def reason_of_exit(error: SystemExit) -> list[str]:
@@ -184,11 +214,11 @@ def reason_of_exit(error: SystemExit) -> list[str]:
         return ["", ""]
     passed = list(frames(error))
     if error.code == 2 and any(within(frame, PARSERS) for frame in passed):
-        return ["arguments", "given" if len(sys.argv) > 1 else ""]
+        return [ARGUMENTS, GIVEN if len(sys.argv) > 1 else ""]
     looked = [frame for frame in passed if frame.f_globals.get("__name__") == "__main__"]
     names = [name for frame in looked for name in frame.f_code.co_names]
     if len(sys.argv) < 2 and "argv" in names:
-        return ["arguments", ""]
+        return [ARGUMENTS, ""]
     return reason_of_words(error) if isinstance(error.code, str) else ["", ""]
 
 
@@ -203,20 +233,20 @@ def reason_of_file(error: FileNotFoundError) -> list[str]:
         and within(last.tb_frame, ("subprocess",))
         and last.tb_frame.f_code.co_name == "_execute_child"
     ):
-        return ["file" if os.path.dirname(path) and not os.path.isabs(path) else "command", path]
+        return [FILE if os.path.dirname(path) and not os.path.isabs(path) else COMMAND, path]
     if last is not None and last.tb_frame.f_code.co_name == "_execvpe":
-        return ["command", path]
-    if path.split("/")[1:2] and path.startswith("/") and path.split("/")[1] in SYSTEM:
-        return ["system", path]
+        return [COMMAND, path]
+    if path.split("/")[1:2] and path.startswith("/") and path.split("/")[1] in SYSTEM_FOLDERS:
+        return [SYSTEM, path]
     if any(
         os.path.isabs(path) and path.startswith(each) for each in (sys.prefix, sys.base_prefix, scratch())
     ):
         return ["", ""]
     if writes(error):
-        return ["outside" if os.path.isabs(path) and not path.startswith(home()) else "", path]
+        return [OUTSIDE if os.path.isabs(path) and not path.startswith(home()) else "", path]
     if path == vars(sys.modules.get("__main__", sys)).get("__file__"):
         return ["", ""]
-    return ["file", path]
+    return [FILE, path]
 
 
 def reason_of_module(error: ModuleNotFoundError) -> list[str]:
@@ -226,7 +256,7 @@ def reason_of_module(error: ModuleNotFoundError) -> list[str]:
         return ["", ""]
     if top != error.name and top in sys.modules:
         return ["", ""]
-    return ["package", top]
+    return [PACKAGE, top]
 
 
 def reason_of_key(error: KeyError) -> list[str]:
@@ -234,7 +264,7 @@ def reason_of_key(error: KeyError) -> list[str]:
     if last is None or not within(last.tb_frame, ("os",)) or last.tb_frame.f_code.co_name != "__getitem__":
         return ["", ""]
     key = str(error.args[0]) if error.args else ""
-    return ["display" if key in DISPLAYS else "environment", key]
+    return [DISPLAY if key in DISPLAYS else ENVIRONMENT, key]
 
 
 def causes_of(error: BaseException) -> "Iterator[BaseException]":
