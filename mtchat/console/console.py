@@ -15,7 +15,7 @@ from mtchat.console.terminal import Keyboard
 from mtchat.console.turn_view import TurnView
 from mtchat.console.view import View
 from mtchat.conversation.conversation import Conversation
-from mtchat.conversation.interfaces import Model
+from mtchat.conversation.interfaces import BackgroundModel
 from mtchat.errors import ModelError, MtchatError
 from mtchat.features.correction.detect import DetectedCorrection
 from mtchat.features.correction.view import describe_result, was_corrected
@@ -32,7 +32,7 @@ from mtchat.generate.events import (
 )
 from mtchat.generate.readings import Asking, Interpretation
 from mtchat.generate.running import unended, wrong
-from mtchat.generate.synthesizer import Fixed, TurnGenerator
+from mtchat.generate.synthesizer import FixResult, TurnGenerator
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.session import Session
@@ -56,9 +56,9 @@ class Host:
     command that opens a session again.
     """
 
-    load: Callable[[str], Model]
+    load: Callable[[str], BackgroundModel]
     models: Callable[[], list[tuple[str, str]]] = list
-    earlier: Callable[[], Model | None] = lambda: None
+    earlier: Callable[[], BackgroundModel | None] = lambda: None
     begin: Callable[[], None] = lambda: None
     tier: Callable[[], str] = lambda: ""
     warning: str = ""
@@ -177,7 +177,7 @@ class Console:
         self.show_turns(base)
         return self.chat.generator()
 
-    def substitute(self, error: ModelError) -> Model:
+    def substitute(self, error: ModelError) -> BackgroundModel:
         """The earlier model if the latest cannot be loaded."""
         earlier = self.host.earlier()
         if earlier is None:
@@ -239,7 +239,7 @@ class Console:
         self.chat.keep(self.session.undo().add(found[place].candidate.turn), "pick")
         self.view.note(f"now it is number {place + 1}; /pick shows the others")
 
-    def fix(self, rounds: int) -> Fixed:
+    def fix(self, rounds: int) -> FixResult:
         """Repairs the failing turn; the live program is the best one found."""
         self.show_turns()
         fixed = self.chat.fix(rounds)

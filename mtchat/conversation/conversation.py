@@ -23,7 +23,7 @@ from mtchat.features.own_code.detect import turn_from_code
 from mtchat.generate.events import Event
 from mtchat.generate.readings import Spread
 from mtchat.generate.running import unended
-from mtchat.generate.synthesizer import Fixed
+from mtchat.generate.synthesizer import FixResult
 from mtchat.session.back import bring_back, take_back
 from mtchat.session.claim import CheckResult
 from mtchat.session.hole import first_hole
@@ -225,10 +225,10 @@ class Conversation(LiveSession):
             self.keep(self.tried(self.session), "drop")
         return replace(edit, after=self.session)
 
-    def fix(self, rounds: int = 3) -> Fixed:
+    def fix(self, rounds: int = 3) -> FixResult:
         """Asks the model to repair the turn that fails. However it ends, the best program is the live one."""
         self.demand_sandbox()
-        run = self.run_if_approved if self.settings.run == ASK else self.run
+        run = self.run_program_if_approved if self.settings.run == ASK else self.run_program
         fixed = replace(self.generator(), run=run).fix(self.session, self.settings.sampling, rounds)
         self.keep(fixed.session, "fix")
         return fixed
@@ -272,16 +272,14 @@ class Conversation(LiveSession):
         )
         return "\n".join(itertools.chain.from_iterable(told))
 
-    def execute(
-        self, arguments: Sequence[str] = (), stdin: Path | None = None, hear: Hear = unheard
-    ) -> Outcome:
+    def run(self, arguments: Sequence[str] = (), stdin: Path | None = None, hear: Hear = unheard) -> Outcome:
         """Runs the whole program from its first line; recorded if it was given no arguments and no input."""
         self.turn()
         self.demand_sandbox()
         self.run_whole(tuple(arguments), stdin, hear)
         return self.record(tuple(arguments), stdin)
 
-    def variables(self) -> tuple[Variable, ...]:
+    def vars(self) -> tuple[Variable, ...]:
         """The variables that the program has at its end, or where it fails."""
         self.turn()
         return self.look().variables

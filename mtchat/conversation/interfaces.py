@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mtchat.generate.readings import Asking, Interpretation
+from mtchat.models.loading import Model
 from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
@@ -17,8 +18,9 @@ Label = Callable[[], str]
 Waiting = Callable[[Label, Label], AbstractContextManager[None]]
 
 
-class Model(Protocol):
-    """A model that is loaded, or that loads in the background."""
+@runtime_checkable
+class BackgroundModel(Protocol):
+    """A model that may still load in the background; whoever asks it waits until it is ready."""
 
     name: str
 
@@ -45,6 +47,37 @@ class Model(Protocol):
         """The number of tokens in a text."""
 
 
+class ReadyModel:
+    """A loaded model as one that has nothing left to load."""
+
+    def __init__(self, model: Model) -> None:
+        self.loaded = model
+        self.name = model.card.name
+
+    def begin(self) -> None: ...
+
+    def stage(self) -> str:
+        return ""
+
+    def ready(self, seconds: float) -> bool:
+        return True
+
+    def card(self) -> ModelCard:
+        return self.loaded.card
+
+    def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+        return self.loaded.complete(prompt, sampling)
+
+    def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
+        return self.loaded.candidates(prompt, sampling, count)
+
+    def text(self, prompt: Prompt) -> str:
+        return self.loaded.text(prompt)
+
+    def count(self, text: str) -> int:
+        return self.loaded.count(text)
+
+
 class Runner(Protocol):
     """Runs programs. The files that a run leaves are copied to a folder, unless that is None."""
 
@@ -67,6 +100,9 @@ class Runner(Protocol):
 
     def refusal(self) -> str:
         """Why nothing can be run here; "" if programs can be run."""
+
+    def close(self) -> None:
+        """Ends what is kept alive between runs."""
 
     def notice(self) -> str:
         """A warning that programs are confined less strictly than they could be; "" if there is none."""
@@ -100,3 +136,7 @@ def at_once(label: Label, news: Label) -> AbstractContextManager[None]:
 
 def unheard(stream: str, text: str) -> None:
     """Ignores the output of a program while it runs; its outcome has all of it."""
+
+
+def no_op() -> None:
+    """Does nothing."""

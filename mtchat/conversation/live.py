@@ -7,7 +7,17 @@ from pathlib import Path
 from tempfile import mkstemp
 from weakref import finalize
 
-from mtchat.conversation.interfaces import Hear, Model, Questions, Runner, Waiting, at_once, unheard
+from mtchat.conversation.interfaces import (
+    BackgroundModel,
+    Hear,
+    Questions,
+    ReadyModel,
+    Runner,
+    Waiting,
+    at_once,
+    no_op,
+    unheard,
+)
 from mtchat.errors import ModelError, MtchatError, SandboxError
 from mtchat.features.checks.evaluate import evaluate_checks
 from mtchat.files import short
@@ -24,6 +34,8 @@ from mtchat.generate.events import (
 from mtchat.generate.prompt import family
 from mtchat.generate.running import Declined, Run, tried
 from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.models.loading import Model
+from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session import language
 from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
@@ -33,7 +45,7 @@ from mtchat.session.reference import Said, resolved
 from mtchat.session.session import Session
 from mtchat.session.settings import ASK, OFF, ON, Sampling, Settings
 from mtchat.session.source import reads_keyboard
-from mtchat.store import Log, Owned, below, checked, files_of, glance, present
+from mtchat.store import SUFFIX, Log, Owned, below, checked, files_of, folder, glance, path_of, present
 
 TRIAL_SECONDS = 10.0
 LONGEST_TAIL = 4000
@@ -42,17 +54,19 @@ LONGEST_TAIL = 4000
 class LiveSession:
     """A session that grows. `session` is replaced, never changed; `keep` makes another one live and saves it.
 
-    Without a `log` it lives in memory. `on_event` hears of all that happens, `waiting` shows that something
-    is waited for, and `questions` knows who can be asked; without it nobody is. `substitute` gives another
-    model if the chosen one cannot be loaded. `last_run` is the latest outcome, recorded or not, `unsaved` the
-    reason why turns are in memory alone, and `notices` what opening the file has turned up.
+    It is saved in `store`, the name of a session or a path that ends in .jsonl, or in an open `log`;
+    without either it lives in memory. Without a `sandbox` it has one of its own, which ends with it.
+    `on_event` hears of all that happens, `waiting` shows that something is waited for, and `questions`
+    knows who can be asked; without it nobody is. `last_run` is the latest outcome, recorded or not,
+    `unsaved` the reason why turns are in memory alone, and `notices` what opening the file has turned up.
     """
 
     def __init__(
         self,
-        model: Model,
-        sandbox: Runner,
+        model: Model | BackgroundModel,
+        sandbox: Runner | None = None,
         *,
+        store: str | Path | None = None,
         log: Log | None = None,
         settings: Settings | None = None,
         family: str = "",
@@ -61,7 +75,10 @@ class LiveSession:
         questions: Questions | None = None,
         owned: Owned | None = None,
     ) -> None:
-        self.model, self.sandbox, self.log = model, sandbox, log
+        self.model = model if isinstance(model, BackgroundModel) else ReadyModel(model)
+        self.sandbox: Runner = sandbox or Sandbox()
+        self.log = log or (open_log(store) if store is not None else None)
+        self._close_sandbox = self.sandbox.close if sandbox is None else no_op
         self.settings = settings or Settings()
         self.family, self.on_event, self.waiting, self.questions = family, on_event, waiting, questions
         self.owned = owned or Owned()
@@ -73,7 +90,7 @@ class LiveSession:
         self.stopping = False
         self._replaced: Session | None = None
         self._announced = False
-        self._noted: Model | None = None
+        self._noted: BackgroundModel | None = None
         self._unlearned = ""
         self.session = Session()
         self.take_up()
@@ -95,11 +112,17 @@ class LiveSession:
                 f"{self.session.name} has turns that are not saved; /save tries again, "
                 "and /save with a whole path, such as /tmp/mine, saves it there"
             )
-        self.close()
+        self.release()
         self.log, self.last_run = log, None
         self.take_up()
 
     def close(self) -> None:
+        """Ends the processes of a sandbox of its own, and releases the session's file."""
+        self._close_sandbox()
+        self.release()
+
+    def release(self) -> None:
+        """Releases the session's file, so that another process may open it."""
         if self.log is not None:
             self.log.close()
         self.type_again(b"")
@@ -201,7 +224,7 @@ class LiveSession:
         """The tokens of a prompt."""
         return self.model.count(self.model.text(prompt))
 
-    def substitute(self, error: ModelError) -> Model:
+    def substitute(self, error: ModelError) -> BackgroundModel:
         """Another model if this one cannot be loaded; the error if there is none."""
         raise error
 
@@ -268,7 +291,7 @@ class LiveSession:
             self.tell(f"programs are not run: {refusal}; mtchat doctor says more", "error")
             return None
         self.announce()
-        return self.run_if_approved if self.settings.run == ASK else self.run
+        return self.run_program_if_approved if self.settings.run == ASK else self.run_program
 
     def demand_sandbox(self) -> None:
         """SandboxError if nothing can be run here."""
@@ -285,16 +308,16 @@ class LiveSession:
         """A session with what its program does, as far as it may run."""
         return tried(session, self.runner(), self.hear)
 
-    def run(self, program: Program) -> Outcome:
+    def run_program(self, program: Program) -> Outcome:
         """The program after a change, with its checks."""
         self.last_run = evaluate_checks(program, self.resume(program, self.place), self.probe)
         return self.last_run
 
-    def run_if_approved(self, program: Program) -> Outcome:
+    def run_program_if_approved(self, program: Program) -> Outcome:
         if self.questions is None:
             raise Declined
         self.questions.approve()
-        return self.run(program)
+        return self.run_program(program)
 
     def probe(self, program: Program, inputs: RunInputs | None = None) -> Outcome:
         """A program that evaluates the checks of another; its files are not kept."""
@@ -385,6 +408,12 @@ class LiveSession:
 
     def listener(self) -> "LastLine":
         return LastLine(self)
+
+
+def open_log(store: str | Path) -> Log:
+    """The file of a session by its name or a path, created if need be; it is locked until it is closed."""
+    path = Path(store)
+    return Log.open(path if path.suffix == SUFFIX else path_of(str(store), folder()))
 
 
 @dataclass

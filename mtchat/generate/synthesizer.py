@@ -52,7 +52,7 @@ Kind = TypeVar("Kind", bound=GenerationRecord)
 
 
 @dataclass(frozen=True)
-class Fixed:
+class FixResult:
     """Where mending ended: the best session found, the rounds it took, and why it stopped."""
 
     session: Session
@@ -215,7 +215,7 @@ class TurnGenerator:
     def tried(self, session: Session) -> Session:
         return tried(session, self.run, self.on_event)
 
-    def fix(self, session: Session, sampling: Sampling, rounds: int = 3, *, last: bool = False) -> Fixed:
+    def fix(self, session: Session, sampling: Sampling, rounds: int = 3, *, last: bool = False) -> FixResult:
         """Asks the model to mend the turn that goes wrong, at most `rounds` times; keeps the best program.
 
         That is the turn with the line that fails, then, where mending it does not help, the one that calls
@@ -249,20 +249,20 @@ class TurnGenerator:
             attempt, ended = self.mend(best, sampling, number, rounds, place)
             best = best.beside(attempt)
             if not ended:
-                return Fixed(best, number, "interrupted")
+                return FixResult(best, number, "interrupted")
             if attempt.numbered(place).chunk in known:
                 same += 1
                 if same == len(places) + 1 or number == rounds:
-                    return Fixed(best, number, f"the model writes the same code for turn {place} again")
+                    return FixResult(best, number, f"the model writes the same code for turn {place} again")
                 continue
             if excused(attempt.outcome):
-                return Fixed(best, number, "what is left is not a fault of the code")
+                return FixResult(best, number, "what is left is not a fault of the code")
             if better(attempt, best):
                 best = attempt
             if best.outcome is not None and best.outcome.right:
                 held = ", and all checks hold" if best.outcome.findings else ""
-                return Fixed(best, number, f"the program runs{held}")
-        return Fixed(best, rounds, f"still failing after {rounds} rounds")
+                return FixResult(best, number, f"the program runs{held}")
+        return FixResult(best, rounds, f"still failing after {rounds} rounds")
 
     def mend(
         self, session: Session, sampling: Sampling, number: int, rounds: int, place: int

@@ -17,7 +17,7 @@ from mtchat.bundled_models import cache, catalogue
 from mtchat.bundled_models.fetch import FetchProgress, describe_progress
 from mtchat.errors import ModelError, MtchatError
 from mtchat.generate.prompt import family
-from mtchat.models.loading import LoadedModel, ModelLoader, Report
+from mtchat.models.loading import Model, ModelLoader, Report
 from mtchat.session.settings import Sampling
 
 HEADROOM = 1.5  # memory that a model takes, by the size of its files: weights, keys and values
@@ -59,7 +59,7 @@ def available_memory(meminfo: Path) -> float:
     return 1024.0 * int(found[1]) if found else math.inf
 
 
-def warm_up(engine: LoadedModel, guidance: tuple[str, ...], report: Report) -> LoadedModel:
+def warm_up(engine: Model, guidance: tuple[str, ...], report: Report) -> Model:
     """The model, once the start of every conversation with this guidance is in its KV cache."""
     if not guidance:
         return engine
@@ -74,12 +74,12 @@ def warm_up(engine: LoadedModel, guidance: tuple[str, ...], report: Report) -> L
     return engine
 
 
-def load(name: str, precision: str, report: Report, device: str = "cpu") -> LoadedModel:
+def load(name: str, precision: str, report: Report, device: str = "cpu") -> Model:
     """Loads a model, fetching it first if need be. ModelError says why it cannot be had."""
     if name.startswith("openai:"):
         raise ModelError(f"cannot use {name}: remote endpoints are not supported yet; give a local model")
     if offered := plugins.functions(PLUGINS).get(name):
-        return cast(LoadedModel, offered()(name, report))
+        return cast(Model, offered()(name, report))
     source, fingerprint = locate(name, report)
     report("loading")
     from mtchat.inference.loaders import devices
@@ -150,3 +150,14 @@ def list_models() -> list[tuple[str, str]]:
     return bundled + [
         (name, f"from {plugins.source(found)}") for name, found in sorted(plugins.offered(PLUGINS).items())
     ]
+
+
+def load_model(name: str = "starter", *, precision: str = "auto", device: str = "auto") -> Model:
+    """Loads a model and returns when it is ready.
+
+    `name` is a bundled model ("starter", "starter-small", fetched on first use), a path to a `.gguf` file
+    or a folder, a hub id, or a name that an installed package offers. `precision` is "auto", "float32",
+    "bfloat16", "float16", "int8" or "int4", `device` "auto", "cpu" or "cuda". ModelError says why it cannot
+    be had.
+    """
+    return load(name, precision, lambda stage: None, device)

@@ -17,25 +17,37 @@ Report = Callable[[str], None]
 Heard = TypeVar("Heard")
 
 
-class LoadedModel(Protocol):
-    """A loaded model, as the engine room gives it."""
+class Model(Protocol):
+    """A loaded model: anything with these methods can hold a conversation."""
 
     @property
-    def card(self) -> ModelCard: ...
+    def card(self) -> ModelCard:
+        """What it is: its name, whether it has a chat template, how many tokens it can see."""
 
-    def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]: ...
+    def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+        """One completion, in pieces as they are decoded; closing the iterator ends it.
 
-    def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]: ...
+        The last piece has `usage.finish` "stop" or "length". ModelError if the model cannot answer.
+        """
 
-    def text(self, prompt: Prompt) -> str: ...
+    def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
+        """`count` completions, generated together; each piece comes with the number of its completion from 0.
 
-    def count(self, text: str) -> int: ...
+        Number k samples with a seed of its own, so that a batch gives what single completions would.
+        """
 
-    def close(self) -> None: ...
+    def text(self, prompt: Prompt) -> str:
+        """The exact text that the model sees for a prompt."""
+
+    def count(self, text: str) -> int:
+        """The tokens in a text."""
+
+    def close(self) -> None:
+        """Frees its memory; it cannot be asked any more."""
 
 
 class Stopped(BaseException):
-    """LoadingModel was cancelled."""
+    """Loading was cancelled."""
 
 
 class LoadingModel:
@@ -49,7 +61,7 @@ class LoadingModel:
     def __init__(
         self,
         name: str,
-        load: Callable[[Report], LoadedModel],
+        load: Callable[[Report], Model],
         after: "LoadingModel | None" = None,
         fits: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -60,7 +72,7 @@ class LoadingModel:
         self.gone = ""
         self.cancelled = False
         self.at = "loading"
-        self.engine: LoadedModel | None = None
+        self.engine: Model | None = None
         self.failure: BaseException | None = None
         self.done = threading.Event()
         self.thread: threading.Thread | None = None
@@ -172,7 +184,7 @@ class LoadingModel:
         with self.told():
             return self.loaded().count(text)
 
-    def loaded(self) -> LoadedModel:
+    def loaded(self) -> Model:
         while not self.ready(1.0):
             pass
         assert self.engine is not None
@@ -212,7 +224,7 @@ class ModelLoader:
     """
 
     def __init__(
-        self, load: Callable[[str, Report], LoadedModel], fits: Callable[[str], bool] = lambda name: True
+        self, load: Callable[[str, Report], Model], fits: Callable[[str], bool] = lambda name: True
     ) -> None:
         self.load = load
         self.fits = fits

@@ -9,7 +9,7 @@ import pytest
 from mtchat.errors import ModelError
 from mtchat.generate.prompt.examples import EXAMPLES
 from mtchat.models import loader
-from mtchat.models.loading import LoadedModel, LoadingModel, ModelLoader, Report
+from mtchat.models.loading import LoadingModel, Model, ModelLoader, Report
 from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.session.settings import Sampling
 
@@ -24,7 +24,7 @@ class Small:
 def test_a_model_is_ready_once_it_is_loaded_and_says_meanwhile_what_it_does() -> None:
     told, go_on = threading.Event(), threading.Event()
 
-    def load(report: Report) -> LoadedModel:
+    def load(report: Report) -> Model:
         report("converting 45 %")
         told.set()
         assert go_on.wait(20)
@@ -41,7 +41,7 @@ def test_a_model_is_ready_once_it_is_loaded_and_says_meanwhile_what_it_does() ->
 
 
 def test_a_failure_is_told_to_whoever_asks_the_model() -> None:
-    def load(report: Report) -> LoadedModel:
+    def load(report: Report) -> Model:
         raise ModelError("no such file")
 
     model = LoadingModel("one", load)
@@ -54,7 +54,7 @@ def test_another_model_begins_when_the_first_has_given_up() -> None:
     begun: list[str] = []
     first_began, go_on = threading.Event(), threading.Event()
 
-    def load(name: str, report: Report) -> LoadedModel:
+    def load(name: str, report: Report) -> Model:
         begun.append(name)
         if name == "first":
             first_began.set()
@@ -80,7 +80,7 @@ def test_another_model_begins_when_the_first_has_given_up() -> None:
 def test_a_shelf_says_whether_a_thread_is_still_at_work_when_it_closes() -> None:
     began, go_on = threading.Event(), threading.Event()
 
-    def load(name: str, report: Report) -> LoadedModel:
+    def load(name: str, report: Report) -> Model:
         began.set()
         assert go_on.wait(20)
         report("on")
@@ -165,7 +165,7 @@ RAISED = [
 
 @pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
 def test_whatever_loading_raises_is_a_line_that_names_it(error: Exception) -> None:
-    def load(report: Report) -> LoadedModel:
+    def load(report: Report) -> Model:
         raise error
 
     with pytest.raises(ModelError, match=r"^cannot load one: ") as told:
@@ -186,7 +186,7 @@ def test_whatever_a_loaded_model_raises_is_a_line_too(error: Exception) -> None:
 
 
 def shelf_of(made: dict[str, list[Failing]], *bad: str, fits: bool = True) -> ModelLoader:
-    def load(name: str, report: Report) -> LoadedModel:
+    def load(name: str, report: Report) -> Model:
         if name in bad:
             raise IndexError("list index out of range")
         made.setdefault(name, []).append(Failing(ValueError()))
@@ -239,7 +239,7 @@ def test_a_model_that_stands_in_the_way_is_given_up_first_and_it_is_said() -> No
 def test_a_model_that_finds_no_memory_is_loaded_again_once_there_is_room() -> None:
     old = Failing(ValueError())
 
-    def load(name: str, report: Report) -> LoadedModel:
+    def load(name: str, report: Report) -> Model:
         if name == "large" and not old.closed:
             raise ModelError("it does not fit") from MemoryError()
         return old if name == "old" else Small(name)  # type: ignore[return-value]

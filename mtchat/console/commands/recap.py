@@ -122,7 +122,9 @@ def take(console: Console, head: str) -> None:
         branches[old.branch] = head
     console.chat.keep(replace(old.move(head), branches=branches), "recap")
     if console.chat.freely and console.chat.runner() is not None:  # for the files that it leaves
-        console.chat.keep(console.session.with_outcome(console.chat.run(console.session.program)), "recap")
+        console.chat.keep(
+            console.session.with_outcome(console.chat.run_program(console.session.program)), "recap"
+        )
     console.view.say(describe_position(console.session))
     console.view.note(f"this turn has the whole program; /goto {name} goes back to the one before")
 

@@ -24,7 +24,7 @@ def run_rework(
             "new code is run here to be compared, without asking before; /set run on allows that"
         )
     base = console.session.undo(len(console.session.path) - number + 1)
-    generator = replace(console.generator(base), run=console.chat.run, look=console.chat.trial)
+    generator = replace(console.generator(base), run=console.chat.run_program, look=console.chat.trial)
     reworked = do(generator, console.session)
     console.chat.keep(reworked.session, "rework")
     return reworked

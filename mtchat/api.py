@@ -1,0 +1,96 @@
+"""The public names, which `import mtchat` offers; whatever is not here may change without notice."""
+
+from mtchat.console.slash import Command
+from mtchat.conversation.conversation import Conversation, TurnResult
+from mtchat.conversation.editing import EditResult
+from mtchat.errors import ExitCode, ModelError, MtchatError, PluginError, SandboxError, UsageError
+from mtchat.generate.events import (
+    AttemptsExhausted,
+    CandidateChosen,
+    CandidateProgress,
+    CandidatesStarted,
+    ChunkChange,
+    CodeWritten,
+    ContextFitted,
+    CorrectionFinished,
+    CorrectionStarted,
+    Event,
+    Notice,
+    PrefillFinished,
+    RepairStarted,
+    RunFinished,
+    RunStarted,
+    RunStopped,
+    TurnWritten,
+)
+from mtchat.generate.policy import Policy
+from mtchat.generate.synthesizer import FixResult
+from mtchat.models.loader import load_model
+from mtchat.models.loading import Model
+from mtchat.sandbox.sandbox import Sandbox
+from mtchat.session.claim import CheckResult
+from mtchat.session.outcome import Outcome, Variable
+from mtchat.session.program import Program
+from mtchat.session.prompt import Message, ModelCard, Piece, Prompt, Usage
+from mtchat.session.provenance import Correction, Fill, Provenance, Repair, Rework, Rewrite, Step
+from mtchat.session.session import Session
+from mtchat.session.settings import Limits, Sampling, Settings
+from mtchat.session.turn import Turn
+from mtchat.version import __version__
+
+__all__ = [
+    "AttemptsExhausted",
+    "CandidateChosen",
+    "CandidateProgress",
+    "CandidatesStarted",
+    "CheckResult",
+    "ChunkChange",
+    "CodeWritten",
+    "Command",
+    "ContextFitted",
+    "Conversation",
+    "Correction",
+    "CorrectionFinished",
+    "CorrectionStarted",
+    "EditResult",
+    "Event",
+    "ExitCode",
+    "Fill",
+    "FixResult",
+    "Limits",
+    "Message",
+    "Model",
+    "ModelCard",
+    "ModelError",
+    "MtchatError",
+    "Notice",
+    "Outcome",
+    "Piece",
+    "PluginError",
+    "Policy",
+    "PrefillFinished",
+    "Program",
+    "Prompt",
+    "Provenance",
+    "Repair",
+    "RepairStarted",
+    "Rework",
+    "Rewrite",
+    "RunFinished",
+    "RunStarted",
+    "RunStopped",
+    "Sampling",
+    "Sandbox",
+    "SandboxError",
+    "Session",
+    "Settings",
+    "Step",
+    "Turn",
+    "TurnResult",
+    "TurnWritten",
+    "Usage",
+    "UsageError",
+    "Variable",
+    "__version__",
+    "load_model",
+]
