@@ -16,7 +16,7 @@ from mtchat.console.turn_view import TurnView
 from mtchat.console.view import View
 from mtchat.conversation import checking, editing
 from mtchat.conversation.conversation import Conversation
-from mtchat.conversation.interfaces import Model, Runner
+from mtchat.conversation.interfaces import BackgroundModel, Runner
 from mtchat.errors import ExitCode, MtchatError, SandboxError, UsageError
 from mtchat.features.checks.parse import ParsedCheck, explain_unreadable, find_check, parse_check
 from mtchat.features.context.view import folded_note
@@ -130,7 +130,7 @@ def refuse_to_ask(label: str, text: str) -> str:
 def play(
     script: Script,
     log: Log,
-    model: Model,
+    model: BackgroundModel,
     sandbox: Runner,
     view: View,
     owned: Owned | None = None,

@@ -19,7 +19,7 @@ from mtchat.sandbox.sandbox import Sandbox
 from mtchat.store import Owned
 
 if TYPE_CHECKING:
-    from mtchat.conversation.interfaces import Model
+    pass
 
 PATIENCE = 3.0  # seconds
 
