@@ -48,7 +48,7 @@ def command() -> list[str]:
     return [short_path(started)]
 
 
-def wait_for(model: "Model", view: View) -> None:
+def wait_for(model: "BackgroundModel", view: View) -> None:
     """Waits for a model where nothing else can be done; what takes long is told once, off a terminal too."""
     begun, told = time.monotonic(), ""
     with view.waiting(lambda: f"{model.name}: {model.stage()}"):
