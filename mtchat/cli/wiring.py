@@ -19,7 +19,7 @@ from mtchat.sandbox.sandbox import Sandbox
 from mtchat.store import Owned
 
 if TYPE_CHECKING:
-    pass
+    from mtchat.conversation.interfaces import BackgroundModel
 
 PATIENCE = 3.0  # seconds
 
