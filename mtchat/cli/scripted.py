@@ -9,7 +9,7 @@ from typing import Any, TextIO
 from mtchat.cli.wiring import wait_for
 from mtchat.console import slash
 from mtchat.console.captions import describe_time, explain_not_run, one_line, short_path
-from mtchat.console.commands import add
+from mtchat.console.commands.turns import code_given
 from mtchat.console.console import Console, Host, Leave
 from mtchat.console.run_hints import hint_in_shell
 from mtchat.console.turn_view import TurnView
@@ -84,7 +84,7 @@ class ScriptConsole(Console):
         super().__post_init__()
         self.host = replace(self.host, warning="")
         self.questions.chooses = False
-        self.edit_line = refuse_to_ask
+        self.edit_line, self.edit_code = refuse_to_ask, refuse_to_edit
         self.show = self.tell
 
     def show_turns(self, base: Session | None = None, **options: Any) -> TurnView:
@@ -127,6 +127,12 @@ def refuse_to_ask(label: str, text: str) -> str:
     raise UsageError("this command asks for more, which needs a terminal; say all of it on its line")
 
 
+def refuse_to_edit(code: str, suffix: str) -> str:
+    raise UsageError(
+        "this opens an editor, which needs a terminal; mtchat SESSION --code N FILE takes code from a file"
+    )
+
+
 def play(
     script: Script,
     log: Log,
@@ -152,7 +158,8 @@ def play(
     console = ScriptConsole(chat, folder or log.path.parent, view, host or Host(lambda name: model))
     if session.language.runs:
         chat.announce()
-    wait_for(model, view)
+    if not all(map(slash.is_command, script.instructions)):  # few commands need a model
+        wait_for(model, view)
     if script.language:
         console.speak(script.language)
     chat.attach(script.attached, save=False)
@@ -182,7 +189,7 @@ def step(console: ScriptConsole, script: Script, text: str) -> bool:
     word, *rest = text.split(maxsplit=1)
     new = word == "/next" and bool(rest)
     if word == "/add" or is_code(text, before):
-        chat.add(add.given("".join(rest)) if word == "/add" else text)
+        chat.add(code_given("".join(rest)) if word == "/add" else text)
         return not stopped(chat.outcome) and repaired(console, script)
     if before.language.runs and (claim := claimed(text, before)):
         checking.add(chat, claim)

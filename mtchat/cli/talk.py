@@ -121,6 +121,7 @@ def converse(
     shelf: ModelLoader,
     ground: Sandbox,
 ) -> ExitCode:
+    from mtchat.console import slash
     from mtchat.console.console import Console
     from mtchat.console.view import View
     from mtchat.conversation.conversation import Conversation
@@ -135,7 +136,7 @@ def converse(
         family=args.family,
         owned=wiring.owned(),
     )
-    console = Console(chat, folder, View.of(sys.stdout), host)
+    console = Console(chat, folder, View.of(sys.stdout), host, slash.names)
     if args.set_language:
         console.speak(args.set_language)
     chat.attach(attached, save=False)

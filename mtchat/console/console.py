@@ -1,12 +1,13 @@
 """The console: a conversation on a screen. It shows what happens, and asks where the user has to decide."""
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mtchat.console.captions import describe_position, explain_not_run, short_path
+from mtchat.console.editor import edited
 from mtchat.console.parsing import parse_number
 from mtchat.console.questions import UserQuestions
 from mtchat.console.repeat_filter import RepeatFilter
@@ -67,15 +68,20 @@ class Host:
 
 @dataclass
 class Console:
-    """A conversation with its screen. `show` shows what happens, `edit_line` gives a text back as the user
-    edited it. `next_command` is what the user chose in place of a run, and `warned` which loss was announced.
+    """A conversation with its screen.
+
+    `commands` gives the names of the slash commands, `show` shows what happens, `edit_line` gives a text back
+    as the user edited it, and `edit_code` does so in an editor. `next_command` is what the user chose in
+    place of a run, and `warned` which loss was announced.
     """
 
     chat: Conversation
     folder: Path
     view: View
     host: Host
+    commands: Callable[[], Collection[str]] = tuple
     edit_line: Callable[[str, str], str] = lambda label, text: text
+    edit_code: Callable[[str, str], str] = edited
     warned: str = ""
     next_command: str = ""
     lesson: TutorLesson | None = None
@@ -86,7 +92,7 @@ class Console:
 
     def __post_init__(self) -> None:
         chat = self.chat
-        self.questions = UserQuestions(self.view, lambda: chat.settings.ask)
+        self.questions = UserQuestions(self.view, lambda: chat.settings.ask, commands=self.commands)
         chat.questions, chat.on_event, chat.waiting = self, self.on_event, self.view.waiting
         chat.substitute = self.substitute  # type: ignore[method-assign]
         self.take_up()

@@ -4,10 +4,9 @@ A command or a next step that is typed in place of an answer is none, and is don
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from mtchat.console import slash
 from mtchat.console.captions import one_line
 from mtchat.console.view import View
 from mtchat.features.correction.patterns import STEP
@@ -54,7 +53,8 @@ class UserQuestions:
     `left` turns run without being asked about, all of them where `always` is on. `declined` says that the
     last answer was no; `chosen` is what the user wanted in place of a run, of edit, retry and undo. What
     they typed in place of an answer is done `later`, or is `held` for them to change where they stop what
-    comes before. `when` says when they want to be asked what is meant.
+    comes before. `when` says when they want to be asked what is meant, `commands` which commands
+    there are.
     """
 
     view: View
@@ -68,6 +68,10 @@ class UserQuestions:
     later: str = ""
     held: str = ""
     chooses: bool = True
+    commands: Callable[[], Collection[str]] = tuple
+
+    def is_command(self, words: str) -> bool:
+        return words.startswith("/") and words[1:].partition(" ")[0] in self.commands()
 
     def hold_back(self) -> None:
         """What was to be done later is not done unasked: the next prompt begins with it."""
@@ -156,7 +160,7 @@ class UserQuestions:
             place = numbered(choice, len(found))
             if place is not None and place < len(found):
                 return place
-            if place is None and (is_command(choice) or STEP.match(choice)):
+            if place is None and (self.is_command(choice) or STEP.match(choice)):
                 self.postpone(choice, "that is no number")
                 return None
             self.view.note(f"type a number from 1 to {len(found)}, or Enter")
@@ -164,7 +168,7 @@ class UserQuestions:
 
     def follows(self, answer: Answer, words: str) -> str | None:
         """What words say to do next; "" if they say what this step means; None if neither."""
-        if is_command(words):
+        if self.is_command(words):
             return words
         if words.startswith("/") or words.endswith("?"):
             return None
@@ -172,7 +176,7 @@ class UserQuestions:
             return ""
         while (text := answer(WHICH)) is not None:
             word = text.strip()
-            if is_command(word):
+            if self.is_command(word):
                 self.held = words  # which nobody has said what to do with
                 return word
             if NEXT.startswith(word.lower()):
@@ -218,10 +222,6 @@ def numbered(words: str, most: int) -> int | None:
         return most - 1
     number = ORDINALS.index(ordinal) + 1 if ordinal else int(found["number"])
     return number - 1 if number else most
-
-
-def is_command(words: str) -> bool:
-    return words.startswith("/") and words[1:].partition(" ")[0] in slash.names()
 
 
 def offer(view: View, found: Sequence[Interpretation], live: str) -> None:

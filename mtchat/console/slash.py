@@ -1,39 +1,54 @@
-"""The slash commands as the folder has them: what they are called, take and do."""
+"""Finds the slash commands, those of other packages too, and does them."""
 
 import difflib
-from dataclasses import dataclass
-from typing import Any
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from importlib.util import find_spec
 
-from mtchat import plugins
+from mtchat import features, plugins
+from mtchat.console import commands as folder
 from mtchat.console.captions import explain_not_run
+from mtchat.console.command import Command
+from mtchat.console.console import Console
 from mtchat.errors import MtchatError, UsageError
 
-COMMANDS = "mtchat.console.commands"
+GROUP = "mtchat.commands"  # the entry points of other packages
 
 
-@dataclass(frozen=True)
-class Command:
-    """A command's name, its arguments as help shows them, and its one line of help."""
+@cache
+def commands() -> tuple[Command, ...]:
+    """Every command, by name; a name that mtchat has itself cannot be replaced."""
+    own = {each.name: each for module in modules() for each in importlib.import_module(module).COMMANDS}
+    offered = plugins.values(GROUP, Command)
+    others = [replace(each, name=name) for name, each in offered.items() if name not in own]
+    return tuple(sorted([*own.values(), *others], key=lambda each: each.name))
 
-    name: str
-    usage: str
-    meaning: str
 
-    @property
-    def words(self) -> str:
-        return f"/{self.name} {self.usage}".rstrip()
+def modules() -> Iterator[str]:
+    """The modules with a table COMMANDS: all of console/commands, and `commands` of each feature."""
+    for name in plugins.files(folder.__name__):
+        yield f"{folder.__name__}.{name}"
+    for module in pkgutil.iter_modules(features.__path__):
+        name = f"{features.__name__}.{module.name}.commands"
+        if find_spec(name) is not None:
+            yield name
 
 
 def names() -> tuple[str, ...]:
-    return plugins.names(COMMANDS)
+    return tuple(each.name for each in commands())
 
 
-def commands() -> tuple[Command, ...]:
-    """Every command, by name."""
-    modules = ((name, plugins.load(COMMANDS, name)) for name in names())
-    return tuple(
-        Command(name, getattr(module, "USAGE", ""), plugins.summary(module)) for name, module in modules
-    )
+def find(name: str) -> Command:
+    """A command by its name; an unknown name is a UsageError that says which one may be meant."""
+    for each in commands():
+        if each.name == name:
+            return each
+    near = difflib.get_close_matches(name, names(), n=1)
+    hint = f" (did you mean /{near[0]}?)" if near else ""
+    raise UsageError(f"no command /{name}{hint}; /help lists them")
 
 
 def is_command(line: str) -> bool:
@@ -41,15 +56,10 @@ def is_command(line: str) -> bool:
     return line[:1] == "/" and line[1:2].isalpha()
 
 
-def do(console: Any, line: str) -> None:
+def do(console: Console, line: str) -> None:
     """Does a command, given without its slash and with its argument."""
     name, *rest = line.split(maxsplit=1)
-    known = names()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f" (did you mean /{near[0]}?)" if near else ""
-        raise UsageError(f"no command /{name}{hint}; /help lists them")
-    command, session = plugins.load(COMMANDS, name), console.session
-    if getattr(command, "PYTHON_ONLY", False) and not session.language.runs:
-        raise MtchatError(f"/{name} needs a program in Python: {explain_not_run(session)}")
+    command = find(name)
+    if command.python_only and not console.session.language.runs:
+        raise MtchatError(f"/{name} needs a program in Python: {explain_not_run(console.session)}")
     command.do(console, rest[0] if rest else "")

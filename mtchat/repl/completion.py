@@ -8,7 +8,6 @@ from itertools import islice
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
-from mtchat import plugins
 from mtchat.console import slash
 from mtchat.console.console import Console
 from mtchat.session.escape import escaped
@@ -33,12 +32,10 @@ class SlashCompleter(Completer):
         if not space:
             yield from matching(((each.name, each.meaning) for each in slash.commands()), name)
         elif name in slash.names():
-            command = plugins.load(slash.COMMANDS, name)
-            offered = getattr(command, "complete", None)
-            if offered is not None and " " not in argument:
-                yield from matching(offered(self.console()), argument)
-            sign = getattr(command, "PATHS", None)
-            if sign is not None and sign in argument:
+            command = slash.find(name)
+            if command.complete is not None and " " not in argument:
+                yield from matching(command.complete(self.console()), argument)
+            if command.paths is not None and command.paths in argument:
                 yield from paths(argument)
 
 

@@ -1,5 +1,6 @@
 """The open folders: each file keeps the contract of its folder, and a file dropped in is found as it is."""
 
+import importlib
 import inspect
 import shutil
 import subprocess
@@ -15,6 +16,8 @@ import mtchat
 from mtchat import plugins
 from mtchat.bench.quality.suite import COMPLETION, MULTI, SINGLE, Suite
 from mtchat.bench.speed.engine import Peer
+from mtchat.console import slash
+from mtchat.console.command import Command
 from mtchat.console.console import Console
 from mtchat.errors import UsageError
 from mtchat.generate.prompt.family import Family
@@ -88,13 +91,8 @@ def is_format(module: ModuleType) -> None:
 
 
 def is_command(module: ModuleType) -> None:
-    assert signature(module.do) == [("console", Console), ("argument", str)]
-    assert get_type_hints(module.do)["return"] is type(None)
-    assert isinstance(getattr(module, "USAGE", ""), str)
-    assert isinstance(getattr(module, "PATHS", ""), str)
-    assert isinstance(getattr(module, "PYTHON_ONLY", False), bool)
-    if hasattr(module, "complete"):
-        assert [kind for _, kind in signature(module.complete)] == [Console]
+    assert module.COMMANDS
+    assert all(isinstance(command, Command) for command in module.COMMANDS)
 
 
 def is_peer(module: ModuleType) -> None:
@@ -130,6 +128,27 @@ def test_every_open_folder_has_its_contract_here():
         for path in HOUSE.glob("*/*/**/__init__.py")
     }
     assert folders - CLOSED == set(CONTRACTS)
+
+
+@pytest.mark.parametrize("command", slash.commands(), ids=lambda each: each.name)
+def test_a_command_takes_a_console_and_its_help_begins_with_one_sentence(command: Command):
+    assert signature(command.do) == [("console", Console), ("argument", str)]
+    assert get_type_hints(command.do)["return"] is type(None)
+    if command.complete is not None:
+        assert [kind for _, kind in signature(command.complete)] == [Console]
+    first, _, rest = command.help.partition("\n")
+    assert first == command.meaning
+    assert first.endswith(".")
+    assert rest == "" or rest.startswith("\n"), (
+        f"the first sentence of /{command.name} is longer than its line"
+    )
+
+
+def test_no_two_commands_have_one_name():
+    tables = [importlib.import_module(module).COMMANDS for module in slash.modules()]
+    found = [command.name for table in tables for command in table]
+    assert sorted(found) == sorted(set(found))
+    assert {"undo", "check", "recap"} <= set(found)
 
 
 @pytest.mark.parametrize("package", CONTRACTS)
@@ -185,6 +204,21 @@ print([each.meaning for each in slash.commands() if each.name == "hello"])
 """
 
 
+HELLO = '''"""Says hello."""
+
+from mtchat.console.command import Command
+from mtchat.console.console import Console
+
+
+def do_hello(console: Console, argument: str) -> None:
+    """Says hello."""
+    console.view.say("hello")
+
+
+COMMANDS = (Command("hello", do_hello),)
+'''
+
+
 @pytest.mark.slow
 def test_a_file_dropped_into_an_open_folder_is_found_and_nothing_else_is_edited(tmp_path: Path):
     copy = tmp_path / "mtchat"
@@ -196,6 +230,8 @@ def test_a_file_dropped_into_an_open_folder_is_found_and_nothing_else_is_edited(
         (folder / "hello.py").write_text(f'"""Says hello."""\n{text}', encoding="utf-8")
     with open(copy / "generate" / "prompt" / "families" / "hello.py", "a", encoding="utf-8") as file:
         file.write('\n\ndef matches(card: ModelCard) -> bool:\n    return "Hello" in card.architecture\n')
+
+    (copy / "console" / "commands" / "hello.py").write_text(HELLO, encoding="utf-8")
 
     asks = ASKS.format(packages=tuple(CONTRACTS))
     done = subprocess.run(

@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from mtchat.console import slash
 from mtchat.console.console import Console, Host
 from mtchat.console.view import View
 from mtchat.conversation.conversation import Conversation
@@ -41,7 +42,7 @@ def console_in(
         settings=Settings(policy="plain"),
     )
     host = Host(lambda name: model, lambda: [("fake", "a fake")], tier=lambda: "fake")
-    return Console(chat, folder, View(io.StringIO(), live=False, color=False), host)
+    return Console(chat, folder, View(io.StringIO(), live=False, color=False), host, slash.names)
 
 
 def said(console: Console) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from mtchat.console import slash
 from mtchat.console.console import Console, Host
 from mtchat.console.view import View
 from mtchat.conversation.conversation import Conversation
@@ -128,7 +129,7 @@ def main() -> None:
     )
     chat = Conversation(Fake(), FakeSandbox(), log=log, settings=Settings(policy="plain"))
     host = Host(lambda name: Fake(), lambda: [("fake", "a fake")], tier=lambda: "fake")
-    app.start(Console(chat, folder, View.of(sys.stdout), host), folder / "history")
+    app.start(Console(chat, folder, View.of(sys.stdout), host, slash.names), folder / "history")
 
 
 if __name__ == "__main__":

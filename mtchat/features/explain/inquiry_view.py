@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from mtchat import plugins
 from mtchat.console import slash
 from mtchat.console.captions import one_line, short_path
 from mtchat.console.console import Console
@@ -45,7 +44,7 @@ def answer_question(console: Console, text: str) -> None:
     for fact in found:
         console.view.paragraph(fact)
     if about is not None:
-        plugins.load(slash.COMMANDS, "explain").do(console, about)
+        slash.do(console, f"explain {about}".rstrip())
     elif not (found and is_fully_answered(text, console.session)) and not compute_answer(console, text):
         answer_in_words(console, text, found)
     console.view.note(f"to make it a step: /next {one_line(text, 40)}")

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from mtchat.console import slash
 from mtchat.console.console import Console
 from mtchat.console.view import GREEN, YELLOW
 from mtchat.errors import UsageError
@@ -41,8 +40,7 @@ def show_result(console: Console, reworked: ReworkResult, same: str) -> None:
         return
     doubt = remaining_problem(reworked.session.outcome)
     view.say(f"{same}, but {doubt}" if doubt else f"✓ {same}", YELLOW if doubt else GREEN)
-    way = "; /tree shows it" if "tree" in slash.names() else ""
-    view.note(f"the old code stays in the session beside it{way}")
+    view.note("the old code stays in the session beside it; /tree shows it")
     if wrong(reworked.session.outcome):
         view.note("/explain says why in plain words, /fix asks the model to mend it")
 

@@ -1,18 +1,17 @@
-"""Changes turn N, or the one that TEXT is about, as TEXT says; later turns keep their code.
+"""The command /correct."""
 
-An instruction that reads like a correction ("make it case-insensitive", "rename total to balance") is taken
-for one without this command. /undo goes back to the turns as they were.
-"""
-
+from mtchat.console.command import Command
 from mtchat.console.console import Console
 from mtchat.errors import UsageError
 from mtchat.features.correction.detect import target_correction
 
-USAGE = "[N] TEXT"
-PYTHON_ONLY = True
 
+def do_correct(console: Console, argument: str) -> None:
+    """Changes turn N, or the one that TEXT is about, as TEXT says; later turns keep their code.
 
-def do(console: Console, argument: str) -> None:
+    An instruction that reads like a correction ("make it case-insensitive", "rename total to balance") is
+    taken for one without this command. /undo goes back to the turns as they were.
+    """
     console.number("")
     word, _, rest = argument.strip().partition(" ")
     number = console.number(word) if word.isdecimal() and rest.strip() else 0
@@ -22,3 +21,6 @@ def do(console: Console, argument: str) -> None:
     if number and not console.session.numbered(number).chunk.strip():
         raise UsageError(f"turn {number} has no code to change yet; /code {number} writes it by hand")
     console.correct(target_correction(console.session.path, text, number))
+
+
+COMMANDS = (Command("correct", do_correct, usage="[N] TEXT", python_only=True),)

@@ -1,8 +1,4 @@
-"""Lists the files that the last run left, and copies them to where you want them.
-
-NAME may be a pattern such as *.png, which leaves hidden files alone. They are copied here, or to DIR. What
-is there already is not overwritten, unless --force says so.
-"""
+"""Commands for the files that programs read and write: attach, files."""
 
 import os
 from collections.abc import Sequence
@@ -11,17 +7,79 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mtchat.console.captions import describe_size, short_path
+from mtchat.console.command import Command
 from mtchat.console.console import Console
-from mtchat.console.parsing import split_words, user_path
+from mtchat.console.parsing import match_files, split_words, user_path
 from mtchat.errors import MtchatError, UsageError
 from mtchat.files import below, copy, plain
+from mtchat.session.given import Attached
 from mtchat.session.outcome import File, Outcome
-
-USAGE = "[NAME... [to DIR] [--force]]"
-PYTHON_ONLY = True
+from mtchat.store import attach, detach
 
 
-def do(console: Console, argument: str) -> None:
+def do_attach(console: Console, argument: str) -> None:
+    """Gives programs a copy of your files: each run finds them in its work folder.
+
+    FILE may be a pattern such as data/*.csv, or a folder, such as a package, whose files keep their places.
+    Programs see the name without what is above it, and what they change is their copy. Without FILE the
+    attached files are listed; -d NAME lets one go. The session keeps the list: a file that has changed when
+    you open the session again is taken as it is then, and one that is gone is let go, each with a notice.
+    """
+    names = split_words(argument)
+    if names[:1] == ("-d",):
+        if not names[1:]:
+            raise UsageError("let which file go? /attach lists them")
+        console.chat.keep(detach(console.session, names[1:]), "attach")
+        console.view.say(f"programs do not get {', '.join(names[1:])} any more")
+        return
+    if not names:
+        listing(console)
+        return
+    paths = [path for name in names for path in match_files(name)]
+    console.chat.keep(attach(console.session, paths, console.chat.settings.disk_mib), "attach")
+    console.chat.own(paths)
+    for name, files in together(console.session.attached).items():
+        if name.rstrip("/") in {Path(os.path.abspath(path)).name for path in paths}:
+            console.view.say(f"{name}, {whole(files)}: the program opens it as {files[0].name!r}")
+    if console.session.path:
+        console.view.note("/run runs the program with it")
+
+
+def listing(console: Console) -> None:
+    if not console.session.attached:
+        console.view.say("no file is attached; /attach FILE gives programs a copy of one")
+    rows = []
+    for name, files in together(console.session.attached).items():
+        depth = files[0].name.count("/") if name.endswith("/") else 0
+        rows.append((name, whole(files), short_path(Path(*Path(files[0].path).parts[: -depth or None]))))
+    console.view.table(rows, (40, 22))
+
+
+def together(attached: Sequence[Attached]) -> dict[str, list[Attached]]:
+    """The attached files by name, those of a folder under the folder's, which ends in /."""
+    found: dict[str, list[Attached]] = {}
+    for file in attached:
+        first, slash, _ = file.name.partition("/")
+        found.setdefault(first + slash, []).append(file)
+    return found
+
+
+def whole(files: Sequence[Attached]) -> str:
+    """How much it is: a file's size, or how many files a folder has and theirs."""
+    room = describe_size(replace(files[0], size=sum(file.size for file in files)))
+    return room if len(files) == 1 and "/" not in files[0].name else f"{len(files)} files, {room}"
+
+
+def complete_attach(console: Console) -> list[tuple[str, str]]:
+    return [(f"-d {name.rstrip('/')}", "lets it go") for name in together(console.session.attached)]
+
+
+def do_files(console: Console, argument: str) -> None:
+    """Lists the files that the last run left, and copies them to where you want them.
+
+    NAME may be a pattern such as *.png, which leaves hidden files alone. They are copied here, or to DIR.
+    What is there already is not overwritten, unless --force says so.
+    """
     outcome = console.chat.last_run or console.session.outcome
     if outcome is None:
         raise MtchatError("the program has not run yet; /run runs it")
@@ -34,10 +92,10 @@ def do(console: Console, argument: str) -> None:
     if names:
         fetch(console, chosen(outcome, names), target, force="--force" in split_words(argument))
     else:
-        listing(console, outcome)
+        listing_files(console, outcome)
 
 
-def listing(console: Console, outcome: Outcome) -> None:
+def listing_files(console: Console, outcome: Outcome) -> None:
     if not outcome.files and not outcome.skipped:
         console.view.say("the last run left no files; ask for one, as in: save the table as table.csv")
     rows = [(file.path, describe_size(file), short_path(console.place / file.path)) for file in outcome.files]
@@ -109,6 +167,16 @@ def bring(place: Path, file: File, goal: Path, force: bool) -> int:
         os.close(opened)
 
 
-def complete(console: Console) -> list[tuple[str, str]]:
+def complete_files(console: Console) -> list[tuple[str, str]]:
     outcome = console.chat.last_run or console.session.outcome
     return [(file.path, describe_size(file)) for file in outcome.files] if outcome else []
+
+
+COMMANDS = (
+    Command(
+        "attach", do_attach, usage="[-d] [FILE...]", complete=complete_attach, paths="", python_only=True
+    ),
+    Command(
+        "files", do_files, usage="[NAME... [to DIR] [--force]]", complete=complete_files, python_only=True
+    ),
+)

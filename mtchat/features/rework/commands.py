@@ -1,31 +1,72 @@
-"""Writes the whole program anew from all instructions at once, and lets you choose which one goes on.
-
-The new program is run, and its differences from the present one are shown. The one that you do not choose
-stays in the session as a branch with a name. /recap new takes the new one without asking; where nobody can be
-asked, the present one stays.
-"""
+"""Commands that rewrite code: complete, refactor, recap."""
 
 import itertools
 from dataclasses import replace
 
 from mtchat.console.captions import describe_position
+from mtchat.console.command import Command
 from mtchat.console.console import Console
 from mtchat.console.turn_view import TurnView
 from mtchat.errors import UsageError
 from mtchat.features.rework.recap import write_recap
+from mtchat.features.rework.rework import complete_turn, refactor_turn
+from mtchat.features.rework.view import run_rework, show_result
 from mtchat.generate.events import Event, TurnWritten
 from mtchat.generate.running import unended
 from mtchat.session.outcome import Outcome
 from mtchat.session.session import Session
 from mtchat.session.turn import INTERRUPTED
 
-USAGE = "[new]"
 NEW, NOW = "new", "now"
 QUESTION = "which one goes on, new or now? (Enter keeps the present one) "
 AS_IT_WAS = "the program is as it was"
 
 
-def do(console: Console, argument: str) -> None:
+def do_complete(console: Console, argument: str) -> None:
+    """Finishes the code of turn N: one that was interrupted, or that left bodies open with pass, ... or TODO.
+
+    What was interrupted goes on from its last whole line. The program is run with the finished code; where
+    it ran before and would fail, or something is still open, the code is not taken. Later turns keep their
+    code, and the old branch stays in the session.
+    """
+    number = console.number(argument)
+    sampling = console.chat.settings.sampling
+    reworked = run_rework(
+        console, number, lambda generator, session: complete_turn(generator, session, number, sampling)
+    )
+    show_result(console, reworked, f"turn {number} is finished")
+    if not reworked.taken:
+        console.view.note(f"/complete {number} asks again, /code {number} lets you finish it by hand")
+
+
+def do_refactor(console: Console, argument: str) -> None:
+    """Rewrites the code of turn N cleaner, without changing what the program does.
+
+    WISH says how, as in: /refactor 2 use a list comprehension. The program is run before and after: what
+    each turn prints, all variables, and what its functions give for simple values must agree, or the new
+    code is not taken, and what differs is said. Files that it writes are not compared. The old branch stays
+    in the session.
+    """
+    word, *rest = argument.split(maxsplit=1)[:2] or [""]
+    if word and not word.isdecimal():
+        word, rest = "", [argument]
+    number = console.number(word)
+    wish, sampling = (rest[0].strip() if rest else ""), console.chat.settings.sampling
+    reworked = run_rework(
+        console, number, lambda generator, session: refactor_turn(generator, session, number, wish, sampling)
+    )
+    show_result(console, reworked, f"the program does the same: {reworked.compared} agree")
+    if not reworked.taken:
+        console.view.note(f"/refactor {number} asks again, and with a wish behind it in another way")
+
+
+def do_recap(console: Console, argument: str) -> None:
+    """Writes the whole program anew from all instructions at once, and lets you choose which one goes on.
+
+    The new program is run, and its differences from the present one are shown. The one that you do not
+    choose stays in the session as a branch with a name. /recap new takes the new one without asking; where
+    nobody can be asked, the present one stays.
+    """
     if argument.strip() not in ("", NEW):
         raise UsageError(f"/recap takes only {NEW}, which goes on with the new program without asking")
     console.number("")
@@ -142,5 +183,12 @@ def free(session: Session, name: str, end: str) -> str:
     return next(each for each in names if session.branches.get(each, end) == end)
 
 
-def complete(console: Console) -> list[tuple[str, str]]:
+def complete_recap(console: Console) -> list[tuple[str, str]]:
     return [(NEW, "goes on with the new program without asking")]
+
+
+COMMANDS = (
+    Command("complete", do_complete, usage="[N]", python_only=True),
+    Command("refactor", do_refactor, usage="[N] [WISH]", python_only=True),
+    Command("recap", do_recap, usage="[new]", complete=complete_recap),
+)

@@ -1,14 +1,6 @@
-"""Keeps a check with a turn: what must hold after it, as in /check total == 42.
+"""The command /check."""
 
-Words do as well: /check total is at least 40. So does an instruction: after this total must be
-42, or: check that total is 42. The check is about the last turn, or about turn N, as in
-/check 2: len(names) == 3. It is looked at with each run of the program, on a copy of the state
-that its turn left; numbers that differ by rounding alone are equal. /retry takes a candidate that
-passes where there is one, and /fix goes on until all checks hold.
-
-Without anything it lists the checks; -d N removes the Nth of them.
-"""
-
+from mtchat.console.command import Command
 from mtchat.console.console import Console
 from mtchat.console.parsing import parse_number
 from mtchat.conversation import checking
@@ -16,11 +8,18 @@ from mtchat.errors import MtchatError, UsageError
 from mtchat.features.checks.parse import parse_check
 from mtchat.features.checks.view import keep_check
 
-USAGE = "[EXPR | -d N]"
-PYTHON_ONLY = True
 
+def do_check(console: Console, argument: str) -> None:
+    """Keeps a check with a turn: what must hold after it, as in /check total == 42.
 
-def do(console: Console, argument: str) -> None:
+    Words do as well: /check total is at least 40. So does an instruction: after this total must be 42, or:
+    check that total is 42. The check is about the last turn, or about turn N, as in /check 2: len(names) ==
+    3. It is looked at with each run of the program, on a copy of the state that its turn left; numbers that
+    differ by rounding alone are equal. /retry takes a candidate that passes where there is one, and /fix
+    goes on until all checks hold.
+
+    Without anything it lists the checks; -d N removes the Nth of them.
+    """
     word, *rest = argument.split() or [""]
     if word == "-d":
         remove(console, rest)
@@ -46,3 +45,6 @@ def show(console: Console) -> None:
         console.view.finding(finding, f"{place}  ")
     if not console.session.claims:
         console.view.say("no checks yet; /check total == 42 keeps one with the last turn")
+
+
+COMMANDS = (Command("check", do_check, usage="[EXPR | -d N]", python_only=True),)

@@ -1,0 +1,133 @@
+"""Commands that run the program: run, vars, fix."""
+
+from fnmatch import fnmatchcase
+
+from mtchat.console.captions import short_path
+from mtchat.console.command import Command
+from mtchat.console.console import Console
+from mtchat.console.parsing import parse_count, readable_file, split_redirect, split_words
+from mtchat.console.run_hints import next_step
+from mtchat.console.terminal import asks_for_input, forward_keyboard, show_typing, terminal_descriptor
+from mtchat.errors import MtchatError, UsageError
+from mtchat.generate.running import failed, wrong
+from mtchat.session.names import bound
+from mtchat.session.outcome import Outcome, Variable
+
+WIDTHS = (24, 16, 12)
+MOST = 9
+
+
+def do_run(console: Console, argument: str) -> None:
+    """Runs the whole program from the start, in the sandbox.
+
+    A program that reads from the keyboard gets what you type: Ctrl-D ends that, and later runs get it
+    again. The words after it are the program's arguments (sys.argv), and < FILE at the end gives it that
+    file in place of a keyboard, as in: /run --fast "two words" < names.txt. What such a run did is shown,
+    and not recorded.
+
+    It has no network and none of your files but those of /attach, only a private work folder. The files it
+    leaves there, and the figures it shows, are copied to the folder beside the session; /files lists them.
+    Ctrl-C stops it.
+    """
+    if not console.session.path:
+        raise MtchatError("there is no program yet; type an instruction")
+    before, after = split_redirect(argument)
+    names = split_words(after)
+    if after and len(names) != 1:
+        raise UsageError("one file follows <, at the end: /run ARG < FILE; in quotes, < is an argument")
+    stdin = readable_file(names[0]) if names else None
+    outcome = (
+        typed_at(console, split_words(before))
+        if stdin is None
+        else console.run_aloud(split_words(before), stdin)
+    )
+    if not (outcome.stdout + outcome.stderr).endswith("\n") and outcome.stdout + outcome.stderr:
+        console.view.line()
+    if outcome.traceback and not outcome.stopped:
+        console.view.line(outcome.traceback.rstrip("\n"))
+    console.view.verdict(outcome, console.hint(outcome, stdin))
+    console.view.files(outcome, short_path(console.place))
+    if not argument.strip():
+        console.view.warning(console.news(console.session.program, outcome)[1])
+    if wrong(outcome) and not argument.strip():
+        console.view.note(next_step(outcome, len(console.session.path)))
+
+
+def typed_at(console: Console, arguments: tuple[str, ...]) -> Outcome:
+    """A run, with the keyboard for a program that reads from it, where there is a terminal."""
+    descriptor = terminal_descriptor()
+    if descriptor is None or not asks_for_input(console.session.program.source, console.session.outcome):
+        return console.run_aloud(arguments)
+    console.view.note("what you type goes to the program; Ctrl-D ends it, Ctrl-C stops the program")
+    with show_typing(), forward_keyboard(descriptor) as board:
+        return console.run_aloud(arguments, board=board)
+
+
+def do_vars(console: Console, argument: str) -> None:
+    """Shows the variables of the program: their names, types, shapes or lengths, and short values.
+
+    NAME, which may be a pattern such as train_*, shows those alone, with more of their values. They are
+    described inside the sandbox; where the program fails, they are what it had by then.
+    """
+    if not console.session.path:
+        raise MtchatError("there is no program yet; type an instruction")
+    outcome = console.chat.look()
+    wanted = argument.strip()
+    found = [each for each in outcome.variables if not wanted or fnmatchcase(each.name, wanted)]
+    if not outcome.ok:
+        console.view.verdict(outcome, console.hint(outcome))
+    if wanted and outcome.ok and not found:
+        raise MtchatError(f"the program has no variable {wanted!r}; /vars lists them")
+    if wanted:
+        for each in found:
+            whole(console, each)
+    elif found:
+        rows = [(each.name, each.kind, each.shape, each.value) for each in found]
+        console.view.table(rows, WIDTHS)
+    elif outcome.ok:
+        console.view.line(
+            "the program has no variables yet; ask for one, as in: store the numbers 1 to 10 as numbers"
+        )
+
+
+def whole(console: Console, variable: Variable) -> None:
+    """One variable over several lines."""
+    shape = f" ({variable.shape})" if variable.shape else ""
+    console.view.heading(f"{variable.name}: {variable.kind}{shape}")
+    console.view.paragraph(variable.value)
+
+
+def complete_vars(console: Console) -> list[tuple[str, str]]:
+    return [(name, "") for name in sorted(bound(console.session.program.source))]
+
+
+def do_fix(console: Console, argument: str) -> None:
+    """Asks the model to mend the failing turn, in at most N rounds (3).
+
+    That is the turn with the line that fails, also where a later one calls it. A turn about which a check
+    does not hold is mended in the same way (/check). Each round is shown, and the best program is kept: it
+    is never worse than before. What fails for a missing file, keyboard or package is not for the model to
+    mend. The first try and the rounds that were not kept stay in the session beside it.
+    """
+    rounds = parse_count(argument, default=3)
+    if rounds > MOST:
+        raise UsageError(f"at most {MOST} rounds; /edit changes what the turn is asked for")
+    console.number("")
+    before = console.session.head
+    fixed = console.fix(rounds)
+    changed = "" if fixed.session.head != before else "; the program is as it was"
+    console.view.say(f"fix ended after round {fixed.rounds}: {fixed.reason}{changed}")
+    if failed(fixed.session.outcome):
+        number = fixed.session.outcome.turn if fixed.session.outcome else None
+        place = number or len(fixed.session.path)
+        console.view.note(
+            f"/explain says why it fails, /edit {place} changes what turn {place} is asked for, "
+            "/undo takes the last turn back"
+        )
+
+
+COMMANDS = (
+    Command("run", do_run, usage="[ARG...] [< FILE]", paths="<", python_only=True),
+    Command("vars", do_vars, usage="[NAME]", complete=complete_vars, python_only=True),
+    Command("fix", do_fix, usage="[N]", python_only=True),
+)

@@ -1,0 +1,124 @@
+"""Commands for sessions as files: save, open, sessions, export."""
+
+import os
+import re
+from dataclasses import replace
+from pathlib import Path, PurePath
+
+from mtchat.console.captions import describe_position, explain_not_run, one_line, short_path
+from mtchat.console.command import Command
+from mtchat.console.console import Console
+from mtchat.console.parsing import user_path
+from mtchat.errors import MtchatError, UsageError
+from mtchat.export import file, format
+from mtchat.session.escape import escaped
+from mtchat.store import SUFFIX, Log, find, paths, summaries
+
+
+def do_save(console: Console, argument: str) -> None:
+    """Gives the session a name; every turn is saved as it is made.
+
+    The session's file and the folder of its runs' files are renamed; no other session is overwritten. A
+    whole path, such as /tmp/primes, saves the session there, and it goes on there: for when its own folder
+    is full or cannot be written.
+    """
+    name = argument.strip()
+    if not name:
+        again(console)
+        console.view.say(f"saved in {short_path(console.log.path)}; /save NAME gives it a name")
+        return
+    before, owned = console.log.path, console.chat.owned
+    mine = [Path(file.path) for file in console.session.attached if owned.has(before, file.path)]
+    if (path := user_path(name)).is_absolute():
+        if os.path.isdir(path):
+            raise UsageError(f"{short_path(path)} is a folder; /save {short_path(path / 'NAME')} saves in it")
+        console.log.move_to(
+            path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX), console.session
+        )
+        console.chat.unsaved = ""
+    else:
+        console.log.rename(name)
+    console.chat.own(mine)
+    console.chat.session = replace(console.session, name=console.log.name)
+    if console.chat.unsaved:
+        again(console)
+    console.view.say(f"this session is now {short_path(console.log.path)}")
+
+
+def again(console: Console) -> None:
+    """Saves what is not saved yet; an error where that cannot be done, or where there is nothing."""
+    if not console.session.turns:
+        raise UsageError("nothing to save yet; /save NAME names the session")
+    if not console.log.saves(console.session):
+        console.log.write(console.session, "save")
+    console.chat.unsaved = ""
+    if not console.log.path.exists():
+        raise MtchatError(f"{short_path(console.log.path)} is gone; the next turn writes it again in full")
+
+
+def do_open(console: Console, argument: str) -> None:
+    """Goes on with another session; this one is saved."""
+    if not argument.strip():
+        raise UsageError("open which session? /sessions lists them")
+    path = find(argument.strip(), console.folder)
+    if path.resolve() == console.log.path.resolve():
+        raise UsageError(f"{console.session.name} is open already")
+    console.reopen(Log.open(path))
+    console.view.say(f"opened {console.session.name}, {describe_position(console.session)}")
+    if not console.session.language.runs:
+        console.view.note(explain_not_run(console.session))
+
+
+def complete_open(console: Console) -> list[tuple[str, str]]:
+    return [(path.stem, "") for path in paths(console.folder)]
+
+
+def do_sessions(console: Console, argument: str) -> None:
+    """Lists the sessions in the sessions folder, the last one first, with the day of its last change."""
+    rows = summaries(console.folder)
+    if not rows:
+        console.view.say(
+            f"no sessions in {short_path(console.folder)} yet; "
+            "the first instruction begins one, and it is saved"
+        )
+    for each in rows:
+        mark = "*" if each.path == console.log.path else " "
+        console.view.say(
+            f"{mark} {each.name:<24} {each.date}  {each.turns:>3} turns  "
+            f"{each.problem or one_line(each.instruction, 50)}"
+        )
+
+
+def do_export(console: Console, argument: str) -> None:
+    """Writes the program as a file: py and code run by themselves, ipynb, md and html are to be read.
+
+    code is the program alone, in the language of the session, such as program.js. mtpb is a problem for
+    mtchat bench mtpb --data FILE: a program has to give what the last turn prints, or else what the last
+    check asks for. Without FILE it is named after the session; without FORMAT the suffix of FILE says it. A
+    file that is there already is overwritten with --force only.
+    """
+    words, forced = re.subn(r"(?:^|\s+)--force$", "", argument.strip())
+    kind, *rest = words.split(maxsplit=1)[:2] or [""]
+    if not kind:
+        raise UsageError(f"export to which format? there are: {', '.join(format.names())}")
+    if not console.session.path:
+        raise UsageError("there is no program yet; type an instruction")
+    if kind not in format.names() and PurePath(words).suffix:
+        kind, rest = format.of_suffix(words, console.session), [words]
+    suffix = format.suffix(format.load(kind), console.session)
+    target = Path(rest[0].strip() if rest else f"{console.session.name}{suffix}")
+    if not forced and file.taken(target):
+        raise UsageError(f"{target} is there already; /export {kind} {target} --force overwrites it")
+    console.view.say(f"wrote {short_path(file.save(console.session, kind, target, escaped, console.place))}")
+
+
+def complete_export(console: Console) -> list[tuple[str, str]]:
+    return [(each, format.load(each).help) for each in format.names()]
+
+
+COMMANDS = (
+    Command("save", do_save, usage="[NAME]"),
+    Command("open", do_open, usage="NAME", complete=complete_open),
+    Command("sessions", do_sessions),
+    Command("export", do_export, usage="FORMAT [FILE] [--force]", complete=complete_export),
+)

@@ -1,0 +1,80 @@
+"""Commands for learners: explain, tutor."""
+
+from mtchat.console.captions import one_line
+from mtchat.console.command import Command
+from mtchat.console.console import Console
+from mtchat.console.parsing import parse_number
+from mtchat.errors import UsageError
+from mtchat.features.explain import tutor_view
+from mtchat.features.explain.view import explain_error, explain_line, explain_turn
+from mtchat.generate.running import failed
+
+DEEDS = {
+    "": tutor_view.show_lesson,
+    "hint": tutor_view.give_hint,
+    "code": tutor_view.write_goal,
+    "ask": tutor_view.ask_question,
+    "off": tutor_view.end_lesson,
+}
+
+
+def do_explain(console: Console, argument: str) -> None:
+    """Explains in plain words what happened last, a turn, a line of it, or the error.
+
+    /explain 3 explains turn 3 line by line, /explain 3:2 says more about its line 2, and /explain error why
+    the program fails: what is certain first, then the model's words. The program is not changed; Ctrl-C
+    stops it.
+    """
+    word = argument.strip()
+    last = console.number("")
+    if word == "error" or (not word and failed(console.session.outcome)):
+        explain_error(console)
+        return
+    turn, colon, line = word.partition(":")
+    if word and not turn.strip().isdecimal():
+        ways = f"/explain {last} is turn {last}, /explain {last}:1 its first line, /explain error the error"
+        raise UsageError(f"explain what? not {one_line(word, 40)!r}: {ways}")
+    chosen = console.number(turn)
+    if colon:
+        explain_line(console, chosen, parse_number(line, "the number of a line"))
+    else:
+        explain_turn(console, chosen)
+
+
+def complete_explain(console: Console) -> list[tuple[str, str]]:
+    turns = [
+        (str(at), one_line(turn.instruction, 50)) for at, turn in enumerate(console.session.path, start=1)
+    ]
+    return [*turns, ("error", "why the program fails")]
+
+
+def do_tutor(console: Console, argument: str) -> None:
+    """Teaches: hints in words at what you want to do, code only when you ask, questions about the program.
+
+    /tutor TEXT says what you want to do and gives a hint at the next step; /tutor hint says more, /tutor
+    code lets the model write it as a turn. /tutor ask asks what the program does, and checks your answer by
+    running it. /tutor alone says where you are, /tutor off ends the lesson; the program stays.
+    """
+    text = argument.strip()
+    deed = DEEDS.get(text.lower())
+    if deed is None:
+        tutor_view.begin_lesson(console, text)
+    else:
+        deed(console)
+
+
+def complete_tutor(console: Console) -> list[tuple[str, str]]:
+    return [
+        ("hint", "says more about the next step"),
+        ("code", "lets the model write it"),
+        ("ask", "asks you what the program does"),
+        ("off", "ends the lesson"),
+    ]
+
+
+COMMANDS = (
+    Command("explain", do_explain, usage="[N | N:LINE | error]", complete=complete_explain, python_only=True),
+    Command(
+        "tutor", do_tutor, usage="[TEXT | hint | code | ask | off]", complete=complete_tutor, python_only=True
+    ),
+)
