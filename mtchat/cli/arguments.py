@@ -1,4 +1,4 @@
-"""What can be typed after `mtchat`: the words, their help, their values."""
+"""The command line: verbs, options, their help and values."""
 
 import argparse
 from collections.abc import Sequence
@@ -14,40 +14,40 @@ from mtchat.version import __version__
 TALK = "talk"
 LIMITS = ("seconds", "memory_mib", "disk_mib", "output_kib")
 VERBS = {
-    "run": "run the assembled program of a session, or any .py file, in the sandbox",
-    "replay": "play a session back, or make every turn again and compare",
-    "export": "write a session as a program or a document",
-    "import": "make a session from a Python file or a notebook",
+    "run": "run a session's program, or any .py file, in the sandbox",
+    "replay": "show a session again, or regenerate every turn and compare",
+    "export": "export a session as a program or a document",
+    "import": "create a session from a Python file or a notebook",
     "sessions": "list the sessions",
-    "models": "list the models; get or remove one",
-    "bench": "measure how fast it is, and how good",
-    "doctor": "say what works on this machine, and what to do about what does not",
+    "models": "list, download or remove models",
+    "bench": "measure speed and code quality",
+    "doctor": "check what works on this machine, and how to fix what does not",
 }
-NO_PROGRAM = "which program? give mtchat run a SESSION or a FILE.py; mtchat sessions lists the sessions"
+NO_PROGRAM = "no program given: mtchat run SESSION or mtchat run FILE.py; mtchat sessions lists the sessions"
 EPILOG = "\n".join(
     [
-        "other commands (each has its own --help):",
+        "other commands (mtchat COMMAND --help shows their options):",
         *(f"  mtchat {verb:<9} {meaning}" for verb, meaning in VERBS.items()),
         "",
-        "exit codes: 0 done, 1 the program or a check failed, 2 wrong usage, 3 model unavailable,",
-        "4 sandbox refused, 130 interrupted; mtchat run ends with the program's own, or with 1 where",
-        "only a check fails",
+        "exit codes: 0 success, 1 the program or a check failed, 2 usage error, 3 model unavailable,",
+        "4 sandbox unavailable, 130 interrupted; mtchat run exits with the program's own exit code,",
+        "or with 1 if only a check fails",
     ]
 )
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are MtchatErrors, and whose options are typed in full."""
+    """An argument parser that raises UsageError, and wants options spelled out."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; {self.prog} --help says more")
+        raise UsageError(f"{message}; see {self.prog} --help")
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The arguments, with the verb in `.verb`: "talk" for the REPL and the scripted mode."""
+    """The arguments, with the verb in `.verb`: "talk" for the REPL and for scripts (-p)."""
     if argv and argv[0] == "run":
         return with_program(argv[1:])
     if argv and argv[0] in VERBS:
@@ -57,7 +57,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def with_program(argv: Sequence[str]) -> argparse.Namespace:
-    """The arguments of `mtchat run`: what follows -- is the program's, options too."""
+    """The arguments of `mtchat run`: everything after -- goes to the program, options too."""
     ours, theirs = argv, []
     if "--" in argv:
         ours, theirs = argv[: argv.index("--")], list(argv[argv.index("--") + 1 :])
@@ -66,7 +66,7 @@ def with_program(argv: Sequence[str]) -> argparse.Namespace:
     except UsageError as error:
         if "required" in str(error):
             raise UsageError(NO_PROGRAM) from None
-        hint = "; options of the program follow --" if "unrecognized" in str(error) else ""
+        hint = "; put options for the program after --" if "unrecognized" in str(error) else ""
         raise UsageError(f"{error}{hint}") from None
     args.arguments = [*args.arguments, *theirs]
     return args
@@ -75,32 +75,35 @@ def with_program(argv: Sequence[str]) -> argparse.Namespace:
 def talk() -> Parser:
     parser = Parser(
         prog="mtchat",
-        description="Builds a Python program by conversation: one instruction a turn.",
+        description="Build a Python program by conversation, one instruction per turn.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "session", nargs="?", metavar="SESSION", help="a name or path; a new one when left out"
+        "session", nargs="?", metavar="SESSION", help="session name or path (default: new session)"
     )
     parser.add_argument(
-        "-p", "--prompt", action="append", default=[], metavar="TEXT", help="an instruction; no REPL then"
+        "-p",
+        "--prompt",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="carry out this instruction and exit, without the REPL; may be repeated",
     )
-    parser.add_argument(
-        "--run", action="store_true", help="print what the program prints instead of its code"
-    )
+    parser.add_argument("--run", action="store_true", help="print the program's output instead of its code")
     parser.add_argument(
         "--edit",
         type=int,
         metavar="N",
-        help="-p TEXT takes the place of turn N's instruction; later turns that do not fit are made again",
+        help="replace the instruction of turn N by -p TEXT; later turns that no longer fit are regenerated",
     )
     parser.add_argument(
         "--code",
         nargs=2,
         metavar=("N", "FILE"),
-        help="the code in FILE takes the place of turn N's; the model fills <<fill>> or <<fill: what>> in it",
+        help="replace the code of turn N by FILE; the model fills in <<fill>> and <<fill: what>>",
     )
-    parser.add_argument("--fix", action="store_true", help="ask the model to mend each turn that fails")
+    parser.add_argument("--fix", action="store_true", help="ask the model to fix each turn that fails")
     attach_option(parser)
     model_options(parser)
     device_option(parser)
@@ -116,23 +119,26 @@ def talk() -> Parser:
 
 def model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--model", default="starter", help="starter, starter-small, a folder, a .gguf file, a hub name"
+        "--model", default="starter", help="model name, folder, .gguf file or hub name (default: starter)"
     )
-    parser.add_argument(
-        "--family", default="", help="how the model is prompted; chosen by the model if left out"
-    )
+    parser.add_argument("--family", default="", help="prompt format (default: chosen by the model)")
     formats = ["auto", "quantised", "float32", "bfloat16", "float16", "int8", "int4"]
-    parser.add_argument("--precision", default="auto", choices=formats)
+    parser.add_argument(
+        "--precision", default="auto", choices=formats, help="number format of the weights (default: auto)"
+    )
 
 
 def device_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--device", default="auto", choices=["auto", "cpu", "cuda"], help="a GPU if there is one"
+        "--device",
+        default="auto",
+        choices=["auto", "cpu", "cuda"],
+        help="auto uses a GPU if there is one (default: auto)",
     )
 
 
 def folder_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--sessions", type=Path, metavar="DIR", help="the sessions folder")
+    parser.add_argument("--sessions", type=Path, metavar="DIR", help="folder of the sessions")
 
 
 def unsafe_option(parser: argparse.ArgumentParser) -> None:
@@ -140,7 +146,7 @@ def unsafe_option(parser: argparse.ArgumentParser) -> None:
         "--unsafe-no-sandbox",
         dest="unsafe",
         action="store_true",
-        help="run programs with nothing around them: they can read and change what you can",
+        help="run programs without a sandbox: they can read and change everything you can",
     )
 
 
@@ -150,7 +156,7 @@ def attach_option(parser: Parser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="give the program a copy of a file, or of a folder with its files, in its work folder",
+        help="give the program a copy of a file or folder in its working directory; may be repeated",
     )
 
 
@@ -165,15 +171,15 @@ def run() -> Parser:
         "arguments",
         nargs="*",
         metavar="ARG",
-        help="the program's; those that begin with a dash follow --",
+        help="arguments for the program (put options after --)",
     )
     parser.add_argument(
         "--files",
         type=Path,
         metavar="DIR",
-        help="where files the program leaves are copied; yours there stay",
+        help="where to copy the files that the program writes; your own files there are kept",
     )
-    parser.add_argument("--stdin", metavar="FILE", help="what the program reads as keyboard input")
+    parser.add_argument("--stdin", metavar="FILE", help="file that the program reads as keyboard input")
     attach_option(parser)
     for name in LIMITS:
         parser.add_argument(f"--{name.replace('_', '-')}", dest=f"set_{name}", metavar="X", help=HELP[name])
@@ -185,8 +191,12 @@ def run() -> Parser:
 def replay() -> Parser:
     parser = verb("replay")
     parser.add_argument("session", metavar="SESSION")
-    parser.add_argument("--verify", action="store_true", help="make every turn again from its seed")
-    parser.add_argument("--model", default="", help="where the session's model is, when not by its own name")
+    parser.add_argument(
+        "--verify", action="store_true", help="regenerate every turn from its seed, and compare"
+    )
+    parser.add_argument(
+        "--model", default="", help="the session's model, if it is not found under its own name"
+    )
     folder_option(parser)
     unsafe_option(parser)
     return parser
@@ -199,10 +209,12 @@ def export() -> Parser:
         "--to",
         default="",
         metavar="FORMAT",
-        help="py, code, ipynb, md, html or mtpb; without it, what the suffix of FILE says, or py",
+        help="py, code, ipynb, md, html or mtpb (default: by the suffix of FILE, else py)",
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="- or left out: standard output")
-    parser.add_argument("--force", action="store_true", help="overwrite FILE where it is there already")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="write to FILE (default: standard output)"
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite FILE if it exists")
     folder_option(parser)
     return parser
 
@@ -210,22 +222,28 @@ def export() -> Parser:
 def bench() -> Parser:
     parser = verb("bench")
     kinds = parser.add_subparsers(dest="what", required=True, metavar="WHAT", parser_class=Parser)
-    speed(kinds.add_parser("speed", help="how fast the model and the sandbox are", description=SPEED))
+    speed(kinds.add_parser("speed", help="speed of the model and the sandbox", description=SPEED))
     for name, title in SUITES.items():
-        quality(kinds.add_parser(name, help=f"how good the programs are: {title}", description=title + "."))
-    report = kinds.add_parser("report", help="compare runs of the benchmarks", description=REPORT)
-    report.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="files that --out named")
-    report.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file")
-    report.add_argument("--plot", type=Path, metavar="FILE.png", help="draw them (matplotlib)")
+        quality(
+            kinds.add_parser(
+                name, help=f"code quality: {title}", description=title[0].upper() + title[1:] + "."
+            )
+        )
+    report = kinds.add_parser("report", help="compare the results of benchmark runs", description=REPORT)
+    report.add_argument(
+        "runs", nargs="+", type=Path, metavar="RUN", help="results files, as written with --out"
+    )
+    report.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
+    report.add_argument("--plot", type=Path, metavar="FILE.png", help="write a plot (needs matplotlib)")
     return parser
 
 
-SPEED = "Measures how fast this machine is."
-REPORT = "Compares runs of the benchmarks, with intervals, and with what was published."
+SPEED = "Measure the speed of this machine."
+REPORT = "Compare benchmark runs, with confidence intervals, and with published rates."
 SUITES = {
-    "mtpb": "the multi-turn programming benchmark of CodeGen",
-    "humaneval": "HumanEval, functions from their docstrings",
-    "mbpp": "MBPP, sanitised: functions from a sentence",
+    "mtpb": "the Multi-Turn Programming Benchmark of CodeGen",
+    "humaneval": "HumanEval, functions from docstrings",
+    "mbpp": "MBPP (sanitised), functions from one-sentence descriptions",
 }
 
 
@@ -234,55 +252,71 @@ def speed(parser: argparse.ArgumentParser) -> None:
         "--suite",
         default="model",
         choices=["model", "gpu", "sandbox", "all"],
-        help="what to time; the model at first, gpu is models of many sizes on a GPU",
+        help="what to measure: the model, models of many sizes on a GPU, or the sandbox (default: model)",
     )
     model_options(parser)
     parser.add_argument(
-        "--repeats", type=int, metavar="N", help="how often each thing is timed; 5, or 30 in the sandbox"
+        "--repeats", type=int, metavar="N", help="runs per measurement (default: 5; sandbox: 30)"
     )
     parser.add_argument(
         "--against",
         default="",
         metavar="NAMES",
-        help="other engines to measure with the same model: transformers,llama.cpp",
+        help="other engines to compare with, on the same model: transformers,llama.cpp",
     )
     parser.add_argument(
-        "--shapes", default="", metavar="NAMES", help="gpu: codegen-350M,codegen-2B and so on; all"
+        "--shapes",
+        default="",
+        metavar="NAMES",
+        help="gpu: model sizes, such as codegen-350M,codegen-2B (default: all)",
     )
     parser.add_argument(
-        "--dtype", default="bfloat16", choices=["bfloat16", "float16"], help="gpu: number format"
+        "--dtype",
+        default="bfloat16",
+        choices=["bfloat16", "float16"],
+        help="gpu: number format (default: bfloat16)",
     )
     parser.add_argument(
-        "--also", default="", metavar="FORMATS", help="gpu: mtchat in other formats too: int8,int4"
+        "--also", default="", metavar="FORMATS", help="gpu: also measure mtchat in these formats: int8,int4"
     )
-    parser.add_argument("--static", action="store_true", help="gpu: generate with a static cache too")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the model's rows to a file")
-    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the model's rows (matplotlib)")
-    parser.add_argument("--quick", action="store_true", help="short texts, to try it out: times are rough")
-    parser.add_argument("--strict", action="store_true", help="fail when a target of the sandbox is missed")
+    parser.add_argument(
+        "--static", action="store_true", help="gpu: also measure generate with a static cache"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the measurements to FILE")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="write a plot (needs matplotlib)")
+    parser.add_argument("--quick", action="store_true", help="short texts, for a quick look: times are rough")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 if the sandbox misses a target")
     folder_option(parser)
 
 
 def quality(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, metavar="FILE", help="the benchmark's problems")
+    parser.add_argument("--data", type=Path, metavar="FILE", help="file with the benchmark's problems")
     model_options(parser)
     device_option(parser)
-    parser.add_argument("--mode", default="", help="multi (turns), single (all at once) or completion")
-    parser.add_argument("--policy", default="default", metavar="NAME", help="how turns are made")
-    parser.add_argument("--n", type=int, default=1, metavar="N", help="samples of each conversation")
-    parser.add_argument("--temperature", type=float, default=0.0, metavar="T", help="0 is greedy")
-    parser.add_argument("--top-p", type=float, default=0.95, metavar="P")
-    parser.add_argument("--seed", type=int, default=0, metavar="S")
-    parser.add_argument("--limit", type=int, metavar="K", help="only the first so many problems")
-    parser.add_argument("--inputs", type=int, metavar="K", help="only the first so many inputs of each")
+    parser.add_argument("--mode", default="", help="multi (turn by turn), single (all at once) or completion")
+    parser.add_argument(
+        "--policy", default="default", metavar="NAME", help="generation strategy (default: default)"
+    )
+    parser.add_argument("--n", type=int, default=1, metavar="N", help="samples per conversation (default: 1)")
+    parser.add_argument(
+        "--temperature", type=float, default=0.0, metavar="T", help="0 is greedy (default: 0)"
+    )
+    parser.add_argument(
+        "--top-p", type=float, default=0.95, metavar="P", help="nucleus sampling (default: 0.95)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="random seed (default: 0)")
+    parser.add_argument("--limit", type=int, metavar="K", help="only the first K problems")
+    parser.add_argument("--inputs", type=int, metavar="K", help="only the first K inputs of each problem")
     parser.add_argument("--out", type=Path, metavar="FILE", help="results file; resumes if it exists")
     parser.add_argument(
         "--concurrency", type=int, metavar="N", help="number of conversations to run in parallel"
     )
     parser.add_argument("--lanes", type=int, dest="concurrency", help=argparse.SUPPRESS)  # its old name
-    parser.add_argument("--no-run", dest="run", action="store_false", help="run nothing between the turns")
     parser.add_argument(
-        "--ask", action="store_true", help="a simulated user says what is meant, from the wanted value"
+        "--no-run", dest="run", action="store_false", help="do not run the program between turns"
+    )
+    parser.add_argument(
+        "--ask", action="store_true", help="a simulated user answers questions, judging by the expected value"
     )
     unsafe_option(parser)
 
@@ -290,7 +324,7 @@ def quality(parser: argparse.ArgumentParser) -> None:
 def bring() -> Parser:
     parser = verb("import")
     parser.add_argument("file", type=Path, metavar="FILE.py")
-    parser.add_argument("--name", default="", help="the session's name; the file's when left out")
+    parser.add_argument("--name", default="", help="session name (default: the name of the file)")
     folder_option(parser)
     return parser
 
@@ -303,7 +337,9 @@ def sessions() -> Parser:
 
 def models() -> Parser:
     parser = verb("models")
-    parser.add_argument("action", nargs="?", choices=["list", "get", "remove"], default="list")
+    parser.add_argument(
+        "action", nargs="?", choices=["list", "get", "remove"], default="list", help="default: list"
+    )
     parser.add_argument("names", nargs="*", metavar="NAME")
     return parser
 
@@ -325,7 +361,7 @@ BUILD = {
 
 
 def settings(args: argparse.Namespace) -> Settings:
-    """The settings that the options give."""
+    """The settings given as options."""
     chosen = Settings()
     for field in fields(Settings):
         text = getattr(args, f"set_{field.name}", None)

@@ -1,4 +1,4 @@
-"""Says what works on this machine, and what to do about what does not."""
+"""mtchat doctor: checks what works on this machine, and says how to fix what does not."""
 
 import importlib.metadata
 import importlib.util
@@ -25,7 +25,7 @@ STYLES = {GOOD: GREEN, POOR: YELLOW, BAD: RED}
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report: a mark, what was looked at, what was found, and what to do about it."""
+    """One line of the report: a mark, what was checked, what was found, and how to fix it."""
 
     mark: str
     what: str
@@ -34,7 +34,7 @@ class Finding:
 
 
 def doctor() -> int:
-    """Prints every finding; fails when something that mtchat cannot do without is missing."""
+    """Print every finding; fail if something that mtchat needs is missing."""
     view = View.of(sys.stdout)
     worst = False
     for look in (python, torch, kernels, memory, gpu, sandbox, models, disk, terminal, science):
@@ -73,7 +73,7 @@ def torch() -> Iterator[Finding]:
             yield Finding(GOOD, name, importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
             yield Finding(
-                *(POOR, name, "not installed: only GGUF files of Qwen2 models can be used, on the CPU"),
+                *(POOR, name, "not installed: only Qwen2 models in GGUF files can be used, on the CPU"),
                 how_to_install("torch"),
             )
 
@@ -91,7 +91,7 @@ def kernels() -> Iterator[Finding]:
         yield Finding(
             POOR,
             "kernels",
-            f"none for this processor; models are slow, as float32 in torch, {threads}",
+            f"none for this CPU; models run slowly, in float32 with torch, {threads}",
             f"install a C compiler (apt install gcc), then {how_to_build()}",
         )
 
@@ -103,7 +103,7 @@ def memory() -> Iterator[Finding]:
         return
     if total < 3.5:
         yield Finding(
-            POOR, "memory", f"{total:.1f} GiB", "small for starter; --model starter-small needs 2 GiB"
+            POOR, "memory", f"{total:.1f} GiB", "starter needs 4 GiB; --model starter-small needs 2 GiB"
         )
     else:
         yield Finding(GOOD, "memory", f"{total:.1f} GiB")
@@ -149,7 +149,7 @@ def disk() -> Iterator[Finding]:
         there = next(each for each in (path, *path.parents) if each.exists())
         free = shutil.disk_usage(there).free / 2**30
         writable = os.access(there, os.W_OK)
-        advice = "" if writable else "not writable; XDG_CACHE_HOME chooses another folder"
+        advice = "" if writable else "not writable; set XDG_CACHE_HOME to use another folder"
         yield Finding(GOOD if writable else BAD, what, f"{path}, {free:.0f} GiB free", advice)
 
 
@@ -157,7 +157,7 @@ def terminal() -> Iterator[Finding]:
     encoding = locale.getpreferredencoding(False)
     name = os.environ.get("TERM", "none")
     if encoding.lower().replace("-", "") != "utf8":
-        yield Finding(POOR, "terminal", f"{name}, {encoding}", "marks need UTF-8: export LANG=C.UTF-8")
+        yield Finding(POOR, "terminal", f"{name}, {encoding}", "symbols need UTF-8: export LANG=C.UTF-8")
     else:
         yield Finding(
             GOOD, "terminal", f"{name}, {encoding}{'' if sys.stdout.isatty() else ', not a terminal'}"

@@ -1,4 +1,4 @@
-"""From argv to an exit code: the one place, beside the REPL's loop, where an MtchatError ends."""
+"""From argv to an exit code: here, and in the REPL's loop, every MtchatError ends."""
 
 import argparse
 import io
@@ -14,36 +14,36 @@ from mtchat.errors import DEBUG, ExitCode, MtchatError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and says how it went. Rooms are imported late, so that --help is there at once."""
+    """Run one command and return its exit code. Rooms are imported late, so that --help is quick."""
     for stream in (sys.stdin, sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # marks and names of files must not end a command
+        if isinstance(stream, io.TextIOWrapper):  # symbols and file names must not make a command fail
             stream.reconfigure(errors="replace")
     with guarded():
-        return answered(argv)
+        return run_command(argv)
 
 
-def answered(argv: Sequence[str] | None) -> int:
-    """The exit code of a command, its failure told in a line."""
+def run_command(argv: Sequence[str] | None) -> int:
+    """The exit code of a command; its failure is printed in one line."""
     try:
-        code = int(program(parsed(sys.argv[1:] if argv is None else argv)))
+        code = int(dispatch(parse(sys.argv[1:] if argv is None else argv)))
         sys.stdout.flush()
         return code
     except OutputError as error:
-        lost()
-        return told(str(error), error.code)
+        discard_output()
+        return print_failure(str(error), error.code)
     except MtchatError as error:
         if os.environ.get(DEBUG):
             traceback.print_exception(error)
-        return told(str(error), error.code)
+        return print_failure(str(error), error.code)
     except KeyboardInterrupt:
-        return told("interrupted", ExitCode.INTERRUPTED)
+        return print_failure("interrupted", ExitCode.INTERRUPTED)
     except BrokenPipeError:
-        lost()
+        discard_output()
         return ExitCode.FAILED
 
 
-def parsed(argv: Sequence[str]) -> argparse.Namespace:
-    """The arguments; --help ends the process, with all of it written."""
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments; --help exits, once all of it is written."""
     try:
         return arguments.parse(argv)
     except SystemExit:
@@ -51,20 +51,20 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
         raise
 
 
-def told(failure: str, code: ExitCode) -> ExitCode:
-    """Says why a command failed, where anything can be said."""
+def print_failure(failure: str, code: ExitCode) -> ExitCode:
+    """Print why a command failed, if standard error still works."""
     with suppress(OutputError, OSError):
         print(f"mtchat: {failure}", file=sys.stderr, flush=True)
     return code
 
 
-def lost() -> None:
-    """What is left of the output goes nowhere, so that the end of the process does not fail by it."""
+def discard_output() -> None:
+    """Send the rest of the output to /dev/null, so that flushing it at exit does not fail."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def program(args: argparse.Namespace) -> int:
+def dispatch(args: argparse.Namespace) -> int:
     if args.verb == arguments.TALK:
         from mtchat.cli.talk import talk
 

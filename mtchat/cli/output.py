@@ -1,4 +1,4 @@
-"""Standard output and error, where nothing that is printed anywhere acts on a terminal by itself."""
+"""Standard output and error, guarded: printed text cannot send control sequences to the terminal."""
 
 import os
 import re
@@ -10,20 +10,20 @@ from typing import TextIO, cast
 from mtchat.errors import MtchatError
 from mtchat.session.escape import escaped
 
-# what a view draws with: colours, but for hidden text, and the last line erased to be drawn again
+# the sequences that a View draws with: colours (not hidden text), and erasing the last line
 COLOUR = r"(?:[34]8;5;\d{1,3}|[34]8;2(?:;\d{1,3}){3}|(?!0*8[;m])\d{1,3})"
 DRAWN = re.compile(rf"(\x1b\[(?:{COLOUR}(?:;{COLOUR}){{0,8}})?m|\r\x1b\[2K)", re.ASCII)
 
 
 class OutputError(MtchatError):
-    """What a command prints cannot be written."""
+    """Output cannot be written."""
 
 
 class Output:
-    """A stream in the place of another: on a terminal it sends text, colours and nothing else.
+    """Wraps a stream: on a terminal only text and colours pass, everything else is escaped.
 
-    Elsewhere the text goes through as it is. The bytes of `buffer` go through everywhere: a prompt draws by
-    them, and escapes its text itself. OutputError says why nothing can be written.
+    Elsewhere text passes unchanged. The bytes of `buffer` always pass: the prompt draws with them, and
+    escapes its text itself. OutputError says why nothing can be written.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -32,7 +32,7 @@ class Output:
 
     def write(self, text: str) -> int:
         try:
-            return self.stream.write(drawn(text) if self.guarded else text)
+            return self.stream.write(escape_text(text) if self.guarded else text)
         except OSError as error:
             raise failure(error) from None
 
@@ -51,14 +51,14 @@ class Output:
 
 
 def failure(error: OSError) -> Exception:
-    """What to say of a stream that cannot be written to; that nobody reads it is told apart."""
+    """The error for a stream that cannot be written to; a closed pipe stays a BrokenPipeError."""
     if isinstance(error, BrokenPipeError):
         return error
-    return OutputError(f"cannot write what it prints: {error.strerror}")
+    return OutputError(f"cannot write output: {error.strerror}")
 
 
-def drawn(text: str) -> str:
-    """A text in which only what a view draws with acts on a terminal."""
+def escape_text(text: str) -> str:
+    """A text in which only the sequences that a View draws with are left unescaped."""
     if "\x1b" not in text:
         return escaped(text)
     parts = DRAWN.split(text)
@@ -66,7 +66,7 @@ def drawn(text: str) -> str:
 
 
 def send(data: bytes) -> None:
-    """Bytes as they are on standard output."""
+    """Write bytes to standard output unchanged."""
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
@@ -76,14 +76,14 @@ def send(data: bytes) -> None:
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """The standard streams are such streams meanwhile; what was closed before the start leads nowhere."""
+    """Guards the standard streams inside the block; a stream closed at the start goes to /dev/null."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (cast(TextIO, Output(stream or nowhere())) for stream in before)
+    sys.stdout, sys.stderr = (cast(TextIO, Output(stream or null_stream())) for stream in before)
     try:
         yield
     finally:
         sys.stdout, sys.stderr = before
 
 
-def nowhere() -> TextIO:
+def null_stream() -> TextIO:
     return open(os.devnull, "w", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The commands beside the conversation: run, export, import, sessions, models."""
+"""The verbs besides the conversation: run, export, import, sessions, models."""
 
 import argparse
 import os
@@ -42,7 +42,7 @@ PROGRAMS = (".py", ".pyw")
 
 
 def run(args: argparse.Namespace) -> int:
-    """The program's own output as it comes, and its own exit code; 1 where only a check fails."""
+    """Run a program: its own output as it comes, and its own exit code, or 1 if only a check fails."""
     out, err = View.of(sys.stdout), View.of(sys.stderr)
     settings = arguments.settings(args)
     program, place, session = assembled(args)
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         view = err if stream == "stderr" else out
         write(view.out, text)
 
-    # The clock stands still for somebody who types, so only for a program that reads what is typed.
+    # The time limit pauses while the user types, so only for a program that reads the keyboard.
     typing = (
         terminal_descriptor()
         if given.stdin is None and asks_for_input(program.source, session.outcome)
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def given_to(session: Session, args: argparse.Namespace, settings: Settings, err: View) -> RunInputs:
-    """What the program gets: arguments, keyboard input, and the files of the session and of --attach."""
+    """What the program is given: arguments, keyboard input, and the files of the session and of --attach."""
     if session.attached:
         found, owned = store.find(args.session, store.folder(args.sessions)), wiring.owned()
         session, notices = store.checked(session, lambda file: owned.has(found, file))
@@ -92,9 +92,9 @@ def given_to(session: Session, args: argparse.Namespace, settings: Settings, err
 
 
 def piped_input() -> Path | None:
-    """Standard input where it is a file or a pipe, by the name that opens it anew.
+    """A path that opens standard input, if that is a file or a pipe.
 
-    The program reads it itself: what comes late is there late, and a pipe that nobody reads holds nothing up.
+    The program reads it itself, so slow input arrives when it arrives, and an unread pipe blocks nothing.
     """
     if sys.stdin is None:
         return None
@@ -103,7 +103,7 @@ def piped_input() -> Path | None:
 
 
 def assembled(args: argparse.Namespace) -> tuple[Program, Path | None, Session]:
-    """The program to run, where to copy the files it leaves, and the session it is of."""
+    """The program to run, where to copy the files it writes, and its session."""
     path = Path(args.session)
     if path.suffix.lower() in PROGRAMS:
         try:
@@ -122,19 +122,19 @@ def assembled(args: argparse.Namespace) -> tuple[Program, Path | None, Session]:
 
 
 def stranger(path: Path) -> bool:
-    """Whether this is a file, but neither a session nor a program by its name."""
+    """Whether this is a file, but by its name neither a session nor a program."""
     return os.path.isfile(path) and path.suffix != store.SUFFIX
 
 
 def strange(path: Path) -> str:
-    """What can be done with such a file in place of running it."""
+    """What the user can do with such a file instead of running it."""
     if path.suffix.lower() in readable():
-        return f"{path} is not run as it is: mtchat import {shlex.quote(str(path))} makes a session of it"
-    return f"{path} is no session; a program in Python has a name that ends in .py"
+        return f"{path} cannot be run; mtchat import {shlex.quote(str(path))} creates a session from it"
+    return f"{path} is not a session, and not a .py file"
 
 
 def status(outcome: Outcome) -> int:
-    """The exit code of a run as a shell has it: 128 + n for signal n, 1 for a limit."""
+    """The exit code of a run as in a shell: 128 + n for signal n, 1 for a limit."""
     if outcome.stopped:
         return ExitCode.INTERRUPTED
     if outcome.limit:
@@ -158,14 +158,14 @@ def export(args: argparse.Namespace) -> int:
             send(to_bytes(text))
     else:
         if not args.force and exporting.taken(args.output):
-            raise UsageError(f"{short_path(args.output)} is there already; --force overwrites it")
+            raise UsageError(f"{short_path(args.output)} exists; use --force to overwrite it")
         saved = exporting.save(session, kind, args.output, escaped, store.files_of(found))
         View.of(sys.stderr).line(f"wrote {short_path(saved)}")
     return ExitCode.DONE
 
 
 def bring(args: argparse.Namespace) -> int:
-    """A session from a file; its name is the file's unless one is given, and no session is overwritten."""
+    """Create a session from a file, with the file's name unless one is given; overwrite no session."""
     folder = store.folder(args.sessions)
     brought = exporting.read(args.file)
     session = brought.session
@@ -173,7 +173,7 @@ def bring(args: argparse.Namespace) -> int:
     store.check_name(name)
     path = store.path_of(name, folder)
     if os.path.exists(path):
-        raise UsageError(f"there is a session {short_path(path)} already; choose another with --name")
+        raise UsageError(f"session {short_path(path)} exists; choose another name with --name")
     with Log.open(path) as log:
         log.write(session, "import")
     view = View.of(sys.stderr)
@@ -200,11 +200,13 @@ def models(args: argparse.Namespace) -> int:
             view.line(f"{name}: {name if os.path.exists(name) else get(name)}")
     elif args.action == "remove":
         if not args.names:
-            raise UsageError("remove which model? mtchat models lists them")
+            raise UsageError("no model given to remove; mtchat models lists them")
         for name in args.names:
             if not catalogue.find_or_none(name) and os.path.exists(name):
                 freed = model_cache.remove_copies_of(loader.converted_folder(), Path(name))
-                view.line(f"removed the converted copies of {name}: {freed / 2**20:.0f} MiB freed; it stays")
+                view.line(
+                    f"removed the converted copies of {name}, not the model: {freed / 2**20:.0f} MiB freed"
+                )
                 continue
             freed = cache.remove(name, cache.models_folder())
             copies = model_cache.remove_copies(loader.converted_folder(), catalogue.find(name).sha256)
@@ -216,15 +218,15 @@ def models(args: argparse.Namespace) -> int:
                 f"{row.name:<14} {row.bytes / 2**20:>6.0f} MiB  {row.text:<24} {row.title}, {row.licence}"
             )
             view.line(f"{'':<14} {row.path}")
-        view.line("CodeGen, from the model hub or a folder:")
+        view.line("CodeGen models, from the model hub or a folder:")
         for names, licence in licences.FAMILY:
             view.line(f"{'':<14} {names}, {licence}")
-        view.line("A folder with safetensors, a .gguf file or a hub name works too: mtchat --model NAME")
+        view.line("mtchat --model also takes a folder with safetensors, a .gguf file or a hub name")
     return ExitCode.DONE
 
 
 def get(name: str) -> Path:
-    """Fetches a model, with a line of progress: redrawn on a terminal, now and then elsewhere."""
+    """Download a model with a progress line, redrawn on a terminal."""
     view = View.of(sys.stderr)
     said = [-1]
 

@@ -1,7 +1,6 @@
 """What the user sees: code line by line as it is written, outcomes, notes; all of it escaped."""
 
 import os
-import re
 import shutil
 import sys
 import textwrap
@@ -33,7 +32,6 @@ LONGEST_LINE = 10_000
 BAR = "│ "
 MOST_DIFF = 60  # lines of a diff
 DIFF_STYLES = {"-": RED, "+": GREEN}
-LONGEST_TAIL = 1000
 
 
 @dataclass
@@ -313,18 +311,3 @@ class LiveOutput:
         if self.left <= 0 or found.rest:
             self.left = 0
             self.view.note("\n… more is not shown here; mtchat run prints it all".lstrip("\n" if end else ""))
-
-
-@dataclass
-class LastLine:
-    """Hears a running program, and knows the last line it printed; a carriage return begins it anew."""
-
-    heard: str = ""
-
-    def __call__(self, stream: str, text: str) -> None:
-        self.heard = (self.heard + text)[-LONGEST_TAIL:]
-
-    @property
-    def line(self) -> str:
-        lines = [line for line in re.split(r"[\r\n]", self.heard) if line.strip()]
-        return lines[-1] if lines else ""

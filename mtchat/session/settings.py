@@ -63,10 +63,10 @@ class Settings:
         """These settings with one changed, its value given as the user typed it: "90", "90 s", "2min"."""
         name = named(name)
         if name not in HELP:
-            raise UsageError(f"no setting {name!r}; there are: {', '.join(HELP)}")
+            raise UsageError(f"no setting {name!r}; settings are {', '.join(HELP)}")
         if name == "policy":
             if not text.strip().isidentifier():
-                raise UsageError(f"policy is a name such as default, best or plain, not {text!r}")
+                raise UsageError(f"policy must be a name such as default, best or plain, not {text!r}")
             return replace(self, policy=text.strip())
         if name == "language":
             return replace(self, language=languages.named(text).name)
@@ -91,21 +91,21 @@ class Settings:
 
 
 HELP = {
-    "temperature": "0 is greedy, the same answer each time; higher varies more",
-    "top_p": "sample from the smallest set of tokens that holds this probability",
-    "top_k": "sample from this many most likely tokens; 0 is all",
-    "seed": "where sampling starts; the same seed gives the same code",
-    "max_tokens": "the longest reply to one instruction",
-    "seconds": "wall clock that one run may take",
-    "memory_mib": "memory that one run may take",
-    "disk_mib": "what one run may write to files, with the attached ones",
-    "output_kib": "what one run may print",
-    "run": "on runs the program after each turn; ask asks before; off waits for /run",
-    "policy": "how turns are made better: default, best, plain and others",
-    "n": "tries for each turn: you choose among what they do, a script takes what most do",
-    "ask": "asks what you mean: auto where it is open, always where tries differ, never",
-    "corrections": "on changes the turn that an instruction corrects; off takes each as a new step",
-    "language": "what a new session is written in, such as javascript or go; only python is run here",
+    "temperature": "0 is greedy, the same reply each time; higher values vary more",
+    "top_p": "sample from the most likely tokens that together have this probability",
+    "top_k": "sample from this many most likely tokens; 0 for all",
+    "seed": "seed for sampling; the same seed gives the same code",
+    "max_tokens": "maximum tokens per reply",
+    "seconds": "time limit per run (wall clock)",
+    "memory_mib": "memory limit per run",
+    "disk_mib": "limit on files per run, including attached ones",
+    "output_kib": "limit on output per run",
+    "run": "when to run the program: on (after each turn), ask (confirm first), off (only by /run)",
+    "policy": "generation strategy: default, best, plain and others",
+    "n": "candidates per turn; you choose, scripts take the majority behaviour",
+    "ask": "when to ask for clarification: auto (if ambiguous), always (if candidates differ), never",
+    "corrections": "on: instructions that read as corrections edit the earlier turn; off: they are new steps",
+    "language": "language of new sessions, such as javascript or go; only python programs are run",
 }
 
 BOUNDS = {
@@ -165,7 +165,7 @@ def parse(name: str, text: str, kind: type) -> bool | int | float:
     word = text.strip().lower()
     if kind is bool:
         if word not in WORDS:
-            raise UsageError(f"{name} is on or off, not {text!r}")
+            raise UsageError(f"{name} must be on or off, not {text!r}")
         return WORDS[word]
     try:
         if name in UNITS:
@@ -174,14 +174,14 @@ def parse(name: str, text: str, kind: type) -> bool | int | float:
     except ValueError:
         what = "whole number" if kind is int else "number"
         example = f" such as {UNITS[name].example}" if name in UNITS else ""
-        raise UsageError(f"{name} is a {what}{example}, not {text!r}") from None
+        raise UsageError(f"{name} must be a {what}{example}, not {text!r}") from None
 
 
 def chosen(name: str, text: str) -> str:
     """The value of a setting that has a few words to choose from."""
     word = text.strip().lower()
     if word not in CHOICES[name]:
-        raise UsageError(f"{name} is one of {', '.join(CHOICES[name])}, not {text!r}")
+        raise UsageError(f"{name} must be one of {', '.join(CHOICES[name])}, not {text!r}")
     return word
 
 
@@ -191,7 +191,7 @@ def when(text: str) -> str:
     if word == ASK:
         return ASK
     if word not in WORDS:
-        raise UsageError(f"run is on, ask or off, not {text!r}")
+        raise UsageError(f"run must be on, ask or off, not {text!r}")
     return show(WORDS[word])
 
 

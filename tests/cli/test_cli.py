@@ -221,7 +221,7 @@ def test_a_model_that_cannot_be_loaded_is_a_model_error(tmp_path: Path) -> None:
     ("words", "code", "sign"),
     [
         (["--nonsense"], ExitCode.USAGE, "--nonsense"),
-        (["--temperature", "hot", "-p", "x"], ExitCode.USAGE, "temperature is a number, not 'hot'"),
+        (["--temperature", "hot", "-p", "x"], ExitCode.USAGE, "temperature must be a number, not 'hot'"),
         (["--family", "none", "-p", "x"], ExitCode.USAGE, "'none' is none of the families: codegen"),
         ([], ExitCode.USAGE, "no instructions"),
         (["--model", "starter-smal", "-p", "x"], ExitCode.MODEL, "did you mean starter-small?"),
@@ -231,10 +231,14 @@ def test_a_model_that_cannot_be_loaded_is_a_model_error(tmp_path: Path) -> None:
         (
             ["run", "x.py", "--fast"],
             ExitCode.USAGE,
-            "--fast; mtchat run --help says more; options of the prog",
+            "--fast; see mtchat run --help; put options for the prog",
         ),
-        (["run"], ExitCode.USAGE, "which program? give mtchat run a SESSION or a FILE.py"),
-        (["run", "--seconds", "5"], ExitCode.USAGE, "which program? give mtchat run a SESSION or a FILE.py"),
+        (["run"], ExitCode.USAGE, "no program given: mtchat run SESSION or mtchat run FILE.py"),
+        (
+            ["run", "--seconds", "5"],
+            ExitCode.USAGE,
+            "no program given: mtchat run SESSION or mtchat run FILE.py",
+        ),
         (["run", __file__, "--stdin", "nothing"], ExitCode.USAGE, "nothing does not exist"),
         (["run", __file__, "--attach", "nothing"], ExitCode.USAGE, "No such file"),
         (["-p", "x", "--model", "./no.gguf", "--attach", "nothing"], ExitCode.USAGE, "No such file"),
@@ -242,7 +246,7 @@ def test_a_model_that_cannot_be_loaded_is_a_model_error(tmp_path: Path) -> None:
         (["export", "nothing", "--to", "py"], ExitCode.FAILED, "no session 'nothing'"),
         (["import", "nothing.py"], ExitCode.FAILED, "cannot read nothing.py"),
         (["models", "get", "huge"], ExitCode.MODEL, "no bundled model is called 'huge'"),
-        (["models", "remove"], ExitCode.USAGE, "remove which model?"),
+        (["models", "remove"], ExitCode.USAGE, "no model given to remove"),
     ],
 )
 def test_what_cannot_be_done_is_one_clear_message_and_the_right_exit_code(
@@ -435,7 +439,7 @@ def test_export_and_import_give_an_equal_path_and_a_program_that_runs_by_itself(
         (turn.instruction, turn.chunk) for turn in two
     ]
     assert mtchat(tmp_path, "run", "again").stdout == "noise\n42\n"
-    assert "there is a session" in mtchat(tmp_path, "import", "out.py", "--name", "again").stderr
+    assert "exists; choose another name" in mtchat(tmp_path, "import", "out.py", "--name", "again").stderr
     assert "played" in mtchat(tmp_path, "sessions").stdout
 
 
@@ -576,11 +580,11 @@ def test_removing_a_starter_takes_its_converted_copy_and_says_so(
     [
         (
             "my book.ipynb",
-            "my book.ipynb is not run as it is: mtchat import 'my book.ipynb' makes a session of it",
+            "my book.ipynb cannot be run; mtchat import 'my book.ipynb' creates a session from it",
         ),
-        ("./my book.ipynb", "mtchat import 'my book.ipynb' makes a session of it"),
-        ("script", "script is no session; a program in Python has a name that ends in .py"),
-        ("data.csv", "data.csv is no session; a program in Python has a name that ends in .py"),
+        ("./my book.ipynb", "mtchat import 'my book.ipynb' creates a session from it"),
+        ("script", "script is not a session, and not a .py file"),
+        ("data.csv", "data.csv is not a session, and not a .py file"),
         ("pipe.jsonl", "pipe.jsonl: it is a pipe"),
     ],
 )

@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
+from types import SimpleNamespace
 
 import pytest
 from prompt_toolkit.document import Document
@@ -14,8 +15,9 @@ from mtchat.console import run_hints
 from mtchat.console.captions import describe_size
 from mtchat.console.console import Console
 from mtchat.console.parsing import split_redirect, split_words
-from mtchat.console.view import LastLine, View
+from mtchat.console.view import View
 from mtchat.conversation.interfaces import Hear
+from mtchat.conversation.live import LastLine
 from mtchat.errors import MtchatError, UsageError
 from mtchat.repl.app import dispatch
 from mtchat.repl.completion import SlashCompleter
@@ -493,14 +495,14 @@ def test_why_earlier_turns_ran_again_is_said_after_the_turn(tmp_path: Path) -> N
         (["epoch 1\n", "epoch 2\n"], "epoch 2"),
         (["10 %\r", "20 %"], "20 %"),
         (["a\n", "\n \n"], "a"),
-        (["x" * 5000, "end"], "x" * 997 + "end"),
+        (["x" * 5000, "end"], "x" * 3997 + "end"),
     ],
 )
 def test_the_news_of_a_running_program_are_its_last_line(heard: list[str], line: str) -> None:
-    tail = LastLine()
+    tail = LastLine(SimpleNamespace(stopping=False))  # type: ignore[arg-type]
     for text in heard:
         tail("stdout", text)
-    assert tail.line == line
+    assert tail.line() == line
 
 
 def test_news_follow_the_moving_line_after_a_second_and_are_escaped(monkeypatch: pytest.MonkeyPatch) -> None:

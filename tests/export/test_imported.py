@@ -264,7 +264,7 @@ def test_an_export_has_the_format_of_its_suffix_and_overwrites_only_when_told(
     assert main(["export", "a", "-o", str(target), *folder]) == 0
     assert ipynb.read(target.read_text()).path[0].chunk == "x = 1"
     assert main(["export", "a", "-o", str(target), *folder]) == 2
-    assert "--force overwrites it" in capsys.readouterr().err
+    assert "use --force to overwrite it" in capsys.readouterr().err
     assert main(["export", "a", "--to", "py", "-o", str(target), "--force", *folder]) == 0
     assert py.read(target.read_text()).path[0].chunk == "x = 1"
     assert main(["export", "a", "-o", str(tmp_path / "x.txt"), *folder]) == 2

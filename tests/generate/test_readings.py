@@ -493,7 +493,7 @@ def test_ask_never_and_a_word_that_is_none_of_its(tmp_path: Path) -> None:
     assert console.generator().asking is not None
     dispatch(console, "/set ask never")
     assert console.generator().asking is None
-    with pytest.raises(Exception, match="ask is one of auto, always, never"):
+    with pytest.raises(Exception, match="ask must be one of auto, always, never"):
         dispatch(console, "/set ask maybe")
 
 

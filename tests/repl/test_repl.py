@@ -261,7 +261,7 @@ def test_a_reply_that_talks_gives_code_alone(screen: Terminal, tmp_path: Path) -
         ("/undo", "nothing to undo: the program has no turns"),
         ("/undo x", "'x' is not a whole number of at least 1"),
         ("/show 3", "the program has no turns yet"),
-        ("/set temperature hot", "temperature is a number, not 'hot'"),
+        ("/set temperature hot", "temperature must be a number, not 'hot'"),
         ("/set nothing 1", "no setting 'nothing'"),
         ("/run", "there is no program yet"),
         ("/open nowhere", "no session 'nowhere'"),

@@ -158,7 +158,7 @@ def test_what_a_turn_prints_is_seen_while_it_runs_and_ctrl_c_stops_the_program_a
 def test_a_turn_that_takes_too_long_is_told_the_setting(screen: Terminal, folder: Path) -> None:
     opened(screen, "slow")
     screen.send("/set wall 300ms" + ENTER)
-    screen.wait("seconds is a number such as 90, 90s or 2min, not '300ms'")
+    screen.wait("seconds must be a number such as 90, 90s or 2min, not '300ms'")
     screen.send("/set wall 0.3s" + ENTER)
     screen.wait("seconds is 0.3 s")
     screen.send("/code 1" + ENTER)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prompt_toolkit.history import FileHistory, InMemoryHistory
 
-from mtchat.cli.output import DRAWN, Output, drawn, guarded
+from mtchat.cli.output import DRAWN, Output, escape_text, guarded
 from mtchat.console.view import View
 from mtchat.export.file import save
 from mtchat.repl.app import kept
@@ -85,7 +85,7 @@ def test_what_is_shown_has_no_control_signs_and_what_an_editor_gets_comes_back(t
 
 @given(MARKS, MARKS)
 def test_a_terminal_gets_colours_and_nothing_else_that_acts(before: str, after: str) -> None:
-    sent = drawn(f"{before}\x1b[31m{after}\x1b[0m\r\x1b[2K")
+    sent = escape_text(f"{before}\x1b[31m{after}\x1b[0m\r\x1b[2K")
     assert not ODD.search(DRAWN.sub("", sent).replace("\ufe0f", "").replace("\u200d", ""))
     assert "\x1b[31m" in sent
 
@@ -94,7 +94,7 @@ def test_a_terminal_gets_colours_and_nothing_else_that_acts(before: str, after: 
     "text", ["\x1b[8mhidden", "\x1b[2J", "\x1b[3;1H", "\x1b[1A", "\x1b[0;8m", "\ra", "\x1b[008m"]
 )
 def test_what_hides_or_moves_is_shown_on_a_terminal(text: str) -> None:
-    assert drawn(text) == escaped(text)
+    assert escape_text(text) == escaped(text)
 
 
 class Screen(io.StringIO):
@@ -130,7 +130,7 @@ def test_a_view_says_nothing_raw_whatever_an_outcome_holds() -> None:
     view.row(HOSTILE, HOSTILE)
     view.hearing()("stdout", HOSTILE)
     view.transient(HOSTILE)
-    assert drawn(screen.getvalue()) == screen.getvalue()
+    assert escape_text(screen.getvalue()) == screen.getvalue()
 
 
 @pytest.fixture
@@ -210,7 +210,7 @@ def test_output_that_cannot_be_written_is_told_in_a_line(hostile: Path, words: l
             cwd=hostile,
             env={**os.environ, "HOME": str(hostile)},
         )
-    assert done.stderr.splitlines()[-1].endswith("cannot write what it prints: No space left on device")
+    assert done.stderr.splitlines()[-1].endswith("cannot write output: No space left on device")
     assert "Traceback" not in done.stderr
     assert done.returncode == 1
 
