@@ -11,7 +11,8 @@ The groups are those of `GROUPS`. A name that mtchat has itself cannot be replac
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache, partial
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, TypeVar
@@ -52,9 +53,39 @@ def load(package: str, name: str) -> ModuleType:
     return get(found, ModuleType)
 
 
+def load_all(package: str) -> dict[str, ModuleType]:
+    """All extensions of an open folder by name; those of other packages that fail to load are left out."""
+    found = {name: importlib.import_module(f"{package}.{name}") for name in files(package)}
+    others = values(group_of(package), ModuleType)
+    return dict(sorted({**others, **found}.items()))
+
+
 def values(group: str, kind: type[T] | tuple[type[T], ...]) -> dict[str, T]:
-    """What other packages offer under a group, by name; each must be a `kind`, else it is a PluginError."""
-    return {name: get(found, kind) for name, found in sorted(offered(group).items())}
+    """What other packages offer under a group, by name; what fails to load or is no `kind` is left out.
+
+    So one broken package ends no session; `problems` tells the doctor, `value` whoever asks for it by name.
+    """
+    found: dict[str, T] = {}
+    for name in sorted(offered(group)):
+        with suppress(PluginError):
+            found[name] = get(offered(group)[name], kind)
+    return found
+
+
+def value(group: str, name: str, kind: type[T] | tuple[type[T], ...]) -> T | None:
+    """What another package offers under this name, None if none does. PluginError if it fails to load."""
+    found = offered(group).get(name)
+    return get(found, kind) if found is not None else None
+
+
+def problems() -> Iterator[str]:
+    """What is wrong with the extensions of other packages, a line for each that cannot be loaded."""
+    for group in GROUPS:
+        for found in offered(group).values():
+            try:
+                imported(found)
+            except PluginError as error:
+                yield str(error)
 
 
 def functions(group: str) -> dict[str, Callable[[], Callable[..., object]]]:

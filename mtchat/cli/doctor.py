@@ -13,6 +13,7 @@ from pathlib import Path
 
 import platformdirs
 
+from mtchat import plugins
 from mtchat.bundled_models import cache
 from mtchat.console.view import GREEN, RED, YELLOW, View
 from mtchat.errors import ExitCode
@@ -37,7 +38,7 @@ def doctor() -> int:
     """Print every finding; fail if something that mtchat needs is missing."""
     view = View.of(sys.stdout)
     worst = False
-    for look in (python, torch, kernels, memory, gpu, sandbox, models, disk, terminal, science):
+    for look in (python, torch, kernels, memory, gpu, sandbox, models, disk, terminal, science, extensions):
         for finding in look():
             view.line(f"{finding.mark} {finding.what:<12} {finding.found}", STYLES[finding.mark])
             if finding.advice:
@@ -65,6 +66,15 @@ def how_to_build() -> str:
 
 def python() -> Iterator[Finding]:
     yield Finding(GOOD, "mtchat", f"{__version__}, Python {platform.python_version()}, {platform.platform()}")
+
+
+def extensions() -> Iterator[Finding]:
+    """The packages that extend mtchat, and those that try to."""
+    found = {plugins.source(each) for group in plugins.GROUPS for each in plugins.offered(group).values()}
+    if found:
+        yield Finding(GOOD, "extensions", ", ".join(sorted(found)))
+    for problem in plugins.problems():
+        yield Finding(POOR, "extensions", problem)
 
 
 def torch() -> Iterator[Finding]:

@@ -7,6 +7,7 @@ import tokenize
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
+from types import ModuleType
 
 from mtchat import plugins
 from mtchat.errors import MtchatError, UsageError
@@ -77,7 +78,10 @@ def names() -> tuple[str, ...]:
 
 
 def load(name: str) -> Format:
-    module = plugins.load(FORMATS, name)
+    return describe(name, plugins.load(FORMATS, name))
+
+
+def describe(name: str, module: ModuleType) -> Format:
     bring, illustrate = getattr(module, "bring", None), getattr(module, "illustrate", None)
     return Format(name, plugins.summary(module), module.SUFFIX, module.write, bring, illustrate)
 
@@ -92,7 +96,11 @@ def reader(suffix: str) -> Callable[[str], Brought]:
 
 def readable() -> Mapping[str, Callable[[str], Brought]]:
     """What reads files, by their suffixes."""
-    return {each.suffix: each.bring for each in map(load, names()) if each.bring is not None}
+    found = [describe(name, module) for name, module in plugins.load_all(FORMATS).items()]
+    own = plugins.files(FORMATS)  # which come last, so that no other package takes their suffixes
+    return {
+        each.suffix: each.bring for each in sorted(found, key=lambda each: each.name in own) if each.bring
+    }
 
 
 def of_suffix(path: str, session: Session) -> str:

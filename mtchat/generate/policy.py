@@ -103,10 +103,9 @@ def load(name: str) -> Policy:
     name = FORMER_NAMES.get(name, name)
     if name in POLICIES:
         return POLICIES[name]
-    policies = known()
-    if name not in policies:
-        raise UsageError(f"{name!r} is none of the policies: {', '.join(policies)}")
-    return policies[name]
+    if policy := plugins.value(GROUP, name, Policy):
+        return policy
+    raise UsageError(f"{name!r} is none of the policies: {', '.join(known())}")
 
 
 def for_language(name: str, language: Language) -> Policy:

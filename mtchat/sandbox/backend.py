@@ -76,5 +76,5 @@ class Backend(Protocol):
 
 def backends() -> tuple[Backend, ...]:
     """All backends, the strongest first."""
-    loaded = (cast(Backend, plugins.load(PACKAGE, name)) for name in plugins.names(PACKAGE))
+    loaded = (cast(Backend, module) for module in plugins.load_all(PACKAGE).values())
     return tuple(sorted(loaded, key=lambda backend: backend.RANK))

@@ -89,7 +89,7 @@ def load(name: str, language: Language = PYTHON) -> Family:
 
 def choose(card: ModelCard) -> str:
     """The family of a model: the first that claims it, in the order of their names."""
-    for name in plugins.names(FAMILIES):
-        if load(name).matches(card):
+    for name, module in plugins.load_all(FAMILIES).items():
+        if cast(Family, module).matches(card):
             return name
     return "codegen"
