@@ -500,7 +500,7 @@ def main() -> int:
     parser.add_argument("--compare", type=int, default=50, help="worker runs between two comparisons")
     asked = parser.parse_args()
     if not execute.probe().ok:
-        print(f"no sandbox works here: {execute.probe().reason}")
+        print(f"no sandbox works on this machine: {execute.probe().reason}")
         return 1
     faulthandler.register(signal.SIGUSR1)
     began = time.monotonic()

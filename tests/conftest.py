@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def boxed() -> Callable[[Program], Outcome]:
     """Runs a program in the sandbox; the test is skipped where none works."""
     if not probe().ok:
-        pytest.skip(f"no sandbox works here: {probe().reason}")
+        pytest.skip(f"no sandbox works on this machine: {probe().reason}")
     return lambda program: run(program, Limits(seconds=20.0))
 
 
@@ -41,9 +41,9 @@ def boxed() -> Callable[[Program], Outcome]:
 def worker() -> Iterator[Worker]:
     """Keeps the states of programs between runs; tests are skipped where nothing does."""
     if not probe().ok:
-        pytest.skip(f"no sandbox works here: {probe().reason}")
+        pytest.skip(f"no sandbox works on this machine: {probe().reason}")
     variant = choose_backend().variant
-    if variant is None or not variant.warm:
+    if variant is None or not variant.checkpoints:
         pytest.skip(f"{probe().tier} keeps no states")
     with Worker() as made:
         yield made

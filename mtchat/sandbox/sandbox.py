@@ -53,7 +53,7 @@ class Sandbox:
     ) -> Outcome:
         """Runs a program from its start; its files are copied to the folder `collect`, unless it is None.
 
-        SandboxError if no sandbox works here.
+        SandboxError if no sandbox works on this machine.
         """
         from mtchat.sandbox.host import execute
 

@@ -75,7 +75,7 @@ def test_a_sample_ends_before_its_next_top_level_statement() -> None:
 
 def need_sandbox() -> None:
     if not execute.probe().ok:
-        pytest.skip(f"no sandbox works here: {execute.probe().reason}")
+        pytest.skip(f"no sandbox works on this machine: {execute.probe().reason}")
 
 
 @pytest.mark.sandbox

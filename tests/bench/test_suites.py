@@ -230,7 +230,7 @@ def test_no_name_leads_to_the_wanted_value(boxed):
 @pytest.mark.sandbox
 def test_a_program_that_never_ends_is_stopped_though_it_has_shown_the_wanted_value():
     if not probe().ok:
-        pytest.skip(f"no sandbox works here: {probe().reason}")
+        pytest.skip(f"no sandbox works on this machine: {probe().reason}")
     found = judge(
         lambda program: run(program, Limits(seconds=1.0)), 5, "print(5)\nwhile True:\n    pass\nx = 1"
     )

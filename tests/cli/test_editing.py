@@ -77,7 +77,7 @@ def code(session: Session) -> list[str]:
     return [turn.chunk for turn in session.path]
 
 
-@pytest.mark.parametrize("refusal", ["", "no sandbox works here"])
+@pytest.mark.parametrize("refusal", ["", "no sandbox works on this machine"])
 def test_an_edit_makes_again_what_does_not_fit_and_prints_the_program(
     refusal: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -121,12 +121,12 @@ def test_fix_runs_what_it_mends_even_where_turns_are_not_run(tmp_path: Path) -> 
 
 
 def test_where_no_sandbox_works_turns_are_made_and_nothing_is_offered_to_be_mended(tmp_path: Path) -> None:
-    console = console_in(tmp_path, refusal="no sandbox works here")
+    console = console_in(tmp_path, refusal="no sandbox works on this machine")
     dispatch(console, "fail")
     assert console.session.path
-    assert "programs are not run: no sandbox works here" in said(console)
+    assert "programs are not run: no sandbox works on this machine" in said(console)
     assert "/fix" not in said(console)
-    with pytest.raises(MtchatError, match="no sandbox works here"):
+    with pytest.raises(MtchatError, match="no sandbox works on this machine"):
         dispatch(console, "/fix")
 
 

@@ -21,7 +21,7 @@ from mtchat.session.outcome import Outcome
 from tests.cli.test_cli import played
 from tests.support.consoles import console_in, handed, said
 
-NOTICE = "programs run in a reduced sandbox, landlock (reduced): bwrap: no; to mend it: mend"
+NOTICE = "programs run in a reduced sandbox, landlock (reduced): bwrap: no; for the full sandbox: mend"
 WEAK = Probe("landlock (reduced)", True, "bwrap: no", "mend")
 NONE = Probe(reason="it is not here", fix="fetch it")
 WORKS = execute.choose_backend(without_sandbox=True).probe.ok
@@ -154,7 +154,7 @@ def test_where_nothing_works_and_the_flag_is_not_typed_a_run_is_refused_with_cod
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith(
-        "mtchat: no sandbox works here: it is not here; fetch it. As a last resort, --unsafe"
+        "mtchat: no sandbox works on this machine: it is not here; fetch it. As a last resort, --unsafe"
     )
 
 

@@ -86,7 +86,7 @@ def test_a_pipe_is_passed_on_as_it_comes_and_let_go_when_nobody_reads(tmp_path: 
 
 
 def test_input_that_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(SandboxError, match="cannot be read"), open_stdin(tmp_path / "none"):
+    with pytest.raises(SandboxError, match="cannot read"), open_stdin(tmp_path / "none"):
         pass
 
 

@@ -602,7 +602,7 @@ def test_a_kernel_that_lets_signals_through_is_refused_but_for_root(monkeypatch:
 def test_a_kernel_without_landlock_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(landlock_rules, "syscall", lambda number, *arguments: -38)
     landlock_rules.kernel_rights.cache_clear()
-    with pytest.raises(SandboxError, match=r"Landlock is not to be had here \(ENOSYS\); use Linux 5.13"):
+    with pytest.raises(SandboxError, match=r"Landlock is not available \(ENOSYS\); use Linux 5.13"):
         landlock.variants()
     monkeypatch.undo()
     landlock_rules.kernel_rights.cache_clear()
@@ -619,10 +619,10 @@ def test_an_unreadable_python_needs_the_right_to_read(tmp_path: Path) -> None:
 
 
 def test_what_the_launcher_says_is_explained() -> None:
-    reason, fix = landlock.explain("noise\nfence: prctl(22, 2) was refused\n")
-    assert reason == "this system does not let a process shut itself in (prctl(22, 2) was refused)"
+    reason, fix = landlock.explain("noise\nlockdown: prctl(22, 2) was refused\n")
+    assert reason == "this system does not let a process restrict itself (prctl(22, 2) was refused)"
     assert "bubblewrap" in fix
-    assert landlock.explain("")[0] == "the launcher ended without a word"
+    assert landlock.explain("")[0] == "the launcher failed without a message"
 
 
 ASKED = [

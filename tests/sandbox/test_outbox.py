@@ -56,7 +56,9 @@ def test_a_folder_for_files_that_is_a_link_takes_none(tmp_path: Path, leads_to: 
         (home / "a__txt").write_text("mine")
     found = left(tmp_path, out, a="theirs", b="theirs")
     assert found.files == ()
-    assert found.skipped == (f"all files: {out} is a link, which is not followed; move it away",)
+    assert found.skipped == (
+        f"all files: {out} is a symbolic link, and mtchat does not follow it; move it away",
+    )
     assert not home.exists() or os.listdir(home) == ["a__txt"]
 
 
@@ -70,7 +72,7 @@ def test_what_is_there_and_is_no_file_stays(tmp_path: Path, kind: str) -> None:
     before = goal.lstat().st_mode
     found = left(tmp_path, out, a="theirs", b="theirs")
     assert [file.path for file in found.files] == ["b"]
-    assert found.skipped == (f"'a': in {out} that is a {kind}; move it away",)
+    assert found.skipped == (f"'a': in {out} that name belongs to a {kind}; move it away",)
     assert (goal.lstat().st_mode, mine.read_text()) == (before, "mine")
 
 
@@ -81,7 +83,9 @@ def test_a_file_of_the_users_own_is_not_overwritten(tmp_path: Path) -> None:
     found = left(tmp_path, out, a="theirs", b="theirs")
     assert (out / "a").read_text() == "mine"
     assert [file.path for file in found.files] == ["b"]
-    assert found.skipped == (f"'a': in {out} that is a file of yours, or changed by you; move it away",)
+    assert found.skipped == (
+        f"'a': in {out} that name belongs to a file that you made or changed; move it away",
+    )
 
 
 @pytest.mark.parametrize("edited", ["changed", "twelve"], ids=["another size", "the same size"])
@@ -122,7 +126,7 @@ def test_a_program_cannot_write_the_list(tmp_path: Path) -> None:
     out = tmp_path / "s.files"
     found = left(tmp_path, out, **{"__mtchat-files": '{"a": [4, ""]}', "b": "b"})
     assert [file.path for file in found.files] == ["b"]
-    assert found.skipped == (f"'{LIST}': mtchat keeps that name for itself",)
+    assert found.skipped == (f"'{LIST}': that name is reserved for mtchat",)
 
 
 def test_a_list_that_is_a_link_is_not_read_and_not_written_through(tmp_path: Path) -> None:
@@ -144,7 +148,7 @@ def test_a_run_leaves_no_more_than_its_room_however_sparse_its_files(tmp_path: P
     with opened(work) as descriptor:
         found = collect_files(descriptor, 2 * MIB, tmp_path / "out")
     assert [file.path for file in found.files] == ["0", "1"]
-    assert found.skipped[0] == "'2': a run may leave 2 MiB of files in all"
+    assert found.skipped[0] == "'2': a run may leave at most 2 MiB of files"
     assert sum(path.stat().st_size for path in (tmp_path / "out").glob("[0-9]")) == 2 * MIB
 
 
@@ -214,7 +218,7 @@ def test_a_file_is_given_under_a_plain_name_only(tmp_path: Path, name: str) -> N
     work, mine = tmp_path / "work", tmp_path / "mine"
     work.mkdir()
     mine.write_text("mine")
-    with opened(work) as descriptor, pytest.raises(SandboxError, match="not a plain name"):
+    with opened(work) as descriptor, pytest.raises(SandboxError, match="not a plain relative path"):
         deliver_files((Attached(name, mine),), descriptor)
     assert sorted(os.listdir(tmp_path)) == ["mine", "work"]
 
@@ -223,7 +227,7 @@ def test_what_has_become_a_pipe_or_a_device_is_not_given(tmp_path: Path) -> None
     os.mkfifo(tmp_path / "pipe")
     with opened(tmp_path) as descriptor:
         for path in (tmp_path / "pipe", Path("/dev/zero")):
-            with pytest.raises(SandboxError, match="not a regular file"):
+            with pytest.raises(SandboxError, match="no longer a regular file"):
                 deliver_files((Attached("a", path),), descriptor)
 
 

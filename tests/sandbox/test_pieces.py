@@ -237,7 +237,7 @@ def test_links_in_the_place_for_copies_lead_nowhere(left: int, tmp_path: Path) -
     (out / "sub").symlink_to(aside)
     found = collect_files(left, 50, out)
     assert found.files == ()
-    assert f"'a.txt': in {out} that is a link; move it away" in found.skipped
+    assert f"'a.txt': in {out} that name belongs to a link; move it away" in found.skipped
     assert "'sub/b.txt': Not a directory" in found.skipped
     assert (out / "a.txt").is_symlink()
     assert os.listdir(aside) == ["kept"]
@@ -290,7 +290,7 @@ def test_a_backend_that_is_not_there_is_passed_over() -> None:
 
 
 def test_without_a_sandbox_nothing_is_run() -> None:
-    with pytest.raises(SandboxError, match="no sandbox works here: it is not here; fetch it"):
+    with pytest.raises(SandboxError, match="no sandbox works on this machine: it is not here; fetch it"):
         run_in(choose((Absent(),)), TWO, Limits())
 
 
@@ -307,7 +307,7 @@ def test_backends_keep_the_contract() -> None:
 SAID = [
     ("bwrap: No permissions to create a new namespace, likely because", "allow user namespaces"),
     ("bwrap: setting up uid map: Permission denied", "AppArmor"),
-    ("bwrap: Can't find source path /x: Permission denied", "where your user may read"),
+    ("bwrap: Can't find source path /x: Permission denied", "where your user can read"),
     ("noise\nbwrap: odd\n", "install bubblewrap"),
 ]
 

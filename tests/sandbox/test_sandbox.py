@@ -43,7 +43,7 @@ def is_open(fd: str) -> bool:
 def nothing_left() -> Iterator[None]:
     """Each test leaves no process, zombie, descriptor or file of ours behind."""
     if not probe().ok:
-        pytest.skip(f"no sandbox works here: {probe().reason}")
+        pytest.skip(f"no sandbox works on this machine: {probe().reason}")
     before = ours()
     yield
     assert ours() == before
@@ -514,7 +514,7 @@ def test_a_warning_of_a_figure_names_the_line_of_the_program_once() -> None:
 def test_nobody_is_waited_for_who_would_click() -> None:
     outcome = play(PLOT, "print(plt.ginput(1), plt.waitforbuttonpress())")
     assert (outcome.stdout, outcome.seconds < 15) == ("[] None\n", True)
-    assert outcome.stderr.startswith("<turn 2>:1: UserWarning: the sandbox has no window, so nobody clicks")
+    assert outcome.stderr.startswith("<turn 2>:1: UserWarning: the sandbox has no window, so no click")
 
 
 def test_of_a_long_animation_the_first_frames_are_kept_and_that_is_told() -> None:

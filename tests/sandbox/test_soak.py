@@ -14,7 +14,7 @@ pytestmark = pytest.mark.sandbox
 def test_a_short_soak_leaves_nothing_behind_and_stays_right() -> None:
     """In a process of its own, since what other tests keep would count."""
     if not execute.probe().ok:
-        pytest.skip(f"no sandbox works here: {execute.probe().reason}")
+        pytest.skip(f"no sandbox works on this machine: {execute.probe().reason}")
     command = [sys.executable, "-m", "evals.soak", "--runs", "60", "--seed", "3"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -62,9 +62,9 @@ def using(monkeypatch: pytest.MonkeyPatch, *paths: Path) -> None:
 NAMESPACE = "bwrap: No permissions to create a new namespace, likely because the kernel does not allow it"
 UID_MAP = "bwrap: setting up uid map: Permission denied"
 REFUSALS = [
-    (NAMESPACE, "allow user namespaces: in a container --security-opt seccomp=unconfined"),
-    (UID_MAP, "AppArmor restricts user namespaces here"),
-    ("bwrap: Can't find source path /x: Permission denied", "where your user may read them"),
+    (NAMESPACE, "allow user namespaces: in a container, use --security-opt seccomp=unconfined"),
+    (UID_MAP, "AppArmor restricts user namespaces"),
+    ("bwrap: Can't find source path /x: Permission denied", "where your user can read them"),
 ]
 
 
@@ -77,7 +77,7 @@ def test_where_bubblewrap_is_forbidden_the_reduced_sandbox_is_taken_and_says_why
     assert (found.probe.ok, found.probe.tier, found.probe.reason) == (True, "landlock (reduced)", said)
     assert fix in found.probe.fix
     assert found.probe.notice.startswith(
-        f"programs run in a reduced sandbox, landlock (reduced): {said}; to mend"
+        f"programs run in a reduced sandbox, landlock (reduced): {said}; for the"
     )
     assert found.probe.refusal == ""
     assert run_in(found, Program((Chunk(1, "print(1)"),)), LIMITS).tier == "landlock (reduced)"
@@ -89,7 +89,7 @@ def test_where_bubblewrap_is_missing_the_reduced_sandbox_is_taken_and_says_why(
     using(monkeypatch)
     found = choose(backends())
     assert found.probe.tier == "landlock (reduced)"
-    assert found.probe.reason == "bubblewrap 0.8 or newer is not here (none)"
+    assert found.probe.reason == "bubblewrap 0.8 or newer is not installed (found: none)"
     assert "apt install bubblewrap" in found.probe.notice
 
 
@@ -98,7 +98,7 @@ def test_an_old_bubblewrap_counts_as_missing(monkeypatch: pytest.MonkeyPatch, tm
     old.write_text("#!/bin/sh\necho bubblewrap 0.4.1\n")
     old.chmod(0o755)
     using(monkeypatch, old)
-    with pytest.raises(SandboxError, match=rf"not here \({old} is 0\.4\.1\); install bubblewrap"):
+    with pytest.raises(SandboxError, match=rf"not installed \(found: {old} is 0\.4\.1\); install bubblewrap"):
         bubblewrap.variants()
 
 
@@ -146,7 +146,7 @@ def test_where_nothing_works_the_refusal_names_the_last_resort_and_nothing_runs(
     assert not found.probe.ok
     assert found.probe.refusal.startswith("it is not here; fetch it. As a last resort, --unsafe-no-sandbox")
     with pytest.raises(
-        SandboxError, match=r"no sandbox works here: it is not here; fetch it\. .*--unsafe-no"
+        SandboxError, match=r"no sandbox works on this machine: it is not here; fetch it\. .*--unsafe-no"
     ):
         run_in(found, Program((Chunk(1, "print(1)"),)), LIMITS)
 

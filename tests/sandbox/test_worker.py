@@ -39,7 +39,7 @@ def program(*codes: str) -> Program:
 @pytest.fixture
 def worker() -> Iterator[Worker]:
     if not execute.probe().ok:
-        pytest.skip(f"no sandbox works here: {execute.probe().reason}")
+        pytest.skip(f"no sandbox works on this machine: {execute.probe().reason}")
     variant = execute.choose_backend().variant
     if variant is None or not variant.checkpoints:
         pytest.skip(f"{execute.probe().tier} keeps no states")
@@ -133,7 +133,7 @@ def test_the_worker_outlives_what_a_turn_does(worker: Worker, code: str, limit: 
             "print(p.communicate(b'cat')[0].decode())",
             "keeps a process running",
         ),
-        ("import os\nme = os.getpid()", "print(me == os.getpid())", "asks for its process number"),
+        ("import os\nme = os.getpid()", "print(me == os.getpid())", "reads its process ID"),
         (
             "import mmap\nm = mmap.mmap(-1, 8)\nm[0] = 65",
             "print(m[:1])\nm[0] = 66",
@@ -219,7 +219,7 @@ def test_a_look_describes_the_variables_and_changes_nothing(worker: Worker) -> N
     assert found["f"] == ("function", "", "f(a, b)")
     assert found["word"][:2] == ("str", "1000")
     assert len(found["word"][2]) <= 160
-    assert found["big"][2] == "a number of 16610 bits"
+    assert found["big"][2] == "an integer of 16610 bits"
     assert worker.run(program(*codes, "print(x)"), LIMITS).stdout == "[1, 2]\n"
 
 

@@ -162,12 +162,12 @@ def test_a_program_knows_its_machine_and_what_it_lacks(worker: Worker) -> None:
 
 CLOCK = "import time\nstart = time.perf_counter()"
 MEASURED = [
-    ([CLOCK], "print(time.perf_counter() - start)", "start is a time that turn 1 noted"),
-    ([CLOCK, "x = 1"], "took = time.perf_counter() - start", "start is a time that turn 1 noted"),
+    ([CLOCK], "print(time.perf_counter() - start)", "start holds a time from turn 1"),
+    ([CLOCK, "x = 1"], "took = time.perf_counter() - start", "start holds a time from turn 1"),
     (
         ["x = 1", "from datetime import datetime as d\nt = d.now()"],
         "print(d.now() - t)",
-        "t is a time that turn 2",
+        "t holds a time from turn 2",
     ),
     ([CLOCK], "start = time.perf_counter()\nprint(time.perf_counter() - start)", ""),
     ([CLOCK, "start = 5"], "print(time.perf_counter() - start)", ""),
@@ -188,7 +188,7 @@ def test_a_time_that_an_earlier_turn_noted_is_told(kept: list[str], new: str, to
 def test_a_measure_from_an_earlier_turn_is_told_after_the_turn(worker: Worker) -> None:
     worker.run(program(CLOCK), LIMITS)
     assert worker.run(program(CLOCK, "print(time.perf_counter() - start > 0)"), LIMITS).note == (
-        "start is a time that turn 1 noted: what is measured from it has the time between the turns"
+        "start holds a time from turn 1: durations measured from it include the time between the turns"
     )
 
 

@@ -59,7 +59,8 @@ def variants() -> tuple[Variant, ...]:
     if not usable:
         old = ", ".join(f"{path} is {version or 'broken'}" for path, version in found)
         raise SandboxError(
-            f"bubblewrap {'.'.join(map(str, OLDEST))} or newer is not here ({old or 'none'}); {INSTALL}"
+            f"bubblewrap {'.'.join(map(str, OLDEST))} or newer is not installed "
+            f"(found: {old or 'none'}); {INSTALL}"
         )
     without = frozenset[str]()
     if os.geteuid() == 0:
@@ -188,11 +189,11 @@ def explain(wrote: str) -> tuple[str, str]:
     """(reason, fix) from what bwrap wrote when it failed."""
     reason = next((line for line in wrote.splitlines() if line.startswith("bwrap: ")), wrote.strip()[-300:])
     if "setting up uid map" in reason:
-        fix = "AppArmor restricts user namespaces here: install the system's bubblewrap package, or run: "
+        fix = "AppArmor restricts user namespaces: install the system's bubblewrap package, or run: "
         return reason, fix + "sysctl kernel.apparmor_restrict_unprivileged_userns=0"
     if "namespace" in reason:
-        fix = "allow user namespaces: in a container --security-opt seccomp=unconfined (or use podman), "
-        return reason, fix + "else sysctl user.max_user_namespaces=15000"
+        fix = "allow user namespaces: in a container, use --security-opt seccomp=unconfined or podman; "
+        return reason, fix + "otherwise run sysctl user.max_user_namespaces=15000"
     if "source path" in reason or "Permission denied" in reason:
-        return reason, "install Python and mtchat where your user may read them"
+        return reason, "install Python and mtchat where your user can read them"
     return reason, INSTALL

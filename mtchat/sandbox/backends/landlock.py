@@ -46,7 +46,8 @@ def variants() -> tuple[Variant, ...]:
     able = landlock_rules.kernel_rights()
     if os.geteuid() != 0 and not able.scopes_signals:
         raise SandboxError(
-            f"Landlock {able.version} lets programs send signals to your others; use Linux 6.12, or {INSTALL}"
+            f"Landlock ABI {able.version} does not stop programs from signalling your other processes; "
+            f"use Linux 6.12 or newer, or {INSTALL}"
         )
     if not run_dir.CHILDREN.exists():
         raise SandboxError(f"/proc does not list the children of a process; mount /proc, or {INSTALL}")
@@ -99,7 +100,7 @@ def own_controls(groups: Path = Path("/proc/self/cgroup")) -> Iterator[str]:
 
 def explain(wrote: str) -> tuple[str, str]:
     """(reason, fix) from what the launcher wrote when it failed."""
-    reason = (wrote.strip().splitlines() or ["the launcher ended without a word"])[-1][:300]
-    if reason.startswith("fence: "):
-        reason = f"this system does not let a process shut itself in ({reason.removeprefix('fence: ')})"
+    reason = (wrote.strip().splitlines() or ["the launcher failed without a message"])[-1][:300]
+    if reason.startswith("lockdown: "):
+        reason = f"this system does not let a process restrict itself ({reason.removeprefix('lockdown: ')})"
     return reason, f"allow seccomp and Landlock, or {INSTALL}"

@@ -31,17 +31,17 @@ READ = (
 )
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 LAUNCHER = "mtchat.sandbox.guest.launch.launcher:launch_in_session"
-FIX = "use Linux, where bubblewrap holds programs"
+FIX = "use Linux with bubblewrap"
 
 
 def variants() -> tuple[Variant, ...]:
     """The one way; SandboxError anywhere but on macOS, and for root, whom it would not hold."""
     if sys.platform != "darwin":
-        raise SandboxError("sandbox-exec is only on macOS; install bubblewrap")
+        raise SandboxError("sandbox-exec exists only on macOS; install bubblewrap")
     if os.geteuid() == 0:
         raise SandboxError("sandbox-exec would run programs as root; start mtchat as an ordinary user")
     if shutil.which(str(TOOL)) is None:
-        raise SandboxError(f"{TOOL} is not here; {FIX}")
+        raise SandboxError(f"{TOOL} is missing; {FIX}")
     return (Variant(TIER, TOOL),)
 
 
@@ -96,4 +96,4 @@ def quoted(name: str) -> str:
 
 def explain(wrote: str) -> tuple[str, str]:
     """(reason, fix) from what sandbox-exec wrote when it failed."""
-    return (wrote.strip().splitlines() or ["sandbox-exec ended without a word"])[-1][:300], FIX
+    return (wrote.strip().splitlines() or ["sandbox-exec failed without a message"])[-1][:300], FIX

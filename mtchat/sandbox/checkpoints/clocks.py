@@ -24,9 +24,8 @@ def clock_note(program: Program, resumed: int) -> str:
         used = find_clock_names(chunk.code)[2]
         for name in sorted(used & noted.keys()):
             turn = program.label(noted[name])
-            return (
-                f"{name} is a time that {turn} noted: what is measured from it has the time between the turns"
-            )
+            measured = "durations measured from it include the time between the turns"
+            return f"{name} holds a time from {turn}: {measured}"
     return ""
 
 

@@ -243,5 +243,5 @@ def file_stamp(path: PurePath) -> tuple[int, int]:
     try:
         status = os.stat(path)
     except OSError as error:
-        raise SandboxError(f"cannot give the program {path}: {error.strerror}") from error
+        raise SandboxError(f"cannot copy {path} into the sandbox: {error.strerror}") from error
     return status.st_size, status.st_mtime_ns

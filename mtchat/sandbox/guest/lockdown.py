@@ -89,7 +89,7 @@ def call_libc(name: str, *arguments: int | bytes) -> None:
     """A function of the C library; when it refuses, the process says so and ends."""
     function = _ctypes.dlsym(_ctypes.dlopen(None, 0), name)  # type: ignore[arg-type]
     if _ctypes.call_function(function, arguments) != 0:
-        os.write(2, f"fence: {name}{arguments[:2]} was refused\n".encode())
+        os.write(2, f"lockdown: {name}{arguments[:2]} was refused\n".encode())
         os._exit(70)
 
 

@@ -51,7 +51,7 @@ def open_source(path: PurePath | None) -> int:
             return os.dup(0)
         return os.open(path or os.devnull, READ)
     except OSError as error:
-        raise SandboxError(f"{path} cannot be read: {error.strerror}") from error
+        raise SandboxError(f"cannot read {path}: {error.strerror}") from error
 
 
 def is_short(status: os.stat_result, most: int) -> bool:
@@ -74,7 +74,7 @@ def seal_copy(source: int, most: int) -> int:
         os.lseek(copy, 0, os.SEEK_SET)
     except OSError as error:
         os.close(copy)
-        raise SandboxError(f"the program's input cannot be read: {error.strerror}") from error
+        raise SandboxError(f"cannot read the program's input: {error.strerror}") from error
     return copy
 
 

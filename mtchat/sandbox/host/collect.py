@@ -89,14 +89,14 @@ def deliver_files(
                     if user:
                         os.fchown(copy, user, user)
         except OSError as error:
-            raise SandboxError(f"cannot give the program {file.path}: {error.strerror}") from error
+            raise SandboxError(f"cannot copy {file.path} into the sandbox: {error.strerror}") from error
 
 
 def size_of(descriptor: int) -> int:
     """The size of a file of the user's, which may have become a pipe or a device since it was attached."""
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(0, "it is not a regular file any more")
+        raise OSError(0, "it is no longer a regular file")
     return status.st_size
 
 
@@ -125,7 +125,7 @@ def open_parent(path: str, work: int, user: int = 0) -> Iterator[tuple[int, str]
 def check_relative(path: str) -> str:
     """A path that stays in the work folder."""
     if any(part in ("", ".", "..") for part in path.split("/")):
-        raise OSError(0, f"{path!r} is not a plain name")
+        raise OSError(0, f"{path!r} is not a plain relative path")
     return path
 
 
@@ -251,7 +251,7 @@ class FileCollector:
             if status.st_size > self.most:
                 raise RefusedError(f"{status.st_size} bytes are too large")
             if status.st_size > self.room:
-                raise RefusedError(f"a run may leave {self.most >> 20} MiB of files in all")
+                raise RefusedError(f"a run may leave at most {self.most >> 20} MiB of files")
             if self.outbox is not None:
                 self.outbox.put(source, entry.path, status.st_size)
             self.room -= status.st_size
@@ -262,7 +262,7 @@ class FileCollector:
 
     def check_path(self, path: str) -> None:
         if not path.isprintable() or any("\ud800" <= sign <= "\udfff" for sign in path):
-            raise RefusedError("a name with characters that cannot be shown")
+            raise RefusedError("its name has unprintable characters")
         if len(path) > MAX_PATH:
             raise RefusedError(f"a path of {len(path)} characters is too long")
         if self.paths + len(json.dumps(path)) > MAX_PATHS:

@@ -26,10 +26,10 @@ from mtchat.session.program import Program
 from mtchat.session.settings import Limits
 
 MARK_BYTES = 24
-LAST_RESORT = "As a last resort, --unsafe-no-sandbox runs programs with nothing around them"
+LAST_RESORT = "As a last resort, --unsafe-no-sandbox runs programs without isolation"
 NO_SANDBOX = "NO SANDBOX"
 NO_SANDBOX_WARNING = (
-    "NO SANDBOX: programs are run unchecked. They can read and change what you can, and use the network; "
+    "NO SANDBOX: programs run unchecked. They can read and change everything you can, and use the network; "
     "only time, output, memory and files are limited"
 )
 PROBING = threading.Lock()
@@ -60,7 +60,9 @@ class Probe:
         """What to say before the first run where programs are held less well than they could be."""
         if not self.ok or not self.reason:
             return ""
-        return f"programs run in a reduced sandbox, {self.tier}: {self.reason}; to mend it: {self.fix}"
+        return (
+            f"programs run in a reduced sandbox, {self.tier}: {self.reason}; for the full sandbox: {self.fix}"
+        )
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def run_in(
 ) -> Outcome:
     """Run a program in what a probe chose."""
     if choice.backend is None or choice.variant is None:
-        raise SandboxError(f"no sandbox works here: {choice.probe.refusal}")
+        raise SandboxError(f"no sandbox works on this machine: {choice.probe.refusal}")
     job = make_job(program, limits, given.arguments, look)
     with supervise(choice.backend, choice.variant, job, limits, watch, given) as ending:
         if not ending.started and not ending.limit:

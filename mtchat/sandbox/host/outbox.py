@@ -68,11 +68,11 @@ class Outbox:
         top = self.opened()
         *folders, name = path.split("/")
         if path.split("/")[0] == LIST:
-            raise RefusedError("mtchat keeps that name for itself")
+            raise RefusedError("that name is reserved for mtchat")
         before = self.known.get(path, (0, ""))[0]
         if self.total - before + size > self.most_bytes or len(self.known) >= MOST_LEFT:
             most = f"{self.most_bytes >> 20} MiB in {MOST_LEFT} files"
-            raise RefusedError(f"runs may leave {most} in {self.folder} together; delete old ones")
+            raise RefusedError(f"runs may leave at most {most} in {self.folder}; delete old ones")
         with open_below(top, folders) as folder:
             left = self.written(source, folder, name, path, size)
         if left is not None:
@@ -109,7 +109,7 @@ class Outbox:
                 raise CopyStoppedError
             copied += len(data)
             if copied > size:
-                raise RefusedError("it grew while it was copied")
+                raise RefusedError("it grew while being copied")
             digest.update(data)
             write(data)
         return copied, digest.hexdigest()
@@ -125,7 +125,7 @@ class Outbox:
             return True
         if not stat.S_ISREG(status.st_mode):
             kind = KINDS.get(stat.S_IFMT(status.st_mode), "a device")
-            raise RefusedError(f"in {self.folder} that is {kind}; move it away")
+            raise RefusedError(f"in {self.folder} that name belongs to {kind}; move it away")
         ours = self.known.get(path)
         if status.st_size in (new[0], ours[0] if ours else -1):
             source = os.open(name, READ, dir_fd=folder)
@@ -135,7 +135,9 @@ class Outbox:
                 os.close(source)
             if old in (ours, new):
                 return old == ours
-        raise RefusedError(f"in {self.folder} that is a file of yours, or changed by you; move it away")
+        raise RefusedError(
+            f"in {self.folder} that name belongs to a file that you made or changed; move it away"
+        )
 
 
 def open_folder(folder: Path) -> int:
@@ -145,7 +147,7 @@ def open_folder(folder: Path) -> int:
         with suppress(FileExistsError):
             folder.mkdir(0o700)
         if folder.is_symlink():
-            raise ClosedError(f"{folder} is a link, which is not followed; move it away")
+            raise ClosedError(f"{folder} is a symbolic link, and mtchat does not follow it; move it away")
         return os.open(folder, FOLDER)
     except OSError as error:
         raise ClosedError(f"{folder}: {error.strerror}") from None

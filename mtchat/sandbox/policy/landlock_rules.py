@@ -19,7 +19,7 @@ MAKE_CHAR, MAKE_SOCK, MAKE_BLOCK = 1 << 6, 1 << 9, 1 << 11
 OF_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 READING = EXECUTE | READ_FILE | READ_DIR
 SIGNALS = 2
-FIX = "use Linux 5.13 or newer with landlock among the lsm= words of its command line, or install bubblewrap"
+FIX = "use Linux 5.13 or newer with landlock in the kernel's lsm= option, or install bubblewrap"
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def kernel_rights() -> Rights:
     """Found by asking the kernel for one right more at a time; SandboxError where it has no Landlock."""
     version = syscall(CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(VERSION))
     if version < 1:
-        raise SandboxError(f"Landlock is not to be had here ({errno.errorcode[-version]}); {FIX}")
+        raise SandboxError(f"Landlock is not available ({errno.errorcode[-version]}); {FIX}")
     files = probe_rights(lambda mask: (mask, 0, 0))
     network = probe_rights(lambda mask: (files, mask, 0))
     return Rights(version, files, network, probe_rights(lambda mask: (files, network, mask)))

@@ -178,7 +178,7 @@ def make_filter(machine: str = "", *, on_host: bool = False, owner: bool = False
     """
     name = machine or platform.machine()
     if name not in MACHINES:
-        raise SandboxError(f"the sandbox has no system call table for {name}; it knows {', '.join(MACHINES)}")
+        raise SandboxError(f"the sandbox has no system call table for {name}, only for {', '.join(MACHINES)}")
     here = MACHINES[name]
     code = [
         *unless_equal(ARCH, here.audit, KILL),

@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 REVEALING_WORDS = {
-    "getpid": "asks for its process number",
-    "process_time": "measures its own processor time",
-    "thread_time": "measures its own processor time",
-    "getrusage": "measures its own processor time",
-    "os.times": "measures its own processor time",
-    "register_at_fork": "watches what we do",
-    "addaudithook": "watches what we do",
+    "getpid": "reads its process ID",
+    "process_time": "measures its CPU time",
+    "thread_time": "measures its CPU time",
+    "getrusage": "measures its CPU time",
+    "os.times": "measures its CPU time",
+    "register_at_fork": "installs a hook into the interpreter",
+    "addaudithook": "installs a hook into the interpreter",
     "gc.freeze": "freezes its memory",
 }
 THREAD, PROCESS = "keeps a thread running", "keeps a process running"
-NEW_THREAD, NEW_PROCESS = "holds a thread that has not begun", "holds a process that has not begun"
+NEW_THREAD, NEW_PROCESS = "holds a thread that has not started", "holds a process that has not started"
 FILE, CONNECTION, OUTPUT = "keeps a file open", "keeps a connection open", "redirects its output"
 TIMER, SIGNALS, MEMORY = "keeps a timer running", "handles signals", "shares memory"
-TRACING, HIDING = "traces itself", "hides what it keeps"
+TRACING, HIDING = "installs a trace function", "hides part of its state"
 HAZARDS = {
     *REVEALING_WORDS.values(),
     *(THREAD, PROCESS, NEW_THREAD, NEW_PROCESS, FILE, CONNECTION, OUTPUT),

@@ -148,7 +148,7 @@ def is_file(target: Any) -> bool:
 
 def wait_for_nobody(figure: Figure, *args: Any, **kwargs: Any) -> None:
     """What ginput() and waitforbuttonpress() wait with, for up to half a minute."""
-    warn("the sandbox has no window, so nobody clicks or presses a key in it")
+    warn("the sandbox has no window, so no click or key press will arrive")
 
 
 Figure.savefig = savefig  # type: ignore[method-assign]

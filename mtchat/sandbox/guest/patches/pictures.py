@@ -77,7 +77,7 @@ def open_pages(webbrowser: ModuleType) -> None:
 
     def open(url: str, new: int = 0, autoraise: bool = True) -> bool:
         if not keep_page(url):
-            warn(f"the sandbox has no browser, so {url[:200]} is not opened")
+            warn(f"the sandbox has no browser, so {url[:200]} was not opened")
         return False
 
     vars(webbrowser).update(

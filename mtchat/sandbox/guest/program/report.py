@@ -164,7 +164,7 @@ def ask_value(describe: "Any", value: "Any", otherwise: str | None = None) -> st
     try:
         return str(describe(value))
     except Exception as error:
-        return f"<{type(error).__name__} when asked>" if otherwise is None else otherwise
+        return f"<{type(error).__name__} in repr>" if otherwise is None else otherwise
 
 
 def type_name(value: "Any") -> str:
@@ -194,7 +194,7 @@ def render_value(value: "Any") -> str:
     if isinstance(value, (type, BuiltinFunctionType)):
         return value.__qualname__
     if isinstance(value, int) and value.bit_length() > LONGEST_INT_BITS:
-        return f"a number of {value.bit_length()} bits"
+        return f"an integer of {value.bit_length()} bits"
     if callable(getattr(type(value), "ravel", None)) and hasattr(value, "dtype"):
         return describe_array(value)
     return repr_with_limits().repr(value)
