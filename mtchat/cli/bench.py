@@ -166,7 +166,7 @@ def quality(args: argparse.Namespace) -> None:
     chosen = policy.load(args.policy)
     tasks = select_tasks(suite.tasks(args.data, mode), args.limit, args.inputs)
     view = View.of(sys.stderr)
-    if refusal := Sandbox(args.unsafe).refusal():
+    if refusal := Sandbox(args.unsafe).unavailable_reason():
         raise SandboxError(f"no program can be run here: {refusal}")
     batcher, device = load_batcher(args, view)
     try:

@@ -47,7 +47,7 @@ def replay(args: argparse.Namespace) -> int:
 
 def play(path: Path, session: Session, ground: Sandbox) -> int:
     view = View.of(sys.stdout)
-    View.of(sys.stderr).warning(ground.notice())
+    View.of(sys.stderr).warning(ground.warning())
     owned = wiring.owned()
     session, notices = store.checked(session, lambda file: owned.has(path, file))
     for notice in notices:

@@ -149,10 +149,10 @@ def play(
         if script.run or script.fix:
             raise UsageError(f"nothing can be run or mended: {explain_not_run(session, shell=True)}")
         view.note(explain_not_run(session, shell=True))
-    elif sandbox.refusal():
+    elif sandbox.unavailable_reason():
         if script.run or script.fix:
-            raise SandboxError(f"nothing can be run here: {sandbox.refusal()}")
-        view.note(f"programs are not run: {sandbox.refusal()}")
+            raise SandboxError(f"nothing can be run here: {sandbox.unavailable_reason()}")
+        view.note(f"programs are not run: {sandbox.unavailable_reason()}")
         settings = replace(settings, run=OFF)
     chat = Conversation(model, sandbox, log=log, settings=settings, family=script.family, owned=owned)
     console = ScriptConsole(chat, folder or log.path.parent, view, host or Host(lambda name: model))
@@ -227,7 +227,7 @@ def edit(console: ScriptConsole, number: int, text: str, written: bool) -> bool:
     chat, view, old = console.chat, console.view, console.session
     if uses := said(old.path, number):
         view.note(f"{uses} of turn {number}")
-    look = chat.trial if old.language.runs and not chat.sandbox.refusal() else None
+    look = chat.trial if old.language.runs and not chat.sandbox.unavailable_reason() else None
     editor = editing.TurnEditor(chat, tell=lambda step, base: show_step(view, step), look=look)
     try:
         if written:

@@ -161,7 +161,7 @@ def host_of(args: argparse.Namespace, shelf: ModelLoader, ground: Sandbox) -> "H
         earlier=shelf.earlier,
         begin=tier.begin,
         tier=lambda: tier.word,
-        warning=ground.warning(),
+        warning=ground.unsafe_warning(),
         goes_on=lambda path: wiring.goes_on(path, args.sessions),
     )
 

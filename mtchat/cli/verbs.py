@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         else None
     )
     with Sandbox(args.unsafe) as ground, ExitStack() as keyboard:
-        err.warning(ground.notice())
+        err.warning(ground.warning())
         if typing is not None:
             board = keyboard.enter_context(forward_keyboard(typing))
             given = replace(given, stdin=board.path, live=True)

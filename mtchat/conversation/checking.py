@@ -48,7 +48,7 @@ def evaluate(live: LiveSession) -> None:
     session = live.session
     if live.settings.run != ON or session.outcome is None or unended(session.outcome):
         return
-    if live.sandbox.refusal():
+    if live.sandbox.unavailable_reason():
         return
     outcome = evaluate_checks(session.program, session.outcome, live.probe)
     if outcome != session.outcome:

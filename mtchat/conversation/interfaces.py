@@ -98,13 +98,13 @@ class Runner(Protocol):
     ) -> Outcome:
         """As `run`, from the latest checkpoint that fits; with `look` the outcome has the variables."""
 
-    def refusal(self) -> str:
+    def unavailable_reason(self) -> str:
         """Why nothing can be run here; "" if programs can be run."""
 
     def close(self) -> None:
         """Ends what is kept alive between runs."""
 
-    def notice(self) -> str:
+    def warning(self) -> str:
         """A warning that programs are confined less strictly than they could be; "" if there is none."""
 
 

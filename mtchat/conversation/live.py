@@ -281,13 +281,15 @@ class LiveSession:
     @property
     def looks(self) -> bool:
         """Whether programs run unasked, as far as the user, the language and the machine let them."""
-        return self.settings.run == ON and self.session.language.runs and not self.sandbox.refusal()
+        return (
+            self.settings.run == ON and self.session.language.runs and not self.sandbox.unavailable_reason()
+        )
 
     def runner(self) -> Run | None:
         """How turns are run; None if the user, the machine or the language does not let them."""
         if self.settings.run == OFF or not self.session.language.runs:
             return None
-        if refusal := self.sandbox.refusal():
+        if refusal := self.sandbox.unavailable_reason():
             self.tell(f"programs are not run: {refusal}; mtchat doctor says more", "error")
             return None
         self.announce()
@@ -295,14 +297,14 @@ class LiveSession:
 
     def demand_sandbox(self) -> None:
         """SandboxError if nothing can be run here."""
-        if refusal := self.sandbox.refusal():
+        if refusal := self.sandbox.unavailable_reason():
             raise SandboxError(refusal)
 
     def announce(self) -> None:
         """Says before the first run that programs are confined less strictly than they could be."""
         if not self._announced:
             self._announced = True
-            self.tell(self.sandbox.notice(), "warning")
+            self.tell(self.sandbox.warning(), "warning")
 
     def tried(self, session: Session) -> Session:
         """A session with what its program does, as far as it may run."""

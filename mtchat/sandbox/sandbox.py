@@ -88,15 +88,15 @@ class Sandbox:
 
         return execute.choose_backend(without_sandbox=self.unsafe)
 
-    def refusal(self) -> str:
+    def unavailable_reason(self) -> str:
         """Why nothing can be run on this machine; "" if programs can be run."""
-        return self.choice().probe.refusal
-
-    def notice(self) -> str:
-        """What to say before the first run; "" in the strongest sandbox, and if nothing can be run."""
-        return self.warning() or self.choice().probe.notice
+        return self.choice().probe.unavailable_reason
 
     def warning(self) -> str:
+        """What to say before the first run; "" in the strongest sandbox, and if nothing can be run."""
+        return self.unsafe_warning() or self.choice().probe.warning
+
+    def unsafe_warning(self) -> str:
         """What it means to run without a sandbox; "" with one."""
         if not self.unsafe:
             return ""

@@ -66,7 +66,7 @@ def played(
 ) -> tuple[int, str]:
     """The exit code of a script and what it said; the session is saved as `played`."""
     err = io.StringIO()
-    box = replace(BOX, refusal=lambda: refusal)
+    box = replace(BOX, unavailable_reason=lambda: refusal)
     with Log.open(folder / "played.jsonl") as log:
         script = Script(words, False, False, "", Settings(policy="plain"), edit=edit, written=written)
         code = play(script, log, LoadingModel("pupil", lambda report: model()), box, View(err, False, False))

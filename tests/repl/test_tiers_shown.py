@@ -31,7 +31,7 @@ needs_proc = pytest.mark.skipif(not WORKS, reason="programs cannot be run here e
 def told(folder: Path, tier: str = "bwrap", notice: str = "", warning: str = "") -> Console:
     console = console_in(folder)
     console.host = replace(console.host, tier=lambda: tier, warning=warning)
-    console.chat.sandbox = replace(console.chat.sandbox, notice=lambda: notice)
+    console.chat.sandbox = replace(console.chat.sandbox, warning=lambda: notice)
     return console
 
 
@@ -129,8 +129,8 @@ def test_the_flag_is_off_unless_it_is_typed(words: list[str]) -> None:
 
 
 def test_what_the_flag_means_is_known_at_once() -> None:
-    assert Sandbox().warning() == ""
-    assert Sandbox(unsafe=True).notice() == execute.NO_SANDBOX_WARNING
+    assert Sandbox().unsafe_warning() == ""
+    assert Sandbox(unsafe=True).warning() == execute.NO_SANDBOX_WARNING
 
 
 @pytest.mark.sandbox

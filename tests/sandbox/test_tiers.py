@@ -76,10 +76,10 @@ def test_where_bubblewrap_is_forbidden_the_reduced_sandbox_is_taken_and_says_why
     found = choose(backends())
     assert (found.probe.ok, found.probe.tier, found.probe.reason) == (True, "landlock (reduced)", said)
     assert fix in found.probe.fix
-    assert found.probe.notice.startswith(
+    assert found.probe.warning.startswith(
         f"programs run in a reduced sandbox, landlock (reduced): {said}; for the"
     )
-    assert found.probe.refusal == ""
+    assert found.probe.unavailable_reason == ""
     assert run_in(found, Program((Chunk(1, "print(1)"),)), LIMITS).tier == "landlock (reduced)"
 
 
@@ -90,7 +90,7 @@ def test_where_bubblewrap_is_missing_the_reduced_sandbox_is_taken_and_says_why(
     found = choose(backends())
     assert found.probe.tier == "landlock (reduced)"
     assert found.probe.reason == "bubblewrap 0.8 or newer is not installed (found: none)"
-    assert "apt install bubblewrap" in found.probe.notice
+    assert "apt install bubblewrap" in found.probe.warning
 
 
 def test_an_old_bubblewrap_counts_as_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_masked_proc_is_done_without_and_is_no_lesser_tier(
     )
     using(monkeypatch, script(tmp_path, check))
     found = choose(backends())
-    assert (found.probe.ok, found.probe.tier, found.probe.notice) == (True, "bwrap", "")
+    assert (found.probe.ok, found.probe.tier, found.probe.warning) == (True, "bwrap", "")
     assert found.variant is not None
     assert bubblewrap.PROC in found.variant.without
     assert not found.variant.checkpoints
@@ -122,7 +122,7 @@ def test_a_masked_proc_is_done_without_and_is_no_lesser_tier(
 
 def test_the_strongest_tier_has_nothing_to_say(bwrap: Path) -> None:
     found = choose(backends())
-    assert (found.probe.tier, found.probe.reason, found.probe.notice) == ("bwrap", "", "")
+    assert (found.probe.tier, found.probe.reason, found.probe.warning) == ("bwrap", "", "")
 
 
 class Absent:
@@ -144,7 +144,9 @@ class Absent:
 def test_where_nothing_works_the_refusal_names_the_last_resort_and_nothing_runs() -> None:
     found = choose((Absent(), Absent()))
     assert not found.probe.ok
-    assert found.probe.refusal.startswith("it is not here; fetch it. As a last resort, --unsafe-no-sandbox")
+    assert found.probe.unavailable_reason.startswith(
+        "it is not here; fetch it. As a last resort, --unsafe-no-sandbox"
+    )
     with pytest.raises(
         SandboxError, match=r"no sandbox works on this machine: it is not here; fetch it\. .*--unsafe-no"
     ):

@@ -59,8 +59,8 @@ def broken_log(console: Console) -> None:
 def handed(
     run: Callable[..., Outcome],
     look: Callable[..., Outcome],
-    refusal: Callable[[], str] = lambda: "",
-    notice: Callable[[], str] = lambda: "",
+    unavailable_reason: Callable[[], str] = lambda: "",
+    warning: Callable[[], str] = lambda: "",
 ) -> FakeSandbox:
     """A sandbox of run(program, limits, folder, inputs) and look(program, limits, inputs)."""
 
@@ -69,4 +69,4 @@ def handed(
     ) -> Outcome:
         return look(program, limits, given) if tells else run(program, limits, place, given)
 
-    return FakeSandbox(run, resume, refusal, notice)
+    return FakeSandbox(run, resume, unavailable_reason, warning)

@@ -116,8 +116,8 @@ class FakeSandbox:
 
     run: Callable[..., Outcome] = run
     resume: Callable[..., Outcome] = run
-    refusal: Callable[[], str] = lambda: ""
-    notice: Callable[[], str] = lambda: ""
+    unavailable_reason: Callable[[], str] = lambda: ""
+    warning: Callable[[], str] = lambda: ""
 
 
 def main() -> None:

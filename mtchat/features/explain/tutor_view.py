@@ -92,8 +92,10 @@ def ask_question(console: Console) -> None:
 
 def find_questions(console: Console) -> Iterator[QuizQuestion]:
     """What can be asked about the turns of the program, the last turn first."""
-    if console.chat.sandbox.refusal():
-        raise SandboxError(f"questions are checked by running the program: {console.chat.sandbox.refusal()}")
+    if console.chat.sandbox.unavailable_reason():
+        raise SandboxError(
+            f"questions are checked by running the program: {console.chat.sandbox.unavailable_reason()}"
+        )
     console.chat.announce()
     last = len(console.session.path)
     for number in range(last, max(last - MOST_TURNS, 0), -1):

@@ -51,12 +51,12 @@ class Probe:
     tool: Path | None = None
 
     @property
-    def refusal(self) -> str:
+    def unavailable_reason(self) -> str:
         """Why nothing can be run and what to do about it; "" when something can."""
         return "" if self.ok else f"{self.reason}; {self.fix}. {LAST_RESORT}"
 
     @property
-    def notice(self) -> str:
+    def warning(self) -> str:
         """What to say before the first run where programs are held less well than they could be."""
         if not self.ok or not self.reason:
             return ""
@@ -107,7 +107,7 @@ def run_in(
 ) -> Outcome:
     """Run a program in what a probe chose."""
     if choice.backend is None or choice.variant is None:
-        raise SandboxError(f"no sandbox works on this machine: {choice.probe.refusal}")
+        raise SandboxError(f"no sandbox works on this machine: {choice.probe.unavailable_reason}")
     job = make_job(program, limits, given.arguments, look)
     with supervise(choice.backend, choice.variant, job, limits, watch, given) as ending:
         if not ending.started and not ending.limit:
