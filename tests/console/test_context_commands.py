@@ -103,7 +103,9 @@ def test_a_turn_that_does_not_fit_whole_is_folded_said_and_on_disk(tmp_path: Pat
     tokens = int(re.findall(r"^(\d+) of 1000 tokens", last(console, "/context go on"), re.MULTILINE)[0])
     console.chat.model.context = tokens
     dispatch(console, "/set max_tokens 10")
-    assert "turn 1 is folded to fit: the model sees imports, names and signatures" in last(console, "go on")
+    assert "turn 1 is folded to fit the context: the model sees only imports, names and signatures" in last(
+        console, "go on"
+    )
     assert "step_3" not in console.chat.model.text(console.chat.model.asked[-1][0])
     assert load(console.log.path).path[-1].provenance.context.folded == (1,)
     console.chat.model.context = 30
@@ -169,7 +171,7 @@ def test_several_turns_are_named_at_once_and_none_or_wrong_ones_are_refused(tmp_
     ]
     with pytest.raises(UsageError, match=r"fold which turn\? /context shows"):
         dispatch(console, "/fold")
-    with pytest.raises(UsageError, match="as in 1-3"):
+    with pytest.raises(UsageError, match="lower number first: 1-3"):
         dispatch(console, "/forget 3-1")
     with pytest.raises(MtchatError, match="no turn 9"):
         dispatch(console, "/unfold 9")

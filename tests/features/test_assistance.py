@@ -80,7 +80,7 @@ def test_each_line_is_shown_with_what_it_does_below_it(tmp_path: Path):
     assert "total = sum(map(abs, prices))\n  ≈ Adds all of them.\n  After the turn `total` is 5.\n" in screen
     assert "print(total)\n  Shows `total`.\nIt printed:\n│ 5\n" in screen
     assert "≈ In short: The program adds all of them.\n" in screen
-    assert "the model's words and may be wrong" in screen
+    assert "by the model and may be wrong" in screen
     assert "/explain 1:LINE says more about one line" in screen
 
 
@@ -103,7 +103,7 @@ def test_an_explanation_changes_neither_the_session_nor_its_file(tmp_path: Path)
 def test_a_model_that_cannot_chat_is_not_asked_and_the_facts_are_given(tmp_path: Path):
     console = console_with(tmp_path, PRICES, chat=False)
     screen = told(console, "/explain")
-    assert "fake continues code and cannot chat, so these are the facts alone; /model starter" in screen
+    assert "fake only continues code and cannot chat, so only the facts are shown; /model starter" in screen
     assert "Sets `total` to a value that the code computes; after the turn `total` is 5.\n" in screen
     assert "≈" not in screen
     assert console.chat.model.asked == []  # type: ignore[attr-defined]
@@ -122,12 +122,12 @@ def test_one_line_is_explained_with_the_values_that_it_works_with(tmp_path: Path
     ("line", "sign"),
     [
         ("/explain 3", "no turn 3; the program has 1 turn"),
-        ("/explain 1:9", "turn 1 has no line 9; /explain 1:3 is its last"),
+        ("/explain 1:9", "turn 1 has no line 9; its last line is 3"),
         ("/explain 1:x", "'x' is not the number of a line"),
         ("/explain what", "explain what? not 'what': /explain 1 is turn 1, /explain 1:1 its first line"),
         ("/explain error", "the program runs without an error; /explain explains its last turn"),
-        ("/tutor hint", "a hint at what? /tutor TEXT says what you want to do"),
-        ("/tutor code", "the code for what? /tutor TEXT says what you want to do"),
+        ("/tutor hint", "a hint for what? Say what you want to do"),
+        ("/tutor code", "code for what? Say what you want to do with /tutor TEXT"),
         ("/complete", "turn 1 has nothing left to complete; /edit 1 changes"),
         ("/complete x", "'x' is not the number of a turn"),
         ("/refactor 7", "no turn 7"),
@@ -155,7 +155,7 @@ def test_an_error_is_explained_by_what_is_certain_first(tmp_path: Path):
         "Python says: KeyError: 'a'",
         "That means: The code looks up a key that does not exist.",
         "≈ It is empty. Fill it.\n",
-        "/fix asks the model to mend it, /edit 2 changes what turn 2 is asked for",
+        "/fix asks the model to repair it, /edit 2 changes the instruction of turn 2",
     ]
     places = [screen.index(fact) for fact in facts]
     assert places == sorted(places)
@@ -184,7 +184,7 @@ def test_ctrl_c_stops_an_explanation_and_keeps_what_was_said(tmp_path: Path):
 
 def test_code_that_python_cannot_read_says_where_to_look(tmp_path: Path):
     console = console_with(tmp_path, Turn("half", "for i in ra", status=INTERRUPTED))
-    assert "Python cannot read this code; /explain error says where." in told(console, "/explain 1")
+    assert "This is not valid Python; /explain error says where." in told(console, "/explain 1")
 
 
 def test_a_hint_is_words_and_the_code_comes_only_when_asked_for(tmp_path: Path):
@@ -197,16 +197,16 @@ def test_a_hint_is_words_and_the_code_comes_only_when_asked_for(tmp_path: Path):
     screen = told(console, "/tutor add 2 and 3")
     assert "≈ Think of a sum.\n" in screen
     assert "x = 1" not in screen
-    assert "/tutor hint says more, /tutor code lets the model write it" in screen
+    assert "/tutor hint says more, /tutor code lets the model write the code" in screen
     assert "≈ Use `sum()`." in told(console, "/tutor hint")
-    assert "there is no further hint; /tutor code lets the model write it" in told(console, "/tutor hint")
+    assert "there are no more hints; /tutor code lets the model write" in told(console, "/tutor hint")
     assert console.session.path == ()
     screen = told(console, "/tutor code")
     assert [(turn.instruction, turn.chunk) for turn in console.session.path] == [("add 2 and 3", "total = 5")]
     assert "/tutor ask asks you about it" in screen
     assert "no goal is set" in told(console, "/tutor")
     assert "the lesson is over. The program has 1 turn and stays." in told(console, "/tutor off")
-    assert "no lesson is on" in told(console, "/tutor")
+    assert "no lesson is running" in told(console, "/tutor")
     assert load(console.log.path).path == console.session.path
 
 
@@ -222,7 +222,7 @@ def test_an_answer_is_checked_by_running_and_the_next_step_is_told(tmp_path: Pat
     answering(console, "6")
     screen = told(console, "/tutor ask")
     assert "What does turn 1 print?" in screen
-    assert "✗ not quite: turn 1 prints 5, and not 6" in screen
+    assert "✗ not quite: turn 1 prints 5, not 6" in screen
     assert "0 of 1 right; /explain 1 shows why, line by line; /tutor ask asks the next question" in screen
     answering(console, "[2, 3]")
     screen = told(console, "/tutor ask")
@@ -232,7 +232,7 @@ def test_an_answer_is_checked_by_running_and_the_next_step_is_told(tmp_path: Pat
 def test_where_nothing_is_run_no_question_is_asked_and_explanations_have_no_values(tmp_path: Path):
     console = console_with(tmp_path, PRICES, chat=False)
     dispatch(console, "/set run off")
-    with pytest.raises(MtchatError, match="/set run on lets it run"):
+    with pytest.raises(MtchatError, match="/set run on allows it"):
         dispatch(console, "/tutor ask")
     assert "Sets `total` to a value that the code computes.\n" in told(console, "/explain")
 
@@ -240,7 +240,7 @@ def test_where_nothing_is_run_no_question_is_asked_and_explanations_have_no_valu
 def test_no_answer_counts_for_nothing(tmp_path: Path):
     console = console_with(tmp_path, PRICES)
     answering(console, " ")
-    assert "no answer, so nothing is counted" in told(console, "/tutor ask")
+    assert "not counted, because you gave no answer" in told(console, "/tutor ask")
     assert console.lesson is None
 
 
@@ -271,7 +271,7 @@ def test_a_rewriting_that_does_otherwise_leaves_the_program_and_its_file(tmp_pat
     )
     before = console.session.head
     screen = told(console, "/refactor")
-    assert "not taken, the program is as it was: turn 1 would print '6' instead of '5'" in screen
+    assert "the new code is not used: turn 1 would print '6' instead of '5'" in screen
     assert "`prices` would be '[2, 4]' instead of '[2, 3]'" in screen
     saved = load(console.log.path)
     assert saved.head == before
@@ -284,7 +284,7 @@ def test_a_turn_that_is_finished_and_fails_is_not_told_as_a_success(tmp_path: Pa
     screen = told(console, "/complete")
     assert "\nturn 1 is finished, but the program fails\n" in screen
     assert "✓" not in screen
-    assert "/fix asks the model to mend it" in screen
+    assert "/fix asks the model to repair it" in screen
 
 
 def test_an_interrupted_turn_is_finished_and_shown_as_a_difference(tmp_path: Path):

@@ -37,7 +37,7 @@ def test_a_correction_changes_the_turn_and_shows_what_changed_and_the_way_out(tm
     assert [turn.chunk for turn in console.session.path] == [OTHER, "print(count(''))"]
     assert "changing turn 1: write count\n" in said(console)
     assert "  def count(text):\n-     return 1\n+     return 2\n" in said(console)
-    assert "not meant so? /undo, then /next TEXT takes TEXT as a new step" in said(console)
+    assert "not what you meant? /undo, then /next TEXT takes TEXT as a new step" in said(console)
     assert load(console.log.path) == console.session
 
 
@@ -66,7 +66,7 @@ def test_a_correction_that_was_taken_back_can_be_said_again(tmp_path: Path) -> N
     for text in ("/undo", "rename count to two"):
         dispatch(console, text)
     assert [turn.chunk for turn in console.session.path] == [OTHER.replace("count", "two")]
-    assert said(console).count("not meant so?") == 4
+    assert said(console).count("not what you meant?") == 4
     assert load(console.log.path) == console.session
 
 
@@ -105,7 +105,7 @@ def test_a_correction_that_breaks_the_program_says_so_and_offers_the_way_back(tm
     console = spoken(tmp_path, "x = 1", "print(x)", "raise ValueError", "raise TypeError")
     for text in ("set x", "print x", "make x a string"):
         dispatch(console, text)
-    assert "the program ran before this change: /undo takes it back, /fix asks the model" in said(console)
+    assert "the program ran before this change: /undo reverts it, /fix asks the model" in said(console)
     dispatch(console, "/undo")
     assert [turn.chunk for turn in console.session.path] == ["x = 1", "print(x)"]
 
@@ -115,7 +115,7 @@ def test_a_correction_that_changes_nothing_says_so(tmp_path: Path) -> None:
     dispatch(console, "set x")
     dispatch(console, "make it better")
     assert "the new code is the same" in said(console)
-    assert "nothing is changed; say it in other words" in said(console)
+    assert "the program is unchanged; try other words" in said(console)
     assert [turn.instruction for turn in console.session.path] == ["set x"]
 
 
@@ -130,7 +130,7 @@ def test_an_interrupted_correction_keeps_the_program_and_what_was_written(tmp_pa
     console = console_in(tmp_path, Interrupted("x = 1", "half = 1"))
     dispatch(console, "set x")
     dispatch(console, "make it better")
-    assert "the program is as it was; what was written is kept beside it" in said(console)
+    assert "the program is unchanged; the attempt is kept as a branch" in said(console)
     assert load(console.log.path).path[-1].chunk == "x = 1"
     assert load(console.log.path).turns[-1].status == INTERRUPTED
 
@@ -151,7 +151,7 @@ def test_a_rename_on_a_terminal_shows_each_turn_and_undo_brings_the_old_name_bac
     screen.wait("1› ")
     say(screen, "define x", "2› ")
     say(screen, "print x", "3› ")
-    text = say(screen, "rename x to total", "not meant so?")
+    text = say(screen, "rename x to total", "not what you meant?")
     assert re_found(
         text, ["turn 1", "- x = 1", "+ total = 1", "turn 2", "- print(x)", "+ print(total)", "✓ ran"]
     )
@@ -249,7 +249,7 @@ def test_a_real_model_changes_what_it_wrote_and_verify_makes_it_again(tmp_path: 
         screen.send("Print the numbers from 1 to 5" + ENTER)
         screen.wait("\n2› ", UNTIL)
         screen.send("make it start at 3" + ENTER)
-        text = screen.wait("not meant so?", UNTIL)
+        text = screen.wait("not what you meant?", UNTIL)
         assert "changing turn 1" in text
         assert "\n│ 3\n│ 4\n│ 5\n✓ ran" in text
         screen.send(CTRL_D)

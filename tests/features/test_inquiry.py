@@ -97,8 +97,8 @@ def asked(folder: Path, code: str, question: str, *replies: str) -> tuple[Consol
             "what does wrap return?",
             ["lines = textwrap.wrap('aa bb', 2)", "Wrap a"],
         ),
-        (WRAP, "what is lines?", ["lines is list of 2: ['aa', 'bb']; turn 1 made it"]),
-        (WRITE, "where is the report?", ["one.files/report.txt: a file that the program left"]),
+        (WRAP, "what is lines?", ["lines is list of 2: ['aa', 'bb']; turn 1 defines it"]),
+        (WRITE, "where is the report?", ["one.files/report.txt: a file that the program wrote"]),
         (WRITE, "where is my file", ["one.files/report.txt", "this conversation is in", "one.jsonl"]),
         (COSTS, "what is groceries?", ["rows: ('groceries', 200)", "rows: ('groceries', 35)", "is 235"]),
         ("x = 1", "how do i save this program", ["/save"]),
@@ -132,7 +132,7 @@ def test_what_the_model_makes_up_is_not_shown_as_found_out(tmp_path: Path) -> No
     )
     assert "London" not in told
     assert "≈ It is Paris, surely." in told
-    assert "the model's words and may be wrong" in told
+    assert "by the model and may be wrong" in told
 
 
 def test_a_question_before_there_is_a_program_is_no_turn(tmp_path: Path) -> None:

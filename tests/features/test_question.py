@@ -185,7 +185,7 @@ def test_a_question_is_answered_and_the_program_is_as_it_was(tmp_path: Path) -> 
     console = console_in(tmp_path, Spoken("x = 1", "Sets x.", "Sets x.", "print(x)"))
     dispatch(console, "define x")
     dispatch(console, "what does this do?")
-    assert "taken as a question, which adds nothing to the program" in said(console)
+    assert "this looks like a question, so it does not change the program" in said(console)
     assert "to make it a step: /next what does this do?" in said(console)
     assert "Sets `x` to 1" in said(console)
     assert [turn.chunk for turn in console.session.path] == ["x = 1"]

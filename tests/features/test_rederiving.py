@@ -54,7 +54,7 @@ def test_an_edit_keeps_what_fits_makes_the_rest_again_and_says_so_with_a_diff_li
         "k = 30",
         "✓ ran in 0.1 s",
         "2› double it",
-        "made again: `n` no longer exists",
+        "regenerated: `n` no longer exists",
         "m = k * 2",
         "✓ ran in 0.1 s",
         "turn 3 is kept",
@@ -69,7 +69,7 @@ def test_an_edit_keeps_what_fits_makes_the_rest_again_and_says_so_with_a_diff_li
         "  ",
         "  print(m)",
         "kept 1 of 2 later turns",
-        "/goto before-edit-1 goes back to the program as it was",
+        "/goto before-edit-1 returns to the old program",
     ]
     assert load(console.log.path) == console.session
     dispatch(console, "/goto before-edit-1")
@@ -118,7 +118,7 @@ def test_a_turn_that_is_kept_before_one_made_again_shows_what_it_prints_once(tmp
     console = console_in(tmp_path, Spoken(*replies), runs=printing)
     for wish in ("set n and k", "print n", "print k", "/edit 1 set n to 5"):
         dispatch(console, wish)
-    shown = said(console).partition("made again: `k` no longer exists\n")[2]
+    shown = said(console).partition("regenerated: `k` no longer exists\n")[2]
     assert shown.startswith("print(n * 3)\nturn 2:\n│ 5\nturn 3:\n│ 15\n✓ ran")
     assert shown.count("│ 5\n") == 1
 
@@ -173,7 +173,7 @@ def test_a_stop_anywhere_leaves_the_program_live_and_what_was_made_in_the_tree(
     made = console.session.turns[len(old.turns) :]
     assert [turn.chunk for turn in made] == [*replies, *filter(None, [half.strip()])]
     assert [turn.status for turn in made if turn.chunk == "half = 1"] == [INTERRUPTED] * bool(half)
-    assert "stopped; the program is as it was" in said(console)
+    assert "interrupted; the program is unchanged" in said(console)
     assert "/undo" not in said(console)
     assert load(console.log.path) == console.session
 
@@ -207,7 +207,7 @@ def test_asked_for_each_turn_the_user_keeps_makes_again_and_takes_what_is_propos
         "3› print it: it still fits. [keep] or again? ",
     ]
     assert code(console) == ["n = 30", "m = n + n", "print(m)"]
-    assert "made again, though it still fits" in said(console)
+    assert "regenerated, although it still fits" in said(console)
 
 
 def test_ctrl_c_at_the_question_keeps_the_old_branch(tmp_path: Path) -> None:
@@ -216,14 +216,14 @@ def test_ctrl_c_at_the_question_keeps_the_old_branch(tmp_path: Path) -> None:
     console.questions.answer = lambda label: None
     dispatch(console, "/edit --ask 1 set n to 30")
     assert console.session.path == old.path
-    assert "stopped; the program is as it was" in said(console)
+    assert "interrupted; the program is unchanged" in said(console)
 
 
 def test_all_or_none_of_the_later_turns_can_be_made_again(tmp_path: Path) -> None:
     console = begun(tmp_path, "k = 30", "k = 31", "m = k * 2", "print(m, k)")
     dispatch(console, "/edit 1 --keep set k to 30")
     assert code(console) == ["k = 30", "m = n * 2", "print(m)"]
-    assert "turn 2 is kept, though `n` no longer exists" in said(console)
+    assert "turn 2 is kept, although `n` no longer exists" in said(console)
     dispatch(console, "/edit 1 --all set k to 31")
     assert code(console) == ["k = 31", "m = k * 2", "print(m, k)"]
 
@@ -233,7 +233,7 @@ def test_a_branch_that_has_a_name_keeps_it_and_each_edit_gets_one_of_its_own(tmp
     dispatch(console, "/branch first")
     first = console.session.head
     dispatch(console, "/edit 1 set n to 30")
-    assert "/goto first goes back to the program as it was" in said(console)
+    assert "/goto first returns to the old program" in said(console)
     dispatch(console, "/edit 1 set n to 40")
     dispatch(console, "/edit 1 set n to 50")
     assert list(console.session.branches) == ["first", "before-edit-1", "before-edit-1-2"]
@@ -245,7 +245,7 @@ def test_an_edit_of_the_last_turn_shows_no_difference_and_names_the_old_one(tmp_
     dispatch(console, "/edit print one more")
     assert code(console) == ["n = 12", "m = n * 2", "print(m + 1)"]
     assert "@@" not in said(console)
-    assert "/goto before-edit-3 goes back" in said(console)
+    assert "/goto before-edit-3 returns" in said(console)
 
 
 def test_where_nothing_is_run_an_edit_works_too(tmp_path: Path) -> None:

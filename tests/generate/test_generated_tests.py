@@ -177,7 +177,7 @@ def test_checks_are_listed_with_numbers_and_removed_by_them(console: Console):
     dispatch(console, "/check x == 1")
     dispatch(console, "/check x > 4")
     dispatch(console, "/check")
-    assert "that check is kept already" in said(console)
+    assert "this check already exists" in said(console)
     assert "1  ✓ after turn 1, x must be 1\n2  ✗ after turn 1, x must be more than 4" in said(console)
     with pytest.raises(MtchatError, match="no check 3; there are 2"):
         dispatch(console, "/check -d 3")

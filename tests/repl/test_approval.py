@@ -158,7 +158,7 @@ def test_a_fix_goes_on_where_the_run_is_approved(asked: Callable[..., Asked]):
 def test_a_failing_turn_that_was_approved_offers_the_fix(asked: Callable[..., Asked]):
     one = asked("")
     one.take("fail")
-    assert "/fix asks the model to mend it" in said(one.console)
+    assert "/fix asks the model to repair it" in said(one.console)
 
 
 def test_tries_beside_a_turn_are_not_run_where_the_user_is_asked(asked: Callable[..., Asked]):

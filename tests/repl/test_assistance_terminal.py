@@ -29,8 +29,8 @@ def test_a_turn_is_explained_under_its_lines(screen: Terminal) -> None:
 
 
 def test_a_failing_turn_says_that_it_can_be_explained(screen: Terminal, tmp_path: Path) -> None:
-    say(screen, "fail", "/explain says why in plain words, /fix asks the model to mend it")
-    text = say(screen, "/explain", "/edit 1 changes what turn 1 is asked for")
+    say(screen, "fail", "/explain says why in plain words, /fix asks the model to repair it")
+    text = say(screen, "/explain", "/edit 1 changes the instruction of turn 1")
     assert "The program stops in turn 1, line 1:\n  raise ValueError('no')\n" in text
     assert "That means: Something is of the right kind, but its value does not fit here." in text
     assert len(session(tmp_path).turns) == 1
@@ -44,7 +44,7 @@ def test_a_question_is_answered_at_a_prompt_of_its_own_and_ctrl_c_leaves_it(
     say(screen, "1", "✓ right: turn 1 prints 1")
     say(screen, "/tutor ask", lambda text: text.count("your answer›") == 2)
     screen.send(CTRL_C)
-    screen.wait("no answer, so nothing is counted")
+    screen.wait("not counted, because you gave no answer")
     say(screen, "define x", "3› ")
     assert len(session(tmp_path).path) == 2
 

@@ -47,8 +47,8 @@ def test_ctrl_c_at_a_question_leaves_the_program_as_it_was_and_an_answer_is_take
         say(screen, "/edit 1 --ask now define x", "turn 2 uses `x` of turn 1")
         screen.wait(lambda text: text.count("[keep] or again?") == 2)
         screen.send("again" + ENTER)
-        screen.wait("made again, though it still fits")
-        screen.wait("/goto before-edit-1 goes back to the program as it was")
+        screen.wait("regenerated, although it still fits")
+        screen.wait("/goto before-edit-1 returns to the old program")
         assert [turn.instruction for turn in session(tmp_path).path] == ["now define x", "print x"]
 
 
@@ -79,9 +79,9 @@ def test_a_real_model_makes_a_turn_again_whose_name_went_and_the_session_verifie
         screen.send("Print the sum of the list" + ENTER)
         screen.wait("│ 30", 60)
         screen.send("/edit 1 Define a list costs with the values 1, 2 and 3" + ENTER)
-        text = screen.wait("goes back to the program as it was", 60)
+        text = screen.wait("returns to the old program", 60)
         assert "turn 2 uses `prices` of turn 1" in text
-        assert "made again: `prices` no longer exists" in text
+        assert "regenerated: `prices` no longer exists" in text
         assert "│ 6" in text
         assert "+ print(sum(costs))" in text
         screen.send(CTRL_D)

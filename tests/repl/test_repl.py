@@ -72,7 +72,7 @@ def test_a_failing_turn_says_where_and_offers_the_fix(screen: Terminal) -> None:
     screen.wait("1› ")
     text = say(screen, "fail", "2› ")
     assert "✗ turn 1, line 1: ValueError: no" in text
-    assert "/fix asks the model to mend it" in text
+    assert "/fix asks the model to repair it" in text
     text = say(screen, "/fix", "fix ended after round 1: the program runs")
     assert "mending turn 1, round 1 of 3" in text
 
@@ -129,7 +129,7 @@ def test_an_interrupted_piece_that_is_not_whole_says_so(screen: Terminal) -> Non
     screen.wait("1› ")
     say(screen, "brackets", "items = [")
     screen.send(CTRL_C)
-    screen.wait("what was written is kept, though it is not whole; /code finishes it by hand")
+    screen.wait("what was written is kept, although it is not whole; /code finishes it by hand")
 
 
 def test_ctrl_c_at_the_prompt_says_how_to_leave_and_ctrl_d_leaves(screen: Terminal, tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_the_tree_marks_a_turn_that_ran_with_the_later_ones(screen: Terminal) ->
     screen.wait("1› ")
     say(screen, "define x", "2› ")
     say(screen, "print x", "3› ")
-    say(screen, "/correct 1 corrected", "not meant so?")
+    say(screen, "/correct 1 corrected", "not what you meant?")
     say(screen, "/tree", "✓ 1b  define x / corrected\n✓ 2b  print x  ← now")
 
 

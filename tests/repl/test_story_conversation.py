@@ -79,7 +79,7 @@ def test_a_question_a_correction_an_edit_and_a_fix(screen: Terminal, folder: Pat
     screen.send("Print scale" + ENTER)
     screen.wait("\n3› ", 120)
     screen.send("rename scale to factor" + ENTER)
-    screen.wait("not meant so?", 60)
+    screen.wait("not what you meant?", 60)
     assert [turn.chunk.replace(" ", "") for turn in session(folder).path] == ["factor=3", "print(factor)"]
     screen.send("/undo" + ENTER)
     screen.wait("took back: the change")
@@ -90,7 +90,7 @@ def test_a_question_a_correction_an_edit_and_a_fix(screen: Terminal, folder: Pat
     assert [turn.status for turn in session(folder).path][1:] == [KEPT]
 
     screen.send("/code 2" + ENTER)
-    screen.wait("/fix asks the model to mend it", 60)
+    screen.wait("/fix asks the model to repair it", 60)
     screen.send("/fix 2" + ENTER)
     screen.wait("fix ended after round", 120)
     assert session(folder).program.source.count("scale") >= 2

@@ -6,14 +6,14 @@ from mtchat.features.checks.parse import ParsedCheck
 
 
 def keep_check(console: Console, stated: ParsedCheck) -> None:
-    """Lays a check down about a turn, and tells whether it holds now."""
+    """Keeps a check with its turn and shows whether it holds now."""
     if checking.is_kept(console.session, stated):
-        console.view.note("that check is kept already")
+        console.view.note("this check already exists")
     finding = checking.add(console.chat, stated)
     console.view.finding(finding)
     if finding.passed is False:
         console.view.note(
-            "/fix asks the model to mend it; /check lists the checks, and /check -d N removes one"
+            "/fix asks the model to repair it; /check lists the checks, and /check -d N removes one"
         )
     elif finding.passed:
-        console.view.note("it is looked at again with each run of the program; /check lists the checks")
+        console.view.note("it is evaluated on every run of the program; /check lists the checks")

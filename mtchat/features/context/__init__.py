@@ -1,1 +1,1 @@
-"""What of the conversation the model sees: turns whole, folded to their names and signatures, or left out."""
+"""Chooses what the model sees of each turn: all of it, only names and signatures, or nothing."""

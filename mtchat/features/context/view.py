@@ -1,4 +1,4 @@
-"""Turns of the live conversation as they are typed and told: "2", "1-3 5", "turns 1-3, 5 are folded"."""
+"""Numbers of turns as the user types and reads them: "2", "1-3 5", "turns 1-3, 5 are folded"."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +11,7 @@ from mtchat.session.session import Session
 
 
 def turn_number(session: Session, text: str) -> int:
-    """A turn's number as typed; the last turn when nothing is typed."""
+    """A turn number as typed; the last turn if nothing is typed."""
     if not session.path:
         raise MtchatError("the program has no turns yet; type an instruction")
     if not text.strip():
@@ -22,17 +22,17 @@ def turn_number(session: Session, text: str) -> int:
 
 
 def parse_turns(session: Session, argument: str, verb: str) -> tuple[int, ...]:
-    """The numbers of turns as typed, in order, each once: "3", "1 4", "1-3, 5"."""
+    """Turn numbers as typed, sorted, each once: "3", "1 4", "1-3, 5"."""
     found: set[int] = set()
     for word in argument.replace(",", " ").split():
         first, dash, last = word.partition("-")
         start = turn_number(session, first or word)
         end = turn_number(session, last or word) if dash else start
         if end < start:
-            raise UsageError(f"{word} has no turns in it; from the lower to the higher, as in {end}-{start}")
+            raise UsageError(f"{word} contains no turns; write the lower number first: {end}-{start}")
         found.update(range(start, end + 1))
     if not found:
-        raise UsageError(f"{verb} which turn? /context shows what each one takes")
+        raise UsageError(f"{verb} which turn? /context shows the tokens of each")
     return tuple(sorted(found))
 
 
@@ -43,13 +43,15 @@ def set_context(session: Session, number: int, context: str) -> Session:
 
 
 def turn_choices(session: Session) -> list[tuple[str, str]]:
-    """The turns as completion offers them."""
+    """The turns for completion: number and instruction."""
     return [(str(at), one_line(turn.instruction, 40)) for at, turn in enumerate(session.path, 1)]
 
 
 def folded_note(numbers: Sequence[int]) -> str:
-    """What to say where turns are folded so that the context fits the model."""
-    return f"{turns_are(numbers)} folded to fit: the model sees imports, names and signatures of that code"
+    """The note that turns are folded so that the context fits the model."""
+    return (
+        f"{turns_are(numbers)} folded to fit the context: the model sees only imports, names and signatures"
+    )
 
 
 def turns_are(numbers: Sequence[int]) -> str:

@@ -1,1 +1,1 @@
-"""Corrections in words: what is one, which turn it is about, and what becomes of that turn."""
+"""Corrections in words: detects them, finds the turn they refer to, and changes it."""

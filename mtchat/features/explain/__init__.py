@@ -1,1 +1,1 @@
-"""Answers and questions in words about a program."""
+"""Explanations of code and errors, answers to questions about the program, and a tutor."""

@@ -15,7 +15,7 @@ from mtchat.session.settings import Sampling
 
 LONGEST_ANSWER = 160  # tokens
 LONGEST_LINE = 64
-LEAST_WORDS = 3  # that an answer has; "1." explains nothing
+LEAST_WORDS = 3  # of an answer; "1." explains nothing
 
 
 SYSTEM = (
@@ -42,15 +42,15 @@ EXAMPLE = (
     ),
 )
 SUBJECT = "The program"
-LONGEST_PROGRAM = 6000  # characters; the end of a longer one is what matters
+LONGEST_PROGRAM = 6000  # characters; of a longer one only the end is shown
 SENTENCE = re.compile(r"(?<=[.!?])\s+")
 INLINE = re.compile(r"`+[^`\n]*`+")
 MARKS = re.compile(r"\*\*|__|^#+\s*|^\s*(?:[-*•]|\d+[.)])\s+", re.MULTILINE)
-LEAST_REPEATED = 12  # characters that a sentence has to have in common with an earlier one
-MARKER = re.compile(r"^(?:\d{1,2}[.)]?(?:\s+|$)|[-*•](?:\s+|$))")  # of a list, also while it is being written
+LEAST_REPEATED = 12  # characters that a sentence must share with an earlier one
+MARKER = re.compile(r"^(?:\d{1,2}[.)]?(?:\s+|$)|[-*•](?:\s+|$))")  # of a list item, also an incomplete one
 SHOWS = re.compile(r"\b(?:show|print|display)s?\b", re.IGNORECASE)
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-WINDOW = 6  # words that come up a third time when a model goes round in circles
+WINDOW = 6  # words that occur a third time when a model loops
 CODE = re.compile(
     r"^\s*(?:>>>|def |class |import |from \w+ import|for .+:\s*$|while .+:\s*$|if .+:\s*$|return\b)"
 )
@@ -59,9 +59,9 @@ CODE = re.compile(
 def stream_answer(
     complete: Complete, prompt: Prompt, sentences: int, max_tokens: int = LONGEST_ANSWER
 ) -> Iterator[str]:
-    """The words of an answer as they come, the likeliest ones: so many sentences at most.
+    """The words of an answer as they are generated, at temperature 0, at most `sentences` sentences.
 
-    Nothing where the model has too few words to say.
+    Yields nothing if the answer has too few words.
     """
     text, shown, finish = "", 0, ""
     stream = complete(prompt, Sampling(max_tokens=max_tokens))
@@ -89,7 +89,7 @@ def has_enough_words(text: str) -> bool:
 
 
 def read_answer(complete: Complete, prompt: Prompt, max_tokens: int = LONGEST_ANSWER) -> str:
-    """All that is answered, as the model wrote it, for those who take it apart themselves."""
+    """The whole answer as the model wrote it."""
     stream = complete(prompt, Sampling(max_tokens=max_tokens))
     try:
         return "".join(piece.text for piece in stream)
@@ -101,17 +101,18 @@ def read_answer(complete: Complete, prompt: Prompt, max_tokens: int = LONGEST_AN
 
 @dataclass(frozen=True)
 class Explanation:
-    """Some code with what is said of it."""
+    """Some code with its explanation."""
 
     code: str
     words: str
 
 
 def line_prompt(program: str, step: str, told: Sequence[Explanation], code: str) -> Prompt:
-    """Asks what some lines of a program do; `told` is what was said of the lines before them.
+    """Asks what some lines of a program do; `told` explains the lines before them.
 
-    Values are left out on purpose: small models give them for an explanation. The opening ends without a
-    space, as a word's first token has its own; after one, they begin with a number.
+    Values of variables are left out on purpose: small models repeat them instead of explaining. The opening
+    ends without a space because the first token of a word includes it; after a space, models begin with a
+    number.
     """
     return Prompt(
         messages=explain_messages(program, step), opening=f"{join_explanations(told)}`{code.strip()}`\n-"
@@ -119,7 +120,7 @@ def line_prompt(program: str, step: str, told: Sequence[Explanation], code: str)
 
 
 def summary_prompt(program: str, step: str, told: Sequence[Explanation]) -> Prompt:
-    """Asks for one sentence about all that was said, as the program's: it goes on from SUBJECT."""
+    """Asks for one sentence about the whole program, which continues from SUBJECT."""
     return Prompt(
         messages=explain_messages(program, step), opening=f"{join_explanations(told)}In short: {SUBJECT}"
     )
@@ -136,7 +137,7 @@ def join_explanations(told: Sequence[Explanation]) -> str:
 
 
 def failure_prompt(program: str, facts: str) -> Prompt:
-    """Asks why a program fails, and what would mend it."""
+    """Asks why a program fails and what would fix it."""
     question = (
         f"The program:\n\n{fence_program(program)}\n\nIt fails. What is known for certain:\n{facts}\n\n"
         "Explain in two short sentences, without code, why this happens and what would have to change."
@@ -145,7 +146,7 @@ def failure_prompt(program: str, facts: str) -> Prompt:
 
 
 def question_prompt(program: str, facts: Sequence[str], text: str) -> Prompt:
-    """Asks a question of the user's about a program; `facts` are what is known for certain."""
+    """Asks the user's question about a program; `facts` are certain."""
     shown = f"The program:\n\n{fence_program(program)}\n\n" if program.strip() else ""
     known = (
         "What is known for certain:\n" + "\n".join(f"- {each}" for each in facts) + "\n\n" if facts else ""
@@ -155,7 +156,7 @@ def question_prompt(program: str, facts: Sequence[str], text: str) -> Prompt:
 
 
 def hint_prompt(goal: str, program: str, hints: Sequence[str]) -> Prompt:
-    """Asks for a hint at the next step to a goal; each hint says more than the one before it."""
+    """Asks for a hint at the next step towards a goal; each hint says more than the one before it."""
     known = (
         f"The program so far:\n\n{fence_program(program)}" if program.strip() else "There is no program yet."
     )
@@ -170,7 +171,7 @@ def hint_prompt(goal: str, program: str, hints: Sequence[str]) -> Prompt:
 
 
 def fence_program(program: str) -> str:
-    """A program as the model sees it; the end of one that is very long."""
+    """A program as the model sees it; only the end of a very long one."""
     code = program.strip("\n")
     if len(code) > LONGEST_PROGRAM:
         code = "# …\n" + code[-LONGEST_PROGRAM:].partition("\n")[2]
@@ -178,7 +179,7 @@ def fence_program(program: str) -> str:
 
 
 def as_sentence(words: str) -> str:
-    """Words as a sentence."""
+    """Words as a sentence, with a capital letter and a full stop."""
     words = words.strip()
     first = words[:1].upper() + words[1:]
     return first if first.endswith((".", "!", "?")) else f"{first}."
@@ -186,16 +187,16 @@ def as_sentence(words: str) -> str:
 
 @dataclass(frozen=True)
 class TrimmedReply:
-    """What of a reply is fit to be shown so far, and whether nothing more of it will be."""
+    """The part of a reply to show so far, and whether it is final."""
 
     text: str
     finished: bool
 
 
 def trim_reply(text: str, sentences: int, whole: bool = False) -> TrimmedReply:
-    """So many sentences of a reply, up to code, a second paragraph, or where it begins to repeat itself.
+    """The first sentences of a reply, up to code, a second paragraph, or a repetition.
 
-    Until the reply is `whole`, what may yet turn out to be one of these is held back.
+    Until the reply is `whole`, text that may yet turn out to be one of these is held back.
     """
     text = MARKER.sub("", text.lstrip())
     end = min((at for at in (text.find("```"), text.find("\n")) if at >= 0), default=len(text))
@@ -214,16 +215,16 @@ def trim_reply(text: str, sentences: int, whole: bool = False) -> TrimmedReply:
 
 
 def is_repeated(part: str, before: Sequence[str], exactly: bool) -> bool:
-    """Whether a sentence is one from before, or, while it is being written, may become one."""
+    """Whether a sentence repeats an earlier one, or, while incomplete, may become one."""
     if exactly:
         return part in before
     return len(part) >= LEAST_REPEATED and any(each.startswith(part) for each in before)
 
 
 def is_grounded(words: str, known: str) -> bool:
-    """Whether each number in some words is in what is known, and nothing is shown where nothing prints.
+    """Whether each number in an explanation is known, and printing is mentioned only if the code prints.
 
-    Small models make both up.
+    Small models invent both.
     """
     if SHOWS.search(words) and "print" not in known:
         return False
@@ -231,7 +232,7 @@ def is_grounded(words: str, known: str) -> bool:
 
 
 def is_looping(text: str) -> bool:
-    """Whether the last words of a text have been there twice before."""
+    """Whether the last words of a text have already occurred twice."""
     words = text.split()
     tail = words[-WINDOW:]
     if len(tail) < WINDOW:
@@ -240,7 +241,7 @@ def is_looping(text: str) -> bool:
 
 
 def strip_code(reply: str, sentences: int) -> str:
-    """A reply without any code: blocks, lines of Python and longer pieces between backticks go."""
+    """A reply without code: no blocks, lines of Python or longer code between backticks."""
     text = re.sub(r"```.*?(?:```|\Z)", "\n", reply, flags=re.DOTALL)
     lines = [
         line
@@ -257,7 +258,7 @@ def strip_code(reply: str, sentences: int) -> str:
 
 
 def is_code(line: str) -> bool:
-    """Whether a line is Python rather than words: a word or a number alone is no code."""
+    """Whether a line is Python rather than words: a word or number alone is not code."""
     text = line.strip()
     if CODE.match(line):
         return True
@@ -265,6 +266,6 @@ def is_code(line: str) -> bool:
 
 
 def shorten_code(match: re.Match[str]) -> str:
-    """A name between backticks stays; code there becomes dots."""
+    """Keeps a name between backticks; replaces other code by an ellipsis."""
     inside = match[0].strip("`").strip()
     return match[0] if re.fullmatch(r"[\w.]+(?:\(\))?", inside) else "…"

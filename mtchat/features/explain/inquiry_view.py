@@ -1,7 +1,7 @@
-"""Answers a question below the conversation, without a turn: what is certain first, then what it takes.
+"""Answers questions without adding a turn: first with facts, then with whatever else is needed.
 
-Certain is what the run, the program and the commands say. What a program can find out is found out by one
-that is run and forgotten; the rest are the model's words, marked as such.
+Facts come from the run, the program and the commands. What a program can compute is computed by a temporary
+one; everything else is answered by the model, and marked as such.
 """
 
 import ast
@@ -33,12 +33,12 @@ HOW, WHERE = (
 )
 REASON = re.compile(r"(?:how (?:do|does|did|can|should|would)|why|where)\b", re.IGNORECASE)
 WORD = re.compile(r"[A-Za-z_]\w*")
-LEGEND = "the lines with ≈ are the model's words and may be wrong"
+LEGEND = "lines with ≈ were written by the model and may be wrong"
 
 
 def answer_question(console: Console, text: str) -> None:
-    """The answer to a question on the screen; the program is as it was."""
-    console.view.note("taken as a question, which adds nothing to the program")
+    """Shows the answer to a question; the program does not change."""
+    console.view.note("this looks like a question, so it does not change the program")
     about = explain_target(text, console.session) if console.session.language.runs else None
     found = list(dict.fromkeys(find_facts(console, text)))
     for fact in found:
@@ -51,7 +51,7 @@ def answer_question(console: Console, text: str) -> None:
 
 
 def is_fully_answered(text: str, session: Session) -> bool:
-    """Whether what is certain is all that was asked for: a way to do it, where a file is, what a name is."""
+    """Whether facts answer the question completely: how to do it, where a file is, what a name is."""
     if HOW.match(text) or WHERE.match(text):
         return True
     names, calls = bound(session.program.source), find_calls(session)
@@ -60,7 +60,7 @@ def is_fully_answered(text: str, session: Session) -> bool:
 
 
 def find_facts(console: Console, text: str) -> Iterator[str]:
-    """What is certain about what a question names."""
+    """Facts about what a question names."""
     if HOW.match(text) or WHERE.match(text):
         yield from matching_commands(text)
     if WHERE.match(text):
@@ -70,7 +70,7 @@ def find_facts(console: Console, text: str) -> Iterator[str]:
 
 
 def matching_commands(text: str) -> Iterator[str]:
-    """The commands that a question names, each with what it does."""
+    """The commands that a question names, each with its description."""
     words = {word.lower() for word in WORD.findall(text)}
     known = {each.name: each for each in slash.commands()}
     for name in sorted(words & known.keys()):
@@ -83,7 +83,7 @@ def matching_commands(text: str) -> Iterator[str]:
 
 
 def file_places(console: Console, text: str) -> Iterator[str]:
-    """Where the files are that a question names; all of them where it names none."""
+    """The paths of the files that a question names; of all files if it names none."""
     outcome, words = console.session.outcome, WORD.findall(text.lower())
     left = [console.place / file.path for file in (outcome.files if outcome else ())]
     given = [(file.name, file.path) for file in console.session.attached]
@@ -96,15 +96,15 @@ def file_places(console: Console, text: str) -> Iterator[str]:
         if any(kin(word, part) for word in words for part in WORD.findall(path.lower()))
     ]
     for path in named[:MOST] or paths[:MOST]:
-        yield f"{path}{'' if ' is ' in path else ': a file that the program left'}"
+        yield f"{path}{'' if ' is ' in path else ': a file that the program wrote'}"
     if not paths:
         place = short_path(console.place)
-        yield f"no file was left by the last run; what programs write is copied to {place}"
+        yield f"the last run wrote no files; files that programs write are copied to {place}"
     yield f"this conversation is in {short_path(console.log.path)}"
 
 
 def name_facts(console: Console, text: str) -> Iterator[str]:
-    """What the names in a question are, where they come from, and what they hold."""
+    """What the names in a question are, which turn defines them, and their values."""
     session, words = console.session, list(dict.fromkeys(WORD.findall(text)))
     names = [word for word in words if word in bound(session.program.source) and not COMMON.fullmatch(word)]
     calls = find_calls(session)
@@ -116,7 +116,7 @@ def name_facts(console: Console, text: str) -> Iterator[str]:
     for name in names[:MOST]:
         home = origin(name, session)
         if name in values:
-            yield f"{name} is {describe_value(values[name])}; turn {home} made it"
+            yield f"{name} is {describe_value(values[name])}; turn {home} defines it"
     for word in [each for each in words if each in calls and each not in names][:MOST]:
         for target, line, number in calls[word][:MOST]:
             yield f"turn {number}: {line}"
@@ -132,7 +132,7 @@ def describe_value(variable: Variable) -> str:
 
 
 def find_calls(session: Session) -> dict[str, list[tuple[str, str, int]]]:
-    """What a program calls, by its last name: what the value is kept as, the line, and the turn."""
+    """The calls in a program by function name: the variable assigned, the line, and the turn."""
     found: dict[str, list[tuple[str, str, int]]] = {}
     for place, turn in enumerate(session.path, start=1):
         module = tree(turn.chunk)
@@ -151,7 +151,7 @@ def find_calls(session: Session) -> dict[str, list[tuple[str, str, int]]]:
 
 
 def docstring_facts(console: Console, name: str) -> Iterator[str]:
-    """What a function that the program calls says that it does and returns."""
+    """What the docstring of a called function says that it does and returns."""
     for turn in console.session.path:
         module = tree(turn.chunk)
         for node in ast.walk(module) if module else ():
@@ -163,7 +163,7 @@ def docstring_facts(console: Console, name: str) -> Iterator[str]:
 
 
 def data_facts(console: Console, words: list[str]) -> Iterator[str]:
-    """What the program's tables and dictionaries have under a word."""
+    """What the program's tables and dictionaries contain for a word."""
     wanted = [word for word in words if not COMMON.fullmatch(word) and len(word) > 2]
     text = ast.unparse(ast.parse(repr(wanted)))
     strings = {
@@ -178,7 +178,7 @@ def data_facts(console: Console, words: list[str]) -> Iterator[str]:
 
 
 def printed_lines(console: Console, code: str) -> list[str]:
-    """The lines that some code prints after the program, which is then forgotten."""
+    """The lines that some code prints after the program, in a temporary run."""
     if not console.chat.looks:
         return []
     program = console.session.program
@@ -192,12 +192,12 @@ def printed_lines(console: Console, code: str) -> list[str]:
 
 
 def run_with_variables(console: Console) -> Outcome:
-    """The live program with its variables, where it may be run."""
+    """The live program with its variables, if it may be run."""
     return console.chat.look() if console.chat.looks else Outcome()
 
 
 def compute_answer(console: Console, text: str) -> bool:
-    """Whether a program could answer, which was written for that, run, shown and forgotten."""
+    """Whether a temporary program could answer; it is generated, run, shown and discarded."""
     if not console.chat.looks or REASON.match(text) or not console.session.language.runs:
         return False
     generator = console.generator()
@@ -212,19 +212,19 @@ def compute_answer(console: Console, text: str) -> bool:
         made = quiet.take(console.session, f"{text}\nPrint the answer.", console.chat.settings.sampling)
     chunk = made.path[-1].chunk if made.head != console.session.head else ""
     before = console.session.program.source
-    if not chunk.strip() or made_up(chunk, before, text).printed:  # which would show what nobody found out
+    if not chunk.strip() or made_up(chunk, before, text).printed:  # it would print an invented answer
         return False
     outcome = console.chat.trial(made.program)
     if not outcome.ok or not outcome.outputs[-1].strip():
         return False
     console.view.output(outcome.outputs[-1])
-    console.view.note("which this code found, run on a copy of the program's state:")
+    console.view.note("computed by this code on a copy of the program's state:")
     console.view.code(chunk)
     return True
 
 
 def answer_in_words(console: Console, text: str, found: list[str]) -> None:
-    """The model's words on a question, where it can chat."""
+    """Shows the model's answer, if it can chat."""
     if not can_chat(console):
         return
     prompt = answers.question_prompt(console.session.program.source, found, text)

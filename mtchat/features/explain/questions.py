@@ -1,6 +1,6 @@
-"""Recognises a question about the program, which /explain answers: what it does, how it works, why. Pure.
+"""Detects questions: those that /explain answers (what, how and why) and all others.
 
-An instruction must never be taken for a question, so what a program could answer is an instruction.
+An instruction must never be treated as a question, so what a program could answer is an instruction.
 """
 
 import re
@@ -49,13 +49,15 @@ DEMAND = re.compile(
     r"|(?:n'?t (?:you|we)|\b(?:you|we) (?:not|never))\b",
     re.IGNORECASE,
 )
-ANOTHER = re.compile(r"(?<! when)(?<! if) (?:it|them|they|i|we|you)\b", re.IGNORECASE)  # of a second sentence
+ANOTHER = re.compile(
+    r"(?<! when)(?<! if) (?:it|them|they|i|we|you)\b", re.IGNORECASE
+)  # the start of a second sentence
 DOING = re.compile(
     r"\b(?:print|show|display|sort|say|use|return|write|call|draw|plot|save|store|give|put|take|round"
     r"|convert|rename|filter|group|reverse|skip|ignore|compute|calculate)\b",
     re.IGNORECASE,
 )
-COMMON = re.compile(  # words of a question with why, which are no names there
+COMMON = re.compile(  # words of a "why" question that are not names
     r"why|do|does|did|don|is|are|was|were|has|have|had|an|the|this|that|it|its|i|my|me|you|we|not|no|so|there|here"
     r"|get|see|mean|work|code|program|script|function|loop|line|turn|step|output|error|result",
     re.IGNORECASE,
@@ -65,7 +67,7 @@ OPENS = re.compile(
     r"(?:how (?:do|can|should) (?:i|we|you)|where (?:is|are|do|does|did|can)|what does)\b", re.IGNORECASE
 )
 TURN, LINE = re.compile(r"\b(?:turn|step) (\d+)", re.IGNORECASE), re.compile(r"\bline (\d+)", re.IGNORECASE)
-WORD = re.compile(r"\b(?!a [a-z])[A-Za-z_]\w*")  # and not the article
+WORD = re.compile(r"\b(?!a [a-z])[A-Za-z_]\w*")  # but not the article
 
 
 def is_question(text: str) -> bool:
@@ -77,7 +79,7 @@ def is_question(text: str) -> bool:
 
 
 def explain_target(text: str, session: Session) -> str | None:
-    """What /explain is to explain where a text is a question about the program; None for all else."""
+    """The argument for /explain if a text is a question about the program; None otherwise."""
     wish = text.replace("’", "'").strip().rstrip("?!. ")
     if not session.path or len(wish.split()) > LONGEST or SENTENCES.search(wish):
         return None
@@ -98,9 +100,9 @@ def full_match(pattern: str, text: str) -> re.Match[str] | None:
 
 
 def asks_why(wish: str) -> bool:
-    """Whether a wish asks why, and nothing in it says what is to be done.
+    """Whether a text asks why and does not demand anything.
 
-    So it has no word that demands, no second sentence, and what it says is done is done by its subject.
+    It has no demanding word, no second sentence, and no verb for something to do except that of its subject.
     """
     found = full_match(WHY, wish)
     if found is None or DEMAND.search(wish):
@@ -110,12 +112,12 @@ def asks_why(wish: str) -> bool:
 
 
 def possible_names(wish: str) -> list[str]:
-    """The words of a question with why that can be meant as names of the program."""
+    """The words of a "why" question that may be names in the program."""
     return [word for word in WORD.findall(wish) if not COMMON.fullmatch(word)]
 
 
 def explain_argument(wish: str, names: list[str], session: Session) -> str:
-    """What a question is about, as /explain takes it: "2", "2:3", "error", "" for what happened last."""
+    """The argument of /explain for a question: "2", "2:3", "error", or "" for what happened last."""
     turn, line = TURN.search(wish), LINE.search(wish)
     number = turn[1] if turn else next(filter(None, (origin(name, session) for name in names)), "")
     outcome = session.outcome
@@ -126,6 +128,6 @@ def explain_argument(wish: str, names: list[str], session: Session) -> str:
 
 
 def origin(name: str, session: Session) -> str:
-    """The number of the last turn that gives a name something; "" where none does."""
+    """The number of the last turn that assigns a name; "" if none does."""
     turns = [number for number, turn in enumerate(session.path, start=1) if name in bound(turn.chunk)]
     return str(turns[-1]) if turns else ""

@@ -1,6 +1,6 @@
-"""Questions about what a program does, made from its code and its run, and the checking of answers.
+"""Quiz questions about what a program does, made from its code and its run, and the checking of answers.
 
-Nothing here is thought up: an answer is right when it is what the program itself does.
+No model is involved: an answer is right if it is what the program itself produces.
 """
 
 import ast
@@ -13,7 +13,7 @@ from mtchat.session.outcome import Outcome, printed
 from mtchat.session.program import Chunk, Program
 
 VALUE, PRINTS, LENGTH = "value", "prints", "length"
-LONGEST_ASKED = 60  # characters of a value or an output that can be asked for
+LONGEST_ASKED = 60  # characters of a value or an output in a question
 PLAIN_KINDS = ("int", "float", "str", "bool", "list", "dict", "tuple", "set")
 WORDS = {"true": "True", "yes": "True", "false": "False", "no": "False", "none": "None", "nothing": "None"}
 QUOTES = ("'", '"')
@@ -22,9 +22,9 @@ WITH_LENGTH = ("list", "dict", "tuple", "set", "str")
 
 @dataclass(frozen=True)
 class QuizQuestion:
-    """A question about turn `turn`: of what `kind`, about which `name`, and the code that it is about.
+    """A question about turn `turn`: its `kind`, the variable `name`, and the code that it is about.
 
-    `answer` is what the program printed, where it is about that; `sort` is the type of a variable's value.
+    `answer` is what the program printed, if that is the question; `sort` is the type of the variable.
     """
 
     kind: str
@@ -44,13 +44,13 @@ class QuizQuestion:
 
     @property
     def expression(self) -> str:
-        """What to look at after the turn."""
+        """The expression to evaluate after the turn."""
         return f"len({self.name})" if self.kind == LENGTH else self.name
 
 
 @dataclass(frozen=True)
 class QuizVerdict:
-    """Whether an answer is right, and what the program really gives; `given` is "" where it cannot tell."""
+    """Whether an answer is right, and the correct one; `given` is "" if it is unknown."""
 
     right: bool
     given: str
@@ -59,7 +59,7 @@ class QuizVerdict:
 def make_questions(
     number: int, before: Program, program: Program, outcome: Outcome
 ) -> Iterator[QuizQuestion]:
-    """What can be asked about the last turn of a program, whose run told its variables too.
+    """The possible questions about the last turn of a program; `outcome` includes its variables.
 
     `before` is the program without that turn.
     """
@@ -78,7 +78,7 @@ def make_questions(
 
 
 def assigned_names(chunk: str) -> Iterator[str]:
-    """The names that a chunk gives values to at its top level, loops and branches with it."""
+    """The names that a chunk assigns at top level, in loops and in branches."""
     module = tree(chunk)
     todo: list[ast.AST] = list(module.body) if module else []
     while todo:
@@ -91,7 +91,7 @@ def assigned_names(chunk: str) -> Iterator[str]:
 
 
 def is_obvious(chunk: str, name: str) -> bool:
-    """Whether the code says a value outright, in its only line about the name, so that reading is enough."""
+    """Whether the only assignment of a name is a literal, so that the answer can be read off the code."""
     module = tree(chunk)
     sets = [
         node
@@ -111,7 +111,7 @@ def is_literal_text(text: str) -> bool:
 
 
 def answer_check(question: QuizQuestion, answer: str) -> Check:
-    """What to run to check an answer; words that are no value are taken as text."""
+    """The check to run for an answer; words that are not a Python value count as text."""
     text = answer.strip()
     value = parsed_expression(WORDS.get(text.lower(), text))
     if value is None or not literal(value) or (question.sort == "str" and text[:1] not in QUOTES):
@@ -120,19 +120,19 @@ def answer_check(question: QuizQuestion, answer: str) -> Check:
 
 
 def checking_program(program: Program, number: int, check: Check) -> Program:
-    """A program that says after its last turn whether a check holds."""
+    """The program with a check after its last turn."""
     return Program((*program.chunks, Chunk(number, code((check,)))))
 
 
 def read_verdict(program: Program, outcome: Outcome) -> QuizVerdict:
-    """What the run of a checking program of so many chunks says."""
+    """The verdict in the output of a checking program."""
     said = outcome.outputs[-1] if len(outcome.outputs) == len(program.chunks) else ""
     found = read(said, 1)
     return QuizVerdict(found.passed[0], found.given[0])
 
 
 def compare_output(question: QuizQuestion, answer: str) -> QuizVerdict:
-    """Whether an answer is what the turn printed; spaces and quotes around it do not count."""
+    """Whether an answer is what the turn printed, ignoring surrounding spaces and quotes."""
     same = " ".join(answer.split()) == " ".join(question.answer.split())
     bare = answer.strip().strip("\"'") == question.answer.strip()
     return QuizVerdict(same or bare, question.answer)
@@ -140,9 +140,10 @@ def compare_output(question: QuizQuestion, answer: str) -> QuizVerdict:
 
 @dataclass(frozen=True)
 class TutorLesson:
-    """`hints` were given at the turn with the id `head`; each further one says more.
+    """A lesson: the learner's goal, the hints given so far and the score.
 
-    `asked` counts the questions that were answered, `right` those answered right.
+    `hints` were given when the turn with the id `head` was the last one; each hint says more than the one
+    before. `asked` counts the questions answered, `right` the correct answers.
     """
 
     goal: str = ""

@@ -1,4 +1,4 @@
-"""Explains turns, lines and errors: first what is certain, then the model's words where it can chat."""
+"""Shows explanations of turns, lines and errors: first the facts, then the model's words if it can chat."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -22,19 +22,19 @@ from mtchat.session.reason import Reason
 
 SIGN = "≈ "  # before words that may be wrong
 INDENT = "  "
-PLAINEST = 130  # characters of certain words; the model says more simply what takes longer ones
+PLAINEST = 130  # characters of a description; the model rephrases longer ones
 LONGEST_VALUE = 40
 PLAIN_KINDS = ("int", "float", "str", "bool", "list", "dict", "tuple", "set", "Counter", "defaultdict")
 LEGEND = (
-    f"lines with {SIGN.strip()} are the model's words and may be wrong; all others are read from the code"
+    f"lines with {SIGN.strip()} were written by the model and may be wrong; all others come from the code"
 )
 
-LEGEND_OF_ERRORS = f"what follows {SIGN.strip()} are the model's words and may be wrong; the rest is certain"
+LEGEND_OF_ERRORS = f"text after {SIGN.strip()} was written by the model and may be wrong; the rest is certain"
 
 
 @dataclass
 class StreamedParagraph:
-    """A paragraph that grows word by word; `said` is what it has become."""
+    """The model's words on the screen as they come, wrapped and marked; `said` is the text so far."""
 
     view: View
     indent: str = ""
@@ -44,7 +44,7 @@ class StreamedParagraph:
     width: int = field(default_factory=lambda: max(shutil.get_terminal_size().columns - 1, 20))
 
     def say(self, pieces: Iterator[str]) -> str:
-        """Shows all pieces; what was shown stays where an interrupt ends them."""
+        """Shows all pieces; after an interrupt what was shown stays."""
         try:
             for piece in pieces:
                 self.hear(piece)
@@ -86,27 +86,26 @@ class StreamedParagraph:
 
 
 def explain_turn(console: Console, number: int) -> None:
-    """Every line of a turn with what it does under it."""
+    """Shows every line of a turn with its explanation below it."""
     turn = console.session.numbered(number)
     console.view.heading(f"{number}› {turn.instruction}")
     if not turn.chunk.strip():
-        console.view.say("this turn has no code, so there is nothing to explain; /retry asks the model again")
+        console.view.say("this turn has no code to explain; /retry asks the model again")
         return
     explaining = TurnExplainer.of(console, number)
     explaining.lines()
     explaining.summary()
-    explaining.farewell(f"/explain {number}:LINE says more about one line (they count from 1)")
+    explaining.farewell(f"/explain {number}:LINE says more about one line (counted from 1)")
 
 
 def explain_line(console: Console, number: int, line: int) -> None:
-    """One line of a turn, with what it belongs to and the values that it works with."""
+    """Shows one line of a turn, its explanation and the values that it uses."""
     lines = source.lines(console.session.numbered(number).chunk)
     if not 1 <= line <= len(lines):
-        last = f"/explain {number}:{len(lines)} is its last"
-        raise MtchatError(f"turn {number} has no line {line}; {last}")
+        raise MtchatError(f"turn {number} has no line {line}; its last line is {len(lines)}")
     if not lines[line - 1].strip() or lines[line - 1].lstrip().startswith("#"):
         console.view.code(lines[line - 1])
-        console.view.say(f"{INDENT}Python passes over this line: it is empty, or a note for readers.")
+        console.view.say(f"{INDENT}Python ignores this line: it is empty, or a comment for readers.")
         return
     explaining = TurnExplainer.of(console, number)
     explaining.line(line)
@@ -114,14 +113,14 @@ def explain_line(console: Console, number: int, line: int) -> None:
 
 
 def explain_error(console: Console) -> None:
-    """How the program fails, and what can be done."""
+    """Shows why the program fails and what can be done."""
     outcome = console.session.outcome
     if outcome is None:
         raise MtchatError("the program has not run, so there is no error to explain; /run runs it")
     if outcome.ok:
         raise MtchatError("the program runs without an error; /explain explains its last turn")
     if outcome.reason in (Reason.INTERRUPTED, Reason.SANDBOX):
-        raise MtchatError("the last run did not come to its end; /run runs the program again")
+        raise MtchatError("the last run was interrupted; /run runs the program again")
     program, view = console.session.program, console.view
     variables = variables_at_failure(console, outcome)
     facts = list(failure_facts(console, program, outcome, variables))
@@ -140,15 +139,15 @@ def explain_error(console: Console) -> None:
         )
         view.note(LEGEND_OF_ERRORS)
     number = outcome.turn or len(console.session.path)
-    mends = "" if excused(outcome) else "/fix asks the model to mend it, "
-    steps = f"{mends}/edit {number} changes what turn {number} is asked for"
-    view.note(f"{steps}, /undo takes the last turn back")
+    mends = "" if excused(outcome) else "/fix asks the model to repair it, "
+    steps = f"{mends}/edit {number} changes the instruction of turn {number}"
+    view.note(f"{steps}, /undo removes the last turn")
 
 
 def failure_facts(
     console: Console, program: Program, outcome: Outcome, variables: Sequence[Variable]
 ) -> Iterator[str]:
-    """What is certain of a failure, in sentences."""
+    """Facts about a failure, in sentences."""
     yield f"Python says: {outcome.error.partition(': ')[2] or outcome.error}"
     meaning = failure.error_meaning(outcome)
     if meaning:
@@ -163,7 +162,7 @@ def failure_facts(
 
 
 def variables_at_failure(console: Console, outcome: Outcome) -> tuple[Variable, ...]:
-    """The variables that the failing program had by then; none where running it again is no way to tell."""
+    """The variables when the program failed; none if running it again cannot tell."""
     if outcome.limit or not console.chat.looks:
         return ()
     again = console.chat.look()
@@ -171,7 +170,7 @@ def variables_at_failure(console: Console, outcome: Outcome) -> tuple[Variable, 
 
 
 def describe_place(program: Program, outcome: Outcome) -> str:
-    """Where it failed, and through which line of the program it came there."""
+    """Where the program failed, and the line of the program that led there."""
     if not outcome.frames:
         return ""
     first, last = outcome.frames[0], outcome.frames[-1]
@@ -183,23 +182,23 @@ def describe_place(program: Program, outcome: Outcome) -> str:
 
 
 def can_chat(console: Console) -> bool:
-    """Whether the model can answer in words; says so where it cannot."""
+    """Whether the model can answer in words; says so if it cannot."""
     try:
         console.chat.await_model()
     except MtchatError as error:
-        console.view.note(f"the model cannot be asked, so these are the facts alone: {error}")
+        console.view.note(f"the model is not available, so only the facts are shown: {error}")
         return False
     if not console.chat.model.card().chat:
         console.view.note(
-            f"{console.chat.model.name} continues code and cannot chat, so these are the facts alone; "
-            "/model starter goes on with one that can"
+            f"{console.chat.model.name} only continues code and cannot chat, so only the facts are shown; "
+            "/model starter switches to one that can"
         )
         return False
     return True
 
 
 def show_answer(console: Console, speech: StreamedParagraph, words: Iterator[str]) -> str:
-    """The model's words as they come; where it cannot be asked, the reason."""
+    """Shows the model's words as they come, or why there are none."""
     try:
         return speech.say(words)
     except MtchatError as error:
@@ -208,18 +207,18 @@ def show_answer(console: Console, speech: StreamedParagraph, words: Iterator[str
 
 
 def normalise_code(code: str) -> str:
-    """Code without its spaces, as it can be found in other code."""
+    """Code without spaces and with one kind of quotes, for comparison."""
     return "".join(code.split()).replace('"', "'")
 
 
 def is_plain(words: str) -> bool:
-    """Whether certain words are easy to read: neither long nor with words in brackets within them."""
+    """Whether a description is easy to read: neither long nor with words in brackets."""
     return len(words) <= PLAINEST and not any(sign in words for sign in ("(`", "(the ", "(what "))
 
 
 @dataclass
 class TurnExplainer:
-    """One turn being explained: its parts, what its run showed, and what was said of it so far."""
+    """Explains one turn: its parts, the outcome of its run, and the explanations so far."""
 
     console: Console
     number: int
@@ -242,11 +241,11 @@ class TurnExplainer:
         return cls(console, number, turn.instruction, turn.chunk, program, found, outcome, can_chat(console))
 
     def lines(self) -> None:
-        """Each part of the code, with its words below it."""
+        """Shows each part of the code with its explanation below it."""
         rows = source.lines(self.code)
         if not self.parts:
             self.console.view.code(self.code)
-            self.console.view.say(f"{INDENT}Python cannot read this code; /explain error says where.")
+            self.console.view.say(f"{INDENT}This is not valid Python; /explain error says where.")
             return
         shown = 0
         for part in self.parts:
@@ -261,12 +260,12 @@ class TurnExplainer:
             self.console.view.output(said)
 
     def line(self, number: int) -> None:
-        """The part that a line belongs to: certain words, values, and the model's words in any case."""
+        """Shows the part that a line belongs to: description, values, and always the model's words."""
         rows = source.lines(self.code)
         part = next((each for each in self.parts if each.first <= number <= each.last), None)
         if part is None:
             self.console.view.code(rows[number - 1])
-            self.console.view.say(f"{INDENT}Python cannot read this line here; /explain error says why.")
+            self.console.view.say(f"{INDENT}This is not valid Python; /explain error says why.")
             return
         code = "\n".join(rows[part.first - 1 : part.last])
         self.console.view.code(code)
@@ -286,14 +285,14 @@ class TurnExplainer:
             self.spoke = bool(words)
 
     def before(self, part: CodePart) -> None:
-        """Tells the model what the parts above are, as far as that is certain."""
+        """Gives the model the certain explanations of the parts above."""
         rows = source.lines(self.code)
         for each in self.parts:
             if each.last < part.first and each.sure:
                 self.told.append(Explanation("\n".join(rows[each.first - 1 : each.last]), each.words))
 
     def say(self, part: CodePart, code: str) -> None:
-        """What a part does: read from its tree where that says it all, in the model's words otherwise."""
+        """Says what a part does: from its syntax tree if that is complete, else in the model's words."""
         words = part.words
         if not self.chats or (part.sure and is_plain(part.words)):
             self.certain(part)
@@ -315,7 +314,7 @@ class TurnExplainer:
         self.console.view.paragraph(as_sentence(f"{part.words}{'; ' if value else ''}{value}"))
 
     def value(self, part: CodePart) -> str:
-        """What a variable is after the turn, said once, where it is set last."""
+        """The value of a variable after the turn, given once, at its last assignment."""
         if self.outcome is None or not self.outcome.ok:
             return ""
         rows = "\n".join(source.lines(self.code)[part.first - 1 : part.last])
@@ -330,11 +329,11 @@ class TurnExplainer:
         return f"after the turn {' and '.join(told)}" if told else ""
 
     def reached(self) -> bool:
-        """Whether the run came to this turn."""
+        """Whether the run completed this turn."""
         return self.outcome is not None and len(self.outcome.outputs) == len(self.program.chunks)
 
     def summary(self) -> None:
-        """One sentence about the turn as a whole."""
+        """Shows one sentence about the whole turn."""
         if self.chats and len(self.parts) > 1:
             prompt = answers.summary_prompt(self.program.source, self.step, self.told)
             words = self.thought(prompt)
@@ -343,29 +342,29 @@ class TurnExplainer:
                 StreamedParagraph(self.console.view).say(iter([f"In short: {answers.SUBJECT} {words}"]))
 
     def thought(self, prompt: Prompt) -> str:
-        """The model's sentence; "" where it has none, or where a number in it is found nowhere."""
+        """The model's sentence; "" if it has none, or contains an unfounded number."""
         try:
             with self.console.view.waiting(lambda: "thinking"):
                 words = "".join(stream_answer(self.console.chat.model.complete, prompt, 1, LONGEST_LINE))
         except MtchatError as error:
-            self.console.view.note(f"the model could not answer, so the rest are the facts alone: {error}")
+            self.console.view.note(f"the model could not answer, so only the facts follow: {error}")
             self.chats = False
             return ""
         return words if answers.is_grounded(words, self.known()) else ""
 
     def known(self) -> str:
-        """All that numbers can come from: the program, what it was asked for, what its run showed."""
+        """All text that numbers can come from: the program, the instruction, the outcome."""
         outcome = self.outcome or Outcome()
         values = " ".join(each.value for each in outcome.variables)
         return f"{self.program.source} {self.step} {values} {''.join(outcome.outputs)}"
 
     def farewell(self, step: str) -> None:
-        self.console.view.note(LEGEND if self.spoke else "all of this is read from the code and its run")
+        self.console.view.note(LEGEND if self.spoke else "all of this is derived from the code and its run")
         self.console.view.note(step)
 
 
 def dry_run(console: Console, program: Program) -> Outcome | None:
-    """What a program does, with its variables; None where programs are not run."""
+    """The outcome of a program with its variables; None if programs are not run."""
     if not console.chat.looks:
         return None
     with console.view.waiting(lambda: "running"):

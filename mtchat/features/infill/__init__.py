@@ -1,1 +1,1 @@
-"""Fills holes in code with what a model writes there."""
+"""Fills holes in code that the user wrote, by a model."""

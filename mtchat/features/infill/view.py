@@ -1,4 +1,4 @@
-"""Fills the holes in code that the user wrote for a turn; the code with its holes is kept whatever comes."""
+"""Fills the holes in the user's code and shows the difference; the code with its holes is always kept."""
 
 from mtchat.console.console import Console
 from mtchat.conversation import editing
@@ -10,18 +10,18 @@ AGAIN = "your code is kept with its hole; /code {number} opens it again"
 
 
 def unfinished_code(session: Session, number: int) -> str:
-    """The code with a hole that was written last for a turn, where nothing was put in its place since."""
+    """The latest code with a hole for a turn, unless it has been replaced since."""
     turn = session.numbered(number)
     latest = session.children(turn.parent)[-1]
     return latest.chunk if latest.instruction == turn.instruction and first_hole(latest.chunk) else ""
 
 
 def fill_and_show(console: Console, number: int, code: str) -> str:
-    """The code with each hole filled, once the difference is shown; "" where the user stopped that."""
+    """The code with each hole filled, after showing the difference; "" if the user interrupted it."""
     try:
         new = editing.fill(console.chat, number, code)
     except KeyboardInterrupt:
-        console.view.note(f"stopped; the program is as it was, and {AGAIN.format(number=number)}")
+        console.view.note(f"interrupted; the program is unchanged, and {AGAIN.format(number=number)}")
         return ""
     except MtchatError as error:
         raise type(error)(f"{error}\n{AGAIN.format(number=number)}") from error

@@ -1,4 +1,4 @@
-"""Tells Python that the user wrote from words for the model, and makes it a turn as it is."""
+"""Distinguishes Python by the user from instructions for the model, and makes it a turn."""
 
 import ast
 import builtins
@@ -15,7 +15,7 @@ from mtchat.session.turn import EDITED, Turn
 FENCED = re.compile(r"\s*```[ \t]*\w*\n(?P<code>.*?)\n?[ \t]*```\s*", re.DOTALL)
 PROMPT = re.compile(r"(?:>>>|\.\.\.|In \[\d+\]:)(?: |$)")
 INSTRUCTION, LONGEST = "add my own code: ", 60
-# Kinds of nodes that no English sentence has, whatever the names in it are.
+# Nodes that no English sentence parses to, whatever the names are.
 SIGNS = (
     *(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.For, ast.AsyncFor, ast.While, ast.If),
     *(ast.With, ast.AsyncWith, ast.Try, ast.TryStar, ast.Match),
@@ -24,7 +24,7 @@ VALUES = (ast.Assign, ast.AugAssign, ast.NamedExpr, ast.ListComp, ast.SetComp, a
 
 
 def code_in(text: str) -> str:
-    """The code in a text, without a fence around it, without prompts before it and what they answered."""
+    """The code in a text, without a Markdown fence, interpreter prompts and their output."""
     text = text.strip("\n")
     fence = FENCED.fullmatch(text)
     code = dedent(fence["code"] if fence else text).rstrip()
@@ -34,14 +34,14 @@ def code_in(text: str) -> str:
         code = "\n".join(line[match.end() :] for match, line in typed if match).rstrip()
     first, newline, rest = code.partition("\n")
     if newline and tree(code) is None and tree(f"{first}\n{dedent(rest)}"):
-        code = f"{first}\n{dedent(rest)}"  # which lost the indent of its first line
+        code = f"{first}\n{dedent(rest)}"  # its first line had lost its indentation
     return code
 
 
 def is_code(text: str, session: Session) -> bool:
-    """Whether a text can only be Python: it parses, and it is no words that happen to parse.
+    """Whether a text can only be Python: it parses, and it is not words that happen to parse.
 
-    So a name that is called, or whose part is used, must be known: to Python, the program or the text itself.
+    A name that is called or has attributes must be known: to Python, to the program, or from the text itself.
     """
     module = tree(code_in(text))
     if module is None or not module.body or not session.language.runs:
@@ -55,7 +55,7 @@ def is_code(text: str, session: Session) -> bool:
 
 
 def is_words(statement: ast.stmt, known: set[str]) -> bool:
-    """Whether a statement only joins code and names that nothing has by words, as `print(total) in red`."""
+    """Whether a statement joins code and unknown names by English words, such as `print(total) in red`."""
     match statement:
         case ast.Expr(ast.Compare() | ast.BoolOp() | ast.UnaryOp(ast.Not()) as value):
             parts = [each for each in ast.iter_child_nodes(value) if isinstance(each, ast.Name)]
@@ -81,7 +81,7 @@ def is_python_node(node: ast.AST, known: set[str]) -> bool:
 
 
 def module_exists(module: str) -> bool:
-    """Whether there is a module of a name here; nothing of it is imported."""
+    """Whether a module of this name exists; it is not imported."""
     root = module.split(".")[0]
     try:
         return root in sys.stdlib_module_names or find_spec(root) is not None
@@ -90,10 +90,10 @@ def module_exists(module: str) -> bool:
 
 
 def turn_from_code(code: str, session: Session) -> Turn:
-    """A turn with code that the user wrote, at the end of a session."""
+    """A turn with the user's code, after the last turn of a session."""
     code = code_in(code)
     if not code.strip():
-        raise UsageError("add which code? as in: /add total = sum(prices), or /add < FILE.py")
+        raise UsageError("add which code? For example: /add total = sum(prices), or /add < FILE.py")
     first = next(line.strip() for line in code.split("\n") if line.strip())
     wish = first if len(first) <= LONGEST else first[: LONGEST - 1] + "…"
     return Turn(INSTRUCTION + wish, code, session.head, EDITED)

@@ -1,1 +1,1 @@
-"""Later turns derived again when one before them has changed."""
+"""Regenerates later turns after an earlier one has changed, if they no longer fit."""

@@ -1,4 +1,4 @@
-"""Replaces a turn in the middle and derives the later ones again; the old program stays beside it."""
+"""Shows how a turn is replaced and the later ones are kept or regenerated."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ KEEP, AGAIN = "keep", "again"
 
 @dataclass(frozen=True)
 class FlaggedArgument:
-    """What a command was given: a flag, "" for none, and the rest of the line."""
+    """The argument of a command: a flag, "" for none, and the rest of the line."""
 
     flag: str
     rest: str
 
 
 def parse_flag(argument: str) -> FlaggedArgument:
-    """Takes the flag out of a command's argument: it stands before or after the number of the turn."""
+    """Splits a flag off a command's argument: it comes before or after the turn number."""
     first, *others = argument.split(maxsplit=1) or [""]
     if first.startswith("--"):
         return FlaggedArgument(check_flag(first), "".join(others))
@@ -42,12 +42,12 @@ def parse_flag(argument: str) -> FlaggedArgument:
 
 def check_flag(flag: str) -> str:
     if flag not in FLAGS:
-        raise UsageError(f"no {flag[:40]!r}; there are {', '.join(FLAGS)}")
+        raise UsageError(f"unknown flag {flag[:40]!r}; the flags are {', '.join(FLAGS)}")
     return flag
 
 
 def reword(console: Console, number: int, instruction: str, flag: str = "") -> None:
-    """Turn `number` made again from another instruction, then the later ones."""
+    """Regenerates turn `number` from another instruction, then the later turns."""
 
     def make(editor: TurnEditor) -> EditResult:
         return editor.reword(number, instruction)
@@ -56,7 +56,7 @@ def reword(console: Console, number: int, instruction: str, flag: str = "") -> N
 
 
 def recode(console: Console, number: int, code: str, flag: str = "", filled: str = "") -> None:
-    """Turn `number` with code that the user wrote, its holes `filled` by a model, then the later ones."""
+    """Replaces the code of turn `number` by the user's, its holes `filled` by a model; then later turns."""
 
     def make(editor: TurnEditor) -> EditResult:
         return editor.recode(number, code, filled)
@@ -71,7 +71,7 @@ def replace_turn(
     flag: str,
     heading: str = "",
 ) -> None:
-    """Another turn in the place of one, and what comes of the later ones; what is stopped changes nothing."""
+    """Replaces a turn and shows what becomes of the later ones; an interrupt leaves the program unchanged."""
     console.questions.reset()
     old, chat = console.session, console.chat
     if uses := used(old.path, number):
@@ -88,7 +88,7 @@ def replace_turn(
         writing = console.show_turns(base, beside=True, since=number, known=seen, news=plainly)
 
     def look(program: Program) -> Outcome:
-        with console.view.waiting(lambda: "looking at the later turns"):
+        with console.view.waiting(lambda: "checking the later turns"):
             return chat.trial(program)
 
     def tell(step: RegenerationStep, base: Session) -> None:
@@ -107,7 +107,7 @@ def replace_turn(
     except KeyboardInterrupt:
         console.questions.reset()
         console.view.erase()
-        console.view.note("stopped; the program is as it was, and what was made by then is in /tree")
+        console.view.note("interrupted; the program is unchanged, and /tree shows the turns written so far")
         return
     console.finish(old)
     if not edit.branch:
@@ -115,33 +115,33 @@ def replace_turn(
     if edit.later:
         console.view.line()
         report_changes(console.view, old, edit.after, edit.same, edit.later)
-    console.view.note(f"/goto {edit.branch} goes back to the program as it was")
+    console.view.note(f"/goto {edit.branch} returns to the old program")
 
 
 def plainly(outcome: Outcome) -> tuple[Outcome, str]:
-    """An outcome as it is, where all of it is news."""
+    """An outcome unchanged, because all of it is new."""
     return outcome, ""
 
 
 def show_step(view: View, step: RegenerationStep) -> None:
-    """One line for a turn that is kept; the instruction of one that is made again, and why it is."""
+    """Shows one line for a turn that is kept; the instruction and the reason for one that is regenerated."""
     if step.worse:
-        view.note(f"turn {step.number} is kept as it was after all: that is worse")
+        view.note(f"keeping turn {step.number} unchanged: the regenerated code was worse")
     elif step.again:
         view.heading(f"{step.number}› {step.turn.shown}")
-        view.note(f"made again: {step.reason}" if step.reason else "made again, though it still fits")
+        view.note(f"regenerated: {step.reason}" if step.reason else "regenerated, although it still fits")
     else:
-        view.note(f"turn {step.number} is kept" + (f", though {step.reason}" if step.reason else ""))
+        view.note(f"turn {step.number} is kept" + (f", although {step.reason}" if step.reason else ""))
 
 
 def report_changes(view: View, old: Session, made: Session, same: int, later: int) -> None:
-    """How the program has changed, and how many of its later turns are kept."""
+    """Shows how the program has changed, and how many later turns are kept."""
     view.diff(old.program.source, made.program.source)
     view.note(f"kept {same} of {later} later turn{'' if later == 1 else 's'}")
 
 
 def ask_decision(console: Console, step: RegenerationStep) -> bool:
-    """What the user says; Enter leaves it at what would be done unasked, which is told first."""
+    """The user's decision; Enter takes the default, which is shown first."""
     usual, answer = when_stale(step), console.questions.answer
     if answer is None:
         return usual
@@ -154,5 +154,5 @@ def ask_decision(console: Console, step: RegenerationStep) -> bool:
             return usual
         if KEEP.startswith(word) or AGAIN.startswith(word):
             return AGAIN.startswith(word)
-        console.view.note(f"{KEEP} or {AGAIN}; Ctrl-C leaves the program as it was")
+        console.view.note(f"type {KEEP} or {AGAIN}; Ctrl-C leaves the program unchanged")
     raise KeyboardInterrupt

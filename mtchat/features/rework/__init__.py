@@ -1,1 +1,1 @@
-"""Code written again for the same instructions: finished, cleaner, or all at once."""
+"""Writes code again for the same instructions: completed, refactored, or the whole program at once."""

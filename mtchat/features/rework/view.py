@@ -1,4 +1,4 @@
-"""Shows what came of reworking a turn, and makes it live where it was taken."""
+"""Reworks a turn and shows the result."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,12 +16,10 @@ from mtchat.session.session import Session
 def run_rework(
     console: Console, number: int, do: Callable[[TurnGenerator, Session], ReworkResult]
 ) -> ReworkResult:
-    """Asks for a turn again and runs it, whatever is set; all that was written is kept beside the program."""
+    """Asks for a turn again and runs it; rejected code is kept as a branch beside the program."""
     console.chat.demand_sandbox()
     if not console.chat.freely:
-        raise UsageError(
-            "new code is run here to be compared, without asking before; /set run on allows that"
-        )
+        raise UsageError("this command runs the new code to compare it; /set run on allows that")
     base = console.session.undo(len(console.session.path) - number + 1)
     generator = replace(console.generator(base), run=console.chat.run_program, look=console.chat.trial)
     reworked = do(generator, console.session)
@@ -30,25 +28,25 @@ def run_rework(
 
 
 def show_result(console: Console, reworked: ReworkResult, same: str) -> None:
-    """The difference, and whether it was taken; `same` is said of code that was."""
+    """Shows the difference and whether the new code is used; `same` is the message if it is."""
     view = console.view
     if reworked.new and reworked.new != reworked.old:
         view.say(f"turn {reworked.number}, before (-) and after (+):")
         view.diff(reworked.old, reworked.new)
     if not reworked.taken:
-        view.say(f"not taken, the program is as it was: {'; '.join(reworked.reasons)}")
+        view.say(f"the new code is not used: {'; '.join(reworked.reasons)}")
         return
     doubt = remaining_problem(reworked.session.outcome)
     view.say(f"{same}, but {doubt}" if doubt else f"✓ {same}", YELLOW if doubt else GREEN)
-    view.note("the old code stays in the session beside it; /tree shows it")
+    view.note("the old code stays in the session as a branch; /tree shows it")
     if wrong(reworked.session.outcome):
-        view.note("/explain says why in plain words, /fix asks the model to mend it")
+        view.note("/explain says why in plain words, /fix asks the model to repair it")
 
 
 def remaining_problem(outcome: Outcome | None) -> str:
-    """What speaks against the program as it ran last; "" where nothing does."""
+    """What is wrong with the program in its last run; "" if nothing is."""
     if outcome is None or unended(outcome):
-        return "it has not run to its end"
+        return "the program has not finished a run"
     if failed(outcome):
         return "the program fails"
-    return "a check does not hold" if outcome.broken else ""
+    return "a check fails" if outcome.broken else ""
