@@ -218,6 +218,8 @@ def models(args: argparse.Namespace) -> int:
                 f"{row.name:<14} {row.bytes / 2**20:>6.0f} MiB  {row.text:<24} {row.title}, {row.licence}"
             )
             view.line(f"{'':<14} {row.path}")
+        for name, source in loader.offered_models():
+            view.line(f"{name:<14} {source}")
         view.line("CodeGen models, from the model hub or a folder:")
         for names, licence in licences.FAMILY:
             view.line(f"{'':<14} {names}, {licence}")

@@ -88,8 +88,9 @@ def load(name: str, language: Language = PYTHON) -> Family:
 
 
 def choose(card: ModelCard) -> str:
-    """The family of a model: the first that claims it, in the order of their names."""
-    for name, module in plugins.load_all(FAMILIES).items():
-        if cast(Family, module).matches(card):
+    """The family of a model: the first that claims it, those of other packages before our own, by name."""
+    own, found = plugins.files(FAMILIES), plugins.load_all(FAMILIES)
+    for name in sorted(found, key=lambda name: (name in own, name)):
+        if cast(Family, found[name]).matches(card):
             return name
     return "codegen"
