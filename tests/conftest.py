@@ -1,6 +1,7 @@
 """Fixtures that several files of tests share."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,8 @@ from mtchat.sandbox.host.execute import choose_backend, probe, run
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.settings import Limits
+from tests.support.repl import started
+from tests.support.terminal import Terminal
 
 KINDS = {"terminal", "sandbox", "model", "slow"}
 KIND_OF_FIXTURE = {"screen": "terminal", "boxed": "sandbox", "worker": "sandbox"}
@@ -33,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def boxed() -> Callable[[Program], Outcome]:
     """Runs a program in the sandbox; the test is skipped where none works."""
     if not probe().ok:
-        pytest.skip(f"no sandbox works on this machine: {probe().reason}")
+        pytest.skip(f"no sandbox works here: {probe().reason}")
     return lambda program: run(program, Limits(seconds=20.0))
 
 
@@ -41,9 +44,16 @@ def boxed() -> Callable[[Program], Outcome]:
 def worker() -> Iterator[Worker]:
     """Keeps the states of programs between runs; tests are skipped where nothing does."""
     if not probe().ok:
-        pytest.skip(f"no sandbox works on this machine: {probe().reason}")
+        pytest.skip(f"no sandbox works here: {probe().reason}")
     variant = choose_backend().variant
-    if variant is None or not variant.checkpoints:
+    if variant is None or not variant.warm:
         pytest.skip(f"{probe().tier} keeps no states")
     with Worker() as made:
         yield made
+
+
+@pytest.fixture
+def screen(tmp_path: Path) -> Iterator[Terminal]:
+    """The REPL with a model from a table, in a pseudo-terminal of 100 columns and 40 rows."""
+    with started(tmp_path) as screen:
+        yield screen

@@ -1,13 +1,12 @@
 """Fetching a starter model: it is whole or absent, whatever happens on the way; no network is used."""
 
-import hashlib
 import json
 import os
 import subprocess
 import sys
 import threading
 import zipfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mtchat.bundled_models import cache, catalogue
-from mtchat.bundled_models.catalogue import BundledModel, HubRepository, Wheel
+from mtchat.bundled_models.catalogue import BundledModel, HubRepository
 from mtchat.bundled_models.fetch import FetchProgress, describe_progress, fetch
 from mtchat.bundled_models.partial import PartialFile
 from mtchat.bundled_models.sources import (
@@ -28,22 +27,9 @@ from mtchat.bundled_models.sources import (
 )
 from mtchat.errors import ModelError
 from tests import ROOT
+from tests.support.tiny_model import PIECES, TINY, WHOLE, distribution, member, plain, sha256, source, table
 
-PIECES = (b"one " * 1000, b"two " * 900, b"three " * 800, b"four " * 300)
-WHOLE = b"".join(PIECES)
 MIB = 1024 * 1024
-
-
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def distribution(piece: int) -> str:
-    return f"tiny-part{piece + 1}"
-
-
-def member(piece: int) -> str:
-    return f"tiny_part{piece + 1}/data/part.bin"
 
 
 def make_wheel(folder: Path, piece: int, data: bytes) -> Path:
@@ -57,43 +43,6 @@ def make_wheel(folder: Path, piece: int, data: bytes) -> Path:
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")
     return path
-
-
-def table(hashes: list[str]) -> BundledModel:
-    wheels = tuple(
-        Wheel(distribution(piece), "1.0", hashes[piece], member(piece), len(data))
-        for piece, data in enumerate(PIECES)
-    )
-    return BundledModel(
-        "tiny",
-        "A tiny model",
-        "MIT",
-        "tiny.gguf",
-        len(WHOLE),
-        sha256(WHOLE),
-        HubRepository("us/tiny", "abc"),
-        wheels,
-    )
-
-
-TINY = table(["" for _ in PIECES])
-
-
-def plain(model: BundledModel, piece: int, scratch: Path, watch: OnBytes) -> Generator[bytes, None, None]:
-    """A source's pieces, in blocks small enough to be interrupted between."""
-    data = PIECES[piece]
-    for start in range(0, len(data), 512):
-        watch(start)
-        yield data[start : start + 512]
-
-
-def source(
-    blocks: Callable[[BundledModel, int, Path, OnBytes], Generator[bytes, None, None]] = plain,
-    ready: Callable[[BundledModel], None] = lambda model: None,
-    name: str = "packages",
-    workers: int = 1,
-) -> ModelSource:
-    return ModelSource(name, ready, blocks, workers)
 
 
 def refuse(model: BundledModel) -> None:
@@ -357,7 +306,7 @@ KILLED = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from tests.bundled_models.test_fetch import TINY, plain, source
+from tests.support.tiny_model import TINY, plain, source
 from mtchat.bundled_models.fetch import fetch
 from mtchat.bundled_models.partial import PartialFile
 def blocks(model, piece, scratch, watch):

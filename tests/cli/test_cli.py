@@ -4,7 +4,7 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -14,87 +14,20 @@ from mtchat.bundled_models import catalogue
 from mtchat.cli.main import main
 from mtchat.cli.scripted import Script, play
 from mtchat.console.view import View
-from mtchat.conversation.interfaces import Runner
 from mtchat.errors import ExitCode, ModelError, SandboxError
 from mtchat.models.loading import LoadingModel
-from mtchat.sandbox.host import execute
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
-from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
+from mtchat.session.prompt import Piece, Prompt, Usage
 from mtchat.session.reason import Reason
 from mtchat.session.settings import Limits, Sampling, Settings
 from mtchat.session.turn import INTERRUPTED, Turn
 from mtchat.store import Log, load
 from tests.support.consoles import handed
+from tests.support.scripts import REAL, REPLIES, Table, needs_sandbox, nothing, played
 from tests.support.shell import mtchat
-
-needs_sandbox = pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}")
-
-
-def nothing(program: Program, limits: Limits, given: RunInputs) -> Outcome:
-    """What trying a program out gives where nothing is."""
-    return Outcome()
-
-
-class Table:
-    """An engine that answers from a table; what is not in it raises."""
-
-    def __init__(self, replies: dict[str, str]) -> None:
-        self.replies = replies
-        self.card = ModelCard("table", chat=True, context=1000)
-
-    def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
-        wish = prompt.messages[-1].content
-        if "stop" in wish:
-            yield Piece("half = 1\n", Usage(1, 0, 1))
-            raise KeyboardInterrupt
-        answer = "mended" if "corrected" in wish else next(key for key in self.replies if wish.endswith(key))
-        yield Piece(self.replies[answer] + "\n```\n", Usage(10, 5, 3, 0.1, 0.1, "stop"))
-
-    def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
-        for number in range(count):
-            for piece in self.complete(prompt, sampling):
-                yield number, piece
-
-    def text(self, prompt: Prompt) -> str:
-        return prompt.text
-
-    def close(self) -> None:
-        pass
-
-    def count(self, text: str) -> int:
-        return len(text)
-
-
-REAL = Sandbox()
-REPLIES = {
-    "set": "x = 6\nprint('noise')",
-    "show": "print(x * 7)",
-    "fail": "print(x)\nraise ValueError('no')",
-    "mended": "print(x)",
-    "read": "print(open('data.csv').read())",
-    "ask": "print(input())",
-}
-
-
-def played(
-    folder: Path,
-    words: Sequence[str],
-    *,
-    run: bool = False,
-    fix: bool = False,
-    box: Runner = REAL,
-    attached: Sequence[Path] = (),
-) -> tuple[int, str]:
-    """The exit code of a script and what it said on stderr; the session is saved as `played`."""
-    err = io.StringIO()
-    model = LoadingModel("table", lambda report: Table(REPLIES))
-    with Log.open(folder / "played.jsonl") as log:
-        script = Script(words, run, fix, "", Settings(policy="plain"), attached)
-        code = play(script, log, model, box, View(err, live=False, color=False))
-    return code, err.getvalue()
 
 
 @pytest.mark.sandbox

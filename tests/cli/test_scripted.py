@@ -15,8 +15,8 @@ from mtchat.session.outcome import Outcome
 from mtchat.session.prompt import Prompt
 from mtchat.session.settings import Settings
 from mtchat.store import Log, load
-from tests.cli.test_cli import Table, nothing
 from tests.support.consoles import handed
+from tests.support.scripts import Table, nothing
 
 BODY = "\n".join(f"    step_{number} = x + {number}" for number in range(20))
 LONG = f"def grow(x):\n{BODY}\n    return x"

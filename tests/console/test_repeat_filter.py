@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from mtchat.console.repeat_filter import RepeatFilter, difference, digest
+from mtchat.repl.app import dispatch
 from mtchat.session.outcome import File, Frame, Outcome
 from mtchat.session.program import Chunk, Location, Program
-from tests.console.test_running import begun, dispatch, said
+from tests.support.consoles import said
+from tests.support.runs import begun
 
 
 def program(*codes: str) -> Program:

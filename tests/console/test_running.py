@@ -16,50 +16,20 @@ from mtchat.console.captions import describe_size
 from mtchat.console.console import Console
 from mtchat.console.parsing import split_redirect, split_words
 from mtchat.console.view import View
-from mtchat.conversation.interfaces import Hear
 from mtchat.conversation.live import LastLine
 from mtchat.errors import MtchatError, UsageError
 from mtchat.repl.app import dispatch
 from mtchat.repl.completion import SlashCompleter
 from mtchat.session.given import RunInputs
 from mtchat.session.outcome import File, Frame, Outcome, Variable
-from mtchat.session.program import Location, Program
+from mtchat.session.program import Location
 from mtchat.session.reason import Reason
-from mtchat.session.settings import Limits, Settings
+from mtchat.session.settings import Settings
 from mtchat.store import Log, load
 from tests.support.consoles import console_in, said
+from tests.support.runs import begun
 
 KEYBOARD = "turn 1, line 1: EOFError: EOF when reading a line (the sandbox has no keyboard input)"
-
-
-class Runs:
-    """Gives its outcomes in order, the last one for ever, and keeps what each run was given."""
-
-    def __init__(self, *outcomes: Outcome) -> None:
-        self.outcomes = list(outcomes) or [Outcome("fake")]
-        self.given: list[RunInputs] = []
-        self.looks: list[bool] = []
-
-    def __call__(
-        self,
-        program: Program,
-        limits: Limits,
-        place: Path | None,
-        hear: Hear,
-        given: RunInputs,
-        look: bool = False,
-    ) -> Outcome:
-        self.given.append(given)
-        self.looks.append(look)
-        return self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
-
-
-def begun(folder: Path, *outcomes: Outcome) -> tuple[Console, Runs]:
-    """A console with one turn, which has been run."""
-    runs = Runs(*outcomes)
-    console = console_in(folder, runs=runs)
-    dispatch(console, "define x")
-    return console, runs
 
 
 @pytest.fixture(autouse=True)

@@ -12,14 +12,12 @@ from mtchat.sandbox.host import execute
 from mtchat.session.prompt import Piece, Usage
 from mtchat.session.turn import EDITED, INTERRUPTED, KEPT
 from mtchat.store import load
-from tests.cli.test_cli import needs_sandbox, played
-from tests.repl.test_repl import say, screen, session
 from tests.support.consoles import Spoken, console_in, said
 from tests.support.fake_repl import run
+from tests.support.repl import say, session
+from tests.support.scripts import needs_sandbox, played
 from tests.support.shell import mtchat
 from tests.support.terminal import CTRL_C, CTRL_D, ENTER, PASTE, Terminal, terminal
-
-__all__ = ["screen"]  # a fixture
 
 COUNT = "def count(text):\n    return 1"
 OTHER = "def count(text):\n    return 2"

@@ -24,8 +24,7 @@ from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
 from mtchat.session.turn import EDITED, Turn
 from mtchat.store import load
-from tests.features.test_rederiving import editor
-from tests.support.consoles import Spoken, console_in, said
+from tests.support.consoles import Spoken, console_in, editor, said
 from tests.support.generate import CTRL_C, ScriptedModel, run_with_variables
 
 KNOWS = ModelCard("filler", chat=True, marks=FORMATS["qwen"].needs)

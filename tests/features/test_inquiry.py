@@ -16,9 +16,8 @@ from mtchat.session.session import Session
 from mtchat.session.turn import Turn
 from mtchat.store import load
 from tests import CASES, SESSIONS
-from tests.cli.test_cli import needs_sandbox, played
-from tests.features.test_own_code import RUN_NOWHERE
 from tests.support.consoles import Spoken, console_in, said
+from tests.support.scripts import RUN_NOWHERE, needs_sandbox, played
 
 CORRECTIONS = CASES / "corrections"
 WRAP = "import textwrap\nlines = textwrap.wrap('aa bb', 2)"

@@ -7,15 +7,13 @@ import pytest
 from mtchat.errors import ExitCode, UsageError
 from mtchat.features.own_code.detect import code_in, is_code
 from mtchat.repl.app import dispatch
-from mtchat.session.outcome import Outcome
 from mtchat.session.session import Session
 from mtchat.session.turn import EDITED, Turn
 from mtchat.store import load
-from tests.cli.test_cli import played
-from tests.support.consoles import Spoken, console_in, handed, said
+from tests.support.consoles import Spoken, console_in, said
+from tests.support.scripts import RUN_NOWHERE, played
 
 TOTAL = Session().extend((Turn("begin", "total = 1\nxs = [1]\n\ndef mean(a):\n    return a"),))
-RUN_NOWHERE = handed(lambda *words: Outcome(), lambda *words: Outcome(), lambda: "")
 LONG = "import csv\nimport json\n\ndef f(a):\n    return a\n\nprint(f(1))"
 
 

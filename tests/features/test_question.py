@@ -13,11 +13,9 @@ from mtchat.session.session import Session
 from mtchat.session.turn import Turn
 from mtchat.store import load
 from tests import CASES, SESSIONS
-from tests.repl.test_repl import say, screen, session
 from tests.support.consoles import Spoken, console_in, said
+from tests.support.repl import say, session
 from tests.support.terminal import Terminal
-
-__all__ = ["screen"]  # a fixture
 
 CORRECTIONS = CASES / "corrections"
 TURNS = (Turn("set total", "total = 5"), Turn("define mean", "def mean(a):\n    return sum(a) / len(a)"))

@@ -16,7 +16,7 @@ from mtchat.session.prompt import Piece, Prompt
 from mtchat.session.settings import Sampling
 from mtchat.session.turn import EDITED, INTERRUPTED, KEPT
 from mtchat.store import load
-from tests.support.consoles import Spoken, console_in, said
+from tests.support.consoles import Spoken, console_in, editor, said
 from tests.support.generate import run
 
 REPLIES = ("n = 12", "m = n * 2", "print(m)")
@@ -33,14 +33,6 @@ def begun(folder: Path, *replies: str) -> Console:
 
 def code(console: Console) -> list[str]:
     return [turn.chunk for turn in console.session.path]
-
-
-def editor(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    """An editor that writes this text."""
-    script = folder / "editor"
-    script.write_text(f"#!/bin/sh\ncat > \"$1\" <<'END'\n{text}\nEND\n")
-    script.chmod(0o755)
-    monkeypatch.setenv("VISUAL", str(script))
 
 
 def test_an_edit_keeps_what_fits_makes_the_rest_again_and_says_so_with_a_diff_lines(tmp_path: Path) -> None:

@@ -26,10 +26,10 @@ from mtchat.session.session import Session
 from mtchat.session.settings import Limits, Settings
 from mtchat.session.turn import KEPT, Turn
 from mtchat.store import Log, load
-from tests.cli.test_cli import played
 from tests.support.consoles import Spoken, said
 from tests.support.fake_repl import Fake
 from tests.support.generate import CARD, GREEDY_64, KeyedModel
+from tests.support.scripts import played
 from tests.support.shell import mtchat
 
 pytestmark = [

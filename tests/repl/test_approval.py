@@ -14,9 +14,9 @@ from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.settings import Limits
 from mtchat.store import load
-from tests.repl.test_repl import say, session, started
 from tests.support.consoles import Spoken, console_in, said
 from tests.support.fake_repl import Fake, run
+from tests.support.repl import say, session, started
 from tests.support.terminal import CTRL_C, ENTER, Terminal
 
 

@@ -9,7 +9,7 @@ from mtchat.bundled_models import cache
 from mtchat.sandbox.host import execute
 from mtchat.session.turn import Turn
 from mtchat.store import Log, load
-from tests.repl.test_repl import REPL, say, session
+from tests.support.repl import REPL, say, session
 from tests.support.terminal import CTRL_C, CTRL_D, ENTER, Terminal, terminal
 
 pytestmark = pytest.mark.terminal

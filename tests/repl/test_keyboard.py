@@ -14,8 +14,8 @@ from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
 from mtchat.session.reason import Reason
 from mtchat.session.settings import Limits
-from tests.cli.test_cli import needs_sandbox
 from tests.support.consoles import Spoken, console_in, said
+from tests.support.scripts import needs_sandbox
 from tests.support.terminal import CTRL_C, CTRL_D, ENTER, terminal
 
 GREET = "name = input('name? ')\nprint('hello', name)"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mtchat.store import load
-from tests.repl.test_repl import say, started
+from tests.support.repl import say, started
 from tests.support.terminal import ENTER
 
 pytestmark = pytest.mark.terminal

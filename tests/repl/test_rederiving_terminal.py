@@ -8,7 +8,7 @@ from mtchat.bundled_models import cache
 from mtchat.sandbox.host import execute
 from mtchat.session.turn import INTERRUPTED
 from mtchat.store import load
-from tests.repl.test_repl import say, session, started
+from tests.support.repl import say, session, started
 from tests.support.shell import mtchat
 from tests.support.terminal import CTRL_C, CTRL_D, ENTER, terminal
 

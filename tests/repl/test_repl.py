@@ -3,14 +3,13 @@
 import re
 import stat
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from mtchat.session.turn import EDITED, INTERRUPTED, KEPT
-from mtchat.store import load
-from tests import FAKE_REPL, ROOT
+from tests import ROOT
+from tests.support.repl import REPL, say, session, started
 from tests.support.terminal import (
     ALT_ENTER,
     CTRL_C,
@@ -25,27 +24,6 @@ from tests.support.terminal import (
 )
 
 pytestmark = pytest.mark.terminal
-
-REPL = FAKE_REPL
-
-
-@pytest.fixture
-def screen(tmp_path: Path) -> Iterator[Terminal]:
-    with started(tmp_path) as screen:
-        yield screen
-
-
-def started(folder: Path, *words: str, env: dict[str, str] | None = None):
-    return terminal([str(REPL), str(folder), *words], folder, env)
-
-
-def say(screen: Terminal, line: str, sign: str | Callable[[str], bool]) -> str:
-    screen.send(line + ENTER)
-    return screen.wait(sign)
-
-
-def session(folder: Path, name: str = "2026-01-01-1"):
-    return load(folder / f"{name}.jsonl")
 
 
 def test_a_turn_shows_code_and_outcome_and_is_on_disk_at_once(screen: Terminal, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.repl.test_repl import say, session, started
+from tests.support.repl import say, session, started
 from tests.support.terminal import CTRL_C, PASTE, Terminal
 
 pytestmark = pytest.mark.terminal

@@ -7,23 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.bundled_models import cache
-from mtchat.sandbox.host import execute
 from mtchat.session.turn import INTERRUPTED
 from mtchat.store import load
 from tests.support.shell import mtchat
+from tests.support.stories import MODEL, STORY_MARKS
 from tests.support.terminal import CTRL_C, CTRL_D, ENTER, Terminal, terminal
 
-pytestmark = [
-    pytest.mark.terminal,
-    pytest.mark.model,
-    pytest.mark.skipif(
-        cache.locate("starter-small", cache.models_folder()) is None,
-        reason="starter-small is not here: mtchat models get starter-small",
-    ),
-    pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}"),
-]
-MODEL = ["-m", "mtchat", "--model", "starter-small", "--max-tokens", "48"]
+pytestmark = STORY_MARKS
 
 
 @pytest.fixture

@@ -3,15 +3,15 @@
 from pathlib import Path
 
 from mtchat.store import load
-from tests.repl import test_story
+from tests.support.stories import MODEL, STORY_MARKS
 from tests.support.terminal import CTRL_D, ENTER, terminal
 
-pytestmark = test_story.pytestmark
+pytestmark = STORY_MARKS
 
 
 def test_an_edit_that_breaks_a_check_of_a_later_turn_is_told_in_words(tmp_path: Path) -> None:
     (tmp_path / "sessions").mkdir()
-    with terminal([*test_story.MODEL, "story"], tmp_path) as screen:
+    with terminal([*MODEL, "story"], tmp_path) as screen:
         screen.wait("1› ", 30)
         screen.send("Make a list numbers with 10, 12 and 20" + ENTER)
         screen.wait("\n2› ", 180)

@@ -18,8 +18,8 @@ from mtchat.sandbox.host import execute
 from mtchat.sandbox.host.execute import BackendChoice, Probe
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.outcome import Outcome
-from tests.cli.test_cli import played
 from tests.support.consoles import console_in, handed, said
+from tests.support.scripts import played
 
 NOTICE = "programs run in a reduced sandbox, landlock (reduced): bwrap: no; for the full sandbox: mend"
 WEAK = Probe("landlock (reduced)", True, "bwrap: no", "mend")

@@ -1,12 +1,12 @@
 """The system call filters, judged by a small machine like the kernel's, and their tables by its headers."""
 
 import re
-import struct
 from pathlib import Path
 
 import pytest
 
 from mtchat.sandbox.policy import seccomp
+from tests.support.filters import judged
 
 EPERM, ENOSYS, EAFNOSUPPORT, EOPNOTSUPP, NO_ERROR = 0x50001, 0x50026, 0x50061, 0x5005F, 0x50000
 MACHINES = list(seccomp.MACHINES)
@@ -27,30 +27,6 @@ KINDS = {
     "on host": {"on_host": True},
     "owner": {"on_host": True, "owner": True},
 }
-
-
-def judged(code: bytes, arch: int, number: int, *arguments: int) -> int:
-    """What the kernel returns for a call: the few instructions that the filters use."""
-    words = [*arguments, *[0] * (6 - len(arguments))]
-    data = struct.pack("<IIQ6Q", number, arch, 0, *words)
-    steps = list(struct.iter_unpack("=HBBI", code))
-    at, loaded = 0, 0
-    while True:
-        operation, then, otherwise, value = steps[at]
-        at += 1
-        if operation == seccomp.RETURN:
-            return int(value)
-        if operation == seccomp.LOAD:
-            loaded = struct.unpack_from("<I", data, value)[0]
-        elif operation == seccomp.KEEP_BITS:
-            loaded &= value
-        else:
-            tests = {
-                seccomp.EQUAL: loaded == value,
-                seccomp.AT_LEAST: loaded >= value,
-                seccomp.ANY_BIT: bool(loaded & value),
-            }
-            at += then if tests[operation] else otherwise
 
 
 def call(machine: str, kind: str, number: int, *arguments: int) -> int:

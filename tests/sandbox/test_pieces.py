@@ -31,7 +31,7 @@ from mtchat.sandbox.host.outcome import read_report
 from mtchat.sandbox.policy import seccomp
 from mtchat.session.program import Chunk, Location, Program
 from mtchat.session.settings import Limits
-from tests.sandbox.test_filter import judged
+from tests.support.filters import judged
 
 MARK = b"0123456789"
 ALLOW, EPERM, ENOSYS, EAFNOSUPPORT = seccomp.ALLOW, 0x50001, 0x50026, 0x50061

@@ -26,9 +26,9 @@ from mtchat.session.session import Session
 from mtchat.session.settings import Sampling, Settings
 from mtchat.session.turn import Turn
 from mtchat.store import Log, load, paths
-from tests.cli.test_cli import Table
 from tests.support.consoles import Spoken, console_in, handed, said
 from tests.support.generate import assert_cut_as_it_arrives
+from tests.support.scripts import Table
 
 JS, GO = named("javascript"), named("go")
 OTHERS = [each for each in LANGUAGES if each != PYTHON]

@@ -4,6 +4,8 @@ import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
+
 from mtchat.console import slash
 from mtchat.console.console import Console, Host
 from mtchat.console.view import View
@@ -70,3 +72,11 @@ def handed(
         return look(program, limits, given) if tells else run(program, limits, place, given)
 
     return FakeSandbox(run, resume, unavailable_reason, warning)
+
+
+def editor(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """An editor that writes this text."""
+    script = folder / "editor"
+    script.write_text(f"#!/bin/sh\ncat > \"$1\" <<'END'\n{text}\nEND\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("VISUAL", str(script))
