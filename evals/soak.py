@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 
-from mtchat.sandbox.checkpoints.snapshots import MOST_STATES
+from mtchat.sandbox.checkpoints.snapshots import MOST_SNAPSHOTS
 from mtchat.sandbox.checkpoints.worker import Worker
 from mtchat.sandbox.guest.wire import STORE
 from mtchat.sandbox.host import execute
@@ -173,7 +173,7 @@ class Eye:
         count = len(os.listdir("/proc/self/fd")) - self.fds
         if warm is None:
             return count
-        count -= 2 * len(self.worker.states.alive)
+        count -= 2 * len(self.worker.snapshots.alive)
         if self.warm_descriptors is None:
             self.warm_descriptors = count
         return count - self.warm_descriptors
@@ -191,15 +191,15 @@ class Eye:
 
     def left_inside(self) -> list[str]:
         """What the sandbox that is kept has beyond its states: bwrap and pid 1 are two more."""
-        inside, states, warm = self.sandboxed(), self.worker.states.alive, self.worker.sandbox
+        inside, states, warm = self.sandboxed(), self.worker.snapshots.alive, self.worker.sandbox
         if warm is None:
             return [f"{len(states)} states without a sandbox"] if states else []
         left = []
         if len(inside) > 2 + len(states):
             left.append(f"{len(inside)} processes for {len(states)} states")
-        if warm.states != {each.pid for each in states.values()}:
-            left.append(f"{len(warm.states)} states watched for {len(states)}")
-        if len(states) > MOST_STATES or len(warm.saved) > len(states):
+        if warm.snapshot_pids != {each.pid for each in states.values()}:
+            left.append(f"{len(warm.snapshot_pids)} states watched for {len(states)}")
+        if len(states) > MOST_SNAPSHOTS or len(warm.saved) > len(states):
             left.append(f"{len(states)} states, {len(warm.saved)} copies of folders")
         return left
 
@@ -226,7 +226,7 @@ class Eye:
             self.descriptors(),
             len(self.files() - self.known),
             resident_mib(),
-            len(self.worker.states.alive),
+            len(self.worker.snapshots.alive),
             entries(inside[1], f"root{STORE}") if inside[1:] else 0,
             entries(inside[1], "fd") if inside[1:] else 0,
             sum(sum_fields_kib(pid, "status", ("RssAnon:",)) for pid in inside[1:2]) / 1024,

@@ -11,7 +11,7 @@ import pytest
 
 from mtchat.errors import SandboxError
 from mtchat.sandbox.checkpoints.snapshots import (
-    MOST_STATES,
+    MOST_SNAPSHOTS,
     ChunkPiece,
     Snapshot,
     SnapshotCache,
@@ -81,7 +81,7 @@ def test_imports_at_the_head_of_a_chunk_are_kept_alone(worker: Worker) -> None:
     worker.run(program(slow.format(1)), LIMITS)
     sandbox = worker.sandbox
     assert sandbox is not None
-    heads = [key for key in worker.states.alive if key and not key[-1].whole]
+    heads = [key for key in worker.snapshots.alive if key and not key[-1].whole]
     assert [key[-1].text for key in heads] == ["import numpy"]
     started = time.perf_counter()
     assert worker.run(program(slow.format(2)), LIMITS).stdout == "2 True\n"
@@ -238,19 +238,19 @@ def test_a_value_that_will_not_be_described_is_bounded(worker: Worker) -> None:
 
 def test_without_keep_nothing_is_left_behind(worker: Worker) -> None:
     worker.run(program("x = 1"), LIMITS)
-    count = len(worker.states.alive)
+    count = len(worker.snapshots.alive)
     for number in range(8):
         met = worker.run(program("x = 1", f"print(x + {number})"), LIMITS, keep=False)
         assert (met.stdout, met.resumed) == (f"{1 + number}\n", 1)
-    assert len(worker.states.alive) == count
+    assert len(worker.snapshots.alive) == count
 
 
 def test_states_are_bounded_in_number_and_none_is_left_over(worker: Worker) -> None:
-    for number in range(2 * MOST_STATES):
+    for number in range(2 * MOST_SNAPSHOTS):
         assert worker.run(program("x = 1", f"y = {number}"), LIMITS).ok
-    assert len(worker.states.alive) <= MOST_STATES
+    assert len(worker.snapshots.alive) <= MOST_SNAPSHOTS
     assert worker.sandbox is not None
-    root, wanted = worker.sandbox.process.pid, 2 + len(worker.states.alive)  # bwrap, pid 1 and the states
+    root, wanted = worker.sandbox.process.pid, 2 + len(worker.snapshots.alive)  # bwrap, pid 1 and the states
     until = time.monotonic() + 5
     while len(list_descendants(root, 100)) != wanted and time.monotonic() < until:
         time.sleep(0.01)
@@ -261,7 +261,7 @@ def test_states_are_bounded_in_memory(worker: Worker) -> None:
     for number in range(6):
         met = worker.run(program(f"x = bytearray(b'{number}' * (100 << 20))"), LIMITS)
         assert met.error == ""
-    assert len(worker.states.alive) <= 4
+    assert len(worker.snapshots.alive) <= 4
 
 
 def test_another_limit_makes_another_sandbox(worker: Worker) -> None:
@@ -283,7 +283,7 @@ def test_a_killed_sandbox_is_started_again(worker: Worker) -> None:
 
 def test_a_killed_state_is_replaced(worker: Worker) -> None:
     worker.run(program("x = 1", "y = 2"), LIMITS)
-    for state in list(worker.states.alive.values()):
+    for state in list(worker.snapshots.alive.values()):
         if len(state.key) == 2:
             os.kill(state.pid, signal.SIGKILL)
     met = worker.run(program("x = 1", "y = 2", "print(x + y)"), LIMITS)
@@ -294,9 +294,9 @@ def test_between_runs_no_state_uses_the_processor(worker: Worker) -> None:
     worker.run(program("x = 1", "y = 2"), LIMITS)
     assert worker.sandbox is not None
     until = time.monotonic() + 5
-    while set(map(kind, worker.sandbox.states)) != {"T"} and time.monotonic() < until:
+    while set(map(kind, worker.sandbox.snapshot_pids)) != {"T"} and time.monotonic() < until:
         time.sleep(0.01)
-    assert set(map(kind, worker.sandbox.states)) == {"T"}
+    assert set(map(kind, worker.sandbox.snapshot_pids)) == {"T"}
 
 
 def kind(pid: int) -> str:

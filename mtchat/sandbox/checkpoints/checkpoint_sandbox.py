@@ -1,4 +1,4 @@
-"""A sandbox that stays: a live Python whose states runs begin from, each run in a fork of one of them."""
+"""A sandbox that stays alive: its processes, its supervisor, and its copies of the work folder."""
 
 import os
 import socket
@@ -41,18 +41,18 @@ WORD_BYTES = 4096
 
 
 class LostError(Exception):
-    """A process of the sandbox is gone, or does not answer."""
+    """A process of the sandbox is gone or does not answer."""
 
 
 class CheckpointSandbox:
-    """One such sandbox. `close` ends it and everything in it; `lost` says that it is of no use any more."""
+    """A sandbox with a supervisor as pid 1. `close` ends everything in it; once `lost`, it is unusable."""
 
     def __init__(self, backend: Backend, variant: Variant, job: LaunchJob, limits: Limits) -> None:
         self.stack = ExitStack()
         self.lost = False
         self.folders: list[int] = []
         self.saved: dict[Fingerprint, int] = {}
-        self.states: set[int] = set()
+        self.snapshot_pids: set[int] = set()
         try:
             self.start(backend, variant, job, limits)
         except BaseException:
@@ -89,7 +89,7 @@ class CheckpointSandbox:
         return not self.lost and self.process.poll() is None
 
     def receive_answer(self, word: bytes, size: int = 0) -> LinkMessage:
-        """What pid 1 says next; its descriptors are kept."""
+        """The next message of pid 1, which must begin with `word`; its descriptors are kept."""
         try:
             message = receive(self.link, size or len(word))
             while message.data and len(message.data) < (size or len(word)):
@@ -104,21 +104,21 @@ class CheckpointSandbox:
         return message
 
     def accept_snapshot(self, key: tuple[ChunkPiece, ...], link: socket.socket) -> Snapshot:
-        """A state that has introduced itself."""
+        """Wait for the greeting of a new fork server, and register it with the supervisor."""
         try:
             link.settimeout(ANSWER_SECONDS)
             said = receive(link, WORD_BYTES)
             close_later(said.fds)
             if said.data != SERVING or not said.pid:
-                raise LostError("a state")
+                raise LostError("a fork server")
             handle = os.pidfd_open(said.pid)
         except (OSError, LostError) as error:
             close_link(link)
-            raise LostError("a state") from error
-        state = Snapshot(key, said.pid, inner_pid(said.pid), link, handle)
-        self.states.add(state.pid)
-        self.send_command(SPARE, state.inner)
-        return state
+            raise LostError("a fork server") from error
+        snapshot = Snapshot(key, said.pid, inner_pid(said.pid), link, handle)
+        self.snapshot_pids.add(snapshot.pid)
+        self.send_command(SPARE, snapshot.inner)
+        return snapshot
 
     def send_command(self, word: bytes, number: int = 0) -> None:
         try:
@@ -127,28 +127,28 @@ class CheckpointSandbox:
             self.lost = True
             raise LostError("pid 1") from error
 
-    def drop(self, state: Snapshot) -> None:
-        """Give up a state, once."""
-        if state.pid not in self.states:
+    def drop(self, snapshot: Snapshot) -> None:
+        """End a snapshot; nothing happens the second time."""
+        if snapshot.pid not in self.snapshot_pids:
             return
-        self.states.discard(state.pid)
+        self.snapshot_pids.discard(snapshot.pid)
         with suppress(LostError):
-            self.send_command(DROP, state.inner)
-        close_link(state.link)
-        os.close(state.handle)
+            self.send_command(DROP, snapshot.inner)
+        close_link(snapshot.link)
+        os.close(snapshot.handle)
 
     def deliver(self, files: tuple[Attached, ...], stopped: Callable[[], bool]) -> None:
-        """Copy the user's files into the work folder, as the first state has it."""
+        """Copy the user's files into the work folder of the empty snapshot."""
         deliver_files(files, self.folders[0], self.user, stopped)
         self.empty_snapshot.tree = self.fingerprint()
         self.empty_snapshot.files = self.save(self.empty_snapshot.tree)
 
     def fingerprint(self) -> Fingerprint:
-        """What the folders hold that was not there before any program."""
+        """What the folders hold beyond their content before any program."""
         return fingerprint(self.folders, self.preexisting)
 
     def save(self, tree: Fingerprint) -> int:
-        """The number of a copy of the folders as they are; UnportableError where they cannot be copied."""
+        """The number of a copy of the folders, made if needed; CannotCopyError if that is impossible."""
         if tree not in self.saved:
             number = max(self.saved.values(), default=0) + 1
             if not self.copy_files(SAVE, number):
@@ -157,27 +157,28 @@ class CheckpointSandbox:
             self.saved[tree] = number
         return self.saved[tree]
 
-    def restore(self, state: Snapshot) -> None:
-        """Make the folders what they were when a state was left behind."""
+    def restore(self, snapshot: Snapshot) -> None:
+        """Restore the folders to what they were when a snapshot was taken."""
         with suppress(CannotCopyError):
-            if self.fingerprint() == state.tree:
+            if self.fingerprint() == snapshot.tree:
                 return
         try:
-            if not self.copy_files(LOAD, state.files):
+            if not self.copy_files(LOAD, snapshot.files):
                 raise CannotCopyError
-            state.tree = self.fingerprint()
+            snapshot.tree = self.fingerprint()
         except CannotCopyError:
             self.lost = True
             raise LostError("the work folder") from None
-        self.saved[state.tree] = state.files
+        self.saved[snapshot.tree] = snapshot.files
 
     def forget(self, needed: set[int]) -> None:
-        """Delete the copies of folders that no state needs."""
+        """Delete the copies that no snapshot needs."""
         for number in {*self.saved.values()} - needed:
             self.copy_files(FORGET, number)
         self.saved = {tree: number for tree, number in self.saved.items() if number in needed}
 
     def copy_files(self, word: bytes, number: int) -> bool:
+        """Tell pid 1 to SAVE, LOAD or FORGET a copy of the folders; whether it succeeded."""
         self.send_command(word, number)
         return self.receive_answer(COPIED, 9).data[1:] == bytes(8)
 

@@ -1,4 +1,4 @@
-"""Finds what a turn measures from a time that an earlier one noted: between them lies the user's thinking."""
+"""Finds durations measured from a time taken in an earlier turn: they include the user's thinking time."""
 
 import ast
 import warnings
@@ -14,7 +14,7 @@ CLOCKS = {
 
 
 def clock_note(program: Program, resumed: int) -> str:
-    """Whose time the chunks after the first `resumed` measure from, in a sentence; "" where they do not."""
+    """A note if chunks after the first `resumed` measure from a time taken in one of those; "" if not."""
     noted: dict[str, int] = {}
     for chunk in program.chunks[:resumed]:
         bound, kept, _ = find_clock_names(chunk.code)
@@ -31,7 +31,7 @@ def clock_note(program: Program, resumed: int) -> str:
 
 @lru_cache(maxsize=256)
 def find_clock_names(source: str) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
-    """Names bound to what a clock says, all names bound, and those subtracted in code that asks a clock."""
+    """Names bound to a clock reading, all names bound, and names subtracted in code that reads a clock."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -66,7 +66,7 @@ def clock_targets(nodes: Iterable[ast.AST]) -> Iterator[str]:
 
 
 def is_clock(node: ast.AST) -> bool:
-    """Whether an expression asks a clock: time.time(), perf_counter(), datetime.now()."""
+    """Whether an expression reads a clock: time.time(), perf_counter(), datetime.now()."""
     if not isinstance(node, ast.Call):
         return False
     called = node.func

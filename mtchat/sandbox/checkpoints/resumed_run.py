@@ -1,4 +1,4 @@
-"""One run that goes on from a state of a sandbox that stays, and leaves states behind."""
+"""One run that resumes from a snapshot, and takes new snapshots on its way."""
 
 import os
 import select
@@ -52,14 +52,14 @@ from mtchat.session.settings import Limits
 
 
 class ResumedRun(RunMonitor):
-    """One run that goes on from a state, and leaves states behind where it is `keeping`."""
+    """One run that resumes from a snapshot; if `keeping`, it takes one after each chunk that allows it."""
 
     setup_seconds = ANSWER_SECONDS
 
     def __init__(
         self,
         sandbox: CheckpointSandbox,
-        state: Snapshot,
+        snapshot: Snapshot,
         plan: ResumePlan,
         mark: bytes,
         limits: Limits,
@@ -67,12 +67,13 @@ class ResumedRun(RunMonitor):
         stopped: Callable[[], bool],
         keeping: bool,
     ) -> None:
-        apart = frozenset(sandbox.states)
-        marks = max(len(plan.key) - state.chunks, 1)
+        apart = frozenset(sandbox.snapshot_pids)
+        marks = max(len(plan.key) - snapshot.chunks, 1)
         super().__init__(sandbox.process.pid, mark, limits, watch, stopped, apart, marks)
-        self.out.taken, self.err.taken = state.printed
-        self.sandbox, self.state, self.plan, self.mark, self.keeping = sandbox, state, plan, mark, keeping
-        self.snapshots: list[Snapshot] = []
+        self.out.taken, self.err.taken = snapshot.printed
+        self.sandbox, self.snapshot, self.plan = sandbox, snapshot, plan
+        self.mark, self.keeping = mark, keeping
+        self.new_snapshots: list[Snapshot] = []
         self.hazards: dict[tuple[ChunkPiece, ...], str] = {}
         self.report = b""
         self.reached = -1
@@ -90,9 +91,9 @@ class ResumedRun(RunMonitor):
         self.stack.close()
 
     def start(self, look: bool) -> None:
-        """Hand the state its work; LostError when it cannot take it."""
-        state, first = self.state, self.state.chunks
-        begun = bool(state.key) and not state.key[-1].whole
+        """Hand the work to the fork server; LostError if it does not accept it."""
+        snapshot, first = self.snapshot, self.snapshot.chunks
+        begun = bool(snapshot.key) and not snapshot.key[-1].whole
         rest = self.plan.key[first:]
         heads = list(self.plan.heads[first:])
         work = ResumeJob(
@@ -114,18 +115,18 @@ class ResumedRun(RunMonitor):
             script = memory_file(work.pack())
             sending.callback(os.close, script)
             try:
-                signal.pidfd_send_signal(state.handle, signal.SIGCONT)
-                state.link.settimeout(ANSWER_SECONDS)
+                signal.pidfd_send_signal(snapshot.handle, signal.SIGCONT)
+                snapshot.link.settimeout(ANSWER_SECONDS)
                 fds = [out[1], err[1], self.shared, theirs.fileno(), script]
-                socket.send_fds(state.link, [b"work"], fds)
-                said = receive(state.link, WORD_BYTES)
+                socket.send_fds(snapshot.link, [b"work"], fds)
+                said = receive(snapshot.link, WORD_BYTES)
                 close_later(said.fds)
                 if said.data != SERVING:
-                    raise LostError("a state")
+                    raise LostError("a fork server")
             except OSError as error:
-                raise LostError("a state") from error
+                raise LostError("a fork server") from error
         self.read_streams(out[0], err[0])
-        self.link.setblocking(False)  # a program may speak for the run and not listen
+        self.link.setblocking(False)  # a program may use this socket without reading from it
         for connected in (self.link, self.sandbox.link):
             self.selector.register(connected, selectors.EVENT_READ, connected)
 
@@ -142,7 +143,7 @@ class ResumedRun(RunMonitor):
                 self.end_now()
 
     def on_supervisor(self) -> None:
-        """The kernel's word on how the run ended; by then all that it started is dead."""
+        """Pid 1 reports how the run ended, from the kernel; by then everything that it started is dead."""
         self.report = self.sandbox.receive_answer(SWEPT, 1 + 8 * NUMBERS).data[1:]
         self.end_now()
 
@@ -154,7 +155,7 @@ class ResumedRun(RunMonitor):
                 self.selector.unregister(connected)
 
     def on_runner(self) -> None:
-        """The run begins, or has finished a chunk and may leave a state behind."""
+        """The run has started, or has finished a chunk and offers a snapshot."""
         said = receive(self.link, WORD_BYTES)
         close_later(said.fds)
         if not said.data:
@@ -170,10 +171,10 @@ class ResumedRun(RunMonitor):
         self.link.send(GO)
 
     def step(self, said: bytes) -> None:
-        """What the run says of itself is the program's own word; it only decides about a state of its own."""
+        """Decide on a snapshot. The message is untrusted: it can only affect snapshots of this same run."""
         index, part, why = int.from_bytes(said[:4], "little"), said[4:5], said[5:].decode("utf-8", "replace")
         step = 2 * index + (part != b"\1")
-        if not (self.state.chunks <= index < len(self.plan.key) and self.reached < step):
+        if not (self.snapshot.chunks <= index < len(self.plan.key) and self.reached < step):
             return
         self.reached = step
         head = self.plan.imports[index]
@@ -193,11 +194,11 @@ class ResumedRun(RunMonitor):
                 self.hazards[key] = HIDING
 
     def has_orphans(self) -> bool:
-        """Whether a process that is no state any more has outlived what started it, beside the run itself."""
-        return bool({*list_children(self.sandbox.init_pid)} - self.sandbox.states - {self.pid})
+        """Whether a process other than the run and the fork servers has outlived its parent."""
+        return bool({*list_children(self.sandbox.init_pid)} - self.sandbox.snapshot_pids - {self.pid})
 
     def keep(self, key: tuple[ChunkPiece, ...]) -> None:
-        """Take the state that the run now has, with its files and what has been printed."""
+        """Take a snapshot: memory, files, and output up to now."""
         seconds = time.monotonic() - self.since
         tree = self.sandbox.fingerprint()
         files = self.sandbox.save(tree)
@@ -210,26 +211,26 @@ class ResumedRun(RunMonitor):
         except (OSError, LostError):
             close_link(ours)
             raise
-        state = self.sandbox.accept_snapshot(key, ours)
-        state.outputs = self.after_state(self.state.outputs, self.out)
-        state.complaints = self.after_state(self.state.complaints, self.err)
-        state.printed = (self.out.taken, self.err.taken)
-        state.files, state.tree, state.seconds = files, tree, seconds
-        self.snapshots.append(state)
+        snapshot = self.sandbox.accept_snapshot(key, ours)
+        snapshot.outputs = self.join_output(self.snapshot.outputs, self.out)
+        snapshot.complaints = self.join_output(self.snapshot.complaints, self.err)
+        snapshot.printed = (self.out.taken, self.err.taken)
+        snapshot.files, snapshot.tree, snapshot.seconds = files, tree, seconds
+        self.new_snapshots.append(snapshot)
         self.since = time.monotonic()
 
     def expect(self, link: socket.socket) -> None:
-        """Wait until a state speaks; the limits of the run hold meanwhile."""
+        """Wait for the new fork server to speak; the limits of the run still hold."""
         until = time.monotonic() + ANSWER_SECONDS
         waiting = select.poll()  # which, unlike select, takes descriptors beyond 1023
         waiting.register(link, select.POLLIN)
         while not waiting.poll(1000 * TICK_SECONDS):
             self.limit = self.limit or self.confirmed_limit()
             if self.limit or time.monotonic() > until:
-                raise LostError("a state")
+                raise LostError("a fork server")
 
     def take_output(self) -> None:
-        """Read what has been printed up to now, while the run waits."""
+        """Read all output up to now while the run waits."""
         for key in [key for key in self.selector.get_map().values() if key.data in (self.out, self.err)]:
             waiting = selectors.DefaultSelector()
             with waiting:
@@ -237,10 +238,10 @@ class ResumedRun(RunMonitor):
                 while not self.limit and waiting.select(0) and key.fd in self.selector.get_map():
                     self.read(key)
 
-    def after_state(self, before: tuple[str, ...], stream: OutputStream) -> tuple[str, ...]:
-        """What each chunk has printed to a stream, those before the state included."""
+    def join_output(self, before: tuple[str, ...], stream: OutputStream) -> tuple[str, ...]:
+        """What each chunk has printed to a stream, including chunks before the snapshot."""
         now = stream.texts_so_far
-        if len(before) > self.state.chunks:
+        if len(before) > self.snapshot.chunks:
             return (*before[:-1], before[-1] + now[0], *now[1:])
         return (*before, *now)
 
@@ -260,22 +261,22 @@ class ResumedRun(RunMonitor):
             self.sandbox.send_command(SWEEP)
 
     def kill_now(self) -> None:
-        """End the sandbox, since pid 1 itself may be waiting for something."""
+        """End the sandbox at once: pid 1 itself may be blocked."""
         self.sandbox.lost = True
         kill_sandbox(self.sandbox.process, self.sandbox.init_fd)
 
     def end(self) -> RunResult:
-        """Follow the run; how it ended."""
+        """Follow the run until it ends."""
         seconds = self.follow()
         if not self.report:
             self.sandbox.lost = True
-        complaints = self.after_state(self.state.complaints, self.err)
+        complaints = self.join_output(self.snapshot.complaints, self.err)
         ending = RunResult(
             started=self.begun,
             limit=self.limit,
             seconds=seconds,
             memory_mib=self.peak_mib,
-            stdout=merge_last(self.after_state(self.state.outputs, self.out), len(self.plan.key)),
+            stdout=merge_last(self.join_output(self.snapshot.outputs, self.out), len(self.plan.key)),
             stderr="".join(complaints),
             complaints=merge_last(complaints, len(self.plan.key)),
             truncated=self.out.full or self.err.full,

@@ -1,4 +1,4 @@
-"""Which states of a program are alive, which of them a run can go on from, and which to give up first."""
+"""The snapshots that are alive: which one a run can resume from, and which one to evict first."""
 
 import ast
 import math
@@ -12,12 +12,12 @@ from mtchat.sandbox.host.outcome import chunk_names
 from mtchat.session.program import Program
 from mtchat.session.source import Source
 
-MOST_STATES, MOST_HAZARDS = 16, 256
+MOST_SNAPSHOTS, MOST_HAZARDS = 16, 256
 
 
 @dataclass(frozen=True)
 class ChunkPiece:
-    """A chunk under the name it is compiled with; or, not `whole`, only the imports it begins with."""
+    """A chunk and the name it is compiled under; if not `whole`, only its leading imports."""
 
     name: str
     text: str
@@ -29,12 +29,12 @@ Key = tuple[ChunkPiece, ...]
 
 @dataclass
 class Snapshot:
-    """A process that holds what a prefix of a program left behind.
+    """A process that holds the memory of a program after the prefix `key`, seen from the host.
 
-    `outputs` is what each of its chunks printed, the last one perhaps in part,
-    `complaints` is the same of stderr; `printed` counts the bytes of
-    both streams; `seconds` is what it took to get here from the state before; `files` numbers the copy of its
-    folders, `tree` is their signature; `mib` is the memory it holds, with the pages that it shares.
+    `pid` is its process ID here, `inner` the one in the sandbox; `link` is its socket, `handle` its pidfd.
+    `outputs` is the stdout of each chunk so far (the last may be partial), `complaints` the stderr; `printed`
+    counts the bytes of both streams; `seconds` is the time since the previous snapshot; `files` numbers the
+    copy of its folders, `tree` is their fingerprint; `mib` is its memory, shared pages included.
     """
 
     key: Key
@@ -53,20 +53,20 @@ class Snapshot:
 
     @property
     def chunks(self) -> int:
-        """How many chunks have run whole."""
+        """How many chunks have run completely."""
         return sum(piece.whole for piece in self.key)
 
 
 @dataclass(frozen=True)
 class ResumePlan:
-    """A program as pieces: `key` of whole chunks, and for each how many imports it begins with, and which."""
+    """A program as keys of snapshots: its chunks, and the number and text of each one's leading imports."""
 
     key: Key
     heads: tuple[int, ...]
     imports: tuple[ChunkPiece | None, ...]
 
     def candidates(self) -> Iterable[Key]:
-        """What a state may have run for this program to go on from it, the most first."""
+        """The keys of snapshots that this program can resume from, the longest first."""
         for length in range(len(self.key), -1, -1):
             head = self.imports[length] if length < len(self.key) else None
             if head is not None:
@@ -87,7 +87,7 @@ def make_plan(program: Program) -> ResumePlan:
 
 @lru_cache(maxsize=256)
 def leading_imports(source: str) -> tuple[int, str]:
-    """How many imports a chunk begins with and their text; (0, "") where nothing else follows them."""
+    """The number of a chunk's leading imports and their text; (0, "") if there is nothing else in it."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -97,7 +97,7 @@ def leading_imports(source: str) -> tuple[int, str]:
     count = next(
         (at for at, node in enumerate(body) if not isinstance(node, ast.Import | ast.ImportFrom)), len(body)
     )
-    # Cut off there, a string would become the docstring of what follows.
+    # If split there, the string would become the docstring of the rest.
     if count in (0, len(body)) or is_text(body[count]):
         return 0, ""
     return count, (place := Source(source)).text(0, place.end(body[count - 1]))
@@ -113,48 +113,48 @@ def is_text(node: ast.stmt) -> bool:
 
 @dataclass
 class SnapshotCache:
-    """The states that are alive. The one before the first chunk is never given up."""
+    """The snapshots that are alive. The empty one, before the first chunk, is never evicted."""
 
     alive: dict[Key, Snapshot] = field(default_factory=dict)
     hazards: dict[Key, str] = field(default_factory=dict)
     clock: int = 0
 
-    def add(self, state: Snapshot) -> Snapshot | None:
-        """Keep a state; returns the one it takes the place of."""
-        old = self.alive.pop(state.key, None)
-        self.use(state)
-        self.alive[state.key] = state
+    def add(self, snapshot: Snapshot) -> Snapshot | None:
+        """Add a snapshot; returns the one that it replaces."""
+        old = self.alive.pop(snapshot.key, None)
+        self.use(snapshot)
+        self.alive[snapshot.key] = snapshot
         return old
 
     def remember(self, hazards: dict[Key, str]) -> None:
-        """Why programs could not be kept; the oldest are forgotten, since a worker may live for long."""
+        """Remember why no snapshot was taken; the oldest entries are dropped."""
         for key in hazards:
             self.hazards.pop(key, None)
         self.hazards.update(hazards)
         for key in list(self.hazards)[:-MOST_HAZARDS]:
             del self.hazards[key]
 
-    def use(self, state: Snapshot) -> None:
+    def use(self, snapshot: Snapshot) -> None:
         self.clock += 1
-        state.used = self.clock
+        snapshot.used = self.clock
 
     def longest(self, wanted: ResumePlan) -> Snapshot | None:
-        """The state from which least is left to run."""
+        """The snapshot from which the least remains to be run."""
         return next((self.alive[key] for key in wanted.candidates() if key in self.alive), None)
 
     def least_useful(self, live: Key) -> Snapshot | None:
-        """What to give up first: off the live path, then cheap to make again, then long unused."""
-        rest = [state for state in self.alive.values() if state.key and state.key != live]
-        return min(rest, key=lambda state: worth(state, live), default=None)
+        """The snapshot to evict: off the live path, then cheap to recreate, then least recently used."""
+        rest = [snapshot for snapshot in self.alive.values() if snapshot.key and snapshot.key != live]
+        return min(rest, key=lambda snapshot: worth(snapshot, live), default=None)
 
     def why(self, wanted: ResumePlan, resumed: int) -> tuple[int, str]:
-        """The chunk, and what it did, for which the chunks between a state and the last had to run again."""
+        """The chunk, and what it did, that made the chunks after the snapshot run again; (0, "") if none."""
         for index in range(resumed, len(wanted.key) - 1):
             if hazard := self.hazards.get(wanted.key[: index + 1], ""):
                 return index, hazard
         return 0, ""
 
 
-def worth(state: Snapshot, live: Key) -> tuple[bool, int, int]:
-    cost = round(math.log2(max(state.seconds, 0.001)))
-    return state.key == live[: len(state.key)], cost, state.used
+def worth(snapshot: Snapshot, live: Key) -> tuple[bool, int, int]:
+    cost = round(math.log2(max(snapshot.seconds, 0.001)))
+    return snapshot.key == live[: len(snapshot.key)], cost, snapshot.used

@@ -1,4 +1,4 @@
-"""What the folders of a program hold, told apart by signature: names, kinds, sizes and times."""
+"""Fingerprints of the folders of a program: names, kinds, sizes and times."""
 
 import os
 import stat
@@ -11,11 +11,11 @@ Fingerprint = frozenset[tuple[object, ...]]
 
 
 class CannotCopyError(Exception):
-    """The folders hold what cannot be copied as it is; the message says what the turn did."""
+    """The folders hold something that cannot be copied exactly; the message says what the turn did."""
 
 
 def fingerprint(folders: list[int], without: list[set[str]]) -> Fingerprint:
-    """What some open folders hold, without some names in each; UnportableError when that is too much."""
+    """What some open folders hold, except `without` in each; CannotCopyError if that is too much."""
     found: set[tuple[object, ...]] = set()
     for number, folder in enumerate(folders):
         for entry in list_entries(folder, "", 0, without[number]):
@@ -28,9 +28,9 @@ def fingerprint(folders: list[int], without: list[set[str]]) -> Fingerprint:
 def list_entries(
     folder: int, prefix: str, depth: int, without: Set[str] = frozenset()
 ) -> Iterator[tuple[object, ...]]:
-    """Path and kind of everything in a folder; of links where they lead, of files also what tells two apart.
+    """Path and mode of everything in a folder, plus the target of links and size, times and inode of files.
 
-    No program can set the time of a change of the inode, as it can that of the content.
+    A program can set mtime, but not ctime.
     """
     if depth > DEEPEST_FOLDER:
         raise CannotCopyError("leaves folders that are too deep")

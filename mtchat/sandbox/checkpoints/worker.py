@@ -1,7 +1,7 @@
-"""Runs programs that grow turn by turn: each run goes on from the longest prefix whose state is alive.
+"""Runs programs that grow turn by turn: each run resumes from the longest prefix that has a snapshot.
 
-The truth is `sandbox.run`, which starts from nothing; what a worker says must equal it. Where a state could
-not be kept whole, the turns after it run again from a state before it, and the outcome's note says so.
+The reference is `execute.run`, which starts from nothing: the outcomes must be equal. If no snapshot could be
+taken after a turn, the next run repeats that turn from an earlier snapshot, and the outcome's note says so.
 """
 
 import math
@@ -18,7 +18,7 @@ from mtchat.sandbox.checkpoints import clocks
 from mtchat.sandbox.checkpoints.checkpoint_sandbox import CheckpointSandbox, LostError
 from mtchat.sandbox.checkpoints.resumed_run import ResumedRun
 from mtchat.sandbox.checkpoints.snapshots import (
-    MOST_STATES,
+    MOST_SNAPSHOTS,
     Key,
     ResumePlan,
     Snapshot,
@@ -42,15 +42,15 @@ INTERRUPTED_OUTCOME = Outcome(exit_code=None, reason=Reason.INTERRUPTED, finishe
 
 
 class Worker:
-    """One sandbox that is kept between runs, started when it is first needed. Close it when done.
+    """Keeps one sandbox alive between runs, started on the first run. Close it when done.
 
-    Where no sandbox can be kept here, each run starts from nothing.
+    If the backend cannot keep checkpoints, each run starts from nothing.
     """
 
     def __init__(self, choice: BackendChoice | None = None) -> None:
         self.choice = choice
         self.sandbox: CheckpointSandbox | None = None
-        self.states = SnapshotCache()
+        self.snapshots = SnapshotCache()
         self.fits: object = None
         self.seconds = 0.0
         self.cap_mib = 0.0
@@ -63,7 +63,7 @@ class Worker:
         self.close()
 
     def close(self) -> None:
-        """End the sandbox and every state in it."""
+        """End the sandbox and all its snapshots."""
         with self.lock, watch_interrupts():
             self.discard()
 
@@ -78,9 +78,10 @@ class Worker:
         look: bool = False,
         keep: bool = True,
     ) -> Outcome:
-        """As `sandbox.run`, from the longest prefix that is alive; without `keep` no new state is left.
+        """As `execute.run`, from the longest prefix that has a snapshot; without `keep`, no new one is taken.
 
-        `watch` hears only what is printed anew. A run with arguments or keyboard input starts from nothing.
+        `watch` gets only output of chunks that run now. A run with arguments or keyboard input starts from
+        nothing.
         """
         choice = self.choice or execute.choose_backend()
         able = choice.variant is not None and choice.variant.checkpoints
@@ -110,57 +111,57 @@ class Worker:
         keep: bool,
         stopped: Interrupts,
     ) -> Outcome:
-        """One try; LostError when a process that it needs is gone."""
+        """One attempt; LostError if a process that it needs is gone."""
         try:
             sandbox = self.ready(choice, limits, given, stopped)
         except KeyboardInterrupt:
             return INTERRUPTED_OUTCOME
         wanted = make_plan(program)
-        state = self.states.longest(wanted)
-        assert state is not None
-        self.states.use(state)
+        snapshot = self.snapshots.longest(wanted)
+        assert snapshot is not None
+        self.snapshots.use(snapshot)
         mark = secrets.token_bytes(MARK_BYTES)
         hear = watch or (lambda name, text: None)
-        with ResumedRun(sandbox, state, wanted, mark, limits, hear, stopped, keep) as resumed:
+        with ResumedRun(sandbox, snapshot, wanted, mark, limits, hear, stopped, keep) as resumed:
             try:
-                sandbox.restore(state)
+                sandbox.restore(snapshot)
                 resumed.start(look)
             except LostError:
-                self.lose(state)
+                self.lose(snapshot)
                 raise
             try:
                 ending = resumed.end()
-            except BaseException:  # what hears the output failed, and nobody follows the run any more
+            except BaseException:  # the listener failed, and nobody follows the run any more
                 self.abandon(resumed)
                 raise
             self.store_snapshots(resumed, wanted)
             if not ending.started and ending.limit != INTERRUPTED:
-                self.lose(state)
+                self.lose(snapshot)
                 raise LostError("the run")
             assert choice.variant is not None
             found = gather_files(replace(ending, stopped=stopped.again()), program, limits, given, collect)
             result = make_outcome(program, limits, ending, choice.variant.tier, found)
-        notes = (self.note(program, wanted, state), clocks.clock_note(program, state.chunks))
+        notes = (self.note(program, wanted, snapshot), clocks.clock_note(program, snapshot.chunks))
         note = "\n".join(filter(None, notes))
-        return replace(result, resumed=count_turns(program, state.chunks), note=note)
+        return replace(result, resumed=count_turns(program, snapshot.chunks), note=note)
 
     def ready(
         self, choice: BackendChoice, limits: Limits, given: RunInputs, stopped: Callable[[], bool]
     ) -> CheckpointSandbox:
-        """The sandbox; a new one where there is none, or where it was made for other limits or files.
+        """The sandbox; a new one if there is none, or if limits or attached files have changed.
 
-        KeyboardInterrupt where the user stops the copying of those.
+        KeyboardInterrupt if the user stops the copying of those files.
         """
         files = tuple((file, file_stamp(file.path)) for file in given.files)
         fits = (replace(limits, output_kib=0, seconds=0), files)
-        # the wall clock is each run's own; what a sandbox is made for only bounds it
+        # each run has its own time limit, which must not exceed that of the sandbox
         enough = self.fits == fits and self.seconds >= limits.seconds
-        if self.sandbox is not None and self.sandbox.alive and enough and () in self.states.alive:
+        if self.sandbox is not None and self.sandbox.alive and enough and () in self.snapshots.alive:
             return self.sandbox
         self.discard()
         assert choice.backend is not None
         assert choice.variant is not None
-        job = execute.make_job(Program(), limits, states=MOST_STATES)
+        job = execute.make_job(Program(), limits, checkpoints=MOST_SNAPSHOTS)
         sandbox = CheckpointSandbox(choice.backend, choice.variant, job, limits)
         try:
             sandbox.deliver(given.files, stopped)
@@ -169,64 +170,64 @@ class Worker:
             sandbox.close()
             raise
         self.sandbox, self.fits, self.seconds, self.cap_mib = sandbox, fits, limits.seconds, limits.memory_mib
-        self.states.add(sandbox.empty_snapshot)
+        self.snapshots.add(sandbox.empty_snapshot)
         return sandbox
 
     def discard(self) -> None:
-        """Give up the sandbox and every state in it."""
-        for state in list(self.states.alive.values()):
-            self.lose(state)
-        self.states = SnapshotCache()
+        """End the sandbox and forget all snapshots."""
+        for snapshot in list(self.snapshots.alive.values()):
+            self.lose(snapshot)
+        self.snapshots = SnapshotCache()
         if self.sandbox is not None:
             self.sandbox.close()
         self.sandbox = None
 
     def abandon(self, resumed: ResumedRun) -> None:
-        """Give up the sandbox with a run that still goes on in it."""
-        for state in resumed.snapshots:
-            resumed.sandbox.drop(state)
+        """End the sandbox while a run is still active in it."""
+        for snapshot in resumed.new_snapshots:
+            resumed.sandbox.drop(snapshot)
         self.discard()
 
-    def lose(self, state: Snapshot) -> None:
-        if self.states.alive.get(state.key) is state:
-            del self.states.alive[state.key]
+    def lose(self, snapshot: Snapshot) -> None:
+        if self.snapshots.alive.get(snapshot.key) is snapshot:
+            del self.snapshots.alive[snapshot.key]
         if self.sandbox is not None:
-            self.sandbox.drop(state)
+            self.sandbox.drop(snapshot)
 
     def store_snapshots(self, resumed: ResumedRun, wanted: ResumePlan) -> None:
-        """Take in the states that a run left, and give up what is too much."""
-        self.states.remember(resumed.hazards)
-        for state in resumed.snapshots:
-            state.mib = measure_memory([state.pid], math.inf)
-            old = self.states.add(state)
+        """Add the snapshots of a run, and evict what is too much."""
+        self.snapshots.remember(resumed.hazards)
+        for snapshot in resumed.new_snapshots:
+            snapshot.mib = measure_memory([snapshot.pid], math.inf)
+            old = self.snapshots.add(snapshot)
             if old is not None and self.sandbox is not None:
                 self.sandbox.drop(old)
         self.tidy(wanted.key)
 
     def tidy(self, live: Key) -> None:
-        """Keep the states few and small: together they may hold as much as one run."""
+        """Evict until the snapshots are few enough and together use no more memory than one run may."""
         sandbox = self.sandbox
         if sandbox is None or sandbox.lost:
             return
-        while len(self.states.alive) > MOST_STATES or self.overfull(sandbox):
-            victim = self.states.least_useful(live)
+        while len(self.snapshots.alive) > MOST_SNAPSHOTS or self.overfull(sandbox):
+            victim = self.snapshots.least_useful(live)
             if victim is None:
                 break
             self.lose(victim)
         with suppress(LostError):
-            sandbox.forget({state.files for state in self.states.alive.values()})
+            sandbox.forget({snapshot.files for snapshot in self.snapshots.alive.values()})
 
     def overfull(self, sandbox: CheckpointSandbox) -> bool:
-        """Whether the states hold more memory than one run may; what they share is only looked into then."""
+        """Whether the snapshots use more memory than one run may; shared pages are measured only then."""
         cap = self.cap_mib
-        total = sum(state.mib for state in self.states.alive.values())
-        # Only root may look into a state; others take what it seems to hold.
-        return total > cap and (measure_memory(sandbox.states, cap) or total) > cap
+        total = sum(snapshot.mib for snapshot in self.snapshots.alive.values())
+        # Only root can measure shared pages; others count them once per process.
+        return total > cap and (measure_memory(sandbox.snapshot_pids, cap) or total) > cap
 
-    def note(self, program: Program, wanted: ResumePlan, state: Snapshot) -> str:
-        """Why turns that had run before ran again."""
-        again = [chunk.turn for chunk in program.chunks[state.chunks : -1] if chunk.code.strip()]
-        index, why = self.states.why(wanted, state.chunks)
+    def note(self, program: Program, wanted: ResumePlan, snapshot: Snapshot) -> str:
+        """Why turns that had already run had to run again; "" if none had to."""
+        again = [chunk.turn for chunk in program.chunks[snapshot.chunks : -1] if chunk.code.strip()]
+        index, why = self.snapshots.why(wanted, snapshot.chunks)
         if not again or not why:
             return ""
         which = f"turn {again[0]}" if len(again) == 1 else f"turns {again[0]}-{again[-1]}"
@@ -234,12 +235,12 @@ class Worker:
 
 
 def count_turns(program: Program, chunks: int) -> int:
-    """How many of the first chunks are turns."""
+    """How many of the first `chunks` chunks are turns and not the preamble."""
     return sum(chunk.turn != PREAMBLE for chunk in program.chunks[:chunks])
 
 
 def file_stamp(path: PurePath) -> tuple[int, int]:
-    """What tells a file from what it was before."""
+    """Size and time of change of a file, to see whether it has changed."""
     try:
         status = os.stat(path)
     except OSError as error:

@@ -135,20 +135,20 @@ def make_job(
     limits: Limits,
     arguments: tuple[str, ...] = (),
     look: bool = False,
-    states: int = 0,
+    checkpoints: int = 0,
 ) -> LaunchJob:
-    """The launcher's job; with `states`, it keeps that many states alive instead of running the program."""
+    """The launcher's job; with `checkpoints`, it keeps up to that many instead of running the program."""
     python = find_interpreter()
     return LaunchJob(
         chunk_names(program),
         [chunk.code for chunk in program.chunks],
         secrets.token_bytes(MARK_BYTES),
-        rlimits(limits, states),
+        rlimits(limits, checkpoints),
         list(python.folders),
         python.prefix,
         arguments=arguments,
         look=look,
-        checkpoints=states > 0,
+        checkpoints=checkpoints > 0,
     )
 
 
