@@ -14,6 +14,7 @@ import pytest
 import mtchat
 
 HOUSE = Path(mtchat.__file__).parent
+DESIGN = HOUSE.parent / "docs" / "architecture.md"
 FLOORS = {
     8: ("__main__",),
     7: ("cli",),
@@ -148,10 +149,17 @@ def told(wrong: list[Import]) -> str:
 
 @pytest.mark.slow
 def test_every_room_has_its_floor():
-    assert rooms() <= set(FLOOR), "a new room needs its floor here, in DESIGN.md and in the README"
+    assert rooms() <= set(FLOOR), "a new room needs its floor here and in docs/architecture.md"
 
 
 @pytest.mark.slow
+def test_the_floors_are_those_of_the_documentation() -> None:
+    text = DESIGN.read_text(encoding="utf-8")
+    rows = re.findall(r"^(\d)  (\w+(?:   \w+)*)$", text, re.MULTILINE)
+    floors = {floor: set(rooms) - {"__main__", "__init__"} for floor, rooms in FLOORS.items()}
+    assert {int(floor): set(rooms.split()) for floor, rooms in rows} == {k: v for k, v in floors.items() if v}
+
+
 def test_imports_point_down_and_rooms_on_one_floor_do_not_know_each_other():
     wrong = [
         each
