@@ -84,7 +84,7 @@ def test_a_folder_of_codegen25_loads_without_its_code(engine: Any, models: Path)
     assert engine.card.architecture == "LlamaForCausalLM"
     assert not engine.card.chat
     assert engine.card.licence == "Apache-2.0"
-    assert engine.ends == {50256, *range(50317, 51200)}  # the end of a text, and the marks of holes
+    assert engine.stop_ids == {50256, *range(50317, 51200)}  # the end of a text, and the marks of holes
     assert list(engine.complete(Prompt("def f():\n"), Sampling(max_tokens=3)))[-1].usage.finish
     assert engine.encode(Prompt("hello")) == [31373]
 

@@ -92,8 +92,8 @@ def test_a_damaged_copy_is_made_again_and_it_is_said(file: Path, name: str) -> N
     said: list[str] = []
     engine = opened(file, said, precision)
     assert text(engine) == expected
-    assert "the model's copy in the cache is damaged; making it again" in said
-    assert "its copy in the cache was damaged and has been made again" in engine.card.notes
+    assert "the converted copy is damaged; converting the model again" in said
+    assert "its converted copy was damaged and has been made again" in engine.card.notes
     said.clear()
     engine = opened(file, said, precision)
     assert said == ["loading the model"]
@@ -106,7 +106,7 @@ def test_a_copy_made_by_other_rules_is_made_again(file: Path, precision: str) ->
     changed(copy(file) / model_cache.RECORD, lambda made: made.update(rules=0, versions="transformers 1.0"))
     said: list[str] = []
     opened(file, said, precision)
-    assert "the model's copy in the cache was made by another version; making it again" in said
+    assert "the converted copy was made by another version; converting the model again" in said
 
 
 def test_the_copy_of_what_a_file_held_before_goes(file: Path, files: tuple[Path, Path]) -> None:
@@ -146,7 +146,7 @@ def test_what_a_model_has_seen_is_closed_to_others(file: Path) -> None:
     assert stat.S_IMODE(cache.stat().st_mode) == 0o700
     found = modes(cache)
     assert {mode for name, mode in found.items() if name.endswith((".npz", ".json"))} == {0o600}
-    assert any(name.endswith(model_cache.SEEN) for name in found)
+    assert any(name.endswith(model_cache.SNAPSHOT) for name in found)
 
 
 WRONG: dict[str, Callable[[dict[str, numpy.ndarray]], object]] = {  # type: ignore[type-arg]
@@ -167,7 +167,7 @@ def test_a_memory_that_does_not_fit_is_passed_over(file: Path, name: str) -> Non
     engine = opened(file, [])
     expected = text(engine)
     engine.close()
-    seen = next((file.parent / "cache").glob(f"*{model_cache.SEEN}"))
+    seen = next((file.parent / "cache").glob(f"*{model_cache.SNAPSHOT}"))
     with numpy.load(seen) as stored:
         kept = dict(stored)
     WRONG[name](kept)

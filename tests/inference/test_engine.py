@@ -216,7 +216,7 @@ def test_a_full_context_ends_the_reply(engine: Engine) -> None:
 
 
 def test_a_prompt_beyond_the_context_is_an_error_with_both_numbers(engine: Engine) -> None:
-    with pytest.raises(MtchatError, match=r"takes \d{3,} tokens and tiny sees 160"):
+    with pytest.raises(MtchatError, match=r"has \d{3,} tokens and the context of tiny is 160"):
         engine.complete(Prompt("1;" * 200), Sampling())
 
 
@@ -234,7 +234,7 @@ def test_messages_for_a_base_model_are_a_clear_error() -> None:
 
 def test_codegen_with_its_own_tokenizer_ends_where_it_should() -> None:
     engine = random_engine("codegen", codegen_tokenizer())
-    assert engine.ends == {50256}
+    assert engine.stop_ids == {50256}
     assert (
         engine.encode(Prompt("def f():\n        return 1\n"))
         == engine.tokenizer("def f():\n        return 1\n").input_ids

@@ -268,7 +268,7 @@ def test_a_model_that_the_kernels_cannot_compute_is_known(changes: dict[str, Any
 @pytest.mark.parametrize("name", GPU_PRECISIONS)
 def test_what_the_kernels_cannot_compute_is_not_rounded(name: str) -> None:
     card = ModelCard("tiny", "Lfm2ForCausalLM", precision=name)
-    with pytest.raises(ModelError, match=f"cannot compute tiny in {name}: the architecture Lfm2"):
+    with pytest.raises(ModelError, match=f"cannot run tiny in {name}: the architecture Lfm2"):
         cuda_loader.gpu_engine(random_model("lfm2", 64), tiny_tokenizer(), card)
 
 

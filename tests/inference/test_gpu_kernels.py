@@ -64,31 +64,33 @@ def decoders(model: Any, bits: int) -> tuple[GpuDecoder, GpuDecoder]:
 
 
 def filled(decoder: GpuDecoder, lengths: list[int]) -> reference.DecodeInputs:
-    """A board of lanes that have read so many tokens each, in slots here and there."""
-    place = decoder.decode_inputs(len(lengths))
+    """Decode inputs of sequences with so many tokens each, in scattered KV slots."""
+    inputs = decoder.decode_inputs(len(lengths))
     order = torch.randperm(600, generator=torch.Generator().manual_seed(1)).int()
     for lane, length in enumerate(lengths):
         slots = order[:150].roll(lane)
-        place.slot_tables[lane, :150] = slots.to(ON)
-        place.lengths[lane] = length
-        place.ids[lane] = 17 + lane
+        inputs.slot_tables[lane, :150] = slots.to(ON)
+        inputs.lengths[lane] = length
+        inputs.ids[lane] = 17 + lane
         if length:
             decoder.forward([(list(range(lane, lane + length)), slots[:length].numpy())])
         order = order[150:] if len(lengths) <= 4 else order
-    return place
+    return inputs
 
 
 @pytest.mark.parametrize("bits", [32, 8, 4])
 @pytest.mark.parametrize("lengths", [[0], [1], [37], [140], [5, 120], [64, 1, 0, 100]])
 def test_a_step_is_the_plain_one(model: Any, lengths: list[int], bits: int) -> None:
     ours, theirs = decoders(model, bits)
-    boards = [filled(each, lengths) for each in (ours, theirs)]
+    batches = [filled(each, lengths) for each in (ours, theirs)]
     for _ in range(4):
-        for decoder, place in zip((ours, theirs), boards, strict=True):
-            decoder.decode_step(place, GREEDY)
-        torch.testing.assert_close(boards[0].ids, boards[1].ids)
-        torch.testing.assert_close(boards[0].output[0, :, 1], boards[1].output[0, :, 1], atol=2e-2, rtol=1e-3)
-        torch.testing.assert_close(boards[0].lengths, boards[1].lengths)
+        for decoder, inputs in zip((ours, theirs), batches, strict=True):
+            decoder.decode_step(inputs, GREEDY)
+        torch.testing.assert_close(batches[0].ids, batches[1].ids)
+        torch.testing.assert_close(
+            batches[0].output[0, :, 1], batches[1].output[0, :, 1], atol=2e-2, rtol=1e-3
+        )
+        torch.testing.assert_close(batches[0].lengths, batches[1].lengths)
     torch.testing.assert_close(ours.keys, theirs.keys, atol=2e-2, rtol=1e-3)
     torch.testing.assert_close(ours.values, theirs.values, atol=2e-2, rtol=1e-3)
 
@@ -114,7 +116,7 @@ def test_reading_is_the_plain_one(model: Any, counts: list[int]) -> None:
                 (path, [(turn + 7 * row + at) % 1100 for at in range(count)])
                 for row, (path, count) in enumerate(zip(paths, counts, strict=True))
             ]
-            decoder.read(parts)
+            decoder.prefill(parts)
         slots = [path.slots[: path.length].tolist() for path in paths]
         assert [len(each) for each in slots] == [2 * count for count in counts]
         found.append([torch.stack([decoder.keys[:, each], decoder.values[:, each]]) for each in slots])
@@ -128,19 +130,19 @@ def test_what_is_drawn_is_what_is_drawn_plainly(dtype: torch.dtype, top_k: int, 
     """With a small spread the nucleus is larger than what is sorted, in 16 bits with many equals."""
     lanes, generator = 5, torch.Generator().manual_seed(4)
     logits = (torch.randn(lanes, 3001, generator=generator) * spread).to(ON, dtype)
-    boards = [reference.decode_inputs(lanes, 8, torch.device(ON)) for _ in range(2)]
-    for place in boards:
-        place.temperature[:] = torch.tensor([0.8, 0.0, 1.3, 0.5, 0.8])
-        place.top_p[:] = torch.tensor([0.9, 0.9, 0.95, 1.0, 0.3])
-        place.top_k[:] = top_k
-        place.uniforms[:, :8] = torch.rand(
+    batches = [reference.decode_inputs(lanes, 8, torch.device(ON)) for _ in range(2)]
+    for inputs in batches:
+        inputs.temperature[:] = torch.tensor([0.8, 0.0, 1.3, 0.5, 0.8])
+        inputs.top_p[:] = torch.tensor([0.9, 0.9, 0.95, 1.0, 0.3])
+        inputs.top_k[:] = top_k
+        inputs.uniforms[:, :8] = torch.rand(
             lanes, 8, generator=torch.Generator().manual_seed(2), dtype=torch.float64
         )
     for _ in range(3):
-        kernels.sample(logits, boards[0], boards[0].output[1], sampled=True)
-        reference.sample(logits, boards[1], boards[1].output[1], sampled=True)
-        torch.testing.assert_close(boards[0].ids, boards[1].ids)
-        torch.testing.assert_close(boards[0].found, boards[1].found, atol=2e-3, rtol=1e-3)
+        kernels.sample(logits, batches[0], batches[0].output[1], sampled=True)
+        reference.sample(logits, batches[1], batches[1].output[1], sampled=True)
+        torch.testing.assert_close(batches[0].ids, batches[1].ids)
+        torch.testing.assert_close(batches[0].output, batches[1].output, atol=2e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

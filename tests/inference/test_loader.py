@@ -62,7 +62,7 @@ def test_a_gguf_file_brings_its_card_and_tokenizer(file: Path, tmp_path: Path) -
     assert (card.name, card.architecture, card.chat, card.context) == ("tiny", "Qwen2ForCausalLM", True, 160)
     assert card.precision == "float32"
     assert card.fingerprint == model_cache.hash_file(file, silent)
-    assert engine.ends == {0, 2}
+    assert engine.stop_ids == {0, 2}
     question = Prompt(messages=(Message("user", "hi ☕"),), opening="x")
     assert engine.encode(question) == tokenizer.encode(engine.text(question), add_special_tokens=False)
     assert list(engine.complete(question, Sampling(max_tokens=3)))[-1].usage.finish in ("stop", "length")
@@ -122,7 +122,7 @@ def test_two_conversions_at_once_wait_for_one_another(file: Path, tmp_path: Path
 
     gguf_converter.convert(file, tmp_path / "it", "float32", first)
     started[0].join()
-    assert said == ["waiting for another mtchat that converts this model"]
+    assert said == ["waiting for another mtchat that is converting this model"]
 
 
 def test_too_small_a_disk_is_said_before_anything_is_written(tmp_path: Path) -> None:
@@ -176,8 +176,8 @@ def test_a_torn_memory_of_hashes_is_made_anew(tmp_path: Path) -> None:
 
 def test_the_header_is_read_as_gguf_py_reads_it(file: Path) -> None:
     header, reader = read_gguf(file), gguf.GGUFReader(file)
-    assert header.facts["general.architecture"] == "qwen2"
-    assert header.facts["qwen2.block_count"] == 3
+    assert header.metadata["general.architecture"] == "qwen2"
+    assert header.metadata["qwen2.block_count"] == 3
     for tensor in reader.tensors:
         found = header.tensors[tensor.name]
         assert (found.shape, found.kind, found.start) == (
@@ -194,14 +194,14 @@ def test_the_header_is_read_as_gguf_py_reads_it(file: Path) -> None:
 def test_a_broken_file_is_a_clear_error(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "broken.gguf"
     path.write_bytes(content)
-    with pytest.raises(ModelError, match=r"broken\.gguf is not a GGUF file that can be read"):
+    with pytest.raises(ModelError, match=r"broken\.gguf is not a readable GGUF file"):
         loader.load(path, "broken", cache=tmp_path, report=silent)
 
 
 def test_a_file_cut_short_is_a_clear_error(file: Path, tmp_path: Path) -> None:
     path = tmp_path / "short.gguf"
     path.write_bytes(file.read_bytes()[:-5000])
-    with pytest.raises(ModelError, match="ends before its weights do"):
+    with pytest.raises(ModelError, match="is truncated"):
         loader.load(path, "short", cache=tmp_path, report=silent)
     assert [each for each in tmp_path.iterdir() if each.is_dir()] == []
 
@@ -244,7 +244,7 @@ def test_of_a_hub_model_the_weights_are_fetched_once() -> None:
     ("files", "said"),
     [
         (["README.md", "b.gguf", "a.gguf"], r"GGUF files only; fetch one \(hf download org/it a\.gguf\)"),
-        (["adapter_config.json", "adapter_model.safetensors"], "org/it is a LoRA adapter and no whole model"),
+        (["adapter_config.json", "adapter_model.safetensors"], "org/it is a LoRA adapter, not a whole model"),
     ],
 )
 def test_a_hub_model_of_another_kind_says_what_to_do(files: list[str], said: str) -> None:
@@ -254,7 +254,7 @@ def test_a_hub_model_of_another_kind_says_what_to_do(files: list[str], said: str
 
 @pytest.mark.parametrize("name", devices.GPU_PRECISIONS)
 def test_what_only_a_gpu_computes_is_refused_on_the_processor(name: str) -> None:
-    with pytest.raises(UsageError, match=f"{name} is computed on a GPU; .* --precision quantised"):
+    with pytest.raises(UsageError, match=f"{name} needs a GPU; .* --precision quantised"):
         devices.choose_precision(name, 10**6, 10**9)
 
 
@@ -263,7 +263,7 @@ def test_precision_is_float32_where_it_fits() -> None:
     assert devices.choose_precision("auto", 10**9, 6 * 10**9) == "bfloat16"
     assert devices.choose_precision("float32", 10**9, 6 * 10**9) == "float32"
     assert devices.machine_memory() > 10**8
-    with pytest.raises(ModelError, match=r"takes 2\.0 GB at least, and this machine has 1\.0 GB"):
+    with pytest.raises(ModelError, match=r"needs at least 2\.0 GB, and this machine has 1\.0 GB"):
         devices.choose_precision("auto", 10**9, 10**9)
     with pytest.raises(UsageError, match="auto, quantised, float32, bfloat16"):
         devices.choose_precision("int3", 10**9, 10**9)

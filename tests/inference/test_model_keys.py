@@ -32,7 +32,7 @@ ODD: list[tuple[dict[str, Any], str]] = [
     ({"qwen2.rope.scaling.factor": 4.0}, "qwen2.rope.scaling.factor = 4"),
     ({"qwen2.rope.scaling.attn_factor": 1.2}, "qwen2.rope.scaling.attn_factor = 1.2"),
     ({"qwen2.rope.dimension_count": 32}, "qwen2.rope.dimension_count = 32"),
-    ({"qwen2.rope.dimension_sections": [16, 24, 24]}, "qwen2.rope.dimension_sections, a list"),
+    ({"qwen2.rope.dimension_sections": [16, 24, 24]}, "qwen2.rope.dimension_sections, an array"),
     ({"qwen2.attention.value_length": 128}, "qwen2.attention.value_length = 128"),
     ({"qwen2.attention.sliding_window": 64}, "qwen2.attention.sliding_window = 64"),
     ({"qwen2.attention.scale": 0.5}, "qwen2.attention.scale = 0.5"),
@@ -50,7 +50,7 @@ def test_a_key_that_is_not_computed_with_is_refused_by_its_name(
     good: Path, tmp_path: Path, facts: dict[str, Any], said: str, precision: str
 ) -> None:
     path = rewritten(good, tmp_path / "odd.gguf", lambda known, _: known.update(facts))
-    with pytest.raises(ModelError, match=f"has {said}, which mtchat does not compute with"):
+    with pytest.raises(ModelError, match=f"has {said}, which mtchat does not support"):
         loader.load(path, "odd", precision=precision, cache=tmp_path / "cache", report=silent)
 
 
@@ -77,7 +77,7 @@ def test_a_tensor_that_is_not_used_is_refused_by_its_name(
 ) -> None:
     values = numpy.linspace(1, 8, 32)
     path = rewritten(good, tmp_path / "odd.gguf", lambda _, tensors: tensors.update({name: values}))
-    with pytest.raises(ModelError, match=f"has the tensor {name}, which mtchat does not compute with"):
+    with pytest.raises(ModelError, match=f"has the tensor {name}, which mtchat does not support"):
         loader.load(path, "odd", precision=precision, cache=tmp_path / "cache", report=silent)
 
 
@@ -198,7 +198,7 @@ TOLD: list[tuple[str, dict[str, Any], str, dict[str, Any], str]] = [
         PHI | {"attention.head_count_kv": 8},
         "qwen3",
         {"hidden_size": 3072, "num_key_value_heads": 8, "rms_norm_eps": 1e-5},
-        "no qwen3.attention.key_length, which is then 96",
+        "no qwen3.attention.key_length, which defaults to 96",
     ),
     (
         "qwen3",
@@ -228,7 +228,7 @@ TOLD: list[tuple[str, dict[str, Any], str, dict[str, Any], str]] = [
         STARCODER,
         "stablelm",
         {"num_attention_heads": 24, "hidden_size": 3072, "num_key_value_heads": 2},
-        "no stablelm.rope.dimension_count, which is then 128",
+        "no stablelm.rope.dimension_count, which defaults to 128",
     ),
 ]
 
@@ -248,7 +248,7 @@ def test_what_a_file_tells_is_compared_with_what_transformers_computes(
 
 
 def test_a_list_where_a_number_is_due_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"llama\.attention\.head_count, a list"):
+    with pytest.raises(ModelError, match=r"llama\.attention\.head_count, an array"):
         gguf_metadata.check_metadata(
             header("llama", LLAMA, ("attention.head_count",)), gguf_metadata.config_metadata(config("llama"))
         )

@@ -251,7 +251,7 @@ def test_the_tokens_are_those_of_the_folder(tmp_path: Path) -> None:
     engine = loaded(tmp_path)
     text = "def f(x):\n\n        return 'naïve ☕'  #\t  end\r\n<|endoftext|>\n"
     assert engine.ids(text, special=False) == tokenizer.encode(text, add_special_tokens=False)
-    assert engine.ends == {50256}
+    assert engine.stop_ids == {50256}
 
 
 def test_the_end_that_a_config_names_ends_a_text(tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def change(folder: Path, **settings: object) -> None:
 
 
 OBSTACLES = [
-    ({"model_type": "gptj"}, "only GGUF files and CodeGen models are read so"),
+    ({"model_type": "gptj"}, "only GGUF files and CodeGen models are supported"),
     ({"activation_function": "relu"}, "the activation relu"),
     ({"n_embd": 96}, "attention heads of width 24"),
     ({"n_embd": 128, "n_head": 6}, "6 attention heads in a width of 128"),
@@ -315,7 +315,7 @@ def test_a_model_that_the_kernels_cannot_compute_is_left_to_transformers(tmp_pat
     model = random_model("codegen", 330)
     save(model, tmp_path)
     assert loaded(tmp_path).card.precision == "float32"
-    with pytest.raises(ModelError, match="attention heads of width 8; leave --precision out"):
+    with pytest.raises(ModelError, match="attention heads of width 8; leave out --precision"):
         loaded(tmp_path, "quantised")
 
 
@@ -324,17 +324,17 @@ def damaged(folder: Path) -> Iterator[tuple[str, str]]:
     state = random_codegen("16").state_dict()
     file = folder / "model.safetensors"
     save_file({name: each for name, each in state.items() if "h.1.mlp.fc_in.bias" not in name}, file)
-    yield "a tensor is missing", "no weights called transformer.h.1.mlp.fc_in.bias"
+    yield "a tensor is missing", "no tensor transformer.h.1.mlp.fc_in.bias"
     save_file(state | {"lm_head.weight": torch.zeros(9, 128)}, file)
-    yield "a tensor has another shape", r"lm_head.weight has the shape \(9, 128\), and by config.json \(402"
+    yield "a tensor has another shape", r"lm_head.weight is \(9, 128\), but config.json implies \(402"
     save_file(state, file)
     file.write_bytes(file.read_bytes()[:-5000])
-    yield "the file is torn", "ends before its weights do; fetch it again"
+    yield "the file is torn", "is truncated: its weights are incomplete; download it again"
     file.write_bytes(b"\x05")
-    yield "the file is something else", "not a safetensors file"
+    yield "the file is something else", "not a readable safetensors file"
     file.unlink()
     torch.save({"x": Wicked(folder / "harm")}, folder / "pytorch_model.bin")
-    yield "the pickle runs code", "refused .*pytorch_model.bin: it holds more than weights"
+    yield "the pickle runs code", "refused .*pytorch_model.bin: it contains more than weights"
 
 
 class Wicked:

@@ -91,7 +91,7 @@ def test_a_gguf_file_is_computed_as_it_is_quantised(engine: Engine) -> None:
     assert engine.card.precision == "quantised"
     assert engine.card.architecture == "Qwen2ForCausalLM"
     assert engine.card.context == 700
-    assert engine.ends == {0, 2}
+    assert engine.stop_ids == {0, 2}
 
 
 @pytest.mark.parametrize("matrices", ["Q4_0", "Q5_0", "Q8_0", "F16"])
@@ -345,7 +345,7 @@ def test_what_is_kept_for_a_restart_is_whole_where_replies_took_turns(tmp_path: 
 def test_a_model_that_the_kernels_cannot_compute_says_why(tmp_path: Path) -> None:
     write_gguf(tmp_path / "tiny.gguf")
     assert unsupported_reason(read_gguf(tmp_path / "tiny.gguf")) == "attention heads of width 16"
-    with pytest.raises(ModelError, match="attention heads of width 16; leave --precision out"):
+    with pytest.raises(ModelError, match="attention heads of width 16; leave out --precision"):
         loaded(tmp_path, "quantised")
     assert loaded(tmp_path).card.precision == "float32"
 

@@ -49,7 +49,7 @@ def table(words: list[str] = [], **changes: Any) -> GgufVocabulary:  # noqa: B00
         "types": (*[1] * len(letters), *kinds),
         "scores": (0.0,) * (len(letters) + len(words)),
         "merges": (),
-        "facts": {"model": "gpt2", "pre": "qwen2"},
+        "metadata": {"model": "gpt2", "pre": "qwen2"},
     }
     return GgufVocabulary(**(values | changes))
 
@@ -72,14 +72,14 @@ def test_a_control_mark_that_a_file_lists_as_a_word_is_a_mark_all_the_same(kind:
 
 
 def test_a_way_of_splitting_that_is_not_known_is_refused_by_its_name() -> None:
-    with pytest.raises(ModelError, match="how 'klingon' splits text is not known"):
-        gguf_tokenizer.build_tokenizer(table(facts={"model": "gpt2", "pre": "klingon"}), "x")
+    with pytest.raises(ModelError, match="its pre-tokenizer 'klingon' is not supported"):
+        gguf_tokenizer.build_tokenizer(table(metadata={"model": "gpt2", "pre": "klingon"}), "x")
 
 
 @pytest.mark.parametrize("kind", ["bert", "t5", "rwkv", ""])
 def test_a_kind_of_vocabulary_that_is_not_read_is_refused_by_its_name(kind: str) -> None:
     with pytest.raises(ModelError, match=f"its kind is {kind!r}"):
-        gguf_tokenizer.build_tokenizer(table(facts={"model": kind}), "x")
+        gguf_tokenizer.build_tokenizer(table(metadata={"model": kind}), "x")
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,9 @@ def test_a_kind_of_vocabulary_that_is_not_read_is_refused_by_its_name(kind: str)
     ],
 )
 def test_text_is_split_as_the_file_says(pre: str, text: str, pieces: list[str] | None) -> None:
-    source = table(facts={"model": "gpt2", "pre": pre})
+    source = table(metadata={"model": "gpt2", "pre": pre})
     if pieces is None:
-        with pytest.raises(ModelError, match="is not known"):
+        with pytest.raises(ModelError, match="is not supported"):
             gguf_tokenizer.build_tokenizer(source, "x")
         return
     backend = gguf_tokenizer.build_tokenizer(source, "x").backend
@@ -111,7 +111,7 @@ def test_text_is_split_as_the_file_says(pre: str, text: str, pieces: list[str] |
 def test_a_text_is_opened_as_llama_cpp_opens_it(pre: str, flag: bool | None, opened: bool) -> None:
     facts = {"model": "gpt2", "pre": pre, "bos_token_id": 96}
     facts |= {} if flag is None else {"add_bos_token": flag}
-    found = table(["<s>"], facts=facts)
+    found = table(["<s>"], metadata=facts)
     made = gguf_tokenizer.build_tokenizer(found, "x")
     assert found.tokens[96] == "<s>"
     assert (made.encode("a", special=True)[0] == 96) is opened

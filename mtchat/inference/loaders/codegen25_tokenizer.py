@@ -1,4 +1,10 @@
-"""Finds GPT-2's vocabulary, which CodeGen2.5's folders lack: beside them, in the hub's cache, on the hub."""
+"""CodeGen2.5's tokenizer, built without running its code: GPT-2's ranks, runs of spaces, special tokens.
+
+The released one is a Python file over tiktoken that gives runs of spaces and tabs the next ranks, in this
+order, and merges the pair with the lowest rank. The ids agree with its comments (<sep> is 50317, <eom>
+50318) and with the 51200 rows of the model. GPT-2's vocabulary, which the folders lack, is looked for beside
+them, in the hub's cache, and on the hub.
+"""
 
 import base64
 import contextlib
@@ -13,7 +19,7 @@ from mtchat.inference.loaders.model_cache import make_once
 from mtchat.inference.loaders.model_files import OnProgress, read_config, read_text
 
 COUNT = 50256
-# of the ranks, written as tiktoken writes them: tiktoken pins the same of its r50k_base.tiktoken
+# of the ranks in tiktoken's format: tiktoken pins the same hash for r50k_base.tiktoken
 SHA256 = "306cd27f03c1a714eca7108e03d66b7dc042abe8c258b44c199a7ed9838dd930"
 REPOSITORY = "openai-community/gpt2"
 FILES = ("vocab.json", "tokenizer.json")
@@ -32,13 +38,13 @@ def find_ranks(folder: Path, cache: Path, fetch: Callable[[], Path | None]) -> R
     if (found := fetch()) and (ranks := read_ranks(found)):
         return ranks
     raise ModelError(
-        f"CodeGen2.5 needs GPT-2's vocabulary, which is not here and cannot be fetched: put vocab.json of "
-        f"{REPOSITORY}, or tokenizer.json of a CodeGen model, into {folder}"
+        "CodeGen2.5 needs GPT-2's vocabulary, which was not found and cannot be downloaded: put vocab.json "
+        f"of {REPOSITORY}, or tokenizer.json of a CodeGen model, into {folder}"
     )
 
 
 def fetch_vocabulary() -> Path | None:
-    """GPT-2's own file from the hub; None where the hub does not give it."""
+    """GPT-2's vocabulary file from the hub; None if it cannot be downloaded."""
     import huggingface_hub as hub
     from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[attr-defined]
     from huggingface_hub.utils.tqdm import disable_progress_bars
@@ -50,7 +56,7 @@ def fetch_vocabulary() -> Path | None:
 
 
 def candidate_files(folder: Path, cache: Path) -> Iterator[Path]:
-    """Files that may hold it: in the folder, in those beside it, of GPT-2 and CodeGen in the hub's cache."""
+    """Files that may have it: in the folder, in those beside it, of GPT-2 and CodeGen in the hub's cache."""
     for name in FILES:
         yield folder / name
     for name in FILES:
@@ -61,7 +67,7 @@ def candidate_files(folder: Path, cache: Path) -> Iterator[Path]:
 
 
 def read_ranks(file: Path) -> Ranks:
-    """The ranks in a vocab.json or tokenizer.json; {} where it is not there or not GPT-2's, to the byte."""
+    """The ranks in a vocab.json or tokenizer.json; {} if it is missing or not exactly GPT-2's."""
     try:
         table = json.loads(read_text(file))
         words = table["model"]["vocab"] if file.name == FILES[1] else table
@@ -85,7 +91,7 @@ def verify_ranks(words: dict[str, Any]) -> Ranks:
 
 
 def byte_alphabet() -> dict[str, int]:
-    """The letters that byte-level vocabularies write bytes with: printable ones, and others from 256 on."""
+    """The letters that byte-level vocabularies use for bytes: printable ones, and others from 256 on."""
     plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     other = [byte for byte in range(256) if byte not in plain]
     return {chr(byte): byte for byte in plain} | {chr(256 + at): byte for at, byte in enumerate(other)}
@@ -105,7 +111,7 @@ MARKS = [
 
 
 def is_codegen25(folder: Path) -> bool:
-    """Whether a folder's tokenizer is CodeGen2.5's own, by what its config names."""
+    """Whether a folder's tokenizer is CodeGen2.5's own, by its config."""
     config = read_config(folder / "tokenizer_config.json")
     return str(config.get("tokenizer_class", "")).startswith(CLASS) or SOURCE in str(
         config.get("auto_map", "")
@@ -113,13 +119,13 @@ def is_codegen25(folder: Path) -> bool:
 
 
 def make_tokenizer(folder: Path, cache: Path, report: OnProgress) -> Path:
-    """The folder of a tokenizer that transformers loads; it is made once."""
+    """The cached folder of a tokenizer that transformers can load."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     place = cache / f"codegen25-tokenizer-{FORMAT}"
 
     def fill(part: Path) -> None:
-        report("making the tokenizer, once", None)
+        report("building the tokenizer (once)", None)
         build_tokenizer(find_ranks(folder, Path(HF_HUB_CACHE), fetch_vocabulary)).save_pretrained(part)
 
     make_once(place, fill, report)
@@ -127,7 +133,7 @@ def make_tokenizer(folder: Path, cache: Path, report: OnProgress) -> Path:
 
 
 def add_runs(gpt2: Ranks) -> Ranks:
-    """The ranks with those of the runs, none of which has one in GPT-2."""
+    """The ranks with those of the runs of spaces and tabs, which GPT-2 lacks."""
     return gpt2 | {run.encode(): COUNT + 1 + at for at, run in enumerate(RUNS)}
 
 
@@ -138,7 +144,7 @@ def special_ids() -> dict[str, int]:
 
 
 def build_tokenizer(gpt2: Ranks) -> Any:
-    """A fast tokenizer that gives tiktoken's ids: a word with a rank is one token, else pairs are merged."""
+    """A tokenizer with tiktoken's ids: a word with a rank is one token, others are merged from pairs."""
     from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
     from tokenizers.models import BPE
     from transformers import PreTrainedTokenizerFast
@@ -163,7 +169,7 @@ def build_tokenizer(gpt2: Ranks) -> Any:
 
 
 def merge_pairs(known: Ranks) -> Iterator[tuple[bytes, bytes]]:
-    """Each pair that makes a byte string with a rank, the lowest rank first."""
+    """Each pair that forms a byte string with a rank, lowest rank first."""
     for word, _ in sorted(known.items(), key=lambda item: item[1]):
         splits = [(word[:at], word[at:]) for at in range(1, len(word))]
         found = [pair for pair in splits if pair[0] in known and pair[1] in known]

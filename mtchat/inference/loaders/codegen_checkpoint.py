@@ -1,7 +1,7 @@
-"""The rows of CodeGen's fused query, key and value weights: in how many blocks a model was trained with them.
+"""The layout of CodeGen's fused query, key and value weights: finds it, and rearranges it for transformers.
 
-The weights were laid out for so many accelerators: each block has some heads' queries, values and keys. In
-transformers there are always 4; codegen2-1B and codegen2-3_7B have 8, which else only their own code says.
+The rows come in one block per accelerator of the training: each has the queries, values and keys of some
+heads. transformers expects 4 blocks; codegen2-1B and codegen2-3_7B have 8, which only their own code says.
 """
 
 import ast
@@ -17,25 +17,25 @@ BLOCKS = 4
 ARCHITECTURE = "CodeGenForCausalLM"
 SOURCE = "modeling_codegen.py"
 NUMBER = "mp_num"
-# width, layers and heads of the released models
+# width, layers and heads of the released models, by the number of blocks
 FOUR = {(1024, 20, 16), (2560, 32, 32), (4096, 33, 16), (6144, 34, 24), (4096, 32, 16)}
 SHAPE = ("n_embd", "n_layer", "n_head")
 EIGHT = {(2048, 16, 16), (4096, 16, 16)}
-# CTranslate2 4.8.5 tells models of 8 blocks by this entry, which only their configs have
+# CTranslate2 4.8.5 recognises models with 8 blocks by this entry, which only their configs have
 SIZE, SIZES = "head_dim", (128, 256)
 NAME = re.compile(r"codegen2-(1B|3[._]7B)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class QkvLayout:
-    """How many blocks there are, and what says so."""
+    """The number of blocks, and the evidence for it."""
 
     blocks: int
     evidence: str
 
 
 def is_codegen(config: dict[str, Any]) -> bool:
-    """Whether a config is that of a CodeGen or CodeGen2 model, though it may name code of its own."""
+    """Whether a config is that of a CodeGen or CodeGen2 model, even if it names code of its own."""
     named = config.get("architectures")
     return (isinstance(named, list) and ARCHITECTURE in named) or Path(SOURCE).stem in str(
         config.get("auto_map")
@@ -43,9 +43,9 @@ def is_codegen(config: dict[str, Any]) -> bool:
 
 
 def find_layout(folder: Path, config: dict[str, Any], name: str) -> QkvLayout:
-    """That of a CodeGen model, by the first that says anything: what it states, its shape, its name.
+    """The layout of a CodeGen model, by the first evidence: its config, its code, its shape, its name.
 
-    A model whose weights were laid out anew says so with `"mp_num": 4` in its config.json.
+    A model whose weights were rearranged says so with `"mp_num": 4` in its config.json.
     """
     if type(stated := config.get(NUMBER)) is int:
         return QkvLayout(stated, f"config.json says {NUMBER} = {stated}")
@@ -57,22 +57,22 @@ def find_layout(folder: Path, config: dict[str, Any], name: str) -> QkvLayout:
     if shape in FOUR:
         return QkvLayout(BLOCKS, "its shape is that of a model with 4 blocks")
     if isinstance(config.get(SIZE), int) and config[SIZE] in SIZES:
-        return QkvLayout(8, f"config.json states {SIZE} = {config[SIZE]}")
+        return QkvLayout(8, f"config.json has {SIZE} = {config[SIZE]}")
     if NAME.search(name) or NAME.search(folder.name):
         return QkvLayout(8, "its name is that of a model with 8 blocks")
     return QkvLayout(BLOCKS, "nothing says otherwise")
 
 
 def layout_notes(folder: Path, config: dict[str, Any], name: str) -> tuple[str, ...]:
-    """What a user is told of a model whose layout is not the usual one."""
+    """A note for the user about a model with another layout than the usual one."""
     found = find_layout(folder, config, name) if is_codegen(config) else None
     if found is None or found.blocks == BLOCKS:
         return ()
-    return (f"read as a CodeGen2 model with {found.blocks} blocks of attention weights: {found.evidence}",)
+    return (f"loaded as a CodeGen2 model with {found.blocks} blocks of attention weights: {found.evidence}",)
 
 
 def read_block_count(source: Path) -> int:
-    """The number of blocks that a model's own code assigns; it is read and never run. 0 where none is."""
+    """The number of blocks that a model's own code assigns, or 0; the code is parsed and never run."""
     try:
         tree = ast.parse(read_text(source))
     except (OSError, ValueError, SyntaxError, RecursionError):
@@ -89,12 +89,12 @@ def read_block_count(source: Path) -> int:
 
 
 def rearrange_qkv(model: Any, blocks: int) -> None:
-    """Lay the rows out in 4 blocks, one layer after the other: no more than one is in memory twice."""
+    """Rearrange the rows into 4 blocks, layer by layer: only one layer is in memory twice."""
     config = model.config
     if blocks < 1 or config.n_head % blocks or config.n_head % BLOCKS:
         raise ModelError(
-            f"this model has {config.n_head} heads, which cannot lie in {blocks} blocks; "
-            f'"{NUMBER}" in its config.json says how many there are'
+            f"this model has {config.n_head} heads, which {blocks} blocks cannot share evenly; "
+            f'correct "{NUMBER}" in its config.json'
         )
     rows = row_order(config.n_embd, blocks)
     for layer in model.transformer.h:
@@ -103,9 +103,9 @@ def rearrange_qkv(model: Any, blocks: int) -> None:
 
 
 def row_order(width: int, blocks: int) -> Any:
-    """Which row of weights in so many blocks is which of 4: (3 * width,) int64.
+    """The source row, in weights of `blocks` blocks, of each row in 4 blocks: (3 * width,) int64.
 
-    In each block stand the queries of some heads, then their values, then their keys.
+    Each block has the queries of some heads, then their values, then their keys.
     """
     import torch
 

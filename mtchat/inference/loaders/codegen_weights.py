@@ -1,4 +1,4 @@
-"""The weights of a CodeGen model in a folder, as the kernels read them: in 8 bits, a scale for each 32."""
+"""The weights of a CodeGen folder, as sources for repacking: 8 bits with a scale for each 32 columns."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -11,7 +11,7 @@ from mtchat.inference.cpu.weights import CHUNK_ROWS, FLOATS, ByteRows, CpuShape,
 from mtchat.inference.loaders.tensor_files import Floats, TensorFiles
 
 NAME = "codegen"  # in config.json too
-# what transformers takes a config to say that does not say it
+# the defaults of transformers
 DEFAULTS = {
     "vocab_size": 50400,
     "n_positions": 2048,
@@ -23,7 +23,7 @@ DEFAULTS = {
     "activation_function": "gelu_new",
     "layer_norm_epsilon": 1e-5,
     "tie_word_embeddings": False,
-    "mp_num": 4,  # which only the code of models with another number says
+    "mp_num": 4,  # only the code of models with another number says otherwise
 }
 OTHER_NAMES = {
     "n_positions": "max_position_embeddings",
@@ -31,18 +31,18 @@ OTHER_NAMES = {
     "n_layer": "num_hidden_layers",
     "n_head": "num_attention_heads",
 }
-ACTIVATION = "gelu_new"  # by way of tanh
+ACTIVATION = "gelu_new"  # the tanh approximation
 THETA = 10000.0
 WIDEST = 256
-JOINT = ("query", "value", "key")  # what each of the mp_num blocks of qkv_proj has of some heads
+JOINT = ("query", "value", "key")  # the order within each of the mp_num blocks of qkv_proj
 EMBEDDING, OUTPUT = "transformer.wte.weight", "lm_head.weight"
 ReadTensor = Callable[[], Floats]
 
 
 def unsupported_reason(config: Mapping[str, object]) -> str:
-    """Why the kernels cannot compute the model of a config; "" where they can."""
+    """Why the CPU kernels cannot run the model of a config; "" if they can."""
     if config.get("model_type") != NAME:
-        return "only GGUF files and CodeGen models are read so"
+        return "only GGUF files and CodeGen models are supported"
     try:
         shape, blocks = read_shape(config), block_count(config)
         shape.check()
@@ -94,7 +94,7 @@ def block_count(config: Mapping[str, object]) -> int:
 
 
 def part_sources(config: Mapping[str, object], tensors: TensorFiles) -> Mapping[str, PartSource]:
-    """What is to be written for a model's tensors, in the order in which a step reads them."""
+    """The sources of all parts, in the order in which a step reads them."""
     shape = read_shape(config)
     found: dict[str, PartSource] = {}
     for number in range(shape.layers):
@@ -156,7 +156,7 @@ def row_chunks(read: ReadTensor) -> Iterator[ByteRows]:
 
 
 def vector_source(tensors: TensorFiles, name: str, columns: int) -> PartSource:
-    """Filled up with zeros, as the rows of its matrix are."""
+    """A vector, padded with zeros as the rows of its matrix are."""
     read, size = tensor_reader(tensors, name, (columns,)), -(-columns // BLOCK) * BLOCK
     return PartSource(
         FLOATS, 1, size, lambda: iter([numpy.pad(read(), (0, size - columns)).view(numpy.uint8)])
@@ -164,9 +164,9 @@ def vector_source(tensors: TensorFiles, name: str, columns: int) -> PartSource:
 
 
 def tensor_reader(tensors: TensorFiles, name: str, shape: tuple[int, ...]) -> ReadTensor:
-    """Reads a tensor later, and says now where it is not there or does not fit."""
+    """A function that reads a tensor; ModelError at once if it is missing or has another shape."""
     if name not in tensors:
-        raise ModelError(f"this CodeGen model has no weights called {name}; fetch its folder again")
+        raise ModelError(f"this CodeGen checkpoint has no tensor {name}; download its folder again")
     if (found := tensors.shape(name)) != shape:
-        raise ModelError(f"{name} has the shape {found}, and by config.json {shape}; fetch both again")
+        raise ModelError(f"{name} is {found}, but config.json implies {shape}; download both again")
     return lambda: tensors[name]

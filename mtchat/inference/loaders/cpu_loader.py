@@ -1,4 +1,4 @@
-"""Opens a model for the kernels: laid out once, mapped afterwards, and then without importing torch."""
+"""Loads a model for the CPU kernels: its weights are repacked once and mapped afterwards, without torch."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ from mtchat.inference.loaders.devices import QUANTISED, machine_memory
 from mtchat.inference.loaders.gguf_converter import check_space
 from mtchat.inference.loaders.gguf_reader import read_gguf
 from mtchat.inference.loaders.hf_loader import read_folder_config, read_tokenizer
-from mtchat.inference.loaders.model_cache import cached_tokenizer, make_once
+from mtchat.inference.loaders.model_cache import SNAPSHOT, cached_tokenizer, make_once
 from mtchat.inference.loaders.model_cache import hash_weights as hash_weights
 from mtchat.inference.loaders.model_files import OnProgress, read_config
 from mtchat.inference.loaders.tensor_files import open_tensors
@@ -41,16 +41,16 @@ SETTINGS = ("*.json", "*.jinja", "*.txt", "*.model")  # of a folder: all but its
 
 
 def unsupported_reason(path: Path) -> str:
-    """Why the kernels cannot compute the model of a file or folder; "" where they can."""
+    """Why the CPU kernels cannot run the model in a file or folder; "" if they can."""
     if not kernels.best_build():
-        return "no kernels for this processor were built when mtchat was installed"
+        return "no kernels for this CPU were built when mtchat was installed"
     if path.is_file():
         return qwen2_weights.unsupported_reason(read_gguf(path))
     return codegen_weights.unsupported_reason(folder_config(path))
 
 
 def folder_config(path: Path) -> dict[str, object]:
-    """The config of a folder, with how its attention weights are laid out; nothing for a file."""
+    """The config of a folder, with the number of blocks of a CodeGen model; {} for a file."""
     config = read_folder_config(path)
     if not codegen_checkpoint.is_codegen(config):
         return config
@@ -58,7 +58,7 @@ def folder_config(path: Path) -> dict[str, object]:
 
 
 def hub_name(folder: Path) -> str:
-    """The hub's name of a folder in its cache, else the folder's own."""
+    """The hub's name for a folder in its cache, else the folder's own name."""
     return folder.parents[1].name if folder.parent.name == "snapshots" else folder.name
 
 
@@ -71,8 +71,10 @@ def load_cpu_model(
     cache: Path,
     report: OnProgress,
 ) -> "Engine":
-    """The engine of a GGUF file, or of a folder with its weights in `files`; `draft` is the GGUF file of a
-    smaller model with the same tokens, to guess ahead."""
+    """The engine of a GGUF file, or of a folder with its weights in `files`.
+
+    `draft` is the GGUF file of a smaller model with the same vocabulary.
+    """
     from mtchat.inference.cpu import kv_snapshot
     from mtchat.inference.engine import Engine
 
@@ -86,8 +88,8 @@ def load_cpu_model(
     )
     report("loading the model", None)
     decoder = make_decoder(folder)
-    memory = cache / f"{folder.name}.seen.npz"
-    kv_snapshot.restore(decoder, memory)
+    snapshot = cache / f"{folder.name}{SNAPSHOT}"
+    kv_snapshot.restore(decoder, snapshot)
     licence = licences.find_licence(path, name) if path.is_dir() else ""
     notes = codegen_checkpoint.layout_notes(path, read_folder_config(path), name) if path.is_dir() else ()
     card = ModelCard(
@@ -102,23 +104,23 @@ def load_cpu_model(
     )
 
     def close() -> None:
-        kv_snapshot.save(decoder, memory)
+        kv_snapshot.save(decoder, snapshot)
 
-    guesser = make_drafter(draft, decoder, cache, report)
+    drafter = make_drafter(draft, decoder, cache, report)
     configs = [SimpleNamespace(**read_config(path / each)) for each in CONFIGS]
-    return Engine(decoder, tokenizer, card, configs=configs, drafter=guesser, closing=close)
+    return Engine(decoder, tokenizer, card, configs=configs, drafter=drafter, closing=close)
 
 
 def rounding_note(decoder: "CpuDecoder") -> str:
-    """What a user is told where weights are not computed as a file holds them."""
+    """The note for a model whose weights are not computed exactly as stored; "" otherwise."""
     kinds = " and ".join(decoder.model.weights.rounded)
-    return kinds and f"its {kinds} weights are rounded to 8 bits; --precision float32 takes them as they are"
+    return kinds and f"its {kinds} weights are rounded to 8 bits; --precision float32 uses them unrounded"
 
 
 def make_drafter(
     draft: Path | None, decoder: "CpuDecoder", cache: Path, report: OnProgress
 ) -> "Callable[[Sequence[int]], Drafter]":
-    """What guesses ahead: a smaller model where there is one that fits, and in any case the text itself."""
+    """The drafter for speculative decoding: a smaller model if it fits, with n-grams, else n-grams alone."""
     from mtchat.inference.speculative import DraftModel, NgramDrafter
 
     if draft is None or unsupported_reason(draft):
@@ -145,7 +147,7 @@ def repacked_path(path: Path, fingerprint: str, cache: Path) -> Path:
 
 
 def repack_once(path: Path, files: Sequence[Path], fingerprint: str, cache: Path, report: OnProgress) -> Path:
-    """The folder of a model's weights as the kernels read them; filled where it is new."""
+    """The folder of a model's repacked weights; they are repacked if it is missing or outdated."""
     content = content_hash(path, fingerprint)
     folder = repacked_path(path, fingerprint, cache)
     made = model_cache.make_recipe(path, content, "native", weights.FORMAT)
@@ -166,7 +168,7 @@ def repack_once(path: Path, files: Sequence[Path], fingerprint: str, cache: Path
             contents, rounded = codegen_weights.part_sources(config, open_tensors(files)), []
         check_space(part, weights.plan_file(contents)[1])
         weights.write_weights(part, architecture, shape, contents, report, rounded)
-        model_cache.write_record(part, made)
+        model_cache.write_recipe(part, made)
 
     model_cache.discard_stale(folder, made, weights.is_intact, report)
     make_once(folder, fill, report)
@@ -175,7 +177,7 @@ def repack_once(path: Path, files: Sequence[Path], fingerprint: str, cache: Path
 
 
 def content_hash(path: Path, fingerprint: str) -> str:
-    """What must change when what is laid out does: a folder's settings can change without its weights."""
+    """A hash that changes whenever the repacked weights would: settings can change without the weights."""
     if path.is_file():
         return fingerprint
     settings = sorted({file for pattern in SETTINGS for file in path.glob(pattern)})
@@ -185,7 +187,7 @@ def content_hash(path: Path, fingerprint: str) -> str:
 
 
 def make_tokenizer(path: Path, cache: Path, report: OnProgress) -> Tokenizer:
-    """The tokenizer of a GGUF file by its own table, of a folder as transformers reads it."""
+    """The tokenizer of a GGUF file by its own vocabulary, or of a folder as transformers reads it."""
     if path.is_file():
         return gguf_tokenizer.read_tokenizer(path)
     with fast_import.fast_transformers() as transformers:
@@ -193,5 +195,5 @@ def make_tokenizer(path: Path, cache: Path, report: OnProgress) -> Tokenizer:
             return read_tokenizer(transformers, path, cache, report)
         except MtchatError:
             raise
-        except Exception as error:  # whatever the library raises at a file that it cannot read
+        except Exception as error:  # transformers raises anything at a file that it cannot read
             raise ModelError(f"cannot load the tokenizer in {path}: {reason(error)}") from error

@@ -1,4 +1,4 @@
-"""Puts a transformers model on a GPU: through the kernels where they can compute it."""
+"""Moves a transformers model to a GPU: fused for our kernels if they support it, else as it is."""
 
 import importlib.util
 from collections.abc import Callable
@@ -24,8 +24,8 @@ from mtchat.inference.hf.decoder import TorchDecoder
 from mtchat.inference.loaders.devices import INT4, INT8
 from mtchat.session.prompt import ModelCard
 
-SMALL_MODEL = 2 << 30  # bytes: a step over fewer is so short that starting it counts
-SHARE = 0.6  # of the memory that is free beside the weights
+SMALL_MODEL = 2 << 30  # bytes: below, a decode step is so short that launching it counts
+SHARE = 0.6  # of the memory left free by the weights that the KV cache may take
 QUANTISERS = {INT8: quantise_int8, INT4: quantise_int4}
 
 
@@ -36,10 +36,8 @@ def gpu_engine(model: Any, tokenizer: Any, card: ModelCard) -> Engine:
     why = "several GPUs" if several_gpus else unsupported_reason(model.config, type(model).__name__)
     if why or not importlib.util.find_spec("triton"):
         if card.precision in QUANTISERS:
-            reason = why or "no Triton is here"
-            raise ModelError(
-                f"cannot compute {card.name} in {card.precision}: {reason}; leave --precision out"
-            )
+            reason = why or "Triton is not installed"
+            raise ModelError(f"cannot run {card.name} in {card.precision}: {reason}; leave out --precision")
         return Engine(TorchDecoder(model), tokenizer, card, configs=configs)
     from mtchat.inference.cuda import kernels
 
@@ -56,7 +54,7 @@ def gpu_engine(model: Any, tokenizer: Any, card: ModelCard) -> Engine:
 
 @torch.no_grad()
 def fuse_codegen(model: Any) -> FusedWeights:
-    """GPT-J's layers, attention and feed-forward side by side; a fused projection in 4 blocks of q, v, k."""
+    """CodeGen: GPT-J's parallel layers, and a fused projection in 4 blocks of queries, values and keys."""
     config, inner = model.config, model.transformer
     heads = config.num_attention_heads
     width = config.n_embd // heads
@@ -89,7 +87,7 @@ def fuse_codegen(model: Any) -> FusedWeights:
 
 @torch.no_grad()
 def fuse_llama(model: Any) -> FusedWeights:
-    """Llama's layers and Qwen2's: attention, then a gated feed-forward."""
+    """Llama and Qwen2: serial layers of attention and a gated feed-forward."""
     config, inner = model.config, model.model
     heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // heads
@@ -110,7 +108,7 @@ def fuse_llama(model: Any) -> FusedWeights:
         return made
 
     places = torch.arange(config.max_position_embeddings, device=inner.embed_tokens.weight.device)
-    angles = inner.rotary_emb(inner.embed_tokens.weight, places[None])  # rounded as the weights are
+    angles = inner.rotary_emb(inner.embed_tokens.weight, places[None])  # rounded to the weights' precision
     cosines, sines = (each[0, :, : width // 2].float().contiguous() for each in angles)
     return FusedWeights(
         GpuShape(heads, kv_heads, width, width, False, config.max_position_embeddings),
@@ -133,13 +131,13 @@ def norm_weights(module: Any) -> NormWeights:
 
 
 def release(module: Any) -> None:
-    """Let go of weights that were copied: a model is not held twice."""
+    """Free the weights of a module that were copied, so that the model is never in memory twice."""
     for parameter in module.parameters():
         parameter.data = parameter.new_empty(0)
 
 
 def unsupported_reason(config: Any, name: str) -> str:
-    """Why a model of a class so named cannot be computed so; "" where it can."""
+    """Why the kernels cannot run a model of class `name`; "" if they can."""
     if name not in FUSERS:
         return f"the architecture {name}"
     if name == "CodeGenForCausalLM":
@@ -162,5 +160,5 @@ FUSERS: dict[str, Callable[[Any], FusedWeights]] = {
 
 
 def fuse(model: Any) -> FusedWeights:
-    """The weights of a model, which is of no use afterwards: they are moved, not copied."""
+    """Fuse the weights of a model, which is unusable afterwards: they are moved, not copied."""
     return FUSERS[type(model).__name__](model)

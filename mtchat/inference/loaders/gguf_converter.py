@@ -1,4 +1,4 @@
-"""Turns a GGUF file, once, into a folder that loads by memory mapping: safetensors, config, tokenizer."""
+"""Converts a GGUF file once into a folder for transformers: safetensors that can be mapped, and a config."""
 
 import json
 import os
@@ -19,11 +19,11 @@ from mtchat.inference.loaders.model_cache import make_once
 from mtchat.inference.loaders.model_files import OnProgress
 from mtchat.inference.loaders.tensor_files import read_safetensors
 
-MARGIN = 64 << 20
+MARGIN = 64 << 20  # bytes of disk that stay free
 
-# whose outputs transformers takes from the embedding, though files have them too
+# architectures whose files have an output matrix, though transformers uses the embedding
 OUTPUT, TIED = "output.weight", ("falcon", "bloom")
-RULES = 1  # a change of what is refused or written is another number
+RULES = 1  # increased whenever what is refused or written changes
 PACKAGES = ("transformers", "gguf")
 WEIGHTS = "model.safetensors"
 NAMES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
@@ -31,7 +31,7 @@ NAMES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
 
 @dataclass(frozen=True)
 class ParameterSource:
-    """A parameter of the model in the order it is written; `source` is its name in the GGUF file."""
+    """A parameter of the model, and the name of its tensor in the GGUF file."""
 
     name: str
     source: str
@@ -39,12 +39,12 @@ class ParameterSource:
 
 
 def convert(file: Path, folder: Path, precision: str, report: OnProgress) -> None:
-    """Fill `folder` from a GGUF file with weights for transformers, where it is not there or not whole."""
+    """Convert a GGUF file into `folder`, unless an intact and current copy is there."""
     made = model_cache.make_recipe(file, folder.name, precision, RULES, PACKAGES)
 
     def filled(part: Path) -> None:
         write_folder(part, file, precision, report)
-        model_cache.write_record(part, made)
+        model_cache.write_recipe(part, made)
 
     model_cache.discard_stale(folder, made, is_whole, report)
     make_once(folder, filled, report)
@@ -52,7 +52,7 @@ def convert(file: Path, folder: Path, precision: str, report: OnProgress) -> Non
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a conversion is as long as its tables say."""
+    """Whether a converted file is as long as its header says."""
     try:
         entries = read_safetensors(folder / WEIGHTS)
         return (folder / WEIGHTS).stat().st_size == max((each.end for each in entries.values()), default=0)
@@ -86,7 +86,7 @@ def write_folder(folder: Path, file: Path, precision: str, report: OnProgress) -
                 f"cannot read {file.name} as a causal language model: {reason(error)}"
             ) from error
     used = {target.source for target in targets}
-    if config.tie_word_embeddings and header.facts[ARCHITECTURE] in TIED:
+    if config.tie_word_embeddings and header.metadata[ARCHITECTURE] in TIED:
         used.add(OUTPUT)
     gguf_metadata.check_tensors(
         header, used, lambda tensor: bool((dequantise_tensor(file, tensor) == 1).all())
@@ -103,7 +103,7 @@ def write_folder(folder: Path, file: Path, precision: str, report: OnProgress) -
 
 
 def plan_targets(model: Any, header: GgufHeader) -> list[ParameterSource]:
-    """Which tensor of the file fills which parameter; a parameter that none fills is an error."""
+    """The parameters with their sources, in the order they are written; ModelError if one has no source."""
     from transformers.modeling_gguf_pytorch_utils import get_gguf_hf_weights_map
 
     sources = {
@@ -118,24 +118,24 @@ def plan_targets(model: Any, header: GgufHeader) -> list[ParameterSource]:
     missing = [target.name for target in targets if target.source not in header.tensors]
     if missing:
         raise ModelError(
-            f"the GGUF file lacks {len(missing)} weights of {type(model).__name__}, {missing[0]} first; "
-            "give a folder with safetensors of this model"
+            f"the GGUF file is missing {len(missing)} tensors of {type(model).__name__} "
+            f"(first: {missing[0]}); give a folder with the model's safetensors"
         )
     return targets
 
 
 def tensor_processor(model: Any, header: GgufHeader) -> Any:
-    """What turns a tensor as llama.cpp lays it out into the one that transformers expects."""
+    """What reorders tensors from llama.cpp's layout to that of transformers."""
     from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorProcessor
 
-    kind: Any = TENSOR_PROCESSORS.get(str(header.facts["general.architecture"]), TensorProcessor)
+    kind: Any = TENSOR_PROCESSORS.get(str(header.metadata["general.architecture"]), TensorProcessor)
     return kind(config=model.config.to_dict())
 
 
 def write_weights(
     path: Path, values: Iterator[Any], targets: list[ParameterSource], precision: str, report: OnProgress
 ) -> None:
-    """One safetensors file, tensor by tensor, so that no more than one of them is in memory."""
+    """Write one safetensors file, tensor by tensor, so that only one of them is in memory."""
     import torch
 
     dtype = getattr(torch, precision)
@@ -147,16 +147,19 @@ def write_weights(
         for target, array in zip(targets, values, strict=True):
             report("converting the model, once", done / size)
             if array.shape != target.shape:
-                raise ModelError(f"{target.source} of the GGUF file is {array.shape} and not {target.shape}")
+                raise ModelError(
+                    f"{target.source} in the GGUF file is {array.shape} instead of {target.shape}; "
+                    "download it again"
+                )
             rounded = torch.from_numpy(numpy.ascontiguousarray(array)).to(dtype)
             done += stream.write(rounded.view(torch.uint8).numpy().data)
-        report("writing the model to the disk", None)
+        report("writing the model to disk", None)
         stream.flush()
         os.fsync(stream.fileno())
 
 
 def dequantise_tensor(file: Path, tensor: GgufTensor) -> Any:
-    """The values of a tensor as float32, by gguf-py's own rules."""
+    """The values of a tensor as float32, dequantised by gguf-py."""
     from gguf import GGMLQuantizationType, dequantize
 
     kind = GGMLQuantizationType(tensor.kind)
@@ -165,12 +168,12 @@ def dequantise_tensor(file: Path, tensor: GgufTensor) -> Any:
         return raw.view(numpy.float32).reshape(tensor.shape)
     if kind == GGMLQuantizationType.F16:
         return raw.view(numpy.float16).reshape(tensor.shape).astype(numpy.float32)
-    with numpy.errstate(all="ignore"):  # what is no number is seen in the first logits
+    with numpy.errstate(all="ignore"):  # NaN shows in the first logits
         return dequantize(raw.reshape(*tensor.shape[:-1], -1), kind).reshape(tensor.shape)
 
 
 def safetensors_header(targets: list[ParameterSource], kind: str, width: int) -> tuple[bytes, int]:
-    """The header of a safetensors file and the bytes that follow it; the data start on a multiple of 64."""
+    """The header of a safetensors file and the size of its data, which start at a multiple of 64 bytes."""
     entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
     start = 0
     for target in targets:
@@ -186,6 +189,6 @@ def check_space(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < size + MARGIN:
         raise ModelError(
-            f"converting this model takes {size / 1e9:.1f} GB in {folder.parent}; {free / 1e9:.1f} GB are "
-            "left; make room there, or set XDG_CACHE_HOME to a larger disk"
+            f"converting this model takes {size / 1e9:.1f} GB in {folder.parent}, where "
+            f"{free / 1e9:.1f} GB are free; make room there, or set XDG_CACHE_HOME to a larger disk"
         )

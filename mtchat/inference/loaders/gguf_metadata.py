@@ -1,4 +1,4 @@
-"""Compares what a GGUF file tells of its computation with what is computed; what is not used is refused."""
+"""Checks that a GGUF file's metadata is what will be computed; files with other settings are refused."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -7,7 +7,7 @@ from typing import Any
 from mtchat.errors import ModelError
 from mtchat.inference.loaders.gguf_reader import ARCHITECTURE, GgufHeader, GgufTensor, MetadataValue
 
-# compared with the shapes of all tensors, or a limit only
+# implied by the shapes of the tensors, or only a limit
 SHAPED = {
     *("block_count", "context_length", "embedding_length", "feed_forward_length", "vocab_size"),
     *("tensor_data_layout", "pooling_type"),
@@ -18,8 +18,8 @@ KEY, VALUE, HEADS, KV_HEADS = (
 )
 WINDOW, PATTERN = "attention.sliding_window", "attention.sliding_window_pattern"
 BASE, LOCAL_BASE, ROTATED = "rope.freq_base", "rope.freq_base_swa", "rope.dimension_count"
-PLAIN_BASE = 10000.0  # of a file that names none
-# which changes nothing
+PLAIN_BASE = 10000.0  # the default of llama.cpp
+# values that change nothing
 NEUTRAL: dict[str, tuple[MetadataValue, ...]] = {
     "attention.causal": (True,),
     "attention.scale": (0,),
@@ -35,7 +35,7 @@ NEUTRAL: dict[str, tuple[MetadataValue, ...]] = {
     HEADS: (0,),
     KV_HEADS: (0,),
 }
-# what a config calls it, in one architecture or another
+# the names in transformers' configs, which depend on the architecture
 NAMES = {
     HEADS: ("num_attention_heads", "n_head"),
     KV_HEADS: ("num_key_value_heads", "num_kv_heads"),
@@ -50,28 +50,27 @@ NAMES = {
     "ssm.time_step_rank": ("time_step_rank",),
     "ssm.inner_size": ("intermediate_size",),
 }
-# llama.cpp's rule where no head's width but the width by the heads scales attention: by the number of layers
+# llama.cpp scales attention by width / heads instead of the head width in models with so many layers
 BY_WIDTH = {"gemma2": 46, "gemma3": 62}
 SCALED = "query_pre_attn_scalar"
-GEMMA2_WINDOW = 4096  # of a file that names none
-LISTS = {("lfm2", KV_HEADS)}  # which transformers reads
+GEMMA2_WINDOW = 4096  # the default of llama.cpp
+LISTS = {("lfm2", KV_HEADS)}  # arrays that transformers reads
 FACTORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
 
 Computed = Mapping[str, object]
 
 
 def check_metadata(header: GgufHeader, computed: Computed) -> None:
-    """ModelError where a file has another value of a key than is `computed` with, or a key that is not.
+    """ModelError if a file has a key that is not computed with, or with another value than in `computed`.
 
-    `computed` has the values by the keys' names behind the architecture's. A key that a file lacks has the
-    value that llama.cpp gives it.
+    Keys are without the architecture's prefix. A key that the file lacks has llama.cpp's default.
     """
-    name = str(header.facts[ARCHITECTURE])
+    name = str(header.metadata[ARCHITECTURE])
     front = f"{name}."
-    stated = {key.removeprefix(front): each for key, each in header.facts.items() if key.startswith(front)}
-    for key in header.lists:
+    stated = {key.removeprefix(front): each for key, each in header.metadata.items() if key.startswith(front)}
+    for key in header.array_lengths:
         if key.startswith(front) and (name, key.removeprefix(front)) not in LISTS:
-            raise not_computed(f"{key}, a list")
+            raise not_computed(f"{key}, an array")
     for key, value in stated.items():
         if (
             key in SHAPED
@@ -83,13 +82,13 @@ def check_metadata(header: GgufHeader, computed: Computed) -> None:
         if key not in computed or not is_same(meant, computed[key]):
             raise not_computed(f"{front}{key} = {format_value(value)}")
     for key, default in default_metadata(name, stated).items():
-        known = key in stated or f"{front}{key}" in header.lists
+        known = key in stated or f"{front}{key}" in header.array_lengths
         if not known and key in computed and not is_same(default, computed[key]):
-            raise not_computed(f"no {front}{key}, which is then {format_value(default)}")
+            raise not_computed(f"no {front}{key}, which defaults to {format_value(default)}")
 
 
 def check_tensors(header: GgufHeader, used: Iterable[str], ones: Callable[[GgufTensor], bool]) -> None:
-    """ModelError where a tensor of a file is not used, but for factors of frequencies that are `ones`."""
+    """ModelError if a tensor is not used, except rotary frequency factors that are all `ones`."""
     for name in sorted(set(header.tensors) - set(used)):
         if name not in FACTORS or not ones(header.tensors[name]):
             raise not_computed(f"the tensor {name}")
@@ -97,8 +96,8 @@ def check_tensors(header: GgufHeader, used: Iterable[str], ones: Callable[[GgufT
 
 def not_computed(what: str) -> ModelError:
     return ModelError(
-        f"the GGUF file has {what[:200]}, which mtchat does not compute with: its text would be wrong; "
-        "give a folder with safetensors of this model"
+        f"the GGUF file has {what[:200]}, which mtchat does not support: its output would be wrong; "
+        "give a folder with the model's safetensors"
     )
 
 
@@ -109,7 +108,7 @@ def format_value(value: object) -> str:
 
 
 def is_same(stated: object, computed: object) -> bool:
-    """Files hold numbers with a point in 32 bits."""
+    """Equality up to the rounding of float32, the type of GGUF metadata."""
     if isinstance(stated, (int, float)) and isinstance(computed, (int, float)):
         return math.isclose(stated, computed, rel_tol=1e-5)
     return stated == computed
@@ -124,14 +123,14 @@ def is_plain_scaling(key: str, stated: Mapping[str, MetadataValue]) -> bool:
 
 
 def window_size(value: object, stated: Mapping[str, MetadataValue]) -> object:
-    """None where it is as wide as the context."""
+    """The sliding window; None if it covers the whole context."""
     context = stated.get("context_length", 0)
     wide = isinstance(value, int) and isinstance(context, int) and 0 < context <= value
     return None if wide or not value else value
 
 
 def default_metadata(name: str, stated: Mapping[str, MetadataValue]) -> dict[str, object]:
-    """What llama.cpp takes where a file does not say it."""
+    """llama.cpp's defaults for keys that a file lacks."""
     found: dict[str, object] = {BASE: PLAIN_BASE, WINDOW: GEMMA2_WINDOW if name == "gemma2" else None}
     width, heads = stated.get("embedding_length"), stated.get(HEADS)
     if isinstance(width, int) and isinstance(heads, int) and heads:
@@ -145,7 +144,7 @@ def default_metadata(name: str, stated: Mapping[str, MetadataValue]) -> dict[str
 
 
 def config_metadata(config: Any) -> dict[str, object]:
-    """What transformers computes with by a config."""
+    """What transformers will compute for a config, by GGUF keys."""
     found = {
         key: getattr(config, each)
         for key, names in NAMES.items()

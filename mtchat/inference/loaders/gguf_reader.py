@@ -1,6 +1,6 @@
-"""Reads the tables of weight files, GGUF and safetensors, without their weights and without slow readers.
+"""Reads the header of a GGUF file: its metadata and its tensor table, without the weights.
 
-What a table says of a tensor is true when it is returned: it has a known type and lies inside the file.
+Returned tensors are valid: they have a known type and lie inside the file.
 """
 
 import math
@@ -17,7 +17,7 @@ from typing import TypeVar
 from mtchat.errors import ModelError
 from mtchat.inference.loaders import model_files
 
-# gguf-py's reader takes 9 s for a vocabulary of 150,000 words: it makes ten arrays of each; this skips them.
+# gguf-py's reader takes 9 s for a vocabulary of 150,000 tokens: it makes ten arrays of each; this skips them.
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 STRING, ARRAY = 8, 9
@@ -25,21 +25,21 @@ SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "
 ALIGNMENT = "general.alignment"
 ARCHITECTURE = "general.architecture"
 DIMENSIONS = 4
-LEAST_TENSOR = 8 + 4 + 8 + 4 + 8  # bytes of its entry
-# sizes of a model, of which none can be 0, and which no model has as many of
+LEAST_TENSOR = 8 + 4 + 8 + 4 + 8  # bytes of the smallest tensor entry
+# the sizes of a model, which must be positive and below MAX_SIZE
 SIZES = (
     *("context_length", "embedding_length", "feed_forward_length", "attention.head_count"),
     *("attention.head_count_kv", "attention.key_length", "attention.value_length", "rope.dimension_count"),
     *("block_count", "vocab_size"),
 )
-# what may be 0 unless tensors are named so: recurrent models have none
+# these may be 0 unless there are such tensors: recurrent models have none
 NEEDED_BY = {
     "attention.head_count": ".attn_q",
     "attention.head_count_kv": ".attn_q",
     "feed_forward_length": ".ffn_",
 }
 MAX_SIZE = 1 << 31
-MAX_NAME = 200  # letters of a name
+MAX_NAME = 200  # characters
 
 MetadataValue = str | int | float | bool
 V = TypeVar("V")
@@ -47,7 +47,7 @@ V = TypeVar("V")
 
 @dataclass(frozen=True)
 class GgufTensor:
-    """A tensor of a GGUF file: its shape as torch has it, its ggml type, where its bytes are and how many."""
+    """A tensor of a GGUF file: its shape as in torch, its ggml type, and where its bytes are."""
 
     name: str
     shape: tuple[int, ...]
@@ -58,17 +58,17 @@ class GgufTensor:
 
 @dataclass(frozen=True)
 class GgufHeader:
-    """A GGUF file's facts that are numbers or texts, its tensors by name, and the lengths of its lists."""
+    """The metadata of a GGUF file (numbers and strings), its tensors, and the lengths of its arrays."""
 
-    facts: dict[str, MetadataValue]
+    metadata: dict[str, MetadataValue]
     tensors: dict[str, GgufTensor]
-    lists: dict[str, int] = field(default_factory=dict)
+    array_lengths: dict[str, int] = field(default_factory=dict)
 
 
 def read_gguf(file: Path) -> GgufHeader:
-    """The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, versions 2 and 3.
+    """Read a header; ModelError if the file is damaged, or is not a model that can run by itself.
 
-    ModelError where it is damaged, or is no model that can be computed by itself.
+    The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, versions 2 and 3.
     """
     model_files.refuse_unsupported(file, MAGIC)
     try:
@@ -76,11 +76,11 @@ def read_gguf(file: Path) -> GgufHeader:
             header = GgufReader(data).header()
             check_sizes(header)
     except (ValueError, struct.error, LookupError, OverflowError) as error:
-        raise ModelError(f"{file} is not a GGUF file that can be read ({error}); fetch it again") from error
+        raise ModelError(f"{file} is not a readable GGUF file ({error}); download it again") from error
     size = file.stat().st_size
     if any(tensor.start + tensor.size > size for tensor in header.tensors.values()):
-        raise ModelError(f"{file} ends before its weights do; fetch it again")
-    if reason := model_files.unsupported_reason(header.facts) or (
+        raise ModelError(f"{file} is truncated: its weights are incomplete; download it again")
+    if reason := model_files.unsupported_reason(header.metadata) or (
         "" if header.tensors else model_files.KINDS["vocab"]
     ):
         raise ModelError(f"{file} {reason}")
@@ -88,23 +88,23 @@ def read_gguf(file: Path) -> GgufHeader:
 
 
 class GgufReader:
-    """Walks over the header of a GGUF file; ValueError, struct.error and kin where it is damaged."""
+    """Parses the header of a GGUF file; ValueError, struct.error or the like if it is damaged."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self.data = data
         self.at = 0
-        self.lists: dict[str, int] = {}
+        self.array_lengths: dict[str, int] = {}
 
     def header(self) -> GgufHeader:
         if self.data[: len(MAGIC)] != MAGIC:
-            raise ValueError("it does not begin with GGUF")
+            raise ValueError("it does not start with GGUF")
         self.at = len(MAGIC)
-        version, tensors, facts = self.take("IQQ")
+        version, tensors, entries = self.take("IQQ")
         if version not in VERSIONS:
             raise ValueError(f"version {version}")
         if tensors > len(self.data) // LEAST_TENSOR:
             raise ValueError(f"{tensors} tensors in {len(self.data)} bytes")
-        found = dict_of_unique(list(self.facts(facts)))
+        found = dict_of_unique(list(self.metadata(entries)))
         infos = [self.tensor() for _ in range(tensors)]
         step = found.get(ALIGNMENT, 32)
         if type(step) is not int or step < 1 or step & (step - 1):
@@ -114,7 +114,7 @@ class GgufReader:
             GgufTensor(name, shape, kind, start + offset, tensor_bytes(name, shape, kind))
             for name, shape, kind, offset in infos
         ]
-        return GgufHeader(found, dict_of_unique([(each.name, each) for each in stored]), self.lists)
+        return GgufHeader(found, dict_of_unique([(each.name, each) for each in stored]), self.array_lengths)
 
     def take(self, form: str) -> tuple[int, ...]:
         values = struct.unpack_from(f"<{form}", self.data, self.at)
@@ -124,23 +124,23 @@ class GgufReader:
     def text(self) -> str:
         (length,) = self.take("Q")
         if length > len(self.data) - self.at:
-            raise ValueError("it ends inside a text")
+            raise ValueError("it ends inside a string")
         self.at += length
         return self.data[self.at - length : self.at].decode("utf-8", "replace")
 
-    def facts(self, count: int) -> Iterator[tuple[str, MetadataValue]]:
+    def metadata(self, count: int) -> Iterator[tuple[str, MetadataValue]]:
         for _ in range(count):
             name = self.text()
             (kind,) = self.take("I")
             if kind == STRING:
                 yield name, self.text()
             elif kind == ARRAY:
-                self.lists[name] = self.skip_array()
+                self.array_lengths[name] = self.skip_array()
             else:
                 yield name, self.take(SCALARS[kind])[0]
 
     def skip_array(self) -> int:
-        """How many it had."""
+        """The number of elements."""
         kind, count = self.take("IQ")
         if kind != STRING:
             self.at += count * struct.calcsize(f"<{SCALARS[kind]}")
@@ -162,19 +162,19 @@ class GgufReader:
 
 
 def dict_of_unique(pairs: list[tuple[str, V]]) -> dict[str, V]:
-    """Two readers of one file would not take the same of two values."""
+    """ValueError for duplicate names: two programs could read one file differently."""
     found = dict(pairs)
     if len(found) < len(pairs):
         name, _ = Counter(name for name, _ in pairs).most_common(1)[0]
-        raise ValueError(f"{name[:80]!r} is there twice")
+        raise ValueError(f"{name[:80]!r} appears twice")
     return found
 
 
 def tensor_bytes(name: str, shape: tuple[int, ...], kind: int) -> int:
-    """The bytes that a tensor takes in the file; ValueError where its type or shape cannot be."""
+    """The bytes of a tensor in the file; ValueError if its type or shape is impossible."""
     known = tensor_types()
     if kind not in known:
-        raise ValueError(f"{name[:80]} has the type {kind}, which gguf does not know")
+        raise ValueError(f"{name[:80]} has the unknown type {kind}")
     word, items, width = known[kind]
     if not prod(shape) or shape[-1] % items:
         raise ValueError(f"{name[:80]} has the shape {shape}, which {word} cannot have")
@@ -183,26 +183,26 @@ def tensor_bytes(name: str, shape: tuple[int, ...], kind: int) -> int:
 
 @cache
 def tensor_types() -> dict[int, tuple[str, int, int]]:
-    """The types of tensors by number: name, how many values a block has, and how many bytes."""
+    """The tensor types by number: name, values per block, bytes per block."""
     from gguf import GGML_QUANT_SIZES
 
     return {int(each): (each.name, *sizes) for each, sizes in GGML_QUANT_SIZES.items()}
 
 
 def check_sizes(header: GgufHeader) -> None:
-    """ValueError where a number that tells a size cannot be one."""
-    name = str(header.facts.get(ARCHITECTURE))
-    for each in (name, *header.facts, *header.lists, *header.tensors):
+    """ValueError if a size is impossible."""
+    name = str(header.metadata.get(ARCHITECTURE))
+    for each in (name, *header.metadata, *header.array_lengths, *header.tensors):
         if not each.isprintable() or len(each) > MAX_NAME:
-            raise ValueError(f"a name that is none: {each[:40]!a}")
-    for key, value in header.facts.items():
+            raise ValueError(f"an invalid name: {each[:40]!a}")
+    for key, value in header.metadata.items():
         if isinstance(value, float) and not math.isfinite(value) and key.startswith(f"{name}."):
             raise ValueError(f"{key} is {value}")
     for size in SIZES:
-        value = header.facts.get(f"{name}.{size}", 1)
+        value = header.metadata.get(f"{name}.{size}", 1)
         least = 1 if any(NEEDED_BY.get(size, "") in each for each in header.tensors) else 0
         if type(value) is not int or not least <= value < MAX_SIZE:
             raise ValueError(f"{name}.{size} is {str(value)[:80]}")
-    layers = header.facts.get(f"{name}.block_count", 0)
+    layers = header.metadata.get(f"{name}.block_count", 0)
     if header.tensors and int(layers) > len(header.tensors):
         raise ValueError(f"{name}.block_count is {layers}, with {len(header.tensors)} tensors")

@@ -1,7 +1,8 @@
-"""How a GGUF file's byte-level vocabulary splits text before pairs are merged, by the name in the file.
+"""Builds the tokenizer of a GGUF file from its vocabulary, and checks it against that vocabulary.
 
-The names and what they stand for are llama.cpp's (src/llama-vocab.cpp). Each pattern splits what the one
-before it left; what lies between two matches is a piece of its own.
+Byte-level vocabularies split text by patterns before pairs are merged; their names and patterns are
+llama.cpp's (src/llama-vocab.cpp). Each pattern splits what the one before it left; the text between two
+matches is a piece of its own.
 """
 
 import mmap
@@ -42,7 +43,7 @@ HAN = r"[一-龥ࠀ-一가-퟿]+"
 
 @dataclass(frozen=True)
 class SplitRule:
-    """Patterns in their order; a `whole` piece that is a token is not merged; `bos` opens each text."""
+    """Patterns in order; with `whole`, a piece that is a token is not merged; `bos` starts each text."""
 
     patterns: tuple[str, ...]
     whole: bool = False
@@ -88,59 +89,59 @@ Value = str | int | float | bool
 
 @dataclass(frozen=True)
 class GgufVocabulary:
-    """A vocabulary: `tokens`, `types` and `scores` are by id; `facts` are its other keys."""
+    """The vocabulary of a GGUF file: `tokens`, `types` and `scores` by id; `metadata` has its other keys."""
 
     tokens: tuple[str, ...]
     types: tuple[int, ...]
     scores: tuple[float, ...]
     merges: tuple[str, ...]
-    facts: dict[str, Value]
+    metadata: dict[str, Value]
     name: str = ""
     template: str = ""
 
-    def number(self, fact: str) -> int | None:
-        """A fact that is the id of a token of this table; None where there is none."""
-        value = self.facts.get(fact)
+    def token_id(self, key: str) -> int | None:
+        """The id of a token in the metadata; None if it is missing or out of range."""
+        value = self.metadata.get(key)
         return value if isinstance(value, int) and 0 <= value < len(self.tokens) else None
 
-    def flag(self, fact: str, default: bool) -> bool:
-        return bool(self.facts.get(fact, default))
+    def flag(self, key: str, default: bool) -> bool:
+        return bool(self.metadata.get(key, default))
 
 
 def read_vocabulary(file: Path) -> GgufVocabulary:
-    """The table of a GGUF file; ModelError where it has none or where its parts do not fit."""
+    """The vocabulary of a GGUF file; ModelError if it is missing or inconsistent."""
     try:
         with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
             reader = VocabularyReader(data)
-            facts = reader.header().facts
+            metadata = reader.header().metadata
     except (ValueError, struct.error, LookupError, OverflowError) as error:
-        raise ModelError(f"{file} is not a GGUF file that can be read ({error}); fetch it again") from error
+        raise ModelError(f"{file} is not a readable GGUF file ({error}); download it again") from error
     texts, numbers = reader.texts, reader.numbers
     tokens = texts.get("tokens", ())
     if not tokens:
-        raise ModelError(f"no tokenizer in {file}: it lists no tokens; give one that is a whole model")
+        raise ModelError(f"no tokenizer in {file}: it has no tokens; give a file with a whole model")
     types = tuple(int(each) for each in numbers.get("token_type", ())) or (NORMAL,) * len(tokens)
     scores = numbers.get("scores", ()) or (0.0,) * len(tokens)
     if not len(tokens) == len(types) == len(scores):
         raise ModelError(
-            f"{file} has {len(tokens)} tokens, {len(types)} types and {len(scores)} scores; fetch it again"
+            f"{file} has {len(tokens)} tokens, {len(types)} types and {len(scores)} scores; download it again"
         )
-    own = {name.removeprefix(PREFIX): fact for name, fact in facts.items() if name.startswith(PREFIX)}
-    template = str(facts.get(TEMPLATE, ""))
+    own = {name.removeprefix(PREFIX): each for name, each in metadata.items() if name.startswith(PREFIX)}
+    template = str(metadata.get(TEMPLATE, ""))
     return GgufVocabulary(
-        tokens, types, scores, texts.get("merges", ()), own, str(facts.get(NAME, "")), template
+        tokens, types, scores, texts.get("merges", ()), own, str(metadata.get(NAME, "")), template
     )
 
 
 class VocabularyReader(GgufReader):
-    """Walks over the header of a GGUF file, and keeps the arrays of its vocabulary."""
+    """Parses the header of a GGUF file and keeps the arrays of its vocabulary."""
 
     def __init__(self, data: mmap.mmap) -> None:
         super().__init__(data)
         self.texts: dict[str, tuple[str, ...]] = {}
         self.numbers: dict[str, tuple[float, ...]] = {}
 
-    def facts(self, count: int) -> Iterator[tuple[str, Value]]:
+    def metadata(self, count: int) -> Iterator[tuple[str, Value]]:
         for _ in range(count):
             name = self.text()
             (kind,) = self.take("I")
@@ -159,7 +160,7 @@ class VocabularyReader(GgufReader):
     def strings(self, name: str) -> tuple[str, ...]:
         kind, count = self.take("IQ")
         if kind != STRING:
-            raise ValueError(f"{name} has no texts")
+            raise ValueError(f"{name} is not an array of strings")
         unpack, data, at, found = struct.Struct("<Q").unpack_from, self.data, self.at, []
         for _ in range(count):
             end = at + 8 + unpack(data, at)[0]
@@ -171,13 +172,13 @@ class VocabularyReader(GgufReader):
     def scalars(self, name: str) -> tuple[float, ...]:
         kind, count = self.take("IQ")
         if kind not in SCALARS:
-            raise ValueError(f"{name} has no numbers")
+            raise ValueError(f"{name} is not an array of numbers")
         if count * struct.calcsize(f"<{SCALARS[kind]}") > len(self.data) - self.at:
             raise ValueError(f"{name} is longer than the file")
         return self.take(f"{count}{SCALARS[kind]}")
 
 
-# marks that some files list as ordinary words; llama.cpp takes them for what their names say
+# special tokens that some files list as ordinary words; llama.cpp treats them as special
 MISTYPED = {
     *("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "<|eom_id|>"),
     *(
@@ -197,50 +198,48 @@ SPACE = "▁"
 
 
 def read_tokenizer(file: Path) -> Tokenizer:
-    """The tokenizer of a file, whose tokens all have a row in its embedding."""
+    """The tokenizer of a GGUF file; ModelError if a token has no row in the embedding."""
     embedding = read_gguf(file).tensors.get("token_embd.weight")
     table = read_vocabulary(file)
     rows = embedding.shape[0] if embedding and embedding.shape else len(table.tokens)
     if len(table.tokens) > rows:
-        raise ModelError(
-            f"{file} lists {len(table.tokens)} tokens and its model has rows for {rows}; get another copy"
-        )
+        raise ModelError(f"{file} has {len(table.tokens)} tokens but {rows} embedding rows; get another copy")
     made = build_tokenizer(table, str(file))
     check_tokenizer(made, table, str(file))
     return made
 
 
 def build_tokenizer(table: GgufVocabulary, place: str) -> Tokenizer:
-    kind = str(table.facts.get("model", ""))
+    kind = str(table.metadata.get("model", ""))
     makers = {"gpt2": byte_level, "llama": sentencepiece}
     if kind not in makers:
         raise ModelError(
-            f"cannot read the vocabulary of {place}: its kind is {kind!r}, and mtchat reads "
-            f"{', '.join(makers)}; give a folder with safetensors and tokenizer.json of this model"
+            f"cannot read the vocabulary of {place}: its kind is {kind!r}, and mtchat supports "
+            f"{', '.join(makers)}; give a folder with the model's safetensors and tokenizer.json"
         )
     backend, bos = makers[kind](table, place)
     add_special_tokens(backend, table)
-    numbers = {name: table.number(f"{name}_token_id") for name in NAMES}
-    if kind == "llama":  # whose usual numbers are these where the file is silent
+    numbers = {name: table.token_id(f"{name}_token_id") for name in NAMES}
+    if kind == "llama":  # the default ids
         usual = {"bos": 1, "eos": 2, "unknown": 0}
         numbers |= {name: usual[name] for name in usual if numbers[name] is None and len(table.tokens) > 2}
     names = {NAMES[name]: table.tokens[number] for name, number in numbers.items() if number is not None}
     if table.flag("add_bos_token", bos) and (first := names.get("bos_token")):
         add_bos(backend, first)
-    ends = frozenset(each for each in (numbers["eos"], *map(table.number, ENDS)) if each is not None)
+    ends = frozenset(each for each in (numbers["eos"], *map(table.token_id, ENDS)) if each is not None)
     return Tokenizer(backend, names, table.template, ends)
 
 
 def byte_level(table: GgufVocabulary, place: str) -> tuple[Any, bool]:
-    """As GPT-2: text becomes letters that stand for bytes, and pairs of these are merged."""
+    """A byte-level BPE as GPT-2's: text becomes letters that stand for bytes, and pairs are merged."""
     from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers
     from tokenizers.models import BPE
 
-    name = str(table.facts.get("pre", "")) or "default"
+    name = str(table.metadata.get("pre", "")) or "default"
     if name not in SPLIT_RULES:
         raise ModelError(
-            f"cannot read the vocabulary of {place}: how {name!r} splits text is not known here; "
-            "give a folder with safetensors and tokenizer.json of this model"
+            f"cannot read the vocabulary of {place}: its pre-tokenizer {name!r} is not supported; "
+            "give a folder with the model's safetensors and tokenizer.json"
         )
     split = SPLIT_RULES[name]
     words = {word: id for id, word in enumerate(table.tokens) if word}
@@ -256,18 +255,18 @@ def byte_level(table: GgufVocabulary, place: str) -> tuple[Any, bool]:
 
 
 def split_merge(merge: str) -> tuple[str, str]:
-    """The two sides of a merge, which is written with a space between them; the left may begin with one."""
+    """The two sides of a merge, which a space separates; the left one may start with a space."""
     at = merge.find(" ", 1)
     return (merge[:at], merge[at + 1 :]) if at > 0 else ("", "")
 
 
 def sentencepiece(table: GgufVocabulary, place: str) -> tuple[Any, bool]:
-    """As SentencePiece's BPE: the pair whose word has the best score is merged first; bytes for the rest."""
+    """A BPE as SentencePiece's: the pair whose word scores best is merged first; bytes for the rest."""
     from tokenizers import Tokenizer, decoders, normalizers
     from tokenizers.models import BPE
 
     words = {word: id for id, word in enumerate(table.tokens) if word}
-    unknown = table.number("unknown_token_id") or 0
+    unknown = table.token_id("unknown_token_id") or 0
     model = BPE(words, list(merge_pairs(words, table)), unk_token=table.tokens[unknown], fuse_unk=True)
     model.byte_fallback = True
     backend = Tokenizer(model)
@@ -281,7 +280,7 @@ def sentencepiece(table: GgufVocabulary, place: str) -> tuple[Any, bool]:
 
 
 def merge_pairs(words: dict[str, int], table: GgufVocabulary) -> Iterator[tuple[str, str]]:
-    """Each pair of words that makes a word, the best score first."""
+    """Each pair of words that forms a word, best score first."""
     found = []
     words = {word: id for word, id in words.items() if table.types[id] == NORMAL}
     for word, id in words.items():
@@ -294,7 +293,7 @@ def merge_pairs(words: dict[str, int], table: GgufVocabulary) -> Iterator[tuple[
 
 
 def add_special_tokens(backend: Any, table: GgufVocabulary) -> None:
-    """Marks are whole whatever their letters: control tokens are no text, those that a user defined are."""
+    """Add the special tokens: control tokens have no text, user-defined ones do; neither is ever split."""
     from tokenizers import AddedToken
 
     special = [id for id, kind in enumerate(table.types) if kind in (CONTROL, UNKNOWN) and table.tokens[id]]
@@ -306,7 +305,7 @@ def add_special_tokens(backend: Any, table: GgufVocabulary) -> None:
         for id, kind in enumerate(table.types)
         if kind == USER_DEFINED and id not in known and table.tokens[id]
     ]
-    # their marks take the spaces after them
+    # their special tokens swallow the spaces after them
     after = "phi-3" in table.name.lower() or "phi3" in table.name.lower()
     keeps = ("<unk>", "<s>", "<|endoftext|>")
     backend.add_special_tokens(
@@ -319,7 +318,7 @@ def add_special_tokens(backend: Any, table: GgufVocabulary) -> None:
 
 
 def add_bos(backend: Any, first: str) -> None:
-    """Let each text begin with a mark, where marks are asked for."""
+    """Start each text with the BOS token, where special tokens are asked for."""
     from tokenizers.processors import TemplateProcessing
 
     known = {"id": "BOS", "ids": [backend.token_to_id(first)], "tokens": [first]}
@@ -329,11 +328,11 @@ def add_bos(backend: Any, first: str) -> None:
 
 
 def check_tokenizer(made: Tokenizer, table: GgufVocabulary, place: str) -> None:
-    """No id past the table's end, the table's ids, and each mark one token: else no prompt would be right."""
+    """ModelError unless all ids are in the vocabulary and each special token encodes to its own id."""
     highest = max(made.backend.get_vocab(with_added_tokens=True).values())
     if highest >= len(table.tokens):
-        raise ModelError(f"cannot read the vocabulary of {place}: token {highest} is past its end")
+        raise ModelError(f"cannot read the vocabulary of {place}: token {highest} is beyond its end")
     ids = {word: id for id, word in enumerate(table.tokens)}
     for word, kind in zip(table.tokens, table.types, strict=True):
         if kind in (CONTROL, USER_DEFINED) and word and made.encode(word) != [ids[word]]:
-            raise ModelError(f"cannot read the vocabulary of {place}: its mark {word!r} is not one token")
+            raise ModelError(f"cannot read the vocabulary of {place}: {word!r} does not encode to one token")

@@ -1,4 +1,4 @@
-"""Opens a folder in hub layout with transformers: its own classes only, never code that the folder brings."""
+"""Loads a folder in hub layout with transformers' own classes; code in the folder is never run."""
 
 import importlib.util
 import pickle
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from mtchat.inference.engine import Engine
 
 DEFAULT_CONTEXT = 2048
-SETTINGS = ("*.json", "*.jinja", "*.txt", "*.model")  # what else is read of a folder
+SETTINGS = ("*.json", "*.jinja", "*.txt", "*.model")  # the other files of a folder that are read
 VOCABULARIES = ("tokenizer.json", "*vocab*", "*.model", "*.tiktoken", "tekken.json", "merges.txt", "*.spm")
 LAYERS, FEW_LAYERS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers"), 256
 NEVER_0 = {
     *("n_embd", "n_layer", "n_head", "n_positions", "rotary_dim"),
     *("hidden_size", "num_hidden_layers", "vocab_size", "max_position_embeddings"),
 }
-LARGEST = 1 << 24  # of vocabularies, contexts and counts
+LARGEST = 1 << 24  # the most that a vocabulary, a context or a count can be
 LOCAL_ONLY = {"local_files_only": True, "trust_remote_code": False}
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files of a folder that hold weights: safetensors, else PyTorch's, read without running code."""
+    """The weight files of a folder: safetensors, else PyTorch's, which are read without running code."""
     for pattern in ("*.safetensors", "pytorch_model*.bin"):
         if files := sorted(folder.glob(pattern)):
             for file in files:
@@ -46,21 +46,21 @@ def weight_files(folder: Path) -> list[Path]:
                 model_files.read_start(setting)
             return files
     if found := sorted(folder.glob("*.gguf")):
-        raise ModelError(f"{folder} holds GGUF files; give one of them: mtchat --model {found[0]}")
+        raise ModelError(f"{folder} contains GGUF files; give one of them: mtchat --model {found[0]}")
     if (folder / "adapter_config.json").exists():
         raise ModelError(f"{folder} {model_files.KINDS['adapter']}")
     raise ModelError(
-        f"no weights in {folder}; a model's folder has config.json, tokenizer.json and *.safetensors"
+        f"no weights in {folder}; a model folder has config.json, tokenizer.json and *.safetensors"
     )
 
 
 def missing_package_hint(folder: Path) -> str:
-    """What to say ahead where weights are stored in a way that needs a package of its own."""
+    """A probable reason for an ImportError: quantised weights need a package of their own."""
     quantised = read_folder_config(folder).get("quantization_config")
     method = quantised.get("quant_method") if isinstance(quantised, dict) else None
     if not method:
-        return "a package is missing, or this machine is not made for it: "
-    return f"its weights are quantised ({method}), which takes a package or a GPU that is not here: "
+        return "a package is missing, or this machine is not supported: "
+    return f"its weights are quantised ({method}), which needs a package or a GPU that is missing here: "
 
 
 def read_folder_config(folder: Path) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def read_folder_config(folder: Path) -> dict[str, Any]:
 
 
 def stored_dtype(folder: Path) -> str:
-    """The number format that a model was released in, as its config names it; "" where it does not."""
+    """The precision that a model was released in, by its config; "" if it names none."""
     config = read_folder_config(folder)
     return str(config.get("dtype") or config.get("torch_dtype") or "").removeprefix("torch.")
 
@@ -81,13 +81,13 @@ def load_hf_folder(
     device: str,
     cache: Path,
     report: OnProgress,
-    rounded: str = "",
+    quantised: str = "",
     tokenizer: Tokenizer | None = None,
 ) -> "Engine":
-    """Memory-map the weights where they are stored as they are computed with.
+    """The engine of a folder; weights stored in the precision they are computed in are memory-mapped.
 
-    On a GPU they can be `rounded` afterwards, to a format that is named by it. `tokenizer` is the model's
-    where the folder has none. The network is asked for nothing but what CodeGen2.5's folders lack.
+    `quantised` names the precision that they are quantised to on a GPU. `tokenizer` is for folders that have
+    none. Only the vocabulary that CodeGen2.5's folders lack may be downloaded.
     """
     with fast_import.fast_transformers() as transformers:
         import torch
@@ -112,7 +112,7 @@ def load_hf_folder(
             raise ModelError(
                 f"cannot load the model in {folder}: {missing_package_hint(folder)}{reason(error)}"
             ) from error
-        except Exception as error:  # whatever transformers raises at a file that it cannot read
+        except Exception as error:  # transformers raises anything at a file that it cannot read
             raise ModelError(f"cannot load the model in {folder}: {reason(error)}") from error
         licence = licences.find_licence(folder, name)
         card = ModelCard(
@@ -121,7 +121,7 @@ def load_hf_folder(
             chat=bool(tokenizer.template),
             context=context_length(model.config),
             fingerprint=fingerprint,
-            precision=rounded or precision,
+            precision=quantised or precision,
             licence=licence,
             notes=tuple(filter(None, (*notes, licences.licence_note(licence)))),
         )
@@ -144,20 +144,20 @@ def read_tokenizer(transformers: Any, folder: Path, cache: Path, report: OnProgr
     for file in files:
         model_files.refuse_unsupported(file)
     if not files:
-        raise ModelError(f"no tokenizer in {folder}; put the model's tokenizer.json or vocab.json there")
+        raise ModelError(f"no tokenizer in {folder}; add the model's tokenizer.json or vocab.json")
     found = Tokenizer.of(transformers.AutoTokenizer.from_pretrained(folder, **LOCAL_ONLY))
-    if not found.encode("print(1)"):  # it has no words, as transformers makes one where there is none
-        raise ModelError(f"no tokenizer in {folder}; put the model's tokenizer.json or vocab.json there")
+    if not found.encode("print(1)"):  # empty: transformers makes one up if there is none
+        raise ModelError(f"no tokenizer in {folder}; add the model's tokenizer.json or vocab.json")
     return found
 
 
 def weight_bytes(folder: Path, precision: str) -> int:
-    """The bytes that the weights of a folder take."""
+    """The bytes of a folder's weights in a precision."""
     return sum(map(count_parameters, weight_files(folder))) * BYTES[precision]
 
 
 def check_config(folder: Path) -> None:
-    """ModelError where a config asks for more than any model is: transformers would make all of it first."""
+    """ModelError if a config has impossible sizes: transformers would allocate them before it fails."""
     config = read_folder_config(folder)
     inner = config.get("text_config")
     for name, value in (config | (inner if isinstance(inner, dict) else {})).items():
@@ -169,19 +169,18 @@ def check_config(folder: Path) -> None:
         large = name.startswith(("n_", "num_", "max_position", "vocab_")) and value > LARGEST
         if layers or large or (name in NEVER_0 and value < 1):
             raise ModelError(
-                f"config.json in {folder} says {name} = {str(value)[:40]}, which its weights are not for; "
-                "fetch both again"
+                f"config.json in {folder} has {name} = {str(value)[:40]}, which does not fit its weights; "
+                "download both again"
             )
 
 
 def read_model(transformers: Any, folder: Path, dtype: Any, several: bool = False) -> Any:
-    """A model with all of its weights: transformers would make up those that the files lack.
+    """A model with all of its weights: transformers would invent those that the files lack.
 
-    What the files have beside them is left: old versions stored masks and tables. On `several` GPUs each has
-    some of the layers.
+    Extra tensors are ignored: old versions stored masks and tables. `several` GPUs share the layers.
     """
     if several and not importlib.util.find_spec("accelerate"):
-        raise ModelError("this model needs several GPUs: pip install accelerate")
+        raise ModelError("this model needs several GPUs, which takes a package: pip install accelerate")
     placement = {"device_map": "balanced"} if several else {}
     check_config(folder)
     ours = codegen_checkpoint.is_codegen(read_folder_config(folder))
@@ -191,19 +190,19 @@ def read_model(transformers: Any, folder: Path, dtype: Any, several: bool = Fals
     if found["mismatched_keys"]:
         name, stored, expected = sorted(found["mismatched_keys"])[0]
         raise ModelError(
-            f"the weights in {folder} do not fit its config.json: {name} is {tuple(stored)} and not "
-            f"{tuple(expected)}; fetch both again"
+            f"the weights in {folder} do not fit its config.json: {name} is {tuple(stored)} instead of "
+            f"{tuple(expected)}; download both again"
         )
     if missing := sorted(found["missing_keys"]):
         raise ModelError(
-            f"the weights in {folder} lack {len(missing)} of those of {type(model).__name__}, {missing[0]} "
-            "first; fetch them again, all of them"
+            f"the checkpoint in {folder} is missing {len(missing)} tensors of {type(model).__name__} "
+            f"(first: {missing[0]}); download it again"
         )
     return model.eval()
 
 
 def apply_qkv_layout(model: Any, folder: Path, name: str) -> tuple[str, ...]:
-    """Lay CodeGen2's weights out as transformers computes with them; what to say where that was done."""
+    """Rearrange CodeGen2's attention weights as transformers expects them; a note if that was needed."""
     if type(model).__name__ != codegen_checkpoint.ARCHITECTURE:
         return ()
     config = read_folder_config(folder)
@@ -214,7 +213,7 @@ def apply_qkv_layout(model: Any, folder: Path, name: str) -> tuple[str, ...]:
 
 
 def context_length(config: Any) -> int:
-    """How many tokens the model can see, by the names that configs have for it."""
+    """The tokens of a model's context, by any of the names that configs have for it."""
     text = config.get_text_config(decoder=True)
     for name in ("max_position_embeddings", "n_positions", "n_ctx"):
         if length := getattr(text, name, None):

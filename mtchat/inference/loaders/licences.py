@@ -1,4 +1,4 @@
-"""The licences of models: what a folder's own README says, else what is known of the CodeGen family."""
+"""The licences of models: by the README of their folder, else by what is known of the CodeGen family."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from mtchat.inference.loaders.model_files import read_text
 
 RESEARCH = "research only"
-# the names on the hub, and what their weights are under
+# names on the hub and the licence of their weights
 FAMILY = (
     ("Salesforce/codegen-{350M,2B,6B,16B}-{nl,multi,mono}", "BSD-3-Clause"),
     ("Salesforce/codegen2-{1B,3_7B,7B,16B}_P", "Apache-2.0"),
@@ -19,7 +19,7 @@ ENTRY = re.compile(r"""^(license(?:_name)?):\s*(?:-\s*)?["']?([^\s"'#\[\]]+)""",
 
 
 def find_licence(folder: Path, name: str) -> str:
-    """That of the model in a folder; "" where nothing says one."""
+    """The licence of the model in a folder; "" if unknown."""
     return next(
         filter(None, (read_licence(folder / "README.md"), known_licence(name), known_licence(folder.name))),
         "",
@@ -27,7 +27,7 @@ def find_licence(folder: Path, name: str) -> str:
 
 
 def read_licence(readme: Path) -> str:
-    """What the front matter of a model's README says; where that is "other", the name it gives instead."""
+    """The licence in the front matter of a README; if that is "other", its `license_name`."""
     try:
         front = FRONT.match(read_text(readme, "replace").replace("\r\n", "\n"))
     except OSError:
@@ -40,7 +40,7 @@ def read_licence(readme: Path) -> str:
 
 
 def known_licence(name: str) -> str:
-    """That of a released model by its name, with the hub's _P at its end or without."""
+    """The licence of a released model by its name, with or without the hub's suffix _P."""
     last = name.rstrip("/").rsplit("/", 1)[-1].removesuffix("_P")
     for names, found in FAMILY:
         form = (
@@ -54,7 +54,7 @@ def known_licence(name: str) -> str:
 
 
 def licence_note(licence: str) -> str:
-    """What to say of a licence that leaves out some uses; "" of any other."""
+    """A note about a licence that forbids some uses; "" for any other."""
     if licence == RESEARCH:
         return "the licence of this model allows research only"
     if re.search(r"(^|-)(nc|research)(-|$)", licence.lower()):

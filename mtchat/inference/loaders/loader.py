@@ -1,4 +1,4 @@
-"""Loads a model from a GGUF file, a folder or the hub, and gives its engine."""
+"""Loads a model from a GGUF file, a folder or the model hub, and returns its engine."""
 
 import contextlib
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from mtchat.inference.loaders.tensor_files import count_parameters
 if TYPE_CHECKING:
     from mtchat.inference.engine import Engine
 
-# the README for its licence; CodeGen2's own code for a number that it states, never to be run
+# the README for its licence; CodeGen2's own code only for a number in it: it is never run
 FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "README.md", codegen_checkpoint.SOURCE]
 PICKLES = ["pytorch_model*.bin"]
 
@@ -45,10 +45,9 @@ def load(
 ) -> "Engine":
     """The engine of a .gguf file, a folder in hub layout, or a hub id.
 
-    `cache` keeps converted GGUF files and the hashes of weights; `fingerprint` is the SHA-256 of the weights
-    where the caller knows it. `device` is where to compute, in torch's words. `draft` is the .gguf file of a
-    smaller model with the same tokens, which can guess ahead. `report` hears what is done, and how much of
-    it (None: not known).
+    `cache` is the folder of converted models; `fingerprint` is the SHA-256 of the weights if the caller
+    knows it. `device` is a torch device. `draft` is the .gguf file of a smaller model with the same
+    vocabulary, for speculative decoding. `report` gets each stage and its progress from 0 to 1, or None.
     """
     said: list[str] = []
 
@@ -58,7 +57,7 @@ def load(
 
     engine = load_engine(source, name, fingerprint, precision, device, draft, cache, heard)
     if model_cache.DAMAGED in said:
-        again = "its copy in the cache was damaged and has been made again"
+        again = "its converted copy was damaged and has been made again"
         engine.card = replace(engine.card, notes=(*engine.card.notes, again))
     return engine
 
@@ -76,11 +75,11 @@ def load_engine(
     path = Path(source).expanduser()
     if not path.exists():
         if path.suffix == ".gguf" or path.is_absolute() or str(source).startswith("."):
-            raise ModelError(f"no model at {path}; `mtchat models` lists those that can be had")
+            raise ModelError(f"no model at {path}; `mtchat models` lists the available ones")
         path = fetch_from_hub(str(source), report)
     files = weight_files(path) if path.is_dir() else [path]
     model_files.refuse_unsupported(files[0])
-    rounded = precision if precision in GPU_PRECISIONS and device != "cpu" else ""
+    quantised = precision if precision in GPU_PRECISIONS and device != "cpu" else ""
     if device != "cpu":
         precision = (
             gpu_precision(stored_dtype(path))
@@ -93,7 +92,7 @@ def load_engine(
             known = fingerprint or hash_weights(files, cache, report)
             return cpu_loader.load_cpu_model(path, files, name, known, draft, cache, report)
         if precision == QUANTISED:
-            raise ModelError(f"cannot compute {name} with quantised weights: {why}; leave --precision out")
+            raise ModelError(f"cannot run {name} with quantised weights: {why}; leave out --precision")
     chosen = choose_precision(precision, sum(map(count_parameters, files)), machine_memory())
     known = fingerprint or hash_weights(files, cache, report)
     tokenizer = None
@@ -107,11 +106,11 @@ def load_engine(
         )
         path = folder
     report("loading the model", None)
-    return load_hf_folder(path, name, known, chosen, device, cache, report, rounded, tokenizer)
+    return load_hf_folder(path, name, known, chosen, device, cache, report, quantised, tokenizer)
 
 
 def hub_patterns(name: str, files: Sequence[str]) -> list[str]:
-    """What to fetch of a hub model with these files: the same weights are often there twice."""
+    """Which files of a hub model to download: the same weights are often there in two formats."""
     if any(each.endswith(".safetensors") for each in files):
         if "adapter_config.json" in files and "config.json" not in files:
             raise ModelError(f"{name} {model_files.KINDS['adapter']}")
@@ -119,13 +118,13 @@ def hub_patterns(name: str, files: Sequence[str]) -> list[str]:
     ggufs = sorted(each for each in files if each.endswith(".gguf"))
     if ggufs and not any(fnmatch(each, PICKLES[0]) for each in files):
         raise ModelError(
-            f"{name} has GGUF files only; fetch one (hf download {name} {ggufs[0]}) and give its path"
+            f"{name} has GGUF files only; download one (hf download {name} {ggufs[0]}) and give its path"
         )
     return [*FILES, *PICKLES]
 
 
 def fetch_from_hub(name: str, report: OnProgress) -> Path:
-    """The folder of a hub model: from the hub's local cache, else from the hub."""
+    """The local folder of a hub model; it is downloaded unless the hub's cache has it."""
     import huggingface_hub as hub
     from huggingface_hub.errors import (  # type: ignore[attr-defined]
         HfHubHTTPError,
@@ -142,13 +141,13 @@ def fetch_from_hub(name: str, report: OnProgress) -> Path:
         found = Path(hub.snapshot_download(name, allow_patterns=[*FILES, *PICKLES], local_files_only=True))
         if list(found.glob("*.safetensors")) or list(found.glob(PICKLES[0])):
             return found
-    report(f"fetching {name} from the model hub", None)
+    report(f"downloading {name} from the model hub", None)
     try:
         patterns = hub_patterns(name, hub.list_repo_files(name))
         return Path(hub.snapshot_download(name, allow_patterns=patterns))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, HTTPError, OSError) as error:
         reason = str(error).strip().split("\n")[0]
         raise ModelError(
-            f"cannot get {name!r} from the model hub ({reason}); check the name and the network, "
+            f"cannot download {name!r} from the model hub ({reason}); check the name and the network, "
             "or give a local folder or .gguf file"
         ) from error

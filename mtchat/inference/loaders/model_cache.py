@@ -1,4 +1,7 @@
-"""The copies of models that mtchat makes for itself: closed to others, made again when they are not right."""
+"""The cache of converted models: private copies, made once, and made again if outdated or damaged.
+
+Also cached: the SHA-256 of weight files, and the tokenizer of each model.
+"""
 
 import contextlib
 import fcntl
@@ -18,15 +21,19 @@ from mtchat.inference.loaders.model_files import OnProgress, read_config
 from mtchat.inference.tokens.tokenizer import Tokenizer
 
 RECORD = "made.json"
-SEEN = ".seen.npz"
-OUTDATED = "the model's copy in the cache was made by another version; making it again"
-DAMAGED = "the model's copy in the cache is damaged; making it again"
-KEY_LENGTH = 16  # letters of what identifies the content, at the front of a copy's name
+SNAPSHOT = ".seen.npz"
+OUTDATED = "the converted copy was made by another version; converting the model again"
+DAMAGED = "the converted copy is damaged; converting the model again"
+KEY_LENGTH = 16  # hex digits of the content's hash at the start of a copy's name
+BLOCK = 1 << 22  # bytes that are hashed at a time
+HASHES = "fingerprints.json"
+TOKENS_FORMAT = 1
+TOKENS_PACKAGES = ("tokenizers", "transformers")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a copy was made of: a source's path and content, the rules and the packages' versions."""
+    """What a copy was made from: the path and hash of its source, and the versions of rules and packages."""
 
     source: str
     content: str
@@ -49,26 +56,26 @@ def installed_version(package: str) -> str:
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder that is closed to others, or close it: what is kept there tells what was typed."""
+    """Make a folder that only its owner can read: KV snapshots in it reveal what the user typed."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.stat()
     if found.st_uid == os.getuid() and stat.S_IMODE(found.st_mode) & 0o077:
         folder.chmod(stat.S_IMODE(found.st_mode) & 0o700)
 
 
-def write_record(folder: Path, made: Recipe) -> None:
+def write_recipe(folder: Path, recipe: Recipe) -> None:
     with open(folder / RECORD, "w", encoding="utf-8", opener=open_private) as stream:
-        json.dump(asdict(made), stream)
+        json.dump(asdict(recipe), stream)
 
 
 @contextlib.contextmanager
 def lock_folder(folder: Path, report: OnProgress) -> Iterator[None]:
-    """One conversion at a time; the system lets go of the lock when its process ends, however it ends."""
+    """Allow one conversion at a time; the system releases the lock when the process ends, however it ends."""
     with open(lock_path(folder), "w", opener=open_private) as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            report("waiting for another mtchat that converts this model", None)
+            report("waiting for another mtchat that is converting this model", None)
             fcntl.flock(stream, fcntl.LOCK_EX)
         yield
 
@@ -80,7 +87,7 @@ def make_once(folder: Path, fill: Callable[[Path], None], report: OnProgress) ->
         if folder.is_dir():
             return
         part = folder.with_name(f".{folder.name}.part")
-        shutil.rmtree(part, ignore_errors=True)  # of a process that was killed: the lock is ours
+        shutil.rmtree(part, ignore_errors=True)  # left by a process that was killed: we hold the lock
         part.mkdir()
         try:
             fill(part)
@@ -94,11 +101,11 @@ def lock_path(folder: Path) -> Path:
 
 
 def discard_stale(folder: Path, wanted: Recipe, sound: Callable[[Path], bool], report: OnProgress) -> None:
-    """Take away a copy that is damaged or was made in another way, so that it is made again."""
+    """Delete a copy that is damaged or was made by another recipe."""
     if not folder.is_dir():
         return
     with lock_folder(folder, report):
-        made = read_config(folder / RECORD) | {"source": wanted.source}  # one content may lie in two places
+        made = read_config(folder / RECORD) | {"source": wanted.source}  # two files can have one content
         if made != asdict(wanted):
             report(OUTDATED, None)
         elif not sound(folder):
@@ -109,7 +116,7 @@ def discard_stale(folder: Path, wanted: Recipe, sound: Callable[[Path], bool], r
 
 
 def discard_superseded(folder: Path, made: Recipe) -> None:
-    """Take away the copies that were made of what the source held before."""
+    """Delete the copies of what the source contained before."""
     for other in list_copies(folder.parent):
         recipe = read_config(other / RECORD)
         if other != folder and (recipe.get("source"), recipe.get("kind")) == (made.source, made.kind):
@@ -117,14 +124,14 @@ def discard_superseded(folder: Path, made: Recipe) -> None:
 
 
 def remove_copies(cache: Path, content: str) -> int:
-    """Take away all copies of a content, and what was seen with it: how many bytes that freed."""
+    """Delete all copies of a content and their KV snapshots: the bytes freed."""
     return remove_folders(
         each for each in list_copies(cache) if each.name.startswith(f"{content[:KEY_LENGTH]}-")
     )
 
 
 def remove_copies_of(cache: Path, source: Path) -> int:
-    """The same for the copies that were made of a file or folder, which stays."""
+    """Delete all copies of a file or folder, which itself stays: the bytes freed."""
     place = str(source.resolve())
     return remove_folders(
         each for each in list_copies(cache) if read_config(each / RECORD).get("source") == place
@@ -149,23 +156,19 @@ def list_copies(cache: Path) -> Iterator[Path]:
 
 
 def discard(folder: Path) -> int:
-    seen = folder.with_name(f"{folder.name}{SEEN}")
+    seen = folder.with_name(f"{folder.name}{SNAPSHOT}")
     files = [each for each in (*folder.rglob("*"), seen) if each.is_file()]
     freed = sum(each.stat().st_blocks * 512 for each in files)
     gone = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(gone, ignore_errors=True)
-    folder.rename(gone)  # in one step: a copy that is half there is never opened
+    folder.rename(gone)  # in one step: a half-deleted copy is never opened
     shutil.rmtree(gone, ignore_errors=True)
     seen.unlink(missing_ok=True)
     return freed
 
 
-BLOCK = 1 << 22
-HASHES = "fingerprints.json"
-
-
 def hash_weights(files: Sequence[Path], cache: Path, report: Callable[[str, float | None], None]) -> str:
-    """The SHA-256 of a file; of several (shards), that of their own hashes, joined in the given order."""
+    """The SHA-256 of a file; for several (shards), that of their hashes, joined in the given order."""
     known = read_hashes(cache)
     hashes = []
     for file in files:
@@ -188,7 +191,7 @@ def hash_file(file: Path, report: Callable[[str, float | None], None]) -> str:
 
 
 def file_identity(file: Path) -> str:
-    """What must change when a file's content does."""
+    """A key that changes when the content of a file does: path, size and times."""
     status = file.stat()
     return f"{file.resolve()}|{status.st_size}|{status.st_mtime_ns}|{status.st_ctime_ns}"
 
@@ -202,16 +205,12 @@ def read_hashes(cache: Path) -> dict[str, str]:
 
 
 def write_hashes(cache: Path, known: dict[str, str]) -> None:
-    """Write the memory in one step: two processes at once lose at most a hash, never the file."""
+    """Write the known hashes in one step: two processes at once lose one hash at most, never the file."""
     make_private(cache)
     part = cache / f".{HASHES}.{os.getpid()}"
     with open(part, "w", encoding="utf-8", opener=open_private) as stream:
         json.dump(known, stream, indent=0)
     part.replace(cache / HASHES)
-
-
-TOKENS_FORMAT = 1
-TOKENS_PACKAGES = ("tokenizers", "transformers")
 
 
 def cached_tokenizer(
@@ -221,9 +220,9 @@ def cached_tokenizer(
     report: OnProgress,
     first: bool = True,
 ) -> Tokenizer:
-    """The tokenizer that is kept in a folder of weights, which `fill` makes where it is not sound.
+    """The tokenizer in a folder of converted weights; `fill` converts the weights if need be.
 
-    Made `first`, one that cannot be made is told before the weights are converted, which takes its time.
+    If it is made `first`, an error in the vocabulary appears before the slow conversion of the weights.
     """
     place = folder / f"tokens-{TOKENS_FORMAT}"
     wanted = make_recipe(folder, folder.name, "tokens", TOKENS_FORMAT, TOKENS_PACKAGES)
@@ -238,7 +237,7 @@ def cached_tokenizer(
 
     def save(part: Path) -> None:
         (made or make()).save(part)
-        write_record(part, wanted)
+        write_recipe(part, wanted)
 
     report("reading the vocabulary, once", None)
     make_once(place, save, report)

@@ -1,4 +1,4 @@
-"""Says what a file is that was given as a model and is none: told by its first bytes, and by its facts."""
+"""Recognises files that are not models, by their first bytes and their metadata; reads small text files."""
 
 import json
 import os
@@ -9,58 +9,59 @@ from typing import Any
 
 from mtchat.errors import ModelError
 
-OnProgress = Callable[[str, float | None], None]
-START = 512
+OnProgress = Callable[[str, float | None], None]  # what is done, and its share from 0 to 1 if known
+START = 512  # bytes that are read to recognise a file
+LARGEST = 32 << 20  # bytes of a text file; a tokenizer has a few million
 LFS_POINTER = b"version https://git-lfs"
 MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<head")
 ARCHIVES = {b"PK\x03\x04": "a zip archive", b"\x1f\x8b": "a gzip archive", b"\xfd7zXZ": "an xz archive"}
-GGML_MAGICS = (b"lmgg", b"fmgg", b"tjgg")  # of 2023
+GGML_MAGICS = (b"lmgg", b"fmgg", b"tjgg")  # the predecessors of GGUF, until 2023
 FOLDER_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".json", ".index")
 BIG_ENDIAN = (b"GGUF\0\0\0\x02", b"GGUF\0\0\0\x03")
 KINDS = {
-    "adapter": "is a LoRA adapter and no whole model; give the model that it was made for",
-    "mmproj": "is the image part of a model; give the file of its language model",
-    "imatrix": "is an importance matrix, made for quantising; give the file of the model",
+    "adapter": "is a LoRA adapter, not a whole model; give the model that it was made for",
+    "mmproj": "is the image encoder of a model; give the file of its language model",
+    "imatrix": "is an importance matrix for quantisation; give the file of the model",
     "vocab": "is a vocabulary without weights; give the file of the model",
 }
 
 
 def refuse_unsupported(file: Path, magic: bytes = b"") -> None:
-    """ModelError where a file is not an ordinary one with weights; nothing is read from pipes and devices."""
+    """ModelError if a file is not a regular file with weights; pipes and devices are never read."""
     start = read_start(file)
     if not start:
-        raise ModelError(f"{file} is not a {file_kind(file)} that can be read (it is empty); fetch it again")
+        raise ModelError(f"{file} is not a readable {file_kind(file)} (it is empty); download it again")
     if start.startswith(LFS_POINTER):
         raise ModelError(
-            f"{file} is only a Git LFS pointer to the weights; run `git lfs pull` there, or fetch it again"
+            f"{file} is only a Git LFS pointer to the weights; run `git lfs pull` there, or download it again"
         )
     if start.lstrip().lower().startswith(MARKUP):
         raise ModelError(
-            f"{file} is a web page and no model; fetch the file itself, by the page's download link"
+            f"{file} is a web page, not a model; download the file itself through the page's download link"
         )
     if start.startswith(BIG_ENDIAN):
         raise ModelError(
-            f"{file} is a big-endian GGUF file, which mtchat does not read; get the little-endian one"
+            f"{file} is a big-endian GGUF file, which mtchat does not support; get the little-endian one"
         )
     if magic and not start.startswith(magic):
         if file.suffix in FOLDER_SUFFIXES:
             raise ModelError(
-                f"{file} is one file of a model's folder; give the folder: mtchat --model {file.parent}"
+                f"{file} is one file of a model folder; give the folder: mtchat --model {file.parent}"
             )
         if start.startswith(GGML_MAGICS):
-            raise ModelError(f"{file} is a GGML file, from before GGUF; get the model as a GGUF file")
+            raise ModelError(f"{file} is a GGML file, the format before GGUF; get the model as a GGUF file")
         found = next((name for mark, name in ARCHIVES.items() if start.startswith(mark)), "")
         if found:
-            raise ModelError(f"{file} is {found} and no GGUF file; unpack it first")
+            raise ModelError(f"{file} is {found}, not a GGUF file; unpack it first")
 
 
 def read_start(file: Path) -> bytes:
-    """The first bytes of an ordinary file."""
+    """The first bytes of a regular file."""
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would wait
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a pipe would block
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise ModelError(f"{file} is not an ordinary file; give a .gguf file or a model's folder")
+                raise ModelError(f"{file} is not a regular file; give a .gguf file or a model folder")
             return os.read(descriptor, START)
         finally:
             os.close(descriptor)
@@ -69,18 +70,18 @@ def read_start(file: Path) -> bytes:
 
 
 def file_kind(file: Path) -> str:
-    return {".gguf": "GGUF file", ".safetensors": "safetensors file"}.get(file.suffix, "file of weights")
+    return {".gguf": "GGUF file", ".safetensors": "safetensors file"}.get(file.suffix, "weight file")
 
 
 def unsupported_reason(facts: Mapping[str, object]) -> str:
-    """Why a readable GGUF file is no model to compute, in words that follow its name; "" where it is one."""
+    """Why a valid GGUF file is not a model that can run, in words that follow its name; "" if it can."""
     parts = facts.get("split.count", 1)
     if isinstance(parts, int) and parts > 1:
         number = facts.get("split.no")
         which = f"part {number + 1}" if isinstance(number, int) else "one"
         return (
-            f"is {which} of {parts} parts of a split model; join them with `llama-gguf-split --merge` "
-            "(first part, new file), or get the model as one file"
+            f"is {which} of {parts} parts of a split model; merge them with `llama-gguf-split --merge "
+            "FIRST-PART NEW-FILE`, or get the model as one file"
         )
     if "adapter.type" in facts or any(key.startswith("adapter.") for key in facts):
         return KINDS["adapter"]
@@ -88,22 +89,19 @@ def unsupported_reason(facts: Mapping[str, object]) -> str:
         return said
     name = facts.get("general.architecture")
     if not isinstance(name, str):
-        return "does not say what model it is (general.architecture); fetch it again"
+        return "does not name its architecture (general.architecture); download it again"
     if name == "clip":
         return KINDS["mmproj"]
     if experts := facts.get(f"{name}.expert_count"):
         return (
-            f"is a mixture of experts ({name}.expert_count is {experts}), which mtchat does not read from "
-            "GGUF files; give a folder with safetensors of this model"
+            f"is a mixture of experts ({name}.expert_count is {experts}), which mtchat does not support as "
+            "GGUF; give a folder with the model's safetensors"
         )
     return ""
 
 
-LARGEST = 32 << 20  # bytes; a tokenizer takes some millions
-
-
 def read_config(file: Path) -> dict[str, Any]:
-    """Its entries; {} where it cannot be read: whoever needs one of them says what is wrong."""
+    """The entries of a JSON file; {} if it cannot be read: whoever needs an entry reports the error."""
     try:
         found = json.loads(read_text(file))
     except (OSError, ValueError, RecursionError):
@@ -112,7 +110,7 @@ def read_config(file: Path) -> dict[str, Any]:
 
 
 def read_text(file: Path, errors: str = "strict") -> str:
-    """What a small file says; OSError where it is none: a pipe would wait, a device never end."""
+    """The text of a small regular file; OSError for any other: a pipe would block, a device never end."""
     if not file.is_file() or file.stat().st_size > LARGEST:
-        raise OSError(f"{file} is not an ordinary file, or too large")
+        raise OSError(f"{file} is not a regular file, or it is too large")
     return file.read_text("utf-8", errors)

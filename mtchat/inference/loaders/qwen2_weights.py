@@ -1,4 +1,4 @@
-"""The weights of a Qwen2 model in a GGUF file, as the kernels read them."""
+"""The weights of a Qwen2 model in a GGUF file, as sources for repacking."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -23,7 +23,7 @@ from mtchat.inference.cpu.weights import CHUNK_ROWS, FLOATS, ByteRows, CpuShape,
 from mtchat.inference.loaders import gguf_metadata
 from mtchat.inference.loaders.gguf_reader import GgufHeader, GgufTensor
 
-NAME = "qwen2"  # in GGUF files too
+NAME = "qwen2"  # the architecture in GGUF files
 LAYER = {
     "query": "attn_q.weight",
     "key": "attn_k.weight",
@@ -44,11 +44,11 @@ EMBEDDING, OUTPUT, NORM = "token_embd.weight", "output.weight", "output_norm.wei
 
 
 def unsupported_reason(header: GgufHeader) -> str:
-    """Why the kernels cannot compute a model; "" when they can.
+    """Why the CPU kernels cannot run a model; "" if they can.
 
-    ModelError where the file contradicts itself: then nothing can compute it.
+    ModelError if the file contradicts itself: then nothing can run it.
     """
-    name = str(header.facts.get("general.architecture"))
+    name = str(header.metadata.get("general.architecture"))
     if name != NAME:
         return f"the architecture {name}"
     try:
@@ -57,7 +57,7 @@ def unsupported_reason(header: GgufHeader) -> str:
     except KeyError as error:
         return f"a file without {error.args[0]}"
     except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
-        raise ModelError(f"the GGUF file tells sizes that no model has: {error}; fetch it again") from error
+        raise ModelError(f"the GGUF file has impossible sizes: {error}; download it again") from error
     gguf_metadata.check_metadata(header, computed_metadata(shape))
     if shape.layers > len(header.tensors):
         return f"a file without the weights of {shape.layers} layers"
@@ -73,7 +73,7 @@ def unsupported_reason(header: GgufHeader) -> str:
     for _, source in source_names(shape, header):
         tensor = header.tensors[source]
         if GATE in source and tensor.kind != header.tensors[source.replace(GATE, UP)].kind:
-            return "gates and ups of two types"
+            return "gate and up matrices of different types"
         if len(tensor.shape) == 2 and (
             tensor.shape[1] % 64 or (tensor.shape[0] % STRIP and "blk." in source)
         ):
@@ -82,7 +82,7 @@ def unsupported_reason(header: GgufHeader) -> str:
 
 
 def computed_metadata(shape: CpuShape) -> dict[str, object]:
-    """What the kernels compute with, by the keys of GGUF files."""
+    """What the kernels compute, by GGUF keys."""
     return {
         gguf_metadata.HEADS: shape.heads,
         gguf_metadata.KV_HEADS: shape.kv_heads,
@@ -96,7 +96,7 @@ def computed_metadata(shape: CpuShape) -> dict[str, object]:
 
 
 def check_tensor_shapes(shape: CpuShape, header: GgufHeader) -> None:
-    """ModelError where a tensor is not as large as the sizes of the model say."""
+    """ModelError if a tensor does not have the shape that the metadata implies."""
     expected = dict(weights.part_sizes(NAME, shape))
     for part, source in source_names(shape, header):
         size = expected[part]
@@ -107,21 +107,21 @@ def check_tensor_shapes(shape: CpuShape, header: GgufHeader) -> None:
             found = header.tensors[each].shape
             if found != size:
                 raise ModelError(
-                    f"{each} of the GGUF file is {found}, and by the sizes in it {size}; fetch it again"
+                    f"{each} in the GGUF file is {found}, but its metadata implies {size}; download it again"
                 )
-    words = header.lists.get(WORDS, 0)
+    words = header.array_lengths.get(WORDS, 0)
     if words > shape.vocabulary:
         raise ModelError(
-            f"the GGUF file has {words} tokens, and {EMBEDDING} only {shape.vocabulary} rows; fetch it again"
+            f"the GGUF file has {words} tokens but {EMBEDDING} has {shape.vocabulary} rows; download it again"
         )
 
 
 def read_shape(header: GgufHeader) -> CpuShape:
-    """From the facts of a GGUF file; KeyError where one is not there."""
-    name = str(header.facts["general.architecture"])
+    """The sizes of a model by its metadata; KeyError if one is missing."""
+    name = str(header.metadata["general.architecture"])
 
     def fact(key: str) -> float:
-        found = header.facts[f"{name}.{key}"]
+        found = header.metadata[f"{name}.{key}"]
         if isinstance(found, (str, bool)):
             raise ValueError(f"{name}.{key} is {str(found)[:80]}")
         return float(found)
@@ -132,7 +132,7 @@ def read_shape(header: GgufHeader) -> CpuShape:
         width=width,
         heads=heads,
         kv_heads=int(fact("attention.head_count_kv")),
-        head=(head := int(header.facts.get(f"{name}.attention.key_length", width // heads))),
+        head=(head := int(header.metadata.get(f"{name}.attention.key_length", width // heads))),
         rotary=head,
         feed=int(fact("feed_forward_length")),
         vocabulary=header.tensors[EMBEDDING].shape[0],
@@ -143,7 +143,7 @@ def read_shape(header: GgufHeader) -> CpuShape:
 
 
 def source_names(shape: CpuShape, header: GgufHeader) -> Iterator[tuple[str, str]]:
-    """Each part's name and its name in the GGUF file, in the order in which a step reads them."""
+    """Each part's name and its tensor's name, in the order in which a step reads them."""
     for layer in range(shape.layers):
         for part, source in LAYER.items():
             name = f"blk.{layer}.{source}"
@@ -155,7 +155,7 @@ def source_names(shape: CpuShape, header: GgufHeader) -> Iterator[tuple[str, str
 
 
 def rounded_types(header: GgufHeader) -> list[str]:
-    """The types of the matrices that are not held as the file has them."""
+    """The types of the matrices that are not repacked exactly but rounded to 8 bits."""
     used = {source for _, source in source_names(read_shape(header), header)}
     matrices = (header.tensors[name] for name in used if len(header.tensors[name].shape) == 2)
     return sorted(
@@ -164,7 +164,7 @@ def rounded_types(header: GgufHeader) -> list[str]:
 
 
 def part_sources(file: Path, header: GgufHeader) -> Mapping[str, PartSource]:
-    """What is to be written for a GGUF file; what it has once is one content under two names."""
+    """The sources of all parts; tied weights share one source under two names."""
     raw = numpy.memmap(file, numpy.uint8, "r")
     found: dict[str, PartSource] = {}
     named = list(source_names(read_shape(header), header))
@@ -183,7 +183,7 @@ def part_source(raw: ByteRows, header: GgufHeader, source: str) -> PartSource:
 
 
 def gate_up_chunks(raw: ByteRows, header: GgufHeader, source: str, kind: int) -> Iterator[ByteRows]:
-    """The bytes of a matrix; gates and ups take turns, two strips each, as one product reads them."""
+    """The bytes of a matrix; gate and up rows alternate, two strips each, as one kernel reads them."""
     here = row_chunks(raw, header.tensors[source], kind)
     if GATE not in source:
         yield from here
@@ -194,7 +194,7 @@ def gate_up_chunks(raw: ByteRows, header: GgufHeader, source: str, kind: int) ->
 
 
 def packed_kind(tensor: GgufTensor) -> int:
-    """How a matrix is held: exactly as the file has it, or else as the nearest 8-bit values."""
+    """The kind of a matrix: that of its type in the file, or else rounded to 8 bits."""
     kind = KIND_OF_TYPE.get(type_name(tensor), Q8_SCALED)
     return kind if tensor.shape[1] % group_columns(kind) == 0 else Q8_SCALED
 
@@ -206,7 +206,7 @@ def type_name(tensor: GgufTensor) -> str:
 
 
 def row_chunks(raw: ByteRows, tensor: GgufTensor, kind: int) -> Iterator[ByteRows]:
-    """The bytes of a part, some rows at a time."""
+    """The bytes of a part, a chunk of rows at a time."""
     from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
     type_ = GGMLQuantizationType(tensor.kind)
@@ -220,7 +220,7 @@ def row_chunks(raw: ByteRows, tensor: GgufTensor, kind: int) -> Iterator[ByteRow
         if kind == FLOATS:
             yield numpy.ascontiguousarray(dequantise_rows(some, type_)).view(numpy.uint8)
             continue
-        if count % STRIP:  # the rows that a vocabulary lacks to whole strips are zeros
+        if count % STRIP:  # pad a vocabulary with zeros to whole strips
             some = numpy.pad(some, ((0, -count % STRIP), (0, 0)))
         exact = KIND_OF_TYPE.get(type_.name) == kind
         with numpy.errstate(all="ignore"):
@@ -229,7 +229,7 @@ def row_chunks(raw: ByteRows, tensor: GgufTensor, kind: int) -> Iterator[ByteRow
 
 
 def dequantise_rows(rows: ByteRows, kind: Any) -> NDArray[numpy.float32]:
-    """The values of rows of a type of gguf-py; what is no number is seen in the first logits."""
+    """The float32 values of quantised rows; NaN shows in the first logits."""
     from gguf import dequantize
 
     with numpy.errstate(all="ignore"):

@@ -1,4 +1,4 @@
-"""The float tensors of a model's folder, by name; each is read when it is asked for, and not before."""
+"""Reads the weight files of a model folder: safetensors, and PyTorch's pickles without running their code."""
 
 import json
 import pickle
@@ -20,7 +20,7 @@ from mtchat.inference.loaders.gguf_reader import read_gguf
 
 Floats = NDArray[numpy.float32]
 STORED = {"F32": numpy.float32, "F16": numpy.float16, "BF16": numpy.uint16}
-LARGEST_TABLE = 100_000_000  # bytes, by the format of safetensors
+LARGEST_TABLE = 100_000_000  # bytes, the limit of the safetensors format
 WIDTHS = {
     **dict.fromkeys(("F64", "I64", "U64"), 8),
     **dict.fromkeys(("F32", "I32", "U32"), 4),
@@ -31,7 +31,7 @@ WIDTHS = {
 
 @dataclass(frozen=True)
 class SafetensorsEntry:
-    """A tensor of a safetensors file, whose bytes are from `start` to `end` of the file."""
+    """A tensor of a safetensors file: type, shape, and the positions of its first byte and after its last."""
 
     kind: str
     shape: tuple[int, ...]
@@ -41,14 +41,14 @@ class SafetensorsEntry:
 
 @dataclass(frozen=True)
 class LazyTensor:
-    """A tensor that is read later; its shape is known now."""
+    """A tensor that is read on demand; its shape is known at once."""
 
     shape: tuple[int, ...]
     read: Callable[[], Floats]
 
 
 class TensorFiles(Mapping[str, Floats]):
-    """TensorFiles by name, as float32."""
+    """The float tensors of several files by name, as float32; each is read on access."""
 
     def __init__(self, readers: Mapping[str, LazyTensor]) -> None:
         self.readers = readers
@@ -67,7 +67,7 @@ class TensorFiles(Mapping[str, Floats]):
 
 
 def open_tensors(files: Sequence[Path]) -> TensorFiles:
-    """Those of all files: safetensors, or PyTorch's pickles, of which nothing but weights is unpickled."""
+    """The float tensors of safetensors or pickle files."""
     readers: dict[str, LazyTensor] = {}
     for file in files:
         readers |= open_safetensors(file) if file.suffix == ".safetensors" else open_pickle(file)
@@ -75,7 +75,7 @@ def open_tensors(files: Sequence[Path]) -> TensorFiles:
 
 
 def open_safetensors(file: Path) -> dict[str, LazyTensor]:
-    """TensorFiles that are not floats are left out."""
+    """The float tensors of a safetensors file, memory-mapped; others are left out."""
     entries = read_safetensors(file)
     raw = numpy.memmap(file, numpy.uint8, "r")
     return {
@@ -87,7 +87,7 @@ def open_safetensors(file: Path) -> dict[str, LazyTensor]:
 
 def to_float32(raw: NDArray[numpy.uint8], entry: SafetensorsEntry) -> Floats:
     values = raw[entry.start : entry.end].view(STORED[entry.kind]).reshape(entry.shape)
-    if entry.kind == "BF16":  # the upper halves of float32
+    if entry.kind == "BF16":  # the upper half of a float32
         return (values.astype(numpy.uint32) << numpy.uint32(16)).view(numpy.float32)
     return numpy.asarray(values, numpy.float32)
 
@@ -104,22 +104,22 @@ def open_pickle(file: Path) -> dict[str, LazyTensor]:
 
 
 def read_pickle(file: Path) -> dict[str, Any]:
-    """The weights of a file by name: mapped and not read, but for a file of before torch 1.6.
+    """The float tensors of a PyTorch file by name, memory-mapped if it is from torch 1.6 or later.
 
-    What is no number with a point is a mask or a table of old versions, and is left out.
+    Other tensors are masks and tables of old versions, and are left out. Nothing but tensors is unpickled.
     """
     import torch
 
     try:
-        with warnings.catch_warnings(action="ignore"):  # about the age of a file, which is its own affair
+        with warnings.catch_warnings(action="ignore"):  # about the age of the file format
             found = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
     except pickle.UnpicklingError as error:
         raise pickle_refusal(file) from error
     except (OSError, RuntimeError, ValueError, EOFError, LookupError) as error:
-        reason = str(error).strip().split("\n")[0] or "it ends too early"
-        raise ModelError(f"{file} is not a file of weights that can be read ({reason})") from error
+        reason = str(error).strip().split("\n")[0] or "it is truncated"
+        raise ModelError(f"{file} is not a readable weight file ({reason}); download it again") from error
     if not isinstance(found, dict):
-        raise ModelError(f"{file} holds no weights by name; a model's folder has what save_pretrained writes")
+        raise ModelError(f"{file} contains no named weights; use a folder that save_pretrained wrote")
     return {
         name: each
         for name, each in found.items()
@@ -129,40 +129,43 @@ def read_pickle(file: Path) -> dict[str, Any]:
 
 def pickle_refusal(place: Path) -> ModelError:
     return ModelError(
-        f"refused {place}: it holds more than weights, and reading it could run a program; nothing was run. "
-        "Use the model's safetensors, or get it from a source that you trust"
+        f"refused {place}: it contains more than weights, and reading it could run code; nothing was run. "
+        "Use the model's safetensors, or download it from a source that you trust"
     )
 
 
 def read_safetensors(file: Path) -> dict[str, SafetensorsEntry]:
-    """The format: https://huggingface.co/docs/safetensors."""
+    """The tensors of a safetensors file by name; ModelError if it is damaged.
+
+    The format: https://huggingface.co/docs/safetensors.
+    """
     model_files.refuse_unsupported(file)
     whole = file.stat().st_size
     try:
         with file.open("rb") as stream:
             size = int.from_bytes(stream.read(8), "little")
             if not 2 <= size <= min(LARGEST_TABLE, whole - 8):
-                raise ValueError(f"a table of {size} bytes in a file of {whole}")
+                raise ValueError(f"a header of {size} bytes in a file of {whole}")
             table = json.loads(stream.read(size))
         if not isinstance(table, dict):
-            raise ValueError("its table is no object")
+            raise ValueError("its header is not a JSON object")
         return {
             name: parse_entry(name, each, 8 + size, whole)
             for name, each in table.items()
             if name != "__metadata__"
         }
     except EOFError as error:
-        raise ModelError(f"{file} ends before its weights do; fetch it again") from error
+        raise ModelError(f"{file} is truncated: its weights are incomplete; download it again") from error
     except (ValueError, RecursionError) as error:
         raise ModelError(
-            f"{file} is not a safetensors file that can be read ({str(error)[:200]}); fetch it again"
+            f"{file} is not a readable safetensors file ({str(error)[:200]}); download it again"
         ) from error
 
 
 def parse_entry(name: str, found: object, start: int, whole: int) -> SafetensorsEntry:
-    """An entry of the table of a file of so many bytes, whose tensors begin at `start`.
+    """One entry of the header of a file of `whole` bytes whose tensors begin at `start`.
 
-    ValueError where it is not true, EOFError where the file ends too early.
+    ValueError if it is inconsistent, EOFError if the file is truncated.
     """
     facts = found if isinstance(found, dict) else {}
     kind, shape, places = (
@@ -177,23 +180,23 @@ def parse_entry(name: str, found: object, start: int, whole: int) -> Safetensors
         raise EOFError
     size = WIDTHS.get(kind, 0) * prod(shape)
     if first > last or (kind in WIDTHS and last - first != size):
-        raise ValueError(f"{name[:80]!r} has {last - first} bytes, and by its shape {size}")
+        raise ValueError(f"{name[:80]!r} has {last - first} bytes instead of {size}")
     return SafetensorsEntry(kind, shape, start + first, start + last)
 
 
 def int_tuple(value: object) -> tuple[int, ...] | None:
-    """A list of whole numbers from 0 on; None where it is something else."""
+    """A list of non-negative integers as a tuple; None for anything else."""
     fits = isinstance(value, list) and all(type(each) is int and each >= 0 for each in value)
     return tuple(value) if fits and isinstance(value, list) else None
 
 
 def count_tensors(file: Path) -> int:
-    """How many tensors a file of a folder holds."""
+    """The number of tensors in a weight file."""
     return len(read_safetensors(file) if file.suffix == ".safetensors" else read_pickle(file))
 
 
 def count_parameters(file: Path) -> int:
-    """How many weights a file holds."""
+    """The number of parameters in a weight file."""
     if file.suffix == ".gguf":
         return sum(prod(tensor.shape) for tensor in read_gguf(file).tensors.values())
     if file.suffix != ".safetensors":
