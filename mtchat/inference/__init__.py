@@ -1,1 +1,1 @@
-"""The local model: loads weights, decodes with a prefix cache, samples, and gives text piece by piece."""
+"""Local inference: loads a model, prefills and decodes with a prefix cache, samples, and streams text."""

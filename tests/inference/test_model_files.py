@@ -127,7 +127,7 @@ MISFITS: list[tuple[Damage, str]] = [
     (rows("output.weight", 64), r"output.weight"),
     (fact("qwen2.attention.head_count", 0), r"head_count is 0"),
     (fact("qwen2.attention.head_count_kv", 0), r"head_count_kv is 0"),
-    (fact("qwen2.attention.head_count_kv", 3), r"4 heads of 64 with 3 heads of keys"),
+    (fact("qwen2.attention.head_count_kv", 3), r"4 heads of 64 with 3 KV heads"),
     (fact("qwen2.attention.head_count", float("nan")), r"head_count is nan"),
     (fact("qwen2.attention.head_count", "four"), r"head_count is four"),
     (fact("qwen2.rope.freq_base", float("inf")), r"freq_base is inf"),
@@ -471,7 +471,7 @@ def test_parts_that_the_kernels_would_leave_are_refused(
 ) -> None:
     good = engine.decoder.model.weights
     weights.check_weights(good)
-    with pytest.raises(ModelError, match="this model cannot be computed"):
+    with pytest.raises(ModelError, match="this model cannot run"):
         CpuModel(change(good), kernels.best_build(), 1, 64)
 
 

@@ -1,1 +1,1 @@
-"""Decoding on the processor: weights as a GGUF file holds them, multiplied by kernels of our own."""
+"""Decoding on the CPU: C kernels multiply the weights of a GGUF file in their quantised form."""

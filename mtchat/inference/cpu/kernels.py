@@ -1,4 +1,4 @@
-"""The kernels as a library of functions: the fastest build that this processor can run."""
+"""The compiled kernels: the builds of the C library, the best one for this CPU, and the number of threads."""
 
 import contextlib
 import ctypes
@@ -11,7 +11,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 CPU = Path("/proc/cpuinfo")
-# what each build of setup.py needs, the fastest first; "any" is for every processor of its machine
+# the CPU features that each build of setup.py needs, fastest first; "any" runs on every CPU
 NEEDS = {
     "avx512": {"avx512f", "avx512bw", "avx512vl", "avx512_vnni", "fma", "f16c"},
     "avxvnni": {"avx2", "avx_vnni", "fma", "f16c"},
@@ -24,7 +24,7 @@ class MatrixStruct(ctypes.Structure):
     _fields_ = (("data", c_void_p), ("rows", c_int32), ("columns", c_int32), ("kind", c_int32))
 
 
-ARCHITECTURES = ("qwen2", "codegen")  # by their numbers in layer.h
+ARCHITECTURES = ("qwen2", "codegen")  # in the order of layer.h
 MATRICES = ("query", "key", "value", "output", "gate_up", "up", "down")
 NORMS = ("attention_norm", "attention_shift", "feed_norm", "feed_shift")
 VECTORS = (*NORMS, "query_bias", "key_bias", "value_bias", "up_bias", "down_bias")
@@ -65,14 +65,14 @@ class BatchStruct(ctypes.Structure):
 
 
 def usable_builds() -> list[str]:
-    """The builds that are installed and that this processor can run, the fastest first."""
+    """The installed builds that this CPU can run, fastest first."""
     has = cpu_features()
     return [name for name, needs in NEEDS.items() if needs <= has and library_path(name).exists()]
 
 
 @cache
 def best_build() -> str:
-    """The fastest build that loads; "" where none does."""
+    """The fastest build that loads; "" if none does."""
     for build in usable_builds():
         with contextlib.suppress(OSError):
             load(build)
@@ -85,7 +85,7 @@ def library_path(build: str) -> Path:
 
 
 def cpu_features() -> set[str]:
-    """What the processor can do, in Linux's words; nothing where Linux is not there to say it."""
+    """The features of this CPU, by Linux's names; none on other systems."""
     if platform.machine() not in ("x86_64", "AMD64"):
         return set()
     try:
@@ -97,7 +97,7 @@ def cpu_features() -> set[str]:
 
 @cache
 def load(build: str) -> ctypes.CDLL:
-    """A build with its functions' types; OSError where it cannot be loaded."""
+    """Load a build and declare its functions; OSError if it cannot be loaded."""
     library = ctypes.CDLL(str(library_path(build)))
     library.mtchat_open.restype = c_void_p
     library.mtchat_open.argtypes = (POINTER(ModelStruct), c_void_p, c_int32, c_int32)
@@ -114,7 +114,7 @@ def load(build: str) -> ctypes.CDLL:
     return library
 
 
-VARIABLE = "OMP_NUM_THREADS"  # what other libraries go by too
+VARIABLE = "OMP_NUM_THREADS"  # which other libraries obey too
 TOPOLOGY = Path("/sys/devices/system/cpu")
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -122,7 +122,10 @@ QUOTA = Path("/sys/fs/cgroup/cpu.max")
 def thread_count(
     environment: Mapping[str, str] = os.environ, topology: Path = TOPOLOGY, quota: Path = QUOTA
 ) -> int:
-    """What OMP_NUM_THREADS says, else the cores, at least one; where none are told of, the processors."""
+    """The threads to compute with: OMP_NUM_THREADS, else one for each core that this process may use.
+
+    Hyper-threads of one core count once; where the topology is unknown, each processor counts.
+    """
     chosen = environment.get(VARIABLE, "")
     if chosen.isdecimal() and int(chosen) > 0:
         return int(chosen)
@@ -134,7 +137,7 @@ def thread_count(
 
 
 def core_id(topology: Path, processor: int) -> str:
-    """What the threads of one core have in common."""
+    """An id that the hyper-threads of one core share."""
     try:
         return (topology / f"cpu{processor}" / "topology" / "thread_siblings_list").read_text().strip()
     except OSError:
@@ -142,7 +145,7 @@ def core_id(topology: Path, processor: int) -> str:
 
 
 def cpu_quota(quota: Path) -> int:
-    """The processors' worth of time that a container gives."""
+    """The CPU limit of the container, in processors, rounded up."""
     try:
         most, period = quota.read_text().split()
         return -(-int(most) // int(period))

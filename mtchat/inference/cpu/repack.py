@@ -1,4 +1,4 @@
-"""Lays the matrices of a GGUF file out for the kernels, value for value; matrix.h tells of the layout."""
+"""Repacks the quantised matrices of a GGUF file for the kernels without rounding; matrix.h has the layout."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ import numpy
 from numpy import uint8
 from numpy.typing import NDArray
 
-Q4_MINIMA, Q5_MINIMA, Q4_SCALED, Q5_SCALED, Q8_SCALED, Q6_SIGNED = range(6)  # the kinds of matrix.h
+Q4_MINIMA, Q5_MINIMA, Q4_SCALED, Q5_SCALED, Q8_SCALED, Q6_SIGNED = range(6)  # as in matrix.h
 STRIP, BLOCK, QUADS = 16, 32, 8
-SUPERBLOCK = 256  # columns of a block of the K kinds
+SUPERBLOCK = 256  # columns of a block of the K types
 BITS_OF_KIND = {Q4_MINIMA: 4, Q5_MINIMA: 5, Q4_SCALED: 4, Q5_SCALED: 5, Q8_SCALED: 8, Q6_SIGNED: 6}
 SCALED = (Q4_SCALED, Q5_SCALED, Q8_SCALED)
 
@@ -19,8 +19,11 @@ Halves = NDArray[numpy.float16]
 
 @dataclass(frozen=True)
 class QuantBlocks:
-    """Rows of a matrix: `values` (R, C) unsigned; of `halves` (R, C / 32 or C / 256, 1 or 2) the scale and
-    the scale of the minima; of `small` (R, C / 32, 2) a scale and a minimum, or two signed scales."""
+    """Rows of a quantised matrix: `values` (R, C) unsigned.
+
+    `halves` (R, C / 32 or C / 256, 1 or 2) has the scale of each block and the scale of its minima; `small`
+    (R, C / 32, 2) a scale and a minimum of each 32 columns, or two signed scales.
+    """
 
     kind: int
     values: Bytes
@@ -29,19 +32,19 @@ class QuantBlocks:
 
 
 def group_columns(kind: int) -> int:
-    """What the number of columns must be a multiple of."""
+    """The number of columns must be a multiple of this."""
     return 2 * BLOCK if kind in SCALED else SUPERBLOCK
 
 
 def strip_bytes(kind: int, columns: int) -> int:
-    """What 16 rows take."""
+    """The bytes of a strip of 16 rows."""
     blocks = group_columns(kind) // BLOCK
     head = 64 if kind in SCALED else 320
     return columns // (BLOCK * blocks) * (head + blocks * BLOCK * STRIP * BITS_OF_KIND[kind] // 8)
 
 
 def repack(rows: QuantBlocks) -> Bytes:
-    """The bytes of these rows, 16 of which are a strip: (R / 16, strip_bytes)."""
+    """The packed bytes of rows, in strips of 16 rows: (R / 16, strip_bytes)."""
     kind, count = rows.kind, rows.values.shape[0] // STRIP
     values = rows.values.reshape(count, STRIP, -1, QUADS, 4).transpose(0, 2, 3, 1, 4)
     values = values.reshape(count, -1, QUADS, 4 * STRIP)  # (strip, block, quad, row and column)
@@ -54,7 +57,7 @@ def repack(rows: QuantBlocks) -> Bytes:
 
 
 def pack_bits(values: Bytes, bits: int) -> Bytes:
-    """The bits of each block: (S, B, 8, 64) -> (S, B, bytes)."""
+    """Pack the values of each block into bits: (S, B, 8, 64) -> (S, B, bytes)."""
     count, blocks = values.shape[:2]
     if bits == 8:
         return values.reshape(count, blocks, -1)
@@ -68,7 +71,7 @@ def pack_bits(values: Bytes, bits: int) -> Bytes:
 
 
 def pack_planes(upper: Bytes, bits: int) -> Bytes:
-    """Words over each other in one: word f in the bits from f * bits."""
+    """Pack several small numbers into each byte: number f goes to the bits from f * bits."""
     total = numpy.zeros_like(upper[:, :, 0])
     for place in range(upper.shape[2]):
         total |= upper[:, :, place] << uint8(bits * place)
@@ -76,7 +79,7 @@ def pack_planes(upper: Bytes, bits: int) -> Bytes:
 
 
 def group_headers(rows: QuantBlocks, count: int, groups: int) -> Bytes:
-    """The scales that stand before the blocks of a group: (S, G, 64 or 320)."""
+    """The scales that precede the blocks of a group: (S, G, 64 or 320)."""
     halves = rows.halves.reshape(count, STRIP, groups, -1).transpose(0, 2, 3, 1)  # (S, G, halves, row)
     scales = numpy.ascontiguousarray(halves).view(uint8).reshape(count, groups, -1)
     if rows.small is None:
@@ -89,12 +92,12 @@ def group_headers(rows: QuantBlocks, count: int, groups: int) -> Bytes:
 
 
 def as_float16(raw: Bytes) -> Halves:
-    """Pairs of bytes as numbers: (..., 2 n) -> (..., n)."""
+    """Pairs of bytes as float16: (..., 2 n) -> (..., n)."""
     return numpy.ascontiguousarray(raw).view(numpy.float16)
 
 
 def nibbles(raw: Bytes, width: int) -> Bytes:
-    """Bytes in runs of `width`, whose lower halves come before their upper ones: (..., n) -> (..., 2 n)."""
+    """Unpack 4-bit numbers: (..., n) -> (..., 2 n); the low ones of each `width` bytes come first."""
     runs = raw.reshape(*raw.shape[:-1], -1, width)
     return numpy.stack([runs & uint8(15), runs >> uint8(4)], axis=-2).reshape(*raw.shape[:-1], -1)
 
@@ -132,7 +135,7 @@ def read_q5_k(raw: Bytes) -> QuantBlocks:
 
 
 def k_blocks(kind: int, values: Bytes, blocks: Bytes) -> QuantBlocks:
-    """The 8 scales and minima of 6 bits are packed into 12 bytes."""
+    """Blocks of a K type: unpack its 8 scales and minima of 6 bits from 12 bytes."""
     six, four = uint8(63), uint8(4)
     low, middle, high = (blocks[:, :, 4 + 4 * part : 8 + 4 * part] for part in range(3))
     scales = numpy.concatenate([low & six, (high & uint8(15)) | ((low >> uint8(6)) << four)], axis=2)
@@ -152,7 +155,7 @@ def read_q6_k(raw: Bytes) -> QuantBlocks:
 
 
 def quantise_q8(values: NDArray[numpy.float32]) -> QuantBlocks:
-    """The nearest 8-bit values, for matrices that the file holds in another way."""
+    """Round float rows to Q8: the nearest 8-bit values, for types that have no kernel."""
     blocks = values.reshape(values.shape[0], -1, BLOCK)
     halves = (abs(blocks).max(axis=2, keepdims=True) / 127).astype(numpy.float16)
     scale = halves.astype(numpy.float32)

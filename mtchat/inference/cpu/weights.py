@@ -1,4 +1,7 @@
-"""A model as one file that the kernels read where it lies: written once, memory-mapped afterwards."""
+"""The weight file of the CPU kernels: written once, memory-mapped afterwards, and checked before use.
+
+C reads and writes by the sizes in it: every part must have the shape that they imply, and lie in the file.
+"""
 
 import json
 import math
@@ -14,19 +17,19 @@ from numpy.typing import NDArray
 from mtchat.errors import ModelError
 from mtchat.inference.cpu.repack import BITS_OF_KIND, BLOCK, STRIP, group_columns, strip_bytes
 
-FORMAT = 1  # a change of the layout is another format, in another folder
+FORMAT = 1  # increased with every change of the layout; part of the folder's name
 TABLE, BYTES = "native.json", "weights.bin"
 ALIGNMENT = 64
-OVERRUN = 8192  # the kernels fetch ahead of what they read
-CHUNK_ROWS = 2048  # laid out at a time
+OVERRUN = 8192  # bytes after the end that the kernels may prefetch
+CHUNK_ROWS = 2048  # rows that are repacked at a time
 FLOATS = -1  # the kind of a vector
-MAX_SIZE = 1 << 31  # of any size: C counts in 32 bits
+MAX_SIZE = 1 << 31  # C counts in 32 bits
 ByteRows = NDArray[numpy.uint8]
 
 
 @dataclass(frozen=True)
 class CpuShape:
-    """The sizes of a model; `head` is the width of one attention head, of which `rotary` is rotated."""
+    """The sizes of a model; `head` is the width of an attention head, whose first `rotary` columns rotate."""
 
     layers: int
     width: int
@@ -41,7 +44,7 @@ class CpuShape:
     theta: float
 
     def check(self) -> None:
-        """ValueError where a number is none that a model can have."""
+        """ValueError if a size is impossible."""
         for name, value in asdict(self).items():
             if name in ("epsilon", "theta"):
                 if not (math.isfinite(value) and value >= 0):
@@ -49,12 +52,12 @@ class CpuShape:
             elif not (type(value) is int and 0 < value < MAX_SIZE):
                 raise ValueError(f"{name} is {value}")
         if not self.theta or self.heads % self.kv_heads:
-            raise ValueError(f"{self.heads} heads of {self.head} with {self.kv_heads} heads of keys")
+            raise ValueError(f"{self.heads} heads of {self.head} with {self.kv_heads} KV heads")
 
 
 @dataclass(frozen=True)
 class PackedPart:
-    """A matrix or vector in the file: its kind, its shape (rows: whole strips), and where its bytes start."""
+    """A matrix or vector in the file: its kind, its shape (rows in whole strips), and where its bytes are."""
 
     kind: int
     rows: int
@@ -65,7 +68,7 @@ class PackedPart:
 
 @dataclass(frozen=True)
 class CpuWeights:
-    """A mapped model; its weights of the types `rounded` are held as the nearest 8-bit values."""
+    """A mapped model; matrices whose types are in `rounded` were rounded to 8 bits."""
 
     architecture: str
     shape: CpuShape
@@ -76,7 +79,7 @@ class CpuWeights:
 
 @dataclass(frozen=True)
 class PartSource:
-    """What becomes a part: its kind and shape (rows: whole strips), and its bytes, some rows at a time."""
+    """What a part is made from: its kind and shape (rows in whole strips), and its bytes in chunks."""
 
     kind: int
     rows: int
@@ -89,7 +92,7 @@ class PartSource:
 
 
 def plan_file(contents: Mapping[str, PartSource]) -> tuple[dict[PartSource, PackedPart], int]:
-    """Where each content goes, in the order in which a step reads them, and the bytes of all."""
+    """The place of each part, in the order in which a step reads them, and the size of the file."""
     placed: dict[PartSource, PackedPart] = {}
     end = 0
     for content in contents.values():
@@ -107,15 +110,15 @@ def write_weights(
     report: Callable[[str, float | None], None],
     rounded: Sequence[str] = (),
 ) -> None:
-    """Lay weights out in a folder; a content under two names is there once."""
+    """Write the weight file and its table into a folder; a source with two names is written once."""
     placed, size = plan_file(contents)
     with (folder / BYTES).open("wb") as stream:
         for content, part in placed.items():
-            report("laying the weights out, once", part.start / size)
+            report("repacking the weights (once)", part.start / size)
             stream.seek(part.start)
             for piece in content.pieces():
                 stream.write(piece.data)
-        report("writing the model to the disk", None)
+        report("writing the model to disk", None)
         stream.truncate(size)
         stream.flush()
         os.fsync(stream.fileno())
@@ -130,11 +133,11 @@ def write_weights(
 
 
 def read_weights(folder: Path) -> CpuWeights:
-    """The model that `write_weights` laid out, mapped and not copied; ModelError where it is damaged."""
+    """Map the weights that `write_weights` wrote; ModelError if the table is damaged."""
     try:
         table = json.loads((folder / TABLE).read_text("utf-8"))
         parts = {name: PackedPart(**part) for name, part in table["parts"].items()}
-        sizes = {"rotary": table["shape"]["head"], **table["shape"]}  # older tables do not have it
+        sizes = {"rotary": table["shape"]["head"], **table["shape"]}  # missing in older tables
         shape, architecture = CpuShape(**sizes), str(table["architecture"])
         rounded = tuple(map(str, table.get("rounded", ())))
         with (folder / BYTES).open("rb") as stream:
@@ -146,14 +149,14 @@ def read_weights(folder: Path) -> CpuWeights:
 
 QWEN2, CODEGEN = "qwen2", "codegen"
 OPTIONAL = ("query_bias", "key_bias", "value_bias")
-REGISTER_LANES = 16  # numbers in a register, at most
+REGISTER_LANES = 16  # the most floats in a vector register
 MAX_HEAD_WIDTH = 256
-MAX_ROW_WIDTH = 1 << 24  # of a row of activations: 64 of them are counted in 32 bits
+MAX_ROW_WIDTH = 1 << 24  # of an activation row: 64 of them are counted in 32 bits
 PartShape = tuple[int, ...]
 
 
 def layer_sizes(architecture: str, shape: CpuShape) -> dict[str, PartShape]:
-    """The shape of each part of a layer: (rows, columns) of a matrix, (numbers,) of a vector."""
+    """The shape of each part of a layer: (rows, columns) of a matrix, (length,) of a vector."""
     width, feed, queries, keys = (
         shape.width,
         shape.feed,
@@ -193,21 +196,21 @@ def part_sizes(architecture: str, shape: CpuShape) -> Iterator[tuple[str, PartSh
 
 
 def check_weights(weights: CpuWeights) -> None:
-    """ModelError where the kernels would read or write outside."""
+    """ModelError if the kernels would read or write out of bounds."""
     try:
         check_shape(weights.architecture, weights.shape)
         for name, size in part_sizes(weights.architecture, weights.shape):
             part = weights.parts.get(name)
             if part is None and name.rsplit(".", 1)[-1] not in OPTIONAL:
-                raise ValueError(f"{name} is not there")
+                raise ValueError(f"{name} is missing")
             if part is not None:
                 check_part(name, part, size, weights.data.size)
     except ValueError as error:
-        raise ModelError(f"this model cannot be computed: {error}; fetch it again") from error
+        raise ModelError(f"this model cannot run: {error}; download it again") from error
 
 
 def is_intact(folder: Path) -> bool:
-    """Whether a model that was laid out in a folder is whole."""
+    """Whether the repacked model in a folder is complete."""
     try:
         check_weights(read_weights(folder))
     except ModelError:
@@ -216,7 +219,7 @@ def is_intact(folder: Path) -> bool:
 
 
 def check_shape(architecture: str, shape: CpuShape) -> None:
-    """ValueError where the kernels have no room for heads, rows or columns of this size."""
+    """ValueError if the kernels do not support the sizes of heads, rows or columns."""
     shape.check()
     step = 4 * REGISTER_LANES if architecture == QWEN2 else REGISTER_LANES
     if architecture not in (QWEN2, CODEGEN):
@@ -237,10 +240,10 @@ def check_shape(architecture: str, shape: CpuShape) -> None:
 
 
 def check_part(name: str, part: PackedPart, size: PartShape, room: int) -> None:
-    """ValueError where a part is not of this shape, or not in a file of so many bytes."""
+    """ValueError if a part does not have this shape, or is not inside a file of `room` bytes."""
     for value in (part.kind, part.rows, part.columns, part.start, part.size):
         if type(value) is not int:
-            raise ValueError(f"{name} has {value!r} for a number")
+            raise ValueError(f"{name} has {value!r} instead of a number")
     if len(size) == 1:
         needed = -(-size[0] // STRIP) * STRIP
         fits = part.kind == FLOATS and part.rows == 1 and part.columns >= needed
@@ -251,6 +254,6 @@ def check_part(name: str, part: PackedPart, size: PartShape, room: int) -> None:
         fits = fits and part.columns % group_columns(part.kind) == 0
         taken = part.rows // STRIP * strip_bytes(part.kind, part.columns) if fits else 0
     if not fits:
-        raise ValueError(f"{name} is {part.rows} by {part.columns} and not {' by '.join(map(str, size))}")
+        raise ValueError(f"{name} is {part.rows} by {part.columns} instead of {' by '.join(map(str, size))}")
     if part.size != taken or part.start < 0 or part.start % 4 or part.start + taken > room - OVERRUN:
-        raise ValueError(f"{name} lies outside of the weights")
+        raise ValueError(f"{name} is outside the weight file")

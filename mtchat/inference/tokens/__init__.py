@@ -1,1 +1,1 @@
-"""Text and token ids: a model's tokenizer, made from its own table, and its chat template."""
+"""Text and token ids: tokenizers and chat templates."""

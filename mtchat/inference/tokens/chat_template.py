@@ -1,4 +1,8 @@
-"""Renders chat templates as transformers does: Jinja in a sandbox, with what templates may call."""
+"""Chat templates: rendered as transformers does, with the message format that a template accepts.
+
+A template can refuse a system role, drop its text, want content in parts, or leave the reply unopened: the
+format is found when a model is loaded. Special tokens inside messages stay plain text.
+"""
 
 import json
 import re
@@ -14,17 +18,17 @@ from mtchat.errors import ModelError
 from mtchat.inference.tokens.tokenizer import FIRST_PRIVATE, LAST_PRIVATE, TextPart, Tokenizer
 from mtchat.session.prompt import Message
 
-# each family of models has its own word for it; a template takes no notice of the others
+# each model family has its own name for this switch; templates ignore the others
 UNTHINKING = {"enable_thinking": False, "thinking": False, "thinking_budget": 0}
 TemplateMessages = Sequence[Mapping[str, object]]
 
 
 class TemplateRefusedError(Exception):
-    """A template cannot be read, or refuses a conversation; the words say why."""
+    """A template cannot be compiled, or refuses a conversation; the message says why."""
 
 
 class GenerationTag(jinja2.ext.Extension):
-    """`{% generation %}`, which marks what the assistant says: here it is what stands in it."""
+    """`{% generation %}`, which marks the assistant's text in training: here only its content is rendered."""
 
     tags = {"generation"}  # noqa: RUF012 - Jinja's own form
 
@@ -34,11 +38,11 @@ class GenerationTag(jinja2.ext.Extension):
         return jinja2.nodes.Scope(body, lineno=line)
 
 
-TOKENS = dict.fromkeys(("bos_token", "eos_token", "unk_token", "pad_token"), "")  # of a model without them
+TOKENS = dict.fromkeys(("bos_token", "eos_token", "unk_token", "pad_token"), "")  # the defaults
 
 
 class ChatTemplate:
-    """A template with the names that it may use, such as bos_token."""
+    """A compiled template, with the special tokens that it may use, such as bos_token."""
 
     def __init__(self, source: str, names: Mapping[str, str]) -> None:
         self.source = source
@@ -46,14 +50,14 @@ class ChatTemplate:
         self.compiled: Any = guard(lambda: environment().from_string(source))
 
     def render(self, turns: TemplateMessages, opened: bool = True) -> str:
-        """A conversation as text; `opened` for the assistant to go on from."""
+        """The text of a conversation; `opened` ends it where the assistant's reply starts."""
         given = {"messages": [dict(turn) for turn in turns], "tools": None, "documents": None}
         known = {**UNTHINKING, **TOKENS, **self.names, **given, "add_generation_prompt": opened}
         return str(guard(lambda: self.compiled.render(**known)))
 
 
 def guard(act: Callable[[], Any]) -> Any:
-    """What a template gives; whatever it raises is a refusal: it is a program of the model's maker."""
+    """Run code of a template; TemplateRefusedError for anything it raises: it is third-party code."""
     try:
         return act()
     except jinja2.TemplateSyntaxError as error:
@@ -88,7 +92,7 @@ def tojson(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    """Without Jinja's escapes of HTML, which no model was trained on."""
+    """JSON without Jinja's HTML escapes, which no model was trained on."""
     return json.dumps(
         value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
     )
@@ -109,13 +113,13 @@ CLOSING = {
     "<|START_THINKING|>": "<|END_THINKING|>",
 }
 TAGS = re.compile(rf"</?(?:{TAG})>|\[/?THINK\]", re.IGNORECASE)
-UNOPENED = "the chat template of {} does not open the reply: what it writes may begin with its own words"
+UNOPENED = "the chat template of {} does not open the reply, so replies may begin with template text"
 
 Form = Callable[[Sequence[Message]], TemplateMessages]
 
 
 class ChatFormat:
-    """A template with the form of messages that it takes; ModelError where it takes none."""
+    """A model's chat template and the message format that it accepts; ModelError if it accepts none."""
 
     def __init__(self, tokenizer: Tokenizer, name: str) -> None:
         self.tokenizer = tokenizer
@@ -128,7 +132,7 @@ class ChatFormat:
         self.form, self.opening, self.note = self.probed()
 
     def parts(self, messages: Sequence[Message]) -> list[TextPart]:
-        """The context of a conversation up to where the reply begins."""
+        """The context of a conversation, up to the start of the reply."""
         said = "".join(message.content for message in messages)
         letter = next(chr(code) for code in range(FIRST_PRIVATE, LAST_PRIVATE) if chr(code) not in said)
         kept = [
@@ -139,7 +143,7 @@ class ChatFormat:
             text = self.template.render(self.form(merge_roles(kept)))
         except TemplateRefusedError as error:
             raise ModelError(
-                f"the chat template of {self.name} refuses this conversation: {error}; /undo a turn, "
+                f"the chat template of {self.name} refuses this conversation: {error}; /undo a turn "
                 "or use another model"
             ) from error
         text = close_thought(text + self.opening)
@@ -149,9 +153,9 @@ class ChatFormat:
         ]
 
     def probed(self) -> tuple[Form, str, str]:
-        """The form of messages in which the template says all that a conversation holds; how the reply is
-        opened beside what the template writes; and what is to be known of that."""
-        why = "it leaves out what messages say"
+        """The first message format in which the template keeps all messages, what must be added to open the
+        reply, and a note for the user."""
+        why = "it drops messages"
         for form in FORMS:
             try:
                 text = self.template.render(form(PROBE))
@@ -165,9 +169,9 @@ class ChatFormat:
         )
 
     def opened(self, form: Form, text: str) -> tuple[str, str]:
-        """What stands before a reply in the record of a conversation, beyond what the template opens it with.
+        """What precedes a reply in a rendered conversation but is missing at the end of a prompt; a note.
 
-        There is such where it opens none, or where a thought or a channel would come first.
+        That happens if the template does not open the reply, or if a thought or a channel would come first.
         """
         try:
             record = self.template.render(form((*PROBE, ANSWER)), opened=False)
@@ -184,13 +188,13 @@ class ChatFormat:
 
 
 def says_all(text: str, messages: Sequence[Message]) -> bool:
-    """Whether a text holds what each message says, in their order; a system may speak anywhere."""
+    """Whether a text contains all messages in order; the system message may be anywhere."""
     places = [text.find(message.content) for message in messages if message.role != "system"]
     return all(message.content in text for message in messages) and places == sorted(places)
 
 
 def merge_roles(messages: Sequence[Message]) -> list[Message]:
-    """Messages of one role that follow each other as one: many templates want the roles to alternate."""
+    """Join consecutive messages of one role: many templates want the roles to alternate."""
     found: list[Message] = []
     for each in messages:
         if found and found[-1].role == each.role:
@@ -209,7 +213,7 @@ def as_text_parts(messages: Sequence[Message]) -> TemplateMessages:
 
 
 def fold_system(messages: Sequence[Message]) -> Iterator[Message]:
-    """What the system says, in front of what the user says first."""
+    """Move the system message in front of the first user message."""
     ahead = ""
     for each in messages:
         if each.role == "system":
@@ -232,7 +236,7 @@ FORMS: tuple[Form, ...] = (
 
 
 def close_thought(text: str) -> str:
-    """A context whose end opens a thought, with the thought closed: what comes next is the reply."""
+    """Close a thought that is open at the end of a context, so that the reply comes next."""
     match = THOUGHT.search(text)
     if match is None:
         return text
