@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import gguf
 import numpy
 import pytest
 
@@ -22,11 +21,11 @@ from mtchat.inference.loaders.gguf_reader import read_gguf
 from mtchat.inference.loaders.tensor_files import count_parameters, read_safetensors
 from mtchat.session.prompt import Prompt
 from mtchat.session.settings import Sampling
-from tests.inference.test_native_engine import SIZES, silent
+from tests.support.cpu_models import SIZES, silent
 from tests.support.engine_models import write_gguf
+from tests.support.gguf_models import Damage, rewritten
 
 KERNELS = pytest.mark.skipif(not kernels.usable_builds(), reason="no kernels were built for this processor")
-Damage = Callable[[dict[str, Any], dict[str, Any]], object]
 
 
 @pytest.fixture(scope="module")
@@ -39,37 +38,6 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def engine(good: Path) -> Engine:
     return loader.load(good, "tiny", cache=good.parent / "cache", report=silent)
-
-
-def rewritten(good: Path, path: Path, damage: Damage) -> Path:
-    """The good file with other facts and tensors, which `damage` changes: {name: value}, {name: array}."""
-    reader = gguf.GGUFReader(good)
-    facts = {name: each.contents() for name, each in reader.fields.items() if not name.startswith("GGUF.")}
-    tensors = {each.name: gguf.dequantize(each.data, each.tensor_type) for each in reader.tensors}
-    damage(facts, tensors)
-    out = gguf.GGUFWriter(path, str(facts.pop("general.architecture", "qwen2")))
-    for name, value in facts.items():
-        write_fact(out, name, value)
-    for name, array in tensors.items():
-        kind = gguf.GGMLQuantizationType.Q8_0
-        if array.ndim == 2:
-            out.add_tensor(name, gguf.quantize(array, kind), raw_dtype=kind)
-        else:
-            out.add_tensor(name, array.astype(numpy.float32))
-    for write in (out.write_header_to_file, out.write_kv_data_to_file, out.write_tensors_to_file, out.close):
-        write()
-    return path
-
-
-def write_fact(out: gguf.GGUFWriter, name: str, value: Any) -> None:
-    add: dict[type, Callable[[str, Any], None]] = {
-        bool: out.add_bool,
-        int: out.add_uint32,
-        float: out.add_float32,
-        str: out.add_string,
-        list: out.add_array,
-    }
-    add[type(value)](name, value)
 
 
 def fact(name: str, value: object) -> Damage:

@@ -1,5 +1,6 @@
 """Small GGUF files of architectures that transformers computes, with the keys that llama.cpp writes."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from mtchat.inference.loaders.gguf_converter import tensor_processor
 from mtchat.inference.loaders.gguf_reader import ARCHITECTURE, GgufHeader
 from tests.support.engine_models import write_vocabulary
 
+Damage = Callable[[dict[str, Any], dict[str, Any]], object]
 SIZES: dict[str, Any] = {
     "vocab_size": 315,
     "hidden_size": 64,
@@ -92,3 +94,34 @@ def write(
 def in_pairs(array: Any, head: int) -> Any:
     """The rows of heads as llama.cpp rotates them: side by side what transformers has half by half."""
     return array.reshape(-1, 2, head // 2, array.shape[1]).swapaxes(1, 2).reshape(array.shape)
+
+
+def rewritten(good: Path, path: Path, damage: Damage) -> Path:
+    """The good file with other facts and tensors, which `damage` changes: {name: value}, {name: array}."""
+    reader = gguf.GGUFReader(good)
+    facts = {name: each.contents() for name, each in reader.fields.items() if not name.startswith("GGUF.")}
+    tensors = {each.name: gguf.dequantize(each.data, each.tensor_type) for each in reader.tensors}
+    damage(facts, tensors)
+    out = gguf.GGUFWriter(path, str(facts.pop("general.architecture", "qwen2")))
+    for name, value in facts.items():
+        write_fact(out, name, value)
+    for name, array in tensors.items():
+        kind = gguf.GGMLQuantizationType.Q8_0
+        if array.ndim == 2:
+            out.add_tensor(name, gguf.quantize(array, kind), raw_dtype=kind)
+        else:
+            out.add_tensor(name, array.astype(numpy.float32))
+    for write in (out.write_header_to_file, out.write_kv_data_to_file, out.write_tensors_to_file, out.close):
+        write()
+    return path
+
+
+def write_fact(out: gguf.GGUFWriter, name: str, value: Any) -> None:
+    add: dict[type, Callable[[str, Any], None]] = {
+        bool: out.add_bool,
+        int: out.add_uint32,
+        float: out.add_float32,
+        str: out.add_string,
+        list: out.add_array,
+    }
+    add[type(value)](name, value)

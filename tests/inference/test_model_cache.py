@@ -15,7 +15,7 @@ from mtchat.inference.engine import Engine
 from mtchat.inference.loaders import loader, model_cache
 from mtchat.session.prompt import Prompt
 from mtchat.session.settings import Sampling
-from tests.inference.test_native_engine import SIZES
+from tests.support.cpu_models import SIZES
 from tests.support.engine_models import write_gguf
 
 pytestmark = pytest.mark.skipif(

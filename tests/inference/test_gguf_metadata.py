@@ -14,10 +14,10 @@ from mtchat.inference.loaders import gguf_metadata, loader, qwen2_weights
 from mtchat.inference.loaders.gguf_reader import GgufHeader, read_gguf
 from mtchat.session.prompt import Prompt
 from mtchat.session.settings import Sampling
-from tests.inference.test_model_files import rewritten
-from tests.inference.test_native_engine import SIZES, silent
 from tests.support import gguf_models
+from tests.support.cpu_models import SIZES, silent
 from tests.support.engine_models import write_gguf
+from tests.support.gguf_models import rewritten
 
 
 @pytest.fixture(scope="module")

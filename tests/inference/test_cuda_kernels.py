@@ -1,6 +1,6 @@
 """The Triton kernels against the same steps in torch's words: on a GPU, or through Triton's interpreter.
 
-TRITON_INTERPRET=1 python -m pytest tests/inference/test_gpu_kernels.py
+TRITON_INTERPRET=1 python -m pytest tests/inference/test_cuda_kernels.py
 """
 
 import importlib.util

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mtchat.inference.cpu import kernels, repack
 from mtchat.inference.cpu.weights import OVERRUN
+from tests.support.cpu_models import in_eight_bits
 
 ROWS, COLUMNS = 64, 512
 HALVES = {"Q6_K": slice(208, 210), "Q4_K": slice(0, 4), "Q5_K": slice(0, 4)}
@@ -55,15 +56,6 @@ class Product:
         )
         self.library.mtchat_close(state)
         return found
-
-
-def in_eight_bits(activations: Array) -> Array:
-    """Activations as the kernels round them: 32 share a scale."""
-    some = activations.reshape(len(activations), -1, 32)
-    peak = abs(some).max(axis=2, keepdims=True)
-    whole = numpy.rint(some * (numpy.float32(127) / peak))
-    rounded: Array = (whole * (peak / numpy.float32(127))).reshape(activations.shape)
-    return rounded
 
 
 def some_activations(count: int) -> Array:

@@ -25,17 +25,17 @@ from mtchat.inference.prefix_tree import PrefixTree
 from mtchat.inference.speculative import NgramDrafter
 from mtchat.session.prompt import Prompt
 from mtchat.session.settings import Sampling
-from tests.inference.test_native_engine import (
+from tests.support.cpu_models import (
     LONG,
     OTHER,
     SHORT,
     WARM,
+    in_eight_bits,
     silent,
     start,
     teacher_forced,
     written,
 )
-from tests.inference.test_native_kernels import in_eight_bits
 from tests.support.engine_models import codegen_tokenizer, random_model, shuffle, tiny_tokenizer
 
 pytestmark = [

@@ -12,37 +12,32 @@ from mtchat.errors import ModelError
 from mtchat.inference.cpu import kernels, kv_snapshot
 from mtchat.inference.cpu.decoder import CpuDecoder, CpuModel
 from mtchat.inference.cpu.weights import read_weights
-from mtchat.inference.decoder import Logits
 from mtchat.inference.engine import Engine
 from mtchat.inference.loaders import loader
 from mtchat.inference.loaders.gguf_reader import read_gguf
 from mtchat.inference.loaders.qwen2_weights import unsupported_reason
 from mtchat.inference.prefix_tree import PrefixTree, ancestors
 from mtchat.inference.speculative import DraftModel, NgramDrafter
-from mtchat.session.prompt import Message, Piece, Prompt
+from mtchat.session.prompt import Message, Prompt
 from mtchat.session.settings import Sampling
-from tests.inference.test_native_kernels import in_eight_bits
+from tests.support.cpu_models import (
+    LONG,
+    OTHER,
+    SHORT,
+    SIZES,
+    WARM,
+    in_eight_bits,
+    silent,
+    start,
+    teacher_forced,
+    written,
+)
 from tests.support.engine_models import STARTER_SMALL, interrupted, shuffle, write_gguf
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not kernels.usable_builds(), reason="no kernels were built for this processor"),
 ]
-SIZES = {
-    "hidden_size": 256,
-    "intermediate_size": 512,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 700,
-}
-LONG = "def add(a, b):\n    return a + b\nprint(x.mean())\n"
-OTHER = LONG[:20] + "import numpy as np\n"
-SHORT = Sampling(max_tokens=24)
-WARM = Sampling(temperature=1.0, top_p=0.9, seed=5, max_tokens=30)
-
-
-def silent(*_: object) -> None: ...
 
 
 @pytest.fixture(scope="module")
@@ -62,29 +57,6 @@ def loaded(folder: Path, precision: str = "auto", capacity: int = 0) -> Engine:
 @pytest.fixture
 def engine(folder: Path) -> Engine:
     return loaded(folder)
-
-
-def written(engine: Engine, text: str, sampling: Sampling = SHORT) -> tuple[str, list[Piece]]:
-    pieces = list(engine.complete(Prompt(text), sampling))
-    return "".join(piece.text for piece in pieces), pieces
-
-
-def start(decoder: Any) -> Any:
-    """A path with nothing on it."""
-    path = decoder.open([0])
-    path.pending = []
-    return path
-
-
-def teacher_forced(engine: Engine, ids: list[int], width: int) -> Logits:
-    """The logits after each id, `width` of them in one step."""
-    path = start(engine.decoder)
-    rows = []
-    for first in range(0, len(ids), width):
-        some = ids[first : first + width]
-        rows.append(path.forward(some))
-        path.commit(len(some))
-    return numpy.concatenate(rows)
 
 
 def test_a_gguf_file_is_computed_as_it_is_quantised(engine: Engine) -> None:
