@@ -18,7 +18,7 @@ from pathlib import Path
 from mtchat.features.correction.apply import apply_correction
 from mtchat.features.correction.detect import detect_correction
 from mtchat.generate import policy
-from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.generate.turn import TurnGenerator
 from mtchat.models import loader
 from mtchat.session.program import Chunk, Program
 from mtchat.session.session import Session

@@ -22,7 +22,7 @@ from mtchat.bench.quality.suites import mbpp
 from mtchat.errors import MtchatError
 from mtchat.features.infill.fill import HoleInTurn, fill_between, fill_holes, rewrite_with_hole
 from mtchat.generate.prompt import family, infill
-from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.generate.turn import TurnGenerator
 from mtchat.models import loader
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.given import NO_INPUTS

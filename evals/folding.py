@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtchat.bench.quality.conversation import Evaluation, run_task
-from mtchat.bench.quality.suite import MULTI, RunProgram, ScoredSample, Task
+from mtchat.bench.quality.suite import MULTI, ScoredSample, Task
 from mtchat.bench.quality.suites import mtpb
+from mtchat.generate.execute import RunProgram
 from mtchat.generate.prompt import family
 from mtchat.generate.prompt.family import Cut, Family
-from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.generate.turn import TurnGenerator
 from mtchat.inference import batching
 from mtchat.models import loader
 from mtchat.sandbox.sandbox import Sandbox

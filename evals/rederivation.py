@@ -33,10 +33,10 @@ from mtchat.cli.bench import QUALITY_LIMITS as LIMITS
 from mtchat.cli.bench import load_batcher
 from mtchat.console.view import View
 from mtchat.features.regenerate.regenerate import Decide, always, never, regenerate, when_stale
-from mtchat.generate import policy, wishes
+from mtchat.generate import policy, requirements
+from mtchat.generate.execute import RunProgram
 from mtchat.generate.prompt import family
-from mtchat.generate.running import Run
-from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.generate.turn import TurnGenerator
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.given import NO_INPUTS
 from mtchat.session.session import Session
@@ -78,7 +78,7 @@ class Result:
 class Hand(Protocol):
     """How turns are made: by a model, or as they were recorded."""
 
-    def take(self, task: Task, session: Session, instruction: str, look: Run) -> Session:
+    def take(self, task: Task, session: Session, instruction: str, look: RunProgram) -> Session:
         """One turn of a conversation."""
 
 
@@ -86,9 +86,9 @@ class Hand(Protocol):
 class Asked:
     """Turns that a model makes."""
 
-    generator: Callable[[Run], TurnGenerator]
+    generator: Callable[[RunProgram], TurnGenerator]
 
-    def take(self, task: Task, session: Session, instruction: str, look: Run) -> Session:
+    def take(self, task: Task, session: Session, instruction: str, look: RunProgram) -> Session:
         return self.generator(look).take(session, instruction, Sampling(max_tokens=task.length))
 
 
@@ -98,7 +98,7 @@ class Remembered:
 
     chunks: Mapping[tuple[str, int], Sequence[str]]
 
-    def take(self, task: Task, session: Session, instruction: str, look: Run) -> Session:
+    def take(self, task: Task, session: Session, instruction: str, look: RunProgram) -> Session:
         code = dict(enumerate(self.chunks.get((task.problem, task.input), ()))).get(len(session.path), "")
         made = session.add(Turn(instruction, code, session.head))
         return made.with_outcome(look(made.program))
@@ -119,7 +119,7 @@ def names(tasks: Sequence[Task], most: int) -> Iterator[Change]:
     """The first input of a problem with a new name for the first variable that later steps speak of."""
     task = tasks[0]
     for number, instruction in enumerate(task.instructions[:-1], start=1):
-        for name in wishes.names(instruction):
+        for name in requirements.named_in(instruction):
             if any(name in later for later in task.instructions[number:]):
                 steps = list(task.instructions)
                 steps[number - 1] = instruction.replace(name, NEW.format(name))
@@ -136,7 +136,7 @@ def changes(tasks: Sequence[Task], kind: str, most: int) -> list[Change]:
     return [change for found in problems.values() for change in find(found, most)]
 
 
-def tried(change: Change, suite: Suite, hand: Hand, look: Run, judge: Run) -> Result:
+def tried(change: Change, suite: Suite, hand: Hand, look: RunProgram, judge: RunProgram) -> Result:
     """One change, with the later turns treated in each way on top of the same new turn."""
     began = time.monotonic()
     first, then = change.first, change.then
@@ -160,7 +160,7 @@ def tried(change: Change, suite: Suite, hand: Hand, look: Run, judge: Run) -> Re
     return Result(first.problem, then.input, change.number, later, held, right, kept, reasons, seconds)
 
 
-def passes(suite: Suite, task: Task, session: Session, judge: Run) -> bool:
+def passes(suite: Suite, task: Task, session: Session, judge: RunProgram) -> bool:
     return suite.score(task, tuple(turn.chunk for turn in session.path), judge).strict
 
 

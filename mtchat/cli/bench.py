@@ -16,7 +16,7 @@ from mtchat.console.view import View
 from mtchat.errors import ExitCode, SandboxError, UsageError
 from mtchat.generate import policy
 from mtchat.generate.prompt import family
-from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.generate.turn import TurnGenerator
 from mtchat.models import loader
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.given import NO_INPUTS

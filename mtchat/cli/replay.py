@@ -14,9 +14,9 @@ from mtchat.cli import wiring
 from mtchat.console.captions import explain_not_run
 from mtchat.console.view import View
 from mtchat.errors import ExitCode, MtchatError, UsageError
+from mtchat.generate.execute import never_ended
 from mtchat.generate.prompt import family
-from mtchat.generate.running import unended
-from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.generate.turn import TurnGenerator
 from mtchat.models import loader
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.given import RunInputs
@@ -61,7 +61,9 @@ def play(path: Path, session: Session, ground: Sandbox) -> int:
     view.verdict(outcome)
     view.files(outcome, "")
     recorded = session.outcome
-    changes = [] if recorded is None or unended(recorded) else list(differences(recorded, bounded(outcome)))
+    changes = (
+        [] if recorded is None or never_ended(recorded) else list(differences(recorded, bounded(outcome)))
+    )
     for line in changes:
         view.error(line)
     return ExitCode.FAILED if changes else ExitCode.DONE

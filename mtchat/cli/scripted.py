@@ -39,7 +39,7 @@ from mtchat.generate.events import (
     RunFinished,
     TurnWritten,
 )
-from mtchat.generate.running import failed, mendable
+from mtchat.generate.execute import failed, is_repairable
 from mtchat.session.dependencies import said
 from mtchat.session.escape import escaped
 from mtchat.session.hole import first_hole
@@ -251,7 +251,7 @@ def edit(console: ScriptConsole, number: int, text: str, written: bool) -> bool:
 
 def repaired(console: ScriptConsole, script: Script) -> bool:
     """Repairs the program where that was asked for and is needed; False if the user stopped it."""
-    if not script.fix or not mendable(console.chat.outcome):
+    if not script.fix or not is_repairable(console.chat.outcome):
         return True
     fixed = console.chat.fix()
     console.view.line(f"fix ended after round {fixed.rounds}: {fixed.reason}")
@@ -268,7 +268,7 @@ def finish(script: Script, console: ScriptConsole) -> ExitCode:
         return ExitCode.FAILED if failing else ExitCode.DONE
     if not chat.ran:
         console.show_turns()
-        chat.keep(chat.tried(chat.session), "run")
+        chat.keep(chat.run_session(chat.session), "run")
     if chat.outcome is None:
         raise MtchatError("there is no program to run: no instruction was given")
     return print_run(chat.outcome, console)

@@ -31,9 +31,9 @@ from mtchat.generate.events import (
     TurnWritten,
     ignore,
 )
-from mtchat.generate.readings import Asking, Interpretation
-from mtchat.generate.running import unended, wrong
-from mtchat.generate.synthesizer import FixResult, TurnGenerator
+from mtchat.generate.execute import is_wrong, never_ended
+from mtchat.generate.interpretations import Clarification, Interpretation
+from mtchat.generate.turn import FixResult, TurnGenerator
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.session import Session
@@ -202,7 +202,7 @@ class Console:
         self.finish(before)
         now = self.session
         grown = now.path[:-1] == before.path and bool(now.path)
-        if self.chat.settings.n > 1 and grown and not unended(now.outcome):
+        if self.chat.settings.n > 1 and grown and not never_ended(now.outcome):
             self.compare(self.chat.settings.n - 1)
 
     def add(self, code: str) -> None:
@@ -234,7 +234,7 @@ class Console:
         if not self.chat.freely:
             self.view.note("others are run to be compared, and run is ask; /set run on allows that")
             return
-        found, live = self.chat.compare(count).readings, session.path[-1].chunk
+        found, live = self.chat.compare(count).interpretations, session.path[-1].chunk
         if len(found) < 2:
             self.view.note(f"all {count + 1} tries do the same")
             return
@@ -270,7 +270,7 @@ class Console:
             self.follow(before)
         elif was_corrected(before, session):
             self.view.note(describe_result(before, session))
-        elif session.outcome is not None and wrong(session.outcome):
+        elif session.outcome is not None and is_wrong(session.outcome):
             self.view.note(next_step(session.outcome, len(session.path)))
 
     def follow(self, before: Session) -> None:
@@ -322,7 +322,7 @@ class Console:
     def chooses(self) -> bool:
         return self.questions.chooses
 
-    def asking(self) -> Asking | None:
+    def asking(self) -> Clarification | None:
         return self.questions.asking()
 
     def choose(self, found: Sequence[Interpretation], live: str) -> int | None:

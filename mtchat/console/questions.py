@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from mtchat.console.captions import one_line
 from mtchat.console.view import View
 from mtchat.features.correction.patterns import STEP
-from mtchat.generate.readings import COMPARABLE, Asking, Interpretation
-from mtchat.generate.running import Declined
+from mtchat.generate.execute import Declined
+from mtchat.generate.interpretations import COMPARABLE_SHARE, Clarification, Interpretation
 
 Answer = Callable[[str], str | None]
 
@@ -120,7 +120,7 @@ class UserQuestions:
 
     # What is meant
 
-    def asking(self) -> Asking | None:
+    def asking(self) -> Clarification | None:
         """How the user is asked what an instruction means; None where that is off or nobody is there."""
         answer = self.answer
         if answer is None or self.when() == NEVER:
@@ -130,7 +130,7 @@ class UserQuestions:
         def ask(instruction: str, found: Sequence[Interpretation]) -> int | str | None:
             return self.meant(answer, found)
 
-        return Asking(ask, 0.0 if always else COMPARABLE, always)
+        return Clarification(ask, 0.0 if always else COMPARABLE_SHARE, always)
 
     def meant(self, answer: Answer, found: Sequence[Interpretation]) -> int | str | None:
         """The place of the reading that is meant, or other words for it; None where that is left open."""

@@ -9,7 +9,7 @@ from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 
-from mtchat.generate.running import excused, failed
+from mtchat.generate.execute import excused, failed
 from mtchat.session.outcome import Outcome
 from mtchat.session.reason import GIVEN, Reason, installs
 from mtchat.session.settings import BOUNDS, Settings, show

@@ -23,7 +23,7 @@ from mtchat.generate.events import (
     RunStarted,
     TurnWritten,
 )
-from mtchat.generate.running import failed
+from mtchat.generate.execute import failed
 from mtchat.session.names import parses
 from mtchat.session.outcome import Outcome
 from mtchat.session.provenance import Repair, Rework, Rewrite

@@ -5,7 +5,7 @@ from dataclasses import replace
 from mtchat.conversation.live import LiveSession
 from mtchat.features.checks.evaluate import evaluate_checks
 from mtchat.features.checks.parse import ParsedCheck
-from mtchat.generate.running import unended
+from mtchat.generate.execute import never_ended
 from mtchat.session.claim import Check, CheckResult
 from mtchat.session.session import Session
 from mtchat.session.settings import ON
@@ -46,7 +46,7 @@ def remove(live: LiveSession, number: int) -> CheckResult:
 def evaluate(live: LiveSession) -> None:
     """Evaluates the checks of the live program again if that has run, and may run."""
     session = live.session
-    if live.settings.run != ON or session.outcome is None or unended(session.outcome):
+    if live.settings.run != ON or session.outcome is None or never_ended(session.outcome):
         return
     if live.sandbox.unavailable_reason():
         return

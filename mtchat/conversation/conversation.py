@@ -21,9 +21,9 @@ from mtchat.features.correction.detect import DetectedCorrection, target_correct
 from mtchat.features.explain.statements import code_parts
 from mtchat.features.own_code.detect import turn_from_code
 from mtchat.generate.events import Event
-from mtchat.generate.readings import Spread
-from mtchat.generate.running import unended
-from mtchat.generate.synthesizer import FixResult
+from mtchat.generate.execute import never_ended
+from mtchat.generate.interpretations import Alternatives
+from mtchat.generate.turn import FixResult
 from mtchat.session.back import bring_back, take_back
 from mtchat.session.claim import CheckResult
 from mtchat.session.hole import first_hole
@@ -157,7 +157,7 @@ class Conversation(LiveSession):
     def add(self, code: str) -> TurnResult:
         """A turn with code that the user wrote, run as any other; no model is asked for it."""
         self.keep(self.session.add(turn_from_code(code, self.session)), "turn")
-        self.keep(self.tried(self.session), "turn")
+        self.keep(self.run_session(self.session), "turn")
         return self.turn()
 
     def correct(self, correction: str | DetectedCorrection, number: int = 0) -> bool:
@@ -176,13 +176,13 @@ class Conversation(LiveSession):
         before = self.session
         return self.settle(before, self.generator().retry(before, self.settings.sampling), "retry")
 
-    def compare(self, count: int) -> Spread:
+    def compare(self, count: int) -> Alternatives:
         """Draws `count` other candidates for the last turn and groups them by what they do; it stays live."""
         if not self.freely:
             raise UsageError("candidates are run to be compared, and run is ask; /set run on allows that")
         generator = self.quiet()
         with self.waiting(lambda: f"trying {count} others", str):
-            spread = generator.spread(self.session, self.settings.sampling, count)
+            spread = generator.sample_alternatives(self.session, self.settings.sampling, count)
         self.keep(spread.session, "retry")
         return spread
 
@@ -222,7 +222,7 @@ class Conversation(LiveSession):
         """Takes turn `number` out of the program and runs it; the later turns keep their code."""
         edit = editing.drop(self, number)
         if number <= len(edit.after.path):
-            self.keep(self.tried(self.session), "drop")
+            self.keep(self.run_session(self.session), "drop")
         return replace(edit, after=self.session)
 
     def fix(self, rounds: int = 3) -> FixResult:
@@ -300,4 +300,4 @@ class Conversation(LiveSession):
     @property
     def ran(self) -> bool:
         """Whether the live program has been run to its end, well or badly."""
-        return not unended(self.outcome)
+        return not never_ended(self.outcome)

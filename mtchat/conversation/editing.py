@@ -16,7 +16,7 @@ from mtchat.features.regenerate.regenerate import (
     with_user_code,
 )
 from mtchat.generate.events import ContextFitted, Event
-from mtchat.generate.running import Run, kept
+from mtchat.generate.execute import RunProgram, carry_over
 from mtchat.session.session import Session
 from mtchat.session.turn import INTERRUPTED, Turn
 
@@ -50,7 +50,7 @@ class TurnEditor:
     begin: Begin = lambda base: None
     tell: OnStep = ignore_step
     decide: Decide | None = None
-    look: Run | None = None
+    look: RunProgram | None = None
 
     def reword(self, number: int, instruction: str) -> EditResult:
         """Turn `number` generated from another instruction, then the later ones."""
@@ -65,7 +65,7 @@ class TurnEditor:
         def change(base: Session) -> Session:
             made = with_user_code(old, number, code, filler)
             self.live.save_turn(made)
-            return self.live.tried(made)
+            return self.live.run_session(made)
 
         return self.replace_turn(number, change)
 
@@ -83,7 +83,7 @@ class TurnEditor:
             if was_stopped(made, base) and (later or not is_whole(made, base)):
                 raise KeyboardInterrupt
             if live.questions is not None and live.questions.declined:  # nothing is built on what may not run
-                return self.finish(EditResult(old, kept(made, old.path[number:]), later, later, ""))
+                return self.finish(EditResult(old, carry_over(made, old.path[number:]), later, later, ""))
             made, same = self.regenerate(old, made) if later else (made, 0)
         named, name = name_branch(made, old.head, f"before-edit-{number}")
         return self.finish(EditResult(old, named, later, same, name))
@@ -100,7 +100,7 @@ class TurnEditor:
         found = regenerate(old, made, self.again, self.look, self.decide or usual, self.tell)
         session = found.session
         if found.steps and not found.steps[-1].again:
-            session = self.live.tried(session)
+            session = self.live.run_session(session)
         if session.outcome is not None and session.outcome.stopped:
             raise KeyboardInterrupt
         return session, len(found.steps) - len(found.again)
@@ -131,7 +131,7 @@ def drop(live: LiveSession, number: int) -> EditResult:
 
 def without(session: Session, number: int) -> Session:
     """The session without a turn; the later ones keep their code."""
-    return kept(session.undo(len(session.path) - number + 1), session.path[number:])
+    return carry_over(session.undo(len(session.path) - number + 1), session.path[number:])
 
 
 def fill(live: LiveSession, number: int, code: str) -> str:

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from mtchat.generate.readings import Asking, Interpretation
+from mtchat.generate.interpretations import Clarification, Interpretation
 from mtchat.models.loading import Model
 from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
@@ -122,7 +122,7 @@ class Questions(Protocol):
     def approve(self) -> None:
         """Returns if the program may run, and raises Declined if it may not."""
 
-    def asking(self) -> Asking | None:
+    def asking(self) -> Clarification | None:
         """How to ask what an instruction means; None if nobody wants to be asked."""
 
     def choose(self, found: Sequence[Interpretation], live: str) -> int | None:

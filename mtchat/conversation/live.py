@@ -31,9 +31,9 @@ from mtchat.generate.events import (
     TurnWritten,
     ignore,
 )
+from mtchat.generate.execute import Declined, RunProgram, execute
 from mtchat.generate.prompt import family
-from mtchat.generate.running import Declined, Run, tried
-from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.generate.turn import TurnGenerator
 from mtchat.models.loading import Model
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session import language
@@ -285,7 +285,7 @@ class LiveSession:
             self.settings.run == ON and self.session.language.runs and not self.sandbox.unavailable_reason()
         )
 
-    def runner(self) -> Run | None:
+    def runner(self) -> RunProgram | None:
         """How turns are run; None if the user, the machine or the language does not let them."""
         if self.settings.run == OFF or not self.session.language.runs:
             return None
@@ -306,9 +306,9 @@ class LiveSession:
             self._announced = True
             self.tell(self.sandbox.warning(), "warning")
 
-    def tried(self, session: Session) -> Session:
+    def run_session(self, session: Session) -> Session:
         """A session with what its program does, as far as it may run."""
-        return tried(session, self.runner(), self.hear)
+        return execute(session, self.runner(), self.hear)
 
     def run_program(self, program: Program) -> Outcome:
         """The program after a change, with its checks."""

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mtchat.features.correction.detect import wished
 from mtchat.generate.prompt.family import Family
 from mtchat.session.memory import visible_turns
 from mtchat.session.prompt import Prompt
@@ -77,7 +76,7 @@ def prompt_with(
         case Repair(error=error):
             return family.mend(turns, preamble, error, guidance)
         case Correction(of=of):
-            return family.revise(turns, preamble, wished(base.get(of), instruction), guidance)
+            return family.revise(turns, preamble, base.get(of).correction_in(instruction), guidance)
         case Rework(of=of, continues=True, error=error):
             old = base.get(of)
             return continued(family.render(turns, old.wish, preamble, error, guidance), begun(old.chunk))

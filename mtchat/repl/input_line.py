@@ -12,7 +12,7 @@ from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
 from prompt_toolkit.selection import SelectionState
 
-from mtchat.generate.running import failed, mendable
+from mtchat.generate.execute import failed, is_repairable
 from mtchat.session.escape import held
 from mtchat.session.session import Session
 
@@ -76,7 +76,7 @@ class FixSuggestion:
     def text(self, session: Session) -> str:
         """The text that the prompt begins with; "" for none."""
         outcome = session.outcome
-        failure = outcome.error if outcome is not None and mendable(outcome) and failed(outcome) else ""
+        failure = outcome.error if outcome is not None and is_repairable(outcome) and failed(outcome) else ""
         known, self.suggested = self.suggested, failure
         return FIX if failure not in ("", known) else ""
 

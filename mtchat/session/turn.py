@@ -59,6 +59,10 @@ class Turn:
         """What the model is asked for: the instruction, and what the user said was meant by it."""
         return f"{self.instruction}\nThat is: {self.meant}" if self.meant else self.instruction
 
+    def correction_in(self, instruction: str) -> str:
+        """The correction that an instruction adds to what this turn was asked for, on a line of its own."""
+        return instruction.removeprefix(f"{self.wish}\n")
+
     @cached_property
     def id(self) -> str:
         """BLAKE2b-128 of its values, its provenance included, as canonical JSON, in hex."""

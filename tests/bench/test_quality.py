@@ -18,13 +18,14 @@ import pytest
 from mtchat.bench.quality.conversation import Evaluation, find_stop, run_task
 from mtchat.bench.quality.evaluate import Runners, evaluate, format_duration
 from mtchat.bench.quality.run_file import RunFile, RunHeader, read
-from mtchat.bench.quality.suite import RunProgram, Score, ScoredSample, Task
+from mtchat.bench.quality.suite import Score, ScoredSample, Task
 from mtchat.bundled_models import cache
 from mtchat.console.view import View
 from mtchat.errors import MtchatError
+from mtchat.generate.execute import RunProgram
 from mtchat.generate.policy import PLAIN, Policy
 from mtchat.generate.prompt.families import instruct
-from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.generate.turn import TurnGenerator
 from mtchat.sandbox.host import execute
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program

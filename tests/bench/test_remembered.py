@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from mtchat.bench.quality.conversation import ScoreCache
-from mtchat.bench.quality.suite import RunProgram, Score, Task
+from mtchat.bench.quality.suite import Score, Task
 from mtchat.bench.quality.suites import mtpb
+from mtchat.generate.execute import RunProgram
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
 from mtchat.session.reason import Reason

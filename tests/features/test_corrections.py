@@ -10,7 +10,7 @@ from mtchat.errors import MtchatError
 from mtchat.features.correction.apply import take_or_correct
 from mtchat.features.correction.detect import detect_correction
 from mtchat.features.correction.rename import Rename, can_rename, rename_everywhere
-from mtchat.features.correction.splicing import spliced
+from mtchat.generate.edit_code import splice
 from mtchat.generate.events import CorrectionFinished, CorrectionStarted, Event
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.session.back import bring_back, correction, take_back
@@ -192,7 +192,7 @@ def test_a_correction_that_changes_nothing_twice_leaves_the_program_as_it_is() -
 
 
 def test_a_correction_that_breaks_the_program_is_tried_once_more() -> None:
-    session = scripted_generator().tried(COUNTING)
+    session = scripted_generator().execute(COUNTING)
     good = "def count(text):\n    return 7"
     generator = scripted_generator("def count():\n    return 7", good)
     made = take_or_correct(generator, session, "make it return 7", GREEDY)
@@ -202,7 +202,7 @@ def test_a_correction_that_breaks_the_program_is_tried_once_more() -> None:
 
 
 def test_a_correction_that_breaks_the_program_twice_is_kept_for_the_user_to_judge() -> None:
-    session = scripted_generator().tried(COUNTING)
+    session = scripted_generator().execute(COUNTING)
     made = take_or_correct(
         scripted_generator("def count():\n    return 7", "def count(): return 8"),
         session,
@@ -331,12 +331,12 @@ SPLICED = [
 
 @pytest.mark.parametrize(("old", "new", "wanted"), SPLICED)
 def test_what_a_model_wrote_takes_the_place_of_what_it_means(old: str, new: str, wanted: str) -> None:
-    assert spliced(old, new, "y = 5\n", whole=False) == wanted
+    assert splice(old, new, "y = 5\n", whole=False) == wanted
 
 
 def test_what_is_to_be_removed_is_not_put_back() -> None:
-    assert spliced("x = 1\nprint(x)", "x = 1", "", whole=True) == "x = 1"
-    assert spliced("class A:\n    x = 1\n    y = 2", "class A:\n    x = 1", "", whole=True) == (
+    assert splice("x = 1\nprint(x)", "x = 1", "", whole=True) == "x = 1"
+    assert splice("class A:\n    x = 1\n    y = 2", "class A:\n    x = 1", "", whole=True) == (
         "class A:\n    x = 1"
     )
 

@@ -13,7 +13,7 @@ from mtchat.features.infill.fill import fill_holes
 from mtchat.features.infill.placement import HoleEnding, place_in_hole
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.prompt.infill import FORMATS
-from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.generate.turn import TurnGenerator
 from mtchat.repl.app import dispatch
 from mtchat.session import language
 from mtchat.session.hole import Hole, first_hole

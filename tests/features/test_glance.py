@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mtchat.generate.prompt.families import instruct
-from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.generate.turn import TurnGenerator
 from mtchat.repl.app import dispatch
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling

@@ -8,9 +8,9 @@ from mtchat.errors import MtchatError
 from mtchat.features.regenerate.regenerate import never, regenerate, with_user_code
 from mtchat.features.rework.rework import complete_turn
 from mtchat.generate.events import ContextFitted, Event
+from mtchat.generate.execute import carry_over_without_code
 from mtchat.generate.prompt.families import codegen, instruct
-from mtchat.generate.running import emptied
-from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.generate.turn import TurnGenerator
 from mtchat.session.mark import FOLDED, FORGOTTEN, TurnOptions
 from mtchat.session.memory import plan_for, spans, visible_turns
 from mtchat.session.prompt import ModelCard, Prompt
@@ -240,7 +240,7 @@ def test_a_model_that_says_folded_code_again_does_not_undo_it(family):
 
 def test_turns_that_leave_their_code_to_a_later_one_keep_what_was_laid_down():
     session = marked(grown(*CHUNKS[:2]), turn_1=FOLDED, turn_2=FORGOTTEN)
-    left = emptied(replace(session, head=""), session.path)
+    left = carry_over_without_code(replace(session, head=""), session.path)
     assert [turn.chunk for turn in left.path] == ["", ""]
     assert contexts(left) == [FOLDED, FORGOTTEN]
 

@@ -7,7 +7,7 @@ import pytest
 from mtchat.errors import MtchatError
 from mtchat.features.rework.rework import complete_turn, placeholders, probe_calls, refactor_turn
 from mtchat.generate.prompt.families import codegen, instruct
-from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.generate.turn import TurnGenerator
 from mtchat.session.provenance import Rework, Step, provenance_of, record_of
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling

@@ -11,7 +11,7 @@ from mtchat.cli.scripted import Script, play
 from mtchat.console.view import View
 from mtchat.generate.prompt.families import codegen
 from mtchat.generate.request import prompt_for
-from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.generate.turn import TurnGenerator
 from mtchat.inference.engine import Engine
 from mtchat.inference.loaders import loader
 from mtchat.models.loading import LoadingModel

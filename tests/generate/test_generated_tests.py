@@ -13,7 +13,7 @@ from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.features.checks.evaluate import evaluate_checks
 from mtchat.generate.policy import Policy
 from mtchat.generate.prompt.families import instruct
-from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.generate.turn import TurnGenerator
 from mtchat.repl.app import dispatch
 from mtchat.sandbox.host import execute
 from mtchat.sandbox.sandbox import Sandbox

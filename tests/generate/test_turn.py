@@ -20,7 +20,7 @@ from mtchat.generate.events import (
 )
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.prompt.family import Cut
-from mtchat.generate.synthesizer import Difference, TurnGenerator
+from mtchat.generate.turn import TurnGenerator, VerifyDifference
 from mtchat.session.outcome import Frame, Outcome
 from mtchat.session.program import Location, Program
 from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
@@ -44,7 +44,7 @@ from tests.support.generate import (
 def rewritten(session: Session, number: int, code: str, generator: TurnGenerator) -> Session:
     """A turn with code that the user wrote, run; the turns after it keep theirs."""
     made = with_user_code(session, number, code)
-    return generator.tried(regenerate(session, made, lambda on, turn: on, decide=never).session)
+    return generator.execute(regenerate(session, made, lambda on, turn: on, decide=never).session)
 
 
 def kinds(events: list[Event]) -> list[type]:
@@ -583,7 +583,7 @@ def test_an_interrupted_turn_is_the_same_when_it_is_how_the_reply_begins():
 def test_a_turn_that_comes_out_differently_is_reported(first: str, second: str):
     session = taken(scripted_generator(first), "set x")
     found = list(scripted_generator(second).verify(session))
-    assert found == [Difference(1, session.path[0], second.rstrip())]
+    assert found == [VerifyDifference(1, session.path[0], second.rstrip())]
 
 
 def test_turns_the_user_wrote_are_not_made_again():

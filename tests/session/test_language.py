@@ -16,7 +16,7 @@ from mtchat.export.format import load as format_of
 from mtchat.export.format import suffix
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.prompt.family import load as family_of
-from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.generate.turn import TurnGenerator
 from mtchat.models.loading import LoadingModel
 from mtchat.repl.app import dispatch
 from mtchat.session.language import LANGUAGES, PYTHON, Language, named, unlearned

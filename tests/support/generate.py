@@ -7,11 +7,11 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 
 from mtchat.generate.events import Event
+from mtchat.generate.execute import RunProgram
 from mtchat.generate.policy import Policy
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.prompt.family import Family
-from mtchat.generate.running import Run
-from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.generate.turn import TurnGenerator
 from mtchat.session.outcome import Frame, Outcome, Variable
 from mtchat.session.program import Location, Program
 from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
@@ -155,7 +155,7 @@ class ObservedGenerator:
     model: KeyedModel
     policy: Policy
     events: list[Event] = field(default_factory=list)
-    running: Run | None = None
+    running: RunProgram | None = None
 
     def take(self, *instructions: str, session: Session | None = None) -> Session:
         session = session or Session()

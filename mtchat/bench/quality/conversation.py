@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from mtchat.bench.quality.suite import RunProgram, Score, ScoredSample, Scoring, Task
+from mtchat.bench.quality.suite import Score, ScoredSample, Scoring, Task
 from mtchat.errors import MtchatError
+from mtchat.generate.complete import CompleteMany, CompleteStream
 from mtchat.generate.events import CandidateChosen, CandidatesStarted, Event, TurnWritten
-from mtchat.generate.readings import Asking, Interpretation
-from mtchat.generate.running import Run
-from mtchat.generate.synthesizer import TurnGenerator
-from mtchat.generate.writing import Candidates, Complete
+from mtchat.generate.execute import RunProgram
+from mtchat.generate.interpretations import Clarification, Interpretation
+from mtchat.generate.turn import TurnGenerator
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.prompt import Piece, Prompt, Usage
@@ -26,8 +26,8 @@ SEED_STEP = 1000  # between samples: the candidates and retries of a turn use th
 class UsageMeter:
     """Counts the tokens of a model, and the turns that a policy changed."""
 
-    model: Complete
-    several: Candidates | None
+    model: CompleteStream
+    several: CompleteMany | None
     prompt_tokens: int = 0
     written: int = 0
     tried: int = 0
@@ -80,7 +80,9 @@ class Evaluation:
     ask: bool = False
 
 
-def run_task(evaluation: Evaluation, task: Task, sample: int, run: Run, judge: Run) -> ScoredSample:
+def run_task(
+    evaluation: Evaluation, task: Task, sample: int, run: RunProgram, judge: RunProgram
+) -> ScoredSample:
     """One sample of a conversation, scored; `run` runs its turns, and `judge` the program to be scored."""
     began = time.monotonic()
     generator = evaluation.generator(run)
@@ -202,8 +204,8 @@ class SimulatedUser:
     needless: int = 0
 
     @property
-    def asking(self) -> Asking:
-        return Asking(self.answer)
+    def asking(self) -> Clarification:
+        return Clarification(self.answer)
 
     def answer(self, instruction: str, found: Sequence[Interpretation]) -> int | None:
         self.asked += 1

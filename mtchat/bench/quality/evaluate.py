@@ -12,8 +12,9 @@ from queue import Empty, SimpleQueue
 
 from mtchat.bench.quality.conversation import Evaluation, run_task
 from mtchat.bench.quality.run_file import RunFile
-from mtchat.bench.quality.suite import RunProgram, ScoredSample, Task
+from mtchat.bench.quality.suite import ScoredSample, Task
 from mtchat.console.view import View
+from mtchat.generate.execute import RunProgram
 
 
 @dataclass(frozen=True)

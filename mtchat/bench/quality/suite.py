@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from mtchat import plugins
+from mtchat.generate.execute import RunProgram
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import PREAMBLE, Chunk, Program
 
@@ -20,7 +21,6 @@ NAMELESS = '__name__ = "builtins"'
 END = "pass"  # not reached if the program exits during its tests
 
 Tasks = Sequence["Task"]
-RunProgram = Callable[[Program], Outcome]
 
 
 @dataclass(frozen=True)

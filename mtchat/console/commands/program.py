@@ -9,7 +9,7 @@ from mtchat.console.parsing import parse_count, readable_file, split_redirect, s
 from mtchat.console.run_hints import next_step
 from mtchat.console.terminal import asks_for_input, forward_keyboard, show_typing, terminal_descriptor
 from mtchat.errors import MtchatError, UsageError
-from mtchat.generate.running import failed, wrong
+from mtchat.generate.execute import failed, is_wrong
 from mtchat.session.names import bound
 from mtchat.session.outcome import Outcome, Variable
 
@@ -49,7 +49,7 @@ def do_run(console: Console, argument: str) -> None:
     console.view.files(outcome, short_path(console.place))
     if not argument.strip():
         console.view.warning(console.news(console.session.program, outcome)[1])
-    if wrong(outcome) and not argument.strip():
+    if is_wrong(outcome) and not argument.strip():
         console.view.note(next_step(outcome, len(console.session.path)))
 
 

@@ -124,7 +124,7 @@ def do_drop(console: Console, argument: str) -> None:
         console.view.note(f"{uses} of it")
     if number <= len(edit.after.path):
         console.show_turns(edit.after)
-        console.chat.keep(console.chat.tried(console.session), "drop")
+        console.chat.keep(console.chat.run_session(console.session), "drop")
         console.finish(before)
     console.view.note(f"/goto {edit.branch} goes back to the program with it")
 

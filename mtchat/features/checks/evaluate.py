@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from itertools import groupby
 
 from mtchat.errors import SandboxError
-from mtchat.generate.running import Run, unended
+from mtchat.generate.execute import RunProgram, never_ended
 from mtchat.session.claim import Check, CheckResult, called, expression
 from mtchat.session.names import bound
 from mtchat.session.outcome import Outcome
@@ -30,17 +30,17 @@ LIMITS = {"seconds": "time", "cpu": "CPU time"}
 MOST_NAMES = 3  # reported for a check that is not a comparison
 
 
-def with_checks(run: Run, look: Run) -> Run:
+def with_checks(run: RunProgram, look: RunProgram) -> RunProgram:
     """A runner that also evaluates checks; `look` runs programs for trial."""
     return lambda program: evaluate_checks(program, run(program), look)
 
 
-def evaluate_checks(program: Program, outcome: Outcome, look: Run) -> Outcome:
+def evaluate_checks(program: Program, outcome: Outcome, look: RunProgram) -> Outcome:
     """The outcome with the results of the program's checks, if the program was run at all.
 
     Each check works on a copy of the state after its turn, so its side effects are discarded.
     """
-    if not program.claims or unended(outcome):
+    if not program.claims or never_ended(outcome):
         return replace(outcome, findings=())
     reached = outcome.outputs if outcome.ok else outcome.outputs[:-1]
     done = {chunk.turn for chunk, _ in zip(program.chunks, reached, strict=False)}
@@ -63,7 +63,7 @@ def mark_unknown(claims: Sequence[Check], why: str) -> tuple[CheckResult, ...]:
     return tuple(CheckResult(each.turn, each.code, None, why) for each in claims)
 
 
-def evaluate_group(program: Program, claims: Sequence[Check], look: Run) -> tuple[CheckResult, ...]:
+def evaluate_group(program: Program, claims: Sequence[Check], look: RunProgram) -> tuple[CheckResult, ...]:
     """The results of the checks of one turn."""
     at = claims[0].at
     before = tuple(chunk for chunk in program.chunks if chunk.turn <= at)
@@ -72,7 +72,7 @@ def evaluate_group(program: Program, claims: Sequence[Check], look: Run) -> tupl
         outcome = look(Program((*before, Chunk(at + 1, probe_code(claims)))))
     except SandboxError as error:
         return mark_unknown(claims, str(error))
-    if unended(outcome):
+    if never_ended(outcome):
         return mark_unknown(claims, "the check was interrupted")
     if len(outcome.outputs) <= len(before):
         return mark_unknown(

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from mtchat.console.console import Console
-from mtchat.generate.fitting import Context
-from mtchat.generate.running import complaint
-from mtchat.generate.synthesizer import TurnGenerator
-from mtchat.generate.writing import guidance_for
+from mtchat.generate.complete import guidance_for
+from mtchat.generate.context import TurnContext
+from mtchat.generate.execute import error_report
+from mtchat.generate.turn import TurnGenerator
 from mtchat.session.fold import folded
 from mtchat.session.memory import visible_turns
 from mtchat.session.prompt import Prompt
@@ -26,7 +26,7 @@ class ContextPart:
     remedy: str = ""
 
 
-def show(console: Console, generator: TurnGenerator, instruction: str, context: Context) -> None:
+def show(console: Console, generator: TurnGenerator, instruction: str, context: TurnContext) -> None:
     """A line for each part, with its share of what the model sees; the tokens add up to the context."""
     whole = console.chat.model.card().context
     found = list(parts(console, generator, instruction, context))
@@ -43,13 +43,13 @@ def show(console: Console, generator: TurnGenerator, instruction: str, context: 
 
 
 def parts(
-    console: Console, generator: TurnGenerator, instruction: str, context: Context
+    console: Console, generator: TurnGenerator, instruction: str, context: TurnContext
 ) -> Iterator[ContextPart]:
     """The parts in the order of the context; each takes what the context is longer by with it."""
     path, preamble, error = (
         console.session.path,
         console.session.preamble,
-        complaint(console.session.outcome),
+        error_report(console.session.outcome),
     )
     guidance = guidance_for(instruction, generator.policy.guidance)
     render = generator.family.render
@@ -72,7 +72,7 @@ def parts(
             yield ContextPart(part.name, after - before, part.remedy)
 
 
-def remedy(console: Console, number: int, turn: Turn, context: Context) -> str:
+def remedy(console: Console, number: int, turn: Turn, context: TurnContext) -> str:
     """What can be done about a turn, and about how many tokens it is worth."""
     saved = console.chat.model.count(turn.chunk) - console.chat.model.count(folded(turn.chunk))
     if number in context.memory.forgotten:

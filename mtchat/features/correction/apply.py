@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from mtchat.features.correction.detect import DetectedCorrection, detect_correction
 from mtchat.features.correction.rename import Rename, rename_everywhere
-from mtchat.features.correction.splicing import redefined, spliced
+from mtchat.generate.complete import warmer
+from mtchat.generate.edit_code import redefined_turn, splice
 from mtchat.generate.events import ChunkChange, CorrectionFinished, CorrectionStarted, TurnWritten
-from mtchat.generate.running import failed, kept, unended
-from mtchat.generate.synthesizer import TurnGenerator
-from mtchat.generate.writing import hotter
+from mtchat.generate.execute import carry_over, failed, never_ended
+from mtchat.generate.turn import TurnGenerator
 from mtchat.session.prompt import Usage
 from mtchat.session.provenance import Correction as CorrectionRecord
 from mtchat.session.provenance import Rewrite
@@ -52,13 +52,13 @@ def apply_correction(
     for tries in range(asked, asked + TRIES):
         beside = replace(made, head=session.head, visited=session.visited)
         made = generator.revise(
-            beside, number, correction.wish, hotter(sampling, tries) if tries else sampling
+            beside, number, correction.wish, warmer(sampling, tries) if tries else sampling
         )
         if made.head == session.head or made.numbered(number).status == INTERRUPTED:
             best = session
             break
         generator.on_event(CorrectionFinished(made, chunk_changes(session, made)))
-        made = generator.tried(made)
+        made = generator.execute(made)
         if made.outcome is not None and made.outcome.stopped:
             best = session
             break
@@ -113,10 +113,10 @@ def replace_turn(
     path = session.path
     made = session.undo(len(path) - place).add(turn).inherit(path[place].id)
     for old, new in zip(path[place + 1 :], rest, strict=False):
-        made = kept(made, (new,)).inherit(old.id)
+        made = carry_over(made, (new,)).inherit(old.id)
     generator.on_event(TurnWritten(made, turn))
     generator.on_event(CorrectionFinished(made, chunk_changes(session, made)))
-    return generator.tried(made)
+    return generator.execute(made)
 
 
 def merge_redefinition(generator: TurnGenerator, before: Session, made: Session) -> Session:
@@ -131,14 +131,14 @@ def merge_redefinition(generator: TurnGenerator, before: Session, made: Session)
         or last.status != COMPLETE
         or isinstance(last.provenance, Rewrite)
         or failed(made.outcome)
-        or (generator.run is not None and (unended(made.outcome) or generator.look is None))
+        or (generator.run is not None and (never_ended(made.outcome) or generator.look is None))
     ):
         return made
     path = made.path[:-1]
-    place = redefined([turn.chunk for turn in path], last.chunk)
+    place = redefined_turn([turn.chunk for turn in path], last.chunk)
     if place < 0:
         return made
-    turn = edited_turn(path[place], last.instruction, spliced(path[place].chunk, last.chunk, "", whole=False))
+    turn = edited_turn(path[place], last.instruction, splice(path[place].chunk, last.chunk, "", whole=False))
     trial = replace_turn(
         replace(generator, on_event=lambda event: None, run=generator.look),
         made,

@@ -13,7 +13,6 @@ from mtchat.features.correction.patterns import (
     ADD,
     ADVERBS,
     ASKED,
-    AWAY,
     BEHAVE,
     CALL_IT,
     CHANGE,
@@ -90,16 +89,6 @@ def target_correction(path: Sequence[Turn], instruction: str, number: int = 0) -
     if rename is not None and not number:
         return rename_correction(rename, path, instruction)
     return DetectedCorrection(number or find_target(REFUSAL.sub("", wish), turns), instruction)
-
-
-def wished(old: Turn, instruction: str) -> str:
-    """The correction in the instruction of a turn that corrects an old one."""
-    return instruction.removeprefix(f"{old.wish}\n")
-
-
-def takes_away(wish: str) -> bool:
-    """Whether a wish wants something gone, so that what a reply leaves out is left out on purpose."""
-    return bool(AWAY.search(wish))
 
 
 def rename_correction(rename: Rename, path: Sequence[Turn], instruction: str) -> DetectedCorrection:

@@ -229,8 +229,4 @@ ADVERBS = {
     "with",
 }
 PRONOUNS = {"it", "this", "that", "they", "these", "those", "them"}
-AWAY = LazyPattern(
-    r"\b(?:remove|drop|delete|rid|leave out|omit|take out|without|no longer|not|don'?t|only|stop|no"
-    r"|never|instead)\b"
-)
 QUESTION = LazyPattern(r"\?$|^(?:why|what|how|who|when|where|which|is it|does it|are|explain)\b")

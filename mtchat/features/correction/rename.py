@@ -10,7 +10,7 @@ from typing import Any
 
 from mtchat.errors import MtchatError
 from mtchat.features.correction.facts import TurnFacts, turn_facts
-from mtchat.generate.rules import renamed
+from mtchat.generate.postprocess import rename_in
 from mtchat.session.names import tree
 from mtchat.session.source import Edit, Source
 from mtchat.session.turn import Turn
@@ -143,7 +143,7 @@ def rename_in_code(code: str, rename: Rename, owned: bool, named: bool) -> str:
     wanted = RenameTransformer(rename, owned, named).visit(module)
     if ast.dump(wanted) == before:
         return code
-    for text in (renamed(code, rename.old, rename.new), rename_spelling(code, rename)):
+    for text in (rename_in(code, rename.old, rename.new), rename_spelling(code, rename)):
         now = tree(rename_in_fstrings(text, rename))
         if now is not None and ast.dump(now) == ast.dump(wanted):
             return rename_in_fstrings(text, rename)
@@ -152,7 +152,7 @@ def rename_in_code(code: str, rename: Rename, owned: bool, named: bool) -> str:
 
 def rename_spelling(code: str, rename: Rename) -> str:
     """The code with the name changed in attributes and keyword arguments too."""
-    dotted = re.sub(rf"(?<=\.){rename.old}\b", rename.new, renamed(code, rename.old, rename.new))
+    dotted = re.sub(rf"(?<=\.){rename.old}\b", rename.new, rename_in(code, rename.old, rename.new))
     return re.sub(rf"(?<=[(,\s]){rename.old}(?=\s*=[^=])", rename.new, dotted)
 
 

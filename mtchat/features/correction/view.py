@@ -2,7 +2,7 @@
 
 from mtchat.console.captions import one_line
 from mtchat.generate.events import CorrectionStarted
-from mtchat.generate.running import excused, failed
+from mtchat.generate.execute import excused, failed
 from mtchat.session.session import Session
 from mtchat.session.turn import INTERRUPTED, Turn
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mtchat.generate.writing import Complete
+from mtchat.generate.complete import CompleteStream
 from mtchat.session.names import tree
 from mtchat.session.prompt import Message, Prompt
 from mtchat.session.settings import Sampling
@@ -57,7 +57,7 @@ CODE = re.compile(
 
 
 def stream_answer(
-    complete: Complete, prompt: Prompt, sentences: int, max_tokens: int = LONGEST_ANSWER
+    complete: CompleteStream, prompt: Prompt, sentences: int, max_tokens: int = LONGEST_ANSWER
 ) -> Iterator[str]:
     """The words of an answer as they are generated, at temperature 0, at most `sentences` sentences.
 
@@ -88,7 +88,7 @@ def has_enough_words(text: str) -> bool:
     return len(words) >= LEAST_WORDS
 
 
-def read_answer(complete: Complete, prompt: Prompt, max_tokens: int = LONGEST_ANSWER) -> str:
+def read_answer(complete: CompleteStream, prompt: Prompt, max_tokens: int = LONGEST_ANSWER) -> str:
     """The whole answer as the model wrote it."""
     stream = complete(prompt, Sampling(max_tokens=max_tokens))
     try:

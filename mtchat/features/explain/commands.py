@@ -7,7 +7,7 @@ from mtchat.console.parsing import parse_number
 from mtchat.errors import UsageError
 from mtchat.features.explain import tutor_view
 from mtchat.features.explain.view import explain_error, explain_line, explain_turn
-from mtchat.generate.running import failed
+from mtchat.generate.execute import failed
 
 DEEDS = {
     "": tutor_view.show_lesson,

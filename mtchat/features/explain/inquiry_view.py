@@ -18,9 +18,9 @@ from mtchat.features.explain import answers
 from mtchat.features.explain.answers import stream_answer
 from mtchat.features.explain.questions import COMMON, explain_target, origin
 from mtchat.features.explain.view import StreamedParagraph, can_chat, show_answer
+from mtchat.generate.arbitrary import arbitrary_parts
 from mtchat.generate.events import ignore
-from mtchat.generate.less import kin
-from mtchat.generate.madeup import made_up
+from mtchat.generate.requirements import kin
 from mtchat.session.names import bound, tree
 from mtchat.session.outcome import Outcome, Variable
 from mtchat.session.program import Chunk, Program
@@ -212,7 +212,7 @@ def compute_answer(console: Console, text: str) -> bool:
         made = quiet.take(console.session, f"{text}\nPrint the answer.", console.chat.settings.sampling)
     chunk = made.path[-1].chunk if made.head != console.session.head else ""
     before = console.session.program.source
-    if not chunk.strip() or made_up(chunk, before, text).printed:  # it would print an invented answer
+    if not chunk.strip() or arbitrary_parts(chunk, before, text).printed:  # it would print an invented answer
         return False
     outcome = console.chat.trial(made.program)
     if not outcome.ok or not outcome.outputs[-1].strip():

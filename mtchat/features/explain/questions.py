@@ -5,7 +5,7 @@ An instruction must never be treated as a question, so what a program could answ
 
 import re
 
-from mtchat.generate.running import failed
+from mtchat.generate.execute import failed
 from mtchat.session.names import bound
 from mtchat.session.session import Session
 

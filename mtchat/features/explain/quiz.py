@@ -7,7 +7,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mtchat.generate.checks import Check, code, literal, parsed_expression, read
+from mtchat.generate.generated_tests import Assertion, checking_code, literal, parsed_expression, read_results
 from mtchat.session.names import bound, tree
 from mtchat.session.outcome import Outcome, printed
 from mtchat.session.program import Chunk, Program
@@ -110,24 +110,24 @@ def is_literal_text(text: str) -> bool:
     return value is not None and literal(value)
 
 
-def answer_check(question: QuizQuestion, answer: str) -> Check:
+def answer_check(question: QuizQuestion, answer: str) -> Assertion:
     """The check to run for an answer; words that are not a Python value count as text."""
     text = answer.strip()
     value = parsed_expression(WORDS.get(text.lower(), text))
     if value is None or not literal(value) or (question.sort == "str" and text[:1] not in QUOTES):
         value = ast.Constant(text)
-    return Check(question.expression, ast.unparse(value))
+    return Assertion(question.expression, ast.unparse(value))
 
 
-def checking_program(program: Program, number: int, check: Check) -> Program:
+def checking_program(program: Program, number: int, check: Assertion) -> Program:
     """The program with a check after its last turn."""
-    return Program((*program.chunks, Chunk(number, code((check,)))))
+    return Program((*program.chunks, Chunk(number, checking_code((check,)))))
 
 
 def read_verdict(program: Program, outcome: Outcome) -> QuizVerdict:
     """The verdict in the output of a checking program."""
     said = outcome.outputs[-1] if len(outcome.outputs) == len(program.chunks) else ""
-    found = read(said, 1)
+    found = read_results(said, 1)
     return QuizVerdict(found.passed[0], found.given[0])
 
 

@@ -11,7 +11,7 @@ from mtchat.errors import MtchatError
 from mtchat.features.explain import answers, failure
 from mtchat.features.explain.answers import LONGEST_LINE, Explanation, as_sentence, stream_answer
 from mtchat.features.explain.statements import CodePart, code_parts
-from mtchat.generate.running import excused
+from mtchat.generate.execute import excused
 from mtchat.session import source
 from mtchat.session.english import join_words
 from mtchat.session.escape import escaped

@@ -11,14 +11,14 @@ from itertools import islice
 from mtchat.errors import MtchatError
 from mtchat.features.infill.placement import HoleEnding, place_in_hole
 from mtchat.features.regenerate.regenerate import with_user_code
-from mtchat.generate.bettering import uninterrupted
+from mtchat.generate.complete import complete_quietly, postprocess, warmer
+from mtchat.generate.context import TurnContext, fit
 from mtchat.generate.events import ContextFitted
-from mtchat.generate.fitting import Context, fit
+from mtchat.generate.execute import carry_over, execute, progress_of
+from mtchat.generate.improve import stop_on_interrupt
 from mtchat.generate.prompt import infill
 from mtchat.generate.prompt.infill import InfillFormat
-from mtchat.generate.running import kept, reach, tried
-from mtchat.generate.synthesizer import TurnGenerator
-from mtchat.generate.writing import chunk_of, hotter, one
+from mtchat.generate.turn import TurnGenerator
 from mtchat.session.hole import HOLE, Hole, first_hole, stood_in
 from mtchat.session.memory import plan_for
 from mtchat.session.names import parses
@@ -63,16 +63,16 @@ def fill_holes(generator: TurnGenerator, session: Session, number: int, code: st
 
     MtchatError if the model cannot fill holes or wrote nothing that fits; KeyboardInterrupt if interrupted.
     """
-    look = generator.look and uninterrupted(generator.look)
+    look = generator.look and stop_on_interrupt(generator.look)
     best, furthest = "", None
     for whole in complete_codes(generator, session, number, code, sampling):
         if look is None:
             return whole
-        now = tried(kept(with_user_code(session, number, whole), session.path[number:]), look)
+        now = execute(carry_over(with_user_code(session, number, whole), session.path[number:]), look)
         if now.outcome is not None and now.outcome.right:
             return whole
-        if furthest is None or reach(now) > furthest:
-            best, furthest = whole, reach(now)
+        if furthest is None or progress_of(now) > furthest:
+            best, furthest = whole, progress_of(now)
     if not best:
         raise MtchatError(
             f"{generator.card.name or 'the model'} wrote nothing that fits the hole in turn {number}; "
@@ -114,7 +114,7 @@ def candidate_fills(generator: TurnGenerator, place: HoleInTurn, sampling: Sampl
             f"Write the code without <<fill>>, change the instruction (/edit {place.number} TEXT), or use a "
             "model that can fill holes: starter, starter-small, CodeGen2 or CodeGen2.5"
         )
-    tries = [sampling, *(hotter(sampling, number) for number in range(1, TRIES))]
+    tries = [sampling, *(warmer(sampling, number) for number in range(1, TRIES))]
     if known is not None:
         for chosen in tries:
             yield from fill_between(generator, place, known, chosen)
@@ -132,18 +132,20 @@ def fill_between(
     if context.fitted:
         generator.on_event(ContextFitted(context.fitted))
     suffix, language = text_after(place.hole, place.later, place.sign), place.session.language
-    made = one(generator.complete, HoleEnding(way, place.hole, suffix, language), context.prompt, sampling)
+    made = complete_quietly(
+        generator.complete, HoleEnding(way, place.hole, suffix, language), context.prompt, sampling
+    )
     if made.usage.finish != "length":  # a completion that was cut off cannot be placed
         yield from islice(place_in_hole(way.cut(made.text).code, place.hole, suffix, language), 1)
 
 
 def hole_context(
     generator: TurnGenerator, place: HoleInTurn, way: InfillFormat, sampling: Sampling
-) -> Context:
+) -> TurnContext:
     """The context for a hole, with the later turns if everything fits, else without them."""
     base, room = place.base, generator.room(sampling)
 
-    def context(later: Sequence[Turn]) -> Context:
+    def context(later: Sequence[Turn]) -> TurnContext:
         def render(path: tuple[Turn, ...]) -> Prompt:
             return way.render(
                 text_before(path, place, base.preamble), text_after(place.hole, later, place.sign)
@@ -201,7 +203,7 @@ def rewrite_with_hole(generator: TurnGenerator, place: HoleInTurn, sampling: Sam
     )
     if context.problem:
         raise MtchatError(context.problem)
-    text = one(generator.complete, family, context.prompt, sampling).text
-    code = chunk_of(family, text, base, False, context.memory)
+    text = complete_quietly(generator.complete, family, context.prompt, sampling).text
+    code = postprocess(family, text, base, False, context.memory)
     if code.strip() and (parses(code) or not spoken.runs) and mark not in code and not HOLE.search(code):
         yield code

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from mtchat.generate.complete import CutRule
 from mtchat.generate.prompt.family import Cut
 from mtchat.generate.prompt.reply import masked
-from mtchat.generate.writing import Ending
 from mtchat.session.hole import STAND_IN, Hole, stood_in
 from mtchat.session.language import PYTHON, Language
 from mtchat.session.names import parses, tree
@@ -29,7 +29,7 @@ class HoleEnding:
     `suffix` is all the code that the model saw after the hole.
     """
 
-    ending: Ending
+    ending: CutRule
     hole: Hole
     suffix: str
     language: Language = PYTHON

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from mtchat.features.regenerate.staleness import PrefixComparison, Staleness, TurnChange, find_staleness
-from mtchat.generate.bettering import uninterrupted
-from mtchat.generate.choice import Candidate
-from mtchat.generate.running import Run, kept, tried
+from mtchat.generate.execute import RunProgram, carry_over, execute
+from mtchat.generate.improve import stop_on_interrupt
+from mtchat.generate.select import Candidate
 from mtchat.session.outcome import Outcome
 from mtchat.session.prompt import Usage
 from mtchat.session.provenance import BY_HAND, Fill
@@ -85,7 +85,7 @@ def regenerate(
     old: Session,
     made: Session,
     take: TakeTurn,
-    look: Run | None = None,
+    look: RunProgram | None = None,
     decide: Decide = when_stale,
     tell: OnStep = ignore_step,
 ) -> Regeneration:
@@ -99,7 +99,9 @@ def regenerate(
     number = len(made.path)
     made = made.inherit(old.numbered(number).id)
     changes = [TurnChange(number, old.numbered(number), made.numbered(number))]
-    derivation = Regenerator(old, take, uninterrupted(look) if look else None, decide, tell, made, changes)
+    derivation = Regenerator(
+        old, take, stop_on_interrupt(look) if look else None, decide, tell, made, changes
+    )
     for turn in old.path[number:]:
         derivation.follow(turn)
     return Regeneration(derivation.now, tuple(derivation.steps))
@@ -111,7 +113,7 @@ class Regenerator:
 
     old: Session
     take: TakeTurn
-    look: Run | None
+    look: RunProgram | None
     decide: Decide
     tell: OnStep
     now: Session
@@ -122,7 +124,7 @@ class Regenerator:
     def follow(self, turn: Turn) -> None:
         """Keeps or regenerates one later turn on the new branch."""
         number = len(self.now.path) + 1
-        trial = self.seen(kept(self.now, (turn,)))
+        trial = self.seen(carry_over(self.now, (turn,)))
         read = self.old.language.runs  # only Python code can be analysed
         step = RegenerationStep(
             number, turn, doubt=find_staleness(self.scene(trial, number)) if read else None
@@ -140,7 +142,7 @@ class Regenerator:
             step = replace(step, again=False, worse=True)
             self.tell(step, self.now)
             self.now = self.now.beside(made)
-        self.now = self.recorded(kept(self.now, (turn,)), trial.outcome)
+        self.now = self.recorded(carry_over(self.now, (turn,)), trial.outcome)
         self.steps.append(step)
 
     def regretted(self, step: RegenerationStep, made: Session, trial: Session) -> bool:
@@ -167,7 +169,7 @@ class Regenerator:
         if self.look is None:
             return session
         if session.head not in self.looked:
-            outcome = tried(session, self.look).outcome
+            outcome = execute(session, self.look).outcome
             if outcome is None:
                 return session
             self.looked[session.head] = outcome
@@ -190,4 +192,4 @@ def is_worse(made: Session, trial: Session) -> bool:
     if made.outcome is None or trial.outcome is None:
         return False
     new, old = Candidate(made), Candidate(trial)
-    return (new.faults, new.unmet) > (old.faults, old.unmet)
+    return (new.faults, new.unmet_requirements) > (old.faults, old.unmet_requirements)

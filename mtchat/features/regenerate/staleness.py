@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from mtchat.generate.names import undefined
-from mtchat.generate.running import failed
-from mtchat.generate.wishes import ARTICLES, unmet
+from mtchat.generate.execute import failed
+from mtchat.generate.postprocess import undefined_names
+from mtchat.generate.requirements import ARTICLES, unmet_requirements
 from mtchat.session.dependencies import names, reached
 from mtchat.session.english import join_words, quantity
 from mtchat.session.names import bound, parses, tree
@@ -90,10 +90,10 @@ def certain_reasons(scene: PrefixComparison) -> Iterator[str]:
     if gone:
         yield f"{quote_names(gone)} no longer exist{'s' if len(gone) == 1 else ''}"
     known = {
-        *undefined(scene.was.program.source),
-        *undefined(new),
+        *undefined_names(scene.was.program.source),
+        *undefined_names(new),
     }  # the turns before it have their own faults
-    lurking = set(undefined(now.program.source)) - known
+    lurking = set(undefined_names(now.program.source)) - known
     if lurking:
         yield f"{quote_names(sorted(lurking))} would be undefined"
     if now.outcome and newly_fails(scene):
@@ -156,7 +156,7 @@ def ignored_changes(scene: PrefixComparison) -> Iterator[str]:
 def missing_behaviour(session: Session) -> set[str]:
     """What the last turn was asked to do and evidently does not."""
     turn, outcome = session.path[-1], session.outcome
-    found = set(unmet(turn.instruction, turn.chunk, session.program.source, outcome))
+    found = set(unmet_requirements(turn.instruction, turn.chunk, session.program.source, outcome))
     empty = outcome is not None and bool(outcome.outputs) and bool(outcome.outputs[-1])
     return found - {SILENT} if empty else found  # an empty line counts as output
 

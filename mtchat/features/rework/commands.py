@@ -12,7 +12,7 @@ from mtchat.features.rework.recap import write_recap
 from mtchat.features.rework.rework import complete_turn, refactor_turn
 from mtchat.features.rework.view import run_rework, show_result
 from mtchat.generate.events import Event, TurnWritten
-from mtchat.generate.running import unended
+from mtchat.generate.execute import never_ended
 from mtchat.session.outcome import Outcome
 from mtchat.session.session import Session
 from mtchat.session.turn import INTERRUPTED
@@ -112,7 +112,7 @@ def compared(console: Console, made: Session) -> bool:
         return False
     if console.chat.freely and console.chat.runner() is not None:
         made = ran(console, made)
-        if unended(live.outcome):
+        if never_ended(live.outcome):
             made = replace(made, outcomes={**made.outcomes, **ran(console, live).outcomes})
         console.chat.keep(beside(made, live), "recap")
     console.view.heading("the new program (+) and the present one (-)")

@@ -4,10 +4,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mtchat.errors import MtchatError
+from mtchat.generate.complete import longer_sampling, warmer
 from mtchat.generate.events import TurnWritten
+from mtchat.generate.execute import carry_over_without_code
 from mtchat.generate.request import TurnRequest
-from mtchat.generate.running import emptied
-from mtchat.generate.writing import hotter, longer
 from mtchat.session.prompt import Prompt
 from mtchat.session.provenance import Rewrite
 from mtchat.session.session import ROOT, Session
@@ -15,7 +15,7 @@ from mtchat.session.settings import Sampling
 from mtchat.session.turn import COMPLETE, INTERRUPTED, Turn
 
 if TYPE_CHECKING:
-    from mtchat.generate.synthesizer import TurnGenerator
+    from mtchat.generate.turn import TurnGenerator
 
 
 def write_recap(generator: "TurnGenerator", session: Session, sampling: Sampling) -> Session:
@@ -28,13 +28,13 @@ def write_recap(generator: "TurnGenerator", session: Session, sampling: Sampling
         raise MtchatError("there is no program yet; type an instruction")
     *others, last = session.path
     root = replace(session, head=ROOT, branch="")
-    base = emptied(root, tuple(others))
+    base = carry_over_without_code(root, tuple(others))
     tries = sum(
         isinstance(turn.provenance, Rewrite) and turn.instruction == last.wish
         for turn in base.children(base.head)
     )
-    sampling = longer(sampling, len(session.path))
-    sampling = hotter(sampling, tries) if tries else sampling
+    sampling = longer_sampling(sampling, len(session.path))
+    sampling = warmer(sampling, tries) if tries else sampling
     request = TurnRequest(base, last.wish, generator.signed(Rewrite(rules=generator.policy.rules), sampling))
     written = generator.write(prompt_that_fits(generator, request), sampling)
     stopped = written.usage.finish == "interrupted"

@@ -10,11 +10,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mtchat.errors import MtchatError
-from mtchat.generate.bettering import uninterrupted
-from mtchat.generate.checks import Check, calls, code, functions, read, told
-from mtchat.generate.running import Run, complaint
-from mtchat.generate.synthesizer import TurnGenerator
-from mtchat.generate.writing import hotter
+from mtchat.generate.complete import warmer
+from mtchat.generate.execute import RunProgram, error_report
+from mtchat.generate.generated_tests import (
+    Assertion,
+    assertions_in,
+    calling,
+    checking_code,
+    functions,
+    read_results,
+)
+from mtchat.generate.improve import stop_on_interrupt
+from mtchat.generate.turn import TurnGenerator
 from mtchat.session.english import join_words, quantity
 from mtchat.session.names import bound, parses, tree
 from mtchat.session.outcome import Outcome, Variable
@@ -117,7 +124,7 @@ def complete_turn(
     reasons = list(unfinished_reasons(turn, new))
     if reasons:
         return keep_aside(session, made, number, reasons)
-    tried = generator.tried(made)
+    tried = generator.execute(made)
     was, now = session.outcome, tried.outcome
     if was is not None and was.ok and now is not None and not now.ok:
         return keep_aside(session, tried, number, [f"the program ran before and would now fail: {now.error}"])
@@ -144,7 +151,7 @@ def refactor_turn(
         raise MtchatError(
             "refactored code is used only after a run shows the same behaviour, and programs are not run here"
         )
-    turn, look = session.numbered(number), uninterrupted(generator.look)
+    turn, look = session.numbered(number), stop_on_interrupt(generator.look)
     before = look(session.program)
     if not before.ok:
         raise MtchatError(f"the program already fails, so there is no behaviour to compare: {before.error}")
@@ -157,7 +164,7 @@ def refactor_turn(
     if new.strip() == turn.chunk.strip():
         return keep_aside(session, made, number, ["the model wrote the same code again"])
     after = look(made.program)
-    examples = calls(told(turn.instruction), functions(turn.chunk))
+    examples = calling(assertions_in(turn.instruction), functions(turn.chunk))
     probes = (*examples, *probe_calls(turn.chunk, session.program.source, before.variables))
     reasons = [
         *behaviour_differences(session, made, number, before, after),
@@ -166,7 +173,7 @@ def refactor_turn(
     if reasons:
         return keep_aside(session, made, number, reasons)
     return ReworkResult(
-        generator.tried(made), number, turn.chunk, new, compared=describe_comparison(before, probes)
+        generator.execute(made), number, turn.chunk, new, compared=describe_comparison(before, probes)
     )
 
 
@@ -178,11 +185,11 @@ def ask_again(
     Asking the same thing again raises the temperature.
     """
     turn, base = session.numbered(number), session.undo(len(session.path) - number + 1)
-    error = "" if asked else complaint(base.outcome)
+    error = "" if asked else error_report(base.outcome)
     provenance = Rework(of=turn.id, wish=asked, error=error)
     others = [each.provenance for each in session.children(turn.parent)]
     times = sum(isinstance(each, Rework) and (each.of, each.wish) == (turn.id, asked) for each in others)
-    chosen = hotter(sampling, times) if times else sampling
+    chosen = warmer(sampling, times) if times else sampling
     request = generator.request_again(session, number, turn.instruction, provenance, chosen)
     made = generator.make(request)
     return None if made is request.base else made
@@ -240,7 +247,9 @@ def unused_loop_names(session: Session, number: int) -> frozenset[str]:
     return frozenset(name for name in loops if stored.count(name) == loops.count(name) and name not in used)
 
 
-def changed_answers(look: Run, old: Program, new: Program, probes: Sequence[Check]) -> Iterator[str]:
+def changed_answers(
+    look: RunProgram, old: Program, new: Program, probes: Sequence[Assertion]
+) -> Iterator[str]:
     """The calls that would return another value than before."""
     if not probes:
         return
@@ -251,15 +260,15 @@ def changed_answers(look: Run, old: Program, new: Program, probes: Sequence[Chec
             yield f"{probe.call} would return {shorten(other)} instead of {shorten(one)}"
 
 
-def call_values(look: Run, program: Program, probes: Sequence[Check]) -> tuple[str, ...]:
+def call_values(look: RunProgram, program: Program, probes: Sequence[Assertion]) -> tuple[str, ...]:
     """What each call returns after the program has run; "" if the run did not reach it."""
     last = program.chunks[-1].turn
-    outcome = look(Program((*program.chunks, Chunk(last + 1, code(probes)))))
+    outcome = look(Program((*program.chunks, Chunk(last + 1, checking_code(probes)))))
     said = outcome.outputs[-1] if len(outcome.outputs) > len(program.chunks) else ""
-    return read(said, len(probes)).given
+    return read_results(said, len(probes)).given
 
 
-def describe_comparison(before: Outcome, probes: Sequence[Check]) -> str:
+def describe_comparison(before: Outcome, probes: Sequence[Assertion]) -> str:
     """What was compared, in words."""
     parts = [
         f"the output of {quantity(len(before.outputs), 'turn')}",
@@ -271,19 +280,19 @@ def describe_comparison(before: Outcome, probes: Sequence[Check]) -> str:
 
 
 def shorten(text: str) -> str:
-    told = " ".join(text.split())
-    return repr(told if len(told) <= LONGEST else told[: LONGEST - 1] + "…")
+    text = " ".join(text.split())
+    return repr(text if len(text) <= LONGEST else text[: LONGEST - 1] + "…")
 
 
-def probe_calls(chunk: str, program: str, variables: Sequence[Variable]) -> tuple[Check, ...]:
+def probe_calls(chunk: str, program: str, variables: Sequence[Variable]) -> tuple[Assertion, ...]:
     """Calls of each function that a chunk defines; their correct results are unknown."""
     module, whole = tree(chunk), tree(program)
     known = {each.name: each.kind for each in variables}
-    found: list[Check] = []
+    found: list[Assertion] = []
     for node in module.body if module else ():
         if isinstance(node, Function) and is_simple(node):
             found += (
-                Check(f"{node.name}({', '.join(given)})", "None")
+                Assertion(f"{node.name}({', '.join(given)})", "None")
                 for given in call_arguments(node, whole, known)
             )
     return tuple(found)

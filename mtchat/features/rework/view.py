@@ -7,8 +7,8 @@ from mtchat.console.console import Console
 from mtchat.console.view import GREEN, YELLOW
 from mtchat.errors import UsageError
 from mtchat.features.rework.rework import ReworkResult
-from mtchat.generate.running import failed, unended, wrong
-from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.generate.execute import failed, is_wrong, never_ended
+from mtchat.generate.turn import TurnGenerator
 from mtchat.session.outcome import Outcome
 from mtchat.session.session import Session
 
@@ -39,13 +39,13 @@ def show_result(console: Console, reworked: ReworkResult, same: str) -> None:
     doubt = remaining_problem(reworked.session.outcome)
     view.say(f"{same}, but {doubt}" if doubt else f"✓ {same}", YELLOW if doubt else GREEN)
     view.note("the old code stays in the session as a branch; /tree shows it")
-    if wrong(reworked.session.outcome):
+    if is_wrong(reworked.session.outcome):
         view.note("/explain says why in plain words, /fix asks the model to repair it")
 
 
 def remaining_problem(outcome: Outcome | None) -> str:
     """What is wrong with the program in its last run; "" if nothing is."""
-    if outcome is None or unended(outcome):
+    if outcome is None or never_ended(outcome):
         return "the program has not finished a run"
     if failed(outcome):
         return "the program fails"

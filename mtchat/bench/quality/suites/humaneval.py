@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mtchat.bench.quality.data import DataFormat, read
-from mtchat.bench.quality.suite import COMPLETION, SINGLE, RunProgram, Score, Task, run_tests
+from mtchat.bench.quality.suite import COMPLETION, SINGLE, Score, Task, run_tests
+from mtchat.generate.execute import RunProgram
 from mtchat.session.names import bound
 
 TITLE = "HumanEval"

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mtchat.bench.quality.data import DataFormat, read, texts
-from mtchat.bench.quality.suite import SINGLE, RunProgram, Score, Task, run_tests
+from mtchat.bench.quality.suite import SINGLE, Score, Task, run_tests
+from mtchat.generate.execute import RunProgram
 
 TITLE = "MBPP"
 MODES = (SINGLE,)

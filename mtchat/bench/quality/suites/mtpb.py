@@ -13,7 +13,8 @@ from typing import Any
 
 from mtchat.bench.quality import trial
 from mtchat.bench.quality.data import DataFormat, read, texts
-from mtchat.bench.quality.suite import MULTI, SINGLE, WRONG, RunProgram, Score, Task, name_failure
+from mtchat.bench.quality.suite import MULTI, SINGLE, WRONG, Score, Task, name_failure
+from mtchat.generate.execute import RunProgram
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import PREAMBLE, Chunk, Program
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from mtchat.generate.checks import told
+from mtchat.generate.generated_tests import assertions_in
+from mtchat.generate.postprocess import apply_rules
 from mtchat.generate.prompt.family import WORKED, Cut, Family
-from mtchat.generate.rules import repaired
 from mtchat.session.fold import unrepeated
 from mtchat.session.memory import folds
 from mtchat.session.prompt import Piece, Prompt, Usage
@@ -16,29 +16,31 @@ from mtchat.session.settings import Sampling
 
 RETRY_TEMPERATURE = 0.6
 WHOLE = ContextPlan()
-LONGEST = 1024  # tokens of a program that is written again as a whole, where a turn has fewer
+LONGEST_PROGRAM = 1024  # tokens of a program that is written again as a whole, where a turn has fewer
 
-Complete = Callable[[Prompt, Sampling], Iterator[Piece]]
-Candidates = Callable[[Prompt, Sampling, int], Iterator[tuple[int, Piece]]]
+CompleteStream = Callable[[Prompt, Sampling], Iterator[Piece]]
+CompleteMany = Callable[[Prompt, Sampling, int], Iterator[tuple[int, Piece]]]
 
 
-class Ending(Protocol):
+class CutRule(Protocol):
     """What knows where completions end: a family, or a way to fill holes."""
 
     def cut(self, text: str) -> Cut: ...
 
 
 @dataclass(frozen=True)
-class Written:
+class RawCompletion:
     """One completion: its text as the model wrote it, and what it cost."""
 
     text: str
     usage: Usage
 
 
-def one(complete: Complete, family: Ending, prompt: Prompt, sampling: Sampling) -> Written:
+def complete_quietly(
+    complete: CompleteStream, family: CutRule, prompt: Prompt, sampling: Sampling
+) -> RawCompletion:
     """A completion up to its cut, which nobody watches."""
-    pieces = several(
+    pieces = complete_candidates(
         lambda prompt, sampling, count: ((0, piece) for piece in complete(prompt, sampling)),
         family,
         prompt,
@@ -48,19 +50,19 @@ def one(complete: Complete, family: Ending, prompt: Prompt, sampling: Sampling) 
     return pieces[0]
 
 
-def several(
-    candidates: Candidates,
-    family: Ending,
+def complete_candidates(
+    candidates: CompleteMany,
+    family: CutRule,
     prompt: Prompt,
     sampling: Sampling,
     count: int,
     tell: Callable[[int, int], None] = lambda written, pieces: None,
-) -> list[Written]:
+) -> list[RawCompletion]:
     """So many completions, each up to its cut; the writing ends when the last one has come to it.
 
     `tell` hears with each piece how many are written, and of the pieces so far.
     """
-    found = [Written(prompt.begun, Usage()) for _ in range(count)]
+    found = [RawCompletion(prompt.begun, Usage()) for _ in range(count)]
     writing = set(range(count))
     stream = candidates(prompt, sampling, count)
     try:
@@ -68,7 +70,7 @@ def several(
             if number not in writing:
                 continue
             tell(count - len(writing), pieces)
-            found[number] = Written(found[number].text + piece.text, piece.usage)
+            found[number] = RawCompletion(found[number].text + piece.text, piece.usage)
             if piece.usage.finish or (piece.text and family.cut(found[number].text).finished):
                 writing.discard(number)
                 if not writing:
@@ -80,9 +82,9 @@ def several(
     return found
 
 
-def longer(sampling: Sampling, turns: int) -> Sampling:
+def longer_sampling(sampling: Sampling, turns: int) -> Sampling:
     """Sampling for a program of so many turns."""
-    most = max(sampling.max_tokens, min(LONGEST, turns * sampling.max_tokens))
+    most = max(sampling.max_tokens, min(LONGEST_PROGRAM, turns * sampling.max_tokens))
     return replace(sampling, max_tokens=most)
 
 
@@ -92,22 +94,22 @@ def guidance_for(instruction: str, guidance: tuple[str, ...]) -> tuple[str, ...]
     Measured: with them, Qwen2.5-Coder-1.5B-Instruct passed 63.4 and not 65.9 % of HumanEval, 60.2 and not
     65.1 % of MBPP.
     """
-    if "```" in instruction or told(instruction):
+    if "```" in instruction or assertions_in(instruction):
         return tuple(each for each in guidance if each != WORKED)
     return guidance
 
 
-def chunk_of(family: Family, text: str, base: Session, rules: bool, memory: ContextPlan = WHOLE) -> str:
+def postprocess(family: Family, text: str, base: Session, rules: bool, memory: ContextPlan = WHOLE) -> str:
     """The chunk that a completion gives on top of a session, repaired by rule where that is asked for.
 
     Where the model was told folded code, it is not taken for new code when the model says it again.
     """
     before = base.program.source
     code = unrepeated(family.chunk(text, before), folds(base.path, memory))
-    return repaired(code, before) if rules else code
+    return apply_rules(code, before) if rules else code
 
 
-def hotter(sampling: Sampling, number: int, temperature: float = RETRY_TEMPERATURE) -> Sampling:
+def warmer(sampling: Sampling, number: int, temperature: float = RETRY_TEMPERATURE) -> Sampling:
     """Sampling for a question that was asked before: warm enough that the answer can differ."""
     warm = max(sampling.temperature, temperature)
     return replace(sampling, temperature=warm, seed=sampling.seed + number)

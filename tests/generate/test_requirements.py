@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from mtchat.generate.events import CandidatesStarted, RepairStarted
-from mtchat.generate.less import does_less
+from mtchat.generate.execute import is_better
 from mtchat.generate.policy import Policy
-from mtchat.generate.running import better
+from mtchat.generate.requirements import does_less
 from mtchat.session.outcome import Frame, Outcome
 from mtchat.session.program import Location, Program
 from mtchat.session.reason import Reason
@@ -113,8 +113,8 @@ def test_a_mending_that_leaves_something_out_is_not_kept() -> None:
     less = Session().add(Turn("show the total", "total = 1"))
     same = Session().add(Turn("show the total", "total = 1\nprint(total)"))
     failed = first.with_outcome(run(first.program))
-    assert not better(less.with_outcome(run(less.program)), failed)
-    assert better(same.with_outcome(run(same.program)), failed)
+    assert not is_better(less.with_outcome(run(less.program)), failed)
+    assert is_better(same.with_outcome(run(same.program)), failed)
 
 
 def kept_from(what: str):

@@ -1,8 +1,4 @@
-"""Repairs of code that need no model: what goes wrong often, and can only have been meant in one way.
-
-After LlmFix (arXiv:2409.00676): indentation, a tail that was cut, missing imports; and names that an earlier
-turn spelled differently, and a `return` where no function is.
-"""
+"""The names that a program uses before anything binds them, which a run may not come across."""
 
 import ast
 import io
@@ -12,8 +8,24 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from textwrap import dedent
 
-from mtchat.generate.names import undefined
+from pyflakes.checker import Checker
+from pyflakes.messages import UndefinedLocal, UndefinedName
+
 from mtchat.session.names import bound, compiles, tree
+
+
+def undefined_names(source: str) -> tuple[str, ...]:
+    """Names that nothing in a program binds, in the order of their use; none where it does not parse."""
+    module = tree(source)
+    if module is None:
+        return ()
+    try:
+        found = Checker(module).messages
+    except RecursionError:
+        return ()
+    names = (each.message_args[0] for each in found if isinstance(each, UndefinedName | UndefinedLocal))
+    return tuple(dict.fromkeys(names))
+
 
 IMPORTS = {
     **{name: f"import {name}" for name in ("collections", "itertools", "functools", "math", "random", "re")},
@@ -37,53 +49,53 @@ IMPORTS = {
         for name in ("Any", "Callable", "Dict", "Iterable", "List", "Optional", "Set", "Tuple", "Union")
     },
 }
-CLOSE = 0.85  # how alike two names are, of 1, where one is taken for the other
-SHORTEST = 4  # letters of a name that can be misspelled
+CLOSE_MATCH = 0.85  # how alike two names are, of 1, where one is taken for the other
+SHORTEST_NAME = 4  # letters of a name that can be misspelled
 
 
-def repaired(code: str, before: str) -> str:
+def apply_rules(code: str, before: str) -> str:
     """The code of a turn with what rules can mend, on top of the program `before`; else as it is."""
     if not code.strip():
         return code
     if not compiles(code):
-        code = next((each for each in readings(code) if compiles(each)), code)
+        code = next((each for each in plausible_codes(code) if compiles(each)), code)
     if not compiles(code):
         return code
     there = bound(before) | bound(code)
-    for name in undefined(before + "\n\n" + code):
+    for name in undefined_names(before + "\n\n" + code):
         if name in there:
             continue  # bound in the wrong place, which no rule mends
         if name in IMPORTS:
             mended = f"{IMPORTS[name]}\n{code}"
         else:
-            known = like(name, there)
-            mended = renamed(code, name, known) if known else code
-        if compiles(mended) and name not in undefined(before + "\n\n" + mended):
+            known = closest_name(name, there)
+            mended = rename_in(code, name, known) if known else code
+        if compiles(mended) and name not in undefined_names(before + "\n\n" + mended):
             code = mended
     return code
 
 
-def readings(code: str) -> Iterator[str]:
+def plausible_codes(code: str) -> Iterator[str]:
     """What code that is no Python may have been meant to be, the likeliest first."""
     straight = dedent(code.expandtabs(4))
     yield straight
-    yield shown(straight)
+    yield with_prints(straight)
     lines = straight.split("\n")
     least = (len(lines) + 2) // 3  # what loses more than that is no cut tail
     while len(lines) > least:
         lines.pop()
         if lines[-1].strip():
             yield "\n".join(lines)
-            yield shown("\n".join(lines))
+            yield with_prints("\n".join(lines))
 
 
-def shown(code: str) -> str:
+def with_prints(code: str) -> str:
     """The code with each `return` outside of functions made a print of its value."""
     module = tree(code)
     if module is None or "\r" in code:
         return code
     try:
-        returns = list(outside(module))
+        returns = list(returns_outside(module))
     except RecursionError:
         return code
     lines = code.encode().split(b"\n")
@@ -98,29 +110,29 @@ def shown(code: str) -> str:
     return b"\n".join(lines).decode()
 
 
-def outside(node: ast.AST) -> Iterator[ast.Return]:
+def returns_outside(node: ast.AST) -> Iterator[ast.Return]:
     """The return statements that belong to no function."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Return):
             yield child
         elif not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            yield from outside(child)
+            yield from returns_outside(child)
 
 
-def like(name: str, known: frozenset[str]) -> str:
+def closest_name(name: str, known: frozenset[str]) -> str:
     """The one known name that this must be a misspelling of; "" where there is none, or more than one."""
-    if len(name) < SHORTEST:
+    if len(name) < SHORTEST_NAME:
         return ""
-    same = [each for each in sorted(known) if plain(each) == plain(name)]
-    close = same or get_close_matches(name, sorted(known), n=2, cutoff=CLOSE)
+    same = [each for each in sorted(known) if normalised_name(each) == normalised_name(name)]
+    close = same or get_close_matches(name, sorted(known), n=2, cutoff=CLOSE_MATCH)
     return close[0] if len(close) == 1 else ""
 
 
-def plain(name: str) -> str:
+def normalised_name(name: str) -> str:
     return re.sub("_", "", name).lower().removesuffix("s")
 
 
-def renamed(code: str, old: str, new: str) -> str:
+def rename_in(code: str, old: str, new: str) -> str:
     """The code with one name in place of another, but for attributes and keywords of calls."""
     lines = io.StringIO(code).readlines()
     try:

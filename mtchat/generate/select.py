@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from mtchat.generate.checks import Checked
-from mtchat.generate.madeup import faceless, nowhere
-from mtchat.generate.names import undefined
+from mtchat.generate.arbitrary import without_addresses, without_identity
+from mtchat.generate.generated_tests import AssertionResults
 from mtchat.generate.policy import Policy
-from mtchat.generate.wishes import unmet
+from mtchat.generate.postprocess import undefined_names
+from mtchat.generate.requirements import unmet_requirements
 from mtchat.session.names import bound
 from mtchat.session.outcome import Variable
 from mtchat.session.session import Session
@@ -29,8 +29,8 @@ class Candidate:
 
     session: Session
     copies: int = 1
-    told: Checked = Checked()
-    made: Checked = Checked()
+    told: AssertionResults = AssertionResults()
+    made: AssertionResults = AssertionResults()
 
     @property
     def turn(self) -> Turn:
@@ -42,14 +42,14 @@ class Candidate:
         outcome = self.session.outcome
         if outcome is None or not outcome.ok:
             return 2
-        return 1 if undefined(self.session.program.source) else 0
+        return 1 if undefined_names(self.session.program.source) else 0
 
     @cached_property
-    def unmet(self) -> int:
+    def unmet_requirements(self) -> int:
         """How much of what was asked for it is seen not to do."""
         turn, source = self.turn, self.session.program.source
-        wishes = unmet(turn.instruction, turn.chunk, source, self.session.outcome)
-        return len(wishes) + self.told.passed.count(False) + self.broken
+        unmet = unmet_requirements(turn.instruction, turn.chunk, source, self.session.outcome)
+        return len(unmet) + self.told.passed.count(False) + self.broken
 
     @property
     def broken(self) -> int:
@@ -66,8 +66,8 @@ class Candidate:
         outcome = self.session.outcome
         if outcome is None or not outcome.ok:
             return ("fails",)
-        seen = sorted((each.name, each.kind, each.shape, faceless(each.value)) for each in self.seen)
-        said = nowhere(outcome.outputs[-1].strip()) if outcome.outputs else ""
+        seen = sorted((each.name, each.kind, each.shape, without_identity(each.value)) for each in self.seen)
+        said = without_addresses(outcome.outputs[-1].strip()) if outcome.outputs else ""
         return (said, *seen, *self.told.given, *self.made.given)
 
     @cached_property
@@ -82,7 +82,7 @@ class Candidate:
         """What the turn prints, however numbers and lists are written."""
         outcome = self.session.outcome
         text = outcome.outputs[-1] if outcome and outcome.ok and outcome.outputs else ""
-        return plain_text(text)
+        return normalised_text(text)
 
     def ends_like(self, other: "Candidate") -> bool:
         """Whether what it prints ends with what another prints."""
@@ -94,12 +94,12 @@ class Candidate:
         return math.exp(self.turn.usage.mean_logprob)
 
 
-def plain_text(text: str) -> str:
+def normalised_text(text: str) -> str:
     """A text with numbers to six places, and without the signs that lists are written with."""
-    return " ".join(plainly(word) for word in re.sub(r"[\[\](),]", " ", text).split())
+    return " ".join(normalised_word(word) for word in re.sub(r"[\[\](),]", " ", text).split())
 
 
-def plainly(word: str) -> str:
+def normalised_word(word: str) -> str:
     """A word; a number to six places."""
     try:
         return f"{round(float(word), 6) + 0.0:g}"
@@ -107,29 +107,29 @@ def plainly(word: str) -> str:
         return word
 
 
-def doubtful(candidate: Candidate, policy: Policy) -> bool:
+def is_doubtful(candidate: Candidate, policy: Policy) -> bool:
     """Whether the turn that was just made should not be taken as it is."""
     unsure = (
         policy.confidence_threshold is None or candidate.turn.usage.mean_logprob < policy.confidence_threshold
     )
-    return unsure or bool(candidate.faults or candidate.unmet)
+    return unsure or bool(candidate.faults or candidate.unmet_requirements)
 
 
 @dataclass(frozen=True)
-class Choice:
+class CandidateChoice:
     """The best of several candidates, and the share of all of them, by weight, that do what it does."""
 
     winner: Candidate
     share: float
 
 
-def choose(candidates: Sequence[Candidate], policy: Policy) -> Choice:
+def choose(candidates: Sequence[Candidate], policy: Policy) -> CandidateChoice:
     """The likeliest of the weightiest group that does the same, among those with the fewest faults.
 
     Agreement by behaviour: Shi et al. 2022, arXiv:2204.11454; Li et al. 2022, arXiv:2203.07814.
     """
-    least = min((each.faults, each.unmet) for each in candidates)
-    fit = [each for each in candidates if (each.faults, each.unmet) == least]
+    least = min((each.faults, each.unmet_requirements) for each in candidates)
+    fit = [each for each in candidates if (each.faults, each.unmet_requirements) == least]
     weights: dict[Behaviour, float] = defaultdict(float)
     total = 0.0
     for each in candidates:
@@ -142,4 +142,4 @@ def choose(candidates: Sequence[Candidate], policy: Policy) -> Choice:
         for each in {each.behaviour: each for each in fit}.values():
             weights[each.behaviour] *= 1 + each.made.passed.count(True)
     winner = max(fit, key=lambda each: (weights[each.behaviour], each.likelihood))
-    return Choice(winner, shares[winner.behaviour])
+    return CandidateChoice(winner, shares[winner.behaviour])

@@ -5,10 +5,9 @@ import sys
 
 import pytest
 
-from mtchat.generate import checks, wishes
-from mtchat.generate.checks import Check
-from mtchat.generate.names import undefined
-from mtchat.generate.rules import compiles, repaired
+from mtchat.generate import generated_tests, requirements
+from mtchat.generate.generated_tests import Assertion
+from mtchat.generate.postprocess import apply_rules, compiles, undefined_names
 from mtchat.session.outcome import Outcome
 
 BEFORE = "my_numbers = [1, 2]\n\ndef total(values):\n    return sum(values)\n"
@@ -38,7 +37,7 @@ BEFORE = "my_numbers = [1, 2]\n\ndef total(values):\n    return sum(values)\n"
     ],
 )
 def test_what_can_only_have_been_meant_in_one_way_is_mended(code: str, wanted: str | None):
-    mended = repaired(code, BEFORE + "x = 0\na = 0\n")
+    mended = apply_rules(code, BEFORE + "x = 0\na = 0\n")
     if wanted is None:
         assert mended == "print(my_numbers, a.myNumbers)"
     else:
@@ -68,21 +67,21 @@ def test_what_can_only_have_been_meant_in_one_way_is_mended(code: str, wanted: s
     ],
 )
 def test_what_is_whole_or_has_no_one_meaning_stays(code: str):
-    assert repaired(code, BEFORE + "import numpy as np\n") == code
+    assert apply_rules(code, BEFORE + "import numpy as np\n") == code
 
 
 @pytest.mark.parametrize("deep", ["y = " + "1+" * 1200 + "1", "y = a" + ".b()" * 900])
 def test_code_that_is_nested_too_deeply_to_look_into_is_no_error(deep: str):
-    assert compiles(repaired(f"{deep}\nreturn y", BEFORE))
+    assert compiles(apply_rules(f"{deep}\nreturn y", BEFORE))
 
 
 def test_a_misspelled_name_with_two_likely_meanings_stays():
-    assert repaired("print(my_value)", "my_values = 1\nmyValue = 2\n") == "print(my_value)"
+    assert apply_rules("print(my_value)", "my_values = 1\nmyValue = 2\n") == "print(my_value)"
 
 
 @pytest.mark.parametrize("name", ["ma", "mi"])
 def test_short_names_are_not_taken_for_others(name: str):
-    assert repaired(f"print({name})", "max_ = 1\nmit = 2\n") == f"print({name})"
+    assert apply_rules(f"print({name})", "max_ = 1\nmit = 2\n") == f"print({name})"
 
 
 @pytest.mark.parametrize(
@@ -97,7 +96,7 @@ def test_short_names_are_not_taken_for_others(name: str):
     ],
 )
 def test_names_that_nothing_binds_are_found(source: str, wanted: tuple[str, ...]):
-    assert undefined(source) == wanted
+    assert undefined_names(source) == wanted
 
 
 SAID = Outcome(outputs=("", "6\n"))
@@ -125,43 +124,49 @@ def test_a_wish_that_can_be_seen_is_seen_to_be_unmet(
     instruction: str, chunk: str, outcome: Outcome, wanted: tuple[str, ...]
 ):
     program = f"known = [1]\ncount = 2\n{chunk}\n"
-    assert wishes.unmet(instruction, chunk, program, outcome) == wanted
+    assert requirements.unmet_requirements(instruction, chunk, program, outcome) == wanted
 
 
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ('E.g., to_binary(0xFF) = "11111111".', [Check("to_binary(255)", "'11111111'")]),
+        ('E.g., to_binary(0xFF) = "11111111".', [Assertion("to_binary(255)", "'11111111'")]),
         ("f(3) = 3! = 6, f(2) = 2 + 2, f(x) = 3 times x, g(3) gives 5%, area(r) = 3.14 * r", []),
-        ("f(2) = 4 and f(3) is 9", [Check("f(2)", "4")]),
+        ("f(2) = 4 and f(3) is 9", [Assertion("f(2)", "4")]),
         ("assert f(" + "1+" * 2000 + "1) == 2", []),
         ("assert f(await g()) == 2", []),
         ("f(1)=a" * 500, []),
-        ("f(1, 2) should return [3], or g('a') -> 'b'.", [Check("f(1, 2)", "[3]"), Check("g('a')", "'b'")]),
-        ("assert f(1)==2\nassert not g(3)", [Check("f(1)", "2"), Check("bool(g(3))", "False")]),
-        (">>> f([1.0], 0.5)\nFalse\n", [Check("f([1.0], 0.5)", "False")]),
+        (
+            "f(1, 2) should return [3], or g('a') -> 'b'.",
+            [Assertion("f(1, 2)", "[3]"), Assertion("g('a')", "'b'")],
+        ),
+        ("assert f(1)==2\nassert not g(3)", [Assertion("f(1)", "2"), Assertion("bool(g(3))", "False")]),
+        (">>> f([1.0], 0.5)\nFalse\n", [Assertion("f([1.0], 0.5)", "False")]),
         ("Call f(x) on the list, and then g(y).", []),
         ("The value of f(2) is unknown", []),
         (">>> f(", []),
-        ('```python\ndef f(n):\n    """ Doubles.\n    >>> f(2)\n    4\n    """\n```', [Check("f(2)", "4")]),
-        (">>> f(1)\n>>> f(2)\n'a'\n", [Check("f(2)", "'a'")]),
+        (
+            '```python\ndef f(n):\n    """ Doubles.\n    >>> f(2)\n    4\n    """\n```',
+            [Assertion("f(2)", "4")],
+        ),
+        (">>> f(1)\n>>> f(2)\n'a'\n", [Assertion("f(2)", "'a'")]),
     ],
 )
-def test_the_checks_that_a_text_gives_are_read(text: str, wanted: list[Check]):
-    assert list(checks.told(text)) == wanted
+def test_the_checks_that_a_text_gives_are_read(text: str, wanted: list[Assertion]):
+    assert list(generated_tests.assertions_in(text)) == wanted
 
 
 def test_checks_are_run_each_by_itself_and_say_what_came_of_them(capsys: pytest.CaptureFixture[str]):
     asked = [
-        Check("f(2)", "4"),
-        Check("f(3)", "0"),
-        Check("f('a')", "1"),
-        Check("g(1)", "1"),
-        Check("h()", "1"),
+        Assertion("f(2)", "4"),
+        Assertion("f(3)", "0"),
+        Assertion("f('a')", "1"),
+        Assertion("g(1)", "1"),
+        Assertion("h()", "1"),
     ]
     program = "def f(n):\n    print('noise')\n    return n * 2\n\ndef h():\n    raise SystemExit\n\n"
-    exec(compile(program + checks.code(asked), "checks", "exec"), {})
-    found = checks.read(capsys.readouterr().out, len(asked))
+    exec(compile(program + generated_tests.checking_code(asked), "checks", "exec"), {})
+    found = generated_tests.read_results(capsys.readouterr().out, len(asked))
     assert found.given == ("4", "6", "'aa'", "NameError", "SystemExit")
     assert found.passed == (True, False, False, False, False)
 
@@ -169,22 +174,32 @@ def test_checks_are_run_each_by_itself_and_say_what_came_of_them(capsys: pytest.
 def test_a_value_that_the_program_cannot_compute_changes_nothing_of_what_a_call_gives(
     capsys: pytest.CaptureFixture[str],
 ):
-    exec(compile("def f(n):\n    return n\n" + checks.code([Check("f(3)", "math.pi")]), "checks", "exec"), {})
-    found = checks.read(capsys.readouterr().out, 1)
+    exec(
+        compile(
+            "def f(n):\n    return n\n" + generated_tests.checking_code([Assertion("f(3)", "math.pi")]),
+            "checks",
+            "exec",
+        ),
+        {},
+    )
+    found = generated_tests.read_results(capsys.readouterr().out, 1)
     assert (found.given, found.passed) == (("3",), (False,))
 
 
 def test_checks_that_were_not_come_to_have_failed():
-    found = checks.read("4\nTrue\n6", 3)
+    found = generated_tests.read_results("4\nTrue\n6", 3)
     assert found.passed == (True, False, False)
     assert len(found.passed) == len(found.given) == 3
 
 
 def test_only_checks_of_the_functions_at_hand_are_kept():
-    both = [Check("f(1)", "2"), Check("sum([g(1)])", "2")]
-    assert checks.calls(both, ["g"]) == (both[1],)
-    assert checks.functions("def f(): ...\nclass A:\n    def g(self): ...\nasync def h(): ...") == ("f", "h")
+    both = [Assertion("f(1)", "2"), Assertion("sum([g(1)])", "2")]
+    assert generated_tests.calling(both, ["g"]) == (both[1],)
+    assert generated_tests.functions("def f(): ...\nclass A:\n    def g(self): ...\nasync def h(): ...") == (
+        "f",
+        "h",
+    )
 
 
 def test_code_of_checks_is_python_whatever_they_hold():
-    ast.parse(checks.code([Check("f({'a': \"b's\"})", "'{}'")]))
+    ast.parse(generated_tests.checking_code([Assertion("f({'a': \"b's\"})", "'{}'")]))

@@ -5,9 +5,17 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from mtchat.errors import MtchatError
-from mtchat.features.correction.detect import takes_away, wished
-from mtchat.features.correction.splicing import spliced
-from mtchat.generate.bettering import bettered
+from mtchat.generate.alternatives import sample_alternatives
+from mtchat.generate.complete import (
+    CompleteMany,
+    CompleteStream,
+    RawCompletion,
+    guidance_for,
+    postprocess,
+    warmer,
+)
+from mtchat.generate.context import CountTokens, RenderPath, TokenBudget, TurnContext, fit
+from mtchat.generate.edit_code import asks_to_remove, splice
 from mtchat.generate.events import (
     CodeWritten,
     ContextFitted,
@@ -17,21 +25,22 @@ from mtchat.generate.events import (
     TurnWritten,
     ignore,
 )
-from mtchat.generate.fitting import Context, Count, Render, Room, fit
+from mtchat.generate.execute import (
+    RunProgram,
+    carry_over,
+    error_report,
+    excused,
+    execute,
+    is_better,
+    never_ended,
+    repair_request,
+    suspects,
+)
+from mtchat.generate.improve import improve
+from mtchat.generate.interpretations import Alternatives, Clarification
 from mtchat.generate.policy import PLAIN, Policy
 from mtchat.generate.prompt.family import Family
-from mtchat.generate.readings import Asking, Spread
 from mtchat.generate.request import TurnRequest, program_before, prompt_for
-from mtchat.generate.running import Run, better, complaint, excused, kept, reproach, suspects, tried, unended
-from mtchat.generate.spreading import spread
-from mtchat.generate.writing import (
-    Candidates,
-    Complete,
-    Written,
-    chunk_of,
-    guidance_for,
-    hotter,
-)
 from mtchat.session.memory import plan_for
 from mtchat.session.program import PREAMBLE
 from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
@@ -61,7 +70,7 @@ class FixResult:
 
 
 @dataclass(frozen=True)
-class Difference:
+class VerifyDifference:
     """A turn that came out differently when it was made again from its seed."""
 
     number: int
@@ -81,23 +90,23 @@ class TurnGenerator:
     """
 
     family: Family
-    complete: Complete
-    run: Run | None = None
+    complete: CompleteStream
+    run: RunProgram | None = None
     card: ModelCard = ModelCard("")
     family_name: str = ""
     on_event: EventHandler = field(default=ignore)
     policy: Policy = PLAIN
-    candidates: Candidates | None = None
-    look: Run | None = None
-    asking: Asking | None = None
-    count: Count | None = None
+    candidates: CompleteMany | None = None
+    look: RunProgram | None = None
+    asking: Clarification | None = None
+    count: CountTokens | None = None
     files: str = ""
 
     def prompt(self, session: Session, instruction: str) -> Prompt:
         """The context that the next turn would have if it fits."""
         return replace(self, count=None).context(session, instruction, Sampling()).prompt
 
-    def context(self, session: Session, instruction: str, sampling: Sampling) -> Context:
+    def context(self, session: Session, instruction: str, sampling: Sampling) -> TurnContext:
         """The context that the next turn has, made to fit the model as far as it can be."""
         return self.fitted(self.step(session, instruction, sampling))
 
@@ -108,7 +117,7 @@ class TurnGenerator:
         provenance = Step(
             guidance=guidance_for(instruction, self.policy.guidance),
             rules=self.policy.rules,
-            error=complaint(session.outcome),
+            error=error_report(session.outcome),
             files=self.files,
         )
         return TurnRequest(session, instruction, self.signed(provenance, sampling), typed, replaces)
@@ -141,7 +150,7 @@ class TurnGenerator:
             sampling=sampling,
         )
 
-    def fitted(self, request: TurnRequest) -> Context:
+    def fitted(self, request: TurnRequest) -> TurnContext:
         """The prompt of a request, made to fit the model as far as it can be."""
         turns, whole = request.context, request.asks_again
         plan = plan_for(request.base, turns).without(whole)
@@ -153,15 +162,15 @@ class TurnGenerator:
         session: Session,
         number: int,
         path: tuple[Turn, ...],
-        render: Render,
+        render: RenderPath,
         sampling: Sampling,
-    ) -> Context:
+    ) -> TurnContext:
         """The context that asks again for turn `number`, which is told whole; of a path, made to fit."""
         memory = plan_for(session, path).without(number)
         return fit(render, path, memory, self.room(sampling), whole=number)
 
-    def room(self, sampling: Sampling) -> Room | None:
-        return Room(self.count, self.card, sampling.max_tokens) if self.count else None
+    def room(self, sampling: Sampling) -> TokenBudget | None:
+        return TokenBudget(self.count, self.card, sampling.max_tokens) if self.count else None
 
     def take(
         self, session: Session, instruction: str, sampling: Sampling, *, typed: str = "", replaces: str = ""
@@ -178,7 +187,7 @@ class TurnGenerator:
         made = self.make(request, context)
         if made is session:
             return session
-        return bettered(self, session, self.tried(made), context.prompt, sampling)
+        return improve(self, session, self.execute(made), context.prompt, sampling)
 
     def retry(self, session: Session, sampling: Sampling) -> Session:
         """The last turn made again beside the first try, warm and from another seed, so that it differs."""
@@ -193,17 +202,17 @@ class TurnGenerator:
         again = replace(self, policy=policy).take(
             session.undo(),
             last.instruction,
-            hotter(sampling, tries * step),
+            warmer(sampling, tries * step),
             typed=last.typed,
             replaces=last.id,
         )
         return session if again.head == last.parent else again
 
-    def spread(self, session: Session, sampling: Sampling, count: int) -> Spread:
+    def sample_alternatives(self, session: Session, sampling: Sampling, count: int) -> Alternatives:
         """The last turn with so many other tries beside it, told by what they do."""
         if not session.path:
             raise MtchatError("nothing to retry: the program has no turns")
-        return spread(self, session, sampling, count)
+        return sample_alternatives(self, session, sampling, count)
 
     def revise(self, session: Session, number: int, wish: str, sampling: Sampling) -> Session:
         """Turn `number` written again, changed as the user wishes; later turns keep their code."""
@@ -212,8 +221,8 @@ class TurnGenerator:
         made = self.make(request)
         return session if made is request.base else made
 
-    def tried(self, session: Session) -> Session:
-        return tried(session, self.run, self.on_event)
+    def execute(self, session: Session) -> Session:
+        return execute(session, self.run, self.on_event)
 
     def fix(self, session: Session, sampling: Sampling, rounds: int = 3, *, last: bool = False) -> FixResult:
         """Asks the model to mend the turn that goes wrong, at most `rounds` times; keeps the best program.
@@ -228,9 +237,9 @@ class TurnGenerator:
         """
         if self.run is None:
             raise MtchatError("nothing can be mended where nothing is run")
-        if unended(session.outcome):
-            session = self.tried(session)
-        if session.outcome is None or unended(session.outcome):
+        if never_ended(session.outcome):
+            session = self.execute(session)
+        if session.outcome is None or never_ended(session.outcome):
             raise MtchatError("no run came to its end, so there is nothing to fix; /run runs the program")
         if session.outcome.right:
             raise MtchatError(
@@ -257,7 +266,7 @@ class TurnGenerator:
                 continue
             if excused(attempt.outcome):
                 return FixResult(best, number, "what is left is not a fault of the code")
-            if better(attempt, best):
+            if is_better(attempt, best):
                 best = attempt
             if best.outcome is not None and best.outcome.right:
                 held = ", and all checks hold" if best.outcome.findings else ""
@@ -280,17 +289,17 @@ class TurnGenerator:
             session,
             place,
             failing.instruction,
-            Repair(of=failing.id, error=reproach(outcome)),
-            hotter(sampling, asked) if asked else sampling,
+            Repair(of=failing.id, error=repair_request(outcome)),
+            warmer(sampling, asked) if asked else sampling,
             typed=failing.typed,
         )
         made = self.make(request)
         if made is request.base or made.numbered(place).status == INTERRUPTED:
             return made, False
-        run = self.tried(made)
-        return run, not unended(run.outcome)
+        run = self.execute(made)
+        return run, not never_ended(run.outcome)
 
-    def make(self, request: TurnRequest, context: Context | None = None) -> Session:
+    def make(self, request: TurnRequest, context: TurnContext | None = None) -> Session:
         """The session with the requested turn and those that come after it; `request.base` itself where
         nothing was written. `context` is that of the request, where it is known."""
         context = context or self.fitted(request)
@@ -310,20 +319,21 @@ class TurnGenerator:
         turn = Turn(
             request.instruction, chunk, base.head, status, provenance, written.usage, typed=request.typed
         )
-        made = kept(base.add(turn).inherit(request.replaces), request.rest)
+        made = carry_over(base.add(turn).inherit(request.replaces), request.rest)
         self.on_event(TurnWritten(made, turn))
         return made
 
     def chunk(self, text: str, base: Session, instruction: str, provenance: Provenance) -> str:
         """The chunk that a completion gives on a session; of a correction, in the place of the old one."""
         base = program_before(provenance, base)
-        code = chunk_of(self.family, text, base, provenance.rules, provenance.context)
+        code = postprocess(self.family, text, base, provenance.rules, provenance.context)
         if not isinstance(provenance, Correction) or not base.language.runs:
             return code  # only Python is put in its place, as Python reads it
         old = base.get(provenance.of)
-        return spliced(old.chunk, code, base.program.source, takes_away(wished(old, instruction)))
+        removes = asks_to_remove(old.correction_in(instruction))
+        return splice(old.chunk, code, base.program.source, whole=removes)
 
-    def write(self, prompt: Prompt, sampling: Sampling) -> Written:
+    def write(self, prompt: Prompt, sampling: Sampling) -> RawCompletion:
         """One completion, up to its cut. Ctrl-C ends it and keeps what was written."""
         text, usage, reading = prompt.begun, Usage(), True
         stream: Iterator[Piece] = iter(())
@@ -338,16 +348,16 @@ class TurnGenerator:
                     cut = self.family.cut(text)
                     self.on_event(CodeWritten(cut.code))
                     if cut.finished:
-                        return Written(text, replace(usage, finish="cut"))
+                        return RawCompletion(text, replace(usage, finish="cut"))
         except KeyboardInterrupt:
-            return Written(text, replace(usage, finish="interrupted"))
+            return RawCompletion(text, replace(usage, finish="interrupted"))
         finally:
             close = getattr(stream, "close", None)
             if close is not None:
                 close()
-        return Written(text, usage)
+        return RawCompletion(text, usage)
 
-    def verify(self, session: Session, only: Set[str] | None = None) -> Iterator[Difference | None]:
+    def verify(self, session: Session, only: Set[str] | None = None) -> Iterator[VerifyDifference | None]:
         """Each turn that a model wrote on the live path, made again: None where it is the same.
 
         `only` are the ids of the turns to verify, where not all are this model's.
@@ -366,7 +376,7 @@ class TurnGenerator:
                 raise KeyboardInterrupt
             code = self.chunk(written.text, base, turn.instruction, provenance)
             part = turn.status == INTERRUPTED and self.begins(written.text, turn, base)
-            yield None if code == turn.chunk or part else Difference(number, turn, code)
+            yield None if code == turn.chunk or part else VerifyDifference(number, turn, code)
 
     def begins(self, text: str, turn: Turn, base: Session) -> bool:
         """Whether a completion begins with what gives the chunk of a turn."""

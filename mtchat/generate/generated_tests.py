@@ -15,14 +15,14 @@ from mtchat.session.names import tree
 TYPED = re.compile(r"^[ \t]*>>> (?P<call>.+)\n[ \t]*(?P<value>(?!>>>).+)$", re.MULTILINE)
 CALL = re.compile(r"\b[A-Za-z_]\w*\(")
 EQUALS = re.compile(r"\s*(?:==|=>|->|=|➞|returns|gives|should\s+(?:return|be|give))\s*")
-MOST = 12  # checks of one turn
-LONGEST, LONGEST_VALUE = 400, 160  # characters of a call with its value, and of a value
+MOST_ASSERTIONS = 12  # checks of one turn
+LONGEST_ASSERTION, LONGEST_VALUE = 400, 160  # characters of a call with its value, and of a value
 END = re.compile(r"\s*(?:$|[.,;)\]](?:\s|$)|(?:and|or|while|but|since|because)\b)")
 PASSES, FAILS = "True", "False"
 
 
 @dataclass(frozen=True)
-class Check:
+class Assertion:
     """A call of a function, and the value it should give; both are expressions."""
 
     call: str
@@ -30,7 +30,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Checked:
+class AssertionResults:
     """What came of some checks: for each what the call gave, whether that is the value, and the call."""
 
     given: tuple[str, ...] = ()
@@ -38,48 +38,50 @@ class Checked:
     asked: tuple[str, ...] = ()
 
 
-def told(instruction: str) -> tuple[Check, ...]:
+def assertions_in(instruction: str) -> tuple[Assertion, ...]:
     """The checks that an instruction gives: assertions, interpreter sessions, f(1) = 2 in a sentence."""
     try:
-        found = dict.fromkeys([*asserted(instruction), *sessions(instruction), *inline(instruction)])
+        found = dict.fromkeys(
+            [*assert_statements(instruction), *interpreter_sessions(instruction), *equations(instruction)]
+        )
     except RecursionError:  # of an expression that is nested too deeply to be written down
         return ()
-    return tuple(each for each in found if compiles(each))[:MOST]
+    return tuple(each for each in found if can_stand(each))[:MOST_ASSERTIONS]
 
 
-def compiles(check: Check) -> bool:
+def can_stand(check: Assertion) -> bool:
     """Whether a check can stand in a program beside others."""
     return tree(f"lambda: ({check.call}, {check.value})") is not None and "await" not in check.call
 
 
-def asserted(text: str) -> Iterator[Check]:
+def assert_statements(text: str) -> Iterator[Assertion]:
     """The assertions among the lines of a text that compare a call with a value."""
     for line in text.splitlines():
         module = tree(line.strip())
         for statement in module.body if module else ():
             match statement:
                 case ast.Assert(ast.Compare(ast.Call() as call, [ast.Eq()], [value])):
-                    yield Check(ast.unparse(call), ast.unparse(value))
+                    yield Assertion(ast.unparse(call), ast.unparse(value))
                 case ast.Assert(ast.Compare(value, [ast.Eq()], [ast.Call() as call])) if literal(value):
-                    yield Check(ast.unparse(call), ast.unparse(value))
+                    yield Assertion(ast.unparse(call), ast.unparse(value))
                 case ast.Assert(ast.Call() as call):
-                    yield Check(f"bool({ast.unparse(call)})", "True")
+                    yield Assertion(f"bool({ast.unparse(call)})", "True")
                 case ast.Assert(ast.UnaryOp(ast.Not(), ast.Call() as call)):
-                    yield Check(f"bool({ast.unparse(call)})", "False")
+                    yield Assertion(f"bool({ast.unparse(call)})", "False")
 
 
-def sessions(text: str) -> Iterator[Check]:
+def interpreter_sessions(text: str) -> Iterator[Assertion]:
     """What was typed at an interpreter's prompt, and what it answered in the next line."""
     for match in TYPED.finditer(text):
         call, value = parsed_expression(match["call"]), parsed_expression(match["value"])
         if isinstance(call, ast.Call) and value is not None and literal(value):
-            yield Check(ast.unparse(call), ast.unparse(value))
+            yield Assertion(ast.unparse(call), ast.unparse(value))
 
 
-def inline(text: str) -> Iterator[Check]:
+def equations(text: str) -> Iterator[Assertion]:
     """Calls in a sentence that are said to equal a value."""
-    for match in islice(CALL.finditer(text), 4 * MOST):
-        rest = text[match.start() : match.start() + LONGEST]
+    for match in islice(CALL.finditer(text), 4 * MOST_ASSERTIONS):
+        rest = text[match.start() : match.start() + LONGEST_ASSERTION]
         for end in (place + 1 for place, letter in enumerate(rest) if letter == ")"):
             call = parsed_expression(rest[:end])
             if not isinstance(call, ast.Call):
@@ -87,7 +89,7 @@ def inline(text: str) -> Iterator[Check]:
             equals = EQUALS.match(rest, end)
             value = leading_value(rest[equals.end() :]) if equals and simple(call) else None
             if value is not None:
-                yield Check(ast.unparse(call), value)
+                yield Assertion(ast.unparse(call), value)
             break
 
 
@@ -131,7 +133,7 @@ def functions(code: str) -> tuple[str, ...]:
     return tuple(each.name for each in body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
-def calls(checks: Sequence[Check], names: Sequence[str]) -> tuple[Check, ...]:
+def calling(checks: Sequence[Assertion], names: Sequence[str]) -> tuple[Assertion, ...]:
     """The checks that call one of some functions."""
     return tuple(
         check
@@ -143,7 +145,7 @@ def calls(checks: Sequence[Check], names: Sequence[str]) -> tuple[Check, ...]:
     )
 
 
-def code(checks: Sequence[Check]) -> str:
+def checking_code(checks: Sequence[Assertion]) -> str:
     """A program that tells of each check what the call gives and whether that is the value, in two lines."""
     pairs = [(f"lambda: {check.call}", f"lambda: {check.value}") for check in checks]
     listed = ", ".join(f"({call}, {value})" for call, value in pairs)
@@ -174,10 +176,10 @@ for __pair__ in [{checks}]:
 """
 
 
-def read(output: str, count: int) -> Checked:
+def read_results(output: str, count: int) -> AssertionResults:
     """What the program of `code` told of so many checks; those that it did not come to have failed."""
     lines = output.split("\n")[: 2 * count]
     given = tuple(lines[at] for at in range(0, len(lines) - 1, 2))
     passed = tuple(lines[at + 1] == PASSES for at in range(0, len(lines) - 1, 2))
     missing = count - len(given)
-    return Checked((*given, *[""] * missing), (*passed, *[False] * missing))
+    return AssertionResults((*given, *[""] * missing), (*passed, *[False] * missing))

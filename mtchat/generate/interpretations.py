@@ -9,17 +9,23 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mtchat.generate.checks import functions, literal
-from mtchat.generate.choice import Candidate, plain_text, plainly
-from mtchat.generate.madeup import Free, faceless, made_up, nowhere, same_but_numbers
+from mtchat.generate.arbitrary import (
+    ArbitraryParts,
+    arbitrary_parts,
+    same_but_numbers,
+    without_addresses,
+    without_identity,
+)
+from mtchat.generate.generated_tests import functions, literal
+from mtchat.generate.select import Candidate, normalised_text, normalised_word
 from mtchat.session.names import tree
 from mtchat.session.outcome import Variable
 from mtchat.session.session import Session
 
-MOST = 4  # readings that are offered at once
-LONGEST = 60  # characters of a value that is shown
-COMPARABLE = 0.5  # the weight of the second reading against the first's, from which on it is asked
-CALLS = 3  # made up to tell functions apart, where the user can be asked
+MOST_OFFERED = 4  # readings that are offered at once
+LONGEST_VALUE_SHOWN = 60  # characters of a value that is shown
+COMPARABLE_SHARE = 0.5  # the weight of the second reading against the first's, from which on it is asked
+GENERATED_CALLS = 3  # made up to tell functions apart, where the user can be asked
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Interpretation:
 
 
 @dataclass(frozen=True)
-class Asking:
+class Clarification:
     """How a user is asked which reading of an instruction is meant, and how close they must be for that.
 
     The answer is the place of a reading, or what was meant in the user's own words; None leaves the choice
@@ -44,23 +50,25 @@ class Asking:
     """
 
     ask: Callable[[str, Sequence[Interpretation]], int | str | None]
-    comparable: float = COMPARABLE
+    comparable: float = COMPARABLE_SHARE
     always: bool = False
 
 
 @dataclass(frozen=True)
-class Spread:
+class Alternatives:
     """A session with so many tries for its last turn beside it, and what they do."""
 
     session: Session
-    readings: tuple[Interpretation, ...]
+    interpretations: tuple[Interpretation, ...]
 
 
-def readings(candidates: Sequence[Candidate]) -> tuple[Interpretation, ...]:
+def interpret(candidates: Sequence[Candidate]) -> tuple[Interpretation, ...]:
     """The different things that candidates do; first those with the fewest faults, then the weightiest."""
     groups: dict[tuple[object, ...], list[Candidate]] = {}
     for each in candidates:
-        groups.setdefault((each.faults, each.unmet, failure(each), *each.behaviour), []).append(each)
+        groups.setdefault((each.faults, each.unmet_requirements, failure(each), *each.behaviour), []).append(
+            each
+        )
     total = sum(map(weight, candidates)) or 1.0
     found = [
         Interpretation(
@@ -70,15 +78,15 @@ def readings(candidates: Sequence[Candidate]) -> tuple[Interpretation, ...]:
         )
         for group in groups.values()
     ]
-    found.sort(key=lambda each: (each.candidate.faults, each.candidate.unmet, -each.share))
-    return told_apart(found)
+    found.sort(key=lambda each: (each.candidate.faults, each.candidate.unmet_requirements, -each.share))
+    return summarise(found)
 
 
 def weight(candidate: Candidate) -> float:
     return candidate.copies * candidate.likelihood
 
 
-def open_question(found: Sequence[Interpretation], asking: Asking) -> tuple[Interpretation, ...]:
+def ask_about(found: Sequence[Interpretation], asking: Clarification) -> tuple[Interpretation, ...]:
     """The readings to ask about: working ones of comparable weight; none where one is clearly the likeliest.
 
     Two readings that cannot be told apart in words are no question; neither is which data is made up, what
@@ -89,17 +97,17 @@ def open_question(found: Sequence[Interpretation], asking: Asking) -> tuple[Inte
     best = found[0]
     if not asking.always and only_data(best.candidate.turn.chunk):
         return ()
-    least = (best.candidate.faults, best.candidate.unmet)
+    least = (best.candidate.faults, best.candidate.unmet_requirements)
     rivals: list[Interpretation] = []
     for each in found:
         candidate = each.candidate
         near = each.share >= asking.comparable * best.share
-        if (candidate.faults, candidate.unmet) != least or not near:
+        if (candidate.faults, candidate.unmet_requirements) != least or not near:
             continue
         if asking.always or not any(alike(candidate, other.candidate) for other in rivals):
             rivals.append(each)
-    told = rivals if asking.always else told_apart(rivals, undecided([each.candidate for each in rivals]))
-    kept = list({each.told: each for each in reversed(told)}.values())[::-1][:MOST]
+    told = rivals if asking.always else summarise(rivals, undecided([each.candidate for each in rivals]))
+    kept = list({each.told: each for each in reversed(told)}.values())[::-1][:MOST_OFFERED]
     return tuple(kept) if len(kept) > 1 else ()
 
 
@@ -109,7 +117,7 @@ def alike(one: Candidate, other: Candidate) -> bool:
         return True
     free = undecided([one, other])
     printed = any(made_up_by(each).printed for each in (one, other))
-    if not printed and nowhere(one.shows) != nowhere(other.shows):
+    if not printed and without_addresses(one.shows) != without_addresses(other.shows):
         return False
     if (one.told.given, one.made.given) != (other.told.given, other.made.given):
         return False
@@ -123,14 +131,14 @@ def undecided(candidates: Sequence[Candidate]) -> frozenset[str]:
     return frozenset(name for each in free for name in each.names | each.loops)
 
 
-def made_up_by(candidate: Candidate) -> Free:
+def made_up_by(candidate: Candidate) -> ArbitraryParts:
     turn = candidate.turn
-    return made_up(turn.chunk, candidate.session.undo().program.source, turn.instruction)
+    return arbitrary_parts(turn.chunk, candidate.session.undo().program.source, turn.instruction)
 
 
 def same_value(one: Variable, other: Variable) -> bool:
     """Whether two variables hold the same, however it is held: a list or an array, 5 or 5.0."""
-    first, second = (plain_text(faceless(value(each))) for each in (one, other))
+    first, second = (normalised_text(without_identity(value(each))) for each in (one, other))
     if first == second:
         return True
     return one.kind != other.kind and bool(one.shape) and rows(one) == rows(other)
@@ -151,7 +159,7 @@ def worded_otherwise(one: Candidate, other: Candidate) -> bool:
 
 def numbers(shown: str) -> list[str]:
     """The numbers among the words of what is shown."""
-    return [plainly(word) for word in re.findall(r"-?\d+(?:\.\d+)?", shown)]
+    return [normalised_word(word) for word in re.findall(r"-?\d+(?:\.\d+)?", shown)]
 
 
 def only_data(chunk: str) -> bool:
@@ -162,7 +170,7 @@ def only_data(chunk: str) -> bool:
     )
 
 
-def told_apart(
+def summarise(
     found: Sequence[Interpretation], free: frozenset[str] = frozenset()
 ) -> tuple[Interpretation, ...]:
     """Readings with what each of them does that not all of them do; of names in `free` nothing is said."""
@@ -237,5 +245,5 @@ def value(variable: Variable | None) -> str:
 
 def short(text: str) -> str:
     """A text without its middle where it is long."""
-    half = LONGEST // 2
-    return text if len(text) <= LONGEST else f"{text[:half]} … {text[-half + 3 :]}"
+    half = LONGEST_VALUE_SHOWN // 2
+    return text if len(text) <= LONGEST_VALUE_SHOWN else f"{text[:half]} … {text[-half + 3 :]}"

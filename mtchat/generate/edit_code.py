@@ -1,6 +1,7 @@
 """Puts what a model wrote for a changed chunk in the place of the old one, statement by statement. Pure."""
 
 import ast
+import re
 from collections.abc import Iterator, Sequence
 
 from mtchat.session.names import bound, tree
@@ -19,8 +20,18 @@ BINDING = (
 DEFINING = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 IMPORTING = ast.Import | ast.ImportFrom
 
+REMOVAL = (
+    r"\b(?:remove|drop|delete|rid|leave out|omit|take out|without|no longer|not|don'?t|only|stop|no"
+    r"|never|instead)\b"
+)
 
-def spliced(old: str, new: str, before: str, whole: bool) -> str:
+
+def asks_to_remove(correction: str) -> bool:
+    """Whether a correction wants something gone, so that the reply leaves it out on purpose."""
+    return re.search(REMOVAL, correction, re.IGNORECASE) is not None
+
+
+def splice(old: str, new: str, before: str, whole: bool) -> str:
     """The chunk that takes the place of `old`, on top of the program `before`.
 
     What repeats the program before goes, and so do calls at the end that only try the code out. A reply
@@ -31,7 +42,7 @@ def spliced(old: str, new: str, before: str, whole: bool) -> str:
     if known is None or said is None:
         return new
     if not whole and (filled := completed(old, known.body, new, said.body)) != new:
-        return spliced(old, filled, before, whole)
+        return splice(old, filled, before, whole)
     try:
         said_again = {ast.dump(each) for each in (tree(before) or ast.Module([], [])).body}
         mine = {ast.dump(each) for each in known.body}
@@ -217,7 +228,7 @@ def headed(code: str, head: Sequence[str]) -> str:
     return rewritten(code, body, {first - 1: [text_of(code, body, body[first - 1]), *head]})
 
 
-def redefined(path: Sequence[str], chunk: str) -> int:
+def redefined_turn(path: Sequence[str], chunk: str) -> int:
     """The place, from 0, of the one earlier chunk whose definitions a chunk writes again; -1 for none.
 
     All that the chunk does must be that, imports aside.

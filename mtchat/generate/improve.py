@@ -8,9 +8,14 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from mtchat.errors import MtchatError
-from mtchat.generate.checks import Check, Checked, asserted, calls, functions, read, told
-from mtchat.generate.checks import code as code_of
-from mtchat.generate.choice import Candidate, Choice, choose, doubtful
+from mtchat.generate.complete import (
+    RawCompletion,
+    complete_candidates,
+    complete_quietly,
+    longer_sampling,
+    postprocess,
+    warmer,
+)
 from mtchat.generate.events import (
     AttemptsExhausted,
     CandidateChosen,
@@ -21,11 +26,21 @@ from mtchat.generate.events import (
     RunFinished,
     TurnWritten,
 )
-from mtchat.generate.less import does_less
-from mtchat.generate.readings import CALLS, open_question, readings
+from mtchat.generate.execute import RunProgram, carry_over_without_code, excused, failed, never_ended
+from mtchat.generate.generated_tests import (
+    Assertion,
+    AssertionResults,
+    assert_statements,
+    assertions_in,
+    calling,
+    checking_code,
+    functions,
+    read_results,
+)
+from mtchat.generate.interpretations import GENERATED_CALLS, ask_about, interpret
 from mtchat.generate.request import prompt_for
-from mtchat.generate.running import Run, emptied, excused, failed, unended
-from mtchat.generate.writing import Written, chunk_of, hotter, longer, one, several
+from mtchat.generate.requirements import does_less
+from mtchat.generate.select import Candidate, CandidateChoice, choose, is_doubtful
 from mtchat.session.names import tree
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import PREAMBLE, Chunk, Program
@@ -36,12 +51,12 @@ from mtchat.session.settings import Sampling
 from mtchat.session.turn import INTERRUPTED, Turn
 
 if TYPE_CHECKING:
-    from mtchat.generate.synthesizer import TurnGenerator
+    from mtchat.generate.turn import TurnGenerator
 
 SLOW_SECONDS = 3.0  # of a turn that runs: trying out several more like it would keep the user waiting
 
 
-def bettered(
+def improve(
     generator: "TurnGenerator", base: Session, made: Session, prompt: Prompt, sampling: Sampling
 ) -> Session:
     """A session whose last turn was just made and run, with that turn as good as the policy makes it.
@@ -49,14 +64,14 @@ def bettered(
     An interrupt, or what cannot be asked or run, leaves the best one found so far.
     """
     look = generator.look or generator.run
-    if look is None or made.path[-1].status == INTERRUPTED or unended(made.outcome):
+    if look is None or made.path[-1].status == INTERRUPTED or never_ended(made.outcome):
         return made
     failing = {made.path[-1].chunk} if failed(made.outcome) else set[str]()
-    bettering = Refinement(generator, base, prompt, sampling, uninterrupted(look), made, failing)
+    bettering = Refinement(generator, base, prompt, sampling, stop_on_interrupt(look), made, failing)
     if excused(made.outcome):
         return made
     with suppress(KeyboardInterrupt, MtchatError):
-        if blameless(made):
+        if is_blameless(made):
             bettering.start_over()
         else:
             bettering.select()
@@ -67,13 +82,13 @@ def bettered(
     return bettering.made
 
 
-def blameless(session: Session) -> bool:
+def is_blameless(session: Session) -> bool:
     """Whether an earlier turn than the last one fails: nothing that is tried for the last one can help."""
     outcome = session.outcome
     return failed(outcome) and outcome is not None and 0 < (outcome.turn or 0) < len(session.path)
 
 
-def uninterrupted(look: Run) -> Run:
+def stop_on_interrupt(look: RunProgram) -> RunProgram:
     """A way to run programs whose interrupt ends all that is tried, and not only one program."""
 
     def run(program: Program) -> Outcome:
@@ -96,7 +111,7 @@ class Refinement:
     base: Session
     prompt: Prompt
     sampling: Sampling
-    look: Run
+    look: RunProgram
     made: Session
     failing: set[str] = field(default_factory=set)
     running: set[str] = field(default_factory=set)
@@ -109,9 +124,9 @@ class Refinement:
         draft, outcome = self.made.path[-1], self.made.outcome
         if outcome is None or (outcome.ok and outcome.seconds > SLOW_SECONDS):
             return
-        examples = told(draft.instruction)
+        examples = assertions_in(draft.instruction)
         always = generator.asking is not None and generator.asking.always
-        if not always and not doubtful(self.weighed(self.made, 1, examples), generator.policy):
+        if not always and not is_doubtful(self.weighed(self.made, 1, examples), generator.policy):
             return
         turns = self.drawn(count)
         candidates = self.candidates(turns, self.before(), examples, self.made_up())
@@ -131,18 +146,18 @@ class Refinement:
         draft = draft or last
         assert generator.candidates is not None
         generator.on_event(CandidatesStarted(count + 1, len(self.made.path)))
-        warm = hotter(self.sampling, 1, generator.policy.temperature)
+        warm = warmer(self.sampling, 1, generator.policy.temperature)
 
         def tell(written: int, pieces: int) -> None:
             generator.on_event(CandidateProgress(written, 0, count, pieces))
 
-        drawn = several(generator.candidates, generator.family, self.prompt, warm, count, tell)
+        drawn = complete_candidates(generator.candidates, generator.family, self.prompt, warm, count, tell)
         return [last, *self.turns(draft, drawn, warm, self.base)]
 
     def answered(self, candidates: Sequence[Candidate], count: int) -> bool:
         """Whether the user was asked which reading of the instruction is meant, and said it."""
         asking = self.generator.asking
-        found = open_question(readings(candidates), asking) if asking else ()
+        found = ask_about(interpret(candidates), asking) if asking else ()
         if asking is None or not found:
             return False
         instruction = self.made.path[-1].instruction
@@ -151,7 +166,7 @@ class Refinement:
             self.say_again(answer)
         elif answer is not None:
             chosen = found[answer]
-            self.take(Choice(chosen.candidate, 1.0), count, chosen.told)
+            self.take(CandidateChoice(chosen.candidate, 1.0), count, chosen.told)
         return answer is not None
 
     def say_again(self, words: str) -> None:
@@ -181,13 +196,13 @@ class Refinement:
 
         How their runs end is known when all is settled, which is told once.
         """
-        told, turn = [self.made], self.made.path[-1]
+        sessions, turn = [self.made], self.made.path[-1]
 
         def on_event(event: Event) -> None:
             nonlocal turn
             match event:
                 case TurnWritten(session, turn) | CandidateChosen(session, turn, _, _):
-                    told.append(session)
+                    sessions.append(session)
                 case RunFinished(outcome, _) if failed(outcome):
                     self.failing.add(turn.chunk)
                 case RunFinished(outcome, _) if outcome.ok and isinstance(turn.provenance, Repair):
@@ -201,7 +216,7 @@ class Refinement:
         try:
             yield on_event
         except BaseException:
-            self.made = self.made.beside(max(told, key=lambda each: len(each.turns)))
+            self.made = self.made.beside(max(sessions, key=lambda each: len(each.turns)))
             raise
 
     def before(self) -> Session:
@@ -214,7 +229,7 @@ class Refinement:
         if not failed(outcome) or outcome is None or not outcome.turn:
             return base
         path = base.path
-        return emptied(base.undo(len(path) - outcome.turn + 1), path[outcome.turn - 1 :])
+        return carry_over_without_code(base.undo(len(path) - outcome.turn + 1), path[outcome.turn - 1 :])
 
     def start_over(self) -> None:
         """Write the whole program afresh where it still fails, or is seen not to do what was asked for.
@@ -225,15 +240,18 @@ class Refinement:
         if (
             not self.generator.policy.rewrites
             or len(self.made.path) < 2
-            or not (now.faults == 2 or now.unmet)
+            or not (now.faults == 2 or now.unmet_requirements)
         ):
             return
         choice = self.choice(self.afresh(1), self.sound())
         winner = choice.winner
-        if (winner.faults, winner.unmet) < (now.faults, now.unmet) and self.whole(winner.turn.chunk):
+        if (winner.faults, winner.unmet_requirements) < (
+            now.faults,
+            now.unmet_requirements,
+        ) and self.does_all_steps(winner.turn.chunk):
             self.take(choice, 1)
 
-    def whole(self, code: str) -> bool:
+    def does_all_steps(self, code: str) -> bool:
         """Whether a program that was written at once does what each of the turns does."""
         return not any(does_less(code, turn.chunk, turn.instruction, "") for turn in self.made.path)
 
@@ -252,11 +270,11 @@ class Refinement:
         self.generator.on_event(CandidatesStarted(count + 1, len(self.made.path)))
         choice = self.choice(self.afresh(count + 1), self.sound())
         other = choice.winner
-        if other.faults or other.unmet or other.ends_like(Candidate(self.made)):
+        if other.faults or other.unmet_requirements or other.ends_like(Candidate(self.made)):
             return
-        if not self.whole(other.turn.chunk):
+        if not self.does_all_steps(other.turn.chunk):
             return
-        if choice.share > confidence(self.made):
+        if choice.share > agreement(self.made):
             self.take(choice, count + 1)
 
     def mend(self) -> None:
@@ -288,25 +306,25 @@ class Refinement:
         """Turns that hold the whole program, the first of them the likeliest."""
         generator, last = self.generator, self.made.path[-1]
         root = replace(self.base, head=ROOT)
-        sampling = longer(self.sampling, len(self.made.path))
+        sampling = longer_sampling(self.sampling, len(self.made.path))
         provenance = generator.signed(Rewrite(rules=last.provenance.rules), sampling)
         prompt = prompt_for(provenance, generator.family, self.base, last.instruction)
         draft = replace(last, provenance=provenance)
-        first = one(generator.complete, generator.family, prompt, sampling)
+        first = complete_quietly(generator.complete, generator.family, prompt, sampling)
         turns = list(self.turns(draft, [first], sampling, root))
         if count > 1 and generator.candidates is not None:
-            warm = hotter(sampling, 1, generator.policy.temperature)
-            drawn = several(generator.candidates, generator.family, prompt, warm, count - 1)
+            warm = warmer(sampling, 1, generator.policy.temperature)
+            drawn = complete_candidates(generator.candidates, generator.family, prompt, warm, count - 1)
             turns += self.turns(draft, drawn, warm, root)
         return turns
 
     def turns(
-        self, draft: Turn, drawn: Sequence[Written], sampling: Sampling, base: Session
+        self, draft: Turn, drawn: Sequence[RawCompletion], sampling: Sampling, base: Session
     ) -> Iterator[Turn]:
         """Turns like a draft, of completions from one seed after the other; those with more than comments."""
         generator, memory = self.generator, draft.provenance.context
         for number, written in enumerate(drawn):
-            chunk = chunk_of(generator.family, written.text, base, generator.policy.rules, memory)
+            chunk = postprocess(generator.family, written.text, base, generator.policy.rules, memory)
             provenance = replace(draft.provenance, sampling=replace(sampling, seed=sampling.seed + number))
             module = tree(chunk)
             if module is None or module.body:
@@ -316,15 +334,15 @@ class Refinement:
         self,
         turns: Sequence[Turn],
         base: Session,
-        examples: Sequence[Check] = (),
-        checks: Sequence[Check] = (),
-    ) -> Choice:
+        examples: Sequence[Assertion] = (),
+        checks: Sequence[Assertion] = (),
+    ) -> CandidateChoice:
         """The best of several turns, each run after those of a session; the draft where there are none."""
         turns = turns or [self.made.path[-1]]
         return choose(self.candidates(turns, base, examples, checks), self.generator.policy)
 
     def candidates(
-        self, turns: Sequence[Turn], base: Session, examples: Sequence[Check], checks: Sequence[Check]
+        self, turns: Sequence[Turn], base: Session, examples: Sequence[Assertion], checks: Sequence[Assertion]
     ) -> list[Candidate]:
         """Turns, each code once, run after those of a session."""
         copies = Counter(turn.chunk for turn in turns)
@@ -340,7 +358,7 @@ class Refinement:
         self.failing |= {each.turn.chunk for each in found if failed(each.session.outcome)}
         return found
 
-    def take(self, choice: Choice, count: int, meant: str = "") -> None:
+    def take(self, choice: CandidateChoice, count: int, meant: str = "") -> None:
         """Make the chosen turn the live one, with the share that agreed on it, or what the user meant."""
         winner = choice.winner.session
         turn, outcome = winner.path[-1], winner.outcome
@@ -366,32 +384,32 @@ class Refinement:
             raise KeyboardInterrupt
 
     def weighed(
-        self, trial: Session, copies: int, examples: Sequence[Check], checks: Sequence[Check] = ()
+        self, trial: Session, copies: int, examples: Sequence[Assertion], checks: Sequence[Assertion] = ()
     ) -> Candidate:
         """A candidate with what comes of the checks that can be made of its functions."""
         names = functions(trial.path[-1].chunk)
-        mine = calls([*examples, *checks], names)
+        mine = calling([*examples, *checks], names)
         if not mine or trial.outcome is None or not trial.outcome.ok:
             return Candidate(trial, copies)
         program = trial.program
         number = len(trial.path) + 1
-        outcome = self.look(Program((*program.chunks, Chunk(number, code_of(mine)))))
+        outcome = self.look(Program((*program.chunks, Chunk(number, checking_code(mine)))))
         said = outcome.outputs[-1] if len(outcome.outputs) > len(program.chunks) else ""
-        checked = read(said, len(mine))
-        cut = len(calls(examples, names))
+        checked = read_results(said, len(mine))
+        cut = len(calling(examples, names))
         asked = tuple(check.call for check in mine)
         return Candidate(
             trial,
             copies,
-            Checked(checked.given[:cut], checked.passed[:cut], asked[:cut]),
-            Checked(checked.given[cut:], checked.passed[cut:], asked[cut:]),
+            AssertionResults(checked.given[:cut], checked.passed[:cut], asked[:cut]),
+            AssertionResults(checked.given[cut:], checked.passed[cut:], asked[cut:]),
         )
 
-    def made_up(self) -> tuple[Check, ...]:
+    def made_up(self) -> tuple[Assertion, ...]:
         """Checks that the model makes up for the functions of the last turn."""
         generator, made = self.generator, self.made
         names = functions(made.path[-1].chunk)
-        count = max(generator.policy.generated_tests, CALLS if generator.asking else 0)
+        count = max(generator.policy.generated_tests, GENERATED_CALLS if generator.asking else 0)
         if not names or not count or failed(made.outcome):
             return ()
         wish = (
@@ -399,11 +417,11 @@ class Refinement:
             f"{' and '.join(names)} with simple arguments, and nothing else."
         )
         prompt = generator.context(made, wish, self.sampling).prompt
-        text = one(generator.complete, generator.family, prompt, self.sampling).text
-        return calls(tuple(asserted(generator.family.chunk(text, ""))), names)
+        text = complete_quietly(generator.complete, generator.family, prompt, self.sampling).text
+        return calling(tuple(assert_statements(generator.family.chunk(text, ""))), names)
 
 
-def confidence(session: Session) -> float:
+def agreement(session: Session) -> float:
     """How far its turns were agreed on: the product of their shares since it was last written as a whole."""
     path = session.path
     starts = [place for place, turn in enumerate(path) if isinstance(turn.provenance, Rewrite)]

@@ -4,18 +4,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mtchat.errors import MtchatError
-from mtchat.generate.bettering import Refinement, uninterrupted
-from mtchat.generate.checks import told
-from mtchat.generate.readings import Spread, readings
+from mtchat.generate.generated_tests import assertions_in
+from mtchat.generate.improve import Refinement, stop_on_interrupt
+from mtchat.generate.interpretations import Alternatives, interpret
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
 from mtchat.session.turn import COMPLETE
 
 if TYPE_CHECKING:
-    from mtchat.generate.synthesizer import TurnGenerator
+    from mtchat.generate.turn import TurnGenerator
 
 
-def spread(generator: "TurnGenerator", session: Session, sampling: Sampling, count: int) -> Spread:
+def sample_alternatives(
+    generator: "TurnGenerator", session: Session, sampling: Sampling, count: int
+) -> Alternatives:
     """The last turn with so many others drawn beside it and run, each kept in the session; it stays live."""
     look, last, base = generator.look or generator.run, session.path[-1], session.undo()
     if look is None or generator.candidates is None:
@@ -24,13 +26,13 @@ def spread(generator: "TurnGenerator", session: Session, sampling: Sampling, cou
     chosen = replace(sampling, seed=sampling.seed + tried)
     request = generator.step(base, last.instruction, chosen)
     context = generator.fitted(request)
-    bettering = Refinement(generator, base, context.prompt, chosen, uninterrupted(look), session)
+    bettering = Refinement(generator, base, context.prompt, chosen, stop_on_interrupt(look), session)
     provenance = replace(request.provenance, context=context.memory)
     turns = bettering.drawn(count, replace(last, status=COMPLETE, meant="", provenance=provenance))
-    candidates = bettering.candidates(turns, base, told(last.instruction), bettering.made_up())
+    candidates = bettering.candidates(turns, base, assertions_in(last.instruction), bettering.made_up())
     grown = session
     for each in candidates:
         outcome = each.session.outcome
         assert outcome is not None
         grown = grown.undo().add(each.turn).inherit(last.id).with_outcome(replace(outcome, variables=()))
-    return Spread(session.beside(grown), readings(candidates))
+    return Alternatives(session.beside(grown), interpret(candidates))

@@ -9,14 +9,16 @@ from mtchat.session.prompt import ModelCard, Prompt
 from mtchat.session.provenance import ContextPlan
 from mtchat.session.turn import Turn
 
-EASE = 0.75  # of what fits is filled after folding: each time it folds, all of the context is read anew
+FILL_AFTER_FOLDING = (
+    0.75  # of what fits is filled after folding: each time it folds, all of the context is read anew
+)
 
-Count = Callable[[Prompt], int]
-Render = Callable[[tuple[Turn, ...]], Prompt]
+CountTokens = Callable[[Prompt], int]
+RenderPath = Callable[[tuple[Turn, ...]], Prompt]
 
 
 @dataclass(frozen=True)
-class Context:
+class TurnContext:
     """A prompt, and what it tells of the turns before; those in `fitted` are folded so that it fits.
 
     `problem` says why it does not fit all the same, and what the user can do.
@@ -29,10 +31,10 @@ class Context:
 
 
 @dataclass(frozen=True)
-class Room:
+class TokenBudget:
     """What a model can read and write: `count` tells the tokens of a prompt, `reply` is max_tokens."""
 
-    count: Count
+    count: CountTokens
     card: ModelCard
     reply: int
 
@@ -43,24 +45,24 @@ class Room:
 
 
 def fit(
-    render: Render, path: Sequence[Turn], wanted: ContextPlan, room: Room | None, *, whole: int = 0
-) -> Context:
+    render: RenderPath, path: Sequence[Turn], wanted: ContextPlan, room: TokenBudget | None, *, whole: int = 0
+) -> TurnContext:
     """The context of a path: as it is wanted where that fits, else with the oldest turns folded too.
 
     Turns that the last turn's context held folded stay so, and when more must go, enough go to last for a
     while. The turn of the number `whole` is not folded.
     """
     if room is None:
-        return Context(render(visible_turns(path, wanted)), wanted)
+        return TurnContext(render(visible_turns(path, wanted)), wanted)
 
-    def attempt(numbers: Sequence[int]) -> Context:
+    def attempt(numbers: Sequence[int]) -> TurnContext:
         memory = wanted.fold(numbers)
-        return Context(render(visible_turns(path, memory)), memory, tuple(numbers))
+        return TurnContext(render(visible_turns(path, memory)), memory, tuple(numbers))
 
     context = attempt([])
     if room.count(context.prompt) <= room.most:
         return context
-    left = [number for number in foldables(path, wanted) if number != whole]
+    left = [number for number in foldable_turns(path, wanted) if number != whole]
     context = attempt([number for number in left if number in path[-1].provenance.context.folded])
     if room.count(context.prompt) <= room.most:
         return context
@@ -68,20 +70,20 @@ def fit(
     def size(oldest: int) -> int:
         return room.count(attempt(left[:oldest]).prompt)
 
-    for most in (int(EASE * room.most), room.most):
+    for most in (int(FILL_AFTER_FOLDING * room.most), room.most):
         oldest = bisect_left(range(len(left) + 1), True, key=lambda oldest: size(oldest) <= most)
         if oldest <= len(left):
             return attempt(left[:oldest])
-    return replace(attempt(left), problem=excess(size(len(left)), room, bool(path)))
+    return replace(attempt(left), problem=explain_excess(size(len(left)), room, bool(path)))
 
 
-def foldables(path: Sequence[Turn], memory: ContextPlan) -> list[int]:
+def foldable_turns(path: Sequence[Turn], memory: ContextPlan) -> list[int]:
     """The turns that are told whole, and would be shorter if they were not."""
     known = {*memory.folded, *memory.forgotten}
     return [number for number, turn in enumerate(path, start=1) if number not in known and foldable(turn)]
 
 
-def excess(tokens: int, room: Room, later: bool) -> str:
+def explain_excess(tokens: int, room: TokenBudget, later: bool) -> str:
     """What to say of a context that cannot be made to fit, and what the user can do."""
     name, context = room.card.name or "the model", room.card.context
     fitting = f"/set max_tokens {context - tokens} makes it fit, " if tokens < context else ""

@@ -20,7 +20,7 @@ DISPLAYS = (ast.List, ast.Tuple, ast.Set, ast.Dict)
 
 
 @dataclass
-class Free:
+class ArbitraryParts:
     """What of a chunk is made up: the names that hold it, and whether it is `printed`.
 
     `loops` are the names that only count or go through something, and are left over when it ends. `given`
@@ -69,9 +69,9 @@ class Free:
                 self.chance.add(alias.asname or alias.name.split(".")[0])
 
     def bind(self, targets: Sequence[ast.expr], value: ast.expr, decided: bool, adds: bool = False) -> None:
-        made_up = self.invented(value, decided) or (isinstance(value, DISPLAYS) and self.listed(value))
+        arbitrary = self.invented(value, decided) or (isinstance(value, DISPLAYS) and self.listed(value))
         for target in targets:
-            if made_up:
+            if arbitrary:
                 self.names |= roots(target)
             elif isinstance(target, ast.Name) and not adds:
                 self.names.discard(target.id)
@@ -79,12 +79,12 @@ class Free:
     def call(self, call: ast.Call, decided: bool) -> None:
         """A call for its effect: it prints, or what it is called on, or is handed, may be other then."""
         values = [*call.args, *(each.value for each in call.keywords)]
-        made_up = any(self.invented(value, decided) for value in values)
+        arbitrary = any(self.invented(value, decided) for value in values)
         match call.func:
             case ast.Name("print"):
-                self.printed = self.printed or made_up
+                self.printed = self.printed or arbitrary
             case ast.Attribute(owner, _):
-                if made_up:
+                if arbitrary:
                     self.names |= roots(owner)
                 if self.by_chance(call):
                     self.names |= {name for value in values for name in roots(value)}
@@ -126,13 +126,13 @@ class Free:
         return drawn or (len(path) > 1 and path[-1] in CLOCK and path[-2] in ("time", "datetime", "date"))
 
 
-def made_up(chunk: str, before: str, instruction: str) -> Free:
+def arbitrary_parts(chunk: str, before: str, instruction: str) -> ArbitraryParts:
     """What a chunk makes up on top of a program, for an instruction."""
     module = tree(chunk)
     text = f"{instruction}\n{before}".lower()
     given = frozenset([*re.findall(r"\d+(?:\.\d+)?|\w+", text), *re.findall(r"[\"']([^\"'\n]+)[\"']", text)])
     here = bound(chunk) if module else frozenset()
-    found = Free(bound(before) | here, given)
+    found = ArbitraryParts(bound(before) | here, given)
     if module is None:
         return found
     found.known -= modules(f"{before}\n{chunk}")
@@ -166,14 +166,14 @@ def plain(value: ast.expr) -> ast.expr:
     return value
 
 
-def faceless(text: str) -> str:
+def without_identity(text: str) -> str:
     """A value as it is shown, without addresses; of an object that only says what it is, its kind."""
-    text = nowhere(text)
+    text = without_addresses(text)
     found = OBJECT.fullmatch(text.strip())
     return f"<{found['kind']}>" if found else text
 
 
-def nowhere(text: str) -> str:
+def without_addresses(text: str) -> str:
     """A text without the addresses of objects in it."""
     return ADDRESS.sub("<object>", text)
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.generate.checks import Checked
-from mtchat.generate.choice import Candidate
 from mtchat.generate.events import AttemptsExhausted, TurnWritten
+from mtchat.generate.generated_tests import AssertionResults
+from mtchat.generate.interpretations import Clarification, ask_about, interpret
 from mtchat.generate.policy import Policy
 from mtchat.generate.prompt.families import instruct
-from mtchat.generate.readings import Asking, open_question, readings
-from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.generate.select import Candidate
+from mtchat.generate.turn import TurnGenerator
 from mtchat.repl.app import dispatch
 from mtchat.session.mark import TurnOptions
 from mtchat.session.outcome import Outcome, Variable
@@ -25,7 +25,7 @@ from tests.support.consoles import Spoken, console_in, said
 from tests.support.generate import CARD, GREEDY_64, KeyedModel, chunks, run, run_with_variables
 
 UNDEFINED = "turn 1, line 1: NameError: x"
-ASK = Asking(lambda instruction, found: None)
+ASK = Clarification(lambda instruction, found: None)
 
 
 def tried(
@@ -35,18 +35,20 @@ def tried(
     outcome = Outcome(outputs=(output,), stdout=output, variables=found, error=error, finished=not error)
     usage = Usage(completion_tokens=4, logprob=-0.4)
     session = Session().add(Turn("print total: 1 or 2", chunk, usage=usage)).with_outcome(outcome)
-    return Candidate(session, copies, made=Checked(given, (True,) * len(given), ("f(2)",) * len(given)))
+    return Candidate(
+        session, copies, made=AssertionResults(given, (True,) * len(given), ("f(2)",) * len(given))
+    )
 
 
-TWO = readings([tried("print(1)", "1\n"), tried("print(2)", "2\n")])
+TWO = interpret([tried("print(1)", "1\n"), tried("print(2)", "2\n")])
 
 
 def told(*candidates: Candidate) -> list[str]:
-    return [each.told for each in readings(candidates)]
+    return [each.told for each in interpret(candidates)]
 
 
 def test_those_that_do_the_same_are_one_reading_and_the_weightiest_is_first() -> None:
-    found = readings([tried("print(3)", "3\n"), tried("print(1+2)", "3\n"), tried("print([3])", "[3]\n", 5)])
+    found = interpret([tried("print(3)", "3\n"), tried("print(1+2)", "3\n"), tried("print([3])", "[3]\n", 5)])
     assert [(each.told, each.count) for each in found] == [("prints [3]", 5), ("prints 3", 2)]
     assert [round(each.share, 3) for each in found] == [0.714, 0.286]
 
@@ -88,7 +90,7 @@ def test_what_all_do_is_not_told() -> None:
     ],
 )
 def test_only_working_readings_of_comparable_weight_are_a_question(candidates, count: int) -> None:
-    assert len(open_question(readings(candidates), ASK)) == count
+    assert len(ask_about(interpret(candidates), ASK)) == count
 
 
 def done(
@@ -212,8 +214,8 @@ OPENED = "with open('r.txt', 'w') as report:\n    report.write('a')"
     ],
 )
 def test_what_nobody_gave_is_no_question(first: Candidate, second: Candidate) -> None:
-    assert open_question(readings([first, second]), ASK) == ()
-    assert open_question(readings([second, first]), ASK) == ()
+    assert ask_about(interpret([first, second]), ASK) == ()
+    assert ask_about(interpret([second, first]), ASK) == ()
 
 
 @pytest.mark.parametrize(
@@ -254,22 +256,22 @@ def test_what_nobody_gave_is_no_question(first: Candidate, second: Candidate) ->
 def test_what_the_words_can_decide_is_a_question(
     first: Candidate, second: Candidate, words: list[str]
 ) -> None:
-    assert [each.told for each in open_question(readings([first, second]), ASK)] == words
+    assert [each.told for each in ask_about(interpret([first, second]), ASK)] == words
 
 
 def test_always_asks_about_whatever_differs() -> None:
     always = replace(ASK, comparable=0.0, always=True)
     assert (
         len(
-            open_question(
-                readings([tried("total = 1", "", 9, total="1"), tried("total = 2", total="2")]), always
+            ask_about(
+                interpret([tried("total = 1", "", 9, total="1"), tried("total = 2", total="2")]), always
             )
         )
         == 2
     )
 
 
-def generator(model: KeyedModel, asking: Asking | None, policy: Policy | None = None) -> TurnGenerator:
+def generator(model: KeyedModel, asking: Clarification | None, policy: Policy | None = None) -> TurnGenerator:
     chosen = policy or Policy(samples=3)
     return TurnGenerator(
         instruct,
@@ -297,7 +299,7 @@ def test_the_answer_is_taken_kept_with_the_turn_and_known_to_later_turns() -> No
         asked.append([each.told for each in found])
         return next(place for place, each in enumerate(found) if each.told == "prints 2")
 
-    session = generator(model, Asking(ask)).take(Session(), "print total: 1 or 2", GREEDY_64)
+    session = generator(model, Clarification(ask)).take(Session(), "print total: 1 or 2", GREEDY_64)
     assert asked == [["prints 1", "prints 2"]]
     assert (session.path[-1].chunk, session.path[-1].meant) == ("print(2)", "prints 2")
     prompt = generator(model, None).prompt(session, "go on")
@@ -305,7 +307,7 @@ def test_the_answer_is_taken_kept_with_the_turn_and_known_to_later_turns() -> No
 
 
 def test_an_answer_that_is_the_first_try_keeps_its_code_and_the_meaning() -> None:
-    session = generator(ambiguous(), Asking(lambda instruction, found: 0)).take(
+    session = generator(ambiguous(), Clarification(lambda instruction, found: 0)).take(
         Session(), "print total: 1 or 2", GREEDY_64
     )
     assert (session.path[-1].chunk, session.path[-1].meant) == ("print(1)", "prints 1")
@@ -327,7 +329,7 @@ def test_other_words_make_the_turn_again() -> None:
             "as a nice list": ["print([1])", "print([1])"],
         }
     )
-    session = generator(model, Asking(lambda instruction, found: "as a nice list")).take(
+    session = generator(model, Clarification(lambda instruction, found: "as a nice list")).take(
         Session(), "print total: 1 or 2", GREEDY_64
     )
     assert chunks(session) == ["print([1])"]
@@ -346,7 +348,7 @@ def test_a_turn_made_again_in_other_words_is_settled_once() -> None:
         if isinstance(event, AttemptsExhausted):
             settled.append(event)
 
-    asking = Asking(lambda instruction, found: "as a nice list")
+    asking = Clarification(lambda instruction, found: "as a nice list")
     chosen = generator(KeyedModel(replies), asking, Policy(samples=3, repair_rounds=1))
     session = replace(chosen, on_event=on_event).take(Session(), "print total: 1 or 2", GREEDY_64)
     tried = {f"print({name})" for name in "abcde"}
@@ -359,7 +361,9 @@ def test_nobody_is_asked_about_a_turn_that_is_not_in_doubt() -> None:
         raise AssertionError("asked without need")
 
     sure = Policy(samples=3, confidence_threshold=-5.0)
-    session = generator(ambiguous(), Asking(ask), sure).take(Session(), "print total: 1 or 2", GREEDY_64)
+    session = generator(ambiguous(), Clarification(ask), sure).take(
+        Session(), "print total: 1 or 2", GREEDY_64
+    )
     assert chunks(session) == ["print(1)"]
 
 
@@ -512,7 +516,7 @@ class Interrupted:
 
 def test_a_stop_while_the_chosen_candidate_runs_ends_it_there() -> None:
     running = Interrupted(2)
-    one = replace(generator(ambiguous(), Asking(lambda instruction, found: 1)), run=running)
+    one = replace(generator(ambiguous(), Clarification(lambda instruction, found: 1)), run=running)
     one = replace(one, policy=Policy(samples=3, rewrites=1, repair_rounds=1))
     session = one.take(Session(), "print total: 1 or 2", GREEDY_64)
     assert running.runs == 2
@@ -530,7 +534,7 @@ def test_a_stop_while_other_words_are_taken_keeps_the_turn_that_works_and_all_th
             raise KeyboardInterrupt
         yield from ambiguous().complete(prompt, sampling)
 
-    one = generator(ambiguous(), Asking(lambda instruction, found: "as a nice list"))
+    one = generator(ambiguous(), Clarification(lambda instruction, found: "as a nice list"))
     one = replace(one, complete=complete, on_event=told.append, policy=Policy(samples=3, rewrites=1))
     session = one.take(Session(), "print total: 1 or 2", GREEDY_64)
     assert chunks(session) == ["print(1)"]
@@ -549,7 +553,7 @@ def test_an_answer_keeps_the_checks_and_the_branch_of_the_turn(answer: int | str
             "as a nice list": ["print([1])", "print([1])"],
         }
     )
-    one = generator(model, Asking(lambda instruction, found: answer))
+    one = generator(model, Clarification(lambda instruction, found: answer))
     session = one.take(marked.undo(), "print total: 1 or 2", GREEDY_64, replaces=marked.head)
     assert session.mark(session.head).checks == ("x == 1",)
     assert (session.branch, session.branches) == ("main", {"main": session.head})
@@ -562,7 +566,7 @@ def test_other_tries_for_a_turn_that_was_mended_are_made_from_the_plain_context(
         "print total: 1 or 2", "print(1)", provenance=Repair(of=failing.id, error="turn 1: ValueError")
     )
     session = base.extend((failing,)).undo().extend((mended,)).with_outcome(Outcome())
-    spread = generator(ambiguous(), None).spread(session, GREEDY_64, 3)
+    spread = generator(ambiguous(), None).sample_alternatives(session, GREEDY_64, 3)
     others = [turn for turn in spread.session.turns if turn.id not in session.by_id]
     assert others
     assert {(turn.replaces, turn.provenance.error, turn.status) for turn in others} == {("", "", "complete")}

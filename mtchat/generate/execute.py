@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from mtchat.errors import SandboxError
 from mtchat.generate.events import EventHandler, RunFinished, RunStarted, ignore
-from mtchat.generate.less import does_less
+from mtchat.generate.requirements import does_less
 from mtchat.session.claim import CheckResult
 from mtchat.session.names import bound, parses
 from mtchat.session.outcome import Outcome
@@ -16,16 +16,16 @@ from mtchat.session.reason import Reason
 from mtchat.session.session import Session
 from mtchat.session.turn import EDITED, INTERRUPTED, KEPT, Turn
 
-LONGEST_COMPLAINT = 800
+LONGEST_REPORT = 800
 
-Run = Callable[[Program], Outcome]
+RunProgram = Callable[[Program], Outcome]
 
 
 class Declined(Exception):  # noqa: N818 - not an error: the user does not want the code to run
     """The user does not want the program to run."""
 
 
-def tried(session: Session, run: Run | None, on_event: EventHandler = ignore) -> Session:
+def execute(session: Session, run: RunProgram | None, on_event: EventHandler = ignore) -> Session:
     """The session with the outcome of its live program, where there is a way to run it, and it may run."""
     turn = session.path[-1] if session.path else None
     if run is None or turn is None or turn.status == INTERRUPTED:
@@ -41,7 +41,7 @@ def tried(session: Session, run: Run | None, on_event: EventHandler = ignore) ->
     return session.with_outcome(outcome)
 
 
-def kept(session: Session, rest: tuple[Turn, ...]) -> Session:
+def carry_over(session: Session, rest: tuple[Turn, ...]) -> Session:
     """The session with later turns carried over to its new branch, with what was laid down about them.
 
     What the user wrote stays the user's.
@@ -54,16 +54,16 @@ def kept(session: Session, rest: tuple[Turn, ...]) -> Session:
     return session
 
 
-def emptied(session: Session, rest: tuple[Turn, ...]) -> Session:
+def carry_over_without_code(session: Session, rest: tuple[Turn, ...]) -> Session:
     """As `kept`, without their code, which another turn has."""
     for turn in rest:
-        session = kept(session, (replace(turn, chunk=""),)).inherit(turn.id)
+        session = carry_over(session, (replace(turn, chunk=""),)).inherit(turn.id)
     return session
 
 
 def failed(outcome: Outcome | None) -> bool:
     """Whether the program ended by itself, and badly."""
-    return outcome is not None and not outcome.ok and not unended(outcome)
+    return outcome is not None and not outcome.ok and not never_ended(outcome)
 
 
 def excused(outcome: Outcome | None) -> bool:
@@ -71,28 +71,28 @@ def excused(outcome: Outcome | None) -> bool:
     return failed(outcome) and outcome is not None and bool(outcome.missing)
 
 
-def wrong(outcome: Outcome | None) -> bool:
+def is_wrong(outcome: Outcome | None) -> bool:
     """Whether there is something to mend: the program fails, or a claim does not hold."""
     return failed(outcome) or (outcome is not None and bool(outcome.broken))
 
 
-def mendable(outcome: Outcome | None) -> bool:
+def is_repairable(outcome: Outcome | None) -> bool:
     """Whether other code could mend what is wrong."""
-    return wrong(outcome) and not excused(outcome)
+    return is_wrong(outcome) and not excused(outcome)
 
 
-def unended(outcome: Outcome | None) -> bool:
+def never_ended(outcome: Outcome | None) -> bool:
     """Whether there is no run that the program itself ended, well or badly."""
     return outcome is None or outcome.reason in (Reason.INTERRUPTED, Reason.SANDBOX)
 
 
-def better(attempt: Session, than: Session) -> bool:
+def is_better(attempt: Session, than: Session) -> bool:
     """Whether a mended program is better: it gets further, and its turns still do what they did."""
-    return keeps(attempt, than) and reach(attempt) > reach(than)
+    return keeps_behaviour(attempt, than) and progress_of(attempt) > progress_of(than)
 
 
 @dataclass(frozen=True, order=True)
-class Reach:
+class ProgramProgress:
     """How far a program gets: whether it is right, else the turn where it first goes wrong, and how far in.
 
     `ran` says that this turn came to its end, and claims about it do not hold; `line` is the line where it
@@ -105,49 +105,49 @@ class Reach:
     line: int = 0
 
 
-def reach(session: Session) -> Reach:
+def progress_of(session: Session) -> ProgramProgress:
     outcome = session.outcome
     if outcome is None:
-        return Reach()
-    if finding := first_broken(outcome):
+        return ProgramProgress()
+    if finding := first_failed_check(outcome):
         holding = sum(each.turn == finding.turn and each.passed is True for each in outcome.findings)
-        return Reach(False, finding.turn, True, holding)
+        return ProgramProgress(False, finding.turn, True, holding)
     if outcome.ok or not outcome.frames:
         reached = session.program.chunks[: len(outcome.outputs)]
-        return Reach(outcome.ok, reached[-1].turn if reached else 0)
+        return ProgramProgress(outcome.ok, reached[-1].turn if reached else 0)
     place = outcome.frames[0].place
-    return Reach(False, place.turn, False, place.line)
+    return ProgramProgress(False, place.turn, False, place.line)
 
 
-def first_broken(outcome: Outcome) -> CheckResult | None:
+def first_failed_check(outcome: Outcome) -> CheckResult | None:
     """The first claim that does not hold; claims are looked at only where the program came to their turn."""
     return outcome.broken[0] if outcome.broken else None
 
 
-def trouble(outcome: Outcome) -> int | None:
+def first_faulty_turn(outcome: Outcome) -> int | None:
     """The turn where a program first goes wrong: about which a claim does not hold, or that fails."""
-    finding = first_broken(outcome)
+    finding = first_failed_check(outcome)
     return finding.turn if finding else outcome.turn
 
 
 def suspects(outcome: Outcome) -> tuple[int, ...]:
     """The turns that may be to blame, the likeliest first: the one that has the failing line, its callers."""
-    if first_broken(outcome) or not outcome.frames:
-        return tuple(filter(None, [trouble(outcome)]))
+    if first_failed_check(outcome) or not outcome.frames:
+        return tuple(filter(None, [first_faulty_turn(outcome)]))
     turns = [frame.place.turn for frame in reversed(outcome.frames)]
     return tuple(dict.fromkeys(turn for turn in turns if turn > PREAMBLE))
 
 
-def reproach(outcome: Outcome) -> str:
+def repair_request(outcome: Outcome) -> str:
     """What to tell the model that is to mend a program."""
-    finding = first_broken(outcome)
+    finding = first_failed_check(outcome)
     if finding is None:
-        return complaint(outcome)
+        return error_report(outcome)
     told = [f"after this step, {each.wish}" for each in outcome.broken if each.turn == finding.turn]
-    return "\n".join(told)[:LONGEST_COMPLAINT]
+    return "\n".join(told)[:LONGEST_REPORT]
 
 
-def keeps(attempt: Session, than: Session) -> bool:
+def keeps_behaviour(attempt: Session, than: Session) -> bool:
     """Whether each turn still binds the names it bound, prints where it printed, and does no less."""
     for place, (old, new) in enumerate(zip(than.path, attempt.path, strict=True)):
         if old.chunk == new.chunk:
@@ -162,7 +162,7 @@ def keeps(attempt: Session, than: Session) -> bool:
     return True
 
 
-def complaint(outcome: Outcome | None) -> str:
+def error_report(outcome: Outcome | None) -> str:
     """What to tell the model about a failing program: the line, and all that the exception says.
 
     "" when the program runs, or was stopped by choice.
@@ -175,4 +175,4 @@ def complaint(outcome: Outcome | None) -> str:
     if not message or not outcome.frames:
         return outcome.error
     frame = outcome.frames[-1]
-    return f"turn {frame.place.turn}, line {frame.place.line}: {frame.text}\n{message}"[:LONGEST_COMPLAINT]
+    return f"turn {frame.place.turn}, line {frame.place.line}: {frame.text}\n{message}"[:LONGEST_REPORT]

@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 
 from mtchat.errors import SandboxError
-from mtchat.generate.bettering import confidence
-from mtchat.generate.choice import Candidate, choose
 from mtchat.generate.events import (
     AttemptsExhausted,
     CandidateChosen,
@@ -16,9 +14,11 @@ from mtchat.generate.events import (
     Event,
     TurnWritten,
 )
+from mtchat.generate.improve import agreement
 from mtchat.generate.policy import PLAIN, Policy
 from mtchat.generate.prompt.families import instruct
-from mtchat.generate.synthesizer import TurnGenerator
+from mtchat.generate.select import Candidate, choose
+from mtchat.generate.turn import TurnGenerator
 from mtchat.session.back import bring_back, take_back
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
@@ -248,7 +248,7 @@ def test_programs_that_agree_more_than_the_turns_did_take_their_place():
     assert isinstance(session.path[-1].provenance, Rewrite)
     assert session.outcome is not None
     assert session.outcome.stdout.endswith("9\n")
-    assert confidence(session) == 1
+    assert agreement(session) == 1
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_programs_that_agree_more_than_the_turns_did_take_their_place():
 def test_turns_stay_where_programs_written_at_once_say_no_better(wholes: list[str]):
     session = looking_back(wholes)
     assert chunks(session) == ["x = 2", "print(x)"]
-    assert confidence(session) == pytest.approx(0.5)
+    assert agreement(session) == pytest.approx(0.5)
 
 
 def test_undoing_a_program_written_afresh_tells_the_left_out_step_again():
