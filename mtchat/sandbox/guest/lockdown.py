@@ -1,4 +1,4 @@
-"""Shuts a process in by its own hand: another user, Landlock, a system call filter; for good."""
+"""Lets a process restrict itself for good: another user, Landlock, a system call filter."""
 
 import _ctypes
 import os
@@ -15,9 +15,10 @@ INSTRUCTION_BYTES = 8
 
 
 class Confinement:
-    """What to shut a process in with; -1 for a descriptor that there is none of.
+    """The restrictions of a process; `ruleset` and `rules` are descriptors, -1 for none.
 
-    `user` is whom to become, 0 for no one else; a `reader` may read what Landlock lets it, whoever owns it.
+    `user` is the user to become, 0 for no change; a `reader` may read everything that Landlock allows,
+    whoever owns it.
     """
 
     def __init__(self, user: int = 0, reader: int = 0, ruleset: int = -1, rules: int = -1) -> None:
@@ -32,24 +33,24 @@ class Byte(_ctypes._SimpleCData):  # type: ignore[type-arg]
     _type_ = "B"
 
 
-def apply(fence: Confinement, parent: int) -> None:
-    """Restrict this process for good. Where any of it fails, it ends: nothing runs half shut in."""
-    if fence.user:
-        (become_reader if fence.reader else become_user)(fence.user)
+def apply(confinement: Confinement, parent: int) -> None:
+    """Restrict this process for good. If any step fails, it ends: nothing runs half restricted."""
+    if confinement.user:
+        (become_reader if confinement.reader else become_user)(confinement.user)
     die_with_parent(parent)
     set_dumpable(1)
     call_libc("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    if fence.ruleset >= 0:
-        allow_own_proc(fence.ruleset)
-        call_libc("syscall", LANDLOCK_RESTRICT_SELF, fence.ruleset, 0)
-        os.close(fence.ruleset)
-    if fence.rules >= 0:
-        install_filter(os.pread(fence.rules, 1 << 16, 0))
-        os.close(fence.rules)
+    if confinement.ruleset >= 0:
+        allow_own_proc(confinement.ruleset)
+        call_libc("syscall", LANDLOCK_RESTRICT_SELF, confinement.ruleset, 0)
+        os.close(confinement.ruleset)
+    if confinement.rules >= 0:
+        install_filter(os.pread(confinement.rules, 1 << 16, 0))
+        os.close(confinement.rules)
 
 
 def become_reader(user: int) -> None:
-    """Give up root for good but for the one right to read any file, also after an exec."""
+    """Give up root for good, except the right to read any file, which also survives an exec."""
     call_libc("prctl", PR_SET_KEEPCAPS, 1, 0, 0, 0)
     become_user(user)
     header = CAPABILITY_VERSION_3.to_bytes(4, sys.byteorder) + bytes(4)
@@ -59,7 +60,7 @@ def become_reader(user: int) -> None:
 
 
 def allow_own_proc(ruleset: int) -> None:
-    """Reading what /proc tells of this process, which it may know; a host may hide even that."""
+    """Allow reading this process's own /proc entry, if the host shows it."""
     try:
         own = os.open(f"/proc/{os.getpid()}", os.O_PATH | os.O_CLOEXEC)
     except OSError:
@@ -70,14 +71,14 @@ def allow_own_proc(ruleset: int) -> None:
 
 
 def die_with_parent(parent: int) -> None:
-    """Becoming another user undoes this, so it comes after."""
+    """End with the parent. Becoming another user undoes this, so that has to happen before."""
     call_libc("prctl", PR_SET_PDEATHSIG, 9, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(70)
 
 
 def install_filter(rules: bytes) -> None:
-    """Hand a filter to the kernel: its length in instructions, and where it lies in memory."""
+    """Install a system call filter, given as an array of `struct sock_filter`."""
     kind = type("Rules", (_ctypes.Array,), {"_type_": Byte, "_length_": len(rules)})
     kept = kind.from_buffer_copy(rules)  # type: ignore[attr-defined]
     count = (len(rules) // INSTRUCTION_BYTES).to_bytes(2, sys.byteorder)
@@ -86,7 +87,7 @@ def install_filter(rules: bytes) -> None:
 
 
 def call_libc(name: str, *arguments: int | bytes) -> None:
-    """A function of the C library; when it refuses, the process says so and ends."""
+    """Call a function of the C library; if it fails, the process prints that and ends."""
     function = _ctypes.dlsym(_ctypes.dlopen(None, 0), name)  # type: ignore[arg-type]
     if _ctypes.call_function(function, arguments) != 0:
         os.write(2, f"lockdown: {name}{arguments[:2]} was refused\n".encode())
@@ -94,13 +95,13 @@ def call_libc(name: str, *arguments: int | bytes) -> None:
 
 
 def prctl(option: int, value: int) -> int:
-    """The system call; the `ctypes` module itself would cost 2 ms more."""
+    """The system call; importing `ctypes` itself would take 2 ms more."""
     itself = _ctypes.dlopen(None, 0)  # type: ignore[arg-type]
     return int(_ctypes.call_function(_ctypes.dlsym(itself, "prctl"), (option, value, 0, 0, 0)))
 
 
 def set_dumpable(value: int) -> None:
-    """Whether /proc/PID is open to processes of the same user."""
+    """Set whether processes of the same user may access this one through /proc/PID."""
     prctl(PR_SET_DUMPABLE, value)
     if prctl(PR_GET_DUMPABLE, 0) != value:
         os._exit(70)

@@ -1,8 +1,8 @@
-"""A process that holds a state of the program and forks whatever goes on from it.
+"""A checkpoint: a process that holds the memory of a program and forks each run that resumes from it.
 
-The state itself never runs on: a run is a fork, whose parent is pid 1, and when a chunk of it is finished
-that fork leaves a fork of its own behind, the next state. So a state is what it was for as long as it is
-alive, and any number of runs may begin from it.
+A fork server never runs the program itself. A run is a fork of it, whose parent is pid 1; when the run has
+finished a chunk, it forks a copy of itself, which becomes the next fork server. So a fork server stays as it
+is, and any number of runs can start from it.
 """
 
 import _socket
@@ -51,50 +51,50 @@ DESCRIPTORS = 5  # stdout, stderr, shared memory, the socket of the run, the wor
 
 
 def first_server(job: LaunchJob, link: _socket.socket) -> "ForkServer":
-    """The state before the first chunk."""
+    """The fork server before the first chunk."""
     os.setsid()
     raise_oom_score()
     set_limits(job)
-    state = ForkServer(job, move_high(link))
-    state.rest()
-    return state
+    server = ForkServer(job, move_high(link))
+    server.announce()
+    return server
 
 
 def split_parts(head: int, begun: bool) -> tuple[int, ...]:
-    """In what parts to run a chunk: one that begins with imports in two, so that they can be kept alone."""
+    """The parts in which to run a chunk: leading imports apart, for a snapshot after them."""
     if not head:
         return (WHOLE,)
     return (REST,) if begun else (HEAD, REST)
 
 
 def move_high(link: _socket.socket) -> _socket.socket:
-    """The same socket under a number that programs do not reach."""
+    """The same socket under a high number, out of the way of programs."""
     high = fcntl.fcntl(link.fileno(), fcntl.F_DUPFD_CLOEXEC, HIGH_FD)
     link.close()
     return _socket.socket(fileno=high)
 
 
 class ForkServer:
-    """The process at rest: the program so far and the socket on which work comes."""
+    """The program so far, and the socket on which work arrives."""
 
     def __init__(self, job: LaunchJob, link: _socket.socket) -> None:
         self.home = self.folder = os.getcwd()
         self.runner = ProgramRunner(job)
         self.link = link
 
-    def rest(self) -> None:
-        """Keep no streams of a run open, let nobody look in, and tell the host that this state is ready."""
+    def announce(self) -> None:
+        """Close the streams of the run, deny other processes access, and tell the host that we are ready."""
         set_dumpable(0)
         null = os.open("/dev/null", os.O_RDWR)
         for fd in (1, 2):
             os.dup2(null, fd)
         os.close(null)
-        # What a state forks is not its own to wait for.
+        # Pid 1 reaps what this process forks.
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         self.link.send(SERVING)
 
-    def wait(self) -> "ForkedRun":
-        """Wait for work, for ever; returns in a fork that does it."""
+    def serve(self) -> "ForkedRun":
+        """Wait for work, forever; returns only in a fork that does it."""
         while True:
             word, fds = receive_fds(self.link, WORD_BYTES, DESCRIPTORS)
             if not word:
@@ -106,8 +106,8 @@ class ForkServer:
                     os.close(fd)
                 self.link.send(SERVING)
                 continue
-            # The parent of a run is pid 1, as in any run, because the process between ends at once. Should
-            # the run be quicker, nobody may wait for it before pid 1.
+            # The process between ends at once, so that the parent of a run is pid 1, as in any run. If the
+            # run ends first, nobody may reap it before pid 1.
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             if os.fork():
                 os._exit(0)
@@ -117,25 +117,25 @@ class ForkServer:
 
 
 class ForkedRun:
-    """A fork of a state that goes on with the program."""
+    """A fork of a fork server that resumes the program."""
 
-    def __init__(self, state: ForkServer, out: int, err: int, shared: int, link: int, work: int) -> None:
+    def __init__(self, server: ForkServer, out: int, err: int, shared: int, link: int, work: int) -> None:
         os.setsid()
         set_dumpable(1)
         for fd, stream in ((out, 1), (err, 2)):
             os.dup2(fd, stream)
             os.close(fd)
-        change_folder(state.folder)
-        self.state, self.work, self.runner = state, ResumeJob.unpack(read_all(work)), state.runner
+        change_folder(server.folder)
+        self.server, self.work, self.runner = server, ResumeJob.unpack(read_all(work)), server.runner
         self.link = move_high(_socket.socket(fileno=link))
         self.link_descriptor = OwnDescriptor(self.link.fileno())
         self.memory = mmap.mmap(shared, SHARED_BYTES)
         self.shared = watch_faults(shared)
         self.progress = ProgressReport(self.memory, self.work.mark)
-        self.why = ""
+        self.hazard = ""
 
-    def play(self) -> bool:
-        """Run the chunks. True in the fork that is to be a state; the run itself never returns True."""
+    def run(self) -> bool:
+        """Run the chunks. True in a fork that becomes a fork server; the run itself never returns True."""
         work, runner = self.work, self.runner
         adopt_figures()
         self.memory[0:4] = work.first.to_bytes(4, "little")
@@ -151,49 +151,49 @@ class ForkedRun:
                         return True
             runner.finish(self.progress)
         except BaseException as error:
-            self.why = "failed"
+            self.hazard = "failed"
             runner.fail(error, self.progress)
         finally:
             if work.look:
                 runner.look(self.progress)
             if self.progress.ours:
-                self.link.detach()  # or Python might warn that it was never closed
-        self.end()
+                self.link.detach()  # otherwise Python may warn that it was not closed
+        self.exit()
         return False
 
     def leave_snapshot(self, index: int, part: int) -> bool:
-        """Leave a state behind if the host wants one. True in the state."""
+        """Take a snapshot if the host wants one. True in the new fork server."""
         if not self.progress.ours:
             return False
         flush()
-        self.why = self.find_hazard(index + 1)
+        self.hazard = self.find_hazard(index + 1)
         words = [
             STEP,
             index.to_bytes(4, "little"),
             bytes([part == HEAD]),
-            self.why.encode("utf-8", "replace"),
+            self.hazard.encode("utf-8", "replace"),
         ]
         answer, fds = self.request(b"".join(words))
-        if answer != KEEP or self.why or len(fds) != 1:
+        if answer != KEEP or self.hazard or len(fds) != 1:
             return False
         kept, link = random_state(), _socket.socket(fileno=fds[0])
         try:
             link = move_high(link)
-            if self.forked(last=part != HEAD and index == len(self.runner.names) - 1):
-                self.become_state(link)
+            if self.fork_copy(last=part != HEAD and index == len(self.runner.names) - 1):
+                self.become_server(link)
                 self.runner.forget(index if part == HEAD else index + 1)
                 restore_random(kept)
-                self.state.rest()
+                self.server.announce()
                 return True
         except OSError:
-            self.why = HIDING  # the program left us no descriptors, or no processes
+            self.hazard = HIDING  # the program has used up descriptors or processes
         restore_random(kept)
         link.close()
         self.receive_answer()
         return False
 
-    def forked(self, last: bool) -> bool:
-        """Fork, True in the copy; the program, which may wait for its children, does not get one."""
+    def fork_copy(self, last: bool) -> bool:
+        """Fork; True in the copy, which is no child of the program, since that may wait for its children."""
         middle = os.fork()
         if last and not any("wait" in source for source in self.runner.sources):
             return middle == 0
@@ -213,7 +213,7 @@ class ForkedRun:
         except Exception:
             return HIDING
 
-    def become_state(self, link: _socket.socket) -> None:
+    def become_server(self, link: _socket.socket) -> None:
         import faulthandler
 
         os.setsid()
@@ -222,11 +222,11 @@ class ForkedRun:
         self.link.close()
         self.memory.close()
         os.close(self.shared)
-        self.state.folder = os.getcwd()
-        self.state.link = link
+        self.server.folder = os.getcwd()
+        self.server.link = link
 
     def request(self, word: bytes) -> tuple[bytes, list[int]]:
-        """Tell the host and wait for its answer; b"" where the program has closed our descriptors."""
+        """Send a message to the host and wait for its answer; b"" if the program has closed our socket."""
         if not self.link_descriptor.there:
             return b"", []
         try:
@@ -241,9 +241,9 @@ class ForkedRun:
         except OSError:
             return b"", []
 
-    def end(self) -> None:
-        """End the process: the short way where nobody could tell the difference."""
-        if self.why or not self.progress.ours or not self.can_exit_fast():
+    def exit(self) -> None:
+        """End the process, without finalizers if nobody could notice the difference."""
+        if self.hazard or not self.progress.ours or not self.can_exit_fast():
             return
         import atexit
 
@@ -258,20 +258,20 @@ class ForkedRun:
 
     def can_exit_fast(self) -> bool:
         try:
-            return fast_exit.can_skip_finalizers(vars(self.runner.main), sys.modules, self.state.home)
+            return fast_exit.can_skip_finalizers(vars(self.runner.main), sys.modules, self.server.home)
         except Exception:
             return False
 
 
 def read_all(fd: int) -> bytes:
-    """All that a file holds, which is closed."""
+    """The whole content of a file, which is then closed."""
     data = os.pread(fd, os.fstat(fd).st_size, 0)
     os.close(fd)
     return data
 
 
 def change_folder(folder: str) -> None:
-    """The folder of a state by its name: what had that name then may have been made anew since."""
+    """Enter a folder by its name, since the folder may have been recreated meanwhile."""
     try:
         os.chdir(folder)
     except OSError:
@@ -279,7 +279,7 @@ def change_folder(folder: str) -> None:
 
 
 def random_state() -> "Any":
-    """The state of `random`, which a fork would otherwise seed anew."""
+    """The state of `random`, which Python reseeds in a fork."""
     module = sys.modules.get("random")
     try:
         return module and module._inst.getstate()
@@ -293,7 +293,7 @@ def restore_random(kept: "Any") -> None:
 
 
 def adopt_figures() -> None:
-    """Figures that are still open are saved by the process that ends the program."""
+    """Make this process the one that saves open figures when the program ends."""
     figures = sys.modules.get("mtchat.sandbox.guest.patches.figures")
     if figures is not None:
         figures.owner = os.getpid()  # type: ignore[attr-defined]

@@ -1,8 +1,11 @@
 """Pid 1 of the sandbox: runs the program in a child, waits for it, and reports how it ended.
 
-Two ways lead back to the host. The control socket is pid 1's alone: the work folder and, at the end, the
-kernel's word on the child. The shared memory is the child's: which chunk is running, and the error. A
-program can forge the second, never the first. Imports here cost every run, so there are few.
+Two channels lead back to the host. Only pid 1 has the control socket: it hands over the work folder and, at
+the end, the exit status of the child from the kernel. The shared memory belongs to the child: which chunk is
+running, and the error. A program can forge the second, but not the first. Every import here costs every run.
+
+`main` is for a process namespace. `launch_in_session` is for a system without /proc and prctl: it knows the
+program by its session. There a child that starts a session of its own can stay behind, still contained.
 """
 
 import _socket
@@ -18,7 +21,7 @@ from mtchat.sandbox.guest.wire import HELLO, SHARED_BYTES, receive_job, send_fds
 
 
 def main(control: int, shared: int) -> None:
-    """Pid 1 never returns from here; its child does, into the interpreter's own way of ending."""
+    """Pid 1 never returns from here; its child does, and then ends as Python ends."""
     link = _socket.socket(fileno=control)
     os.set_inheritable(control, False)
     os.set_inheritable(shared, False)
@@ -35,8 +38,8 @@ def main(control: int, shared: int) -> None:
         from mtchat.sandbox.guest.launch.supervisor import supervise
 
         os.close(shared)
-        state = supervise(job, link)
-        while state.wait().play():
+        server = supervise(job, link)
+        while server.serve().run():
             continue
         return
     memory = mmap.mmap(shared, SHARED_BYTES)
@@ -64,9 +67,9 @@ def introduce(link: _socket.socket) -> None:
 
 
 def die_with_host(link: _socket.socket) -> None:
-    """End, and all that runs here with it, when the host is gone and its end of the socket closes.
+    """End everything here when the host is gone and its end of the socket closes.
 
-    bwrap's --die-with-parent does not reach a launcher that became another user.
+    bwrap's --die-with-parent does not work for a launcher that became another user.
     """
     link.recv(1)
     kill_all()
@@ -82,7 +85,7 @@ def wait_for(child: int) -> tuple[int, resource.struct_rusage]:
 
 
 def kill_all() -> None:
-    """Nothing that the program started outlives it."""
+    """End everything that the program has started."""
     try:
         os.kill(-1, 9)
         while True:
@@ -92,7 +95,7 @@ def kill_all() -> None:
 
 
 def launch_in_session(control: int, shared: int, work: str) -> None:
-    """Two processes: the first is whom the host kills, whereupon the second ends the program."""
+    """Two processes: the host kills the first one, and then the second one ends the program."""
     os.chdir(work)
     for descriptor in (control, shared):
         os.set_inheritable(descriptor, False)
@@ -141,13 +144,13 @@ def end_with_host(link: _socket.socket, child: int) -> None:
 
 
 def kill_program(child: int) -> None:
-    """The program, which has not been reaped, and its group."""
+    """End the program, which has not been reaped, and its process group."""
     os.kill(child, 9)
     kill_group(child)
 
 
 def kill_group(child: int) -> None:
-    """All in the program's process group, whose number is the program's own."""
+    """End the program's process group, whose ID is the program's own."""
     try:
         os.killpg(child, 9)
     except OSError:

@@ -1,7 +1,7 @@
-"""The launcher where no process namespace holds the program: it finds all that was started, and ends it.
+"""The launcher without a process namespace: as a subreaper it finds and ends all that the program started.
 
-Two processes, the launcher and above it a guard: each sweeps up should the other be killed. Both stay outside
-the fence, which the program's own process puts around itself before any code of the program runs.
+There are two processes, the launcher and its parent, the guard: each cleans up if the other is killed. Both
+stay outside the lockdown, which the program's process applies to itself before any of its code runs.
 """
 
 import _socket
@@ -20,35 +20,37 @@ PR_SET_CHILD_SUBREAPER = 36
 PAUSE_SECONDS = 0.0005
 
 
-def launch_as_reaper(control: int, shared: int, work: str, processes: int, *fenced: int) -> None:
-    """Guard and launcher never return from here; their child does, to the interpreter's way of ending."""
-    fence = Confinement(*fenced)
+def launch_as_reaper(control: int, shared: int, work: str, processes: int, *restrictions: int) -> None:
+    """Guard and launcher never return from here; their child does, and then ends as Python ends."""
+    confinement = Confinement(*restrictions)
     os.chdir(work)
-    for descriptor in (control, shared, *fence.descriptors):
+    for descriptor in (control, shared, *confinement.descriptors):
         os.set_inheritable(descriptor, False)
     become_subreaper()
     gone, alive = os.pipe()
     launcher = os.fork()
     if launcher:
-        for descriptor in (control, shared, gone, *fence.descriptors):
+        for descriptor in (control, shared, gone, *confinement.descriptors):
             os.close(descriptor)
         Reaper().wait_for(launcher)
         kill_children()
         os._exit(0)
     os.close(alive)
     become_subreaper()
-    run_and_reap(_socket.socket(fileno=control), shared, gone, processes, fence)
+    run_and_reap(_socket.socket(fileno=control), shared, gone, processes, confinement)
 
 
 def become_subreaper() -> None:
-    """Become the parent of whatever is orphaned below, so that no daemon gets away."""
+    """Become the parent of orphaned descendants, so that no daemon escapes."""
     set_dumpable(0)
     if prctl(PR_SET_CHILD_SUBREAPER, 1) != 0:
         os._exit(70)
 
 
-def run_and_reap(link: _socket.socket, shared: int, gone: int, processes: int, fence: Confinement) -> None:
-    """Run the program in a child and report; `gone` can be read from once the guard is."""
+def run_and_reap(
+    link: _socket.socket, shared: int, gone: int, processes: int, confinement: Confinement
+) -> None:
+    """Run the program in a child and report; `gone` becomes readable when the guard ends."""
     introduce(link)
     job = receive_job(link)
     job.rlimits = [raise_process_limit(each, processes) for each in job.rlimits]
@@ -60,10 +62,10 @@ def run_and_reap(link: _socket.socket, shared: int, gone: int, processes: int, f
         link.close()
         os.close(gone)
         raise_oom_score()
-        apply(fence, launcher)
+        apply(confinement, launcher)
         run_program(job, memory, shared)
         return
-    for descriptor in (shared, *fence.descriptors):
+    for descriptor in (shared, *confinement.descriptors):
         os.close(descriptor)
     reaper = Reaper()
     _thread.start_new_thread(reaper.end_after, (link.fileno(),))
@@ -76,13 +78,13 @@ def run_and_reap(link: _socket.socket, shared: int, gone: int, processes: int, f
 
 
 def raise_process_limit(limit: tuple[int, int, int], processes: int) -> tuple[int, int, int]:
-    """The kernel counts all processes of a user, so those that are none of ours are added to the limit."""
+    """Raise the process limit by the user's other processes, because the kernel counts them too."""
     number, _, _ = limit
     return (number, processes, processes) if number == resource.RLIMIT_NPROC else limit
 
 
 class Reaper:
-    """Reaps children one at a time, so that no process id is free while another thread may signal it."""
+    """Reaps children one at a time, so that no process ID is free while another thread may signal it."""
 
     def __init__(self) -> None:
         self.lock = _thread.allocate_lock()
@@ -98,7 +100,7 @@ class Reaper:
             self.lock.release()
 
     def end_after(self, descriptor: int) -> None:
-        """End, with all that was started, when whoever has the other end of a descriptor is gone."""
+        """End everything when the process at the other end of a descriptor is gone."""
         os.read(descriptor, 1)
         self.lock.acquire()
         kill_children()
@@ -106,9 +108,9 @@ class Reaper:
 
 
 def kill_children() -> None:
-    """Kill every child until none is left; their own children become ours as they die.
+    """Kill every child until none is left; their children become ours as they die.
 
-    Only the processes of this tree, and only children that have not been reaped: no id can mean another.
+    Only unreaped children of this process are signalled, so no ID can belong to another process.
     """
     while True:
         for pid in list_children():

@@ -1,7 +1,7 @@
-"""Pid 1 of a sandbox that stays: keeps the states, watches one run at a time, and moves their files.
+"""Pid 1 of a sandbox with checkpoints: keeps the fork servers, watches one run at a time, copies their files.
 
-Between runs every state is stopped, so nothing here runs unwatched, not even a state that a program has
-made into something else.
+Between runs every fork server is stopped, so nothing runs unwatched, not even a fork server that a program
+has taken over.
 """
 
 import _socket
@@ -39,7 +39,7 @@ PAUSE_SECONDS = 0.001
 
 
 def supervise(job: LaunchJob, link: _socket.socket) -> ForkServer:
-    """Serve the host until it goes away. Returns only in the process of the first state."""
+    """Serve the host until it goes away. Returns only in the process of the first fork server."""
     _, fds = receive_fds(link, 1, 1)
     if os.fork() == 0:
         set_dumpable(1)
@@ -50,7 +50,7 @@ def supervise(job: LaunchJob, link: _socket.socket) -> ForkServer:
 
 
 class Supervisor:
-    """What pid 1 knows: the states to spare and the run that is going on."""
+    """Pid 1: knows the processes to keep and the run in progress."""
 
     def __init__(self, link: _socket.socket) -> None:
         from mtchat.sandbox.guest.launch.workdir_copy import WorkdirCopier
@@ -92,7 +92,7 @@ class Supervisor:
             self.handle_command()
 
     def handle_command(self) -> None:
-        """One command of the host; without a host everything ends."""
+        """Do one command of the host; if the host is gone, everything ends."""
         word = self.link.recv(1)
         if not word:
             self.kept.clear()
@@ -108,7 +108,7 @@ class Supervisor:
         elif word == SWEEP and self.watched:
             self.sweep()
         elif word in (SAVE, LOAD, FORGET):
-            self.link.sendall(COPIED + self.copier.do(word, number).to_bytes(8, "little"))
+            self.link.sendall(COPIED + self.copier.copy_workdir(word, number).to_bytes(8, "little"))
 
     def drop(self, pid: int) -> None:
         self.kept.discard(pid)
@@ -118,7 +118,7 @@ class Supervisor:
             return
 
     def reap(self) -> None:
-        """Bury what has ended; when it is the run, everything that it started goes with it."""
+        """Reap what has ended; with the run, everything that it has started ends too."""
         while True:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -126,7 +126,7 @@ class Supervisor:
                 return
             if pid == 0:
                 return
-            # What the host said of this process before it could end has arrived by now.
+            # Commands that the host sent about this process before it ended have arrived by now.
             self.handle_pending()
             self.kept.discard(pid)
             if pid == self.watched:
@@ -139,7 +139,7 @@ class Supervisor:
         send_result(self.link, status, seconds, usage, SWEPT)
 
     def sweep(self) -> None:
-        """Stop all at once, so that none can escape by forking; then end all but the states."""
+        """Stop all processes at once, so that none escapes by forking; then end all but the fork servers."""
         try:
             os.kill(-1, signal.SIGSTOP)
         except OSError:
@@ -155,7 +155,7 @@ class Supervisor:
             self.drop(self.watched)
 
     def reap_dead(self) -> bool:
-        """Reap what is dead, but leave the watched run to `reap`; whether there was anything."""
+        """Reap what is dead, except the watched run, which is left to `reap`; whether anything was reaped."""
         found = False
         time.sleep(PAUSE_SECONDS)
         for pid in list_others():
@@ -168,12 +168,12 @@ class Supervisor:
 
 
 def list_others() -> list[int]:
-    """Every process here but this one."""
+    """Every other process in this sandbox."""
     return [int(name) for name in os.listdir("/proc") if name.isdecimal() and name != "1"]
 
 
 def is_dead(pid: int) -> bool:
-    """Whether a process is gone, or a zombie that its stopped parent will bury later."""
+    """Whether a process is gone, or a zombie that its stopped parent will reap later."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return file.read().rpartition(b")")[2].split()[0] == b"Z"

@@ -1,4 +1,4 @@
-"""Moves the files of a state: out of the folders that a program may write to, and back into them."""
+"""Copies the files of a checkpoint out of the folders that a program can write to, and back."""
 
 import os
 import shutil
@@ -10,15 +10,15 @@ DONE, FAILED = 0, 1
 
 
 class WorkdirCopier:
-    """Copies of folders, by number. Each errand is done by a child, since a program shaped the folders."""
+    """Numbered copies of folders. A child does each job, because a program has filled the folders."""
 
     def __init__(self, roots: list[str]) -> None:
         self.roots = roots
-        # Where Python is installed under one of them, it is mounted there.
+        # If Python is installed under one of them, it is mounted there.
         self.there = [set(os.listdir(root)) for root in roots]
 
-    def do(self, word: bytes, number: int) -> int:
-        """DONE, or FAILED where something cannot be copied as it is."""
+    def copy_workdir(self, word: bytes, number: int) -> int:
+        """SAVE, LOAD or FORGET a copy; DONE, or FAILED if something cannot be copied exactly."""
         child = os.fork()
         if child == 0:
             try:
@@ -43,14 +43,14 @@ class WorkdirCopier:
 
 
 class FolderCopy:
-    """Makes one folder equal to another, but for some names; OSError where something cannot be copied."""
+    """Makes one folder equal to another, except some names; OSError if something cannot be copied."""
 
     def __init__(self, without: set[str]) -> None:
         self.without = without
         self.seen = 0
 
     def make_equal(self, source: str, target: str, depth: int = 0) -> None:
-        """All is made anew, in the order it has there: what looks the same need not be."""
+        """Copy everything, in the same order, even files that look unchanged."""
         if depth > DEEPEST_FOLDER:
             raise OSError("too deep")
         without = set() if depth else self.without
@@ -62,7 +62,7 @@ class FolderCopy:
         self.seen += len(entries)
         if self.seen > MOST_STATE_FILES:
             raise OSError("too many files")
-        for entry in reversed(entries):  # a folder in memory lists what is newest first
+        for entry in reversed(entries):  # tmpfs lists the newest entry first
             self.copy(entry, os.path.join(target, entry.name), depth)
 
     def copy(self, entry: "os.DirEntry[str]", target: str, depth: int) -> None:
