@@ -110,7 +110,7 @@ class ScriptConsole(Console):
                 self.view.note(f"the best of {count} candidates is another")
                 self.view.verdict(outcome, self.hint(outcome))
             case RepairStarted(round, rounds, number, _):
-                self.view.note(f"mending turn {number}, round {round} of {rounds}")
+                self.view.note(f"fixing turn {number}, attempt {round} of {rounds}")
             case CorrectionStarted():
                 self.view.note(describe_correction(event))
             case CorrectionFinished(_, changes):

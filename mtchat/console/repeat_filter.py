@@ -1,7 +1,7 @@
-"""What the user has been shown of a growing program: nothing is said twice, and a change of it is not silent.
+"""Leaves out of an outcome what was shown before, and reports when a turn that ran again does something else.
 
-Where a turn runs again it may do something else than was shown: what depends on the clock or on the system's
-chance, say. And what one turn warned of or left as a file is not told again under each later one.
+A turn that runs again with the program may differ, if it depends on the time or on chance. Warnings and files
+of a turn are not shown again under every later turn.
 """
 
 import hashlib
@@ -17,14 +17,14 @@ from mtchat.session.program import Program
 
 Codes = tuple[str, ...]
 PLACE = re.compile(r"<turn (\d+)>:\d+: ")
-LARGEST = 8 << 20  # bytes of a file that is read to see whether it is another now
+LARGEST = 8 << 20  # bytes of a file that is read to see whether it has changed
 LONGEST = 60
 
 
 @dataclass(frozen=True)
 class ShownProgram:
-    """A program as its outcome was shown: the code of its chunks, what those printed that came to their end,
-    what it complained of, and the files that it left, with what they held."""
+    """A program as its outcome was shown: the code of its chunks, the outputs of finished ones, the lines
+    of stderr, and the files it wrote, with digests of their content."""
 
     codes: Codes = ()
     outputs: tuple[str, ...] = ()
@@ -32,23 +32,20 @@ class ShownProgram:
     files: Mapping[File, str] = field(default_factory=dict)
 
     def same(self, file: File, place: Path) -> bool:
-        """Whether a file that is there now was shown, and holds what it held then."""
+        """Whether a file was shown, and still has the same content."""
         held = self.files.get(file, "")
         return bool(held) and held == digest(place, file)
 
 
 @dataclass
 class RepeatFilter:
-    """Knows what was shown last, and leaves out of an outcome what was shown before.
-
-    `told` are the programs whose last turn was said to do something else when it ran again.
-    """
+    """Knows what was shown last. `reported` are the programs whose last turn was reported to have changed."""
 
     last: ShownProgram = field(default_factory=ShownProgram)
-    told: set[Codes] = field(default_factory=set)
+    reported: set[Codes] = field(default_factory=set)
 
     def remember(self, program: Program, outcome: Outcome, place: Path) -> None:
-        """This is shown now."""
+        """Note that this outcome is shown now."""
         passed = [chunk for chunk in program.chunks if outcome.passed(chunk.turn)]
         outputs = () if outcome.truncated else outcome.outputs[: len(passed)]
         complaints = frozenset(line for part in outcome.complaints for line in part.split("\n"))
@@ -56,20 +53,20 @@ class RepeatFilter:
         self.last = ShownProgram(codes_of(program), outputs, complaints, left)
 
     def news(self, program: Program, outcome: Outcome, place: Path) -> Outcome:
-        """The outcome without the files, and the warnings about earlier turns, that were shown before.
+        """The outcome without files, and without warnings about earlier turns, that were shown before.
 
-        All is news where the program is another than the one before with more turns.
+        Everything is new unless the program is the last one with more turns.
         """
         codes, known = codes_of(program), self.last
         if not known.codes or len(codes) <= len(known.codes) or codes[: len(known.codes)] != known.codes:
             return outcome
         new = [file for file in outcome.files if not known.same(file, place)]
         last = program.chunks[-1].turn
-        complaints = tuple(without(part, last, known.complaints) for part in outcome.complaints)
+        complaints = tuple(drop_known(part, last, known.complaints) for part in outcome.complaints)
         return replace(outcome, files=tuple(new), complaints=complaints)
 
     def changed(self, program: Program, outcome: Outcome) -> str:
-        """What a turn does now that does not do what was shown, in a line and once; "" for none."""
+        """How a turn differs from what was shown, in a line, reported once; "" if none does."""
         if outcome.truncated:
             return ""
         codes = codes_of(program)
@@ -77,23 +74,23 @@ class RepeatFilter:
             key = codes[: number + 1]
             if self.last.codes[: number + 1] != key:
                 return ""
-            now = self.now(program, outcome, number, old)
-            if now and key not in self.told:
-                self.told.add(key)
+            now = self.compare(program, outcome, number, old)
+            if now and key not in self.reported:
+                self.reported.add(key)
                 return f"{program.label(chunk.turn)} ran again and {now}"
         return ""
 
-    def now(self, program: Program, outcome: Outcome, number: int, old: str) -> str:
-        """What a chunk that printed this does now; "" where it does the same, or was not reached."""
+    def compare(self, program: Program, outcome: Outcome, number: int, old: str) -> str:
+        """What a chunk that printed `old` does now; "" if it does the same, or was not reached."""
         passed = outcome.passed(program.chunks[number].turn)
         if passed is False and outcome.turn == program.chunks[number].turn:
-            return "fails now, though it did not before"
+            return "now fails, though it did not before"
         new = outcome.outputs[number] if passed and number < len(outcome.outputs) else old
-        # What is printed as the program ends counts as the last turn's.
+        # Output at exit counts as the last turn's.
         ends = number in (len(self.last.codes) - 1, len(program.chunks) - 1)
         if new == old or (ends and (new.startswith(old) or old.startswith(new))):
             return ""
-        return f"printed something else: {difference(old, new)}"
+        return f"printed something else: {first_change(old, new)}"
 
 
 def codes_of(program: Program) -> Codes:
@@ -101,9 +98,9 @@ def codes_of(program: Program) -> Codes:
 
 
 def digest(place: Path, file: File) -> str:
-    """What tells a file's content from another's; "" for a large file, or one that cannot be read.
+    """A hash of a file's content; "" for a large file, or one that cannot be read.
 
-    A session from somebody else may say which: only what lies in the folder is read, up to its size.
+    The name may come from somebody else's session file: only files in the folder are read, up to their size.
     """
     if not 0 <= file.size <= LARGEST:
         return ""
@@ -114,8 +111,8 @@ def digest(place: Path, file: File) -> str:
         return ""
 
 
-def without(text: str, last: int, known: frozenset[str]) -> str:
-    """A part of stderr without warnings that name an earlier turn as their place and were shown with it."""
+def drop_known(text: str, last: int, known: frozenset[str]) -> str:
+    """A part of stderr without the warnings of earlier turns that were shown with those turns."""
     kept, dropping = [], False
     for line in text.split("\n"):
         if place := PLACE.match(line):
@@ -127,13 +124,13 @@ def without(text: str, last: int, known: frozenset[str]) -> str:
     return "\n".join(kept)
 
 
-def difference(old: str, new: str) -> str:
-    """The first line that differs, then and now."""
+def first_change(old: str, new: str) -> str:
+    """The first line that differs, before and after."""
     pairs = zip_longest(old.split("\n"), new.split("\n"), fillvalue="")
     before, after = next(pair for pair in pairs if pair[0] != pair[1])
-    return f"{brief(before)} became {brief(after)}"
+    return f"{shorten_line(before)} became {shorten_line(after)}"
 
 
-def brief(line: str) -> str:
+def shorten_line(line: str) -> str:
     line = line.strip()
     return (line if len(line) <= LONGEST else line[: LONGEST - 1] + "…") or "an empty line"

@@ -1,4 +1,4 @@
-"""What the user can do about a run that was stopped, or that asked for what it was not given."""
+"""Hints after a run: what the user can do about a limit, missing input, files, arguments or packages."""
 
 import os
 import shlex
@@ -21,16 +21,19 @@ SETTING = {
     Reason.DISK: "disk_mib",
     Reason.OUTPUT: "output_kib",
 }
-LONGEST = 60  # signs of a module's name that is told
+LONGEST = 60  # characters of a module name that is shown
 
 
 @dataclass(frozen=True)
 class HintTexts:
-    """How a place is told what to do: `say` names a setting with a value that allows more, `keyboard` is said
-    of missing input, `attach` is the way to give files, `arguments` the way to give words; `folder` is where
-    the user's modules may lie, `python` what runs mtchat."""
+    """How hints are worded at the prompt or in a shell.
 
-    say: Callable[[str, str], str]
+    `raise_limit(name, value)` says how to raise a limit, `keyboard` is said about missing input, `attach`
+    and `arguments` are how to give files and arguments; `folder` is where the user's modules may lie,
+    `python` is what runs mtchat.
+    """
+
+    raise_limit: Callable[[str, str], str]
     keyboard: str
     attach: str
     arguments: str
@@ -38,50 +41,50 @@ class HintTexts:
     python: str = sys.executable
 
 
-def remedy(outcome: Outcome, settings: Settings, ways: HintTexts) -> str:
-    """What to do, "" where there is nothing to say."""
-    kept = outcome.missing
-    if kept == Reason.INPUT:
-        return ways.keyboard
-    if kept == Reason.FILE:
-        return f"{ways.attach} FILE gives it a copy"
-    if kept == Reason.ARGUMENTS:
-        some = "others" if outcome.subject == GIVEN else "some"
-        return f"give it {some}, as in: {ways.arguments}"
-    if kept == Reason.PACKAGE:
-        return package(outcome.subject, ways)
+def suggest(outcome: Outcome, settings: Settings, texts: HintTexts) -> str:
+    """What to do; "" if there is nothing to suggest."""
+    missing = outcome.missing
+    if missing == Reason.INPUT:
+        return texts.keyboard
+    if missing == Reason.FILE:
+        return f"{texts.attach} FILE gives the program a copy"
+    if missing == Reason.ARGUMENTS:
+        some = "other arguments" if outcome.subject == GIVEN else "arguments"
+        return f"give it {some}, for example: {texts.arguments}"
+    if missing == Reason.PACKAGE:
+        return suggest_package(outcome.subject, texts)
     if outcome.reason is Reason.PROCESSES:
         return "that limit is fixed"
     name = SETTING.get(outcome.reason)
     if name is None:
         return ""
     now, most = getattr(settings, name), BOUNDS[name][1]
-    return ways.say(name, show(min(2 * now, most))) if now < most else ""
+    return texts.raise_limit(name, show(min(2 * now, most))) if now < most else ""
 
 
-def package(module: str, ways: HintTexts) -> str:
-    """How to get a module: the user's own is attached, another installed where mtchat runs.
+def suggest_package(module: str, texts: HintTexts) -> str:
+    """How to get a module: attach the user's own, install any other where mtchat runs.
 
-    The name is a program's or a session file's word, so it is a name of Python or nothing is said.
+    The name comes from a program or a session file, so anything but a Python name is ignored.
     """
     module = module.partition(".")[0]
     if not module.isidentifier() or len(module) > LONGEST:
         return ""
     for name in (f"{module}.py", module):
-        if os.path.exists(ways.folder / name) and (ways.folder / name).resolve() != Path(sys.prefix):
-            return f"{ways.attach} {name} gives it yours"
-    if editable := elsewhere(module):
-        where = f"it is installed from {editable}, which programs do not see"
-        return f"{where}; {ways.attach} {editable} gives a copy"
+        if os.path.exists(texts.folder / name) and (texts.folder / name).resolve() != Path(sys.prefix):
+            return f"{texts.attach} {name} gives the program a copy of yours"
+    if editable := editable_source(module):
+        where = f"it is installed from {editable}, which programs cannot see"
+        return f"{where}; {texts.attach} {editable} gives the program a copy"
     if module in sys.stdlib_module_names:
-        return f"{module} is a part of Python that this Python was built without"
-    return f"{installer(ways.python)} {installs(module)} installs it"
+        return f"this Python was built without its module {module}"
+    return f"install it with {install_command(texts.python)} {installs(module)}"
 
 
-def elsewhere(module: str) -> str:
+def editable_source(module: str) -> str:
     """Where a module lies that is installed as editable, among the user's own files.
 
-    It is one name: to find a part of a package, Python would run the package here, with no sandbox around it.
+    Only top-level names: to find a submodule, Python would run its package here, outside the sandbox.
     """
     try:
         spec = find_spec(module)
@@ -93,48 +96,52 @@ def elsewhere(module: str) -> str:
     return shlex.quote(str(path.parent if path.name == "__init__.py" else path))
 
 
-def installer(python: str) -> str:
-    """The command that adds packages to the environment of a Python."""
-    if PathFinder.find_spec("pip") is None:  # setuptools answers other finders with a warning
+def install_command(python: str) -> str:
+    """The command that installs packages into the environment of a Python."""
+    if PathFinder.find_spec("pip") is None:  # setuptools makes other finders warn
         return f"uv pip install --python {python}"
     return f"{python} -m pip install"
 
 
-def typed(name: str, value: str) -> str:
-    return f"/set {name} {value} allows more"
+def set_limit(name: str, value: str) -> str:
+    return f"/set {name} {value} raises the limit"
 
 
-def flagged(name: str, value: str) -> str:
-    return f"--{name.replace('_', '-')} {value} allows more"
+def limit_option(name: str, value: str) -> str:
+    return f"--{name.replace('_', '-')} {value} raises the limit"
 
 
 def hint_in_repl(outcome: Outcome, settings: Settings, stdin: str = "") -> str:
-    """What to type at the prompt; `stdin` is the file that stood for the keyboard."""
-    keyboard = f"{stdin} came to its end" if stdin else "/run lets you type it, /run < FILE gives it some"
-    return remedy(outcome, settings, HintTexts(typed, keyboard, "/attach", "/run 3 4"))
+    """What to type at the prompt; `stdin` is the file that replaced the keyboard."""
+    keyboard = (
+        f"{stdin} ended too early" if stdin else "/run lets you type it, /run < FILE reads it from a file"
+    )
+    return suggest(outcome, settings, HintTexts(set_limit, keyboard, "/attach", "/run 3 4"))
 
 
 def hint_in_shell(
     outcome: Outcome, settings: Settings, fed: bool = False, name: str = "SESSION", folder: Path | None = None
 ) -> str:
-    """What to add to the command line; `fed` says that the run had keyboard input, `name` is what was run,
-    `folder` where its file lies."""
-    keyboard = "the input came to its end" if fed else f"mtchat run {name} < FILE gives it some"
+    """What to add to the command line.
+
+    `fed`: the run had keyboard input. `name` is what was run, `folder` the folder of its file.
+    """
+    keyboard = "the input ended too early" if fed else f"mtchat run {name} < FILE reads it from a file"
     arguments = f"mtchat run {name} 3 4"
-    return remedy(
+    return suggest(
         outcome,
         settings,
-        HintTexts(flagged, keyboard, "--attach", arguments, folder if folder is not None else Path()),
+        HintTexts(limit_option, keyboard, "--attach", arguments, folder if folder is not None else Path()),
     )
 
 
 def next_step(outcome: Outcome, turns: int) -> str:
-    """What to do about a program of so many turns that goes wrong."""
+    """What to do about a program with `turns` turns that fails."""
     if excused(outcome) and outcome.missing == Reason.INPUT:
         where = f"turn {outcome.turn or turns}"
-        return f"{where} waits for the keyboard: what you type at /run is given to the runs after it, too"
+        return f"{where} reads from the keyboard: what you type at /run is reused by later runs"
     if excused(outcome):
-        return "the code stays as it was written: what it asks for is not here"
+        return "the code is kept: it needs something that is not available here"
     failing = outcome.turn or turns
-    ways = "/explain says why in plain words, /fix asks the model to mend it"
-    return f"turn {failing} is what fails: {ways}" if failing < turns and failed(outcome) else ways
+    ways = "/explain says why in plain words, /fix asks the model to repair it"
+    return f"turn {failing} fails: {ways}" if failing < turns and failed(outcome) else ways

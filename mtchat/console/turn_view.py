@@ -1,4 +1,4 @@
-"""Shows a turn while it is made: lines as they are finished, then how the program ran."""
+"""Shows a turn while it is generated: each line once it is complete, then how the program ran."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,9 +34,9 @@ STOPS = "Ctrl-C keeps the first"
 
 @dataclass
 class HeldAttempts:
-    """Tries that are held back: once what is shown has `failed`, only a try that works is shown at once.
+    """Repairs that are not shown yet: once the shown code has `failed`, only a repair that works is shown.
 
-    `mending` tells of the round that is held back, "" where none is; the best of `turns` is shown at the end.
+    `mending` names the repair round in progress, "" for none; the best of `turns` is shown at the end.
     """
 
     failed: bool = False
@@ -46,15 +46,14 @@ class HeldAttempts:
 
 @dataclass
 class TurnView:
-    """Shows one turn while it is made: a watcher for the synthesizer.
+    """Shows one turn while it is generated, event by event.
 
-    Lines appear when they are whole; the one being written is a transient line below them. A reply that
-    begins by repeating the program is held back until it says something new. `beside` says that the turn is
-    not on the live path when it is interrupted. Where a turn in the middle is changed, `since` is its number:
-    what that turn and the later ones print is shown, unless they are `known` to print it: it was shown.
-    `news` takes out of an outcome what was shown before, and says what is not as it was shown.
-    `ahead` is 1 where a preamble stands before the turns. `correcting` says that a correction has begun, and
-    `fixing` a mending that is shown.
+    The line being written is a transient line below the complete ones. A reply that begins by repeating the
+    program is held back until it says something new. `beside`: the turn is not on the live path if it is
+    interrupted. If an earlier turn is changed, `since` is its number: the output of that turn and later ones
+    is shown, unless it is `known`. `news` removes from an outcome what was shown before, and says what
+    differs from it. `ahead` is 1 if a preamble precedes the turns. `correcting`: a correction has begun;
+    `fixing`: its repair is shown.
     """
 
     view: View
@@ -92,17 +91,17 @@ class TurnView:
                 self.view.erase()
                 self.ran(outcome)
             case CandidatesStarted(count, _):
-                self.view.transient(f"weighing {count} candidates… {STOPS}")
+                self.view.transient(f"comparing {count} candidates… {STOPS}")
             case CandidateProgress(written, ran, count, pieces):
                 done = f"{written} of {count} written" + (f", {pieces} tokens" if pieces else f", {ran} run")
-                self.view.transient(f"weighing candidates: {done}… {STOPS}")
+                self.view.transient(f"comparing candidates: {done}… {STOPS}")
             case CandidateChosen(_, turn, outcome, _) if self.held.failed and failed(outcome):
                 self.held.turns.append(turn)
             case CandidateChosen(_, turn, outcome, count):
                 self.chose(turn, count)
                 self.ran(outcome)
             case RepairStarted(round, rounds, number, _):
-                self.mend(number, f"mending turn {number}, round {round} of {rounds}")
+                self.mend(number, f"fixing turn {number}, attempt {round} of {rounds}")
             case AttemptsExhausted():
                 self.settled(event)
 
@@ -137,15 +136,15 @@ class TurnView:
             return
         lines = turn.chunk.split("\n") if turn.chunk else []
         if lines[: len(self.printed)] != self.printed:
-            self.view.note("… kept as:")
+            self.view.note("… replaced by:")
             self.printed = []
         if lines:
             self.print(lines)
         else:
-            self.view.note("the model wrote no code; /retry asks again")
+            self.view.note("the model wrote no code; /retry tries again")
         self.printed = []
         if asks(turn.chunk, self.view.language.sign):
-            self.view.say("? the model asks back: type your answer, and the next turn knows both", YELLOW)
+            self.view.say("? the model asks a question; type your answer as the next instruction", YELLOW)
         if describe_time(turn.usage):
             self.view.note(describe_time(turn.usage))
         if turn.status == INTERRUPTED and (
@@ -153,27 +152,27 @@ class TurnView:
         ):
             self.view.say("■ interrupted", YELLOW)
         elif turn.status == INTERRUPTED and not self.view.language.runs:
-            self.view.say("■ interrupted; what was written is kept", YELLOW)
-            self.view.note("/code finishes it by hand, /retry asks again, /undo takes it back")
+            self.view.say("■ interrupted; the code so far is kept", YELLOW)
+            self.view.note("/code edits it, /retry tries again, /undo removes it")
         elif turn.status == INTERRUPTED:
-            broken = "" if parses(turn.chunk) else ", though it is not whole; /code finishes it by hand"
-            self.view.say(f"■ interrupted; what was written is kept{broken}", YELLOW)
-            self.view.note("/complete finishes it, /retry asks again, /undo takes it back")
+            broken = "" if parses(turn.chunk) else ", but it is incomplete; /code edits it"
+            self.view.say(f"■ interrupted; the code so far is kept{broken}", YELLOW)
+            self.view.note("/complete finishes it, /retry tries again, /undo removes it")
         elif (
             turn.usage.finish == "length"
             and turn.usage.completion_tokens < turn.provenance.sampling.max_tokens
         ):
-            self.view.say("■ stopped where the context was full; /context says what makes room", YELLOW)
+            self.view.say("■ stopped: the context is full; /context shows how to make room", YELLOW)
         elif turn.usage.finish == "length" and not self.view.language.runs:
             self.view.say("■ stopped at max_tokens; /set max_tokens N allows longer replies", YELLOW)
         elif turn.usage.finish == "length":
             self.view.say(
-                "■ stopped at max_tokens; /complete goes on with it, /set max_tokens N allows longer replies",
+                "■ stopped at max_tokens; /complete continues, /set max_tokens N allows longer replies",
                 YELLOW,
             )
 
     def mend(self, number: int, told: str) -> None:
-        """A round of mending: shown from its beginning where that was asked for, else once it has helped."""
+        """A repair round: shown from its start if the user asked for it, else once it has worked."""
         self.since = number
         if self.held.failed:
             self.held.mending = told
@@ -183,25 +182,27 @@ class TurnView:
             self.view.note(told)
 
     def settled(self, event: AttemptsExhausted) -> None:
-        """The best of what is not right, where another was shown last, and how many others fail."""
+        """The best attempt, if another was shown last, and how many others fail."""
         self.view.erase()
         session, others = event.session, len(event.failing)
         live = {turn.id for turn in session.path}
         best = next((turn for turn in reversed(self.held.turns) if turn.id in live), None)
         self.held.mending = ""
         if event.discarded:
-            self.view.note("what runs there is not kept, for it is not all that was asked for; live is:")
+            self.view.note("the fix runs but drops part of the request, so it was discarded; current code:")
             best = best or session.numbered(self.since or len(session.path))
         elif best is not None:
-            self.view.note("another try gets further:")
+            self.view.note("another attempt gets further:")
         if best is not None and session.outcome is not None:
             self.view.code(best.chunk)
             self.verdict(session.outcome)
         if others:
-            self.view.note("another try fails, too" if others == 1 else f"{others} other tries fail, too")
+            self.view.note(
+                "another attempt fails, too" if others == 1 else f"{others} other attempts fail, too"
+            )
 
     def ran(self, outcome: Outcome) -> None:
-        """How the program ran; of a try that is held only where it works."""
+        """How the program ran; for a repair that is held back, only if it works."""
         if self.held.mending and failed(outcome):
             return
         if self.held.mending and self.held.turns:
@@ -221,7 +222,7 @@ class TurnView:
             self.known = (*outcome.outputs, *self.known[len(outcome.outputs) :])
 
     def shown(self, outcome: Outcome) -> dict[int, str]:
-        """What turns printed that is to be shown, by their numbers; {} where that is the last one alone."""
+        """The outputs to show, by turn number; {} if it is only that of the last turn."""
         last = len(outcome.outputs) - self.ahead
         texts = dict(enumerate(outcome.outputs, start=1 - self.ahead))
         known = dict(enumerate(self.known, start=1 - self.ahead))
@@ -237,7 +238,7 @@ class TurnView:
         return {} if list(found) == [last] and found[last].strip() else found
 
     def rewritten(self, turn: Turn) -> None:
-        """A chunk that takes the place of another: what changed is shown, and not all of it."""
+        """A chunk that replaces another: its changes are shown by a diff."""
         if describe_time(turn.usage):
             self.view.note(describe_time(turn.usage))
         if turn.status == INTERRUPTED:
@@ -248,9 +249,9 @@ class TurnView:
         if turn.meant:
             why = f"meant: {turn.meant}"
         elif isinstance(turn.provenance, Rewrite):
-            why = "the whole program, written afresh, does better:"
+            why = "the whole program, rewritten, works better:"
         else:
-            why = f"the best of {count} candidates is another:"
+            why = f"the best of {count} candidates:"
         self.view.note(why)
         self.printed = []
         self.print(turn.chunk.split("\n"))
@@ -258,6 +259,6 @@ class TurnView:
 
 
 def asks(chunk: str, sign: str = "#") -> bool:
-    """Whether a turn has no code but a question, which is kept as a comment."""
+    """Whether a turn has no code but a question, kept as a comment."""
     lines = [line for line in chunk.split("\n") if line.strip()]
     return bool(lines) and all(line.startswith(sign) for line in lines) and lines[-1].rstrip().endswith("?")

@@ -1,4 +1,4 @@
-"""What the user sees: code line by line as it is written, outcomes, notes; all of it escaped."""
+"""Writes to the screen: code, outcomes, notes, tables and progress; all text is escaped."""
 
 import os
 import shutil
@@ -36,9 +36,9 @@ DIFF_STYLES = {"-": RED, "+": GREEN}
 
 @dataclass
 class View:
-    """A screen to write on. `live` is a terminal that can redraw its last line; `color` may still be off.
+    """An output stream. `live` means a terminal that can redraw its last line; `color` may still be off.
 
-    Code is shown as that of `language`.
+    Code is highlighted as code of `language`.
     """
 
     out: TextIO = field(default_factory=lambda: sys.stdout)
@@ -48,7 +48,7 @@ class View:
 
     @classmethod
     def of(cls, out: TextIO) -> "View":
-        """A view that suits a stream: no redrawing off a terminal; NO_COLOR and TERM=dumb are respected."""
+        """A view for a stream: redraws only on a terminal, and respects NO_COLOR and TERM=dumb."""
         live = out.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         return cls(out, live, live and "NO_COLOR" not in os.environ)
 
@@ -58,7 +58,7 @@ class View:
         self.out.flush()
 
     def row(self, name: str, meaning: str, indent: int = 26) -> None:
-        """A row of a table of two columns, the second folded to the width of the screen."""
+        """A row of a two-column table, the second column wrapped to the width of the screen."""
         width = shutil.get_terminal_size().columns - 1
         if width < 2 * indent:
             self.line(f"  {name}")
@@ -68,7 +68,7 @@ class View:
         self.line(textwrap.fill(meaning, width, initial_indent=first, subsequent_indent=" " * indent))
 
     def say(self, text: str, style: str = "") -> None:
-        """Sentences, which break between words where the screen ends; off a terminal as they are."""
+        """Sentences, wrapped at the width of a terminal; unchanged elsewhere."""
         if self.live:
             width = max(shutil.get_terminal_size().columns - 1, 20)
             text = "\n".join(wrap(escaped(line), width) for line in text.split("\n"))
@@ -81,7 +81,7 @@ class View:
         self.say(text, RED)
 
     def warning(self, text: str) -> None:
-        """Something the user should not miss; nothing when there is no text."""
+        """Something the user should not miss; nothing for an empty text."""
         if text:
             self.say(text, YELLOW)
 
@@ -89,7 +89,7 @@ class View:
         self.say(text, BOLD)
 
     def transient(self, text: str) -> None:
-        """A last line that the next text replaces; nothing where the screen cannot redraw."""
+        """A last line that the next text replaces; nothing off a terminal."""
         if self.live:
             width = max(shutil.get_terminal_size().columns - 1, 10)
             text = clip(escaped(text).replace("\t", "    "), width)
@@ -102,14 +102,14 @@ class View:
             self.out.flush()
 
     def clear(self) -> None:
-        """An empty screen, where there is one."""
+        """Clear the screen of a terminal."""
         if self.live:
             self.out.write("\x1b[H\x1b[2J")
             self.out.flush()
 
     @contextmanager
     def waiting(self, what: Callable[[], str], news: Callable[[], str] = str) -> Iterator[None]:
-        """A moving line with the seconds so far while something else works; `news` follow after a second."""
+        """A moving line with the seconds so far while something works; `news` is added after a second."""
         if not self.live:
             yield
             return
@@ -134,12 +134,12 @@ class View:
             frame += 1
 
     def paragraph(self, text: str) -> None:
-        """A long text, indented, in as many lines as it takes."""
+        """A long text, indented and wrapped."""
         width = max(shutil.get_terminal_size().columns - 1, 20)
         self.line(textwrap.fill(text, width, initial_indent="  ", subsequent_indent="  "))
 
     def table(self, rows: Sequence[Sequence[str]], most: Sequence[int]) -> None:
-        """Rows of columns, each as wide as what is in it and at most so many; the last one has the rest."""
+        """Rows of columns, each as wide as its widest cell, at most `most`; the last column gets the rest."""
         width = shutil.get_terminal_size().columns - 1
         rows = [[escaped(cell).replace("\t", " ").replace("\n", " ") for cell in row] for row in rows]
         widths = [
@@ -157,7 +157,7 @@ class View:
         self.rows(self.highlighted(code))
 
     def rows(self, lines: Iterable[str]) -> None:
-        """Lines of highlighted code; those that are too long for a screen are folded between words."""
+        """Lines of highlighted code; lines longer than the screen are wrapped between words."""
         width = shutil.get_terminal_size().columns - 1
         for line in lines:
             for row in wrap_code(line, width) if self.live else [line]:
@@ -185,7 +185,7 @@ class View:
             self.note("the new code is the same")
 
     def turn(self, number: int, turn: Turn, context: str = "") -> None:
-        """One turn of the program: its instruction as a heading, with what is said of it, then its code."""
+        """A turn: its instruction as a heading, with its marks, then its code."""
         self.heading(f"{number}› {turn.shown}{turn_mark(turn)}{context}")
         if turn.chunk:
             self.code(turn.chunk)
@@ -198,14 +198,14 @@ class View:
         printed: Mapping[int, str] | None = None,
         parts: int = 1,
     ) -> None:
-        """One line that says how a run ended, after what the last turn printed, or turns by their numbers.
+        """What the last turn printed, or the turns in `printed` by number, then how the run ended.
 
-        Of stderr so many of the last turns' parts are shown.
+        Of stderr, the parts of the last `parts` turns are shown.
         """
         if not printed:
             self.output("".join(outcome.outputs[-1:]))
         for number, text in (printed or {}).items():
-            self.note(f"turn {number}:" if text.strip() else f"turn {number} prints nothing now")
+            self.note(f"turn {number}:" if text.strip() else f"turn {number} no longer prints anything")
             self.output(text)
         self.complaints("".join(outcome.complaints[-parts:]) if outcome.complaints else outcome.stderr)
         self.verdict(outcome, hint)
@@ -214,7 +214,7 @@ class View:
             self.note(outcome.note)
 
     def output(self, text: str, most: int = MOST_LINES) -> None:
-        """The beginning of what was printed, in so many rows at most."""
+        """The beginning of an output, in at most `most` rows."""
         if text.strip():
             found = excerpt(text, most, self.columns)
             for line in found.lines:
@@ -224,7 +224,7 @@ class View:
         self.out.flush()
 
     def complaints(self, text: str) -> None:
-        """The last lines of what went to stderr."""
+        """The last lines of stderr."""
         lines = text.rstrip("\n").split("\n") if text.strip() else []
         for line in lines[-MOST_COMPLAINTS:]:
             for row in excerpt(line, MOST_COMPLAINTS, self.columns).lines:
@@ -232,34 +232,34 @@ class View:
 
     @property
     def columns(self) -> int:
-        """The columns beside the bar at which a program's output stands; many where there is no screen."""
+        """The columns right of the bar beside a program's output; many if there is no screen."""
         return max(shutil.get_terminal_size().columns - 1 - len(BAR), 10) if self.live else MOST_COLUMNS
 
     def hearing(self, most: int = MOST_HEARD) -> Callable[[str, str], None]:
-        """Shows output of a running program as it comes, up to so many rows."""
+        """Shows the output of a running program as it comes, up to `most` rows."""
         return LiveOutput(self, most)
 
     def verdict(self, outcome: Outcome, hint: str = "") -> None:
-        """How a run ended, and what can be done about it."""
+        """How a run ended, and what to do about it."""
         if outcome.ok:
             self.line(f"✓ ran in {outcome.seconds:.1f} s", GREEN)
         elif outcome.stopped:
-            self.say("■ the run was stopped; /run runs the program again", YELLOW)
+            self.say("■ run stopped; /run starts it again", YELLOW)
         else:
             self.say(f"✗ {outcome.error}{hint and '; ' + hint}", RED)
         self.findings(outcome)
 
     def findings(self, outcome: Outcome) -> None:
-        """What came of the checks: a line for each that does not hold, and one for those that do."""
+        """The results of the checks: a line for each that failed, and one for those that passed."""
         for each in outcome.findings:
             if not each.passed:
                 self.finding(each)
         held = sum(each.passed is True for each in outcome.findings)
         if held:
-            self.line(f"✓ {'a check holds' if held == 1 else f'{held} checks hold'}", GREEN)
+            self.line(f"✓ {'1 check passed' if held == 1 else f'{held} checks passed'}", GREEN)
 
     def finding(self, finding: CheckResult, label: str = "") -> None:
-        """What came of one check, in a sentence."""
+        """The result of one check, in a sentence."""
         sign, style = {True: ("✓", GREEN), False: ("✗", RED), None: ("–", DIM)}[finding.passed]
         self.say(f"{label}{sign} {finding.told}", style)
 
@@ -267,7 +267,7 @@ class View:
         for file in outcome.files:
             self.line(f"  {os.path.join(place, file.path)} ({describe_size(file)})", DIM)
         for each in outcome.skipped:
-            self.note(f"  left behind: {each}")
+            self.note(f"  not copied: {each}")
 
     def styled(self, text: str, style: str) -> str:
         return f"{style}{text}{PLAIN}" if self.color else text
@@ -277,8 +277,8 @@ class View:
 class LiveOutput:
     """Shows what a running program prints as it comes; stderr in another colour.
 
-    On a terminal the line that is not ended yet is written again where a carriage return changes it. After
-    `left` rows no more is shown.
+    On a terminal the unfinished line is redrawn when a carriage return changes it. After `left` rows nothing
+    more is shown.
     """
 
     view: View
@@ -294,7 +294,7 @@ class LiveOutput:
         self.view.out.flush()
 
     def write(self, text: str, style: str, end: str) -> None:
-        """Goes on with the line that is not ended, and ends it with `end`."""
+        """Continue the unfinished line, and end it with `end`."""
         if self.left <= 0 or not (text or end):
             return
         before, line = self.unended, self.unended + text
@@ -310,4 +310,4 @@ class LiveOutput:
             self.left -= max(-(-len(line if changed else before + shown) // columns), 1)
         if self.left <= 0 or found.rest:
             self.left = 0
-            self.view.note("\n… more is not shown here; mtchat run prints it all".lstrip("\n" if end else ""))
+            self.view.note("\n… output truncated; mtchat run prints all of it".lstrip("\n" if end else ""))

@@ -1,4 +1,4 @@
-"""Completes slash commands, with what they do, and their arguments."""
+"""Completes slash commands, with their help, and their arguments."""
 
 import os
 import re
@@ -19,7 +19,7 @@ Choices = Iterable[tuple[str, str]]
 
 
 class SlashCompleter(Completer):
-    """Offers commands after a slash at the start of the input, then what the command's file offers."""
+    """Offers commands after a slash at the start of the input, then the command's own completions."""
 
     def __init__(self, console: Callable[[], Console]) -> None:
         self.console = console
@@ -40,14 +40,14 @@ class SlashCompleter(Completer):
 
 
 def matching(rows: Choices, start: str) -> Iterable[Completion]:
-    """What can be typed; a name with signs that cannot be shown is not offered, as it would be sent raw."""
+    """The rows that begin with `start`; names with control characters are left out."""
     for text, meaning in rows:
         if text.startswith(start) and text == escaped(text):
             yield Completion(text, start_position=-len(start), display_meta=escaped(meaning))
 
 
 def paths(argument: str) -> Iterable[Completion]:
-    """What the last word may become as the path of a file, with a backslash before each space in it."""
+    """Completions of the last word as a path, with a backslash before each space."""
     found = LAST_WORD.search(argument)
     word = re.sub(r"\\(.)", r"\1", found[0]) if found else ""
     folder, _, start = word.rpartition("/")

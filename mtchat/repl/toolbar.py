@@ -1,4 +1,4 @@
-"""The bottom toolbar: model, turn, tokens of the context, state of the last run, sandbox tier."""
+"""The bottom toolbar: model, turn, context usage, last run, isolation level of the sandbox."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,12 +10,12 @@ from mtchat.console.text import display_width
 from mtchat.session.escape import escaped
 
 BETWEEN = " │ "
-MOST_TOKENS = 10**9  # what is more is a mistake in the file
+MOST_TOKENS = 10**9  # more is a mistake in the session file
 
 
 @dataclass(frozen=True)
 class ToolbarPart:
-    """A piece of the toolbar; those of the lowest `rank` go last where the screen is narrow."""
+    """A piece of the toolbar; on a narrow screen those of the highest `rank` are dropped first."""
 
     rank: int
     text: str
@@ -23,7 +23,7 @@ class ToolbarPart:
 
 
 def text(console: Console, width: int) -> StyleAndTextTuples:
-    """One line of so many columns; the tokens are those the last turn used of the model's context."""
+    """One line of `width` columns; the tokens are what the last turn used of the model's context."""
     line: StyleAndTextTuples = [("", " ")]
     for part in fitting(parts(console), width - 1):
         line += [("", BETWEEN)] if len(line) > 1 else []
@@ -32,7 +32,7 @@ def text(console: Console, width: int) -> StyleAndTextTuples:
 
 
 def parts(console: Console) -> list[ToolbarPart]:
-    """All that can be said, in its order on the screen."""
+    """All parts, in their order on the screen."""
     found = [
         ToolbarPart(2, console.chat.model.name),
         ToolbarPart(3, console.chat.model.stage()),
@@ -48,7 +48,7 @@ def parts(console: Console) -> list[ToolbarPart]:
 
 
 def fitting(found: Sequence[ToolbarPart], width: int) -> list[ToolbarPart]:
-    """The parts that have room, each of them whole: first what ranks first."""
+    """The parts that fit, those of the lowest rank first; a part is shown whole or not at all."""
     kept: list[ToolbarPart] = []
     for part in sorted(found, key=lambda part: part.rank):
         if sum(display_width(each.text + BETWEEN) for each in kept) + display_width(part.text) <= width:
@@ -57,13 +57,13 @@ def fitting(found: Sequence[ToolbarPart], width: int) -> list[ToolbarPart]:
 
 
 def tier(console: Console) -> ToolbarPart:
-    """What holds programs; where nothing does, that cannot be overlooked."""
+    """The isolation level; without any sandbox it is a warning."""
     word = console.host.tier()
     return ToolbarPart(0, word, "class:warning") if word.isupper() else ToolbarPart(5, f"sandbox {word}")
 
 
 def state(console: Console) -> str:
-    """What the live program last did."""
+    """How the last run of the program ended."""
     outcome = console.session.outcome
     if outcome is None:
         return "not run" if console.session.path else ""
@@ -73,7 +73,7 @@ def state(console: Console) -> str:
 
 
 def language(console: Console) -> str:
-    """The language of the session where it is not the usual one."""
+    """The language of the session, unless it is Python."""
     spoken = console.session.language
     return "" if spoken.runs else spoken.title
 

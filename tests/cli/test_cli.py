@@ -228,11 +228,11 @@ def test_a_run_that_takes_too_long_is_stopped_and_says_so(tmp_path: Path) -> Non
 def test_a_limit_and_missing_input_say_what_to_add_to_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text("while True: pass")
     ended = mtchat(tmp_path, "run", "--seconds", "0.5s", "program.py")
-    assert "stopped after 0.5 s; --seconds 1 allows more" in ended.stderr
+    assert "stopped after 0.5 s; --seconds 1 raises the limit" in ended.stderr
     (tmp_path / "program.py").write_text("input()")
     ended = mtchat(tmp_path, "run", "program.py")
     assert "EOFError" in ended.stderr
-    assert "the input came to its end" in ended.stderr
+    assert "the input ended too early" in ended.stderr
 
 
 ECHO = "import sys\nprint(sys.argv[1:])\nprint(sys.stdin.read().upper())"
@@ -252,7 +252,7 @@ def test_what_a_program_leaves_takes_no_file_of_the_users(tmp_path: Path, files:
     ended = mtchat(tmp_path, "run", *more, "x.py")
     assert ended.returncode == 0
     assert (tmp_path / files / ".profile").read_text() == "mine"
-    assert f"left behind: {'all files' if 'link' in kind else repr('.profile')}: " in ended.stderr
+    assert f"not copied: {'all files' if 'link' in kind else repr('.profile')}: " in ended.stderr
     assert "move it away" in ended.stderr
 
 
@@ -318,7 +318,7 @@ def test_attached_files_go_with_a_script_and_then_with_its_session(
     (tmp_path / "data.csv").write_text("a,c")
     ended = mtchat(tmp_path, "run", "played")
     assert "data.csv is not attached any more" in ended.stderr
-    assert "(the sandbox has none of your files); --attach FILE gives it a copy" in ended.stderr
+    assert "(the sandbox has none of your files); --attach FILE gives the program a copy" in ended.stderr
     assert mtchat(tmp_path, "run", "played", "--attach", "data.csv").stdout == "a,c\n"
 
 
@@ -332,9 +332,14 @@ def test_a_file_that_wants_arguments_or_a_package_of_mine_says_how_it_gets_them(
         "parser.add_argument('n', type=int)\nprint(area(parser.parse_args().n))\n"
     )
     without = mtchat(tmp_path, "run", "square.py")
-    assert without.stderr.endswith("No module named 'shapes'; --attach shapes gives it yours\n")
+    assert without.stderr.endswith(
+        "No module named 'shapes'; --attach shapes gives the program a copy of yours\n"
+    )
     unasked = mtchat(tmp_path, "run", "--attach", "shapes", "square.py")
-    assert "(the program got no arguments); give it some, as in: mtchat run square.py 3 4\n" in unasked.stderr
+    assert (
+        "(the program got no arguments); give it arguments, for example: mtchat run square.py 3 4\n"
+        in unasked.stderr
+    )
     assert unasked.returncode == 2
     assert mtchat(tmp_path, "run", "--attach", "shapes", "square.py", "7").stdout == "49\n"
 
@@ -343,7 +348,7 @@ def test_a_file_that_wants_arguments_or_a_package_of_mine_says_how_it_gets_them(
 @needs_sandbox
 def test_a_script_says_how_a_program_gets_input(tmp_path: Path) -> None:
     _, said = played(tmp_path, ["ask"])
-    assert "(the sandbox has no keyboard input); mtchat run SESSION < FILE gives it some" in said
+    assert "(the sandbox has no keyboard input); mtchat run SESSION < FILE reads it from a file" in said
 
 
 @pytest.mark.slow

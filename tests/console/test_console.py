@@ -287,7 +287,7 @@ def test_the_policy_that_is_set_makes_the_turns(tmp_path: Path):
     dispatch(console, "/set policy select")
     dispatch(console, "set x")
     assert console.session.path[-1].chunk == "x = 2"
-    assert "the best of 8 candidates is another" in said(console)
+    assert "the best of 8 candidates:" in said(console)
     assert load(console.log.path).path[-1].chunk == "x = 2"
 
 
@@ -302,9 +302,9 @@ def test_a_question_of_the_model_is_no_code_and_is_told_as_a_question(tmp_path: 
     console = console_in(tmp_path, Spoken("Do you want the words sorted by length or by name?", "x = 1"))
     dispatch(console, "sort the words")
     assert console.session.path[-1].chunk == "# Do you want the words sorted by length or by name?"
-    assert "the model asks back: type your answer" in said(console)
+    assert "the model asks a question; type your answer" in said(console)
     dispatch(console, "by name")
-    assert said(console).count("the model asks back") == 1
+    assert said(console).count("the model asks a question") == 1
     assert isinstance(console.chat.model, Spoken)
     assert any(
         "sorted by length or by name?" in each.content for each in console.chat.model.asked[-1][0].messages

@@ -68,17 +68,17 @@ def test_the_meter_adds_up_to_the_context_and_has_a_remedy_for_each_turn(tmp_pat
     assert sum(shown.values()) - shown["room to reply"] - shown["free"] == total
     assert shown["room to reply"] == 500
     saved = len(LONG.split()) - 3
-    assert rows["turn 1"][1] == "/forget 1 drops it"
+    assert rows["turn 1"][1] == "/forget 1 leaves it out"
     assert rows["turn 2"][1] == f"/fold 2 saves about {saved}"
-    assert rows["the error"][1] == "/fix mends it"
+    assert rows["the error"][1] == "/fix resolves it"
     last(console, "/fold 2")
     folded = meter(last(console, "/context now what"))
     assert folded["turn 2"] == (
         shown["turn 2"] - saved,
-        f"folded, saves {saved}; /unfold 2 tells it all",
+        f"folded, saves {saved}; /unfold 2 sends all of it",
     )
     last(console, "/forget 2")
-    assert meter(last(console, "/context now what"))["turn 2"] == (0, "forgotten; /unfold 2 tells it again")
+    assert meter(last(console, "/context now what"))["turn 2"] == (0, "forgotten; /unfold 2 sends it again")
 
 
 def test_the_meter_shows_what_is_folded_to_fit_and_why_a_context_does_not_fit(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_the_meter_shows_what_is_folded_to_fit_and_why_a_context_does_not_fit(tm
     console.chat.model.context = 50
     text = last(console, "/context go on")
     assert "but fake sees 50: /context shows what takes it, /fold K and /forget K make it shorter" in text
-    assert meter(text)["turn 2"][1] == "/forget 2 drops it"
+    assert meter(text)["turn 2"][1] == "/forget 2 leaves it out"
 
 
 # Folding and forgetting
@@ -154,7 +154,9 @@ def test_folding_and_forgetting_change_what_is_asked_not_the_program_and_are_on_
 
 def test_what_cannot_be_folded_or_is_whole_already_says_so(tmp_path: Path) -> None:
     console = talked(tmp_path, "x = 1", "items = [")
-    assert "turn 1 is short as it is, so it cannot be folded; /forget 1 drops it" in last(console, "/fold 1")
+    assert "turn 1 is short as it is, so it cannot be folded; /forget 1 leaves it out" in last(
+        console, "/fold 1"
+    )
     assert "turn 2 is no whole Python, so it cannot be folded" in last(console, "/fold 2")
     assert "turn 1 is told whole already" in last(console, "/unfold 1")
     assert console.session.marks == {}

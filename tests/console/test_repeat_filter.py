@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.console.repeat_filter import RepeatFilter, difference, digest
+from mtchat.console.repeat_filter import RepeatFilter, digest, first_change
 from mtchat.repl.app import dispatch
 from mtchat.session.outcome import File, Frame, Outcome
 from mtchat.session.program import Chunk, Location, Program
@@ -37,7 +37,7 @@ CHANGES = [
     (program(A, B), ran("1\n", "2\n"), program(C, B), ran("3\n", "4\n"), ""),
     (program(A, B), ran("1\n", "2\n"), program(A), ran("1\n2\n"), ""),
     (program(A), ran("1\n"), program(A, B), ran("\n", "2\n"), "1 became an empty line"),
-    (program(A), ran("1\n"), program(A, B), fails(1, ""), "fails now, though it did not before"),
+    (program(A), ran("1\n"), program(A, B), fails(1, ""), "now fails, though it did not before"),
     (program(A), ran("1\n"), program(A, B), fails(2, "1\n", ""), ""),
     (program(A), fails(1, "x\n"), program(A), ran("1\n"), ""),
     (program(A), ran("1\n"), program(A, B), ran("5\n", "", truncated=True), ""),
@@ -68,7 +68,7 @@ def test_it_is_told_once(tmp_path: Path) -> None:
 
 
 def test_a_difference_is_the_first_line_of_it_and_short() -> None:
-    assert difference("a\nb\n", f"a\n{'x' * 99}\n") == f"b became {'x' * 59}…"
+    assert first_change("a\nb\n", f"a\n{'x' * 99}\n") == f"b became {'x' * 59}…"
 
 
 def test_files_and_warnings_are_told_once_unless_they_change(tmp_path: Path) -> None:

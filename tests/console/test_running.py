@@ -203,7 +203,7 @@ def console(tmp_path: Path) -> Console:
 def test_files_lists_what_the_last_run_left_and_what_it_did_not_take(console: Console) -> None:
     dispatch(console, "/files")
     assert "  out/table.csv  3 bytes  one.files/out/table.csv\n" in said(console)
-    assert "left behind: 'link': a link" in said(console)
+    assert "not copied: 'link': a link" in said(console)
 
 
 def test_files_copies_by_name_and_by_pattern(console: Console, tmp_path: Path) -> None:
@@ -393,11 +393,11 @@ SETTINGS = Settings(seconds=10.0, memory_mib=1024, disk_mib=256, output_kib=1024
 @pytest.mark.parametrize(
     ("limit", "in_repl", "in_shell"),
     [
-        ("seconds", "/set seconds 20 allows more", "--seconds 20 allows more"),
-        ("cpu", "/set seconds 20 allows more", "--seconds 20 allows more"),
-        ("memory", "/set memory_mib 2048 allows more", "--memory-mib 2048 allows more"),
-        ("disk", "/set disk_mib 512 allows more", "--disk-mib 512 allows more"),
-        ("output", "/set output_kib 2048 allows more", "--output-kib 2048 allows more"),
+        ("seconds", "/set seconds 20 raises the limit", "--seconds 20 raises the limit"),
+        ("cpu", "/set seconds 20 raises the limit", "--seconds 20 raises the limit"),
+        ("memory", "/set memory_mib 2048 raises the limit", "--memory-mib 2048 raises the limit"),
+        ("disk", "/set disk_mib 512 raises the limit", "--disk-mib 512 raises the limit"),
+        ("output", "/set output_kib 2048 raises the limit", "--output-kib 2048 raises the limit"),
         ("processes", "that limit is fixed", None),
         ("interrupted", "", ""),
         ("", "", ""),
@@ -411,7 +411,9 @@ def test_each_limit_says_what_allows_more(limit: str, in_repl: str, in_shell: st
 
 def test_what_is_suggested_stays_within_the_bounds_of_the_setting() -> None:
     stopped = Outcome("fake", None, reason=Reason.SECONDS, error="stopped")
-    assert run_hints.hint_in_repl(stopped, Settings(seconds=80_000.0)) == "/set seconds 86400 allows more"
+    assert (
+        run_hints.hint_in_repl(stopped, Settings(seconds=80_000.0)) == "/set seconds 86400 raises the limit"
+    )
     assert run_hints.hint_in_repl(stopped, Settings(seconds=86_400.0)) == ""
 
 
@@ -433,23 +435,23 @@ def test_the_line_of_a_limit_says_what_allows_more_after_a_turn_and_after_run(tm
     stopped = Outcome("fake", None, reason=Reason.SECONDS, finished=False, error="turn 1: stopped after 30 s")
     console, _ = begun(tmp_path, stopped)
     dispatch(console, "/run")
-    assert said(console).count("✗ turn 1: stopped after 30 s; /set seconds 60 allows more\n") == 2
+    assert said(console).count("✗ turn 1: stopped after 30 s; /set seconds 60 raises the limit\n") == 2
 
 
 def test_a_program_that_asks_for_input_is_told_how_to_get_some(tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("")
     asked = Outcome("fake", 1, finished=False, error=KEYBOARD, reason=Reason.INPUT)
     console, _ = begun(tmp_path, asked)
-    assert "keyboard input); /run lets you type it, /run < FILE gives it some\n" in said(console)
+    assert "keyboard input); /run lets you type it, /run < FILE reads it from a file\n" in said(console)
     dispatch(console, "/run < in.txt")
-    assert said(console).endswith("; in.txt came to its end\n")
-    assert run_hints.hint_in_shell(asked, SETTINGS) == "mtchat run SESSION < FILE gives it some"
+    assert said(console).endswith("; in.txt ended too early\n")
+    assert run_hints.hint_in_shell(asked, SETTINGS) == "mtchat run SESSION < FILE reads it from a file"
 
 
 def test_a_program_that_asks_for_a_file_of_mine_is_told_of_attach(tmp_path: Path) -> None:
     error = "turn 1, line 1: FileNotFoundError: 'data.csv' (the sandbox has none of your files)"
     console, _ = begun(tmp_path, Outcome("fake", 1, finished=False, error=error, reason=Reason.FILE))
-    assert "; /attach FILE gives it a copy\n" in said(console)
+    assert "; /attach FILE gives the program a copy\n" in said(console)
 
 
 def test_why_earlier_turns_ran_again_is_said_after_the_turn(tmp_path: Path) -> None:
@@ -522,7 +524,7 @@ def test_set_knows_other_names_and_shows_units(console: Console) -> None:
     dispatch(console, "/set wall 2min")
     assert said(console).endswith("seconds is 120 s\n")
     dispatch(console, "/set memory")
-    assert said(console).endswith("  memory_mib   1024 MiB   memory that one run may take\n")
+    assert said(console).endswith("  memory_mib   1024 MiB   memory limit per run\n")
 
 
 def test_an_attachment_alone_makes_a_session_file(tmp_path: Path) -> None:

@@ -117,5 +117,5 @@ def test_what_a_running_program_asks_stands_until_it_is_answered(heard: Callable
 def test_a_very_long_line_of_a_running_program_ends_in_a_note(heard: Callable[..., str]):
     text = heard("x" * 5000 + "\n", "never shown\n", most=3)
     assert text.startswith("x" * 40)
-    assert text.endswith("… more is not shown here; mtchat run\nprints it all")
+    assert text.endswith("… output truncated; mtchat run prints\nall of it")
     assert "never" not in text

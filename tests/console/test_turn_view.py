@@ -50,11 +50,11 @@ def test_the_best_of_tries_that_fail_is_shown_last_and_the_others_are_counted():
     ) == [
         "first()",
         f"✗ {FAILS.error}",
-        "another try gets further:",
+        "another attempt gets further:",
         "mended()",
         "first()",
         f"✗ {FURTHER.error}",
-        "2 other tries fail, too",
+        "2 other attempts fail, too",
     ]
 
 
@@ -66,7 +66,7 @@ def test_where_the_first_try_is_the_best_it_is_not_shown_again():
         TurnWritten(of(MENDED), MENDED),
     ]
     ended = [RunFinished(FAILS, 1), AttemptsExhausted(of(FIRST, FAILS), frozenset({MENDED.chunk}))]
-    assert shown(*events, *ended) == ["first()", f"✗ {FAILS.error}", "another try fails, too"]
+    assert shown(*events, *ended) == ["first()", f"✗ {FAILS.error}", "another attempt fails, too"]
 
 
 def test_where_a_mending_runs_and_is_not_kept_that_is_said_and_the_live_code_shown():
@@ -81,9 +81,9 @@ def test_where_a_mending_runs_and_is_not_kept_that_is_said_and_the_live_code_sho
         AttemptsExhausted(of(FIRST, FAILS), discarded=frozenset({MENDED.chunk})),
     ]
     lines = shown(*tried, *ended)
-    assert lines[2:5] == ["mending turn 1, round 1 of 1", "mended()", "first()"]
+    assert lines[2:5] == ["fixing turn 1, attempt 1 of 1", "mended()", "first()"]
     assert lines[-3:] == [
-        "what runs there is not kept, for it is not all that was asked for; live is:",
+        "the fix runs but drops part of the request, so it was discarded; current code:",
         "first()",
         f"✗ {FAILS.error}",
     ]
@@ -104,7 +104,7 @@ def test_each_round_of_a_mending_that_was_asked_for_is_shown():
         RepairStarted(1, 2, 1, FAILS.error), *round_of, RepairStarted(2, 2, 1, FAILS.error), *round_of
     )
     assert lines.count("mended()") == 2
-    assert lines.count("mending turn 1, round 2 of 2") == 1
+    assert lines.count("fixing turn 1, attempt 2 of 2") == 1
 
 
 def test_weighing_shows_how_far_it_is_and_what_stops_it():
@@ -113,5 +113,5 @@ def test_weighing_shows_how_far_it_is_and_what_stops_it():
     show(CandidateProgress(2, 0, 6, pieces=214))
     show(CandidateProgress(6, 4, 6))
     text = view.out.getvalue()
-    assert "weighing candidates: 2 of 6 written, 214 tokens… Ctrl-C keeps the first" in text
-    assert "weighing candidates: 6 of 6 written, 4 run… Ctrl-C keeps the first" in text
+    assert "comparing candidates: 2 of 6 written, 214 tokens… Ctrl-C keeps the first" in text
+    assert "comparing candidates: 6 of 6 written, 4 run… Ctrl-C keeps the first" in text

@@ -86,16 +86,16 @@ def test_a_later_turn_that_prints_nothing_any_more_is_told(tmp_path: Path) -> No
     console = console_in(tmp_path, Spoken("n = 1", show, "k = 2", "n = 0", "n = 2"), runs=printing)
     for wish in ("set n to 1", "print n unless it is 0", "set k to 2", "/edit 1 --keep set n to 0"):
         dispatch(console, wish)
-    assert "turn 3 is kept\nturn 2 prints nothing now\n✓ ran" in said(console)
+    assert "turn 3 is kept\nturn 2 no longer prints anything\n✓ ran" in said(console)
     dispatch(console, "/edit 1 --keep set n to 2")
-    assert said(console).count("prints nothing now") == 1
+    assert said(console).count("no longer prints anything") == 1
 
 
 def test_a_last_turn_that_prints_nothing_any_more_is_told(tmp_path: Path) -> None:
     console = console_in(tmp_path, Spoken("n = 1", "if n:\n    print(n)", "n = 0"), runs=printing)
     for wish in ("set n to 1", "print n unless it is 0", "/edit 1 --keep set n to 0"):
         dispatch(console, wish)
-    assert "\nturn 2 prints nothing now\n✓ ran" in said(console)
+    assert "\nturn 2 no longer prints anything\n✓ ran" in said(console)
 
 
 def test_what_an_earlier_turn_prints_is_not_taken_for_what_the_last_one_does(tmp_path: Path) -> None:

@@ -258,7 +258,7 @@ def test_a_retry_takes_the_candidate_that_passes_though_most_do_otherwise(ground
 def test_a_script_keeps_checks_and_ends_well_where_they_hold(tmp_path: Path, check: str):
     code, err = played(tmp_path, ["set", check, "show"])
     assert code == ExitCode.DONE
-    assert "✓ a check holds" in err
+    assert "✓ 1 check passed" in err
     assert [turn.instruction for turn in load(tmp_path / "played.jsonl").path] == ["set", "show"]
 
 
@@ -272,7 +272,7 @@ def test_a_script_whose_check_fails_at_the_end_has_exit_code_one(tmp_path: Path,
 def test_a_script_mends_what_fails_a_check_where_that_is_asked_for(tmp_path: Path):
     code, err = played(tmp_path, ["set", "fail", "check that x is 7"], fix=True)
     assert code == ExitCode.FAILED
-    assert "mending turn 2, round 1 of 3" in err
+    assert "fixing turn 2, attempt 1 of 3" in err
     assert [turn.chunk for turn in load(tmp_path / "played.jsonl").path][1] == "print(x)"
 
 
@@ -290,7 +290,7 @@ def test_running_a_session_tells_of_its_checks_and_ends_badly_where_one_fails(tm
     with Log.open(tmp_path / "good.jsonl") as log:
         log.write(session)
     good = mtchat(tmp_path, "run", "--sessions", ".", "good")
-    assert (good.returncode, good.stdout, good.stderr) == (0, "1\n", "✓ a check holds\n")
+    assert (good.returncode, good.stdout, good.stderr) == (0, "1\n", "✓ 1 check passed\n")
     with Log.open(tmp_path / "bad.jsonl") as log:
         log.write(claimed(session, turn_2="x == 2"))
     bad = mtchat(tmp_path, "run", "--sessions", ".", "bad")

@@ -89,7 +89,7 @@ def test_later_turns_get_what_was_typed_again(tmp_path: Path) -> None:
         dispatch(console, "greet me")
         assert console.session.outcome is not None
         assert console.session.outcome.missing == "input"
-        assert "turn 1 waits for the keyboard: what you type at /run is given to the runs after it" in said(
+        assert "turn 1 reads from the keyboard: what you type at /run is reused by later runs" in said(
             console
         )
         source, into = os.pipe()

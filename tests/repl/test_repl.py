@@ -52,7 +52,7 @@ def test_a_failing_turn_says_where_and_offers_the_fix(screen: Terminal) -> None:
     assert "✗ turn 1, line 1: ValueError: no" in text
     assert "/fix asks the model to repair it" in text
     text = say(screen, "/fix", "fix ended after round 1: the program runs")
-    assert "mending turn 1, round 1 of 3" in text
+    assert "fixing turn 1, attempt 1 of 3" in text
 
 
 def test_the_next_context_carries_the_last_error(screen: Terminal) -> None:
@@ -107,7 +107,7 @@ def test_an_interrupted_piece_that_is_not_whole_says_so(screen: Terminal) -> Non
     screen.wait("1› ")
     say(screen, "brackets", "items = [")
     screen.send(CTRL_C)
-    screen.wait("what was written is kept, although it is not whole; /code finishes it by hand")
+    screen.wait("the code so far is kept, but it is incomplete; /code edits it")
 
 
 def test_ctrl_c_at_the_prompt_says_how_to_leave_and_ctrl_d_leaves(screen: Terminal, tmp_path: Path) -> None:
@@ -357,9 +357,7 @@ def test_a_policy_that_weighs_candidates_shows_the_one_that_it_takes(
     say(screen, "/set policy select", "policy is select")
     text = say(screen, "flaky", "2› ")
     shown = text.partition("1› flaky")[2]
-    assert re.search(
-        r"raise ValueError\('no'\)\n(.*\n)*the best of 8 candidates is another:\nsteady = 2\n✓ ran", shown
-    )
+    assert re.search(r"raise ValueError\('no'\)\n(.*\n)*the best of 8 candidates:\nsteady = 2\n✓ ran", shown)
     saved = session(tmp_path)
     assert [turn.chunk for turn in saved.path] == ["steady = 2"]
     assert [turn.chunk for turn in saved.children("")] == ["raise ValueError('no')", "steady = 2"]
@@ -370,7 +368,7 @@ def test_a_policy_that_weighs_candidates_shows_the_one_that_it_takes(
 def test_of_candidates_that_all_fail_one_is_shown_and_the_others_are_counted(screen: Terminal) -> None:
     screen.wait("1› ")
     say(screen, "/set policy select", "policy is select")
-    text = say(screen, "hopeless", "another try fails, too")
+    text = say(screen, "hopeless", "another attempt fails, too")
     assert text.count("raise ValueError") == 1
     assert text.count("✗") == 1
 
@@ -378,7 +376,7 @@ def test_of_candidates_that_all_fail_one_is_shown_and_the_others_are_counted(scr
 def test_a_mending_that_helps_is_shown_and_one_that_does_not_is_not(screen: Terminal) -> None:
     screen.wait("1› ")
     say(screen, "/set policy default", "policy is default")
-    text = say(screen, "fail", "mending turn 1, round 1 of 1\nz = 3\n✓ ran")
+    text = say(screen, "fail", "fixing turn 1, attempt 1 of 1\nz = 3\n✓ ran")
     assert text.count("✗") == 1
 
 

@@ -49,7 +49,7 @@ def test_ctrl_c_stops_a_run_and_shows_what_it_printed(screen: Terminal) -> None:
     screen.send("/run" + ENTER)
     screen.wait(lambda text: "\nhello" in text)
     screen.send(CTRL_C)
-    screen.wait("■ the run was stopped")
+    screen.wait("■ run stopped")
     screen.send("/undo" + ENTER)
     screen.wait("now at turn 1: say hello")
     screen.send("/run" + ENTER)
@@ -81,7 +81,7 @@ def test_a_long_output_is_cut_on_the_screen(screen: Terminal, folder: Path) -> N
     text = screen.wait("✓ ran")
     assert "\n499\n" in text
     assert "\n501\n" not in text
-    assert "more is not shown here" in text
+    assert "output truncated" in text
 
 
 def test_without_its_model_the_session_can_be_read_run_and_exported(screen: Terminal, folder: Path) -> None:
@@ -123,7 +123,7 @@ def test_an_attached_file_is_read_and_what_the_program_writes_is_fetched(
     (folder / "mine.txt").write_text("hello")
     opened(screen, "makes")
     screen.send("/run" + ENTER)
-    screen.wait("/attach FILE gives it a copy")
+    screen.wait("/attach FILE gives the program a copy")
     screen.send("/attach mi")
     screen.wait(lambda text: text.rstrip().count("mine.txt") == 3)
     screen.send(TAB)
@@ -148,7 +148,7 @@ def test_what_a_turn_prints_is_seen_while_it_runs_and_ctrl_c_stops_the_program_a
     screen.send("/code 1" + ENTER)
     screen.wait(lambda text: "running 1 s │ step" in text)
     screen.send(CTRL_C)
-    text = screen.wait("■ the run was stopped")
+    text = screen.wait("■ run stopped")
     assert "│ step 0\n│ step 1\n" in text
     assert [turn.chunk[-9:] for turn in load(folder / "slow.jsonl").path] == ["# careful!"[-9:]]
     screen.send("/undo" + ENTER)
@@ -162,4 +162,4 @@ def test_a_turn_that_takes_too_long_is_told_the_setting(screen: Terminal, folder
     screen.send("/set wall 0.3s" + ENTER)
     screen.wait("seconds is 0.3 s")
     screen.send("/code 1" + ENTER)
-    screen.wait("stopped after 0.3 s; /set seconds 0.6 allows more")
+    screen.wait("stopped after 0.3 s; /set seconds 0.6 raises the limit")

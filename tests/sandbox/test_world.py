@@ -191,7 +191,7 @@ def test_wrong_arguments_are_not_called_none() -> None:
     assert outcome.error == "turn 1: the program ended with exit code 2"
     assert (
         run_hints.hint_in_shell(outcome, Settings(), name="sum.py")
-        == "give it others, as in: mtchat run sum.py 3 4"
+        == "give it other arguments, for example: mtchat run sum.py 3 4"
     )
 
 
@@ -201,12 +201,15 @@ def failed(kept: str, subject: str = "") -> Outcome:
 
 def test_each_thing_that_can_be_given_says_how(tmp_path: Path) -> None:
     settings = Settings()
-    assert run_hints.hint_in_repl(failed(Reason.ARGUMENTS), settings) == "give it some, as in: /run 3 4"
+    assert (
+        run_hints.hint_in_repl(failed(Reason.ARGUMENTS), settings)
+        == "give it arguments, for example: /run 3 4"
+    )
     assert (
         run_hints.hint_in_shell(failed(Reason.ARGUMENTS), settings, name="a.py")
-        == "give it some, as in: mtchat run a.py 3 4"
+        == "give it arguments, for example: mtchat run a.py 3 4"
     )
-    assert run_hints.hint_in_repl(failed(Reason.FILE), settings) == "/attach FILE gives it a copy"
+    assert run_hints.hint_in_repl(failed(Reason.FILE), settings) == "/attach FILE gives the program a copy"
     assert run_hints.hint_in_repl(failed(Reason.DISPLAY), settings) == ""
 
 
@@ -220,9 +223,12 @@ def test_a_missing_package_is_installed_where_mtchat_runs_and_a_module_of_mine_i
         name: run_hints.hint_in_shell(failed(Reason.PACKAGE, name), settings, folder=tmp_path)
         for name in ("helper", "parts", "usb", "winreg")
     }
-    assert told["helper"] == "--attach helper.py gives it yours"
-    assert told["parts"] == "--attach parts gives it yours"
-    assert told["usb"].endswith(" -m pip install pyusb installs it")
+    assert told["helper"] == "--attach helper.py gives the program a copy of yours"
+    assert told["parts"] == "--attach parts gives the program a copy of yours"
+    assert told["usb"].endswith(" -m pip install pyusb")
     mine = run_hints.hint_in_shell(failed(Reason.PACKAGE, "mtchat"), settings, folder=tmp_path)
-    assert mine == f"it is installed from {HERE}, which programs do not see; --attach {HERE} gives a copy"
-    assert told["winreg"] == "winreg is a part of Python that this Python was built without"
+    assert (
+        mine
+        == f"it is installed from {HERE}, which programs cannot see; --attach {HERE} gives the program a copy"
+    )
+    assert told["winreg"] == "this Python was built without its module winreg"

@@ -101,7 +101,7 @@ def listing_files(console: Console, outcome: Outcome) -> None:
     rows = [(file.path, describe_size(file), short_path(console.place / file.path)) for file in outcome.files]
     console.view.table(rows, (40, 12))
     for each in outcome.skipped:
-        console.view.note(f"  left behind: {each}")
+        console.view.note(f"  not copied: {each}")
 
 
 def chosen(outcome: Outcome, names: Sequence[str]) -> list[File]:

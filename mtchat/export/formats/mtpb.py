@@ -66,7 +66,9 @@ def plain(prompt: str) -> str:
 def gold(session: Session) -> Gold:
     """What the benchmark is to look for: it compares the first thing that the last print shows."""
     if session.outcome is None or not session.outcome.ok:
-        raise MtchatError("a problem needs a program that runs to its end; /run runs it, and /fix mends it")
+        raise MtchatError(
+            "a problem needs a program that runs to its end; /run runs it, and /fix resolves it"
+        )
     said = printed(session.program, session.outcome).get(len(session.path), "").strip("\n")
     last = shown(session.path[-1].chunk)
     if said.strip() and last is not None:

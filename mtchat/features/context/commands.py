@@ -49,7 +49,7 @@ def do_fold(console: Console, argument: str) -> None:
         turn = console.session.numbered(number)
         if not foldable(turn):
             why = "is short as it is" if parses(turn.chunk) else "is no whole Python"
-            console.view.note(f"turn {number} {why}, so it cannot be folded; /forget {number} drops it")
+            console.view.note(f"turn {number} {why}, so it cannot be folded; /forget {number} leaves it out")
             continue
         console.chat.keep(set_context(console.session, number, FOLDED), "fold")
         console.view.say(
