@@ -6,6 +6,7 @@ import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,19 +16,20 @@ from mtchat.bench.output import Say, check_targets, progress, save
 from mtchat.console.view import View
 from mtchat.errors import ExitCode, SandboxError, UsageError
 from mtchat.generate import policy
-from mtchat.generate.prompt import family
-from mtchat.generate.turn import TurnGenerator
 from mtchat.models import loader
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.given import NO_INPUTS
 from mtchat.session.program import Program
-from mtchat.session.settings import Limits, Sampling
+from mtchat.session.prompt import ModelCard, Piece, Prompt
+from mtchat.session.settings import OFF, ON, Limits, Sampling, Settings
 from mtchat.version import __version__
 
 if TYPE_CHECKING:
     from mtchat.bench.quality.evaluate import Runners
     from mtchat.bench.speed.engine import Sizes
     from mtchat.bench.speed.workload import Workload
+    from mtchat.generate.execute import RunProgram
+    from mtchat.generate.turn import TurnGenerator
     from mtchat.inference.batching import Batcher
     from mtchat.session.outcome import Outcome
 
@@ -89,12 +91,13 @@ def speed_of_model(args: argparse.Namespace) -> None:
 def build_workload(args: argparse.Namespace, sizes: "Sizes", say: Say) -> "tuple[Workload, str]":
     """The texts to measure with, as prompts of this model, and the precision it computes in."""
     from mtchat.bench.speed.workload import WorkloadBuilder
+    from mtchat.conversation.conversation import Conversation
 
     engine: Any = loader.load(args.model, args.precision, lambda stage: say(f"{args.model}: {stage}"))
-    kind = family.load(args.family or family.choose(engine.card))
-    generator = TurnGenerator(kind, engine.complete)
+    chat = Conversation(engine, settings=Settings(run=OFF), family=args.family)
+    generator = chat.generator()
     builder = WorkloadBuilder(
-        render=lambda path, instruction: kind.render(path, instruction, "", ""),
+        render=lambda path, instruction: generator.family.render(path, instruction, "", ""),
         text=engine.text,
         ids=lambda text: engine.ids(text, special=False),
         length=lambda prompt: generator.write(prompt, Sampling(max_tokens=LONGEST)).usage.completion_tokens,
@@ -163,7 +166,7 @@ def quality(args: argparse.Namespace) -> None:
     mode = args.mode or suite.MODES[0]
     if mode not in suite.MODES:
         raise UsageError(f"--mode of {args.what} is {' or '.join(suite.MODES)}, not {mode!r}")
-    chosen = policy.load(args.policy)
+    policy.load(args.policy)
     tasks = select_tasks(suite.tasks(args.data, mode), args.limit, args.inputs)
     view = View.of(sys.stderr)
     if refusal := Sandbox(args.unsafe).unavailable_reason():
@@ -171,7 +174,6 @@ def quality(args: argparse.Namespace) -> None:
     batcher, device = load_batcher(args, view)
     try:
         card = batcher.card
-        kind = args.family or family.choose(card)
         header = RunHeader(
             suite=args.what,
             model=card.name,
@@ -191,16 +193,7 @@ def quality(args: argparse.Namespace) -> None:
         )
         evaluation = Evaluation(
             ScoreCache(suite.score),
-            lambda run: TurnGenerator(
-                family.load(kind),
-                batcher.complete,
-                run if args.run else None,
-                card,
-                kind,
-                policy=chosen,
-                candidates=batcher.candidates,
-                count=batcher.count,
-            ),
+            lambda run: generator_of(args, batcher, run),
             Sampling(args.temperature, args.top_p, seed=args.seed),
             args.ask,
         )
@@ -211,6 +204,41 @@ def quality(args: argparse.Namespace) -> None:
     finally:
         batcher.close()
     print(summary(read(out)))
+
+
+def generator_of(args: argparse.Namespace, batcher: "Batcher", run: "RunProgram") -> "TurnGenerator":
+    """What makes the turns of one conversation in memory, whose programs are run by `run`."""
+    from mtchat.bench.quality.conversation import FunctionRunner
+    from mtchat.conversation.conversation import Conversation
+
+    settings = Settings(policy=args.policy, run=ON if args.run else OFF, seconds=QUALITY_LIMITS.seconds)
+    chat = Conversation(SharedModel(batcher), FunctionRunner(run), settings=settings, family=args.family)
+    return replace(chat.generator(), count=batcher.count)
+
+
+@dataclass(frozen=True)
+class SharedModel:
+    """The model of a batcher, for many conversations at once; the batcher closes it."""
+
+    batcher: "Batcher"
+
+    @property
+    def card(self) -> ModelCard:
+        return self.batcher.card
+
+    def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+        return self.batcher.complete(prompt, sampling)
+
+    def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
+        return self.batcher.candidates(prompt, sampling, count)
+
+    def text(self, prompt: Prompt) -> str:
+        return self.batcher.engine.text(prompt)
+
+    def count(self, text: str) -> int:
+        return self.batcher.engine.count(text)
+
+    def close(self) -> None: ...
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import difflib
 import sys
 from collections.abc import Iterator
 from dataclasses import astuple
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -13,18 +14,15 @@ from mtchat import store
 from mtchat.cli import wiring
 from mtchat.console.captions import explain_not_run
 from mtchat.console.view import View
+from mtchat.conversation.conversation import Conversation, was_made_by
 from mtchat.errors import ExitCode, MtchatError, UsageError
+from mtchat.generate.events import Event, Notice
 from mtchat.generate.execute import never_ended
-from mtchat.generate.prompt import family
-from mtchat.generate.turn import TurnGenerator
 from mtchat.models import loader
 from mtchat.sandbox.sandbox import Sandbox
-from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome, printed
-from mtchat.session.prompt import ModelCard
 from mtchat.session.session import Session
-from mtchat.session.settings import Limits, Sampling
-from mtchat.session.turn import Turn
+from mtchat.session.settings import OFF, Sampling, Settings
 from mtchat.store.events import bounded
 
 LONGEST_SECONDS = 300.0
@@ -42,18 +40,20 @@ def replay(args: argparse.Namespace) -> int:
         raise UsageError(
             f"nothing is run again: {explain_not_run(session, shell=True)}; --verify makes its turns again"
         )
-    return verify(session, args) if args.verify else play(path, session, Sandbox(args.unsafe))
+    return verify(session, args) if args.verify else play(path, session, args)
 
 
-def play(path: Path, session: Session, ground: Sandbox) -> int:
+def play(path: Path, session: Session, args: argparse.Namespace) -> int:
     view = View.of(sys.stdout)
-    View.of(sys.stderr).warning(ground.warning())
-    owned = wiring.owned()
+    sandbox, owned = Sandbox(args.unsafe), wiring.owned()
+    View.of(sys.stderr).warning(sandbox.warning())
     session, notices = store.checked(session, lambda file: owned.has(path, file))
     for notice in notices:
         View.of(sys.stderr).note(notice)
-    given = RunInputs(files=session.attached)
-    outcome = ground.run(session.program, Limits(seconds=LONGEST_SECONDS), None, given=given)
+    no_model = loader.model_loader().get("")  # which is not loaded, as none is asked
+    chat = Conversation(no_model, sandbox, settings=Settings(seconds=LONGEST_SECONDS))
+    chat.keep(session)
+    outcome = chat.run_whole()
     outputs = printed(session.program, outcome)
     for number, turn in enumerate(session.path, start=1):
         view.turn(number, turn)
@@ -96,9 +96,7 @@ def verify(session: Session, args: argparse.Namespace) -> int:
     if first.precision:
         errors.note(f"computing as {first.precision}, as when the session was made; Ctrl-C stops it")
     wiring.wait_for(model, errors)
-    for note in model.card().notes:
-        errors.note(note)
-    mine = [turn for turn in written if made_by(turn, model.card())]
+    mine = [turn for turn in written if was_made_by(turn, model.card())]
     if not mine:
         raise MtchatError(
             f"{session.name} was made by {first.model} with weights {first.fingerprint[:12]}, computed as "
@@ -108,18 +106,16 @@ def verify(session: Session, args: argparse.Namespace) -> int:
     for turn in mine:
         if not drawable(turn.provenance.sampling):
             raise MtchatError(f"{session.name} names a seed or a temperature that no model takes")
+    chat = Conversation(model, on_event=partial(show_note, errors), settings=Settings(run=OFF))
+    chat.keep(session)
     changed = 0
-    for name in dict.fromkeys(turn.provenance.family for turn in mine):
-        generator = TurnGenerator(family.load(name, session.language), model.complete)
-        wanted = {turn.id for turn in mine if turn.provenance.family == name}
-        made = progress(generator.verify(session, wanted), len(wanted), errors)
-        for difference in made:
-            if difference is None:
-                continue
-            changed += 1
-            view.error(f"turn {difference.number} differs: {difference.turn.instruction}")
-            for line in diff(difference.turn.chunk, difference.again, "recorded", "made again"):
-                view.line(line)
+    for difference in progress(chat.verify(), len(mine), errors):
+        if difference is None:
+            continue
+        changed += 1
+        view.error(f"turn {difference.number} differs: {difference.turn.instruction}")
+        for line in diff(difference.turn.chunk, difference.again, "recorded", "made again"):
+            view.line(line)
     view.line(f"{len(mine) - changed} of {len(mine)} turns are the same, byte for byte")
     if len(mine) < len(written):
         view.note(f"{len(written) - len(mine)} turns were made by another model, and were not verified")
@@ -142,5 +138,7 @@ def drawable(sampling: Sampling) -> bool:
     return all(-(2**62) < each < 2**62 for each in astuple(sampling))
 
 
-def made_by(turn: Turn, card: ModelCard) -> bool:
-    return (turn.provenance.fingerprint, turn.provenance.precision) == (card.fingerprint, card.precision)
+def show_note(view: View, event: Event) -> None:
+    """What a model has to say for itself."""
+    if isinstance(event, Notice) and event.level == "note":
+        view.note(event.text)

@@ -20,16 +20,17 @@ from mtchat.features.correction.apply import apply_correction, take_or_correct
 from mtchat.features.correction.detect import DetectedCorrection, target_correction
 from mtchat.features.explain.statements import code_parts
 from mtchat.features.own_code.detect import turn_from_code
-from mtchat.generate.events import Event
+from mtchat.generate.events import Event, ignore
 from mtchat.generate.execute import never_ended
 from mtchat.generate.interpretations import Alternatives
-from mtchat.generate.turn import FixResult
+from mtchat.generate.prompt import family
+from mtchat.generate.turn import FixResult, VerifyDifference
 from mtchat.session.back import bring_back, take_back
 from mtchat.session.claim import CheckResult
 from mtchat.session.hole import first_hole
 from mtchat.session.navigation import moved_to, named
 from mtchat.session.outcome import Outcome, Variable
-from mtchat.session.prompt import Usage
+from mtchat.session.prompt import ModelCard, Usage
 from mtchat.session.session import Session
 from mtchat.session.settings import ASK
 from mtchat.session.turn import Turn
@@ -257,6 +258,17 @@ class Conversation(LiveSession):
 
     # The program
 
+    def verify(self) -> Iterator[VerifyDifference | None]:
+        """Generates each turn that this model wrote again, from its seed; None for each that is the same.
+
+        Turns that another model wrote, or this one at another precision, are passed over.
+        """
+        generator, spoken = self.generator(ignore), self.session.language
+        mine = [turn for turn in self.session.path if was_made_by(turn, generator.card)]
+        for name in dict.fromkeys(turn.provenance.family for turn in mine):
+            wanted = {turn.id for turn in mine if turn.provenance.family == name}
+            yield from replace(generator, family=family.load(name, spoken)).verify(self.session, wanted)
+
     def check(self, text: str) -> CheckResult:
         """Keeps a check with its turn, as in "total == 42" or "2: len(names) == 3", and evaluates it."""
         return checking.add(self, parse_check(text, self.session))
@@ -301,3 +313,9 @@ class Conversation(LiveSession):
     def ran(self) -> bool:
         """Whether the live program has been run to its end, well or badly."""
         return not never_ended(self.outcome)
+
+
+def was_made_by(turn: Turn, card: ModelCard) -> bool:
+    """Whether these weights, at this precision, wrote a turn."""
+    made = turn.provenance
+    return bool(made.model) and (made.fingerprint, made.precision) == (card.fingerprint, card.precision)

@@ -4,20 +4,23 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from mtchat.bench.quality.suite import Score, ScoredSample, Scoring, Task
+from mtchat.conversation.interfaces import Hear
 from mtchat.errors import MtchatError
 from mtchat.generate.complete import CompleteMany, CompleteStream
 from mtchat.generate.events import CandidateChosen, CandidatesStarted, Event, TurnWritten
 from mtchat.generate.execute import RunProgram
 from mtchat.generate.interpretations import Clarification, Interpretation
 from mtchat.generate.turn import TurnGenerator
+from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.prompt import Piece, Prompt, Usage
 from mtchat.session.provenance import Repair, Rework
 from mtchat.session.session import Session
-from mtchat.session.settings import Sampling
+from mtchat.session.settings import Limits, Sampling
 
 SEED_STEP = 1000  # between samples: the candidates and retries of a turn use the seeds between
 
@@ -78,6 +81,37 @@ class Evaluation:
     generator: Callable[[RunProgram], TurnGenerator]
     sampling: Sampling
     ask: bool = False
+
+
+@dataclass(frozen=True)
+class FunctionRunner:
+    """A sandbox made of one function, for a conversation in memory: files and output are not kept."""
+
+    function: RunProgram
+
+    def run(
+        self, program: Program, limits: Limits, collect: Path | None, hear: Hear, inputs: RunInputs
+    ) -> Outcome:
+        return self.function(program)
+
+    def resume(
+        self,
+        program: Program,
+        limits: Limits,
+        collect: Path | None,
+        hear: Hear,
+        inputs: RunInputs,
+        look: bool,
+    ) -> Outcome:
+        return self.function(program)
+
+    def unavailable_reason(self) -> str:
+        return ""
+
+    def warning(self) -> str:
+        return ""
+
+    def close(self) -> None: ...
 
 
 def run_task(
