@@ -1,6 +1,6 @@
 // A layer of CodeGen (and of GPT-J): attention and feed-forward read the same norm, side by side.
 //
-// So two phases do all products: one reads the norm, and one both results, which lie in one row of activations.
+// So two phases do all matrix products: one reads the norm, and one both results, which share an activation row.
 #pragma once
 #include "layer.h"
 
@@ -15,7 +15,7 @@ static void rotate_pairs(float *row, int heads, int head, int rotary, const floa
     }
 }
 
-// Each head has keys of its own; as many at once as are whole blocks of activations.
+// Each head has a KV head of its own; as many heads at once as fill whole blocks of activations.
 static void attend_each(State *s, int thread, int layer) {
     const Model *m = s->model;
     const int some = m->head % BLOCK ? 2 : 1, groups = m->heads / some;
@@ -29,13 +29,13 @@ static void attend_each(State *s, int thread, int layer) {
     }
 }
 
-// gelu by way of tanh, which is x / (1 + e^(-2 u)).
+// The tanh approximation of GELU, which is x / (1 + e^(-2 u)).
 INLINE Floats gelu(Floats x) {
     const Floats u = fused(x * x * x, splat(0.044715f), x) * 0.7978845608028654f;
     return x / (exponential(-2.0f * u) + 1.0f);
 }
 
-// A block of columns of the feed-forward, behind those of attention.
+// A block of columns of the feed-forward, after those of attention.
 static void feed_beside(State *s, const Layer *l, int block, int count) {
     const Model *m = s->model;
     const int behind = m->heads * m->head / BLOCK;

@@ -1,4 +1,4 @@
-// What layers are made of, whatever the architecture; each token sees the keys of its own path.
+// The parts of layers that architectures share; each token sees the keys of its own sequence (`paths`: KV slots).
 #pragma once
 #include "matrix.h"
 #include "pool.h"
@@ -11,7 +11,7 @@ typedef struct {
     const float *weight, *shift;  // no shift: by the root mean square alone
 } Norm;
 
-// What an architecture does not have is null.
+// Parts that an architecture lacks are null.
 typedef struct {
     Matrix query, key, value, output, gate_up, up, down;
     Norm attention_norm, feed_norm;
@@ -69,7 +69,7 @@ static float mean(const float *from, int width) {
     return total(sums) / (float)width;
 }
 
-// A row, normalised, as activations.
+// Normalises a row and quantises it to activations.
 static void normalise(const float *from, Norm norm, float epsilon, int width, Activations to) {
     const float middle = norm.shift ? mean(from, width) : 0;
     Floats squares = splat(0);
@@ -95,7 +95,7 @@ static void normalise_all(State *s, int thread, Norm norm, const int32_t *rows, 
                   from_row(s->normed, t, width));
 }
 
-// Writes a matrix product, or adds it to what is there: to (count, rows).
+// Writes a matrix product to `to` (count, rows), or adds it.
 static void product(Matrix m, int strip, Activations x, int count, const float *bias, int adding, float *to) {
     for (int first = 0; first < count; first += TILE) {
         const int some = count - first < TILE ? count - first : TILE;
@@ -128,7 +128,7 @@ static void place_keys(State *s, int thread, int layer, Rotate *rotate) {
     }
 }
 
-// The values of a path by their weights, for some columns of some heads.
+// The weighted sum of a sequence's values, for some columns of some heads.
 INLINE void mix(const uint16_t *values, int row, const int32_t *path, int length, const float *scores, int stride,
                 const float *share, const int heads, const int head, const int columns, float *to) {
     Floats sums[HEADS_AT_ONCE][64 / LANES] = {0};
@@ -144,8 +144,8 @@ INLINE void mix(const uint16_t *values, int row, const int32_t *path, int length
         for (int i = 0; i < columns / LANES; i++) store(to + h * head + LANES * i, sums[h][i] * share[h]);
 }
 
-// Up to HEADS_AT_ONCE query heads of one token that share a key head, over the whole path of the token: to
-// (heads, head), which is a multiple of 16.
+// Attention of up to HEADS_AT_ONCE query heads of one token that share a KV head, over the token's whole
+// sequence: to (heads, head), where head is a multiple of 16.
 INLINE void attend(const State *s, int layer, int t, int first, const int heads, const int head, float *scores,
                    float *to) {
     const Model *m = s->model;
@@ -186,7 +186,7 @@ INLINE void attend(const State *s, int layer, int t, int first, const int heads,
         mix(values + part, row, path, length, scores, stride, share, heads, head, 16, to + part);
 }
 
-// The cases that compilers can unroll; any other head size goes the same way with what is left to run time.
+// Head sizes that compilers can unroll; any other takes the same path with run-time sizes.
 static void attend_heads(const State *s, int layer, int t, int first, int heads, float *scores, float *to) {
     const int head = s->model->head;
 #define CASE(n, d) if (heads == n && head == d) { attend(s, layer, t, first, n, d, scores, to); return; }
@@ -203,7 +203,7 @@ static void products(State *s, int thread, Matrix m, Activations x, int count, c
 
 static int query_key_value_strips(const Layer *l) { return (l->query.rows + l->key.rows + l->value.rows) / STRIP; }
 
-// One strip of the three, counted through.
+// One strip of the queries, keys or values, numbered through.
 static void query_key_value(State *s, const Layer *l, int strip, int count) {
     const Matrix matrices[3] = {l->query, l->key, l->value};
     const float *const biases[3] = {l->query_bias, l->key_bias, l->value_bias};

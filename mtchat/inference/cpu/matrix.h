@@ -1,8 +1,8 @@
-// Products of quantised matrices with 8-bit activations, exact in the weights that a GGUF file holds.
+// Products of quantised matrices with 8-bit activations; the weights are exactly those of the GGUF file.
 //
 // A matrix (rows, columns) is cut into strips of 16 rows; a lane is a row. A strip is a sequence of groups:
 // a head with the scales, then its blocks of 32 columns. A block is 4-bit values as 4 words of 64 bytes (byte
-// 4 * row + j of word c: columns 4c + j below, 16 + 4c + j above), then the higher bits where there are any.
+// 4 * row + j of word c: column 4c + j in the low nibble, 16 + 4c + j in the high one), then the higher bits, if any.
 #pragma once
 #include "simd.h"
 
@@ -22,7 +22,7 @@ typedef struct {
     int32_t rows, columns, kind;
 } Matrix;
 
-// Rows of activations: values, per 32 of them a scale, per 16 their sum, per 32 their sum times the scale.
+// Activation rows: 8-bit values; a scale per 32 values, a sum per 16, and a sum times the scale per 32.
 typedef struct {
     int8_t *values;
     float *scales, *scaled_sums;
@@ -90,7 +90,7 @@ INLINE void scales_of(Kind kind, const uint8_t *head, int b, int row, Floats fou
     }
 }
 
-// One block of one row of activations: its products added to the sums of LANES rows.
+// Adds the products of one block of one activation row to the sums of LANES rows.
 INLINE Floats block_times(Kind kind, const Bytes words[QUADS], const Floats scales[2], Activations x, Floats sum) {
     Ints left = splat_int(-offset_of(kind) * x.sums[0]), right = splat_int(-offset_of(kind) * x.sums[1]);
     for (int q = 0; q < QUADS; q++) {
@@ -104,7 +104,7 @@ INLINE Floats block_times(Kind kind, const Bytes words[QUADS], const Floats scal
     return has_minima(kind) ? fused(scales[1], splat(*x.scaled_sums), sum) : sum;
 }
 
-// The strip at `at` times `count` rows of activations: sums (count, STRIP).
+// The strip at `at` times `count` activation rows: sums (count, STRIP).
 INLINE void multiply(Kind kind, const int count, const uint8_t *at, int columns, Activations x, float *sums) {
     enum { PARTS = STRIP / LANES };
     const int blocks = columns / BLOCK;
@@ -152,7 +152,7 @@ typedef void Multiply(const uint8_t *, int, Activations, float *);
 static Multiply *const MULTIPLY[6][4] = {ROW(Q4_MINIMA), ROW(Q5_MINIMA), ROW(Q4_SCALED),
                                          ROW(Q5_SCALED), ROW(Q8_SCALED), ROW(Q6_SIGNED)};
 
-// A strip of the matrix times up to TILE rows of activations: sums (count, STRIP).
+// A strip of the matrix times up to TILE activation rows: sums (count, STRIP).
 INLINE void strip_times(Matrix m, int strip, Activations x, int count, float *sums) {
     const uint8_t *at = m.data + strip * strip_bytes(m.kind, m.columns);
     for (int done = 0, power; done < count; done += 1 << power) {
@@ -181,7 +181,7 @@ static void read_row(Matrix m, int row, float *to) {
     }
 }
 
-// A row of floats as activations.
+// Quantises a row of floats to activations.
 INLINE void quantise(const float *from, int columns, Activations to) {
     for (int block = 0; block < columns / BLOCK; block++, from += BLOCK) {
         Floats peaks = splat(0);

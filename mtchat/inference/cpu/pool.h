@@ -1,4 +1,4 @@
-// Threads that take the same function together and meet at barriers; they sleep between two such calls.
+// A thread pool: all threads run the same function, meet at barriers, and sleep between two calls.
 #pragma once
 #include <pthread.h>
 #include <sched.h>
@@ -39,7 +39,7 @@ static inline void pause_briefly(int spins) {
     }
 }
 
-// Nobody goes on before all have come; the last one resets the items.
+// A barrier; the last thread to arrive resets the items.
 static void meet(Pool *pool) {
     const unsigned round = atomic_load_explicit(&pool->round, memory_order_relaxed);
     if (atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel) == pool->count - 1) {
@@ -52,8 +52,8 @@ static void meet(Pool *pool) {
         pause_briefly(spins);
 }
 
-// The next of `items` for a thread, once in each phase; -1 when all are taken. A thread goes through a span of
-// its own, so that it reads memory straight on, and then helps where others are late.
+// The next of `items` for a thread, each once per phase; -1 when all are taken. A thread works through its own
+// span, so that it reads memory sequentially, and then helps threads that are behind.
 static inline int take(Pool *pool, int thread, int items) {
     for (int i = 0; i < pool->count; i++) {
         const int span = (thread + i) % pool->count;
@@ -95,7 +95,7 @@ static void announce(Pool *pool) {
     pthread_mutex_unlock(&pool->lock);
 }
 
-// All threads do `work` with `argument`, the calling one too; back when all have done it.
+// Runs `work` with `argument` on all threads, the calling one too; returns when all are done.
 static void together(Pool *pool, Work *work, void *argument) {
     pool->work = work;
     pool->argument = argument;

@@ -15,7 +15,7 @@ static void rotate_halves(float *row, int heads, int head, int rotary, const flo
     }
 }
 
-// Heads that share a key head, some at once.
+// Query heads that share a KV head, some at once.
 static void attend_groups(State *s, int thread, int layer) {
     const Model *m = s->model;
     const int group = m->heads / m->kv_heads, parts = (group + HEADS_AT_ONCE - 1) / HEADS_AT_ONCE;

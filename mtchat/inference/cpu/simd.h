@@ -47,7 +47,7 @@ INLINE Ints splat_int(int32_t value) { return (Ints){0} + value; }
 
 INLINE Floats splat(float value) { return (Floats)splat_int(four_bytes(&value)); }
 
-// The bytes of a vector moved by so many bits, left or, when negative, right; what crosses bytes is for a mask.
+// Shifts a vector left by some bits, or right if negative; bits that cross bytes must be masked away.
 INLINE Bytes shifted(Bytes value, int bits) {
     const Pairs pairs = (Pairs)value;
     return (Bytes)(bits >= 0 ? pairs << (bits & 15) : pairs >> (-bits & 15));
@@ -89,8 +89,8 @@ INLINE Ints dot(Ints sum, Bytes w, const void *a) {
     return (Ints)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)w, _mm256_set1_epi32(four_bytes(a)));
 }
 #else
-// Two products of up to 255 * 127 do not fit 16 bits, so the highest bit goes a way of its own; a compiler
-// that sees values of at most 6 bits leaves that out.
+// Two products of up to 255 * 127 do not fit in 16 bits, so the highest bit is handled separately; a compiler
+// that sees values of at most 6 bits drops that part.
 INLINE Ints dot(Ints sum, Bytes w, const void *a) {
     const __m256i four = _mm256_set1_epi32(four_bytes(a)), ones = _mm256_set1_epi16(1);
     const __m256i low = (__m256i)masked(w, 0x7F), high = (__m256i)masked(shifted(w, -7), 1);

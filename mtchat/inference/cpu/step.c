@@ -26,9 +26,9 @@ void mtchat_close(State *s) {
     free(s);
 }
 
-// `model` and all it points to stay with the caller, who keeps them until mtchat_close. A partner computes at
-// other times with the same threads, and is closed later.
-State *mtchat_open(const Model *model, const State *partner, int32_t threads, int32_t most) {
+// The caller owns `model` and all it points to, until mtchat_close. `owner` is a state that computes at other
+// times, whose threads this one shares; it is closed later.
+State *mtchat_open(const Model *model, const State *owner, int32_t threads, int32_t most) {
     State *s = calloc(1, sizeof *s);
     if (!s) return 0;
     const int query = model->heads * model->head, key = model->kv_heads * model->head;
@@ -43,8 +43,8 @@ State *mtchat_open(const Model *model, const State *partner, int32_t threads, in
     s->attended_columns = model->architecture == CODEGEN ? query + model->feed : query;
     s->attended = activations(most, s->attended_columns);
     s->fed = activations(most, model->feed);
-    s->alone = !partner;
-    s->pool = partner ? partner->pool : open_pool(threads);
+    s->alone = !owner;
+    s->pool = owner ? owner->pool : open_pool(threads);
     const int buffers = s->stream && s->query && s->key && s->value && s->scores;
     if (buffers && whole(s->normed) && whole(s->attended) && whole(s->fed) && s->pool) return s;
     mtchat_close(s);
@@ -56,7 +56,7 @@ void mtchat_step(State *s, const Batch *batch) {
     together(s->pool, pass, s);
 }
 
-// The parts by themselves, for tests and measurements.
+// The parts by themselves, for tests and benchmarks.
 void mtchat_read_row(const Matrix *m, int32_t row, float *to) { read_row(*m, row, to); }
 
 typedef struct {

@@ -1,4 +1,4 @@
-"""Imports transformers with the modules of causal language models, silent and without pauses."""
+"""Imports transformers quickly and silently: only the modules that causal language models need."""
 
 import contextlib
 import gc
@@ -7,15 +7,15 @@ from typing import Any
 
 
 def import_transformers() -> Any:
-    """transformers, silent, with the modules of causal language models imported."""
+    """Import transformers, with its log and its progress bars off."""
     with fast_transformers() as transformers:
         return transformers
 
 
 @contextlib.contextmanager
 def fast_transformers() -> Iterator[Any]:
-    """The same, for a block that loads a model."""
-    with garbage_collection_paused():
+    """transformers for a block that loads a model, during which garbage collection is paused."""
+    with pause_garbage_collection():
         import transformers
         import transformers.models.auto.modeling_auto
 
@@ -26,8 +26,8 @@ def fast_transformers() -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def garbage_collection_paused() -> Iterator[None]:
-    """No cyclic garbage collection meanwhile: it would walk half a million fresh objects again and again."""
+def pause_garbage_collection() -> Iterator[None]:
+    """Pause cyclic garbage collection, which would walk half a million new objects again and again."""
     enabled = gc.isenabled()
     gc.disable()
     try:

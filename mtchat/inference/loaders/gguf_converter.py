@@ -145,7 +145,7 @@ def write_weights(
     with path.open("wb") as stream:
         stream.write(table)
         for target, array in zip(targets, values, strict=True):
-            report("converting the model, once", done / size)
+            report("converting the model (once)", done / size)
             if array.shape != target.shape:
                 raise ModelError(
                     f"{target.source} in the GGUF file is {array.shape} instead of {target.shape}; "

@@ -239,6 +239,6 @@ def cached_tokenizer(
         (made or make()).save(part)
         write_recipe(part, wanted)
 
-    report("reading the vocabulary, once", None)
+    report("building the tokenizer (once)", None)
     make_once(place, save, report)
     return Tokenizer.load(place)

@@ -129,7 +129,7 @@ class ChatFormat:
             self.template = ChatTemplate(tokenizer.template, tokenizer.names)
         except TemplateRefusedError as error:
             raise ModelError(f"cannot read the chat template of {name}: {error}") from error
-        self.form, self.opening, self.note = self.probed()
+        self.form, self.opening, self.note = self.choose_format()
 
     def parts(self, messages: Sequence[Message]) -> list[TextPart]:
         """The context of a conversation, up to the start of the reply."""
@@ -152,7 +152,7 @@ class ChatFormat:
             for part in self.tokenizer.split_special(text)
         ]
 
-    def probed(self) -> tuple[Form, str, str]:
+    def choose_format(self) -> tuple[Form, str, str]:
         """The first message format in which the template keeps all messages, what must be added to open the
         reply, and a note for the user."""
         why = "it drops messages"
@@ -160,7 +160,7 @@ class ChatFormat:
             try:
                 text = self.template.render(form(PROBE))
                 if says_all(text, PROBE):
-                    return form, *self.opened(form, text)
+                    return form, *self.find_opening(form, text)
             except TemplateRefusedError as error:
                 why = str(error)
         raise ModelError(
@@ -168,7 +168,7 @@ class ChatFormat:
             "with another template"
         )
 
-    def opened(self, form: Form, text: str) -> tuple[str, str]:
+    def find_opening(self, form: Form, text: str) -> tuple[str, str]:
         """What precedes a reply in a rendered conversation but is missing at the end of a prompt; a note.
 
         That happens if the template does not open the reply, or if a thought or a channel would come first.
