@@ -27,7 +27,7 @@ from mtchat.features.correction.view import (
     was_interrupted,
 )
 from mtchat.features.explain.questions import is_question
-from mtchat.features.own_code.detect import is_code
+from mtchat.features.own_code.user_code import is_code
 from mtchat.features.regenerate.view import report_changes, show_step
 from mtchat.generate.events import (
     CandidateChosen,

@@ -19,7 +19,7 @@ from mtchat.features.checks.parse import parse_check
 from mtchat.features.correction.apply import apply_correction, take_or_correct
 from mtchat.features.correction.detect import DetectedCorrection, target_correction
 from mtchat.features.explain.statements import code_parts
-from mtchat.features.own_code.detect import turn_from_code
+from mtchat.features.own_code.user_code import turn_from_code
 from mtchat.generate.events import Event, ignore
 from mtchat.generate.execute import never_ended
 from mtchat.generate.interpretations import Alternatives

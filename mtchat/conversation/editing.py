@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from mtchat.conversation.live import LiveSession
 from mtchat.features.infill.fill import fill_holes
+from mtchat.features.own_code.user_code import with_user_code
 from mtchat.features.regenerate.regenerate import (
     Decide,
     OnStep,
@@ -13,7 +14,6 @@ from mtchat.features.regenerate.regenerate import (
     regenerate,
     was_stopped,
     when_stale,
-    with_user_code,
 )
 from mtchat.generate.events import ContextFitted, Event
 from mtchat.generate.execute import RunProgram, carry_over

@@ -20,12 +20,12 @@ from mtchat.console.console import Console, Leave
 from mtchat.console.parsing import make_encodable
 from mtchat.console.terminal import discard_typed, hide_typing, on_interrupt
 from mtchat.errors import DEBUG, MtchatError, UsageError
+from mtchat.features.checks.commands import keep_check
 from mtchat.features.checks.parse import explain_unreadable, find_check
-from mtchat.features.checks.view import keep_check
 from mtchat.features.correction.detect import detect_correction
 from mtchat.features.explain.inquiry_view import answer_question
 from mtchat.features.explain.questions import explain_target, is_question
-from mtchat.features.own_code.detect import is_code
+from mtchat.features.own_code.user_code import is_code
 from mtchat.files import MIB, PRIVATE, PRIVATE_FOLDER, content, regular, replace
 from mtchat.repl import toolbar
 from mtchat.repl.completion import SlashCompleter

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from mtchat.errors import MtchatError
-from mtchat.features.regenerate.regenerate import never, regenerate, with_user_code
+from mtchat.features.own_code.user_code import with_user_code
+from mtchat.features.regenerate.regenerate import never, regenerate
 from mtchat.features.rework.rework import complete_turn
 from mtchat.generate.events import ContextFitted, Event
 from mtchat.generate.execute import carry_over_without_code

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mtchat.errors import ExitCode, UsageError
-from mtchat.features.own_code.detect import code_in, is_code
+from mtchat.features.own_code.user_code import code_in, is_code
 from mtchat.repl.app import dispatch
 from mtchat.session.session import Session
 from mtchat.session.turn import EDITED, Turn

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from mtchat.features.own_code.user_code import with_user_code
 from mtchat.features.regenerate.regenerate import (
     Regeneration,
     RegenerationStep,
@@ -12,7 +13,6 @@ from mtchat.features.regenerate.regenerate import (
     never,
     regenerate,
     when_stale,
-    with_user_code,
 )
 from mtchat.generate.events import Event, TurnWritten
 from mtchat.session.claim import CheckResult

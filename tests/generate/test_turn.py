@@ -8,7 +8,8 @@ from itertools import groupby, pairwise
 import pytest
 
 from mtchat.errors import MtchatError
-from mtchat.features.regenerate.regenerate import never, regenerate, with_user_code
+from mtchat.features.own_code.user_code import with_user_code
+from mtchat.features.regenerate.regenerate import never, regenerate
 from mtchat.generate.events import (
     CodeWritten,
     Event,

@@ -5,8 +5,7 @@ from mtchat.console.console import Console
 from mtchat.console.parsing import parse_number
 from mtchat.conversation import checking
 from mtchat.errors import MtchatError, UsageError
-from mtchat.features.checks.parse import parse_check
-from mtchat.features.checks.view import keep_check
+from mtchat.features.checks.parse import ParsedCheck, parse_check
 
 
 def do_check(console: Console, argument: str) -> None:
@@ -22,14 +21,14 @@ def do_check(console: Console, argument: str) -> None:
     """
     word, *rest = argument.split() or [""]
     if word == "-d":
-        remove(console, rest)
+        remove_check(console, rest)
     elif word:
         keep_check(console, parse_check(argument, console.session))
     else:
-        show(console)
+        list_checks(console)
 
 
-def remove(console: Console, words: list[str]) -> None:
+def remove_check(console: Console, words: list[str]) -> None:
     if len(words) != 1:
         raise UsageError("/check -d N removes one check; /check lists them with their numbers")
     chosen, count = parse_number(words[0], "the number of a check"), len(console.session.claims)
@@ -39,12 +38,26 @@ def remove(console: Console, words: list[str]) -> None:
     console.view.say(f"removed: {removed.told}")
 
 
-def show(console: Console) -> None:
+def list_checks(console: Console) -> None:
     checking.evaluate(console.chat)
     for place, finding in enumerate(checking.results(console.session), start=1):
         console.view.finding(finding, f"{place}  ")
     if not console.session.claims:
         console.view.say("no checks yet; /check total == 42 keeps one with the last turn")
+
+
+def keep_check(console: Console, stated: ParsedCheck) -> None:
+    """Keeps a check with its turn and shows whether it holds now."""
+    if checking.is_kept(console.session, stated):
+        console.view.note("this check already exists")
+    finding = checking.add(console.chat, stated)
+    console.view.finding(finding)
+    if finding.passed is False:
+        console.view.note(
+            "/fix asks the model to repair it; /check lists the checks, and /check -d N removes one"
+        )
+    elif finding.passed:
+        console.view.note("it is evaluated on every run of the program; /check lists the checks")
 
 
 COMMANDS = (Command("check", do_check, usage="[EXPR | -d N]", python_only=True),)

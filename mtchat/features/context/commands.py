@@ -1,16 +1,26 @@
 """Commands for what the model sees: context, fold, unfold, forget."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
 from mtchat.console.captions import describe_cost
 from mtchat.console.command import Command
 from mtchat.console.console import Console
-from mtchat.features.context import usage_view
 from mtchat.features.context.view import folded_note, parse_turns, set_context, turn_choices
+from mtchat.generate.complete import guidance_for
+from mtchat.generate.context import TurnContext
+from mtchat.generate.execute import error_report
+from mtchat.generate.turn import TurnGenerator
 from mtchat.session.dependencies import said
 from mtchat.session.fold import folded
 from mtchat.session.mark import FOLDED, FORGOTTEN, WHOLE
-from mtchat.session.memory import foldable
+from mtchat.session.memory import foldable, visible_turns
 from mtchat.session.names import bound, parses
+from mtchat.session.prompt import Prompt
+from mtchat.session.turn import Turn
 
+NAMES, NUMBERS, SHARES = 22, 8, 8  # the most columns of each
 MOST = 8  # names that are told
 
 
@@ -26,8 +36,8 @@ def do_context(console: Console, argument: str) -> None:
     context = generator.context(console.session, instruction, console.chat.settings.sampling)
     console.view.line(console.chat.model.text(context.prompt).rstrip("\n"))
     console.view.line()
-    usage_view.show(console, generator, instruction, context)
-    tokens, whole = usage_view.size(console, context.prompt), console.chat.model.card().context
+    show_usage(console, generator, instruction, context)
+    tokens, whole = prompt_tokens(console, context.prompt), console.chat.model.card().context
     console.view.note(
         f"{tokens} of {whole} tokens; family {generator.family_name}, model {console.chat.model.name}"
     )
@@ -86,17 +96,17 @@ def do_forget(console: Console, argument: str) -> None:
     """
     word, _, rest = argument.strip().partition(" ")
     if word == "-d":
-        recall(console, rest)
+        recall_turns(console, rest)
         return
     for number in parse_turns(console.session, argument, "forget"):
         console.chat.keep(set_context(console.session, number, FORGOTTEN), "forget")
         console.view.say(
             f"turn {number} is forgotten: the program keeps its code, and the model sees nothing of it"
         )
-        used(console, number)
+        warn_about_uses(console, number)
 
 
-def recall(console: Console, argument: str) -> None:
+def recall_turns(console: Console, argument: str) -> None:
     for number in parse_turns(console.session, argument, "tell again"):
         if console.session.mark(console.session.numbered(number).id).context != FORGOTTEN:
             console.view.note(f"turn {number} is not forgotten")
@@ -105,23 +115,96 @@ def recall(console: Console, argument: str) -> None:
         console.view.say(f"turn {number} was forgotten; the model sees all of it again")
 
 
-def used(console: Console, number: int) -> None:
+def warn_about_uses(console: Console, number: int) -> None:
     """Says what the model no longer knows, and where that is used."""
     if uses := said(console.session.path, number):
         console.view.note(f"{uses}, which the model no longer sees")
     names = tuple(sorted(bound(console.session.numbered(number).chunk)))
     if names:
-        what = f"{listed(names)} {'is' if len(names) == 1 else 'are'}"
+        what = f"{shorten_names(names)} {'is' if len(names) == 1 else 'are'}"
         console.view.note(f"tell a new turn that needs it what {what}; /unfold {number} tells all again")
 
 
-def listed(names: tuple[str, ...]) -> str:
+def shorten_names(names: tuple[str, ...]) -> str:
     more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
     return ", ".join(names[:MOST]) + more
 
 
 def complete_forget(console: Console) -> list[tuple[str, str]]:
     return turn_choices(console.session)
+
+
+@dataclass(frozen=True)
+class ContextPart:
+    """One part of the context: its name, its tokens, and how the user can reduce them."""
+
+    name: str
+    tokens: int
+    advice: str = ""
+
+
+def show_usage(console: Console, generator: TurnGenerator, instruction: str, context: TurnContext) -> None:
+    """A line for each part, with its share of the context window; the tokens add up to the prompt."""
+    whole = console.chat.model.card().context
+    found = list(context_parts(console, generator, instruction, context))
+    used = sum(part.tokens for part in found)
+    room = min(console.chat.settings.max_tokens, whole // 2)
+    found.append(ContextPart("room to reply", room, "/set max_tokens N changes it"))
+    found.append(ContextPart("free", max(whole - used - room, 0)))
+    width = max(len(str(part.tokens)) for part in found)
+    rows = [
+        (part.name, f"{part.tokens:>{width}}", f"{100 * part.tokens / whole:>5.1f} %", part.advice)
+        for part in found
+    ]
+    console.view.table([("part", f"{'tokens':>{width}}", "share", ""), *rows], (NAMES, NUMBERS, SHARES))
+
+
+def context_parts(
+    console: Console, generator: TurnGenerator, instruction: str, context: TurnContext
+) -> Iterator[ContextPart]:
+    """The parts in the order of the prompt; each takes the tokens by which it lengthens the prompt."""
+    path, preamble, error = (
+        console.session.path,
+        console.session.preamble,
+        error_report(console.session.outcome),
+    )
+    guidance = guidance_for(instruction, generator.policy.guidance)
+    render = generator.family.render
+    names = [
+        ContextPart("system prompt", 0),
+        ContextPart("worked examples", 0, f"of policy {console.chat.settings.policy}"),
+        ContextPart("preamble", 0),
+    ]
+    prompts = [render((), "", "", "", each) for each in ((), guidance)]
+    prompts.append(render((), "", preamble, "", guidance))
+    for number, turn in enumerate(path, start=1):
+        names.append(ContextPart(f"turn {number}", 0, advise(console, number, turn, context)))
+        prompts.append(render(visible_turns(path[:number], context.memory), "", preamble, "", guidance))
+    names += [ContextPart("the error", 0, "/fix resolves it"), ContextPart("instruction", 0)]
+    everything = visible_turns(path, context.memory)
+    prompts += [render(everything, "", preamble, error, guidance), context.prompt]
+    sizes = [0, *(prompt_tokens(console, prompt) for prompt in prompts)]
+    for part, (before, after) in zip(names, pairwise(sizes), strict=True):
+        if after != before or part.name.startswith("turn"):
+            yield ContextPart(part.name, after - before, part.advice)
+
+
+def advise(console: Console, number: int, turn: Turn, context: TurnContext) -> str:
+    """How to reduce a turn, and about how many tokens that saves."""
+    saved = console.chat.model.count(turn.chunk) - console.chat.model.count(folded(turn.chunk))
+    if number in context.memory.forgotten:
+        return f"forgotten; /unfold {number} sends it again"
+    if number in context.fitted:
+        return f"folded to fit, saves {saved}; or /forget {number}"
+    if number in context.memory.folded:
+        return f"folded, saves {saved}; /unfold {number} sends all of it"
+    if saved > 0:
+        return f"/fold {number} saves about {saved}"
+    return f"/forget {number} leaves it out"
+
+
+def prompt_tokens(console: Console, prompt: Prompt) -> int:
+    return console.chat.model.count(console.chat.model.text(prompt))
 
 
 COMMANDS = (

@@ -10,7 +10,7 @@ from itertools import islice
 
 from mtchat.errors import MtchatError
 from mtchat.features.infill.placement import HoleEnding, place_in_hole
-from mtchat.features.regenerate.regenerate import with_user_code
+from mtchat.features.own_code.user_code import with_user_code
 from mtchat.generate.complete import complete_quietly, postprocess, warmer
 from mtchat.generate.context import TurnContext, fit
 from mtchat.generate.events import ContextFitted
@@ -56,6 +56,13 @@ class HoleInTurn:
     @property
     def later(self) -> tuple[Turn, ...]:
         return self.session.path[self.number :]
+
+
+def unfinished_code(session: Session, number: int) -> str:
+    """The latest code with a hole for a turn, unless it has been replaced since."""
+    turn = session.numbered(number)
+    latest = session.children(turn.parent)[-1]
+    return latest.chunk if latest.instruction == turn.instruction and first_hole(latest.chunk) else ""
 
 
 def fill_holes(generator: TurnGenerator, session: Session, number: int, code: str, sampling: Sampling) -> str:

@@ -8,8 +8,6 @@ from mtchat.generate.execute import RunProgram, carry_over, execute
 from mtchat.generate.improve import stop_on_interrupt
 from mtchat.generate.select import Candidate
 from mtchat.session.outcome import Outcome
-from mtchat.session.prompt import Usage
-from mtchat.session.provenance import BY_HAND, Fill
 from mtchat.session.session import Session
 from mtchat.session.turn import EDITED, INTERRUPTED, Turn
 
@@ -68,17 +66,6 @@ def never(step: RegenerationStep) -> bool:
 
 def ignore_step(step: RegenerationStep, session: Session) -> None:
     """Does nothing."""
-
-
-def with_user_code(session: Session, number: int, code: str, filled: str = "") -> Session:
-    """The session up to turn `number`, with this code by the user in it, not run yet.
-
-    `filled` names the model that filled the holes in the code, if any.
-    """
-    old = session.numbered(number)
-    provenance = Fill(by=filled) if filled else BY_HAND
-    turn = replace(old, chunk=code, status=EDITED, provenance=provenance, usage=Usage())
-    return session.undo(len(session.path) - number + 1).add(turn).inherit(old.id)
 
 
 def regenerate(

@@ -1,18 +1,20 @@
 """Commands that rewrite code: complete, refactor, recap."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 
 from mtchat.console.captions import describe_position
 from mtchat.console.command import Command
 from mtchat.console.console import Console
 from mtchat.console.turn_view import TurnView
+from mtchat.console.view import GREEN, YELLOW
 from mtchat.errors import UsageError
 from mtchat.features.rework.recap import write_recap
-from mtchat.features.rework.rework import complete_turn, refactor_turn
-from mtchat.features.rework.view import run_rework, show_result
+from mtchat.features.rework.rework import ReworkResult, complete_turn, refactor_turn
 from mtchat.generate.events import Event, TurnWritten
-from mtchat.generate.execute import never_ended
+from mtchat.generate.execute import failed, is_wrong, never_ended
+from mtchat.generate.turn import TurnGenerator
 from mtchat.session.outcome import Outcome
 from mtchat.session.session import Session
 from mtchat.session.turn import INTERRUPTED
@@ -71,21 +73,21 @@ def do_recap(console: Console, argument: str) -> None:
         raise UsageError(f"/recap takes only {NEW}, which goes on with the new program without asking")
     console.number("")
     before = console.session
-    generator = replace(console.generator(), on_event=Beside(console))
+    generator = replace(console.generator(), on_event=RecapHandler(console))
     made = write_recap(generator, before, console.chat.settings.sampling)
     if made is before:
         console.view.say(f"nothing was written; {AS_IT_WAS}")
     elif made.path[-1].status == INTERRUPTED:
         console.view.say(AS_IT_WAS)
-    elif not compared(console, made):
+    elif not compare_programs(console, made):
         console.view.say("the new program is the present one, line by line")
-    elif argument.strip() == NEW or wanted(console):
-        take(console, made.head)
+    elif argument.strip() == NEW or wants_new(console):
+        switch_to_new(console, made.head)
     else:
-        leave(console, made.head)
+        keep_current(console, made.head)
 
 
-class Beside:
+class RecapHandler:
     """Shows a program while it is written, and has it in the session's file beside the live one."""
 
     def __init__(self, console: Console) -> None:
@@ -94,56 +96,56 @@ class Beside:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, TurnWritten):
-            self.console.chat.keep(beside(event.session, self.console.session), "recap")
+            self.console.chat.keep(merge_beside(event.session, self.console.session), "recap")
         self.show(event)
 
 
-def beside(made: Session, live: Session) -> Session:
+def merge_beside(made: Session, live: Session) -> Session:
     """What is new in a session, with the conversation of another one live."""
     visited = {**made.visited, **live.visited}
     return replace(live.beside(made), visited=visited)
 
 
-def compared(console: Console, made: Session) -> bool:
+def compare_programs(console: Console, made: Session) -> bool:
     """Runs the new program where programs are run, and shows how it differs; False where it does not."""
     live = console.session
     old, new = live.program.source, made.program.source
     if old == new:
         return False
     if console.chat.freely and console.chat.runner() is not None:
-        made = ran(console, made)
+        made = run_aside(console, made)
         if never_ended(live.outcome):
-            made = replace(made, outcomes={**made.outcomes, **ran(console, live).outcomes})
-        console.chat.keep(beside(made, live), "recap")
+            made = replace(made, outcomes={**made.outcomes, **run_aside(console, live).outcomes})
+        console.chat.keep(merge_beside(made, live), "recap")
     console.view.heading("the new program (+) and the present one (-)")
     console.view.diff(old, new)
-    outputs(console, console.session.outcome, made.outcome)
+    show_outputs(console, console.session.outcome, made.outcome)
     return True
 
 
-def ran(console: Console, session: Session) -> Session:
+def run_aside(console: Console, session: Session) -> Session:
     """A session with what its program does; the files that it leaves stay where they are."""
     return session.with_outcome(console.chat.resume(session.program, None))
 
 
-def outputs(console: Console, old: Outcome | None, new: Outcome | None) -> None:
+def show_outputs(console: Console, old: Outcome | None, new: Outcome | None) -> None:
     """What each of the programs prints, and how it ends; once where that is the same."""
     if old is None or new is None:
         console.view.note("neither was run")
     elif (old.stdout, old.error) == (new.stdout, new.error):
-        output(console, "both print", new)
+        show_output(console, "both print", new)
     else:
-        output(console, "the present one prints", old)
-        output(console, "the new one prints", new)
+        show_output(console, "the present one prints", old)
+        show_output(console, "the new one prints", new)
 
 
-def output(console: Console, words: str, outcome: Outcome) -> None:
+def show_output(console: Console, words: str, outcome: Outcome) -> None:
     console.view.heading(f"{words}:" if outcome.stdout.strip() else f"{words} nothing")
     console.view.output(outcome.stdout)
     console.view.verdict(outcome, console.hint(outcome))
 
 
-def wanted(console: Console) -> bool:
+def wants_new(console: Console) -> bool:
     """Whether the user goes on with the new program; not where nobody can be asked."""
     while console.questions.answer is not None:
         word = (console.questions.answer(QUESTION) or NOW).strip().lower()
@@ -154,10 +156,10 @@ def wanted(console: Console) -> bool:
     return False
 
 
-def take(console: Console, head: str) -> None:
+def switch_to_new(console: Console, head: str) -> None:
     """Goes on with the new program; the branch's name goes along, and the old end gets one of its own."""
     old = console.session
-    name = free(old, "before-recap", old.head)
+    name = free_name(old, "before-recap", old.head)
     branches = {**old.branches, name: old.head}
     if old.branch:
         branches[old.branch] = head
@@ -170,14 +172,14 @@ def take(console: Console, head: str) -> None:
     console.view.note(f"this turn has the whole program; /goto {name} goes back to the one before")
 
 
-def leave(console: Console, head: str) -> None:
+def keep_current(console: Console, head: str) -> None:
     """Goes on with the present program; the new one gets a name."""
-    name = free(console.session, "recap", head)
+    name = free_name(console.session, "recap", head)
     console.chat.keep(replace(console.session, branches={**console.session.branches, name: head}), "recap")
     console.view.say(f"{AS_IT_WAS}; /goto {name} goes to the new one")
 
 
-def free(session: Session, name: str, end: str) -> str:
+def free_name(session: Session, name: str, end: str) -> str:
     """A name for the end of a branch, numbered where another branch has it."""
     names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
     return next(each for each in names if session.branches.get(each, end) == end)
@@ -185,6 +187,45 @@ def free(session: Session, name: str, end: str) -> str:
 
 def complete_recap(console: Console) -> list[tuple[str, str]]:
     return [(NEW, "goes on with the new program without asking")]
+
+
+def run_rework(
+    console: Console, number: int, do: Callable[[TurnGenerator, Session], ReworkResult]
+) -> ReworkResult:
+    """Asks for a turn again and runs it; rejected code is kept as a branch beside the program."""
+    console.chat.demand_sandbox()
+    if not console.chat.freely:
+        raise UsageError("this command runs the new code to compare it; /set run on allows that")
+    base = console.session.undo(len(console.session.path) - number + 1)
+    generator = replace(console.generator(base), run=console.chat.run_program, look=console.chat.trial)
+    reworked = do(generator, console.session)
+    console.chat.keep(reworked.session, "rework")
+    return reworked
+
+
+def show_result(console: Console, reworked: ReworkResult, same: str) -> None:
+    """Shows the difference and whether the new code is used; `same` is the message if it is."""
+    view = console.view
+    if reworked.new and reworked.new != reworked.old:
+        view.say(f"turn {reworked.number}, before (-) and after (+):")
+        view.diff(reworked.old, reworked.new)
+    if not reworked.taken:
+        view.say(f"the new code is not used: {'; '.join(reworked.reasons)}")
+        return
+    doubt = remaining_problem(reworked.session.outcome)
+    view.say(f"{same}, but {doubt}" if doubt else f"✓ {same}", YELLOW if doubt else GREEN)
+    view.note("the old code stays in the session as a branch; /tree shows it")
+    if is_wrong(reworked.session.outcome):
+        view.note("/explain says why in plain words, /fix asks the model to repair it")
+
+
+def remaining_problem(outcome: Outcome | None) -> str:
+    """What is wrong with the program in its last run; "" if nothing is."""
+    if outcome is None or never_ended(outcome):
+        return "the program has not finished a run"
+    if failed(outcome):
+        return "the program fails"
+    return "a check fails" if outcome.broken else ""
 
 
 COMMANDS = (

@@ -4,11 +4,14 @@ import ast
 import builtins
 import re
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from textwrap import dedent
 
 from mtchat.errors import UsageError
 from mtchat.session.names import bound, tree
+from mtchat.session.prompt import Usage
+from mtchat.session.provenance import BY_HAND, Fill
 from mtchat.session.session import Session
 from mtchat.session.turn import EDITED, Turn
 
@@ -97,3 +100,14 @@ def turn_from_code(code: str, session: Session) -> Turn:
     first = next(line.strip() for line in code.split("\n") if line.strip())
     wish = first if len(first) <= LONGEST else first[: LONGEST - 1] + "…"
     return Turn(INSTRUCTION + wish, code, session.head, EDITED)
+
+
+def with_user_code(session: Session, number: int, code: str, filled: str = "") -> Session:
+    """The session up to turn `number`, with this code by the user in it, not run yet.
+
+    `filled` names the model that filled the holes in the code, if any.
+    """
+    old = session.numbered(number)
+    provenance = Fill(by=filled) if filled else BY_HAND
+    turn = replace(old, chunk=code, status=EDITED, provenance=provenance, usage=Usage())
+    return session.undo(len(session.path) - number + 1).add(turn).inherit(old.id)
