@@ -33,14 +33,16 @@ from mtchat.generate.events import (
 )
 from mtchat.generate.execute import Declined, RunProgram, execute
 from mtchat.generate.prompt import family
+from mtchat.generate.prompt.family import Family
 from mtchat.generate.turn import TurnGenerator
 from mtchat.models.loading import Model
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session import language
-from mtchat.session.given import RunInputs
+from mtchat.session.given import Attached, RunInputs
+from mtchat.session.language import Language
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
-from mtchat.session.prompt import Piece, Prompt
+from mtchat.session.prompt import ModelCard, Piece, Prompt
 from mtchat.session.reference import Said, resolved
 from mtchat.session.session import Session
 from mtchat.session.settings import ASK, OFF, ON, Sampling, Settings
@@ -91,7 +93,7 @@ class LiveSession:
         self._replaced: Session | None = None
         self._announced = False
         self._noted: BackgroundModel | None = None
-        self._unlearned = ""
+        self._prompts: tuple[object, tuple[str, Family]] | None = None
         self.session = Session()
         self.take_up()
 
@@ -194,15 +196,14 @@ class LiveSession:
         """What makes turns, once the model is ready."""
         self.await_model()
         card, spoken, ask = self.model.card(), self.session.language, self.questions
-        name = self.family or family.choose(card)
+        name, prompts = self.prompts(card, spoken)
         run = self.runner()
         freely = run is not None and self.freely
-        self.warn(language.unlearned(card.name, spoken))
         chosen = policy.for_language(self.settings.policy, spoken)
         if ask is None or not ask.chooses:
             chosen = policy.with_candidates(chosen, self.settings.n)
         return TurnGenerator(
-            family.load(name, spoken),
+            prompts,
             self.complete,
             run,
             card,
@@ -213,8 +214,17 @@ class LiveSession:
             self.trial if freely else None,
             ask.asking() if ask and freely else None,
             count=self.count,
-            files=glance(present(self.session)),
+            files=glance(present(self.session)) if self.session.attached else "",
         )
+
+    def prompts(self, card: ModelCard, spoken: Language) -> tuple[str, Family]:
+        """The prompt family of a model by its name, and as its functions; found once for each model."""
+        key = (card, spoken, self.family)
+        if self._prompts is None or self._prompts[0] != key:
+            self.tell(language.unlearned(card.name, spoken), "warning")
+            name = self.family or family.choose(card)
+            self._prompts = key, (name, family.load(name, spoken))
+        return self._prompts[1]
 
     def quiet(self) -> TurnGenerator:
         """A generator for what is not shown while it is written."""
@@ -241,12 +251,6 @@ class LiveSession:
             for note in self.model.card().notes:
                 self.tell(note)
 
-    def warn(self, unlearned: str) -> None:
-        """Says once that a model does not know the language."""
-        if unlearned != self._unlearned:
-            self.tell(unlearned, "warning")
-        self._unlearned = unlearned
-
     def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
         """The model's pieces; prefill is shown as waiting."""
         stream = self.interruptible(self.model.complete(prompt, sampling))
@@ -264,6 +268,8 @@ class LiveSession:
 
     def resolved(self, instruction: str) -> Said:
         """An instruction with what it refers to in its place."""
+        if "{" not in instruction:
+            return Said(instruction)
         return resolved(instruction, self.session, self.last_run)
 
     # Runs
@@ -312,8 +318,12 @@ class LiveSession:
 
     def run_program(self, program: Program) -> Outcome:
         """The program after a change, with its checks."""
-        self.last_run = evaluate_checks(program, self.resume(program, self.place), self.probe)
+        self.last_run = self.with_checks(program, self.resume(program, self.place))
         return self.last_run
+
+    def with_checks(self, program: Program, outcome: Outcome) -> Outcome:
+        """An outcome with what came of the program's checks."""
+        return evaluate_checks(program, outcome, self.probe) if program.claims else outcome
 
     def run_program_if_approved(self, program: Program) -> Outcome:
         if self.questions is None:
@@ -323,7 +333,7 @@ class LiveSession:
 
     def probe(self, program: Program, inputs: RunInputs | None = None) -> Outcome:
         """A program that evaluates the checks of another; its files are not kept."""
-        inputs = inputs or RunInputs(files=present(self.session))
+        inputs = inputs or RunInputs(files=self.attached_files())
         limits = self.settings.limits
         with self.waiting(lambda: "checking", str):
             return self.heard(self.sandbox.resume(program, limits, None, self.listener(), inputs, False))
@@ -333,7 +343,7 @@ class LiveSession:
         limits = replace(self.settings.limits, seconds=min(self.settings.seconds, TRIAL_SECONDS))
         given = self.inputs()
         outcome = self.heard(self.sandbox.resume(program, limits, None, self.listener(), given, True))
-        return evaluate_checks(program, outcome, self.probe)
+        return self.with_checks(program, outcome)
 
     def look(self) -> Outcome:
         """The live program with its variables; its files are not kept."""
@@ -394,13 +404,17 @@ class LiveSession:
         """What a run is given; attached files that are gone are named."""
         if stdin is None and self.keyboard is not None and reads_keyboard(self.session.program.source):
             stdin = self.keyboard
-        files = present(self.session)
+        files = self.attached_files()
         for file in self.session.attached:
             if tell and file not in files:
                 self.tell(
                     f"{short(Path(file.path))} is gone: the program runs without {file.name}", "warning"
                 )
         return RunInputs(arguments, stdin, files)
+
+    def attached_files(self) -> tuple[Attached, ...]:
+        """The attached files that are still there."""
+        return present(self.session) if self.session.attached else ()
 
     def heard(self, outcome: Outcome) -> Outcome:
         """An outcome; a run that was stopped has had the Ctrl-C to itself."""

@@ -42,6 +42,11 @@ class Policy:
     description: str = field(default="", compare=False)
 
     @property
+    def refines(self) -> bool:
+        """Whether anything is done for a turn beyond its first completion."""
+        return bool(self.samples or self.rewrites or self.repair_rounds)
+
+    @property
     def quiet(self) -> "Policy":
         """This policy without the parts that run programs that the user has not seen."""
         return replace(self, samples=0, generated_tests=0, rewrites=0, repair_rounds=0)

@@ -187,7 +187,8 @@ class TurnGenerator:
         made = self.make(request, context)
         if made is session:
             return session
-        return improve(self, session, self.execute(made), context.prompt, sampling)
+        run = self.execute(made)
+        return improve(self, session, run, context.prompt, sampling) if self.policy.refines else run
 
     def retry(self, session: Session, sampling: Sampling) -> Session:
         """The last turn made again beside the first try, warm and from another seed, so that it differs."""
