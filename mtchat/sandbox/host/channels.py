@@ -1,7 +1,11 @@
-"""What a program reads in place of a keyboard: the content of the user's file, never the file itself.
+"""Channels between host and sandbox: sockets, pipes, and the program's stdin.
 
-A descriptor allows more than reading: /proc/self/fd/0 opens the same file again, also for writing, and fchmod
-changes its mode. So the program gets a sealed copy in memory or, of what is long or comes late, a pipe.
+A program may get hold of the far end of a socket. Descriptors that it sends are never wanted, and closing
+one can block, as with a lingering TCP socket. So the kernel refuses them if it can (Linux 6.16), otherwise a
+thread closes them.
+
+A program never gets the user's file as stdin: with a descriptor it could reopen the file for writing through
+/proc/self/fd/0, or change its mode. It gets a sealed copy in memory or, for a long file or a stream, a pipe.
 """
 
 import array
@@ -26,7 +30,7 @@ PIECE_BYTES = 1 << 16
 
 @contextmanager
 def open_stdin(path: PurePath | None, most_copied: int = COPIED_BYTES) -> Iterator[int]:
-    """A descriptor to start the program with; SandboxError where what it is to read cannot be opened."""
+    """A descriptor for the program's stdin; SandboxError if the file cannot be opened."""
     source = open_source(path)
     try:
         if path is None:
@@ -45,7 +49,7 @@ def open_stdin(path: PurePath | None, most_copied: int = COPIED_BYTES) -> Iterat
 
 
 def open_source(path: PurePath | None) -> int:
-    """The user's file, from its beginning; a pipe that is our own input cannot be opened a second time."""
+    """Open the user's file from its beginning; our own stdin is duplicated if it is a pipe."""
     try:
         if path == OWN and stat.S_ISFIFO(os.fstat(0).st_mode):
             return os.dup(0)
@@ -55,12 +59,12 @@ def open_source(path: PurePath | None) -> int:
 
 
 def is_short(status: os.stat_result, most: int) -> bool:
-    """Whether something can be copied at once, where the system has files in memory at all."""
+    """Whether a file is short enough to be copied, if the system has files in memory."""
     return stat.S_ISREG(status.st_mode) and status.st_size <= most and hasattr(os, "memfd_create")
 
 
 def seal_copy(source: int, most: int) -> int:
-    """A copy of an open file that nobody can change any more."""
+    """A copy of an open file in memory that nobody can change any more."""
     import fcntl
 
     copy = os.memfd_create("keyboard", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
@@ -80,7 +84,7 @@ def seal_copy(source: int, most: int) -> int:
 
 @contextmanager
 def pipe_from(source: int) -> Iterator[int]:
-    """The reading end of a pipe into which a thread writes what it reads, as it comes."""
+    """The reading end of a pipe, into which a thread copies a source as it arrives."""
     end, into = os.pipe()
     threading.Thread(target=feed, args=(source, into), daemon=True, name="mtchat-keyboard").start()
     try:
@@ -90,10 +94,10 @@ def pipe_from(source: int) -> Iterator[int]:
 
 
 def feed(source: int, into: int) -> None:
-    """Copy until the input ends or nobody reads any more."""
+    """Copy until the input ends or nobody reads it any more."""
     waiting = select.poll()
     waiting.register(source, select.POLLIN)
-    waiting.register(into, 0)  # tells only that its other end was closed
+    waiting.register(into, 0)  # only to learn that its other end was closed
     try:
         while into not in [ready for ready, _ in waiting.poll()]:
             piece = os.read(source, PIECE_BYTES)
@@ -101,7 +105,7 @@ def feed(source: int, into: int) -> None:
                 break
             write_all(into, piece)
     except OSError:
-        return  # nobody reads any more, or there is nothing to read; both are the end of the input
+        return  # nobody reads any more, or the source failed: either way the input ends here
     finally:
         os.close(source)
         os.close(into)
@@ -113,12 +117,12 @@ def write_all(into: int, piece: bytes) -> None:
 
 
 SO_PASSRIGHTS = 83  # on x86-64 and arm64; the socket module has no name for it yet
-MOST_DESCRIPTORS = 253  # of one message; what there is no room for would be closed while we wait
+MOST_DESCRIPTORS = 253  # in one message; the kernel would close any more while we wait
 
 
 @dataclass(frozen=True)
 class LinkMessage:
-    """What came over a connection: bytes, descriptors, and the process that sent them (0 if unknown)."""
+    """What arrived on a socket: bytes, descriptors, and the process that sent them (0 if unknown)."""
 
     data: bytes
     fds: tuple[int, ...] = ()
@@ -126,7 +130,7 @@ class LinkMessage:
 
 
 def launcher_link() -> tuple[socket.socket, socket.socket]:
-    """A connection to a launcher: our end, which learns from the kernel who is at the other, and theirs."""
+    """A socket pair to a launcher: our end, on which the kernel names the sender, and theirs."""
     ours, theirs = socket.socketpair()
     if hasattr(socket, "SO_PASSCRED"):
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -134,7 +138,7 @@ def launcher_link() -> tuple[socket.socket, socket.socket]:
 
 
 def server_link() -> tuple[socket.socket, socket.socket]:
-    """Our end and a state's end of a connection whose messages stay apart; ours takes no descriptors."""
+    """A socket pair to a fork server that keeps messages apart; our end refuses descriptors."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
     refuse_descriptors(ours)
@@ -142,7 +146,7 @@ def server_link() -> tuple[socket.socket, socket.socket]:
 
 
 def refuse_descriptors(link: socket.socket) -> None:
-    """From now on whoever sends a descriptor to this end gets an error, where the kernel can."""
+    """Make the kernel refuse descriptors that are sent to this end, if it can."""
     if sys.platform == "linux":
         with suppress(OSError):
             link.setsockopt(socket.SOL_SOCKET, SO_PASSRIGHTS, 0)
@@ -156,7 +160,7 @@ def refuses_descriptors(link: socket.socket) -> bool:
 
 
 def receive(link: socket.socket, size: int) -> LinkMessage:
-    """The next message; BlockingIOError when there is none, ConnectionError when nobody can send one."""
+    """The next message; BlockingIOError if there is none yet, ConnectionError if the other end is closed."""
     room = socket.CMSG_SPACE(4 * MOST_DESCRIPTORS) + socket.CMSG_SPACE(12)
     data, extras, _, _ = link.recvmsg(size, room, getattr(socket, "MSG_CMSG_CLOEXEC", 0))
     fds, pid = array.array("i"), 0
@@ -169,14 +173,14 @@ def receive(link: socket.socket, size: int) -> LinkMessage:
 
 
 def close_later(descriptors: Iterable[int]) -> None:
-    """Close what a program has sent, without waiting for it."""
+    """Close descriptors that a program has sent, without waiting."""
     closing = [lambda each=each: os.close(each) for each in descriptors]
     if closing:
         run_aside(closing)
 
 
 def close_link(link: socket.socket) -> None:
-    """Close our end of a connection; what is still on its way in it may take its time to be closed."""
+    """Close our end of a socket, without waiting for descriptors that are still in it."""
     if refuses_descriptors(link):
         link.close()
     else:
@@ -200,7 +204,7 @@ def open_pipe(reading: ExitStack, writing: ExitStack) -> tuple[int, int]:
 
 
 def memory_file(data: bytes) -> int:
-    """A file without a name that holds some bytes."""
+    """An anonymous file in memory that holds some bytes."""
     file = os.memfd_create("mtchat-work", os.MFD_CLOEXEC)
     with open(os.dup(file), "wb") as writer:
         writer.write(data)

@@ -1,4 +1,4 @@
-"""Takes the files that a run left, out of a folder that the program had in its hands."""
+"""Copies files into and out of the work folder, which the program controls."""
 
 import json
 import os
@@ -31,7 +31,7 @@ MAX_PATHS = 96 * 1024  # bytes of all paths together, as a session file has them
 
 @dataclass(frozen=True)
 class CollectedFiles:
-    """The files that were found, and what was left aside, with why; `stopped` by the user before the end."""
+    """The files that were found, and what was skipped and why; `stopped` if the user ended it early."""
 
     files: tuple[File, ...] = ()
     skipped: tuple[str, ...] = ()
@@ -40,7 +40,7 @@ class CollectedFiles:
 
 @dataclass(frozen=True)
 class WorkdirEntry:
-    """Something in the work folder: an open descriptor of the folder it is in, its name and its path."""
+    """An entry of the work folder: an open descriptor of its folder, its name and its path."""
 
     folder: int
     name: str
@@ -49,13 +49,13 @@ class WorkdirEntry:
 
 @dataclass(frozen=True)
 class ProgramFile:
-    """The program's own file, which it finds where `__file__` says, by what was laid down there."""
+    """The program's own source file in the work folder, recognised by its name and possible contents."""
 
     name: str
     contents: tuple[bytes, ...]
 
     def is_in(self, work: int) -> bool:
-        """Whether it is there, unchanged."""
+        """Whether it is in the folder, unchanged."""
         try:
             there = os.open(self.name, READ, dir_fd=work)
         except OSError:
@@ -69,9 +69,9 @@ class ProgramFile:
 def deliver_files(
     files: tuple[Attached, ...], work: int, user: int = 0, stopped: Callable[[], bool] = lambda: False
 ) -> None:
-    """Copy files of the user's into a work folder in which nothing runs yet; SandboxError if one fails.
+    """Copy the user's files into a work folder in which nothing runs yet; SandboxError if one fails.
 
-    KeyboardInterrupt once it is `stopped`, which is asked for every piece.
+    `stopped` is asked before each piece; if it is true, KeyboardInterrupt.
     """
     for file in files:
         try:
@@ -93,7 +93,7 @@ def deliver_files(
 
 
 def size_of(descriptor: int) -> int:
-    """The size of a file of the user's, which may have become a pipe or a device since it was attached."""
+    """The size of one of the user's files, which may have become a pipe or a device since it was attached."""
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise OSError(0, "it is no longer a regular file")
@@ -102,9 +102,9 @@ def size_of(descriptor: int) -> int:
 
 @contextmanager
 def open_parent(path: str, work: int, user: int = 0) -> Iterator[tuple[int, str]]:
-    """The open folder that a path in the work folder leads to, made where it is missing, and the name in it.
+    """The open parent folder of a path in the work folder, created if missing, and the last part of the path.
 
-    A session file from somebody else may say anything, so no part of it may lead elsewhere.
+    The path may come from somebody else's session file, so no part of it may lead elsewhere.
     """
     *folders, name = check_relative(path).split("/")
     here = os.dup(work)
@@ -123,14 +123,14 @@ def open_parent(path: str, work: int, user: int = 0) -> Iterator[tuple[int, str]
 
 
 def check_relative(path: str) -> str:
-    """A path that stays in the work folder."""
+    """The path, if it stays in the work folder; otherwise OSError."""
     if any(part in ("", ".", "..") for part in path.split("/")):
         raise OSError(0, f"{path!r} is not a plain relative path")
     return path
 
 
 def is_unchanged(file: Attached, work: int) -> bool:
-    """Whether a file of the user's is still as it was delivered."""
+    """Whether one of the user's files is still as it was delivered."""
     *folders, name = file.name.split("/")
     here = os.dup(work)
     try:
@@ -154,10 +154,10 @@ def collect_files(
     stopped: Callable[[], bool] = lambda: False,
     own: ProgramFile | None = None,
 ) -> CollectedFiles:
-    """List the regular files under an open folder and, when `collect` is given, copy them into it.
+    """List the regular files under an open folder and, if `collect` is given, copy them there.
 
-    Nothing here follows a link, waits for a pipe, trusts a size, descends without end, or takes more than
-    `largest` bytes in all. What was `given` and is unchanged is left out, and so is the program's `own` file.
+    This never follows a link, waits for a pipe, trusts a size, descends without end, or takes more than
+    `largest` bytes in total. Unchanged `given` files and the program's `own` file are left out.
     """
     known = {file.name for file in given if is_unchanged(file, work)}
     known |= {own.name} if own is not None and own.is_in(work) else set()
@@ -168,7 +168,7 @@ def collect_files(
 
 
 class FileCollector:
-    """One such look through a folder: what has been found, and the room that is left."""
+    """One pass through a folder: the files found so far, and the space that is left."""
 
     def __init__(
         self,
@@ -185,7 +185,7 @@ class FileCollector:
         self.seen, self.paths = 0, 0
 
     def collect(self) -> CollectedFiles:
-        """The files, in the order of names, as many as there is room for."""
+        """The files in the order of their names, as many as there is space for."""
         halted = False
         for entry in self.walk(self.work):
             try:
@@ -241,7 +241,7 @@ class FileCollector:
                 os.close(inner)
 
     def take(self, entry: WorkdirEntry) -> File:
-        """The file at an entry, copied when there is somewhere to copy it to."""
+        """The file at an entry, copied if there is a folder to copy it to."""
         self.check_path(entry.path)
         source = os.open(entry.name, READ, dir_fd=entry.folder) if check_regular(entry) else -1
         try:

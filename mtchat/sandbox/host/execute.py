@@ -1,4 +1,4 @@
-"""Runs a program in the strongest sandbox that works on this machine, or says why there is none."""
+"""Runs a program in the strongest sandbox that works on this machine, or explains why none does."""
 
 import compileall
 import secrets
@@ -37,10 +37,10 @@ PROBING = threading.Lock()
 
 @dataclass(frozen=True)
 class Probe:
-    """Whether programs can be run here: the tier shown to the user, or the reason why not and the fix.
+    """Whether programs can run on this machine: the isolation level (`tier`), or the reason and the fix.
 
-    Where only a weaker tier is ok, `reason` and `fix` are of the strongest one. `tool` is where what contains
-    programs was found, `version` its version.
+    If only a weaker level works, `reason` and `fix` are about the strongest one. `tool` is the program that
+    isolates, if there is one, and `version` its version.
     """
 
     tier: str = ""
@@ -52,12 +52,12 @@ class Probe:
 
     @property
     def unavailable_reason(self) -> str:
-        """Why nothing can be run and what to do about it; "" when something can."""
+        """Why nothing can be run, and what to do; "" if programs can be run."""
         return "" if self.ok else f"{self.reason}; {self.fix}. {LAST_RESORT}"
 
     @property
     def warning(self) -> str:
-        """What to say before the first run where programs are held less well than they could be."""
+        """What to say before the first run if programs are isolated less strictly than possible."""
         if not self.ok or not self.reason:
             return ""
         return (
@@ -67,7 +67,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class BackendChoice:
-    """What a probe found: the probe to show and, when it is ok, what to run with."""
+    """The result of probing the backends: the probe to show and, if it is ok, what to run with."""
 
     probe: Probe
     backend: Backend | None = None
@@ -75,7 +75,7 @@ class BackendChoice:
 
 
 def probe() -> Probe:
-    """What contains programs on this machine, tried once with an empty program and the real flags."""
+    """Which sandbox works on this machine, found once with an empty program and the real flags."""
     return choose_backend().probe
 
 
@@ -88,10 +88,10 @@ def run(
     given: RunInputs = NO_INPUTS,
     look: bool = False,
 ) -> Outcome:
-    """Run a program from its start; SandboxError when it cannot be contained here.
+    """Run a program from its start; SandboxError if no sandbox works on this machine.
 
-    Files that it leaves are copied into `collect`; `watch("stdout"|"stderr", text)` is called with what it
-    prints, as it comes. `look` asks for its variables. Ctrl-C stops the program and gives an outcome.
+    Files that it leaves are copied into `collect`; `watch("stdout" or "stderr", text)` gets its output as it
+    arrives. `look` asks for its variables. Ctrl-C stops the program, and its outcome is returned.
     """
     return run_in(choose_backend(), program, limits, collect, watch, given, look)
 
@@ -105,7 +105,7 @@ def run_in(
     given: RunInputs = NO_INPUTS,
     look: bool = False,
 ) -> Outcome:
-    """Run a program in what a probe chose."""
+    """Run a program with a chosen backend."""
     if choice.backend is None or choice.variant is None:
         raise SandboxError(f"no sandbox works on this machine: {choice.probe.unavailable_reason}")
     job = make_job(program, limits, given.arguments, look)
@@ -120,7 +120,7 @@ def run_in(
 def gather_files(
     ending: RunResult, program: Program, limits: Limits, given: RunInputs, collect: Path | None
 ) -> CollectedFiles:
-    """The files in the work folder, without those that were laid there and are unchanged."""
+    """Collect the files in the work folder, except attached files and source files that are unchanged."""
     if ending.work is None:
         return CollectedFiles()
     called, sources = chunk_names(program), [chunk.code for chunk in program.chunks]
@@ -153,9 +153,9 @@ def make_job(
 
 
 def choose_backend(*, without_sandbox: bool = False) -> BackendChoice:
-    """The strongest backend that works, found once, by whichever thread comes first.
+    """The strongest backend that works, found once, by whichever thread asks first.
 
-    `without_sandbox` is for a user who asked for that in so many words: then nothing is contained.
+    `without_sandbox` is for --unsafe-no-sandbox: then nothing is isolated.
     """
     with PROBING:
         return choose_once(without_sandbox)
@@ -163,7 +163,7 @@ def choose_backend(*, without_sandbox: bool = False) -> BackendChoice:
 
 @cache
 def choose_once(without_sandbox: bool) -> BackendChoice:
-    # Runs only read this folder, so without this each would compile the launcher anew: 8 ms.
+    # Runs cannot write to this folder, so without this each would compile the launcher again: 8 ms.
     compileall.compile_dir(GUEST, quiet=2)
     return choose((NoSandbox(),) if without_sandbox else backends())
 
@@ -186,19 +186,18 @@ class NoSandbox:
 
     @contextmanager
     def prepared(self, variant: Variant, box: LaunchRequest) -> Iterator[LaunchCommand]:
-        """The command of one run, with nothing around it."""
+        """The command of one run, without isolation."""
         with run_dir.make_run_dir() as where:
             yield run_dir.launch_command(where, box)
 
     def explain(self, wrote: str) -> tuple[str, str]:
-        """(reason, fix) from what the launcher wrote when it failed."""
-        return (wrote.strip().splitlines() or ["the launcher failed without a message"])[-1][
-            :300
-        ], "mtchat doctor"
+        """(reason, fix) from the error output of a launcher that failed."""
+        last = (wrote.strip().splitlines() or ["the launcher failed without a message"])[-1]
+        return last[:300], "run mtchat doctor"
 
 
 def choose(candidates: tuple[Backend, ...]) -> BackendChoice:
-    """The first variant of the first backend that runs an empty program, with why stronger ones did not."""
+    """The first variant that runs an empty program, with the reason why stronger ones did not."""
     failures: list[Probe] = []
     for backend in candidates:
         stronger = failures[0] if failures else Probe()
@@ -221,12 +220,12 @@ def choose(candidates: tuple[Backend, ...]) -> BackendChoice:
 
 
 def try_variant(backend: Backend, variant: Variant) -> Probe:
-    """Run an empty program: all flags, the launcher and the handing over of the work folder."""
+    """Run an empty program: this tests all flags, the launcher, and the handover of the work folder."""
     limits = Limits(seconds=10.0)
     with supervise(backend, variant, make_job(Program(), limits), limits) as ending:
         if ending.started and ending.status == 0:
             return Probe(variant.tier, True, version=variant.version, tool=variant.tool)
         if ending.limit == INTERRUPTED:
-            raise KeyboardInterrupt  # and not remembered as a machine without a sandbox
+            raise KeyboardInterrupt  # this must not be cached as a machine without a sandbox
         reason, fix = backend.explain(ending.stderr)
         return Probe(variant.tier, False, reason, fix, variant.version, variant.tool)

@@ -1,4 +1,4 @@
-"""Where the Python that runs programs lives: what a sandbox must show of the host's file system."""
+"""The Python that runs programs: what a sandbox must show of the host's file system, and the environment."""
 
 import os
 import re
@@ -16,7 +16,7 @@ GUEST = Path(__file__).parents[1] / "guest"
 SYSTEM = (Path("/usr"), Path("/bin"), Path("/lib"), Path("/lib64"))
 WORK_FOLDERS = ("/work", "/sandbox", "/program")
 LIBRARY = Path(os.__file__).parent.name
-# Around an installation may lie a project, its keys, pip's passwords: only what is Python's is shown.
+# An installation may lie in a project, next to keys and passwords, so only Python's own parts are shown.
 PARTS = (
     *("bin", "pyvenv.cfg", f"lib/{LIBRARY}", f"lib64/{LIBRARY}", "lib/lib*.so*", "lib/lib*.dylib"),
     *("lib/tcl*", "lib/tk*", "share/zoneinfo", "share/terminfo", "openssl", "readline"),
@@ -51,7 +51,7 @@ NO_DEVICES = {
 
 @dataclass(frozen=True)
 class Interpreter:
-    """The Python of this process: `roots` are the folders and files it needs, `folders` its modules."""
+    """The Python of this process: `roots` are the folders and files it needs, `folders` hold its modules."""
 
     python: str
     prefix: str
@@ -60,19 +60,19 @@ class Interpreter:
 
     @property
     def work(self) -> str:
-        """The work folder inside: usually /work, else a name that hides none of the roots."""
+        """The work folder in the sandbox: usually /work, otherwise a name that hides none of the roots."""
         taken = {root.parts[1] for root in self.roots}
         return next((name for name in WORK_FOLDERS if name[1:] not in taken), "/mtchat-work")
 
     @property
     def needed(self) -> tuple[Path, ...]:
-        """What a program must be able to read before it can import anything."""
+        """The paths that a program must be able to read before it can import anything."""
         files = (Path(self.python).resolve(), Path(os.__file__), GUEST, GUEST / "launch" / "launcher.py")
         return (*self.roots, *map(Path, self.folders), *files)
 
     @property
     def readable(self) -> bool:
-        """Whether other users than its owner may read all that, once they can reach it."""
+        """Whether other users than the owner can read all of that, once they can reach it."""
         modes = [path.stat().st_mode for path in self.needed]
         return all(mode & stat.S_IROTH and (mode & stat.S_IXOTH or stat.S_ISREG(mode)) for mode in modes)
 
@@ -84,7 +84,7 @@ class Interpreter:
         launcher: str = LAUNCHER,
         more: tuple[int | str, ...] = (),
     ) -> tuple[str, ...]:
-        """The command line of the launcher, `inside` being the folder that holds its package.
+        """The command line of the launcher: a function in a module, given as module:function, under `inside`.
 
         -s -P ignore the user's and the current folder, -S the environment's .pth files; PYTHON* variables
         count, because the sandbox alone sets them.
@@ -98,7 +98,7 @@ class Interpreter:
 
 @cache
 def find_interpreter() -> Interpreter:
-    """This process's own Python, with the modules installed for it."""
+    """The Python of this process, with the modules installed for it."""
     folders = [*site.getsitepackages()]
     if site.ENABLE_USER_SITE:
         folders.append(site.getusersitepackages())
@@ -121,9 +121,9 @@ def find_interpreter() -> Interpreter:
 
 
 def pth_folders(folder: Path, shown: tuple[Path, ...]) -> list[str]:
-    """The folders that the .pth files of a folder of modules name, as far as a sandbox shows them.
+    """The folders that .pth files in a folder of modules name, as far as a sandbox shows them.
 
-    What is installed as editable lies among the user's own files, which it does not.
+    Editable installs lie among the user's own files, which it does not show.
     """
     found = []
     for file in sorted(folder.glob("*.pth")):
@@ -135,9 +135,9 @@ def pth_folders(folder: Path, shown: tuple[Path, ...]) -> list[str]:
 
 
 def python_parts(prefix: Path) -> list[Path]:
-    """What of an installation's folder, or of a virtual environment's, is Python's own.
+    """The parts of an installation or a virtual environment that belong to Python.
 
-    An environment may be made in a project's own folder, and an installation's prefix may be a home.
+    An environment can be created in a project's folder, and an installation's prefix can be a home folder.
     """
     names = list(PARTS)
     if (prefix / "conda-meta").is_dir():
@@ -148,9 +148,9 @@ def python_parts(prefix: Path) -> list[Path]:
 
 
 def link_homes(python: Path) -> list[Path]:
-    """The installations that an interpreter's chain of links leads through.
+    """The installations along an interpreter's chain of links.
 
-    A link may lie anywhere, in ~/bin for one; what is around it is shown only when it is a Python's.
+    A link can lie anywhere, such as ~/bin; its surroundings are shown only if they are a Python installation.
     """
     found = [python.parent.parent]
     while python.is_symlink():
@@ -165,11 +165,11 @@ def is_python_home(folder: Path) -> bool:
 
 
 def make_environment(home: str, scratch: str = "/tmp") -> dict[str, str]:
-    """All that a program sees of an environment. A fixed hash seed makes a run repeat itself.
+    """All environment variables of a program. A fixed hash seed makes runs reproducible.
 
-    Libraries compute on one thread: threads of theirs do not survive the forks that states are made by,
-    and the sum of many numbers depends on how many threads shared it. There is no screen, no sound and no
-    terminal; saying so keeps libraries from complaining of it.
+    Libraries compute on one thread: their threads do not survive the forks that make checkpoints, and sums
+    depend on the number of threads. There is no screen, sound or terminal; the variables say so, which
+    keeps libraries from complaining.
     """
     return {
         **time_zone(os.environ),
@@ -195,6 +195,6 @@ def make_environment(home: str, scratch: str = "/tmp") -> dict[str, str]:
 
 
 def time_zone(variables: Mapping[str, str]) -> dict[str, str]:
-    """The host's time zone where a variable names it; a name only, since it may be the path of a file."""
+    """The host's time zone if TZ is the name of one; it could also be the path of a file."""
     name = variables.get("TZ", "")
     return {"TZ": name} if ZONE.fullmatch(name) and ".." not in name else {}

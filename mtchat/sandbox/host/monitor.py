@@ -1,4 +1,4 @@
-"""Takes what a program prints: split by chunk, cut at a cap, decoded as it comes."""
+"""Monitors one run: its output, its processes and memory, and the limits of both and of time."""
 
 import codecs
 import io
@@ -15,14 +15,23 @@ from pathlib import Path
 from mtchat.sandbox.policy.rlimits import MIB, SPARE
 from mtchat.session.settings import PROCESSES, Limits
 
+DRAIN_SECONDS = 2.0
+LAST_WORD_SECONDS = 0.05
+TICK_SECONDS = 0.05
+STALL_SECONDS = 0.2
+SETTLED_SECONDS = 0.5
+READ_BYTES = 1 << 16
+INTERRUPTED = "interrupted"
+PROC = Path("/proc")
 ShowText = Callable[[str], None]
+OutputListener = Callable[[str, str], None]  # gets "stdout" or "stderr", and a piece of text
 
 
 class OutputStream:
-    """One output stream as it arrives; a mark in it says that the next chunk begins and is taken out.
+    """Output as it arrives: decoded, cut at `cap` bytes, and split by chunk at each mark, which is removed.
 
-    A character that is cut by a mark or by the end becomes U+FFFD. A program may write marks, too: beyond the
-    `most` that are due, they are output like any other.
+    A character that is cut by a mark or by the end becomes U+FFFD. A program can write marks too: beyond the
+    `most` that are due, they count as output.
     """
 
     def __init__(self, mark: bytes, cap: int, show: ShowText, most: int) -> None:
@@ -35,12 +44,12 @@ class OutputStream:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """What each chunk printed, as many as began."""
+        """The output of each chunk that has begun."""
         return tuple(part.getvalue() for part in self.parts)
 
     @property
     def texts_so_far(self) -> tuple[str, ...]:
-        """The same, with what at the end might have been the beginning of a mark, but is not."""
+        """The same, including held-back bytes at the end that could be the beginning of a mark."""
         *before, last = self.texts
         return (*before, last + (self.decoder.getstate()[0] + self.held).decode("utf-8", "replace"))
 
@@ -59,7 +68,7 @@ class OutputStream:
         self.held = b""
 
     def overlap(self, data: bytes) -> int:
-        """How many bytes at the end may be the beginning of a mark."""
+        """The number of bytes at the end that may be the beginning of a mark."""
         lengths = range(min(len(self.mark) - 1, len(data)), 0, -1)
         return next((length for length in lengths if data.endswith(self.mark[:length])), 0)
 
@@ -75,24 +84,19 @@ class OutputStream:
             self.decoder.reset()
 
 
-PROC = Path("/proc")
-
-
 @dataclass(frozen=True)
 class ProcessLoad:
-    """What a process tree holds now."""
+    """The current number of processes in a tree, and their memory together."""
 
     processes: int = 0
     memory_mib: float = 0.0
 
 
 def measure_load(root: int, cap_mib: float, limit: int, without: Set[int] = frozenset()) -> ProcessLoad:
-    """The load of a process and its descendants, which are not measured when more than `limit`.
+    """The load of a process and its descendants except `without`; beyond `limit` they are only counted.
 
-    Those in `without` do not count.
-
-    Pages that forked processes share are counted once for each, so near the cap their proportional share
-    is read instead, which costs more.
+    Shared pages count once for each process. Near the cap the proportional share is read instead, which is
+    slower.
     """
     pids = [pid for pid in list_descendants(root, limit + len(without)) if pid not in without]
     if len(pids) > limit:
@@ -101,7 +105,7 @@ def measure_load(root: int, cap_mib: float, limit: int, without: Set[int] = froz
 
 
 def measure_memory(pids: Collection[int], cap_mib: float) -> float:
-    """The MiB that some processes hold together."""
+    """The memory of some processes together, in MiB."""
     total = sum(sum_fields_kib(pid, "status", ("RssAnon:", "RssShmem:")) for pid in pids) / 1024
     if total > cap_mib:
         total = sum(sum_fields_kib(pid, "smaps_rollup", ("Pss_Anon:", "Pss_Shmem:")) for pid in pids) / 1024
@@ -118,7 +122,7 @@ def list_descendants(root: int, limit: int) -> list[int]:
 
 
 def list_children(pid: int) -> list[int]:
-    """The children of every thread of a process; none once it is gone."""
+    """The children of all threads of a process; none if it is gone."""
     try:
         lists = [(task / "children").read_text() for task in (PROC / str(pid) / "task").iterdir()]
     except OSError:
@@ -127,7 +131,7 @@ def list_children(pid: int) -> list[int]:
 
 
 def inner_pid(pid: int) -> int:
-    """The number that a process has in its own namespace; 0 once it is gone."""
+    """The ID of a process in its own namespace; 0 if it is gone."""
     return read_numbers(pid, "NSpid:")[-1]
 
 
@@ -140,7 +144,7 @@ def read_numbers(pid: int, name: str) -> list[int]:
 
 
 def sum_fields_kib(pid: int, file: str, names: tuple[str, ...]) -> int:
-    """The sum of some fields of a file in /proc; 0 for a process that is gone or closed to us."""
+    """The sum of some fields of a file in /proc; 0 if the process is gone or cannot be read."""
     try:
         lines = (PROC / str(pid) / file).read_text(errors="replace").splitlines()
     except OSError:
@@ -148,24 +152,14 @@ def sum_fields_kib(pid: int, file: str, names: tuple[str, ...]) -> int:
     return sum(int(line.split()[1]) for line in lines if line.startswith(names))
 
 
-DRAIN_SECONDS = 2.0
-LAST_WORD_SECONDS = 0.05
-TICK_SECONDS = 0.05
-STALL_SECONDS = 0.2
-SETTLED_SECONDS = 0.5
-READ_BYTES = 1 << 16
-INTERRUPTED = "interrupted"
-OutputListener = Callable[[str, str], None]
-
-
 class RunMonitor(ABC):
-    """The loop around one run. Who starts it says what else to read, how to ask where it is, how to end it.
+    """The loop that follows one run. A subclass says what else to read, and how to abort and kill the run.
 
-    `root` is the process whose descendants are counted, without those in `apart`; `begun` says that the
-    clock runs, which a subclass sets right when the program starts. `marks` is how many a stream may have.
+    `root` is the process whose descendants are counted, except those in `apart`; `begun` says that the clock
+    is running, which a subclass starts with `begin`. `marks` is the number of marks due in each stream.
 
-    The loop may be held up, by who is to show the output or by what it asks of a sandbox. Then a thread keeps
-    the limits, and ends the run without asking where it was.
+    The loop can block, in the listener or while it waits for the sandbox. Then a thread enforces the limits,
+    and kills the run without asking for a traceback.
     """
 
     setup_seconds = 20.0
@@ -198,27 +192,27 @@ class RunMonitor(ABC):
 
     @abstractmethod
     def on_message(self, key: selectors.SelectorKey) -> None:
-        """Something arrived that is not output."""
+        """Handle a message that is not output."""
 
     @abstractmethod
     def abort(self) -> bool:
-        """Send the program SIGABRT; False where there is nobody to send it to."""
+        """Send the program SIGABRT; False if there is no process to send it to."""
 
     @abstractmethod
     def kill(self) -> None:
-        """End everything that the run started."""
+        """End everything that the run has started."""
 
     def over(self) -> bool:
-        """Whether the program has ended, though nobody may have heard of it yet."""
+        """Whether the program has ended, even if its end has not been reported yet."""
         return False
 
     def kill_now(self) -> None:
-        """End everything that the run started, without a word with anything inside."""
+        """End everything that the run has started, without waiting for anything in the sandbox."""
         self.kill()
 
     @contextmanager
     def enforce_limits(self) -> Iterator[None]:
-        """The limits are kept inside, whatever the loop waits for."""
+        """Enforce the limits inside the `with`, even while the loop is blocked."""
         guard = threading.Thread(target=self.check_limits, daemon=True, name="mtchat-limits")
         guard.start()
         try:
@@ -243,12 +237,12 @@ class RunMonitor(ABC):
             self.selector.register(pipe, selectors.EVENT_READ, stream)
 
     def begin(self) -> None:
-        """The program starts now."""
+        """Start the clock: the program starts now."""
         self.begun = True
         self.began = time.monotonic()
 
     def follow(self) -> float:
-        """Watch until everything that could write is dead, or a limit is hit; the seconds it took."""
+        """Follow the run until all that could write is dead, or a limit is reached; returns the seconds."""
         try:
             try:
                 self.follow_output()
@@ -279,20 +273,20 @@ class RunMonitor(ABC):
                 break
 
     def wait_seconds(self) -> float:
-        """How long to wait for news: a tick, or less when the time of the run is up sooner."""
+        """The time to wait for a message: a tick, or less if the time limit comes sooner."""
         left = self.began + self.limits.seconds - time.monotonic()
         return min(TICK_SECONDS, max(left, 0.001))
 
     def request_traceback(self) -> None:
-        """Abort the program, upon which faulthandler notes the line it is at and pid 1 sweeps up.
+        """Abort the program, so that faulthandler records its current line; then pid 1 cleans up.
 
-        It may not oblige, so it gets a moment only.
+        The program may block that, so it gets only a moment.
         """
         if self.ended is None and self.limit != "processes" and self.abort():
             self.drain(LAST_WORD_SECONDS)
 
     def drain(self, seconds: float) -> None:
-        """Take what is still in the pipes, up to the caps, until all that could write is dead."""
+        """Read the rest of the pipes, up to the caps, until all that could write is dead."""
         until = time.monotonic() + seconds
         while self.selector.get_map() and time.monotonic() < until:
             self.last_active = time.monotonic()
@@ -301,7 +295,7 @@ class RunMonitor(ABC):
 
     def read(self, key: selectors.SelectorKey) -> None:
         if key.fd not in self.selector.get_map():
-            return  # what came before in the same batch has ended it
+            return  # an earlier event of this batch has closed it
         if not isinstance(key.data, OutputStream):
             self.on_message(key)
             return
@@ -317,7 +311,7 @@ class RunMonitor(ABC):
             self.limit = "output"
 
     def confirmed_limit(self) -> str:
-        """The limit that has been hit, unless the program has ended and only the news of it is late."""
+        """The limit that has been reached, unless the program has ended and only the report of it is late."""
         found = self.exceeded_limit()
         if not found or not self.over():
             return found
@@ -325,7 +319,7 @@ class RunMonitor(ABC):
         return found if time.monotonic() - self.late > DRAIN_SECONDS else ""
 
     def exceeded_limit(self) -> str:
-        """The limit that has been hit by now, if any."""
+        """The limit that has been reached by now, if any."""
         if self.stopped():
             return INTERRUPTED
         now = time.monotonic()

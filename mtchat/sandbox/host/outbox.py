@@ -1,7 +1,7 @@
-"""The folder that the files of runs are copied into: no link is followed, nothing of the user's overwritten.
+"""The folder that receives the files of runs: it follows no links and overwrites no file of the user's.
 
-A list in the folder says what runs have left there, by size and hash. Any other file, or one that was changed
-since, is the user's and stays as it is.
+A list in the folder records what runs have left there, by size and hash. Any other file, and any file that
+has changed since, is the user's and stays as it is.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from pathlib import Path
 
 LIST = ".mtchat-files"
 MOST_LIST_BYTES, MOST_LEFT = 8 << 20, 10_000
-TIMES = 4  # what all runs may leave in a folder together, as a multiple of what one may
+TIMES = 4  # the space of all runs together, as a multiple of that of one run
 COPY_BYTES = 1 << 20
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -30,7 +30,7 @@ FileRecord = tuple[int, str]  # size and SHA-256 of a file
 
 
 class RefusedError(Exception):
-    """This file is not taken; the message says why."""
+    """This file is not copied; the message says why."""
 
 
 class ClosedError(Exception):
@@ -42,7 +42,7 @@ class CopyStoppedError(Exception):
 
 
 class Outbox:
-    """Such a folder, made and opened when the first file comes; leaving the `with` renews its list."""
+    """Such a folder, created when the first file arrives; leaving the `with` writes its list."""
 
     def __init__(self, folder: Path, most_bytes: int, stopped: Callable[[], bool] = lambda: False) -> None:
         self.folder, self.most_bytes, self.stopped = folder, TIMES * most_bytes, stopped
@@ -64,7 +64,7 @@ class Outbox:
                 os.close(self.descriptor)
 
     def put(self, source: int, path: str, size: int) -> None:
-        """Copy an open file of at most so many bytes under a plain relative path: whole or not at all."""
+        """Copy an open file of at most `size` bytes to a plain relative path: completely or not at all."""
         top = self.opened()
         *folders, name = path.split("/")
         if path.split("/")[0] == LIST:
@@ -87,7 +87,7 @@ class Outbox:
         return self.descriptor
 
     def written(self, source: int, folder: int, name: str, path: str, size: int) -> FileRecord | None:
-        """What was written; None where a file of the user's is there that is the same already."""
+        """Copy the file; None if the user already has an identical file there."""
         temporary = f".{secrets.token_hex(8)}.part"
         mode = 0o600 | (os.fstat(folder).st_mode & 0o044)
         made = os.open(temporary, WRITE, mode, dir_fd=folder)
@@ -115,9 +115,9 @@ class Outbox:
         return copied, digest.hexdigest()
 
     def is_free(self, folder: int, name: str, path: str, new: FileRecord) -> bool:
-        """Whether nothing has that name but what a run left and nobody changed; False where it is the same.
+        """Whether the name is free or taken by an unchanged file of a run; False if by an identical file.
 
-        RefusedError where it is anything else.
+        RefusedError if it is taken by anything else.
         """
         try:
             status = os.stat(name, dir_fd=folder, follow_symlinks=False)
@@ -141,7 +141,7 @@ class Outbox:
 
 
 def open_folder(folder: Path) -> int:
-    """A descriptor of the folder, which is made where it is missing, for the user alone."""
+    """A descriptor of the folder, which is created if missing, accessible only to the user."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
@@ -155,7 +155,7 @@ def open_folder(folder: Path) -> int:
 
 @contextmanager
 def open_below(top: int, folders: Sequence[str]) -> Iterator[int]:
-    """A folder under an open one, made when missing and opened without links, as open to others as that."""
+    """A folder under an open one, created if missing, with the same access for others; follows no links."""
     opened = [os.dup(top)]
     mode = 0o700 | (os.fstat(top).st_mode & 0o055)
     try:
@@ -170,7 +170,7 @@ def open_below(top: int, folders: Sequence[str]) -> Iterator[int]:
 
 
 def read_list(top: int) -> dict[str, FileRecord]:
-    """What the list in a folder says; whatever makes no sense in it is left out."""
+    """The list in a folder; invalid entries are left out."""
     try:
         descriptor = os.open(LIST, READ, dir_fd=top)
     except OSError:
@@ -203,7 +203,7 @@ def is_left(each: object) -> bool:
 
 
 def still_there(top: int, listed: dict[str, FileRecord]) -> dict[str, FileRecord]:
-    """What of a list is still in the folder."""
+    """The entries of a list that are still in the folder."""
     return {path: left for path, left in listed.items() if is_there(top, path)}
 
 

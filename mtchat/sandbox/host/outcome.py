@@ -1,4 +1,7 @@
-"""Reads what the program's own process left in the shared memory; all of it is the program's word."""
+"""Turns how a run ended into an outcome, with its error as one line that names turn and line.
+
+The report in the shared memory is the program's own word: bounded, checked, and never trusted.
+"""
 
 import os
 import re
@@ -37,8 +40,8 @@ FAULT_LINE = re.compile(r'  File "(.*)", line (\d+) in (.*)')
 
 @dataclass(frozen=True)
 class GuestReport:
-    """How the program says it ended: `how` is raised, exited or "" (it was not asked); `index` is the chunk
-    that ran last, None when none began."""
+    """How the program says it ended: `how` is raised, exited or "" (unknown); `index` is the last chunk that
+    ran, None if none began."""
 
     index: int | None = None
     finished: bool = False
@@ -52,7 +55,7 @@ class GuestReport:
 
 
 def read_report(shared: bytes, program: Program) -> GuestReport:
-    """The report in the shared memory; whatever makes no sense is left out."""
+    """The report in the shared memory; invalid parts are left out."""
     began = int.from_bytes(shared[0:4], "little")
     index = min(began, len(program.chunks)) - 1 if began and program.chunks else None
     words = read_fields(shared)
@@ -77,12 +80,12 @@ def read_report(shared: bytes, program: Program) -> GuestReport:
 
 
 def first_line_of(index: int | None, program: Program) -> tuple[Frame, ...]:
-    """The best guess at a place when only the chunk is known: its first line."""
+    """The best guess at a location if only the chunk is known: its first line."""
     return (Frame(Location(program.chunks[index].turn, 1), "<module>"),) if index is not None else ()
 
 
 def read_variables(shared: bytes) -> tuple[Variable, ...]:
-    """The variables that the program described, where it was asked to."""
+    """The variables that the program described, if it was asked to."""
     words = read_fields(shared, VARIABLES_AT, VARIABLES_BYTES, MAX_VARIABLE_FIELDS)
     return tuple(Variable(*(one_line(word, MAX_WORD) for word in group)) for group in group_fields(words))
 
@@ -101,7 +104,7 @@ def read_fields(
 
 
 def one_line(text: str, most: int) -> str:
-    """A text of the program's own in one line of at most so many characters."""
+    """A text from the program in one line of at most `most` characters."""
     return clip(" ".join(text.split()), most)
 
 
@@ -110,7 +113,7 @@ def group_fields(words: list[str]) -> list[list[str]]:
 
 
 def parse_frame(words: list[str], program: Program) -> Frame | None:
-    """A frame from chunk, line, function and text; None when the numbers are none of ours."""
+    """A frame from chunk, line, function and text; None if the numbers are invalid."""
     index, line, function, text = words
     if not (index.isdecimal() and line.isdecimal() and len(index) < 10 and len(line) < 10):
         return None
@@ -123,7 +126,7 @@ def parse_frame(words: list[str], program: Program) -> Frame | None:
 
 
 def read_fault(shared: bytes, program: Program) -> tuple[tuple[Frame, ...], str]:
-    """The frames, outermost first, and the traceback that faulthandler wrote before a signal killed it."""
+    """The frames, outermost first, and the traceback that faulthandler wrote before a fatal signal."""
     text = shared[FAULT_AT : FAULT_AT + FAULT_BYTES].split(b"\0", 1)[0].decode("utf-8", "replace")
     chunks = {name: number for number, name in enumerate(chunk_names(program))}
     frames, lines = [], []
@@ -146,8 +149,8 @@ def chunk_names(program: Program) -> list[str]:
     return [program.name or f"<{program.label(chunk.turn)}>" for chunk in program.chunks]
 
 
-LAST_WORDS = 4000  # characters of stderr that tell how a library ended the process
-NEARLY = 0.9  # of the memory that a run may take, from where on an abort is put down to it
+LAST_WORDS = 4000  # characters of stderr that show why a library ended the process
+NEARLY = 0.9  # an abort above this share of the memory limit is attributed to the limit
 FATAL = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGTRAP, signal.SIGILL)
 SIGNALS = {
     signal.SIGSEGV: "segmentation fault",
@@ -164,7 +167,7 @@ SIGNALS = {
 def make_outcome(
     program: Program, limits: Limits, ending: RunResult, tier: str, found: CollectedFiles
 ) -> Outcome:
-    """The outcome of a run that began; copying its files is a part of it that the user may stop."""
+    """The outcome of a run that began; the user may also have stopped the copying of its files."""
     if found.stopped:
         ending = replace(ending, limit=ending.limit or INTERRUPTED)
     report = read_report(ending.shared, program)
@@ -202,13 +205,13 @@ def make_outcome(
 
 
 def natural_order(file: File) -> list[tuple[int, int, str]]:
-    """Where a file stands in a list: figure-2 before figure-10, folders before what is in them."""
+    """A sort key for files: figure-2 before figure-10, and folders before their content."""
     pieces = re.split(r"([0-9]+)", file.path)
     return [(1, int(piece), piece) if piece.isdecimal() else (0, 0, piece) for piece in pieces]
 
 
 def stopping_signal(ending: RunResult) -> int | None:
-    """The signal that ended the program; SIGKILL when it was us who stopped it."""
+    """The signal that ended the program; SIGKILL if mtchat stopped it."""
     if ending.status is None:
         return int(signal.SIGKILL)
     if not os.WIFSIGNALED(ending.status):
@@ -226,7 +229,7 @@ def find_limit(ending: RunResult, report: GuestReport, stopped: int | None) -> s
 
 
 def guess_limit(ending: RunResult, report: GuestReport, limits: Limits, stopped: int | None) -> str:
-    """The limit that a library met which then ended the process, by its last words and by what it held."""
+    """The limit at which a library ended the process, guessed from stderr and the memory used."""
     if report.how or report.finished:
         return ""
     words = last_words(ending)
@@ -268,7 +271,7 @@ def error_line(
     ending: RunResult,
     missing: Reason,
 ) -> str:
-    """The one line; "" when all went well."""
+    """The error in one line; "" if all went well."""
     told = report.how == RAISED and report.headline
     place = locate(program, report)
     if told:
@@ -298,7 +301,7 @@ def error_line(
 
 
 def missing_note(missing: Reason, report: GuestReport) -> str:
-    """What the sandbox lacks that the program asked for."""
+    """A note on what the sandbox lacks that the program asked for."""
     note = NOTES.get(missing, "")
     if report.subject == GIVEN and missing is Reason.ARGUMENTS:
         return ""
@@ -307,7 +310,7 @@ def missing_note(missing: Reason, report: GuestReport) -> str:
 
 
 def current_chunk(program: Program, report: GuestReport) -> str:
-    """The chunk that ran when the run ended."""
+    """The label of the chunk that ran when the run ended."""
     return program.label(program.chunks[report.index].turn) if report.index is not None else "the program"
 
 
@@ -329,7 +332,7 @@ def explain_exit(program: Program, report: GuestReport, code: int | None) -> str
 
 
 def signal_name(number: int) -> str:
-    """A signal by its name, with what it usually means."""
+    """The name of a signal, with what it usually means."""
     try:
         known = signal.Signals(number)
     except ValueError:
@@ -338,7 +341,7 @@ def signal_name(number: int) -> str:
 
 
 def describe_stop(limit: str, limits: Limits) -> str:
-    """What to say of a run that was stopped."""
+    """What to say about a run that was stopped."""
     return {
         "seconds": f"stopped after {limits.seconds:g} s",
         "cpu": "stopped after too much CPU time",

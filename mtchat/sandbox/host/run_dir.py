@@ -1,4 +1,4 @@
-"""The folders of a run on the host's own disk: made private, their size watched, removed to the last name."""
+"""Runs without namespaces: private folders on the host's disk, their size watched, and removed at the end."""
 
 import os
 import stat
@@ -21,13 +21,13 @@ LOOK_SECONDS = 0.25
 MOST_ENTRIES = 20_000
 BLOCK_BYTES = 512
 ABANDONED_SECONDS = 24 * 3600.0
-# A folder that every user may pass through; root's own TMPDIR need not be.
+# A folder that every user can enter; root's own TMPDIR may not be one.
 FOR_ALL = "/tmp"
 
 
 @dataclass(frozen=True)
 class RunFolders:
-    """`work` and `scratch` are the program's, `code` is where the launcher is imported from."""
+    """`work` and `scratch` belong to the program; the launcher is imported from `code`."""
 
     work: Path
     scratch: Path
@@ -36,7 +36,7 @@ class RunFolders:
 
 @contextmanager
 def make_folders(user: int) -> Iterator[RunFolders]:
-    """Private folders of a run, given to `user` unless that is 0, and gone afterwards."""
+    """Private folders of a run, owned by `user` unless that is 0, and removed afterwards."""
     place = FOR_ALL if user else tempfile.gettempdir()
     remove_abandoned(place)
     top = Path(tempfile.mkdtemp(prefix=f"mtchat-{os.getpid()}-", dir=place))
@@ -55,13 +55,13 @@ def make_folders(user: int) -> Iterator[RunFolders]:
                 folder.chmod(0o755)
         yield made
     finally:
-        with suppress(FileNotFoundError):  # a cleaner of old files may have come first
+        with suppress(FileNotFoundError):  # a cleaner of temporary files may have come first
             remove_tree(top)
 
 
 @cache
 def remove_abandoned(place: str) -> None:
-    """Remove, once, what runs of ours left whose mtchat was killed; no run lasts ABANDONED_SECONDS."""
+    """Remove, once, what runs of a killed mtchat left; no run lasts ABANDONED_SECONDS."""
     for path in Path(place).glob("mtchat-*-*"):
         with suppress(OSError):
             status = path.lstat()
@@ -75,9 +75,9 @@ def is_alive(pid: str) -> bool:
 
 
 def remove_tree(top: Path) -> None:
-    """Remove a folder that a program, dead by now, had in its hands: any depth, any names, any modes.
+    """Remove a folder that a program, which is dead by now, has filled: any depth, names and modes.
 
-    A folder within a folder is first moved to the top, so nothing here grows with the depth.
+    Nested folders are first moved to the top, so that neither stack nor descriptors grow with the depth.
     """
     with open_dir(top) as folder:
         fresh = count()
@@ -88,7 +88,7 @@ def remove_tree(top: Path) -> None:
 
 
 def remove_entry(top: int, name: str, fresh: "count[int]") -> None:
-    """Remove one entry of the top folder, after moving the folders in it there."""
+    """Remove one entry of the top folder, after moving its subfolders there."""
     if not is_folder(name, top):
         os.unlink(name, dir_fd=top)
         return
@@ -103,7 +103,7 @@ def remove_entry(top: int, name: str, fresh: "count[int]") -> None:
 
 
 def unused(top: int, fresh: "count[int]") -> str:
-    """A name that nothing at the top has; a rename would silently replace an empty folder."""
+    """A name that is free at the top; a rename would silently replace an empty folder."""
     names = (f"moved-{number}" for number in fresh)
     return next(name for name in names if not is_there(name, top))
 
@@ -122,7 +122,7 @@ def is_folder(name: str, within: int) -> bool:
 
 @contextmanager
 def open_dir(name: str | Path, within: int | None = None) -> Iterator[int]:
-    """A folder whatever its mode; nothing runs any more that could put a link in its place."""
+    """Open a folder whatever its mode; nothing runs any more that could replace it by a link."""
     os.chmod(name, 0o700, dir_fd=within)
     descriptor = os.open(name, FOLDER, dir_fd=within)
     try:
@@ -132,9 +132,9 @@ def open_dir(name: str | Path, within: int | None = None) -> Iterator[int]:
 
 
 class DiskMeter:
-    """Whether a run has filled its folders: looked at now and then, a tenth of the time at most.
+    """Measures whether a run has filled its folders, now and then, for at most a tenth of the time.
 
-    A file that is open but has no name any more is not seen.
+    A file that is open but deleted is not counted.
     """
 
     def __init__(self, roots: tuple[Path, ...], most_bytes: int, most_entries: int = MOST_ENTRIES) -> None:
@@ -142,7 +142,7 @@ class DiskMeter:
         self.next = 0.0
 
     def full(self) -> bool:
-        """True once the files together are too large, or too many."""
+        """Whether the files together are too large or too many."""
         began = time.monotonic()
         if began < self.next:
             return False
@@ -156,10 +156,10 @@ class DiskMeter:
 
 
 def measure_disk(root: Path, most: int) -> tuple[int, int]:
-    """Bytes on disk and entries under a folder that may change all the while; at most so many entries.
+    """Bytes on disk and number of entries (up to `most`) under a folder that may change meanwhile.
 
-    Two descriptors at a time are open, however deep it goes: the way back leads through "..", and the walk
-    ends where that is no longer the folder it came from. A folder that a cleaner of old files took is empty.
+    At most two descriptors are open at any depth: the way back leads through "..", and the walk ends if that
+    is no longer the folder it came from. A folder that no longer exists counts as empty.
     """
     size = entries = 0
     try:
@@ -207,12 +207,12 @@ def try_stat(name: str, here: int) -> os.stat_result | None:
 
 
 def is_blind(status: os.stat_result) -> bool:
-    """Whether a folder can be filled but not listed, which there is no honest use for."""
+    """Whether a folder can be filled but not listed, which has no honest use."""
     return os.geteuid() != 0 and status.st_mode & 0o700 == 0o300
 
 
 def move_to(here: int, name: str) -> int:
-    """The folder of that name in place of this one, which is closed."""
+    """Open the folder of that name and close this one."""
     there = os.open(name, FOLDER, dir_fd=here)
     os.close(here)
     return there
@@ -228,7 +228,7 @@ CHILDREN = Path("/proc/thread-self/children")
 
 @dataclass(frozen=True)
 class RunDir:
-    """Where and as whom a program will run; `user` is 0 for the user that mtchat is run by."""
+    """The folders of a run and the user it runs as; `user` is 0 for the user of mtchat."""
 
     user: int
     folders: RunFolders
@@ -236,14 +236,14 @@ class RunDir:
 
 @contextmanager
 def make_run_dir() -> Iterator[RunDir]:
-    """Private folders, given to a passing user where root starts the run."""
+    """Private folders, owned by a transient user if root starts the run."""
     user = transient_user() if os.geteuid() == 0 else 0
     with make_folders(user) as made:
         yield RunDir(user, made)
 
 
 def launch_command(where: RunDir, box: LaunchRequest, ruleset: int = -1, rules: int = -1) -> LaunchCommand:
-    """The launcher, and a watch on the disk since no file system of its own limits the program.
+    """The command that starts the launcher, with a disk meter, because no file system limits the program.
 
     `ruleset` and `rules` are descriptors of the Landlock ruleset and the system call filter; -1 for none.
     """
@@ -263,21 +263,21 @@ def launch_command(where: RunDir, box: LaunchRequest, ruleset: int = -1, rules: 
 
 
 def is_readable_by_all(python: Interpreter) -> bool:
-    """Whether any user of this machine can reach and read Python, its modules and the launcher."""
+    """Whether every user of this machine can reach and read Python, its modules and the launcher."""
     return all(bool(folder.stat().st_mode & 1) for path in python.needed for folder in path.parents) and (
         python.readable
     )
 
 
 def process_limit(user: int) -> int:
-    """The processes that a user may have: those of a run and, where it is the host's, those it has now."""
+    """The process limit of a run, plus the processes that the user already has if that is the host's user."""
     if user:
         return PROCESSES
     return PROCESSES + count_threads(os.getuid())
 
 
 def count_threads(user: int) -> int:
-    """How many threads a user has now, by the links of their folders: one look at each process."""
+    """The number of threads that a user has now, from the link count of each process's task folder."""
     found = 0
     for entry in os.scandir("/proc"):
         if entry.name.isdecimal():

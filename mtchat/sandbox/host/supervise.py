@@ -1,4 +1,4 @@
-"""Starts one contained run and watches it: wall clock, output, memory, Ctrl-C; leaves nothing behind."""
+"""Starts one contained run and follows it to its end: time, output, memory, Ctrl-C; leaves nothing behind."""
 
 import os
 import select
@@ -30,15 +30,15 @@ from mtchat.session.given import NO_INPUTS, RunInputs
 from mtchat.session.settings import Limits
 
 SETUP_SECONDS = 20.0
-PATIENT_SECONDS = 365 * 86_400.0  # for somebody who types; the CPU time is bounded all the same
+PATIENT_SECONDS = 365 * 86_400.0  # while the user types input; CPU time is still limited
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended, as host and kernel saw it; `status` is None when pid 1 did not live to tell.
+    """How a run ended, as host and kernel saw it; `status` is None if pid 1 could not report it.
 
-    `started` says that the sandbox stood and the program could begin; `shared` is the program's own word;
-    `stopped` asks whether the user has pressed Ctrl-C since.
+    `started` says that the sandbox was set up and the program could begin; `shared` is the shared memory, in
+    which the program may write anything; `stopped` says whether the user has pressed Ctrl-C since.
     """
 
     started: bool = False
@@ -64,7 +64,7 @@ def supervise(
     watch: OutputListener | None = None,
     given: RunInputs = NO_INPUTS,
 ) -> Iterator[RunResult]:
-    """Run a job to its end; inside the `with`, `Ending.work` is an open descriptor of the work folder."""
+    """Run a job to its end; inside the `with`, the result's `work` is a descriptor of the work folder."""
     with ExitStack() as stack:
         stopped = stack.enter_context(watch_interrupts())
         ours, theirs = launcher_link()
@@ -93,7 +93,7 @@ def supervise(
 
 
 def start_process(command: LaunchCommand, stdin: PurePath | None) -> "subprocess.Popen[bytes]":
-    """The process that contains the rest; SandboxError where what it is to read cannot be opened."""
+    """Start the outermost process of a run; SandboxError if the file for its stdin cannot be opened."""
     with open_stdin(stdin) as source:
         return subprocess.Popen(
             command.argv,
@@ -107,7 +107,7 @@ def start_process(command: LaunchCommand, stdin: PurePath | None) -> "subprocess
 
 
 class Interrupts:
-    """Whether Ctrl-C came, when called."""
+    """When called: whether Ctrl-C has been pressed."""
 
     def __init__(self) -> None:
         self.seen: list[int] = []
@@ -116,14 +116,14 @@ class Interrupts:
         return bool(self.seen)
 
     def again(self) -> Callable[[], bool]:
-        """Whether it comes from now on: what has stopped a run does not stop the copying of what it left."""
+        """The same from now on: the Ctrl-C that stopped a run does not stop the copying of its files."""
         before = len(self.seen)
         return lambda: len(self.seen) > before
 
 
 @contextmanager
 def watch_interrupts() -> Iterator[Interrupts]:
-    """Whether Ctrl-C came. It is noted, not raised, so that it cannot tear the clean-up apart."""
+    """Record Ctrl-C instead of raising it, so that it cannot interrupt the clean-up."""
     found = Interrupts()
     handler = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
@@ -137,7 +137,7 @@ def watch_interrupts() -> Iterator[Interrupts]:
 
 
 def create_shared_memory() -> int:
-    """A file without a name whose size is sealed, where the system can: the program may only write in it."""
+    """An anonymous file for the program to write in; its size is sealed if the system can do that."""
     if not hasattr(os, "memfd_create"):
         with tempfile.TemporaryFile() as file:
             file.truncate(SHARED_BYTES)
@@ -151,7 +151,7 @@ def create_shared_memory() -> int:
 
 
 class SandboxedRun(RunMonitor):
-    """One running sandbox; leaving the `with` kills what is left of it and closes every descriptor."""
+    """One running sandbox; leaving the `with` kills what is left of it and closes all descriptors."""
 
     def __init__(
         self,
@@ -187,7 +187,7 @@ class SandboxedRun(RunMonitor):
                 os.close(descriptor)
 
     def on_message(self, key: selectors.SelectorKey) -> None:
-        """Pid 1's own words: first the work folder, with its process id, then the report."""
+        """A message of pid 1: first the work folder and its process ID, later the report."""
         try:
             data = self.receive_greeting() if self.work is None else self.link.recv(READ_BYTES)
         except BlockingIOError:
@@ -202,7 +202,7 @@ class SandboxedRun(RunMonitor):
             self.ended = time.monotonic()
 
     def receive_greeting(self) -> bytes:
-        """The greeting, after which the job is sent and the clock starts."""
+        """Receive the greeting, send the job, and start the clock."""
         greeting = receive(self.link, len(HELLO))
         if greeting.pid:
             self.init_pid = greeting.pid
@@ -221,12 +221,12 @@ class SandboxedRun(RunMonitor):
         return greeting.data
 
     def copy_stopped(self) -> bool:
-        """As `stopped`, asked by what takes its time and is under way all the same."""
+        """As `stopped`, for the copying of files, which also counts as activity."""
         self.last_active = time.monotonic()
         return self.stopped()
 
     def abort(self) -> bool:
-        """A number may by now be another's process, so it is looked for again once it is held fast."""
+        """Abort the program; its ID is checked again once a pidfd holds it, as it may have been reused."""
         if not self.init_pid:
             return False
         with suppress(OSError, IndexError, AttributeError):
@@ -244,11 +244,11 @@ class SandboxedRun(RunMonitor):
         return self.process.poll() is not None or (self.init_fd is not None and has_ended(self.init_fd))
 
     def kill(self) -> None:
-        """Kill pid 1, and with it the kernel kills everything inside; bwrap itself then reaps and ends."""
+        """Kill pid 1; the kernel then kills everything in the sandbox, and bwrap ends."""
         kill_sandbox(self.process, self.init_fd)
 
     def end(self) -> RunResult:
-        """Follow the run; how it ended."""
+        """Follow the run until it ends."""
         with self.enforce_limits():
             seconds = self.follow()
         data = self.report[len(HELLO) :]
@@ -268,7 +268,7 @@ class SandboxedRun(RunMonitor):
 
 
 def with_usage(ending: RunResult, data: bytes) -> RunResult:
-    """The ending with what pid 1 says of it."""
+    """The result with what pid 1 reported: status, time and peak memory."""
     numbers = [int.from_bytes(data[at : at + 8], "little") for at in range(0, len(data), 8)]
     status, wall, _, _, peak_kib = numbers
     peak_mib = max(ending.memory_mib, peak_kib / 1024)
@@ -276,14 +276,14 @@ def with_usage(ending: RunResult, data: bytes) -> RunResult:
 
 
 def merge_last(parts: tuple[str, ...], count: int) -> tuple[str, ...]:
-    """One part for each chunk: what comes after the last one, as the program ends, belongs to it."""
+    """One part for each chunk: output after the last one, while the program ends, belongs to it."""
     if len(parts) <= max(count, 1):
         return parts
     return (*parts[: max(count, 1) - 1], "".join(parts[max(count, 1) - 1 :]))
 
 
 def kill_sandbox(process: "subprocess.Popen[bytes]", first: int | None) -> None:
-    """Kill pid 1 of a sandbox, or what was to start it, unless it has ended."""
+    """Kill pid 1 of a sandbox, or the process that was to start it, unless it has ended."""
     with suppress(ProcessLookupError):
         if first is not None:
             signal.pidfd_send_signal(first, signal.SIGKILL)
@@ -292,7 +292,7 @@ def kill_sandbox(process: "subprocess.Popen[bytes]", first: int | None) -> None:
 
 
 def has_ended(handle: int) -> bool:
-    """Whether the process of a descriptor has ended, reaped or not."""
+    """Whether the process of a pidfd has ended, reaped or not."""
     waiting = select.poll()
     waiting.register(handle, select.POLLIN)
     return bool(waiting.poll(0))
