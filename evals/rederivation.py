@@ -35,6 +35,7 @@ from mtchat.console.view import View
 from mtchat.features.regenerate.regenerate import Decide, always, never, regenerate, when_stale
 from mtchat.generate import policy, requirements
 from mtchat.generate.execute import RunProgram
+from mtchat.generate.improve import take
 from mtchat.generate.prompt import family
 from mtchat.generate.turn import TurnGenerator
 from mtchat.sandbox.sandbox import Sandbox
@@ -89,7 +90,7 @@ class Asked:
     generator: Callable[[RunProgram], TurnGenerator]
 
     def take(self, task: Task, session: Session, instruction: str, look: RunProgram) -> Session:
-        return self.generator(look).take(session, instruction, Sampling(max_tokens=task.length))
+        return take(self.generator(look), session, instruction, Sampling(max_tokens=task.length))
 
 
 @dataclass(frozen=True)

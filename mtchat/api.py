@@ -24,7 +24,7 @@ from mtchat.generate.events import (
     TurnWritten,
 )
 from mtchat.generate.policy import Policy
-from mtchat.generate.turn import FixResult
+from mtchat.generate.repair import FixResult
 from mtchat.models.loader import load_model
 from mtchat.models.loading import Model
 from mtchat.sandbox.sandbox import Sandbox

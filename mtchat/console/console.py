@@ -33,7 +33,8 @@ from mtchat.generate.events import (
 )
 from mtchat.generate.execute import is_wrong, never_ended
 from mtchat.generate.interpretations import Clarification, Interpretation
-from mtchat.generate.turn import FixResult, TurnGenerator
+from mtchat.generate.repair import FixResult
+from mtchat.generate.turn import TurnGenerator
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.session import Session

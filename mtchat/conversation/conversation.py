@@ -20,11 +20,14 @@ from mtchat.features.correction.apply import apply_correction, take_or_correct
 from mtchat.features.correction.detect import DetectedCorrection, target_correction
 from mtchat.features.explain.statements import code_parts
 from mtchat.features.own_code.user_code import turn_from_code
+from mtchat.generate.alternatives import retry, sample_alternatives
 from mtchat.generate.events import Event, ignore
 from mtchat.generate.execute import never_ended
+from mtchat.generate.improve import take
 from mtchat.generate.interpretations import Alternatives
 from mtchat.generate.prompt import family
-from mtchat.generate.turn import FixResult, VerifyDifference
+from mtchat.generate.repair import FixResult, fix
+from mtchat.generate.turn import VerifyDifference
 from mtchat.session.back import bring_back, take_back
 from mtchat.session.claim import CheckResult
 from mtchat.session.hole import first_hole
@@ -101,7 +104,8 @@ class Conversation(LiveSession):
         """Does what an instruction asks for; False if the user stopped that before anything was written."""
         before, said = self.session, self.resolved(instruction)
         generator = self.generator()
-        step = partial(take_or_correct, generator) if self.corrects and not new else generator.take
+        function = take_or_correct if self.corrects and not new else take
+        step = partial(function, generator)
         return self.settle(before, step(before, said.text, self.settings.sampling, typed=said.typed), "turn")
 
     def settle(self, before: Session, made: Session, why: str) -> bool:
@@ -175,7 +179,7 @@ class Conversation(LiveSession):
     def retry(self) -> bool:
         """Asks for the last turn again, at a higher temperature; False if nothing was written."""
         before = self.session
-        return self.settle(before, self.generator().retry(before, self.settings.sampling), "retry")
+        return self.settle(before, retry(self.generator(), before, self.settings.sampling), "retry")
 
     def compare(self, count: int) -> Alternatives:
         """Draws `count` other candidates for the last turn and groups them by what they do; it stays live."""
@@ -183,7 +187,7 @@ class Conversation(LiveSession):
             raise UsageError("candidates are run to be compared, and run is ask; /set run on allows that")
         generator = self.quiet()
         with self.waiting(lambda: f"trying {count} others", str):
-            spread = generator.sample_alternatives(self.session, self.settings.sampling, count)
+            spread = sample_alternatives(generator, self.session, self.settings.sampling, count)
         self.keep(spread.session, "retry")
         return spread
 
@@ -230,7 +234,7 @@ class Conversation(LiveSession):
         """Asks the model to repair the turn that fails. However it ends, the best program is the live one."""
         self.demand_sandbox()
         run = self.run_program_if_approved if self.settings.run == ASK else self.run_program
-        fixed = replace(self.generator(), run=run).fix(self.session, self.settings.sampling, rounds)
+        fixed = fix(replace(self.generator(), run=run), self.session, self.settings.sampling, rounds)
         self.keep(fixed.session, "fix")
         return fixed
 

@@ -17,6 +17,7 @@ from mtchat.features.regenerate.regenerate import (
 )
 from mtchat.generate.events import ContextFitted, Event
 from mtchat.generate.execute import RunProgram, carry_over
+from mtchat.generate.improve import take
 from mtchat.session.session import Session
 from mtchat.session.turn import INTERRUPTED, Turn
 
@@ -112,7 +113,7 @@ class TurnEditor:
 
     def take(self, base: Session, instruction: str, typed: str, replaces: str) -> Session:
         sampling = self.live.settings.sampling
-        return self.live.generator().take(base, instruction, sampling, typed=typed, replaces=replaces)
+        return take(self.live.generator(), base, instruction, sampling, typed=typed, replaces=replaces)
 
 
 def is_whole(made: Session, base: Session) -> bool:

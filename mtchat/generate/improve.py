@@ -1,11 +1,9 @@
-"""Makes a turn better than its first completion: other candidates, the whole program afresh, mending."""
+"""Takes a turn and improves it as the policy says: candidates, a rewrite of the whole program, a repair."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import TYPE_CHECKING
 
 from mtchat.errors import MtchatError
 from mtchat.generate.complete import (
@@ -27,72 +25,89 @@ from mtchat.generate.events import (
     TurnWritten,
 )
 from mtchat.generate.execute import RunProgram, carry_over_without_code, excused, failed, never_ended
-from mtchat.generate.generated_tests import (
-    Assertion,
-    AssertionResults,
-    assert_statements,
-    assertions_in,
-    calling,
-    checking_code,
-    functions,
-    read_results,
-)
+from mtchat.generate.generated_tests import Assertion, assert_statements, assertions_in, calling, functions
 from mtchat.generate.interpretations import GENERATED_CALLS, ask_about, interpret
+from mtchat.generate.repair import fix
 from mtchat.generate.request import prompt_for
 from mtchat.generate.requirements import does_less
-from mtchat.generate.select import Candidate, CandidateChoice, choose, is_doubtful
+from mtchat.generate.select import Candidate, CandidateChoice, choose, compare, evaluate, is_doubtful
+from mtchat.generate.turn import TurnGenerator
 from mtchat.session.names import tree
 from mtchat.session.outcome import Outcome
-from mtchat.session.program import PREAMBLE, Chunk, Program
+from mtchat.session.program import PREAMBLE, Program
 from mtchat.session.prompt import Prompt
 from mtchat.session.provenance import Repair, Rewrite
 from mtchat.session.session import ROOT, Session
 from mtchat.session.settings import Sampling
 from mtchat.session.turn import INTERRUPTED, Turn
 
-if TYPE_CHECKING:
-    from mtchat.generate.turn import TurnGenerator
+SLOW_SECONDS = 3.0  # of a turn that runs: running several more like it would keep the user waiting
 
-SLOW_SECONDS = 3.0  # of a turn that runs: trying out several more like it would keep the user waiting
+
+def take(
+    generator: TurnGenerator,
+    session: Session,
+    instruction: str,
+    sampling: Sampling,
+    *,
+    typed: str = "",
+    replaces: str = "",
+) -> Session:
+    """The session with one more turn, run, and improved as the policy says.
+
+    `typed` is the instruction as it was typed, where that is shorter. The turn takes over the options of the
+    turn with the id `replaces`.
+    An interrupted turn is kept, marked, and not run. An interrupt of an improvement leaves the best turn
+    found so far.
+    """
+    request = generator.step(session, instruction, sampling, typed=typed, replaces=replaces)
+    context = generator.fitted(request)
+    made = generator.make(request, context)
+    if made is session:
+        return session
+    run = generator.execute(made)
+    if not generator.policy.refines:
+        return run
+    return improve(generator, session, run, context.prompt, sampling)
 
 
 def improve(
-    generator: "TurnGenerator", base: Session, made: Session, prompt: Prompt, sampling: Sampling
+    generator: TurnGenerator, base: Session, made: Session, prompt: Prompt, sampling: Sampling
 ) -> Session:
-    """A session whose last turn was just made and run, with that turn as good as the policy makes it.
+    """A session whose last turn was just written and run, with that turn improved as the policy says.
 
-    An interrupt, or what cannot be asked or run, leaves the best one found so far.
+    An interrupt, or an error of the model or the sandbox, leaves the best turn found so far.
     """
-    look = generator.look or generator.run
-    if look is None or made.path[-1].status == INTERRUPTED or never_ended(made.outcome):
+    probe = generator.look or generator.run
+    if probe is None or made.path[-1].status == INTERRUPTED or never_ended(made.outcome):
         return made
     failing = {made.path[-1].chunk} if failed(made.outcome) else set[str]()
-    bettering = Refinement(generator, base, prompt, sampling, stop_on_interrupt(look), made, failing)
+    refinement = Refinement(generator, base, prompt, sampling, stop_on_interrupt(probe), made, failing)
     if excused(made.outcome):
         return made
     with suppress(KeyboardInterrupt, MtchatError):
         if is_blameless(made):
-            bettering.start_over()
+            refinement.rewrite()
         else:
-            bettering.select()
-            bettering.start_over()
-            bettering.look_back()
-            bettering.mend()
-    bettering.settle()
-    return bettering.made
+            refinement.select()
+            refinement.rewrite()
+            refinement.cross_check()
+            refinement.repair()
+    refinement.report()
+    return refinement.session
 
 
 def is_blameless(session: Session) -> bool:
-    """Whether an earlier turn than the last one fails: nothing that is tried for the last one can help."""
+    """Whether a turn before the last one fails, so that other code for the last one cannot help."""
     outcome = session.outcome
     return failed(outcome) and outcome is not None and 0 < (outcome.turn or 0) < len(session.path)
 
 
-def stop_on_interrupt(look: RunProgram) -> RunProgram:
-    """A way to run programs whose interrupt ends all that is tried, and not only one program."""
+def stop_on_interrupt(probe: RunProgram) -> RunProgram:
+    """A way to run programs in which an interrupt ends the whole comparison, not only one program."""
 
     def run(program: Program) -> Outcome:
-        outcome = look(program)
+        outcome = probe(program)
         if outcome.stopped:
             raise KeyboardInterrupt
         return outcome
@@ -100,103 +115,118 @@ def stop_on_interrupt(look: RunProgram) -> RunProgram:
     return run
 
 
+def generate_tests(generator: TurnGenerator, session: Session, sampling: Sampling) -> tuple[Assertion, ...]:
+    """Assertions that the model writes for the functions of the last turn."""
+    names = functions(session.path[-1].chunk)
+    count = max(generator.policy.generated_tests, GENERATED_CALLS if generator.asking else 0)
+    if not names or not count or failed(session.outcome):
+        return ()
+    wish = (
+        f"Write {count} different one-line assert statements that test "
+        f"{' and '.join(names)} with simple arguments, and nothing else."
+    )
+    prompt = generator.context(session, wish, sampling).prompt
+    text = complete_quietly(generator.complete, generator.family, prompt, sampling).text
+    return calling(tuple(assert_statements(generator.family.chunk(text, ""))), names)
+
+
 @dataclass
 class Refinement:
-    """One turn that is made better. `made` is the best session so far; its last turn has run.
+    """The improvement of one turn. `session` is the best so far; its last turn has run.
 
-    `failing` are the chunks that were tried and fail, `running` those that were to mend it and run.
+    `failing` is the code of attempts that fail, `running` that of repairs that run.
     """
 
-    generator: "TurnGenerator"
+    generator: TurnGenerator
     base: Session
     prompt: Prompt
     sampling: Sampling
-    look: RunProgram
-    made: Session
+    probe: RunProgram
+    session: Session
     failing: set[str] = field(default_factory=set)
     running: set[str] = field(default_factory=set)
 
     def select(self) -> None:
-        """Weigh several candidates where the turn is in doubt."""
+        """Compare several candidates if the turn is in doubt."""
         generator, count = self.generator, self.generator.policy.samples
         if not count or generator.candidates is None:
             return
-        draft, outcome = self.made.path[-1], self.made.outcome
+        draft, outcome = self.session.path[-1], self.session.outcome
         if outcome is None or (outcome.ok and outcome.seconds > SLOW_SECONDS):
             return
         examples = assertions_in(draft.instruction)
         always = generator.asking is not None and generator.asking.always
-        if not always and not is_doubtful(self.weighed(self.made, 1, examples), generator.policy):
+        if not always and not is_doubtful(evaluate(self.session, self.probe, 1, examples), generator.policy):
             return
-        turns = self.drawn(count)
-        candidates = self.candidates(turns, self.before(), examples, self.made_up())
-        candidates = [each for each in candidates if each.turn.chunk == draft.chunk or not self.less(each)]
-        if not self.answered(candidates, len(turns)):
-            self.take(choose(candidates, generator.policy), len(turns))
+        turns = self.draw(count)
+        candidates = self.candidates(
+            turns, self.before(), examples, generate_tests(generator, self.session, self.sampling)
+        )
+        candidates = [
+            each for each in candidates if each.turn.chunk == draft.chunk or not self.leaves_out(each)
+        ]
+        if not self.clarify(candidates, len(turns)):
+            self.adopt(choose(candidates, generator.policy), len(turns))
 
-    def less(self, candidate: Candidate) -> bool:
-        """Whether a candidate leaves out what the first try does: that it runs makes it no better."""
-        first, turn = self.made.path[-1], candidate.turn
-        before = self.base.program.source
-        return bool(does_less(turn.chunk, first.chunk, first.instruction, before))
+    def leaves_out(self, candidate: Candidate) -> bool:
+        """Whether a candidate leaves out something that the first completion does."""
+        first, turn = self.session.path[-1], candidate.turn
+        return bool(does_less(turn.chunk, first.chunk, first.instruction, self.base.program.source))
 
-    def drawn(self, count: int, draft: Turn | None = None) -> list[Turn]:
-        """The turn and others for the same instruction, so many of them drawn together, like a draft."""
-        generator, last = self.generator, self.made.path[-1]
-        draft = draft or last
+    def draw(self, count: int, draft: Turn | None = None) -> list[Turn]:
+        """The last turn and `count` others for its instruction, completed together, each like `draft`."""
+        generator, last = self.generator, self.session.path[-1]
         assert generator.candidates is not None
-        generator.on_event(CandidatesStarted(count + 1, len(self.made.path)))
+        generator.on_event(CandidatesStarted(count + 1, len(self.session.path)))
         warm = warmer(self.sampling, 1, generator.policy.temperature)
 
-        def tell(written: int, pieces: int) -> None:
+        def report(written: int, pieces: int) -> None:
             generator.on_event(CandidateProgress(written, 0, count, pieces))
 
-        drawn = complete_candidates(generator.candidates, generator.family, self.prompt, warm, count, tell)
-        return [last, *self.turns(draft, drawn, warm, self.base)]
+        drawn = complete_candidates(generator.candidates, generator.family, self.prompt, warm, count, report)
+        return [last, *self.turns(draft or last, drawn, warm, self.base)]
 
-    def answered(self, candidates: Sequence[Candidate], count: int) -> bool:
-        """Whether the user was asked which reading of the instruction is meant, and said it."""
+    def clarify(self, candidates: Sequence[Candidate], count: int) -> bool:
+        """Ask the user which interpretation of the instruction is meant; True if there was an answer."""
         asking = self.generator.asking
         found = ask_about(interpret(candidates), asking) if asking else ()
         if asking is None or not found:
             return False
-        instruction = self.made.path[-1].instruction
-        answer = asking.ask(instruction, found)
+        answer = asking.ask(self.session.path[-1].instruction, found)
         if isinstance(answer, str):
-            self.say_again(answer)
+            self.take_again(answer)
         elif answer is not None:
             chosen = found[answer]
-            self.take(CandidateChoice(chosen.candidate, 1.0), count, chosen.told)
+            self.adopt(CandidateChoice(chosen.candidate, 1.0), count, chosen.told)
         return answer is not None
 
-    def say_again(self, words: str) -> None:
-        """Make the turn from what the user says beside the instruction; what was tried stays in the tree."""
-        last, live = self.made.path[-1], self.made
-        typed = f"{last.typed}\n{words}" if last.typed else ""
-        with self.telling() as on_event:
-            generator = replace(self.generator, asking=None, on_event=on_event)
-            made = generator.take(
+    def take_again(self, words: str) -> None:
+        """Take the turn from what the user says beside the instruction; earlier attempts stay in the tree."""
+        last, live = self.session.path[-1], self.session
+        with self.recording() as on_event:
+            made = take(
+                replace(self.generator, asking=None, on_event=on_event),
                 self.before(),
                 f"{last.instruction}\n{words}",
                 self.sampling,
-                typed=typed,
+                typed=f"{last.typed}\n{words}" if last.typed else "",
                 replaces=last.id,
             )
             if made.head == self.base.head or made.path[-1].status == INTERRUPTED:
                 raise KeyboardInterrupt
         if live.branch:
             made = replace(made, branches={**live.branches, live.branch: made.head}, branch=live.branch)
-        self.made = made
+        self.session = made
         if made.outcome is not None and made.outcome.stopped:
             raise KeyboardInterrupt
 
     @contextmanager
-    def telling(self) -> Iterator[EventHandler]:
-        """A watcher whose turns stay in the tree, whatever ends it: they may have been saved.
+    def recording(self) -> Iterator[EventHandler]:
+        """A handler whose turns stay in the tree however it ends, since they may have been saved.
 
-        How their runs end is known when all is settled, which is told once.
+        It forwards all events but the one about exhausted attempts, which is sent once at the end.
         """
-        sessions, turn = [self.made], self.made.path[-1]
+        sessions, turn = [self.session], self.session.path[-1]
 
         def on_event(event: Event) -> None:
             nonlocal turn
@@ -216,97 +246,90 @@ class Refinement:
         try:
             yield on_event
         except BaseException:
-            self.made = self.made.beside(max(sessions, key=lambda each: len(each.turns)))
+            self.session = self.session.beside(max(sessions, key=lambda each: len(each.turns)))
             raise
 
     def before(self) -> Session:
-        """The session without its last turn, which all that was tried for it stays beside."""
-        return replace(self.made, head=self.base.head)
+        """The session without its last turn; all attempts at that turn stay in its tree."""
+        return replace(self.session, head=self.base.head)
 
-    def sound(self) -> Session:
-        """The session without its last turn, and without the code of the turns from which on it fails."""
+    def working_prefix(self) -> Session:
+        """As `before`, and without the code of the turns from which on that program fails."""
         base, outcome = self.before(), self.base.outcome
         if not failed(outcome) or outcome is None or not outcome.turn:
             return base
         path = base.path
         return carry_over_without_code(base.undo(len(path) - outcome.turn + 1), path[outcome.turn - 1 :])
 
-    def start_over(self) -> None:
-        """Write the whole program afresh where it still fails, or is seen not to do what was asked for.
+    def rewrite(self) -> None:
+        """Write the whole program again if it still fails, or does not do what was asked for.
 
-        One that leaves out what a turn does is not taken.
+        A program that leaves out something that a turn does is discarded.
         """
-        now = Candidate(self.made)
-        if (
-            not self.generator.policy.rewrites
-            or len(self.made.path) < 2
-            or not (now.faults == 2 or now.unmet_requirements)
-        ):
+        now = Candidate(self.session)
+        unmet = now.faults == 2 or now.unmet_requirements
+        if not self.generator.policy.rewrites or len(self.session.path) < 2 or not unmet:
             return
-        choice = self.choice(self.afresh(1), self.sound())
+        choice = self.choice(self.whole_programs(1), self.working_prefix())
         winner = choice.winner
-        if (winner.faults, winner.unmet_requirements) < (
-            now.faults,
-            now.unmet_requirements,
-        ) and self.does_all_steps(winner.turn.chunk):
-            self.take(choice, 1)
+        better = (winner.faults, winner.unmet_requirements) < (now.faults, now.unmet_requirements)
+        if better and self.does_all_steps(winner.turn.chunk):
+            self.adopt(choice, 1)
 
     def does_all_steps(self, code: str) -> bool:
         """Whether a program that was written at once does what each of the turns does."""
-        return not any(does_less(code, turn.chunk, turn.instruction, "") for turn in self.made.path)
+        return not any(does_less(code, turn.chunk, turn.instruction, "") for turn in self.session.path)
 
-    def look_back(self) -> None:
-        """Compare what the turn shows with what programs show that are written from all steps at once.
+    def cross_check(self) -> None:
+        """Compare what the turn prints with what programs print that are written from all steps at once.
 
         Turns chosen one by one are right together only as far as each was agreed on, so the product of
-        their shares is set against the share of the whole programs that agree.
+        their shares is compared with the share of the whole programs that agree.
         """
-        count, outcome = self.generator.policy.rewrites - 1, self.made.outcome
-        if count < 1 or len(self.made.path) < 2 or outcome is None or not outcome.ok:
+        count, outcome = self.generator.policy.rewrites - 1, self.session.outcome
+        if count < 1 or len(self.session.path) < 2 or outcome is None or not outcome.ok:
             return
-        last = self.made.path[-1]
-        if isinstance(last.provenance, Rewrite) or last.meant or not Candidate(self.made).shows:
+        last, now = self.session.path[-1], Candidate(self.session)
+        if isinstance(last.provenance, Rewrite) or last.meant or not now.shows:
             return
-        self.generator.on_event(CandidatesStarted(count + 1, len(self.made.path)))
-        choice = self.choice(self.afresh(count + 1), self.sound())
+        self.generator.on_event(CandidatesStarted(count + 1, len(self.session.path)))
+        choice = self.choice(self.whole_programs(count + 1), self.working_prefix())
         other = choice.winner
-        if other.faults or other.unmet_requirements or other.ends_like(Candidate(self.made)):
+        if other.faults or other.unmet_requirements or other.ends_like(now):
             return
         if not self.does_all_steps(other.turn.chunk):
             return
-        if choice.share > agreement(self.made):
-            self.take(choice, count + 1)
+        if choice.share > agreement(self.session):
+            self.adopt(choice, count + 1)
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         """Show the model how the turn fails, if it still does."""
-        generator, outcome = self.generator, self.made.outcome
+        generator, outcome = self.generator, self.session.outcome
         if not generator.policy.repair_rounds or generator.run is None or outcome is None:
             return
-        if not failed(outcome) and not Candidate(self.made).broken:
+        if not failed(outcome) and not Candidate(self.session).broken:
             return
-        if excused(outcome):
+        if excused(outcome) or outcome.turn == PREAMBLE:
             return
-        if outcome.turn == PREAMBLE:
-            return
-        with self.telling() as on_event:
-            mender, rounds = replace(generator, on_event=on_event), generator.policy.repair_rounds
-            self.made = mender.fix(self.made, self.sampling, rounds, last=True).session
+        with self.recording() as on_event:
+            quiet, rounds = replace(generator, on_event=on_event), generator.policy.repair_rounds
+            self.session = fix(quiet, self.session, self.sampling, rounds, last=True).session
 
-    def settle(self) -> None:
-        """Tell that nothing is right, where more was tried than the first completion."""
-        live, fails = {turn.chunk for turn in self.made.path}, failed(self.made.outcome)
-        if not fails and not Candidate(self.made).broken:
+    def report(self) -> None:
+        """Send AttemptsExhausted if the turn is still wrong and there was more than one attempt."""
+        live, fails = {turn.chunk for turn in self.session.path}, failed(self.session.outcome)
+        if not fails and not Candidate(self.session).broken:
             return
         others = frozenset(self.failing - live if fails else ())
         discarded = frozenset(self.running - live)
         if others or discarded:
-            self.generator.on_event(AttemptsExhausted(self.made, others, discarded))
+            self.generator.on_event(AttemptsExhausted(self.session, others, discarded))
 
-    def afresh(self, count: int) -> list[Turn]:
-        """Turns that hold the whole program, the first of them the likeliest."""
-        generator, last = self.generator, self.made.path[-1]
+    def whole_programs(self, count: int) -> list[Turn]:
+        """Turns that hold the whole program, the likeliest completion first."""
+        generator, last = self.generator, self.session.path[-1]
         root = replace(self.base, head=ROOT)
-        sampling = longer_sampling(self.sampling, len(self.made.path))
+        sampling = longer_sampling(self.sampling, len(self.session.path))
         provenance = generator.signed(Rewrite(rules=last.provenance.rules), sampling)
         prompt = prompt_for(provenance, generator.family, self.base, last.instruction)
         draft = replace(last, provenance=provenance)
@@ -321,108 +344,61 @@ class Refinement:
     def turns(
         self, draft: Turn, drawn: Sequence[RawCompletion], sampling: Sampling, base: Session
     ) -> Iterator[Turn]:
-        """Turns like a draft, of completions from one seed after the other; those with more than comments."""
-        generator, memory = self.generator, draft.provenance.context
-        for number, written in enumerate(drawn):
-            chunk = postprocess(generator.family, written.text, base, generator.policy.rules, memory)
+        """Turns like a draft from completions with successive seeds; those of comments alone are left out."""
+        generator, plan = self.generator, draft.provenance.context
+        for number, completion in enumerate(drawn):
+            chunk = postprocess(generator.family, completion.text, base, generator.policy.rules, plan)
             provenance = replace(draft.provenance, sampling=replace(sampling, seed=sampling.seed + number))
             module = tree(chunk)
             if module is None or module.body:
-                yield replace(draft, chunk=chunk, provenance=provenance, usage=written.usage)
+                yield replace(draft, chunk=chunk, provenance=provenance, usage=completion.usage)
 
-    def choice(
+    def choice(self, turns: Sequence[Turn], base: Session) -> CandidateChoice:
+        """The best of several turns, each run after those of a session; the last turn if there are none."""
+        turns = turns or [self.session.path[-1]]
+        return choose(self.candidates(turns, base), self.generator.policy)
+
+    def candidates(
         self,
         turns: Sequence[Turn],
         base: Session,
         examples: Sequence[Assertion] = (),
-        checks: Sequence[Assertion] = (),
-    ) -> CandidateChoice:
-        """The best of several turns, each run after those of a session; the draft where there are none."""
-        turns = turns or [self.made.path[-1]]
-        return choose(self.candidates(turns, base, examples, checks), self.generator.policy)
-
-    def candidates(
-        self, turns: Sequence[Turn], base: Session, examples: Sequence[Assertion], checks: Sequence[Assertion]
+        generated: Sequence[Assertion] = (),
     ) -> list[Candidate]:
-        """Turns, each code once, run after those of a session."""
-        copies = Counter(turn.chunk for turn in turns)
-        trials: dict[str, Session] = {}  # the first of those that are the same, in their order
-        for turn in turns:
-            trial = base.add(replace(turn, parent=base.head)).inherit(self.made.head)
-            trials.setdefault(turn.chunk, trial)
-        found = []
-        for ran, (chunk, trial) in enumerate(trials.items()):
-            self.generator.on_event(CandidateProgress(len(trials), ran, len(trials)))
-            ended = trial.with_outcome(self.look(trial.program))
-            found.append(self.weighed(ended, copies[chunk], examples, checks))
+        """The candidates of turns, each run after those of a session."""
+        on_event, live = self.generator.on_event, self.session.head
+        found = compare(turns, base, self.probe, examples, generated, inherits=live, on_event=on_event)
         self.failing |= {each.turn.chunk for each in found if failed(each.session.outcome)}
         return found
 
-    def take(self, choice: CandidateChoice, count: int, meant: str = "") -> None:
+    def adopt(self, choice: CandidateChoice, count: int, meant: str = "") -> None:
         """Make the chosen turn the live one, with the share that agreed on it, or what the user meant."""
         winner = choice.winner.session
         turn, outcome = winner.path[-1], winner.outcome
         assert outcome is not None
         share = round(choice.share, 4)
-        if turn.chunk == self.made.path[-1].chunk:
-            assert self.made.outcome is not None
-            known = replace(self.made.outcome, agreed=share)
+        if turn.chunk == self.session.path[-1].chunk:
+            assert self.session.outcome is not None
+            known = replace(self.session.outcome, agreed=share)
             if meant:
-                last = self.made.path[-1]
-                self.made = self.before().add(replace(last, meant=meant)).inherit(last.id)
-            self.made = self.made.with_outcome(known)
+                last = self.session.path[-1]
+                self.session = self.before().add(replace(last, meant=meant)).inherit(last.id)
+            self.session = self.session.with_outcome(known)
             return
         if meant:
             unsaid, turn = turn.id, replace(turn, meant=meant)
             winner = winner.undo().add(turn).inherit(unsaid)
-        if self.generator.run is not None:  # for the files that it leaves: trials leave none
+        if self.generator.run is not None:  # for the files that it leaves, which a dry run does not
             outcome = self.generator.run(winner.program)
         outcome = replace(outcome, agreed=share)
-        self.made = winner.with_outcome(outcome)
-        self.generator.on_event(CandidateChosen(self.made, turn, outcome, count))
+        self.session = winner.with_outcome(outcome)
+        self.generator.on_event(CandidateChosen(self.session, turn, outcome, count))
         if outcome.stopped:
             raise KeyboardInterrupt
 
-    def weighed(
-        self, trial: Session, copies: int, examples: Sequence[Assertion], checks: Sequence[Assertion] = ()
-    ) -> Candidate:
-        """A candidate with what comes of the checks that can be made of its functions."""
-        names = functions(trial.path[-1].chunk)
-        mine = calling([*examples, *checks], names)
-        if not mine or trial.outcome is None or not trial.outcome.ok:
-            return Candidate(trial, copies)
-        program = trial.program
-        number = len(trial.path) + 1
-        outcome = self.look(Program((*program.chunks, Chunk(number, checking_code(mine)))))
-        said = outcome.outputs[-1] if len(outcome.outputs) > len(program.chunks) else ""
-        checked = read_results(said, len(mine))
-        cut = len(calling(examples, names))
-        asked = tuple(check.call for check in mine)
-        return Candidate(
-            trial,
-            copies,
-            AssertionResults(checked.given[:cut], checked.passed[:cut], asked[:cut]),
-            AssertionResults(checked.given[cut:], checked.passed[cut:], asked[cut:]),
-        )
-
-    def made_up(self) -> tuple[Assertion, ...]:
-        """Checks that the model makes up for the functions of the last turn."""
-        generator, made = self.generator, self.made
-        names = functions(made.path[-1].chunk)
-        count = max(generator.policy.generated_tests, GENERATED_CALLS if generator.asking else 0)
-        if not names or not count or failed(made.outcome):
-            return ()
-        wish = (
-            f"Write {count} different one-line assert statements that test "
-            f"{' and '.join(names)} with simple arguments, and nothing else."
-        )
-        prompt = generator.context(made, wish, self.sampling).prompt
-        text = complete_quietly(generator.complete, generator.family, prompt, self.sampling).text
-        return calling(tuple(assert_statements(generator.family.chunk(text, ""))), names)
-
 
 def agreement(session: Session) -> float:
-    """How far its turns were agreed on: the product of their shares since it was last written as a whole."""
+    """How far candidates agreed on its turns: the product of their shares since the last rewrite."""
     path = session.path
     starts = [place for place, turn in enumerate(path) if isinstance(turn.provenance, Rewrite)]
     outcomes = (session.outcomes.get(turn.id) for turn in path[starts[-1] if starts else 0 :])

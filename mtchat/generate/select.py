@@ -2,18 +2,28 @@
 
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from mtchat.generate.arbitrary import without_addresses, without_identity
-from mtchat.generate.generated_tests import AssertionResults
+from mtchat.generate.events import CandidateProgress, EventHandler, ignore
+from mtchat.generate.execute import RunProgram
+from mtchat.generate.generated_tests import (
+    Assertion,
+    AssertionResults,
+    calling,
+    checking_code,
+    functions,
+    read_results,
+)
 from mtchat.generate.policy import Policy
 from mtchat.generate.postprocess import undefined_names
 from mtchat.generate.requirements import unmet_requirements
 from mtchat.session.names import bound
 from mtchat.session.outcome import Variable
+from mtchat.session.program import Chunk, Program
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
 
@@ -143,3 +153,58 @@ def choose(candidates: Sequence[Candidate], policy: Policy) -> CandidateChoice:
             weights[each.behaviour] *= 1 + each.made.passed.count(True)
     winner = max(fit, key=lambda each: (weights[each.behaviour], each.likelihood))
     return CandidateChoice(winner, shares[winner.behaviour])
+
+
+def compare(
+    turns: Sequence[Turn],
+    base: Session,
+    probe: RunProgram,
+    examples: Sequence[Assertion] = (),
+    generated: Sequence[Assertion] = (),
+    *,
+    inherits: str = "",
+    on_event: EventHandler = ignore,
+) -> list[Candidate]:
+    """Candidates of turns after a session, each distinct code run once.
+
+    They take over the options of the turn with the id `inherits`. `examples` are assertions that the
+    instruction gives, `generated` those that the model wrote.
+    """
+    copies = Counter(turn.chunk for turn in turns)
+    trials: dict[str, Session] = {}  # the first of those with the same code, in their order
+    for turn in turns:
+        trial = base.add(replace(turn, parent=base.head)).inherit(inherits)
+        trials.setdefault(turn.chunk, trial)
+    found = []
+    for ran, (chunk, trial) in enumerate(trials.items()):
+        on_event(CandidateProgress(len(trials), ran, len(trials)))
+        ended = trial.with_outcome(probe(trial.program))
+        found.append(evaluate(ended, probe, copies[chunk], examples, generated))
+    return found
+
+
+def evaluate(
+    trial: Session,
+    probe: RunProgram,
+    copies: int,
+    examples: Sequence[Assertion],
+    generated: Sequence[Assertion] = (),
+) -> Candidate:
+    """The candidate of a session that has run, with the results of the assertions that call its functions."""
+    names = functions(trial.path[-1].chunk)
+    assertions = calling([*examples, *generated], names)
+    if not assertions or trial.outcome is None or not trial.outcome.ok:
+        return Candidate(trial, copies)
+    program = trial.program
+    number = len(trial.path) + 1
+    outcome = probe(Program((*program.chunks, Chunk(number, checking_code(assertions)))))
+    printed = outcome.outputs[-1] if len(outcome.outputs) > len(program.chunks) else ""
+    results = read_results(printed, len(assertions))
+    cut = len(calling(examples, names))
+    asked = tuple(each.call for each in assertions)
+    return Candidate(
+        trial,
+        copies,
+        AssertionResults(results.given[:cut], results.passed[:cut], asked[:cut]),
+        AssertionResults(results.given[cut:], results.passed[cut:], asked[cut:]),
+    )

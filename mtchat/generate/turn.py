@@ -5,14 +5,12 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from mtchat.errors import MtchatError
-from mtchat.generate.alternatives import sample_alternatives
 from mtchat.generate.complete import (
     CompleteMany,
     CompleteStream,
     RawCompletion,
     guidance_for,
     postprocess,
-    warmer,
 )
 from mtchat.generate.context import CountTokens, RenderPath, TokenBudget, TurnContext, fit
 from mtchat.generate.edit_code import asks_to_remove, splice
@@ -21,7 +19,6 @@ from mtchat.generate.events import (
     ContextFitted,
     EventHandler,
     PrefillFinished,
-    RepairStarted,
     TurnWritten,
     ignore,
 )
@@ -29,28 +26,19 @@ from mtchat.generate.execute import (
     RunProgram,
     carry_over,
     error_report,
-    excused,
     execute,
-    is_better,
-    never_ended,
-    repair_request,
-    suspects,
 )
-from mtchat.generate.improve import improve
-from mtchat.generate.interpretations import Alternatives, Clarification
+from mtchat.generate.interpretations import Clarification
 from mtchat.generate.policy import PLAIN, Policy
 from mtchat.generate.prompt.family import Family
 from mtchat.generate.request import TurnRequest, program_before, prompt_for
 from mtchat.session.memory import plan_for
-from mtchat.session.program import PREAMBLE
 from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.session.provenance import (
     Correction,
     GenerationRecord,
     Provenance,
-    Repair,
     Replacement,
-    Rework,
     Step,
 )
 from mtchat.session.session import Session
@@ -58,15 +46,6 @@ from mtchat.session.settings import Sampling
 from mtchat.session.turn import COMPLETE, INTERRUPTED, Turn
 
 Kind = TypeVar("Kind", bound=GenerationRecord)
-
-
-@dataclass(frozen=True)
-class FixResult:
-    """Where mending ended: the best session found, the rounds it took, and why it stopped."""
-
-    session: Session
-    rounds: int
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -157,7 +136,7 @@ class TurnGenerator:
         room = self.room(request.provenance.sampling)
         return fit(lambda told: request.prompt(self.family, told), turns, plan, room, whole=whole)
 
-    def again_about(
+    def context_again(
         self,
         session: Session,
         number: int,
@@ -165,55 +144,12 @@ class TurnGenerator:
         render: RenderPath,
         sampling: Sampling,
     ) -> TurnContext:
-        """The context that asks again for turn `number`, which is told whole; of a path, made to fit."""
+        """The context that asks again for turn `number`, which is shown in full, made to fit the model."""
         memory = plan_for(session, path).without(number)
         return fit(render, path, memory, self.room(sampling), whole=number)
 
     def room(self, sampling: Sampling) -> TokenBudget | None:
         return TokenBudget(self.count, self.card, sampling.max_tokens) if self.count else None
-
-    def take(
-        self, session: Session, instruction: str, sampling: Sampling, *, typed: str = "", replaces: str = ""
-    ) -> Session:
-        """The session with one more turn, run, and made better as the policy says.
-
-        `typed` is the instruction as it was typed, where that is shorter. What was laid down about the turn
-        of the id `replaces` holds for this one.
-        An interrupted turn is kept, marked, and not run. An interrupt of what makes a turn better leaves the
-        best one found so far.
-        """
-        request = self.step(session, instruction, sampling, typed=typed, replaces=replaces)
-        context = self.fitted(request)
-        made = self.make(request, context)
-        if made is session:
-            return session
-        run = self.execute(made)
-        return improve(self, session, run, context.prompt, sampling) if self.policy.refines else run
-
-    def retry(self, session: Session, sampling: Sampling) -> Session:
-        """The last turn made again beside the first try, warm and from another seed, so that it differs."""
-        if not session.path:
-            raise MtchatError("nothing to retry: the program has no turns")
-        last = session.numbered(len(session.path))
-        tries = sum(each.instruction == last.instruction for each in session.children(last.parent))
-        policy = self.policy
-        if not session.mark(last.id).checks:
-            policy = replace(policy, samples=0, rewrites=0)  # which would agree on the same again
-        step = self.policy.samples + self.policy.rewrites + 1
-        again = replace(self, policy=policy).take(
-            session.undo(),
-            last.instruction,
-            warmer(sampling, tries * step),
-            typed=last.typed,
-            replaces=last.id,
-        )
-        return session if again.head == last.parent else again
-
-    def sample_alternatives(self, session: Session, sampling: Sampling, count: int) -> Alternatives:
-        """The last turn with so many other tries beside it, told by what they do."""
-        if not session.path:
-            raise MtchatError("nothing to retry: the program has no turns")
-        return sample_alternatives(self, session, sampling, count)
 
     def revise(self, session: Session, number: int, wish: str, sampling: Sampling) -> Session:
         """Turn `number` written again, changed as the user wishes; later turns keep their code."""
@@ -224,81 +160,6 @@ class TurnGenerator:
 
     def execute(self, session: Session) -> Session:
         return execute(session, self.run, self.on_event)
-
-    def fix(self, session: Session, sampling: Sampling, rounds: int = 3, *, last: bool = False) -> FixResult:
-        """Asks the model to mend the turn that goes wrong, at most `rounds` times; keeps the best program.
-
-        That is the turn with the line that fails, then, where mending it does not help, the one that calls
-        it; or the first about which a claim does not hold. With `last` no turn before the last is changed.
-        It ends early where the model writes the same code again.
-
-        The mended chunk takes the failing one's place on a branch beside it; later turns keep their code.
-        A round that does not get the program further, or that gives up names or output of the turn it
-        mends, is not kept: the program is never worse than before.
-        """
-        if self.run is None:
-            raise MtchatError("nothing can be mended where nothing is run")
-        if never_ended(session.outcome):
-            session = self.execute(session)
-        if session.outcome is None or never_ended(session.outcome):
-            raise MtchatError("no run came to its end, so there is nothing to fix; /run runs the program")
-        if session.outcome.right:
-            raise MtchatError(
-                "nothing to fix: the program runs without an error; /edit changes what a turn is asked for"
-            )
-        if session.outcome.turn == PREAMBLE:
-            raise MtchatError(f"only turns can be fixed, and the preamble fails: {session.outcome.error}")
-        if excused(session.outcome):
-            raise MtchatError(f"other code would fare no better: {session.outcome.error}")
-        best, same = session, 0
-        for number in range(1, rounds + 1):
-            assert best.outcome is not None
-            places = (len(best.path),) if last else suspects(best.outcome) or (len(best.path),)
-            place = places[(number - 1) % len(places)]
-            known = {turn.chunk for turn in best.turns}
-            attempt, ended = self.mend(best, sampling, number, rounds, place)
-            best = best.beside(attempt)
-            if not ended:
-                return FixResult(best, number, "interrupted")
-            if attempt.numbered(place).chunk in known:
-                same += 1
-                if same == len(places) + 1 or number == rounds:
-                    return FixResult(best, number, f"the model writes the same code for turn {place} again")
-                continue
-            if excused(attempt.outcome):
-                return FixResult(best, number, "what is left is not a fault of the code")
-            if is_better(attempt, best):
-                best = attempt
-            if best.outcome is not None and best.outcome.right:
-                held = ", and all checks hold" if best.outcome.findings else ""
-                return FixResult(best, number, f"the program runs{held}")
-        return FixResult(best, rounds, f"still failing after {rounds} rounds")
-
-    def mend(
-        self, session: Session, sampling: Sampling, number: int, rounds: int, place: int
-    ) -> tuple[Session, bool]:
-        """One round: a turn written again and the program run, and whether it came to its end."""
-        outcome = session.outcome
-        assert outcome is not None
-        failing = session.numbered(place)
-        self.on_event(RepairStarted(number, rounds, place, outcome.error))
-        others = session.children(failing.parent)
-        asked = sum(
-            isinstance(each.provenance, Repair | Rework) and each.replaces == failing.id for each in others
-        )
-        request = self.request_again(
-            session,
-            place,
-            failing.instruction,
-            Repair(of=failing.id, error=repair_request(outcome)),
-            warmer(sampling, asked) if asked else sampling,
-            typed=failing.typed,
-        )
-        made = self.make(request)
-        if made is request.base or made.numbered(place).status == INTERRUPTED:
-            return made, False
-        run = self.execute(made)
-        return run, not never_ended(run.outcome)
 
     def make(self, request: TurnRequest, context: TurnContext | None = None) -> Session:
         """The session with the requested turn and those that come after it; `request.base` itself where

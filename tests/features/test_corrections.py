@@ -12,6 +12,7 @@ from mtchat.features.correction.detect import detect_correction
 from mtchat.features.correction.rename import Rename, can_rename, rename_everywhere
 from mtchat.generate.edit_code import splice
 from mtchat.generate.events import CorrectionFinished, CorrectionStarted, Event
+from mtchat.generate.improve import take
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.session.back import bring_back, correction, take_back
 from mtchat.session.mark import TurnOptions
@@ -359,7 +360,7 @@ def test_undo_of_a_correction_goes_back_to_the_turns_as_they_were_and_redo_bring
 
 
 def test_undo_of_a_turn_after_a_correction_takes_that_turn_alone() -> None:
-    made = scripted_generator("x = 1").take(corrected(), "set x", GREEDY)
+    made = take(scripted_generator("x = 1"), corrected(), "set x", GREEDY)
     assert chunks(take_back(made)[0]) == chunks(corrected())
     assert chunks(take_back(made, 2)[0]) == chunks(COUNTING)
     assert chunks(take_back(made, 3)[0]) == chunks(COUNTING)[:1]

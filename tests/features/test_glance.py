@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mtchat.generate.improve import take
 from mtchat.generate.prompt.families import instruct
 from mtchat.generate.turn import TurnGenerator
 from mtchat.repl.app import dispatch
@@ -112,8 +113,8 @@ def test_a_turn_that_was_told_of_files_can_be_made_again() -> None:
         "instruct",
         files="Files: a.csv",
     )
-    session = generator.take(Session(), "load it", Sampling())
-    session = generator.take(session, "go on", Sampling())
+    session = take(generator, Session(), "load it", Sampling())
+    session = take(generator, session, "go on", Sampling())
     again = TurnGenerator(instruct, generator.complete, None, CARD, "instruct")
     assert list(again.verify(session)) == [None, None]
     assert all("Files: a.csv" in prompt.messages[-1].content for prompt, _ in generator.complete.asked)

@@ -8,9 +8,12 @@ from mtchat.errors import MtchatError
 from mtchat.features.own_code.user_code import with_user_code
 from mtchat.features.regenerate.regenerate import never, regenerate
 from mtchat.features.rework.rework import complete_turn
+from mtchat.generate.alternatives import retry
 from mtchat.generate.events import ContextFitted, Event
 from mtchat.generate.execute import carry_over_without_code
+from mtchat.generate.improve import take
 from mtchat.generate.prompt.families import codegen, instruct
+from mtchat.generate.repair import fix
 from mtchat.generate.turn import TurnGenerator
 from mtchat.session.mark import FOLDED, FORGOTTEN, TurnOptions
 from mtchat.session.memory import plan_for, spans, visible_turns
@@ -98,7 +101,7 @@ def test_where_all_does_not_fit_the_oldest_turns_are_folded_and_that_is_said(fam
     heard: list[Event] = []
     whole = words(family.render(grown(*CHUNKS).path, "go on", "", ""))
     small = generator("y = 1\n", family=family, context=whole, heard=heard)
-    session = small.take(grown(*CHUNKS), "go on", SMALL)
+    session = take(small, grown(*CHUNKS), "go on", SMALL)
     (prompt, _), *_ = small.complete.asked
     assert words(prompt) + SMALL.max_tokens <= whole
     folded = session.path[-1].provenance.context.folded
@@ -112,7 +115,7 @@ def test_where_all_does_not_fit_the_oldest_turns_are_folded_and_that_is_said(fam
 
 def test_what_fits_is_told_whole_and_nothing_is_said():
     heard: list[Event] = []
-    session = generator("y = 1\n", heard=heard).take(grown(*CHUNKS), "go on", SMALL)
+    session = take(generator("y = 1\n", heard=heard), grown(*CHUNKS), "go on", SMALL)
     assert session.path[-1].provenance.context.folded == ()
     assert not any(isinstance(event, ContextFitted) for event in heard)
 
@@ -120,7 +123,7 @@ def test_what_fits_is_told_whole_and_nothing_is_said():
 def test_what_was_folded_stays_so_and_the_next_context_goes_on_from_the_last():
     whole = words(codegen.render(grown(*CHUNKS).path, "go on", "", ""))
     small = generator("y = 1\n", "z = 2\n", context=whole + 10)
-    session = small.take(small.take(grown(*CHUNKS), "go on", SMALL), "and on", SMALL)
+    session = take(small, take(small, grown(*CHUNKS), "go on", SMALL), "and on", SMALL)
     first, second = [prompt.text for prompt, _ in small.complete.asked]
     assert second.startswith(first)
     assert session.path[-1].provenance.context.folded == session.path[-2].provenance.context.folded != ()
@@ -128,8 +131,8 @@ def test_what_was_folded_stays_so_and_the_next_context_goes_on_from_the_last():
 
 def test_with_a_model_that_sees_more_all_is_told_whole_again():
     whole = words(codegen.render(grown(*CHUNKS).path, "go on", "", ""))
-    session = generator("y = 1\n", context=whole).take(grown(*CHUNKS), "go on", SMALL)
-    assert generator("z = 2\n").take(session, "go on", SMALL).path[-1].provenance.context.folded == ()
+    session = take(generator("y = 1\n", context=whole), grown(*CHUNKS), "go on", SMALL)
+    assert take(generator("z = 2\n"), session, "go on", SMALL).path[-1].provenance.context.folded == ()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -138,20 +141,20 @@ def test_what_cannot_be_made_to_fit_is_refused_with_the_ways_out_and_nothing_is_
     least = words(family.render(visible_turns(session.path, ContextPlan((1, 2, 3, 4))), "go on", "", ""))
     small = generator("y = 1\n", family=family, context=least + 10)
     with pytest.raises(MtchatError) as refusal:
-        small.take(session, "go on", SMALL)
+        take(small, session, "go on", SMALL)
     assert small.complete.asked == []
     for sign in (f"takes {least} tokens", "tiny sees", "/fold", "/forget", "/recap", "/set max_tokens 10"):
         assert sign in str(refusal.value)
-    assert small.take(session, "go on", replace(SMALL, max_tokens=10)).path[-1].chunk == "y = 1"
+    assert take(small, session, "go on", replace(SMALL, max_tokens=10)).path[-1].chunk == "y = 1"
 
 
 def test_an_instruction_that_is_too_long_alone_is_told_to_be_shortened():
     with pytest.raises(MtchatError, match="shorten the instruction"):
-        generator("y = 1\n", context=30).take(Session(), "word " * 40, SMALL)
+        take(generator("y = 1\n", context=30), Session(), "word " * 40, SMALL)
 
 
 def test_a_reply_that_may_be_longer_than_the_context_is_promised_half_of_it():
-    session = generator("y = 1\n", context=60).take(Session(), "go on", Sampling(max_tokens=100_000))
+    session = take(generator("y = 1\n", context=60), Session(), "go on", Sampling(max_tokens=100_000))
     assert session.path[-1].chunk == "y = 1"
 
 
@@ -161,7 +164,7 @@ def test_a_turn_that_is_mended_is_told_whole_though_it_is_folded_or_forgotten():
         session = marked(grown(CHUNKS[2], failing), turn_1=FOLDED, turn_2=context)
         session = session.with_outcome(run(session.program))
         bench = generator("y = 1\n")
-        fixed = bench.fix(session, SMALL, rounds=1).session
+        fixed = fix(bench, session, SMALL, rounds=1).session
         (prompt, _), *_ = bench.complete.asked
         assert failing in prompt.text
         assert CHUNKS[2] not in prompt.text
@@ -177,8 +180,8 @@ def test_a_turn_that_is_mended_is_told_whole_though_it_is_folded_or_forgotten():
 def test_a_turn_is_made_again_from_what_was_told_whatever_is_laid_down_later(family):
     bench = generator("y = 1\n", "z = 2\n", "v = 3\n", family=family)
     session = marked(grown(*CHUNKS[:3]), turn_1=FOLDED, turn_3=FORGOTTEN)
-    session = bench.take(session, "go on", SMALL)
-    session = bench.take(session, "go on", SMALL)
+    session = take(bench, session, "go on", SMALL)
+    session = take(bench, session, "go on", SMALL)
     assert [
         (turn.provenance.context.folded, turn.provenance.context.forgotten) for turn in session.path[3:]
     ] == 2 * [((1,), (3,))]
@@ -212,27 +215,27 @@ def test_what_was_told_of_the_turns_before_makes_another_turn():
 
 def test_edits_retries_branches_and_undo_keep_what_was_laid_down_about_turns():
     bench = generator("y = 1\n", "v = 2\n", "w = 3\n")
-    session = bench.take(marked(grown(*CHUNKS[:3]), turn_1=FOLDED, turn_2=FORGOTTEN), "go on", SMALL)
+    session = take(bench, marked(grown(*CHUNKS[:3]), turn_1=FOLDED, turn_2=FORGOTTEN), "go on", SMALL)
     session = marked(session, turn_4=FOLDED)
     laid = [FOLDED, FORGOTTEN, "", FOLDED]
     assert contexts(session) == laid
     assert contexts(session.undo(2).redo(2)) == laid
-    assert contexts(bench.retry(session, SMALL)) == laid
-    for made in (bench.take(session.undo(3), "another", SMALL), with_user_code(session, 1, "f_a = abs")):
+    assert contexts(retry(bench, session, SMALL)) == laid
+    for made in (take(bench, session.undo(3), "another", SMALL), with_user_code(session, 1, "f_a = abs")):
         derived = regenerate(session, made, lambda on, turn: on, decide=never)
         assert contexts(derived.session) == laid
     assert contexts(session.name_branch("one").undo().extend((Turn("other", "x = 1"),))) == [*laid[:3], ""]
 
 
 def test_a_card_of_a_model_that_nothing_is_known_of_still_takes_turns():
-    assert TurnGenerator(codegen, ScriptedModel(["x = 1\n"]), run, CARD).take(Session(), "set x", SMALL).path
+    assert take(TurnGenerator(codegen, ScriptedModel(["x = 1\n"]), run, CARD), Session(), "set x", SMALL).path
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_model_that_says_folded_code_again_does_not_undo_it(family):
     brief = "def f_a(x):\n    ..."
     bench = generator(f"{brief}\nprint(f_a(2))\n", family=family)
-    session = bench.take(marked(grown(CHUNKS[0]), turn_1=FOLDED), "show it", SMALL)
+    session = take(bench, marked(grown(CHUNKS[0]), turn_1=FOLDED), "show it", SMALL)
     assert session.path[-1].chunk == "print(f_a(2))"
     assert session.outcome is not None
     assert session.outcome.stdout == "2\n"

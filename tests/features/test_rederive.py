@@ -15,6 +15,7 @@ from mtchat.features.regenerate.regenerate import (
     when_stale,
 )
 from mtchat.generate.events import Event, TurnWritten
+from mtchat.generate.improve import take
 from mtchat.session.claim import CheckResult
 from mtchat.session.mark import TurnOptions
 from mtchat.session.outcome import Outcome, Variable
@@ -63,7 +64,7 @@ def changed(session: Session, number: int, instruction: str, chunk: str) -> Sess
 
 def derived(session: Session, made: Session, *replies: str, **how: object) -> Regeneration:
     generator = scripted_generator(*replies)
-    return regenerate(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY), look, **how)
+    return regenerate(session, made, lambda on, turn: take(generator, on, turn.wish, GREEDY), look, **how)
 
 
 NUMBERS = ('Set "n" to 12.', "n = 12")
@@ -178,7 +179,7 @@ def test_a_turn_that_is_made_again_is_asked_for_by_its_instruction_on_the_new_pr
     model = ScriptedModel(["m = n * 2\n"])
     made = changed(session, 1, "set n to 30", "n = 30")
     generator = scripted_generator(complete=model)
-    found = regenerate(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY), look)
+    found = regenerate(session, made, lambda on, turn: take(generator, on, turn.wish, GREEDY), look)
     assert model.contexts == ["# set n to 30\nn = 30\n\n# double it as m\n"]
     assert chunks(found.session) == ["n = 30", "m = n * 2", "print(m)"]
     assert statuses(found.session) == [COMPLETE, COMPLETE, KEPT]
@@ -255,7 +256,9 @@ def test_an_interrupt_ends_it_and_what_was_made_is_told(reply):
     made = changed(session, 1, "set k to 30", "k = 30")
     generator = scripted_generator(reply, on_event=events.append)
     with pytest.raises(KeyboardInterrupt):
-        regenerate(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY), look, decide=always)
+        regenerate(
+            session, made, lambda on, turn: take(generator, on, turn.wish, GREEDY), look, decide=always
+        )
     told = [event.session.path[-1].status for event in events if isinstance(event, TurnWritten)]
     assert told == ([INTERRUPTED] if reply != CTRL_C else [])
 
@@ -271,7 +274,7 @@ def test_where_nothing_is_run_the_code_alone_is_judged():
     session = held(NUMBERS, ("double it", "m = n * 2"), ("invert it", "i = 1 / n"), ("again", "k = 12"))
     generator = scripted_generator("k = n\n", run=None)
     made = changed(session, 1, "set n to 0", "n = 0")
-    found = regenerate(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY))
+    found = regenerate(session, made, lambda on, turn: take(generator, on, turn.wish, GREEDY))
     assert found.again == (4,)
     assert found.session.outcome is None
 
@@ -321,7 +324,7 @@ def test_a_check_that_does_not_hold_any_more_speaks_against_a_turn():
     session = held(NUMBERS, ("double it", "m = n * 2"))
     made = changed(session, 1, *THIRTY)
     generator = scripted_generator("m = 24 + n - n\n")
-    found = regenerate(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY), looked)
+    found = regenerate(session, made, lambda on, turn: take(generator, on, turn.wish, GREEDY), looked)
     assert [step.reason for step in found.steps] == ["its check m == 24 fails"]
 
 
@@ -330,7 +333,7 @@ def test_what_a_user_said_was_meant_is_asked_for_too():
     model = ScriptedModel(["m = n * 2\n"])
     generator = scripted_generator(complete=model)
     made = changed(session, 1, "set n to 30", "n = 30")
-    regenerate(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY), look)
+    regenerate(session, made, lambda on, turn: take(generator, on, turn.wish, GREEDY), look)
     assert model.contexts[-1].endswith("# double it\n# That is: m is 24\n")
 
 
@@ -339,9 +342,9 @@ def test_turns_that_were_made_again_verify():
     generator = scripted_generator(complete=model)
     session = Session()
     for instruction in ("set n", "double it", "print it"):
-        session = generator.take(session, instruction, GREEDY)
-    made = generator.take(session.undo(3), "set n to 30", GREEDY)
-    found = regenerate(session, made, lambda on, turn: generator.take(on, turn.wish, GREEDY), look)
+        session = take(generator, session, instruction, GREEDY)
+    made = take(generator, session.undo(3), "set n to 30", GREEDY)
+    found = regenerate(session, made, lambda on, turn: take(generator, on, turn.wish, GREEDY), look)
     assert found.again == (2,)
     assert list(generator.verify(found.session)) == [None, None]
     assert list(generator.verify(session)) == [None, None, None]

@@ -9,6 +9,8 @@ import pytest
 
 from mtchat.cli.scripted import Script, play
 from mtchat.console.view import View
+from mtchat.generate.alternatives import retry
+from mtchat.generate.improve import take
 from mtchat.generate.prompt.families import codegen
 from mtchat.generate.request import prompt_for
 from mtchat.generate.turn import TurnGenerator
@@ -118,9 +120,9 @@ def generator(complete: Any = body) -> TurnGenerator:
 
 
 def test_code_that_is_begun_belongs_to_its_turn_and_is_told_once_later():
-    made = generator().take(Session(), "def hello():", Sampling())
+    made = take(generator(), Session(), "def hello():", Sampling())
     assert made.path[0].chunk == "def hello():\n    print('hello')"
-    retried = generator().retry(made, Sampling())
+    retried = retry(generator(), made, Sampling())
     assert retried.path[0].chunk == made.path[0].chunk
     assert list(generator().verify(retried)) == [None]
     assert codegen.render(retried.path, "call it", "", "").text == f"{made.path[0].chunk}\n\n# call it\n"
@@ -132,7 +134,7 @@ def test_code_that_is_begun_and_never_gone_on_with_makes_no_turn():
         yield
 
     session = Session().add(Turn("set x", "x = 1"))
-    assert generator(stopped).take(session, "def hello():", Sampling()) is session
+    assert take(generator(stopped), session, "def hello():", Sampling()) is session
 
 
 def test_code_that_was_begun_and_stopped_goes_on_from_what_was_written():

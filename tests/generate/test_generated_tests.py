@@ -11,6 +11,8 @@ from mtchat.console.view import View
 from mtchat.conversation.conversation import Conversation
 from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.features.checks.evaluate import evaluate_checks
+from mtchat.generate.alternatives import retry
+from mtchat.generate.improve import take
 from mtchat.generate.policy import Policy
 from mtchat.generate.prompt.families import instruct
 from mtchat.generate.turn import TurnGenerator
@@ -197,7 +199,7 @@ def test_fix_shows_the_model_the_failing_check_and_stops_when_it_holds(tmp_path:
     dispatch(console, "/check x == 2")
     dispatch(console, "/fix")
     assert "after this step, x must be 2, but x is 1" in model.asked[1][0].messages[-1].content
-    assert "fix ended after round 2: the program runs, and all checks hold" in said(console)
+    assert "fix ended after round 2: the program runs, and all checks pass" in said(console)
     assert [turn.chunk for turn in console.session.path] == ["x = 2"]
     with pytest.raises(MtchatError, match="nothing to fix"):
         dispatch(console, "/fix")
@@ -246,9 +248,9 @@ def test_a_retry_takes_the_candidate_that_passes_though_most_do_otherwise(ground
     model = KeyedModel(replies)
 
     generator = provenance(ground, model, Policy(samples=3))
-    before = generator.take(Session(), "add up", GREEDY_64)
+    before = take(generator, Session(), "add up", GREEDY_64)
     assert before.path[-1].chunk == "total = 40"
-    after = generator.retry(claimed(before, turn_1="total == 42"), GREEDY_64)
+    after = retry(generator, claimed(before, turn_1="total == 42"), GREEDY_64)
     assert after.path[-1].chunk == "total = 42"
     assert after.outcome is not None
     assert after.outcome.right
@@ -318,9 +320,9 @@ def test_a_turn_that_leaves_its_code_to_a_program_written_afresh_keeps_its_check
         "set x\nbad y\nshow y": ["x = 1\ny = 2\nprint(y)"],
     }
     generator = provenance(ground, KeyedModel(replies), Policy(rewrites=1))
-    session = provenance(ground, KeyedModel(replies), Policy()).take(Session(), "set x", GREEDY_64)
-    session = provenance(ground, KeyedModel(replies), Policy()).take(session, "bad y", GREEDY_64)
-    session = generator.take(claimed(session, turn_2="y == 2"), "show y", GREEDY_64)
+    session = take(provenance(ground, KeyedModel(replies), Policy()), Session(), "set x", GREEDY_64)
+    session = take(provenance(ground, KeyedModel(replies), Policy()), session, "bad y", GREEDY_64)
+    session = take(generator, claimed(session, turn_2="y == 2"), "show y", GREEDY_64)
     assert [turn.chunk for turn in session.path] == ["x = 1", "", "x = 1\ny = 2\nprint(y)"]
     assert session.outcome is not None
     assert session.outcome.findings == (CheckResult(2, "y == 2", True),)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mtchat.errors import SandboxError
+from mtchat.generate.alternatives import retry
 from mtchat.generate.events import (
     AttemptsExhausted,
     CandidateChosen,
@@ -14,7 +15,7 @@ from mtchat.generate.events import (
     Event,
     TurnWritten,
 )
-from mtchat.generate.improve import agreement
+from mtchat.generate.improve import agreement, take
 from mtchat.generate.policy import PLAIN, Policy
 from mtchat.generate.prompt.families import instruct
 from mtchat.generate.select import Candidate, choose
@@ -102,7 +103,7 @@ def test_a_mending_whose_run_is_stopped_is_no_try_that_fails():
     generator = TurnGenerator(
         instruct, one.model.complete, stopped_at_two, on_event=one.events.append, policy=one.policy
     )
-    assert chunks(generator.take(Session(), "show x", GREEDY_64)) == ["print(x)"]
+    assert chunks(take(generator, Session(), "show x", GREEDY_64)) == ["print(x)"]
     assert one.heard(AttemptsExhausted) == 0
 
 
@@ -303,9 +304,9 @@ def test_an_interrupt_of_a_run_ends_all_that_would_be_tried():
     generator = TurnGenerator(
         instruct, one.model.complete, run, policy=SELECT, candidates=one.model.candidates
     )
-    session = replace(generator, look=stopped("interrupted")).take(Session(), "set x", GREEDY_64)
+    session = take(replace(generator, look=stopped("interrupted")), Session(), "set x", GREEDY_64)
     assert chunks(session) == ["x = 1"]
-    session = replace(generator, run=stopped("interrupted")).take(Session(), "set stop", GREEDY_64)
+    session = take(replace(generator, run=stopped("interrupted")), Session(), "set stop", GREEDY_64)
     assert len(one.model.asked) == 4 + 1
 
 
@@ -317,7 +318,7 @@ def test_what_cannot_be_run_or_asked_leaves_the_turn_as_it_was():
     generator = TurnGenerator(
         instruct, one.model.complete, run, policy=SELECT, candidates=one.model.candidates
     )
-    session = replace(generator, look=broken).take(Session(), "set x", GREEDY_64)
+    session = take(replace(generator, look=broken), Session(), "set x", GREEDY_64)
     assert chunks(session) == ["x = 1"]
     assert session.outcome is not None
     assert session.outcome.ok
@@ -331,7 +332,7 @@ def test_a_turn_that_runs_long_and_well_is_not_weighed():
     generator = TurnGenerator(
         instruct, one.model.complete, slow, policy=SELECT, candidates=one.model.candidates
     )
-    assert chunks(generator.take(Session(), "set x", GREEDY_64)) == ["x = 1"]
+    assert chunks(take(generator, Session(), "set x", GREEDY_64)) == ["x = 1"]
 
 
 def test_the_files_of_what_is_chosen_are_those_of_a_real_run():
@@ -350,7 +351,7 @@ def test_the_files_of_what_is_chosen_are_those_of_a_real_run():
         candidates=one.model.candidates,
         look=run_with_variables,
     )
-    generator.take(Session(), "set x", GREEDY_64)
+    take(generator, Session(), "set x", GREEDY_64)
     assert ran == ["x = 3\n", "x = 2\n"]
 
 
@@ -375,7 +376,7 @@ def test_an_interrupt_while_mending_keeps_what_was_told(tmp_path: Path):
     generator = TurnGenerator(
         instruct, one.model.complete, run_once, on_event=on_event, policy=Policy(repair_rounds=1)
     )
-    session = generator.take(Session(name=log.name), "set x", GREEDY_64)
+    session = take(generator, Session(name=log.name), "set x", GREEDY_64)
     assert len(told) == 2
     log.write(session)
     assert chunks(session) == ["x = 1/0"]
@@ -391,7 +392,7 @@ def test_a_retry_differs_from_what_was_weighed():
         candidates=one.model.candidates,
         look=run_with_variables,
     )
-    session = generator.retry(generator.take(Session(), "set x", GREEDY_64), GREEDY_64)
+    session = retry(generator, take(generator, Session(), "set x", GREEDY_64), GREEDY_64)
     assert chunks(session) == ["x = 9"]
 
 

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from mtchat.generate.alternatives import sample_alternatives
 from mtchat.generate.events import AttemptsExhausted, TurnWritten
 from mtchat.generate.generated_tests import AssertionResults
+from mtchat.generate.improve import take
 from mtchat.generate.interpretations import Clarification, ask_about, interpret
 from mtchat.generate.policy import Policy
 from mtchat.generate.prompt.families import instruct
@@ -299,7 +301,7 @@ def test_the_answer_is_taken_kept_with_the_turn_and_known_to_later_turns() -> No
         asked.append([each.told for each in found])
         return next(place for place, each in enumerate(found) if each.told == "prints 2")
 
-    session = generator(model, Clarification(ask)).take(Session(), "print total: 1 or 2", GREEDY_64)
+    session = take(generator(model, Clarification(ask)), Session(), "print total: 1 or 2", GREEDY_64)
     assert asked == [["prints 1", "prints 2"]]
     assert (session.path[-1].chunk, session.path[-1].meant) == ("print(2)", "prints 2")
     prompt = generator(model, None).prompt(session, "go on")
@@ -307,8 +309,11 @@ def test_the_answer_is_taken_kept_with_the_turn_and_known_to_later_turns() -> No
 
 
 def test_an_answer_that_is_the_first_try_keeps_its_code_and_the_meaning() -> None:
-    session = generator(ambiguous(), Clarification(lambda instruction, found: 0)).take(
-        Session(), "print total: 1 or 2", GREEDY_64
+    session = take(
+        generator(ambiguous(), Clarification(lambda instruction, found: 0)),
+        Session(),
+        "print total: 1 or 2",
+        GREEDY_64,
     )
     assert (session.path[-1].chunk, session.path[-1].meant) == ("print(1)", "prints 1")
     assert session.outcome is not None
@@ -316,8 +321,8 @@ def test_an_answer_that_is_the_first_try_keeps_its_code_and_the_meaning() -> Non
 
 
 def test_a_question_left_open_chooses_as_without_it() -> None:
-    asked = generator(ambiguous(), ASK).take(Session(), "print total: 1 or 2", GREEDY_64)
-    silent = generator(ambiguous(), None).take(Session(), "print total: 1 or 2", GREEDY_64)
+    asked = take(generator(ambiguous(), ASK), Session(), "print total: 1 or 2", GREEDY_64)
+    silent = take(generator(ambiguous(), None), Session(), "print total: 1 or 2", GREEDY_64)
     assert chunks(asked) == chunks(silent)
     assert asked.path[-1].meant == ""
 
@@ -329,8 +334,11 @@ def test_other_words_make_the_turn_again() -> None:
             "as a nice list": ["print([1])", "print([1])"],
         }
     )
-    session = generator(model, Clarification(lambda instruction, found: "as a nice list")).take(
-        Session(), "print total: 1 or 2", GREEDY_64
+    session = take(
+        generator(model, Clarification(lambda instruction, found: "as a nice list")),
+        Session(),
+        "print total: 1 or 2",
+        GREEDY_64,
     )
     assert chunks(session) == ["print([1])"]
     assert session.path[-1].instruction == "print total: 1 or 2\nas a nice list"
@@ -350,7 +358,7 @@ def test_a_turn_made_again_in_other_words_is_settled_once() -> None:
 
     asking = Clarification(lambda instruction, found: "as a nice list")
     chosen = generator(KeyedModel(replies), asking, Policy(samples=3, repair_rounds=1))
-    session = replace(chosen, on_event=on_event).take(Session(), "print total: 1 or 2", GREEDY_64)
+    session = take(replace(chosen, on_event=on_event), Session(), "print total: 1 or 2", GREEDY_64)
     tried = {f"print({name})" for name in "abcde"}
     assert [each.failing for each in settled] == [tried - {session.path[-1].chunk}]
     assert settled[0].session == session
@@ -361,8 +369,8 @@ def test_nobody_is_asked_about_a_turn_that_is_not_in_doubt() -> None:
         raise AssertionError("asked without need")
 
     sure = Policy(samples=3, confidence_threshold=-5.0)
-    session = generator(ambiguous(), Clarification(ask), sure).take(
-        Session(), "print total: 1 or 2", GREEDY_64
+    session = take(
+        generator(ambiguous(), Clarification(ask), sure), Session(), "print total: 1 or 2", GREEDY_64
     )
     assert chunks(session) == ["print(1)"]
 
@@ -518,7 +526,7 @@ def test_a_stop_while_the_chosen_candidate_runs_ends_it_there() -> None:
     running = Interrupted(2)
     one = replace(generator(ambiguous(), Clarification(lambda instruction, found: 1)), run=running)
     one = replace(one, policy=Policy(samples=3, rewrites=1, repair_rounds=1))
-    session = one.take(Session(), "print total: 1 or 2", GREEDY_64)
+    session = take(one, Session(), "print total: 1 or 2", GREEDY_64)
     assert running.runs == 2
     assert (session.path[-1].chunk, session.path[-1].meant) == ("print(2)", "prints 2")
     assert session.outcome is not None
@@ -536,7 +544,7 @@ def test_a_stop_while_other_words_are_taken_keeps_the_turn_that_works_and_all_th
 
     one = generator(ambiguous(), Clarification(lambda instruction, found: "as a nice list"))
     one = replace(one, complete=complete, on_event=told.append, policy=Policy(samples=3, rewrites=1))
-    session = one.take(Session(), "print total: 1 or 2", GREEDY_64)
+    session = take(one, Session(), "print total: 1 or 2", GREEDY_64)
     assert chunks(session) == ["print(1)"]
     saved = [event.session.turns for event in told if isinstance(event, TurnWritten)]
     assert all({turn.id for turn in turns} <= {turn.id for turn in session.turns} for turns in saved)
@@ -554,7 +562,7 @@ def test_an_answer_keeps_the_checks_and_the_branch_of_the_turn(answer: int | str
         }
     )
     one = generator(model, Clarification(lambda instruction, found: answer))
-    session = one.take(marked.undo(), "print total: 1 or 2", GREEDY_64, replaces=marked.head)
+    session = take(one, marked.undo(), "print total: 1 or 2", GREEDY_64, replaces=marked.head)
     assert session.mark(session.head).checks == ("x == 1",)
     assert (session.branch, session.branches) == ("main", {"main": session.head})
 
@@ -566,7 +574,7 @@ def test_other_tries_for_a_turn_that_was_mended_are_made_from_the_plain_context(
         "print total: 1 or 2", "print(1)", provenance=Repair(of=failing.id, error="turn 1: ValueError")
     )
     session = base.extend((failing,)).undo().extend((mended,)).with_outcome(Outcome())
-    spread = generator(ambiguous(), None).sample_alternatives(session, GREEDY_64, 3)
+    spread = sample_alternatives(generator(ambiguous(), None), session, GREEDY_64, 3)
     others = [turn for turn in spread.session.turns if turn.id not in session.by_id]
     assert others
     assert {(turn.replaces, turn.provenance.error, turn.status) for turn in others} == {("", "", "complete")}

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from mtchat.generate.events import CandidatesStarted, RepairStarted
-from mtchat.generate.execute import is_better
 from mtchat.generate.policy import Policy
+from mtchat.generate.repair import is_better
 from mtchat.generate.requirements import does_less
 from mtchat.session.outcome import Frame, Outcome
 from mtchat.session.program import Location, Program

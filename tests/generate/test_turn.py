@@ -10,6 +10,7 @@ import pytest
 from mtchat.errors import MtchatError
 from mtchat.features.own_code.user_code import with_user_code
 from mtchat.features.regenerate.regenerate import never, regenerate
+from mtchat.generate.alternatives import retry
 from mtchat.generate.events import (
     CodeWritten,
     Event,
@@ -19,8 +20,10 @@ from mtchat.generate.events import (
     RunStarted,
     TurnWritten,
 )
+from mtchat.generate.improve import take
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.prompt.family import Cut
+from mtchat.generate.repair import fix
 from mtchat.generate.turn import TurnGenerator, VerifyDifference
 from mtchat.session.outcome import Frame, Outcome
 from mtchat.session.program import Location, Program
@@ -67,7 +70,7 @@ def test_a_turn_is_written_and_run():
 
 def test_a_turn_records_how_it_was_made():
     sampling = Sampling(temperature=0.4, seed=5)
-    provenance = scripted_generator("x = 1\n").take(Session(), "set x", sampling).path[0].provenance
+    provenance = take(scripted_generator("x = 1\n"), Session(), "set x", sampling).path[0].provenance
     assert (provenance.model, provenance.fingerprint, provenance.precision) == ("fake", "f" * 64, "float16")
     assert isinstance(provenance, Step)
     assert (provenance.family, provenance.sampling, provenance.error) == (
@@ -88,7 +91,7 @@ def test_the_prompt_is_what_the_next_turn_reads():
     generator = scripted_generator(complete=model)
     session = taken(generator, "set x")
     shown = generator.prompt(session, "again")
-    generator.take(session, "again", GREEDY)
+    take(generator, session, "again", GREEDY)
     assert model.asked[-1][0] == shown
 
 
@@ -117,7 +120,7 @@ def test_without_a_way_to_run_a_turn_is_only_written():
 
 def test_a_preamble_is_read_and_run():
     model = ScriptedModel(["print(x)\n"])
-    session = scripted_generator(complete=model).take(Session(preamble="x = 3"), "print x", GREEDY)
+    session = take(scripted_generator(complete=model), Session(preamble="x = 3"), "print x", GREEDY)
     assert model.contexts == ["x = 3\n\n# print x\n"]
     assert session.outcome.outputs == ("", "3\n")
 
@@ -220,7 +223,7 @@ def test_an_interrupt_keeps_what_was_written_marked_and_does_not_run_it():
 def test_an_interrupt_before_any_code_changes_nothing(reply: str):
     generator = scripted_generator("x = 1\n", reply)
     session = taken(generator, "set x")
-    assert generator.take(session, "set y", GREEDY) is session
+    assert take(generator, session, "set y", GREEDY) is session
 
 
 def test_an_interrupt_while_the_model_is_waited_for_changes_nothing():
@@ -228,7 +231,7 @@ def test_an_interrupt_while_the_model_is_waited_for_changes_nothing():
         raise KeyboardInterrupt
 
     session = Session()
-    assert scripted_generator(complete=waits).take(session, "set x", GREEDY) is session
+    assert take(scripted_generator(complete=waits), session, "set x", GREEDY) is session
 
 
 def test_a_turn_after_an_interrupted_one_is_run():
@@ -244,7 +247,7 @@ def test_a_retry_makes_a_sibling_from_another_seed_and_warm():
     model = ScriptedModel(["x = 1\n", "x = 2\n", "x = 3\n"])
     generator = scripted_generator(complete=model)
     first = taken(generator, "set x")
-    third = generator.retry(generator.retry(first, GREEDY), GREEDY)
+    third = retry(generator, retry(generator, first, GREEDY), GREEDY)
     assert [turn.chunk for turn in third.children(ROOT)] == ["x = 1", "x = 2", "x = 3"]
     assert chunks(third) == ["x = 3"]
     assert [sampling.seed for _, sampling in model.asked] == [0, 1, 2]
@@ -255,25 +258,25 @@ def test_a_retry_makes_a_sibling_from_another_seed_and_warm():
 def test_a_retry_of_a_warm_model_stays_as_warm_as_it_was():
     model = ScriptedModel(["x = 1\n", "x = 2\n"])
     generator, warm = scripted_generator(complete=model), Sampling(temperature=0.9, seed=40)
-    generator.retry(generator.take(Session(), "set x", warm), warm)
+    retry(generator, take(generator, Session(), "set x", warm), warm)
     assert model.asked[1][1] == replace(warm, seed=41)
 
 
 def test_a_retry_that_says_the_same_is_still_another_turn():
     generator = scripted_generator("x = 1\n", "x = 1\n")
-    session = generator.retry(taken(generator, "set x"), GREEDY)
+    session = retry(generator, taken(generator, "set x"), GREEDY)
     assert len(session.turns) == 2
 
 
 def test_a_retry_interrupted_at_once_leaves_the_first_try():
     generator = scripted_generator("x = 1\n", CTRL_C)
     session = taken(generator, "set x")
-    assert generator.retry(session, GREEDY) is session
+    assert retry(generator, session, GREEDY) is session
 
 
 def test_a_retry_of_nothing_is_refused():
     with pytest.raises(MtchatError, match="nothing to retry"):
-        scripted_generator().retry(Session(), GREEDY)
+        retry(scripted_generator(), Session(), GREEDY)
 
 
 # Mending
@@ -287,7 +290,7 @@ def test_a_failing_turn_is_mended_in_one_round():
     model = ScriptedModel([FAILS, MENDED])
     generator = scripted_generator(complete=model)
     failing = taken(generator, "add up")
-    fixed = generator.fix(failing, GREEDY)
+    fixed = fix(generator, failing, GREEDY)
     assert (fixed.rounds, fixed.reason) == (1, "the program runs")
     (turn,) = fixed.session.path
     assert turn.chunk == MENDED.rstrip()
@@ -302,7 +305,7 @@ def test_a_failing_turn_is_mended_in_one_round():
 def test_a_question_asked_again_is_asked_warmer_and_from_another_seed():
     model = ScriptedModel([FAILS, FAILS, "total = 2 / 0\nprint(total)\n", MENDED])
     generator = scripted_generator(complete=model)
-    fixed = generator.fix(taken(generator, "add up"), GREEDY)
+    fixed = fix(generator, taken(generator, "add up"), GREEDY)
     assert (fixed.rounds, fixed.reason) == (3, "the program runs")
     samplings = [sampling for _, sampling in model.asked[1:]]
     assert samplings[0] == GREEDY
@@ -313,7 +316,7 @@ def test_a_question_asked_again_is_asked_warmer_and_from_another_seed():
 def test_a_program_that_gets_further_is_kept_and_its_new_error_is_asked_about():
     model = ScriptedModel([FAILS, FURTHER, MENDED + "other = 1\n"])
     generator = scripted_generator(complete=model)
-    fixed = generator.fix(taken(generator, "add up"), GREEDY)
+    fixed = fix(generator, taken(generator, "add up"), GREEDY)
     assert (fixed.rounds, fixed.session.outcome.ok) == (2, True)
     assert "line 3: ZeroDivisionError" in model.contexts[-1]
     assert model.asked[-1][1] == GREEDY
@@ -322,7 +325,7 @@ def test_a_program_that_gets_further_is_kept_and_its_new_error_is_asked_about():
 def test_after_three_rounds_in_vain_the_program_is_as_it_was():
     generator = scripted_generator(FAILS, *(f"total = {number} / 0\nprint(total)\n" for number in (2, 3, 4)))
     failing = taken(generator, "add up")
-    fixed = generator.fix(failing, GREEDY)
+    fixed = fix(generator, failing, GREEDY)
     assert (fixed.rounds, fixed.reason) == (3, "still failing after 3 rounds")
     assert fixed.session.head == failing.head
     assert fixed.session.outcome == failing.outcome
@@ -331,7 +334,7 @@ def test_after_three_rounds_in_vain_the_program_is_as_it_was():
 
 def test_mending_ends_where_the_model_writes_the_same_code_again():
     generator = scripted_generator(FAILS, FAILS, FAILS, FAILS)
-    fixed = generator.fix(taken(generator, "add up"), GREEDY)
+    fixed = fix(generator, taken(generator, "add up"), GREEDY)
     assert (fixed.rounds, fixed.reason) == (2, "the model writes the same code for turn 1 again")
     assert generator.complete.replies == [FAILS]
 
@@ -357,7 +360,7 @@ def test_the_turn_that_has_the_failing_function_is_mended_and_not_the_one_that_c
     generator = scripted_generator(define, call, mended, run=deep)
     failing = taken(generator, "make f", "show f(1)")
     assert failing.outcome.turn == 2
-    fixed = generator.fix(failing, GREEDY)
+    fixed = fix(generator, failing, GREEDY)
     assert (fixed.rounds, fixed.reason) == (1, "the program runs")
     assert [turn.chunk for turn in fixed.session.path] == [mended.rstrip(), call.rstrip()]
 
@@ -365,7 +368,7 @@ def test_the_turn_that_has_the_failing_function_is_mended_and_not_the_one_that_c
 def test_where_mending_the_function_does_not_help_the_turn_that_calls_it_is_mended():
     define, call, mended = "def f(x):\n    return 1 / x\n", "print(f(0))\n", "print(f(1))\n"
     generator = scripted_generator(define, call, define, mended, run=deep)
-    fixed = generator.fix(taken(generator, "make f", "show f"), GREEDY)
+    fixed = fix(generator, taken(generator, "make f", "show f"), GREEDY)
     assert (fixed.rounds, fixed.reason) == (2, "the program runs")
     assert [turn.chunk for turn in fixed.session.path] == [define.rstrip(), mended.rstrip()]
 
@@ -375,15 +378,15 @@ def test_what_the_world_kept_from_a_program_is_not_mended():
         return Outcome("none", 1, error="turn 1, line 1: FileNotFoundError: a.csv", reason=Reason.FILE)
 
     generator = scripted_generator(FAILS, MENDED)
-    failing = replace(generator, run=run_without_files).take(Session(), "read a.csv", GREEDY)
-    with pytest.raises(MtchatError, match="other code would fare no better: turn 1"):
-        generator.fix(failing, GREEDY)
+    failing = take(replace(generator, run=run_without_files), Session(), "read a.csv", GREEDY)
+    with pytest.raises(MtchatError, match="different code would not help: turn 1"):
+        fix(generator, failing, GREEDY)
     assert generator.complete.replies == [MENDED]
 
 
 def test_every_try_stays_in_the_tree_beside_the_turn_it_was_to_mend():
     generator = scripted_generator(FAILS, "total = 2 / 0\nprint(total)\n", "print(0)\n", MENDED)
-    fixed = generator.fix(taken(generator, "add up"), GREEDY)
+    fixed = fix(generator, taken(generator, "add up"), GREEDY)
     assert len(fixed.session.children(ROOT)) == 4
     assert all(turn.id in fixed.session.outcomes for turn in fixed.session.turns)
 
@@ -401,7 +404,7 @@ def test_every_try_stays_in_the_tree_beside_the_turn_it_was_to_mend():
 def test_a_chunk_that_gives_up_what_it_did_is_no_mending(loss: str):
     generator = scripted_generator(FAILS, loss, loss, loss)
     failing = taken(generator, "add up")
-    fixed = generator.fix(failing, GREEDY)
+    fixed = fix(generator, failing, GREEDY)
     assert fixed.session.head == failing.head
     assert fixed.reason == "the model writes the same code for turn 1 again"
 
@@ -411,7 +414,7 @@ def test_a_mending_that_makes_another_turn_fail_earlier_is_not_kept():
         "x = 1\n", "y = x / 0\n", "print(y)\n", "raise ValueError\ny = 1\n", "y = 1\n"
     )
     failing = taken(generator, "set x", "divide", "print it")
-    fixed = generator.fix(failing, GREEDY)
+    fixed = fix(generator, failing, GREEDY)
     assert chunks(fixed.session) == ["x = 1", "y = 1", "print(y)"]
     assert fixed.rounds == 2
 
@@ -421,7 +424,7 @@ def test_a_turn_in_the_middle_is_mended_and_the_turns_after_it_keep_their_code()
     model = ScriptedModel(["x = 1\n", "y = x / 0\n", "print(y)\n", "y = x / 2\n"])
     generator = scripted_generator(complete=model, on_event=events.append)
     failing = taken(generator, "set x", "divide", "print it")
-    fixed = generator.fix(failing, GREEDY)
+    fixed = fix(generator, failing, GREEDY)
     assert chunks(fixed.session) == ["x = 1", "y = x / 2", "print(y)"]
     assert statuses(fixed.session) == [COMPLETE, COMPLETE, KEPT]
     assert fixed.session.path[1].replaces == failing.path[1].id
@@ -437,7 +440,7 @@ def test_an_error_without_a_place_is_the_last_turns():
     generator = scripted_generator(
         "x = 1\n", "while x: print(x)\n", "print(x)\n", run=lambda program: outcomes.pop(0)
     )
-    fixed = generator.fix(taken(generator, "set x", "print it"), GREEDY)
+    fixed = fix(generator, taken(generator, "set x", "print it"), GREEDY)
     assert chunks(fixed.session) == ["x = 1", "print(x)"]
 
 
@@ -448,13 +451,13 @@ def test_a_program_that_is_stopped_where_another_fails_has_not_got_further():
     outcomes = [Outcome(), fails, stopped]
     generator = scripted_generator("x = 1\n", "y = 2\n", "y = 3\n", run=lambda program: outcomes.pop(0))
     failing = taken(generator, "set x", "set y", session=Session(preamble="import os"))
-    assert generator.fix(failing, GREEDY, rounds=1).session.head == failing.head
+    assert fix(generator, failing, GREEDY, rounds=1).session.head == failing.head
 
 
 @pytest.mark.parametrize("reply", [CTRL_C, f"total = 1\n{CTRL_C}"])
 def test_an_interrupt_in_the_midst_of_mending_keeps_the_best_program(reply: str):
     generator = scripted_generator(FAILS, FURTHER, reply)
-    fixed = generator.fix(taken(generator, "add up"), GREEDY)
+    fixed = fix(generator, taken(generator, "add up"), GREEDY)
     assert (fixed.rounds, fixed.reason) == (2, "interrupted")
     assert chunks(fixed.session) == [FURTHER.rstrip()]
 
@@ -463,7 +466,7 @@ def test_a_run_interrupted_in_the_midst_of_mending_keeps_the_best_program():
     stopped = Outcome(reason=Reason.INTERRUPTED, finished=False, error="interrupted")
     generator = scripted_generator(FAILS, MENDED)
     failing = taken(generator, "add up")
-    fixed = replace(generator, run=lambda program: stopped).fix(failing, GREEDY)
+    fixed = fix(replace(generator, run=lambda program: stopped), failing, GREEDY)
     assert (fixed.session.head, fixed.reason) == (failing.head, "interrupted")
 
 
@@ -471,7 +474,7 @@ def test_mending_tells_its_events_in_order():
     events: list[Event] = []
     generator = scripted_generator(FAILS, FAILS, MENDED)
     failing = taken(generator, "add up")
-    replace(generator, on_event=events.append).fix(failing, GREEDY)
+    fix(replace(generator, on_event=events.append), failing, GREEDY)
     assert (
         kinds(events)
         == [RepairStarted, PrefillFinished, CodeWritten, TurnWritten, RunStarted, RunFinished] * 2
@@ -486,24 +489,24 @@ def test_mending_tells_its_events_in_order():
 def test_a_program_that_has_not_run_is_run_before_it_is_mended():
     generator = scripted_generator(FAILS, MENDED)
     session = taken(replace(generator, run=None), "add up")
-    assert generator.fix(session, GREEDY).reason == "the program runs"
+    assert fix(generator, session, GREEDY).reason == "the program runs"
 
 
 def test_a_program_whose_run_was_interrupted_is_run_again_before_it_is_mended():
     generator = scripted_generator(FAILS, MENDED)
     stopped = Outcome(reason=Reason.INTERRUPTED, finished=False, error="interrupted")
     session = taken(replace(generator, run=lambda program: stopped), "add up")
-    assert generator.fix(session, GREEDY).reason == "the program runs"
-    with pytest.raises(MtchatError, match="no run came to its end"):
-        replace(generator, run=lambda program: stopped).fix(session, GREEDY)
+    assert fix(generator, session, GREEDY).reason == "the program runs"
+    with pytest.raises(MtchatError, match="has not finished a run yet"):
+        fix(replace(generator, run=lambda program: stopped), session, GREEDY)
 
 
 @pytest.mark.parametrize(
     ("replies", "changes", "reason"),
     [
         (["x = 1\n"], {}, "runs without an error"),
-        ([FAILS], {"run": None}, "nothing can be mended where nothing is run"),
-        ([f"x = 1\n{CTRL_C}"], {}, "no run came to its end"),
+        ([FAILS], {"run": None}, "nothing can be repaired because programs are not run here"),
+        ([f"x = 1\n{CTRL_C}"], {}, "has not finished a run yet"),
     ],
     ids=["it runs", "it cannot be run", "it was interrupted"],
 )
@@ -511,19 +514,19 @@ def test_where_nothing_is_to_be_mended_it_says_so(replies: list[str], changes: d
     generator = scripted_generator(*replies, **changes)
     session = taken(generator, "add up")
     with pytest.raises(MtchatError, match=reason):
-        generator.fix(session, GREEDY)
+        fix(generator, session, GREEDY)
 
 
 def test_an_empty_program_has_nothing_to_mend():
-    with pytest.raises(MtchatError, match="no run came to its end"):
-        scripted_generator().fix(Session(), GREEDY)
+    with pytest.raises(MtchatError, match="has not finished a run yet"):
+        fix(scripted_generator(), Session(), GREEDY)
 
 
 def test_a_failing_preamble_is_not_a_turns_to_mend():
     generator = scripted_generator("x = 1\n")
-    session = generator.take(Session(preamble="1 / 0"), "set x", GREEDY)
+    session = take(generator, Session(preamble="1 / 0"), "set x", GREEDY)
     with pytest.raises(MtchatError, match="the preamble fails: preamble, line 1: ZeroDivisionError"):
-        generator.fix(session, GREEDY)
+        fix(generator, session, GREEDY)
 
 
 # Making everything again
@@ -546,9 +549,9 @@ def test_a_session_that_went_through_everything_is_made_again_byte_for_byte(fami
     )
     generator = scripted_generator(complete=model, family=family)
     session = taken(generator, "set x", "divide")
-    session = generator.fix(session, GREEDY).session
+    session = fix(generator, session, GREEDY).session
     interrupted = taken(generator, "list them", session=session)
-    session = generator.retry(interrupted, GREEDY)
+    session = retry(generator, interrupted, GREEDY)
     session = taken(generator, "count them", "add them up", session=session)
     edited = rewritten(session, 1, "x = 4", generator)
     again = taken(generator, "add them up", session=edited)

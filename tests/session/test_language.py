@@ -14,6 +14,8 @@ from mtchat.console.view import View
 from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.export.format import load as format_of
 from mtchat.export.format import suffix
+from mtchat.generate.alternatives import retry
+from mtchat.generate.improve import take
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.prompt.family import load as family_of
 from mtchat.generate.turn import TurnGenerator
@@ -260,8 +262,8 @@ def test_a_model_of_python_alone_is_noted_once_and_goes_on(tmp_path: Path):
 def test_turns_in_another_language_are_verified_in_it():
     family, table = family_of("instruct", JS), Table(REPLIES)
     generator = TurnGenerator(family, table.complete, card=table.card, family_name="instruct")
-    session = generator.take(Session(language=JS), "define add", Sampling())
-    session = generator.retry(generator.take(session, "make it sum", Sampling()), Sampling())
+    session = take(generator, Session(language=JS), "define add", Sampling())
+    session = retry(generator, take(generator, session, "make it sum", Sampling()), Sampling())
     assert list(generator.verify(session)) == [None, None]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from mtchat.generate.events import Event
 from mtchat.generate.execute import RunProgram
+from mtchat.generate.improve import take
 from mtchat.generate.policy import Policy
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.prompt.family import Family
@@ -97,7 +98,7 @@ def taken(generator: TurnGenerator, *instructions: str, session: Session | None 
     """The session with a turn for each instruction."""
     session = session or Session()
     for instruction in instructions:
-        session = generator.take(session, instruction, GREEDY)
+        session = take(generator, session, instruction, GREEDY)
     return session
 
 
@@ -171,7 +172,7 @@ class ObservedGenerator:
             self.running or run_with_variables,
         )
         for instruction in instructions:
-            session = generator.take(session, instruction, GREEDY_64)
+            session = take(generator, session, instruction, GREEDY_64)
         return session
 
     def heard(self, kind: type) -> int:

@@ -12,6 +12,7 @@ from mtchat.errors import MtchatError
 from mtchat.generate.complete import CompleteMany, CompleteStream
 from mtchat.generate.events import CandidateChosen, CandidatesStarted, Event, TurnWritten
 from mtchat.generate.execute import RunProgram
+from mtchat.generate.improve import take
 from mtchat.generate.interpretations import Clarification, Interpretation
 from mtchat.generate.turn import TurnGenerator
 from mtchat.session.given import RunInputs
@@ -138,7 +139,7 @@ def run_task(
         for instruction in task.instructions:
             start = time.monotonic()
             try:
-                session = generator.take(session, instruction, sampling)
+                session = take(generator, session, instruction, sampling)
             except MtchatError:
                 if not session.path:
                     raise

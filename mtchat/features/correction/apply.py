@@ -8,6 +8,7 @@ from mtchat.generate.complete import warmer
 from mtchat.generate.edit_code import redefined_turn, splice
 from mtchat.generate.events import ChunkChange, CorrectionFinished, CorrectionStarted, TurnWritten
 from mtchat.generate.execute import carry_over, failed, never_ended
+from mtchat.generate.improve import take
 from mtchat.generate.turn import TurnGenerator
 from mtchat.session.prompt import Usage
 from mtchat.session.provenance import Correction as CorrectionRecord
@@ -30,7 +31,7 @@ def take_or_correct(
     correction = detect_correction(session.path, instruction)
     if correction is None:
         return merge_redefinition(
-            generator, session, generator.take(session, instruction, sampling, typed=typed)
+            generator, session, take(generator, session, instruction, sampling, typed=typed)
         )
     return apply_correction(generator, session, correction, sampling)
 

@@ -20,6 +20,7 @@ from mtchat.features.explain.questions import COMMON, explain_target, origin
 from mtchat.features.explain.view import StreamedParagraph, can_chat, show_answer
 from mtchat.generate.arbitrary import arbitrary_parts
 from mtchat.generate.events import ignore
+from mtchat.generate.improve import take
 from mtchat.generate.requirements import kin
 from mtchat.session.names import bound, tree
 from mtchat.session.outcome import Outcome, Variable
@@ -209,7 +210,7 @@ def compute_answer(console: Console, text: str) -> bool:
         complete=console.chat.model.complete,
     )
     with console.view.waiting(lambda: "working it out"):
-        made = quiet.take(console.session, f"{text}\nPrint the answer.", console.chat.settings.sampling)
+        made = take(quiet, console.session, f"{text}\nPrint the answer.", console.chat.settings.sampling)
     chunk = made.path[-1].chunk if made.head != console.session.head else ""
     before = console.session.program.source
     if not chunk.strip() or arbitrary_parts(chunk, before, text).printed:  # it would print an invented answer

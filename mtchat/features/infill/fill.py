@@ -14,10 +14,11 @@ from mtchat.features.own_code.user_code import with_user_code
 from mtchat.generate.complete import complete_quietly, postprocess, warmer
 from mtchat.generate.context import TurnContext, fit
 from mtchat.generate.events import ContextFitted
-from mtchat.generate.execute import carry_over, execute, progress_of
+from mtchat.generate.execute import carry_over, execute
 from mtchat.generate.improve import stop_on_interrupt
 from mtchat.generate.prompt import infill
 from mtchat.generate.prompt.infill import InfillFormat
+from mtchat.generate.repair import progress_of
 from mtchat.generate.turn import TurnGenerator
 from mtchat.session.hole import HOLE, Hole, first_hole, stood_in
 from mtchat.session.memory import plan_for
@@ -201,7 +202,7 @@ def rewrite_with_hole(generator: TurnGenerator, place: HoleInTurn, sampling: Sam
         f"Code is missing where {gap} is. "
         f"Put {wanted} in its place: real {spoken.title} that does what the step says."
     )
-    context = generator.again_about(
+    context = generator.context_again(
         base,
         place.number,
         (*base.path, holed),
