@@ -133,6 +133,7 @@ def test_settings_hold_for_the_rest_of_the_script(tmp_path: Path) -> None:
     assert load(tmp_path / "one.jsonl").outcome is None
 
 
+@pytest.mark.slow
 def test_commands_on_a_recorded_session_by_the_command_line_itself(tmp_path: Path) -> None:
     played(tmp_path, "define x", "print x")
     words = [sys.executable, "-m", "mtchat", "one", "--sessions", str(tmp_path)]

@@ -12,6 +12,8 @@ import pytest
 from mtchat import plugins
 from tests import CASES, ROOT
 
+pytestmark = pytest.mark.slow
+
 PLUGIN = CASES / "plugin"
 
 
