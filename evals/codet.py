@@ -10,19 +10,17 @@ import ast
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from evals import agreement
-from evals.agreement import Group
+from evals import SHARED
 from mtchat.bench.quality import data
 from mtchat.bench.quality.suites import humaneval
 from mtchat.sandbox.host import execute
 from mtchat.session.program import Chunk, Program
 from mtchat.session.settings import Limits
-from tests import SHARED
 
 CODET = SHARED / "codet"
 SOLUTIONS, CHECKS = CODET / "codegen16B_solutions.jsonl.gz", CODET / "codegen16B_tests.jsonl.gz"
@@ -161,7 +159,7 @@ def verdict(problem: Problem) -> Verdict:
         for solution in problem.solutions
     ]
     right = tuple(signs[solution][:1] == "1" for solution in problem.solutions)
-    return Verdict(problem.name, right, agreement.groups(passed))
+    return Verdict(problem.name, right, rank_groups(passed))
 
 
 def mean(verdicts: Sequence[Verdict], name: str) -> float:
@@ -215,3 +213,36 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+@dataclass(frozen=True)
+class Group:
+    """Solutions, by their place, that pass the same checks; a solution that was drawn twice counts twice."""
+
+    solutions: tuple[int, ...]
+    checks: frozenset[Hashable]
+
+    @property
+    def score(self) -> int:
+        """solutions * checks²: the order of sqrt(solutions) * checks, in whole numbers.
+
+        The paper's product is solutions * checks; with the root, more checks count more than more solutions.
+        """
+        return len(self.solutions) * len(self.checks) ** 2
+
+
+def rank_groups(passed: Sequence[frozenset[Hashable]]) -> tuple[Group, ...]:
+    """The groups of solutions, the best first, from the checks that each one passes.
+
+    Of equals, here and within a group, the one that was drawn first comes first.
+    """
+    places: dict[frozenset[Hashable], list[int]] = {}
+    for place, checks in enumerate(passed):
+        places.setdefault(checks, []).append(place)
+    found = (Group(tuple(solutions), checks) for checks, solutions in places.items())
+    return tuple(sorted(found, key=lambda group: -group.score))
+
+
+def choose(passed: Sequence[frozenset[Hashable]]) -> int:
+    """The place of the solution to take; where no check passes, that of the first."""
+    return rank_groups(passed)[0].solutions[0]

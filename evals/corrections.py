@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from evals import CASES
 from mtchat.features.correction.apply import apply_correction
 from mtchat.features.correction.detect import detect_correction
 from mtchat.generate import policy
@@ -24,7 +25,6 @@ from mtchat.session.program import Chunk, Program
 from mtchat.session.session import Session
 from mtchat.session.settings import Limits, Sampling
 from mtchat.session.turn import Turn
-from tests import CASES
 
 CORRECTIONS = CASES / "corrections"
 LIMITS = Limits(seconds=10.0)

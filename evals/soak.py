@@ -31,7 +31,7 @@ from tests.sandbox.battery.leaks import PATIENCE_SECONDS, abandoned, described, 
 from tests.sandbox.battery.row import Row
 from tests.sandbox.battery.rows import ROWS
 from tests.sandbox.battery.tiers import tier
-from tests.sandbox.test_worker_truth import CHUNKS, grown
+from tests.support.random_sessions import CHUNKS, grow
 
 LIMITS = Limits(seconds=1.0, memory_mib=256, output_kib=64, disk_mib=16)
 BRIEF_SECONDS, LONG_SECONDS, HANG_SECONDS = 0.3, 5.0, 30.0
@@ -302,7 +302,7 @@ class Soak:
         """A turn, an edit, an undo or another branch of a session, as users make them."""
         if len(self.past) > SESSION_RUNS:
             self.codes, self.past = [], [[]]
-        self.codes = grown(self.codes, self.past, self.chance)
+        self.codes = grow(self.codes, self.past, self.chance)
         self.past.append(self.codes)
         ended = self.work(self.codes)
         if not ended.ok and self.codes and self.chance.random() < 0.7:

@@ -298,7 +298,7 @@ class Console:
         What is typed at the keyboard is given to later runs again.
         """
         chat = self.chat
-        chat.run_whole(arguments, stdin, self.view.hearing(), board.path if board else None)
+        chat.run_whole(arguments, stdin, self.view.live_output(), board.path if board else None)
         if board is not None:
             chat.type_again(bytes(board.typed))
         return chat.record(arguments, stdin)

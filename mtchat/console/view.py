@@ -235,7 +235,7 @@ class View:
         """The columns right of the bar beside a program's output; many if there is no screen."""
         return max(shutil.get_terminal_size().columns - 1 - len(BAR), 10) if self.live else MOST_COLUMNS
 
-    def hearing(self, most: int = MOST_HEARD) -> Callable[[str, str], None]:
+    def live_output(self, most: int = MOST_HEARD) -> Callable[[str, str], None]:
         """Shows the output of a running program as it comes, up to `most` rows."""
         return LiveOutput(self, most)
 

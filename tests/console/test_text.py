@@ -94,7 +94,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 
     def play(*pieces: str, most: int = 500) -> str:
         out, screen = io.StringIO(), pyte.Screen(COLUMNS, 12)
-        hear = View(out, live=True, color=False).hearing(most)
+        hear = View(out, live=True, color=False).live_output(most)
         for piece in pieces:
             hear("stdout", piece)
         pyte.Stream(screen).feed(out.getvalue().replace("\n", "\r\n"))

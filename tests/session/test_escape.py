@@ -128,7 +128,7 @@ def test_a_view_says_nothing_raw_whatever_an_outcome_holds() -> None:
     view.turn(1, Turn(HOSTILE, HOSTILE, provenance=Fill(by=HOSTILE)), HOSTILE)
     view.table([(HOSTILE, HOSTILE)], (40,))
     view.row(HOSTILE, HOSTILE)
-    view.hearing()("stdout", HOSTILE)
+    view.live_output()("stdout", HOSTILE)
     view.transient(HOSTILE)
     assert escape_text(screen.getvalue()) == screen.getvalue()
 

@@ -6,8 +6,21 @@ from random import Random
 
 import pytest
 
-from evals.agreement import Group, choose, groups
-from evals.codet import CODET, Problem, asserts, cut, frequent, mean, problems, spread, verdict, verdicts
+from evals.codet import (
+    CODET,
+    Group,
+    Problem,
+    asserts,
+    choose,
+    cut,
+    frequent,
+    mean,
+    problems,
+    rank_groups,
+    spread,
+    verdict,
+    verdicts,
+)
 from mtchat.bench.quality.suites import humaneval
 from mtchat.sandbox.host import execute
 
@@ -34,7 +47,7 @@ def test_the_solution_of_the_best_group_is_chosen(passed: list[str], place: int)
 
 
 def test_groups_hold_every_solution_once_and_the_best_comes_first() -> None:
-    made = groups(sets("ab", "a", "ab", "", "c", "ab"))
+    made = rank_groups(sets("ab", "a", "ab", "", "c", "ab"))
     assert made[0] == Group((0, 2, 5), frozenset("ab"))
     assert [group.solutions for group in made[1:]] == [(1,), (4,), (3,)]
     assert made[-1].score == 0
@@ -47,7 +60,7 @@ def test_the_choice_is_that_of_a_straightforward_restatement() -> None:
         passed = [frozenset(range(chance.randrange(1, 4))[: chance.randrange(4)]) for _ in range(count)]
         scores = [round(sqrt(passed.count(each)) * len(each), 9) for each in passed]
         assert choose(passed) == scores.index(max(scores))
-        assert groups(passed)[0].score == round(max(scores) ** 2)
+        assert rank_groups(passed)[0].score == round(max(scores) ** 2)
 
 
 @pytest.mark.parametrize(
