@@ -59,6 +59,22 @@ if passes(1.0, SOLUTION):
 
 
 @dataclass(frozen=True)
+class Group:
+    """Solutions, by their place, that pass the same checks; a solution that was drawn twice counts twice."""
+
+    solutions: tuple[int, ...]
+    checks: frozenset[Hashable]
+
+    @property
+    def score(self) -> int:
+        """solutions * checks²: the order of sqrt(solutions) * checks, in whole numbers.
+
+        The paper's product is solutions * checks; with the root, more checks count more than more solutions.
+        """
+        return len(self.solutions) * len(self.checks) ** 2
+
+
+@dataclass(frozen=True)
 class Problem:
     """One problem: the samples as whole programs, the checks made for it, and HumanEval's own test."""
 
@@ -193,6 +209,23 @@ def verdicts(found: Sequence[Problem], seconds: float) -> Iterator[Verdict]:
         yield from filter(None, pool.map(judged, found))
 
 
+def rank_groups(passed: Sequence[frozenset[Hashable]]) -> tuple[Group, ...]:
+    """The groups of solutions, the best first, from the checks that each one passes.
+
+    Of equals, here and within a group, the one that was drawn first comes first.
+    """
+    places: dict[frozenset[Hashable], list[int]] = {}
+    for place, checks in enumerate(passed):
+        places.setdefault(checks, []).append(place)
+    found = (Group(tuple(solutions), checks) for checks, solutions in places.items())
+    return tuple(sorted(found, key=lambda group: -group.score))
+
+
+def choose(passed: Sequence[frozenset[Hashable]]) -> int:
+    """The place of the solution to take; where no check passes, that of the first."""
+    return rank_groups(passed)[0].solutions[0]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--problems", type=int, default=164)
@@ -213,36 +246,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-
-
-@dataclass(frozen=True)
-class Group:
-    """Solutions, by their place, that pass the same checks; a solution that was drawn twice counts twice."""
-
-    solutions: tuple[int, ...]
-    checks: frozenset[Hashable]
-
-    @property
-    def score(self) -> int:
-        """solutions * checks²: the order of sqrt(solutions) * checks, in whole numbers.
-
-        The paper's product is solutions * checks; with the root, more checks count more than more solutions.
-        """
-        return len(self.solutions) * len(self.checks) ** 2
-
-
-def rank_groups(passed: Sequence[frozenset[Hashable]]) -> tuple[Group, ...]:
-    """The groups of solutions, the best first, from the checks that each one passes.
-
-    Of equals, here and within a group, the one that was drawn first comes first.
-    """
-    places: dict[frozenset[Hashable], list[int]] = {}
-    for place, checks in enumerate(passed):
-        places.setdefault(checks, []).append(place)
-    found = (Group(tuple(solutions), checks) for checks, solutions in places.items())
-    return tuple(sorted(found, key=lambda group: -group.score))
-
-
-def choose(passed: Sequence[frozenset[Hashable]]) -> int:
-    """The place of the solution to take; where no check passes, that of the first."""
-    return rank_groups(passed)[0].solutions[0]

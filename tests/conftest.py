@@ -46,7 +46,7 @@ def worker() -> Iterator[Worker]:
     if not probe().ok:
         pytest.skip(f"no sandbox works here: {probe().reason}")
     variant = choose_backend().variant
-    if variant is None or not variant.warm:
+    if variant is None or not variant.checkpoints:
         pytest.skip(f"{probe().tier} keeps no states")
     with Worker() as made:
         yield made
