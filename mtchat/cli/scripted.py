@@ -226,7 +226,7 @@ def edit(console: ScriptConsole, number: int, text: str, written: bool) -> bool:
     """Turn `number` with another instruction, or with this code if that is `written`, then the later ones."""
     chat, view, old = console.chat, console.view, console.session
     if uses := said(old.path, number):
-        view.note(f"{uses} of turn {number}")
+        view.note(f"{uses} from turn {number}")
     look = chat.trial if old.language.runs and not chat.sandbox.unavailable_reason() else None
     editor = editing.TurnEditor(chat, tell=lambda step, base: show_step(view, step), look=look)
     try:

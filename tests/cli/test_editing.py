@@ -87,7 +87,7 @@ def test_an_edit_makes_again_what_does_not_fit_and_prints_the_program(
     status, said = played(tmp_path, "set y", edit=1, refusal=refusal)
     assert status == ExitCode.DONE
     assert capsys.readouterr().out == "y = 5\n\nprint(y)\n\nprint('bye')\n"
-    assert "turn 2 uses `x` of turn 1\n1› set y\n" in said
+    assert "turn 2 uses `x` from turn 1\n1› set y\n" in said
     assert "2› show\nregenerated: `x` no longer exists\n" in said
     assert "turn 3 is kept\n" in said
     assert "- x = 6\n+ y = 5\n" in said

@@ -134,7 +134,7 @@ def test_folding_and_forgetting_change_what_is_asked_not_the_program_and_are_on_
     assert "def grow(x):\n    ..." in text
     text = last(console, "/forget 2")
     assert "turn 3 uses `y`, which the model no longer sees" in text
-    assert "tell a new turn that needs it what x, y are" in text
+    assert "new turns will not know x, y: describe what they need" in text
     assert console.session.program.source == source
     dispatch(console, "go on")
     asked = console.chat.model.text(console.chat.model.asked[-1][0])
@@ -147,18 +147,18 @@ def test_folding_and_forgetting_change_what_is_asked_not_the_program_and_are_on_
         (2,),
     )
     assert "turn 1 is not forgotten" in last(console, "/forget -d 1")
-    assert "turn 2 was forgotten; the model sees all of it again" in last(console, "/forget -d 2")
-    assert "turn 1 was folded; the model sees all of it again" in last(console, "/unfold 1")
+    assert "turn 2 was forgotten; the model now sees all of it" in last(console, "/forget -d 2")
+    assert "turn 1 was folded; the model now sees all of it" in last(console, "/unfold 1")
     assert load(console.log.path).marks == {}
 
 
 def test_what_cannot_be_folded_or_is_whole_already_says_so(tmp_path: Path) -> None:
     console = talked(tmp_path, "x = 1", "items = [")
-    assert "turn 1 is short as it is, so it cannot be folded; /forget 1 leaves it out" in last(
+    assert "turn 1 is already short, so it cannot be folded; /forget 1 leaves it out" in last(
         console, "/fold 1"
     )
-    assert "turn 2 is no whole Python, so it cannot be folded" in last(console, "/fold 2")
-    assert "turn 1 is told whole already" in last(console, "/unfold 1")
+    assert "turn 2 is not complete Python, so it cannot be folded" in last(console, "/fold 2")
+    assert "the model already sees all of turn 1" in last(console, "/unfold 1")
     assert console.session.marks == {}
 
 
@@ -188,10 +188,10 @@ def test_a_program_written_anew_is_compared_and_nothing_changes_where_nobody_can
     console = talked(tmp_path, "x = 1", "print(x)", "y = 2", more=(TWO,))
     before = console.session
     text = last(console, "/recap")
-    assert "the new program (+) and the present one (-)" in text
+    assert "the new program (+) and the current one (-)" in text
     assert "\n+ import sys\n" in text
     assert "both print:\n│ 1\n✓ ran" in text
-    assert "the program is as it was; /goto recap goes to the new one" in text
+    assert "the program is unchanged; /goto recap switches to the new one" in text
     assert console.session.path == before.path
     assert load(console.log.path).path == before.path
     asked = console.chat.model.text(console.chat.model.asked[-1][0])
@@ -210,9 +210,9 @@ def test_the_new_program_that_is_chosen_goes_on_and_the_old_one_has_a_name(tmp_p
     answers = ["what", "/show", "new"]
     console.questions.answer = lambda label: answers.pop(0)
     text = last(console, "/recap")
-    assert "type new, or now, or Enter\n" in text
-    assert "type new, or now, or Enter; Ctrl-C keeps the present one, then commands work again\n" in text
-    assert "/goto before-recap goes back to the one before" in text
+    assert "type new or now, or press Enter\n" in text
+    assert "type new or now, or press Enter; Ctrl-C keeps the present one, then commands work again\n" in text
+    assert "/goto before-recap returns to the old one" in text
     saved = load(console.log.path)
     assert saved.program.source == TWO + "\n"
     assert isinstance(saved.path[-1].provenance, Rewrite)
@@ -245,13 +245,13 @@ def test_recap_new_asks_nothing_and_anything_else_is_refused(tmp_path: Path) -> 
 def test_what_the_two_programs_print_is_told_apart_with_how_they_end(tmp_path: Path) -> None:
     console = talked(tmp_path, "print(1)", more=("raise ValueError",))
     text = last(console, "/recap")
-    assert "the present one prints:\n│ 1\n✓ ran" in text
+    assert "the current one prints:\n│ 1\n✓ ran" in text
     assert "the new one prints nothing\n✗ turn 1, line 1: ValueError: no" in text
 
 
 def test_the_same_program_again_is_said_to_be_the_same(tmp_path: Path) -> None:
     console = talked(tmp_path, "x = 1", more=("x = 1",))
-    assert "the new program is the present one, line by line" in last(console, "/recap")
+    assert "the new program is identical to the current one" in last(console, "/recap")
     assert console.session.program.source == "x = 1\n"
 
 

@@ -124,7 +124,7 @@ def test_one_line_is_explained_with_the_values_that_it_works_with(tmp_path: Path
         ("/explain 3", "no turn 3; the program has 1 turn"),
         ("/explain 1:9", "turn 1 has no line 9; its last line is 3"),
         ("/explain 1:x", "'x' is not the number of a line"),
-        ("/explain what", "explain what? not 'what': /explain 1 is turn 1, /explain 1:1 its first line"),
+        ("/explain what", "cannot explain 'what'; try /explain 1 (a turn), /explain 1:1 (a line)"),
         ("/explain error", "the program runs without an error; /explain explains its last turn"),
         ("/tutor hint", "a hint for what? Say what you want to do"),
         ("/tutor code", "code for what? Say what you want to do with /tutor TEXT"),
@@ -260,7 +260,7 @@ def test_a_turn_is_rewritten_where_the_program_does_the_same(tmp_path: Path):
     screen = told(console, "/refactor use sum alone")
     assert "turn 1, before (-) and after (+):\n  prices = [2, 3]\n- total = sum(map(abs, prices))\n" in screen
     assert "+ total = sum(prices)\n" in screen
-    assert "✓ the program does the same: the output of 1 turn and 2 variables agree" in screen
+    assert "✓ same behaviour: the output of 1 turn and 2 variables agree" in screen
     assert load(console.log.path).path[0].chunk.endswith("total = sum(prices)\nprint(total)")
     assert "use sum alone" in console.session.path[0].provenance.wish
 
@@ -282,7 +282,7 @@ def test_a_turn_that_is_finished_and_fails_is_not_told_as_a_success(tmp_path: Pa
     half = Turn("count", "n = 0\nfor i in ra", status=INTERRUPTED)
     console = console_with(tmp_path, half, count="for i in range(m):\n    n += i\n```\n")
     screen = told(console, "/complete")
-    assert "\nturn 1 is finished, but the program fails\n" in screen
+    assert "\nturn 1 is complete, but the program fails\n" in screen
     assert "✓" not in screen
     assert "/fix asks the model to repair it" in screen
 
@@ -292,6 +292,6 @@ def test_an_interrupted_turn_is_finished_and_shown_as_a_difference(tmp_path: Pat
     console = console_with(tmp_path, half, count="for i in range(3):\n    n += i\nprint(n)\n```\n")
     screen = told(console, "/complete")
     assert "- for i in ra\n+ for i in range(3):\n" in screen
-    assert "✓ turn 1 is finished" in screen
+    assert "✓ turn 1 is complete" in screen
     assert console.session.outcome is not None
     assert console.session.outcome.stdout == "3\n"

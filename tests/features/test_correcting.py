@@ -76,7 +76,7 @@ def test_correct_changes_the_turn_that_is_named_whatever_the_words(tmp_path: Pat
     assert console.session.path[0].instruction == "set x\nfive"
     with pytest.raises(MtchatError, match="no turn 7"):
         dispatch(console, "/correct 7 five")
-    with pytest.raises(MtchatError, match="what should be changed"):
+    with pytest.raises(MtchatError, match="what should change"):
         dispatch(console, "/correct")
 
 

@@ -286,7 +286,7 @@ def test_code_with_a_hole_is_filled_shown_and_gone_on_from(
     assert [turn.chunk for turn in console.session.path] == ["n = 12", "m = n * 3", "print(m)"]
     assert console.session.numbered(2).status == EDITED
     assert (
-        "- m = <<fill: three times n>>\n+ m = n * 3\nturn 2 has your code now, its holes filled by filler"
+        "- m = <<fill: three times n>>\n+ m = n * 3\nturn 2 now has your code, its holes filled by filler"
     ) in said(console)
     assert "kept 1 of 1 later turn" in said(console)
     console.view.out = io.StringIO()

@@ -180,7 +180,7 @@ def test_dropping_a_step_says_what_uses_it(tmp_path: Path) -> None:
     dispatch(console, "define x")
     dispatch(console, "print x")
     dispatch(console, "/drop 1")
-    assert "turn 2 uses `x` of it" in said(console)
+    assert "turn 2 uses `x` from it" in said(console)
 
 
 def test_the_last_step_is_dropped_too() -> None:

@@ -41,7 +41,7 @@ def test_an_edit_keeps_what_fits_makes_the_rest_again_and_says_so_with_a_diff_li
     dispatch(console, "/edit 1 set k to 30")
     assert code(console) == ["k = 30", "m = k * 2", "print(m)"]
     assert said(console).partition("turn 2 uses")[2].splitlines() == [
-        " `n` of turn 1",
+        " `n` from turn 1",
         "1› set k to 30",
         "k = 30",
         "✓ ran in 0.1 s",

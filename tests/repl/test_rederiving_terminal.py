@@ -44,7 +44,7 @@ def test_ctrl_c_at_a_question_leaves_the_program_as_it_was_and_an_answer_is_take
         screen.send(CTRL_C)
         screen.wait("stopped; the program is as it was")
         assert session(tmp_path).path == old
-        say(screen, "/edit 1 --ask now define x", "turn 2 uses `x` of turn 1")
+        say(screen, "/edit 1 --ask now define x", "turn 2 uses `x` from turn 1")
         screen.wait(lambda text: text.count("[keep] or again?") == 2)
         screen.send("again" + ENTER)
         screen.wait("regenerated, although it still fits")
@@ -80,7 +80,7 @@ def test_a_real_model_makes_a_turn_again_whose_name_went_and_the_session_verifie
         screen.wait("│ 30", 60)
         screen.send("/edit 1 Define a list costs with the values 1, 2 and 3" + ENTER)
         text = screen.wait("returns to the old program", 60)
-        assert "turn 2 uses `prices` of turn 1" in text
+        assert "turn 2 uses `prices` from turn 1" in text
         assert "regenerated: `prices` no longer exists" in text
         assert "│ 6" in text
         assert "+ print(sum(costs))" in text

@@ -184,7 +184,7 @@ def test_code_opens_the_editor_with_its_arguments_and_takes_what_was_saved(tmp_p
     with started(tmp_path, env={"EDITOR": f"{editor} --wait", "VISUAL": ""}) as screen:
         screen.wait("1› ")
         say(screen, "define x", "2› ")
-        say(screen, "/code 1", "turn 1 has your code now")
+        say(screen, "/code 1", "turn 1 now has your code")
         screen.wait(lambda text: text.count("\n2›") == 2)
         assert [(turn.chunk, turn.status) for turn in session(tmp_path).path] == [("x = 41", EDITED)]
 

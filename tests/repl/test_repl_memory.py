@@ -28,10 +28,10 @@ def test_the_new_program_is_shown_beside_the_present_one_and_taken_when_it_is_ty
     tmp_path: Path,
 ) -> None:
     talked(screen)
-    text = say(screen, "/recap", "which one goes on, new or now?")
+    text = say(screen, "/recap", "which program do you want to keep, new or now?")
     assert "\n- x = 1\n" in text
     assert "both print:\n│ 1\n✓ ran" in text
-    text = say(screen, "new", "/goto before-recap goes back to the one before")
+    text = say(screen, "new", "/goto before-recap returns to the old one")
     assert "now at turn 2: print x" in text
     saved = session(tmp_path)
     assert saved.program.source == "print(x)\n"
@@ -43,9 +43,9 @@ def test_ctrl_c_at_the_question_keeps_the_present_program_and_the_new_one_beside
     tmp_path: Path,
 ) -> None:
     talked(screen)
-    say(screen, "/recap", "which one goes on, new or now?")
+    say(screen, "/recap", "which program do you want to keep, new or now?")
     screen.send(CTRL_C)
-    screen.wait("the program is as it was; /goto recap goes to the new one")
+    screen.wait("the program is as it was; /goto recap switches to the new one")
     assert session(tmp_path).program.source == "x = 1\n\nprint(x)\n"
     say(screen, "/goto recap", "now at turn 2: print x")
     assert session(tmp_path).program.source == "print(x)\n"

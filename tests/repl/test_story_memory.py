@@ -40,7 +40,7 @@ def test_a_folded_and_a_forgotten_turn_are_made_again_after_they_are_told_anew(t
             ("/forget 2", "turn 2 is forgotten"),
             ("Set y to 4", "\n4› "),
             ("/context", "folded, saves "),
-            ("/unfold 1-2", "turn 2 was forgotten; the model sees all of it again"),
+            ("/unfold 1-2", "turn 2 was forgotten; the model now sees all of it"),
         ):
             screen.send(line + ENTER)
             screen.wait(sign, 60)

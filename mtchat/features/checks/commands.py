@@ -9,15 +9,15 @@ from mtchat.features.checks.parse import ParsedCheck, parse_check
 
 
 def do_check(console: Console, argument: str) -> None:
-    """Keeps a check with a turn: what must hold after it, as in /check total == 42.
+    """Adds a check: what must be true after a turn, for example /check total == 42.
 
-    Words do as well: /check total is at least 40. So does an instruction: after this total must be 42, or:
-    check that total is 42. The check is about the last turn, or about turn N, as in /check 2: len(names) ==
-    3. It is looked at with each run of the program, on a copy of the state that its turn left; numbers that
-    differ by rounding alone are equal. /retry takes a candidate that passes where there is one, and /fix
-    goes on until all checks hold.
+    Sentences work too: /check total is at least 40. So do instructions such as "after this total must be 42"
+    or "check that total is 42". The check applies to the last turn, or to turn N: /check 2: len(names) == 3.
+    It is evaluated on every run of the program, on a copy of the state after its turn; numbers that differ
+    only by rounding are equal. /retry prefers a candidate that passes, and /fix continues until all checks
+    hold.
 
-    Without anything it lists the checks; -d N removes the Nth of them.
+    /check alone lists the checks; /check -d N removes check N.
     """
     word, *rest = argument.split() or [""]
     if word == "-d":
@@ -33,9 +33,15 @@ def remove_check(console: Console, words: list[str]) -> None:
         raise UsageError("/check -d N removes one check; /check lists them with their numbers")
     chosen, count = parse_number(words[0], "the number of a check"), len(console.session.claims)
     if chosen > count:
-        raise MtchatError(f"no check {chosen}; there {'is' if count == 1 else 'are'} {count or 'none'}")
+        raise MtchatError(f"there is no check {chosen}; {describe_count(count)}")
     removed = checking.remove(console.chat, chosen)
     console.view.say(f"removed: {removed.told}")
+
+
+def describe_count(count: int) -> str:
+    return (
+        f"the checks are 1 to {count}" if count > 1 else f"there {'is only check 1' if count else 'are none'}"
+    )
 
 
 def list_checks(console: Console) -> None:
@@ -43,7 +49,7 @@ def list_checks(console: Console) -> None:
     for place, finding in enumerate(checking.results(console.session), start=1):
         console.view.finding(finding, f"{place}  ")
     if not console.session.claims:
-        console.view.say("no checks yet; /check total == 42 keeps one with the last turn")
+        console.view.say("no checks yet; add one for the last turn, for example /check total == 42")
 
 
 def keep_check(console: Console, stated: ParsedCheck) -> None:

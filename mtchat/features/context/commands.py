@@ -21,15 +21,14 @@ from mtchat.session.prompt import Prompt
 from mtchat.session.turn import Turn
 
 NAMES, NUMBERS, SHARES = 22, 8, 8  # the most columns of each
-MOST = 8  # names that are told
+MOST = 8  # names in a message
 
 
 def do_context(console: Console, argument: str) -> None:
-    """Shows exactly what the model will see with the next instruction, and what each part of it takes.
+    """Shows exactly what the model will see with the next instruction, and the tokens of each part.
 
-    The parts come with their tokens, their share of what the model can see, and what makes them less. When
-    it would not fit, the oldest turns are folded: of their code the model sees imports, names and
-    signatures.
+    Each part comes with its share of the context and with a way to shorten it. If the whole does not fit, the
+    oldest turns are folded: the model sees only imports, names and signatures of their code.
     """
     generator = console.generator()
     instruction = console.chat.resolved(argument.strip()).text or "(your next instruction)"
@@ -51,19 +50,19 @@ def do_context(console: Console, argument: str) -> None:
 
 
 def do_fold(console: Console, argument: str) -> None:
-    """Tells the model of turn K only imports, names, signatures and docstrings; the program keeps its code.
+    """Shows the model only imports, names, signatures and docstrings of turn K; the program keeps its code.
 
-    K may be several turns, as in /fold 1-3 5. /unfold K tells all of it again.
+    K may be several turns, for example /fold 1-3 5. /unfold K shows all of the code again.
     """
     for number in parse_turns(console.session, argument, "fold"):
         turn = console.session.numbered(number)
         if not foldable(turn):
-            why = "is short as it is" if parses(turn.chunk) else "is no whole Python"
+            why = "is already short" if parses(turn.chunk) else "is not complete Python"
             console.view.note(f"turn {number} {why}, so it cannot be folded; /forget {number} leaves it out")
             continue
         console.chat.keep(set_context(console.session, number, FOLDED), "fold")
         console.view.say(
-            f"turn {number} is folded; the program keeps its code, and the model sees this of it:"
+            f"turn {number} is folded; the program keeps its code, and the model sees only this:"
         )
         console.view.code(folded(turn.chunk))
 
@@ -73,15 +72,15 @@ def complete_fold(console: Console) -> list[tuple[str, str]]:
 
 
 def do_unfold(console: Console, argument: str) -> None:
-    """Tells the model all of turn K again, after /fold or /forget."""
+    """Shows the model all of turn K again, after /fold or /forget."""
     for number in parse_turns(console.session, argument, "unfold"):
         turn = console.session.numbered(number)
         mark = console.session.mark(turn.id)
         if mark.context == WHOLE:
-            console.view.note(f"turn {number} is told whole already, where it fits; /context shows it")
+            console.view.note(f"the model already sees all of turn {number} (if it fits); /context shows it")
             continue
         console.chat.keep(set_context(console.session, number, WHOLE), "unfold")
-        console.view.say(f"turn {number} was {mark.context}; the model sees all of it again")
+        console.view.say(f"turn {number} was {mark.context}; the model now sees all of it")
 
 
 def complete_unfold(console: Console) -> list[tuple[str, str]]:
@@ -89,10 +88,10 @@ def complete_unfold(console: Console) -> list[tuple[str, str]]:
 
 
 def do_forget(console: Console, argument: str) -> None:
-    """Tells the model nothing of turn K any more; the program keeps its code.
+    """Hides turn K from the model; the program keeps its code.
 
-    K may be several turns, as in /forget 1-3 5. It says which later turns use names of K. /forget -d K, or
-    /unfold K, tells the turn again.
+    K may be several turns, for example /forget 1-3 5. The command says which later turns use names of K.
+    /forget -d K or /unfold K shows the turn again.
     """
     word, _, rest = argument.strip().partition(" ")
     if word == "-d":
@@ -101,28 +100,29 @@ def do_forget(console: Console, argument: str) -> None:
     for number in parse_turns(console.session, argument, "forget"):
         console.chat.keep(set_context(console.session, number, FORGOTTEN), "forget")
         console.view.say(
-            f"turn {number} is forgotten: the program keeps its code, and the model sees nothing of it"
+            f"turn {number} is forgotten: the program keeps its code, but the model does not see it"
         )
         warn_about_uses(console, number)
 
 
 def recall_turns(console: Console, argument: str) -> None:
-    for number in parse_turns(console.session, argument, "tell again"):
+    for number in parse_turns(console.session, argument, "show again"):
         if console.session.mark(console.session.numbered(number).id).context != FORGOTTEN:
             console.view.note(f"turn {number} is not forgotten")
             continue
         console.chat.keep(set_context(console.session, number, WHOLE), "forget")
-        console.view.say(f"turn {number} was forgotten; the model sees all of it again")
+        console.view.say(f"turn {number} was forgotten; the model now sees all of it")
 
 
 def warn_about_uses(console: Console, number: int) -> None:
-    """Says what the model no longer knows, and where that is used."""
+    """Says which names the model no longer knows, and where they are used."""
     if uses := said(console.session.path, number):
         console.view.note(f"{uses}, which the model no longer sees")
     names = tuple(sorted(bound(console.session.numbered(number).chunk)))
     if names:
-        what = f"{shorten_names(names)} {'is' if len(names) == 1 else 'are'}"
-        console.view.note(f"tell a new turn that needs it what {what}; /unfold {number} tells all again")
+        console.view.note(
+            f"new turns will not know {shorten_names(names)}: describe what they need, or /unfold {number}"
+        )
 
 
 def shorten_names(names: tuple[str, ...]) -> str:

@@ -7,7 +7,7 @@ from mtchat.features.correction.detect import target_correction
 
 
 def do_correct(console: Console, argument: str) -> None:
-    """Changes turn N, or the one that TEXT is about, as TEXT says; later turns keep their code.
+    """Changes turn N, or the turn that TEXT refers to, as TEXT says; later turns keep their code.
 
     An instruction that reads like a correction ("make it case-insensitive", "rename total to balance") is
     taken for one without this command. /undo goes back to the turns as they were.
@@ -17,9 +17,9 @@ def do_correct(console: Console, argument: str) -> None:
     number = console.number(word) if word.isdecimal() and rest.strip() else 0
     text = rest.strip() if number else argument.strip()
     if not text:
-        raise UsageError("what should be changed? as in: /correct 2 make it case-insensitive")
+        raise UsageError("what should change? For example: /correct 2 make it case-insensitive")
     if number and not console.session.numbered(number).chunk.strip():
-        raise UsageError(f"turn {number} has no code to change yet; /code {number} writes it by hand")
+        raise UsageError(f"turn {number} has no code to change yet; /code {number} lets you write it")
     console.correct(target_correction(console.session.path, text, number))
 
 

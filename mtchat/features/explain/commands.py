@@ -19,11 +19,11 @@ DEEDS = {
 
 
 def do_explain(console: Console, argument: str) -> None:
-    """Explains in plain words what happened last, a turn, a line of it, or the error.
+    """Explains the last turn, another turn, one of its lines, or the error in plain words.
 
-    /explain 3 explains turn 3 line by line, /explain 3:2 says more about its line 2, and /explain error why
-    the program fails: what is certain first, then the model's words. The program is not changed; Ctrl-C
-    stops it.
+    /explain 3 explains turn 3 line by line, /explain 3:2 says more about its line 2, and /explain error says
+    why the program fails: the facts first, then the model's words. The program does not change; Ctrl-C stops
+    the explanation.
     """
     word = argument.strip()
     last = console.number("")
@@ -32,8 +32,8 @@ def do_explain(console: Console, argument: str) -> None:
         return
     turn, colon, line = word.partition(":")
     if word and not turn.strip().isdecimal():
-        ways = f"/explain {last} is turn {last}, /explain {last}:1 its first line, /explain error the error"
-        raise UsageError(f"explain what? not {one_line(word, 40)!r}: {ways}")
+        ways = f"/explain {last} (a turn), /explain {last}:1 (a line) or /explain error"
+        raise UsageError(f"cannot explain {one_line(word, 40)!r}; try {ways}")
     chosen = console.number(turn)
     if colon:
         explain_line(console, chosen, parse_number(line, "the number of a line"))
@@ -49,11 +49,12 @@ def complete_explain(console: Console) -> list[tuple[str, str]]:
 
 
 def do_tutor(console: Console, argument: str) -> None:
-    """Teaches: hints in words at what you want to do, code only when you ask, questions about the program.
+    """Teaches you: gives hints in words, code only on request, and asks questions about the program.
 
-    /tutor TEXT says what you want to do and gives a hint at the next step; /tutor hint says more, /tutor
-    code lets the model write it as a turn. /tutor ask asks what the program does, and checks your answer by
-    running it. /tutor alone says where you are, /tutor off ends the lesson; the program stays.
+    /tutor TEXT sets a goal, in your own words, and gives a hint for the next step; /tutor hint says more,
+    and /tutor code lets the model write the code as a turn. /tutor ask asks what the program does and checks
+    your answer by running it. /tutor alone shows your goal and score; /tutor off ends the lesson, and the
+    program stays.
     """
     text = argument.strip()
     deed = DEEDS.get(text.lower())
@@ -66,7 +67,7 @@ def do_tutor(console: Console, argument: str) -> None:
 def complete_tutor(console: Console) -> list[tuple[str, str]]:
     return [
         ("hint", "says more about the next step"),
-        ("code", "lets the model write it"),
+        ("code", "lets the model write the code"),
         ("ask", "asks you what the program does"),
         ("off", "ends the lesson"),
     ]

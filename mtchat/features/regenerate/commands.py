@@ -14,13 +14,13 @@ AGAIN = "your code is kept with its hole; /code {number} opens it again"
 
 
 def do_edit(console: Console, argument: str) -> None:
-    """Changes the instruction of turn N, asks for that turn again, and derives the later ones again.
+    """Changes the instruction of turn N, generates that turn again, and updates the later turns.
 
-    Without TEXT the instruction comes up to be edited; without N it is the last turn's. Each later turn is
-    kept if it still fits: it runs, the names that it uses are there and are what they were, and it has no
-    value that was replaced. Else the model makes it again from its instruction. --ask asks for each of
-    them; in its place, --keep keeps the code of all, and --all makes all again. Ctrl-C leaves the program
-    as it was; afterwards /goto before-edit-N goes back to it.
+    Without TEXT you edit the instruction on the screen; without N it is the last turn's. A later turn is kept
+    if it still fits: it runs, the names that it uses exist and have the same types, and it contains no value
+    that was replaced. Otherwise it is regenerated from its instruction. --ask asks about each later turn,
+    --keep keeps all of them, --all regenerates all of them. Ctrl-C leaves the program unchanged; afterwards
+    /goto before-edit-N returns to the old program.
     """
     given = parse_flag(argument)
     word, *rest = given.rest.split(maxsplit=1)[:2] or [""]
@@ -31,7 +31,7 @@ def do_edit(console: Console, argument: str) -> None:
     new = rest[0].strip() if rest else console.edit_line(f"edit {number}› ", old).strip()
     if not new or new == old:
         console.view.note(
-            "the instruction is unchanged, so nothing is asked; /retry asks for the last turn again"
+            "the instruction is unchanged, so nothing was generated; /retry asks for the last turn again"
         )
         return
     reword(console, number, new, given.flag)
@@ -42,15 +42,14 @@ def complete_edit(console: Console) -> list[tuple[str, str]]:
 
 
 def do_code(console: Console, argument: str) -> None:
-    """Opens the code of turn N in $EDITOR; what you save takes its place, and later turns are derived again.
+    """Opens the code of turn N in $EDITOR; what you save replaces it, and the later turns are updated.
 
-    Where the code that you save has a hole, <<fill>> or <<fill: compute the median>>, the model writes what
-    fits between the code above and below. It stands for lines or for a part of one, and there can be
-    several. Of some tries the first that runs is taken. Ctrl-C leaves the program as it was; /code N then
-    opens your code. A sign that cannot be shown stands in the editor by its name, as ⟦U+001B⟧, and comes
-    back as it was. Each later turn is kept if it still fits, else made again from its instruction, as /edit
-    does. --ask asks for each of them; in its place, --keep keeps the code of all, and --all makes all
-    again. /goto before-edit-N goes back to the program as it was.
+    Holes in the code, <<fill>> or <<fill: compute the median>>, are filled by the model to match the code
+    around them. A hole stands for whole lines or for part of a line, and there can be several. Of several
+    attempts the first that runs is used. Ctrl-C leaves the program unchanged; /code N then opens your code
+    again. Characters that cannot be shown appear by name in the editor, such as ⟦U+001B⟧, and are restored.
+    A later turn is kept if it still fits, else regenerated from its instruction, as with /edit: --ask asks
+    about each one, --keep keeps all, --all regenerates all. /goto before-edit-N returns to the old program.
     """
     given = parse_flag(argument)
     number = console.number(given.rest)
@@ -58,16 +57,14 @@ def do_code(console: Console, argument: str) -> None:
     text = (unfinished_code(console.session, number) or old) + "\n"
     new = console.edit_code(text, console.session.language.suffix).rstrip()
     if new == old.rstrip():
-        console.view.note(
-            f"the code is unchanged, so the program is too; /edit {number} changes what it is to do"
-        )
+        console.view.note(f"the code is unchanged; /edit {number} changes the instruction")
         return
     filled = ""
     if first_hole(new):
         if not (new := fill_and_show(console, number, new)):
             return
         filled = console.chat.model.card().name
-    console.view.say(f"turn {number} has your code now{filled and f', its holes filled by {filled}'}")
+    console.view.say(f"turn {number} now has your code{filled and f', its holes filled by {filled}'}")
     recode(console, number, new, given.flag, filled)
 
 
@@ -89,24 +86,24 @@ def fill_and_show(console: Console, number: int, code: str) -> str:
 
 
 def do_drop(console: Console, argument: str) -> None:
-    """Drops step N; the later ones keep their code, and the program is run without it.
+    """Removes turn N and runs the program without it; the later turns keep their code.
 
-    So does an instruction such as: delete step 5. /goto before-drop-N goes back to the program with it.
+    Instructions such as "delete step 5" do the same. /goto before-drop-N returns to the old program.
     """
     if not argument.strip():
-        raise UsageError("drop which step? /show shows them; /undo takes back the last one")
+        raise UsageError("drop which turn? /show lists them; /undo removes the last one")
     number, before = console.number(argument), console.session
     turn = before.numbered(number)
     console.prepare()
     edit = editing.drop(console.chat, number)
     console.view.say(f"dropped: {step_name(turn)}")
     if uses := said(before.path, number):
-        console.view.note(f"{uses} of it")
+        console.view.note(f"{uses} from it")
     if number <= len(edit.after.path):
         console.show_turns(edit.after)
         console.chat.keep(console.chat.run_session(console.session), "drop")
         console.finish(before)
-    console.view.note(f"/goto {edit.branch} goes back to the program with it")
+    console.view.note(f"/goto {edit.branch} returns to the old program")
 
 
 def complete_drop(console: Console) -> list[tuple[str, str]]:

@@ -75,7 +75,7 @@ def replace_turn(
     console.questions.reset()
     old, chat = console.session, console.chat
     if uses := used(old.path, number):
-        console.view.note(f"{uses} of turn {number}")
+        console.view.note(f"{uses} from turn {number}")
     if heading:
         console.view.heading(heading)
     known = old.outcome.outputs if old.outcome else ()

@@ -20,34 +20,34 @@ from mtchat.session.session import Session
 from mtchat.session.turn import INTERRUPTED
 
 NEW, NOW = "new", "now"
-QUESTION = "which one goes on, new or now? (Enter keeps the present one) "
-AS_IT_WAS = "the program is as it was"
+QUESTION = "which program do you want to keep, new or now? (Enter = now) "
+UNCHANGED = "the program is unchanged"
 
 
 def do_complete(console: Console, argument: str) -> None:
-    """Finishes the code of turn N: one that was interrupted, or that left bodies open with pass, ... or TODO.
+    """Completes the code of turn N: one that was interrupted, or has placeholders (pass, ..., TODO).
 
-    What was interrupted goes on from its last whole line. The program is run with the finished code; where
-    it ran before and would fail, or something is still open, the code is not taken. Later turns keep their
-    code, and the old branch stays in the session.
+    Interrupted code continues after its last complete line. The program is run with the new code, which is
+    not used if the program ran before and would now fail, or if placeholders remain. Later turns keep their
+    code, and the old code stays in the session as a branch.
     """
     number = console.number(argument)
     sampling = console.chat.settings.sampling
     reworked = run_rework(
         console, number, lambda generator, session: complete_turn(generator, session, number, sampling)
     )
-    show_result(console, reworked, f"turn {number} is finished")
+    show_result(console, reworked, f"turn {number} is complete")
     if not reworked.taken:
-        console.view.note(f"/complete {number} asks again, /code {number} lets you finish it by hand")
+        console.view.note(f"/complete {number} tries again, /code {number} lets you write the code")
 
 
 def do_refactor(console: Console, argument: str) -> None:
-    """Rewrites the code of turn N cleaner, without changing what the program does.
+    """Rewrites the code of turn N more cleanly, without changing what the program does.
 
-    WISH says how, as in: /refactor 2 use a list comprehension. The program is run before and after: what
-    each turn prints, all variables, and what its functions give for simple values must agree, or the new
-    code is not taken, and what differs is said. Files that it writes are not compared. The old branch stays
-    in the session.
+    WISH says how, for example /refactor 2 use a list comprehension. The program is run before and after: the
+    output of each turn, all variables, and the results of its functions for simple values must be the same,
+    or the new code is not used and the differences are shown. Files that it writes are not compared. The old
+    code stays in the session as a branch.
     """
     word, *rest = argument.split(maxsplit=1)[:2] or [""]
     if word and not word.isdecimal():
@@ -57,30 +57,30 @@ def do_refactor(console: Console, argument: str) -> None:
     reworked = run_rework(
         console, number, lambda generator, session: refactor_turn(generator, session, number, wish, sampling)
     )
-    show_result(console, reworked, f"the program does the same: {reworked.compared} agree")
+    show_result(console, reworked, f"same behaviour: {reworked.compared} agree")
     if not reworked.taken:
-        console.view.note(f"/refactor {number} asks again, and with a wish behind it in another way")
+        console.view.note(f"/refactor {number} tries again; text after the number says how to rewrite it")
 
 
 def do_recap(console: Console, argument: str) -> None:
-    """Writes the whole program anew from all instructions at once, and lets you choose which one goes on.
+    """Writes the whole program again from all instructions at once, and lets you choose which one to keep.
 
-    The new program is run, and its differences from the present one are shown. The one that you do not
-    choose stays in the session as a branch with a name. /recap new takes the new one without asking; where
-    nobody can be asked, the present one stays.
+    The new program is run, and its differences from the current one are shown. The one that you do not choose
+    stays in the session as a named branch. /recap new takes the new one without asking; if nobody can be
+    asked, the current one stays.
     """
     if argument.strip() not in ("", NEW):
-        raise UsageError(f"/recap takes only {NEW}, which goes on with the new program without asking")
+        raise UsageError(f"/recap takes only {NEW}, which takes the new program without asking")
     console.number("")
     before = console.session
     generator = replace(console.generator(), on_event=RecapHandler(console))
     made = write_recap(generator, before, console.chat.settings.sampling)
     if made is before:
-        console.view.say(f"nothing was written; {AS_IT_WAS}")
+        console.view.say(f"the model wrote nothing; {UNCHANGED}")
     elif made.path[-1].status == INTERRUPTED:
-        console.view.say(AS_IT_WAS)
+        console.view.say(UNCHANGED)
     elif not compare_programs(console, made):
-        console.view.say("the new program is the present one, line by line")
+        console.view.say("the new program is identical to the current one")
     elif argument.strip() == NEW or wants_new(console):
         switch_to_new(console, made.head)
     else:
@@ -88,7 +88,7 @@ def do_recap(console: Console, argument: str) -> None:
 
 
 class RecapHandler:
-    """Shows a program while it is written, and has it in the session's file beside the live one."""
+    """Shows a program while it is written, and saves it as a branch beside the live one."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -101,13 +101,13 @@ class RecapHandler:
 
 
 def merge_beside(made: Session, live: Session) -> Session:
-    """What is new in a session, with the conversation of another one live."""
+    """The new turns of one session in another one, which stays live."""
     visited = {**made.visited, **live.visited}
     return replace(live.beside(made), visited=visited)
 
 
 def compare_programs(console: Console, made: Session) -> bool:
-    """Runs the new program where programs are run, and shows how it differs; False where it does not."""
+    """Runs the new program if programs may run, and shows how it differs; False if it does not."""
     live = console.session
     old, new = live.program.source, made.program.source
     if old == new:
@@ -117,25 +117,25 @@ def compare_programs(console: Console, made: Session) -> bool:
         if never_ended(live.outcome):
             made = replace(made, outcomes={**made.outcomes, **run_aside(console, live).outcomes})
         console.chat.keep(merge_beside(made, live), "recap")
-    console.view.heading("the new program (+) and the present one (-)")
+    console.view.heading("the new program (+) and the current one (-)")
     console.view.diff(old, new)
     show_outputs(console, console.session.outcome, made.outcome)
     return True
 
 
 def run_aside(console: Console, session: Session) -> Session:
-    """A session with what its program does; the files that it leaves stay where they are."""
+    """A session with the outcome of its program; the files that it writes are not kept."""
     return session.with_outcome(console.chat.resume(session.program, None))
 
 
 def show_outputs(console: Console, old: Outcome | None, new: Outcome | None) -> None:
-    """What each of the programs prints, and how it ends; once where that is the same."""
+    """Shows what each program prints and how it ends; once if that is the same."""
     if old is None or new is None:
-        console.view.note("neither was run")
+        console.view.note("neither program was run")
     elif (old.stdout, old.error) == (new.stdout, new.error):
         show_output(console, "both print", new)
     else:
-        show_output(console, "the present one prints", old)
+        show_output(console, "the current one prints", old)
         show_output(console, "the new one prints", new)
 
 
@@ -146,18 +146,18 @@ def show_output(console: Console, words: str, outcome: Outcome) -> None:
 
 
 def wants_new(console: Console) -> bool:
-    """Whether the user goes on with the new program; not where nobody can be asked."""
+    """Whether the user chooses the new program; False if nobody can be asked."""
     while console.questions.answer is not None:
         word = (console.questions.answer(QUESTION) or NOW).strip().lower()
         if word in (NEW, NOW, ""):
             return word == NEW
-        wait = "; Ctrl-C keeps the present one, then commands work again" if word.startswith("/") else ""
-        console.view.note(f"type {NEW}, or {NOW}, or Enter{wait}")
+        wait = "; Ctrl-C keeps the current one, then commands work again" if word.startswith("/") else ""
+        console.view.note(f"type {NEW} or {NOW}, or press Enter{wait}")
     return False
 
 
 def switch_to_new(console: Console, head: str) -> None:
-    """Goes on with the new program; the branch's name goes along, and the old end gets one of its own."""
+    """Makes the new program live; the branch name moves to it, and the old program gets a name of its own."""
     old = console.session
     name = free_name(old, "before-recap", old.head)
     branches = {**old.branches, name: old.head}
@@ -169,24 +169,24 @@ def switch_to_new(console: Console, head: str) -> None:
             console.session.with_outcome(console.chat.run_program(console.session.program)), "recap"
         )
     console.view.say(describe_position(console.session))
-    console.view.note(f"this turn has the whole program; /goto {name} goes back to the one before")
+    console.view.note(f"this turn contains the whole program; /goto {name} returns to the old one")
 
 
 def keep_current(console: Console, head: str) -> None:
-    """Goes on with the present program; the new one gets a name."""
+    """Keeps the current program live; the new one gets a branch name."""
     name = free_name(console.session, "recap", head)
     console.chat.keep(replace(console.session, branches={**console.session.branches, name: head}), "recap")
-    console.view.say(f"{AS_IT_WAS}; /goto {name} goes to the new one")
+    console.view.say(f"{UNCHANGED}; /goto {name} switches to the new one")
 
 
 def free_name(session: Session, name: str, end: str) -> str:
-    """A name for the end of a branch, numbered where another branch has it."""
+    """A branch name, numbered if another branch already has it."""
     names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
     return next(each for each in names if session.branches.get(each, end) == end)
 
 
 def complete_recap(console: Console) -> list[tuple[str, str]]:
-    return [(NEW, "goes on with the new program without asking")]
+    return [(NEW, "takes the new program without asking")]
 
 
 def run_rework(
