@@ -5,14 +5,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Thread
 from types import TracebackType
 from typing import Self
 
-from mtchat.conversation import checking, editing
-from mtchat.conversation.interfaces import Hear, unheard
-from mtchat.conversation.live import LiveSession
+from mtchat.conversation import checking, editing, streaming
+from mtchat.conversation.interfaces import Hear
+from mtchat.conversation.live import LiveSession, unheard
 from mtchat.errors import MtchatError, UsageError
 from mtchat.export import format
 from mtchat.features.checks.parse import parse_check
@@ -128,36 +126,7 @@ class Conversation(LiveSession):
 
         Closing the iterator acts as Ctrl-C does: it ends generation, and keeps what was written.
         """
-        events: SimpleQueue[Event | None] = SimpleQueue()
-        failed: list[BaseException] = []
-        watch, self.stopping = self.on_event, False
-
-        def heard(event: Event) -> None:
-            watch(event)
-            events.put(event)
-
-        def work() -> None:
-            try:
-                self.send(instruction, new=new)
-            except BaseException as error:  # raised again where the events are read
-                failed.append(error)
-            finally:
-                events.put(None)
-
-        self.on_event = heard
-        worker = Thread(target=work, name="turn", daemon=True)
-        worker.start()
-        try:
-            while (event := events.get()) is not None:
-                yield event
-        except BaseException:
-            self.stopping = True
-            raise
-        finally:
-            worker.join()
-            self.on_event, self.stopping = watch, False
-        if failed:
-            raise failed[0]
+        return streaming.stream(self, lambda: self.send(instruction, new=new))
 
     def add(self, code: str) -> TurnResult:
         """A turn with code that the user wrote, run as any other; no model is asked for it."""

@@ -1,12 +1,11 @@
 """What a conversation is handed: a model, a sandbox, somebody to ask, and a way to show that it is busy."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from mtchat.generate.interpretations import Clarification, Interpretation
-from mtchat.models.loading import Model
 from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
@@ -45,37 +44,6 @@ class BackgroundModel(Protocol):
 
     def count(self, text: str) -> int:
         """The number of tokens in a text."""
-
-
-class ReadyModel:
-    """A loaded model as one that has nothing left to load."""
-
-    def __init__(self, model: Model) -> None:
-        self.loaded = model
-        self.name = model.card.name
-
-    def begin(self) -> None: ...
-
-    def stage(self) -> str:
-        return ""
-
-    def ready(self, seconds: float) -> bool:
-        return True
-
-    def card(self) -> ModelCard:
-        return self.loaded.card
-
-    def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
-        return self.loaded.complete(prompt, sampling)
-
-    def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
-        return self.loaded.candidates(prompt, sampling, count)
-
-    def text(self, prompt: Prompt) -> str:
-        return self.loaded.text(prompt)
-
-    def count(self, text: str) -> int:
-        return self.loaded.count(text)
 
 
 class Runner(Protocol):
@@ -127,16 +95,3 @@ class Questions(Protocol):
 
     def choose(self, found: Sequence[Interpretation], live: str) -> int | None:
         """The place, from 0, of the candidate to keep; None keeps the live one, whose code is `live`."""
-
-
-def at_once(label: Label, news: Label) -> AbstractContextManager[None]:
-    """Shows nothing while something is waited for."""
-    return nullcontext()
-
-
-def unheard(stream: str, text: str) -> None:
-    """Ignores the output of a program while it runs; its outcome has all of it."""
-
-
-def no_op() -> None:
-    """Does nothing."""

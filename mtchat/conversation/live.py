@@ -1,7 +1,7 @@
 """The live session with its file, model and sandbox: the only place that makes turns and runs programs."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkstemp
@@ -10,15 +10,13 @@ from weakref import finalize
 from mtchat.conversation.interfaces import (
     BackgroundModel,
     Hear,
+    Label,
     Questions,
-    ReadyModel,
     Runner,
     Waiting,
-    at_once,
-    no_op,
-    unheard,
 )
-from mtchat.errors import ModelError, MtchatError, SandboxError
+from mtchat.conversation.saved import SavedSession, open_log
+from mtchat.errors import ModelError, SandboxError
 from mtchat.features.checks.evaluate import evaluate_checks
 from mtchat.files import short
 from mtchat.generate import policy
@@ -26,7 +24,6 @@ from mtchat.generate.events import (
     CandidateChosen,
     Event,
     EventHandler,
-    Notice,
     RunStopped,
     TurnWritten,
     ignore,
@@ -47,20 +44,32 @@ from mtchat.session.reference import Said, resolved
 from mtchat.session.session import Session
 from mtchat.session.settings import ASK, OFF, ON, Sampling, Settings
 from mtchat.session.source import reads_keyboard
-from mtchat.store import SUFFIX, Log, Owned, below, checked, files_of, folder, glance, path_of, present
+from mtchat.store import Log, Owned, glance, present
 
 TRIAL_SECONDS = 10.0
 LONGEST_TAIL = 4000
 
 
-class LiveSession:
-    """A session that grows. `session` is replaced, never changed; `keep` makes another one live and saves it.
+def at_once(label: Label, news: Label) -> AbstractContextManager[None]:
+    """Shows nothing while something is waited for."""
+    return nullcontext()
+
+
+def unheard(stream: str, text: str) -> None:
+    """Ignores the output of a program while it runs; its outcome has all of it."""
+
+
+def no_op() -> None:
+    """Does nothing."""
+
+
+class LiveSession(SavedSession):
+    """A session with a model and a sandbox.
 
     It is saved in `store`, the name of a session or a path that ends in .jsonl, or in an open `log`;
     without either it lives in memory. Without a `sandbox` it has one of its own, which ends with it.
     `on_event` hears of all that happens, `waiting` shows that something is waited for, and `questions`
-    knows who can be asked; without it nobody is. `last_run` is the latest outcome, recorded or not,
-    `unsaved` the reason why turns are in memory alone, and `notices` what opening the file has turned up.
+    knows who can be asked; without it nobody is. `last_run` is the latest outcome, recorded or not.
     """
 
     def __init__(
@@ -79,44 +88,16 @@ class LiveSession:
     ) -> None:
         self.model = model if isinstance(model, BackgroundModel) else ReadyModel(model)
         self.sandbox: Runner = sandbox or Sandbox()
-        self.log = log or (open_log(store) if store is not None else None)
+        super().__init__(log or (open_log(store) if store is not None else None), settings, on_event, owned)
         self._close_sandbox = self.sandbox.close if sandbox is None else no_op
-        self.settings = settings or Settings()
-        self.family, self.on_event, self.waiting, self.questions = family, on_event, waiting, questions
-        self.owned = owned or Owned()
-        self.unsaved = ""
-        self.notices: tuple[str, ...] = ()
+        self.family, self.waiting, self.questions = family, waiting, questions
         self.last_run: Outcome | None = None
         self.keyboard: Path | None = None
         self._forget_typed: Callable[[], object] = lambda: None
         self.stopping = False
-        self._replaced: Session | None = None
         self._announced = False
         self._noted: BackgroundModel | None = None
         self._prompts: tuple[object, tuple[str, Family]] | None = None
-        self.session = Session()
-        self.take_up()
-
-    # The session and its file
-
-    def take_up(self) -> None:
-        """Makes what the file holds the live session, in its own language."""
-        if log := self.log:
-            self.session, notices = checked(log.session, lambda file: self.owned.has(log.path, file))
-            self.notices = (*log.notices, *notices)
-        self.settings = replace(self.settings, language=self.session.language.name)
-
-    def reopen(self, log: Log) -> None:
-        """Continues with another file; an error if turns of this session would be lost."""
-        if self.unsaved:
-            log.close()
-            raise MtchatError(
-                f"{self.session.name} has turns that are not saved; /save tries again, "
-                "and /save with a whole path, such as /tmp/mine, saves it there"
-            )
-        self.release()
-        self.log, self.last_run = log, None
-        self.take_up()
 
     def close(self) -> None:
         """Ends the processes of a sandbox of its own, and releases the session's file."""
@@ -124,71 +105,22 @@ class LiveSession:
         self.release()
 
     def release(self) -> None:
-        """Releases the session's file, so that another process may open it."""
-        if self.log is not None:
-            self.log.close()
+        super().release()
         self.type_again(b"")
-
-    def speak(self, name: str) -> None:
-        """Sets the language of the session; an error if it has turns in another."""
-        session = self.session.speak(language.named(name))
-        self.settings = replace(self.settings, language=session.language.name)
-        if session != self.session:
-            self.keep(session, "language")
-
-    def own(self, files: Sequence[Path]) -> None:
-        """Remembers that the user attached these files to this session."""
-        if self.log is not None:
-            self.owned.add(self.log.path, below(self.session, files))
-
-    def keep(self, session: Session, why: str = "") -> None:
-        """Makes a session the live one and saves what is new in it; it is live even if saving fails."""
-        self.session = session
-        if self.log is None:
-            return
-        known = len(self.log.notices)
-        try:
-            self.log.write(session, why)
-            self.unsaved = ""
-        except MtchatError as error:
-            self.unsaved = str(error)
-            self.tell(self.unsaved, "error")
-        for notice in self.log.notices[known:]:
-            self.tell(notice)
-        self.session = replace(session, name=self.log.name)
-
-    @contextmanager
-    def beside(self, live: Session) -> Iterator[None]:
-        """Meanwhile what is made is kept beside a session that stays live."""
-        self._replaced = live
-        try:
-            yield
-        finally:
-            self._replaced = None
-
-    def save_turn(self, made: Session, aside: bool = False) -> None:
-        """Has a new turn on disk before it is run; `aside` says that it may not become the live one."""
-        live = self._replaced or (self.session if aside else None)
-        self.keep(live.beside(made) if live else made, "turn")
-
-    @property
-    def place(self) -> Path | None:
-        """The folder for the files that runs leave, beside the session's file."""
-        return files_of(self.log.path) if self.log else None
-
-    # What happens, told
-
-    def tell(self, text: str, level: str = "note") -> None:
-        if text:
-            self.on_event(Notice(text, level))
+        self.last_run = None
 
     def hear(self, event: Event) -> None:
         """Saves each turn before it is run, and passes on what happens."""
-        if self.stopping:
-            raise KeyboardInterrupt
+        self.stop_if_asked()
         if isinstance(event, TurnWritten | CandidateChosen):
             self.save_turn(event.session, aside=bool(event.turn.replaces))
         self.on_event(event)
+
+    def stop_if_asked(self) -> None:
+        """Interrupts what is done, once, if another thread has set `stopping`."""
+        if self.stopping:
+            self.stopping = False
+            raise KeyboardInterrupt
 
     # The model
 
@@ -262,8 +194,7 @@ class LiveSession:
 
     def interruptible(self, stream: Iterator[Piece]) -> Iterator[Piece]:
         for piece in stream:
-            if self.stopping:
-                raise KeyboardInterrupt
+            self.stop_if_asked()
             yield piece
 
     def resolved(self, instruction: str) -> Said:
@@ -426,10 +357,35 @@ class LiveSession:
         return LastLine(self)
 
 
-def open_log(store: str | Path) -> Log:
-    """The file of a session by its name or a path, created if need be; it is locked until it is closed."""
-    path = Path(store)
-    return Log.open(path if path.suffix == SUFFIX else path_of(str(store), folder()))
+class ReadyModel:
+    """A loaded model as one that has nothing left to load."""
+
+    def __init__(self, model: Model) -> None:
+        self.loaded = model
+        self.name = model.card.name
+
+    def begin(self) -> None: ...
+
+    def stage(self) -> str:
+        return ""
+
+    def ready(self, seconds: float) -> bool:
+        return True
+
+    def card(self) -> ModelCard:
+        return self.loaded.card
+
+    def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+        return self.loaded.complete(prompt, sampling)
+
+    def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
+        return self.loaded.candidates(prompt, sampling, count)
+
+    def text(self, prompt: Prompt) -> str:
+        return self.loaded.text(prompt)
+
+    def count(self, text: str) -> int:
+        return self.loaded.count(text)
 
 
 @dataclass
@@ -440,8 +396,7 @@ class LastLine:
     text: str = ""
 
     def __call__(self, stream: str, text: str) -> None:
-        if self.live.stopping:
-            raise KeyboardInterrupt
+        self.live.stop_if_asked()
         self.text = (self.text + text)[-LONGEST_TAIL:]
 
     def line(self) -> str:

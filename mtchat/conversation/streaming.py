@@ -1,0 +1,64 @@
+"""Gives the events of something that a conversation does while it is done, in a thread of its own."""
+
+import ctypes
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+from threading import Thread
+
+from mtchat.conversation.live import LiveSession
+from mtchat.generate.events import Event
+
+GRACE_SECONDS = 0.2  # in which a thread stops by itself that hears or writes anything
+
+
+def stream(live: LiveSession, do: Callable[[], object]) -> Iterator[Event]:
+    """The events while `do` works on a session; what it raises is raised here.
+
+    Closing the iterator acts as Ctrl-C does: what is being written or run ends, and what was written stays.
+    """
+    events: SimpleQueue[Event | None] = SimpleQueue()
+    failed: list[BaseException] = []
+    on_event, live.stopping = live.on_event, False
+
+    def heard(event: Event) -> None:
+        on_event(event)
+        events.put(event)
+
+    def work() -> None:
+        try:
+            do()
+        except BaseException as error:  # carried to where the events are read
+            failed.append(error)
+        finally:
+            events.put(None)
+
+    live.on_event = heard
+    worker = Thread(target=work, name="turn", daemon=True)
+    worker.start()
+    try:
+        while (event := events.get()) is not None:
+            yield event
+    except BaseException:
+        live.stopping = True
+        raise
+    finally:
+        end(live, worker)
+        live.on_event, live.stopping = on_event, False
+    if failed:
+        raise failed[0]
+
+
+def end(live: LiveSession, worker: Thread) -> None:
+    """Waits for a thread; one that was asked to stop and only waits for a program is interrupted."""
+    while worker.is_alive():
+        worker.join(GRACE_SECONDS if live.stopping else None)
+        if live.stopping and worker.is_alive():
+            live.stopping = False
+            interrupt(worker)
+
+
+def interrupt(thread: Thread) -> None:
+    """Raises KeyboardInterrupt in another thread at its next step in Python."""
+    if thread.ident is not None:
+        ident = ctypes.c_ulong(thread.ident)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, ctypes.py_object(KeyboardInterrupt))

@@ -1,0 +1,246 @@
+"""The service: a conversation without any terminal, in memory or in a file, alone or beside another."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mtchat.conversation.conversation import Conversation
+from mtchat.conversation.interfaces import Hear
+from mtchat.errors import MtchatError, UsageError
+from mtchat.generate.events import CodeWritten, Event, RunFinished, RunStarted, TurnWritten
+from mtchat.session.given import RunInputs
+from mtchat.session.outcome import Outcome
+from mtchat.session.program import Program
+from mtchat.session.prompt import Piece, Prompt
+from mtchat.session.settings import Limits, Sampling, Settings
+from mtchat.session.turn import INTERRUPTED
+from mtchat.store import Log, load
+from mtchat.testing import FakeModel
+from tests.support.consoles import Spoken
+from tests.support.fake_repl import Fake, FakeSandbox
+
+PLAIN = Settings(policy="plain")
+
+
+def chat_with(model: Fake, *, log: Log | None = None, sandbox: FakeSandbox | None = None) -> Conversation:
+    return Conversation(model, sandbox or FakeSandbox(), log=log, settings=PLAIN)
+
+
+def codes(chat: Conversation) -> list[str]:
+    return [turn.chunk for turn in chat.session.path]
+
+
+def test_a_turn_comes_back_as_a_value_with_what_it_did() -> None:
+    chat = chat_with(Fake())
+    first, second = chat.send("define x"), chat.send("print x")
+    assert (first.number, first.instruction, first.code, first.ok) == (1, "define x", "x = 1", True)
+    assert second.outcome is not None
+    assert second.outcome.stdout == "1\n"
+    assert second.usage.prompt_tokens == 100
+
+
+def test_everything_is_done_in_memory_without_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    chat = chat_with(Fake())
+    chat.send("define x")
+    chat.add("y = x + 1")
+    chat.branch("mine")
+    chat.goto(1)
+    chat.undo()
+    chat.redo()
+    chat.drop(1)
+    assert chat.export("code") == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_undo_redo_goto_branch_and_pick_move_through_the_tree() -> None:
+    chat = chat_with(Spoken("x = 1", "x = 2", "x = 3"))
+    chat.send("set x")
+    assert chat.retry()
+    assert codes(chat) == ["x = 2"]
+    assert [turn.chunk for turn in chat.alternatives()] == ["x = 1", "x = 2"]
+    assert chat.pick(1).code == "x = 1"
+    with pytest.raises(UsageError, match="there are 2 tries"):
+        chat.pick(3)
+    assert [turn.chunk for turn in chat.undo()] == ["x = 1"]
+    assert codes(chat) == []
+    assert [turn.chunk for turn in chat.redo()] == ["x = 1"]
+    chat.branch("first")
+    chat.goto("start")
+    chat.goto("first")
+    assert codes(chat) == ["x = 1"]
+
+
+def test_an_edit_regenerates_what_no_longer_fits_and_names_the_program_as_it_was() -> None:
+    chat = chat_with(Fake())
+    chat.send("define x")
+    chat.send("print x")
+    edit = chat.edit(1, "make x two")
+    assert codes(chat) == ["x = 2", "print(x)"]
+    assert (edit.later, edit.same, edit.branch) == (1, 1, "before-edit-1")
+    edit = chat.recode(1, "x = 5")
+    assert codes(chat) == ["x = 5", "print(x)"]
+    assert [turn.chunk for turn in edit.before.path] == ["x = 2", "print(x)"]
+
+
+def test_a_fix_keeps_the_best_program() -> None:
+    chat = chat_with(Spoken("raise ValueError", "z = 3"))
+    assert not chat.send("try it").ok
+    fixed = chat.fix()
+    assert fixed.rounds == 1
+    assert codes(chat) == ["z = 3"]
+    with pytest.raises(MtchatError, match="nothing to fix"):
+        chat.fix()
+
+
+def test_code_is_explained_line_by_line_without_a_model() -> None:
+    chat = chat_with(Fake())
+    chat.add("total = 1 + 2\nprint(total)")
+    lines = chat.explain().split("\n")
+    assert lines[0] == "total = 1 + 2"
+    assert lines[1].startswith("    sets `total`")
+    assert chat.model.stage() == ""
+
+
+def test_the_events_of_a_turn_stream_as_they_happen() -> None:
+    chat = chat_with(Fake())
+    events = list(chat.stream("define x"))
+    kinds = [type(event) for event in events]
+    assert kinds.index(CodeWritten) < kinds.index(TurnWritten) < kinds.index(RunStarted)
+    assert kinds[-1] is RunFinished
+    assert codes(chat) == ["x = 1"]
+
+
+def test_what_a_stream_raises_is_raised_where_it_is_read() -> None:
+    chat = chat_with(Fake())
+    with pytest.raises(MtchatError, match="turn 9"):
+        list(chat.stream("use {code 9}"))
+    assert codes(chat) == []
+    assert [type(event) for event in chat.stream("define x")][-1] is RunFinished
+
+
+def test_a_stream_that_is_closed_keeps_what_was_written_as_ctrl_c_does(tmp_path: Path) -> None:
+    with Log.open(tmp_path / "one.jsonl") as log:
+        chat = chat_with(Fake(), log=log)
+        events = chat.stream("slowly")
+        for event in events:
+            if isinstance(event, CodeWritten) and event.code.count("\n") >= 2:
+                break
+        assert isinstance(events, Iterator)
+        events.close()  # type: ignore[attr-defined]
+        assert chat.session.path[-1].status == INTERRUPTED
+        assert "line_1 = 1" in chat.session.path[-1].chunk
+        assert load(tmp_path / "one.jsonl").path == chat.session.path
+        assert chat.send("define x").ok
+
+
+def test_a_stream_that_is_closed_stops_the_program_that_runs() -> None:
+    running, stopped = threading.Event(), threading.Event()
+
+    def endless(
+        program: Program, limits: Limits, place: Path | None, hear: Hear, given: RunInputs, look: bool
+    ) -> Outcome:
+        running.set()
+        try:
+            while True:
+                hear("stdout", "tick\n")
+                stopped.wait(0.01)
+        except KeyboardInterrupt:
+            stopped.set()
+            raise
+
+    chat = chat_with(Fake(), sandbox=FakeSandbox(endless, endless))
+    events = chat.stream("define x")
+    for event in events:
+        if isinstance(event, RunStarted):
+            break
+    assert running.wait(5)
+    events.close()  # type: ignore[attr-defined]
+    assert stopped.is_set()
+    assert codes(chat) == ["x = 1"]
+
+
+@pytest.mark.sandbox
+def test_a_stream_that_is_closed_stops_a_program_that_says_nothing(boxed: object) -> None:
+    with Conversation(FakeModel({}, default="while True: pass"), settings=PLAIN) as chat:
+        for event in (events := chat.stream("wait for ever")):
+            if isinstance(event, RunStarted):
+                break
+        began = time.monotonic()
+        time.sleep(1.0)
+        events.close()  # type: ignore[attr-defined]
+        assert time.monotonic() - began < 15
+        assert chat.outcome is not None
+        assert chat.outcome.stopped
+        assert chat.add("x = 1").number == 2
+
+
+def test_a_conversation_in_a_with_statement_is_saved_and_its_file_released(tmp_path: Path) -> None:
+    path = tmp_path / "one.jsonl"
+    with chat_with(Fake(), log=Log.open(path)) as chat:
+        chat.send("define x")
+    with chat_with(Fake(), log=Log.open(path)) as again:
+        assert codes(again) == ["x = 1"]
+
+
+def test_turns_that_could_not_be_saved_are_saved_at_the_end(tmp_path: Path) -> None:
+    told: list[Event] = []
+    blocked = tmp_path / "folder"
+    with chat_with(Fake(), log=Log.open(blocked / "one.jsonl")) as chat:
+        blocked.write_text("")
+        chat.on_event = told.append
+        chat.send("define x")
+        assert "the session goes on in memory" in chat.unsaved
+        blocked.unlink()
+    assert [turn.chunk for turn in load(blocked / "one.jsonl").path] == ["x = 1"]
+    assert any("cannot save" in getattr(event, "text", "") for event in told)
+
+
+def test_two_conversations_at_once_do_not_know_each_other(tmp_path: Path) -> None:
+    models = FakeModel({}, default="a = 1"), FakeModel({}, default="b = 2")
+    logs = [Log.open(tmp_path / f"{name}.jsonl") for name in "ab"]
+    chats = [
+        Conversation(model, FakeSandbox(), log=log, settings=PLAIN)
+        for model, log in zip(models, logs, strict=True)
+    ]
+    threads = [
+        threading.Thread(target=lambda chat=chat: [chat.send(f"step {n}", new=True) for n in range(5)])
+        for chat in chats
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [codes(chat) for chat in chats] == [["a = 1"] * 5, ["b = 2"] * 5]
+    for chat, name in zip(chats, "ab", strict=True):
+        chat.close()
+        assert [turn.chunk for turn in load(tmp_path / f"{name}.jsonl").path] == codes(chat)
+
+
+@pytest.mark.parametrize(("run_setting", "ran"), [("on", True), ("ask", False), ("off", False)])
+def test_programs_run_as_the_settings_say_and_never_unasked_if_nobody_can_be_asked(
+    run_setting: str, ran: bool
+) -> None:
+    chat = Conversation(Fake(), FakeSandbox(), settings=Settings(policy="plain", run=run_setting))
+    assert (chat.send("define x").outcome is not None) is ran
+
+
+def test_several_candidates_are_chosen_by_the_majority_if_nobody_can_be_asked() -> None:
+    class Undecided(Fake):
+        def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+            code = "print(x)\nprint(x)" if sampling.temperature else "print(x)"
+            yield Piece(f"{code}\n```\n")
+
+    chat = Conversation(Undecided(), FakeSandbox(), settings=Settings(policy="plain", n=4))
+    chat.send("show x")
+    assert codes(chat) == ["print(x)\nprint(x)"]
+
+
+def test_a_new_conversation_is_in_the_language_of_the_settings() -> None:
+    chat = Conversation(Fake(), FakeSandbox(), settings=Settings(language="javascript"))
+    assert chat.session.language.name == "javascript"
+    assert chat.send("define f").code.startswith("function f()")
+    assert chat.outcome is None
