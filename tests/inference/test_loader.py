@@ -228,7 +228,7 @@ def test_a_hub_model_that_cannot_be_had_is_a_clear_error(name: str, tmp_path: Pa
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )
-    assert f"ModelError: cannot get {name!r} from the model hub" in done.stderr.splitlines()[-1]
+    assert f"ModelError: cannot download {name!r} from the model hub" in done.stderr.splitlines()[-1]
 
 
 def test_of_a_hub_model_the_weights_are_fetched_once() -> None:
@@ -243,7 +243,7 @@ def test_of_a_hub_model_the_weights_are_fetched_once() -> None:
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        (["README.md", "b.gguf", "a.gguf"], r"GGUF files only; fetch one \(hf download org/it a\.gguf\)"),
+        (["README.md", "b.gguf", "a.gguf"], r"GGUF files only; download one \(hf download org/it a\.gguf\)"),
         (["adapter_config.json", "adapter_model.safetensors"], "org/it is a LoRA adapter, not a whole model"),
     ],
 )

@@ -147,8 +147,8 @@ def place(good: Path, name: str) -> int:
 
 TENSOR = "blk.0.attn_q.weight"
 COUNTS = [
-    ("a type that is not known", lambda good: place(good, TENSOR) + 20, "<I", 255, "the type 255"),
-    ("a type that was taken out", lambda good: place(good, TENSOR) + 20, "<I", 4, "the type 4"),
+    ("a type that is not known", lambda good: place(good, TENSOR) + 20, "<I", 255, "the unknown type 255"),
+    ("a type that was taken out", lambda good: place(good, TENSOR) + 20, "<I", 4, "the unknown type 4"),
     ("no dimensions", lambda good: place(good, TENSOR), "<I", 0, "has 0 dimensions"),
     ("many dimensions", lambda good: place(good, TENSOR), "<I", 2**32 - 1, "has 4294967295 dimensions"),
     ("no rows", lambda good: place(good, TENSOR) + 12, "<Q", 0, "cannot have"),
