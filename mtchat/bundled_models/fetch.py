@@ -77,7 +77,7 @@ def format_duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
-OnProgress = Callable[[FetchProgress], None]
+OnFetchProgress = Callable[[FetchProgress], None]
 
 
 def free_bytes(folder: Path) -> int:
@@ -87,7 +87,7 @@ def free_bytes(folder: Path) -> int:
 def fetch(
     name: str,
     folder: Path,
-    report: OnProgress = lambda progress: None,
+    report: OnFetchProgress = lambda progress: None,
     *,
     models: Sequence[BundledModel] | None = None,
     sources: Sequence[ModelSource] | None = None,
@@ -117,7 +117,7 @@ def fetch(
 def fetch_locked(
     partial: PartialFile,
     sources: Sequence[ModelSource],
-    report: OnProgress,
+    report: OnFetchProgress,
     room: Callable[[Path], int],
 ) -> Path:
     """Download what is missing, verify everything, put it in place. The caller holds the lock."""
@@ -167,7 +167,7 @@ def check_room(partial: PartialFile, workers: int, room: Callable[[Path], int]) 
         )
 
 
-def fetch_pieces(partial: PartialFile, sources: Sequence[ModelSource], report: OnProgress) -> None:
+def fetch_pieces(partial: PartialFile, sources: Sequence[ModelSource], report: OnFetchProgress) -> None:
     """Download the missing pieces; what one source does not provide, the next one is asked for."""
     failures = []
     for source in sources:
@@ -202,7 +202,7 @@ class Download:
         self.has_worked = False
         self.stop = threading.Event()
 
-    def run(self, report: OnProgress) -> None:
+    def run(self, report: OnFetchProgress) -> None:
         """Download all pieces, recording each complete one; the workers have ended when this returns."""
         futures: dict[Future[str], int] = {}
         self.partial.scratch.mkdir(exist_ok=True)

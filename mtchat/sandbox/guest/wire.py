@@ -1,4 +1,4 @@
-"""What host and launcher agree on: the layout of the shared memory and the shape of a job."""
+"""The protocol between host and guest: layout of the shared memory, messages, and the shape of a job."""
 
 import _socket
 import marshal
@@ -15,29 +15,29 @@ REPORT_AT, REPORT_BYTES = 32 * 1024, 256 * 1024
 VARIABLES_AT, VARIABLES_BYTES = 320 * 1024, 128 * 1024
 NUMBERS = 5  # status, microseconds of wall clock, user and system, KiB of memory; 8 bytes each
 HELLO = b"mtchat-1"
-WORTHWHILE_SECONDS = 0.015  # imports that took longer are kept as a state of their own
-# Words between a state and the host, each a message of its own.
+SLOW_IMPORT_SECONDS = 0.015  # leading imports that took longer get a snapshot of their own
+# Messages between a fork server or its run and the host.
 SERVING, BUSY, STEP = b"held", b"busy", b"step"
 GO, KEEP = b"go", b"keep"
-WHOLE, HEAD, REST = 0, 1, 2  # of a chunk: all, the imports it begins with, what follows them
-# Words between pid 1 and the host: one byte, then numbers of 8 bytes.
-WATCH, SPARE, DROP, SWEEP, SAVE, LOAD, FORGET = (bytes([number]) for number in range(1, 8))
+WHOLE, HEAD, REST = 0, 1, 2  # parts of a chunk: all of it, its leading imports, the rest
+# Messages between pid 1 and the host: one byte, then numbers of 8 bytes.
+WATCH, KEEP_PROCESS, DROP, SWEEP, SAVE, LOAD, FORGET = (bytes([number]) for number in range(1, 8))
 READY, COPIED, SWEPT = (bytes([number]) for number in range(8, 11))
-SCRATCH_BYTES = 64 << 20  # of temporary files, where they have a file system of their own
-PROCESSORS = 4  # of the machine that one run may use: libraries start a few threads for each
+SCRATCH_BYTES = 64 << 20  # for temporary files, if they have a file system of their own
+PROCESSORS = 4  # per run: libraries start threads for each processor they see
 STORE = "/run/mtchat-states"
-DEEPEST_FOLDER, MOST_STATE_FILES = 40, 4000  # of the files of a state
+DEEPEST_FOLDER, MOST_STATE_FILES = 40, 4000  # of the files of a checkpoint
 RAISED, EXITED = "raised", "exited"
 MEMORY, DISK, PROCESSES = "memory", "disk", "processes"
-# What the sandbox kept from a program that failed; the host knows the same words.
+# What the sandbox lacks that a program asked for; the values of Reason on the host.
 POOLS, SCRATCH, GPU, OUTSIDE = "pools", "scratch", "gpu", "outside"
 FILE, INPUT, ARGUMENTS, PACKAGE, NETWORK = "file", "input", "arguments", "package", "network"
 DISPLAY, TERMINAL, ENVIRONMENT, COMMAND, SYSTEM = "display", "terminal", "environment", "command", "system"
-GIVEN = "given"  # the subject of ARGUMENTS where there were some, but not the right ones
-# What only the host can tell, by what was printed: another program failed, or a library read nothing.
+GIVEN = "given"  # the subject of ARGUMENTS if there were some, but not the right ones
+# Clues that the host resolves by stderr: another program failed, or a library returned nothing.
 CHILD_FAILED, NOTHING_READ = "child failed", "nothing read"
 CLOSE_ON_EXEC = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
-ABOUT = 6  # fields of a report before its frames: how, limit, headline, traceback, reason, subject
+HEADER_FIELDS = 6  # fields of a report before its frames: how, limit, headline, traceback, reason, subject
 
 
 class LaunchJob:
@@ -72,7 +72,7 @@ class LaunchJob:
         return LaunchJob(**{**vars(self), "user": user, "reader": reader})
 
     def pack(self) -> bytes:
-        """Eight bytes of length, then the job; only ever read by our own launcher, which trusts the host."""
+        """Eight bytes of length, then the job; only the launcher reads it, and it trusts the host."""
         data = marshal.dumps(vars(self))
         return len(data).to_bytes(8, "little") + data
 
@@ -82,10 +82,10 @@ class LaunchJob:
 
 
 class ResumeJob:
-    """What a state is asked to go on with: the chunks from number `first` on.
+    """What a fork server is to resume with: the chunks from number `first` on.
 
-    `heads` counts, for each chunk, the imports it begins with when what they make is worth keeping, else 0;
-    `begun` says that those of the first one have run.
+    `heads` has the number of leading imports of each chunk, 0 if no snapshot is wanted after them; `begun`
+    says that those of the first chunk have run.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class ResumeJob:
 
 
 def receive_exactly(link: _socket.socket, count: int) -> bytes:
-    """That many bytes from the host; without a host there is nothing left to do."""
+    """That many bytes from the host; if the host is gone, the process ends."""
     got = bytearray()
     while len(got) < count:
         piece = link.recv(min(count - len(got), 1 << 20))
@@ -121,14 +121,14 @@ def receive_exactly(link: _socket.socket, count: int) -> bytes:
 
 
 def receive_job(link: _socket.socket) -> LaunchJob:
-    """What the host wants done."""
+    """The job from the host."""
     return LaunchJob.unpack(receive_exactly(link, int.from_bytes(receive_exactly(link, 8), "little")))
 
 
 def send_result(
     link: _socket.socket, status: int, seconds: float, usage: "struct_rusage", word: bytes = b""
 ) -> None:
-    """Tell the host how the program's process ended; NUMBERS of 8 bytes."""
+    """Report how the program's process ended, as NUMBERS of 8 bytes."""
     numbers = (status, seconds * 1e6, usage.ru_utime * 1e6, usage.ru_stime * 1e6, usage.ru_maxrss)
     link.sendall(word + b"".join(int(number).to_bytes(8, "little") for number in numbers))
 
@@ -140,7 +140,7 @@ def send_fds(link: _socket.socket, word: bytes, fds: list[int]) -> None:
 
 
 def receive_fds(link: _socket.socket, size: int, most: int) -> tuple[bytes, list[int]]:
-    """One message and the descriptors that came with it."""
+    """One message and its descriptors."""
     data, extras, _, _ = link.recvmsg(size, _socket.CMSG_SPACE(4 * most), CLOSE_ON_EXEC)
     fds: list[int] = []
     for level, kind, content in extras:

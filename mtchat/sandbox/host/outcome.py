@@ -12,11 +12,11 @@ from mtchat.sandbox.guest import wire
 from mtchat.sandbox.guest.program import failure_reason
 from mtchat.sandbox.guest.program.report import LINE_CHARS, TRACEBACK_LINES, clip, limit_lines
 from mtchat.sandbox.guest.wire import (
-    ABOUT,
     DISK,
     EXITED,
     FAULT_AT,
     FAULT_BYTES,
+    HEADER_FIELDS,
     MEMORY,
     RAISED,
     REPORT_AT,
@@ -59,8 +59,10 @@ def read_report(shared: bytes, program: Program) -> GuestReport:
     began = int.from_bytes(shared[0:4], "little")
     index = min(began, len(program.chunks)) - 1 if began and program.chunks else None
     words = read_fields(shared)
-    how, kind, headline, traceback, what, subject = (words + [""] * ABOUT)[:ABOUT]
-    frames = tuple(frame for group in group_fields(words[ABOUT:]) if (frame := parse_frame(group, program)))
+    how, kind, headline, traceback, what, subject = (words + [""] * HEADER_FIELDS)[:HEADER_FIELDS]
+    frames = tuple(
+        frame for group in group_fields(words[HEADER_FIELDS:]) if (frame := parse_frame(group, program))
+    )
     if not how:
         frames, traceback = read_fault(shared, program)
     if how == RAISED and not frames:

@@ -1,1 +1,1 @@
-"""What the kernel is asked to keep a program from: filters, rules, limits, users; nothing here runs it."""
+"""What the kernel is asked to enforce: system call filters, Landlock rules, resource limits."""

@@ -1,4 +1,4 @@
-"""Makes Landlock rulesets: what a process may still do to files once it restricts itself by one."""
+"""Makes Landlock rulesets: what a process may still do to files once it restricts itself."""
 
 import ctypes
 import errno
@@ -24,7 +24,7 @@ FIX = "use Linux 5.13 or newer with landlock in the kernel's lsm= option, or ins
 
 @dataclass(frozen=True)
 class Rights:
-    """Every right that the running kernel can take away: to files, to the network, beyond the process."""
+    """The rights that the running kernel can take away: to files, to the network, beyond the process."""
 
     version: int
     files: int
@@ -33,7 +33,7 @@ class Rights:
 
     @property
     def writing(self) -> int:
-        """What a program may do in folders of its own: all but make devices and sockets."""
+        """The rights of a program in its own folders: everything except creating devices and sockets."""
         return self.files & ~(MAKE_CHAR | MAKE_BLOCK | MAKE_SOCK | IOCTL_DEV)
 
     @property
@@ -43,7 +43,7 @@ class Rights:
 
 @dataclass(frozen=True)
 class Rule:
-    """What may be done to a file, or to a folder and everything beneath it."""
+    """The rights to a file, or to a folder and everything beneath it."""
 
     path: Path
     rights: int
@@ -51,7 +51,7 @@ class Rule:
 
 @cache
 def kernel_rights() -> Rights:
-    """Found by asking the kernel for one right more at a time; SandboxError where it has no Landlock."""
+    """Found by asking the kernel for one more right at a time; SandboxError if it has no Landlock."""
     version = syscall(CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(VERSION))
     if version < 1:
         raise SandboxError(f"Landlock is not available ({errno.errorcode[-version]}); {FIX}")
@@ -73,7 +73,7 @@ def probe_rights(asked: Callable[[int], tuple[int, int, int]]) -> int:
 
 
 def create_ruleset(files: int, network: int, scopes: int) -> int:
-    """A ruleset that allows none of these; OSError when the kernel does not know one of them."""
+    """A ruleset that takes these rights away; OSError if the kernel does not know one of them."""
     attributes = struct.pack("=QQQ", files, network, scopes)
     made = syscall(CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint32(0))
     if made < 0:
@@ -82,7 +82,7 @@ def create_ruleset(files: int, network: int, scopes: int) -> int:
 
 
 def make_ruleset(rules: Iterable[Rule]) -> int:
-    """The open descriptor of a ruleset; a path that is not there needs no rule."""
+    """The open descriptor of a ruleset; rules for missing paths are left out."""
     able = kernel_rights()
     made = create_ruleset(able.files, able.network, able.scopes)
     try:
@@ -112,7 +112,7 @@ def add_rule(made: int, rule: Rule, able: Rights) -> None:
 
 
 def syscall(number: int, *arguments: object) -> int:
-    """A system call by its number, which every architecture shares; -errno when it fails."""
+    """A system call by its number, which is the same on all architectures; -errno if it fails."""
     library = ctypes.CDLL(None, use_errno=True)
     result = int(library.syscall(ctypes.c_long(number), *arguments))
     return -ctypes.get_errno() if result < 0 else result

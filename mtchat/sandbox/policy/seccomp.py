@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mtchat.errors import SandboxError
 
 ALLOW, KILL, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
-NOTHING = 0  # as an error number: the call is not made, and answers as if it had been
+NOTHING = 0  # as an error number: the call is skipped and seems to succeed
 LOAD, EQUAL, AT_LEAST, ANY_BIT, KEEP_BITS, RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 NUMBER, ARCH, ARGUMENT = 0, 4, 16
 X32_BIT = 0x40000000
@@ -88,7 +88,7 @@ FORBIDDEN: dict[str, tuple[int | None, int | None]] = {
     "lookup_dcookie": (212, 18),
 }
 
-# Programs and libraries probe for these and go on without them, so they seem not to exist.
+# Programs and libraries probe for these and work without them, so they seem not to exist.
 # clone3 hides its flags behind a pointer that a filter cannot follow; glibc falls back to clone.
 MISSING: dict[str, tuple[int | None, int | None]] = {
     "clone3": (435, 435),
@@ -100,7 +100,7 @@ MISSING: dict[str, tuple[int | None, int | None]] = {
     "memfd_secret": (447, 447),
 }
 
-# Without namespaces: what leads to the host's network, and to files outside through a watch on them.
+# Without namespaces: access to the host's network, and to files outside by watching them.
 NETWORK: dict[str, tuple[int | None, int | None]] = {
     "socket": (41, 198),
     "connect": (42, 203),
@@ -110,7 +110,7 @@ NETWORK: dict[str, tuple[int | None, int | None]] = {
 }
 
 # Landlock does not keep a program from changing the owner, mode, times and labels of its user's files.
-# Libraries set a mode or a time beside what they are there for, so these seem to work and change nothing.
+# Libraries set modes and times in passing, so these calls seem to succeed but change nothing.
 IDLE: dict[str, tuple[int | None, int | None]] = {
     "chmod": (90, None),
     "fchmod": (91, 52),
@@ -125,7 +125,7 @@ IDLE: dict[str, tuple[int | None, int | None]] = {
     "futimesat": (261, None),
     "utimensat": (280, 88),
 }
-# Whoever sets labels knows that a file system may have none.
+# Callers expect that a file system may not support labels.
 LABELS: dict[str, tuple[int | None, int | None]] = {
     "setxattr": (188, 5),
     "lsetxattr": (189, 6),
@@ -138,7 +138,7 @@ LABELS: dict[str, tuple[int | None, int | None]] = {
     "file_setattr": (469, 469),
 }
 
-# Calls whose first argument is a process, 0 for one's own; Landlock does not guard those of the host.
+# Calls whose first argument is a process, 0 for the caller; Landlock does not protect the host's processes.
 OF_PROCESSES: dict[str, tuple[int, int]] = {
     "prlimit64": (302, 261),
     "sched_setaffinity": (203, 122),
@@ -150,7 +150,7 @@ OF_PROCESSES: dict[str, tuple[int, int]] = {
 
 @dataclass(frozen=True)
 class Machine:
-    """What the filter must know of an architecture; `column` is its place in the tables."""
+    """What the filter needs to know about an architecture; `column` is its index in the tables."""
 
     audit: int
     column: int
@@ -172,9 +172,9 @@ MACHINES = {
 def make_filter(machine: str = "", *, on_host: bool = False, owner: bool = False) -> bytes:
     """The filter as an array of `struct sock_filter`; SandboxError for an architecture without a table.
 
-    `on_host` is for a program that shares network and processes with the host: it gets no sockets but
-    connected pairs, and no word on other processes. An `owner` may have files outside the sandbox; its
-    program changes neither mode nor times of any file, though the calls that would seem to work.
+    `on_host` is for a program that shares network and processes with the host: it gets no sockets except
+    connected pairs, and no access to other processes. An `owner` may have files outside the sandbox, so its
+    program cannot change the mode or times of any file, although the calls seem to succeed.
     """
     name = machine or platform.machine()
     if name not in MACHINES:
@@ -201,9 +201,9 @@ def make_filter(machine: str = "", *, on_host: bool = False, owner: bool = False
 
 
 def restrict_host_access(here: Machine) -> list[bytes]:
-    """What keeps a program from the host's network and processes where no namespace does.
+    """Deny access to the host's network and processes if no namespace does.
 
-    A pair of datagram sockets could still send to any path. A subreaper of the program's own would hide
+    A pair of datagram sockets could still send to any path. A program that becomes a subreaper could hide
     processes from the launcher.
     """
     code = refuse(NETWORK, here.column, errno.EPERM)
@@ -234,12 +234,12 @@ def unless_equal(field: int, value: int, result: int) -> list[bytes]:
 
 
 def low_half(argument: int) -> int:
-    """Where the low 32 bits of an argument are; the kernel ignores the rest of these arguments."""
+    """The offset of the low 32 bits of an argument; the kernel ignores the rest of these arguments."""
     return ARGUMENT + 8 * argument
 
 
 def refuse_if(number: int, argument: int, test: int, values: tuple[int, ...], refusal: int) -> list[bytes]:
-    """Refuse a call when its argument passes one of the tests; the number is loaded before and after."""
+    """Refuse a call if its argument passes one of the tests; the number is loaded before and after."""
     body = [instruction(LOAD, low_half(argument))]
     for value in values:
         body += [instruction(test, value, 0, 1), instruction(RETURN, ERRNO | refusal)]

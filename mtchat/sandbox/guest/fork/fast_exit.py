@@ -1,8 +1,8 @@
-"""Whether ending a program the short way can be told from ending it as Python ends.
+"""Whether a program can end without Python's finalization, so that nobody notices the difference.
 
-Python's way takes every module and every object apart, which takes longer than most turns. What a user can
-see of that are finalisers: of generators and coroutines, of open files, of classes with __del__. So the
-short way is taken only where all that the program can reach is known to have none.
+Finalization takes every module and object apart, which takes longer than most turns. All that a user can
+notice of it are finalizers: of generators and coroutines, of open files, of classes with __del__. So it is
+skipped only if everything that the program can reach is known to have none.
 """
 
 from types import (
@@ -26,22 +26,22 @@ SAFE_TYPES = (
     *(FunctionType, BuiltinFunctionType, ModuleType, property, staticmethod, classmethod),
     *(GetSetDescriptorType, MemberDescriptorType, WrapperDescriptorType),
 )
-# Packages whose objects may stay as they are, and parts of them whose objects may not.
+# Packages whose objects need no finalization, and modules whose objects do.
 SAFE_PACKAGES = {
     *("numpy", "pandas", "sklearn", "matplotlib", "datetime", "decimal", "fractions", "re", "math"),
     *("dataclasses", "typing", "_abc", "random", "pathlib", "scipy", "torch", "polars", "pyarrow"),
     *("seaborn", "statsmodels", "lightgbm", "xgboost", "dask", "plotly", "sympy", "networkx", "PIL", "bs4"),
 }
 UNSAFE_MODULES = ("matplotlib.animation", "shelve")
-PROGRAM = ("__main__", "__mp_main__")  # multiprocessing has a name of its own for it
+PROGRAM = ("__main__", "__mp_main__")  # the name that multiprocessing uses
 
 
 def can_skip_finalizers(main: "dict[str, Any]", modules: "dict[str, Any]", home: str) -> bool:
-    """Whether nothing that the program or a module of its own has bound says or does anything as it goes."""
+    """Whether nothing that the program or a module of its own has bound has a finalizer."""
     import warnings
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # asking an object may warn, and it is not the program that asks
+        warnings.simplefilter("ignore")  # examining an object may warn, but the program did not ask for it
         return has_no_finalizers(main, modules, home)
 
 
@@ -67,14 +67,14 @@ def has_no_finalizers(main: "dict[str, Any]", modules: "dict[str, Any]", home: s
 
 
 def uses_event_loop(modules: "dict[str, Any]") -> bool:
-    """Whether asyncio, which many packages import, has been used: a policy is made with the first loop."""
+    """Whether asyncio, which many packages import, has been used: the first loop creates a policy."""
     events, tasks = modules.get("asyncio.events"), modules.get("asyncio.tasks")
     made = getattr(events, "_event_loop_policy", None) is not None
     return made or bool(getattr(tasks, "_all_tasks", None) or getattr(tasks, "_scheduled_tasks", None))
 
 
 def contents_of(value: "Any") -> "list[Any] | None":
-    """What a value is made of, as far as it must be looked into; None where it may have a finaliser."""
+    """The parts of a value that must be examined; None if it may have a finalizer."""
     kind = type(value)
     if kind in SAFE_TYPES:
         if kind is FunctionType:
@@ -95,7 +95,7 @@ def contents_of(value: "Any") -> "list[Any] | None":
 
 
 def array_objects(value: "Any") -> "list[Any]":
-    """What an array or a column of objects holds; nothing where it holds numbers."""
+    """The elements of an array or a column of objects; none if it holds numbers."""
     if str(getattr(value, "dtype", "")) != "object":
         return []
     flat = value.to_numpy() if hasattr(value, "to_numpy") else value.ravel()

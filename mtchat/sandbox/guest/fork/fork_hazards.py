@@ -1,4 +1,4 @@
-"""What keeps a state from being forked: whatever two copies would share, or a copy would lack."""
+"""Finds hazards: what two copies of a process would share, or what a copy would lack."""
 
 import posix
 import signal
@@ -38,9 +38,9 @@ LOOKS, LOOK_SECONDS = 3, 0.001
 
 
 def find(sources: "Iterable[str]", known: "dict[int, tuple[int, int]]") -> str:
-    """Why this process cannot go on in two copies, as what the turn did; "" when it can.
+    """Why this process must not be forked, as what the turn did ("keeps a file open"); "" if it can be.
 
-    `known` are our own descriptors, and device and inode of each; 1 and 2 among them.
+    `known` are the sandbox's own descriptors, 1 and 2 included, with device and inode of each.
     """
     text = "\n".join(sources)
     return (
@@ -58,11 +58,11 @@ def find_tracing() -> str:
 
 
 def find_threads() -> str:
-    """Threads and processes end where a copy is made; a copy cannot wait for the processes either."""
+    """Threads do not survive a fork, and a copy cannot wait for child processes."""
     for _ in range(LOOKS):
         if len({*posix.listdir(TASKS)} - FORKABLE) == 1:
             break
-        time.sleep(LOOK_SECONDS)  # a thread that was waited for may still be on its way out
+        time.sleep(LOOK_SECONDS)  # a thread that was joined may not have ended completely
     else:
         return THREAD
     if read_proc(f"/proc/self/task/{posix.getpid()}/children").strip():
@@ -75,7 +75,7 @@ def find_threads() -> str:
 
 
 def find_descriptors(known: "dict[int, tuple[int, int]]") -> str:
-    """Copies would share the position in a file, and what comes in over a connection."""
+    """Copies would share file positions and the data that arrives on connections."""
     found = {}
     for entry in posix.listdir("/proc/self/fd"):
         try:
@@ -85,7 +85,7 @@ def find_descriptors(known: "dict[int, tuple[int, int]]") -> str:
     for fd, identity in known.items():
         if fd not in found or (found[fd].st_dev, found[fd].st_ino) != identity:
             return OUTPUT
-    # A mapping keeps a descriptor of its own.
+    # A memory mapping keeps a descriptor of its own.
     ours = {identity for fd, identity in known.items() if stat.S_ISREG(found[fd].st_mode)}
     for fd, status in found.items():
         if fd in known or (status.st_dev, status.st_ino) in ours or is_package_data(fd):
@@ -100,7 +100,7 @@ def find_descriptors(known: "dict[int, tuple[int, int]]") -> str:
 
 
 def is_package_data(fd: int) -> bool:
-    """Whether a descriptor is a package's own data, such as a font: who reads those seeks first."""
+    """Whether a descriptor is a data file of a package, such as a font: its readers seek first."""
     try:
         return "/site-packages/" in posix.readlink(f"/proc/self/fd/{fd}")
     except OSError:
@@ -118,12 +118,12 @@ def find_signals() -> str:
 def find_shared_memory() -> str:
     lines = read_proc("/proc/self/maps").splitlines()
     shared = [line for line in lines if line[line.find(b" ") + 1 :][1:4] == b"w-s"]
-    # One is ours: the memory that the host reads.
+    # One of them is the memory that the host reads.
     return MEMORY if len(shared) > 1 else ""
 
 
 def read_proc(path: str) -> bytes:
-    """A file of the kernel's, by no function that a program may have replaced."""
+    """Read a file in /proc, with functions that the program cannot have replaced."""
     fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     try:
         pieces = []

@@ -34,9 +34,9 @@ from mtchat.sandbox.guest.wire import (
     REST,
     SERVING,
     SHARED_BYTES,
+    SLOW_IMPORT_SECONDS,
     STEP,
     WHOLE,
-    WORTHWHILE_SECONDS,
     LaunchJob,
     ResumeJob,
     receive_fds,
@@ -146,7 +146,7 @@ class ForkedRun:
                 for part in split_parts(head, work.begun and offset == 0):
                     began = time.monotonic()
                     runner.step(self.progress, work.first + offset, part, head)
-                    worth = part != HEAD or time.monotonic() - began > WORTHWHILE_SECONDS
+                    worth = part != HEAD or time.monotonic() - began > SLOW_IMPORT_SECONDS
                     if worth and self.leave_snapshot(work.first + offset, part):
                         return True
             runner.finish(self.progress)
@@ -155,7 +155,7 @@ class ForkedRun:
             runner.fail(error, self.progress)
         finally:
             if work.look:
-                runner.look(self.progress)
+                runner.report_variables(self.progress)
             if self.progress.ours:
                 self.link.detach()  # otherwise Python may warn that it was not closed
         self.exit()

@@ -17,10 +17,10 @@ from mtchat.sandbox.guest.wire import (
     COPIED,
     DROP,
     FORGET,
+    KEEP_PROCESS,
     LOAD,
     READY,
     SAVE,
-    SPARE,
     SWEEP,
     SWEPT,
     WATCH,
@@ -101,7 +101,7 @@ class Supervisor:
         number = int.from_bytes(receive_exactly(self.link, 8), "little")
         if word == WATCH:
             self.watched, self.began = number, time.monotonic()
-        elif word == SPARE:
+        elif word == KEEP_PROCESS:
             self.kept.add(number)
         elif word == DROP:
             self.drop(number)

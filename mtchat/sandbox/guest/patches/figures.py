@@ -17,13 +17,13 @@ from matplotlib.figure import Figure
 from mtchat.sandbox.guest.patches.pictures import PictureSource, current_place, free_name, warn
 
 MOST_FRAMES = 60
-MOST_GROWTH = 2.0  # how far labels may reach beyond a figure before they are taken for astray
+MOST_GROWTH = 2.0  # text that reaches further beyond a figure is not included
 
 
 class FigureCanvas(FigureCanvasAgg):
-    """An Agg canvas that knows what a window would have shown, and what the program itself saved to a file.
+    """An Agg canvas that knows whether its figure was shown, and whether the program saved it itself.
 
-    `saved` holds until the figure is drawn on; `place` is where the program made it.
+    `saved` holds until the figure changes; `place` is where the program created it.
     """
 
     saved = shown = False
@@ -35,7 +35,7 @@ class FigureCanvas(FigureCanvasAgg):
 
 
 class FigureManager(FigureManagerBase):
-    """A figure without a window: closing one that was shown saves it, as it was seen last."""
+    """A figure without a window: closing one that was shown saves it as it was last shown."""
 
     def __init__(self, canvas: Any, num: int | str) -> None:
         super().__init__(canvas, num)
@@ -45,7 +45,7 @@ class FigureManager(FigureManagerBase):
         vars(self.canvas).update(shown=True)
 
     def destroy(self) -> None:
-        """Also one of an earlier turn is saved, since it was seen as that turn ended."""
+        """Save the figure if it was shown, or if an earlier turn made it and ended with it open."""
         made, now = getattr(self.canvas, "place", None), current_place()
         earlier = made is not None and now is not None and made[0] != now[0]
         if getattr(self.canvas, "shown", False) or matplotlib.is_interactive() or earlier:
@@ -56,7 +56,7 @@ FigureCanvas.manager_class = FigureManager  # type: ignore[assignment]
 
 
 def show(block: bool | None = None) -> None:
-    """Save every open figure and close it, as closing its window would; block=False leaves it open."""
+    """Save and close every open figure, as if its window were closed; block=False leaves them open."""
     managers = Gcf.get_all_fig_managers()
     if block is False or (block is None and matplotlib.is_interactive()):
         for manager in managers:
@@ -68,9 +68,9 @@ def show(block: bool | None = None) -> None:
 
 
 def save(manager: Any) -> None:
-    """Save a figure unless the program has saved it as it is; warnings name the program as their place.
+    """Save a figure unless the program has already saved it; warnings point to the program's line.
 
-    One that cannot be drawn is not tried again before the program has drawn on it.
+    A figure that cannot be drawn is not tried again until it changes.
     """
     canvas = manager.canvas
     if getattr(canvas, "saved", False) and not canvas.figure.stale:
@@ -93,14 +93,14 @@ def save(manager: Any) -> None:
 
 
 def bounds(figure: Any) -> str | None:
-    """Whether to save what reaches beyond the figure too, such as long labels, but no text far astray."""
+    """Whether to include what reaches beyond the figure, such as long labels, but no text far away."""
     box, size = figure.get_tightbbox(), figure.get_size_inches()
     fits = all(inches <= MOST_GROWTH * most for inches, most in zip(box.size, size, strict=True))
     return "tight" if fits and min(box.size) > 0 else None
 
 
 def animation_of(canvas: Any) -> Any:
-    """The animation that would begin with the first drawing of the figure; None where none waits for it."""
+    """The animation that starts when the figure is first drawn, if there is one."""
     module = sys.modules.get("matplotlib.animation")
     waiting = canvas.callbacks.callbacks.get("draw_event", {}).values() if module else ()
     owners = [getattr(call(), "__self__", None) for call in waiting]
@@ -108,7 +108,7 @@ def animation_of(canvas: Any) -> Any:
 
 
 def save_film(film: Any) -> None:
-    """The first frames of an animation as a GIF."""
+    """Save the first frames of an animation as a GIF."""
     frames, file, whole = film.new_saved_frame_seq, free_name("gif"), True
 
     def first() -> Iterator[Any]:
@@ -135,19 +135,19 @@ save_figure = Figure.savefig
 
 
 def savefig(self: Figure, fname: Any, *args: Any, **kwargs: Any) -> None:
-    """Note that the figure is in a file as it is now."""
+    """Record that the figure has been saved as it is now."""
     save_figure(self, fname, *args, **kwargs)
     if isinstance(fname, (str, bytes, os.PathLike)) or is_file(fname):
         self.canvas.saved, self.stale = True, False  # type: ignore[attr-defined]
 
 
 def is_file(target: Any) -> bool:
-    """Whether what a figure is written to is a file, and no buffer."""
+    """Whether a figure is written to a file, and not to a buffer."""
     return isinstance(getattr(target, "name", None), str) and os.path.isfile(target.name)
 
 
 def wait_for_nobody(figure: Figure, *args: Any, **kwargs: Any) -> None:
-    """What ginput() and waitforbuttonpress() wait with, for up to half a minute."""
+    """Replaces the wait of ginput() and waitforbuttonpress(), which can take half a minute."""
     warn("the sandbox has no window, so no click or key press will arrive")
 
 
@@ -157,7 +157,7 @@ owner = os.getpid()
 
 
 def finish() -> None:
-    """Save what is open when the program ends; a process that it forked leaves that to the first one."""
+    """Save open figures when the program ends; processes that it forked leave that to the first one."""
     if os.getpid() != owner:
         return
     for manager in Gcf.get_all_fig_managers():

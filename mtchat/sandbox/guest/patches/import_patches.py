@@ -1,4 +1,10 @@
-"""Threads that do not keep a state from being forked: Arrow stops and restarts its own around a fork."""
+"""Changes a few modules right after the program first imports them; importing them up front would cost.
+
+Random numbers are reproducible: what a program draws without a seed of its own is the same in every run, as
+if it began with `random.seed(0)`, `numpy.random.seed(0)` and `torch.manual_seed(0)`. A turn that runs again,
+and a run from nothing, then draw what was shown before. A seed in the program counts, and what asks the
+system (`secrets`, `os.urandom`, `uuid`, `random.seed()`) stays random.
+"""
 
 import os
 import posix
@@ -16,11 +22,11 @@ if TYPE_CHECKING:
 
 
 TASKS = "/proc/self/task"
-FORKABLE: set[str] = set()  # the numbers of such threads
+FORKABLE: set[str] = set()  # threads that survive a fork: Arrow stops and restarts its own around it
 
 
 def note_new_threads(read: "Callable[..., Any]") -> "Callable[..., Any]":
-    """The same function; threads that are there only after the first call of it are Arrow's."""
+    """Wrap a function of Arrow's: threads that appear during its call belong to Arrow."""
 
     def read_and_note(*arguments: "Any", **options: "Any") -> "Any":
         before = list_threads()
@@ -61,9 +67,9 @@ DRAWN_BITS = 64
 
 
 def seed_random(random: ModuleType) -> None:
-    """The functions of the module, and each generator that is made without a seed."""
+    """Seed the functions of the module, and each generator that is created without a seed."""
     random.seed(SEED)
-    drawn = drawing(random)
+    drawn = seeded_bits(random)
     begin = random.Random.__init__
 
     def __init__(self: object, x: object = None) -> None:  # noqa: N807
@@ -72,16 +78,16 @@ def seed_random(random: ModuleType) -> None:
     random.Random.__init__ = __init__
 
 
-def drawing(random: ModuleType) -> "Callable[[int], int]":
-    """A stream of bits that begins at the seed; its own, so that no draw of the program moves it."""
+def seeded_bits(random: ModuleType) -> "Callable[[int], int]":
+    """A stream of bits that starts at the seed, independent of what the program draws."""
     draw: Callable[[int], int] = random.Random(SEED).getrandbits
     return draw
 
 
 def seed_entropy(generators: ModuleType) -> None:
-    """Where numpy looks for chance when a generator, such as `default_rng()`, is made without a seed."""
+    """Seed the entropy that numpy uses for generators without a seed, such as `default_rng()`."""
     if hasattr(generators, "randbits"):
-        vars(generators).update(randbits=drawing(__import__("random")))
+        vars(generators).update(randbits=seeded_bits(__import__("random")))
 
 
 def seed_numpy(random: ModuleType) -> None:
@@ -96,8 +102,8 @@ def seed_polars(polars: ModuleType) -> None:
     polars.set_random_seed(SEED)
 
 
-def leave_names(tempfile: ModuleType) -> None:
-    """Names of temporary files are new in each process, so they must not use up what programs draw."""
+def seed_tempfile(tempfile: ModuleType) -> None:
+    """Draw names of temporary files from the system, so that they do not change what programs draw."""
     random = sys.modules["random"]
     system = random.SystemRandom()
     vars(tempfile).update(_Random=lambda: random.Random(system.getrandbits(DRAWN_BITS)))
@@ -107,14 +113,14 @@ SEEDERS = {
     "random": seed_random,
     "numpy.random": seed_numpy,
     "numpy.random.bit_generator": seed_entropy,
-    "tempfile": leave_names,
+    "tempfile": seed_tempfile,
     "torch": seed_torch,
     "polars": seed_polars,
 }
 
 
 def seed_patches() -> "dict[str, Callable[[ModuleType], None]]":
-    """Seed what is imported by now; what to do with the rest once it is."""
+    """Seed the modules that are imported already; the patches for the others."""
     for name in [name for name in SEEDERS if name in sys.modules]:
         SEEDERS[name](sys.modules[name])
     return {name: seed for name, seed in SEEDERS.items() if name not in sys.modules}
@@ -126,19 +132,19 @@ CANVAS = "module://mtchat.sandbox.guest.patches.figures"
 
 
 class PatchFinder:
-    """A finder that finds nothing itself: it lets the usual one find a module, and has a last word on it."""
+    """A finder that lets the usual one find a module, and patches the module after its import."""
 
     def __init__(self, sources: dict[str, str], asked: list[str]) -> None:
         self.patches: dict[str, Callable[[ModuleType], None]] = {
             "linecache": lambda module: fill_linecache(module.cache, sources),
-            "matplotlib": keep_our_canvas,
-            "matplotlib.pyplot": keep_our_switch,
-            "asyncio.base_events": refuse_deaf_servers,
-            "socket": lambda module: note_hosts(asked),
-            "multiprocessing.spawn": lambda module: give_main(module, sources),
-            "subprocess": give_packages,
-            "numba.core.dispatcher": cache_only_files,
-            "tqdm.std": keep_to_one_thread,
+            "matplotlib": use_file_canvas,
+            "matplotlib.pyplot": keep_file_canvas,
+            "asyncio.base_events": fail_without_sockets,
+            "socket": lambda module: record_hosts(asked),
+            "multiprocessing.spawn": lambda module: write_main_module(module, sources),
+            "subprocess": share_packages,
+            "numba.core.dispatcher": disable_turn_caching,
+            "tqdm.std": disable_tqdm_thread,
             **pictures.PICTURE_PATCHES,
             **ARROW_PATCHES,
             **seed_patches(),
@@ -148,7 +154,7 @@ class PatchFinder:
         self, name: str, path: "Sequence[str] | None" = None, target: ModuleType | None = None
     ) -> "ModuleSpec | None":
         if name == "distutils" and sys.version_info >= (3, 12):
-            return its_shim(name, path, target)
+            return find_distutils(name, path, target)
         touch = self.patches.pop(name, None)
         if touch is None:
             return None
@@ -167,8 +173,8 @@ class PatchFinder:
         return spec
 
 
-def note_hosts(asked: list[str]) -> None:
-    """Note the first hosts that the program tries to reach, which no library's error need tell of."""
+def record_hosts(asked: list[str]) -> None:
+    """Record the first hosts that the program tries to reach, which errors of libraries may not name."""
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
         if event == "socket.getaddrinfo" and len(asked) < MOST_HOSTS:
@@ -179,8 +185,8 @@ def note_hosts(asked: list[str]) -> None:
     sys.addaudithook(hook)
 
 
-def refuse_deaf_servers(events: ModuleType) -> None:
-    """asyncio skips what it cannot open, so without sockets a server would claim to run and hear nothing."""
+def fail_without_sockets(events: ModuleType) -> None:
+    """Make asyncio fail without sockets; otherwise a server would seem to run but receive nothing."""
     serve = events.BaseEventLoop.create_server
 
     async def create_server(
@@ -193,8 +199,8 @@ def refuse_deaf_servers(events: ModuleType) -> None:
     events.BaseEventLoop.create_server = create_server
 
 
-def keep_our_canvas(matplotlib: ModuleType) -> None:
-    """There is no display: a program that asks for a window gets files; an unknown name is still an error."""
+def use_file_canvas(matplotlib: ModuleType) -> None:
+    """Make `matplotlib.use` keep the file backend; an unknown name is still an error."""
 
     def use(backend: str, *, force: bool = True) -> None:
         matplotlib.rcsetup.validate_backend(backend)
@@ -202,8 +208,8 @@ def keep_our_canvas(matplotlib: ModuleType) -> None:
     vars(matplotlib).update(use=use)
 
 
-def keep_our_switch(pyplot: ModuleType) -> None:
-    """The same for the name that pyplot has for it."""
+def keep_file_canvas(pyplot: ModuleType) -> None:
+    """The same for `pyplot.switch_backend`."""
     switch = pyplot.switch_backend
 
     def switch_backend(newbackend: str) -> None:
@@ -213,14 +219,14 @@ def keep_our_switch(pyplot: ModuleType) -> None:
     vars(pyplot).update(switch_backend=switch_backend)
 
 
-def keep_to_one_thread(std: ModuleType) -> None:
-    """A bar without the thread that watches it and the lock that processes share: neither can be forked."""
+def disable_tqdm_thread(std: ModuleType) -> None:
+    """Disable the monitor thread and the shared lock of tqdm, because neither survives a fork."""
     std.tqdm.monitor_interval = 0
     std.TqdmDefaultWriteLock.mp_lock = None
 
 
-def give_packages(subprocess: ModuleType) -> None:
-    """A Python that is started with the flags of this one finds the installed packages all the same."""
+def share_packages(subprocess: ModuleType) -> None:
+    """Let a Python that is started with the flags of this one find the installed packages."""
     flags = subprocess._args_from_interpreter_flags
 
     def _args_from_interpreter_flags() -> "list[str]":
@@ -229,8 +235,8 @@ def give_packages(subprocess: ModuleType) -> None:
     vars(subprocess).update(_args_from_interpreter_flags=_args_from_interpreter_flags)
 
 
-def cache_only_files(dispatcher: ModuleType) -> None:
-    """numba refuses to keep what it compiles from a turn, which has no file; then it stays in memory."""
+def disable_turn_caching(dispatcher: ModuleType) -> None:
+    """Let numba keep compiled turns in memory, because turns have no file to cache them for."""
     enable = dispatcher.Dispatcher.enable_caching
 
     def enable_caching(self: "Any") -> None:
@@ -240,8 +246,8 @@ def cache_only_files(dispatcher: ModuleType) -> None:
     dispatcher.Dispatcher.enable_caching = enable_caching
 
 
-def its_shim(name: str, path: "Sequence[str] | None", target: ModuleType | None) -> "ModuleSpec | None":
-    """distutils as setuptools has it, which its .pth file would have seen to."""
+def find_distutils(name: str, path: "Sequence[str] | None", target: ModuleType | None) -> "ModuleSpec | None":
+    """Find distutils in setuptools, as the .pth file of setuptools would do."""
     try:
         hack: Any = __import__("_distutils_hack")
     except ImportError:
@@ -250,8 +256,8 @@ def its_shim(name: str, path: "Sequence[str] | None", target: ModuleType | None)
     return found
 
 
-def give_main(spawn: ModuleType, sources: dict[str, str]) -> None:
-    """A process that multiprocessing starts afresh imports the main module, so it needs a file of it."""
+def write_main_module(spawn: ModuleType, sources: dict[str, str]) -> None:
+    """Write the main module to a file, which a process that multiprocessing spawns imports."""
     prepare = spawn.get_preparation_data
 
     def get_preparation_data(name: str) -> "dict[str, object]":

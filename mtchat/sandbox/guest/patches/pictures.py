@@ -1,4 +1,4 @@
-"""What a program shows without a screen: each picture or page becomes a file, as figure-1.png."""
+"""What a program shows becomes a file, because there is no screen: figure-1.png, figure-2.html, ..."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ PictureSource = tuple[str, int]
 
 
 def free_name(suffix: str = "png") -> str:
-    """The file of the first number that no picture has yet; $HOME is the work folder."""
+    """The file name with the first free number; $HOME is the work folder."""
     home = os.environ.get("HOME", ".")
     for number in count(1):
         stem = os.path.join(home, f"figure-{number}.")
@@ -27,7 +27,7 @@ def free_name(suffix: str = "png") -> str:
 
 
 def current_place() -> "PictureSource | None":
-    """File and line of the program that are being run; None as it ends."""
+    """The file and line of the program that run now; None while it ends."""
     main = vars(sys.modules["__main__"])
     frame = sys._getframe()
     while frame is not None:
@@ -38,15 +38,15 @@ def current_place() -> "PictureSource | None":
 
 
 def warn(message: str, made: "PictureSource | None" = None) -> None:
-    """A warning whose place is the program's line or, as it ends, where something was made."""
+    """Warn with the current line of the program or, while it ends, the line where something was created."""
     import warnings
 
     name, line = current_place() or made or ("the program", 0)
     warnings.warn_explicit(message, UserWarning, name, line)
 
 
-def show_images(viewers: ModuleType) -> None:
-    """Pillow's Image.show(), which starts a viewer."""
+def save_images(viewers: ModuleType) -> None:
+    """Make Pillow's Image.show() save the image instead of starting a viewer."""
 
     def show(image: "Any", title: str | None = None, **options: object) -> bool:
         if image.mode not in PNG_MODES:
@@ -57,8 +57,8 @@ def show_images(viewers: ModuleType) -> None:
     vars(viewers).update(show=show)
 
 
-def show_plots(renderers: ModuleType) -> None:
-    """Plotly's show(), which serves a page to a browser; another renderer that is asked for is used."""
+def save_plots(renderers: ModuleType) -> None:
+    """Make Plotly's show() save a page instead of opening a browser; an explicit renderer is used."""
     render = renderers.show
 
     def show(fig: "Any", renderer: str | None = None, validate: bool = True, **kwargs: "Any") -> None:
@@ -72,8 +72,8 @@ def show_plots(renderers: ModuleType) -> None:
     vars(renderers).update(show=show)
 
 
-def open_pages(webbrowser: ModuleType) -> None:
-    """A page that is a file is kept; of any other it is said that nothing opens it."""
+def keep_pages(webbrowser: ModuleType) -> None:
+    """Make webbrowser keep pages that are files, and warn about all others."""
 
     def open(url: str, new: int = 0, autoraise: bool = True) -> bool:
         if not keep_page(url):
@@ -88,7 +88,7 @@ def open_pages(webbrowser: ModuleType) -> None:
 
 
 def keep_page(url: str) -> bool:
-    """Whether a page is a file; one outside the work folder, which would be lost, is copied into it."""
+    """Whether a page is a file; one outside the work folder is copied into it."""
     import shutil
     from urllib.parse import unquote, urlsplit
 
@@ -102,8 +102,8 @@ def keep_page(url: str) -> bool:
     return True
 
 
-def show_windows(cv2: ModuleType) -> None:
-    """OpenCV's windows: what one shows last is its file. No key is ever pressed but the one waited for."""
+def save_windows(cv2: ModuleType) -> None:
+    """Make each OpenCV window a file with its last picture; only a wait without a time limit gets a key."""
     files: dict[str, str] = {}
 
     def imshow(winname: str, mat: "Any") -> None:
@@ -132,8 +132,8 @@ def show_windows(cv2: ModuleType) -> None:
     vars(cv2).update(getWindowProperty=lambda winname, prop: 1.0 if winname in files else -1.0)
 
 
-def show_screen(display: ModuleType) -> None:
-    """Pygame's window: its file has the last picture, or a later one where the program is stopped."""
+def save_screen(display: ModuleType) -> None:
+    """Make pygame's window a file with its last picture, or with a recent one if the program is stopped."""
     import atexit
 
     file, pictures = "", 0
@@ -152,7 +152,7 @@ def show_screen(display: ModuleType) -> None:
             pictures += 1
             if pictures == 1:
                 atexit.register(keep)
-            if pictures & (pictures - 1) == 0:  # rarely: to save one takes longer than to show it
+            if pictures & (pictures - 1) == 0:  # rarely, because saving takes longer than showing
                 keep()
 
         return show_and_keep
@@ -169,12 +169,12 @@ def show_screen(display: ModuleType) -> None:
 
 
 def keep_last_screen(pygame: ModuleType) -> None:
-    """The same at the end of all of it."""
+    """The same when pygame ends."""
     vars(pygame).update(quit=vars(pygame.display).pop("keep")(pygame.quit))
 
 
-def note_saved_films(animation: ModuleType) -> None:
-    """An animation that the program saved is not saved once more as a picture of its last frame."""
+def record_saved_animations(animation: ModuleType) -> None:
+    """Record animations that the program saves, so that they are not saved again as a picture."""
     save = animation.Animation.save
 
     def save_and_note(self: "Any", *arguments: "Any", **options: "Any") -> None:
@@ -185,11 +185,11 @@ def note_saved_films(animation: ModuleType) -> None:
 
 
 PICTURE_PATCHES: "dict[str, Callable[[ModuleType], None]]" = {
-    "PIL.ImageShow": show_images,
-    "plotly.io._renderers": show_plots,
-    "webbrowser": open_pages,
-    "cv2": show_windows,
+    "PIL.ImageShow": save_images,
+    "plotly.io._renderers": save_plots,
+    "webbrowser": keep_pages,
+    "cv2": save_windows,
     "pygame": keep_last_screen,
-    "pygame.display": show_screen,
-    "matplotlib.animation": note_saved_films,
+    "pygame.display": save_screen,
+    "matplotlib.animation": record_saved_animations,
 }

@@ -3,7 +3,7 @@
 import builtins
 import fcntl
 import os
-import posix  # what a program makes of the names in `os` does not reach us
+import posix  # a program may replace the names in `os`
 import resource
 import sys
 from mmap import mmap
@@ -34,14 +34,14 @@ ONLY_AST = 0x400
 STREAMS = ("stdout", "stderr", "__stdout__", "__stderr__")
 
 
-# Above what a program opens, so that its own descriptors are numbered as without us.
+# Higher than a program's own descriptors, whose numbers are then as in plain Python.
 HIGH_FD = 240
 
 
 class ProgressReport:
-    """Which chunk runs, that the last one finished, how the program failed, and its variables.
+    """Reports to the host: which chunk runs, whether the last one finished, the error, and the variables.
 
-    A copy that the program forked goes through the same code; only the process that began may tell.
+    A process that the program forks runs the same code; only the original process reports.
     """
 
     def __init__(self, memory: mmap, mark: bytes) -> None:
@@ -58,11 +58,11 @@ class ProgressReport:
             return
         self.memory[0:4] = (index + 1).to_bytes(4, "little")
         if self.begun:
-            self.part()
+            self.write_mark()
         self.begun = True
 
-    def part(self) -> None:
-        """What is printed from here on is a part of its own."""
+    def write_mark(self) -> None:
+        """Mark in both streams that the next chunk begins."""
         for stream in self.streams:
             try:
                 if stream.there:
@@ -72,19 +72,19 @@ class ProgressReport:
 
     def finish(self) -> None:
         if self.ours:
-            self.part()
+            self.write_mark()
             self.memory[4] = 1
 
-    def tell(self, fields: list[str]) -> None:
-        """How the program failed."""
-        self.leave(fields, REPORT_AT, REPORT_BYTES)
+    def write_error(self, fields: list[str]) -> None:
+        """Report how the program failed."""
+        self.write_fields(fields, REPORT_AT, REPORT_BYTES)
 
-    def show(self, fields: list[str]) -> None:
-        """The variables."""
-        self.leave(fields, VARIABLES_AT, VARIABLES_BYTES)
+    def write_variables(self, fields: list[str]) -> None:
+        """Report the variables."""
+        self.write_fields(fields, VARIABLES_AT, VARIABLES_BYTES)
 
-    def leave(self, fields: list[str], at: int, room: int) -> None:
-        """Leave a report for the host, each field with its length."""
+    def write_fields(self, fields: list[str], at: int, room: int) -> None:
+        """Write a report to the shared memory, each field with its length."""
         encoded = [field.encode("utf-8", "backslashreplace") for field in fields]
         blob = b"".join(len(data).to_bytes(4, "little") + data for data in encoded)[:room]
         self.memory[at + 4 : at + 4 + len(blob)] = blob
@@ -97,7 +97,7 @@ class ProgressReport:
 
 
 class OwnDescriptor:
-    """A descriptor of ours; the program may close it and open a file of its own in its place."""
+    """A descriptor of the sandbox; the program may close it and reuse its number."""
 
     def __init__(self, fd: int) -> None:
         self.fd, self.identity = fd, identity(fd)
@@ -132,11 +132,11 @@ def run_program(job: LaunchJob, memory: mmap, shared: int) -> None:
         player.fail(error, progress)
     finally:
         if job.look:
-            player.look(progress)
+            player.report_variables(progress)
 
 
 def raise_oom_score() -> None:
-    """When the host runs out of memory, the program goes first."""
+    """Make the program the first victim if the host runs out of memory."""
     try:
         fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
         os.write(fd, b"500")
@@ -146,7 +146,7 @@ def raise_oom_score() -> None:
 
 
 def watch_faults(shared: int) -> int:
-    """Where a segmentation fault goes on record: the part of the shared memory that starts at FAULT_AT."""
+    """Let faulthandler write a traceback of fatal signals to the shared memory at FAULT_AT."""
     import faulthandler
 
     high = fcntl.fcntl(shared, fcntl.F_DUPFD_CLOEXEC, HIGH_FD)
@@ -157,9 +157,9 @@ def watch_faults(shared: int) -> int:
 
 
 def set_limits(job: LaunchJob) -> None:
-    """Set the limits, and keep to a few processors: a library starts threads for each one that it sees.
+    """Set the resource limits, and use few processors: libraries start threads for each one that they see.
 
-    They are others for each run, so that many runs at once are spread over all.
+    They are chosen at random, so that simultaneous runs use different ones.
     """
     if hasattr(os, "sched_setaffinity"):
         all_there = sorted(os.sched_getaffinity(0))
@@ -172,13 +172,13 @@ def set_limits(job: LaunchJob) -> None:
 
 
 def choose_processors(processors: list[int], start: int) -> list[int]:
-    """So many of some processors as a run is to see, from one of them on, round the end."""
+    """PROCESSORS of some processors, beginning at index `start` and wrapping round."""
     start %= len(processors)
     return sorted((processors[start:] + processors[:start])[:PROCESSORS])
 
 
 class ProgramRunner:
-    """The program in this process: its module, and the chunks that have been run or are to be."""
+    """The program in this process: its module, the chunks that have run, and those still to run."""
 
     def __init__(self, job: LaunchJob) -> None:
         self.names: list[str] = []
@@ -193,7 +193,7 @@ class ProgramRunner:
         sys.meta_path.insert(0, PatchFinder(self.source_by_name, self.requested_hosts))
 
     def add_chunks(self, names: list[str], sources: list[str]) -> None:
-        """The chunks that come next, so that every traceback shows their lines."""
+        """Add the next chunks, so that tracebacks show their lines."""
         self.names += names
         self.sources += sources
         self.source_by_name.update(zip(names, sources, strict=True))
@@ -201,14 +201,14 @@ class ProgramRunner:
             source_file.fill_linecache(sys.modules["linecache"].cache, dict(zip(names, sources, strict=True)))
 
     def forget(self, count: int) -> None:
-        """Only the first chunks have been run."""
+        """Forget all but the first `count` chunks."""
         for name in self.names[count:]:
             self.source_by_name.pop(name, None)
             getattr(sys.modules.get("linecache"), "cache", {}).pop(name, None)
         del self.names[count:], self.sources[count:]
 
     def step(self, progress: ProgressReport, index: int, part: int = WHOLE, head: int = 0) -> None:
-        """Run a chunk under its own name, or a part of it: its first `head` statements or what follows them.
+        """Run a chunk under its own name, or a part of it: its first `head` statements, or the rest.
 
         Like one module, a `from __future__` holds for what follows.
         """
@@ -218,11 +218,11 @@ class ProgramRunner:
         self.write_source(index)
         code = self.compiled(index)
         if part != WHOLE:
-            code = self.cut(index, *((0, head) if part == HEAD else (head, None)))
+            code = self.compile_part(index, *((0, head) if part == HEAD else (head, None)))
         exec(code, vars(self.main))
 
     def write_source(self, index: int) -> None:
-        """The program's own file holds what has begun, so that a turn reads the same whatever comes after."""
+        """Write the chunks that have begun to the source file: a turn reads the same whatever follows."""
         try:
             content = source_file.content_of(self.names[: index + 1], self.sources[: index + 1])
             if content != self.written_source:
@@ -230,7 +230,7 @@ class ProgramRunner:
                     self.home, source_file.name_of(self.names), content, self.written_source
                 )
                 self.written_source = content
-        except Exception:  # of a program that has put something else in the place of len or open
+        except Exception:  # the program may have replaced len or open
             return
 
     def compiled(self, index: int) -> CodeType:
@@ -240,8 +240,8 @@ class ProgramRunner:
             self.flags |= future_flags(code)
         return code
 
-    def cut(self, index: int, begin: int, end: "int | None") -> CodeType:
-        """Some statements of a chunk, with their own line numbers."""
+    def compile_part(self, index: int, begin: int, end: "int | None") -> CodeType:
+        """Compile some statements of a chunk, keeping their line numbers."""
         name = self.names[index]
         tree: Any = compile(self.sources[index], name, "exec", self.flags | ONLY_AST, dont_inherit=True)
         tree.body = tree.body[begin:end]
@@ -253,35 +253,37 @@ class ProgramRunner:
         progress.finish()
 
     def fail(self, error: BaseException, progress: ProgressReport) -> None:
-        """Report an error; the spare memory between soft and hard limit is for telling of a MemoryError."""
+        """Report an error; the memory between soft and hard limit is reserved for reporting a MemoryError."""
         vars(builtins).update(self.known)
         if isinstance(error, SystemExit):
             if progress.ours:
-                progress.tell(report.describe_error(error, self.names, self.sources, self.requested_hosts))
+                progress.write_error(
+                    report.describe_error(error, self.names, self.sources, self.requested_hosts)
+                )
             raise error
         for number, _, hard in self.rlimits:
             if number == resource.RLIMIT_DATA:
                 resource.setrlimit(number, (hard, hard))
         if progress.ours:
-            progress.tell(report.describe_error(error, self.names, self.sources, self.requested_hosts))
-        # The report stands for Python's own traceback, not for a hook that the program put there.
+            progress.write_error(report.describe_error(error, self.names, self.sources, self.requested_hosts))
+        # The report replaces Python's own traceback, but not an excepthook of the program.
         if not progress.ours or sys.excepthook is not sys.__excepthook__:
             call_excepthook(error, self.names)
         flush()
         raise SystemExit(130 if isinstance(error, KeyboardInterrupt) else 1) from None
 
-    def look(self, progress: ProgressReport) -> None:
-        """Tell the host of the variables, whatever the program did to the means of telling."""
+    def report_variables(self, progress: ProgressReport) -> None:
+        """Report the variables; the program may have broken what this needs."""
         if not progress.ours:
             return
         try:
-            progress.show(report.describe_variables(vars(self.main)))
+            progress.write_variables(report.describe_variables(vars(self.main)))
         except BaseException:
             return
 
 
 def prepare_main(job: LaunchJob) -> ModuleType:
-    """An empty `__main__`, and what `site` would have set up, without the cost of its .pth files."""
+    """Create an empty `__main__` and what `site` would set up, without the cost of .pth files."""
     import _sitebuiltins
 
     home, ours = os.getcwd(), sys.path.pop(0)
@@ -311,7 +313,7 @@ def call_excepthook(error: BaseException, names: list[str]) -> None:
 
 
 def future_flags(code: CodeType) -> int:
-    """The `from __future__` features that a chunk was compiled with."""
+    """The flags of the `from __future__` features that a chunk was compiled with."""
     import __future__
 
     features = (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)

@@ -1,4 +1,4 @@
-"""Tells an error that the sandbox caused from one of the code: by where it was raised, then by its words."""
+"""Finds out whether the sandbox caused an error, or the code: by where it was raised, then by its message."""
 
 import errno
 import os
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 
 ONLY_AST = 0x400
 MOST_CAUSES, MOST_OUTPUT = 40, 4000
-NOT_FOUND = 127  # what a shell ends with where there is no such program
+NOT_FOUND = 127  # the exit code of a shell if there is no such program
 FULL = (errno.EFBIG, errno.ENOSPC, errno.EDQUOT)
 UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNREFUSED, errno.ENETDOWN)
-# Errors that are the code's own, also while it deals with one of the world's.
+# Errors that are the code's own, even if raised while it handles one that the sandbox caused.
 OF_CODE = (NameError, SyntaxError, ZeroDivisionError, AttributeError, TypeError, AssertionError)
-# What a program meets when data that it asked the network for is not there.
+# Typical errors if data that was expected from the network is missing.
 OF_NO_DATA = (LookupError, AttributeError, TypeError, ValueError)
 NO_INPUT = "EOF when reading a line"
 READERS = ("getpass", "prompt_toolkit", "readchar", "click")
@@ -56,7 +56,7 @@ TTY = "/dev/tty"
 NO_TERMINAL = (errno.ENOTTY, errno.ENXIO)
 TERMINAL_MODULES = ("_curses", "curses", "termios")
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY")
-# What libraries say, in small letters, when they meet a limit or miss something that the sandbox lacks.
+# What libraries print, in lower case, if they reach a limit or need something that the sandbox lacks.
 MEMORY_WORDS = (
     *("allocate memory", "out of memory", "memory allocation of", "insufficient memory", "bad_alloc"),
     *("unable to allocate", "bad allocation", "failed to allocate", "can't allocate"),
@@ -94,7 +94,7 @@ NETWORK_WORDS = (
     *(".download(", "offline mode is enabled", "failed to establish a new connection"),
 )
 FILE_WORDS = ("no such file or directory", "no files found that match", "can't open/read file")
-# In the order in which they are looked for.
+# In the order of the search.
 WORDS_BY_REASON = {
     DISPLAY: DISPLAY_WORDS,
     GPU: GPU_WORDS,
@@ -109,7 +109,7 @@ TYPES_BY_REASON = {
 
 
 def find_reason(error: BaseException, asked: "list[str] | None" = None) -> list[str]:
-    """[world, subject] of an error: what was kept from the program, or "" where it is its own fault.
+    """[reason, subject] of an error: what the sandbox lacks, or "" if the code is to blame.
 
     `asked` are the hosts that the program tried to reach.
     """
@@ -133,21 +133,21 @@ def clue_for_host(error: BaseException, headline: str) -> str:
 
 
 def find_limit(error: BaseException) -> str:
-    """The limit that an error is due to: MEMORY, DISK or PROCESSES; "" for none of them.
+    """The limit that caused an error: MEMORY, DISK or PROCESSES; "" if none did.
 
-    A library that finds the work folder full may not say so, so that is looked at.
+    A library may not say that the work folder is full, so this is checked.
     """
     for each in causes_of(error):
         text, number = message_of(each), getattr(each, "errno", None)
-        if isinstance(each, MemoryError) or named(
+        if isinstance(each, MemoryError) or is_instance_of(
             each, "MemoryError", "OutOfMemoryException", "OutOfMemoryError"
         ):
             return MEMORY
-        if (isinstance(each, OSError) and number in FULL) or has(text, DISK_WORDS):
+        if (isinstance(each, OSError) and number in FULL) or contains_any(text, DISK_WORDS):
             return "" if is_scratch_full() else DISK
-        if has(text, THREAD_WORDS) or is_fork(each):
+        if contains_any(text, THREAD_WORDS) or is_fork(each):
             return PROCESSES
-        if number == errno.ENOMEM or has(text, MEMORY_WORDS):
+        if number == errno.ENOMEM or contains_any(text, MEMORY_WORDS):
             return MEMORY
         if type(each).__module__ == "cv2" and getattr(each, "code", 0) == -4:
             return MEMORY
@@ -155,12 +155,12 @@ def find_limit(error: BaseException) -> str:
 
 
 def reason_of_one(error: BaseException) -> list[str]:
-    """The same for an error alone, without those that led to it."""
+    """The same for a single error, without its causes."""
     if isinstance(error, FileNotFoundError):
         found = reason_of_words(error) if error.filename is None else ["", ""]
         return found if found[0] else reason_of_file(error)
     if isinstance(error, EOFError):
-        read = str(error) == NO_INPUT or any(within(frame, READERS) for frame in frames(error))
+        read = str(error) == NO_INPUT or any(is_in_modules(frame, READERS) for frame in frames(error))
         return [INPUT if read else "", ""]
     if isinstance(error, ModuleNotFoundError):
         return reason_of_module(error)
@@ -170,7 +170,7 @@ def reason_of_one(error: BaseException) -> list[str]:
         return [ARGUMENTS, ""]
     if isinstance(error, IndexError | ValueError) and is_silent() and "stdin" in used_names(error):
         return [INPUT, ""]
-    if named(error, "BdbQuit"):
+    if is_instance_of(error, "BdbQuit"):
         return [INPUT, ""]
     if number_of(error) == NOT_FOUND:
         return [COMMAND, first_word(getattr(error, "cmd", ""))]
@@ -182,8 +182,8 @@ def reason_of_words(error: BaseException) -> list[str]:
     if number in FULL and is_scratch_full():
         return [SCRATCH, ""]
     for kind, words in WORDS_BY_REASON.items():
-        if has(text, words) or named(error, *TYPES_BY_REASON.get(kind, ())):
-            return [kind, variable_in(str(error)) if kind == ENVIRONMENT else ""]
+        if contains_any(text, words) or is_instance_of(error, *TYPES_BY_REASON.get(kind, ())):
+            return [kind, find_variable(str(error)) if kind == ENVIRONMENT else ""]
     if number in NO_TERMINAL or type(error).__module__ in TERMINAL_MODULES:
         return [TERMINAL, ""]
     if isinstance(error, OSError) and number in UNREACHABLE:
@@ -194,7 +194,7 @@ def reason_of_words(error: BaseException) -> list[str]:
 
 
 def reason_of_refusal(error: PermissionError) -> list[str]:
-    """What the tier without namespaces forbids: shared memory, sockets, files outside the work folder."""
+    """What Landlock forbids: shared memory, sockets, files outside the work folder."""
     if name_of(failed_call(error)) in SHARED_CALLS:
         return [POOLS, ""]
     if error.filename is None:
@@ -202,18 +202,18 @@ def reason_of_refusal(error: PermissionError) -> list[str]:
     path = path_of(error)
     if not os.path.isabs(path) or path.startswith((home(), scratch(), TTY)):
         return [TERMINAL if path == TTY else "", ""]
-    return [OUTSIDE if writes(error) else "", path]
+    return [OUTSIDE if means_to_write(error) else "", path]
 
 
 def reason_of_exit(error: SystemExit) -> list[str]:
-    """A program that ends for what its command line lacks, by a parser's word or its own look at argv.
+    """A program that ends because arguments are missing: an argument parser did that, or it checked argv.
 
     The subject is "given" where it got arguments, but not the ones it wants.
     """
     if error.code in (0, None) or not isinstance(error.code, (int, str)):
         return ["", ""]
     passed = list(frames(error))
-    if error.code == 2 and any(within(frame, PARSERS) for frame in passed):
+    if error.code == 2 and any(is_in_modules(frame, PARSERS) for frame in passed):
         return [ARGUMENTS, GIVEN if len(sys.argv) > 1 else ""]
     looked = [frame for frame in passed if frame.f_globals.get("__name__") == "__main__"]
     names = [name for frame in looked for name in frame.f_code.co_names]
@@ -223,14 +223,14 @@ def reason_of_exit(error: SystemExit) -> list[str]:
 
 
 def reason_of_file(error: FileNotFoundError) -> list[str]:
-    """Whether it is a file of the user's that a program read: not one to write, nor a program to start."""
+    """Whether the program tried to read a file of the user's, and not to write one or to start a program."""
     if isinstance(error.filename, int):
         return ["", ""]
     path = path_of(error)
     last = innermost(error)
     if (
         last is not None
-        and within(last.tb_frame, ("subprocess",))
+        and is_in_modules(last.tb_frame, ("subprocess",))
         and last.tb_frame.f_code.co_name == "_execute_child"
     ):
         return [FILE if os.path.dirname(path) and not os.path.isabs(path) else COMMAND, path]
@@ -242,7 +242,7 @@ def reason_of_file(error: FileNotFoundError) -> list[str]:
         os.path.isabs(path) and path.startswith(each) for each in (sys.prefix, sys.base_prefix, scratch())
     ):
         return ["", ""]
-    if writes(error):
+    if means_to_write(error):
         return [OUTSIDE if os.path.isabs(path) and not path.startswith(home()) else "", path]
     if path == vars(sys.modules.get("__main__", sys)).get("__file__"):
         return ["", ""]
@@ -250,7 +250,7 @@ def reason_of_file(error: FileNotFoundError) -> list[str]:
 
 
 def reason_of_module(error: ModuleNotFoundError) -> list[str]:
-    """A package that is not there at all; a part that a package lacks is the code's mistake."""
+    """A package that is not installed; a missing part of an installed package is the code's mistake."""
     top = (error.name or "").partition(".")[0]
     if not top:
         return ["", ""]
@@ -261,14 +261,18 @@ def reason_of_module(error: ModuleNotFoundError) -> list[str]:
 
 def reason_of_key(error: KeyError) -> list[str]:
     last = innermost(error)
-    if last is None or not within(last.tb_frame, ("os",)) or last.tb_frame.f_code.co_name != "__getitem__":
+    if (
+        last is None
+        or not is_in_modules(last.tb_frame, ("os",))
+        or last.tb_frame.f_code.co_name != "__getitem__"
+    ):
         return ["", ""]
     key = str(error.args[0]) if error.args else ""
     return [DISPLAY if key in DISPLAYS else ENVIRONMENT, key]
 
 
 def causes_of(error: BaseException) -> "Iterator[BaseException]":
-    """An error and what led to it, in whatever way a library wraps that: cause, context, argument, group."""
+    """An error and its causes, however they are attached: cause, context, argument, group."""
     rest: list[object] = [error]
     seen: list[BaseException] = []
     while rest and len(seen) < MOST_CAUSES:
@@ -283,7 +287,7 @@ def causes_of(error: BaseException) -> "Iterator[BaseException]":
 
 
 def message_of(error: BaseException) -> str:
-    """What it says, in small letters; nothing where the program itself chose the words."""
+    """The message of an error in lower case; "" if the program itself wrote it."""
     if is_own(error):
         return ""
     try:
@@ -293,45 +297,45 @@ def message_of(error: BaseException) -> str:
 
 
 def is_own(error: BaseException) -> bool:
-    """Whether a raise statement of the program's made it, and no library."""
+    """Whether a raise statement of the program created the error, and not a library."""
     from opcode import opmap
 
     last = innermost(error)
-    if last is None or not within(last.tb_frame, ("__main__",)):
+    if last is None or not is_in_modules(last.tb_frame, ("__main__",)):
         return False
     return last.tb_frame.f_code.co_code[last.tb_lasti] == opmap["RAISE_VARARGS"]
 
 
-def named(error: BaseException, *names: str) -> bool:
+def is_instance_of(error: BaseException, *names: str) -> bool:
     return any(kind.__name__ in names for kind in type(error).__mro__)
 
 
 def is_of_sockets(error: BaseException) -> bool:
-    """Whether a socket was refused, or what it was to do."""
+    """Whether a socket, or an operation on one, was refused."""
     last = innermost(error)
-    inside = last is not None and within(last.tb_frame, ("socket", "ssl"))
+    inside = last is not None and is_in_modules(last.tb_frame, ("socket", "ssl"))
     return inside or name_of(failed_call(error)) in SOCKET_CALLS
 
 
 def is_fork(error: BaseException) -> bool:
-    """Whether a process could not be started for want of room."""
+    """Whether a process could not be started because of the process limit."""
     return (
         isinstance(error, BlockingIOError)
         and error.errno == errno.EAGAIN
         and (
-            any(within(frame, ("subprocess", "multiprocessing")) for frame in frames(error))
+            any(is_in_modules(frame, ("subprocess", "multiprocessing")) for frame in frames(error))
             or "fork" in name_of(failed_call(error))
         )
     )
 
 
 def is_full() -> bool:
-    """Whether the work folder, where it is a file system of its own, has no room left."""
+    """Whether the work folder is a file system of its own that is full."""
     return has_no_room(os.environ.get("HOME", "."), resource.getrlimit(resource.RLIMIT_FSIZE)[0])
 
 
 def is_scratch_full() -> bool:
-    """Whether it is the folder of temporary files that has none."""
+    """Whether the folder of temporary files is full."""
     return has_no_room(scratch(), SCRATCH_BYTES) and not is_full()
 
 
@@ -350,12 +354,12 @@ def path_of(error: BaseException) -> str:
     return os.fsdecode(name) if isinstance(name, (str, bytes, os.PathLike)) else ""
 
 
-def has(text: str, words: "tuple[str, ...]") -> bool:
+def contains_any(text: str, words: "tuple[str, ...]") -> bool:
     return any(word in text for word in words)
 
 
-def variable_in(text: str) -> str:
-    """The name of an environment variable that a sentence is about."""
+def find_variable(text: str) -> str:
+    """The name of the environment variable in a message."""
     words = [word.strip("'\"`.,:()") for word in text.split()]
     return next((word for word in words if word.isupper() and len(word) > 2), "")
 
@@ -378,12 +382,12 @@ def innermost(error: BaseException) -> "TracebackType | None":
     return step
 
 
-def within(frame: "FrameType", modules: "tuple[str, ...]") -> bool:
+def is_in_modules(frame: "FrameType", modules: "tuple[str, ...]") -> bool:
     return str(frame.f_globals.get("__name__", "")).partition(".")[0] in modules
 
 
 def failed_call(error: BaseException) -> "Any":
-    """The expression that failed, as a syntax tree; None where its source is not to be had."""
+    """The expression that failed, as a syntax tree; None if its source is not available."""
     last = innermost(error)
     return None if last is None else parse_expression(last)
 
@@ -408,19 +412,21 @@ def parse_expression(step: "TracebackType") -> "Any":
 
 
 def name_of(node: "Any") -> str:
-    """The name of the function that is called."""
+    """The name of the function in a call."""
     function = getattr(node, "func", None)
     return str(getattr(function, "attr", None) or getattr(function, "id", ""))
 
 
-def writes(error: BaseException) -> bool:
-    """Whether the program meant to write: into a folder that is not there, which is its own mistake."""
+def means_to_write(error: BaseException) -> bool:
+    """Whether the program tried to write: into a missing folder, which is its own mistake."""
     node = failed_call(error)
     if name_of(node) in WRITING:
         return True
     given = [*getattr(node, "args", ()), *(word.value for word in getattr(node, "keywords", ()))]
     modes = [getattr(each, "value", None) for each in given[:3]]
-    modes += [frame.f_locals.get("mode") for frame in frames(error) if not within(frame, ("__main__",))]
+    modes += [
+        frame.f_locals.get("mode") for frame in frames(error) if not is_in_modules(frame, ("__main__",))
+    ]
     return any(
         isinstance(mode, str) and len(mode) < 5 and set(mode) & set("wax") and set(mode) <= set("wxabt+")
         for mode in modes
@@ -428,18 +434,18 @@ def writes(error: BaseException) -> bool:
 
 
 def is_silent() -> bool:
-    """Whether nothing can come in place of a keyboard."""
+    """Whether the program has no input in place of a keyboard."""
     return stat.S_ISCHR(os.fstat(0).st_mode)
 
 
 def used_names(error: BaseException) -> "list[str]":
-    """The names that the program's own code has which the error came up through."""
-    own = [frame for frame in frames(error) if within(frame, ("__main__",))]
+    """The names used in the program's functions that the error passed through."""
+    own = [frame for frame in frames(error) if is_in_modules(frame, ("__main__",))]
     return [name for frame in own for name in frame.f_code.co_names]
 
 
 def number_of(error: BaseException) -> int:
-    """The exit code of another program that the error is about; 0 for none."""
+    """The exit code of another program that the error reports; 0 if none."""
     code = getattr(error, "returncode", 0)
     return code if isinstance(code, int) else 0
 
@@ -450,19 +456,19 @@ def first_word(command: object) -> str:
 
 
 def output_of(error: BaseException) -> str:
-    """What another program said that the error is about."""
+    """The output of another program that the error reports, in lower case."""
     found = [getattr(error, name, "") for name in ("stderr", "output")] if number_of(error) else []
     texts = [each.decode(errors="replace") if isinstance(each, bytes) else each for each in found]
     return "".join(text[-MOST_OUTPUT:].lower() for text in texts if isinstance(text, str))
 
 
 def failing_line(error: BaseException) -> str:
-    """The line of the program that an error came up on."""
+    """The line of the program where an error was raised."""
     import linecache
 
     step, line = error.__traceback__, ""
     while step is not None:
-        if within(step.tb_frame, ("__main__",)):
+        if is_in_modules(step.tb_frame, ("__main__",)):
             line = linecache.getline(step.tb_frame.f_code.co_filename, step.tb_lineno)
         step = step.tb_next
     return line

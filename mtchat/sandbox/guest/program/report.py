@@ -1,4 +1,7 @@
-"""Tells how a program failed, as text fields for the host: bounded, and with frames of the program only."""
+"""Describes an error and the variables for the host, in text fields of bounded length.
+
+The values of a program may misreport themselves, be endless, or raise errors when they are described.
+"""
 
 from types import BuiltinFunctionType, FunctionType, ModuleType, TracebackType
 
@@ -17,7 +20,7 @@ HEADLINE_CHARS, LINE_CHARS, TRACEBACK_LINES, FRAMES = 400, 240, 60, 40
 
 
 def describe_error(error: BaseException, names: list[str], sources: list[str], asked: list[str]) -> list[str]:
-    """ABOUT words on how it ended; then chunk, line, function and text of each frame.
+    """HEADER_FIELDS on how the program ended; then chunk, line, function and text of each frame.
 
     `asked` are the hosts that the program tried to reach.
     """
@@ -31,7 +34,7 @@ def describe_error(error: BaseException, names: list[str], sources: list[str], a
 
 
 def find_limit(error: BaseException) -> str:
-    """The limit that an error is due to; objects of the program's may refuse to be asked."""
+    """The limit that caused an error, or ""; the program's objects may raise when they are examined."""
     try:
         return failure_reason.find_limit(error)
     except BaseException:
@@ -39,7 +42,7 @@ def find_limit(error: BaseException) -> str:
 
 
 def find_reason(error: BaseException, asked: list[str]) -> list[str]:
-    """What the sandbox kept from the program, and its name."""
+    """What the sandbox lacks that the program asked for, and its name."""
     try:
         what, subject = failure_reason.find_reason(error, asked)
         return [what, clip(subject, LINE_CHARS)]
@@ -75,7 +78,7 @@ def describe_frames(error: BaseException, names: list[str], sources: list[str]) 
 
 
 def skip_launcher(error: BaseException, names: list[str]) -> TracebackType | None:
-    """The traceback without the launcher's own frames."""
+    """The traceback without the frames of the launcher."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename not in names:
         trace = trace.tb_next
@@ -83,7 +86,7 @@ def skip_launcher(error: BaseException, names: list[str]) -> TracebackType | Non
 
 
 def headline(error: BaseException, said: str) -> str:
-    """The error in one line: its type and the first line with words of what it says."""
+    """The error in one line: its type and the first line of its message that has words."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     first = next((line for line in lines if any(sign.isalnum() for sign in line)), "".join(lines[:1]))
     if isinstance(error, SyntaxError):
@@ -96,7 +99,7 @@ def headline(error: BaseException, said: str) -> str:
 
 
 def drop_library_frames(story: "TracebackException", names: list[str]) -> None:
-    """Leave, in the story and its causes, the frames of the program and the last one of a library."""
+    """Keep only frames of the program, and the last frame of a library, in a traceback and its causes."""
     rest, seen = [story], set()
     while rest:
         each = rest.pop()
@@ -112,7 +115,7 @@ def drop_library_frames(story: "TracebackException", names: list[str]) -> None:
 
 
 def limit_lines(lines: list[str], most: int = TRACEBACK_LINES) -> str:
-    """At most so many lines and one for those of the middle that are left out, each of at most LINE_CHARS."""
+    """At most `most` lines of LINE_CHARS, plus one that stands for the lines left out in the middle."""
     extra = len(lines) - most
     if extra > 0:
         head = most // 3
@@ -125,7 +128,7 @@ def clip(text: str, length: int) -> str:
 
 
 def frames_of(error: BaseException, names: list[str]) -> list[tuple[str, int, str]]:
-    """(chunk name, line, function) outermost first; for an error of the compiler the line it names."""
+    """(chunk name, line, function), outermost first; for a syntax error the line that it names."""
     found = []
     step = skip_launcher(error, names)
     while step is not None:
@@ -143,7 +146,7 @@ LONGEST_INT_BITS = 1000
 
 
 def describe_variables(namespace: "dict[str, Any]") -> list[str]:
-    """The variables in the order in which they were first bound."""
+    """The variables in the order in which they were first bound: name, type, shape, value."""
     found: list[str] = []
     for name, value in list(namespace.items()):
         if name.startswith("__") or isinstance(value, ModuleType):
@@ -160,7 +163,7 @@ def describe_variables(namespace: "dict[str, Any]") -> list[str]:
 
 
 def ask_value(describe: "Any", value: "Any", otherwise: str | None = None) -> str:
-    """What is said of a value; where asking is an error, as of a closed file, something else or that."""
+    """The description of a value; if that raises, `otherwise`, or the type of the error."""
     try:
         return str(describe(value))
     except Exception as error:
@@ -172,7 +175,7 @@ def type_name(value: "Any") -> str:
 
 
 def describe_shape(value: "Any") -> str:
-    """Rows and columns of an array or a table, else the length; "" where there is neither."""
+    """The shape of an array or a table, otherwise the length; "" if it has neither."""
     if isinstance(value, type):
         return ""
     dimensions = getattr(value, "shape", None)
@@ -182,7 +185,7 @@ def describe_shape(value: "Any") -> str:
 
 
 def describe_value(value: "Any") -> str:
-    """One line of at most VALUE_CHARS characters."""
+    """The value in one line of at most VALUE_CHARS characters."""
     text = " ".join(render_value(value)[: 4 * VALUE_CHARS].split())
     return text if len(text) <= VALUE_CHARS else text[: VALUE_CHARS - 1] + "…"
 
@@ -201,7 +204,7 @@ def render_value(value: "Any") -> str:
 
 
 def describe_array(array: "Any") -> str:
-    """The first and the last elements, and their type."""
+    """The first elements and the last one, and their type."""
     flat = array.ravel()
     few = [str(flat[at]) for at in range(min(4, len(flat)))]
     more = [f"… {flat[-1]}"] if len(flat) > 4 else []
@@ -209,7 +212,7 @@ def describe_array(array: "Any") -> str:
 
 
 def repr_with_limits() -> "Repr":
-    """`repr` for values of any size; imported late, since most runs do not need it."""
+    """A `repr` of bounded length; imported late, because most runs do not need it."""
     import reprlib
 
     limited = reprlib.Repr()
