@@ -9,12 +9,12 @@ from functools import cache
 from importlib.util import find_spec
 
 from mtchat import features, plugins
-from mtchat.console import commands as folder
 from mtchat.console.captions import explain_not_run
 from mtchat.console.command import Command
 from mtchat.console.console import Console
 from mtchat.errors import MtchatError, UsageError
 
+FOLDER = "mtchat.console.commands"
 GROUP = "mtchat.commands"  # the entry points of other packages
 
 
@@ -29,8 +29,8 @@ def commands() -> tuple[Command, ...]:
 
 def modules() -> Iterator[str]:
     """The modules with a table COMMANDS: all of console/commands, and `commands` of each feature."""
-    for name in plugins.files(folder.__name__):
-        yield f"{folder.__name__}.{name}"
+    for name in plugins.files(FOLDER):
+        yield f"{FOLDER}.{name}"
     for module in pkgutil.iter_modules(features.__path__):
         name = f"{features.__name__}.{module.name}.commands"
         if find_spec(name) is not None:
