@@ -211,7 +211,7 @@ def test_the_new_program_that_is_chosen_goes_on_and_the_old_one_has_a_name(tmp_p
     console.questions.answer = lambda label: answers.pop(0)
     text = last(console, "/recap")
     assert "type new or now, or press Enter\n" in text
-    assert "type new or now, or press Enter; Ctrl-C keeps the present one, then commands work again\n" in text
+    assert "type new or now, or press Enter; Ctrl-C keeps the current one, then commands work again\n" in text
     assert "/goto before-recap returns to the old one" in text
     saved = load(console.log.path)
     assert saved.program.source == TWO + "\n"
