@@ -77,6 +77,10 @@ def dispatch(args: argparse.Namespace) -> int:
         from mtchat.cli.bench import bench
 
         return bench(args)
+    if args.verb == "replay":
+        from mtchat.cli.replay import replay
+
+        return replay(args)
     from mtchat.cli import verbs
 
     return verbs.VERBS[args.verb](args)

@@ -65,6 +65,12 @@ def escape_text(text: str) -> str:
     return "".join(part if place % 2 else escaped(part) for place, part in enumerate(parts))
 
 
+def write(out: TextIO, text: str) -> None:
+    """Text of a model or a program: unchanged into a file or pipe, escaped on a terminal."""
+    out.write(escaped(text) if out.isatty() else text)
+    out.flush()
+
+
 def send(data: bytes) -> None:
     """Write bytes to standard output unchanged."""
     try:

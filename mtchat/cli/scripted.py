@@ -4,8 +4,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from mtchat.cli.output import write
 from mtchat.cli.wiring import wait_for
 from mtchat.console import slash
 from mtchat.console.captions import describe_time, explain_not_run, one_line, short_path
@@ -41,7 +42,6 @@ from mtchat.generate.events import (
 )
 from mtchat.generate.execute import failed, is_repairable
 from mtchat.session.dependencies import said
-from mtchat.session.escape import escaped
 from mtchat.session.hole import first_hole
 from mtchat.session.language import named
 from mtchat.session.outcome import Outcome
@@ -286,12 +286,6 @@ def print_run(outcome: Outcome, console: ScriptConsole) -> ExitCode:
     if stopped(outcome):
         return ExitCode.INTERRUPTED
     return ExitCode.DONE if outcome.right else ExitCode.FAILED
-
-
-def write(out: TextIO, text: str) -> None:
-    """Text of a model or a program: as it is into a file or pipe, escaped on a terminal."""
-    out.write(escaped(text) if out.isatty() else text)
-    out.flush()
 
 
 def claimed(instruction: str, session: Session) -> ParsedCheck | None:

@@ -8,41 +8,34 @@ import sys
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mtchat import files, store
-from mtchat.bundled_models import cache, catalogue
-from mtchat.bundled_models.fetch import FetchProgress, describe_progress
-from mtchat.cli import arguments, wiring
-from mtchat.cli.output import send
-from mtchat.cli.replay import replay
-from mtchat.cli.scripted import write
+from mtchat import store
+from mtchat.cli import arguments
+from mtchat.cli.output import send, write
 from mtchat.console.captions import explain_not_run, short_path
-from mtchat.console.parsing import readable_file, user_path
-from mtchat.console.run_hints import hint_in_shell
-from mtchat.console.terminal import asks_for_input, forward_keyboard, terminal_descriptor
 from mtchat.console.view import View
 from mtchat.errors import ExitCode, MtchatError, UsageError
-from mtchat.export import file as exporting
-from mtchat.export.format import load as format_of
-from mtchat.export.format import of_suffix, readable, to_bytes, to_text
-from mtchat.export.pictures import pictures
-from mtchat.features.checks.evaluate import evaluate_checks
-from mtchat.inference.loaders import licences, model_cache
-from mtchat.models import loader
-from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.escape import escaped
 from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
 from mtchat.session.session import Session, count
 from mtchat.session.settings import Settings
-from mtchat.store import Log
+
+if TYPE_CHECKING:
+    from mtchat.bundled_models.fetch import FetchProgress
 
 PROGRAMS = (".py", ".pyw")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run a program: its own output as it comes, and its own exit code, or 1 if only a check fails."""
+    from mtchat.console.run_hints import hint_in_shell
+    from mtchat.console.terminal import asks_for_input, forward_keyboard, terminal_descriptor
+    from mtchat.features.checks.evaluate import evaluate_checks
+    from mtchat.sandbox.sandbox import Sandbox
+
     out, err = View.of(sys.stdout), View.of(sys.stderr)
     settings = arguments.settings(args)
     program, place, session = assembled(args)
@@ -80,6 +73,9 @@ def run(args: argparse.Namespace) -> int:
 
 def given_to(session: Session, args: argparse.Namespace, settings: Settings, err: View) -> RunInputs:
     """What the program is given: arguments, keyboard input, and the files of the session and of --attach."""
+    from mtchat.cli import wiring
+    from mtchat.console.parsing import readable_file, user_path
+
     if session.attached:
         found, owned = store.find(args.session, store.folder(args.sessions)), wiring.owned()
         session, notices = store.checked(session, lambda file: owned.has(found, file))
@@ -104,6 +100,9 @@ def piped_input() -> Path | None:
 
 def assembled(args: argparse.Namespace) -> tuple[Program, Path | None, Session]:
     """The program to run, where to copy the files it writes, and its session."""
+    from mtchat import files
+    from mtchat.export.format import to_text
+
     path = Path(args.session)
     if path.suffix.lower() in PROGRAMS:
         try:
@@ -128,6 +127,8 @@ def stranger(path: Path) -> bool:
 
 def strange(path: Path) -> str:
     """What the user can do with such a file instead of running it."""
+    from mtchat.export.format import readable
+
     if path.suffix.lower() in readable():
         return f"{path} cannot be run; mtchat import {shlex.quote(str(path))} creates a session from it"
     return f"{path} is not a session, and not a .py file"
@@ -145,6 +146,11 @@ def status(outcome: Outcome) -> int:
 
 
 def export(args: argparse.Namespace) -> int:
+    from mtchat.export import file as exporting
+    from mtchat.export.format import load as format_of
+    from mtchat.export.format import of_suffix, to_bytes
+    from mtchat.export.pictures import pictures
+
     found = store.find(args.session, store.folder(args.sessions))
     session = store.load(found)
     aside = args.output is None or str(args.output) == "-"
@@ -166,6 +172,9 @@ def export(args: argparse.Namespace) -> int:
 
 def bring(args: argparse.Namespace) -> int:
     """Create a session from a file, with the file's name unless one is given; overwrite no session."""
+    from mtchat.cli import wiring
+    from mtchat.export import file as exporting
+
     folder = store.folder(args.sessions)
     brought = exporting.read(args.file)
     session = brought.session
@@ -174,7 +183,7 @@ def bring(args: argparse.Namespace) -> int:
     path = store.path_of(name, folder)
     if os.path.exists(path):
         raise UsageError(f"session {short_path(path)} exists; choose another name with --name")
-    with Log.open(path) as log:
+    with store.Log.open(path) as log:
         log.write(session, "import")
     view = View.of(sys.stderr)
     for notice in brought.notices:
@@ -194,6 +203,10 @@ def sessions(args: argparse.Namespace) -> int:
 
 
 def models(args: argparse.Namespace) -> int:
+    from mtchat.bundled_models import cache, catalogue
+    from mtchat.inference.loaders import licences, model_cache
+    from mtchat.models import loader
+
     view = View.of(sys.stdout)
     if args.action == "get":
         for name in args.names or ["starter"]:
@@ -229,10 +242,13 @@ def models(args: argparse.Namespace) -> int:
 
 def get(name: str) -> Path:
     """Download a model with a progress line, redrawn on a terminal."""
+    from mtchat.bundled_models.fetch import describe_progress
+    from mtchat.models import loader
+
     view = View.of(sys.stderr)
     said = [-1]
 
-    def report(progress: FetchProgress, seconds: float) -> None:
+    def report(progress: "FetchProgress", seconds: float) -> None:
         text = describe_progress(progress, seconds)
         if view.live:
             view.transient(bar(progress) + " " + text)
@@ -246,14 +262,13 @@ def get(name: str) -> Path:
         view.erase()
 
 
-def bar(progress: FetchProgress, width: int = 24) -> str:
+def bar(progress: "FetchProgress", width: int = 24) -> str:
     filled = width * progress.done // progress.total if progress.total else 0
     return "█" * filled + "░" * (width - filled)
 
 
 VERBS = {
     "run": run,
-    "replay": replay,
     "export": export,
     "import": bring,
     "sessions": sessions,
