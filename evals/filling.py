@@ -25,11 +25,10 @@ from mtchat.generate.prompt import family, infill
 from mtchat.generate.turn import TurnGenerator
 from mtchat.models import loader
 from mtchat.sandbox.sandbox import Sandbox
-from mtchat.session.given import NO_INPUTS
-from mtchat.session.hole import first_hole, stood_in
-from mtchat.session.names import tree
+from mtchat.session.hole import fill_with_ellipsis, first_hole
+from mtchat.session.names import parse_module
 from mtchat.session.outcome import Outcome
-from mtchat.session.program import Program
+from mtchat.session.program import NO_INPUTS, Program
 from mtchat.session.session import Session
 from mtchat.session.settings import Limits, Sampling
 from mtchat.session.turn import Turn
@@ -78,7 +77,7 @@ def holed(data: Path) -> Iterator[Holed]:
 
 def statements(code: str) -> Iterator[tuple[int, int]]:
     """Where a statement in a function's body is that has its lines for itself and is not all of the body."""
-    for node in ast.walk(tree(code) or ast.Module([], [])):
+    for node in ast.walk(parse_module(code) or ast.Module([], [])):
         if not isinstance(node, ast.FunctionDef) or len(node.body) < 2:
             continue
         for each in (inner for statement in node.body for inner in ast.walk(statement)):
@@ -91,7 +90,7 @@ def statements(code: str) -> Iterator[tuple[int, int]]:
 
 def values(code: str) -> Iterator[tuple[int, int]]:
     """Where the value of an assignment, a return or a condition is."""
-    for node in ast.walk(tree(code) or ast.Module([], [])):
+    for node in ast.walk(parse_module(code) or ast.Module([], [])):
         match node:
             case ast.Assign(value=value) | ast.Return(value=ast.expr() as value) | ast.If(test=value):
                 if not isinstance(value, ast.Constant):
@@ -120,7 +119,7 @@ def at_once(ways: Iterator[str]) -> str:
 
 
 WAYS: dict[str, Way] = {
-    "nothing": lambda generator, place: stood_in(place.turn.chunk),
+    "nothing": lambda generator, place: fill_with_ellipsis(place.turn.chunk),
     "infill": lambda generator, place: at_once(
         fill_between(generator, place, format_of(generator), Sampling())
     ),

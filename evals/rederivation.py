@@ -39,7 +39,7 @@ from mtchat.generate.improve import take
 from mtchat.generate.prompt import family
 from mtchat.generate.turn import TurnGenerator
 from mtchat.sandbox.sandbox import Sandbox
-from mtchat.session.given import NO_INPUTS
+from mtchat.session.program import NO_INPUTS
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
 from mtchat.session.turn import Turn

@@ -28,9 +28,8 @@ from mtchat.generate.repair import FixResult
 from mtchat.models.loader import load_model
 from mtchat.models.loading import Model
 from mtchat.sandbox.sandbox import Sandbox
-from mtchat.session.claim import CheckResult
 from mtchat.session.outcome import Outcome, Variable
-from mtchat.session.program import Program
+from mtchat.session.program import CheckResult, Program
 from mtchat.session.prompt import Message, ModelCard, Piece, Prompt, Usage
 from mtchat.session.provenance import Correction, Fill, Provenance, Repair, Rework, Rewrite, Step
 from mtchat.session.session import Session

@@ -10,7 +10,7 @@ from mtchat.console.slash import commands as slash_commands
 from mtchat.console.terminal import KEYS
 from mtchat.console.view import View
 from mtchat.generate import policy
-from mtchat.session.outcome import printed
+from mtchat.session.outcome import output_by_turn
 from mtchat.session.settings import Settings
 from mtchat.store import load
 from tests import ROOT
@@ -24,7 +24,7 @@ def transcript() -> str:
     """The recorded story as the REPL shows it, with the outputs and the time of its recorded run."""
     session = load(STORY)
     assert session.outcome is not None
-    outputs = printed(session.program, session.outcome)
+    outputs = output_by_turn(session.program, session.outcome)
     out = io.StringIO()
     view = View(out, live=False, color=False)
     for number, turn in enumerate(session.path, start=1):

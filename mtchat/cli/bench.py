@@ -18,8 +18,7 @@ from mtchat.errors import ExitCode, SandboxError, UsageError
 from mtchat.generate import policy
 from mtchat.models import loader
 from mtchat.sandbox.sandbox import Sandbox
-from mtchat.session.given import NO_INPUTS
-from mtchat.session.program import Program
+from mtchat.session.program import NO_INPUTS, Program
 from mtchat.session.prompt import ModelCard, Piece, Prompt
 from mtchat.session.settings import OFF, ON, Limits, Sampling, Settings
 from mtchat.version import __version__

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TextIO, cast
 
 from mtchat.errors import MtchatError
-from mtchat.session.escape import escaped
+from mtchat.session.text import escape_controls
 
 # the sequences that a View draws with: colours (not hidden text), and erasing the last line
 COLOUR = r"(?:[34]8;5;\d{1,3}|[34]8;2(?:;\d{1,3}){3}|(?!0*8[;m])\d{1,3})"
@@ -60,14 +60,14 @@ def failure(error: OSError) -> Exception:
 def escape_text(text: str) -> str:
     """A text in which only the sequences that a View draws with are left unescaped."""
     if "\x1b" not in text:
-        return escaped(text)
+        return escape_controls(text)
     parts = DRAWN.split(text)
-    return "".join(part if place % 2 else escaped(part) for place, part in enumerate(parts))
+    return "".join(part if place % 2 else escape_controls(part) for place, part in enumerate(parts))
 
 
 def write(out: TextIO, text: str) -> None:
     """Text of a model or a program: unchanged into a file or pipe, escaped on a terminal."""
-    out.write(escaped(text) if out.isatty() else text)
+    out.write(escape_controls(text) if out.isatty() else text)
     out.flush()
 
 

@@ -20,7 +20,7 @@ from mtchat.generate.events import Event, Notice
 from mtchat.generate.execute import never_ended
 from mtchat.models import loader
 from mtchat.sandbox.sandbox import Sandbox
-from mtchat.session.outcome import Outcome, printed
+from mtchat.session.outcome import Outcome, output_by_turn
 from mtchat.session.session import Session
 from mtchat.session.settings import OFF, Sampling, Settings
 from mtchat.store.events import bounded
@@ -54,7 +54,7 @@ def play(path: Path, session: Session, args: argparse.Namespace) -> int:
     chat = Conversation(no_model, sandbox, settings=Settings(seconds=LONGEST_SECONDS))
     chat.keep(session)
     outcome = chat.run_whole()
-    outputs = printed(session.program, outcome)
+    outputs = output_by_turn(session.program, outcome)
     for number, turn in enumerate(session.path, start=1):
         view.turn(number, turn)
         view.output(outputs.get(number, ""))

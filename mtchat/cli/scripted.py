@@ -41,11 +41,10 @@ from mtchat.generate.events import (
     TurnWritten,
 )
 from mtchat.generate.execute import failed, is_repairable
-from mtchat.session.dependencies import said
 from mtchat.session.hole import first_hole
-from mtchat.session.language import named
-from mtchat.session.outcome import Outcome
-from mtchat.session.reason import Reason
+from mtchat.session.language import parse_language
+from mtchat.session.names import describe_users
+from mtchat.session.outcome import Outcome, Reason
 from mtchat.session.session import Session
 from mtchat.session.settings import OFF, Settings
 from mtchat.store import Log, Owned
@@ -74,7 +73,7 @@ class Script:
 
     def spoken(self, session: Session) -> Session:
         """The session in the language that was asked for; an error where it has turns in another."""
-        return session.speak(named(self.language)) if self.language else session
+        return session.speak(parse_language(self.language)) if self.language else session
 
 
 class ScriptConsole(Console):
@@ -225,7 +224,7 @@ def command(console: ScriptConsole, text: str) -> bool:
 def edit(console: ScriptConsole, number: int, text: str, written: bool) -> bool:
     """Turn `number` with another instruction, or with this code if that is `written`, then the later ones."""
     chat, view, old = console.chat, console.view, console.session
-    if uses := said(old.path, number):
+    if uses := describe_users(old.path, number):
         view.note(f"{uses} from turn {number}")
     look = chat.trial if old.language.runs and not chat.sandbox.unavailable_reason() else None
     editor = editing.TurnEditor(chat, tell=lambda step, base: show_step(view, step), look=look)

@@ -21,7 +21,7 @@ from mtchat.generate.prompt import family
 from mtchat.models import loader
 from mtchat.models.loading import ModelLoader
 from mtchat.sandbox.sandbox import Sandbox
-from mtchat.session.language import named
+from mtchat.session.language import parse_language
 from mtchat.session.session import Session, count
 from mtchat.session.settings import Settings
 from mtchat.store import Log
@@ -78,7 +78,7 @@ def talk(args: argparse.Namespace) -> int:
 def guidance(args: argparse.Namespace, settings: Settings, session: Session) -> tuple[str, ...]:
     """What the context holds beside the conversation, which is in Python; an error for another language
     than that of a session that has turns."""
-    spoken = session.speak(named(settings.language)) if args.set_language else session
+    spoken = session.speak(parse_language(settings.language)) if args.set_language else session
     return policy.for_language(settings.policy, spoken.language).guidance
 
 

@@ -16,12 +16,11 @@ from mtchat.cli.output import send, write
 from mtchat.console.captions import explain_not_run, short_path
 from mtchat.console.view import View
 from mtchat.errors import ExitCode, MtchatError, UsageError
-from mtchat.session.escape import escaped
-from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
-from mtchat.session.program import Chunk, Program
+from mtchat.session.program import Chunk, Program, RunInputs
 from mtchat.session.session import Session, count
 from mtchat.session.settings import Settings
+from mtchat.session.text import escape_controls
 
 if TYPE_CHECKING:
     from mtchat.bundled_models.fetch import FetchProgress
@@ -165,7 +164,7 @@ def export(args: argparse.Namespace) -> int:
     else:
         if not args.force and exporting.taken(args.output):
             raise UsageError(f"{short_path(args.output)} exists; use --force to overwrite it")
-        saved = exporting.save(session, kind, args.output, escaped, store.files_of(found))
+        saved = exporting.save(session, kind, args.output, escape_controls, store.files_of(found))
         View.of(sys.stderr).line(f"wrote {short_path(saved)}")
     return ExitCode.DONE
 

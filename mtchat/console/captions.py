@@ -4,8 +4,8 @@ import shlex
 from datetime import datetime
 from pathlib import Path
 
-from mtchat.session.given import Attached
 from mtchat.session.outcome import File
+from mtchat.session.program import AttachedFile
 from mtchat.session.prompt import Usage
 from mtchat.session.provenance import Fill
 from mtchat.session.session import Session
@@ -88,7 +88,7 @@ def describe_cost(usage: Usage) -> str:
     )
 
 
-def describe_size(file: File | Attached) -> str:
+def describe_size(file: File | AttachedFile) -> str:
     """The size of a file in a readable unit; a session file may hold any number."""
     if file.size < 1024:
         return f"{file.size} bytes" if file.size >= 0 else "of unknown size"

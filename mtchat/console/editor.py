@@ -13,7 +13,7 @@ from pathlib import Path
 from mtchat.console.terminal import show_typing
 from mtchat.errors import MtchatError
 from mtchat.files import MOST, content, regular
-from mtchat.session.escape import named, unnamed
+from mtchat.session.text import name_controls, restore_controls
 
 
 def edited(text: str, suffix: str) -> str:
@@ -25,10 +25,10 @@ def edited(text: str, suffix: str) -> str:
     with tempfile.TemporaryDirectory(prefix="mtchat-") as folder, interrupts_are_the_editors(), show_typing():
         path = Path(folder) / f"turn{suffix}"
         try:
-            path.write_text(named(text), encoding="utf-8")
+            path.write_text(name_controls(text), encoding="utf-8")
             status = subprocess.call([*words, str(path)])
             if status == 0:
-                back = unnamed(saved(path).decode("utf-8", errors="replace"))
+                back = restore_controls(saved(path).decode("utf-8", errors="replace"))
                 return back if "\r\n" in text else back.replace("\r\n", "\n")
         except (OSError, ValueError) as error:
             raise MtchatError(f"cannot edit with {words[0]!r}: {error}; set $EDITOR") from error

@@ -10,9 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mtchat.generate.execute import excused, failed
-from mtchat.session.outcome import Outcome
-from mtchat.session.reason import GIVEN, Reason, installs
-from mtchat.session.settings import BOUNDS, Settings, show
+from mtchat.session.outcome import GIVEN, Outcome, Reason, installs
+from mtchat.session.settings import BOUNDS, Settings, format_value
 
 SETTING = {
     Reason.SECONDS: "seconds",
@@ -59,7 +58,7 @@ def suggest(outcome: Outcome, settings: Settings, texts: HintTexts) -> str:
     if name is None:
         return ""
     now, most = getattr(settings, name), BOUNDS[name][1]
-    return texts.raise_limit(name, show(min(2 * now, most))) if now < most else ""
+    return texts.raise_limit(name, format_value(min(2 * now, most))) if now < most else ""
 
 
 def suggest_package(module: str, texts: HintTexts) -> str:

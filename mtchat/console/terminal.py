@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from mtchat.session.outcome import Outcome
-from mtchat.session.reason import Reason
+from mtchat.session.outcome import Outcome, Reason
 from mtchat.session.source import reads_keyboard
 
 # the keys of the prompt, for /help and the manual

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from wcwidth import wcwidth
 
-from mtchat.session.escape import escaped
+from mtchat.session.text import escape_controls
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def excerpt(text: str, rows: int, columns: int) -> Excerpt:
     for number, raw in enumerate(lines):
         if not rows:
             return Excerpt(tuple(kept), len(lines) - number)
-        line, room = escaped(apply_returns(raw)), rows * max(columns, 1)
+        line, room = escape_controls(apply_returns(raw)), rows * max(columns, 1)
         needed = display_width(line.expandtabs())
         if needed > room:
             shown = clip(line, room - 1)

@@ -15,10 +15,10 @@ from mtchat.console.captions import describe_size, turn_mark
 from mtchat.console.code import diff_lines, highlight_lines, wrap_code
 from mtchat.console.text import clip, display_width, excerpt, pad, shorten, wrap
 from mtchat.generate.events import ChunkChange
-from mtchat.session.claim import CheckResult
-from mtchat.session.escape import escaped
 from mtchat.session.language import PYTHON, Language
 from mtchat.session.outcome import Outcome
+from mtchat.session.program import CheckResult
+from mtchat.session.text import escape_controls
 from mtchat.session.turn import Turn
 
 DIM, RED, GREEN, YELLOW, BOLD, PLAIN = "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[1m", "\x1b[0m"
@@ -53,7 +53,7 @@ class View:
         return cls(out, live, live and "NO_COLOR" not in os.environ)
 
     def line(self, text: str = "", style: str = "") -> None:
-        text = escaped(text)
+        text = escape_controls(text)
         self.out.write(f"{style}{text}{PLAIN}\n" if style and self.color and text else text + "\n")
         self.out.flush()
 
@@ -71,7 +71,7 @@ class View:
         """Sentences, wrapped at the width of a terminal; unchanged elsewhere."""
         if self.live:
             width = max(shutil.get_terminal_size().columns - 1, 20)
-            text = "\n".join(wrap(escaped(line), width) for line in text.split("\n"))
+            text = "\n".join(wrap(escape_controls(line), width) for line in text.split("\n"))
         self.line(text, style)
 
     def note(self, text: str) -> None:
@@ -92,7 +92,7 @@ class View:
         """A last line that the next text replaces; nothing off a terminal."""
         if self.live:
             width = max(shutil.get_terminal_size().columns - 1, 10)
-            text = clip(escaped(text).replace("\t", "    "), width)
+            text = clip(escape_controls(text).replace("\t", "    "), width)
             self.out.write(f"{ERASE}{DIM}{text}{PLAIN}" if self.color else ERASE + text)
             self.out.flush()
 
@@ -141,7 +141,7 @@ class View:
     def table(self, rows: Sequence[Sequence[str]], most: Sequence[int]) -> None:
         """Rows of columns, each as wide as its widest cell, at most `most`; the last column gets the rest."""
         width = shutil.get_terminal_size().columns - 1
-        rows = [[escaped(cell).replace("\t", " ").replace("\n", " ") for cell in row] for row in rows]
+        rows = [[escape_controls(cell).replace("\t", " ").replace("\n", " ") for cell in row] for row in rows]
         widths = [
             min(limit, max(display_width(cell) for cell in column))
             for limit, column in zip(most, zip(*rows, strict=True), strict=False)
@@ -165,7 +165,7 @@ class View:
         self.out.flush()
 
     def highlighted(self, code: str) -> list[str]:
-        return highlight_lines(escaped(code), self.language.name, color=self.color)
+        return highlight_lines(escape_controls(code), self.language.name, color=self.color)
 
     def diff(self, old: str, new: str, most: int = MOST_DIFF) -> None:
         """The difference of two sources in colours, at most `most` lines of it."""

@@ -6,7 +6,7 @@ from mtchat.conversation.live import LiveSession
 from mtchat.features.checks.evaluate import evaluate_checks
 from mtchat.features.checks.parse import ParsedCheck
 from mtchat.generate.execute import never_ended
-from mtchat.session.claim import Check, CheckResult
+from mtchat.session.program import Check, CheckResult
 from mtchat.session.session import Session
 from mtchat.session.settings import ON
 

@@ -26,11 +26,10 @@ from mtchat.generate.interpretations import Alternatives
 from mtchat.generate.prompt import family
 from mtchat.generate.repair import FixResult, fix
 from mtchat.generate.turn import VerifyDifference
-from mtchat.session.back import bring_back, take_back
-from mtchat.session.claim import CheckResult
 from mtchat.session.hole import first_hole
-from mtchat.session.navigation import moved_to, named
+from mtchat.session.navigation import go_to, redo_steps, start_branch, undo_steps
 from mtchat.session.outcome import Outcome, Variable
+from mtchat.session.program import CheckResult
 from mtchat.session.prompt import ModelCard, Usage
 from mtchat.session.session import Session
 from mtchat.session.settings import ASK
@@ -100,7 +99,7 @@ class Conversation(LiveSession):
 
     def take(self, instruction: str, *, new: bool = False) -> bool:
         """Does what an instruction asks for; False if the user stopped that before anything was written."""
-        before, said = self.session, self.resolved(instruction)
+        before, said = self.session, self.resolve_references(instruction)
         generator = self.generator()
         function = take_or_correct if self.corrects and not new else take
         step = partial(function, generator)
@@ -211,23 +210,23 @@ class Conversation(LiveSession):
 
     def undo(self, steps: int = 1) -> tuple[Turn, ...]:
         """Takes back the last steps, a turn or a correction each; gives what they had made, last first."""
-        session, left = take_back(self.session, steps)
+        session, left = undo_steps(self.session, steps)
         self.keep(session, "undo")
         return left
 
     def redo(self, steps: int = 1) -> tuple[Turn, ...]:
         """Brings back what `undo` took back."""
-        session, back = bring_back(self.session, steps)
+        session, back = redo_steps(self.session, steps)
         self.keep(session, "redo")
         return back
 
     def branch(self, name: str) -> None:
         """Gives the live branch a name, which moves along with its new turns."""
-        self.keep(named(self.session, name), "branch")
+        self.keep(start_branch(self.session, name), "branch")
 
     def goto(self, goal: str | int) -> None:
         """Makes another turn the last one: a number, a label of /tree, a branch, or "start"."""
-        self.keep(moved_to(self.session, str(goal)), "goto")
+        self.keep(go_to(self.session, str(goal)), "goto")
 
     # The program
 

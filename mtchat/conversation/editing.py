@@ -55,7 +55,7 @@ class TurnEditor:
 
     def reword(self, number: int, instruction: str) -> EditResult:
         """Turn `number` generated from another instruction, then the later ones."""
-        said = self.live.resolved(instruction)
+        said = self.live.resolve_references(instruction)
         turn = self.live.session.numbered(number).id
         return self.replace_turn(number, lambda base: self.take(base, said.text, said.typed, turn))
 

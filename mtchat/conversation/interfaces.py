@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from mtchat.generate.interpretations import Clarification, Interpretation
-from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
-from mtchat.session.program import Program
+from mtchat.session.program import Program, RunInputs
 from mtchat.session.prompt import ModelCard, Piece, Prompt
 from mtchat.session.settings import Limits, Sampling
 

@@ -35,12 +35,11 @@ from mtchat.generate.turn import TurnGenerator
 from mtchat.models.loading import Model
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session import language
-from mtchat.session.given import Attached, RunInputs
 from mtchat.session.language import Language
 from mtchat.session.outcome import Outcome
-from mtchat.session.program import Program
+from mtchat.session.program import AttachedFile, Program, RunInputs
 from mtchat.session.prompt import ModelCard, Piece, Prompt
-from mtchat.session.reference import Said, resolved
+from mtchat.session.reference import ResolvedInstruction, resolve_references
 from mtchat.session.session import Session
 from mtchat.session.settings import ASK, OFF, ON, Sampling, Settings
 from mtchat.session.source import reads_keyboard
@@ -153,7 +152,7 @@ class LiveSession(SavedSession):
         """The prompt family of a model by its name, and as its functions; found once for each model."""
         key = (card, spoken, self.family)
         if self._prompts is None or self._prompts[0] != key:
-            self.tell(language.unlearned(card.name, spoken), "warning")
+            self.tell(language.training_warning(card.name, spoken), "warning")
             name = self.family or family.choose(card)
             self._prompts = key, (name, family.load(name, spoken))
         return self._prompts[1]
@@ -197,11 +196,11 @@ class LiveSession(SavedSession):
             self.stop_if_asked()
             yield piece
 
-    def resolved(self, instruction: str) -> Said:
+    def resolve_references(self, instruction: str) -> ResolvedInstruction:
         """An instruction with what it refers to in its place."""
         if "{" not in instruction:
-            return Said(instruction)
-        return resolved(instruction, self.session, self.last_run)
+            return ResolvedInstruction(instruction)
+        return resolve_references(instruction, self.session, self.last_run)
 
     # Runs
 
@@ -343,7 +342,7 @@ class LiveSession(SavedSession):
                 )
         return RunInputs(arguments, stdin, files)
 
-    def attached_files(self) -> tuple[Attached, ...]:
+    def attached_files(self) -> tuple[AttachedFile, ...]:
         """The attached files that are still there."""
         return present(self.session) if self.session.attached else ()
 

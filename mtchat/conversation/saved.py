@@ -32,7 +32,7 @@ class SavedSession:
         self.unsaved = ""
         self.notices: tuple[str, ...] = ()
         self._replaced: Session | None = None
-        self.session = Session(language=language.named(self.settings.language))
+        self.session = Session(language=language.parse_language(self.settings.language))
         self.take_up()
 
     def take_up(self) -> None:
@@ -61,7 +61,7 @@ class SavedSession:
 
     def speak(self, name: str) -> None:
         """Sets the language of the session; an error if it has turns in another."""
-        session = self.session.speak(language.named(name))
+        session = self.session.speak(language.parse_language(name))
         self.settings = replace(self.settings, language=session.language.name)
         if session != self.session:
             self.keep(session, "language")

@@ -12,9 +12,9 @@ from types import ModuleType
 from mtchat import plugins
 from mtchat.errors import MtchatError, UsageError
 from mtchat.export.pictures import Picture
-from mtchat.session.escape import escaped
 from mtchat.session.program import PREAMBLE
 from mtchat.session.session import Session
+from mtchat.session.text import escape_controls
 from mtchat.session.turn import Turn
 
 CODE = "code"
@@ -157,7 +157,7 @@ def steps(session: Session) -> tuple[Step, ...]:
 
 def visible(text: str) -> str:
     """Text to read: line ends are newlines; signs that act or cannot be seen are shown as escapes."""
-    return escaped(text)
+    return escape_controls(text)
 
 
 def worded(text: str) -> str:

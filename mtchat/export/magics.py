@@ -4,7 +4,7 @@ import re
 
 from mtchat.generate.prompt.reply import commented as without_words
 from mtchat.generate.prompt.reply import masked
-from mtchat.session.names import tree
+from mtchat.session.names import parse_module
 
 LINE = re.compile(
     r"(?P<margin>[ \t]*)(?:[%!?]{1,2}[A-Za-z_./~{]|[\w.]+\?{1,2}[ \t]*$|[\w ,.\[\]]+=[ \t]*[!%]{1,2}[ \t]*\w)"
@@ -32,25 +32,27 @@ def unmagicked(code: str, commented: bool = False) -> tuple[str, int]:
     """
     cell = (COMMENTED if commented else CELL).match(code)
     if commented:
-        code = COMMENTED_TIME.sub(lambda each: each[1] if tree(each[1]) is not None else each[0], code)
-    if commented and not cell and tree(code) is None:
+        code = COMMENTED_TIME.sub(
+            lambda each: each[1] if parse_module(each[1]) is not None else each[0], code
+        )
+    if commented and not cell and parse_module(code) is None:
         filled = INDENTED.sub(r"\1pass  \2", code)
-        if tree(filled) is not None:
+        if parse_module(filled) is not None:
             return filled, 0
     if cell and cell["name"] not in PYTHONIC:
         return "\n".join(
             line if line.startswith("#") else f"# {line}".rstrip() for line in code.split("\n")
         ), 1
-    if "get_ipython" not in code and tree(code) is not None:
+    if "get_ipython" not in code and parse_module(code) is not None:
         return code, 0
     count, depth, goes_on, found = 0, 0, False, list[str]()
-    broken = tree(code) is None
+    broken = parse_module(code) is None
     for line, bare in zip(code.split("\n"), masked(code).split("\n"), strict=True):
         match = (broken and LINE.match(bare)) or CONVERTED.match(bare)
         timed = TIMED.fullmatch(line)
         if goes_on:
             found.append(f"# {line}".rstrip())
-        elif timed and match and tree(timed["code"]) is not None:
+        elif timed and match and parse_module(timed["code"]) is not None:
             found.append(timed["margin"] + timed["code"])
             count += 1
         elif match and not depth:
@@ -62,10 +64,10 @@ def unmagicked(code: str, commented: bool = False) -> tuple[str, int]:
             depth += sum(1 if each in "([{" else -1 for each in BRACKETS.findall(bare.partition("#")[0]))
         goes_on = (goes_on or bool(match and not depth)) and line.endswith("\\")
     made = "\n".join(found)
-    if tree(made) is not None:
+    if parse_module(made) is not None:
         return made, count
     kept = without_words(made)  # of what IPython takes for commands without their sign: pip install numpy
-    module = tree(kept)
+    module = parse_module(kept)
     if module is None or not module.body:
         return made, count
     pairs = zip(made.split("\n"), kept.split("\n"), strict=True)

@@ -4,8 +4,8 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 
-from mtchat.session.names import compiles, tree
-from mtchat.session.source import Edit, Source
+from mtchat.session.names import compiles, parse_module
+from mtchat.session.source import Edit, SourceText
 
 HOISTED = re.compile(r"(?:from __future__ import [\w, ]+|__doc__ = .*)  # of a later cell")
 AFTER = "  # of a later cell"
@@ -20,10 +20,12 @@ def whole(codes: Sequence[str]) -> tuple[list[str], list[str]]:
     """
     if compiles("\n\n".join(codes)) or not all(map(compiles, codes)):
         return [], list(codes)
-    names = sorted({alias.name for code in codes for node in futures(tree(code)) for alias in node.names})
+    names = sorted(
+        {alias.name for code in codes for node in futures(parse_module(code)) for alias in node.names}
+    )
     head = [f"from __future__ import {', '.join(names)}{AFTER}"] if names else []
     first = next((code for code in codes if code.strip()), "")
-    words = ast.get_docstring(tree(first) or ast.Module([], []), clean=False)
+    words = ast.get_docstring(parse_module(first) or ast.Module([], []), clean=False)
     if head and words is not None:
         head.append(f"__doc__ = {words!r}{AFTER}")
     made = [quoted(code) for code in codes]
@@ -49,7 +51,7 @@ def outside(node: ast.AST) -> Iterator[ast.stmt]:
 
 def quoted(code: str) -> str:
     """The code with these statements as strings."""
-    module, source = tree(code), Source(code)
+    module, source = parse_module(code), SourceText(code)
     nodes = [*futures(module), *outside(module)] if module else []
     spans = sorted((source.start(node), source.end(node)) for node in nodes)
     return source.changed(
@@ -59,7 +61,7 @@ def quoted(code: str) -> str:
 
 def moved(code: str) -> list[int]:
     """Which of the strings that could be such statements are ones, where `whole` has made strings of some."""
-    module = tree(code)
+    module = parse_module(code)
     if module is None:
         return []
     gone = {id(node) for node in (*futures(module), *outside(module))}
@@ -69,14 +71,14 @@ def moved(code: str) -> list[int]:
 
 def unquoted(code: str, places: Sequence[int]) -> str:
     """The code with the strings at these places, of those that could be such statements, as statements."""
-    source, found = Source(code), list(strings(code))
+    source, found = SourceText(code), list(strings(code))
     edits = [Edit(*found[place]) for place in sorted(set(places)) if place < len(found)]
     return source.changed(0, len(source.data), sorted(edits, key=lambda edit: edit.start))
 
 
 def strings(code: str) -> Iterator[tuple[int, int, str]]:
     """The strings that are statements and could hold a `from __future__` or a `global`: start, end, text."""
-    module, source = tree(code), Source(code)
+    module, source = parse_module(code), SourceText(code)
     for node in ast.walk(module) if module else ():
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and is_string(node):
             yield source.start(node), source.end(node), str(node.value.value)

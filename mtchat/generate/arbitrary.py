@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from mtchat.session.names import bound, tree
+from mtchat.session.names import bound_names, parse_module
 
 CHANCE = ("random", "secrets", "uuid")  # modules, and attributes of numpy, whose values nobody chooses
 CLOCK = ("now", "today", "utcnow", "time", "perf_counter", "monotonic")
@@ -128,11 +128,11 @@ class ArbitraryParts:
 
 def arbitrary_parts(chunk: str, before: str, instruction: str) -> ArbitraryParts:
     """What a chunk makes up on top of a program, for an instruction."""
-    module = tree(chunk)
+    module = parse_module(chunk)
     text = f"{instruction}\n{before}".lower()
     given = frozenset([*re.findall(r"\d+(?:\.\d+)?|\w+", text), *re.findall(r"[\"']([^\"'\n]+)[\"']", text)])
-    here = bound(chunk) if module else frozenset()
-    found = ArbitraryParts(bound(before) | here, given)
+    here = bound_names(chunk) if module else frozenset()
+    found = ArbitraryParts(bound_names(before) | here, given)
     if module is None:
         return found
     found.known -= modules(f"{before}\n{chunk}")
@@ -142,7 +142,7 @@ def arbitrary_parts(chunk: str, before: str, instruction: str) -> ArbitraryParts
 
 def same_but_numbers(one: str, other: str) -> bool:
     """Whether two chunks are the same but for numbers that calls are given: a hundred points, or fifty."""
-    first, second = tree(one), tree(other)
+    first, second = parse_module(one), parse_module(other)
     if first is None or second is None:
         return False
     return ast.dump(Numberless().visit(first)) == ast.dump(Numberless().visit(second))
@@ -215,7 +215,7 @@ def dotted(node: ast.expr) -> list[str]:
 
 def modules(source: str) -> frozenset[str]:
     """The names that hold modules, or what was imported from them."""
-    module = tree(source)
+    module = parse_module(source)
     return frozenset(
         alias.asname or alias.name.split(".")[0]
         for node in (ast.walk(module) if module else ())

@@ -7,8 +7,7 @@ from typing import Protocol
 from mtchat.generate.generated_tests import assertions_in
 from mtchat.generate.postprocess import apply_rules
 from mtchat.generate.prompt.family import WORKED, Cut, Family
-from mtchat.session.fold import unrepeated
-from mtchat.session.memory import folds
+from mtchat.session.context import drop_folded_copies, folded_codes
 from mtchat.session.prompt import Piece, Prompt, Usage
 from mtchat.session.provenance import ContextPlan
 from mtchat.session.session import Session
@@ -105,7 +104,7 @@ def postprocess(family: Family, text: str, base: Session, rules: bool, memory: C
     Where the model was told folded code, it is not taken for new code when the model says it again.
     """
     before = base.program.source
-    code = unrepeated(family.chunk(text, before), folds(base.path, memory))
+    code = drop_folded_copies(family.chunk(text, before), folded_codes(base.path, memory))
     return apply_rules(code, before) if rules else code
 
 

@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from mtchat.session.memory import foldable, visible_turns
+from mtchat.session.context import can_fold, visible_turns
 from mtchat.session.prompt import ModelCard, Prompt
 from mtchat.session.provenance import ContextPlan
 from mtchat.session.turn import Turn
@@ -80,7 +80,7 @@ def fit(
 def foldable_turns(path: Sequence[Turn], memory: ContextPlan) -> list[int]:
     """The turns that are told whole, and would be shorter if they were not."""
     known = {*memory.folded, *memory.forgotten}
-    return [number for number, turn in enumerate(path, start=1) if number not in known and foldable(turn)]
+    return [number for number, turn in enumerate(path, start=1) if number not in known and can_fold(turn)]
 
 
 def explain_excess(tokens: int, room: TokenBudget, later: bool) -> str:

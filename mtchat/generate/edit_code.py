@@ -4,8 +4,8 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 
-from mtchat.session.names import bound, tree
-from mtchat.session.source import Edit, Source, rewritten, text_of, without
+from mtchat.session.names import bound_names, parse_module
+from mtchat.session.source import Edit, SourceText, keep_statements, replace_statements, text_of
 
 BINDING = (
     ast.FunctionDef
@@ -38,13 +38,13 @@ def splice(old: str, new: str, before: str, whole: bool) -> str:
     with nothing but some of the old chunk's definitions replaces those alone, unless it is meant to be
     `whole`, as where something is to be removed; so does a class with nothing but some of its members.
     """
-    known, said = tree(old), tree(new)
+    known, said = parse_module(old), parse_module(new)
     if known is None or said is None:
         return new
     if not whole and (filled := completed(old, known.body, new, said.body)) != new:
         return splice(old, filled, before, whole)
     try:
-        said_again = {ast.dump(each) for each in (tree(before) or ast.Module([], [])).body}
+        said_again = {ast.dump(each) for each in (parse_module(before) or ast.Module([], [])).body}
         mine = {ast.dump(each) for each in known.body}
         kept = [each for each in said.body if ast.dump(each) in mine or ast.dump(each) not in said_again]
     except RecursionError:
@@ -56,7 +56,7 @@ def splice(old: str, new: str, before: str, whole: bool) -> str:
         return new
     if not whole and partial(known.body, kept):
         return replaced(old, known.body, new, said.body, kept)
-    return new if len(kept) == len(said.body) else without(new, said.body, kept).strip("\n").rstrip()
+    return new if len(kept) == len(said.body) else keep_statements(new, said.body, kept).strip("\n").rstrip()
 
 
 def completed(old: str, body: Sequence[ast.stmt], new: str, said: Sequence[ast.stmt]) -> str:
@@ -64,7 +64,7 @@ def completed(old: str, body: Sequence[ast.stmt], new: str, said: Sequence[ast.s
 
     Where it has nothing else, it is the old code with those members in their place.
     """
-    before, after = Source(old), Source(new)
+    before, after = SourceText(old), SourceText(new)
     theirs = {each.name: each for each in body if isinstance(each, ast.ClassDef)}
     whole = [
         (theirs[each.name], each, text)
@@ -79,10 +79,10 @@ def completed(old: str, body: Sequence[ast.stmt], new: str, said: Sequence[ast.s
     else:
         edits = [Edit(after.start(each), after.end(each), text) for _, each, text in whole]
         made = after.changed(0, len(after.data), edits)
-    return new if tree(made) is None else made
+    return new if parse_module(made) is None else made
 
 
-def with_members(old: Source, known: ast.ClassDef, new: Source, said: ast.ClassDef) -> str:
+def with_members(old: SourceText, known: ast.ClassDef, new: SourceText, said: ast.ClassDef) -> str:
     """The text of a class with some members as another one of its head has them; "" where others come."""
     fresh = said.body[1:] if ast.get_docstring(said) is not None else said.body
     if not fresh or heads(known) != heads(said) or said.body[0].col_offset != known.body[0].col_offset:
@@ -156,7 +156,7 @@ def partial(old: Sequence[ast.stmt], new: Sequence[ast.stmt]) -> bool:
 
 
 def names_of(statement: ast.stmt) -> frozenset[str]:
-    return bound(ast.unparse(statement))
+    return bound_names(ast.unparse(statement))
 
 
 def keys_of(body: Sequence[ast.stmt], first: bool = True) -> list[frozenset[str]]:
@@ -210,12 +210,12 @@ def replaced(
             stays = [] if whole else [text_of(old, body, each)]
             changes[at] = [*stays, *(texts[place] for place in shared if place not in used)]
             used |= {*shared}
-    return headed(rewritten(old, body, changes), head)
+    return headed(replace_statements(old, body, changes), head)
 
 
 def headed(code: str, head: Sequence[str]) -> str:
     """Code with imports before it, but after a docstring and what it takes from `__future__`."""
-    module = tree(code)
+    module = parse_module(code)
     body = module.body if module else []
     first = 0
     for each in body:
@@ -225,7 +225,7 @@ def headed(code: str, head: Sequence[str]) -> str:
         first += 1
     if not head or not first:
         return "\n".join([*head, code])
-    return rewritten(code, body, {first - 1: [text_of(code, body, body[first - 1]), *head]})
+    return replace_statements(code, body, {first - 1: [text_of(code, body, body[first - 1]), *head]})
 
 
 def redefined_turn(path: Sequence[str], chunk: str) -> int:
@@ -233,7 +233,7 @@ def redefined_turn(path: Sequence[str], chunk: str) -> int:
 
     All that the chunk does must be that, imports aside.
     """
-    module = tree(chunk)
+    module = parse_module(chunk)
     if module is None or not all(isinstance(each, DEFINING | IMPORTING) for each in module.body):
         return -1
     names = {each.name for each in module.body if isinstance(each, DEFINING)}
@@ -246,7 +246,7 @@ def redefined_turn(path: Sequence[str], chunk: str) -> int:
 
 def definitions(code: str) -> Iterator[str]:
     """The functions and classes that some code has at its top level."""
-    module = tree(code)
+    module = parse_module(code)
     for each in module.body if module else ():
         if isinstance(each, DEFINING):
             yield each.name

@@ -5,11 +5,10 @@ from dataclasses import replace
 
 from mtchat.errors import SandboxError
 from mtchat.generate.events import EventHandler, RunFinished, RunStarted, ignore
-from mtchat.session.outcome import Outcome
+from mtchat.session.outcome import Outcome, Reason
 from mtchat.session.program import Program
 from mtchat.session.prompt import Usage
 from mtchat.session.provenance import BY_HAND, Fill
-from mtchat.session.reason import Reason
 from mtchat.session.session import Session
 from mtchat.session.turn import EDITED, INTERRUPTED, KEPT, Turn
 

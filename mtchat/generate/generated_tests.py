@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from mtchat.session.names import tree
+from mtchat.session.names import parse_module
 
 TYPED = re.compile(r"^[ \t]*>>> (?P<call>.+)\n[ \t]*(?P<value>(?!>>>).+)$", re.MULTILINE)
 CALL = re.compile(r"\b[A-Za-z_]\w*\(")
@@ -51,13 +51,13 @@ def assertions_in(instruction: str) -> tuple[Assertion, ...]:
 
 def can_stand(check: Assertion) -> bool:
     """Whether a check can stand in a program beside others."""
-    return tree(f"lambda: ({check.call}, {check.value})") is not None and "await" not in check.call
+    return parse_module(f"lambda: ({check.call}, {check.value})") is not None and "await" not in check.call
 
 
 def assert_statements(text: str) -> Iterator[Assertion]:
     """The assertions among the lines of a text that compare a call with a value."""
     for line in text.splitlines():
-        module = tree(line.strip())
+        module = parse_module(line.strip())
         for statement in module.body if module else ():
             match statement:
                 case ast.Assert(ast.Compare(ast.Call() as call, [ast.Eq()], [value])):
@@ -119,7 +119,7 @@ def literal(value: ast.expr) -> bool:
 
 
 def parsed_expression(code: str) -> ast.expr | None:
-    module = tree(code.strip())
+    module = parse_module(code.strip())
     match module.body if module else []:
         case [ast.Expr(value)]:
             return value
@@ -128,7 +128,7 @@ def parsed_expression(code: str) -> ast.expr | None:
 
 def functions(code: str) -> tuple[str, ...]:
     """The names of the functions that a chunk defines at its top level."""
-    module = tree(code)
+    module = parse_module(code)
     body = module.body if module else []
     return tuple(each.name for each in body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef))
 

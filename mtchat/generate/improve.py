@@ -32,7 +32,7 @@ from mtchat.generate.request import prompt_for
 from mtchat.generate.requirements import does_less
 from mtchat.generate.select import Candidate, CandidateChoice, choose, compare, evaluate, is_doubtful
 from mtchat.generate.turn import TurnGenerator
-from mtchat.session.names import tree
+from mtchat.session.names import parse_module
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import PREAMBLE, Program
 from mtchat.session.prompt import Prompt
@@ -349,7 +349,7 @@ class Refinement:
         for number, completion in enumerate(drawn):
             chunk = postprocess(generator.family, completion.text, base, generator.policy.rules, plan)
             provenance = replace(draft.provenance, sampling=replace(sampling, seed=sampling.seed + number))
-            module = tree(chunk)
+            module = parse_module(chunk)
             if module is None or module.body:
                 yield replace(draft, chunk=chunk, provenance=provenance, usage=completion.usage)
 

@@ -18,7 +18,7 @@ from mtchat.generate.arbitrary import (
 )
 from mtchat.generate.generated_tests import functions, literal
 from mtchat.generate.select import Candidate, normalised_text, normalised_word
-from mtchat.session.names import tree
+from mtchat.session.names import parse_module
 from mtchat.session.outcome import Variable
 from mtchat.session.session import Session
 
@@ -164,7 +164,7 @@ def numbers(shown: str) -> list[str]:
 
 def only_data(chunk: str) -> bool:
     """Whether a chunk does nothing but give names to values that it spells out."""
-    module = tree(chunk)
+    module = parse_module(chunk)
     return module is not None and all(
         isinstance(each, ast.Assign) and literal(each.value) for each in module.body
     )

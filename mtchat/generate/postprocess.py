@@ -11,12 +11,12 @@ from textwrap import dedent
 from pyflakes.checker import Checker
 from pyflakes.messages import UndefinedLocal, UndefinedName
 
-from mtchat.session.names import bound, compiles, tree
+from mtchat.session.names import bound_names, compiles, parse_module
 
 
 def undefined_names(source: str) -> tuple[str, ...]:
     """Names that nothing in a program binds, in the order of their use; none where it does not parse."""
-    module = tree(source)
+    module = parse_module(source)
     if module is None:
         return ()
     try:
@@ -61,7 +61,7 @@ def apply_rules(code: str, before: str) -> str:
         code = next((each for each in plausible_codes(code) if compiles(each)), code)
     if not compiles(code):
         return code
-    there = bound(before) | bound(code)
+    there = bound_names(before) | bound_names(code)
     for name in undefined_names(before + "\n\n" + code):
         if name in there:
             continue  # bound in the wrong place, which no rule mends
@@ -91,7 +91,7 @@ def plausible_codes(code: str) -> Iterator[str]:
 
 def with_prints(code: str) -> str:
     """The code with each `return` outside of functions made a print of its value."""
-    module = tree(code)
+    module = parse_module(code)
     if module is None or "\r" in code:
         return code
     try:

@@ -8,10 +8,9 @@ from mtchat.generate.events import RepairStarted
 from mtchat.generate.execute import LONGEST_REPORT, error_report, excused, never_ended
 from mtchat.generate.requirements import does_less
 from mtchat.generate.turn import TurnGenerator
-from mtchat.session.claim import CheckResult
-from mtchat.session.names import bound, parses
+from mtchat.session.names import bound_names, parses
 from mtchat.session.outcome import Outcome
-from mtchat.session.program import PREAMBLE
+from mtchat.session.program import PREAMBLE, CheckResult
 from mtchat.session.provenance import Repair, Rework
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
@@ -179,7 +178,7 @@ def keeps_behaviour(attempt: Session, than: Session) -> bool:
         before = attempt.undo(len(attempt.path) - place).program.source
         if does_less(new.chunk, old.chunk, old.instruction, before):
             return False
-        if not parses(new.chunk) or not bound(old.chunk) <= bound(new.chunk):
+        if not parses(new.chunk) or not bound_names(old.chunk) <= bound_names(new.chunk):
             return False
         if "print(" in old.chunk and "print(" not in new.chunk:
             return False

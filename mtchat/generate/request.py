@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mtchat.generate.prompt.family import Family
-from mtchat.session.memory import visible_turns
+from mtchat.session.context import visible_turns
 from mtchat.session.prompt import Prompt
 from mtchat.session.provenance import (
     Correction,

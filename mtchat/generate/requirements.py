@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from mtchat.session.names import bound, tree
+from mtchat.session.names import bound_names, parse_module
 from mtchat.session.outcome import Outcome
 
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -21,7 +21,7 @@ def does_less(code: str, than: str, instruction: str, before: str) -> str:
     `before` is the program that both go on from. Code that is no Python, or has no statements, does less than
     any that has.
     """
-    new, old = tree(code), tree(than)
+    new, old = parse_module(code), parse_module(than)
     if old is None or not old.body:
         return ""
     if new is None or not new.body:
@@ -37,7 +37,7 @@ def left_out(new: ast.Module, old: ast.Module, instruction: str, before: str) ->
         if acts(old) and not acts(new):
             yield "only defines or imports"
         for name in sorted(called(old) - called(new)):
-            if name in bound(ast.unparse(new)) | bound(before):
+            if name in bound_names(ast.unparse(new)) | bound_names(before):
                 yield f"does not call {name}"
     if defined(old) - called(old) and not defined(new) and not called(new) & defined(old):
         yield "defines nothing"
@@ -88,7 +88,7 @@ def defined(module: ast.Module) -> frozenset[str]:
 
 def kept_words(old: ast.Module, instruction: str, before: str) -> frozenset[str]:
     """The words of an instruction that code takes up: as keys, as other texts, as names of the program."""
-    state = bound(before) - set(dir(builtins))
+    state = bound_names(before) - set(dir(builtins))
     labels = {
         id(each)
         for each in told_only(old)
@@ -141,7 +141,7 @@ def kin(word: str, part: str) -> bool:
 
 def repeated(module: ast.Module, before: str) -> Counter[str]:
     """The statements of a module that the program before it has too, but for imports."""
-    earlier = tree(before)
+    earlier = parse_module(before)
     known = {ast.unparse(node) for node in earlier.body} if earlier else set()
     names = defined(earlier) if earlier else frozenset()
     found: Counter[str] = Counter()
@@ -188,7 +188,7 @@ def unmet_requirements(
 
 
 def find_unmet(instruction: str, chunk: str, program: str, outcome: Outcome | None) -> Iterator[str]:
-    there = bound(program)
+    there = bound_names(program)
     function = FUNCTION.search(instruction)
     for name in named_in(instruction):
         if name not in there:
@@ -221,6 +221,6 @@ def unused(instruction: str, chunk: str, known: frozenset[str]) -> list[str]:
 
 def defines(chunk: str) -> bool:
     """Whether a chunk has a function, in whatever form."""
-    module = tree(chunk)
+    module = parse_module(chunk)
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
     return module is not None and any(isinstance(node, kinds) for node in ast.walk(module))

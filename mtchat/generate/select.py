@@ -21,7 +21,7 @@ from mtchat.generate.generated_tests import (
 from mtchat.generate.policy import Policy
 from mtchat.generate.postprocess import undefined_names
 from mtchat.generate.requirements import unmet_requirements
-from mtchat.session.names import bound
+from mtchat.session.names import bound_names
 from mtchat.session.outcome import Variable
 from mtchat.session.program import Chunk, Program
 from mtchat.session.session import Session
@@ -84,7 +84,9 @@ class Candidate:
     def seen(self) -> tuple[Variable, ...]:
         """The variables after it that others can see."""
         outcome = self.session.outcome
-        known = bound(self.session.undo().program.source) | set(re.findall(r"\w+", self.turn.instruction))
+        known = bound_names(self.session.undo().program.source) | set(
+            re.findall(r"\w+", self.turn.instruction)
+        )
         return tuple(each for each in (outcome.variables if outcome else ()) if each.name in known)
 
     @cached_property

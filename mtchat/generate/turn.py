@@ -32,7 +32,7 @@ from mtchat.generate.interpretations import Clarification
 from mtchat.generate.policy import PLAIN, Policy
 from mtchat.generate.prompt.family import Family
 from mtchat.generate.request import TurnRequest, program_before, prompt_for
-from mtchat.session.memory import plan_for
+from mtchat.session.context import plan_for
 from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.session.provenance import (
     Correction,

@@ -30,7 +30,7 @@ from mtchat.files import MIB, PRIVATE, PRIVATE_FOLDER, content, regular, replace
 from mtchat.repl import toolbar
 from mtchat.repl.completion import SlashCompleter
 from mtchat.repl.input_line import EscapedInput, FixSuggestion, bindings, select
-from mtchat.session.escape import escaped
+from mtchat.session.text import escape_controls
 from mtchat.version import __version__
 
 STYLE = Style.from_dict(
@@ -116,7 +116,7 @@ def latest(history: bytes) -> bytes:
 def asked(prompt: PromptSession[str], label: str, text: str) -> str:
     """A line the user edits, outside the conversation; Ctrl-C and Ctrl-D leave it as it was."""
     try:
-        return prompt.prompt([("class:prompt", escaped(label))], default=text)
+        return prompt.prompt([("class:prompt", escape_controls(label))], default=text)
     except (KeyboardInterrupt, EOFError):
         return text
 
@@ -129,7 +129,7 @@ def answered(prompt: PromptSession[str], label: str) -> str | None:
     discard_typed()
     clear_typeahead(prompt.input)
     try:
-        return make_encodable(prompt.prompt([("class:prompt", escaped(label))]))
+        return make_encodable(prompt.prompt([("class:prompt", escape_controls(label))]))
     except (KeyboardInterrupt, EOFError):
         return None
 
@@ -141,7 +141,7 @@ def confirmer() -> Callable[[str], str]:
     def confirm(label: str) -> str:
         discard_typed()
         clear_typeahead(prompt.input)
-        return prompt.prompt([("class:prompt", escaped(label))])
+        return prompt.prompt([("class:prompt", escape_controls(label))])
 
     return confirm
 

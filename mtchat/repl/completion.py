@@ -10,7 +10,7 @@ from prompt_toolkit.document import Document
 
 from mtchat.console import slash
 from mtchat.console.console import Console
-from mtchat.session.escape import escaped
+from mtchat.session.text import escape_controls
 
 LAST_WORD = re.compile(r"(?:[^\s\\<]|\\.)*$")
 MOST_FILES = 500
@@ -42,8 +42,8 @@ class SlashCompleter(Completer):
 def matching(rows: Choices, start: str) -> Iterable[Completion]:
     """The rows that begin with `start`; names with control characters are left out."""
     for text, meaning in rows:
-        if text.startswith(start) and text == escaped(text):
-            yield Completion(text, start_position=-len(start), display_meta=escaped(meaning))
+        if text.startswith(start) and text == escape_controls(text):
+            yield Completion(text, start_position=-len(start), display_meta=escape_controls(meaning))
 
 
 def paths(argument: str) -> Iterable[Completion]:

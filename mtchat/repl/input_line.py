@@ -13,8 +13,8 @@ from prompt_toolkit.layout.processors import Processor, Transformation, Transfor
 from prompt_toolkit.selection import SelectionState
 
 from mtchat.generate.execute import failed, is_repairable
-from mtchat.session.escape import held
 from mtchat.session.session import Session
+from mtchat.session.text import mask_controls
 
 FIX = "/fix"
 
@@ -63,7 +63,9 @@ class EscapedInput(Processor):
     """
 
     def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
-        shown: StyleAndTextTuples = [(each[0], held(each[1])) for each in transformation_input.fragments]
+        shown: StyleAndTextTuples = [
+            (each[0], mask_controls(each[1])) for each in transformation_input.fragments
+        ]
         return Transformation(shown)
 
 

@@ -7,7 +7,7 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 
 from mtchat.console.console import Console
 from mtchat.console.text import display_width
-from mtchat.session.escape import escaped
+from mtchat.session.text import escape_controls
 
 BETWEEN = " │ "
 MOST_TOKENS = 10**9  # more is a mistake in the session file
@@ -44,7 +44,7 @@ def parts(console: Console) -> list[ToolbarPart]:
         tier(console),
         ToolbarPart(8, console.session.name),
     ]
-    return [replace(part, text=escaped(part.text)) for part in found if part.text]
+    return [replace(part, text=escape_controls(part.text)) for part in found if part.text]
 
 
 def fitting(found: Sequence[ToolbarPart], width: int) -> list[ToolbarPart]:

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mtchat.session.given import NO_INPUTS, RunInputs
 from mtchat.session.outcome import Outcome
-from mtchat.session.program import Program
+from mtchat.session.program import NO_INPUTS, Program, RunInputs
 from mtchat.session.settings import Limits
 
 if TYPE_CHECKING:

@@ -50,6 +50,6 @@ def first_hole(code: str) -> Hole | None:
     return Hole(code[: found.start()], code[found.end() :], (found["hint"] or "").strip())
 
 
-def stood_in(code: str) -> str:
+def fill_with_ellipsis(code: str) -> str:
     """The code with something that parses in each hole."""
     return HOLE.sub(STAND_IN, code)

@@ -62,7 +62,7 @@ LANGUAGES = (
 TRAINED = {"mono": ("python",), "multi": ("c", "cpp", "go", "java", "javascript", "python")}
 
 
-def named(text: str) -> Language:
+def parse_language(text: str) -> Language:
     """A language as typed: by its name or another that it has, in any case."""
     word = text.strip().lower()
     for each in LANGUAGES:
@@ -71,14 +71,14 @@ def named(text: str) -> Language:
     raise UsageError(f"language is one of {', '.join(each.name for each in LANGUAGES)}, not {text!r}")
 
 
-def unlearned(model: str, language: Language) -> str:
+def training_warning(model: str, language: Language) -> str:
     """What to say where a model's name tells that it was not trained on a language; "" elsewhere."""
     for word, names in TRAINED.items():
         if word in re.split(r"[\W_]+", model.lower()) and language.name not in names:
-            titles = " and ".join(filter(None, [", ".join(map(title, names[:-1])), title(names[-1])]))
+            titles = " and ".join(filter(None, [", ".join(map(title_of, names[:-1])), title_of(names[-1])]))
             return f"{model} was trained on {titles}, not on {language.title}: expect little of it"
     return ""
 
 
-def title(name: str) -> str:
-    return named(name).title
+def title_of(name: str) -> str:
+    return parse_language(name).title

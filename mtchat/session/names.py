@@ -1,13 +1,18 @@
-"""Code as Python reads it: its tree, and the names that it binds at its top level."""
+"""Python code read without running it: the names that it binds and reads, and which turns use which."""
 
 import ast
 import symtable
 import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from mtchat.session.text import join_words
+from mtchat.session.turn import Turn
 
 
-def bound(code: str) -> frozenset[str]:
+def bound_names(code: str) -> frozenset[str]:
     """Names assigned, imported or defined at top level; none where the code does not parse."""
-    table = symbols(code)
+    table = symbol_table(code)
     return frozenset(
         symbol.get_name()
         for symbol in (table.get_symbols() if table else ())
@@ -15,7 +20,7 @@ def bound(code: str) -> frozenset[str]:
     )
 
 
-def tree(code: str) -> ast.Module | None:
+def parse_module(code: str) -> ast.Module | None:
     """The code as a module; None where it is not Python, or is nested too deeply to be read."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of an escape such as "\\d", which is for the run to tell
@@ -27,7 +32,7 @@ def tree(code: str) -> ast.Module | None:
 
 def parses(code: str) -> bool:
     """Whether the code is a Python module."""
-    return symbols(code) is not None
+    return symbol_table(code) is not None
 
 
 def compiles(code: str) -> bool:
@@ -41,7 +46,7 @@ def compiles(code: str) -> bool:
     return True
 
 
-def symbols(code: str) -> symtable.SymbolTable | None:
+def symbol_table(code: str) -> symtable.SymbolTable | None:
     """The compiler's table of a module; None where it does not parse, or is nested too deeply to."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "\d" in a string: the run says so, where it says anything
@@ -49,3 +54,206 @@ def symbols(code: str) -> symtable.SymbolTable | None:
             return symtable.symtable(code, "<chunk>", "exec")
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
+
+
+OWN_SCOPE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+COMPREHENSIONS = ("listcomp", "setcomp", "dictcomp", "genexpr")
+UNCHANGING = ("print", "len", "display")
+MOST_NAMES = 4  # names that are told of together
+
+
+@dataclass(frozen=True)
+class Names:
+    """What a chunk does with names: it reads what it has not bound itself, binds, and changes in place."""
+
+    reads: frozenset[str] = frozenset()
+    binds: frozenset[str] = frozenset()
+    changes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Use:
+    """Turn `by` reads a name that turn `of` was the last to bind, or has changed in place since."""
+
+    by: int
+    name: str
+    of: int
+
+
+def names_of(code: str) -> Names:
+    """The names of a chunk; none where it does not parse. Functions read when they are called."""
+    module = parse_module(code)
+    if module is None:
+        return Names()
+    binds = bound_names(code)
+    try:
+        reads = names_read_in_functions(code) - binds | names_read_at_once(module)
+    except RecursionError:
+        return Names(frozenset(), binds)
+    return Names(frozenset(reads), binds, frozenset(names_changed(module.body)))
+
+
+def find_uses(codes: Sequence[str]) -> tuple[Use, ...]:
+    """Each use of one turn's names by a later one, in the order of the turns."""
+    makers: dict[str, tuple[int, ...]] = {}
+    found: list[Use] = []
+    for number, code in enumerate(codes, start=1):
+        here = names_of(code)
+        for name in sorted(here.reads & makers.keys()):
+            found += [Use(number, name, maker) for maker in makers[name]]
+        for name in here.changes - here.binds:
+            makers[name] = (*makers.get(name, ()), number)
+        makers.update((name, (number,)) for name in here.binds)
+    return tuple(found)
+
+
+def users_of_names(path: Sequence[Turn], number: int) -> Mapping[str, tuple[int, ...]]:
+    """By each name of a turn that later ones use: those turns."""
+    found: dict[str, tuple[int, ...]] = {}
+    for use in find_uses([turn.chunk for turn in path]):
+        if use.of == number:
+            found[use.name] = (*found.get(use.name, ()), use.by)
+    return found
+
+
+def turns_depending_on(path: Sequence[Turn], numbers: Iterable[int]) -> frozenset[int]:
+    """The turns that use what these made, or what came of it; and these."""
+    found = set(numbers)
+    for use in find_uses([turn.chunk for turn in path]):
+        if use.of in found:
+            found.add(use.by)
+    return frozenset(found)
+
+
+def describe_users(path: Sequence[Turn], number: int) -> str:
+    """Which later turns use what of a turn: "turns 5 and 7 use `parse_row`"; "" where none does."""
+    together: dict[tuple[int, ...], list[str]] = {}
+    for name, turns in users_of_names(path, number).items():
+        together.setdefault(turns, []).append(name)
+    return "; ".join(
+        f"{list_turn_numbers(turns)} use{'s' if len(turns) == 1 else ''} {join_words(shorten_names(each))}"
+        for turns, each in together.items()
+    )
+
+
+def list_turn_numbers(turns: Sequence[int]) -> str:
+    return f"turn{'' if len(turns) == 1 else 's'} {join_words([str(turn) for turn in turns])}"
+
+
+def shorten_names(each: Sequence[str]) -> list[str]:
+    words = [f"`{name}`" for name in each]
+    return (
+        words
+        if len(words) <= MOST_NAMES
+        else [*words[: MOST_NAMES - 1], f"{len(words) - MOST_NAMES + 1} more names"]
+    )
+
+
+def names_read_in_functions(code: str) -> set[str]:
+    """Global names that the functions of a chunk read, whenever they are called."""
+    table = symbol_table(code)
+    return {name for name, now in globals_read(table) if not now} if table else set()
+
+
+def names_read_at_once(module: ast.Module) -> set[str]:
+    """Names that are read at top level before the chunk itself has bound them."""
+    found: set[str] = set()
+    known: set[str] = set()
+    for code, binds in execution_steps(module.body):
+        table = symbol_table(code)
+        found |= {name for name, now in globals_read(table) if now and name not in known} if table else set()
+        known |= binds
+    return found
+
+
+def execution_steps(body: Iterable[ast.stmt]) -> Iterator[tuple[str, set[str]]]:
+    """What is done at top level in its order: the code of each step, and the names that it binds."""
+    for statement in body:
+        blocks = list(blocks_of(statement))
+        if not blocks or isinstance(statement, OWN_SCOPE):
+            code = ast.unparse(statement)
+            if isinstance(statement, ast.AugAssign):
+                yield ast.unparse(statement.target), set()
+            yield code, set(bound_names(code))
+            continue
+        for part in ast.iter_child_nodes(statement):
+            if not isinstance(part, ast.stmt):
+                yield header_of(part)
+        for block in blocks:
+            yield from execution_steps(block)
+
+
+def blocks_of(statement: ast.AST) -> Iterator[list[ast.stmt]]:
+    """The blocks of a compound statement, in their order."""
+    for name in ("body", "handlers", "cases", "orelse", "finalbody"):
+        for part in getattr(statement, name, []):
+            if isinstance(part, ast.stmt):
+                yield [part]
+            else:
+                yield part.body
+
+
+def header_of(part: ast.AST) -> tuple[str, set[str]]:
+    """What a compound statement says outside of its blocks: conditions, what is looped over, targets."""
+    stored = {
+        name
+        for node in walk_outside_blocks(part)
+        for name in (getattr(node, "id", None), getattr(node, "name", None))
+        if isinstance(name, str) and not isinstance(getattr(node, "ctx", None), ast.Load)
+    }
+    return "\n".join(map(ast.unparse, expressions_read(part))), stored
+
+
+def expressions_read(part: ast.AST) -> Iterator[ast.expr]:
+    """The largest expressions in a part of a statement that are read there."""
+    if isinstance(part, ast.expr) and not isinstance(getattr(part, "ctx", None), ast.Store):
+        yield part
+        return
+    for child in ast.iter_child_nodes(part):
+        if not isinstance(child, ast.stmt):
+            yield from expressions_read(child)
+
+
+def walk_outside_blocks(part: ast.AST) -> Iterator[ast.AST]:
+    """A node and all within it that is not in a block of its own."""
+    yield part
+    for child in ast.iter_child_nodes(part):
+        if not isinstance(child, ast.stmt):
+            yield from walk_outside_blocks(child)
+
+
+def globals_read(table: symtable.SymbolTable, now: bool = True) -> Iterator[tuple[str, bool]]:
+    """Global names that code reads, each with whether that is at once: in no function but comprehensions."""
+    for symbol in table.get_symbols():
+        if symbol.is_referenced() and (table.get_type() == "module" or symbol.is_global()):
+            yield symbol.get_name(), now
+    for child in table.get_children():
+        yield from globals_read(
+            child, now and (child.get_type() == "class" or child.get_name() in COMPREHENSIONS)
+        )
+
+
+def names_changed(body: Iterable[ast.stmt]) -> Iterator[str]:
+    """Names whose value is changed in place: a part is set or deleted, or a call gives nothing else."""
+    for statement in body:
+        if isinstance(statement, OWN_SCOPE):
+            continue
+        yield from names_changed(each for block in blocks_of(statement) for each in block)
+        match statement:
+            case ast.Expr(ast.Call(function, arguments)):
+                if not isinstance(function, ast.Name):
+                    yield from filter(None, [root_name(function)])
+                if root_name(function) not in UNCHANGING:
+                    yield from filter(None, map(root_name, arguments))
+            case ast.Assign() | ast.AugAssign() | ast.AnnAssign() | ast.Delete():
+                targets = getattr(statement, "targets", None) or [getattr(statement, "target", None)]
+                yield from filter(
+                    None, (root_name(each) for each in targets if not isinstance(each, ast.Name))
+                )
+
+
+def root_name(part: ast.AST | None) -> str:
+    """The name that a chain of attributes and items begins with; "" where that is something else."""
+    while isinstance(part, ast.Attribute | ast.Subscript):
+        part = part.value
+    return part.id if isinstance(part, ast.Name) else ""

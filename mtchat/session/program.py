@@ -1,10 +1,94 @@
-"""The program: the chunks of a path as one source, with a map from its lines back to turns."""
+"""The program of a conversation, the checks that must hold after its turns, and what a run of it is given."""
 
+import ast
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePath
 
-from mtchat.session.claim import Check
+from mtchat.session.names import parse_module
 from mtchat.session.turn import Turn
+
+RELATIONS = {
+    ast.Eq: "be",
+    ast.NotEq: "not be",
+    ast.Lt: "be less than",
+    ast.LtE: "be at most",
+    ast.Gt: "be more than",
+    ast.GtE: "be at least",
+    ast.Is: "be",
+    ast.IsNot: "not be",
+    ast.In: "be in",
+    ast.NotIn: "not be in",
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """A Python expression that must hold after a turn.
+
+    `at` is the turn after which it is looked at: a later one where that has the code of the claim's turn.
+    """
+
+    turn: int
+    code: str
+    at: int
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What came of a claim: `passed` is None where the program did not come so far; `but` says why not."""
+
+    turn: int
+    code: str
+    passed: bool | None = None
+    but: str = ""
+
+    @property
+    def told(self) -> str:
+        """One sentence for people who do not write code."""
+        return f"after turn {self.turn}, {self.wish}"
+
+    @property
+    def wish(self) -> str:
+        """What must hold, and what is the case instead."""
+        return f"{describe_check(self.code)}, but {self.but}" if self.but else describe_check(self.code)
+
+
+def parse_expression(code: str) -> ast.expr | None:
+    """The code as one expression; None where it is none, or is nested too deeply to be told."""
+    module = parse_module(f"({code}\n)")  # in brackets it may have more lines than one
+    match module.body if module else []:
+        case [ast.Expr(value)] if can_unparse(value):
+            return value
+    return None
+
+
+def can_unparse(value: ast.expr) -> bool:
+    try:
+        return bool(ast.unparse(value))
+    except RecursionError:
+        return False
+
+
+def describe_check(code: str) -> str:
+    """What an expression claims, in words: "total must be 42"."""
+    match parse_expression(code):
+        case ast.Compare(left, [relation], [right]) if type(relation) in RELATIONS:
+            return f"{describe_operand(left)} must {RELATIONS[type(relation)]} {ast.unparse(right)}"
+        case ast.UnaryOp(ast.Not(), ast.Compare(left, [ast.Eq()], [right])):
+            return f"{describe_operand(left)} must not be {ast.unparse(right)}"
+        case ast.UnaryOp(ast.Not(), value):
+            return f"{ast.unparse(value)} must not hold"
+    return f"{code} must hold"
+
+
+def describe_operand(value: ast.expr) -> str:
+    """What to call one side of a comparison."""
+    match value:
+        case ast.Call(ast.Name("len"), [ast.Name(name)], []):
+            return f"the length of {name}"
+    return ast.unparse(value)
+
 
 PREAMBLE = 0
 
@@ -66,3 +150,33 @@ def assemble(path: tuple[Turn, ...], preamble: str = "", claims: tuple[Check, ..
     first = (Chunk(PREAMBLE, preamble),) if preamble.strip() else ()
     chunks = (Chunk(number, turn.chunk) for number, turn in enumerate(path, start=1))
     return Program((*first, *chunks), claims=claims)
+
+
+@dataclass(frozen=True)
+class AttachedFile:
+    """A file of the user's that runs get a copy of: its name in the work folder, and where it is.
+
+    The name of a file that came with its folder is a path that begins with the folder's, as in pkg/part.py.
+    `size` in bytes and `sha256` are as they were when it was attached.
+    """
+
+    name: str
+    path: PurePath
+    size: int = 0
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class RunInputs:
+    """`arguments` follow the script in sys.argv; without `stdin`, asking for keyboard input is an error.
+
+    `live` says that somebody types it: the run may wait as long as they take, and its seconds are CPU time.
+    """
+
+    arguments: tuple[str, ...] = ()
+    stdin: PurePath | None = None
+    files: tuple[AttachedFile, ...] = ()
+    live: bool = False
+
+
+NO_INPUTS = RunInputs()

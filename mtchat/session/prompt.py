@@ -43,7 +43,7 @@ class Prompt:
     marks: tuple[tuple[int, str], ...] = field(default=(), compare=False)
 
 
-def woven(*parts: str | SpecialToken) -> Prompt:
+def join_parts(*parts: str | SpecialToken) -> Prompt:
     """The prompt of texts and marks in their order."""
     text, marks = "", []
     for part in parts:

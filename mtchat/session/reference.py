@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from mtchat.errors import MtchatError
-from mtchat.session.outcome import Outcome, printed
+from mtchat.session.outcome import Outcome, output_by_turn
 from mtchat.session.session import Session
 
 MOST = 1500  # characters that take the place of a reference
@@ -21,23 +21,25 @@ REFERENCE = re.compile(
 
 
 @dataclass(frozen=True)
-class Said:
+class ResolvedInstruction:
     """An instruction with what it refers to in its place; `typed` is as it was typed, "" where that is it."""
 
     text: str
     typed: str = ""
 
 
-def resolved(instruction: str, session: Session, last: Outcome | None = None) -> Said:
+def resolve_references(
+    instruction: str, session: Session, last: Outcome | None = None
+) -> ResolvedInstruction:
     """The instruction for the model; an error says what a reference has nothing to refer to.
 
     `last` is the last run, where that is not what the live program last did.
     """
-    text = REFERENCE.sub(lambda match: instead(match, session, last or session.outcome), instruction)
-    return Said(text, "" if text == instruction else instruction)
+    text = REFERENCE.sub(lambda match: replacement(match, session, last or session.outcome), instruction)
+    return ResolvedInstruction(text, "" if text == instruction else instruction)
 
 
-def instead(match: re.Match[str], session: Session, last: Outcome | None) -> str:
+def replacement(match: re.Match[str], session: Session, last: Outcome | None) -> str:
     """What takes the place of a reference; what is none stays."""
     if match["doubled"]:
         return match["doubled"]
@@ -45,9 +47,9 @@ def instead(match: re.Match[str], session: Session, last: Outcome | None) -> str
     number = int(match["turn"]) if match["turn"] else None
     match what, number:
         case "run", None:
-            return bounded(ran(last))
+            return bounded(check_ran(last))
         case "err", None:
-            return bounded(error(session.outcome or last, "the program's last run"))
+            return bounded(describe_error(session.outcome or last, "the program's last run"))
         case "err", int():
             return bounded(error_of(session, number))
         case "out", int():
@@ -67,7 +69,7 @@ def bounded(text: str, most: int = MOST) -> str:
     return text[:begin] + CUT.format(len(text) - most) + text[-end:]
 
 
-def ran(last: Outcome | None) -> str:
+def check_ran(last: Outcome | None) -> str:
     if last is None:
         raise MtchatError(
             "{run} is what the last run printed, and nothing has run yet; /run runs the program"
@@ -77,7 +79,7 @@ def ran(last: Outcome | None) -> str:
     return last.stdout
 
 
-def error(outcome: Outcome | None, run: str) -> str:
+def describe_error(outcome: Outcome | None, run: str) -> str:
     """How a run failed, with the line of the program where it did; else what does not hold of its checks."""
     if outcome is None:
         raise MtchatError("{err} is how the program fails, and it has not run yet; /run runs it")
@@ -94,11 +96,11 @@ def error_of(session: Session, number: int) -> str:
     turn = session.numbered(number)
     live = session.outcome
     if live is not None and live.error and live.turn == number:
-        return error(live, "")
+        return describe_error(live, "")
     own = session.outcomes.get(turn.id)
     if own is None and live is not None and live.ok:
         own = live
-    return error(own, f"the last run of turn {number}")
+    return describe_error(own, f"the last run of turn {number}")
 
 
 def output_of(session: Session, number: int) -> str:
@@ -108,7 +110,7 @@ def output_of(session: Session, number: int) -> str:
         (session.move(turn.id).program, session.outcomes.get(turn.id)),
     )
     for program, outcome in runs:
-        told = printed(program, outcome) if outcome else {}
+        told = output_by_turn(program, outcome) if outcome else {}
         if number in told:
             if not told[number].strip():
                 raise MtchatError(f"{{out {number}}} is what turn {number} printed, and it printed nothing")

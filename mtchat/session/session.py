@@ -6,13 +6,10 @@ from functools import cached_property
 from typing import Any
 
 from mtchat.errors import MtchatError, UsageError
-from mtchat.session.claim import Check
-from mtchat.session.given import Attached
 from mtchat.session.language import PYTHON, Language
-from mtchat.session.mark import TurnOptions
 from mtchat.session.outcome import Outcome
-from mtchat.session.program import Program, assemble
-from mtchat.session.turn import KEPT, Turn
+from mtchat.session.program import AttachedFile, Check, Program, assemble
+from mtchat.session.turn import KEPT, Turn, TurnOptions
 
 ROOT = ""
 
@@ -67,7 +64,7 @@ class Session:
     head: str = ROOT
     visited: Mapping[str, str] = field(default_factory=dict)
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
-    attached: tuple[Attached, ...] = ()
+    attached: tuple[AttachedFile, ...] = ()
     marks: Mapping[str, TurnOptions] = field(default_factory=dict)
     branches: Mapping[str, str] = field(default_factory=dict)
     branch: str = ""
@@ -91,7 +88,7 @@ class Session:
         """What must hold on the live path; after a later turn where that has the code of the claim's own."""
         path = self.path
         return tuple(
-            Check(number, code, written(path, number))
+            Check(number, code, turn_with_code(path, number))
             for number, turn in enumerate(path, start=1)
             for code in self.mark(turn.id).checks
         )
@@ -111,7 +108,10 @@ class Session:
         for end, outcome in reversed(tuple(self.outcomes.items())):
             path = self.path_to(end)
             ids = [each.id for each in path]
-            if turn in ids and (known := outcome.passed(written(path, ids.index(turn) + 1))) is not None:
+            if (
+                turn in ids
+                and (known := outcome.passed(turn_with_code(path, ids.index(turn) + 1))) is not None
+            ):
                 return known
         return None
 
@@ -269,7 +269,7 @@ class Session:
         return self.having(outcomes={**self.outcomes, self.head: outcome})
 
 
-def written(path: tuple[Turn, ...], number: int) -> int:
+def turn_with_code(path: tuple[Turn, ...], number: int) -> int:
     """The turn whose chunk has the code of a turn: its own, or a later one that has the program afresh."""
     turn = path[number - 1]
     if turn.chunk or turn.status != KEPT:

@@ -61,7 +61,7 @@ class Settings:
 
     def with_text(self, name: str, text: str) -> "Settings":
         """These settings with one changed, its value given as the user typed it: "90", "90 s", "2min"."""
-        name = named(name)
+        name = full_name(name)
         if name not in HELP:
             raise UsageError(f"no setting {name!r}; settings are {', '.join(HELP)}")
         if name == "policy":
@@ -69,16 +69,17 @@ class Settings:
                 raise UsageError(f"policy must be a name such as default, best or plain, not {text!r}")
             return replace(self, policy=text.strip())
         if name == "language":
-            return replace(self, language=languages.named(text).name)
+            return replace(self, language=languages.parse_language(text).name)
         if name in CHOICES:
-            return replace(self, **{name: chosen(name, text)})  # type: ignore[arg-type]
+            return replace(self, **{name: parse_choice(name, text)})  # type: ignore[arg-type]
         if name == "run":
-            return replace(self, run=when(text))
-        value = parse(name, text, type(getattr(self, name)))
+            return replace(self, run=parse_run_mode(text))
+        value = parse_value(name, text, type(getattr(self, name)))
         low, high = BOUNDS.get(name, (float("-inf"), float("inf")))
         if not low <= value <= high:
             unit = unit_of(name)
-            raise UsageError(f"{name} must be between {show(low)}{unit} and {show(high)}{unit}, not {text}")
+            bounds = f"between {format_value(low)}{unit} and {format_value(high)}{unit}"
+            raise UsageError(f"{name} must be {bounds}, not {text}")
         return replace(self, **{name: value})  # type: ignore[arg-type]
 
     def rows(self) -> list[tuple[str, str, str]]:
@@ -87,7 +88,7 @@ class Settings:
 
     def text(self, name: str) -> str:
         """The value of a setting as it is shown, and can be typed: "30 s"."""
-        return show(getattr(self, name)) + unit_of(name)
+        return format_value(getattr(self, name)) + unit_of(name)
 
 
 HELP = {
@@ -160,7 +161,7 @@ ON, ASK, OFF = "on", "ask", "off"
 WORDS = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
 
 
-def parse(name: str, text: str, kind: type) -> bool | int | float:
+def parse_value(name: str, text: str, kind: type) -> bool | int | float:
     """The value of a typed setting; the error says what would have been right."""
     word = text.strip().lower()
     if kind is bool:
@@ -169,7 +170,7 @@ def parse(name: str, text: str, kind: type) -> bool | int | float:
         return WORDS[word]
     try:
         if name in UNITS:
-            return measured(word, UNITS[name], kind)
+            return parse_quantity(word, UNITS[name], kind)
         return int(word) if kind is int else float(word)
     except ValueError:
         what = "whole number" if kind is int else "number"
@@ -177,7 +178,7 @@ def parse(name: str, text: str, kind: type) -> bool | int | float:
         raise UsageError(f"{name} must be a {what}{example}, not {text!r}") from None
 
 
-def chosen(name: str, text: str) -> str:
+def parse_choice(name: str, text: str) -> str:
     """The value of a setting that has a few words to choose from."""
     word = text.strip().lower()
     if word not in CHOICES[name]:
@@ -185,17 +186,17 @@ def chosen(name: str, text: str) -> str:
     return word
 
 
-def when(text: str) -> str:
+def parse_run_mode(text: str) -> str:
     """When the program runs, as typed."""
     word = text.strip().lower()
     if word == ASK:
         return ASK
     if word not in WORDS:
         raise UsageError(f"run must be on, ask or off, not {text!r}")
-    return show(WORDS[word])
+    return format_value(WORDS[word])
 
 
-def measured(word: str, unit: Unit, kind: type) -> int | float:
+def parse_quantity(word: str, unit: Unit, kind: type) -> int | float:
     """A number with a unit or without one, in the unit of the setting; ValueError when it is neither."""
     number = word.rstrip(ascii_lowercase)
     value = float(number) * unit.factor(word[len(number) :])
@@ -206,7 +207,7 @@ def measured(word: str, unit: Unit, kind: type) -> int | float:
     return int(value)
 
 
-def named(name: str) -> str:
+def full_name(name: str) -> str:
     """A setting by the name that is typed for it."""
     return OTHER_NAMES.get(name, name)
 
@@ -215,7 +216,7 @@ def unit_of(name: str) -> str:
     return f" {UNITS[name].name}" if name in UNITS else ""
 
 
-def show(value: bool | int | float | str) -> str:
+def format_value(value: bool | int | float | str) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from mtchat.session.names import tree
+from mtchat.session.names import parse_module
 
 LINE_END = re.compile(r"\r\n|\r|\n")
 LINE_END_BYTES = re.compile(rb"\r\n|\r|\n")
 CONTINUED = rb"[ \t\f]|\\(?:\r\n|\r|\n)"
-NOTHING = re.compile(rb"(?:" + CONTINUED + rb"|;|[\r\n]|#[^\r\n]*)*+")  # what is between two statements
+BETWEEN = re.compile(rb"(?:" + CONTINUED + rb"|;|[\r\n]|#[^\r\n]*)*+")  # what is between two statements
 JOINED = re.compile(rb"(?:" + CONTINUED + rb")*+;(?:" + CONTINUED + rb")*+")  # what is between two of a line
 TAIL = re.compile(rb"(?:" + CONTINUED + rb"|;)*+(?P<comment>#[^\r\n]*)?")  # what is after the last of a line
 COMPOUND = (
@@ -20,7 +20,7 @@ COMPOUND = (
 )
 
 
-def lines(code: str) -> list[str]:
+def split_lines(code: str) -> list[str]:
     """The lines of some code without their ends, split where Python's tokenizer does, and nowhere else.
 
     Form feeds, U+2028 and the like end a line for `str.splitlines`, but not in a program.
@@ -30,7 +30,7 @@ def lines(code: str) -> list[str]:
 
 def reads_keyboard(code: str) -> bool:
     """Whether a program reads from the keyboard, as far as its code shows it."""
-    module = tree(code)
+    module = parse_module(code)
     for node in ast.walk(module) if module else ():
         match node:
             case ast.Name("input") | ast.Attribute(_, "stdin") | ast.alias("stdin") | ast.alias("getpass"):
@@ -48,7 +48,7 @@ class Edit:
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceText:
     """Code with the byte at which each of its lines begins."""
 
     code: str
@@ -94,45 +94,45 @@ class Stretch:
     end: int
 
 
-def rewritten(code: str, body: Sequence[ast.stmt], changes: Mapping[int, Sequence[str]]) -> str:
+def replace_statements(code: str, body: Sequence[ast.stmt], changes: Mapping[int, Sequence[str]]) -> str:
     """The code with texts in place of some statements of its top level; none takes one away.
 
     Every other statement and comment stays as it is, also on the same line. A comment that is alone beside a
     statement goes with it, unless a simple one takes the place of a simple one and brings none.
     """
-    source = Source(code)
+    source = SourceText(code)
     edits, place = [], 0
     for line in logical_lines(source, body):
         here = {at: changes[place + at] for at in range(len(line)) if place + at in changes}
         if here:
-            edits.append(rewritten_line(source, line, here))
+            edits.append(rewrite_line(source, line, here))
         place += len(line)
     return source.changed(0, len(source.data), edits)
 
 
-def without(code: str, body: Sequence[ast.stmt], kept: Sequence[ast.stmt]) -> str:
+def keep_statements(code: str, body: Sequence[ast.stmt], kept: Sequence[ast.stmt]) -> str:
     """The code less the statements of its top level that are not kept."""
     stays = {id(each) for each in kept}
-    return rewritten(code, body, {at: () for at, each in enumerate(body) if id(each) not in stays})
+    return replace_statements(code, body, {at: () for at, each in enumerate(body) if id(each) not in stays})
 
 
 def text_of(code: str, body: Sequence[ast.stmt], node: ast.stmt) -> str:
     """One statement of a top level, with the comment beside it where no other is on its line."""
-    source = Source(code)
+    source = SourceText(code)
     for line in logical_lines(source, body):
         for each in line:
             if each.node is node:
-                comment = tail(source, each) if len(line) == 1 else ""
+                comment = tail_of(source, each) if len(line) == 1 else ""
                 return source.text(each.start, each.end) + (f"  {comment}" if comment else "")
     raise AssertionError("the statement is not of this code")
 
 
-def logical_lines(source: Source, body: Sequence[ast.stmt]) -> Iterator[list[Stretch]]:
+def logical_lines(source: SourceText, body: Sequence[ast.stmt]) -> Iterator[list[Stretch]]:
     """The statements, those that semicolons join together."""
     line: list[Stretch] = []
     place = 0
     for node in body:
-        blank = NOTHING.match(source.data, place)
+        blank = BETWEEN.match(source.data, place)
         start = blank.end() if blank else place
         if line and JOINED.fullmatch(source.data, place, start) is None:
             yield line
@@ -143,16 +143,16 @@ def logical_lines(source: Source, body: Sequence[ast.stmt]) -> Iterator[list[Str
         yield line
 
 
-def tail(source: Source, last: Stretch) -> str:
+def tail_of(source: SourceText, last: Stretch) -> str:
     """The comment beside the last statement of a line."""
     match = TAIL.match(source.data, last.end)
     return match["comment"].decode("utf-8", "surrogatepass") if match and match["comment"] else ""
 
 
-def rewritten_line(source: Source, line: Sequence[Stretch], changes: Mapping[int, Sequence[str]]) -> Edit:
+def rewrite_line(source: SourceText, line: Sequence[Stretch], changes: Mapping[int, Sequence[str]]) -> Edit:
     """The edit of statements that semicolons join, `changes` by their place in the line."""
     data, end = source.data, line[-1].end
-    comment, match = tail(source, line[-1]), TAIL.match(source.data, end)
+    comment, match = tail_of(source, line[-1]), TAIL.match(source.data, end)
     past = match.end() if match else end
     texts, gaps, last = list[str](), list[str](), -1
     for at, each in enumerate(line):
@@ -166,21 +166,21 @@ def rewritten_line(source: Source, line: Sequence[Stretch], changes: Mapping[int
     if not texts:
         return Edit(line[0].start, past, comment)
     lone = len(line) == 1
-    if lone and (isinstance(line[0].node, COMPOUND) or len(texts) > 1 or not all(map(plain, texts))):
+    if lone and (isinstance(line[0].node, COMPOUND) or len(texts) > 1 or not all(map(is_plain, texts))):
         return Edit(line[0].start, past, "\n".join(texts))
-    if all(map(plain, texts)):
+    if all(map(is_plain, texts)):
         gaps[0] = ""
         return Edit(line[0].start, end, "".join(gap + text for gap, text in zip(gaps, texts, strict=True)))
     return Edit(line[0].start, past, "\n".join([*texts, *([comment] if comment else [])]))
 
 
-def plain(text: str) -> bool:
+def is_plain(text: str) -> bool:
     """Whether a text is one statement that can share its line with others."""
-    module = tree(text)
+    module = parse_module(text)
     if module is None or len(module.body) != 1 or isinstance(module.body[0], COMPOUND):
         return False
-    source = Source(text)
-    return not any(tail(source, line[-1]) for line in logical_lines(source, module.body))
+    source = SourceText(text)
+    return not any(tail_of(source, line[-1]) for line in logical_lines(source, module.body))
 
 
 def line_start(data: bytes, place: int) -> int:

@@ -1,4 +1,4 @@
-"""One turn: an instruction, the chunk of code it gave, and how that chunk was made."""
+"""One turn: an instruction, the code that it gave, how that was made, and what the user decided about it."""
 
 import json
 from dataclasses import dataclass, field
@@ -73,3 +73,18 @@ class Turn:
         text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         # ASCII escapes would give two lone surrogates the id of the character they pair up to
         return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+WHOLE, FOLDED, FORGOTTEN = "", "folded", "forgotten"
+
+
+@dataclass(frozen=True)
+class TurnOptions:
+    """`checks` are Python expressions that must hold after the turn; `context` says how the model sees it.
+
+    WHOLE is as it stands, FOLDED as signatures and names alone, FORGOTTEN not at all; the program has its
+    code whole in each case.
+    """
+
+    checks: tuple[str, ...] = ()
+    context: str = WHOLE

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from mtchat.errors import UsageError
 from mtchat.files import CHUNK, MIB, plain, regular
-from mtchat.session.given import Attached
+from mtchat.session.program import AttachedFile
 from mtchat.session.session import Session
 
 MOST_FILES = 1000  # of a folder
@@ -27,7 +27,7 @@ def attach(session: Session, paths: Sequence[Path], disk_mib: int) -> Session:
     """
     files = {file.path: file for file in session.attached}
     for path, name in each_file(paths):
-        files[path] = Attached(name, path, size_of(path))
+        files[path] = AttachedFile(name, path, size_of(path))
         check_name(files[path], tuple(files.values()))
         check_room(tuple(files.values()), disk_mib)
         files[path] = measured(files[path])
@@ -92,7 +92,7 @@ def detach(session: Session, names: Sequence[str]) -> Session:
     return replace(session, attached=tuple(file for file in session.attached if file.name not in gone))
 
 
-def is_of(file: Attached, name: str) -> bool:
+def is_of(file: AttachedFile, name: str) -> bool:
     return file.name == name or file.name.startswith(name.rstrip("/") + "/")
 
 
@@ -109,7 +109,7 @@ def checked(
         path = Path(file.path)
         gone = f"{file.name} is not attached any more: {path}"
         try:
-            now = Attached(name_of(file), path, size_of(path))
+            now = AttachedFile(name_of(file), path, size_of(path))
             mine = owned(file.path)
             if now.size == file.size or mine:
                 now = measured(now, MOST if mine else MOST_OF_OTHERS)
@@ -125,7 +125,7 @@ def checked(
     return session.having(attached=tuple(files)), tuple(notices)
 
 
-def name_of(file: Attached) -> str:
+def name_of(file: AttachedFile) -> str:
     """The name that programs see: the end of the file's own path, as long as the record has it."""
     parts = file.name.split("/")
     own = plain(file.name) and Path(file.path).parts[-len(parts) :] == tuple(parts)
@@ -138,7 +138,7 @@ def below(session: Session, paths: Sequence[Path]) -> tuple[PurePath, ...]:
     return tuple(file.path for file in session.attached if chosen & {file.path, *file.path.parents})
 
 
-def present(session: Session) -> tuple[Attached, ...]:
+def present(session: Session) -> tuple[AttachedFile, ...]:
     """The attached files that are still where they were."""
     return tuple(file for file in session.attached if os.path.isfile(file.path))
 
@@ -156,7 +156,7 @@ def size_of(path: Path) -> int:
     return status.st_size
 
 
-def measured(file: Attached, most: int = MOST) -> Attached:
+def measured(file: AttachedFile, most: int = MOST) -> AttachedFile:
     """A file with its content's size and hash; UsageError where it has more bytes than may be looked at."""
     if file.size > most:
         raise UsageError(f"cannot read {file.path}: it has more than {most // MIB} MiB")
@@ -176,7 +176,7 @@ def measured(file: Attached, most: int = MOST) -> Attached:
     return replace(file, size=whole, sha256=digest.hexdigest())
 
 
-def check_name(file: Attached, files: Sequence[Attached]) -> None:
+def check_name(file: AttachedFile, files: Sequence[AttachedFile]) -> None:
     if not file.name.isprintable():
         raise UsageError(f"cannot attach {str(file.path)!r}: its name has characters that cannot be shown")
     for other in files:
@@ -189,7 +189,7 @@ def check_name(file: Attached, files: Sequence[Attached]) -> None:
             raise UsageError(f"{other.name} and {file.name} cannot both be there: one would be a folder")
 
 
-def check_room(files: Sequence[Attached], disk_mib: int) -> None:
+def check_room(files: Sequence[AttachedFile], disk_mib: int) -> None:
     """What a run may have of files holds those that it is given, too."""
     whole = sum(file.size for file in files)
     if whole <= disk_mib * MIB:

@@ -5,14 +5,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
-from mtchat.session.given import Attached
 from mtchat.session.language import LANGUAGES, PYTHON, Language
-from mtchat.session.mark import TurnOptions
-from mtchat.session.outcome import Outcome
+from mtchat.session.outcome import NOTES, Outcome, Reason
+from mtchat.session.program import AttachedFile
 from mtchat.session.provenance import Replacement
-from mtchat.session.reason import NOTES, Reason
 from mtchat.session.session import ROOT, Session
-from mtchat.session.turn import Turn
+from mtchat.session.turn import Turn, TurnOptions
 from mtchat.store.values import brief, rebuild, to_json
 
 Event = Mapping[str, object]
@@ -97,7 +95,7 @@ def changes(before: Session, after: Session, why: str = "") -> list[Event]:
     return events
 
 
-def attach(files: tuple[Attached, ...]) -> Event:
+def attach(files: tuple[AttachedFile, ...]) -> Event:
     """All files that are attached from now on."""
     return {"event": "attach", "files": [to_json(file) for file in files]}
 
@@ -170,11 +168,11 @@ def language(event: Event) -> Language:
     return found
 
 
-def attached(event: Event) -> tuple[Attached, ...]:
+def attached(event: Event) -> tuple[AttachedFile, ...]:
     files = event.get("files")
     if not isinstance(files, list):
         raise ValueError("files is missing or not a list")
-    return tuple(rebuild(Attached, file) for file in files)
+    return tuple(rebuild(AttachedFile, file) for file in files)
 
 
 def visited(history: History, value: object) -> Mapping[str, str]:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import PurePath
 
 from mtchat.files import regular
-from mtchat.session.given import Attached
+from mtchat.session.program import AttachedFile
 
 READ_BYTES = 1 << 16
 MOST_JSON = 1 << 20
@@ -21,7 +21,7 @@ DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}(?:[T ]\d{1,2}:\d{2}.*)?|\d{1,2}[./]\d{
 WHOLE, NUMBER = re.compile(r"[-+]?\d+"), re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 
-def glance(files: Sequence[Attached]) -> str:
+def glance(files: Sequence[AttachedFile]) -> str:
     """A few lines about files that a program finds beside it; "" where there are none."""
     if not files:
         return ""
@@ -30,7 +30,7 @@ def glance(files: Sequence[Attached]) -> str:
     return "\n".join(["Files beside the program:", *told, *([f"- and {more} more"] if more else [])])
 
 
-def of_file(file: Attached) -> str:
+def of_file(file: AttachedFile) -> str:
     """One line with what is seen of a file at its beginning."""
     name, suffix = cut(file.name, NAME_CHARS), PurePath(file.name).suffix.lower()
     seen = ""

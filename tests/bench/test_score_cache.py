@@ -9,9 +9,8 @@ from mtchat.bench.quality.conversation import ScoreCache
 from mtchat.bench.quality.suite import Score, Task
 from mtchat.bench.quality.suites import mtpb
 from mtchat.generate.execute import RunProgram
-from mtchat.session.outcome import Outcome
+from mtchat.session.outcome import Outcome, Reason
 from mtchat.session.program import Chunk, Program
-from mtchat.session.reason import Reason
 from tests.support.generate import run as run_here
 
 TASK = Task("7", 0, "math", ("show 1",), 33, facts="1")

@@ -19,9 +19,8 @@ from mtchat.bench.quality.suite import COMPLETION, MULTI, SINGLE, Score, Suite, 
 from mtchat.bench.quality.suites import humaneval, mbpp, mtpb
 from mtchat.errors import MtchatError
 from mtchat.sandbox.host.execute import probe, run
-from mtchat.session.outcome import Outcome
+from mtchat.session.outcome import Outcome, Reason
 from mtchat.session.program import Program
-from mtchat.session.reason import Reason
 from mtchat.session.settings import Limits
 from tests import SHARED
 

@@ -17,11 +17,9 @@ from mtchat.console.view import View
 from mtchat.errors import ExitCode, ModelError, SandboxError
 from mtchat.models.loading import LoadingModel
 from mtchat.sandbox.sandbox import Sandbox
-from mtchat.session.given import RunInputs
-from mtchat.session.outcome import Outcome
-from mtchat.session.program import Program
+from mtchat.session.outcome import Outcome, Reason
+from mtchat.session.program import Program, RunInputs
 from mtchat.session.prompt import Piece, Prompt, Usage
-from mtchat.session.reason import Reason
 from mtchat.session.settings import Limits, Sampling, Settings
 from mtchat.session.turn import INTERRUPTED, Turn
 from mtchat.store import Log, load

@@ -12,9 +12,8 @@ from mtchat.cli.scripted import Script, play
 from mtchat.console.view import View
 from mtchat.errors import ExitCode, MtchatError
 from mtchat.models.loading import LoadingModel
-from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
-from mtchat.session.program import Program
+from mtchat.session.program import Program, RunInputs
 from mtchat.session.prompt import ModelCard, Piece, Prompt
 from mtchat.session.session import Session
 from mtchat.session.settings import Limits, Sampling, Settings

@@ -17,9 +17,8 @@ from mtchat.conversation.interfaces import Hear
 from mtchat.errors import ModelError, MtchatError
 from mtchat.repl import toolbar
 from mtchat.repl.app import dispatch, leave
-from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
-from mtchat.session.program import Program
+from mtchat.session.program import Program, RunInputs
 from mtchat.session.prompt import ModelCard, Piece, Prompt
 from mtchat.session.settings import Limits, Sampling
 from mtchat.session.turn import Turn

@@ -9,10 +9,10 @@ import pytest
 from mtchat.console.console import Console
 from mtchat.errors import MtchatError, UsageError
 from mtchat.repl.app import dispatch
-from mtchat.session.mark import FOLDED, FORGOTTEN
 from mtchat.session.outcome import Outcome
 from mtchat.session.prompt import ModelCard
 from mtchat.session.provenance import Rewrite
+from mtchat.session.turn import FOLDED, FORGOTTEN
 from mtchat.store import load
 from tests.support.consoles import Spoken, console_in, said
 

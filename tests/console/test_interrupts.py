@@ -13,7 +13,7 @@ from mtchat.console.console import Console
 from mtchat.console.terminal import on_interrupt
 from mtchat.repl.app import dispatch, prompter, step
 from mtchat.repl.input_line import FixSuggestion
-from mtchat.session.reason import Reason
+from mtchat.session.outcome import Reason
 from tests.support.consoles import Spoken, console_in, said
 from tests.support.fake_repl import run
 

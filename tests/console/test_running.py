@@ -20,10 +20,8 @@ from mtchat.conversation.live import LastLine
 from mtchat.errors import MtchatError, UsageError
 from mtchat.repl.app import dispatch
 from mtchat.repl.completion import SlashCompleter
-from mtchat.session.given import RunInputs
-from mtchat.session.outcome import File, Frame, Outcome, Variable
-from mtchat.session.program import Location
-from mtchat.session.reason import Reason
+from mtchat.session.outcome import File, Frame, Outcome, Reason, Variable
+from mtchat.session.program import Location, RunInputs
 from mtchat.session.settings import Settings
 from mtchat.store import Log, load
 from tests.support.consoles import console_in, said

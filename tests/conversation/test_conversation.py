@@ -11,9 +11,8 @@ from mtchat.conversation.conversation import Conversation
 from mtchat.conversation.interfaces import Hear
 from mtchat.errors import MtchatError, UsageError
 from mtchat.generate.events import CodeWritten, Event, RunFinished, RunStarted, TurnWritten
-from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
-from mtchat.session.program import Program
+from mtchat.session.program import Program, RunInputs
 from mtchat.session.prompt import Piece, Prompt
 from mtchat.session.settings import Limits, Sampling, Settings
 from mtchat.session.turn import INTERRUPTED

@@ -15,7 +15,7 @@ from mtchat.errors import MtchatError, UsageError
 from mtchat.export.file import read, save
 from mtchat.export.format import GO_ON, load, names, of_suffix, reader, to_text, visible
 from mtchat.export.formats import ipynb
-from mtchat.session.language import named
+from mtchat.session.language import parse_language
 from mtchat.session.outcome import File, Outcome
 from mtchat.session.session import Session
 from mtchat.session.turn import EDITED, INTERRUPTED, Turn
@@ -251,7 +251,7 @@ def test_the_suffix_of_a_file_says_its_format(name, kind):
 
 
 def test_the_suffix_of_a_language_is_that_of_its_code_and_an_unknown_one_is_said():
-    session = Session(language=named("javascript"))
+    session = Session(language=parse_language("javascript"))
     assert of_suffix("x.js", session) == of_suffix("x", session) == "code"
     for name in ("x.txt", "x.js"):
         with pytest.raises(UsageError, match="no format has the suffix"):

@@ -14,7 +14,7 @@ from mtchat.export import file
 from mtchat.export.format import GO_ON, Brought, to_text
 from mtchat.export.formats import ipynb, py
 from mtchat.export.magics import unmagicked
-from mtchat.session.names import tree
+from mtchat.session.names import parse_module
 from tests import CASES
 
 CASES = CASES / "import"  # one notebook, and it as jupytext 1.19.1 and nbconvert write it
@@ -85,7 +85,7 @@ def test_commands_of_a_notebook_become_comments(cell: str, chunk: str, count: in
     made, number = unmagicked(cell)
     assert made == chunk
     assert (number > 0) == (count > 0)
-    assert tree(made) is not None
+    assert parse_module(made) is not None
     assert py.read(f"# %%\n{cell}").path[0].chunk in (chunk, chunk.replace("#   ", "#  "))
 
 

@@ -15,11 +15,10 @@ from mtchat.errors import MtchatError
 from mtchat.export import file
 from mtchat.export.formats.mtpb import value, write
 from mtchat.repl.app import dispatch
-from mtchat.session.mark import TurnOptions
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.session import Session
-from mtchat.session.turn import Turn
+from mtchat.session.turn import Turn, TurnOptions
 from tests.support.consoles import console_in, said
 
 PASSES = Score(True, True)

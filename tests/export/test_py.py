@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from mtchat.export.format import BEGIN, GO_ON, load, to_bytes, to_text
 from mtchat.export.formats.py import read, write
-from mtchat.session.given import Attached
+from mtchat.session.program import AttachedFile
 from mtchat.session.session import Session
 from mtchat.session.turn import EDITED, INTERRUPTED, Turn
 
@@ -164,7 +164,7 @@ def test_a_program_from_a_file_of_another_encoding_runs_as_utf_8():
 
 def test_an_export_names_the_packages_and_files_that_it_needs():
     session = session_of("", [("do", "import os, numpy.linalg\nfrom sklearn import svm\nimport mine", False)])
-    given = (Attached("data\n.csv", PurePath("/x")), Attached("mine.py", PurePath("/y")))
+    given = (AttachedFile("data\n.csv", PurePath("/x")), AttachedFile("mine.py", PurePath("/y")))
     text = write(dataclasses.replace(session, attached=given))
     assert "# Packages that it imports: numpy, scikit-learn\n" in text
     assert "# Files that it was given: data\\n.csv, mine.py\n" in text

@@ -4,7 +4,7 @@ import pytest
 
 from mtchat.errors import MtchatError, UsageError
 from mtchat.features.checks.parse import ParsedCheck, explain_unreadable, find_check, parse_check
-from mtchat.session.claim import CheckResult, wording
+from mtchat.session.program import CheckResult, describe_check
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
 
@@ -122,7 +122,7 @@ def test_what_is_no_check_is_an_error_that_says_what_would_be(text: str, problem
     ],
 )
 def test_a_check_is_told_in_words(code: str, words: str):
-    assert wording(code) == words
+    assert describe_check(code) == words
     assert CheckResult(2, code, False, "x is 1").told == f"after turn 2, {words}, but x is 1"
 
 

@@ -15,13 +15,12 @@ from mtchat.generate.improve import take
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.repair import fix
 from mtchat.generate.turn import TurnGenerator
-from mtchat.session.mark import FOLDED, FORGOTTEN, TurnOptions
-from mtchat.session.memory import plan_for, spans, visible_turns
+from mtchat.session.context import describe_turns, plan_for, visible_turns
 from mtchat.session.prompt import ModelCard, Prompt
 from mtchat.session.provenance import ContextPlan
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
-from mtchat.session.turn import INTERRUPTED, KEPT, Turn
+from mtchat.session.turn import FOLDED, FORGOTTEN, INTERRUPTED, KEPT, Turn, TurnOptions
 from tests.support.generate import CARD, ScriptedModel, run
 
 BODY = "\n".join(f"    step_{number} = x + {number}" for number in range(20))
@@ -90,7 +89,7 @@ def test_with_a_forgotten_turn_go_those_whose_code_it_has():
     [((2,), "turn 2"), ((1, 2, 3), "turns 1-3"), ((1, 2, 4, 6, 7), "turns 1-2, 4, 6-7")],
 )
 def test_numbers_of_turns_are_told_in_spans(numbers: tuple[int, ...], said: str):
-    assert spans(numbers) == said
+    assert describe_turns(numbers) == said
 
 
 # What fits

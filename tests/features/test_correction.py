@@ -14,11 +14,10 @@ from mtchat.generate.edit_code import splice
 from mtchat.generate.events import CorrectionFinished, CorrectionStarted, Event
 from mtchat.generate.improve import take
 from mtchat.generate.prompt.families import codegen, instruct
-from mtchat.session.back import bring_back, correction, take_back
-from mtchat.session.mark import TurnOptions
+from mtchat.session.navigation import last_correction, redo_steps, undo_steps
 from mtchat.session.provenance import Correction as CorrectionRecord
 from mtchat.session.session import Session
-from mtchat.session.turn import COMPLETE, EDITED, INTERRUPTED, KEPT, Turn
+from mtchat.session.turn import COMPLETE, EDITED, INTERRUPTED, KEPT, Turn, TurnOptions
 from mtchat.store.events import History, apply, changes, json_like
 from tests.support.generate import CTRL_C, GREEDY, chunks, run, scripted_generator, statuses
 
@@ -350,40 +349,40 @@ def corrected() -> Session:
 
 def test_undo_of_a_correction_goes_back_to_the_turns_as_they_were_and_redo_brings_it_back() -> None:
     made = corrected()
-    back, left = take_back(made)
+    back, left = undo_steps(made)
     assert back.head == COUNTING.head
     assert [turn.instruction for turn in left] == ["write count\nmake it return 9"]
-    again, brought = bring_back(back)
+    again, brought = redo_steps(back)
     assert again.head == made.head
     assert brought == left
-    assert chunks(take_back(again)[0]) == chunks(COUNTING)
+    assert chunks(undo_steps(again)[0]) == chunks(COUNTING)
 
 
 def test_undo_of_a_turn_after_a_correction_takes_that_turn_alone() -> None:
     made = take(scripted_generator("x = 1"), corrected(), "set x", GREEDY)
-    assert chunks(take_back(made)[0]) == chunks(corrected())
-    assert chunks(take_back(made, 2)[0]) == chunks(COUNTING)
-    assert chunks(take_back(made, 3)[0]) == chunks(COUNTING)[:1]
-    assert bring_back(take_back(made, 2)[0], 2)[0].head == made.head
+    assert chunks(undo_steps(made)[0]) == chunks(corrected())
+    assert chunks(undo_steps(made, 2)[0]) == chunks(COUNTING)
+    assert chunks(undo_steps(made, 3)[0]) == chunks(COUNTING)[:1]
+    assert redo_steps(undo_steps(made, 2)[0], 2)[0].head == made.head
 
 
 @pytest.mark.parametrize("steps", [4, 9**9])
 def test_undo_of_more_steps_than_there_are_is_refused(steps: int) -> None:
     with pytest.raises(MtchatError, match=f"cannot undo {steps}: the program has 3 turns"):
-        take_back(corrected(), steps)
+        undo_steps(corrected(), steps)
     with pytest.raises(MtchatError, match="nothing to undo"):
-        take_back(Session())
+        undo_steps(Session())
 
 
 def test_a_correction_comes_back_from_its_file_and_can_be_undone_then() -> None:
     made = corrected()
-    undone = take_back(made)[0]
+    undone = undo_steps(made)[0]
     for before, after in [(Session(), made), (made, undone)]:
         history = History(before)
         for event in changes(before, after):
             history = apply(history, json_like(event))
         assert history.session == after
-        assert correction(history.session) == correction(after)
+        assert last_correction(history.session) == last_correction(after)
 
 
 def test_turns_from_before_corrections_keep_their_ids() -> None:

@@ -9,9 +9,8 @@ from mtchat.console.console import Console
 from mtchat.conversation.interfaces import Hear
 from mtchat.errors import MtchatError
 from mtchat.repl.app import dispatch
-from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
-from mtchat.session.program import Program
+from mtchat.session.program import Program, RunInputs
 from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.session.settings import Limits, Sampling
 from mtchat.session.turn import INTERRUPTED, Turn

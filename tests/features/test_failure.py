@@ -6,9 +6,8 @@ from dataclasses import replace
 import pytest
 
 from mtchat.features.explain import failure
-from mtchat.session.outcome import Frame, Outcome, Variable
+from mtchat.session.outcome import Frame, Outcome, Reason, Variable
 from mtchat.session.program import Chunk, Location, Program
-from mtchat.session.reason import Reason
 
 PRICES = Variable("prices", "dict", "2", "{'apple': 1, 'pear': 2}")
 NAMES = Variable("names", "list", "2", "['Ada', 'Bob']")

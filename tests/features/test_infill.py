@@ -29,7 +29,7 @@ from tests.support.generate import CTRL_C, ScriptedModel, run_with_variables
 
 KNOWS = ModelCard("filler", chat=True, marks=FORMATS["qwen"].needs)
 GREEDY = Sampling()
-JAVASCRIPT = language.named("javascript")
+JAVASCRIPT = language.parse_language("javascript")
 MEAN = "def mean(a):\n    total = 0\n    <<fill>>\n    return total / len(a)\n"
 LOOP = "    for each in a:\n        total += each"
 

@@ -16,14 +16,11 @@ from mtchat.features.regenerate.regenerate import (
 )
 from mtchat.generate.events import Event, TurnWritten
 from mtchat.generate.improve import take
-from mtchat.session.claim import CheckResult
-from mtchat.session.mark import TurnOptions
-from mtchat.session.outcome import Outcome, Variable
-from mtchat.session.program import Program
+from mtchat.session.outcome import Outcome, Reason, Variable
+from mtchat.session.program import CheckResult, Program
 from mtchat.session.provenance import Rewrite
-from mtchat.session.reason import Reason
 from mtchat.session.session import Session
-from mtchat.session.turn import COMPLETE, EDITED, INTERRUPTED, KEPT, Turn
+from mtchat.session.turn import COMPLETE, EDITED, INTERRUPTED, KEPT, Turn, TurnOptions
 from tests.support.generate import CTRL_C, GREEDY, ScriptedModel, chunks, run, scripted_generator, statuses
 
 HIDDEN = ("__builtins__",)

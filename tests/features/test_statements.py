@@ -7,7 +7,7 @@ import pytest
 
 import mtchat
 from mtchat.features.explain.statements import code_parts
-from mtchat.session.names import tree
+from mtchat.session.names import parse_module
 
 FILES = sorted(Path(mtchat.__file__).parent.rglob("*.py"))
 
@@ -151,6 +151,6 @@ def test_every_line_of_any_code_is_in_one_part_and_in_their_order(path: Path):
 
 
 def test_what_is_not_python_has_no_parts():
-    assert tree("for i in ra") is None
+    assert parse_module("for i in ra") is None
     assert code_parts("for i in ra") == ()
     assert code_parts("x = " + "(" * 5000 + ")" * 5000) == ()

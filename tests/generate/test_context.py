@@ -16,7 +16,7 @@ from mtchat import plugins
 from mtchat.generate.prompt.examples import EXAMPLES
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.prompt.family import FAMILIES, WORKED, choose, load
-from mtchat.session.language import named
+from mtchat.session.language import parse_language
 from mtchat.session.prompt import ModelCard, Prompt
 from mtchat.session.provenance import ProvenanceRecord, provenance_of
 from mtchat.session.turn import KEPT, Turn
@@ -30,7 +30,7 @@ SMALL = "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"
 def rendered(story: Path) -> Prompt:
     """The context of a case; one without an instruction asks to mend the last turn."""
     case = json.loads(story.read_text(encoding="utf-8"))
-    language = named(case.get("language", "python"))
+    language = parse_language(case.get("language", "python"))
     family, preamble, error = load(case["family"], language), case.get("preamble", ""), case.get("error", "")
     path = tuple(
         Turn(

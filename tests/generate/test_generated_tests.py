@@ -19,14 +19,11 @@ from mtchat.generate.turn import TurnGenerator
 from mtchat.repl.app import dispatch
 from mtchat.sandbox.host import execute
 from mtchat.sandbox.sandbox import Sandbox
-from mtchat.session.claim import CheckResult
-from mtchat.session.given import NO_INPUTS
-from mtchat.session.mark import TurnOptions
 from mtchat.session.outcome import Outcome
-from mtchat.session.program import Program
+from mtchat.session.program import NO_INPUTS, CheckResult, Program
 from mtchat.session.session import Session
 from mtchat.session.settings import Limits, Settings
-from mtchat.session.turn import KEPT, Turn
+from mtchat.session.turn import KEPT, Turn, TurnOptions
 from mtchat.store import Log, load
 from tests.support.consoles import Spoken, said
 from tests.support.fake_repl import Fake

@@ -20,12 +20,11 @@ from mtchat.generate.policy import PLAIN, Policy
 from mtchat.generate.prompt.families import instruct
 from mtchat.generate.select import Candidate, choose
 from mtchat.generate.turn import TurnGenerator
-from mtchat.session.back import bring_back, take_back
-from mtchat.session.outcome import Outcome
+from mtchat.session.navigation import redo_steps, undo_steps
+from mtchat.session.outcome import Outcome, Reason
 from mtchat.session.program import Program
 from mtchat.session.prompt import Usage
 from mtchat.session.provenance import Rewrite
-from mtchat.session.reason import Reason
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
 from mtchat.store import Log
@@ -283,10 +282,10 @@ def test_taking_a_program_written_afresh_back_leads_to_the_turns_as_they_were():
     wholes = {"set x\nset y": ["x = y = no"], "set x\nset y\nshow y": [right]}
     one = ObservedGenerator(KeyedModel({**replies, **wholes}), AFRESH)
     session = one.take("set x", "set y", "show y")
-    back, left = take_back(session)
+    back, left = undo_steps(session)
     assert [turn.chunk for turn in left] == [right]
     assert chunks(back) == ["x = 1", wrong]
-    assert bring_back(back)[0].head == session.head
+    assert redo_steps(back)[0].head == session.head
 
 
 def stopped(limit: str):

@@ -15,13 +15,11 @@ from mtchat.generate.prompt.families import instruct
 from mtchat.generate.select import Candidate
 from mtchat.generate.turn import TurnGenerator
 from mtchat.repl.app import dispatch
-from mtchat.session.mark import TurnOptions
-from mtchat.session.outcome import Outcome, Variable
+from mtchat.session.outcome import Outcome, Reason, Variable
 from mtchat.session.prompt import Piece, Usage
 from mtchat.session.provenance import Repair
-from mtchat.session.reason import Reason
 from mtchat.session.session import Session
-from mtchat.session.turn import Turn
+from mtchat.session.turn import Turn, TurnOptions
 from mtchat.store import load
 from tests.support.consoles import Spoken, console_in, said
 from tests.support.generate import CARD, GREEDY_64, KeyedModel, chunks, run, run_with_variables

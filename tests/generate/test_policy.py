@@ -8,7 +8,7 @@ from mtchat.errors import UsageError
 from mtchat.generate import policy
 from mtchat.generate.policy import PLAIN, POLICIES, Policy
 from mtchat.generate.prompt.family import GUIDANCE
-from mtchat.session.language import PYTHON, named
+from mtchat.session.language import PYTHON, parse_language
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -36,7 +36,7 @@ def test_an_unknown_policy_is_refused_with_those_that_are_known():
 
 def test_only_a_language_that_runs_has_more_than_plain_completions():
     assert policy.for_language("best", PYTHON) is POLICIES["best"]
-    assert policy.for_language("best", named("javascript")) is PLAIN
+    assert policy.for_language("best", parse_language("javascript")) is PLAIN
 
 
 def test_candidates_for_every_turn_are_drawn_whatever_the_confidence():

@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mtchat.generate.prompt import reply
-from mtchat.session.language import named
+from mtchat.session.language import parse_language
 
 REPLIES = {
     "code that closes its fence": ("x = 1\n```", "x = 1"),
@@ -348,7 +348,7 @@ ELSEWHERE = [
 
 @pytest.mark.parametrize(("name", "code"), ELSEWHERE)
 def test_fences_in_strings_and_comments_of_other_languages_are_their_own(name: str, code: str):
-    language = named(name)
+    language = parse_language(name)
     for text in (f"{code}\n```\nDone.", f"Here it is:\n\n```{name}\n{code}\n```\nIt's done."):
         cuts = [reply.cut(text[:end], language) for end in range(len(text) + 1)]
         assert cuts[-1].finished
@@ -357,7 +357,7 @@ def test_fences_in_strings_and_comments_of_other_languages_are_their_own(name: s
 
 
 def test_what_only_looks_like_a_string_holds_nothing_up():
-    assert reply.chunk("x=$((1<<y))\n```\nDone.", "", named("bash")) == "x=$((1<<y))"
+    assert reply.chunk("x=$((1<<y))\n```\nDone.", "", parse_language("bash")) == "x=$((1<<y))"
 
 
 @pytest.mark.parametrize(("before", "text", "code"), REPETITIONS.values(), ids=REPETITIONS.keys())

@@ -8,9 +8,8 @@ from mtchat.generate.events import CandidatesStarted, RepairStarted
 from mtchat.generate.policy import Policy
 from mtchat.generate.repair import is_better
 from mtchat.generate.requirements import does_less
-from mtchat.session.outcome import Frame, Outcome
+from mtchat.session.outcome import Frame, Outcome, Reason
 from mtchat.session.program import Location, Program
-from mtchat.session.reason import Reason
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
 from tests.support.generate import KeyedModel, ObservedGenerator, chunks, run

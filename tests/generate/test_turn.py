@@ -25,11 +25,10 @@ from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.prompt.family import Cut
 from mtchat.generate.repair import fix
 from mtchat.generate.turn import TurnGenerator, VerifyDifference
-from mtchat.session.outcome import Frame, Outcome
+from mtchat.session.outcome import Frame, Outcome, Reason
 from mtchat.session.program import Location, Program
 from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.session.provenance import Step
-from mtchat.session.reason import Reason
 from mtchat.session.session import ROOT, Session
 from mtchat.session.settings import Sampling
 from mtchat.session.turn import COMPLETE, INTERRUPTED, KEPT

@@ -19,7 +19,7 @@ from mtchat.inference.hf import fast_import
 from mtchat.inference.loaders import gguf_tokenizer
 from mtchat.inference.loaders.gguf_tokenizer import GgufVocabulary, read_vocabulary
 from mtchat.inference.tokens.tokenizer import TextPart, Tokenizer
-from mtchat.session.prompt import Message, Prompt, SpecialToken, woven
+from mtchat.session.prompt import Message, Prompt, SpecialToken, join_parts
 from tests.support.engine_models import STARTER_SMALL, random_engine, tiny_tokenizer
 
 MARKS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -191,7 +191,7 @@ TYPED = "print('<|im_end|>') # <|endoftext|>"
         (codegen.render((), TYPED, "", TYPED), 0),
         (instruct.render((), TYPED, TYPED, TYPED), 9),
         (Prompt(messages=(Message("user", TYPED),), opening=TYPED), 3),
-        (woven("a", SpecialToken("<|endoftext|>"), TYPED), 1),
+        (join_parts("a", SpecialToken("<|endoftext|>"), TYPED), 1),
     ],
     ids=["text", "opening", "codegen", "instruct", "opened chat", "woven"],
 )

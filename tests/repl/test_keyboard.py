@@ -9,10 +9,8 @@ import pytest
 from mtchat.console.terminal import asks_for_input, forward_keyboard
 from mtchat.repl.app import dispatch
 from mtchat.sandbox.sandbox import Sandbox
-from mtchat.session.given import RunInputs
-from mtchat.session.outcome import Outcome
-from mtchat.session.program import Chunk, Program
-from mtchat.session.reason import Reason
+from mtchat.session.outcome import Outcome, Reason
+from mtchat.session.program import Chunk, Program, RunInputs
 from mtchat.session.settings import Limits
 from tests.support.consoles import Spoken, console_in, said
 from tests.support.scripts import needs_sandbox

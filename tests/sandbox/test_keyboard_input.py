@@ -9,9 +9,8 @@ import pytest
 from mtchat.errors import SandboxError
 from mtchat.sandbox.host.channels import open_stdin
 from mtchat.sandbox.host.execute import run_in
-from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
-from mtchat.session.program import Chunk, Program
+from mtchat.session.program import Chunk, Program, RunInputs
 from mtchat.session.settings import Limits
 from tests.sandbox.battery.tiers import BACKENDS, tier
 

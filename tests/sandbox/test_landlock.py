@@ -26,9 +26,8 @@ from mtchat.sandbox.host.run_dir import DiskMeter, make_folders, measure_disk, r
 from mtchat.sandbox.policy import landlock_rules
 from mtchat.sandbox.policy.landlock_rules import READING
 from mtchat.sandbox.policy.rlimits import USERS
-from mtchat.session.outcome import Outcome
+from mtchat.session.outcome import NOTES, Outcome, Reason
 from mtchat.session.program import Chunk, Program
-from mtchat.session.reason import NOTES, Reason
 from mtchat.session.settings import Limits
 
 pytestmark = pytest.mark.sandbox

@@ -16,9 +16,8 @@ from mtchat.sandbox.checkpoints.worker import Worker
 from mtchat.sandbox.host.collect import CollectedFiles, collect_files, deliver_files
 from mtchat.sandbox.host.execute import run_in
 from mtchat.sandbox.host.outbox import LIST, TIMES
-from mtchat.session.given import NO_INPUTS, Attached, RunInputs
 from mtchat.session.outcome import Outcome
-from mtchat.session.program import Chunk, Program
+from mtchat.session.program import NO_INPUTS, AttachedFile, Chunk, Program, RunInputs
 from mtchat.session.settings import Limits
 from tests.sandbox.battery.tiers import BACKENDS, tier
 
@@ -219,7 +218,7 @@ def test_a_file_is_given_under_a_plain_name_only(tmp_path: Path, name: str) -> N
     work.mkdir()
     mine.write_text("mine")
     with opened(work) as descriptor, pytest.raises(SandboxError, match="not a plain relative path"):
-        deliver_files((Attached(name, mine),), descriptor)
+        deliver_files((AttachedFile(name, mine),), descriptor)
     assert sorted(os.listdir(tmp_path)) == ["mine", "work"]
 
 
@@ -228,7 +227,7 @@ def test_what_has_become_a_pipe_or_a_device_is_not_given(tmp_path: Path) -> None
     with opened(tmp_path) as descriptor:
         for path in (tmp_path / "pipe", Path("/dev/zero")):
             with pytest.raises(SandboxError, match="no longer a regular file"):
-                deliver_files((Attached("a", path),), descriptor)
+                deliver_files((AttachedFile("a", path),), descriptor)
 
 
 def ran(
@@ -297,7 +296,7 @@ def test_ctrl_c_stops_the_copying_of_attached_files(name: str, tmp_path: Path) -
     read = Path(f"/proc/{os.getpid()}/io")
     began = int(read.read_text().split()[1])
     thread = interrupted_once(lambda: int(read.read_text().split()[1]) > began + 20 * MIB)
-    outcome = ran(name, "print(1)", Limits(), tmp_path / "out", RunInputs(files=(Attached("a", mine),)))
+    outcome = ran(name, "print(1)", Limits(), tmp_path / "out", RunInputs(files=(AttachedFile("a", mine),)))
     thread.join()
     assert (outcome.limit, outcome.stdout) == ("interrupted", "")
 

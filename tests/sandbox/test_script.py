@@ -10,9 +10,8 @@ from mtchat.sandbox.checkpoints.worker import Worker
 from mtchat.sandbox.guest import source_file
 from mtchat.sandbox.host import execute
 from mtchat.sandbox.host.interpreter import pth_folders
-from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
-from mtchat.session.program import Chunk, Program
+from mtchat.session.program import Chunk, Program, RunInputs
 from mtchat.session.session import Session
 from mtchat.session.settings import Limits
 from mtchat.store import attach

@@ -23,9 +23,8 @@ from mtchat.sandbox.checkpoints.worker import Worker
 from mtchat.sandbox.guest.launch.workdir_copy import FolderCopy
 from mtchat.sandbox.host import execute
 from mtchat.sandbox.host.monitor import list_children, list_descendants
-from mtchat.session.given import Attached, RunInputs
 from mtchat.session.outcome import Outcome
-from mtchat.session.program import Chunk, Program
+from mtchat.session.program import AttachedFile, Chunk, Program, RunInputs
 from mtchat.session.settings import Limits
 
 pytestmark = pytest.mark.sandbox
@@ -188,7 +187,7 @@ def test_figures_left_open_are_saved_at_the_end_of_each_run(worker: Worker) -> N
 def test_attached_files_are_there_and_do_not_count_as_written(worker: Worker, tmp_path: Path) -> None:
     data = tmp_path / "data.csv"
     data.write_text("a,b\n1,2\n")
-    given = RunInputs(files=(Attached("data.csv", data),))
+    given = RunInputs(files=(AttachedFile("data.csv", data),))
     read = "print(open('data.csv').read())"
     assert worker.run(program(read), LIMITS, given=given).stdout == "a,b\n1,2\n\n"
     spoilt = worker.run(program(read, "open('data.csv', 'w').write('gone')"), LIMITS, given=given)

@@ -8,8 +8,7 @@ from mtchat.sandbox.checkpoints import clocks
 from mtchat.sandbox.checkpoints.worker import Worker
 from mtchat.sandbox.host import execute
 from mtchat.sandbox.host.interpreter import make_environment, time_zone
-from mtchat.session.given import Attached, RunInputs
-from mtchat.session.program import Chunk, Program
+from mtchat.session.program import AttachedFile, Chunk, Program, RunInputs
 from mtchat.session.settings import Limits
 
 pytestmark = pytest.mark.sandbox
@@ -101,7 +100,7 @@ def test_chance_repeats_itself_when_a_turn_runs_again_and_in_a_run_from_nothing(
 ) -> None:
     pytest.importorskip(name.split()[-1] if name in ("pandas", "torch", "polars") else "numpy")
     (tmp_path / "threaded.py").write_text(THREAD)
-    given = RunInputs(files=(Attached("threaded.py", tmp_path / "threaded.py"),))
+    given = RunInputs(files=(AttachedFile("threaded.py", tmp_path / "threaded.py"),))
     again = f"import threaded\n{CHANCE[name]}"
     shown = worker.run(program(again), LIMITS, given=given)
     met = worker.run(program(again, "x = 1"), LIMITS, given=given)

@@ -6,10 +6,8 @@ import pytest
 
 from mtchat.console import run_hints
 from mtchat.sandbox.host import execute
-from mtchat.session.given import RunInputs
-from mtchat.session.outcome import Outcome
-from mtchat.session.program import Chunk, Program
-from mtchat.session.reason import GIVEN, NOTES, Reason
+from mtchat.session.outcome import GIVEN, NOTES, Outcome, Reason
+from mtchat.session.program import Chunk, Program, RunInputs
 from mtchat.session.settings import Limits, Settings
 
 pytestmark = pytest.mark.sandbox

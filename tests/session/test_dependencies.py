@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtchat.session.dependencies import Use, names, reached, said, uses
+from mtchat.session.names import Use, describe_users, find_uses, names_of, turns_depending_on
 from mtchat.session.turn import Turn
 
 
@@ -42,7 +42,7 @@ def path(*chunks: str) -> list[Turn]:
     ],
 )
 def test_a_chunk_reads_what_it_has_not_bound_itself(code, reads):
-    assert names(code).reads == reads
+    assert names_of(code).reads == reads
 
 
 @pytest.mark.parametrize(
@@ -61,11 +61,11 @@ def test_a_chunk_reads_what_it_has_not_bound_itself(code, reads):
     ],
 )
 def test_what_is_changed_in_place_is_seen(code, changes):
-    assert names(code).changes == changes
+    assert names_of(code).changes == changes
 
 
 def test_a_use_is_of_the_turn_that_bound_the_name_last_and_of_those_that_changed_it_since():
-    assert uses(["x = []", "x = [1]", "x.append(2)", "print(x)"]) == (
+    assert find_uses(["x = []", "x = [1]", "x.append(2)", "print(x)"]) == (
         Use(3, "x", 2),
         Use(4, "x", 2),
         Use(4, "x", 3),
@@ -73,25 +73,25 @@ def test_a_use_is_of_the_turn_that_bound_the_name_last_and_of_those_that_changed
 
 
 def test_what_comes_of_a_turn_is_reached_over_others():
-    assert reached(path("a = 1", "b = a", "c = 2", "d = b", "e = c"), [1]) == {1, 2, 4}
+    assert turns_depending_on(path("a = 1", "b = a", "c = 2", "d = b", "e = c"), [1]) == {1, 2, 4}
 
 
 def test_the_turns_that_use_a_turn_are_said_together():
     turns = path("def f(): ...\nn = 1\nm = 2", "m", "f(n)", "f()", "f(n)", "0")
-    assert said(turns, 1) == "turn 2 uses `m`; turns 3, 4 and 5 use `f`; turns 3 and 5 use `n`"
-    assert said(turns, 6) == ""
+    assert describe_users(turns, 1) == "turn 2 uses `m`; turns 3, 4 and 5 use `f`; turns 3 and 5 use `n`"
+    assert describe_users(turns, 6) == ""
 
 
 def test_of_many_names_a_few_are_said():
     turns = path("a = b = c = d = e = 1", "print(a, b, c, d, e)")
-    assert said(turns, 1) == "turn 2 uses `a`, `b`, `c` and 2 more names"
+    assert describe_users(turns, 1) == "turn 2 uses `a`, `b`, `c` and 2 more names"
 
 
 @given(code=st.text(st.characters(exclude_categories=())) | st.text("xyf=:()[],.'\\ \n\t#+", max_size=30))
 def test_no_text_makes_the_reader_fail(code):
-    names(code)
+    names_of(code)
 
 
 @pytest.mark.parametrize("code", ["-" * 5000 + "1", "a+" * 3000 + "1", "x" + ".y" * 3000 + " = 1"])
 def test_code_that_is_nested_deeply_is_read_as_far_as_it_goes(code):
-    assert names(code).reads <= {"a", "x"}
+    assert names_of(code).reads <= {"a", "x"}

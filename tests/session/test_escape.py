@@ -16,11 +16,11 @@ from mtchat.cli.output import DRAWN, Output, escape_text, guarded
 from mtchat.console.view import View
 from mtchat.export.file import save
 from mtchat.repl.app import kept
-from mtchat.session.claim import CheckResult
-from mtchat.session.escape import ODD, escaped, held, named, unnamed
 from mtchat.session.outcome import File, Outcome
+from mtchat.session.program import CheckResult
 from mtchat.session.provenance import Fill, Step
 from mtchat.session.session import Session
+from mtchat.session.text import ODD, escape_controls, mask_controls, name_controls, restore_controls
 from mtchat.session.turn import Turn
 from mtchat.store import Log
 from tests import FAKE_REPL
@@ -57,11 +57,11 @@ MARKS = st.text(st.characters(exclude_categories=()), max_size=20)
     ],
 )
 def test_a_sign_that_acts_or_cannot_be_seen_is_shown_by_its_code(sign: str) -> None:
-    shown = escaped(f"x{sign} = 1")
+    shown = escape_controls(f"x{sign} = 1")
     assert shown == f"x{ascii(sign)[1:-1]} = 1"
     assert shown.isprintable()
-    assert len(held(f"x{sign} = 1")) == len(f"x{sign} = 1")
-    assert sign not in held(f"x{sign} = 1")
+    assert len(mask_controls(f"x{sign} = 1")) == len(f"x{sign} = 1")
+    assert sign not in mask_controls(f"x{sign} = 1")
 
 
 @pytest.mark.parametrize(
@@ -72,15 +72,15 @@ def test_a_sign_that_acts_or_cannot_be_seen_is_shown_by_its_code(sign: str) -> N
     ],
 )
 def test_what_people_read_is_sent_as_it_is(text: str) -> None:
-    assert escaped(text) == text
+    assert escape_controls(text) == text
 
 
 @given(MARKS)
 def test_what_is_shown_has_no_control_signs_and_what_an_editor_gets_comes_back(text: str) -> None:
-    assert all(sign in "\n\t" or ord(sign) >= 0x20 for sign in escaped(text))
-    assert escaped(escaped(text)) == escaped(text)
-    assert unnamed(named(text)) == text
-    assert "\x1b" not in named(text)
+    assert all(sign in "\n\t" or ord(sign) >= 0x20 for sign in escape_controls(text))
+    assert escape_controls(escape_controls(text)) == escape_controls(text)
+    assert restore_controls(name_controls(text)) == text
+    assert "\x1b" not in name_controls(text)
 
 
 @given(MARKS, MARKS)
@@ -94,7 +94,7 @@ def test_a_terminal_gets_colours_and_nothing_else_that_acts(before: str, after: 
     "text", ["\x1b[8mhidden", "\x1b[2J", "\x1b[3;1H", "\x1b[1A", "\x1b[0;8m", "\ra", "\x1b[008m"]
 )
 def test_what_hides_or_moves_is_shown_on_a_terminal(text: str) -> None:
-    assert escape_text(text) == escaped(text)
+    assert escape_text(text) == escape_controls(text)
 
 
 class Screen(io.StringIO):
@@ -103,7 +103,7 @@ class Screen(io.StringIO):
 
 
 def test_off_a_terminal_text_goes_through_as_it_is() -> None:
-    for stream, wanted in ((io.StringIO(), HOSTILE), (Screen(), escaped(HOSTILE))):
+    for stream, wanted in ((io.StringIO(), HOSTILE), (Screen(), escape_controls(HOSTILE))):
         Output(stream).write(HOSTILE)
         assert stream.getvalue() == wanted
 
@@ -114,7 +114,7 @@ def test_print_anywhere_is_guarded_and_the_streams_come_back(monkeypatch: pytest
     with guarded():
         print(HOSTILE, file=sys.stderr)
     assert sys.stderr is screen
-    assert screen.getvalue() == escaped(HOSTILE) + "\n"
+    assert screen.getvalue() == escape_controls(HOSTILE) + "\n"
 
 
 def test_a_view_says_nothing_raw_whatever_an_outcome_holds() -> None:
@@ -263,8 +263,8 @@ def test_a_history_that_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
 def test_an_export_to_a_terminal_by_its_name_is_escaped_and_to_another_place_as_it_is(tmp_path: Path) -> None:
     session = Session("evil").extend((Turn("x", f"s = '{HOSTILE}'"),))
     main, side = os.openpty()
-    save(session, "code", Path(os.ttyname(side)), escaped)
+    save(session, "code", Path(os.ttyname(side)), escape_controls)
     assert raw(os.read(main, 10_000)) == []
-    assert HOSTILE in save(session, "code", tmp_path / "x.py", escaped).read_text("utf-8")
+    assert HOSTILE in save(session, "code", tmp_path / "x.py", escape_controls).read_text("utf-8")
     for each in (main, side):
         os.close(each)

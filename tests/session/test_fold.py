@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtchat.session.fold import folded, unrepeated
-from mtchat.session.names import bound, tree
+from mtchat.session.context import drop_folded_copies, fold_code
+from mtchat.session.names import bound_names, parse_module
 from tests import CASES
 
 LONG = "print('a long line that nobody needs to read again', 1, 2, 3)"
@@ -34,18 +34,18 @@ STAY = [
 @pytest.mark.parametrize("case", FOLDED, ids=lambda case: case.stem)
 def test_folding_keeps_what_later_code_needs(case: Path):
     code, _, brief = case.read_text(encoding="utf-8").partition(f"\n{20 * '='}\n")
-    assert folded(code) == brief.rstrip("\n")
-    assert tree(brief) is not None
+    assert fold_code(code) == brief.rstrip("\n")
+    assert parse_module(brief) is not None
 
 
 @pytest.mark.parametrize("code", STAY)
 def test_what_cannot_be_folded_or_would_not_be_shorter_stays_as_it_is(code: str):
-    assert folded(code) == code
+    assert fold_code(code) == code
 
 
 def test_line_ends_of_another_system_fold_as_well():
     code = f"def f(x):\r\n    {LONG}\r\n    return x\r\n"
-    assert folded(code) == "def f(x):\n    ..."
+    assert fold_code(code) == "def f(x):\n    ..."
 
 
 NAMES = st.sampled_from(["a", "b", "total", "words", "é"])
@@ -95,32 +95,32 @@ PARTS = st.recursive(LINES, lambda parts: st.builds(block, HEADS, st.lists(parts
 @given(st.lists(PARTS, max_size=6).map("\n".join))
 def test_folded_code_is_python_loses_no_name_and_folds_no_further(code: str):
     ast.parse(code)
-    brief = folded(code)
+    brief = fold_code(code)
     ast.parse(brief)
-    assert bound(code) <= bound(brief)
+    assert bound_names(code) <= bound_names(brief)
     assert len(brief) <= len(code)
-    assert folded(brief) == brief
+    assert fold_code(brief) == brief
 
 
 @settings(deadline=None)
 @given(st.text(st.sampled_from("adef xyz=:()[]{}'\"\n\t #\\.,1\r\f;@é"), max_size=60))
 def test_any_text_at_all_can_be_folded(code: str):
-    brief = folded(code)
-    assert bound(code) <= bound(brief)
-    assert (tree(code) is None) or tree(brief) is not None
+    brief = fold_code(code)
+    assert bound_names(code) <= bound_names(brief)
+    assert (parse_module(code) is None) or parse_module(brief) is not None
 
 
 def test_pythons_own_library_keeps_all_its_names_and_gets_much_shorter():
     sources = [Path(module.__file__).read_text(encoding="utf-8") for module in (ast, bisect, calendar, cmd)]
-    assert all(bound(source) <= bound(folded(source)) for source in sources)
-    assert sum(map(len, map(folded, sources))) < 0.6 * sum(map(len, sources))
+    assert all(bound_names(source) <= bound_names(fold_code(source)) for source in sources)
+    assert sum(map(len, map(fold_code, sources))) < 0.6 * sum(map(len, sources))
 
 
 def test_a_folded_definition_that_is_said_again_is_no_new_code_and_the_rest_stays():
-    brief = folded(
+    brief = fold_code(
         f"@cache\ndef f(x):\n    {LONG}\n    return x\n\nclass A:\n    def g(self):\n        {LONG}\n\nx = 1"
     )
     said = f"# again\n{brief}\n\ndef h(x):\n    ...\nprint(f(1))"
-    assert unrepeated(said, [brief]) == "# again\n\n\nx = 1\n\ndef h(x):\n    ...\nprint(f(1))"
-    assert unrepeated(brief.replace("f(x)", "f(y)"), [brief]).startswith("@cache\ndef f(y)")
-    assert unrepeated(said, []) == said
+    assert drop_folded_copies(said, [brief]) == "# again\n\n\nx = 1\n\ndef h(x):\n    ...\nprint(f(1))"
+    assert drop_folded_copies(brief.replace("f(x)", "f(y)"), [brief]).startswith("@cache\ndef f(y)")
+    assert drop_folded_copies(said, []) == said

@@ -21,7 +21,7 @@ from mtchat.generate.prompt.family import load as family_of
 from mtchat.generate.turn import TurnGenerator
 from mtchat.models.loading import LoadingModel
 from mtchat.repl.app import dispatch
-from mtchat.session.language import LANGUAGES, PYTHON, Language, named, unlearned
+from mtchat.session.language import LANGUAGES, PYTHON, Language, parse_language, training_warning
 from mtchat.session.outcome import Outcome
 from mtchat.session.prompt import ModelCard
 from mtchat.session.session import Session
@@ -32,7 +32,7 @@ from tests.support.consoles import Spoken, console_in, handed, said
 from tests.support.generate import assert_cut_as_it_arrives
 from tests.support.scripts import Table
 
-JS, GO = named("javascript"), named("go")
+JS, GO = parse_language("javascript"), parse_language("go")
 OTHERS = [each for each in LANGUAGES if each != PYTHON]
 ADD = "function add(a, b) {\n  return a + b;\n}"
 
@@ -40,7 +40,7 @@ ADD = "function add(a, b) {\n  return a + b;\n}"
 def test_each_name_of_a_language_is_its_own_and_is_known_where_code_is_highlighted():
     names = [name for each in LANGUAGES for name in each.names]
     assert len(set(names)) == len(names)
-    assert all(named(name.upper()) in LANGUAGES for name in names)
+    assert all(parse_language(name.upper()) in LANGUAGES for name in names)
     assert all(each.name in get_lexer_by_name(each.name).aliases for each in LANGUAGES)
 
 
@@ -74,9 +74,9 @@ def test_a_language_that_is_not_known_is_refused_by_a_list():
 def test_a_completion_ends_where_a_comment_or_a_second_function_of_its_language_begins(
     language: str, text: str, code: str
 ):
-    cut = codegen.cut(text, named(language))
+    cut = codegen.cut(text, parse_language(language))
     assert (cut.code, cut.finished) == (code, code != text)
-    assert codegen.chunk(text, "", named(language)) == code.strip("\n").rstrip()
+    assert codegen.chunk(text, "", parse_language(language)) == code.strip("\n").rstrip()
 
 
 FRAGMENTS = [
@@ -156,9 +156,9 @@ def test_the_code_of_a_reply_in_another_language_is_taken_out_of_it(reply: str, 
 def test_a_model_that_was_not_trained_on_a_language_is_told_by_its_name(
     model: str, language: str, known: bool
 ):
-    said = unlearned(model, named(language))
+    said = training_warning(model, parse_language(language))
     assert (said == "") == known
-    assert known or (model in said and named(language).title in said and "Python" in said)
+    assert known or (model in said and parse_language(language).title in said and "Python" in said)
 
 
 def test_a_session_has_its_language_from_the_first_turn_on():

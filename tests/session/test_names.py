@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtchat.session.names import bound, parses
+from mtchat.session.names import bound_names, parses
 
 
 @pytest.mark.parametrize(
@@ -22,15 +22,15 @@ from mtchat.session.names import bound, parses
     ],
 )
 def test_the_names_are_those_bound_at_top_level(code, names):
-    assert bound(code) == names
+    assert bound_names(code) == names
 
 
 @pytest.mark.parametrize("code", ["x = (", "\0", "x = '\ud800'", "-" * 100_000 + "1", "a+" * 100_000 + "1"])
 def test_code_that_the_compiler_cannot_take_does_not_parse(code):
     assert not parses(code)
-    assert bound(code) == frozenset()
+    assert bound_names(code) == frozenset()
 
 
 @given(code=st.text(st.characters(exclude_categories=())) | st.text("x=:()'\"\\\n \t#", max_size=20))
 def test_no_text_makes_the_reader_fail(code):
-    assert parses(code) or not bound(code)
+    assert parses(code) or not bound_names(code)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtchat.errors import MtchatError
-from mtchat.session.outline import labelled, labels, letter, outline
+from mtchat.session.navigation import label_suffix, tree_rows, turn_labelled, turn_labels
 from mtchat.session.session import ROOT, Session
 from mtchat.session.turn import Turn
 
@@ -15,7 +15,7 @@ def grown(*chunks: str) -> Session:
 
 
 def drawn(session: Session) -> list[str]:
-    return [f"{row.lines}{row.label} {row.turn.chunk}" for row in outline(session)]
+    return [f"{row.lines}{row.label} {row.turn.chunk}" for row in tree_rows(session)]
 
 
 def test_a_conversation_without_branches_is_a_list():
@@ -29,17 +29,19 @@ def test_alternatives_are_set_apart_and_the_live_one_goes_on_below():
 
 def test_a_turn_keeps_its_label_whatever_is_live():
     session = grown("a", "b").undo().extend((Turn("do c", "c"),))
-    assert labels(session) == labels(session.undo()) == labels(session.move(session.turns[1].id))
-    assert labelled(session, "2b").chunk == "c"
+    assert (
+        turn_labels(session) == turn_labels(session.undo()) == turn_labels(session.move(session.turns[1].id))
+    )
+    assert turn_labelled(session, "2b").chunk == "c"
 
 
 def test_an_unknown_label_is_refused_with_a_way_on():
     with pytest.raises(MtchatError, match="no turn '9z' in this session; /tree"):
-        labelled(grown("a"), "9z")
+        turn_labelled(grown("a"), "9z")
 
 
 def test_there_are_letters_for_any_number_of_alternatives():
-    assert [letter(number) for number in (0, 1, 25, 26, 27)] == ["", "b", "z", "ba", "bb"]
+    assert [label_suffix(number) for number in (0, 1, 25, 26, 27)] == ["", "b", "z", "ba", "bb"]
 
 
 @given(st.lists(st.integers(0, 20), max_size=20))
@@ -48,7 +50,7 @@ def test_every_turn_is_drawn_once_below_its_parent_with_a_label_of_its_own(paren
     for number, parent in enumerate(parents):
         ids = [ROOT, *session.by_id]
         session = session.move(ids[parent % len(ids)]).extend((Turn("do", str(number)),))
-    rows = list(outline(session))
+    rows = list(tree_rows(session))
     seen = [ROOT]
     for row in rows:
         assert row.turn.parent in seen

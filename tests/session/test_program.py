@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtchat.session.outcome import Frame, Outcome
+from mtchat.session.outcome import Frame, Outcome, Reason
 from mtchat.session.program import PREAMBLE, Chunk, Location, Program, assemble
-from mtchat.session.reason import Reason
 from mtchat.session.turn import Turn
 
 CODE = st.text(st.sampled_from("x =1\n\r\t\f#\u2028\\\"'"), max_size=12)

@@ -8,10 +8,9 @@ import pytest
 
 from mtchat.errors import MtchatError
 from mtchat.repl.app import dispatch
-from mtchat.session.claim import CheckResult
 from mtchat.session.outcome import Frame, Outcome
-from mtchat.session.program import Location
-from mtchat.session.reference import MOST, resolved
+from mtchat.session.program import CheckResult, Location
+from mtchat.session.reference import MOST, resolve_references
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
 from mtchat.store import load
@@ -46,7 +45,7 @@ ERROR = "turn 2, line 1: NameError: name 'y' is not defined, at: print(y)"
     ],
 )
 def test_a_reference_is_replaced_in_what_the_model_sees(session: Session, typed: str, text: str):
-    said = resolved(typed, session)
+    said = resolve_references(typed, session)
     assert said.text == text
     assert said.typed == typed
 
@@ -68,12 +67,15 @@ def test_a_reference_is_replaced_in_what_the_model_sees(session: Session, typed:
     ],
 )
 def test_all_other_braces_are_the_users_own(typed: str):
-    assert resolved(typed, BARE).text == typed
-    assert resolved(typed, BARE).typed == ""
+    assert resolve_references(typed, BARE).text == typed
+    assert resolve_references(typed, BARE).typed == ""
 
 
 def test_doubled_braces_say_the_word_itself():
-    assert resolved("a template with {{run}} and {{x}}", SESSION).text == "a template with {run} and {{x}}"
+    assert (
+        resolve_references("a template with {{run}} and {{x}}", SESSION).text
+        == "a template with {run} and {{x}}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,12 +95,12 @@ def test_doubled_braces_say_the_word_itself():
 )
 def test_a_reference_to_nothing_is_an_error_that_says_so(session: Session, typed: str, problem: str):
     with pytest.raises(MtchatError, match=problem):
-        resolved(typed, session)
+        resolve_references(typed, session)
 
 
 def test_a_long_text_is_cut_in_the_middle_with_a_mark():
     long = "".join(f"line {number}\n" for number in range(5000))
-    text = resolved("{run}", BARE.with_outcome(replace(RAN, stdout=long))).text
+    text = resolve_references("{run}", BARE.with_outcome(replace(RAN, stdout=long))).text
     assert text.startswith("line 0\n")
     assert text.endswith("line 4999")
     assert f"[{len(long) - 1 - MOST} characters left out]" in text
@@ -107,7 +109,9 @@ def test_a_long_text_is_cut_in_the_middle_with_a_mark():
 
 def test_an_error_can_be_a_check_that_fails():
     broken = replace(RAN, findings=(CheckResult(1, "x == 2", False, "x is 1"),))
-    assert resolved("{err}", BARE.with_outcome(broken)).text == "after turn 1, x must be 2, but x is 1"
+    assert (
+        resolve_references("{err}", BARE.with_outcome(broken)).text == "after turn 1, x must be 2, but x is 1"
+    )
 
 
 def test_the_turn_has_the_text_and_is_shown_as_it_was_typed(tmp_path: Path):

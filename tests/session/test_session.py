@@ -8,12 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from mtchat.errors import MtchatError
-from mtchat.session.mark import TurnOptions
-from mtchat.session.outcome import Frame, Outcome
+from mtchat.session.outcome import Frame, Outcome, Reason
 from mtchat.session.program import Location
-from mtchat.session.reason import Reason
 from mtchat.session.session import ROOT, Session
-from mtchat.session.turn import KEPT, Turn
+from mtchat.session.turn import KEPT, Turn, TurnOptions
 
 
 def grown(*chunks: str) -> Session:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mtchat.errors import ExitCode, UsageError
 from mtchat.sandbox.policy import rlimits
-from mtchat.session.settings import BOUNDS, HELP, PROCESSES, Limits, Sampling, Settings, named
+from mtchat.session.settings import BOUNDS, HELP, PROCESSES, Limits, Sampling, Settings, full_name
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ from mtchat.session.settings import BOUNDS, HELP, PROCESSES, Limits, Sampling, S
     ],
 )
 def test_a_setting_takes_the_value_that_was_typed(name, text, value):
-    assert getattr(Settings().with_text(name, text), named(name)) == value
+    assert getattr(Settings().with_text(name, text), full_name(name)) == value
 
 
 @pytest.mark.parametrize(

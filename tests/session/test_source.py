@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mtchat.sandbox.guest import source_file
 from mtchat.sandbox.guest.program import report
-from mtchat.session.source import lines, rewritten
+from mtchat.session.source import replace_statements, split_lines
 
 SIMPLE = (
     "x = 1",
@@ -67,7 +67,7 @@ def test_a_statement_put_in_the_place_of_another_changes_nothing_else(code: str,
     body = ast.parse(code).body
     place = data.draw(st.integers(0, len(body) - 1))
     for fresh in ("new = 0", "def new():\n    pass", "new = 0  # new"):
-        made = rewritten(code, body, {place: [fresh]})
+        made = replace_statements(code, body, {place: [fresh]})
         wanted = dumps(code)
         wanted[place : place + 1] = dumps(fresh)
         assert dumps(made) == wanted
@@ -80,16 +80,16 @@ def test_a_statement_put_in_the_place_of_another_changes_nothing_else(code: str,
 def test_statements_taken_away_take_no_other_with_them(code: str, data: st.DataObject) -> None:
     body = ast.parse(code).body
     gone = data.draw(st.sets(st.integers(0, len(body) - 1)))
-    made = rewritten(code, body, dict.fromkeys(gone, ()))
+    made = replace_statements(code, body, dict.fromkeys(gone, ()))
     assert dumps(made) == [each for at, each in enumerate(dumps(code)) if at not in gone]
 
 
 @given(programs())
 def test_code_without_changes_is_the_code(code: str) -> None:
-    assert rewritten(code, ast.parse(code).body, {}) == code
+    assert replace_statements(code, ast.parse(code).body, {}) == code
 
 
-@pytest.mark.parametrize("split", [lines, source_file.split_lines])
+@pytest.mark.parametrize("split", [split_lines, source_file.split_lines])
 @pytest.mark.parametrize("odd", ["\x0c", "\x0b", "\x1c", "\x85", "\u2028"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_the_lines_of_code_are_those_that_python_counts(

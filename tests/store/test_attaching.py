@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mtchat.errors import UsageError
-from mtchat.session.given import Attached
+from mtchat.session.program import AttachedFile
 from mtchat.session.session import Session
 from mtchat.store import Log, Owned, attach, below, checked, detach, load, present
 
@@ -25,7 +25,7 @@ def data(tmp_path: Path) -> Path:
 def test_an_attached_file_has_its_name_its_whole_path_its_size_and_its_hash(data: Path, monkeypatch) -> None:
     monkeypatch.chdir(data.parent)
     session = attach(Session(), [Path("x/../data.csv")], 1)
-    assert session.attached == (Attached("data.csv", data, 5, HELLO),)
+    assert session.attached == (AttachedFile("data.csv", data, 5, HELLO),)
 
 
 def test_one_that_is_attached_again_is_taken_as_it_is_now(data: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_file_that_is_gone_or_has_changed_is_let_go_with_a_notice(data: Path) 
 
 
 def test_a_session_file_of_somebody_else_gives_programs_none_of_my_files(data: Path) -> None:
-    guessed = Session(attached=(Attached("data.csv", data, 5, "0" * 64),))
+    guessed = Session(attached=(AttachedFile("data.csv", data, 5, "0" * 64),))
     assert checked(guessed)[0].attached == ()
     elsewhere = attach(Session(), [data], 1).attached[0]
     outside = replace(elsewhere, name="../../outside")
@@ -178,7 +178,7 @@ def test_a_file_of_another_size_is_not_read_through(data: Path) -> None:
     with data.open("wb") as file:
         file.truncate(2**40)
     for size in (5, 2**40):
-        again, notices = checked(Session(attached=(Attached("data.csv", data, size, HELLO),)))
+        again, notices = checked(Session(attached=(AttachedFile("data.csv", data, size, HELLO),)))
         assert again.attached == ()
         assert len(notices) == 1
 
@@ -188,7 +188,10 @@ def test_what_is_no_file_is_let_go_at_once(data: Path, name: str) -> None:
     os.mkfifo(data.parent / "pipe")
     path = data.parent / name
     size = path.stat().st_size
-    assert checked(Session(attached=(Attached("x", path, size, HELLO),)), lambda file: True)[0].attached == ()
+    assert (
+        checked(Session(attached=(AttachedFile("x", path, size, HELLO),)), lambda file: True)[0].attached
+        == ()
+    )
 
 
 def test_of_a_folder_that_the_user_attached_each_file_is_known(package: Path, data: Path) -> None:

@@ -8,16 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtchat.session.given import Attached
-from mtchat.session.mark import FOLDED, FORGOTTEN, WHOLE, TurnOptions
-from mtchat.session.outcome import File, Frame, Outcome
-from mtchat.session.program import Location
+from mtchat.session.outcome import File, Frame, Outcome, Reason
+from mtchat.session.program import AttachedFile, Location
 from mtchat.session.prompt import Usage
 from mtchat.session.provenance import Step
-from mtchat.session.reason import Reason
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
-from mtchat.session.turn import STATUSES, Turn
+from mtchat.session.turn import FOLDED, FORGOTTEN, STATUSES, WHOLE, Turn, TurnOptions
 from mtchat.store.events import (
     KEPT,
     History,
@@ -69,7 +66,7 @@ MARK = st.builds(
     TurnOptions, st.lists(ANY_TEXT, max_size=2).map(tuple), st.sampled_from([WHOLE, FOLDED, FORGOTTEN])
 )
 STEPS = ("add", "add", "undo", "redo", "move", "outcome", "preamble", "attach", "mark", "branch")
-ATTACHED = st.builds(Attached, ANY_TEXT, ANY_TEXT.map(Path), st.integers(0), ANY_TEXT)
+ATTACHED = st.builds(AttachedFile, ANY_TEXT, ANY_TEXT.map(Path), st.integers(0), ANY_TEXT)
 
 
 @st.composite

@@ -15,15 +15,13 @@ from mtchat.errors import MtchatError
 from mtchat.repl import toolbar
 from mtchat.repl.app import dispatch, greet
 from mtchat.repl.completion import SlashCompleter
-from mtchat.session.claim import CheckResult
-from mtchat.session.escape import escaped
-from mtchat.session.mark import FOLDED, TurnOptions
 from mtchat.session.outcome import File, Frame, Outcome, Variable
-from mtchat.session.program import Location
+from mtchat.session.program import CheckResult, Location
 from mtchat.session.prompt import Usage
 from mtchat.session.provenance import Step
 from mtchat.session.session import Session
-from mtchat.session.turn import Turn
+from mtchat.session.text import escape_controls
+from mtchat.session.turn import FOLDED, Turn, TurnOptions
 from mtchat.store import Log, summaries
 from tests.support.consoles import console_in, said
 
@@ -109,10 +107,10 @@ def damaged(path: Path, seed: int) -> None:
 def looked_at(console: Console) -> None:
     """What is drawn and offered while somebody types."""
     shown = "".join(text for _, text, *_ in toolbar.text(console, 200))
-    assert shown == escaped(shown)
+    assert shown == escape_controls(shown)
     for typed in ("/files ", "/open ", "/goto ", "/vars ", "/attach "):
         for each in SlashCompleter(lambda: console).get_completions(Document(typed), CompleteEvent()):
-            assert each.text == escaped(each.text)
+            assert each.text == escape_controls(each.text)
 
 
 @pytest.mark.slow
@@ -139,6 +137,6 @@ def test_a_session_with_changed_fields_is_refused_in_a_sentence_or_every_view_st
             with suppress(MtchatError):
                 dispatch(console, command)
         console.log.close()
-        assert said(console) == escaped(said(console))
+        assert said(console) == escape_controls(said(console))
     assert opened > 10
     assert all(len(each) < 600 for each in refusals)

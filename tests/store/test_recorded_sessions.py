@@ -6,9 +6,9 @@ import pytest
 
 from mtchat.cli.replay import differences
 from mtchat.sandbox.host import execute
-from mtchat.session.mark import FOLDED, FORGOTTEN, WHOLE
 from mtchat.session.session import Session
 from mtchat.session.settings import Limits
+from mtchat.session.turn import FOLDED, FORGOTTEN, WHOLE
 from mtchat.store import load, read
 from tests import SESSIONS
 

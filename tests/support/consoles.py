@@ -11,9 +11,8 @@ from mtchat.console.console import Console, Host
 from mtchat.console.view import View
 from mtchat.conversation.conversation import Conversation
 from mtchat.conversation.interfaces import Hear
-from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
-from mtchat.session.program import Program
+from mtchat.session.program import Program, RunInputs
 from mtchat.session.prompt import Piece, Prompt
 from mtchat.session.settings import Limits, Sampling, Settings
 from mtchat.store import Log

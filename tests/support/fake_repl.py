@@ -13,9 +13,8 @@ from mtchat.console.view import View
 from mtchat.conversation.conversation import Conversation
 from mtchat.conversation.interfaces import Hear
 from mtchat.repl import app
-from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Frame, Outcome, Variable
-from mtchat.session.program import Location, Program
+from mtchat.session.program import Location, Program, RunInputs
 from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.session.settings import Limits, Sampling, Settings
 from mtchat.store import Log

@@ -5,9 +5,8 @@ from pathlib import Path
 from mtchat.console.console import Console
 from mtchat.conversation.interfaces import Hear
 from mtchat.repl.app import dispatch
-from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
-from mtchat.session.program import Program
+from mtchat.session.program import Program, RunInputs
 from mtchat.session.settings import Limits
 from tests.support.consoles import console_in
 

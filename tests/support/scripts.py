@@ -12,9 +12,8 @@ from mtchat.conversation.interfaces import Runner
 from mtchat.models.loading import LoadingModel
 from mtchat.sandbox.host import execute
 from mtchat.sandbox.sandbox import Sandbox
-from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
-from mtchat.session.program import Program
+from mtchat.session.program import Program, RunInputs
 from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.session.settings import Limits, Sampling, Settings
 from mtchat.store import Log

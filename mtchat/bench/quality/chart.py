@@ -8,7 +8,7 @@ from typing import Any
 from mtchat.bench.quality.report import PublishedRate, describe, published_rates
 from mtchat.bench.quality.results import VERDICTS, RunStatistics, analyse
 from mtchat.bench.quality.run_file import RecordedRun
-from mtchat.session.escape import escaped
+from mtchat.session.text import escape_controls
 
 COLOURS = dict(zip(VERDICTS, ("#1f6f8b", "#e0a458"), strict=True))
 BAR = 0.38
@@ -22,7 +22,7 @@ def chart(runs: Sequence[RecordedRun], path: Path, title: str) -> None:
     from matplotlib import rc_context
 
     with rc_context({"text.parse_math": False}):  # a $ in a name is a $
-        draw_figure(runs, escaped(title)).savefig(path, dpi=150)
+        draw_figure(runs, escape_controls(title)).savefig(path, dpi=150)
 
 
 def draw_figure(runs: Sequence[RecordedRun], title: str) -> Any:
@@ -38,7 +38,7 @@ def draw_figure(runs: Sequence[RecordedRun], title: str) -> Any:
     for suite, panel, here in zip(suites, panels, axes, strict=True):
         draw_bars(here, panel)
         mark_published(here, published_rates(suite))
-        here.set_title(escaped(suite), loc="left", fontsize=11, fontweight="bold")
+        here.set_title(escape_controls(suite), loc="left", fontsize=11, fontweight="bold")
     axes[-1].set_xlabel("conversations that pass (%), with 95 % intervals over problems", fontsize=9)
     handles, labels = max(
         (here.get_legend_handles_labels() for here in axes), key=lambda found: len(found[0])
@@ -73,7 +73,7 @@ def run_label(found: RunStatistics) -> str:
     header = found.header
     samples = f", n = {header.samples}" if header.samples > 1 else ""
     unfinished = " (unfinished)" if found.missing else ""
-    return escaped(
+    return escape_controls(
         f"{header.model} {header.precision}\n" + fill(f"{describe(header)}{samples}{unfinished}", WIDE)
     )
 

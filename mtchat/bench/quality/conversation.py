@@ -15,9 +15,8 @@ from mtchat.generate.execute import RunProgram
 from mtchat.generate.improve import take
 from mtchat.generate.interpretations import Clarification, Interpretation
 from mtchat.generate.turn import TurnGenerator
-from mtchat.session.given import RunInputs
 from mtchat.session.outcome import Outcome
-from mtchat.session.program import Program
+from mtchat.session.program import Program, RunInputs
 from mtchat.session.prompt import Piece, Prompt, Usage
 from mtchat.session.provenance import Repair, Rework
 from mtchat.session.session import Session

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mtchat.bench.output import markdown_table
-from mtchat.session.escape import escaped
+from mtchat.session.text import escape_controls
 
 COLOURS = ("#1f6f8b", "#e0a458", "#9aa5b1", "#b56576", "#6d597a")
 UNITS = {
@@ -120,7 +120,7 @@ def plot(rows: Sequence[Measurement], quantities: Sequence[Quantity], path: Path
     from matplotlib import rc_context
 
     with rc_context({"text.parse_math": False}):  # a $ in a name is a $
-        draw_figure(rows, quantities, escaped(title)).savefig(path, dpi=150)
+        draw_figure(rows, quantities, escape_controls(title)).savefig(path, dpi=150)
 
 
 def draw_figure(rows: Sequence[Measurement], quantities: Sequence[Quantity], title: str) -> Any:

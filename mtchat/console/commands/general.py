@@ -7,7 +7,7 @@ from mtchat.console.console import Console, Leave
 from mtchat.console.terminal import KEYS
 from mtchat.errors import UsageError
 from mtchat.generate import policy
-from mtchat.session.settings import named
+from mtchat.session.settings import full_name
 
 
 def do_set(console: Console, argument: str) -> None:
@@ -16,7 +16,7 @@ def do_set(console: Console, argument: str) -> None:
     The language is the session's, from its first turn on: /set language javascript. Only Python is run.
     """
     name, _, value = argument.strip().partition(" ")
-    name = named(name)
+    name = full_name(name)
     if name and value.strip():
         if name == "policy":
             policy.load(value.strip())

@@ -10,8 +10,7 @@ from mtchat.console.parsing import parse_count, parse_number
 from mtchat.console.view import BOLD
 from mtchat.errors import MtchatError, UsageError
 from mtchat.features.correction.view import step_name
-from mtchat.session.navigation import START, moved_to
-from mtchat.session.outline import labels, outline
+from mtchat.session.navigation import START, go_to, tree_rows, turn_labels
 from mtchat.session.session import ROOT, Session
 from mtchat.session.turn import Turn
 
@@ -43,8 +42,8 @@ def do_goto(console: Console, argument: str) -> None:
     goal = argument.strip()
     if not goal:
         raise UsageError("go where? /tree shows the turns and their labels")
-    old = labels(console.session).get(console.session.head, START)
-    moved = moved_to(console.session, goal)
+    old = turn_labels(console.session).get(console.session.head, START)
+    moved = go_to(console.session, goal)
     if moved.head == console.session.head and moved.branch == console.session.branch:
         console.view.note("that is where you are")
         return
@@ -56,7 +55,7 @@ def do_goto(console: Console, argument: str) -> None:
 def complete_goto(console: Console) -> list[tuple[str, str]]:
     session = console.session
     named = [(name, "branch") for name in session.branches]
-    known = labels(session)
+    known = turn_labels(session)
     return [
         *named,
         *((known[turn.id], one_line(turn.instruction)) for turn in session.turns),
@@ -81,7 +80,7 @@ def list_branches(console: Console) -> None:
     session = console.session
     if not session.branches:
         console.view.say("no branch has a name; /branch NAME names this one, /tree shows all")
-    known = {**labels(session), ROOT: "start"}
+    known = {**turn_labels(session), ROOT: "start"}
     for name, end in session.branches.items():
         mark = "*" if name == session.branch else " "
         said = one_line(session.get(end).instruction) if end else ""
@@ -103,7 +102,7 @@ def do_tree(console: Console, argument: str) -> None:
     if start or session.head == ROOT:
         console.view.line(f"(start){start}{here(console, ROOT)}")
     live = {turn.id for turn in session.path}
-    for row in outline(session):
+    for row in tree_rows(session):
         turn = row.turn
         begin = f"{row.lines}{status_sign(session, turn)} {row.label:<3} "
         end = branch_labels(session, turn.id) + context_label(session, turn) + here(console, turn.id)

@@ -10,7 +10,7 @@ from mtchat.console.run_hints import next_step
 from mtchat.console.terminal import asks_for_input, forward_keyboard, show_typing, terminal_descriptor
 from mtchat.errors import MtchatError, UsageError
 from mtchat.generate.execute import failed, is_wrong
-from mtchat.session.names import bound
+from mtchat.session.names import bound_names
 from mtchat.session.outcome import Outcome, Variable
 
 WIDTHS = (24, 16, 12)
@@ -98,7 +98,7 @@ def whole(console: Console, variable: Variable) -> None:
 
 
 def complete_vars(console: Console) -> list[tuple[str, str]]:
-    return [(name, "") for name in sorted(bound(console.session.program.source))]
+    return [(name, "") for name in sorted(bound_names(console.session.program.source))]
 
 
 def do_fix(console: Console, argument: str) -> None:

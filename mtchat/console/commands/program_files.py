@@ -12,8 +12,8 @@ from mtchat.console.console import Console
 from mtchat.console.parsing import match_files, split_words, user_path
 from mtchat.errors import MtchatError, UsageError
 from mtchat.files import below, copy, plain
-from mtchat.session.given import Attached
 from mtchat.session.outcome import File, Outcome
+from mtchat.session.program import AttachedFile
 from mtchat.store import attach, detach
 
 
@@ -55,16 +55,16 @@ def listing(console: Console) -> None:
     console.view.table(rows, (40, 22))
 
 
-def together(attached: Sequence[Attached]) -> dict[str, list[Attached]]:
+def together(attached: Sequence[AttachedFile]) -> dict[str, list[AttachedFile]]:
     """The attached files by name, those of a folder under the folder's, which ends in /."""
-    found: dict[str, list[Attached]] = {}
+    found: dict[str, list[AttachedFile]] = {}
     for file in attached:
         first, slash, _ = file.name.partition("/")
         found.setdefault(first + slash, []).append(file)
     return found
 
 
-def whole(files: Sequence[Attached]) -> str:
+def whole(files: Sequence[AttachedFile]) -> str:
     """How much it is: a file's size, or how many files a folder has and theirs."""
     room = describe_size(replace(files[0], size=sum(file.size for file in files)))
     return room if len(files) == 1 and "/" not in files[0].name else f"{len(files)} files, {room}"

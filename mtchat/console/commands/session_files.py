@@ -11,7 +11,7 @@ from mtchat.console.console import Console
 from mtchat.console.parsing import user_path
 from mtchat.errors import MtchatError, UsageError
 from mtchat.export import file, format
-from mtchat.session.escape import escaped
+from mtchat.session.text import escape_controls
 from mtchat.store import SUFFIX, Log, find, paths, summaries
 
 
@@ -109,7 +109,9 @@ def do_export(console: Console, argument: str) -> None:
     target = Path(rest[0].strip() if rest else f"{console.session.name}{suffix}")
     if not forced and file.taken(target):
         raise UsageError(f"{target} is there already; /export {kind} {target} --force overwrites it")
-    console.view.say(f"wrote {short_path(file.save(console.session, kind, target, escaped, console.place))}")
+    console.view.say(
+        f"wrote {short_path(file.save(console.session, kind, target, escape_controls, console.place))}"
+    )
 
 
 def complete_export(console: Console) -> list[tuple[str, str]]:

@@ -21,7 +21,7 @@ from mtchat.export.format import (
 )
 from mtchat.export.magics import unmagicked
 from mtchat.export.pictures import Picture
-from mtchat.session.language import PYTHON, Language, named
+from mtchat.session.language import PYTHON, Language, parse_language
 from mtchat.session.session import Session
 from mtchat.session.turn import EDITED, INTERRUPTED, Turn
 
@@ -157,7 +157,7 @@ def language_of(notebook: Json) -> Language:
             if re.match(r"i?python|xpython|pyodide", name, re.IGNORECASE):
                 return PYTHON
             try:
-                return named(KERNELS.get(name.lower(), name))
+                return parse_language(KERNELS.get(name.lower(), name))
             except UsageError:
                 raise MtchatError(f"its code is in {name[:40]!r}, which mtchat does not write") from None
     return PYTHON

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from mtchat.errors import MtchatError, UsageError
 from mtchat.export.format import foreign
-from mtchat.session.claim import expression
-from mtchat.session.names import tree
-from mtchat.session.outcome import printed
+from mtchat.session.names import parse_module
+from mtchat.session.outcome import output_by_turn
+from mtchat.session.program import parse_expression
 from mtchat.session.session import Session
 
 SUFFIX = ".mtpb.jsonl"
@@ -69,7 +69,7 @@ def gold(session: Session) -> Gold:
         raise MtchatError(
             "a problem needs a program that runs to its end; /run runs it, and /fix resolves it"
         )
-    said = printed(session.program, session.outcome).get(len(session.path), "").strip("\n")
+    said = output_by_turn(session.program, session.outcome).get(len(session.path), "").strip("\n")
     last = shown(session.path[-1].chunk)
     if said.strip() and last is not None:
         text = said if last.alone else said.split("\n")[-1]
@@ -85,7 +85,7 @@ def gold(session: Session) -> Gold:
 
 def asked_by(code: str) -> Gold:
     """What a check asks for: the value that something must have, else that the check holds."""
-    match expression(code):
+    match parse_expression(code):
         case ast.Compare(left, [ast.Eq()], [ast.Constant(str(text))]):
             return Gold(text, f"Print {ast.unparse(left)}.")
         case ast.Compare(left, [ast.Eq()], [right]) if not isinstance(value(ast.unparse(right)), str):
@@ -95,7 +95,7 @@ def asked_by(code: str) -> Gold:
 
 def shown(chunk: str) -> Shown | None:
     """What the last print of a chunk shows; None where that is not one thing."""
-    module = tree(chunk)
+    module = parse_module(chunk)
     found = [node for node in ast.walk(module) if is_print(node)] if module else []
     prints = sorted((node for node in found if isinstance(node, ast.Call)), key=lambda node: node.lineno)
     if not prints or len(prints[-1].args) != 1 or isinstance(prints[-1].args[0], ast.Starred):
@@ -128,7 +128,7 @@ def is_text(shown: ast.expr, session: Session) -> bool:
     """Whether it is seen in the code that what is printed is a text, though it may read like a list."""
     if not isinstance(shown, ast.Name):
         return textual(shown)
-    module = tree(session.program.source)
+    module = parse_module(session.program.source)
     given = [
         node.value
         for node in (ast.walk(module) if module else ())

@@ -44,8 +44,8 @@ from mtchat.export.format import (
 from mtchat.export.magics import unmagicked
 from mtchat.export.whole import HOISTED, moved, whole
 from mtchat.export.whole import unquoted as unmoved
-from mtchat.session.names import tree
-from mtchat.session.reason import installs
+from mtchat.session.names import parse_module
+from mtchat.session.outcome import installs
 from mtchat.session.session import Session
 from mtchat.session.turn import EDITED, INTERRUPTED, Turn
 
@@ -79,7 +79,7 @@ def write(session: Session) -> str:
 
 def needs(session: Session) -> str:
     """Comments that name what the program wants beside Python: packages and the files that were attached."""
-    module = tree(session.program.source)
+    module = parse_module(session.program.source)
     found = (each for node in (ast.walk(module) if module else ()) for each in modules(node))
     own = {each.name.split("/")[0].removesuffix(".py") for each in session.attached}
     packages = sorted({installs(each) for each in found if each not in sys.stdlib_module_names} - own)

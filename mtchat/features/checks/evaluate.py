@@ -9,10 +9,9 @@ from itertools import groupby
 
 from mtchat.errors import SandboxError
 from mtchat.generate.execute import RunProgram, never_ended
-from mtchat.session.claim import Check, CheckResult, called, expression
-from mtchat.session.names import bound
+from mtchat.session.names import bound_names
 from mtchat.session.outcome import Outcome
-from mtchat.session.program import Chunk, Program
+from mtchat.session.program import Check, CheckResult, Chunk, Program, describe_operand, parse_expression
 
 OPERATORS = {
     ast.Eq: "__checks__['same'](a, b)",
@@ -67,7 +66,7 @@ def evaluate_group(program: Program, claims: Sequence[Check], look: RunProgram) 
     """The results of the checks of one turn."""
     at = claims[0].at
     before = tuple(chunk for chunk in program.chunks if chunk.turn <= at)
-    known = bound(Program(before).source)
+    known = bound_names(Program(before).source)
     try:
         outcome = look(Program((*before, Chunk(at + 1, probe_code(claims)))))
     except SandboxError as error:
@@ -121,13 +120,13 @@ def describe_actual(code: str, values: Sequence[str]) -> str:
 
 
 def side_name(label: str) -> str:
-    value = expression(label)
-    return called(value) if value else label
+    value = parse_expression(label)
+    return describe_operand(value) if value else label
 
 
 def reported_parts(code: str) -> tuple[str, ...]:
     """The parts whose values are reported: the sides of a comparison, else the names in the check."""
-    value = expression(code)
+    value = parse_expression(code)
     match value:
         case ast.Compare(left, [relation], [right]) if type(relation) in OPERATORS:
             return ast.unparse(left), ast.unparse(right)
@@ -165,7 +164,7 @@ def probe_code(claims: Sequence[Check]) -> str:
 
 def look_arguments(code: str) -> str:
     """The arguments of `look` for a check: what to evaluate, what must hold, what to report."""
-    value = expression(code)
+    value = parse_expression(code)
     match value:
         case ast.Compare(left, [relation], [right]) if type(relation) in OPERATORS:
             sides = f"[lambda: ({ast.unparse(left)}), lambda: ({ast.unparse(right)})]"

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from mtchat.errors import MtchatError, UsageError
-from mtchat.session.claim import expression
-from mtchat.session.names import bound, tree
-from mtchat.session.program import assemble
+from mtchat.session.names import bound_names, parse_module
+from mtchat.session.program import assemble, parse_expression
 from mtchat.session.session import Session
 
 OPENING = re.compile(
@@ -72,7 +71,7 @@ def find_check(instruction: str, session: Session) -> ParsedCheck | None:
         return None
     number = int(match["turn"] or len(session.path))
     path = session.path[:number]
-    known = bound(assemble(path, session.preamble).source)
+    known = bound_names(assemble(path, session.preamble).source)
     wish = instruction[match.end() :].strip()
     for code in (*from_sentence(wish), *from_comparison(wish)):
         read = names_in(code)
@@ -94,7 +93,7 @@ def explain_unreadable(instruction: str, session: Session) -> str:
     found = MUST.search(wish)
     if found is None:
         return ""
-    known = bound(session.program.source)
+    known = bound_names(session.program.source)
     words = re.findall(r"[A-Za-z_]\w*", wish[: found.start()])
     name = next((word for word in words if word in known), "")
     if not name:
@@ -106,7 +105,7 @@ def explain_unreadable(instruction: str, session: Session) -> str:
 
 def use_equality(code: str) -> str:
     """The code with == instead of `is` before a value, as in: total is 42."""
-    value = expression(code)
+    value = parse_expression(code)
     if not value or not any(
         isinstance(node, ast.Compare) and is_value_comparison(node) for node in ast.walk(value)
     ):
@@ -136,7 +135,7 @@ def parse_check(text: str, session: Session) -> ParsedCheck:
     number, wish = len(session.path), text
     if match := OPENING.match(text):
         number, wish = int(match["turn"] or number), text[match.end() :].strip()
-    elif (match := NUMBERED.fullmatch(text)) and expression(text) is None:
+    elif (match := NUMBERED.fullmatch(text)) and parse_expression(text) is None:
         number, wish = int(match["turn"]), match["rest"].strip()
     session.numbered(number)
     found = [code for code in candidate_expressions(wish) if not is_constant(code)]
@@ -151,7 +150,7 @@ def parse_check(text: str, session: Session) -> ParsedCheck:
 def candidate_expressions(wish: str) -> Iterator[str]:
     """What the text can mean as Python, then as a sentence; "total is 42" is a sentence."""
     code = valid_expression(wish)
-    identity = isinstance(value := expression(code), ast.Compare) and isinstance(
+    identity = isinstance(value := parse_expression(code), ast.Compare) and isinstance(
         value.ops[0], ast.Is | ast.IsNot
     )
     if code and not identity:
@@ -164,19 +163,19 @@ def candidate_expressions(wish: str) -> Iterator[str]:
 def is_constant(code: str) -> bool:
     """Whether it compares nothing: 42, (total, 42), a text in quotes."""
     displays = (ast.Tuple, ast.List, ast.Set, ast.Dict, ast.Lambda, ast.JoinedStr)
-    return isinstance(expression(code), displays) or bool(has_bare_operands(code)) or not names_in(code)
+    return isinstance(parse_expression(code), displays) or bool(has_bare_operands(code)) or not names_in(code)
 
 
 def has_bare_operands(code: str) -> bool:
     """Whether a part of an and, or an or, is a mere value: total == 42 or 43."""
-    value = expression(code)
+    value = parse_expression(code)
     return isinstance(value, ast.BoolOp) and any(isinstance(each, ast.Constant) for each in value.values)
 
 
 def from_comparison(wish: str) -> Iterator[str]:
     """A comparison in Python, as the end of a sentence."""
     code = valid_expression(wish.rstrip(". "))
-    value = expression(code) if code else None
+    value = parse_expression(code) if code else None
     if isinstance(value, ast.Compare | ast.BoolOp) and not has_bare_operands(code):
         yield code
 
@@ -196,7 +195,7 @@ def parse_side(text: str) -> str:
     if match := LENGTH.fullmatch(text):
         return f"len({match['of']})" if valid_expression(match["of"]) else ""
     loose = (ast.BoolOp, ast.Compare, ast.IfExp, ast.Lambda, ast.NamedExpr, ast.Starred)
-    return "" if isinstance(expression(text), loose) else valid_expression(text)
+    return "" if isinstance(parse_expression(text), loose) else valid_expression(text)
 
 
 def build_comparison(left: str, says: re.Match[str], rest: str) -> str:
@@ -221,7 +220,7 @@ def build_comparison(left: str, says: re.Match[str], rest: str) -> str:
 
 def valid_expression(code: str) -> str:
     """The code if it is one expression that can be evaluated; "" otherwise."""
-    value = expression(code) if code.strip() else None
+    value = parse_expression(code) if code.strip() else None
     if value is None or any(
         isinstance(node, ast.Await | ast.Yield | ast.YieldFrom) for node in ast.walk(value)
     ):
@@ -231,7 +230,7 @@ def valid_expression(code: str) -> str:
 
 def names_in(code: str) -> frozenset[str]:
     """The free names of an expression."""
-    value = expression(code)
+    value = parse_expression(code)
     nodes = list(ast.walk(value)) if value else []
     own = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     own |= {node.arg for node in nodes if isinstance(node, ast.arg)}
@@ -242,12 +241,12 @@ def explain_problem(wish: str) -> str:
     """Why the text is not a check, and what a check looks like."""
     if not wish:
         return f"check what? For example: {EXAMPLES}"
-    module = tree(wish)
+    module = parse_module(wish)
     match module.body if module else []:
         case [ast.Assign([target], value)]:
             right = f"{ast.unparse(target)} == {ast.unparse(value)}"
             return f"= assigns a value; a check compares with ==: /check {right}"
-        case [ast.Expr()] if expression(wish) is None:
+        case [ast.Expr()] if parse_expression(wish) is None:
             return "this check is nested too deeply; write a function and check what it returns"
         case [ast.Expr()] if has_bare_operands(wish):
             return f"each side of 'and' and 'or' must compare: total == 42 or total == 43, not {wish}"
@@ -271,17 +270,17 @@ def syntax_problem(code: str) -> str:
 
 def unknown_names(code: str, source: str) -> tuple[str, ...]:
     """The names in a check that the program never defines; none if it may define names dynamically."""
-    module = tree(source)
+    module = parse_module(source)
     if module is None or re.search(r"import\s*\*|\bexec\b|\bglobals\b|\bsetattr\b", source):
         return ()
     said = {each for node in ast.walk(module) if isinstance(node, ast.Global) for each in node.names}
-    return tuple(sorted(names_in(code) - bound(source) - said - set(dir(builtins))))
+    return tuple(sorted(names_in(code) - bound_names(source) - said - set(dir(builtins))))
 
 
 def explain_unknown(name: str, number: int, session: Session) -> str:
     """Why a name cannot be used in a check of a turn."""
-    if name in bound(session.program.source):
+    if name in bound_names(session.program.source):
         return f"{name} is not defined yet after turn {number}"
-    near = get_close_matches(name, bound(session.program.source), n=1)
+    near = get_close_matches(name, bound_names(session.program.source), n=1)
     hint = f"did you mean {near[0]}?" if near else f"text needs quotes: {name!r}"
     return f"{name} is not defined after turn {number}; {hint}"

@@ -12,13 +12,10 @@ from mtchat.generate.complete import guidance_for
 from mtchat.generate.context import TurnContext
 from mtchat.generate.execute import error_report
 from mtchat.generate.turn import TurnGenerator
-from mtchat.session.dependencies import said
-from mtchat.session.fold import folded
-from mtchat.session.mark import FOLDED, FORGOTTEN, WHOLE
-from mtchat.session.memory import foldable, visible_turns
-from mtchat.session.names import bound, parses
+from mtchat.session.context import can_fold, fold_code, visible_turns
+from mtchat.session.names import bound_names, describe_users, parses
 from mtchat.session.prompt import Prompt
-from mtchat.session.turn import Turn
+from mtchat.session.turn import FOLDED, FORGOTTEN, WHOLE, Turn
 
 NAMES, NUMBERS, SHARES = 22, 8, 8  # the most columns of each
 MOST = 8  # names in a message
@@ -31,7 +28,7 @@ def do_context(console: Console, argument: str) -> None:
     oldest turns are folded: the model sees only imports, names and signatures of their code.
     """
     generator = console.generator()
-    instruction = console.chat.resolved(argument.strip()).text or "(your next instruction)"
+    instruction = console.chat.resolve_references(argument.strip()).text or "(your next instruction)"
     context = generator.context(console.session, instruction, console.chat.settings.sampling)
     console.view.line(console.chat.model.text(context.prompt).rstrip("\n"))
     console.view.line()
@@ -56,7 +53,7 @@ def do_fold(console: Console, argument: str) -> None:
     """
     for number in parse_turns(console.session, argument, "fold"):
         turn = console.session.numbered(number)
-        if not foldable(turn):
+        if not can_fold(turn):
             why = "is already short" if parses(turn.chunk) else "is not complete Python"
             console.view.note(f"turn {number} {why}, so it cannot be folded; /forget {number} leaves it out")
             continue
@@ -64,7 +61,7 @@ def do_fold(console: Console, argument: str) -> None:
         console.view.say(
             f"turn {number} is folded; the program keeps its code, and the model sees only this:"
         )
-        console.view.code(folded(turn.chunk))
+        console.view.code(fold_code(turn.chunk))
 
 
 def complete_fold(console: Console) -> list[tuple[str, str]]:
@@ -116,9 +113,9 @@ def recall_turns(console: Console, argument: str) -> None:
 
 def warn_about_uses(console: Console, number: int) -> None:
     """Says which names the model no longer knows, and where they are used."""
-    if uses := said(console.session.path, number):
+    if uses := describe_users(console.session.path, number):
         console.view.note(f"{uses}, which the model no longer sees")
-    names = tuple(sorted(bound(console.session.numbered(number).chunk)))
+    names = tuple(sorted(bound_names(console.session.numbered(number).chunk)))
     if names:
         console.view.note(
             f"new turns will not know {shorten_names(names)}: describe what they need, or /unfold {number}"
@@ -191,7 +188,7 @@ def context_parts(
 
 def advise(console: Console, number: int, turn: Turn, context: TurnContext) -> str:
     """How to reduce a turn, and about how many tokens that saves."""
-    saved = console.chat.model.count(turn.chunk) - console.chat.model.count(folded(turn.chunk))
+    saved = console.chat.model.count(turn.chunk) - console.chat.model.count(fold_code(turn.chunk))
     if number in context.memory.forgotten:
         return f"forgotten; /unfold {number} sends it again"
     if number in context.fitted:

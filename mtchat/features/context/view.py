@@ -6,7 +6,7 @@ from dataclasses import replace
 from mtchat.console.captions import one_line
 from mtchat.console.parsing import parse_number
 from mtchat.errors import MtchatError, UsageError
-from mtchat.session.memory import spans
+from mtchat.session.context import describe_turns
 from mtchat.session.session import Session
 
 
@@ -56,4 +56,4 @@ def folded_note(numbers: Sequence[int]) -> str:
 
 def turns_are(numbers: Sequence[int]) -> str:
     """Turns with their verb: "turn 2 is", "turns 1-3 are"."""
-    return f"{spans(numbers)} {'is' if len(numbers) == 1 else 'are'}"
+    return f"{describe_turns(numbers)} {'is' if len(numbers) == 1 else 'are'}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from mtchat.session.names import bound, tree
+from mtchat.session.names import bound_names, parse_module
 from mtchat.session.turn import Turn
 
 FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
@@ -36,7 +36,7 @@ class TurnFacts:
 
     @cached_property
     def nodes(self) -> tuple[ast.AST, ...]:
-        module = tree(self.turn.chunk)
+        module = parse_module(self.turn.chunk)
         try:
             return tuple(ast.walk(module)) if module else ()
         except RecursionError:
@@ -56,7 +56,7 @@ class TurnFacts:
 
     @cached_property
     def binds(self) -> frozenset[str]:
-        return bound(self.turn.chunk)
+        return bound_names(self.turn.chunk)
 
     @cached_property
     def spells(self) -> frozenset[str]:

@@ -11,8 +11,8 @@ from typing import Any
 from mtchat.errors import MtchatError
 from mtchat.features.correction.facts import TurnFacts, turn_facts
 from mtchat.generate.postprocess import rename_in
-from mtchat.session.names import tree
-from mtchat.session.source import Edit, Source
+from mtchat.session.names import parse_module
+from mtchat.session.source import Edit, SourceText
 from mtchat.session.turn import Turn
 
 FORMATTED = re.compile(
@@ -42,7 +42,7 @@ def can_rename(rename: Rename, path: Sequence[Turn]) -> bool:
     """
     turns = turn_facts(path)
     nodes = [node for each in turns for node in each.nodes]
-    if not all(tree(each.turn.chunk) for each in turns) or is_imported(rename.old, nodes):
+    if not all(parse_module(each.turn.chunk) for each in turns) or is_imported(rename.old, nodes):
         return False
     if any(is_evaluated(each.turn.chunk, rename.old) for each in turns):
         return False
@@ -136,7 +136,7 @@ def rename_everywhere(rename: Rename, path: Sequence[Turn]) -> tuple[str, ...]:
 
 def rename_in_code(code: str, rename: Rename, owned: bool, named: bool) -> str:
     code = rename_in_strings(code, rename.old, rename.new, owned)
-    module = tree(code)
+    module = parse_module(code)
     if module is None or rename.old not in code:
         return code
     before = ast.dump(module)
@@ -144,7 +144,7 @@ def rename_in_code(code: str, rename: Rename, owned: bool, named: bool) -> str:
     if ast.dump(wanted) == before:
         return code
     for text in (rename_in(code, rename.old, rename.new), rename_spelling(code, rename)):
-        now = tree(rename_in_fstrings(text, rename))
+        now = parse_module(rename_in_fstrings(text, rename))
         if now is not None and ast.dump(now) == ast.dump(wanted):
             return rename_in_fstrings(text, rename)
     return ast.unparse(wanted)
@@ -209,7 +209,7 @@ class LookupString:
 
 def rename_in_strings(code: str, old: str, new: str, owned: bool) -> str:
     """The code with a name changed in strings that look it up; attributes only if `owned`."""
-    source, edits = Source(code), list[Edit]()
+    source, edits = SourceText(code), list[Edit]()
     for each in lookup_strings(code):
         if each.attribute and not owned:
             continue
@@ -220,12 +220,12 @@ def rename_in_strings(code: str, old: str, new: str, owned: bool) -> str:
         if text != written:
             edits.append(Edit(start, end, text))
     made = source.changed(0, len(source.data), sorted(set(edits), key=lambda edit: edit.start))
-    return code if tree(made) is None else made
+    return code if parse_module(made) is None else made
 
 
 def lookup_strings(code: str) -> Iterator[LookupString]:
     """The strings in code that look up names: in a scope, an object, a format or a type hint."""
-    for node in ast.walk(tree(code) or ast.Module([], [])):
+    for node in ast.walk(parse_module(code) or ast.Module([], [])):
         match node:
             case ast.Call(func=ast.Name(id=function), args=[_, ast.Constant() as name, *_]):
                 if function in ATTRIBUTES:
@@ -272,7 +272,7 @@ def type_hint_strings(annotation: ast.expr) -> Iterator[ast.expr]:
     """The strings in an annotation that name types: those that parse, but not literal values."""
     match annotation:
         case ast.Constant(value=str(text)):
-            if tree(text.strip()) is not None:
+            if parse_module(text.strip()) is not None:
                 yield annotation
         case ast.Subscript(
             value=ast.Name(id="Literal" | "Annotated") | ast.Attribute(attr="Literal" | "Annotated")
@@ -305,5 +305,5 @@ def is_evaluated(code: str, name: str) -> bool:
             for argument in node.args
             for each in ast.walk(argument)
         )
-        for node in ast.walk(tree(code) or ast.Module([], []))
+        for node in ast.walk(parse_module(code) or ast.Module([], []))
     )

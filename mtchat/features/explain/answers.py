@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mtchat.generate.complete import CompleteStream
-from mtchat.session.names import tree
+from mtchat.session.names import parse_module
 from mtchat.session.prompt import Message, Prompt
 from mtchat.session.settings import Sampling
 
@@ -262,7 +262,7 @@ def is_code(line: str) -> bool:
     text = line.strip()
     if CODE.match(line):
         return True
-    return tree(text) is not None and re.fullmatch(r"[\w\s.,!?'’-]*", text) is None
+    return parse_module(text) is not None and re.fullmatch(r"[\w\s.,!?'’-]*", text) is None
 
 
 def shorten_code(match: re.Match[str]) -> str:

@@ -5,12 +5,11 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from mtchat.session.english import quantity
-from mtchat.session.names import bound, tree
-from mtchat.session.outcome import Frame, Outcome, Variable
+from mtchat.session.names import bound_names, parse_module
+from mtchat.session.outcome import Frame, Outcome, Reason, Variable
 from mtchat.session.program import Program
-from mtchat.session.reason import Reason
-from mtchat.session.source import lines
+from mtchat.session.source import split_lines
+from mtchat.session.text import quantity
 
 MEANINGS: Mapping[str, str] = {
     "ZeroDivisionError": "The code divides by zero, which has no result.",
@@ -69,7 +68,7 @@ def error_meaning(outcome: Outcome) -> str:
 def failing_line(program: Program, frame: Frame) -> str:
     """The line of the program that a stack frame points at."""
     code = next((chunk.code for chunk in program.chunks if chunk.turn == frame.place.turn), "")
-    rows = lines(code)
+    rows = split_lines(code)
     return rows[frame.place.line - 1] if 1 <= frame.place.line <= len(rows) else frame.text
 
 
@@ -88,7 +87,9 @@ def names_in_line(code: str) -> frozenset[str]:
     """The names in a line, which may be only the head of a compound statement."""
     text = code.strip()
     head = f"{text}\n pass" if text.endswith(":") else text
-    module = tree(head) or tree(re.sub(r"^el(?=if\b)", "", head)) or tree(f"{text} pass")
+    module = (
+        parse_module(head) or parse_module(re.sub(r"^el(?=if\b)", "", head)) or parse_module(f"{text} pass")
+    )
     if module is None:
         return frozenset(re.findall(r"(?<![\w.\"'])[A-Za-z_]\w*", text))
     return frozenset(node.id for node in ast.walk(module) if isinstance(node, ast.Name))
@@ -109,7 +110,7 @@ def find_clues(program: Program, outcome: Outcome, variables: Sequence[Variable]
     """Further facts that help: a similar name, the length of a list."""
     unknown = UNKNOWN.search(outcome.error)
     if unknown:
-        known = bound(program.source) | {each.name for each in variables}
+        known = bound_names(program.source) | {each.name for each in variables}
         near = difflib.get_close_matches(unknown[1], sorted(known - {unknown[1]}), n=1)
         if near:
             yield f"{NEARLY}`{near[0]}`?"

@@ -22,7 +22,7 @@ from mtchat.generate.arbitrary import arbitrary_parts
 from mtchat.generate.events import ignore
 from mtchat.generate.improve import take
 from mtchat.generate.requirements import kin
-from mtchat.session.names import bound, tree
+from mtchat.session.names import bound_names, parse_module
 from mtchat.session.outcome import Outcome, Variable
 from mtchat.session.program import Chunk, Program
 from mtchat.session.session import Session
@@ -55,7 +55,7 @@ def is_fully_answered(text: str, session: Session) -> bool:
     """Whether facts answer the question completely: how to do it, where a file is, what a name is."""
     if HOW.match(text) or WHERE.match(text):
         return True
-    names, calls = bound(session.program.source), find_calls(session)
+    names, calls = bound_names(session.program.source), find_calls(session)
     rest = [word for word in WORD.findall(text) if word not in names | calls.keys()]
     return len(rest) <= 3
 
@@ -107,7 +107,9 @@ def file_places(console: Console, text: str) -> Iterator[str]:
 def name_facts(console: Console, text: str) -> Iterator[str]:
     """What the names in a question are, which turn defines them, and their values."""
     session, words = console.session, list(dict.fromkeys(WORD.findall(text)))
-    names = [word for word in words if word in bound(session.program.source) and not COMMON.fullmatch(word)]
+    names = [
+        word for word in words if word in bound_names(session.program.source) and not COMMON.fullmatch(word)
+    ]
     calls = find_calls(session)
     values = (
         {each.name: each for each in run_with_variables(console).variables}
@@ -136,7 +138,7 @@ def find_calls(session: Session) -> dict[str, list[tuple[str, str, int]]]:
     """The calls in a program by function name: the variable assigned, the line, and the turn."""
     found: dict[str, list[tuple[str, str, int]]] = {}
     for place, turn in enumerate(session.path, start=1):
-        module = tree(turn.chunk)
+        module = parse_module(turn.chunk)
         for statement in module.body if module else ():
             match statement:
                 case ast.Assign([ast.Name(kept_as)], _):
@@ -154,7 +156,7 @@ def find_calls(session: Session) -> dict[str, list[tuple[str, str, int]]]:
 def docstring_facts(console: Console, name: str) -> Iterator[str]:
     """What the docstring of a called function says that it does and returns."""
     for turn in console.session.path:
-        module = tree(turn.chunk)
+        module = parse_module(turn.chunk)
         for node in ast.walk(module) if module else ():
             match node:
                 case ast.Call(ast.Attribute(_, last) | ast.Name(last) as function) if last == name:
@@ -170,7 +172,7 @@ def data_facts(console: Console, words: list[str]) -> Iterator[str]:
     strings = {
         node.value.lower()
         for turn in console.session.path
-        for node in ast.walk(tree(turn.chunk) or ast.Module([], []))
+        for node in ast.walk(parse_module(turn.chunk) or ast.Module([], []))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
     likely = console.session.attached or strings & {word.lower() for word in wanted}

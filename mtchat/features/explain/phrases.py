@@ -4,7 +4,7 @@ import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from mtchat.session.english import join_words, quantity
+from mtchat.session.text import join_words, quantity
 
 LONGEST = 60  # characters of a text that is quoted
 

@@ -6,7 +6,7 @@ An instruction must never be treated as a question, so what a program could answ
 import re
 
 from mtchat.generate.execute import failed
-from mtchat.session.names import bound
+from mtchat.session.names import bound_names
 from mtchat.session.session import Session
 
 LONGEST_QUESTION = 30  # words
@@ -129,5 +129,5 @@ def explain_argument(wish: str, names: list[str], session: Session) -> str:
 
 def origin(name: str, session: Session) -> str:
     """The number of the last turn that assigns a name; "" if none does."""
-    turns = [number for number, turn in enumerate(session.path, start=1) if name in bound(turn.chunk)]
+    turns = [number for number, turn in enumerate(session.path, start=1) if name in bound_names(turn.chunk)]
     return str(turns[-1]) if turns else ""

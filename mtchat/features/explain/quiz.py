@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mtchat.generate.generated_tests import Assertion, checking_code, literal, parsed_expression, read_results
-from mtchat.session.names import bound, tree
-from mtchat.session.outcome import Outcome, printed
+from mtchat.session.names import bound_names, parse_module
+from mtchat.session.outcome import Outcome, output_by_turn
 from mtchat.session.program import Chunk, Program
 
 VALUE, PRINTS, LENGTH = "value", "prints", "length"
@@ -64,7 +64,7 @@ def make_questions(
     `before` is the program without that turn.
     """
     chunk = program.chunks[-1].code
-    said = printed(program, outcome).get(number, "").strip()
+    said = output_by_turn(program, outcome).get(number, "").strip()
     if said and len(said) <= LONGEST_ASKED and "\n" not in said:
         yield QuizQuestion(PRINTS, number, code=chunk, answer=said)
     changed = set(assigned_names(chunk))
@@ -73,13 +73,13 @@ def make_questions(
             continue
         if len(each.value) <= LONGEST_ASKED and is_literal_text(each.value):
             yield QuizQuestion(VALUE, number, each.name, chunk, sort=each.kind)
-        elif each.kind in WITH_LENGTH and each.name not in bound(before.source):
+        elif each.kind in WITH_LENGTH and each.name not in bound_names(before.source):
             yield QuizQuestion(LENGTH, number, each.name, chunk)
 
 
 def assigned_names(chunk: str) -> Iterator[str]:
     """The names that a chunk assigns at top level, in loops and in branches."""
-    module = tree(chunk)
+    module = parse_module(chunk)
     todo: list[ast.AST] = list(module.body) if module else []
     while todo:
         node = todo.pop()
@@ -92,7 +92,7 @@ def assigned_names(chunk: str) -> Iterator[str]:
 
 def is_obvious(chunk: str, name: str) -> bool:
     """Whether the only assignment of a name is a literal, so that the answer can be read off the code."""
-    module = tree(chunk)
+    module = parse_module(chunk)
     sets = [
         node
         for node in ast.walk(module or ast.Module([], []))

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mtchat.features.explain.phrases import NoPlainWords, Phrases, no_words, try_phrase
-from mtchat.session.english import join_words
-from mtchat.session.names import tree
+from mtchat.session.names import parse_module
+from mtchat.session.text import join_words
 
 CHANGES: Mapping[type[ast.operator], str] = {
     ast.Add: "adds {value} to {name}",
@@ -58,7 +58,7 @@ class CodePart:
 
 def code_parts(code: str, program: str = "") -> tuple[CodePart, ...]:
     """The parts of some code in order; none if it is not Python. `program` is the whole program."""
-    module = tree(code)
+    module = parse_module(code)
     if module is None:
         return ()
     try:
@@ -86,7 +86,7 @@ def merge_parts(found: Sequence[CodePart]) -> Iterator[CodePart]:
 
 def phrases_of(program: str) -> Phrases:
     """Phrases for a program, with the names of its functions unless they are reassigned."""
-    module = tree(program)
+    module = parse_module(program)
     stored = [
         node.id
         for node in (ast.walk(module) if module else ())
@@ -98,7 +98,7 @@ def phrases_of(program: str) -> Phrases:
 
 def bound_names(program: str) -> frozenset[str]:
     """Every name that a program binds anywhere, functions and parameters included."""
-    module = tree(program)
+    module = parse_module(program)
     found: set[str] = set()
     for node in ast.walk(module) if module else ():
         match node:

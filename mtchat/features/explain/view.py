@@ -13,12 +13,10 @@ from mtchat.features.explain.answers import LONGEST_LINE, Explanation, as_senten
 from mtchat.features.explain.statements import CodePart, code_parts
 from mtchat.generate.execute import excused
 from mtchat.session import source
-from mtchat.session.english import join_words
-from mtchat.session.escape import escaped
-from mtchat.session.outcome import Outcome, Variable
+from mtchat.session.outcome import Outcome, Reason, Variable
 from mtchat.session.program import Program, assemble
 from mtchat.session.prompt import Prompt
-from mtchat.session.reason import Reason
+from mtchat.session.text import escape_controls, join_words
 
 SIGN = "≈ "  # before words that may be wrong
 INDENT = "  "
@@ -59,7 +57,7 @@ class StreamedParagraph:
             self.word(word)
 
     def word(self, word: str) -> None:
-        word = escaped(word).replace("\n", " ")
+        word = escape_controls(word).replace("\n", " ")
         if not word:
             return
         if not self.column:
@@ -100,7 +98,7 @@ def explain_turn(console: Console, number: int) -> None:
 
 def explain_line(console: Console, number: int, line: int) -> None:
     """Shows one line of a turn, its explanation and the values that it uses."""
-    lines = source.lines(console.session.numbered(number).chunk)
+    lines = source.split_lines(console.session.numbered(number).chunk)
     if not 1 <= line <= len(lines):
         raise MtchatError(f"turn {number} has no line {line}; its last line is {len(lines)}")
     if not lines[line - 1].strip() or lines[line - 1].lstrip().startswith("#"):
@@ -242,7 +240,7 @@ class TurnExplainer:
 
     def lines(self) -> None:
         """Shows each part of the code with its explanation below it."""
-        rows = source.lines(self.code)
+        rows = source.split_lines(self.code)
         if not self.parts:
             self.console.view.code(self.code)
             self.console.view.say(f"{INDENT}This is not valid Python; /explain error says where.")
@@ -261,7 +259,7 @@ class TurnExplainer:
 
     def line(self, number: int) -> None:
         """Shows the part that a line belongs to: description, values, and always the model's words."""
-        rows = source.lines(self.code)
+        rows = source.split_lines(self.code)
         part = next((each for each in self.parts if each.first <= number <= each.last), None)
         if part is None:
             self.console.view.code(rows[number - 1])
@@ -286,7 +284,7 @@ class TurnExplainer:
 
     def before(self, part: CodePart) -> None:
         """Gives the model the certain explanations of the parts above."""
-        rows = source.lines(self.code)
+        rows = source.split_lines(self.code)
         for each in self.parts:
             if each.last < part.first and each.sure:
                 self.told.append(Explanation("\n".join(rows[each.first - 1 : each.last]), each.words))
@@ -317,7 +315,7 @@ class TurnExplainer:
         """The value of a variable after the turn, given once, at its last assignment."""
         if self.outcome is None or not self.outcome.ok:
             return ""
-        rows = "\n".join(source.lines(self.code)[part.first - 1 : part.last])
+        rows = "\n".join(source.split_lines(self.code)[part.first - 1 : part.last])
         later = {name for each in self.parts if each.first > part.first for name in each.names}
         told = [
             f"`{each.name}` is {each.value}"

@@ -20,8 +20,8 @@ from mtchat.generate.prompt import infill
 from mtchat.generate.prompt.infill import InfillFormat
 from mtchat.generate.repair import progress_of
 from mtchat.generate.turn import TurnGenerator
-from mtchat.session.hole import HOLE, Hole, first_hole, stood_in
-from mtchat.session.memory import plan_for
+from mtchat.session.context import plan_for
+from mtchat.session.hole import HOLE, Hole, fill_with_ellipsis, first_hole
 from mtchat.session.names import parses
 from mtchat.session.prompt import Prompt
 from mtchat.session.session import Session
@@ -183,7 +183,7 @@ def text_after(hole: Hole, later: Sequence[Turn], sign: str) -> str:
     parts = [
         f"\n\n{as_comment(turn.wish, sign)}{turn.chunk.rstrip()}" for turn in later if turn.chunk.strip()
     ]
-    return stood_in(rest.rstrip("\n")) + "".join(parts) + "\n"
+    return fill_with_ellipsis(rest.rstrip("\n")) + "".join(parts) + "\n"
 
 
 def as_comment(words: str, sign: str, margin: str = "") -> str:

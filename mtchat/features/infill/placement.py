@@ -12,9 +12,9 @@ from itertools import pairwise
 from mtchat.generate.complete import CutRule
 from mtchat.generate.prompt.family import Cut
 from mtchat.generate.prompt.reply import masked
-from mtchat.session.hole import STAND_IN, Hole, stood_in
+from mtchat.session.hole import STAND_IN, Hole, fill_with_ellipsis
 from mtchat.session.language import PYTHON, Language
-from mtchat.session.names import parses, tree
+from mtchat.session.names import parse_module, parses
 
 CERTAIN = 2  # consecutive lines that repeat the code before the hole: fewer may be a coincidence
 LEAST = 3  # characters that repeat the rest of the hole's line: fewer may be a coincidence
@@ -65,7 +65,7 @@ def place_in_hole(text: str, hole: Hole, suffix: str, language: Language = PYTHO
 
 def parses_with(piece: str, hole: Hole, language: Language) -> bool:
     """Whether the code parses with this piece in the hole, as far as that can be known for the language."""
-    return parses(stood_in(hole.filled(piece))) if language.runs else is_balanced(piece, hole)
+    return parses(fill_with_ellipsis(hole.filled(piece))) if language.runs else is_balanced(piece, hole)
 
 
 def is_balanced(piece: str, hole: Hole) -> bool:
@@ -120,7 +120,7 @@ def end_of_value(text: str) -> int:
 
 def count_unreachable(code: str) -> int:
     """The number of statements that follow one that leaves their block."""
-    module = tree(stood_in(code))
+    module = parse_module(fill_with_ellipsis(code))
     blocks = [
         block
         for node in ast.walk(module or ast.Module([], []))

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from textwrap import dedent
 
 from mtchat.errors import UsageError
-from mtchat.session.names import bound, tree
+from mtchat.session.names import bound_names, parse_module
 from mtchat.session.prompt import Usage
 from mtchat.session.provenance import BY_HAND, Fill
 from mtchat.session.session import Session
@@ -36,7 +36,7 @@ def code_in(text: str) -> str:
         typed = [(PROMPT.match(line), line) for line in lines]
         code = "\n".join(line[match.end() :] for match, line in typed if match).rstrip()
     first, newline, rest = code.partition("\n")
-    if newline and tree(code) is None and tree(f"{first}\n{dedent(rest)}"):
+    if newline and parse_module(code) is None and parse_module(f"{first}\n{dedent(rest)}"):
         code = f"{first}\n{dedent(rest)}"  # its first line had lost its indentation
     return code
 
@@ -46,12 +46,12 @@ def is_code(text: str, session: Session) -> bool:
 
     A name that is called or has attributes must be known: to Python, to the program, or from the text itself.
     """
-    module = tree(code_in(text))
+    module = parse_module(code_in(text))
     if module is None or not module.body or not session.language.runs:
         return False
     names = [each for each in ast.walk(module) if isinstance(each, ast.Name)]
     deleted = {each.id for each in names if isinstance(each.ctx, ast.Del)}
-    known = set(dir(builtins)) | bound(session.program.source) | (bound(code_in(text)) - deleted)
+    known = set(dir(builtins)) | bound_names(session.program.source) | (bound_names(code_in(text)) - deleted)
     if all(is_words(each, known) for each in module.body):
         return False
     return any(is_python_node(node, known) for node in ast.walk(module))

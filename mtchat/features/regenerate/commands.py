@@ -7,8 +7,8 @@ from mtchat.errors import MtchatError, UsageError
 from mtchat.features.correction.view import step_name
 from mtchat.features.infill.fill import unfinished_code
 from mtchat.features.regenerate.view import FLAGS, parse_flag, recode, reword
-from mtchat.session.dependencies import said
 from mtchat.session.hole import first_hole
+from mtchat.session.names import describe_users
 
 AGAIN = "your code is kept with its hole; /code {number} opens it again"
 
@@ -97,7 +97,7 @@ def do_drop(console: Console, argument: str) -> None:
     console.prepare()
     edit = editing.drop(console.chat, number)
     console.view.say(f"dropped: {step_name(turn)}")
-    if uses := said(before.path, number):
+    if uses := describe_users(before.path, number):
         console.view.note(f"{uses} from it")
     if number <= len(edit.after.path):
         console.show_turns(edit.after)

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from mtchat.generate.execute import failed
 from mtchat.generate.postprocess import undefined_names
 from mtchat.generate.requirements import ARTICLES, unmet_requirements
-from mtchat.session.dependencies import names, reached
-from mtchat.session.english import join_words, quantity
-from mtchat.session.names import bound, parses, tree
+from mtchat.session.names import bound_names, names_of, parse_module, parses, turns_depending_on
 from mtchat.session.outcome import Outcome, Variable
 from mtchat.session.provenance import Rewrite
 from mtchat.session.session import Session
+from mtchat.session.text import join_words, quantity
 from mtchat.session.turn import KEPT, Turn
 
 QUOTED = re.compile(r"""(?<!\w)(["'`])(?P<text>(?:(?!\1).)+)\1(?!\w)""")
@@ -86,7 +85,7 @@ def certain_reasons(scene: PrefixComparison) -> Iterator[str]:
     if isinstance(turn.provenance, Rewrite):
         yield "it contains the code of earlier turns"
     old, new = scene.was.undo().program.source, now.undo().program.source
-    gone = sorted(names(turn.chunk).reads & (bound(old) - bound(new)))
+    gone = sorted(names_of(turn.chunk).reads & (bound_names(old) - bound_names(new)))
     if gone:
         yield f"{quote_names(gone)} no longer exist{'s' if len(gone) == 1 else ''}"
     known = {
@@ -114,7 +113,7 @@ def possible_reasons(scene: PrefixComparison) -> Iterator[str]:
         failing_checks(scene.now.outcome, scene.number) - failing_checks(scene.was.outcome, scene.number)
     ):
         yield f"its check {broken[0]} fails"
-    for name in sorted(names(chunk).reads & before.keys() & after.keys()):
+    for name in sorted(names_of(chunk).reads & before.keys() & after.keys()):
         if describe_kind(before[name]) != describe_kind(after[name]):
             yield f"`{name}` is now {describe_kind(after[name])}, not {describe_kind(before[name])}"
     for change in scene.changes:
@@ -128,7 +127,7 @@ def possible_reasons(scene: PrefixComparison) -> Iterator[str]:
             if mentions(instruction, value)
         ]:
             yield f"its instruction mentions {max(held, key=len)} from the old turn {change.number}"
-        lost = bound(change.old.chunk) - bound(change.new.chunk)
+        lost = bound_names(change.old.chunk) - bound_names(change.new.chunk)
         if held := sorted(lost & set(WORD.findall(instruction))):
             yield f"its instruction mentions {quote_names(held)}, no longer defined by turn {change.number}"
     if held := sorted(unrequested_values(chunk, instruction) & vanished_results(before, after), key=len):
@@ -141,13 +140,13 @@ def possible_reasons(scene: PrefixComparison) -> Iterator[str]:
 def ignored_changes(scene: PrefixComparison) -> Iterator[str]:
     """Reasons to think that the code ignores changed turns that its instruction refers to."""
     path, turn = scene.now.path, scene.turn
-    if scene.number in reached(path, [change.number for change in scene.changes]):
+    if scene.number in turns_depending_on(path, [change.number for change in scene.changes]):
         return
     words = {word for word in WORD.findall(turn.instruction) if word not in ARTICLES}
     for change in scene.changes:
-        if ignored := sorted(words & bound(change.new.chunk)):
+        if ignored := sorted(words & bound_names(change.new.chunk)):
             yield f"it does not use {quote_names(ignored)}"
-    alone = not names(turn.chunk).reads & bound(scene.now.undo().program.source)
+    alone = not names_of(turn.chunk).reads & bound_names(scene.now.undo().program.source)
     values = {value for value in plain_values(turn.chunk) if not mentions(turn.instruction, value)}
     if alone and values and BACK.search(turn.instruction):
         yield f"it contains {max(values, key=len)}, which its instruction does not mention"
@@ -192,7 +191,7 @@ def repeats_old_code(change: TurnChange, chunk: str) -> bool:
 
 def top_level_statements(code: str) -> set[str]:
     """The top-level statements, without imports and bare expressions."""
-    module = tree(code)
+    module = parse_module(code)
     plain = (ast.Import, ast.ImportFrom, ast.Expr, ast.Pass)
     return {dump(each) for each in module.body if not isinstance(each, plain)} if module else set()
 
@@ -232,7 +231,7 @@ def vanished_results(before: Mapping[str, Variable], after: Mapping[str, Variabl
 
 def plain_values(code: str) -> Iterator[str]:
     """The distinctive values that code only assigns or prints."""
-    module = tree(code)
+    module = parse_module(code)
     for statement in module.body if module else ():
         match statement:
             case ast.Assign(_, value):
@@ -246,7 +245,7 @@ def plain_values(code: str) -> Iterator[str]:
 
 def literal_values(code: str) -> Iterator[tuple[object, bool]]:
     """Each literal in code, and whether it is part of a larger one."""
-    module = tree(code)
+    module = parse_module(code)
     if module is None:
         return
     inside: set[int] = set()

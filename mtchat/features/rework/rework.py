@@ -22,13 +22,13 @@ from mtchat.generate.generated_tests import (
 )
 from mtchat.generate.improve import stop_on_interrupt
 from mtchat.generate.turn import TurnGenerator
-from mtchat.session.english import join_words, quantity
-from mtchat.session.names import bound, parses, tree
+from mtchat.session.names import bound_names, parse_module, parses
 from mtchat.session.outcome import Outcome, Variable
 from mtchat.session.program import Chunk, Program
 from mtchat.session.provenance import Rework
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
+from mtchat.session.text import join_words, quantity
 from mtchat.session.turn import INTERRUPTED, Turn
 
 VALUES: Mapping[str, tuple[str, ...]] = {
@@ -78,7 +78,7 @@ class ReworkResult:
 
 def placeholders(chunk: str) -> tuple[str, ...]:
     """The placeholders in a chunk: empty function bodies, TODO comments and ellipses."""
-    module = tree(chunk)
+    module = parse_module(chunk)
     found = [line.strip() for line in chunk.split("\n") if TODO.search(line)]
     for node in ast.walk(module) if module else ():
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and all(map(does_nothing, node.body)):
@@ -138,7 +138,7 @@ def unfinished_reasons(old: Turn, new: Turn) -> Iterator[str]:
     left = placeholders(new.chunk)
     if left and len(left) >= len(placeholders(old.chunk)):
         yield f"these parts are still missing: {', '.join(left)}"
-    lost = bound(old.chunk) - bound(new.chunk)
+    lost = bound_names(old.chunk) - bound_names(new.chunk)
     if lost:
         yield f"it would remove {', '.join(sorted(lost))}"
 
@@ -227,7 +227,7 @@ def values_by_name(variables: Sequence[Variable]) -> dict[str, tuple[str, ...]]:
 
 def unused_loop_names(session: Session, number: int) -> frozenset[str]:
     """Loop variables of a turn that nothing else uses."""
-    module = tree(session.numbered(number).chunk)
+    module = parse_module(session.numbered(number).chunk)
     nodes = list(ast.walk(module)) if module else []
     stored = [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
     loops = [
@@ -241,7 +241,7 @@ def unused_loop_names(session: Session, number: int) -> frozenset[str]:
     used = {
         node.id
         for chunk in others
-        for node in ast.walk(tree(chunk) or ast.Module([], []))
+        for node in ast.walk(parse_module(chunk) or ast.Module([], []))
         if isinstance(node, ast.Name)
     }
     return frozenset(name for name in loops if stored.count(name) == loops.count(name) and name not in used)
@@ -286,7 +286,7 @@ def shorten(text: str) -> str:
 
 def probe_calls(chunk: str, program: str, variables: Sequence[Variable]) -> tuple[Assertion, ...]:
     """Calls of each function that a chunk defines; their correct results are unknown."""
-    module, whole = tree(chunk), tree(program)
+    module, whole = parse_module(chunk), parse_module(program)
     known = {each.name: each.kind for each in variables}
     found: list[Assertion] = []
     for node in module.body if module else ():

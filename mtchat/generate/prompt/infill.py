@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from mtchat.generate.prompt.family import Cut
-from mtchat.session.prompt import ModelCard, Prompt, SpecialToken, woven
+from mtchat.session.prompt import ModelCard, Prompt, SpecialToken, join_parts
 
 PREFIX, SUFFIX = "prefix", "suffix"
 
@@ -32,7 +32,7 @@ class InfillFormat:
     def render(self, prefix: str, suffix: str) -> Prompt:
         """The prompt that asks for the code between two pieces of text, exactly as the model knows it."""
         texts = {PREFIX: prefix, SUFFIX: suffix}
-        return woven(*(each if isinstance(each, SpecialToken) else texts[each] for each in self.layout))
+        return join_parts(*(each if isinstance(each, SpecialToken) else texts[each] for each in self.layout))
 
     def cut(self, text: str) -> Cut:
         """The content of the hole in a completion, or in as much of it as has been written."""

@@ -11,7 +11,7 @@ from mtchat.generate.prompt import signs, spans
 from mtchat.generate.prompt.family import Cut
 from mtchat.generate.prompt.spans import START, State
 from mtchat.session.language import PYTHON, Language
-from mtchat.session.names import tree
+from mtchat.session.names import parse_module
 
 LITERAL = re.compile(
     r"""(?P<long>\"{3}|'{3})(?:\\.|(?!(?P=long)).)*+(?P=long)?   # to its end, or to the end of the text
@@ -181,7 +181,7 @@ def acting(line: str, language: Language) -> bool:
     """Whether a line below a name and a fence is code, and not what a run of that name shows."""
     if not is_code(line, language):
         return False
-    return not language.runs or tree(line.strip()) is None or not signs.inert(line)
+    return not language.runs or parse_module(line.strip()) is None or not signs.inert(line)
 
 
 def labels(code: Sequence[str], language: Language) -> bool:
@@ -189,7 +189,7 @@ def labels(code: Sequence[str], language: Language) -> bool:
     said = [line for line in code if line.strip()]
     if len(said) > LABELS or any(len(line) > LONGEST_LABEL for line in said):
         return False
-    if language.runs and tree("\n".join(code)) is not None:
+    if language.runs and parse_module("\n".join(code)) is not None:
         return signs.inert("\n".join(code))
     if language.runs:
         return all(map(signs.inert, said))
@@ -235,9 +235,9 @@ def chunk(text: str, before: str, language: Language = PYTHON) -> str:
         code = "\n".join(comment(line, language.sign) for line in said)
     if not language.runs and not any(is_code(line, language) for line in code.split("\n")):
         code = "\n".join(comment(line, language.sign) for line in code.split("\n"))
-    if language.runs and tree(code) is None:
+    if language.runs and parse_module(code) is None:
         code = mended(code)
-    if language.runs and tree(code) is None:
+    if language.runs and parse_module(code) is None:
         code = mended(dedented(commented(unprompted(code))))
     return without(before, code.strip("\n").rstrip(), language)
 
@@ -285,7 +285,7 @@ def mended(code: str) -> str:
     """Code with odd signs made those that they stand for; as it is where Python does not read it then."""
     lines = zip(code.split("\n"), masked(code).split("\n"), strict=True)
     text = "\n".join(signs.mended(line, bare) for line, bare in lines)
-    return code if tree(text) is None else text
+    return code if parse_module(text) is None else text
 
 
 def unprompted(code: str) -> str:
@@ -313,7 +313,7 @@ def without(before: str, code: str, language: Language = PYTHON) -> str:
         known = before.strip()
         repeated = bool(known) and code.startswith(f"{known}\n")
         return code[len(known) :].strip("\n") if repeated else code
-    old, said = tree(before), tree(code)
+    old, said = parse_module(before), parse_module(code)
     if old is None or said is None or not old.body or len(said.body) <= len(old.body):
         return code
     if not all(same(one, two) for one, two in zip(old.body, said.body, strict=False)):

@@ -5,7 +5,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from mtchat.session.names import tree
+from mtchat.session.names import parse_module
 
 MEANT = {
     "\u2212": "-",  # minus sign
@@ -62,7 +62,7 @@ def acts(bare: str) -> bool:
 
 
 def active(text: str) -> bool:
-    module = tree(f"{text}\n pass" if text.endswith(":") else text)
+    module = parse_module(f"{text}\n pass" if text.endswith(":") else text)
     if module is None or not module.body:
         return False
     return all(isinstance(each, ACTS) or calls(each) for each in module.body)
@@ -80,7 +80,7 @@ def is_bare_annotation(node: ast.stmt) -> bool:
 
 def inert(code: str) -> bool:
     """Whether code does nothing by itself: a name, a path, a number, or nothing that Python reads."""
-    module = tree(code.strip())
+    module = parse_module(code.strip())
     if module is None:
         return not acts(code)
     return all(

@@ -33,7 +33,7 @@ from mtchat.sandbox.host.channels import (
 from mtchat.sandbox.host.collect import deliver_files
 from mtchat.sandbox.host.monitor import inner_pid
 from mtchat.sandbox.host.supervise import close_process, create_shared_memory, kill_sandbox, start_process
-from mtchat.session.given import Attached
+from mtchat.session.program import AttachedFile
 from mtchat.session.settings import Limits
 
 ANSWER_SECONDS = 5.0
@@ -137,7 +137,7 @@ class CheckpointSandbox:
         close_link(snapshot.link)
         os.close(snapshot.handle)
 
-    def deliver(self, files: tuple[Attached, ...], stopped: Callable[[], bool]) -> None:
+    def deliver(self, files: tuple[AttachedFile, ...], stopped: Callable[[], bool]) -> None:
         """Copy the user's files into the work folder of the empty snapshot."""
         deliver_files(files, self.folders[0], self.user, stopped)
         self.empty_snapshot.tree = self.fingerprint()

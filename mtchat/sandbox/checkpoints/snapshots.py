@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from mtchat.sandbox.host.outcome import chunk_names
 from mtchat.session.program import Program
-from mtchat.session.source import Source
+from mtchat.session.source import SourceText
 
 MOST_SNAPSHOTS, MOST_HAZARDS = 16, 256
 
@@ -100,7 +100,7 @@ def leading_imports(source: str) -> tuple[int, str]:
     # If split there, the string would become the docstring of the rest.
     if count in (0, len(body)) or is_text(body[count]):
         return 0, ""
-    return count, (place := Source(source)).text(0, place.end(body[count - 1]))
+    return count, (place := SourceText(source)).text(0, place.end(body[count - 1]))
 
 
 def is_text(node: ast.stmt) -> bool:

@@ -31,10 +31,8 @@ from mtchat.sandbox.host.execute import MARK_BYTES, BackendChoice, gather_files
 from mtchat.sandbox.host.monitor import INTERRUPTED, OutputListener, measure_memory
 from mtchat.sandbox.host.outcome import make_outcome
 from mtchat.sandbox.host.supervise import Interrupts, watch_interrupts
-from mtchat.session.given import NO_INPUTS, RunInputs
-from mtchat.session.outcome import Outcome
-from mtchat.session.program import PREAMBLE, Program
-from mtchat.session.reason import Reason
+from mtchat.session.outcome import Outcome, Reason
+from mtchat.session.program import NO_INPUTS, PREAMBLE, Program, RunInputs
 from mtchat.session.settings import Limits
 
 TRIES = 3

@@ -20,8 +20,8 @@ from mtchat.sandbox.host.outbox import (
     Outbox,
     RefusedError,
 )
-from mtchat.session.given import Attached
 from mtchat.session.outcome import File
+from mtchat.session.program import AttachedFile
 
 MAX_FILES, MAX_SEEN, MAX_DEPTH, MAX_SKIPPED = 1000, 20_000, 12, 100
 GIVEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -67,7 +67,7 @@ class ProgramFile:
 
 
 def deliver_files(
-    files: tuple[Attached, ...], work: int, user: int = 0, stopped: Callable[[], bool] = lambda: False
+    files: tuple[AttachedFile, ...], work: int, user: int = 0, stopped: Callable[[], bool] = lambda: False
 ) -> None:
     """Copy the user's files into a work folder in which nothing runs yet; SandboxError if one fails.
 
@@ -129,7 +129,7 @@ def check_relative(path: str) -> str:
     return path
 
 
-def is_unchanged(file: Attached, work: int) -> bool:
+def is_unchanged(file: AttachedFile, work: int) -> bool:
     """Whether one of the user's files is still as it was delivered."""
     *folders, name = file.name.split("/")
     here = os.dup(work)
@@ -150,7 +150,7 @@ def collect_files(
     work: int,
     largest: int,
     collect: Path | None = None,
-    given: tuple[Attached, ...] = (),
+    given: tuple[AttachedFile, ...] = (),
     stopped: Callable[[], bool] = lambda: False,
     own: ProgramFile | None = None,
 ) -> CollectedFiles:

@@ -20,9 +20,8 @@ from mtchat.sandbox.host.monitor import INTERRUPTED, OutputListener
 from mtchat.sandbox.host.outcome import chunk_names, make_outcome
 from mtchat.sandbox.host.supervise import RunResult, supervise
 from mtchat.sandbox.policy.rlimits import rlimits
-from mtchat.session.given import NO_INPUTS, RunInputs
 from mtchat.session.outcome import Outcome
-from mtchat.session.program import Program
+from mtchat.session.program import NO_INPUTS, Program, RunInputs
 from mtchat.session.settings import Limits
 
 MARK_BYTES = 24

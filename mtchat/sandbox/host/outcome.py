@@ -27,11 +27,10 @@ from mtchat.sandbox.guest.wire import (
 from mtchat.sandbox.host.collect import CollectedFiles
 from mtchat.sandbox.host.monitor import INTERRUPTED
 from mtchat.sandbox.host.supervise import RunResult
-from mtchat.session.outcome import File, Frame, Outcome, Variable
+from mtchat.session.outcome import GIVEN, NOTES, File, Frame, Outcome, Reason, Variable
 from mtchat.session.program import Location, Program
-from mtchat.session.reason import GIVEN, NOTES, Reason
 from mtchat.session.settings import PROCESSES, Limits
-from mtchat.session.source import lines as lines_of
+from mtchat.session.source import split_lines as lines_of
 
 MAX_FIELDS, MAX_VARIABLE_FIELDS, MAX_WORD = 200, 1200, 400
 MAX_NAME = 100

@@ -26,7 +26,7 @@ from mtchat.sandbox.host.channels import (
 )
 from mtchat.sandbox.host.collect import deliver_files
 from mtchat.sandbox.host.monitor import DRAIN_SECONDS, READ_BYTES, OutputListener, RunMonitor, list_children
-from mtchat.session.given import NO_INPUTS, RunInputs
+from mtchat.session.program import NO_INPUTS, RunInputs
 from mtchat.session.settings import Limits
 
 SETUP_SECONDS = 20.0

@@ -13,7 +13,7 @@ from typing import Any
 from mtchat.bench.quality.data import DataFormat, read
 from mtchat.bench.quality.suite import COMPLETION, SINGLE, Score, Task, run_tests
 from mtchat.generate.execute import RunProgram
-from mtchat.session.names import bound
+from mtchat.session.names import bound_names
 
 TITLE = "HumanEval"
 MODES = (SINGLE, COMPLETION)
@@ -73,5 +73,5 @@ def codes(facts: dict[str, str], code: str) -> tuple[str, ...]:
     """What to run: what precedes the function in the problem, the function, and its tests."""
     prompt, entry = facts["prompt"], facts["entry_point"]
     before = re.split(rf"^def {entry}\(", prompt, maxsplit=1, flags=re.MULTILINE)[0]
-    function = code if entry in bound(code) else prompt + code
+    function = code if entry in bound_names(code) else prompt + code
     return before, function, facts["test"], f"check({entry})"

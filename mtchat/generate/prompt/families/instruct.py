@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from mtchat.generate.prompt import reply
 from mtchat.generate.prompt.examples import EXAMPLES
 from mtchat.generate.prompt.family import WORKED, Cut
+from mtchat.session.context import is_emptied
 from mtchat.session.language import PYTHON, Language
-from mtchat.session.memory import left_out
 from mtchat.session.prompt import Message, ModelCard, Prompt
 from mtchat.session.provenance import Step
 from mtchat.session.turn import Turn
@@ -100,7 +100,7 @@ def history(
     for turn in path:
         error = turn.provenance.error if isinstance(turn.provenance, Step) else ""
         open_steps.append(asked(turn.wish, error))
-        if not left_out(turn):
+        if not is_emptied(turn):
             messages += [
                 Message("user", "\n".join(open_steps)),
                 Message("assistant", fenced(turn.chunk, language)),
@@ -111,7 +111,7 @@ def history(
 
 def untold(path: Sequence[Turn]) -> list[str]:
     """The instructions of the last turns, as far as these left their code to a later one."""
-    last = next((at for at in range(len(path), 0, -1) if not left_out(path[at - 1])), 0)
+    last = next((at for at in range(len(path), 0, -1) if not is_emptied(path[at - 1])), 0)
     return [turn.wish for turn in path[last:]]
 
 

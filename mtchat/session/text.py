@@ -1,11 +1,25 @@
-"""Shows signs that act on a terminal or cannot be seen instead of sending them: text of models, programs and
-session files is not trusted.
+"""Text for people: lists in a sentence, and control characters made visible.
 
-What joins signs that people read stays: the joiners inside of words and of emoji, the selector of an emoji's
-colours, and the empty cells of a picture in braille.
+Text of models, programs and session files is not trusted: characters that act on a terminal, or that
+nobody can see, are escaped. Characters that join others stay: joiners inside words and emoji, the selector of
+an emoji's colours, and the empty cells of a picture in braille.
 """
 
 import re
+from collections.abc import Sequence
+
+
+def join_words(words: Sequence[str]) -> str:
+    """The words as a list in a sentence: "a, b and c"."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def quantity(count: int, noun: str) -> str:
+    """A number of things: "1 turn", "3 entries"."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{count} {noun if count == 1 else plural}"
+
 
 CONTROLS = (
     "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and newline, DEL, C1
@@ -34,13 +48,13 @@ NAMED = re.compile("⟦U\\+(10[0-9A-F]{4}|[0-9A-F]{4,5})⟧")
 ODD = re.compile(f"[{CONTROLS}{UNSEEN}]")
 
 
-def escaped(text: str) -> str:
+def escape_controls(text: str) -> str:
     r"""The text with such signs as \x1b, \r, \u202e or \U000e0041; line ends of Windows become newlines."""
     text = text.replace("\r\n", "\n")
-    return SIGNS.sub(visible, text) if ODD.search(text) else text
+    return SIGNS.sub(escape_match, text) if ODD.search(text) else text
 
 
-def visible(match: re.Match[str]) -> str:
+def escape_match(match: re.Match[str]) -> str:
     sign = match["sign"]
     if sign is None:
         return match[0]
@@ -52,21 +66,21 @@ def visible(match: re.Match[str]) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def held(text: str) -> str:
+def mask_controls(text: str) -> str:
     """The text with one sign in the place of each such sign, so that places in it stay what they are."""
     return SIGNS.sub(lambda match: match[0] if match["sign"] is None else "�", text)
 
 
-def named(text: str) -> str:
+def name_controls(text: str) -> str:
     """The text for an editor: the name of each such sign in its place, as ⟦U+001B⟧; `unnamed` undoes it."""
-    text = NAMED.sub(lambda match: name("⟦") + match[0][1:], text)
-    signs = SIGNS.sub(lambda match: match[0] if match["sign"] is None else name(match["sign"]), text)
-    return signs.replace(name("\r") + "\n", "\r\n")
+    text = NAMED.sub(lambda match: control_name("⟦") + match[0][1:], text)
+    signs = SIGNS.sub(lambda match: match[0] if match["sign"] is None else control_name(match["sign"]), text)
+    return signs.replace(control_name("\r") + "\n", "\r\n")
 
 
-def unnamed(text: str) -> str:
+def restore_controls(text: str) -> str:
     return NAMED.sub(lambda match: chr(int(match[1], 16)), text)
 
 
-def name(sign: str) -> str:
+def control_name(sign: str) -> str:
     return f"⟦U+{ord(sign):04X}⟧"
