@@ -68,6 +68,7 @@ CHANGED = (*SESSION[:4], "print(table.groupby('city').sales.mean().to_dict())", 
 def test_a_conversation_on_a_table_runs_each_turn_once_and_equals_a_run_from_nothing(worker: Worker) -> None:
     for package in ("pandas", "pyarrow", "matplotlib"):
         pytest.importorskip(package)
+    worker.close()  # the memory of its snapshots is for this conversation alone
     for turns in range(1, len(SESSION) + 1):
         met = worker.run(program(*SESSION[:turns]), LIMITS)
         assert (met.resumed, met.note, met.error, met.stderr) == (turns - 1, "", "", "")
