@@ -154,7 +154,7 @@ def tried(change: Change, suite: Suite, hand: Hand, look: RunProgram, judge: Run
                 session, made, lambda on, turn: hand.take(then, on, turn.wish, look), look, decide
             )
             right[way] = passes(suite, then, derived.session, judge)
-            kept[way] = later - len(derived.again)
+            kept[way] = later - len(derived.regenerated)
             if decide is when_stale:
                 reasons = [f"{step.number}: {step.reason}" for step in derived.steps if step.reason]
     seconds = round(time.monotonic() - began, 1)

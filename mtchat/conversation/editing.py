@@ -100,11 +100,11 @@ class TurnEditor:
         )  # whether code still fits is told by Python's names
         found = regenerate(old, made, self.again, self.look, self.decide or usual, self.tell)
         session = found.session
-        if found.steps and not found.steps[-1].again:
+        if found.steps and not found.steps[-1].regenerated:
             session = self.live.run_session(session)
         if session.outcome is not None and session.outcome.stopped:
             raise KeyboardInterrupt
-        return session, len(found.steps) - len(found.again)
+        return session, len(found.steps) - len(found.regenerated)
 
     def again(self, base: Session, turn: Turn) -> Session:
         """A turn with the instruction of another, whose checks hold for it from the start."""

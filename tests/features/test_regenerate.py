@@ -168,7 +168,7 @@ def test_a_later_turn_is_kept_unless_something_speaks_against_its_code(first, th
     session = held(first, later)
     found = derived(session, changed(session, 1, *then), "pass\n")
     assert [step.reason for step in found.steps] == [reason]
-    assert [step.again or step.worse for step in found.steps] == [bool(reason)]
+    assert [step.regenerated or step.worse for step in found.steps] == [bool(reason)]
 
 
 def test_a_turn_that_is_made_again_is_asked_for_by_its_instruction_on_the_new_prefix():
@@ -211,7 +211,7 @@ def test_it_can_be_decided_for_each_turn(decide, again):
     session = held(NUMBERS, ("double it", "m = 24"), ("print it", "print(m)"))
     made = changed(session, 1, "set n to 30", "n = 30")
     found = derived(session, made, "m = n * 2\n", "print(m)\n", decide=decide)
-    assert found.again == again
+    assert found.regenerated == again
     assert len(found.session.path) == 3
 
 
@@ -219,11 +219,11 @@ def test_what_the_user_wrote_is_made_again_only_where_it_cannot_stay():
     session = held(NUMBERS, ("double it", ""), ("halve it", ""))
     session = with_user_code(session, 2, "m = 12 * 2").extend((Turn("halve it", "h = n / 2", status=EDITED),))
     kept = derived(session, changed(session, 1, "set n to 30", "n = 30"))
-    assert kept.again == ()
+    assert kept.regenerated == ()
     assert kept.steps[0].reason == "it contains 12 from the old turn 1"
     assert statuses(kept.session) == [COMPLETE, EDITED, EDITED]
     made = derived(session, changed(session, 1, "set k to 30", "k = 30"), "h = k / 2\n")
-    assert made.again == (3,)
+    assert made.regenerated == (3,)
 
 
 def test_a_turn_that_comes_out_worse_than_it_was_is_kept():
@@ -232,8 +232,8 @@ def test_a_turn_that_comes_out_worse_than_it_was_is_kept():
     made = changed(session, 1, "set n to 30", "n = 30")
     found = derived(session, made, "m = n / 0\n", tell=lambda step, on: told.append(step))
     assert chunks(found.session) == ["n = 30", "m = 12 * 2"]
-    assert found.again == ()
-    assert [(step.again, step.worse) for step in told] == [(True, False), (False, True)]
+    assert found.regenerated == ()
+    assert [(step.regenerated, step.worse) for step in told] == [(True, False), (False, True)]
     assert [turn.chunk for turn in found.session.children(found.session.path[0].id)] == [
         "m = n / 0",
         "m = 12 * 2",
@@ -272,20 +272,20 @@ def test_where_nothing_is_run_the_code_alone_is_judged():
     generator = scripted_generator("k = n\n", run=None)
     made = changed(session, 1, "set n to 0", "n = 0")
     found = regenerate(session, made, lambda on, turn: take(generator, on, turn.wish, GREEDY))
-    assert found.again == (4,)
+    assert found.regenerated == (4,)
     assert found.session.outcome is None
 
 
 def test_where_the_changed_turn_itself_fails_later_turns_are_not_blamed_for_it():
     session = held(NUMBERS, ("double it", "m = n * 2"))
     found = derived(session, changed(session, 1, "set n to 30", "n = 30\nn.nothing"))
-    assert found.again == ()
+    assert found.regenerated == ()
 
 
 def test_a_name_that_the_changed_turn_lacks_is_no_fault_of_later_turns():
     session = held(NUMBERS, ("double it", "m = n * 2"))
     lacking = changed(session, 1, "set n", "n = 30\ndef f():\n    return missing")
-    assert derived(session, lacking).again == ()
+    assert derived(session, lacking).regenerated == ()
 
 
 def test_a_run_that_is_stopped_by_a_limit_with_and_without_the_change_says_nothing():
@@ -294,7 +294,7 @@ def test_a_run_that_is_stopped_by_a_limit_with_and_without_the_change_says_nothi
     quick = Outcome()
     made = changed(session, 1, "set n to 30", "n = 30")
     found = regenerate(session, made, lambda on, turn: on, lambda on: slow if "m" in on.source else quick)
-    assert found.again == ()
+    assert found.regenerated == ()
 
 
 def test_whole_programs_and_turns_that_left_them_their_code_are_made_again():
@@ -342,6 +342,6 @@ def test_turns_that_were_made_again_verify():
         session = take(generator, session, instruction, GREEDY)
     made = take(generator, session.undo(3), "set n to 30", GREEDY)
     found = regenerate(session, made, lambda on, turn: take(generator, on, turn.wish, GREEDY), look)
-    assert found.again == (2,)
+    assert found.regenerated == (2,)
     assert list(generator.verify(found.session)) == [None, None]
     assert list(generator.verify(session)) == [None, None, None]

@@ -178,7 +178,7 @@ def test_checks_are_listed_with_numbers_and_removed_by_them(console: Console):
     dispatch(console, "/check")
     assert "this check already exists" in said(console)
     assert "1  ✓ after turn 1, x must be 1\n2  ✗ after turn 1, x must be more than 4" in said(console)
-    with pytest.raises(MtchatError, match="no check 3; there are 2"):
+    with pytest.raises(MtchatError, match="no check 3; the checks are 1 to 2"):
         dispatch(console, "/check -d 3")
     with pytest.raises(UsageError, match="removes one check"):
         dispatch(console, "/check -d")

@@ -92,13 +92,13 @@ def evaluate_group(program: Program, claims: Sequence[Check], look: RunProgram) 
 def read_result(claim: Check, line: str, why: str, known: frozenset[str]) -> CheckResult:
     """The result of a check, read from one line of output of the trial run."""
     try:
-        told = json.loads(line)
+        reported = json.loads(line)
         passed, error, values = (
-            told["passed"] is True,
-            str(told["error"]),
-            [str(each) for each in told["values"]],
+            reported["passed"] is True,
+            str(reported["error"]),
+            [str(each) for each in reported["values"]],
         )
-        missing = str(told["missing"])
+        missing = str(reported["missing"])
     except (ValueError, TypeError, KeyError):
         return CheckResult(claim.turn, claim.code, False, why)
     if passed:
@@ -169,8 +169,8 @@ def look_arguments(code: str) -> str:
         case ast.Compare(left, [relation], [right]) if type(relation) in OPERATORS:
             sides = f"[lambda: ({ast.unparse(left)}), lambda: ({ast.unparse(right)})]"
             return f"{sides}, lambda a, b: {OPERATORS[type(relation)]}, None"
-    told = ", ".join(f"lambda: ({part})" for part in reported_parts(code))
-    return f"[lambda: ({code}\n)], lambda a: a, [{told}]"
+    reported = ", ".join(f"lambda: ({part})" for part in reported_parts(code))
+    return f"[lambda: ({code}\n)], lambda a: a, [{reported}]"
 
 
 # It runs in its own namespace: the program may have redefined print, list or sum.
@@ -202,19 +202,19 @@ def fault(error):
     text = " ".join(str(error).split())[:200]
     return f"it fails with {type(error).__name__}" + (f": {text}" if text else "")
 
-def look(asked, holds, told):
+def look(asked, holds, parts):
     passed, values, error, missing = False, [], "", ""
     with contextlib.redirect_stdout(io.StringIO()):
         try:
             got = [each() for each in asked]
             passed = settled(holds(*got))
             if not passed:
-                values = [shown(each) for each in (got if told is None else [each() for each in told])]
+                values = [shown(each) for each in (got if parts is None else [each() for each in parts])]
         except BaseException as problem:
             error = fault(problem)
             missing = isinstance(problem, NameError) and getattr(problem, "name", None) or ""
     out = sys.__stdout__ or sys.stdout
-    told = {"passed": passed, "values": values, "error": error, "missing": missing}
-    out.write(json.dumps(told) + "\\n")
+    reported = {"passed": passed, "values": values, "error": error, "missing": missing}
+    out.write(json.dumps(reported) + "\\n")
     out.flush()
 """

@@ -107,22 +107,22 @@ class Explanation:
     words: str
 
 
-def line_prompt(program: str, step: str, told: Sequence[Explanation], code: str) -> Prompt:
-    """Asks what some lines of a program do; `told` explains the lines before them.
+def line_prompt(program: str, step: str, explained: Sequence[Explanation], code: str) -> Prompt:
+    """Asks what some lines of a program do; `explained` explains the lines before them.
 
     Values of variables are left out on purpose: small models repeat them instead of explaining. The opening
     ends without a space because the first token of a word includes it; after a space, models begin with a
     number.
     """
     return Prompt(
-        messages=explain_messages(program, step), opening=f"{join_explanations(told)}`{code.strip()}`\n-"
+        messages=explain_messages(program, step), opening=f"{join_explanations(explained)}`{code.strip()}`\n-"
     )
 
 
-def summary_prompt(program: str, step: str, told: Sequence[Explanation]) -> Prompt:
+def summary_prompt(program: str, step: str, explained: Sequence[Explanation]) -> Prompt:
     """Asks for one sentence about the whole program, which continues from SUBJECT."""
     return Prompt(
-        messages=explain_messages(program, step), opening=f"{join_explanations(told)}In short: {SUBJECT}"
+        messages=explain_messages(program, step), opening=f"{join_explanations(explained)}In short: {SUBJECT}"
     )
 
 
@@ -132,8 +132,8 @@ def explain_messages(program: str, step: str) -> tuple[Message, ...]:
     return (Message("system", SYSTEM), *EXAMPLE, Message("user", question))
 
 
-def join_explanations(told: Sequence[Explanation]) -> str:
-    return "".join(f"`{each.code.strip()}`\n- {as_sentence(each.words)}\n" for each in told)
+def join_explanations(explained: Sequence[Explanation]) -> str:
+    return "".join(f"`{each.code.strip()}`\n- {as_sentence(each.words)}\n" for each in explained)
 
 
 def failure_prompt(program: str, facts: str) -> Prompt:

@@ -61,8 +61,8 @@ CODE_KINDS = ("function", "type", "builtin_function_or_method", "method")
 
 def error_meaning(outcome: Outcome) -> str:
     """What such an error means, in one sentence; "" if unknown."""
-    told = REASONS.get(outcome.reason, "")
-    return told or MEANINGS.get(outcome.exception, "")
+    known = REASONS.get(outcome.reason, "")
+    return known or MEANINGS.get(outcome.exception, "")
 
 
 def failing_line(program: Program, frame: Frame) -> str:

@@ -230,8 +230,8 @@ def describe_assignment(target: ast.expr, value: ast.expr, phrases: Phrases) -> 
             return f"sets {phrases.entry(whole, index)} to {phrases.say(value)}"
         case ast.Tuple(names) if isinstance(value, ast.Tuple) and len(names) == len(value.elts):
             pairs = zip(names, value.elts, strict=True)
-            told = [f"{phrases.name(one)} to {phrases.say(other)}" for one, other in pairs]
-            return f"sets {join_words(told)}, all at once"
+            assignments = [f"{phrases.name(one)} to {phrases.say(other)}" for one, other in pairs]
+            return f"sets {join_words(assignments)}, all at once"
     if isinstance(target, ast.Tuple) and not isinstance(value, ast.Name | ast.Call):
         return no_words()
     return f"sets {phrases.name(target)} to {phrases.say(value)}"

@@ -129,16 +129,16 @@ def explain_error(console: Console) -> None:
     for fact in facts:
         view.paragraph(fact)
     if not failure.is_settled(program, outcome, variables) and can_chat(console):
-        told = "\n".join(["- " + where, *(f"- {fact}" for fact in facts)])
+        explained = "\n".join(["- " + where, *(f"- {fact}" for fact in facts)])
         show_answer(
             console,
             StreamedParagraph(view),
-            stream_answer(console.chat.complete, answers.failure_prompt(program.source, told), 2),
+            stream_answer(console.chat.complete, answers.failure_prompt(program.source, explained), 2),
         )
         view.note(LEGEND_OF_ERRORS)
     number = outcome.turn or len(console.session.path)
-    mends = "" if excused(outcome) else "/fix asks the model to repair it, "
-    steps = f"{mends}/edit {number} changes the instruction of turn {number}"
+    repair = "" if excused(outcome) else "/fix asks the model to repair it, "
+    steps = f"{repair}/edit {number} changes the instruction of turn {number}"
     view.note(f"{steps}, /undo removes the last turn")
 
 
@@ -226,7 +226,7 @@ class TurnExplainer:
     parts: tuple[CodePart, ...]
     outcome: Outcome | None
     chats: bool
-    told: list[Explanation] = field(default_factory=list)
+    explained: list[Explanation] = field(default_factory=list)
     spoke: bool = False
 
     @classmethod
@@ -274,7 +274,7 @@ class TurnExplainer:
                 self.console.view.paragraph(f"After the turn {failure.describe_variable(each)}.")
         if self.chats:
             self.before(part)
-            prompt = answers.line_prompt(self.program.source, self.step, self.told, code)
+            prompt = answers.line_prompt(self.program.source, self.step, self.explained, code)
             words = show_answer(
                 self.console,
                 StreamedParagraph(self.console.view, INDENT),
@@ -287,7 +287,7 @@ class TurnExplainer:
         rows = source.split_lines(self.code)
         for each in self.parts:
             if each.last < part.first and each.sure:
-                self.told.append(Explanation("\n".join(rows[each.first - 1 : each.last]), each.words))
+                self.explained.append(Explanation("\n".join(rows[each.first - 1 : each.last]), each.words))
 
     def say(self, part: CodePart, code: str) -> None:
         """Says what a part does: from its syntax tree if that is complete, else in the model's words."""
@@ -295,7 +295,7 @@ class TurnExplainer:
         if not self.chats or (part.sure and is_plain(part.words)):
             self.certain(part)
         else:
-            prompt = answers.line_prompt(self.program.source, self.step, self.told, code)
+            prompt = answers.line_prompt(self.program.source, self.step, self.explained, code)
             words = self.thought(prompt)
             if words:
                 self.spoke = True
@@ -305,7 +305,7 @@ class TurnExplainer:
             else:
                 words = part.words
                 self.certain(part)
-        self.told.append(Explanation(code, words))
+        self.explained.append(Explanation(code, words))
 
     def certain(self, part: CodePart) -> None:
         value = self.value(part)
@@ -317,14 +317,14 @@ class TurnExplainer:
             return ""
         rows = "\n".join(source.split_lines(self.code)[part.first - 1 : part.last])
         later = {name for each in self.parts if each.first > part.first for name in each.names}
-        told = [
+        explained = [
             f"`{each.name}` is {each.value}"
             for each in self.outcome.variables
             if each.name in part.names and each.name not in later
             if each.kind in PLAIN_KINDS and len(each.value) <= LONGEST_VALUE
             if normalise_code(each.value) not in normalise_code(rows)
         ]
-        return f"after the turn {' and '.join(told)}" if told else ""
+        return f"after the turn {' and '.join(explained)}" if explained else ""
 
     def reached(self) -> bool:
         """Whether the run completed this turn."""
@@ -333,7 +333,7 @@ class TurnExplainer:
     def summary(self) -> None:
         """Shows one sentence about the whole turn."""
         if self.chats and len(self.parts) > 1:
-            prompt = answers.summary_prompt(self.program.source, self.step, self.told)
+            prompt = answers.summary_prompt(self.program.source, self.step, self.explained)
             words = self.thought(prompt)
             if words:
                 self.spoke = True

@@ -101,16 +101,16 @@ def complete_codes(
         yield code
         return
     seen: set[str] = set()
-    for begun in candidate_fills(generator, HoleInTurn(session, number, hole), sampling):
-        if begun in seen:
+    for start in candidate_fills(generator, HoleInTurn(session, number, hole), sampling):
+        if start in seen:
             continue
         found = 0
-        for whole in islice(complete_codes(generator, session, number, begun, sampling), 1 if seen else None):
+        for whole in islice(complete_codes(generator, session, number, start, sampling), 1 if seen else None):
             found += 1
             yield whole
         if not (found or seen):
             return
-        seen.add(begun)
+        seen.add(start)
 
 
 def candidate_fills(generator: TurnGenerator, place: HoleInTurn, sampling: Sampling) -> Iterator[str]:

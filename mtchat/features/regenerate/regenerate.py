@@ -16,20 +16,20 @@ TakeTurn = Callable[[Session, Turn], Session]
 
 @dataclass(frozen=True)
 class RegenerationStep:
-    """The decision about a later turn: made `again`, or kept; `doubt` is the reason to regenerate it.
+    """The decision about a later turn: `regenerated` or kept; `staleness` is the reason to regenerate it.
 
     `worse` says that the regenerated code was worse, so the old code was kept.
     """
 
     number: int
     turn: Turn
-    again: bool = False
-    doubt: Staleness | None = None
+    regenerated: bool = False
+    staleness: Staleness | None = None
     worse: bool = False
 
     @property
     def reason(self) -> str:
-        return self.doubt.reason if self.doubt else ""
+        return self.staleness.reason if self.staleness else ""
 
 
 Decide = Callable[[RegenerationStep], bool]
@@ -44,16 +44,16 @@ class Regeneration:
     steps: tuple[RegenerationStep, ...]
 
     @property
-    def again(self) -> tuple[int, ...]:
+    def regenerated(self) -> tuple[int, ...]:
         """The numbers of the regenerated turns."""
-        return tuple(step.number for step in self.steps if step.again)
+        return tuple(step.number for step in self.steps if step.regenerated)
 
 
 def when_stale(step: RegenerationStep) -> bool:
     """Regenerates stale turns; code that the user wrote only if it certainly cannot stay."""
-    if step.doubt is None:
+    if step.staleness is None:
         return False
-    return step.doubt.sure or step.turn.status != EDITED
+    return step.staleness.certain or step.turn.status != EDITED
 
 
 def always(step: RegenerationStep) -> bool:
@@ -114,11 +114,11 @@ class Regenerator:
         trial = self.seen(carry_over(self.now, (turn,)))
         read = self.old.language.runs  # only Python code can be analysed
         step = RegenerationStep(
-            number, turn, doubt=find_staleness(self.scene(trial, number)) if read else None
+            number, turn, staleness=find_staleness(self.scene(trial, number)) if read else None
         )
-        step = replace(step, again=self.decide(step))
+        step = replace(step, regenerated=self.decide(step))
         self.tell(step, self.now)
-        if step.again:
+        if step.regenerated:
             made = self.take(self.now, turn)
             if was_stopped(made, self.now):
                 raise KeyboardInterrupt
@@ -126,7 +126,7 @@ class Regenerator:
             if not self.regretted(step, made, trial):
                 self.advance(step, made)
                 return
-            step = replace(step, again=False, worse=True)
+            step = replace(step, regenerated=False, worse=True)
             self.tell(step, self.now)
             self.now = self.now.beside(made)
         self.now = self.recorded(carry_over(self.now, (turn,)), trial.outcome)
@@ -134,7 +134,7 @@ class Regenerator:
 
     def regretted(self, step: RegenerationStep, made: Session, trial: Session) -> bool:
         """Whether the old code is better after all; a decision of the user stands."""
-        sure = step.doubt is None or step.doubt.sure
+        sure = step.staleness is None or step.staleness.certain
         return not sure and self.decide is when_stale and is_worse(made, trial)
 
     def advance(self, step: RegenerationStep, made: Session) -> None:

@@ -38,10 +38,10 @@ class TurnChange:
 
 @dataclass(frozen=True)
 class Staleness:
-    """Why code should be regenerated. If `sure`, it cannot stay; otherwise the reason may be wrong."""
+    """Why code should be regenerated. If `certain`, it cannot stay; otherwise the reason may be wrong."""
 
     reason: str
-    sure: bool = False
+    certain: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class PrefixComparison:
 def find_staleness(scene: PrefixComparison) -> Staleness | None:
     """The first reason to regenerate the turn, certain reasons first; None if its code can stay."""
     for reason in certain_reasons(scene):
-        return Staleness(reason, sure=True)
+        return Staleness(reason, certain=True)
     for reason in possible_reasons(scene):
         return Staleness(reason)
     return None

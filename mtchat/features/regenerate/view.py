@@ -127,7 +127,7 @@ def show_step(view: View, step: RegenerationStep) -> None:
     """Shows one line for a turn that is kept; the instruction and the reason for one that is regenerated."""
     if step.worse:
         view.note(f"keeping turn {step.number} unchanged: the regenerated code was worse")
-    elif step.again:
+    elif step.regenerated:
         view.heading(f"{step.number}› {step.turn.shown}")
         view.note(f"regenerated: {step.reason}" if step.reason else "regenerated, although it still fits")
     else:
