@@ -8,17 +8,19 @@ from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import platformdirs
 
 from mtchat import plugins
 from mtchat.bundled_models import cache, catalogue
-from mtchat.bundled_models.fetch import FetchProgress, describe_progress
 from mtchat.errors import ModelError, MtchatError
 from mtchat.generate.prompt import family
 from mtchat.models.loading import Model, ModelLoader, Report
 from mtchat.session.settings import Sampling
+
+if TYPE_CHECKING:  # downloads need half of the network library, which the prompt does not wait for
+    from mtchat.bundled_models.fetch import FetchProgress
 
 HEADROOM = 1.5  # memory that a model takes, by the size of its files: weights, keys and values
 PLUGINS = "mtchat.models"  # the entry points of models from other packages
@@ -109,7 +111,7 @@ def locate(name: str, report: Report) -> tuple[str | Path, str]:
     """The path or hub id of a model, and its fingerprint if known; a bundled model is fetched first."""
     if bundled := catalogue.find_or_none(name):
         here = cache.locate(name, cache.models_folder())
-        path = here or fetch(name, lambda progress, seconds: report(describe_progress(progress, seconds)))
+        path = here or fetch_reporting(name, report)
         return path, bundled.sha256
     try:
         path = Path(name).expanduser()
@@ -131,13 +133,20 @@ def draft_model_path(name: str) -> Path | None:
     return cache.locate(small, cache.models_folder()) if small else None
 
 
-def fetch(name: str, report: Callable[[FetchProgress, float], None]) -> Path:
+def fetch_reporting(name: str, report: Report) -> Path:
+    """Fetches a bundled model, and reports each step as text."""
+    from mtchat.bundled_models.fetch import describe_progress
+
+    return fetch(name, lambda progress, seconds: report(describe_progress(progress, seconds)))
+
+
+def fetch(name: str, report: "Callable[[FetchProgress, float], None]") -> Path:
     """Fetches a bundled model; `report` gets the seconds since the current stage began."""
     from mtchat.bundled_models import fetch as fetching
 
     began: dict[tuple[str, str], float] = {}
 
-    def timed(progress: FetchProgress) -> None:
+    def timed(progress: "FetchProgress") -> None:
         start = began.setdefault((progress.stage, progress.source), time.monotonic())
         report(progress, time.monotonic() - start)
 

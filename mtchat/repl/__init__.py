@@ -1,1 +1,1 @@
-"""The conversation in a terminal: the only room that imports prompt_toolkit and pygments."""
+"""The conversation in a terminal: the only room that imports prompt_toolkit."""
