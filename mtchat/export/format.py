@@ -65,7 +65,7 @@ class Brought:
 
 
 @dataclass(frozen=True)
-class Step:
+class ExportedStep:
     """A turn of the live path with its number and what its chunk printed when the program last ran."""
 
     number: int
@@ -148,11 +148,11 @@ def to_text(data: bytes) -> str:
         return data.decode("latin-1")
 
 
-def steps(session: Session) -> tuple[Step, ...]:
+def steps(session: Session) -> tuple[ExportedStep, ...]:
     outputs = session.outcome.outputs if session.outcome else ()
     printed = dict(zip((chunk.turn for chunk in session.program.chunks), outputs, strict=False))
     path = enumerate(session.path, start=PREAMBLE + 1)
-    return tuple(Step(number, turn, printed.get(number, "")) for number, turn in path)
+    return tuple(ExportedStep(number, turn, printed.get(number, "")) for number, turn in path)
 
 
 def visible(text: str) -> str:

@@ -13,7 +13,7 @@ from mtchat.session.session import ROOT, Session
 from mtchat.session.turn import Turn, TurnOptions
 from mtchat.store.values import brief, rebuild, to_json
 
-Event = Mapping[str, object]
+LogRecord = Mapping[str, object]
 
 VERSION = 1
 START = '{"event":"session","version":'
@@ -36,13 +36,13 @@ class History:
         return self.ids.get(recorded, recorded)
 
 
-def to_line(event: Event) -> bytes:
+def to_line(event: LogRecord) -> bytes:
     """One line of JSON. Lone surrogates go through as they are: escapes of two would pair up on reading."""
     text = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
     return text.encode("utf-8", "surrogatepass") + b"\n"
 
 
-def to_event(line: bytes) -> Event:
+def to_event(line: bytes) -> LogRecord:
     """The event in a line; ValueError when it is not one."""
     try:
         event = json.loads(line.decode("utf-8", "surrogatepass"))
@@ -53,7 +53,7 @@ def to_event(line: bytes) -> Event:
     return event
 
 
-def header(session: Session, created: str, program: str) -> Event:
+def header(session: Session, created: str, program: str) -> LogRecord:
     """The first event of a file. Its first keys never change place: `START` is how a session file begins."""
     written_in = {} if session.language == PYTHON else {"language": session.language.name}
     return {
@@ -67,11 +67,11 @@ def header(session: Session, created: str, program: str) -> Event:
     }
 
 
-def changes(before: Session, after: Session, why: str = "") -> list[Event]:
+def changes(before: Session, after: Session, why: str = "") -> list[LogRecord]:
     """The events that lead from one session to a later one; `why` is noted with the move of the head."""
     if after.turns[: len(before.turns)] != before.turns:
         raise ValueError("the session lacks turns that its file has: it belongs to another file")
-    events: list[Event] = []
+    events: list[LogRecord] = []
     if after.preamble != before.preamble:
         events.append({"event": "preamble", "preamble": after.preamble})
     if after.language != before.language:
@@ -95,12 +95,12 @@ def changes(before: Session, after: Session, why: str = "") -> list[Event]:
     return events
 
 
-def attach(files: tuple[AttachedFile, ...]) -> Event:
+def attach(files: tuple[AttachedFile, ...]) -> LogRecord:
     """All files that are attached from now on."""
     return {"event": "attach", "files": [to_json(file) for file in files]}
 
 
-def move(reached: History, after: Session, why: str) -> Iterator[Event]:
+def move(reached: History, after: Session, why: str) -> Iterator[LogRecord]:
     """The `head` event that is still missing, if one is.
 
     Moves alone do not always give the children last visited, after several turns in one write; then
@@ -108,13 +108,13 @@ def move(reached: History, after: Session, why: str) -> Iterator[Event]:
     """
     if reached.session.head == after.head and reached.session.visited == after.visited:
         return
-    event: Event = {"event": "head", "to": after.head, "why": why}
+    event: LogRecord = {"event": "head", "to": after.head, "why": why}
     if apply(reached, event).session.visited != after.visited:
         event = {**event, "visited": dict(after.visited)}
     yield event
 
 
-def apply(history: History, event: Event) -> History:
+def apply(history: History, event: LogRecord) -> History:
     """The history with one more event; unknown kinds change nothing. ValueError says what does not fit."""
     session = history.session
     match event["event"]:
@@ -146,7 +146,7 @@ def apply(history: History, event: Event) -> History:
     return replace(history, session=session, edited=False)
 
 
-def add(history: History, event: Event) -> History:
+def add(history: History, event: LogRecord) -> History:
     """The history with a turn under the id that its content gives; later events refer to the recorded one."""
     recorded = text(event, "id")
     turn = rebuild(Turn, event)
@@ -159,7 +159,7 @@ def add(history: History, event: Event) -> History:
     return History(history.session.add(turn), ids, edited)
 
 
-def language(event: Event) -> Language:
+def language(event: LogRecord) -> Language:
     """The language that an event names; Python where it names none, as before there were others."""
     name = event.get("language", PYTHON.name)
     found = next((each for each in LANGUAGES if each.name == name), None)
@@ -168,7 +168,7 @@ def language(event: Event) -> Language:
     return found
 
 
-def attached(event: Event) -> tuple[AttachedFile, ...]:
+def attached(event: LogRecord) -> tuple[AttachedFile, ...]:
     files = event.get("files")
     if not isinstance(files, list):
         raise ValueError("files is missing or not a list")
@@ -196,14 +196,14 @@ def known(session: Session, turn_id: str) -> str:
     return turn_id
 
 
-def text(event: Event, key: str) -> str:
+def text(event: LogRecord, key: str) -> str:
     value = event.get(key)
     if not isinstance(value, str):
         raise ValueError(f"{key} is missing or not text")
     return value
 
 
-def json_like(event: Event) -> Event:
+def json_like(event: LogRecord) -> LogRecord:
     """An event as it will be read back: tuples are lists there."""
     return to_event(to_line(event))
 
@@ -215,7 +215,7 @@ def outcome_fields(outcome: Outcome) -> Mapping[str, object]:
     return {**fields, "limit": outcome.limit, "world": outcome.missing}
 
 
-def outcome_of(event: Event) -> Outcome:
+def outcome_of(event: LogRecord) -> Outcome:
     """The outcome in an event. Old files say only in `error` what the sandbox lacked."""
     limit, missing = text({"limit": "", **event}, "limit"), text({"world": "", **event}, "world")
     found = rebuild(Outcome, {name: value for name, value in event.items() if name != "reason"})

@@ -4,7 +4,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 
-from mtchat.export.format import Step, steps, visible
+from mtchat.export.format import ExportedStep, steps, visible
 from mtchat.export.pictures import Picture
 from mtchat.session.language import PYTHON
 from mtchat.session.session import Session
@@ -50,7 +50,7 @@ def page(title: str, body: str) -> str:
     return f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{body}\n</body>\n</html>\n'
 
 
-def section(step: Step, kind: str) -> list[str]:
+def section(step: ExportedStep, kind: str) -> list[str]:
     lines = [f"<h2>Turn {step.number}</h2>", f"<p>{escape(visible(step.turn.instruction))}</p>"]
     if step.turn.status == INTERRUPTED:
         lines.append('<p class="note">This turn was interrupted; its code may not be whole.</p>')

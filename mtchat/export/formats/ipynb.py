@@ -12,7 +12,7 @@ from mtchat.export.format import (
     LEFT_OUT,
     MOST_NEWLINES,
     Brought,
-    Step,
+    ExportedStep,
     few,
     left,
     steps,
@@ -68,7 +68,7 @@ def metadata(language: Language) -> Json:
     return METADATA if language == PYTHON else {"language_info": {"name": language.name}}
 
 
-def section(step: Step) -> Iterator[Json]:
+def section(step: ExportedStep) -> Iterator[Json]:
     name = f"turn-{step.number}"
     words = worded(step.turn.instruction)
     exact: Json = {"instruction": step.turn.instruction} if words != step.turn.instruction else {}

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from mtchat.export.format import Step, steps, visible, worded
+from mtchat.export.format import ExportedStep, steps, visible, worded
 from mtchat.export.pictures import Picture
 from mtchat.session.session import Session
 from mtchat.session.turn import INTERRUPTED
@@ -28,7 +28,7 @@ def illustrate(session: Session, pictures: Sequence[Picture]) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def section(step: Step, language: str) -> list[str]:
+def section(step: ExportedStep, language: str) -> list[str]:
     blocks = [f"## Turn {step.number}"]
     if step.turn.instruction:
         blocks.append("\n".join(f"> {line}".rstrip() for line in worded(step.turn.instruction).split("\n")))

@@ -72,7 +72,7 @@ def cut(text: str, language: Language = PYTHON) -> Cut:
 
 
 @dataclass
-class Reading:
+class ReplyScan:
     """What has been read of a reply: `label` is code before a fence that may only have named what follows."""
 
     code: list[str] = field(default_factory=list)
@@ -90,17 +90,17 @@ class Reading:
         """What was read so far is not the code."""
         self.code, self.label, self.found, self.foreign, self.state = [], [], False, foreign, START
 
-    def end(self, last: str = "") -> "Reading":
+    def end(self, last: str = "") -> "ReplyScan":
         self.code, self.finished = self.label or [*self.code, last], True
         return self
 
 
-def reading(text: str, language: Language, strings: bool = True) -> Reading:
+def reading(text: str, language: Language, strings: bool = True) -> ReplyScan:
     """A reply read line by line, up to where its code ends; with or without other languages' `strings`."""
     fences, bares = (FENCE, masked(text)) if language.runs else (OWN_LINE, text)
     tags = TAG if language.runs else TAG_ELSEWHERE
     lines = list(zip(text.split("\n"), bares.split("\n"), strict=True))
-    now = Reading()
+    now = ReplyScan()
     for number, (line, bare) in enumerate(lines):
         last = number == len(lines) - 1
         if not now.foreign:
@@ -151,7 +151,7 @@ def names(word: str, language: Language) -> bool:
     return versions or word.lower() in language.names
 
 
-def in_code(line: str, now: Reading, language: Language) -> bool:
+def in_code(line: str, now: ReplyScan, language: Language) -> bool:
     """Whether strings and comments are looked for on a line: in prose an apostrophe opens none."""
     if now.state.open:
         return True
@@ -160,7 +160,7 @@ def in_code(line: str, now: Reading, language: Language) -> bool:
 
 
 def past_marks(
-    bare: str, now: Reading, fences: re.Pattern[str], tags: re.Pattern[str], language: Language
+    bare: str, now: ReplyScan, fences: re.Pattern[str], tags: re.Pattern[str], language: Language
 ) -> tuple[str, int]:
     """What is of a masked line after the marks with no code before them, and where a mark ends the code.
 
