@@ -49,7 +49,7 @@ from mtchat.session.session import Session
 from mtchat.session.settings import OFF, Settings
 from mtchat.store import Log, Owned
 
-IN_SHELL = "--corrections off takes every instruction as a new step"
+IN_SHELL = "--corrections off treats every instruction as a new step"
 
 
 @dataclass(frozen=True)
@@ -146,11 +146,11 @@ def play(
     settings, session = script.settings, script.spoken(log.session)
     if not session.language.runs:
         if script.run or script.fix:
-            raise UsageError(f"nothing can be run or mended: {explain_not_run(session, shell=True)}")
+            raise UsageError(f"nothing can be run or repaired: {explain_not_run(session, shell=True)}")
         view.note(explain_not_run(session, shell=True))
     elif sandbox.unavailable_reason():
         if script.run or script.fix:
-            raise SandboxError(f"nothing can be run here: {sandbox.unavailable_reason()}")
+            raise SandboxError(f"programs cannot run here: {sandbox.unavailable_reason()}")
         view.note(f"programs are not run: {sandbox.unavailable_reason()}")
         settings = replace(settings, run=OFF)
     chat = Conversation(model, sandbox, log=log, settings=settings, family=script.family, owned=owned)
@@ -170,7 +170,7 @@ def play(
         except Leave:
             break
         if not going:
-            view.line(f"interrupted; {len(script.instructions) - number} instructions were not taken")
+            view.line(f"interrupted; {len(script.instructions) - number} instructions were not sent")
             return ExitCode.INTERRUPTED
     code = finish(script, console)
     if not chat.unsaved:
@@ -201,7 +201,7 @@ def step(console: ScriptConsole, script: Script, text: str) -> bool:
     if slash.is_command(text) and not new:
         return command(console, text)
     if is_question(text):
-        way = f"/next {one_line(text, 40)} takes it as a step"
+        way = f"/next {one_line(text, 40)} sends it as a step"
         view.note(f"a question adds nothing to the program; {way}")
         return True
     if not chat.take(rest[0] if new else text, new=new):
@@ -244,7 +244,7 @@ def edit(console: ScriptConsole, number: int, text: str, written: bool) -> bool:
         return False
     if done.later:
         report_changes(view, old, done.after, done.same, done.later)
-    view.note(f"the program as it was is branch {done.branch}")
+    view.note(f"the previous program is branch {done.branch}")
     return True
 
 

@@ -172,7 +172,7 @@ def earlier(path: Path | None) -> Iterator[str]:
         when = captions.describe_day(found.modified)
         yield (
             f"{when} you had {found.name}: {count(found.turns)}, {captions.one_line(found.instruction, 40)}; "
-            f"/open {found.name} goes on with it"
+            f"/open {found.name} continues it"
         )
 
 

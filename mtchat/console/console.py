@@ -188,9 +188,9 @@ class Console:
         """The earlier model if the latest cannot be loaded."""
         earlier = self.host.earlier()
         if earlier is None:
-            raise ModelError(f"{error}\n/model NAME goes on with another") from error
+            raise ModelError(f"{error}\n/model NAME switches to another model") from error
         self.view.error(str(error))
-        self.view.note(f"{earlier.name} goes on; /model NAME takes another")
+        self.view.note(f"{earlier.name} is used instead; /model NAME switches to another model")
         return earlier
 
     # What the user does
@@ -231,20 +231,20 @@ class Console:
         """Draws so many other tries for the last turn, shows what they do, and lets the user choose."""
         session = self.session
         if not session.language.runs:
-            raise MtchatError("tries are compared by running them: " + explain_not_run(session))
+            raise MtchatError("candidates are compared by running them: " + explain_not_run(session))
         if not self.chat.freely:
-            self.view.note("others are run to be compared, and run is ask; /set run on allows that")
+            self.view.note("Comparing candidates runs them without asking. Use /set run on to allow it.")
             return
         found, live = self.chat.compare(count).interpretations, session.path[-1].chunk
         if len(found) < 2:
-            self.view.note(f"all {count + 1} tries do the same")
+            self.view.note(f"all {count + 1} candidates behave identically")
             return
         place = self.questions.choose(found, live)
         if place is None or found[place].candidate.turn.chunk == live:
-            self.view.note("the live one stays; /pick K takes another later")
+            self.view.note("Keeping the current candidate. /pick K switches later.")
             return
         self.chat.keep(self.session.undo().add(found[place].candidate.turn), "pick")
-        self.view.note(f"now it is number {place + 1}; /pick shows the others")
+        self.view.note(f"switched to candidate {place + 1}; /pick shows the others")
 
     def fix(self, rounds: int) -> FixResult:
         """Repairs the failing turn; the live program is the best one found."""
@@ -263,9 +263,7 @@ class Console:
         session = self.session
         self.view.erase()  # what was weighed and changed nothing
         if session is before:
-            self.view.note(
-                "stopped before anything was written; nothing is changed, so you can type another instruction"
-            )
+            self.view.note("stopped before any code was written; the program is unchanged")
             return
         if self.questions.declined:
             self.follow(before)
@@ -287,7 +285,7 @@ class Console:
         elif chosen == "retry" and number == len(path):
             self.next_command = "/retry"
         else:
-            hint = "; the last turn alone can be asked for again, /edit changes others" if chosen else ""
+            hint = "; only the last turn can be regenerated, /edit changes the others" if chosen else ""
             self.view.note(f"not run; /run runs it{hint}")
 
     def run_aloud(

@@ -17,18 +17,16 @@ Answer = Callable[[str], str | None]
 
 CHOICES = "[Enter run, e edit, r retry, u undo, a auto] "
 EXPLAINED = (
-    "Enter runs the code; e changes the instruction, r asks the model again, u takes the turn back, "
-    "a runs all code from now on, a 5 that of this and the next 5 turns; Ctrl-C runs nothing"
+    "Enter runs the code, e edits the instruction, r regenerates the code, u removes the turn, "
+    "a runs all code from now on, a 5 runs this turn and the next 5; Ctrl-C leaves it unrun"
 )
 COMMANDS = {"e": "edit", "edit": "edit", "r": "retry", "retry": "retry", "u": "undo", "undo": "undo"}
 
 AUTO, ALWAYS, NEVER = "auto", "always", "never"
 NEXT, THIS = "next", "this"
-WHICH = f"is that the next step, or what this one means? [{NEXT}] or {THIS}: "
-EITHER = (
-    f"type {NEXT} or {THIS}; a command leaves the question open, and Ctrl-C asks again which one is meant"
-)
-WAYS = "type its number, or say in other words what you mean; Enter takes 1, Ctrl-C leaves it open"
+WHICH = f"Is that a new step, or a clarification of this one? [{NEXT}] or {THIS}: "
+EITHER = f"type {NEXT} or {THIS}; a command skips the question, Ctrl-C repeats it"
+WAYS = "Enter a number or rephrase. Enter = 1, Ctrl-C = skip."
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 CHOICE = re.compile(
     r"(?:please )?"
@@ -110,10 +108,10 @@ class UserQuestions:
             self.chosen = COMMANDS[word]
         elif word in ("a", "auto") and not rest:
             self.always = True
-            self.view.note("run is on: code runs without being asked about; /set run ask asks again")
+            self.view.note("Auto-run is on. /set run ask restores confirmation.")
         elif word in ("a", "auto") and len(rest) == 1 and is_count(rest[0]):
             self.left = int(rest[0])
-            self.view.note(f"this turn and the next {self.left} run without being asked about")
+            self.view.note(f"this turn and the next {self.left} run without confirmation")
         else:
             return not word
         return True
@@ -135,14 +133,14 @@ class UserQuestions:
     def meant(self, answer: Answer, found: Sequence[Interpretation]) -> int | str | None:
         """The place of the reading that is meant, or other words for it; None where that is left open."""
         self.view.erase()
-        self.view.heading("This can be meant in more than one way:")
+        self.view.heading("This instruction is ambiguous. It can mean:")
         for number, each in enumerate(found, start=1):
             self.view.say(f"  {number}  {each.told}")
         self.view.note(WAYS)
-        while isinstance(choice := place_typed(self.view, answer, "which one? ", len(found), 0), str):
+        while isinstance(choice := place_typed(self.view, answer, "Which one? ", len(found), 0), str):
             later = self.follows(answer, choice)
             if later:
-                self.postpone(later, "the question is left open")
+                self.postpone(later, "skipped the question")
                 return None
             if later is not None:
                 return choice
@@ -155,13 +153,13 @@ class UserQuestions:
         return None if self.answer is None else self.pick(self.answer, found)
 
     def pick(self, answer: Answer, found: Sequence[Interpretation]) -> int | None:
-        label = "which one? (Enter keeps the live one) "
+        label = "Which one? (Enter keeps the current one) "
         while isinstance(choice := place_typed(self.view, answer, label, len(found), None), str):
             place = numbered(choice, len(found))
             if place is not None and place < len(found):
                 return place
             if place is None and (self.is_command(choice) or STEP.match(choice)):
-                self.postpone(choice, "that is no number")
+                self.postpone(choice, "not a number")
                 return None
             self.view.note(f"type a number from 1 to {len(found)}, or Enter")
         return choice
@@ -189,7 +187,7 @@ class UserQuestions:
     def postpone(self, words: str, why: str) -> None:
         """Keeps what was typed in place of an answer: it is done as soon as this turn is over."""
         self.later = words
-        self.view.note(f"{why}; next comes: {one_line(words)}")
+        self.view.note(f"{why}; next: {one_line(words)}")
 
 
 def is_count(word: str) -> bool:

@@ -172,7 +172,7 @@ class Conversation(LiveSession):
         """Makes one of the `alternatives` the last turn, by its number from 1."""
         tries = self.alternatives()
         if not 1 <= number <= len(tries):
-            raise UsageError(f"there are {len(tries)} tries; /pick shows them")
+            raise UsageError(f"there are {len(tries)} candidates; /pick lists them")
         self.keep(self.session.undo().add(tries[number - 1]), "pick")
         return self.turn()
 

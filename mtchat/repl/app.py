@@ -214,8 +214,7 @@ def leave(console: Console) -> bool:
         return lost
     if console.log.path.exists():
         console.view.note(
-            f"saved in {short_path(console.log.path)}; "
-            f"{console.host.goes_on(console.log.path)} goes on with it"
+            f"saved in {short_path(console.log.path)}; to continue: {console.host.goes_on(console.log.path)}"
         )
     return False
 
@@ -229,7 +228,7 @@ def saved(console: Console) -> bool:
         if not rescued(console):
             console.view.error(why)
             return False
-        console.view.error(f"not saved in its place: {why.partition(';')[0]}")
+        console.view.error(f"could not be saved in its own folder: {why.partition(';')[0]}")
     console.chat.unsaved = ""
     return True
 
@@ -257,7 +256,7 @@ def instruct(console: Console, text: str) -> None:
     """What a text without a slash asks for: code, or what the program does, which needs no turn."""
     session = console.session
     if is_code(text, session) and not (console.chat.corrects and detect_correction(session.path, text)):
-        console.view.note("taken as your own code, as it is; /next TEXT takes TEXT as an instruction")
+        console.view.note("added as your own code, unchanged; /next TEXT treats TEXT as an instruction")
         console.add(text)
         return
     if number := dropping(text):
@@ -299,7 +298,7 @@ def do(console: Console, line: str) -> None:
     elif text.lower() in CLEARING:
         console.view.clear()
     elif likely := meant(text):
-        raise UsageError(f"did you mean {likely}? /next {text} takes it as an instruction")
+        raise UsageError(f"did you mean {likely}? /next {text} sends it as an instruction")
     elif slash.is_command(text):
         slash.do(console, text[1:])
     elif session.language.runs and (claim := find_check(text, session)):

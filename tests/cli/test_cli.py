@@ -74,7 +74,7 @@ def test_an_interrupt_saves_what_is_there(tmp_path: Path, capsys: pytest.Capture
     code, said = played(tmp_path, ["set", "stop", "show"])
     assert code == ExitCode.INTERRUPTED
     assert capsys.readouterr().out == ""
-    assert "1 instructions were not taken" in said
+    assert "1 instructions were not sent" in said
     assert [turn.status for turn in load(tmp_path / "played.jsonl").path][1] == INTERRUPTED
 
 
@@ -83,7 +83,7 @@ def test_a_run_that_the_user_stops_ends_the_script(tmp_path: Path) -> None:
     box = handed(lambda program, limits, place, given: stopped, nothing, lambda: "")
     code, said = played(tmp_path, ["set", "show"], box=box)
     assert code == ExitCode.INTERRUPTED
-    assert "1 instructions were not taken" in said
+    assert "1 instructions were not sent" in said
     assert len(load(tmp_path / "played.jsonl").path) == 1
 
 

@@ -90,7 +90,7 @@ def test_an_edit_makes_again_what_does_not_fit_and_prints_the_program(
     assert "2› show\nregenerated: `x` no longer exists\n" in said
     assert "turn 3 is kept\n" in said
     assert "- x = 6\n+ y = 5\n" in said
-    assert "the program as it was is branch before-edit-1" in said
+    assert "the previous program is branch before-edit-1" in said
     after = load(tmp_path / "played.jsonl")
     assert code(after) == ["y = 5", "print(y)", "print('bye')"]
     assert after.path_to(after.branches["before-edit-1"]) == before.path

@@ -92,7 +92,7 @@ def load_one(folder: Path) -> object:
 def test_a_script_undoes_and_draws_the_tree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, said = played(tmp_path, "define x", "print x", "/undo", "/tree")
     assert code == ExitCode.DONE
-    assert "took back: print x\nnow at turn 1: define x\n" in said
+    assert "undone: print x\nnow at turn 1: define x\n" in said
     assert "✓ 1   define x  ← now\n" in said
     assert capsys.readouterr().out == "x = 1\n"
     assert [turn.chunk for turn in load(tmp_path / "one.jsonl").path] == ["x = 1"]
@@ -139,7 +139,7 @@ def test_commands_on_a_recorded_session_by_the_command_line_itself(tmp_path: Pat
     words = [sys.executable, "-m", "mtchat", "one", "--sessions", str(tmp_path)]
     done = subprocess.run([*words, "-p", "/undo"], input="", capture_output=True, text=True, timeout=60)
     assert done.returncode == ExitCode.DONE, done.stderr
-    assert "took back: print x\n" in done.stderr
+    assert "undone: print x\n" in done.stderr
     assert done.stdout == "x = 1\n"
     done = subprocess.run(words, input="/redo\n/tree\n", capture_output=True, text=True, timeout=60)
     assert done.returncode == ExitCode.DONE, done.stderr

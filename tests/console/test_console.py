@@ -207,7 +207,7 @@ def test_an_export_without_a_file_name_overwrites_nothing(
     console = console_in(tmp_path)
     dispatch(console, "define x")
     dispatch(console, "/export py")
-    with pytest.raises(MtchatError, match="is there already"):
+    with pytest.raises(MtchatError, match="already exists"):
         dispatch(console, "/export py")
     with pytest.raises(MtchatError, match="--force overwrites it"):
         dispatch(console, "/export py one.py")
@@ -353,12 +353,12 @@ def test_a_model_that_cannot_be_loaded_leaves_the_conversation_to_the_one_before
     assert console.chat.model is old
     assert [turn.chunk for turn in console.session.path] == ["x = 1", "print(x)"]
     assert "cannot load broken: IndexError" in said(console)
-    assert "fake goes on; /model NAME takes another" in said(console)
+    assert "fake is used instead; /model NAME switches to another model" in said(console)
 
 
 def test_a_first_model_that_cannot_be_loaded_is_an_error_and_not_the_end(tmp_path: Path) -> None:
     console = console_in(tmp_path, Unloadable())
-    with pytest.raises(ModelError, match="/model NAME goes on with another"):
+    with pytest.raises(ModelError, match="/model NAME switches to another model"):
         dispatch(console, "define x")
     console.host = replace(console.host, load=lambda name: Fake())
     dispatch(console, "/model fake")
@@ -429,7 +429,7 @@ def test_quit_tells_what_is_not_saved_in_its_place_and_loses_nothing(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     console = unsaved(tmp_path)
     assert not leave(console)
-    assert "not saved in its place: cannot save to" in said(console)
+    assert "could not be saved in its own folder: cannot save to" in said(console)
     [copy] = (tmp_path / "temporary").rglob("*.jsonl")
     assert [turn.chunk for turn in load(copy).path] == ["x = 1"]
     assert f"saved in {copy}" in said(console)

@@ -153,7 +153,7 @@ def test_a_reopened_session_says_what_is_not_attached_any_more(tmp_path: Path) -
         ("*.nothing", r"no file matches \*.nothing"),
         ("empty", "there is no file in .*empty"),
         ("'a", "no closing quotation"),
-        ("-d", "let which file go"),
+        ("-d", "Detach which file"),
         ("-d x", "'x' is not attached; no file is"),
     ],
 )
@@ -214,7 +214,7 @@ def test_files_copies_by_name_and_by_pattern(console: Console, tmp_path: Path) -
 
 def test_files_overwrites_only_by_force_and_else_copies_nothing(console: Console, tmp_path: Path) -> None:
     (tmp_path / "plot.png").write_text("mine")
-    with pytest.raises(MtchatError, match=r"plot.png is there already, so nothing is copied; --force"):
+    with pytest.raises(MtchatError, match=r"plot.png already exists, so nothing was copied; --force"):
         dispatch(console, "/files log.txt plot.png")
     assert (tmp_path / "plot.png").read_text() == "mine"
     assert not (tmp_path / "log.txt").exists()
@@ -226,10 +226,10 @@ def test_files_overwrites_only_by_force_and_else_copies_nothing(console: Console
     ("argument", "message"),
     [
         ("nothing.png", "left no file 'nothing.png'; /files lists"),
-        ("plot.png to", "copy which files to where"),
-        ("to here", "copy which files to where"),
+        ("plot.png to", "copy which files, and where"),
+        ("to here", "copy which files, and where"),
         ("plot.png to one.jsonl", "cannot copy to one.jsonl/plot.png"),
-        ("plot.png to one.files", "plot.png is there already"),
+        ("plot.png to one.files", "plot.png already exists"),
     ],
 )
 def test_what_cannot_be_copied_is_an_error_that_says_why(
@@ -241,7 +241,7 @@ def test_what_cannot_be_copied_is_an_error_that_says_why(
 
 def test_a_copy_that_is_gone_says_how_to_get_it_again(console: Console) -> None:
     (console.place / "plot.png").unlink()
-    with pytest.raises(MtchatError, match="is not there any more; /run makes it again"):
+    with pytest.raises(MtchatError, match="no longer exists; /run makes it again"):
         dispatch(console, "/files plot.png")
 
 
@@ -320,7 +320,7 @@ def test_a_step_from_a_file_of_windows_has_the_lines_of_ours(console: Console, t
 def test_force_replaces_a_link_and_not_what_it_leads_to(console: Console, tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("mine")
     (tmp_path / "plot.png").symlink_to("precious")
-    with pytest.raises(MtchatError, match=r"plot.png is there already"):
+    with pytest.raises(MtchatError, match=r"plot.png already exists"):
         dispatch(console, "/files plot.png")
     dispatch(console, "/files plot.png --force")
     assert (tmp_path / "precious").read_text() == "mine"
@@ -469,7 +469,7 @@ def test_why_earlier_turns_ran_again_is_said_after_the_turn(tmp_path: Path) -> N
     ],
 )
 def test_the_news_of_a_running_program_are_its_last_line(heard: list[str], line: str) -> None:
-    tail = LastLine(SimpleNamespace(stopping=False))  # type: ignore[arg-type]
+    tail = LastLine(SimpleNamespace(stop_if_asked=lambda: None))  # type: ignore[arg-type]
     for text in heard:
         tail("stdout", text)
     assert tail.line() == line

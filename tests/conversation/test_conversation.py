@@ -62,7 +62,7 @@ def test_undo_redo_goto_branch_and_pick_move_through_the_tree() -> None:
     assert codes(chat) == ["x = 2"]
     assert [turn.chunk for turn in chat.alternatives()] == ["x = 1", "x = 2"]
     assert chat.pick(1).code == "x = 1"
-    with pytest.raises(UsageError, match="there are 2 tries"):
+    with pytest.raises(UsageError, match="there are 2 candidates"):
         chat.pick(3)
     assert [turn.chunk for turn in chat.undo()] == ["x = 1"]
     assert codes(chat) == []

@@ -101,7 +101,7 @@ def asked(folder: Path, code: str, question: str, *replies: str) -> tuple[Consol
         (WRITE, "where is my file", ["one.files/report.txt", "this conversation is in", "one.jsonl"]),
         (COSTS, "what is groceries?", ["rows: ('groceries', 200)", "rows: ('groceries', 35)", "is 235"]),
         ("x = 1", "how do i save this program", ["/save"]),
-        ("x = 1", "how can i undo the last step?", ["/undo [N]: Takes back the last turn"]),
+        ("x = 1", "how can i undo the last step?", ["/undo [N]: Undoes the last turn"]),
     ],
 )
 def test_what_the_run_and_the_program_know_is_the_answer(
@@ -199,4 +199,4 @@ def test_a_script_says_that_a_question_adds_nothing(
     code, told = played(tmp_path, ["set", "what does set return?", "/next show"], box=RUN_NOWHERE)
     assert code == ExitCode.DONE
     assert capsys.readouterr().out == "x = 6\nprint('noise')\n\nprint(x * 7)\n"
-    assert "a question adds nothing to the program; /next what does set return? takes it as a step" in told
+    assert "a question adds nothing to the program; /next what does set return? sends it as a step" in told

@@ -125,7 +125,7 @@ def test_pasted_code_becomes_a_turn_without_the_model_and_is_run(tmp_path: Path)
     assert turn.instruction == "add my own code: x = 2"
     assert console.session.outcome is not None
     assert console.session.outcome.ok
-    assert "taken as your own code, as it is; /next TEXT takes TEXT as an instruction" in said(console)
+    assert "added as your own code, unchanged; /next TEXT treats TEXT as an instruction" in said(console)
     assert load(console.log.path).path == console.session.path
     dispatch(console, "set x")
     assert [each.chunk for each in console.session.path] == ["x = 2\nprint(x)", "x = 3"]

@@ -419,7 +419,7 @@ def test_what_is_typed_in_place_of_a_number_comes_next_and_the_live_try_stays(
     console = console_in(tmp_path)
     assert console.questions.pick(lambda label: text, TWO) is None
     assert console.questions.later == text
-    assert f"next comes: {text}" in said(console)
+    assert f"next: {text}" in said(console)
 
 
 @pytest.mark.parametrize(
@@ -486,7 +486,7 @@ def test_several_tries_without_anybody_to_ask_keep_the_live_one(tmp_path: Path) 
     dispatch(console, "say it")
     dispatch(console, "/retry 2")
     assert chunks(console.session) == ["print(x)"]
-    assert "the live one stays; /pick K takes another later" in said(console)
+    assert "Keeping the current candidate. /pick K switches later." in said(console)
 
 
 def test_the_setting_n_tries_each_turn_so_often(tmp_path: Path) -> None:

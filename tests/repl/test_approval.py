@@ -122,7 +122,7 @@ def test_auto_with_a_number_approves_so_many_turns_more(asked: Callable[..., Ask
     one = asked("a 2", CTRL_C)
     one.take("define x", "print x", "print x", "print x")
     assert len(one.ran) == 3
-    assert "this turn and the next 2 run without being asked about" in said(one.console)
+    assert "this turn and the next 2 run without confirmation" in said(one.console)
 
 
 def test_auto_runs_all_from_now_on_until_ask_is_set_again(asked: Callable[..., Asked]):
@@ -164,7 +164,7 @@ def test_tries_beside_a_turn_are_not_run_where_the_user_is_asked(asked: Callable
     one = asked("", "")
     one.take("/set n 3", "flaky")
     assert one.ran == [["raise ValueError('no')"]]
-    assert "others are run to be compared, and run is ask" in said(one.console)
+    assert "Comparing candidates runs them without asking" in said(one.console)
 
 
 def test_rewritten_code_is_not_run_unasked(asked: Callable[..., Asked]):

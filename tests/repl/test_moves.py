@@ -112,12 +112,12 @@ def test_pick_shows_each_try_once_and_makes_one_live(tmp_path: Path) -> None:
     assert "2  ✓ flaky  ← now" in shown
     dispatch(console, "/pick 1")
     assert chunks(load(console.log.path)) == ["raise ValueError('no')"]
-    with pytest.raises(UsageError, match="there are 2 tries"):
+    with pytest.raises(UsageError, match="there are 2 candidates"):
         dispatch(console, "/pick 3")
 
 
 def test_pick_with_one_try_says_how_to_get_others(tmp_path: Path) -> None:
     console = console_in(tmp_path)
     dispatch(console, "define x")
-    with pytest.raises(MtchatError, match="/retry 8 draws others"):
+    with pytest.raises(MtchatError, match="/retry 8 generates others"):
         dispatch(console, "/pick")

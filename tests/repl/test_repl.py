@@ -134,7 +134,7 @@ def test_undo_says_what_left_and_where_one_is_and_redo_brings_it_back(
     say(screen, "define x", "2› ")
     say(screen, "print x", "3› ")
     text = say(screen, "/undo", "now at turn 1: define x")
-    assert "took back: print x" in text
+    assert "undone: print x" in text
     assert len(session(tmp_path).path) == 1
     assert len(session(tmp_path).turns) == 2
     say(screen, "/redo", "now at turn 2: print x")
@@ -389,9 +389,9 @@ def unclear(screen: Terminal) -> None:
 
 def test_a_next_step_typed_at_a_question_is_done_after_it(screen: Terminal, tmp_path: Path) -> None:
     unclear(screen)
-    say(screen, "define x", "is that the next step, or what this one means? [next] or this:")
+    say(screen, "define x", "Is that a new step, or a clarification of this one? [next] or this:")
     screen.send(ENTER)
-    screen.wait("the question is left open; next comes: define x")
+    screen.wait("skipped the question; next: define x")
     screen.wait("\n3› ")
     assert "2› define x\nx = 1\n" in screen.text
     saved = session(tmp_path).path
@@ -401,7 +401,7 @@ def test_a_next_step_typed_at_a_question_is_done_after_it(screen: Terminal, tmp_
 
 def test_a_command_typed_at_a_question_leaves_it_open_and_is_done(screen: Terminal, tmp_path: Path) -> None:
     unclear(screen)
-    say(screen, "/tree", "the question is left open; next comes: /tree")
+    say(screen, "/tree", "skipped the question; next: /tree")
     screen.wait("unclear  ← now")
     say(screen, "/set ask never", "ask is never")
     say(screen, "define x", "3› ")
@@ -411,7 +411,7 @@ def test_a_command_typed_at_a_question_leaves_it_open_and_is_done(screen: Termin
 def test_what_is_typed_ahead_of_a_postponed_line_comes_after_it(screen: Terminal, tmp_path: Path) -> None:
     unclear(screen)
     screen.send(f"/undo{ENTER}print x{ENTER}")
-    screen.wait("the question is left open; next comes: /undo")
+    screen.wait("skipped the question; next: /undo")
     screen.wait("2› /undo")
     screen.wait(lambda text: "\n2›" in text.partition("1› print x")[2])
     assert "Application.exit" not in screen.text
@@ -443,7 +443,7 @@ def test_ctrl_z_suspends_and_fg_goes_on_where_it_was(tmp_path: Path) -> None:
         screen.send(f" x{ENTER}")
         screen.wait("2› ")
         screen.send(CTRL_D)
-        screen.wait("goes on with it")
+        screen.wait("to continue: ")
     assert [turn.instruction for turn in session(tmp_path).path] == ["define x"]
 
 

@@ -131,7 +131,7 @@ def test_the_turn_has_the_text_and_is_shown_as_it_was_typed(tmp_path: Path):
     assert console.session.path[-1].typed == turn.typed
     assert console.session.path[-1].instruction == wish
     dispatch(console, "/undo")
-    assert "took back: mend {err} as in {code 1}" in said(console)
+    assert "undone: mend {err} as in {code 1}" in said(console)
 
 
 def test_the_context_and_an_edit_resolve_references_too(tmp_path: Path):

@@ -13,7 +13,7 @@ from mtchat.session.settings import full_name
 def do_set(console: Console, argument: str) -> None:
     """Shows the settings, or changes one: /set temperature 0.4, /set seconds 2min.
 
-    The language is the session's, from its first turn on: /set language javascript. Only Python is run.
+    A session keeps its language from the first turn on: /set language javascript. Only Python runs.
     """
     name, _, value = argument.strip().partition(" ")
     name = full_name(name)
@@ -45,7 +45,7 @@ def do_model(console: Console, argument: str) -> None:
     """
     if argument.strip():
         console.chat.model = console.host.load(argument.strip())
-        console.view.say(f"{console.chat.model.name} is loading; you can type on")
+        console.view.say(f"{console.chat.model.name} is loading in the background; you can keep typing")
         return
     stage = console.chat.model.stage()
     licence = "" if stage else console.chat.model.card().licence
@@ -59,7 +59,7 @@ def complete_model(console: Console) -> list[tuple[str, str]]:
 
 
 def do_help(console: Console, argument: str) -> None:
-    """Lists the commands and keys, or says more about one command."""
+    """Lists commands and keys, or explains one command."""
     name = argument.strip().removeprefix("/")
     if name:
         command = slash.find(name)
@@ -81,7 +81,7 @@ def complete_help(console: Console) -> list[tuple[str, str]]:
 
 
 def do_quit(console: Console, argument: str) -> None:
-    """Leaves; everything is saved."""
+    """Quits; everything is saved."""
     raise Leave
 
 

@@ -18,26 +18,26 @@ WIDTH, LEAST = 60, 16
 
 
 def do_undo(console: Console, argument: str) -> None:
-    """Takes back the last turn, or the last N; /redo brings them back.
+    """Undoes the last turn, or the last N; /redo restores them.
 
-    A correction is one step, too: the turns are then as they were before it.
+    A correction counts as one step: undoing it restores the turns that it changed.
     """
     for turn in reversed(console.chat.undo(parse_count(argument))):
-        console.view.say(f"took back: {step_name(turn)}")
+        console.view.say(f"undone: {step_name(turn)}")
     console.view.say(describe_position(console.session))
 
 
 def do_redo(console: Console, argument: str) -> None:
-    """Brings back the turn or the correction that was last taken back, or the last N."""
+    """Restores the turn or correction that was last undone, or the last N."""
     for turn in console.chat.redo(parse_count(argument)):
-        console.view.say(f"brought back: {step_name(turn)}")
+        console.view.say(f"restored: {step_name(turn)}")
     console.view.say(describe_position(console.session))
 
 
 def do_goto(console: Console, argument: str) -> None:
-    """Makes another turn the last one: N of this program, a label of /tree such as 3b, a branch, or start.
+    """Moves to another turn: N of this program, a label of /tree such as 3b, a branch, or start.
 
-    Nothing is lost, and nothing is run or read again: /tree shows the way back.
+    Nothing is deleted or run again: /tree shows the way back.
     """
     goal = argument.strip()
     if not goal:
@@ -45,7 +45,7 @@ def do_goto(console: Console, argument: str) -> None:
     old = turn_labels(console.session).get(console.session.head, START)
     moved = go_to(console.session, goal)
     if moved.head == console.session.head and moved.branch == console.session.branch:
-        console.view.note("that is where you are")
+        console.view.note("you are there already")
         return
     console.chat.keep(moved, "goto")
     console.view.say(describe_position(console.session))
@@ -64,22 +64,22 @@ def complete_goto(console: Console) -> list[tuple[str, str]]:
 
 
 def do_branch(console: Console, argument: str) -> None:
-    """Gives the live branch a name, which goes along with its new turns; without NAME it lists the branches.
+    """Names the current branch; the name moves with its new turns. Without NAME it lists the branches.
 
-    /goto NAME comes back to it from anywhere.
+    /goto NAME returns to it from anywhere.
     """
     name = argument.strip()
     if not name:
         list_branches(console)
         return
     console.chat.branch(name)
-    console.view.say(f"this branch is {name!r} now; /goto {name} comes back to its end")
+    console.view.say(f"this branch is {name!r} now; /goto {name} returns to its end")
 
 
 def list_branches(console: Console) -> None:
     session = console.session
     if not session.branches:
-        console.view.say("no branch has a name; /branch NAME names this one, /tree shows all")
+        console.view.say("no branch has a name; /branch NAME names this one, /tree shows them all")
     known = {**turn_labels(session), ROOT: "start"}
     for name, end in session.branches.items():
         mark = "*" if name == session.branch else " "
@@ -88,7 +88,7 @@ def list_branches(console: Console) -> None:
 
 
 def do_tree(console: Console, argument: str) -> None:
-    """Draws all turns of the session: the live conversation down the left side, and what else was tried.
+    """Draws all turns of the session: the current program on the left, and everything else that was tried.
 
     ✓ ran, ✗ failed, ■ was interrupted, · was not run, alone or with later turns. Another try for the same
     instruction shows its code. (folded) and (forgotten) are what the model is told of a turn. /goto LABEL
@@ -122,18 +122,18 @@ def here(console: Console, turn: str) -> str:
 
 
 def do_pick(console: Console, argument: str) -> None:
-    """Shows the other tries for the last turn, or makes number K of them the live one.
+    """Lists the candidates for the last turn, or switches to candidate K.
 
-    Those with the same code are shown as one. Nothing is run or read again.
+    Candidates with the same code are listed once. Nothing is run or generated again.
     """
     console.number("")
     tries = console.chat.alternatives()
     if len(tries) < 2:
-        raise MtchatError("there is only one try for the last turn; /retry 8 draws others")
+        raise MtchatError("the last turn has only one candidate; /retry 8 generates others")
     if not argument.strip():
         list_candidates(console, tries)
         return
-    picked = console.chat.pick(parse_number(argument, "the number of a try"))
+    picked = console.chat.pick(parse_number(argument, "the number of a candidate"))
     console.view.turn(picked.number, picked.turn)
     console.view.say(describe_position(console.session))
 
@@ -144,7 +144,7 @@ def list_candidates(console: Console, tries: Sequence[Turn]) -> None:
         said = f"{status_sign(console.session, turn)} {one_line(turn.instruction, 60)}"
         console.view.heading(f"{place}  {said}{now}")
         console.view.code(turn.chunk)
-    console.view.note("/pick K makes one of them the live one")
+    console.view.note("/pick K switches to candidate K")
 
 
 def complete_pick(console: Console) -> list[tuple[str, str]]:

@@ -20,14 +20,13 @@ MOST = 9
 def do_run(console: Console, argument: str) -> None:
     """Runs the whole program from the start, in the sandbox.
 
-    A program that reads from the keyboard gets what you type: Ctrl-D ends that, and later runs get it
-    again. The words after it are the program's arguments (sys.argv), and < FILE at the end gives it that
-    file in place of a keyboard, as in: /run --fast "two words" < names.txt. What such a run did is shown,
-    and not recorded.
+    A program that reads the keyboard gets what you type: Ctrl-D ends the input, and later runs reuse it.
+    ARG become its arguments (sys.argv), and < FILE replaces the keyboard with a file, as in:
+    /run --fast "two words" < names.txt. Runs with arguments or a file are shown, but not recorded.
 
-    It has no network and none of your files but those of /attach, only a private work folder. The files it
-    leaves there, and the figures it shows, are copied to the folder beside the session; /files lists them.
-    Ctrl-C stops it.
+    It has no network and none of your files except those of /attach, only a private work folder. The
+    files that it leaves there and the figures that it shows are copied to the folder beside the session;
+    /files lists them. Ctrl-C stops it.
     """
     if not console.session.path:
         raise MtchatError("there is no program yet; type an instruction")
@@ -58,16 +57,16 @@ def typed_at(console: Console, arguments: tuple[str, ...]) -> Outcome:
     descriptor = terminal_descriptor()
     if descriptor is None or not asks_for_input(console.session.program.source, console.session.outcome):
         return console.run_aloud(arguments)
-    console.view.note("what you type goes to the program; Ctrl-D ends it, Ctrl-C stops the program")
+    console.view.note("what you type goes to the program; Ctrl-D ends the input, Ctrl-C stops the program")
     with show_typing(), forward_keyboard(descriptor) as board:
         return console.run_aloud(arguments, board=board)
 
 
 def do_vars(console: Console, argument: str) -> None:
-    """Shows the variables of the program: their names, types, shapes or lengths, and short values.
+    """Lists the variables of the program with their types, shapes or lengths, and short values.
 
-    NAME, which may be a pattern such as train_*, shows those alone, with more of their values. They are
-    described inside the sandbox; where the program fails, they are what it had by then.
+    NAME, which may be a pattern such as train_*, selects variables and shows more of their values. If the
+    program fails, the variables are those it had by then.
     """
     if not console.session.path:
         raise MtchatError("there is no program yet; type an instruction")
@@ -111,7 +110,7 @@ def do_fix(console: Console, argument: str) -> None:
     """
     rounds = parse_count(argument, default=3)
     if rounds > MOST:
-        raise UsageError(f"at most {MOST} rounds; /edit changes what the turn is asked for")
+        raise UsageError(f"at most {MOST} rounds; /edit changes the instruction")
     console.number("")
     before = console.session.head
     fixed = console.fix(rounds)
@@ -121,8 +120,8 @@ def do_fix(console: Console, argument: str) -> None:
         number = fixed.session.outcome.turn if fixed.session.outcome else None
         place = number or len(fixed.session.path)
         console.view.note(
-            f"/explain says why it fails, /edit {place} changes what turn {place} is asked for, "
-            "/undo takes the last turn back"
+            f"/explain says why it fails, /edit {place} changes the instruction of turn {place}, "
+            "/undo removes the last turn"
         )
 
 

@@ -28,9 +28,9 @@ def do_attach(console: Console, argument: str) -> None:
     names = split_words(argument)
     if names[:1] == ("-d",):
         if not names[1:]:
-            raise UsageError("let which file go? /attach lists them")
+            raise UsageError("Detach which file? /attach lists them")
         console.chat.keep(detach(console.session, names[1:]), "attach")
-        console.view.say(f"programs do not get {', '.join(names[1:])} any more")
+        console.view.say(f"detached {', '.join(names[1:])}")
         return
     if not names:
         listing(console)
@@ -87,7 +87,7 @@ def do_files(console: Console, argument: str) -> None:
     target = Path()
     if "to" in names[-2:]:
         if names[-1] == "to" or len(names) < 3:
-            raise UsageError("copy which files to where? /files NAME to DIR")
+            raise UsageError("copy which files, and where? /files NAME to DIR")
         target, names = user_path(names[-1]), names[:-2]
     if names:
         fetch(console, chosen(outcome, names), target, force="--force" in split_words(argument))
@@ -131,18 +131,14 @@ def fetch(console: Console, files: Sequence[File], target: Path, force: bool) ->
     """Copies files into a folder under their own names: none of them when one would overwrite another."""
     for file in files:
         if not plain(file.path):
-            raise MtchatError(
-                f"{file.path!r} does not lie in {short_path(console.place)}, so nothing is copied"
-            )
+            raise MtchatError(f"{file.path!r} is not in {short_path(console.place)}, so nothing was copied")
     goals = [target / Path(file.path).name for file in files]
     for goal in goals:
         if goals.count(goal) > 1:
-            raise MtchatError(
-                f"two files would be {short_path(goal)}; copy them one at a time, to two folders"
-            )
+            raise MtchatError(f"two files would become {short_path(goal)}; copy them to two folders")
         if os.path.lexists(goal) and not force:
             raise MtchatError(
-                f"{short_path(goal)} is there already, so nothing is copied; --force overwrites it"
+                f"{short_path(goal)} already exists, so nothing was copied; --force overwrites it"
             )
     for file, goal in zip(files, goals, strict=True):
         copied = replace(file, size=bring(console.place, file, goal, force))
@@ -155,7 +151,7 @@ def bring(place: Path, file: File, goal: Path, force: bool) -> int:
     try:
         opened = below(place, file.path)
     except FileNotFoundError:
-        raise MtchatError(f"{short_path(source)} is not there any more; /run makes it again") from None
+        raise MtchatError(f"{short_path(source)} no longer exists; /run makes it again") from None
     except OSError as error:
         raise MtchatError(f"cannot copy {short_path(source)}: {error.strerror}") from None
     try:

@@ -16,11 +16,11 @@ from mtchat.store import SUFFIX, Log, find, paths, summaries
 
 
 def do_save(console: Console, argument: str) -> None:
-    """Gives the session a name; every turn is saved as it is made.
+    """Renames the session; every turn is saved as it is made.
 
-    The session's file and the folder of its runs' files are renamed; no other session is overwritten. A
-    whole path, such as /tmp/primes, saves the session there, and it goes on there: for when its own folder
-    is full or cannot be written.
+    The session file and the folder with the files of its runs are renamed; no other session is
+    overwritten. A full path, such as /tmp/primes, moves the session there: useful if its own folder is
+    full or read-only.
     """
     name = argument.strip()
     if not name:
@@ -57,7 +57,7 @@ def again(console: Console) -> None:
 
 
 def do_open(console: Console, argument: str) -> None:
-    """Goes on with another session; this one is saved."""
+    """Opens another session; this one is saved."""
     if not argument.strip():
         raise UsageError("open which session? /sessions lists them")
     path = find(argument.strip(), console.folder)
@@ -74,13 +74,10 @@ def complete_open(console: Console) -> list[tuple[str, str]]:
 
 
 def do_sessions(console: Console, argument: str) -> None:
-    """Lists the sessions in the sessions folder, the last one first, with the day of its last change."""
+    """Lists the sessions in the sessions folder, most recent first, with the date of the last change."""
     rows = summaries(console.folder)
     if not rows:
-        console.view.say(
-            f"no sessions in {short_path(console.folder)} yet; "
-            "the first instruction begins one, and it is saved"
-        )
+        console.view.say(f"no sessions in {short_path(console.folder)} yet; the first instruction starts one")
     for each in rows:
         mark = "*" if each.path == console.log.path else " "
         console.view.say(
@@ -108,7 +105,7 @@ def do_export(console: Console, argument: str) -> None:
     suffix = format.suffix(format.load(kind), console.session)
     target = Path(rest[0].strip() if rest else f"{console.session.name}{suffix}")
     if not forced and file.taken(target):
-        raise UsageError(f"{target} is there already; /export {kind} {target} --force overwrites it")
+        raise UsageError(f"{target} already exists; /export {kind} {target} --force overwrites it")
     console.view.say(
         f"wrote {short_path(file.save(console.session, kind, target, escape_controls, console.place))}"
     )

@@ -11,17 +11,17 @@ MOST = 64
 
 
 def do_next(console: Console, argument: str) -> None:
-    """Takes TEXT as a new step, also where it reads like a change of an earlier one."""
+    """Treats TEXT as a new step, even if it reads like a correction."""
     if not argument.strip():
         raise UsageError("what is the next step? as in: /next make it print twice")
     console.take(argument.strip(), new=True)
 
 
 def do_add(console: Console, argument: str) -> None:
-    """Adds code that you wrote as the next step, as it is; /add < FILE takes it from a file.
+    """Adds your own code as the next turn, unchanged; /add < FILE reads it from a file.
 
-    Text that can only be Python is taken so without the command, as when you paste it. The model sees the
-    code as it sees its own. /next TEXT takes such a text as an instruction all the same.
+    Text that can only be Python is added without the command, for example when you paste it. The model
+    sees your code like its own. /next TEXT treats such text as an instruction.
     """
     console.add(code_given(argument))
 
@@ -37,18 +37,18 @@ def code_given(argument: str) -> str:
     try:
         return read(path).decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError:
-        raise UsageError(f"{path} is no text in UTF-8") from None
+        raise UsageError(f"{path} is not UTF-8 text") from None
 
 
 def do_retry(console: Console, argument: str) -> None:
-    """Asks the model for the last turn again, warmer so that it differs; with N, for so many tries.
+    """Regenerates the last turn at a higher temperature; with N, generates N candidates to choose from.
 
-    Those that do the same are shown as one, by what they print, change or fail with, and you choose by a
-    number. Every try stays in the session: /pick shows them again.
+    Candidates that behave identically are listed once, by what they print, change or fail with. All of
+    them stay in the session: /pick lists them again.
     """
     count = parse_count(argument)
     if count > MOST:
-        raise UsageError(f"at most {MOST} tries at once")
+        raise UsageError(f"at most {MOST} candidates at once")
     console.number("")
     if count > 1:
         console.compare(count)
@@ -57,7 +57,7 @@ def do_retry(console: Console, argument: str) -> None:
 
 
 def do_show(console: Console, argument: str) -> None:
-    """Shows the program, or turn N of it, under its instructions."""
+    """Shows the program, or turn N, with its instructions."""
     path = console.session.path
     chosen = console.number(argument) if argument.strip() or not path else None
     if console.session.preamble.strip() and chosen is None:
