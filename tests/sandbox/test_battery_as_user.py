@@ -29,7 +29,7 @@ ROWS = {
         "tests/sandbox/battery",
         "test_an_attack_is_held and T2 and (00 or 01 or 02 or 03)",
     ),
-    "keyboard input and files": ("tests/sandbox/test_keyboard_input.py", "cannot_change"),
+    "keyboard input and files": ("tests/sandbox/test_stdin.py", "cannot_change"),
     "copies": ("tests/sandbox/test_outbox.py", "sparse or ctrl_c"),
 }
 
