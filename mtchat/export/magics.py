@@ -2,8 +2,7 @@
 
 import re
 
-from mtchat.generate.prompt.reply import commented as without_words
-from mtchat.generate.prompt.reply import masked
+from mtchat.generate.prompt.reply import masked, with_prose_commented
 from mtchat.session.names import parse_module
 
 LINE = re.compile(
@@ -66,7 +65,9 @@ def unmagicked(code: str, commented: bool = False) -> tuple[str, int]:
     made = "\n".join(found)
     if parse_module(made) is not None:
         return made, count
-    kept = without_words(made)  # of what IPython takes for commands without their sign: pip install numpy
+    kept = with_prose_commented(
+        made
+    )  # of what IPython takes for commands without their sign: pip install numpy
     module = parse_module(kept)
     if module is None or not module.body:
         return made, count

@@ -4,17 +4,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from mtchat.generate.generated_tests import assertions_in
-from mtchat.generate.postprocess import apply_rules
-from mtchat.generate.prompt.family import WORKED, Cut, Family
-from mtchat.session.context import drop_folded_copies, folded_codes
+from mtchat.generate.prompt.family import Cut
 from mtchat.session.prompt import Piece, Prompt, Usage
-from mtchat.session.provenance import ContextPlan
-from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
 
 RETRY_TEMPERATURE = 0.6
-WHOLE = ContextPlan()
 LONGEST_PROGRAM = 1024  # tokens of a program that is written again as a whole, where a turn has fewer
 
 CompleteStream = Callable[[Prompt, Sampling], Iterator[Piece]]
@@ -85,27 +79,6 @@ def longer_sampling(sampling: Sampling, turns: int) -> Sampling:
     """Sampling for a program of so many turns."""
     most = max(sampling.max_tokens, min(LONGEST_PROGRAM, turns * sampling.max_tokens))
     return replace(sampling, max_tokens=most)
-
-
-def guidance_for(instruction: str, guidance: tuple[str, ...]) -> tuple[str, ...]:
-    """The guidance without worked examples where the instruction brings its own.
-
-    Measured: with them, Qwen2.5-Coder-1.5B-Instruct passed 63.4 and not 65.9 % of HumanEval, 60.2 and not
-    65.1 % of MBPP.
-    """
-    if guidance and ("```" in instruction or assertions_in(instruction)):
-        return tuple(each for each in guidance if each != WORKED)
-    return guidance
-
-
-def postprocess(family: Family, text: str, base: Session, rules: bool, memory: ContextPlan = WHOLE) -> str:
-    """The chunk that a completion gives on top of a session, repaired by rule where that is asked for.
-
-    Where the model was told folded code, it is not taken for new code when the model says it again.
-    """
-    before = base.program.source
-    code = drop_folded_copies(family.chunk(text, before), folded_codes(base.path, memory))
-    return apply_rules(code, before) if rules else code
 
 
 def warmer(sampling: Sampling, number: int, temperature: float = RETRY_TEMPERATURE) -> Sampling:

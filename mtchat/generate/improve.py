@@ -11,9 +11,9 @@ from mtchat.generate.complete import (
     complete_candidates,
     complete_quietly,
     longer_sampling,
-    postprocess,
     warmer,
 )
+from mtchat.generate.context import prompt_for
 from mtchat.generate.events import (
     AttemptsExhausted,
     CandidateChosen,
@@ -27,8 +27,8 @@ from mtchat.generate.events import (
 from mtchat.generate.execute import RunProgram, carry_over_without_code, excused, failed, never_ended
 from mtchat.generate.generated_tests import Assertion, assert_statements, assertions_in, calling, functions
 from mtchat.generate.interpretations import GENERATED_CALLS, ask_about, interpret
+from mtchat.generate.postprocess import postprocess
 from mtchat.generate.repair import fix
-from mtchat.generate.request import prompt_for
 from mtchat.generate.requirements import does_less
 from mtchat.generate.select import Candidate, CandidateChoice, choose, compare, evaluate, is_doubtful
 from mtchat.generate.turn import TurnGenerator

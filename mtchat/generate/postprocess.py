@@ -11,7 +11,11 @@ from textwrap import dedent
 from pyflakes.checker import Checker
 from pyflakes.messages import UndefinedLocal, UndefinedName
 
+from mtchat.generate.prompt.family import Family
+from mtchat.session.context import drop_folded_copies, folded_codes
 from mtchat.session.names import bound_names, compiles, parse_module
+from mtchat.session.provenance import EVERYTHING, ContextPlan
+from mtchat.session.session import Session
 
 
 def undefined_names(source: str) -> tuple[str, ...]:
@@ -51,6 +55,18 @@ IMPORTS = {
 }
 CLOSE_MATCH = 0.85  # how alike two names are, of 1, where one is taken for the other
 SHORTEST_NAME = 4  # letters of a name that can be misspelled
+
+
+def postprocess(
+    family: Family, text: str, base: Session, rules: bool, memory: ContextPlan = EVERYTHING
+) -> str:
+    """The chunk that a completion gives on top of a session, repaired by rule where that is asked for.
+
+    Where the model was told folded code, it is not taken for new code when the model says it again.
+    """
+    before = base.program.source
+    code = drop_folded_copies(family.chunk(text, before), folded_codes(base.path, memory))
+    return apply_rules(code, before) if rules else code
 
 
 def apply_rules(code: str, before: str) -> str:

@@ -9,10 +9,18 @@ from mtchat.generate.complete import (
     CompleteMany,
     CompleteStream,
     RawCompletion,
-    guidance_for,
-    postprocess,
 )
-from mtchat.generate.context import CountTokens, RenderPath, TokenBudget, TurnContext, fit
+from mtchat.generate.context import (
+    CountTokens,
+    RenderPath,
+    TokenBudget,
+    TurnContext,
+    TurnRequest,
+    fit,
+    guidance_for,
+    program_before,
+    prompt_for,
+)
 from mtchat.generate.edit_code import asks_to_remove, splice
 from mtchat.generate.events import (
     CodeWritten,
@@ -30,8 +38,8 @@ from mtchat.generate.execute import (
 )
 from mtchat.generate.interpretations import Clarification
 from mtchat.generate.policy import PLAIN, Policy
+from mtchat.generate.postprocess import postprocess
 from mtchat.generate.prompt.family import Family
-from mtchat.generate.request import TurnRequest, program_before, prompt_for
 from mtchat.session.context import plan_for
 from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.session.provenance import (

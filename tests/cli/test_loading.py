@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mtchat.errors import ModelError
-from mtchat.generate.prompt.examples import EXAMPLES
+from mtchat.generate.prompt.families.instruct import EXAMPLES
 from mtchat.models import loader
 from mtchat.models.loading import LoadingModel, Model, ModelLoader, Report
 from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage

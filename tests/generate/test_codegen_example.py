@@ -10,9 +10,9 @@ import pytest
 from mtchat.cli.scripted import Script, play
 from mtchat.console.view import View
 from mtchat.generate.alternatives import retry
+from mtchat.generate.context import prompt_for
 from mtchat.generate.improve import take
 from mtchat.generate.prompt.families import codegen
-from mtchat.generate.request import prompt_for
 from mtchat.generate.turn import TurnGenerator
 from mtchat.inference.engine import Engine
 from mtchat.inference.loaders import loader

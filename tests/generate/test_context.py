@@ -13,8 +13,8 @@ import platformdirs
 import pytest
 
 from mtchat import plugins
-from mtchat.generate.prompt.examples import EXAMPLES
 from mtchat.generate.prompt.families import codegen, instruct
+from mtchat.generate.prompt.families.instruct import EXAMPLES
 from mtchat.generate.prompt.family import FAMILIES, WORKED, choose, load
 from mtchat.session.language import parse_language
 from mtchat.session.prompt import ModelCard, Prompt

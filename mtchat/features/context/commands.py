@@ -8,8 +8,7 @@ from mtchat.console.captions import describe_cost
 from mtchat.console.command import Command
 from mtchat.console.console import Console
 from mtchat.features.context.view import folded_note, parse_turns, set_context, turn_choices
-from mtchat.generate.complete import guidance_for
-from mtchat.generate.context import TurnContext
+from mtchat.generate.context import TurnContext, guidance_for
 from mtchat.generate.execute import error_report
 from mtchat.generate.turn import TurnGenerator
 from mtchat.session.context import can_fold, fold_code, visible_turns

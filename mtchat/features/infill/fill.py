@@ -11,11 +11,12 @@ from itertools import islice
 from mtchat.errors import MtchatError
 from mtchat.features.infill.placement import HoleEnding, place_in_hole
 from mtchat.features.own_code.user_code import with_user_code
-from mtchat.generate.complete import complete_quietly, postprocess, warmer
+from mtchat.generate.complete import complete_quietly, warmer
 from mtchat.generate.context import TurnContext, fit
 from mtchat.generate.events import ContextFitted
 from mtchat.generate.execute import carry_over, execute
 from mtchat.generate.improve import stop_on_interrupt
+from mtchat.generate.postprocess import postprocess
 from mtchat.generate.prompt import infill
 from mtchat.generate.prompt.infill import InfillFormat
 from mtchat.generate.repair import progress_of

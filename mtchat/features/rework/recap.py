@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from mtchat.errors import MtchatError
 from mtchat.generate.complete import longer_sampling, warmer
+from mtchat.generate.context import TurnRequest
 from mtchat.generate.events import TurnWritten
 from mtchat.generate.execute import carry_over_without_code
-from mtchat.generate.request import TurnRequest
 from mtchat.session.prompt import Prompt
 from mtchat.session.provenance import Rewrite
 from mtchat.session.session import ROOT, Session

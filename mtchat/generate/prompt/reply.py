@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from mtchat.generate.prompt import signs, spans
+from mtchat.generate.prompt import lexer, odd_characters
 from mtchat.generate.prompt.family import Cut
-from mtchat.generate.prompt.spans import START, State
+from mtchat.generate.prompt.lexer import START, LexerState
 from mtchat.session.language import PYTHON, Language
 from mtchat.session.names import parse_module
 
@@ -77,7 +77,7 @@ class ReplyScan:
 
     code: list[str] = field(default_factory=list)
     label: list[str] = field(default_factory=list)
-    state: State = START
+    state: LexerState = START
     found: bool = False
     foreign: bool = False
     finished: bool = False
@@ -105,7 +105,7 @@ def reading(text: str, language: Language, strings: bool = True) -> ReplyScan:
         last = number == len(lines) - 1
         if not now.foreign:
             if strings and not language.runs and in_code(bare, now, language):
-                bare, now.state = spans.masked(bare, language, now.state)
+                bare, now.state = lexer.masked(bare, language, now.state)
             bare, end = past_marks(bare, now, fences, tags, language)
             line = line[len(line) - len(bare) :]
             if end < len(bare):
@@ -181,7 +181,7 @@ def acting(line: str, language: Language) -> bool:
     """Whether a line below a name and a fence is code, and not what a run of that name shows."""
     if not is_code(line, language):
         return False
-    return not language.runs or parse_module(line.strip()) is None or not signs.inert(line)
+    return not language.runs or parse_module(line.strip()) is None or not odd_characters.does_nothing(line)
 
 
 def labels(code: Sequence[str], language: Language) -> bool:
@@ -190,9 +190,9 @@ def labels(code: Sequence[str], language: Language) -> bool:
     if len(said) > LABELS or any(len(line) > LONGEST_LABEL for line in said):
         return False
     if language.runs and parse_module("\n".join(code)) is not None:
-        return signs.inert("\n".join(code))
+        return odd_characters.does_nothing("\n".join(code))
     if language.runs:
-        return all(map(signs.inert, said))
+        return all(map(odd_characters.does_nothing, said))
     return all(NAME.fullmatch(line.strip()) for line in said)
 
 
@@ -236,10 +236,10 @@ def chunk(text: str, before: str, language: Language = PYTHON) -> str:
     if not language.runs and not any(is_code(line, language) for line in code.split("\n")):
         code = "\n".join(comment(line, language.sign) for line in code.split("\n"))
     if language.runs and parse_module(code) is None:
-        code = mended(code)
+        code = with_plain_characters(code)
     if language.runs and parse_module(code) is None:
-        code = mended(dedented(commented(unprompted(code))))
-    return without(before, code.strip("\n").rstrip(), language)
+        code = with_plain_characters(dedented(with_prose_commented(without_prompts(code))))
+    return without_program(before, code.strip("\n").rstrip(), language)
 
 
 def masked(text: str) -> str:
@@ -267,7 +267,7 @@ def is_prose(bare: str) -> bool:
     beside = any(one and two for one, two in pairwise(plain))
     if beside or SHAPE.fullmatch(bare.strip()):
         return True
-    return FOREIGN.search(bare) is not None and not signs.acts(bare)
+    return FOREIGN.search(bare) is not None and not odd_characters.is_statement(bare)
 
 
 def comment(line: str, sign: str = PYTHON.sign) -> str:
@@ -275,20 +275,20 @@ def comment(line: str, sign: str = PYTHON.sign) -> str:
     return f"{sign} {text}" if text and not text.startswith(sign) else text
 
 
-def commented(code: str) -> str:
+def with_prose_commented(code: str) -> str:
     """Code with its lines of prose made comments."""
     lines = zip(code.split("\n"), masked(code).split("\n"), strict=True)
     return "\n".join(comment(line) if is_prose(bare) else line for line, bare in lines)
 
 
-def mended(code: str) -> str:
+def with_plain_characters(code: str) -> str:
     """Code with odd signs made those that they stand for; as it is where Python does not read it then."""
     lines = zip(code.split("\n"), masked(code).split("\n"), strict=True)
-    text = "\n".join(signs.mended(line, bare) for line, bare in lines)
+    text = "\n".join(odd_characters.replace_odd_characters(line, bare) for line, bare in lines)
     return code if parse_module(text) is None else text
 
 
-def unprompted(code: str) -> str:
+def without_prompts(code: str) -> str:
     """What was typed in an interpreter's session, without its prompts and what it answered."""
     if not code.lstrip().startswith(">>>"):
         return code
@@ -303,7 +303,7 @@ def dedented(code: str) -> str:
     return "\n".join(line[min(margin, len(line) - len(line.lstrip())) :] for line in lines)
 
 
-def without(before: str, code: str, language: Language = PYTHON) -> str:
+def without_program(before: str, code: str, language: Language = PYTHON) -> str:
     """The code less a repetition of the whole program before it, statement by statement.
 
     Only a whole repetition goes: leaving out a part could change what the rest means. In other languages than

@@ -99,7 +99,7 @@ def chunk(text: str, before: str, language: Language = PYTHON) -> str:
     code = cut(text, language).code
     if "```" in code:  # a chat model that is prompted as a base model
         return reply.chunk(code, before, language)
-    return reply.without(before, code.strip("\n").rstrip(), language)
+    return reply.without_program(before, code.strip("\n").rstrip(), language)
 
 
 def history(path: Sequence[Turn], preamble: str, language: Language = PYTHON) -> str:

@@ -9,7 +9,7 @@ from mtchat.session.language import Language
 
 
 @dataclass(frozen=True)
-class Span:
+class TokenSpan:
     r"""A string or comment: `opens` and `closes` are patterns, of which `closes` may use \1 of the opening.
 
     `escapes`: a backslash takes the sign after it along. `nests`: it may hold others of its own kind.
@@ -26,75 +26,88 @@ class Span:
 
 
 @dataclass(frozen=True)
-class State:
+class LexerState:
     """What is open at the end of a line: a span, what closes it, how deep it nests; and what begins next."""
 
-    span: Span | None = None
+    span: TokenSpan | None = None
     closes: str = ""
     depth: int = 0
-    later: tuple[tuple[Span, str], ...] = ()
+    later: tuple[tuple[TokenSpan, str], ...] = ()
 
     @property
     def open(self) -> bool:
         return self.span is not None or bool(self.later)
 
 
-START = State()
+START = LexerState()
 LONGEST = 4_000  # signs of a line that is read
-BLOCK = Span(r"/\*", r"\*/")
-NESTED = Span(r"/\*", r"\*/", nests=True)
+BLOCK = TokenSpan(r"/\*", r"\*/")
+NESTED = TokenSpan(r"/\*", r"\*/", nests=True)
 SHORT = (  # an apostrophe in a word opens nothing
-    Span(r'"', r'"', escapes=True, line=True),
-    Span(r"(?<!\w)'", "'", escapes=True, line=True),
+    TokenSpan(r'"', r'"', escapes=True, line=True),
+    TokenSpan(r"(?<!\w)'", "'", escapes=True, line=True),
 )
-LONG = (Span(r'"', r'"', escapes=True), Span(r"(?<!\w)'", "'", escapes=True))
-TEXT = Span(r'"""', r'"""', escapes=True)
-RAW_TEXT = Span(r'("{3,})', r"\1")
-TEMPLATE = Span("`", "`", escapes=True)
-CHARACTER = Span(r"'(?=(?:\\.|[^\\'])')", r"'", escapes=True, line=True)
-HERE = Span(r"""(?<!<)<<[-~]?[ \t]*(?P<q>["']?)\\?([A-Za-z_]\w*)(?P=q)""", r"^[ \t]*\2[ \t]*$", later=True)
-HERE_RUBY = Span(
+LONG = (TokenSpan(r'"', r'"', escapes=True), TokenSpan(r"(?<!\w)'", "'", escapes=True))
+TEXT = TokenSpan(r'"""', r'"""', escapes=True)
+RAW_TEXT = TokenSpan(r'("{3,})', r"\1")
+TEMPLATE = TokenSpan("`", "`", escapes=True)
+CHARACTER = TokenSpan(r"'(?=(?:\\.|[^\\'])')", r"'", escapes=True, line=True)
+HERE = TokenSpan(
+    r"""(?<!<)<<[-~]?[ \t]*(?P<q>["']?)\\?([A-Za-z_]\w*)(?P=q)""", r"^[ \t]*\2[ \t]*$", later=True
+)
+HERE_RUBY = TokenSpan(
     r"""<<(?:[-~](?P<q>["'`]?)|(?P<r>["'`])|(?=[A-Z_]))(\w+)(?:(?P=q)|(?P=r)|)""", r"^[ \t]*\3$", later=True
 )
 
 
-def to_end(sign: str) -> Span:
+def to_end(sign: str) -> TokenSpan:
     """A comment that goes to the end of its line."""
-    return Span(sign, r"$", line=True)
+    return TokenSpan(sign, r"$", line=True)
 
 
 HASH = to_end(r"(?:^|(?<=[\s;]))\#")
 SLASHES = to_end("//")
 DASHES = to_end("--")
 C = (BLOCK, SLASHES, *SHORT)
-SPANS: dict[str, Sequence[Span]] = {
+SPANS: dict[str, Sequence[TokenSpan]] = {
     "javascript": (BLOCK, SLASHES, TEMPLATE, *SHORT),
     "typescript": (BLOCK, SLASHES, TEMPLATE, *SHORT),
     "java": (TEXT, *C),
     "c": C,
-    "cpp": (Span(r'R"([^()\\\s]{0,16})\(', r'\)\1"'), *C),
-    "csharp": (RAW_TEXT, Span(r'(?:@\$?|\$@)"', r'"(?!")'), *C),
-    "go": (BLOCK, SLASHES, Span("`", "`"), *SHORT),
+    "cpp": (TokenSpan(r'R"([^()\\\s]{0,16})\(', r'\)\1"'), *C),
+    "csharp": (RAW_TEXT, TokenSpan(r'(?:@\$?|\$@)"', r'"(?!")'), *C),
+    "go": (BLOCK, SLASHES, TokenSpan("`", "`"), *SHORT),
     "rust": (
-        *(NESTED, SLASHES, Span(r'(?<![A-Za-z0-9_])b?r(\#*)"', r'"\1'), Span(r'"', r'"', escapes=True)),
+        *(
+            NESTED,
+            SLASHES,
+            TokenSpan(r'(?<![A-Za-z0-9_])b?r(\#*)"', r'"\1'),
+            TokenSpan(r'"', r'"', escapes=True),
+        ),
         CHARACTER,
     ),
-    "kotlin": (Span('"""', '"""'), NESTED, SLASHES, *SHORT),
-    "swift": (Span(r'(\#*)"""', r'"""\1', escapes=True), NESTED, SLASHES, SHORT[0]),
-    "scala": (Span('"""', '"""'), NESTED, SLASHES, SHORT[0], CHARACTER),
-    "bash": (HASH, HERE, LONG[0], Span(r"(?<!\w)\$'", "'", escapes=True), Span(r"(?<![\w\\])'", "'")),
-    "ruby": (Span(r"^=begin\b", r"^=end\b"), HASH, HERE_RUBY, *LONG),
-    "perl": (Span(r"^=[a-z]\w*", r"^=cut\b"), HASH, HERE_RUBY, *LONG),
-    "r": (HASH, Span(r'(?<!\w)[rR]["\'](-*)\(', r'\)\1["\']'), *LONG),
-    "julia": (Span(r"\#=", r"=\#", nests=True), HASH, TEXT, LONG[0], CHARACTER),
-    "sql": (BLOCK, DASHES, Span(r"(?<!\w)'", "'")),
-    "lua": (Span(r"--\[(=*)\[", r"\]\1\]"), DASHES, Span(r"\[(=*)\[", r"\]\1\]"), *SHORT),
-    "haskell": (Span(r"\{-", r"-\}", nests=True), DASHES, SHORT[0], CHARACTER),
+    "kotlin": (TokenSpan('"""', '"""'), NESTED, SLASHES, *SHORT),
+    "swift": (TokenSpan(r'(\#*)"""', r'"""\1', escapes=True), NESTED, SLASHES, SHORT[0]),
+    "scala": (TokenSpan('"""', '"""'), NESTED, SLASHES, SHORT[0], CHARACTER),
+    "bash": (
+        HASH,
+        HERE,
+        LONG[0],
+        TokenSpan(r"(?<!\w)\$'", "'", escapes=True),
+        TokenSpan(r"(?<![\w\\])'", "'"),
+    ),
+    "ruby": (TokenSpan(r"^=begin\b", r"^=end\b"), HASH, HERE_RUBY, *LONG),
+    "perl": (TokenSpan(r"^=[a-z]\w*", r"^=cut\b"), HASH, HERE_RUBY, *LONG),
+    "r": (HASH, TokenSpan(r'(?<!\w)[rR]["\'](-*)\(', r'\)\1["\']'), *LONG),
+    "julia": (TokenSpan(r"\#=", r"=\#", nests=True), HASH, TEXT, LONG[0], CHARACTER),
+    "sql": (BLOCK, DASHES, TokenSpan(r"(?<!\w)'", "'")),
+    "lua": (TokenSpan(r"--\[(=*)\[", r"\]\1\]"), DASHES, TokenSpan(r"\[(=*)\[", r"\]\1\]"), *SHORT),
+    "haskell": (TokenSpan(r"\{-", r"-\}", nests=True), DASHES, SHORT[0], CHARACTER),
 }
 
 
 @cache
-def openings(language: str) -> tuple[tuple[Span, re.Pattern[str]], ...]:
+def openings(language: str) -> tuple[tuple[TokenSpan, re.Pattern[str]], ...]:
     return tuple((span, re.compile(span.opens)) for span in SPANS.get(language, ()))
 
 
@@ -103,11 +116,11 @@ def compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
-def masked(line: str, language: Language, state: State) -> tuple[str, State]:
+def masked(line: str, language: Language, state: LexerState) -> tuple[str, LexerState]:
     """A line with its strings and comments as quotes, as long as it was, and what is open at its end."""
     if state.span is None and state.later:
         (span, closes), *rest = state.later
-        state = State(span, closes, 1, tuple(rest))
+        state = LexerState(span, closes, 1, tuple(rest))
     if len(line) > LONGEST:
         return line, state
     place, parts = 0, list[str]()
@@ -122,7 +135,7 @@ def masked(line: str, language: Language, state: State) -> tuple[str, State]:
     return "".join(parts), state
 
 
-def opening(line: str, place: int, language: Language, state: State) -> tuple[int, State, str]:
+def opening(line: str, place: int, language: Language, state: LexerState) -> tuple[int, LexerState, str]:
     """What is up to the next string or comment, and that one's own beginning."""
     best: tuple[int, int] | None = None
     for number, (span, pattern) in enumerate(openings(language.name)):
@@ -142,12 +155,12 @@ def opening(line: str, place: int, language: Language, state: State) -> tuple[in
     return match.end(), replace(state, span=span, closes=closes, depth=1), text
 
 
-def ended(span: Span, match: re.Match[str]) -> str:
+def ended(span: TokenSpan, match: re.Match[str]) -> str:
     """The pattern that closes a span which has opened."""
     return re.sub(r"\\([123])", lambda number: re.escape(match[int(number[1])] or ""), span.closes)
 
 
-def closing(line: str, place: int, span: Span, closes: str) -> int:
+def closing(line: str, place: int, span: TokenSpan, closes: str) -> int:
     """Where a span that does not nest ends on a line; -1 where it does not.
 
     Three backticks in a string are text to whoever wrote them, also where they would end it.
@@ -157,7 +170,7 @@ def closing(line: str, place: int, span: Span, closes: str) -> int:
     return match.end() if match else -1
 
 
-def inside(line: str, place: int, state: State) -> tuple[int, State, str]:
+def inside(line: str, place: int, state: LexerState) -> tuple[int, LexerState, str]:
     """What is in an open span, up to its end or to that of the line."""
     span = state.span
     assert span is not None

@@ -29,15 +29,15 @@ ACTS = (
 )
 
 
-def mended(line: str, bare: str) -> str:
+def replace_odd_characters(line: str, bare: str) -> str:
     """A line with its odd signs as those that Python has, but in strings and comments, which `bare` hides."""
     return "".join(
-        meant(sign) if sign == shown and BESIDE.match(sign) else sign
+        stands_for(sign) if sign == shown and BESIDE.match(sign) else sign
         for sign, shown in zip(line, bare, strict=True)
     )
 
 
-def meant(sign: str) -> str:
+def stands_for(sign: str) -> str:
     """What a sign stands for in code: what it looks like, a space, nothing if it has no width, or itself."""
     if sign in MEANT:
         return MEANT[sign]
@@ -50,25 +50,25 @@ def meant(sign: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def acts(bare: str) -> bool:
+def is_statement(bare: str) -> bool:
     """Whether a masked line with odd signs is a statement that does something, whatever they mean."""
     if len(bare) > LONGEST:
         return False
     text = STRINGS.sub("_", bare).strip()
     if not ODD.search(text):
         return False
-    readings = ("".join(map(meant, text)), ODD.sub(" + ", text), ODD.sub("_", text), ODD.sub("", text))
-    return any(active(reading.strip()) for reading in readings)
+    readings = ("".join(map(stands_for, text)), ODD.sub(" + ", text), ODD.sub("_", text), ODD.sub("", text))
+    return any(does_something(reading.strip()) for reading in readings)
 
 
-def active(text: str) -> bool:
+def does_something(text: str) -> bool:
     module = parse_module(f"{text}\n pass" if text.endswith(":") else text)
     if module is None or not module.body:
         return False
-    return all(isinstance(each, ACTS) or calls(each) for each in module.body)
+    return all(isinstance(each, ACTS) or is_ascii_call(each) for each in module.body)
 
 
-def calls(node: ast.stmt) -> bool:
+def is_ascii_call(node: ast.stmt) -> bool:
     """Whether a statement is a call of what has an English name: other scripts set words before brackets."""
     call = node.value if isinstance(node, ast.Expr) else None
     return isinstance(call, ast.Call) and ast.unparse(call.func).isascii()
@@ -78,11 +78,11 @@ def is_bare_annotation(node: ast.stmt) -> bool:
     return isinstance(node, ast.AnnAssign) and node.value is None
 
 
-def inert(code: str) -> bool:
+def does_nothing(code: str) -> bool:
     """Whether code does nothing by itself: a name, a path, a number, or nothing that Python reads."""
     module = parse_module(code.strip())
     if module is None:
-        return not acts(code)
+        return not is_statement(code)
     return all(
         is_bare_annotation(node)
         or (isinstance(node, ast.Expr) and not any(isinstance(each, ast.Call) for each in ast.walk(node)))
