@@ -37,8 +37,13 @@ def transcript() -> str:
     return "```\n" + out.getvalue().rstrip("\n") + "\n```"
 
 
+def cell(text: str) -> str:
+    """Text for a cell of a table, in which a bar would begin the next one."""
+    return text.replace("|", "\\|")
+
+
 def commands() -> str:
-    rows = [f"| `{each.words}` | {each.meaning} |" for each in slash_commands()]
+    rows = [f"| `{cell(each.words)}` | {cell(each.meaning)} |" for each in slash_commands()]
     return "\n".join(["| command | what it does |", "|---|---|", *rows])
 
 
