@@ -9,7 +9,7 @@ import signal
 from dataclasses import dataclass, replace
 
 from mtchat.sandbox.guest import wire
-from mtchat.sandbox.guest.program import failure_reason
+from mtchat.sandbox.guest.program import library_messages
 from mtchat.sandbox.guest.program.report import LINE_CHARS, TRACEBACK_LINES, clip, limit_lines
 from mtchat.sandbox.guest.wire import (
     DISK,
@@ -234,10 +234,10 @@ def guess_limit(ending: RunResult, report: GuestReport, limits: Limits, stopped:
     if report.how or report.finished:
         return ""
     words = last_words(ending)
-    if has_any(words, failure_reason.THREAD_WORDS):
+    if has_any(words, library_messages.THREAD_WORDS):
         return wire.PROCESSES
     full = ending.memory_mib > NEARLY * limits.memory_mib
-    if has_any(words, failure_reason.MEMORY_WORDS) or (stopped in FATAL and full):
+    if has_any(words, library_messages.MEMORY_WORDS) or (stopped in FATAL and full):
         return MEMORY
     return ""
 
@@ -246,14 +246,14 @@ def find_missing(ending: RunResult, report: GuestReport) -> Reason:
     """What the sandbox lacks that the program asked for: its own word, or what a library has printed."""
     words = last_words(ending)
     if report.reason == wire.CHILD_FAILED:
-        return Reason.NETWORK if has_any(words, failure_reason.NETWORK_WORDS) else Reason.NONE
+        return Reason.NETWORK if has_any(words, library_messages.NETWORK_WORDS) else Reason.NONE
     if report.reason == wire.NOTHING_READ:
-        return Reason.FILE if has_any(words, failure_reason.FILE_WORDS) else Reason.NONE
+        return Reason.FILE if has_any(words, library_messages.FILE_WORDS) else Reason.NONE
     if report.reason or report.how == RAISED or report.finished:
         return Reason(report.reason)
-    if has_any(words, failure_reason.TERMINAL_WORDS):
+    if has_any(words, library_messages.TERMINAL_WORDS):
         return Reason.TERMINAL
-    return Reason.DISPLAY if has_any(words, failure_reason.DISPLAY_WORDS) else Reason.NONE
+    return Reason.DISPLAY if has_any(words, library_messages.DISPLAY_WORDS) else Reason.NONE
 
 
 def has_any(text: str, words: tuple[str, ...]) -> bool:

@@ -6,6 +6,13 @@ import resource
 import stat
 import sys
 
+from mtchat.sandbox.guest.program.library_messages import (
+    DISK_WORDS,
+    MEMORY_WORDS,
+    THREAD_WORDS,
+    TYPES_BY_REASON,
+    WORDS_BY_REASON,
+)
 from mtchat.sandbox.guest.wire import (
     ARGUMENTS,
     CHILD_FAILED,
@@ -15,7 +22,6 @@ from mtchat.sandbox.guest.wire import (
     ENVIRONMENT,
     FILE,
     GIVEN,
-    GPU,
     INPUT,
     MEMORY,
     NETWORK,
@@ -56,56 +62,6 @@ TTY = "/dev/tty"
 NO_TERMINAL = (errno.ENOTTY, errno.ENXIO)
 TERMINAL_MODULES = ("_curses", "curses", "termios")
 DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY")
-# What libraries print, in lower case, if they reach a limit or need something that the sandbox lacks.
-MEMORY_WORDS = (
-    *("allocate memory", "out of memory", "memory allocation of", "insufficient memory", "bad_alloc"),
-    *("unable to allocate", "bad allocation", "failed to allocate", "can't allocate"),
-)
-THREAD_WORDS = (
-    *("start new thread", "wouldblock", "thread creation failed", "resource temporarily unavailable"),
-    *("failed to spawn thread", "pthread_create failed"),
-)
-DISK_WORDS = ("no space left on device", "file too large", "disk quota", "disk is full")
-GPU_WORDS = (
-    "cuda gpus",
-    "nvidia driver",
-    "no cuda-capable device",
-    "torch not compiled with cuda",
-    "cuda_error_no_device",
-)
-DISPLAY_WORDS = (
-    *("$display", "connect to display", "open display", "access the x display"),
-    *(
-        "display environment variable",
-        "acquire x connection",
-        "no available video device",
-        "video system not init",
-    ),
-    *("runnable browser", "copy/paste mechanism", "'showimage", "'cvshowimage", "'cvnamedwindow"),
-    *("'namedwindow", "'waitkey"),
-)
-TERMINAL_WORDS = ("error opening terminal", "inappropriate ioctl for device")
-ENVIRONMENT_WORDS = ("environment variable", "declare it as envvar")
-NETWORK_WORDS = (
-    *("name or service not known", "name resolution", "failed to resolve", "could not resolve"),
-    *("network is unreachable", "connection refused", "cannot connect to host", "failed to lookup address"),
-    *("dns error", "no address associated", "outgoing traffic has been disabled", "hf_hub_offline"),
-    *("internet connection", "connect to 'http", "to be a python package or a valid path", "[e050]"),
-    *(".download(", "offline mode is enabled", "failed to establish a new connection"),
-)
-FILE_WORDS = ("no such file or directory", "no files found that match", "can't open/read file")
-# In the order of the search.
-WORDS_BY_REASON = {
-    DISPLAY: DISPLAY_WORDS,
-    GPU: GPU_WORDS,
-    ENVIRONMENT: ENVIRONMENT_WORDS,
-    TERMINAL: TERMINAL_WORDS,
-    NETWORK: NETWORK_WORDS,
-}
-TYPES_BY_REASON = {
-    DISPLAY: ("DisplayConnectionError", "DisplayNameError", "NoSuchDisplayException"),
-    NETWORK: ("gaierror", "URLError", "MaxRetryError", "ConnectError", "OfflineModeIsEnabled"),
-}
 
 
 def find_reason(error: BaseException, asked: "list[str] | None" = None) -> list[str]:
