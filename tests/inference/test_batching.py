@@ -33,11 +33,11 @@ SAMPLINGS = [
 ]
 ASKED = [(prompt, sampling) for prompt in PROMPTS for sampling in SAMPLINGS]
 SCHEDULERS: dict[str, Callable[[Engine], Batcher]] = {
-    "steps": lambda engine: Batcher(engine, CpuScheduler(engine.decoder, engine.vocabulary, 3)),
+    "cpu": lambda engine: Batcher(engine, CpuScheduler(engine.decoder, engine.vocabulary, 3)),
     "padded": lambda engine: Batcher(engine, PaddedScheduler(engine, 64, 100_000)),
     "padded, few at once": lambda engine: Batcher(engine, PaddedScheduler(engine, 3, 400)),
-    "lanes": lambda _: Batcher(made := gpu_engine("qwen2"), GpuScheduler(made, 64)),
-    "lanes, few at once": lambda _: Batcher(made := gpu_engine("qwen2", slots=400), GpuScheduler(made, 3)),
+    "gpu": lambda _: Batcher(made := gpu_engine("qwen2"), GpuScheduler(made, 64)),
+    "gpu, few at once": lambda _: Batcher(made := gpu_engine("qwen2", slots=400), GpuScheduler(made, 3)),
 }
 
 

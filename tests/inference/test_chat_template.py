@@ -139,7 +139,7 @@ def test_a_channel_that_a_record_of_a_conversation_has_opens_the_reply() -> None
     assert shown(chat(record + OPEN)).endswith("<|im_start|>assistant\n<final>")
 
 
-def test_a_reply_that_nothing_opens_is_told() -> None:
+def test_a_template_that_does_not_open_the_reply_is_noted() -> None:
     template = EACH.replace("{{ m.content }}", "{{ m.content }} of {{ messages | length }}")
     assert "does not open the reply" in chat(template).note
 
@@ -170,7 +170,7 @@ def test_a_template_that_cuts_thoughts_out_of_replies_leaves_typed_ones_alone() 
     assert "x = 'a</think>b'" in shown(chat(cutting + OPEN, ("</think>",)), talk)
 
 
-def test_the_instructions_for_a_chat_model_are_all_told_without_a_system_role() -> None:
+def test_the_instructions_reach_a_chat_model_without_a_system_role() -> None:
     prompt = instruct.render((), "print one", "", "")
     text = shown(chat(REFUSED + EACH + OPEN), prompt.messages)
     assert "You are an expert Python programmer" in text

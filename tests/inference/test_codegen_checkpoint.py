@@ -118,7 +118,7 @@ def shape(width: int, layers: int, heads: int, **more: object) -> dict[str, obje
         ("Salesforce/codegen2-1B_P", SMALL, 8),
         ("Salesforce/codegen2-3_7B", SMALL, 8),
         ("Salesforce/codegen2-16B", SMALL, 4),
-        ("laid-out-anew", shape(2048, 16, 16, mp_num=4), 4),
+        ("rearranged", shape(2048, 16, 16, mp_num=4), 4),
         ("fork", SMALL | {"mp_num": 2}, 2),
     ],
 )
@@ -150,7 +150,7 @@ def test_the_number_of_blocks_is_read_from_code_that_is_never_run(
 
 
 @pytest.mark.parametrize(("width", "count"), [(8, 2), (32, 8), (48, 1), (64, 16)])
-def test_rows_are_laid_out_anew_and_back(width: int, count: int) -> None:
+def test_rows_are_rearranged_and_back(width: int, count: int) -> None:
     there = codegen_checkpoint.row_order(width, count)
     assert sorted(there.tolist()) == list(range(3 * width))
     assert codegen_checkpoint.row_order(width, 4).tolist() == list(range(3 * width))
@@ -382,7 +382,7 @@ def test_a_licence_is_that_of_the_folder_else_that_of_the_name(
         ("", ""),
     ],
 )
-def test_only_a_licence_that_leaves_out_uses_is_told(licence: str, said: str) -> None:
+def test_only_a_licence_that_forbids_uses_is_noted(licence: str, said: str) -> None:
     note = licences.licence_note(licence)
     assert said in note
     assert bool(note) == bool(said)

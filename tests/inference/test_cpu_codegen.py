@@ -207,15 +207,15 @@ def test_greedy_text_is_that_of_computing_all_again_for_each_token(engine: Engin
 
 
 @pytest.mark.parametrize("sampling", [SHORT, WARM], ids=["greedy", "sampled"])
-def test_guesses_and_candidates_change_no_text(folder: Path, sampling: Sampling) -> None:
-    plain, guessing = loaded(folder), loaded(folder)
-    plain.drafter, guessing.drafter = None, NgramDrafter
+def test_draft_tokens_and_candidates_change_no_text(folder: Path, sampling: Sampling) -> None:
+    plain, drafting = loaded(folder), loaded(folder)
+    plain.drafter, drafting.drafter = None, NgramDrafter
     for text in (LONG, LONG + LONG[:30], OTHER * 3):
         expected = written(plain, text, sampling)[0]
         assert expected
-        assert written(guessing, text, sampling)[0] == expected
+        assert written(drafting, text, sampling)[0] == expected
         texts = ["", "", ""]
-        for number, piece in guessing.candidates(Prompt(text), sampling, 3):
+        for number, piece in drafting.candidates(Prompt(text), sampling, 3):
             texts[number] += piece.text
         assert texts[0] == expected
 
@@ -276,7 +276,7 @@ def test_weights_in_eight_blocks_are_those_of_four(tmp_path: Path) -> None:
     assert numpy.array_equal(teacher_forced(loaded(tmp_path), [3, 4, 5, 6], 4), expected)
 
 
-def test_another_config_of_the_same_weights_is_laid_out_anew(tmp_path: Path) -> None:
+def test_another_config_of_the_same_weights_is_repacked(tmp_path: Path) -> None:
     save(random_codegen("16"), tmp_path)
     before = teacher_forced(loaded(tmp_path), [3, 4, 5], 3)
     change(tmp_path, rotary_dim=8)

@@ -156,29 +156,29 @@ def test_threads_and_slots_change_no_bit(folder: Path, engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("sampling", [Sampling(max_tokens=40), WARM], ids=["greedy", "sampled"])
-def test_guesses_change_no_text(folder: Path, sampling: Sampling) -> None:
-    plain, guessing, drafted = loaded(folder), loaded(folder), loaded(folder)
+def test_draft_tokens_change_no_text(folder: Path, sampling: Sampling) -> None:
+    plain, by_ngrams, by_model = loaded(folder), loaded(folder), loaded(folder)
     small = loaded(folder).decoder
-    plain.drafter, guessing.drafter = None, NgramDrafter
-    drafted.drafter = lambda ids: DraftModel(small, ids, min_probability=0.01)
+    plain.drafter, by_ngrams.drafter = None, NgramDrafter
+    by_model.drafter = lambda ids: DraftModel(small, ids, min_probability=0.01)
     for text in (LONG, LONG + LONG[:30], OTHER * 3):
         expected = written(plain, text, sampling)[0]
         assert expected
-        assert written(guessing, text, sampling)[0] == expected
-        assert written(drafted, text, sampling)[0] == expected
+        assert written(by_ngrams, text, sampling)[0] == expected
+        assert written(by_model, text, sampling)[0] == expected
 
 
-def test_wrong_guesses_change_no_text(folder: Path) -> None:
+def test_wrong_draft_tokens_change_no_text(folder: Path) -> None:
     class Wild(NgramDrafter):
         def propose(self, most: int) -> list[int]:
             return [(7 * len(self.ids) + each) % 300 for each in range(min(most, 5))]
 
-    plain, guessing = loaded(folder), loaded(folder)
-    plain.drafter, guessing.drafter = None, Wild
-    assert written(guessing, LONG, WARM)[0] == written(plain, LONG, WARM)[0]
+    plain, drafting = loaded(folder), loaded(folder)
+    plain.drafter, drafting.drafter = None, Wild
+    assert written(drafting, LONG, WARM)[0] == written(plain, LONG, WARM)[0]
 
 
-def test_guesses_leave_the_distribution_as_it_is(folder: Path) -> None:
+def test_draft_tokens_leave_the_distribution_as_it_is(folder: Path) -> None:
     """Pearson's chi-squared of the second token, over 600 seeds, against its exact probabilities."""
     engine = loaded(folder)
     engine.drafter = NgramDrafter
@@ -341,7 +341,7 @@ print(len(list(engine.complete(Prompt("x"), Sampling(max_tokens=3)))), "torch" i
 
 @pytest.mark.model
 @pytest.mark.skipif(not STARTER_SMALL.exists(), reason=f"starter-small is not at {STARTER_SMALL}")
-def test_starter_small_writes_the_same_with_guesses_and_without() -> None:
+def test_starter_small_writes_the_same_with_draft_tokens_and_without() -> None:
     cache = STARTER_SMALL.parents[1] / "converted"
     engine = loader.load(STARTER_SMALL, "starter-small", cache=cache, report=silent)
     question = "Define a class for a stack with push and pop, and use it twice."

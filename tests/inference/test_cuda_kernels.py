@@ -67,13 +67,13 @@ def filled(decoder: GpuDecoder, lengths: list[int]) -> reference.DecodeInputs:
     """Decode inputs of sequences with so many tokens each, in scattered KV slots."""
     inputs = decoder.decode_inputs(len(lengths))
     order = torch.randperm(600, generator=torch.Generator().manual_seed(1)).int()
-    for lane, length in enumerate(lengths):
-        slots = order[:150].roll(lane)
-        inputs.slot_tables[lane, :150] = slots.to(ON)
-        inputs.lengths[lane] = length
-        inputs.ids[lane] = 17 + lane
+    for row, length in enumerate(lengths):
+        slots = order[:150].roll(row)
+        inputs.slot_tables[row, :150] = slots.to(ON)
+        inputs.lengths[row] = length
+        inputs.ids[row] = 17 + row
         if length:
-            decoder.forward([(list(range(lane, lane + length)), slots[:length].numpy())])
+            decoder.forward([(list(range(row, row + length)), slots[:length].numpy())])
         order = order[150:] if len(lengths) <= 4 else order
     return inputs
 
@@ -128,15 +128,15 @@ def test_reading_is_the_plain_one(model: Any, counts: list[int]) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_what_is_drawn_is_what_is_drawn_plainly(dtype: torch.dtype, top_k: int, spread: float) -> None:
     """With a small spread the nucleus is larger than what is sorted, in 16 bits with many equals."""
-    lanes, generator = 5, torch.Generator().manual_seed(4)
-    logits = (torch.randn(lanes, 3001, generator=generator) * spread).to(ON, dtype)
-    batches = [reference.decode_inputs(lanes, 8, torch.device(ON)) for _ in range(2)]
+    size, generator = 5, torch.Generator().manual_seed(4)
+    logits = (torch.randn(size, 3001, generator=generator) * spread).to(ON, dtype)
+    batches = [reference.decode_inputs(size, 8, torch.device(ON)) for _ in range(2)]
     for inputs in batches:
         inputs.temperature[:] = torch.tensor([0.8, 0.0, 1.3, 0.5, 0.8])
         inputs.top_p[:] = torch.tensor([0.9, 0.9, 0.95, 1.0, 0.3])
         inputs.top_k[:] = top_k
         inputs.uniforms[:, :8] = torch.rand(
-            lanes, 8, generator=torch.Generator().manual_seed(2), dtype=torch.float64
+            size, 8, generator=torch.Generator().manual_seed(2), dtype=torch.float64
         )
     for _ in range(3):
         kernels.sample(logits, batches[0], batches[0].output[1], sampled=True)
@@ -159,11 +159,11 @@ def test_a_product_in_16_bits_is_nearer_the_truth_than_torchs(dtype: torch.dtype
 
 
 @pytest.mark.parametrize("bits", [16, 8, 4])
-@pytest.mark.parametrize("lanes", [1, 5, 20])
+@pytest.mark.parametrize("size", [1, 5, 20])
 @pytest.mark.parametrize("kind", ["codegen", "qwen2"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_products_of_few_lanes_are_the_plain_ones(
-    dtype: torch.dtype, kind: str, lanes: int, bits: int
+def test_linear_layers_of_small_batches_are_those_of_the_reference(
+    dtype: torch.dtype, kind: str, size: int, bits: int
 ) -> None:
     if ON == "cpu" and dtype == torch.bfloat16:
         pytest.skip("Triton's interpreter multiplies the bits of bfloat16 as if they were whole numbers")
@@ -180,9 +180,9 @@ def test_products_of_few_lanes_are_the_plain_ones(
     for activation, each in ways.items():
         if each is None:
             continue
-        x = torch.randn(lanes, each.columns, device=ON, dtype=dtype)
+        x = torch.randn(size, each.columns, device=ON, dtype=dtype)
         how = {"activation": activation, "first": width} if activation != "head" else {}
-        residual = torch.randn(lanes, width, device=ON, dtype=dtype) if not activation else None
+        residual = torch.randn(size, width, device=ON, dtype=dtype) if not activation else None
         ours = kernels.linear(x, each, residual, **how).float()
         theirs = reference.linear(
             x.float(), floated(each), None if residual is None else residual.float(), **how
@@ -210,7 +210,7 @@ def test_numbers_of_8_bits_are_given_back_as_they_are(shape: tuple[int, int], dt
 
 
 @pytest.mark.parametrize("bits", [8, 4])
-def test_products_of_many_lanes_are_those_of_the_weights_given_back(bits: int) -> None:
+def test_linear_layers_of_large_batches_use_the_dequantised_weights(bits: int) -> None:
     layer = (
         quantise_weights(fuse(random_model("codegen", 300, spread=0.05).to(ON)), WAYS[bits])
         .layers[0]

@@ -164,7 +164,7 @@ def test_a_sliding_window_forgets_the_same_as_generate() -> None:
         same_as_generate(engine, Prompt(text))
 
 
-def test_a_model_whose_state_cannot_go_back_starts_anew() -> None:
+def test_a_model_whose_state_cannot_go_back_starts_again() -> None:
     engine = random_engine("lfm2")
     for text in (SHORT, LONG, SHORT, OTHER, OTHER):
         same_as_generate(engine, Prompt(text))

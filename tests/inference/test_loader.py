@@ -165,7 +165,7 @@ def test_a_hash_is_computed_once_for_a_file_that_stays_the_same(tmp_path: Path) 
     assert model_cache.hash_weights([path], tmp_path / "cache", silent) != known
 
 
-def test_a_torn_memory_of_hashes_is_made_anew(tmp_path: Path) -> None:
+def test_a_truncated_file_of_hashes_is_written_again(tmp_path: Path) -> None:
     (tmp_path / model_cache.HASHES).write_text('{"a": ')
     path = tmp_path / "weights"
     path.write_bytes(b"abc")

@@ -240,7 +240,7 @@ STRANGE = [
 
 
 @pytest.mark.parametrize(("content", "said"), STRANGE, ids=[said for _, said in STRANGE])
-def test_a_file_that_is_something_else_is_told_as_what_it_is(
+def test_a_file_that_is_something_else_is_named_as_what_it_is(
     tmp_path: Path, content: bytes, said: str
 ) -> None:
     path = tmp_path / "odd.gguf"

@@ -22,7 +22,7 @@ def test_the_two_threads_of_a_core_count_once(tmp_path: Path) -> None:
     assert thread_count({}, topology, tmp_path / "none") == 1
 
 
-def test_cores_that_are_not_told_of_count_each(tmp_path: Path) -> None:
+def test_processors_count_each_where_the_topology_is_unknown(tmp_path: Path) -> None:
     assert thread_count({}, tmp_path, tmp_path / "none") == len(os.sched_getaffinity(0))
 
 

@@ -48,9 +48,9 @@ def attend_kernel(
     PDL: tl.constexpr,
 ):  # fmt: skip
     """The heads of one token that share a KV head, over a part of its sequence; the last part merges all."""
-    lane, kv, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    item, kv, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     # results of earlier steps are complete; the output of this step's projection is waited for
-    length = tl.load(lengths + lane)
+    length = tl.load(lengths + item)
     chunk = tl.cdiv(tl.cdiv(length, PARTS), BLOCK) * BLOCK
     active = tl.maximum(tl.cdiv(length, tl.maximum(chunk, 1)), 1)
     if part >= active:
@@ -60,9 +60,9 @@ def attend_kernel(
     g, d = tl.arange(0, PADDED), tl.arange(0, DP)
     heads = kv * GROUP + g
     some = (g < GROUP)[:, None] & (d < D)[None, :]
-    begin = inner + lane * stride
+    begin = inner + item * stride
     dtype: tl.constexpr = keys.dtype.element_ty
-    table = slot_tables + lane.to(tl.int64) * width
+    table = slot_tables + item.to(tl.int64) * width
     begun, end = part * chunk, tl.minimum((part + 1) * chunk, length)
     n = begun + tl.arange(0, BLOCK)
     slots = tl.load(table + n, mask=n < end, other=0).to(tl.int64)
@@ -115,16 +115,16 @@ def attend_kernel(
         sums = sums * fade[:, None] + share[:, None] * own_value.to(tl.float32)[None, :]
         total = total * fade + share
         most = above
-    goal = out + lane * out_stride + heads[:, None] * D + d[None, :]
+    goal = out + item * out_stride + heads[:, None] * D + d[None, :]
     if active == 1:
         tl.store(goal, (sums / total[:, None]).to(dtype), mask=some)
         return
-    row = (lane * KV + kv) * PARTS
+    row = (item * KV + kv) * PARTS
     tl.store(tops + (row + part) * PADDED + g, most)
     tl.store(totals + (row + part) * PADDED + g, total)
     tl.store(parts + ((row + part) * PADDED + g)[:, None] * DP + d[None, :], sums)
     tl.debug_barrier()
-    before = tl.atomic_add(counters + lane * KV + kv, 1, sem="acq_rel")
+    before = tl.atomic_add(counters + item * KV + kv, 1, sem="acq_rel")
     if before == active - 1:
         most = tl.full((PADDED,), float("-inf"), tl.float32)
         total = tl.zeros((PADDED,), tl.float32)
@@ -143,26 +143,26 @@ def attend_kernel(
             total = total * fade + more * share
             most = above
         tl.store(goal, (sums / total[:, None]).to(dtype), mask=some)
-        tl.store(counters + lane * KV + kv, 0)
+        tl.store(counters + item * KV + kv, 0)
 
 
 def attend(
-    inner: Tensor, keys: Tensor, values: Tensor, place: DecodeInputs, weights: FusedWeights, out: Tensor
+    inner: Tensor, keys: Tensor, values: Tensor, inputs: DecodeInputs, weights: FusedWeights, out: Tensor
 ) -> None:
     """As `reference.attend`."""
-    shape, lanes = weights.shape, len(inner)
+    shape, batch = weights.shape, len(inner)
     group = shape.heads // shape.kv_heads
     padded = 1 if group == 1 else max(16, triton.next_power_of_2(group))
     sizes = shape_constants(shape)
     deep = sizes["DP"]
     block, warps = tile_shape(deep, padded)
-    parts = split_count(lanes * shape.kv_heads)
-    rows = lanes * shape.kv_heads * parts
-    aside = scratch(inner.device, rows * padded * (deep + 2), lanes * shape.kv_heads)
+    parts = split_count(batch * shape.kv_heads)
+    rows = batch * shape.kv_heads * parts
+    aside = scratch(inner.device, rows * padded * (deep + 2), batch * shape.kv_heads)
     cut = rows * padded
-    attend_kernel[(lanes, shape.kv_heads, parts)](
-        inner, inner.stride(0), keys, values, place.slot_tables, place.slot_tables.stride(0), place.lengths,
-        weights.cosines, weights.sines, out, out.stride(0),
+    attend_kernel[(batch, shape.kv_heads, parts)](
+        inner, inner.stride(0), keys, values, inputs.slot_tables, inputs.slot_tables.stride(0),
+        inputs.lengths, weights.cosines, weights.sines, out, out.stride(0),
         aside[0][2 * cut :], aside[0][:cut], aside[0][cut : 2 * cut], aside[1], shape.width**-0.5,
         **sizes, GROUP=group, PADDED=padded, PARTS=parts,
         BLOCK=block, PDL=PDL, num_warps=warps, **pdl_options(),

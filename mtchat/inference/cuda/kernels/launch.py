@@ -46,13 +46,13 @@ def scratch(device: torch.device, floats: int, counters: int) -> tuple[Tensor, T
 @triton.jit
 def embed_kernel(table, ids, out, E: tl.constexpr, BLOCK: tl.constexpr, PDL: tl.constexpr):
     """The embedding of one id."""
-    lane = tl.program_id(0)
+    item = tl.program_id(0)
     columns = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     if PDL:
         tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()
-    row = tl.load(ids + lane)
-    tl.store(out + lane * E + columns, tl.load(table + row * E + columns, mask=columns < E), mask=columns < E)
+    row = tl.load(ids + item)
+    tl.store(out + item * E + columns, tl.load(table + row * E + columns, mask=columns < E), mask=columns < E)
 
 
 def embed(table: Tensor, ids: Tensor) -> Tensor:

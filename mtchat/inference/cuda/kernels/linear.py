@@ -37,12 +37,12 @@ def linear(
 
 
 # the batch size must not cause a recompilation for some of its values
-@triton.jit(do_not_specialize=["lanes"])
+@triton.jit(do_not_specialize=["batch"])
 def linear_kernel(
-    x, x_stride, weight, stride, scales, groups, bits_256, bits_16, bias, residual, out, first, lanes,
+    x, x_stride, weight, stride, scales, groups, bits_256, bits_16, bias, residual, out, first, batch,
     sums_aside, counters,
     N: tl.constexpr, K: tl.constexpr, SCALED: tl.constexpr, GROUP: tl.constexpr, BIAS: tl.constexpr,
-    RESIDUAL: tl.constexpr, GELU: tl.constexpr, GATE: tl.constexpr, LANES: tl.constexpr, ROWS: tl.constexpr,
+    RESIDUAL: tl.constexpr, GELU: tl.constexpr, GATE: tl.constexpr, BATCH: tl.constexpr, ROWS: tl.constexpr,
     COLUMNS: tl.constexpr, PARTS: tl.constexpr, STAGES: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
     """A batch through a linear layer, ROWS of its rows and one part of its columns in each program.
@@ -52,17 +52,17 @@ def linear_kernel(
     wide: tl.constexpr = K // 8 if GROUP else K
     block, part = tl.program_id(0), tl.program_id(1)
     rows = block * ROWS + tl.arange(0, ROWS)
-    lane = tl.arange(0, LANES)
+    item = tl.arange(0, BATCH)
     begin = tl.arange(0, COLUMNS)
-    inside, there = rows < N, lane < lanes
+    inside, there = rows < N, item < batch
     chunk: tl.constexpr = (wide + PARTS * COLUMNS - 1) // (PARTS * COLUMNS) * COLUMNS
     place = weight + rows.to(tl.int64)[None, :] * stride + begin[:, None]
-    lines = x + lane[:, None] * x_stride
+    lines = x + item[:, None] * x_stride
     if PDL:
         tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()
-    sums = tl.zeros((LANES, ROWS), tl.float32)
-    ups = tl.zeros((LANES, ROWS), tl.float32)
+    sums = tl.zeros((BATCH, ROWS), tl.float32)
+    ups = tl.zeros((BATCH, ROWS), tl.float32)
     for start in tl.range(part * chunk, (part + 1) * chunk, COLUMNS, num_stages=STAGES):
         columns = start + begin
         known = columns < wide
@@ -92,22 +92,22 @@ def linear_kernel(
                 ups = tl.dot(values, other.to(values.dtype), ups)
     both = there[:, None] & inside[None, :]
     if PARTS > 1:
-        aside = sums_aside + (block * PARTS + part) * LANES * ROWS
-        cell = lane[:, None] * ROWS + tl.arange(0, ROWS)[None, :]
+        aside = sums_aside + (block * PARTS + part) * BATCH * ROWS
+        cell = item[:, None] * ROWS + tl.arange(0, ROWS)[None, :]
         tl.store(aside + cell, sums)
         tl.debug_barrier()
         before = tl.atomic_add(counters + block, 1, sem="acq_rel")
         if before < PARTS - 1:
             return
-        sums = tl.zeros((LANES, ROWS), tl.float32)
+        sums = tl.zeros((BATCH, ROWS), tl.float32)
         for each in tl.static_range(PARTS):
-            sums += tl.load(sums_aside + (block * PARTS + each) * LANES * ROWS + cell, cache_modifier=".cg")
+            sums += tl.load(sums_aside + (block * PARTS + each) * BATCH * ROWS + cell, cache_modifier=".cg")
         tl.store(counters + block, 0)
     if SCALED:
         sums *= tl.load(scales + rows, mask=inside, other=0.0)[None, :]
         if GATE:
             ups *= tl.load(scales + N + rows, mask=inside, other=0.0)[None, :]
-    cells = lane[:, None] * N + rows[None, :]
+    cells = item[:, None] * N + rows[None, :]
     epilogue(
         sums, ups, bias, residual, out, rows[None, :], inside[None, :], cells, both, first,
         BIAS, RESIDUAL, GELU, GATE,
@@ -118,13 +118,13 @@ def batched_linear(
     x: Tensor, matrix: LinearWeights, residual: Tensor | None, activation: str, first: int
 ) -> Tensor:
     """As `reference.linear`; large batches and 32-bit inputs are left to torch."""
-    lanes = len(x)
-    if lanes > MAX_BATCH or x.dtype == torch.float32:
+    batch = len(x)
+    if batch > MAX_BATCH or x.dtype == torch.float32:
         return reference.linear(x, dequantise_for_torch(matrix, x.dtype), residual, activation, first)
     x = reference.apply_norm(x, matrix.norm)
     count = matrix.weight.shape[0] // (2 if activation == GATE else 1)
-    out = x.new_empty(lanes, count)
-    padded = max(16, triton.next_power_of_2(lanes))
+    out = x.new_empty(batch, count)
+    padded = max(16, triton.next_power_of_2(batch))
     rows, wide, warps, stages = tiles_4(activation == GATE) if matrix.group else tiles(padded)
     blocks = triton.cdiv(count, rows)
     # split the columns if one program per block of rows would leave multiprocessors idle
@@ -132,18 +132,18 @@ def batched_linear(
     aside = scratch(x.device, blocks * parts * padded * rows, blocks)
     linear_kernel[(blocks, parts)](
         x, x.stride(0), matrix.weight, matrix.weight.stride(0), matrix.scales, matrix.packed_groups, *BITS,
-        matrix.bias, residual, out, first, lanes, aside[0], aside[1],
+        matrix.bias, residual, out, first, batch, aside[0], aside[1],
         N=count, K=matrix.columns, SCALED=matrix.scales is not None, GROUP=matrix.group,
         BIAS=matrix.bias is not None, RESIDUAL=residual is not None, GELU=activation == GELU,
-        GATE=activation == GATE, LANES=padded, ROWS=rows, COLUMNS=wide, PARTS=parts, STAGES=stages,
+        GATE=activation == GATE, BATCH=padded, ROWS=rows, COLUMNS=wide, PARTS=parts, STAGES=stages,
         PDL=PDL, num_warps=warps, **pdl_options(),
     )  # fmt: skip
     return out
 
 
-def tiles(lanes: int) -> tuple[int, int, int, int]:
+def tiles(batch: int) -> tuple[int, int, int, int]:
     """Rows and columns of a program's tile in `batched_linear`, its warps, and its pipeline stages."""
-    return (32, 128, 4, 4) if lanes <= 16 else (32, 64, 4, 5)
+    return (32, 128, 4, 4) if batch <= 16 else (32, 64, 4, 5)
 
 
 def tiles_4(gate: bool) -> tuple[int, int, int, int]:

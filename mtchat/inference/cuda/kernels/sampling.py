@@ -24,20 +24,20 @@ def max_kernel(
     V: tl.constexpr, BLOCKS: tl.constexpr, BLOCK: tl.constexpr, SAMPLED: tl.constexpr, PDL: tl.constexpr,
 ):  # fmt: skip
     """The highest logit of a block of the vocabulary, its id (the first of equals), and its sums."""
-    lane, block = tl.program_id(0), tl.program_id(1)
+    item, block = tl.program_id(0), tl.program_id(1)
     columns = block * BLOCK + tl.arange(0, BLOCK)
     if PDL:
         tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()
-    values = tl.load(logits + lane * stride + columns, mask=columns < V, other=float("-inf")).to(tl.float32)
+    values = tl.load(logits + item * stride + columns, mask=columns < V, other=float("-inf")).to(tl.float32)
     top = tl.max(values, 0)
     first = tl.min(tl.where(values == top, columns, V), 0)
-    at = lane * BLOCKS + block
+    at = item * BLOCKS + block
     tl.store(tops + at, top)
     tl.store(ids + at, first)
     tl.store(totals + at, tl.sum(tl.exp(values - top), 0))
     if SAMPLED:
-        degree = tl.load(temperature + lane)
+        degree = tl.load(temperature + item)
         tl.store(tempered + at, tl.sum(tl.exp((values - top) / tl.where(degree > 0, degree, 1.0)), 0))
 
 
@@ -117,35 +117,35 @@ def draw_kernel(
     LOW: tl.constexpr,
 ):  # fmt: skip
     """Draw an id for a sequence, from its CANDIDATES highest logits if they hold the nucleus."""
-    lane = tl.program_id(0)
-    degree = tl.load(temperature + lane)
+    item = tl.program_id(0)
+    degree = tl.load(temperature + item)
     if degree <= 0:
         return
-    uniform = tl.load(uniforms + lane * width + tl.load(rng_step + lane))
-    limit = tl.load(top_k + lane)
+    uniform = tl.load(uniforms + item * width + tl.load(rng_step + item))
+    limit = tl.load(top_k + item)
     blocks = tl.arange(0, PADDED)
-    top = tl.load(tops + lane * BLOCKS + blocks, mask=blocks < BLOCKS, other=float("-inf"))
-    part = tl.load(tempered + lane * BLOCKS + blocks, mask=blocks < BLOCKS, other=0.0)
+    top = tl.load(tops + item * BLOCKS + blocks, mask=blocks < BLOCKS, other=float("-inf"))
+    part = tl.load(tempered + item * BLOCKS + blocks, mask=blocks < BLOCKS, other=0.0)
     highest = tl.max(top, 0)
     whole = tl.sum((part * tl.exp((top - highest) / degree)).to(tl.float64), 0)
     rank = tl.arange(0, CANDIDATES)
-    some = tl.load(candidates + lane * CANDIDATES + rank).to(tl.float32)
+    some = tl.load(candidates + item * CANDIDATES + rank).to(tl.float32)
     shares = tl.exp((some - highest) / degree).to(tl.float64)
     shares = tl.where((limit <= 0) | (rank < limit), shares, 0.0)
     held = tl.sum(shares, 0)
-    wanted = tl.load(top_p + lane) * tl.where(limit > 0, held, whole)
+    wanted = tl.load(top_p + item) * tl.where(limit > 0, held, whole)
     if (limit <= 0) & (held < wanted):
         tl.store(
-            picked + lane,
-            search_nucleus(logits + lane * stride, wanted, uniform, highest, degree, V, BLOCK, LOW),
+            picked + item,
+            search_nucleus(logits + item * stride, wanted, uniform, highest, degree, V, BLOCK, LOW),
         )
     else:
         kept = tl.where(tl.cumsum(shares, 0) - shares < wanted, shares, 0.0)
         goal = uniform * tl.sum(kept, 0)
         place = tl.minimum(tl.sum((tl.cumsum(kept, 0) <= goal).to(tl.int32), 0), CANDIDATES - 1)
-        value = tl.load(candidates + lane * CANDIDATES + place).to(tl.float32)
+        value = tl.load(candidates + item * CANDIDATES + place).to(tl.float32)
         before = place - tl.sum((some > value).to(tl.int32), 0)  # equals come in the order of their ids
-        tl.store(picked + lane, nth_equal(logits + lane * stride, value, before, V, BLOCK))
+        tl.store(picked + item, nth_equal(logits + item * stride, value, before, V, BLOCK))
 
 
 @triton.jit
@@ -155,54 +155,54 @@ def step_kernel(
     PDL: tl.constexpr,
 ):  # fmt: skip
     """Store a sequence's next id, the most likely or the drawn one, and advance its inputs."""
-    lane = tl.program_id(0)
+    item = tl.program_id(0)
     blocks = tl.arange(0, PADDED)
     mask = blocks < BLOCKS
     if PDL:
         tl.extra.cuda.gdc_wait()
         tl.extra.cuda.gdc_launch_dependents()
-    top = tl.load(tops + lane * BLOCKS + blocks, mask=mask, other=float("-inf"))
-    first = tl.load(firsts + lane * BLOCKS + blocks, mask=mask, other=V)
-    sums = tl.load(totals + lane * BLOCKS + blocks, mask=mask, other=0.0)
+    top = tl.load(tops + item * BLOCKS + blocks, mask=mask, other=float("-inf"))
+    first = tl.load(firsts + item * BLOCKS + blocks, mask=mask, other=V)
+    sums = tl.load(totals + item * BLOCKS + blocks, mask=mask, other=0.0)
     highest = tl.max(top, 0)
     id = tl.min(tl.where(top == highest, first, V), 0)
     whole = tl.sum(sums * tl.exp(top - highest), 0)
     logit = highest
     if SAMPLED:  # noqa: SIM102 - known when this is compiled, the other is not
-        if tl.load(temperature + lane) > 0:
-            id = tl.load(picked + lane)
-            logit = tl.load(logits + lane * stride + id).to(tl.float32)
-    tl.store(ids + lane, id.to(tl.int64))
-    tl.store(lengths + lane, tl.load(lengths + lane) + 1)
-    tl.store(rng_step + lane, tl.load(rng_step + lane) + 1)
-    tl.store(found + 2 * lane, id.to(tl.float32))
-    tl.store(found + 2 * lane + 1, logit - highest - tl.log(whole))
+        if tl.load(temperature + item) > 0:
+            id = tl.load(picked + item)
+            logit = tl.load(logits + item * stride + id).to(tl.float32)
+    tl.store(ids + item, id.to(tl.int64))
+    tl.store(lengths + item, tl.load(lengths + item) + 1)
+    tl.store(rng_step + item, tl.load(rng_step + item) + 1)
+    tl.store(found + 2 * item, id.to(tl.float32))
+    tl.store(found + 2 * item + 1, logit - highest - tl.log(whole))
 
 
-def sample(logits: Tensor, place: DecodeInputs, found: Tensor, sampled: bool) -> None:
+def sample(logits: Tensor, inputs: DecodeInputs, output: Tensor, sampled: bool) -> None:
     """As `reference.sample`, for a top_k up to MAX_TOP_K."""
-    lanes, words = logits.shape
+    batch, words = logits.shape
     block = 1024
     blocks = triton.cdiv(words, block)
-    tops = logits.new_empty(lanes, blocks, dtype=torch.float32)
+    tops = logits.new_empty(batch, blocks, dtype=torch.float32)
     totals, tempered = torch.empty_like(tops), torch.empty_like(tops)
     firsts = torch.empty_like(tops, dtype=torch.int32)
-    max_kernel[(lanes, blocks)](
-        logits, logits.stride(0), place.temperature, tops, firsts, totals, tempered,
+    max_kernel[(batch, blocks)](
+        logits, logits.stride(0), inputs.temperature, tops, firsts, totals, tempered,
         V=words, BLOCKS=blocks, BLOCK=block, SAMPLED=sampled, PDL=PDL, **pdl_options(),
     )  # fmt: skip
-    picked = torch.empty_like(place.ids, dtype=torch.int32)
+    picked = torch.empty_like(inputs.ids, dtype=torch.int32)
     padded = triton.next_power_of_2(blocks)
     if sampled:
         candidates = logits.topk(CANDIDATES, dim=1).values
-        draw_kernel[(lanes,)](
-            candidates, logits, logits.stride(0), tops, tempered, place.temperature, place.top_p, place.top_k,
-            place.uniforms, place.uniforms.stride(0), place.rng_step, picked,
+        draw_kernel[(batch,)](
+            candidates, logits, logits.stride(0), tops, tempered, inputs.temperature, inputs.top_p,
+            inputs.top_k, inputs.uniforms, inputs.uniforms.stride(0), inputs.rng_step, picked,
             V=words, BLOCKS=blocks, PADDED=padded, CANDIDATES=CANDIDATES, BLOCK=8192,
             LOW=LOWEST[logits.dtype], num_warps=16,
         )  # fmt: skip
-    step_kernel[(lanes,)](
-        tops, firsts, totals, logits, logits.stride(0), picked, place.temperature, place.ids, place.lengths,
-        place.rng_step, found, V=words, BLOCKS=blocks, PADDED=padded, SAMPLED=sampled, PDL=PDL,
-        **pdl_options(),
+    step_kernel[(batch,)](
+        tops, firsts, totals, logits, logits.stride(0), picked, inputs.temperature, inputs.ids,
+        inputs.lengths, inputs.rng_step, output,
+        V=words, BLOCKS=blocks, PADDED=padded, SAMPLED=sampled, PDL=PDL, **pdl_options(),
     )  # fmt: skip
