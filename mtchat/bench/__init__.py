@@ -1,1 +1,1 @@
-"""Measures: how fast it is, and how good."""
+"""Benchmarks: speed of engines and sandbox, and quality of the programs."""

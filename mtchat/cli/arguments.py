@@ -95,13 +95,13 @@ def talk() -> Parser:
         "--edit",
         type=int,
         metavar="N",
-        help="replace the instruction of turn N by -p TEXT; later turns that no longer fit are regenerated",
+        help="replace the instruction of turn N with -p TEXT; later turns that no longer fit are regenerated",
     )
     parser.add_argument(
         "--code",
         nargs=2,
         metavar=("N", "FILE"),
-        help="replace the code of turn N by FILE; the model fills in <<fill>> and <<fill: what>>",
+        help="replace the code of turn N with FILE; the model fills in <<fill>> and <<fill: what>>",
     )
     parser.add_argument("--fix", action="store_true", help="ask the model to fix each turn that fails")
     attach_option(parser)

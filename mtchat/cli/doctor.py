@@ -40,9 +40,9 @@ def doctor() -> int:
     worst = False
     for look in (python, torch, kernels, memory, gpu, sandbox, models, disk, terminal, science, extensions):
         for finding in look():
-            view.line(f"{finding.mark} {finding.what:<12} {finding.found}", STYLES[finding.mark])
+            view.line(f"{finding.mark} {finding.what:<13} {finding.found}", STYLES[finding.mark])
             if finding.advice:
-                view.line(f"  {'':<12} {finding.advice}")
+                view.line(f"  {'':<13} {finding.advice}")
             worst = worst or finding.mark == BAD
     return ExitCode.FAILED if worst else ExitCode.DONE
 

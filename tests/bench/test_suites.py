@@ -492,28 +492,28 @@ GOOD = {"mtpb": STEPS, "humaneval": HUMANEVAL, "mbpp": MBPP}
 @pytest.mark.parametrize(
     ("name", "changed", "said"),
     [
-        ("mtpb", {"outputs": [1]}, "has 1 outputs for 2 inputs"),
-        ("mtpb", {"inputs": []}, "has 2 outputs for 0 inputs"),
+        ("mtpb", {"outputs": [1]}, "1 outputs for 2 inputs"),
+        ("mtpb", {"inputs": []}, "2 outputs for 0 inputs"),
         ("mtpb", {"inputs": {"A": 1}}, "inputs is not a list"),
-        ("mtpb", {"inputs": [{"A": 1}] * 2}, "item 3 of prompts cannot take item 1 of inputs: there is no"),
-        ("mtpb", {"inputs": ["A", "B"]}, "item 1 of inputs is not an object with names"),
+        ("mtpb", {"inputs": [{"A": 1}] * 2}, "item 3 of prompts does not fit item 1 of inputs: no value for"),
+        ("mtpb", {"inputs": ["A", "B"]}, "item 1 of inputs is not a JSON object"),
         ("mtpb", {"prompts": []}, "prompts is empty"),
         ("mtpb", {"prompts": "Print 1."}, "prompts is not a list"),
-        ("mtpb", {"prompts": ["Print 1.", None]}, "item 2 of prompts is not a text"),
-        ("mtpb", {"prompts": ["Print {}."]}, "item 1 of prompts cannot take item 1 of inputs"),
-        ("mtpb", {"prompts": ["Print {A."]}, "item 1 of prompts cannot take item 1 of inputs"),
-        ("mtpb", {"prompts": ["Print {A.b}."]}, "item 1 of prompts cannot take item 1 of inputs"),
-        ("mtpb", {"prompts": ["Print {A[b]}."]}, "item 1 of prompts cannot take item 1 of inputs"),
-        ("mtpb", {"prompts": ["Print {A:q}."]}, "item 1 of prompts cannot take item 1 of inputs"),
-        ("mtpb", {"max_gen_length": "128"}, "max_gen_length is not a whole number of 1 or more"),
-        ("mtpb", {"max_gen_length": -1}, "max_gen_length is not a whole number of 1 or more"),
-        ("mtpb", {"id": None}, "id is not a text or a whole number"),
-        ("mtpb", {"prompts": ["\ud800"]}, "holds half of a character"),
-        ("mtpb", {"id": 1}, "id 1 is that of line 1 too"),
-        ("humaneval", {"prompt": 5}, "prompt is not a text"),
+        ("mtpb", {"prompts": ["Print 1.", None]}, "item 2 of prompts is not a string"),
+        ("mtpb", {"prompts": ["Print {}."]}, "item 1 of prompts does not fit item 1 of inputs"),
+        ("mtpb", {"prompts": ["Print {A."]}, "item 1 of prompts does not fit item 1 of inputs"),
+        ("mtpb", {"prompts": ["Print {A.b}."]}, "item 1 of prompts does not fit item 1 of inputs"),
+        ("mtpb", {"prompts": ["Print {A[b]}."]}, "item 1 of prompts does not fit item 1 of inputs"),
+        ("mtpb", {"prompts": ["Print {A:q}."]}, "item 1 of prompts does not fit item 1 of inputs"),
+        ("mtpb", {"max_gen_length": "128"}, "max_gen_length must be an integer of at least 1"),
+        ("mtpb", {"max_gen_length": -1}, "max_gen_length must be an integer of at least 1"),
+        ("mtpb", {"id": None}, "id is not a string or an integer"),
+        ("mtpb", {"prompts": ["\ud800"]}, "contains a lone surrogate"),
+        ("mtpb", {"id": 1}, "id 1 is already used by line 1"),
+        ("humaneval", {"prompt": 5}, "prompt is not a string"),
         ("humaneval", {"entry_point": "f("}, "entry_point is not the name of a function"),
         ("mbpp", {"test_list": []}, "test_list is empty"),
-        ("mbpp", {"test_list": [1]}, "item 1 of test_list is not a text"),
+        ("mbpp", {"test_list": [1]}, "item 1 of test_list is not a string"),
         ("mbpp", {"test_imports": "import re"}, "test_imports is not a list"),
     ],
 )  # fmt: skip
@@ -530,7 +530,7 @@ def test_a_bad_row_of_the_data_is_named(tmp_path: Path, name: str, changed: dict
 @pytest.mark.parametrize("missing", ["id", "prompts", "inputs", "outputs"])
 def test_a_row_that_lacks_a_field_is_named_with_it(tmp_path: Path, missing: str):
     row = {name: value for name, value in STEPS.items() if name != missing}
-    with pytest.raises(MtchatError, match=f"line 1: lacks {missing};"):
+    with pytest.raises(MtchatError, match=f"line 1: missing {missing};"):
         mtpb.tasks(written(tmp_path / "few.jsonl", row), MULTI)
 
 

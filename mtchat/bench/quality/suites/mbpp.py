@@ -1,7 +1,7 @@
-"""MBPP, sanitised: a function from one sentence and one of its tests, judged by all of them.
+"""MBPP (sanitised): a function from one sentence and one test, judged by all its tests.
 
-Austin et al. 2021, arXiv:2108.07732. The first test is told, as EvalPlus does, since it alone names the
-function.
+Austin et al. 2021, arXiv:2108.07732. The first test is part of the instruction, as in EvalPlus, since it
+alone names the function.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,8 @@ TITLE = "MBPP"
 MODES = (SINGLE,)
 DATA = "mbpp_sanitized.json"
 SOURCE = (
-    f"take mbpp/sanitized-mbpp.json of github.com/google-research/google-research as {DATA}, or --data FILE"
+    f"download mbpp/sanitized-mbpp.json from github.com/google-research/google-research as {DATA}, "
+    "or use --data FILE"
 )
 NEEDED = DataFormat(
     {"task_id": (str, int), "prompt": str, "test_imports": list, "test_list": list}, "task_id", SOURCE

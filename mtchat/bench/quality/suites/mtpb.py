@@ -1,7 +1,7 @@
-"""The Multi-Turn Programming Benchmark: each problem is told in steps, with five inputs.
+"""The Multi-Turn Programming Benchmark: problems in steps, with five inputs each.
 
-Nijkamp et al. 2022, arXiv:2203.13474. A step's text has the input's values filled in; `single` tells all
-steps at once. The model's code is judged by the value that it prints last.
+Nijkamp et al. 2022, arXiv:2203.13474. A step's text has the input's values filled in; `single` gives all
+steps at once. The program is judged by the value that it prints last.
 """
 
 import inspect
@@ -21,13 +21,13 @@ from mtchat.session.program import PREAMBLE, Chunk, Program
 TITLE = "MTPB"
 MODES = (MULTI, SINGLE)
 DATA = "mtpb.jsonl"
-SOURCE = f"take codegen1/benchmark/{DATA} of github.com/salesforce/CodeGen, and --data FILE"
+SOURCE = f"download codegen1/benchmark/{DATA} from github.com/salesforce/CodeGen and use --data FILE"
 NEEDED = DataFormat({"id": (str, int), "prompts": list, "inputs": list, "outputs": list}, "id", SOURCE)
 BEGINNING = "# Import libraries.\n\nimport numpy as np\n"
-LENGTH = 256  # where a problem does not say how long a reply may be
+LENGTH = 256  # tokens of a reply, if the problem gives no limit
 LONGEST = 1024
 
-# Dunder names, so that no program uses them for something else.
+# Dunder names, which no program uses for something else.
 OPENING = """\
 exec({text!r}, __trial__ := {{"__name__": "trial"}})
 __trial__ = __trial__["Trial"]()
@@ -37,7 +37,7 @@ PARTS = 3
 
 @dataclass(frozen=True)
 class TrialVerdict:
-    """What the trial told: whether the value matches, and the name of the program's error."""
+    """The result of a trial: whether the value matches, and the name of the program's error."""
 
     matches: bool = False
     error: str = ""
@@ -50,14 +50,14 @@ def tasks(data: Path | None, mode: str) -> Sequence[Task]:
 def conversations(problem: dict[str, Any], mode: str) -> Iterator[Task]:
     """One for each pair of an input and an output of a problem.
 
-    The published file has a problem with more outputs than inputs; the paper's script pairs them in order
-    and drops the rest, and so do we.
+    One published problem has more outputs than inputs; like the paper's script, we pair them in order and
+    ignore the rest.
     """
     most = whole_number(problem, "max_gen_length") or LENGTH
     prompts = texts(problem["prompts"], "prompts")
     pairs = list(zip(problem["inputs"], problem["outputs"], strict=False))
     if len(pairs) < max(len(problem["inputs"]), 1):
-        raise ValueError(f"has {len(problem['outputs'])} outputs for {len(problem['inputs'])} inputs")
+        raise ValueError(f"{len(problem['outputs'])} outputs for {len(problem['inputs'])} inputs")
     for number, (values, gold) in enumerate(pairs):
         steps = tuple(filled(prompt, values, at, number) for at, prompt in enumerate(prompts, start=1))
         single = mode == SINGLE
@@ -73,23 +73,23 @@ def conversations(problem: dict[str, Any], mode: str) -> Iterator[Task]:
 
 
 def filled(prompt: str, values: object, at: int, number: int) -> str:
-    """A step's text with an input's values; ValueError says which cannot be filled in."""
+    """A step's text with an input's values; ValueError if one cannot be filled in."""
     if not isinstance(values, dict):
-        raise ValueError(f"item {number + 1} of inputs is not an object with names")
+        raise ValueError(f"item {number + 1} of inputs is not a JSON object")
     try:
         return prompt.format(**values)
     except (LookupError, ValueError, TypeError, AttributeError) as error:
-        why = f"there is no {error}" if isinstance(error, LookupError) else error
-        raise ValueError(f"item {at} of prompts cannot take item {number + 1} of inputs: {why}") from None
+        why = f"no value for {error}" if isinstance(error, LookupError) else error
+        raise ValueError(f"item {at} of prompts does not fit item {number + 1} of inputs: {why}") from None
 
 
 def whole_number(problem: dict[str, Any], name: str) -> int:
-    """A field that may be missing; 0 where it is. ValueError where it is no whole number of 1 or more."""
+    """An optional field, 0 if missing; ValueError unless it is an integer of at least 1."""
     value = problem.get(name)
     if value is None:
         return 0
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} is not a whole number of 1 or more")
+        raise ValueError(f"{name} must be an integer of at least 1")
     return value
 
 
@@ -107,7 +107,7 @@ def whole(preamble: str, chunks: Sequence[str]) -> str:
 
 
 def judged(source: str, gold: Any) -> Program:
-    """The trial of a program: no name leads to the wanted value before the program has ended."""
+    """The trial of a program: the program cannot reach the expected value before it has ended."""
     codes = (
         OPENING.format(text=inspect.getsource(trial)),
         f"__trial__.play({source!r})",
@@ -117,7 +117,7 @@ def judged(source: str, gold: Any) -> Program:
 
 
 def verdict(outcome: Outcome) -> TrialVerdict:
-    """What was told where the program no longer runs; nothing where that was not reached."""
+    """The verdict that the trial printed after the program; an empty one if it was not reached."""
     if len(outcome.outputs) < PARTS:
         return TrialVerdict()
     try:

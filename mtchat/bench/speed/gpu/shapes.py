@@ -1,4 +1,4 @@
-"""Models of true sizes with random weights: what a model has learned does not change how fast it computes."""
+"""Models of real sizes with random weights: trained weights would compute just as fast."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,7 +29,7 @@ def gated(
     return kind, {**rest, **sizes}
 
 
-# as their config.json files have them
+# as in their config.json files
 SHAPES: Mapping[str, tuple[str, dict[str, object]]] = {
     "codegen-350M": codegen(20, 1024, 16, 32),
     "codegen-2B": codegen(32, 2560, 32, 64),
@@ -42,7 +42,7 @@ SHAPES: Mapping[str, tuple[str, dict[str, object]]] = {
 
 
 def build(name: str, device: str, dtype: str, seed: int = 0) -> Any:
-    """A transformers model of a shape, made where it computes."""
+    """A transformers model of a shape, created on its device."""
     import torch
 
     kind, sizes = SHAPES[name]
@@ -60,7 +60,7 @@ def build(name: str, device: str, dtype: str, seed: int = 0) -> Any:
 
 
 def tokenizer(words: int) -> Any:
-    """One of so many words, that are their numbers."""
+    """A tokenizer of `words` words; each word is the number of its id."""
     import tokenizers
 
     transformers = fast_import.import_transformers()

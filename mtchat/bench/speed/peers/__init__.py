@@ -1,1 +1,1 @@
-"""Engines to compare with, one file each, none needed; `bench.speed.peer` says what a file must have."""
+"""Engines to compare with, one file each, all optional; `bench.speed.engine` has their contract."""

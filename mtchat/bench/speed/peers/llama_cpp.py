@@ -18,7 +18,7 @@ MOST_TOGETHER = 8
 def missing(file: str) -> str:
     if not importlib.util.find_spec("xllamacpp"):
         return "pip install xllamacpp"
-    return "" if file.endswith(".gguf") else "it reads GGUF files only"
+    return "" if file.endswith(".gguf") else "it reads only GGUF files"
 
 
 def version() -> str:
@@ -54,7 +54,7 @@ def begin(setup: EngineSetup, load: LoadEngine) -> MeasuredEngine:
 
 
 def start(setup: EngineSetup, replies: int) -> Any:
-    """As it is by default, but for the threads, and the prompt's length that it has room for."""
+    """With the defaults, except for threads and context length."""
     import xllamacpp
 
     wanted: Any = xllamacpp.CommonParams()
@@ -74,4 +74,4 @@ def completion(ask: BenchPrompt, count: int) -> dict[str, object]:
 
 def checked(answer: Any) -> None:
     if "error" in answer:
-        raise MtchatError(f"llama.cpp refused: {answer['error'].get('message', answer['error'])}")
+        raise MtchatError(f"llama.cpp failed: {answer['error'].get('message', answer['error'])}")

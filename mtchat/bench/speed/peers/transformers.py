@@ -1,4 +1,4 @@
-"""The generate of transformers, in float32 with the weights of the same file."""
+"""The generate method of transformers, in float32 with the weights of the same file."""
 
 import importlib.metadata
 import importlib.util
