@@ -557,7 +557,7 @@ def test_a_page_that_nothing_opens_is_kept_or_told() -> None:
     assert [file.path for file in outcome.files] == ["b.html", "figure-1.html"]
     assert outcome.stdout == "False False\n"
     assert outcome.stderr.startswith(
-        "<turn 2>:1: UserWarning: the sandbox has no browser, so https://example.org is not opened\n"
+        "<turn 2>:1: UserWarning: the sandbox has no browser, so https://example.org was not opened\n"
     )
 
 
