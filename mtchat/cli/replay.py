@@ -45,7 +45,7 @@ def replay(args: argparse.Namespace) -> int:
 
 def play(path: Path, session: Session, args: argparse.Namespace) -> int:
     view = View.of(sys.stdout)
-    sandbox, owned = Sandbox(args.unsafe), wiring.owned()
+    sandbox, owned = Sandbox(args.unsafe), wiring.owned_files()
     View.of(sys.stderr).warning(sandbox.warning())
     session, notices = store.checked(session, lambda file: owned.has(path, file))
     for notice in notices:
@@ -104,7 +104,7 @@ def verify(session: Session, args: argparse.Namespace) -> int:
             f"{model.card().precision}. Give the right one with --model"
         )
     for turn in mine:
-        if not drawable(turn.provenance.sampling):
+        if not can_sample(turn.provenance.sampling):
             raise MtchatError(f"{session.name} names a seed or a temperature that no model takes")
     chat = Conversation(model, on_event=partial(show_note, errors), settings=Settings(run=OFF))
     chat.keep(session)
@@ -133,7 +133,7 @@ def progress(steps: Iterator[T], count: int, view: View) -> Iterator[T]:
         yield from found
 
 
-def drawable(sampling: Sampling) -> bool:
+def can_sample(sampling: Sampling) -> bool:
     """Whether a model can draw by these numbers, which are any that a session file may hold."""
     return all(-(2**62) < each < 2**62 for each in astuple(sampling))
 

@@ -10,7 +10,7 @@ from mtchat.cli.output import write
 from mtchat.cli.wiring import wait_for
 from mtchat.console import slash
 from mtchat.console.captions import describe_time, explain_not_run, one_line, short_path
-from mtchat.console.commands.turns import code_given
+from mtchat.console.commands.turns import read_code
 from mtchat.console.console import Console, Host, Leave
 from mtchat.console.run_hints import hint_in_shell
 from mtchat.console.turn_view import TurnView
@@ -118,7 +118,7 @@ class ScriptConsole(Console):
                 self.view.verdict(outcome, self.hint(outcome))
                 if outcome.note:
                     self.view.note(outcome.note)
-                self.view.warning(self.news(self.live.program, outcome)[1])
+                self.view.warning(self.without_repeats(self.live.program, outcome)[1])
 
 
 def refuse_to_ask(label: str, text: str) -> str:
@@ -182,24 +182,24 @@ def step(console: ScriptConsole, script: Script, text: str) -> bool:
     """One instruction or command, the program repaired where that was asked for; False if it was stopped."""
     chat, view, before = console.chat, console.view, console.session
     if script.edit:
-        return edit(console, script.edit, text, script.written)
+        return edit_turn(console, script.edit, text, script.written)
     console.show_turns()
     view.heading(f"{len(before.path) + 1}› {text}")
     word, *rest = text.split(maxsplit=1)
     new = word == "/next" and bool(rest)
     if word == "/add" or is_code(text, before):
-        chat.add(code_given("".join(rest)) if word == "/add" else text)
-        return not stopped(chat.outcome) and repaired(console, script)
-    if before.language.runs and (claim := claimed(text, before)):
+        chat.add(read_code("".join(rest)) if word == "/add" else text)
+        return not was_stopped(chat.outcome) and repair_if_asked(console, script)
+    if before.language.runs and (claim := find_typed_check(text, before)):
         checking.add(chat, claim)
         if chat.ran and chat.outcome is not None:
             view.findings(chat.outcome)
-        return repaired(console, script)
+        return repair_if_asked(console, script)
     if before.language.runs and (why := explain_unreadable(text, before)):
         view.error(why)
         return True
     if slash.is_command(text) and not new:
-        return command(console, text)
+        return do_command(console, text)
     if is_question(text):
         way = f"/next {one_line(text, 40)} sends it as a step"
         view.note(f"a question adds nothing to the program; {way}")
@@ -207,12 +207,12 @@ def step(console: ScriptConsole, script: Script, text: str) -> bool:
     if not chat.take(rest[0] if new else text, new=new):
         return False
     console.finish(before)
-    if was_interrupted(before, console.session) or stopped(chat.outcome):
+    if was_interrupted(before, console.session) or was_stopped(chat.outcome):
         return False
-    return repaired(console, script)
+    return repair_if_asked(console, script)
 
 
-def command(console: ScriptConsole, text: str) -> bool:
+def do_command(console: ScriptConsole, text: str) -> bool:
     """A slash command; False if it was stopped."""
     try:
         slash.do(console, text[1:])
@@ -221,12 +221,12 @@ def command(console: ScriptConsole, text: str) -> bool:
     return True
 
 
-def edit(console: ScriptConsole, number: int, text: str, written: bool) -> bool:
+def edit_turn(console: ScriptConsole, number: int, text: str, written: bool) -> bool:
     """Turn `number` with another instruction, or with this code if that is `written`, then the later ones."""
     chat, view, old = console.chat, console.view, console.session
     if uses := describe_users(old.path, number):
         view.note(f"{uses} from turn {number}")
-    look = chat.trial if old.language.runs and not chat.sandbox.unavailable_reason() else None
+    look = chat.dry_run if old.language.runs and not chat.sandbox.unavailable_reason() else None
     editor = editing.TurnEditor(chat, tell=lambda step, base: show_step(view, step), look=look)
     try:
         if written:
@@ -240,7 +240,7 @@ def edit(console: ScriptConsole, number: int, text: str, written: bool) -> bool:
             done = editor.reword(number, text)
     except KeyboardInterrupt:
         return False
-    if stopped(done.after.outcome):
+    if was_stopped(done.after.outcome):
         return False
     if done.later:
         report_changes(view, old, done.after, done.same, done.later)
@@ -248,7 +248,7 @@ def edit(console: ScriptConsole, number: int, text: str, written: bool) -> bool:
     return True
 
 
-def repaired(console: ScriptConsole, script: Script) -> bool:
+def repair_if_asked(console: ScriptConsole, script: Script) -> bool:
     """Repairs the program where that was asked for and is needed; False if the user stopped it."""
     if not script.fix or not is_repairable(console.chat.outcome):
         return True
@@ -282,12 +282,12 @@ def print_run(outcome: Outcome, console: ScriptConsole) -> ExitCode:
     view.files(outcome, short_path(console.place))
     if outcome.reason is Reason.SANDBOX:
         return ExitCode.SANDBOX
-    if stopped(outcome):
+    if was_stopped(outcome):
         return ExitCode.INTERRUPTED
     return ExitCode.DONE if outcome.right else ExitCode.FAILED
 
 
-def claimed(instruction: str, session: Session) -> ParsedCheck | None:
+def find_typed_check(instruction: str, session: Session) -> ParsedCheck | None:
     """The check in an instruction, in words or after /check; None where it is none."""
     word, *rest = instruction.split(maxsplit=1)
     if word != "/check":
@@ -295,5 +295,5 @@ def claimed(instruction: str, session: Session) -> ParsedCheck | None:
     return parse_check(rest[0], session) if rest and not rest[0].startswith("-d") else None
 
 
-def stopped(outcome: Outcome | None) -> bool:
+def was_stopped(outcome: Outcome | None) -> bool:
     return outcome is not None and outcome.stopped

@@ -35,9 +35,9 @@ def talk(args: argparse.Namespace) -> int:
     if args.family:
         family.load(args.family)
     folder = store.folder(args.sessions)
-    code = coded(args)
+    code = read_code(args)
     instructions = (
-        [code] if code else [make_encodable(text) for text in args.prompt if text.strip()] or piped()
+        [code] if code else [make_encodable(text) for text in args.prompt if text.strip()] or read_piped()
     )
     if not instructions and (sys.stdin is None or not sys.stdin.isatty()):
         raise UsageError("no instructions: give -p TEXT, or one a line on standard input")
@@ -48,14 +48,14 @@ def talk(args: argparse.Namespace) -> int:
     attached = [user_path(name) for name in args.attach]
     store.attach(Session(), attached, settings.disk_mib)
     with (
-        opened(args.session, folder) as log,
-        closing(
-            loader.model_loader(args.precision, guidance(args, settings, log.session), args.device)
+        open_session(args.session, folder) as log,
+        exit_cleanly(
+            loader.model_loader(args.precision, guidance_of(args, settings, log.session), args.device)
         ) as shelf,
         Sandbox(args.unsafe) as ground,
     ):
         if not instructions:
-            return converse(args, attached, log, folder, shelf, ground)
+            return start_repl(args, attached, log, folder, shelf, ground)
         from mtchat.cli.scripted import Script, play
         from mtchat.console.view import View
 
@@ -72,17 +72,19 @@ def talk(args: argparse.Namespace) -> int:
             written=bool(code),
         )
         model, view = shelf.get(args.model), View.of(sys.stderr)
-        return play(script, log, model, ground, view, wiring.owned(), host_of(args, shelf, ground), folder)
+        return play(
+            script, log, model, ground, view, wiring.owned_files(), host_of(args, shelf, ground), folder
+        )
 
 
-def guidance(args: argparse.Namespace, settings: Settings, session: Session) -> tuple[str, ...]:
+def guidance_of(args: argparse.Namespace, settings: Settings, session: Session) -> tuple[str, ...]:
     """What the context holds beside the conversation, which is in Python; an error for another language
     than that of a session that has turns."""
     spoken = session.speak(parse_language(settings.language)) if args.set_language else session
     return policy.for_language(settings.policy, spoken.language).guidance
 
 
-def coded(args: argparse.Namespace) -> str:
+def read_code(args: argparse.Namespace) -> str:
     """The code that is to take the place of a turn's; "" where none is."""
     if args.code is None:
         return ""
@@ -97,7 +99,7 @@ def coded(args: argparse.Namespace) -> str:
             "--code N FILE changes the code of turn N of a SESSION, N from 1, without -p and --edit"
         )
     try:
-        code = given(user_path(name)).decode("utf-8").rstrip()
+        code = read_file(user_path(name)).decode("utf-8").rstrip()
     except (MtchatError, OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {name}: {error}") from error
     if not code.strip():
@@ -105,7 +107,7 @@ def coded(args: argparse.Namespace) -> str:
     return code
 
 
-def given(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
     """A file's content, or what a pipe gives that the user named, as in <(command)."""
     if path.is_fifo():
         with path.open("rb") as pipe:
@@ -113,7 +115,7 @@ def given(path: Path) -> bytes:
     return files.read(path)
 
 
-def converse(
+def start_repl(
     args: argparse.Namespace,
     attached: Sequence[Path],
     log: Log,
@@ -134,7 +136,7 @@ def converse(
         log=log,
         settings=arguments.settings(args),
         family=args.family,
-        owned=wiring.owned(),
+        owned=wiring.owned_files(),
     )
     console = Console(chat, folder, View.of(sys.stdout), host, slash.names)
     if args.set_language:
@@ -143,7 +145,7 @@ def converse(
     state = platformdirs.user_state_path("mtchat", appauthor=False)
     latest = store.Latest(state / "latest")
     if not chat.session.turns:
-        chat.notices = (*chat.notices, *earlier(latest.session(folder)))
+        chat.notices = (*chat.notices, *describe_last_session(latest.session(folder)))
     app.start(console, state / "history")
     if chat.session.turns:
         latest.keep(console.log.path)
@@ -162,11 +164,11 @@ def host_of(args: argparse.Namespace, shelf: ModelLoader, ground: Sandbox) -> "H
         begin=tier.begin,
         tier=lambda: tier.word,
         warning=ground.unsafe_warning(),
-        goes_on=lambda path: wiring.goes_on(path, args.sessions),
+        goes_on=lambda path: wiring.reopen_command(path, args.sessions),
     )
 
 
-def earlier(path: Path | None) -> Iterator[str]:
+def describe_last_session(path: Path | None) -> Iterator[str]:
     """What there is to say of the session that was open last, where a new one begins."""
     if path is not None and os.path.exists(path) and (found := store.summary(path)).turns:
         when = captions.describe_day(found.modified)
@@ -177,7 +179,7 @@ def earlier(path: Path | None) -> Iterator[str]:
 
 
 @contextmanager
-def closing(shelf: ModelLoader) -> Iterator[ModelLoader]:
+def exit_cleanly(shelf: ModelLoader) -> Iterator[ModelLoader]:
     """Ends the process at once where a model still loads when all is done or given up.
 
     Its thread would else be torn down in the middle of an import, with a crash for a farewell.
@@ -196,7 +198,7 @@ def closing(shelf: ModelLoader) -> Iterator[ModelLoader]:
             os._exit(code)
 
 
-def piped() -> list[str]:
+def read_piped() -> list[str]:
     """Instructions on standard input, one a line; none from a terminal."""
     if sys.stdin is None or sys.stdin.isatty():
         return []
@@ -204,7 +206,7 @@ def piped() -> list[str]:
     return [make_encodable(line.strip()) for line in lines if line.strip()]
 
 
-def opened(name: str | None, folder: Path) -> Log:
+def open_session(name: str | None, folder: Path) -> Log:
     """The session asked for: one that is there, or a new one of that name, or a new one of today's."""
     if name is None:
         return Log.fresh(folder, date.today())

@@ -76,7 +76,7 @@ def given_to(session: Session, args: argparse.Namespace, settings: Settings, err
     from mtchat.console.parsing import readable_file, user_path
 
     if session.attached:
-        found, owned = store.find(args.session, store.folder(args.sessions)), wiring.owned()
+        found, owned = store.find(args.session, store.folder(args.sessions)), wiring.owned_files()
         session, notices = store.checked(session, lambda file: owned.has(found, file))
         for notice in notices:
             err.note(notice)
@@ -187,7 +187,7 @@ def bring(args: argparse.Namespace) -> int:
     view = View.of(sys.stderr)
     for notice in brought.notices:
         view.note(notice)
-    opens = f"{wiring.goes_on(path, args.sessions)} opens it"
+    opens = f"{wiring.reopen_command(path, args.sessions)} opens it"
     view.line(f"imported as {short_path(path)}: {count(len(session.path))}; {opens}")
     return ExitCode.DONE
 

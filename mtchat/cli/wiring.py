@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 PATIENCE = 3.0  # seconds
 
 
-def owned() -> Owned:
+def owned_files() -> Owned:
     """Which files the user attached to which session on this machine."""
     return Owned(platformdirs.user_state_path("mtchat", appauthor=False) / "attached")
 
 
-def goes_on(path: Path, folder: Path | None) -> str:
+def reopen_command(path: Path, folder: Path | None) -> str:
     """The command that opens a session again, typed where this one was; `folder` was given by --sessions."""
     if path.parent == (folder or store.folder()):
         chosen = ["--sessions", str(folder)] if folder else []
-        return shlex.join([*command(), *chosen, path.stem])
-    return shlex.join([*command(), str(path)])
+        return shlex.join([*start_command(), *chosen, path.stem])
+    return shlex.join([*start_command(), str(path)])
 
 
-def command() -> list[str]:
+def start_command() -> list[str]:
     """How this program was started."""
     started = Path(sys.argv[0])
     if started.name == "__main__.py" or not os.access(started, os.X_OK):

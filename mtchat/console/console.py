@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mtchat.console.captions import describe_position, explain_not_run, short_path
-from mtchat.console.editor import edited
+from mtchat.console.editor import edit_text
 from mtchat.console.parsing import parse_number
 from mtchat.console.questions import UserQuestions
 from mtchat.console.repeat_filter import RepeatFilter
@@ -82,28 +82,28 @@ class Console:
     host: Host
     commands: Callable[[], Collection[str]] = tuple
     edit_line: Callable[[str, str], str] = lambda label, text: text
-    edit_code: Callable[[str, str], str] = edited
+    edit_code: Callable[[str, str], str] = edit_text
     warned: str = ""
     next_command: str = ""
     lesson: TutorLesson | None = None
     show: EventHandler = ignore
     live: Session = field(init=False)
     questions: UserQuestions = field(init=False)
-    retold: RepeatFilter = field(init=False)
+    repeats: RepeatFilter = field(init=False)
 
     def __post_init__(self) -> None:
         chat = self.chat
         self.questions = UserQuestions(self.view, lambda: chat.settings.ask, commands=self.commands)
         chat.questions, chat.on_event, chat.waiting = self, self.on_event, self.view.waiting
         chat.substitute = self.substitute  # type: ignore[method-assign]
-        self.take_up()
+        self.load()
 
-    def take_up(self) -> None:
+    def load(self) -> None:
         """Shows the conversation's session from now on."""
         session = self.live = self.session
-        self.retold = RepeatFilter()
+        self.repeats = RepeatFilter()
         if session.outcome is not None:
-            self.retold.remember(session.program, session.outcome, self.place)
+            self.repeats.remember(session.program, session.outcome, self.place)
         self.view.language = session.language
 
     def begin(self) -> None:
@@ -135,7 +135,7 @@ class Console:
     def reopen(self, log: Log) -> None:
         """Continues with another session's file; an error if turns of this one would be lost."""
         self.chat.reopen(log)
-        self.take_up()
+        self.load()
         for notice in self.chat.notices:
             self.view.note(notice)
 
@@ -162,17 +162,17 @@ class Console:
         self.live = self.session
         base = base or self.live
         ahead = int(bool(base.preamble.strip()))
-        options = {"news": lambda outcome: self.news(self.live.program, outcome), **options}
+        options = {"news": lambda outcome: self.without_repeats(self.live.program, outcome), **options}
         place = short_path(self.place)
         writing = TurnView(self.view, base.program.source, place, self.hint, ahead=ahead, **options)
         self.show = writing
         return writing
 
-    def news(self, program: Program, outcome: Outcome) -> tuple[Outcome, str]:
+    def without_repeats(self, program: Program, outcome: Outcome) -> tuple[Outcome, str]:
         """An outcome that is shown now: what is new in it, and what is not as it was shown before."""
-        news = self.retold.news(program, outcome, self.place)
-        changed = self.retold.changed(program, outcome)
-        self.retold.remember(program, outcome, self.place)
+        news = self.repeats.news(program, outcome, self.place)
+        changed = self.repeats.changed(program, outcome)
+        self.repeats.remember(program, outcome, self.place)
         return news, changed
 
     def hint(self, outcome: Outcome, stdin: Path | None = None) -> str:
@@ -232,7 +232,7 @@ class Console:
         session = self.session
         if not session.language.runs:
             raise MtchatError("candidates are compared by running them: " + explain_not_run(session))
-        if not self.chat.freely:
+        if not self.chat.runs_unseen_code:
             self.view.note("Comparing candidates runs them without asking. Use /set run on to allow it.")
             return
         found, live = self.chat.compare(count).interpretations, session.path[-1].chunk

@@ -16,26 +16,26 @@ from mtchat.files import MOST, content, regular
 from mtchat.session.text import name_controls, restore_controls
 
 
-def edited(text: str, suffix: str) -> str:
+def edit_text(text: str, suffix: str) -> str:
     """The text as it is when the editor ends. The variable may hold arguments ("code --wait").
 
     Signs that act on a terminal or cannot be seen stand there by their names, and come back as they were.
     """
-    words = command()
-    with tempfile.TemporaryDirectory(prefix="mtchat-") as folder, interrupts_are_the_editors(), show_typing():
+    words = editor_command()
+    with tempfile.TemporaryDirectory(prefix="mtchat-") as folder, leave_interrupts_to_editor(), show_typing():
         path = Path(folder) / f"turn{suffix}"
         try:
             path.write_text(name_controls(text), encoding="utf-8")
             status = subprocess.call([*words, str(path)])
             if status == 0:
-                back = restore_controls(saved(path).decode("utf-8", errors="replace"))
+                back = restore_controls(read_back(path).decode("utf-8", errors="replace"))
                 return back if "\r\n" in text else back.replace("\r\n", "\n")
         except (OSError, ValueError) as error:
             raise MtchatError(f"cannot edit with {words[0]!r}: {error}; set $EDITOR") from error
         raise MtchatError(f"the editor {words[0]!r} ended with {status}, so nothing is changed")
 
 
-def saved(path: Path) -> bytes:
+def read_back(path: Path) -> bytes:
     """What the editor left; OSError where that is no file any more."""
     opened = regular(path)
     try:
@@ -45,7 +45,7 @@ def saved(path: Path) -> bytes:
 
 
 @contextmanager
-def interrupts_are_the_editors() -> Iterator[None]:
+def leave_interrupts_to_editor() -> Iterator[None]:
     """Ctrl-C goes to the editor alone. A handler that does nothing is not inherited, as SIG_IGN would be."""
     handler = signal.signal(signal.SIGINT, lambda number, frame: None)
     try:
@@ -54,7 +54,7 @@ def interrupts_are_the_editors() -> Iterator[None]:
         signal.signal(signal.SIGINT, handler)
 
 
-def command() -> list[str]:
+def editor_command() -> list[str]:
     for variable in ("VISUAL", "EDITOR"):
         try:
             words = shlex.split(os.environ.get(variable, ""))

@@ -88,7 +88,7 @@ class UserQuestions:
             return
         self.view.erase()
         try:
-            while not self.settled(self.confirm(CHOICES)):
+            while not self.read_approval(self.confirm(CHOICES)):
                 self.view.note(EXPLAINED)
         except (KeyboardInterrupt, EOFError):
             self.view.erase()
@@ -101,7 +101,7 @@ class UserQuestions:
     def reset(self) -> None:
         self.declined, self.chosen = False, ""
 
-    def settled(self, answer: str) -> bool:
+    def read_approval(self, answer: str) -> bool:
         """Takes an answer; whether it is one."""
         word, *rest = answer.lower().removeprefix("/").split() or [""]
         if word in COMMANDS and not rest:
@@ -126,11 +126,11 @@ class UserQuestions:
         always = self.when() == ALWAYS
 
         def ask(instruction: str, found: Sequence[Interpretation]) -> int | str | None:
-            return self.meant(answer, found)
+            return self.ask_meaning(answer, found)
 
         return Clarification(ask, 0.0 if always else COMPARABLE_SHARE, always)
 
-    def meant(self, answer: Answer, found: Sequence[Interpretation]) -> int | str | None:
+    def ask_meaning(self, answer: Answer, found: Sequence[Interpretation]) -> int | str | None:
         """The place of the reading that is meant, or other words for it; None where that is left open."""
         self.view.erase()
         self.view.heading("This instruction is ambiguous. It can mean:")
@@ -138,7 +138,7 @@ class UserQuestions:
             self.view.say(f"  {number}  {each.told}")
         self.view.note(WAYS)
         while isinstance(choice := place_typed(self.view, answer, "Which one? ", len(found), 0), str):
-            later = self.follows(answer, choice)
+            later = self.next_instruction(answer, choice)
             if later:
                 self.postpone(later, "skipped the question")
                 return None
@@ -164,7 +164,7 @@ class UserQuestions:
             self.view.note(f"type a number from 1 to {len(found)}, or Enter")
         return choice
 
-    def follows(self, answer: Answer, words: str) -> str | None:
+    def next_instruction(self, answer: Answer, words: str) -> str | None:
         """What words say to do next; "" if they say what this step means; None if neither."""
         if self.is_command(words):
             return words

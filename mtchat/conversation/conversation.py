@@ -101,7 +101,7 @@ class Conversation(LiveSession):
         """Does what an instruction asks for; False if the user stopped that before anything was written."""
         before, said = self.session, self.resolve_references(instruction)
         generator = self.generator()
-        function = take_or_correct if self.corrects and not new else take
+        function = take_or_correct if self.detects_corrections and not new else take
         step = partial(function, generator)
         return self.settle(before, step(before, said.text, self.settings.sampling, typed=said.typed), "turn")
 
@@ -151,7 +151,7 @@ class Conversation(LiveSession):
 
     def compare(self, count: int) -> Alternatives:
         """Draws `count` other candidates for the last turn and groups them by what they do; it stays live."""
-        if not self.freely:
+        if not self.runs_unseen_code:
             raise UsageError("candidates are run to be compared, and run is ask; /set run on allows that")
         generator = self.quiet()
         with self.waiting(lambda: f"trying {count} others", str):
@@ -189,7 +189,7 @@ class Conversation(LiveSession):
         return self.editor().recode(number, code, filler)
 
     def editor(self) -> editing.TurnEditor:
-        return editing.TurnEditor(self, look=self.trial if self.looks else None)
+        return editing.TurnEditor(self, look=self.dry_run if self.can_dry_run else None)
 
     def drop(self, number: int) -> editing.EditResult:
         """Takes turn `number` out of the program and runs it; the later turns keep their code."""

@@ -108,7 +108,7 @@ class LiveSession(SavedSession):
         self.type_again(b"")
         self.last_run = None
 
-    def hear(self, event: Event) -> None:
+    def handle(self, event: Event) -> None:
         """Saves each turn before it is run, and passes on what happens."""
         self.stop_if_asked()
         if isinstance(event, TurnWritten | CandidateChosen):
@@ -129,7 +129,7 @@ class LiveSession(SavedSession):
         card, spoken, ask = self.model.card(), self.session.language, self.questions
         name, prompts = self.prompts(card, spoken)
         run = self.runner()
-        freely = run is not None and self.freely
+        freely = run is not None and self.runs_unseen_code
         chosen = policy.for_language(self.settings.policy, spoken)
         if ask is None or not ask.chooses:
             chosen = policy.with_candidates(chosen, self.settings.n)
@@ -139,10 +139,10 @@ class LiveSession(SavedSession):
             run,
             card,
             name,
-            on_event or self.hear,
+            on_event or self.handle,
             chosen if freely else chosen.quiet,
             self.model.candidates,
-            self.trial if freely else None,
+            self.dry_run if freely else None,
             ask.asking() if ask and freely else None,
             count=self.count,
             files=glance(present(self.session)) if self.session.attached else "",
@@ -205,17 +205,17 @@ class LiveSession(SavedSession):
     # Runs
 
     @property
-    def corrects(self) -> bool:
+    def detects_corrections(self) -> bool:
         """Whether instructions may be taken for corrections, which are recognised by names in Python code."""
         return self.settings.corrections and self.session.language.runs
 
     @property
-    def freely(self) -> bool:
+    def runs_unseen_code(self) -> bool:
         """Whether programs may run that the user has not seen."""
         return self.settings.run != ASK
 
     @property
-    def looks(self) -> bool:
+    def can_dry_run(self) -> bool:
         """Whether programs run unasked, as far as the user, the language and the machine let them."""
         return (
             self.settings.run == ON and self.session.language.runs and not self.sandbox.unavailable_reason()
@@ -244,7 +244,7 @@ class LiveSession(SavedSession):
 
     def run_session(self, session: Session) -> Session:
         """A session with what its program does, as far as it may run."""
-        return execute(session, self.runner(), self.hear)
+        return execute(session, self.runner(), self.handle)
 
     def run_program(self, program: Program) -> Outcome:
         """The program after a change, with its checks."""
@@ -266,13 +266,15 @@ class LiveSession(SavedSession):
         inputs = inputs or RunInputs(files=self.attached_files())
         limits = self.settings.limits
         with self.waiting(lambda: "checking", str):
-            return self.heard(self.sandbox.resume(program, limits, None, self.listener(), inputs, False))
+            return self.report_stop(
+                self.sandbox.resume(program, limits, None, self.last_line(), inputs, False)
+            )
 
-    def trial(self, program: Program) -> Outcome:
+    def dry_run(self, program: Program) -> Outcome:
         """A dry run of a program, with its variables; its files are not kept."""
         limits = replace(self.settings.limits, seconds=min(self.settings.seconds, TRIAL_SECONDS))
         given = self.inputs()
-        outcome = self.heard(self.sandbox.resume(program, limits, None, self.listener(), given, True))
+        outcome = self.report_stop(self.sandbox.resume(program, limits, None, self.last_line(), given, True))
         return self.with_checks(program, outcome)
 
     def look(self) -> Outcome:
@@ -283,9 +285,11 @@ class LiveSession(SavedSession):
 
     def resume(self, program: Program, place: Path | None, look: bool = False) -> Outcome:
         """A run from the latest checkpoint that fits, its last line of output shown meanwhile."""
-        inputs, tail = self.inputs(), self.listener()
+        inputs, tail = self.inputs(), self.last_line()
         with self.waiting(lambda: "running", tail.line):
-            return self.heard(self.sandbox.resume(program, self.settings.limits, place, tail, inputs, look))
+            return self.report_stop(
+                self.sandbox.resume(program, self.settings.limits, place, tail, inputs, look)
+            )
 
     def run_whole(
         self,
@@ -346,13 +350,13 @@ class LiveSession(SavedSession):
         """The attached files that are still there."""
         return present(self.session) if self.session.attached else ()
 
-    def heard(self, outcome: Outcome) -> Outcome:
+    def report_stop(self, outcome: Outcome) -> Outcome:
         """An outcome; a run that was stopped has had the Ctrl-C to itself."""
         if outcome.stopped:
             self.on_event(RunStopped())
         return outcome
 
-    def listener(self) -> "LastLine":
+    def last_line(self) -> "LastLine":
         return LastLine(self)
 
 

@@ -33,9 +33,9 @@ class SavedSession:
         self.notices: tuple[str, ...] = ()
         self._replaced: Session | None = None
         self.session = Session(language=language.parse_language(self.settings.language))
-        self.take_up()
+        self.load()
 
-    def take_up(self) -> None:
+    def load(self) -> None:
         """Makes what the file holds the live session, in its own language."""
         if log := self.log:
             self.session, notices = checked(log.session, lambda file: self.owned.has(log.path, file))
@@ -52,7 +52,7 @@ class SavedSession:
             )
         self.release()
         self.log = log
-        self.take_up()
+        self.load()
 
     def release(self) -> None:
         """Releases the session's file, so that another process may open it."""

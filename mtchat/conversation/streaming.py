@@ -20,7 +20,7 @@ def stream(live: LiveSession, do: Callable[[], object]) -> Iterator[Event]:
     failed: list[BaseException] = []
     on_event, live.stopping = live.on_event, False
 
-    def heard(event: Event) -> None:
+    def forward(event: Event) -> None:
         on_event(event)
         events.put(event)
 
@@ -32,7 +32,7 @@ def stream(live: LiveSession, do: Callable[[], object]) -> Iterator[Event]:
         finally:
             events.put(None)
 
-    live.on_event = heard
+    live.on_event = forward
     worker = Thread(target=work, name="turn", daemon=True)
     worker.start()
     try:

@@ -53,11 +53,11 @@ DROP = re.compile(r"(?:please )?(?:delete|remove|drop) (?:step|turn) (?P<number>
 
 def start(console: Console, history: Path | None) -> None:
     """Runs the REPL until the user leaves. The model starts to load once the prompt is on the screen."""
-    prompt = prompter(console, history)
-    console.edit_line = lambda label, text: asked(prompt, label, text)
+    prompt = make_prompt(console, history)
+    console.edit_line = lambda label, text: edit_line(prompt, label, text)
     questions: PromptSession[str] = PromptSession(style=STYLE)
-    console.questions.answer = lambda label: answered(questions, label)
-    console.questions.confirm = confirmer()
+    console.questions.answer = lambda label: read_answer(questions, label)
+    console.questions.confirm = make_confirm()
     prompt.app.after_render += lambda _: console.begin()
     greet(console)
     offer, going = FixSuggestion(), True
@@ -70,10 +70,10 @@ def start(console: Console, history: Path | None) -> None:
     console.chat.close()
 
 
-def prompter(console: Console, history: Path | None) -> PromptSession[str]:
+def make_prompt(console: Console, history: Path | None) -> PromptSession[str]:
     prompt = PromptSession[str](
         multiline=True,
-        history=kept(history),
+        history=open_history(history),
         auto_suggest=AutoSuggestFromHistory(),
         completer=SlashCompleter(lambda: console),
         input_processors=[EscapedInput()],
@@ -88,7 +88,7 @@ def prompter(console: Console, history: Path | None) -> PromptSession[str]:
     return prompt
 
 
-def kept(history: Path | None) -> History:
+def open_history(history: Path | None) -> History:
     """Earlier input on disk; in memory where the folder cannot be written."""
     if history is None:
         return InMemoryHistory()
@@ -99,7 +99,7 @@ def kept(history: Path | None) -> History:
         try:
             os.fchmod(opened, PRIVATE)  # it was open to others in earlier versions
             if os.fstat(opened).st_size > MOST_HISTORY:
-                replace(history, latest(content(opened, 100 * MOST_HISTORY)), PRIVATE)
+                replace(history, last_entries(content(opened, 100 * MOST_HISTORY)), PRIVATE)
         finally:
             os.close(opened)
     except OSError:
@@ -107,13 +107,13 @@ def kept(history: Path | None) -> History:
     return FileHistory(str(history))
 
 
-def latest(history: bytes) -> bytes:
+def last_entries(history: bytes) -> bytes:
     """The end of a history, from the beginning of an entry on."""
     end = history[-MOST_HISTORY // 4 :]
     return end[max(end.find(b"\n# "), 0) :]
 
 
-def asked(prompt: PromptSession[str], label: str, text: str) -> str:
+def edit_line(prompt: PromptSession[str], label: str, text: str) -> str:
     """A line the user edits, outside the conversation; Ctrl-C and Ctrl-D leave it as it was."""
     try:
         return prompt.prompt([("class:prompt", escape_controls(label))], default=text)
@@ -121,7 +121,7 @@ def asked(prompt: PromptSession[str], label: str, text: str) -> str:
         return text
 
 
-def answered(prompt: PromptSession[str], label: str) -> str | None:
+def read_answer(prompt: PromptSession[str], label: str) -> str | None:
     """What the user replies to a question; None after Ctrl-C or Ctrl-D.
 
     What was typed before it was asked is no answer.
@@ -134,7 +134,7 @@ def answered(prompt: PromptSession[str], label: str) -> str | None:
         return None
 
 
-def confirmer() -> Callable[[str], str]:
+def make_confirm() -> Callable[[str], str]:
     """Asks a question apart from the conversation: what was typed before it was asked is no answer."""
     prompt = PromptSession[str](style=STYLE)
 
@@ -207,7 +207,7 @@ def next_line(console: Console, prompt: PromptSession[str], offer: FixSuggestion
 
 def leave(console: Console) -> bool:
     """Says where the session is; False unless turns would be lost, which is said once."""
-    if console.chat.unsaved and not saved(console):
+    if console.chat.unsaved and not save_what_is_left(console):
         if lost := console.chat.unsaved != console.warned:
             console.view.error("turns of this session are not saved; leave again to leave without them")
         console.warned = console.chat.unsaved
@@ -219,13 +219,13 @@ def leave(console: Console) -> bool:
     return False
 
 
-def saved(console: Console) -> bool:
+def save_what_is_left(console: Console) -> bool:
     """Saves what is not saved yet: in its place, else in a folder of its own among the temporary files."""
     why = console.chat.unsaved
     try:
         console.log.write(console.session, "save")
     except MtchatError:
-        if not rescued(console):
+        if not save_in_temporary_folder(console):
             console.view.error(why)
             return False
         console.view.error(f"could not be saved in its own folder: {why.partition(';')[0]}")
@@ -233,7 +233,7 @@ def saved(console: Console) -> bool:
     return True
 
 
-def rescued(console: Console) -> bool:
+def save_in_temporary_folder(console: Console) -> bool:
     """Whether the session could be saved among the temporary files, where it then goes on."""
     try:
         folder = Path(tempfile.mkdtemp(prefix="mtchat-"))
@@ -247,7 +247,7 @@ def rescued(console: Console) -> bool:
     return True
 
 
-def meant(text: str) -> str:
+def likely_command(text: str) -> str:
     """The command that a word alone is likely to mean, where its slash was left out; "" for all else."""
     return f"/{text.lower()}" if text.lower() in BARE else ""
 
@@ -255,14 +255,14 @@ def meant(text: str) -> str:
 def instruct(console: Console, text: str) -> None:
     """What a text without a slash asks for: code, or what the program does, which needs no turn."""
     session = console.session
-    if is_code(text, session) and not (console.chat.corrects and detect_correction(session.path, text)):
+    corrects = console.chat.detects_corrections and detect_correction(session.path, text) is not None
+    if is_code(text, session) and not corrects:
         console.view.note("added as your own code, unchanged; /next TEXT treats TEXT as an instruction")
         console.add(text)
         return
-    if number := dropping(text):
+    if number := step_to_drop(text):
         slash.do(console, f"drop {number}")
         return
-    corrects = console.chat.corrects and detect_correction(session.path, text) is not None
     about = explain_target(text, session) if session.language.runs else None
     if about is not None or (not corrects and is_question(text)):
         answer_question(console, text)
@@ -270,7 +270,7 @@ def instruct(console: Console, text: str) -> None:
     console.take(text)
 
 
-def dropping(text: str) -> str:
+def step_to_drop(text: str) -> str:
     """The number of the step that a text says is to be dropped; "" for all else."""
     found = DROP.fullmatch(text)
     return found["number"] if found else ""
@@ -297,7 +297,7 @@ def do(console: Console, line: str) -> None:
         slash.do(console, "help")
     elif text.lower() in CLEARING:
         console.view.clear()
-    elif likely := meant(text):
+    elif likely := likely_command(text):
         raise UsageError(f"did you mean {likely}? /next {text} sends it as an instruction")
     elif slash.is_command(text):
         slash.do(console, text[1:])

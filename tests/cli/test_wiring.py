@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.cli.talk import earlier
-from mtchat.cli.wiring import goes_on
+from mtchat.cli.talk import describe_last_session
+from mtchat.cli.wiring import reopen_command
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
 from mtchat.store import Log
@@ -50,7 +50,7 @@ def test_the_command_that_goes_on_with_a_session_works_here(
     binary.touch(0o755)
     monkeypatch.setenv("PATH", str(tmp_path / binary.parent) if on_path else os.devnull)
     monkeypatch.setattr(sys, "argv", [started.format(here=tmp_path)])
-    told = goes_on(Path(session), Path(folder) if folder else None)
+    told = reopen_command(Path(session), Path(folder) if folder else None)
     assert told == f"{command} {rest}"
     assert shlex.split(told)[-1] in (Path(session).stem, session)
 
@@ -58,7 +58,7 @@ def test_the_command_that_goes_on_with_a_session_works_here(
 def test_a_new_start_names_the_session_that_was_open_last(tmp_path: Path) -> None:
     with Log.open(tmp_path / "one.jsonl") as log:
         log.write(Session("one").extend((Turn("draw a line", "x = 1"), Turn("and a circle", "y = 2"))))
-    [said] = earlier(log.path)
+    [said] = describe_last_session(log.path)
     assert said == "today you had one: 2 turns, draw a line; /open one continues it"
-    assert list(earlier(tmp_path / "gone.jsonl")) == []
-    assert list(earlier(None)) == []
+    assert list(describe_last_session(tmp_path / "gone.jsonl")) == []
+    assert list(describe_last_session(None)) == []

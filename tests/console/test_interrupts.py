@@ -11,7 +11,7 @@ from prompt_toolkit.output import DummyOutput
 
 from mtchat.console.console import Console
 from mtchat.console.terminal import on_interrupt
-from mtchat.repl.app import dispatch, prompter, step
+from mtchat.repl.app import dispatch, make_prompt, step
 from mtchat.repl.input_line import FixSuggestion
 from mtchat.session.outcome import Reason
 from tests.support.consoles import Spoken, console_in, said
@@ -21,7 +21,7 @@ from tests.support.fake_repl import run
 def steps(console: Console, keys: str, offer: FixSuggestion, count: int = 1) -> None:
     """So many lines of the REPL, with all keys typed at once."""
     with create_pipe_input() as pipe, create_app_session(pipe, DummyOutput()):
-        prompt = prompter(console, None)
+        prompt = make_prompt(console, None)
         pipe.send_text(keys)
         for _ in range(count):
             assert step(console, prompt, offer)

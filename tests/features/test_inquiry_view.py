@@ -190,7 +190,7 @@ def test_the_last_step_is_dropped_too() -> None:
 
 @pytest.mark.parametrize("text", ["delete row 5", "delete step 5 of the list", "drop the column", "remove x"])
 def test_only_a_step_by_its_number_is_dropped(text: str) -> None:
-    assert app.dropping(text) == ""
+    assert app.step_to_drop(text) == ""
 
 
 def test_a_script_says_that_a_question_adds_nothing(

@@ -445,14 +445,14 @@ def test_an_answer_is_a_number_or_other_words_and_a_next_step_is_not_taken_for_o
 ) -> None:
     answers = list(typed)
     console = console_in(tmp_path)
-    assert console.questions.meant(lambda label: answers.pop(0), TWO) == answer
+    assert console.questions.ask_meaning(lambda label: answers.pop(0), TWO) == answer
     assert (answers, console.questions.later) == ([], later)
 
 
 def test_which_of_both_is_meant_tells_what_can_be_typed_and_a_command_leaves_it_open(tmp_path: Path) -> None:
     answers = ["print the sum", "perhaps", "/undo"]
     console = console_in(tmp_path)
-    assert console.questions.meant(lambda label: answers.pop(0), TWO) is None
+    assert console.questions.ask_meaning(lambda label: answers.pop(0), TWO) is None
     assert said(console).count("type next or this;") == 1
     assert (console.questions.later, console.questions.held) == ("/undo", "print the sum")
 

@@ -15,7 +15,7 @@ from prompt_toolkit.history import FileHistory, InMemoryHistory
 from mtchat.cli.output import DRAWN, Output, escape_text, guarded
 from mtchat.console.view import View
 from mtchat.export.file import save
-from mtchat.repl.app import kept
+from mtchat.repl.app import open_history
 from mtchat.session.outcome import File, Outcome
 from mtchat.session.program import CheckResult
 from mtchat.session.provenance import Fill, Step
@@ -245,7 +245,7 @@ def test_a_history_that_has_grown_keeps_its_end_and_is_for_the_user_alone(
     file.parent.mkdir()
     file.write_bytes(history)
     file.chmod(0o644)
-    assert isinstance(kept(file), FileHistory)
+    assert isinstance(open_history(file), FileHistory)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     left = file.read_bytes()
     assert len(left) <= 2**20 + 1
@@ -255,8 +255,8 @@ def test_a_history_that_has_grown_keeps_its_end_and_is_for_the_user_alone(
 
 def test_a_history_that_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "history")
-    assert isinstance(kept(tmp_path / "history"), InMemoryHistory)
-    assert isinstance(kept(tmp_path / "new" / "history"), FileHistory)
+    assert isinstance(open_history(tmp_path / "history"), InMemoryHistory)
+    assert isinstance(open_history(tmp_path / "new" / "history"), FileHistory)
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
 
 

@@ -100,24 +100,26 @@ def do_tree(console: Console, argument: str) -> None:
         return
     start = branch_labels(session, ROOT)
     if start or session.head == ROOT:
-        console.view.line(f"(start){start}{here(console, ROOT)}")
+        console.view.line(f"(start){start}{position_mark(console, ROOT)}")
     live = {turn.id for turn in session.path}
     for row in tree_rows(session):
         turn = row.turn
         begin = f"{row.lines}{status_sign(session, turn)} {row.label:<3} "
-        end = branch_labels(session, turn.id) + context_label(session, turn) + here(console, turn.id)
+        end = branch_labels(session, turn.id) + context_label(session, turn) + position_mark(console, turn.id)
         room = shutil.get_terminal_size().columns - 1 - len(begin) - len(end)
-        said = one_line(turn.chunk if another(session, turn) else turn.shown, max(min(room, WIDTH), LEAST))
+        said = one_line(
+            turn.chunk if is_candidate(session, turn) else turn.shown, max(min(room, WIDTH), LEAST)
+        )
         console.view.line(begin + said + end, BOLD if turn.id in live else "")
 
 
-def another(session: Session, turn: Turn) -> bool:
+def is_candidate(session: Session, turn: Turn) -> bool:
     """Whether a turn is one more try for an instruction, which the one that is drawn last beside it has."""
     beside = session.visited.get(turn.parent, turn.id)
     return beside != turn.id and session.get(beside).instruction == turn.instruction and bool(turn.chunk)
 
 
-def here(console: Console, turn: str) -> str:
+def position_mark(console: Console, turn: str) -> str:
     return "  ← now" if console.session.head == turn else ""
 
 

@@ -36,7 +36,7 @@ def do_run(console: Console, argument: str) -> None:
         raise UsageError("one file follows <, at the end: /run ARG < FILE; in quotes, < is an argument")
     stdin = readable_file(names[0]) if names else None
     outcome = (
-        typed_at(console, split_words(before))
+        run_with_keyboard(console, split_words(before))
         if stdin is None
         else console.run_aloud(split_words(before), stdin)
     )
@@ -47,12 +47,12 @@ def do_run(console: Console, argument: str) -> None:
     console.view.verdict(outcome, console.hint(outcome, stdin))
     console.view.files(outcome, short_path(console.place))
     if not argument.strip():
-        console.view.warning(console.news(console.session.program, outcome)[1])
+        console.view.warning(console.without_repeats(console.session.program, outcome)[1])
     if is_wrong(outcome) and not argument.strip():
         console.view.note(next_step(outcome, len(console.session.path)))
 
 
-def typed_at(console: Console, arguments: tuple[str, ...]) -> Outcome:
+def run_with_keyboard(console: Console, arguments: tuple[str, ...]) -> Outcome:
     """A run, with the keyboard for a program that reads from it, where there is a terminal."""
     descriptor = terminal_descriptor()
     if descriptor is None or not asks_for_input(console.session.program.source, console.session.outcome):
@@ -79,7 +79,7 @@ def do_vars(console: Console, argument: str) -> None:
         raise MtchatError(f"the program has no variable {wanted!r}; /vars lists them")
     if wanted:
         for each in found:
-            whole(console, each)
+            show_variable(console, each)
     elif found:
         rows = [(each.name, each.kind, each.shape, each.value) for each in found]
         console.view.table(rows, WIDTHS)
@@ -89,7 +89,7 @@ def do_vars(console: Console, argument: str) -> None:
         )
 
 
-def whole(console: Console, variable: Variable) -> None:
+def show_variable(console: Console, variable: Variable) -> None:
     """One variable over several lines."""
     shape = f" ({variable.shape})" if variable.shape else ""
     console.view.heading(f"{variable.name}: {variable.kind}{shape}")

@@ -33,29 +33,31 @@ def do_attach(console: Console, argument: str) -> None:
         console.view.say(f"detached {', '.join(names[1:])}")
         return
     if not names:
-        listing(console)
+        list_attached(console)
         return
     paths = [path for name in names for path in match_files(name)]
     console.chat.keep(attach(console.session, paths, console.chat.settings.disk_mib), "attach")
     console.chat.own(paths)
-    for name, files in together(console.session.attached).items():
+    for name, files in group_by_folder(console.session.attached).items():
         if name.rstrip("/") in {Path(os.path.abspath(path)).name for path in paths}:
-            console.view.say(f"{name}, {whole(files)}: the program opens it as {files[0].name!r}")
+            console.view.say(f"{name}, {describe_files(files)}: the program opens it as {files[0].name!r}")
     if console.session.path:
         console.view.note("/run runs the program with it")
 
 
-def listing(console: Console) -> None:
+def list_attached(console: Console) -> None:
     if not console.session.attached:
         console.view.say("no file is attached; /attach FILE gives programs a copy of one")
     rows = []
-    for name, files in together(console.session.attached).items():
+    for name, files in group_by_folder(console.session.attached).items():
         depth = files[0].name.count("/") if name.endswith("/") else 0
-        rows.append((name, whole(files), short_path(Path(*Path(files[0].path).parts[: -depth or None]))))
+        rows.append(
+            (name, describe_files(files), short_path(Path(*Path(files[0].path).parts[: -depth or None])))
+        )
     console.view.table(rows, (40, 22))
 
 
-def together(attached: Sequence[AttachedFile]) -> dict[str, list[AttachedFile]]:
+def group_by_folder(attached: Sequence[AttachedFile]) -> dict[str, list[AttachedFile]]:
     """The attached files by name, those of a folder under the folder's, which ends in /."""
     found: dict[str, list[AttachedFile]] = {}
     for file in attached:
@@ -64,14 +66,14 @@ def together(attached: Sequence[AttachedFile]) -> dict[str, list[AttachedFile]]:
     return found
 
 
-def whole(files: Sequence[AttachedFile]) -> str:
+def describe_files(files: Sequence[AttachedFile]) -> str:
     """How much it is: a file's size, or how many files a folder has and theirs."""
     room = describe_size(replace(files[0], size=sum(file.size for file in files)))
     return room if len(files) == 1 and "/" not in files[0].name else f"{len(files)} files, {room}"
 
 
 def complete_attach(console: Console) -> list[tuple[str, str]]:
-    return [(f"-d {name.rstrip('/')}", "lets it go") for name in together(console.session.attached)]
+    return [(f"-d {name.rstrip('/')}", "lets it go") for name in group_by_folder(console.session.attached)]
 
 
 def do_files(console: Console, argument: str) -> None:
@@ -90,12 +92,12 @@ def do_files(console: Console, argument: str) -> None:
             raise UsageError("copy which files, and where? /files NAME to DIR")
         target, names = user_path(names[-1]), names[:-2]
     if names:
-        fetch(console, chosen(outcome, names), target, force="--force" in split_words(argument))
+        copy_files(console, select_files(outcome, names), target, force="--force" in split_words(argument))
     else:
-        listing_files(console, outcome)
+        list_left(console, outcome)
 
 
-def listing_files(console: Console, outcome: Outcome) -> None:
+def list_left(console: Console, outcome: Outcome) -> None:
     if not outcome.files and not outcome.skipped:
         console.view.say("the last run left no files; ask for one, as in: save the table as table.csv")
     rows = [(file.path, describe_size(file), short_path(console.place / file.path)) for file in outcome.files]
@@ -104,7 +106,7 @@ def listing_files(console: Console, outcome: Outcome) -> None:
         console.view.note(f"  not copied: {each}")
 
 
-def chosen(outcome: Outcome, names: Sequence[str]) -> list[File]:
+def select_files(outcome: Outcome, names: Sequence[str]) -> list[File]:
     """The files that the names or patterns say, each once."""
     for name in names:
         if any(matches(file.path, name) for file in outcome.files):
@@ -120,14 +122,14 @@ def matches(path: str, name: str) -> bool:
 
     A program could else bring settings of a shell or an editor into the user's folder unseen.
     """
-    return path == name or (fnmatchcase(path, name) and dots(path) <= dots(name))
+    return path == name or (fnmatchcase(path, name) and count_hidden(path) <= count_hidden(name))
 
 
-def dots(path: str) -> int:
+def count_hidden(path: str) -> int:
     return sum(part.startswith(".") for part in path.split("/"))
 
 
-def fetch(console: Console, files: Sequence[File], target: Path, force: bool) -> None:
+def copy_files(console: Console, files: Sequence[File], target: Path, force: bool) -> None:
     """Copies files into a folder under their own names: none of them when one would overwrite another."""
     for file in files:
         if not plain(file.path):
@@ -141,11 +143,11 @@ def fetch(console: Console, files: Sequence[File], target: Path, force: bool) ->
                 f"{short_path(goal)} already exists, so nothing was copied; --force overwrites it"
             )
     for file, goal in zip(files, goals, strict=True):
-        copied = replace(file, size=bring(console.place, file, goal, force))
+        copied = replace(file, size=copy_file(console.place, file, goal, force))
         console.view.say(f"copied {file.path} to {os.path.join(target, goal.name)} ({describe_size(copied)})")
 
 
-def bring(place: Path, file: File, goal: Path, force: bool) -> int:
+def copy_file(place: Path, file: File, goal: Path, force: bool) -> int:
     """Copies a file that a run left, and gives its size in bytes."""
     source = place / file.path
     try:

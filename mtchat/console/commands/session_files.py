@@ -24,7 +24,7 @@ def do_save(console: Console, argument: str) -> None:
     """
     name = argument.strip()
     if not name:
-        again(console)
+        save_unsaved(console)
         console.view.say(f"saved in {short_path(console.log.path)}; /save NAME gives it a name")
         return
     before, owned = console.log.path, console.chat.owned
@@ -41,11 +41,11 @@ def do_save(console: Console, argument: str) -> None:
     console.chat.own(mine)
     console.chat.session = replace(console.session, name=console.log.name)
     if console.chat.unsaved:
-        again(console)
+        save_unsaved(console)
     console.view.say(f"this session is now {short_path(console.log.path)}")
 
 
-def again(console: Console) -> None:
+def save_unsaved(console: Console) -> None:
     """Saves what is not saved yet; an error where that cannot be done, or where there is nothing."""
     if not console.session.turns:
         raise UsageError("nothing to save yet; /save NAME names the session")

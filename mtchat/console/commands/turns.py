@@ -23,10 +23,10 @@ def do_add(console: Console, argument: str) -> None:
     Text that can only be Python is added without the command, for example when you paste it. The model
     sees your code like its own. /next TEXT treats such text as an instruction.
     """
-    console.add(code_given(argument))
+    console.add(read_code(argument))
 
 
-def code_given(argument: str) -> str:
+def read_code(argument: str) -> str:
     """The code that is typed, or that is in the file that is named."""
     if not argument.lstrip().startswith("<"):
         return argument

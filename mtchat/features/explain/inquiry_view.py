@@ -182,12 +182,12 @@ def data_facts(console: Console, words: list[str]) -> Iterator[str]:
 
 def printed_lines(console: Console, code: str) -> list[str]:
     """The lines that some code prints after the program, in a temporary run."""
-    if not console.chat.looks:
+    if not console.chat.can_dry_run:
         return []
     program = console.session.program
     number = len(console.session.path) + 1
     try:
-        outcome = console.chat.trial(Program((*program.chunks, Chunk(number, code))))
+        outcome = console.chat.dry_run(Program((*program.chunks, Chunk(number, code))))
     except MtchatError:
         return []
     reached = outcome.ok and len(outcome.outputs) > len(program.chunks)
@@ -196,12 +196,12 @@ def printed_lines(console: Console, code: str) -> list[str]:
 
 def run_with_variables(console: Console) -> Outcome:
     """The live program with its variables, if it may be run."""
-    return console.chat.look() if console.chat.looks else Outcome()
+    return console.chat.look() if console.chat.can_dry_run else Outcome()
 
 
 def compute_answer(console: Console, text: str) -> bool:
     """Whether a temporary program could answer; it is generated, run, shown and discarded."""
-    if not console.chat.looks or REASON.match(text) or not console.session.language.runs:
+    if not console.chat.can_dry_run or REASON.match(text) or not console.session.language.runs:
         return False
     generator = console.generator()
     quiet = replace(
@@ -217,7 +217,7 @@ def compute_answer(console: Console, text: str) -> bool:
     before = console.session.program.source
     if not chunk.strip() or arbitrary_parts(chunk, before, text).printed:  # it would print an invented answer
         return False
-    outcome = console.chat.trial(made.program)
+    outcome = console.chat.dry_run(made.program)
     if not outcome.ok or not outcome.outputs[-1].strip():
         return False
     console.view.output(outcome.outputs[-1])

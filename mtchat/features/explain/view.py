@@ -161,7 +161,7 @@ def failure_facts(
 
 def variables_at_failure(console: Console, outcome: Outcome) -> tuple[Variable, ...]:
     """The variables when the program failed; none if running it again cannot tell."""
-    if outcome.limit or not console.chat.looks:
+    if outcome.limit or not console.chat.can_dry_run:
         return ()
     again = console.chat.look()
     return again.variables if again.error == outcome.error else ()
@@ -363,10 +363,10 @@ class TurnExplainer:
 
 def dry_run(console: Console, program: Program) -> Outcome | None:
     """The outcome of a program with its variables; None if programs are not run."""
-    if not console.chat.looks:
+    if not console.chat.can_dry_run:
         return None
     with console.view.waiting(lambda: "running"):
-        outcome = console.chat.trial(program)
+        outcome = console.chat.dry_run(program)
     if outcome.stopped:
         raise KeyboardInterrupt
     return outcome

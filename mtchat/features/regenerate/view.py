@@ -89,7 +89,7 @@ def replace_turn(
 
     def look(program: Program) -> Outcome:
         with console.view.waiting(lambda: "checking the later turns"):
-            return chat.trial(program)
+            return chat.dry_run(program)
 
     def tell(step: RegenerationStep, base: Session) -> None:
         console.view.erase()
@@ -100,7 +100,7 @@ def replace_turn(
         begin,
         tell,
         (lambda step: ask_decision(console, step)) if flag == ASK else WAYS.get(flag),
-        look if chat.looks else None,
+        look if chat.can_dry_run else None,
     )
     try:
         edit = make(editor)

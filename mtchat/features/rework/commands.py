@@ -112,7 +112,7 @@ def compare_programs(console: Console, made: Session) -> bool:
     old, new = live.program.source, made.program.source
     if old == new:
         return False
-    if console.chat.freely and console.chat.runner() is not None:
+    if console.chat.runs_unseen_code and console.chat.runner() is not None:
         made = run_aside(console, made)
         if never_ended(live.outcome):
             made = replace(made, outcomes={**made.outcomes, **run_aside(console, live).outcomes})
@@ -164,7 +164,7 @@ def switch_to_new(console: Console, head: str) -> None:
     if old.branch:
         branches[old.branch] = head
     console.chat.keep(replace(old.move(head), branches=branches), "recap")
-    if console.chat.freely and console.chat.runner() is not None:  # for the files that it leaves
+    if console.chat.runs_unseen_code and console.chat.runner() is not None:  # for the files that it leaves
         console.chat.keep(
             console.session.with_outcome(console.chat.run_program(console.session.program)), "recap"
         )
@@ -194,10 +194,10 @@ def run_rework(
 ) -> ReworkResult:
     """Asks for a turn again and runs it; rejected code is kept as a branch beside the program."""
     console.chat.demand_sandbox()
-    if not console.chat.freely:
+    if not console.chat.runs_unseen_code:
         raise UsageError("this command runs the new code to compare it; /set run on allows that")
     base = console.session.undo(len(console.session.path) - number + 1)
-    generator = replace(console.generator(base), run=console.chat.run_program, look=console.chat.trial)
+    generator = replace(console.generator(base), run=console.chat.run_program, look=console.chat.dry_run)
     reworked = do(generator, console.session)
     console.chat.keep(reworked.session, "rework")
     return reworked
