@@ -130,7 +130,7 @@ def fetch_locked(
         partial.check(lambda done: report(current_progress(partial, VERIFY, done=done)))
         check_room(partial, max(source.workers for source in sources), room)
         fetch_pieces(partial, sources, report)
-        partial.settle(lambda done: report(current_progress(partial, VERIFY, done=done)))
+        partial.finish(lambda done: report(current_progress(partial, VERIFY, done=done)))
     except WrongHashError as error:
         partial.discard()
         raise ModelError(

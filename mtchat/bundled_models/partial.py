@@ -89,7 +89,7 @@ class PartialFile:
         entries = {str(piece): sha256 for piece, sha256 in sorted(pieces.items())}
         write_json(self.ledger, {"sha256": self.model.sha256, "pieces": entries})
 
-    def settle(self, moved: Callable[[int], None]) -> Path:
+    def finish(self, moved: Callable[[int], None]) -> Path:
         """Verify the whole file and put it in place."""
         found = sha256_of(self.path, moved=moved)
         if found != self.model.sha256:

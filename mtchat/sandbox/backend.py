@@ -60,7 +60,7 @@ class Backend(Protocol):
     """A way to contain programs, as a module with these functions; the module's name is the backend's name.
 
     `RANK` orders backends, the strongest first (1). `variants` lists what to try on this machine, best first;
-    it raises SandboxError with the reason and the fix if there is nothing to try. `prepared` sets up one
+    it raises SandboxError with the reason and the fix if there is nothing to try. `prepare` sets up one
     run and cleans up after it. `explain` turns the error output of a failed start into (reason, fix). The
     command starts in the work folder; the launcher opens it and hands it to the host.
     """
@@ -69,7 +69,7 @@ class Backend(Protocol):
 
     def variants(self) -> tuple[Variant, ...]: ...
 
-    def prepared(self, variant: Variant, box: LaunchRequest) -> AbstractContextManager[LaunchCommand]: ...
+    def prepare(self, variant: Variant, request: LaunchRequest) -> AbstractContextManager[LaunchCommand]: ...
 
     def explain(self, wrote: str) -> tuple[str, str]: ...
 

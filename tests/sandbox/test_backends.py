@@ -134,7 +134,7 @@ class Absent:
         raise SandboxError("it is not here; fetch it")
 
     @contextmanager
-    def prepared(self, variant: Variant, box: LaunchRequest) -> Iterator[LaunchCommand]:
+    def prepare(self, variant: Variant, request: LaunchRequest) -> Iterator[LaunchCommand]:
         yield LaunchCommand(())
 
     def explain(self, wrote: str) -> tuple[str, str]:
@@ -292,16 +292,16 @@ class Unheld:
         return (Variant("unheld"),)
 
     @contextmanager
-    def prepared(self, variant: Variant, box: LaunchRequest) -> Iterator[LaunchCommand]:
+    def prepare(self, variant: Variant, request: LaunchRequest) -> Iterator[LaunchCommand]:
         with run_dir.make_run_dir() as where:
             words = find_interpreter().arguments(
                 str(where.folders.code),
-                box.control,
-                box.shared,
+                request.control,
+                request.shared,
                 seatbelt.LAUNCHER,
                 (str(where.folders.work),),
             )
-            yield LaunchCommand(words, {"HOME": str(where.folders.work)}, (box.control, box.shared))
+            yield LaunchCommand(words, {"HOME": str(where.folders.work)}, (request.control, request.shared))
 
     def explain(self, wrote: str) -> tuple[str, str]:
         return wrote, ""

@@ -262,8 +262,8 @@ class Broken:
         return (Variant("broken"),)
 
     @contextmanager
-    def prepared(self, variant: Variant, box: LaunchRequest) -> Iterator[LaunchCommand]:
-        yield LaunchCommand(self.argv, {}, (box.control, box.shared))
+    def prepare(self, variant: Variant, request: LaunchRequest) -> Iterator[LaunchCommand]:
+        yield LaunchCommand(self.argv, {}, (request.control, request.shared))
 
     def explain(self, wrote: str) -> tuple[str, str]:
         return f"it wrote {wrote.strip()!r}", "mend it"
@@ -300,7 +300,7 @@ def test_backends_keep_the_contract() -> None:
     for backend in found:
         assert isinstance(backend.RANK, int)
         assert callable(backend.variants)
-        assert callable(backend.prepared)
+        assert callable(backend.prepare)
         assert callable(backend.explain)
 
 

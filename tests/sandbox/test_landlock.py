@@ -573,7 +573,7 @@ def test_a_meter_is_full_by_size_or_by_number(tmp_path: Path) -> None:
 
 def test_nothing_of_the_host_may_be_written() -> None:
     with make_folders(0) as made:
-        rules = landlock.allowed(run_dir.RunDir(0, made), find_interpreter())
+        rules = landlock.list_rules(run_dir.RunDir(0, made), find_interpreter())
     writing = landlock_rules.kernel_rights().files & ~(READING | landlock_rules.IOCTL_DEV)
     able = {str(rule.path) for rule in rules if rule.rights & writing}
     assert able == {str(made.work), str(made.scratch), *(f"/dev/{name}" for name in landlock.DEVICES)}

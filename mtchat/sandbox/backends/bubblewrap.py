@@ -99,7 +99,7 @@ def numbers(version: str) -> tuple[int, ...]:
 
 
 @contextmanager
-def prepared(variant: Variant, box: LaunchRequest) -> Iterator[LaunchCommand]:
+def prepare(variant: Variant, request: LaunchRequest) -> Iterator[LaunchCommand]:
     """The command of one run; the filter is passed in an anonymous file."""
     rules, known = os.memfd_create("seccomp"), os.memfd_create("passwd")
     try:
@@ -109,8 +109,8 @@ def prepared(variant: Variant, box: LaunchRequest) -> Iterator[LaunchCommand]:
         reader = MODES in variant.without
         os.write(known, passwd(user).encode())
         os.lseek(known, 0, os.SEEK_SET)
-        descriptors = (rules, known, box.control, box.shared)
-        yield LaunchCommand(arguments(variant, box, rules, known), {}, descriptors, user, reader)
+        descriptors = (rules, known, request.control, request.shared)
+        yield LaunchCommand(arguments(variant, request, rules, known), {}, descriptors, user, reader)
     finally:
         os.close(rules)
         os.close(known)
@@ -121,7 +121,7 @@ def passwd(user: int) -> str:
     return (SANDBOX / "etc" / "passwd").read_text().replace("1000:1000", f"{user or 1000}:{user or 1000}")
 
 
-def arguments(variant: Variant, box: LaunchRequest, rules: int, known: int) -> tuple[str, ...]:
+def arguments(variant: Variant, request: LaunchRequest, rules: int, known: int) -> tuple[str, ...]:
     """The command line of bwrap. Its order matters: later mounts cover earlier ones."""
     python = find_interpreter()
     variables = [word for item in make_environment(python.work).items() for word in ("--setenv", *item)]
@@ -140,21 +140,25 @@ def arguments(variant: Variant, box: LaunchRequest, rules: int, known: int) -> t
         *("--perms", "0644", "--ro-bind-data", str(known), "/etc/passwd"),
         *(() if PROC in variant.without else ("--proc", "/proc")),
         *("--dev", "/dev"),
-        *sized("/dev/shm", SCRATCH_BYTES),
-        *sized("/tmp", SCRATCH_BYTES),
-        *sized(python.work, box.limits.disk_mib << 20),
-        *(sized(STORE, (box.limits.disk_mib << 20) + 2 * SCRATCH_BYTES) if box.checkpoints else ()),
+        *limited_tmpfs("/dev/shm", SCRATCH_BYTES),
+        *limited_tmpfs("/tmp", SCRATCH_BYTES),
+        *limited_tmpfs(python.work, request.limits.disk_mib << 20),
+        *(
+            limited_tmpfs(STORE, (request.limits.disk_mib << 20) + 2 * SCRATCH_BYTES)
+            if request.checkpoints
+            else ()
+        ),
         *roots,
         *parents(launcher),
         *("--ro-bind", str(GUEST), str(launcher)),
         # Without these two, /, /dev and /etc would be writable memory of unlimited size.
         *("--remount-ro", "/dev", "--remount-ro", "/"),
         *("--chdir", python.work, "--as-pid-1", "--seccomp", str(rules), "--"),
-        *python.arguments(MOUNTED, box.control, box.shared),
+        *python.arguments(MOUNTED, request.control, request.shared),
     )
 
 
-def sized(folder: str, size: int) -> tuple[str, ...]:
+def limited_tmpfs(folder: str, size: int) -> tuple[str, ...]:
     """A folder in memory, writable for the program's user."""
     return ("--perms", "1777", "--size", str(size), "--tmpfs", folder)
 

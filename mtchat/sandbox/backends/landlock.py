@@ -55,22 +55,22 @@ def variants() -> tuple[Variant, ...]:
 
 
 @contextmanager
-def prepared(variant: Variant, box: LaunchRequest) -> Iterator[LaunchCommand]:
+def prepare(variant: Variant, request: LaunchRequest) -> Iterator[LaunchCommand]:
     """The command of one run; it gets its restrictions as open descriptors."""
     with run_dir.make_run_dir() as where:
         rules = os.memfd_create("seccomp")
         try:
             os.write(rules, seccomp.make_filter(on_host=True, owner=not where.user))
-            made = landlock_rules.make_ruleset(allowed(where, find_interpreter()))
+            made = landlock_rules.make_ruleset(list_rules(where, find_interpreter()))
             try:
-                yield run_dir.launch_command(where, box, made, rules)
+                yield run_dir.launch_command(where, request, made, rules)
             finally:
                 os.close(made)
         finally:
             os.close(rules)
 
 
-def allowed(where: run_dir.RunDir, python: Interpreter) -> list[Rule]:
+def list_rules(where: run_dir.RunDir, python: Interpreter) -> list[Rule]:
     """Reading Python, the system's programs and the size of the machine; writing in the run's own folders.
 
     The program's process adds its own folder in /proc, whose number is not known before.

@@ -46,21 +46,21 @@ def variants() -> tuple[Variant, ...]:
 
 
 @contextmanager
-def prepared(variant: Variant, box: LaunchRequest) -> Iterator[LaunchCommand]:
+def prepare(variant: Variant, request: LaunchRequest) -> Iterator[LaunchCommand]:
     """The command of one run in private folders."""
     with make_folders(0) as made:
-        meter = DiskMeter((made.work, made.scratch), box.limits.disk_mib << 20)
+        meter = DiskMeter((made.work, made.scratch), request.limits.disk_mib << 20)
         yield LaunchCommand(
-            arguments(find_interpreter(), made, box),
+            arguments(find_interpreter(), made, request),
             make_environment(str(made.work), str(made.scratch)),
-            (box.control, box.shared),
+            (request.control, request.shared),
             spilled=meter.full,
         )
 
 
-def arguments(python: Interpreter, made: RunFolders, box: LaunchRequest) -> tuple[str, ...]:
+def arguments(python: Interpreter, made: RunFolders, request: LaunchRequest) -> tuple[str, ...]:
     """The command line of sandbox-exec."""
-    launcher = python.arguments(str(made.code), box.control, box.shared, LAUNCHER, (str(made.work),))
+    launcher = python.arguments(str(made.code), request.control, request.shared, LAUNCHER, (str(made.work),))
     return (str(TOOL), "-p", profile(python, made), *launcher)
 
 
@@ -86,10 +86,10 @@ def profile(python: Interpreter, made: RunFolders) -> str:
 
 
 def paths(kind: str, names: list[str]) -> str:
-    return " ".join(f"({kind} {quoted(name)})" for name in names)
+    return " ".join(f"({kind} {quote(name)})" for name in names)
 
 
-def quoted(name: str) -> str:
+def quote(name: str) -> str:
     """A name as a string literal of that language."""
     return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
 

@@ -66,8 +66,8 @@ class CheckpointSandbox:
             starting.callback(theirs.close)
             shared = create_shared_memory()
             starting.callback(os.close, shared)
-            box = LaunchRequest(theirs.fileno(), shared, limits, checkpoints=True)
-            command = self.stack.enter_context(backend.prepared(variant, box))
+            request = LaunchRequest(theirs.fileno(), shared, limits, checkpoints=True)
+            command = self.stack.enter_context(backend.prepare(variant, request))
             self.process = start_process(command, None)
         self.init_fd: int | None = None
         self.stack.callback(self.end)
@@ -75,7 +75,7 @@ class CheckpointSandbox:
         hello = self.receive_answer(HELLO)
         self.init_fd, self.init_pid = os.pidfd_open(hello.pid), hello.pid
         self.user = command.user
-        self.link.sendall(job.by(command.user).pack())
+        self.link.sendall(job.for_user(command.user).pack())
         ours, blank = server_link()
         with blank:
             socket.send_fds(self.link, [b"\0"], [blank.fileno()])

@@ -172,7 +172,8 @@ class ResumedRun(RunMonitor):
 
     def step(self, said: bytes) -> None:
         """Decide on a snapshot. The message is untrusted: it can only affect snapshots of this same run."""
-        index, part, why = int.from_bytes(said[:4], "little"), said[4:5], said[5:].decode("utf-8", "replace")
+        index, part = int.from_bytes(said[:4], "little"), said[4:5]
+        why = said[5:].decode("utf-8", "replace")
         step = 2 * index + (part != b"\1")
         if not (self.snapshot.chunks <= index < len(self.plan.key) and self.reached < step):
             return
@@ -253,7 +254,7 @@ class ResumedRun(RunMonitor):
             return True
         return False
 
-    def over(self) -> bool:
+    def program_ended(self) -> bool:
         return self.runner is not None and has_ended(self.runner)
 
     def kill(self) -> None:

@@ -147,7 +147,7 @@ class SnapshotCache:
         rest = [snapshot for snapshot in self.alive.values() if snapshot.key and snapshot.key != live]
         return min(rest, key=lambda snapshot: worth(snapshot, live), default=None)
 
-    def why(self, wanted: ResumePlan, resumed: int) -> tuple[int, str]:
+    def find_hazard(self, wanted: ResumePlan, resumed: int) -> tuple[int, str]:
         """The chunk, and what it did, that made the chunks after the snapshot run again; (0, "") if none."""
         for index in range(resumed, len(wanted.key) - 1):
             if hazard := self.hazards.get(wanted.key[: index + 1], ""):

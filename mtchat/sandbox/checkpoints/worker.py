@@ -93,7 +93,7 @@ class Worker:
             for _ in range(TRIES):
                 with suppress(LostError, CannotCopyError):
                     return self.attempt(choice, program, limits, collect, watch, given, look, keep, stopped)
-                self.tidy(())
+                self.evict(())
             self.discard()
         return fresh()
 
@@ -125,7 +125,7 @@ class Worker:
                 sandbox.restore(snapshot)
                 resumed.start(look)
             except LostError:
-                self.lose(snapshot)
+                self.discard_snapshot(snapshot)
                 raise
             try:
                 ending = resumed.end()
@@ -134,7 +134,7 @@ class Worker:
                 raise
             self.store_snapshots(resumed, wanted)
             if not ending.started and ending.limit != INTERRUPTED:
-                self.lose(snapshot)
+                self.discard_snapshot(snapshot)
                 raise LostError("the run")
             assert choice.variant is not None
             found = gather_files(replace(ending, stopped=stopped.again()), program, limits, given, collect)
@@ -174,7 +174,7 @@ class Worker:
     def discard(self) -> None:
         """End the sandbox and forget all snapshots."""
         for snapshot in list(self.snapshots.alive.values()):
-            self.lose(snapshot)
+            self.discard_snapshot(snapshot)
         self.snapshots = SnapshotCache()
         if self.sandbox is not None:
             self.sandbox.close()
@@ -186,7 +186,7 @@ class Worker:
             resumed.sandbox.drop(snapshot)
         self.discard()
 
-    def lose(self, snapshot: Snapshot) -> None:
+    def discard_snapshot(self, snapshot: Snapshot) -> None:
         if self.snapshots.alive.get(snapshot.key) is snapshot:
             del self.snapshots.alive[snapshot.key]
         if self.sandbox is not None:
@@ -200,9 +200,9 @@ class Worker:
             old = self.snapshots.add(snapshot)
             if old is not None and self.sandbox is not None:
                 self.sandbox.drop(old)
-        self.tidy(wanted.key)
+        self.evict(wanted.key)
 
-    def tidy(self, live: Key) -> None:
+    def evict(self, live: Key) -> None:
         """Evict until the snapshots are few enough and together use no more memory than one run may."""
         sandbox = self.sandbox
         if sandbox is None or sandbox.lost:
@@ -211,7 +211,7 @@ class Worker:
             victim = self.snapshots.least_useful(live)
             if victim is None:
                 break
-            self.lose(victim)
+            self.discard_snapshot(victim)
         with suppress(LostError):
             sandbox.forget({snapshot.files for snapshot in self.snapshots.alive.values()})
 
@@ -225,7 +225,7 @@ class Worker:
     def note(self, program: Program, wanted: ResumePlan, snapshot: Snapshot) -> str:
         """Why turns that had already run had to run again; "" if none had to."""
         again = [chunk.turn for chunk in program.chunks[snapshot.chunks : -1] if chunk.code.strip()]
-        index, why = self.snapshots.why(wanted, snapshot.chunks)
+        index, why = self.snapshots.find_hazard(wanted, snapshot.chunks)
         if not again or not why:
             return ""
         which = f"turn {again[0]}" if len(again) == 1 else f"turns {again[0]}-{again[-1]}"

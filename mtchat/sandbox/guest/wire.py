@@ -68,7 +68,7 @@ class LaunchJob:
         self.rlimits, self.folders, self.prefix, self.user = rlimits, folders, prefix, user
         self.arguments, self.look, self.checkpoints, self.reader = arguments, look, checkpoints, reader
 
-    def by(self, user: int, reader: bool = False) -> "LaunchJob":
+    def for_user(self, user: int, reader: bool = False) -> "LaunchJob":
         return LaunchJob(**{**vars(self), "user": user, "reader": reader})
 
     def pack(self) -> bytes:

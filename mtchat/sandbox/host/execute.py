@@ -184,10 +184,10 @@ class NoSandbox:
         return (Variant(NO_SANDBOX),)
 
     @contextmanager
-    def prepared(self, variant: Variant, box: LaunchRequest) -> Iterator[LaunchCommand]:
+    def prepare(self, variant: Variant, request: LaunchRequest) -> Iterator[LaunchCommand]:
         """The command of one run, without isolation."""
         with run_dir.make_run_dir() as where:
-            yield run_dir.launch_command(where, box)
+            yield run_dir.launch_command(where, request)
 
     def explain(self, wrote: str) -> tuple[str, str]:
         """(reason, fix) from the error output of a launcher that failed."""

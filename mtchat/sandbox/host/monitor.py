@@ -202,7 +202,7 @@ class RunMonitor(ABC):
     def kill(self) -> None:
         """End everything that the run has started."""
 
-    def over(self) -> bool:
+    def program_ended(self) -> bool:
         """Whether the program has ended, even if its end has not been reported yet."""
         return False
 
@@ -313,7 +313,7 @@ class RunMonitor(ABC):
     def confirmed_limit(self) -> str:
         """The limit that has been reached, unless the program has ended and only the report of it is late."""
         found = self.exceeded_limit()
-        if not found or not self.over():
+        if not found or not self.program_ended():
             return found
         self.late = self.late or time.monotonic()
         return found if time.monotonic() - self.late > DRAIN_SECONDS else ""

@@ -65,7 +65,7 @@ class Outbox:
 
     def put(self, source: int, path: str, size: int) -> None:
         """Copy an open file of at most `size` bytes to a plain relative path: completely or not at all."""
-        top = self.opened()
+        top = self.open()
         *folders, name = path.split("/")
         if path.split("/")[0] == LIST:
             raise RefusedError("that name is reserved for mtchat")
@@ -74,26 +74,26 @@ class Outbox:
             most = f"{self.most_bytes >> 20} MiB in {MOST_LEFT} files"
             raise RefusedError(f"runs may leave at most {most} in {self.folder}; delete old ones")
         with open_below(top, folders) as folder:
-            left = self.written(source, folder, name, path, size)
+            left = self.write_copy(source, folder, name, path, size)
         if left is not None:
             self.total += left[0] - before
             self.known[path] = self.fresh[path] = left
 
-    def opened(self) -> int:
+    def open(self) -> int:
         if self.descriptor is None:
             self.descriptor = open_folder(self.folder)
             self.known = still_there(self.descriptor, read_list(self.descriptor))
             self.total = sum(size for size, _ in self.known.values())
         return self.descriptor
 
-    def written(self, source: int, folder: int, name: str, path: str, size: int) -> FileRecord | None:
+    def write_copy(self, source: int, folder: int, name: str, path: str, size: int) -> FileRecord | None:
         """Copy the file; None if the user already has an identical file there."""
         temporary = f".{secrets.token_hex(8)}.part"
         mode = 0o600 | (os.fstat(folder).st_mode & 0o044)
         made = os.open(temporary, WRITE, mode, dir_fd=folder)
         try:
             with open(made, "wb") as target:
-                new = self.copied(source, target.write, size)
+                new = self.copy_and_hash(source, target.write, size)
             if self.is_free(folder, name, path, new):
                 os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
                 return new
@@ -102,7 +102,7 @@ class Outbox:
             with suppress(FileNotFoundError):
                 os.unlink(temporary, dir_fd=folder)
 
-    def copied(self, source: int, write: Callable[[bytes], object], size: int) -> FileRecord:
+    def copy_and_hash(self, source: int, write: Callable[[bytes], object], size: int) -> FileRecord:
         digest, copied = hashlib.sha256(), 0
         while data := os.read(source, COPY_BYTES):
             if self.stopped():
@@ -130,7 +130,7 @@ class Outbox:
         if status.st_size in (new[0], ours[0] if ours else -1):
             source = os.open(name, READ, dir_fd=folder)
             try:
-                old = self.copied(source, len, status.st_size)
+                old = self.copy_and_hash(source, len, status.st_size)
             finally:
                 os.close(source)
             if old in (ours, new):
@@ -184,15 +184,17 @@ def read_list(top: int) -> dict[str, FileRecord]:
         except (ValueError, RecursionError):
             return {}
     return (
-        {path: (each[0], each[1]) for path, each in found.items() if is_left(each)} if is_list(found) else {}
+        {path: (each[0], each[1]) for path, each in found.items() if is_record(each)}
+        if is_mapping(found)
+        else {}
     )
 
 
-def is_list(found: object) -> bool:
+def is_mapping(found: object) -> bool:
     return isinstance(found, dict)
 
 
-def is_left(each: object) -> bool:
+def is_record(each: object) -> bool:
     return (
         isinstance(each, list)
         and len(each) == 2

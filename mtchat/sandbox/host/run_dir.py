@@ -242,21 +242,23 @@ def make_run_dir() -> Iterator[RunDir]:
         yield RunDir(user, made)
 
 
-def launch_command(where: RunDir, box: LaunchRequest, ruleset: int = -1, rules: int = -1) -> LaunchCommand:
+def launch_command(
+    where: RunDir, request: LaunchRequest, ruleset: int = -1, rules: int = -1
+) -> LaunchCommand:
     """The command that starts the launcher, with a disk meter, because no file system limits the program.
 
     `ruleset` and `rules` are descriptors of the Landlock ruleset and the system call filter; -1 for none.
     """
     python = find_interpreter()
     made = where.folders
-    meter = DiskMeter((made.work, made.scratch), box.limits.disk_mib << 20)
+    meter = DiskMeter((made.work, made.scratch), request.limits.disk_mib << 20)
     reader = int(bool(where.user) and not is_readable_by_all(python))
     more = (str(made.work), process_limit(where.user), where.user, reader, ruleset, rules)
     descriptors = tuple(each for each in (ruleset, rules) if each >= 0)
     return LaunchCommand(
-        python.arguments(str(made.code), box.control, box.shared, REAPER, more),
+        python.arguments(str(made.code), request.control, request.shared, REAPER, more),
         make_environment(str(made.work), str(made.scratch)),
-        (*descriptors, box.control, box.shared),
+        (*descriptors, request.control, request.shared),
         where.user,
         spilled=meter.full,
     )

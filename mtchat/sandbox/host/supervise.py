@@ -73,14 +73,14 @@ def supervise(
             starting.callback(theirs.close)
             shared = create_shared_memory()
             stack.callback(os.close, shared)
-            box = LaunchRequest(theirs.fileno(), shared, limits)
-            command = stack.enter_context(backend.prepared(variant, box))
+            request = LaunchRequest(theirs.fileno(), shared, limits)
+            command = stack.enter_context(backend.prepare(variant, request))
             process = start_process(command, given.stdin)
         run = stack.enter_context(
             SandboxedRun(
                 process,
                 ours,
-                job.by(command.user, command.reader),
+                job.for_user(command.user, command.reader),
                 replace(limits, seconds=PATIENT_SECONDS) if given.live else limits,
                 watch or (lambda name, text: None),
                 stopped,
@@ -240,7 +240,7 @@ class SandboxedRun(RunMonitor):
                 os.close(handle)
         return False
 
-    def over(self) -> bool:
+    def program_ended(self) -> bool:
         return self.process.poll() is not None or (self.init_fd is not None and has_ended(self.init_fd))
 
     def kill(self) -> None:

@@ -274,7 +274,7 @@ def wrapped(folder: Path, script: str) -> Iterator[Backend]:
         SimpleNamespace(
             RANK=1,
             variants=lambda: tuple(replace(each, tool=tool) for each in variants),
-            prepared=bubblewrap.prepared,
+            prepare=bubblewrap.prepare,
             explain=bubblewrap.explain,
         ),
     )

@@ -79,7 +79,7 @@ def save(manager: Any) -> None:
         try:
             film = animation_of(canvas)
             if film is not None:
-                save_film(film)
+                save_animation(film)
             else:
                 canvas.print_figure(free_name(), dpi=canvas.figure.dpi, bbox_inches=bounds(canvas.figure))
         finally:
@@ -107,7 +107,7 @@ def animation_of(canvas: Any) -> Any:
     return next((each for each in owners if isinstance(each, module.Animation)), None) if module else None
 
 
-def save_film(film: Any) -> None:
+def save_animation(film: Any) -> None:
     """Save the first frames of an animation as a GIF."""
     frames, file, whole = film.new_saved_frame_seq, free_name("gif"), True
 
@@ -146,13 +146,13 @@ def is_file(target: Any) -> bool:
     return isinstance(getattr(target, "name", None), str) and os.path.isfile(target.name)
 
 
-def wait_for_nobody(figure: Figure, *args: Any, **kwargs: Any) -> None:
+def warn_no_window(figure: Figure, *args: Any, **kwargs: Any) -> None:
     """Replaces the wait of ginput() and waitforbuttonpress(), which can take half a minute."""
     warn("the sandbox has no window, so no click or key press will arrive")
 
 
 Figure.savefig = savefig  # type: ignore[method-assign]
-vars(_blocking_input).update(blocking_input_loop=wait_for_nobody)
+vars(_blocking_input).update(blocking_input_loop=warn_no_window)
 owner = os.getpid()
 
 

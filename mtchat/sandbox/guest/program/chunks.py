@@ -120,19 +120,19 @@ def run_program(job: LaunchJob, memory: mmap, shared: int) -> None:
     os.setsid()
     raise_oom_score()
     watch_faults(shared)
-    player = ProgramRunner(job)
-    player.add_chunks(job.names, job.sources)
+    runner = ProgramRunner(job)
+    runner.add_chunks(job.names, job.sources)
     set_limits(job)
     progress = ProgressReport(memory, job.mark)
     try:
         for index in range(len(job.names)):
-            player.step(progress, index)
-        player.finish(progress)
+            runner.step(progress, index)
+        runner.finish(progress)
     except BaseException as error:
-        player.fail(error, progress)
+        runner.fail(error, progress)
     finally:
         if job.look:
-            player.report_variables(progress)
+            runner.report_variables(progress)
 
 
 def raise_oom_score() -> None:
@@ -216,7 +216,7 @@ class ProgramRunner:
         if part != REST or not progress.begun:
             progress.begin(index)
         self.write_source(index)
-        code = self.compiled(index)
+        code = self.compile_chunk(index)
         if part != WHOLE:
             code = self.compile_part(index, *((0, head) if part == HEAD else (head, None)))
         exec(code, vars(self.main))
@@ -233,7 +233,7 @@ class ProgramRunner:
         except Exception:  # the program may have replaced len or open
             return
 
-    def compiled(self, index: int) -> CodeType:
+    def compile_chunk(self, index: int) -> CodeType:
         source = self.sources[index]
         code: CodeType = compile(source, self.names[index], "exec", self.flags, dont_inherit=True)
         if "__future__" in source:
