@@ -170,8 +170,8 @@ class Console:
 
     def without_repeats(self, program: Program, outcome: Outcome) -> tuple[Outcome, str]:
         """An outcome that is shown now: what is new in it, and what is not as it was shown before."""
-        news = self.repeats.news(program, outcome, self.place)
-        changed = self.repeats.changed(program, outcome)
+        news = self.repeats.remove_known(program, outcome, self.place)
+        changed = self.repeats.describe_change(program, outcome)
         self.repeats.remember(program, outcome, self.place)
         return news, changed
 

@@ -31,7 +31,7 @@ class ShownProgram:
     complaints: frozenset[str] = frozenset()
     files: Mapping[File, str] = field(default_factory=dict)
 
-    def same(self, file: File, place: Path) -> bool:
+    def has_same(self, file: File, place: Path) -> bool:
         """Whether a file was shown, and still has the same content."""
         held = self.files.get(file, "")
         return bool(held) and held == digest(place, file)
@@ -52,7 +52,7 @@ class RepeatFilter:
         left = {file: digest(place, file) for file in outcome.files}
         self.last = ShownProgram(codes_of(program), outputs, complaints, left)
 
-    def news(self, program: Program, outcome: Outcome, place: Path) -> Outcome:
+    def remove_known(self, program: Program, outcome: Outcome, place: Path) -> Outcome:
         """The outcome without files, and without warnings about earlier turns, that were shown before.
 
         Everything is new unless the program is the last one with more turns.
@@ -60,12 +60,12 @@ class RepeatFilter:
         codes, known = codes_of(program), self.last
         if not known.codes or len(codes) <= len(known.codes) or codes[: len(known.codes)] != known.codes:
             return outcome
-        new = [file for file in outcome.files if not known.same(file, place)]
+        new = [file for file in outcome.files if not known.has_same(file, place)]
         last = program.chunks[-1].turn
         complaints = tuple(drop_known(part, last, known.complaints) for part in outcome.complaints)
         return replace(outcome, files=tuple(new), complaints=complaints)
 
-    def changed(self, program: Program, outcome: Outcome) -> str:
+    def describe_change(self, program: Program, outcome: Outcome) -> str:
         """How a turn differs from what was shown, in a line, reported once; "" if none does."""
         if outcome.truncated:
             return ""

@@ -36,11 +36,11 @@ STOPS = "Ctrl-C keeps the first"
 class HeldAttempts:
     """Repairs that are not shown yet: once the shown code has `failed`, only a repair that works is shown.
 
-    `mending` names the repair round in progress, "" for none; the best of `turns` is shown at the end.
+    `repairing` names the repair round in progress, "" for none; the best of `turns` is shown at the end.
     """
 
     failed: bool = False
-    mending: str = ""
+    repairing: str = ""
     turns: list[Turn] = field(default_factory=list)
 
 
@@ -77,9 +77,9 @@ class TurnView:
             case PrefillFinished(usage):
                 self.view.transient(describe_prefill(usage))
             case CodeWritten(code):
-                self.wrote(code)
+                self.show_code(code)
             case TurnWritten(_, turn):
-                self.made(turn)
+                self.show_turn(turn)
             case CorrectionStarted():
                 self.correcting, self.since = True, event.number
                 self.view.note(describe_correction(event))
@@ -89,7 +89,7 @@ class TurnView:
                 self.view.transient("running…")
             case RunFinished(outcome, _):
                 self.view.erase()
-                self.ran(outcome)
+                self.show_outcome(outcome)
             case CandidatesStarted(count, _):
                 self.view.transient(f"comparing {count} candidates… {STOPS}")
             case CandidateProgress(written, ran, count, pieces):
@@ -98,14 +98,14 @@ class TurnView:
             case CandidateChosen(_, turn, outcome, _) if self.held.failed and failed(outcome):
                 self.held.turns.append(turn)
             case CandidateChosen(_, turn, outcome, count):
-                self.chose(turn, count)
-                self.ran(outcome)
+                self.show_choice(turn, count)
+                self.show_outcome(outcome)
             case RepairStarted(round, rounds, number, _):
-                self.mend(number, f"fixing turn {number}, attempt {round} of {rounds}")
+                self.start_repair(number, f"fixing turn {number}, attempt {round} of {rounds}")
             case AttemptsExhausted():
-                self.settled(event)
+                self.show_best(event)
 
-    def wrote(self, code: str) -> None:
+    def show_code(self, code: str) -> None:
         code, known = code.lstrip("\n"), self.before.strip()
         if known and known.startswith(code.rstrip()):
             self.view.transient("…")
@@ -113,25 +113,25 @@ class TurnView:
         if known and code.startswith(known):
             code = code[len(known) :].lstrip("\n")
         whole, _, partial = code.rpartition("\n")
-        if self.correcting or self.held.mending:
+        if self.correcting or self.held.repairing:
             self.view.transient(partial or whole.rpartition("\n")[2])
             return
         lines = whole.rstrip().split("\n") if whole.strip() else []
         if lines[: len(self.printed)] == self.printed and len(lines) > len(self.printed):
             self.view.erase()
-            self.print(lines)
+            self.print_lines(lines)
         self.view.transient(partial)
 
-    def print(self, lines: list[str]) -> None:
-        self.view.rows(self.view.highlighted("\n".join(lines))[len(self.printed) :])
+    def print_lines(self, lines: list[str]) -> None:
+        self.view.rows(self.view.highlight("\n".join(lines))[len(self.printed) :])
         self.printed = lines
 
-    def made(self, turn: Turn) -> None:
+    def show_turn(self, turn: Turn) -> None:
         self.view.erase()
         if self.correcting:
-            self.rewritten(turn)
+            self.show_rewritten(turn)
             return
-        if self.held.mending and turn.status != INTERRUPTED:
+        if self.held.repairing and turn.status != INTERRUPTED:
             self.held.turns.append(turn)
             return
         lines = turn.chunk.split("\n") if turn.chunk else []
@@ -139,11 +139,11 @@ class TurnView:
             self.view.note("… replaced by:")
             self.printed = []
         if lines:
-            self.print(lines)
+            self.print_lines(lines)
         else:
             self.view.note("the model wrote no code; /retry tries again")
         self.printed = []
-        if asks(turn.chunk, self.view.language.sign):
+        if is_question(turn.chunk, self.view.language.sign):
             self.view.say("? the model asks a question; type your answer as the next instruction", YELLOW)
         if describe_time(turn.usage):
             self.view.note(describe_time(turn.usage))
@@ -171,23 +171,23 @@ class TurnView:
                 YELLOW,
             )
 
-    def mend(self, number: int, told: str) -> None:
+    def start_repair(self, number: int, label: str) -> None:
         """A repair round: shown from its start if the user asked for it, else once it has worked."""
         self.since = number
         if self.held.failed:
-            self.held.mending = told
-            self.view.transient(told)
+            self.held.repairing = label
+            self.view.transient(label)
         else:
             self.fixing = True
-            self.view.note(told)
+            self.view.note(label)
 
-    def settled(self, event: AttemptsExhausted) -> None:
+    def show_best(self, event: AttemptsExhausted) -> None:
         """The best attempt, if another was shown last, and how many others fail."""
         self.view.erase()
         session, others = event.session, len(event.failing)
         live = {turn.id for turn in session.path}
         best = next((turn for turn in reversed(self.held.turns) if turn.id in live), None)
-        self.held.mending = ""
+        self.held.repairing = ""
         if event.discarded:
             self.view.note("the fix runs but drops part of the request, so it was discarded; current code:")
             best = best or session.numbered(self.since or len(session.path))
@@ -201,14 +201,14 @@ class TurnView:
                 "another attempt fails, too" if others == 1 else f"{others} other attempts fail, too"
             )
 
-    def ran(self, outcome: Outcome) -> None:
+    def show_outcome(self, outcome: Outcome) -> None:
         """How the program ran; for a repair that is held back, only if it works."""
-        if self.held.mending and failed(outcome):
+        if self.held.repairing and failed(outcome):
             return
-        if self.held.mending and self.held.turns:
-            self.view.note(self.held.mending)
+        if self.held.repairing and self.held.turns:
+            self.view.note(self.held.repairing)
             self.view.code(self.held.turns[-1].chunk)
-        self.held.mending = ""
+        self.held.repairing = ""
         self.held.failed = failed(outcome) and not self.fixing
         self.verdict(outcome)
 
@@ -216,35 +216,39 @@ class TurnView:
         news, changed = self.news(outcome)
         since = self.since or len(outcome.outputs) - self.ahead
         parts = max(len(outcome.outputs) - self.ahead - since + 1, 1)
-        self.view.outcome(news, self.place, self.hint(outcome), self.shown(outcome), parts)
+        self.view.outcome(news, self.place, self.hint(outcome), self.outputs_to_show(outcome), parts)
         self.view.warning(changed)
         if self.beside:
             self.known = (*outcome.outputs, *self.known[len(outcome.outputs) :])
 
-    def shown(self, outcome: Outcome) -> dict[int, str]:
+    def outputs_to_show(self, outcome: Outcome) -> dict[int, str]:
         """The outputs to show, by turn number; {} if it is only that of the last turn."""
         last = len(outcome.outputs) - self.ahead
         texts = dict(enumerate(outcome.outputs, start=1 - self.ahead))
         known = dict(enumerate(self.known, start=1 - self.ahead))
         first = last if self.since is None else self.since
 
-        def tells(number: int, text: str) -> bool:
+        def is_worth_showing(number: int, text: str) -> bool:
             if text.strip():
                 return number == last or text != known.get(number)
             ended = number < last or not failed(outcome)
             return ended and number > first and bool(known.get(number, "").strip())
 
-        found = {number: text for number, text in texts.items() if number >= first and tells(number, text)}
+        found = {
+            number: text
+            for number, text in texts.items()
+            if number >= first and is_worth_showing(number, text)
+        }
         return {} if list(found) == [last] and found[last].strip() else found
 
-    def rewritten(self, turn: Turn) -> None:
+    def show_rewritten(self, turn: Turn) -> None:
         """A chunk that replaces another: its changes are shown by a diff."""
         if describe_time(turn.usage):
             self.view.note(describe_time(turn.usage))
         if turn.status == INTERRUPTED:
             self.view.say("■ interrupted", YELLOW)
 
-    def chose(self, turn: Turn, count: int) -> None:
+    def show_choice(self, turn: Turn, count: int) -> None:
         self.view.erase()
         if turn.meant:
             why = f"meant: {turn.meant}"
@@ -254,11 +258,11 @@ class TurnView:
             why = f"the best of {count} candidates:"
         self.view.note(why)
         self.printed = []
-        self.print(turn.chunk.split("\n"))
+        self.print_lines(turn.chunk.split("\n"))
         self.printed = []
 
 
-def asks(chunk: str, sign: str = "#") -> bool:
+def is_question(chunk: str, sign: str = "#") -> bool:
     """Whether a turn has no code but a question, kept as a comment."""
     lines = [line for line in chunk.split("\n") if line.strip()]
     return bool(lines) and all(line.startswith(sign) for line in lines) and lines[-1].rstrip().endswith("?")

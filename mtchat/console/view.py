@@ -154,7 +154,7 @@ class View:
 
     def code(self, code: str) -> None:
         """A whole chunk, highlighted."""
-        self.rows(self.highlighted(code))
+        self.rows(self.highlight(code))
 
     def rows(self, lines: Iterable[str]) -> None:
         """Lines of highlighted code; lines longer than the screen are wrapped between words."""
@@ -164,7 +164,7 @@ class View:
                 self.out.write(row + "\n")
         self.out.flush()
 
-    def highlighted(self, code: str) -> list[str]:
+    def highlight(self, code: str) -> list[str]:
         return highlight_lines(escape_controls(code), self.language.name, color=self.color)
 
     def diff(self, old: str, new: str, most: int = MOST_DIFF) -> None:

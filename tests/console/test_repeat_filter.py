@@ -49,21 +49,21 @@ CHANGES = [
 def test_a_turn_that_does_something_else_is_told(
     old: Program, shown: Outcome, new: Program, outcome: Outcome, told: str, tmp_path: Path
 ) -> None:
-    retold = RepeatFilter()
-    retold.remember(old, shown, tmp_path)
-    line = retold.changed(new, outcome)
+    repeats = RepeatFilter()
+    repeats.remember(old, shown, tmp_path)
+    line = repeats.describe_change(new, outcome)
     assert line.endswith(told)
     assert bool(line) is bool(told)
     assert not line or line.startswith("turn 1 ran again and ")
 
 
 def test_it_is_told_once(tmp_path: Path) -> None:
-    retold = RepeatFilter()
+    repeats = RepeatFilter()
     told = []
     for number, codes in enumerate([(A,), (A, B), (A, B, C)]):
         outcome = ran(f"at {number}\n", *["" for _ in codes[1:]])
-        told.append(retold.changed(program(*codes), outcome))
-        retold.remember(program(*codes), outcome, tmp_path)
+        told.append(repeats.describe_change(program(*codes), outcome))
+        repeats.remember(program(*codes), outcome, tmp_path)
     assert told == ["", "turn 1 ran again and printed something else: at 0 became at 1", ""]
 
 
@@ -76,16 +76,16 @@ def test_files_and_warnings_are_told_once_unless_they_change(tmp_path: Path) -> 
     warned = "<turn 1>:2: UserWarning: Glyph\n  plt.show()\n"
     (tmp_path / "figure-1.png").write_bytes(b"one")
     (tmp_path / "a.csv").write_bytes(b"ab")
-    retold = RepeatFilter()
+    repeats = RepeatFilter()
     first = ran("", files=(figure, table), complaints=(warned,))
-    assert retold.news(program(A), first, tmp_path) == first
-    retold.remember(program(A), first, tmp_path)
+    assert repeats.remove_known(program(A), first, tmp_path) == first
+    repeats.remember(program(A), first, tmp_path)
     (tmp_path / "a.csv").write_bytes(b"cd")
     second = ran("", "", files=(figure, table), complaints=("", f"said\n{warned}now\n"))
-    news = retold.news(program(A, B), second, tmp_path)
+    news = repeats.remove_known(program(A, B), second, tmp_path)
     assert (news.files, news.complaints) == ((table,), ("", "said\nnow\n"))
-    assert retold.news(program(A), first, tmp_path) == first
-    assert retold.news(program(C, B), second, tmp_path) == second
+    assert repeats.remove_known(program(A), first, tmp_path) == first
+    assert repeats.remove_known(program(C, B), second, tmp_path) == second
 
 
 @pytest.mark.parametrize(
