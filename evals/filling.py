@@ -1,10 +1,10 @@
-"""How well holes in code are filled: one statement or value of MBPP's own solutions is taken out.
+"""Measures how well holes in code are filled: a statement or value of MBPP's solutions is removed.
 
     python -m evals.filling --data mbpp_sanitized.json [--model starter-small] [--problems 120]
         [--ways infill,rewritten] [--out FILE]
 
-Each is filled greedily at once in two ways, by what stands before and after it and by having the code written
-again, and as /code does, with several tries. What comes of it must pass all tests of the problem.
+Each hole is filled greedily in two ways, by infilling and by rewriting the code, and with several candidates
+as /code does. The result must pass all tests of the problem.
 """
 
 import argparse
@@ -41,7 +41,7 @@ Way = Callable[[TurnGenerator, HoleInTurn], str]
 
 @dataclass(frozen=True)
 class Holed:
-    """A problem's solution with a hole in it; `right` is how the whole one does."""
+    """A problem's solution with a hole; `right`: whether the complete solution passes."""
 
     task: Task
     code: str
@@ -159,8 +159,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", default="starter-small")
     parser.add_argument("--problems", type=int, default=120)
-    parser.add_argument("--ways", default=",".join(WAYS), help=f"of {', '.join(WAYS)}")
-    parser.add_argument("--out", type=Path, help="where each row is written")
+    parser.add_argument("--ways", default=",".join(WAYS), help=f"some of {', '.join(WAYS)} (default: all)")
+    parser.add_argument("--out", type=Path, help="write each row to FILE")
     args = parser.parse_args()
     model = loader.load(args.model, "auto", lambda stage: None)
     kind = family.choose(model.card)

@@ -1,10 +1,10 @@
-"""What folding costs: MTPB with every turn folded in the context but the last, against all of it whole.
+"""Measures the cost of folding: MTPB with all turns but the last folded, against the full context.
 
     python -m evals.folding --data mtpb.jsonl [--model starter-small] [--problems 12] [--inputs 3]
 
-The problems are those whose programs come out longest when each is held once, with its first input. Measured
-with starter-small on 12 of 65 problems, three inputs each: 14 of 36 programs pass with all told whole, and 15
-with all but the last turn folded (3 differ), which reads 1434 and 1229 tokens a conversation.
+The problems are those with the longest programs when each is run once, with its first input. Measured with
+starter-small on 12 of 65 problems, three inputs each: 14 of 36 programs pass with the full context, and 15
+with all but the last turn folded (3 differ), with 1434 and 1229 prompt tokens per conversation.
 """
 
 import argparse
@@ -36,7 +36,7 @@ LANES = 8
 
 @dataclass(frozen=True)
 class Folding:
-    """A family whose contexts have the turns folded, all but the last."""
+    """A family that folds all turns but the last."""
 
     family: Family
 
@@ -63,7 +63,7 @@ def folded(path: Sequence[Turn]) -> tuple[Turn, ...]:
 
 
 def held(tasks: Sequence[Task], generator: Callable[[RunProgram], TurnGenerator]) -> list[ScoredSample]:
-    """The conversations of some tasks, so many at once."""
+    """The conversations of some tasks, several in parallel."""
     bench = Evaluation(mtpb.score, generator, Sampling())
 
     def one(task: Task) -> ScoredSample:

@@ -1,9 +1,9 @@
-"""What computes a product of one token with quantised weights fastest: our kernels, or what torch has.
+"""Compares kernels for the product of one token with quantised weights: ours and torch's.
 
     python -m evals.products --model starter
 
-Shapes are those of a starter's layers, each with its own copy of the weights, so that memory is read as in
-a step. Ratios of medians of one run, in which the candidates take turns; torchao where it is installed.
+Shapes are those of a bundled model's layers, each with its own copy of the weights, so that memory is read as
+in a decode step. Ratios of medians of one run, in which the candidates take turns; torchao if installed.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""What quantised weights cost: likelihoods against float32, after every token of the recorded sessions.
+"""Measures the cost of quantised weights: logits against float32 after each token of the recorded sessions.
 
     python -m evals.quality --model starter-small
 
-What they cost in programs is measured by `mtchat bench mtpb --policy plain --no-run --precision NAME`.
+The cost in code quality is measured by `mtchat bench mtpb --policy plain --no-run --precision NAME`.
 """
 
 import argparse

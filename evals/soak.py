@@ -1,4 +1,4 @@
-"""Thousands of runs, attacks among them: nothing may grow meanwhile, and a worker must stay right."""
+"""Thousands of runs, attacks among them: no resource may grow, and resumed runs must stay correct."""
 
 import argparse
 import faulthandler
@@ -496,8 +496,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m evals.soak", description=__doc__)
     parser.add_argument("--runs", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--every", type=int, default=100, help="runs between two lines of the table")
-    parser.add_argument("--compare", type=int, default=50, help="worker runs between two comparisons")
+    parser.add_argument("--every", type=int, default=100, help="runs per line of the table (default: 100)")
+    parser.add_argument(
+        "--compare",
+        type=int,
+        default=50,
+        help="resumed runs between comparisons with a fresh run (default: 50)",
+    )
     asked = parser.parse_args()
     if not execute.probe().ok:
         print(f"no sandbox works on this machine: {execute.probe().reason}")

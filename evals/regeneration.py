@@ -1,17 +1,17 @@
-"""What deriving later turns again gives: a constant or a name of an early turn changes, and what comes of it.
+"""Measures regeneration: a constant or a name in an early turn changes, and later turns must follow.
 
-    python -m evals.rederivation --data mtpb_dev.jsonl --model starter-small [--change name] [--out FILE]
-    python -m evals.rederivation --data mtpb_dev.jsonl --recorded RUN.jsonl --problems 65 --inputs 4
+    python -m evals.regeneration --data mtpb_dev.jsonl --model starter-small [--change name] [--out FILE]
+    python -m evals.regeneration --data mtpb_dev.jsonl --recorded RUN.jsonl --problems 65 --inputs 4
 
-A conversation of the Multi-Turn Programming Benchmark is held with its first input, under the default policy.
-Where it passes, an early turn's instruction is changed: to that of another input whose steps differ in this
-one alone, or to a new name of the variable that it binds. The later instructions stay. The program must print
-what the benchmark wants of the other input after (a) the code of later turns is kept, (b) they are derived
-again as /edit does, (c) all of them are made again.
+A conversation of the Multi-Turn Programming Benchmark runs with its first input, under the default policy. If
+it passes, an early instruction is changed: to that of another input whose steps differ only in this one, or
+to a new name for the variable that it binds. The later instructions stay. The program must print what the
+benchmark expects for the other input after (a) later turns are kept, (b) stale ones are regenerated as by
+/edit, (c) all of them are regenerated.
 
-With the file of a run of `mtchat bench mtpb` no model is asked: a turn that is made again gets the code that
-it has in the recorded conversation about the other input. That is what the model writes where all before it
-is made again too: (a) and (c) are exact, and (b) is as far as its turns are those of that conversation.
+With a results file of `mtchat bench mtpb` no model is used: a regenerated turn gets the code that it has in
+the recorded conversation about the other input. That is what the model writes if everything before it is
+regenerated too: (a) and (c) are exact, and (b) as far as its turns are those of that conversation.
 """
 
 import argparse
@@ -51,7 +51,7 @@ NEW = "given_{}"
 
 @dataclass(frozen=True)
 class Change:
-    """A conversation that is held, and the one that it becomes with another instruction for turn `number`."""
+    """A conversation, and the one that it becomes with another instruction for turn `number`."""
 
     first: Task
     then: Task
@@ -181,19 +181,21 @@ def report(results: Sequence[Result]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="mtpb.jsonl, or problems of it")
+    parser.add_argument("--data", type=Path, required=True, help="mtpb.jsonl, or some of its problems")
     parser.add_argument("--model", default="starter-small")
-    parser.add_argument("--recorded", type=Path, help="a run of mtchat bench mtpb, in place of a model")
+    parser.add_argument("--recorded", type=Path, help="results file of mtchat bench mtpb, instead of a model")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--policy", default="default")
     parser.add_argument("--change", choices=(CONSTANT, NAME), default=CONSTANT)
-    parser.add_argument("--problems", type=int, default=30, help="changes of this many problems")
-    parser.add_argument("--inputs", type=int, default=1, help="other inputs of a problem")
-    parser.add_argument("--seconds", type=float, default=3600.0, help="no problem is begun after so long")
+    parser.add_argument("--problems", type=int, default=30, help="number of problems (default: 30)")
+    parser.add_argument("--inputs", type=int, default=1, help="other inputs per problem (default: 1)")
+    parser.add_argument(
+        "--seconds", type=float, default=3600.0, help="start no problem after this many seconds"
+    )
     parser.add_argument(
         "--concurrency", type=int, default=4, help="number of conversations to run in parallel"
     )
-    parser.add_argument("--out", type=Path, help="a file for a line of JSON on each change")
+    parser.add_argument("--out", type=Path, help="write a line of JSON for each change to FILE")
     args = parser.parse_args()
     args.device = "cpu"
     found = changes(mtpb.tasks(args.data, mtpb.MODES[0]), args.change, args.inputs)
