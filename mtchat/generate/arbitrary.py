@@ -1,6 +1,6 @@
-"""Tells what in a chunk follows from data that nobody gave, from chance or the clock: it decides nothing.
+"""Finds what a chunk derives from invented data, from chance or the clock, all of which decides nothing.
 
-"Define x with sample data" means any data: two chunks that differ in the data alone are not two readings.
+"Define x with sample data" means any data: chunks that differ in the data alone are one interpretation.
 """
 
 import ast
@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from mtchat.session.names import bound_names, parse_module
 
-CHANCE = ("random", "secrets", "uuid")  # modules, and attributes of numpy, whose values nobody chooses
+CHANCE = ("random", "secrets", "uuid")  # modules, and attributes of numpy, with random values
 CLOCK = ("now", "today", "utcnow", "time", "perf_counter", "monotonic")
-NEUTRAL = (0, 1, -1, "", None)  # what sums, counts and texts begin with; booleans equal two of them
+NEUTRAL = (0, 1, -1, "", None)  # usual initial values; booleans equal two of them
 ADDRESS = re.compile(r"<[^<>]*\bat 0x[0-9a-fA-F]+[^<>]*>|0x[0-9a-fA-F]{6,}")
 OBJECT = re.compile(r"<(?P<kind>[\w.]+)\b.*>", re.DOTALL)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
@@ -21,10 +21,10 @@ DISPLAYS = (ast.List, ast.Tuple, ast.Set, ast.Dict)
 
 @dataclass
 class ArbitraryParts:
-    """What of a chunk is made up: the names that hold it, and whether it is `printed`.
+    """The arbitrary parts of a chunk: the names that hold them, and whether they are `printed`.
 
-    `loops` are the names that only count or go through something, and are left over when it ends. `given`
-    are the numbers and words that the instruction and the program before it have.
+    `loops` are loop variables, which are left over when a loop ends. `given` are the numbers and words in the
+    instruction and the program before it.
     """
 
     known: frozenset[str]
@@ -35,7 +35,7 @@ class ArbitraryParts:
     chance: set[str] = field(default_factory=set)
 
     def walk(self, body: Sequence[ast.stmt], decided: bool = False) -> None:
-        """Goes through statements in order; `decided` where a condition on what is known chose them."""
+        """Visits statements in order; `decided` if a condition on known values selects them."""
         for statement in body:
             self.statement(statement, decided)
 
@@ -77,7 +77,7 @@ class ArbitraryParts:
                 self.names.discard(target.id)
 
     def call(self, call: ast.Call, decided: bool) -> None:
-        """A call for its effect: it prints, or what it is called on, or is handed, may be other then."""
+        """A call for its effect: it prints, or changes the object or the arguments."""
         values = [*call.args, *(each.value for each in call.keywords)]
         arbitrary = any(self.invented(value, decided) for value in values)
         match call.func:
@@ -92,7 +92,7 @@ class ArbitraryParts:
                 self.names |= {each for value in values for each in roots(value)}
 
     def invented(self, value: ast.expr, decided: bool = False) -> bool:
-        """Whether a value depends on what was made up, here or in the names it uses."""
+        """Whether a value depends on something arbitrary, here or through the names it uses."""
         nodes = list(inner(value))
         names = {node.id for node in nodes if isinstance(node, ast.Name)}
         if names & self.names or any(isinstance(node, ast.Call) and self.by_chance(node) for node in nodes):
@@ -105,14 +105,14 @@ class ArbitraryParts:
         return alone and not decided and any(self.strange(node) for node in nodes)
 
     def listed(self, node: ast.expr, numbers: bool = False) -> bool:
-        """Whether a list, set or dictionary is spelled out of values that nobody gave."""
+        """Whether a list, set or dictionary consists of literals that nobody gave."""
         values = [each for each in ast.walk(node) if isinstance(each, ast.Constant)]
         kinds = (int, float) if numbers else (int, float, str)
         plain = not any(isinstance(each, ast.Name | ast.Call) for each in ast.walk(node))
         return plain and any(isinstance(each.value, kinds) and self.strange(each) for each in values)
 
     def strange(self, node: ast.AST) -> bool:
-        """Whether a node is a value that nobody gave."""
+        """Whether a node is a literal that nobody gave."""
         if not isinstance(node, ast.Constant) or node.value in NEUTRAL or isinstance(node.value, bool):
             return False
         return str(node.value).lower() not in self.given
@@ -127,7 +127,7 @@ class ArbitraryParts:
 
 
 def arbitrary_parts(chunk: str, before: str, instruction: str) -> ArbitraryParts:
-    """What a chunk makes up on top of a program, for an instruction."""
+    """The arbitrary parts of a chunk for an instruction, after a program."""
     module = parse_module(chunk)
     text = f"{instruction}\n{before}".lower()
     given = frozenset([*re.findall(r"\d+(?:\.\d+)?|\w+", text), *re.findall(r"[\"']([^\"'\n]+)[\"']", text)])
@@ -141,7 +141,7 @@ def arbitrary_parts(chunk: str, before: str, instruction: str) -> ArbitraryParts
 
 
 def same_but_numbers(one: str, other: str) -> bool:
-    """Whether two chunks are the same but for numbers that calls are given: a hundred points, or fifty."""
+    """Whether two chunks differ only in numbers passed to calls: a hundred points, or fifty."""
     first, second = parse_module(one), parse_module(other)
     if first is None or second is None:
         return False
@@ -149,7 +149,7 @@ def same_but_numbers(one: str, other: str) -> bool:
 
 
 class Numberless(ast.NodeTransformer):
-    """Puts one number in the place of all that calls are given; 0 and 1 stay, which often say how."""
+    """Replaces all numbers passed to calls by one; 0 and 1 stay, since they are often options."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
@@ -167,19 +167,19 @@ def plain(value: ast.expr) -> ast.expr:
 
 
 def without_identity(text: str) -> str:
-    """A value as it is shown, without addresses; of an object that only says what it is, its kind."""
+    """The text of a value without addresses; only the kind for objects with the default repr."""
     text = without_addresses(text)
     found = OBJECT.fullmatch(text.strip())
     return f"<{found['kind']}>" if found else text
 
 
 def without_addresses(text: str) -> str:
-    """A text without the addresses of objects in it."""
+    """A text without memory addresses."""
     return ADDRESS.sub("<object>", text)
 
 
 def inner(value: ast.expr) -> Iterator[ast.AST]:
-    """The nodes of an expression, without texts around the values of an f-string, and without lambdas."""
+    """The nodes of an expression, without lambdas and without the text parts of f-strings."""
     waiting: list[ast.AST] = [value]
     while waiting:
         node = waiting.pop()
@@ -196,7 +196,7 @@ def loaded(node: ast.AST, kind: type[ast.expr_context]) -> set[str]:
 
 
 def roots(node: ast.expr) -> set[str]:
-    """The names that a target or an owner begins with: df of df.age[0]."""
+    """The names at the root of a target: df of df.age[0]."""
     while isinstance(node, ast.Attribute | ast.Subscript | ast.Starred | ast.Call):
         node = node.func if isinstance(node, ast.Call) else node.value
     if isinstance(node, ast.Tuple | ast.List):
@@ -205,7 +205,7 @@ def roots(node: ast.expr) -> set[str]:
 
 
 def dotted(node: ast.expr) -> list[str]:
-    """The parts of a dotted name; [] for what is none."""
+    """The parts of a dotted name; [] for other expressions."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.insert(0, node.attr)
@@ -214,7 +214,7 @@ def dotted(node: ast.expr) -> list[str]:
 
 
 def modules(source: str) -> frozenset[str]:
-    """The names that hold modules, or what was imported from them."""
+    """The names bound by imports."""
     module = parse_module(source)
     return frozenset(
         alias.asname or alias.name.split(".")[0]

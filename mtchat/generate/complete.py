@@ -1,4 +1,4 @@
-"""What a model is asked for, what it wrote, and the chunk that this gives."""
+"""Completes prompts up to their cut, one or several at a time, and adjusts sampling for retries."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -9,21 +9,21 @@ from mtchat.session.prompt import Piece, Prompt, Usage
 from mtchat.session.settings import Sampling
 
 RETRY_TEMPERATURE = 0.6
-LONGEST_PROGRAM = 1024  # tokens of a program that is written again as a whole, where a turn has fewer
+LONGEST_PROGRAM = 1024  # tokens of a program that is rewritten as a whole, if a turn has fewer
 
 CompleteStream = Callable[[Prompt, Sampling], Iterator[Piece]]
 CompleteMany = Callable[[Prompt, Sampling, int], Iterator[tuple[int, Piece]]]
 
 
 class CutRule(Protocol):
-    """What knows where completions end: a family, or a way to fill holes."""
+    """Decides where a completion ends: a prompt family, or the format of a hole."""
 
     def cut(self, text: str) -> Cut: ...
 
 
 @dataclass(frozen=True)
 class RawCompletion:
-    """One completion: its text as the model wrote it, and what it cost."""
+    """One completion: its text as the model wrote it, and its usage."""
 
     text: str
     usage: Usage
@@ -32,7 +32,7 @@ class RawCompletion:
 def complete_quietly(
     complete: CompleteStream, family: CutRule, prompt: Prompt, sampling: Sampling
 ) -> RawCompletion:
-    """A completion up to its cut, which nobody watches."""
+    """One completion up to its cut, without events."""
     pieces = complete_candidates(
         lambda prompt, sampling, count: ((0, piece) for piece in complete(prompt, sampling)),
         family,
@@ -51,9 +51,9 @@ def complete_candidates(
     count: int,
     tell: Callable[[int, int], None] = lambda written, pieces: None,
 ) -> list[RawCompletion]:
-    """So many completions, each up to its cut; the writing ends when the last one has come to it.
+    """`count` completions of one prompt, each up to its cut; decoding stops when the last one is finished.
 
-    `tell` hears with each piece how many are written, and of the pieces so far.
+    `tell` is called with each piece: the number of finished completions, and of pieces so far.
     """
     found = [RawCompletion(prompt.begun, Usage()) for _ in range(count)]
     writing = set(range(count))
@@ -76,12 +76,12 @@ def complete_candidates(
 
 
 def longer_sampling(sampling: Sampling, turns: int) -> Sampling:
-    """Sampling for a program of so many turns."""
+    """Sampling with enough tokens for a program of `turns` turns."""
     most = max(sampling.max_tokens, min(LONGEST_PROGRAM, turns * sampling.max_tokens))
     return replace(sampling, max_tokens=most)
 
 
 def warmer(sampling: Sampling, number: int, temperature: float = RETRY_TEMPERATURE) -> Sampling:
-    """Sampling for a question that was asked before: warm enough that the answer can differ."""
+    """Sampling for a prompt that was completed before: another seed, and warm enough to differ."""
     warm = max(sampling.temperature, temperature)
     return replace(sampling, temperature=warm, seed=sampling.seed + number)

@@ -1,4 +1,4 @@
-"""Makes a context that fits the model: where it would not, the oldest turns are told folded."""
+"""Builds the prompt of a turn, for generating and for verifying, and folds old turns if it is too long."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
@@ -22,9 +22,7 @@ from mtchat.session.provenance import (
 from mtchat.session.session import ROOT, Session
 from mtchat.session.turn import Turn
 
-FILL_AFTER_FOLDING = (
-    0.75  # of what fits is filled after folding: each time it folds, all of the context is read anew
-)
+FILL_AFTER_FOLDING = 0.75  # of the budget: each folding changes the prefix, so the prompt is prefilled again
 
 CountTokens = Callable[[Prompt], int]
 RenderPath = Callable[[tuple[Turn, ...]], Prompt]
@@ -32,9 +30,9 @@ RenderPath = Callable[[tuple[Turn, ...]], Prompt]
 
 @dataclass(frozen=True)
 class TurnContext:
-    """A prompt, and what it tells of the turns before; those in `fitted` are folded so that it fits.
+    """A prompt and its plan; the turns in `fitted` are folded to make it fit.
 
-    `problem` says why it does not fit all the same, and what the user can do.
+    `problem` says why it still does not fit and what the user can do, "" if it fits.
     """
 
     prompt: Prompt
@@ -45,7 +43,7 @@ class TurnContext:
 
 @dataclass(frozen=True)
 class TokenBudget:
-    """What a model can read and write: `count` tells the tokens of a prompt, `reply` is max_tokens."""
+    """The context window of a model, shared by prompt and reply; `reply` is max_tokens."""
 
     count: CountTokens
     card: ModelCard
@@ -53,17 +51,17 @@ class TokenBudget:
 
     @property
     def most(self) -> int:
-        """The tokens that a prompt may have. A reply is promised half the context at most."""
+        """The most tokens that a prompt may have. At most half of the context is reserved for the reply."""
         return self.card.context - min(self.reply, self.card.context // 2)
 
 
 def fit(
     render: RenderPath, path: Sequence[Turn], wanted: ContextPlan, room: TokenBudget | None, *, whole: int = 0
 ) -> TurnContext:
-    """The context of a path: as it is wanted where that fits, else with the oldest turns folded too.
+    """The context of a path: as planned if it fits, else with the oldest turns folded too.
 
-    Turns that the last turn's context held folded stay so, and when more must go, enough go to last for a
-    while. The turn of the number `whole` is not folded.
+    Turns that were folded for the last turn stay folded, and if more must be, enough are folded to last for
+    some turns. Turn `whole` is never folded.
     """
     if room is None:
         return TurnContext(render(visible_turns(path, wanted)), wanted)
@@ -91,22 +89,24 @@ def fit(
 
 
 def foldable_turns(path: Sequence[Turn], memory: ContextPlan) -> list[int]:
-    """The turns that are told whole, and would be shorter if they were not."""
+    """The numbers of the turns that are shown in full and would be shorter folded."""
     known = {*memory.folded, *memory.forgotten}
     return [number for number, turn in enumerate(path, start=1) if number not in known and can_fold(turn)]
 
 
 def explain_excess(tokens: int, room: TokenBudget, later: bool) -> str:
-    """What to say of a context that cannot be made to fit, and what the user can do."""
+    """Why a context cannot be made to fit, and what the user can do."""
     name, context = room.card.name or "the model", room.card.context
     fitting = f"/set max_tokens {context - tokens} makes it fit, " if tokens < context else ""
-    how = "with every turn folded that can be, " if later else ""
+    how = "even with all turns folded, " if later else ""
     remedies = (
-        "/context shows what takes it, /fold K and /forget K make it shorter, /recap writes the program anew"
+        "/context shows what uses the tokens, /fold K and /forget K shorten the prompt, /recap rewrites "
+        "the program"
     )
     return (
-        f"{how}the context takes {tokens} tokens and a reply up to {room.reply} (max_tokens), "
-        f"but {name} sees {context}: {fitting}{remedies if later else 'shorten the instruction'}"
+        f"{how}the prompt needs {tokens} tokens and the reply up to {room.reply} (max_tokens), "
+        f"but the context window of {name} is {context}: {fitting}"
+        f"{remedies if later else 'shorten the instruction'}"
     )
 
 
@@ -114,8 +114,8 @@ def explain_excess(tokens: int, room: TokenBudget, later: bool) -> str:
 class TurnRequest:
     """A turn that a model is to write after the last turn of `base`.
 
-    `provenance` says what its prompt is made of; the context plan and the repair by rule are settled when it
-    is written. `typed` is the instruction as it was typed, where that is shorter. The turn takes over the
+    `provenance` says what its prompt is made of; its context plan is filled in when the prompt is built.
+    `typed` is the instruction as the user typed it, if that is shorter. The turn takes over the
     options of the turn with the id `replaces`; the turns of `rest` come after it, with their code.
     """
 
@@ -142,7 +142,7 @@ class TurnRequest:
 
 
 def context_of(provenance: Provenance, base: Session) -> tuple[Turn, ...]:
-    """The turns that the prompt of a turn after `base` is made of: of one that is asked for again, it too."""
+    """The turns that the prompt of a turn after `base` shows, with the turn that it replaces."""
     match provenance:
         case Rework(of=of, continues=False) | Repair(of=of) | Correction(of=of):
             return (*base.path, base.get(of))
@@ -152,7 +152,7 @@ def context_of(provenance: Provenance, base: Session) -> tuple[Turn, ...]:
 
 
 def prompt_for(provenance: Provenance, family: Family, base: Session, instruction: str) -> Prompt:
-    """The prompt of a turn after `base` exactly as its provenance says it was."""
+    """The prompt of a turn after `base`, exactly as its provenance records it."""
     turns = visible_turns(context_of(provenance, base), provenance.context)
     return prompt_with(provenance, family, base, instruction, turns)
 
@@ -191,12 +191,12 @@ def continue_reply(prompt: Prompt, start: str) -> Prompt:
 
 
 def whole_lines(code: str) -> str:
-    """The whole lines of code that was cut off: its last line may be half a line."""
+    """The complete lines of code that was cut off; its last line may be incomplete."""
     return "".join(code.splitlines(keepends=True)[:-1])
 
 
 def with_files(files: str, instruction: str) -> str:
-    """An instruction after the description of the attached files."""
+    """An instruction, preceded by the description of the attached files."""
     return f"{files}\n\n{instruction}" if files else instruction
 
 
@@ -206,10 +206,10 @@ def program_before(provenance: Provenance, base: Session) -> Session:
 
 
 def guidance_for(instruction: str, guidance: tuple[str, ...]) -> tuple[str, ...]:
-    """The guidance without worked examples where the instruction brings its own.
+    """The guidance, without worked examples if the instruction has its own.
 
-    Measured: with them, Qwen2.5-Coder-1.5B-Instruct passed 63.4 and not 65.9 % of HumanEval, 60.2 and not
-    65.1 % of MBPP.
+    Measured: with them, Qwen2.5-Coder-1.5B-Instruct passed 63.4 % of HumanEval instead of 65.9 %, and
+    60.2 % of MBPP instead of 65.1 %.
     """
     if guidance and ("```" in instruction or assertions_in(instruction)):
         return tuple(each for each in guidance if each != WORKED)

@@ -1,4 +1,4 @@
-"""Puts what a model wrote for a changed chunk in the place of the old one, statement by statement. Pure."""
+"""Merges the reply to a correction into the old chunk, statement by statement."""
 
 import ast
 import re
@@ -34,9 +34,9 @@ def asks_to_remove(correction: str) -> bool:
 def splice(old: str, new: str, before: str, whole: bool) -> str:
     """The chunk that takes the place of `old`, on top of the program `before`.
 
-    What repeats the program before goes, and so do calls at the end that only try the code out. A reply
-    with nothing but some of the old chunk's definitions replaces those alone, unless it is meant to be
-    `whole`, as where something is to be removed; so does a class with nothing but some of its members.
+    Repetitions of the program before are removed, and so are calls at the end that only try the code out. A
+    reply that consists of some of the old chunk's definitions replaces only those, unless it is meant to be
+    `whole`, because something is to be removed; likewise a class with only some of its members.
     """
     known, said = parse_module(old), parse_module(new)
     if known is None or said is None:
@@ -60,9 +60,9 @@ def splice(old: str, new: str, before: str, whole: bool) -> str:
 
 
 def completed(old: str, body: Sequence[ast.stmt], new: str, said: Sequence[ast.stmt]) -> str:
-    """The new code, its classes with all members that they had where it has only some of these again.
+    """The new code, with its classes completed by the old members that it leaves out.
 
-    Where it has nothing else, it is the old code with those members in their place.
+    If it consists of such classes only, the result is the old code with the new members in place.
     """
     before, after = SourceText(old), SourceText(new)
     theirs = {each.name: each for each in body if isinstance(each, ast.ClassDef)}
@@ -83,7 +83,7 @@ def completed(old: str, body: Sequence[ast.stmt], new: str, said: Sequence[ast.s
 
 
 def with_members(old: SourceText, known: ast.ClassDef, new: SourceText, said: ast.ClassDef) -> str:
-    """The text of a class with some members as another one of its head has them; "" where others come."""
+    """A class with members replaced by those of another with the same head; "" if others are added."""
     fresh = said.body[1:] if ast.get_docstring(said) is not None else said.body
     if not fresh or heads(known) != heads(said) or said.body[0].col_offset != known.body[0].col_offset:
         return ""
@@ -104,12 +104,12 @@ def with_members(old: SourceText, known: ast.ClassDef, new: SourceText, said: as
 
 
 def heads(each: ast.ClassDef) -> list[str]:
-    """What a class is made from: its decorators, bases and keywords."""
+    """The head of a class: its decorators, bases and keywords."""
     return [ast.dump(part) for part in (*each.decorator_list, *each.bases, *each.keywords)]
 
 
 def idle(statement: ast.stmt, body: Sequence[ast.stmt]) -> bool:
-    """Whether a statement only imports what none of the others uses."""
+    """Whether a statement only imports names that no other statement uses."""
     if not isinstance(statement, IMPORTING) or not names_of(statement):
         return False
     used = {node.id for each in body for node in ast.walk(each) if isinstance(node, ast.Name)}
@@ -117,7 +117,7 @@ def idle(statement: ast.stmt, body: Sequence[ast.stmt]) -> bool:
 
 
 def trials(body: Sequence[ast.stmt]) -> list[ast.stmt]:
-    """Calls at the end of some code, where it begins with definitions."""
+    """The calls at the end of code that begins with definitions."""
     if not body or not isinstance(body[0], DEFINING | IMPORTING):
         return []
     end = len(body)
@@ -131,7 +131,7 @@ def called(statement: ast.stmt) -> ast.expr | None:
 
 
 def partial(old: Sequence[ast.stmt], new: Sequence[ast.stmt]) -> bool:
-    """Whether a reply has only some of the definitions of a chunk, each of which it has once."""
+    """Whether a reply has only some of the definitions of a chunk, each of them once."""
     if not all(isinstance(each, BINDING) for each in new):
         return False
     mine = [
@@ -160,9 +160,9 @@ def names_of(statement: ast.stmt) -> frozenset[str]:
 
 
 def keys_of(body: Sequence[ast.stmt], first: bool = True) -> list[frozenset[str]]:
-    """What each of some statements gives a value to: names, and attributes and parts as they are written.
+    """The targets of each statement: names, and attributes and items as they are written.
 
-    One that changes a value, as `x += 1` does, gives it only where it is the `first` to name it.
+    An augmented assignment such as `x += 1` counts as a target only if it is the `first` for its name.
     """
     given = [
         frozenset() if isinstance(each, ast.AugAssign) else names_of(each) | places(each) for each in body
@@ -178,7 +178,7 @@ def keys_of(body: Sequence[ast.stmt], first: bool = True) -> list[frozenset[str]
 
 
 def places(statement: ast.stmt) -> frozenset[str]:
-    """The attributes and the parts of values that a statement assigns to."""
+    """The attributes and items that a statement assigns to."""
     targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
     return frozenset(ast.unparse(each) for each in targets if isinstance(each, ast.Attribute | ast.Subscript))
 
@@ -186,9 +186,9 @@ def places(statement: ast.stmt) -> frozenset[str]:
 def replaced(
     old: str, body: Sequence[ast.stmt], new: str, said: Sequence[ast.stmt], fresh: Sequence[ast.stmt]
 ) -> str:
-    """The old code with statements of the new in place of those that bind the same; new imports first.
+    """The old code with statements replaced by new ones that bind the same names; new imports first.
 
-    A statement that binds other names too stays, and the new one follows it.
+    A statement that also binds other names stays, and the new one follows it.
     """
     texts = [text_of(new, said, each) for each in fresh]
     theirs = {name: at for at, keys in enumerate(keys_of(fresh, False)) for name in keys}
@@ -214,7 +214,7 @@ def replaced(
 
 
 def headed(code: str, head: Sequence[str]) -> str:
-    """Code with imports before it, but after a docstring and what it takes from `__future__`."""
+    """Code with imports added before it, but after its docstring and `__future__` imports."""
     module = parse_module(code)
     body = module.body if module else []
     first = 0
@@ -229,9 +229,9 @@ def headed(code: str, head: Sequence[str]) -> str:
 
 
 def redefined_turn(path: Sequence[str], chunk: str) -> int:
-    """The place, from 0, of the one earlier chunk whose definitions a chunk writes again; -1 for none.
+    """The index of the one earlier chunk whose definitions a chunk writes again; -1 for none.
 
-    All that the chunk does must be that, imports aside.
+    The chunk must contain nothing else, imports aside.
     """
     module = parse_module(chunk)
     if module is None or not all(isinstance(each, DEFINING | IMPORTING) for each in module.body):
@@ -245,7 +245,7 @@ def redefined_turn(path: Sequence[str], chunk: str) -> int:
 
 
 def definitions(code: str) -> Iterator[str]:
-    """The functions and classes that some code has at its top level."""
+    """The functions and classes that code defines at its top level."""
     module = parse_module(code)
     for each in module.body if module else ():
         if isinstance(each, DEFINING):

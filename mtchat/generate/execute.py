@@ -1,4 +1,4 @@
-"""Runs what a session has become, and says how far its program gets."""
+"""Runs the program of a session, carries later turns over, and classifies outcomes."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,7 +22,7 @@ class Declined(Exception):  # noqa: N818 - not an error: the user does not want 
 
 
 def execute(session: Session, run: RunProgram | None, on_event: EventHandler = ignore) -> Session:
-    """The session with the outcome of its live program, where there is a way to run it, and it may run."""
+    """The session with the outcome of its program; unchanged if it cannot or may not run."""
     turn = session.path[-1] if session.path else None
     if run is None or turn is None or turn.status == INTERRUPTED:
         return session
@@ -38,9 +38,9 @@ def execute(session: Session, run: RunProgram | None, on_event: EventHandler = i
 
 
 def carry_over(session: Session, rest: tuple[Turn, ...]) -> Session:
-    """The session with later turns carried over to its new branch, with what was laid down about them.
+    """The session with later turns carried over to its new branch, together with their options.
 
-    What the user wrote stays the user's.
+    Code that the user wrote stays marked as the user's.
     """
     for turn in rest:
         status = EDITED if turn.status == EDITED else KEPT
@@ -51,41 +51,41 @@ def carry_over(session: Session, rest: tuple[Turn, ...]) -> Session:
 
 
 def carry_over_without_code(session: Session, rest: tuple[Turn, ...]) -> Session:
-    """As `kept`, without their code, which another turn has."""
+    """As `carry_over`, without the code of the turns, which another turn contains."""
     for turn in rest:
         session = carry_over(session, (replace(turn, chunk=""),)).inherit(turn.id)
     return session
 
 
 def failed(outcome: Outcome | None) -> bool:
-    """Whether the program ended by itself, and badly."""
+    """Whether the program ended by itself, with an error."""
     return outcome is not None and not outcome.ok and not never_ended(outcome)
 
 
 def excused(outcome: Outcome | None) -> bool:
-    """Whether a program failed for what its world kept from it, as a file: its code is not to blame."""
+    """Whether a program failed because something outside it is missing, such as a file."""
     return failed(outcome) and outcome is not None and bool(outcome.missing)
 
 
 def is_wrong(outcome: Outcome | None) -> bool:
-    """Whether there is something to mend: the program fails, or a claim does not hold."""
+    """Whether the program fails or one of its checks does."""
     return failed(outcome) or (outcome is not None and bool(outcome.broken))
 
 
 def is_repairable(outcome: Outcome | None) -> bool:
-    """Whether other code could mend what is wrong."""
+    """Whether the program is wrong and other code could help."""
     return is_wrong(outcome) and not excused(outcome)
 
 
 def never_ended(outcome: Outcome | None) -> bool:
-    """Whether there is no run that the program itself ended, well or badly."""
+    """Whether the program has no run that it ended itself, with or without an error."""
     return outcome is None or outcome.reason in (Reason.INTERRUPTED, Reason.SANDBOX)
 
 
 def error_report(outcome: Outcome | None) -> str:
-    """What to tell the model about a failing program: the line, and all that the exception says.
+    """The error of a failing program as the model sees it: the failing line and the exception.
 
-    "" when the program runs, or was stopped by choice.
+    "" if the program runs or was stopped by the user.
     """
     if outcome is None or not failed(outcome):
         return ""

@@ -1,6 +1,6 @@
-"""Checks of a function: assertions that an instruction gives or that the model makes up, as code to run.
+"""Assertions about functions, from an instruction or written by the model, as code to run.
 
-Those that the model makes up may be wrong; they only say which candidates agree with each other and with
+Assertions that the model writes may be wrong; they only show which candidates agree with each other and with
 them: CodeT (Chen et al. 2022, arXiv:2207.10397).
 """
 
@@ -15,7 +15,7 @@ from mtchat.session.names import parse_module
 TYPED = re.compile(r"^[ \t]*>>> (?P<call>.+)\n[ \t]*(?P<value>(?!>>>).+)$", re.MULTILINE)
 CALL = re.compile(r"\b[A-Za-z_]\w*\(")
 EQUALS = re.compile(r"\s*(?:==|=>|->|=|➞|returns|gives|should\s+(?:return|be|give))\s*")
-MOST_ASSERTIONS = 12  # checks of one turn
+MOST_ASSERTIONS = 12  # of one turn
 LONGEST_ASSERTION, LONGEST_VALUE = 400, 160  # characters of a call with its value, and of a value
 END = re.compile(r"\s*(?:$|[.,;)\]](?:\s|$)|(?:and|or|while|but|since|because)\b)")
 PASSES, FAILS = "True", "False"
@@ -23,7 +23,7 @@ PASSES, FAILS = "True", "False"
 
 @dataclass(frozen=True)
 class Assertion:
-    """A call of a function, and the value it should give; both are expressions."""
+    """A call of a function and the value it should return, both as expressions."""
 
     call: str
     value: str
@@ -31,7 +31,7 @@ class Assertion:
 
 @dataclass(frozen=True)
 class AssertionResults:
-    """What came of some checks: for each what the call gave, whether that is the value, and the call."""
+    """Results of assertions: for each the value returned, whether it is the expected one, and the call."""
 
     given: tuple[str, ...] = ()
     passed: tuple[bool, ...] = ()
@@ -39,18 +39,18 @@ class AssertionResults:
 
 
 def assertions_in(instruction: str) -> tuple[Assertion, ...]:
-    """The checks that an instruction gives: assertions, interpreter sessions, f(1) = 2 in a sentence."""
+    """The assertions in an instruction: assert statements, interpreter sessions, f(1) = 2 in a sentence."""
     try:
         found = dict.fromkeys(
             [*assert_statements(instruction), *interpreter_sessions(instruction), *equations(instruction)]
         )
-    except RecursionError:  # of an expression that is nested too deeply to be written down
+    except RecursionError:  # of an expression that is nested too deeply to unparse
         return ()
     return tuple(each for each in found if can_stand(each))[:MOST_ASSERTIONS]
 
 
 def can_stand(check: Assertion) -> bool:
-    """Whether a check can stand in a program beside others."""
+    """Whether an assertion is valid in a program beside others."""
     return parse_module(f"lambda: ({check.call}, {check.value})") is not None and "await" not in check.call
 
 
@@ -71,7 +71,7 @@ def assert_statements(text: str) -> Iterator[Assertion]:
 
 
 def interpreter_sessions(text: str) -> Iterator[Assertion]:
-    """What was typed at an interpreter's prompt, and what it answered in the next line."""
+    """Calls at an interpreter's prompt with the answer in the next line."""
     for match in TYPED.finditer(text):
         call, value = parsed_expression(match["call"]), parsed_expression(match["value"])
         if isinstance(call, ast.Call) and value is not None and literal(value):
@@ -79,7 +79,7 @@ def interpreter_sessions(text: str) -> Iterator[Assertion]:
 
 
 def equations(text: str) -> Iterator[Assertion]:
-    """Calls in a sentence that are said to equal a value."""
+    """Calls in a sentence that are stated to equal a value."""
     for match in islice(CALL.finditer(text), 4 * MOST_ASSERTIONS):
         rest = text[match.start() : match.start() + LONGEST_ASSERTION]
         for end in (place + 1 for place, letter in enumerate(rest) if letter == ")"):
@@ -94,7 +94,7 @@ def equations(text: str) -> Iterator[Assertion]:
 
 
 def leading_value(text: str) -> str | None:
-    """The longest beginning of a text's first line that is a literal, and not a part of more than that."""
+    """The longest complete literal at the beginning of a text's first line."""
     line = text.split("\n")[0][:LONGEST_VALUE]
     for end in range(len(line), 0, -1):
         if not END.match(line, end):
@@ -106,7 +106,7 @@ def leading_value(text: str) -> str | None:
 
 
 def simple(call: ast.Call) -> bool:
-    """Whether all arguments of a call are literals: in f(x) = 3 nothing is called yet."""
+    """Whether all arguments of a call are literals: f(x) = 3 is a definition and no call."""
     return all(map(literal, [*call.args, *(each.value for each in call.keywords)]))
 
 
@@ -134,7 +134,7 @@ def functions(code: str) -> tuple[str, ...]:
 
 
 def calling(checks: Sequence[Assertion], names: Sequence[str]) -> tuple[Assertion, ...]:
-    """The checks that call one of some functions."""
+    """The assertions that call one of some functions."""
     return tuple(
         check
         for check in checks
@@ -146,7 +146,7 @@ def calling(checks: Sequence[Assertion], names: Sequence[str]) -> tuple[Assertio
 
 
 def checking_code(checks: Sequence[Assertion]) -> str:
-    """A program that tells of each check what the call gives and whether that is the value, in two lines."""
+    """A program that prints two lines per assertion: the value returned, and whether it is as expected."""
     pairs = [(f"lambda: {check.call}", f"lambda: {check.value}") for check in checks]
     listed = ", ".join(f"({call}, {value})" for call, value in pairs)
     return PROGRAM.format(checks=listed)
@@ -177,7 +177,7 @@ for __pair__ in [{checks}]:
 
 
 def read_results(output: str, count: int) -> AssertionResults:
-    """What the program of `code` told of so many checks; those that it did not come to have failed."""
+    """The results in the output of `checking_code` for `count` assertions; those not reached have failed."""
     lines = output.split("\n")[: 2 * count]
     given = tuple(lines[at] for at in range(0, len(lines) - 1, 2))
     passed = tuple(lines[at + 1] == PASSES for at in range(0, len(lines) - 1, 2))

@@ -1,7 +1,7 @@
-"""What an instruction can mean: candidates that do the same are one reading, told by what it does.
+"""What an instruction can mean: candidates that behave the same are one interpretation.
 
-Asking which one is meant: TiCoder (Lahiri et al. 2022, arXiv:2208.05950), ClarifyGPT (Mu et al. 2023,
-arXiv:2310.10996).
+Asking the user which one is meant: TiCoder (Lahiri et al. 2022, arXiv:2208.05950), ClarifyGPT (Mu et al.
+2023, arXiv:2310.10996).
 """
 
 import ast
@@ -22,17 +22,19 @@ from mtchat.session.names import parse_module
 from mtchat.session.outcome import Variable
 from mtchat.session.session import Session
 
-MOST_OFFERED = 4  # readings that are offered at once
-LONGEST_VALUE_SHOWN = 60  # characters of a value that is shown
-COMPARABLE_SHARE = 0.5  # the weight of the second reading against the first's, from which on it is asked
-GENERATED_CALLS = 3  # made up to tell functions apart, where the user can be asked
+MOST_OFFERED = 4  # interpretations that are offered at once
+LONGEST_VALUE_SHOWN = 60  # characters of a value in a description
+COMPARABLE_SHARE = (
+    0.5  # the weight of an interpretation, relative to the heaviest, from which on it is offered
+)
+GENERATED_CALLS = 3  # assertions written to tell functions apart if the user can be asked
 
 
 @dataclass(frozen=True)
 class Interpretation:
-    """Candidates that do the same: the likeliest of them, how many they are, and their share by weight.
+    """Candidates that behave the same: the likeliest of them, their number, and their weighted share.
 
-    `told` is what it does that others do not, in a few words.
+    `told` describes in a few words what it does that others do not.
     """
 
     candidate: Candidate
@@ -43,10 +45,10 @@ class Interpretation:
 
 @dataclass(frozen=True)
 class Clarification:
-    """How a user is asked which reading of an instruction is meant, and how close they must be for that.
+    """How the user is asked which interpretation is meant, and how close interpretations must be for that.
 
-    The answer is the place of a reading, or what was meant in the user's own words; None leaves the choice
-    to the tool. With `always` candidates are drawn for every turn.
+    The answer is the index of an interpretation, or what was meant in the user's own words; None leaves the
+    choice to mtchat. With `always`, candidates are drawn for every turn.
     """
 
     ask: Callable[[str, Sequence[Interpretation]], int | str | None]
@@ -56,14 +58,14 @@ class Clarification:
 
 @dataclass(frozen=True)
 class Alternatives:
-    """A session with so many tries for its last turn beside it, and what they do."""
+    """A session with alternatives to its last turn as branches, and how these behave."""
 
     session: Session
     interpretations: tuple[Interpretation, ...]
 
 
 def interpret(candidates: Sequence[Candidate]) -> tuple[Interpretation, ...]:
-    """The different things that candidates do; first those with the fewest faults, then the weightiest."""
+    """The interpretations that candidates show: those with the fewest faults first, then the heaviest."""
     groups: dict[tuple[object, ...], list[Candidate]] = {}
     for each in candidates:
         groups.setdefault((each.faults, each.unmet_requirements, failure(each), *each.behaviour), []).append(
@@ -87,10 +89,10 @@ def weight(candidate: Candidate) -> float:
 
 
 def ask_about(found: Sequence[Interpretation], asking: Clarification) -> tuple[Interpretation, ...]:
-    """The readings to ask about: working ones of comparable weight; none where one is clearly the likeliest.
+    """The interpretations to ask about: working ones of comparable weight; none if one clearly dominates.
 
-    Two readings that cannot be told apart in words are no question; neither is which data is made up, what
-    is left of a loop, how an object shows itself, nor how what is printed is worded.
+    Differences that the instruction does not decide are not asked about: invented data, variables left over
+    from a loop, the representation of an object, the wording of output.
     """
     if not found or found[0].candidate.faults == 2:
         return ()
@@ -112,7 +114,7 @@ def ask_about(found: Sequence[Interpretation], asking: Clarification) -> tuple[I
 
 
 def alike(one: Candidate, other: Candidate) -> bool:
-    """Whether nothing that an instruction could decide sets two candidates apart."""
+    """Whether two candidates differ in nothing that an instruction could decide."""
     if worded_otherwise(one, other) or same_but_numbers(one.turn.chunk, other.turn.chunk):
         return True
     free = undecided([one, other])
@@ -126,7 +128,7 @@ def alike(one: Candidate, other: Candidate) -> bool:
 
 
 def undecided(candidates: Sequence[Candidate]) -> frozenset[str]:
-    """The names whose values decide nothing about what is meant: made-up data, and what loops leave."""
+    """The names whose values say nothing about what is meant: invented data and loop variables."""
     free = map(made_up_by, candidates)
     return frozenset(name for each in free for name in each.names | each.loops)
 
@@ -137,7 +139,7 @@ def made_up_by(candidate: Candidate) -> ArbitraryParts:
 
 
 def same_value(one: Variable, other: Variable) -> bool:
-    """Whether two variables hold the same, however it is held: a list or an array, 5 or 5.0."""
+    """Whether two variables have the same value in any form: a list or an array, 5 or 5.0."""
     first, second = (normalised_text(without_identity(value(each))) for each in (one, other))
     if first == second:
         return True
@@ -149,7 +151,7 @@ def rows(variable: Variable) -> str:
 
 
 def worded_otherwise(one: Candidate, other: Candidate) -> bool:
-    """Whether two print the same, one with more words around it, or numbers and lists written otherwise."""
+    """Whether two outputs are the same but for words around them, or the notation of numbers and lists."""
     if not one.shows or not other.shows:
         return False
     if one.ends_like(other) or other.ends_like(one):
@@ -158,12 +160,12 @@ def worded_otherwise(one: Candidate, other: Candidate) -> bool:
 
 
 def numbers(shown: str) -> list[str]:
-    """The numbers among the words of what is shown."""
+    """The numbers in an output."""
     return [normalised_word(word) for word in re.findall(r"-?\d+(?:\.\d+)?", shown)]
 
 
 def only_data(chunk: str) -> bool:
-    """Whether a chunk does nothing but give names to values that it spells out."""
+    """Whether a chunk only assigns literal values to names."""
     module = parse_module(chunk)
     return module is not None and all(
         isinstance(each, ast.Assign) and literal(each.value) for each in module.body
@@ -173,7 +175,7 @@ def only_data(chunk: str) -> bool:
 def summarise(
     found: Sequence[Interpretation], free: frozenset[str] = frozenset()
 ) -> tuple[Interpretation, ...]:
-    """Readings with what each of them does that not all of them do; of names in `free` nothing is said."""
+    """Interpretations, each described by what not all of them do; names in `free` are left out."""
     shown = [printed(each.candidate) for each in found]
     values = [{each.name: each for each in reading.candidate.seen} for reading in found]
     names = [
@@ -197,7 +199,7 @@ def parts(
     names: Sequence[str],
     calls: Sequence[int],
 ) -> list[str]:
-    """What one reading does: its error, what it prints, what its functions give, the variables it leaves."""
+    """The parts of a description: error, output, results of calls, variables."""
     candidate = reading.candidate
     if error := failure(candidate):
         return [f"fails: {error}"]
@@ -212,7 +214,7 @@ def parts(
 
 
 def differing_calls(found: Sequence[Interpretation]) -> list[int]:
-    """The places of the calls that do not give the same in all readings that work."""
+    """The indices of the calls whose results differ between working interpretations."""
     given = [
         (*each.candidate.told.given, *each.candidate.made.given)
         for each in found
@@ -223,7 +225,7 @@ def differing_calls(found: Sequence[Interpretation]) -> list[int]:
 
 
 def failure(candidate: Candidate) -> str:
-    """The error of a candidate in a few words, "" where it works."""
+    """The error of a candidate in a few words, "" if it works."""
     outcome = candidate.session.outcome
     if outcome is None or outcome.ok:
         return ""
@@ -244,6 +246,6 @@ def value(variable: Variable | None) -> str:
 
 
 def short(text: str) -> str:
-    """A text without its middle where it is long."""
+    """A text, shortened in the middle if it is long."""
     half = LONGEST_VALUE_SHOWN // 2
     return text if len(text) <= LONGEST_VALUE_SHOWN else f"{text[:half]} … {text[-half + 3 :]}"

@@ -1,4 +1,7 @@
-"""The names that a program uses before anything binds them, which a run may not come across."""
+"""Turns a completion into the chunk of a turn, and repairs it by rule where only one repair is possible.
+
+The rules follow LlmFix (arXiv:2409.00676): indentation, a tail that was cut off, missing imports; also names
+that an earlier turn spells differently, and `return` outside of functions."""
 
 import ast
 import io
@@ -19,7 +22,7 @@ from mtchat.session.session import Session
 
 
 def undefined_names(source: str) -> tuple[str, ...]:
-    """Names that nothing in a program binds, in the order of their use; none where it does not parse."""
+    """Names that a program uses and never binds, in order of use; none if it does not parse."""
     module = parse_module(source)
     if module is None:
         return ()
@@ -53,16 +56,16 @@ IMPORTS = {
         for name in ("Any", "Callable", "Dict", "Iterable", "List", "Optional", "Set", "Tuple", "Union")
     },
 }
-CLOSE_MATCH = 0.85  # how alike two names are, of 1, where one is taken for the other
-SHORTEST_NAME = 4  # letters of a name that can be misspelled
+CLOSE_MATCH = 0.85  # the similarity, up to 1, from which on a name counts as a misspelling of another
+SHORTEST_NAME = 4  # letters of the shortest name that is corrected
 
 
 def postprocess(
     family: Family, text: str, base: Session, rules: bool, memory: ContextPlan = EVERYTHING
 ) -> str:
-    """The chunk that a completion gives on top of a session, repaired by rule where that is asked for.
+    """The chunk that a completion adds to a session, repaired by rule if `rules` is set.
 
-    Where the model was told folded code, it is not taken for new code when the model says it again.
+    Folded code from the prompt that the model repeats is not new code and is removed.
     """
     before = base.program.source
     code = drop_folded_copies(family.chunk(text, before), folded_codes(base.path, memory))
@@ -70,7 +73,7 @@ def postprocess(
 
 
 def apply_rules(code: str, before: str) -> str:
-    """The code of a turn with what rules can mend, on top of the program `before`; else as it is."""
+    """The code of a turn after the program `before`, repaired where a rule applies."""
     if not code.strip():
         return code
     if not compiles(code):
@@ -80,7 +83,7 @@ def apply_rules(code: str, before: str) -> str:
     there = bound_names(before) | bound_names(code)
     for name in undefined_names(before + "\n\n" + code):
         if name in there:
-            continue  # bound in the wrong place, which no rule mends
+            continue  # bound in the wrong place, which no rule repairs
         if name in IMPORTS:
             mended = f"{IMPORTS[name]}\n{code}"
         else:
@@ -92,12 +95,12 @@ def apply_rules(code: str, before: str) -> str:
 
 
 def plausible_codes(code: str) -> Iterator[str]:
-    """What code that is no Python may have been meant to be, the likeliest first."""
+    """What code that does not parse may have been meant to be, the likeliest first."""
     straight = dedent(code.expandtabs(4))
     yield straight
     yield with_prints(straight)
     lines = straight.split("\n")
-    least = (len(lines) + 2) // 3  # what loses more than that is no cut tail
+    least = (len(lines) + 2) // 3  # more than that is not a tail that was cut off
     while len(lines) > least:
         lines.pop()
         if lines[-1].strip():
@@ -106,7 +109,7 @@ def plausible_codes(code: str) -> Iterator[str]:
 
 
 def with_prints(code: str) -> str:
-    """The code with each `return` outside of functions made a print of its value."""
+    """The code with each `return` outside of functions replaced by a print of its value."""
     module = parse_module(code)
     if module is None or "\r" in code:
         return code
@@ -127,7 +130,7 @@ def with_prints(code: str) -> str:
 
 
 def returns_outside(node: ast.AST) -> Iterator[ast.Return]:
-    """The return statements that belong to no function."""
+    """The return statements outside of functions."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Return):
             yield child
@@ -136,7 +139,7 @@ def returns_outside(node: ast.AST) -> Iterator[ast.Return]:
 
 
 def closest_name(name: str, known: frozenset[str]) -> str:
-    """The one known name that this must be a misspelling of; "" where there is none, or more than one."""
+    """The one known name that this is a misspelling of; "" if there is none or more than one."""
     if len(name) < SHORTEST_NAME:
         return ""
     same = [each for each in sorted(known) if normalised_name(each) == normalised_name(name)]
@@ -149,7 +152,7 @@ def normalised_name(name: str) -> str:
 
 
 def rename_in(code: str, old: str, new: str) -> str:
-    """The code with one name in place of another, but for attributes and keywords of calls."""
+    """The code with a name replaced, except in attributes and keyword arguments."""
     lines = io.StringIO(code).readlines()
     try:
         tokens = list(tokenize.generate_tokens(io.StringIO(code).readline))

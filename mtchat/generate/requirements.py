@@ -1,4 +1,4 @@
-"""Sees whether code does less than other code for the same step: leaving things out makes it no better."""
+"""Checks that code meets visible requirements of an instruction, and that it does no less than other code."""
 
 import ast
 import builtins
@@ -11,15 +11,15 @@ from mtchat.session.outcome import Outcome
 
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 IMPORTS = (ast.Import, ast.ImportFrom)
-SHORTEST = 4  # letters of a word that an instruction and code are seen to share
-LONGEST = 4000  # characters of an instruction that are looked at
+SHORTEST = 4  # letters of the shortest word that is compared
+LONGEST = 4000  # characters of an instruction that are compared
 
 
 def does_less(code: str, than: str, instruction: str, before: str) -> str:
-    """What code for a step leaves out that other code for it does; "" where nothing is seen.
+    """What code for a step leaves out that other code for it does; "" if nothing is found.
 
-    `before` is the program that both go on from. Code that is no Python, or has no statements, does less than
-    any that has.
+    `before` is the program that both continue. Code that does not parse or has no statements does less than
+    any other.
     """
     new, old = parse_module(code), parse_module(than)
     if old is None or not old.body:
@@ -55,7 +55,7 @@ def acts(module: ast.Module) -> bool:
 
 
 def spoken(module: ast.Module) -> Iterator[ast.stmt]:
-    """The statements of a module, without texts that stand alone."""
+    """The statements of a module, without bare strings."""
     for node in module.body:
         if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
             yield node
@@ -69,7 +69,7 @@ def prints(module: ast.Module) -> bool:
 
 
 def called(module: ast.Module) -> frozenset[str]:
-    """The names that are called outside of the functions and classes of a module."""
+    """The names that a module calls outside of its functions and classes."""
     found = set()
     waiting: list[ast.AST] = list(module.body)
     while waiting:
@@ -87,7 +87,7 @@ def defined(module: ast.Module) -> frozenset[str]:
 
 
 def kept_words(old: ast.Module, instruction: str, before: str) -> frozenset[str]:
-    """The words of an instruction that code takes up: as keys, as other texts, as names of the program."""
+    """The words of an instruction that code uses: as keys, in other strings, as names of the program."""
     state = bound_names(before) - set(dir(builtins))
     labels = {
         id(each)
@@ -108,7 +108,7 @@ def kept_words(old: ast.Module, instruction: str, before: str) -> frozenset[str]
 
 
 def told_only(module: ast.Module) -> Iterator[ast.Constant]:
-    """Texts that are only shown: within f-strings, and what calls for their effect are handed, as titles."""
+    """Strings that are only displayed: in f-strings, and passed to calls for their effect, such as titles."""
     for node in ast.walk(module):
         if isinstance(node, ast.JoinedStr | ast.Expr):
             for each in ast.walk(node):
@@ -117,7 +117,7 @@ def told_only(module: ast.Module) -> Iterator[ast.Constant]:
 
 
 def has(new: ast.Module, word: str) -> bool:
-    """Whether code has a word in any way, in texts as they read."""
+    """Whether a word occurs in code in any form, strings included."""
     texts = [each.value for each in ast.walk(new) if isinstance(each, ast.Constant)]
     parts = pieces("\n".join([ast.unparse(new), *(each for each in texts if isinstance(each, str))]))
     return any(kin(word, part) for part in parts)
@@ -128,19 +128,19 @@ def words(instruction: str) -> frozenset[str]:
 
 
 def pieces(text: str) -> frozenset[str]:
-    """The words in a text or a name, in small letters."""
+    """The words in a text or a name, in lower case."""
     return frozenset(each.lower() for each in re.findall(r"[^\W_]+", text))
 
 
 def kin(word: str, part: str) -> bool:
-    """Whether one word begins with the other but for its ending, as monthly and month."""
+    """Whether one word is the other with another ending, such as monthly and month."""
     short, long = sorted((word, part), key=len)
     stem = short.removesuffix("s").removesuffix("e")
     return len(stem) >= SHORTEST - 1 and long.startswith(stem)
 
 
 def repeated(module: ast.Module, before: str) -> Counter[str]:
-    """The statements of a module that the program before it has too, but for imports."""
+    """The statements of a module that the program before it contains too, without imports."""
     earlier = parse_module(before)
     known = {ast.unparse(node) for node in earlier.body} if earlier else set()
     names = defined(earlier) if earlier else frozenset()
@@ -183,7 +183,7 @@ FILLERS = {"a", "an", "the", "it", "and", "as", "that", "which", "with", "to", "
 def unmet_requirements(
     instruction: str, chunk: str, program: str, outcome: Outcome | None
 ) -> tuple[str, ...]:
-    """What a turn was seen to be asked for and has not done; `program` ends with its chunk."""
+    """The requirements of a turn that it visibly does not meet; `program` ends with its chunk."""
     return tuple(find_unmet(instruction, chunk, program, outcome))
 
 
@@ -205,7 +205,7 @@ def find_unmet(instruction: str, chunk: str, program: str, outcome: Outcome | No
 
 
 def named_in(instruction: str) -> tuple[str, ...]:
-    """The names that an instruction gives to something, as far as its words show it."""
+    """The names that an instruction assigns, as far as patterns recognise them."""
     found = [match["quoted"] or match["name"] for match in NAMED.finditer(instruction)] + [
         match["double"] or match["single"] or match["bare"] for match in STORED.finditer(instruction)
     ]
@@ -213,14 +213,14 @@ def named_in(instruction: str) -> tuple[str, ...]:
 
 
 def unused(instruction: str, chunk: str, known: frozenset[str]) -> list[str]:
-    """Names of the program that an instruction has as words, and the code not at all."""
+    """Names of the program that an instruction mentions and the code does not use."""
     words = dict.fromkeys(WORD.findall(EXAMPLE.sub("", instruction)))
     used = set(IDENTIFIER.findall(chunk))
     return [each for each in words if each in known - used and each not in ARTICLES]
 
 
 def defines(chunk: str) -> bool:
-    """Whether a chunk has a function, in whatever form."""
+    """Whether a chunk defines a function in any form."""
     module = parse_module(chunk)
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
     return module is not None and any(isinstance(node, kinds) for node in ast.walk(module))

@@ -32,9 +32,10 @@ Behaviour = tuple[object, ...]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A session whose last turn is one of several for the same instruction, run; `copies` wrote the same.
+    """A session that has run, whose last turn is one of several for the same instruction.
 
-    `told` came of the checks that the instruction gives, `made` of those that the model made up.
+    `copies` completions gave this code. `told` has the results of the assertions in the instruction, `made`
+    those of the assertions that the model wrote.
     """
 
     session: Session
@@ -48,7 +49,7 @@ class Candidate:
 
     @cached_property
     def faults(self) -> int:
-        """How far from a working program: 2 where it fails, 1 where a name that nothing binds waits in it."""
+        """2 if the program fails, 1 if it runs but contains a name that is never bound, else 0."""
         outcome = self.session.outcome
         if outcome is None or not outcome.ok:
             return 2
@@ -56,22 +57,22 @@ class Candidate:
 
     @cached_property
     def unmet_requirements(self) -> int:
-        """How much of what was asked for it is seen not to do."""
+        """The number of requirements that it visibly does not meet."""
         turn, source = self.turn, self.session.program.source
         unmet = unmet_requirements(turn.instruction, turn.chunk, source, self.session.outcome)
         return len(unmet) + self.told.passed.count(False) + self.broken
 
     @property
     def broken(self) -> int:
-        """How many claims about the turn do not hold."""
+        """The number of checks of the turn that fail."""
         outcome, number = self.session.outcome, len(self.session.path)
         return sum(each.turn == number for each in outcome.broken) if outcome else 0
 
     @cached_property
     def behaviour(self) -> Behaviour:
-        """What the turn does: what it prints, and the variables that others can see, as they are after it.
+        """What the turn does: its output, and the values of the variables that other turns can see.
 
-        Names of its own, which neither the instruction nor an earlier turn has, do not count.
+        Names that occur neither in the instruction nor in an earlier turn do not count.
         """
         outcome = self.session.outcome
         if outcome is None or not outcome.ok:
@@ -82,7 +83,7 @@ class Candidate:
 
     @cached_property
     def seen(self) -> tuple[Variable, ...]:
-        """The variables after it that others can see."""
+        """The variables after the turn that other turns can see."""
         outcome = self.session.outcome
         known = bound_names(self.session.undo().program.source) | set(
             re.findall(r"\w+", self.turn.instruction)
@@ -91,13 +92,13 @@ class Candidate:
 
     @cached_property
     def shows(self) -> str:
-        """What the turn prints, however numbers and lists are written."""
+        """The output of the turn, with numbers and lists normalised."""
         outcome = self.session.outcome
         text = outcome.outputs[-1] if outcome and outcome.ok and outcome.outputs else ""
         return normalised_text(text)
 
     def ends_like(self, other: "Candidate") -> bool:
-        """Whether what it prints ends with what another prints."""
+        """Whether its output ends with that of another candidate."""
         return f" {self.shows}".endswith(f" {other.shows}")
 
     @property
@@ -107,12 +108,12 @@ class Candidate:
 
 
 def normalised_text(text: str) -> str:
-    """A text with numbers to six places, and without the signs that lists are written with."""
+    """A text with numbers rounded to six places, and without brackets and commas."""
     return " ".join(normalised_word(word) for word in re.sub(r"[\[\](),]", " ", text).split())
 
 
 def normalised_word(word: str) -> str:
-    """A word; a number to six places."""
+    """A word, rounded to six places if it is a number."""
     try:
         return f"{round(float(word), 6) + 0.0:g}"
     except (ValueError, OverflowError):
@@ -120,7 +121,7 @@ def normalised_word(word: str) -> str:
 
 
 def is_doubtful(candidate: Candidate, policy: Policy) -> bool:
-    """Whether the turn that was just made should not be taken as it is."""
+    """Whether a first completion is worth comparing with others."""
     unsure = (
         policy.confidence_threshold is None or candidate.turn.usage.mean_logprob < policy.confidence_threshold
     )
@@ -129,14 +130,14 @@ def is_doubtful(candidate: Candidate, policy: Policy) -> bool:
 
 @dataclass(frozen=True)
 class CandidateChoice:
-    """The best of several candidates, and the share of all of them, by weight, that do what it does."""
+    """The best of several candidates, and the weighted share of candidates that behave like it."""
 
     winner: Candidate
     share: float
 
 
 def choose(candidates: Sequence[Candidate], policy: Policy) -> CandidateChoice:
-    """The likeliest of the weightiest group that does the same, among those with the fewest faults.
+    """The likeliest candidate of the heaviest group with the same behaviour, among those with fewest faults.
 
     Agreement by behaviour: Shi et al. 2022, arXiv:2204.11454; Li et al. 2022, arXiv:2203.07814.
     """

@@ -1,4 +1,4 @@
-"""Takes a turn: render, complete, cut, run, choose, mend. All that takes turns comes here."""
+"""Generates one turn: prompt, completion, chunk; verifies recorded turns in the same way."""
 
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, field, replace
@@ -58,7 +58,7 @@ Kind = TypeVar("Kind", bound=GenerationRecord)
 
 @dataclass(frozen=True)
 class VerifyDifference:
-    """A turn that came out differently when it was made again from its seed."""
+    """A turn whose code differs when it is generated again from its recorded prompt and seed."""
 
     number: int
     turn: Turn
@@ -67,13 +67,17 @@ class VerifyDifference:
 
 @dataclass(frozen=True)
 class TurnGenerator:
-    """Makes turns with one family, one model and one sandbox, each handed in as a function.
+    """Generates turns with one prompt family, one model and one sandbox, each handed in as a function.
 
-    `run` is None when nothing is to be run; `card` and `family_name` go into the record of each turn. What
-    the `policy` asks for beyond that is done where there is a way: `candidates` writes several replies
-    together, `look` runs a program as `run` does, but quietly, and tells its variables too, and `asking` asks
-    the user. `files` is what the model is told of the files that runs get. Where
-    `count` tells the tokens of a prompt, a context too long for the model is made to fit.
+    family, complete: how prompts look, and the model as a function of prompt and sampling.
+    run: runs a program; None if programs are not run.
+    card, family_name: the model's and the family's part of each turn's provenance.
+    policy: what is done beyond one completion, as far as the following functions are given.
+    candidates: completes one prompt several times in parallel.
+    look: a dry run: like `run`, but silent, and with the variables of the program in its outcome.
+    asking: asks the user which interpretation is meant.
+    count: the number of tokens of a prompt; with it, a context too long for the model is made to fit.
+    files: the description of attached files that prompts contain.
     """
 
     family: Family
@@ -90,11 +94,11 @@ class TurnGenerator:
     files: str = ""
 
     def prompt(self, session: Session, instruction: str) -> Prompt:
-        """The context that the next turn would have if it fits."""
+        """The prompt of the next turn, without any turn folded to make it fit."""
         return replace(self, count=None).context(session, instruction, Sampling()).prompt
 
     def context(self, session: Session, instruction: str, sampling: Sampling) -> TurnContext:
-        """The context that the next turn has, made to fit the model as far as it can be."""
+        """The context of the next turn, made to fit the model as far as possible."""
         return self.fitted(self.step(session, instruction, sampling))
 
     def step(
@@ -119,14 +123,14 @@ class TurnGenerator:
         *,
         typed: str = "",
     ) -> TurnRequest:
-        """The request for turn `number` once more, as a turn in its place; later turns keep their code."""
+        """The request for another turn in the place of turn `number`; later turns keep their code."""
         base, rest = session.undo(len(session.path) - number + 1), session.path[number:]
         provenance = replace(provenance, guidance=self.policy.guidance, rules=self.policy.rules)
         signed = self.signed(provenance, sampling)
         return TurnRequest(base, instruction, signed, typed, provenance.of, rest)
 
     def signed(self, provenance: Kind, sampling: Sampling) -> Kind:
-        """A provenance with what it records of this model, and with how tokens are sampled."""
+        """A provenance with this model, this family and the sampling filled in."""
         card = self.card
         return replace(
             provenance,
@@ -138,7 +142,7 @@ class TurnGenerator:
         )
 
     def fitted(self, request: TurnRequest) -> TurnContext:
-        """The prompt of a request, made to fit the model as far as it can be."""
+        """The context of a request, made to fit the model as far as possible."""
         turns, whole = request.context, request.asks_again
         plan = plan_for(request.base, turns).without(whole)
         room = self.room(request.provenance.sampling)
@@ -152,7 +156,7 @@ class TurnGenerator:
         render: RenderPath,
         sampling: Sampling,
     ) -> TurnContext:
-        """The context that asks again for turn `number`, which is shown in full, made to fit the model."""
+        """A context that asks for turn `number` again and shows it in full, made to fit the model."""
         memory = plan_for(session, path).without(number)
         return fit(render, path, memory, self.room(sampling), whole=number)
 
@@ -160,7 +164,7 @@ class TurnGenerator:
         return TokenBudget(self.count, self.card, sampling.max_tokens) if self.count else None
 
     def revise(self, session: Session, number: int, wish: str, sampling: Sampling) -> Session:
-        """Turn `number` written again, changed as the user wishes; later turns keep their code."""
+        """The session with turn `number` changed as the user wishes; later turns keep their code."""
         old = session.numbered(number)
         request = self.request_again(session, number, f"{old.wish}\n{wish}", Correction(of=old.id), sampling)
         made = self.make(request)
@@ -170,8 +174,8 @@ class TurnGenerator:
         return execute(session, self.run, self.on_event)
 
     def make(self, request: TurnRequest, context: TurnContext | None = None) -> Session:
-        """The session with the requested turn and those that come after it; `request.base` itself where
-        nothing was written. `context` is that of the request, where it is known."""
+        """The session with the requested turn and the turns after it; `request.base` itself if nothing was
+        written. `context` is the context of the request, if it is already known."""
         context = context or self.fitted(request)
         if context.problem:
             raise MtchatError(context.problem)
@@ -181,7 +185,9 @@ class TurnGenerator:
         stopped = written.usage.finish == "interrupted"
         provenance = replace(request.provenance, context=context.memory)
         if stopped:
-            provenance = replace(provenance, rules=False)  # rules make code whole by leaving out what is not
+            provenance = replace(
+                provenance, rules=False
+            )  # rules complete code by dropping its unfinished end
         chunk = self.chunk(written.text, base, request.instruction, provenance)
         if stopped and (not chunk.strip() or written.text == context.prompt.begun):
             return base
@@ -194,17 +200,17 @@ class TurnGenerator:
         return made
 
     def chunk(self, text: str, base: Session, instruction: str, provenance: Provenance) -> str:
-        """The chunk that a completion gives on a session; of a correction, in the place of the old one."""
+        """The chunk that a completion gives after a session; a correction is merged into the old chunk."""
         base = program_before(provenance, base)
         code = postprocess(self.family, text, base, provenance.rules, provenance.context)
         if not isinstance(provenance, Correction) or not base.language.runs:
-            return code  # only Python is put in its place, as Python reads it
+            return code  # only Python can be parsed and merged
         old = base.get(provenance.of)
         removes = asks_to_remove(old.correction_in(instruction))
         return splice(old.chunk, code, base.program.source, whole=removes)
 
     def write(self, prompt: Prompt, sampling: Sampling) -> RawCompletion:
-        """One completion, up to its cut. Ctrl-C ends it and keeps what was written."""
+        """One completion, up to its cut. Ctrl-C ends it and keeps the text so far."""
         text, usage, reading = prompt.begun, Usage(), True
         stream: Iterator[Piece] = iter(())
         try:
@@ -228,12 +234,11 @@ class TurnGenerator:
         return RawCompletion(text, usage)
 
     def verify(self, session: Session, only: Set[str] | None = None) -> Iterator[VerifyDifference | None]:
-        """Each turn that a model wrote on the live path, made again: None where it is the same.
+        """Generate each turn of the live path again: None if its code is the same, else the difference.
 
-        `only` are the ids of the turns to verify, where not all are this model's.
-
-        An interrupted turn is the same when it is how the reply begins. Turns that were edited or kept are
-        not made by their own context, so they are passed over.
+        `only` are the ids of the turns to verify, if this model did not write all of them.
+        An interrupted turn is the same if the new reply begins with it. Turns that the user edited, or that
+        were carried over, did not come from their own prompt and are skipped.
         """
         for number, turn in enumerate(session.path, start=1):
             if turn.status not in (COMPLETE, INTERRUPTED) or (only is not None and turn.id not in only):
@@ -249,7 +254,7 @@ class TurnGenerator:
             yield None if code == turn.chunk or part else VerifyDifference(number, turn, code)
 
     def begins(self, text: str, turn: Turn, base: Session) -> bool:
-        """Whether a completion begins with what gives the chunk of a turn."""
+        """Whether some beginning of a completion gives the chunk of a turn."""
         starts = (text[:end] for end in range(len(text), 0, -1))
         return any(
             self.chunk(start, base, turn.instruction, turn.provenance) == turn.chunk for start in starts

@@ -91,7 +91,7 @@ def test_the_meter_shows_what_is_folded_to_fit_and_why_a_context_does_not_fit(tm
     assert "turn 1 is folded to fit" in text
     console.chat.model.context = 50
     text = last(console, "/context go on")
-    assert "but fake sees 50: /context shows what takes it, /fold K and /forget K make it shorter" in text
+    assert "but the context window of fake is 50: /context shows what uses the tokens, /fold K" in text
     assert meter(text)["turn 2"][1] == "/forget 2 leaves it out"
 
 

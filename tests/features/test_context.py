@@ -142,7 +142,14 @@ def test_what_cannot_be_made_to_fit_is_refused_with_the_ways_out_and_nothing_is_
     with pytest.raises(MtchatError) as refusal:
         take(small, session, "go on", SMALL)
     assert small.complete.asked == []
-    for sign in (f"takes {least} tokens", "tiny sees", "/fold", "/forget", "/recap", "/set max_tokens 10"):
+    for sign in (
+        f"needs {least} tokens",
+        "window of tiny is",
+        "/fold",
+        "/forget",
+        "/recap",
+        "/set max_tokens 10",
+    ):
         assert sign in str(refusal.value)
     assert take(small, session, "go on", replace(SMALL, max_tokens=10)).path[-1].chunk == "y = 1"
 

@@ -60,5 +60,5 @@ def test_the_meter_shows_what_takes_the_context_and_what_is_too_long_is_refused(
     assert "room to reply" in text
     assert "/set max_tokens N changes it" in text
     assert "/forget 1 leaves it out" in text
-    say(screen, PASTE[0] + "word " * 600 + PASTE[1], "but fake sees 1000")
+    say(screen, PASTE[0] + "word " * 600 + PASTE[1], "fake is 1000")
     assert len(session(tmp_path).path) == 2

@@ -1,4 +1,4 @@
-"""The contract of a model family, and the choice of one for a model."""
+"""The contract of a model family, which knows the prompts of its models, and the choice of one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Cut:
 
 
 class Family(Protocol):
-    """What a file of families/ defines. All but `matches` are told the language of the program."""
+    """What a file of families/ defines. All functions but `matches` take the language of the program."""
 
     def matches(self, card: ModelCard) -> bool:
         """Whether this is the family of a model."""
@@ -40,10 +40,10 @@ class Family(Protocol):
         guidance: Sequence[str] = (),
         language: Language = PYTHON,
     ) -> Prompt:
-        """The context for the next turn; `error` is how the program so far fails, "" when it runs.
+        """The prompt for the next turn; `error` is how the program so far fails, "" if it runs.
 
-        `guidance` names what the context holds beside the conversation, of `GUIDANCE`; a family that has no
-        way to say it leaves it out.
+        `guidance` names what the prompt contains beside the conversation, of `GUIDANCE`; a family may ignore
+        it.
         """
 
     def mend(
@@ -54,7 +54,7 @@ class Family(Protocol):
         guidance: Sequence[str] = (),
         language: Language = PYTHON,
     ) -> Prompt:
-        """The context that asks to write the path's last chunk again, because it fails with `error`."""
+        """The prompt that asks for the path's last chunk again because it fails with `error`."""
 
     def revise(
         self,
@@ -64,17 +64,17 @@ class Family(Protocol):
         guidance: Sequence[str] = (),
         language: Language = PYTHON,
     ) -> Prompt:
-        """The context that asks to write the path's last chunk again, changed as the user wishes."""
+        """The prompt that asks for the path's last chunk again, changed as the user wishes."""
 
     def cut(self, text: str, language: Language = PYTHON) -> Cut:
         """The code in a completion, or in as much of it as has been written."""
 
     def chunk(self, text: str, before: str, language: Language = PYTHON) -> str:
-        """The chunk that a whole completion gives, on top of the program `before`."""
+        """The chunk that a whole completion gives after the program `before`."""
 
 
 def load(name: str, language: Language = PYTHON) -> Family:
-    """A family by the name of its file; its functions are told the language where that is not Python."""
+    """A family by the name of its file, with its functions bound to a language other than Python."""
     family = plugins.load(FAMILIES, name)
     if language == PYTHON:
         return cast(Family, family)
@@ -88,7 +88,7 @@ def load(name: str, language: Language = PYTHON) -> Family:
 
 
 def choose(card: ModelCard) -> str:
-    """The family of a model: the first that claims it, those of other packages before our own, by name."""
+    """The family of a model: the first by name that claims it, those of other packages before our own."""
     own, found = plugins.files(FAMILIES), plugins.load_all(FAMILIES)
     for name in sorted(found, key=lambda name: (name in own, name)):
         if cast(Family, found[name]).matches(card):

@@ -1,4 +1,4 @@
-"""Strings and comments that span lines in other languages than Python, read line by line as a lexer does."""
+"""A lexer for strings and comments of languages other than Python, line by line."""
 
 import re
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from mtchat.session.language import Language
 
 @dataclass(frozen=True)
 class TokenSpan:
-    r"""A string or comment: `opens` and `closes` are patterns, of which `closes` may use \1 of the opening.
+    r"""A string or comment: `opens` and `closes` are patterns; `closes` may use \1 of `opens`.
 
-    `escapes`: a backslash takes the sign after it along. `nests`: it may hold others of its own kind.
-    `line`: it does not go past the end of its line, and where it does not close there it is none.
-    `later`: what it holds begins with the next line, as in a here-document.
+    `escapes`: a backslash escapes the next character. `nests`: it may contain others of its kind.
+    `line`: it must close on its line, else it does not count. `later`: its content begins on the next
+    line, as in a here-document.
     """
 
     opens: str
@@ -27,7 +27,7 @@ class TokenSpan:
 
 @dataclass(frozen=True)
 class LexerState:
-    """What is open at the end of a line: a span, what closes it, how deep it nests; and what begins next."""
+    """The state at the end of a line: the open span, its closing pattern and depth, and what begins next."""
 
     span: TokenSpan | None = None
     closes: str = ""
@@ -40,7 +40,7 @@ class LexerState:
 
 
 START = LexerState()
-LONGEST = 4_000  # signs of a line that is read
+LONGEST = 4_000  # characters of a line that are read
 BLOCK = TokenSpan(r"/\*", r"\*/")
 NESTED = TokenSpan(r"/\*", r"\*/", nests=True)
 SHORT = (  # an apostrophe in a word opens nothing
@@ -117,7 +117,7 @@ def compiled(pattern: str) -> re.Pattern[str]:
 
 
 def masked(line: str, language: Language, state: LexerState) -> tuple[str, LexerState]:
-    """A line with its strings and comments as quotes, as long as it was, and what is open at its end."""
+    """A line of the same length with strings and comments masked by quotes, and the state at its end."""
     if state.span is None and state.later:
         (span, closes), *rest = state.later
         state = LexerState(span, closes, 1, tuple(rest))
@@ -136,7 +136,7 @@ def masked(line: str, language: Language, state: LexerState) -> tuple[str, Lexer
 
 
 def opening(line: str, place: int, language: Language, state: LexerState) -> tuple[int, LexerState, str]:
-    """What is up to the next string or comment, and that one's own beginning."""
+    """The text up to the next string or comment, and the match of its opening."""
     best: tuple[int, int] | None = None
     for number, (span, pattern) in enumerate(openings(language.name)):
         match = pattern.search(line, place)
@@ -156,14 +156,14 @@ def opening(line: str, place: int, language: Language, state: LexerState) -> tup
 
 
 def ended(span: TokenSpan, match: re.Match[str]) -> str:
-    """The pattern that closes a span which has opened."""
+    """The pattern that closes an open span."""
     return re.sub(r"\\([123])", lambda number: re.escape(match[int(number[1])] or ""), span.closes)
 
 
 def closing(line: str, place: int, span: TokenSpan, closes: str) -> int:
-    """Where a span that does not nest ends on a line; -1 where it does not.
+    """Where a span that does not nest ends on a line; -1 if it does not.
 
-    Three backticks in a string are text to whoever wrote them, also where they would end it.
+    Three backticks in a string are text, even where one would end it.
     """
     pattern = compiled(rf"(?:\\.|`{{3,}}|(?!{closes})[^\\])*+(?:{closes})" if span.escapes else closes)
     match = pattern.match(line, place) if span.escapes else pattern.search(line, place)
@@ -171,7 +171,7 @@ def closing(line: str, place: int, span: TokenSpan, closes: str) -> int:
 
 
 def inside(line: str, place: int, state: LexerState) -> tuple[int, LexerState, str]:
-    """What is in an open span, up to its end or to that of the line."""
+    """The text in an open span, up to its end or the end of the line."""
     span = state.span
     assert span is not None
     if span.nests:

@@ -1,4 +1,4 @@
-"""Signs that models write and Python does not read: mended where only one thing can have been meant."""
+"""Characters that models write and Python rejects, replaced where only one replacement is possible."""
 
 import ast
 import re
@@ -19,7 +19,7 @@ MEANT = {
     "\u2260": "!=",
 }
 ODD = re.compile(r"[^\x00-\x7f\w\s‘’“”]")
-BESIDE = re.compile(r"[^\x00-\x7f\w‘’“”]")  # odd signs, and spaces that are none to Python
+BESIDE = re.compile(r"[^\x00-\x7f\w‘’“”]")  # odd characters, and spaces that Python rejects
 STRINGS = re.compile('"+')
 LONGEST = 400
 ACTS = (
@@ -30,7 +30,7 @@ ACTS = (
 
 
 def replace_odd_characters(line: str, bare: str) -> str:
-    """A line with its odd signs as those that Python has, but in strings and comments, which `bare` hides."""
+    """A line with odd characters replaced, except in strings and comments, which `bare` masks."""
     return "".join(
         stands_for(sign) if sign == shown and BESIDE.match(sign) else sign
         for sign, shown in zip(line, bare, strict=True)
@@ -38,7 +38,7 @@ def replace_odd_characters(line: str, bare: str) -> str:
 
 
 def stands_for(sign: str) -> str:
-    """What a sign stands for in code: what it looks like, a space, nothing if it has no width, or itself."""
+    """What a character stands for in code: its lookalike, a space, nothing if it has no width, or itself."""
     if sign in MEANT:
         return MEANT[sign]
     if unicodedata.category(sign) == "Cf":
@@ -51,7 +51,7 @@ def stands_for(sign: str) -> str:
 
 @lru_cache(maxsize=1024)
 def is_statement(bare: str) -> bool:
-    """Whether a masked line with odd signs is a statement that does something, whatever they mean."""
+    """Whether a masked line with odd characters is a statement with an effect, whatever they mean."""
     if len(bare) > LONGEST:
         return False
     text = STRINGS.sub("_", bare).strip()
@@ -69,7 +69,7 @@ def does_something(text: str) -> bool:
 
 
 def is_ascii_call(node: ast.stmt) -> bool:
-    """Whether a statement is a call of what has an English name: other scripts set words before brackets."""
+    """Whether a statement calls an ASCII name; in other scripts prose precedes brackets too."""
     call = node.value if isinstance(node, ast.Expr) else None
     return isinstance(call, ast.Call) and ast.unparse(call.func).isascii()
 
@@ -79,7 +79,7 @@ def is_bare_annotation(node: ast.stmt) -> bool:
 
 
 def does_nothing(code: str) -> bool:
-    """Whether code does nothing by itself: a name, a path, a number, or nothing that Python reads."""
+    """Whether code has no effect: a name, a path, a number, or text that does not parse."""
     module = parse_module(code.strip())
     if module is None:
         return not is_statement(code)

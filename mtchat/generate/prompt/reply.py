@@ -1,4 +1,4 @@
-"""Takes the code out of a chat model's reply: fences, prose, prompts and repetitions of the program go."""
+"""Extracts the code from a chat model's reply, without fences, prose, prompts and repetitions."""
 
 import ast
 import keyword
@@ -64,16 +64,16 @@ SHAPE = re.compile(
 def cut(text: str, language: Language = PYTHON) -> Cut:
     """The first block in the language of a reply whose own opening fence is already in the context.
 
-    Until a fence comes, the text is code. The first fence ends it, unless no code stands before it, or only a
-    name, as of a file: then the fence opens the block. Blocks of other languages are passed over, and strings
-    may hold fences. What a model thinks, its own tags and the marks of its turns are no part of the code.
+    Text before the first fence is code. That fence ends it, unless there is no code before it or only a name,
+    such as a file's; then the fence opens the block. Blocks of other languages are skipped, and strings may
+    contain fences. Thoughts of the model, its tags and the marks of its turns are not part of the code.
     """
     return reading(answered(re.sub(r"\r\n?", "\n", text), language), language).cut
 
 
 @dataclass
 class ReplyScan:
-    """What has been read of a reply: `label` is code before a fence that may only have named what follows."""
+    """The state of reading a reply: `label` is code before a fence that may only name what follows."""
 
     code: list[str] = field(default_factory=list)
     label: list[str] = field(default_factory=list)
@@ -87,7 +87,7 @@ class ReplyScan:
         return Cut("" if self.foreign else "\n".join(self.code or self.label), self.finished)
 
     def begin(self, foreign: bool = False) -> None:
-        """What was read so far is not the code."""
+        """Discard what was read so far: it is not the code."""
         self.code, self.label, self.found, self.foreign, self.state = [], [], False, foreign, START
 
     def end(self, last: str = "") -> "ReplyScan":
@@ -146,13 +146,13 @@ def reading(text: str, language: Language, strings: bool = True) -> ReplyScan:
 
 
 def names(word: str, language: Language) -> bool:
-    """Whether a word is the language's name, which Python has with its version too."""
+    """Whether a word is the language's name; for Python also with a version."""
     versions = language.runs and re.fullmatch(r"i?python[\d.]+", word, re.IGNORECASE) is not None
     return versions or word.lower() in language.names
 
 
 def in_code(line: str, now: ReplyScan, language: Language) -> bool:
-    """Whether strings and comments are looked for on a line: in prose an apostrophe opens none."""
+    """Whether to look for strings and comments on a line; in prose an apostrophe opens none."""
     if now.state.open:
         return True
     begins = now.found or is_code(line, language) or line.lstrip().startswith(language.sign)
@@ -162,9 +162,9 @@ def in_code(line: str, now: ReplyScan, language: Language) -> bool:
 def past_marks(
     bare: str, now: ReplyScan, fences: re.Pattern[str], tags: re.Pattern[str], language: Language
 ) -> tuple[str, int]:
-    """What is of a masked line after the marks with no code before them, and where a mark ends the code.
+    """The part of a masked line after leading marks, and where a mark ends the code.
 
-    Such are marks of the turn before, the tag that opens an answer, a thought that began in the context.
+    Leading marks are those of the turn before, the tag that opens an answer, a thought begun in the prompt.
     """
     while True:
         fence, mark = fences.search(bare), tags.search(bare)
@@ -178,7 +178,7 @@ def past_marks(
 
 
 def acting(line: str, language: Language) -> bool:
-    """Whether a line below a name and a fence is code, and not what a run of that name shows."""
+    """Whether a line below a name and a fence is code, and not output shown under that name."""
     if not is_code(line, language):
         return False
     return not language.runs or parse_module(line.strip()) is None or not odd_characters.does_nothing(line)
@@ -197,7 +197,7 @@ def labels(code: Sequence[str], language: Language) -> bool:
 
 
 def answered(text: str, language: Language) -> str:
-    """A reply without what its model thought before the code, in tags; a thought may never end."""
+    """A reply without the thoughts before the code, in tags; a thought may never end."""
     for _ in range(THOUGHTS):
         opened = THOUGHT.search(text)
         if opened is None:
@@ -212,13 +212,13 @@ def answered(text: str, language: Language) -> str:
 
 
 def opens(words: str, language: Language) -> bool:
-    """Whether what follows a fence begins a block in a language; no word says nothing against it."""
+    """Whether the text after a fence begins a block in a language; no word counts as yes."""
     names = PYTHON_BLOCK if language.runs else rf"(?:{'|'.join(map(re.escape, language.names))})(?![\w+#])"
     return re.match(rf"[ \t{{.]*(?:{names}|$)", words, re.IGNORECASE) is not None
 
 
 def chunk(text: str, before: str, language: Language = PYTHON) -> str:
-    """The code of a whole reply: never Markdown, and less the program `before` where it is repeated.
+    """The code of a whole reply, without Markdown and without a repetition of the program `before`.
 
     A reply without code is kept as comments.
     """
@@ -243,14 +243,14 @@ def chunk(text: str, before: str, language: Language = PYTHON) -> str:
 
 
 def masked(text: str) -> str:
-    """The text with its strings made of quotes and its comments of hashes, each line as long as it was."""
+    """The text with strings masked by quotes and comments by hashes; lines keep their length."""
     return LITERAL.sub(lambda each: re.sub(".", "#" if each[0][0] == "#" else '"', each[0]), text)
 
 
 def is_code(bare: str, language: Language = PYTHON) -> bool:
-    """Whether a masked line holds code: it is neither blank nor a comment nor prose.
+    """Whether a masked line is code: neither blank nor a comment nor prose.
 
-    In other languages than Python, a line is prose where it reads like a sentence or its heading.
+    In languages other than Python, a line is prose if it reads like a sentence or a heading.
     """
     if not language.runs:
         line = bare.strip()
@@ -259,9 +259,9 @@ def is_code(bare: str, language: Language = PYTHON) -> bool:
 
 
 def is_prose(bare: str) -> bool:
-    """Whether a masked line cannot be Python, but reads as prose or a shell's command.
+    """Whether a masked line is prose or a shell command and cannot be Python.
 
-    In every language two words side by side are prose where neither of them belongs to Python's grammar.
+    Two adjacent words are prose if neither is a keyword of Python.
     """
     plain = [word[0].isalpha() and word not in GRAMMAR for word in WORD.findall(PYTHON_2.sub("", bare))]
     beside = any(one and two for one, two in pairwise(plain))
@@ -276,27 +276,27 @@ def comment(line: str, sign: str = PYTHON.sign) -> str:
 
 
 def with_prose_commented(code: str) -> str:
-    """Code with its lines of prose made comments."""
+    """Code with lines of prose turned into comments."""
     lines = zip(code.split("\n"), masked(code).split("\n"), strict=True)
     return "\n".join(comment(line) if is_prose(bare) else line for line, bare in lines)
 
 
 def with_plain_characters(code: str) -> str:
-    """Code with odd signs made those that they stand for; as it is where Python does not read it then."""
+    """Code with odd characters replaced; unchanged if it does not parse then."""
     lines = zip(code.split("\n"), masked(code).split("\n"), strict=True)
     text = "\n".join(odd_characters.replace_odd_characters(line, bare) for line, bare in lines)
     return code if parse_module(text) is None else text
 
 
 def without_prompts(code: str) -> str:
-    """What was typed in an interpreter's session, without its prompts and what it answered."""
+    """The input of an interpreter session, without prompts and answers."""
     if not code.lstrip().startswith(">>>"):
         return code
     return "\n".join(PROMPT.sub("", line, count=1) for line in code.split("\n") if PROMPT.match(line))
 
 
 def dedented(code: str) -> str:
-    """Code without the indentation that all its lines share, comments aside."""
+    """Code without the indentation that all lines but comments share."""
     lines = code.split("\n")
     margins = [len(line) - len(line.lstrip()) for line in lines if line.strip() and line.lstrip()[0] != "#"]
     margin = min(margins, default=0)
@@ -304,10 +304,10 @@ def dedented(code: str) -> str:
 
 
 def without_program(before: str, code: str, language: Language = PYTHON) -> str:
-    """The code less a repetition of the whole program before it, statement by statement.
+    """The code without a repetition of the whole program before it, compared by statement.
 
-    Only a whole repetition goes: leaving out a part could change what the rest means. In other languages than
-    Python it goes where it is repeated as it stands.
+    Only a complete repetition is removed: removing a part could change the rest. In other languages the
+    repetition must be verbatim.
     """
     if not language.runs:
         known = before.strip()
@@ -324,7 +324,7 @@ def without_program(before: str, code: str, language: Language = PYTHON) -> str:
 
 
 def same(old: ast.stmt, new: ast.stmt) -> bool:
-    """Whether two statements differ in spacing and comments only; no, where they are too deep to tell."""
+    """Whether two statements differ only in spacing and comments; no if they are nested too deeply."""
     try:
         return ast.dump(old) == ast.dump(new)
     except RecursionError:
@@ -332,7 +332,7 @@ def same(old: ast.stmt, new: ast.stmt) -> bool:
 
 
 def comment_above(code: str, line: int) -> int:
-    """Where the comment right above a line begins; the line itself when there is none."""
+    """The first line of the comment right above a line; the line itself if there is none."""
     lines = code.split("\n")
     while line > 1 and lines[line - 2].startswith("#"):
         line -= 1

@@ -2,12 +2,12 @@
 
 The context and the cut rule are those of the multi-turn benchmark of CodeGen (Nijkamp et al. 2023,
 arXiv:2203.13474): a completion ends before its second top-level print, its second top-level def, or the
-first comment, docstring, end-of-text mark or double blank line, whichever comes first. No guidance goes into
-the context, which is small in these models: what it does for them was not measured.
+first comment, docstring, end-of-text mark or double blank line, whichever comes first. Guidance is
+ignored, since the context window of these models is small; its effect was not measured.
 
-As users of CodeGen prompt it, an instruction that is the head of a function or class is no comment: the code
-of its turn begins with it. Other languages have their own sign of a comment, and what a completion has once
-is a top-level function, where it is plain what begins one.
+As CodeGen's users do it, an instruction that is the head of a function or class is not a comment: the code of
+its turn begins with it. Other languages use their own comment sign, and may have one top-level function in a
+completion if its beginning can be recognised.
 
 `decode(..., truncate_before_pattern=PATTERNS)` of transformers has the same rule for print and def. With the
 other ends as patterns, each at the start of a line, it is this rule. Those in CodeGen's README cut later: a
@@ -71,7 +71,7 @@ def revise(
     guidance: Sequence[str] = (),
     language: Language = PYTHON,
 ) -> Prompt:
-    """The last turn asked for anew, with the wish as a second line: a base model is told, not talked to."""
+    """The last turn asked for again, with the wish as a second line: base models take no requests."""
     *before, last = path
     return Prompt(text=history(before, preamble, language) + asked(f"{last.wish}\n{wish}", "", language))
 
@@ -88,7 +88,7 @@ def cut(text: str, language: Language = PYTHON) -> Cut:
 
 @cache
 def ends(language: Language) -> re.Pattern[str]:
-    """What can end a completion; a named group is what it may have once."""
+    """The patterns that end a completion; a named group may occur once."""
     once = [f"^(?P<once_{number}>{pattern})" for number, pattern in enumerate(language.twice)]
     sign = re.escape(language.sign) + (SHEBANG if language.sign == "#" and not language.runs else "")
     at_once = [f"^(?:{sign}|{'|'.join(language.ends)})"] if language.ends else [f"^{sign}"]
@@ -114,19 +114,19 @@ def history(path: Sequence[Turn], preamble: str, language: Language = PYTHON) ->
 
 
 def asked(instruction: str, error: str, language: Language = PYTHON) -> str:
-    """An instruction as comments; a line that was typed as one stays as it is."""
+    """An instruction as comments; a line that is already a comment is unchanged."""
     text = f"Error so far: {error}\n{instruction}" if error else instruction
     return "".join(f"{comment(line, language.sign)}\n" for line in text.split("\n"))
 
 
 def beginning(instruction: str, language: Language) -> str:
-    """The code that an instruction begins, with its line end; "" where it is words."""
+    """The code that an instruction begins, with its line end; "" if it is prose."""
     code = instruction.strip() + "\n"
     return code if language.runs and HEAD.fullmatch(code) and not cut(code).finished else ""
 
 
 def began(code: str, error: str, language: Language) -> str:
-    """Code that the user has begun, below the error that the program has so far."""
+    """Code that the user has begun, after the error of the program so far."""
     return (asked(f"Error so far: {error}", "", language) if error else "") + code
 
 

@@ -2,7 +2,7 @@
 
 Measured on the Multi-Turn Programming Benchmark, this shape passes 68.5 % with Qwen2.5-Coder-1.5B-Instruct
 where comments in one growing program pass 50.6 %. The reply is opened for the model with a fence, so that
-it starts with code; a reply that talks all the same is taken apart by `cut` and `chunk`.
+it starts with code; `cut` and `chunk` extract the code from a reply that has prose all the same.
 """
 
 from collections.abc import Sequence
@@ -87,7 +87,7 @@ def request(
 def history(
     path: Sequence[Turn], preamble: str, guidance: Sequence[str] = (), language: Language = PYTHON
 ) -> tuple[Message, ...]:
-    """What was said before; worked examples are in Python, so that they go before Python alone."""
+    """The conversation so far; worked examples are in Python and precede only Python."""
     examples = WORKED in guidance and language == PYTHON
     messages = [Message("system", system(language))]
     if examples:
@@ -110,13 +110,13 @@ def history(
 
 
 def untold(path: Sequence[Turn]) -> list[str]:
-    """The instructions of the last turns, as far as these left their code to a later one."""
+    """The instructions of the last turns whose code a later turn contains."""
     last = next((at for at in range(len(path), 0, -1) if not is_emptied(path[at - 1])), 0)
     return [turn.wish for turn in path[last:]]
 
 
 def worked() -> list[Message]:
-    """The worked examples as conversations that went before, each with a program of its own."""
+    """The worked examples as earlier conversations, each with its own program."""
     messages: list[Message] = []
     for steps in EXAMPLES:
         messages += [Message("user", "Begin the program."), Message("assistant", fenced("import sys"))]
