@@ -251,12 +251,15 @@ def speed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--suite",
         default="model",
-        choices=["model", "gpu", "sandbox", "all"],
-        help="what to measure: the model, models of many sizes on a GPU, or the sandbox (default: model)",
+        choices=["model", "gpu", "sandbox", "host", "all"],
+        help=(
+            "what to measure: the model, models of many sizes on a GPU, the sandbox, or what mtchat itself "
+            "spends on a turn (default: model)"
+        ),
     )
     model_options(parser)
     parser.add_argument(
-        "--repeats", type=int, metavar="N", help="runs per measurement (default: 5; sandbox: 30)"
+        "--repeats", type=int, metavar="N", help="runs per measurement (default: 5; sandbox: 30; host: 3)"
     )
     parser.add_argument(
         "--against",

@@ -50,7 +50,7 @@ def bench(args: argparse.Namespace) -> int:
 
 
 def speed(args: argparse.Namespace) -> int:
-    """Fails if a target of the sandbox suite is missed and --strict is given."""
+    """Fails if a target of the sandbox or the host suite is missed and --strict is given."""
     if args.repeats is not None and args.repeats < 1:
         raise UsageError("--repeats must be at least 1")
     met = True
@@ -60,6 +60,8 @@ def speed(args: argparse.Namespace) -> int:
         speed_of_gpu(args)
     if args.suite in ("sandbox", "all"):
         met = speed_of_sandbox(args)
+    if args.suite in ("host", "all"):
+        met = speed_of_host(args) and met
     return ExitCode.FAILED if args.strict and not met else ExitCode.DONE
 
 
@@ -150,6 +152,18 @@ def speed_of_sandbox(args: argparse.Namespace) -> bool:
     )
     sys.stdout.write(suite.table(timings))
     return all(timing.met is not False for timing in timings)
+
+
+def speed_of_host(args: argparse.Namespace) -> bool:
+    """Print a table; whether the target was met."""
+    from mtchat.bench.speed import host
+
+    found = host.measure(repeats=args.repeats or host.REPEATS)
+    print(
+        f"mtchat {__version__}, Python {platform.python_version()}, {platform.machine()}; in milliseconds\n"
+    )
+    sys.stdout.write(host.table(found))
+    return found.met
 
 
 def quality(args: argparse.Namespace) -> None:

@@ -85,7 +85,7 @@ class SavedSession:
             self.tell(self.unsaved, "error")
         for notice in self.log.notices[known:]:
             self.tell(notice)
-        self.session = replace(session, name=self.log.name)
+        self.session = session.having(name=self.log.name)
 
     @contextmanager
     def beside(self, live: Session) -> Iterator[None]:

@@ -8,30 +8,88 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator
+from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from textwrap import dedent
 
-from pyflakes.checker import Checker
+from pyflakes.checker import Annotation, Builtin, Checker, ModuleScope
 from pyflakes.messages import UndefinedLocal, UndefinedName
 
 from mtchat.generate.prompt.family import Family
 from mtchat.session.context import drop_folded_copies, folded_codes
-from mtchat.session.names import bound_names, compiles, parse_module
+from mtchat.session.names import bound_names, compiles, parse_module, parts_of
 from mtchat.session.provenance import EVERYTHING, ContextPlan
 from mtchat.session.session import Session
 
 
+@lru_cache(maxsize=64)
 def undefined_names(source: str) -> tuple[str, ...]:
     """Names that a program uses and never binds, in order of use; none if it does not parse."""
+    return () if is_bound(source) else check_names(source)
+
+
+def check_names(source: str) -> tuple[str, ...]:
+    """The same, by reading the whole program."""
+    checker = read_names(source)
+    return name_errors(checker) if checker else ()
+
+
+def is_bound(source: str) -> bool:
+    """Whether each part of a program surely finds all its names in the parts before it.
+
+    The parts are read once, so that a long program costs little more than its last turn.
+    """
+    known: set[str] = set()
+    for part in parts_of(source):
+        scope = scope_of(part)
+        if scope is None or not scope.needs <= known:
+            return False
+        known |= scope.binds
+    return True
+
+
+@dataclass(frozen=True)
+class PartScope:
+    """The names that a part of a program needs from the parts before it, and those that it binds."""
+
+    needs: frozenset[str]
+    binds: frozenset[str]
+
+
+@lru_cache(maxsize=4096)
+def scope_of(part: str) -> PartScope | None:
+    """The names of a part of a program; None where they depend on more than the names that it has."""
+    checker = read_names(part)
+    if checker is None or "__future__" in part or "__all__" in part:
+        return None
+    needs = frozenset(name_errors(checker))
+    for node in ast.walk(checker.root):
+        match node:
+            case ast.Name(name, ast.Del() | ast.Store() as context):
+                if isinstance(context, ast.Del) or name in needs:
+                    return None
+            case ast.alias("*"):
+                return None
+    scopes = (scope for scope in checker.deadScopes if isinstance(scope, ModuleScope))
+    bindings = ((name, binding) for scope in scopes for name, binding in scope.items())
+    binds = (name for name, binding in bindings if not isinstance(binding, Annotation | Builtin))
+    return PartScope(needs, frozenset(binds))
+
+
+def read_names(source: str) -> Checker | None:
+    """The names of some code as pyflakes reads them; None where it does not parse."""
     module = parse_module(source)
-    if module is None:
-        return ()
     try:
-        found = Checker(module).messages
+        return Checker(module) if module is not None else None
     except RecursionError:
-        return ()
-    names = (each.message_args[0] for each in found if isinstance(each, UndefinedName | UndefinedLocal))
-    return tuple(dict.fromkeys(names))
+        return None
+
+
+def name_errors(checker: Checker) -> tuple[str, ...]:
+    """The names that pyflakes finds unbound, in the order of their use."""
+    found = (each for each in checker.messages if isinstance(each, UndefinedName | UndefinedLocal))
+    return tuple(dict.fromkeys(each.message_args[0] for each in found))
 
 
 IMPORTS = {

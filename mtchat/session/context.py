@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from mtchat.session.names import bound_names, parse_module
-from mtchat.session.provenance import ContextPlan
+from mtchat.session.provenance import EVERYTHING, ContextPlan
 from mtchat.session.session import Session
 from mtchat.session.source import Edit, SourceText
 from mtchat.session.turn import FOLDED, FORGOTTEN, KEPT, Turn
@@ -190,6 +190,8 @@ def plan_for(session: Session, path: Sequence[Turn]) -> ContextPlan:
 
     With a forgotten turn go those right before it whose code it has.
     """
+    if not any(options.context for options in session.marks.values()):
+        return EVERYTHING
     folded: list[int] = []
     forgotten: list[int] = []
     open_turns: list[int] = []  # whose code a later turn has

@@ -1,21 +1,48 @@
 """Python code read without running it: the names that it binds and reads, and which turns use which."""
 
 import ast
+import re
 import symtable
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mtchat.session.text import join_words
 from mtchat.session.turn import Turn
 
+PART_END = re.compile(r"\n\n+(?=\S)")  # where a part of a program ends that may be code by itself
 
+
+@lru_cache(maxsize=64)
 def bound_names(code: str) -> frozenset[str]:
     """Names assigned, imported or defined at top level; none where the code does not parse."""
+    parts = parts_of(code)
+    if len(parts) > 1 and "__future__" not in code and "\nglobal" not in code:
+        found = [names_bound_in(part) for part in parts]
+        known = [names for names in found if names is not None]
+        if len(known) == len(found):
+            return frozenset().union(*known)
+    return names_bound_in(code) or frozenset()
+
+
+def parts_of(code: str) -> list[str]:
+    """A program in parts that most often are code by themselves; joined by blank lines they are the program.
+
+    What is read once for each part costs little for a program that grows part by part.
+    """
+    return PART_END.split(code)
+
+
+@lru_cache(maxsize=4096)
+def names_bound_in(code: str) -> frozenset[str] | None:
+    """The same, without taking the code apart; None where it does not parse."""
     table = symbol_table(code)
+    if table is None:
+        return None
     return frozenset(
         symbol.get_name()
-        for symbol in (table.get_symbols() if table else ())
+        for symbol in table.get_symbols()
         if symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace()
     )
 

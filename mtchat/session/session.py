@@ -86,6 +86,8 @@ class Session:
     @property
     def claims(self) -> tuple[Check, ...]:
         """What must hold on the live path; after a later turn where that has the code of the claim's own."""
+        if not any(options.checks for options in self.marks.values()):
+            return ()
         path = self.path
         return tuple(
             Check(number, code, turn_with_code(path, number))

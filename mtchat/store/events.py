@@ -81,14 +81,16 @@ def changes(before: Session, after: Session, why: str = "") -> list[LogRecord]:
     for turn in after.turns[len(before.turns) :]:
         events.append({"event": "turn", "id": turn.id, **to_json(turn)})
     for turn_id, outcome in after.outcomes.items():
-        if before.outcomes.get(turn_id) != outcome:
+        known = before.outcomes.get(turn_id)
+        if known is not outcome and known != outcome:
             events.append({"event": "outcome", "of": turn_id, **outcome_fields(outcome)})
     for turn_id in {**before.marks, **after.marks}:
         if before.mark(turn_id) != after.mark(turn_id):
             events.append({"event": "mark", "of": turn_id, **to_json(after.mark(turn_id))})
     reached = History(before)
     for event in events:
-        reached = apply(reached, json_like(event))
+        if event["event"] == "turn":  # the others move nothing
+            reached = apply(reached, json_like(event))
     events += move(reached, after, why)
     if (reached.session.branches, reached.session.branch) != (after.branches, after.branch):
         events.append({"event": "branches", "named": dict(after.branches), "on": after.branch})

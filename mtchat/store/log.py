@@ -93,10 +93,13 @@ class Log:
         When that fails, the file keeps its last good line, and the next write appends all that is missing.
         """
         try:
-            if self._missing(session, why):
+            if lines := self._missing(session, why):
+                known, name = self.session, self.name
                 self._ready()
-                self._append(b"".join(self._missing(session, why)))
-                self.session = replace(session, name=self.name)
+                if self.session is not known or self.name != name:
+                    lines = self._missing(session, why)
+                self._append(b"".join(lines))
+                self.session = session.having(name=self.name)
         except OSError as error:
             raise MtchatError(
                 f"cannot save to {self.path} ({error.strerror}); the session goes on in memory. Make room or "
@@ -170,7 +173,7 @@ class Log:
 
     def _missing(self, session: Session, why: str) -> list[bytes]:
         """The lines that the file lacks; none for an empty session without a file."""
-        session = replace(session, name=self.name)
+        session = session.having(name=self.name)
         if self._end:
             return [to_line(event) for event in changes(self.session, session, why)]
         first = Session(session.name, session.preamble, language=session.language)

@@ -40,6 +40,8 @@ def to_json(value: object) -> Any:
         known = hints(cast(Hashable, type(value)))
         return {key: to_json(getattr(value, each.name)) for key, each in known.items()}
     if isinstance(value, tuple):
+        if all(type(each) is str for each in value):
+            return list(value)  # what a run printed, by turn: long in a long session
         return [to_json(each) for each in value]
     return str(value) if isinstance(value, PurePath) else value
 

@@ -411,14 +411,14 @@ def test_no_statement_of_the_standard_library_is_taken_for_prose():
 @example("Voici\n    x = 1\n    y = 2")
 def test_a_chunk_is_its_own_chunk_and_holds_no_fence(text: str):
     code = reply.chunk(text, "")
-    if reply.tree(code) is not None or ('"""' not in code and "'''" not in code):
+    if reply.parse_module(code) is not None or ('"""' not in code and "'''" not in code):
         assert reply.chunk(code, "") == code  # else a comment may have swallowed where a string opens
     fences = {
         at for at, line in enumerate(code.split("\n"), 1) if line.lstrip(" \t").startswith(("```", "~~~"))
     }
     if '"""' not in code and "'''" not in code:
         assert not fences or code.find("\\\n") >= 0
-    elif reply.tree(code) is not None:
+    elif reply.parse_module(code) is not None:
         assert fences <= inside_strings(code)
 
 
@@ -486,7 +486,7 @@ def test_a_repetition_of_a_random_program_is_left_out_however_it_is_spaced():
     draw = random.Random(22)
     for _ in range(300):
         before = "\n".join(draw.choices(LINES[:-1], k=5)) + "\nlast = 0"
-        if reply.tree(before) is None:
+        if reply.parse_module(before) is None:
             continue
         again = ast.unparse(ast.parse(before))
         said = textwrap.indent(f"{again}\n\n# more\nmore = 1", "    ")

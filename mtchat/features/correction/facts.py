@@ -5,7 +5,7 @@ import keyword
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from mtchat.session.names import bound_names, parse_module
 from mtchat.session.turn import Turn
@@ -27,6 +27,28 @@ KINDS: dict[str, tuple[type[ast.AST], ...]] = {
 WORD = re.compile(r"[A-Za-z_]\w*")
 
 
+@lru_cache(maxsize=1024)
+def nodes_of(code: str) -> tuple[ast.AST, ...]:
+    """The nodes of some code; none where it does not parse. Each turn of a long session is read once."""
+    module = parse_module(code)
+    try:
+        return tuple(ast.walk(module)) if module else ()
+    except RecursionError:
+        return ()
+
+
+@lru_cache(maxsize=4096)
+def functions_of(code: str) -> frozenset[str]:
+    """The names of the functions that some code defines, at any level."""
+    return frozenset(each.name for each in nodes_of(code) if isinstance(each, FUNCTIONS))
+
+
+@lru_cache(maxsize=4096)
+def classes_of(code: str) -> frozenset[str]:
+    """The names of the classes that some code defines, at any level."""
+    return frozenset(each.name for each in nodes_of(code) if isinstance(each, ast.ClassDef))
+
+
 @dataclass(frozen=True)
 class TurnFacts:
     """A turn with code; `number` counts from 1 along the path."""
@@ -36,19 +58,15 @@ class TurnFacts:
 
     @cached_property
     def nodes(self) -> tuple[ast.AST, ...]:
-        module = parse_module(self.turn.chunk)
-        try:
-            return tuple(ast.walk(module)) if module else ()
-        except RecursionError:
-            return ()
+        return nodes_of(self.turn.chunk)
 
     @cached_property
     def functions(self) -> frozenset[str]:
-        return frozenset(each.name for each in self.nodes if isinstance(each, FUNCTIONS))
+        return functions_of(self.turn.chunk)
 
     @cached_property
     def classes(self) -> frozenset[str]:
-        return frozenset(each.name for each in self.nodes if isinstance(each, ast.ClassDef))
+        return classes_of(self.turn.chunk)
 
     @property
     def defines(self) -> frozenset[str]:

@@ -11,7 +11,7 @@ from mtchat.generate.prompt import lexer, odd_characters
 from mtchat.generate.prompt.family import Cut
 from mtchat.generate.prompt.lexer import START, LexerState
 from mtchat.session.language import PYTHON, Language
-from mtchat.session.names import parse_module
+from mtchat.session.names import parse_module, parts_of
 
 LITERAL = re.compile(
     r"""(?P<long>\"{3}|'{3})(?:\\.|(?!(?P=long)).)*+(?P=long)?   # to its end, or to the end of the text
@@ -313,14 +313,23 @@ def without_program(before: str, code: str, language: Language = PYTHON) -> str:
         known = before.strip()
         repeated = bool(known) and code.startswith(f"{known}\n")
         return code[len(known) :].strip("\n") if repeated else code
-    old, said = parse_module(before), parse_module(code)
-    if old is None or said is None or not old.body or len(said.body) <= len(old.body):
+    said = parse_module(code)
+    if said is None or not said.body or not may_begin(before, said.body[0]):
+        return code
+    old = parse_module(before)
+    if old is None or not old.body or len(said.body) <= len(old.body):
         return code
     if not all(same(one, two) for one, two in zip(old.body, said.body, strict=False)):
         return code
     first = said.body[len(old.body)]
     start = min([first.lineno, *(each.lineno for each in getattr(first, "decorator_list", []))])
     return "\n".join(code.split("\n")[comment_above(code, start) - 1 :]).strip("\n")
+
+
+def may_begin(program: str, statement: ast.stmt) -> bool:
+    """Whether a program may begin with a statement, as far as its first part shows."""
+    first = parse_module(parts_of(program)[0])
+    return first is None or not first.body or same(first.body[0], statement)
 
 
 def same(old: ast.stmt, new: ast.stmt) -> bool:
