@@ -42,12 +42,12 @@ def convert(file: Path, folder: Path, precision: str, report: OnProgress) -> Non
     """Convert a GGUF file into `folder`, unless an intact and current copy is there."""
     made = model_cache.make_recipe(file, folder.name, precision, RULES, PACKAGES)
 
-    def filled(part: Path) -> None:
+    def fill(part: Path) -> None:
         write_folder(part, file, precision, report)
         model_cache.write_recipe(part, made)
 
     model_cache.discard_stale(folder, made, is_whole, report)
-    make_once(folder, filled, report)
+    make_once(folder, fill, report)
     model_cache.discard_superseded(folder, made)
 
 

@@ -49,14 +49,14 @@ def load(
     knows it. `device` is a torch device. `draft` is the .gguf file of a smaller model with the same
     vocabulary, for speculative decoding. `report` gets each stage and its progress from 0 to 1, or None.
     """
-    said: list[str] = []
+    stages: list[str] = []
 
-    def heard(stage: str, part: float | None) -> None:
-        said.append(stage)
+    def record(stage: str, part: float | None) -> None:
+        stages.append(stage)
         report(stage, part)
 
-    engine = load_engine(source, name, fingerprint, precision, device, draft, cache, heard)
-    if model_cache.DAMAGED in said:
+    engine = load_engine(source, name, fingerprint, precision, device, draft, cache, record)
+    if model_cache.DAMAGED in stages:
         again = "its converted copy was damaged and has been made again"
         engine.card = replace(engine.card, notes=(*engine.card.notes, again))
     return engine
