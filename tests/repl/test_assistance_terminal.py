@@ -32,7 +32,7 @@ def test_a_failing_turn_says_that_it_can_be_explained(screen: Terminal, tmp_path
     say(screen, "fail", "/explain says why in plain words, /fix asks the model to repair it")
     text = say(screen, "/explain", "/edit 1 changes the instruction of turn 1")
     assert "The program stops in turn 1, line 1:\n  raise ValueError('no')\n" in text
-    assert "That means: Something is of the right kind, but its value does not fit here." in text
+    assert "That means: The value has the right type, but it is not acceptable here." in text
     assert len(session(tmp_path).turns) == 1
 
 
@@ -52,7 +52,7 @@ def test_a_question_is_answered_at_a_prompt_of_its_own_and_ctrl_c_leaves_it(
 def test_a_turn_whose_finished_code_fails_gets_no_tick(screen: Terminal) -> None:
     say(screen, "fail", "2› ")
     say(screen, "stub", "3› ")
-    text = say(screen, "/complete", "turn 2 is finished, but the program fails")
+    text = say(screen, "/complete", "turn 2 is complete, but the program fails")
     assert "✓" not in text
 
 
@@ -76,7 +76,7 @@ def test_a_real_model_explains_and_ctrl_c_stops_it_and_the_program_is_as_it_was(
     with terminal(words, tmp_path) as screen:
         screen.wait("2› ", 30)
         screen.send("/explain 1:2" + ENTER)
-        screen.wait("After the turn `prices` is {'fig': 1, 'pear': 2} (a dict of 2).", 60)
+        screen.wait("After the turn `prices` is {'fig': 1, 'pear': 2} (a dict with 2 items).", 60)
         text = screen.wait("/explain 1 explains the whole turn", 60)
         assert "\n  ≈ " in text
         screen.send("/explain" + ENTER)

@@ -25,8 +25,8 @@ def test_ctrl_c_while_a_later_turn_is_made_again_leaves_the_program_as_it_was(tm
         screen.send("/edit 1 --all please define x" + ENTER)
         screen.wait(lambda text: text.count("line_3 = 3") == 2)
         screen.send(CTRL_C)
-        text = screen.wait("what was made by then is in /tree")
-        assert "stopped; the program is as it was" in text
+        text = screen.wait("/tree shows the turns written so far")
+        assert "interrupted; the program is unchanged" in text
         saved = session(tmp_path)
         assert [turn.instruction for turn in saved.path] == ["define x", "briefly"]
         assert [turn.instruction for turn in saved.turns[2:]] == ["please define x", "briefly"]
@@ -42,7 +42,7 @@ def test_ctrl_c_at_a_question_leaves_the_program_as_it_was_and_an_answer_is_take
         old = session(tmp_path).path
         say(screen, "/edit 1 --ask please define x", "2› print x: it still fits. [keep] or again?")
         screen.send(CTRL_C)
-        screen.wait("stopped; the program is as it was")
+        screen.wait("interrupted; the program is unchanged")
         assert session(tmp_path).path == old
         say(screen, "/edit 1 --ask now define x", "turn 2 uses `x` from turn 1")
         screen.wait(lambda text: text.count("[keep] or again?") == 2)
@@ -59,7 +59,7 @@ def test_turns_that_print_otherwise_after_an_edit_show_it_under_their_numbers(tm
         say(screen, "print x", "3› ")
         say(screen, "talk", "4› ")
         say(screen, "print x", "5› ")
-        text = say(screen, "/edit 1 make x two", "/goto before-edit-1 goes back")
+        text = say(screen, "/edit 1 make x two", "/goto before-edit-1 returns")
         assert "turn 4 is kept\nturn 2:\n│ 2\nturn 4:\n│ 2\n✓ ran in 0.1 s\n" in text
 
 

@@ -45,7 +45,7 @@ def test_ctrl_c_at_the_question_keeps_the_present_program_and_the_new_one_beside
     talked(screen)
     say(screen, "/recap", "which program do you want to keep, new or now?")
     screen.send(CTRL_C)
-    screen.wait("the program is as it was; /goto recap switches to the new one")
+    screen.wait("the program is unchanged; /goto recap switches to the new one")
     assert session(tmp_path).program.source == "x = 1\n\nprint(x)\n"
     say(screen, "/goto recap", "now at turn 2: print x")
     assert session(tmp_path).program.source == "print(x)\n"

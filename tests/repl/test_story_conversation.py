@@ -49,7 +49,7 @@ def test_a_hole_in_a_turns_code_is_filled(folder: Path) -> None:
         screen.send("Define a function add of a and b" + ENTER)
         screen.wait("\n2› ", 60)
         screen.send("/code 1" + ENTER)
-        screen.wait("/goto before-edit-1 goes back", 60)
+        screen.wait("/goto before-edit-1 returns", 60)
         assert "\n-     return <<fill>>\n+     return a + b\n" in screen.text
         assert "\n│ 5\n" in screen.text
         assert session(folder).path[0].status == EDITED
@@ -85,7 +85,7 @@ def test_a_question_a_correction_an_edit_and_a_fix(screen: Terminal, folder: Pat
     screen.wait("undone: the change")
 
     screen.send("/edit 1 Define a variable scale with the value 8" + ENTER)
-    screen.wait("/goto before-edit-1 goes back", 120)
+    screen.wait("/goto before-edit-1 returns", 120)
     assert "\n│ 8\n" in screen.text
     assert [turn.status for turn in session(folder).path][1:] == [KEPT]
 
