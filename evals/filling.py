@@ -175,7 +175,7 @@ def main() -> None:
             model.complete,
             card=model.card,
             family_name=kind,
-            look=lambda program: ground.trial(program, LIMITS, NO_INPUTS),
+            dry_run=lambda program: ground.trial(program, LIMITS, NO_INPUTS),
             count=lambda prompt: model.count(model.text(prompt)),
         )
         for each in holed(args.data):

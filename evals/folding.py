@@ -48,8 +48,8 @@ class Folding:
     ) -> Prompt:
         return self.family.render(folded(path), instruction, preamble, error, guidance)
 
-    def mend(self, path: Sequence[Turn], preamble: str, error: str, guidance: Sequence[str] = ()) -> Prompt:
-        return self.family.mend(folded(path), preamble, error, guidance)
+    def repair(self, path: Sequence[Turn], preamble: str, error: str, guidance: Sequence[str] = ()) -> Prompt:
+        return self.family.repair(folded(path), preamble, error, guidance)
 
     def cut(self, text: str) -> Cut:
         return self.family.cut(text)

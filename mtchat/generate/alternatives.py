@@ -42,7 +42,7 @@ def sample_alternatives(
     """The last turn with `count` others drawn beside it and run, all kept in the session; it stays live."""
     if not session.path:
         raise MtchatError(NO_TURNS)
-    probe, last, base = generator.look or generator.run, session.path[-1], session.undo()
+    probe, last, base = generator.dry_run or generator.run, session.path[-1], session.undo()
     if probe is None or generator.candidates is None:
         raise MtchatError("candidates are compared by running them, which is off; /retry asks again")
     earlier = len(session.children(last.parent)) - 1

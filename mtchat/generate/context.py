@@ -164,7 +164,7 @@ def prompt_with(
     preamble, guidance = base.preamble, provenance.guidance
     match provenance:
         case Repair(error=error):
-            return family.mend(turns, preamble, error, guidance)
+            return family.repair(turns, preamble, error, guidance)
         case Correction(of=of):
             return family.revise(turns, preamble, base.get(of).correction_in(instruction), guidance)
         case Rework(of=of, continues=True, error=error):

@@ -78,7 +78,7 @@ def improve(
 
     An interrupt, or an error of the model or the sandbox, leaves the best turn found so far.
     """
-    probe = generator.look or generator.run
+    probe = generator.dry_run or generator.run
     if probe is None or made.path[-1].status == INTERRUPTED or never_ended(made.outcome):
         return made
     failing = {made.path[-1].chunk} if failed(made.outcome) else set[str]()

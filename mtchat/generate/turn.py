@@ -74,7 +74,7 @@ class TurnGenerator:
     card, family_name: the model's and the family's part of each turn's provenance.
     policy: what is done beyond one completion, as far as the following functions are given.
     candidates: completes one prompt several times in parallel.
-    look: a dry run: like `run`, but silent, and with the variables of the program in its outcome.
+    dry_run: like `run`, but silent, leaving no files, and with the variables of the program in its outcome.
     asking: asks the user which interpretation is meant.
     count: the number of tokens of a prompt; with it, a context too long for the model is made to fit.
     files: the description of attached files that prompts contain.
@@ -88,7 +88,7 @@ class TurnGenerator:
     on_event: EventHandler = field(default=ignore)
     policy: Policy = PLAIN
     candidates: CompleteMany | None = None
-    look: RunProgram | None = None
+    dry_run: RunProgram | None = None
     asking: Clarification | None = None
     count: CountTokens | None = None
     files: str = ""

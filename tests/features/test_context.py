@@ -263,7 +263,7 @@ def test_a_turn_that_is_reworked_is_told_what_is_laid_down_and_is_made_again(hal
     session = grown(*CHUNKS[:2]).extend((last,))
     session = marked(session, turn_1=FOLDED, turn_2=FORGOTTEN)
     session = session if half else session.with_outcome(run(session.program))
-    bench = replace(generator("def size():\n    return 1\n"), look=run)
+    bench = replace(generator("def size():\n    return 1\n"), dry_run=run)
     finished = complete_turn(bench, session, 3, SMALL).session
     (prompt, _), *_ = bench.complete.asked
     assert "def f_a(x):\n    ..." in prompt.text

@@ -248,7 +248,7 @@ def test_a_correction_is_made_again_byte_for_byte_by_verify(family) -> None:
 def test_a_turn_that_only_writes_a_function_again_changes_it_where_it_is() -> None:
     again = "def count(text):\n    return 5"
     made = take_or_correct(
-        scripted_generator(again, look=run), COUNTING, "write a count that gives 5", GREEDY
+        scripted_generator(again, dry_run=run), COUNTING, "write a count that gives 5", GREEDY
     )
     assert chunks(made) == [again, "print(count('aA'))"]
     assert made.path[0].instruction == "write count\nwrite a count that gives 5"
@@ -266,7 +266,7 @@ def test_a_turn_that_does_anything_else_as_well_stays_a_turn(reply: str) -> None
 def test_a_function_written_again_that_earlier_turns_cannot_take_stays_a_turn() -> None:
     again = "def count(text, letter):\n    return text.count(letter)"
     made = take_or_correct(
-        scripted_generator(again, look=run), COUNTING, "write a count of any letter", GREEDY
+        scripted_generator(again, dry_run=run), COUNTING, "write a count of any letter", GREEDY
     )
     assert chunks(made) == [*chunks(COUNTING), again]
 

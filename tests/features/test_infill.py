@@ -140,7 +140,7 @@ def test_in_a_language_that_is_not_read_what_fills_a_hole_closes_what_it_opens(
 
 def test_a_hole_in_javascript_is_filled_and_its_model_told_in_comments_of_javascript() -> None:
     session = Session(language=JAVASCRIPT).extend((Turn("sum up", "let t = 0;"), Turn("show", "log(t);")))
-    of = replace(generator(SUM_JS + "\n}\n\nlog("), look=None)
+    of = replace(generator(SUM_JS + "\n}\n\nlog("), dry_run=None)
     assert fill_holes(of, session, 1, TOTAL_JS, GREEDY) == TOTAL_JS.replace("  <<fill: the sum>>", SUM_JS)
     assert contexts(of) == [
         "<|fim_prefix|>// sum up\nfunction total(xs) {\n  // the sum\n<|fim_suffix|>\n}\n\n// show\nlog(t);\n"
@@ -149,7 +149,7 @@ def test_a_hole_in_javascript_is_filled_and_its_model_told_in_comments_of_javasc
 
 
 def generator(*replies: str, card: ModelCard = KNOWS, family=instruct) -> TurnGenerator:
-    return TurnGenerator(family, ScriptedModel(list(replies)), card=card, look=run_with_variables)
+    return TurnGenerator(family, ScriptedModel(list(replies)), card=card, dry_run=run_with_variables)
 
 
 def contexts(of: TurnGenerator) -> list[str]:
@@ -224,7 +224,7 @@ def test_the_same_code_is_run_once_however_often_the_last_hole_is_filled_with_it
         ran.append(program.chunks[1].code)
         return run_with_variables(program)
 
-    of = replace(generator("nowhere", "nowhere", "nobody", "nowhere", "m = nobody\n```"), look=look)
+    of = replace(generator("nowhere", "nowhere", "nobody", "nowhere", "m = nobody\n```"), dry_run=look)
     fill_holes(of, three(), 2, "m = <<fill>>", GREEDY)
     assert [code.strip() for code in ran] == ["m = nowhere", "m = nobody"]
 

@@ -23,7 +23,7 @@ DOUBLE = "def double(n):\n    result = n * 2\n    return result\nprint(double(4)
 def generator(*replies: str, family=instruct) -> TurnGenerator:
     model = ScriptedModel([reply if family is codegen else f"{reply}\n```\n" for reply in replies])
     name = family.__name__.rpartition(".")[2]
-    return TurnGenerator(family, model, run, CARD, name, look=run_with_variables)
+    return TurnGenerator(family, model, run, CARD, name, dry_run=run_with_variables)
 
 
 def session(*turns: str | Turn) -> Session:
@@ -106,7 +106,7 @@ def test_a_program_that_fails_cannot_be_compared():
     with pytest.raises(MtchatError, match="there is no behaviour to compare: turn 1, line 1: NameError"):
         refactor_turn(generator(SUM), session("print(nothing)"), 1, "", GREEDY)
     with pytest.raises(MtchatError, match="programs are not run here"):
-        refactor_turn(replace(generator(SUM), look=None), session(LOOP), 1, "", GREEDY)
+        refactor_turn(replace(generator(SUM), dry_run=None), session(LOOP), 1, "", GREEDY)
 
 
 def test_a_rewriting_that_is_interrupted_leaves_the_program_as_it_was():

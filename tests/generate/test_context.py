@@ -28,7 +28,7 @@ SMALL = "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"
 
 
 def rendered(story: Path) -> Prompt:
-    """The context of a case; one without an instruction asks to mend the last turn."""
+    """The context of a case; one without an instruction asks to repair the last turn."""
     case = json.loads(story.read_text(encoding="utf-8"))
     language = parse_language(case.get("language", "python"))
     family, preamble, error = load(case["family"], language), case.get("preamble", ""), case.get("error", "")
@@ -44,7 +44,7 @@ def rendered(story: Path) -> Prompt:
     )
     if "instruction" in case:
         return family.render(path, case["instruction"], preamble, error)
-    return family.mend(path, preamble, error)
+    return family.repair(path, preamble, error)
 
 
 def chatml(prompt: Prompt) -> str:

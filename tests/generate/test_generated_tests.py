@@ -236,7 +236,7 @@ def provenance(ground: Sandbox, model: KeyedModel, policy: Policy) -> TurnGenera
         "instruct",
         policy=policy,
         candidates=model.candidates,
-        look=look,
+        dry_run=look,
     )
 
 

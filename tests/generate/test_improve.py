@@ -303,7 +303,7 @@ def test_an_interrupt_of_a_run_ends_all_that_would_be_tried():
     generator = TurnGenerator(
         instruct, one.model.complete, run, policy=SELECT, candidates=one.model.candidates
     )
-    session = take(replace(generator, look=stopped("interrupted")), Session(), "set x", GREEDY_64)
+    session = take(replace(generator, dry_run=stopped("interrupted")), Session(), "set x", GREEDY_64)
     assert chunks(session) == ["x = 1"]
     session = take(replace(generator, run=stopped("interrupted")), Session(), "set stop", GREEDY_64)
     assert len(one.model.asked) == 4 + 1
@@ -317,7 +317,7 @@ def test_what_cannot_be_run_or_asked_leaves_the_turn_as_it_was():
     generator = TurnGenerator(
         instruct, one.model.complete, run, policy=SELECT, candidates=one.model.candidates
     )
-    session = take(replace(generator, look=broken), Session(), "set x", GREEDY_64)
+    session = take(replace(generator, dry_run=broken), Session(), "set x", GREEDY_64)
     assert chunks(session) == ["x = 1"]
     assert session.outcome is not None
     assert session.outcome.ok
@@ -348,7 +348,7 @@ def test_the_files_of_what_is_chosen_are_those_of_a_real_run():
         noted,
         policy=SELECT,
         candidates=one.model.candidates,
-        look=run_with_variables,
+        dry_run=run_with_variables,
     )
     take(generator, Session(), "set x", GREEDY_64)
     assert ran == ["x = 3\n", "x = 2\n"]
@@ -389,7 +389,7 @@ def test_a_retry_differs_from_what_was_weighed():
         run,
         policy=SELECT,
         candidates=one.model.candidates,
-        look=run_with_variables,
+        dry_run=run_with_variables,
     )
     session = retry(generator, take(generator, Session(), "set x", GREEDY_64), GREEDY_64)
     assert chunks(session) == ["x = 9"]

@@ -281,7 +281,7 @@ def generator(model: KeyedModel, asking: Clarification | None, policy: Policy | 
         "instruct",
         policy=chosen,
         candidates=model.candidates,
-        look=run_with_variables,
+        dry_run=run_with_variables,
         asking=asking,
     )
 

@@ -612,7 +612,7 @@ def test_a_family_may_be_any_object_with_the_five_functions():
         ) -> Prompt:
             return Prompt(text=instruction.upper())
 
-        def mend(self, path: object, preamble: str, error: str, guidance: Sequence[str] = ()) -> Prompt:
+        def repair(self, path: object, preamble: str, error: str, guidance: Sequence[str] = ()) -> Prompt:
             return Prompt(text=error.upper())
 
         def cut(self, text: str) -> Cut:

@@ -132,7 +132,7 @@ def merge_redefinition(generator: TurnGenerator, before: Session, made: Session)
         or last.status != COMPLETE
         or isinstance(last.provenance, Rewrite)
         or failed(made.outcome)
-        or (generator.run is not None and (never_ended(made.outcome) or generator.look is None))
+        or (generator.run is not None and (never_ended(made.outcome) or generator.dry_run is None))
     ):
         return made
     path = made.path[:-1]
@@ -141,7 +141,7 @@ def merge_redefinition(generator: TurnGenerator, before: Session, made: Session)
         return made
     turn = edited_turn(path[place], last.instruction, splice(path[place].chunk, last.chunk, "", whole=False))
     trial = replace_turn(
-        replace(generator, on_event=lambda event: None, run=generator.look),
+        replace(generator, on_event=lambda event: None, run=generator.dry_run),
         made,
         place,
         turn,

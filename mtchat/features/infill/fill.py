@@ -72,7 +72,7 @@ def fill_holes(generator: TurnGenerator, session: Session, number: int, code: st
 
     MtchatError if the model cannot fill holes or wrote nothing that fits; KeyboardInterrupt if interrupted.
     """
-    look = generator.look and stop_on_interrupt(generator.look)
+    look = generator.dry_run and stop_on_interrupt(generator.dry_run)
     best, furthest = "", None
     for whole in complete_codes(generator, session, number, code, sampling):
         if look is None:

@@ -197,7 +197,7 @@ def run_rework(
     if not console.chat.runs_unseen_code:
         raise UsageError("this command runs the new code to compare it; /set run on allows that")
     base = console.session.undo(len(console.session.path) - number + 1)
-    generator = replace(console.generator(base), run=console.chat.run_program, look=console.chat.dry_run)
+    generator = replace(console.generator(base), run=console.chat.run_program, dry_run=console.chat.dry_run)
     reworked = do(generator, console.session)
     console.chat.keep(reworked.session, "rework")
     return reworked

@@ -147,11 +147,11 @@ def refactor_turn(
     generator: TurnGenerator, session: Session, number: int, wish: str, sampling: Sampling
 ) -> ReworkResult:
     """Turn `number` rewritten as the user wishes, used only if the program behaves the same."""
-    if generator.look is None:
+    if generator.dry_run is None:
         raise MtchatError(
             "refactored code is used only after a run shows the same behaviour, and programs are not run here"
         )
-    turn, look = session.numbered(number), stop_on_interrupt(generator.look)
+    turn, look = session.numbered(number), stop_on_interrupt(generator.dry_run)
     before = look(session.program)
     if not before.ok:
         raise MtchatError(f"the program already fails, so there is no behaviour to compare: {before.error}")

@@ -46,7 +46,7 @@ class Family(Protocol):
         it.
         """
 
-    def mend(
+    def repair(
         self,
         path: Sequence[Turn],
         preamble: str,

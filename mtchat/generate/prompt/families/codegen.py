@@ -52,7 +52,7 @@ def render(
     return Prompt(text=history(path, preamble, language) + said, begun=begun)
 
 
-def mend(
+def repair(
     path: Sequence[Turn],
     preamble: str,
     error: str,

@@ -39,7 +39,7 @@ def render(
     return request(path, preamble, asked(instruction, error), guidance, language)
 
 
-def mend(
+def repair(
     path: Sequence[Turn],
     preamble: str,
     error: str,
