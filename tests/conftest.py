@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from mtchat.sandbox.checkpoints.worker import Worker
 from mtchat.sandbox.host.execute import choose_backend, probe, run
@@ -12,6 +13,9 @@ from mtchat.session.program import Program
 from mtchat.session.settings import Limits
 from tests.support.repl import started
 from tests.support.terminal import Terminal
+
+settings.register_profile("any machine", deadline=None)  # a busy machine is no fault of the code
+settings.load_profile("any machine")
 
 KINDS = {"terminal", "sandbox", "model", "slow"}
 KIND_OF_FIXTURE = {"screen": "terminal", "boxed": "sandbox", "worker": "sandbox"}
