@@ -1,4 +1,4 @@
-"""Fetching a starter model: it is whole or absent, whatever happens on the way; no network is used."""
+"""Downloads of bundled models are complete or absent, whatever happens; no network is used."""
 
 import json
 import os

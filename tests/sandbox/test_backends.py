@@ -1,4 +1,4 @@
-"""Which sandbox is taken: what happens where bubblewrap is missing or forbidden, and where nothing works."""
+"""Which backend is chosen: if bubblewrap is missing or forbidden, and if no sandbox works."""
 
 import os
 import stat

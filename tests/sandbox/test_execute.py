@@ -1,4 +1,4 @@
-"""How runs end in the sandbox: every kind of outcome, what is printed when, and nothing left behind."""
+"""How runs end: every kind of outcome, output in the right place, and nothing left behind."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What a run says of itself when the sandbox, and not the code, is why it failed."""
+"""What the outcome says if the sandbox, and not the code, made a run fail."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What may be ended the short way, and what may not because somebody could tell."""
+"""Which programs may skip Python's finalization, and which would show a difference."""
 
 import io
 from collections import Counter

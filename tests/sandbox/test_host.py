@@ -1,4 +1,4 @@
-"""The parts of the sandbox that need none: filter, streams, report, files, choice of a backend."""
+"""The host's side of the sandbox without a run: streams, reports, files, choice of a backend."""
 
 import os
 import selectors

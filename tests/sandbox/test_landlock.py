@@ -1,4 +1,4 @@
-"""The reduced sandbox: what hostile programs meet without namespaces, and what is left of a run."""
+"""The reduced sandbox: hostile programs without namespaces, and nothing left of a run."""
 
 import contextlib
 import glob

@@ -1,4 +1,4 @@
-"""Limits hold whatever holds up the one who follows a run, and whatever a program does to be slow to end."""
+"""Limits hold even if the loop that follows a run is blocked, and if a program is slow to end."""
 
 import os
 import resource

@@ -1,4 +1,4 @@
-"""What runs leave is copied below one folder: no link is followed, nothing overwritten, all is counted."""
+"""Files of runs are copied below one folder: no link is followed, nothing is overwritten."""
 
 import json
 import os

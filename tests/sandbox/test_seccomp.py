@@ -1,4 +1,4 @@
-"""The system call filters, judged by a small machine like the kernel's, and their tables by its headers."""
+"""The system call filters, run by a small BPF machine, and their tables, checked against headers."""
 
 import re
 from pathlib import Path

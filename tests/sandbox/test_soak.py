@@ -1,4 +1,4 @@
-"""A short soak: what thousands of runs are to show by `python -m evals.soak` is tried with a few."""
+"""A short soak test; `python -m evals.soak` does thousands of runs."""
 
 import subprocess
 import sys

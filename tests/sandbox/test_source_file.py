@@ -1,4 +1,4 @@
-"""The program's own file, and the Python that it starts: as they are outside a sandbox."""
+"""The program's own source file, and a Python that it starts: the same as outside a sandbox."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""A program's keyboard input is the content of the user's file, and no way to the file."""
+"""The program's stdin has the content of the user's file, but gives no access to the file."""
 
 import os
 import threading

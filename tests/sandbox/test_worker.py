@@ -1,4 +1,4 @@
-"""The worker: what it keeps alive, what it runs again and says so, and what it gives up."""
+"""The worker: which snapshots it keeps, when turns run again, and what it evicts."""
 
 import os
 import signal

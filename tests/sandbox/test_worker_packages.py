@@ -1,4 +1,4 @@
-"""Packages as people use them: their state is kept between turns, and what they draw by chance repeats."""
+"""Popular packages keep their state between turns, and what they draw is reproducible."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a worker says of a program equals what a run from nothing says, whatever came before."""
+"""A worker's outcome equals that of a run from nothing, whatever ran before."""
 
 import random
 import re
