@@ -34,6 +34,7 @@ def test_every_path_of_the_tree_exists_and_every_room_is_in_it() -> None:
             continue
         path = Path("mtchat", match[2]) if match[1] else Path(match[2])
         assert (ROOT / path).exists(), f"the tree names {path}"
+        assert path not in named, f"the tree names {path} twice"
         named.add(path)
     rooms = {
         path.relative_to(ROOT)
