@@ -1,4 +1,4 @@
-"""Plays a session back: the program against its recorded outcome, or every turn against its seed."""
+"""mtchat replay: runs a session's program again, or regenerates its turns, and compares with the record."""
 
 import argparse
 import difflib
@@ -31,14 +31,14 @@ T = TypeVar("T")
 
 
 def replay(args: argparse.Namespace) -> int:
-    """Shows each turn with what it prints when the program runs again; differences from the record fail."""
+    """Show each turn with the output of a new run; fail if the run differs from the recorded one."""
     path = store.find(args.session, store.folder(args.sessions))
     session = store.load(path)
     if not session.path:
         raise MtchatError(f"{session.name} has no turns")
     if not args.verify and not session.language.runs:
         raise UsageError(
-            f"nothing is run again: {explain_not_run(session, shell=True)}; --verify makes its turns again"
+            f"nothing to run: {explain_not_run(session, shell=True)}; --verify regenerates its turns"
         )
     return verify(session, args) if args.verify else play(path, session, args)
 
@@ -70,7 +70,7 @@ def play(path: Path, session: Session, args: argparse.Namespace) -> int:
 
 
 def differences(recorded: Outcome, now: Outcome) -> Iterator[str]:
-    """How a run differs from the recorded one, in lines; times and sizes do not count."""
+    """How a run differs from the recorded one, line by line; times and sizes are ignored."""
     if recorded.ok != now.ok or recorded.error != now.error:
         yield f"recorded: {recorded.error or 'ran'}; now: {now.error or 'ran'}"
     if recorded.stdout != now.stdout:
@@ -85,7 +85,7 @@ def diff(old: str, new: str, old_name: str, new_name: str) -> list[str]:
 
 
 def verify(session: Session, args: argparse.Namespace) -> int:
-    """Makes every turn again from its seed; a turn that comes out differently is shown as a diff."""
+    """Regenerate every turn from its seed; show a diff for each that differs."""
     view = View.of(sys.stdout)
     written = [turn for turn in session.path if turn.provenance.model]
     if not written:
@@ -94,18 +94,18 @@ def verify(session: Session, args: argparse.Namespace) -> int:
     model = loader.model_loader(first.precision or "auto").get(args.model or first.model)
     errors = View.of(sys.stderr)
     if first.precision:
-        errors.note(f"computing as {first.precision}, as when the session was made; Ctrl-C stops it")
+        errors.note(f"computing in {first.precision}, as when the session was made; Ctrl-C stops")
     wiring.wait_for(model, errors)
     mine = [turn for turn in written if was_made_by(turn, model.card())]
     if not mine:
         raise MtchatError(
-            f"{session.name} was made by {first.model} with weights {first.fingerprint[:12]}, computed as "
-            f"{first.precision}; {model.name} has {model.card().fingerprint[:12]}, computed as "
-            f"{model.card().precision}. Give the right one with --model"
+            f"{session.name} was made with {first.model} ({first.fingerprint[:12]}, {first.precision}), "
+            f"but {model.name} is {model.card().fingerprint[:12]}, {model.card().precision}; "
+            "choose the right model with --model"
         )
     for turn in mine:
         if not can_sample(turn.provenance.sampling):
-            raise MtchatError(f"{session.name} names a seed or a temperature that no model takes")
+            raise MtchatError(f"{session.name} has a seed or a temperature that is out of range")
     chat = Conversation(model, on_event=partial(show_note, errors), settings=Settings(run=OFF))
     chat.keep(session)
     changed = 0
@@ -114,7 +114,7 @@ def verify(session: Session, args: argparse.Namespace) -> int:
             continue
         changed += 1
         view.error(f"turn {difference.number} differs: {difference.turn.instruction}")
-        for line in diff(difference.turn.chunk, difference.again, "recorded", "made again"):
+        for line in diff(difference.turn.chunk, difference.again, "recorded", "regenerated"):
             view.line(line)
     view.line(f"{len(mine) - changed} of {len(mine)} turns are the same, byte for byte")
     if len(mine) < len(written):
@@ -123,22 +123,22 @@ def verify(session: Session, args: argparse.Namespace) -> int:
 
 
 def progress(steps: Iterator[T], count: int, view: View) -> Iterator[T]:
-    """Steps that each take a while, told on the way: in a moving line on a terminal, else in a line each."""
+    """Slow steps with their progress: a moving line on a terminal, else a line for each."""
     for number in range(1, count + 1):
-        told = f"making turn {number} of {count} again"
+        label = f"regenerating turn {number} of {count}"
         if not view.live:
-            view.note(told)
-        with view.waiting(told.__str__):
+            view.note(label)
+        with view.waiting(label.__str__):
             found = list(islice(steps, 1))
         yield from found
 
 
 def can_sample(sampling: Sampling) -> bool:
-    """Whether a model can draw by these numbers, which are any that a session file may hold."""
+    """Whether a model can sample with these numbers: a session file may hold any."""
     return all(-(2**62) < each < 2**62 for each in astuple(sampling))
 
 
 def show_note(view: View, event: Event) -> None:
-    """What a model has to say for itself."""
+    """Show a note of the model."""
     if isinstance(event, Notice) and event.level == "note":
         view.note(event.text)

@@ -30,7 +30,7 @@ def owned_files() -> Owned:
 
 
 def reopen_command(path: Path, folder: Path | None) -> str:
-    """The command that opens a session again, typed where this one was; `folder` was given by --sessions."""
+    """The shell command that opens a session again; `folder` is that of --sessions."""
     if path.parent == (folder or store.folder()):
         chosen = ["--sessions", str(folder)] if folder else []
         return shlex.join([*start_command(), *chosen, path.stem])
@@ -38,7 +38,7 @@ def reopen_command(path: Path, folder: Path | None) -> str:
 
 
 def start_command() -> list[str]:
-    """How this program was started."""
+    """The command that started this process."""
     started = Path(sys.argv[0])
     if started.name == "__main__.py" or not os.access(started, os.X_OK):
         return [Path(sys.executable).name, "-m", "mtchat"]
@@ -49,7 +49,7 @@ def start_command() -> list[str]:
 
 
 def wait_for(model: "BackgroundModel", view: View) -> None:
-    """Waits for a model where nothing else can be done; what takes long is told once, off a terminal too."""
+    """Wait for a model; off a terminal, a stage that takes long is reported once."""
     begun, told = time.monotonic(), ""
     with view.waiting(lambda: f"{model.name}: {model.stage()}"):
         while not model.ready(0.2):
@@ -60,7 +60,7 @@ def wait_for(model: "BackgroundModel", view: View) -> None:
 
 
 class Tier:
-    """How strong the sandbox is, in a word, found out in the background; "…" until then."""
+    """The isolation level of the sandbox, probed in the background; "…" until then."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox

@@ -255,7 +255,7 @@ def test_a_real_model_changes_what_it_wrote_and_verify_makes_it_again(tmp_path: 
     (turn,) = load(tmp_path / "sessions" / "story.jsonl").path
     assert turn.instruction == "Print the numbers from 1 to 5\nmake it start at 3"
     same = mtchat(tmp_path, "replay", "story", "--verify")
-    assert "making turn 1 of" in same.stderr
+    assert "regenerating turn 1 of" in same.stderr
     assert "1 of 1 turns are the same, byte for byte" in same.stdout, same.stderr
 
 

@@ -353,7 +353,7 @@ def test_another_session_that_is_opened_brings_its_language(tmp_path: Path):
         (["js", "--language", "go", "-p", "x"], "written in JavaScript, and stays so"),
         (["py", "--language", "go", "-p", "x"], "written in Python, and stays so"),
         (["run", "js"], "only Python can be run"),
-        (["replay", "js"], "--verify makes its turns again"),
+        (["replay", "js"], "--verify regenerates its turns"),
         (["export", "js", "--to", "py"], "code writes it as it is"),
     ],
 )
