@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from mtchat.generate import requirements
 from mtchat.generate.events import CandidatesStarted, RepairStarted
 from mtchat.generate.policy import Policy
 from mtchat.generate.repair import is_better
@@ -159,3 +160,32 @@ def test_where_an_earlier_turn_fails_no_other_tries_are_written_for_the_last() -
     session = one.take("print x", session=replace(broken.with_outcome(run(broken.program))))
     assert chunks(session) == ["x = no", "print(x)"]
     assert one.heard(CandidatesStarted) == one.heard(RepairStarted) == 0
+
+
+SAID = Outcome(outputs=("", "6\n"))
+
+SILENT = Outcome(outputs=("", ""))
+
+
+@pytest.mark.parametrize(
+    ("instruction", "chunk", "outcome", "wanted"),
+    [
+        ('Assign 3 to a variable named "total".', "total = 3", SILENT, ()),
+        ('Assign 3 to a variable named "total".', "x = 3", SILENT, ("does not bind total",)),
+        ("Sum them and store as sum_numbers.", "s = 3", SILENT, ("does not bind sum_numbers",)),
+        ("Print the result.", "print(6)", SAID, ()),
+        ("Print the result.", "y = 6", SILENT, ("prints nothing",)),
+        ("Compute it.", "print(6)", SAID, ("prints what was not asked for",)),
+        ("Return the larger one.", "print(6)", SAID, ()),
+        ("Write a function that adds.", "def add(a, b):\n    return a + b", SILENT, ()),
+        ("Write a function that adds.", "c = 1 + 2", SILENT, ("defines no function",)),
+        ("Write a function that prints hello.", "def f():\n    print('hello')", SILENT, ()),
+        ("Rotate known by count steps.", "r = known[1:]", SILENT, ("does not use count",)),
+        ("Rotate known by count steps.", "r = known[count:]", SILENT, ()),
+    ],
+)
+def test_a_wish_that_can_be_seen_is_seen_to_be_unmet(
+    instruction: str, chunk: str, outcome: Outcome, wanted: tuple[str, ...]
+):
+    program = f"known = [1]\ncount = 2\n{chunk}\n"
+    assert requirements.unmet_requirements(instruction, chunk, program, outcome) == wanted

@@ -1,6 +1,5 @@
-"""How a turn is made, run, mended and made again; the model is a table and the run a function."""
+"""How a turn is generated, run and verified; the model is a table and the run a function."""
 
-import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
@@ -15,7 +14,6 @@ from mtchat.generate.events import (
     CodeWritten,
     Event,
     PrefillFinished,
-    RepairStarted,
     RunFinished,
     RunStarted,
     TurnWritten,
@@ -25,19 +23,17 @@ from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.prompt.family import Cut
 from mtchat.generate.repair import fix
 from mtchat.generate.turn import TurnGenerator, VerifyDifference
-from mtchat.session.outcome import Frame, Outcome, Reason
-from mtchat.session.program import Location, Program
+from mtchat.session.outcome import Outcome, Reason
 from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.session.provenance import Step
-from mtchat.session.session import ROOT, Session
+from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
-from mtchat.session.turn import COMPLETE, INTERRUPTED, KEPT
+from mtchat.session.turn import COMPLETE, INTERRUPTED
 from tests.support.generate import (
     CTRL_C,
     GREEDY,
     ScriptedModel,
     chunks,
-    run,
     scripted_generator,
     statuses,
     taken,
@@ -242,290 +238,7 @@ def test_a_turn_after_an_interrupted_one_is_run():
 # Making a turn again
 
 
-def test_a_retry_makes_a_sibling_from_another_seed_and_warm():
-    model = ScriptedModel(["x = 1\n", "x = 2\n", "x = 3\n"])
-    generator = scripted_generator(complete=model)
-    first = taken(generator, "set x")
-    third = retry(generator, retry(generator, first, GREEDY), GREEDY)
-    assert [turn.chunk for turn in third.children(ROOT)] == ["x = 1", "x = 2", "x = 3"]
-    assert chunks(third) == ["x = 3"]
-    assert [sampling.seed for _, sampling in model.asked] == [0, 1, 2]
-    assert all(sampling.temperature > 0 for _, sampling in model.asked[1:])
-    assert len({prompt for prompt, _ in model.asked}) == 1
-
-
-def test_a_retry_of_a_warm_model_stays_as_warm_as_it_was():
-    model = ScriptedModel(["x = 1\n", "x = 2\n"])
-    generator, warm = scripted_generator(complete=model), Sampling(temperature=0.9, seed=40)
-    retry(generator, take(generator, Session(), "set x", warm), warm)
-    assert model.asked[1][1] == replace(warm, seed=41)
-
-
-def test_a_retry_that_says_the_same_is_still_another_turn():
-    generator = scripted_generator("x = 1\n", "x = 1\n")
-    session = retry(generator, taken(generator, "set x"), GREEDY)
-    assert len(session.turns) == 2
-
-
-def test_a_retry_interrupted_at_once_leaves_the_first_try():
-    generator = scripted_generator("x = 1\n", CTRL_C)
-    session = taken(generator, "set x")
-    assert retry(generator, session, GREEDY) is session
-
-
-def test_a_retry_of_nothing_is_refused():
-    with pytest.raises(MtchatError, match="nothing to retry"):
-        retry(scripted_generator(), Session(), GREEDY)
-
-
 # Mending
-
-FAILS = "total = 1 / 0\nprint(total)\n"
-FURTHER = "total = 1\nprint(total)\nother = 1 / 0\n"
-MENDED = "total = 1\nprint(total)\n"
-
-
-def test_a_failing_turn_is_mended_in_one_round():
-    model = ScriptedModel([FAILS, MENDED])
-    generator = scripted_generator(complete=model)
-    failing = taken(generator, "add up")
-    fixed = fix(generator, failing, GREEDY)
-    assert (fixed.rounds, fixed.reason) == (1, "the program runs")
-    (turn,) = fixed.session.path
-    assert turn.chunk == MENDED.rstrip()
-    assert turn.instruction == "add up"
-    assert turn.replaces == failing.head
-    assert turn.provenance.error == "turn 1, line 1: ZeroDivisionError: division by zero"
-    assert fixed.session.outcome.ok
-    assert "ZeroDivisionError" in model.contexts[-1]
-    assert failing.path[0].chunk in model.contexts[-1]
-
-
-def test_a_question_asked_again_is_asked_warmer_and_from_another_seed():
-    model = ScriptedModel([FAILS, FAILS, "total = 2 / 0\nprint(total)\n", MENDED])
-    generator = scripted_generator(complete=model)
-    fixed = fix(generator, taken(generator, "add up"), GREEDY)
-    assert (fixed.rounds, fixed.reason) == (3, "the program runs")
-    samplings = [sampling for _, sampling in model.asked[1:]]
-    assert samplings[0] == GREEDY
-    assert all(sampling.temperature > 0 for sampling in samplings[1:])
-    assert len({sampling.seed for sampling in samplings}) == 3
-
-
-def test_a_program_that_gets_further_is_kept_and_its_new_error_is_asked_about():
-    model = ScriptedModel([FAILS, FURTHER, MENDED + "other = 1\n"])
-    generator = scripted_generator(complete=model)
-    fixed = fix(generator, taken(generator, "add up"), GREEDY)
-    assert (fixed.rounds, fixed.session.outcome.ok) == (2, True)
-    assert "line 3: ZeroDivisionError" in model.contexts[-1]
-    assert model.asked[-1][1] == GREEDY
-
-
-def test_after_three_rounds_in_vain_the_program_is_as_it_was():
-    generator = scripted_generator(FAILS, *(f"total = {number} / 0\nprint(total)\n" for number in (2, 3, 4)))
-    failing = taken(generator, "add up")
-    fixed = fix(generator, failing, GREEDY)
-    assert (fixed.rounds, fixed.reason) == (3, "still failing after 3 rounds")
-    assert fixed.session.head == failing.head
-    assert fixed.session.outcome == failing.outcome
-    assert not generator.complete.replies
-
-
-def test_mending_ends_where_the_model_writes_the_same_code_again():
-    generator = scripted_generator(FAILS, FAILS, FAILS, FAILS)
-    fixed = fix(generator, taken(generator, "add up"), GREEDY)
-    assert (fixed.rounds, fixed.reason) == (2, "the model writes the same code for turn 1 again")
-    assert generator.complete.replies == [FAILS]
-
-
-def deep(program: Program) -> Outcome:
-    """As `run`, with all frames of an error."""
-    outcome = run(program)
-    if outcome.ok:
-        return outcome
-    names: dict[str, object] = {}
-    try:
-        for chunk in program.chunks:
-            exec(compile(chunk.code, f"<{chunk.turn}>", "exec"), names)
-    except Exception as error:
-        found = [each for each in traceback.extract_tb(error.__traceback__) if each.filename[0] == "<"]
-        frames = [Frame(Location(int(each.filename[1:-1]), each.lineno or 1), each.name) for each in found]
-        outcome = replace(outcome, frames=tuple(frames))
-    return outcome
-
-
-def test_the_turn_that_has_the_failing_function_is_mended_and_not_the_one_that_calls_it():
-    define, call, mended = "def f(x):\n    return x / 0\n", "print(f(1))\n", "def f(x):\n    return x\n"
-    generator = scripted_generator(define, call, mended, run=deep)
-    failing = taken(generator, "make f", "show f(1)")
-    assert failing.outcome.turn == 2
-    fixed = fix(generator, failing, GREEDY)
-    assert (fixed.rounds, fixed.reason) == (1, "the program runs")
-    assert [turn.chunk for turn in fixed.session.path] == [mended.rstrip(), call.rstrip()]
-
-
-def test_where_mending_the_function_does_not_help_the_turn_that_calls_it_is_mended():
-    define, call, mended = "def f(x):\n    return 1 / x\n", "print(f(0))\n", "print(f(1))\n"
-    generator = scripted_generator(define, call, define, mended, run=deep)
-    fixed = fix(generator, taken(generator, "make f", "show f"), GREEDY)
-    assert (fixed.rounds, fixed.reason) == (2, "the program runs")
-    assert [turn.chunk for turn in fixed.session.path] == [define.rstrip(), mended.rstrip()]
-
-
-def test_what_the_world_kept_from_a_program_is_not_mended():
-    def run_without_files(program):
-        return Outcome("none", 1, error="turn 1, line 1: FileNotFoundError: a.csv", reason=Reason.FILE)
-
-    generator = scripted_generator(FAILS, MENDED)
-    failing = take(replace(generator, run=run_without_files), Session(), "read a.csv", GREEDY)
-    with pytest.raises(MtchatError, match="different code would not help: turn 1"):
-        fix(generator, failing, GREEDY)
-    assert generator.complete.replies == [MENDED]
-
-
-def test_every_try_stays_in_the_tree_beside_the_turn_it_was_to_mend():
-    generator = scripted_generator(FAILS, "total = 2 / 0\nprint(total)\n", "print(0)\n", MENDED)
-    fixed = fix(generator, taken(generator, "add up"), GREEDY)
-    assert len(fixed.session.children(ROOT)) == 4
-    assert all(turn.id in fixed.session.outcomes for turn in fixed.session.turns)
-
-
-@pytest.mark.parametrize(
-    "loss",
-    [
-        "print(0)\n",  # the name
-        "total = 0\n",  # the print
-        "pass\n",  # all of it
-        "\n",  # all of it
-        "total = (\nprint(total)\n",  # being Python
-    ],
-)
-def test_a_chunk_that_gives_up_what_it_did_is_no_mending(loss: str):
-    generator = scripted_generator(FAILS, loss, loss, loss)
-    failing = taken(generator, "add up")
-    fixed = fix(generator, failing, GREEDY)
-    assert fixed.session.head == failing.head
-    assert fixed.reason == "the model writes the same code for turn 1 again"
-
-
-def test_a_mending_that_makes_another_turn_fail_earlier_is_not_kept():
-    generator = scripted_generator(
-        "x = 1\n", "y = x / 0\n", "print(y)\n", "raise ValueError\ny = 1\n", "y = 1\n"
-    )
-    failing = taken(generator, "set x", "divide", "print it")
-    fixed = fix(generator, failing, GREEDY)
-    assert chunks(fixed.session) == ["x = 1", "y = 1", "print(y)"]
-    assert fixed.rounds == 2
-
-
-def test_a_turn_in_the_middle_is_mended_and_the_turns_after_it_keep_their_code():
-    events: list[Event] = []
-    model = ScriptedModel(["x = 1\n", "y = x / 0\n", "print(y)\n", "y = x / 2\n"])
-    generator = scripted_generator(complete=model, on_event=events.append)
-    failing = taken(generator, "set x", "divide", "print it")
-    fixed = fix(generator, failing, GREEDY)
-    assert chunks(fixed.session) == ["x = 1", "y = x / 2", "print(y)"]
-    assert statuses(fixed.session) == [COMPLETE, COMPLETE, KEPT]
-    assert fixed.session.path[1].replaces == failing.path[1].id
-    assert "print(y)" not in model.contexts[-1]
-    assert fixed.session.outcome.stdout == "0.5\n"
-
-
-def test_an_error_without_a_place_is_the_last_turns():
-    late = Outcome(
-        finished=False, reason=Reason.SECONDS, error="turn 2: stopped after 30 s", outputs=("", "")
-    )
-    outcomes = [Outcome(), late, Outcome(outputs=("", "1\n"))]
-    generator = scripted_generator(
-        "x = 1\n", "while x: print(x)\n", "print(x)\n", run=lambda program: outcomes.pop(0)
-    )
-    fixed = fix(generator, taken(generator, "set x", "print it"), GREEDY)
-    assert chunks(fixed.session) == ["x = 1", "print(x)"]
-
-
-def test_a_program_that_is_stopped_where_another_fails_has_not_got_further():
-    """A preamble's output is no turn's: with it, two turns have three outputs."""
-    fails = Outcome(finished=False, error="turn 2, line 2: E", frames=(Frame(Location(2, 2), "<module>"),))
-    stopped = Outcome(finished=False, reason=Reason.SECONDS, error="turn 2: stopped", outputs=("", "", ""))
-    outcomes = [Outcome(), fails, stopped]
-    generator = scripted_generator("x = 1\n", "y = 2\n", "y = 3\n", run=lambda program: outcomes.pop(0))
-    failing = taken(generator, "set x", "set y", session=Session(preamble="import os"))
-    assert fix(generator, failing, GREEDY, rounds=1).session.head == failing.head
-
-
-@pytest.mark.parametrize("reply", [CTRL_C, f"total = 1\n{CTRL_C}"])
-def test_an_interrupt_in_the_midst_of_mending_keeps_the_best_program(reply: str):
-    generator = scripted_generator(FAILS, FURTHER, reply)
-    fixed = fix(generator, taken(generator, "add up"), GREEDY)
-    assert (fixed.rounds, fixed.reason) == (2, "interrupted")
-    assert chunks(fixed.session) == [FURTHER.rstrip()]
-
-
-def test_a_run_interrupted_in_the_midst_of_mending_keeps_the_best_program():
-    stopped = Outcome(reason=Reason.INTERRUPTED, finished=False, error="interrupted")
-    generator = scripted_generator(FAILS, MENDED)
-    failing = taken(generator, "add up")
-    fixed = fix(replace(generator, run=lambda program: stopped), failing, GREEDY)
-    assert (fixed.session.head, fixed.reason) == (failing.head, "interrupted")
-
-
-def test_mending_tells_its_events_in_order():
-    events: list[Event] = []
-    generator = scripted_generator(FAILS, FAILS, MENDED)
-    failing = taken(generator, "add up")
-    fix(replace(generator, on_event=events.append), failing, GREEDY)
-    assert (
-        kinds(events)
-        == [RepairStarted, PrefillFinished, CodeWritten, TurnWritten, RunStarted, RunFinished] * 2
-    )
-    error = "turn 1, line 1: ZeroDivisionError: division by zero"
-    assert [event for event in events if isinstance(event, RepairStarted)] == [
-        RepairStarted(1, 3, 1, error),
-        RepairStarted(2, 3, 1, error),
-    ]
-
-
-def test_a_program_that_has_not_run_is_run_before_it_is_mended():
-    generator = scripted_generator(FAILS, MENDED)
-    session = taken(replace(generator, run=None), "add up")
-    assert fix(generator, session, GREEDY).reason == "the program runs"
-
-
-def test_a_program_whose_run_was_interrupted_is_run_again_before_it_is_mended():
-    generator = scripted_generator(FAILS, MENDED)
-    stopped = Outcome(reason=Reason.INTERRUPTED, finished=False, error="interrupted")
-    session = taken(replace(generator, run=lambda program: stopped), "add up")
-    assert fix(generator, session, GREEDY).reason == "the program runs"
-    with pytest.raises(MtchatError, match="has not finished a run yet"):
-        fix(replace(generator, run=lambda program: stopped), session, GREEDY)
-
-
-@pytest.mark.parametrize(
-    ("replies", "changes", "reason"),
-    [
-        (["x = 1\n"], {}, "runs without an error"),
-        ([FAILS], {"run": None}, "nothing can be repaired because programs are not run here"),
-        ([f"x = 1\n{CTRL_C}"], {}, "has not finished a run yet"),
-    ],
-    ids=["it runs", "it cannot be run", "it was interrupted"],
-)
-def test_where_nothing_is_to_be_mended_it_says_so(replies: list[str], changes: dict, reason: str):
-    generator = scripted_generator(*replies, **changes)
-    session = taken(generator, "add up")
-    with pytest.raises(MtchatError, match=reason):
-        fix(generator, session, GREEDY)
-
-
-def test_an_empty_program_has_nothing_to_mend():
-    with pytest.raises(MtchatError, match="has not finished a run yet"):
-        fix(scripted_generator(), Session(), GREEDY)
-
-
-def test_a_failing_preamble_is_not_a_turns_to_mend():
-    generator = scripted_generator("x = 1\n")
-    session = take(generator, Session(preamble="1 / 0"), "set x", GREEDY)
-    with pytest.raises(MtchatError, match="the preamble fails: preamble, line 1: ZeroDivisionError"):
-        fix(generator, session, GREEDY)
 
 
 # Making everything again
