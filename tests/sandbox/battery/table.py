@@ -18,38 +18,38 @@ PREFACE = """\
 
 <!-- python -m tests.sandbox.battery writes this file -->
 
-Programs that a model wrote run in one of two tiers. **T1** is bubblewrap: namespaces, a system call
-filter, limits, memory folders of fixed size. **T2** is for hosts without namespaces: Landlock, a
-stricter filter, limits, folders on disk whose size is looked at; it is announced as reduced. Nothing
-runs where neither works.
+Programs that a model wrote run at one of two isolation levels. **T1** is bubblewrap: namespaces, a system
+call
+filter, limits, and memory folders of a fixed size. **T2** is for hosts without namespaces: Landlock, a
+stricter filter, limits, and folders on disk whose size is measured; it is announced as reduced. If
+neither works, nothing is run.
 
-Each case is a program that attacks, or a fault that a program may have. It is run three times: in either
-tier, where it must end just as the table says (an error by its name, a limit, a signal) and leave
-nothing: no process, no zombie, no descriptor, no file; and the host's bait untouched (listeners, a
-process, a key file, a secret of the environment, shared memory). The third time it is run without any
-sandbox and must succeed, so that a mistake in the attack cannot look like protection; calls that could
-harm the machine are made with wrong arguments, and so fail in the kernel and not at the filter ("reaches
-the kernel"). "n" says why there
-is no such third run. ✓ is what was seen.
+Each case is a program that attacks, or a fault that a program may have. It is run three times. At either
+level it must end exactly as the table says (an error by its name, a limit, a signal), leave nothing
+behind (no process, zombie, descriptor or file) and not touch the host's bait (listeners, a process, a key
+file, a secret in the environment, shared memory). The third run is without any sandbox and must succeed,
+so that a mistake in the attack cannot look like protection; calls that could harm the machine are made
+with wrong arguments and fail in the kernel instead of at the filter ("reaches the kernel"). "n" gives the
+reason why there is no such third run. ✓ means that this was observed.
 """
 
 RISKS = """\
 ## What is left
 
-No case shows these away; they are how the thing is built.
+No case covers these; they follow from the design.
 
-- **The kernel is shared.** A bug in it that allowed system calls reach is a way out; only a virtual
-  machine or a second kernel answers that.
-- **Side channels.** Time and caches tell of other processes.
+- **The kernel is shared.** A bug in a permitted system call is a way out; only a virtual machine or a
+  second kernel prevents that.
+- **Side channels.** Time and caches reveal other processes.
 - **Inodes of memory folders** cost about 1 KiB each and are not counted without control groups (case
   60).
 - **Socket buffers** are bounded by descriptors only: up to about 2.7 GiB over all processes (case 71).
-- **Memory of many processes** is summed every 50 ms; a burst may pass the limit for that long (case 68).
-- **Visible:** kernel version, CPU, and the paths of mounts, which may hold a user's name (case 10).
-- **T2** shows the numbers of the host's processes and its name, and has no namespace of processes; its
-  folders are on disk, their size is looked at four times a second, and a file that is open but has no
-  name is not counted (cases 14, 58, 62). Its folders stay behind when mtchat itself is killed (case 28).
-- **Words.** What a program prints is shown without signs that a terminal obeys, but it may still lie.
+- **Memory of many processes** is summed every 50 ms; a burst may exceed the limit for that long (case 68).
+- **Visible:** kernel version, CPU, and the paths of mounts, which may contain a user's name (case 10).
+- **T2** shows the process IDs of the host and its name, and has no namespace of processes; its folders are
+  on disk, their size is measured four times a second, and a file that is open but has no name is not
+  counted (cases 14, 58, 62). Its folders stay behind if mtchat itself is killed (case 28).
+- **Misleading output.** What a program prints is shown without control characters, but it may still lie.
 """
 
 
