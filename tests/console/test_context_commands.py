@@ -236,7 +236,7 @@ def test_the_present_program_stays_unless_the_new_one_is_asked_for(
 
 def test_recap_new_asks_nothing_and_anything_else_is_refused(tmp_path: Path) -> None:
     console = talked(tmp_path, "x = 1", more=("x = 2",))
-    with pytest.raises(UsageError, match="takes only new"):
+    with pytest.raises(UsageError, match="accepts only 'new'"):
         dispatch(console, "/recap old")
     dispatch(console, "/recap new")
     assert load(console.log.path).program.source == "x = 2\n"

@@ -204,7 +204,7 @@ def test_a_hint_is_words_and_the_code_comes_only_when_asked_for(tmp_path: Path):
     assert [(turn.instruction, turn.chunk) for turn in console.session.path] == [("add 2 and 3", "total = 5")]
     assert "/tutor ask asks you about it" in screen
     assert "no goal is set" in told(console, "/tutor")
-    assert "the lesson is over. The program has 1 turn and stays." in told(console, "/tutor off")
+    assert "the lesson is over. The program keeps its 1 turn." in told(console, "/tutor off")
     assert "no lesson is running" in told(console, "/tutor")
     assert load(console.log.path).path == console.session.path
 

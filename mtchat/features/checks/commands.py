@@ -63,7 +63,7 @@ def keep_check(console: Console, stated: ParsedCheck) -> None:
             "/fix asks the model to repair it; /check lists the checks, and /check -d N removes one"
         )
     elif finding.passed:
-        console.view.note("it is evaluated on every run of the program; /check lists the checks")
+        console.view.note("the check is evaluated on every run of the program; /check lists the checks")
 
 
 COMMANDS = (Command("check", do_check, usage="[EXPR | -d N]", python_only=True),)

@@ -211,7 +211,7 @@ def compute_answer(console: Console, text: str) -> bool:
         run=None,
         complete=console.chat.model.complete,
     )
-    with console.view.waiting(lambda: "working it out"):
+    with console.view.waiting(lambda: "computing the answer"):
         made = take(quiet, console.session, f"{text}\nPrint the answer.", console.chat.settings.sampling)
     chunk = made.path[-1].chunk if made.head != console.session.head else ""
     before = console.session.program.source

@@ -172,6 +172,4 @@ def end_lesson(console: Console) -> None:
         console.view.say("no lesson is running; /tutor TEXT starts one")
         return
     score = f": {lesson.right} of {lesson.asked} questions right" if lesson.asked else ""
-    console.view.say(
-        f"the lesson is over{score}. The program has {count(len(console.session.path))} and stays."
-    )
+    console.view.say(f"the lesson is over{score}. The program keeps its {count(len(console.session.path))}.")

@@ -70,7 +70,7 @@ def do_recap(console: Console, argument: str) -> None:
     asked, the current one stays.
     """
     if argument.strip() not in ("", NEW):
-        raise UsageError(f"/recap takes only {NEW}, which takes the new program without asking")
+        raise UsageError(f"/recap accepts only {NEW!r}, which takes the new program without asking")
     console.number("")
     before = console.session
     generator = replace(console.generator(), on_event=RecapHandler(console))

@@ -55,7 +55,7 @@ def prompt_that_fits(generator: "TurnGenerator", request: TurnRequest) -> Prompt
     room = generator.room(sampling)
     if room is not None and room.count(prompt) > room.most:
         raise MtchatError(
-            f"all instructions together take {room.count(prompt)} tokens and {generator.card.name} sees "
-            f"{generator.card.context}: it cannot write this program at once"
+            f"the instructions take {room.count(prompt)} tokens together, but the context window of "
+            f"{generator.card.name} is {generator.card.context}, so it cannot write the whole program at once"
         )
     return prompt
