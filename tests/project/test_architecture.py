@@ -99,6 +99,11 @@ def room_of(file: str) -> str:
     return "console" if VIEWS.fullmatch(file) else file.split("/")[0].removesuffix(".py")
 
 
+def is_view(module: str) -> bool:
+    """Whether this is a view of a feature, which may also be imported by way of its package."""
+    return VIEWS.fullmatch("/".join(module.split(".")[1:]) + ".py") is not None
+
+
 @cache
 def files() -> dict[str, ast.Module]:
     return {
@@ -128,6 +133,7 @@ def imports_of(file: str, tree: ast.Module) -> Iterator[Import]:
             continue  # a way of writing paths, which has no way to any file
         elif isinstance(node, ast.ImportFrom):
             names = ["." * node.level + (node.module or "")]
+            names += [name for alias in node.names if is_view(name := f"{node.module}.{alias.name}")]
         else:
             continue
         for name in names:
