@@ -135,7 +135,7 @@ class UserQuestions:
         self.view.erase()
         self.view.heading("This instruction is ambiguous. It can mean:")
         for number, each in enumerate(found, start=1):
-            self.view.say(f"  {number}  {each.told}")
+            self.view.say(f"  {number}  {each.summary}")
         self.view.note(WAYS)
         while isinstance(choice := place_typed(self.view, answer, "Which one? ", len(found), 0), str):
             later = self.next_instruction(answer, choice)
@@ -227,5 +227,5 @@ def offer(view: View, found: Sequence[Interpretation], live: str) -> None:
     for number, each in enumerate(found, start=1):
         now = ", live" if each.candidate.turn.chunk == live else ""
         tries = f"{each.count} {'try' if each.count == 1 else 'tries'}"
-        view.heading(f"{number}  {each.told}  ({tries}{now})")
+        view.heading(f"{number}  {each.summary}  ({tries}{now})")
         view.code(each.candidate.turn.chunk)

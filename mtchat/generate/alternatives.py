@@ -50,7 +50,7 @@ def sample_alternatives(
     request = generator.step(base, last.instruction, chosen)
     context = generator.fitted(request)
     refinement = Refinement(generator, base, context.prompt, chosen, stop_on_interrupt(probe), session)
-    provenance = replace(request.provenance, context=context.memory)
+    provenance = replace(request.provenance, context=context.plan)
     turns = refinement.draw(count, replace(last, status=COMPLETE, meant="", provenance=provenance))
     generated = generate_tests(generator, session, chosen)
     candidates = refinement.candidates(turns, base, assertions_in(last.instruction), generated)

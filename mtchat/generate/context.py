@@ -36,7 +36,7 @@ class TurnContext:
     """
 
     prompt: Prompt
-    memory: ContextPlan = ContextPlan()
+    plan: ContextPlan = ContextPlan()
     fitted: tuple[int, ...] = ()
     problem: str = ""
 
@@ -67,8 +67,8 @@ def fit(
         return TurnContext(render(visible_turns(path, wanted)), wanted)
 
     def attempt(numbers: Sequence[int]) -> TurnContext:
-        memory = wanted.fold(numbers)
-        return TurnContext(render(visible_turns(path, memory)), memory, tuple(numbers))
+        plan = wanted.fold(numbers)
+        return TurnContext(render(visible_turns(path, plan)), plan, tuple(numbers))
 
     context = attempt([])
     if room.count(context.prompt) <= room.most:
@@ -88,9 +88,9 @@ def fit(
     return replace(attempt(left), problem=explain_excess(size(len(left)), room, bool(path)))
 
 
-def foldable_turns(path: Sequence[Turn], memory: ContextPlan) -> list[int]:
+def foldable_turns(path: Sequence[Turn], plan: ContextPlan) -> list[int]:
     """The numbers of the turns that are shown in full and would be shorter folded."""
-    known = {*memory.folded, *memory.forgotten}
+    known = {*plan.folded, *plan.forgotten}
     return [number for number, turn in enumerate(path, start=1) if number not in known and can_fold(turn)]
 
 

@@ -197,7 +197,7 @@ class Refinement:
             self.take_again(answer)
         elif answer is not None:
             chosen = found[answer]
-            self.adopt(CandidateChoice(chosen.candidate, 1.0), count, chosen.told)
+            self.adopt(CandidateChoice(chosen.candidate, 1.0), count, chosen.summary)
         return answer is not None
 
     def take_again(self, words: str) -> None:

@@ -34,13 +34,13 @@ GENERATED_CALLS = 3  # assertions written to tell functions apart if the user ca
 class Interpretation:
     """Candidates that behave the same: the likeliest of them, their number, and their weighted share.
 
-    `told` describes in a few words what it does that others do not.
+    `summary` describes in a few words what it does that others do not.
     """
 
     candidate: Candidate
     count: int
     share: float
-    told: str = ""
+    summary: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ def ask_about(found: Sequence[Interpretation], asking: Clarification) -> tuple[I
             continue
         if asking.always or not any(alike(candidate, other.candidate) for other in rivals):
             rivals.append(each)
-    told = rivals if asking.always else summarise(rivals, undecided([each.candidate for each in rivals]))
-    kept = list({each.told: each for each in reversed(told)}.values())[::-1][:MOST_OFFERED]
+    described = rivals if asking.always else summarise(rivals, undecided([each.candidate for each in rivals]))
+    kept = list({each.summary: each for each in reversed(described)}.values())[::-1][:MOST_OFFERED]
     return tuple(kept) if len(kept) > 1 else ()
 
 
@@ -121,7 +121,7 @@ def alike(one: Candidate, other: Candidate) -> bool:
     printed = any(made_up_by(each).printed for each in (one, other))
     if not printed and without_addresses(one.shows) != without_addresses(other.shows):
         return False
-    if (one.told.given, one.made.given) != (other.told.given, other.made.given):
+    if (one.examples.given, one.generated.given) != (other.examples.given, other.generated.given):
         return False
     left, right = ({each.name: each for each in side.seen} for side in (one, other))
     return all(same_value(left[name], right[name]) for name in left.keys() & right.keys() - free)
@@ -203,8 +203,8 @@ def parts(
     candidate = reading.candidate
     if error := failure(candidate):
         return [f"fails: {error}"]
-    given = (*candidate.told.given, *candidate.made.given)
-    asked = (*candidate.told.asked, *candidate.made.asked)
+    given = (*candidate.examples.given, *candidate.generated.given)
+    asked = (*candidate.examples.asked, *candidate.generated.asked)
     said = [f"{asked[place]} gives {short(given[place])}" for place in calls if place < len(given)]
     made = [f"{name} is {short(value(known[name]))}" for name in names if name in known]
     if not shown and not said and not made:
@@ -216,7 +216,7 @@ def parts(
 def differing_calls(found: Sequence[Interpretation]) -> list[int]:
     """The indices of the calls whose results differ between working interpretations."""
     given = [
-        (*each.candidate.told.given, *each.candidate.made.given)
+        (*each.candidate.examples.given, *each.candidate.generated.given)
         for each in found
         if not failure(each.candidate)
     ]

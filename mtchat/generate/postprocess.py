@@ -118,15 +118,13 @@ CLOSE_MATCH = 0.85  # the similarity, up to 1, from which on a name counts as a 
 SHORTEST_NAME = 4  # letters of the shortest name that is corrected
 
 
-def postprocess(
-    family: Family, text: str, base: Session, rules: bool, memory: ContextPlan = EVERYTHING
-) -> str:
+def postprocess(family: Family, text: str, base: Session, rules: bool, plan: ContextPlan = EVERYTHING) -> str:
     """The chunk that a completion adds to a session, repaired by rule if `rules` is set.
 
     Folded code from the prompt that the model repeats is not new code and is removed.
     """
     before = base.program.source
-    code = drop_folded_copies(family.chunk(text, before), folded_codes(base.path, memory))
+    code = drop_folded_copies(family.chunk(text, before), folded_codes(base.path, plan))
     return apply_rules(code, before) if rules else code
 
 

@@ -34,14 +34,14 @@ Behaviour = tuple[object, ...]
 class Candidate:
     """A session that has run, whose last turn is one of several for the same instruction.
 
-    `copies` completions gave this code. `told` has the results of the assertions in the instruction, `made`
-    those of the assertions that the model wrote.
+    `copies` completions gave this code. `examples` are the results of the assertions in the instruction,
+    `generated` those of the assertions that the model wrote.
     """
 
     session: Session
     copies: int = 1
-    told: AssertionResults = AssertionResults()
-    made: AssertionResults = AssertionResults()
+    examples: AssertionResults = AssertionResults()
+    generated: AssertionResults = AssertionResults()
 
     @property
     def turn(self) -> Turn:
@@ -60,7 +60,7 @@ class Candidate:
         """The number of requirements that it visibly does not meet."""
         turn, source = self.turn, self.session.program.source
         unmet = unmet_requirements(turn.instruction, turn.chunk, source, self.session.outcome)
-        return len(unmet) + self.told.passed.count(False) + self.broken
+        return len(unmet) + self.examples.passed.count(False) + self.broken
 
     @property
     def broken(self) -> int:
@@ -79,7 +79,7 @@ class Candidate:
             return ("fails",)
         seen = sorted((each.name, each.kind, each.shape, without_identity(each.value)) for each in self.seen)
         said = without_addresses(outcome.outputs[-1].strip()) if outcome.outputs else ""
-        return (said, *seen, *self.told.given, *self.made.given)
+        return (said, *seen, *self.examples.given, *self.generated.given)
 
     @cached_property
     def seen(self) -> tuple[Variable, ...]:
@@ -153,7 +153,7 @@ def choose(candidates: Sequence[Candidate], policy: Policy) -> CandidateChoice:
     shares = {behaviour: weight / total for behaviour, weight in weights.items()}
     if policy.generated_tests:
         for each in {each.behaviour: each for each in fit}.values():
-            weights[each.behaviour] *= 1 + each.made.passed.count(True)
+            weights[each.behaviour] *= 1 + each.generated.passed.count(True)
     winner = max(fit, key=lambda each: (weights[each.behaviour], each.likelihood))
     return CandidateChoice(winner, shares[winner.behaviour])
 

@@ -157,8 +157,8 @@ class TurnGenerator:
         sampling: Sampling,
     ) -> TurnContext:
         """A context that asks for turn `number` again and shows it in full, made to fit the model."""
-        memory = plan_for(session, path).without(number)
-        return fit(render, path, memory, self.room(sampling), whole=number)
+        plan = plan_for(session, path).without(number)
+        return fit(render, path, plan, self.room(sampling), whole=number)
 
     def room(self, sampling: Sampling) -> TokenBudget | None:
         return TokenBudget(self.count, self.card, sampling.max_tokens) if self.count else None
@@ -183,7 +183,7 @@ class TurnGenerator:
             self.on_event(ContextFitted(context.fitted))
         base, written = request.base, self.write(context.prompt, request.provenance.sampling)
         stopped = written.usage.finish == "interrupted"
-        provenance = replace(request.provenance, context=context.memory)
+        provenance = replace(request.provenance, context=context.plan)
         if stopped:
             provenance = replace(
                 provenance, rules=False

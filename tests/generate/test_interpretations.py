@@ -36,7 +36,7 @@ def tried(
     usage = Usage(completion_tokens=4, logprob=-0.4)
     session = Session().add(Turn("print total: 1 or 2", chunk, usage=usage)).with_outcome(outcome)
     return Candidate(
-        session, copies, made=AssertionResults(given, (True,) * len(given), ("f(2)",) * len(given))
+        session, copies, generated=AssertionResults(given, (True,) * len(given), ("f(2)",) * len(given))
     )
 
 
@@ -44,12 +44,12 @@ TWO = interpret([tried("print(1)", "1\n"), tried("print(2)", "2\n")])
 
 
 def told(*candidates: Candidate) -> list[str]:
-    return [each.told for each in interpret(candidates)]
+    return [each.summary for each in interpret(candidates)]
 
 
 def test_those_that_do_the_same_are_one_reading_and_the_weightiest_is_first() -> None:
     found = interpret([tried("print(3)", "3\n"), tried("print(1+2)", "3\n"), tried("print([3])", "[3]\n", 5)])
-    assert [(each.told, each.count) for each in found] == [("prints [3]", 5), ("prints 3", 2)]
+    assert [(each.summary, each.count) for each in found] == [("prints [3]", 5), ("prints 3", 2)]
     assert [round(each.share, 3) for each in found] == [0.714, 0.286]
 
 
@@ -256,7 +256,7 @@ def test_what_nobody_gave_is_no_question(first: Candidate, second: Candidate) ->
 def test_what_the_words_can_decide_is_a_question(
     first: Candidate, second: Candidate, words: list[str]
 ) -> None:
-    assert [each.told for each in ask_about(interpret([first, second]), ASK)] == words
+    assert [each.summary for each in ask_about(interpret([first, second]), ASK)] == words
 
 
 def test_always_asks_about_whatever_differs() -> None:
@@ -296,8 +296,8 @@ def test_the_answer_is_taken_kept_with_the_turn_and_known_to_later_turns() -> No
     model, asked = ambiguous(), []
 
     def ask(instruction, found):
-        asked.append([each.told for each in found])
-        return next(place for place, each in enumerate(found) if each.told == "prints 2")
+        asked.append([each.summary for each in found])
+        return next(place for place, each in enumerate(found) if each.summary == "prints 2")
 
     session = take(generator(model, Clarification(ask)), Session(), "print total: 1 or 2", GREEDY_64)
     assert asked == [["prints 1", "prints 2"]]

@@ -175,9 +175,9 @@ def context_parts(
     prompts.append(render((), "", preamble, "", guidance))
     for number, turn in enumerate(path, start=1):
         names.append(ContextPart(f"turn {number}", 0, advise(console, number, turn, context)))
-        prompts.append(render(visible_turns(path[:number], context.memory), "", preamble, "", guidance))
+        prompts.append(render(visible_turns(path[:number], context.plan), "", preamble, "", guidance))
     names += [ContextPart("the error", 0, "/fix resolves it"), ContextPart("instruction", 0)]
-    everything = visible_turns(path, context.memory)
+    everything = visible_turns(path, context.plan)
     prompts += [render(everything, "", preamble, error, guidance), context.prompt]
     sizes = [0, *(prompt_tokens(console, prompt) for prompt in prompts)]
     for part, (before, after) in zip(names, pairwise(sizes), strict=True):
@@ -188,11 +188,11 @@ def context_parts(
 def advise(console: Console, number: int, turn: Turn, context: TurnContext) -> str:
     """How to reduce a turn, and about how many tokens that saves."""
     saved = console.chat.model.count(turn.chunk) - console.chat.model.count(fold_code(turn.chunk))
-    if number in context.memory.forgotten:
+    if number in context.plan.forgotten:
         return f"forgotten; /unfold {number} sends it again"
     if number in context.fitted:
         return f"folded to fit, saves {saved}; or /forget {number}"
-    if number in context.memory.folded:
+    if number in context.plan.folded:
         return f"folded, saves {saved}; /unfold {number} sends all of it"
     if saved > 0:
         return f"/fold {number} saves about {saved}"

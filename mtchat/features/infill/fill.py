@@ -213,6 +213,6 @@ def rewrite_with_hole(generator: TurnGenerator, place: HoleInTurn, sampling: Sam
     if context.problem:
         raise MtchatError(context.problem)
     text = complete_quietly(generator.complete, family, context.prompt, sampling).text
-    code = postprocess(family, text, base, False, context.memory)
+    code = postprocess(family, text, base, False, context.plan)
     if code.strip() and (parses(code) or not spoken.runs) and mark not in code and not HOLE.search(code):
         yield code
