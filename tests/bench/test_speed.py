@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -17,10 +17,19 @@ from mtchat.bench.speed import measures as measuring
 from mtchat.bench.speed.comparison import LOAD, PEAK, BackgroundLoad, Comparison, Contender
 from mtchat.bench.speed.engine import QUICK, BenchPrompt, CompletionTiming, EngineSetup, MeasuredEngine
 from mtchat.bench.speed.measures import MEASURES, Measure
-from mtchat.bench.speed.model import find_peers
+from mtchat.bench.speed.model import QUANTITIES, ModelReport, find_peers
 from mtchat.bench.speed.peers import transformers
 from mtchat.bench.speed.process import WorkloadRequest, answer_requests, start_engine
-from mtchat.bench.speed.results import Measurement, Quantity, collect, plot, split_panels, table, to_json
+from mtchat.bench.speed.results import (
+    Measurement,
+    Quantity,
+    collect,
+    legend,
+    plot,
+    split_panels,
+    table,
+    to_json,
+)
 from mtchat.bench.speed.sandbox import Case, CaseTiming, measure
 from mtchat.bench.speed.sandbox import table as timings_table
 from mtchat.bench.speed.workload import TURNS, Workload, WorkloadBuilder
@@ -129,6 +138,21 @@ def test_the_table_tells_how_many_times_better_ours_is() -> None:
         ["wait", "s", "0.1", "0.25", "2.5"],
         ["ahead", "tok/s", "81", "", "4.0"],  # beside what the other has of decode
     ]
+
+
+def test_the_legend_says_what_each_measured_quantity_means() -> None:
+    quantities = [replace(DECODE, meaning="how fast"), replace(WAIT, meaning="how long")]
+    made = collect({("mtchat", "decode"): [1.0]}, quantities, ["mtchat"], "m")
+    assert legend(made, quantities) == "decode  how fast\n"
+
+
+def test_the_report_names_the_machine_and_explains_factors_only_beside_peers() -> None:
+    made = collect({("mtchat", "decode"): [1.0]}, QUANTITIES, ["mtchat"], "m")
+    alone = str(ModelReport(made, "m, a CPU, 2 threads", 1, ("mtchat 1, float32",), ("short of data",)))
+    assert alone.startswith("mtchat 1, float32; m, a CPU, 2 threads\none run\n\n|")
+    assert alone.endswith("\nnote: short of data")
+    assert "×" not in alone
+    assert "×" in str(ModelReport(made, "m", 3, ("mtchat 1", "other 2")))
 
 
 def test_the_picture_has_a_panel_for_each_group_and_for_what_is_far_smaller(tmp_path: Path) -> None:

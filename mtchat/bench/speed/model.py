@@ -14,7 +14,7 @@ from mtchat.bench.speed.comparison import LOAD, PEAK, BackgroundLoad, Comparison
 from mtchat.bench.speed.engine import OURS, EngineSetup, Peer, Sizes, find_peer
 from mtchat.bench.speed.measures import MEASURES, quantities
 from mtchat.bench.speed.process import WorkloadRequest, start_engine
-from mtchat.bench.speed.results import Measurement, collect, table
+from mtchat.bench.speed.results import Measurement, collect, legend, table
 from mtchat.bench.speed.workload import Workload
 from mtchat.version import __version__
 
@@ -41,9 +41,12 @@ class ModelReport:
     notes: tuple[str, ...] = field(default=())
 
     def __str__(self) -> str:
+        ours, *others = self.engines
         runs = "one run" if self.repeats == 1 else f"medians of up to {self.repeats} runs (min–max)"
-        head = "\n".join([*self.engines, f"{runs}; × is the factor by which mtchat is better"])
-        return f"{head}\n\n{table(self.rows, QUANTITIES)}" + "".join(f"\nnote: {note}" for note in self.notes)
+        factor = "; × is the factor by which mtchat is better" if others else ""
+        head = "\n".join([f"{ours}; {self.title}", *others, runs + factor])
+        notes = "".join(f"\nnote: {note}" for note in self.notes)
+        return f"{head}\n\n{table(self.rows, QUANTITIES)}\n{legend(self.rows, QUANTITIES)}{notes}"
 
 
 def find_peers(names: str, file: str) -> Against:

@@ -102,6 +102,13 @@ def table(rows: Sequence[Measurement], quantities: Iterable[Quantity], own: Coll
     return markdown_table(cells)
 
 
+def legend(rows: Sequence[Measurement], quantities: Iterable[Quantity]) -> str:
+    """A line for each quantity that was measured: its name and what it means."""
+    found = [each for each in quantities if any(row.name == each.name for row in rows)]
+    width = max((len(each.name) for each in found), default=0)
+    return "".join(f"{each.name:<{width}}  {each.meaning}\n" for each in found)
+
+
 def format_value(row: Measurement) -> str:
     """The median; minimum and maximum if there were several runs."""
     if row.runs == 1:

@@ -11,7 +11,7 @@ from typing import Any
 from mtchat.bench.output import Say
 from mtchat.bench.speed.engine import OURS
 from mtchat.bench.speed.gpu import hf_baseline, shapes
-from mtchat.bench.speed.results import Measurement, Quantity, collect, table
+from mtchat.bench.speed.results import Measurement, Quantity, collect, legend, table
 from mtchat.errors import MtchatError, UsageError
 from mtchat.inference.loaders import cuda_loader
 from mtchat.session.prompt import Piece
@@ -152,7 +152,7 @@ def measure_shape(name: str, run: GpuRun, say: Say, show: Callable[[str], None])
     rows = collect(samples, QUANTITIES, (*own, *peers), name)
     equal, gap, spacing = hf_baseline.first_difference(logits, dtype, mine, theirs)
     difference = GreedyDifference(equal, len(theirs), gap, spacing)
-    show(f"### {name}\n\n{table(rows, QUANTITIES, own)}\n{difference}\n")
+    show(f"### {name}\n\n{table(rows, QUANTITIES, own)}\n{legend(rows, QUANTITIES)}\n{difference}\n")
     return rows
 
 
