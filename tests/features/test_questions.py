@@ -193,6 +193,6 @@ def test_on_a_terminal_a_question_makes_no_turn(screen: Terminal, tmp_path: Path
     screen.wait("1› ")
     say(screen, "print x", "2› ")
     text = say(screen, "what does this do?", "says more about one line")
-    assert "taken as a question" in text
+    assert "this looks like a question" in text
     say(screen, "define x", "3› ")
     assert [turn.instruction for turn in session(tmp_path).path] == ["print x", "define x"]

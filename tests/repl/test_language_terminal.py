@@ -27,7 +27,7 @@ def test_a_session_in_another_language_is_written_and_never_run(tmp_path: Path) 
         say(screen, "/run", "/run needs a program in Python")
         for command in ("check f() == 1", "vars", "fix", "explain"):
             say(screen, f"/{command}", f"/{command.split()[0]} needs a program in Python")
-        say(screen, "/retry 3", "tries are compared by running them")
+        say(screen, "/retry 3", "candidates are compared by running them")
         say(screen, "/set language go", "mtchat --language go begins a new one in Go")
         say(screen, "/context more", "```javascript")
         say(screen, "/export py", "code writes it as it is")

@@ -261,7 +261,7 @@ def test_bad_input_is_an_error_that_says_what_to_do_and_the_session_goes_on(
 def test_slash_completes_commands_with_what_they_do(screen: Terminal) -> None:
     screen.wait("1› ")
     screen.send("/un")
-    screen.wait("Takes back the last turn")
+    screen.wait("Undoes the last turn")
     screen.send(TAB)
     screen.wait("1› /undo")
 
@@ -383,7 +383,7 @@ def unclear(screen: Terminal) -> None:
     screen.wait("1› ")
     say(screen, "/set policy select", "policy is select")
     say(screen, "/set ask always", "ask is always")
-    say(screen, "unclear", "which one?")
+    say(screen, "unclear", "Which one?")
 
 
 def test_a_next_step_typed_at_a_question_is_done_after_it(screen: Terminal, tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_run_takes_arguments_and_a_file_in_place_of_the_keyboard(screen: Termina
     (folder / "names.txt").write_text("Ada\n")
     opened(screen, "asks")
     screen.send("/run" + ENTER)
-    screen.wait("what you type goes to the program; Ctrl-D ends it")
+    screen.wait("what you type goes to the program; Ctrl-D ends the input")
     screen.wait("name? ")
     screen.send("Eve" + ENTER)
     screen.wait("[]\nname? Eve\n")

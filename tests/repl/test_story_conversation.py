@@ -65,7 +65,7 @@ def test_a_question_a_correction_an_edit_and_a_fix(screen: Terminal, folder: Pat
     screen.send("/set ask always" + ENTER)
     screen.wait("ask is always")
     screen.send("Make a list fruits with the names of five fruits" + ENTER)
-    screen.wait("which one?", 180)
+    screen.wait("Which one?", 180)
     screen.send("1" + ENTER)
     screen.wait("\n2› ", 60)
     assert session(folder).path[0].meant

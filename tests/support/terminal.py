@@ -75,7 +75,8 @@ def terminal(
     rows: int = 40,
 ) -> Iterator[Terminal]:
     """Starts Python with these arguments in a folder, on a terminal of a size."""
-    whole = {**os.environ, "TERM": "xterm-256color", **(env or {})}
+    # The size is that of the terminal, whatever the tests themselves run in.
+    whole = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "", "LINES": "", **(env or {})}
     child = pexpect.spawn(sys.executable, words, cwd=str(folder), env=whole, dimensions=(rows, columns))
     try:
         yield Terminal(child, columns, rows)
