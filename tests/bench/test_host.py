@@ -32,7 +32,7 @@ def test_a_turn_parses_no_more_code_in_a_long_session(tmp_path: Path) -> None:
 
     counting = True
     sys.addaudithook(count)
-    watch = host.Stopwatch()
+    watch = host.OutsideTimer()
     runner = FunctionRunner(host.pretend)
     try:
         with Conversation(host.InstantModel(watch), runner, store=tmp_path / "long.jsonl") as chat:

@@ -25,7 +25,7 @@ REPEATS = 3
 TOKENS = 1 << 20  # the context of the model: nothing is ever folded
 
 
-class Stopwatch:
+class OutsideTimer:
     """Adds up the seconds that are spent outside the host: in the model and in programs."""
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Stopwatch:
 class InstantModel:
     """A model that answers at once: each reply defines a name from the one before it, and prints it."""
 
-    watch: Stopwatch
+    watch: OutsideTimer
     written: int = 0
     card: ModelCard = ModelCard("instant", chat=True, context=TOKENS, fingerprint="0" * 64)
 
@@ -94,7 +94,7 @@ def measure(turns: tuple[int, ...] = TURNS, repeats: int = REPEATS) -> HostTimes
 def time_conversation(turns: tuple[int, ...]) -> dict[int, float]:
     """Milliseconds of each of `turns` in one conversation, saved in a file as any other."""
     times: list[float] = []
-    watch = Stopwatch()
+    watch = OutsideTimer()
 
     def run(program: Program) -> Outcome:
         return watch.outside(lambda: pretend(program))
