@@ -72,7 +72,7 @@ class ArbitraryParts:
         arbitrary = self.invented(value, decided) or (isinstance(value, DISPLAYS) and self.listed(value))
         for target in targets:
             if arbitrary:
-                self.names |= roots(target)
+                self.names |= root_names(target)
             elif isinstance(target, ast.Name) and not adds:
                 self.names.discard(target.id)
 
@@ -85,15 +85,15 @@ class ArbitraryParts:
                 self.printed = self.printed or arbitrary
             case ast.Attribute(owner, _):
                 if arbitrary:
-                    self.names |= roots(owner)
+                    self.names |= root_names(owner)
                 if self.by_chance(call):
-                    self.names |= {name for value in values for name in roots(value)}
+                    self.names |= {name for value in values for name in root_names(value)}
             case ast.Name(name) if name in self.chance:
-                self.names |= {each for value in values for each in roots(value)}
+                self.names |= {each for value in values for each in root_names(value)}
 
     def invented(self, value: ast.expr, decided: bool = False) -> bool:
         """Whether a value depends on something arbitrary, here or through the names it uses."""
-        nodes = list(inner(value))
+        nodes = list(nodes_of(value))
         names = {node.id for node in nodes if isinstance(node, ast.Name)}
         if names & self.names or any(isinstance(node, ast.Call) and self.by_chance(node) for node in nodes):
             return True
@@ -121,7 +121,7 @@ class ArbitraryParts:
         """Whether a call's value comes from chance or the clock, as far as its module's name shows it."""
         if isinstance(call.func, ast.Name):
             return call.func.id in self.chance
-        path = dotted(call.func)
+        path = dotted_parts(call.func)
         drawn = bool({*CHANCE, *self.chance} & set(path[:-1]))
         return drawn or (len(path) > 1 and path[-1] in CLOCK and path[-2] in ("time", "datetime", "date"))
 
@@ -178,7 +178,7 @@ def without_addresses(text: str) -> str:
     return ADDRESS.sub("<object>", text)
 
 
-def inner(value: ast.expr) -> Iterator[ast.AST]:
+def nodes_of(value: ast.expr) -> Iterator[ast.AST]:
     """The nodes of an expression, without lambdas and without the text parts of f-strings."""
     waiting: list[ast.AST] = [value]
     while waiting:
@@ -195,16 +195,16 @@ def loaded(node: ast.AST, kind: type[ast.expr_context]) -> set[str]:
     return {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, kind)}
 
 
-def roots(node: ast.expr) -> set[str]:
+def root_names(node: ast.expr) -> set[str]:
     """The names at the root of a target: df of df.age[0]."""
     while isinstance(node, ast.Attribute | ast.Subscript | ast.Starred | ast.Call):
         node = node.func if isinstance(node, ast.Call) else node.value
     if isinstance(node, ast.Tuple | ast.List):
-        return {name for each in node.elts for name in roots(each)}
+        return {name for each in node.elts for name in root_names(each)}
     return {node.id} if isinstance(node, ast.Name) else set()
 
 
-def dotted(node: ast.expr) -> list[str]:
+def dotted_parts(node: ast.expr) -> list[str]:
     """The parts of a dotted name; [] for other expressions."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute):

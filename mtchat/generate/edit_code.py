@@ -41,7 +41,7 @@ def splice(old: str, new: str, before: str, whole: bool) -> str:
     known, said = parse_module(old), parse_module(new)
     if known is None or said is None:
         return new
-    if not whole and (filled := completed(old, known.body, new, said.body)) != new:
+    if not whole and (filled := complete_classes(old, known.body, new, said.body)) != new:
         return splice(old, filled, before, whole)
     try:
         said_again = {ast.dump(each) for each in (parse_module(before) or ast.Module([], [])).body}
@@ -49,17 +49,17 @@ def splice(old: str, new: str, before: str, whole: bool) -> str:
         kept = [each for each in said.body if ast.dump(each) in mine or ast.dump(each) not in said_again]
     except RecursionError:
         return new
-    kept = [each for each in kept if ast.dump(each) in mine or not idle(each, kept)]
+    kept = [each for each in kept if ast.dump(each) in mine or not is_unused_import(each, kept)]
     if not any(isinstance(each, ast.Expr) for each in known.body):
-        kept = kept[: len(kept) - len(trials(kept))]
+        kept = kept[: len(kept) - len(trailing_calls(kept))]
     if not kept:
         return new
-    if not whole and partial(known.body, kept):
-        return replaced(old, known.body, new, said.body, kept)
+    if not whole and is_partial(known.body, kept):
+        return replace_definitions(old, known.body, new, said.body, kept)
     return new if len(kept) == len(said.body) else keep_statements(new, said.body, kept).strip("\n").rstrip()
 
 
-def completed(old: str, body: Sequence[ast.stmt], new: str, said: Sequence[ast.stmt]) -> str:
+def complete_classes(old: str, body: Sequence[ast.stmt], new: str, said: Sequence[ast.stmt]) -> str:
     """The new code, with its classes completed by the old members that it leaves out.
 
     If it consists of such classes only, the result is the old code with the new members in place.
@@ -85,7 +85,11 @@ def completed(old: str, body: Sequence[ast.stmt], new: str, said: Sequence[ast.s
 def with_members(old: SourceText, known: ast.ClassDef, new: SourceText, said: ast.ClassDef) -> str:
     """A class with members replaced by those of another with the same head; "" if others are added."""
     fresh = said.body[1:] if ast.get_docstring(said) is not None else said.body
-    if not fresh or heads(known) != heads(said) or said.body[0].col_offset != known.body[0].col_offset:
+    if (
+        not fresh
+        or class_head(known) != class_head(said)
+        or said.body[0].col_offset != known.body[0].col_offset
+    ):
         return ""
     keys = keys_of(known.body)
     edits = list[Edit]()
@@ -103,12 +107,12 @@ def with_members(old: SourceText, known: ast.ClassDef, new: SourceText, said: as
     return old.changed(old.start(known), old.end(known), edits)
 
 
-def heads(each: ast.ClassDef) -> list[str]:
+def class_head(each: ast.ClassDef) -> list[str]:
     """The head of a class: its decorators, bases and keywords."""
     return [ast.dump(part) for part in (*each.decorator_list, *each.bases, *each.keywords)]
 
 
-def idle(statement: ast.stmt, body: Sequence[ast.stmt]) -> bool:
+def is_unused_import(statement: ast.stmt, body: Sequence[ast.stmt]) -> bool:
     """Whether a statement only imports names that no other statement uses."""
     if not isinstance(statement, IMPORTING) or not names_of(statement):
         return False
@@ -116,7 +120,7 @@ def idle(statement: ast.stmt, body: Sequence[ast.stmt]) -> bool:
     return not used & names_of(statement)
 
 
-def trials(body: Sequence[ast.stmt]) -> list[ast.stmt]:
+def trailing_calls(body: Sequence[ast.stmt]) -> list[ast.stmt]:
     """The calls at the end of code that begins with definitions."""
     if not body or not isinstance(body[0], DEFINING | IMPORTING):
         return []
@@ -130,7 +134,7 @@ def called(statement: ast.stmt) -> ast.expr | None:
     return statement.value if isinstance(statement, ast.Expr) else None
 
 
-def partial(old: Sequence[ast.stmt], new: Sequence[ast.stmt]) -> bool:
+def is_partial(old: Sequence[ast.stmt], new: Sequence[ast.stmt]) -> bool:
     """Whether a reply has only some of the definitions of a chunk, each of them once."""
     if not all(isinstance(each, BINDING) for each in new):
         return False
@@ -183,7 +187,7 @@ def places(statement: ast.stmt) -> frozenset[str]:
     return frozenset(ast.unparse(each) for each in targets if isinstance(each, ast.Attribute | ast.Subscript))
 
 
-def replaced(
+def replace_definitions(
     old: str, body: Sequence[ast.stmt], new: str, said: Sequence[ast.stmt], fresh: Sequence[ast.stmt]
 ) -> str:
     """The old code with statements replaced by new ones that bind the same names; new imports first.
@@ -210,10 +214,10 @@ def replaced(
             stays = [] if whole else [text_of(old, body, each)]
             changes[at] = [*stays, *(texts[place] for place in shared if place not in used)]
             used |= {*shared}
-    return headed(replace_statements(old, body, changes), head)
+    return add_imports(replace_statements(old, body, changes), head)
 
 
-def headed(code: str, head: Sequence[str]) -> str:
+def add_imports(code: str, head: Sequence[str]) -> str:
     """Code with imports added before it, but after its docstring and `__future__` imports."""
     module = parse_module(code)
     body = module.body if module else []

@@ -97,7 +97,7 @@ def ask_about(found: Sequence[Interpretation], asking: Clarification) -> tuple[I
     if not found or found[0].candidate.faults == 2:
         return ()
     best = found[0]
-    if not asking.always and only_data(best.candidate.turn.chunk):
+    if not asking.always and is_only_data(best.candidate.turn.chunk):
         return ()
     least = (best.candidate.faults, best.candidate.unmet_requirements)
     rivals: list[Interpretation] = []
@@ -106,19 +106,21 @@ def ask_about(found: Sequence[Interpretation], asking: Clarification) -> tuple[I
         near = each.share >= asking.comparable * best.share
         if (candidate.faults, candidate.unmet_requirements) != least or not near:
             continue
-        if asking.always or not any(alike(candidate, other.candidate) for other in rivals):
+        if asking.always or not any(are_equivalent(candidate, other.candidate) for other in rivals):
             rivals.append(each)
-    described = rivals if asking.always else summarise(rivals, undecided([each.candidate for each in rivals]))
+    described = (
+        rivals if asking.always else summarise(rivals, undecided_names([each.candidate for each in rivals]))
+    )
     kept = list({each.summary: each for each in reversed(described)}.values())[::-1][:MOST_OFFERED]
     return tuple(kept) if len(kept) > 1 else ()
 
 
-def alike(one: Candidate, other: Candidate) -> bool:
+def are_equivalent(one: Candidate, other: Candidate) -> bool:
     """Whether two candidates differ in nothing that an instruction could decide."""
-    if worded_otherwise(one, other) or same_but_numbers(one.turn.chunk, other.turn.chunk):
+    if same_but_wording(one, other) or same_but_numbers(one.turn.chunk, other.turn.chunk):
         return True
-    free = undecided([one, other])
-    printed = any(made_up_by(each).printed for each in (one, other))
+    free = undecided_names([one, other])
+    printed = any(arbitrary_parts_of(each).printed for each in (one, other))
     if not printed and without_addresses(one.shows) != without_addresses(other.shows):
         return False
     if (one.examples.given, one.generated.given) != (other.examples.given, other.generated.given):
@@ -127,13 +129,13 @@ def alike(one: Candidate, other: Candidate) -> bool:
     return all(same_value(left[name], right[name]) for name in left.keys() & right.keys() - free)
 
 
-def undecided(candidates: Sequence[Candidate]) -> frozenset[str]:
+def undecided_names(candidates: Sequence[Candidate]) -> frozenset[str]:
     """The names whose values say nothing about what is meant: invented data and loop variables."""
-    free = map(made_up_by, candidates)
+    free = map(arbitrary_parts_of, candidates)
     return frozenset(name for each in free for name in each.names | each.loops)
 
 
-def made_up_by(candidate: Candidate) -> ArbitraryParts:
+def arbitrary_parts_of(candidate: Candidate) -> ArbitraryParts:
     turn = candidate.turn
     return arbitrary_parts(turn.chunk, candidate.session.undo().program.source, turn.instruction)
 
@@ -150,7 +152,7 @@ def rows(variable: Variable) -> str:
     return variable.shape.split(" x ")[0]
 
 
-def worded_otherwise(one: Candidate, other: Candidate) -> bool:
+def same_but_wording(one: Candidate, other: Candidate) -> bool:
     """Whether two outputs are the same but for words around them, or the notation of numbers and lists."""
     if not one.shows or not other.shows:
         return False
@@ -164,7 +166,7 @@ def numbers(shown: str) -> list[str]:
     return [normalised_word(word) for word in re.findall(r"-?\d+(?:\.\d+)?", shown)]
 
 
-def only_data(chunk: str) -> bool:
+def is_only_data(chunk: str) -> bool:
     """Whether a chunk only assigns literal values to names."""
     module = parse_module(chunk)
     return module is not None and all(
@@ -183,7 +185,7 @@ def summarise(
         for name in dict.fromkeys(name for each in values for name in each)
         if name not in free and len({value(each.get(name)) for each in values}) > 1
     ]
-    calls = differing_calls(found)
+    calls = find_differing_calls(found)
     return tuple(
         Interpretation(
             each.candidate, each.count, each.share, ", ".join(parts(each, text, known, names, calls))
@@ -205,15 +207,15 @@ def parts(
         return [f"fails: {error}"]
     given = (*candidate.examples.given, *candidate.generated.given)
     asked = (*candidate.examples.asked, *candidate.generated.asked)
-    said = [f"{asked[place]} gives {short(given[place])}" for place in calls if place < len(given)]
-    made = [f"{name} is {short(value(known[name]))}" for name in names if name in known]
+    said = [f"{asked[place]} gives {shorten(given[place])}" for place in calls if place < len(given)]
+    made = [f"{name} is {shorten(value(known[name]))}" for name in names if name in known]
     if not shown and not said and not made:
         defined = functions(candidate.turn.chunk)
         return [f"defines {' and '.join(defined)}" if defined else "prints nothing"]
     return [*([f"prints {shown}"] if shown else []), *said, *made][:3]
 
 
-def differing_calls(found: Sequence[Interpretation]) -> list[int]:
+def find_differing_calls(found: Sequence[Interpretation]) -> list[int]:
     """The indices of the calls whose results differ between working interpretations."""
     given = [
         (*each.candidate.examples.given, *each.candidate.generated.given)
@@ -229,14 +231,14 @@ def failure(candidate: Candidate) -> str:
     outcome = candidate.session.outcome
     if outcome is None or outcome.ok:
         return ""
-    return short(outcome.error.split(": ", 1)[-1] or outcome.limit)
+    return shorten(outcome.error.split(": ", 1)[-1] or outcome.limit)
 
 
 def printed(candidate: Candidate) -> str:
     """What the turn prints, on one line."""
     outcome = candidate.session.outcome
     text = outcome.outputs[-1].strip() if outcome and outcome.ok and outcome.outputs else ""
-    return short(" ⏎ ".join(text.splitlines()))
+    return shorten(" ⏎ ".join(text.splitlines()))
 
 
 def value(variable: Variable | None) -> str:
@@ -245,7 +247,7 @@ def value(variable: Variable | None) -> str:
     return variable.value or " ".join(filter(None, [variable.kind, variable.shape]))
 
 
-def short(text: str) -> str:
+def shorten(text: str) -> str:
     """A text, shortened in the middle if it is long."""
     half = LONGEST_VALUE_SHOWN // 2
     return text if len(text) <= LONGEST_VALUE_SHOWN else f"{text[:half]} … {text[-half + 3 :]}"

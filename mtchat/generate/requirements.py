@@ -26,15 +26,15 @@ def does_less(code: str, than: str, instruction: str, before: str) -> str:
         return ""
     if new is None or not new.body:
         return "has no code"
-    return next(left_out(new, old, instruction[:LONGEST], before), "")
+    return next(find_left_out(new, old, instruction[:LONGEST], before), "")
 
 
-def left_out(new: ast.Module, old: ast.Module, instruction: str, before: str) -> Iterator[str]:
+def find_left_out(new: ast.Module, old: ast.Module, instruction: str, before: str) -> Iterator[str]:
     asks_function = FUNCTION.search(instruction) is not None
     if SPEAKS.search(instruction) and prints(old) and not prints(new) and not asks_function:
         yield "prints nothing"
     if not asks_function:
-        if acts(old) and not acts(new):
+        if has_effect(old) and not has_effect(new):
             yield "only defines or imports"
         for name in sorted(called(old) - called(new)):
             if name in bound_names(ast.unparse(new)) | bound_names(before):
@@ -44,17 +44,17 @@ def left_out(new: ast.Module, old: ast.Module, instruction: str, before: str) ->
     for word in sorted(kept_words(old, instruction, before)):
         if not has(new, word):
             yield f"has nothing of {word}"
-    again = repeated(new, before) - repeated(old, before)
+    again = repeated_statements(new, before) - repeated_statements(old, before)
     if again.total() > 1 or any(isinstance(ast.parse(each).body[0], DEFINITIONS) for each in again):
         yield "writes earlier turns again"
 
 
-def acts(module: ast.Module) -> bool:
+def has_effect(module: ast.Module) -> bool:
     """Whether a module does more than define and import."""
-    return any(not isinstance(node, (*DEFINITIONS, *IMPORTS, ast.Pass)) for node in spoken(module))
+    return any(not isinstance(node, (*DEFINITIONS, *IMPORTS, ast.Pass)) for node in statements_of(module))
 
 
-def spoken(module: ast.Module) -> Iterator[ast.stmt]:
+def statements_of(module: ast.Module) -> Iterator[ast.stmt]:
     """The statements of a module, without bare strings."""
     for node in module.body:
         if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
@@ -91,7 +91,7 @@ def kept_words(old: ast.Module, instruction: str, before: str) -> frozenset[str]
     state = bound_names(before) - set(dir(builtins))
     labels = {
         id(each)
-        for each in told_only(old)
+        for each in displayed_strings(old)
         if not str(each.value).strip() or str(each.value) not in instruction
     }
     parts: set[str] = set()
@@ -99,15 +99,15 @@ def kept_words(old: ast.Module, instruction: str, before: str) -> frozenset[str]
     for node in ast.walk(old):
         match node:
             case ast.Constant(str() as text) if len(text) < LONGEST and id(node) not in labels:
-                parts |= pieces(text)
+                parts |= split_words(text)
             case ast.Attribute(_, name) if id(node) not in methods:
-                parts |= pieces(name)
+                parts |= split_words(name)
             case ast.Name(name) if name in state:
-                parts |= pieces(name)
-    return frozenset(word for word in words(instruction) if any(kin(word, part) for part in parts))
+                parts |= split_words(name)
+    return frozenset(word for word in words(instruction) if any(have_same_stem(word, part) for part in parts))
 
 
-def told_only(module: ast.Module) -> Iterator[ast.Constant]:
+def displayed_strings(module: ast.Module) -> Iterator[ast.Constant]:
     """Strings that are only displayed: in f-strings, and passed to calls for their effect, such as titles."""
     for node in ast.walk(module):
         if isinstance(node, ast.JoinedStr | ast.Expr):
@@ -119,33 +119,33 @@ def told_only(module: ast.Module) -> Iterator[ast.Constant]:
 def has(new: ast.Module, word: str) -> bool:
     """Whether a word occurs in code in any form, strings included."""
     texts = [each.value for each in ast.walk(new) if isinstance(each, ast.Constant)]
-    parts = pieces("\n".join([ast.unparse(new), *(each for each in texts if isinstance(each, str))]))
-    return any(kin(word, part) for part in parts)
+    parts = split_words("\n".join([ast.unparse(new), *(each for each in texts if isinstance(each, str))]))
+    return any(have_same_stem(word, part) for part in parts)
 
 
 def words(instruction: str) -> frozenset[str]:
-    return frozenset(each for each in pieces(instruction) if len(each) >= SHORTEST)
+    return frozenset(each for each in split_words(instruction) if len(each) >= SHORTEST)
 
 
-def pieces(text: str) -> frozenset[str]:
+def split_words(text: str) -> frozenset[str]:
     """The words in a text or a name, in lower case."""
     return frozenset(each.lower() for each in re.findall(r"[^\W_]+", text))
 
 
-def kin(word: str, part: str) -> bool:
+def have_same_stem(word: str, part: str) -> bool:
     """Whether one word is the other with another ending, such as monthly and month."""
     short, long = sorted((word, part), key=len)
     stem = short.removesuffix("s").removesuffix("e")
     return len(stem) >= SHORTEST - 1 and long.startswith(stem)
 
 
-def repeated(module: ast.Module, before: str) -> Counter[str]:
+def repeated_statements(module: ast.Module, before: str) -> Counter[str]:
     """The statements of a module that the program before it contains too, without imports."""
     earlier = parse_module(before)
     known = {ast.unparse(node) for node in earlier.body} if earlier else set()
     names = defined(earlier) if earlier else frozenset()
     found: Counter[str] = Counter()
-    for node in spoken(module):
+    for node in statements_of(module):
         again = isinstance(node, DEFINITIONS) and node.name in names
         text = ast.unparse(node)
         if again or (text in known and not isinstance(node, (*IMPORTS, ast.Expr))):
@@ -193,9 +193,9 @@ def find_unmet(instruction: str, chunk: str, program: str, outcome: Outcome | No
     for name in named_in(instruction):
         if name not in there:
             yield f"does not bind {name}"
-    for name in unused(instruction, chunk, there):
+    for name in unused_names(instruction, chunk, there):
         yield f"does not use {name}"
-    if function and not defines(chunk):
+    if function and not defines_function(chunk):
         yield "defines no function"
     said = outcome is not None and outcome.ok and bool(outcome.outputs) and bool(outcome.outputs[-1].strip())
     if PRINTS.search(instruction) and not function and outcome is not None and not said:
@@ -212,14 +212,14 @@ def named_in(instruction: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in found if name.isidentifier() and name.lower() not in FILLERS))
 
 
-def unused(instruction: str, chunk: str, known: frozenset[str]) -> list[str]:
+def unused_names(instruction: str, chunk: str, known: frozenset[str]) -> list[str]:
     """Names of the program that an instruction mentions and the code does not use."""
     words = dict.fromkeys(WORD.findall(EXAMPLE.sub("", instruction)))
     used = set(IDENTIFIER.findall(chunk))
     return [each for each in words if each in known - used and each not in ARTICLES]
 
 
-def defines(chunk: str) -> bool:
+def defines_function(chunk: str) -> bool:
     """Whether a chunk defines a function in any form."""
     module = parse_module(chunk)
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)

@@ -153,4 +153,4 @@ def test_a_base_model_gets_no_worked_examples():
 
 def test_a_new_program_is_begun_where_there_is_no_preamble():
     contents = [message.content for message in instruct.render((), "show x", "", "", (WORKED,)).messages]
-    assert contents[-3:] == ["Begin the program.", instruct.fenced("import sys"), "show x"]
+    assert contents[-3:] == ["Begin the program.", instruct.fence("import sys"), "show x"]

@@ -212,7 +212,7 @@ def test_a_turn_that_fails_leaves_its_code_where_a_later_turn_has_the_whole_prog
     assert (session.outcome.ok, session.outcome.stdout) == (True, "1\n")
     assert wrong in [turn.chunk for turn in session.turns]
     context = instruct.render(session.path, "next", "", "").messages
-    assert [message.content for message in context[3:5]] == ["set y\nshow y", instruct.fenced(right)]
+    assert [message.content for message in context[3:5]] == ["set y\nshow y", instruct.fence(right)]
     assert [turn.chunk for turn in session.undo().path] == ["x = 1", ""]
 
 

@@ -21,7 +21,7 @@ from mtchat.features.explain.view import StreamedParagraph, can_chat, show_answe
 from mtchat.generate.arbitrary import arbitrary_parts
 from mtchat.generate.events import ignore
 from mtchat.generate.improve import take
-from mtchat.generate.requirements import kin
+from mtchat.generate.requirements import have_same_stem
 from mtchat.session.names import bound_names, parse_module
 from mtchat.session.outcome import Outcome, Variable
 from mtchat.session.program import Chunk, Program
@@ -79,7 +79,7 @@ def matching_commands(text: str) -> Iterator[str]:
     named = words & known.keys()
     for each in known.values():
         first = {word.lower() for word in WORD.findall(each.meaning)[:1]}
-        if any(kin(word, other) for word in words - named for other in first if len(word) > 4):
+        if any(have_same_stem(word, other) for word in words - named for other in first if len(word) > 4):
             yield f"{each.words}: {each.meaning}"
 
 
@@ -94,7 +94,7 @@ def file_places(console: Console, text: str) -> Iterator[str]:
     named = [
         path
         for path in paths
-        if any(kin(word, part) for word in words for part in WORD.findall(path.lower()))
+        if any(have_same_stem(word, part) for word in words for part in WORD.findall(path.lower()))
     ]
     for path in named[:MOST] or paths[:MOST]:
         yield f"{path}{'' if ' is ' in path else ': a file that the program wrote'}"

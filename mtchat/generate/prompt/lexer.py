@@ -128,7 +128,7 @@ def masked(line: str, language: Language, state: LexerState) -> tuple[str, Lexer
         if state.span is None:
             place, state, text = opening(line, place, language, state)
         else:
-            place, state, text = inside(line, place, state)
+            place, state, text = skip_inside(line, place, state)
         parts.append(text)
     if not line and state.span and compiled(state.closes).search(line):
         state = replace(state, span=None)
@@ -140,14 +140,14 @@ def opening(line: str, place: int, language: Language, state: LexerState) -> tup
     best: tuple[int, int] | None = None
     for number, (span, pattern) in enumerate(openings(language.name)):
         match = pattern.search(line, place)
-        while match and span.line and closing(line, match.end(), span, ended(span, match)) < 0:
+        while match and span.line and closing(line, match.end(), span, closing_pattern(span, match)) < 0:
             match = pattern.search(line, match.end() + (match.end() == match.start()))
         if match and (best is None or match.start() < best[0]):
             best, found = (match.start(), number), (span, match)
     if best is None:
         return len(line), state, line[place:]
     span, match = found
-    closes = ended(span, match)
+    closes = closing_pattern(span, match)
     if span.later:
         later = (*state.later, (span, closes))
         return match.end(), replace(state, later=later), line[place : match.end()]
@@ -155,7 +155,7 @@ def opening(line: str, place: int, language: Language, state: LexerState) -> tup
     return match.end(), replace(state, span=span, closes=closes, depth=1), text
 
 
-def ended(span: TokenSpan, match: re.Match[str]) -> str:
+def closing_pattern(span: TokenSpan, match: re.Match[str]) -> str:
     """The pattern that closes an open span."""
     return re.sub(r"\\([123])", lambda number: re.escape(match[int(number[1])] or ""), span.closes)
 
@@ -170,7 +170,7 @@ def closing(line: str, place: int, span: TokenSpan, closes: str) -> int:
     return match.end() if match else -1
 
 
-def inside(line: str, place: int, state: LexerState) -> tuple[int, LexerState, str]:
+def skip_inside(line: str, place: int, state: LexerState) -> tuple[int, LexerState, str]:
     """The text in an open span, up to its end or the end of the line."""
     span = state.span
     assert span is not None

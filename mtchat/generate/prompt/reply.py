@@ -68,7 +68,7 @@ def cut(text: str, language: Language = PYTHON) -> Cut:
     such as a file's; then the fence opens the block. Blocks of other languages are skipped, and strings may
     contain fences. Thoughts of the model, its tags and the marks of its turns are not part of the code.
     """
-    return reading(answered(re.sub(r"\r\n?", "\n", text), language), language).cut
+    return scan_reply(without_thoughts(re.sub(r"\r\n?", "\n", text), language), language).cut
 
 
 @dataclass
@@ -95,7 +95,7 @@ class ReplyScan:
         return self
 
 
-def reading(text: str, language: Language, strings: bool = True) -> ReplyScan:
+def scan_reply(text: str, language: Language, strings: bool = True) -> ReplyScan:
     """A reply read line by line, up to where its code ends; with or without other languages' `strings`."""
     fences, bares = (FENCE, masked(text)) if language.runs else (OWN_LINE, text)
     tags = TAG if language.runs else TAG_ELSEWHERE
@@ -196,7 +196,7 @@ def labels(code: Sequence[str], language: Language) -> bool:
     return all(NAME.fullmatch(line.strip()) for line in said)
 
 
-def answered(text: str, language: Language) -> str:
+def without_thoughts(text: str, language: Language) -> str:
     """A reply without the thoughts before the code, in tags; a thought may never end."""
     for _ in range(THOUGHTS):
         opened = THOUGHT.search(text)
@@ -222,10 +222,10 @@ def chunk(text: str, before: str, language: Language = PYTHON) -> str:
 
     A reply without code is kept as comments.
     """
-    text = answered(re.sub(r"\r\n?", "\n", text), language)
-    read = reading(text, language)
+    text = without_thoughts(re.sub(r"\r\n?", "\n", text), language)
+    read = scan_reply(text, language)
     if read.state.open and not read.finished:  # a string without an end, or what only looked like one
-        read = reading(text, language, strings=False)
+        read = scan_reply(text, language, strings=False)
     lines = read.cut.code.split("\n")
     while lines and lines[-1].strip() in ("", "`", "``", "~", "~~"):  # a fence that was being written
         lines.pop()

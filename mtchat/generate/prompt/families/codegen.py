@@ -47,8 +47,8 @@ def render(
     guidance: Sequence[str] = (),
     language: Language = PYTHON,
 ) -> Prompt:
-    begun = beginning(instruction, language)
-    said = began(begun, error, language) if begun else asked(instruction, error, language)
+    begun = code_begun_by(instruction, language)
+    said = begun_after_error(begun, error, language) if begun else as_comments(instruction, error, language)
     return Prompt(text=history(path, preamble, language) + said, begun=begun)
 
 
@@ -60,7 +60,7 @@ def repair(
     language: Language = PYTHON,
 ) -> Prompt:
     failing = path[-1]
-    wish = asked(failing.wish, f"the code above fails: {error}", language)
+    wish = as_comments(failing.wish, f"the code above fails: {error}", language)
     return Prompt(text=history(path, preamble, language) + wish)
 
 
@@ -73,7 +73,9 @@ def revise(
 ) -> Prompt:
     """The last turn asked for again, with the wish as a second line: base models take no requests."""
     *before, last = path
-    return Prompt(text=history(before, preamble, language) + asked(f"{last.wish}\n{wish}", "", language))
+    return Prompt(
+        text=history(before, preamble, language) + as_comments(f"{last.wish}\n{wish}", "", language)
+    )
 
 
 def cut(text: str, language: Language = PYTHON) -> Cut:
@@ -106,28 +108,28 @@ def history(path: Sequence[Turn], preamble: str, language: Language = PYTHON) ->
     parts = [preamble.rstrip("\n") + "\n\n"] if preamble.strip() else []
     for turn in path:
         error = turn.provenance.error if isinstance(turn.provenance, Step) else ""
-        begun = beginning(turn.wish, language)
+        begun = code_begun_by(turn.wish, language)
         inside = bool(begun) and f"{turn.chunk}\n".startswith(begun)
-        said = began("", error, language) if inside else asked(turn.wish, error, language)
+        said = begun_after_error("", error, language) if inside else as_comments(turn.wish, error, language)
         parts.append(f"{said}{turn.chunk}\n\n")
     return "".join(parts)
 
 
-def asked(instruction: str, error: str, language: Language = PYTHON) -> str:
+def as_comments(instruction: str, error: str, language: Language = PYTHON) -> str:
     """An instruction as comments; a line that is already a comment is unchanged."""
     text = f"Error so far: {error}\n{instruction}" if error else instruction
     return "".join(f"{comment(line, language.sign)}\n" for line in text.split("\n"))
 
 
-def beginning(instruction: str, language: Language) -> str:
+def code_begun_by(instruction: str, language: Language) -> str:
     """The code that an instruction begins, with its line end; "" if it is prose."""
     code = instruction.strip() + "\n"
     return code if language.runs and HEAD.fullmatch(code) and not cut(code).finished else ""
 
 
-def began(code: str, error: str, language: Language) -> str:
+def begun_after_error(code: str, error: str, language: Language) -> str:
     """Code that the user has begun, after the error of the program so far."""
-    return (asked(f"Error so far: {error}", "", language) if error else "") + code
+    return (as_comments(f"Error so far: {error}", "", language) if error else "") + code
 
 
 def comment(line: str, sign: str) -> str:

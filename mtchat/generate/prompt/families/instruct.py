@@ -36,7 +36,7 @@ def render(
     guidance: Sequence[str] = (),
     language: Language = PYTHON,
 ) -> Prompt:
-    return request(path, preamble, asked(instruction, error), guidance, language)
+    return request(path, preamble, with_error(instruction, error), guidance, language)
 
 
 def repair(
@@ -62,7 +62,7 @@ def revise(
 ) -> Prompt:
     last = path[-1]
     change = (
-        f"Change the code of one step, which is:\n\n{fenced(last.chunk, language)}\n\n"
+        f"Change the code of one step, which is:\n\n{fence(last.chunk, language)}\n\n"
         f"{wish}\n\nWrite all the code of that step again, with this change and no other."
     )
     return request(path, preamble, change, guidance, language)
@@ -79,7 +79,7 @@ def chunk(text: str, before: str, language: Language = PYTHON) -> str:
 def request(
     path: Sequence[Turn], preamble: str, wish: str, guidance: Sequence[str], language: Language
 ) -> Prompt:
-    wish = "\n".join([*untold(path), wish])
+    wish = "\n".join([*pending_instructions(path), wish])
     messages = (*history(path, preamble, guidance, language), Message("user", wish))
     return Prompt(messages=messages, opening=opening(language))
 
@@ -91,41 +91,41 @@ def history(
     examples = WORKED in guidance and language == PYTHON
     messages = [Message("system", system(language))]
     if examples:
-        messages += worked()
+        messages += example_messages()
     if preamble.strip():
-        messages += [Message("user", "Begin the program."), Message("assistant", fenced(preamble, language))]
+        messages += [Message("user", "Begin the program."), Message("assistant", fence(preamble, language))]
     elif examples:
-        messages += [Message("user", "Begin the program."), Message("assistant", fenced("import sys"))]
+        messages += [Message("user", "Begin the program."), Message("assistant", fence("import sys"))]
     open_steps: list[str] = []  # whose code a later turn has
     for turn in path:
         error = turn.provenance.error if isinstance(turn.provenance, Step) else ""
-        open_steps.append(asked(turn.wish, error))
+        open_steps.append(with_error(turn.wish, error))
         if not is_emptied(turn):
             messages += [
                 Message("user", "\n".join(open_steps)),
-                Message("assistant", fenced(turn.chunk, language)),
+                Message("assistant", fence(turn.chunk, language)),
             ]
             open_steps = []
     return tuple(messages)
 
 
-def untold(path: Sequence[Turn]) -> list[str]:
+def pending_instructions(path: Sequence[Turn]) -> list[str]:
     """The instructions of the last turns whose code a later turn contains."""
     last = next((at for at in range(len(path), 0, -1) if not is_emptied(path[at - 1])), 0)
     return [turn.wish for turn in path[last:]]
 
 
-def worked() -> list[Message]:
+def example_messages() -> list[Message]:
     """The worked examples as earlier conversations, each with its own program."""
     messages: list[Message] = []
     for steps in EXAMPLES:
-        messages += [Message("user", "Begin the program."), Message("assistant", fenced("import sys"))]
+        messages += [Message("user", "Begin the program."), Message("assistant", fence("import sys"))]
         for step in steps:
-            messages += [Message("user", step.instruction), Message("assistant", fenced(step.code))]
+            messages += [Message("user", step.instruction), Message("assistant", fence(step.code))]
     return messages
 
 
-def asked(instruction: str, error: str) -> str:
+def with_error(instruction: str, error: str) -> str:
     return f"The program so far fails:\n\n{error}\n\n{instruction}" if error else instruction
 
 
@@ -138,7 +138,7 @@ def opening(language: Language) -> str:
     return f"```{language.name}\n"
 
 
-def fenced(code: str, language: Language = PYTHON) -> str:
+def fence(code: str, language: Language = PYTHON) -> str:
     return opening(language) + code.rstrip("\n") + "\n```"
 
 
