@@ -47,7 +47,7 @@ def play(path: Path, session: Session, args: argparse.Namespace) -> int:
     view = View.of(sys.stdout)
     sandbox, owned = Sandbox(args.unsafe), wiring.owned_files()
     View.of(sys.stderr).warning(sandbox.warning())
-    session, notices = store.checked(session, lambda file: owned.has(path, file))
+    session, notices = store.recheck_files(session, lambda file: owned.has(path, file))
     for notice in notices:
         View.of(sys.stderr).note(notice)
     no_model = loader.model_loader().get("")  # which is not loaded, as none is asked

@@ -47,7 +47,7 @@ from mtchat.session.names import describe_users
 from mtchat.session.outcome import Outcome, Reason
 from mtchat.session.session import Session
 from mtchat.session.settings import OFF, Settings
-from mtchat.store import Log, Owned
+from mtchat.store import Log, OwnedFiles
 
 IN_SHELL = "--corrections off treats every instruction as a new step"
 
@@ -138,7 +138,7 @@ def play(
     model: BackgroundModel,
     sandbox: Runner,
     view: View,
-    owned: Owned | None = None,
+    owned: OwnedFiles | None = None,
     host: Host | None = None,
     folder: Path | None = None,
 ) -> ExitCode:

@@ -143,7 +143,7 @@ def start_repl(
         console.speak(args.set_language)
     chat.attach(attached, save=False)
     state = platformdirs.user_state_path("mtchat", appauthor=False)
-    latest = store.Latest(state / "latest")
+    latest = store.LatestSessions(state / "latest")
     if not chat.session.turns:
         chat.notices = (*chat.notices, *describe_last_session(latest.session(folder)))
     app.start(console, state / "history")

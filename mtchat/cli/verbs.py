@@ -77,7 +77,7 @@ def given_to(session: Session, args: argparse.Namespace, settings: Settings, err
 
     if session.attached:
         found, owned = store.find(args.session, store.folder(args.sessions)), wiring.owned_files()
-        session, notices = store.checked(session, lambda file: owned.has(found, file))
+        session, notices = store.recheck_files(session, lambda file: owned.has(found, file))
         for notice in notices:
             err.note(notice)
     paths = [user_path(name) for name in args.attach]
@@ -148,21 +148,21 @@ def export(args: argparse.Namespace) -> int:
     from mtchat.export import file as exporting
     from mtchat.export.format import load as format_of
     from mtchat.export.format import of_suffix, to_bytes
-    from mtchat.export.pictures import pictures
+    from mtchat.export.pictures import pictures_of
 
     found = store.find(args.session, store.folder(args.sessions))
     session = store.load(found)
     aside = args.output is None or str(args.output) == "-"
     kind = args.to or of_suffix("" if aside else args.output.name, session)
     if aside:
-        drawn = pictures(session, store.files_of(found), Path("x"))
+        drawn = pictures_of(session, store.files_of(found), Path("x"))
         text = format_of(kind).text(session, drawn)
         if sys.stdout.isatty():
             write(sys.stdout, text)
         else:
             send(to_bytes(text))
     else:
-        if not args.force and exporting.taken(args.output):
+        if not args.force and exporting.is_taken(args.output):
             raise UsageError(f"{short_path(args.output)} exists; use --force to overwrite it")
         saved = exporting.save(session, kind, args.output, escape_controls, store.files_of(found))
         View.of(sys.stderr).line(f"wrote {short_path(saved)}")

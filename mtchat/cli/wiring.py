@@ -16,7 +16,7 @@ from mtchat import store
 from mtchat.console.captions import short_path
 from mtchat.console.view import View
 from mtchat.sandbox.sandbox import Sandbox
-from mtchat.store import Owned
+from mtchat.store import OwnedFiles
 
 if TYPE_CHECKING:
     from mtchat.conversation.interfaces import BackgroundModel
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 PATIENCE = 3.0  # seconds
 
 
-def owned_files() -> Owned:
+def owned_files() -> OwnedFiles:
     """Which files the user attached to which session on this machine."""
-    return Owned(platformdirs.user_state_path("mtchat", appauthor=False) / "attached")
+    return OwnedFiles(platformdirs.user_state_path("mtchat", appauthor=False) / "attached")
 
 
 def reopen_command(path: Path, folder: Path | None) -> str:

@@ -43,7 +43,7 @@ from mtchat.session.reference import ResolvedInstruction, resolve_references
 from mtchat.session.session import Session
 from mtchat.session.settings import ASK, OFF, ON, Sampling, Settings
 from mtchat.session.source import reads_keyboard
-from mtchat.store import Log, Owned, glance, present
+from mtchat.store import Log, OwnedFiles, describe_files, present_files
 
 TRIAL_SECONDS = 10.0
 LONGEST_TAIL = 4000
@@ -83,7 +83,7 @@ class LiveSession(SavedSession):
         on_event: EventHandler = ignore,
         waiting: Waiting = at_once,
         questions: Questions | None = None,
-        owned: Owned | None = None,
+        owned: OwnedFiles | None = None,
     ) -> None:
         self.model = model if isinstance(model, BackgroundModel) else ReadyModel(model)
         self.sandbox: Runner = sandbox or Sandbox()
@@ -145,7 +145,7 @@ class LiveSession(SavedSession):
             self.dry_run if freely else None,
             ask.asking() if ask and freely else None,
             count=self.count,
-            files=glance(present(self.session)) if self.session.attached else "",
+            files=describe_files(present_files(self.session)) if self.session.attached else "",
         )
 
     def prompts(self, card: ModelCard, spoken: Language) -> tuple[str, Family]:
@@ -348,7 +348,7 @@ class LiveSession(SavedSession):
 
     def attached_files(self) -> tuple[AttachedFile, ...]:
         """The attached files that are still there."""
-        return present(self.session) if self.session.attached else ()
+        return present_files(self.session) if self.session.attached else ()
 
     def report_stop(self, outcome: Outcome) -> Outcome:
         """An outcome; a run that was stopped has had the Ctrl-C to itself."""

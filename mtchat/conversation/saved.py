@@ -10,7 +10,7 @@ from mtchat.generate.events import EventHandler, Notice, ignore
 from mtchat.session import language
 from mtchat.session.session import Session
 from mtchat.session.settings import Settings
-from mtchat.store import SUFFIX, Log, Owned, below, checked, files_of, folder, path_of
+from mtchat.store import SUFFIX, Log, OwnedFiles, attached_below, files_of, folder, path_of, recheck_files
 
 
 class SavedSession:
@@ -25,10 +25,10 @@ class SavedSession:
         log: Log | None = None,
         settings: Settings | None = None,
         on_event: EventHandler = ignore,
-        owned: Owned | None = None,
+        owned: OwnedFiles | None = None,
     ) -> None:
         self.log, self.settings, self.on_event = log, settings or Settings(), on_event
-        self.owned = owned or Owned()
+        self.owned = owned or OwnedFiles()
         self.unsaved = ""
         self.notices: tuple[str, ...] = ()
         self._replaced: Session | None = None
@@ -38,7 +38,7 @@ class SavedSession:
     def load(self) -> None:
         """Makes what the file holds the live session, in its own language."""
         if log := self.log:
-            self.session, notices = checked(log.session, lambda file: self.owned.has(log.path, file))
+            self.session, notices = recheck_files(log.session, lambda file: self.owned.has(log.path, file))
             self.notices = (*log.notices, *notices)
         self.settings = replace(self.settings, language=self.session.language.name)
 
@@ -69,7 +69,7 @@ class SavedSession:
     def own(self, files: Sequence[Path]) -> None:
         """Remembers that the user attached these files to this session."""
         if self.log is not None:
-            self.owned.add(self.log.path, below(self.session, files))
+            self.owned.add(self.log.path, attached_below(self.session, files))
 
     def keep(self, session: Session, why: str = "") -> None:
         """Makes a session the live one and saves what is new in it; it is live even if saving fails."""

@@ -35,14 +35,14 @@ class Cell:
         return OURS.fullmatch(self.title) is not None
 
 
-def cells(lines: Sequence[str], starts: Sequence[int]) -> list[Cell]:
+def split_cells(lines: Sequence[str], starts: Sequence[int]) -> list[Cell]:
     """The cells that begin at these lines; one that says how many lines its code has hides headings in it."""
     found = []
     end = 0
     for start in starts:
         if start >= end:
             title, marks = parse_heading(lines[start])
-            end = end_of(lines, starts, start, number(marks.get("lines")))
+            end = end_of(lines, starts, start, parse_number(marks.get("lines")))
             found.append(Cell(title, marks, lines[start + 1 : end]))
     return found
 
@@ -66,7 +66,7 @@ def converted(lines: Sequence[str]) -> list[Cell]:
     return found
 
 
-def of_databricks(lines: Sequence[str]) -> list[Cell]:
+def databricks_cells(lines: Sequence[str]) -> list[Cell]:
     """The cells of a notebook as Databricks writes it, commands in comments; none of another file."""
     found = list[Cell]()
     ends = [number for number, line in enumerate(lines) if line.rstrip() == NEXT]
@@ -102,7 +102,7 @@ def end_of(lines: Sequence[str], starts: Sequence[int], start: int, count: int) 
 
 def code_start(lines: Sequence[str], line: int = 0) -> int:
     """The first line of code: after the comments at the top of one of our cells, and an empty line."""
-    line += comments(lines, line)
+    line += comment_lines(lines, line)
     return line + (lines[line : line + 1] == [""])
 
 
@@ -115,7 +115,7 @@ def parse_heading(line: str) -> tuple[str, dict[str, str]]:
     return ours[1], {name: value for name, _, value in marks}
 
 
-def titled(title: str) -> tuple[str, str]:
+def parse_title(title: str) -> tuple[str, str]:
     """The words of a heading as other tools write it, and its kind of cell, without the cell's metadata."""
     kind = KIND.match(title) or BARE_KIND.fullmatch(title.strip())
     words, rest = (kind["title"], kind["rest"]) if kind else ("", title)
@@ -126,13 +126,13 @@ def titled(title: str) -> tuple[str, str]:
     return f"{words.strip()} {rest.strip()}".strip(), kind["kind"] if kind else ""
 
 
-def headings(lines: Sequence[str]) -> list[int]:
+def cell_headings(lines: Sequence[str]) -> list[int]:
     return [number for number, line in enumerate(lines) if HEADING.match(line)]
 
 
 def headings_outside_strings(lines: Sequence[str]) -> list[int]:
     """The headings that are comments to Python, where it can tell."""
-    found = headings(lines)
+    found = cell_headings(lines)
     if not found:
         return found
     try:
@@ -146,7 +146,7 @@ def headings_outside_strings(lines: Sequence[str]) -> list[int]:
     return [number for number in found if number in rows]
 
 
-def comments(lines: Sequence[str], start: int = 0) -> int:
+def comment_lines(lines: Sequence[str], start: int = 0) -> int:
     """How many comment lines follow each other from a line on, up to the next heading."""
     end = start
     while end < len(lines) and lines[end].startswith("#") and not HEADING.match(lines[end]):
@@ -154,6 +154,6 @@ def comments(lines: Sequence[str], start: int = 0) -> int:
     return end - start
 
 
-def number(text: str | None) -> int:
+def parse_number(text: str | None) -> int:
     """The number that a mark gives, 0 where it gives none."""
     return int(text) if text and re.fullmatch(r"[0-9]{1,7}", text) else 0

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from mtchat import files
 from mtchat.errors import MtchatError
-from mtchat.export.format import Brought, load, reader, to_bytes, to_text
-from mtchat.export.pictures import pictures
+from mtchat.export.format import ImportedProgram, load, reader_for, to_bytes, to_text
+from mtchat.export.pictures import pictures_of
 from mtchat.session.session import Session
 
 MOST_CODE = 2 * files.MIB
@@ -24,7 +24,7 @@ def save(
     A terminal, such as /dev/tty, gets the text as `on_screen` gives it. Pictures come from the `folder` where
     the files of the session's runs are.
     """
-    text = load(kind).text(session, pictures(session, folder, path) if folder else ())
+    text = load(kind).text(session, pictures_of(session, folder, path) if folder else ())
     try:
         path = path.expanduser()
         if path.exists() and not path.is_file():  # such as /dev/stdout, which is not to be replaced
@@ -38,7 +38,7 @@ def save(
     return path
 
 
-def taken(path: Path) -> bool:
+def is_taken(path: Path) -> bool:
     """Whether an export would overwrite a file."""
     try:
         return path.expanduser().is_file()
@@ -46,9 +46,9 @@ def taken(path: Path) -> bool:
         return False  # which `save` tells of
 
 
-def read(path: Path) -> Brought:
+def read(path: Path) -> ImportedProgram:
     """The session in a file, by the format that its suffix names; it has no name yet."""
-    bring = reader(path.suffix)
+    bring = reader_for(path.suffix)
     data = files.read(path, MOST_CODE if path.suffix.lower() == ".py" else files.MOST)
     try:
         brought = bring(to_text(data))

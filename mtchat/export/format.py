@@ -48,7 +48,7 @@ class Format:
     help: str
     suffix: str
     write: Callable[[Session], str]
-    bring: Callable[[str], "Brought"] | None = None
+    bring: Callable[[str], "ImportedProgram"] | None = None
     illustrate: Callable[[Session, Sequence[Picture]], str] | None = None
 
     def text(self, session: Session, pictures: Sequence[Picture] = ()) -> str:
@@ -57,7 +57,7 @@ class Format:
 
 
 @dataclass(frozen=True)
-class Brought:
+class ImportedProgram:
     """A session from a file, and what of the file is not in it as it was: a line for each kind."""
 
     session: Session
@@ -86,7 +86,7 @@ def describe(name: str, module: ModuleType) -> Format:
     return Format(name, plugins.summary(module), module.SUFFIX, module.write, bring, illustrate)
 
 
-def reader(suffix: str) -> Callable[[str], Brought]:
+def reader_for(suffix: str) -> Callable[[str], ImportedProgram]:
     """What reads files with this suffix, such as ".py"."""
     known = readable()
     if suffix.lower() not in known:
@@ -94,7 +94,7 @@ def reader(suffix: str) -> Callable[[str], Brought]:
     return known[suffix.lower()]
 
 
-def readable() -> Mapping[str, Callable[[str], Brought]]:
+def readable() -> Mapping[str, Callable[[str], ImportedProgram]]:
     """What reads files, by their suffixes."""
     found = [describe(name, module) for name, module in plugins.load_all(FORMATS).items()]
     own = plugins.files(FORMATS)  # which come last, so that no other package takes their suffixes
@@ -123,7 +123,7 @@ def suffix(form: Format, session: Session) -> str:
     return form.suffix or session.language.suffix
 
 
-def foreign(session: Session, what: str) -> str:
+def foreign_notice(session: Session, what: str) -> str:
     """Why a session in another language than Python is not written in a format, and what it can be."""
     title = session.language.title
     return f"{what} has Python, and this session is written in {title}: {CODE} writes it as it is"
@@ -148,7 +148,7 @@ def to_text(data: bytes) -> str:
         return data.decode("latin-1")
 
 
-def steps(session: Session) -> tuple[ExportedStep, ...]:
+def exported_steps(session: Session) -> tuple[ExportedStep, ...]:
     outputs = session.outcome.outputs if session.outcome else ()
     printed = dict(zip((chunk.turn for chunk in session.program.chunks), outputs, strict=False))
     path = enumerate(session.path, start=PREAMBLE + 1)
@@ -160,7 +160,7 @@ def visible(text: str) -> str:
     return escape_controls(text)
 
 
-def worded(text: str) -> str:
+def in_one_line(text: str) -> str:
     """Words as Markdown that holds no tags, links, images or scripts; its other marks stay."""
     text = ENTITY.sub("&amp;", TAG.sub("&lt;", visible(text)))
     return SCRIPT.sub(r"\1&#58;", LINK.sub(r"\\\g<0>", text))
@@ -171,6 +171,6 @@ def left(number: int, what: str, fate: str) -> tuple[str, ...]:
     return (f"{number} {what}{'s' if number > 1 else ''} {fate}",) if number else ()
 
 
-def few(cells: int) -> None:
+def check_cell_count(cells: int) -> None:
     if cells > MOST_CELLS:
         raise MtchatError(f"it has {cells} cells, and at most {MOST_CELLS} are imported; divide it")

@@ -22,7 +22,7 @@ CONVERTED = re.compile(
 BRACKETS = re.compile(r"[()\[\]{}]")
 
 
-def unmagicked(code: str, commented: bool = False) -> tuple[str, int]:
+def translate_magics(code: str, commented: bool = False) -> tuple[str, int]:
     """The code of a cell with its commands as comments, and how many lines or cells those were.
 
     A cell whose first line gives it to another program than Python is a comment as a whole; so it is where

@@ -25,7 +25,7 @@ class Picture:
     link: str
 
 
-def pictures(session: Session, folder: Path, document: Path) -> Sequence[Picture]:
+def pictures_of(session: Session, folder: Path, document: Path) -> Sequence[Picture]:
     """The pictures of the last run that are still in the session's folder of files, if small."""
     found, room = list[Picture](), MOST
     for each in session.outcome.files if session.outcome else ():

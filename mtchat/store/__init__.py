@@ -1,8 +1,6 @@
 """Sessions on disk: `sessions/<name>.jsonl`, one event a line, append-only, fsynced, locked while open."""
 
-from mtchat.store.attaching import attach, below, checked, detach, present
-from mtchat.store.glance import glance
-from mtchat.store.latest import Latest
+from mtchat.store.attached import attach, attached_below, describe_files, detach, present_files, recheck_files
 from mtchat.store.listing import (
     SUFFIX,
     Summary,
@@ -10,7 +8,7 @@ from mtchat.store.listing import (
     files_of,
     find,
     folder,
-    fresh,
+    new_name,
     path_of,
     paths,
     recorded_folder,
@@ -18,31 +16,31 @@ from mtchat.store.listing import (
     summary,
 )
 from mtchat.store.log import Log
-from mtchat.store.owned import Owned
+from mtchat.store.machine import LatestSessions, OwnedFiles
 from mtchat.store.reading import Reading, load, read
 
 __all__ = [
     "SUFFIX",
-    "Latest",
+    "LatestSessions",
     "Log",
-    "Owned",
+    "OwnedFiles",
     "Reading",
     "Summary",
     "attach",
-    "below",
+    "attached_below",
     "check_name",
-    "checked",
+    "describe_files",
     "detach",
     "files_of",
     "find",
     "folder",
-    "fresh",
-    "glance",
     "load",
+    "new_name",
     "path_of",
     "paths",
-    "present",
+    "present_files",
     "read",
+    "recheck_files",
     "recorded_folder",
     "summaries",
     "summary",

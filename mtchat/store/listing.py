@@ -91,12 +91,12 @@ def find(session: str, folder: Path) -> Path:
     else:
         candidates = [path for path in paths(folder) if path.stem == session]
     for path in candidates:
-        if os.path.isfile(path) or (path.suffix == SUFFIX and special(path)):
+        if os.path.isfile(path) or (path.suffix == SUFFIX and is_special(path)):
             return path
     if "/" in session:
         raise MtchatError(f"no session file {session}")
     for path in paths(folder):
-        if normal(path.stem) == normal(session):
+        if normalise(path.stem) == normalise(session):
             raise MtchatError(
                 f"{path.stem!r} is spelled with other signs that look the same; open it by {path}"
             )
@@ -105,31 +105,31 @@ def find(session: str, folder: Path) -> Path:
     raise MtchatError(f"no session {session!r} in {folder}; {hint}")
 
 
-def special(path: Path) -> bool:
+def is_special(path: Path) -> bool:
     """Whether something else than a file has the name of a session; what it is, is told when it is opened."""
     return os.path.exists(path) and not os.path.isdir(path)
 
 
-def fresh(folder: Path, today: date) -> str:
+def new_name(folder: Path, today: date) -> str:
     """A name that is not taken yet, such as 2026-11-23-1."""
     names = (f"{today.isoformat()}-{number}" for number in count(1))
-    return next(name for name in names if not taken(path_of(name, folder)))
+    return next(name for name in names if not is_taken(path_of(name, folder)))
 
 
-def normal(name: str) -> str:
+def normalise(name: str) -> str:
     """A name as it looks: é is one sign or two, as the keyboard or the file system has it."""
     return unicodedata.normalize("NFC", name)
 
 
-def twin(path: Path) -> Path | None:
+def find_lookalike(path: Path) -> Path | None:
     """Another session in the folder whose name looks the same."""
-    name = normal(path.stem)
+    name = normalise(path.stem)
     return next(
-        (each for each in paths(path.parent) if each.stem != path.stem and normal(each.stem) == name), None
+        (each for each in paths(path.parent) if each.stem != path.stem and normalise(each.stem) == name), None
     )
 
 
-def taken(path: Path) -> bool:
+def is_taken(path: Path) -> bool:
     return os.path.lexists(path) or os.path.exists(files_of(path))
 
 

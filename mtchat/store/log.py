@@ -55,7 +55,7 @@ class Log:
         try:
             log._file = files.regular(path, os.O_RDWR)
         except FileNotFoundError:
-            if not os.path.lexists(path) and (twin := listing.twin(path)):
+            if not os.path.lexists(path) and (twin := listing.find_lookalike(path)):
                 log.notices += (f"a new session; {twin} is another one, whose name only looks the same",)
             return log
         except OSError as error:
@@ -78,7 +78,7 @@ class Log:
         """The log of a new session, named after the day."""
 
         def another() -> Path:
-            return listing.path_of(listing.fresh(folder, today), folder)
+            return listing.path_of(listing.new_name(folder, today), folder)
 
         return cls(another(), clock, program, another)
 
@@ -115,7 +115,7 @@ class Log:
         target = listing.path_of(name, self.path.parent)
         if target == self.path:
             return
-        if listing.taken(target):
+        if listing.is_taken(target):
             raise MtchatError(f"there is a session {name!r} already; choose another name")
         left = listing.files_of(self.path)
         try:
@@ -142,7 +142,7 @@ class Log:
         The file so far stays as it is, as does the folder of its runs' files.
         """
         listing.check_name(path.stem)
-        if listing.taken(path):
+        if listing.is_taken(path):
             raise MtchatError(f"{path} is there already; choose another name")
         other = Log(path, self._clock, self._program)
         other.write(session, "save")

@@ -58,21 +58,21 @@ def outline(path: Path) -> Outline:
     for number, line in enumerate(lines, start=1):
         if line.startswith(OUTCOME) or not line.strip():
             continue
-        with damage(number, path):
+        with explain_damage(number, path):
             event = to_event(line)
             if event["event"] == "turn":
                 head = text(event, "id")
                 asked.setdefault(head, text({"typed": "", **event}, "typed") or text(event, "instruction"))
-                parents.setdefault(head, known(parents, text({"parent": ROOT, **event}, "parent")))
+                parents.setdefault(head, check_known(parents, text({"parent": ROOT, **event}, "parent")))
             elif event["event"] == "head":
-                head = known(parents, text(event, "to"))
+                head = check_known(parents, text(event, "to"))
     turns = [head] if head else []
     while turns and parents[turns[-1]]:
         turns.append(parents[turns[-1]])
     return Outline(len(turns), asked[turns[-1]] if turns else "")
 
 
-def known(parents: Mapping[str, str], turn: str) -> str:
+def check_known(parents: Mapping[str, str], turn: str) -> str:
     if turn != ROOT and turn not in parents:
         raise ValueError(f"no turn {brief(turn)} before this line")
     return turn
@@ -87,7 +87,7 @@ def parse(data: bytes, path: Path) -> Reading:
             raise MtchatError(f"{path} is not a session file: it does not begin with a session event")
         return Reading(session, torn_notice(path, torn))
     check_header(lines[0], path)
-    history, edited = replay(lines, History(session), path)
+    history, edited = replay_lines(lines, History(session), path)
     notices = torn_notice(path, torn)
     if edited:
         where = ", ".join(str(number) for number in edited)
@@ -136,25 +136,25 @@ def check_header(line: bytes, path: Path) -> None:
         )
 
 
-def replay(lines: list[bytes], history: History, path: Path) -> tuple[History, list[int]]:
+def replay_lines(lines: list[bytes], history: History, path: Path) -> tuple[History, list[int]]:
     """The history that lines give, and the numbers of those whose turn was edited in the file."""
     edited = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        history = step(history, line, number, path)
+        history = apply_line(history, line, number, path)
         if history.edited:
             edited.append(number)
     return history, edited
 
 
-def step(history: History, line: bytes, number: int, path: Path) -> History:
-    with damage(number, path):
+def apply_line(history: History, line: bytes, number: int, path: Path) -> History:
+    with explain_damage(number, path):
         return apply(history, to_event(line))
 
 
 @contextmanager
-def damage(number: int, path: Path) -> Iterator[None]:
+def explain_damage(number: int, path: Path) -> Iterator[None]:
     """What does not fit in a line is told with its number, and what can be done about it."""
     try:
         yield

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mtchat.errors import MtchatError, UsageError
 from mtchat.export.file import read, save
-from mtchat.export.format import GO_ON, load, names, of_suffix, reader, to_text, visible
+from mtchat.export.format import GO_ON, load, names, of_suffix, reader_for, to_text, visible
 from mtchat.export.formats import ipynb
 from mtchat.session.language import parse_language
 from mtchat.session.outcome import File, Outcome
@@ -176,10 +176,10 @@ def test_control_characters_are_shown_and_not_sent(text, seen):
 
 
 def test_a_file_is_imported_by_its_suffix():
-    assert reader(".py") == load("py").bring
-    assert reader(".IPYNB") == ipynb.bring
+    assert reader_for(".py") == load("py").bring
+    assert reader_for(".IPYNB") == ipynb.bring
     with pytest.raises(UsageError, match=r"cannot import .md; try: .ipynb, .py"):
-        reader(".md")
+        reader_for(".md")
     with pytest.raises(UsageError, match="'pdf' is none of the formats: code, html, ipynb, md, mtpb, py"):
         load("pdf")
 

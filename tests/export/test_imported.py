@@ -11,9 +11,9 @@ import pytest
 from mtchat.cli.main import main
 from mtchat.errors import MtchatError
 from mtchat.export import file
-from mtchat.export.format import GO_ON, Brought, to_text
+from mtchat.export.format import GO_ON, ImportedProgram, to_text
 from mtchat.export.formats import ipynb, py
-from mtchat.export.magics import unmagicked
+from mtchat.export.magics import translate_magics
 from mtchat.session.names import parse_module
 from tests import CASES
 
@@ -30,7 +30,7 @@ def code(text: str) -> nbformat.NotebookNode:
     return nbformat.v4.new_code_cell(text)
 
 
-def brought(name: str) -> Brought:
+def brought(name: str) -> ImportedProgram:
     text = (CASES / name).read_text(encoding="utf-8")
     return ipynb.bring(text) if "ipynb" in name else py.bring(text)
 
@@ -82,7 +82,7 @@ MAGICS = [
 
 @pytest.mark.parametrize(("cell", "chunk", "count"), MAGICS)
 def test_commands_of_a_notebook_become_comments(cell: str, chunk: str, count: int) -> None:
-    made, number = unmagicked(cell)
+    made, number = translate_magics(cell)
     assert made == chunk
     assert (number > 0) == (count > 0)
     assert parse_module(made) is not None
@@ -107,7 +107,7 @@ def test_the_metadata_in_a_heading_is_no_part_of_the_instruction(title: str, ins
 
 @pytest.mark.parametrize("text", ["print 'hi'\nx = 1", "only words here\nand more of them", "x = ("])
 def test_what_is_no_python_and_no_command_stays_as_it_is(text: str) -> None:
-    assert unmagicked(text) == (text, 0)
+    assert translate_magics(text) == (text, 0)
 
 
 def test_a_notebook_of_databricks_is_read_cell_by_cell() -> None:

@@ -10,8 +10,8 @@ from mtchat.generate.turn import TurnGenerator
 from mtchat.repl.app import dispatch
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
-from mtchat.store import attach, glance, load
-from mtchat.store.glance import FILE_CHARS, MOST_FILES
+from mtchat.store import attach, describe_files, load
+from mtchat.store.attached import FILE_CHARS, MOST_DESCRIBED
 from tests.support.consoles import Spoken, console_in, said
 from tests.support.generate import CARD, ScriptedModel
 
@@ -21,7 +21,7 @@ SALES = "month,region,revenue,when\nJan,north,10,2024-01-01\nFeb,south,12.5,2024
 def told(folder: Path, name: str, text: str | bytes) -> str:
     path = folder / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return glance(attach(Session(), [path], 64).attached)
+    return describe_files(attach(Session(), [path], 64).attached)
 
 
 @pytest.mark.parametrize(
@@ -79,11 +79,11 @@ def test_whatever_is_in_a_file_what_is_told_of_it_is_one_short_line(
 
 
 def test_of_many_files_some_are_told(tmp_path: Path) -> None:
-    paths = [tmp_path / f"{number:02}.txt" for number in range(MOST_FILES + 3)]
+    paths = [tmp_path / f"{number:02}.txt" for number in range(MOST_DESCRIBED + 3)]
     for path in paths:
         path.write_text("a")
-    assert glance(attach(Session(), paths, 64).attached).endswith("- and 3 more")
-    assert glance(()) == ""
+    assert describe_files(attach(Session(), paths, 64).attached).endswith("- and 3 more")
+    assert describe_files(()) == ""
 
 
 def test_the_model_is_told_and_the_instruction_stays_as_it_was_typed(tmp_path: Path) -> None:

@@ -12,13 +12,13 @@ from mtchat.errors import MtchatError, UsageError
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
 from mtchat.store import (
-    Latest,
+    LatestSessions,
     Log,
-    check_name,
+    check_attached_name,
     find,
     folder,
-    fresh,
     load,
+    new_name,
     path_of,
     recorded_folder,
     summaries,
@@ -49,7 +49,7 @@ def test_a_good_name_is_a_file_of_that_name(name, tmp_path):
 )
 def test_a_bad_name_is_a_usage_error(name):
     with pytest.raises(UsageError):
-        check_name(name)
+        check_attached_name(name)
 
 
 def test_a_session_is_found_by_name_by_file_name_and_by_path(tmp_path, monkeypatch):
@@ -85,15 +85,15 @@ def test_a_session_that_is_not_there_is_an_error_with_the_near_names(tmp_path, a
 def test_a_folder_whose_name_is_too_long_has_no_sessions():
     endless = Path("x" * 5000)
     assert summaries(endless) == []
-    assert fresh(endless, date(2026, 11, 23)) == "2026-11-23-1"
+    assert new_name(endless, date(2026, 11, 23)) == "2026-11-23-1"
 
 
 def test_a_fresh_name_is_the_day_and_the_first_free_number(tmp_path):
     today = date(2026, 11, 23)
-    assert fresh(tmp_path / "none", today) == "2026-11-23-1"
+    assert new_name(tmp_path / "none", today) == "2026-11-23-1"
     keep(tmp_path, "2026-11-23-1", "do")
     (tmp_path / "2026-11-23-2.files").mkdir()
-    assert fresh(tmp_path, today) == "2026-11-23-3"
+    assert new_name(tmp_path, today) == "2026-11-23-3"
 
 
 def test_sessions_are_here_where_there_is_a_folder_for_them_else_with_the_users_data(tmp_path, monkeypatch):
@@ -167,13 +167,13 @@ def test_a_name_with_other_signs_that_looks_the_same_is_told(tmp_path):
 
 def test_the_last_session_of_a_folder_is_known_the_next_time(tmp_path):
     state = tmp_path / "state" / "latest"
-    assert Latest(state).session(tmp_path) is None
-    Latest(state).keep(tmp_path / "one.jsonl")
-    Latest(state).keep(tmp_path / "other" / "two.jsonl")
-    Latest(state).keep(tmp_path / "three.jsonl")
-    assert Latest(state).session(tmp_path) == tmp_path / "three.jsonl"
-    assert Latest(state).session(tmp_path / "other") == tmp_path / "other" / "two.jsonl"
+    assert LatestSessions(state).session(tmp_path) is None
+    LatestSessions(state).keep(tmp_path / "one.jsonl")
+    LatestSessions(state).keep(tmp_path / "other" / "two.jsonl")
+    LatestSessions(state).keep(tmp_path / "three.jsonl")
+    assert LatestSessions(state).session(tmp_path) == tmp_path / "three.jsonl"
+    assert LatestSessions(state).session(tmp_path / "other") == tmp_path / "other" / "two.jsonl"
     assert stat.S_IMODE(state.stat().st_mode) == 0o600
     for damaged in ("[]", "{", '{"x": 1}', f'{{"{tmp_path}": "../../x.jsonl"}}'):
         state.write_text(damaged)
-        assert Latest(state).session(tmp_path) is None
+        assert LatestSessions(state).session(tmp_path) is None

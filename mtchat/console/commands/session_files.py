@@ -104,7 +104,7 @@ def do_export(console: Console, argument: str) -> None:
         kind, rest = format.of_suffix(words, console.session), [words]
     suffix = format.suffix(format.load(kind), console.session)
     target = Path(rest[0].strip() if rest else f"{console.session.name}{suffix}")
-    if not forced and file.taken(target):
+    if not forced and file.is_taken(target):
         raise UsageError(f"{target} already exists; /export {kind} {target} --force overwrites it")
     console.view.say(
         f"wrote {short_path(file.save(console.session, kind, target, escape_controls, console.place))}"

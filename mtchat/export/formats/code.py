@@ -3,7 +3,7 @@
 import tokenize
 from dataclasses import replace
 
-from mtchat.export.whole import whole
+from mtchat.export.module import one_module
 from mtchat.session.session import Session
 
 SUFFIX = ""
@@ -14,7 +14,7 @@ def write(session: Session) -> str:
     program = session.program
     if not session.language.runs:
         return program.source
-    head, codes = whole([chunk.code for chunk in program.chunks])
+    head, codes = one_module([chunk.code for chunk in program.chunks])
     chunks = (replace(chunk, code=code) for chunk, code in zip(program.chunks, codes, strict=True))
     text = "".join(f"{line}\n" for line in head) + replace(program, chunks=tuple(chunks)).source
     return f"{ENCODED}\n{text}" if any(map(tokenize.cookie_re.match, text.split("\n")[:2])) else text

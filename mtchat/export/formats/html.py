@@ -4,7 +4,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 
-from mtchat.export.format import ExportedStep, steps, visible
+from mtchat.export.format import ExportedStep, exported_steps, visible
 from mtchat.export.pictures import Picture
 from mtchat.session.language import PYTHON
 from mtchat.session.session import Session
@@ -36,7 +36,7 @@ def illustrate(session: Session, pictures: Sequence[Picture]) -> str:
     body = [f"<h1>{title}</h1>"]
     if session.preamble.strip():
         body += ["<h2>Preamble</h2>", block(kind, session.preamble)]
-    for step in steps(session):
+    for step in exported_steps(session):
         body += section(step, kind)
     if pictures:
         body += ["<h2>What it drew</h2>", *map(image, pictures)]

@@ -11,15 +11,15 @@ from mtchat.export.format import (
     GO_ON,
     LEFT_OUT,
     MOST_NEWLINES,
-    Brought,
     ExportedStep,
-    few,
+    ImportedProgram,
+    check_cell_count,
+    exported_steps,
+    in_one_line,
     left,
-    steps,
     visible,
-    worded,
 )
-from mtchat.export.magics import unmagicked
+from mtchat.export.magics import translate_magics
 from mtchat.export.pictures import Picture
 from mtchat.session.language import PYTHON, Language, parse_language
 from mtchat.session.session import Session
@@ -45,7 +45,7 @@ def write(session: Session) -> str:
 def illustrate(session: Session, pictures: Sequence[Picture]) -> str:
     """The notebook with the pictures below its last code."""
     cells = [code("preamble", session.preamble, {"preamble": True})] if session.preamble else []
-    for step in steps(session):
+    for step in exported_steps(session):
         cells += section(step)
     if cells and pictures:
         cells[-1] = {**cells[-1], "outputs": [*outputs_of(cells[-1]), *map(display, pictures)]}
@@ -70,7 +70,7 @@ def metadata(language: Language) -> Json:
 
 def section(step: ExportedStep) -> Iterator[Json]:
     name = f"turn-{step.number}"
-    words = worded(step.turn.instruction)
+    words = in_one_line(step.turn.instruction)
     exact: Json = {"instruction": step.turn.instruction} if words != step.turn.instruction else {}
     yield markdown(name, words, {"turn": step.number, **exact})
     if step.turn.status == INTERRUPTED:
@@ -108,7 +108,7 @@ def read(text: str) -> Session:
     return bring(text).session
 
 
-def bring(text: str) -> Brought:
+def bring(text: str) -> ImportedProgram:
     """The session in any notebook: the text above a code cell is its instruction."""
     notebook = notebook_of(text)
     language = language_of(notebook)
@@ -124,11 +124,11 @@ def bring(text: str) -> Brought:
             raw += cell.get("cell_type") == "raw"
             printed += bool(cell.get("outputs"))
         if not ours and language.runs and cell.get("cell_type") == "code":
-            source, number = unmagicked(source)
+            source, number = translate_magics(source)
             commands += number
         if cell.get("cell_type") == "markdown" and not ours.get("note"):
             exact = ours.get("instruction")
-            said.append(exact if isinstance(exact, str) and worded(exact) == source else source)
+            said.append(exact if isinstance(exact, str) and in_one_line(exact) == source else source)
         elif cell.get("cell_type") == "code":
             chunk = chunk_of(source, ours.get("newlines"))
             if ours.get("preamble"):
@@ -144,7 +144,7 @@ def bring(text: str) -> Brought:
         *left(len(said), "text cell", f"after the last code {LEFT_OUT}"),
         *left(printed, "cell", "without its output, which a run shows again"),
     )
-    return Brought(session, notices)
+    return ImportedProgram(session, notices)
 
 
 def language_of(notebook: Json) -> Language:
@@ -186,7 +186,7 @@ def cells_of(notebook: Json) -> list[Json]:
             cells = None
     if not isinstance(cells, list):
         raise MtchatError("not a notebook: it has no cells")
-    few(len(cells))
+    check_cell_count(len(cells))
     return [mapping(cell) for cell in cells]
 
 

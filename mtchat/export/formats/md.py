@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from mtchat.export.format import ExportedStep, steps, visible, worded
+from mtchat.export.format import ExportedStep, exported_steps, in_one_line, visible
 from mtchat.export.pictures import Picture
 from mtchat.session.session import Session
 from mtchat.session.turn import INTERRUPTED
@@ -16,13 +16,13 @@ def write(session: Session) -> str:
 
 
 def illustrate(session: Session, pictures: Sequence[Picture]) -> str:
-    blocks = [f"# {worded(session.name) or 'A program'}", "Made with mtchat, one section for each turn."]
+    blocks = [f"# {in_one_line(session.name) or 'A program'}", "Made with mtchat, one section for each turn."]
     if session.preamble.strip():
         blocks += ["## Preamble", fenced(session.language.name, session.preamble)]
-    for step in steps(session):
+    for step in exported_steps(session):
         blocks += section(step, session.language.name)
     if pictures:
-        blocks += ["## What it drew", *(f"![{worded(each.name)}]({each.link})" for each in pictures)]
+        blocks += ["## What it drew", *(f"![{in_one_line(each.name)}]({each.link})" for each in pictures)]
     if session.outcome and session.outcome.error:
         blocks += ["## How it ends", fenced("text", session.outcome.error)]
     return "\n\n".join(blocks) + "\n"
@@ -31,7 +31,9 @@ def illustrate(session: Session, pictures: Sequence[Picture]) -> str:
 def section(step: ExportedStep, language: str) -> list[str]:
     blocks = [f"## Turn {step.number}"]
     if step.turn.instruction:
-        blocks.append("\n".join(f"> {line}".rstrip() for line in worded(step.turn.instruction).split("\n")))
+        blocks.append(
+            "\n".join(f"> {line}".rstrip() for line in in_one_line(step.turn.instruction).split("\n"))
+        )
     if step.turn.status == INTERRUPTED:
         blocks.append("*This turn was interrupted; its code may not be whole.*")
     if step.turn.chunk.strip():

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 
 from mtchat.errors import MtchatError, UsageError
-from mtchat.export.format import foreign
+from mtchat.export.format import foreign_notice
 from mtchat.session.names import parse_module
 from mtchat.session.outcome import output_by_turn
 from mtchat.session.program import parse_expression
@@ -39,7 +39,7 @@ class Shown:
 def write(session: Session) -> str:
     """One line of JSON; MtchatError where the session does not say what is to come out."""
     if not session.language.runs:
-        raise UsageError(foreign(session, "a problem of this benchmark"))
+        raise UsageError(foreign_notice(session, "a problem of this benchmark"))
     if not session.path:
         raise MtchatError("a problem needs turns, and the session has none")
     wanted = gold(session)

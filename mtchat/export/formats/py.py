@@ -20,15 +20,15 @@ from mtchat.errors import UsageError
 from mtchat.export.cells import (
     HEADING,
     Cell,
-    cells,
+    cell_headings,
     code_start,
-    comments,
+    comment_lines,
     converted,
-    headings,
+    databricks_cells,
     headings_outside_strings,
-    number,
-    of_databricks,
-    titled,
+    parse_number,
+    parse_title,
+    split_cells,
 )
 from mtchat.export.format import (
     BEGIN,
@@ -36,14 +36,14 @@ from mtchat.export.format import (
     GO_ON,
     LEFT_OUT,
     MOST_NEWLINES,
-    Brought,
-    few,
-    foreign,
+    ImportedProgram,
+    check_cell_count,
+    foreign_notice,
     left,
 )
-from mtchat.export.magics import unmagicked
-from mtchat.export.whole import HOISTED, moved, whole
-from mtchat.export.whole import unquoted as unmoved
+from mtchat.export.magics import translate_magics
+from mtchat.export.module import HOISTED, moved_strings, one_module
+from mtchat.export.module import unquote as unmoved
 from mtchat.session.names import parse_module
 from mtchat.session.outcome import installs
 from mtchat.session.session import Session
@@ -68,8 +68,8 @@ TOO_ODD = re.compile("[\0\r\ud800-\udfff]")
 
 def write(session: Session) -> str:
     if not session.language.runs:
-        raise UsageError(foreign(session, "a .py file"))
-    head, (preamble, *codes) = whole([session.preamble, *(turn.chunk for turn in session.path)])
+        raise UsageError(foreign_notice(session, "a .py file"))
+    head, (preamble, *codes) = one_module([session.preamble, *(turn.chunk for turn in session.path)])
     written = [cell(PREAMBLE, "", preamble, exact=session.preamble)] if session.preamble else []
     for count, (turn, code) in enumerate(zip(session.path, codes, strict=True), start=1):
         cut = turn.status == INTERRUPTED
@@ -109,7 +109,7 @@ def cell(title: str, instruction: str, code: str, interrupted: bool = False, exa
     elif TOO_ODD.search(instruction) or any(map(HEADING.match, comment)):
         marks.append(f"instruction={QUOTED}")
         comment = [f"# {instruction!r}"]
-    if code != exact and (places := moved(exact)):
+    if code != exact and (places := moved_strings(exact)):
         marks.append(f"moved={'+'.join(map(str, places))}")
     body, newlines = split_end(code)
     if not code.strip() and code.strip(" \t\f\r\n"):
@@ -133,7 +133,7 @@ def read(text: str) -> Session:
     return bring(text).session
 
 
-def bring(text: str) -> Brought:
+def bring(text: str) -> ImportedProgram:
     """The session in any Python file; one without cells is a single turn."""
     lines = text.split("\n")
     if lines[0].endswith("\r"):  # an editor or git has changed the line ends
@@ -143,19 +143,19 @@ def bring(text: str) -> Brought:
     if not made_here:
         lines = without_header(lines)
         text = "\n".join(lines)
-    starts = headings(lines) if made_here else headings_outside_strings(lines)
-    few(len(starts))
+    starts = cell_headings(lines) if made_here else headings_outside_strings(lines)
+    check_cell_count(len(starts))
     before = lines[: starts[0] if starts else len(lines)]
     if made_here:
-        before = [line for line in before[comments(before) :] if not HOISTED.fullmatch(line)]
-    elif not starts and (found := of_databricks(lines) or converted(lines)):
-        few(len(found))
+        before = [line for line in before[comment_lines(before) :] if not HOISTED.fullmatch(line)]
+    elif not starts and (found := databricks_cells(lines) or converted(lines)):
+        check_cell_count(len(found))
         return session_of("", found)
     elif not starts:
-        code, commands = unmagicked(split_end(text)[0], commented=True)
+        code, commands = translate_magics(split_end(text)[0], commented=True)
         alone = (Turn(BEGIN, code, status=EDITED),) if text.strip() else ()
-        return Brought(Session().extend(alone), left(commands, *COMMANDS))
-    return session_of(trimmed(before), cells(lines, starts))
+        return ImportedProgram(Session().extend(alone), left(commands, *COMMANDS))
+    return session_of(trimmed(before), split_cells(lines, starts))
 
 
 def without_header(lines: list[str]) -> list[str]:
@@ -165,13 +165,13 @@ def without_header(lines: list[str]) -> list[str]:
     return lines
 
 
-def session_of(preamble: str, found: Sequence[Cell]) -> Brought:
+def session_of(preamble: str, found: Sequence[Cell]) -> ImportedProgram:
     """A session of cells; Markdown cells and comments at the top of a cell are its instruction."""
     turns: list[Turn] = []
     said: list[str] = []
     raw = commands = texts = 0
     for each in found:
-        title, kind = titled(each.title)
+        title, kind = parse_title(each.title)
         if each.title == PREAMBLE:
             code = code_of(each, each.lines[1:] if each.lines[:1] == [""] else each.lines)
             preamble = f"{preamble}\n\n{code}" if preamble else code
@@ -186,7 +186,7 @@ def session_of(preamble: str, found: Sequence[Cell]) -> Brought:
             elsewhere = ELSEWHERE.search(each.title) is not None
             count = 0 if title or any(said) or elsewhere else commands_aside(each.lines)
             words = "\n".join([*said, title, *map(uncommented, each.lines[:count])]).strip()
-            code, number = unmagicked(trimmed(each.lines[count:]), commented=True)
+            code, number = translate_magics(trimmed(each.lines[count:]), commented=True)
             said, texts, commands = [], 0, commands + number + elsewhere
             if code or words:
                 turns.append(Turn(words or GO_ON, code, status=EDITED))
@@ -195,12 +195,12 @@ def session_of(preamble: str, found: Sequence[Cell]) -> Brought:
         *left(raw, "raw cell", LEFT_OUT),
         *left(texts, "text cell", f"after the last code {LEFT_OUT}"),
     )
-    return Brought(Session(preamble=preamble).extend(tuple(turns)), notices)
+    return ImportedProgram(Session(preamble=preamble).extend(tuple(turns)), notices)
 
 
 def commands_aside(lines: Sequence[str]) -> int:
     """How many comments at the top of a cell are words: none from the first command to IPython on."""
-    count = comments(lines)
+    count = comment_lines(lines)
     return next((at for at, line in enumerate(lines[:count]) if COMMAND.match(line)), count)
 
 
@@ -212,7 +212,7 @@ def worded(lines: Sequence[str]) -> list[str]:
 
 
 def turn_of(cell: Cell) -> Turn:
-    count = comments(cell.lines)
+    count = comment_lines(cell.lines)
     instruction = "\n".join(map(uncommented, cell.lines[:count]))
     if cell.marks.get("instruction") == QUOTED:
         instruction = unquoted(instruction)
@@ -226,7 +226,7 @@ def code_of(cell: Cell, lines: Sequence[str]) -> str:
         return unquoted(uncommented(body))
     if places := re.fullmatch(r"\d{1,6}(?:\+\d{1,6})*", cell.marks.get("moved", "")):
         body = unmoved(body, list(map(int, places[0].split("+"))))
-    return body + "\n" * min(number(cell.marks.get("newlines")), MOST_NEWLINES)
+    return body + "\n" * min(parse_number(cell.marks.get("newlines")), MOST_NEWLINES)
 
 
 def uncommented(line: str) -> str:

@@ -1,9 +1,13 @@
-"""The files of the user's that runs get copies of: attached, let go, and looked at again on reopening."""
+"""Files that the user attached: what programs get copies of, and how a prompt describes them."""
 
+import csv
 import hashlib
+import json
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import NoReturn
@@ -26,30 +30,30 @@ def attach(session: Session, paths: Sequence[Path], disk_mib: int) -> Session:
     by the same path, is taken as it is now.
     """
     files = {file.path: file for file in session.attached}
-    for path, name in each_file(paths):
+    for path, name in list_files(paths):
         files[path] = AttachedFile(name, path, size_of(path))
-        check_name(files[path], tuple(files.values()))
+        check_attached_name(files[path], tuple(files.values()))
         check_room(tuple(files.values()), disk_mib)
-        files[path] = measured(files[path])
+        files[path] = measure(files[path])
     return replace(session, attached=tuple(files.values()))
 
 
-def each_file(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+def list_files(paths: Sequence[Path]) -> Iterator[tuple[Path, str]]:
     """Each file with the name that programs see; of a folder all that are below it."""
     for path in (Path(os.path.abspath(each)) for each in paths):
         if os.path.isdir(path):
-            yield from files_of(path)
+            yield from files_in(path)
         else:
             yield path, path.name
 
 
-def files_of(folder: Path) -> list[tuple[Path, str]]:
+def files_in(folder: Path) -> list[tuple[Path, str]]:
     """The regular files below a folder, in order, with their names; what is set aside or a link is not."""
     found: list[tuple[Path, str]] = []
-    for place, folders, names in os.walk(folder, onerror=unread):
-        folders[:] = sorted(name for name in folders if not is_aside(Path(place, name)))
+    for place, folders, names in os.walk(folder, onerror=raise_unreadable):
+        folders[:] = sorted(name for name in folders if not is_ignored(Path(place, name)))
         for path in (Path(place, name) for name in sorted(names)):
-            if not is_aside(path) and is_file(path):
+            if not is_ignored(path) and is_file(path):
                 found.append((path, str(path.relative_to(folder.parent))))
         if len(found) > MOST_FILES:
             raise UsageError(
@@ -60,7 +64,7 @@ def files_of(folder: Path) -> list[tuple[Path, str]]:
     return found
 
 
-def is_aside(path: Path) -> bool:
+def is_ignored(path: Path) -> bool:
     """Whether it is hidden, made by a tool from the rest, or an environment with packages."""
     return path.name.startswith(".") or path.name in MADE or os.path.exists(path / "pyvenv.cfg")
 
@@ -72,17 +76,17 @@ def is_file(path: Path) -> bool:
     except FileNotFoundError:  # gone since its folder was listed
         return False
     except OSError as error:
-        unread(error)
+        raise_unreadable(error)
 
 
-def unread(error: OSError) -> NoReturn:
+def raise_unreadable(error: OSError) -> NoReturn:
     """A part of a folder that cannot be looked at is told, and not left out in silence."""
     raise UsageError(f"cannot read {error.filename}: {error.strerror}")
 
 
 def detach(session: Session, names: Sequence[str]) -> Session:
     """The session without the files that programs see under these names, or below these folders."""
-    held = {name: [file for file in session.attached if is_of(file, name)] for name in names}
+    held = {name: [file for file in session.attached if belongs_to(file, name)] for name in names}
     known = list(dict.fromkeys(file.name.partition("/")[0] for file in session.attached))
     for name in names:
         if not held[name]:
@@ -92,11 +96,11 @@ def detach(session: Session, names: Sequence[str]) -> Session:
     return replace(session, attached=tuple(file for file in session.attached if file.name not in gone))
 
 
-def is_of(file: AttachedFile, name: str) -> bool:
+def belongs_to(file: AttachedFile, name: str) -> bool:
     return file.name == name or file.name.startswith(name.rstrip("/") + "/")
 
 
-def checked(
+def recheck_files(
     session: Session, owned: Callable[[PurePath], bool] = lambda path: False
 ) -> tuple[Session, tuple[str, ...]]:
     """The session with those of its files that programs may have, and what to say of changes among them.
@@ -109,10 +113,10 @@ def checked(
         path = Path(file.path)
         gone = f"{file.name} is not attached any more: {path}"
         try:
-            now = AttachedFile(name_of(file), path, size_of(path))
+            now = AttachedFile(visible_name(file), path, size_of(path))
             mine = owned(file.path)
             if now.size == file.size or mine:
-                now = measured(now, MOST if mine else MOST_OF_OTHERS)
+                now = measure(now, MOST if mine else MOST_OF_OTHERS)
         except UsageError:
             notices.append(f"{gone} is gone, or cannot be read")
             continue
@@ -125,20 +129,20 @@ def checked(
     return session.having(attached=tuple(files)), tuple(notices)
 
 
-def name_of(file: AttachedFile) -> str:
+def visible_name(file: AttachedFile) -> str:
     """The name that programs see: the end of the file's own path, as long as the record has it."""
     parts = file.name.split("/")
     own = plain(file.name) and Path(file.path).parts[-len(parts) :] == tuple(parts)
     return file.name if own else Path(file.path).name
 
 
-def below(session: Session, paths: Sequence[Path]) -> tuple[PurePath, ...]:
+def attached_below(session: Session, paths: Sequence[Path]) -> tuple[PurePath, ...]:
     """The attached files that these paths stand for, each a file or a folder."""
     chosen = {PurePath(os.path.abspath(path)) for path in paths}
     return tuple(file.path for file in session.attached if chosen & {file.path, *file.path.parents})
 
 
-def present(session: Session) -> tuple[AttachedFile, ...]:
+def present_files(session: Session) -> tuple[AttachedFile, ...]:
     """The attached files that are still where they were."""
     return tuple(file for file in session.attached if os.path.isfile(file.path))
 
@@ -156,7 +160,7 @@ def size_of(path: Path) -> int:
     return status.st_size
 
 
-def measured(file: AttachedFile, most: int = MOST) -> AttachedFile:
+def measure(file: AttachedFile, most: int = MOST) -> AttachedFile:
     """A file with its content's size and hash; UsageError where it has more bytes than may be looked at."""
     if file.size > most:
         raise UsageError(f"cannot read {file.path}: it has more than {most // MIB} MiB")
@@ -176,7 +180,7 @@ def measured(file: AttachedFile, most: int = MOST) -> AttachedFile:
     return replace(file, size=whole, sha256=digest.hexdigest())
 
 
-def check_name(file: AttachedFile, files: Sequence[AttachedFile]) -> None:
+def check_attached_name(file: AttachedFile, files: Sequence[AttachedFile]) -> None:
     if not file.name.isprintable():
         raise UsageError(f"cannot attach {str(file.path)!r}: its name has characters that cannot be shown")
     for other in files:
@@ -185,7 +189,7 @@ def check_name(file: AttachedFile, files: Sequence[AttachedFile]) -> None:
                 f"two files cannot both be {file.name!r} for the program: {other.path} and {file.path}; "
                 "rename one of them, or let the other go first"
             )
-        if is_of(file, other.name) != is_of(other, file.name) and other.name != file.name:
+        if belongs_to(file, other.name) != belongs_to(other, file.name) and other.name != file.name:
             raise UsageError(f"{other.name} and {file.name} cannot both be there: one would be a folder")
 
 
@@ -198,3 +202,105 @@ def check_room(files: Sequence[AttachedFile], disk_mib: int) -> None:
     raise UsageError(
         f"{who} {whole / MIB:.0f} MiB, and a run may have {disk_mib} MiB of files; disk_mib sets that"
     )
+
+
+READ_BYTES = 1 << 16
+MOST_JSON = 1 << 20
+MOST_DESCRIBED, MOST_COLUMNS, MOST_ROWS = 6, 20, 2
+CELL_CHARS, FILE_CHARS, NAME_CHARS = 24, 480, 60
+SAMPLED = 200  # rows that a type is told by
+TABLES = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}(?:[T ]\d{1,2}:\d{2}.*)?|\d{1,2}[./]\d{1,2}[./]\d{2,4}")
+WHOLE, NUMBER = re.compile(r"[-+]?\d+"), re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+
+
+def describe_files(files: Sequence[AttachedFile]) -> str:
+    """A few lines about files that a program finds beside it; "" where there are none."""
+    if not files:
+        return ""
+    told = [describe_file(file) for file in files[:MOST_DESCRIBED]]
+    more = len(files) - len(told)
+    return "\n".join(["Files beside the program:", *told, *([f"- and {more} more"] if more else [])])
+
+
+def describe_file(file: AttachedFile) -> str:
+    """One line with what is seen of a file at its beginning."""
+    name, suffix = shorten(file.name, NAME_CHARS), PurePath(file.name).suffix.lower()
+    seen = ""
+    with suppress(OSError, ValueError, csv.Error, RecursionError):
+        if suffix in TABLES:
+            seen = describe_table(read_beginning(file.path, READ_BYTES), TABLES[suffix])
+        elif suffix in (".json", ".jsonl", ".ndjson"):
+            seen = describe_json(read_beginning(file.path, MOST_JSON), lines=suffix != ".json")
+    return shorten(f"- {name}, {file.size} bytes{seen and ': ' + seen}", FILE_CHARS)
+
+
+def read_beginning(path: PurePath, most: int) -> str:
+    """The first bytes of a regular file as text; a line that is cut off at the end is left out."""
+    opened = regular(str(path))
+    try:
+        data = os.read(opened, most)
+        whole = os.fstat(opened).st_size <= len(data)
+    finally:
+        os.close(opened)
+    text = data.decode("utf-8-sig", "replace")
+    return text if whole else text.rpartition("\n")[0]
+
+
+def describe_table(text: str, delimiter: str) -> str:
+    with suppress(csv.Error):
+        delimiter = csv.Sniffer().sniff(text.split("\n", 1)[0], f"{delimiter};\t|,").delimiter
+    rows = [row for row in csv.reader(text.splitlines()[: SAMPLED + 1], delimiter=delimiter) if row]
+    if not rows:
+        return ""
+    separated = "" if delimiter == "," else f"separated by {delimiter!r}, "
+    return separated + describe_rows(rows[0], rows[1:])
+
+
+def describe_rows(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns with their types, and the first rows."""
+    columns = [
+        f"{shorten(name, CELL_CHARS)} ({column_type([row[place] for row in rows if place < len(row)])})"
+        for place, name in enumerate(names[:MOST_COLUMNS])
+    ]
+    more = f" and {len(names) - MOST_COLUMNS} more" if len(names) > MOST_COLUMNS else ""
+    shown = ["; ".join(shorten(cell, CELL_CHARS) for cell in row[:MOST_COLUMNS]) for row in rows[:MOST_ROWS]]
+    first = f". Its first rows: {' / '.join(shown)}" if shown else ""
+    return f"columns {', '.join(columns)}{more}{first}"
+
+
+def describe_json(text: str, lines: bool) -> str:
+    value = [json.loads(line) for line in text.splitlines() if line.strip()] if lines else json.loads(text)
+    if isinstance(value, dict):
+        keys = [shorten(key, CELL_CHARS) for key in [*value][:MOST_COLUMNS]]
+        return f"an object with the keys {', '.join(keys)}"
+    if not isinstance(value, list):
+        return f"a {type(value).__name__}"
+    rows = [each for each in value[:SAMPLED] if isinstance(each, dict)]
+    if not rows:
+        return f"a list of {len(value)}"
+    names = list(dict.fromkeys(key for row in rows for key in row))
+    cells = [[cell_text(row.get(name)) for name in names] for row in rows]
+    each = "one object a line" if lines else "a list of objects"
+    return f"{each} with the {describe_rows(names, cells)}"
+
+
+def cell_text(value: object) -> str:
+    """A value as it stands in a table; "" where there is none."""
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
+def column_type(cells: Sequence[str]) -> str:
+    """What the values of a column are, as far as they show it."""
+    filled = [cell.strip() for cell in cells if cell.strip()]
+    gaps = ", some empty" if len(filled) < len(cells) else ""
+    for name, pattern in (("whole numbers", WHOLE), ("numbers", NUMBER), ("dates", DATE)):
+        if filled and all(pattern.fullmatch(cell) for cell in filled):
+            return name + gaps
+    return ("text" if filled else "empty") + (gaps if filled else "")
+
+
+def shorten(text: str, most: int) -> str:
+    """A text on one line, shortened."""
+    text = " ".join(text.split())
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -10,7 +10,7 @@ import pytest
 from mtchat.errors import UsageError
 from mtchat.session.program import AttachedFile
 from mtchat.session.session import Session
-from mtchat.store import Log, Owned, attach, below, checked, detach, load, present
+from mtchat.store import Log, OwnedFiles, attach, attached_below, detach, load, present_files, recheck_files
 
 HELLO = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
 
@@ -70,7 +70,7 @@ def test_the_list_is_saved_and_an_unchanged_file_is_attached_again(data: Path) -
     path = data.parent / "one.jsonl"
     with Log.open(path) as log:
         log.write(attach(log.session, [data], 1), "attach")
-    assert checked(load(path)) == (load(path), ())
+    assert recheck_files(load(path)) == (load(path), ())
     assert [file.path for file in load(path).attached] == [data]
     with Log.open(path) as log:
         log.write(detach(log.session, ["data.csv"]), "attach")
@@ -80,22 +80,22 @@ def test_the_list_is_saved_and_an_unchanged_file_is_attached_again(data: Path) -
 def test_a_file_that_is_gone_or_has_changed_is_let_go_with_a_notice(data: Path) -> None:
     session = attach(Session(), [data], 1)
     data.write_text("hullo")
-    again, notices = checked(session)
+    again, notices = recheck_files(session)
     assert again.attached == ()
     assert notices == (f"data.csv is not attached any more: {data} has changed; attach it again to use it",)
     data.unlink()
-    again, notices = checked(session)
+    again, notices = recheck_files(session)
     assert again.attached == ()
     assert notices == (f"data.csv is not attached any more: {data} is gone, or cannot be read",)
-    assert present(session) == ()
+    assert present_files(session) == ()
 
 
 def test_a_session_file_of_somebody_else_gives_programs_none_of_my_files(data: Path) -> None:
     guessed = Session(attached=(AttachedFile("data.csv", data, 5, "0" * 64),))
-    assert checked(guessed)[0].attached == ()
+    assert recheck_files(guessed)[0].attached == ()
     elsewhere = attach(Session(), [data], 1).attached[0]
     outside = replace(elsewhere, name="../../outside")
-    assert [file.name for file in checked(Session(attached=(outside,)))[0].attached] == ["data.csv"]
+    assert [file.name for file in recheck_files(Session(attached=(outside,)))[0].attached] == ["data.csv"]
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_the_files_of_a_folder_keep_their_places_in_a_session_that_is_opened_aga
     path = package.parent / "one.jsonl"
     with Log.open(path) as log:
         log.write(attach(Session(), [package], 1), "attach")
-    again, notices = checked(load(path))
+    again, notices = recheck_files(load(path))
     assert ([file.name for file in again.attached], notices) == (INSIDE, ())
 
 
@@ -145,9 +145,9 @@ def test_a_name_that_is_not_the_files_own_is_not_taken_from_a_record(data: Path)
         up = data.parent / "x" / ".." / "data.csv"
         (data.parent / "x").mkdir(exist_ok=True)
         for path in (data, up):
-            session, _ = checked(Session(attached=(replace(told, name=name, path=path),)))
+            session, _ = recheck_files(Session(attached=(replace(told, name=name, path=path),)))
             assert [file.name for file in session.attached] == ["data.csv"]
-        session, _ = checked(Session(attached=(replace(told, name=name),)))
+        session, _ = recheck_files(Session(attached=(replace(told, name=name),)))
         assert [file.name for file in session.attached] == ["data.csv"]
 
 
@@ -164,13 +164,18 @@ def test_a_folder_without_files_or_with_too_many_is_refused(tmp_path: Path) -> N
 def test_a_file_that_the_user_attached_is_taken_as_it_is_now_and_that_is_said(data: Path) -> None:
     path, state = data.parent / "one.jsonl", data.parent / "state" / "attached"
     session = attach(Session(), [data], 1)
-    Owned(state).add(path, [data])
+    OwnedFiles(state).add(path, [data])
     data.write_text("hello, world")
-    again, notices = checked(session, lambda file: Owned(state).has(path, file))
+    again, notices = recheck_files(session, lambda file: OwnedFiles(state).has(path, file))
     assert [file.size for file in again.attached] == [12]
     assert notices == ("data.csv has changed since it was attached; programs get it as it is now",)
-    assert checked(again, lambda file: Owned(state).has(path, file)) == (again, ())
-    assert checked(session, lambda file: Owned(state).has(data.parent / "two.jsonl", file))[0].attached == ()
+    assert recheck_files(again, lambda file: OwnedFiles(state).has(path, file)) == (again, ())
+    assert (
+        recheck_files(session, lambda file: OwnedFiles(state).has(data.parent / "two.jsonl", file))[
+            0
+        ].attached
+        == ()
+    )
     assert stat.S_IMODE(state.stat().st_mode) == 0o600
 
 
@@ -178,7 +183,7 @@ def test_a_file_of_another_size_is_not_read_through(data: Path) -> None:
     with data.open("wb") as file:
         file.truncate(2**40)
     for size in (5, 2**40):
-        again, notices = checked(Session(attached=(AttachedFile("data.csv", data, size, HELLO),)))
+        again, notices = recheck_files(Session(attached=(AttachedFile("data.csv", data, size, HELLO),)))
         assert again.attached == ()
         assert len(notices) == 1
 
@@ -189,15 +194,17 @@ def test_what_is_no_file_is_let_go_at_once(data: Path, name: str) -> None:
     path = data.parent / name
     size = path.stat().st_size
     assert (
-        checked(Session(attached=(AttachedFile("x", path, size, HELLO),)), lambda file: True)[0].attached
+        recheck_files(Session(attached=(AttachedFile("x", path, size, HELLO),)), lambda file: True)[
+            0
+        ].attached
         == ()
     )
 
 
 def test_of_a_folder_that_the_user_attached_each_file_is_known(package: Path, data: Path) -> None:
     session = attach(Session(), [package, data], 1)
-    assert [str(path.relative_to(package.parent)) for path in below(session, [package])] == INSIDE
-    assert below(session, [data]) == (data,)
+    assert [str(path.relative_to(package.parent)) for path in attached_below(session, [package])] == INSIDE
+    assert attached_below(session, [data]) == (data,)
 
 
 def test_a_part_of_a_folder_that_cannot_be_looked_at_is_told(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ AFTER = "  # of a later cell"
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 
-def whole(codes: Sequence[str]) -> tuple[list[str], list[str]]:
+def one_module(codes: Sequence[str]) -> tuple[list[str], list[str]]:
     """The lines that a file begins with, and its pieces, so that it does what they do one after the other.
 
     A `from __future__` of a later piece goes to the beginning. It stays as a string where it was, and so does
@@ -21,18 +21,18 @@ def whole(codes: Sequence[str]) -> tuple[list[str], list[str]]:
     if compiles("\n\n".join(codes)) or not all(map(compiles, codes)):
         return [], list(codes)
     names = sorted(
-        {alias.name for code in codes for node in futures(parse_module(code)) for alias in node.names}
+        {alias.name for code in codes for node in future_imports(parse_module(code)) for alias in node.names}
     )
     head = [f"from __future__ import {', '.join(names)}{AFTER}"] if names else []
     first = next((code for code in codes if code.strip()), "")
     words = ast.get_docstring(parse_module(first) or ast.Module([], []), clean=False)
     if head and words is not None:
         head.append(f"__doc__ = {words!r}{AFTER}")
-    made = [quoted(code) for code in codes]
+    made = [quote(code) for code in codes]
     return (head, made) if compiles("\n\n".join(["\n".join(head), *made])) else ([], list(codes))
 
 
-def futures(module: ast.Module | None) -> list[ast.ImportFrom]:
+def future_imports(module: ast.Module | None) -> list[ast.ImportFrom]:
     return [
         node
         for node in (module.body if module else ())
@@ -40,43 +40,43 @@ def futures(module: ast.Module | None) -> list[ast.ImportFrom]:
     ]
 
 
-def outside(node: ast.AST) -> Iterator[ast.stmt]:
+def outer_statements(node: ast.AST) -> Iterator[ast.stmt]:
     """The `global` statements outside of functions and classes."""
     for each in ast.iter_child_nodes(node):
         if isinstance(each, ast.Global):
             yield each
         elif not isinstance(each, (*SCOPES, ast.expr)):
-            yield from outside(each)
+            yield from outer_statements(each)
 
 
-def quoted(code: str) -> str:
+def quote(code: str) -> str:
     """The code with these statements as strings."""
     module, source = parse_module(code), SourceText(code)
-    nodes = [*futures(module), *outside(module)] if module else []
+    nodes = [*future_imports(module), *outer_statements(module)] if module else []
     spans = sorted((source.start(node), source.end(node)) for node in nodes)
     return source.changed(
         0, len(source.data), [Edit(start, end, repr(source.text(start, end))) for start, end in spans]
     )
 
 
-def moved(code: str) -> list[int]:
+def moved_strings(code: str) -> list[int]:
     """Which of the strings that could be such statements are ones, where `whole` has made strings of some."""
     module = parse_module(code)
     if module is None:
         return []
-    gone = {id(node) for node in (*futures(module), *outside(module))}
+    gone = {id(node) for node in (*future_imports(module), *outer_statements(module))}
     kinds = [id(node) in gone for node in ast.walk(module) if id(node) in gone or is_string(node)]
     return [place for place, kind in enumerate(kinds) if kind]
 
 
-def unquoted(code: str, places: Sequence[int]) -> str:
+def unquote(code: str, places: Sequence[int]) -> str:
     """The code with the strings at these places, of those that could be such statements, as statements."""
-    source, found = SourceText(code), list(strings(code))
+    source, found = SourceText(code), list(string_spans(code))
     edits = [Edit(*found[place]) for place in sorted(set(places)) if place < len(found)]
     return source.changed(0, len(source.data), sorted(edits, key=lambda edit: edit.start))
 
 
-def strings(code: str) -> Iterator[tuple[int, int, str]]:
+def string_spans(code: str) -> Iterator[tuple[int, int, str]]:
     """The strings that are statements and could hold a `from __future__` or a `global`: start, end, text."""
     module, source = parse_module(code), SourceText(code)
     for node in ast.walk(module) if module else ():
