@@ -57,6 +57,8 @@ def test_a_script_says_what_is_folded_to_fit(tmp_path: Path, capsys: pytest.Capt
 
 
 def test_a_script_whose_turn_cannot_fit_ends_with_the_ways_out_and_what_was_made(tmp_path: Path) -> None:
-    with pytest.raises(MtchatError, match=r"table sees .*/fold K and /forget K make it shorter, /recap"):
+    with pytest.raises(
+        MtchatError, match=r"window of table .*/fold K and /forget K shorten the prompt, /recap"
+    ):
         said(tmp_path, "long", "word " * 60 + "set", more=60)
     assert [turn.chunk for turn in load(tmp_path / "played.jsonl").path] == [LONG]
