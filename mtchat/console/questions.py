@@ -225,7 +225,7 @@ def numbered(words: str, most: int) -> int | None:
 def offer(view: View, found: Sequence[Interpretation], live: str) -> None:
     """What several candidates do, each thing once, with the code of the likeliest one that does it."""
     for number, each in enumerate(found, start=1):
-        now = ", live" if each.candidate.turn.chunk == live else ""
-        tries = f"{each.count} {'try' if each.count == 1 else 'tries'}"
-        view.heading(f"{number}  {each.summary}  ({tries}{now})")
+        now = ", current" if each.candidate.turn.chunk == live else ""
+        count = f"{each.count} candidate{'' if each.count == 1 else 's'}"
+        view.heading(f"{number}  {each.summary}  ({count}{now})")
         view.code(each.candidate.turn.chunk)

@@ -472,8 +472,8 @@ def test_retry_with_a_number_shows_what_tries_do_and_takes_the_one_that_is_chose
     dispatch(console, "say it")
     dispatch(console, "/retry 3")
     shown = said(console)
-    assert "1  prints nothing  (2 tries)" in shown
-    assert "2  prints 1  (1 try, live)" in shown
+    assert "1  prints nothing  (2 candidates)" in shown
+    assert "2  prints 1  (1 candidate, current)" in shown
     again = load(console.log.path)
     assert chunks(again) == ["print(x); print(x)"]
     assert {turn.chunk for turn in again.turns} == {"print(x)", "x = 2", "print(x); print(x)"}
