@@ -149,18 +149,22 @@ class Variable:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of running a program in a sandbox.
+    """What one run of a program did.
 
-    `exit_code` is None when a signal ended it. `reason` says what stopped it, or what the sandbox lacks that
-    it asked for, and `subject` names that: the file, package or host. `outputs` is stdout
-    split by chunk, in order, so joined it is `stdout`, and `complaints` is stderr split so;
-    chunks that were not reached have none. `finished`
-    says that the last chunk ran to its end. `error` is one line ("turn 2, line 1: ValueError: ..."), ""
-    when all went well; `traceback` is the text to show, limited to frames of the program, innermost last.
-    `skipped` names what was left but not collected, and why. `resumed` counts the turns at the beginning
-    whose state was still alive, so that they did not run again; `note` says why an earlier one had to.
-    `variables` are there when they were asked for. `agreed` is the share, by likelihood, of the candidates
-    for the last turn that did the same; 1 where none were weighed. `findings` are what came of the claims.
+    `tier` names the isolation of the sandbox. `exit_code` is None if a signal ended the run, and `signal` its
+    number. `reason` says what stopped the run, or what the program asked for that the sandbox lacks, and
+    `subject` names that file, package or host. `finished` says that the last chunk ran to its end.
+
+    `outputs` is stdout and `complaints` is stderr, split by chunk, in order; chunks that were not reached
+    have none, and `truncated` says that some output was dropped. `error` is one line such as "turn 2, line 1:
+    ValueError: ...", or "" if all went well; `traceback` is the text to show, and `frames` its lines that lie
+    in the program, innermost last. `files` are those that the run left; `skipped` names those that were not
+    collected, and why. `seconds` is wall-clock time and `memory_mib` the peak in MiB.
+
+    `resumed` counts the first turns that did not run again because their state was still alive, and `note`
+    says why an earlier one had to. `variables` are listed only on request. `findings` are the results of the
+    checks. `agreed` is the share of the candidates for the last turn, by likelihood, that behaved like this
+    one; 1 if there was only one.
     """
 
     tier: str = ""

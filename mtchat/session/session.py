@@ -49,13 +49,16 @@ class Index(Mapping[str, Turn]):
 
 @dataclass(frozen=True)
 class Session:
-    """Turns in the order they were made, parents first. `head` is the id of the live turn, "" the root.
+    """A tree of turns with a live path from the root to `head`. It never changes: each method that adds,
+    moves or replaces something returns another session.
 
-    `visited` maps a turn to the child that was last on the live path, which is where redo goes.
-    `outcomes` holds, by turn id, what the program of the path up to that turn last did. `attached` are the
-    files of the user's that its runs get. `marks` holds, by turn id, what was laid down about a turn.
-    `branches` maps names to the last turn of each; the one that is called `branch` ("" for none) grows with
-    the turns that are added at its end. `language` is what all its turns are written in.
+    `turns` are in the order in which they were made, parents first; `head` is the id of the live turn, "" for
+    the root. `preamble` is code that runs before the first turn. `visited` maps the id of a turn to that of
+    the child that was last on the live path, which is where redo goes. `outcomes` maps the id of a turn to
+    what the program up to that turn last did. `attached` are the user's files that each run gets a copy of.
+    `marks` maps the id of a turn to what the user decided about it. `branches` maps the name of each branch
+    to the id of its last turn; the one named `branch` ("" for none) grows with the turns added at its end.
+    All turns are written in `language`. Methods raise MtchatError for a turn that the session does not have.
     """
 
     name: str = ""
@@ -76,16 +79,17 @@ class Session:
 
     @cached_property
     def path(self) -> tuple[Turn, ...]:
-        """The live conversation, root to head."""
+        """The live turns, from the first to the head."""
         return self.path_to(self.head)
 
     @property
     def program(self) -> Program:
+        """The live program: the code of the live turns after the preamble."""
         return assemble(self.path, self.preamble, self.claims)
 
     @property
     def claims(self) -> tuple[Check, ...]:
-        """What must hold on the live path; after a later turn where that has the code of the claim's own."""
+        """The checks of the live path; if a later turn holds the code of a check's turn, made after that."""
         if not any(options.checks for options in self.marks.values()):
             return ()
         path = self.path
@@ -97,13 +101,13 @@ class Session:
 
     @property
     def outcome(self) -> Outcome | None:
-        """What the live program last did, None when it has not run."""
+        """What the live program last did; None if it has not run."""
         return self.outcomes.get(self.head)
 
     def ran(self, turn: str) -> bool | None:
-        """Whether a turn went well at the end of its program, else in one with later turns that came to it.
+        """Whether a turn ran well as the last of its program, or else in a longer one; None if it never ran.
 
-        None where none did. A turn that was kept when an earlier one changed has run with later ones alone.
+        A turn that was kept when an earlier one changed has only run as part of a longer program.
         """
         if turn in self.outcomes:
             return self.outcomes[turn].ok
@@ -118,6 +122,7 @@ class Session:
         return None
 
     def path_to(self, turn: str) -> tuple[Turn, ...]:
+        """The turns from the first to the one with this id."""
         steps = []
         while turn != ROOT:
             steps.append(self.get(turn))
@@ -125,6 +130,7 @@ class Session:
         return tuple(reversed(steps))
 
     def get(self, turn: str) -> Turn:
+        """The turn with this id; MtchatError if there is none."""
         if turn not in self.by_id:
             raise MtchatError(f"no turn {turn!r} in this session")
         return self.by_id[turn]
@@ -138,10 +144,11 @@ class Session:
         return self.path[number - 1]
 
     def children(self, turn: str) -> tuple[Turn, ...]:
+        """The turns right after the one with this id, in the order in which they were made."""
         return tuple(each for each in self.turns if each.parent == turn)
 
     def add(self, turn: Turn) -> "Session":
-        """This session with a turn added and the head on it; one that is there already is only moved to."""
+        """This session with a turn added and the head on it; a turn that it has already is only moved to."""
         if turn.parent != ROOT:
             self.get(turn.parent)
         grown = self if turn.id in self.by_id else self.with_turn(turn)
@@ -198,7 +205,7 @@ class Session:
         return replace(self, turns=(*self.turns, *fresh)).move(head)
 
     def move(self, head: str) -> "Session":
-        """This session with its head on another turn; nothing is lost."""
+        """This session with its head on another turn; no turn is removed."""
         if head != ROOT and self.get(head).parent == self.head:  # so the way to it is as it was
             path, steps = (*self.path, self.get(head)), {self.head: head}
         else:
@@ -209,6 +216,7 @@ class Session:
         return moved
 
     def undo(self, turns: int = 1) -> "Session":
+        """This session with its head this many turns earlier; MtchatError if there are not as many."""
         if not self.path:
             raise MtchatError("nothing to undo: the program has no turns yet; type an instruction to begin")
         if not 1 <= turns <= len(self.path):
@@ -218,6 +226,7 @@ class Session:
         return self.having(head=self.path[-turns].parent)
 
     def redo(self, turns: int = 1) -> "Session":
+        """This session with its head this many turns later; MtchatError if it was never there."""
         moved = self
         for done in range(turns):
             if moved.head not in moved.visited:
@@ -232,7 +241,7 @@ class Session:
         return moved
 
     def mark(self, turn: str) -> TurnOptions:
-        """What was laid down about a turn."""
+        """What the user decided about a turn."""
         return self.marks.get(turn, TurnOptions())
 
     def with_mark(self, turn: str, mark: TurnOptions) -> "Session":
@@ -241,11 +250,11 @@ class Session:
         return self.having(marks=marks if mark == TurnOptions() else {**marks, turn: mark})
 
     def inherit(self, turn: str) -> "Session":
-        """This session, where the last turn takes over what was laid down about the one it replaces."""
+        """This session, whose last turn takes over what the user decided about the one it replaces."""
         return self.with_mark(self.head, self.marks[turn]) if turn in self.marks and self.path else self
 
     def beside(self, made: "Session") -> "Session":
-        """This session with what was made in a later one beside its live path; nothing else moves."""
+        """This session with the turns of a later one beside its live path, which stays as it is."""
         return self.having(turns=made.turns, outcomes=made.outcomes, marks=made.marks)
 
     def name_branch(self, name: str) -> "Session":
@@ -258,7 +267,7 @@ class Session:
         return replace(self.move(self.branches[name]), branch=name)
 
     def speak(self, language: Language) -> "Session":
-        """This session in a language, which it has from its first turn on."""
+        """This session in a language; UsageError if it has code in another one."""
         if language != self.language and (self.turns or self.preamble.strip()):
             raise UsageError(
                 f"this session is written in {self.language.title}, and stays so; "
@@ -267,12 +276,12 @@ class Session:
         return self.having(language=language)
 
     def with_outcome(self, outcome: Outcome) -> "Session":
-        """This session with what its live program did."""
+        """This session with the outcome of its live program."""
         return self.having(outcomes={**self.outcomes, self.head: outcome})
 
 
 def turn_with_code(path: tuple[Turn, ...], number: int) -> int:
-    """The turn whose chunk has the code of a turn: its own, or a later one that has the program afresh."""
+    """The number of the turn with the code of a turn: its own, or a later one that rewrote the program."""
     turn = path[number - 1]
     if turn.chunk or turn.status != KEPT:
         return number

@@ -12,7 +12,11 @@ PROCESSES = 64  # and threads, that one run may have; no setting changes it
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is chosen; temperature 0 is greedy, top_k 0 and top_p 1 switch those filters off."""
+    """How the model samples a completion of at most `max_tokens` tokens.
+
+    Temperature 0 is greedy; top_k 0 and top_p 1 switch those filters off. On the same machine and build, the
+    same seed gives the same code.
+    """
 
     temperature: float = 0.0
     top_p: float = 0.95

@@ -19,10 +19,11 @@ STATUSES = (COMPLETE, INTERRUPTED, EDITED, KEPT)
 class Turn:
     """A node of the session tree. `parent` is the id of the turn before it, "" for the first.
 
-    `status` is complete (the model wrote it), interrupted (it was stopped while it wrote), edited (the
-    user wrote it) or kept (carried over from another branch when a turn before it was replaced).
-    `meant` is the user's answer where the instruction could be read in more than one way; `typed` is the
-    instruction as it was typed, where that referred to something: "explain {err}".
+    `chunk` is the code that it adds to the program. `status` is complete (the model wrote it), interrupted
+    (the user stopped the model), edited (the user wrote it) or kept (carried over from another branch when an
+    earlier turn was replaced). `provenance` records how the code came about, and `usage` its tokens and
+    seconds. `meant` is the user's answer if the instruction was ambiguous; `typed` is the instruction as the
+    user typed it, if that contained a reference such as {err}, and "" otherwise.
     """
 
     instruction: str
@@ -51,12 +52,12 @@ class Turn:
 
     @property
     def shown(self) -> str:
-        """The instruction as the user knows it."""
+        """The instruction as the user typed it."""
         return self.typed or self.instruction
 
     @property
     def wish(self) -> str:
-        """What the model is asked for: the instruction, and what the user said was meant by it."""
+        """What the model is asked for: the instruction, and the user's answer if it was ambiguous."""
         return f"{self.instruction}\nThat is: {self.meant}" if self.meant else self.instruction
 
     def correction_in(self, instruction: str) -> str:
@@ -80,10 +81,10 @@ WHOLE, FOLDED, FORGOTTEN = "", "folded", "forgotten"
 
 @dataclass(frozen=True)
 class TurnOptions:
-    """`checks` are Python expressions that must hold after the turn; `context` says how the model sees it.
+    """What the user decided about a turn after it was made.
 
-    WHOLE is as it stands, FOLDED as signatures and names alone, FORGOTTEN not at all; the program has its
-    code whole in each case.
+    `checks` are Python expressions that must hold after the turn. `context` says how later prompts show it:
+    WHOLE in full, FOLDED as signatures and names only, FORGOTTEN not at all; the program always has its code.
     """
 
     checks: tuple[str, ...] = ()
