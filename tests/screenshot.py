@@ -11,7 +11,7 @@ from tests.support.golden_screen import settle
 from tests.support.terminal import ENTER, Terminal, terminal
 
 PICTURE = ROOT / "docs" / "screenshot.svg"
-COLUMNS, ROWS = 84, 22
+COLUMNS, ROWS = 84, 30
 WIDTH, HEIGHT = 8.4, 18.0  # of a cell
 TURNS = (
     "Define a list of the first ten primes",
@@ -49,8 +49,10 @@ def color(name: str, otherwise: str) -> str:
 def drawn(shown: Terminal) -> str:
     """The screen as a picture: one text for each run of cells that look the same."""
     parts = []
-    for row in range(ROWS):
-        line = shown.screen.buffer[row]
+    last = shown.screen.cursor.y
+    seen = [*range(last + 2), ROWS - 1]  # not the empty rows between the prompt and the toolbar
+    for row, number in enumerate(seen):
+        line = shown.screen.buffer[number]
         column = 0
         while column < COLUMNS:
             style, start = look(line[column]), column
@@ -59,7 +61,7 @@ def drawn(shown: Terminal) -> str:
                 text += line[column].data or " "
                 column += 1
             parts.append(cells(text, start, row, *style))
-    width, height = COLUMNS * WIDTH + 24, ROWS * HEIGHT + 24
+    width, height = COLUMNS * WIDTH + 24, len(seen) * HEIGHT + 24
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" font-size="14"'
         ' font-family="DejaVu Sans Mono, ui-monospace, Menlo, Consolas, monospace">\n'
