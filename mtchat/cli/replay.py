@@ -14,7 +14,7 @@ from mtchat import store
 from mtchat.cli import wiring
 from mtchat.console.captions import explain_not_run
 from mtchat.console.view import View
-from mtchat.conversation.conversation import Conversation, was_made_by
+from mtchat.conversation.conversation import Conversation, was_written_by
 from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.generate.events import Event, Notice
 from mtchat.generate.execute import never_ended
@@ -96,7 +96,7 @@ def verify(session: Session, args: argparse.Namespace) -> int:
     if first.precision:
         errors.note(f"computing in {first.precision}, as when the session was made; Ctrl-C stops")
     wiring.wait_for(model, errors)
-    mine = [turn for turn in written if was_made_by(turn, model.card())]
+    mine = [turn for turn in written if was_written_by(turn, model.card())]
     if not mine:
         raise MtchatError(
             f"{session.name} was made with {first.model} ({first.fingerprint[:12]}, {first.precision}), "

@@ -71,7 +71,7 @@ class Script:
     language: str = ""
     written: bool = False
 
-    def spoken(self, session: Session) -> Session:
+    def session_in_language(self, session: Session) -> Session:
         """The session in the language that was asked for; an error where it has turns in another."""
         return session.speak(parse_language(self.language)) if self.language else session
 
@@ -82,13 +82,13 @@ class ScriptConsole(Console):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.host = replace(self.host, warning="")
-        self.questions.chooses = False
+        self.questions.can_choose = False
         self.edit_line, self.edit_code = refuse_to_ask, refuse_to_edit
-        self.show = self.tell
+        self.show = self.show_event
 
     def show_turns(self, base: Session | None = None, **options: Any) -> TurnView:
         writing = super().show_turns(base, **options)
-        self.show = self.tell
+        self.show = self.show_event
         return writing
 
     def hint(self, outcome: Outcome, stdin: Path | None = None) -> str:
@@ -98,7 +98,7 @@ class ScriptConsole(Console):
         if was_corrected(before, self.session):
             self.view.note(describe_result(before, self.session, IN_SHELL))
 
-    def tell(self, event: Event) -> None:
+    def show_event(self, event: Event) -> None:
         """One line for what is written, run or repaired."""
         match event:
             case ContextFitted(numbers):
@@ -118,7 +118,7 @@ class ScriptConsole(Console):
                 self.view.verdict(outcome, self.hint(outcome))
                 if outcome.note:
                     self.view.note(outcome.note)
-                self.view.warning(self.without_repeats(self.live.program, outcome)[1])
+                self.view.warning(self.remove_repeats(self.live.program, outcome)[1])
 
 
 def refuse_to_ask(label: str, text: str) -> str:
@@ -143,7 +143,7 @@ def play(
     folder: Path | None = None,
 ) -> ExitCode:
     """Takes every turn and does every command, saving each; an interrupt ends it with what is there saved."""
-    settings, session = script.settings, script.spoken(log.session)
+    settings, session = script.settings, script.session_in_language(log.session)
     if not session.language.runs:
         if script.run or script.fix:
             raise UsageError(f"nothing can be run or repaired: {explain_not_run(session, shell=True)}")
@@ -156,11 +156,11 @@ def play(
     chat = Conversation(model, sandbox, log=log, settings=settings, family=script.family, owned=owned)
     console = ScriptConsole(chat, folder or log.path.parent, view, host or Host(lambda name: model))
     if session.language.runs:
-        chat.announce()
+        chat.warn_about_sandbox()
     if not all(map(slash.is_command, script.instructions)):  # few commands need a model
         wait_for(model, view)
     if script.language:
-        console.speak(script.language)
+        console.set_language(script.language)
     chat.attach(script.attached, save=False)
     for notice in chat.notices:
         view.note(notice)
@@ -191,8 +191,8 @@ def step(console: ScriptConsole, script: Script, text: str) -> bool:
         chat.add(read_code("".join(rest)) if word == "/add" else text)
         return not was_stopped(chat.outcome) and repair_if_asked(console, script)
     if before.language.runs and (claim := find_typed_check(text, before)):
-        checking.add(chat, claim)
-        if chat.ran and chat.outcome is not None:
+        checking.add_check(chat, claim)
+        if chat.has_run and chat.outcome is not None:
             view.findings(chat.outcome)
         return repair_if_asked(console, script)
     if before.language.runs and (why := explain_unreadable(text, before)):
@@ -226,13 +226,13 @@ def edit_turn(console: ScriptConsole, number: int, text: str, written: bool) -> 
     chat, view, old = console.chat, console.view, console.session
     if uses := describe_users(old.path, number):
         view.note(f"{uses} from turn {number}")
-    look = chat.dry_run if old.language.runs and not chat.sandbox.unavailable_reason() else None
-    editor = editing.TurnEditor(chat, tell=lambda step, base: show_step(view, step), look=look)
+    dry_run = chat.dry_run if old.language.runs and not chat.sandbox.unavailable_reason() else None
+    editor = editing.TurnEditor(chat, on_step=lambda step, base: show_step(view, step), dry_run=dry_run)
     try:
         if written:
             code, filler = text, ""
             if first_hole(text):
-                code, filler = editing.fill(chat, number, text), chat.model.card().name
+                code, filler = editing.fill_turn(chat, number, text), chat.model.card().name
                 view.diff(text, code)
             done = editor.recode(number, code, filler)
         else:
@@ -265,7 +265,7 @@ def finish(script: Script, console: ScriptConsole) -> ExitCode:
         outcome = chat.outcome
         failing = (script.fix and failed(outcome)) or (outcome is not None and bool(outcome.broken))
         return ExitCode.FAILED if failing else ExitCode.DONE
-    if not chat.ran:
+    if not chat.has_run:
         console.show_turns()
         chat.keep(chat.run_session(chat.session), "run")
     if chat.outcome is None:
@@ -279,7 +279,7 @@ def print_run(outcome: Outcome, console: ScriptConsole) -> ExitCode:
     if outcome.stderr or outcome.traceback:
         view.line((outcome.stderr + outcome.traceback).rstrip("\n"))
     view.verdict(outcome, console.hint(outcome))
-    view.files(outcome, short_path(console.place))
+    view.files(outcome, short_path(console.files_folder))
     if outcome.reason is Reason.SANDBOX:
         return ExitCode.SANDBOX
     if was_stopped(outcome):

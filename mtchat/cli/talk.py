@@ -140,7 +140,7 @@ def start_repl(
     )
     console = Console(chat, folder, View.of(sys.stdout), host, slash.names)
     if args.set_language:
-        console.speak(args.set_language)
+        console.set_language(args.set_language)
     chat.attach(attached, save=False)
     state = platformdirs.user_state_path("mtchat", appauthor=False)
     latest = store.LatestSessions(state / "latest")
@@ -164,7 +164,7 @@ def host_of(args: argparse.Namespace, shelf: ModelLoader, ground: Sandbox) -> "H
         begin=tier.begin,
         tier=lambda: tier.word,
         warning=ground.unsafe_warning(),
-        goes_on=lambda path: wiring.reopen_command(path, args.sessions),
+        reopen_command=lambda path: wiring.reopen_command(path, args.sessions),
     )
 
 

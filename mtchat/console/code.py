@@ -88,19 +88,19 @@ def find_breaks(text: str, columns: int, indent: int) -> Iterator[int]:
 
 def cut_at(line: str, ends: list[int]) -> Iterator[str]:
     """A coloured line cut at places of its bare text; each piece is coloured by itself."""
-    row, colour, place = "", "", 0
+    row, colour, position = "", "", 0
     left = list(ends)
     for part in re.split(r"(\x1b\[[0-9;]*m)", line):
         if COLOUR.fullmatch(part):
             colour = "" if part in ("\x1b[39m", "\x1b[0m", "\x1b[m") else part
             row += part
             continue
-        while left and place + len(part) > left[0]:
-            here = left.pop(0) - place
+        while left and position + len(part) > left[0]:
+            here = left.pop(0) - position
             yield (row + part[:here]).rstrip(" ") + ("\x1b[39m" if colour else "")
-            row, part, place = colour, part[here:], place + here
+            row, part, position = colour, part[here:], position + here
         row += part
-        place += len(part)
+        position += len(part)
     yield row
 
 

@@ -54,8 +54,8 @@ class Host:
 
     `load` gets a model by name, `models` lists those that have one, and `earlier` gives the model that can be
     asked if the latest could not be loaded. `tier` says how strong the sandbox is, in capitals if there is
-    none, once `begin` had time to find out; `warning` is what to say of that at once. `goes_on` is the
-    command that opens a session again.
+    none, once `begin` had time to find out; `warning` is what to say of that at once. `reopen_command` gives
+    the command that opens a session again.
     """
 
     load: Callable[[str], BackgroundModel]
@@ -64,7 +64,7 @@ class Host:
     begin: Callable[[], None] = lambda: None
     tier: Callable[[], str] = lambda: ""
     warning: str = ""
-    goes_on: Callable[[Path], str] = lambda path: f"mtchat {shlex.quote(path.stem)}"
+    reopen_command: Callable[[Path], str] = lambda path: f"mtchat {shlex.quote(path.stem)}"
 
 
 @dataclass
@@ -103,7 +103,7 @@ class Console:
         session = self.live = self.session
         self.repeats = RepeatFilter()
         if session.outcome is not None:
-            self.repeats.remember(session.program, session.outcome, self.place)
+            self.repeats.remember(session.program, session.outcome, self.files_folder)
         self.view.language = session.language
 
     def begin(self) -> None:
@@ -123,13 +123,13 @@ class Console:
         return self.chat.log
 
     @property
-    def place(self) -> Path:
+    def files_folder(self) -> Path:
         """The folder beside the session's file where the files that runs leave are copied."""
-        return self.chat.place or Path()
+        return self.chat.files_folder or Path()
 
-    def speak(self, name: str) -> None:
+    def set_language(self, name: str) -> None:
         """Sets the language of the session; an error if it has turns in another."""
-        self.chat.speak(name)
+        self.chat.set_language(name)
         self.view.language = self.session.language
 
     def reopen(self, log: Log) -> None:
@@ -161,19 +161,24 @@ class Console:
         """From now on shows what is made on top of a session, the live one if none is given."""
         self.live = self.session
         base = base or self.live
-        ahead = int(bool(base.preamble.strip()))
-        options = {"news": lambda outcome: self.without_repeats(self.live.program, outcome), **options}
-        place = short_path(self.place)
-        writing = TurnView(self.view, base.program.source, place, self.hint, ahead=ahead, **options)
-        self.show = writing
-        return writing
+        preambles = int(bool(base.preamble.strip()))
+        options = {
+            "remove_repeats": lambda outcome: self.remove_repeats(self.live.program, outcome),
+            **options,
+        }
+        folder = short_path(self.files_folder)
+        turn_view = TurnView(
+            self.view, base.program.source, folder, self.hint, preambles=preambles, **options
+        )
+        self.show = turn_view
+        return turn_view
 
-    def without_repeats(self, program: Program, outcome: Outcome) -> tuple[Outcome, str]:
+    def remove_repeats(self, program: Program, outcome: Outcome) -> tuple[Outcome, str]:
         """An outcome that is shown now: what is new in it, and what is not as it was shown before."""
-        news = self.repeats.remove_known(program, outcome, self.place)
+        new = self.repeats.remove_known(program, outcome, self.files_folder)
         changed = self.repeats.describe_change(program, outcome)
-        self.repeats.remember(program, outcome, self.place)
-        return news, changed
+        self.repeats.remember(program, outcome, self.files_folder)
+        return new, changed
 
     def hint(self, outcome: Outcome, stdin: Path | None = None) -> str:
         """What the user can do about how a run ended that had this file as its keyboard."""
@@ -239,12 +244,12 @@ class Console:
         if len(found) < 2:
             self.view.note(f"all {count + 1} candidates behave identically")
             return
-        place = self.questions.choose(found, live)
-        if place is None or found[place].candidate.turn.chunk == live:
+        choice = self.questions.choose(found, live)
+        if choice is None or found[choice].candidate.turn.chunk == live:
             self.view.note("Keeping the current candidate. /pick K switches later.")
             return
-        self.chat.keep(self.session.undo().add(found[place].candidate.turn), "pick")
-        self.view.note(f"switched to candidate {place + 1}; /pick shows the others")
+        self.chat.keep(self.session.undo().add(found[choice].candidate.turn), "pick")
+        self.view.note(f"switched to candidate {choice + 1}; /pick shows the others")
 
     def fix(self, rounds: int) -> FixResult:
         """Repairs the failing turn; the live program is the best one found."""
@@ -266,13 +271,13 @@ class Console:
             self.view.note("stopped before any code was written; the program is unchanged")
             return
         if self.questions.declined:
-            self.follow(before)
+            self.act_on_answer(before)
         elif was_corrected(before, session):
             self.view.note(describe_result(before, session))
         elif session.outcome is not None and is_wrong(session.outcome):
             self.view.note(next_step(session.outcome, len(session.path)))
 
-    def follow(self, before: Session) -> None:
+    def act_on_answer(self, before: Session) -> None:
         """Does, or leaves to be done next, what the user wanted in place of a run."""
         chosen, path = self.questions.chosen, self.session.path
         self.questions.reset()
@@ -288,20 +293,20 @@ class Console:
             hint = "; only the last turn can be regenerated, /edit changes the others" if chosen else ""
             self.view.note(f"not run; /run runs it{hint}")
 
-    def run_aloud(
-        self, arguments: tuple[str, ...] = (), stdin: Path | None = None, board: Keyboard | None = None
+    def run_showing_output(
+        self, arguments: tuple[str, ...] = (), stdin: Path | None = None, keyboard: Keyboard | None = None
     ) -> Outcome:
         """The whole program from the start, its output shown as it comes.
 
         What is typed at the keyboard is given to later runs again.
         """
         chat = self.chat
-        chat.run_whole(arguments, stdin, self.view.live_output(), board.path if board else None)
-        if board is not None:
-            chat.type_again(bytes(board.typed))
+        chat.run_whole(arguments, stdin, self.view.live_output(), keyboard.path if keyboard else None)
+        if keyboard is not None:
+            chat.replay_typed(bytes(keyboard.typed))
         return chat.record(arguments, stdin)
 
-    def number(self, text: str) -> int:
+    def turn_number(self, text: str) -> int:
         """A turn's number as typed; the last turn when nothing is typed."""
         if not self.session.path:
             raise MtchatError("the program has no turns yet; type an instruction")
@@ -318,11 +323,11 @@ class Console:
         return self.questions.declined
 
     @property
-    def chooses(self) -> bool:
-        return self.questions.chooses
+    def can_choose(self) -> bool:
+        return self.questions.can_choose
 
-    def asking(self) -> Clarification | None:
-        return self.questions.asking()
+    def clarification(self) -> Clarification | None:
+        return self.questions.clarification()
 
     def choose(self, found: Sequence[Interpretation], live: str) -> int | None:
         return self.questions.choose(found, live)

@@ -38,7 +38,7 @@ CHOICE = re.compile(
 )
 
 
-def enter(label: str) -> str:
+def press_enter(label: str) -> str:
     """The answer where nobody can be asked."""
     return ""
 
@@ -48,24 +48,23 @@ class UserQuestions:
     """Asks on a screen. `confirm` asks whether code may run: an interrupt is a no. `answer` asks all else,
     and gives None after Ctrl-C; it is None where nobody can be asked.
 
-    `left` turns run without being asked about, all of them where `always` is on. `declined` says that the
-    last answer was no; `chosen` is what the user wanted in place of a run, of edit, retry and undo. What
-    they typed in place of an answer is done `later`, or is `held` for them to change where they stop what
-    comes before. `when` says when they want to be asked what is meant, `commands` which commands
-    there are.
+    The next `runs_left` turns run without a question, all of them if `always` is on. `declined` says that
+    the last answer was no; `chosen` is what the user wanted instead of a run: edit, retry or undo. What they
+    typed instead of an answer is done `later`; if they stop what comes before, it is `unsent`, and the next
+    prompt begins with it. `when` gives the setting `ask`, and `commands` the names of the slash commands.
     """
 
     view: View
     when: Callable[[], str] = lambda: AUTO
-    confirm: Callable[[str], str] = enter
+    confirm: Callable[[str], str] = press_enter
     answer: Answer | None = None
-    left: int = 0
+    runs_left: int = 0
     always: bool = False
     declined: bool = False
     chosen: str = ""
     later: str = ""
-    held: str = ""
-    chooses: bool = True
+    unsent: str = ""
+    can_choose: bool = True
     commands: Callable[[], Collection[str]] = tuple
 
     def is_command(self, words: str) -> bool:
@@ -74,7 +73,7 @@ class UserQuestions:
     def hold_back(self) -> None:
         """What was to be done later is not done unasked: the next prompt begins with it."""
         if self.later:
-            self.held, self.later = self.later, ""
+            self.unsent, self.later = self.later, ""
 
     # Whether code may run
 
@@ -83,8 +82,8 @@ class UserQuestions:
         self.reset()
         if self.always:
             return
-        if self.left:
-            self.left -= 1
+        if self.runs_left:
+            self.runs_left -= 1
             return
         self.view.erase()
         try:
@@ -110,15 +109,15 @@ class UserQuestions:
             self.always = True
             self.view.note("Auto-run is on. /set run ask restores confirmation.")
         elif word in ("a", "auto") and len(rest) == 1 and is_count(rest[0]):
-            self.left = int(rest[0])
-            self.view.note(f"this turn and the next {self.left} run without confirmation")
+            self.runs_left = int(rest[0])
+            self.view.note(f"this turn and the next {self.runs_left} run without confirmation")
         else:
             return not word
         return True
 
     # What is meant
 
-    def asking(self) -> Clarification | None:
+    def clarification(self) -> Clarification | None:
         """How the user is asked what an instruction means; None where that is off or nobody is there."""
         answer = self.answer
         if answer is None or self.when() == NEVER:
@@ -137,7 +136,7 @@ class UserQuestions:
         for number, each in enumerate(found, start=1):
             self.view.say(f"  {number}  {each.summary}")
         self.view.note(WAYS)
-        while isinstance(choice := place_typed(self.view, answer, "Which one? ", len(found), 0), str):
+        while isinstance(choice := read_choice(self.view, answer, "Which one? ", len(found), 0), str):
             later = self.next_instruction(answer, choice)
             if later:
                 self.postpone(later, "skipped the question")
@@ -149,16 +148,16 @@ class UserQuestions:
 
     def choose(self, found: Sequence[Interpretation], live: str) -> int | None:
         """The place of the try that the user wants; None where the live one stays."""
-        offer(self.view, found, live)
-        return None if self.answer is None else self.pick(self.answer, found)
+        show_candidates(self.view, found, live)
+        return None if self.answer is None else self.ask_candidate(self.answer, found)
 
-    def pick(self, answer: Answer, found: Sequence[Interpretation]) -> int | None:
+    def ask_candidate(self, answer: Answer, found: Sequence[Interpretation]) -> int | None:
         label = "Which one? (Enter keeps the current one) "
-        while isinstance(choice := place_typed(self.view, answer, label, len(found), None), str):
-            place = numbered(choice, len(found))
-            if place is not None and place < len(found):
-                return place
-            if place is None and (self.is_command(choice) or STEP.match(choice)):
+        while isinstance(choice := read_choice(self.view, answer, label, len(found), None), str):
+            index = parse_ordinal(choice, len(found))
+            if index is not None and index < len(found):
+                return index
+            if index is None and (self.is_command(choice) or STEP.match(choice)):
                 self.postpone(choice, "not a number")
                 return None
             self.view.note(f"type a number from 1 to {len(found)}, or Enter")
@@ -175,7 +174,7 @@ class UserQuestions:
         while (text := answer(WHICH)) is not None:
             word = text.strip()
             if self.is_command(word):
-                self.held = words  # which nobody has said what to do with
+                self.unsent = words  # which nobody has said what to do with
                 return word
             if NEXT.startswith(word.lower()):
                 return words
@@ -194,7 +193,7 @@ def is_count(word: str) -> bool:
     return word.isascii() and word.isdecimal() and len(word) < 5 and int(word) >= 1
 
 
-def place_typed(view: View, answer: Answer, label: str, most: int, default: int | None) -> int | str | None:
+def read_choice(view: View, answer: Answer, label: str, most: int, default: int | None) -> int | str | None:
     """A place as typed, the default where nothing is typed; other words as they are; None after Ctrl-C."""
     while True:
         text = answer(label)
@@ -210,7 +209,7 @@ def place_typed(view: View, answer: Answer, label: str, most: int, default: int 
         view.note(f"there are {most}; type a number from 1 to {most}")
 
 
-def numbered(words: str, most: int) -> int | None:
+def parse_ordinal(words: str, most: int) -> int | None:
     """The place, from 0, that words such as "use the second one" choose, which may be none of so many."""
     found = CHOICE.fullmatch(words)
     if found is None:
@@ -222,7 +221,7 @@ def numbered(words: str, most: int) -> int | None:
     return number - 1 if number else most
 
 
-def offer(view: View, found: Sequence[Interpretation], live: str) -> None:
+def show_candidates(view: View, found: Sequence[Interpretation], live: str) -> None:
     """What several candidates do, each thing once, with the code of the likeliest one that does it."""
     for number, each in enumerate(found, start=1):
         now = ", current" if each.candidate.turn.chunk == live else ""

@@ -16,7 +16,7 @@ from mtchat.session.outcome import File, Outcome
 from mtchat.session.program import Program
 
 Codes = tuple[str, ...]
-PLACE = re.compile(r"<turn (\d+)>:\d+: ")
+LOCATION = re.compile(r"<turn (\d+)>:\d+: ")
 LARGEST = 8 << 20  # bytes of a file that is read to see whether it has changed
 LONGEST = 60
 
@@ -31,10 +31,10 @@ class ShownProgram:
     complaints: frozenset[str] = frozenset()
     files: Mapping[File, str] = field(default_factory=dict)
 
-    def has_same(self, file: File, place: Path) -> bool:
+    def has_same(self, file: File, folder: Path) -> bool:
         """Whether a file was shown, and still has the same content."""
-        held = self.files.get(file, "")
-        return bool(held) and held == digest(place, file)
+        known_digest = self.files.get(file, "")
+        return bool(known_digest) and known_digest == digest(folder, file)
 
 
 @dataclass
@@ -44,15 +44,15 @@ class RepeatFilter:
     last: ShownProgram = field(default_factory=ShownProgram)
     reported: set[Codes] = field(default_factory=set)
 
-    def remember(self, program: Program, outcome: Outcome, place: Path) -> None:
+    def remember(self, program: Program, outcome: Outcome, folder: Path) -> None:
         """Note that this outcome is shown now."""
         passed = [chunk for chunk in program.chunks if outcome.passed(chunk.turn)]
         outputs = () if outcome.truncated else outcome.outputs[: len(passed)]
         complaints = frozenset(line for part in outcome.complaints for line in part.split("\n"))
-        left = {file: digest(place, file) for file in outcome.files}
+        left = {file: digest(folder, file) for file in outcome.files}
         self.last = ShownProgram(codes_of(program), outputs, complaints, left)
 
-    def remove_known(self, program: Program, outcome: Outcome, place: Path) -> Outcome:
+    def remove_known(self, program: Program, outcome: Outcome, folder: Path) -> Outcome:
         """The outcome without files, and without warnings about earlier turns, that were shown before.
 
         Everything is new unless the program is the last one with more turns.
@@ -60,7 +60,7 @@ class RepeatFilter:
         codes, known = codes_of(program), self.last
         if not known.codes or len(codes) <= len(known.codes) or codes[: len(known.codes)] != known.codes:
             return outcome
-        new = [file for file in outcome.files if not known.has_same(file, place)]
+        new = [file for file in outcome.files if not known.has_same(file, folder)]
         last = program.chunks[-1].turn
         complaints = tuple(drop_known(part, last, known.complaints) for part in outcome.complaints)
         return replace(outcome, files=tuple(new), complaints=complaints)
@@ -97,7 +97,7 @@ def codes_of(program: Program) -> Codes:
     return tuple(chunk.code for chunk in program.chunks)
 
 
-def digest(place: Path, file: File) -> str:
+def digest(folder: Path, file: File) -> str:
     """A hash of a file's content; "" for a large file, or one that cannot be read.
 
     The name may come from somebody else's session file: only files in the folder are read, up to their size.
@@ -105,7 +105,7 @@ def digest(place: Path, file: File) -> str:
     if not 0 <= file.size <= LARGEST:
         return ""
     try:
-        with open(files.below(place, file.path), "rb") as source:
+        with open(files.below(folder, file.path), "rb") as source:
             return hashlib.blake2b(source.read(file.size + 1), digest_size=16).hexdigest()
     except (OSError, ValueError):
         return ""
@@ -115,8 +115,8 @@ def drop_known(text: str, last: int, known: frozenset[str]) -> str:
     """A part of stderr without the warnings of earlier turns that were shown with those turns."""
     kept, dropping = [], False
     for line in text.split("\n"):
-        if place := PLACE.match(line):
-            dropping = int(place[1]) < last and line in known
+        if location := LOCATION.match(line):
+            dropping = int(location[1]) < last and line in known
         elif not line.startswith("  "):
             dropping = False
         if not dropping:

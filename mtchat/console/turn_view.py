@@ -51,24 +51,24 @@ class TurnView:
     The line being written is a transient line below the complete ones. A reply that begins by repeating the
     program is held back until it says something new. `beside`: the turn is not on the live path if it is
     interrupted. If an earlier turn is changed, `since` is its number: the output of that turn and later ones
-    is shown, unless it is `known`. `news` removes from an outcome what was shown before, and says what
-    differs from it. `ahead` is 1 if a preamble precedes the turns. `correcting`: a correction has begun;
-    `fixing`: its repair is shown.
+    is shown, unless it is among the `known_outputs`. `remove_repeats` removes from an outcome what was shown
+    before, and says what differs from it. `preambles` is 1 if a preamble precedes the turns. `correcting`: a
+    correction has begun; `fixing`: its repair is shown.
     """
 
     view: View
     before: str = ""
-    place: str = ""
+    folder: str = ""
     hint: Callable[[Outcome], str] = lambda outcome: ""
     beside: bool = False
     printed: list[str] = field(default_factory=list)
     correcting: bool = False
     since: int | None = None
-    known: tuple[str, ...] = ()
-    ahead: int = 0
+    known_outputs: tuple[str, ...] = ()
+    preambles: int = 0
     fixing: bool = False
     held: HeldAttempts = field(default_factory=HeldAttempts)
-    news: Callable[[Outcome], tuple[Outcome, str]] = lambda outcome: (outcome, "")
+    remove_repeats: Callable[[Outcome], tuple[Outcome, str]] = lambda outcome: (outcome, "")
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -106,12 +106,12 @@ class TurnView:
                 self.show_best(event)
 
     def show_code(self, code: str) -> None:
-        code, known = code.lstrip("\n"), self.before.strip()
-        if known and known.startswith(code.rstrip()):
+        code, before = code.lstrip("\n"), self.before.strip()
+        if before and before.startswith(code.rstrip()):
             self.view.transient("…")
             return
-        if known and code.startswith(known):
-            code = code[len(known) :].lstrip("\n")
+        if before and code.startswith(before):
+            code = code[len(before) :].lstrip("\n")
         whole, _, partial = code.rpartition("\n")
         if self.correcting or self.held.repairing:
             self.view.transient(partial or whole.rpartition("\n")[2])
@@ -195,7 +195,7 @@ class TurnView:
             self.view.note("another attempt gets further:")
         if best is not None and session.outcome is not None:
             self.view.code(best.chunk)
-            self.verdict(session.outcome)
+            self.show_verdict(session.outcome)
         if others:
             self.view.note(
                 "another attempt fails, too" if others == 1 else f"{others} other attempts fail, too"
@@ -210,22 +210,22 @@ class TurnView:
             self.view.code(self.held.turns[-1].chunk)
         self.held.repairing = ""
         self.held.failed = failed(outcome) and not self.fixing
-        self.verdict(outcome)
+        self.show_verdict(outcome)
 
-    def verdict(self, outcome: Outcome) -> None:
-        news, changed = self.news(outcome)
-        since = self.since or len(outcome.outputs) - self.ahead
-        parts = max(len(outcome.outputs) - self.ahead - since + 1, 1)
-        self.view.outcome(news, self.place, self.hint(outcome), self.outputs_to_show(outcome), parts)
+    def show_verdict(self, outcome: Outcome) -> None:
+        new, changed = self.remove_repeats(outcome)
+        since = self.since or len(outcome.outputs) - self.preambles
+        parts = max(len(outcome.outputs) - self.preambles - since + 1, 1)
+        self.view.outcome(new, self.folder, self.hint(outcome), self.outputs_to_show(outcome), parts)
         self.view.warning(changed)
         if self.beside:
-            self.known = (*outcome.outputs, *self.known[len(outcome.outputs) :])
+            self.known_outputs = (*outcome.outputs, *self.known_outputs[len(outcome.outputs) :])
 
     def outputs_to_show(self, outcome: Outcome) -> dict[int, str]:
         """The outputs to show, by turn number; {} if it is only that of the last turn."""
-        last = len(outcome.outputs) - self.ahead
-        texts = dict(enumerate(outcome.outputs, start=1 - self.ahead))
-        known = dict(enumerate(self.known, start=1 - self.ahead))
+        last = len(outcome.outputs) - self.preambles
+        texts = dict(enumerate(outcome.outputs, start=1 - self.preambles))
+        known = dict(enumerate(self.known_outputs, start=1 - self.preambles))
         first = last if self.since is None else self.since
 
         def is_worth_showing(number: int, text: str) -> bool:

@@ -108,13 +108,13 @@ class View:
             self.out.flush()
 
     @contextmanager
-    def waiting(self, what: Callable[[], str], news: Callable[[], str] = str) -> Iterator[None]:
-        """A moving line with the seconds so far while something works; `news` is added after a second."""
+    def waiting(self, what: Callable[[], str], detail: Callable[[], str] = str) -> Iterator[None]:
+        """A moving line with the seconds so far while something works; `detail` is added after a second."""
         if not self.live:
             yield
             return
         done = threading.Event()
-        ticker = threading.Thread(target=self.tick, args=(what, news, done), daemon=True)
+        ticker = threading.Thread(target=self.tick, args=(what, detail, done), daemon=True)
         try:
             ticker.start()
             yield
@@ -124,13 +124,13 @@ class View:
                 ticker.join()
             self.erase()
 
-    def tick(self, what: Callable[[], str], news: Callable[[], str], done: threading.Event) -> None:
+    def tick(self, what: Callable[[], str], detail: Callable[[], str], done: threading.Event) -> None:
         start = time.monotonic()
         frame = 0
         while not done.wait(0.1):
             seconds = time.monotonic() - start
-            told = f" │ {news()}" if seconds >= 1 and news() else ""
-            self.transient(f"{FRAMES[frame % len(FRAMES)]} {what()} {seconds:.0f} s{told}")
+            after = f" │ {detail()}" if seconds >= 1 and detail() else ""
+            self.transient(f"{FRAMES[frame % len(FRAMES)]} {what()} {seconds:.0f} s{after}")
             frame += 1
 
     def paragraph(self, text: str) -> None:
@@ -193,7 +193,7 @@ class View:
     def outcome(
         self,
         outcome: Outcome,
-        place: str = "",
+        folder: str = "",
         hint: str = "",
         printed: Mapping[int, str] | None = None,
         parts: int = 1,
@@ -209,7 +209,7 @@ class View:
             self.output(text)
         self.complaints("".join(outcome.complaints[-parts:]) if outcome.complaints else outcome.stderr)
         self.verdict(outcome, hint)
-        self.files(outcome, place)
+        self.files(outcome, folder)
         if outcome.note:
             self.note(outcome.note)
 
@@ -254,18 +254,18 @@ class View:
         for each in outcome.findings:
             if not each.passed:
                 self.finding(each)
-        held = sum(each.passed is True for each in outcome.findings)
-        if held:
-            self.line(f"✓ {'1 check passed' if held == 1 else f'{held} checks passed'}", GREEN)
+        passed = sum(each.passed is True for each in outcome.findings)
+        if passed:
+            self.line(f"✓ {'1 check passed' if passed == 1 else f'{passed} checks passed'}", GREEN)
 
     def finding(self, finding: CheckResult, label: str = "") -> None:
         """The result of one check, in a sentence."""
         sign, style = {True: ("✓", GREEN), False: ("✗", RED), None: ("–", DIM)}[finding.passed]
         self.say(f"{label}{sign} {finding.told}", style)
 
-    def files(self, outcome: Outcome, place: str) -> None:
+    def files(self, outcome: Outcome, folder: str) -> None:
         for file in outcome.files:
-            self.line(f"  {os.path.join(place, file.path)} ({describe_size(file)})", DIM)
+            self.line(f"  {os.path.join(folder, file.path)} ({describe_size(file)})", DIM)
         for each in outcome.skipped:
             self.note(f"  not copied: {each}")
 

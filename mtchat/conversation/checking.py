@@ -11,24 +11,24 @@ from mtchat.session.session import Session
 from mtchat.session.settings import ON
 
 
-def add(live: LiveSession, stated: ParsedCheck) -> CheckResult:
+def add_check(live: LiveSession, parsed: ParsedCheck) -> CheckResult:
     """Keeps a check with its turn, and says whether it holds now."""
-    turn = live.session.numbered(stated.turn).id
+    turn = live.session.numbered(parsed.turn).id
     options = live.session.mark(turn)
-    if stated.code not in options.checks:
-        checks = (*options.checks, stated.code)
+    if parsed.code not in options.checks:
+        checks = (*options.checks, parsed.code)
         live.keep(live.session.with_mark(turn, replace(options, checks=checks)), "check")
-    evaluate(live)
+    reevaluate(live)
     return next(
-        each for each in results(live.session) if (each.turn, each.code) == (stated.turn, stated.code)
+        each for each in check_results(live.session) if (each.turn, each.code) == (parsed.turn, parsed.code)
     )
 
 
-def is_kept(session: Session, stated: ParsedCheck) -> bool:
-    return stated.code in session.mark(session.numbered(stated.turn).id).checks
+def is_kept(session: Session, parsed: ParsedCheck) -> bool:
+    return parsed.code in session.mark(session.numbered(parsed.turn).id).checks
 
 
-def remove(live: LiveSession, number: int) -> CheckResult:
+def remove_check(live: LiveSession, number: int) -> CheckResult:
     """Removes the check of this number among those of the live path."""
     check = live.session.claims[number - 1]
     turn = live.session.numbered(check.turn).id
@@ -43,7 +43,7 @@ def remove(live: LiveSession, number: int) -> CheckResult:
     return CheckResult(check.turn, check.code)
 
 
-def evaluate(live: LiveSession) -> None:
+def reevaluate(live: LiveSession) -> None:
     """Evaluates the checks of the live program again if that has run, and may run."""
     session = live.session
     if live.settings.run != ON or session.outcome is None or never_ended(session.outcome):
@@ -55,12 +55,12 @@ def evaluate(live: LiveSession) -> None:
         live.keep(session.with_outcome(outcome), "check")
 
 
-def results(session: Session) -> tuple[CheckResult, ...]:
+def check_results(session: Session) -> tuple[CheckResult, ...]:
     """What is known of each check of the live path, in their order."""
     outcome = session.outcome
     known = {(each.turn, each.code): each for each in (outcome.findings if outcome else ())}
-    return tuple(known.get((each.turn, each.code), unseen(each)) for each in session.claims)
+    return tuple(known.get((each.turn, each.code), unknown_result(each)) for each in session.claims)
 
 
-def unseen(check: Check) -> CheckResult:
+def unknown_result(check: Check) -> CheckResult:
     return CheckResult(check.turn, check.code, None, "the program has not run since; /run runs it")

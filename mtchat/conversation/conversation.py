@@ -10,7 +10,7 @@ from typing import Self
 
 from mtchat.conversation import checking, editing, streaming
 from mtchat.conversation.interfaces import Hear
-from mtchat.conversation.live import LiveSession, unheard
+from mtchat.conversation.live import LiveSession, ignore_output
 from mtchat.errors import MtchatError, UsageError
 from mtchat.export import format
 from mtchat.features.checks.parse import parse_check
@@ -103,9 +103,11 @@ class Conversation(LiveSession):
         generator = self.generator()
         function = take_or_correct if self.detects_corrections and not new else take
         step = partial(function, generator)
-        return self.settle(before, step(before, said.text, self.settings.sampling, typed=said.typed), "turn")
+        return self.keep_result(
+            before, step(before, said.text, self.settings.sampling, typed=said.typed), "turn"
+        )
 
-    def settle(self, before: Session, made: Session, why: str) -> bool:
+    def keep_result(self, before: Session, made: Session, why: str) -> bool:
         """Keeps what was made; False if that is nothing."""
         if made is not before:
             self.keep(made, why)
@@ -142,18 +144,18 @@ class Conversation(LiveSession):
         if isinstance(correction, str):
             correction = target_correction(before.path, correction, number)
         made = apply_correction(self.generator(), before, correction, self.settings.sampling)
-        return self.settle(before, made, "correction")
+        return self.keep_result(before, made, "correction")
 
     def retry(self) -> bool:
         """Asks for the last turn again, at a higher temperature; False if nothing was written."""
         before = self.session
-        return self.settle(before, retry(self.generator(), before, self.settings.sampling), "retry")
+        return self.keep_result(before, retry(self.generator(), before, self.settings.sampling), "retry")
 
     def compare(self, count: int) -> Alternatives:
         """Draws `count` other candidates for the last turn and groups them by what they do; it stays live."""
         if not self.runs_unseen_code:
             raise UsageError("candidates are run to be compared, and run is ask; /set run on allows that")
-        generator = self.quiet()
+        generator = self.quiet_generator()
         with self.waiting(lambda: f"trying {count} others", str):
             spread = sample_alternatives(generator, self.session, self.settings.sampling, count)
         self.keep(spread.session, "retry")
@@ -165,7 +167,7 @@ class Conversation(LiveSession):
         found = {last.chunk: last}
         for turn in self.session.children(last.parent):
             found.setdefault(turn.chunk, turn)
-        order = {turn.id: place for place, turn in enumerate(self.session.turns)}
+        order = {turn.id: position for position, turn in enumerate(self.session.turns)}
         return tuple(sorted(found.values(), key=lambda turn: order[turn.id]))
 
     def pick(self, number: int) -> TurnResult:
@@ -184,23 +186,23 @@ class Conversation(LiveSession):
         """Turn `number` with this code, whose holes (<<fill>>) the model fills; then the later ones."""
         filler = ""
         if first_hole(code):
-            code = editing.fill(self, number, code)
+            code = editing.fill_turn(self, number, code)
             filler = self.model.card().name
         return self.editor().recode(number, code, filler)
 
     def editor(self) -> editing.TurnEditor:
-        return editing.TurnEditor(self, look=self.dry_run if self.can_dry_run else None)
+        return editing.TurnEditor(self, dry_run=self.dry_run if self.can_dry_run else None)
 
     def drop(self, number: int) -> editing.EditResult:
         """Takes turn `number` out of the program and runs it; the later turns keep their code."""
-        edit = editing.drop(self, number)
+        edit = editing.drop_turn(self, number)
         if number <= len(edit.after.path):
             self.keep(self.run_session(self.session), "drop")
         return replace(edit, after=self.session)
 
     def fix(self, rounds: int = 3) -> FixResult:
         """Asks the model to repair the turn that fails. However it ends, the best program is the live one."""
-        self.demand_sandbox()
+        self.require_sandbox()
         run = self.run_program_if_approved if self.settings.run == ASK else self.run_program
         fixed = fix(replace(self.generator(), run=run), self.session, self.settings.sampling, rounds)
         self.keep(fixed.session, "fix")
@@ -235,38 +237,42 @@ class Conversation(LiveSession):
 
         Turns that another model wrote, or this one at another precision, are passed over.
         """
-        generator, spoken = self.generator(ignore), self.session.language
-        mine = [turn for turn in self.session.path if was_made_by(turn, generator.card)]
+        generator, session_language = self.generator(ignore), self.session.language
+        mine = [turn for turn in self.session.path if was_written_by(turn, generator.card)]
         for name in dict.fromkeys(turn.provenance.family for turn in mine):
             wanted = {turn.id for turn in mine if turn.provenance.family == name}
-            yield from replace(generator, family=family.load(name, spoken)).verify(self.session, wanted)
+            yield from replace(generator, family=family.load(name, session_language)).verify(
+                self.session, wanted
+            )
 
     def check(self, text: str) -> CheckResult:
         """Keeps a check with its turn, as in "total == 42" or "2: len(names) == 3", and evaluates it."""
-        return checking.add(self, parse_check(text, self.session))
+        return checking.add_check(self, parse_check(text, self.session))
 
     def explain(self, number: int = 0) -> str:
         """What each line of a turn does, as far as the code alone tells."""
         turn = self.turn(number)
         lines = turn.code.split("\n")
         before = replace(self.session, head=turn.turn.id).program.source
-        told: Iterator[Sequence[str]] = (
+        explained: Iterator[Sequence[str]] = (
             (*lines[part.first - 1 : part.last], f"    {part.words}")
             for part in code_parts(turn.code, before)
         )
-        return "\n".join(itertools.chain.from_iterable(told))
+        return "\n".join(itertools.chain.from_iterable(explained))
 
-    def run(self, arguments: Sequence[str] = (), stdin: Path | None = None, hear: Hear = unheard) -> Outcome:
+    def run(
+        self, arguments: Sequence[str] = (), stdin: Path | None = None, hear: Hear = ignore_output
+    ) -> Outcome:
         """Runs the whole program from its first line; recorded if it was given no arguments and no input."""
         self.turn()
-        self.demand_sandbox()
+        self.require_sandbox()
         self.run_whole(tuple(arguments), stdin, hear)
         return self.record(tuple(arguments), stdin)
 
     def vars(self) -> tuple[Variable, ...]:
         """The variables that the program has at its end, or where it fails."""
         self.turn()
-        return self.look().variables
+        return self.run_for_variables().variables
 
     def attach(self, paths: Sequence[Path], *, save: bool = True) -> None:
         """Gives programs copies of files and folders; without `save`, that is saved with the next turn."""
@@ -275,19 +281,19 @@ class Conversation(LiveSession):
             self.keep(session, "attach")
         else:
             self.session = session
-        self.own(paths)
+        self.remember_attached(paths)
 
     def export(self, kind: str = "py") -> str:
         """The program in a format such as "py", "ipynb" or "md"."""
         return format.load(kind).text(self.session)
 
     @property
-    def ran(self) -> bool:
+    def has_run(self) -> bool:
         """Whether the live program has been run to its end, well or badly."""
         return not never_ended(self.outcome)
 
 
-def was_made_by(turn: Turn, card: ModelCard) -> bool:
+def was_written_by(turn: Turn, card: ModelCard) -> bool:
     """Whether these weights, at this precision, wrote a turn."""
     made = turn.provenance
     return bool(made.model) and (made.fingerprint, made.precision) == (card.fingerprint, card.precision)

@@ -22,7 +22,7 @@ from mtchat.session.session import Session
 from mtchat.session.turn import INTERRUPTED, Turn
 
 MakeTurn = Callable[[Session], Session]
-Begin = Callable[[Session], None]
+OnBase = Callable[[Session], None]
 
 
 @dataclass(frozen=True)
@@ -42,22 +42,23 @@ class EditResult:
 
 @dataclass
 class TurnEditor:
-    """Makes turns beside the live program. `begin` hears of the session that each one is built on.
+    """Makes turns beside the live program. `on_base` gets the session that each one is built on.
 
-    `look` runs a program quietly to see whether a later turn still fits; without it only the code is judged.
+    `dry_run` runs a program quietly to see whether a later turn still fits; without it only the code is
+    judged.
     """
 
     live: LiveSession
-    begin: Begin = lambda base: None
-    tell: OnStep = ignore_step
+    on_base: OnBase = lambda base: None
+    on_step: OnStep = ignore_step
     decide: Decide | None = None
-    look: RunProgram | None = None
+    dry_run: RunProgram | None = None
 
     def reword(self, number: int, instruction: str) -> EditResult:
         """Turn `number` generated from another instruction, then the later ones."""
         said = self.live.resolve_references(instruction)
         turn = self.live.session.numbered(number).id
-        return self.replace_turn(number, lambda base: self.take(base, said.text, said.typed, turn))
+        return self.replace_turn(number, lambda base: self.make_turn(base, said.text, said.typed, turn))
 
     def recode(self, number: int, code: str, filler: str = "") -> EditResult:
         """Turn `number` with code that the user wrote, its holes filled by `filler`; then the rest."""
@@ -79,9 +80,9 @@ class TurnEditor:
         later = len(old.path) - number
         with live.beside(old):
             base = old.undo(later + 1)
-            self.begin(base)
+            self.on_base(base)
             made = change(base)
-            if was_stopped(made, base) and (later or not is_whole(made, base)):
+            if was_stopped(made, base) and (later or not is_complete(made, base)):
                 raise KeyboardInterrupt
             if live.questions is not None and live.questions.declined:  # nothing is built on what may not run
                 return self.finish(EditResult(old, carry_over(made, old.path[number:]), later, later, ""))
@@ -98,7 +99,7 @@ class TurnEditor:
         usual = (
             when_stale if old.language.runs else never
         )  # whether code still fits is told by Python's names
-        found = regenerate(old, made, self.again, self.look, self.decide or usual, self.tell)
+        found = regenerate(old, made, self.regenerate_turn, self.dry_run, self.decide or usual, self.on_step)
         session = found.session
         if found.steps and not found.steps[-1].regenerated:
             session = self.live.run_session(session)
@@ -106,36 +107,36 @@ class TurnEditor:
             raise KeyboardInterrupt
         return session, len(found.steps) - len(found.regenerated)
 
-    def again(self, base: Session, turn: Turn) -> Session:
+    def regenerate_turn(self, base: Session, turn: Turn) -> Session:
         """A turn with the instruction of another, whose checks hold for it from the start."""
-        self.begin(base)
-        return self.take(base, turn.wish, turn.typed, turn.id)
+        self.on_base(base)
+        return self.make_turn(base, turn.wish, turn.typed, turn.id)
 
-    def take(self, base: Session, instruction: str, typed: str, replaces: str) -> Session:
+    def make_turn(self, base: Session, instruction: str, typed: str, replaces: str) -> Session:
         sampling = self.live.settings.sampling
         return take(self.live.generator(), base, instruction, sampling, typed=typed, replaces=replaces)
 
 
-def is_whole(made: Session, base: Session) -> bool:
+def is_complete(made: Session, base: Session) -> bool:
     """Whether a turn was written to its end: as with any last turn, only its run was stopped then."""
     return made.head != base.head and made.path[-1].status != INTERRUPTED
 
 
-def drop(live: LiveSession, number: int) -> EditResult:
+def drop_turn(live: LiveSession, number: int) -> EditResult:
     """The program without a turn: the later ones keep their code. It has not run yet."""
     old = live.session
     later = len(old.path) - number
-    made, name = name_branch(without(old, number), old.head, f"before-drop-{number}")
+    made, name = name_branch(without_turn(old, number), old.head, f"before-drop-{number}")
     live.keep(made, "drop")
     return EditResult(old, made, later, later, name)
 
 
-def without(session: Session, number: int) -> Session:
+def without_turn(session: Session, number: int) -> Session:
     """The session without a turn; the later ones keep their code."""
     return carry_over(session.undo(len(session.path) - number + 1), session.path[number:])
 
 
-def fill(live: LiveSession, number: int, code: str) -> str:
+def fill_turn(live: LiveSession, number: int, code: str) -> str:
     """The code for a turn with each hole filled; the code with its holes is kept whatever comes.
 
     Which turns are folded so that the context fits is told once.

@@ -83,13 +83,13 @@ class Questions(Protocol):
         """Whether the last answer to `approve` was no."""
 
     @property
-    def chooses(self) -> bool:
+    def can_choose(self) -> bool:
         """Whether candidates are shown to be chosen from; if not, the majority decides."""
 
     def approve(self) -> None:
         """Returns if the program may run, and raises Declined if it may not."""
 
-    def asking(self) -> Clarification | None:
+    def clarification(self) -> Clarification | None:
         """How to ask what an instruction means; None if nobody wants to be asked."""
 
     def choose(self, found: Sequence[Interpretation], live: str) -> int | None:

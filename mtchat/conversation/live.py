@@ -49,16 +49,16 @@ TRIAL_SECONDS = 10.0
 LONGEST_TAIL = 4000
 
 
-def at_once(label: Label, news: Label) -> AbstractContextManager[None]:
+def wait_silently(label: Label, news: Label) -> AbstractContextManager[None]:
     """Shows nothing while something is waited for."""
     return nullcontext()
 
 
-def unheard(stream: str, text: str) -> None:
+def ignore_output(stream: str, text: str) -> None:
     """Ignores the output of a program while it runs; its outcome has all of it."""
 
 
-def no_op() -> None:
+def do_nothing() -> None:
     """Does nothing."""
 
 
@@ -81,18 +81,18 @@ class LiveSession(SavedSession):
         settings: Settings | None = None,
         family: str = "",
         on_event: EventHandler = ignore,
-        waiting: Waiting = at_once,
+        waiting: Waiting = wait_silently,
         questions: Questions | None = None,
         owned: OwnedFiles | None = None,
     ) -> None:
         self.model = model if isinstance(model, BackgroundModel) else ReadyModel(model)
         self.sandbox: Runner = sandbox or Sandbox()
         super().__init__(log or (open_log(store) if store is not None else None), settings, on_event, owned)
-        self._close_sandbox = self.sandbox.close if sandbox is None else no_op
+        self._close_sandbox = self.sandbox.close if sandbox is None else do_nothing
         self.family, self.waiting, self.questions = family, waiting, questions
         self.last_run: Outcome | None = None
         self.keyboard: Path | None = None
-        self._forget_typed: Callable[[], object] = lambda: None
+        self._delete_typed: Callable[[], object] = lambda: None
         self.stopping = False
         self._announced = False
         self._noted: BackgroundModel | None = None
@@ -105,7 +105,7 @@ class LiveSession(SavedSession):
 
     def release(self) -> None:
         super().release()
-        self.type_again(b"")
+        self.replay_typed(b"")
         self.last_run = None
 
     def handle(self, event: Event) -> None:
@@ -126,38 +126,38 @@ class LiveSession(SavedSession):
     def generator(self, on_event: EventHandler | None = None) -> TurnGenerator:
         """What makes turns, once the model is ready."""
         self.await_model()
-        card, spoken, ask = self.model.card(), self.session.language, self.questions
-        name, prompts = self.prompts(card, spoken)
+        card, session_language, ask = self.model.card(), self.session.language, self.questions
+        name, prompt_family = self.prompt_family(card, session_language)
         run = self.runner()
-        freely = run is not None and self.runs_unseen_code
-        chosen = policy.for_language(self.settings.policy, spoken)
-        if ask is None or not ask.chooses:
-            chosen = policy.with_candidates(chosen, self.settings.n)
+        may_run_unseen = run is not None and self.runs_unseen_code
+        turn_policy = policy.for_language(self.settings.policy, session_language)
+        if ask is None or not ask.can_choose:
+            turn_policy = policy.with_candidates(turn_policy, self.settings.n)
         return TurnGenerator(
-            prompts,
+            prompt_family,
             self.complete,
             run,
             card,
             name,
             on_event or self.handle,
-            chosen if freely else chosen.quiet,
+            turn_policy if may_run_unseen else turn_policy.quiet,
             self.model.candidates,
-            self.dry_run if freely else None,
-            ask.asking() if ask and freely else None,
+            self.dry_run if may_run_unseen else None,
+            ask.clarification() if ask and may_run_unseen else None,
             count=self.count,
             files=describe_files(present_files(self.session)) if self.session.attached else "",
         )
 
-    def prompts(self, card: ModelCard, spoken: Language) -> tuple[str, Family]:
+    def prompt_family(self, card: ModelCard, session_language: Language) -> tuple[str, Family]:
         """The prompt family of a model by its name, and as its functions; found once for each model."""
-        key = (card, spoken, self.family)
+        key = (card, session_language, self.family)
         if self._prompts is None or self._prompts[0] != key:
-            self.tell(language.training_warning(card.name, spoken), "warning")
+            self.notify(language.training_warning(card.name, session_language), "warning")
             name = self.family or family.choose(card)
-            self._prompts = key, (name, family.load(name, spoken))
+            self._prompts = key, (name, family.load(name, session_language))
         return self._prompts[1]
 
-    def quiet(self) -> TurnGenerator:
+    def quiet_generator(self) -> TurnGenerator:
         """A generator for what is not shown while it is written."""
         return replace(self.generator(ignore), complete=self.model.complete)
 
@@ -180,7 +180,7 @@ class LiveSession(SavedSession):
         if self._noted is not self.model:
             self._noted = self.model
             for note in self.model.card().notes:
-                self.tell(note)
+                self.notify(note)
 
     def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
         """The model's pieces; prefill is shown as waiting."""
@@ -226,21 +226,21 @@ class LiveSession(SavedSession):
         if self.settings.run == OFF or not self.session.language.runs:
             return None
         if refusal := self.sandbox.unavailable_reason():
-            self.tell(f"programs are not run: {refusal}; mtchat doctor says more", "error")
+            self.notify(f"programs are not run: {refusal}; mtchat doctor says more", "error")
             return None
-        self.announce()
+        self.warn_about_sandbox()
         return self.run_program_if_approved if self.settings.run == ASK else self.run_program
 
-    def demand_sandbox(self) -> None:
+    def require_sandbox(self) -> None:
         """SandboxError if nothing can be run here."""
         if refusal := self.sandbox.unavailable_reason():
             raise SandboxError(refusal)
 
-    def announce(self) -> None:
+    def warn_about_sandbox(self) -> None:
         """Says before the first run that programs are confined less strictly than they could be."""
         if not self._announced:
             self._announced = True
-            self.tell(self.sandbox.warning(), "warning")
+            self.notify(self.sandbox.warning(), "warning")
 
     def run_session(self, session: Session) -> Session:
         """A session with what its program does, as far as it may run."""
@@ -248,7 +248,7 @@ class LiveSession(SavedSession):
 
     def run_program(self, program: Program) -> Outcome:
         """The program after a change, with its checks."""
-        self.last_run = self.with_checks(program, self.resume(program, self.place))
+        self.last_run = self.with_checks(program, self.resume(program, self.files_folder))
         return self.last_run
 
     def with_checks(self, program: Program, outcome: Outcome) -> Outcome:
@@ -277,25 +277,25 @@ class LiveSession(SavedSession):
         outcome = self.report_stop(self.sandbox.resume(program, limits, None, self.last_line(), given, True))
         return self.with_checks(program, outcome)
 
-    def look(self) -> Outcome:
+    def run_for_variables(self) -> Outcome:
         """The live program with its variables; its files are not kept."""
-        self.demand_sandbox()
-        self.announce()
-        return self.resume(self.session.program, None, look=True)
+        self.require_sandbox()
+        self.warn_about_sandbox()
+        return self.resume(self.session.program, None, with_variables=True)
 
-    def resume(self, program: Program, place: Path | None, look: bool = False) -> Outcome:
+    def resume(self, program: Program, folder: Path | None, with_variables: bool = False) -> Outcome:
         """A run from the latest checkpoint that fits, its last line of output shown meanwhile."""
         inputs, tail = self.inputs(), self.last_line()
         with self.waiting(lambda: "running", tail.line):
             return self.report_stop(
-                self.sandbox.resume(program, self.settings.limits, place, tail, inputs, look)
+                self.sandbox.resume(program, self.settings.limits, folder, tail, inputs, with_variables)
             )
 
     def run_whole(
         self,
         arguments: tuple[str, ...] = (),
         stdin: Path | None = None,
-        hear: Hear = unheard,
+        hear: Hear = ignore_output,
         terminal: Path | None = None,
     ) -> Outcome:
         """The live program from its first line, its output heard as it comes.
@@ -303,17 +303,17 @@ class LiveSession(SavedSession):
         `terminal` is a pipe that gives it what is typed meanwhile. What it did is recorded if it was given
         nothing that the next run will not have.
         """
-        self.announce()
+        self.warn_about_sandbox()
         program, inputs = self.session.program, self.inputs(arguments, stdin)
         if terminal is not None:
             inputs = replace(inputs, stdin=terminal, live=True)
-        self.last_run = self.sandbox.run(program, self.settings.limits, self.place, hear, inputs)
+        self.last_run = self.sandbox.run(program, self.settings.limits, self.files_folder, hear, inputs)
         return self.last_run
 
     def record(self, arguments: tuple[str, ...] = (), stdin: Path | None = None) -> Outcome:
         """The outcome of the last whole run with its checks; recorded if the next run is given the same."""
         assert self.last_run is not None
-        inputs = self.inputs(arguments, stdin, tell=False)
+        inputs = self.inputs(arguments, stdin, warn=False)
         self.last_run = evaluate_checks(
             self.session.program, self.last_run, lambda part: self.probe(part, inputs)
         )
@@ -321,27 +321,27 @@ class LiveSession(SavedSession):
             self.keep(self.session.with_outcome(self.last_run), "run")
         return self.last_run
 
-    def type_again(self, typed: bytes) -> None:
+    def replay_typed(self, typed: bytes) -> None:
         """Gives later runs what was typed at the keyboard of one; nothing any more if it is empty."""
-        self._forget_typed()
+        self._delete_typed()
         self.keyboard = None
         if typed:
             descriptor, name = mkstemp(prefix="mtchat-typed-")
             self.keyboard = Path(name)
-            self._forget_typed = finalize(self, self.keyboard.unlink, missing_ok=True)
+            self._delete_typed = finalize(self, self.keyboard.unlink, missing_ok=True)
             with open(descriptor, "wb") as file:
                 file.write(typed)
 
     def inputs(
-        self, arguments: tuple[str, ...] = (), stdin: Path | None = None, tell: bool = True
+        self, arguments: tuple[str, ...] = (), stdin: Path | None = None, warn: bool = True
     ) -> RunInputs:
         """What a run is given; attached files that are gone are named."""
         if stdin is None and self.keyboard is not None and reads_keyboard(self.session.program.source):
             stdin = self.keyboard
         files = self.attached_files()
         for file in self.session.attached:
-            if tell and file not in files:
-                self.tell(
+            if warn and file not in files:
+                self.notify(
                     f"{short(Path(file.path))} is gone: the program runs without {file.name}", "warning"
                 )
         return RunInputs(arguments, stdin, files)

@@ -59,14 +59,14 @@ class SavedSession:
         if self.log is not None:
             self.log.close()
 
-    def speak(self, name: str) -> None:
+    def set_language(self, name: str) -> None:
         """Sets the language of the session; an error if it has turns in another."""
         session = self.session.speak(language.parse_language(name))
         self.settings = replace(self.settings, language=session.language.name)
         if session != self.session:
             self.keep(session, "language")
 
-    def own(self, files: Sequence[Path]) -> None:
+    def remember_attached(self, files: Sequence[Path]) -> None:
         """Remembers that the user attached these files to this session."""
         if self.log is not None:
             self.owned.add(self.log.path, attached_below(self.session, files))
@@ -82,9 +82,9 @@ class SavedSession:
             self.unsaved = ""
         except MtchatError as error:
             self.unsaved = str(error)
-            self.tell(self.unsaved, "error")
+            self.notify(self.unsaved, "error")
         for notice in self.log.notices[known:]:
-            self.tell(notice)
+            self.notify(notice)
         self.session = session.having(name=self.log.name)
 
     @contextmanager
@@ -102,11 +102,11 @@ class SavedSession:
         self.keep(live.beside(made) if live else made, "turn")
 
     @property
-    def place(self) -> Path | None:
+    def files_folder(self) -> Path | None:
         """The folder for the files that runs leave, beside the session's file."""
         return files_of(self.log.path) if self.log else None
 
-    def tell(self, text: str, level: str = "note") -> None:
+    def notify(self, text: str, level: str = "note") -> None:
         if text:
             self.on_event(Notice(text, level))
 

@@ -42,22 +42,22 @@ def stream(live: LiveSession, do: Callable[[], object]) -> Iterator[Event]:
         live.stopping = True
         raise
     finally:
-        end(live, worker)
+        join_worker(live, worker)
         live.on_event, live.stopping = on_event, False
     if failed:
         raise failed[0]
 
 
-def end(live: LiveSession, worker: Thread) -> None:
+def join_worker(live: LiveSession, worker: Thread) -> None:
     """Waits for a thread; one that was asked to stop and only waits for a program is interrupted."""
     while worker.is_alive():
         worker.join(GRACE_SECONDS if live.stopping else None)
         if live.stopping and worker.is_alive():
             live.stopping = False
-            interrupt(worker)
+            interrupt_thread(worker)
 
 
-def interrupt(thread: Thread) -> None:
+def interrupt_thread(thread: Thread) -> None:
     """Raises KeyboardInterrupt in another thread at its next step in Python."""
     if thread.ident is not None:
         ident = ctypes.c_ulong(thread.ident)

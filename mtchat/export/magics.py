@@ -44,12 +44,12 @@ def translate_magics(code: str, commented: bool = False) -> tuple[str, int]:
         ), 1
     if "get_ipython" not in code and parse_module(code) is not None:
         return code, 0
-    count, depth, goes_on, found = 0, 0, False, list[str]()
+    count, depth, continues, found = 0, 0, False, list[str]()
     broken = parse_module(code) is None
     for line, bare in zip(code.split("\n"), masked(code).split("\n"), strict=True):
         match = (broken and LINE.match(bare)) or CONVERTED.match(bare)
         timed = TIMED.fullmatch(line)
-        if goes_on:
+        if continues:
             found.append(f"# {line}".rstrip())
         elif timed and match and parse_module(timed["code"]) is not None:
             found.append(timed["margin"] + timed["code"])
@@ -61,7 +61,7 @@ def translate_magics(code: str, commented: bool = False) -> tuple[str, int]:
         else:
             found.append(line)
             depth += sum(1 if each in "([{" else -1 for each in BRACKETS.findall(bare.partition("#")[0]))
-        goes_on = (goes_on or bool(match and not depth)) and line.endswith("\\")
+        continues = (continues or bool(match and not depth)) and line.endswith("\\")
     made = "\n".join(found)
     if parse_module(made) is not None:
         return made, count

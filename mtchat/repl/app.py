@@ -199,7 +199,7 @@ def next_line(console: Console, prompt: PromptSession[str], offer: FixSuggestion
         prompt.history.append_string(console.questions.later)
         line, console.questions.later = console.questions.later, ""
         return line
-    text, console.questions.held = console.questions.held or offer.text(console.session), ""
+    text, console.questions.unsent = console.questions.unsent or offer.text(console.session), ""
     return prompt.prompt(
         [("class:prompt", label)], default=text, pre_run=lambda: select(prompt.default_buffer)
     )
@@ -213,9 +213,8 @@ def leave(console: Console) -> bool:
         console.warned = console.chat.unsaved
         return lost
     if console.log.path.exists():
-        console.view.note(
-            f"saved in {short_path(console.log.path)}; to continue: {console.host.goes_on(console.log.path)}"
-        )
+        path = console.log.path
+        console.view.note(f"saved in {short_path(path)}; to continue: {console.host.reopen_command(path)}")
     return False
 
 

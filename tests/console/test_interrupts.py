@@ -40,17 +40,17 @@ def test_the_prompt_begins_with_what_was_held_back_and_it_can_be_changed(tmp_pat
     console = console_in(tmp_path, Spoken("x = 1"))
     console.questions.later = "define"
     console.questions.hold_back()
-    assert (console.questions.later, console.questions.held) == ("", "define")
+    assert (console.questions.later, console.questions.unsent) == ("", "define")
     steps(console, " x\r", FixSuggestion())
     assert [turn.instruction for turn in console.session.path] == ["define x"]
-    assert console.questions.held == ""
+    assert console.questions.unsent == ""
 
 
 @pytest.mark.parametrize(("later", "held"), [("/tree", ""), ("", "/tree")])
 def test_an_offer_waits_where_the_prompt_has_something_else(later: str, held: str, tmp_path: Path) -> None:
     console = console_in(tmp_path, Spoken("raise ValueError"))
     dispatch(console, "fail")
-    console.questions.later, console.questions.held, offer = later, held, FixSuggestion()
+    console.questions.later, console.questions.unsent, offer = later, held, FixSuggestion()
     steps(console, "\r", offer)
     assert offer.text(console.session) == "/fix"
 
@@ -60,7 +60,7 @@ def test_ctrl_c_holds_back_what_was_to_be_done_later_whoever_ends_it(tmp_path: P
     console.questions.later = "/undo"
     with on_interrupt(console.questions.hold_back), pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
-    assert (console.questions.later, console.questions.held) == ("", "/undo")
+    assert (console.questions.later, console.questions.unsent) == ("", "/undo")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -72,4 +72,4 @@ def test_a_run_that_is_stopped_holds_it_back_too(tmp_path: Path) -> None:
     )
     console.questions.later = "/undo"
     dispatch(console, "define x")
-    assert (console.questions.later, console.questions.held) == ("", "/undo")
+    assert (console.questions.later, console.questions.unsent) == ("", "/undo")

@@ -184,7 +184,7 @@ def test_an_attached_folder_is_shown_and_let_go_as_one(tmp_path: Path) -> None:
 def left(console: Console) -> Outcome:
     """What a run left in the folder beside the session."""
     for name, text in {"plot.png": "png", "out/table.csv": "1,2", "log.txt": "x" * 3000}.items():
-        path = console.place / name
+        path = console.files_folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     files = (File("log.txt", 3000), File("out/table.csv", 3), File("plot.png", 3))
@@ -240,7 +240,7 @@ def test_what_cannot_be_copied_is_an_error_that_says_why(
 
 
 def test_a_copy_that_is_gone_says_how_to_get_it_again(console: Console) -> None:
-    (console.place / "plot.png").unlink()
+    (console.files_folder / "plot.png").unlink()
     with pytest.raises(MtchatError, match="no longer exists; /run makes it again"):
         dispatch(console, "/files plot.png")
 
@@ -278,8 +278,8 @@ def test_no_link_is_followed_to_what_a_run_left(console: Console, tmp_path: Path
 
 
 def test_a_pipe_in_the_place_of_what_a_run_left_is_not_waited_for(console: Console) -> None:
-    (console.place / "plot.png").unlink()
-    os.mkfifo(console.place / "plot.png")
+    (console.files_folder / "plot.png").unlink()
+    os.mkfifo(console.files_folder / "plot.png")
     with pytest.raises(MtchatError, match=r"cannot copy one.files/plot.png: it is a pipe"):
         dispatch(console, "/files plot.png")
 
@@ -289,8 +289,8 @@ def test_a_pattern_leaves_hidden_files_alone_and_their_names_bring_them(
 ) -> None:
     hidden = (".bash_profile", "out/.envrc", ".cache/data.csv")
     for name in hidden:
-        (console.place / name).parent.mkdir(exist_ok=True)
-        (console.place / name).write_text("theirs")
+        (console.files_folder / name).parent.mkdir(exist_ok=True)
+        (console.files_folder / name).write_text("theirs")
     assert console.chat.last_run is not None
     console.chat.last_run = replace(
         console.chat.last_run, files=(*console.chat.last_run.files, *(File(name, 6) for name in hidden))

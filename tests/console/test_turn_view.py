@@ -90,12 +90,14 @@ def test_where_a_mending_runs_and_is_not_kept_that_is_said_and_the_live_code_sho
 
 
 def test_what_a_try_prints_that_is_not_shown_is_not_known():
-    show = TurnView(View(io.StringIO(), live=False, color=False), beside=True, since=1, known=("1\n",))
+    show = TurnView(
+        View(io.StringIO(), live=False, color=False), beside=True, since=1, known_outputs=("1\n",)
+    )
     show(TurnWritten(of(FIRST), FIRST))
     show(RunFinished(replace(FAILS, outputs=("2\n",)), 1))
-    assert show.known == ("2\n",)
+    assert show.known_outputs == ("2\n",)
     show(CandidateChosen(of(OTHER), OTHER, replace(FAILS, outputs=("3\n",)), 4))
-    assert show.known == ("2\n",)
+    assert show.known_outputs == ("2\n",)
 
 
 def test_each_round_of_a_mending_that_was_asked_for_is_shown():

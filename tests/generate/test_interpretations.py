@@ -454,7 +454,7 @@ def test_which_of_both_is_meant_tells_what_can_be_typed_and_a_command_leaves_it_
     console = console_in(tmp_path)
     assert console.questions.ask_meaning(lambda label: answers.pop(0), TWO) is None
     assert said(console).count("type next or this;") == 1
-    assert (console.questions.later, console.questions.held) == ("/undo", "print the sum")
+    assert (console.questions.later, console.questions.unsent) == ("/undo", "print the sum")
 
 
 class Varied(Spoken):

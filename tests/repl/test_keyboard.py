@@ -93,7 +93,7 @@ def test_later_turns_get_what_was_typed_again(tmp_path: Path) -> None:
         source, into = os.pipe()
         os.write(into, b"Ann\n")
         with forward_keyboard(source) as board:
-            console.run_aloud(board=board)
+            console.run_showing_output(keyboard=board)
         os.close(into)
         os.close(source)
         assert console.session.outcome.ok

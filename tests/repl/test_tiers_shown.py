@@ -172,6 +172,6 @@ def test_a_desk_says_nothing_more_where_all_is_well(tmp_path: Path) -> None:
     console = told(tmp_path)
     assert isinstance(console.view.out, io.StringIO)
     before = console.view.out.getvalue()
-    console.chat.announce()
+    console.chat.warn_about_sandbox()
     assert console.view.out.getvalue() == before
     assert os.listdir(tmp_path) == []

@@ -327,7 +327,7 @@ def test_an_edit_in_the_repl_runs_nothing_of_another_language(tmp_path: Path):
 
 def test_an_edit_in_the_repl_neither_runs_nor_doubts_another_language(tmp_path: Path):
     console = console_in(tmp_path, Spoken(ADD, "add(1, 2) // 3", "function plus(a, b) {}"))
-    console.speak("javascript")
+    console.set_language("javascript")
     for line in ("add two numbers", "call it", "/edit 1 call it plus"):
         dispatch(console, line)
     assert "turn 2 is kept\n" in said(console)

@@ -21,7 +21,7 @@ def do_set(console: Console, argument: str) -> None:
         if name == "policy":
             policy.load(value.strip())
         changed = console.chat.settings.with_text(name, value)
-        console.speak(changed.language)
+        console.set_language(changed.language)
         console.chat.settings = changed
         console.view.say(f"{name} is {console.chat.settings.text(name)}")
         if name == "language" and not console.session.language.runs:

@@ -128,7 +128,7 @@ def do_pick(console: Console, argument: str) -> None:
 
     Candidates with the same code are listed once. Nothing is run or generated again.
     """
-    console.number("")
+    console.turn_number("")
     tries = console.chat.alternatives()
     if len(tries) < 2:
         raise MtchatError("the last turn has only one candidate; /retry 8 generates others")

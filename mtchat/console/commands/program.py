@@ -38,16 +38,16 @@ def do_run(console: Console, argument: str) -> None:
     outcome = (
         run_with_keyboard(console, split_words(before))
         if stdin is None
-        else console.run_aloud(split_words(before), stdin)
+        else console.run_showing_output(split_words(before), stdin)
     )
     if not (outcome.stdout + outcome.stderr).endswith("\n") and outcome.stdout + outcome.stderr:
         console.view.line()
     if outcome.traceback and not outcome.stopped:
         console.view.line(outcome.traceback.rstrip("\n"))
     console.view.verdict(outcome, console.hint(outcome, stdin))
-    console.view.files(outcome, short_path(console.place))
+    console.view.files(outcome, short_path(console.files_folder))
     if not argument.strip():
-        console.view.warning(console.without_repeats(console.session.program, outcome)[1])
+        console.view.warning(console.remove_repeats(console.session.program, outcome)[1])
     if is_wrong(outcome) and not argument.strip():
         console.view.note(next_step(outcome, len(console.session.path)))
 
@@ -56,10 +56,10 @@ def run_with_keyboard(console: Console, arguments: tuple[str, ...]) -> Outcome:
     """A run, with the keyboard for a program that reads from it, where there is a terminal."""
     descriptor = terminal_descriptor()
     if descriptor is None or not asks_for_input(console.session.program.source, console.session.outcome):
-        return console.run_aloud(arguments)
+        return console.run_showing_output(arguments)
     console.view.note("what you type goes to the program; Ctrl-D ends the input, Ctrl-C stops the program")
     with show_typing(), forward_keyboard(descriptor) as board:
-        return console.run_aloud(arguments, board=board)
+        return console.run_showing_output(arguments, keyboard=board)
 
 
 def do_vars(console: Console, argument: str) -> None:
@@ -70,7 +70,7 @@ def do_vars(console: Console, argument: str) -> None:
     """
     if not console.session.path:
         raise MtchatError("there is no program yet; type an instruction")
-    outcome = console.chat.look()
+    outcome = console.chat.run_for_variables()
     wanted = argument.strip()
     found = [each for each in outcome.variables if not wanted or fnmatchcase(each.name, wanted)]
     if not outcome.ok:
@@ -111,7 +111,7 @@ def do_fix(console: Console, argument: str) -> None:
     rounds = parse_count(argument, default=3)
     if rounds > MOST:
         raise UsageError(f"at most {MOST} rounds; /edit changes the instruction")
-    console.number("")
+    console.turn_number("")
     before = console.session.head
     fixed = console.fix(rounds)
     changed = "" if fixed.session.head != before else "; the program is as it was"

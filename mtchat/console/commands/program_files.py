@@ -37,7 +37,7 @@ def do_attach(console: Console, argument: str) -> None:
         return
     paths = [path for name in names for path in match_files(name)]
     console.chat.keep(attach(console.session, paths, console.chat.settings.disk_mib), "attach")
-    console.chat.own(paths)
+    console.chat.remember_attached(paths)
     for name, files in group_by_folder(console.session.attached).items():
         if name.rstrip("/") in {Path(os.path.abspath(path)).name for path in paths}:
             console.view.say(f"{name}, {describe_files(files)}: the program opens it as {files[0].name!r}")
@@ -100,7 +100,10 @@ def do_files(console: Console, argument: str) -> None:
 def list_left(console: Console, outcome: Outcome) -> None:
     if not outcome.files and not outcome.skipped:
         console.view.say("the last run left no files; ask for one, as in: save the table as table.csv")
-    rows = [(file.path, describe_size(file), short_path(console.place / file.path)) for file in outcome.files]
+    rows = [
+        (file.path, describe_size(file), short_path(console.files_folder / file.path))
+        for file in outcome.files
+    ]
     console.view.table(rows, (40, 12))
     for each in outcome.skipped:
         console.view.note(f"  not copied: {each}")
@@ -133,7 +136,9 @@ def copy_files(console: Console, files: Sequence[File], target: Path, force: boo
     """Copies files into a folder under their own names: none of them when one would overwrite another."""
     for file in files:
         if not plain(file.path):
-            raise MtchatError(f"{file.path!r} is not in {short_path(console.place)}, so nothing was copied")
+            raise MtchatError(
+                f"{file.path!r} is not in {short_path(console.files_folder)}, so nothing was copied"
+            )
     goals = [target / Path(file.path).name for file in files]
     for goal in goals:
         if goals.count(goal) > 1:
@@ -143,7 +148,7 @@ def copy_files(console: Console, files: Sequence[File], target: Path, force: boo
                 f"{short_path(goal)} already exists, so nothing was copied; --force overwrites it"
             )
     for file, goal in zip(files, goals, strict=True):
-        copied = replace(file, size=copy_file(console.place, file, goal, force))
+        copied = replace(file, size=copy_file(console.files_folder, file, goal, force))
         console.view.say(f"copied {file.path} to {os.path.join(target, goal.name)} ({describe_size(copied)})")
 
 

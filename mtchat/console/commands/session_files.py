@@ -38,7 +38,7 @@ def do_save(console: Console, argument: str) -> None:
         console.chat.unsaved = ""
     else:
         console.log.rename(name)
-    console.chat.own(mine)
+    console.chat.remember_attached(mine)
     console.chat.session = replace(console.session, name=console.log.name)
     if console.chat.unsaved:
         save_unsaved(console)
@@ -107,7 +107,7 @@ def do_export(console: Console, argument: str) -> None:
     if not forced and file.is_taken(target):
         raise UsageError(f"{target} already exists; /export {kind} {target} --force overwrites it")
     console.view.say(
-        f"wrote {short_path(file.save(console.session, kind, target, escape_controls, console.place))}"
+        f"wrote {short_path(file.save(console.session, kind, target, escape_controls, console.files_folder))}"
     )
 
 

@@ -49,7 +49,7 @@ def do_retry(console: Console, argument: str) -> None:
     count = parse_count(argument)
     if count > MOST:
         raise UsageError(f"at most {MOST} candidates at once")
-    console.number("")
+    console.turn_number("")
     if count > 1:
         console.compare(count)
         return
@@ -59,7 +59,7 @@ def do_retry(console: Console, argument: str) -> None:
 def do_show(console: Console, argument: str) -> None:
     """Shows the program, or turn N, with its instructions."""
     path = console.session.path
-    chosen = console.number(argument) if argument.strip() or not path else None
+    chosen = console.turn_number(argument) if argument.strip() or not path else None
     if console.session.preamble.strip() and chosen is None:
         console.view.code(console.session.preamble.rstrip())
         console.view.line()

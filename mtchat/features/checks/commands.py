@@ -34,7 +34,7 @@ def remove_check(console: Console, words: list[str]) -> None:
     chosen, count = parse_number(words[0], "the number of a check"), len(console.session.claims)
     if chosen > count:
         raise MtchatError(f"there is no check {chosen}; {describe_count(count)}")
-    removed = checking.remove(console.chat, chosen)
+    removed = checking.remove_check(console.chat, chosen)
     console.view.say(f"removed: {removed.told}")
 
 
@@ -45,8 +45,8 @@ def describe_count(count: int) -> str:
 
 
 def list_checks(console: Console) -> None:
-    checking.evaluate(console.chat)
-    for place, finding in enumerate(checking.results(console.session), start=1):
+    checking.reevaluate(console.chat)
+    for place, finding in enumerate(checking.check_results(console.session), start=1):
         console.view.finding(finding, f"{place}  ")
     if not console.session.claims:
         console.view.say("no checks yet; add one for the last turn, for example /check total == 42")
@@ -56,7 +56,7 @@ def keep_check(console: Console, stated: ParsedCheck) -> None:
     """Keeps a check with its turn and shows whether it holds now."""
     if checking.is_kept(console.session, stated):
         console.view.note("this check already exists")
-    finding = checking.add(console.chat, stated)
+    finding = checking.add_check(console.chat, stated)
     console.view.finding(finding)
     if finding.passed is False:
         console.view.note(

@@ -12,9 +12,9 @@ def do_correct(console: Console, argument: str) -> None:
     An instruction that reads like a correction ("make it case-insensitive", "rename total to balance") is
     taken for one without this command. /undo goes back to the turns as they were.
     """
-    console.number("")
+    console.turn_number("")
     word, _, rest = argument.strip().partition(" ")
-    number = console.number(word) if word.isdecimal() and rest.strip() else 0
+    number = console.turn_number(word) if word.isdecimal() and rest.strip() else 0
     text = rest.strip() if number else argument.strip()
     if not text:
         raise UsageError("what should change? For example: /correct 2 make it case-insensitive")

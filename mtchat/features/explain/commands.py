@@ -26,7 +26,7 @@ def do_explain(console: Console, argument: str) -> None:
     the explanation.
     """
     word = argument.strip()
-    last = console.number("")
+    last = console.turn_number("")
     if word == "error" or (not word and failed(console.session.outcome)):
         explain_error(console)
         return
@@ -34,7 +34,7 @@ def do_explain(console: Console, argument: str) -> None:
     if word and not turn.strip().isdecimal():
         ways = f"/explain {last} (a turn), /explain {last}:1 (a line) or /explain error"
         raise UsageError(f"cannot explain {one_line(word, 40)!r}; try {ways}")
-    chosen = console.number(turn)
+    chosen = console.turn_number(turn)
     if colon:
         explain_line(console, chosen, parse_number(line, "the number of a line"))
     else:

@@ -86,7 +86,7 @@ def matching_commands(text: str) -> Iterator[str]:
 def file_places(console: Console, text: str) -> Iterator[str]:
     """The paths of the files that a question names; of all files if it names none."""
     outcome, words = console.session.outcome, WORD.findall(text.lower())
-    left = [console.place / file.path for file in (outcome.files if outcome else ())]
+    left = [console.files_folder / file.path for file in (outcome.files if outcome else ())]
     given = [(file.name, file.path) for file in console.session.attached]
     paths = [short_path(path) for path in left if os.path.exists(path)] + [
         f"{name} is {path}" for name, path in given
@@ -99,7 +99,7 @@ def file_places(console: Console, text: str) -> Iterator[str]:
     for path in named[:MOST] or paths[:MOST]:
         yield f"{path}{'' if ' is ' in path else ': a file that the program wrote'}"
     if not paths:
-        place = short_path(console.place)
+        place = short_path(console.files_folder)
         yield f"the last run wrote no files; files that programs write are copied to {place}"
     yield f"this conversation is in {short_path(console.log.path)}"
 
@@ -196,7 +196,7 @@ def printed_lines(console: Console, code: str) -> list[str]:
 
 def run_with_variables(console: Console) -> Outcome:
     """The live program with its variables, if it may be run."""
-    return console.chat.look() if console.chat.can_dry_run else Outcome()
+    return console.chat.run_for_variables() if console.chat.can_dry_run else Outcome()
 
 
 def compute_answer(console: Console, text: str) -> bool:

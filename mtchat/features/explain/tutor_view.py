@@ -94,7 +94,7 @@ def find_questions(console: Console) -> Iterator[QuizQuestion]:
     """The possible questions about the program, last turn first."""
     if reason := console.chat.sandbox.unavailable_reason():
         raise SandboxError(f"answers are checked by running the program: {reason}")
-    console.chat.announce()
+    console.chat.warn_about_sandbox()
     last = len(console.session.path)
     for number in range(last, max(last - MOST_TURNS, 0), -1):
         program = program_up_to(console, number)

@@ -163,7 +163,7 @@ def variables_at_failure(console: Console, outcome: Outcome) -> tuple[Variable, 
     """The variables when the program failed; none if running it again cannot tell."""
     if outcome.limit or not console.chat.can_dry_run:
         return ()
-    again = console.chat.look()
+    again = console.chat.run_for_variables()
     return again.variables if again.error == outcome.error else ()
 
 

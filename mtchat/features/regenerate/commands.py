@@ -26,7 +26,7 @@ def do_edit(console: Console, argument: str) -> None:
     word, *rest = given.rest.split(maxsplit=1)[:2] or [""]
     if word and not word.isdecimal():
         word, rest = "", [given.rest]
-    number = console.number(word)
+    number = console.turn_number(word)
     old = console.session.numbered(number).shown
     new = rest[0].strip() if rest else console.edit_line(f"edit {number}› ", old).strip()
     if not new or new == old:
@@ -52,7 +52,7 @@ def do_code(console: Console, argument: str) -> None:
     about each one, --keep keeps all, --all regenerates all. /goto before-edit-N returns to the old program.
     """
     given = parse_flag(argument)
-    number = console.number(given.rest)
+    number = console.turn_number(given.rest)
     old = console.session.numbered(number).chunk
     text = (unfinished_code(console.session, number) or old) + "\n"
     new = console.edit_code(text, console.session.language.suffix).rstrip()
@@ -75,7 +75,7 @@ def complete_code(console: Console) -> list[tuple[str, str]]:
 def fill_and_show(console: Console, number: int, code: str) -> str:
     """The code with each hole filled, after showing the difference; "" if the user interrupted it."""
     try:
-        new = editing.fill(console.chat, number, code)
+        new = editing.fill_turn(console.chat, number, code)
     except KeyboardInterrupt:
         console.view.note(f"interrupted; the program is unchanged, and {AGAIN.format(number=number)}")
         return ""
@@ -92,10 +92,10 @@ def do_drop(console: Console, argument: str) -> None:
     """
     if not argument.strip():
         raise UsageError("drop which turn? /show lists them; /undo removes the last one")
-    number, before = console.number(argument), console.session
+    number, before = console.turn_number(argument), console.session
     turn = before.numbered(number)
     console.prepare()
-    edit = editing.drop(console.chat, number)
+    edit = editing.drop_turn(console.chat, number)
     console.view.say(f"dropped: {step_name(turn)}")
     if uses := describe_users(before.path, number):
         console.view.note(f"{uses} from it")

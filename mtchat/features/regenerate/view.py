@@ -84,8 +84,10 @@ def replace_turn(
     def begin(base: Session) -> None:
         nonlocal writing
         console.view.erase()
-        seen = writing.known if writing else known
-        writing = console.show_turns(base, beside=True, since=number, known=seen, news=plainly)
+        seen = writing.known_outputs if writing else known
+        writing = console.show_turns(
+            base, beside=True, since=number, known_outputs=seen, remove_repeats=plainly
+        )
 
     def look(program: Program) -> Outcome:
         with console.view.waiting(lambda: "checking the later turns"):

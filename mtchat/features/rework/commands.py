@@ -31,7 +31,7 @@ def do_complete(console: Console, argument: str) -> None:
     not used if the program ran before and would now fail, or if placeholders remain. Later turns keep their
     code, and the old code stays in the session as a branch.
     """
-    number = console.number(argument)
+    number = console.turn_number(argument)
     sampling = console.chat.settings.sampling
     reworked = run_rework(
         console, number, lambda generator, session: complete_turn(generator, session, number, sampling)
@@ -52,7 +52,7 @@ def do_refactor(console: Console, argument: str) -> None:
     word, *rest = argument.split(maxsplit=1)[:2] or [""]
     if word and not word.isdecimal():
         word, rest = "", [argument]
-    number = console.number(word)
+    number = console.turn_number(word)
     wish, sampling = (rest[0].strip() if rest else ""), console.chat.settings.sampling
     reworked = run_rework(
         console, number, lambda generator, session: refactor_turn(generator, session, number, wish, sampling)
@@ -71,7 +71,7 @@ def do_recap(console: Console, argument: str) -> None:
     """
     if argument.strip() not in ("", NEW):
         raise UsageError(f"/recap accepts only {NEW!r}, which takes the new program without asking")
-    console.number("")
+    console.turn_number("")
     before = console.session
     generator = replace(console.generator(), on_event=RecapHandler(console))
     made = write_recap(generator, before, console.chat.settings.sampling)
@@ -193,7 +193,7 @@ def run_rework(
     console: Console, number: int, do: Callable[[TurnGenerator, Session], ReworkResult]
 ) -> ReworkResult:
     """Asks for a turn again and runs it; rejected code is kept as a branch beside the program."""
-    console.chat.demand_sandbox()
+    console.chat.require_sandbox()
     if not console.chat.runs_unseen_code:
         raise UsageError("this command runs the new code to compare it; /set run on allows that")
     base = console.session.undo(len(console.session.path) - number + 1)
