@@ -49,20 +49,20 @@ class Parser(argparse.ArgumentParser):
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments, with the verb in `.verb`: "talk" for the REPL and for scripts (-p)."""
     if argv and argv[0] == "run":
-        return with_program(argv[1:])
+        return parse_run(argv[1:])
     if argv and argv[0] in VERBS:
-        parser = BUILD[argv[0]]()
+        parser = PARSERS[argv[0]]()
         return parser.parse_args(argv[1:], argparse.Namespace(verb=argv[0]))
-    return talk().parse_args(argv, argparse.Namespace(verb=TALK))
+    return talk_parser().parse_args(argv, argparse.Namespace(verb=TALK))
 
 
-def with_program(argv: Sequence[str]) -> argparse.Namespace:
+def parse_run(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments of `mtchat run`: everything after -- goes to the program, options too."""
     ours, theirs = argv, []
     if "--" in argv:
         ours, theirs = argv[: argv.index("--")], list(argv[argv.index("--") + 1 :])
     try:
-        args = run().parse_intermixed_args(ours, argparse.Namespace(verb="run"))
+        args = run_parser().parse_intermixed_args(ours, argparse.Namespace(verb="run"))
     except UsageError as error:
         if "required" in str(error):
             raise UsageError(NO_PROGRAM) from None
@@ -72,7 +72,7 @@ def with_program(argv: Sequence[str]) -> argparse.Namespace:
     return args
 
 
-def talk() -> Parser:
+def talk_parser() -> Parser:
     parser = Parser(
         prog="mtchat",
         description="Build a Python program by conversation, one instruction per turn.",
@@ -104,11 +104,11 @@ def talk() -> Parser:
         help="replace the code of turn N with FILE; the model fills in <<fill>> and <<fill: what>>",
     )
     parser.add_argument("--fix", action="store_true", help="ask the model to fix each turn that fails")
-    attach_option(parser)
-    model_options(parser)
-    device_option(parser)
-    folder_option(parser)
-    unsafe_option(parser)
+    add_attach_option(parser)
+    add_model_options(parser)
+    add_device_option(parser)
+    add_folder_option(parser)
+    add_unsafe_option(parser)
     for field in fields(Settings):
         flag = "--" + field.name.replace("_", "-")
         if field.name != "run":
@@ -117,7 +117,7 @@ def talk() -> Parser:
     return parser
 
 
-def model_options(parser: argparse.ArgumentParser) -> None:
+def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", default="starter", help="model name, folder, .gguf file or hub name (default: starter)"
     )
@@ -128,7 +128,7 @@ def model_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def device_option(parser: argparse.ArgumentParser) -> None:
+def add_device_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device",
         default="auto",
@@ -137,11 +137,11 @@ def device_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def folder_option(parser: argparse.ArgumentParser) -> None:
+def add_folder_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sessions", type=Path, metavar="DIR", help="folder of the sessions")
 
 
-def unsafe_option(parser: argparse.ArgumentParser) -> None:
+def add_unsafe_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--unsafe-no-sandbox",
         dest="unsafe",
@@ -150,7 +150,7 @@ def unsafe_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def attach_option(parser: Parser) -> None:
+def add_attach_option(parser: Parser) -> None:
     parser.add_argument(
         "--attach",
         action="append",
@@ -160,12 +160,12 @@ def attach_option(parser: Parser) -> None:
     )
 
 
-def verb(name: str) -> Parser:
+def verb_parser(name: str) -> Parser:
     return Parser(prog=f"mtchat {name}", description=VERBS[name][0].upper() + VERBS[name][1:] + ".")
 
 
-def run() -> Parser:
-    parser = verb("run")
+def run_parser() -> Parser:
+    parser = verb_parser("run")
     parser.add_argument("session", metavar="SESSION|FILE.py")
     parser.add_argument(
         "arguments",
@@ -180,16 +180,16 @@ def run() -> Parser:
         help="where to copy the files that the program writes; your own files there are kept",
     )
     parser.add_argument("--stdin", metavar="FILE", help="file that the program reads as keyboard input")
-    attach_option(parser)
+    add_attach_option(parser)
     for name in LIMITS:
         parser.add_argument(f"--{name.replace('_', '-')}", dest=f"set_{name}", metavar="X", help=HELP[name])
-    folder_option(parser)
-    unsafe_option(parser)
+    add_folder_option(parser)
+    add_unsafe_option(parser)
     return parser
 
 
-def replay() -> Parser:
-    parser = verb("replay")
+def replay_parser() -> Parser:
+    parser = verb_parser("replay")
     parser.add_argument("session", metavar="SESSION")
     parser.add_argument(
         "--verify", action="store_true", help="regenerate every turn from its seed, and compare"
@@ -197,13 +197,13 @@ def replay() -> Parser:
     parser.add_argument(
         "--model", default="", help="the session's model, if it is not found under its own name"
     )
-    folder_option(parser)
-    unsafe_option(parser)
+    add_folder_option(parser)
+    add_unsafe_option(parser)
     return parser
 
 
-def export() -> Parser:
-    parser = verb("export")
+def export_parser() -> Parser:
+    parser = verb_parser("export")
     parser.add_argument("session", metavar="SESSION")
     parser.add_argument(
         "--to",
@@ -215,16 +215,16 @@ def export() -> Parser:
         "-o", "--output", type=Path, metavar="FILE", help="write to FILE (default: standard output)"
     )
     parser.add_argument("--force", action="store_true", help="overwrite FILE if it exists")
-    folder_option(parser)
+    add_folder_option(parser)
     return parser
 
 
-def bench() -> Parser:
-    parser = verb("bench")
+def bench_parser() -> Parser:
+    parser = verb_parser("bench")
     kinds = parser.add_subparsers(dest="what", required=True, metavar="WHAT", parser_class=Parser)
-    speed(kinds.add_parser("speed", help="speed of the model and the sandbox", description=SPEED))
+    add_speed_options(kinds.add_parser("speed", help="speed of the model and the sandbox", description=SPEED))
     for name, title in SUITES.items():
-        quality(
+        add_quality_options(
             kinds.add_parser(
                 name, help=f"code quality: {title}", description=title[0].upper() + title[1:] + "."
             )
@@ -247,7 +247,7 @@ SUITES = {
 }
 
 
-def speed(parser: argparse.ArgumentParser) -> None:
+def add_speed_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--suite",
         default="model",
@@ -257,7 +257,7 @@ def speed(parser: argparse.ArgumentParser) -> None:
             "spends on a turn (default: model)"
         ),
     )
-    model_options(parser)
+    add_model_options(parser)
     parser.add_argument(
         "--repeats", type=int, metavar="N", help="runs per measurement (default: 5; sandbox: 30; host: 3)"
     )
@@ -289,13 +289,13 @@ def speed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="write a plot (needs matplotlib)")
     parser.add_argument("--quick", action="store_true", help="short texts, for a quick look: times are rough")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if the sandbox misses a target")
-    folder_option(parser)
+    add_folder_option(parser)
 
 
-def quality(parser: argparse.ArgumentParser) -> None:
+def add_quality_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="FILE", help="file with the benchmark's problems")
-    model_options(parser)
-    device_option(parser)
+    add_model_options(parser)
+    add_device_option(parser)
     parser.add_argument("--mode", default="", help="multi (turn by turn), single (all at once) or completion")
     parser.add_argument(
         "--policy", default="default", metavar="NAME", help="generation strategy (default: default)"
@@ -321,25 +321,25 @@ def quality(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ask", action="store_true", help="a simulated user answers questions, judging by the expected value"
     )
-    unsafe_option(parser)
+    add_unsafe_option(parser)
 
 
-def bring() -> Parser:
-    parser = verb("import")
+def import_parser() -> Parser:
+    parser = verb_parser("import")
     parser.add_argument("file", type=Path, metavar="FILE.py")
     parser.add_argument("--name", default="", help="session name (default: the name of the file)")
-    folder_option(parser)
+    add_folder_option(parser)
     return parser
 
 
-def sessions() -> Parser:
-    parser = verb("sessions")
-    folder_option(parser)
+def sessions_parser() -> Parser:
+    parser = verb_parser("sessions")
+    add_folder_option(parser)
     return parser
 
 
-def models() -> Parser:
-    parser = verb("models")
+def models_parser() -> Parser:
+    parser = verb_parser("models")
     parser.add_argument(
         "action", nargs="?", choices=["list", "get", "remove"], default="list", help="default: list"
     )
@@ -347,23 +347,23 @@ def models() -> Parser:
     return parser
 
 
-def doctor() -> Parser:
-    return verb("doctor")
+def doctor_parser() -> Parser:
+    return verb_parser("doctor")
 
 
-BUILD = {
-    "run": run,
-    "replay": replay,
-    "export": export,
-    "import": bring,
-    "sessions": sessions,
-    "models": models,
-    "bench": bench,
-    "doctor": doctor,
+PARSERS = {
+    "run": run_parser,
+    "replay": replay_parser,
+    "export": export_parser,
+    "import": import_parser,
+    "sessions": sessions_parser,
+    "models": models_parser,
+    "bench": bench_parser,
+    "doctor": doctor_parser,
 }
 
 
-def settings(args: argparse.Namespace) -> Settings:
+def read_settings(args: argparse.Namespace) -> Settings:
     """The settings given as options."""
     chosen = Settings()
     for field in fields(Settings):

@@ -41,31 +41,31 @@ CONCURRENCY = {"cpu": 8, "cuda": 256}
 def bench(args: argparse.Namespace) -> int:
     match args.what:
         case "speed":
-            return speed(args)
+            return measure_speed(args)
         case "report":
-            report(args)
+            print_report(args)
         case _:
-            quality(args)
+            measure_quality(args)
     return ExitCode.DONE
 
 
-def speed(args: argparse.Namespace) -> int:
+def measure_speed(args: argparse.Namespace) -> int:
     """Fails if a target of the sandbox or the host suite is missed and --strict is given."""
     if args.repeats is not None and args.repeats < 1:
         raise UsageError("--repeats must be at least 1")
     met = True
     if args.suite in ("model", "all"):
-        speed_of_model(args)
+        measure_model(args)
     if args.suite == "gpu":
-        speed_of_gpu(args)
+        measure_gpu(args)
     if args.suite in ("sandbox", "all"):
-        met = speed_of_sandbox(args)
+        met = measure_sandbox(args)
     if args.suite in ("host", "all"):
-        met = speed_of_host(args) and met
+        met = measure_host(args) and met
     return ExitCode.FAILED if args.strict and not met else ExitCode.DONE
 
 
-def speed_of_model(args: argparse.Namespace) -> None:
+def measure_model(args: argparse.Namespace) -> None:
     """Print a table; write the rows and a plot to files if asked."""
     from mtchat.bench.speed import model
     from mtchat.bench.speed.engine import OURS, QUICK, EngineSetup, Sizes
@@ -109,7 +109,7 @@ def build_workload(args: argparse.Namespace, sizes: "Sizes", say: Say) -> "tuple
     return builder.build(paths, sizes.replies), engine.card.precision
 
 
-def speed_of_gpu(args: argparse.Namespace) -> None:
+def measure_gpu(args: argparse.Namespace) -> None:
     """Print a table for each shape; write the rows to a file if asked."""
     from mtchat.inference.loaders import devices
 
@@ -130,7 +130,7 @@ def speed_of_gpu(args: argparse.Namespace) -> None:
         save(args.json, lambda path: path.write_text(to_json(rows), "utf-8"))
 
 
-def speed_of_sandbox(args: argparse.Namespace) -> bool:
+def measure_sandbox(args: argparse.Namespace) -> bool:
     """Print a table; whether every target was met."""
     from mtchat.bench.speed import sandbox as suite
     from mtchat.sandbox.checkpoints.worker import Worker
@@ -154,7 +154,7 @@ def speed_of_sandbox(args: argparse.Namespace) -> bool:
     return all(timing.met is not False for timing in timings)
 
 
-def speed_of_host(args: argparse.Namespace) -> bool:
+def measure_host(args: argparse.Namespace) -> bool:
     """Print a table; whether the target was met."""
     from mtchat.bench.speed import host
 
@@ -166,7 +166,7 @@ def speed_of_host(args: argparse.Namespace) -> bool:
     return found.met
 
 
-def quality(args: argparse.Namespace) -> None:
+def measure_quality(args: argparse.Namespace) -> None:
     """Run the conversations that the results file lacks, and print its summary."""
     from mtchat.bench.quality import suite as suites
     from mtchat.bench.quality.conversation import Evaluation, ScoreCache
@@ -206,20 +206,20 @@ def quality(args: argparse.Namespace) -> None:
         )
         evaluation = Evaluation(
             ScoreCache(suite.score),
-            lambda run: generator_of(args, batcher, run),
+            lambda run: make_generator(args, batcher, run),
             Sampling(args.temperature, args.top_p, seed=args.seed),
             args.ask,
         )
         out = args.out or Path(f"{args.what}-{card.name}-{mode}-{args.policy}.jsonl".replace("/", "-"))
         with RunFile(out, header) as file:
             concurrency = args.concurrency or CONCURRENCY[device]
-            evaluate(evaluation, tasks, args.n, file, lambda: runners(args.unsafe), concurrency, view)
+            evaluate(evaluation, tasks, args.n, file, lambda: make_runners(args.unsafe), concurrency, view)
     finally:
         batcher.close()
     print(summary(read(out)))
 
 
-def generator_of(args: argparse.Namespace, batcher: "Batcher", run: "RunProgram") -> "TurnGenerator":
+def make_generator(args: argparse.Namespace, batcher: "Batcher", run: "RunProgram") -> "TurnGenerator":
     """What makes the turns of one conversation in memory, whose programs are run by `run`."""
     from mtchat.bench.quality.conversation import FunctionRunner
     from mtchat.conversation.conversation import Conversation
@@ -255,7 +255,7 @@ class SharedModel:
 
 
 @contextmanager
-def runners(unsafe: bool) -> "Iterator[Runners]":
+def make_runners(unsafe: bool) -> "Iterator[Runners]":
     """A sandbox of its own for each conversation."""
     from mtchat.bench.quality.evaluate import Runners
 
@@ -300,7 +300,7 @@ def load_batcher(args: argparse.Namespace, view: View) -> "tuple[Batcher, str]":
     return padded_scheduler.start_padded_batcher(engine, 2 * concurrency), device
 
 
-def report(args: argparse.Namespace) -> None:
+def print_report(args: argparse.Namespace) -> None:
     """Print one run in full, or several as a table; write figures and a plot to files if asked."""
     from mtchat.bench.quality.chart import chart
     from mtchat.bench.quality.report import comparison, summary, to_json

@@ -34,12 +34,24 @@ class Finding:
     advice: str = ""
 
 
-def doctor() -> int:
+def run_checks() -> int:
     """Print every finding; fail if something that mtchat needs is missing."""
     view = View.of(sys.stdout)
     worst = False
-    for look in (python, torch, kernels, memory, gpu, sandbox, models, disk, terminal, science, extensions):
-        for finding in look():
+    for check in (
+        check_python,
+        check_torch,
+        check_kernels,
+        check_memory,
+        check_gpu,
+        check_sandbox,
+        check_models,
+        check_disk,
+        check_terminal,
+        check_science,
+        check_extensions,
+    ):
+        for finding in check():
             view.line(f"{finding.mark} {finding.what:<13} {finding.found}", STYLES[finding.mark])
             if finding.advice:
                 view.line(f"  {'':<13} {finding.advice}")
@@ -52,23 +64,23 @@ def in_checkout() -> bool:
     return Path(__file__).parents[2].joinpath("Makefile").is_file()
 
 
-def how_to_install(extra: str) -> str:
+def explain_how_to_install(extra: str) -> str:
     if in_checkout():
         return "make torch" if extra == "torch" else "make install"
     return f"{sys.executable} -m pip install 'mtchat[{extra}]'"
 
 
-def how_to_build() -> str:
+def explain_how_to_build() -> str:
     if in_checkout():
         return "make clean install"
     return f"{sys.executable} -m pip install --force-reinstall --no-binary mtchat mtchat"
 
 
-def python() -> Iterator[Finding]:
+def check_python() -> Iterator[Finding]:
     yield Finding(GOOD, "mtchat", f"{__version__}, Python {platform.python_version()}, {platform.platform()}")
 
 
-def extensions() -> Iterator[Finding]:
+def check_extensions() -> Iterator[Finding]:
     """The packages that extend mtchat, and those that try to."""
     found = {plugins.source(each) for group in plugins.GROUPS for each in plugins.offered(group).values()}
     if found:
@@ -77,18 +89,18 @@ def extensions() -> Iterator[Finding]:
         yield Finding(POOR, "extensions", problem)
 
 
-def torch() -> Iterator[Finding]:
+def check_torch() -> Iterator[Finding]:
     for name in ("torch", "transformers"):
         try:
             yield Finding(GOOD, name, importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
             yield Finding(
                 *(POOR, name, "not installed: only Qwen2 models in GGUF files can be used, on the CPU"),
-                how_to_install("torch"),
+                explain_how_to_install("torch"),
             )
 
 
-def kernels() -> Iterator[Finding]:
+def check_kernels() -> Iterator[Finding]:
     from mtchat.inference.cpu import kernels
 
     count = kernels.thread_count()
@@ -102,11 +114,11 @@ def kernels() -> Iterator[Finding]:
             POOR,
             "kernels",
             f"none for this CPU; models run slowly, in float32 with torch, {threads}",
-            f"install a C compiler (apt install gcc), then {how_to_build()}",
+            f"install a C compiler (apt install gcc), then {explain_how_to_build()}",
         )
 
 
-def memory() -> Iterator[Finding]:
+def check_memory() -> Iterator[Finding]:
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     except (ValueError, OSError):
@@ -119,21 +131,21 @@ def memory() -> Iterator[Finding]:
         yield Finding(GOOD, "memory", f"{total:.1f} GiB")
 
 
-def gpu() -> Iterator[Finding]:
+def check_gpu() -> Iterator[Finding]:
     try:
         from mtchat.inference.loaders.devices import DRIVERS, list_gpus
 
         if importlib.util.find_spec("torch") is None and any(map(Path.exists, DRIVERS)):
             yield Finding(
-                POOR, "GPU", "found but not used: PyTorch is not installed", how_to_install("torch")
+                POOR, "GPU", "found but not used: PyTorch is not installed", explain_how_to_install("torch")
             )
         else:
             yield Finding(GOOD, "GPU", ", ".join(list_gpus()) or "none; models run on the CPU")
     except ImportError as error:
-        yield Finding(BAD, "GPU", f"torch cannot be imported: {error}", how_to_install("torch"))
+        yield Finding(BAD, "GPU", f"torch cannot be imported: {error}", explain_how_to_install("torch"))
 
 
-def sandbox() -> Iterator[Finding]:
+def check_sandbox() -> Iterator[Finding]:
     from mtchat.sandbox.host import execute as room
 
     found = room.probe()
@@ -145,13 +157,13 @@ def sandbox() -> Iterator[Finding]:
         yield Finding(BAD, "sandbox", found.reason, found.fix)
 
 
-def models() -> Iterator[Finding]:
+def check_models() -> Iterator[Finding]:
     for row in cache.list_models(cache.models_folder()):
         advice = "" if row.state == cache.PRESENT else f"mtchat models get {row.name}"
         yield Finding(GOOD if row.state == cache.PRESENT else POOR, row.name, row.text, advice)
 
 
-def disk() -> Iterator[Finding]:
+def check_disk() -> Iterator[Finding]:
     for what, path in (
         ("cache", platformdirs.user_cache_path("mtchat", appauthor=False)),
         ("here", Path.cwd()),
@@ -163,7 +175,7 @@ def disk() -> Iterator[Finding]:
         yield Finding(GOOD if writable else BAD, what, f"{path}, {free:.0f} GiB free", advice)
 
 
-def terminal() -> Iterator[Finding]:
+def check_terminal() -> Iterator[Finding]:
     encoding = locale.getpreferredencoding(False)
     name = os.environ.get("TERM", "none")
     if encoding.lower().replace("-", "") != "utf8":
@@ -174,10 +186,10 @@ def terminal() -> Iterator[Finding]:
         )
 
 
-def science() -> Iterator[Finding]:
+def check_science() -> Iterator[Finding]:
     missing = [name for name in SCIENCE if importlib.util.find_spec(name) is None]
     if missing:
         found = f"programs cannot import {', '.join(missing)}"
-        yield Finding(POOR, "packages", found, how_to_install("science"))
+        yield Finding(POOR, "packages", found, explain_how_to_install("science"))
     else:
         yield Finding(GOOD, "packages", f"programs can import {', '.join(SCIENCE)}")

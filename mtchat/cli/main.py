@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from mtchat.cli import arguments
-from mtchat.cli.output import OutputError, guarded
+from mtchat.cli.output import OutputError, guard_streams
 from mtchat.errors import DEBUG, ExitCode, MtchatError
 
 
@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # symbols and file names must not make a command fail
             stream.reconfigure(errors="replace")
-    with guarded():
+    with guard_streams():
         return run_command(argv)
 
 
@@ -70,9 +70,9 @@ def dispatch(args: argparse.Namespace) -> int:
 
         return talk(args)
     if args.verb == "doctor":
-        from mtchat.cli.doctor import doctor
+        from mtchat.cli.doctor import run_checks
 
-        return doctor()
+        return run_checks()
     if args.verb == "bench":
         from mtchat.cli.bench import bench
 

@@ -28,19 +28,19 @@ class Output:
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
-        self.guarded = stream.isatty()
+        self.escapes = stream.isatty()
 
     def write(self, text: str) -> int:
         try:
-            return self.stream.write(escape_text(text) if self.guarded else text)
+            return self.stream.write(escape_text(text) if self.escapes else text)
         except OSError as error:
-            raise failure(error) from None
+            raise stream_error(error) from None
 
     def flush(self) -> None:
         try:
             self.stream.flush()
         except OSError as error:
-            raise failure(error) from None
+            raise stream_error(error) from None
 
     def writelines(self, lines: list[str]) -> None:
         for line in lines:
@@ -50,7 +50,7 @@ class Output:
         return getattr(self.stream, name)
 
 
-def failure(error: OSError) -> Exception:
+def stream_error(error: OSError) -> Exception:
     """The error for a stream that cannot be written to; a closed pipe stays a BrokenPipeError."""
     if isinstance(error, BrokenPipeError):
         return error
@@ -71,17 +71,17 @@ def write(out: TextIO, text: str) -> None:
     out.flush()
 
 
-def send(data: bytes) -> None:
+def write_bytes(data: bytes) -> None:
     """Write bytes to standard output unchanged."""
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except OSError as error:
-        raise failure(error) from None
+        raise stream_error(error) from None
 
 
 @contextmanager
-def guarded() -> Iterator[None]:
+def guard_streams() -> Iterator[None]:
     """Guards the standard streams inside the block; a stream closed at the start goes to /dev/null."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (cast(TextIO, Output(stream or null_stream())) for stream in before)

@@ -40,10 +40,10 @@ def replay(args: argparse.Namespace) -> int:
         raise UsageError(
             f"nothing to run: {explain_not_run(session, shell=True)}; --verify regenerates its turns"
         )
-    return verify(session, args) if args.verify else play(path, session, args)
+    return verify(session, args) if args.verify else replay_session(path, session, args)
 
 
-def play(path: Path, session: Session, args: argparse.Namespace) -> int:
+def replay_session(path: Path, session: Session, args: argparse.Namespace) -> int:
     view = View.of(sys.stdout)
     sandbox, owned = Sandbox(args.unsafe), wiring.owned_files()
     View.of(sys.stderr).warning(sandbox.warning())
@@ -62,14 +62,14 @@ def play(path: Path, session: Session, args: argparse.Namespace) -> int:
     view.files(outcome, "")
     recorded = session.outcome
     changes = (
-        [] if recorded is None or never_ended(recorded) else list(differences(recorded, bounded(outcome)))
+        [] if recorded is None or never_ended(recorded) else list(run_differences(recorded, bounded(outcome)))
     )
     for line in changes:
         view.error(line)
     return ExitCode.FAILED if changes else ExitCode.DONE
 
 
-def differences(recorded: Outcome, now: Outcome) -> Iterator[str]:
+def run_differences(recorded: Outcome, now: Outcome) -> Iterator[str]:
     """How a run differs from the recorded one, line by line; times and sizes are ignored."""
     if recorded.ok != now.ok or recorded.error != now.error:
         yield f"recorded: {recorded.error or 'ran'}; now: {now.error or 'ran'}"
@@ -109,7 +109,7 @@ def verify(session: Session, args: argparse.Namespace) -> int:
     chat = Conversation(model, on_event=partial(show_note, errors), settings=Settings(run=OFF))
     chat.keep(session)
     changed = 0
-    for difference in progress(chat.verify(), len(mine), errors):
+    for difference in show_progress(chat.verify(), len(mine), errors):
         if difference is None:
             continue
         changed += 1
@@ -122,7 +122,7 @@ def verify(session: Session, args: argparse.Namespace) -> int:
     return ExitCode.FAILED if changed else ExitCode.DONE
 
 
-def progress(steps: Iterator[T], count: int, view: View) -> Iterator[T]:
+def show_progress(steps: Iterator[T], count: int, view: View) -> Iterator[T]:
     """Slow steps with their progress: a moving line on a terminal, else a line for each."""
     for number in range(1, count + 1):
         label = f"regenerating turn {number} of {count}"

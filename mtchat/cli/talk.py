@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def talk(args: argparse.Namespace) -> int:
-    settings = arguments.settings(args)
+    settings = arguments.read_settings(args)
     if args.family:
         family.load(args.family)
     folder = store.folder(args.sessions)
@@ -50,12 +50,12 @@ def talk(args: argparse.Namespace) -> int:
     with (
         open_session(args.session, folder) as log,
         exit_cleanly(
-            loader.model_loader(args.precision, guidance_of(args, settings, log.session), args.device)
-        ) as shelf,
-        Sandbox(args.unsafe) as ground,
+            loader.model_loader(args.precision, guidance_for(args, settings, log.session), args.device)
+        ) as models,
+        Sandbox(args.unsafe) as sandbox,
     ):
         if not instructions:
-            return start_repl(args, attached, log, folder, shelf, ground)
+            return start_repl(args, attached, log, folder, models, sandbox)
         from mtchat.cli.scripted import Script, play
         from mtchat.console.view import View
 
@@ -71,13 +71,13 @@ def talk(args: argparse.Namespace) -> int:
             args.set_language or "",
             written=bool(code),
         )
-        model, view = shelf.get(args.model), View.of(sys.stderr)
+        model, view = models.get(args.model), View.of(sys.stderr)
         return play(
-            script, log, model, ground, view, wiring.owned_files(), host_of(args, shelf, ground), folder
+            script, log, model, sandbox, view, wiring.owned_files(), make_host(args, models, sandbox), folder
         )
 
 
-def guidance_of(args: argparse.Namespace, settings: Settings, session: Session) -> tuple[str, ...]:
+def guidance_for(args: argparse.Namespace, settings: Settings, session: Session) -> tuple[str, ...]:
     """What the context holds beside the conversation, which is in Python; an error for another language
     than that of a session that has turns."""
     spoken = session.speak(parse_language(settings.language)) if args.set_language else session
@@ -120,8 +120,8 @@ def start_repl(
     attached: Sequence[Path],
     log: Log,
     folder: Path,
-    shelf: ModelLoader,
-    ground: Sandbox,
+    models: ModelLoader,
+    sandbox: Sandbox,
 ) -> ExitCode:
     from mtchat.console import slash
     from mtchat.console.console import Console
@@ -129,12 +129,12 @@ def start_repl(
     from mtchat.conversation.conversation import Conversation
     from mtchat.repl import app
 
-    host = host_of(args, shelf, ground)
+    host = make_host(args, models, sandbox)
     chat = Conversation(
-        shelf.get(args.model),
-        ground,
+        models.get(args.model),
+        sandbox,
         log=log,
-        settings=arguments.settings(args),
+        settings=arguments.read_settings(args),
         family=args.family,
         owned=wiring.owned_files(),
     )
@@ -152,18 +152,18 @@ def start_repl(
     return ExitCode.DONE
 
 
-def host_of(args: argparse.Namespace, shelf: ModelLoader, ground: Sandbox) -> "Host":
+def make_host(args: argparse.Namespace, models: ModelLoader, sandbox: Sandbox) -> "Host":
     """What a console is told of this machine."""
     from mtchat.console.console import Host
 
-    tier = wiring.Tier(ground)
+    tier = wiring.Tier(sandbox)
     return Host(
-        load=shelf.get,
+        load=models.get,
         models=loader.list_models,
-        earlier=shelf.earlier,
+        earlier=models.earlier,
         begin=tier.begin,
         tier=lambda: tier.word,
-        warning=ground.unsafe_warning(),
+        warning=sandbox.unsafe_warning(),
         reopen_command=lambda path: wiring.reopen_command(path, args.sessions),
     )
 
@@ -179,20 +179,20 @@ def describe_last_session(path: Path | None) -> Iterator[str]:
 
 
 @contextmanager
-def exit_cleanly(shelf: ModelLoader) -> Iterator[ModelLoader]:
+def exit_cleanly(models: ModelLoader) -> Iterator[ModelLoader]:
     """Ends the process at once where a model still loads when all is done or given up.
 
     Its thread would else be torn down in the middle of an import, with a crash for a farewell.
     """
     code = ExitCode.FAILED
     try:
-        yield shelf
+        yield models
         code = ExitCode.DONE
     except KeyboardInterrupt:
         code = ExitCode.INTERRUPTED
         raise
     finally:
-        if not shelf.close():
+        if not models.close():
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)

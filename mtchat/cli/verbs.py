@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mtchat import store
 from mtchat.cli import arguments
-from mtchat.cli.output import send, write
+from mtchat.cli.output import write, write_bytes
 from mtchat.console.captions import explain_not_run, short_path
 from mtchat.console.view import View
 from mtchat.errors import ExitCode, MtchatError, UsageError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PROGRAMS = (".py", ".pyw")
 
 
-def run(args: argparse.Namespace) -> int:
+def run_program(args: argparse.Namespace) -> int:
     """Run a program: its own output as it comes, and its own exit code, or 1 if only a check fails."""
     from mtchat.console.run_hints import hint_in_shell
     from mtchat.console.terminal import asks_for_input, forward_keyboard, terminal_descriptor
@@ -36,41 +36,41 @@ def run(args: argparse.Namespace) -> int:
     from mtchat.sandbox.sandbox import Sandbox
 
     out, err = View.of(sys.stdout), View.of(sys.stderr)
-    settings = arguments.settings(args)
-    program, place, session = assembled(args)
-    given = given_to(session, args, settings, err)
+    settings = arguments.read_settings(args)
+    program, files_folder, session = load_program(args)
+    inputs = collect_inputs(session, args, settings, err)
 
-    def hear(stream: str, text: str) -> None:
+    def show_output(stream: str, text: str) -> None:
         view = err if stream == "stderr" else out
         write(view.out, text)
 
     # The time limit pauses while the user types, so only for a program that reads the keyboard.
     typing = (
         terminal_descriptor()
-        if given.stdin is None and asks_for_input(program.source, session.outcome)
+        if inputs.stdin is None and asks_for_input(program.source, session.outcome)
         else None
     )
-    with Sandbox(args.unsafe) as ground, ExitStack() as keyboard:
-        err.warning(ground.warning())
+    with Sandbox(args.unsafe) as sandbox, ExitStack() as keyboard:
+        err.warning(sandbox.warning())
         if typing is not None:
             board = keyboard.enter_context(forward_keyboard(typing))
-            given = replace(given, stdin=board.path, live=True)
-        outcome = ground.run(program, settings.limits, place, hear, given)
-        again = replace(given, stdin=None) if given.stdin and Path(given.stdin).is_fifo() else given
-        outcome = evaluate_checks(program, outcome, lambda part: ground.trial(part, settings.limits, again))
+            inputs = replace(inputs, stdin=board.path, live=True)
+        outcome = sandbox.run(program, settings.limits, files_folder, show_output, inputs)
+        again = replace(inputs, stdin=None) if inputs.stdin and Path(inputs.stdin).is_fifo() else inputs
+        outcome = evaluate_checks(program, outcome, lambda part: sandbox.trial(part, settings.limits, again))
     if outcome.traceback:
         err.line(outcome.traceback.rstrip("\n"))
     if outcome.ok:
         err.findings(outcome)
     else:
         script = Path(args.session)
-        fed, folder = given.stdin is not None, script.parent if script.suffix == ".py" else None
-        err.verdict(outcome, hint_in_shell(outcome, settings, fed, shlex.quote(args.session), folder))
-    err.files(outcome, short_path(place) if place else "")
-    return status(outcome) or (ExitCode.FAILED if outcome.broken else ExitCode.DONE)
+        has_input, folder = inputs.stdin is not None, script.parent if script.suffix == ".py" else None
+        err.verdict(outcome, hint_in_shell(outcome, settings, has_input, shlex.quote(args.session), folder))
+    err.files(outcome, short_path(files_folder) if files_folder else "")
+    return exit_status(outcome) or (ExitCode.FAILED if outcome.broken else ExitCode.DONE)
 
 
-def given_to(session: Session, args: argparse.Namespace, settings: Settings, err: View) -> RunInputs:
+def collect_inputs(session: Session, args: argparse.Namespace, settings: Settings, err: View) -> RunInputs:
     """What the program is given: arguments, keyboard input, and the files of the session and of --attach."""
     from mtchat.cli import wiring
     from mtchat.console.parsing import readable_file, user_path
@@ -97,7 +97,7 @@ def piped_input() -> Path | None:
     return Path("/dev/stdin") if stat.S_ISREG(mode) or stat.S_ISFIFO(mode) else None
 
 
-def assembled(args: argparse.Namespace) -> tuple[Program, Path | None, Session]:
+def load_program(args: argparse.Namespace) -> tuple[Program, Path | None, Session]:
     """The program to run, where to copy the files it writes, and its session."""
     from mtchat import files
     from mtchat.export.format import to_text
@@ -113,18 +113,18 @@ def assembled(args: argparse.Namespace) -> tuple[Program, Path | None, Session]:
         found = store.find(args.session, store.folder(args.sessions))
         session = store.load(found)
     except MtchatError as error:
-        raise UsageError(strange(path)) if stranger(path) else error from None
+        raise UsageError(explain_unknown_file(path)) if is_unknown_file(path) else error from None
     if not session.language.runs:
         raise UsageError(explain_not_run(session, shell=True))
     return session.program, args.files or store.files_of(found), session
 
 
-def stranger(path: Path) -> bool:
+def is_unknown_file(path: Path) -> bool:
     """Whether this is a file, but by its name neither a session nor a program."""
     return os.path.isfile(path) and path.suffix != store.SUFFIX
 
 
-def strange(path: Path) -> str:
+def explain_unknown_file(path: Path) -> str:
     """What the user can do with such a file instead of running it."""
     from mtchat.export.format import readable
 
@@ -133,7 +133,7 @@ def strange(path: Path) -> str:
     return f"{path} is not a session, and not a .py file"
 
 
-def status(outcome: Outcome) -> int:
+def exit_status(outcome: Outcome) -> int:
     """The exit code of a run as in a shell: 128 + n for signal n, 1 for a limit."""
     if outcome.stopped:
         return ExitCode.INTERRUPTED
@@ -144,7 +144,7 @@ def status(outcome: Outcome) -> int:
     return outcome.exit_code or 0
 
 
-def export(args: argparse.Namespace) -> int:
+def export_session(args: argparse.Namespace) -> int:
     from mtchat.export import file as exporting
     from mtchat.export.format import load as format_of
     from mtchat.export.format import of_suffix, to_bytes
@@ -160,7 +160,7 @@ def export(args: argparse.Namespace) -> int:
         if sys.stdout.isatty():
             write(sys.stdout, text)
         else:
-            send(to_bytes(text))
+            write_bytes(to_bytes(text))
     else:
         if not args.force and exporting.is_taken(args.output):
             raise UsageError(f"{short_path(args.output)} exists; use --force to overwrite it")
@@ -169,14 +169,14 @@ def export(args: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
-def bring(args: argparse.Namespace) -> int:
+def import_file(args: argparse.Namespace) -> int:
     """Create a session from a file, with the file's name unless one is given; overwrite no session."""
     from mtchat.cli import wiring
     from mtchat.export import file as exporting
 
     folder = store.folder(args.sessions)
-    brought = exporting.read(args.file)
-    session = brought.session
+    imported = exporting.read(args.file)
+    session = imported.session
     name = args.name or args.file.stem
     store.check_name(name)
     path = store.path_of(name, folder)
@@ -185,14 +185,14 @@ def bring(args: argparse.Namespace) -> int:
     with store.Log.open(path) as log:
         log.write(session, "import")
     view = View.of(sys.stderr)
-    for notice in brought.notices:
+    for notice in imported.notices:
         view.note(notice)
     opens = f"{wiring.reopen_command(path, args.sessions)} opens it"
     view.line(f"imported as {short_path(path)}: {count(len(session.path))}; {opens}")
     return ExitCode.DONE
 
 
-def sessions(args: argparse.Namespace) -> int:
+def list_sessions(args: argparse.Namespace) -> int:
     view = View.of(sys.stdout)
     folder = store.folder(args.sessions)
     for each in store.summaries(folder):
@@ -201,7 +201,7 @@ def sessions(args: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
-def models(args: argparse.Namespace) -> int:
+def manage_models(args: argparse.Namespace) -> int:
     from mtchat.bundled_models import cache, catalogue
     from mtchat.inference.loaders import licences, model_cache
     from mtchat.models import loader
@@ -209,7 +209,7 @@ def models(args: argparse.Namespace) -> int:
     view = View.of(sys.stdout)
     if args.action == "get":
         for name in args.names or ["starter"]:
-            view.line(f"{name}: {name if os.path.exists(name) else get(name)}")
+            view.line(f"{name}: {name if os.path.exists(name) else download_model(name)}")
     elif args.action == "remove":
         if not args.names:
             raise UsageError("no model given to remove; mtchat models lists them")
@@ -239,20 +239,20 @@ def models(args: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
-def get(name: str) -> Path:
+def download_model(name: str) -> Path:
     """Download a model with a progress line, redrawn on a terminal."""
     from mtchat.bundled_models.fetch import describe_progress
     from mtchat.models import loader
 
     view = View.of(sys.stderr)
-    said = [-1]
+    last_piece = [-1]
 
     def report(progress: "FetchProgress", seconds: float) -> None:
         text = describe_progress(progress, seconds)
         if view.live:
-            view.transient(bar(progress) + " " + text)
-        elif progress.piece != said[0]:
-            said[0] = progress.piece
+            view.transient(progress_bar(progress) + " " + text)
+        elif progress.piece != last_piece[0]:
+            last_piece[0] = progress.piece
             view.line(text)
 
     try:
@@ -261,15 +261,15 @@ def get(name: str) -> Path:
         view.erase()
 
 
-def bar(progress: "FetchProgress", width: int = 24) -> str:
+def progress_bar(progress: "FetchProgress", width: int = 24) -> str:
     filled = width * progress.done // progress.total if progress.total else 0
     return "█" * filled + "░" * (width - filled)
 
 
 VERBS = {
-    "run": run,
-    "export": export,
-    "import": bring,
-    "sessions": sessions,
-    "models": models,
+    "run": run_program,
+    "export": export_session,
+    "import": import_file,
+    "sessions": list_sessions,
+    "models": manage_models,
 }

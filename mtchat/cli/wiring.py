@@ -50,12 +50,12 @@ def start_command() -> list[str]:
 
 def wait_for(model: "BackgroundModel", view: View) -> None:
     """Wait for a model; off a terminal, a stage that takes long is reported once."""
-    begun, told = time.monotonic(), ""
+    begun, reported = time.monotonic(), ""
     with view.waiting(lambda: f"{model.name}: {model.stage()}"):
         while not model.ready(0.2):
             stage = re.sub(r" \d+ %$", "", model.stage())
-            if not view.live and stage != told and time.monotonic() - begun > PATIENCE:
-                told = stage
+            if not view.live and stage != reported and time.monotonic() - begun > PATIENCE:
+                reported = stage
                 view.note(f"{model.name}: {stage}")
 
 
@@ -69,8 +69,8 @@ class Tier:
 
     def begin(self) -> None:
         if self.thread is None:
-            self.thread = threading.Thread(target=self.look, name="probing", daemon=True)
+            self.thread = threading.Thread(target=self.probe, name="probing", daemon=True)
             self.thread.start()
 
-    def look(self) -> None:
+    def probe(self) -> None:
         self.word = self.sandbox.choice().probe.tier or "none"

@@ -14,7 +14,7 @@ from mtchat.session.prompt import ModelCard, Piece, Prompt
 from mtchat.session.settings import Sampling
 
 Report = Callable[[str], None]
-Heard = TypeVar("Heard")
+T = TypeVar("T")
 
 
 class Model(Protocol):
@@ -62,16 +62,16 @@ class LoadingModel:
         self,
         name: str,
         load: Callable[[Report], Model],
-        after: "LoadingModel | None" = None,
+        previous: "LoadingModel | None" = None,
         fits: Callable[[], bool] = lambda: True,
     ) -> None:
         self.name = name
         self.load = load
-        self.after = after
+        self.previous = previous
         self.fits = fits
-        self.gone = ""
+        self.dropped_model = ""
         self.cancelled = False
-        self.at = "loading"
+        self.current_stage = "loading"
         self.engine: Model | None = None
         self.failure: BaseException | None = None
         self.done = threading.Event()
@@ -79,54 +79,55 @@ class LoadingModel:
 
     def begin(self) -> None:
         if self.thread is None:
-            self.thread = threading.Thread(target=self.work, name="loading", daemon=True)
+            self.thread = threading.Thread(target=self.load_engine, name="loading", daemon=True)
             self.thread.start()
 
-    def work(self) -> None:
+    def load_engine(self) -> None:
         try:
-            if self.after is not None:
-                self.after = self.after.settled()
-            if self.after is not None and not self.fits():
+            if self.previous is not None:
+                self.previous = self.previous.cancel_and_wait()
+            if self.previous is not None and not self.fits():
                 self.make_room()
             try:
                 self.engine = self.load(self.report)
             except Exception as error:
-                if self.after is None or not scarce(error):
+                if self.previous is None or not is_out_of_memory(error):
                     raise
                 self.make_room()
                 self.engine = self.load(self.report)
-            if self.after is not None:
-                self.after.stop()
-                self.after = None
+            if self.previous is not None:
+                self.previous.stop()
+                self.previous = None
         except BaseException as error:  # carried to whoever waits for the model
             self.failure = error
         finally:
             self.done.set()
 
-    def settled(self) -> "LoadingModel | None":
+    def cancel_and_wait(self) -> "LoadingModel | None":
         """The model that can be asked once this one loads no more: this one, or the one before it."""
         self.cancelled = True
         if self.thread is not None:
             self.thread.join()
-        return self if self.engine is not None else self.after
+        return self if self.engine is not None else self.previous
 
     def make_room(self) -> None:
-        if self.after is not None:
-            self.gone = self.after.name
-            self.after.stop()
-            self.after = None
-            self.report(f"{self.gone} given up, as memory is short for both; loading")
+        if self.previous is not None:
+            self.dropped_model = self.previous.name
+            self.previous.stop()
+            self.previous = None
+            self.report(f"{self.dropped_model} given up, as memory is short for both; loading")
 
     @property
     def earlier(self) -> "LoadingModel | None":
         """The model that can be asked in the place of this one, which could not be loaded."""
         failed = self.done.is_set() and self.engine is None
-        return self.after if failed and self.after is not None and self.after.engine is not None else None
+        previous = self.previous if failed else None
+        return previous if previous is not None and previous.engine is not None else None
 
     def report(self, stage: str) -> None:
         if self.cancelled:
             raise Stopped
-        self.at = stage
+        self.current_stage = stage
 
     def stop(self, seconds: float | None = None) -> bool:
         """Gives the model up, waiting so long at most; whether its thread has ended."""
@@ -136,13 +137,13 @@ class LoadingModel:
         if self.engine is not None:
             self.engine.close()
         self.engine = None
-        if self.after is not None and self.done.is_set():
-            self.after.stop(seconds)
+        if self.previous is not None and self.done.is_set():
+            self.previous.stop(seconds)
         return self.thread is None or not self.thread.is_alive()
 
     def stage(self) -> str:
         if not self.done.is_set():
-            return self.at
+            return self.current_stage
         return "not loaded" if self.engine is None else ""
 
     def ready(self, seconds: float) -> bool:
@@ -151,9 +152,10 @@ class LoadingModel:
             return False
         failure = self.failure
         if isinstance(failure, (MtchatError, Stopped)):
-            raise ModelError((str(failure) or f"{self.name} was given up") + self.lost) from failure
+            why = str(failure) or f"{self.name} was given up"
+            raise ModelError(why + self.lost_model_note) from failure
         if isinstance(failure, Exception):
-            raise ModelError(f"cannot load {self.name}: {reason(failure)}{self.lost}") from failure
+            raise ModelError(f"cannot load {self.name}: {reason(failure)}{self.lost_model_note}") from failure
         if failure is not None:
             raise failure
         if self.engine is None:
@@ -161,27 +163,28 @@ class LoadingModel:
         return True
 
     @property
-    def lost(self) -> str:
+    def lost_model_note(self) -> str:
         """What to add where an earlier model was given up for nothing."""
-        return f"; {self.gone} was given up to make room, and loads again by its name" if self.gone else ""
+        name = self.dropped_model
+        return f"; {name} was given up to make room, and loads again by its name" if name else ""
 
     def card(self) -> ModelCard:
         return self.loaded().card
 
     def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
-        with self.told():
-            return self.heard(self.loaded().complete(prompt, sampling))
+        with self.explain_errors():
+            return self.explain_stream_errors(self.loaded().complete(prompt, sampling))
 
     def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
-        with self.told():
-            return self.heard(self.loaded().candidates(prompt, sampling, count))
+        with self.explain_errors():
+            return self.explain_stream_errors(self.loaded().candidates(prompt, sampling, count))
 
     def text(self, prompt: Prompt) -> str:
-        with self.told():
+        with self.explain_errors():
             return self.loaded().text(prompt)
 
     def count(self, text: str) -> int:
-        with self.told():
+        with self.explain_errors():
             return self.loaded().count(text)
 
     def loaded(self) -> Model:
@@ -190,12 +193,12 @@ class LoadingModel:
         assert self.engine is not None
         return self.engine
 
-    def heard(self, stream: Iterator[Heard]) -> Generator[Heard]:
-        with self.told():
+    def explain_stream_errors(self, stream: Iterator[T]) -> Generator[T]:
+        with self.explain_errors():
             yield from stream
 
     @contextlib.contextmanager
-    def told(self) -> Iterator[None]:
+    def explain_errors(self) -> Iterator[None]:
         """What the model's library raises becomes a line that its user can act on."""
         try:
             yield
@@ -208,7 +211,7 @@ class LoadingModel:
             ) from error
 
 
-def scarce(error: BaseException | None) -> bool:
+def is_out_of_memory(error: BaseException | None) -> bool:
     """Whether a failure is that memory was short, the machine's or a GPU's."""
     while error is not None:
         if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
@@ -234,7 +237,7 @@ class ModelLoader:
         if self.latest is not None:
             self.latest.cancelled = True
         self.latest = LoadingModel(
-            name, lambda report: self.load(name, report), after=self.latest, fits=lambda: self.fits(name)
+            name, lambda report: self.load(name, report), previous=self.latest, fits=lambda: self.fits(name)
         )
         return self.latest
 

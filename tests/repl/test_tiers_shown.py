@@ -119,7 +119,7 @@ def test_doctor_tells_why_the_sandbox_is_reduced(
     found: Probe, lines: list[tuple[str, str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(execute, "probe", lambda: found)
-    assert [(each.mark, each.found, each.advice) for each in doctor.sandbox()] == lines
+    assert [(each.mark, each.found, each.advice) for each in doctor.check_sandbox()] == lines
 
 
 @pytest.mark.parametrize("words", [[], ["run", "x.py"], ["replay", "x"]])

@@ -326,7 +326,7 @@ def test_processes_are_counted_even_for_root(bait: Bait) -> None:
     assert 10 < int(play(COUNT).stdout) < 64
 
 
-def host_of(code: str) -> "subprocess.Popen[bytes]":
+def make_host(code: str) -> "subprocess.Popen[bytes]":
     """Another process that runs a program in the reduced sandbox, and prints a line once it prints."""
     asks = (
         "from mtchat.session.program import Chunk, Program\nfrom mtchat.session.settings import Limits\n"
@@ -348,7 +348,7 @@ def tree(pid: int) -> list[int]:
 @pytest.mark.parametrize("whom", ["host", "guard", "launcher"])
 def test_all_of_a_run_dies_with_whoever_is_killed(whom: str) -> None:
     """The host may lose its life at any time; so may, to the system's memory, the two that hold the run."""
-    host = host_of(DAEMONS.replace("range(9)", "range(2)") + "\nprint(1)\nwhile True: pass")
+    host = make_host(DAEMONS.replace("range(9)", "range(2)") + "\nprint(1)\nwhile True: pass")
     assert host.stdout is not None
     host.stdout.readline()
     time.sleep(0.2)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prompt_toolkit.history import FileHistory, InMemoryHistory
 
-from mtchat.cli.output import DRAWN, Output, escape_text, guarded
+from mtchat.cli.output import DRAWN, Output, escape_text, guard_streams
 from mtchat.console.view import View
 from mtchat.export.file import save
 from mtchat.repl.app import open_history
@@ -111,7 +111,7 @@ def test_off_a_terminal_text_goes_through_as_it_is() -> None:
 def test_print_anywhere_is_guarded_and_the_streams_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Screen()
     monkeypatch.setattr(sys, "stderr", screen)
-    with guarded():
+    with guard_streams():
         print(HOSTILE, file=sys.stderr)
     assert sys.stderr is screen
     assert screen.getvalue() == escape_controls(HOSTILE) + "\n"
