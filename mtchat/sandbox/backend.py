@@ -45,7 +45,7 @@ class LaunchCommand:
     """What to start; `environ` is the whole environment, and only `descriptors` are inherited.
 
     The launcher becomes `user` unless that is 0; a `reader` may then still read any file it can see.
-    `spilled` says whether the run has filled its folders, if no file system of its own prevents that.
+    `disk_full` says whether the run has filled its folders, if no file system of its own prevents that.
     """
 
     argv: tuple[str, ...]
@@ -53,7 +53,7 @@ class LaunchCommand:
     descriptors: tuple[int, ...] = ()
     user: int = 0
     reader: bool = False
-    spilled: Callable[[], bool] = lambda: False
+    disk_full: Callable[[], bool] = lambda: False
 
 
 class Backend(Protocol):
@@ -71,7 +71,7 @@ class Backend(Protocol):
 
     def prepare(self, variant: Variant, request: LaunchRequest) -> AbstractContextManager[LaunchCommand]: ...
 
-    def explain(self, wrote: str) -> tuple[str, str]: ...
+    def explain(self, stderr: str) -> tuple[str, str]: ...
 
 
 def backends() -> tuple[Backend, ...]:

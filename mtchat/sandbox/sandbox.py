@@ -1,6 +1,5 @@
-"""The sandbox as one object: it runs programs, and keeps their states alive between runs."""
+"""The sandbox as one object: it runs programs and keeps their states alive between runs."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +10,11 @@ from mtchat.session.settings import Limits
 if TYPE_CHECKING:
     from mtchat.sandbox.checkpoints.worker import Worker
     from mtchat.sandbox.host.execute import BackendChoice
+    from mtchat.sandbox.host.monitor import OutputListener
 
-Listen = Callable[[str, str], None]  # gets "stdout" or "stderr", and a piece of text
 
-
-def ignore(stream: str, text: str) -> None:
-    """Listens to nothing."""
+def discard_output(stream: str, text: str) -> None:
+    """Discard the output."""
 
 
 class Sandbox:
@@ -37,7 +35,7 @@ class Sandbox:
         self.close()
 
     def close(self) -> None:
-        """Ends the processes that hold the states of programs."""
+        """End the processes that hold the states of programs."""
         if self.worker is not None:
             self.worker.close()
             self.worker = None
@@ -47,40 +45,47 @@ class Sandbox:
         program: Program,
         limits: Limits,
         collect: Path | None,
-        hear: Listen | None = None,
-        given: RunInputs = NO_INPUTS,
+        on_output: "OutputListener | None" = None,
+        inputs: RunInputs = NO_INPUTS,
     ) -> Outcome:
-        """Runs a program from its start; its files are copied to the folder `collect`, unless it is None.
+        """Run a program from its start; its files are copied to the folder `collect`, unless it is None.
 
         SandboxError if no sandbox works on this machine.
         """
         from mtchat.sandbox.host import execute
 
-        return execute.run_in(self.choice(), program, limits, collect, hear, given)
+        return execute.run_in(self.choice(), program, limits, collect, on_output, inputs)
 
     def resume(
         self,
         program: Program,
         limits: Limits,
         collect: Path | None,
-        hear: Listen,
-        given: RunInputs,
-        look: bool,
+        on_output: "OutputListener",
+        inputs: RunInputs,
+        with_variables: bool,
     ) -> Outcome:
-        """As `run`, from the last state that is alive; with `look`, the outcome has the variables too."""
+        """As `run`, from the last state that is alive; the outcome has the variables if asked for."""
         from mtchat.sandbox.checkpoints.worker import Worker
 
         if self.worker is None:
             self.worker = Worker(self.choice())
-        return self.worker.run(program, limits, collect=collect, watch=hear, given=given, look=look)
+        return self.worker.run(
+            program,
+            limits,
+            collect=collect,
+            on_output=on_output,
+            inputs=inputs,
+            with_variables=with_variables,
+        )
 
-    def quietly(self, program: Program, limits: Limits, collect: Path, given: RunInputs) -> Outcome:
+    def resume_silently(self, program: Program, limits: Limits, collect: Path, inputs: RunInputs) -> Outcome:
         """As `resume`, for output that is shown when the run has ended."""
-        return self.resume(program, limits, collect, ignore, given, False)
+        return self.resume(program, limits, collect, discard_output, inputs, False)
 
-    def trial(self, program: Program, limits: Limits, given: RunInputs) -> Outcome:
+    def trial(self, program: Program, limits: Limits, inputs: RunInputs) -> Outcome:
         """As `resume`, for a program that is only tried out: with its variables, its files are not copied."""
-        return self.resume(program, limits, None, ignore, given, True)
+        return self.resume(program, limits, None, discard_output, inputs, True)
 
     def choice(self) -> "BackendChoice":
         from mtchat.sandbox.host import execute

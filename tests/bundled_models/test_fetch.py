@@ -267,7 +267,7 @@ def test_a_hub_that_breaks_off_is_continued_by_the_packages(tmp_path: Path) -> N
 def test_a_disk_too_small_is_refused_before_anything_is_fetched(tmp_path: Path) -> None:
     log: list[int] = []
     with pytest.raises(ModelError, match=r"tiny needs 1 MiB in .*, but only 0 MiB are free; free some"):
-        fetch("tiny", tmp_path, models=[TINY], sources=[asks(log)], room=lambda folder: 0)
+        fetch("tiny", tmp_path, models=[TINY], sources=[asks(log)], measure_free=lambda folder: 0)
     assert log == []
     assert names(tmp_path) == set()
 

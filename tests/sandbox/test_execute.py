@@ -228,7 +228,7 @@ def test_an_interrupt_while_output_is_shown_stops_the_program_too() -> None:
     def shown(stream: str, text: str) -> None:
         raise KeyboardInterrupt
 
-    assert run(program("print(1)", "while True: pass"), LIMITS, watch=shown).limit == "interrupted"
+    assert run(program("print(1)", "while True: pass"), LIMITS, on_output=shown).limit == "interrupted"
 
 
 def test_an_error_while_output_is_shown_is_ours_and_leaves_nothing() -> None:
@@ -236,7 +236,7 @@ def test_an_error_while_output_is_shown_is_ours_and_leaves_nothing() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        run(program("print(1)\nwhile True: pass"), LIMITS, watch=shown)
+        run(program("print(1)\nwhile True: pass"), LIMITS, on_output=shown)
 
 
 def test_a_sandbox_without_proc_works_where_a_container_masks_it() -> None:
@@ -286,7 +286,9 @@ def test_bytes_that_are_no_text_are_replaced_and_signs_stay_raw() -> None:
 def test_output_is_shown_as_it_comes_without_marks() -> None:
     pieces: list[tuple[str, str]] = []
     code = "import sys, time\nprint('a')\ntime.sleep(0.3)\nprint('b', file=sys.stderr)"
-    outcome = run(program(code, "print('c')"), LIMITS, watch=lambda name, text: pieces.append((name, text)))
+    outcome = run(
+        program(code, "print('c')"), LIMITS, on_output=lambda name, text: pieces.append((name, text))
+    )
     assert pieces == [("stdout", "a\n"), ("stderr", "b\n"), ("stdout", "c\n")]
     assert outcome.stdout == "a\nc\n"
 

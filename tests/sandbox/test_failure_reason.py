@@ -17,7 +17,7 @@ LIMITS = Limits(seconds=20.0, memory_mib=256, disk_mib=8)
 
 def play(*codes: str, given: RunInputs | None = None, limits: Limits = LIMITS) -> Outcome:
     chunks = tuple(Chunk(number, code) for number, code in enumerate(codes, start=1))
-    return execute.run(Program(chunks), limits, given=given or RunInputs())
+    return execute.run(Program(chunks), limits, inputs=given or RunInputs())
 
 
 def library(code: str) -> str:

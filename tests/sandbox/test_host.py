@@ -320,7 +320,9 @@ def test_what_bwrap_says_is_explained(wrote: str, fix: str) -> None:
 
 
 def test_versions_compare_as_numbers() -> None:
-    assert bubblewrap.numbers("0.11.0") > bubblewrap.numbers("0.8.0") >= bubblewrap.OLDEST > ()
+    assert (
+        bubblewrap.version_numbers("0.11.0") > bubblewrap.version_numbers("0.8.0") >= bubblewrap.OLDEST > ()
+    )
 
 
 def test_the_command_line_ends_with_the_read_only_root() -> None:

@@ -268,8 +268,12 @@ def test_the_program_may_gain_nothing(bait: Bait) -> None:
 
 
 def test_a_new_program_inherits_no_descriptor(bait: Bait) -> None:
-    look = "import os\nfor n in range(300):\n    try: os.fstat(n); print(n)\n    except OSError: pass"
-    code = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {look!r}], close_fds=False)"
+    with_variables = (
+        "import os\nfor n in range(300):\n    try: os.fstat(n); print(n)\n    except OSError: pass"
+    )
+    code = (
+        f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {with_variables!r}], close_fds=False)"
+    )
     assert play(code).stdout.split() == ["0", "1", "2"]
 
 
@@ -333,7 +337,7 @@ def make_host(code: str) -> "subprocess.Popen[bytes]":
         "from mtchat.sandbox.backends import landlock\n"
         "from mtchat.sandbox.host.execute import choose, run_in\n"
         f"program = Program((Chunk(1, {code!r}),))\n"
-        "run_in(choose((landlock,)), program, Limits(60.0), watch=lambda *_: print(flush=True))"
+        "run_in(choose((landlock,)), program, Limits(60.0), on_output=lambda *_: print(flush=True))"
     )
     return subprocess.Popen([sys.executable, "-c", asks], stdout=subprocess.PIPE)
 

@@ -60,13 +60,13 @@ def chosen(name: str) -> BackendChoice:
 
 
 @contextmanager
-def runner(name: str, limits: Limits, watch: OutputListener | None = None) -> Iterator["Runs"]:
+def runner(name: str, limits: Limits, on_output: OutputListener | None = None) -> Iterator["Runs"]:
     choice = chosen(name)
     if name != "checkpoints":
-        yield Runs(lambda program: run_in(choice, program, limits, watch=watch))
+        yield Runs(lambda program: run_in(choice, program, limits, on_output=on_output))
         return
     with Worker(choice) as worker:
-        yield Runs(lambda program: worker.run(program, limits, watch=watch))
+        yield Runs(lambda program: worker.run(program, limits, on_output=on_output))
 
 
 class Runs:

@@ -236,16 +236,16 @@ def ran(
     limits: Limits,
     collect: Path,
     given: RunInputs = NO_INPUTS,
-    watch: Callable[[str, str], None] | None = None,
+    on_output: Callable[[str, str], None] | None = None,
 ) -> Outcome:
     there = tier("T1" if name == "checkpoints" else name)
     if there.choice is None:
         pytest.skip(f"{name} does not work here: {there.reason}")
     program = Program((Chunk(1, code),))
     if name != "checkpoints":
-        return run_in(there.choice, program, limits, collect, watch, given)
+        return run_in(there.choice, program, limits, collect, on_output, given)
     with Worker(there.choice) as worker:
-        return worker.run(program, limits, collect=collect, watch=watch, given=given)
+        return worker.run(program, limits, collect=collect, on_output=on_output, inputs=given)
 
 
 def interrupted_once(happened: Callable[[], object]) -> threading.Thread:
@@ -279,7 +279,7 @@ def test_what_a_run_left_before_ctrl_c_is_handed_back(name: str, tmp_path: Path)
     code = "open('a.txt', 'w').write('so far')\nprint('x', flush=True)\nimport time\ntime.sleep(60)"
     heard = threading.Event()
     thread = interrupted_once(heard.is_set)
-    outcome = ran(name, code, Limits(), tmp_path / "out", watch=lambda stream, text: heard.set())
+    outcome = ran(name, code, Limits(), tmp_path / "out", on_output=lambda stream, text: heard.set())
     thread.join()
     assert (outcome.limit, outcome.skipped) == ("interrupted", ())
     assert [file.path for file in outcome.files] == ["a.txt"]

@@ -69,7 +69,9 @@ def test_the_turns_of_a_program_are_its_file_where_it_asks_for_one(tmp_path: Pat
         assert outcome.stdout == truth.stdout
         assert outcome.outputs[2] == "['main.py']\n"
         undone = worker.run(turns(codes[0], "print(len(open(__file__).read()))"), LIMITS)
-    assert undone.stdout == f"{len(source_file.text_of([codes[0], 'print(len(open(__file__).read()))']))}\n"
+    assert (
+        undone.stdout == f"{len(source_file.module_text([codes[0], 'print(len(open(__file__).read()))']))}\n"
+    )
     assert execute.run(turns("import os\nprint(os.listdir())"), LIMITS).stdout == "[]\n"
 
 
@@ -95,8 +97,8 @@ STARTED = [
 @pytest.mark.parametrize("kind", ["T1", "T2"])
 @pytest.mark.parametrize(("call", "said"), STARTED)
 def test_a_python_that_a_program_starts_is_its_own_with_its_packages(call: str, said: str, kind: str) -> None:
-    look = "LOOK = 'import sys; print(any(each.endswith(\"-packages\") for each in sys.path))'\n"
-    outcome = play(file(f"import subprocess, sys\n{look}{call}"), kind)
+    with_variables = "LOOK = 'import sys; print(any(each.endswith(\"-packages\") for each in sys.path))'\n"
+    outcome = play(file(f"import subprocess, sys\n{with_variables}{call}"), kind)
     assert (outcome.stdout, outcome.error) == (f"{sys.prefix if said == 'prefix' else said}\n", "")
 
 
@@ -113,13 +115,13 @@ def test_a_package_that_is_attached_keeps_its_layout(kind: str, tmp_path: Path) 
     if where.choice is None:
         pytest.skip(f"no {where.backend} here: {where.reason}")
     code = "from shapes import area\nprint(area.side())\nopen('shapes/data/m', 'w').close()"
-    outcome = execute.run_in(where.choice, turns(code), LIMITS, given=given)
+    outcome = execute.run_in(where.choice, turns(code), LIMITS, inputs=given)
     assert (outcome.stdout, outcome.error) == ("3\n", "")
     assert [each.path for each in outcome.files] == ["shapes/data/m"]
     if kind == "T1":
         with Worker() as worker:
-            assert worker.run(turns(code), LIMITS, given=given).stdout == "3\n"
-            again = worker.run(turns(code, "print(area.side())"), LIMITS, given=given)
+            assert worker.run(turns(code), LIMITS, inputs=given).stdout == "3\n"
+            again = worker.run(turns(code, "print(area.side())"), LIMITS, inputs=given)
         assert (again.outputs[-1], again.resumed) == ("3\n", 1)
 
 

@@ -93,7 +93,7 @@ def ran(name: str, code: str, stdin: Path) -> Outcome:
     there = tier(name)
     if there.choice is None:
         pytest.skip(f"{name} does not work here: {there.reason}")
-    return run_in(there.choice, Program((Chunk(1, code),)), Limits(), given=RunInputs(stdin=stdin))
+    return run_in(there.choice, Program((Chunk(1, code),)), Limits(), inputs=RunInputs(stdin=stdin))
 
 
 @pytest.mark.sandbox

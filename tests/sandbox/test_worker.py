@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mtchat.errors import SandboxError
+from mtchat.sandbox.checkpoints.checkpoint_sandbox import fingerprint
 from mtchat.sandbox.checkpoints.snapshots import (
     MOST_SNAPSHOTS,
     ChunkPiece,
@@ -18,7 +19,6 @@ from mtchat.sandbox.checkpoints.snapshots import (
     leading_imports,
     make_plan,
 )
-from mtchat.sandbox.checkpoints.workdir_fingerprint import fingerprint
 from mtchat.sandbox.checkpoints.worker import Worker
 from mtchat.sandbox.guest.launch.workdir_copy import FolderCopy
 from mtchat.sandbox.host import execute
@@ -53,7 +53,9 @@ def test_a_new_turn_runs_only_its_own_chunk(worker: Worker) -> None:
     first = worker.run(program("print('once')\nx = 1"), LIMITS)
     heard: list[str] = []
     second = worker.run(
-        program("print('once')\nx = 1", "print(x + 1)"), LIMITS, watch=lambda name, text: heard.append(text)
+        program("print('once')\nx = 1", "print(x + 1)"),
+        LIMITS,
+        on_output=lambda name, text: heard.append(text),
     )
     assert (first.resumed, second.resumed) == (0, 1)
     assert second.outputs == ("once\n", "2\n")
@@ -80,7 +82,7 @@ def test_imports_at_the_head_of_a_chunk_are_kept_alone(worker: Worker) -> None:
     worker.run(program(slow.format(1)), LIMITS)
     sandbox = worker.sandbox
     assert sandbox is not None
-    heads = [key for key in worker.snapshots.alive if key and not key[-1].whole]
+    heads = [key for key in worker.snapshots.alive if key and not key[-1].complete]
     assert [key[-1].text for key in heads] == ["import numpy"]
     started = time.perf_counter()
     assert worker.run(program(slow.format(2)), LIMITS).stdout == "2 True\n"
@@ -189,30 +191,30 @@ def test_attached_files_are_there_and_do_not_count_as_written(worker: Worker, tm
     data.write_text("a,b\n1,2\n")
     given = RunInputs(files=(AttachedFile("data.csv", data),))
     read = "print(open('data.csv').read())"
-    assert worker.run(program(read), LIMITS, given=given).stdout == "a,b\n1,2\n\n"
-    spoilt = worker.run(program(read, "open('data.csv', 'w').write('gone')"), LIMITS, given=given)
+    assert worker.run(program(read), LIMITS, inputs=given).stdout == "a,b\n1,2\n\n"
+    spoilt = worker.run(program(read, "open('data.csv', 'w').write('gone')"), LIMITS, inputs=given)
     assert [file.path for file in spoilt.files] == ["data.csv"]
-    again = worker.run(program(read, "print(open('data.csv').read())"), LIMITS, given=given)
+    again = worker.run(program(read, "print(open('data.csv').read())"), LIMITS, inputs=given)
     assert (again.outputs[1], again.files) == ("a,b\n1,2\n\n", ())
     data.write_text("changed")
-    assert worker.run(program(read), LIMITS, given=given).stdout == "changed\n"
+    assert worker.run(program(read), LIMITS, inputs=given).stdout == "changed\n"
     data.unlink()
     with pytest.raises(SandboxError, match=r"data\.csv"):
-        worker.run(program(read), LIMITS, given=given)
+        worker.run(program(read), LIMITS, inputs=given)
 
 
 def test_arguments_and_input_start_from_nothing(worker: Worker, tmp_path: Path) -> None:
     lines = tmp_path / "lines"
     lines.write_text("typed\n")
     met = worker.run(
-        program("import sys\nprint(sys.argv, input())"), LIMITS, given=RunInputs(("a", "b"), lines)
+        program("import sys\nprint(sys.argv, input())"), LIMITS, inputs=RunInputs(("a", "b"), lines)
     )
     assert met.stdout == "['main.py', 'a', 'b'] typed\n"
 
 
 def test_a_look_describes_the_variables_and_changes_nothing(worker: Worker) -> None:
     codes = ("x = [1, 2]\ndef f(a, b): ...\nword = 'a' * 1000\nbig = 10 ** 5000",)
-    met = worker.run(program(*codes), LIMITS, look=True)
+    met = worker.run(program(*codes), LIMITS, with_variables=True)
     found = {each.name: (each.kind, each.shape, each.value) for each in met.variables}
     assert found["x"] == ("list", "2", "[1, 2]")
     assert found["f"] == ("function", "", "f(a, b)")
@@ -228,10 +230,10 @@ def test_a_value_that_will_not_be_described_is_bounded(worker: Worker) -> None:
     )
     code += "        while True: pass\nbad, endless = Bad(), Endless()"
     limits = Limits(seconds=1.0, memory_mib=256, disk_mib=16)
-    met = worker.run(program(code), limits, look=True)
+    met = worker.run(program(code), limits, with_variables=True)
     assert met.limit == "seconds"
     assert worker.run(
-        program(code.replace("bad, endless = Bad(), Endless()", "bad = Bad()")), limits, look=True
+        program(code.replace("bad, endless = Bad(), Endless()", "bad = Bad()")), limits, with_variables=True
     )
 
 
@@ -367,7 +369,7 @@ def test_what_is_given_up_first() -> None:
 
 def test_a_plan_prefers_the_longest_prefix() -> None:
     wanted = make_plan(program("import a\nx = 1", "y = 2"))
-    lengths = [[piece.whole for piece in key] for key in wanted.candidates()]
+    lengths = [[piece.complete for piece in key] for key in wanted.candidates()]
     assert lengths == [[True, True], [True], [False], []]
 
 

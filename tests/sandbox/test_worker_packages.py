@@ -103,8 +103,8 @@ def test_chance_repeats_itself_when_a_turn_runs_again_and_in_a_run_from_nothing(
     (tmp_path / "threaded.py").write_text(THREAD)
     given = RunInputs(files=(AttachedFile("threaded.py", tmp_path / "threaded.py"),))
     again = f"import threaded\n{CHANCE[name]}"
-    shown = worker.run(program(again), LIMITS, given=given)
-    met = worker.run(program(again, "x = 1"), LIMITS, given=given)
+    shown = worker.run(program(again), LIMITS, inputs=given)
+    met = worker.run(program(again, "x = 1"), LIMITS, inputs=given)
     true = execute.run(program(CHANCE[name]), LIMITS)
     assert (shown.error, met.resumed) == ("", 0)
     assert "keeps a thread running" in met.note
@@ -199,6 +199,6 @@ def test_values_that_answer_to_any_name_or_have_no_length_now_are_described(work
         "    def __len__(self): raise ValueError('closed')\n"
         "soup, closed = Soup(), Closed()"
     )
-    met = worker.run(program(code), LIMITS, look=True)
+    met = worker.run(program(code), LIMITS, with_variables=True)
     found = {each.name: (each.shape, each.value) for each in met.variables}
     assert (found["soup"], found["closed"]) == (("", "<a>"), ("", "<c>"))

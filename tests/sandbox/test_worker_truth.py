@@ -46,8 +46,8 @@ def test_random_sessions_equal_runs_from_nothing(worker: Worker, tmp_path: Path,
             codes = grow(codes, past, chance)
             past.append(codes)
             here, there = tmp_path / f"w{session}-{run}", tmp_path / f"t{session}-{run}"
-            kept = worker.run(program(codes), LIMITS, collect=here, look=True)
-            true = execute.run(program(codes), LIMITS, collect=there, look=True)
+            kept = worker.run(program(codes), LIMITS, collect=here, with_variables=True)
+            true = execute.run(program(codes), LIMITS, collect=there, with_variables=True)
             assert told(kept, here) == told(true, there), "\n---\n".join(codes)
             resumed += kept.resumed
     assert resumed > SESSIONS // 10
@@ -119,7 +119,7 @@ def test_a_sequence_equals_runs_from_nothing(worker: Worker, tmp_path: Path, nam
     for number, codes in enumerate(SEQUENCES[name]):
         for length in range(1, len(codes) + 1):
             here, there = tmp_path / f"w{number}-{length}", tmp_path / f"t{number}-{length}"
-            kept = worker.run(program(codes[:length]), LIMITS, collect=here, look=True)
-            true = execute.run(program(codes[:length]), LIMITS, collect=there, look=True)
+            kept = worker.run(program(codes[:length]), LIMITS, collect=here, with_variables=True)
+            true = execute.run(program(codes[:length]), LIMITS, collect=there, with_variables=True)
             assert told(kept, here) == told(true, there)
             assert kept.seconds < 5

@@ -55,7 +55,7 @@ def variants() -> tuple[Variant, ...]:
     to read everything that is mounted, and gets no /proc, which has files that only root may read.
     """
     found = [(path, version_of(path)) for path in candidates()]
-    usable = [(path, version) for path, version in found if numbers(version) >= OLDEST]
+    usable = [(path, version) for path, version in found if version_numbers(version) >= OLDEST]
     if not usable:
         old = ", ".join(f"{path} is {version or 'broken'}" for path, version in found)
         raise SandboxError(
@@ -94,7 +94,7 @@ def version_of(path: Path) -> str:
     return done.stdout.removeprefix("bubblewrap ").strip()
 
 
-def numbers(version: str) -> tuple[int, ...]:
+def version_numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
@@ -107,7 +107,7 @@ def prepare(variant: Variant, request: LaunchRequest) -> Iterator[LaunchCommand]
         os.lseek(rules, 0, os.SEEK_SET)
         user = transient_user() if USER_NAMESPACE in variant.without else 0
         reader = MODES in variant.without
-        os.write(known, passwd(user).encode())
+        os.write(known, passwd_file(user).encode())
         os.lseek(known, 0, os.SEEK_SET)
         descriptors = (rules, known, request.control, request.shared)
         yield LaunchCommand(arguments(variant, request, rules, known), {}, descriptors, user, reader)
@@ -116,7 +116,7 @@ def prepare(variant: Variant, request: LaunchRequest) -> Iterator[LaunchCommand]
         os.close(known)
 
 
-def passwd(user: int) -> str:
+def passwd_file(user: int) -> str:
     """The passwd file of the sandbox, in which the program's user has a name."""
     return (SANDBOX / "etc" / "passwd").read_text().replace("1000:1000", f"{user or 1000}:{user or 1000}")
 
@@ -125,7 +125,9 @@ def arguments(variant: Variant, request: LaunchRequest, rules: int, known: int) 
     """The command line of bwrap. Its order matters: later mounts cover earlier ones."""
     python = find_interpreter()
     variables = [word for item in make_environment(python.work).items() for word in ("--setenv", *item)]
-    roots = [word for root in python.roots for word in (*parents(root), "--ro-bind", str(root), str(root))]
+    roots = [
+        word for root in python.roots for word in (*parent_mounts(root), "--ro-bind", str(root), str(root))
+    ]
     launcher = Path(MOUNTED, "mtchat/sandbox/guest")
     return (
         str(variant.tool),
@@ -134,9 +136,9 @@ def arguments(variant: Variant, request: LaunchRequest, rules: int, known: int) 
         *("--die-with-parent", "--new-session", "--hostname", "sbx", "--clearenv"),
         *variables,
         *("--ro-bind", "/usr", "/usr"),
-        *top_level(),
-        *parents(Path("/etc/ssl/certs")),
-        *etc(),
+        *top_level_mounts(),
+        *parent_mounts(Path("/etc/ssl/certs")),
+        *etc_mounts(),
         *("--perms", "0644", "--ro-bind-data", str(known), "/etc/passwd"),
         *(() if PROC in variant.without else ("--proc", "/proc")),
         *("--dev", "/dev"),
@@ -149,7 +151,7 @@ def arguments(variant: Variant, request: LaunchRequest, rules: int, known: int) 
             else ()
         ),
         *roots,
-        *parents(launcher),
+        *parent_mounts(launcher),
         *("--ro-bind", str(GUEST), str(launcher)),
         # Without these two, /, /dev and /etc would be writable memory of unlimited size.
         *("--remount-ro", "/dev", "--remount-ro", "/"),
@@ -163,13 +165,13 @@ def limited_tmpfs(folder: str, size: int) -> tuple[str, ...]:
     return ("--perms", "1777", "--size", str(size), "--tmpfs", folder)
 
 
-def parents(path: Path) -> list[str]:
+def parent_mounts(path: Path) -> list[str]:
     """The folders above a path, open to everybody; those that bwrap creates itself may not be."""
     above = [folder for folder in reversed(path.parents) if folder != Path("/")]
     return [word for folder in above for word in ("--perms", "0755", "--dir", str(folder))]
 
 
-def top_level() -> list[str]:
+def top_level_mounts() -> list[str]:
     """/bin, /lib and so on as on the host: links into /usr, or folders of their own."""
     words: list[str] = []
     for path in (Path("/", name) for name in TOP_LINKS):
@@ -180,7 +182,7 @@ def top_level() -> list[str]:
     return words
 
 
-def etc() -> list[str]:
+def etc_mounts() -> list[str]:
     """Single files of the host's /etc, never the whole folder, and our own files for users and host names."""
     host = [word for name in ETC_OF_HOST for word in ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")]
     ours = [
@@ -189,9 +191,9 @@ def etc() -> list[str]:
     return host + ours
 
 
-def explain(wrote: str) -> tuple[str, str]:
+def explain(stderr: str) -> tuple[str, str]:
     """(reason, fix) from the error output of bwrap."""
-    reason = next((line for line in wrote.splitlines() if line.startswith("bwrap: ")), wrote.strip()[-300:])
+    reason = next((line for line in stderr.splitlines() if line.startswith("bwrap: ")), stderr.strip()[-300:])
     if "setting up uid map" in reason:
         fix = "AppArmor restricts user namespaces: install the system's bubblewrap package, or run: "
         return reason, fix + "sysctl kernel.apparmor_restrict_unprivileged_userns=0"

@@ -82,13 +82,13 @@ def list_rules(where: run_dir.RunDir, python: Interpreter) -> list[Rule]:
         *(Rule(root, READING) for root in python.roots),
         *(Rule(Path("/proc", name), READ_FILE) for name in MACHINE),
         Rule(PROCESSORS, READ_FILE | READ_DIR),
-        *(Rule(CONTROL / name, READ_FILE) for name in (*CONTROLS, *own_controls())),
+        *(Rule(CONTROL / name, READ_FILE) for name in (*CONTROLS, *own_cgroup_files())),
         *(Rule(Path("/dev", name), READ_FILE | WRITE_FILE | TRUNCATE) for name in DEVICES),
         *(Rule(folder, own) for folder in (where.folders.work, where.folders.scratch)),
     ]
 
 
-def own_controls(groups: Path = Path("/proc/self/cgroup")) -> Iterator[str]:
+def own_cgroup_files(groups: Path = Path("/proc/self/cgroup")) -> Iterator[str]:
     """The files with the limits of this process's control groups; a kernel may have none."""
     for line in groups.read_text().splitlines() if groups.exists() else ():
         _, kinds, path = line.split(":", 2)
@@ -98,9 +98,9 @@ def own_controls(groups: Path = Path("/proc/self/cgroup")) -> Iterator[str]:
                 yield f"{kind}{path}/{file}".lstrip("/")
 
 
-def explain(wrote: str) -> tuple[str, str]:
+def explain(stderr: str) -> tuple[str, str]:
     """(reason, fix) from the error output of a launcher that failed."""
-    reason = (wrote.strip().splitlines() or ["the launcher failed without a message"])[-1][:300]
+    reason = (stderr.strip().splitlines() or ["the launcher failed without a message"])[-1][:300]
     if reason.startswith("lockdown: "):
         reason = f"this system does not let a process restrict itself ({reason.removeprefix('lockdown: ')})"
     return reason, f"allow seccomp and Landlock, or {INSTALL}"

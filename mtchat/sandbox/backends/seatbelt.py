@@ -48,26 +48,28 @@ def variants() -> tuple[Variant, ...]:
 @contextmanager
 def prepare(variant: Variant, request: LaunchRequest) -> Iterator[LaunchCommand]:
     """The command of one run in private folders."""
-    with make_folders(0) as made:
-        meter = DiskMeter((made.work, made.scratch), request.limits.disk_mib << 20)
+    with make_folders(0) as folders:
+        meter = DiskMeter((folders.work, folders.scratch), request.limits.disk_mib << 20)
         yield LaunchCommand(
-            arguments(find_interpreter(), made, request),
-            make_environment(str(made.work), str(made.scratch)),
+            arguments(find_interpreter(), folders, request),
+            make_environment(str(folders.work), str(folders.scratch)),
             (request.control, request.shared),
-            spilled=meter.full,
+            disk_full=meter.full,
         )
 
 
-def arguments(python: Interpreter, made: RunFolders, request: LaunchRequest) -> tuple[str, ...]:
+def arguments(python: Interpreter, folders: RunFolders, request: LaunchRequest) -> tuple[str, ...]:
     """The command line of sandbox-exec."""
-    launcher = python.arguments(str(made.code), request.control, request.shared, LAUNCHER, (str(made.work),))
-    return (str(TOOL), "-p", profile(python, made), *launcher)
+    launcher = python.arguments(
+        str(folders.code), request.control, request.shared, LAUNCHER, (str(folders.work),)
+    )
+    return (str(TOOL), "-p", profile(python, folders), *launcher)
 
 
-def profile(python: Interpreter, made: RunFolders) -> str:
+def profile(python: Interpreter, folders: RunFolders) -> str:
     """What the program may do, in the language of sandbox-exec; later rules win."""
-    reading = [*READ, *map(str, python.roots), str(made.code), str(GUEST)]
-    own = [str(path.resolve()) for path in (made.work, made.scratch)]
+    reading = [*READ, *map(str, python.roots), str(folders.code), str(GUEST)]
+    own = [str(path.resolve()) for path in (folders.work, folders.scratch)]
     return "\n".join(
         [
             "(version 1)",
@@ -94,6 +96,6 @@ def quote(name: str) -> str:
     return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def explain(wrote: str) -> tuple[str, str]:
+def explain(stderr: str) -> tuple[str, str]:
     """(reason, fix) from the error output of sandbox-exec."""
-    return (wrote.strip().splitlines() or ["sandbox-exec failed without a message"])[-1][:300], FIX
+    return (stderr.strip().splitlines() or ["sandbox-exec failed without a message"])[-1][:300], FIX

@@ -2,20 +2,22 @@
 
 import os
 import socket
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterator, Set
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 
 from mtchat.sandbox.backend import Backend, LaunchRequest, Variant
 from mtchat.sandbox.checkpoints.snapshots import ChunkPiece, Snapshot
-from mtchat.sandbox.checkpoints.workdir_fingerprint import CannotCopyError, Fingerprint, fingerprint
 from mtchat.sandbox.guest.wire import (
     COPIED,
+    DEEPEST_FOLDER,
     DROP,
     FORGET,
     HELLO,
     KEEP_PROCESS,
     LOAD,
+    MOST_STATE_FILES,
     READY,
     SAVE,
     SERVING,
@@ -38,10 +40,16 @@ from mtchat.session.settings import Limits
 
 ANSWER_SECONDS = 5.0
 WORD_BYTES = 4096
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+Fingerprint = frozenset[tuple[object, ...]]
 
 
 class LostError(Exception):
     """A process of the sandbox is gone or does not answer."""
+
+
+class CannotCopyError(Exception):
+    """The folders hold something that cannot be copied exactly; the message says what the turn did."""
 
 
 class CheckpointSandbox:
@@ -76,9 +84,9 @@ class CheckpointSandbox:
         self.init_fd, self.init_pid = os.pidfd_open(hello.pid), hello.pid
         self.user = command.user
         self.link.sendall(job.for_user(command.user).pack())
-        ours, blank = server_link()
-        with blank:
-            socket.send_fds(self.link, [b"\0"], [blank.fileno()])
+        ours, server_end = server_link()
+        with server_end:
+            socket.send_fds(self.link, [b"\0"], [server_end.fileno()])
         self.receive_answer(READY)
         refuse_descriptors(self.link)
         self.preexisting = [set(os.listdir(folder)) for folder in self.folders]
@@ -107,17 +115,17 @@ class CheckpointSandbox:
         """Wait for the greeting of a new fork server, and register it with the supervisor."""
         try:
             link.settimeout(ANSWER_SECONDS)
-            said = receive(link, WORD_BYTES)
-            close_later(said.fds)
-            if said.data != SERVING or not said.pid:
+            message = receive(link, WORD_BYTES)
+            close_later(message.fds)
+            if message.data != SERVING or not message.pid:
                 raise LostError("a fork server")
-            handle = os.pidfd_open(said.pid)
+            pidfd = os.pidfd_open(message.pid)
         except (OSError, LostError) as error:
             close_link(link)
             raise LostError("a fork server") from error
-        snapshot = Snapshot(key, said.pid, inner_pid(said.pid), link, handle)
+        snapshot = Snapshot(key, message.pid, inner_pid(message.pid), link, pidfd)
         self.snapshot_pids.add(snapshot.pid)
-        self.send_command(KEEP_PROCESS, snapshot.inner)
+        self.send_command(KEEP_PROCESS, snapshot.inner_pid)
         return snapshot
 
     def send_command(self, word: bytes, number: int = 0) -> None:
@@ -133,9 +141,9 @@ class CheckpointSandbox:
             return
         self.snapshot_pids.discard(snapshot.pid)
         with suppress(LostError):
-            self.send_command(DROP, snapshot.inner)
+            self.send_command(DROP, snapshot.inner_pid)
         close_link(snapshot.link)
-        os.close(snapshot.handle)
+        os.close(snapshot.pidfd)
 
     def deliver(self, files: tuple[AttachedFile, ...], stopped: Callable[[], bool]) -> None:
         """Copy the user's files into the work folder of the empty snapshot."""
@@ -151,8 +159,8 @@ class CheckpointSandbox:
         """The number of a copy of the folders, made if needed; CannotCopyError if that is impossible."""
         if tree not in self.saved:
             number = max(self.saved.values(), default=0) + 1
-            if not self.copy_files(SAVE, number):
-                self.copy_files(FORGET, number)
+            if not self.request_copy(SAVE, number):
+                self.request_copy(FORGET, number)
                 raise CannotCopyError("leaves files that cannot be copied")
             self.saved[tree] = number
         return self.saved[tree]
@@ -163,7 +171,7 @@ class CheckpointSandbox:
             if self.fingerprint() == snapshot.tree:
                 return
         try:
-            if not self.copy_files(LOAD, snapshot.files):
+            if not self.request_copy(LOAD, snapshot.files):
                 raise CannotCopyError
             snapshot.tree = self.fingerprint()
         except CannotCopyError:
@@ -174,10 +182,10 @@ class CheckpointSandbox:
     def forget(self, needed: set[int]) -> None:
         """Delete the copies that no snapshot needs."""
         for number in {*self.saved.values()} - needed:
-            self.copy_files(FORGET, number)
+            self.request_copy(FORGET, number)
         self.saved = {tree: number for tree, number in self.saved.items() if number in needed}
 
-    def copy_files(self, word: bytes, number: int) -> bool:
+    def request_copy(self, word: bytes, number: int) -> bool:
         """Tell pid 1 to SAVE, LOAD or FORGET a copy of the folders; whether it succeeded."""
         self.send_command(word, number)
         return self.receive_answer(COPIED, 9).data[1:] == bytes(8)
@@ -192,3 +200,55 @@ class CheckpointSandbox:
     def close(self) -> None:
         self.lost = True
         self.stack.close()
+
+
+def fingerprint(folders: list[int], without: list[set[str]]) -> Fingerprint:
+    """What some open folders hold, except `without` in each; CannotCopyError if that is too much."""
+    found: set[tuple[object, ...]] = set()
+    for number, folder in enumerate(folders):
+        for entry in list_entries(folder, "", 0, without[number]):
+            found.add((number, *entry))
+            if len(found) > MOST_STATE_FILES:
+                raise CannotCopyError("leaves too many files")
+    return frozenset(found)
+
+
+def list_entries(
+    folder: int, prefix: str, depth: int, without: Set[str] = frozenset()
+) -> Iterator[tuple[object, ...]]:
+    """Path and mode of everything in a folder, plus the target of links and size, times and inode of files.
+
+    A program can set mtime, but not ctime.
+    """
+    if depth > DEEPEST_FOLDER:
+        raise CannotCopyError("leaves folders that are too deep")
+    try:
+        with os.scandir(folder) as found:
+            names = [entry.name for _, entry in zip(range(MOST_STATE_FILES + 1), found, strict=False)]
+        for name in (name for name in names if name not in without):
+            status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            path = prefix + name
+            if stat.S_ISDIR(status.st_mode):
+                yield path, status.st_mode
+                yield from inner_entries(folder, name, path, depth)
+            elif stat.S_ISLNK(status.st_mode):
+                yield path, status.st_mode, os.readlink(name, dir_fd=folder)
+            else:
+                yield (
+                    path,
+                    status.st_mode,
+                    status.st_size,
+                    status.st_mtime_ns,
+                    status.st_ctime_ns,
+                    status.st_ino,
+                )
+    except OSError as error:
+        raise CannotCopyError("leaves files that cannot be read") from error
+
+
+def inner_entries(folder: int, name: str, path: str, depth: int) -> Iterator[tuple[object, ...]]:
+    opened = os.open(name, FOLDER, dir_fd=folder)
+    try:
+        yield from list_entries(opened, path + "/", depth + 1)
+    finally:
+        os.close(opened)

@@ -12,11 +12,11 @@ from contextlib import ExitStack, suppress
 from mtchat.sandbox.checkpoints.checkpoint_sandbox import (
     ANSWER_SECONDS,
     WORD_BYTES,
+    CannotCopyError,
     CheckpointSandbox,
     LostError,
 )
 from mtchat.sandbox.checkpoints.snapshots import ChunkPiece, ResumePlan, Snapshot
-from mtchat.sandbox.checkpoints.workdir_fingerprint import CannotCopyError
 from mtchat.sandbox.guest.fork.fork_hazards import HAZARDS, HIDING, PROCESS
 from mtchat.sandbox.guest.wire import (
     BUSY,
@@ -52,7 +52,7 @@ from mtchat.session.settings import Limits
 
 
 class ResumedRun(RunMonitor):
-    """One run that resumes from a snapshot; if `keeping`, it takes one after each chunk that allows it."""
+    """One run that resumes from a snapshot; with `takes_snapshots`, one after each chunk that allows it."""
 
     setup_seconds = ANSWER_SECONDS
 
@@ -63,23 +63,23 @@ class ResumedRun(RunMonitor):
         plan: ResumePlan,
         mark: bytes,
         limits: Limits,
-        watch: OutputListener,
+        on_output: OutputListener,
         stopped: Callable[[], bool],
-        keeping: bool,
+        takes_snapshots: bool,
     ) -> None:
         apart = frozenset(sandbox.snapshot_pids)
         marks = max(len(plan.key) - snapshot.chunks, 1)
-        super().__init__(sandbox.process.pid, mark, limits, watch, stopped, apart, marks)
+        super().__init__(sandbox.process.pid, mark, limits, on_output, stopped, apart, marks)
         self.out.taken, self.err.taken = snapshot.printed
         self.sandbox, self.snapshot, self.plan = sandbox, snapshot, plan
-        self.mark, self.keeping = mark, keeping
+        self.mark, self.takes_snapshots = mark, takes_snapshots
         self.new_snapshots: list[Snapshot] = []
         self.hazards: dict[tuple[ChunkPiece, ...], str] = {}
         self.report = b""
-        self.reached = -1
+        self.last_step = -1
         self.pid = 0
         self.runner: int | None = None
-        self.since = time.monotonic()
+        self.last_snapshot_at = time.monotonic()
         self.stack = ExitStack()
 
     def __enter__(self) -> "ResumedRun":
@@ -90,10 +90,10 @@ class ResumedRun(RunMonitor):
         self.selector.close()
         self.stack.close()
 
-    def start(self, look: bool) -> None:
+    def start(self, with_variables: bool) -> None:
         """Hand the work to the fork server; LostError if it does not accept it."""
         snapshot, first = self.snapshot, self.snapshot.chunks
-        begun = bool(snapshot.key) and not snapshot.key[-1].whole
+        imports_done = bool(snapshot.key) and not snapshot.key[-1].complete
         rest = self.plan.key[first:]
         heads = list(self.plan.heads[first:])
         work = ResumeJob(
@@ -101,9 +101,9 @@ class ResumedRun(RunMonitor):
             [piece.name for piece in rest],
             [piece.text for piece in rest],
             heads,
-            begun,
+            imports_done,
             self.mark,
-            look,
+            with_variables,
         )
         self.link, theirs = server_link()
         self.stack.callback(close_link, self.link)
@@ -115,13 +115,13 @@ class ResumedRun(RunMonitor):
             script = memory_file(work.pack())
             sending.callback(os.close, script)
             try:
-                signal.pidfd_send_signal(snapshot.handle, signal.SIGCONT)
+                signal.pidfd_send_signal(snapshot.pidfd, signal.SIGCONT)
                 snapshot.link.settimeout(ANSWER_SECONDS)
                 fds = [out[1], err[1], self.shared, theirs.fileno(), script]
                 socket.send_fds(snapshot.link, [b"work"], fds)
-                said = receive(snapshot.link, WORD_BYTES)
-                close_later(said.fds)
-                if said.data != SERVING:
+                message = receive(snapshot.link, WORD_BYTES)
+                close_later(message.fds)
+                if message.data != SERVING:
                     raise LostError("a fork server")
             except OSError as error:
                 raise LostError("a fork server") from error
@@ -133,60 +133,60 @@ class ResumedRun(RunMonitor):
     def on_message(self, key: selectors.SelectorKey) -> None:
         try:
             if key.data is self.link:
-                self.on_runner()
+                self.on_run_message()
             else:
-                self.on_supervisor()
+                self.on_supervisor_message()
         except (OSError, LostError):
             self.selector.unregister(key.fileobj)
             if key.data is self.sandbox.link:
                 self.sandbox.lost = True
                 self.end_now()
 
-    def on_supervisor(self) -> None:
+    def on_supervisor_message(self) -> None:
         """Pid 1 reports how the run ended, from the kernel; by then everything that it started is dead."""
         self.report = self.sandbox.receive_answer(SWEPT, 1 + 8 * NUMBERS).data[1:]
         self.end_now()
 
     def end_now(self) -> None:
-        if self.ended is None:
-            self.ended = time.monotonic()
+        if self.ended_at is None:
+            self.ended_at = time.monotonic()
         for connected in (self.link, self.sandbox.link):
             with suppress(KeyError, ValueError):
                 self.selector.unregister(connected)
 
-    def on_runner(self) -> None:
+    def on_run_message(self) -> None:
         """The run has started, or has finished a chunk and offers a snapshot."""
-        said = receive(self.link, WORD_BYTES)
-        close_later(said.fds)
-        if not said.data:
+        message = receive(self.link, WORD_BYTES)
+        close_later(message.fds)
+        if not message.data:
             raise LostError("the run")
-        if said.data == BUSY and not self.begun:
-            self.pid, self.runner = said.pid, os.pidfd_open(said.pid)
+        if message.data == BUSY and not self.started:
+            self.pid, self.runner = message.pid, os.pidfd_open(message.pid)
             self.stack.callback(os.close, self.runner)
-            self.sandbox.send_command(WATCH, inner_pid(said.pid))
+            self.sandbox.send_command(WATCH, inner_pid(message.pid))
             self.begin()
-            self.since = time.monotonic()
-        elif said.data.startswith(STEP):
-            self.step(said.data[len(STEP) :])
+            self.last_snapshot_at = time.monotonic()
+        elif message.data.startswith(STEP):
+            self.consider_snapshot(message.data[len(STEP) :])
         self.link.send(GO)
 
-    def step(self, said: bytes) -> None:
+    def consider_snapshot(self, message: bytes) -> None:
         """Decide on a snapshot. The message is untrusted: it can only affect snapshots of this same run."""
-        index, part = int.from_bytes(said[:4], "little"), said[4:5]
-        why = said[5:].decode("utf-8", "replace")
-        step = 2 * index + (part != b"\1")
-        if not (self.snapshot.chunks <= index < len(self.plan.key) and self.reached < step):
+        index, part = int.from_bytes(message[:4], "little"), message[4:5]
+        why = message[5:].decode("utf-8", "replace")
+        number = 2 * index + (part != b"\1")
+        if not (self.snapshot.chunks <= index < len(self.plan.key) and self.last_step < number):
             return
-        self.reached = step
+        self.last_step = number
         head = self.plan.imports[index]
         last = head if part == b"\1" and head is not None else self.plan.key[index]
         key = (*self.plan.key[:index], last)
         if why or self.has_orphans():
-            known = why if why in HAZARDS else HIDING
-            self.hazards[key] = known if why else PROCESS
-        elif self.keeping:
+            hazard = why if why in HAZARDS else HIDING
+            self.hazards[key] = hazard if why else PROCESS
+        elif self.takes_snapshots:
             try:
-                self.keep(key)
+                self.take_snapshot(key)
             except CannotCopyError as error:
                 self.hazards[key] = str(error)
             except LostError:
@@ -198,17 +198,17 @@ class ResumedRun(RunMonitor):
         """Whether a process other than the run and the fork servers has outlived its parent."""
         return bool({*list_children(self.sandbox.init_pid)} - self.sandbox.snapshot_pids - {self.pid})
 
-    def keep(self, key: tuple[ChunkPiece, ...]) -> None:
+    def take_snapshot(self, key: tuple[ChunkPiece, ...]) -> None:
         """Take a snapshot: memory, files, and output up to now."""
-        seconds = time.monotonic() - self.since
+        seconds = time.monotonic() - self.last_snapshot_at
         tree = self.sandbox.fingerprint()
         files = self.sandbox.save(tree)
-        self.take_output()
+        self.read_pending_output()
         ours, theirs = server_link()
         try:
             with theirs:
                 socket.send_fds(self.link, [KEEP], [theirs.fileno()])
-            self.expect(ours)
+            self.wait_for_server(ours)
         except (OSError, LostError):
             close_link(ours)
             raise
@@ -218,9 +218,9 @@ class ResumedRun(RunMonitor):
         snapshot.printed = (self.out.taken, self.err.taken)
         snapshot.files, snapshot.tree, snapshot.seconds = files, tree, seconds
         self.new_snapshots.append(snapshot)
-        self.since = time.monotonic()
+        self.last_snapshot_at = time.monotonic()
 
-    def expect(self, link: socket.socket) -> None:
+    def wait_for_server(self, link: socket.socket) -> None:
         """Wait for the new fork server to speak; the limits of the run still hold."""
         until = time.monotonic() + ANSWER_SECONDS
         waiting = select.poll()  # which, unlike select, takes descriptors beyond 1023
@@ -230,7 +230,7 @@ class ResumedRun(RunMonitor):
             if self.limit or time.monotonic() > until:
                 raise LostError("a fork server")
 
-    def take_output(self) -> None:
+    def read_pending_output(self) -> None:
         """Read all output up to now while the run waits."""
         for key in [key for key in self.selector.get_map().values() if key.data in (self.out, self.err)]:
             waiting = selectors.DefaultSelector()
@@ -272,8 +272,8 @@ class ResumedRun(RunMonitor):
         if not self.report:
             self.sandbox.lost = True
         complaints = self.join_output(self.snapshot.complaints, self.err)
-        ending = RunResult(
-            started=self.begun,
+        result = RunResult(
+            started=self.started,
             limit=self.limit,
             seconds=seconds,
             memory_mib=self.peak_mib,
@@ -284,4 +284,4 @@ class ResumedRun(RunMonitor):
             shared=os.pread(self.shared, SHARED_BYTES, 0),
             work=self.sandbox.folders[0],
         )
-        return with_usage(ending, self.report) if self.report else ending
+        return with_usage(result, self.report) if self.report else result

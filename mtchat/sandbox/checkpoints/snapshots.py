@@ -17,11 +17,11 @@ MOST_SNAPSHOTS, MOST_HAZARDS = 16, 256
 
 @dataclass(frozen=True)
 class ChunkPiece:
-    """A chunk and the name it is compiled under; if not `whole`, only its leading imports."""
+    """A chunk and the name it is compiled under; if not `complete`, only its leading imports."""
 
     name: str
     text: str
-    whole: bool = True
+    complete: bool = True
 
 
 Key = tuple[ChunkPiece, ...]
@@ -31,7 +31,7 @@ Key = tuple[ChunkPiece, ...]
 class Snapshot:
     """A process that holds the memory of a program after the prefix `key`, seen from the host.
 
-    `pid` is its process ID here, `inner` the one in the sandbox; `link` is its socket, `handle` its pidfd.
+    `pid` is its process ID here, `inner_pid` the one in the sandbox; `link` is its socket, `pidfd` its pidfd.
     `outputs` is the stdout of each chunk so far (the last may be partial), `complaints` the stderr; `printed`
     counts the bytes of both streams; `seconds` is the time since the previous snapshot; `files` numbers the
     copy of its folders, `tree` is their fingerprint; `mib` is its memory, shared pages included.
@@ -39,22 +39,22 @@ class Snapshot:
 
     key: Key
     pid: int
-    inner: int
+    inner_pid: int
     link: socket.socket
-    handle: int
+    pidfd: int
     outputs: tuple[str, ...] = ()
     complaints: tuple[str, ...] = ()
     printed: tuple[int, int] = (0, 0)
     seconds: float = 0.0
     files: int = 0
     tree: frozenset[tuple[object, ...]] = frozenset()
-    used: int = 0
+    last_used: int = 0
     mib: float = 0.0
 
     @property
     def chunks(self) -> int:
         """How many chunks have run completely."""
-        return sum(piece.whole for piece in self.key)
+        return sum(piece.complete for piece in self.key)
 
 
 @dataclass(frozen=True)
@@ -122,11 +122,11 @@ class SnapshotCache:
     def add(self, snapshot: Snapshot) -> Snapshot | None:
         """Add a snapshot; returns the one that it replaces."""
         old = self.alive.pop(snapshot.key, None)
-        self.use(snapshot)
+        self.touch(snapshot)
         self.alive[snapshot.key] = snapshot
         return old
 
-    def remember(self, hazards: dict[Key, str]) -> None:
+    def remember_hazards(self, hazards: dict[Key, str]) -> None:
         """Remember why no snapshot was taken; the oldest entries are dropped."""
         for key in hazards:
             self.hazards.pop(key, None)
@@ -134,27 +134,27 @@ class SnapshotCache:
         for key in list(self.hazards)[:-MOST_HAZARDS]:
             del self.hazards[key]
 
-    def use(self, snapshot: Snapshot) -> None:
+    def touch(self, snapshot: Snapshot) -> None:
         self.clock += 1
-        snapshot.used = self.clock
+        snapshot.last_used = self.clock
 
-    def longest(self, wanted: ResumePlan) -> Snapshot | None:
+    def longest(self, plan: ResumePlan) -> Snapshot | None:
         """The snapshot from which the least remains to be run."""
-        return next((self.alive[key] for key in wanted.candidates() if key in self.alive), None)
+        return next((self.alive[key] for key in plan.candidates() if key in self.alive), None)
 
     def least_useful(self, live: Key) -> Snapshot | None:
         """The snapshot to evict: off the live path, then cheap to recreate, then least recently used."""
         rest = [snapshot for snapshot in self.alive.values() if snapshot.key and snapshot.key != live]
-        return min(rest, key=lambda snapshot: worth(snapshot, live), default=None)
+        return min(rest, key=lambda snapshot: eviction_key(snapshot, live), default=None)
 
-    def find_hazard(self, wanted: ResumePlan, resumed: int) -> tuple[int, str]:
+    def find_hazard(self, plan: ResumePlan, resumed: int) -> tuple[int, str]:
         """The chunk, and what it did, that made the chunks after the snapshot run again; (0, "") if none."""
-        for index in range(resumed, len(wanted.key) - 1):
-            if hazard := self.hazards.get(wanted.key[: index + 1], ""):
+        for index in range(resumed, len(plan.key) - 1):
+            if hazard := self.hazards.get(plan.key[: index + 1], ""):
                 return index, hazard
         return 0, ""
 
 
-def worth(snapshot: Snapshot, live: Key) -> tuple[bool, int, int]:
+def eviction_key(snapshot: Snapshot, live: Key) -> tuple[bool, int, int]:
     cost = round(math.log2(max(snapshot.seconds, 0.001)))
-    return snapshot.key == live[: len(snapshot.key)], cost, snapshot.used
+    return snapshot.key == live[: len(snapshot.key)], cost, snapshot.last_used

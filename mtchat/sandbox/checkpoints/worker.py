@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 
 from mtchat.errors import SandboxError
 from mtchat.sandbox.checkpoints import clocks
-from mtchat.sandbox.checkpoints.checkpoint_sandbox import CheckpointSandbox, LostError
+from mtchat.sandbox.checkpoints.checkpoint_sandbox import CannotCopyError, CheckpointSandbox, LostError
 from mtchat.sandbox.checkpoints.resumed_run import ResumedRun
 from mtchat.sandbox.checkpoints.snapshots import (
     MOST_SNAPSHOTS,
@@ -25,7 +25,6 @@ from mtchat.sandbox.checkpoints.snapshots import (
     SnapshotCache,
     make_plan,
 )
-from mtchat.sandbox.checkpoints.workdir_fingerprint import CannotCopyError
 from mtchat.sandbox.host import execute
 from mtchat.sandbox.host.execute import MARK_BYTES, BackendChoice, gather_files
 from mtchat.sandbox.host.monitor import INTERRUPTED, OutputListener, measure_memory
@@ -49,7 +48,7 @@ class Worker:
         self.choice = choice
         self.sandbox: CheckpointSandbox | None = None
         self.snapshots = SnapshotCache()
-        self.fits: object = None
+        self.setup: object = None
         self.seconds = 0.0
         self.cap_mib = 0.0
         self.lock = threading.Lock()
@@ -71,31 +70,33 @@ class Worker:
         limits: Limits,
         *,
         collect: Path | None = None,
-        watch: OutputListener | None = None,
-        given: RunInputs = NO_INPUTS,
-        look: bool = False,
+        on_output: OutputListener | None = None,
+        inputs: RunInputs = NO_INPUTS,
+        with_variables: bool = False,
         keep: bool = True,
     ) -> Outcome:
         """As `execute.run`, from the longest prefix that has a snapshot; without `keep`, no new one is taken.
 
-        `watch` gets only output of chunks that run now. A run with arguments or keyboard input starts from
-        nothing.
+        `on_output` gets only output of chunks that run now. A run with arguments or keyboard input starts
+        from nothing.
         """
         choice = self.choice or execute.choose_backend()
-        able = choice.variant is not None and choice.variant.checkpoints
+        can_checkpoint = choice.variant is not None and choice.variant.checkpoints
 
-        def fresh() -> Outcome:
-            return execute.run_in(choice, program, limits, collect, watch, given, look)
+        def run_from_start() -> Outcome:
+            return execute.run_in(choice, program, limits, collect, on_output, inputs, with_variables)
 
-        if not able or given.arguments or given.stdin or program.name:
-            return fresh()
+        if not can_checkpoint or inputs.arguments or inputs.stdin or program.name:
+            return run_from_start()
         with self.lock, watch_interrupts() as stopped:
             for _ in range(TRIES):
                 with suppress(LostError, CannotCopyError):
-                    return self.attempt(choice, program, limits, collect, watch, given, look, keep, stopped)
+                    return self.attempt(
+                        choice, program, limits, collect, on_output, inputs, with_variables, keep, stopped
+                    )
                 self.evict(())
             self.discard()
-        return fresh()
+        return run_from_start()
 
     def attempt(
         self,
@@ -103,57 +104,59 @@ class Worker:
         program: Program,
         limits: Limits,
         collect: Path | None,
-        watch: OutputListener | None,
-        given: RunInputs,
-        look: bool,
+        on_output: OutputListener | None,
+        inputs: RunInputs,
+        with_variables: bool,
         keep: bool,
         stopped: Interrupts,
     ) -> Outcome:
         """One attempt; LostError if a process that it needs is gone."""
         try:
-            sandbox = self.ready(choice, limits, given, stopped)
+            sandbox = self.prepare_sandbox(choice, limits, inputs, stopped)
         except KeyboardInterrupt:
             return INTERRUPTED_OUTCOME
-        wanted = make_plan(program)
-        snapshot = self.snapshots.longest(wanted)
+        plan = make_plan(program)
+        snapshot = self.snapshots.longest(plan)
         assert snapshot is not None
-        self.snapshots.use(snapshot)
+        self.snapshots.touch(snapshot)
         mark = secrets.token_bytes(MARK_BYTES)
-        hear = watch or (lambda name, text: None)
-        with ResumedRun(sandbox, snapshot, wanted, mark, limits, hear, stopped, keep) as resumed:
+        listener = on_output or (lambda name, text: None)
+        with ResumedRun(sandbox, snapshot, plan, mark, limits, listener, stopped, keep) as resumed:
             try:
                 sandbox.restore(snapshot)
-                resumed.start(look)
+                resumed.start(with_variables)
             except LostError:
                 self.discard_snapshot(snapshot)
                 raise
             try:
-                ending = resumed.end()
+                result = resumed.end()
             except BaseException:  # the listener failed, and nobody follows the run any more
                 self.abandon(resumed)
                 raise
-            self.store_snapshots(resumed, wanted)
-            if not ending.started and ending.limit != INTERRUPTED:
+            self.store_snapshots(resumed, plan)
+            if not result.started and result.limit != INTERRUPTED:
                 self.discard_snapshot(snapshot)
                 raise LostError("the run")
             assert choice.variant is not None
-            found = gather_files(replace(ending, stopped=stopped.again()), program, limits, given, collect)
-            result = make_outcome(program, limits, ending, choice.variant.tier, found)
-        notes = (self.note(program, wanted, snapshot), clocks.clock_note(program, snapshot.chunks))
+            collected = gather_files(
+                replace(result, stopped=stopped.since_now()), program, limits, inputs, collect
+            )
+            outcome = make_outcome(program, limits, result, choice.variant.tier, collected)
+        notes = (self.describe_rerun(program, plan, snapshot), clocks.clock_note(program, snapshot.chunks))
         note = "\n".join(filter(None, notes))
-        return replace(result, resumed=count_turns(program, snapshot.chunks), note=note)
+        return replace(outcome, resumed=count_turns(program, snapshot.chunks), note=note)
 
-    def ready(
-        self, choice: BackendChoice, limits: Limits, given: RunInputs, stopped: Callable[[], bool]
+    def prepare_sandbox(
+        self, choice: BackendChoice, limits: Limits, inputs: RunInputs, stopped: Callable[[], bool]
     ) -> CheckpointSandbox:
         """The sandbox; a new one if there is none, or if limits or attached files have changed.
 
         KeyboardInterrupt if the user stops the copying of those files.
         """
-        files = tuple((file, file_stamp(file.path)) for file in given.files)
-        fits = (replace(limits, output_kib=0, seconds=0), files)
+        files = tuple((file, file_stamp(file.path)) for file in inputs.files)
+        setup = (replace(limits, output_kib=0, seconds=0), files)
         # each run has its own time limit, which must not exceed that of the sandbox
-        enough = self.fits == fits and self.seconds >= limits.seconds
+        enough = self.setup == setup and self.seconds >= limits.seconds
         if self.sandbox is not None and self.sandbox.alive and enough and () in self.snapshots.alive:
             return self.sandbox
         self.discard()
@@ -162,12 +165,17 @@ class Worker:
         job = execute.make_job(Program(), limits, checkpoints=MOST_SNAPSHOTS)
         sandbox = CheckpointSandbox(choice.backend, choice.variant, job, limits)
         try:
-            sandbox.deliver(given.files, stopped)
+            sandbox.deliver(inputs.files, stopped)
         except BaseException:
             sandbox.drop(sandbox.empty_snapshot)
             sandbox.close()
             raise
-        self.sandbox, self.fits, self.seconds, self.cap_mib = sandbox, fits, limits.seconds, limits.memory_mib
+        self.sandbox, self.setup, self.seconds, self.cap_mib = (
+            sandbox,
+            setup,
+            limits.seconds,
+            limits.memory_mib,
+        )
         self.snapshots.add(sandbox.empty_snapshot)
         return sandbox
 
@@ -192,22 +200,22 @@ class Worker:
         if self.sandbox is not None:
             self.sandbox.drop(snapshot)
 
-    def store_snapshots(self, resumed: ResumedRun, wanted: ResumePlan) -> None:
+    def store_snapshots(self, resumed: ResumedRun, plan: ResumePlan) -> None:
         """Add the snapshots of a run, and evict what is too much."""
-        self.snapshots.remember(resumed.hazards)
+        self.snapshots.remember_hazards(resumed.hazards)
         for snapshot in resumed.new_snapshots:
             snapshot.mib = measure_memory([snapshot.pid], math.inf)
             old = self.snapshots.add(snapshot)
             if old is not None and self.sandbox is not None:
                 self.sandbox.drop(old)
-        self.evict(wanted.key)
+        self.evict(plan.key)
 
     def evict(self, live: Key) -> None:
         """Evict until the snapshots are few enough and together use no more memory than one run may."""
         sandbox = self.sandbox
         if sandbox is None or sandbox.lost:
             return
-        while len(self.snapshots.alive) > MOST_SNAPSHOTS or self.overfull(sandbox):
+        while len(self.snapshots.alive) > MOST_SNAPSHOTS or self.exceeds_memory(sandbox):
             victim = self.snapshots.least_useful(live)
             if victim is None:
                 break
@@ -215,17 +223,17 @@ class Worker:
         with suppress(LostError):
             sandbox.forget({snapshot.files for snapshot in self.snapshots.alive.values()})
 
-    def overfull(self, sandbox: CheckpointSandbox) -> bool:
+    def exceeds_memory(self, sandbox: CheckpointSandbox) -> bool:
         """Whether the snapshots use more memory than one run may; shared pages are measured only then."""
         cap = self.cap_mib
         total = sum(snapshot.mib for snapshot in self.snapshots.alive.values())
         # Only root can measure shared pages; others count them once per process.
         return total > cap and (measure_memory(sandbox.snapshot_pids, cap) or total) > cap
 
-    def note(self, program: Program, wanted: ResumePlan, snapshot: Snapshot) -> str:
+    def describe_rerun(self, program: Program, plan: ResumePlan, snapshot: Snapshot) -> str:
         """Why turns that had already run had to run again; "" if none had to."""
         again = [chunk.turn for chunk in program.chunks[snapshot.chunks : -1] if chunk.code.strip()]
-        index, why = self.snapshots.find_hazard(wanted, snapshot.chunks)
+        index, why = self.snapshots.find_hazard(plan, snapshot.chunks)
         if not again or not why:
             return ""
         which = f"turn {again[0]}" if len(again) == 1 else f"turns {again[0]}-{again[-1]}"

@@ -18,18 +18,18 @@ def is_single_file(names: list[str]) -> bool:
     return len(names) == 1 and not names[0].startswith("<")
 
 
-def name_of(names: list[str]) -> str:
+def file_name(names: list[str]) -> str:
     return names[0] if is_single_file(names) else TURNS
 
 
-def text_of(sources: list[str]) -> str:
+def module_text(sources: list[str]) -> str:
     """The chunks as one module."""
     return "\n\n".join(sources) + ("\n" if len(sources) > 1 else "")
 
 
-def content_of(names: list[str], sources: list[str]) -> bytes:
+def file_content(names: list[str], sources: list[str]) -> bytes:
     """The content of the source file; b"" if there is none."""
-    text = text_of(sources)
+    text = module_text(sources)
     if not is_single_file(names) and not any(word in text for word in ASKING):
         return b""
     return encode(text)

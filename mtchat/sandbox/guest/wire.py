@@ -46,8 +46,8 @@ class LaunchJob:
     `names` and `sources` belong to the chunks; `mark` is written to both streams between them; `rlimits` are
     (resource, soft, hard); `folders` hold installed modules, `prefix` is their environment; `user` is the
     user to become, 0 for no change; a `reader` may still read all files; `arguments` follow the script in
-    sys.argv; `look` asks for the variables at the end. With `checkpoints` the launcher runs no chunks itself:
-    it keeps fork servers, which take each `ResumeJob`.
+    sys.argv; `with_variables` asks for the variables at the end. With `checkpoints` the launcher runs no
+    chunks itself: it keeps fork servers, which take each `ResumeJob`.
     """
 
     def __init__(
@@ -60,13 +60,18 @@ class LaunchJob:
         prefix: str,
         user: int = 0,
         arguments: tuple[str, ...] = (),
-        look: bool = False,
+        with_variables: bool = False,
         checkpoints: bool = False,
         reader: bool = False,
     ) -> None:
         self.names, self.sources, self.mark = names, sources, mark
         self.rlimits, self.folders, self.prefix, self.user = rlimits, folders, prefix, user
-        self.arguments, self.look, self.checkpoints, self.reader = arguments, look, checkpoints, reader
+        self.arguments, self.with_variables, self.checkpoints, self.reader = (
+            arguments,
+            with_variables,
+            checkpoints,
+            reader,
+        )
 
     def for_user(self, user: int, reader: bool = False) -> "LaunchJob":
         return LaunchJob(**{**vars(self), "user": user, "reader": reader})
@@ -96,10 +101,10 @@ class ResumeJob:
         heads: list[int],
         begun: bool,
         mark: bytes,
-        look: bool,
+        with_variables: bool,
     ) -> None:
         self.first, self.names, self.sources, self.heads = first, names, sources, heads
-        self.begun, self.mark, self.look = begun, mark, look
+        self.begun, self.mark, self.with_variables = begun, mark, with_variables
 
     def pack(self) -> bytes:
         return marshal.dumps(vars(self))

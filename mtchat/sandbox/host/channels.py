@@ -42,7 +42,7 @@ def open_stdin(path: PurePath | None, most_copied: int = COPIED_BYTES) -> Iterat
             finally:
                 os.close(copy)
         else:
-            with pipe_from(os.dup(source)) as end:
+            with open_pipe_from(os.dup(source)) as end:
                 yield end
     finally:
         os.close(source)
@@ -83,17 +83,17 @@ def seal_copy(source: int, most: int) -> int:
 
 
 @contextmanager
-def pipe_from(source: int) -> Iterator[int]:
+def open_pipe_from(source: int) -> Iterator[int]:
     """The reading end of a pipe, into which a thread copies a source as it arrives."""
     end, into = os.pipe()
-    threading.Thread(target=feed, args=(source, into), daemon=True, name="mtchat-keyboard").start()
+    threading.Thread(target=copy_stream, args=(source, into), daemon=True, name="mtchat-keyboard").start()
     try:
         yield end
     finally:
         os.close(end)
 
 
-def feed(source: int, into: int) -> None:
+def copy_stream(source: int, into: int) -> None:
     """Copy until the input ends or nobody reads it any more."""
     waiting = select.poll()
     waiting.register(source, select.POLLIN)
@@ -176,7 +176,7 @@ def close_later(descriptors: Iterable[int]) -> None:
     """Close descriptors that a program has sent, without waiting."""
     closing = [lambda each=each: os.close(each) for each in descriptors]
     if closing:
-        run_aside(closing)
+        run_in_background(closing)
 
 
 def close_link(link: socket.socket) -> None:
@@ -184,10 +184,10 @@ def close_link(link: socket.socket) -> None:
     if refuses_descriptors(link):
         link.close()
     else:
-        run_aside([link.close])
+        run_in_background([link.close])
 
 
-def run_aside(closing: Iterable[Callable[[], object]]) -> None:
+def run_in_background(closing: Iterable[Callable[[], object]]) -> None:
     def close() -> None:
         for each in closing:
             with suppress(OSError):

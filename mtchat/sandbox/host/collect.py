@@ -138,28 +138,28 @@ def is_unchanged(file: AttachedFile, work: int) -> bool:
             there = os.open(folder, FOLDER, dir_fd=here)
             os.close(here)
             here = there
-        given, now = os.stat(file.path), os.stat(name, dir_fd=here, follow_symlinks=False)
+        attached, now = os.stat(file.path), os.stat(name, dir_fd=here, follow_symlinks=False)
     except OSError:
         return False
     finally:
         os.close(here)
-    return (given.st_size, given.st_mtime_ns) == (now.st_size, now.st_mtime_ns)
+    return (attached.st_size, attached.st_mtime_ns) == (now.st_size, now.st_mtime_ns)
 
 
 def collect_files(
     work: int,
     largest: int,
     collect: Path | None = None,
-    given: tuple[AttachedFile, ...] = (),
+    attached: tuple[AttachedFile, ...] = (),
     stopped: Callable[[], bool] = lambda: False,
     own: ProgramFile | None = None,
 ) -> CollectedFiles:
     """List the regular files under an open folder and, if `collect` is given, copy them there.
 
     This never follows a link, waits for a pipe, trusts a size, descends without end, or takes more than
-    `largest` bytes in total. Unchanged `given` files and the program's `own` file are left out.
+    `largest` bytes in total. Unchanged `attached` files and the program's `own` file are left out.
     """
-    known = {file.name for file in given if is_unchanged(file, work)}
+    known = {file.name for file in attached if is_unchanged(file, work)}
     known |= {own.name} if own is not None and own.is_in(work) else set()
     if collect is None:
         return FileCollector(work, largest, None, known, stopped).collect()

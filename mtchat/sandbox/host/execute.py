@@ -83,16 +83,16 @@ def run(
     limits: Limits,
     *,
     collect: Path | None = None,
-    watch: OutputListener | None = None,
-    given: RunInputs = NO_INPUTS,
-    look: bool = False,
+    on_output: OutputListener | None = None,
+    inputs: RunInputs = NO_INPUTS,
+    with_variables: bool = False,
 ) -> Outcome:
     """Run a program from its start; SandboxError if no sandbox works on this machine.
 
     Files that it leaves are copied into `collect`; `watch("stdout" or "stderr", text)` gets its output as it
-    arrives. `look` asks for its variables. Ctrl-C stops the program, and its outcome is returned.
+    arrives. `with_variables` asks for its variables. Ctrl-C stops the program, and its outcome is returned.
     """
-    return run_in(choose_backend(), program, limits, collect, watch, given, look)
+    return run_in(choose_backend(), program, limits, collect, on_output, inputs, with_variables)
 
 
 def run_in(
@@ -100,40 +100,40 @@ def run_in(
     program: Program,
     limits: Limits,
     collect: Path | None = None,
-    watch: OutputListener | None = None,
-    given: RunInputs = NO_INPUTS,
-    look: bool = False,
+    on_output: OutputListener | None = None,
+    inputs: RunInputs = NO_INPUTS,
+    with_variables: bool = False,
 ) -> Outcome:
     """Run a program with a chosen backend."""
     if choice.backend is None or choice.variant is None:
         raise SandboxError(f"no sandbox works on this machine: {choice.probe.unavailable_reason}")
-    job = make_job(program, limits, given.arguments, look)
-    with supervise(choice.backend, choice.variant, job, limits, watch, given) as ending:
-        if not ending.started and not ending.limit:
-            reason, fix = choice.backend.explain(ending.stderr)
+    job = make_job(program, limits, inputs.arguments, with_variables)
+    with supervise(choice.backend, choice.variant, job, limits, on_output, inputs) as result:
+        if not result.started and not result.limit:
+            reason, fix = choice.backend.explain(result.stderr)
             raise SandboxError(f"the sandbox did not start: {reason}; {fix}")
-        found = gather_files(ending, program, limits, given, collect)
-        return make_outcome(program, limits, ending, choice.variant.tier, found)
+        collected = gather_files(result, program, limits, inputs, collect)
+        return make_outcome(program, limits, result, choice.variant.tier, collected)
 
 
 def gather_files(
-    ending: RunResult, program: Program, limits: Limits, given: RunInputs, collect: Path | None
+    result: RunResult, program: Program, limits: Limits, inputs: RunInputs, collect: Path | None
 ) -> CollectedFiles:
     """Collect the files in the work folder, except attached files and source files that are unchanged."""
-    if ending.work is None:
+    if result.work is None:
         return CollectedFiles()
-    called, sources = chunk_names(program), [chunk.code for chunk in program.chunks]
-    counts = range(1, len(sources) + 1) if source_file.content_of(called, sources) else ()
-    begun = {source_file.content_of(called[:count], sources[:count]) for count in counts} - {b""}
-    own = ProgramFile(source_file.name_of(called), tuple(begun))
-    return collect_files(ending.work, limits.disk_mib << 20, collect, given.files, ending.stopped, own)
+    names, sources = chunk_names(program), [chunk.code for chunk in program.chunks]
+    counts = range(1, len(sources) + 1) if source_file.file_content(names, sources) else ()
+    contents = {source_file.file_content(names[:count], sources[:count]) for count in counts} - {b""}
+    own = ProgramFile(source_file.file_name(names), tuple(contents))
+    return collect_files(result.work, limits.disk_mib << 20, collect, inputs.files, result.stopped, own)
 
 
 def make_job(
     program: Program,
     limits: Limits,
     arguments: tuple[str, ...] = (),
-    look: bool = False,
+    with_variables: bool = False,
     checkpoints: int = 0,
 ) -> LaunchJob:
     """The launcher's job; with `checkpoints`, it keeps up to that many instead of running the program."""
@@ -146,7 +146,7 @@ def make_job(
         list(python.folders),
         python.prefix,
         arguments=arguments,
-        look=look,
+        with_variables=with_variables,
         checkpoints=checkpoints > 0,
     )
 
@@ -189,9 +189,9 @@ class NoSandbox:
         with run_dir.make_run_dir() as where:
             yield run_dir.launch_command(where, request)
 
-    def explain(self, wrote: str) -> tuple[str, str]:
+    def explain(self, stderr: str) -> tuple[str, str]:
         """(reason, fix) from the error output of a launcher that failed."""
-        last = (wrote.strip().splitlines() or ["the launcher failed without a message"])[-1]
+        last = (stderr.strip().splitlines() or ["the launcher failed without a message"])[-1]
         return last[:300], "run mtchat doctor"
 
 
@@ -207,12 +207,12 @@ def choose(candidates: tuple[Backend, ...]) -> BackendChoice:
             failures.append(Probe(reason=reason, fix=fix))
             continue
         for variant in variants:
-            found = try_variant(backend, variant)
-            if found.ok:
+            attempt = try_variant(backend, variant)
+            if attempt.ok:
                 return BackendChoice(
-                    replace(found, reason=stronger.reason, fix=stronger.fix), backend, variant
+                    replace(attempt, reason=stronger.reason, fix=stronger.fix), backend, variant
                 )
-            failures.append(found)
+            failures.append(attempt)
     return BackendChoice(
         failures[0] if failures else Probe(reason="no backend is installed", fix="reinstall mtchat")
     )
@@ -221,10 +221,10 @@ def choose(candidates: tuple[Backend, ...]) -> BackendChoice:
 def try_variant(backend: Backend, variant: Variant) -> Probe:
     """Run an empty program: this tests all flags, the launcher, and the handover of the work folder."""
     limits = Limits(seconds=10.0)
-    with supervise(backend, variant, make_job(Program(), limits), limits) as ending:
-        if ending.started and ending.status == 0:
+    with supervise(backend, variant, make_job(Program(), limits), limits) as result:
+        if result.started and result.status == 0:
             return Probe(variant.tier, True, version=variant.version, tool=variant.tool)
-        if ending.limit == INTERRUPTED:
+        if result.limit == INTERRUPTED:
             raise KeyboardInterrupt  # this must not be cached as a machine without a sandbox
-        reason, fix = backend.explain(ending.stderr)
+        reason, fix = backend.explain(result.stderr)
         return Probe(variant.tier, False, reason, fix, variant.version, variant.tool)

@@ -155,8 +155,8 @@ def sum_fields_kib(pid: int, file: str, names: tuple[str, ...]) -> int:
 class RunMonitor(ABC):
     """The loop that follows one run. A subclass says what else to read, and how to abort and kill the run.
 
-    `root` is the process whose descendants are counted, except those in `apart`; `begun` says that the clock
-    is running, which a subclass starts with `begin`. `marks` is the number of marks due in each stream.
+    `root` is the process whose descendants are counted, except those in `apart`; `started` says that the
+    clock is running, which a subclass starts with `begin`. `marks` is the number of marks due in each stream.
 
     The loop can block, in the listener or while it waits for the sandbox. Then a thread enforces the limits,
     and kills the run without asking for a traceback.
@@ -169,23 +169,23 @@ class RunMonitor(ABC):
         root: int,
         mark: bytes,
         limits: Limits,
-        watch: OutputListener,
+        on_output: OutputListener,
         stopped: Callable[[], bool],
         apart: Set[int] = frozenset(),
         marks: int = 0,
     ) -> None:
         self.root, self.limits, self.stopped, self.apart = root, limits, stopped, apart
         cap = limits.output_kib * 1024
-        self.out = OutputStream(mark, cap, lambda text: watch("stdout", text), marks)
-        self.err = OutputStream(mark, cap, lambda text: watch("stderr", text), marks)
-        self.spilled: Callable[[], bool] = lambda: False
+        self.out = OutputStream(mark, cap, lambda text: on_output("stdout", text), marks)
+        self.err = OutputStream(mark, cap, lambda text: on_output("stderr", text), marks)
+        self.disk_full: Callable[[], bool] = lambda: False
         self.limit = ""
-        self.begun = False
-        self.began = time.monotonic()
-        self.ended: float | None = None
+        self.started = False
+        self.started_at = time.monotonic()
+        self.ended_at: float | None = None
         self.peak_mib = 0.0
-        self.measured = 0.0
-        self.late = 0.0
+        self.measured_at = 0.0
+        self.late_since = 0.0
         self.selector = selectors.DefaultSelector()
         self.last_active = time.monotonic()
         self.finished = threading.Event()
@@ -223,7 +223,7 @@ class RunMonitor(ABC):
 
     def check_limits(self) -> None:
         while not self.finished.wait(TICK_SECONDS):
-            if time.monotonic() - self.last_active < STALL_SECONDS or self.ended is not None:
+            if time.monotonic() - self.last_active < STALL_SECONDS or self.ended_at is not None:
                 continue
             found = self.limit or self.confirmed_limit()
             if found and not self.finished.is_set():
@@ -238,8 +238,8 @@ class RunMonitor(ABC):
 
     def begin(self) -> None:
         """Start the clock: the program starts now."""
-        self.begun = True
-        self.began = time.monotonic()
+        self.started = True
+        self.started_at = time.monotonic()
 
     def follow(self) -> float:
         """Follow the run until all that could write is dead, or a limit is reached; returns the seconds."""
@@ -248,7 +248,7 @@ class RunMonitor(ABC):
                 self.follow_output()
             except KeyboardInterrupt:
                 self.limit = INTERRUPTED
-            seconds = (self.ended or time.monotonic()) - self.began
+            seconds = (self.ended_at or time.monotonic()) - self.started_at
             if self.limit:
                 with suppress(KeyboardInterrupt):
                     self.request_traceback()
@@ -267,14 +267,14 @@ class RunMonitor(ABC):
             self.last_active = time.monotonic()
             for key, _ in self.selector.select(self.wait_seconds()):
                 self.read(key)
-            if not self.limit and self.ended is None:
+            if not self.limit and self.ended_at is None:
                 self.limit = self.confirmed_limit()
-            if self.ended is not None and time.monotonic() - self.ended > DRAIN_SECONDS:
+            if self.ended_at is not None and time.monotonic() - self.ended_at > DRAIN_SECONDS:
                 break
 
     def wait_seconds(self) -> float:
         """The time to wait for a message: a tick, or less if the time limit comes sooner."""
-        left = self.began + self.limits.seconds - time.monotonic()
+        left = self.started_at + self.limits.seconds - time.monotonic()
         return min(TICK_SECONDS, max(left, 0.001))
 
     def request_traceback(self) -> None:
@@ -282,7 +282,7 @@ class RunMonitor(ABC):
 
         The program may block that, so it gets only a moment.
         """
-        if self.ended is None and self.limit != "processes" and self.abort():
+        if self.ended_at is None and self.limit != "processes" and self.abort():
             self.drain(LAST_WORD_SECONDS)
 
     def drain(self, seconds: float) -> None:
@@ -315,20 +315,22 @@ class RunMonitor(ABC):
         found = self.exceeded_limit()
         if not found or not self.program_ended():
             return found
-        self.late = self.late or time.monotonic()
-        return found if time.monotonic() - self.late > DRAIN_SECONDS else ""
+        self.late_since = self.late_since or time.monotonic()
+        return found if time.monotonic() - self.late_since > DRAIN_SECONDS else ""
 
     def exceeded_limit(self) -> str:
         """The limit that has been reached by now, if any."""
         if self.stopped():
             return INTERRUPTED
         now = time.monotonic()
-        if now - self.began >= (self.limits.seconds if self.begun else self.setup_seconds):
+        if now - self.started_at >= (self.limits.seconds if self.started else self.setup_seconds):
             return "seconds"
-        if now - self.measured < TICK_SECONDS or not (self.begun or now - self.began > SETTLED_SECONDS):
+        if now - self.measured_at < TICK_SECONDS or not (
+            self.started or now - self.started_at > SETTLED_SECONDS
+        ):
             return ""
-        self.measured = now
-        return self.exceeded_load() or ("disk" if self.spilled() else "")
+        self.measured_at = now
+        return self.exceeded_load() or ("disk" if self.disk_full() else "")
 
     def exceeded_load(self) -> str:
         cap_mib = self.limits.memory_mib + SPARE / MIB

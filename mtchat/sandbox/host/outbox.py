@@ -58,7 +58,7 @@ class Outbox:
         if self.descriptor is not None:
             try:
                 if self.fresh:
-                    listed = {**still_there(self.descriptor, read_list(self.descriptor)), **self.fresh}
+                    listed = {**existing_records(self.descriptor, read_list(self.descriptor)), **self.fresh}
                     write_list(self.descriptor, dict(list(listed.items())[-MOST_LEFT:]))
             finally:
                 os.close(self.descriptor)
@@ -82,7 +82,7 @@ class Outbox:
     def open(self) -> int:
         if self.descriptor is None:
             self.descriptor = open_folder(self.folder)
-            self.known = still_there(self.descriptor, read_list(self.descriptor))
+            self.known = existing_records(self.descriptor, read_list(self.descriptor))
             self.total = sum(size for size, _ in self.known.values())
         return self.descriptor
 
@@ -204,12 +204,12 @@ def is_record(each: object) -> bool:
     )
 
 
-def still_there(top: int, listed: dict[str, FileRecord]) -> dict[str, FileRecord]:
+def existing_records(top: int, listed: dict[str, FileRecord]) -> dict[str, FileRecord]:
     """The entries of a list that are still in the folder."""
-    return {path: left for path, left in listed.items() if is_there(top, path)}
+    return {path: left for path, left in listed.items() if exists(top, path)}
 
 
-def is_there(top: int, path: str) -> bool:
+def exists(top: int, path: str) -> bool:
     try:
         os.stat(path, dir_fd=top, follow_symlinks=False)
     except (OSError, ValueError):

@@ -65,7 +65,7 @@ def read_report(shared: bytes, program: Program) -> GuestReport:
     if not how:
         frames, traceback = read_fault(shared, program)
     if how == RAISED and not frames:
-        frames = first_line_of(index, program)
+        frames = first_line_frame(index, program)
     known = (*NOTES, wire.CHILD_FAILED, wire.NOTHING_READ)
     return GuestReport(
         index,
@@ -80,7 +80,7 @@ def read_report(shared: bytes, program: Program) -> GuestReport:
     )
 
 
-def first_line_of(index: int | None, program: Program) -> tuple[Frame, ...]:
+def first_line_frame(index: int | None, program: Program) -> tuple[Frame, ...]:
     """The best guess at a location if only the chunk is known: its first line."""
     return (Frame(Location(program.chunks[index].turn, 1), "<module>"),) if index is not None else ()
 
@@ -166,43 +166,43 @@ SIGNALS = {
 
 
 def make_outcome(
-    program: Program, limits: Limits, ending: RunResult, tier: str, found: CollectedFiles
+    program: Program, limits: Limits, result: RunResult, tier: str, collected: CollectedFiles
 ) -> Outcome:
     """The outcome of a run that began; the user may also have stopped the copying of its files."""
-    if found.stopped:
-        ending = replace(ending, limit=ending.limit or INTERRUPTED)
-    report = read_report(ending.shared, program)
+    if collected.stopped:
+        result = replace(result, limit=result.limit or INTERRUPTED)
+    report = read_report(result.shared, program)
     last = max((number for number, chunk in enumerate(program.chunks) if chunk.code.strip()), default=0)
-    stopped = stopping_signal(ending)
+    stopped = stopping_signal(result)
     exit_code = (
-        None if stopped is not None or ending.status is None else os.waitstatus_to_exitcode(ending.status)
+        None if stopped is not None or result.status is None else os.waitstatus_to_exitcode(result.status)
     )
-    limit = find_limit(ending, report, stopped) or guess_limit(ending, report, limits, stopped)
-    missing = find_missing(ending, report)
-    left = report.how == EXITED and exit_code == 0 and (report.index or 0) >= last
-    bare = Outcome(
+    limit = find_limit(result, report, stopped) or guess_limit(result, report, limits, stopped)
+    missing = find_missing(result, report)
+    ended_early = report.how == EXITED and exit_code == 0 and (report.index or 0) >= last
+    outcome = Outcome(
         tier=tier,
         exit_code=exit_code,
         signal=stopped,
         reason=Reason(limit or missing),
-        finished=report.finished or left,
-        stdout="".join(ending.stdout),
-        stderr=ending.stderr,
-        truncated=ending.truncated,
-        outputs=ending.stdout,
-        complaints=ending.complaints,
+        finished=report.finished or ended_early,
+        stdout="".join(result.stdout),
+        stderr=result.stderr,
+        truncated=result.truncated,
+        outputs=result.stdout,
+        complaints=result.complaints,
         traceback=report.traceback,
-        files=tuple(sorted(found.files, key=natural_order)),
-        skipped=found.skipped,
-        seconds=ending.seconds,
-        memory_mib=ending.memory_mib,
-        variables=read_variables(ending.shared),
+        files=tuple(sorted(collected.files, key=natural_order)),
+        skipped=collected.skipped,
+        seconds=result.seconds,
+        memory_mib=result.memory_mib,
+        variables=read_variables(result.shared),
         subject=report.subject,
     )
-    error = error_line(program, limits, report, bare, ending, missing)
+    error = error_line(program, limits, report, outcome, result, missing)
     if not error:
-        return replace(bare, reason=Reason(limit), subject="")
-    return replace(bare, error=error, frames=report.frames or first_line_of(report.index, program))
+        return replace(outcome, reason=Reason(limit), subject="")
+    return replace(outcome, error=error, frames=report.frames or first_line_frame(report.index, program))
 
 
 def natural_order(file: File) -> list[tuple[int, int, str]]:
@@ -211,57 +211,57 @@ def natural_order(file: File) -> list[tuple[int, int, str]]:
     return [(1, int(piece), piece) if piece.isdecimal() else (0, 0, piece) for piece in pieces]
 
 
-def stopping_signal(ending: RunResult) -> int | None:
+def stopping_signal(result: RunResult) -> int | None:
     """The signal that ended the program; SIGKILL if mtchat stopped it."""
-    if ending.status is None:
+    if result.status is None:
         return int(signal.SIGKILL)
-    if not os.WIFSIGNALED(ending.status):
+    if not os.WIFSIGNALED(result.status):
         return None
-    return int(signal.SIGKILL) if ending.limit else os.WTERMSIG(ending.status)
+    return int(signal.SIGKILL) if result.limit else os.WTERMSIG(result.status)
 
 
-def find_limit(ending: RunResult, report: GuestReport, stopped: int | None) -> str:
-    if ending.limit:
-        return ending.limit
+def find_limit(result: RunResult, report: GuestReport, stopped: int | None) -> str:
+    if result.limit:
+        return result.limit
     if stopped == signal.SIGXCPU:
         return "cpu"
     known = (MEMORY, DISK, wire.PROCESSES)
     return report.limit if report.how == RAISED and report.limit in known else ""
 
 
-def guess_limit(ending: RunResult, report: GuestReport, limits: Limits, stopped: int | None) -> str:
+def guess_limit(result: RunResult, report: GuestReport, limits: Limits, stopped: int | None) -> str:
     """The limit at which a library ended the process, guessed from stderr and the memory used."""
     if report.how or report.finished:
         return ""
-    words = last_words(ending)
-    if has_any(words, library_messages.THREAD_WORDS):
+    words = stderr_tail(result)
+    if contains_any(words, library_messages.THREAD_WORDS):
         return wire.PROCESSES
-    full = ending.memory_mib > NEARLY * limits.memory_mib
-    if has_any(words, library_messages.MEMORY_WORDS) or (stopped in FATAL and full):
+    full = result.memory_mib > NEARLY * limits.memory_mib
+    if contains_any(words, library_messages.MEMORY_WORDS) or (stopped in FATAL and full):
         return MEMORY
     return ""
 
 
-def find_missing(ending: RunResult, report: GuestReport) -> Reason:
+def find_missing(result: RunResult, report: GuestReport) -> Reason:
     """What the sandbox lacks that the program asked for: its own word, or what a library has printed."""
-    words = last_words(ending)
+    words = stderr_tail(result)
     if report.reason == wire.CHILD_FAILED:
-        return Reason.NETWORK if has_any(words, library_messages.NETWORK_WORDS) else Reason.NONE
+        return Reason.NETWORK if contains_any(words, library_messages.NETWORK_WORDS) else Reason.NONE
     if report.reason == wire.NOTHING_READ:
-        return Reason.FILE if has_any(words, library_messages.FILE_WORDS) else Reason.NONE
+        return Reason.FILE if contains_any(words, library_messages.FILE_WORDS) else Reason.NONE
     if report.reason or report.how == RAISED or report.finished:
         return Reason(report.reason)
-    if has_any(words, library_messages.TERMINAL_WORDS):
+    if contains_any(words, library_messages.TERMINAL_WORDS):
         return Reason.TERMINAL
-    return Reason.DISPLAY if has_any(words, library_messages.DISPLAY_WORDS) else Reason.NONE
+    return Reason.DISPLAY if contains_any(words, library_messages.DISPLAY_WORDS) else Reason.NONE
 
 
-def has_any(text: str, words: tuple[str, ...]) -> bool:
+def contains_any(text: str, words: tuple[str, ...]) -> bool:
     return any(word in text for word in words)
 
 
-def last_words(ending: RunResult) -> str:
-    return ending.stderr[-LAST_WORDS:].lower()
+def stderr_tail(result: RunResult) -> str:
+    return result.stderr[-LAST_WORDS:].lower()
 
 
 def error_line(
@@ -269,36 +269,34 @@ def error_line(
     limits: Limits,
     report: GuestReport,
     outcome: Outcome,
-    ending: RunResult,
+    result: RunResult,
     missing: Reason,
 ) -> str:
     """The error in one line; "" if all went well."""
-    told = report.how == RAISED and report.headline
-    place = locate(program, report)
-    if told:
-        room = describe_limit(outcome.limit, limits) or missing_note(missing, report)
-        also = (
-            f" ({room})"
-            if room
+    has_headline = report.how == RAISED and report.headline
+    location = locate(program, report)
+    if has_headline:
+        explanation = describe_limit(outcome.limit, limits) or missing_note(missing, report)
+        suffix = (
+            f" ({explanation})"
+            if explanation
             else f" (and {describe_stop(outcome.limit, limits)})"
             if outcome.limit
             else ""
         )
-        return f"{place}: {report.headline}{also}"
-    if outcome.limit and (outcome.limit == ending.limit or outcome.signal == signal.SIGXCPU):
-        return f"{place}: {describe_stop(outcome.limit, limits)}"
-    room = describe_limit(outcome.limit, limits) or missing_note(missing, report)
-    also = f" ({room})" if room else ""
+        return f"{location}: {report.headline}{suffix}"
+    if outcome.limit and (outcome.limit == result.limit or outcome.signal == signal.SIGXCPU):
+        return f"{location}: {describe_stop(outcome.limit, limits)}"
+    explanation = describe_limit(outcome.limit, limits) or missing_note(missing, report)
+    suffix = f" ({explanation})" if explanation else ""
     if outcome.signal is not None:
-        return f"{place}: killed by {signal_name(outcome.signal)}{also}"
+        return f"{location}: killed by {signal_name(outcome.signal)}{suffix}"
     if report.how == EXITED:
-        return "" if outcome.finished else explain_exit(program, report, outcome.exit_code) + also
+        return "" if outcome.finished else explain_exit(program, report, outcome.exit_code) + suffix
     if report.finished:
         return "" if outcome.exit_code == 0 else f"the program ended with exit code {outcome.exit_code}"
-    code = outcome.exit_code
-    return (
-        f"{current_chunk(program, report)}: the program ended at once with exit code {code} (os._exit){also}"
-    )
+    ending = f"the program ended at once with exit code {outcome.exit_code} (os._exit)"
+    return f"{current_chunk(program, report)}: {ending}{suffix}"
 
 
 def missing_note(missing: Reason, report: GuestReport) -> str:
@@ -356,9 +354,9 @@ def describe_stop(limit: str, limits: Limits) -> str:
 
 def describe_limit(limit: str, limits: Limits) -> str:
     """The limit behind an error that the program itself met."""
-    rooms = {
+    explanations = {
         MEMORY: f"a run may take {limits.memory_mib} MiB of memory",
         DISK: f"the work folder holds {limits.disk_mib} MiB",
         wire.PROCESSES: f"a run may have {PROCESSES} threads and processes",
     }
-    return rooms.get(limit, "")
+    return explanations.get(limit, "")

@@ -96,13 +96,13 @@ def remove_entry(top: int, name: str, fresh: "count[int]") -> None:
         for inner in os.listdir(folder):
             if is_folder(inner, folder):
                 os.chmod(inner, 0o700, dir_fd=folder)
-                os.rename(inner, unused(top, fresh), src_dir_fd=folder, dst_dir_fd=top)
+                os.rename(inner, unused_name(top, fresh), src_dir_fd=folder, dst_dir_fd=top)
             else:
                 os.unlink(inner, dir_fd=folder)
     os.rmdir(name, dir_fd=top)
 
 
-def unused(top: int, fresh: "count[int]") -> str:
+def unused_name(top: int, fresh: "count[int]") -> str:
     """A name that is free at the top; a rename would silently replace an empty folder."""
     names = (f"moved-{number}" for number in fresh)
     return next(name for name in names if not is_there(name, top))
@@ -260,7 +260,7 @@ def launch_command(
         make_environment(str(made.work), str(made.scratch)),
         (*descriptors, request.control, request.shared),
         where.user,
-        spilled=meter.full,
+        disk_full=meter.full,
     )
 
 

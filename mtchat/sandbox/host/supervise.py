@@ -61,8 +61,8 @@ def supervise(
     variant: Variant,
     job: LaunchJob,
     limits: Limits,
-    watch: OutputListener | None = None,
-    given: RunInputs = NO_INPUTS,
+    on_output: OutputListener | None = None,
+    inputs: RunInputs = NO_INPUTS,
 ) -> Iterator[RunResult]:
     """Run a job to its end; inside the `with`, the result's `work` is a descriptor of the work folder."""
     with ExitStack() as stack:
@@ -75,21 +75,21 @@ def supervise(
             stack.callback(os.close, shared)
             request = LaunchRequest(theirs.fileno(), shared, limits)
             command = stack.enter_context(backend.prepare(variant, request))
-            process = start_process(command, given.stdin)
+            process = start_process(command, inputs.stdin)
         run = stack.enter_context(
             SandboxedRun(
                 process,
                 ours,
                 job.for_user(command.user, command.reader),
-                replace(limits, seconds=PATIENT_SECONDS) if given.live else limits,
-                watch or (lambda name, text: None),
+                replace(limits, seconds=PATIENT_SECONDS) if inputs.live else limits,
+                on_output or (lambda name, text: None),
                 stopped,
-                given,
+                inputs,
             )
         )
-        run.spilled = command.spilled
-        ending = run.end()
-        yield replace(ending, shared=os.pread(shared, SHARED_BYTES, 0), stopped=stopped.again())
+        run.disk_full = command.disk_full
+        result = run.end()
+        yield replace(result, shared=os.pread(shared, SHARED_BYTES, 0), stopped=stopped.since_now())
 
 
 def start_process(command: LaunchCommand, stdin: PurePath | None) -> "subprocess.Popen[bytes]":
@@ -115,7 +115,7 @@ class Interrupts:
     def __call__(self) -> bool:
         return bool(self.seen)
 
-    def again(self) -> Callable[[], bool]:
+    def since_now(self) -> Callable[[], bool]:
         """The same from now on: the Ctrl-C that stopped a run does not stop the copying of its files."""
         before = len(self.seen)
         return lambda: len(self.seen) > before
@@ -159,12 +159,12 @@ class SandboxedRun(RunMonitor):
         link: socket.socket,
         job: LaunchJob,
         limits: Limits,
-        watch: OutputListener,
+        on_output: OutputListener,
         stopped: Callable[[], bool],
-        given: RunInputs,
+        inputs: RunInputs,
     ) -> None:
-        super().__init__(process.pid, job.mark, limits, watch, stopped, marks=max(len(job.names), 1))
-        self.process, self.link, self.job, self.given = process, link, job, given
+        super().__init__(process.pid, job.mark, limits, on_output, stopped, marks=max(len(job.names), 1))
+        self.process, self.link, self.job, self.inputs = process, link, job, inputs
         self.work: int | None = None
         self.init_fd: int | None = None
         self.init_pid = 0
@@ -198,8 +198,8 @@ class SandboxedRun(RunMonitor):
             self.report = (self.report + data)[: len(HELLO) + 8 * NUMBERS]
         else:
             self.selector.unregister(self.link)
-        if self.ended is None and (not data or len(self.report) >= len(HELLO) + 8 * NUMBERS):
-            self.ended = time.monotonic()
+        if self.ended_at is None and (not data or len(self.report) >= len(HELLO) + 8 * NUMBERS):
+            self.ended_at = time.monotonic()
 
     def receive_greeting(self) -> bytes:
         """Receive the greeting, send the job, and start the clock."""
@@ -212,7 +212,7 @@ class SandboxedRun(RunMonitor):
             self.work = greeting.fds[0]
             close_later(greeting.fds[1:])
             refuse_descriptors(self.link)
-            deliver_files(self.given.files, self.work, self.job.user, self.copy_stopped)
+            deliver_files(self.inputs.files, self.work, self.job.user, self.copy_stopped)
             self.link.settimeout(SETUP_SECONDS)
             with suppress(OSError):
                 self.link.sendall(self.job.pack())
@@ -231,13 +231,13 @@ class SandboxedRun(RunMonitor):
             return False
         with suppress(OSError, IndexError, AttributeError):
             pid = list_children(self.init_pid)[0]
-            handle = os.pidfd_open(pid)
+            pidfd = os.pidfd_open(pid)
             try:
                 if pid in list_children(self.init_pid):
-                    signal.pidfd_send_signal(handle, signal.SIGABRT)
+                    signal.pidfd_send_signal(pidfd, signal.SIGABRT)
                     return True
             finally:
-                os.close(handle)
+                os.close(pidfd)
         return False
 
     def program_ended(self) -> bool:
@@ -253,7 +253,7 @@ class SandboxedRun(RunMonitor):
             seconds = self.follow()
         data = self.report[len(HELLO) :]
         count = len(self.job.names)
-        ending = RunResult(
+        result = RunResult(
             started=self.work is not None and self.report.startswith(HELLO),
             limit=self.limit,
             seconds=seconds,
@@ -264,15 +264,15 @@ class SandboxedRun(RunMonitor):
             truncated=self.out.full or self.err.full,
             work=self.work,
         )
-        return with_usage(ending, data) if len(data) == 8 * NUMBERS else ending
+        return with_usage(result, data) if len(data) == 8 * NUMBERS else result
 
 
-def with_usage(ending: RunResult, data: bytes) -> RunResult:
+def with_usage(result: RunResult, data: bytes) -> RunResult:
     """The result with what pid 1 reported: status, time and peak memory."""
     numbers = [int.from_bytes(data[at : at + 8], "little") for at in range(0, len(data), 8)]
     status, wall, _, _, peak_kib = numbers
-    peak_mib = max(ending.memory_mib, peak_kib / 1024)
-    return replace(ending, status=status, seconds=wall / 1e6, memory_mib=peak_mib)
+    peak_mib = max(result.memory_mib, peak_kib / 1024)
+    return replace(result, status=status, seconds=wall / 1e6, memory_mib=peak_mib)
 
 
 def merge_last(parts: tuple[str, ...], count: int) -> tuple[str, ...]:
@@ -291,10 +291,10 @@ def kill_sandbox(process: "subprocess.Popen[bytes]", first: int | None) -> None:
             process.kill()
 
 
-def has_ended(handle: int) -> bool:
+def has_ended(pidfd: int) -> bool:
     """Whether the process of a pidfd has ended, reaped or not."""
     waiting = select.poll()
-    waiting.register(handle, select.POLLIN)
+    waiting.register(pidfd, select.POLLIN)
     return bool(waiting.poll(0))
 
 

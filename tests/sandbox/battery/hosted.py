@@ -101,7 +101,7 @@ from mtchat.sandbox.host.execute import run_in
 from tests.sandbox.battery.tiers import tier
 program = Program((Chunk(1, sys.argv[2]),))
 watch = lambda stream, text: print(text, flush=True)
-ended = run_in(tier(sys.argv[1]).choice, program, Limits(60.0), watch=watch)
+ended = run_in(tier(sys.argv[1]).choice, program, Limits(60.0), on_output=watch)
 print(ended.error)
 """
 
@@ -288,8 +288,8 @@ def masked_proc(arena: Arena) -> None:
         choice = choose((backend,))
         assert choice.variant is not None
         assert "/proc" in choice.variant.without
-        look = Program((Chunk(1, "import os\nprint(os.path.exists('/proc/self'))\n1 / 0"),))
-        outcome = run_in(choice, look, LIMITS)
+        with_variables = Program((Chunk(1, "import os\nprint(os.path.exists('/proc/self'))\n1 / 0"),))
+        outcome = run_in(choice, with_variables, LIMITS)
     assert (outcome.stdout, outcome.error) == (
         "False\n",
         "turn 1, line 3: ZeroDivisionError: division by zero",

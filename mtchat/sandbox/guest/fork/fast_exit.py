@@ -82,9 +82,9 @@ def contents_of(value: "Any") -> "list[Any] | None":
         return []
     own = kind.__module__ in ("builtins", "collections") or not hasattr(kind, "__del__")
     if isinstance(value, (list, tuple, set, frozenset)) and own:
-        return without_plain(value)
+        return drop_plain(value)
     if isinstance(value, dict) and own:
-        return without_plain(value.keys()) + without_plain(value.values())
+        return drop_plain(value.keys()) + drop_plain(value.values())
     if isinstance(value, type):
         return list(vars(value).values()) if value.__module__ == "__main__" else []
     if kind.__module__.partition(".")[0] in SAFE_PACKAGES:
@@ -102,7 +102,7 @@ def array_objects(value: "Any") -> "list[Any]":
     return list(flat[:MOST_VALUES])
 
 
-def without_plain(values: "Iterable[Any]") -> "list[Any]":
+def drop_plain(values: "Iterable[Any]") -> "list[Any]":
     return [value for value in values if type(value) not in PLAIN_TYPES]
 
 

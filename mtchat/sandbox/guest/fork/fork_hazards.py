@@ -37,7 +37,7 @@ OF_OURS = (signal.SIGCHLD, signal.SIGCONT, signal.SIGTSTP)
 LOOKS, LOOK_SECONDS = 3, 0.001
 
 
-def find(sources: "Iterable[str]", known: "dict[int, tuple[int, int]]") -> str:
+def find_hazard(sources: "Iterable[str]", known: "dict[int, tuple[int, int]]") -> str:
     """Why this process must not be forked, as what the turn did ("keeps a file open"); "" if it can be.
 
     `known` are the sandbox's own descriptors, 1 and 2 included, with device and inode of each.

@@ -154,7 +154,7 @@ class ForkedRun:
             self.hazard = "failed"
             runner.fail(error, self.progress)
         finally:
-            if work.look:
+            if work.with_variables:
                 runner.report_variables(self.progress)
             if self.progress.ours:
                 self.link.detach()  # otherwise Python may warn that it was not closed
@@ -209,7 +209,7 @@ class ForkedRun:
         known = {1: out.identity, 2: err.identity, out.fd: out.identity, err.fd: err.identity}
         known |= {self.shared: identity(self.shared), self.link_descriptor.fd: self.link_descriptor.identity}
         try:
-            return fork_hazards.find(self.runner.sources[:count], known)
+            return fork_hazards.find_hazard(self.runner.sources[:count], known)
         except Exception:
             return HIDING
 

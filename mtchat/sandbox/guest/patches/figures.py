@@ -14,7 +14,7 @@ from matplotlib.backend_bases import FigureManagerBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mtchat.sandbox.guest.patches.pictures import PictureSource, current_place, free_name, warn
+from mtchat.sandbox.guest.patches.pictures import PictureSource, current_location, free_name, warn
 
 MOST_FRAMES = 60
 MOST_GROWTH = 2.0  # text that reaches further beyond a figure is not included
@@ -39,14 +39,14 @@ class FigureManager(FigureManagerBase):
 
     def __init__(self, canvas: Any, num: int | str) -> None:
         super().__init__(canvas, num)
-        canvas.place = current_place()
+        canvas.place = current_location()
 
     def show(self) -> None:
         vars(self.canvas).update(shown=True)
 
     def destroy(self) -> None:
         """Save the figure if it was shown, or if an earlier turn made it and ended with it open."""
-        made, now = getattr(self.canvas, "place", None), current_place()
+        made, now = getattr(self.canvas, "place", None), current_location()
         earlier = made is not None and now is not None and made[0] != now[0]
         if getattr(self.canvas, "shown", False) or matplotlib.is_interactive() or earlier:
             save(self)
@@ -77,29 +77,31 @@ def save(manager: Any) -> None:
         return
     with warnings.catch_warnings(record=True) as caught:
         try:
-            film = animation_of(canvas)
+            film = find_animation(canvas)
             if film is not None:
                 save_animation(film)
             else:
-                canvas.print_figure(free_name(), dpi=canvas.figure.dpi, bbox_inches=bounds(canvas.figure))
+                canvas.print_figure(
+                    free_name(), dpi=canvas.figure.dpi, bbox_inches=bounding_box(canvas.figure)
+                )
         finally:
             canvas.saved, canvas.figure.stale = True, False
     for each in {str(each.message): each for each in caught}.values():
         if each.filename.startswith(os.path.dirname(__file__)):
-            name, line = current_place() or getattr(canvas, "place", None) or ("the program", 0)
+            name, line = current_location() or getattr(canvas, "place", None) or ("the program", 0)
             warnings.warn_explicit(each.message, each.category, name, line)
         else:
             warnings.showwarning(each.message, each.category, each.filename, each.lineno)
 
 
-def bounds(figure: Any) -> str | None:
+def bounding_box(figure: Any) -> str | None:
     """Whether to include what reaches beyond the figure, such as long labels, but no text far away."""
     box, size = figure.get_tightbbox(), figure.get_size_inches()
     fits = all(inches <= MOST_GROWTH * most for inches, most in zip(box.size, size, strict=True))
     return "tight" if fits and min(box.size) > 0 else None
 
 
-def animation_of(canvas: Any) -> Any:
+def find_animation(canvas: Any) -> Any:
     """The animation that starts when the figure is first drawn, if there is one."""
     module = sys.modules.get("matplotlib.animation")
     waiting = canvas.callbacks.callbacks.get("draw_event", {}).values() if module else ()

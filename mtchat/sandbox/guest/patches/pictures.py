@@ -26,7 +26,7 @@ def free_name(suffix: str = "png") -> str:
     raise AssertionError
 
 
-def current_place() -> "PictureSource | None":
+def current_location() -> "PictureSource | None":
     """The file and line of the program that run now; None while it ends."""
     main = vars(sys.modules["__main__"])
     frame = sys._getframe()
@@ -41,7 +41,7 @@ def warn(message: str, made: "PictureSource | None" = None) -> None:
     """Warn with the current line of the program or, while it ends, the line where something was created."""
     import warnings
 
-    name, line = current_place() or made or ("the program", 0)
+    name, line = current_location() or made or ("the program", 0)
     warnings.warn_explicit(message, UserWarning, name, line)
 
 

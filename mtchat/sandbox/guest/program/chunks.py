@@ -131,7 +131,7 @@ def run_program(job: LaunchJob, memory: mmap, shared: int) -> None:
     except BaseException as error:
         runner.fail(error, progress)
     finally:
-        if job.look:
+        if job.with_variables:
             runner.report_variables(progress)
 
 
@@ -224,10 +224,10 @@ class ProgramRunner:
     def write_source(self, index: int) -> None:
         """Write the chunks that have begun to the source file: a turn reads the same whatever follows."""
         try:
-            content = source_file.content_of(self.names[: index + 1], self.sources[: index + 1])
+            content = source_file.file_content(self.names[: index + 1], self.sources[: index + 1])
             if content != self.written_source:
                 source_file.write_file(
-                    self.home, source_file.name_of(self.names), content, self.written_source
+                    self.home, source_file.file_name(self.names), content, self.written_source
                 )
                 self.written_source = content
         except Exception:  # the program may have replaced len or open
@@ -292,7 +292,7 @@ def prepare_main(job: LaunchJob) -> ModuleType:
     vars(builtins).update(help=_sitebuiltins._Helper())
     sys.prefix = sys.exec_prefix = job.prefix
     sys.path += [folder for folder in (*job.folders, home, ours) if folder not in sys.path]
-    name = source_file.name_of(job.names)
+    name = source_file.file_name(job.names)
     sys.argv[:] = [name, *job.arguments]
     sys.orig_argv[:] = [sys.executable, name, *job.arguments]
     module = ModuleType("__main__")

@@ -72,7 +72,7 @@ def find_reason(error: BaseException, asked: "list[str] | None" = None) -> list[
     if isinstance(error, SystemExit) and reason_of_exit(error)[0]:
         return reason_of_exit(error)
     for each in causes_of(error):
-        found = reason_of_one(each)
+        found = reason_of_error(each)
         if found[0]:
             return found
     if asked and isinstance(error, OF_NO_DATA):
@@ -100,20 +100,20 @@ def find_limit(error: BaseException) -> str:
         ):
             return MEMORY
         if (isinstance(each, OSError) and number in FULL) or contains_any(text, DISK_WORDS):
-            return "" if is_scratch_full() else DISK
-        if contains_any(text, THREAD_WORDS) or is_fork(each):
+            return "" if is_scratch_folder_full() else DISK
+        if contains_any(text, THREAD_WORDS) or is_fork_failure(each):
             return PROCESSES
         if number == errno.ENOMEM or contains_any(text, MEMORY_WORDS):
             return MEMORY
         if type(each).__module__ == "cv2" and getattr(each, "code", 0) == -4:
             return MEMORY
-    return DISK if isinstance(error, OSError | RuntimeError) and is_full() else ""
+    return DISK if isinstance(error, OSError | RuntimeError) and is_work_folder_full() else ""
 
 
-def reason_of_one(error: BaseException) -> list[str]:
+def reason_of_error(error: BaseException) -> list[str]:
     """The same for a single error, without its causes."""
     if isinstance(error, FileNotFoundError):
-        found = reason_of_words(error) if error.filename is None else ["", ""]
+        found = reason_from_message(error) if error.filename is None else ["", ""]
         return found if found[0] else reason_of_file(error)
     if isinstance(error, EOFError):
         read = str(error) == NO_INPUT or any(is_in_modules(frame, READERS) for frame in frames(error))
@@ -124,18 +124,18 @@ def reason_of_one(error: BaseException) -> list[str]:
         return reason_of_key(error)
     if isinstance(error, IndexError) and "argv" in failing_line(error) and len(sys.argv) < 2:
         return [ARGUMENTS, ""]
-    if isinstance(error, IndexError | ValueError) and is_silent() and "stdin" in used_names(error):
+    if isinstance(error, IndexError | ValueError) and has_no_input() and "stdin" in used_names(error):
         return [INPUT, ""]
     if is_instance_of(error, "BdbQuit"):
         return [INPUT, ""]
-    if number_of(error) == NOT_FOUND:
+    if exit_code_of(error) == NOT_FOUND:
         return [COMMAND, first_word(getattr(error, "cmd", ""))]
-    return reason_of_words(error)
+    return reason_from_message(error)
 
 
-def reason_of_words(error: BaseException) -> list[str]:
+def reason_from_message(error: BaseException) -> list[str]:
     text, number = message_of(error) + output_of(error), getattr(error, "errno", None)
-    if number in FULL and is_scratch_full():
+    if number in FULL and is_scratch_folder_full():
         return [SCRATCH, ""]
     for kind, words in WORDS_BY_REASON.items():
         if contains_any(text, words) or is_instance_of(error, *TYPES_BY_REASON.get(kind, ())):
@@ -151,12 +151,12 @@ def reason_of_words(error: BaseException) -> list[str]:
 
 def reason_of_refusal(error: PermissionError) -> list[str]:
     """What Landlock forbids: shared memory, sockets, files outside the work folder."""
-    if name_of(failed_call(error)) in SHARED_CALLS:
+    if called_name(failed_call(error)) in SHARED_CALLS:
         return [POOLS, ""]
     if error.filename is None:
-        return [NETWORK if is_of_sockets(error) else "", ""]
+        return [NETWORK if is_socket_error(error) else "", ""]
     path = path_of(error)
-    if not os.path.isabs(path) or path.startswith((home(), scratch(), TTY)):
+    if not os.path.isabs(path) or path.startswith((work_folder(), scratch_folder(), TTY)):
         return [TERMINAL if path == TTY else "", ""]
     return [OUTSIDE if means_to_write(error) else "", path]
 
@@ -175,7 +175,7 @@ def reason_of_exit(error: SystemExit) -> list[str]:
     names = [name for frame in looked for name in frame.f_code.co_names]
     if len(sys.argv) < 2 and "argv" in names:
         return [ARGUMENTS, ""]
-    return reason_of_words(error) if isinstance(error.code, str) else ["", ""]
+    return reason_from_message(error) if isinstance(error.code, str) else ["", ""]
 
 
 def reason_of_file(error: FileNotFoundError) -> list[str]:
@@ -183,7 +183,7 @@ def reason_of_file(error: FileNotFoundError) -> list[str]:
     if isinstance(error.filename, int):
         return ["", ""]
     path = path_of(error)
-    last = innermost(error)
+    last = innermost_traceback(error)
     if (
         last is not None
         and is_in_modules(last.tb_frame, ("subprocess",))
@@ -195,11 +195,12 @@ def reason_of_file(error: FileNotFoundError) -> list[str]:
     if path.split("/")[1:2] and path.startswith("/") and path.split("/")[1] in SYSTEM_FOLDERS:
         return [SYSTEM, path]
     if any(
-        os.path.isabs(path) and path.startswith(each) for each in (sys.prefix, sys.base_prefix, scratch())
+        os.path.isabs(path) and path.startswith(each)
+        for each in (sys.prefix, sys.base_prefix, scratch_folder())
     ):
         return ["", ""]
     if means_to_write(error):
-        return [OUTSIDE if os.path.isabs(path) and not path.startswith(home()) else "", path]
+        return [OUTSIDE if os.path.isabs(path) and not path.startswith(work_folder()) else "", path]
     if path == vars(sys.modules.get("__main__", sys)).get("__file__"):
         return ["", ""]
     return [FILE, path]
@@ -216,7 +217,7 @@ def reason_of_module(error: ModuleNotFoundError) -> list[str]:
 
 
 def reason_of_key(error: KeyError) -> list[str]:
-    last = innermost(error)
+    last = innermost_traceback(error)
     if (
         last is None
         or not is_in_modules(last.tb_frame, ("os",))
@@ -244,7 +245,7 @@ def causes_of(error: BaseException) -> "Iterator[BaseException]":
 
 def message_of(error: BaseException) -> str:
     """The message of an error in lower case; "" if the program itself wrote it."""
-    if is_own(error):
+    if is_raised_by_program(error):
         return ""
     try:
         return str(error).lower()[:4000]
@@ -252,11 +253,11 @@ def message_of(error: BaseException) -> str:
         return type(error).__name__.lower()
 
 
-def is_own(error: BaseException) -> bool:
+def is_raised_by_program(error: BaseException) -> bool:
     """Whether a raise statement of the program created the error, and not a library."""
     from opcode import opmap
 
-    last = innermost(error)
+    last = innermost_traceback(error)
     if last is None or not is_in_modules(last.tb_frame, ("__main__",)):
         return False
     return last.tb_frame.f_code.co_code[last.tb_lasti] == opmap["RAISE_VARARGS"]
@@ -266,33 +267,33 @@ def is_instance_of(error: BaseException, *names: str) -> bool:
     return any(kind.__name__ in names for kind in type(error).__mro__)
 
 
-def is_of_sockets(error: BaseException) -> bool:
+def is_socket_error(error: BaseException) -> bool:
     """Whether a socket, or an operation on one, was refused."""
-    last = innermost(error)
+    last = innermost_traceback(error)
     inside = last is not None and is_in_modules(last.tb_frame, ("socket", "ssl"))
-    return inside or name_of(failed_call(error)) in SOCKET_CALLS
+    return inside or called_name(failed_call(error)) in SOCKET_CALLS
 
 
-def is_fork(error: BaseException) -> bool:
+def is_fork_failure(error: BaseException) -> bool:
     """Whether a process could not be started because of the process limit."""
     return (
         isinstance(error, BlockingIOError)
         and error.errno == errno.EAGAIN
         and (
             any(is_in_modules(frame, ("subprocess", "multiprocessing")) for frame in frames(error))
-            or "fork" in name_of(failed_call(error))
+            or "fork" in called_name(failed_call(error))
         )
     )
 
 
-def is_full() -> bool:
+def is_work_folder_full() -> bool:
     """Whether the work folder is a file system of its own that is full."""
     return has_no_room(os.environ.get("HOME", "."), resource.getrlimit(resource.RLIMIT_FSIZE)[0])
 
 
-def is_scratch_full() -> bool:
+def is_scratch_folder_full() -> bool:
     """Whether the folder of temporary files is full."""
-    return has_no_room(scratch(), SCRATCH_BYTES) and not is_full()
+    return has_no_room(scratch_folder(), SCRATCH_BYTES) and not is_work_folder_full()
 
 
 def has_no_room(folder: str, size: int) -> bool:
@@ -300,7 +301,7 @@ def has_no_room(folder: str, size: int) -> bool:
     return room.f_blocks * room.f_frsize == size and room.f_bavail * 100 < room.f_blocks
 
 
-def home() -> str:
+def work_folder() -> str:
     """The work folder."""
     return os.environ.get("HOME", "/work")
 
@@ -320,7 +321,7 @@ def find_variable(text: str) -> str:
     return next((word for word in words if word.isupper() and len(word) > 2), "")
 
 
-def scratch() -> str:
+def scratch_folder() -> str:
     return os.environ.get("TMPDIR", "/tmp")
 
 
@@ -331,7 +332,7 @@ def frames(error: BaseException) -> "Iterator[FrameType]":
         step = step.tb_next
 
 
-def innermost(error: BaseException) -> "TracebackType | None":
+def innermost_traceback(error: BaseException) -> "TracebackType | None":
     step = error.__traceback__
     while step is not None and step.tb_next is not None:
         step = step.tb_next
@@ -344,7 +345,7 @@ def is_in_modules(frame: "FrameType", modules: "tuple[str, ...]") -> bool:
 
 def failed_call(error: BaseException) -> "Any":
     """The expression that failed, as a syntax tree; None if its source is not available."""
-    last = innermost(error)
+    last = innermost_traceback(error)
     return None if last is None else parse_expression(last)
 
 
@@ -367,7 +368,7 @@ def parse_expression(step: "TracebackType") -> "Any":
         return None
 
 
-def name_of(node: "Any") -> str:
+def called_name(node: "Any") -> str:
     """The name of the function in a call."""
     function = getattr(node, "func", None)
     return str(getattr(function, "attr", None) or getattr(function, "id", ""))
@@ -376,7 +377,7 @@ def name_of(node: "Any") -> str:
 def means_to_write(error: BaseException) -> bool:
     """Whether the program tried to write: into a missing folder, which is its own mistake."""
     node = failed_call(error)
-    if name_of(node) in WRITING:
+    if called_name(node) in WRITING:
         return True
     given = [*getattr(node, "args", ()), *(word.value for word in getattr(node, "keywords", ()))]
     modes = [getattr(each, "value", None) for each in given[:3]]
@@ -389,7 +390,7 @@ def means_to_write(error: BaseException) -> bool:
     )
 
 
-def is_silent() -> bool:
+def has_no_input() -> bool:
     """Whether the program has no input in place of a keyboard."""
     return stat.S_ISCHR(os.fstat(0).st_mode)
 
@@ -400,7 +401,7 @@ def used_names(error: BaseException) -> "list[str]":
     return [name for frame in own for name in frame.f_code.co_names]
 
 
-def number_of(error: BaseException) -> int:
+def exit_code_of(error: BaseException) -> int:
     """The exit code of another program that the error reports; 0 if none."""
     code = getattr(error, "returncode", 0)
     return code if isinstance(code, int) else 0
@@ -413,7 +414,7 @@ def first_word(command: object) -> str:
 
 def output_of(error: BaseException) -> str:
     """The output of another program that the error reports, in lower case."""
-    found = [getattr(error, name, "") for name in ("stderr", "output")] if number_of(error) else []
+    found = [getattr(error, name, "") for name in ("stderr", "output")] if exit_code_of(error) else []
     texts = [each.decode(errors="replace") if isinstance(each, bytes) else each for each in found]
     return "".join(text[-MOST_OUTPUT:].lower() for text in texts if isinstance(text, str))
 

@@ -62,7 +62,7 @@ def describe_traceback(
     story = traceback.TracebackException(type(error), error, trace, limit=-500, compact=True)
     drop_library_frames(story, names)
     text = limit_lines("".join(story.format()).rstrip("\n").split("\n"))
-    first = headline(error, str(story))
+    first = error_headline(error, str(story))
     reason = reason or failure_reason.clue_for_host(error, first)
     return [first, text, reason, subject, *describe_frames(error, names, sources)]
 
@@ -85,7 +85,7 @@ def skip_launcher(error: BaseException, names: list[str]) -> TracebackType | Non
     return trace
 
 
-def headline(error: BaseException, said: str) -> str:
+def error_headline(error: BaseException, said: str) -> str:
     """The error in one line: its type and the first line of its message that has words."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     first = next((line for line in lines if any(sign.isalnum() for sign in line)), "".join(lines[:1]))
@@ -154,15 +154,15 @@ def describe_variables(namespace: "dict[str, Any]") -> list[str]:
         found += [
             name[:KIND_CHARS],
             type_name(value),
-            ask_value(describe_shape, value, ""),
-            ask_value(describe_value, value),
+            describe_safely(describe_shape, value, ""),
+            describe_safely(describe_value, value),
         ]
         if len(found) >= 4 * MOST_VARIABLES:
             break
     return found
 
 
-def ask_value(describe: "Any", value: "Any", otherwise: str | None = None) -> str:
+def describe_safely(describe: "Any", value: "Any", otherwise: str | None = None) -> str:
     """The description of a value; if that raises, `otherwise`, or the type of the error."""
     try:
         return str(describe(value))
@@ -200,7 +200,7 @@ def render_value(value: "Any") -> str:
         return f"an integer of {value.bit_length()} bits"
     if callable(getattr(type(value), "ravel", None)) and hasattr(value, "dtype"):
         return describe_array(value)
-    return repr_with_limits().repr(value)
+    return make_repr().repr(value)
 
 
 def describe_array(array: "Any") -> str:
@@ -211,7 +211,7 @@ def describe_array(array: "Any") -> str:
     return f"{', '.join(few + more)} ({array.dtype})"
 
 
-def repr_with_limits() -> "Repr":
+def make_repr() -> "Repr":
     """A `repr` of bounded length; imported late, because most runs do not need it."""
     import reprlib
 
