@@ -73,7 +73,7 @@ def explain_how_to_install(extra: str) -> str:
 def explain_how_to_build() -> str:
     if in_checkout():
         return "make clean install"
-    return f"{sys.executable} -m pip install --force-reinstall --no-binary mtchat mtchat"
+    return f"{sys.executable} -m pip install --force-reinstall . (in a checkout of mtchat)"
 
 
 def check_python() -> Iterator[Finding]:
@@ -166,7 +166,7 @@ def check_models() -> Iterator[Finding]:
 def check_disk() -> Iterator[Finding]:
     for what, path in (
         ("cache", platformdirs.user_cache_path("mtchat", appauthor=False)),
-        ("here", Path.cwd()),
+        ("this folder", Path.cwd()),
     ):
         there = next(each for each in (path, *path.parents) if each.exists())
         free = shutil.disk_usage(there).free / 2**30

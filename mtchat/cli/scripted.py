@@ -106,7 +106,7 @@ class ScriptConsole(Console):
             case TurnWritten(_, turn):
                 self.view.note(describe_time(turn.usage) or "the model wrote no code")
             case CandidateChosen(_, _, outcome, count):
-                self.view.note(f"the best of {count} candidates is another")
+                self.view.note(f"another of the {count} candidates is better")
                 self.view.verdict(outcome, self.hint(outcome))
             case RepairStarted(round, rounds, number, _):
                 self.view.note(f"fixing turn {number}, attempt {round} of {rounds}")
@@ -123,7 +123,7 @@ class ScriptConsole(Console):
 
 def refuse_to_ask(label: str, text: str) -> str:
     """What would be asked in a terminal has to be said beforehand."""
-    raise UsageError("this command asks for more, which needs a terminal; say all of it on its line")
+    raise UsageError("this command asks for input, which needs a terminal; give everything on its line")
 
 
 def refuse_to_edit(code: str, suffix: str) -> str:

@@ -40,11 +40,11 @@ def talk(args: argparse.Namespace) -> int:
         [code] if code else [make_encodable(text) for text in args.prompt if text.strip()] or read_piped()
     )
     if not instructions and (sys.stdin is None or not sys.stdin.isatty()):
-        raise UsageError("no instructions: give -p TEXT, or one a line on standard input")
+        raise UsageError("no instructions: give -p TEXT, or one instruction per line on standard input")
     if not instructions and not sys.stdout.isatty():
-        raise UsageError("the conversation needs a terminal to show itself; -p TEXT works without one")
+        raise UsageError("a conversation needs a terminal; -p TEXT works without one")
     if args.edit is not None and (args.session is None or len(instructions) != 1 or args.edit < 1):
-        raise UsageError("--edit N changes turn N of a SESSION, N from 1, to the instruction of one -p TEXT")
+        raise UsageError("--edit N needs a SESSION, a turn number N from 1, and exactly one -p TEXT")
     attached = [user_path(name) for name in args.attach]
     store.attach(Session(), attached, settings.disk_mib)
     with (
@@ -96,14 +96,14 @@ def read_code(args: argparse.Namespace) -> str:
         or not (number.isdecimal() and int(number))
     ):
         raise UsageError(
-            "--code N FILE changes the code of turn N of a SESSION, N from 1, without -p and --edit"
+            "--code N FILE needs a SESSION and a turn number N from 1, and excludes -p and --edit"
         )
     try:
         code = read_file(user_path(name)).decode("utf-8").rstrip()
     except (MtchatError, OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {name}: {error}") from error
     if not code.strip():
-        raise UsageError(f"{name} has no code in it")
+        raise UsageError(f"{name} contains no code")
     return code
 
 
@@ -173,8 +173,8 @@ def describe_last_session(path: Path | None) -> Iterator[str]:
     if path is not None and os.path.exists(path) and (found := store.summary(path)).turns:
         when = captions.describe_day(found.modified)
         yield (
-            f"{when} you had {found.name}: {count(found.turns)}, {captions.one_line(found.instruction, 40)}; "
-            f"/open {found.name} continues it"
+            f"{when} you worked on {found.name}: {count(found.turns)}, "
+            f"{captions.one_line(found.instruction, 40)}; /open {found.name} continues it"
         )
 
 

@@ -130,7 +130,7 @@ def explain_unknown_file(path: Path) -> str:
 
     if path.suffix.lower() in readable():
         return f"{path} cannot be run; mtchat import {shlex.quote(str(path))} creates a session from it"
-    return f"{path} is not a session, and not a .py file"
+    return f"{path} is neither a session nor a .py file"
 
 
 def exit_status(outcome: Outcome) -> int:

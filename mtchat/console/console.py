@@ -119,7 +119,7 @@ class Console:
     @property
     def log(self) -> Log:
         if self.chat.log is None:
-            raise MtchatError("this conversation is in memory alone; open it with a session's file")
+            raise MtchatError("this conversation exists only in memory; open it with a session file")
         return self.chat.log
 
     @property
@@ -195,7 +195,7 @@ class Console:
         if earlier is None:
             raise ModelError(f"{error}\n/model NAME switches to another model") from error
         self.view.error(str(error))
-        self.view.note(f"{earlier.name} is used instead; /model NAME switches to another model")
+        self.view.note(f"using {earlier.name} instead; /model NAME switches to another model")
         return earlier
 
     # What the user does

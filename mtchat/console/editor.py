@@ -32,7 +32,7 @@ def edit_text(text: str, suffix: str) -> str:
                 return back if "\r\n" in text else back.replace("\r\n", "\n")
         except (OSError, ValueError) as error:
             raise MtchatError(f"cannot edit with {words[0]!r}: {error}; set $EDITOR") from error
-        raise MtchatError(f"the editor {words[0]!r} ended with {status}, so nothing is changed")
+        raise MtchatError(f"the editor {words[0]!r} exited with status {status}, so nothing was changed")
 
 
 def read_back(path: Path) -> bytes:

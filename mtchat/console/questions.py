@@ -18,7 +18,7 @@ Answer = Callable[[str], str | None]
 CHOICES = "[Enter run, e edit, r retry, u undo, a auto] "
 EXPLAINED = (
     "Enter runs the code, e edits the instruction, r regenerates the code, u removes the turn, "
-    "a runs all code from now on, a 5 runs this turn and the next 5; Ctrl-C leaves it unrun"
+    "a runs all code from now on, a 5 runs this turn and the next 5; Ctrl-C keeps it without running it"
 )
 COMMANDS = {"e": "edit", "edit": "edit", "r": "retry", "retry": "retry", "u": "undo", "undo": "undo"}
 

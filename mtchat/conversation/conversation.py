@@ -154,9 +154,9 @@ class Conversation(LiveSession):
     def compare(self, count: int) -> Alternatives:
         """Draws `count` other candidates for the last turn and groups them by what they do; it stays live."""
         if not self.runs_unseen_code:
-            raise UsageError("candidates are run to be compared, and run is ask; /set run on allows that")
+            raise UsageError("comparing candidates runs them without asking; /set run on allows that")
         generator = self.quiet_generator()
-        with self.waiting(lambda: f"trying {count} others", str):
+        with self.waiting(lambda: f"generating {count} more candidates", str):
             spread = sample_alternatives(generator, self.session, self.settings.sampling, count)
         self.keep(spread.session, "retry")
         return spread

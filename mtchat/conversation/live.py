@@ -342,7 +342,8 @@ class LiveSession(SavedSession):
         for file in self.session.attached:
             if warn and file not in files:
                 self.notify(
-                    f"{short(Path(file.path))} is gone: the program runs without {file.name}", "warning"
+                    f"{short(Path(file.path))} no longer exists: the program runs without {file.name}",
+                    "warning",
                 )
         return RunInputs(arguments, stdin, files)
 

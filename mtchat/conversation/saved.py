@@ -48,7 +48,7 @@ class SavedSession:
             log.close()
             raise MtchatError(
                 f"{self.session.name} has turns that are not saved; /save tries again, "
-                "and /save with a whole path, such as /tmp/mine, saves it there"
+                "and /save with a full path, such as /tmp/mine, saves it there"
             )
         self.release()
         self.log = log

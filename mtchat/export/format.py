@@ -113,9 +113,7 @@ def of_suffix(path: str, session: Session) -> str:
     end = PurePath(path).suffix
     if not end:
         return "py" if session.language.runs else CODE
-    raise UsageError(
-        f"no format has the suffix {end}; there are {', '.join(kinds)}, or name one of the formats"
-    )
+    raise UsageError(f"no format has the suffix {end}; use {', '.join(kinds)}, or name a format")
 
 
 def suffix(form: Format, session: Session) -> str:
@@ -126,7 +124,10 @@ def suffix(form: Format, session: Session) -> str:
 def foreign_notice(session: Session, what: str) -> str:
     """Why a session in another language than Python is not written in a format, and what it can be."""
     title = session.language.title
-    return f"{what} has Python, and this session is written in {title}: {CODE} writes it as it is"
+    return (
+        f"{what} contains Python, but this session is written in {title}; "
+        f"the format {CODE} writes it unchanged"
+    )
 
 
 def to_bytes(text: str) -> bytes:
@@ -173,4 +174,4 @@ def left(number: int, what: str, fate: str) -> tuple[str, ...]:
 
 def check_cell_count(cells: int) -> None:
     if cells > MOST_CELLS:
-        raise MtchatError(f"it has {cells} cells, and at most {MOST_CELLS} are imported; divide it")
+        raise MtchatError(f"it has {cells} cells, but at most {MOST_CELLS} can be imported; split it")

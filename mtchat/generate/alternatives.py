@@ -44,7 +44,10 @@ def sample_alternatives(
         raise MtchatError(NO_TURNS)
     probe, last, base = generator.dry_run or generator.run, session.path[-1], session.undo()
     if probe is None or generator.candidates is None:
-        raise MtchatError("candidates are compared by running them, which is off; /retry asks again")
+        raise MtchatError(
+            "candidates are compared by running them, but programs are not run here; "
+            "/retry without N regenerates the turn"
+        )
     earlier = len(session.children(last.parent)) - 1
     chosen = replace(sampling, seed=sampling.seed + earlier)
     request = generator.step(base, last.instruction, chosen)

@@ -52,7 +52,7 @@ class Policy:
         return replace(self, samples=0, generated_tests=0, rewrites=0, repair_rounds=0)
 
 
-PLAIN = Policy(description="One completion as it comes.")
+PLAIN = Policy(description="One completion, unchanged.")
 POLICIES: Mapping[str, Policy] = MappingProxyType(
     {
         "best": Policy(
@@ -69,7 +69,7 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
             samples=6,
             confidence_threshold=-0.08,
             repair_rounds=1,
-            description="One completion; candidates and a repair only if it fails or is in doubt.",
+            description="One completion; candidates and a repair only if it fails or looks doubtful.",
         ),
         "examples": Policy(
             guidance=("examples",), description="Worked examples of turns precede the conversation."
@@ -110,7 +110,7 @@ def load(name: str) -> Policy:
         return POLICIES[name]
     if policy := plugins.value(GROUP, name, Policy):
         return policy
-    raise UsageError(f"{name!r} is none of the policies: {', '.join(known())}")
+    raise UsageError(f"{name!r} is not a policy; choose from: {', '.join(known())}")
 
 
 def for_language(name: str, language: Language) -> Policy:

@@ -115,7 +115,7 @@ class LoadingModel:
             self.dropped_model = self.previous.name
             self.previous.stop()
             self.previous = None
-            self.report(f"{self.dropped_model} given up, as memory is short for both; loading")
+            self.report(f"{self.dropped_model} unloaded, because memory does not suffice for both; loading")
 
     @property
     def earlier(self) -> "LoadingModel | None":
@@ -152,21 +152,21 @@ class LoadingModel:
             return False
         failure = self.failure
         if isinstance(failure, (MtchatError, Stopped)):
-            why = str(failure) or f"{self.name} was given up"
+            why = str(failure) or f"loading of {self.name} was cancelled"
             raise ModelError(why + self.lost_model_note) from failure
         if isinstance(failure, Exception):
             raise ModelError(f"cannot load {self.name}: {reason(failure)}{self.lost_model_note}") from failure
         if failure is not None:
             raise failure
         if self.engine is None:
-            raise ModelError(f"{self.name} was given up")
+            raise ModelError(f"{self.name} was unloaded")
         return True
 
     @property
     def lost_model_note(self) -> str:
         """What to add where an earlier model was given up for nothing."""
         name = self.dropped_model
-        return f"; {name} was given up to make room, and loads again by its name" if name else ""
+        return f"; {name} was unloaded to make room; /model {name} loads it again" if name else ""
 
     def card(self) -> ModelCard:
         return self.loaded().card
@@ -206,8 +206,8 @@ class LoadingModel:
             raise
         except Exception as error:
             raise ModelError(
-                f"{self.name} failed while it was asked: {reason(error)}; another model, or another "
-                "precision (--precision), may do"
+                f"{self.name} failed during generation: {reason(error)}; try another model, "
+                "or another precision (--precision)"
             ) from error
 
 

@@ -149,7 +149,8 @@ def make_confirm() -> Callable[[str], str]:
 def greet(console: Console) -> None:
     view = console.view
     view.say(
-        f"mtchat {__version__}: type an instruction, and the program grows by a piece. /help lists commands."
+        f"mtchat {__version__}: type an instruction to write the next piece of the program. "
+        "/help lists commands."
     )
     view.warning(console.host.warning)
     for notice in console.chat.notices:
@@ -168,7 +169,7 @@ def step(console: Console, prompt: PromptSession[str], offer: FixSuggestion) -> 
         line = next_line(console, prompt, offer)
     except KeyboardInterrupt:
         console.view.note(
-            "Ctrl-D or /quit leaves; "
+            "Ctrl-D or /quit quits; "
             + ("turns are not saved" if console.chat.unsaved else "everything is saved")
         )
         return True
@@ -209,7 +210,7 @@ def leave(console: Console) -> bool:
     """Says where the session is; False unless turns would be lost, which is said once."""
     if console.chat.unsaved and not save_what_is_left(console):
         if lost := console.chat.unsaved != console.warned:
-            console.view.error("turns of this session are not saved; leave again to leave without them")
+            console.view.error("turns of this session are not saved; quit again to discard them")
         console.warned = console.chat.unsaved
         return lost
     if console.log.path.exists():

@@ -68,7 +68,7 @@ def parse_language(text: str) -> Language:
     for each in LANGUAGES:
         if word in each.names:
             return each
-    raise UsageError(f"language is one of {', '.join(each.name for each in LANGUAGES)}, not {text!r}")
+    raise UsageError(f"language must be one of {', '.join(each.name for each in LANGUAGES)}, not {text!r}")
 
 
 def training_warning(model: str, language: Language) -> str:
@@ -76,7 +76,7 @@ def training_warning(model: str, language: Language) -> str:
     for word, names in TRAINED.items():
         if word in re.split(r"[\W_]+", model.lower()) and language.name not in names:
             titles = " and ".join(filter(None, [", ".join(map(title_of, names[:-1])), title_of(names[-1])]))
-            return f"{model} was trained on {titles}, not on {language.title}: expect little of it"
+            return f"{model} was trained on {titles}, not on {language.title}: expect poor results"
     return ""
 
 

@@ -19,11 +19,11 @@ def start_branch(session: Session, name: str) -> Session:
     if not name[:1].isalpha() or len(name.split()) > 1 or len(name) > LONGEST:
         short = " / ".join(" ".join(line.split()) for line in name.split("\n") if line.strip())
         short = short if len(short) <= LONGEST else short[: LONGEST - 1] + "…"
-        raise UsageError(f"the name of a branch is a word that begins with a letter, not {short!r}")
+        raise UsageError(f"the name of a branch must be a word that begins with a letter, not {short!r}")
     if name == START:
         raise UsageError(f"{START} is where every branch begins; give this one another name")
     if name in session.branches:
-        raise UsageError(f"there is a branch {name!r} already; /goto {name} goes to its end")
+        raise UsageError(f"branch {name!r} already exists; /goto {name} goes to its end")
     return session.name_branch(name)
 
 

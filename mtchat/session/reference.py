@@ -72,23 +72,23 @@ def bounded(text: str, most: int = MOST) -> str:
 def check_ran(last: Outcome | None) -> str:
     if last is None:
         raise MtchatError(
-            "{run} is what the last run printed, and nothing has run yet; /run runs the program"
+            "{run} is what the last run printed, but nothing has run yet; /run runs the program"
         )
     if not last.stdout.strip():
-        raise MtchatError("{run} is what the last run printed, and it printed nothing")
+        raise MtchatError("{run} is what the last run printed, but it printed nothing")
     return last.stdout
 
 
 def describe_error(outcome: Outcome | None, run: str) -> str:
     """How a run failed, with the line of the program where it did; else what does not hold of its checks."""
     if outcome is None:
-        raise MtchatError("{err} is how the program fails, and it has not run yet; /run runs it")
+        raise MtchatError("{err} is how the program fails, but it has not run yet; /run runs it")
     if outcome.error:
         line = outcome.frames[-1].text.strip() if outcome.frames else ""
         return f"{outcome.error}, at: {line}" if line else outcome.error
     if outcome.broken:
         return "; ".join(each.told for each in outcome.broken)
-    raise MtchatError(f"{{err}} is how the program fails, and {run} had no error")
+    raise MtchatError(f"{{err}} is how the program fails, but {run} had no error")
 
 
 def error_of(session: Session, number: int) -> str:
@@ -113,13 +113,13 @@ def output_of(session: Session, number: int) -> str:
         told = output_by_turn(program, outcome) if outcome else {}
         if number in told:
             if not told[number].strip():
-                raise MtchatError(f"{{out {number}}} is what turn {number} printed, and it printed nothing")
+                raise MtchatError(f"{{out {number}}} is what turn {number} printed, but it printed nothing")
             return told[number]
-    raise MtchatError(f"{{out {number}}} is what turn {number} printed, and it has not run; /run runs it")
+    raise MtchatError(f"{{out {number}}} is what turn {number} printed, but it has not run; /run runs it")
 
 
 def code_of(session: Session, number: int) -> str:
     turn = session.numbered(number)
     if not turn.chunk.strip():
-        raise MtchatError(f"{{code {number}}} is the code of turn {number}, and it has none")
+        raise MtchatError(f"{{code {number}}} is the code of turn {number}, but it has none")
     return turn.chunk

@@ -221,7 +221,7 @@ class Session:
             raise MtchatError("nothing to undo: the program has no turns yet; type an instruction to begin")
         if not 1 <= turns <= len(self.path):
             raise MtchatError(
-                f"cannot undo {turns}: the program has {count(len(self.path))}; /undo takes back one"
+                f"cannot undo {turns}: the program has {count(len(self.path))}; /undo undoes one"
             )
         return self.having(head=self.path[-turns].parent)
 
@@ -231,11 +231,9 @@ class Session:
         for done in range(turns):
             if moved.head not in moved.visited:
                 if done:
-                    raise MtchatError(
-                        f"cannot redo {turns}: only {done} can be brought back; /redo {done} does"
-                    )
+                    raise MtchatError(f"cannot redo {turns}: only {done} can be restored; use /redo {done}")
                 raise MtchatError(
-                    "nothing to redo: no turn comes after this one; /redo brings back what /undo took"
+                    "nothing to redo: no turn comes after this one; /redo restores what /undo removed"
                 )
             moved = moved.having(head=moved.visited[moved.head])
         return moved
@@ -263,14 +261,14 @@ class Session:
 
     def go_to_branch(self, name: str) -> "Session":
         if name not in self.branches:
-            raise MtchatError(f"no branch {name!r}; /tree shows them, /branch {name} makes one here")
+            raise MtchatError(f"no branch {name!r}; /tree shows them, /branch {name} creates one here")
         return replace(self.move(self.branches[name]), branch=name)
 
     def speak(self, language: Language) -> "Session":
         """This session in a language; UsageError if it has code in another one."""
         if language != self.language and (self.turns or self.preamble.strip()):
             raise UsageError(
-                f"this session is written in {self.language.title}, and stays so; "
+                f"this session is written in {self.language.title}, and that cannot change; "
                 f"mtchat --language {language.name} begins a new one in {language.title}"
             )
         return self.having(language=language)

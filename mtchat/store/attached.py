@@ -57,10 +57,10 @@ def files_in(folder: Path) -> list[tuple[Path, str]]:
                 found.append((path, str(path.relative_to(folder.parent))))
         if len(found) > MOST_FILES:
             raise UsageError(
-                f"{folder} has more than {MOST_FILES} files; attach the folders in it that are needed"
+                f"{folder} has more than {MOST_FILES} files; attach only the subfolders that you need"
             )
     if not found:
-        raise UsageError(f"there is no file in {folder}")
+        raise UsageError(f"{folder} contains no files")
     return found
 
 
@@ -90,7 +90,7 @@ def detach(session: Session, names: Sequence[str]) -> Session:
     known = list(dict.fromkeys(file.name.partition("/")[0] for file in session.attached))
     for name in names:
         if not held[name]:
-            there = f"there are: {', '.join(known)}" if known else "no file is"
+            there = f"attached are: {', '.join(known)}" if known else "no files are attached"
             raise UsageError(f"{name!r} is not attached; {there}")
     gone = {file.name for files in held.values() for file in files}
     return replace(session, attached=tuple(file for file in session.attached if file.name not in gone))
@@ -111,7 +111,7 @@ def recheck_files(
     files, notices = [], []
     for file in session.attached:
         path = Path(file.path)
-        gone = f"{file.name} is not attached any more: {path}"
+        gone = f"{file.name} is no longer attached: {path}"
         try:
             now = AttachedFile(visible_name(file), path, size_of(path))
             mine = owned(file.path)
@@ -124,7 +124,7 @@ def recheck_files(
         if same or mine:
             files.append(now)
         if not same:
-            changed = f"{file.name} has changed since it was attached; programs get it as it is now"
+            changed = f"{file.name} has changed since it was attached; programs get the current version"
             notices.append(changed if mine else f"{gone} has changed; attach it again to use it")
     return session.having(attached=tuple(files)), tuple(notices)
 
@@ -187,10 +187,10 @@ def check_attached_name(file: AttachedFile, files: Sequence[AttachedFile]) -> No
         if other.name == file.name and other.path != file.path:
             raise UsageError(
                 f"two files cannot both be {file.name!r} for the program: {other.path} and {file.path}; "
-                "rename one of them, or let the other go first"
+                "rename one of them, or detach the other first"
             )
         if belongs_to(file, other.name) != belongs_to(other, file.name) and other.name != file.name:
-            raise UsageError(f"{other.name} and {file.name} cannot both be there: one would be a folder")
+            raise UsageError(f"{other.name} and {file.name} cannot both be attached: one would be a folder")
 
 
 def check_room(files: Sequence[AttachedFile], disk_mib: int) -> None:
@@ -200,7 +200,8 @@ def check_room(files: Sequence[AttachedFile], disk_mib: int) -> None:
         return
     who = f"{files[0].name} has" if len(files) == 1 else f"the {len(files)} attached files have"
     raise UsageError(
-        f"{who} {whole / MIB:.0f} MiB, and a run may have {disk_mib} MiB of files; disk_mib sets that"
+        f"{who} {whole / MIB:.0f} MiB, but a run may have at most {disk_mib} MiB of files; "
+        "the setting disk_mib raises that"
     )
 
 

@@ -98,10 +98,10 @@ def find(session: str, folder: Path) -> Path:
     for path in paths(folder):
         if normalise(path.stem) == normalise(session):
             raise MtchatError(
-                f"{path.stem!r} is spelled with other signs that look the same; open it by {path}"
+                f"{path.stem!r} is spelled with different characters that look the same; open it as {path}"
             )
     near = get_close_matches(session, [path.stem for path in paths(folder)], n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else "`mtchat sessions` lists what there is"
+    hint = f"did you mean {' or '.join(near)}?" if near else "`mtchat sessions` lists all sessions"
     raise MtchatError(f"no session {session!r} in {folder}; {hint}")
 
 

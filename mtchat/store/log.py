@@ -56,7 +56,7 @@ class Log:
             log._file = files.regular(path, os.O_RDWR)
         except FileNotFoundError:
             if not os.path.lexists(path) and (twin := listing.find_lookalike(path)):
-                log.notices += (f"a new session; {twin} is another one, whose name only looks the same",)
+                log.notices += (f"a new session; {twin} is a different one, whose name only looks the same",)
             return log
         except OSError as error:
             log._take(read(path), path.stat().st_size)
@@ -102,8 +102,9 @@ class Log:
                 self.session = session.having(name=self.name)
         except OSError as error:
             raise MtchatError(
-                f"cannot save to {self.path} ({error.strerror}); the session goes on in memory. Make room or "
-                "make the folder writable: the next turn saves all that is missing; /export saves the program"
+                f"cannot save to {self.path} ({error.strerror}); the session continues in memory. Make room "
+                "or make the folder writable: the next turn saves everything that is missing; /export saves "
+                "the program"
             ) from None
 
     def saves(self, session: Session) -> bool:
@@ -116,7 +117,7 @@ class Log:
         if target == self.path:
             return
         if listing.is_taken(target):
-            raise MtchatError(f"there is a session {name!r} already; choose another name")
+            raise MtchatError(f"session {name!r} already exists; choose another name")
         left = listing.files_of(self.path)
         try:
             if os.path.lexists(left) and (self._end or not self.path.exists()):
@@ -129,7 +130,7 @@ class Log:
                     os.rename(listing.files_of(target), left)
                 raise
         except FileExistsError:
-            raise MtchatError(f"there is a session {name!r} already; choose another name") from None
+            raise MtchatError(f"session {name!r} already exists; choose another name") from None
         except OSError as error:
             raise MtchatError(f"cannot rename {self.path} to {name!r}: {error.strerror}") from None
         self.path = target
@@ -143,7 +144,7 @@ class Log:
         """
         listing.check_name(path.stem)
         if listing.is_taken(path):
-            raise MtchatError(f"{path} is there already; choose another name")
+            raise MtchatError(f"{path} already exists; choose another name")
         other = Log(path, self._clock, self._program)
         other.write(session, "save")
         self.close()
@@ -197,8 +198,9 @@ class Log:
             self._create()
         elif self._changed_by_others(self._file):
             raise MtchatError(
-                f"{self.path} was changed by another program while it was open, so nothing is added to it. "
-                "The session goes on in memory: move that file away and the next turn writes it in full"
+                f"{self.path} was changed by another program while it was open, so mtchat no longer writes "
+                "to it. The session continues in memory: move that file away, and the next turn writes the "
+                "session in full"
             )
 
     def _changed_by_others(self, file: int) -> bool:
@@ -214,11 +216,13 @@ class Log:
             except FileExistsError:
                 if self._another is None:
                     raise MtchatError(
-                        f"another mtchat has made {self.path} in the meantime; the session goes on "
-                        "in memory, and /save NAME gives it a name of its own"
+                        f"another mtchat has created {self.path}; the session continues in memory, "
+                        "and /save NAME gives it another name"
                     ) from None
                 taken, self.path = self.name, self._another()
-                self.notices += (f"{taken} is taken in the meantime; this session is {self.name}",)
+                self.notices += (
+                    f"another mtchat has created {taken}; this session is now called {self.name}",
+                )
         self._lock()
         sync_folder(self.path.parent)
 
@@ -231,10 +235,13 @@ class Log:
             who = holder(self._file)
             self.close()
             raise MtchatError(
-                f"{self.path} is open in another mtchat{who}; leave it there first, or start a new session"
+                f"{self.path} is open in another mtchat{who}; close it there first, or start a new session"
             ) from None
         except OSError as error:
-            self.notices += (f"no locks in this folder ({error.strerror}): open this session only once",)
+            self.notices += (
+                f"this folder does not support locks ({error.strerror}): "
+                "open this session in one mtchat only",
+            )
 
     def _append(self, lines: bytes) -> None:
         """Write after the last good line, over what is left of a torn one, down to the disk."""

@@ -118,7 +118,7 @@ def matches_start(torn: bytes) -> bool:
 def torn_notice(path: Path, torn: bytes) -> tuple[str, ...]:
     if not torn:
         return ()
-    return (f"{path.name}: dropped a torn last line ({len(torn)} bytes); the write was cut short",)
+    return (f"{path.name}: dropped an incomplete last line ({len(torn)} bytes); the write was cut short",)
 
 
 def check_header(line: bytes, path: Path) -> None:
@@ -160,6 +160,6 @@ def explain_damage(number: int, path: Path) -> Iterator[None]:
         yield
     except (ValueError, TypeError) as error:
         raise MtchatError(
-            f"{path}, line {number} is damaged ({error}); nothing was changed. Mend the line or restore the "
-            f"file from a copy; `head -n {number - 1}` of it is the session before that line"
+            f"{path}, line {number} is damaged ({error}); nothing was changed. Repair the line or restore "
+            f"the file from a backup; its first {number - 1} lines are the session before that line"
         ) from None

@@ -315,7 +315,7 @@ def test_attached_files_go_with_a_script_and_then_with_its_session(
     assert mtchat(tmp_path, "replay", "played").returncode == ExitCode.DONE
     (tmp_path / "data.csv").write_text("a,c")
     ended = mtchat(tmp_path, "run", "played")
-    assert "data.csv is not attached any more" in ended.stderr
+    assert "data.csv is no longer attached" in ended.stderr
     assert "(the sandbox has none of your files); --attach FILE gives the program a copy" in ended.stderr
     assert mtchat(tmp_path, "run", "played", "--attach", "data.csv").stdout == "a,c\n"
 
@@ -519,8 +519,8 @@ def test_removing_a_starter_takes_its_converted_copy_and_says_so(
             "my book.ipynb cannot be run; mtchat import 'my book.ipynb' creates a session from it",
         ),
         ("./my book.ipynb", "mtchat import 'my book.ipynb' creates a session from it"),
-        ("script", "script is not a session, and not a .py file"),
-        ("data.csv", "data.csv is not a session, and not a .py file"),
+        ("script", "script is neither a session nor a .py file"),
+        ("data.csv", "data.csv is neither a session nor a .py file"),
         ("pipe.jsonl", "pipe.jsonl: it is a pipe"),
     ],
 )

@@ -122,7 +122,7 @@ def test_edit_wants_a_session_a_turn_and_one_instruction(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(words) == ExitCode.USAGE
-    assert "--edit N changes turn N of a SESSION" in capsys.readouterr().err
+    assert "--edit N needs a SESSION" in capsys.readouterr().err
 
 
 class Filler(Pupil):

@@ -73,7 +73,7 @@ def test_another_model_begins_when_the_first_has_given_up() -> None:
     go_on.set()
     assert second.ready(20)
     assert begun == ["first", "second"]
-    with pytest.raises(ModelError, match="given up"):
+    with pytest.raises(ModelError, match="loading of first was cancelled"):
         first.ready(0)
 
 
@@ -179,9 +179,9 @@ def test_whatever_loading_raises_is_a_line_that_names_it(error: Exception) -> No
 @pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
 def test_whatever_a_loaded_model_raises_is_a_line_too(error: Exception) -> None:
     model = LoadingModel("one", lambda report: Failing(error))  # type: ignore[arg-type, return-value]
-    with pytest.raises(ModelError, match="one failed while it was asked"):
+    with pytest.raises(ModelError, match="one failed during generation"):
         list(model.complete(Prompt("x"), Sampling()))
-    with pytest.raises(ModelError, match="one failed while it was asked"):
+    with pytest.raises(ModelError, match="one failed during generation"):
         model.text(Prompt("x"))
 
 
@@ -210,7 +210,7 @@ def test_a_model_is_given_up_only_when_the_next_one_is_ready() -> None:
     assert new.ready(20)
     assert made["old"][0].closed
     assert shelf.earlier() is None
-    with pytest.raises(ModelError, match="old was given up"):
+    with pytest.raises(ModelError, match="old was unloaded"):
         old.ready(0)
     assert shelf.close()
     assert made["new"][0].closed
@@ -230,7 +230,7 @@ def test_a_model_that_stands_in_the_way_is_given_up_first_and_it_is_said() -> No
     made: dict[str, list[Failing]] = {}
     shelf = shelf_of(made, "bad", fits=False)
     assert shelf.get("old").ready(20)
-    with pytest.raises(ModelError, match="old was given up to make room"):
+    with pytest.raises(ModelError, match="old was unloaded to make room"):
         shelf.get("bad").ready(20)
     assert made["old"][0].closed
     assert shelf.earlier() is None

@@ -59,6 +59,6 @@ def test_a_new_start_names_the_session_that_was_open_last(tmp_path: Path) -> Non
     with Log.open(tmp_path / "one.jsonl") as log:
         log.write(Session("one").extend((Turn("draw a line", "x = 1"), Turn("and a circle", "y = 2"))))
     [said] = describe_last_session(log.path)
-    assert said == "today you had one: 2 turns, draw a line; /open one continues it"
+    assert said == "today you worked on one: 2 turns, draw a line; /open one continues it"
     assert list(describe_last_session(tmp_path / "gone.jsonl")) == []
     assert list(describe_last_session(None)) == []

@@ -35,7 +35,7 @@ def test_a_turn_that_cannot_be_saved_is_kept_in_memory_run_and_saved_with_the_ne
     dispatch(console, "define x")
     assert [turn.chunk for turn in console.session.path] == ["x = 1"]
     assert console.session.outcome is not None
-    assert "the session goes on in memory" in said(console)
+    assert "the session continues in memory" in said(console)
     (tmp_path / "a-file").unlink()
     (tmp_path / "a-file").mkdir()
     dispatch(console, "print x")
@@ -74,7 +74,7 @@ def test_a_fix_that_is_interrupted_keeps_what_was_written_beside_the_program(tmp
     dispatch(console, "try it")
     before = console.session.head
     dispatch(console, "/fix")
-    assert "fix ended after round 1: interrupted; the program is as it was" in said(console)
+    assert "fix ended after round 1: interrupted; the program is unchanged" in said(console)
     session = load(console.log.path)
     assert session.head == before
     assert [turn.chunk for turn in session.turns] == ["raise ValueError", "half = 1"]
@@ -159,7 +159,7 @@ def test_an_editor_that_removes_the_file_or_cannot_be_read_is_an_error(
     for editor, sign in [
         ("rm", "cannot edit with 'rm'"),
         ("vim 'x", "cannot be read"),
-        ("false", "ended with 1"),
+        ("false", "exited with status 1"),
     ]:
         monkeypatch.setenv("VISUAL", editor)
         with pytest.raises(MtchatError, match=sign):
@@ -255,7 +255,7 @@ def test_an_instruction_of_several_lines_shows_on_one_where_they_ended(tmp_path:
 def test_help_on_a_command_does_not_keep_the_line_ends_of_its_file(tmp_path: Path) -> None:
     console = console_in(tmp_path)
     dispatch(console, "/help tree")
-    assert "Another try for the same instruction shows its code. (folded) and" in said(console)
+    assert "Other candidates for the same instruction are shown by their code. (folded) and" in said(console)
 
 
 @pytest.mark.parametrize(("word", "command"), [("undo", "/undo"), ("Retry", "/retry"), ("tree", "/tree")])
@@ -353,7 +353,7 @@ def test_a_model_that_cannot_be_loaded_leaves_the_conversation_to_the_one_before
     assert console.chat.model is old
     assert [turn.chunk for turn in console.session.path] == ["x = 1", "print(x)"]
     assert "cannot load broken: IndexError" in said(console)
-    assert "fake is used instead; /model NAME switches to another model" in said(console)
+    assert "using fake instead; /model NAME switches to another model" in said(console)
 
 
 def test_a_first_model_that_cannot_be_loaded_is_an_error_and_not_the_end(tmp_path: Path) -> None:
@@ -441,7 +441,7 @@ def test_quit_leaves_turns_that_can_be_saved_nowhere_only_when_it_is_typed_again
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
     console = unsaved(tmp_path)
     assert leave(console)
-    assert "turns of this session are not saved; leave again to leave without them" in said(console)
+    assert "turns of this session are not saved; quit again to discard them" in said(console)
     assert "saved in" not in said(console)
     assert not leave(console)
 

@@ -81,7 +81,7 @@ def test_a_run_that_was_given_something_is_shown_and_not_recorded(tmp_path: Path
     [
         ("'a", "no closing quotation"),
         ("<", "no file after <"),
-        ("< a b", "one file follows <, at the end"),
+        ("< a b", "give one file after <, at the end"),
         ("< missing.txt", "missing.txt does not exist"),
         ("< .", "is a folder"),
         ("< /dev/null", "is not a regular file"),
@@ -129,7 +129,7 @@ def test_an_attached_file_that_goes_away_is_told_and_programs_run_without_it(tmp
     dispatch(console, "/attach data.csv")
     (tmp_path / "data.csv").unlink()
     dispatch(console, "/run")
-    assert "data.csv is gone: the program runs without data.csv" in said(console)
+    assert "data.csv no longer exists: the program runs without data.csv" in said(console)
     assert runs.given[-1].files == ()
 
 
@@ -142,7 +142,7 @@ def test_a_reopened_session_says_what_is_not_attached_any_more(tmp_path: Path) -
     (tmp_path / "data.csv").write_text("a,c\n")
     other = console_in(tmp_path)
     dispatch(other, "/open first")
-    assert "data.csv is not attached any more" in said(other)
+    assert "data.csv is no longer attached" in said(other)
     assert other.session.attached == ()
 
 
@@ -151,10 +151,10 @@ def test_a_reopened_session_says_what_is_not_attached_any_more(tmp_path: Path) -
     [
         ("nothing.csv", "cannot read .*nothing.csv"),
         ("*.nothing", r"no file matches \*.nothing"),
-        ("empty", "there is no file in .*empty"),
+        ("empty", "empty contains no files"),
         ("'a", "no closing quotation"),
         ("-d", "Detach which file"),
-        ("-d x", "'x' is not attached; no file is"),
+        ("-d x", "'x' is not attached; no files are"),
     ],
 )
 def test_what_cannot_be_attached_is_an_error_that_says_why(
@@ -226,8 +226,8 @@ def test_files_overwrites_only_by_force_and_else_copies_nothing(console: Console
     ("argument", "message"),
     [
         ("nothing.png", "left no file 'nothing.png'; /files lists"),
-        ("plot.png to", "copy which files, and where"),
-        ("to here", "copy which files, and where"),
+        ("plot.png to", "Copy which files, and where to"),
+        ("to here", "Copy which files, and where to"),
         ("plot.png to one.jsonl", "cannot copy to one.jsonl/plot.png"),
         ("plot.png to one.files", "plot.png already exists"),
     ],
@@ -241,7 +241,7 @@ def test_what_cannot_be_copied_is_an_error_that_says_why(
 
 def test_a_copy_that_is_gone_says_how_to_get_it_again(console: Console) -> None:
     (console.files_folder / "plot.png").unlink()
-    with pytest.raises(MtchatError, match="no longer exists; /run makes it again"):
+    with pytest.raises(MtchatError, match="no longer exists; /run creates it again"):
         dispatch(console, "/files plot.png")
 
 
@@ -300,7 +300,7 @@ def test_a_pattern_leaves_hidden_files_alone_and_their_names_bring_them(
     dispatch(console, "/files .bash* out/.envrc to hidden")
     assert sorted(os.listdir(tmp_path / "hidden")) == [".bash_profile", ".envrc"]
     console.chat.last_run = replace(console.chat.last_run, files=(File(".envrc", 6),))
-    with pytest.raises(UsageError, match=r"only hidden ones, which need their names: .envrc"):
+    with pytest.raises(UsageError, match=r"hidden files have to be named in full: .envrc"):
         dispatch(console, "/files *")
 
 

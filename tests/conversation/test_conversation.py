@@ -192,7 +192,7 @@ def test_turns_that_could_not_be_saved_are_saved_at_the_end(tmp_path: Path) -> N
         blocked.write_text("")
         chat.on_event = told.append
         chat.send("define x")
-        assert "the session goes on in memory" in chat.unsaved
+        assert "the session continues in memory" in chat.unsaved
         blocked.unlink()
     assert [turn.chunk for turn in load(blocked / "one.jsonl").path] == ["x = 1"]
     assert any("cannot save" in getattr(event, "text", "") for event in told)

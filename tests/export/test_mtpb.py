@@ -130,7 +130,7 @@ def test_a_problem_has_what_those_of_the_benchmark_have():
         (Session(), "needs turns"),
         (session("x = 1"), "needs a program that runs to its end"),
         (session("x = 1").with_outcome(Outcome(error="no", exit_code=1)), "runs to its end"),
-        (session("x = 1").with_outcome(Outcome(outputs=("",))), "prints nothing; .* keep a check"),
+        (session("x = 1").with_outcome(Outcome(outputs=("",))), "prints nothing; .* add a check"),
         (session("print(1, 2)").with_outcome(Outcome(outputs=("1 2\n",))), "several things at once"),
         (session("print(*[1, 2])").with_outcome(Outcome(outputs=("1 2\n",))), "several things at once"),
     ],

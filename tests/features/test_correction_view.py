@@ -35,7 +35,7 @@ def test_a_correction_changes_the_turn_and_shows_what_changed_and_the_way_out(tm
     assert [turn.chunk for turn in console.session.path] == [OTHER, "print(count(''))"]
     assert "changing turn 1: write count\n" in said(console)
     assert "  def count(text):\n-     return 1\n+     return 2\n" in said(console)
-    assert "not what you meant? /undo, then /next TEXT takes TEXT as a new step" in said(console)
+    assert "not what you meant? /undo, then /next TEXT treats TEXT as a new step" in said(console)
     assert load(console.log.path) == console.session
 
 
@@ -193,7 +193,7 @@ def test_the_fix_is_offered_once_for_each_failure(screen: Terminal) -> None:
     screen.wait("1› ")
     say(screen, "fail", "2› /fix")
     screen.send(CTRL_C)
-    screen.wait(lambda text: "2›" in text.partition("Ctrl-D or /quit leaves;")[2])
+    screen.wait(lambda text: "2›" in text.partition("Ctrl-D or /quit quits;")[2])
     say(screen, "define x", "3› ")
     assert "3› /fix" not in screen.text
     say(screen, "/undo 2", "1› ")
@@ -290,7 +290,7 @@ def test_a_correction_that_changes_nothing_leaves_the_branches(tmp_path: Path) -
     for line in ("write count", "print it", "/branch main", "/undo", "/correct 1 make it nicer"):
         dispatch(console, line)
     assert len(console.session.path_to(console.session.branches["main"])) == 2
-    assert "/next TEXT takes TEXT as a new step" in said(console)
+    assert "/next TEXT treats TEXT as a new step" in said(console)
 
 
 def test_under_ask_a_function_written_again_is_asked_about_once(tmp_path: Path) -> None:

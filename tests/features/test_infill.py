@@ -351,9 +351,9 @@ def test_a_hole_in_another_language_is_filled_and_nothing_is_run(
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["--code", "1", "FILE"], "--code N FILE changes the code of turn N of a SESSION"),
-        (["s", "--code", "0", "FILE"], "--code N FILE changes"),
-        (["s", "--code", "1", "FILE", "-p", "x"], "--code N FILE changes"),
+        (["--code", "1", "FILE"], "--code N FILE needs a SESSION"),
+        (["s", "--code", "0", "FILE"], "--code N FILE needs"),
+        (["s", "--code", "1", "FILE", "-p", "x"], "--code N FILE needs"),
         (["s", "--code", "1", "nowhere.py"], "cannot read nowhere.py"),
     ],
 )

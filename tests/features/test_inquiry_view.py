@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mtchat.console.console import Console, Leave
-from mtchat.conversation.editing import without
+from mtchat.conversation.editing import without_turn
 from mtchat.errors import ExitCode
 from mtchat.features.explain.questions import is_question
 from mtchat.repl import app
@@ -185,7 +185,7 @@ def test_dropping_a_step_says_what_uses_it(tmp_path: Path) -> None:
 
 def test_the_last_step_is_dropped_too() -> None:
     session = Session().extend((Turn("a", "x = 1"), Turn("b", "y = 1")))
-    assert [turn.chunk for turn in without(session, 2).path] == ["x = 1"]
+    assert [turn.chunk for turn in without_turn(session, 2).path] == ["x = 1"]
 
 
 @pytest.mark.parametrize("text", ["delete row 5", "delete step 5 of the list", "drop the column", "remove x"])

@@ -146,7 +146,7 @@ def test_a_command_adds_code_that_is_typed_or_in_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("argument", ["", "   ", "< a b", "< nowhere.py"])
 def test_a_command_without_code_says_what_it_takes(tmp_path: Path, argument: str) -> None:
-    with pytest.raises(UsageError, match=r"add which code|one file follows|does not exist"):
+    with pytest.raises(UsageError, match=r"add which code|one file after|does not exist"):
         dispatch(console_in(tmp_path), f"/add {argument}")
 
 

@@ -30,7 +30,7 @@ def test_a_former_name_still_works(former: str, name: str):
 
 
 def test_an_unknown_policy_is_refused_with_those_that_are_known():
-    with pytest.raises(UsageError, match=r"'worst' is none of the policies: best, default, .*plain"):
+    with pytest.raises(UsageError, match=r"'worst' is not a policy; choose from: best, default, .*plain"):
         policy.load("worst")
 
 

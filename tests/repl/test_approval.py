@@ -143,7 +143,7 @@ def test_a_fix_asks_before_each_run_and_no_ends_it(asked: Callable[..., Asked]):
     one = asked("", CTRL_C)
     one.take("fail", "/fix")
     assert len(one.ran) == 1
-    assert "fix ended after round 1: interrupted; the program is as it was" in said(one.console)
+    assert "fix ended after round 1: interrupted; the program is unchanged" in said(one.console)
     assert one.chunks == ["raise ValueError('no')"]
 
 

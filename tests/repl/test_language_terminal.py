@@ -30,7 +30,7 @@ def test_a_session_in_another_language_is_written_and_never_run(tmp_path: Path) 
         say(screen, "/retry 3", "candidates are compared by running them")
         say(screen, "/set language go", "mtchat --language go begins a new one in Go")
         say(screen, "/context more", "```javascript")
-        say(screen, "/export py", "code writes it as it is")
+        say(screen, "/export py", "the format code writes it unchanged")
         say(screen, "/export code", "wrote 2026-01-01-1.js")
         text = say(screen, "/edit 1 define f", "the instruction is unchanged")
         assert "Traceback" not in text

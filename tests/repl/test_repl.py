@@ -114,7 +114,7 @@ def test_ctrl_c_at_the_prompt_says_how_to_leave_and_ctrl_d_leaves(screen: Termin
     screen.wait("1› ")
     say(screen, "define x", "2› ")
     screen.send(CTRL_C)
-    screen.wait("Ctrl-D or /quit leaves; everything is saved")
+    screen.wait("Ctrl-D or /quit quits; everything is saved")
     screen.send(CTRL_D)
     screen.wait("saved in 2026-01-01-1.jsonl")
     assert screen.ended() == 0

@@ -241,7 +241,7 @@ def test_a_session_that_has_turns_keeps_its_language_in_a_script(tmp_path: Path)
     played(tmp_path, "define add")
     assert played(tmp_path, "make it sum", language="")[0] == ExitCode.DONE
     assert load(tmp_path / "js.jsonl").language == JS
-    with pytest.raises(UsageError, match="stays so"):
+    with pytest.raises(UsageError, match="cannot change"):
         played(tmp_path, "make it sum", language="python")
 
 
@@ -297,7 +297,7 @@ def test_a_notebook_names_the_language_and_brings_it_back():
 
 @pytest.mark.parametrize("kind", ["py", "mtpb"])
 def test_what_holds_python_alone_refuses_another_language_and_names_the_way(kind: str):
-    with pytest.raises(UsageError, match="JavaScript: code writes it as it is"):
+    with pytest.raises(UsageError, match="JavaScript; the format code writes it unchanged"):
         format_of(kind).write(session())
 
 
@@ -312,7 +312,7 @@ def test_the_repl_notes_a_model_of_python_alone_once_and_takes_no_corrections(tm
     assert said(console).count("codegen-350M-mono was trained on Python, not on JavaScript") == 1
     assert console.session.program.source == f"{ADD}\nadd(1, 2);\n"
     assert "before-recap" in console.session.branches
-    with pytest.raises(UsageError, match="stays so"):
+    with pytest.raises(UsageError, match="cannot change"):
         dispatch(console, "/set language python")
     assert console.chat.settings.language == "javascript"
 
@@ -349,12 +349,12 @@ def test_another_session_that_is_opened_brings_its_language(tmp_path: Path):
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--language", "klingon", "-p", "x"], "language is one of python, javascript"),
-        (["js", "--language", "go", "-p", "x"], "written in JavaScript, and stays so"),
-        (["py", "--language", "go", "-p", "x"], "written in Python, and stays so"),
+        (["--language", "klingon", "-p", "x"], "language must be one of python, javascript"),
+        (["js", "--language", "go", "-p", "x"], "written in JavaScript, and that cannot change"),
+        (["py", "--language", "go", "-p", "x"], "written in Python, and that cannot change"),
         (["run", "js"], "only Python can be run"),
         (["replay", "js"], "--verify regenerates its turns"),
-        (["export", "js", "--to", "py"], "code writes it as it is"),
+        (["export", "js", "--to", "py"], "the format code writes it unchanged"),
     ],
 )
 def test_a_command_that_does_not_fit_the_language_is_refused_before_a_model_is_loaded(

@@ -89,7 +89,7 @@ def test_doubled_braces_say_the_word_itself():
         (BARE, "{err}", "it has not run yet; /run runs it"),
         (BARE, "{out 1}", "it has not run; /run runs it"),
         (BARE.with_outcome(Outcome(outputs=("", ""))), "{run}", "it printed nothing"),
-        (BARE.with_outcome(Outcome(outputs=("", ""))), "{out 2}", "turn 2 printed, and it printed nothing"),
+        (BARE.with_outcome(Outcome(outputs=("", ""))), "{out 2}", "turn 2 printed, but it printed nothing"),
         (Session().extend((Turn("a", ""),)), "{code 1}", "it has none"),
     ],
 )

@@ -107,7 +107,7 @@ def test_an_undo_of_nothing_says_so():
 
 
 def test_a_redo_past_the_last_turn_says_so():
-    with pytest.raises(MtchatError, match="cannot redo 2: only 1 can be brought back"):
+    with pytest.raises(MtchatError, match="cannot redo 2: only 1 can be restored"):
         grown("a", "b").undo().redo(2)
     with pytest.raises(MtchatError, match="nothing to redo"):
         grown("a", "b").redo()

@@ -14,7 +14,7 @@ from mtchat.session.turn import Turn
 from mtchat.store import (
     LatestSessions,
     Log,
-    check_attached_name,
+    check_name,
     find,
     folder,
     load,
@@ -49,7 +49,7 @@ def test_a_good_name_is_a_file_of_that_name(name, tmp_path):
 )
 def test_a_bad_name_is_a_usage_error(name):
     with pytest.raises(UsageError):
-        check_attached_name(name)
+        check_name(name)
 
 
 def test_a_session_is_found_by_name_by_file_name_and_by_path(tmp_path, monkeypatch):
@@ -65,7 +65,7 @@ def test_a_session_is_found_by_name_by_file_name_and_by_path(tmp_path, monkeypat
     ("asked", "message"),
     [
         ("prime", "no session 'prime' in .*; did you mean primes.*"),
-        ("zzz", "no session 'zzz' in .*; `mtchat sessions` lists what there is"),
+        ("zzz", "no session 'zzz' in .*; `mtchat sessions` lists all sessions"),
         ("./prime", "no session file ./prime"),
         ("", "no session ''"),
         ("\0", "no session"),
@@ -157,7 +157,7 @@ def test_the_list_waits_for_no_pipe_and_reads_nothing_without_end(tmp_path):
 
 def test_a_name_with_other_signs_that_looks_the_same_is_told(tmp_path):
     keep(tmp_path, "cafe\u0301", "one")
-    with pytest.raises(MtchatError, match="spelled with other signs that look the same; open it by"):
+    with pytest.raises(MtchatError, match="spelled with different characters that look the same; open it as"):
         find("caf\u00e9", tmp_path)
     with Log.open(tmp_path / "caf\u00e9.jsonl") as log:
         assert "whose name only looks the same" in log.notices[0]

@@ -152,7 +152,7 @@ def test_a_file_cut_at_any_byte_is_a_session_of_the_past_that_goes_on(path, tmp_
 def test_a_cut_file_says_what_was_dropped(path):
     record(path)
     path.write_bytes(path.read_bytes()[:-5])
-    assert read(path).notices[0].startswith("story.jsonl: dropped a torn last line (")
+    assert read(path).notices[0].startswith("story.jsonl: dropped an incomplete last line (")
 
 
 @pytest.mark.parametrize("line", [2, 5, 10])
@@ -320,7 +320,7 @@ def test_a_full_disk_costs_nothing_that_was_saved_and_the_next_write_saves_the_r
         log.write(steps[2])
         saved = path.read_bytes()
         for session in steps[3:5]:
-            with full_disk(path, room), pytest.raises(MtchatError, match="the session goes on in memory"):
+            with full_disk(path, room), pytest.raises(MtchatError, match="the session continues in memory"):
                 log.write(session.extend((turn("more", "y" * 2000),)))
         assert path.read_bytes() == saved
         log.write(steps[-1])
@@ -339,7 +339,7 @@ def test_a_full_disk_at_the_first_write_leaves_a_file_that_is_written_next_time(
 def test_a_folder_that_cannot_be_made_is_an_error_that_the_session_survives(tmp_path):
     (tmp_path / "sessions").write_text("in the way")
     log = Log(tmp_path / "sessions" / "story.jsonl", clock)
-    with pytest.raises(MtchatError, match="the session goes on in memory"):
+    with pytest.raises(MtchatError, match="the session continues in memory"):
         log.write(story()[1][0])
     (tmp_path / "sessions").unlink()
     log.write(story()[1][0])
@@ -354,7 +354,7 @@ def test_a_read_only_file_opens_and_is_saved_once_it_may_be_written(path):
         pytest.skip("this user may write everywhere")
     with Log.open(path) as log:
         assert "cannot be written" in log.notices[0]
-        with pytest.raises(MtchatError, match="the session goes on in memory"):
+        with pytest.raises(MtchatError, match="the session continues in memory"):
             log.write(log.session.undo())
         path.chmod(0o644)
         log.write(log.session.undo())
@@ -404,14 +404,16 @@ def test_two_new_sessions_of_one_day_do_not_meet(tmp_path):
         one.write(story()[1][0])
         other.write(story()[2][0])
         assert other.name == "2026-11-23-2"
-        assert other.notices == ("2026-11-23-1 is taken in the meantime; this session is 2026-11-23-2",)
+        assert other.notices == (
+            "another mtchat has created 2026-11-23-1; this session is now called 2026-11-23-2",
+        )
     assert load(one.path).turns == load(other.path).turns
 
 
 def test_a_named_session_that_another_process_made_first_can_take_another_name(path):
     log = Log.open(path)
     record(path)
-    with pytest.raises(MtchatError, match="another mtchat has made"):
+    with pytest.raises(MtchatError, match="another mtchat has created"):
         log.write(story()[1][0])
     log.rename("mine")
     log.write(story()[1][0])
@@ -428,7 +430,7 @@ def test_a_rename_moves_the_files_too_and_overwrites_nothing(path, tmp_path):
     (tmp_path / "third.files").mkdir()
     with Log.open(path) as log:
         for taken in ("other", "third"):
-            with pytest.raises(MtchatError, match=f"there is a session '{taken}' already"):
+            with pytest.raises(MtchatError, match=f"session '{taken}' already exists"):
                 log.rename(taken)
         with pytest.raises(UsageError, match="no slashes"):
             log.rename("../escape")
@@ -500,7 +502,7 @@ def test_a_session_goes_on_in_another_folder_with_all_its_turns(path, tmp_path):
     with Log.open(path) as log:
         log.move_to(target, log.session)
         log.write(log.session.extend((turn("more", "z = 3"),)))
-        with pytest.raises(MtchatError, match="is there already"):
+        with pytest.raises(MtchatError, match="already exists"):
             log.move_to(target, log.session)
     assert load(path) == story()[-1][0]
     assert load(target).turns == (*story()[-1][0].turns, load(target).turns[-1])

@@ -41,11 +41,11 @@ def do_goto(console: Console, argument: str) -> None:
     """
     goal = argument.strip()
     if not goal:
-        raise UsageError("go where? /tree shows the turns and their labels")
+        raise UsageError("Go to which turn? /tree shows the turns and their labels")
     old = turn_labels(console.session).get(console.session.head, START)
     moved = go_to(console.session, goal)
     if moved.head == console.session.head and moved.branch == console.session.branch:
-        console.view.note("you are there already")
+        console.view.note("you are already there")
         return
     console.chat.keep(moved, "goto")
     console.view.say(describe_position(console.session))
@@ -73,7 +73,7 @@ def do_branch(console: Console, argument: str) -> None:
         list_branches(console)
         return
     console.chat.branch(name)
-    console.view.say(f"this branch is {name!r} now; /goto {name} returns to its end")
+    console.view.say(f"this branch is now {name!r}; /goto {name} returns to its end")
 
 
 def list_branches(console: Console) -> None:
@@ -90,9 +90,9 @@ def list_branches(console: Console) -> None:
 def do_tree(console: Console, argument: str) -> None:
     """Draws all turns of the session: the current program on the left, and everything else that was tried.
 
-    ✓ ran, ✗ failed, ■ was interrupted, · was not run, alone or with later turns. Another try for the same
-    instruction shows its code. (folded) and (forgotten) are what the model is told of a turn. /goto LABEL
-    makes a turn the last one.
+    ✓ ran, ✗ failed, ■ was interrupted, · was not run, alone or with later turns. Other candidates for the
+    same instruction are shown by their code. (folded) and (forgotten) say how much of a
+    turn the model sees. /goto LABEL makes a turn the last one.
     """
     session = console.session
     if not session.turns:

@@ -33,7 +33,9 @@ def do_run(console: Console, argument: str) -> None:
     before, after = split_redirect(argument)
     names = split_words(after)
     if after and len(names) != 1:
-        raise UsageError("one file follows <, at the end: /run ARG < FILE; in quotes, < is an argument")
+        raise UsageError(
+            'give one file after <, at the end: /run ARG < FILE; write "<" to pass it as an argument'
+        )
     stdin = readable_file(names[0]) if names else None
     outcome = (
         run_with_keyboard(console, split_words(before))
@@ -66,7 +68,7 @@ def do_vars(console: Console, argument: str) -> None:
     """Lists the variables of the program with their types, shapes or lengths, and short values.
 
     NAME, which may be a pattern such as train_*, selects variables and shows more of their values. If the
-    program fails, the variables are those it had by then.
+    program fails, the variables are those that it had at that point.
     """
     if not console.session.path:
         raise MtchatError("there is no program yet; type an instruction")
@@ -101,12 +103,12 @@ def complete_vars(console: Console) -> list[tuple[str, str]]:
 
 
 def do_fix(console: Console, argument: str) -> None:
-    """Asks the model to mend the failing turn, in at most N rounds (3).
+    """Asks the model to repair the failing turn, in at most N rounds (3).
 
-    That is the turn with the line that fails, also where a later one calls it. A turn about which a check
-    does not hold is mended in the same way (/check). Each round is shown, and the best program is kept: it
-    is never worse than before. What fails for a missing file, keyboard or package is not for the model to
-    mend. The first try and the rounds that were not kept stay in the session beside it.
+    That is the turn with the line that fails, even if a later turn calls it, or a turn whose check fails
+    (/check). Each round is shown, and the best program is kept: it is never worse than before. A failure
+    because of a missing file, keyboard input or package is left alone, because other code would not help.
+    The first version and the rounds that were not kept stay in the session as other candidates.
     """
     rounds = parse_count(argument, default=3)
     if rounds > MOST:
@@ -114,7 +116,7 @@ def do_fix(console: Console, argument: str) -> None:
     console.turn_number("")
     before = console.session.head
     fixed = console.fix(rounds)
-    changed = "" if fixed.session.head != before else "; the program is as it was"
+    changed = "" if fixed.session.head != before else "; the program is unchanged"
     console.view.say(f"fix ended after round {fixed.rounds}: {fixed.reason}{changed}")
     if failed(fixed.session.outcome):
         number = fixed.session.outcome.turn if fixed.session.outcome else None

@@ -20,10 +20,10 @@ from mtchat.store import attach, detach
 def do_attach(console: Console, argument: str) -> None:
     """Gives programs a copy of your files: each run finds them in its work folder.
 
-    FILE may be a pattern such as data/*.csv, or a folder, such as a package, whose files keep their places.
-    Programs see the name without what is above it, and what they change is their copy. Without FILE the
-    attached files are listed; -d NAME lets one go. The session keeps the list: a file that has changed when
-    you open the session again is taken as it is then, and one that is gone is let go, each with a notice.
+    FILE may be a pattern such as data/*.csv, or a folder, such as a package, with its layout. Programs
+    see the last part of its path, and change only their copy. Without FILE the attached files are listed;
+    -d NAME detaches one. The session keeps the list: when you open the session again, programs get the
+    current version of a file that has changed, and a file that is gone is detached, each with a notice.
     """
     names = split_words(argument)
     if names[:1] == ("-d",):
@@ -73,14 +73,14 @@ def describe_files(files: Sequence[AttachedFile]) -> str:
 
 
 def complete_attach(console: Console) -> list[tuple[str, str]]:
-    return [(f"-d {name.rstrip('/')}", "lets it go") for name in group_by_folder(console.session.attached)]
+    return [(f"-d {name.rstrip('/')}", "detaches it") for name in group_by_folder(console.session.attached)]
 
 
 def do_files(console: Console, argument: str) -> None:
     """Lists the files that the last run left, and copies them to where you want them.
 
-    NAME may be a pattern such as *.png, which leaves hidden files alone. They are copied here, or to DIR.
-    What is there already is not overwritten, unless --force says so.
+    NAME may be a pattern such as *.png, which does not match hidden files. The files are copied to the
+    current folder, or to DIR. Existing files are overwritten only with --force.
     """
     outcome = console.chat.last_run or console.session.outcome
     if outcome is None:
@@ -89,7 +89,7 @@ def do_files(console: Console, argument: str) -> None:
     target = Path()
     if "to" in names[-2:]:
         if names[-1] == "to" or len(names) < 3:
-            raise UsageError("copy which files, and where? /files NAME to DIR")
+            raise UsageError("Copy which files, and where to? /files NAME to DIR")
         target, names = user_path(names[-1]), names[:-2]
     if names:
         copy_files(console, select_files(outcome, names), target, force="--force" in split_words(argument))
@@ -115,7 +115,7 @@ def select_files(outcome: Outcome, names: Sequence[str]) -> list[File]:
         if any(matches(file.path, name) for file in outcome.files):
             continue
         hidden = [file.path for file in outcome.files if fnmatchcase(file.path, name)]
-        hint = f"only hidden ones, which need their names: {', '.join(hidden)}" if hidden else ""
+        hint = f"hidden files have to be named in full: {', '.join(hidden)}" if hidden else ""
         raise UsageError(f"the last run left no file {name!r}; {hint or '/files lists what it left'}")
     return [file for file in outcome.files if any(matches(file.path, name) for name in names)]
 
@@ -142,7 +142,9 @@ def copy_files(console: Console, files: Sequence[File], target: Path, force: boo
     goals = [target / Path(file.path).name for file in files]
     for goal in goals:
         if goals.count(goal) > 1:
-            raise MtchatError(f"two files would become {short_path(goal)}; copy them to two folders")
+            raise MtchatError(
+                f"two files would be copied to {short_path(goal)}; copy them to different folders"
+            )
         if os.path.lexists(goal) and not force:
             raise MtchatError(
                 f"{short_path(goal)} already exists, so nothing was copied; --force overwrites it"
@@ -158,7 +160,7 @@ def copy_file(place: Path, file: File, goal: Path, force: bool) -> int:
     try:
         opened = below(place, file.path)
     except FileNotFoundError:
-        raise MtchatError(f"{short_path(source)} no longer exists; /run makes it again") from None
+        raise MtchatError(f"{short_path(source)} no longer exists; /run creates it again") from None
     except OSError as error:
         raise MtchatError(f"cannot copy {short_path(source)}: {error.strerror}") from None
     try:

@@ -53,16 +53,18 @@ def save_unsaved(console: Console) -> None:
         console.log.write(console.session, "save")
     console.chat.unsaved = ""
     if not console.log.path.exists():
-        raise MtchatError(f"{short_path(console.log.path)} is gone; the next turn writes it again in full")
+        raise MtchatError(
+            f"{short_path(console.log.path)} no longer exists; the next turn writes it again in full"
+        )
 
 
 def do_open(console: Console, argument: str) -> None:
     """Opens another session; this one is saved."""
     if not argument.strip():
-        raise UsageError("open which session? /sessions lists them")
+        raise UsageError("Open which session? /sessions lists them")
     path = find(argument.strip(), console.folder)
     if path.resolve() == console.log.path.resolve():
-        raise UsageError(f"{console.session.name} is open already")
+        raise UsageError(f"{console.session.name} is already open")
     console.reopen(Log.open(path))
     console.view.say(f"opened {console.session.name}, {describe_position(console.session)}")
     if not console.session.language.runs:
@@ -87,17 +89,17 @@ def do_sessions(console: Console, argument: str) -> None:
 
 
 def do_export(console: Console, argument: str) -> None:
-    """Writes the program as a file: py and code run by themselves, ipynb, md and html are to be read.
+    """Writes the program as a file: py and code run by themselves, ipynb, md and html are for reading.
 
     code is the program alone, in the language of the session, such as program.js. mtpb is a problem for
-    mtchat bench mtpb --data FILE: a program has to give what the last turn prints, or else what the last
-    check asks for. Without FILE it is named after the session; without FORMAT the suffix of FILE says it. A
-    file that is there already is overwritten with --force only.
+    mtchat bench mtpb --data FILE: the expected value is what the last turn prints, or else what the last
+    check demands. Without FILE the file is named after the session; without FORMAT the suffix of FILE
+    decides. An existing file is overwritten only with --force.
     """
     words, forced = re.subn(r"(?:^|\s+)--force$", "", argument.strip())
     kind, *rest = words.split(maxsplit=1)[:2] or [""]
     if not kind:
-        raise UsageError(f"export to which format? there are: {', '.join(format.names())}")
+        raise UsageError(f"Export to which format? Choose from: {', '.join(format.names())}")
     if not console.session.path:
         raise UsageError("there is no program yet; type an instruction")
     if kind not in format.names() and PurePath(words).suffix:

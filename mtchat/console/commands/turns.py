@@ -13,7 +13,7 @@ MOST = 64
 def do_next(console: Console, argument: str) -> None:
     """Treats TEXT as a new step, even if it reads like a correction."""
     if not argument.strip():
-        raise UsageError("what is the next step? as in: /next make it print twice")
+        raise UsageError("What is the next step? For example: /next make it print twice")
     console.take(argument.strip(), new=True)
 
 
@@ -32,7 +32,7 @@ def read_code(argument: str) -> str:
         return argument
     names = split_words(argument.lstrip()[1:])
     if len(names) != 1:
-        raise UsageError("one file follows <, as in: /add < report.py")
+        raise UsageError("give one file after <, for example: /add < report.py")
     path = readable_file(names[0])
     try:
         return read(path).decode("utf-8-sig").replace("\r\n", "\n")

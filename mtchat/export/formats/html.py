@@ -39,7 +39,7 @@ def illustrate(session: Session, pictures: Sequence[Picture]) -> str:
     for step in exported_steps(session):
         body += section(step, kind)
     if pictures:
-        body += ["<h2>What it drew</h2>", *map(image, pictures)]
+        body += ["<h2>Pictures</h2>", *map(image, pictures)]
     if session.outcome and session.outcome.error:
         body.append(f'<p class="note">{escape(visible(session.outcome.error))}</p>')
     return page(title, "\n".join(body))
@@ -53,7 +53,7 @@ def page(title: str, body: str) -> str:
 def section(step: ExportedStep, kind: str) -> list[str]:
     lines = [f"<h2>Turn {step.number}</h2>", f"<p>{escape(visible(step.turn.instruction))}</p>"]
     if step.turn.status == INTERRUPTED:
-        lines.append('<p class="note">This turn was interrupted; its code may not be whole.</p>')
+        lines.append('<p class="note">This turn was interrupted; its code may be incomplete.</p>')
     if step.turn.chunk.strip():
         lines.append(block(kind, step.turn.chunk))
     if step.output.strip():

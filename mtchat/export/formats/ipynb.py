@@ -30,7 +30,7 @@ SUFFIX = ".ipynb"
 Json = Mapping[str, object]
 
 KERNELS = {"ir": "r", "ijavascript": "javascript", "nodejs": "javascript", "tslab": "typescript"}
-NOTE = "*This turn was interrupted; its code may not be whole.*"
+NOTE = "*This turn was interrupted; its code may be incomplete.*"
 METADATA: Json = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},

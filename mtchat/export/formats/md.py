@@ -22,9 +22,9 @@ def illustrate(session: Session, pictures: Sequence[Picture]) -> str:
     for step in exported_steps(session):
         blocks += section(step, session.language.name)
     if pictures:
-        blocks += ["## What it drew", *(f"![{in_one_line(each.name)}]({each.link})" for each in pictures)]
+        blocks += ["## Pictures", *(f"![{in_one_line(each.name)}]({each.link})" for each in pictures)]
     if session.outcome and session.outcome.error:
-        blocks += ["## How it ends", fenced("text", session.outcome.error)]
+        blocks += ["## Error", fenced("text", session.outcome.error)]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -35,11 +35,11 @@ def section(step: ExportedStep, language: str) -> list[str]:
             "\n".join(f"> {line}".rstrip() for line in in_one_line(step.turn.instruction).split("\n"))
         )
     if step.turn.status == INTERRUPTED:
-        blocks.append("*This turn was interrupted; its code may not be whole.*")
+        blocks.append("*This turn was interrupted; its code may be incomplete.*")
     if step.turn.chunk.strip():
         blocks.append(fenced(language, step.turn.chunk))
     if step.output.strip():
-        blocks += ["It prints:", fenced("text", step.output)]
+        blocks += ["Output:", fenced("text", step.output)]
     return blocks
 
 

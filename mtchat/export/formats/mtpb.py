@@ -41,7 +41,7 @@ def write(session: Session) -> str:
     if not session.language.runs:
         raise UsageError(foreign_notice(session, "a problem of this benchmark"))
     if not session.path:
-        raise MtchatError("a problem needs turns, and the session has none")
+        raise MtchatError("a problem needs turns, but the session has none")
     wanted = gold(session)
     begin = [BEGIN + session.preamble.rstrip()] if session.preamble.strip() else []
     prompts = [*begin, *(turn.wish for turn in session.path), *filter(None, [wanted.asked])]
@@ -77,9 +77,9 @@ def gold(session: Session) -> Gold:
     if session.claims:
         return asked_by(session.claims[-1].code)
     raise MtchatError(
-        "a problem is judged by one value that the last turn prints, and it prints "
-        f"{'several things at once' if said.strip() else 'nothing'}; have it print one value, "
-        "or keep a check: /check total == 42"
+        "a problem is judged by one value that the last turn prints, but it prints "
+        f"{'several things at once' if said.strip() else 'nothing'}; make it print one value, "
+        "or add a check: /check total == 42"
     )
 
 

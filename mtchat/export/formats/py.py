@@ -55,7 +55,7 @@ SUFFIX = ".py"
 MADE = "# This program was made with mtchat"
 TITLE = f"""\
 {MADE}: one cell for each instruction. It runs by itself,
-# and `mtchat import` makes it a conversation again, also when its cells were changed.
+# and `mtchat import` makes it a conversation again, even if its cells were changed.
 """
 
 PREAMBLE = "preamble"

@@ -10,7 +10,7 @@ def do_correct(console: Console, argument: str) -> None:
     """Changes turn N, or the turn that TEXT refers to, as TEXT says; later turns keep their code.
 
     An instruction that reads like a correction ("make it case-insensitive", "rename total to balance") is
-    taken for one without this command. /undo goes back to the turns as they were.
+    treated as one even without this command. /undo restores the turns that it changed.
     """
     console.turn_number("")
     word, _, rest = argument.strip().partition(" ")

@@ -6,8 +6,8 @@ from mtchat.generate.execute import excused, failed
 from mtchat.session.session import Session
 from mtchat.session.turn import INTERRUPTED, Turn
 
-NO_CHANGE = "/next TEXT takes TEXT as a new step"
-IN_REPL = "not what you meant? /undo, then /next TEXT takes TEXT as a new step"
+NO_CHANGE = "/next TEXT treats TEXT as a new step"
+IN_REPL = "not what you meant? /undo, then /next TEXT treats TEXT as a new step"
 
 
 def describe_correction(event: CorrectionStarted) -> str:

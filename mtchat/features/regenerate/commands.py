@@ -16,11 +16,11 @@ AGAIN = "your code is kept with its hole; /code {number} opens it again"
 def do_edit(console: Console, argument: str) -> None:
     """Changes the instruction of turn N, generates that turn again, and updates the later turns.
 
-    Without TEXT you edit the instruction on the screen; without N it is the last turn's. A later turn is kept
-    if it still fits: it runs, the names that it uses exist and have the same types, and it contains no value
-    that was replaced. Otherwise it is regenerated from its instruction. --ask asks about each later turn,
-    --keep keeps all of them, --all regenerates all of them. Ctrl-C leaves the program unchanged; afterwards
-    /goto before-edit-N returns to the old program.
+    Without TEXT you edit the instruction on the screen; without N, that of the last turn. A later turn is
+    kept if it still fits: it runs, the names that it uses exist and have the same types, and it contains
+    no value that was replaced. Otherwise it is regenerated from its instruction. --ask asks about each
+    later turn, --keep keeps all of them, --all regenerates all of them. Ctrl-C leaves the program
+    unchanged; afterwards /goto before-edit-N returns to the old program.
     """
     given = parse_flag(argument)
     word, *rest = given.rest.split(maxsplit=1)[:2] or [""]
@@ -31,7 +31,7 @@ def do_edit(console: Console, argument: str) -> None:
     new = rest[0].strip() if rest else console.edit_line(f"edit {number}› ", old).strip()
     if not new or new == old:
         console.view.note(
-            "the instruction is unchanged, so nothing was generated; /retry asks for the last turn again"
+            "the instruction is unchanged, so nothing was generated; /retry regenerates the last turn"
         )
         return
     reword(console, number, new, given.flag)
@@ -46,10 +46,11 @@ def do_code(console: Console, argument: str) -> None:
 
     Holes in the code, <<fill>> or <<fill: compute the median>>, are filled by the model to match the code
     around them. A hole stands for whole lines or for part of a line, and there can be several. Of several
-    attempts the first that runs is used. Ctrl-C leaves the program unchanged; /code N then opens your code
-    again. Characters that cannot be shown appear by name in the editor, such as ⟦U+001B⟧, and are restored.
-    A later turn is kept if it still fits, else regenerated from its instruction, as with /edit: --ask asks
-    about each one, --keep keeps all, --all regenerates all. /goto before-edit-N returns to the old program.
+    attempts the first that runs is used. Ctrl-C leaves the program unchanged; /code N then opens your
+    code again. Characters that cannot be shown appear by name in the editor, such as ⟦U+001B⟧, and are
+    restored. A later turn is kept if it still fits, otherwise regenerated from its instruction, as with
+    /edit: --ask asks about each one, --keep keeps all, --all regenerates all. /goto before-edit-N returns
+    to the old program.
     """
     given = parse_flag(argument)
     number = console.turn_number(given.rest)
