@@ -398,7 +398,7 @@ def test_a_try_is_picked_by_its_number_and_nothing_else(
 ) -> None:
     answers = list(typed)
     console = console_in(tmp_path)
-    assert console.questions.pick(lambda label: answers.pop(0), TWO) == place
+    assert console.questions.ask_candidate(lambda label: answers.pop(0), TWO) == place
     assert (answers, console.questions.later) == ([], "")
 
 
@@ -417,7 +417,7 @@ def test_what_is_typed_in_place_of_a_number_comes_next_and_the_live_try_stays(
     tmp_path: Path, text: str
 ) -> None:
     console = console_in(tmp_path)
-    assert console.questions.pick(lambda label: text, TWO) is None
+    assert console.questions.ask_candidate(lambda label: text, TWO) is None
     assert console.questions.later == text
     assert f"next: {text}" in said(console)
 

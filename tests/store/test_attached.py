@@ -90,7 +90,7 @@ def test_a_file_that_is_gone_or_has_changed_is_let_go_with_a_notice(data: Path) 
     data.unlink()
     again, notices = recheck_files(session)
     assert again.attached == ()
-    assert notices == (f"data.csv is not attached any more: {data} is gone, or cannot be read",)
+    assert notices == (f"data.csv is no longer attached: {data} is gone, or cannot be read",)
     assert present_files(session) == ()
 
 
@@ -172,7 +172,7 @@ def test_a_file_that_the_user_attached_is_taken_as_it_is_now_and_that_is_said(da
     data.write_text("hello, world")
     again, notices = recheck_files(session, lambda file: OwnedFiles(state).has(path, file))
     assert [file.size for file in again.attached] == [12]
-    assert notices == ("data.csv has changed since it was attached; programs get it as it is now",)
+    assert notices == ("data.csv has changed since it was attached; programs get the current version",)
     assert recheck_files(again, lambda file: OwnedFiles(state).has(path, file)) == (again, ())
     assert (
         recheck_files(session, lambda file: OwnedFiles(state).has(data.parent / "two.jsonl", file))[

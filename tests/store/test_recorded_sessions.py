@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.cli.replay import differences
+from mtchat.cli.replay import run_differences
 from mtchat.sandbox.host import execute
 from mtchat.session.session import Session
 from mtchat.session.settings import Limits
@@ -41,7 +41,7 @@ def test_a_session_does_what_it_did_when_it_was_recorded(path: Path) -> None:
     session = load(path)
     assert session.outcome is not None
     assert session.outcome.ok
-    assert list(differences(session.outcome, execute.run(session.program, Limits(seconds=120)))) == []
+    assert list(run_differences(session.outcome, execute.run(session.program, Limits(seconds=120)))) == []
 
 
 @needs_sandbox
