@@ -128,7 +128,7 @@ def content(opened: int, most: int) -> bytes:
         whole += len(part)
         size = max(size, whole)
     if size > most:
-        raise OSError(0, f"it has {size / MIB:.0f} MiB, and at most {most / MIB:.0f} MiB are read")
+        raise OSError(0, f"it has {size / MIB:.0f} MiB, but at most {most / MIB:.0f} MiB are read")
     return b"".join(parts)
 
 

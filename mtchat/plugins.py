@@ -49,7 +49,7 @@ def load(package: str, name: str) -> ModuleType:
     found = offered(group_of(package)).get(name)
     if found is None:
         kind, known = package.rsplit(".", 1)[-1], ", ".join(names(package))
-        raise UsageError(f"{name!r} is none of the {kind}: {known}")
+        raise UsageError(f"{name!r} is not one of the {kind}: {known}")
     return get(found, ModuleType)
 
 
@@ -129,7 +129,7 @@ def get(found: "EntryPoint", kind: type[T] | tuple[type[T], ...]) -> T:
     value = imported(found)
     if not isinstance(value, kind):
         raise PluginError(
-            f"{found.name} of {source(found)} is {type(value).__name__}, and {found.group} takes "
+            f"{found.name} of {source(found)} is {type(value).__name__}, but {found.group} takes "
             f"{GROUPS[found.group]}"
         )
     return value
@@ -140,7 +140,7 @@ def function(found: "EntryPoint") -> Callable[..., object]:
     value = imported(found)
     if not callable(value):
         raise PluginError(
-            f"{found.name} of {source(found)} is {type(value).__name__}, and {found.group} takes "
+            f"{found.name} of {source(found)} is {type(value).__name__}, but {found.group} takes "
             f"{GROUPS[found.group]}"
         )
     return value

@@ -153,7 +153,7 @@ def test_a_model_that_cannot_be_loaded_is_a_model_error(tmp_path: Path) -> None:
     [
         (["--nonsense"], ExitCode.USAGE, "--nonsense"),
         (["--temperature", "hot", "-p", "x"], ExitCode.USAGE, "temperature must be a number, not 'hot'"),
-        (["--family", "none", "-p", "x"], ExitCode.USAGE, "'none' is none of the families: codegen"),
+        (["--family", "none", "-p", "x"], ExitCode.USAGE, "'none' is not one of the families: codegen"),
         ([], ExitCode.USAGE, "no instructions"),
         (["--model", "starter-smal", "-p", "x"], ExitCode.MODEL, "did you mean starter-small?"),
         (["--model", "./nothing.gguf", "-p", "x"], ExitCode.MODEL, "no model at ./nothing.gguf"),

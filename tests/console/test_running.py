@@ -307,7 +307,7 @@ def test_a_pattern_leaves_hidden_files_alone_and_their_names_bring_them(
 def test_a_file_that_is_too_large_to_be_a_step_is_refused_at_once(console: Console, tmp_path: Path) -> None:
     with (tmp_path / "large.py").open("wb") as file:
         file.truncate(2**32)
-    with pytest.raises(MtchatError, match=r"large.py: it has 4096 MiB, and at most 64 MiB are read"):
+    with pytest.raises(MtchatError, match=r"large.py: it has 4096 MiB, but at most 64 MiB are read"):
         dispatch(console, "/add < large.py")
 
 

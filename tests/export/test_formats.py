@@ -180,7 +180,7 @@ def test_a_file_is_imported_by_its_suffix():
     assert reader_for(".IPYNB") == ipynb.bring
     with pytest.raises(UsageError, match=r"cannot import .md; try: .ipynb, .py"):
         reader_for(".md")
-    with pytest.raises(UsageError, match="'pdf' is none of the formats: code, html, ipynb, md, mtpb, py"):
+    with pytest.raises(UsageError, match="'pdf' is not one of the formats: code, html, ipynb, md, mtpb, py"):
         load("pdf")
 
 

@@ -93,7 +93,7 @@ def test_a_damaged_copy_is_made_again_and_it_is_said(file: Path, name: str) -> N
     engine = opened(file, said, precision)
     assert text(engine) == expected
     assert "the converted copy is damaged; converting the model again" in said
-    assert "its converted copy was damaged and has been made again" in engine.card.notes
+    assert "its converted copy was damaged and has been recreated" in engine.card.notes
     said.clear()
     engine = opened(file, said, precision)
     assert said == ["loading the model"]

@@ -28,9 +28,9 @@ def test_a_session_in_another_language_is_written_and_never_run(tmp_path: Path) 
         for command in ("check f() == 1", "vars", "fix", "explain"):
             say(screen, f"/{command}", f"/{command.split()[0]} needs a program in Python")
         say(screen, "/retry 3", "candidates are compared by running them")
-        say(screen, "/set language go", "mtchat --language go begins a new one in Go")
+        say(screen, "/set language go", "this session is written in JavaScript, and that")
         say(screen, "/context more", "```javascript")
-        say(screen, "/export py", "the format code writes it unchanged")
+        say(screen, "/export py", "file contains Python, but this session is written")
         say(screen, "/export code", "wrote 2026-01-01-1.js")
         text = say(screen, "/edit 1 define f", "the instruction is unchanged")
         assert "Traceback" not in text

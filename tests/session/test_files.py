@@ -37,7 +37,7 @@ def sparse(path: Path) -> None:
         (plug, "it is a socket"),
         (endless, "it is a device"),
         (Path.mkdir, "it is a folder"),
-        (sparse, "it has 5120 MiB, and at most 64 MiB are read"),
+        (sparse, "it has 5120 MiB, but at most 64 MiB are read"),
         (lambda path: path.symlink_to(path), "Too many levels of symbolic links"),
         (lambda path: None, "No such file or directory"),
     ],

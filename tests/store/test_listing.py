@@ -151,7 +151,7 @@ def test_the_list_waits_for_no_pipe_and_reads_nothing_without_end(tmp_path):
         "pipe": "it is a pipe",
         "zero": "it is a device",
         "folder": "it is a folder",
-        "large": "it has 2048 MiB, and at most 64 MiB are read",
+        "large": "it has 2048 MiB, but at most 64 MiB are read",
     }
 
 

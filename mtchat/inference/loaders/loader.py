@@ -57,7 +57,7 @@ def load(
 
     engine = load_engine(source, name, fingerprint, precision, device, draft, cache, record)
     if model_cache.DAMAGED in stages:
-        again = "its converted copy was damaged and has been made again"
+        again = "its converted copy was damaged and has been recreated"
         engine.card = replace(engine.card, notes=(*engine.card.notes, again))
     return engine
 
