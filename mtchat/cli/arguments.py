@@ -287,7 +287,7 @@ def add_speed_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the measurements to FILE")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="write a plot (needs matplotlib)")
-    parser.add_argument("--quick", action="store_true", help="short texts, for a quick look; times are approximate")
+    parser.add_argument("--quick", action="store_true", help="use short texts; times are approximate")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if the sandbox misses a target")
     add_folder_option(parser)
 
