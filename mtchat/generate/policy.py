@@ -79,7 +79,7 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
             repair_rounds=2, description="The model is shown an error and asked to fix it, twice."
         ),
         "rewrite": Policy(
-            rewrites=1, description="A program that fails is written again as a whole, from all instructions."
+            rewrites=1, description="If a program fails, all of it is rewritten from all instructions."
         ),
         "rules": Policy(
             rules=True, description="Repairs without the model: imports, names, indentation, a cut-off tail."
